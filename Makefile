@@ -1,0 +1,48 @@
+# Everything runs in .venv, which is made from requirements.lock and nothing else.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready
+
+.DEFAULT_GOAL := help
+.PHONY: help install sweep ui test test-gpu check format lock clean
+
+help: ## what can be made (this list)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(READY) ## create .venv from the lock file
+
+$(READY): requirements.lock pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(BIN)/uv pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+sweep: $(READY) ## run search_spaces/vae.yaml on a corpus that it makes itself
+	$(BIN)/orchestrate sweep search_spaces/vae.yaml
+
+ui: $(READY) ## open what the sweeps recorded in the MLflow UI
+	$(BIN)/orchestrate ui
+
+test: $(READY) ## every test that needs no graphics card
+	$(BIN)/python -m pytest -m "not gpu"
+
+test-gpu: $(READY) ## the tests that train on a real graphics card
+	$(BIN)/python -m pytest -m gpu
+
+check: $(READY) ## formatting, lint, types, and every test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(MAKE) test
+
+format: $(READY) ## let ruff format and sort
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(READY) ## resolve the dependencies of pyproject.toml anew
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes \
+		--upgrade pyproject.toml --output-file requirements.lock
+
+clean: ## delete .venv and what tools cached; runs/ stays
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info

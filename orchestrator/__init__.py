@@ -1,0 +1,1 @@
+"""Runs sweeps; the only package that imports Ray and Optuna."""

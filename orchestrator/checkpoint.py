@@ -1,0 +1,77 @@
+"""A checkpoint: the trainable's state, every global random state, and the row of the epoch that it ends.
+
+Files are replaced by one rename, so that there is always a whole one; they load with `weights_only`.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+LAST = "last.pt"
+BEST = "best.pt"
+
+
+def seed_everything(seed: int) -> None:
+    """Seed the global generators of Python, numpy and torch (every device)."""
+    random.seed(seed)
+    np.random.seed(seed)
+    torch.manual_seed(seed)
+
+
+def random_states() -> dict[str, Any]:
+    """The global random states, as tensors and plain values."""
+    name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
+    return {
+        "python": random.getstate(),
+        "numpy": (str(name), torch.from_numpy(np.asarray(keys, dtype=np.int64)), position, has_gauss, gauss),
+        "torch": torch.get_rng_state(),
+        "cuda": torch.cuda.get_rng_state_all() if torch.cuda.is_available() else [],
+    }
+
+
+def restore_random_states(states: Mapping[str, Any]) -> None:
+    """Go back to what `random_states` returned; the states of more cards than there are now are left out."""
+    random.setstate(states["python"])
+    name, keys, position, has_gauss, gauss = states["numpy"]
+    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(states["torch"])
+    for device, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
+        torch.cuda.set_rng_state(state, device)
+
+
+def save(folder: Path, state: Mapping[str, Any], row: Mapping[str, Any], *, best: bool) -> None:
+    """Replace the last checkpoint, and the best one too if this epoch is the best so far.
+
+    Args:
+        folder: where the trial's checkpoints are.
+        state: the trainable's `state_dict()`.
+        row: the outbox line of the epoch just ended, written after this.
+        best: whether the epoch is the best so far; recorded, so that a kill between the two renames is made good.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    temporary = folder / "saving.tmp"
+    torch.save({"state": dict(state), "random": random_states(), "row": dict(row), "best": best}, temporary)
+    os.replace(temporary, folder / LAST)
+    if best:
+        keep_as_best(folder)
+
+
+def keep_as_best(folder: Path) -> None:
+    """Make the last checkpoint the best one; both names then share one file on disk."""
+    temporary = folder / "linking.tmp"
+    temporary.unlink(missing_ok=True)
+    os.link(folder / LAST, temporary)
+    os.replace(temporary, folder / BEST)
+
+
+def load(path: Path, device: str) -> dict[str, Any]:
+    """A checkpoint, with its trainable's tensors on `device`."""
+    found: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    return found

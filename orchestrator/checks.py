@@ -1,0 +1,152 @@
+"""What a search space must keep to beyond the form of its keys: its trainable's settings and metrics, its own sense."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from pydantic import ValidationError
+
+from orchestrator.arms import Arm
+from orchestrator.cells import Cell, written
+from orchestrator.domains import Value
+from orchestrator.mistakes import Complain, KeyPath, describe, nearest, shown
+from orchestrator.sections import SearchSpace
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from trainables.trainable import Trainable, TrialConfig
+
+DEPENDS_ON = {
+    "same_loss": "its scale depends on the loss",
+    "same_representation": "it is measured in the units of an arm's own size and normalization",
+}
+"""Why a metric that isn't comparable between all trials is not, by `Metric.comparable`."""
+
+
+def check_space(space: SearchSpace, complain: Complain) -> None:
+    """Check what needs two keys of the file."""
+    pruning, budget, resources = space.pruning, space.budget, space.resources
+    if pruning and pruning.grace_epochs >= budget.max_epochs:
+        message = f"must be below budget.max_epochs ({budget.max_epochs}), got {pruning.grace_epochs}"
+        complain(("pruning", "grace_epochs"), f"{message}; or pruning: none")
+    wants_gpu = resources.gpu > 0 or any(change.resources.gpu > 0 for change in space.arms)
+    if resources.require_gpu and not wants_gpu:
+        complain(("resources", "require_gpu"), "needs resources.gpu above 0, got 0")
+
+
+def check_baseline(space: SearchSpace, cells: Sequence[Cell], complain: Complain) -> None:
+    """Check that the baseline is a compared value, and is left by `skip`."""
+    known = True
+    for key, value in space.baseline.items():
+        if key not in space.compare:
+            hint = f"{nearest(key, space.compare)}; compared are: {', '.join(space.compare) or 'none'}"
+            complain(("baseline", key), f"{key!r} is not compared{hint}", at_key=True)
+            known = False
+        elif value not in space.compare[key]:
+            names = [written(name) for name in space.compare[key]]
+            complain(
+                ("baseline", key), f"{shown(value)} is not compared{nearest(value, names)}; {', '.join(names)} are"
+            )
+            known = False
+    baseline = {key: (value,) for key, value in space.baseline.items()}
+    if known and cells and not any(cell.meets(baseline) for cell in cells):
+        complain(("baseline",), "all arms of the baseline are skipped")
+
+
+def check_objective(space: SearchSpace, trainable: type[Trainable], num_arms: int, complain: Complain) -> None:
+    """Check that the metric exists, is better the way the file says, and means the same in all arms."""
+    name, mode = space.objective.metric, space.objective.mode
+    metric = trainable.METRICS.get(name)
+    if metric is None:
+        known = f"{trainable.__name__} reports: {', '.join(trainable.METRICS) or 'none'}"
+        complain(("objective", "metric"), f"unknown metric {name!r}{nearest(name, trainable.METRICS)}; {known}")
+        return
+    if metric.mode != mode:
+        complain(("objective", "mode"), f"{name} is better when it is {metric.mode}, got {mode}")
+    if metric.comparable != "all" and num_arms > 1:
+        others = [each for each, other in trainable.METRICS.items() if other.comparable == "all"]
+        reason = f"{name} means something else in each arm ({DEPENDS_ON[metric.comparable]})"
+        complain(("objective", "metric"), f"{reason}; rank by one of: {', '.join(others) or 'none'}")
+
+
+class ConfigCheck:
+    """Checks the settings of arms by building the trainable's `Config` from them."""
+
+    def __init__(self, trainable: type[Trainable], complain: Complain) -> None:
+        self.config = trainable.Config
+        self.owner = trainable.__name__
+        self.complain = complain
+        self.said: set[str] = set()
+
+    def check_bundles(self, space: SearchSpace) -> None:
+        """A comparison of bundles needs a name of its own: that of a parameter would mean two things."""
+        for key, comparison in space.compare.items():
+            if isinstance(comparison, dict) and key in self.config.model_fields:
+                message = f"{key} is a setting of {self.owner}; list its values, or give the bundles another name"
+                self.complain(("compare", key), message, at_key=True)
+
+    def check_arm(self, arm: Arm, cell: Cell) -> None:
+        """Check every fixed value, and every searched one at the edges of its domain and between."""
+        errors = self._errors(arm.middle())
+        crossed = any(not error["loc"] for error in errors)
+        wrong: set[str] = set()
+        for name, settings in arm.corners():
+            if name not in settings:
+                self.complain((*cell.sources[name], "when"), f"can never hold, so {name} never has a value")
+            for error in self._errors(settings):
+                if error["loc"][:1] == (name,) and name not in wrong:
+                    self._say_field(error, name, arm, cell)
+                    wrong.add(name)
+                elif not error["loc"] and not crossed:
+                    at = f"with {name}={shown(settings[name])} in arm {arm.name}"
+                    self._say_crossed(error, cell.sources[name], at)
+        for error in errors:
+            if not error["loc"]:
+                self._say_crossed(error, ("params",), f"in arm {arm.name}")
+            elif error["loc"][0] not in wrong:
+                self._say_field(error, str(error["loc"][0]), arm, cell)
+
+    def check_distinct(self, arms: Sequence[tuple[Arm, Cell]]) -> None:
+        """No two arms may be the same experiment under two names; every arm must have passed `check_arm`."""
+        seen: list[tuple[Arm, TrialConfig]] = []
+        complained: set[KeyPath] = set()
+        for arm, cell in arms:
+            config = self.config(**arm.middle())
+            searched = (arm.searched, arm.when)
+            twins = [other for other, same in seen if same == config and (other.searched, other.when) == searched]
+            seen.append((arm, config))
+            for twin in twins[:1]:
+                key = next(key for key, value in arm.compared.items() if value != twin.compared[key])
+                path = cell.sources.get(key, ("compare", key, str(arm.compared[key])))
+                if path not in complained:
+                    self.complain(path, f"arms {twin.name} and {arm.name} are the same; delete one, or let them differ")
+                complained.add(path)
+
+    def _errors(self, settings: dict[str, Value]) -> list[ErrorDetails]:
+        try:
+            self.config(**settings)
+        except ValidationError as error:
+            return error.errors()
+        return []
+
+    def _say_field(self, error: ErrorDetails, name: str, arm: Arm, cell: Cell) -> None:
+        fields = self.config.model_fields
+        path = cell.sources.get(name, ("params", name))
+        if error["type"] == "extra_forbidden":
+            known = f"{self.owner} has no such setting{nearest(name, fields)}; it has: {', '.join(fields) or 'none'}"
+            key_path = path[:-1] if isinstance(path[-1], int) else path
+            self.complain(key_path, f"unknown key {name!r}: {known}", at_key=True)
+        elif error["type"] == "missing":
+            where = f"has no value in arm {arm.name}" if name in cell.sources else "is not set"
+            self.complain(path, f"{name!r} {where}, and {self.owner} has no default for it")
+        else:
+            self.complain(path, describe(error))
+
+    def _say_crossed(self, error: ErrorDetails, path: KeyPath, at: str) -> None:
+        """What a validator says that looks at several settings; the first arm stands for all."""
+        message = describe(error)
+        if message not in self.said:
+            self.complain(path, f"{message} ({at})")
+        self.said.add(message)

@@ -1,0 +1,120 @@
+"""The verbs: each parses its arguments, calls one function and prints; heavy packages are imported inside."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.errors import OrchestratorError, SweepStopped, UserError
+from orchestrator.views import UI_PORT
+
+app = typer.Typer(
+    help="Audio-and-vision experiments from one YAML file.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+File = Annotated[Path, typer.Argument(help="A search space, such as search_spaces/vae.yaml.", show_default=False)]
+Preset = Annotated[str | None, typer.Option(help="A preset of the file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Another value, such as budget.max_epochs=60; can be given again.", show_default=False),
+]
+Name = Annotated[str | None, typer.Option(help="The sweep's name, instead of the file's.", show_default=False)]
+Home = Annotated[
+    Path | None, typer.Option(help="Folder of all sweeps [default: $ORCHESTRATE_HOME, or runs].", show_default=False)
+]
+
+
+@app.command()
+def sweep(
+    files: Annotated[list[Path], typer.Argument(help="Search spaces, or folders of them.", show_default=False)],
+    preset: Preset = None,
+    set_: Overrides = None,
+    name: Name = None,
+    home: Home = None,
+) -> None:
+    """Run a search space; the same command again goes on where it was."""
+    from orchestrator.console import Screen
+    from orchestrator.home import find_home
+    from orchestrator.search_space import read_search_space
+    from orchestrator.sweep import run_sweep
+
+    paths = [path for given in files for path in (sorted(given.glob("*.yaml")) if given.is_dir() else [given])]
+    if name is not None and len(paths) > 1:
+        raise UserError(f"--name {name}: {len(paths)} search spaces can't share one name; run them one by one")
+    # Every file is checked before the first one runs.
+    sweeps = [read_search_space(path, preset=preset, overrides=set_ or [], name=name) for path in paths]
+    screen = Screen()
+    for each in sweeps:
+        try:
+            ledger = run_sweep(each, find_home(home), screen)
+        finally:
+            screen.close()
+        screen.results(each, ledger)
+
+
+@app.command()
+def plan(file: File, preset: Preset = None, set_: Overrides = None) -> None:
+    """Say what a search space would run, without starting anything."""
+    from rich.console import Console
+
+    from orchestrator.plan import make_plan, show
+    from orchestrator.search_space import read_search_space
+
+    show(make_plan(read_search_space(file, preset=preset, overrides=set_ or [])), Console(highlight=False))
+
+
+@app.command(name="try")
+def try_(
+    file: File,
+    arm: Annotated[str | None, typer.Option(help="The arm, such as loss=vae [default: the first].")] = None,
+    preset: Preset = None,
+    set_: Overrides = None,
+    home: Home = None,
+) -> None:
+    """Run one trial for two batches in this process and record nothing: for a debugger."""
+    from orchestrator.console import Screen
+    from orchestrator.home import find_home
+    from orchestrator.search_space import read_search_space
+    from orchestrator.try_out import try_out
+
+    try_out(read_search_space(file, preset=preset, overrides=set_ or []), find_home(home), Screen(), arm)
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of a search space, for editors."""
+    from orchestrator.json_schema import schema_text
+
+    sys.stdout.write(schema_text())
+
+
+@app.command()
+def ui(
+    name: Annotated[str | None, typer.Argument(help="A sweep [default: the newest].", show_default=False)] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = UI_PORT,
+    home: Home = None,
+) -> None:
+    """Start the MLflow UI over the home, and print the links to a sweep's comparisons."""
+    from orchestrator.home import find_home
+    from orchestrator.ui import serve
+
+    serve(find_home(home), name, port)
+
+
+def main() -> None:
+    """Run the command line; a known error is its message and its exit code, never a traceback."""
+    try:
+        app(standalone_mode=True)
+    except OrchestratorError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(error.exit_code) from None
+    except KeyboardInterrupt:
+        print(SweepStopped("Stopped."), file=sys.stderr)
+        raise SystemExit(130) from None

@@ -1,0 +1,166 @@
+"""Start or join Ray, and what a request for resources becomes on the machines that there are."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.errors import UserError
+
+if TYPE_CHECKING:
+    from orchestrator.search_space import Resources, Sweep
+
+ENVIRONMENT = {
+    "RAY_AIR_NEW_OUTPUT": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_CHDIR_TO_TRIAL_DIR": "0",
+    "RAY_DEDUP_LOGS": "0",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    # Ray's memory monitor kills a worker in a way that takes the whole sweep down; the kernel's takes one trial.
+    "RAY_memory_monitor_refresh_ms": "0",
+    "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
+    "TUNE_DISABLE_SIGINT_HANDLER": "1",
+    "TUNE_DISABLE_STRICT_METRIC_CHECKING": "1",
+    # Tune's snapshots are never read.
+    "TUNE_GLOBAL_CHECKPOINT_S": "1000000000",
+    "TUNE_PRINT_ALL_TRIAL_ERRORS": "0",
+    "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000",
+}
+
+OBJECT_STORE_BYTES = 100 * 2**20
+"""Ray would take 30 % of the memory for objects; only parameters and rows of metrics travel here."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """What the cluster has in all."""
+
+    cpus: float
+    gpus: float
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a trial of an arm is given."""
+
+    cpus: float
+    gpus: float
+
+    @property
+    def threads(self) -> int:
+        """Threads of a trial, from its share of the processors."""
+        return max(1, int(self.cpus))
+
+
+@contextlib.contextmanager
+def running(home_of_log: Path) -> Iterator[tuple[Capacity, Path]]:
+    """A Ray that lives as long as the block: a new local one, or the cluster that `RAY_ADDRESS` names.
+
+    Yields:
+        Its capacity, and a temporary folder that is deleted at the end.
+    """
+    os.environ.update(ENVIRONMENT)
+    import ray
+
+    # Ray's sockets live in here, and a socket's path may have 107 characters at most.
+    scratch = Path(tempfile.mkdtemp(prefix="orchestrate-", dir=None if len(tempfile.gettempdir()) < 24 else "/tmp"))
+    address = os.environ.get("RAY_ADDRESS")
+    try:
+        if address:
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        else:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=str(scratch),
+            )
+        # After init, which sets up the loggers its own way.
+        quiet(home_of_log)
+        total = ray.cluster_resources()
+        yield Capacity(total.get("CPU", 0.0), total.get("GPU", 0.0)), scratch
+    finally:
+        ray.shutdown()
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+def quiet(log_file: Path) -> None:
+    """Send what Ray's loggers say to the sweep's `driver.log`."""
+    handler = logging.FileHandler(log_file)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    for name in ("ray", "ray.tune", "optuna"):
+        logger = logging.getLogger(name)
+        logger.handlers = [handler]
+        logger.propagate = False
+
+
+def grants(sweep: Sweep, capacity: Capacity) -> tuple[dict[str, Grant], list[str]]:
+    """What each arm's trials are given here, and what has to be said about it.
+
+    Raises:
+        UserError: a GPU is required where there is none, or more are asked for than there are.
+    """
+    given: dict[str, Grant] = {}
+    notes: dict[str, None] = {}
+    for arm in sweep.arms:
+        given[arm.name], said = _grant(arm.resources, capacity)
+        notes |= dict.fromkeys(said)
+    return given, list(notes)
+
+
+def _grant(asked: Resources, capacity: Capacity) -> tuple[Grant, list[str]]:
+    notes = []
+    cpus, gpus = asked.cpu, asked.gpu
+    if cpus > capacity.cpus:
+        notes.append(f"resources.cpu: {asked.cpu:g} asked for, {capacity.cpus:g} here: trials get {capacity.cpus:g}.")
+        cpus = capacity.cpus
+    if gpus > 0 and capacity.gpus == 0:
+        if asked.require_gpu:
+            raise UserError(
+                f"resources.gpu: {asked.gpu:g} is required and Ray sees no GPU here; "
+                "run where there is one, or set resources.require_gpu=false to train on the CPU"
+            )
+        notes.append("No GPU here: trials run on the CPU.")
+        gpus = 0
+    elif gpus > capacity.gpus:
+        raise UserError(f"resources.gpu: {asked.gpu:g} asked for each trial, {capacity.gpus:g} here; set at most that")
+    return Grant(cpus, gpus), notes
+
+
+def slots(given: dict[str, Grant], capacity: Capacity) -> int:
+    """How many trials can run at once, by the arm that asks for the least."""
+    return max(min(_fits(capacity.cpus, grant.cpus), _fits(capacity.gpus, grant.gpus)) for grant in given.values())
+
+
+def _fits(total: float, share: float) -> int:
+    # Shares such as 0.1 are not exact: 0.3 / 0.1 is 2.99….
+    return math.floor(total / share + 1e-6) if share else 1_000_000
+
+
+def busy_gpus() -> list[str]:
+    """Cards of this machine of which somebody else holds more than half, one line each."""
+    query = ["nvidia-smi", "--query-gpu=index,memory.free,memory.total", "--format=csv,noheader,nounits"]
+    try:
+        answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    lines = []
+    for row in answer.splitlines():
+        index, free_mib, total_mib = (int(cell) for cell in row.split(","))
+        if free_mib < total_mib / 2:
+            lines.append(
+                f"GPU {index} has {free_mib / 1024:.1f} of {total_mib / 1024:.1f} GiB free, another process "
+                "holds the rest: trials there may run out of memory (CUDA_VISIBLE_DEVICES chooses other cards)."
+            )
+    return lines

@@ -1,0 +1,211 @@
+"""What a person sees of a sweep: one calm display, or plain lines where there is no terminal."""
+
+from __future__ import annotations
+
+import contextlib
+import shlex
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator import follower
+from orchestrator.home import find_home
+from orchestrator.summary import ArmSummary, read_metrics, seconds_left, summarize
+from orchestrator.views import UI_PORT, tunnel
+from reports import vocabulary as words
+
+if TYPE_CHECKING:
+    from orchestrator.ledger import Ledger, Trial
+    from orchestrator.search_space import Sweep
+
+PLAIN_EVERY_S = 30.0
+
+
+class Screen:
+    """Messages, progress of long work, and the live display, on one rich console."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        self._bars: Progress | None = None
+        self._tasks: dict[str, TaskID] = {}
+        self._since: dict[str, float] = {}
+
+    def say(self, line: str) -> None:
+        """One line, or a few; never markup."""
+        self.console.print(Text(line), soft_wrap=True)
+
+    def progress(self, what: str, done: int, total: int) -> None:
+        """Show how far a piece of work is; the call with done == total ends it."""
+        if not self.console.is_terminal:
+            if what not in self._since:
+                self._since[what] = time.monotonic()
+                self.say(f"{what} …")
+            if done >= total:
+                self.say(f"{what}: done in {time.monotonic() - self._since.pop(what):.0f} s")
+            return
+        if self._bars is None:
+            self._bars = Progress(
+                TextColumn("{task.description}"),
+                BarColumn(),
+                MofNCompleteColumn(),
+                TimeElapsedColumn(),
+                console=self.console,
+            )
+            self._bars.start()
+        if what not in self._tasks:
+            self._tasks[what] = self._bars.add_task(what, total=total)
+        self._bars.update(self._tasks[what], completed=done, total=total)
+        if done >= total:
+            del self._tasks[what]
+        if not self._tasks:
+            self.close()
+
+    def close(self) -> None:
+        """Leave the terminal as it was, whatever was under way."""
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars, self._tasks = None, {}
+
+    @contextlib.contextmanager
+    def live(self, sweep: Sweep, ledger: Ledger, slots: int, folder: Path) -> Iterator[None]:
+        """Show a sweep while the block runs it; reads the ledger, four times a second at most."""
+        board = _Board(sweep, ledger, slots, folder)
+        if self.console.is_terminal:
+            with Live(get_renderable=board.render, console=self.console, refresh_per_second=4, transient=True):
+                yield
+            return
+        stop = threading.Event()
+        thread = threading.Thread(target=self._plain, args=(board, stop), daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            stop.set()
+            thread.join()
+
+    def _plain(self, board: _Board, stop: threading.Event) -> None:
+        told: set[int] = {number for number, trial in board.ledger.trials.items() if trial.outcome}
+        last = time.monotonic()
+        over = False
+        while not over:
+            over = stop.wait(0.5)
+            for trial in list(board.ledger.trials.values()):
+                if trial.outcome and trial.number not in told:
+                    told.add(trial.number)
+                    self.say(board.ended_line(trial))
+            if time.monotonic() - last > PLAIN_EVERY_S:
+                last = time.monotonic()
+                self.say(board.status_line())
+
+    def results(self, sweep: Sweep, ledger: Ledger) -> None:
+        """The table at the end: a line an arm, the lines to read it by, and where to look and listen."""
+        arms = summarize(sweep, ledger)
+        started = [event for event in ledger.log.events if event["event"] == "started"]
+        references = started[-1]["references"] if started else []
+        self.console.print(_results_table(sweep, arms, references))
+        for trial in ledger.trials.values():
+            if trial.outcome in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED):
+                self.say(f"Trial {trial.number} ({trial.arm}) {trial.outcome}: {trial.reason}")
+        home = ledger.folder.parent
+        elsewhere = [] if home == find_home(None) else ["--home", str(home)]
+        self.say(f"Hear and compare them:  {shlex.join(['orchestrate', 'ui', sweep.name, *elsewhere])}")
+        if command := tunnel(UI_PORT):
+            self.say(f"From the machine that you sit at, first:  {command}")
+
+
+class _Board:
+    """The live display of one sweep."""
+
+    def __init__(self, sweep: Sweep, ledger: Ledger, slots: int, folder: Path) -> None:
+        self.sweep = sweep
+        self.ledger = ledger
+        self.slots = slots
+        self.folder = folder
+
+    def render(self) -> RenderableType:
+        arms = summarize(self.sweep, self.ledger)
+        metrics = read_metrics(self.sweep)
+        table = Table(box=None, pad_edge=False, header_style="bold")
+        table.add_column("arm")
+        for name in ("running", "pruned", "done", "of"):
+            table.add_column(name, justify="right")
+        for name in metrics:
+            table.add_column(short(name), justify="right")
+        for arm in arms:
+            counts = [f"{arm.running}", f"{arm.pruned}", f"{arm.completed + arm.broken}", f"{arm.wanted}"]
+            table.add_row(arm.arm, *counts, *(_number(arm.metrics.get(name)) for name in metrics))
+        return Group(table, Text(self.status_line(), style="dim"))
+
+    def status_line(self) -> str:
+        arms = summarize(self.sweep, self.ledger)
+        trials = list(self.ledger.trials.values())
+        parts = [
+            f"{self.sweep.name}: {sum(arm.ended for arm in arms)} of {sum(arm.wanted for arm in arms)} trials ended",
+            f"{sum(trial.outcome is None for trial in trials)} running, {sum(arm.pruned for arm in arms)} pruned",
+        ]
+        best = [arm for arm in arms if arm.best is not None]
+        objective = self.sweep.space.objective
+        if best:
+            pick = max if objective.mode == "max" else min
+            top = pick(best, key=lambda arm: arm.metrics[objective.metric])
+            parts.append(f"best {short(objective.metric)} {_number(top.metrics[objective.metric])} ({top.arm})")
+        seconds = seconds_left(self.sweep, self.ledger, self.slots)
+        if seconds is not None:
+            parts.append(f"about {_duration(seconds)} left")
+        tracking = follower.status(self.folder)
+        if tracking.get("unreachable_since"):
+            parts.append(f"MLflow unreachable, {tracking.get('backlog', 0)} lines wait")
+        return " · ".join(parts)
+
+    def ended_line(self, trial: Trial) -> str:
+        from orchestrator.ledger import Objective
+
+        objective = Objective(self.sweep.space.objective.metric, self.sweep.space.objective.mode)
+        best = objective.best(trial)
+        value = "" if best is None else f", best {short(objective.metric)} {_number(best)}"
+        return f"trial {trial.number} ({trial.arm}) {trial.outcome} after {trial.epochs} epochs{value}"
+
+
+def short(metric: str) -> str:
+    """A metric's name in a column: without its split, since all of them are of the validation split."""
+    return metric.removeprefix(words.VAL_PREFIX).replace("_", " ")
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.3f}"
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"
+
+
+def _results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Sequence[Mapping[str, Any]]) -> Table:
+    metrics = read_metrics(sweep)
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", title_justify="left")
+    table.title = f"{sweep.name}: best trial of each arm, validation split"
+    table.add_column("arm", no_wrap=True)
+    table.add_column("best trial", justify="right", overflow="fold")
+    for name in (*metrics, "epochs spent", "epochs saved"):
+        longest = max(map(len, short(name).split()))
+        table.add_column(short(name), justify="right", min_width=longest)
+    for arm in arms:
+        number = "–" if arm.best is None else f"{arm.best.number}"
+        values = (_number(arm.metrics.get(metric)) for metric in metrics)
+        table.add_row(arm.arm, number, *values, f"{arm.epochs}", f"{arm.epochs_saved}")
+    shown = [row for row in references if any(name in row for name in metrics)]
+    if shown:
+        table.add_section()
+    several_sizes = len({row["size"] for row in shown if row.get("size")}) > 1
+    for row in shown:
+        label = f"{row['reference']}" + (f", {row['size']}" if row.get("size") and several_sizes else "")
+        table.add_row(Text(label, style="dim"), "", *(_number(row.get(name)) for name in metrics), "", "")
+    return table

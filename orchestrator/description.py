@@ -1,0 +1,219 @@
+"""What MLflow has to show of a sweep and its trials: names, tags, params, scores and a description in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator import log
+from orchestrator.history import History, Trial
+from orchestrator.runs import RUNNING, Wanted
+from orchestrator.views import SweepPages
+from reports import vocabulary as words
+
+STATUS = {
+    words.OUTCOME_RUNNING: RUNNING,
+    words.OUTCOME_COMPLETED: "FINISHED",
+    words.OUTCOME_PRUNED: "FINISHED",
+    words.OUTCOME_DIVERGED: "FAILED",
+    words.OUTCOME_FAILED: "FAILED",
+    words.OUTCOME_INTERRUPTED: "KILLED",
+}
+"""MLflow's status of each outcome."""
+CLOSED = {"finished": words.OUTCOME_COMPLETED}
+"""What the sweep log says otherwise than the vocabulary."""
+MAX_NAME = 24
+"""Characters of a run's name that the tables show, about."""
+MAX_NOTE = 7500
+"""Characters; MLflow cuts a tag at 8000."""
+
+
+def trial_name(trial: Trial) -> str:
+    """The number, the compared values and as many searched ones, two at most, as fit: `t07-vae-lr3e-4`."""
+    asked = trial.asked
+    parts = [f"t{trial.number:02d}", *(_short(value) for value in asked["compared"].values())]
+    if asked["of"] is not None:
+        return "-".join([*parts, f"confirms-t{asked['of']:02d}"])
+    for name, value in list(asked["searched"].items())[:2]:
+        part = f"{name}{_short(value)}"
+        if len("-".join([*parts, part])) <= MAX_NAME:
+            parts.append(part)
+    return "-".join(parts)
+
+
+def best_in_words(history: History, trial: Trial) -> str:
+    """What a trial had at its best epoch, which it must have."""
+    assert trial.best is not None
+    found = trial.best["metrics"]
+    values = (f"{_spoken(name)} {_number(found[name])}" for name in _read_metrics(history) if name in found)
+    return f"{', '.join(values)} (epoch {trial.best['epoch']})"
+
+
+def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
+    """A trial's run, below the run of its sweep."""
+    asked, ended = trial.asked, trial.ended or {}
+    tags = {
+        words.TAG_ROLE: words.ROLE_TRIAL,
+        words.TAG_ARM: trial.arm,
+        words.TAG_TRIAL: trial.number,
+        words.TAG_STAGE: asked["stage"],
+        words.TAG_SOURCE: asked["source"],
+        words.TAG_CONFIRMS: asked["of"],
+        words.TAG_OUTCOME: trial.outcome,
+        words.TAG_CAUSE: ended.get("cause", words.CAUSE_NONE),
+        words.TAG_REASON: ended.get("reason", ""),
+        words.TAG_EPOCHS: ended.get("epochs"),
+        words.TAG_ATTEMPT: trial.attempt and trial.attempt["attempt"],
+        words.TAG_CODE: trial.attempt and trial.attempt["code"],
+        words.TAG_PARENT: parent,
+        words.TAG_NOTE: _trial_note(history, trial),
+    }
+    return Wanted(
+        name=trial_name(trial),
+        status=STATUS[trial.outcome],
+        start_ms=asked["ts"],
+        end_ms=ended.get("ts", trial.left_ms),
+        tags=_texts(tags | _provenance(history, trial.started)),
+        params=_texts({**asked["params"], words.PARAM_SEED: asked["seed"]}),
+        scores=_scores(trial),
+    )
+
+
+def describe_sweep(history: History, pages: SweepPages | None) -> Wanted:
+    """A sweep's run; `pages` are known once it exists."""
+    started, closed = history.started, history.closed or {}
+    ending: str = closed.get("outcome", words.OUTCOME_RUNNING)
+    outcome = CLOSED.get(ending, ending)
+    tags = {
+        words.TAG_ROLE: words.ROLE_SWEEP,
+        words.TAG_OUTCOME: outcome,
+        words.TAG_REASON: closed.get("reason", ""),
+        words.TAG_COMMAND: started["command"],
+        words.TAG_HOST: started["host"],
+        **{words.TAG_VERSION_PREFIX + name: version for name, version in started["versions"].items()},
+        words.TAG_NOTE: pages and _sweep_note(history, pages, outcome),
+    }
+    objective = history.objective
+    params = {words.PARAM_SEED: started["seed"], "compare": ", ".join(started["compare"])}
+    return Wanted(
+        name=history.name,
+        status=STATUS[outcome],
+        start_ms=history.first["ts"],
+        end_ms=closed.get("ts"),
+        tags=_texts(tags | _provenance(history, started)),
+        params=_texts({**params, "objective": f"{objective.mode} {objective.metric}"}),
+    )
+
+
+def _provenance(history: History, started: log.Event) -> dict[str, Any]:
+    corpus, git = started["corpus"] or {}, started["git"]
+    return {
+        words.TAG_SWEEP: history.name,
+        words.TAG_SWEEP_ID: history.sweep_id,
+        words.TAG_JUDGE: started["judge"],
+        words.TAG_CORPUS: corpus.get("name"),
+        words.TAG_CORPUS_FINGERPRINT: corpus.get("fingerprint"),
+        words.TAG_GIT_COMMIT: git["commit"],
+        words.TAG_GIT_DIRTY: git["dirty"],
+    }
+
+
+def _scores(trial: Trial) -> dict[str, tuple[float, int]]:
+    scores: dict[str, tuple[float, int]] = {}
+    if trial.ended and trial.best:
+        ts = trial.ended["ts"]
+        scores[words.BEST_EPOCH] = trial.best["epoch"], ts
+        for metric, value in trial.best["metrics"].items():
+            if metric.startswith(words.VAL_PREFIX):
+                scores[words.best_name(metric)] = value, ts
+    if trial.evaluated:
+        scores |= {metric: (value, trial.evaluated["ts"]) for metric, value in trial.evaluated["metrics"].items()}
+    return scores
+
+
+def _trial_note(history: History, trial: Trial) -> str:
+    asked, ended = trial.asked, trial.ended
+    lines = [f"Trial {trial.number} of sweep {history.name}, arm {trial.arm}: **{trial.outcome}**."]
+    if ended:
+        reason = f": {ended['reason']}" if ended["reason"] else ""
+        lines[0] = f"{lines[0][:-1]} after {_count(ended['epochs'], 'epoch')}{reason}."
+    if asked["of"] is not None:
+        lines.append(f"It runs the configuration of trial {asked['of']} again with a seed of its own.")
+    if trial.best:
+        lines.append(f"At its best it had {best_in_words(history, trial)}.")
+    if trial.evaluated and trial.evaluated["error"]:
+        lines.append(f"Its best checkpoint could not be evaluated: {trial.evaluated['error']}")
+    return "\n\n".join(lines)
+
+
+def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
+    metrics = _read_metrics(history)
+    better = "higher" if history.objective.mode == "max" else "lower"
+    head = [
+        f"**[Hear the arms side by side]({pages.listen()})**, or look at the [trials, best first]({pages.trials()}) "
+        f"and the [curves]({pages.curves()}).",
+        f"Sweep {history.name}: {outcome}. {_counts(history)}. "
+        f"Best trials by {_spoken(history.objective.metric)} ({better} is better), at their best epoch:",
+    ]
+    rows = [["arm", "best trial", *map(_spoken, metrics), "epochs spent"], ["---"] * (len(metrics) + 3)]
+    arms = history.arms()
+    rows += [_arm_row(history, arm, trials, metrics) for arm, trials in arms.items()]
+    for reference in history.started["references"]:
+        name = " ".join(str(reference[key]) for key in ("reference", "size") if reference.get(key) is not None)
+        rows.append([f"*{name}*", "", *(_number(reference.get(metric)) for metric in metrics), ""])
+    table = [f"| {' | '.join(row)} |" for row in rows]
+    while len(text := "\n\n".join([*head, "\n".join(table)])) > MAX_NOTE:
+        table.pop()
+    return text
+
+
+def _arm_row(history: History, arm: str, trials: list[Trial], metrics: Sequence[str]) -> list[str]:
+    spent = sum(trial.ended["epochs"] for trial in trials if trial.ended)
+    best = history.best_trial(trials)
+    values: Mapping[str, float] = best.best["metrics"] if best and best.best else {}
+    name = trial_name(best) if best else "none yet"
+    return [arm, name, *(_number(values.get(metric)) for metric in metrics), str(spent)]
+
+
+def _counts(history: History) -> str:
+    outcomes = [trial.outcome for trial in history.trials.values()]
+    counts = (f"{outcomes.count(outcome)} {outcome}" for outcome in STATUS if outcome in outcomes)
+    return f"{_count(len(outcomes), 'trial')} ({', '.join(counts)})" if outcomes else "No trial yet"
+
+
+def _read_metrics(history: History) -> list[str]:
+    """The objective, and what people read beside it."""
+    return list(dict.fromkeys([history.objective.metric, words.JUDGE_ACCURACY, words.FVU]))
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Tags and params are strings: numbers and truths are written as YAML would; what is None is left out."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _short(value: Any) -> str:
+    """A value in a run's name: two digits of a number, `3e-4` for small and large ones."""
+    if not isinstance(value, float):
+        return str(value)
+    if value == 0 or 0.01 <= abs(value) < 10_000:
+        return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def _spoken(metric: str) -> str:
+    """`val/judge_accuracy` → `judge accuracy`."""
+    return metric.removeprefix(words.VAL_PREFIX).replace("_", " ")
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -1,0 +1,218 @@
+"""What a sweep's folder tells, for those who only read it: the sweep log and the outboxes, folded as they grow."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from orchestrator import log
+from orchestrator.ledger import Objective, trial_folder
+from reports import vocabulary as words
+
+MEDIA = "media"
+FILES = (words.ARTIFACT_CONFIG, words.ARTIFACT_PER_RECORDING)
+
+
+@dataclass
+class Trial:
+    """A trial as its newest events tell it.
+
+    Attributes:
+        started: the start of the driver under which it ran last: the judge, the commit and the corpus of then.
+        left_ms: when its driver stopped or was last heard of, if that left the trial unfinished.
+        size: bytes of its outbox when last looked at.
+        files: what else it keeps for MLflow, each with the time of its making in nanoseconds: complete folders of
+            renderings (`media/best`) and the files named in `FILES`.
+    """
+
+    number: int
+    folder: Path
+    asked: log.Event
+    started: log.Event
+    left_ms: int | None = None
+    attempt: log.Event | None = None
+    ended: log.Event | None = None
+    evaluated: log.Event | None = None
+    size: int = 0
+    files: dict[str, int] = field(default_factory=dict)
+    best: log.Event | None = None
+
+    @property
+    def outbox(self) -> Path:
+        """Where its worker writes epochs."""
+        return self.folder / "outbox.jsonl"
+
+    @property
+    def arm(self) -> str:
+        """Its arm's name."""
+        return str(self.asked["arm"])
+
+    @property
+    def outcome(self) -> str:
+        """How it stands; one that was left unfinished waits for its next attempt."""
+        if self.ended:
+            return str(self.ended["outcome"])
+        return words.OUTCOME_RUNNING if self.left_ms is None else words.OUTCOME_INTERRUPTED
+
+    def resume(self, started: log.Event) -> None:
+        """It runs, or runs again."""
+        self.started, self.left_ms, self.ended, self.best = started, None, None, None
+
+
+class History:
+    """A sweep and its trials, by number; `refresh` reads what is new."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.trials: dict[int, Trial] = {}
+        self.started: log.Event = {}
+        self.closed: log.Event | None = None
+        self.first: log.Event = {}
+        self._last_ms = 0
+        self._offset = 0
+
+    @property
+    def name(self) -> str:
+        """The sweep's name."""
+        return str(self.started["sweep"])
+
+    @property
+    def sweep_id(self) -> str:
+        """Tells this folder's sweep from any other, for ever: where and when it was first started."""
+        first = f"{self.name} {self.first.get('host')} {self.first.get('pid')} {self.first['ts']}"
+        return hashlib.sha256(first.encode()).hexdigest()[:12]
+
+    @property
+    def objective(self) -> Objective:
+        """What orders the trials."""
+        return Objective(**self.started["objective"])
+
+    def refresh(self, *, everywhere: bool) -> set[int]:
+        """Read on.
+
+        Args:
+            everywhere: look for new files of every trial, not only of those that run or have an event.
+
+        Returns:
+            The trials about which something is new.
+        """
+        events, self._offset = log.read(self.folder / "sweep.jsonl", self._offset)
+        changed = {number for event in events for number in self._fold(event)}
+        looked = (trial for trial in self.trials.values() if everywhere or not trial.ended or trial.number in changed)
+        changed |= {trial.number for trial in looked if self._look(trial)}
+        for trial in (self.trials[number] for number in changed):
+            if trial.ended and trial.best is None:
+                rows, _ = log.read(trial.outbox)
+                trial.best = self._best_row(rows)
+        return changed
+
+    def lose_driver(self) -> set[int]:
+        """The driver has gone without a word.
+
+        Returns:
+            The trials about which that says something.
+        """
+        self.closed = {"ts": self._last_ms, "outcome": words.OUTCOME_INTERRUPTED, "reason": "the driver died"}
+        return self._leave(self._last_ms)
+
+    def driver_is_dead(self) -> bool:
+        """Whether nobody drives the sweep: a driver holds the lock for as long as it lives."""
+        try:
+            with open(self.folder / "driver.lock") as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except FileNotFoundError:
+            pass
+        return True
+
+    def files(self) -> dict[str, int]:
+        """The sweep's own files for MLflow, each with the time of its making in nanoseconds."""
+        return _made(self.folder, [words.ARTIFACT_SEARCH_SPACE])
+
+    def searched(self) -> list[str]:
+        """Every parameter that Optuna chose for some trial."""
+        return list(dict.fromkeys(name for trial in self.trials.values() for name in trial.asked["searched"]))
+
+    def arms(self) -> dict[str, list[Trial]]:
+        """The trials of each arm, arms in the order in which they were first asked for."""
+        arms: dict[str, list[Trial]] = {}
+        for trial in self.trials.values():
+            arms.setdefault(trial.arm, []).append(trial)
+        return arms
+
+    def best_trial(self, trials: list[Trial]) -> Trial | None:
+        """The best of the search's trials, however long they ran; one that failed doesn't compete."""
+        metric, best = self.objective.metric, None
+        for trial in trials:
+            competes = trial.asked["stage"] == words.STAGE_SEARCH and trial.outcome != words.OUTCOME_FAILED
+            if competes and trial.best:
+                than = best and best.best and best.best["metrics"][metric]
+                best = trial if self.objective.better(trial.best["metrics"][metric], than) else best
+        return best
+
+    def _best_row(self, rows: list[log.Event]) -> log.Event | None:
+        best: log.Event | None = None
+        metric = self.objective.metric
+        for row in rows:
+            if metric in row["metrics"] and self.objective.better(
+                row["metrics"][metric], best["metrics"][metric] if best else None
+            ):
+                best = row
+        return best
+
+    def _fold(self, event: log.Event) -> set[int]:
+        """Take over an event; the trials that it says something about."""
+        before, self._last_ms = self._last_ms, event["ts"]
+        match event["event"]:
+            case "started":
+                self.first = self.first or event
+                self.started, self.closed = event, None
+                return self._leave(before)
+            case "closed":
+                self.closed = event
+                return self._leave(event["ts"])
+            case "asked":
+                number = event["trial"]
+                self.trials[number] = Trial(number, trial_folder(self.folder, number), event, self.started)
+            case "attempt":
+                self.trials[event["trial"]].resume(self.started)
+                self.trials[event["trial"]].attempt = event
+            case "extended":
+                self.trials[event["trial"]].resume(self.started)
+            case "ended":
+                self.trials[event["trial"]].ended = event
+            case "evaluated":
+                self.trials[event["trial"]].evaluated = event
+        return {event["trial"]} if "trial" in event else set()
+
+    def _leave(self, ts: int) -> set[int]:
+        """The driver has stopped: what it had not finished waits for the next one."""
+        left = {trial.number for trial in self.trials.values() if not trial.ended and trial.left_ms is None}
+        for number in left:
+            self.trials[number].left_ms = ts
+        return left
+
+    def _look(self, trial: Trial) -> bool:
+        """Whether the outbox has grown or a file is new; a folder with a dot in its name is being made."""
+        seen = trial.size, trial.files
+        trial.files = _made(trial.folder, FILES)
+        with contextlib.suppress(FileNotFoundError):
+            trial.size = trial.outbox.stat().st_size
+        with contextlib.suppress(FileNotFoundError), os.scandir(trial.folder / MEDIA) as entries:
+            made = ((entry.name, entry.stat().st_mtime_ns) for entry in entries if "." not in entry.name)
+            trial.files |= {f"{MEDIA}/{name}": made_ns for name, made_ns in made}
+        return seen != (trial.size, trial.files)
+
+
+def _made(folder: Path, names: Iterable[str]) -> dict[str, int]:
+    found: dict[str, int] = {}
+    for name in names:
+        with contextlib.suppress(FileNotFoundError):
+            found[name] = (folder / name).stat().st_mtime_ns
+    return found

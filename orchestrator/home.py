@@ -1,0 +1,150 @@
+"""The home (`runs/`) and a sweep's folder in it: who may write there, and whether the file is still the same."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import fcntl
+import io
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+
+from orchestrator.errors import UserError
+
+if TYPE_CHECKING:
+    from orchestrator.search_space import Sweep
+
+MIN_FREE_BYTES = 100 * 2**20
+FREE_TO_CHANGE = ("resources", "limits", "media")
+GROWING = ("trials_per_arm", "max_epochs", "hours")
+
+
+def find_home(given: Path | None) -> Path:
+    """The folder of all sweeps: `--home`, else `ORCHESTRATE_HOME`, else `runs` in the current folder."""
+    return Path(given or os.environ.get("ORCHESTRATE_HOME") or "runs").expanduser().resolve()
+
+
+def open_home(home: Path) -> None:
+    """Make sure that the home can be written to.
+
+    Raises:
+        UserError: it can't, or its disk is full.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        probe = home / f".writable-{os.getpid()}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"{home}: can't write here ({error.strerror}); give another folder with --home or ORCHESTRATE_HOME"
+        ) from None
+    free = shutil.disk_usage(home).free
+    if free < MIN_FREE_BYTES:
+        raise UserError(f"{home}: its disk has {free / 2**20:.0f} MiB free, at least 100 are needed; free some space")
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[dict[str, Any]]:
+    """Be the only driver of a sweep; what is put into the dict is kept beside the lock for whoever comes next.
+
+    Raises:
+        UserError: another driver has it; the message says where.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / "driver.lock", "a+") as file:
+        file.seek(0)
+        before = _parse_note(file.read())
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(
+                f"{folder.name}: this sweep is already running on {before.get('host', 'another machine')}, "
+                f"process {before.get('pid', '?')}; wait for it, stop it, or start another one with --name"
+            ) from None
+        if "scratch" in before:
+            # Ray's temporary folder of a driver that was killed.
+            shutil.rmtree(before["scratch"], ignore_errors=True)
+        note = _Note(file)
+        note.update(host=socket.gethostname(), pid=os.getpid())
+        try:
+            yield note
+        finally:
+            note.clear()
+
+
+def _parse_note(text: str) -> dict[str, Any]:
+    try:
+        found: dict[str, Any] = json.loads(text)
+    except ValueError:
+        return {}
+    return found
+
+
+class _Note(dict[str, Any]):
+    """A dict that is written to the lock file at every change."""
+
+    def __init__(self, file: io.TextIOWrapper) -> None:
+        super().__init__()
+        self._file = file
+
+    def update(self, *args: Any, **kwargs: Any) -> None:
+        super().update(*args, **kwargs)
+        self._write()
+
+    def clear(self) -> None:
+        super().clear()
+        self._write()
+
+    def _write(self) -> None:
+        self._file.seek(0)
+        self._file.truncate()
+        json.dump(self, self._file)
+        self._file.flush()
+
+
+def keep_search_space(folder: Path, sweep: Sweep) -> None:
+    """Write the search space into the sweep's folder, if it is the one that was there or only adds to its budget.
+
+    Raises:
+        UserError: it asks for something else; the message has the difference and the cure.
+    """
+    path = folder / "search_space.yaml"
+    if path.exists():
+        before, after = path.read_text(), sweep.text
+        if not _continues(_plain(before), _plain(after)):
+            changes = difflib.unified_diff(
+                before.splitlines(), after.splitlines(), "as it ran", "as it is now", "", "", 0, ""
+            )
+            shown = "\n".join(f"  {line}" for line in changes if not line.startswith("@@"))
+            raise UserError(
+                f"{sweep.path}: sweep {sweep.name} in {folder.parent} was run with another search space:\n{shown}\n"
+                f"Give the new one a name of its own, --name {sweep.name}-2; more budget alone may keep the old one."
+            )
+    temporary = path.with_suffix(".tmp")
+    temporary.write_text(sweep.text)
+    temporary.replace(path)
+
+
+def _plain(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    return found
+
+
+def _continues(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    budgets = [each.pop("budget", {}) or {} for each in (before, after)]
+    for each in (before, after):
+        for key in (*FREE_TO_CHANGE, "presets"):
+            each.pop(key, None)
+        for entry in each.get("arms", []) or []:
+            entry.pop("resources", None)
+    old, new = budgets
+    grows = all((new.get(key) or float("inf")) >= (old.get(key) or 0) for key in GROWING)
+    return before == after and grows

@@ -1,0 +1,226 @@
+"""The one door to trainables: everything of theirs that the orchestrator uses comes through here.
+
+What trainables call an `InputError` leaves as a `UserError`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib.machinery import SourceFileLoader
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import trainables
+from orchestrator.errors import UserError
+from orchestrator.mistakes import nearest
+from trainables.errors import InputError
+from trainables.trainable import Media, Metric, Progress, Split, Trainable, TrialConfig, silent
+
+if TYPE_CHECKING:
+    from orchestrator.search_space import Sweep
+    from trainables.corpora.corpus import Corpus
+
+__all__ = [
+    "Media",
+    "Metric",
+    "Prepared",
+    "Progress",
+    "Split",
+    "Trainable",
+    "TrialConfig",
+    "check_corpus",
+    "config_values",
+    "find_trainables",
+    "is_file",
+    "load_components",
+    "load_trainable",
+    "open_corpus",
+    "prepare",
+    "silent",
+    "source_files",
+    "user_errors",
+]
+
+PACKAGE = Path(trainables.__file__).parent
+INTERFACE = ("__init__", "errors", "trainable")
+"""Files beside the trainables that are none."""
+
+
+@contextmanager
+def user_errors() -> Iterator[None]:
+    """Turn what trainables say about wrong input into what ends a command; a decorator too."""
+    try:
+        yield
+    except InputError as error:
+        raise UserError(str(error)) from error
+
+
+def is_file(reference: str) -> bool:
+    """Whether `trainable:` names a file and not one that is shipped."""
+    return reference.endswith(".py") or "/" in reference
+
+
+def find_trainables() -> dict[str, Path]:
+    """The trainables that are shipped: name to file."""
+    return {path.stem: path for path in sorted(PACKAGE.glob("*.py")) if path.stem not in INTERFACE}
+
+
+def load_trainable(reference: str, folder: Path) -> type[Trainable]:
+    """The one trainable that a file defines.
+
+    Args:
+        reference: the name of a shipped one, or a path.
+        folder: what a relative path is relative to.
+
+    Raises:
+        UserError: there is no such file, it can't be imported, or it doesn't define exactly one trainable.
+    """
+    shipped = find_trainables()
+    if is_file(reference):
+        path = (folder / reference).resolve()
+    elif reference in shipped:
+        path = shipped[reference]
+    else:
+        raise UserError(
+            f"unknown trainable {reference!r}{nearest(reference, shipped)}; "
+            f"shipped: {', '.join(shipped) or 'none'}; one of your own is a path such as ./my_unet.py"
+        )
+    return _only_trainable(_import_file(path), path)
+
+
+def _only_trainable(module: ModuleType, path: Path) -> type[Trainable]:
+    own = [
+        found
+        for found in vars(module).values()
+        if isinstance(found, type) and issubclass(found, Trainable) and found.__module__ == module.__name__
+    ]
+    concrete = [found for found in own if not inspect.isabstract(found)]
+    if len(concrete) != 1:
+        missing = [f"{found.__name__} lacks {', '.join(sorted(found.__abstractmethods__))}" for found in own]
+        what = ", ".join(found.__name__ for found in concrete) or "; ".join(missing) or "none"
+        raise UserError(f"{path}: must define exactly one subclass of Trainable, got {what}")
+    if not issubclass(concrete[0].Config, TrialConfig):
+        raise UserError(f"{path}: {concrete[0].__name__}.Config must be a subclass of TrialConfig")
+    return concrete[0]
+
+
+def load_components(paths: Iterable[Path]) -> None:
+    """Import files that register losses, normalizations, ….
+
+    Raises:
+        UserError: a file is missing or can't be imported.
+    """
+    for path in paths:
+        _import_file(path)
+
+
+def _import_file(path: Path) -> ModuleType:
+    """Import a file by its path, once a process."""
+    if not path.is_file():
+        beside = nearest(path.name, (each.name for each in path.parent.glob("*.py")))
+        raise UserError(f"{path}: no such file{beside}")
+    try:
+        if path.is_relative_to(PACKAGE):
+            parts = path.relative_to(PACKAGE).with_suffix("").parts
+            return importlib.import_module(".".join([trainables.__name__, *parts]))
+        return _import_outside(path)
+    except Exception as error:
+        what = " ".join(f"{type(error).__name__}: {error}".split())
+        raise UserError(f"{_line_of(error, path)}: can't be imported: {what}") from error
+
+
+def _import_outside(path: Path) -> ModuleType:
+    """Import a file under a name that no other file has."""
+    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name in sys.modules:
+        return sys.modules[name]
+    # Behind all others, so that a file can import its neighbours and can't shadow what is installed.
+    if str(path.parent) not in sys.path:
+        sys.path.append(str(path.parent))
+    loader = SourceFileLoader(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None, "a loader was given"
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _line_of(error: Exception, path: Path) -> str:
+    """The last line of a file that led to an error."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return f"{path}:{error.lineno}"
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    return f"{path}:{lines[-1]}" if lines else str(path)
+
+
+def config_values(trainable: type[Trainable], params: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of a trial's params that are settings of its trainable: the names of bundles are none."""
+    return {name: value for name, value in params.items() if name in trainable.Config.model_fields}
+
+
+@user_errors()
+def check_corpus(settings: Mapping[str, Any]) -> None:
+    """Check what `corpus:` says, without looking at its files.
+
+    Raises:
+        UserError: unknown name, unknown or missing setting, wrong value.
+    """
+    from trainables.corpora.corpus import corpus_settings
+
+    corpus_settings(settings)
+
+
+@user_errors()
+def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = silent) -> Corpus:
+    """Open a corpus, made and cached under `home` at the first time.
+
+    Raises:
+        UserError: it can't be used.
+    """
+    from trainables.corpora.corpus import open_corpus as open_
+
+    return open_(settings, home, progress)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known of a sweep before its first trial.
+
+    Attributes:
+        references: rows of reference lines, as `Trainable.prepare` returns them.
+        judge: what tells the judge from others; None where nobody judges.
+    """
+
+    references: list[dict[str, Any]]
+    judge: str | None
+
+
+@user_errors()
+def prepare(sweep: Sweep, corpus: Corpus | None, progress: Progress = silent) -> Prepared:
+    """Compute what the trials of a sweep share: features, judges, reference lines.
+
+    Raises:
+        UserError: the corpus or the home can't be used for it.
+    """
+    settings = [each for arm in sweep.arms for each in (arm.middle(), *(corner for _, corner in arm.corners()))]
+    configs = [sweep.trainable.Config(**each) for each in settings]
+    return Prepared(sweep.trainable.prepare(configs, corpus, progress), sweep.trainable.judge_id(corpus))
+
+
+def source_files(sweep: Sweep) -> list[Path]:
+    """The code on which results depend: all of trainables, the sweep's own trainable and components."""
+    own = Path(inspect.getfile(sweep.trainable))
+    return sorted({*PACKAGE.rglob("*.py"), own, *sweep.space.components})

@@ -1,0 +1,169 @@
+"""A sweep as MLflow shows it: its experiment, its own run with the page of sounds, and a run a trial."""
+
+from __future__ import annotations
+
+import contextlib
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from orchestrator import artifacts, listening
+from orchestrator.description import best_in_words, describe_sweep, describe_trial, trial_name
+from orchestrator.history import MEDIA, History, Trial
+from orchestrator.runs import Run
+from orchestrator.store import Gone, Refused, Store
+from orchestrator.views import SweepPages
+from reports import vocabulary as words
+
+RUN_FILE = "mlflow.json"
+
+
+class Mirror:
+    """Brings MLflow up to date with a history; `open` comes first, and again after every failure.
+
+    Attributes:
+        pages: where the sweep is shown, once it is open.
+        remark: what somebody should know, in one line.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._store = Store(history.started["tracking_uri"], history.started["artifact_root"])
+        self._sweep_run = Run(self._store, history.folder / RUN_FILE)
+        self._trial_runs: dict[int, Run] = {}
+        self._views: dict[str, str] = {}
+        self._heard: list[listening.Column] = []
+        self.pages: SweepPages | None = None
+        self.remark: str | None = None
+
+    def open(self) -> None:
+        """Connect, and find or make the experiment and the sweep's run."""
+        self._store.open()
+        runs = {str(number): self._run(trial) for number, trial in self._history.trials.items()}
+        sweep_run = runs[""] = self._sweep_run
+        experiment_id = sweep_run.run_id and self._store.experiment_of(sweep_run.run_id)
+        if not experiment_id:
+            if sweep_run.run_id:
+                sweep_run.forget()
+                self.remark = "the sweep's MLflow run had been deleted; it is made anew"
+            experiment_id = self._store.experiment(self._history.started["search_space"])
+        known = {run.run_id for run in runs.values()}
+        for trial, run_id in self._store.find_runs(experiment_id, self._history.sweep_id, known).items():
+            if runs[trial].run_id is None:
+                runs[trial].forget(run_id)
+        sweep_run.create(experiment_id, describe_sweep(self._history, None))
+        assert sweep_run.run_id is not None
+        self._views = {}
+        self.pages = SweepPages(self._history.name, experiment_id, sweep_run.run_id, self._history.objective)
+
+    def close(self) -> None:
+        """Something failed: nothing is sure any more but what was acknowledged."""
+        self.pages = None
+
+    def send_trial(self, trial: Trial) -> bool:
+        """Send what is new about a trial.
+
+        Returns:
+            Whether that is done; False after its run was found deleted.
+
+        Raises:
+            Unreachable: MLflow did not answer.
+            Refused: the sweep's own run has been deleted.
+        """
+        assert self.pages is not None, "open() comes first"
+        if not (trial.attempt or trial.ended):
+            return True
+        run = self._run(trial)
+        wanted = describe_trial(self._history, trial, self.pages.run_id)
+        try:
+            run.create(self.pages.experiment_id, wanted)
+            self._send_files(run, trial.folder, trial.files, trial.asked["ts"])
+            run.update(wanted, trial.outbox)
+        except Gone:
+            run.forget()
+            self.remark = f"the MLflow run of trial {trial.number} had been deleted; it is made anew"
+            return False
+        except Refused as error:
+            if self._store.experiment_of(self.pages.run_id) is None:
+                raise
+            self.remark = f"trial {trial.number}: MLflow refused what was sent ({error})"
+        return True
+
+    def send_sweep(self) -> None:
+        """Send what is new about the sweep: its state in words, its prepared views, its page of sounds."""
+        assert self.pages is not None, "open() comes first"
+        history, run = self._history, self._sweep_run
+        self._send_files(run, history.folder, history.files(), history.first["ts"])
+        columns = self._columns()
+        if columns and columns != self._heard:
+            with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
+                listening.write_page(Path(target) / words.ARTIFACT_LISTEN, f"Sweep {history.name}", columns)
+                run.upload(Path(target), {}, {})
+                self._heard = columns
+        views = self.pages.prepared(history.searched(), history.started["compare"], history.first["ts"])
+        if views != self._views:
+            self._store.tag_experiment(self.pages.experiment_id, views)
+            self._views = views
+        run.update(describe_sweep(history, self.pages))
+
+    def links(self) -> dict[str, str]:
+        """Where to look, most worth looking at first; empty before anything is there."""
+        if self.pages is None:
+            return {}
+        bests = (self._history.best_trial(trials) for trials in self._history.arms().values())
+        run_ids = [run_id for best in bests if best and (run_id := self._run(best).run_id)]
+        pages = self.pages
+        compare = {"compare": pages.compare(run_ids)} if len(run_ids) > 1 else {}
+        return {
+            "listen": pages.listen(),
+            "trials": pages.trials(),
+            "curves": pages.curves(),
+            "spectrograms": pages.spectrograms(),
+            **compare,
+        }
+
+    def backlog(self, numbers: Iterable[int]) -> int:
+        """Lines of some trials' outboxes that MLflow has not acknowledged."""
+        lines = 0
+        for trial in (self._history.trials[number] for number in numbers):
+            if trial.size > (offset := self._run(trial).sent.offset):
+                with trial.outbox.open("rb") as file:
+                    file.seek(offset)
+                    lines += file.read().count(b"\n")
+        return lines
+
+    def _run(self, trial: Trial) -> Run:
+        if trial.number not in self._trial_runs:
+            self._trial_runs[trial.number] = Run(self._store, trial.folder / RUN_FILE)
+        return self._trial_runs[trial.number]
+
+    def _send_files(self, run: Run, folder: Path, files: Mapping[str, int], made_ms: int) -> None:
+        """Send what has been made or made again since it was sent."""
+        new = {name: made_ns for name, made_ns in files.items() if run.sent.files.get(name) != made_ns}
+        if not new:
+            return
+        announced: dict[str, str] = {}
+        with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
+            # A rendering that a worker is just replacing can't be found; the next look finds the new one.
+            for name in new:
+                if name.startswith(MEDIA):
+                    announced |= artifacts.lay_out(folder / name, Path(target), made_ms)
+                else:
+                    (Path(target) / name).symlink_to(folder / name)
+            run.upload(Path(target), new, announced)
+
+    def _columns(self) -> list[listening.Column]:
+        """The best trial of each arm that can be heard."""
+        columns = []
+        for arm, trials in self._history.arms().items():
+            best = self._history.best_trial(trials)
+            media = best and max((name for name in best.files if name.startswith(MEDIA)), default=None, key=_lateness)
+            if best and media:
+                caption = f"{trial_name(best)}: {best_in_words(self._history, best)}"
+                columns.append(listening.Column(arm, caption, best.folder / media, best.files[media]))
+        return columns
+
+
+def _lateness(media: str) -> tuple[bool, str]:
+    """The best epoch's renderings before those of any other, of which the latest."""
+    return media.endswith(artifacts.BEST), media

@@ -1,0 +1,195 @@
+"""Where runs are recorded: an MLflow server or a sqlite file. Every call is made once; its failure is told in one line.
+
+MLflow itself is imported at the first connection: it takes more than a second.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import sqlite3
+from collections.abc import Container, Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from filelock import FileLock
+
+from reports import vocabulary as words
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ENVIRONMENT = {
+    # A POST that MLflow itself repeats after a late answer makes two runs: one try, the follower comes back.
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
+SCHEMES = "sqlite:////path/mlflow.db, http://host:port, https://…, postgresql://…, mysql://…"
+SQLITE = "sqlite:///"
+REFUSALS = (
+    "INVALID_PARAMETER_VALUE",
+    "RESOURCE_DOES_NOT_EXIST",
+    "RESOURCE_ALREADY_EXISTS",
+    "INVALID_STATE",
+    "BAD_REQUEST",
+)
+CREDENTIALS = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
+REASONS = (
+    r"\[Errno \d+\] ([\w ]+)|(timed out)|(database is locked)|(Failed to resolve)|too many (\d+) error|error code (\d+)"
+)
+"""What of a long message says why nobody answered."""
+MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)
+"""Exceptions that are our own fault: no waiting for a server helps."""
+
+
+class Unreachable(Exception):
+    """MLflow can't be spoken to now; the same call may work later."""
+
+
+class Refused(Exception):
+    """MLflow understood the call and won't do it."""
+
+
+class Gone(Exception):
+    """Somebody deleted what the call was about."""
+
+
+class Store:
+    """One tracking URI; `open` connects."""
+
+    def __init__(self, uri: str, artifact_root: str | None) -> None:
+        self.uri = uri
+        self.shown = re.sub(r"//[^/@]+@", "//", uri)
+        """Without the password."""
+        self._artifact_root = artifact_root
+        self._client: MlflowClient | None = None
+
+    @property
+    def client(self) -> MlflowClient:
+        assert self._client is not None, "open() comes first"
+        return self._client
+
+    def open(self) -> None:
+        """Connect; a new sqlite file gets its tables, which takes some seconds.
+
+        Raises:
+            Unreachable: the URI can't be used, or nobody answers there.
+        """
+        if self._client is not None:
+            return
+        os.environ.update(ENVIRONMENT)
+        try:
+            with self.told(), _prepared(self.uri):
+                from mlflow import MlflowClient
+
+                client = MlflowClient(self.uri)
+                client.search_experiments(max_results=1)
+                self._client = client
+        except Refused as error:
+            raise Unreachable(f"tracking URI {self.shown!r} can't be used ({error}); allowed: {SCHEMES}") from None
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Turn whatever goes wrong with MLflow, its database or the network into `Unreachable` or `Refused`."""
+        try:
+            yield
+        except (Unreachable, Refused, Gone, *MISTAKES):
+            raise
+        except Exception as error:
+            raise _translate(error, self.shown) from error
+
+    def experiment(self, name: str) -> str:
+        """The id of the experiment of that name, made if there is none.
+
+        A deleted experiment keeps its name for itself, so that its successor is `<name>-2`.
+        """
+        with self.told():
+            candidate, number = name, 1
+            while (found := self.client.get_experiment_by_name(candidate)) is not None:
+                if found.lifecycle_stage == "active":
+                    return str(found.experiment_id)
+                number += 1
+                candidate = f"{name}-{number}"
+            location = self._artifact_root and f"{self._artifact_root}/{candidate}"
+            return str(self.client.create_experiment(candidate, artifact_location=location))
+
+    def experiment_of(self, run_id: str) -> str | None:
+        """The experiment of a run; None if either has been deleted."""
+        try:
+            with self.told():
+                run = self.client.get_run(run_id)
+                experiment = self.client.get_experiment(run.info.experiment_id)
+        except Refused:
+            return None
+        alive = run.info.lifecycle_stage == "active" and experiment.lifecycle_stage == "active"
+        return str(run.info.experiment_id) if alive else None
+
+    def find_runs(self, experiment_id: str, sweep_id: str, known: Container[str | None]) -> dict[str, str]:
+        """The runs of a sweep by trial number (`""` is the sweep's own).
+
+        A call whose answer was lost may have made a run twice: the one that is `known`, else the oldest, is kept, and
+        the other deleted.
+        """
+        runs: dict[str, str] = {}
+        token = None
+        with self.told():
+            while True:
+                page = self.client.search_runs(
+                    [experiment_id],
+                    f"tags.`{words.TAG_SWEEP_ID}` = '{sweep_id}'",
+                    order_by=["attributes.start_time ASC"],
+                    page_token=token,
+                )
+                for run in page:
+                    trial, run_id = run.data.tags.get(words.TAG_TRIAL, ""), run.info.run_id
+                    kept = runs.setdefault(trial, run_id)
+                    if kept != run_id:
+                        runs[trial], double = (run_id, kept) if run_id in known else (kept, run_id)
+                        self.client.delete_run(double)
+                token = page.token
+                if not token:
+                    return runs
+
+    def tag_experiment(self, experiment_id: str, tags: Mapping[str, str]) -> None:
+        with self.told():
+            for key, value in tags.items():
+                self.client.set_experiment_tag(experiment_id, key, value)
+
+
+@contextlib.contextmanager
+def _prepared(uri: str) -> Iterator[None]:
+    """A sqlite file in write-ahead mode: who reads doesn't wait for who writes, and a commit costs fewer flushes.
+
+    The mode stays in the file. Only one process at a time may make the tables of a new one.
+    """
+    if not uri.startswith(SQLITE):
+        yield
+        return
+    path = Path(uri.removeprefix(SQLITE))
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with FileLock(f"{path}.lock"):
+        with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
+            connection.execute("PRAGMA journal_mode=WAL")
+        yield
+
+
+def _translate(error: Exception, uri: str) -> Unreachable | Refused:
+    text = " ".join(str(error).split())
+    code = str(getattr(error, "error_code", ""))
+    # MLflow's own server answers with JSON; a bare status comes from a proxy, a login page, another server.
+    bare = re.search(r"API request to endpoint .* failed with error code (\d+)", text)
+    status = bare.group(1) if bare else ""
+    if status in ("401", "403") or code in CREDENTIALS:
+        cure = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+        return Unreachable(f"MLflow at {uri} refuses us ({status or code}); {cure}")
+    if status == "404":
+        return Unreachable(f"{uri} is no MLflow server (404); check MLFLOW_TRACKING_URI")
+    unknown_scheme = type(error).__name__ == "UnsupportedModelRegistryStoreURIException"
+    if (code in REFUSALS and not bare) or unknown_scheme or isinstance(error, ImportError):
+        return Refused(text.split("; ")[0][:200])
+    known = re.search(REASONS, text)
+    reason = next(filter(None, known.groups())) if known else text[:200]
+    return Unreachable(f"MLflow at {uri} does not answer ({reason}); everything is sent when it does")

@@ -1,0 +1,269 @@
+"""Run a sweep: lock its folder, prepare what trials share, let Ray work through the agenda, close."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import signal
+import socket
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import cluster, follower, loader, provenance
+from orchestrator.agenda import Agenda, Task
+from orchestrator.errors import SweepStopped
+from orchestrator.home import keep_search_space, locked, open_home
+from orchestrator.ledger import Ledger, trial_folder
+from reports import vocabulary as words
+
+if TYPE_CHECKING:
+    from orchestrator.console import Screen
+    from orchestrator.search import Engine
+    from orchestrator.search_space import Sweep
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(SweepStopped):
+    """A signal ended the sweep; all that it recorded is safe."""
+
+    exit_code = 130
+
+
+def run_sweep(sweep: Sweep, home: Path, screen: Screen) -> Ledger:
+    """Run a sweep to its end, or go on with it; a finished one is left as it is.
+
+    Raises:
+        UserError: the home, the corpus, the resources or the name can't be used.
+        SweepStopped: it was interrupted, its disk is full, or Ray died; the same command goes on.
+    """
+    open_home(home)
+    folder = home / sweep.name
+    with locked(folder) as note:
+        keep_search_space(folder, sweep)
+        ledger = Ledger(folder)
+        with signals_raise() as on_signal:
+            _Driver(sweep, home, ledger, screen, note, on_signal).run()
+    return ledger
+
+
+class _Driver:
+    def __init__(
+        self, sweep: Sweep, home: Path, ledger: Ledger, screen: Screen, note: dict[str, Any], on_signal: _OnSignal
+    ) -> None:
+        self.sweep = sweep
+        self.home = home
+        self.folder = home / sweep.name
+        self.ledger = ledger
+        self.screen = screen
+        self.note = note
+        self.on_signal = on_signal
+        self.grants: dict[str, cluster.Grant] = {}
+
+    def run(self) -> None:
+        renders = self.sweep.trainable.render is not loader.Trainable.render
+        agenda = Agenda(self.sweep, self.ledger, evaluates=renders)
+        hours = self.sweep.space.budget.hours
+        seconds_left = None if hours is None else hours * 3600 - self.ledger.seconds_run()
+        following = follower.following(self.folder, self.screen.say)
+        if agenda.done():
+            self.screen.say(f"Sweep {self.sweep.name} is finished: nothing left to do.")
+        elif seconds_left is not None and seconds_left <= 0:
+            self.screen.say(
+                f"Sweep {self.sweep.name} has spent its budget.hours of {hours:g}; --set budget.hours=… gives it more."
+            )
+        else:
+            with following:
+                self._run(agenda, seconds_left)
+            return
+        if follower.status(self.folder).get("backlog"):
+            with following:
+                pass
+
+    def _run(self, agenda: Agenda, seconds_left: float | None) -> None:
+        self._start()
+        outcome, reason = words.OUTCOME_FAILED, ""
+        try:
+            reason = self._work(agenda, seconds_left)
+            outcome = words.OUTCOME_INTERRUPTED if reason else "finished"
+        except SweepStopped as stopped:
+            outcome, reason = words.OUTCOME_INTERRUPTED, str(stopped)
+            raise
+        except BaseException as error:
+            reason = str(error)
+            raise
+        finally:
+            with contextlib.suppress(OSError):
+                self.ledger.write("closed", outcome=outcome, reason=reason)
+        if reason:
+            raise Interrupted(f"{reason}\n{self._resume_line()}")
+
+    def _start(self) -> None:
+        """Prepare what trials share, and write down what this sweep runs on."""
+        space = self.sweep.space
+        corpus = loader.open_corpus(space.corpus, self.home, self.screen.progress) if space.corpus else None
+        for line in corpus.skipped if corpus else ():
+            self.screen.say(f"Skipped: {line}")
+        prepared = loader.prepare(self.sweep, corpus, self.screen.progress)
+        self.ledger.write(
+            "started",
+            sweep=self.sweep.name,
+            search_space=space.name,
+            objective={"metric": space.objective.metric, "mode": space.objective.mode},
+            tracking_uri=follower.tracking_uri(self.home),
+            artifact_root=follower.artifact_root(self.home),
+            compare=list(space.compare),
+            git=provenance.git_state(self.sweep.path.parent),
+            versions=provenance.versions(),
+            corpus=corpus and {"name": corpus.name, "fingerprint": corpus.fingerprint},
+            judge=prepared.judge,
+            references=prepared.references,
+            seed=space.seed,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            command=shlex.join(["orchestrate", *sys.argv[1:]]),
+        )
+
+    def _work(self, agenda: Agenda, seconds_left: float | None) -> str:
+        """Let Ray work through the agenda; why it stopped early, or nothing."""
+        self.screen.progress("starting Ray", 0, 1)
+        with cluster.running(self.folder / "driver.log") as (capacity, scratch):
+            from orchestrator.pruning import Rungs
+            from orchestrator.search import Engine
+
+            self.screen.progress("starting Ray", 1, 1)
+            self.on_signal.install()
+            self.note.update(scratch=str(scratch))
+            self.grants, notes = cluster.grants(self.sweep, capacity)
+            for line in (*notes, *(cluster.busy_gpus() if capacity.gpus else ())):
+                self.screen.say(line)
+            code = provenance.code_fingerprint(loader.source_files(self.sweep))
+            engine = Engine(agenda, self.ledger, Rungs(self.sweep, self.ledger), self._config_of, code)
+            self.on_signal.call = engine.stop
+            timer = threading.Timer(
+                seconds_left or 0, engine.stop, [f"budget.hours ({self.sweep.space.budget.hours}) is spent"]
+            )
+            timer.daemon = True
+            if seconds_left is not None:
+                timer.start()
+            slots = cluster.slots(self.grants, capacity)
+            try:
+                with self.screen.live(self.sweep, self.ledger, slots, self.folder):
+                    self._fit(engine, scratch, slots)
+            finally:
+                timer.cancel()
+                self.on_signal.call = None
+        if engine.stopping.is_set():
+            return engine.stop_reason
+        if not agenda.done():
+            raise SweepStopped(
+                f"Ray ended before the sweep did; see {self.folder / 'driver.log'}\n{self._resume_line()}"
+            )
+        return ""
+
+    def _fit(self, engine: Engine, scratch: Path, slots: int) -> None:
+        from ray import tune
+
+        from orchestrator.search import ReportScheduler, StopWhenAsked, TaskSearcher
+        from orchestrator.worker import Worker
+
+        tuner = tune.Tuner(
+            tune.with_resources(Worker, lambda config: tune.PlacementGroupFactory([config["resources"]])),
+            tune_config=tune.TuneConfig(
+                search_alg=TaskSearcher(engine),
+                scheduler=ReportScheduler(engine),
+                num_samples=-1,
+                max_concurrent_trials=slots,
+                reuse_actors=True,
+            ),
+            run_config=tune.RunConfig(
+                name=self.sweep.name,
+                storage_path=str(scratch / "tune"),
+                failure_config=tune.FailureConfig(max_failures=0),
+                # Trials save themselves, and an actor without `save_checkpoint` counts as failed at its end.
+                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
+                stop=StopWhenAsked(engine),
+                verbose=0,
+            ),
+        )
+        try:
+            tuner.fit()
+        except Exception as error:
+            logging.getLogger("ray").error("fit() raised\n%s", traceback.format_exc())
+            if not engine.stopping.is_set():
+                last = str(error).strip().splitlines()[-1]
+                raise SweepStopped(
+                    f"Ray stopped: {last} (see {self.folder / 'driver.log'})\n{self._resume_line()}"
+                ) from None
+
+    def _config_of(self, task: Task) -> dict[str, Any]:
+        """A task as plain values for a worker."""
+        from orchestrator.trial_run import TrialSpec
+
+        trial, space, grant = task.trial, self.sweep.space, self.grants[task.trial.arm]
+        spec = TrialSpec(
+            number=trial.number,
+            folder=str(trial_folder(self.folder, trial.number)),
+            home=str(self.home),
+            trainable=space.trainable,
+            trainable_folder=str(self.sweep.path.parent),
+            components=tuple(map(str, space.components)),
+            config=loader.config_values(self.sweep.trainable, trial.params),
+            corpus=dict(space.corpus) if space.corpus else None,
+            seed=trial.seed,
+            attempt=trial.attempts,
+            objective=space.objective.metric,
+            mode=space.objective.mode,
+            clips=space.media.clips,
+            media_epochs=tuple(epoch for epoch in space.media.epochs if isinstance(epoch, int)),
+            gpu=grant.gpus,
+            threads=grant.threads,
+        )
+        if task.kind == "evaluate" and trial.stage == words.STAGE_CONFIRM:
+            spec = replace(spec, splits=("test",))
+        return {"kind": task.kind, "spec": asdict(spec), "resources": {"CPU": grant.cpus, "GPU": grant.gpus}}
+
+    def _resume_line(self) -> str:
+        return f"Nothing that was recorded is lost. Go on with: {shlex.join(['orchestrate', *sys.argv[1:]])}"
+
+
+class _OnSignal:
+    """What a signal does now: it raises, until `call` is set; the second time the process ends at once."""
+
+    def __init__(self) -> None:
+        self.call: Callable[[str], None] | None = None
+        self._seen = False
+
+    def install(self) -> None:
+        """Take the signals over, from Python's defaults or from Ray, which takes SIGTERM at its start."""
+        for number in SIGNALS:
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: object) -> None:
+        if self._seen:
+            os._exit(128 + number)
+        self._seen = True
+        reason = f"Stopped by {signal.Signals(number).name}."
+        if self.call is None:
+            raise Interrupted(reason)
+        self.call(reason)
+
+
+@contextlib.contextmanager
+def signals_raise() -> Iterator[_OnSignal]:
+    """Make every usual way to end a process end the sweep cleanly."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    on_signal = _OnSignal()
+    on_signal.install()
+    try:
+        yield on_signal
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

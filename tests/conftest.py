@@ -1,0 +1,70 @@
+"""What several tests share: a tiny corpus, and a home whose database exists already."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import torch
+from mlflow import MlflowClient
+
+# The networks of tests are tiny: several threads would only wait for each other.
+torch.set_num_threads(1)
+
+RATE_HZ = 16_000
+RECORDING_S = 4.2
+CLASSES = ("hiss", "low hum", "siren")
+
+
+def tiny_sound(kind: str, rng: np.random.Generator) -> np.ndarray:
+    """4.2 s of a hiss, a hum or a siren, no two alike; shape (samples,)."""
+    time_s = np.arange(int(RECORDING_S * RATE_HZ)) / RATE_HZ
+    noise = rng.standard_normal(len(time_s))
+    match kind:
+        case "hiss":
+            sound = np.diff(noise, prepend=0.0)
+        case "low hum":
+            base_hz = rng.uniform(80, 160)
+            sound = sum(np.sin(2 * np.pi * base_hz * k * time_s) / k for k in range(1, 6)) + 0.05 * noise
+        case _:
+            sweep_hz = rng.uniform(700, 1200) + 400 * np.sin(2 * np.pi * rng.uniform(0.5, 2) * time_s)
+            sound = np.sin(2 * np.pi * np.cumsum(sweep_hz) / RATE_HZ) + 0.05 * noise
+    return 0.3 * sound / np.abs(sound).max()
+
+
+@pytest.fixture(scope="session")
+def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of three classes with five recordings each."""
+    root = tmp_path_factory.mktemp("tiny_corpus")
+    rng = np.random.default_rng(0)
+    for kind in CLASSES:
+        (root / kind).mkdir()
+        for index in range(5):
+            soundfile.write(root / kind / f"take {index}.wav", tiny_sound(kind, rng), RATE_HZ)
+    return root
+
+
+@pytest.fixture(scope="session")
+def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home that keeps the tiny corpus's features and judge for the whole session."""
+    return tmp_path_factory.mktemp("tiny_home")
+
+
+@pytest.fixture(scope="session")
+def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An MLflow database without a run; making one takes longer than most tests."""
+    path = tmp_path_factory.mktemp("database") / "mlflow.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def home(tmp_path: Path, empty_database: Path) -> Path:
+    """A home of one's own, with an empty MLflow database."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    shutil.copy(empty_database, folder / "mlflow.db")
+    return folder

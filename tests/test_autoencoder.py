@@ -1,0 +1,152 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydantic
+import pytest
+import torch
+
+from trainables.autoencoder import Autoencoder
+from trainables.components import pictures
+from trainables.components.layers import Decoder, Encoder
+from trainables.components.spectrogram import SIZES, Size
+from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.errors import InputError
+
+
+@pytest.fixture(scope="module")
+def corpus(tiny_corpus: Path, tiny_home: Path) -> Corpus:
+    return open_corpus({"name": "folder", "root": str(tiny_corpus)}, tiny_home)
+
+
+def make(corpus: Corpus, **settings: Any) -> Autoencoder:
+    config = Autoencoder.Config(**{**Autoencoder.DEBUG, **settings})
+    return Autoencoder(config, corpus, device="cpu", seed=0)
+
+
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("width", [4, 10, 48])
+def test_every_size_and_width_goes_through_the_latent_and_back(size: Size, width: int) -> None:
+    frames, bins = SIZES[size]
+    encoder = Encoder(frames, 6, width=width, slope=0.2)
+    decoder = Decoder(frames, 6, width=width, slope=0.2, mean=-3.0)
+    latents = encoder(torch.randn(2, frames, bins))
+    assert latents.shape == (2, 6)
+    assert decoder(latents).shape == (2, frames, bins)
+
+
+def test_an_untrained_network_starts_near_the_mean_and_tells_clips_apart_in_every_latent() -> None:
+    torch.manual_seed(0)
+    encoder = Encoder(48, 128, width=32, slope=0.2)
+    decoder = Decoder(48, 128, width=32, slope=0.2, mean=-3.0)
+    latents = encoder(torch.randn(256, 48, 128))
+    spectrum = torch.linalg.svdvals(latents - latents.mean(dim=0)).square()
+    assert spectrum.sum().square() / spectrum.square().sum() > 64, "effective dimensions of 128 latents"
+    assert decoder(latents).mean().item() == pytest.approx(-3, abs=0.1)
+
+
+@pytest.mark.parametrize("loss", ["l1", "l2", "vae"])
+def test_training_explains_more_of_the_validation_clips(corpus: Corpus, loss: str) -> None:
+    autoencoder = make(corpus, loss=loss, lr=3e-3, warmup_steps=5, width=16)
+    epochs = [autoencoder.step() for _ in range(8)]
+    assert epochs[-1]["val/fvu"] < 0.6 * epochs[0]["val/fvu"]
+    assert epochs[-1]["train/loss"] < epochs[0]["train/loss"]
+
+
+def test_only_a_variational_loss_reports_its_latents(corpus: Corpus) -> None:
+    extra = set(make(corpus, loss="vae").step()) - set(make(corpus, loss="l2").step())
+    assert extra == {"train/kl", "val/active_units"}
+
+
+def test_the_kl_weight_closes_the_latent(corpus: Corpus) -> None:
+    autoencoders = [make(corpus, loss="vae", kl_weight=weight, lr=3e-3) for weight in (0.0, 1000.0)]
+    open_kl, closed_kl = ([each.step() for _ in range(12)][-1]["train/kl"] for each in autoencoders)
+    assert closed_kl < 0.2 * open_kl
+
+
+def test_the_learning_rate_rises_and_then_stays(corpus: Corpus) -> None:
+    autoencoder = make(corpus, warmup_steps=8, batch_size=6, lr=2e-3)
+    steps_per_epoch = -(-len(corpus.indices("train")) // 6)
+    rates = [autoencoder.step()["optim/lr"] for _ in range(4)]
+    assert rates == pytest.approx([2e-3 * min(1, steps_per_epoch * epoch / 8) for epoch in (1, 2, 3, 4)])
+
+
+def test_steps_with_a_non_finite_gradient_are_left_out_and_counted(corpus: Corpus) -> None:
+    autoencoder = make(corpus)
+    features = autoencoder.train.batch(torch.arange(len(autoencoder.train)))
+    features[0] = float("nan")
+    autoencoder.train.batch = lambda positions: features[positions]  # type: ignore[method-assign]
+    metrics = autoencoder.step()
+    assert metrics["train/nonfinite_steps"] == 1
+    assert np.isfinite(list(metrics.values())).all()
+
+
+def test_weights_that_are_lost_are_reported_as_nan(corpus: Corpus) -> None:
+    autoencoder = make(corpus)
+    with torch.no_grad():
+        autoencoder.encoder.stem.weight.fill_(float("nan"))
+    metrics = autoencoder.step()
+    assert np.isnan(metrics["train/loss"]) and np.isnan(metrics["val/loss"]) and np.isnan(metrics["val/fvu"])
+
+
+def test_a_debugger_sees_as_few_batches_as_it_asks_for(corpus: Corpus) -> None:
+    autoencoder = make(corpus)
+    autoencoder.batches_per_epoch = 2
+    autoencoder.step()
+    assert autoencoder.num_steps == 2
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "nearest"), [("loss", "vea", "vae"), ("magnitude_normalization", "per_bins", "per_bin")]
+)
+def test_an_unknown_part_is_answered_with_the_nearest(setting: str, value: str, nearest: str) -> None:
+    with pytest.raises(pydantic.ValidationError, match=f"Did you mean '{nearest}'"):
+        Autoencoder.Config(**{setting: value})
+
+
+def test_it_says_that_it_needs_a_corpus() -> None:
+    with pytest.raises(InputError, match="needs a corpus"):
+        Autoencoder(Autoencoder.Config(), None, device="cpu", seed=0)
+
+
+def test_originals_are_rendered_at_their_own_level(corpus: Corpus) -> None:
+    probes = corpus.probes(2)
+    media = make(corpus).render(probes)
+    for place, name in enumerate(corpus.clips["clip"].to_numpy()[probes]):
+        original = corpus.waveforms()[probes[place]] / 32767
+        np.testing.assert_allclose(media.audio[f"{name}_original"], original, atol=1e-4)
+
+
+def test_reference_lines_are_ordered_and_computed_once(corpus: Corpus) -> None:
+    configs = [Autoencoder.Config(**{**Autoencoder.DEBUG, "latent_dim": latents}) for latents in (4, 8)]
+    lines = Autoencoder.prepare(configs, corpus)
+    by_name = {line["reference"]: line for line in lines}
+    assert set(by_name) == {
+        "real clips",
+        "pooled magnitudes",
+        "resynthesis",
+        "mean spectrogram",
+        "PCA-4",
+        "PCA-8",
+    }
+    assert all(f"val/{metric}" in line for line in lines for metric in ("judge_accuracy", "fvu", "lsd_db"))
+    assert by_name["real clips"]["size"] is None and by_name["PCA-4"]["size"] == "24x64"
+    assert by_name["real clips"]["val/fvu"] < 0.02
+    assert by_name["PCA-8"]["val/fvu"] < by_name["PCA-4"]["val/fvu"] < by_name["mean spectrogram"]["val/fvu"]
+    assert by_name["real clips"]["val/judge_accuracy"] == by_name["resynthesis"]["val/judge_accuracy"] == 1
+    times = {path: path.stat().st_mtime_ns for path in corpus.folder.glob("reference-*")}
+    assert Autoencoder.prepare(configs, corpus) == lines
+    assert times == {path: path.stat().st_mtime_ns for path in corpus.folder.glob("reference-*")}
+
+
+def test_pictures_show_time_to_the_right_and_low_frequencies_at_the_bottom() -> None:
+    original = torch.full((48, 128), -10.0)
+    original[:12, :32] = 5.0
+    picture = pictures.compared(original, torch.full((48, 128), -10.0)).astype(int).sum(axis=2)
+    height = (picture.shape[0] - pictures.DIVIDER_PX) // 2
+    assert picture.shape[1] == 384
+    assert picture[height - 1, 0] > picture[height - 1, -1], "the sound is over after a quarter"
+    assert picture[height - 1, 0] > picture[0, 0], "and was low"
+    assert picture[-1, 0] == picture[0, -1], "the reconstruction below has the colours of the original"

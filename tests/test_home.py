@@ -1,0 +1,90 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import UserError
+from orchestrator.home import find_home, keep_search_space, locked, open_home
+from tests.spaces import noop_sweep
+
+
+def test_the_home_is_the_option_else_the_variable_else_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_home(None) == tmp_path / "runs"
+    monkeypatch.setenv("ORCHESTRATE_HOME", str(tmp_path / "shared"))
+    assert find_home(None) == tmp_path / "shared"
+    assert find_home(Path("mine")) == tmp_path / "mine"
+
+
+def test_a_home_that_cannot_be_written_is_said_with_the_cure(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match=r"file/home: can't write here .* --home or ORCHESTRATE_HOME"):
+        open_home(tmp_path / "file" / "home")
+
+
+def test_a_sweep_has_one_driver_and_the_second_hears_who_it_is(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib\nfrom orchestrator.home import locked\n"
+        "with locked(pathlib.Path(sys.argv[1])):\n print('locked', flush=True)\n sys.stdin.read()"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "vae")]
+    other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert other.stdout is not None and other.stdin is not None
+    assert other.stdout.readline() == "locked\n"
+    message = rf"vae: this sweep is already running on .*process {other.pid};"
+    with pytest.raises(UserError, match=message), locked(tmp_path / "vae"):
+        pass
+    other.kill()
+    other.wait()
+    with locked(tmp_path / "vae") as note:
+        assert note["pid"] == os.getpid()
+
+
+def test_the_scratch_folder_of_a_killed_driver_is_deleted(tmp_path: Path) -> None:
+    scratch = tmp_path / "scratch"
+    scratch.mkdir()
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "driver.lock").write_text(json.dumps({"pid": 1, "scratch": str(scratch)}))
+    with locked(tmp_path / "vae"):
+        assert not scratch.exists()
+
+
+def test_a_changed_search_space_under_the_same_name_is_refused_with_the_difference(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    keep_search_space(folder, noop_sweep(tmp_path))
+    before = (folder / "search_space.yaml").read_text()
+    changed = noop_sweep(tmp_path, params={"x": {"uniform": [0.0, 0.5]}})
+    with pytest.raises(UserError, match=r"(?s)was run with another search space:.*-.*1\.0.*\+.*0\.5.*--name tiny-2"):
+        keep_search_space(folder, changed)
+    assert (folder / "search_space.yaml").read_text() == before
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"budget": {"trials_per_arm": 9, "max_epochs": 4}},
+        {"budget": {"trials_per_arm": 6, "max_epochs": 8, "hours": 1}},
+        {"resources": {"cpu": 2}},
+        {"media": {"clips": 3}},
+        {"limits": {"minutes_per_epoch": 5}},
+    ],
+)
+def test_more_budget_and_other_resources_go_on_under_the_same_name(tmp_path: Path, change: dict[str, object]) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    keep_search_space(folder, noop_sweep(tmp_path))
+    grown = noop_sweep(tmp_path, **change)
+    keep_search_space(folder, grown)
+    assert (folder / "search_space.yaml").read_text() == grown.text
+
+
+def test_less_budget_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    folder.mkdir()
+    keep_search_space(folder, noop_sweep(tmp_path))
+    with pytest.raises(UserError, match="trials_per_arm"):
+        keep_search_space(folder, noop_sweep(tmp_path, budget={"trials_per_arm": 2, "max_epochs": 4}))

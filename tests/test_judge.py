@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.components.judge import Judge, open_judge
+from trainables.components.metrics import Hearing, hearing
+from trainables.components.spectrogram import SIZES, Size, log_power, resized, to_waveform
+from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.features import clip_power, read_waveforms
+
+
+@pytest.fixture(scope="module")
+def corpus(tiny_corpus: Path, tiny_home: Path) -> Corpus:
+    return open_corpus({"name": "folder", "root": str(tiny_corpus)}, tiny_home)
+
+
+@pytest.fixture(scope="module")
+def judge(corpus: Corpus) -> Judge:
+    return open_judge(corpus)
+
+
+def told(corpus: Corpus, probabilities: torch.Tensor, clips: np.ndarray) -> Hearing:
+    return hearing(probabilities, corpus.labels(clips), corpus.clips["recording"].to_numpy(str)[clips])
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_classes_are_told_apart_at_every_size(corpus: Corpus, judge: Judge, size: Size) -> None:
+    clips = corpus.indices("validation")
+    magnitudes = log_power(clip_power(corpus.waveforms(), clips), size)
+    heard = told(corpus, judge.hear_log_power(resized(magnitudes, "192x512")), clips)
+    assert heard.accuracy == 1
+    assert heard.mean_probability > 0.7
+
+
+def test_resynthesis_keeps_the_class(corpus: Corpus, judge: Judge) -> None:
+    clips = corpus.indices("validation")
+    sounds = to_waveform(log_power(clip_power(corpus.waveforms(), clips), "48x128"))
+    assert told(corpus, judge.hear_waveforms(sounds), clips).accuracy == 1
+
+
+def test_a_sound_and_its_magnitudes_are_heard_alike(corpus: Corpus, judge: Judge) -> None:
+    clips = corpus.indices("validation")
+    by_sound = judge.hear_waveforms(read_waveforms(corpus.waveforms(), clips))
+    by_magnitude = judge.hear_log_power(log_power(clip_power(corpus.waveforms(), clips)))
+    torch.testing.assert_close(by_sound, by_magnitude, atol=0.05, rtol=0)
+    torch.testing.assert_close(by_sound.sum(dim=1), torch.ones(len(clips)))
+
+
+def test_a_clip_is_heard_the_same_in_every_batch(corpus: Corpus, judge: Judge) -> None:
+    sounds = read_waveforms(corpus.waveforms(), np.arange(5))
+    torch.testing.assert_close(judge.hear_waveforms(sounds)[3:], judge.hear_waveforms(sounds[3:]))
+
+
+def test_a_judge_is_trained_once(corpus: Corpus, judge: Judge) -> None:
+    path = corpus.folder / f"judge-{judge.id}.pt"
+    trained = path.stat().st_mtime_ns
+    assert open_judge(corpus).id == judge.id
+    assert path.stat().st_mtime_ns == trained
+
+
+def test_the_same_recordings_give_the_same_judge_in_another_home_even_while_evaluating(
+    corpus: Corpus, judge: Judge, tiny_corpus: Path, tmp_path: Path
+) -> None:
+    state = torch.random.get_rng_state()
+    elsewhere = open_corpus({"name": "folder", "root": str(tiny_corpus)}, tmp_path)
+    with torch.inference_mode():
+        again = open_judge(elsewhere)
+    assert again.id == judge.id
+    sounds = read_waveforms(corpus.waveforms(), np.arange(4))
+    torch.testing.assert_close(again.hear_waveforms(sounds), judge.hear_waveforms(sounds), atol=1e-3, rtol=0)
+    assert torch.equal(torch.random.get_rng_state(), state), "training leaves the caller's randomness alone"
+
+
+def test_judges_a_and_b_are_different_ones(corpus: Corpus, judge: Judge) -> None:
+    other = open_judge(corpus, "B")
+    clips = corpus.indices("validation")
+    sounds = read_waveforms(corpus.waveforms(), clips)
+    assert other.id != judge.id
+    assert told(corpus, other.hear_waveforms(sounds), clips).accuracy == 1
+    assert not torch.allclose(other.hear_waveforms(sounds), judge.hear_waveforms(sounds))

@@ -1,0 +1,85 @@
+"""Tracking as a process of its own, and against a real server."""
+
+import socket
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orchestrator import tracking
+from orchestrator.tracking import follow
+from orchestrator.ui import running_server
+from tests.sweep_folder import SweepFolder
+
+
+def test_the_process_sends_what_is_left_when_its_driver_has_gone(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    process = subprocess.Popen([sys.executable, "-m", "orchestrator.tracking", str(sweep.path)], stdin=subprocess.PIPE)
+    sweep.start()
+    sweep.ask(1)
+    sweep.report(1, 1)
+    wait_until(lambda: bool(sweep.runs()) and len(sweep.runs()) == 2)
+    sweep.report(1, 2)
+    sweep.end(1)
+    sweep.close()
+    assert process.stdin is not None
+    process.stdin.close()
+    assert process.wait(timeout=120) == 0
+    assert sweep.steps(1) == [1, 2]
+    assert sweep.runs()["vae"].info.status == "FINISHED"
+
+
+def test_what_was_written_while_the_server_was_down_arrives_once_and_in_order(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tracking, "MAX_BACKOFF_S", 0.5)
+    sweep = SweepFolder(tmp_path)
+    database = sweep.uri
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    sweep.uri, sweep.artifact_root = f"http://127.0.0.1:{port}", None
+    sweep.start()
+    sweep.ask(1)
+    sweep.report(1, 1)
+    sweep.render(1, "best", 1)
+    closed = threading.Event()
+    follower = threading.Thread(target=follow, args=(sweep.path,), kwargs={"closed": closed})
+    follower.start()
+    wait_until(lambda: sweep.status()["backlog"] == 1)
+    with running_server(sweep.home, database, port):
+        wait_until(lambda: sweep.status()["error"] is None)
+        assert sweep.steps(1) == [1]
+        run_id = sweep.run(1).info.run_id
+        url = f"{sweep.uri}/get-artifact?run_id={run_id}&path=dog_1_reconstruction.wav"
+        with urllib.request.urlopen(url) as answer:
+            assert answer.read() == (sweep.trial(1) / "media/best/dog_1_reconstruction.wav").read_bytes()
+    for epoch in (2, 3, 4):
+        sweep.report(1, epoch)
+    wait_until(lambda: sweep.status()["backlog"] == 3)
+    sweep.end(1, epochs=4)
+    sweep.close()
+    with running_server(sweep.home, database, port):
+        closed.set()
+        follower.join(timeout=150)
+        assert sweep.steps(1) == [1, 2, 3, 4]
+        assert sweep.run(1).info.run_id == run_id
+        assert sweep.run(1).info.status == "FINISHED"
+    assert sweep.status()["backlog"] == 0
+
+
+def wait_until(holds: Callable[[], bool], timeout_s: float = 150) -> None:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        try:
+            if holds():
+                return
+        except (FileNotFoundError, StopIteration):
+            pass
+        time.sleep(0.2)
+    raise AssertionError("it did not happen in time")

@@ -1,0 +1,114 @@
+"""One attempt at a trial, killed where it hurts."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from orchestrator import checkpoint
+from orchestrator.log import read
+from orchestrator.trial_run import TrialRun, TrialSpec
+from tests.spaces import NOOP
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> TrialSpec:
+    return TrialSpec(
+        number=1,
+        folder=str(tmp_path / "trials" / "0001"),
+        home=str(tmp_path),
+        trainable=str(NOOP),
+        trainable_folder=str(tmp_path),
+        components=(),
+        config={"x": 0.4},
+        corpus=None,
+        seed=3,
+        attempt=1,
+        objective="val/score",
+        mode="max",
+        clips=0,
+        media_epochs=(),
+        gpu=0,
+        threads=1,
+    )
+
+
+def epochs(spec: TrialSpec) -> list[int]:
+    return [row["epoch"] for row in read(Path(spec.folder) / "outbox.jsonl")[0]]
+
+
+def test_a_second_attempt_goes_on_after_the_last_epoch(spec: TrialSpec) -> None:
+    run = TrialRun(spec)
+    first = [run.step()["metrics"]["val/score"] for _ in range(2)]
+    run.close()
+    again = TrialRun(replace(spec, attempt=2))
+    third = again.step()
+    assert (third["epoch"], third["attempt"]) == (3, 2)
+    assert third["metrics"]["val/score"] > first[-1]
+    assert epochs(spec) == [1, 2, 3]
+
+
+def test_a_row_that_a_kill_kept_out_of_the_outbox_comes_from_the_checkpoint(spec: TrialSpec) -> None:
+    run = TrialRun(spec)
+    run.step()
+    row = run.step()
+    run.close()
+    outbox = Path(spec.folder) / "outbox.jsonl"
+    lines = outbox.read_bytes().splitlines(keepends=True)
+    for torn in (b"", lines[1][:20]):
+        outbox.write_bytes(lines[0] + torn)
+        TrialRun(spec).close()
+        assert read(outbox)[0][1] == row
+        assert epochs(spec) == [1, 2]
+
+
+def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(spec: TrialSpec) -> None:
+    run = TrialRun(spec)
+    run.step()
+    run.close()
+    (Path(spec.folder) / "checkpoint" / "saving.tmp").write_bytes(b"half a checkp")
+    again = TrialRun(spec)
+    assert again.epoch == 1
+    assert again.step()["epoch"] == 2
+
+
+def test_a_kill_between_the_last_and_the_best_checkpoint_is_made_good(spec: TrialSpec) -> None:
+    run = TrialRun(spec)
+    run.step()
+    run.step()
+    run.close()
+    folder = Path(spec.folder) / "checkpoint"
+    (folder / checkpoint.BEST).unlink()
+    TrialRun(spec).close()
+    assert checkpoint.load(folder / checkpoint.BEST, "cpu")["row"]["epoch"] == 2
+
+
+def test_the_outbox_has_one_writer(spec: TrialSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orchestrator import trial_run
+
+    run = TrialRun(spec)
+    monkeypatch.setattr(trial_run, "LOCK_PATIENCE_S", 0.3)
+    with pytest.raises(Exception, match="another process still trains trial 1"):
+        TrialRun(spec)
+    run.close()
+    TrialRun(spec).close()
+
+
+def test_checkpoints_bring_back_every_global_random_state(tmp_path: Path) -> None:
+    def draw() -> tuple[float, float, float]:
+        return random.random(), float(np.random.rand()), float(torch.rand(()))
+
+    checkpoint.seed_everything(5)
+    draw()
+    checkpoint.save(tmp_path, {"weight": torch.ones(2)}, {"epoch": 1}, best=True)
+    expected = draw()
+    draw()
+    saved = checkpoint.load(tmp_path / checkpoint.LAST, "cpu")
+    checkpoint.restore_random_states(saved["random"])
+    assert draw() == expected
+    assert torch.equal(saved["state"]["weight"], torch.ones(2))

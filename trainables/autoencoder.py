@@ -1,0 +1,291 @@
+"""The autoencoder of the report, made sound: convolutions down to a latent and back, on magnitudes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from pydantic import Field, field_validator
+from torch import Tensor, nn
+
+from trainables.components import presentation
+from trainables.components.assessment import Assessor
+from trainables.components.judge import open_judge
+from trainables.components.layers import Decoder, Encoder
+from trainables.components.losses import LOG_VARIANCE_RANGE, LOSSES, kl_divergence, sampled
+from trainables.components.metrics import COMMON_SIZE, FractionUnexplained
+from trainables.components.normalizations import NORMALIZATIONS
+from trainables.components.references import References
+from trainables.components.spectrogram import SIZES, Size
+from trainables.corpora.corpus import Corpus
+from trainables.corpora.features import FeatureSplit
+from trainables.errors import InputError
+from trainables.trainable import Media, Metric, Progress, Split, Trainable, TrialConfig, silent
+
+BETAS = (0.9, 0.99)
+WEIGHT_DECAY = 1e-4
+MAX_GRAD_NORM = 1.0
+KL_WARMUP_STEPS = 100
+ACTIVE_VARIANCE = 0.01
+"""A latent whose mean varies less between clips carries nothing (Burda, Grosse and Salakhutdinov, 2016)."""
+FIT_CLIPS = 256
+
+Spectrograms = Float[Tensor, "clips frames bins"]
+Latents = Float[Tensor, "clips latents"]
+Scalar = Float[Tensor, ""]
+
+
+class Autoencoder(Trainable):
+    """Encodes a spectrogram into `latent_dim` numbers and decodes it again.
+
+    With a variational loss the latent is a distribution, sampled in training and taken at its mean when it is judged.
+    The learning rate rises over `warmup_steps` and then stays, so that more epochs later are the same as more epochs
+    at once.
+    """
+
+    class Config(TrialConfig):
+        loss: str = Field("l2", description="what training minimizes: a registered loss such as l1, l2 or vae")
+        spectrogram: Size = Field("48x128", description="frames x frequency bins of a clip of 2 s")
+        magnitude_normalization: str = Field(
+            "per_frequency", description="what is done to log-power before the network"
+        )
+        latent_dim: int = Field(128, ge=1, description="numbers that a clip is squeezed into")
+        width: int = Field(32, ge=4, description="channels at the lowest resolution; the report had 256")
+        leaky_slope: float = Field(0.2, ge=0, lt=1, description="slope of the leaky ReLU below zero")
+        batch_size: int = Field(8, ge=1, description="clips of a training step")
+        lr: float = Field(1e-3, gt=0, description="learning rate of AdamW after its warm-up")
+        warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to lr")
+        kl_weight: float = Field(1.0, ge=0, description="weight of the KL divergence; 1 is the evidence lower bound")
+
+        @field_validator("loss")
+        @classmethod
+        def _loss_is_registered(cls, name: str) -> str:
+            LOSSES[name]
+            return name
+
+        @field_validator("magnitude_normalization")
+        @classmethod
+        def _normalization_is_registered(cls, name: str) -> str:
+            NORMALIZATIONS[name]
+            return name
+
+    METRICS = {
+        "val/judge_probability": Metric("max", "all", "probability that the judge gives to the true class"),
+        "val/judge_accuracy": Metric("max", "all", "how often the judge hears the true class"),
+        "val/fvu": Metric("min", "all", "fraction of variance unexplained, 48x128, log-power in nats"),
+        "val/lsd_db": Metric("min", "all", "log-spectral distance in dB, 48x128"),
+        "val/fvu_own": Metric(
+            "min", "same_representation", "fraction of variance unexplained, in the trial's own units"
+        ),
+        "val/loss": Metric("min", "same_loss", "the loss on the validation split"),
+        "val/active_units": Metric("max", "same_loss", "latents whose mean varies between clips (variance above 0.01)"),
+        "train/loss": Metric("min", "same_loss", "the loss, mean over the epoch"),
+        "train/kl": Metric("min", "same_loss", "KL divergence in nats a pixel, mean over the epoch"),
+        "train/grad_norm": Metric("min", "same_loss", "norm of the gradient before clipping, mean over the epoch"),
+        "train/nonfinite_steps": Metric("min", "all", "steps of the epoch left out because of a non-finite gradient"),
+        "optim/lr": Metric("min", "all", "learning rate of the last step"),
+    }
+    DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 4}
+
+    def __init__(self, config: Config, corpus: Corpus | None, *, device: str, seed: int) -> None:
+        self.config = config
+        self.corpus = _required(corpus)
+        self.device = torch.device(device)
+        self.loss = LOSSES[config.loss]
+        self.num_steps = 0
+        features = self.corpus.features(config.spectrogram)
+        self.train = FeatureSplit(features, self.corpus.indices("train"), self.device)
+        self.validation = FeatureSplit(features, self.corpus.indices("validation"), self.device)
+        self.assessor = Assessor(self.corpus, "validation", open_judge(self.corpus, device=self.device), self.device)
+        self.normalization = NORMALIZATIONS[config.magnitude_normalization]()
+        self.normalization.fit(self._training_batches())
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.encoder, self.decoder = self._networks()
+        self._networks_together = nn.ModuleList([self.encoder, self.decoder])
+        self.optimizer = torch.optim.AdamW(self._parameter_groups(), lr=config.lr, betas=BETAS, fused=True)
+        self._order = torch.Generator().manual_seed(seed)
+        self._noise = torch.Generator(self.device).manual_seed(seed)
+
+    def _training_batches(self) -> Iterator[Spectrograms]:
+        return (self.train.batch(positions) for positions in torch.arange(len(self.train)).split(FIT_CLIPS))
+
+    def _networks(self) -> tuple[Encoder, Decoder]:
+        config, frames = self.config, SIZES[self.config.spectrogram][0]
+        sums = [self.normalization.apply(batch).mean(dim=(1, 2)).sum().item() for batch in self._training_batches()]
+        shape: dict[str, Any] = {"width": config.width, "slope": config.leaky_slope}
+        encoder = Encoder(frames, config.latent_dim * (2 if self.loss.is_variational else 1), **shape)
+        decoder = Decoder(frames, config.latent_dim, mean=sum(sums) / len(self.train), **shape)
+        # On CPUs convolutions with few channels are twice as fast with the channels last.
+        return (
+            encoder.to(memory_format=torch.channels_last).to(self.device),
+            decoder.to(memory_format=torch.channels_last).to(self.device),
+        )
+
+    def _parameter_groups(self) -> list[dict[str, Any]]:
+        parameters = list(self._networks_together.parameters())
+        # Norms and biases are vectors; decay would only pull them off what the data need.
+        return [
+            {"params": [each for each in parameters if each.ndim > 1], "weight_decay": WEIGHT_DECAY},
+            {"params": [each for each in parameters if each.ndim <= 1], "weight_decay": 0.0},
+        ]
+
+    @classmethod
+    def prepare(
+        cls, configs: Sequence[Config], corpus: Corpus | None, progress: Progress = silent
+    ) -> list[dict[str, Any]]:
+        corpus = _required(corpus)
+        sizes = dict.fromkeys(config.spectrogram for config in configs)
+        for size in {**sizes, COMMON_SIZE: None}:
+            corpus.features(size, progress)
+        references = References(corpus, progress)
+        latents = dict.fromkeys((config.spectrogram, config.latent_dim) for config in configs)
+        return [
+            references.real_clips(),
+            *(line for size in sizes for line in references.of_size(size)),
+            *(references.pca(size, latent_dim) for size, latent_dim in latents),
+        ]
+
+    @classmethod
+    def judge_id(cls, corpus: Corpus | None) -> str | None:
+        return open_judge(_required(corpus)).id
+
+    def reconstruct(self, log_power: Spectrograms) -> Spectrograms:
+        """Log-power in nats, through the latent (at its mean) and back."""
+        mean, _ = self._encode(self.normalization.apply(log_power))
+        return self.normalization.invert(self._decode(mean))
+
+    def _encode(self, normalized: Spectrograms) -> tuple[Latents, Latents | None]:
+        """Means and, with a variational loss, log-variances of the latents."""
+        with self._autocast():
+            outputs = self.encoder(normalized)
+        if not self.loss.is_variational:
+            return outputs.float(), None
+        mean, log_variance = outputs.float().chunk(2, dim=1)
+        return mean, log_variance.clamp(*LOG_VARIANCE_RANGE)
+
+    def _decode(self, latents: Latents) -> Spectrograms:
+        with self._autocast():
+            spectrograms: Spectrograms = self.decoder(latents)
+        return spectrograms.float()
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    def step(self) -> dict[str, float]:
+        return self._train_epoch() | self._validate()
+
+    def _train_epoch(self) -> dict[str, float]:
+        self._networks_together.train()
+        order = torch.randperm(len(self.train), generator=self._order).split(self.config.batch_size)
+        steps = np.array([self._train_step(self.train.batch(part)) for part in order[: self.batches_per_epoch]])
+        is_finite = np.isfinite(steps).all(axis=1)
+        loss, kl, grad_norm = steps[is_finite].mean(axis=0) if is_finite.any() else (np.nan, np.nan, np.nan)
+        metrics = {
+            "train/loss": float(loss),
+            "train/grad_norm": float(grad_norm),
+            "train/nonfinite_steps": float((~is_finite).sum()),
+            "optim/lr": float(self.optimizer.param_groups[0]["lr"]),
+        }
+        return metrics | ({"train/kl": float(kl)} if self.loss.is_variational else {})
+
+    def _train_step(self, clips: Spectrograms) -> list[float]:
+        """One step of the optimizer, left out if anything isn't finite; loss, KL divergence, norm of the gradient."""
+        self.num_steps += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = self.config.lr * min(1.0, self.num_steps / max(1, self.config.warmup_steps))
+        target = self.normalization.apply(clips)
+        mean, log_variance = self._encode(target)
+        latents = mean if log_variance is None else sampled(mean, log_variance, self._noise)
+        # The latent learns to carry something before it is asked to carry little.
+        kl_share = min(1.0, self.num_steps / KL_WARMUP_STEPS)
+        loss, kl = self._objective(self._decode(latents), target, mean, log_variance, kl_share)
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self._networks_together.parameters(), MAX_GRAD_NORM)
+        values: list[float] = torch.stack([loss.detach(), kl.detach(), norm.detach()]).tolist()
+        if np.isfinite(values).all():
+            self.optimizer.step()
+        return values
+
+    def _objective(
+        self,
+        estimate: Spectrograms,
+        target: Spectrograms,
+        mean: Latents,
+        log_variance: Latents | None,
+        kl_share: float = 1.0,
+    ) -> tuple[Scalar, Scalar]:
+        """What training minimizes, and the KL divergence in it (0 without a distribution)."""
+        loss = self.loss(estimate, target)
+        if log_variance is None:
+            return loss, loss.new_zeros(())
+        kl = kl_divergence(mean, log_variance, num_pixels=target[0].numel())
+        return loss + kl_share * self.config.kl_weight * kl, kl
+
+    @torch.inference_mode()
+    def _validate(self) -> dict[str, float]:
+        self._networks_together.eval()
+        own, losses, means = FractionUnexplained(), [], []
+
+        def estimates() -> Iterator[Spectrograms]:
+            for positions in self.assessor.positions():
+                target = self.normalization.apply(self.validation.batch(positions))
+                mean, log_variance = self._encode(target)
+                estimate = self._decode(mean)
+                own.add(estimate, target)
+                losses.append(len(target) * self._objective(estimate, target, mean, log_variance)[0].item())
+                means.append(mean)
+                yield self.normalization.invert(estimate)
+
+        metrics = self.assessor.assess(estimates()) | {"fvu_own": own.value, "loss": sum(losses) / len(self.validation)}
+        if self.loss.is_variational:
+            variances = torch.cat(means).var(dim=0, correction=0)
+            metrics["active_units"] = float((variances > ACTIVE_VARIANCE).sum())
+        return {f"val/{name}": value for name, value in metrics.items()}
+
+    @torch.inference_mode()
+    def render(self, probes: NDArray[np.int64]) -> Media:
+        self._networks_together.eval()
+        return presentation.render(self.corpus, probes, self._estimate(probes))
+
+    @torch.inference_mode()
+    def evaluate(self, split: Split) -> pd.DataFrame:
+        self._networks_together.eval()
+        return presentation.evaluate(self.corpus, split, self._estimate)
+
+    def _estimate(self, clips: NDArray[np.int64]) -> Spectrograms:
+        features = FeatureSplit(self.corpus.features(self.config.spectrogram), clips, self.device)
+        return self.reconstruct(features.batch(torch.arange(len(clips))))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "encoder": self.encoder.state_dict(),
+            "decoder": self.decoder.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "normalization": self.normalization.state_dict(),
+            "num_steps": self.num_steps,
+            "order": self._order.get_state(),
+            "noise": self._noise.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.encoder.load_state_dict(state["encoder"])
+        self.decoder.load_state_dict(state["decoder"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.normalization.load_state_dict(state["normalization"])
+        self.num_steps = state["num_steps"]
+        # Generators' states live on the CPU, wherever the checkpoint was loaded to.
+        self._order.set_state(state["order"].cpu())
+        self._noise.set_state(state["noise"].cpu())
+
+
+def _required(corpus: Corpus | None) -> Corpus:
+    if corpus is None:
+        raise InputError("trainable autoencoder needs a corpus; add `corpus: {name: demo}` to the search space")
+    return corpus

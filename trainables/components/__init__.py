@@ -1,0 +1,1 @@
+"""Small registered parts that trainables are built from."""

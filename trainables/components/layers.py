@@ -1,0 +1,156 @@
+"""The convolutional encoder and decoder of the report, made to train at any width and from the first step.
+
+Both halve (or double) the map between the spectrogram and 3 frames x 8 bins, two residual blocks a level. What differs
+from the report:
+
+- Group instead of batch normalization, whose statistics at small batches drive a VAE to diverge; and none of it around
+  the latent, where it would take a clip's level away.
+- Residual branches start at zero. What is left is linear and starts orthogonal: every latent carries something.
+- 2x2 convolutions halve the map, of which average pooling is a special case. Behind average pooling alone an untrained
+  encoder knows no more of a clip than 24 numbers, and a short training doesn't find the rest.
+"""
+
+from __future__ import annotations
+
+import math
+from itertools import pairwise
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+BOTTOM = (3, 8)
+MIN_CHANNELS = 4
+HEAD_GAIN = 0.1
+"""An untrained decoder is close to the mean, and still tells the layers below which way to go."""
+
+Spectrograms = Float[Tensor, "clips frames bins"]
+Maps = Float[Tensor, "clips channels frames bins"]
+NextMaps = Float[Tensor, "clips channels2 frames2 bins2"]
+Latents = Float[Tensor, "clips latents"]
+
+
+def level_channels(width: int, frames: int) -> list[int]:
+    """Channels of each level from the spectrogram down: `width` at the two lowest ones, half as many at each above."""
+    depth = int(math.log2(frames // BOTTOM[0]))
+    return [max(MIN_CHANNELS, width >> max(0, depth - level - 1)) for level in range(depth + 1)]
+
+
+def group_norm(channels: int, *, gain: float = 1.0) -> nn.GroupNorm:
+    """Group normalization with up to eight groups, of at least four channels where there are as many."""
+    norm = nn.GroupNorm(math.gcd(channels, max(1, min(8, channels // 4))), channels)
+    nn.init.constant_(norm.weight, gain)
+    return norm
+
+
+def conv(
+    in_channels: int,
+    channels: int,
+    size: int | tuple[int, int],
+    *,
+    stride: int = 1,
+    padding: int = 0,
+    gain: float = 1.0,
+    bias: float = 0.0,
+) -> nn.Conv2d:
+    """A convolution that, untrained, keeps the variance of its input, times gain squared, and adds `bias`."""
+    layer = nn.Conv2d(in_channels, channels, size, stride=stride, padding=padding)
+    num_inputs = layer.weight[0].numel()
+    nn.init.orthogonal_(layer.weight, gain * max(1.0, math.sqrt(channels / num_inputs)))
+    assert layer.bias is not None
+    nn.init.constant_(layer.bias, bias)
+    return layer
+
+
+def transposed_conv(
+    in_channels: int, channels: int, size: int | tuple[int, int], *, stride: int = 1, padding: int = 0
+) -> nn.ConvTranspose2d:
+    """A transposed convolution that, untrained, keeps the variance of its input."""
+    layer = nn.ConvTranspose2d(in_channels, channels, size, stride=stride, padding=padding)
+    num_outputs = layer.weight[0].numel()
+    # Where strides overlap, several inputs reach an output.
+    num_inputs = in_channels * (num_outputs / channels / stride**2 if stride > 1 else 1)
+    nn.init.orthogonal_(layer.weight, math.sqrt(max(in_channels, num_outputs) / num_inputs))
+    assert layer.bias is not None
+    nn.init.zeros_(layer.bias)
+    return layer
+
+
+class EncoderBlock(nn.Module):
+    """A 1x1 or, to halve the map, 2x2 convolution, and two residual branches: norm, 3x3 convolution, leaky ReLU."""
+
+    def __init__(self, in_channels: int, channels: int, *, halve: bool, slope: float) -> None:
+        super().__init__()
+        size = 2 if halve else 1
+        self.project = conv(in_channels, channels, size, stride=size)
+        self.branches = nn.ModuleList(
+            nn.Sequential(group_norm(channels), conv(channels, channels, 3, padding=1, gain=0.0), nn.LeakyReLU(slope))
+            for _ in range(2)
+        )
+
+    def forward(self, x: Maps) -> NextMaps:
+        x = self.project(x)
+        for branch in self.branches:
+            x = x + branch(x)
+        return x
+
+
+class DecoderBlock(nn.Module):
+    """1x1 convolution, two residual branches (3x3 convolution, leaky ReLU, norm), and a transposed convolution up."""
+
+    def __init__(self, in_channels: int, channels: int, *, up: bool, slope: float) -> None:
+        super().__init__()
+        self.project = conv(in_channels, channels, 1)
+        self.branches = nn.ModuleList(
+            nn.Sequential(conv(channels, channels, 3, padding=1), nn.LeakyReLU(slope), group_norm(channels, gain=0.0))
+            for _ in range(2)
+        )
+        self.up = transposed_conv(channels, channels, 4, stride=2, padding=1) if up else nn.Identity()
+
+    def forward(self, x: Maps) -> NextMaps:
+        x = self.project(x)
+        for branch in self.branches:
+            x = x + branch(x)
+        up: NextMaps = self.up(x)
+        return up
+
+
+class Encoder(nn.Module):
+    """Spectrograms to `num_outputs` numbers a clip."""
+
+    def __init__(self, frames: int, num_outputs: int, *, width: int, slope: float) -> None:
+        super().__init__()
+        channels = level_channels(width, frames)
+        self.stem = conv(1, channels[0], 1)
+        self.blocks = nn.Sequential(
+            *(
+                EncoderBlock(block_in, block_out, halve=halve, slope=slope)
+                for above, below in pairwise(channels)
+                for block_in, block_out, halve in ((above, below, True), (below, below, False))
+            )
+        )
+        self.end = conv(channels[-1], num_outputs, BOTTOM)
+
+    def forward(self, spectrograms: Spectrograms) -> Latents:
+        latents: Latents = self.end(self.blocks(self.stem(spectrograms[:, None]))).flatten(1)
+        return latents
+
+
+class Decoder(nn.Module):
+    """Latents to spectrograms; untrained, it gives about `mean` for every clip."""
+
+    def __init__(self, frames: int, num_latents: int, *, width: int, slope: float, mean: float) -> None:
+        super().__init__()
+        channels = level_channels(width, frames)[::-1]
+        self.start = transposed_conv(num_latents, channels[0], BOTTOM)
+        self.blocks = nn.Sequential(
+            *(
+                DecoderBlock(below, block_out, up=up, slope=slope)
+                for below, above in pairwise(channels)
+                for block_out, up in ((below, False), (above, True))
+            )
+        )
+        self.head = conv(channels[-1], 1, 1, gain=HEAD_GAIN, bias=mean)
+
+    def forward(self, latents: Latents) -> Spectrograms:
+        spectrograms: Spectrograms = self.head(self.blocks(self.start(latents[:, :, None, None])))[:, 0]
+        return spectrograms

@@ -1,0 +1,102 @@
+"""Metrics that mean the same for every trial: taken on one grid, in log-power nats or dB, or by the judge."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.components.spectrogram import DB_PER_NAT, POWER_FLOOR, RANGE_NATS, Size, mel_filters, power
+
+COMMON_SIZE: Size = "48x128"
+"""The grid on which trials of every size are compared."""
+MEL_LSD_BANDS = 80
+
+Batch = Float[Tensor, "clips frames bins"]
+PerClip = Float[Tensor, " clips"]
+
+
+@dataclass
+class FractionUnexplained:
+    """FVU = Σ(x − x̂)² / Σ(x − x̄)², x̄ being each clip's own mean: 0 is perfect, 1 as good as a constant.
+
+    Gathered batch by batch: it is a ratio of sums, not a mean of ratios.
+    """
+
+    error: float = 0.0
+    total: float = 0.0
+
+    def add(self, estimate: Batch, target: Batch) -> None:
+        error, total = squared_errors(estimate, target)
+        self.error += float(error.sum())
+        self.total += float(total.sum())
+
+    @property
+    def value(self) -> float:
+        return self.error / self.total
+
+
+def squared_errors(estimate: Batch, target: Batch) -> tuple[PerClip, PerClip]:
+    """Each clip's Σ(x − x̂)² and Σ(x − x̄)²."""
+    error = (estimate - target).square().sum(dim=(1, 2))
+    total = (target - target.mean(dim=(1, 2), keepdim=True)).square().sum(dim=(1, 2))
+    return error, total
+
+
+def lsd_db(estimate: Batch, target: Batch) -> PerClip:
+    """Log-spectral distance in dB: over bins the root mean square, over frames the mean, of log-power in nats."""
+    return DB_PER_NAT * (estimate - target).square().mean(dim=2).sqrt().mean(dim=1)
+
+
+def mel_lsd_db(estimate: Float[Tensor, "clips samples"], target: Float[Tensor, "clips samples"]) -> PerClip:
+    """Log-spectral distance in dB of two sounds in 80 mel bands, both floored 80 dB below the target's maximum."""
+    filters = mel_filters(MEL_LSD_BANDS, target.device)
+    target_log = (power(target) @ filters + POWER_FLOOR).log()
+    floor = target_log.amax(dim=(1, 2), keepdim=True) - RANGE_NATS
+    estimate_log = (power(estimate) @ filters + POWER_FLOOR).log()
+    return lsd_db(torch.maximum(estimate_log, floor), torch.maximum(target_log, floor))
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What a judge hears, averaged within each recording; the unit of every test is the recording.
+
+    Attributes:
+        probability: of the true class, a value a recording.
+        is_right: whether the true class is the most probable one, by the mean over the recording's clips.
+    """
+
+    recordings: NDArray[Any]
+    probability: NDArray[np.float64]
+    is_right: NDArray[np.bool_]
+
+    @property
+    def mean_probability(self) -> float:
+        return float(self.probability.mean())
+
+    @property
+    def accuracy(self) -> float:
+        return float(self.is_right.mean())
+
+
+def hearing(
+    probabilities: Float[Tensor, "clips classes"], labels: NDArray[np.int64], recordings: NDArray[Any]
+) -> Hearing:
+    """Average a judge's probabilities within recordings, given the class and the recording of each clip."""
+    names, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
+    means = by_recording(probabilities.double().cpu().numpy(), of_clip)
+    truth = labels[first]
+    return Hearing(names, means[np.arange(len(names)), truth], means.argmax(axis=1) == truth)
+
+
+def by_recording(values: NDArray[np.float64], of_clip: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Means over the clips of each recording, given each clip's recording as a number; shape (recordings, columns)."""
+    counts = np.bincount(of_clip)
+    sums = np.zeros((len(counts), values.shape[1]))
+    np.add.at(sums, of_clip, values)
+    return sums / counts[:, None]

@@ -1,0 +1,32 @@
+"""Pictures of spectrograms."""
+
+from __future__ import annotations
+
+import matplotlib
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from trainables.components.spectrogram import RANGE_NATS
+
+HEIGHT_PX, WIDTH_PX = 256, 384
+DIVIDER_PX = 4
+
+Spectrogram = Float[Tensor, "frames bins"]
+
+
+def compared(original: Spectrogram, reconstruction: Spectrogram) -> UInt8[np.ndarray, "height width 3"]:
+    """The original above its reconstruction, on one colour scale: the 80 dB below the original's maximum.
+
+    Time runs to the right, and low frequencies are at the bottom.
+    """
+    top = original.amax()
+    both = torch.stack([original, reconstruction]).transpose(1, 2).flip(1)
+    # Adaptive averaging repeats pixels where a spectrogram is smaller than the picture.
+    resized = F.adaptive_avg_pool2d(both, (HEIGHT_PX, WIDTH_PX))
+    shade = ((resized - top) / RANGE_NATS + 1).clamp(0, 1).cpu().numpy()
+    colours = (matplotlib.colormaps["magma"](shade)[..., :3] * 255).round().astype(np.uint8)
+    divider = np.full((DIVIDER_PX, WIDTH_PX, 3), 255, np.uint8)
+    return np.concatenate([colours[0], divider, colours[1]])

@@ -1,0 +1,278 @@
+"""A corpus: recordings of several classes as clips of 2 s, split by recording and cached."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import re
+from abc import abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import dataclass
+from itertools import groupby
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from trainables.components.registry import Registry
+from trainables.corpora import folder as folder_layout
+from trainables.corpora import vegas as vegas_layout
+from trainables.corpora.cache import made_once
+from trainables.corpora.recordings import CLIP_SAMPLES, MEDIA_SUFFIXES, Decoded, Recording, decode
+from trainables.corpora.splits import digest, split_groups
+from trainables.errors import InputError
+from trainables.trainable import Progress, Split, silent
+
+if TYPE_CHECKING:
+    from trainables.components.spectrogram import Size
+
+CACHE_VERSION = 1
+"""Raise it when recordings become other clips than before: it is part of every fingerprint."""
+FILES_PER_PROCESS = 16
+"""Below this it takes longer to start a process than to decode."""
+
+
+class CorpusSettings(BaseModel):
+    """The `corpus:` of a search space; a sub-class for every `name`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    name: str
+
+    @abstractmethod
+    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        """The recordings that these settings mean, sorted by class."""
+
+
+CORPORA: Registry[type[CorpusSettings]] = Registry("corpus")
+
+
+@CORPORA.register("demo")
+class Demo(CorpusSettings):
+    name: Literal["demo"] = "demo"
+    recordings_per_class: int = Field(10, ge=3, description="synthetic recordings of each of the ten classes")
+    seed: int = Field(0, ge=0, description="other seeds give other recordings")
+
+    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        from trainables.corpora.demo import write_demo
+
+        root = home / "corpora" / ("demo" if self.seed == 0 else f"demo-seed{self.seed}")
+        write_demo(root, recordings_per_class=self.recordings_per_class, seed=self.seed, progress=progress)
+        written = vegas_layout.find_recordings(root)
+        of_classes = (list(members) for _, members in groupby(written, key=lambda recording: recording.class_name))
+        return [recording for members in of_classes for recording in members[: self.recordings_per_class]]
+
+
+@CORPORA.register("folder")
+class Folder(CorpusSettings):
+    name: Literal["folder"] = "folder"
+    root: Path = Field(description="folder with one sub-folder of audio or video files per class")
+
+    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        return folder_layout.find_recordings(self.root.expanduser())
+
+
+@CORPORA.register("vegas")
+class Vegas(CorpusSettings):
+    name: Literal["vegas"] = "vegas"
+    root: Path = Field(description="folder of the VEGAS data set")
+
+    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        return vegas_layout.find_recordings(self.root.expanduser())
+
+
+@dataclass(frozen=True, eq=False)
+class Corpus:
+    """Clips of 2 s and what is known of them.
+
+    Attributes:
+        folder: where everything that was computed from this corpus is kept.
+        clips: a row a clip: `clip` (its name, such as dog_1), `recording`, `class`, `label` (position in `classes`),
+            `split`, `start_s`.
+        skipped: files that gave no clip, each with the reason.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    fingerprint: str
+    folder: Path
+    clips: pd.DataFrame
+    skipped: tuple[str, ...]
+
+    def waveforms(self) -> NDArray[np.int16]:
+        """Every clip's samples as a memory map of shape (clips, 44100); 32767 is full scale."""
+        waveforms: NDArray[np.int16] = np.load(self.folder / "waveforms.npy", mmap_mode="r")
+        return waveforms
+
+    def features(self, size: Size, progress: Progress = silent) -> NDArray[np.float16]:
+        """Every clip's log-power as a memory map of shape (clips, frames, bins), in nats; computed the first time."""
+        from trainables.corpora.features import open_features
+
+        return open_features(self.folder, self.waveforms(), size, progress)
+
+    def indices(self, split: Split) -> NDArray[np.int64]:
+        """The clips of a split, as rows of `clips`."""
+        return np.flatnonzero(self.clips["split"] == split).astype(np.int64)
+
+    def labels(self, clips: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The classes of some clips, as positions in `classes`."""
+        return self.clips["label"].to_numpy(np.int64)[clips]
+
+    def probes(self, count: int) -> NDArray[np.int64]:
+        """The validation clips that every trial renders: one recording of each class in turn."""
+        validation = self.clips[self.clips["split"] == "validation"]
+        clip_of_recording = validation.groupby("recording").cumcount()
+        first = validation[clip_of_recording == 0]
+        recording_of_class = validation["recording"].map(
+            dict(zip(first["recording"], first.groupby("label").cumcount(), strict=True))
+        )
+        turns = pd.DataFrame({"clip": clip_of_recording, "turn": recording_of_class, "label": validation["label"]})
+        return turns.sort_values(["clip", "turn", "label"]).index[:count].to_numpy(np.int64, copy=True)
+
+
+def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = silent) -> Corpus:
+    """Open a corpus; the first time, it is written (demo), decoded, split and cached under `home`.
+
+    Raises:
+        InputError: wrong settings, files that can't be learnt from, a home that can't be written.
+    """
+    wanted = corpus_settings(settings)
+    recordings = wanted.recordings(home, progress)
+    fingerprint = _fingerprint(wanted.name, recordings)
+    folder = home / "cache" / fingerprint
+    made_once(folder / "clips.csv", lambda path: _build(wanted, recordings, folder, path, progress))
+    clips = pd.read_csv(folder / "clips.csv", keep_default_na=False)
+    classes = clips.drop_duplicates("label").sort_values("label")["class"].astype(str)
+    skipped = json.loads((folder / "skipped.json").read_text(encoding="utf-8"))
+    return Corpus(wanted.name, tuple(classes), fingerprint, folder, clips, tuple(skipped))
+
+
+def corpus_settings(settings: Mapping[str, Any]) -> CorpusSettings:
+    """Check the `corpus:` of a search space.
+
+    Raises:
+        InputError: unknown name, unknown or missing setting, wrong value.
+    """
+    kind = CORPORA[settings.get("name", "")]
+    try:
+        return kind(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(["corpus", *map(str, first["loc"])])
+        allowed = ", ".join(kind.model_fields)
+        raise InputError(f"{where}: {first['msg']}; settings of corpus {kind.__name__.lower()}: {allowed}") from error
+
+
+def _fingerprint(name: str, recordings: Sequence[Recording]) -> str:
+    stats = ((recording, recording.path.stat()) for recording in recordings)
+    lines = [f"{recording.name} {recording.group} {stat.st_size} {stat.st_mtime_ns}" for recording, stat in stats]
+    return digest("\n".join([f"{name} {CACHE_VERSION}", *lines]))[:12]
+
+
+def _build(
+    settings: CorpusSettings, recordings: Sequence[Recording], folder: Path, clips_path: Path, progress: Progress
+) -> None:
+    """Decode every recording into `waveforms.npy`, and write the table of clips, which makes the corpus whole."""
+    where = f"corpus {settings.name} ({getattr(settings, 'root', 'generated')})"
+    _check_classes(where, recordings)
+    kept: list[tuple[Recording, Decoded]] = []
+    skipped: list[str] = []
+    with WaveformWriter(folder / "waveforms.npy") as waveforms:
+        for recording, decoded in zip(recordings, _decode_all(recordings, progress), strict=True):
+            waveforms.append(decoded.clips)
+            if decoded.problem:
+                skipped.append(f"{recording.name}: {decoded.problem}")
+            else:
+                kept.append((recording, Decoded(decoded.clips[:0], decoded.starts_s)))
+    _check_classes(where, [recording for recording, _ in kept], skipped)
+    (folder / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
+    _table(kept).to_csv(clips_path, index=False)
+
+
+def _check_classes(where: str, recordings: Sequence[Recording], skipped: Sequence[str] = ()) -> None:
+    groups = Counter(class_name for class_name, _ in {(item.class_name, item.group) for item in recordings})
+    lost = f"; {len(skipped)} files can't be used, such as {skipped[0]}" if skipped else ""
+    if not groups:
+        suffixes = " ".join(sorted(MEDIA_SUFFIXES))
+        raise InputError(f"{where} has no recording{lost}; one sub-folder per class with files of {suffixes} is needed")
+    if len(groups) == 1:
+        raise InputError(f"{where} has one class only, {next(iter(groups))!r}{lost}; the judge needs two or more")
+    if max(groups.values()) < 3:
+        raise InputError(
+            f"{where} has {max(groups.values())} independent recordings in its largest class{lost};"
+            " 3 or more are needed, so that one can be kept for validation and one for the test"
+        )
+
+
+def _decode_all(recordings: Sequence[Recording], progress: Progress) -> Iterator[Decoded]:
+    """Decode in as many processes as pay off, in order."""
+    paths = [recording.path for recording in recordings]
+    workers = min(len(os.sched_getaffinity(0)), len(paths) // FILES_PER_PROCESS)
+    if workers < 2:
+        yield from _counted(map(decode, paths), len(paths), progress)
+        return
+    # Spawned, because a fork would copy the threads of torch and of Ray in the state they are in.
+    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
+        yield from _counted(pool.map(decode, paths, chunksize=4), len(paths), progress)
+
+
+def _counted(decoded: Iterator[Decoded], total: int, progress: Progress) -> Iterator[Decoded]:
+    for done, item in enumerate(decoded, start=1):
+        yield item
+        progress("reading the corpus", done, total)
+
+
+def _table(kept: Sequence[tuple[Recording, Decoded]]) -> pd.DataFrame:
+    classes = sorted({recording.class_name for recording, _ in kept})
+    groups = {name: [recording.group for recording, _ in kept if recording.class_name == name] for name in classes}
+    splits = split_groups(groups)
+    numbers: Counter[str] = Counter()
+    rows = []
+    for recording, decoded in kept:
+        stem = re.sub(r"\W+", "_", recording.class_name).strip("_") or "class"
+        for start_s in decoded.starts_s:
+            numbers[stem] += 1
+            rows.append(
+                {
+                    "clip": f"{stem}_{numbers[stem]}",
+                    "recording": recording.name,
+                    "class": recording.class_name,
+                    "label": classes.index(recording.class_name),
+                    "split": splits[recording.group],
+                    "start_s": start_s,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+class WaveformWriter:
+    """A .npy file of shape (clips, 44100) that grows: a corpus may be larger than memory."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._count = 0
+
+    def __enter__(self) -> WaveformWriter:
+        self._file = self._path.open("wb")
+        self._write_header()
+        return self
+
+    def append(self, clips: NDArray[np.int16]) -> None:
+        self._file.write(clips.tobytes())
+        self._count += len(clips)
+
+    def __exit__(self, *error: object) -> None:
+        # numpy leaves room in a header for its first axis to grow.
+        self._file.seek(0)
+        self._write_header()
+        self._file.close()
+
+    def _write_header(self) -> None:
+        np.lib.format.write_array_header_1_0(
+            self._file, {"descr": "<i2", "fortran_order": False, "shape": (self._count, CLIP_SAMPLES)}
+        )

@@ -1,0 +1,92 @@
+"""Recordings as files: what every kind of corpus lists, and how one becomes clips."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import resample_poly
+
+RATE_HZ = 22050
+CLIP_S = 2.0
+CLIP_SAMPLES = 44100
+SILENCE_RMS = 1e-4
+"""Clips below this level (−80 dBFS) hold nothing to hear."""
+
+AUDIO_SUFFIXES = frozenset(".aac .aif .aiff .flac .m4a .mp3 .oga .ogg .opus .wav .wma".split())
+VIDEO_SUFFIXES = frozenset(".avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .ogv .webm .wmv".split())
+MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One file with sound.
+
+    Attributes:
+        name: its path below the corpus's root; unique.
+        group: recordings of one source share it, and are never split.
+    """
+
+    name: str
+    path: Path
+    class_name: str
+    group: str
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """What could be read from a recording: its clips, or why there are none."""
+
+    clips: NDArray[np.int16]
+    starts_s: tuple[float, ...]
+    problem: str = ""
+
+
+def decode(path: Path) -> Decoded:
+    """Read the sound of an audio or video file as clips of 2 s, without the silent ones."""
+    try:
+        waveform = _read_mono(path)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        return _unusable(f"unreadable ({getattr(error, 'strerror', None) or error})")
+    if waveform is None:
+        return _unusable("no audio stream")
+    if not len(waveform):
+        return _unusable("zero length")
+    clips = _cut(waveform)
+    audible = np.sqrt(np.mean(np.square(clips), axis=1)) >= SILENCE_RMS
+    if not audible.any():
+        return _unusable("silent")
+    samples = np.round(np.clip(clips[audible], -1, 1) * 32767).astype(np.int16)
+    return Decoded(samples, tuple(float(index) * CLIP_S for index in np.flatnonzero(audible)))
+
+
+def _unusable(problem: str) -> Decoded:
+    return Decoded(np.empty((0, CLIP_SAMPLES), np.int16), (), problem)
+
+
+def _read_mono(path: Path) -> NDArray[np.float32] | None:
+    """The first audio stream, channels averaged, at 22,050 Hz; None where a file has none."""
+    with av.open(str(path)) as container:
+        if not container.streams.audio:
+            return None
+        to_float = av.AudioResampler(format="fltp")
+        frames = [part for frame in container.decode(audio=0) for part in to_float.resample(frame)]
+        if not frames:
+            return np.empty(0, np.float32)
+        rate_hz = frames[0].sample_rate
+        waveform = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
+    waveform = np.nan_to_num(waveform.astype(np.float32))
+    if rate_hz == RATE_HZ:
+        return waveform
+    ratio = Fraction(RATE_HZ, rate_hz)
+    return np.asarray(resample_poly(waveform, ratio.numerator, ratio.denominator), np.float32)
+
+
+def _cut(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Whole clips from the start; a shorter recording is repeated until it fills one."""
+    count = max(1, len(waveform) // CLIP_SAMPLES)
+    return np.resize(waveform, (count, CLIP_SAMPLES))

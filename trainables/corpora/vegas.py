@@ -1,0 +1,57 @@
+"""`corpus: {name: vegas, root: DIR}`: VEGAS (Zhou et al., CVPR 2018) as it is distributed.
+
+<class>/videos/video_00000.mp4
+<class>/audios/video_00000.wav      read instead of the video's sound where it is there
+<class>/video_info.csv              YTID,start_second,end_second; its row is the number in a file's name
+"""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+
+from trainables.corpora.folder import visible_folders
+from trainables.corpora.recordings import Recording
+from trainables.errors import InputError
+
+
+def find_recordings(root: Path) -> list[Recording]:
+    """Every recording, sorted; the root may be the folder of the classes or one or two levels above it.
+
+    Raises:
+        InputError: there is no VEGAS at the root.
+    """
+    for data in (root, root / "data", root / "VEGAS" / "data"):
+        if data.is_dir() and (folders := [folder for folder in visible_folders(data) if _is_class(folder)]):
+            return [recording for folder in folders for recording in _of_class(folder)]
+    raise InputError(
+        f"corpus.root: {root}: no VEGAS here; <class>/videos/*.mp4 or <class>/audios/*.wav"
+        " is looked for in it, in data/ and in VEGAS/data/"
+    )
+
+
+def _is_class(folder: Path) -> bool:
+    return (folder / "videos").is_dir() or (folder / "audios").is_dir()
+
+
+def _of_class(folder: Path) -> list[Recording]:
+    files = {path.stem: path for path in (folder / "videos").glob("[!.]*.mp4")}
+    files |= {path.stem: path for path in (folder / "audios").glob("[!.]*.wav")}
+    videos = _video_ids(folder / "video_info.csv")
+    return [
+        Recording(
+            name=f"{folder.name}/{stem}",
+            path=files[stem],
+            class_name=folder.name,
+            group=videos.get(stem, f"{folder.name}/{stem}"),
+        )
+        for stem in sorted(files)
+    ]
+
+
+def _video_ids(table: Path) -> dict[str, str]:
+    """The YouTube video that each file was cut from: clips of one video may be in several files and classes."""
+    if not table.exists():
+        return {}
+    with table.open(newline="", encoding="utf-8") as file:
+        return {f"video_{row:05d}": line["YTID"] for row, line in enumerate(csv.DictReader(file)) if line.get("YTID")}

@@ -1,0 +1,128 @@
+"""What a trial runs: the interface of every trainable.
+
+A trainable is plain torch code. It can be run in a notebook with two lines:
+
+    trainable = Autoencoder(Autoencoder.Config(loss="l1"), corpus, device="cpu", seed=0)
+    print(trainable.step())
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from trainables.corpora.corpus import Corpus
+
+Progress = Callable[[str, int, int], None]
+"""Called as `progress(what, done, total)` by work that takes longer than a second."""
+
+Split = Literal["train", "validation", "test"]
+
+Comparable = Literal["all", "same_representation", "same_loss"]
+
+
+def silent(what: str, done: int, total: int) -> None:
+    """The progress of work that nobody watches."""
+
+
+class TrialConfig(BaseModel):
+    """Settings of one trial; each field is a key of `params:` in a search space and keeps that name everywhere."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+@dataclass(frozen=True)
+class Metric:
+    """What a metric that `step` returns means.
+
+    Attributes:
+        mode: which way is better.
+        comparable: between which trials its values may be ranked: `all`; only those of the `same_representation`
+            (size and normalization), because it is taken in the trial's own units; only those of the `same_loss`.
+        description: one line with the unit.
+    """
+
+    mode: Literal["min", "max"]
+    comparable: Comparable
+    description: str
+
+
+@dataclass(frozen=True)
+class Media:
+    """What the probe clips sound and look like as a trial makes them now.
+
+    Attributes:
+        audio: file stem to samples, float32 of shape (samples,) within ±1.
+        images: file stem to picture, uint8 of shape (height, width, 3).
+        clips: one row a clip for the table of clips; `clip` is its name, `spectrogram` the stem of a picture.
+        rate_hz: sampling rate of every sound.
+    """
+
+    audio: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    images: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    clips: Sequence[Mapping[str, str | float]] = ()
+    rate_hz: int = 22050
+
+
+class Trainable(ABC):
+    """Torch code that a trial runs; `step` is one epoch.
+
+    Randomness comes from `seed` through generators that the trainable owns, or from torch's, numpy's and Python's
+    global ones, which the caller seeds before construction and saves beside `state_dict`.
+    """
+
+    Config: ClassVar[type[TrialConfig]] = TrialConfig
+    METRICS: ClassVar[Mapping[str, Metric]] = {}
+    """Every metric that `step` returns and an objective may name."""
+    DEBUG: ClassVar[Mapping[str, Any]] = {}
+    """The smallest settings worth running; contract tests use them."""
+    batches_per_epoch: int | None = None
+    """Stop every epoch after so many batches; for a look in a debugger."""
+
+    @abstractmethod
+    def __init__(self, config: Any, corpus: Corpus | None, *, device: str, seed: int) -> None: ...
+
+    @classmethod
+    def prepare(
+        cls, configs: Sequence[Any], corpus: Corpus | None, progress: Progress = silent
+    ) -> list[dict[str, Any]]:
+        """Compute, once and before any trial, what trials of these settings share: features, judges.
+
+        Returns:
+            Reference lines: rows of `{"reference": name, "size": size or None, metric: value, …}`.
+        """
+        return []
+
+    @classmethod
+    def judge_id(cls, corpus: Corpus | None) -> str | None:
+        """What tells the judge that hears these trials from another; None where nobody judges."""
+        return None
+
+    @abstractmethod
+    def step(self) -> dict[str, float]:
+        """Train one epoch, validate, and return its metrics, named `split/name[_unit]`."""
+
+    @abstractmethod
+    def state_dict(self) -> dict[str, Any]:
+        """Everything that the next step depends on: tensors, numbers, strings, and lists and dicts of them."""
+
+    @abstractmethod
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go back to where `state_dict` was taken."""
+
+    def render(self, probes: NDArray[np.int64]) -> Media | None:
+        """The probe clips (indices into `corpus.clips`) as the trainable would make them now."""
+        return None
+
+    def evaluate(self, split: Split) -> pd.DataFrame | None:
+        """Judge the waveforms of a split; a row a recording: `recording`, `class`, and one column a metric."""
+        return None
