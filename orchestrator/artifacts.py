@@ -60,6 +60,9 @@ def _lay_out_picture(file: Path, target: Path, epoch: int, made_ms: int) -> str:
     key = (words.SPECTROGRAM_PREFIX + re.sub(r"[^\w\-. ]", "_", file.stem, flags=re.ASCII)).replace("/", "~")
     name = f"images/{key}+step+{epoch}+timestamp+{made_ms}"
     name = f"{name}+{uuid.uuid5(uuid.NAMESPACE_OID, name)}"
+    if (target / f"{name}.png").exists():
+        # The best epoch may be one that is kept for the history too: the same picture.
+        return name
     (target / "images").mkdir(exist_ok=True)
     (target / f"{name}.png").symlink_to(file)
     with Image.open(file) as picture:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import signal
 import sys
 import threading
@@ -93,12 +94,14 @@ class Follower:
             try:
                 self._send(self._mirror)
                 self._failures, self._unreachable_since, self._error = 0, None, None
-            except (Unreachable, Refused, Gone) as error:
+            except Exception as error:
+                if not isinstance(error, Unreachable | Refused | Gone):
+                    logging.getLogger("orchestrator").exception("sending failed")
                 self._mirror.close()
                 self._failures += 1
                 self._retry_s = time.monotonic() + min(MAX_BACKOFF_S, POLL_S * 2 ** (self._failures - 1))
                 self._unreachable_since = self._unreachable_since or int(time.time() * 1000)
-                self._error = str(error)
+                self._error = str(error) or type(error).__name__
         self._tell()
         return not (self._waiting or self._sweep_waits)
 
@@ -127,14 +130,23 @@ class Follower:
             # Their runs name the sweep's run, which may be a new one.
             self._waiting |= set(self._history.trials)
             self._sweep_waits = True
+        fault = None
         for number in sorted(self._waiting):
-            if mirror.send_trial(self._history.trials[number]):
-                self._waiting.discard(number)
+            try:
+                if mirror.send_trial(self._history.trials[number]):
+                    self._waiting.discard(number)
+            except (Unreachable, Refused, Gone):
+                raise
+            except Exception as error:
+                # What is wrong with one trial must not keep back the others.
+                fault = error
             if time.monotonic() - self._status_s > STATUS_EVERY_S:
                 self._tell()
         if self._sweep_waits and time.monotonic() - self._sweep_sent_s > SWEEP_EVERY_S:
             mirror.send_sweep()
             self._sweep_waits, self._sweep_sent_s = False, time.monotonic()
+        if fault:
+            raise fault
 
     def _tell(self) -> None:
         mirror = self._mirror
@@ -169,7 +181,9 @@ def main() -> None:
     closed = threading.Event()
 
     def wait_for_the_end() -> None:
-        sys.stdin.buffer.read()
+        # Not through sys.stdin, whose lock this thread would hold while the interpreter shuts down.
+        while os.read(sys.stdin.fileno(), 1):
+            pass
         closed.set()
 
     threading.Thread(target=wait_for_the_end, daemon=True).start()

@@ -190,6 +190,34 @@ def test_renderings_lie_where_mlflow_shows_them(sweep: SweepFolder) -> None:
     assert "search_space.yaml" in {file.path for file in sweep.client.list_artifacts(sweep.runs()["vae"].info.run_id)}
 
 
+def test_the_best_epoch_may_be_one_of_the_history_too(sweep: SweepFolder) -> None:
+    sweep.start()
+    sweep.whole_trial(1)
+    sweep.render(1, "epoch_02", 2)
+    sweep.render(1, "best", 2)
+    follow(sweep.path, once=True)
+    pictures = {path for path in sweep.artifacts(1, "images") if path.endswith(".png")}
+    assert {cell["filepath"] for cell in sweep.clips(1)["spectrogram"]} == pictures
+    assert sweep.artifacts(1, "audio") == {"audio/epoch_02"}
+
+
+def test_one_trial_that_cannot_be_sent_holds_back_no_other(sweep: SweepFolder) -> None:
+    sweep.start()
+    for trial in (1, 2):
+        sweep.whole_trial(trial)
+    clips = sweep.trial(1) / "media" / "best" / "clips.json"
+    sweep.render(1, "best", 2)
+    clips.rename(clips.with_suffix(".moved"))
+    clips.write_text("no JSON")
+    follow(sweep.path, once=True, patience_s=0)
+    assert sweep.run(2).info.status == "FINISHED"
+    assert "Expecting value" in sweep.status()["error"]
+    clips.with_suffix(".moved").rename(clips)
+    follow(sweep.path, once=True)
+    assert sweep.run(1).info.status == "FINISHED"
+    assert sweep.status()["error"] is None
+
+
 def test_pictures_are_named_as_mlflow_itself_names_them(sweep: SweepFolder) -> None:
     sweep.start()
     sweep.whole_trial(1)
