@@ -46,7 +46,10 @@ class Budget(Section):
     trials_per_arm: int = Field(ge=1, description="trials that every arm gets")
     max_epochs: int = Field(ge=1, description="epochs of a trial that isn't pruned")
     hours: Annotated[float | None, NoneWord] = Field(
-        None, gt=0, allow_inf_nan=False, description="no trial starts after this time, or none"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="the sweep stops after this time, and goes on when it is given more; or none",
     )
 
 

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from pydantic import Field, field_validator
+from pydantic import Field
 from torch import Tensor, nn
 
 from trainables.components import presentation
@@ -49,9 +49,9 @@ class Autoencoder(Trainable):
     """
 
     class Config(TrialConfig):
-        loss: str = Field("l2", description="what training minimizes: a registered loss such as l1, l2 or vae")
+        loss: Annotated[str, LOSSES] = Field("l2", description="what training minimizes: a registered loss")
         spectrogram: Size = Field("48x128", description="frames x frequency bins of a clip of 2 s")
-        magnitude_normalization: str = Field(
+        magnitude_normalization: Annotated[str, NORMALIZATIONS] = Field(
             "per_frequency", description="what is done to log-power before the network"
         )
         latent_dim: int = Field(128, ge=1, description="numbers that a clip is squeezed into")
@@ -61,18 +61,6 @@ class Autoencoder(Trainable):
         lr: float = Field(1e-3, gt=0, description="learning rate of AdamW after its warm-up")
         warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to lr")
         kl_weight: float = Field(1.0, ge=0, description="weight of the KL divergence; 1 is the evidence lower bound")
-
-        @field_validator("loss")
-        @classmethod
-        def _loss_is_registered(cls, name: str) -> str:
-            LOSSES[name]
-            return name
-
-        @field_validator("magnitude_normalization")
-        @classmethod
-        def _normalization_is_registered(cls, name: str) -> str:
-            NORMALIZATIONS[name]
-            return name
 
     METRICS = {
         "val/judge_probability": Metric("max", "all", "probability that the judge gives to the true class"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from itertools import pairwise
 from typing import Literal
 
@@ -27,7 +28,7 @@ def log_mel(log_power: Float[Tensor, "clips 192 512"]) -> Mel:
     return (paired @ mel_filters(MEL_BANDS, log_power.device) + POWER_FLOOR).log()
 
 
-class Network(nn.Module):
+class Network(nn.Module, ABC):
     """Standardizes each mel band, and finds the classes' logits from what `features` and `pooled` make of the map."""
 
     mean: Tensor
@@ -43,8 +44,9 @@ class Network(nn.Module):
     def standardized(self, mel: Mel) -> Mel:
         return (mel - self.mean) / self.std
 
+    @abstractmethod
     def pooled(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
-        raise NotImplementedError
+        """What is left of the maps for the classifier."""
 
     def forward(self, standardized: Mel) -> Logits:
         logits: Logits = self.classify(self.pooled(self.features(standardized[:, None])))

@@ -1,10 +1,13 @@
-"""Parts that are found by the name that YAML gives them."""
+"""Parts that are found by the name that YAML gives them; `loss: Annotated[str, LOSSES]` takes registered names only."""
 
 from __future__ import annotations
 
 import difflib
 from collections.abc import Callable, Iterator, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
+
+from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+from pydantic_core import CoreSchema, core_schema
 
 from trainables.errors import InputError
 
@@ -43,3 +46,14 @@ class Registry(Mapping[str, T]):
 
     def __len__(self) -> int:
         return len(self._parts)
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._known, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        # Editors offer these names, and allow others: a component of the user's may register one.
+        return {"anyOf": [{"enum": sorted(self._parts)}, handler(schema)]}
+
+    def _known(self, name: str) -> str:
+        self[name]
+        return name
