@@ -104,7 +104,7 @@ class Screen:
                     self.say(board.ended_line(trial))
             if time.monotonic() - last > PLAIN_EVERY_S:
                 last = time.monotonic()
-                self.say(board.status_line())
+                self.say(board.plain_line())
 
     def results(self, sweep: Sweep, ledger: Ledger) -> None:
         """The table at the end: a line an arm, the lines to read it by, and where to look and listen."""
@@ -134,6 +134,7 @@ class _Board:
     def render(self) -> RenderableType:
         arms = summarize(self.sweep, self.ledger)
         metrics = read_metrics(self.sweep)
+        leader = self._leader(arms)
         table = Table(box=None, pad_edge=False, header_style="bold")
         table.add_column("arm")
         for name in ("running", "pruned", "done", "of"):
@@ -142,22 +143,31 @@ class _Board:
             table.add_column(short(name), justify="right")
         for arm in arms:
             counts = [f"{arm.running}", f"{arm.pruned}", f"{arm.completed + arm.broken}", f"{arm.wanted}"]
-            table.add_row(arm.arm, *counts, *(_number(arm.metrics.get(name)) for name in metrics))
-        return Group(table, Text(self.status_line(), style="dim"))
+            values = (_number(arm.metrics.get(name)) for name in metrics)
+            table.add_row(arm.arm, *counts, *values, style="bold" if arm is leader else "")
+        return Group(table, Text(self.status_line(arms), style="dim"))
 
-    def status_line(self) -> str:
+    def _leader(self, arms: Sequence[ArmSummary]) -> ArmSummary | None:
+        """The arm with the best trial so far."""
+        objective = self.sweep.space.objective
+        pick = max if objective.mode == "max" else min
+        return pick((arm for arm in arms if arm.best), key=lambda arm: arm.metrics[objective.metric], default=None)
+
+    def plain_line(self) -> str:
+        """The status and the best so far, where there is no table to show it."""
         arms = summarize(self.sweep, self.ledger)
+        metric = self.sweep.space.objective.metric
+        leader = self._leader(arms)
+        best = f" · best {short(metric)} {_number(leader.metrics[metric])} ({leader.arm})" if leader else ""
+        return self.status_line(arms) + best
+
+    def status_line(self, arms: Sequence[ArmSummary]) -> str:
         trials = list(self.ledger.trials.values())
         parts = [
             f"{self.sweep.name}: {sum(arm.ended for arm in arms)} of {sum(arm.wanted for arm in arms)} trials ended",
-            f"{sum(trial.outcome is None for trial in trials)} running, {sum(arm.pruned for arm in arms)} pruned",
+            f"{sum(trial.outcome is None for trial in trials)} running",
+            f"{sum(arm.pruned for arm in arms)} pruned",
         ]
-        best = [arm for arm in arms if arm.best is not None]
-        objective = self.sweep.space.objective
-        if best:
-            pick = max if objective.mode == "max" else min
-            top = pick(best, key=lambda arm: arm.metrics[objective.metric])
-            parts.append(f"best {short(objective.metric)} {_number(top.metrics[objective.metric])} ({top.arm})")
         seconds = seconds_left(self.sweep, self.ledger, self.slots)
         if seconds is not None:
             parts.append(f"about {_duration(seconds)} left")
