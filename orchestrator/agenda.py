@@ -7,7 +7,6 @@ from typing import Literal
 
 from orchestrator.ledger import Ledger, Objective, Trial
 from orchestrator.search_space import Arm, Sweep
-from orchestrator.studies import derive_seed, suggest
 from reports import vocabulary as words
 
 RANKED = (words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED)
@@ -75,6 +74,8 @@ class Agenda:
         arm = self._arm_to_search()
         if arm is None:
             return None
+        from orchestrator.studies import derive_seed, suggest
+
         trials = self.ledger.of_arm(arm.name, "search")
         index = len(trials)
         searched, source = suggest(self.sweep, arm, trials, index)
@@ -107,6 +108,8 @@ class Agenda:
         return [pair for pair in wanted if pair not in asked]
 
     def _ask_confirm(self) -> Trial | None:
+        from orchestrator.studies import derive_seed
+
         for arm in self.sweep.arms:
             for number, repetition in self._to_confirm(arm):
                 original = self.ledger.trials[number]

@@ -9,7 +9,8 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -61,38 +62,58 @@ class Grant:
         return max(1, int(self.cpus))
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A Ray that runs.
+
+    Attributes:
+        capacity: what it has in all.
+        scratch: a temporary folder that is deleted at its end.
+    """
+
+    capacity: Capacity
+    scratch: Path
+
+
 @contextlib.contextmanager
-def running(home_of_log: Path) -> Iterator[tuple[Capacity, Path]]:
-    """A Ray that lives as long as the block: a new local one, or the cluster that `RAY_ADDRESS` names.
+def starting(log_file: Path) -> Iterator[Callable[[], Cluster]]:
+    """A Ray that lives until the block ends: a new local one, or the cluster that `RAY_ADDRESS` names.
 
     Yields:
-        Its capacity, and a temporary folder that is deleted at the end.
+        A function that waits until it has started, which takes seconds; meanwhile the block can prepare its work.
     """
     os.environ.update(ENVIRONMENT)
+    # Here, because two threads that import parts of one package at a time can see them half done.
     import ray
 
     # Ray's sockets live in here, and a socket's path may have 107 characters at most.
     scratch = Path(tempfile.mkdtemp(prefix="orchestrate-", dir=None if len(tempfile.gettempdir()) < 24 else "/tmp"))
-    address = os.environ.get("RAY_ADDRESS")
     try:
-        if address:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-        else:
-            ray.init(
-                address="local",
-                include_dashboard=False,
-                logging_level=logging.ERROR,
-                log_to_driver=False,
-                object_store_memory=OBJECT_STORE_BYTES,
-                _temp_dir=str(scratch),
-            )
-        # After init, which sets up the loggers its own way.
-        quiet(home_of_log)
-        total = ray.cluster_resources()
-        yield Capacity(total.get("CPU", 0.0), total.get("GPU", 0.0)), scratch
+        with ThreadPoolExecutor(1) as executor:
+            yield executor.submit(_start, scratch, log_file).result
     finally:
         ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
+
+
+def _start(scratch: Path, log_file: Path) -> Cluster:
+    import ray
+
+    if address := os.environ.get("RAY_ADDRESS"):
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+    else:
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            object_store_memory=OBJECT_STORE_BYTES,
+            _temp_dir=str(scratch),
+        )
+    # After init, which sets up the loggers its own way.
+    quiet(log_file)
+    total = ray.cluster_resources()
+    return Cluster(Capacity(total.get("CPU", 0.0), total.get("GPU", 0.0)), scratch)
 
 
 def quiet(log_file: Path) -> None:

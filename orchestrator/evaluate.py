@@ -7,7 +7,8 @@ from pathlib import Path
 import pandas as pd
 
 from orchestrator import checkpoint, loader, media
-from orchestrator.trial_run import TrialSpec, build, device_of, render
+from orchestrator.trial_run import build, device_of, render
+from orchestrator.trial_spec import TrialSpec
 from reports import vocabulary as words
 
 

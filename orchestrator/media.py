@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 import soundfile
-from matplotlib.image import imsave
+from PIL import Image
 
 from orchestrator import loader
 
@@ -29,7 +29,7 @@ def write(folder: Path, media: loader.Media, *, epoch: int, tables: Mapping[str,
     for name, samples in media.audio.items():
         soundfile.write(temporary / f"{name}.wav", samples, media.rate_hz, subtype="PCM_16")
     for name, picture in media.images.items():
-        imsave(temporary / f"{name}.png", picture)
+        Image.fromarray(picture).save(temporary / f"{name}.png")
     (temporary / "clips.json").write_text(json.dumps({"epoch": epoch, "clips": [dict(row) for row in media.clips]}))
     for name, table in (tables or {}).items():
         table.to_csv(temporary / name, index=False)

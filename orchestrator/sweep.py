@@ -21,12 +21,14 @@ from orchestrator.agenda import Agenda, Task
 from orchestrator.errors import SweepStopped
 from orchestrator.home import keep_search_space, locked, open_home
 from orchestrator.ledger import Ledger, trial_folder
+from orchestrator.trial_spec import TrialSpec
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
     from orchestrator.console import Screen
     from orchestrator.search import Engine
     from orchestrator.search_space import Sweep
+    from trainables.corpora.corpus import Corpus
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -88,29 +90,31 @@ class _Driver:
                 pass
 
     def _run(self, agenda: Agenda, seconds_left: float | None) -> None:
-        self._start()
-        outcome, reason = words.OUTCOME_FAILED, ""
-        try:
-            reason = self._work(agenda, seconds_left)
-            outcome = words.OUTCOME_INTERRUPTED if reason else "finished"
-        except SweepStopped as stopped:
-            outcome, reason = words.OUTCOME_INTERRUPTED, str(stopped)
-            raise
-        except BaseException as error:
-            reason = str(error)
-            raise
-        finally:
-            with contextlib.suppress(OSError):
-                self.ledger.write("closed", outcome=outcome, reason=reason)
-        if reason:
-            raise Interrupted(f"{reason}\n{self._resume_line()}")
-
-    def _start(self) -> None:
-        """Prepare what trials share, and write down what this sweep runs on."""
         space = self.sweep.space
         corpus = loader.open_corpus(space.corpus, self.home, self.screen.progress) if space.corpus else None
         for line in corpus.skipped if corpus else ():
             self.screen.say(f"Skipped: {line}")
+        outcome, reason = words.OUTCOME_FAILED, ""
+        with cluster.starting(self.folder / "driver.log") as started:
+            self._prepare(corpus)
+            try:
+                reason = self._work(agenda, seconds_left, started)
+                outcome = words.OUTCOME_INTERRUPTED if reason else "finished"
+            except SweepStopped as stopped:
+                outcome, reason = words.OUTCOME_INTERRUPTED, str(stopped)
+                raise
+            except BaseException as error:
+                reason = str(error)
+                raise
+            finally:
+                with contextlib.suppress(OSError):
+                    self.ledger.write("closed", outcome=outcome, reason=reason)
+        if reason:
+            raise Interrupted(f"{reason}\n{self._resume_line()}")
+
+    def _prepare(self, corpus: Corpus | None) -> None:
+        """Prepare what trials share, and write down what this sweep runs on."""
+        space = self.sweep.space
         prepared = loader.prepare(self.sweep, corpus, self.screen.progress)
         self.ledger.write(
             "started",
@@ -131,35 +135,38 @@ class _Driver:
             command=shlex.join(["orchestrate", *sys.argv[1:]]),
         )
 
-    def _work(self, agenda: Agenda, seconds_left: float | None) -> str:
+    def _work(self, agenda: Agenda, seconds_left: float | None, started: Callable[[], cluster.Cluster]) -> str:
         """Let Ray work through the agenda; why it stopped early, or nothing."""
-        self.screen.progress("starting Ray", 0, 1)
-        with cluster.running(self.folder / "driver.log") as (capacity, scratch):
-            from orchestrator.pruning import Rungs
-            from orchestrator.search import Engine
+        # What the first question needs takes a second to import, which Ray's start has to spare.
+        import orchestrator.studies  # noqa: F401
 
-            self.screen.progress("starting Ray", 1, 1)
-            self.on_signal.install()
-            self.note.update(scratch=str(scratch))
-            self.grants, notes = cluster.grants(self.sweep, capacity)
-            for line in (*notes, *(cluster.busy_gpus() if capacity.gpus else ())):
-                self.screen.say(line)
-            code = provenance.code_fingerprint(loader.source_files(self.sweep))
-            engine = Engine(agenda, self.ledger, Rungs(self.sweep, self.ledger), self._config_of, code)
-            self.on_signal.call = engine.stop
-            timer = threading.Timer(
-                seconds_left or 0, engine.stop, [f"budget.hours ({self.sweep.space.budget.hours}) is spent"]
-            )
-            timer.daemon = True
-            if seconds_left is not None:
-                timer.start()
-            slots = cluster.slots(self.grants, capacity)
-            try:
-                with self.screen.live(self.sweep, self.ledger, slots, self.folder):
-                    self._fit(engine, scratch, slots)
-            finally:
-                timer.cancel()
-                self.on_signal.call = None
+        self.screen.progress("starting Ray", 0, 1)
+        ray = started()
+        self.on_signal.install()
+        from orchestrator.pruning import Rungs
+        from orchestrator.search import Engine
+
+        self.screen.progress("starting Ray", 1, 1)
+        self.note.update(scratch=str(ray.scratch))
+        self.grants, notes = cluster.grants(self.sweep, ray.capacity)
+        for line in (*notes, *(cluster.busy_gpus() if ray.capacity.gpus else ())):
+            self.screen.say(line)
+        code = provenance.code_fingerprint(loader.source_files(self.sweep))
+        engine = Engine(agenda, self.ledger, Rungs(self.sweep, self.ledger), self._config_of, code)
+        self.on_signal.call = engine.stop
+        timer = threading.Timer(
+            seconds_left or 0, engine.stop, [f"budget.hours ({self.sweep.space.budget.hours}) is spent"]
+        )
+        timer.daemon = True
+        if seconds_left is not None:
+            timer.start()
+        slots = cluster.slots(self.grants, ray.capacity)
+        try:
+            with self.screen.live(self.sweep, self.ledger, slots, self.folder):
+                self._fit(engine, ray.scratch, slots)
+        finally:
+            timer.cancel()
+            self.on_signal.call = None
         if engine.stopping.is_set():
             return engine.stop_reason
         if not agenda.done():
@@ -205,8 +212,6 @@ class _Driver:
 
     def _config_of(self, task: Task) -> dict[str, Any]:
         """A task as plain values for a worker."""
-        from orchestrator.trial_run import TrialSpec
-
         trial, space, grant = task.trial, self.sweep.space, self.grants[task.trial.arm]
         spec = TrialSpec(
             number=trial.number,
@@ -242,7 +247,7 @@ class _OnSignal:
         self._seen = False
 
     def install(self) -> None:
-        """Take the signals over, from Python's defaults or from Ray, which takes SIGTERM at its start."""
+        """Take the signals over, from Python's defaults or from Ray, whose C++ side aborts at SIGTERM once started."""
         for number in SIGNALS:
             signal.signal(number, self._handle)
 

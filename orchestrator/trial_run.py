@@ -5,10 +5,7 @@ from __future__ import annotations
 import fcntl
 import math
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 from ruamel.yaml import YAML
@@ -16,34 +13,11 @@ from ruamel.yaml import YAML
 from orchestrator import checkpoint, guard, loader, log, media
 from orchestrator.errors import OrchestratorError
 from orchestrator.ledger import Objective, now_ms
+from orchestrator.trial_spec import TrialSpec
 from reports import vocabulary as words
 
 LOCK_PATIENCE_S = 30
 """A worker outlives its driver by a few seconds, and its node's Ray by up to 15; so long may it hold its outbox."""
-
-
-@dataclass(frozen=True)
-class TrialSpec:
-    """All that a worker must know of a trial; plain values, since it travels through Ray."""
-
-    number: int
-    folder: str
-    home: str
-    trainable: str
-    trainable_folder: str
-    components: tuple[str, ...]
-    config: Mapping[str, Any]
-    corpus: Mapping[str, Any] | None
-    seed: int
-    attempt: int
-    objective: str
-    mode: str
-    clips: int
-    media_epochs: tuple[int, ...]
-    gpu: float
-    threads: int
-    splits: tuple[loader.Split, ...] = ()
-    """Splits to judge once more from the best checkpoint."""
 
 
 def device_of(spec: TrialSpec) -> str:

@@ -66,7 +66,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def step(self) -> dict[str, Any]:
         from orchestrator.evaluate import evaluate
-        from orchestrator.trial_run import TrialRun, TrialSpec
+        from orchestrator.trial_run import TrialRun
+        from orchestrator.trial_spec import TrialSpec
 
         spec = TrialSpec(**self._given["spec"])
         with output_to(Path(spec.folder) / "log.txt"):

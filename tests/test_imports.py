@@ -19,7 +19,7 @@ LAYERS = (
     {"console", "follower", "cluster", "search", "worker", "tracking"},
     {"agenda", "pruning", "evaluate", "summary", "views"},
     {"studies", "trial_run", "home", "provenance"},
-    {"ledger", "guard", "checkpoint", "media", "search_space"},
+    {"ledger", "guard", "checkpoint", "media", "search_space", "trial_spec"},
     {"loader", "log", "domains"},
     {"errors"},
 )

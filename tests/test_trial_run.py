@@ -12,7 +12,8 @@ import torch
 
 from orchestrator import checkpoint
 from orchestrator.log import read
-from orchestrator.trial_run import TrialRun, TrialSpec
+from orchestrator.trial_run import TrialRun
+from orchestrator.trial_spec import TrialSpec
 from tests.spaces import NOOP
 
 
