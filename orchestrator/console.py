@@ -202,11 +202,10 @@ def _results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Sequenc
     metrics = read_metrics(sweep)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", title_justify="left")
     table.title = f"{sweep.name}: best trial of each arm, validation split"
-    table.add_column("arm", no_wrap=True)
-    table.add_column("best trial", justify="right", overflow="fold")
-    for name in (*metrics, "epochs spent", "epochs saved"):
-        longest = max(map(len, short(name).split()))
-        table.add_column(short(name), justify="right", min_width=longest)
+    table.add_column("arm", overflow="fold", vertical="bottom")
+    for name in ("best trial", *metrics, "epochs spent", "epochs saved"):
+        # A word a line: on 80 columns it is the arms' names that need the room.
+        table.add_column("\n".join(short(name).split()), justify="right", no_wrap=True)
     for arm in arms:
         number = "–" if arm.best is None else f"{arm.best.number}"
         values = (_number(arm.metrics.get(metric)) for metric in metrics)

@@ -110,6 +110,14 @@ class _Note(dict[str, Any]):
         self._file.flush()
 
 
+def was_run(folder: Path) -> bool:
+    """Whether anything of a sweep was recorded here: one that never got over its corpus may be changed at will."""
+    try:
+        return (folder / "sweep.jsonl").stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
 def keep_search_space(folder: Path, sweep: Sweep) -> None:
     """Write the search space into the sweep's folder, if it is the one that was there or only adds to its budget.
 
@@ -117,7 +125,7 @@ def keep_search_space(folder: Path, sweep: Sweep) -> None:
         UserError: it asks for something else; the message has the difference and the cure.
     """
     path = folder / "search_space.yaml"
-    if path.exists():
+    if was_run(folder):
         before, after = path.read_text(), sweep.text
         if not _continues(_plain(before), _plain(after)):
             changes = difflib.unified_diff(

@@ -26,6 +26,8 @@ from trainables.errors import InputError
 from trainables.trainable import Media, Metric, Progress, Split, Trainable, TrialConfig, silent
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from orchestrator.search_space import Sweep
     from trainables.corpora.corpus import Corpus
 
@@ -37,8 +39,8 @@ __all__ = [
     "Split",
     "Trainable",
     "TrialConfig",
-    "check_corpus",
     "config_values",
+    "corpus_model",
     "find_trainables",
     "is_file",
     "load_components",
@@ -172,15 +174,15 @@ def config_values(trainable: type[Trainable], params: Mapping[str, Any]) -> dict
 
 
 @user_errors()
-def check_corpus(settings: Mapping[str, Any]) -> None:
-    """Check what `corpus:` says, without looking at its files.
+def corpus_model(settings: Mapping[str, Any]) -> type[BaseModel]:
+    """The settings that a corpus of that name has.
 
     Raises:
-        UserError: unknown name, unknown or missing setting, wrong value.
+        UserError: unknown name.
     """
-    from trainables.corpora.corpus import corpus_settings
+    from trainables.corpora.corpus import corpus_model as model_of
 
-    corpus_settings(settings)
+    return model_of(settings)
 
 
 @user_errors()

@@ -17,6 +17,7 @@ from typing import Any
 
 from orchestrator import follower
 from orchestrator.errors import OrchestratorError, UserError
+from orchestrator.home import was_run
 from orchestrator.views import tunnel
 
 HOST = "127.0.0.1"
@@ -73,8 +74,8 @@ def find_sweep(home: Path, name: str | None) -> Path:
     Raises:
         UserError: there is none.
     """
-    logs = sorted(home.glob("*/sweep.jsonl"), key=lambda log: log.stat().st_mtime)
-    names = [log.parent.name for log in logs]
+    logs = [log for log in home.glob("*/sweep.jsonl") if was_run(log.parent)]
+    names = [log.parent.name for log in sorted(logs, key=lambda log: log.stat().st_mtime)]
     if not names:
         raise UserError(f"{home}: no sweep has been run here; run one (orchestrate sweep FILE) or name another --home")
     if name is not None and name not in names:

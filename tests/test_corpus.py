@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from trainables.corpora.corpus import Corpus, corpus_settings, open_corpus
+from trainables.corpora.corpus import Corpus, corpus_model, open_corpus
 from trainables.corpora.features import open_features
 from trainables.corpora.recordings import decode
 from trainables.corpora.splits import split_groups
@@ -206,9 +206,9 @@ def test_vegas_is_found_at_its_root_or_above(tmp_path: Path, above: str) -> None
 
 
 def test_what_is_wrong_with_a_folder_is_said_in_one_line(tmp_path: Path) -> None:
-    def message(root: Path, **settings: Any) -> str:
+    def message(root: Path) -> str:
         with pytest.raises(InputError) as error:
-            open_folder(root, tmp_path / "home", **settings)
+            open_folder(root, tmp_path / "home")
         assert "\n" not in str(error.value)
         return str(error.value)
 
@@ -223,7 +223,6 @@ def test_what_is_wrong_with_a_folder_is_said_in_one_line(tmp_path: Path) -> None
     write_class(tmp_path / "few" / "rain", 2)
     write_class(tmp_path / "few" / "dog", 2)
     assert "2 independent recordings in its largest class" in message(tmp_path / "few")
-    assert "corpus.rot" in message(tmp_path / "few", rot=1)
     assert "no VEGAS here" in vegas_message(tmp_path)
 
 
@@ -235,9 +234,7 @@ def vegas_message(root: Path) -> str:
 
 def test_an_unknown_corpus_is_answered_with_the_nearest() -> None:
     with pytest.raises(InputError, match="Did you mean 'folder'"):
-        corpus_settings({"name": "foldr"})
-    with pytest.raises(InputError, match=r"corpus\.root: Field required"):
-        corpus_settings({"name": "vegas"})
+        corpus_model({"name": "foldr"})
 
 
 def test_a_home_that_cannot_be_written_is_named(two_classes: Path, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ import pytest
 
 from orchestrator.errors import UserError
 from orchestrator.home import find_home, keep_search_space, locked, open_home
+from orchestrator.search_space import Sweep
 from tests.spaces import noop_sweep
 
 
@@ -52,10 +53,26 @@ def test_the_scratch_folder_of_a_killed_driver_is_deleted(tmp_path: Path) -> Non
         assert not scratch.exists()
 
 
-def test_a_changed_search_space_under_the_same_name_is_refused_with_the_difference(tmp_path: Path) -> None:
+def keep_what_ran(folder: Path, sweep: Sweep) -> None:
+    """A search space under which something was recorded."""
+    folder.mkdir()
+    keep_search_space(folder, sweep)
+    (folder / "sweep.jsonl").write_text("{}\n")
+
+
+def test_a_search_space_under_which_nothing_was_recorded_may_be_changed(tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
     folder.mkdir()
     keep_search_space(folder, noop_sweep(tmp_path))
+    (folder / "sweep.jsonl").touch()
+    changed = noop_sweep(tmp_path, params={"x": {"uniform": [0.0, 0.5]}})
+    keep_search_space(folder, changed)
+    assert (folder / "search_space.yaml").read_text() == changed.text
+
+
+def test_a_changed_search_space_under_the_same_name_is_refused_with_the_difference(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    keep_what_ran(folder, noop_sweep(tmp_path))
     before = (folder / "search_space.yaml").read_text()
     changed = noop_sweep(tmp_path, params={"x": {"uniform": [0.0, 0.5]}})
     with pytest.raises(UserError, match=r"(?s)was run with another search space:.*-.*1\.0.*\+.*0\.5.*--name tiny-2"):
@@ -75,8 +92,7 @@ def test_a_changed_search_space_under_the_same_name_is_refused_with_the_differen
 )
 def test_more_budget_and_other_resources_go_on_under_the_same_name(tmp_path: Path, change: dict[str, object]) -> None:
     folder = tmp_path / "tiny"
-    folder.mkdir()
-    keep_search_space(folder, noop_sweep(tmp_path))
+    keep_what_ran(folder, noop_sweep(tmp_path))
     grown = noop_sweep(tmp_path, **change)
     keep_search_space(folder, grown)
     assert (folder / "search_space.yaml").read_text() == grown.text
@@ -84,7 +100,6 @@ def test_more_budget_and_other_resources_go_on_under_the_same_name(tmp_path: Pat
 
 def test_less_budget_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "tiny"
-    folder.mkdir()
-    keep_search_space(folder, noop_sweep(tmp_path))
+    keep_what_ran(folder, noop_sweep(tmp_path))
     with pytest.raises(UserError, match="trials_per_arm"):
         keep_search_space(folder, noop_sweep(tmp_path, budget={"trials_per_arm": 2, "max_epochs": 4}))

@@ -272,6 +272,18 @@ MISTAKES = {
         "11:26: resources.require_gpu: needs resources.gpu above 0, got 0",
     ),
     "unknown corpus": (("budget:", "corpus: {name: dmo}\nbudget:"), "11:9: corpus: unknown corpus 'dmo'"),
+    "corpus without a root": (
+        ("budget:", "corpus: {name: folder}\nbudget:"),
+        "11:9: corpus: 'root' is missing: corpus folder needs it, the folder with one sub-folder of audio or video",
+    ),
+    "corpus with an unknown key": (
+        ("budget:", "corpus: {name: folder, rot: x, root: y}\nbudget:"),
+        "11:24: corpus.rot: unknown key 'rot' (did you mean 'root'?); corpus folder has: name, root",
+    ),
+    "corpus with a wrong number": (
+        ("budget:", "corpus: {name: demo, recordings_per_class: 2}\nbudget:"),
+        "11:44: corpus.recordings_per_class: must be 3 or more, got 2",
+    ),
     "corpus without a name": (("budget:", "corpus: {root: x}\nbudget:"), "corpus: needs a name, such as {name: demo}"),
     "no epoch": (
         ("budget:", "media: {epochs: [0, best]}\nbudget:"),

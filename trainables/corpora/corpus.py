@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from trainables.components.registry import Registry
 from trainables.corpora import folder as folder_layout
@@ -139,9 +139,10 @@ def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = si
     """Open a corpus; the first time, it is written (demo), decoded, split and cached under `home`.
 
     Raises:
-        InputError: wrong settings, files that can't be learnt from, a home that can't be written.
+        InputError: unknown name, files that can't be learnt from, a home that can't be written.
+        ValidationError: wrong settings.
     """
-    wanted = corpus_settings(settings)
+    wanted = corpus_model(settings)(**settings)
     recordings = wanted.recordings(home, progress)
     fingerprint = _fingerprint(wanted.name, recordings)
     folder = home / "cache" / fingerprint
@@ -152,20 +153,13 @@ def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = si
     return Corpus(wanted.name, tuple(classes), fingerprint, folder, clips, tuple(skipped))
 
 
-def corpus_settings(settings: Mapping[str, Any]) -> CorpusSettings:
-    """Check the `corpus:` of a search space.
+def corpus_model(settings: Mapping[str, Any]) -> type[CorpusSettings]:
+    """What checks a `corpus:`, by its name.
 
     Raises:
-        InputError: unknown name, unknown or missing setting, wrong value.
+        InputError: unknown name.
     """
-    kind = CORPORA[settings.get("name", "")]
-    try:
-        return kind(**settings)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(["corpus", *map(str, first["loc"])])
-        allowed = ", ".join(kind.model_fields)
-        raise InputError(f"{where}: {first['msg']}; settings of corpus {kind.__name__.lower()}: {allowed}") from error
+    return CORPORA[settings.get("name", "")]
 
 
 def _fingerprint(name: str, recordings: Sequence[Recording]) -> str:

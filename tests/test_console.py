@@ -1,0 +1,43 @@
+"""What a terminal of 80 columns shows of a sweep."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+from rich.console import Console
+
+from orchestrator.console import Screen
+from tests.driving import drive
+from tests.spaces import noop_sweep
+
+
+def test_the_last_table_fits_80_columns_with_every_number(tmp_path: Path) -> None:
+    sweep = noop_sweep(tmp_path)
+    ledger = drive(sweep, tmp_path / "home" / "tiny")
+    output = io.StringIO()
+    Screen(Console(file=output, width=80)).results(sweep, ledger)
+    lines = output.getvalue().splitlines()
+    assert max(map(len, lines[:-1])) <= 80
+    for arm in sweep.arms:
+        trials = ledger.of_arm(arm.name, "search")
+        best = max(trials, key=lambda trial: max(row["metrics"]["val/score"] for row in trial.rows))
+        score = max(row["metrics"]["val/score"] for row in best.rows)
+        spent = sum(trial.epochs for trial in trials)
+        saved = sum(4 - trial.epochs for trial in trials if trial.outcome == "pruned")
+        (line,) = (line for line in lines if line.split()[:1] == [arm.name])
+        assert line.split() == [arm.name, f"{best.number}", f"{score:.3f}", f"{spent}", f"{saved}"]
+    assert lines[-1].startswith("Hear and compare them:  orchestrate ui tiny --home")
+
+
+def test_the_live_display_says_what_runs_and_what_is_best(tmp_path: Path) -> None:
+    sweep = noop_sweep(tmp_path)
+    ledger = drive(sweep, tmp_path / "home" / "tiny", steps=9)
+    output = io.StringIO()
+    console = Console(file=output, width=80, force_terminal=True, color_system=None)
+    with Screen(console).live(sweep, ledger, 2, tmp_path / "home" / "tiny"):
+        pass
+    shown = output.getvalue()
+    ended = sum(trial.outcome is not None for trial in ledger.trials.values())
+    assert f"tiny: {ended} of 12 trials ended · 1 running" in shown
+    assert "left" in shown and "MLflow" not in shown
