@@ -57,7 +57,9 @@ def save(folder: Path, state: Mapping[str, Any], row: Mapping[str, Any], *, best
     """
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / "saving.tmp"
-    torch.save({"state": dict(state), "random": random_states(), "row": dict(row), "best": best}, temporary)
+    # Through a file of Python's, whose error on a full disk says so; torch's own writer has several, and none does.
+    with temporary.open("wb", buffering=0) as file:
+        torch.save({"state": dict(state), "random": random_states(), "row": dict(row), "best": best}, file)
     os.replace(temporary, folder / LAST)
     if best:
         keep_as_best(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -115,6 +116,11 @@ def main() -> None:
     except OrchestratorError as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        print(f"the disk is full ({error}); free some space and run the same command again", file=sys.stderr)
+        raise SystemExit(1) from None
     except KeyboardInterrupt:
         print(SweepStopped("Stopped."), file=sys.stderr)
         raise SystemExit(130) from None

@@ -111,6 +111,7 @@ class Screen:
         arms = summarize(sweep, ledger)
         started = [event for event in ledger.log.events if event["event"] == "started"]
         references = started[-1]["references"] if started else []
+        self.say(f"\n{sweep.name}: best trial of each arm, validation split")
         self.console.print(_results_table(sweep, arms, references))
         for trial in ledger.trials.values():
             if trial.outcome in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED):
@@ -200,8 +201,7 @@ def _duration(seconds: float) -> str:
 
 def _results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Sequence[Mapping[str, Any]]) -> Table:
     metrics = read_metrics(sweep)
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold", title_justify="left")
-    table.title = f"{sweep.name}: best trial of each arm, validation split"
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("arm", overflow="fold", vertical="bottom")
     for name in ("best trial", *metrics, "epochs spent", "epochs saved"):
         # A word a line: on 80 columns it is the arms' names that need the room.

@@ -25,7 +25,7 @@ from reports import vocabulary as words
 MAX_DEATHS = 2
 """Deaths of a trial's process without a new epoch between them that make it the trial's own failure."""
 
-DISK_FULL_REASON = "the disk is full ({}); free some space and run the same command again"
+DISK_FULL_REASON = "The disk that holds {} is full; free some space and run the same command again."
 
 
 class Engine:
@@ -86,7 +86,7 @@ class Engine:
             if not isinstance(failure, TrialFailure):
                 self._died(task)
             elif failure.cause == DISK_FULL:
-                self.stop(DISK_FULL_REASON.format(failure.reason))
+                self.stop(DISK_FULL_REASON.format(self.ledger.folder))
             elif task.kind == "evaluate":
                 self.ledger.evaluate(task.trial, {}, failure.reason)
             else:
@@ -100,7 +100,7 @@ class Engine:
         except OSError as error:
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):
                 raise
-            self.stop(DISK_FULL_REASON.format(error))
+            self.stop(DISK_FULL_REASON.format(self.ledger.folder))
 
     def _died(self, task: Task) -> None:
         trial: Trial = task.trial

@@ -78,9 +78,7 @@ class _Driver:
         if agenda.done():
             self.screen.say(f"Sweep {self.sweep.name} is finished: nothing left to do.")
         elif seconds_left is not None and seconds_left <= 0:
-            self.screen.say(
-                f"Sweep {self.sweep.name} has spent its budget.hours of {hours:g}; --set budget.hours=… gives it more."
-            )
+            self.screen.say(self._hours_line())
         else:
             with following:
                 self._run(agenda, seconds_left)
@@ -109,8 +107,10 @@ class _Driver:
             finally:
                 with contextlib.suppress(OSError):
                     self.ledger.write("closed", outcome=outcome, reason=reason)
-        if reason:
-            raise Interrupted(f"{reason}\n{self._resume_line()}")
+        if reason == self._hours_line():
+            self.screen.say(reason)
+        elif reason:
+            raise (Interrupted if self.on_signal.seen else SweepStopped)(f"{reason}\n{self._resume_line()}")
 
     def _prepare(self, corpus: Corpus | None) -> None:
         """Prepare what trials share, and write down what this sweep runs on."""
@@ -154,9 +154,7 @@ class _Driver:
         code = provenance.code_fingerprint(loader.source_files(self.sweep))
         engine = Engine(agenda, self.ledger, Rungs(self.sweep, self.ledger), self._config_of, code)
         self.on_signal.call = engine.stop
-        timer = threading.Timer(
-            seconds_left or 0, engine.stop, [f"budget.hours ({self.sweep.space.budget.hours}) is spent"]
-        )
+        timer = threading.Timer(seconds_left or 0, engine.stop, [self._hours_line()])
         timer.daemon = True
         if seconds_left is not None:
             timer.start()
@@ -235,6 +233,12 @@ class _Driver:
             spec = replace(spec, splits=("test",))
         return {"kind": task.kind, "spec": asdict(spec), "resources": {"CPU": grant.cpus, "GPU": grant.gpus}}
 
+    def _hours_line(self) -> str:
+        return (
+            f"Sweep {self.sweep.name} has spent its budget.hours of {self.sweep.space.budget.hours or 0:g}; "
+            "--set budget.hours=… gives it more."
+        )
+
     def _resume_line(self) -> str:
         return f"Nothing that was recorded is lost. Go on with: {shlex.join(['orchestrate', *sys.argv[1:]])}"
 
@@ -244,7 +248,7 @@ class _OnSignal:
 
     def __init__(self) -> None:
         self.call: Callable[[str], None] | None = None
-        self._seen = False
+        self.seen = False
 
     def install(self) -> None:
         """Take the signals over, from Python's defaults or from Ray, whose C++ side aborts at SIGTERM once started."""
@@ -252,9 +256,9 @@ class _OnSignal:
             signal.signal(number, self._handle)
 
     def _handle(self, number: int, frame: object) -> None:
-        if self._seen:
+        if self.seen:
             os._exit(128 + number)
-        self._seen = True
+        self.seen = True
         reason = f"Stopped by {signal.Signals(number).name}."
         if self.call is None:
             raise Interrupted(reason)

@@ -7,6 +7,7 @@ is when the driver closes it or dies. How it stands is in `tracking.json`.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -169,7 +170,10 @@ class Follower:
             }
         )
         self._status_s = time.monotonic()
-        if status != self._status:
+        if status == self._status:
+            return
+        # On a full disk nobody is told, until there is room again.
+        with contextlib.suppress(OSError):
             temporary = self._folder / f"{STATUS_FILE}.tmp"
             temporary.write_text(status)
             temporary.replace(self._folder / STATUS_FILE)

@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from ray import tune
 
+from orchestrator.trial_spec import TrialSpec
 from reports import vocabulary as words
 
 
@@ -39,9 +40,6 @@ def as_failure(error: BaseException) -> TrialFailure:
         return TrialFailure(words.CAUSE_OOM, words_of_it)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TrialFailure(DISK_FULL, words_of_it)
-    # torch.save reports a full disk as a RuntimeError of its zip writer.
-    if isinstance(error, RuntimeError) and "PytorchStreamWriter" in str(error):
-        return TrialFailure(DISK_FULL, "a checkpoint could not be written")
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return TrialFailure(words.CAUSE_ERROR, f"{words_of_it} ({Path(frame.filename).name}:{frame.lineno})")
 
@@ -65,21 +63,27 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         return True
 
     def step(self) -> dict[str, Any]:
+        spec = TrialSpec(**self._given["spec"])
+        try:
+            with output_to(Path(spec.folder) / "log.txt"):
+                try:
+                    return self._work(spec)
+                except Exception:
+                    traceback.print_exc()
+                    raise
+        except Exception as error:
+            # Outside, because on a full disk the log itself raises.
+            raise as_failure(error) from None
+
+    def _work(self, spec: TrialSpec) -> dict[str, Any]:
         from orchestrator.evaluate import evaluate
         from orchestrator.trial_run import TrialRun
-        from orchestrator.trial_spec import TrialSpec
 
-        spec = TrialSpec(**self._given["spec"])
-        with output_to(Path(spec.folder) / "log.txt"):
-            try:
-                if self._given["kind"] == "evaluate":
-                    return {"evaluated": json.dumps(evaluate(spec))}
-                if self._run is None:
-                    self._run = TrialRun(spec)
-                return {"row": json.dumps(self._run.step())}
-            except Exception as error:
-                traceback.print_exc()
-                raise as_failure(error) from None
+        if self._given["kind"] == "evaluate":
+            return {"evaluated": json.dumps(evaluate(spec))}
+        if self._run is None:
+            self._run = TrialRun(spec)
+        return {"row": json.dumps(self._run.step())}
 
     def cleanup(self) -> None:
         if self._run is not None:

@@ -1,0 +1,63 @@
+"""The actor's own part: exceptions that leave it with their cause, even on a full disk."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import pytest
+
+from orchestrator.trial_spec import TrialSpec
+from orchestrator.worker import DISK_FULL, TrialFailure, Worker
+
+ODD = TrialSpec(
+    number=1,
+    folder="",
+    home="",
+    trainable=str(Path(__file__).parent / "odd.py"),
+    trainable_folder="",
+    components=(),
+    config={"behaviour": "good"},
+    corpus=None,
+    seed=3,
+    attempt=1,
+    objective="val/score",
+    mode="max",
+    clips=0,
+    media_epochs=(),
+    gpu=0,
+    threads=1,
+)
+
+
+def run_two_epochs(folder: Path, behaviour: str) -> None:
+    worker = Worker.__new__(Worker)
+    spec = replace(ODD, folder=str(folder), home=str(folder), config={"behaviour": behaviour})
+    worker.setup({"kind": "train", "spec": asdict(spec)})
+    try:
+        for _ in range(2):
+            worker.step()
+    finally:
+        worker.cleanup()
+
+
+def test_a_trial_that_raises_says_why_and_where(tmp_path: Path) -> None:
+    with pytest.raises(TrialFailure, match=r"a shape that does not fit \(odd\.py:") as failure:
+        run_two_epochs(tmp_path, "raise")
+    assert failure.value.cause == "error"
+    assert "Traceback" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_log_that_the_disk_has_no_room_for_is_the_disks_failure_and_not_the_trials(tmp_path: Path) -> None:
+    (tmp_path / "log.txt").symlink_to("/dev/full")
+    with pytest.raises(TrialFailure) as failure:
+        run_two_epochs(tmp_path, "raise")
+    assert failure.value.cause == DISK_FULL
+
+
+def test_a_checkpoint_that_the_disk_has_no_room_for_is_the_disks_failure(tmp_path: Path) -> None:
+    (tmp_path / "checkpoint").mkdir()
+    (tmp_path / "checkpoint" / "saving.tmp").symlink_to("/dev/full")
+    with pytest.raises(TrialFailure) as failure:
+        run_two_epochs(tmp_path, "good")
+    assert failure.value.cause == DISK_FULL
