@@ -12,6 +12,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import UserError
+
+SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 WAIT_S = 120.0
 """How long the end of a sweep waits for MLflow while it makes progress or is reachable."""
 
@@ -21,9 +24,25 @@ def tracking_uri(home: Path) -> str:
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
 
 
-def artifact_root(home: Path) -> str | None:
-    """Where artifacts go; None where a server decides."""
-    return None if tracking_uri(home).startswith(("http://", "https://")) else str(home / "artifacts")
+def check_tracking_uri(home: Path) -> None:
+    """Refuse what can't be an address before anything is run.
+
+    Raises:
+        UserError: its scheme is unknown.
+    """
+    scheme, found, _ = tracking_uri(home).partition(":")
+    if not found or scheme.split("+")[0] not in SCHEMES:
+        raise UserError(
+            f"MLFLOW_TRACKING_URI: {tracking_uri(home)!r} is no address of MLflow; it begins with one of "
+            f"{', '.join(SCHEMES)}, such as http://127.0.0.1:5000; unset, runs are recorded in {home / 'mlflow.db'}"
+        )
+
+
+def destination(home: Path) -> dict[str, str | None]:
+    """Where runs and their artifacts go, as the sweep log has it; servers decide themselves about artifacts."""
+    uri = tracking_uri(home)
+    artifacts = None if uri.startswith(("http:", "https:", "databricks")) else str(home / "artifacts")
+    return {"tracking_uri": uri, "artifact_root": artifacts}
 
 
 def status(folder: Path) -> dict[str, Any]:

@@ -178,6 +178,8 @@ class History:
                 self.first = self.first or event
                 self.started, self.closed = event, None
                 return self._leave(before)
+            case "redirected":
+                self.started = self.started | {key: event[key] for key in ("tracking_uri", "artifact_root")}
             case "closed":
                 self.closed = event
                 return self._leave(event["ts"])

@@ -113,13 +113,13 @@ class Mirror:
         bests = (self._history.best_trial(trials) for trials in self._history.arms().values())
         run_ids = [run_id for best in bests if best and (run_id := self._run(best).run_id)]
         pages = self.pages
-        compare = {"compare": pages.compare(run_ids)} if len(run_ids) > 1 else {}
+        rendered = any(name.startswith(MEDIA) for trial in self._history.trials.values() for name in trial.files)
         return {
-            "listen": pages.listen(),
+            **({"listen": pages.listen()} if rendered else {}),
             "trials": pages.trials(),
             "curves": pages.curves(),
-            "spectrograms": pages.spectrograms(),
-            **compare,
+            **({"spectrograms": pages.spectrograms()} if rendered else {}),
+            **({"compare": pages.compare(run_ids)} if len(run_ids) > 1 else {}),
         }
 
     def backlog(self, numbers: Iterable[int]) -> int:

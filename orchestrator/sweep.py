@@ -46,6 +46,7 @@ def run_sweep(sweep: Sweep, home: Path, screen: Screen) -> Ledger:
         UserError: the home, the corpus, the resources or the name can't be used.
         SweepStopped: it was interrupted, its disk is full, or Ray died; the same command goes on.
     """
+    follower.check_tracking_uri(home)
     open_home(home)
     folder = home / sweep.name
     with locked(folder) as note:
@@ -84,6 +85,10 @@ class _Driver:
                 self._run(agenda, seconds_left)
             return
         if follower.status(self.folder).get("backlog"):
+            destination = follower.destination(self.home)
+            told = next(event for event in reversed(self.ledger.log.events) if "tracking_uri" in event)
+            if told["tracking_uri"] != destination["tracking_uri"]:
+                self.ledger.write("redirected", **destination)
             with following:
                 pass
 
@@ -121,8 +126,7 @@ class _Driver:
             sweep=self.sweep.name,
             search_space=space.name,
             objective={"metric": space.objective.metric, "mode": space.objective.mode},
-            tracking_uri=follower.tracking_uri(self.home),
-            artifact_root=follower.artifact_root(self.home),
+            **follower.destination(self.home),
             compare=list(space.compare),
             git=provenance.git_state(self.sweep.path.parent),
             versions=provenance.versions(),

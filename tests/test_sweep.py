@@ -197,6 +197,15 @@ def test_each_trial_sees_the_card_that_ray_gave_it(tmp_path: Path, home: Path, m
         cluster.shutdown()
 
 
+def test_an_address_that_cannot_be_mlflows_is_refused_before_anything_runs(
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "foo://here")
+    with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI: 'foo://here' .* sqlite, http, "):
+        run_sweep(noop_sweep(tmp_path), home, Screen())
+    assert not (home / "tiny").exists()
+
+
 def test_a_gpu_where_there_is_none_is_said_or_refused(
     tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

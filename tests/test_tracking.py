@@ -350,6 +350,21 @@ def test_a_deleted_parent_is_made_anew_and_keeps_its_trials(sweep: SweepFolder) 
     assert sweep.run(1).data.tags["mlflow.parentRunId"] == sweep.runs()["vae"].info.run_id
 
 
+def test_what_a_wrong_address_did_not_take_goes_to_the_right_one(sweep: SweepFolder) -> None:
+    database = sweep.uri
+    sweep.uri = "http://127.0.0.1:9"
+    sweep.start()
+    sweep.whole_trial(1)
+    sweep.close()
+    follow(sweep.path, once=True, patience_s=0)
+    assert sweep.status()["backlog"] > 0
+    sweep.uri = database
+    sweep.event("redirected", tracking_uri=database, artifact_root=sweep.artifact_root)
+    follow(sweep.path, once=True)
+    assert sweep.status()["backlog"] == 0
+    assert sweep.runs()["vae"].info.status == sweep.run(1).info.status == "FINISHED"
+
+
 def test_a_torn_last_line_waits_for_its_end(sweep: SweepFolder) -> None:
     sweep.start()
     sweep.ask(1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,9 @@ def open_features(
     def make(path: Path) -> None:
         total = len(waveforms)
         features = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(total, *SIZES[size]))
+        with path.open("r+b") as file:
+            # Writing to a map of a file that its disk has no room for would kill the process (SIGBUS).
+            os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         for start in range(0, total, BATCH_CLIPS):
             progress(f"computing {size} spectrograms", start, total)
             clips = np.arange(start, min(start + BATCH_CLIPS, total))
