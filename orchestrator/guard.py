@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping
+import signal
+from collections.abc import Iterator, Mapping
 
 from reports import vocabulary as words
 
@@ -24,3 +26,26 @@ def divergence(metrics: Mapping[str, float], objective: str) -> dict[str, str] |
             after = "" if norm is None else f" (gradient norm {norm:.3g})"
             return {"cause": words.CAUSE_NONFINITE, "reason": f"{name} became {value}{after}"}
     return None
+
+
+class TooSlow(Exception):
+    """An epoch took longer than its search space allows."""
+
+
+@contextlib.contextmanager
+def time_limit(minutes: float | None) -> Iterator[None]:
+    """Raise `TooSlow` in the block, at Python's next instruction, once it has taken so long. For the main thread."""
+    if minutes is None:
+        yield
+        return
+
+    def expire(number: int, frame: object) -> None:
+        raise TooSlow(f"no epoch within limits.minutes_per_epoch ({minutes:g})")
+
+    before = signal.signal(signal.SIGALRM, expire)
+    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)

@@ -232,6 +232,7 @@ class _Driver:
             media_epochs=tuple(epoch for epoch in space.media.epochs if isinstance(epoch, int)),
             gpu=grant.gpus,
             threads=grant.threads,
+            minutes_per_epoch=space.limits.minutes_per_epoch,
         )
         if task.kind == "evaluate" and trial.stage == words.STAGE_CONFIRM:
             spec = replace(spec, splits=("test",))

@@ -29,5 +29,6 @@ class TrialSpec:
     media_epochs: tuple[int, ...]
     gpu: float
     threads: int
+    minutes_per_epoch: float | None = None
     splits: tuple[Split, ...] = ()
     """Splits to judge once more from the best checkpoint."""

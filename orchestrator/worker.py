@@ -14,6 +14,7 @@ from typing import IO, Any
 
 from ray import tune
 
+from orchestrator import guard
 from orchestrator.trial_spec import TrialSpec
 from reports import vocabulary as words
 
@@ -40,6 +41,8 @@ def as_failure(error: BaseException) -> TrialFailure:
         return TrialFailure(words.CAUSE_OOM, words_of_it)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TrialFailure(DISK_FULL, words_of_it)
+    if isinstance(error, guard.TooSlow):
+        return TrialFailure(words.CAUSE_TIMEOUT, str(error))
     frame = traceback.extract_tb(error.__traceback__)[-1]
     return TrialFailure(words.CAUSE_ERROR, f"{words_of_it} ({Path(frame.filename).name}:{frame.lineno})")
 
@@ -83,7 +86,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             return {"evaluated": json.dumps(evaluate(spec))}
         if self._run is None:
             self._run = TrialRun(spec)
-        return {"row": json.dumps(self._run.step())}
+        with guard.time_limit(spec.minutes_per_epoch):
+            return {"row": json.dumps(self._run.step())}
 
     def cleanup(self) -> None:
         if self._run is not None:

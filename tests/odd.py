@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,7 +18,7 @@ class Odd(Trainable):
     """Counts epochs and, at its second, misbehaves."""
 
     class Config(TrialConfig):
-        behaviour: str = Field("good", description="good, raise, memory, nan, silent, exit, or kill_once")
+        behaviour: str = Field("good", description="good, raise, memory, nan, silent, hang, exit, or kill_once")
         folder: str = Field("", description="where kill_once remembers that it was killed")
 
     METRICS = {
@@ -42,6 +43,8 @@ class Odd(Trainable):
                     score = float("nan")
                 case "silent":
                     return {"train/loss": 1.0}
+                case "hang":
+                    time.sleep(600)
                 case "exit":
                     os._exit(3)
                 case "kill_once":

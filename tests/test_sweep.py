@@ -131,13 +131,14 @@ def test_a_signal_ends_a_sweep_cleanly_and_says_how_to_go_on(
 
 
 def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Path, home: Path) -> None:
-    behaviours = ["raise", "memory", "nan", "silent", "exit", "kill_once", "good"]
+    behaviours = ["raise", "memory", "nan", "silent", "hang", "exit", "kill_once", "good"]
     sweep = noop_sweep(
         tmp_path,
         trainable=ODD,
         compare={"behaviour": behaviours},
         params={"folder": str(tmp_path)},
         budget={"trials_per_arm": 1, "max_epochs": 3},
+        limits={"minutes_per_epoch": 0.05},
     )
     ledger = run_sweep(sweep, home, Screen())
     found = {str(trial.params["behaviour"]): trial for trial in ledger.trials.values()}
@@ -147,11 +148,13 @@ def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Pa
         "memory": ("failed", "oom", 1),
         "nan": ("diverged", "nonfinite", 2),
         "silent": ("diverged", "nonfinite", 2),
+        "hang": ("failed", "timeout", 1),
         "exit": ("failed", "node", 1),
         "kill_once": ("completed", "none", 3),
         "good": ("completed", "none", 3),
     }
     assert "a shape that does not fit" in found["raise"].reason and "odd.py:" in found["raise"].reason
+    assert "no epoch within limits.minutes_per_epoch (0.05)" in found["hang"].reason
     assert (found["kill_once"].attempts, found["exit"].attempts) == (2, 2)
     status = {run.data.tags["orchestrate.arm"]: run.info.status for run in trial_runs(home)}
     assert status["behaviour=raise"] == "FAILED" and status["behaviour=nan"] == "FAILED"
