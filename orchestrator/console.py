@@ -14,7 +14,7 @@ from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from orchestrator import follower
@@ -54,8 +54,9 @@ class Screen:
             return
         if self._bars is None:
             self._bars = Progress(
-                TextColumn("{task.description}"),
-                BarColumn(),
+                # So wide that the bars of one piece of work after the other stand below each other.
+                TextColumn("{task.description}", table_column=Column(min_width=36)),
+                BarColumn(bar_width=20),
                 MofNCompleteColumn(),
                 TimeElapsedColumn(),
                 console=self.console,

@@ -106,10 +106,13 @@ def _cell(clip: str, column: Column, facts: Mapping[str, Any]) -> str:
     sound = _audio(column.media / f"{clip}_{words.RECONSTRUCTION}.wav")
     picture = column.media / f"{facts.get(words.CLIP_SPECTROGRAM)}.png"
     image = f"<img alt='spectrogram' src='{_inline(picture, 'image/png')}'>" if picture.exists() else ""
-    values = ", ".join(
-        f"{key.replace('_', ' ')} {value:.2f}" for key, value in facts.items() if isinstance(value, float)
-    )
+    values = ", ".join(_in_words(key, value) for key, value in facts.items() if isinstance(value, float))
     return f"<td>{sound}{image}<small>{html.escape(values)}</small></td>"
+
+
+def _in_words(name: str, value: float) -> str:
+    name, unit = (name.removesuffix("_db"), " dB") if name.endswith("_db") else (name, "")
+    return f"{name.replace('_', ' ')} {value:.2f}{unit}"
 
 
 def _audio(path: Path) -> str:

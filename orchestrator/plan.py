@@ -121,7 +121,7 @@ def _notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     if space.pruning and space.pruning.across_arms:
         notes.append("arms are pruned against each other: one that starts slowly may lose all its trials")
     if space.budget.hours is not None:
-        notes.append(f"no trial starts after {space.budget.hours:g} h (budget.hours)")
+        notes.append(f"the sweep stops after {space.budget.hours:g} h (budget.hours)")
     return notes
 
 

@@ -78,7 +78,7 @@ def test_what_is_shown_names_arms_domains_skipped_cells_and_time() -> None:
     assert "size choice ['24x64', '48x128']" in text
     assert "lr loguniform [0.0001, 0.003]" in text
     assert "skipped: loss=vae, norm=wide (skip: loss=vae, norm=wide)" in text
-    assert "no trial starts after 2 h (budget.hours)" in text
+    assert "the sweep stops after 2 h (budget.hours)" in text
 
 
 def test_a_preset_is_planned_as_it_would_run() -> None:
