@@ -135,10 +135,6 @@ class History:
         """The sweep's own files for MLflow, each with the time of its making in nanoseconds."""
         return _made(self.folder, [words.ARTIFACT_SEARCH_SPACE])
 
-    def has_results(self) -> bool:
-        """Whether any trial has finished an epoch."""
-        return any(trial.size for trial in self.trials.values())
-
     def searched(self) -> list[str]:
         """Every parameter that Optuna chose for some trial."""
         return list(dict.fromkeys(name for trial in self.trials.values() for name in trial.asked["searched"]))

@@ -26,8 +26,8 @@ from orchestrator.store import Gone, Refused, Unreachable
 POLL_S = 0.5
 MAX_BACKOFF_S = 30.0
 LOOK_EVERYWHERE_S = 5.0
-CONNECT_AFTER_S = 20.0
-"""Importing MLflow and making its tables keeps a processor busy for seconds: until the first epoch, trials have it."""
+NICENESS = 10
+"""Trials go before it: importing MLflow alone keeps a processor busy for seconds, just when the first trial starts."""
 SWEEP_EVERY_S = 5.0
 """How often the sweep's own run, with its table and its page of sounds, follows its trials."""
 STATUS_EVERY_S = 1.0
@@ -66,7 +66,6 @@ class Follower:
         self._waiting: set[int] = set()
         self._sweep_waits = False
         self._looked_everywhere_s = 0.0
-        self._connect_s = time.monotonic() + CONNECT_AFTER_S
         self._sweep_sent_s = 0.0
         self._failures = 0
         self._retry_s = 0.0
@@ -93,8 +92,6 @@ class Follower:
         """
         if not self._history.started:
             return True
-        if self._mirror is None and time.monotonic() < self._connect_s and not self._history.has_results():
-            return False
         if time.monotonic() >= self._retry_s:
             self._mirror = self._mirror or Mirror(self._history)
             try:
@@ -116,7 +113,7 @@ class Follower:
         self.look(everywhere=True)
         self._notice_death()
         deadline = time.monotonic() + patience_s
-        self._retry_s = self._sweep_sent_s = self._connect_s = 0.0
+        self._retry_s = self._sweep_sent_s = 0.0
         while not self.send() and time.monotonic() < deadline:
             time.sleep(POLL_S)
             self._retry_s = min(self._retry_s, time.monotonic())
@@ -182,6 +179,7 @@ class Follower:
 
 def main() -> None:
     """Follow the sweep whose folder is named on the command line until standard input ends."""
+    os.nice(NICENESS)
     for ignored in (signal.SIGINT, signal.SIGHUP):
         # They are meant for the driver, whose last words are still to be sent.
         signal.signal(ignored, signal.SIG_IGN)
