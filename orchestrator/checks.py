@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from orchestrator.arms import Arm
 from orchestrator.cells import Cell, written
 from orchestrator.domains import Value
 from orchestrator.mistakes import Complain, KeyPath, describe, nearest, shown
+from orchestrator.parameters import PlainValue
 from orchestrator.sections import SearchSpace
 
 if TYPE_CHECKING:
@@ -34,6 +35,25 @@ def check_space(space: SearchSpace, complain: Complain) -> None:
     wants_gpu = resources.gpu > 0 or any(change.resources.gpu > 0 for change in space.arms)
     if resources.require_gpu and not wants_gpu:
         complain(("resources", "require_gpu"), "needs resources.gpu above 0, got 0")
+
+
+def check_corpus(settings: Mapping[str, PlainValue], model: type[BaseModel], complain: Complain) -> None:
+    """Check the settings of a corpus, without looking at its files."""
+    try:
+        model(**settings)
+    except ValidationError as error:
+        for each in error.errors():
+            key = str(each["loc"][0])
+            if each["type"] == "extra_forbidden":
+                known = f"corpus {settings['name']} has: {', '.join(model.model_fields)}"
+                complain(
+                    ("corpus", key), f"unknown key {key!r}{nearest(key, model.model_fields)}; {known}", at_key=True
+                )
+            elif each["type"] == "missing":
+                needed = f"corpus {settings['name']} needs it, the {model.model_fields[key].description}"
+                complain(("corpus",), f"{key!r} is missing: {needed}")
+            else:
+                complain(("corpus", key), describe(each))
 
 
 def check_baseline(space: SearchSpace, cells: Sequence[Cell], complain: Complain) -> None:

@@ -142,7 +142,7 @@ class _Board:
         for name in ("running", "pruned", "done", "of"):
             table.add_column(name, justify="right")
         for name in metrics:
-            table.add_column(short(name), justify="right")
+            table.add_column(words.in_words(name), justify="right")
         for arm in arms:
             counts = [f"{arm.running}", f"{arm.pruned}", f"{arm.completed + arm.broken}", f"{arm.wanted}"]
             values = (_number(arm.metrics.get(name)) for name in metrics)
@@ -160,7 +160,7 @@ class _Board:
         arms = summarize(self.sweep, self.ledger)
         metric = self.sweep.space.objective.metric
         leader = self._leader(arms)
-        best = f" · best {short(metric)} {_number(leader.metrics[metric])} ({leader.arm})" if leader else ""
+        best = f" · best {words.in_words(metric)} {_number(leader.metrics[metric])} ({leader.arm})" if leader else ""
         return self.status_line(arms) + best
 
     def status_line(self, arms: Sequence[ArmSummary]) -> str:
@@ -183,13 +183,8 @@ class _Board:
 
         objective = Objective(self.sweep.space.objective.metric, self.sweep.space.objective.mode)
         best = objective.best(trial)
-        value = "" if best is None else f", best {short(objective.metric)} {_number(best)}"
+        value = "" if best is None else f", best {words.in_words(objective.metric)} {_number(best)}"
         return f"trial {trial.number} ({trial.arm}) {trial.outcome} after {trial.epochs} epochs{value}"
-
-
-def short(metric: str) -> str:
-    """A metric's name in a column: without its split, since all of them are of the validation split."""
-    return metric.removeprefix(words.VAL_PREFIX).replace("_", " ")
 
 
 def _number(value: float | None) -> str:
@@ -206,7 +201,7 @@ def _results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Sequenc
     table.add_column("arm", overflow="fold", vertical="bottom")
     for name in ("best trial", *metrics, "epochs spent", "epochs saved"):
         # A word a line: on 80 columns it is the arms' names that need the room.
-        table.add_column("\n".join(short(name).split()), justify="right", no_wrap=True)
+        table.add_column("\n".join(words.in_words(name).split()), justify="right", no_wrap=True)
     for arm in arms:
         number = "–" if arm.best is None else f"{arm.best.number}"
         values = (_number(arm.metrics.get(metric)) for metric in metrics)

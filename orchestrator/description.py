@@ -46,7 +46,7 @@ def best_in_words(history: History, trial: Trial) -> str:
     """What a trial had at its best epoch, which it must have."""
     assert trial.best is not None
     found = trial.best["metrics"]
-    values = (f"{_spoken(name)} {_number(found[name])}" for name in _read_metrics(history) if name in found)
+    values = (f"{words.in_words(name)} {_number(found[name])}" for name in _read_metrics(history) if name in found)
     return f"{', '.join(values)} (epoch {trial.best['epoch']})"
 
 
@@ -154,9 +154,9 @@ def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
         f"**[Hear the arms side by side]({pages.listen()})**, or look at the [trials, best first]({pages.trials()}) "
         f"and the [curves]({pages.curves()}).",
         f"Sweep {history.name}: {outcome}. {_counts(history)}. "
-        f"Best trials by {_spoken(history.objective.metric)} ({better} is better), at their best epoch:",
+        f"Best trials by {words.in_words(history.objective.metric)} ({better} is better), at their best epoch:",
     ]
-    rows = [["arm", "best trial", *map(_spoken, metrics), "epochs spent"], ["---"] * (len(metrics) + 3)]
+    rows = [["arm", "best trial", *map(words.in_words, metrics), "epochs spent"], ["---"] * (len(metrics) + 3)]
     arms = history.arms()
     rows += [_arm_row(history, arm, trials, metrics) for arm, trials in arms.items()]
     for reference in history.started["references"]:
@@ -204,11 +204,6 @@ def _short(value: Any) -> str:
         return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
     mantissa, exponent = f"{value:.1e}".split("e")
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-
-
-def _spoken(metric: str) -> str:
-    """`val/judge_accuracy` → `judge accuracy`."""
-    return metric.removeprefix(words.VAL_PREFIX).replace("_", " ")
 
 
 def _number(value: float | None) -> str:

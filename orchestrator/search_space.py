@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,15 +15,13 @@ from pydantic import ValidationError
 from orchestrator import layers, loader, yaml_file
 from orchestrator.arms import Arm, make_arms
 from orchestrator.cells import Cell, make_cells
-from orchestrator.checks import ConfigCheck, check_baseline, check_objective, check_space
+from orchestrator.checks import ConfigCheck, check_baseline, check_corpus, check_objective, check_space
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.mistakes import KeyPath, Mistake, Mistakes, Place, describe, dotted, nearest
-from orchestrator.parameters import PlainValue
 from orchestrator.sections import Resources, SearchSpace, unknown_key
 from orchestrator.yaml_file import Node
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
     from pydantic_core import ErrorDetails
 
     from trainables.trainable import Trainable
@@ -132,7 +130,7 @@ class _Reading:
             check_space(space, self.note)
         if "corpus" not in self.lost and space.corpus is not None:
             with self._blaming(("corpus",)):
-                self._check_corpus(space.corpus, loader.corpus_model(space.corpus))
+                check_corpus(space.corpus, loader.corpus_model(space.corpus), self.note)
         arms, skipped = self._arms(space)
         trainable = self._trainable(space)
         if trainable is not None:
@@ -144,23 +142,6 @@ class _Reading:
             return None
         text = yaml_file.write(self.root.plain())
         return Sweep(space.name, self.path, space, tuple(arm for arm, _ in arms), tuple(skipped), text, trainable)
-
-    def _check_corpus(self, settings: Mapping[str, PlainValue], model: type[BaseModel]) -> None:
-        """Note what is wrong with the settings of a corpus, without looking at its files."""
-        try:
-            model(**settings)
-        except ValidationError as error:
-            for each in error.errors():
-                key = str(each["loc"][0])
-                if each["type"] == "extra_forbidden":
-                    known = f"corpus {settings['name']} has: {', '.join(model.model_fields)}"
-                    message = f"unknown key {key!r}{nearest(key, model.model_fields)}; {known}"
-                    self.note(("corpus", key), message, at_key=True)
-                elif each["type"] == "missing":
-                    needed = f"corpus {settings['name']} needs it, the {model.model_fields[key].description}"
-                    self.note(("corpus",), f"{key!r} is missing: {needed}")
-                else:
-                    self.note(("corpus", key), describe(each))
 
     def note(self, path: KeyPath, message: str, *, at_key: bool = False) -> None:
         """Note a mistake at a path."""

@@ -6,12 +6,11 @@ import contextlib
 import logging
 import os
 import shlex
-import signal
 import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from orchestrator.agenda import Agenda, Task
 from orchestrator.errors import SweepStopped
 from orchestrator.home import keep_search_space, locked, open_home
 from orchestrator.ledger import Ledger, trial_folder
+from orchestrator.signals import Interrupted, OnSignal, signals_raise
 from orchestrator.trial_spec import TrialSpec
 from reports import vocabulary as words
 
@@ -29,14 +29,6 @@ if TYPE_CHECKING:
     from orchestrator.search import Engine
     from orchestrator.search_space import Sweep
     from trainables.corpora.corpus import Corpus
-
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-
-
-class Interrupted(SweepStopped):
-    """A signal ended the sweep; all that it recorded is safe."""
-
-    exit_code = 130
 
 
 def run_sweep(sweep: Sweep, home: Path, screen: Screen) -> Ledger:
@@ -59,7 +51,7 @@ def run_sweep(sweep: Sweep, home: Path, screen: Screen) -> Ledger:
 
 class _Driver:
     def __init__(
-        self, sweep: Sweep, home: Path, ledger: Ledger, screen: Screen, note: dict[str, Any], on_signal: _OnSignal
+        self, sweep: Sweep, home: Path, ledger: Ledger, screen: Screen, note: dict[str, Any], on_signal: OnSignal
     ) -> None:
         self.sweep = sweep
         self.home = home
@@ -246,38 +238,3 @@ class _Driver:
 
     def _resume_line(self) -> str:
         return f"Nothing that was recorded is lost. Go on with: {shlex.join(['orchestrate', *sys.argv[1:]])}"
-
-
-class _OnSignal:
-    """What a signal does now: it raises, until `call` is set; the second time the process ends at once."""
-
-    def __init__(self) -> None:
-        self.call: Callable[[str], None] | None = None
-        self.seen = False
-
-    def install(self) -> None:
-        """Take the signals over, from Python's defaults or from Ray, whose C++ side aborts at SIGTERM once started."""
-        for number in SIGNALS:
-            signal.signal(number, self._handle)
-
-    def _handle(self, number: int, frame: object) -> None:
-        if self.seen:
-            os._exit(128 + number)
-        self.seen = True
-        reason = f"Stopped by {signal.Signals(number).name}."
-        if self.call is None:
-            raise Interrupted(reason)
-        self.call(reason)
-
-
-@contextlib.contextmanager
-def signals_raise() -> Iterator[_OnSignal]:
-    """Make every usual way to end a process end the sweep cleanly."""
-    before = {number: signal.getsignal(number) for number in SIGNALS}
-    on_signal = _OnSignal()
-    on_signal.install()
-    try:
-        yield on_signal
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -150,3 +150,8 @@ RECONSTRUCTION: Final = "reconstruction"
 def best_name(metric: str) -> str:
     """The name of a validation metric's value at the best epoch: `val/fvu` → `best/val_fvu`."""
     return BEST_PREFIX + metric.replace("/", "_")
+
+
+def in_words(metric: str) -> str:
+    """A validation metric as people read it: `val/judge_accuracy` → `judge accuracy`."""
+    return metric.removeprefix(VAL_PREFIX).replace("_", " ")

@@ -1,0 +1,53 @@
+"""Ctrl-C, SIGTERM and SIGHUP end a sweep alike."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterator
+
+from orchestrator.errors import SweepStopped
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class Interrupted(SweepStopped):
+    """A signal ended the sweep; all that it recorded is safe."""
+
+    exit_code = 130
+
+
+class OnSignal:
+    """What a signal does now: it raises, until `call` is set; the second time the process ends at once."""
+
+    def __init__(self) -> None:
+        self.call: Callable[[str], None] | None = None
+        self.seen = False
+
+    def install(self) -> None:
+        """Take the signals over, from Python's defaults or from Ray, whose C++ side aborts at SIGTERM once started."""
+        for number in SIGNALS:
+            signal.signal(number, self._handle)
+
+    def _handle(self, number: int, frame: object) -> None:
+        if self.seen:
+            os._exit(128 + number)
+        self.seen = True
+        reason = f"Stopped by {signal.Signals(number).name}."
+        if self.call is None:
+            raise Interrupted(reason)
+        self.call(reason)
+
+
+@contextlib.contextmanager
+def signals_raise() -> Iterator[OnSignal]:
+    """Make every usual way to end a process end the sweep cleanly."""
+    before = {number: signal.getsignal(number) for number in SIGNALS}
+    on_signal = OnSignal()
+    on_signal.install()
+    try:
+        yield on_signal
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
