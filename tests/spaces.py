@@ -8,6 +8,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from orchestrator.search_space import Sweep, read_search_space
+from orchestrator.trial_spec import TrialSpec
 
 NOOP = Path(__file__).parent / "benchmarks" / "noop.py"
 
@@ -35,3 +36,26 @@ def write_space(path: Path, **changes: Any) -> Path:
 def noop_sweep(folder: Path, **changes: Any) -> Sweep:
     """The sweep that `write_space` describes."""
     return read_search_space(write_space(folder / "tiny.yaml", **changes))
+
+
+def trial_spec(root: Path, **changes: Any) -> TrialSpec:
+    """The first trial of `Noop`, in a home of its own below `root`, with fields replaced by `changes`."""
+    fields: dict[str, Any] = {
+        "number": 1,
+        "folder": str(root / "trials" / "0001"),
+        "home": str(root),
+        "trainable": str(NOOP),
+        "trainable_folder": str(root),
+        "components": (),
+        "config": {"x": 0.4},
+        "corpus": None,
+        "seed": 3,
+        "attempt": 1,
+        "objective": "val/score",
+        "mode": "max",
+        "clips": 0,
+        "media_epochs": (),
+        "gpu": 0,
+        "threads": 1,
+    }
+    return TrialSpec(**fields | changes)

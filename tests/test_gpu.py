@@ -11,8 +11,7 @@ from orchestrator.console import Screen
 from orchestrator.search_space import read_search_space
 from orchestrator.sweep import run_sweep
 from orchestrator.trial_run import TrialRun
-from orchestrator.trial_spec import TrialSpec
-from tests.spaces import write_space
+from tests.spaces import trial_spec, write_space
 
 pytestmark = pytest.mark.gpu
 CONFIG = {"loss": "vae", "spectrogram": "24x64", "latent_dim": 8, "width": 8}
@@ -21,23 +20,17 @@ CONFIG = {"loss": "vae", "spectrogram": "24x64", "latent_dim": 8, "width": 8}
 def test_a_trial_trains_on_the_card_and_goes_on_from_its_checkpoint(
     tiny_corpus: Path, tiny_home: Path, tmp_path: Path
 ) -> None:
-    spec = TrialSpec(
-        number=1,
+    spec = trial_spec(
+        tmp_path,
         folder=str(tmp_path / "0001"),
         home=str(tiny_home),
         trainable="autoencoder",
-        trainable_folder=str(tmp_path),
-        components=(),
         config=CONFIG,
         corpus={"name": "folder", "root": str(tiny_corpus)},
-        seed=3,
-        attempt=1,
         objective="val/judge_probability",
-        mode="max",
         clips=2,
         media_epochs=(1,),
         gpu=0.5,
-        threads=1,
     )
     run = TrialRun(spec)
     assert run.device == "cuda"

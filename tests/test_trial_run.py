@@ -14,29 +14,12 @@ from orchestrator import checkpoint
 from orchestrator.log import read
 from orchestrator.trial_run import TrialRun
 from orchestrator.trial_spec import TrialSpec
-from tests.spaces import NOOP
+from tests.spaces import trial_spec
 
 
 @pytest.fixture
 def spec(tmp_path: Path) -> TrialSpec:
-    return TrialSpec(
-        number=1,
-        folder=str(tmp_path / "trials" / "0001"),
-        home=str(tmp_path),
-        trainable=str(NOOP),
-        trainable_folder=str(tmp_path),
-        components=(),
-        config={"x": 0.4},
-        corpus=None,
-        seed=3,
-        attempt=1,
-        objective="val/score",
-        mode="max",
-        clips=0,
-        media_epochs=(),
-        gpu=0,
-        threads=1,
-    )
+    return trial_spec(tmp_path)
 
 
 def epochs(spec: TrialSpec) -> list[int]:

@@ -2,37 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
 
-from orchestrator.trial_spec import TrialSpec
 from orchestrator.worker import DISK_FULL, TrialFailure, Worker
+from tests.spaces import trial_spec
 
-ODD = TrialSpec(
-    number=1,
-    folder="",
-    home="",
-    trainable=str(Path(__file__).parent / "odd.py"),
-    trainable_folder="",
-    components=(),
-    config={"behaviour": "good"},
-    corpus=None,
-    seed=3,
-    attempt=1,
-    objective="val/score",
-    mode="max",
-    clips=0,
-    media_epochs=(),
-    gpu=0,
-    threads=1,
-)
+ODD = Path(__file__).parent / "odd.py"
 
 
 def run_two_epochs(folder: Path, behaviour: str) -> None:
     worker = Worker.__new__(Worker)
-    spec = replace(ODD, folder=str(folder), home=str(folder), config={"behaviour": behaviour})
+    spec = trial_spec(folder, folder=str(folder), trainable=str(ODD), config={"behaviour": behaviour})
     worker.setup({"kind": "train", "spec": asdict(spec)})
     try:
         for _ in range(2):
