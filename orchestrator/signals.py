@@ -36,7 +36,7 @@ class OnSignal:
         self.seen = True
         reason = f"Stopped by {signal.Signals(number).name}."
         if self.call is None:
-            raise Interrupted(reason)
+            raise Interrupted(f"{reason} What is finished is kept; the same command goes on.")
         self.call(reason)
 
 

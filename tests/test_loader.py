@@ -122,10 +122,9 @@ def test_what_trainables_refuse_becomes_a_user_error() -> None:
         raise InputError("no sound in it")
 
 
-@pytest.mark.parametrize("settings", [{"name": "dmo"}, {"name": "folder"}, {"name": "demo", "rot": "x"}])
-def test_wrong_settings_of_a_corpus_are_a_user_error(settings: dict[str, str]) -> None:
-    with pytest.raises(UserError):
-        loader.check_corpus(settings)
+def test_an_unknown_corpus_is_a_user_error() -> None:
+    with pytest.raises(UserError, match="Did you mean 'demo'"):
+        loader.corpus_model({"name": "dmo"})
 
 
 def test_reading_search_spaces_imports_neither_torch_nor_ray() -> None:
