@@ -51,6 +51,8 @@ class Rungs:
             (row["ts"], trial.number, row["epoch"], best)
             for trial in ledger.trials.values()
             for row, best in self.objective.best_so_far(trial)
+            # A divergence was never told to ASHA; it ends the trial below.
+            if "diverged" not in row
         ]
         for _, number, epoch, best in sorted(reports):
             trial = ledger.trials[number]

@@ -93,6 +93,20 @@ def test_a_last_epoch_or_a_divergence_that_nobody_judged_ends_the_trial_at_the_n
     assert [trial.outcome for trial in ledger.trials.values()] == ["completed", "diverged"]
 
 
+def test_a_divergence_is_no_report_to_asha_after_a_replay_either(tmp_path: Path) -> None:
+    values = {0: [9.0, float("nan")], 1: [8.0, 8.0, 8.0, 8.0]}
+    pruning = {"grace_epochs": 2, "reduction_factor": 2}
+    sweep = noop_sweep(tmp_path, compare=None, budget={"trials_per_arm": 2, "max_epochs": 4}, pruning=pruning)
+
+    def score(trial: Trial, epoch: int) -> float:
+        return values[trial.index][epoch - 1]
+
+    whole = drive(sweep, tmp_path / "whole", score)
+    drive(sweep, tmp_path / "killed", score, steps=3)
+    resumed = drive(sweep, tmp_path / "killed", score)
+    assert outcomes(whole, "all") == outcomes(resumed, "all") == ["diverged", "completed"]
+
+
 def test_pruning_none_completes_every_trial(tmp_path: Path) -> None:
     ledger = drive(noop_sweep(tmp_path, pruning="none"), tmp_path / "sweep")
     assert {row[-2] for row in told(ledger)} == {"completed"}
