@@ -22,13 +22,14 @@ from typing import TYPE_CHECKING, Any
 import trainables
 from orchestrator.errors import UserError
 from orchestrator.mistakes import nearest
+from trainables.components.progress import Progress, silent
+from trainables.corpora.splits import Split
 from trainables.errors import InputError
-from trainables.trainable import Media, Metric, Progress, Split, Trainable, TrialConfig, silent
+from trainables.trainable import Media, Metric, Trainable, TrialConfig
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
-    from orchestrator.search_space import Sweep
     from trainables.corpora.corpus import Corpus
 
 __all__ = [
@@ -211,18 +212,21 @@ class Prepared:
 
 
 @user_errors()
-def prepare(sweep: Sweep, corpus: Corpus | None, progress: Progress = silent) -> Prepared:
-    """Compute what the trials of a sweep share: features, judges, reference lines.
+def prepare(
+    trainable: type[Trainable],
+    settings: Iterable[Mapping[str, Any]],
+    corpus: Corpus | None,
+    progress: Progress = silent,
+) -> Prepared:
+    """Compute what trials of such settings share: features, judges, reference lines.
 
     Raises:
         UserError: the corpus or the home can't be used for it.
     """
-    settings = [each for arm in sweep.arms for each in (arm.middle(), *(corner for _, corner in arm.corners()))]
-    configs = [sweep.trainable.Config(**each) for each in settings]
-    return Prepared(sweep.trainable.prepare(configs, corpus, progress), sweep.trainable.judge_id(corpus))
+    configs = [trainable.Config(**each) for each in settings]
+    return Prepared(trainable.prepare(configs, corpus, progress), trainable.judge_id(corpus))
 
 
-def source_files(sweep: Sweep) -> list[Path]:
-    """The code on which results depend: all of trainables, the sweep's own trainable and components."""
-    own = Path(inspect.getfile(sweep.trainable))
-    return sorted({*PACKAGE.rglob("*.py"), own, *sweep.space.components})
+def source_files(trainable: type[Trainable], components: Iterable[Path]) -> list[Path]:
+    """The code on which results depend: all of trainables, a sweep's own trainable and components."""
+    return sorted({*PACKAGE.rglob("*.py"), Path(inspect.getfile(trainable)), *components})

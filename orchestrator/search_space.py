@@ -16,6 +16,7 @@ from orchestrator import layers, loader, yaml_file
 from orchestrator.arms import Arm, make_arms
 from orchestrator.cells import Cell, make_cells
 from orchestrator.checks import ConfigCheck, check_baseline, check_corpus, check_objective, check_space
+from orchestrator.domains import Value
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.mistakes import KeyPath, Mistake, Mistakes, Place, describe, dotted, nearest
 from orchestrator.sections import Resources, SearchSpace, unknown_key
@@ -51,6 +52,12 @@ class Sweep:
     skipped: tuple[str, ...]
     text: str
     trainable: type[Trainable]
+
+    def settings(self) -> Iterator[dict[str, Value]]:
+        """Configurations of every arm, in the middle and at the edges of what is searched."""
+        for arm in self.arms:
+            yield arm.middle()
+            yield from (corner for _, corner in arm.corners())
 
 
 def read_search_space(

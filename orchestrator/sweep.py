@@ -112,7 +112,7 @@ class _Driver:
     def _prepare(self, corpus: Corpus | None) -> None:
         """Prepare what trials share, and write down what this sweep runs on."""
         space = self.sweep.space
-        prepared = loader.prepare(self.sweep, corpus, self.screen.progress)
+        prepared = loader.prepare(self.sweep.trainable, self.sweep.settings(), corpus, self.screen.progress)
         self.ledger.write(
             "started",
             sweep=self.sweep.name,
@@ -147,7 +147,7 @@ class _Driver:
         self.grants, notes = cluster.grants(self.sweep, ray.capacity)
         for line in (*notes, *(cluster.busy_gpus() if ray.capacity.gpus else ())):
             self.screen.say(line)
-        code = provenance.code_fingerprint(loader.source_files(self.sweep))
+        code = provenance.code_fingerprint(loader.source_files(self.sweep.trainable, self.sweep.space.components))
         engine = Engine(agenda, self.ledger, Rungs(self.sweep, self.ledger), self._config_of, code)
         self.on_signal.call = engine.stop
         timer = threading.Timer(seconds_left or 0, engine.stop, [self._hours_line()])

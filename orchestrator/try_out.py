@@ -29,7 +29,7 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     params = {**arm.compared, **arm.fixed, **searched}
     screen.say(f"{arm.name}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
     corpus = loader.open_corpus(space.corpus, home, screen.progress) if space.corpus else None
-    loader.prepare(sweep, corpus, screen.progress)
+    loader.prepare(sweep.trainable, sweep.settings(), corpus, screen.progress)
     seed = derive_seed(space.seed, "search", 0)
     seed_everything(seed)
     config = sweep.trainable.Config(**loader.config_values(sweep.trainable, params))

@@ -20,12 +20,14 @@ from trainables.components.layers import Decoder, Encoder
 from trainables.components.losses import LOG_VARIANCE_RANGE, LOSSES, kl_divergence, sampled
 from trainables.components.metrics import COMMON_SIZE, FractionUnexplained
 from trainables.components.normalizations import NORMALIZATIONS
+from trainables.components.progress import Progress, silent
 from trainables.components.references import References
 from trainables.components.spectrogram import SIZES, Size
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import FeatureSplit
+from trainables.corpora.splits import Split
 from trainables.errors import InputError
-from trainables.trainable import Media, Metric, Progress, Split, Trainable, TrialConfig, silent
+from trainables.trainable import Media, Metric, Trainable, TrialConfig
 
 BETAS = (0.9, 0.99)
 WEIGHT_DECAY = 1e-4

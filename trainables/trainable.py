@@ -9,7 +9,7 @@ A trainable is plain torch code. It can be run in a notebook with two lines:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -17,21 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
+from trainables.components.progress import Progress, silent
+from trainables.corpora.splits import Split
+
 if TYPE_CHECKING:
     import pandas as pd
 
     from trainables.corpora.corpus import Corpus
 
-Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, done, total)` by work that takes longer than a second."""
-
-Split = Literal["train", "validation", "test"]
-
 Comparable = Literal["all", "same_representation", "same_loss"]
-
-
-def silent(what: str, done: int, total: int) -> None:
-    """The progress of work that nobody watches."""
 
 
 class TrialConfig(BaseModel):

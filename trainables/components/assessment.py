@@ -13,7 +13,7 @@ from trainables.components.judge import Judge
 from trainables.components.metrics import COMMON_SIZE, FractionUnexplained, hearing, lsd_db
 from trainables.components.spectrogram import resized
 from trainables.corpora.features import FeatureSplit
-from trainables.trainable import Split
+from trainables.corpora.splits import Split
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus

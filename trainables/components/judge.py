@@ -18,10 +18,10 @@ from torch import Tensor
 
 from trainables.components.judge_networks import NETWORKS, JudgeName, Network, log_mel
 from trainables.components.judge_training import prepare_lessons, train
+from trainables.components.progress import Progress, silent
 from trainables.components.spectrogram import log_power, power
 from trainables.corpora.cache import made_once
 from trainables.corpora.splits import digest
-from trainables.trainable import Progress, silent
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus

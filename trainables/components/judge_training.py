@@ -16,10 +16,10 @@ from torchvision.transforms.v2.functional import gaussian_blur
 
 from trainables.components import spectrogram
 from trainables.components.judge_networks import MEL_BANDS, MEL_FRAMES, Mel, Network, log_mel
+from trainables.components.progress import Progress
 from trainables.components.spectrogram import SIZES, Size
 from trainables.corpora.features import clip_power
 from trainables.corpora.splits import digest
-from trainables.trainable import Progress
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus

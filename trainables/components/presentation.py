@@ -18,7 +18,8 @@ from trainables.components.judge_networks import JudgeName
 from trainables.components.metrics import COMMON_SIZE, by_recording, hearing, lsd_db, mel_lsd_db, squared_errors
 from trainables.corpora.features import clip_power, read_waveforms
 from trainables.corpora.recordings import RATE_HZ
-from trainables.trainable import Media, Split
+from trainables.corpora.splits import Split
+from trainables.trainable import Media
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus

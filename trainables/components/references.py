@@ -16,10 +16,10 @@ from torch import Tensor
 
 from trainables.components.assessment import Assessor
 from trainables.components.judge import open_judge, preparation_device
+from trainables.components.progress import Progress, silent
 from trainables.components.spectrogram import SIZES, Size, log_power, power, to_waveform
 from trainables.corpora.cache import made_once
 from trainables.corpora.features import FeatureSplit, clip_power
-from trainables.trainable import Progress, silent
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus

@@ -20,14 +20,14 @@ import pandas as pd
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field
 
+from trainables.components.progress import Progress, silent
 from trainables.components.registry import Registry
 from trainables.corpora import folder as folder_layout
 from trainables.corpora import vegas as vegas_layout
 from trainables.corpora.cache import made_once
 from trainables.corpora.recordings import CLIP_SAMPLES, MEDIA_SUFFIXES, Decoded, Recording, decode
-from trainables.corpora.splits import digest, split_groups
+from trainables.corpora.splits import Split, digest, split_groups
 from trainables.errors import InputError
-from trainables.trainable import Progress, Split, silent
 
 if TYPE_CHECKING:
     from trainables.components.spectrogram import Size

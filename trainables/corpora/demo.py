@@ -21,10 +21,10 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from trainables.components.progress import Progress, silent
 from trainables.corpora.demo_recording import RECIPES, make_recording
 from trainables.corpora.demo_scene import DURATION_S
 from trainables.errors import InputError
-from trainables.trainable import Progress, silent
 
 VERSION = 1
 """Counts the generator's changes: any that alters a byte of a recording adds one."""

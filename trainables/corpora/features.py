@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components import spectrogram
+from trainables.components.progress import Progress, silent
 from trainables.components.spectrogram import REPRESENTATION, SIZES, Size
 from trainables.corpora.cache import made_once
-from trainables.trainable import Progress, silent
 
 BATCH_CLIPS = 64
 RESIDENT_BYTES = 1 << 30

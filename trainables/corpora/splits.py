@@ -5,8 +5,9 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
-from trainables.trainable import Split
+Split = Literal["train", "validation", "test"]
 
 
 def num_held_out(num_recordings: int, num_groups: int) -> int:
