@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import shlex
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,6 +19,7 @@ from rich.text import Text
 from orchestrator import follower
 from orchestrator.home import find_home
 from orchestrator.summary import ArmSummary, read_metrics, seconds_left, summarize
+from orchestrator.typed import typed
 from orchestrator.views import UI_PORT, tunnel
 from reports import vocabulary as words
 
@@ -119,7 +119,7 @@ class Screen:
                 self.say(f"Trial {trial.number} ({trial.arm}) {trial.outcome}: {trial.reason}")
         home = ledger.folder.parent
         elsewhere = [] if home == find_home(None) else ["--home", str(home)]
-        self.say(f"Hear and compare them:  {shlex.join(['orchestrate', 'ui', sweep.name, *elsewhere])}")
+        self.say(f"Hear and compare them:  {typed('ui', sweep.name, *elsewhere)}")
         if command := tunnel(UI_PORT):
             self.say(f"From the machine that you sit at, first:  {command}")
 

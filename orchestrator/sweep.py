@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import shlex
 import socket
 import sys
 import threading
@@ -22,6 +21,7 @@ from orchestrator.home import keep_search_space, locked, open_home
 from orchestrator.ledger import Ledger, trial_folder
 from orchestrator.signals import Interrupted, OnSignal, signals_raise
 from orchestrator.trial_spec import TrialSpec
+from orchestrator.typed import typed
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
@@ -128,7 +128,7 @@ class _Driver:
             seed=space.seed,
             host=socket.gethostname(),
             pid=os.getpid(),
-            command=shlex.join(["orchestrate", *sys.argv[1:]]),
+            command=typed(*sys.argv[1:]),
         )
 
     def _work(self, agenda: Agenda, seconds_left: float | None, started: Callable[[], cluster.Cluster]) -> str:
@@ -237,4 +237,4 @@ class _Driver:
         )
 
     def _resume_line(self) -> str:
-        return f"Nothing that was recorded is lost. Go on with: {shlex.join(['orchestrate', *sys.argv[1:]])}"
+        return f"Nothing that was recorded is lost. Go on with: {typed(*sys.argv[1:])}"

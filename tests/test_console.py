@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 from pathlib import Path
 
+import pytest
 from rich.console import Console
 
 from orchestrator.console import Screen
+from orchestrator.typed import typed
 from tests.driving import drive
 from tests.spaces import noop_sweep
 
@@ -41,3 +43,15 @@ def test_the_live_display_says_what_runs_and_what_is_best(tmp_path: Path) -> Non
     ended = sum(trial.outcome is not None for trial in ledger.trials.values())
     assert f"tiny: {ended} of 12 trials ended · 1 running" in shown
     assert "left" in shown and "MLflow" not in shown
+
+
+def test_commands_are_said_as_they_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / ".venv" / "bin" / "orchestrate"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [str(program), "sweep"])
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert typed("ui", "my sweep") == ".venv/bin/orchestrate ui 'my sweep'"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert typed("ui") == "orchestrate ui"
