@@ -90,3 +90,13 @@ def test_help_imports_neither_torch_nor_ray(arguments: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     assert "heavy: []" in done.stdout
+
+
+def test_a_trial_whose_corpus_and_judge_are_cached_imports_nothing_that_made_them() -> None:
+    """Every worker imports the trainable before its first epoch: these three would take it six seconds."""
+    code = (
+        "import sys, trainables.autoencoder\n"
+        "print('heavy:', sorted({'torchvision', 'scipy', 'matplotlib', 'librosa', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "heavy: []" in done.stdout

@@ -12,7 +12,6 @@ import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float16, Int64
 from numpy.typing import NDArray
 from torch import Tensor
-from torchvision.transforms.v2.functional import gaussian_blur
 
 from trainables.components import spectrogram
 from trainables.components.judge_networks import MEL_BANDS, MEL_FRAMES, Mel, Network, log_mel
@@ -71,6 +70,9 @@ def prepare_lessons(corpus: Corpus, seed: int, progress: Progress) -> Lessons:
 
 def _variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) -> Variants:
     """As it is; at each smaller size; and at each of them blurred and noisy, as a weak model's estimates are."""
+    # It takes four seconds to import, which trials that find their judge in the cache don't have to wait.
+    from torchvision.transforms.v2.functional import gaussian_blur
+
     heard = [spectrogram.log_power(power)]
     for size in [size for size in SIZES if size != "192x512"]:
         pooled = spectrogram.log_power(power, size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import matplotlib
 import numpy as np
 import torch
 import torch.nn.functional as F
@@ -22,6 +21,8 @@ def compared(original: Spectrogram, reconstruction: Spectrogram) -> UInt8[np.nda
 
     Time runs to the right, and low frequencies are at the bottom.
     """
+    import matplotlib  # half a second that only those who look have to wait
+
     top = original.amax()
     both = torch.stack([original, reconstruction]).transpose(1, 2).flip(1)
     # Adaptive averaging repeats pixels where a spectrogram is smaller than the picture.

@@ -9,7 +9,6 @@ from pathlib import Path
 import av
 import numpy as np
 from numpy.typing import NDArray
-from scipy.signal import resample_poly
 
 RATE_HZ = 22050
 CLIP_S = 2.0
@@ -83,6 +82,8 @@ def _read_mono(path: Path) -> NDArray[np.float32] | None:
     if rate_hz == RATE_HZ:
         return waveform
     ratio = Fraction(RATE_HZ, rate_hz)
+    from scipy.signal import resample_poly  # more than a second, of which a cached corpus has no need
+
     return np.asarray(resample_poly(waveform, ratio.numerator, ratio.denominator), np.float32)
 
 
