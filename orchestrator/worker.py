@@ -7,6 +7,7 @@ import errno
 import faulthandler
 import json
 import os
+import sys
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -69,11 +70,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         spec = TrialSpec(**self._given["spec"])
         try:
             with output_to(Path(spec.folder) / "log.txt"):
-                try:
-                    return self._work(spec)
-                except Exception:
-                    traceback.print_exc()
-                    raise
+                return self._work(spec)
         except Exception as error:
             # Outside, because on a full disk the log itself raises.
             raise as_failure(error) from None
@@ -97,11 +94,13 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
 @contextlib.contextmanager
 def output_to(path: Path) -> Iterator[IO[str]]:
-    """Append what is printed, and the stack of a crash, to a trial's log."""
+    """Append what is printed, the traceback of what is raised, and the stack of a crash, to a trial's log."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         faulthandler.enable(file)
         try:
             yield file
         finally:
+            if sys.exception() is not None:
+                traceback.print_exc()
             faulthandler.disable()
