@@ -62,25 +62,13 @@ class Grant:
         return max(1, int(self.cpus))
 
 
-@dataclass(frozen=True)
-class Cluster:
-    """A Ray that runs.
-
-    Attributes:
-        capacity: what it has in all.
-        scratch: a temporary folder that is deleted at its end.
-    """
-
-    capacity: Capacity
-    scratch: Path
-
-
 @contextlib.contextmanager
-def starting(log_file: Path) -> Iterator[Callable[[], Cluster]]:
+def starting(log_file: Path) -> Iterator[tuple[Path, Callable[[], Capacity]]]:
     """A Ray that lives until the block ends: a new local one, or the cluster that `RAY_ADDRESS` names.
 
     Yields:
-        A function that waits until it has started, which takes seconds; meanwhile the block can prepare its work.
+        A temporary folder that is deleted at its end, and a function that waits until it has started, which takes
+        seconds; meanwhile the block can prepare its work.
     """
     os.environ.update(ENVIRONMENT)
     # Here, because two threads that import parts of one package at a time can see them half done.
@@ -90,13 +78,13 @@ def starting(log_file: Path) -> Iterator[Callable[[], Cluster]]:
     scratch = Path(tempfile.mkdtemp(prefix="orchestrate-", dir=None if len(tempfile.gettempdir()) < 24 else "/tmp"))
     try:
         with ThreadPoolExecutor(1) as executor:
-            yield executor.submit(_start, scratch, log_file).result
+            yield scratch, executor.submit(_start, scratch, log_file).result
     finally:
         ray.shutdown()
         shutil.rmtree(scratch, ignore_errors=True)
 
 
-def _start(scratch: Path, log_file: Path) -> Cluster:
+def _start(scratch: Path, log_file: Path) -> Capacity:
     import ray
 
     if address := os.environ.get("RAY_ADDRESS"):
@@ -113,7 +101,7 @@ def _start(scratch: Path, log_file: Path) -> Cluster:
     # After init, which sets up the loggers its own way.
     quiet(log_file)
     total = ray.cluster_resources()
-    return Cluster(Capacity(total.get("CPU", 0.0), total.get("GPU", 0.0)), scratch)
+    return Capacity(total.get("CPU", 0.0), total.get("GPU", 0.0))
 
 
 def quiet(log_file: Path) -> None:

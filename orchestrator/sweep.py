@@ -90,10 +90,11 @@ class _Driver:
         for line in corpus.skipped if corpus else ():
             self.screen.say(f"Skipped: {line}")
         outcome, reason = words.OUTCOME_FAILED, ""
-        with cluster.starting(self.folder / "driver.log") as started:
+        with cluster.starting(self.folder / "driver.log") as (scratch, started):
+            self.note.update(scratch=str(scratch))
             self._prepare(corpus)
             try:
-                reason = self._work(agenda, seconds_left, started)
+                reason = self._work(agenda, seconds_left, scratch, started)
                 outcome = words.OUTCOME_INTERRUPTED if reason else "finished"
             except SweepStopped as stopped:
                 outcome, reason = words.OUTCOME_INTERRUPTED, str(stopped)
@@ -131,21 +132,22 @@ class _Driver:
             command=typed(*sys.argv[1:]),
         )
 
-    def _work(self, agenda: Agenda, seconds_left: float | None, started: Callable[[], cluster.Cluster]) -> str:
+    def _work(
+        self, agenda: Agenda, seconds_left: float | None, scratch: Path, started: Callable[[], cluster.Capacity]
+    ) -> str:
         """Let Ray work through the agenda; why it stopped early, or nothing."""
         # What the first question needs takes a second to import, which Ray's start has to spare.
         import orchestrator.studies  # noqa: F401
 
         self.screen.progress("starting Ray", 0, 1)
-        ray = started()
+        capacity = started()
         self.on_signal.install()
         from orchestrator.pruning import Rungs
         from orchestrator.search import Engine
 
         self.screen.progress("starting Ray", 1, 1)
-        self.note.update(scratch=str(ray.scratch))
-        self.grants, notes = cluster.grants(self.sweep, ray.capacity)
-        for line in (*notes, *(cluster.busy_gpus() if ray.capacity.gpus else ())):
+        self.grants, notes = cluster.grants(self.sweep, capacity)
+        for line in (*notes, *(cluster.busy_gpus() if capacity.gpus else ())):
             self.screen.say(line)
         code = provenance.code_fingerprint(loader.source_files(self.sweep.trainable, self.sweep.space.components))
         engine = Engine(agenda, self.ledger, Rungs(self.sweep, self.ledger), self._config_of, code)
@@ -154,10 +156,10 @@ class _Driver:
         timer.daemon = True
         if seconds_left is not None:
             timer.start()
-        slots = cluster.slots(self.grants, ray.capacity)
+        slots = cluster.slots(self.grants, capacity)
         try:
             with self.screen.live(self.sweep, self.ledger, slots, self.folder):
-                self._fit(engine, ray.scratch, slots)
+                self._fit(engine, scratch, slots)
         finally:
             timer.cancel()
             self.on_signal.call = None
