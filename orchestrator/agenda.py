@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from orchestrator.ledger import Ledger, Objective, Trial
+from orchestrator.budget import Budget
+from orchestrator.ledger import Ledger
 from orchestrator.search_space import Arm, Sweep
+from orchestrator.trial import Objective, Trial
 from reports import vocabulary as words
 
 RANKED = (words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED)
@@ -23,55 +26,87 @@ class Task:
 class Agenda:
     """One policy for all that is waiting; a trial whose worker died or was interrupted waits like any other."""
 
-    def __init__(self, sweep: Sweep, ledger: Ledger, *, evaluates: bool) -> None:
+    def __init__(self, sweep: Sweep, ledger: Ledger, *, evaluates: bool, code: str = "") -> None:
         """Args:
         sweep: what is to be done.
         ledger: what has been done.
         evaluates: whether ended trials are rendered and judged once more from their best checkpoint.
+        code: the fingerprint of the code as it is now.
         """
         self.sweep = sweep
         self.ledger = ledger
+        self.budget = Budget(sweep, ledger)
+        self.code = code
         self.objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
         self.evaluates = evaluates
-        self._extend()
+        self.remarks: list[str] = []
+        """What somebody should know before it goes on, a line each."""
+        self._open_again()
 
-    def _extend(self) -> None:
-        """Let completed trials go on when the budget has grown since."""
+    def _open_again(self) -> None:
+        """Let completed trials go on when the budget has grown since, and train again what has been lost."""
         for trial in self.ledger.trials.values():
-            if trial.outcome == words.OUTCOME_COMPLETED and trial.epochs < self.sweep.space.budget.max_epochs:
-                self.ledger.write("extended", trial=trial.number, max_epochs=self.sweep.space.budget.max_epochs)
+            epochs = self.budget.epochs(trial.arm)
+            if trial.epochs < trial.judged:
+                lost = f"its folder no longer has the {trial.judged} epochs that it had recorded"
+                self.ledger.retry(trial, lost, from_scratch=True)
+                self.remarks.append(f"Trial {trial.number}: {lost}; it is trained again from its parameters and seed.")
+            elif trial.outcome == words.OUTCOME_COMPLETED and trial.epochs < epochs:
+                self.ledger.write("extended", trial=trial.number, max_epochs=epochs)
+
+    def paused(self) -> dict[str, Trial]:
+        """Arms whose last trials all failed alike on the code as it is now, each with the last of them."""
+        most = self.sweep.space.limits.max_same_errors
+        if most is None:
+            return {}
+        found: dict[str, Trial] = {}
+        for arm in self.sweep.arms:
+            ended = [trial for number in self.ledger.ended if (trial := self.ledger.trials[number]).arm == arm.name]
+            last = ended[-most:]
+            if len(last) == most and last[-1].alike:
+                if {(trial.alike, trial.codes[-1]) for trial in last} == {(last[-1].alike, self.code)}:
+                    found[arm.name] = last[-1]
+        return found
+
+    def held(self) -> list[Trial]:
+        """Trials that somebody stopped; the next start goes on with them."""
+        return [trial for trial in self.ledger.trials.values() if trial.held and trial.outcome is None]
 
     def next(self, live: set[int]) -> Task | None:
         """The next task, or none for now; `live` holds the numbers of trials that workers have in hand."""
+        paused = self.paused()
         waiting = [trial for trial in self.ledger.trials.values() if trial.number not in live]
         for trial in waiting:
-            if trial.outcome is None:
+            if trial.outcome is None and not trial.held and trial.arm not in paused:
                 return Task("train", trial)
         for trial in waiting:
-            if self._wants_evaluation(trial):
+            if self.wants_evaluation(trial):
                 return Task("evaluate", trial)
-        trial_or_none = self._ask_search() or self._ask_confirm()
+        arms = [arm for arm in self.sweep.arms if arm.name not in paused]
+        trial_or_none = self._ask_search(arms) or self._ask_confirm(arms)
         return None if trial_or_none is None else Task("train", trial_or_none)
 
     def done(self) -> bool:
-        """Whether nothing is left to do; asks for nothing."""
+        """Whether nothing is left to do, also for those that wait for somebody; asks for nothing."""
         trials = self.ledger.trials.values()
         return (
-            all(trial.outcome is not None and not self._wants_evaluation(trial) for trial in trials)
-            and self._arm_to_search() is None
+            all(trial.outcome is not None and not self.wants_evaluation(trial) for trial in trials)
+            and self._arm_to_search(self.sweep.arms) is None
             and all(not self._to_confirm(arm) for arm in self.sweep.arms)
         )
 
-    def _wants_evaluation(self, trial: Trial) -> bool:
+    def wants_evaluation(self, trial: Trial) -> bool:
+        """Whether a trial is to be rendered and judged once more from its best checkpoint."""
         return self.evaluates and trial.outcome in RANKED and not trial.evaluated
 
-    def _arm_to_search(self) -> Arm | None:
-        counts = {arm.name: len(self.ledger.of_arm(arm.name, "search")) for arm in self.sweep.arms}
-        arm = min(self.sweep.arms, key=lambda each: counts[each.name])
-        return arm if counts[arm.name] < self.sweep.space.budget.trials_per_arm else None
+    def _arm_to_search(self, arms: Sequence[Arm]) -> Arm | None:
+        """The arm that has been asked for the fewest trials, of those that are to have more."""
+        counts = {arm.name: len(self.ledger.of_arm(arm.name, "search")) for arm in arms}
+        wanting = [arm for arm in arms if counts[arm.name] < self.budget.trials(arm.name)]
+        return min(wanting, key=lambda arm: counts[arm.name], default=None)
 
-    def _ask_search(self) -> Trial | None:
-        arm = self._arm_to_search()
+    def _ask_search(self, arms: Sequence[Arm]) -> Trial | None:
+        arm = self._arm_to_search(arms)
         if arm is None:
             return None
         from orchestrator.studies import derive_seed, suggest
@@ -96,7 +131,7 @@ class Agenda:
         """(trial, repetition) pairs that the confirm stage still has to run; none before the arm's search has ended."""
         confirm = self.sweep.space.confirm
         found = self.ledger.of_arm(arm.name, "search")
-        if confirm is None or len(found) < self.sweep.space.budget.trials_per_arm:
+        if confirm is None or len(found) < self.budget.trials(arm.name):
             return []
         if any(trial.outcome is None for trial in found):
             return []
@@ -107,10 +142,10 @@ class Agenda:
         wanted = [(number, repetition) for _, number in ranked[: confirm.top] for repetition in range(confirm.seeds)]
         return [pair for pair in wanted if pair not in asked]
 
-    def _ask_confirm(self) -> Trial | None:
+    def _ask_confirm(self, arms: Sequence[Arm]) -> Trial | None:
         from orchestrator.studies import derive_seed
 
-        for arm in self.sweep.arms:
+        for arm in arms:
             for number, repetition in self._to_confirm(arm):
                 original = self.ledger.trials[number]
                 return self.ledger.ask(

@@ -1,6 +1,7 @@
 """A checkpoint: the trainable's state, every global random state, and the row of the epoch that it ends.
 
-Files are replaced by one rename, so that there is always a whole one; they load with `weights_only`.
+Files are replaced by one rename, so that there is always a whole one, and the one before it is kept in case that the
+disk loses it all the same; they load with `weights_only`.
 """
 
 from __future__ import annotations
@@ -14,8 +15,14 @@ from typing import Any
 import numpy as np
 import torch
 
-LAST = "last.pt"
-BEST = "best.pt"
+from orchestrator.trial import BEST, LAST, PREVIOUS
+
+VERSION = 1
+"""Of what is in a file; one of another version is not read."""
+
+
+class Unusable(Exception):
+    """A checkpoint that can't be gone on from: cut short, or of another version."""
 
 
 def seed_everything(seed: int) -> None:
@@ -59,21 +66,61 @@ def save(folder: Path, state: Mapping[str, Any], row: Mapping[str, Any], *, best
     temporary = folder / "saving.tmp"
     # Through a file of Python's, whose error on a full disk says so; torch's own writer has several, and none does.
     with temporary.open("wb", buffering=0) as file:
-        torch.save({"state": dict(state), "random": random_states(), "row": dict(row), "best": best}, file)
+        saved = {"version": VERSION, "state": dict(state), "random": random_states(), "row": dict(row), "best": best}
+        torch.save(saved, file)
+    if (folder / LAST).exists():
+        _keep_last_as(folder / PREVIOUS)
     os.replace(temporary, folder / LAST)
     if best:
         keep_as_best(folder)
 
 
 def keep_as_best(folder: Path) -> None:
-    """Make the last checkpoint the best one; both names then share one file on disk."""
-    temporary = folder / "linking.tmp"
+    """Make the last checkpoint the best one."""
+    _keep_last_as(folder / BEST)
+
+
+def _keep_last_as(path: Path) -> None:
+    """Give the last checkpoint a second name; both share one file on disk."""
+    temporary = path.with_name("linking.tmp")
     temporary.unlink(missing_ok=True)
-    os.link(folder / LAST, temporary)
-    os.replace(temporary, folder / BEST)
+    os.link(path.with_name(LAST), temporary)
+    os.replace(temporary, path)
 
 
 def load(path: Path, device: str) -> dict[str, Any]:
-    """A checkpoint, with its trainable's tensors on `device`."""
-    found: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+    """A checkpoint, with its trainable's tensors on `device`.
+
+    Raises:
+        Unusable: it was cut short, or is of another version.
+    """
+    try:
+        found: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        version = found.get("version")
+    except Exception as error:
+        what = (str(error).splitlines() or [type(error).__name__])[0]
+        raise Unusable(f"{path.name} can't be read ({what})") from error
+    if version != VERSION:
+        raise Unusable(f"{path.name} is of version {version}, this program reads {VERSION}")
     return found
+
+
+def load_newest(folder: Path, device: str, since: int) -> tuple[dict[str, Any] | None, list[str]]:
+    """The newest checkpoint that can be used, and what is wrong with newer ones, a line each.
+
+    Args:
+        folder: where the trial's checkpoints are.
+        device: where its tensors go.
+        since: the first attempt that counts; a checkpoint of one before it is none.
+    """
+    wrong = []
+    for name in (LAST, PREVIOUS, BEST):
+        if (folder / name).exists():
+            try:
+                found = load(folder / name, device)
+            except Unusable as error:
+                wrong.append(str(error))
+                continue
+            if found["row"]["attempt"] >= since:
+                return found, wrong
+    return None, wrong

@@ -61,6 +61,11 @@ class Grant:
         """Threads of a trial, from its share of the processors."""
         return max(1, int(self.cpus))
 
+    def times(self, factor: float, capacity: Capacity) -> Grant:
+        """So many times as much, if there is as much: of one card at most all, of several only whole ones."""
+        gpus = min(self.gpus * factor, capacity.gpus)
+        return Grant(min(self.cpus * factor, capacity.cpus), min(gpus, 1.0) if self.gpus < 1 else float(int(gpus)))
+
 
 @contextlib.contextmanager
 def starting(log_file: Path) -> Iterator[tuple[Path, Callable[[], Capacity]]]:

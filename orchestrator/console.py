@@ -19,12 +19,13 @@ from rich.text import Text
 from orchestrator import follower
 from orchestrator.home import find_home
 from orchestrator.summary import ArmSummary, read_metrics, seconds_left, summarize
+from orchestrator.trial import Objective, Trial
 from orchestrator.typed import typed
 from orchestrator.views import UI_PORT, tunnel
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
-    from orchestrator.ledger import Ledger, Trial
+    from orchestrator.ledger import Ledger
     from orchestrator.search_space import Sweep
 
 PLAIN_EVERY_S = 30.0
@@ -70,6 +71,11 @@ class Screen:
         if not self._tasks:
             self.close()
 
+    def leave(self) -> None:
+        """Give the terminal back although the live display is still on: this process is about to become another."""
+        self.console.clear_live()
+        self.console.show_cursor(True)
+
     def close(self) -> None:
         """Leave the terminal as it was, whatever was under way."""
         if self._bars is not None:
@@ -110,8 +116,7 @@ class Screen:
     def results(self, sweep: Sweep, ledger: Ledger) -> None:
         """The table at the end: a line an arm, the lines to read it by, and where to look and listen."""
         arms = summarize(sweep, ledger)
-        started = [event for event in ledger.log.events if event["event"] == "started"]
-        references = started[-1]["references"] if started else []
+        references = ledger.last("started").get("references", [])
         self.say(f"\n{sweep.name}: best trial of each arm, validation split")
         self.console.print(_results_table(sweep, arms, references))
         for trial in ledger.trials.values():
@@ -179,8 +184,6 @@ class _Board:
         return " · ".join(parts)
 
     def ended_line(self, trial: Trial) -> str:
-        from orchestrator.ledger import Objective
-
         objective = Objective(self.sweep.space.objective.metric, self.sweep.space.objective.mode)
         best = objective.best(trial)
         value = "" if best is None else f", best {words.in_words(objective.metric)} {_number(best)}"

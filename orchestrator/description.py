@@ -77,6 +77,7 @@ def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
         tags=_texts(tags | _provenance(history, trial.started)),
         params=_texts({**asked["params"], words.PARAM_SEED: asked["seed"]}),
         scores=_scores(trial),
+        since=trial.since,
     )
 
 
@@ -119,16 +120,18 @@ def _provenance(history: History, started: log.Event) -> dict[str, Any]:
     }
 
 
-def _scores(trial: Trial) -> dict[str, tuple[float, int]]:
-    scores: dict[str, tuple[float, int]] = {}
+def _scores(trial: Trial) -> dict[str, tuple[float, int, int]]:
+    scores: dict[str, tuple[float, int, int]] = {}
+    step = max(trial.ends - 1, 0)
     if trial.ended and trial.best:
         ts = trial.ended["ts"]
-        scores[words.BEST_EPOCH] = trial.best["epoch"], ts
+        scores[words.BEST_EPOCH] = trial.best["epoch"], ts, step
         for metric, value in trial.best["metrics"].items():
             if metric.startswith(words.VAL_PREFIX):
-                scores[words.best_name(metric)] = value, ts
+                scores[words.best_name(metric)] = value, ts, step
     if trial.evaluated:
-        scores |= {metric: (value, trial.evaluated["ts"]) for metric, value in trial.evaluated["metrics"].items()}
+        ts = trial.evaluated["ts"]
+        scores |= {metric: (value, ts, step) for metric, value in trial.evaluated["metrics"].items()}
     return scores
 
 

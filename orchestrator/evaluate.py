@@ -7,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from orchestrator import checkpoint, loader, media
+from orchestrator.trial import BEST, CHECKPOINT
 from orchestrator.trial_run import build, device_of, render
 from orchestrator.trial_spec import TrialSpec
 from reports import vocabulary as words
@@ -19,7 +20,7 @@ def evaluate(spec: TrialSpec) -> dict[str, float]:
         `test/<name>`: the mean over recordings of each column of `per_recording.csv`.
     """
     folder = Path(spec.folder)
-    best = folder / "checkpoint" / checkpoint.BEST
+    best = folder / CHECKPOINT / BEST
     if not best.exists():
         return {}
     device = device_of(spec)

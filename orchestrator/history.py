@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator import log
-from orchestrator.ledger import Objective, trial_folder
+from orchestrator.trial import Objective, counted, trial_folder
 from reports import vocabulary as words
 
 MEDIA = "media"
@@ -24,7 +24,9 @@ class Trial:
 
     Attributes:
         started: the start of the driver under which it ran last: the judge, the commit and the corpus of then.
+        since: the first attempt whose epochs count; a later one than the first after it was started over.
         left_ms: when its driver stopped or was last heard of, if that left the trial unfinished.
+        ends: how often it has ended; more than once after it was retried or extended.
         size: bytes of its outbox when last looked at.
         files: what else it keeps for MLflow, each with the time of its making in nanoseconds: complete folders of
             renderings (`media/best`) and the files named in `FILES`.
@@ -34,9 +36,11 @@ class Trial:
     folder: Path
     asked: log.Event
     started: log.Event
+    since: int = 1
     left_ms: int | None = None
     attempt: log.Event | None = None
     ended: log.Event | None = None
+    ends: int = 0
     evaluated: log.Event | None = None
     size: int = 0
     files: dict[str, int] = field(default_factory=dict)
@@ -107,8 +111,8 @@ class History:
         changed |= {trial.number for trial in looked if self._look(trial)}
         for trial in (self.trials[number] for number in changed):
             if trial.ended and trial.best is None:
-                rows, _ = log.read(trial.outbox)
-                trial.best = self._best_row(rows)
+                rows = counted(log.read(trial.outbox)[0], trial.since)
+                trial.best = self.objective.best_of(row for row in rows if "diverged" not in row)
         return changed
 
     def lose_driver(self) -> set[int]:
@@ -150,20 +154,9 @@ class History:
         """The best of the search's trials, however long they ran; one that failed doesn't compete."""
         metric, best = self.objective.metric, None
         for trial in trials:
-            competes = trial.asked["stage"] == words.STAGE_SEARCH and trial.outcome != words.OUTCOME_FAILED
-            if competes and trial.best:
+            if trial.best and self.objective.competes(trial.asked["stage"], trial.outcome):
                 than = best and best.best and best.best["metrics"][metric]
                 best = trial if self.objective.better(trial.best["metrics"][metric], than) else best
-        return best
-
-    def _best_row(self, rows: list[log.Event]) -> log.Event | None:
-        best: log.Event | None = None
-        metric = self.objective.metric
-        for row in rows:
-            if metric in row["metrics"] and self.objective.better(
-                row["metrics"][metric], best["metrics"][metric] if best else None
-            ):
-                best = row
         return best
 
     def _fold(self, event: log.Event) -> set[int]:
@@ -185,10 +178,18 @@ class History:
             case "attempt":
                 self.trials[event["trial"]].resume(self.started)
                 self.trials[event["trial"]].attempt = event
-            case "extended":
-                self.trials[event["trial"]].resume(self.started)
+            case "extended" | "retried":
+                trial = self.trials[event["trial"]]
+                trial.resume(self.started)
+                # It waits until its next attempt.
+                trial.left_ms = event["ts"]
+                if event.get("from_scratch"):
+                    trial.since = (trial.attempt or {}).get("attempt", 0) + 1
+            case "held":
+                self.trials[event["trial"]].left_ms = event["ts"]
             case "ended":
                 self.trials[event["trial"]].ended = event
+                self.trials[event["trial"]].ends += 1
             case "evaluated":
                 self.trials[event["trial"]].evaluated = event
         return {event["trial"]} if "trial" in event else set()

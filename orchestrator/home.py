@@ -21,8 +21,11 @@ from orchestrator.errors import UserError
 if TYPE_CHECKING:
     from orchestrator.search_space import Sweep
 
+LOCK = "driver.lock"
+SEARCH_SPACE = "search_space.yaml"
+"""In a sweep's folder: the search space as it was run."""
 MIN_FREE_BYTES = 100 * 2**20
-FREE_TO_CHANGE = ("resources", "limits", "media")
+FREE_TO_CHANGE = ("resources", "limits", "media", "disk")
 GROWING = ("trials_per_arm", "max_epochs", "hours")
 
 
@@ -59,7 +62,7 @@ def locked(folder: Path) -> Iterator[dict[str, Any]]:
         UserError: another driver has it; the message says where.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / "driver.lock", "a+") as file:
+    with open(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644), "r+") as file:
         file.seek(0)
         before = _parse_note(file.read())
         try:
@@ -104,10 +107,11 @@ class _Note(dict[str, Any]):
         self._write()
 
     def _write(self) -> None:
+        # Over what is there, for which even a full disk has room, and then cut.
         self._file.seek(0)
-        self._file.truncate()
         json.dump(self, self._file)
         self._file.flush()
+        self._file.truncate()
 
 
 def was_run(folder: Path) -> bool:
@@ -118,13 +122,30 @@ def was_run(folder: Path) -> bool:
         return False
 
 
+def find_sweep(home: Path, name: str | None) -> Path:
+    """A sweep's folder; without a name, the one that wrote last.
+
+    Raises:
+        UserError: there is none.
+    """
+    logs = [log for log in home.glob("*/sweep.jsonl") if was_run(log.parent)]
+    names = [log.parent.name for log in sorted(logs, key=lambda log: log.stat().st_mtime)]
+    if not names:
+        raise UserError(f"{home}: no sweep has been run here; run one (orchestrate sweep FILE) or name another --home")
+    if name is not None and name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UserError(f"{home}: no sweep {name!r}.{hint} Available: {', '.join(sorted(names))}.")
+    return home / (name or names[-1])
+
+
 def keep_search_space(folder: Path, sweep: Sweep) -> None:
     """Write the search space into the sweep's folder, if it is the one that was there or only adds to its budget.
 
     Raises:
         UserError: it asks for something else; the message has the difference and the cure.
     """
-    path = folder / "search_space.yaml"
+    path = folder / SEARCH_SPACE
     if was_run(folder):
         before, after = path.read_text(), sweep.text
         if not _continues(_plain(before), _plain(after)):

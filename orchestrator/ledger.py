@@ -5,144 +5,100 @@ Every change is written to the sweep log before it is acted on. Opening a ledger
 
 from __future__ import annotations
 
-import math
-import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from orchestrator import log
+from orchestrator.trial import OUTBOX, Stage, Trial, now_ms, trial_folder
 from reports import vocabulary as words
 
-Value = str | int | float | bool
-Stage = Literal["search", "confirm"]
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970."""
-    return int(time.time() * 1000)
+SWEEP_LOG = "sweep.jsonl"
 
 
 @dataclass
-class Trial:
-    """One set of parameters inside an arm; `number` is its name for ever, `index` its place in the arm and stage."""
+class Granted:
+    """What an arm, or the sweep, has been given beyond its search space; 0 where nothing."""
 
-    number: int
-    arm: str
-    index: int
-    stage: Stage
-    source: str
-    of: int | None
-    seed: int
-    compared: dict[str, Value]
-    searched: dict[str, Value]
-    params: dict[str, Value]
-    attempts: int = 0
-    rows: list[log.Event] = field(default_factory=list)
-    outcome: str | None = None
-    cause: str = words.CAUSE_NONE
-    reason: str = ""
-    evaluated: bool = False
-    test: dict[str, float] = field(default_factory=dict)
-    died_at: list[int] = field(default_factory=list)
-    """Epochs recorded at each death of its process."""
-
-    @property
-    def epochs(self) -> int:
-        """Epochs recorded."""
-        return int(self.rows[-1]["epoch"]) if self.rows else 0
-
-    @property
-    def deaths(self) -> int:
-        """Deaths of its process since its last new epoch."""
-        return self.died_at.count(self.epochs)
-
-    @property
-    def diverged(self) -> Mapping[str, str] | None:
-        """Cause and reason, when the last epoch went wrong."""
-        found: Mapping[str, str] | None = self.rows[-1].get("diverged") if self.rows else None
-        return found
-
-
-@dataclass(frozen=True)
-class Objective:
-    """The metric that orders trials."""
-
-    metric: str
-    mode: Literal["min", "max"]
-
-    def better(self, value: float, than: float | None) -> bool:
-        """Whether a value beats another; nothing beats with NaN, and anything beats none."""
-        if math.isnan(value):
-            return False
-        return than is None or (value > than if self.mode == "max" else value < than)
-
-    def best_row(self, trial: Trial) -> log.Event | None:
-        """The epoch with the best value, the earliest of equals."""
-        best_row: log.Event | None = None
-        best: float | None = None
-        for row in trial.rows:
-            value = row["metrics"].get(self.metric, math.nan)
-            if self.better(value, best):
-                best, best_row = value, row
-        return best_row
-
-    def best(self, trial: Trial) -> float | None:
-        """The best value of any epoch."""
-        row = self.best_row(trial)
-        return None if row is None else float(row["metrics"][self.metric])
-
-    def best_so_far(self, trial: Trial) -> Iterator[tuple[log.Event, float]]:
-        """(row, best value up to it), from the first epoch with a number on."""
-        best: float | None = None
-        for row in trial.rows:
-            value = row["metrics"].get(self.metric, math.nan)
-            best = value if self.better(value, best) else best
-            if best is not None:
-                yield row, best
-
-
-def trial_folder(sweep_folder: Path, number: int) -> Path:
-    """Where a trial keeps its outbox, checkpoints and media."""
-    return sweep_folder / "trials" / f"{number:04d}"
+    trials: int = 0
+    epochs: int = 0
+    hours: float = 0
 
 
 class Ledger:
-    """The trials of one sweep, rebuilt from its folder; the only writer of its log."""
+    """The trials of one sweep, rebuilt from its folder; the only writer of its log.
 
-    def __init__(self, folder: Path) -> None:
+    Attributes:
+        trials: by number.
+        ended: numbers of the trials that have ended, in the order of their ends.
+        granted: more budget, by arm; hours are the sweep's, under `""`.
+    """
+
+    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+        """Args:
+        folder: of the sweep.
+        read_only: only look, also while a driver writes.
+        """
         self.folder = folder
         self.trials: dict[int, Trial] = {}
-        self.log = log.Log(folder / "sweep.jsonl")
-        for event in self.log.events:
+        self.ended: list[int] = []
+        self.granted: dict[str, Granted] = {}
+        self.log = None if read_only else log.Log(folder / SWEEP_LOG)
+        self.events = self.log.events if self.log else log.read(folder / SWEEP_LOG)[0]
+        for event in self.events:
             self._apply(event)
         for trial in self.trials.values():
-            trial.rows, _ = log.read(trial_folder(folder, trial.number) / "outbox.jsonl")
+            trial.take(log.read(trial_folder(folder, trial.number) / OUTBOX)[0])
 
     def _apply(self, event: log.Event) -> None:
+        if event["event"] == "granted":
+            granted = self.granted.setdefault(event["arm"], Granted())
+            granted.trials, granted.epochs, granted.hours = (event[key] for key in ("trials", "epochs", "hours"))
+        elif event["event"] == "asked":
+            given = {key: value for key, value in event.items() if key not in ("event", "ts", "trial")}
+            self.trials[event["trial"]] = Trial(number=event["trial"], **given)
+        elif event["event"] == "started":
+            for trial in self.trials.values():
+                trial.held = False
+        elif "trial" in event:
+            self._apply_to(self.trials[event["trial"]], event)
+
+    def _apply_to(self, trial: Trial, event: log.Event) -> None:
         match event["event"]:
-            case "asked":
-                given = {key: value for key, value in event.items() if key not in ("event", "ts", "trial")}
-                self.trials[event["trial"]] = Trial(number=event["trial"], **given)
             case "attempt":
-                self.trials[event["trial"]].attempts = event["attempt"]
+                trial.attempts, trial.share = event["attempt"], event.get("share", 1)
+                trial.codes.append(event["code"])
+            case "judged":
+                trial.judged = event["epochs"]
             case "died":
-                self.trials[event["trial"]].died_at.append(event["epochs"])
+                trial.died_at.append(event["epochs"])
             case "ended":
-                trial = self.trials[event["trial"]]
                 trial.outcome, trial.cause, trial.reason = event["outcome"], event["cause"], event["reason"]
+                trial.alike = event.get("alike", "")
+                self.ended.append(trial.number)
             case "extended":
-                trial = self.trials[event["trial"]]
-                trial.outcome, trial.cause, trial.reason, trial.evaluated = None, words.CAUSE_NONE, "", False
+                self._open_again(trial)
+            case "retried":
+                self._open_again(trial)
+                trial.retried, trial.share, trial.died_at, trial.diverged = trial.attempts, event["share"], [], None
+                if event["from_scratch"]:
+                    trial.since, trial.judged, trial.rows = trial.attempts + 1, 0, []
+            case "held":
+                trial.held = True
             case "evaluated":
-                trial = self.trials[event["trial"]]
                 trial.evaluated, trial.test = True, event["metrics"]
+
+    def _open_again(self, trial: Trial) -> None:
+        trial.open_again()
+        if trial.number in self.ended:
+            self.ended.remove(trial.number)
 
     def write(self, event: str, **fields: Any) -> None:
         """Append an event, then let it change the trials."""
+        assert self.log is not None, "opened read-only"
         self.log.append({"event": event, "ts": now_ms(), **fields})
-        self._apply(self.log.events[-1])
+        self._apply(self.events[-1])
 
     def ask(self, **fields: Any) -> Trial:
         """A new trial, with the next number."""
@@ -153,20 +109,44 @@ class Ledger:
     def attempt(self, trial: Trial, code: str) -> None:
         """A worker is about to go on with a trial, on this code."""
         trial_folder(self.folder, trial.number).mkdir(parents=True, exist_ok=True)
-        self.write("attempt", trial=trial.number, attempt=trial.attempts + 1, code=code)
+        self.write("attempt", trial=trial.number, attempt=trial.attempts + 1, code=code, share=trial.share)
 
     def report(self, trial: Trial, row: log.Event) -> None:
         """Take over an epoch that the worker has put into its outbox."""
-        if row["epoch"] > trial.epochs:
-            trial.rows.append(row)
+        trial.take([row])
 
-    def died(self, trial: Trial, reason: str) -> None:
+    def judge(self, trial: Trial) -> None:
+        """A trial's last epoch is good enough to go on."""
+        self.write("judged", trial=trial.number, epochs=trial.epochs)
+
+    def died(self, trial: Trial, cause: str, reason: str) -> None:
         """The worker's process ended without a word."""
-        self.write("died", trial=trial.number, epochs=trial.epochs, reason=reason)
+        self.write("died", trial=trial.number, epochs=trial.epochs, cause=cause, reason=reason)
 
-    def end(self, trial: Trial, outcome: str, cause: str = words.CAUSE_NONE, reason: str = "") -> None:
-        """A trial has ended, for the reason given in words."""
-        self.write("ended", trial=trial.number, outcome=outcome, cause=cause, reason=reason, epochs=trial.epochs)
+    def end(
+        self, trial: Trial, outcome: str, cause: str = words.CAUSE_NONE, reason: str = "", *, alike: str = ""
+    ) -> None:
+        """A trial has ended, for the reason given in words; `alike` tells the place of an error from others."""
+        told = {"alike": alike} if alike else {}
+        self.write(
+            "ended", trial=trial.number, outcome=outcome, cause=cause, reason=reason, epochs=trial.epochs, **told
+        )
+
+    def retry(self, trial: Trial, reason: str, *, share: float | None = None, from_scratch: bool = False) -> None:
+        """A trial waits for another attempt, with so many times its arm's resources, or from its first epoch on."""
+        share = trial.share if share is None else share
+        self.write("retried", trial=trial.number, reason=reason, share=share, from_scratch=from_scratch)
+
+    def grant(self, arm: str, *, trials: int = 0, epochs: int = 0, hours: float = 0) -> None:
+        """An arm (or, for hours, the sweep: `""`) has this much in all."""
+        before = self.granted.get(arm, Granted())
+        self.write(
+            "granted",
+            arm=arm,
+            trials=max(trials, before.trials),
+            epochs=max(epochs, before.epochs),
+            hours=max(hours, before.hours),
+        )
 
     def evaluate(self, trial: Trial, metrics: Mapping[str, float], error: str | None) -> None:
         """The best checkpoint of a trial has been rendered and judged, or could not be."""
@@ -176,16 +156,21 @@ class Ledger:
         """An arm's trials in the order in which they were asked for."""
         return [trial for trial in self.trials.values() if trial.arm == arm and trial.stage == stage]
 
+    def last(self, *names: str) -> log.Event:
+        """The last event of these names; empty if there is none."""
+        return next((event for event in reversed(self.events) if event["event"] in names), {})
+
     def seconds_run(self) -> float:
         """How long drivers have worked on this sweep; one that was killed counts to its last event."""
         total = 0.0
         started: int | None = None
         last = 0
-        for event in self.log.events:
+        for event in self.events:
             if event["event"] == "started":
                 total += 0 if started is None else last - started
                 started = event["ts"]
-            last = event["ts"]
+            # These can be written long after a driver was killed, by whoever wants to go on.
+            last = last if event["event"] in ("granted", "retried") else event["ts"]
             if event["event"] == "closed" and started is not None:
                 total, started = total + last - started, None
         return (total + (0 if started is None else now_ms() - started)) / 1000

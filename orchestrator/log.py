@@ -7,6 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
+from orchestrator.errors import UserError
+
 Event = dict[str, Any]
 
 
@@ -14,6 +16,9 @@ def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:
     """The whole lines of a log from a byte offset on, and the offset behind the last of them.
 
     A last line without its newline is being written, or was torn by a kill: it is not read.
+
+    Raises:
+        UserError: a line before it is broken, which no kill can do.
     """
     try:
         with path.open("rb") as file:
@@ -22,7 +27,21 @@ def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:
     except FileNotFoundError:
         return [], offset
     end = data.rfind(b"\n") + 1
-    return [json.loads(line) for line in data[:end].splitlines()], offset + end
+    lines = data[:end].split(b"\n")[:-1]
+    return [_parse(line, path, number) for number, line in enumerate(lines, 1)], offset + end
+
+
+def _parse(line: bytes, path: Path, number: int) -> Event:
+    try:
+        event = json.loads(line)
+        if not isinstance(event, dict):
+            raise ValueError
+    except ValueError:
+        raise UserError(
+            f"{path}:{number}: not a line that was written here: {line[:40].decode(errors='replace')!r}; "
+            "put the file back from a backup, or delete this line if nothing else is left of it"
+        ) from None
+    return event
 
 
 class Log:

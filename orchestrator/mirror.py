@@ -76,6 +76,10 @@ class Mirror:
         run = self._run(trial)
         wanted = describe_trial(self._history, trial, self.pages.run_id)
         try:
+            if run.run_id and run.sent.since != trial.since:
+                # It was started over: its old points would stand beside the new ones for ever.
+                self._store.delete_run(run.run_id)
+                run.forget()
             run.create(self.pages.experiment_id, wanted)
             self._send_files(run, trial.folder, trial.files, trial.asked["ts"])
             run.update(wanted, trial.outbox)

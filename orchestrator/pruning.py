@@ -6,8 +6,10 @@ from types import SimpleNamespace
 
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
-from orchestrator.ledger import Ledger, Objective, Trial
+from orchestrator.budget import Budget
+from orchestrator.ledger import Ledger
 from orchestrator.search_space import Sweep
+from orchestrator.trial import Objective, Trial
 from reports import vocabulary as words
 
 
@@ -16,8 +18,9 @@ class Rungs:
 
     def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
         self.objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
-        self.max_epochs = sweep.space.budget.max_epochs
+        self.budget = Budget(sweep, ledger)
         self.pruning = sweep.space.pruning
+        self._arms = [arm.name for arm in sweep.arms]
         self._schedulers: dict[str, ASHAScheduler] = {}
         self._known: set[int] = set()
         self._replay(ledger)
@@ -30,7 +33,7 @@ class Rungs:
                 time_attr="epoch",
                 metric="best",
                 mode=self.objective.mode,
-                max_t=self.max_epochs,
+                max_t=self._max_epochs(key),
                 grace_period=self.pruning.grace_epochs,
                 reduction_factor=self.pruning.reduction_factor,
             )
@@ -40,31 +43,40 @@ class Rungs:
             scheduler.on_trial_add(None, _stub(trial))
         return scheduler
 
+    def _max_epochs(self, key: str) -> int:
+        return max(self.budget.epochs(arm) for arm in self._arms if key in ("", arm))
+
     def _asha_stops(self, trial: Trial, epoch: int, best: float) -> bool:
         decision = self._scheduler(trial).on_trial_result(None, _stub(trial), {"epoch": epoch, "best": best})
         return bool(decision == TrialScheduler.STOP)
 
     def _replay(self, ledger: Ledger) -> None:
-        """Feed every recorded report in the order of their times; decisions were taken then, except for the last
-        report of a trial that has not ended: nobody may have judged it before the driver died, so it is judged now."""
-        reports = [
-            (row["ts"], trial.number, row["epoch"], best)
+        """Feed every recorded report in the order in which they were judged. What nobody had judged before the driver
+        died is judged now, so that a trial that was to stop does not slip through."""
+        bests = {
+            (trial.number, row["epoch"]): (row["ts"], best)
             for trial in ledger.trials.values()
             for row, best in self.objective.best_so_far(trial)
-            # A divergence was never told to ASHA; it ends the trial below.
-            if "diverged" not in row
-        ]
-        for _, number, epoch, best in sorted(reports):
+        }
+        judged = [key for key in _judged(ledger) if key in bests]
+        for number, epoch in judged:
+            self._stops(ledger.trials[number], epoch, bests[number, epoch][1])
+        unjudged = sorted((ts, *key, best) for key, (ts, best) in bests.items() if key not in set(judged))
+        for _, number, epoch, best in unjudged:
             trial = ledger.trials[number]
-            stops = self._prunes(trial) and epoch < self.max_epochs and self._asha_stops(trial, epoch, best)
-            if trial.outcome is None and epoch == trial.epochs:
-                self._settle(ledger, trial, stops, best)
+            if trial.outcome is None:
+                self._settle(ledger, trial, self._stops(trial, epoch, best), best)
+            else:
+                self._stops(trial, epoch, best)
         for trial in ledger.trials.values():
             if trial.outcome is None and trial.diverged:
                 ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
 
-    def _prunes(self, trial: Trial) -> bool:
-        return self.pruning is not None and trial.stage == "search"
+    def _stops(self, trial: Trial, epoch: int, best: float) -> bool:
+        """Tell ASHA of a report, and whether it stops the trial."""
+        if self.pruning is None or trial.stage != words.STAGE_SEARCH or epoch >= self.budget.epochs(trial.arm):
+            return False
+        return self._asha_stops(trial, epoch, best)
 
     def judge(self, ledger: Ledger, trial: Trial) -> bool:
         """Decide on a trial's newest report, write the decision, and say whether the trial has ended."""
@@ -72,17 +84,11 @@ class Rungs:
             ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
             return True
         best = self.objective.best(trial)
-        stops = (
-            best is not None
-            and trial.epochs < self.max_epochs
-            and self._prunes(trial)
-            and self._asha_stops(trial, trial.epochs, best)
-        )
-        self._settle(ledger, trial, stops, best)
+        self._settle(ledger, trial, best is not None and self._stops(trial, trial.epochs, best), best)
         return trial.outcome is not None
 
     def _settle(self, ledger: Ledger, trial: Trial, stops: bool, best: float | None) -> None:
-        if trial.epochs >= self.max_epochs:
+        if trial.epochs >= self.budget.epochs(trial.arm):
             ledger.end(trial, words.OUTCOME_COMPLETED, reason=f"all {trial.epochs} epochs")
         elif stops:
             ledger.end(
@@ -91,6 +97,19 @@ class Rungs:
                 reason=f"at epoch {trial.epochs}, {self.objective.metric} {best:.4g} was not among the best "
                 f"1/{self.pruning.reduction_factor if self.pruning else 1} of its arm",
             )
+        else:
+            ledger.judge(trial)
+
+
+def _judged(ledger: Ledger) -> list[tuple[int, int]]:
+    """(trial, epoch) of every report that was judged, in that order, without those of trials that were started over."""
+    found: dict[tuple[int, int], None] = {}
+    for event in ledger.events:
+        if event["event"] in ("judged", "ended"):
+            found[event["trial"], event["epochs"]] = None
+        elif event["event"] == "retried" and event["from_scratch"]:
+            found = {key: None for key in found if key[0] != event["trial"]}
+    return list(found)
 
 
 def _stub(trial: Trial) -> SimpleNamespace:

@@ -11,6 +11,7 @@ from typing import Any
 
 from orchestrator import log
 from orchestrator.store import Gone, Refused, Store
+from orchestrator.trial import counted
 
 RUNNING = "RUNNING"
 
@@ -22,7 +23,8 @@ class Wanted:
     Attributes:
         status: MLflow's word.
         end_ms: when it ended; None while it runs.
-        scores: metrics that are no curves, each with its value and time, at step 0.
+        scores: metrics that are no curves, each with its value, time and step: how often it was there before.
+        since: the first attempt whose epochs count.
     """
 
     name: str
@@ -31,7 +33,8 @@ class Wanted:
     end_ms: int | None
     tags: Mapping[str, str]
     params: Mapping[str, str] = field(default_factory=dict)
-    scores: Mapping[str, tuple[float, int]] = field(default_factory=dict)
+    scores: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)
+    since: int = 1
 
 
 @dataclass
@@ -40,6 +43,8 @@ class Sent:
 
     Attributes:
         offset: bytes of the outbox.
+        epoch: the last one.
+        since: the first attempt whose epochs were sent.
         end: status and end time.
         files: folders and files, each with the time of its making in nanoseconds.
         announced: tags that tell MLflow's pages what is in them.
@@ -47,6 +52,8 @@ class Sent:
 
     run_id: str | None = None
     offset: int = 0
+    epoch: int = 0
+    since: int = 1
     end: list[Any] = field(default_factory=list)
     tags: dict[str, str] = field(default_factory=dict)
     params: dict[str, str] = field(default_factory=dict)
@@ -79,7 +86,7 @@ class Run:
                 run = self._store.client.create_run(
                     experiment_id, start_time=wanted.start_ms, tags=dict(wanted.tags), run_name=wanted.name
                 )
-                self.sent = Sent(run_id=run.info.run_id, end=[RUNNING, None], tags=dict(wanted.tags))
+                self.sent = Sent(run.info.run_id, since=wanted.since, end=[RUNNING, None], tags=dict(wanted.tags))
 
     def upload(self, folder: Path, files: Mapping[str, int], announced: Mapping[str, str]) -> None:
         """Send what is in a folder to the run's root, where files of the same path are replaced.
@@ -97,17 +104,20 @@ class Run:
 
     def update(self, wanted: Wanted, outbox: Path | None = None) -> None:
         """Send what is new: epochs, scores, params and tags in one call, the status in another."""
-        rows, offset = log.read(outbox, self.sent.offset) if outbox else ([], 0)
+        lines, offset = log.read(outbox, self.sent.offset) if outbox else ([], 0)
+        # What was executed again is counted once, and an epoch that went wrong may yet be tried again.
+        rows = [row for row in counted(lines, wanted.since) if row["epoch"] > self.sent.epoch and "diverged" not in row]
         all_tags = {**wanted.tags, **self.sent.announced}
         tags = {key: value for key, value in all_tags.items() if self.sent.tags.get(key) != value}
         params = {key: value for key, value in wanted.params.items() if key not in self.sent.params}
         scores = {key: list(score) for key, score in wanted.scores.items() if self.sent.scores.get(key) != list(score)}
         end = [wanted.status, wanted.end_ms]
         try:
-            if rows or tags or params or scores:
+            if lines or tags or params or scores:
                 with self._called() as run_id:
                     self._log(run_id, rows, scores, params, tags)
                     self.sent.offset = offset
+                    self.sent.epoch = rows[-1]["epoch"] if rows else self.sent.epoch
                     self.sent.tags |= tags
                     self.sent.params |= params
                     self.sent.scores |= scores
@@ -138,7 +148,7 @@ class Run:
         curves = [Metric(key, value, row["ts"], row["epoch"]) for row in rows for key, value in row["metrics"].items()]
         self._store.client.log_batch(
             run_id,
-            metrics=[*curves, *(Metric(key, value, ts, 0) for key, (value, ts) in scores.items())],
+            metrics=[*curves, *(Metric(key, *score) for key, score in scores.items())],
             params=[Param(key, value) for key, value in params.items()],
             tags=[RunTag(key, value) for key, value in tags.items()],
         )

@@ -76,6 +76,25 @@ class Limits(Section):
     minutes_per_epoch: Annotated[float | None, NoneWord] = Field(
         None, gt=0, allow_inf_nan=False, description="a trial whose epoch takes longer is stopped, or none"
     )
+    blowup: Annotated[float | None, NoneWord] = Field(
+        10, gt=1, allow_inf_nan=False, description="a trial diverges at a loss so many times its median, or none"
+    )
+    collapsed_epochs: Annotated[int | None, NoneWord] = Field(
+        3, ge=1, description="a trial diverges after so many epochs in a row of constant output or no KL, or none"
+    )
+    max_same_errors: Annotated[int | None, NoneWord] = Field(
+        3, ge=1, description="an arm pauses after so many failures in a row with the same traceback, or none"
+    )
+    max_machine_failures: int = Field(
+        3, ge=0, description="a trial fails after more deaths of its process than this; each is tried again"
+    )
+
+
+class Disk(Section):
+    keep_pruned_checkpoints: bool = Field(False, description="whether pruned trials keep their checkpoints")
+    min_free_gib: float = Field(
+        2, ge=0, allow_inf_nan=False, description="with less free than this the sweep pauses until there is more"
+    )
 
 
 class Confirm(Section):
@@ -141,6 +160,7 @@ class SearchSpace(Section):
     pruning: Annotated[Pruning | None, NoneWord] = Field(None, description="how ASHA stops weak trials, or none")
     resources: Resources = Field(Resources(), description="what one trial gets")
     limits: Limits = Field(Limits(), description="when a trial is stopped")
+    disk: Disk = Field(Disk(), description="what is kept, and what is left free")
     confirm: Annotated[Confirm | None, NoneWord] = Field(
         None, description="run the best configurations again, then evaluate them on the test split; or none"
     )

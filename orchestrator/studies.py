@@ -21,8 +21,8 @@ from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
 from orchestrator.domains import Choice, Domain, Int, LogInt, LogUniform, QUniform, Uniform
-from orchestrator.ledger import Objective, Trial, Value
 from orchestrator.search_space import Arm, Sweep
+from orchestrator.trial import Objective, Trial, Value
 from reports import vocabulary as words
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orchestrator.ledger import Ledger, Objective, Trial
+from orchestrator.budget import Budget
+from orchestrator.ledger import Ledger
 from orchestrator.search_space import Sweep
+from orchestrator.trial import Objective, Trial
 from reports import vocabulary as words
 
 READ = (words.JUDGE_ACCURACY, words.FVU)
@@ -30,6 +32,8 @@ class ArmSummary:
     epochs: int
     epochs_saved: int
     """Epochs that pruned trials did not have to train."""
+    mixed_code: bool
+    """Whether its trials ran on different code."""
 
     @property
     def ended(self) -> int:
@@ -47,25 +51,24 @@ def summarize(sweep: Sweep, ledger: Ledger) -> list[ArmSummary]:
     """Every arm, in the file's order; only trials of the search compete for the best."""
     objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
     trials = list(ledger.trials.values())
+    budget = Budget(sweep, ledger)
     return [
-        _summarize(sweep, objective, arm.name, [trial for trial in trials if trial.arm == arm.name])
+        _summarize(sweep, budget, objective, arm.name, [trial for trial in trials if trial.arm == arm.name])
         for arm in sweep.arms
     ]
 
 
-def _summarize(sweep: Sweep, objective: Objective, arm: str, trials: Sequence[Trial]) -> ArmSummary:
-    budget = sweep.space.budget
-    confirm = sweep.space.confirm
+def _summarize(sweep: Sweep, budget: Budget, objective: Objective, arm: str, trials: Sequence[Trial]) -> ArmSummary:
     best: Trial | None = None
     for trial in trials:
         value = objective.best(trial)
-        if trial.stage == words.STAGE_SEARCH and value is not None and trial.outcome != words.OUTCOME_FAILED:
+        if value is not None and objective.competes(trial.stage, trial.outcome):
             best = trial if objective.better(value, objective.best(best) if best else None) else best
     row = best and objective.best_row(best)
     count = [trial.outcome for trial in trials].count
     return ArmSummary(
         arm=arm,
-        wanted=budget.trials_per_arm + (min(confirm.top, budget.trials_per_arm) * confirm.seeds if confirm else 0),
+        wanted=budget.trials(arm) + budget.confirmed(arm),
         running=count(None),
         pruned=count(words.OUTCOME_PRUNED),
         completed=count(words.OUTCOME_COMPLETED),
@@ -74,7 +77,10 @@ def _summarize(sweep: Sweep, objective: Objective, arm: str, trials: Sequence[Tr
         best_epoch=row["epoch"] if row else 0,
         metrics={name: row["metrics"][name] for name in read_metrics(sweep) if name in row["metrics"]} if row else {},
         epochs=sum(trial.epochs for trial in trials),
-        epochs_saved=sum(budget.max_epochs - trial.epochs for trial in trials if trial.outcome == words.OUTCOME_PRUNED),
+        epochs_saved=sum(
+            budget.epochs(arm) - trial.epochs for trial in trials if trial.outcome == words.OUTCOME_PRUNED
+        ),
+        mixed_code=len({code for trial in trials for code in trial.codes}) > 1,
     )
 
 

@@ -9,30 +9,46 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Callable
-from dataclasses import asdict, replace
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import cluster, follower, loader, provenance
-from orchestrator.agenda import Agenda, Task
+from orchestrator.agenda import Agenda
+from orchestrator.budget import Budget
 from orchestrator.errors import SweepStopped
-from orchestrator.home import keep_search_space, locked, open_home
-from orchestrator.ledger import Ledger, trial_folder
+from orchestrator.home import SEARCH_SPACE, keep_search_space, locked, open_home
+from orchestrator.ledger import Ledger
 from orchestrator.signals import Interrupted, OnSignal, signals_raise
-from orchestrator.trial_spec import TrialSpec
 from orchestrator.typed import typed
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
     from orchestrator.console import Screen
-    from orchestrator.search import Engine
+    from orchestrator.engine import Engine
     from orchestrator.search_space import Sweep
     from trainables.corpora.corpus import Corpus
 
+MAX_RESTARTS = 3
+"""Deaths of Ray without a trial's report between them after which it is left to a person."""
 
-def run_sweep(sweep: Sweep, home: Path, screen: Screen) -> Ledger:
+
+def run_sweep(
+    sweep: Sweep,
+    home: Path,
+    screen: Screen,
+    *,
+    again: Sequence[str] | None = None,
+    before: Callable[[Ledger], None] | None = None,
+) -> Ledger:
     """Run a sweep to its end, or go on with it; a finished one is left as it is.
+
+    Args:
+        sweep: what is run.
+        home: the folder of all sweeps.
+        screen: where it is shown.
+        again: the arguments of `orchestrate` that go on with it; `resume NAME` by default.
+        before: changes what is recorded, once nobody else can.
 
     Raises:
         UserError: the home, the corpus, the resources or the name can't be used.
@@ -44,14 +60,24 @@ def run_sweep(sweep: Sweep, home: Path, screen: Screen) -> Ledger:
     with locked(folder) as note:
         keep_search_space(folder, sweep)
         ledger = Ledger(folder)
+        if before:
+            before(ledger)
+        again = again or ["resume", sweep.name, "--home", str(home)]
         with signals_raise() as on_signal:
-            _Driver(sweep, home, ledger, screen, note, on_signal).run()
+            _Driver(sweep, home, ledger, screen, note, on_signal, again).run()
     return ledger
 
 
 class _Driver:
     def __init__(
-        self, sweep: Sweep, home: Path, ledger: Ledger, screen: Screen, note: dict[str, Any], on_signal: OnSignal
+        self,
+        sweep: Sweep,
+        home: Path,
+        ledger: Ledger,
+        screen: Screen,
+        note: dict[str, Any],
+        on_signal: OnSignal,
+        again: Sequence[str],
     ) -> None:
         self.sweep = sweep
         self.home = home
@@ -60,12 +86,16 @@ class _Driver:
         self.screen = screen
         self.note = note
         self.on_signal = on_signal
-        self.grants: dict[str, cluster.Grant] = {}
+        self.again = again
 
     def run(self) -> None:
         renders = self.sweep.trainable.render is not loader.Trainable.render
-        agenda = Agenda(self.sweep, self.ledger, evaluates=renders)
-        hours = self.sweep.space.budget.hours
+        files = loader.source_files(self.sweep.trainable, self.sweep.space.components)
+        code = provenance.code_fingerprint(files)
+        agenda = Agenda(self.sweep, self.ledger, evaluates=renders, code=code)
+        for remark in agenda.remarks:
+            self.screen.say(remark)
+        hours = Budget(self.sweep, self.ledger).hours
         seconds_left = None if hours is None else hours * 3600 - self.ledger.seconds_run()
         following = follower.following(self.folder, self.screen.say)
         if agenda.done():
@@ -78,7 +108,7 @@ class _Driver:
             return
         if follower.status(self.folder).get("backlog"):
             destination = follower.destination(self.home)
-            told = next(event for event in reversed(self.ledger.log.events) if "tracking_uri" in event)
+            told = self.ledger.last("started", "redirected")
             if told["tracking_uri"] != destination["tracking_uri"]:
                 self.ledger.write("redirected", **destination)
             with following:
@@ -113,15 +143,26 @@ class _Driver:
     def _prepare(self, corpus: Corpus | None) -> None:
         """Prepare what trials share, and write down what this sweep runs on."""
         space = self.sweep.space
+        budget = Budget(self.sweep, self.ledger)
         prepared = loader.prepare(self.sweep.trainable, self.sweep.settings(), corpus, self.screen.progress)
+        path = self.sweep.path.resolve()
+        file = path if path != self.folder / SEARCH_SPACE else Path(self.ledger.last("started").get("file", path))
         self.ledger.write(
             "started",
             sweep=self.sweep.name,
             search_space=space.name,
+            file=str(file),
             objective={"metric": space.objective.metric, "mode": space.objective.mode},
             **follower.destination(self.home),
             compare=list(space.compare),
-            git=provenance.git_state(self.sweep.path.parent),
+            arms={
+                arm.name: {
+                    "trials": budget.trials(arm.name) + budget.confirmed(arm.name),
+                    "epochs": budget.epochs(arm.name),
+                }
+                for arm in self.sweep.arms
+            },
+            git=provenance.git_state(file.parent),
             versions=provenance.versions(),
             corpus=corpus and {"name": corpus.name, "fingerprint": corpus.fingerprint},
             judge=prepared.judge,
@@ -142,101 +183,88 @@ class _Driver:
         self.screen.progress("starting Ray", 0, 1)
         capacity = started()
         self.on_signal.install()
+        from orchestrator.disk import Space
+        from orchestrator.engine import Engine, Surroundings
         from orchestrator.pruning import Rungs
-        from orchestrator.search import Engine
+        from orchestrator.tasks import Tasks
+        from orchestrator.watch import RayDaemons
 
         self.screen.progress("starting Ray", 1, 1)
-        self.grants, notes = cluster.grants(self.sweep, capacity)
-        for line in (*notes, *(cluster.busy_gpus() if capacity.gpus else ())):
+        tasks, daemons = Tasks(self.sweep, self.home, capacity), RayDaemons()
+        for line in (*tasks.notes, *(cluster.busy_gpus() if capacity.gpus else ())):
             self.screen.say(line)
-        code = provenance.code_fingerprint(loader.source_files(self.sweep.trainable, self.sweep.space.components))
-        engine = Engine(agenda, self.ledger, Rungs(self.sweep, self.ledger), self._config_of, code)
+        engine = Engine(
+            agenda,
+            self.ledger,
+            Rungs(self.sweep, self.ledger),
+            Space(self.folder, self.sweep.space.disk.min_free_gib),
+            Surroundings(tasks.config_of, tasks.can_grow, daemons.are_alive, self.screen.say),
+        )
         self.on_signal.call = engine.stop
         timer = threading.Timer(seconds_left or 0, engine.stop, [self._hours_line()])
         timer.daemon = True
         if seconds_left is not None:
             timer.start()
-        slots = cluster.slots(self.grants, capacity)
         try:
-            with self.screen.live(self.sweep, self.ledger, slots, self.folder):
-                self._fit(engine, scratch, slots)
+            with (
+                self.screen.live(self.sweep, self.ledger, tasks.slots, self.folder),
+                daemons.watched(lambda: self._start_again(scratch)),
+            ):
+                self._fit(engine, scratch, tasks.slots)
         finally:
             timer.cancel()
             self.on_signal.call = None
-        if engine.stopping.is_set():
-            return engine.stop_reason
-        if not agenda.done():
-            raise SweepStopped(
-                f"Ray ended before the sweep did; see {self.folder / 'driver.log'}\n{self._resume_line()}"
-            )
-        return ""
+        return self._ending(engine)
 
     def _fit(self, engine: Engine, scratch: Path, slots: int) -> None:
-        from ray import tune
+        from orchestrator.search import fit
 
-        from orchestrator.search import ReportScheduler, StopWhenAsked, TaskSearcher
-        from orchestrator.worker import Worker
-
-        tuner = tune.Tuner(
-            tune.with_resources(Worker, lambda config: tune.PlacementGroupFactory([config["resources"]])),
-            tune_config=tune.TuneConfig(
-                search_alg=TaskSearcher(engine),
-                scheduler=ReportScheduler(engine),
-                num_samples=-1,
-                max_concurrent_trials=slots,
-                reuse_actors=True,
-            ),
-            run_config=tune.RunConfig(
-                name=self.sweep.name,
-                storage_path=str(scratch / "tune"),
-                failure_config=tune.FailureConfig(max_failures=0),
-                # Trials save themselves, and an actor without `save_checkpoint` counts as failed at its end.
-                checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-                stop=StopWhenAsked(engine),
-                verbose=0,
-            ),
-        )
         try:
-            tuner.fit()
+            fit(engine, self.sweep.name, scratch, slots)
         except Exception as error:
             logging.getLogger("ray").error("fit() raised\n%s", traceback.format_exc())
-            if not engine.stopping.is_set():
+            if not engine.stop_reason:
                 last = str(error).strip().splitlines()[-1]
                 raise SweepStopped(
                     f"Ray stopped: {last} (see {self.folder / 'driver.log'})\n{self._resume_line()}"
                 ) from None
 
-    def _config_of(self, task: Task) -> dict[str, Any]:
-        """A task as plain values for a worker."""
-        trial, space, grant = task.trial, self.sweep.space, self.grants[task.trial.arm]
-        spec = TrialSpec(
-            number=trial.number,
-            folder=str(trial_folder(self.folder, trial.number)),
-            home=str(self.home),
-            trainable=space.trainable,
-            trainable_folder=str(self.sweep.path.parent),
-            components=tuple(map(str, space.components)),
-            config=loader.config_values(self.sweep.trainable, trial.params),
-            corpus=dict(space.corpus) if space.corpus else None,
-            seed=trial.seed,
-            attempt=trial.attempts,
-            objective=space.objective.metric,
-            mode=space.objective.mode,
-            clips=space.media.clips,
-            media_epochs=tuple(epoch for epoch in space.media.epochs if isinstance(epoch, int)),
-            gpu=grant.gpus,
-            threads=grant.threads,
-            minutes_per_epoch=space.limits.minutes_per_epoch,
-        )
-        if task.kind == "evaluate" and trial.stage == words.STAGE_CONFIRM:
-            spec = replace(spec, splits=("test",))
-        return {"kind": task.kind, "spec": asdict(spec), "resources": {"CPU": grant.cpus, "GPU": grant.gpus}}
+    def _ending(self, engine: Engine) -> str:
+        """Why nothing more is done although not everything is, or nothing."""
+        agenda = engine.agenda
+        if engine.stop_reason or agenda.done():
+            return engine.stop_reason
+        lines = [f"Trial {trial.number} was stopped by hand." for trial in agenda.held()]
+        for arm, trial in agenda.paused().items():
+            times = self.sweep.space.limits.max_same_errors
+            lines.append(
+                f"{arm} is paused: its last {times} trials failed alike, {trial.reason}. Mend the code and go on, or "
+                f"try them again as they are: {typed('resume', self.sweep.name, '--retry-failed')}"
+            )
+        return "\n".join(lines) or f"Ray ended before the sweep did; see {self.folder / 'driver.log'}"
+
+    def _start_again(self, scratch: Path) -> None:
+        from orchestrator.watch import start_again
+
+        restarts = 1
+        for event in reversed(self.ledger.events):
+            if event["event"] in ("judged", "ended", "evaluated"):
+                break
+            restarts += event["event"] == "restarted"
+        self.screen.leave()
+        if restarts > MAX_RESTARTS:
+            # Not raised: this is not the thread that would hear it, and that one may wait for Ray for ever.
+            self.screen.say(f"Ray has died {restarts} times without a report between; see {self.folder / 'driver.log'}")
+            self.screen.say(self._resume_line())
+            os._exit(1)
+        self.ledger.write("restarted", reason="Ray died")
+        self.screen.say("Ray has died; going on with a new one.")
+        start_again(self.again, scratch)
 
     def _hours_line(self) -> str:
-        return (
-            f"Sweep {self.sweep.name} has spent its budget.hours of {self.sweep.space.budget.hours or 0:g}; "
-            "--set budget.hours=… gives it more."
-        )
+        hours = Budget(self.sweep, self.ledger).hours or 0
+        more = typed("resume", self.sweep.name, "--hours", "+1")
+        return f"Sweep {self.sweep.name} has spent its budget.hours of {hours:g}; {more} gives it one more."
 
     def _resume_line(self) -> str:
-        return f"Nothing that was recorded is lost. Go on with: {typed(*sys.argv[1:])}"
+        return f"Nothing that was recorded is lost. Go on with: {typed(*self.again)}"

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import fcntl
-import math
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from ruamel.yaml import YAML
 
-from orchestrator import checkpoint, guard, loader, log, media
+from orchestrator import checkpoint, loader, log, media
 from orchestrator.errors import OrchestratorError
-from orchestrator.ledger import Objective, now_ms
+from orchestrator.guard import Guard
+from orchestrator.trial import CHECKPOINT, OUTBOX, Objective, counted, now_ms
 from orchestrator.trial_spec import TrialSpec
 from reports import vocabulary as words
 
@@ -51,21 +53,29 @@ class TrialRun:
 
     A step counts once: the checkpoint that contains the epoch's row is renamed into place, then the row goes into the
     outbox, then it is reported. A row that a kill kept out of the outbox is appended from the checkpoint here.
+
+    Attributes:
+        remarks: what is wrong with checkpoints, a line each.
     """
 
     def __init__(self, spec: TrialSpec) -> None:
         self.spec = spec
         self.folder = Path(spec.folder)
         self.objective = Objective(spec.objective, "max" if spec.mode == "max" else "min")
+        self.guard = Guard(spec.objective, spec.blowup, spec.collapsed_epochs)
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = open(self.folder / "outbox.lock", "w")
         self._take_lock()
-        self.outbox = log.Log(self.folder / "outbox.jsonl")
+        self.outbox = log.Log(self.folder / OUTBOX)
+        self.rows = [row for row in counted(self.outbox.events, spec.since) if "diverged" not in row]
         self.device = device_of(spec)
         self.trainable = build(spec, self.device)
-        self.best: float | None = None
+        self.remarks: list[str] = []
         write_config(self.folder / words.ARTIFACT_CONFIG, spec)
-        self._restore()
+        self._epoch = self._restore()
+        best = self.objective.best_of(self.rows)
+        self._best = None if best is None else float(best["metrics"][spec.objective])
+        self._untold = [row for row in self.rows if row["epoch"] > spec.known]
 
     def _take_lock(self) -> None:
         deadline = time.monotonic() + LOCK_PATIENCE_S
@@ -80,43 +90,63 @@ class TrialRun:
                     ) from None
                 time.sleep(0.2)
 
-    def _restore(self) -> None:
-        folder = self.folder / "checkpoint"
-        if (folder / checkpoint.LAST).exists():
-            saved = checkpoint.load(folder / checkpoint.LAST, self.device)
-            self.trainable.load_state_dict(saved["state"])
-            checkpoint.restore_random_states({**saved["random"], "torch": saved["random"]["torch"].cpu()})
-            if saved["best"]:
-                checkpoint.keep_as_best(folder)
-            if saved["row"]["epoch"] > self.epoch:
-                self.outbox.append(saved["row"])
-        for row in self.outbox.events:
-            value = row["metrics"].get(self.objective.metric, math.nan)
-            self.best = value if self.objective.better(value, self.best) else self.best
+    def _restore(self) -> int:
+        """Go back to the newest checkpoint; the epoch that it ended, 0 without one."""
+        folder = self.folder / CHECKPOINT
+        saved, self.remarks = checkpoint.load_newest(folder, self.device, self.spec.since)
+        epoch = saved["row"]["epoch"] if saved else 0
+        if self.remarks or epoch < self.epochs:
+            self.remarks.append(f"trial {self.spec.number} goes on from epoch {epoch}, it had reached {self.epochs}")
+        if saved is None:
+            return 0
+        self.trainable.load_state_dict(saved["state"])
+        checkpoint.restore_random_states({**saved["random"], "torch": saved["random"]["torch"].cpu()})
+        if epoch > self.epochs:
+            self.outbox.append(saved["row"])
+            self.rows.append(saved["row"])
+        if saved["best"] and not self.remarks:
+            checkpoint.keep_as_best(folder)
+        return int(epoch)
 
     @property
-    def epoch(self) -> int:
+    def epochs(self) -> int:
         """Epochs in the outbox."""
-        return int(self.outbox.events[-1]["epoch"]) if self.outbox.events else 0
+        return int(self.rows[-1]["epoch"]) if self.rows else 0
 
     def step(self) -> log.Event:
-        """Train one epoch and return its row."""
+        """Train one epoch and return its row; rows that nobody was told of come first.
+
+        An epoch that the outbox has already is executed again where its checkpoint is lost, and counts no more.
+        """
+        if self._untold:
+            return self._untold.pop(0)
         started = time.monotonic()
         metrics = {name: float(value) for name, value in self.trainable.step().items()}
         metrics["time/epoch_s"] = time.monotonic() - started
-        epoch = self.epoch + 1
-        row: log.Event = {"epoch": epoch, "ts": now_ms(), "attempt": self.spec.attempt, "metrics": metrics}
-        diverged = guard.divergence(metrics, self.objective.metric)
+        self._epoch += 1
+        row: log.Event = {"epoch": self._epoch, "ts": now_ms(), "attempt": self.spec.attempt, "metrics": metrics}
+        state = self.trainable.state_dict()
+        before = [each for each in self.rows if each["epoch"] < self._epoch]
+        diverged = self.guard.divergence(metrics, before, state)
         if diverged:
-            row["diverged"] = {**diverged, "reason": f"epoch {epoch}: {diverged['reason']}"}
-        value = metrics.get(self.objective.metric, math.nan)
-        best = not diverged and self.objective.better(value, self.best)
-        if epoch in self.spec.media_epochs and not diverged:
-            self._render(epoch)
-        checkpoint.save(self.folder / "checkpoint", self.trainable.state_dict(), row, best=best)
-        self.outbox.append(row)
-        self.best = value if best else self.best
+            # Without a checkpoint: the last one is good, and another attempt may go on from there.
+            row["diverged"] = {**diverged, "reason": f"epoch {self._epoch}: {diverged['reason']}"}
+            self.outbox.append(row)
+            return row
+        if self._epoch in self.spec.media_epochs:
+            self._render(self._epoch)
+        self._save(state, row)
         return row
+
+    def _save(self, state: Mapping[str, Any], row: log.Event) -> None:
+        value = row["metrics"][self.objective.metric]
+        is_again = row["epoch"] <= self.epochs
+        best = value == self._best if is_again else self.objective.better(value, self._best)
+        checkpoint.save(self.folder / CHECKPOINT, state, row, best=best)
+        if not is_again:
+            self.outbox.append(row)
+            self.rows.append(row)
+            self._best = value if best else self._best
 
     def _render(self, epoch: int) -> None:
         # Listening must not change the training: whatever randomness it uses is put back.

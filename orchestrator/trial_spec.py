@@ -11,7 +11,13 @@ from orchestrator.loader import Split
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """All that a worker must know of a trial; plain values, since it travels through Ray."""
+    """All that a worker must know of a trial; plain values, since it travels through Ray.
+
+    Attributes:
+        since: the first attempt whose epochs and checkpoints count.
+        known: epochs that the driver knows of.
+        splits: to be judged once more from the best checkpoint.
+    """
 
     number: int
     folder: str
@@ -29,6 +35,9 @@ class TrialSpec:
     media_epochs: tuple[int, ...]
     gpu: float
     threads: int
+    since: int = 1
+    known: int = 0
     minutes_per_epoch: float | None = None
+    blowup: float | None = 10
+    collapsed_epochs: int | None = 3
     splits: tuple[Split, ...] = ()
-    """Splits to judge once more from the best checkpoint."""

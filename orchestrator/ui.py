@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import signal
 import socket
@@ -17,7 +16,7 @@ from typing import Any
 
 from orchestrator import follower
 from orchestrator.errors import OrchestratorError, UserError
-from orchestrator.home import was_run
+from orchestrator.home import find_sweep
 from orchestrator.views import tunnel
 
 HOST = "127.0.0.1"
@@ -66,23 +65,6 @@ def serve(home: Path, name: str | None, port: int) -> None:
             raise OrchestratorError(f"the MLflow server has ended by itself; see {home / LOG}")
     except KeyboardInterrupt:
         print("\nThe server is stopped.")
-
-
-def find_sweep(home: Path, name: str | None) -> Path:
-    """A sweep's folder; without a name, the one that wrote last.
-
-    Raises:
-        UserError: there is none.
-    """
-    logs = [log for log in home.glob("*/sweep.jsonl") if was_run(log.parent)]
-    names = [log.parent.name for log in sorted(logs, key=lambda log: log.stat().st_mtime)]
-    if not names:
-        raise UserError(f"{home}: no sweep has been run here; run one (orchestrate sweep FILE) or name another --home")
-    if name is not None and name not in names:
-        close = difflib.get_close_matches(name, names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise UserError(f"{home}: no sweep {name!r}.{hint} Available: {', '.join(sorted(names))}.")
-    return home / (name or names[-1])
 
 
 def _links(base: str, folder: Path, status: dict[str, Any]) -> str:

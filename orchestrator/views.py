@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
-from orchestrator.ledger import Objective
+from orchestrator.trial import Objective
 from reports import vocabulary as words
 
 VIEW_TAG_PREFIX = "mlflow.sharedViewState."

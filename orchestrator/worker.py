@@ -3,49 +3,23 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import faulthandler
 import json
 import os
 import sys
 import traceback
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NoReturn
 
 from ray import tune
 
 from orchestrator import guard
+from orchestrator.failure import as_failure
+from orchestrator.postmortem import ATTEMPT, EXIT
+from orchestrator.trial import TRIAL_LOG
 from orchestrator.trial_spec import TrialSpec
-from reports import vocabulary as words
-
-
-class TrialFailure(Exception):
-    """A trial's end by an error: the cause in one word, the reason in words; pickled on its way to the driver."""
-
-    def __init__(self, cause: str, reason: str) -> None:
-        super().__init__(cause, reason)
-        self.cause = cause
-        self.reason = reason
-
-
-DISK_FULL = "disk full"
-"""A cause that is nobody's fault in the sweep: the trial is not ended, the sweep is."""
-
-
-def as_failure(error: BaseException) -> TrialFailure:
-    """Why an exception ends a trial."""
-    import torch
-
-    words_of_it = f"{type(error).__name__}: {error}".splitlines()[0]
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return TrialFailure(words.CAUSE_OOM, words_of_it)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TrialFailure(DISK_FULL, words_of_it)
-    if isinstance(error, guard.TooSlow):
-        return TrialFailure(words.CAUSE_TIMEOUT, str(error))
-    frame = traceback.extract_tb(error.__traceback__)[-1]
-    return TrialFailure(words.CAUSE_ERROR, f"{words_of_it} ({Path(frame.filename).name}:{frame.lineno})")
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
@@ -69,22 +43,27 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         spec = TrialSpec(**self._given["spec"])
         try:
-            with output_to(Path(spec.folder) / "log.txt"):
-                return self._work(spec)
+            with output_to(Path(spec.folder) / TRIAL_LOG) as output:
+                return self._work(spec, output)
         except Exception as error:
             # Outside, because on a full disk the log itself raises.
             raise as_failure(error) from None
 
-    def _work(self, spec: TrialSpec) -> dict[str, Any]:
+    def _work(self, spec: TrialSpec, output: IO[str]) -> dict[str, Any]:
         from orchestrator.evaluate import evaluate
         from orchestrator.trial_run import TrialRun
 
         if self._given["kind"] == "evaluate":
             return {"evaluated": json.dumps(evaluate(spec))}
         if self._run is None:
+            print(f"{ATTEMPT} {spec.attempt}, {datetime.now():%Y-%m-%d %H:%M:%S}, process {os.getpid()}", flush=True)
             self._run = TrialRun(spec)
-        with guard.time_limit(spec.minutes_per_epoch):
-            return {"row": json.dumps(self._run.step())}
+            for remark in self._run.remarks:
+                print(remark, flush=True)
+        with guard.time_limit(spec.minutes_per_epoch, output):
+            row = self._run.step()
+        remarks, self._run.remarks = self._run.remarks, []
+        return {"row": json.dumps(row), "remarks": json.dumps(remarks)}
 
     def cleanup(self) -> None:
         if self._run is not None:
@@ -96,11 +75,21 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 def output_to(path: Path) -> Iterator[IO[str]]:
     """Append what is printed, the traceback of what is raised, and the stack of a crash, to a trial's log."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    exit_at_once = os._exit
+
+    def tell_and_exit(status: int) -> NoReturn:
+        # The one way out of Python that says nothing; everybody who reads the log would think of a kill.
+        print(f"{EXIT}({status})", file=file, flush=True)
+        faulthandler.dump_traceback(file)
+        exit_at_once(status)
+
     with path.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         faulthandler.enable(file)
+        os._exit = tell_and_exit
         try:
             yield file
         finally:
+            os._exit = exit_at_once
             if sys.exception() is not None:
                 traceback.print_exc()
             faulthandler.disable()

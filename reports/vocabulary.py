@@ -106,7 +106,8 @@ VAL_PREFIX: Final = "val/"
 TEST_PREFIX: Final = "test/"
 """Metrics of the test split, once, of trials of the confirm stage only."""
 BEST_PREFIX: Final = "best/"
-"""What a trial had at its best epoch: `best/val_fvu` is `val/fvu` there. Once, at the end, at step 0."""
+"""What a trial had at its best epoch: `best/val_fvu` is `val/fvu` there. At the end, at step 0; a
+trial that was extended or retried has another one at step 1 for its next end, and so on."""
 BEST_EPOCH: Final = "best/epoch"
 """Metric: the best epoch by the objective."""
 

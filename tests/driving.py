@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.agenda import Agenda
-from orchestrator.guard import divergence
-from orchestrator.ledger import Ledger, Trial, trial_folder
+from orchestrator.guard import Guard
+from orchestrator.ledger import Ledger
 from orchestrator.log import Event, Log
 from orchestrator.pruning import Rungs
 from orchestrator.search_space import Sweep
+from orchestrator.trial import Trial, trial_folder
 
 Score = Callable[[Trial, int], float]
 
@@ -41,9 +42,10 @@ def drive(sweep: Sweep, folder: Path, score: Score = score_of_x, *, steps: int =
 def put_row(folder: Path, trial: Trial, score: float) -> Event:
     """What a worker does at the end of an epoch."""
     outbox = Log(trial_folder(folder, trial.number) / "outbox.jsonl")
-    row: Event = {"epoch": trial.epochs + 1, "ts": len(outbox.events) + 1000 * trial.number, "attempt": 1}
+    row: Event = {"epoch": trial.epochs + 1, "ts": len(outbox.events) + 1000 * trial.number}
+    row["attempt"] = trial.attempts
     row["metrics"] = {"val/score": score, "val/error": score, "time/epoch_s": 0.1}
-    diverged = divergence(row["metrics"], "val/score")
+    diverged = Guard("val/score").divergence(row["metrics"], trial.rows, {})
     row |= {"diverged": diverged} if diverged else {}
     outbox.append(row)
     outbox.close()

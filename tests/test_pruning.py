@@ -6,8 +6,9 @@ import pytest
 from ray.tune.schedulers import ASHAScheduler
 
 from orchestrator.agenda import Agenda
-from orchestrator.ledger import Ledger, Trial
+from orchestrator.ledger import Ledger
 from orchestrator.pruning import Rungs
+from orchestrator.trial import Trial
 from tests.driving import drive, put_row, told
 from tests.spaces import noop_sweep
 

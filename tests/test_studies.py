@@ -2,8 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.ledger import Ledger, Trial
+from orchestrator.ledger import Ledger
 from orchestrator.studies import derive_seed, suggest
+from orchestrator.trial import Trial
 from tests.driving import drive, score_of_x, told
 from tests.spaces import noop_sweep
 

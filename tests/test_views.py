@@ -10,8 +10,8 @@ import pytest
 
 from orchestrator import ui
 from orchestrator.errors import UserError
-from orchestrator.ledger import Objective
 from orchestrator.tracking import follow
+from orchestrator.trial import Objective
 from orchestrator.views import VIEW_TAG_PREFIX, SweepPages, tunnel
 from tests.sweep_folder import SweepFolder
 

@@ -1,0 +1,62 @@
+"""Why a trial's process died, as far as its log and the kernel can tell."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from reports import vocabulary as words
+
+ATTEMPT = "--- attempt"
+"""How the lines of an attempt begin in a trial's log."""
+EXIT = "os._exit"
+"""How a line begins that says that the code ended the process."""
+TAIL_BYTES = 100_000
+OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
+
+
+def last_attempt(path: Path) -> list[str]:
+    """The lines of a trial's log since its last attempt began, at most the last 100 kB."""
+    try:
+        with path.open("rb") as file:
+            file.seek(max(0, path.stat().st_size - TAIL_BYTES))
+            lines = file.read().decode(errors="replace").splitlines()
+    except FileNotFoundError:
+        return []
+    begins = [number for number, line in enumerate(lines) if line.startswith(ATTEMPT)]
+    return lines[begins[-1] :] if begins else lines
+
+
+def cause_of_death(path: Path, attempt: int, *, out_of_memory: bool) -> tuple[str, str]:
+    """The cause and the reason of a process's death.
+
+    Args:
+        path: the trial's log, where a crash leaves its stack.
+        attempt: the attempt that died; it may not have come to write anything.
+        out_of_memory: whether the kernel has killed for memory since the process was seen alive.
+    """
+    lines = last_attempt(path)
+    text = "\n".join(lines) if lines and lines[0].startswith(f"{ATTEMPT} {attempt},") else ""
+    if re.search(r"^Timeout \(", text, re.MULTILINE):
+        return words.CAUSE_TIMEOUT, "no epoch within limits.minutes_per_epoch, and nothing but its end could stop it"
+    if crash := re.search(r"^Fatal Python error: (.+)$", text, re.MULTILINE):
+        return words.CAUSE_NODE, f"its process crashed ({crash[1]}; the stack is in its log)"
+    if exit_ := re.search(rf"^{re.escape(EXIT)}\((-?\d+)\)", text, re.MULTILINE):
+        return words.CAUSE_NODE, f"its code ended the process, os._exit({exit_[1]}) (the stack is in its log)"
+    if exit_ := re.search(r"^SystemExit(?:: (.*))?$", text, re.MULTILINE):
+        return words.CAUSE_NODE, f"its code ended the process, sys.exit({exit_[1] or ''}) (the stack is in its log)"
+    if out_of_memory:
+        return words.CAUSE_OOM, "the machine had no memory left, and the kernel killed its process"
+    return words.CAUSE_NODE, "its process was killed (signal 9)"
+
+
+def kills_for_memory() -> int:
+    """How often the kernel has killed for memory: in this container where it counts that, else on this machine."""
+    for path in OOM_COUNTERS:
+        try:
+            found = re.search(r"^oom_kill (\d+)$", path.read_text(), re.MULTILINE)
+        except OSError:
+            continue
+        if found:
+            return int(found[1])
+    return 0

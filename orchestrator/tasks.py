@@ -1,0 +1,74 @@
+"""A task as a worker needs it: what the trial is, where it stands, and what it gets of the machine."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator import cluster, loader
+from orchestrator.trial import trial_folder
+from orchestrator.trial_spec import TrialSpec
+from reports import vocabulary as words
+
+if TYPE_CHECKING:
+    from orchestrator.agenda import Task
+    from orchestrator.search_space import Sweep
+    from orchestrator.trial import Trial
+
+
+class Tasks:
+    """Turns tasks into plain values, with what the cluster can give each arm."""
+
+    def __init__(self, sweep: Sweep, home: Path, capacity: cluster.Capacity) -> None:
+        """Raises:
+        UserError: a GPU is required where there is none, or more are asked for than there are.
+        """
+        self._sweep = sweep
+        self._home = home
+        self._capacity = capacity
+        self._grants, self.notes = cluster.grants(sweep, capacity)
+
+    @property
+    def slots(self) -> int:
+        """How many can run at once."""
+        return cluster.slots(self._grants, self._capacity)
+
+    def can_grow(self, trial: Trial) -> bool:
+        """Whether there is more for a trial than it has."""
+        now, grown = (
+            self._grants[trial.arm].times(factor, self._capacity) for factor in (trial.share, 2 * trial.share)
+        )
+        return grown != now
+
+    def config_of(self, task: Task) -> dict[str, Any]:
+        """A task as Ray carries it to a worker."""
+        trial, space = task.trial, self._sweep.space
+        grant = self._grants[trial.arm].times(trial.share, self._capacity)
+        spec = TrialSpec(
+            number=trial.number,
+            folder=str(trial_folder(self._home / self._sweep.name, trial.number)),
+            home=str(self._home),
+            trainable=space.trainable,
+            trainable_folder=str(self._sweep.path.parent),
+            components=tuple(map(str, space.components)),
+            config=loader.config_values(self._sweep.trainable, trial.params),
+            corpus=dict(space.corpus) if space.corpus else None,
+            seed=trial.seed,
+            attempt=trial.attempts,
+            since=trial.since,
+            known=trial.epochs,
+            objective=space.objective.metric,
+            mode=space.objective.mode,
+            clips=space.media.clips,
+            media_epochs=tuple(epoch for epoch in space.media.epochs if isinstance(epoch, int)),
+            gpu=grant.gpus,
+            # Of the arm, not of the trial: with other threads sums would be taken in another order.
+            threads=self._grants[trial.arm].threads,
+            minutes_per_epoch=space.limits.minutes_per_epoch,
+            blowup=space.limits.blowup,
+            collapsed_epochs=space.limits.collapsed_epochs,
+        )
+        if task.kind == "evaluate" and trial.stage == words.STAGE_CONFIRM:
+            spec = replace(spec, splits=("test",))
+        return {"kind": task.kind, "spec": asdict(spec), "resources": {"CPU": grant.cpus, "GPU": grant.gpus}}
