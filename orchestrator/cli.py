@@ -54,10 +54,89 @@ def sweep(
     screen = Screen()
     for each in sweeps:
         try:
-            ledger = run_sweep(each, find_home(home), screen)
+            ledger = run_sweep(each, find_home(home), screen, again=sys.argv[1:])
         finally:
             screen.close()
         screen.results(each, ledger)
+
+
+@app.command()
+def resume(
+    name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed trials again.")] = False,
+    only: Annotated[
+        str | None, typer.Option(help="Those of one cause, such as oom or nonfinite.", show_default=False)
+    ] = None,
+    from_scratch: Annotated[
+        bool, typer.Option("--from-scratch", help="From their first epoch, not from the last good checkpoint.")
+    ] = False,
+    trials: Annotated[str | None, typer.Option(help="More trials in each arm: +4.", show_default=False)] = None,
+    epochs: Annotated[str | None, typer.Option(help="More epochs for each trial: +10.", show_default=False)] = None,
+    hours: Annotated[str | None, typer.Option(help="More time for the sweep: +0.5.", show_default=False)] = None,
+    arm: Annotated[str | None, typer.Option(help="For these arms only, such as loss=vae.", show_default=False)] = None,
+    set_: Overrides = None,
+    home: Home = None,
+) -> None:
+    """Go on with a sweep where it was; with failed trials again, or with more budget."""
+    from orchestrator.console import Screen
+    from orchestrator.home import find_home
+    from orchestrator.resume import More, added
+    from orchestrator.resume import resume as go_on
+
+    more = More(
+        retry_failed,
+        only,
+        from_scratch,
+        int(added("--trials", trials, int)),
+        int(added("--epochs", epochs, int)),
+        added("--hours", hours, float),
+        arm,
+    )
+    screen = Screen()
+    try:
+        sweep, ledger = go_on(name, find_home(home), screen, more, set_ or [])
+    finally:
+        screen.close()
+    screen.results(sweep, ledger)
+
+
+@app.command()
+def status(
+    name: Annotated[str | None, typer.Argument(help="A sweep [default: all of them].", show_default=False)] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    home: Home = None,
+) -> None:
+    """Say where sweeps stand: each arm, each trial, and what MLflow still has to get."""
+    from rich.console import Console
+
+    from orchestrator.home import find_home
+    from orchestrator.status import show_status
+
+    show_status(find_home(home), name, as_json=as_json, console=Console(highlight=False))
+
+
+@app.command()
+def why(
+    trial: Annotated[str, typer.Argument(help="A trial, such as vae/7.", show_default=False)], home: Home = None
+) -> None:
+    """Say why a trial ended as it did, and what would help."""
+    from orchestrator.home import find_home
+    from orchestrator.why import explain
+
+    for line in explain(find_home(home), trial):
+        print(line)
+
+
+@app.command()
+def stop(
+    name: Annotated[str, typer.Argument(help="A sweep, or one of its trials: vae or vae/7.", show_default=False)],
+    home: Home = None,
+) -> None:
+    """End a sweep or a trial cleanly; it can be resumed."""
+    from orchestrator.home import find_home
+    from orchestrator.stop import stop as end
+
+    end(find_home(home), name, lambda line: print(line, flush=True))
 
 
 @app.command()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UserError
 
@@ -113,6 +113,13 @@ def quiet(log_file: Path) -> None:
     """Send what Ray's loggers say to the sweep's `driver.log`."""
     handler = logging.FileHandler(log_file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    import ray
+
+    def log_lines(data: dict[str, Any], ignore_prefix: bool) -> None:
+        logging.getLogger("ray").error("\n".join(data["lines"]))
+
+    # Ray prints a long paragraph for every process that dies, over whatever is on the terminal.
+    ray._private.worker.print_to_stdstream = log_lines
     for name in ("ray", "ray.tune", "optuna"):
         logger = logging.getLogger(name)
         logger.handlers = [handler]

@@ -17,7 +17,7 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from orchestrator import follower
-from orchestrator.home import find_home
+from orchestrator.home import home_option
 from orchestrator.summary import ArmSummary, read_metrics, seconds_left, summarize
 from orchestrator.trial import Objective, Trial
 from orchestrator.typed import typed
@@ -119,12 +119,12 @@ class Screen:
         references = ledger.last("started").get("references", [])
         self.say(f"\n{sweep.name}: best trial of each arm, validation split")
         self.console.print(_results_table(sweep, arms, references))
+        if any(arm.mixed_code for arm in arms):
+            self.say("* Its trials ran on different code.")
         for trial in ledger.trials.values():
             if trial.outcome in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED):
                 self.say(f"Trial {trial.number} ({trial.arm}) {trial.outcome}: {trial.reason}")
-        home = ledger.folder.parent
-        elsewhere = [] if home == find_home(None) else ["--home", str(home)]
-        self.say(f"Hear and compare them:  {typed('ui', sweep.name, *elsewhere)}")
+        self.say(f"Hear and compare them:  {typed('ui', sweep.name, *home_option(ledger.folder.parent))}")
         if command := tunnel(UI_PORT):
             self.say(f"From the machine that you sit at, first:  {command}")
 
@@ -151,7 +151,7 @@ class _Board:
         for arm in arms:
             counts = [f"{arm.running}", f"{arm.pruned}", f"{arm.completed + arm.broken}", f"{arm.wanted}"]
             values = (_number(arm.metrics.get(name)) for name in metrics)
-            table.add_row(arm.arm, *counts, *values, style="bold" if arm is leader else "")
+            table.add_row(_marked(arm), *counts, *values, style="bold" if arm is leader else "")
         return Group(table, Text(self.status_line(arms), style="dim"))
 
     def _leader(self, arms: Sequence[ArmSummary]) -> ArmSummary | None:
@@ -190,6 +190,10 @@ class _Board:
         return f"trial {trial.number} ({trial.arm}) {trial.outcome} after {trial.epochs} epochs{value}"
 
 
+def _marked(arm: ArmSummary) -> str:
+    return f"{arm.arm} *" if arm.mixed_code else arm.arm
+
+
 def _number(value: float | None) -> str:
     return "–" if value is None else f"{value:.3f}"
 
@@ -208,7 +212,7 @@ def _results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Sequenc
     for arm in arms:
         number = "–" if arm.best is None else f"{arm.best.number}"
         values = (_number(arm.metrics.get(metric)) for metric in metrics)
-        table.add_row(arm.arm, number, *values, f"{arm.epochs}", f"{arm.epochs_saved}")
+        table.add_row(_marked(arm), number, *values, f"{arm.epochs}", f"{arm.epochs_saved}")
     shown = [row for row in references if any(name in row for name in metrics)]
     if shown:
         table.add_section()

@@ -40,12 +40,14 @@ class Surroundings:
         can_grow: whether a trial could be given more resources than it has.
         is_alive: whether Ray is; deaths of workers say nothing of their trials when it is not.
         say: tells somebody a line.
+        note: keeps what is given for those who look at the driver from outside.
     """
 
     config_of: Callable[[Task], dict[str, Any]]
     can_grow: Callable[[Trial], bool]
     is_alive: Callable[[], bool]
     say: Callable[[str], None]
+    note: Callable[..., None]
 
 
 class Engine:
@@ -203,6 +205,8 @@ class Engine:
     def _is_short_of_space(self) -> bool:
         before = self.space.shortage
         shortage = self.space.look([task.trial.number for task in self.live.values()])
+        if shortage != before:
+            self.around.note(paused=shortage)
         if shortage and not before:
             self.around.say(f"{shortage} The sweep pauses until there is more.")
         elif before and not shortage:

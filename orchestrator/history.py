@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import hashlib
 import os
 from collections.abc import Iterable
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator import log
+from orchestrator.home import driver_note
 from orchestrator.trial import Objective, counted, trial_folder
 from reports import vocabulary as words
 
@@ -126,14 +126,7 @@ class History:
 
     def driver_is_dead(self) -> bool:
         """Whether nobody drives the sweep: a driver holds the lock for as long as it lives."""
-        try:
-            with open(self.folder / "driver.lock") as file:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except FileNotFoundError:
-            pass
-        return True
+        return driver_note(self.folder) is None
 
     def files(self) -> dict[str, int]:
         """The sweep's own files for MLflow, each with the time of its making in nanoseconds."""

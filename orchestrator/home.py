@@ -34,6 +34,11 @@ def find_home(given: Path | None) -> Path:
     return Path(given or os.environ.get("ORCHESTRATE_HOME") or "runs").expanduser().resolve()
 
 
+def home_option(home: Path) -> list[str]:
+    """What a command needs to find this home from here: nothing, where it finds it by itself."""
+    return [] if home == find_home(None) else ["--home", str(home)]
+
+
 def open_home(home: Path) -> None:
     """Make sure that the home can be written to.
 
@@ -83,6 +88,18 @@ def locked(folder: Path) -> Iterator[dict[str, Any]]:
             note.clear()
 
 
+def driver_note(folder: Path) -> dict[str, Any] | None:
+    """What the driver of a sweep says of itself (`host`, `pid`, …); None if nobody drives it."""
+    try:
+        with open(folder / LOCK) as file:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _parse_note((folder / LOCK).read_text())
+    except FileNotFoundError:
+        pass
+    return None
+
+
 def _parse_note(text: str) -> dict[str, Any]:
     try:
         found: dict[str, Any] = json.loads(text)
@@ -122,14 +139,19 @@ def was_run(folder: Path) -> bool:
         return False
 
 
+def sweep_names(home: Path) -> list[str]:
+    """The sweeps that were run in a home, the one that wrote last at the end."""
+    logs = [log for log in home.glob("*/sweep.jsonl") if was_run(log.parent)]
+    return [log.parent.name for log in sorted(logs, key=lambda log: log.stat().st_mtime)]
+
+
 def find_sweep(home: Path, name: str | None) -> Path:
     """A sweep's folder; without a name, the one that wrote last.
 
     Raises:
         UserError: there is none.
     """
-    logs = [log for log in home.glob("*/sweep.jsonl") if was_run(log.parent)]
-    names = [log.parent.name for log in sorted(logs, key=lambda log: log.stat().st_mtime)]
+    names = sweep_names(home)
     if not names:
         raise UserError(f"{home}: no sweep has been run here; run one (orchestrate sweep FILE) or name another --home")
     if name is not None and name not in names:

@@ -17,7 +17,7 @@ from orchestrator import cluster, follower, loader, provenance
 from orchestrator.agenda import Agenda
 from orchestrator.budget import Budget
 from orchestrator.errors import SweepStopped
-from orchestrator.home import SEARCH_SPACE, keep_search_space, locked, open_home
+from orchestrator.home import SEARCH_SPACE, home_option, keep_search_space, locked, open_home
 from orchestrator.ledger import Ledger
 from orchestrator.signals import Interrupted, OnSignal, signals_raise
 from orchestrator.typed import typed
@@ -198,7 +198,7 @@ class _Driver:
             self.ledger,
             Rungs(self.sweep, self.ledger),
             Space(self.folder, self.sweep.space.disk.min_free_gib),
-            Surroundings(tasks.config_of, tasks.can_grow, daemons.are_alive, self.screen.say),
+            Surroundings(tasks.config_of, tasks.can_grow, daemons.are_alive, self.screen.say, self.note.update),
         )
         self.on_signal.call = engine.stop
         timer = threading.Timer(seconds_left or 0, engine.stop, [self._hours_line()])
@@ -239,7 +239,7 @@ class _Driver:
             times = self.sweep.space.limits.max_same_errors
             lines.append(
                 f"{arm} is paused: its last {times} trials failed alike, {trial.reason}. Mend the code and go on, or "
-                f"try them again as they are: {typed('resume', self.sweep.name, '--retry-failed')}"
+                f"try them again as they are: {self._resume('--retry-failed')}"
             )
         return "\n".join(lines) or f"Ray ended before the sweep did; see {self.folder / 'driver.log'}"
 
@@ -263,8 +263,11 @@ class _Driver:
 
     def _hours_line(self) -> str:
         hours = Budget(self.sweep, self.ledger).hours or 0
-        more = typed("resume", self.sweep.name, "--hours", "+1")
+        more = self._resume("--hours", "+1")
         return f"Sweep {self.sweep.name} has spent its budget.hours of {hours:g}; {more} gives it one more."
 
     def _resume_line(self) -> str:
-        return f"Nothing that was recorded is lost. Go on with: {typed(*self.again)}"
+        return f"Nothing that was recorded is lost. Go on with: {self._resume()}"
+
+    def _resume(self, *more: str) -> str:
+        return typed("resume", self.sweep.name, *more, *home_option(self.home))

@@ -43,7 +43,7 @@ def put_row(folder: Path, trial: Trial, score: float) -> Event:
     """What a worker does at the end of an epoch."""
     outbox = Log(trial_folder(folder, trial.number) / "outbox.jsonl")
     row: Event = {"epoch": trial.epochs + 1, "ts": len(outbox.events) + 1000 * trial.number}
-    row["attempt"] = trial.attempts
+    row["attempt"] = max(1, trial.attempts)
     row["metrics"] = {"val/score": score, "val/error": score, "time/epoch_s": 0.1}
     diverged = Guard("val/score").divergence(row["metrics"], trial.rows, {})
     row |= {"diverged": diverged} if diverged else {}

@@ -30,7 +30,7 @@ def test_a_second_attempt_goes_on_after_the_last_epoch(spec: TrialSpec) -> None:
     run = TrialRun(spec)
     first = [run.step()["metrics"]["val/score"] for _ in range(2)]
     run.close()
-    again = TrialRun(replace(spec, attempt=2))
+    again = TrialRun(replace(spec, attempt=2, known=2))
     third = again.step()
     assert (third["epoch"], third["attempt"]) == (3, 2)
     assert third["metrics"]["val/score"] > first[-1]
@@ -56,8 +56,8 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(spec: TrialS
     run.step()
     run.close()
     (Path(spec.folder) / "checkpoint" / "saving.tmp").write_bytes(b"half a checkp")
-    again = TrialRun(spec)
-    assert again.epoch == 1
+    again = TrialRun(replace(spec, known=1))
+    assert again.epochs == 1 and not again.remarks
     assert again.step()["epoch"] == 2
 
 

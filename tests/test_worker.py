@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.worker import DISK_FULL, TrialFailure, Worker
+from orchestrator.failure import DISK_FULL, TrialFailure
+from orchestrator.worker import Worker
 from tests.spaces import trial_spec
 
 ODD = Path(__file__).parent / "odd.py"

@@ -1,0 +1,121 @@
+"""How a sweep stands, read from its folder alone: while its driver runs, after it, on a machine without Ray or torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator import follower, log
+from orchestrator.errors import UserError
+from orchestrator.home import driver_note, find_sweep
+from orchestrator.ledger import Ledger
+from orchestrator.trial import Objective, Trial, now_ms
+from reports import vocabulary as words
+
+WAITING = "waiting"
+STOPPED = "stopped"
+FINISHED = "finished"
+PAUSED = "paused"
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A sweep and its trials as they are now.
+
+    Attributes:
+        driver: who drives it (`host`, `pid`, `paused`); None if nobody does.
+        live: numbers of the trials that workers have in hand.
+        tracking: what the process that sends to MLflow last said.
+    """
+
+    ledger: Ledger
+    started: log.Event
+    driver: dict[str, Any] | None
+    live: frozenset[int]
+    tracking: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.ledger.folder.name
+
+    @property
+    def objective(self) -> Objective:
+        """What orders the trials."""
+        return Objective(**self.started["objective"])
+
+    @property
+    def state(self) -> str:
+        """`running`, `paused`, `finished`, `interrupted` or `failed`."""
+        if self.driver is not None:
+            return PAUSED if self.driver.get("paused") else words.OUTCOME_RUNNING
+        closed = self.ledger.last("started", "closed")
+        return str(closed.get("outcome", words.OUTCOME_INTERRUPTED))
+
+    @property
+    def reason(self) -> str:
+        """Why it does not run, as far as that is known."""
+        if self.driver is not None:
+            return str(self.driver.get("paused", ""))
+        closed = self.ledger.last("started", "closed")
+        return str(closed.get("reason", "its driver died without a word"))
+
+    def state_of(self, trial: Trial) -> str:
+        """How a trial stands: its outcome, or `running`, `waiting`, `stopped`, `interrupted`."""
+        if trial.outcome is not None:
+            return trial.outcome
+        if self.driver is None:
+            return words.OUTCOME_INTERRUPTED
+        if trial.held:
+            return STOPPED
+        return words.OUTCOME_RUNNING if trial.number in self.live else WAITING
+
+    def report_age_s(self, trial: Trial) -> float | None:
+        """Seconds since a trial's last report."""
+        return (now_ms() - trial.rows[-1]["ts"]) / 1000 if trial.rows else None
+
+
+def look(home: Path, name: str | None) -> Standing:
+    """How a sweep stands; without a name, the one that wrote last.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = find_sweep(home, name)
+    ledger = Ledger(folder, read_only=True)
+    started = ledger.last("started")
+    if not started:
+        raise UserError(f"{folder.name}: nothing of it has started yet")
+    return Standing(ledger, started, driver_note(folder), _live(ledger), follower.status(folder))
+
+
+def _live(ledger: Ledger) -> frozenset[int]:
+    live: set[int] = set()
+    for event in ledger.events:
+        match event["event"]:
+            case "started":
+                live.clear()
+            case "attempt":
+                live.add(event["trial"])
+            case "died" | "ended" | "held" | "retried":
+                live.discard(event["trial"])
+    return frozenset(live)
+
+
+def find_trial(home: Path, given: str) -> tuple[Standing, Trial]:
+    """The trial that `NAME/7` names.
+
+    Raises:
+        UserError: there is no such sweep or trial.
+    """
+    name, slash, number = given.rpartition("/")
+    if not slash or not number.isdecimal():
+        raise UserError(f"{given}: give a sweep and the number of a trial, such as {name or given}/7")
+    standing = look(home, name)
+    trial = standing.ledger.trials.get(int(number))
+    if trial is None:
+        count = len(standing.ledger.trials)
+        raise UserError(
+            f"{given}: {name} has no trial {number}; {f'it has 1 to {count}' if count else 'it has none yet'}"
+        )
+    return standing, trial
