@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,10 @@ Home = Annotated[
     Path | None, typer.Option(help="Folder of all sweeps [default: $ORCHESTRATE_HOME, or runs].", show_default=False)
 ]
 
+Detach = Annotated[
+    bool, typer.Option("--detach", help="In the background of this machine, also when this connection closes.")
+]
+
 
 @app.command()
 def sweep(
@@ -39,6 +44,7 @@ def sweep(
     set_: Overrides = None,
     name: Name = None,
     home: Home = None,
+    detach: Detach = False,
 ) -> None:
     """Run a search space; the same command again goes on where it was."""
     from orchestrator.console import Screen
@@ -52,6 +58,9 @@ def sweep(
     # Every file is checked before the first one runs.
     sweeps = [read_search_space(path, preset=preset, overrides=set_ or [], name=name) for path in paths]
     screen = Screen()
+    if detach:
+        _detach(find_home(home) / sweeps[0].name, screen.say)
+        return
     for each in sweeps:
         try:
             ledger = run_sweep(each, find_home(home), screen, again=sys.argv[1:])
@@ -76,10 +85,11 @@ def resume(
     arm: Annotated[str | None, typer.Option(help="For these arms only, such as loss=vae.", show_default=False)] = None,
     set_: Overrides = None,
     home: Home = None,
+    detach: Detach = False,
 ) -> None:
     """Go on with a sweep where it was; with failed trials again, or with more budget."""
     from orchestrator.console import Screen
-    from orchestrator.home import find_home
+    from orchestrator.home import find_home, find_sweep
     from orchestrator.resume import More, added
     from orchestrator.resume import resume as go_on
 
@@ -93,6 +103,9 @@ def resume(
         arm,
     )
     screen = Screen()
+    if detach:
+        _detach(find_sweep(find_home(home), name), screen.say)
+        return
     try:
         sweep, ledger = go_on(name, find_home(home), screen, more, set_ or [])
     finally:
@@ -186,6 +199,13 @@ def ui(
     from orchestrator.ui import serve
 
     serve(find_home(home), name, port)
+
+
+def _detach(folder: Path, say: Callable[[str], None]) -> None:
+    """Run this very command in the background."""
+    from orchestrator.detach import detach
+
+    detach([argument for argument in sys.argv[1:] if argument != "--detach"], folder, say)
 
 
 def main() -> None:

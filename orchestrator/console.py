@@ -73,7 +73,6 @@ class Screen:
 
     def leave(self) -> None:
         """Give the terminal back although the live display is still on: this process is about to become another."""
-        self.console.clear_live()
         self.console.show_cursor(True)
 
     def close(self) -> None:

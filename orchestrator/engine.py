@@ -25,7 +25,7 @@ MAX_DEATHS = 2
 """Deaths of a trial's process without a new epoch between them that make it the trial's own failure."""
 MORE_MEMORY = 2
 """How many times its arm's resources a trial gets that ran out of memory."""
-DRAIN_S = 4.0
+DRAIN_S = 3.0
 """How long running trials may still end their epoch once the sweep is to stop."""
 
 DISK_FULL_REASON = "The disk that holds {} is full; free some space and go on."
@@ -39,6 +39,7 @@ class Surroundings:
         config_of: a task as plain values for a worker.
         can_grow: whether a trial could be given more resources than it has.
         is_alive: whether Ray is; deaths of workers say nothing of their trials when it is not.
+        end_workers: ends all that still runs, at once.
         say: tells somebody a line.
         note: keeps what is given for those who look at the driver from outside.
     """
@@ -46,6 +47,7 @@ class Surroundings:
     config_of: Callable[[Task], dict[str, Any]]
     can_grow: Callable[[Trial], bool]
     is_alive: Callable[[], bool]
+    end_workers: Callable[[], None]
     say: Callable[[str], None]
     note: Callable[..., None]
 
@@ -62,6 +64,7 @@ class Engine:
         self.live: dict[str, Task] = {}
         self.stop_reason = ""
         self._stop_s = float("inf")
+        self._ended_workers = False
         self._kills = kills_for_memory()
         self._marked: set[str] = set()
         self._lock = threading.Lock()
@@ -73,8 +76,12 @@ class Engine:
                 self.stop_reason, self._stop_s = reason, time.monotonic() + DRAIN_S
 
     def is_over(self) -> bool:
-        """Whether it is to stop and nobody is waited for any more."""
-        return bool(self.stop_reason) and (not self.live or time.monotonic() > self._stop_s)
+        """Whether it is to stop and nobody is waited for any more; what still runs then is ended."""
+        is_late = time.monotonic() > self._stop_s
+        if is_late and not self._ended_workers:
+            self._ended_workers = True
+            self.around.end_workers()
+        return is_late or bool(self.stop_reason and not self.live)
 
     def suggest(self, task_id: str) -> dict[str, Any] | None:
         """The next task as a worker's configuration, or none for now."""
@@ -120,7 +127,7 @@ class Engine:
     def failed(self, task_id: str, error: BaseException | None) -> None:
         """A worker raised (`TrialFailure`) or its process died (anything else)."""
         task = self.live.get(task_id)
-        if task is None:
+        if task is None or self._ended_workers:
             return
         # Ray wraps an exception into one of its own, which is an instance of the same class too.
         failure = getattr(error, "cause", None)

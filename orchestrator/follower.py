@@ -55,11 +55,14 @@ def status(folder: Path) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def following(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
+def following(folder: Path, say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
     """Send the sweep to MLflow while the block runs and what is left at its end.
 
     The process reads files only, so it is told nothing but the end: its standard input closes, whether the driver
     closes it or dies.
+
+    Yields:
+        A function that says before the end of the block that no more will be written.
     """
     with open(folder / "driver.log", "a") as output:
         process = subprocess.Popen(
@@ -70,10 +73,10 @@ def following(folder: Path, say: Callable[[str], None]) -> Iterator[None]:
             # Ctrl-C is for the driver; this process still has to send what the driver wrote last.
             start_new_session=True,
         )
+    assert process.stdin is not None
     try:
-        yield
+        yield process.stdin.close
     finally:
-        assert process.stdin is not None
         process.stdin.close()
         _wait(process, folder, say)
 

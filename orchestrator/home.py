@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 LOCK = "driver.lock"
 SEARCH_SPACE = "search_space.yaml"
 """In a sweep's folder: the search space as it was run."""
+LOCK_PATIENCE_S = 0.5
+"""Whoever only looks whether there is a driver has the lock for a moment."""
 MIN_FREE_BYTES = 100 * 2**20
 FREE_TO_CHANGE = ("resources", "limits", "media", "disk")
 GROWING = ("trials_per_arm", "max_epochs", "hours")
@@ -70,9 +73,7 @@ def locked(folder: Path) -> Iterator[dict[str, Any]]:
     with open(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644), "r+") as file:
         file.seek(0)
         before = _parse_note(file.read())
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _lock(file):
             raise UserError(
                 f"{folder.name}: this sweep is already running on {before.get('host', 'another machine')}, "
                 f"process {before.get('pid', '?')}; wait for it, stop it, or start another one with --name"
@@ -86,6 +87,18 @@ def locked(folder: Path) -> Iterator[dict[str, Any]]:
             yield note
         finally:
             note.clear()
+
+
+def _lock(file: io.TextIOWrapper) -> bool:
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
 
 
 def driver_note(folder: Path) -> dict[str, Any] | None:

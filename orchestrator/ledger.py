@@ -43,6 +43,7 @@ class Ledger:
         self.folder = folder
         self.trials: dict[int, Trial] = {}
         self.ended: list[int] = []
+        self._restarts = False
         self.granted: dict[str, Granted] = {}
         self.log = None if read_only else log.Log(folder / SWEEP_LOG)
         self.events = self.log.events if self.log else log.read(folder / SWEEP_LOG)[0]
@@ -59,8 +60,12 @@ class Ledger:
             given = {key: value for key, value in event.items() if key not in ("event", "ts", "trial")}
             self.trials[event["trial"]] = Trial(number=event["trial"], **given)
         elif event["event"] == "started":
+            # Somebody wants to go on with all of them; unless it is only a driver whose Ray had died.
             for trial in self.trials.values():
-                trial.held = False
+                trial.held &= self._restarts
+            self._restarts = False
+        elif event["event"] == "restarted":
+            self._restarts = True
         elif "trial" in event:
             self._apply_to(self.trials[event["trial"]], event)
 

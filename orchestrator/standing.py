@@ -1,4 +1,4 @@
-"""How a sweep stands, read from its folder alone: while its driver runs, after it, on a machine without Ray or torch."""
+"""How a sweep stands, read from its folder alone: while its driver runs or after it, without Ray and torch."""
 
 from __future__ import annotations
 

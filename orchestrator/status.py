@@ -102,8 +102,8 @@ def _trial_data(standing: Standing, trial: Trial) -> dict[str, Any]:
 
 def _arms(standing: Standing) -> dict[str, dict[str, int]]:
     """The arms and their budget."""
-    asked: dict[str, dict[str, int]] = {trial.arm: {} for trial in standing.ledger.trials.values()}
-    return asked | standing.started.get("arms", {})
+    told: dict[str, dict[str, int]] = standing.started.get("arms", {})
+    return {trial.arm: {} for trial in standing.ledger.trials.values()} | told
 
 
 def _competes(standing: Standing, trial: Trial) -> bool:
@@ -133,7 +133,7 @@ def _print_home(standings: Iterable[Standing], console: Console) -> None:
             standing.name,
             standing.state,
             f"{ended} of {wanted or len(trials)}",
-            _number(best and standing.objective.best(best)),
+            _number(standing.objective.best(best) if best else None),
             best.arm if best else "",
             f"{last:%Y-%m-%d %H:%M}",
         )

@@ -8,6 +8,7 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.home import driver_note, home_option
@@ -59,7 +60,7 @@ def _stop_trial(home: Path, given: str, say: Callable[[str], None]) -> None:
     )
 
 
-def _driver(standing: Standing) -> dict[str, object]:
+def _driver(standing: Standing) -> dict[str, Any]:
     if standing.driver is None:
         raise UserError(f"{standing.name} does not run ({standing.state})")
     return standing.driver

@@ -103,8 +103,8 @@ class _Driver:
         elif seconds_left is not None and seconds_left <= 0:
             self.screen.say(self._hours_line())
         else:
-            with following:
-                self._run(agenda, seconds_left)
+            with following as all_is_written:
+                self._run(agenda, seconds_left, all_is_written)
             return
         if follower.status(self.folder).get("backlog"):
             destination = follower.destination(self.home)
@@ -114,7 +114,7 @@ class _Driver:
             with following:
                 pass
 
-    def _run(self, agenda: Agenda, seconds_left: float | None) -> None:
+    def _run(self, agenda: Agenda, seconds_left: float | None, all_is_written: Callable[[], None]) -> None:
         space = self.sweep.space
         corpus = loader.open_corpus(space.corpus, self.home, self.screen.progress) if space.corpus else None
         for line in corpus.skipped if corpus else ():
@@ -135,6 +135,8 @@ class _Driver:
             finally:
                 with contextlib.suppress(OSError):
                     self.ledger.write("closed", outcome=outcome, reason=reason)
+                # While Ray shuts down, what is left goes to MLflow.
+                all_is_written()
         if reason == self._hours_line():
             self.screen.say(reason)
         elif reason:
@@ -198,7 +200,14 @@ class _Driver:
             self.ledger,
             Rungs(self.sweep, self.ledger),
             Space(self.folder, self.sweep.space.disk.min_free_gib),
-            Surroundings(tasks.config_of, tasks.can_grow, daemons.are_alive, self.screen.say, self.note.update),
+            Surroundings(
+                tasks.config_of,
+                tasks.can_grow,
+                daemons.are_alive,
+                daemons.end_workers,
+                self.screen.say,
+                self.note.update,
+            ),
         )
         self.on_signal.call = engine.stop
         timer = threading.Timer(seconds_left or 0, engine.stop, [self._hours_line()])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import faulthandler
 import json
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Iterator
@@ -22,6 +24,10 @@ from orchestrator.trial import TRIAL_LOG
 from orchestrator.trial_spec import TrialSpec
 
 
+PR_SET_PDEATHSIG = 1
+"""prctl(2)"""
+
+
 class Worker(tune.Trainable):  # type: ignore[misc]
     """What Ray runs; all that can fail happens in `step`, so that its exception reaches the driver with its class.
 
@@ -31,6 +37,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def setup(self, config: dict[str, Any]) -> None:
         self._given = config
         self._run: Any = None
+        die_with_parent()
         if config["spec"]["gpu"] == 0:
             # Ray leaves the variable alone then, and the trial would see every card.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
@@ -69,6 +76,15 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         if self._run is not None:
             self._run.close()
             self._run = None
+
+
+def die_with_parent() -> None:
+    """Let the kernel end this process together with its raylet, which it would outlive by half a minute.
+
+    Until then it would hold its trial's outbox, and its GPU memory.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager
