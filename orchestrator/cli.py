@@ -153,14 +153,17 @@ def stop(
 
 
 @app.command()
-def plan(file: File, preset: Preset = None, set_: Overrides = None) -> None:
+def plan(file: File, preset: Preset = None, set_: Overrides = None, home: Home = None) -> None:
     """Say what a search space would run, without starting anything."""
     from rich.console import Console
 
+    from orchestrator.disk import free_bytes
+    from orchestrator.home import find_home
     from orchestrator.plan import make_plan, show
     from orchestrator.search_space import read_search_space
 
-    show(make_plan(read_search_space(file, preset=preset, overrides=set_ or [])), Console(highlight=False))
+    planned = make_plan(read_search_space(file, preset=preset, overrides=set_ or []))
+    show(planned, Console(highlight=False), free_bytes(find_home(home)))
 
 
 @app.command(name="try")

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from orchestrator.errors import UserError
 from orchestrator.trial import BEST, CHECKPOINT, LAST, trial_folder
 from reports import vocabulary as words
 
@@ -35,6 +36,36 @@ def tidy(folder: Path, outcome: str, *, keep_pruned: bool) -> None:
         for path in (folder / CHECKPOINT).iterdir():
             if path.name not in kept:
                 path.unlink(missing_ok=True)
+
+
+def free_bytes(folder: Path) -> int:
+    """What is free where a folder is, or will be."""
+    while not folder.exists():
+        folder = folder.parent
+    return shutil.disk_usage(folder).free
+
+
+def in_bytes(number: float) -> str:
+    """A number of bytes as people read it."""
+    for unit in ("B", "kB", "MB"):
+        if number < 1000:
+            return f"{number:.0f} {unit}"
+        number /= 1000
+    return f"{number:.1f} GB"
+
+
+def check_free(folder: Path, min_free_gib: float) -> None:
+    """Make sure that a sweep does not begin with a pause.
+
+    Raises:
+        UserError: there is less than `disk.min_free_gib`.
+    """
+    free = free_bytes(folder)
+    if free < min_free_gib * GIB:
+        raise UserError(
+            f"{folder}: its disk has {free / GIB:.2f} GiB free, disk.min_free_gib asks for {min_free_gib:g}; free some "
+            "(orchestrate clean NAME), choose another disk with --home, or ask for less"
+        )
 
 
 class Space:

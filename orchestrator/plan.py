@@ -9,6 +9,12 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.disk import in_bytes
+from orchestrator.loader import Trainable, config_values
+
+RENDERING_BYTES = 230_000
+"""A clip of two seconds, original and reconstructed, and its picture, in the sweep's folder or in MLflow's."""
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -49,6 +55,8 @@ class Plan:
         most_epochs: if nothing is pruned.
         least_epochs: if ASHA stops all but one in `reduction_factor` at each rung; it decides as reports come in, so
             that the first trials to reach a rung go on and the sum ends above this.
+        checkpoint_bytes: what checkpoints take at most, pruned trials' included; None where that is not known.
+        media_bytes: what sounds and pictures take at most.
         notes: what may surprise.
     """
 
@@ -58,6 +66,8 @@ class Plan:
     trials: int
     most_epochs: int
     least_epochs: int
+    checkpoint_bytes: int | None
+    media_bytes: int
     notes: tuple[str, ...]
 
 
@@ -80,6 +90,8 @@ def make_plan(sweep: Sweep) -> Plan:
         trials=searched + sum(arm.confirm for arm in arms),
         most_epochs=searched * budget.max_epochs + confirmed,
         least_epochs=least + confirmed,
+        checkpoint_bytes=_checkpoint_bytes(sweep, arms),
+        media_bytes=_media_bytes(sweep) * sum(arm.trials + arm.confirm for arm in arms),
         notes=tuple(_notes(sweep, arms)),
     )
 
@@ -96,6 +108,28 @@ def _plan_arm(sweep: Sweep, arm: Arm) -> ArmPlan:
         confirm=min(space.confirm.top, trials) * space.confirm.seeds if space.confirm else 0,
         searched={name: str(domain) for name, domain in arm.searched.items()},
     )
+
+
+def _checkpoint_bytes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> int | None:
+    """The best and the last checkpoint of every trial, by the largest settings of its arm."""
+    total = 0
+    for arm, planned in zip(sweep.arms, arms, strict=True):
+        settings = [arm.middle(), *(corner for _, corner in arm.corners())]
+        configs = (sweep.trainable.Config(**config_values(sweep.trainable, each)) for each in settings)
+        sizes = [size for config in configs if (size := sweep.trainable.checkpoint_bytes(config)) is not None]
+        if not sizes:
+            return None
+        total += 2 * max(sizes) * (planned.trials + planned.confirm)
+    return total
+
+
+def _media_bytes(sweep: Sweep) -> int:
+    """Renderings of one trial."""
+    space = sweep.space
+    if space.corpus is None or sweep.trainable.render is Trainable.render:
+        return 0
+    epochs = [epoch for epoch in space.media.epochs if isinstance(epoch, int) and epoch <= space.budget.max_epochs]
+    return (len(epochs) + 1) * space.media.clips * RENDERING_BYTES
 
 
 def _least_epochs(trials: int, pruning: Pruning, max_epochs: int) -> int:
@@ -125,7 +159,7 @@ def _notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     return notes
 
 
-def show(plan: Plan, console: Console) -> None:
+def show(plan: Plan, console: Console, free_bytes: int) -> None:
     """Print a plan: a row an arm, then the sums, what is skipped and what may surprise."""
     table = Table(title=f"{plan.sweep}: {_counted(len(plan.arms), 'arm')}, {_counted(plan.trials, 'trial')}")
     table.add_column("arm")
@@ -139,7 +173,7 @@ def show(plan: Plan, console: Console) -> None:
         table.add_row(Text(arm.name), *counts, Text(searched or "nothing"))
     console.print(table)
     skipped = [f"skipped: {cell}" for cell in plan.skipped]
-    for line in (_epochs(plan), *skipped, *(f"note: {note}" for note in plan.notes)):
+    for line in (_epochs(plan), _disk(plan, free_bytes), *skipped, *(f"note: {note}" for note in plan.notes)):
         console.print(line, markup=False, soft_wrap=True)
 
 
@@ -151,3 +185,12 @@ def _epochs(plan: Plan) -> str:
     if plan.least_epochs == plan.most_epochs:
         return f"epochs: {plan.most_epochs} (nothing is pruned)"
     return f"epochs: {plan.most_epochs} at most, {plan.least_epochs} or more when ASHA prunes"
+
+
+def _disk(plan: Plan, free_bytes: int) -> str:
+    checkpoints = "not known before a trial runs" if plan.checkpoint_bytes is None else in_bytes(plan.checkpoint_bytes)
+    total = in_bytes((plan.checkpoint_bytes or 0) + plan.media_bytes)
+    return (
+        f"disk: {total} at most (checkpoints {checkpoints}, sounds and pictures {in_bytes(plan.media_bytes)}); "
+        f"{in_bytes(free_bytes)} free"
+    )

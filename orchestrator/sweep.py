@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator import cluster, follower, loader, provenance
 from orchestrator.agenda import Agenda
 from orchestrator.budget import Budget
+from orchestrator.disk import check_free
 from orchestrator.errors import SweepStopped
 from orchestrator.home import SEARCH_SPACE, home_option, keep_search_space, locked, open_home
 from orchestrator.ledger import Ledger
@@ -56,6 +57,7 @@ def run_sweep(
     """
     follower.check_tracking_uri(home)
     open_home(home)
+    check_free(home, sweep.space.disk.min_free_gib)
     folder = home / sweep.name
     with locked(folder) as note:
         keep_search_space(folder, sweep)

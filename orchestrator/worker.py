@@ -23,7 +23,6 @@ from orchestrator.postmortem import ATTEMPT, EXIT
 from orchestrator.trial import TRIAL_LOG
 from orchestrator.trial_spec import TrialSpec
 
-
 PR_SET_PDEATHSIG = 1
 """prctl(2)"""
 

@@ -35,6 +35,18 @@ def make(kind: type[Trainable], corpus: Corpus, *, seed: int = 0, **settings: An
 
 
 class TestTrainable:
+    def test_the_size_of_a_checkpoint_is_known_before(
+        self, kind: type[Trainable], corpus: Corpus, tmp_path: Path
+    ) -> None:
+        trainable = make(kind, corpus)
+        trainable.batches_per_epoch = 2
+        trainable.step()
+        torch.save(trainable.state_dict(), tmp_path / "state.pt")
+        expected = kind.checkpoint_bytes(kind.Config(**kind.DEBUG))
+        assert expected is not None and (tmp_path / "state.pt").stat().st_size == pytest.approx(
+            expected, rel=0.1, abs=60_000
+        )
+
     def test_every_setting_is_described(self, kind: type[Trainable]) -> None:
         assert not [name for name, field in kind.Config.model_fields.items() if not field.description]
 

@@ -16,7 +16,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def shown(plan: Plan, width: int = 100) -> str:
     stream = io.StringIO()
-    show(plan, Console(file=stream, width=width))
+    show(plan, Console(file=stream, width=width), 5 * 10**9)
     return stream.getvalue()
 
 

@@ -18,7 +18,7 @@ from trainables.components.assessment import Assessor
 from trainables.components.judge import open_judge
 from trainables.components.layers import Decoder, Encoder
 from trainables.components.losses import LOG_VARIANCE_RANGE, LOSSES, kl_divergence, sampled
-from trainables.components.metrics import COMMON_SIZE, FractionUnexplained
+from trainables.components.metrics import COMMON_SIZE, FractionUnexplained, Variation
 from trainables.components.normalizations import NORMALIZATIONS
 from trainables.components.progress import Progress, silent
 from trainables.components.references import References
@@ -73,6 +73,9 @@ class Autoencoder(Trainable):
             "min", "same_representation", "fraction of variance unexplained, in the trial's own units"
         ),
         "val/loss": Metric("min", "same_loss", "the loss on the validation split"),
+        "val/variation": Metric(
+            "max", "same_representation", "variance between reconstructed clips, as a part of that between the clips"
+        ),
         "val/active_units": Metric("max", "same_loss", "latents whose mean varies between clips (variance above 0.01)"),
         "train/loss": Metric("min", "same_loss", "the loss, mean over the epoch"),
         "train/kl": Metric("min", "same_loss", "KL divergence in nats a pixel, mean over the epoch"),
@@ -106,11 +109,8 @@ class Autoencoder(Trainable):
         return (self.train.batch(positions) for positions in torch.arange(len(self.train)).split(FIT_CLIPS))
 
     def _networks(self) -> tuple[Encoder, Decoder]:
-        config, frames = self.config, SIZES[self.config.spectrogram][0]
         sums = [self.normalization.apply(batch).mean(dim=(1, 2)).sum().item() for batch in self._training_batches()]
-        shape: dict[str, Any] = {"width": config.width, "slope": config.leaky_slope}
-        encoder = Encoder(frames, config.latent_dim * (2 if self.loss.is_variational else 1), **shape)
-        decoder = Decoder(frames, config.latent_dim, mean=sum(sums) / len(self.train), **shape)
+        encoder, decoder = _networks(self.config, mean=sum(sums) / len(self.train))
         # On CPUs convolutions with few channels are twice as fast with the channels last.
         return (
             encoder.to(memory_format=torch.channels_last).to(self.device),
@@ -140,6 +140,13 @@ class Autoencoder(Trainable):
             *(line for size in sizes for line in references.of_size(size)),
             *(references.pca(size, latent_dim) for size, latent_dim in latents),
         ]
+
+    @classmethod
+    def checkpoint_bytes(cls, config: Config) -> int:
+        with torch.device("meta"):
+            networks = _networks(config, mean=0.0)
+        # AdamW keeps two more numbers for each weight.
+        return 3 * sum(each.numel() * each.element_size() for network in networks for each in network.parameters())
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
@@ -221,7 +228,7 @@ class Autoencoder(Trainable):
     @torch.inference_mode()
     def _validate(self) -> dict[str, float]:
         self._networks_together.eval()
-        own, losses, means = FractionUnexplained(), [], []
+        own, variation, losses, means = FractionUnexplained(), Variation(), [], []
 
         def estimates() -> Iterator[Spectrograms]:
             for positions in self.assessor.positions():
@@ -229,11 +236,13 @@ class Autoencoder(Trainable):
                 mean, log_variance = self._encode(target)
                 estimate = self._decode(mean)
                 own.add(estimate, target)
+                variation.add(estimate, target)
                 losses.append(len(target) * self._objective(estimate, target, mean, log_variance)[0].item())
                 means.append(mean)
                 yield self.normalization.invert(estimate)
 
-        metrics = self.assessor.assess(estimates()) | {"fvu_own": own.value, "loss": sum(losses) / len(self.validation)}
+        metrics = self.assessor.assess(estimates())
+        metrics |= {"fvu_own": own.value, "variation": variation.value, "loss": sum(losses) / len(self.validation)}
         if self.loss.is_variational:
             variances = torch.cat(means).var(dim=0, correction=0)
             metrics["active_units"] = float((variances > ACTIVE_VARIANCE).sum())
@@ -273,6 +282,13 @@ class Autoencoder(Trainable):
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
+
+
+def _networks(config: Autoencoder.Config, *, mean: float) -> tuple[Encoder, Decoder]:
+    frames, outputs = SIZES[config.spectrogram][0], 2 if LOSSES[config.loss].is_variational else 1
+    shape: dict[str, Any] = {"width": config.width, "slope": config.leaky_slope}
+    encoder = Encoder(frames, config.latent_dim * outputs, **shape)
+    return encoder, Decoder(frames, config.latent_dim, mean=mean, **shape)
 
 
 def _required(corpus: Corpus | None) -> Corpus:

@@ -101,6 +101,11 @@ class Trainable(ABC):
         """What tells the judge that hears these trials from another; None where nobody judges."""
         return None
 
+    @classmethod
+    def checkpoint_bytes(cls, config: Any) -> int | None:
+        """About how large a saved `state_dict` of these settings is; None if that is not known before a trial runs."""
+        return None
+
     @abstractmethod
     def step(self) -> dict[str, float]:
         """Train one epoch, validate, and return its metrics, named `split/name[_unit]`."""

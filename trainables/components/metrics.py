@@ -41,6 +41,30 @@ class FractionUnexplained:
         return self.error / self.total
 
 
+class Variation:
+    """Variance between clips of the estimates as a part of that of the targets, both averaged over pixels.
+
+    0 when every clip is made into the same thing. Gathered batch by batch.
+    """
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._sums: list[Tensor] = []
+
+    def add(self, estimate: Batch, target: Batch) -> None:
+        # In double precision, since the variance is a small difference of large sums.
+        batches = (estimate.double(), target.double())
+        sums = [part for each in batches for part in (each.sum(dim=0), each.square().sum(dim=0))]
+        self._sums = [before + new for before, new in zip(self._sums, sums, strict=True)] if self._sums else sums
+        self._count += len(target)
+
+    @property
+    def value(self) -> float:
+        means = [each / self._count for each in self._sums]
+        estimates, targets = (float((square - mean.square()).mean()) for mean, square in (means[:2], means[2:]))
+        return estimates / targets
+
+
 def squared_errors(estimate: Batch, target: Batch) -> tuple[PerClip, PerClip]:
     """Each clip's Σ(x − x̂)² and Σ(x − x̄)²."""
     error = (estimate - target).square().sum(dim=(1, 2))
