@@ -153,6 +153,27 @@ def stop(
 
 
 @app.command()
+def clean(
+    name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how much it would be.")] = False,
+    keep: Annotated[
+        str | None,
+        typer.Option(help="best: keep no checkpoint but the best one of each arm.", show_default=False),
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Free disk: delete what a sweep has no more use for."""
+    from rich.console import Console
+
+    from orchestrator.clean import clean as free
+    from orchestrator.home import find_home
+
+    if keep not in (None, "best"):
+        raise UserError(f"--keep {keep}: only best is known")
+    free(find_home(home), name, Console(highlight=False), keep_best=keep == "best", dry_run=dry_run)
+
+
+@app.command()
 def plan(file: File, preset: Preset = None, set_: Overrides = None, home: Home = None) -> None:
     """Say what a search space would run, without starting anything."""
     from rich.console import Console

@@ -97,7 +97,7 @@ class Run:
             announced: tags that tell MLflow's pages about it; `update` sends them.
         """
         with self._called() as run_id:
-            self._store.client.log_artifacts(run_id, str(folder))
+            self._store.put_files(run_id, folder)
             self.sent.files |= files
             self.sent.announced |= announced
         self._save()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -69,6 +70,23 @@ class Standing:
         if trial.held:
             return STOPPED
         return words.OUTCOME_RUNNING if trial.number in self.live else WAITING
+
+    def best_of(self, trials: Iterable[Trial]) -> Trial | None:
+        """The best of those that compete, by their best epoch."""
+        best: Trial | None = None
+        for trial in trials:
+            value = self.objective.best(trial)
+            if value is not None and self.objective.competes(trial.stage, trial.outcome):
+                if self.objective.better(value, self.objective.best(best) if best else None):
+                    best = trial
+        return best
+
+    def best_trials(self) -> dict[int, Trial]:
+        """Each arm's best trial, by number."""
+        trials = self.ledger.trials.values()
+        arms = dict.fromkeys(trial.arm for trial in trials)
+        bests = (self.best_of(trial for trial in trials if trial.arm == arm) for arm in arms)
+        return {best.number: best for best in bests if best}
 
     def report_age_s(self, trial: Trial) -> float | None:
         """Seconds since a trial's last report."""

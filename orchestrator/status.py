@@ -50,8 +50,7 @@ def as_data(standing: Standing) -> dict[str, Any]:
     for arm, wanted in _arms(standing).items():
         own = [trial for trial in trials if trial["arm"] == arm]
         states = [trial["state"] for trial in own]
-        competing = [each for each in ledger.trials.values() if each.arm == arm and _competes(standing, each)]
-        best = _best(standing, competing)
+        best = standing.best_of(each for each in ledger.trials.values() if each.arm == arm)
         arms.append(
             {
                 "arm": arm,
@@ -106,26 +105,13 @@ def _arms(standing: Standing) -> dict[str, dict[str, int]]:
     return {trial.arm: {} for trial in standing.ledger.trials.values()} | told
 
 
-def _competes(standing: Standing, trial: Trial) -> bool:
-    return standing.objective.competes(trial.stage, trial.outcome)
-
-
-def _best(standing: Standing, trials: Iterable[Trial]) -> Trial | None:
-    objective, best = standing.objective, None
-    for trial in trials:
-        value = objective.best(trial)
-        if value is not None and objective.better(value, objective.best(best) if best else None):
-            best = trial
-    return best
-
-
 def _print_home(standings: Iterable[Standing], console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("sweep", "state", "trials ended", "best", "of arm", "last event"):
         table.add_column(heading)
     for standing in standings:
         trials = standing.ledger.trials.values()
-        best = _best(standing, (trial for trial in trials if _competes(standing, trial)))
+        best = standing.best_of(trials)
         wanted = sum(arm.get("trials", 0) for arm in _arms(standing).values())
         ended = sum(trial.outcome is not None for trial in trials)
         last = datetime.fromtimestamp(standing.ledger.events[-1]["ts"] / 1000)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import sqlite3
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
@@ -29,6 +30,8 @@ ENVIRONMENT = {
 }
 SCHEMES = "sqlite:////path/mlflow.db, http://host:port, https://…, postgresql://…, mysql://…"
 SQLITE = "sqlite:///"
+LINKED = (".wav", ".png")
+"""Files that are never written to again once they are there: they are replaced by new ones."""
 REFUSALS = (
     "INVALID_PARAMETER_VALUE",
     "RESOURCE_DOES_NOT_EXIST",
@@ -66,6 +69,7 @@ class Store:
         """Without the password."""
         self._artifact_root = artifact_root
         self._client: MlflowClient | None = None
+        self._roots: dict[str, Path | None] = {}
 
     @property
     def client(self) -> MlflowClient:
@@ -153,6 +157,35 @@ class Store:
                 if not token:
                     return runs
 
+    def put_files(self, run_id: str, folder: Path) -> None:
+        """Send a folder to a run's root; to a folder of this machine as links to the same sounds and pictures.
+
+        What is heard is then on the disk once, and not once in the sweep's folder and once in MLflow's.
+        """
+        root = self._local_root(run_id)
+        if root is None:
+            self.client.log_artifacts(run_id, str(folder))
+            return
+        for path in folder.rglob("*"):
+            if path.is_dir():
+                continue
+            target = root / path.relative_to(folder)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            temporary = target.with_name(f".{target.name}.tmp")
+            temporary.unlink(missing_ok=True)
+            if path.suffix not in LINKED or not _linked(path.resolve(), temporary):
+                shutil.copyfile(path, temporary)
+            temporary.replace(target)
+
+    def _local_root(self, run_id: str) -> Path | None:
+        """Where a run's artifacts are, if that is a folder of this machine."""
+        if run_id not in self._roots:
+            with self.told():
+                uri = self.client.get_run(run_id).info.artifact_uri
+            scheme, _, path = uri.rpartition("://")
+            self._roots[run_id] = Path(path) if scheme in ("", "file") else None
+        return self._roots[run_id]
+
     def delete_run(self, run_id: str) -> None:
         """Put a run where MLflow's users can still restore it from; one that is gone already is no fault."""
         with contextlib.suppress(Refused), self.told():
@@ -162,6 +195,15 @@ class Store:
         with self.told():
             for key, value in tags.items():
                 self.client.set_experiment_tag(experiment_id, key, value)
+
+
+def _linked(path: Path, target: Path) -> bool:
+    """Give a file a second name; False where its disk can't, or isn't the same."""
+    try:
+        os.link(path, target)
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager

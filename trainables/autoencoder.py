@@ -36,6 +36,8 @@ KL_WARMUP_STEPS = 100
 ACTIVE_VARIANCE = 0.01
 """A latent whose mean varies less between clips carries nothing (Burda, Grosse and Salakhutdinov, 2016)."""
 FIT_CLIPS = 256
+TENSOR_BYTES = 1200
+"""What a tensor takes in a file beside its numbers."""
 
 Spectrograms = Float[Tensor, "clips frames bins"]
 Latents = Float[Tensor, "clips latents"]
@@ -145,8 +147,9 @@ class Autoencoder(Trainable):
     def checkpoint_bytes(cls, config: Config) -> int:
         with torch.device("meta"):
             networks = _networks(config, mean=0.0)
+        weights = [each for network in networks for each in network.parameters()]
         # AdamW keeps two more numbers for each weight.
-        return 3 * sum(each.numel() * each.element_size() for network in networks for each in network.parameters())
+        return 3 * sum(each.numel() * each.element_size() + TENSOR_BYTES for each in weights)
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
