@@ -174,6 +174,18 @@ def clean(
 
 
 @app.command()
+def doctor(
+    move: Annotated[bool, typer.Option("--relocate", help="Put a home right that was moved to this place.")] = False,
+    home: Home = None,
+) -> None:
+    """Say what is wrong with this machine and this home."""
+    from orchestrator.doctor import examine, relocate
+    from orchestrator.home import find_home
+
+    (relocate if move else examine)(find_home(home), print)
+
+
+@app.command()
 def plan(file: File, preset: Preset = None, set_: Overrides = None, home: Home = None) -> None:
     """Say what a search space would run, without starting anything."""
     from rich.console import Console

@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import socket
+import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -60,6 +61,25 @@ def open_home(home: Path) -> None:
     free = shutil.disk_usage(home).free
     if free < MIN_FREE_BYTES:
         raise UserError(f"{home}: its disk has {free / 2**20:.0f} MiB free, at least 100 are needed; free some space")
+
+
+def moved_from(home: Path) -> Path | None:
+    """Where a home was when MLflow's database in it was written, if that was elsewhere."""
+    path = home / "mlflow.db"
+    if not path.exists():
+        return None
+    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as database:
+        try:
+            rows = database.execute("SELECT name, artifact_location FROM experiments").fetchall()
+        except sqlite3.Error:
+            # It is just being made.
+            return None
+    for name, location in rows:
+        if location and location.endswith(f"/artifacts/{name}"):
+            root = Path(location.removeprefix("file://").removesuffix(f"/artifacts/{name}"))
+            if root != home:
+                return root
+    return None
 
 
 @contextlib.contextmanager

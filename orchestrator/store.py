@@ -167,9 +167,9 @@ class Store:
             self.client.log_artifacts(run_id, str(folder))
             return
         for path in folder.rglob("*"):
-            if path.is_dir():
-                continue
             target = root / path.relative_to(folder)
+            if path.is_dir() or (target.exists() and target.samefile(path)):
+                continue
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_name(f".{target.name}.tmp")
             temporary.unlink(missing_ok=True)

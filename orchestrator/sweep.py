@@ -17,6 +17,7 @@ from orchestrator import cluster, follower, loader, provenance
 from orchestrator.agenda import Agenda
 from orchestrator.budget import Budget
 from orchestrator.disk import check_free
+from orchestrator.doctor import check_place
 from orchestrator.errors import SweepStopped
 from orchestrator.home import SEARCH_SPACE, home_option, keep_search_space, locked, open_home
 from orchestrator.ledger import Ledger
@@ -57,6 +58,7 @@ def run_sweep(
     """
     follower.check_tracking_uri(home)
     open_home(home)
+    check_place(home)
     check_free(home, sweep.space.disk.min_free_gib)
     folder = home / sweep.name
     with locked(folder) as note:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import follower
+from orchestrator.doctor import check_place
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.home import find_sweep
 from orchestrator.views import tunnel
@@ -51,6 +52,7 @@ def serve(home: Path, name: str | None, port: int) -> None:
     if uri.startswith(("http://", "https://")):
         print(_links(uri.rstrip("/"), folder, status))
         return
+    check_place(home)
     _check_port(port)
     for end in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(end, signal.default_int_handler)

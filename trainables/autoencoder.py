@@ -36,7 +36,7 @@ KL_WARMUP_STEPS = 100
 ACTIVE_VARIANCE = 0.01
 """A latent whose mean varies less between clips carries nothing (Burda, Grosse and Salakhutdinov, 2016)."""
 FIT_CLIPS = 256
-TENSOR_BYTES = 1200
+TENSOR_BYTES = 400
 """What a tensor takes in a file beside its numbers."""
 
 Spectrograms = Float[Tensor, "clips frames bins"]
