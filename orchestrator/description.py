@@ -23,6 +23,8 @@ STATUS = {
 """MLflow's status of each outcome."""
 CLOSED = {"finished": words.OUTCOME_COMPLETED}
 """What the sweep log says otherwise than the vocabulary."""
+MARK = "(!)"
+"""Behind the name of an arm whose trials ran on different code; a star would be Markdown."""
 MAX_NAME = 24
 """Characters of a run's name that the tables show, about."""
 MAX_NOTE = 7500
@@ -166,6 +168,8 @@ def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
         name = " ".join(str(reference[key]) for key in ("reference", "size") if reference.get(key) is not None)
         rows.append([f"*{name}*", "", *(_number(reference.get(metric)) for metric in metrics), ""])
     table = [f"| {' | '.join(row)} |" for row in rows]
+    if any(row[0].endswith(MARK) for row in rows):
+        head.append(f"{MARK} Its trials ran on different code.")
     while len(text := "\n\n".join([*head, "\n".join(table)])) > MAX_NOTE:
         table.pop()
     return text
@@ -176,7 +180,8 @@ def _arm_row(history: History, arm: str, trials: list[Trial], metrics: Sequence[
     best = history.best_trial(trials)
     values: Mapping[str, float] = best.best["metrics"] if best and best.best else {}
     name = trial_name(best) if best else "none yet"
-    return [arm, name, *(_number(values.get(metric)) for metric in metrics), str(spent)]
+    mark = f" {MARK}" if len({code for trial in trials for code in trial.codes}) > 1 else ""
+    return [arm + mark, name, *(_number(values.get(metric)) for metric in metrics), str(spent)]
 
 
 def _counts(history: History) -> str:

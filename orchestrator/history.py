@@ -26,6 +26,7 @@ class Trial:
         started: the start of the driver under which it ran last: the judge, the commit and the corpus of then.
         since: the first attempt whose epochs count; a later one than the first after it was started over.
         left_ms: when its driver stopped or was last heard of, if that left the trial unfinished.
+        codes: fingerprints of the code that its attempts ran.
         ends: how often it has ended; more than once after it was retried or extended.
         size: bytes of its outbox when last looked at.
         files: what else it keeps for MLflow, each with the time of its making in nanoseconds: complete folders of
@@ -40,6 +41,7 @@ class Trial:
     left_ms: int | None = None
     attempt: log.Event | None = None
     ended: log.Event | None = None
+    codes: set[str] = field(default_factory=set)
     ends: int = 0
     evaluated: log.Event | None = None
     size: int = 0
@@ -171,6 +173,7 @@ class History:
             case "attempt":
                 self.trials[event["trial"]].resume(self.started)
                 self.trials[event["trial"]].attempt = event
+                self.trials[event["trial"]].codes.add(event["code"])
             case "extended" | "retried":
                 trial = self.trials[event["trial"]]
                 trial.resume(self.started)
