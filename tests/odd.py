@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import signal
+import sys
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -18,7 +20,7 @@ class Odd(Trainable):
     """Counts epochs and, at its second, misbehaves."""
 
     class Config(TrialConfig):
-        behaviour: str = Field("good", description="good, raise, memory, nan, silent, hang, exit, or kill_once")
+        behaviour: str = Field("good", description="what it does at its second epoch")
         folder: str = Field("", description="where kill_once remembers that it was killed")
 
     METRICS = {
@@ -45,8 +47,15 @@ class Odd(Trainable):
                     return {"train/loss": 1.0}
                 case "hang":
                     time.sleep(600)
+                case "hang_in_c":
+                    # No signal handler of Python's runs before this ends.
+                    sum(range(10**13))
                 case "exit":
                     os._exit(3)
+                case "quit":
+                    sys.exit(4)
+                case "segfault":
+                    ctypes.string_at(0)
                 case "kill_once":
                     self._die_the_first_time()
         cards = os.environ.get("CUDA_VISIBLE_DEVICES")

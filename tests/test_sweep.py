@@ -123,7 +123,7 @@ def test_a_signal_ends_a_sweep_cleanly_and_says_how_to_go_on(
     driver.send_signal(number)
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130, output
-    assert f"Stopped by {number.name}" in output and "Go on with: orchestrate sweep" in output
+    assert f"Stopped by {number.name}" in output and "Go on with: orchestrate resume tiny" in output
     assert "Traceback" not in output
     events, _ = read(home / "tiny" / "sweep.jsonl")
     assert (events[-1]["event"], events[-1]["outcome"]) == ("closed", "interrupted")
@@ -131,7 +131,19 @@ def test_a_signal_ends_a_sweep_cleanly_and_says_how_to_go_on(
 
 
 def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Path, home: Path) -> None:
-    behaviours = ["raise", "memory", "nan", "silent", "hang", "exit", "kill_once", "good"]
+    behaviours = [
+        "raise",
+        "memory",
+        "nan",
+        "silent",
+        "hang",
+        "hang_in_c",
+        "exit",
+        "quit",
+        "segfault",
+        "kill_once",
+        "good",
+    ]
     sweep = noop_sweep(
         tmp_path,
         trainable=ODD,
@@ -146,16 +158,23 @@ def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Pa
     assert told == {
         "raise": ("failed", "error", 1),
         "memory": ("failed", "oom", 1),
-        "nan": ("diverged", "nonfinite", 2),
-        "silent": ("diverged", "nonfinite", 2),
+        "nan": ("diverged", "nonfinite", 1),
+        "silent": ("diverged", "nonfinite", 1),
         "hang": ("failed", "timeout", 1),
+        "hang_in_c": ("failed", "timeout", 1),
         "exit": ("failed", "node", 1),
+        "quit": ("failed", "node", 1),
+        "segfault": ("failed", "node", 1),
         "kill_once": ("completed", "none", 3),
         "good": ("completed", "none", 3),
     }
     assert "a shape that does not fit" in found["raise"].reason and "odd.py:" in found["raise"].reason
     assert "no epoch within limits.minutes_per_epoch (0.05)" in found["hang"].reason
     assert (found["kill_once"].attempts, found["exit"].attempts) == (2, 2)
+    assert "os._exit(3)" in found["exit"].reason and "sys.exit(4)" in found["quit"].reason
+    assert "Segmentation fault" in found["segfault"].reason
+    # Once more with twice the processors; then it is the trial's own failure.
+    assert (found["memory"].attempts, found["memory"].share) == (2, 2)
     status = {run.data.tags["orchestrate.arm"]: run.info.status for run in trial_runs(home)}
     assert status["behaviour=raise"] == "FAILED" and status["behaviour=nan"] == "FAILED"
     assert status["behaviour=kill_once"] == "FINISHED"

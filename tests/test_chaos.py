@@ -1,0 +1,16 @@
+"""A short run of `tests/benchmarks/chaos.py`: the promise of exact resume, tried."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.benchmarks.chaos import make_corpus, run_ours
+
+KINDS = ("driver killed", "trial killed", "raylet killed", "killed in a checkpoint", "killed in an outbox line")
+
+
+def test_a_sweep_that_is_killed_five_times_is_the_sweep_that_never_was(tmp_path: Path) -> None:
+    verdict = run_ours(tmp_path / "ours", make_corpus(tmp_path / "corpus"), kills=5, seed=1, at_once=1, kinds=KINDS)
+    assert not verdict.wrong
+    assert verdict.figures["kills"] == 6
+    assert verdict.figures["metrics of every epoch"] == "equal"
