@@ -186,7 +186,7 @@ class _Board:
         objective = Objective(self.sweep.space.objective.metric, self.sweep.space.objective.mode)
         best = objective.best(trial)
         value = "" if best is None else f", best {words.in_words(objective.metric)} {_number(best)}"
-        return f"trial {trial.number} ({trial.arm}) {trial.outcome} after {trial.epochs} epochs{value}"
+        return f"trial {trial.number} ({trial.arm}) {trial.outcome} after {words.counted(trial.epochs, 'epoch')}{value}"
 
 
 def _marked(arm: ArmSummary) -> str:

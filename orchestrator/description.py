@@ -142,7 +142,7 @@ def _trial_note(history: History, trial: Trial) -> str:
     lines = [f"Trial {trial.number} of sweep {history.name}, arm {trial.arm}: **{trial.outcome}**."]
     if ended:
         reason = f": {ended['reason']}" if ended["reason"] else ""
-        lines[0] = f"{lines[0][:-1]} after {_count(ended['epochs'], 'epoch')}{reason}."
+        lines[0] = f"{lines[0][:-1]} after {words.counted(ended['epochs'], 'epoch')}{reason}."
     if asked["of"] is not None:
         lines.append(f"It runs the configuration of trial {asked['of']} again with a seed of its own.")
     if trial.best:
@@ -187,7 +187,7 @@ def _arm_row(history: History, arm: str, trials: list[Trial], metrics: Sequence[
 def _counts(history: History) -> str:
     outcomes = [trial.outcome for trial in history.trials.values()]
     counts = (f"{outcomes.count(outcome)} {outcome}" for outcome in STATUS if outcome in outcomes)
-    return f"{_count(len(outcomes), 'trial')} ({', '.join(counts)})" if outcomes else "No trial yet"
+    return f"{words.counted(len(outcomes), 'trial')} ({', '.join(counts)})" if outcomes else "No trial yet"
 
 
 def _read_metrics(history: History) -> list[str]:
@@ -216,7 +216,3 @@ def _short(value: Any) -> str:
 
 def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -11,6 +11,7 @@ from rich.text import Text
 
 from orchestrator.disk import in_bytes
 from orchestrator.loader import Trainable, config_values
+from reports import vocabulary as words
 
 RENDERING_BYTES = 230_000
 """A clip of two seconds, original and reconstructed, and its picture, in the sweep's folder or in MLflow's."""
@@ -161,7 +162,7 @@ def _notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
 
 def show(plan: Plan, console: Console, free_bytes: int) -> None:
     """Print a plan: a row an arm, then the sums, what is skipped and what may surprise."""
-    table = Table(title=f"{plan.sweep}: {_counted(len(plan.arms), 'arm')}, {_counted(plan.trials, 'trial')}")
+    table = Table(title=f"{plan.sweep}: {words.counted(len(plan.arms), 'arm')}, {words.counted(plan.trials, 'trial')}")
     table.add_column("arm")
     for heading in ("trials", "startup", "TPE", "confirm"):
         table.add_column(heading, justify="right")
@@ -175,10 +176,6 @@ def show(plan: Plan, console: Console, free_bytes: int) -> None:
     skipped = [f"skipped: {cell}" for cell in plan.skipped]
     for line in (_epochs(plan), _disk(plan, free_bytes), *skipped, *(f"note: {note}" for note in plan.notes)):
         console.print(line, markup=False, soft_wrap=True)
-
-
-def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _epochs(plan: Plan) -> str:

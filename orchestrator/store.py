@@ -13,6 +13,7 @@ import sqlite3
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
 
 from filelock import FileLock
 
@@ -181,9 +182,8 @@ class Store:
         """Where a run's artifacts are, if that is a folder of this machine."""
         if run_id not in self._roots:
             with self.told():
-                uri = self.client.get_run(run_id).info.artifact_uri
-            scheme, _, path = uri.rpartition("://")
-            self._roots[run_id] = Path(path) if scheme in ("", "file") else None
+                uri = urlsplit(self.client.get_run(run_id).info.artifact_uri)
+            self._roots[run_id] = Path(unquote(uri.path)) if uri.scheme in ("", "file") else None
         return self._roots[run_id]
 
     def delete_run(self, run_id: str) -> None:

@@ -51,7 +51,7 @@ def sentence(standing: Standing, trial: Trial) -> str:
     head = f"Trial {trial.number} ({trial.arm}) {state}"
     match trial.outcome:
         case words.OUTCOME_FAILED:
-            return f"{head} after {_epochs(trial.epochs)}: {_failure(trial)}."
+            return f"{head} after {words.counted(trial.epochs, 'epoch')}: {_failure(trial)}."
         case words.OUTCOME_DIVERGED:
             return f"{head} at {trial.reason}."
         case words.OUTCOME_PRUNED:
@@ -63,10 +63,11 @@ def sentence(standing: Standing, trial: Trial) -> str:
         told = "it has not reported yet" if age_s is None else f"its last report came {age_s:.0f} s ago"
         return f"Trial {trial.number} ({trial.arm}) is running its epoch {trial.epochs + 1}; {told}."
     if state == STOPPED:
-        return f"{head} by hand after {_epochs(trial.epochs)}."
+        return f"{head} by hand after {words.counted(trial.epochs, 'epoch')}."
     if state == words.OUTCOME_INTERRUPTED:
-        return f"{head} after {_epochs(trial.epochs)}: {standing.reason.splitlines()[0] if standing.reason else ''}"
-    return f"{head} for a worker, with {_epochs(trial.epochs)} done."
+        reason = next(iter(standing.reason.splitlines()), "")
+        return f"{head} after {words.counted(trial.epochs, 'epoch')}: {reason}"
+    return f"{head} for a worker, with {words.counted(trial.epochs, 'epoch')} done."
 
 
 def _failure(trial: Trial) -> str:
@@ -116,10 +117,6 @@ def advice(standing: Standing, trial: Trial, home: Path) -> str:
         case words.CAUSE_ERROR:
             return f"Once the code is mended: {command(*again)}"
     return f"Its parameters lead there: other ones may not. Once the code is changed: {command(*again)}"
-
-
-def _epochs(count: int) -> str:
-    return f"{count} epoch" if count == 1 else f"{count} epochs"
 
 
 def _best(standing: Standing, trial: Trial) -> str:

@@ -156,3 +156,8 @@ def best_name(metric: str) -> str:
 def in_words(metric: str) -> str:
     """A validation metric as people read it: `val/judge_accuracy` → `judge accuracy`."""
     return metric.removeprefix(VAL_PREFIX).replace("_", " ")
+
+
+def counted(number: int, noun: str) -> str:
+    """A number of things: `1 epoch`, `2 epochs`."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"

@@ -14,3 +14,4 @@ def test_a_sweep_that_is_killed_five_times_is_the_sweep_that_never_was(tmp_path:
     assert not verdict.wrong
     assert verdict.figures["kills"] == 6
     assert verdict.figures["metrics of every epoch"] == "equal"
+    assert list((tmp_path / "ours" / "mlflow" / "artifacts").rglob("*_reconstruction.wav"))

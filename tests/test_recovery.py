@@ -112,4 +112,3 @@ def test_a_detached_command_that_is_refused_says_so_in_the_foreground(tmp_path: 
     driver = orchestrate("sweep", space, "--detach", "--home", home)
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 2 and "disk.min_free_gib asks for 1e+06" in output
-

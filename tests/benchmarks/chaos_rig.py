@@ -272,6 +272,7 @@ class Rig:
 
     def _fill_disk(self) -> None:
         assert self.driver is not None
+        self.wait_for_workers()
         ballast = self.home / "ballast"
         with contextlib.suppress(OSError), ballast.open("wb") as file:
             while True:
