@@ -140,12 +140,12 @@ def run_peer(folder: Path, corpus: Path, kinds: list[str], trials: int) -> dict[
             at_start, seen = epochs(), (epochs(), time.monotonic())
             strike_at = at_start + rng.randint(1, 6)
         code = driver.poll()
-        if code == 0 and (folder / "results.json").exists() and done >= len(kinds):
-            break
         if code is not None:
-            failures = failures + 1 if epochs() == at_start else 0
-            if code == 0 and _ended(folder, trials):
+            is_idle = epochs() == at_start
+            if code == 0 and is_idle and done >= len(kinds):
+                # Restored once more, it found nothing left to do.
                 break
+            failures = failures + 1 if is_idle else 0
             restores, driver = restores + 1, None
             continue
         if epochs() > seen[0]:
@@ -167,14 +167,6 @@ def run_peer(folder: Path, corpus: Path, kinds: list[str], trials: int) -> dict[
     figures |= _figures(folder, server.database, trials, epochs(), gave_up=failures >= MAX_FAILURES)
     server.kill()
     return figures | {"restores": restores, "hangs": hangs}
-
-
-def _ended(folder: Path, trials: int) -> bool:
-    try:
-        told = json.loads((folder / "results.json").read_text())
-    except FileNotFoundError:
-        return False
-    return len(told) >= trials and not any(each["error"] for each in told)
 
 
 def _strike(kind: str, driver: subprocess.Popen[bytes], server: Server) -> float:
