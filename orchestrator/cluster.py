@@ -7,10 +7,11 @@ import logging
 import math
 import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -81,17 +82,22 @@ def starting(log_file: Path) -> Iterator[tuple[Path, Callable[[], Capacity]]]:
 
     # Ray's sockets live in here, and a socket's path may have 107 characters at most.
     scratch = Path(tempfile.mkdtemp(prefix="orchestrate-", dir=None if len(tempfile.gettempdir()) < 24 else "/tmp"))
-    try:
-        with ThreadPoolExecutor(1) as executor:
-            yield scratch, executor.submit(_start, scratch, log_file).result
-    finally:
-        ray.shutdown()
-        shutil.rmtree(scratch, ignore_errors=True)
+    # The kernel ends Ray's processes with the thread that started them: it has to outlive the shutdown.
+    with ThreadPoolExecutor(1) as executor:
+        capacity = executor.submit(_start, scratch, log_file)
+        try:
+            yield scratch, capacity.result
+        finally:
+            wait([capacity])
+            ray.shutdown()
+            shutil.rmtree(scratch, ignore_errors=True)
 
 
 def _start(scratch: Path, log_file: Path) -> Capacity:
     import ray
 
+    # Inherited by Ray's processes: a terminal that closes must end the driver, and the driver them.
+    signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     if address := os.environ.get("RAY_ADDRESS"):
         ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     else:

@@ -5,11 +5,15 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
+import threading
 from collections.abc import Callable, Iterator
+from types import FrameType
 
 from orchestrator.errors import SweepStopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+IMPORT_S = 0.05
+"""A signal that comes in the middle of an import is sent again after so long."""
 
 
 class Interrupted(SweepStopped):
@@ -23,21 +27,32 @@ class OnSignal:
 
     def __init__(self) -> None:
         self.call: Callable[[str], None] | None = None
-        self.seen = False
+        self.reason = ""
 
     def install(self) -> None:
         """Take the signals over, from Python's defaults or from Ray, whose C++ side aborts at SIGTERM once started."""
         for number in SIGNALS:
             signal.signal(number, self._handle)
 
-    def _handle(self, number: int, frame: object) -> None:
-        if self.seen:
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.reason:
             os._exit(128 + number)
-        self.seen = True
-        reason = f"Stopped by {signal.Signals(number).name}."
+        if self.call is None and _imports(frame):
+            # Raised here, it would leave the module locked for ever, and Ray's start in another thread may wait for it.
+            threading.Timer(IMPORT_S, os.kill, (os.getpid(), number)).start()
+            return
+        self.reason = f"Stopped by {signal.Signals(number).name}."
         if self.call is None:
-            raise Interrupted(f"{reason} What is finished is kept; the same command goes on.")
-        self.call(reason)
+            raise Interrupted(f"{self.reason} What is finished is kept; the same command goes on.")
+        self.call(self.reason)
+
+
+def _imports(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False
 
 
 @contextlib.contextmanager

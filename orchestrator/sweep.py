@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from orchestrator.search_space import Sweep
     from trainables.corpora.corpus import Corpus
 
-MAX_RESTARTS = 3
-"""Deaths of Ray without a trial's report between them after which it is left to a person."""
-
 
 def run_sweep(
     sweep: Sweep,
@@ -144,7 +141,7 @@ class _Driver:
         if reason == self._hours_line():
             self.screen.say(reason)
         elif reason:
-            raise (Interrupted if self.on_signal.seen else SweepStopped)(f"{reason}\n{self._resume_line()}")
+            raise (Interrupted if self.on_signal.reason else SweepStopped)(f"{reason}\n{self._resume_line()}")
 
     def _prepare(self, corpus: Corpus | None) -> None:
         """Prepare what trials share, and write down what this sweep runs on."""
@@ -192,6 +189,7 @@ class _Driver:
         from orchestrator.disk import Space
         from orchestrator.engine import Engine, Surroundings
         from orchestrator.pruning import Rungs
+        from orchestrator.takeover import Takeover
         from orchestrator.tasks import Tasks
         from orchestrator.watch import RayDaemons
 
@@ -214,6 +212,7 @@ class _Driver:
             ),
         )
         self.on_signal.call = engine.stop
+        takeover = Takeover(self.ledger, self.screen, self.on_signal, self.again, self._resume_line(), scratch)
         timer = threading.Timer(seconds_left or 0, engine.stop, [self._hours_line()])
         timer.daemon = True
         if seconds_left is not None:
@@ -221,7 +220,7 @@ class _Driver:
         try:
             with (
                 self.screen.live(self.sweep, self.ledger, tasks.slots, self.folder),
-                daemons.watched(lambda: self._start_again(scratch)),
+                daemons.watched(takeover),
             ):
                 self._fit(engine, scratch, tasks.slots)
         finally:
@@ -255,24 +254,6 @@ class _Driver:
                 f"try them again as they are: {self._resume('--retry-failed')}"
             )
         return "\n".join(lines) or f"Ray ended before the sweep did; see {self.folder / 'driver.log'}"
-
-    def _start_again(self, scratch: Path) -> None:
-        from orchestrator.watch import start_again
-
-        restarts = 1
-        for event in reversed(self.ledger.events):
-            if event["event"] in ("judged", "ended", "evaluated"):
-                break
-            restarts += event["event"] == "restarted"
-        self.screen.leave()
-        if restarts > MAX_RESTARTS:
-            # Not raised: this is not the thread that would hear it, and that one may wait for Ray for ever.
-            self.screen.say(f"Ray has died {restarts} times without a report between; see {self.folder / 'driver.log'}")
-            self.screen.say(self._resume_line())
-            os._exit(1)
-        self.ledger.write("restarted", reason="Ray died")
-        self.screen.say("Ray has died; going on with a new one.")
-        start_again(self.again, scratch)
 
     def _hours_line(self) -> str:
         hours = Budget(self.sweep, self.ledger).hours or 0

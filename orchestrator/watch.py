@@ -1,4 +1,4 @@
-"""Whether Ray is still there, and a fresh driver if it is not.
+"""Whether Ray is still there.
 
 A Ray whose raylet has died does not say so: `Tuner.fit` returns as if every trial had failed, or never returns.
 """
@@ -7,14 +7,11 @@ from __future__ import annotations
 
 import contextlib
 import os
-import sys
+import select
 import threading
-from collections.abc import Callable, Iterator, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import psutil
-
-LOOK_EVERY_S = 0.5
 
 
 class RayDaemons:
@@ -47,38 +44,32 @@ class RayDaemons:
 
     @contextlib.contextmanager
     def watched(self, on_death: Callable[[], None]) -> Iterator[None]:
-        """Call `on_death`, from a thread of its own, as soon as one of them dies in the block."""
-        over = threading.Event()
+        """Call `on_death`, from a thread of its own, at the instant when one of them dies in the block.
 
-        def watch() -> None:
-            while not over.wait(LOOK_EVERY_S):
-                if not self.are_alive():
+        It is in a hurry: whichever thread asks Ray for something first makes it end the whole process.
+        """
+        with contextlib.ExitStack() as open_files:
+            over = os.eventfd(0)
+            open_files.callback(os.close, over)
+            daemons = []
+            for each in self._processes:
+                # One that died before is noticed by `are_alive`.
+                with contextlib.suppress(ProcessLookupError):
+                    daemons.append(os.pidfd_open(each.pid))
+                    open_files.callback(os.close, daemons[-1])
+
+            def watch() -> None:
+                died, _, _ = select.select([over, *daemons], [], []) if self.are_alive() else ([], [], [])
+                if over not in died:
                     on_death()
-                    return
 
-        thread = threading.Thread(target=watch, daemon=True, name="watch over Ray")
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join()
-
-
-def start_again(arguments: Sequence[str], scratch: Path) -> None:
-    """Become a fresh driver: the same process id and terminal, nothing else of before. Never returns.
-
-    Args:
-        arguments: of `orchestrate`.
-        scratch: Ray's temporary folder; what is left of its processes, which have it in their arguments, is ended.
-    """
-    for each in psutil.Process().children(recursive=True):
-        with contextlib.suppress(psutil.Error):
-            if str(scratch) in " ".join(each.cmdline()):
-                each.kill()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os.execv(sys.executable, [sys.executable, "-m", "orchestrator", *arguments])
+            thread = threading.Thread(target=watch, daemon=True, name="watch over Ray")
+            thread.start()
+            try:
+                yield
+            finally:
+                os.eventfd_write(over, 1)
+                thread.join()
 
 
 def _argument(process: psutil.Process, name: str) -> str | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import signal
 import subprocess
 import time
@@ -83,8 +84,23 @@ def test_ctrl_c_in_the_middle_of_an_epoch_ends_the_sweep_soon_and_twice_at_once(
     driver.communicate()
 
 
+def test_a_job_that_is_cancelled_with_all_its_processes_ends_and_does_not_start_again(
+    tmp_path: Path, home: Path
+) -> None:
+    """As a batch system does it; Ray dies of the signal, too."""
+    space = write_space(tmp_path / "tiny.yaml", **LONG)
+    driver = orchestrate("sweep", space, "--home", home, start_new_session=True)
+    wait_until_both_train(driver)
+    os.killpg(driver.pid, signal.SIGTERM)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130 and "Stopped by SIGTERM." in output and "orchestrate resume tiny" in output
+    assert read(home / "tiny" / "sweep.jsonl")[0][-1]["event"] == "closed"
+
+
 def test_a_driver_in_the_background_is_seen_and_stopped(tmp_path: Path, home: Path) -> None:
-    space = write_space(tmp_path / "tiny.yaml", **SLOW | {"budget": {"trials_per_arm": 30, "max_epochs": 4}})
+    space = write_space(
+        tmp_path / "tiny.yaml", **SLOW | {"budget": {"trials_per_arm": 3, "max_epochs": 400}, "pruning": "none"}
+    )
 
     def told(*arguments: object) -> str:
         process = orchestrate(*arguments, "--home", home)
@@ -99,6 +115,10 @@ def test_a_driver_in_the_background_is_seen_and_stopped(tmp_path: Path, home: Pa
         assert status["state"] == "running" and status["driver"]["pid"] == driver_note(home / "tiny")["pid"]
         assert any(trial["state"] == "running" for trial in status["trials"])
         assert "stops at the end of its epoch" in told("stop", "tiny/1")
+        deadline = time.monotonic() + 30
+        while not Ledger(home / "tiny", read_only=True).trials[1].held:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
         assert "tiny has stopped. Go on with: orchestrate resume tiny" in told("stop", "tiny")
     finally:
         if note := driver_note(home / "tiny"):

@@ -29,11 +29,15 @@ ODD = str(Path(__file__).parent / "odd.py")
 SLOW = {"params": {"x": {"uniform": [0.0, 1.0]}, "epoch_s": 0.15}, "budget": {"trials_per_arm": 4, "max_epochs": 4}}
 
 
-def orchestrate(*arguments: object, **environment: str) -> subprocess.Popen[str]:
+def orchestrate(*arguments: object, start_new_session: bool = False, **environment: str) -> subprocess.Popen[str]:
     """The command line in a process of its own."""
-    command = [sys.executable, "-c", "from orchestrator.cli import main; main()", *map(str, arguments)]
     return subprocess.Popen(
-        command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env={**os.environ, **environment}
+        [sys.executable, "-m", "orchestrator", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, **environment},
+        start_new_session=start_new_session,
     )
 
 
