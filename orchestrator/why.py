@@ -111,7 +111,7 @@ def advice(standing: Standing, trial: Trial, home: Path) -> str:
         case words.CAUSE_OOM:
             return f"To give it more room: {command(*again, '--set', 'resources.gpu=1')} (on CPUs resources.cpu=…)"
         case words.CAUSE_TIMEOUT:
-            return f"To give it more time: {command(*again, '--set', 'limits.minutes_per_epoch=…')}"
+            return f"To give it more time: {command(*again, '--set', 'limits.minutes_per_epoch=MINUTES')}"
         case words.CAUSE_NODE:
             return f"To try it again: {command(*again)}"
         case words.CAUSE_ERROR:

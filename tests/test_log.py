@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator.errors import UserError
 from orchestrator.log import Log, read
 
 
@@ -50,3 +51,13 @@ def test_a_full_disk_leaves_whole_lines_only(tmp_path: Path, monkeypatch: pytest
     monkeypatch.undo()
     log.append({"event": "three"})
     assert [event["event"] for event in read(log.path)[0]] == ["one", "three"]
+
+
+@pytest.mark.parametrize("broken", [b'{"event":"tw', b"[1]", b"\xff\xfe"])
+def test_a_broken_line_before_the_last_is_named_with_its_file_and_left_alone(tmp_path: Path, broken: bytes) -> None:
+    path = tmp_path / "log.jsonl"
+    written = b'{"event":"one"}\n' + broken + b'\n{"event":"three"}\n'
+    path.write_bytes(written)
+    with pytest.raises(UserError, match=r"log\.jsonl:2: not a line that was written here"):
+        Log(path)
+    assert path.read_bytes() == written

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -96,3 +97,57 @@ def test_checkpoints_bring_back_every_global_random_state(tmp_path: Path) -> Non
     checkpoint.restore_random_states(saved["random"])
     assert draw() == expected
     assert torch.equal(saved["state"]["weight"], torch.ones(2))
+
+
+def train(spec: TrialSpec, count: int) -> list[dict[str, float]]:
+    """Epochs' metrics, without times."""
+    run = TrialRun(spec)
+    rows = [run.step()["metrics"] for _ in range(count)]
+    run.close()
+    return [{name: value for name, value in row.items() if not name.startswith("time/")} for row in rows]
+
+
+def cut_short(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-300])
+
+
+def of_another_version(path: Path) -> None:
+    torch.save(torch.load(path, weights_only=True) | {"version": 0}, path)
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"), [(cut_short, "last.pt can't be read"), (of_another_version, "last.pt is of version 0, this")]
+)
+def test_a_checkpoint_that_is_no_use_is_said_and_the_one_before_taken(
+    tmp_path: Path, damage: Callable[[Path], None], said: str
+) -> None:
+    undisturbed = train(trial_spec(tmp_path / "undisturbed"), 5)
+    spec = trial_spec(tmp_path)
+    train(spec, 3)
+    folder = Path(spec.folder) / "checkpoint"
+    # A file of its own, as after a disk that lost it: the names share one as long as nothing happens.
+    copy = (folder / checkpoint.LAST).read_bytes()
+    (folder / checkpoint.LAST).unlink()
+    (folder / checkpoint.LAST).write_bytes(copy)
+    damage(folder / checkpoint.LAST)
+    run = TrialRun(replace(spec, attempt=2, known=3))
+    assert run.remarks[0].startswith(said)
+    assert run.remarks[1] == "trial 1 goes on from epoch 2, it had reached 3"
+    run.close()
+    again = train(replace(spec, attempt=3, known=3), 3)
+    # The third epoch was executed again and came out the same; it is recorded once.
+    assert again == undisturbed[2:]
+    assert epochs(spec) == [1, 2, 3, 4, 5]
+
+
+def test_a_trial_whose_checkpoints_are_all_gone_starts_from_its_seed(tmp_path: Path) -> None:
+    undisturbed = train(trial_spec(tmp_path / "undisturbed"), 3)
+    spec = trial_spec(tmp_path)
+    train(spec, 2)
+    for path in (Path(spec.folder) / "checkpoint").iterdir():
+        path.unlink()
+    run = TrialRun(replace(spec, attempt=2, known=2))
+    assert run.remarks == ["trial 1 goes on from epoch 0, it had reached 2"]
+    run.close()
+    assert train(replace(spec, attempt=3, known=2), 3) == undisturbed
+    assert epochs(spec) == [1, 2, 3]
