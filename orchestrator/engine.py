@@ -67,7 +67,8 @@ class Engine:
         self._ended_workers = False
         self._kills = kills_for_memory()
         self._marked: set[str] = set()
-        self._lock = threading.Lock()
+        # A signal's handler may come back to it in the thread that has it.
+        self._lock = threading.RLock()
 
     def stop(self, reason: str) -> None:
         """End the sweep soon: running trials may end their epoch, and go on from their last one the next time."""

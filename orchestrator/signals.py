@@ -5,15 +5,11 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import threading
 from collections.abc import Callable, Iterator
-from types import FrameType
 
 from orchestrator.errors import SweepStopped
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-IMPORT_S = 0.05
-"""A signal that comes in the middle of an import is sent again after so long."""
 
 
 class Interrupted(SweepStopped):
@@ -23,40 +19,50 @@ class Interrupted(SweepStopped):
 
 
 class OnSignal:
-    """What a signal does now: it raises, until `call` is set; the second time the process ends at once."""
+    """Keeps the first signal in mind and ends the process at the second.
+
+    Nothing is raised from a handler: in the middle of an import that would leave a module locked for ever, and in the
+    middle of a library's `try` it would be lost.
+
+    Attributes:
+        reason: what to say of the signal that came, or nothing.
+    """
 
     def __init__(self) -> None:
-        self.call: Callable[[str], None] | None = None
         self.reason = ""
+        self._call: Callable[[str], None] | None = None
 
     def install(self) -> None:
         """Take the signals over, from Python's defaults or from Ray, whose C++ side aborts at SIGTERM once started."""
         for number in SIGNALS:
             signal.signal(number, self._handle)
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
+    def check(self) -> None:
+        """Raise `Interrupted` if there was a signal."""
+        if self.reason:
+            raise Interrupted(f"{self.reason} What is finished is kept; the same command goes on.")
+
+    @contextlib.contextmanager
+    def told_to(self, call: Callable[[str], None]) -> Iterator[None]:
+        """Call with the reason as soon as there is a signal, at once if there was one already."""
+        self._call = call
+        try:
+            if self.reason:
+                call(self.reason)
+            yield
+        finally:
+            self._call = None
+
+    def _handle(self, number: int, frame: object) -> None:
         if self.reason:
             os._exit(128 + number)
-        if self.call is None and _imports(frame):
-            # Raised here, it would leave the module locked for ever, and Ray's start in another thread may wait for it.
-            threading.Timer(IMPORT_S, os.kill, (os.getpid(), number)).start()
-            return
         self.reason = f"Stopped by {signal.Signals(number).name}."
-        if self.call is None:
-            raise Interrupted(f"{self.reason} What is finished is kept; the same command goes on.")
-        self.call(self.reason)
-
-
-def _imports(frame: FrameType | None) -> bool:
-    while frame is not None:
-        if frame.f_code.co_filename.startswith("<frozen importlib"):
-            return True
-        frame = frame.f_back
-    return False
+        if self._call is not None:
+            self._call(self.reason)
 
 
 @contextlib.contextmanager
-def signals_raise() -> Iterator[OnSignal]:
+def signals_kept() -> Iterator[OnSignal]:
     """Make every usual way to end a process end the sweep cleanly."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
     on_signal = OnSignal()

@@ -21,7 +21,7 @@ from orchestrator.doctor import check_place
 from orchestrator.errors import SweepStopped
 from orchestrator.home import SEARCH_SPACE, home_option, keep_search_space, locked, open_home
 from orchestrator.ledger import Ledger
-from orchestrator.signals import Interrupted, OnSignal, signals_raise
+from orchestrator.signals import Interrupted, OnSignal, signals_kept
 from orchestrator.typed import typed
 from reports import vocabulary as words
 
@@ -64,7 +64,7 @@ def run_sweep(
         if before:
             before(ledger)
         again = again or ["resume", sweep.name, "--home", str(home)]
-        with signals_raise() as on_signal:
+        with signals_kept() as on_signal:
             _Driver(sweep, home, ledger, screen, note, on_signal, again).run()
     return ledger
 
@@ -117,7 +117,7 @@ class _Driver:
 
     def _run(self, agenda: Agenda, seconds_left: float | None, all_is_written: Callable[[], None]) -> None:
         space = self.sweep.space
-        corpus = loader.open_corpus(space.corpus, self.home, self.screen.progress) if space.corpus else None
+        corpus = loader.open_corpus(space.corpus, self.home, self._progress) if space.corpus else None
         for line in corpus.skipped if corpus else ():
             self.screen.say(f"Skipped: {line}")
         outcome, reason = words.OUTCOME_FAILED, ""
@@ -143,11 +143,16 @@ class _Driver:
         elif reason:
             raise (Interrupted if self.on_signal.reason else SweepStopped)(f"{reason}\n{self._resume_line()}")
 
+    def _progress(self, what: str, done: int, total: int) -> None:
+        """Show how far the preparation is, and let a signal end it."""
+        self.on_signal.check()
+        self.screen.progress(what, done, total)
+
     def _prepare(self, corpus: Corpus | None) -> None:
         """Prepare what trials share, and write down what this sweep runs on."""
         space = self.sweep.space
         budget = Budget(self.sweep, self.ledger)
-        prepared = loader.prepare(self.sweep.trainable, self.sweep.settings(), corpus, self.screen.progress)
+        prepared = loader.prepare(self.sweep.trainable, self.sweep.settings(), corpus, self._progress)
         path = self.sweep.path.resolve()
         file = path if path != self.folder / SEARCH_SPACE else Path(self.ledger.last("started").get("file", path))
         self.ledger.write(
@@ -186,6 +191,7 @@ class _Driver:
         self.screen.progress("starting Ray", 0, 1)
         capacity = started()
         self.on_signal.install()
+        self.on_signal.check()
         from orchestrator.disk import Space
         from orchestrator.engine import Engine, Surroundings
         from orchestrator.pruning import Rungs
@@ -211,7 +217,6 @@ class _Driver:
                 self.note.update,
             ),
         )
-        self.on_signal.call = engine.stop
         takeover = Takeover(self.ledger, self.screen, self.on_signal, self.again, self._resume_line(), scratch)
         timer = threading.Timer(seconds_left or 0, engine.stop, [self._hours_line()])
         timer.daemon = True
@@ -219,13 +224,13 @@ class _Driver:
             timer.start()
         try:
             with (
+                self.on_signal.told_to(engine.stop),
                 self.screen.live(self.sweep, self.ledger, tasks.slots, self.folder),
                 daemons.watched(takeover),
             ):
                 self._fit(engine, scratch, tasks.slots)
         finally:
             timer.cancel()
-            self.on_signal.call = None
         return self._ending(engine)
 
     def _fit(self, engine: Engine, scratch: Path, slots: int) -> None:

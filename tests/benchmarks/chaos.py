@@ -86,6 +86,8 @@ def run_ours(
                 if not rig.wait_for_rows(epoch):
                     break
                 time.sleep(seconds)
+                if rig.is_finished():
+                    break
                 tell(sys.stderr, f"{at_once} at a time, epoch {rig.rows()} of about {total}: {kind}")
                 rig.strike(kind)
                 done.append(kind)
