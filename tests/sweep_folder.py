@@ -29,7 +29,8 @@ class SweepFolder:
         self.artifact_root = str(home / "artifacts") if artifact_root == "" else artifact_root
         self.ts = 1_795_000_000_000
         self.path.mkdir(parents=True, exist_ok=True)
-        (self.path / "search_space.yaml").write_text(f"name: {name}\n")
+        if not (self.path / "search_space.yaml").exists():
+            (self.path / "search_space.yaml").write_text(f"name: {name}\n")
 
     def _append(self, path: Path, line: Mapping[str, Any]) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
