@@ -18,8 +18,8 @@ LOSSES = ("train/loss", "val/loss")
 FINITE = (*LOSSES, "train/grad_norm")
 MAX_NONFINITE_STEPS = 3
 """A trainable may leave out a step whose gradient isn't finite; more of them in an epoch are no accident."""
-MIN_HISTORY = 3
-"""Epochs before a loss can be said to be high."""
+MIN_RANGE_EPOCHS = 3
+"""Epochs before it can be said how far a loss usually goes."""
 MIN_VARIATION = 1e-4
 TOLD = {"train/min_sigma": "smallest σ", "train/grad_norm": "gradient norm"}
 """What is told with every divergence, where the trainable reports it."""
@@ -74,12 +74,14 @@ class Guard:
 
     def _blowup(self, metrics: Mapping[str, float], histories: Mapping[str, Sequence[float]]) -> str | None:
         for name, history in histories.items():
-            if self.blowup is None or name not in metrics or len(history) < MIN_HISTORY:
+            if self.blowup is None or name not in metrics or not history:
                 continue
             usual = median(history)
             limit = self.blowup * usual
             if min(history) <= 0:
                 # A log-likelihood may be anywhere around zero; how far it may go is measured by how far it went.
+                if len(history) < MIN_RANGE_EPOCHS:
+                    continue
                 limit = usual + self.blowup * (max(history) - min(history))
             if metrics[name] > limit:
                 return f"{name} rose to {metrics[name]:.4g}, its median before was {usual:.4g}"

@@ -14,6 +14,7 @@ import argparse
 import os
 import random
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -153,6 +154,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-peer", action="store_true", help="without Tuner.restore")
     given = parser.parse_args()
+    # A shell lets what it starts in the background ignore Ctrl-C, and the drivers would inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     work = Path(tempfile.mkdtemp(prefix="chaos-"))
     corpus = make_corpus(work / "corpus")
     verdicts: dict[str, dict[str, Any]] = {}

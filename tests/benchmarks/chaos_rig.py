@@ -265,7 +265,8 @@ class Rig:
         began = time.monotonic()
         self.driver.send_signal(number)
         code = self.driver.wait(PATIENCE_S)
-        if code not in (0, 130):
+        # Before Python has come to our first line, a signal does what it does to any process.
+        if code not in (0, 130, -number):
             self.surprises.append(f"{number.name}: exit code {code} after {time.monotonic() - began:.0f} s")
         if code:
             self.start()
