@@ -34,7 +34,8 @@ class Guard:
     Attributes:
         objective: the metric that orders trials; it must be there and be a number.
         blowup: the loss may be so many times the median of the epochs before; None switches that off.
-        collapsed_epochs: so many epochs in a row may have a constant output or a KL divergence of nothing, less one.
+        collapsed_epochs: so many epochs in a row may have a constant output or a KL divergence of nothing, less one,
+            unless the loss still falls.
     """
 
     objective: str
@@ -91,11 +92,19 @@ class Guard:
         if self.collapsed_epochs is None or len(epochs) < self.collapsed_epochs:
             return None
         last = epochs[-self.collapsed_epochs :]
+        if _fell([metrics.get("train/loss", 0.0) for metrics in last]):
+            # An untrained network's output hardly varies: first it learns the mean, then what differs.
+            return None
         if all(metrics.get("val/active_units") == 0 for metrics in last):
             return f"no latent has carried anything for {len(last)} epochs (the KL divergence collapsed)"
         if all(metrics.get("val/variation", 1.0) < MIN_VARIATION for metrics in last):
             return f"the output has been the same for every clip for {len(last)} epochs"
         return None
+
+
+def _fell(losses: Sequence[float]) -> bool:
+    """Whether losses still fall, by a hundredth of their size or more."""
+    return losses[0] - losses[-1] > 0.01 * max(map(abs, losses))
 
 
 def _nonfinite_weights(state: Any, name: str = "") -> str | None:

@@ -83,6 +83,8 @@ def test_what_stays_collapsed_for_three_epochs_ends(name: str, value: float) -> 
     assert Guard("val/score").divergence(GOOD | {name: value}, before[1:], {}) is None
     assert Guard("val/score").divergence(GOOD | {name: 5.0}, before, {}) is None
     assert Guard("val/score", collapsed_epochs=None).divergence(GOOD | {name: value}, before, {}) is None
+    falling = rows(1.5, 1.2, **{name.replace("/", "_"): value})
+    assert Guard("val/score").divergence(GOOD | {name: value}, falling, {}) is None, "it has not learned yet"
 
 
 def test_an_epoch_that_takes_too_long_is_interrupted() -> None:
