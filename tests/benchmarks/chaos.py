@@ -18,10 +18,13 @@ import signal
 import sys
 import tempfile
 import time
+from datetime import date
 from pathlib import Path
 from typing import Any
 
+import mlflow
 import numpy as np
+import ray
 import soundfile
 from rich.console import Console
 from rich.table import Table
@@ -108,7 +111,7 @@ def run_ours(
         checks.check_executed(verdict, ledger, executed, len(done), at_once)
         checks.check_rungs(verdict, sweep, ledger)
         if at_once == 1:
-            checks.check_same(verdict, ledger, reference)
+            checks.check_same(verdict, sweep, ledger, reference)
         else:
             cpus = float(os.cpu_count() or 1)
             checks.check_alone(verdict, sweep, ledger, home, Capacity(cpus, 0))
@@ -173,6 +176,8 @@ def main() -> int:
         trials = 2 * max(3, (given.kills // 2 - 1) // 4 + 2)
         verdicts["Tuner.restore, 2 at a time"] = run_peer(work / "peer", corpus, [kind for *_, kind in kills], trials)
     shutil.rmtree(work, ignore_errors=True)
+    print(f"{date.today()}, {os.cpu_count()} processors, Ray {ray.__version__}, MLflow {mlflow.__version__}:")
+    print(f"python tests/benchmarks/chaos.py {' '.join(sys.argv[1:])}")
     show(verdicts, Console(width=140))
     for line in wrong:
         print(f"BROKEN: {line}")

@@ -85,7 +85,7 @@ def check_executed(verdict: Verdict, ledger: Ledger, executed: Path, kills: int,
     verdict.count("epochs executed again", again, allowed=kills * at_once)
 
 
-def check_same(verdict: Verdict, ledger: Ledger, reference: Ledger) -> None:
+def check_same(verdict: Verdict, sweep: Sweep, ledger: Ledger, reference: Ledger) -> None:
     """Everything as in a sweep that nothing happened to."""
     pairs = [(ledger.trials.get(number), reference.trials.get(number)) for number in reference.trials]
     compared = {
@@ -95,6 +95,10 @@ def check_same(verdict: Verdict, ledger: Ledger, reference: Ledger) -> None:
     }
     for name, of in compared.items():
         verdict.equal(name, [f"trial {b.number}" for a, b in pairs if b and (a is None or of(a) != of(b))])
+    here, there = (_replay(sweep, each)[0] for each in (ledger, reference))
+    keys = sorted(here.keys() | there.keys())
+    wrong = [f"{arm} at epoch {epoch}" for arm, epoch in keys if here.get((arm, epoch)) != there.get((arm, epoch))]
+    verdict.equal("rung tables", wrong)
 
 
 def params(trial: Trial) -> dict[str, Any]:
@@ -102,13 +106,22 @@ def params(trial: Trial) -> dict[str, Any]:
 
 
 def check_rungs(verdict: Verdict, sweep: Sweep, ledger: Ledger) -> None:
-    """ASHA, written down once more: each report in the order in which it was judged gets the decision that it got."""
+    """Each report, in the order in which it was judged, got the decision that ASHA gives it."""
+    verdict.equal("rungs and a replay of the reports", _replay(sweep, ledger)[1])
+
+
+Rungs = dict[tuple[str, int], list[float]]
+"""By arm and epoch, the values in the order in which they came."""
+
+
+def _replay(sweep: Sweep, ledger: Ledger) -> tuple[Rungs, list[str]]:
+    """ASHA, written down once more: its rungs, and the reports to which the sweep gave another answer."""
     pruning, objective = sweep.space.pruning, Objective(sweep.space.objective.metric, sweep.space.objective.mode)
     assert pruning is not None
     sign = 1 if objective.mode == "max" else -1
     budget = sweep.space.budget.max_epochs
     milestones = [pruning.grace_epochs * pruning.reduction_factor**k for k in range(20)]
-    rungs: dict[tuple[str, int], list[float]] = {}
+    rungs: Rungs = {}
     differences = []
     judged: set[tuple[int, int]] = set()
     for event in ledger.events:
@@ -125,7 +138,7 @@ def check_rungs(verdict: Verdict, sweep: Sweep, ledger: Ledger) -> None:
         is_stopped = event["event"] == "ended" and event["outcome"] == words.OUTCOME_PRUNED
         if stops != is_stopped:
             differences.append(f"trial {trial.number} at epoch {epoch}")
-    verdict.equal("rungs and a replay of the reports", differences)
+    return rungs, differences
 
 
 def check_alone(verdict: Verdict, sweep: Sweep, ledger: Ledger, home: Path, capacity: Any) -> None:
