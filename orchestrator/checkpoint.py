@@ -65,7 +65,7 @@ def save(folder: Path, state: Mapping[str, Any], row: Mapping[str, Any], *, best
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / "saving.tmp"
     # Through a file of Python's, whose error on a full disk says so; torch's own writer has several, and none does.
-    with temporary.open("wb", buffering=0) as file:
+    with temporary.open("wb") as file:
         saved = {"version": VERSION, "state": dict(state), "random": random_states(), "row": dict(row), "best": best}
         torch.save(saved, file)
     if (folder / LAST).exists():

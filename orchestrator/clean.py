@@ -9,11 +9,12 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+from ruamel.yaml import YAML
 
 from orchestrator.disk import in_bytes
-from orchestrator.home import find_sweep, locked
+from orchestrator.home import SEARCH_SPACE, find_sweep, locked
 from orchestrator.ledger import Ledger
-from orchestrator.standing import look
+from orchestrator.standing import FINISHED, look
 from orchestrator.trial import BEST, CHECKPOINT, LAST, Trial, trial_folder
 from reports import vocabulary as words
 
@@ -57,16 +58,22 @@ def _kinds(home: Path, name: str, *, keep_best: bool) -> dict[str, list[Path]]:
     ledger: Ledger = standing.ledger
     bests = standing.best_trials()
     trials = list(ledger.trials.values())
+    space = YAML(typ="safe", pure=True).load((ledger.folder / SEARCH_SPACE).read_text())
+    is_finished = ledger.last("started", "closed").get("outcome") == FINISHED
+    keeps_pruned = (space.get("disk") or {}).get("keep_pruned_checkpoints", False)
 
     def checkpoints(wanted: Callable[[Trial, str], bool]) -> list[Path]:
         found = ((trial, path) for trial in trials for path in _checkpoints(ledger, trial))
         return [path for trial, path in found if wanted(trial, path.name)]
 
     def is_left_over(trial: Trial, file: str) -> bool:
-        return file not in KEPT and (trial.outcome is not None or file.endswith(".tmp"))
+        # Those that broke may be tried again from whichever of their checkpoints is of use.
+        is_over = trial.outcome in (words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED)
+        return file.endswith(".tmp") or (file not in KEPT and is_over)
 
     def is_pruned(trial: Trial, file: str) -> bool:
-        return file in KEPT and trial.outcome == words.OUTCOME_PRUNED and trial.number not in bests
+        is_over = trial.outcome == words.OUTCOME_PRUNED and (trial.evaluated or is_finished)
+        return file in KEPT and is_over and trial.number not in bests and not keeps_pruned
 
     def is_other(trial: Trial, file: str) -> bool:
         return file in KEPT and not is_pruned(trial, file) and not (trial.number in bests and file == BEST)

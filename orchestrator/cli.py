@@ -63,7 +63,8 @@ def sweep(
         return
     for each in sweeps:
         try:
-            ledger = run_sweep(each, find_home(home), screen, again=sys.argv[1:])
+            # Of several, the others are still to come.
+            ledger = run_sweep(each, find_home(home), screen, again=sys.argv[1:] if len(sweeps) > 1 else None)
         finally:
             screen.close()
         screen.results(each, ledger)
@@ -254,7 +255,7 @@ def main() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        print(f"the disk is full ({error}); free some space and run the same command again", file=sys.stderr)
+        print(f"the disk is full ({error}); free some space, and go on with orchestrate resume", file=sys.stderr)
         raise SystemExit(1) from None
     except KeyboardInterrupt:
         print(SweepStopped("Stopped."), file=sys.stderr)

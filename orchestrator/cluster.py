@@ -99,7 +99,14 @@ def _start(scratch: Path, log_file: Path) -> Capacity:
     # Inherited by Ray's processes: a terminal that closes must end the driver, and the driver them.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     if address := os.environ.get("RAY_ADDRESS"):
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        try:
+            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
+        except Exception as error:
+            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+            raise UserError(
+                f"RAY_ADDRESS: no cluster answers at {address} ({reason}); start one there, or unset it and a Ray of "
+                "this machine's own is started"
+            ) from None
     else:
         ray.init(
             address="local",

@@ -77,6 +77,10 @@ def relocate(home: Path, say: Callable[[str], None]) -> None:
     running = [name for name in sweep_names(home) if driver_note(home / name) is not None]
     if running:
         raise UserError(f"{home}: {', '.join(running)} runs in it; stop it first")
+    for name in sweep_names(home):
+        _relocate_sweep(home, before, name)
+        say(f"sweep {name}")
+    # At the end: it is by the database that a home is known to have been moved.
     with _database(home) as database:
         for table, column in COLUMNS.items():
             changed = database.execute(
@@ -84,9 +88,6 @@ def relocate(home: Path, say: Callable[[str], None]) -> None:
                 (str(home), len(str(before)) + 1, str(before)),
             )
             say(f"mlflow.db: {changed.rowcount} {table}")
-    for name in sweep_names(home):
-        _relocate_sweep(home, before, name)
-        say(f"sweep {name}")
     say(f"{home} no longer names {before}.")
 
 
@@ -98,7 +99,7 @@ def _relocate_sweep(home: Path, before: Path, name: str) -> None:
         if str(before) in str(told.get("tracking_uri")):
             ledger.write("redirected", **follower.destination(home))
         path = folder / SEARCH_SPACE
-        text = path.read_text()
+        text = path.read_text() if path.exists() else ""
         if f"{before}/" in text:
             temporary = path.with_suffix(".tmp")
             temporary.write_text(text.replace(f"{before}/", f"{home}/"))

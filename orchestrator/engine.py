@@ -16,7 +16,7 @@ from orchestrator.agenda import Agenda, Task
 from orchestrator.disk import Space, tidy
 from orchestrator.failure import DISK_FULL, TrialFailure
 from orchestrator.ledger import Ledger
-from orchestrator.postmortem import cause_of_death, kills_for_memory
+from orchestrator.postmortem import MemoryKills, cause_of_death
 from orchestrator.pruning import Rungs
 from orchestrator.trial import STOP_FILE, TRIAL_LOG, Trial, trial_folder
 from reports import vocabulary as words
@@ -65,7 +65,7 @@ class Engine:
         self.stop_reason = ""
         self._stop_s = float("inf")
         self._ended_workers = False
-        self._kills = kills_for_memory()
+        self._memory_kills = MemoryKills()
         self._marked: set[str] = set()
         # A signal's handler may come back to it in the thread that has it.
         self._lock = threading.RLock()
@@ -107,6 +107,7 @@ class Engine:
         """Take a worker's result; whether its task is over."""
         task = self.live[task_id]
         trial = task.trial
+        self._memory_kills.look()
         with self._writing():
             if task.kind == "evaluate":
                 self.ledger.evaluate(trial, json.loads(result["evaluated"]), None)
@@ -134,14 +135,17 @@ class Engine:
         failure = getattr(error, "cause", None)
         with self._writing():
             if not isinstance(failure, TrialFailure):
-                if self.around.is_alive():
-                    self._died(task)
+                # What ends the sweep may end its workers first: that says nothing of their trials.
+                if self.around.is_alive() and not self.stop_reason:
+                    self._died(task, *self._cause_of_death(task.trial))
             elif failure.cause == DISK_FULL:
                 self.space.is_full()
+            elif failure.cause == words.CAUSE_NODE:
+                self._died(task, failure.cause, failure.reason)
             elif task.kind == "evaluate":
-                self.ledger.evaluate(task.trial, {}, failure.reason)
-            elif failure.cause == words.CAUSE_OOM:
-                self._ran_out_of_memory(task.trial, failure.reason)
+                self._can_not_evaluate(task.trial, failure.reason)
+            elif failure.cause == words.CAUSE_OOM and self._can_grow(task.trial):
+                self._grow(task.trial, failure.reason)
             else:
                 self.ledger.end(task.trial, words.OUTCOME_FAILED, failure.cause, failure.reason, alike=failure.alike)
 
@@ -149,19 +153,25 @@ class Engine:
         """Ray has let go of a task."""
         self.live.pop(task_id, None)
 
-    def _died(self, task: Task) -> None:
-        trial = task.trial
-        kills = kills_for_memory()
-        out_of_memory, self._kills = kills > self._kills, kills
+    def crashed(self, reason: str) -> None:
+        """Ray gave up all that runs, for the sake of one trial, and does not say which: each has died once."""
+        with self._writing():
+            for task in self.live.values():
+                self._died(task, words.CAUSE_NODE, reason)
+
+    def _cause_of_death(self, trial: Trial) -> tuple[str, str]:
         log = trial_folder(self.ledger.folder, trial.number) / TRIAL_LOG
-        cause, reason = cause_of_death(log, trial.attempts, out_of_memory=out_of_memory)
+        return cause_of_death(log, trial.attempts, out_of_memory=self._memory_kills.take)
+
+    def _died(self, task: Task, cause: str, reason: str) -> None:
+        trial = task.trial
         self.ledger.died(trial, cause, reason)
         most = self.agenda.sweep.space.limits.max_machine_failures
         if task.kind == "evaluate":
             if trial.deaths >= MAX_DEATHS:
-                self.ledger.evaluate(trial, {}, reason)
-        elif cause == words.CAUSE_OOM:
-            self._ran_out_of_memory(trial, reason)
+                self._can_not_evaluate(trial, reason)
+        elif cause == words.CAUSE_OOM and self._can_grow(trial):
+            self._grow(trial, reason)
         elif cause == words.CAUSE_TIMEOUT:
             self.ledger.end(trial, words.OUTCOME_FAILED, cause, reason)
         elif trial.deaths >= MAX_DEATHS:
@@ -173,14 +183,17 @@ class Engine:
         else:
             self.around.say(f"Trial {trial.number} at epoch {trial.epochs + 1}: {reason}; it is tried again.")
 
-    def _ran_out_of_memory(self, trial: Trial, reason: str) -> None:
-        if trial.share < MORE_MEMORY and self.around.can_grow(trial):
-            self.ledger.retry(trial, reason, share=MORE_MEMORY)
-            self.around.say(
-                f"Trial {trial.number}: {reason}; it is tried again with {MORE_MEMORY} times its resources."
-            )
-        else:
-            self.ledger.end(trial, words.OUTCOME_FAILED, words.CAUSE_OOM, reason)
+    def _can_not_evaluate(self, trial: Trial, reason: str) -> None:
+        self.ledger.evaluate(trial, {}, reason)
+        self.around.say(f"Trial {trial.number} could not be evaluated: {reason}; --retry-failed tries it again.")
+        self._tidy(trial)
+
+    def _can_grow(self, trial: Trial) -> bool:
+        return trial.share < MORE_MEMORY and self.around.can_grow(trial)
+
+    def _grow(self, trial: Trial, reason: str) -> None:
+        self.ledger.retry(trial, reason, share=MORE_MEMORY)
+        self.around.say(f"Trial {trial.number}: {reason}; it is tried again with {MORE_MEMORY} times its resources.")
 
     def _tidy(self, trial: Trial) -> None:
         """Delete what an ended trial has no more use for."""

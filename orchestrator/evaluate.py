@@ -22,7 +22,7 @@ def evaluate(spec: TrialSpec) -> dict[str, float]:
     folder = Path(spec.folder)
     best = folder / CHECKPOINT / BEST
     if not best.exists():
-        return {}
+        raise FileNotFoundError(f"{best}: its best checkpoint has been deleted")
     device = device_of(spec)
     trainable = build(spec, device)
     saved = checkpoint.load(best, device)

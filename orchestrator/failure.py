@@ -11,6 +11,10 @@ from orchestrator import guard
 from reports import vocabulary as words
 
 
+class InUse(Exception):
+    """An older process still has what a trial needs: its machine's fault."""
+
+
 class TrialFailure(Exception):
     """A trial's end by an error: the cause in one word, the reason in words, and what tells the place of an error in
     the code from others; pickled on its way to the driver."""
@@ -22,6 +26,8 @@ class TrialFailure(Exception):
         self.alike = alike
 
 
+NO_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
+"""What torch says in a plain RuntimeError."""
 DISK_FULL = "disk full"
 """A cause that is nobody's fault in the sweep: the trial is not ended, the sweep pauses."""
 
@@ -31,10 +37,12 @@ def as_failure(error: BaseException) -> TrialFailure:
     import torch
 
     words_of_it = f"{type(error).__name__}: {error}".splitlines()[0]
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(each in str(error) for each in NO_MEMORY):
         return TrialFailure(words.CAUSE_OOM, words_of_it)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TrialFailure(DISK_FULL, words_of_it)
+    if isinstance(error, InUse):
+        return TrialFailure(words.CAUSE_NODE, str(error))
     if isinstance(error, guard.TooSlow):
         return TrialFailure(words.CAUSE_TIMEOUT, str(error))
     frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]

@@ -7,16 +7,22 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.trial import SWEEP_LOG
 
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 WAIT_S = 120.0
 """How long the end of a sweep waits for MLflow while it makes progress or is reachable."""
+HURRIED_WAIT_S = 4.0
+"""How long, after a signal."""
+MAX_DEATHS = 10
+"""So often the sending process is started again."""
 
 
 def tracking_uri(home: Path) -> str:
@@ -54,50 +60,100 @@ def status(folder: Path) -> dict[str, Any]:
     return found
 
 
+def is_behind(folder: Path) -> bool:
+    """Whether MLflow still has to get something of a sweep that nobody drives."""
+    return status(folder).get("complete_bytes") != (folder / SWEEP_LOG).stat().st_size
+
+
 @contextlib.contextmanager
-def following(folder: Path, say: Callable[[str], None]) -> Iterator[Callable[[], None]]:
+def following(
+    folder: Path, say: Callable[[str], None], is_hurried: Callable[[], bool] = lambda: False
+) -> Iterator[Callable[[], None]]:
     """Send the sweep to MLflow while the block runs and what is left at its end.
 
-    The process reads files only, so it is told nothing but the end: its standard input closes, whether the driver
-    closes it or dies.
+    Args:
+        folder: of the sweep.
+        say: tells somebody a line.
+        is_hurried: whether somebody wants the end soon: what is left is then sent in the background.
 
     Yields:
         A function that says before the end of the block that no more will be written.
     """
-    with open(folder / "driver.log", "a") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "orchestrator.tracking", str(folder)],
-            stdin=subprocess.PIPE,
-            stdout=output,
-            stderr=output,
-            # Ctrl-C is for the driver; this process still has to send what the driver wrote last.
-            start_new_session=True,
-        )
-    assert process.stdin is not None
+    sender = _Sender(folder)
     try:
-        yield process.stdin.close
+        yield sender.close
     finally:
-        process.stdin.close()
-        _wait(process, folder, say)
+        sender.close()
+        sender.wait(say, is_hurried)
 
 
-def _wait(process: subprocess.Popen[bytes], folder: Path, say: Callable[[str], None]) -> None:
-    deadline = time.monotonic() + WAIT_S
-    backlog = None
-    while process.poll() is None:
-        now = status(folder)
-        if now.get("backlog") != backlog:
-            backlog, deadline = now.get("backlog"), time.monotonic() + WAIT_S
-        if time.monotonic() > deadline:
-            process.terminate()
-            process.wait()
-            break
-        time.sleep(0.1)
-    left = status(folder)
-    if left.get("error") or left.get("backlog"):
-        say(
-            f"MLflow: {left.get('backlog', 0)} lines are still to be sent ({left.get('error') or 'out of time'}); "
-            "they are safe in the sweep's folder and are sent the next time the sweep is run."
-        )
-    elif process.returncode:
-        say(f"MLflow: the sending process ended with exit code {process.returncode}; see {folder / 'driver.log'}")
+class _Sender:
+    """The process that sends, started again if it dies.
+
+    It reads files only, so it is told nothing but the end: its standard input closes, whether the driver closes it or
+    dies.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._process = self._start()
+        threading.Thread(target=self._keep, daemon=True, name="watch over tracking").start()
+
+    def _start(self) -> subprocess.Popen[bytes]:
+        with open(self._folder / "driver.log", "a") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "orchestrator.tracking", str(self._folder)],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                # Ctrl-C is for the driver; this process still has to send what the driver wrote last.
+                start_new_session=True,
+            )
+
+    def _keep(self) -> None:
+        for _ in range(MAX_DEATHS):
+            self._process.wait()
+            with self._lock:
+                if self._is_closed:
+                    return
+                self._process = self._start()
+
+    def close(self) -> None:
+        """Nothing more will be written."""
+        with self._lock:
+            self._is_closed = True
+            assert self._process.stdin is not None
+            self._process.stdin.close()
+
+    def wait(self, say: Callable[[str], None], is_hurried: Callable[[], bool]) -> None:
+        """Wait until everything is sent, or it seems that it can't be, and say what is left."""
+        began = time.monotonic()
+        deadline = began + WAIT_S
+        backlog = None
+        while self._process.poll() is None:
+            now = status(self._folder)
+            if now.get("backlog") != backlog:
+                backlog, deadline = now.get("backlog"), time.monotonic() + WAIT_S
+            if is_hurried() and time.monotonic() > began + HURRIED_WAIT_S:
+                say("MLflow: the last lines are sent in the background.")
+                return
+            if time.monotonic() > deadline:
+                self._process.terminate()
+                self._process.wait()
+                break
+            time.sleep(0.1)
+        left = status(self._folder)
+        if left.get("remark"):
+            say(f"MLflow: {left['remark']}")
+        if is_behind(self._folder):
+            why = left.get("error") or (
+                f"its process ended with exit code {code}, see {self._folder / 'driver.log'}"
+                if (code := self._process.returncode)
+                else "out of time"
+            )
+            say(
+                f"MLflow does not have everything ({why}); it is safe in the sweep's folder and is sent the next time "
+                "the sweep is run."
+            )

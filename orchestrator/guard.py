@@ -120,12 +120,15 @@ def _nonfinite_weights(state: Any, name: str = "") -> str | None:
 
 
 class TooSlow(Exception):
-    """An epoch took longer than its search space allows."""
+    """Something took longer than its search space allows."""
 
 
 @contextlib.contextmanager
-def time_limit(minutes: float | None, output: IO[str] | None = None) -> Iterator[None]:
-    """Raise `TooSlow` in the block, at Python's next instruction, once it has taken so long. For the main thread.
+def time_limit(
+    minutes: float | None, output: IO[str] | None = None, *, what: str = "no epoch", times: float = 1
+) -> Iterator[None]:
+    """Raise `TooSlow` in the block, at Python's next instruction, once it has taken so many times the minutes that an
+    epoch may take. For the main thread.
 
     A block that doesn't come back to Python by then is ended with its process, and its stack is written to `output`.
     """
@@ -134,12 +137,13 @@ def time_limit(minutes: float | None, output: IO[str] | None = None) -> Iterator
         return
 
     def expire(number: int, frame: object) -> None:
-        raise TooSlow(f"no epoch within limits.minutes_per_epoch ({minutes:g})")
+        multiple = f"{times:g} times " if times != 1 else ""
+        raise TooSlow(f"{what} within {multiple}limits.minutes_per_epoch ({minutes:g})")
 
     before = signal.signal(signal.SIGALRM, expire)
-    signal.setitimer(signal.ITIMER_REAL, 60 * minutes)
+    signal.setitimer(signal.ITIMER_REAL, 60 * minutes * times)
     if output is not None:
-        faulthandler.dump_traceback_later(60 * minutes + HANG_GRACE_S, exit=True, file=output)
+        faulthandler.dump_traceback_later(60 * minutes * times + HANG_GRACE_S, exit=True, file=output)
     try:
         yield
     finally:

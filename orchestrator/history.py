@@ -71,7 +71,11 @@ class Trial:
 
 
 class History:
-    """A sweep and its trials, by number; `refresh` reads what is new."""
+    """A sweep and its trials, by number; `refresh` reads what is new.
+
+    Attributes:
+        offset: bytes of the sweep log that were read.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -80,7 +84,7 @@ class History:
         self.closed: log.Event | None = None
         self.first: log.Event = {}
         self._last_ms = 0
-        self._offset = 0
+        self.offset = 0
 
     @property
     def name(self) -> str:
@@ -107,7 +111,7 @@ class History:
         Returns:
             The trials about which something is new.
         """
-        events, self._offset = log.read(self.folder / "sweep.jsonl", self._offset)
+        events, self.offset = log.read(self.folder / "sweep.jsonl", self.offset)
         changed = {number for event in events for number in self._fold(event)}
         looked = (trial for trial in self.trials.values() if everywhere or not trial.ended or trial.number in changed)
         changed |= {trial.number for trial in looked if self._look(trial)}

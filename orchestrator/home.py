@@ -98,11 +98,11 @@ def locked(folder: Path) -> Iterator[dict[str, Any]]:
                 f"{folder.name}: this sweep is already running on {before.get('host', 'another machine')}, "
                 f"process {before.get('pid', '?')}; wait for it, stop it, or start another one with --name"
             ) from None
+        note = _Note(file)
+        note.update(host=socket.gethostname(), pid=os.getpid())
         if "scratch" in before:
             # Ray's temporary folder of a driver that was killed.
             shutil.rmtree(before["scratch"], ignore_errors=True)
-        note = _Note(file)
-        note.update(host=socket.gethostname(), pid=os.getpid())
         try:
             yield note
         finally:
@@ -135,10 +135,10 @@ def driver_note(folder: Path) -> dict[str, Any] | None:
 
 def _parse_note(text: str) -> dict[str, Any]:
     try:
-        found: dict[str, Any] = json.loads(text)
+        found = json.loads(text)
     except ValueError:
         return {}
-    return found
+    return found if isinstance(found, dict) else {}
 
 
 class _Note(dict[str, Any]):
@@ -201,7 +201,7 @@ def keep_search_space(folder: Path, sweep: Sweep) -> None:
         UserError: it asks for something else; the message has the difference and the cure.
     """
     path = folder / SEARCH_SPACE
-    if was_run(folder):
+    if was_run(folder) and path.exists():
         before, after = path.read_text(), sweep.text
         if not _continues(_plain(before), _plain(after)):
             changes = difflib.unified_diff(
@@ -210,7 +210,8 @@ def keep_search_space(folder: Path, sweep: Sweep) -> None:
             shown = "\n".join(f"  {line}" for line in changes if not line.startswith("@@"))
             raise UserError(
                 f"{sweep.path}: sweep {sweep.name} in {folder.parent} was run with another search space:\n{shown}\n"
-                f"Give the new one a name of its own, --name {sweep.name}-2; more budget alone may keep the old one."
+                f"Start the new one under a name of its own, orchestrate sweep FILE --name {sweep.name}-2; more budget "
+                "alone may keep the old one."
             )
     temporary = path.with_suffix(".tmp")
     temporary.write_text(sweep.text)
@@ -227,8 +228,9 @@ def _continues(before: dict[str, Any], after: dict[str, Any]) -> bool:
     for each in (before, after):
         for key in (*FREE_TO_CHANGE, "presets"):
             each.pop(key, None)
-        for entry in each.get("arms", []) or []:
-            entry.pop("resources", None)
+        changes = [{key: value for key, value in entry.items() if key != "resources"} for entry in each.pop("arms", [])]
+        each["arms"] = [entry for entry in changes if entry.get("params")]
     old, new = budgets
+    # Hours where there were none are a limit, not a smaller budget.
     grows = all((new.get(key) or float("inf")) >= (old.get(key) or 0) for key in GROWING)
     return before == after and grows

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import log
-from orchestrator.trial import OUTBOX, Stage, Trial, now_ms, trial_folder
+from orchestrator.errors import UserError
+from orchestrator.trial import OUTBOX, SWEEP_LOG, Stage, Trial, now_ms, trial_folder
 from reports import vocabulary as words
 
-SWEEP_LOG = "sweep.jsonl"
+BETWEEN_DRIVERS = ("granted", "retried", "extended", "reevaluated", "redirected")
+"""Events that are written long after a driver was killed, too, by whoever wants to go on."""
 
 
 @dataclass
@@ -58,7 +60,13 @@ class Ledger:
             granted.trials, granted.epochs, granted.hours = (event[key] for key in ("trials", "epochs", "hours"))
         elif event["event"] == "asked":
             given = {key: value for key, value in event.items() if key not in ("event", "ts", "trial")}
-            self.trials[event["trial"]] = Trial(number=event["trial"], **given)
+            try:
+                self.trials[event["trial"]] = Trial(number=event["trial"], **given)
+            except TypeError:
+                raise UserError(
+                    f"{self.folder / SWEEP_LOG}: trial {event['trial']} was written by another version of orchestrate, "
+                    "with other fields; go on with that one, or start another sweep with --name"
+                ) from None
         elif event["event"] == "started":
             # Somebody wants to go on with all of them; unless it is only a driver whose Ray had died.
             for trial in self.trials.values():
@@ -81,6 +89,7 @@ class Ledger:
             case "ended":
                 trial.outcome, trial.cause, trial.reason = event["outcome"], event["cause"], event["reason"]
                 trial.alike = event.get("alike", "")
+                trial.judged = max(trial.judged, event["epochs"])
                 self.ended.append(trial.number)
             case "extended":
                 self._open_again(trial)
@@ -92,7 +101,9 @@ class Ledger:
             case "held":
                 trial.held = True
             case "evaluated":
-                trial.evaluated, trial.test = True, event["metrics"]
+                trial.evaluated, trial.test, trial.evaluation_error = True, event["metrics"], event["error"] or ""
+            case "reevaluated":
+                trial.evaluated, trial.evaluation_error = False, ""
 
     def _open_again(self, trial: Trial) -> None:
         trial.open_again()
@@ -157,6 +168,11 @@ class Ledger:
         """The best checkpoint of a trial has been rendered and judged, or could not be."""
         self.write("evaluated", trial=trial.number, metrics=dict(metrics), error=error)
 
+    @property
+    def restarts(self) -> bool:
+        """Whether this driver only takes the place of one whose Ray had died."""
+        return self._restarts
+
     def of_arm(self, arm: str, stage: Stage) -> list[Trial]:
         """An arm's trials in the order in which they were asked for."""
         return [trial for trial in self.trials.values() if trial.arm == arm and trial.stage == stage]
@@ -166,16 +182,17 @@ class Ledger:
         return next((event for event in reversed(self.events) if event["event"] in names), {})
 
     def seconds_run(self) -> float:
-        """How long drivers have worked on this sweep; one that was killed counts to its last event."""
-        total = 0.0
+        """How long drivers have worked on this sweep until now, when none does; one that was killed counts to its
+        last event."""
+        total = 0
         started: int | None = None
         last = 0
         for event in self.events:
             if event["event"] == "started":
                 total += 0 if started is None else last - started
-                started = event["ts"]
-            # These can be written long after a driver was killed, by whoever wants to go on.
-            last = last if event["event"] in ("granted", "retried") else event["ts"]
+                started = last = event["ts"]
+            elif event["event"] not in BETWEEN_DRIVERS and not event.get("late"):
+                last = event["ts"]
             if event["event"] == "closed" and started is not None:
                 total, started = total + last - started, None
-        return (total + (0 if started is None else now_ms() - started)) / 1000
+        return (total + (0 if started is None else last - started)) / 1000

@@ -84,8 +84,11 @@ class Mirror:
             self._send_files(run, trial.folder, trial.files, trial.asked["ts"])
             run.update(wanted, trial.outbox)
         except Gone:
-            run.forget()
-            self.remark = f"the MLflow run of trial {trial.number} had been deleted; it is made anew"
+            # Or it is one of another server, and this one has had its own before.
+            found = self._store.find_runs(self.pages.experiment_id, self._history.sweep_id, ())
+            run.forget(found.get(str(trial.number)))
+            if run.run_id is None:
+                self.remark = f"the MLflow run of trial {trial.number} had been deleted; it is made anew"
             return False
         except Refused as error:
             if self._store.experiment_of(self.pages.run_id) is None:

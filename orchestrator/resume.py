@@ -95,7 +95,8 @@ def resume(name: str, home: Path, screen: Screen, more: More, overrides: Sequenc
     Raises:
         UserError: there is no such sweep, or it can't be changed like that.
     """
-    sweep = read_search_space(find_sweep(home, name) / SEARCH_SPACE, overrides=overrides)
+    # The folder's name, should somebody have given it another.
+    sweep = read_search_space(find_sweep(home, name) / SEARCH_SPACE, overrides=overrides, name=name)
 
     def add(ledger: Ledger) -> None:
         arms = matching_arms(sweep, more.arm)
@@ -142,6 +143,11 @@ def _retry(ledger: Ledger, screen: Screen, more: More, arms: Sequence[str]) -> N
         ledger.retry(trial, "asked for", share=1, from_scratch=more.from_scratch)
     numbers = ", ".join(str(trial.number) for trial in chosen)
     screen.say(f"Tried again: {f'trials {numbers}' if chosen else 'none'}.")
+    unevaluated = [trial for trial in ledger.trials.values() if trial.arm in arms and trial.evaluation_error]
+    for trial in unevaluated:
+        ledger.write("reevaluated", trial=trial.number)
+    if unevaluated:
+        screen.say(f"Evaluated again: trials {', '.join(str(trial.number) for trial in unevaluated)}.")
     left = {trial.cause for trial in broken if trial not in chosen}
     if left:
         options = " or ".join(f"--only {cause}" for cause in sorted(left))

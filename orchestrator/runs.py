@@ -62,13 +62,21 @@ class Sent:
     announced: dict[str, str] = field(default_factory=dict)
 
 
+def _read(path: Path) -> Sent:
+    """What was kept; nothing, where that is no use: the run is then found by its tags, and nothing is sent twice."""
+    try:
+        return Sent(**json.loads(path.read_text()))
+    except (FileNotFoundError, ValueError, TypeError):
+        return Sent()
+
+
 class Run:
     """A run, made when it is first needed. What was acknowledged is remembered, also by the next process."""
 
     def __init__(self, store: Store, path: Path) -> None:
         self._store = store
         self._path = path
-        self.sent = Sent(**json.loads(path.read_text())) if path.exists() else Sent()
+        self.sent = _read(path)
 
     @property
     def run_id(self) -> str | None:

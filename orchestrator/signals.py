@@ -35,12 +35,14 @@ class OnSignal:
     def install(self) -> None:
         """Take the signals over, from Python's defaults or from Ray, whose C++ side aborts at SIGTERM once started."""
         for number in SIGNALS:
-            signal.signal(number, self._handle)
+            # nohup has a driver ignore the end of its terminal.
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._handle)
 
     def check(self) -> None:
         """Raise `Interrupted` if there was a signal."""
         if self.reason:
-            raise Interrupted(f"{self.reason} What is finished is kept; the same command goes on.")
+            raise Interrupted(f"{self.reason} What is finished is kept.")
 
     @contextlib.contextmanager
     def told_to(self, call: Callable[[str], None]) -> Iterator[None]:

@@ -88,6 +88,11 @@ class Standing:
         bests = (self.best_of(trial for trial in trials if trial.arm == arm) for arm in arms)
         return {best.number: best for best in bests if best}
 
+    def has_mixed_code(self, arm: str) -> bool:
+        """Whether an arm's trials ran on different code."""
+        trials = self.ledger.trials.values()
+        return len({code for trial in trials if trial.arm == arm for code in trial.codes}) > 1
+
     def report_age_s(self, trial: Trial) -> float | None:
         """Seconds since a trial's last report."""
         return (now_ms() - trial.rows[-1]["ts"]) / 1000 if trial.rows else None

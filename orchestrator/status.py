@@ -12,6 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator import follower
 from orchestrator.errors import UserError
 from orchestrator.home import sweep_names
 from orchestrator.standing import FINISHED, WAITING, Standing, look
@@ -35,7 +36,13 @@ def show_status(home: Path, name: str | None, *, as_json: bool, console: Console
     names = sweep_names(home)
     if not names:
         raise UserError(f"{home}: no sweep has been run here; run one (orchestrate sweep FILE) or name another --home")
-    standings = [look(home, each) for each in names]
+    standings = []
+    for each in names:
+        try:
+            standings.append(look(home, each))
+        except UserError as error:
+            # One that can't be read hides no other.
+            Console(stderr=True, highlight=False).print(Text(str(error)), soft_wrap=True)
     if as_json:
         console.out(json.dumps([as_data(each) for each in standings], indent=1), highlight=False)
     else:
@@ -60,6 +67,7 @@ def as_data(standing: Standing) -> dict[str, Any]:
                 "epochs": sum(trial["epoch"] for trial in own),
                 "best": best and objective.best(best),
                 "best_trial": best and best.number,
+                "mixed_code": standing.has_mixed_code(arm),
             }
         )
     tracking = standing.tracking
@@ -77,6 +85,8 @@ def as_data(standing: Standing) -> dict[str, Any]:
             "backlog": tracking.get("backlog"),
             "unreachable_since": since_ms and datetime.fromtimestamp(since_ms / 1000).isoformat("T", "seconds"),
             "error": tracking.get("error"),
+            "remark": tracking.get("remark"),
+            "complete": standing.driver is None and not follower.is_behind(standing.ledger.folder),
         },
     }
 
@@ -138,8 +148,11 @@ def _print_sweep(standing: Standing, console: Console) -> None:
     for arm in data["arms"]:
         states = ", ".join(f"{count} {state}" for state, count in arm["states"].items())
         best = _number(arm["best"])
-        arms.add_row(arm["arm"], str(arm["trials"]), states, str(arm["epochs"]), best, str(arm["best_trial"] or "–"))
+        name = f"{arm['arm']} *" if arm["mixed_code"] else arm["arm"]
+        arms.add_row(name, str(arm["trials"]), states, str(arm["epochs"]), best, str(arm["best_trial"] or "–"))
     console.print(arms)
+    if any(arm["mixed_code"] for arm in data["arms"]):
+        console.print("* Its trials ran on different code.")
     unended = (words.OUTCOME_RUNNING, WAITING, words.OUTCOME_INTERRUPTED)
     trials = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("trial", "arm", "state", "epoch", f"best {metric}", "last report", "why"):
@@ -152,13 +165,20 @@ def _print_sweep(standing: Standing, console: Console) -> None:
         trials.add_row(*cells, Text(why, overflow="ellipsis", no_wrap=True))
     console.print()
     console.print(trials)
-    console.print(Text(_mlflow_line(data["mlflow"])), soft_wrap=True)
+    console.print(Text(_mlflow_line(data["mlflow"], is_running=bool(data["driver"]))), soft_wrap=True)
 
 
-def _mlflow_line(mlflow: dict[str, Any]) -> str:
+def _mlflow_line(mlflow: dict[str, Any], *, is_running: bool) -> str:
     if mlflow["unreachable_since"]:
         return f"\nMLflow unreachable since {mlflow['unreachable_since'][11:16]}: {mlflow['backlog']} lines wait."
-    return f"\nMLflow: {f'{backlog} lines wait' if (backlog := mlflow['backlog']) else 'has everything'}."
+    remark = f" {mlflow['remark']}." if mlflow["remark"] else ""
+    if mlflow["backlog"]:
+        return f"\nMLflow: {mlflow['backlog']} lines wait.{remark}"
+    if mlflow["complete"]:
+        return f"\nMLflow: has everything.{remark}"
+    return (
+        f"\nMLflow: {'has every epoch so far' if is_running else 'not everything is there; resume sends it'}.{remark}"
+    )
 
 
 def _number(value: float | None) -> str:

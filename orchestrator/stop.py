@@ -35,9 +35,17 @@ def stop(home: Path, given: str, say: Callable[[str], None]) -> None:
 
 def _stop_sweep(home: Path, standing: Standing, say: Callable[[str], None]) -> None:
     driver = _driver(standing)
+    if not {"host", "pid"} <= driver.keys():
+        raise UserError(f"{standing.name}: its driver has not said yet where it runs; try again")
     if driver["host"] != socket.gethostname():
         raise UserError(f"{standing.name} runs on {driver['host']}, process {driver['pid']}; stop it from there")
-    os.kill(driver["pid"], signal.SIGTERM)
+    try:
+        os.kill(driver["pid"], signal.SIGTERM)
+    except PermissionError:
+        raise UserError(f"{standing.name} is run by somebody else, process {driver['pid']}; ask its owner") from None
+    except ProcessLookupError:
+        # It ends just now.
+        pass
     say(f"{standing.name}: asked process {driver['pid']} to stop …")
     deadline = time.monotonic() + PATIENCE_S
     while driver_note(standing.ledger.folder) is not None:

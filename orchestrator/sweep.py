@@ -22,6 +22,8 @@ from orchestrator.errors import SweepStopped
 from orchestrator.home import SEARCH_SPACE, home_option, keep_search_space, locked, open_home
 from orchestrator.ledger import Ledger
 from orchestrator.signals import Interrupted, OnSignal, signals_kept
+from orchestrator.standing import FINISHED
+from orchestrator.trial import STOP_FILE, trial_folder
 from orchestrator.typed import typed
 from reports import vocabulary as words
 
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from orchestrator.console import Screen
     from orchestrator.engine import Engine
     from orchestrator.search_space import Sweep
+    from orchestrator.takeover import Takeover
     from trainables.corpora.corpus import Corpus
 
 
@@ -46,7 +49,8 @@ def run_sweep(
         sweep: what is run.
         home: the folder of all sweeps.
         screen: where it is shown.
-        again: the arguments of `orchestrate` that go on with it; `resume NAME` by default.
+        again: the arguments of `orchestrate` that go on with it once Ray has died; `resume NAME` by default, which
+            does not read a file that somebody may have edited since.
         before: changes what is recorded, once nobody else can.
 
     Raises:
@@ -56,17 +60,25 @@ def run_sweep(
     follower.check_tracking_uri(home)
     open_home(home)
     check_place(home)
-    check_free(home, sweep.space.disk.min_free_gib)
     folder = home / sweep.name
     with locked(folder) as note:
         keep_search_space(folder, sweep)
         ledger = Ledger(folder)
+        if not ledger.restarts:
+            check_free(home, sweep.space.disk.min_free_gib)
+            forget_stops(ledger)
         if before:
             before(ledger)
         again = again or ["resume", sweep.name, "--home", str(home)]
         with signals_kept() as on_signal:
             _Driver(sweep, home, ledger, screen, note, on_signal, again).run()
     return ledger
+
+
+def forget_stops(ledger: Ledger) -> None:
+    """Whoever goes on with a sweep goes on with the trials, too, that somebody had asked the last driver to stop."""
+    for number in ledger.trials:
+        (trial_folder(ledger.folder, number) / STOP_FILE).unlink(missing_ok=True)
 
 
 class _Driver:
@@ -98,8 +110,11 @@ class _Driver:
             self.screen.say(remark)
         hours = Budget(self.sweep, self.ledger).hours
         seconds_left = None if hours is None else hours * 3600 - self.ledger.seconds_run()
-        following = follower.following(self.folder, self.screen.say)
+        following = follower.following(self.folder, self.screen.say, lambda: bool(self.on_signal.reason))
         if agenda.done():
+            if self.ledger.last("started", "closed").get("outcome") != FINISHED:
+                # Its driver was killed just before it wrote that down.
+                self.ledger.write("closed", outcome=FINISHED, reason="", late=True)
             self.screen.say(f"Sweep {self.sweep.name} is finished: nothing left to do.")
         elif seconds_left is not None and seconds_left <= 0:
             self.screen.say(self._hours_line())
@@ -107,7 +122,7 @@ class _Driver:
             with following as all_is_written:
                 self._run(agenda, seconds_left, all_is_written)
             return
-        if follower.status(self.folder).get("backlog"):
+        if follower.is_behind(self.folder):
             destination = follower.destination(self.home)
             told = self.ledger.last("started", "redirected")
             if told["tracking_uri"] != destination["tracking_uri"]:
@@ -126,7 +141,7 @@ class _Driver:
             self._prepare(corpus)
             try:
                 reason = self._work(agenda, seconds_left, scratch, started)
-                outcome = words.OUTCOME_INTERRUPTED if reason else "finished"
+                outcome = words.OUTCOME_INTERRUPTED if reason else FINISHED
             except SweepStopped as stopped:
                 outcome, reason = words.OUTCOME_INTERRUPTED, str(stopped)
                 raise
@@ -228,28 +243,31 @@ class _Driver:
                 self.screen.live(self.sweep, self.ledger, tasks.slots, self.folder),
                 daemons.watched(takeover),
             ):
-                self._fit(engine, scratch, tasks.slots)
+                self._fit(engine, scratch, tasks.slots, takeover)
         finally:
             timer.cancel()
         return self._ending(engine)
 
-    def _fit(self, engine: Engine, scratch: Path, slots: int) -> None:
+    def _fit(self, engine: Engine, scratch: Path, slots: int, takeover: Takeover) -> None:
         from orchestrator.search import fit
 
         try:
             fit(engine, self.sweep.name, scratch, slots)
         except Exception as error:
             logging.getLogger("ray").error("fit() raised\n%s", traceback.format_exc())
-            if not engine.stop_reason:
+            # If Ray has died, the watch over it is about to take over.
+            if not engine.stop_reason and engine.around.is_alive():
+                # A cluster's memory monitor does that, for one trial of which it does not say the name.
                 last = str(error).strip().splitlines()[-1]
-                raise SweepStopped(
-                    f"Ray stopped: {last} (see {self.folder / 'driver.log'})\n{self._resume_line()}"
-                ) from None
+                engine.crashed(f"Ray gave up: {last}")
+                takeover(f"Ray gave up ({last})")
 
     def _ending(self, engine: Engine) -> str:
         """Why nothing more is done although not everything is, or nothing."""
         agenda = engine.agenda
-        if engine.stop_reason or agenda.done():
+        if agenda.done():
+            return ""
+        if engine.stop_reason:
             return engine.stop_reason
         lines = [f"Trial {trial.number} was stopped by hand." for trial in agenda.held()]
         for arm, trial in agenda.paused().items():

@@ -41,16 +41,18 @@ class Takeover:
     resume_line: str
     scratch: Path
 
-    def __call__(self) -> NoReturn:
+    def __call__(self, what: str = "Ray has died") -> NoReturn:
         """Become a fresh driver, or end: if somebody asked for the end, or Ray dies each time.
 
-        Nothing is raised here: this is not the thread that would hear it, and that one may wait for Ray for ever.
+        Nothing is raised here: this may not be the thread that would hear it, and that one may wait for Ray for ever.
+
+        Args:
+            what: has happened, in words.
         """
         # A terminal that closes and a batch system that cancels end every process of a job, Ray's as well.
         time.sleep(SIGNAL_S)
         self.screen.leave()
         if self.on_signal.reason:
-            self.ledger.write("closed", outcome=words.OUTCOME_INTERRUPTED, reason=self.on_signal.reason)
             self._end(self.on_signal.reason, Interrupted.exit_code)
         restarts = 1
         for event in reversed(self.ledger.events):
@@ -58,11 +60,11 @@ class Takeover:
                 break
             restarts += event["event"] == "restarted"
         if restarts > MAX_RESTARTS:
-            self._end(
-                f"Ray has died {restarts} times without a report between; see driver.log in the sweep's folder", 1
-            )
-        self.ledger.write("restarted", reason="Ray died")
-        self.screen.say("Ray has died; going on with a new one.")
+            self._end(f"{what} {restarts} times without a report between; see driver.log in the sweep's folder", 1)
+        # On a full disk nothing is written; the fresh driver waits for room.
+        with contextlib.suppress(OSError):
+            self.ledger.write("restarted", reason=what)
+        self.screen.say(f"{what}; going on with a new one.")
         self._end_rays_processes()
         sys.stdout.flush()
         sys.stderr.flush()
@@ -70,6 +72,8 @@ class Takeover:
         os.execv(sys.executable, [sys.executable, "-m", "orchestrator", *self.again])
 
     def _end(self, why: str, exit_code: int) -> NoReturn:
+        with contextlib.suppress(OSError):
+            self.ledger.write("closed", outcome=words.OUTCOME_INTERRUPTED, reason=why)
         self.screen.say(why)
         self.screen.say(self.resume_line)
         self._end_rays_processes()

@@ -154,9 +154,11 @@ class Follower:
     def _tell(self) -> None:
         mirror = self._mirror
         pages = mirror and mirror.pages
+        is_complete = bool(pages) and not (self._waiting or self._sweep_waits)
         status = json.dumps(
             {
                 "backlog": mirror.backlog(self._waiting) if mirror else 0,
+                "complete_bytes": self._history.offset if is_complete else None,
                 "unreachable_since": self._unreachable_since,
                 "error": self._error,
                 "remark": mirror and mirror.remark,

@@ -14,6 +14,7 @@ from reports import vocabulary as words
 
 Value = str | int | float | bool
 Stage = Literal["search", "confirm"]
+SWEEP_LOG = "sweep.jsonl"
 OUTBOX = "outbox.jsonl"
 TRIAL_LOG = "log.txt"
 STOP_FILE = "stop"
@@ -66,6 +67,7 @@ class Trial:
         died_at: epochs recorded at each death of its process since it was last retried.
         held: somebody stopped it; it goes on at the next start.
         alike: tells the place of an error in the code from others.
+        evaluation_error: why its best checkpoint could not be evaluated.
     """
 
     number: int
@@ -91,6 +93,7 @@ class Trial:
     reason: str = ""
     alike: str = ""
     evaluated: bool = False
+    evaluation_error: str = ""
     test: dict[str, float] = field(default_factory=dict)
     died_at: list[int] = field(default_factory=list)
     held: bool = False
@@ -114,7 +117,8 @@ class Trial:
 
     def open_again(self) -> None:
         """It goes on, whatever it had come to."""
-        self.outcome, self.cause, self.reason, self.alike, self.evaluated = None, words.CAUSE_NONE, "", "", False
+        self.outcome, self.cause, self.reason, self.alike = None, words.CAUSE_NONE, "", ""
+        self.evaluated, self.evaluation_error = False, ""
 
 
 @dataclass(frozen=True)

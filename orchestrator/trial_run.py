@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +13,7 @@ import torch
 from ruamel.yaml import YAML
 
 from orchestrator import checkpoint, loader, log, media
-from orchestrator.errors import OrchestratorError
+from orchestrator.failure import InUse
 from orchestrator.guard import Guard
 from orchestrator.trial import CHECKPOINT, OUTBOX, Objective, counted, now_ms
 from orchestrator.trial_spec import TrialSpec
@@ -73,8 +74,12 @@ class TrialRun:
         self.remarks: list[str] = []
         write_config(self.folder / words.ARTIFACT_CONFIG, spec)
         self._epoch = self._restore()
+        if not self._epoch:
+            # Of an attempt that was given up.
+            shutil.rmtree(self.folder / "media", ignore_errors=True)
         best = self.objective.best_of(self.rows)
         self._best = None if best is None else float(best["metrics"][spec.objective])
+        self._best_epoch = None if best is None else int(best["epoch"])
         self._untold = [row for row in self.rows if row["epoch"] > spec.known]
 
     def _take_lock(self) -> None:
@@ -85,9 +90,7 @@ class TrialRun:
                 return
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise OrchestratorError(
-                        f"another process still trains trial {self.spec.number} in {self.folder}; stop it and run again"
-                    ) from None
+                    raise InUse(f"another process still trains trial {self.spec.number} in {self.folder}") from None
                 time.sleep(0.2)
 
     def _restore(self) -> int:
@@ -141,12 +144,13 @@ class TrialRun:
     def _save(self, state: Mapping[str, Any], row: log.Event) -> None:
         value = row["metrics"][self.objective.metric]
         is_again = row["epoch"] <= self.epochs
-        best = value == self._best if is_again else self.objective.better(value, self._best)
+        best = row["epoch"] == self._best_epoch if is_again else self.objective.better(value, self._best)
         checkpoint.save(self.folder / CHECKPOINT, state, row, best=best)
         if not is_again:
             self.outbox.append(row)
             self.rows.append(row)
-            self._best = value if best else self._best
+            if best:
+                self._best, self._best_epoch = value, row["epoch"]
 
     def _render(self, epoch: int) -> None:
         # Listening must not change the training: whatever randomness it uses is put back.

@@ -25,6 +25,8 @@ from orchestrator.trial_spec import TrialSpec
 
 PR_SET_PDEATHSIG = 1
 """prctl(2)"""
+EVALUATION_EPOCHS = 10
+"""An evaluation resynthesizes every clip of its split, which may take as long as so many epochs."""
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
@@ -59,14 +61,17 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         from orchestrator.evaluate import evaluate
         from orchestrator.trial_run import TrialRun
 
+        minutes = spec.minutes_per_epoch
         if self._given["kind"] == "evaluate":
-            return {"evaluated": json.dumps(evaluate(spec))}
+            with guard.time_limit(minutes, output, what="no evaluation", times=EVALUATION_EPOCHS):
+                return {"evaluated": json.dumps(evaluate(spec))}
         if self._run is None:
             print(f"{ATTEMPT} {spec.attempt}, {datetime.now():%Y-%m-%d %H:%M:%S}, process {os.getpid()}", flush=True)
-            self._run = TrialRun(spec)
+            with guard.time_limit(minutes, output, what="not ready to train"):
+                self._run = TrialRun(spec)
             for remark in self._run.remarks:
                 print(remark, flush=True)
-        with guard.time_limit(spec.minutes_per_epoch, output):
+        with guard.time_limit(minutes, output):
             row = self._run.step()
         remarks, self._run.remarks = self._run.remarks, []
         return {"row": json.dumps(row), "remarks": json.dumps(remarks)}

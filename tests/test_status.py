@@ -105,7 +105,7 @@ def test_a_line_for_each_sweep_and_tables_for_one(folder: SweepFolder) -> None:
     ]
     text = shown(folder.home, "vae")
     assert text.startswith("vae: interrupted: its driver died without a word")
-    assert "ValueError: a shape (net.py:7)" in text and "MLflow: has everything." in text
+    assert "ValueError: a shape (net.py:7)" in text and "MLflow: not everything is there; resume sends it." in text
 
 
 def test_an_mlflow_that_does_not_answer_is_said(folder: SweepFolder) -> None:

@@ -16,7 +16,7 @@ from orchestrator.ledger import Ledger
 from orchestrator.log import Event
 from orchestrator.search_space import Sweep
 from orchestrator.tasks import Tasks
-from orchestrator.trial import Objective, Trial
+from orchestrator.trial import Objective, Trial, trial_folder
 from reports import vocabulary as words
 
 
@@ -61,10 +61,16 @@ def check_mlflow(verdict: Verdict, ledger: Ledger, database: Path) -> None:
             (words.TAG_TRIAL,),
         ).fetchall()
         points = Counter(connection.execute("SELECT run_uuid, key, step FROM metrics").fetchall())
+        parents = connection.execute(
+            "SELECT r.status FROM runs r JOIN tags t ON t.run_uuid = r.run_uuid "
+            "WHERE t.key = ? AND t.value = ? AND r.lifecycle_stage = 'active'",
+            (words.TAG_ROLE, words.ROLE_SWEEP),
+        ).fetchall()
     of_trial = Counter(int(number) for _, _, number in runs)
     verdict.figures["MLflow runs per trial"] = f"{len(runs)} for {len(ledger.trials)}"
     verdict.count("trials without exactly one MLflow run", sum(of_trial[number] != 1 for number in ledger.trials))
     verdict.count("runs left RUNNING", sum(status == "RUNNING" for _, status, _ in runs))
+    verdict.equal("the sweep's own run and one that finished", [] if parents == [("FINISHED",)] else [str(parents)])
     run_of = {int(number): run for run, _, number in runs}
     expected = {
         (run_of.get(trial.number), key, row["epoch"])
@@ -108,6 +114,17 @@ def params(trial: Trial) -> dict[str, Any]:
 def check_rungs(verdict: Verdict, sweep: Sweep, ledger: Ledger) -> None:
     """Each report, in the order in which it was judged, got the decision that ASHA gives it."""
     verdict.equal("rungs and a replay of the reports", _replay(sweep, ledger)[1])
+
+
+def check_renderings(verdict: Verdict, ledger: Ledger, reference: Ledger) -> None:
+    """Every ended trial was evaluated, from the same best epoch, to the same sounds."""
+    differences = []
+    for number in reference.trials:
+        told = (trial_folder(each.folder, number) / "media" / "best" / "clips.json" for each in (ledger, reference))
+        here, there = (path.read_text() if path.exists() else None for path in told)
+        if here != there:
+            differences.append(f"trial {number}")
+    verdict.equal("renderings of the best epoch", differences)
 
 
 Rungs = dict[tuple[str, int], list[float]]

@@ -275,9 +275,7 @@ class Rig:
         assert self.driver is not None
         self.wait_for_workers()
         ballast = self.home / "ballast"
-        with contextlib.suppress(OSError), ballast.open("wb") as file:
-            while True:
-                file.write(bytes(2**16))
+        fill(ballast)
         deadline = time.monotonic() + 30
         while time.monotonic() < deadline and self.driver.poll() is None and not self._is_paused():
             time.sleep(0.1)
@@ -326,6 +324,13 @@ def small_disk(path: Path, megabytes: int) -> Iterator[bool]:
     finally:
         if mounted.returncode == 0:
             subprocess.run(["umount", "-l", str(path)], check=False)
+
+
+def fill(ballast: Path) -> None:
+    """Write until the disk is full."""
+    with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as file:
+        while file.write(bytes(2**16)):
+            pass
 
 
 def tell(file: IO[str], line: str) -> None:

@@ -20,18 +20,10 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.benchmarks.chaos_rig import MLFLOW_DOWN_S, Server, tell
+from tests.benchmarks.chaos_rig import MLFLOW_DOWN_S, Server, fill, tell
 
-PEER_KINDS = (
-    "driver killed",
-    "trial killed",
-    "raylet killed",
-    "SIGINT",
-    "SIGTERM",
-    "SIGHUP",
-    "MLflow killed for 60 s",
-)
 EPOCHS = 9
+FULL_S = 10.0
 HANG_S = 120.0
 """So long without an epoch, and it is killed and restored."""
 MAX_FAILURES = 4
@@ -113,7 +105,7 @@ def drive(folder: Path, corpus: Path, trials: int, uri: str) -> None:
 
 def run_peer(folder: Path, corpus: Path, kinds: list[str], trials: int) -> dict[str, Any]:
     """Through the kills, and what is left of it."""
-    folder.mkdir(parents=True)
+    folder.mkdir(parents=True, exist_ok=True)
     server, began = Server(folder / "mlflow"), time.monotonic()
     server.start()
     executed, rng = folder / "executed.txt", random.Random(0)
@@ -155,7 +147,7 @@ def run_peer(folder: Path, corpus: Path, kinds: list[str], trials: int) -> dict[
             driver.kill()
         elif done < len(kinds) and epochs() >= strike_at:
             tell(sys.stderr, f"Tuner.restore, epoch {epochs()}: {kinds[done]}")
-            server_back_s = min(server_back_s, _strike(kinds[done], driver, server))
+            server_back_s = min(server_back_s, _strike(kinds[done], folder, driver, server))
             done, strike_at = done + 1, epochs() + rng.randint(1, 6)
         time.sleep(0.1)
     if driver is not None and driver.poll() is None:
@@ -169,14 +161,15 @@ def run_peer(folder: Path, corpus: Path, kinds: list[str], trials: int) -> dict[
     return figures | {"restores": restores, "hangs": hangs}
 
 
-def _strike(kind: str, driver: subprocess.Popen[bytes], server: Server) -> float:
+def _strike(kind: str, folder: Path, driver: subprocess.Popen[bytes], server: Server) -> float:
     """Let one thing happen; when the server comes back."""
     with contextlib.suppress(psutil.Error):
         children = psutil.Process(driver.pid).children(recursive=True)
         match kind:
-            case "driver killed":
+            # Its files are replaced, not appended to: there is no line to tear.
+            case "driver killed" | "killed in an outbox line" | "killed in the sweep log":
                 driver.kill()
-            case "trial killed":
+            case "trial killed" | "killed in a checkpoint":
                 workers = [each for each in children if " ".join(each.cmdline()).startswith("ray::Peer")]
                 if workers:
                     random.Random(driver.pid).choice(workers).kill()
@@ -186,10 +179,21 @@ def _strike(kind: str, driver: subprocess.Popen[bytes], server: Server) -> float
                         each.kill()
             case "SIGINT" | "SIGTERM" | "SIGHUP":
                 driver.send_signal(signal.Signals[kind])
+            case "disk full":
+                _fill_disk(folder, driver)
             case "MLflow killed for 60 s":
                 server.kill()
                 return time.monotonic() + MLFLOW_DOWN_S
     return float("inf")
+
+
+def _fill_disk(folder: Path, driver: subprocess.Popen[bytes]) -> None:
+    ballast = folder / "ballast"
+    fill(ballast)
+    deadline = time.monotonic() + FULL_S
+    while time.monotonic() < deadline and driver.poll() is None:
+        time.sleep(0.1)
+    ballast.unlink()
 
 
 def _figures(folder: Path, database: Path, trials: int, begun: int, *, gave_up: bool) -> dict[str, Any]:
