@@ -100,9 +100,9 @@ def resume(name: str, home: Path, screen: Screen, more: More, overrides: Sequenc
 
     def add(ledger: Ledger) -> None:
         arms = matching_arms(sweep, more.arm)
-        _grant(sweep, ledger, screen, more, arms)
+        grant(sweep, ledger, screen, more, arms)
         if more.retry_failed:
-            _retry(ledger, screen, more, arms)
+            retry(ledger, screen, more, arms)
 
     return sweep, run_sweep(sweep, home, screen, before=add)
 
@@ -120,7 +120,12 @@ def matching_arms(sweep: Sweep, given: str | None) -> list[str]:
     return names
 
 
-def _grant(sweep: Sweep, ledger: Ledger, screen: Screen, more: More, arms: Sequence[str]) -> None:
+def grant(sweep: Sweep, ledger: Ledger, screen: Screen, more: More, arms: Sequence[str]) -> None:
+    """Write down the budget that these arms, and the sweep, get beyond what they have.
+
+    Raises:
+        UserError: the sweep may take as long as it needs.
+    """
     budget = Budget(sweep, ledger)
     if more.hours:
         if budget.hours is None:
@@ -136,7 +141,8 @@ def _grant(sweep: Sweep, ledger: Ledger, screen: Screen, more: More, arms: Seque
         screen.say(f"{arm}: {budget.trials(arm)} trials of {budget.epochs(arm)} epochs.")
 
 
-def _retry(ledger: Ledger, screen: Screen, more: More, arms: Sequence[str]) -> None:
+def retry(ledger: Ledger, screen: Screen, more: More, arms: Sequence[str]) -> None:
+    """Open those trials of these arms again that are asked for, and say which."""
     broken = [trial for trial in ledger.trials.values() if trial.arm in arms and _is_broken(trial)]
     chosen = [trial for trial in broken if _is_chosen(trial, more.only)]
     for trial in chosen:

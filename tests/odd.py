@@ -20,7 +20,7 @@ class Odd(Trainable):
     """Counts epochs and, at its second, misbehaves."""
 
     class Config(TrialConfig):
-        behaviour: str = Field("good", description="what it does at its second epoch")
+        behaviour: str = Field("good", description="what it does at its second epoch, or at its start")
         folder: str = Field("", description="where kill_once remembers that it was killed")
 
     METRICS = {
@@ -31,6 +31,8 @@ class Odd(Trainable):
     def __init__(self, config: Config, corpus: Corpus | None, *, device: str, seed: int) -> None:
         self.config = config
         self.epoch = 0
+        if config.behaviour == "hang_at_start":
+            time.sleep(600)
 
     def step(self) -> dict[str, float]:
         self.epoch += 1

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests.benchmarks.chaos import make_corpus, run_ours
 
 KINDS = ("driver killed", "killed in a checkpoint", "raylet killed", "killed in an outbox line", "SIGTERM")
 
 
+@pytest.mark.timeout(3000)
 def test_a_sweep_that_is_killed_five_times_is_the_sweep_that_never_was(tmp_path: Path) -> None:
     verdict = run_ours(tmp_path / "ours", make_corpus(tmp_path / "corpus"), kills=5, seed=1, at_once=1, kinds=KINDS)
     assert not verdict.wrong

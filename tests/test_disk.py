@@ -163,3 +163,20 @@ def test_renderings_that_were_not_sent_are_left(swept: SweepFolder) -> None:
     swept.render(3, "best", 1, level=0.1)
     cleaned(swept)
     assert [(swept.trial(number) / "media" / "best").exists() for number in (1, 2, 3)] == [True, False, True]
+
+
+def test_clean_keeps_what_a_resumed_sweep_still_needs(swept: SweepFolder) -> None:
+    for number, outcome in ((4, "pruned"), (5, "failed")):
+        swept.ask(number, "vae")
+        swept.report(number, 1, judge_probability=0.1)
+        swept.end(number, outcome, epochs=1)
+        write_checkpoints(swept.trial(number))
+    swept.close("interrupted")
+    cleaned(swept)
+    # Not evaluated yet; and to be tried again, from the checkpoint before if the last one is no use.
+    assert left(swept.trial(4) / "checkpoint") == {"best.pt", "last.pt"}
+    assert left(swept.trial(5) / "checkpoint") == {"best.pt", "last.pt", "previous.pt"}
+    swept.close()
+    (swept.path / "search_space.yaml").write_text("name: vae\ndisk: {keep_pruned_checkpoints: true}\n")
+    cleaned(swept)
+    assert left(swept.trial(4) / "checkpoint") == {"best.pt", "last.pt"}

@@ -9,13 +9,16 @@ from typing import Any
 
 import pytest
 
+from orchestrator import postmortem
 from orchestrator.agenda import Agenda
+from orchestrator.console import Screen
 from orchestrator.disk import Space
 from orchestrator.engine import Engine, Surroundings
 from orchestrator.failure import DISK_FULL, TrialFailure
 from orchestrator.ledger import Ledger
 from orchestrator.postmortem import ATTEMPT
 from orchestrator.pruning import Rungs
+from orchestrator.resume import More, retry
 from orchestrator.search_space import Sweep
 from orchestrator.trial import Trial, trial_folder
 from tests.driving import put_row
@@ -255,3 +258,64 @@ def test_code_that_changed_is_said_once_an_arm(sweep: Sweep, tmp_path: Path) -> 
     again.fails(Wrapped(TrialFailure("error", "ValueError", "here")))
     again.hand_out()
     assert len([line for line in again.said if "The code has changed" in line]) == 1
+
+
+def test_deaths_say_nothing_of_trials_while_the_sweep_is_stopping(sweep: Sweep, tmp_path: Path) -> None:
+    """A batch system ends every process of a job, workers before the raylet."""
+    driver = Driver(sweep, tmp_path / "tiny")
+    trial = begin(driver)
+    driver.engine.stop("Stopped by SIGTERM.")
+    driver.fails(None)
+    assert trial.outcome is None and not trial.died_at
+
+
+def test_a_trial_whose_outbox_an_old_process_has_is_tried_again(sweep: Sweep, tmp_path: Path) -> None:
+    driver = Driver(sweep, tmp_path / "tiny")
+    trial = begin(driver)
+    driver.fails(Wrapped(TrialFailure("node", "another process still trains trial 1")))
+    assert trial.outcome is None and driver.hand_out() is trial
+
+
+def test_when_ray_gives_up_everything_the_trial_that_it_was_for_fails_and_the_others_go_on(
+    sweep: Sweep, tmp_path: Path
+) -> None:
+    """A cluster's memory monitor ends `fit` as a whole."""
+    driver = Driver(sweep, tmp_path / "tiny")
+    hog = begin(driver)
+    hogs_task = driver.name
+    other = begin(driver)
+    driver.engine.crashed("Ray gave up: the node was running low on memory")
+    assert hog.outcome is None and other.outcome is None
+    driver.epoch(other)
+    driver.engine.live = {hogs_task: driver.engine.live[hogs_task]} | driver.engine.live
+    driver.engine.crashed("Ray gave up: the node was running low on memory")
+    assert (hog.outcome, hog.cause, other.outcome) == ("failed", "node", None)
+
+
+def test_a_kill_for_memory_is_tried_again_as_a_death_where_there_is_no_more_to_give(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postmortem, "OOM_COUNTERS", (tmp_path / "vmstat",))
+    (tmp_path / "vmstat").write_text("oom_kill 5\n")
+    driver = Driver(sweep, tmp_path / "tiny", grows=False)
+    trial = begin(driver)
+    (tmp_path / "vmstat").write_text("oom_kill 6\n")
+    driver.fails(None)
+    assert trial.outcome is None and "the kernel killed its process" in driver.said[-1]
+    assert driver.hand_out() is trial
+    (tmp_path / "vmstat").write_text("oom_kill 7\n")
+    driver.fails(None)
+    assert (trial.outcome, trial.cause) == ("failed", "oom")
+
+
+def test_an_evaluation_that_failed_is_said_and_tried_again_when_asked_for(sweep: Sweep, tmp_path: Path) -> None:
+    driver = Driver(sweep, tmp_path / "tiny")
+    driver.agenda.evaluates = True
+    trial = begin(driver, epochs=2)
+    assert driver.epoch(trial) and driver.hand_out() is trial
+    driver.fails(Wrapped(TrialFailure("oom", "OutOfMemoryError: on a shared card")))
+    assert trial.outcome == "completed" and "could not be evaluated: OutOfMemoryError" in driver.said[-1]
+    assert not driver.agenda.wants_evaluation(trial)
+    reopened = Ledger(tmp_path / "tiny")
+    retry(reopened, Screen(), More(retry_failed=True), ["all"])
+    assert driver.agenda.wants_evaluation(reopened.trials[1])

@@ -103,3 +103,28 @@ def test_less_budget_is_refused(tmp_path: Path) -> None:
     keep_what_ran(folder, noop_sweep(tmp_path))
     with pytest.raises(UserError, match="trials_per_arm"):
         keep_search_space(folder, noop_sweep(tmp_path, budget={"trials_per_arm": 2, "max_epochs": 4}))
+
+
+def test_resources_of_some_arms_may_change_too(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    keep_what_ran(folder, noop_sweep(tmp_path))
+    more_room = [{"when": {"arm": "a"}, "resources": {"cpu": 2}}]
+    keep_search_space(folder, noop_sweep(tmp_path, arms=more_room))
+    with pytest.raises(UserError, match="another search space"):
+        keep_search_space(folder, noop_sweep(tmp_path, arms=[{"when": {"arm": "a"}, "params": {"x": 0.5}}]))
+
+
+def test_a_kept_search_space_that_was_deleted_is_written_again(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    keep_what_ran(folder, noop_sweep(tmp_path))
+    (folder / "search_space.yaml").unlink()
+    keep_search_space(folder, noop_sweep(tmp_path))
+    assert (folder / "search_space.yaml").exists()
+
+
+@pytest.mark.parametrize("left", ["", "3", "[]", "{half"])
+def test_a_note_that_says_nothing_keeps_nobody_out(tmp_path: Path, left: str) -> None:
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "driver.lock").write_text(left)
+    with locked(tmp_path / "vae") as note:
+        assert note["pid"] == os.getpid()

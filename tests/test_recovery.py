@@ -65,7 +65,8 @@ def test_a_driver_whose_ray_dies_becomes_a_fresh_one_and_loses_nothing(tmp_path:
 
 def test_ctrl_c_in_the_middle_of_an_epoch_ends_the_sweep_soon_and_twice_at_once(tmp_path: Path, home: Path) -> None:
     space = write_space(tmp_path / "tiny.yaml", **LONG)
-    driver = orchestrate("sweep", space, "--home", home)
+    # Nobody answers for MLflow, which must not keep anybody waiting.
+    driver = orchestrate("sweep", space, "--home", home, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
     wait_until_both_train(driver)
     began = time.monotonic()
     driver.send_signal(signal.SIGINT)

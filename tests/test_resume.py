@@ -15,8 +15,8 @@ from orchestrator.console import Screen
 from orchestrator.errors import UserError
 from orchestrator.ledger import Ledger
 from orchestrator.pruning import Rungs
-from orchestrator.resume import More, added, matching_arms, resume
-from orchestrator.sweep import run_sweep
+from orchestrator.resume import More, added, grant, matching_arms, resume
+from orchestrator.sweep import forget_stops, run_sweep
 from orchestrator.trial import Trial, trial_folder
 from tests.driving import drive, put_row, score_of_x
 from tests.spaces import noop_sweep
@@ -223,3 +223,22 @@ def forget(path: Path) -> None:
 
     for name in [name for name in sys.modules if name.startswith(f"{path.stem}_")]:
         del sys.modules[name]
+
+
+def test_hours_and_budget_are_given_to_the_arms_that_are_named(tmp_path: Path) -> None:
+    sweep = noop_sweep(tmp_path, budget={"trials_per_arm": 4, "max_epochs": 4, "hours": 0.5})
+    ledger = Ledger(tmp_path / "tiny")
+    grant(sweep, ledger, Screen(), More(trials=2, epochs=3, hours=1.5, arm="arm=b"), matching_arms(sweep, "arm=b"))
+    budget = Budget(sweep, Ledger(tmp_path / "tiny", read_only=True))
+    assert (budget.trials("arm=a"), budget.epochs("arm=a")) == (4, 4)
+    assert (budget.trials("arm=b"), budget.epochs("arm=b"), budget.hours) == (6, 7, 2)
+    with pytest.raises(UserError, match=r"--hours: sweep tiny has no budget\.hours"):
+        grant(noop_sweep(tmp_path), ledger, Screen(), More(hours=1), [])
+
+
+def test_stop_files_of_an_earlier_start_are_forgotten(tmp_path: Path) -> None:
+    sweep, folder = noop_sweep(tmp_path), tmp_path / "tiny"
+    ledger = drive(sweep, folder, steps=1)
+    (trial_folder(folder, 1) / "stop").touch()
+    forget_stops(ledger)
+    assert not (trial_folder(folder, 1) / "stop").exists()

@@ -42,3 +42,13 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (done.returncode, done.stdout) == (128 + signal.SIGINT, "once\n")
+
+
+def test_a_hangup_that_nohup_keeps_away_stays_away() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with signals_kept() as on_signal:
+            signal.raise_signal(signal.SIGHUP)
+            assert not on_signal.reason
+    finally:
+        signal.signal(signal.SIGHUP, before)

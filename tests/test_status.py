@@ -206,3 +206,22 @@ def test_looking_needs_neither_torch_nor_ray(folder: SweepFolder, arguments: lis
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert "heavy: []" in done.stdout
     assert f"exit: {2 if arguments[0] == 'stop' else 0}" in done.stdout
+
+
+def test_a_sweep_that_cannot_be_read_hides_no_other(folder: SweepFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = folder.home / "broken"
+    broken.mkdir()
+    (broken / "sweep.jsonl").write_text("no line of ours\n{}\n")
+    assert "vae" in shown(folder.home, None)
+    assert "broken/sweep.jsonl:1: not a line that was written here" in capsys.readouterr().err
+
+
+def test_an_arm_of_mixed_code_is_marked(folder: SweepFolder) -> None:
+    folder.event("attempt", trial=9, attempt=2, code="0ther")
+    text = shown(folder.home, "vae")
+    assert "loss=vae *" in text and "loss=l1 *" not in text and "* Its trials ran on different code." in text
+
+
+def test_a_driver_that_has_not_said_where_it_runs_is_not_stopped(folder: SweepFolder) -> None:
+    with folder.driven(), pytest.raises(UserError, match="has not said yet where it runs"):
+        stop(folder.home, "vae", print)

@@ -77,6 +77,16 @@ def test_a_sweep_runs_to_its_end_and_the_same_command_then_does_nothing(tmp_path
     before = (home / "tiny" / "sweep.jsonl").read_bytes()
     run_sweep(sweep, home, Screen())
     assert (home / "tiny" / "sweep.jsonl").read_bytes() == before
+    # Killed in the second before it wrote that it had finished.
+    whole = before.splitlines(keepends=True)
+    (home / "tiny" / "sweep.jsonl").write_bytes(b"".join(whole[:-1]))
+    run_sweep(sweep, home, Screen())
+    closed = read(home / "tiny" / "sweep.jsonl")[0][-1]
+    assert (closed["event"], closed["outcome"]) == ("closed", "finished")
+    parent = MlflowClient(f"sqlite:///{home / 'mlflow.db'}").get_run(
+        trial_runs(home)[0].data.tags["mlflow.parentRunId"]
+    )
+    assert parent.info.status == "FINISHED"
 
 
 def test_one_name_leads_from_the_file_to_mlflow(tmp_path: Path, home: Path) -> None:

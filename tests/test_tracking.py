@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from orchestrator.follower import is_behind
 from orchestrator.store import Store
 from orchestrator.tracking import follow
 from tests.sweep_folder import METRICS, SweepFolder
@@ -398,3 +399,41 @@ def test_an_address_that_is_wrong_is_said_in_one_line(tmp_path: Path, uri: str, 
     status = sweep.status()
     assert status["error"].startswith(message) and "\n" not in status["error"]
     assert status["backlog"] == 2 and status["unreachable_since"]
+
+
+@pytest.mark.parametrize("left", ["", '{"run_id": "ab', '{"of_another_version": 1}'])
+def test_what_was_remembered_of_a_run_may_be_lost(sweep: SweepFolder, left: str) -> None:
+    sweep.start()
+    sweep.whole_trial(1)
+    follow(sweep.path, once=True)
+    run_id = sweep.run(1).info.run_id
+    (sweep.trial(1) / "mlflow.json").write_text(left)
+    sweep.close()
+    follow(sweep.path, once=True)
+    assert sweep.run(1).info.run_id == run_id and sweep.steps(1) == [1, 2]
+
+
+def test_back_at_an_earlier_address_a_trial_has_the_run_that_it_had_there(sweep: SweepFolder, tmp_path: Path) -> None:
+    first, second = sweep.uri, f"sqlite:///{tmp_path / 'other.db'}"
+    shutil.copy(first.removeprefix("sqlite:///"), tmp_path / "other.db")
+    sweep.start()
+    sweep.whole_trial(1)
+    follow(sweep.path, once=True)
+    run_id = sweep.run(1).info.run_id
+    for uri in (second, first):
+        sweep.event("redirected", tracking_uri=uri, artifact_root=sweep.artifact_root)
+        follow(sweep.path, once=True)
+    assert sweep.run(1).info.run_id == run_id and sweep.steps(1) == [1, 2]
+
+
+def test_mlflow_is_behind_until_the_last_event_is_there(sweep: SweepFolder) -> None:
+    sweep.start()
+    sweep.whole_trial(1)
+    assert is_behind(sweep.path)
+    follow(sweep.path, once=True)
+    assert not is_behind(sweep.path)
+    # No epoch is missing, and yet its end is not known there.
+    sweep.close()
+    assert is_behind(sweep.path)
+    follow(sweep.path, once=True)
+    assert not is_behind(sweep.path)

@@ -9,9 +9,11 @@ import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from orchestrator import tracking
+from orchestrator.follower import following
 from orchestrator.tracking import follow
 from orchestrator.ui import running_server
 from tests.sweep_folder import SweepFolder
@@ -83,3 +85,19 @@ def wait_until(holds: Callable[[], bool], timeout_s: float = 150) -> None:
             pass
         time.sleep(0.2)
     raise AssertionError("it did not happen in time")
+
+
+def test_a_sending_process_that_is_killed_is_started_again(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    sweep.start()
+    sweep.whole_trial(1)
+    said: list[str] = []
+    with following(sweep.path, said.append):
+        wait_until(lambda: sweep.steps(1) == [1, 2])
+        for each in psutil.Process().children():
+            if "orchestrator.tracking" in each.cmdline():
+                each.kill()
+        sweep.whole_trial(2)
+        wait_until(lambda: sweep.steps(2) == [1, 2])
+        sweep.close()
+    assert sweep.runs()["vae"].info.status == "FINISHED" and not said

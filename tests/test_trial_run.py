@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -151,3 +152,29 @@ def test_a_trial_whose_checkpoints_are_all_gone_starts_from_its_seed(tmp_path: P
     run.close()
     assert train(replace(spec, attempt=3, known=2), 3) == undisturbed
     assert epochs(spec) == [1, 2, 3]
+
+
+def test_an_epoch_that_is_executed_again_replaces_the_best_only_if_it_was_it(spec: TrialSpec) -> None:
+    folder = Path(spec.folder)
+    run = TrialRun(spec)
+    rows = [run.step() for _ in range(2)]
+    run.close()
+    # The second is the best, and the third as good; its last two checkpoints are lost.
+    third = rows[1] | {"epoch": 3}
+    with (folder / "outbox.jsonl").open("a") as file:
+        file.write(json.dumps(third) + "\n")
+    (folder / "checkpoint" / "last.pt").write_bytes(b"cut short")
+    (folder / "checkpoint" / "best.pt").write_bytes(b"cut short")
+    again = TrialRun(replace(spec, attempt=2, known=3))
+    best_after = []
+    for _ in range(2):
+        row = again.step()
+        best_after.append((row["epoch"], checkpoint.load(folder / "checkpoint" / "best.pt", "cpu")["row"]["epoch"]))
+    assert best_after == [(2, 2), (3, 2)]
+
+
+def test_a_trial_that_starts_over_has_no_renderings_of_before(spec: TrialSpec) -> None:
+    media = Path(spec.folder) / "media" / "epoch_01"
+    media.mkdir(parents=True)
+    TrialRun(spec).close()
+    assert not media.exists()

@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.failure import DISK_FULL, TrialFailure
+from orchestrator.failure import DISK_FULL, TrialFailure, as_failure
 from orchestrator.worker import Worker
 from tests.spaces import trial_spec
 
 ODD = Path(__file__).parent / "odd.py"
 
 
-def run_two_epochs(folder: Path, behaviour: str) -> None:
+def run_two_epochs(folder: Path, behaviour: str, **limits: float) -> None:
     worker = Worker.__new__(Worker)
-    spec = trial_spec(folder, folder=str(folder), trainable=str(ODD), config={"behaviour": behaviour})
+    spec = trial_spec(folder, folder=str(folder), trainable=str(ODD), config={"behaviour": behaviour}, **limits)
     worker.setup({"kind": "train", "spec": asdict(spec)})
     try:
         for _ in range(2):
@@ -45,3 +45,16 @@ def test_a_checkpoint_that_the_disk_has_no_room_for_is_the_disks_failure(tmp_pat
     with pytest.raises(TrialFailure) as failure:
         run_two_epochs(tmp_path, "good")
     assert failure.value.cause == DISK_FULL
+
+
+def test_what_hangs_before_its_first_epoch_is_ended_too(tmp_path: Path) -> None:
+    with pytest.raises(TrialFailure, match=r"not ready to train within limits\.minutes_per_epoch") as failure:
+        run_two_epochs(tmp_path, "hang_at_start", minutes_per_epoch=0.02)
+    assert failure.value.cause == "timeout"
+
+
+def test_what_torch_says_of_missing_memory_is_one() -> None:
+    said = (
+        "[enforce fail at alloc_cpu.cpp:117] DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"
+    )
+    assert as_failure(RuntimeError(said)).cause == "oom"
