@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import signal
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,10 @@ import pytest
 import soundfile
 import torch
 from mlflow import MlflowClient
+
+# Whoever runs the tests in the background ignores these, and the drivers that are sent them would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # The networks of tests are tiny: several threads would only wait for each other.
 torch.set_num_threads(1)

@@ -103,7 +103,9 @@ def run_ours(
         finally:
             rig.close()
             server.kill()
-        verdict = checks.Verdict({"kills": len(done) + 1, "minutes": round((time.monotonic() - began) / 60, 1)})
+        verdict = checks.Verdict(
+            {"kills": f"{len(done) + 1} of {kills + 1}", "minutes": round((time.monotonic() - began) / 60, 1)}
+        )
         ledger = Ledger(home / "chaos", read_only=True)
         sweep = read_search_space(space)
         checks.check_trials(verdict, ledger, 2 * trials)
@@ -156,8 +158,9 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--no-peer", action="store_true", help="without Tuner.restore")
     given = parser.parse_args()
-    # A shell lets what it starts in the background ignore Ctrl-C, and the drivers would inherit that.
+    # A shell lets what it starts in the background ignore Ctrl-C, nohup a hangup, and the drivers would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     work = Path(tempfile.mkdtemp(prefix="chaos-"))
     corpus = make_corpus(work / "corpus")
     verdicts: dict[str, dict[str, Any]] = {}
