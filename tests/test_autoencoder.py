@@ -11,6 +11,7 @@ import torch
 from trainables.autoencoder import Autoencoder
 from trainables.components import pictures
 from trainables.components.layers import Decoder, Encoder
+from trainables.components.sigmas import SIGMAS
 from trainables.components.spectrogram import SIZES, Size
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.errors import InputError
@@ -34,7 +35,7 @@ def test_every_size_and_width_goes_through_the_latent_and_back(size: Size, width
     decoder = Decoder(frames, 6, width=width, slope=0.2, mean=-3.0)
     latents = encoder(torch.randn(2, frames, bins))
     assert latents.shape == (2, 6)
-    assert decoder(latents).shape == (2, frames, bins)
+    assert decoder(latents).shape == (2, 1, frames, bins)
 
 
 def test_an_untrained_network_starts_near_the_mean_and_tells_clips_apart_in_every_latent() -> None:
@@ -57,7 +58,23 @@ def test_training_explains_more_of_the_validation_clips(corpus: Corpus, loss: st
 
 def test_only_a_variational_loss_reports_its_latents(corpus: Corpus) -> None:
     extra = set(make(corpus, loss="vae").step()) - set(make(corpus, loss="l2").step())
-    assert extra == {"train/kl", "val/active_units"}
+    assert extra == {"train/kl", "train/min_sigma", "val/active_units"}
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_a_vae_trains_without_a_step_left_out_at_a_high_rate(corpus: Corpus, sigma: str) -> None:
+    autoencoder = make(corpus, loss="vae", sigma=sigma, sigma_floor=0.1, lr=2e-3, warmup_steps=5)
+    epochs = [autoencoder.step() for _ in range(6)]
+    assert not any(metrics["train/nonfinite_steps"] for metrics in epochs)
+    assert epochs[-1]["val/fvu"] < epochs[0]["val/fvu"]
+    assert all(metrics["train/min_sigma"] >= 0.1 for metrics in epochs)
+
+
+def test_the_kl_divergence_counts_for_little_while_it_warms_up(corpus: Corpus) -> None:
+    settings = {"loss": "vae", "kl_weight": 1000.0, "lr": 3e-3}
+    cold, warm = (make(corpus, **settings, kl_warmup_steps=steps) for steps in (10**6, 0))
+    cold_kl, warm_kl = ([each.step() for _ in range(8)][-1]["train/kl"] for each in (cold, warm))
+    assert warm_kl < 0.3 * cold_kl
 
 
 def test_the_kl_weight_closes_the_latent(corpus: Corpus) -> None:
@@ -86,7 +103,7 @@ def test_steps_with_a_non_finite_gradient_are_left_out_and_counted(corpus: Corpu
 def test_weights_that_are_lost_are_reported_as_nan(corpus: Corpus) -> None:
     autoencoder = make(corpus)
     with torch.no_grad():
-        autoencoder.encoder.stem.weight.fill_(float("nan"))
+        autoencoder.networks.encoder.stem.weight.fill_(float("nan"))
     metrics = autoencoder.step()
     assert np.isnan(metrics["train/loss"]) and np.isnan(metrics["val/loss"]) and np.isnan(metrics["val/fvu"])
 
@@ -150,3 +167,53 @@ def test_pictures_show_time_to_the_right_and_low_frequencies_at_the_bottom() -> 
     assert picture[height - 1, 0] > picture[height - 1, -1], "the sound is over after a quarter"
     assert picture[height - 1, 0] > picture[0, 0], "and was low"
     assert picture[-1, 0] == picture[0, -1], "the reconstruction below has the colours of the original"
+
+
+def test_an_untrained_linear_path_is_the_principal_components(corpus: Corpus) -> None:
+    autoencoder = make(corpus, linear_path="pca", magnitude_normalization="none", latent_dim=6)
+    clips = autoencoder.train.batch(torch.arange(len(autoencoder.train)))
+    centred = (clips - clips.mean(dim=0)).flatten(1)
+    *_, components = torch.linalg.svd(centred, full_matrices=False)
+    expected = clips.mean(dim=0) + (centred @ components[:6].T @ components[:6]).unflatten(1, clips.shape[1:])
+    with torch.inference_mode():
+        found = autoencoder.reconstruct(clips)
+        latents, _ = autoencoder.networks.encode(clips, torch.autocast("cpu", enabled=False))
+    assert (found - expected).square().mean() < 1e-3 * (expected - clips).square().mean()
+    torch.testing.assert_close(latents.var(dim=0, correction=0), torch.ones(6), atol=1e-3, rtol=0)
+
+
+def test_latents_beyond_the_rank_of_the_clips_stay_closed(corpus: Corpus) -> None:
+    autoencoder = make(corpus, linear_path="pca", latent_dim=100)
+    rank = len(autoencoder.train) - 1
+    clips = autoencoder.train.batch(torch.arange(len(autoencoder.train)))
+    with torch.inference_mode():
+        assert autoencoder.networks.encode(clips, torch.autocast("cpu", enabled=False))[0][:, rank:].abs().max() == 0
+        assert (autoencoder.reconstruct(clips) - clips).abs().max() < 0.05
+
+
+def test_beside_a_linear_path_a_distribution_begins_open(corpus: Corpus) -> None:
+    metrics = [make(corpus, loss=loss, linear_path="pca").step() for loss in ("l2", "vae")]
+    assert metrics[1]["val/fvu"] < 1.3 * metrics[0]["val/fvu"]
+
+
+def test_training_clips_are_rolled_as_wholes_and_others_are_not(corpus: Corpus) -> None:
+    autoencoder = make(corpus, time_roll=True)
+    clips = autoencoder.train.batch(torch.arange(4))
+    rolled = autoencoder._rolled(clips)
+    assert not torch.equal(rolled, clips)
+    for before, after in zip(clips, rolled, strict=True):
+        assert any(torch.equal(before.roll(start, 0), after) for start in range(len(before)))
+
+
+def test_with_a_linear_path_and_rolled_clips_it_goes_on_to_the_last_bit(corpus: Corpus, tmp_path: Path) -> None:
+    settings = {"linear_path": "pca", "time_roll": True, "loss": "vae"}
+    whole = make(corpus, **settings)
+    expected = [whole.step() for _ in range(3)]
+    first = make(corpus, **settings)
+    first.step()
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    size = Autoencoder.checkpoint_bytes(Autoencoder.Config(**{**Autoencoder.DEBUG, **settings}))
+    assert (tmp_path / "state.pt").stat().st_size == pytest.approx(size, rel=0.1)
+    second = make(corpus, **settings)
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    assert [second.step() for _ in range(2)] == expected[1:]

@@ -12,6 +12,7 @@ import torch
 from orchestrator.loader import find_trainables, load_trainable
 from trainables.components.losses import LOSSES
 from trainables.components.normalizations import NORMALIZATIONS
+from trainables.components.sigmas import SIGMAS
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.trainable import Trainable
 
@@ -96,23 +97,32 @@ class TestTrainable:
         assert set(table["judge_accuracy"]) <= {0.0, 1.0}
 
 
-@pytest.mark.parametrize("name", LOSSES)
+WITH_SIGMA = [(name, sigma) for name, loss in LOSSES.items() for sigma in (SIGMAS if loss.has_sigma else [None])]
+
+
+@pytest.mark.parametrize(("name", "sigma"), WITH_SIGMA)
 class TestLoss:
-    def test_nothing_is_nearer_than_the_target_itself(self, name: str) -> None:
+    def value(self, name: str, sigma: str | None, estimate: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+        if sigma is None:
+            return LOSSES[name](estimate, target)
+        deviation = SIGMAS[sigma](0.05)(estimate, target, torch.full_like(target, -1.0))
+        return LOSSES[name](estimate, target, deviation)
+
+    def test_nothing_is_nearer_than_the_target_itself(self, name: str, sigma: str | None) -> None:
         target = torch.randn(3, 6, 8)
-        at_target = LOSSES[name](target, target)
-        assert all(at_target < LOSSES[name](target + shift, target) for shift in (0.1, -0.1, 1.0))
+        at_target = self.value(name, sigma, target, target)
+        assert all(at_target < self.value(name, sigma, target + shift, target) for shift in (0.1, -0.1, 1.0))
 
     @pytest.mark.parametrize("target", [torch.zeros(2, 6, 8), torch.full((2, 6, 8), -13.8), torch.randn(2, 6, 8)])
-    def test_gradients_are_finite_also_at_the_target(self, name: str, target: torch.Tensor) -> None:
+    def test_gradients_are_finite_also_at_the_target(self, name: str, sigma: str | None, target: torch.Tensor) -> None:
         for estimate in (target.clone(), target + 1e-6, target + 10):
             estimate.requires_grad_(True)
-            LOSSES[name](estimate, target).backward()
+            self.value(name, sigma, estimate, target).backward()
             assert estimate.grad is not None and estimate.grad.isfinite().all()
 
-    def test_its_value_does_not_depend_on_how_often_a_clip_is_in_the_batch(self, name: str) -> None:
+    def test_its_value_does_not_depend_on_how_often_a_clip_is_in_the_batch(self, name: str, sigma: str | None) -> None:
         estimate, target = torch.randn(1, 6, 8), torch.randn(1, 6, 8)
-        alone, thrice = (LOSSES[name](estimate.repeat(n, 1, 1), target.repeat(n, 1, 1)) for n in (1, 3))
+        alone, thrice = (self.value(name, sigma, estimate.repeat(n, 1, 1), target.repeat(n, 1, 1)) for n in (1, 3))
         torch.testing.assert_close(alone, thrice)
 
 

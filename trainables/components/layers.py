@@ -50,14 +50,13 @@ def conv(
     stride: int = 1,
     padding: int = 0,
     gain: float = 1.0,
-    bias: float = 0.0,
 ) -> nn.Conv2d:
-    """A convolution that, untrained, keeps the variance of its input, times gain squared, and adds `bias`."""
+    """A convolution that, untrained, keeps the variance of its input, times gain squared."""
     layer = nn.Conv2d(in_channels, channels, size, stride=stride, padding=padding)
     num_inputs = layer.weight[0].numel()
     nn.init.orthogonal_(layer.weight, gain * max(1.0, math.sqrt(channels / num_inputs)))
     assert layer.bias is not None
-    nn.init.constant_(layer.bias, bias)
+    nn.init.zeros_(layer.bias)
     return layer
 
 
@@ -115,9 +114,9 @@ class DecoderBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Spectrograms to `num_outputs` numbers a clip."""
+    """Spectrograms to `num_outputs` numbers a clip; untrained, of size `gain`."""
 
-    def __init__(self, frames: int, num_outputs: int, *, width: int, slope: float) -> None:
+    def __init__(self, frames: int, num_outputs: int, *, width: int, slope: float, gain: float = 1.0) -> None:
         super().__init__()
         channels = level_channels(width, frames)
         self.stem = conv(1, channels[0], 1)
@@ -128,7 +127,7 @@ class Encoder(nn.Module):
                 for block_in, block_out, halve in ((above, below, True), (below, below, False))
             )
         )
-        self.end = conv(channels[-1], num_outputs, BOTTOM)
+        self.end = conv(channels[-1], num_outputs, BOTTOM, gain=gain)
 
     def forward(self, spectrograms: Spectrograms) -> Latents:
         latents: Latents = self.end(self.blocks(self.stem(spectrograms[:, None]))).flatten(1)
@@ -136,9 +135,20 @@ class Encoder(nn.Module):
 
 
 class Decoder(nn.Module):
-    """Latents to spectrograms; untrained, it gives about `mean` for every clip."""
+    """Latents to one or several maps of a spectrogram's size; untrained, the first is about `mean` for every clip,
+    within `gain`, and the others about 0."""
 
-    def __init__(self, frames: int, num_latents: int, *, width: int, slope: float, mean: float) -> None:
+    def __init__(
+        self,
+        frames: int,
+        num_latents: int,
+        *,
+        width: int,
+        slope: float,
+        mean: float,
+        gain: float = HEAD_GAIN,
+        num_maps: int = 1,
+    ) -> None:
         super().__init__()
         channels = level_channels(width, frames)[::-1]
         self.start = transposed_conv(num_latents, channels[0], BOTTOM)
@@ -149,8 +159,10 @@ class Decoder(nn.Module):
                 for block_out, up in ((below, False), (above, True))
             )
         )
-        self.head = conv(channels[-1], 1, 1, gain=HEAD_GAIN, bias=mean)
+        self.head = conv(channels[-1], num_maps, 1, gain=gain)
+        assert self.head.bias is not None
+        nn.init.constant_(self.head.bias[:1], mean)
 
-    def forward(self, latents: Latents) -> Spectrograms:
-        spectrograms: Spectrograms = self.head(self.blocks(self.start(latents[:, :, None, None])))[:, 0]
-        return spectrograms
+    def forward(self, latents: Latents) -> Maps:
+        maps: Maps = self.head(self.blocks(self.start(latents[:, :, None, None])))
+        return maps

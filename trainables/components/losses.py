@@ -19,37 +19,39 @@ from trainables.components.registry import Registry
 Batch = Float[Tensor, "clips frames bins"]
 Scalar = Float[Tensor, ""]
 Latents = Float[Tensor, "clips latents"]
-Reconstruction = Callable[[Tensor, Tensor], Tensor]
+Reconstruction = Callable[..., Tensor]
 
-SIGMA_FLOOR = 0.05
-"""In units of the normalized data; the speckle of pooled noise is several times larger."""
 LOG_VARIANCE_RANGE = (-10.0, 4.0)
 
 
 class Loss:
-    """A reconstruction term, called as `loss(estimate, target)`.
+    """A reconstruction term, called as `loss(estimate, target)` or, where it has one, `loss(estimate, target, sigma)`.
 
     Attributes:
         is_variational: the latent is a distribution, and `kl_divergence` is added to the reconstruction term.
+        has_sigma: it is a likelihood, whose standard deviation the setting `sigma` gives.
     """
 
-    def __init__(self, reconstruction: Reconstruction, is_variational: bool) -> None:
+    def __init__(self, reconstruction: Reconstruction, is_variational: bool, has_sigma: bool) -> None:
         functools.update_wrapper(self, reconstruction)
         self.reconstruction = reconstruction
         self.is_variational = is_variational
+        self.has_sigma = has_sigma
 
-    def __call__(self, estimate: Batch, target: Batch) -> Scalar:
-        return self.reconstruction(estimate, target)
+    def __call__(self, estimate: Batch, target: Batch, *sigma: Float[Tensor, "*size"]) -> Scalar:
+        return self.reconstruction(estimate, target, *sigma)
 
 
 LOSSES: Registry[Loss] = Registry("loss")
 
 
-def register_loss(name: str, *, is_variational: bool = False) -> Callable[[Reconstruction], Reconstruction]:
-    """Decorator that makes a function of `estimate, target` known as a loss."""
+def register_loss(
+    name: str, *, is_variational: bool = False, has_sigma: bool = False
+) -> Callable[[Reconstruction], Reconstruction]:
+    """Decorator that makes a function of `estimate, target` (and `sigma`) known as a loss."""
 
     def add(reconstruction: Reconstruction) -> Reconstruction:
-        LOSSES.register(name)(Loss(reconstruction, is_variational))
+        LOSSES.register(name)(Loss(reconstruction, is_variational, has_sigma))
         return reconstruction
 
     return add
@@ -67,26 +69,27 @@ def l2(estimate: Batch, target: Batch) -> Scalar:
     return (estimate - target).square().mean()
 
 
-@register_loss("vae", is_variational=True)
-def gaussian(estimate: Batch, target: Batch) -> Scalar:
-    """Negative log-likelihood of a Gaussian with one variance for all pixels, in nats per pixel.
-
-    The standard deviation is the best one for the batch, its root mean squared error, above a floor (Rybkin, Daniilidis
-    and Levine, 2021). With one per pixel the likelihood of predictable pixels would grow without bound.
-    """
-    variance = (estimate - target).square().mean()
-    sigma = SIGMA_FLOOR + (variance + 1e-12).sqrt()
-    return variance / (2 * sigma.square()) + sigma.log() + 0.5 * math.log(2 * math.pi)
+@register_loss("vae", is_variational=True, has_sigma=True)
+def gaussian(estimate: Batch, target: Batch, sigma: Float[Tensor, "*size"]) -> Scalar:
+    """Negative log-likelihood of a Gaussian, in nats per pixel: (x − x̂)² / 2σ² + ln σ + ½ ln 2π."""
+    squared = (estimate - target).square()
+    return (squared / (2 * sigma.square()) + sigma.log()).mean() + 0.5 * math.log(2 * math.pi)
 
 
-def kl_divergence(mean: Latents, log_variance: Latents, num_pixels: int) -> Scalar:
-    """KL divergence from N(0, 1), summed over latents and averaged over clips, in nats per pixel.
+def kl_divergence(mean: Latents, log_variance: Latents, num_pixels: int, free_bits: float = 0.0) -> Scalar:
+    """KL divergence from N(0, 1), averaged over clips and summed over latents, in nats per pixel.
 
     Divided by the number of pixels as the reconstruction term is, so that their ratio is that of the evidence lower
     bound at every latent size and resolution.
+
+    Args:
+        mean: of the latents.
+        log_variance: of the latents.
+        num_pixels: of a spectrogram.
+        free_bits: nats that each latent may carry for nothing (Kingma et al., 2016).
     """
     divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
-    return divergence.sum(dim=1).mean() / num_pixels
+    return divergence.mean(dim=0).clamp(min=free_bits).sum() / num_pixels
 
 
 def sampled(mean: Latents, log_variance: Latents, generator: torch.Generator) -> Latents:
