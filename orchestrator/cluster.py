@@ -8,6 +8,7 @@ import math
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
@@ -75,8 +76,13 @@ def starting(log_file: Path) -> Iterator[tuple[Path, Callable[[], Capacity]]]:
     Yields:
         A temporary folder that is deleted at its end, and a function that waits until it has started, which takes
         seconds; meanwhile the block can prepare its work.
+
+    Raises:
+        UserError: nobody answers at `RAY_ADDRESS`.
     """
     os.environ.update(ENVIRONMENT)
+    if address := os.environ.get("RAY_ADDRESS"):
+        check_answers(address)
     # Here, because two threads that import parts of one package at a time can see them half done.
     import ray
 
@@ -93,20 +99,31 @@ def starting(log_file: Path) -> Iterator[tuple[Path, Callable[[], Capacity]]]:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
+def check_answers(address: str) -> None:
+    """Make sure that somebody listens at a `host:port`: Ray itself would try for many minutes.
+
+    Raises:
+        UserError: nobody does.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or "/" in host:
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=10).close()
+    except OSError as error:
+        raise UserError(
+            f"RAY_ADDRESS: no Ray answers at {address} ({error.strerror or error}); start one there (ray start --head), "
+            "or unset it, and a Ray of this machine's own is started"
+        ) from None
+
+
 def _start(scratch: Path, log_file: Path) -> Capacity:
     import ray
 
     # Inherited by Ray's processes: a terminal that closes must end the driver, and the driver them.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     if address := os.environ.get("RAY_ADDRESS"):
-        try:
-            ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-        except Exception as error:
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            raise UserError(
-                f"RAY_ADDRESS: no cluster answers at {address} ({reason}); start one there, or unset it and a Ray of "
-                "this machine's own is started"
-            ) from None
+        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
     else:
         ray.init(
             address="local",

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.cluster import Capacity, Grant, grants, slots
+from orchestrator.cluster import Capacity, Grant, grants, slots, starting
 from orchestrator.errors import UserError
 from tests.spaces import noop_sweep
 
@@ -41,3 +41,10 @@ def test_arms_have_resources_of_their_own(tmp_path: Path) -> None:
     given, _ = grants(noop_sweep(tmp_path, arms=arms), Capacity(8, 0))
     assert (given["arm=a"].cpus, given["arm=b"].cpus, given["arm=b"].threads) == (1, 4, 4)
     assert slots(given, Capacity(8, 0)) == 8
+
+
+def test_an_address_at_which_no_ray_answers_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
+    message = r"RAY_ADDRESS: no Ray answers at 127\.0\.0\.1:9 \(Connection refused\); .*unset it"
+    with pytest.raises(UserError, match=message), starting(tmp_path / "driver.log"):
+        pass
