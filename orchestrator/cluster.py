@@ -112,7 +112,7 @@ def check_answers(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=10).close()
     except OSError as error:
         raise UserError(
-            f"RAY_ADDRESS: no Ray answers at {address} ({error.strerror or error}); start one there (ray start --head), "
+            f"RAY_ADDRESS: no Ray answers at {address} ({error.strerror or error}); start one there (ray start --head) "
             "or unset it, and a Ray of this machine's own is started"
         ) from None
 
