@@ -178,7 +178,8 @@ class Engine:
             twice = f"{trial.deaths} times at epoch {trial.epochs + 1}: {reason}"
             self.ledger.end(trial, words.OUTCOME_FAILED, cause, twice)
         elif len(trial.died_at) > most:
-            often = f"{len(trial.died_at)} times (limits.max_machine_failures is {most}), the last time: {reason}"
+            deaths = words.counted(len(trial.died_at), "death")
+            often = f"{deaths} (limits.max_machine_failures is {most}), the last: {reason}"
             self.ledger.end(trial, words.OUTCOME_FAILED, cause, often)
         else:
             self.around.say(f"Trial {trial.number} at epoch {trial.epochs + 1}: {reason}; it is tried again.")
