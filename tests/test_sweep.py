@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
@@ -59,7 +60,9 @@ def points(home: Path, run: Run, key: str) -> list[tuple[int, float]]:
 
 def assert_mlflow_has_what_the_outboxes_have(home: Path, ledger: Ledger) -> None:
     """One run a trial, its outcome, and every value once."""
-    runs = trial_runs(home)
+    # After a signal what is left is sent in the background.
+    with FileLock(home / "tiny" / "tracking.lock", timeout=120):
+        runs = trial_runs(home)
     assert [int(run.data.tags[words.TAG_TRIAL]) for run in runs] == sorted(ledger.trials)
     for run in runs:
         trial = ledger.trials[int(run.data.tags[words.TAG_TRIAL])]
