@@ -35,6 +35,11 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 
+SHORT_OF_MEMORY = "running low on memory"
+"""What Ray says when a cluster's memory monitor, which only a Ray of our own has switched off, has killed a worker: it
+ends everything for one trial, of which it does not say the name."""
+
+
 def run_sweep(
     sweep: Sweep,
     home: Path,
@@ -255,12 +260,16 @@ class _Driver:
             fit(engine, self.sweep.name, scratch, slots)
         except Exception as error:
             logging.getLogger("ray").error("fit() raised\n%s", traceback.format_exc())
-            # If Ray has died, the watch over it is about to take over.
-            if not engine.stop_reason and engine.around.is_alive():
-                # A cluster's memory monitor does that, for one trial of which it does not say the name.
-                last = str(error).strip().splitlines()[-1]
-                engine.crashed(f"Ray gave up: {last}")
-                takeover(f"Ray gave up ({last})")
+            if engine.stop_reason or not engine.around.is_alive():
+                # If Ray has died, the watch over it is about to take over.
+                return
+            last = str(error).strip().splitlines()[-1]
+            if SHORT_OF_MEMORY not in str(error):
+                raise SweepStopped(
+                    f"Ray stopped: {last} (see {self.folder / 'driver.log'})\n{self._resume_line()}"
+                ) from None
+            engine.crashed(f"Ray gave up: {last}")
+            takeover(f"Ray gave up ({last})")
 
     def _ending(self, engine: Engine) -> str:
         """Why nothing more is done although not everything is, or nothing."""
