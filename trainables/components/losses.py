@@ -73,7 +73,9 @@ def l2(estimate: Batch, target: Batch) -> Scalar:
 def gaussian(estimate: Batch, target: Batch, sigma: Float[Tensor, "*size"]) -> Scalar:
     """Negative log-likelihood of a Gaussian, in nats per pixel: (x − x̂)² / 2σ² + ln σ + ½ ln 2π."""
     squared = (estimate - target).square()
-    return (squared / (2 * sigma.square()) + sigma.log()).mean() + 0.5 * math.log(2 * math.pi)
+    # One σ for all pixels needs no map of quotients.
+    error = squared.mean() if sigma.ndim == 0 else squared
+    return (error / (2 * sigma.square()) + sigma.log()).mean() + 0.5 * math.log(2 * math.pi)
 
 
 def kl_divergence(mean: Latents, log_variance: Latents, num_pixels: int, free_bits: float = 0.0) -> Scalar:
@@ -89,6 +91,8 @@ def kl_divergence(mean: Latents, log_variance: Latents, num_pixels: int, free_bi
         free_bits: nats that each latent may carry for nothing (Kingma et al., 2016).
     """
     divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
+    if free_bits == 0:
+        return divergence.sum(dim=1).mean() / num_pixels
     return divergence.mean(dim=0).clamp(min=free_bits).sum() / num_pixels
 
 
