@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -230,8 +231,21 @@ def test_each_trial_sees_the_card_that_ray_gave_it(tmp_path: Path, home: Path, m
             cards = {row["metrics"]["train/card"] for trial in ledger.trials.values() for row in trial.rows}
             # On a busy machine one worker may be done with everything before the other has started.
             assert cards and cards <= expected
+            if gpu == 1:
+                assert_those_at_a_time_have_cards_of_their_own(ledger)
     finally:
         cluster.shutdown()
+
+
+def assert_those_at_a_time_have_cards_of_their_own(ledger: Ledger) -> None:
+    spans: dict[int, list[int]] = {}
+    for event in ledger.events:
+        if event["event"] in ("attempt", "ended"):
+            spans.setdefault(event["trial"], []).append(event["ts"])
+    card_of = {number: trial.rows[0]["metrics"]["train/card"] for number, trial in ledger.trials.items()}
+    for one, other in itertools.combinations(spans, 2):
+        if spans[one][0] < spans[other][-1] and spans[other][0] < spans[one][-1]:
+            assert card_of[one] != card_of[other]
 
 
 def test_an_address_that_cannot_be_mlflows_is_refused_before_anything_runs(

@@ -6,6 +6,8 @@ under `components:`.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
@@ -16,7 +18,7 @@ from trainables.components.registry import Registry
 Batch = Float[Tensor, "clips frames bins"]
 
 
-class Sigma(nn.Module):
+class Sigma(nn.Module, ABC):
     """Gives σ in units of the normalized data: one for all pixels, or one for each.
 
     Attributes:
@@ -30,9 +32,9 @@ class Sigma(nn.Module):
         super().__init__()
         self.floor = floor
 
+    @abstractmethod
     def forward(self, estimate: Batch, target: Batch, spread: Batch | None) -> Float[Tensor, "*size"]:
         """σ, given what was estimated, what was meant, and the decoder's second map where there is one."""
-        raise NotImplementedError
 
 
 SIGMAS: Registry[type[Sigma]] = Registry("sigma")
