@@ -13,8 +13,8 @@ from ruamel.yaml import YAML
 
 from orchestrator.disk import in_bytes
 from orchestrator.home import SEARCH_SPACE, find_sweep, locked
-from orchestrator.ledger import Ledger
-from orchestrator.standing import FINISHED, look
+from orchestrator.ledger import FINISHED, Ledger
+from orchestrator.standing import look
 from orchestrator.trial import BEST, CHECKPOINT, LAST, Trial, trial_folder
 from reports import vocabulary as words
 

@@ -15,6 +15,8 @@ from orchestrator.errors import UserError
 from orchestrator.trial import OUTBOX, SWEEP_LOG, Stage, Trial, now_ms, trial_folder
 from reports import vocabulary as words
 
+FINISHED = "finished"
+"""The outcome of a sweep that has nothing left to do."""
 BETWEEN_DRIVERS = ("granted", "retried", "extended", "reevaluated", "redirected")
 """Events that are written long after a driver was killed, too, by whoever wants to go on."""
 

@@ -16,7 +16,6 @@ from reports import vocabulary as words
 
 WAITING = "waiting"
 STOPPED = "stopped"
-FINISHED = "finished"
 PAUSED = "paused"
 
 

@@ -15,7 +15,8 @@ from rich.text import Text
 from orchestrator import follower
 from orchestrator.errors import UserError
 from orchestrator.home import sweep_names
-from orchestrator.standing import FINISHED, WAITING, Standing, look
+from orchestrator.ledger import FINISHED
+from orchestrator.standing import WAITING, Standing, look
 from orchestrator.trial import Trial
 from reports import vocabulary as words
 

@@ -20,9 +20,8 @@ from orchestrator.disk import check_free
 from orchestrator.doctor import check_place
 from orchestrator.errors import SweepStopped
 from orchestrator.home import SEARCH_SPACE, home_option, keep_search_space, locked, open_home
-from orchestrator.ledger import Ledger
+from orchestrator.ledger import FINISHED, Ledger
 from orchestrator.signals import Interrupted, OnSignal, signals_kept
-from orchestrator.standing import FINISHED
 from orchestrator.trial import STOP_FILE, trial_folder
 from orchestrator.typed import typed
 from reports import vocabulary as words

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
 import time
 from collections.abc import Mapping
@@ -20,6 +21,7 @@ class Odd(Trainable):
 
     class Config(TrialConfig):
         behaviour: str = Field("good", description="what it does at its second epoch, or at its start")
+        folder: str = Field("", description="where kill_once remembers that it was killed")
 
     METRICS = {
         "val/score": Metric("max", "all", "the epoch"),
@@ -56,8 +58,16 @@ class Odd(Trainable):
                     sys.exit(4)
                 case "segfault":
                     ctypes.string_at(0)
+                case "kill_once":
+                    self._die_the_first_time()
         cards = os.environ.get("CUDA_VISIBLE_DEVICES")
         return {"val/score": score, "train/card": -2.0 if cards is None else float(cards or -1)}
+
+    def _die_the_first_time(self) -> None:
+        mark = os.path.join(self.config.folder, "killed")
+        if not os.path.exists(mark):
+            open(mark, "w").close()
+            os.kill(os.getpid(), signal.SIGKILL)
 
     def state_dict(self) -> dict[str, Any]:
         return {"epoch": self.epoch}

@@ -159,15 +159,16 @@ def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Pa
         "exit",
         "quit",
         "segfault",
+        "kill_once",
         "good",
     ]
     sweep = noop_sweep(
         tmp_path,
         trainable=ODD,
         compare={"behaviour": behaviours},
-        params=None,
+        params={"folder": str(tmp_path)},
         budget={"trials_per_arm": 1, "max_epochs": 3},
-        limits={"minutes_per_epoch": 0.05, "max_machine_failures": 0},
+        limits={"minutes_per_epoch": 0.05},
     )
     ledger = run_sweep(sweep, home, Screen())
     found = {str(trial.params["behaviour"]): trial for trial in ledger.trials.values()}
@@ -182,17 +183,19 @@ def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Pa
         "exit": ("failed", "node", 1),
         "quit": ("failed", "node", 1),
         "segfault": ("failed", "node", 1),
+        "kill_once": ("completed", "none", 3),
         "good": ("completed", "none", 3),
     }
     assert "a shape that does not fit" in found["raise"].reason and "odd.py:" in found["raise"].reason
     assert "no epoch within limits.minutes_per_epoch (0.05)" in found["hang"].reason
+    assert (found["kill_once"].attempts, found["exit"].attempts) == (2, 2)
     assert "os._exit(3)" in found["exit"].reason and "sys.exit(4)" in found["quit"].reason
     assert "Segmentation fault" in found["segfault"].reason
     # Once more with twice the processors; then it is the trial's own failure.
     assert (found["memory"].attempts, found["memory"].share) == (2, 2)
     status = {run.data.tags["orchestrate.arm"]: run.info.status for run in trial_runs(home)}
     assert status["behaviour=raise"] == "FAILED" and status["behaviour=nan"] == "FAILED"
-    assert status["behaviour=good"] == "FINISHED"
+    assert status["behaviour=kill_once"] == "FINISHED"
     assert "RUNNING" not in status.values()
     # Told as pruned, a diverged trial warns TPE off; see the studies' tests.
     assert "ValueError: a shape that does not fit" in (home / "tiny" / "trials" / "0001" / "log.txt").read_text()
