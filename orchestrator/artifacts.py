@@ -19,7 +19,9 @@ from orchestrator import log
 from reports import vocabulary as words
 
 BEST = "best"
-"""The folder of the best epoch; the others are called after theirs."""
+"""The folder of the best epoch."""
+HISTORY_PREFIX = "epoch_"
+"""With which the folders of other epochs begin."""
 LEADING = (words.CLIP_NAME, words.CLIP_SPECTROGRAM)
 """The first columns of the table of clips."""
 THUMBNAIL_PIXELS = 256
@@ -32,7 +34,7 @@ def lay_out(media: Path, target: Path, made_ms: int) -> dict[str, str]:
     """Put a folder of renderings into `target` as it is to lie below the run's root.
 
     Args:
-        media: such as `media/epoch_05` or `media/best`: sounds, pictures and `clips.json`.
+        media: such as `media/epoch_05`, `media/best` or `renderings/phase=zero`: sounds, pictures and `clips.json`.
         target: an empty folder; large files are linked, not copied.
         made_ms: a time that is the same whenever this is done again.
 
@@ -40,16 +42,16 @@ def lay_out(media: Path, target: Path, made_ms: int) -> dict[str, str]:
         Tags that tell MLflow's pages what is there.
     """
     clips = json.loads((media / words.ARTIFACT_CLIPS).read_text())
-    is_best = media.name == BEST
-    sounds = target if is_best else target / words.ARTIFACT_AUDIO / media.name
+    is_history = media.name.startswith(HISTORY_PREFIX)
+    sounds = target / words.ARTIFACT_AUDIO / media.name if is_history else target
     sounds.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, str] = {}
     for file in sorted(media.iterdir()):
         if file.suffix == ".png":
             pictures[file.stem] = _lay_out_picture(file, target, clips["epoch"], made_ms)
-        elif file.suffix == ".wav" or (is_best and file.name != words.ARTIFACT_CLIPS):
+        elif file.suffix == ".wav" or (not is_history and file.name != words.ARTIFACT_CLIPS):
             (sounds / file.name).symlink_to(file)
-    if is_best and clips["clips"]:
+    if clips["clips"] and not is_history:
         (target / words.ARTIFACT_CLIPS).write_text(json.dumps(_table(clips["clips"], pictures)))
         return (IMAGES_TAG if pictures else {}) | TABLE_TAG
     return IMAGES_TAG if pictures else {}

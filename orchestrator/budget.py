@@ -23,7 +23,7 @@ class Budget:
 
     def trials(self, arm: str) -> int:
         """Trials of an arm's search."""
-        return max(self._said.trials_per_arm, self._of(arm).trials)
+        return max(self._said.trials, self._of(arm).trials)
 
     def confirmed(self, arm: str) -> int:
         """Trials of its confirm stage."""

@@ -33,7 +33,7 @@ class Cell:
 
     @property
     def name(self) -> str:
-        return in_words({key: (value,) for key, value in self.compared.items()}) or "all"
+        return rendering_name(self.compared) or "all"
 
     def having(self, parameters: Mapping[str, Parameter], sources: Mapping[str, KeyPath]) -> Cell:
         """The cell with more parameters set, or with others in their place."""
@@ -62,6 +62,7 @@ def make_cells(space: SearchSpace, complain: Complain) -> tuple[list[Cell], list
 
 def _cross(space: SearchSpace) -> Iterator[Cell]:
     base = Cell(resources=space.resources).having(space.params, _below(("params",), space.params))
+    base = base.having(space.objective.at, _below(("objective", "at"), space.objective.at))
     choices = [_choices(key, comparison) for key, comparison in space.compare.items()]
     for combination in itertools.product(*choices):
         cell = base
@@ -173,6 +174,11 @@ def _options(setting: Parameter) -> list[str]:
 def written(value: Value) -> str:
     """A value as YAML has it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def rendering_name(settings: Mapping[str, Value]) -> str:
+    """How a rendering is called: `phase=griffin_lim, clip_statistics=own`."""
+    return in_words({name: (value,) for name, value in settings.items()})
 
 
 def in_words(wanted: Wanted) -> str:

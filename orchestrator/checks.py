@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.arms import Arm
-from orchestrator.cells import Cell, written
+from orchestrator.cells import Cell, rendering_name, written
 from orchestrator.domains import Value
 from orchestrator.mistakes import Complain, KeyPath, describe, nearest, shown
 from orchestrator.parameters import PlainValue
@@ -32,6 +32,8 @@ def check_space(space: SearchSpace, complain: Complain) -> None:
     if pruning and pruning.grace_epochs >= budget.max_epochs:
         message = f"must be below budget.max_epochs ({budget.max_epochs}), got {pruning.grace_epochs}"
         complain(("pruning", "grace_epochs"), f"{message}; or pruning: none")
+    if pruning and budget.seeds is not None:
+        complain(("pruning",), "stops some of the seeds over which budget.seeds is to average; needs pruning: none")
     wants_gpu = resources.gpu > 0 or any(change.resources.gpu > 0 for change in space.arms)
     if resources.require_gpu and not wants_gpu:
         complain(("resources", "require_gpu"), "needs resources.gpu above 0, got 0")
@@ -91,6 +93,33 @@ def check_objective(space: SearchSpace, trainable: type[Trainable], num_arms: in
         complain(("objective", "metric"), f"{reason}; rank by one of: {', '.join(others) or 'none'}")
 
 
+def check_renderings(space: SearchSpace, trainable: type[Trainable], complain: Complain) -> None:
+    """Check that training has no use for what `evaluate` varies, and that the objective is one of the renderings."""
+    allowed = ", ".join(sorted(trainable.RENDERING)) or "none"
+    for key in space.evaluate:
+        if key not in trainable.RENDERING:
+            hint = nearest(key, trainable.RENDERING)
+            message = f"{key!r} is no setting of {trainable.__name__} that a trained model can change{hint}; those are"
+            complain(("evaluate", key), f"{message}: {allowed}", at_key=True)
+        if key in space.compare:
+            complain(("evaluate", key), f"{key} is under compare too; delete one of them", at_key=True)
+    for key, value in space.objective.at.items():
+        rendered = space.evaluate.get(key, ())
+        if key in space.params:
+            complain(("objective", "at", key), f"params sets {key} too; delete one of them", at_key=True)
+        if value not in rendered:
+            known = ", ".join(map(written, rendered)) or "nothing"
+            complain(("objective", "at", key), f"{shown(value)} is not rendered; evaluate.{key} is: {known}")
+
+
+def check_seeds(space: SearchSpace, arms: Sequence[tuple[Arm, Cell]], complain: Complain) -> None:
+    """Check that nothing is searched where seeds are the only difference between an arm's trials."""
+    names = dict.fromkeys(name for arm, _ in arms for name in arm.searched)
+    if space.budget.seeds is not None and names:
+        message = f"repeats one configuration, but {', '.join(names)} is searched; fix it, or use trials_per_arm"
+        complain(("budget", "seeds"), message)
+
+
 class ConfigCheck:
     """Checks the settings of arms by building the trainable's `Config` from them."""
 
@@ -127,6 +156,14 @@ class ConfigCheck:
                 self._say_crossed(error, ("params",), f"in arm {arm.name}")
             elif error["loc"][0] not in wrong:
                 self._say_field(error, str(error["loc"][0]), arm, cell)
+
+    def check_renderings(self, arm: Arm, renderings: Sequence[Mapping[str, Value]]) -> None:
+        """Check what every rendering sets, in an arm that has passed `check_arm`."""
+        for rendering in renderings:
+            for error in self._errors({**arm.middle(), **rendering}):
+                key = next((name for name in rendering if error["loc"][:1] == (name,)), next(iter(rendering)))
+                where = f"rendered with {rendering_name(rendering)}, in arm {arm.name}"
+                self._say_crossed(error, ("evaluate", key), where)
 
     def check_distinct(self, arms: Sequence[tuple[Arm, Cell]]) -> None:
         """No two arms may be the same experiment under two names; every arm must have passed `check_arm`."""

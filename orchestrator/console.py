@@ -116,8 +116,14 @@ class Screen:
         """The table at the end: a line an arm, the lines to read it by, and where to look and listen."""
         arms = summarize(sweep, ledger)
         references = ledger.last("started").get("references", [])
-        self.say(f"\n{sweep.name}: best trial of each arm, validation split")
+        seeds = sweep.space.budget.seeds
+        what = "best trial of each arm" if seeds is None else "means over the seeds of each arm"
+        self.say(f"\n{sweep.name}: {what}, validation split")
         self.console.print(_results_table(sweep, arms, references))
+        if any(arm.margins for arm in arms):
+            self.say("±: half of the mean's 95 % confidence interval over seeds (Student's t).")
+        if any(arm.renderings for arm in arms):
+            self.say("Indented: the best checkpoints rendered otherwise, measured on the sounds of the whole split.")
         if any(arm.mixed_code for arm in arms):
             self.say("* Its trials ran on different code.")
         for trial in ledger.trials.values():
@@ -205,13 +211,19 @@ def _results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Sequenc
     metrics = read_metrics(sweep)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("arm", overflow="fold", vertical="bottom")
-    for name in ("best trial", *metrics, "epochs spent", "epochs saved"):
+    trials = "best trial" if sweep.space.budget.seeds is None else "seeds"
+    for name in (trials, *metrics, "epochs spent", "epochs saved"):
         # A word a line: on 80 columns it is the arms' names that need the room.
         table.add_column("\n".join(words.in_words(name).split()), justify="right", no_wrap=True)
     for arm in arms:
         number = "–" if arm.best is None else f"{arm.best.number}"
-        values = (_number(arm.metrics.get(metric)) for metric in metrics)
+        number = number if sweep.space.budget.seeds is None else f"{arm.completed}"
+        values = [_number(arm.metrics.get(metric)) for metric in metrics]
+        if metrics[0] in arm.margins:
+            values[0] = f"{values[0]} ±{arm.margins[metrics[0]]:.3f}"
         table.add_row(_marked(arm), number, *values, f"{arm.epochs}", f"{arm.epochs_saved}")
+        for name, rendered in arm.renderings.items():
+            table.add_row(Text(f"  {name}"), "", *(_number(rendered.get(metric)) for metric in metrics), "", "")
     shown = [row for row in references if any(name in row for name in metrics)]
     if shown:
         table.add_section()

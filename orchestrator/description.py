@@ -9,6 +9,7 @@ from typing import Any
 from orchestrator import log
 from orchestrator.history import History, Trial
 from orchestrator.runs import RUNNING, Wanted
+from orchestrator.trial import Rendering
 from orchestrator.views import SweepPages
 from reports import vocabulary as words
 
@@ -80,6 +81,32 @@ def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
         params=_texts({**asked["params"], words.PARAM_SEED: asked["seed"]}),
         scores=_scores(trial),
         since=trial.since,
+    )
+
+
+def describe_rendering(history: History, trial: Trial, rendering: Rendering, parent: str) -> Wanted:
+    """A rendering's run, below the run of its trial."""
+    assert trial.evaluated is not None
+    ts, asked = trial.evaluated["ts"], trial.asked
+    tags = {
+        words.TAG_ROLE: words.ROLE_EVALUATION,
+        words.TAG_ARM: trial.arm,
+        words.TAG_TRIAL: trial.number,
+        words.TAG_STAGE: asked["stage"],
+        words.TAG_RENDERING: rendering["name"],
+        words.TAG_OUTCOME: words.OUTCOME_COMPLETED,
+        words.TAG_PARENT: parent,
+        words.TAG_NOTE: f"The best checkpoint of trial {trial.number} ({trial.arm}), rendered with "
+        f"{rendering['name']}; what is measured are the sounds of the whole split.",
+    }
+    return Wanted(
+        name=f"{trial_name(trial)}-{rendering['name']}",
+        status=STATUS[words.OUTCOME_COMPLETED],
+        start_ms=ts,
+        end_ms=ts,
+        tags=_texts(tags | _provenance(history, trial.started)),
+        params=_texts({**asked["params"], **rendering["settings"], words.PARAM_SEED: asked["seed"]}),
+        scores={metric: (value, ts, 0) for metric, value in rendering["metrics"].items()},
     )
 
 

@@ -110,7 +110,7 @@ class Engine:
         self._memory_kills.look()
         with self._writing():
             if task.kind == "evaluate":
-                self.ledger.evaluate(trial, json.loads(result["evaluated"]), None)
+                self.ledger.evaluate(trial, **json.loads(result["evaluated"]))
                 self._tidy(trial)
                 return True
             for remark in json.loads(result["remarks"]):
@@ -185,7 +185,7 @@ class Engine:
             self.around.say(f"Trial {trial.number} at epoch {trial.epochs + 1}: {reason}; it is tried again.")
 
     def _can_not_evaluate(self, trial: Trial, reason: str) -> None:
-        self.ledger.evaluate(trial, {}, reason)
+        self.ledger.evaluate(trial, {}, error=reason)
         self.around.say(f"Trial {trial.number} could not be evaluated: {reason}; --retry-failed tries it again.")
         self._tidy(trial)
 

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from orchestrator import checkpoint, loader, media
+from orchestrator.cells import rendering_name
 from orchestrator.trial import BEST, CHECKPOINT
 from orchestrator.trial_run import build, device_of, render
 from orchestrator.trial_spec import TrialSpec
 from reports import vocabulary as words
 
+RENDERINGS = "renderings"
+"""In a trial's folder: a folder a rendering."""
+TABLES = {"test": words.ARTIFACT_PER_RECORDING, "validation": words.ARTIFACT_PER_RECORDING_VALIDATION}
+PREFIXES = {"test": words.TEST_PREFIX, "validation": words.VAL_PREFIX}
 
-def evaluate(spec: TrialSpec) -> dict[str, float]:
-    """Render the best checkpoint into `media/best` and judge the splits that the trial asks for.
+
+def evaluate(spec: TrialSpec) -> dict[str, Any]:
+    """Render the best checkpoint into `media/best`, and judge the splits that the trial asks for; then do the same
+    with the settings of each rendering, on the validation split too.
 
     Returns:
-        `test/<name>`: the mean over recordings of each column of `per_recording.csv`.
+        The `metrics` (`test/<name>`: the mean over recordings of each column of `per_recording.csv`), and a list of
+        `renderings`, each with its name, settings, folder and metrics.
     """
     folder = Path(spec.folder)
     best = folder / CHECKPOINT / BEST
@@ -27,15 +38,31 @@ def evaluate(spec: TrialSpec) -> dict[str, float]:
     trainable = build(spec, device)
     saved = checkpoint.load(best, device)
     trainable.load_state_dict(saved["state"])
+    epoch = saved["row"]["epoch"]
+    metrics = _judge(trainable, spec, folder / "media" / "best", epoch, spec.splits)
+    renderings = []
+    for settings in spec.renderings:
+        trainable.config = trainable.Config(**{**spec.config, **settings})
+        name = rendering_name(settings)
+        target = f"{RENDERINGS}/{re.sub(r'[^A-Za-z0-9_=,-]+', '_', name)}"
+        judged = _judge(trainable, spec, folder / target, epoch, ("validation", *spec.splits))
+        renderings.append({"name": name, "settings": dict(settings), "folder": target, "metrics": judged})
+    return {"metrics": metrics, "renderings": renderings}
+
+
+def _judge(
+    trainable: loader.Trainable, spec: TrialSpec, target: Path, epoch: int, splits: Sequence[loader.Split]
+) -> dict[str, float]:
+    """Write sounds, pictures and tables into a folder; the mean over recordings of each column of the tables."""
     metrics: dict[str, float] = {}
     tables: dict[str, pd.DataFrame] = {}
-    for split in spec.splits:
+    for split in splits:
         table = trainable.evaluate(split)
         if table is not None:
-            tables[words.ARTIFACT_PER_RECORDING] = table
+            tables[TABLES[split]] = table
             numbers = table.select_dtypes("number").mean()
-            metrics |= {f"{split}/{name}": float(value) for name, value in numbers.items()}
+            metrics |= {f"{PREFIXES[split]}{name}": float(value) for name, value in numbers.items()}
     made = render(trainable, spec)
     if made is not None or tables:
-        media.write(folder / "media" / "best", made or loader.Media(), epoch=saved["row"]["epoch"], tables=tables)
+        media.write(target, made or loader.Media(), epoch=epoch, tables=tables)
     return metrics

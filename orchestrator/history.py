@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator import log
 from orchestrator.home import driver_note
-from orchestrator.trial import Objective, counted, trial_folder
+from orchestrator.trial import Objective, Rendering, counted, trial_folder
 from reports import vocabulary as words
 
 MEDIA = "media"
@@ -67,7 +67,12 @@ class Trial:
 
     def resume(self, started: log.Event) -> None:
         """It runs, or runs again."""
-        self.started, self.left_ms, self.ended, self.best = started, None, None, None
+        self.started, self.left_ms, self.ended, self.best, self.evaluated = started, None, None, None, None
+
+    @property
+    def renderings(self) -> list[Rendering]:
+        """Its trained model, rendered with other settings."""
+        return self.evaluated.get("renderings", []) if self.evaluated else []
 
 
 class History:
@@ -141,6 +146,11 @@ class History:
     def searched(self) -> list[str]:
         """Every parameter that Optuna chose for some trial."""
         return list(dict.fromkeys(name for trial in self.trials.values() for name in trial.asked["searched"]))
+
+    def rendered(self) -> list[str]:
+        """Every setting that renderings differ by."""
+        each = (rendering for trial in self.trials.values() for rendering in trial.renderings)
+        return list(dict.fromkeys(name for rendering in each for name in rendering["settings"]))
 
     def arms(self) -> dict[str, list[Trial]]:
         """The trials of each arm, arms in the order in which they were first asked for."""

@@ -30,7 +30,7 @@ LOCK_PATIENCE_S = 0.5
 """Whoever only looks whether there is a driver has the lock for a moment."""
 MIN_FREE_BYTES = 100 * 2**20
 FREE_TO_CHANGE = ("resources", "limits", "media", "disk")
-GROWING = ("trials_per_arm", "max_epochs", "hours")
+GROWING = ("trials_per_arm", "seeds", "max_epochs", "hours")
 
 
 def find_home(given: Path | None) -> Path:

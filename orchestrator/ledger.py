@@ -5,14 +5,14 @@ Every change is written to the sweep log before it is acted on. Opening a ledger
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from orchestrator import log
 from orchestrator.errors import UserError
-from orchestrator.trial import OUTBOX, SWEEP_LOG, Stage, Trial, now_ms, trial_folder
+from orchestrator.trial import OUTBOX, SWEEP_LOG, Rendering, Stage, Trial, now_ms, trial_folder
 from reports import vocabulary as words
 
 FINISHED = "finished"
@@ -104,8 +104,9 @@ class Ledger:
                 trial.held = True
             case "evaluated":
                 trial.evaluated, trial.test, trial.evaluation_error = True, event["metrics"], event["error"] or ""
+                trial.renderings = event.get("renderings", [])
             case "reevaluated":
-                trial.evaluated, trial.evaluation_error = False, ""
+                trial.evaluated, trial.evaluation_error, trial.renderings = False, "", []
 
     def _open_again(self, trial: Trial) -> None:
         trial.open_again()
@@ -166,9 +167,15 @@ class Ledger:
             hours=max(hours, before.hours),
         )
 
-    def evaluate(self, trial: Trial, metrics: Mapping[str, float], error: str | None) -> None:
+    def evaluate(
+        self,
+        trial: Trial,
+        metrics: Mapping[str, float],
+        renderings: Sequence[Rendering] = (),
+        error: str | None = None,
+    ) -> None:
         """The best checkpoint of a trial has been rendered and judged, or could not be."""
-        self.write("evaluated", trial=trial.number, metrics=dict(metrics), error=error)
+        self.write("evaluated", trial=trial.number, metrics=dict(metrics), renderings=list(renderings), error=error)
 
     @property
     def restarts(self) -> bool:

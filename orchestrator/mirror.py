@@ -8,10 +8,17 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from orchestrator import artifacts, listening
-from orchestrator.description import best_in_words, describe_sweep, describe_trial, trial_name
+from orchestrator.description import (
+    best_in_words,
+    describe_rendering,
+    describe_sweep,
+    describe_trial,
+    trial_name,
+)
 from orchestrator.history import MEDIA, History, Trial
 from orchestrator.runs import Run
 from orchestrator.store import Gone, Refused, Store
+from orchestrator.trial import Rendering
 from orchestrator.views import SweepPages
 from reports import vocabulary as words
 
@@ -31,6 +38,7 @@ class Mirror:
         self._store = Store(history.started["tracking_uri"], history.started["artifact_root"])
         self._sweep_run = Run(self._store, history.folder / RUN_FILE)
         self._trial_runs: dict[int, Run] = {}
+        self._rendering_runs: dict[tuple[int, str], Run] = {}
         self._views: dict[str, str] = {}
         self._heard: list[listening.Column] = []
         self.pages: SweepPages | None = None
@@ -40,6 +48,8 @@ class Mirror:
         """Connect, and find or make the experiment and the sweep's run."""
         self._store.open()
         runs = {str(number): self._run(trial) for number, trial in self._history.trials.items()}
+        for number, trial in self._history.trials.items():
+            runs |= {f"{number} {each['name']}": self._rendering_run(trial, each) for each in trial.renderings}
         sweep_run = runs[""] = self._sweep_run
         experiment_id = sweep_run.run_id and self._store.experiment_of(sweep_run.run_id)
         if not experiment_id:
@@ -48,13 +58,14 @@ class Mirror:
                 self.remark = "the sweep's MLflow run had been deleted; it is made anew"
             experiment_id = self._store.experiment(self._history.started["search_space"])
         known = {run.run_id for run in runs.values()}
-        for trial, run_id in self._store.find_runs(experiment_id, self._history.sweep_id, known).items():
-            if runs[trial].run_id is None:
-                runs[trial].forget(run_id)
+        for key, run_id in self._store.find_runs(experiment_id, self._history.sweep_id, known).items():
+            if key in runs and runs[key].run_id is None:
+                runs[key].forget(run_id)
         sweep_run.create(experiment_id, describe_sweep(self._history, None))
         assert sweep_run.run_id is not None
         self._views = {}
-        self.pages = SweepPages(self._history.name, experiment_id, sweep_run.run_id, self._history.objective)
+        history = self._history
+        self.pages = SweepPages(history.name, experiment_id, sweep_run.run_id, history.objective, history.sweep_id)
 
     def close(self) -> None:
         """Something failed: nothing is sure any more but what was acknowledged."""
@@ -78,11 +89,14 @@ class Mirror:
         try:
             if run.run_id and run.sent.since != trial.since:
                 # It was started over: its old points would stand beside the new ones for ever.
-                self._store.delete_run(run.run_id)
-                run.forget()
+                for each in (run, *self._rendering_runs_of(trial)):
+                    self._store.delete_run(each.run_id or "")
+                    each.forget()
+                self._rendering_runs.clear()
             run.create(self.pages.experiment_id, wanted)
             self._send_files(run, trial.folder, trial.files, trial.asked["ts"])
             run.update(wanted, trial.outbox)
+            return self._send_renderings(trial, run)
         except Gone:
             # Or it is one of another server, and this one has had its own before.
             found = self._store.find_runs(self.pages.experiment_id, self._history.sweep_id, ())
@@ -96,6 +110,34 @@ class Mirror:
             self.remark = f"trial {trial.number}: MLflow refused what was sent ({error})"
         return True
 
+    def _send_renderings(self, trial: Trial, parent: Run) -> bool:
+        """Send each rendering of a trained model as a run below the trial's; False after one was found deleted."""
+        assert self.pages is not None and parent.run_id is not None
+        for rendering in trial.renderings:
+            run = self._rendering_run(trial, rendering)
+            wanted = describe_rendering(self._history, trial, rendering, parent.run_id)
+            folder = trial.folder / rendering["folder"]
+            files = {rendering["folder"]: folder.stat().st_mtime_ns} if folder.exists() else {}
+            try:
+                run.create(self.pages.experiment_id, wanted)
+                self._send_files(run, trial.folder, files, trial.asked["ts"])
+                run.update(wanted)
+            except Gone:
+                run.forget()
+                return False
+        return True
+
+    def _rendering_run(self, trial: Trial, rendering: Rendering) -> Run:
+        key = trial.number, str(rendering["name"])
+        if key not in self._rendering_runs:
+            path = trial.folder / f"{rendering['folder']}.{RUN_FILE}"
+            self._rendering_runs[key] = Run(self._store, path)
+        return self._rendering_runs[key]
+
+    def _rendering_runs_of(self, trial: Trial) -> list[Run]:
+        """The runs of all renderings that were ever sent of a trial."""
+        return [Run(self._store, path) for path in trial.folder.glob(f"renderings/*.{RUN_FILE}")]
+
     def send_sweep(self) -> None:
         """Send what is new about the sweep: its state in words, its prepared views, its page of sounds."""
         assert self.pages is not None, "open() comes first"
@@ -107,7 +149,9 @@ class Mirror:
                 listening.write_page(Path(target) / words.ARTIFACT_LISTEN, f"Sweep {history.name}", columns)
                 run.upload(Path(target), {}, {})
                 self._heard = columns
-        views = self.pages.prepared(history.searched(), history.started["compare"], history.first["ts"])
+        views = self.pages.prepared(
+            history.searched(), history.started["compare"], history.first["ts"], history.rendered()
+        )
         if views != self._views:
             self._store.tag_experiment(self.pages.experiment_id, views)
             self._views = views
@@ -125,6 +169,7 @@ class Mirror:
             **({"listen": pages.listen()} if rendered else {}),
             "trials": pages.trials(),
             "curves": pages.curves(),
+            **({"renderings": pages.renderings()} if self._history.rendered() else {}),
             **({"spectrograms": pages.spectrograms()} if rendered else {}),
             **({"compare": pages.compare(run_ids)} if len(run_ids) > 1 else {}),
         }
@@ -153,7 +198,7 @@ class Mirror:
         with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
             # A rendering that a worker is just replacing can't be found; the next look finds the new one.
             for name in new:
-                if name.startswith(MEDIA):
+                if (folder / name).is_dir():
                     announced |= artifacts.lay_out(folder / name, Path(target), made_ms)
                 else:
                     (Path(target) / name).symlink_to(folder / name)

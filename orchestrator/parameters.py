@@ -119,8 +119,10 @@ def _refuse_empty(given: Any) -> Any:
     return given
 
 
+Values = Annotated[tuple[PlainValue, ...], Field(strict=False), AfterValidator(_refuse_empty)]
+
 Comparison = Annotated[
-    Annotated[tuple[PlainValue, ...], Field(strict=False), AfterValidator(_refuse_empty), Tag("list")]
+    Annotated[Values, Tag("list")]
     | Annotated[dict[str, Parameters], AfterValidator(_refuse_empty), Tag("mapping")]
     | Annotated[dict[str, Parameters], BeforeValidator(_refuse_value), Tag("value")],
     Discriminator(_shape),

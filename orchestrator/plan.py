@@ -83,7 +83,7 @@ def make_plan(sweep: Sweep) -> Plan:
     elif space.pruning.across_arms:
         least = _least_epochs(searched, space.pruning, budget.max_epochs)
     else:
-        least = len(arms) * _least_epochs(budget.trials_per_arm, space.pruning, budget.max_epochs)
+        least = len(arms) * _least_epochs(budget.trials, space.pruning, budget.max_epochs)
     return Plan(
         sweep=sweep.name,
         arms=arms,
@@ -99,7 +99,7 @@ def make_plan(sweep: Sweep) -> Plan:
 
 def _plan_arm(sweep: Sweep, arm: Arm) -> ArmPlan:
     space = sweep.space
-    trials = space.budget.trials_per_arm
+    trials = space.budget.trials
     startup = min(space.search.startup_trials, trials) if arm.searched else 0
     return ArmPlan(
         name=arm.name,
@@ -148,10 +148,10 @@ def _notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     if any(arm.searched and not arm.tpe for arm in arms):
         notes.append(
             f"TPE proposes nothing: search.startup_trials ({space.search.startup_trials}) takes all of "
-            f"budget.trials_per_arm ({space.budget.trials_per_arm})"
+            f"budget.trials_per_arm ({space.budget.trials})"
         )
     fixed = [arm.name for arm in arms if not arm.searched]
-    if fixed and space.budget.trials_per_arm > 1:
+    if fixed and (space.budget.trials_per_arm or 0) > 1:
         notes.append(f"where nothing is searched ({'; '.join(fixed)}), trials differ by their seeds only")
     if space.pruning and space.pruning.across_arms:
         notes.append("arms are pruned against each other: one that starts slowly may lose all its trials")

@@ -15,7 +15,15 @@ from pydantic import ValidationError
 from orchestrator import layers, loader, yaml_file
 from orchestrator.arms import Arm, make_arms
 from orchestrator.cells import Cell, make_cells
-from orchestrator.checks import ConfigCheck, check_baseline, check_corpus, check_objective, check_space
+from orchestrator.checks import (
+    ConfigCheck,
+    check_baseline,
+    check_corpus,
+    check_objective,
+    check_renderings,
+    check_seeds,
+    check_space,
+)
 from orchestrator.domains import Value
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.mistakes import KeyPath, Mistake, Mistakes, Place, describe, dotted, nearest
@@ -53,11 +61,23 @@ class Sweep:
     text: str
     trainable: type[Trainable]
 
+    @property
+    def renderings(self) -> list[dict[str, Value]]:
+        """The settings of each rendering of a trained model."""
+        return renderings(self.space)
+
     def settings(self) -> Iterator[dict[str, Value]]:
-        """Configurations of every arm, in the middle and at the edges of what is searched."""
+        """Configurations of every arm, in the middle and at the edges of what is searched, and of its renderings."""
         for arm in self.arms:
             yield arm.middle()
             yield from (corner for _, corner in arm.corners())
+            yield from (arm.middle() | rendering for rendering in self.renderings)
+
+
+def renderings(space: SearchSpace) -> list[dict[str, Value]]:
+    """`evaluate`, crossed; none where it is empty."""
+    combinations = itertools.product(*space.evaluate.values()) if space.evaluate else ()
+    return [dict(zip(space.evaluate, combination, strict=True)) for combination in combinations]
 
 
 def read_search_space(
@@ -237,12 +257,19 @@ class _Reading:
 
     def _check_against(self, trainable: type[Trainable], space: SearchSpace, arms: Sequence[tuple[Arm, Cell]]) -> None:
         """Check what only the trainable knows: its settings and its metrics."""
+        known = len(self.mistakes.found)
         if "objective" not in self.lost:
             check_objective(space, trainable, len(arms), self.note)
+            check_renderings(space, trainable, self.note)
         check = ConfigCheck(trainable, self._note_value)
         check.check_bundles(space)
         for arm, cell in arms:
             check.check_arm(arm, cell)
+        if "budget" not in self.lost:
+            check_seeds(space, arms, self.note)
+        if len(self.mistakes.found) == known:
+            for arm, _ in arms:
+                check.check_renderings(arm, renderings(space))
 
     @contextmanager
     def _blaming(self, path: KeyPath) -> Iterator[None]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -16,10 +16,11 @@ from pydantic import (
     ConfigDict,
     Field,
     field_validator,
+    model_validator,
 )
 
 from orchestrator.mistakes import KeyPath, nearest
-from orchestrator.parameters import Comparison, Conditions, Parameters, PlainValue
+from orchestrator.parameters import Comparison, Conditions, Parameters, PlainValue, Values
 
 NoneWord = BeforeValidator(lambda given: None if given == "none" else given)
 """YAML 1.2 reads `none` as text; here it switches a part off, as `null` does."""
@@ -34,6 +35,9 @@ class Section(BaseModel):
 class Objective(Section):
     metric: str = Field(description="the metric that orders trials, such as val/judge_probability")
     mode: Literal["min", "max"] = Field(description="which way is better")
+    at: dict[str, PlainValue] = Field(
+        {}, description="the one of the renderings under evaluate that orders trials: {phase: griffin_lim}"
+    )
 
 
 class Search(Section):
@@ -43,7 +47,10 @@ class Search(Section):
 
 
 class Budget(Section):
-    trials_per_arm: int = Field(ge=1, description="trials that every arm gets")
+    trials_per_arm: Annotated[int | None, NoneWord] = Field(None, ge=1, description="trials that every arm gets")
+    seeds: Annotated[int | None, NoneWord] = Field(
+        None, ge=1, description="instead, where nothing is searched: an arm's one configuration from so many seeds"
+    )
     max_epochs: int = Field(ge=1, description="epochs of a trial that isn't pruned")
     hours: Annotated[float | None, NoneWord] = Field(
         None,
@@ -51,6 +58,18 @@ class Budget(Section):
         allow_inf_nan=False,
         description="the sweep stops after this time, and goes on when it is given more; or none",
     )
+
+    @model_validator(mode="after")
+    def _check_trials(self) -> Self:
+        given = [name for name in ("trials_per_arm", "seeds") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs either trials_per_arm or seeds, got {' and '.join(given) or 'neither'}")
+        return self
+
+    @property
+    def trials(self) -> int:
+        """Trials of an arm's search."""
+        return self.trials_per_arm or self.seeds or 0
 
 
 class Pruning(Section):
@@ -155,6 +174,10 @@ class SearchSpace(Section):
     params: Parameters = Field({}, description="the trainable's settings: fixed, or searched inside every arm")
     skip: Annotated[tuple[Conditions, ...], Field(strict=False)] = Field((), description="combinations left out")
     arms: Annotated[tuple[ArmChange, ...], Field(strict=False)] = Field((), description="what differs in some arms")
+    evaluate: dict[str, Values] = Field(
+        {},
+        description="settings that training has no use for; crossed, each trained model is rendered with all of them",
+    )
     search: Search = Field(Search(), description="how the search begins")
     budget: Budget = Field(description="how much is run")
     pruning: Annotated[Pruning | None, NoneWord] = Field(None, description="how ASHA stops weak trials, or none")

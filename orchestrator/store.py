@@ -133,7 +133,7 @@ class Store:
         return str(run.info.experiment_id) if alive else None
 
     def find_runs(self, experiment_id: str, sweep_id: str, known: Container[str | None]) -> dict[str, str]:
-        """The runs of a sweep by trial number (`""` is the sweep's own).
+        """The runs of a sweep by trial number (`""` is the sweep's own), and of renderings by `NUMBER NAME`.
 
         A call whose answer was lost may have made a run twice: the one that is `known`, else the oldest, is kept, and
         the other deleted.
@@ -149,10 +149,11 @@ class Store:
                     page_token=token,
                 )
                 for run in page:
-                    trial, run_id = run.data.tags.get(words.TAG_TRIAL, ""), run.info.run_id
-                    kept = runs.setdefault(trial, run_id)
+                    tags, run_id = run.data.tags, run.info.run_id
+                    key = " ".join(tags[name] for name in (words.TAG_TRIAL, words.TAG_RENDERING) if name in tags)
+                    kept = runs.setdefault(key, run_id)
                     if kept != run_id:
-                        runs[trial], double = (run_id, kept) if run_id in known else (kept, run_id)
+                        runs[key], double = (run_id, kept) if run_id in known else (kept, run_id)
                         self.client.delete_run(double)
                 token = page.token
                 if not token:

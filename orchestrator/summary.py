@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from orchestrator.budget import Budget
@@ -28,7 +30,11 @@ class ArmSummary:
     best: Trial | None
     best_epoch: int
     metrics: dict[str, float]
-    """At the best epoch of the best trial."""
+    """At the best epoch of the best trial; with `budget.seeds` their means over all of its completed trials."""
+    margins: dict[str, float]
+    """With `budget.seeds`: half of the 95 % confidence interval of each mean."""
+    renderings: dict[str, dict[str, float]]
+    """The same for each rendering, by name."""
     epochs: int
     epochs_saved: int
     """Epochs that pruned trials did not have to train."""
@@ -65,6 +71,10 @@ def _summarize(sweep: Sweep, budget: Budget, objective: Objective, arm: str, tri
         if value is not None and objective.competes(trial.stage, trial.outcome):
             best = trial if objective.better(value, objective.best(best) if best else None) else best
     row = best and objective.best_row(best)
+    names = read_metrics(sweep)
+    metrics, margins = _means([row["metrics"]] if row else [], names)
+    if sweep.space.budget.seeds is not None and (rows := _completed_rows(objective, trials)):
+        metrics, margins = _means(rows, names)
     count = [trial.outcome for trial in trials].count
     return ArmSummary(
         arm=arm,
@@ -75,13 +85,47 @@ def _summarize(sweep: Sweep, budget: Budget, objective: Objective, arm: str, tri
         broken=count(words.OUTCOME_DIVERGED) + count(words.OUTCOME_FAILED),
         best=best,
         best_epoch=row["epoch"] if row else 0,
-        metrics={name: row["metrics"][name] for name in read_metrics(sweep) if name in row["metrics"]} if row else {},
+        metrics=metrics,
+        margins=margins,
+        renderings=_renderings(sweep, best, trials),
         epochs=sum(trial.epochs for trial in trials),
         epochs_saved=sum(
             budget.epochs(arm) - trial.epochs for trial in trials if trial.outcome == words.OUTCOME_PRUNED
         ),
         mixed_code=len({code for trial in trials for code in trial.codes}) > 1,
     )
+
+
+def _completed_rows(objective: Objective, trials: Sequence[Trial]) -> list[Mapping[str, float]]:
+    """The metrics at the best epoch of each completed trial of the search."""
+    completed = [
+        trial for trial in trials if trial.outcome == words.OUTCOME_COMPLETED and trial.stage == words.STAGE_SEARCH
+    ]
+    return [row["metrics"] for trial in completed if (row := objective.best_row(trial))]
+
+
+def _renderings(sweep: Sweep, best: Trial | None, trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
+    shown = trials if sweep.space.budget.seeds is not None else [best] if best else []
+    found: dict[str, list[Mapping[str, float]]] = {}
+    for trial in shown:
+        for rendering in trial.renderings:
+            found.setdefault(rendering["name"], []).append(rendering["metrics"])
+    return {name: _means(rows, read_metrics(sweep))[0] for name, rows in found.items()}
+
+
+def _means(rows: Sequence[Mapping[str, float]], names: Iterable[str]) -> tuple[dict[str, float], dict[str, float]]:
+    """Mean of each metric and, of two or more, half of its 95 % confidence interval (Student's t)."""
+    values = {name: [row[name] for row in rows if name in row] for name in names}
+    means = {name: statistics.fmean(each) for name, each in values.items() if each}
+    return means, {name: margin(each) for name, each in values.items() if len(each) > 1}
+
+
+def margin(values: Sequence[float]) -> float:
+    """Half of the 95 % confidence interval of the mean of two or more values (Student's t)."""
+    from scipy.stats import t  # more than a second, which a sweep without seeds doesn't have to wait
+
+    quantile = float(t.ppf(0.975, len(values) - 1))
+    return quantile * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def seconds_left(sweep: Sweep, ledger: Ledger, slots: int) -> float | None:

@@ -71,4 +71,6 @@ class Tasks:
         )
         if task.kind == "evaluate" and trial.stage == words.STAGE_CONFIRM:
             spec = replace(spec, splits=("test",))
+        if task.kind == "evaluate" and trial.outcome == words.OUTCOME_COMPLETED:
+            spec = replace(spec, renderings=tuple(self._sweep.renderings))
         return {"kind": task.kind, "spec": asdict(spec), "resources": {"CPU": grant.cpus, "GPU": grant.gpus}}

@@ -7,13 +7,15 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from orchestrator import log
 from reports import vocabulary as words
 
 Value = str | int | float | bool
 Stage = Literal["search", "confirm"]
+Rendering = Mapping[str, Any]
+"""One rendering of a trained model: its `name`, its `settings`, its `folder` in the trial's, and its `metrics`."""
 SWEEP_LOG = "sweep.jsonl"
 OUTBOX = "outbox.jsonl"
 TRIAL_LOG = "log.txt"
@@ -95,6 +97,7 @@ class Trial:
     evaluated: bool = False
     evaluation_error: str = ""
     test: dict[str, float] = field(default_factory=dict)
+    renderings: list[Rendering] = field(default_factory=list)
     died_at: list[int] = field(default_factory=list)
     held: bool = False
 
@@ -118,7 +121,7 @@ class Trial:
     def open_again(self) -> None:
         """It goes on, whatever it had come to."""
         self.outcome, self.cause, self.reason, self.alike = None, words.CAUSE_NONE, "", ""
-        self.evaluated, self.evaluation_error = False, ""
+        self.evaluated, self.evaluation_error, self.renderings = False, "", []
 
 
 @dataclass(frozen=True)

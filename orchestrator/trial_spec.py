@@ -17,6 +17,7 @@ class TrialSpec:
         since: the first attempt whose epochs and checkpoints count.
         known: epochs that the driver knows of.
         splits: to be judged once more from the best checkpoint.
+        renderings: settings of each rendering of it.
     """
 
     number: int
@@ -41,3 +42,4 @@ class TrialSpec:
     blowup: float | None = 10
     collapsed_epochs: int | None = 3
     splits: tuple[Split, ...] = ()
+    renderings: tuple[Mapping[str, Any], ...] = ()

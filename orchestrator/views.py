@@ -43,6 +43,7 @@ class SweepPages:
     experiment_id: str
     run_id: str
     objective: Objective
+    sweep_id: str = ""
 
     @property
     def _order(self) -> str:
@@ -59,6 +60,10 @@ class SweepPages:
     def curves(self) -> str:
         """The charts of the ten best trials."""
         return f"{self._runs(self._view_id('curves'))}&compareRunsMode=CHART"
+
+    def renderings(self) -> str:
+        """The table of renderings, each of them a run of its own."""
+        return self._runs(self._view_id("renderings"))
 
     def spectrograms(self) -> str:
         """The pictures of the probe clips, a column a trial."""
@@ -84,12 +89,15 @@ class SweepPages:
     def _view_id(self, purpose: str) -> str:
         return f"{re.sub(r'[^A-Za-z0-9_-]', '-', self.sweep)}-{purpose}"
 
-    def prepared(self, searched: Sequence[str], compared: Sequence[str], made_ms: int) -> dict[str, str]:
-        """The experiment's tags that make the views of `trials` and `curves` open.
+    def prepared(
+        self, searched: Sequence[str], compared: Sequence[str], made_ms: int, rendered: Sequence[str] = ()
+    ) -> dict[str, str]:
+        """The experiment's tags that make the views of `trials`, `curves` and `renderings` open.
 
         Args:
             searched: parameters that Optuna chose.
             compared: parameters that make the arms.
+            rendered: settings that renderings differ by.
         """
         columns = [
             f"tags.`{words.TAG_ARM}`",
@@ -100,6 +108,8 @@ class SweepPages:
         ]
         charts = self._charts([*compared, *searched[:MAX_SEARCHED_COLUMNS]])
         views = {"table": self._state(columns, []), "curves": self._state(columns, charts)}
+        if rendered:
+            views["renderings"] = self._renderings_state(rendered)
         return {
             VIEW_TAG_PREFIX + self._view_id(purpose): _pack(f"{self.sweep}: {purpose}", state, made_ms)
             for purpose, state in views.items()
@@ -119,6 +129,20 @@ class SweepPages:
         scores = _chart("best", "BAR", metricKey=best)
         parameters = _chart("parameters", "PARALLEL", selectedParams=list(params), selectedMetrics=[best])
         return [*lines, scores, {**parameters, "showAllRuns": True}]
+
+    def _renderings_state(self, rendered: Sequence[str]) -> dict[str, Any]:
+        metrics = dict.fromkeys([self.objective.metric, words.JUDGE_ACCURACY, words.FVU])
+        columns = [
+            f"tags.`{words.TAG_ARM}`",
+            *(f"params.`{name}`" for name in rendered),
+            *(f"metrics.`{name}`" for name in metrics),
+        ]
+        roles = f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}'"
+        return {
+            **self._state(columns, []),
+            "searchFilter": f"{roles} AND tags.`{words.TAG_SWEEP_ID}` = '{self.sweep_id}'",
+            "orderByKey": f"metrics.`{self.objective.metric}`",
+        }
 
     def _state(self, columns: Sequence[str], charts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         section = {"uuid": "sweep", "name": self.sweep, "display": True}

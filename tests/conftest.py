@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import shutil
 import signal
+import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import torch
-from mlflow import MlflowClient
+
+from orchestrator.store import Store
+from tests.sweep_folder import SweepFolder
 
 # Whoever runs the tests in the background ignores these, and the drivers that are sent them would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -60,9 +63,11 @@ def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """An MLflow database without a run; making one takes longer than most tests."""
-    path = tmp_path_factory.mktemp("database") / "mlflow.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
+    """A new MLflow database, whose making takes seconds."""
+    path = tmp_path_factory.mktemp("template") / "mlflow.db"
+    Store(f"sqlite:///{path}", None).open()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path
 
 
@@ -73,3 +78,10 @@ def home(tmp_path: Path, empty_database: Path) -> Path:
     folder.mkdir()
     shutil.copy(empty_database, folder / "mlflow.db")
     return folder
+
+
+@pytest.fixture
+def sweep(tmp_path: Path, empty_database: Path) -> SweepFolder:
+    """The folder of a sweep that nobody has started."""
+    shutil.copy(empty_database, tmp_path / "mlflow.db")
+    return SweepFolder(tmp_path)

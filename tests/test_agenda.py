@@ -42,7 +42,7 @@ def test_ended_trials_are_evaluated_before_new_ones_are_asked_for(tmp_path: Path
     agenda = Agenda(sweep, ledger, evaluates=True)
     task = agenda.next({2})
     assert task and (task.kind, task.trial.number) == ("evaluate", 1)
-    ledger.evaluate(ledger.trials[1], {}, None)
+    ledger.evaluate(ledger.trials[1], {})
     following = agenda.next({2})
     assert following and (following.kind, following.trial.number) == ("train", 3)
 

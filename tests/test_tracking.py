@@ -1,32 +1,14 @@
 import math
 import re
 import shutil
-import sqlite3
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from orchestrator.follower import is_behind
-from orchestrator.store import Store
 from orchestrator.tracking import follow
 from tests.sweep_folder import METRICS, SweepFolder
-
-
-@pytest.fixture(scope="module")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new MLflow database, whose making takes seconds."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    Store(f"sqlite:///{path}", None).open()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path
-
-
-@pytest.fixture
-def sweep(tmp_path: Path, empty_database: Path) -> SweepFolder:
-    shutil.copy(empty_database, tmp_path / "mlflow.db")
-    return SweepFolder(tmp_path)
 
 
 def forget_what_was_sent(sweep: SweepFolder) -> None:

@@ -77,8 +77,11 @@ class Trainable(ABC):
     Config: ClassVar[type[TrialConfig]] = TrialConfig
     METRICS: ClassVar[Mapping[str, Metric]] = {}
     """Every metric that `step` returns and an objective may name."""
+    RENDERING: ClassVar[frozenset[str]] = frozenset()
+    """Settings that only `render` and `evaluate` look at: they may be changed in `config` once a model is trained."""
     DEBUG: ClassVar[Mapping[str, Any]] = {}
     """The smallest settings worth running; contract tests use them."""
+    config: Any
     batches_per_epoch: int | None = None
     """Stop every epoch after so many batches; for a look in a debugger."""
 

@@ -1,0 +1,182 @@
+"""One training, several renderings: checked, judged, sent to MLflow and shown; and an arm repeated over seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from rich.console import Console
+
+from orchestrator.console import Screen
+from orchestrator.errors import SearchSpaceError
+from orchestrator.evaluate import evaluate
+from orchestrator.ledger import Ledger
+from orchestrator.search_space import Sweep
+from orchestrator.summary import summarize
+from orchestrator.tracking import follow
+from orchestrator.trial_run import TrialRun
+from tests.driving import drive
+from tests.spaces import noop_sweep, trial_spec
+from tests.sweep_folder import SweepFolder
+
+SUNG = str(Path(__file__).parent / "sung.py")
+VOICES = {"voice": ["soft", "loud"]}
+SEEDS = {"budget": {"seeds": 3, "max_epochs": 2}, "params": {"x": 0.4}, "pruning": None}
+
+
+def sung(folder: Path, **changes: Any) -> Sweep:
+    return noop_sweep(
+        folder,
+        **{"trainable": SUNG, "compare": {"pitch": ["low", "high"]}, "params": None, "evaluate": VOICES} | changes,
+    )
+
+
+def mistake(folder: Path, **changes: Any) -> str:
+    with pytest.raises(SearchSpaceError) as caught:
+        sung(folder, **changes)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            {"evaluate": {"vioce": ["soft"]}},
+            "no setting of Sung that a trained model can change (did you mean 'voice'?)",
+        ),
+        ({"evaluate": {"pitch": ["low"]}, "compare": None}, "no setting of Sung that a trained model can change"),
+        ({"evaluate": {"voice": []}}, "evaluate.voice: compares nothing"),
+        ({"evaluate": {"voice": ["soft", "lout"]}}, "must be 'soft' or 'loud', got 'lout'"),
+        ({"compare": {"voice": ["soft", "loud"]}}, "evaluate.voice: voice is under compare too"),
+        (
+            {
+                "objective": {"metric": "val/score", "mode": "max", "at": {"voice": "loud"}},
+                "evaluate": {"voice": ["soft"]},
+            },
+            "objective.at.voice: 'loud' is not rendered; evaluate.voice is: soft",
+        ),
+        ({"compare": {"pitch": ["low", "shrill"]}}, "nobody can bear voice: loud with pitch: shrill (rendered with"),
+        (
+            {"budget": {"seeds": 2, "trials_per_arm": 2, "max_epochs": 4}},
+            "budget: needs either trials_per_arm or seeds",
+        ),
+        ({"budget": {"max_epochs": 4}}, "budget: needs either trials_per_arm or seeds, got neither"),
+        ({"budget": {"seeds": 2, "max_epochs": 4}}, "pruning: stops some of the seeds"),
+        (
+            {"budget": {"seeds": 2, "max_epochs": 4}, "pruning": None, "params": {"pitch": {"choice": ["low", "high"]}}}
+            | {"compare": None},
+            "budget.seeds: repeats one configuration, but pitch is searched",
+        ),
+    ],
+)
+def test_what_makes_no_sense_is_said_in_one_line(tmp_path: Path, changes: Mapping[str, Any], said: str) -> None:
+    assert said in mistake(tmp_path, **changes)
+
+
+def test_the_objective_is_taken_at_one_rendering(tmp_path: Path) -> None:
+    sweep = sung(tmp_path, objective={"metric": "val/score", "mode": "max", "at": {"voice": "loud"}})
+    assert [arm.fixed["voice"] for arm in sweep.arms] == ["loud", "loud"]
+    assert sweep.renderings == [{"voice": "soft"}, {"voice": "loud"}]
+
+
+def test_the_best_checkpoint_is_judged_with_each_setting(tmp_path: Path) -> None:
+    spec = trial_spec(tmp_path, trainable=SUNG, config={"voice": "soft"})
+    run = TrialRun(spec)
+    run.step()
+    run.step()
+    run.close()
+    judged = evaluate(replace(spec, renderings=({"voice": "soft"}, {"voice": "loud"}), splits=("test",)))
+    assert judged["metrics"] == {"test/score": 0.5}
+    assert [each["name"] for each in judged["renderings"]] == ["voice=soft", "voice=loud"]
+    assert [each["metrics"] for each in judged["renderings"]] == [
+        {"val/score": 0.5, "test/score": 0.5},
+        {"val/score": 1.0, "test/score": 1.0},
+    ]
+    folder = Path(spec.folder) / judged["renderings"][1]["folder"]
+    assert pd.read_csv(folder / "per_recording_validation.csv")["score"].tolist() == [0.5, 1.5]
+
+
+@pytest.fixture
+def rendered(sweep: SweepFolder) -> SweepFolder:
+    sweep.start()
+    sweep.whole_trial(1)
+    renderings = []
+    for voice, score in (("soft", 0.2), ("loud", 0.4)):
+        folder = f"renderings/voice={voice}"
+        sweep.render(1, f"../{folder}", 2)
+        settings = {"voice": voice}
+        renderings.append(
+            {"name": f"voice={voice}", "settings": settings, "folder": folder, "metrics": {"val/fvu": score}}
+        )
+    sweep.event("evaluated", trial=1, metrics={}, renderings=renderings, error=None)
+    follow(sweep.path, once=True)
+    return sweep
+
+
+def test_each_rendering_is_a_run_below_its_trial(rendered: SweepFolder) -> None:
+    sweep = rendered
+    for path in sweep.path.rglob("*mlflow.json"):
+        path.unlink()
+    follow(sweep.path, once=True)
+    runs = sweep.runs()
+    assert len(runs) == 4
+    loud = runs["t01-vae-lr3e-4-voice=loud"]
+    assert loud.data.tags["mlflow.parentRunId"] == runs["t01-vae-lr3e-4"].info.run_id
+    assert (loud.data.tags["orchestrate.role"], loud.info.status) == ("evaluation", "FINISHED")
+    assert (loud.data.params["voice"], loud.data.params["loss"]) == ("loud", "vae")
+    assert loud.data.metrics == {"val/fvu": 0.4}
+    files = {file.path for file in sweep.client.list_artifacts(loud.info.run_id)}
+    assert {"dog_1_reconstruction.wav", "clips.json", "images"} <= files
+    assert "renderings" in sweep.status()["links"]
+
+
+def test_a_deleted_run_of_a_rendering_is_made_anew(rendered: SweepFolder) -> None:
+    sweep = rendered
+    sweep.client.delete_run(sweep.runs()["t01-vae-lr3e-4-voice=soft"].info.run_id)
+    sweep.event("evaluated", trial=1, metrics={}, renderings=Ledger(sweep.path).trials[1].renderings, error=None)
+    follow(sweep.path, once=True)
+    follow(sweep.path, once=True)
+    assert sweep.runs()["t01-vae-lr3e-4-voice=soft"].data.metrics == {"val/fvu": 0.2}
+
+
+def test_a_trial_that_is_started_over_leaves_no_rendering_behind(rendered: SweepFolder) -> None:
+    sweep = rendered
+    sweep.event("retried", trial=1, reason="by hand", share=1, from_scratch=True)
+    sweep.attempt(1, 2)
+    follow(sweep.path, once=True)
+    assert set(sweep.runs()) == {"vae", "t01-vae-lr3e-4"}
+
+
+def test_seeds_are_the_same_in_every_arm_and_are_averaged(tmp_path: Path) -> None:
+    sweep = noop_sweep(tmp_path, **SEEDS)
+    scores = iter([0.1, 0.5, 0.3, 0.9, 0.2, 0.6, 0.1, 0.5, 0.0, 0.9, 0.0, 0.6])
+    ledger = drive(sweep, tmp_path / "sweep", lambda trial, epoch: next(scores))
+    seeds = {arm: [trial.seed for trial in ledger.of_arm(arm, "search")] for arm in ("arm=a", "arm=b")}
+    assert seeds["arm=a"] == seeds["arm=b"] and len(set(seeds["arm=a"])) == 3
+    first = summarize(sweep, ledger)[0]
+    values = [max(row["metrics"]["val/score"] for row in trial.rows) for trial in ledger.of_arm("arm=a", "search")]
+    assert first.metrics["val/score"] == pytest.approx(sum(values) / 3)
+    spread = pd.Series(values).std() / 3**0.5
+    assert first.margins["val/score"] == pytest.approx(4.3027 * spread, rel=1e-4)
+
+
+def test_the_last_table_shows_renderings_below_their_arm(tmp_path: Path) -> None:
+    sweep = sung(tmp_path, **SEEDS | {"params": None, "compare": None})
+    ledger = drive(sweep, tmp_path / "sweep", lambda trial, epoch: float(epoch))
+    for trial in ledger.trials.values():
+        rendering = {"name": "voice=loud", "settings": {"voice": "loud"}, "folder": "r", "metrics": {"val/score": 0.25}}
+        ledger.evaluate(trial, {}, [rendering])
+    ledger.write("started", references=[])
+    console = Console(record=True, width=80)
+    Screen(console).results(sweep, ledger)
+    shown = console.export_text()
+    assert "means over the seeds of each arm" in shown
+    lines = [line.split() for line in shown.splitlines()]
+    assert ["all", "3"] in [line[:2] for line in lines]
+    assert ["voice=loud", "0.250"] in lines
