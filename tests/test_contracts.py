@@ -12,8 +12,14 @@ import torch
 from orchestrator.loader import find_trainables, load_trainable
 from trainables.components.losses import LOSSES
 from trainables.components.normalizations import NORMALIZATIONS
+from trainables.components.normalizer import Normalizer
+from trainables.components.phase_losses import PHASE_LOSSES
+from trainables.components.rendering import PHASES, Memory, Scene
 from trainables.components.sigmas import SIGMAS
+from trainables.components.spectrogram import log_power, synthesized
+from trainables.components.spectrogram import phase as phase_of
 from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.features import clip_power, read_waveforms
 from trainables.trainable import Trainable
 
 TRAINABLES = {name: load_trainable(name, Path()) for name in find_trainables()}
@@ -129,29 +135,107 @@ class TestLoss:
 @pytest.mark.parametrize("name", NORMALIZATIONS)
 class TestNormalization:
     def clips(self) -> torch.Tensor:
+        """20 clips with a magnitude and a phase."""
         generator = torch.Generator().manual_seed(0)
         level = torch.linspace(-12, 3, 8)
-        return level + torch.randn(20, 6, 8, generator=generator) * torch.linspace(0.5, 3, 6)[:, None]
+        magnitude = level + torch.randn(20, 6, 8, generator=generator) * torch.linspace(0.5, 3, 6)[:, None]
+        return torch.stack([magnitude, 2 * torch.rand(20, 6, 8, generator=generator) - 1], dim=1)
+
+    def fitted(self, name: str, clips: torch.Tensor) -> Normalizer:
+        normalizer = Normalizer({"magnitude": name, "phase": name}, {"magnitude": slice(0, 1), "phase": slice(1, 2)})
+        normalizer.fit(lambda: iter(clips.split(7)))
+        return normalizer
 
     def test_it_is_undone_exactly(self, name: str) -> None:
-        normalization = NORMALIZATIONS[name]()
         clips = self.clips()
-        normalization.fit(clips.split(7))
-        torch.testing.assert_close(normalization.invert(normalization.apply(clips)), clips, atol=1e-4, rtol=1e-5)
+        normalizer = self.fitted(name, clips)
+        statistics = normalizer.statistics(clips)
+        undone = normalizer.invert(normalizer.apply(clips, statistics), statistics)
+        torch.testing.assert_close(undone, clips, atol=1e-4, rtol=1e-5)
 
     def test_silence_stays_finite(self, name: str) -> None:
-        normalization = NORMALIZATIONS[name]()
-        silence = torch.full((4, 6, 8), -13.8155)
-        normalization.fit(silence.split(3))
-        assert normalization.apply(silence).isfinite().all()
-        torch.testing.assert_close(normalization.invert(normalization.apply(silence)), silence)
+        silence = torch.full((4, 2, 6, 8), -13.8155)
+        silence[:, 1] = 0
+        normalizer = self.fitted(name, silence)
+        statistics = normalizer.statistics(silence)
+        normalized = normalizer.apply(silence, statistics)
+        assert normalized.isfinite().all() and statistics.isfinite().all()
+        torch.testing.assert_close(normalizer.invert(normalized, statistics), silence)
+
+    def test_a_clip_is_the_same_alone(self, name: str) -> None:
+        clips = self.clips()
+        normalizer = self.fitted(name, clips)
+        together, alone = (normalizer.apply(each, normalizer.statistics(each)) for each in (clips, clips[3:4]))
+        torch.testing.assert_close(together[3:4], alone)
+
+    def test_what_is_said_to_be_bounded_is(self, name: str) -> None:
+        clips = self.clips()
+        normalizer = self.fitted(name, clips)
+        largest = normalizer.apply(clips, normalizer.statistics(clips)).abs().max().item()
+        assert (largest <= 1 + 1e-6) == NORMALIZATIONS[name].is_bounded
 
     def test_its_statistics_survive_a_checkpoint(self, name: str) -> None:
-        fitted, loaded = NORMALIZATIONS[name](), NORMALIZATIONS[name]()
         clips = self.clips()
-        fitted.fit(clips.split(7))
+        fitted, loaded = self.fitted(name, clips), self.fitted(name, clips + 1)
         loaded.load_state_dict(fitted.state_dict())
-        assert torch.equal(fitted.apply(clips), loaded.apply(clips))
+        one, other = (each.apply(clips, each.statistics(clips)) for each in (fitted, loaded))
+        assert torch.equal(one, other)
+
+
+REPRESENTATIONS = [(takes, name) for name, loss in PHASE_LOSSES.items() for takes in loss.takes]
+
+
+@pytest.mark.parametrize(("takes", "name"), REPRESENTATIONS)
+class TestPhaseLoss:
+    def phases(self, takes: str, seed: int = 0) -> torch.Tensor:
+        """Three clips, in units of π or as cosine and sine."""
+        angle = 2 * torch.rand(3, 6, 8, generator=torch.Generator().manual_seed(seed)) - 1
+        if takes != "cos_sin":
+            return angle[:, None]
+        return torch.stack([(torch.pi * angle).cos(), (torch.pi * angle).sin()], dim=1)
+
+    def test_nothing_is_nearer_than_the_target_itself(self, takes: str, name: str) -> None:
+        target, other = self.phases(takes), self.phases(takes, seed=1)
+        loss = PHASE_LOSSES[name].loss
+        assert loss(target, target).item() == pytest.approx(0, abs=1e-6) and loss(other, target) > 0.05
+
+    def test_gradients_are_finite_also_at_the_target(self, takes: str, name: str) -> None:
+        target = self.phases(takes)
+        for estimate in (target.clone(), torch.zeros_like(target), target + 10):
+            estimate.requires_grad_(True)
+            PHASE_LOSSES[name].loss(estimate, target).backward()
+            assert estimate.grad is not None and estimate.grad.isfinite().all()
+
+    def test_its_value_does_not_depend_on_how_often_a_clip_is_in_the_batch(self, takes: str, name: str) -> None:
+        estimate, target = self.phases(takes, seed=1)[:1], self.phases(takes)[:1]
+        repeated = [PHASE_LOSSES[name].loss(estimate.repeat(n, 1, 1, 1), target.repeat(n, 1, 1, 1)) for n in (1, 3)]
+        torch.testing.assert_close(*repeated)
+
+
+@pytest.mark.parametrize("name", PHASES)
+class TestPhase:
+    def scene(self, corpus: Corpus, *, silent: bool = False) -> Scene:
+        clips = corpus.probes(3)
+        real = log_power(clip_power(corpus.waveforms(), clips))
+        magnitudes = torch.full_like(real, -13.8155) if silent else real
+        memory = Memory(corpus)
+        own = synthesized((magnitudes / 2).exp(), phase_of(read_waveforms(corpus.waveforms(), clips)))
+        return Scene(magnitudes, clips, memory, lambda: own)
+
+    def test_it_makes_sounds_of_two_seconds_also_of_silence(self, name: str, corpus: Corpus) -> None:
+        for silent in (False, True):
+            sounds = PHASES[name].sound(self.scene(corpus, silent=silent))
+            assert sounds.shape == (3, 44100) and sounds.isfinite().all()
+            assert (sounds.abs().max() > 0.01) != silent
+
+    def test_a_clip_sounds_the_same_alone(self, name: str, corpus: Corpus) -> None:
+        scene = self.scene(corpus)
+        own = scene.own_sound and scene.own_sound()[1:2]
+        alone = Scene(scene.log_power[1:2], scene.clips[1:2], scene.memory, lambda: own)
+        torch.testing.assert_close(PHASES[name].sound(alone), PHASES[name].sound(scene)[1:2], atol=1e-3, rtol=0)
+
+    def test_an_oracle_is_told_something(self, name: str, corpus: Corpus) -> None:
+        assert (PHASES[name].side_info_floats > 0) == (name in ("original", "nearest_own_class"))
 
 
 def assert_equal(one: Any, other: Any) -> None:

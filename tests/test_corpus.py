@@ -10,6 +10,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from trainables.components.grid import Grid
+from trainables.components.representation import Feature
 from trainables.corpora.corpus import Corpus, corpus_model, open_corpus
 from trainables.corpora.features import open_features
 from trainables.corpora.recordings import decode
@@ -179,7 +181,7 @@ def test_probes_are_validation_clips_of_each_class_in_turn(tiny_corpus: Path, ti
 
 def test_features_are_shared_as_one_memory_map(tiny_corpus: Path, tiny_home: Path) -> None:
     corpus = open_folder(tiny_corpus, tiny_home)
-    features = open_features(corpus.folder, corpus.waveforms(), "24x64")
+    features = open_features(corpus.folder, corpus.waveforms(), Feature(Grid("24x64")))
     assert isinstance(features, np.memmap)
     assert features.shape == (30, 24, 64)
     assert features.dtype == np.float16

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from trainables.components.distribution_metrics import frechet_distance
 from trainables.components.judge import Judge, open_judge
 from trainables.components.metrics import Hearing, hearing
 from trainables.components.spectrogram import SIZES, Size, log_power, resized, to_waveform
@@ -53,6 +54,31 @@ def test_a_sound_and_its_magnitudes_are_heard_alike(corpus: Corpus, judge: Judge
 def test_a_clip_is_heard_the_same_in_every_batch(corpus: Corpus, judge: Judge) -> None:
     sounds = read_waveforms(corpus.waveforms(), np.arange(5))
     torch.testing.assert_close(judge.hear_waveforms(sounds)[3:], judge.hear_waveforms(sounds[3:]))
+
+
+def test_one_pass_gives_what_is_heard_and_what_the_classes_are_told_from(corpus: Corpus, judge: Judge) -> None:
+    # More than a batch of clips.
+    magnitudes = log_power(clip_power(corpus.waveforms(), np.resize(corpus.indices("validation"), 70)))
+    probabilities, embeddings = judge.perceive(magnitudes)
+    assert torch.equal(probabilities, judge.hear_log_power(magnitudes))
+    assert torch.equal(embeddings, judge.embed_log_power(magnitudes))
+    assert embeddings.shape == (70, 192)
+    linear = torch.load(corpus.folder / f"judge-{judge.id}.pt", weights_only=True)
+    logits = embeddings @ linear["classify.1.weight"].T + linear["classify.1.bias"]
+    torch.testing.assert_close(logits.softmax(dim=1), probabilities)
+    torch.testing.assert_close(judge.embed_log_power(magnitudes[65:]), embeddings[65:])
+
+
+def test_embeddings_of_flat_spectra_are_further_from_the_real_ones(corpus: Corpus, judge: Judge) -> None:
+    real, others = (
+        log_power(clip_power(corpus.waveforms(), corpus.indices(split))) for split in ("train", "validation")
+    )
+    reference = judge.embed_log_power(real)
+    distances = [
+        frechet_distance(judge.embed_log_power(clips), reference)
+        for clips in (real, others, others.mean(dim=(1, 2), keepdim=True).expand_as(others))
+    ]
+    assert distances[0] < distances[1] < distances[2]
 
 
 def test_a_judge_is_trained_once(corpus: Corpus, judge: Judge) -> None:

@@ -90,6 +90,14 @@ def convergence(waveforms: Tensor, amplitude: Tensor) -> float:
     return float((spectrogram.power(waveforms).sqrt() - amplitude).norm() / amplitude.norm())
 
 
+def test_the_true_phase_gives_the_sound_back() -> None:
+    waveforms = sounds()
+    amplitude, phase = spectrogram.power(waveforms).sqrt(), spectrogram.phase(waveforms)
+    direct = spectrogram.griffin_lim(amplitude, first_phase=phase, iterations=0)
+    torch.testing.assert_close(direct, waveforms, atol=0.01, rtol=0)
+    assert convergence(spectrogram.griffin_lim(amplitude, first_phase=phase), amplitude) < 0.01
+
+
 def test_a_clip_sounds_the_same_in_every_batch() -> None:
     log_power = spectrogram.log_power(spectrogram.power(sounds()), "24x64")
     together = spectrogram.to_waveform(log_power, iterations=4)

@@ -1,51 +1,59 @@
-"""The autoencoder of the report, made sound: convolutions down to a latent and back, on magnitudes."""
+"""The autoencoder of the report, made sound: convolutions down to a latent and back, on magnitudes, phases, or both."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Annotated, Any, Literal
+from functools import cached_property
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from pydantic import Field
 from torch import Tensor, nn
 
 from trainables.components import presentation
 from trainables.components.assessment import Assessor
+from trainables.components.autoencoder_config import AutoencoderConfig
 from trainables.components.bottleneck import Bottleneck
+from trainables.components.grid import Grid
 from trainables.components.judge import open_judge
 from trainables.components.linear_path import sample_size
-from trainables.components.losses import LOSSES, kl_divergence, sampled
+from trainables.components.losses import LOSSES, sampled
 from trainables.components.metrics import COMMON_SIZE, FractionUnexplained, Variation
-from trainables.components.normalizations import NORMALIZATIONS
+from trainables.components.normalizer import Normalizer, Prediction
+from trainables.components.objective import Estimate, Objective, Target
+from trainables.components.presentation import Rendered
 from trainables.components.progress import Progress, silent
-from trainables.components.references import References
+from trainables.components.references import References, class_means
+from trainables.components.rendering import PHASES, Memory, Scene
+from trainables.components.representation import ClipSplit, Feature
 from trainables.components.sigmas import SIGMAS
-from trainables.components.spectrogram import SIZES, Size
+from trainables.components.spectrogram import log_power
 from trainables.corpora.corpus import Corpus
-from trainables.corpora.features import FeatureSplit
+from trainables.corpora.features import clip_power
 from trainables.corpora.splits import Split
 from trainables.errors import InputError
-from trainables.trainable import Media, Metric, Trainable, TrialConfig
+from trainables.trainable import Media, Metric, Trainable
 
 BETAS = (0.9, 0.99)
-MAX_GRAD_NORM = 1.0
 ACTIVE_VARIANCE = 0.01
 """A latent whose mean varies less between clips carries nothing (Burda, Grosse and Salakhutdinov, 2016)."""
 FIT_CLIPS = 256
+KNOWN_CLIPS = 2048
+"""Training clips whose latents tell how latents are distributed, and what they say of a clip's statistics."""
+MAX_SAMPLES = 512
 TENSOR_BYTES = 400
 """What a tensor takes in a file beside its numbers."""
 
-Spectrograms = Float[Tensor, "clips frames bins"]
+Clips = Float[Tensor, "clips channels frames bins"]
 Latents = Float[Tensor, "clips latents"]
-Scalar = Float[Tensor, ""]
+Full = Float[Tensor, "clips 192 512"]
 
 
 class Autoencoder(Trainable):
-    """Encodes a spectrogram into `latent_dim` numbers and decodes it again.
+    """Encodes a clip into `latent_dim` numbers and decodes it again.
 
     With `linear_path: pca` the convolutions add to what principal components do, in both directions.
     With a variational loss the latent is a distribution, sampled in training and taken at its mean when it is judged.
@@ -53,33 +61,18 @@ class Autoencoder(Trainable):
     at once.
     """
 
-    class Config(TrialConfig):
-        loss: Annotated[str, LOSSES] = Field("l2", description="what training minimizes: a registered loss")
-        spectrogram: Size = Field("48x128", description="frames x frequency bins of a clip of 2 s")
-        magnitude_normalization: Annotated[str, NORMALIZATIONS] = Field(
-            "per_frequency", description="what is done to log-power before the network"
-        )
-        latent_dim: int = Field(128, ge=1, description="numbers that a clip is squeezed into")
-        linear_path: Literal["none", "pca"] = Field(
-            "none", description="a linear way beside the convolutions, which starts as principal components"
-        )
-        time_roll: bool = Field(False, description="whether training clips are rolled in time, each time otherwise")
-        width: int = Field(32, ge=4, description="channels at the lowest resolution; the report had 256")
-        leaky_slope: float = Field(0.2, ge=0, lt=1, description="slope of the leaky ReLU below zero")
-        batch_size: int = Field(8, ge=1, description="clips of a training step")
-        lr: float = Field(1e-3, gt=0, description="learning rate of AdamW after its warm-up")
-        warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to lr")
-        kl_weight: float = Field(1.0, ge=0, description="weight of the KL divergence; 1 is the evidence lower bound")
-        kl_warmup_steps: int = Field(100, ge=0, description="steps over which the weight rises to kl_weight")
-        free_bits: float = Field(0.0, ge=0, description="nats that each latent may carry without a KL divergence")
-        sigma: Annotated[str, SIGMAS] = Field("optimal", description="standard deviation of the loss vae's likelihood")
-        sigma_floor: float = Field(0.05, ge=0, description="sigma does not fall below it, in units of normalized data")
-
+    Config = AutoencoderConfig
+    RENDERING = frozenset({"phase", "magnitude", "clip_statistics"})
     METRICS = {
         "val/judge_probability": Metric("max", "all", "probability that the judge gives to the true class"),
         "val/judge_accuracy": Metric("max", "all", "how often the judge hears the true class"),
         "val/fvu": Metric("min", "all", "fraction of variance unexplained, 48x128, log-power in nats"),
         "val/lsd_db": Metric("min", "all", "log-spectral distance in dB, 48x128"),
+        "val/fad": Metric("min", "all", "Fréchet distance to the training clips, in the judge's embeddings"),
+        "val/mel_lsd_db": Metric("min", "all", "log-spectral distance in dB of sounds, 80 mel bands"),
+        "val/phase_error_rad": Metric("min", "all", "mean error of the sounds' phase in rad; π/2 by chance"),
+        "val/sample_fad": Metric("min", "all", "the same distance of sampled clips"),
+        "val/sample_inception_score": Metric("max", "all", "how many classes the judge hears in sampled clips"),
         "val/fvu_own": Metric(
             "min", "same_representation", "fraction of variance unexplained, in the trial's own units"
         ),
@@ -95,20 +88,22 @@ class Autoencoder(Trainable):
         "train/nonfinite_steps": Metric("min", "all", "steps of the epoch left out because of a non-finite gradient"),
         "optim/lr": Metric("min", "all", "learning rate of the last step"),
     }
-    DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 4}
+    DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 4, "sound_clips": 1}
 
-    def __init__(self, config: Config, corpus: Corpus | None, *, device: str, seed: int) -> None:
-        self.config = config
+    def __init__(self, config: AutoencoderConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
+        self.config: AutoencoderConfig = config
         self.corpus = _required(corpus)
         self.device = torch.device(device)
         self.loss = LOSSES[config.loss]
+        self.representation = config.clip_representation
         self.num_steps = 0
-        features = self.corpus.features(config.spectrogram)
-        self.train = FeatureSplit(features, self.corpus.indices("train"), self.device)
-        self.validation = FeatureSplit(features, self.corpus.indices("validation"), self.device)
+        self.train = self._split(self.corpus.indices("train"))
+        self.validation = self._split(self.corpus.indices("validation"))
         self.assessor = Assessor(self.corpus, "validation", open_judge(self.corpus, device=self.device), self.device)
-        self.normalization = NORMALIZATIONS[config.magnitude_normalization]()
-        self.normalization.fit(self._training_batches())
+        self.memory = Memory(self.corpus)
+        self.normalizer = Normalizer(config.normalizations, self.representation.parts)
+        self.normalizer.fit(self._training_batches)
+        self.objective = Objective(config, self.normalizer)
         self._order = torch.Generator().manual_seed(seed)
         self._noise = torch.Generator(self.device).manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
@@ -116,77 +111,89 @@ class Autoencoder(Trainable):
             self.networks = self._networks()
         self.optimizer = torch.optim.AdamW(self.networks.parameter_groups(), lr=config.lr, betas=BETAS, fused=True)
 
-    def _training_batches(self) -> Iterator[Spectrograms]:
+    def _split(self, clips: NDArray[np.int64]) -> ClipSplit:
+        return ClipSplit(self.corpus, self.representation, clips, self.device)
+
+    def _training_batches(self) -> Iterator[Clips]:
         return (self.train.batch(positions) for positions in torch.arange(len(self.train)).split(FIT_CLIPS))
 
     def _networks(self) -> Bottleneck:
-        sums = [self.normalization.apply(batch).mean(dim=(1, 2)).sum().item() for batch in self._training_batches()]
-        networks = _networks(self.config, mean=sum(sums) / len(self.train)).to(self.device)
+        sums = [self._target(batch).clips.mean(dim=(2, 3)).sum(dim=0) for batch in self._training_batches()]
+        means = (torch.stack(sums).sum(dim=0) / len(self.train)).tolist()
+        networks = _networks(self.config, means).to(self.device)
         if networks.linear_path is not None:
             networks.linear_path.fit(self._sample())
         return networks
 
-    def _sample(self) -> Spectrograms:
+    def _sample(self) -> Clips:
         """Training clips as the network sees them, rolled ones among them until there are enough."""
-        frames, bins = SIZES[self.config.spectrogram]
-        order = torch.randperm(len(self.train), generator=self._order)[: sample_size(frames * bins)]
-        clips = torch.cat([self.normalization.apply(self.train.batch(part)) for part in order.split(FIT_CLIPS)])
-        copies = sample_size(frames * bins) // len(clips) if self.config.time_roll else 1
+        wanted = sample_size(int(np.prod(self.representation.shape)))
+        order = torch.randperm(len(self.train), generator=self._order)[:wanted]
+        clips = torch.cat([self._target(self.train.batch(part)).clips for part in order.split(FIT_CLIPS)])
+        copies = wanted // len(clips) if self.config.time_roll else 1
         return torch.cat([clips, *(self._rolled(clips) for _ in range(copies - 1))])
 
-    def _rolled(self, clips: Spectrograms) -> Spectrograms:
+    def _rolled(self, clips: Clips) -> Clips:
         """Each clip rolled in time by a random number of frames."""
-        frames = clips.shape[1]
+        frames = clips.shape[2]
         starts = torch.randint(frames, (len(clips), 1), generator=self._order)
         order = ((torch.arange(frames) + starts) % frames).to(clips.device)
-        return clips[torch.arange(len(clips), device=clips.device)[:, None], order]
+        return clips.transpose(1, 2)[torch.arange(len(clips), device=clips.device)[:, None], order].transpose(1, 2)
 
     @classmethod
     def prepare(
-        cls, configs: Sequence[Config], corpus: Corpus | None, progress: Progress = silent
+        cls, configs: Sequence[AutoencoderConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
         corpus = _required(corpus)
-        sizes = dict.fromkeys(config.spectrogram for config in configs)
-        for size in {**sizes, COMMON_SIZE: None}:
-            corpus.features(size, progress)
+        features = dict.fromkeys(each for config in configs for each in config.clip_representation.features)
+        for feature in {**features, Feature(Grid(COMMON_SIZE)): None}:
+            corpus.features(feature, progress)
         references = References(corpus, progress)
-        latents = dict.fromkeys((config.spectrogram, config.latent_dim) for config in configs)
+        grids = dict.fromkeys(
+            config.clip_representation.grid for config in configs if config.channels != "phase" or not config.magnitude
+        )
+        latents = dict.fromkeys((config.clip_representation.grid, config.latent_dim) for config in configs)
+        controls = dict.fromkeys(
+            (config.phase, grid) for config in configs if config.phase != "own" for grid in grids if len(grids) == 1
+        )
+        rendered = len({config.phase for config in configs}) > 1
         return [
             references.real_clips(),
-            *(line for size in sizes for line in references.of_size(size)),
-            *(references.pca(size, latent_dim) for size, latent_dim in latents),
+            *(line for grid in grids for line in references.of_grid(grid)),
+            *(references.pca(grid, latent_dim) for grid, latent_dim in latents if grid in grids),
+            *(line for phase, grid in controls if rendered for line in references.phase(phase, grid)),
         ]
 
     @classmethod
-    def checkpoint_bytes(cls, config: Config) -> int:
+    def checkpoint_bytes(cls, config: AutoencoderConfig) -> int:
         with torch.device("meta"):
-            weights = list(_networks(config).parameters())
+            networks = _networks(config, ())
         # AdamW keeps two more numbers for each weight.
-        return 3 * sum(each.numel() * each.element_size() + TENSOR_BYTES for each in weights)
+        sizes = [3 * (each.numel() * each.element_size() + TENSOR_BYTES) for each in networks.parameters()]
+        return sum(sizes) + sum(each.numel() * each.element_size() + TENSOR_BYTES for each in networks.buffers())
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
         return open_judge(_required(corpus)).id
 
-    def reconstruct(self, log_power: Spectrograms) -> Spectrograms:
-        """Log-power in nats, through the latent (at its mean) and back."""
-        mean, _ = self._encode(self.normalization.apply(log_power))
-        estimate, _ = self.networks.decode(mean, self._autocast())
-        return self.normalization.invert(estimate)
+    def _target(self, clips: Clips) -> Target:
+        statistics = self.normalizer.statistics(clips)
+        return Target(self.normalizer.apply(clips, statistics), statistics)
 
-    def _encode(self, normalized: Spectrograms) -> tuple[Latents, Latents | None]:
-        return self.networks.encode(normalized, self._autocast())
-
-    def _decode(self, latents: Latents, target: Spectrograms) -> tuple[Spectrograms, Float[Tensor, "*size"] | None]:
-        """Estimates of the targets and, where the loss has one, their standard deviation."""
-        estimate, spread = self.networks.decode(latents, self._autocast())
+    def _estimate(self, target: Target, noise: torch.Generator | None = None) -> Estimate:
+        """What the network makes of its targets, through the latents' means or, with noise, through samples of them."""
+        mean, log_variance = self.networks.encode(target.clips, self._autocast())
+        latents = mean if log_variance is None or noise is None else sampled(mean, log_variance, noise)
+        clips, spread = self.networks.decode(latents, self._autocast())
         sigma = self.networks.sigma
-        return estimate, None if sigma is None else sigma(estimate, target, spread)
+        deviation = None if sigma is None else sigma(clips[:, :1], target.clips[:, :1], spread)
+        return Estimate(clips, deviation, mean, log_variance)
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
     def step(self) -> dict[str, float]:
+        self.__dict__.pop("_known", None)
         return self._train_epoch() | self._validate()
 
     def _train_epoch(self) -> dict[str, float]:
@@ -208,7 +215,7 @@ class Autoencoder(Trainable):
             metrics["train/min_sigma"] = float(finite[:, 3].min())
         return metrics
 
-    def _train_step(self, clips: Spectrograms) -> list[float]:
+    def _train_step(self, clips: Clips) -> list[float]:
         """One step of the optimizer, left out if anything isn't finite; loss, KL divergence, norm of the gradient,
         smallest σ."""
         self.num_steps += 1
@@ -216,55 +223,46 @@ class Autoencoder(Trainable):
             group["lr"] = (
                 group["lr_share"] * self.config.lr * min(1.0, self.num_steps / max(1, self.config.warmup_steps))
             )
-        target = self.normalization.apply(self._rolled(clips) if self.config.time_roll else clips)
-        mean, log_variance = self._encode(target)
-        latents = mean if log_variance is None else sampled(mean, log_variance, self._noise)
+        target = self._target(self._rolled(clips) if self.config.time_roll else clips)
+        estimate = self._estimate(target, self._noise)
         # The latent learns to carry something before it is asked to carry little.
         kl_share = min(1.0, self.num_steps / max(1, self.config.kl_warmup_steps))
-        estimate, sigma = self._decode(latents, target)
-        loss, kl = self._objective(estimate, sigma, target, mean, log_variance, kl_share)
+        loss, kl = self.objective(estimate, target, kl_share)
         self.optimizer.zero_grad()
         loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.networks.parameters(), MAX_GRAD_NORM)
-        smallest = loss.new_zeros(()) if sigma is None else sigma.detach().min()
+        norm = nn.utils.clip_grad_norm_(self.networks.parameters(), self.config.max_grad_norm or torch.inf)
+        smallest = loss.new_zeros(()) if estimate.sigma is None else estimate.sigma.detach().min()
         values: list[float] = torch.stack([loss.detach(), kl.detach(), norm.detach(), smallest]).tolist()
         if np.isfinite(values).all():
             self.optimizer.step()
         return values
-
-    def _objective(
-        self,
-        estimate: Spectrograms,
-        sigma: Float[Tensor, "*size"] | None,
-        target: Spectrograms,
-        mean: Latents,
-        log_variance: Latents | None,
-        kl_share: float = 1.0,
-    ) -> tuple[Scalar, Scalar]:
-        """What training minimizes, and the KL divergence in it (0 without a distribution)."""
-        loss = self.loss(estimate, target) if sigma is None else self.loss(estimate, target, sigma)
-        if log_variance is None:
-            return loss, loss.new_zeros(())
-        kl = kl_divergence(mean, log_variance, target[0].numel(), self.config.free_bits)
-        return loss + kl_share * self.config.kl_weight * kl, kl
 
     @torch.inference_mode()
     def _validate(self) -> dict[str, float]:
         self.networks.eval()
         own, variation, losses, means = FractionUnexplained(), Variation(), [], []
 
-        def estimates() -> Iterator[Spectrograms]:
+        def estimates() -> Iterator[Clips]:
             for positions in self.assessor.positions():
-                target = self.normalization.apply(self.validation.batch(positions))
-                mean, log_variance = self._encode(target)
-                estimate, sigma = self._decode(mean, target)
-                own.add(estimate, target)
-                variation.add(estimate, target)
-                losses.append(len(target) * self._objective(estimate, sigma, target, mean, log_variance)[0].item())
-                means.append(mean)
-                yield self.normalization.invert(estimate)
+                clips = self.validation.batch(positions)
+                target = self._target(clips)
+                estimate = self._estimate(target)
+                own.add(estimate.clips, target.clips)
+                variation.add(estimate.clips, target.clips)
+                losses.append(len(clips) * self.objective(estimate, target)[0].item())
+                means.append(estimate.mean)
+                yield self._restored(estimate, target)
 
-        metrics = self.assessor.assess(estimates())
+        grid = self.representation.grid
+        if "magnitude" in self.representation.parts:
+            metrics = self.assessor.assess((each[:, 0] for each in estimates()), grid)
+            metrics |= self.assessor.assess_samples(grid.full(self._samples()[:, 0]))
+        else:
+            metrics = {}
+            for _ in estimates():
+                pass
+        probes = self.corpus.probes(self.config.sound_clips)
+        metrics |= self.assessor.assess_sounds(self._render(probes).sounds, probes)
         metrics |= {"fvu_own": own.value, "variation": variation.value, "loss": sum(losses) / len(self.validation)}
         if self.loss.is_variational:
             variances = torch.cat(means).var(dim=0, correction=0)
@@ -272,50 +270,115 @@ class Autoencoder(Trainable):
         return {f"val/{name}": value for name, value in metrics.items()}
 
     @torch.inference_mode()
+    def reconstruct(self, clips: Clips) -> Clips:
+        """Clips in nats and units of π, through the latent (at its mean) and back."""
+        self.networks.eval()
+        target = self._target(clips)
+        return self._restored(self._estimate(target), target)
+
+    def _restored(self, estimate: Estimate, target: Target) -> Clips:
+        """Estimates in nats and in units of π again."""
+        if self.normalizer.num_statistics and self.config.clip_statistics == "predicted":
+            return self.normalizer.invert(estimate.clips, self._known[1](estimate.mean))
+        return self.normalizer.invert(estimate.clips, target.statistics)
+
+    @cached_property
+    def _known(self) -> tuple[Latents, Prediction]:
+        """The latents of training clips, and what latents predict of clips' statistics."""
+        positions = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))[:KNOWN_CLIPS]
+        latents, statistics = [], []
+        for part in positions.split(FIT_CLIPS):
+            target = self._target(self.train.batch(part))
+            latents.append(self.networks.encode(target.clips, self._autocast())[0])
+            statistics.append(target.statistics)
+        return torch.cat(latents), Prediction(torch.cat(latents), torch.cat(statistics))
+
+    def _samples(self) -> Clips:
+        """As many clips as are validated, decoded from latents of the prior or, without one, of a Gaussian fitted to
+        those of training clips."""
+        count = min(MAX_SAMPLES, len(self.validation))
+        noise = torch.randn(count, self.config.latent_dim, generator=torch.Generator().manual_seed(0)).to(self.device)
+        if not self.loss.is_variational:
+            latents = self._known[0]
+            centred = latents - latents.mean(dim=0)
+            # A Gaussian with the covariance of the latents: their own random mixtures.
+            weights = torch.randn(count, len(latents), generator=torch.Generator().manual_seed(1)).to(self.device)
+            noise = latents.mean(dim=0) + weights @ centred / len(latents) ** 0.5
+        samples = []
+        for part in noise.split(FIT_CLIPS):
+            estimate, _ = self.networks.decode(part, self._autocast())
+            samples.append(self.normalizer.invert(estimate, self._known[1](part)))
+        return torch.cat(samples)
+
+    @torch.inference_mode()
     def render(self, probes: NDArray[np.int64]) -> Media:
         self.networks.eval()
-        return presentation.render(self.corpus, probes, self._estimate(probes))
+        return presentation.render(self.corpus, probes, self._render(probes))
 
     @torch.inference_mode()
     def evaluate(self, split: Split) -> pd.DataFrame:
         self.networks.eval()
-        return presentation.evaluate(self.corpus, split, self._estimate)
+        table = presentation.evaluate(self.corpus, split, self._render)
+        return table.assign(side_info_floats=float(self._side_info_floats()))
 
-    def _estimate(self, clips: NDArray[np.int64]) -> Spectrograms:
-        features = FeatureSplit(self.corpus.features(self.config.spectrogram), clips, self.device)
-        return self.reconstruct(features.batch(torch.arange(len(clips))))
+    def _render(self, clips: NDArray[np.int64]) -> Rendered:
+        """Some clips, given as rows of the corpus's table, as the settings say that they are to be heard."""
+        target = self._target(self._split(clips).batch(torch.arange(len(clips))))
+        restored = self._restored(self._estimate(target), target)
+        magnitudes = self._magnitudes(clips, restored)
+        own = (lambda: self.representation.own_sound(restored, magnitudes)) if self.config.phase == "own" else None
+        sounds = PHASES[self.config.phase].sound(Scene(magnitudes, clips, self.memory, own))
+        return Rendered(magnitudes, sounds)
+
+    def _magnitudes(self, clips: NDArray[np.int64], estimate: Clips) -> Full:
+        grid = self.representation.grid
+        if self.config.magnitude == "true":
+            return log_power(clip_power(self.corpus.waveforms(), clips)).to(self.device)
+        if self.config.magnitude == "class_mean":
+            labels = torch.from_numpy(self.corpus.labels(clips))
+            return grid.full(class_means(self.corpus, grid)[labels].to(self.device))
+        return grid.full(estimate[:, 0])
+
+    def _side_info_floats(self) -> int:
+        """Numbers of each clip that its sound is told and that went through no latent."""
+        magnitudes = {"own": 0, "true": int(np.prod(self.representation.grid.shape)), "class_mean": 1}
+        statistics = self.normalizer.num_statistics if self.config.clip_statistics == "own" else 0
+        return PHASES[self.config.phase].side_info_floats + magnitudes[self.config.magnitude] + statistics
 
     def state_dict(self) -> dict[str, Any]:
         return {
             "networks": self.networks.state_dict(),
             "optimizer": self.optimizer.state_dict(),
-            "normalization": self.normalization.state_dict(),
+            "normalization": self.normalizer.state_dict(),
             "num_steps": self.num_steps,
             "order": self._order.get_state(),
             "noise": self._noise.get_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.__dict__.pop("_known", None)
         self.networks.load_state_dict(state["networks"])
         self.optimizer.load_state_dict(state["optimizer"])
-        self.normalization.load_state_dict(state["normalization"])
+        self.normalizer.load_state_dict(state["normalization"])
         self.num_steps = state["num_steps"]
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
 
 
-def _networks(config: Autoencoder.Config, *, mean: float = 0.0) -> Bottleneck:
+def _networks(config: AutoencoderConfig, means: Sequence[float]) -> Bottleneck:
     loss = LOSSES[config.loss]
     return Bottleneck(
-        SIZES[config.spectrogram],
+        config.clip_representation.shape,
         config.latent_dim,
         width=config.width,
         slope=config.leaky_slope,
+        norm=config.norm,
         is_variational=loss.is_variational,
-        sigma=SIGMAS[config.sigma](config.sigma_floor) if loss.has_sigma else None,
         has_linear_path=config.linear_path == "pca",
-        mean=mean,
+        has_tanh=config.output == "tanh",
+        sigma=SIGMAS[config.sigma](config.sigma_floor) if loss.has_sigma else None,
+        means=means,
     )
 
 

@@ -3,50 +3,96 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trainables.components.distribution_metrics import frechet_distance, inception_score
+from trainables.components.grid import Grid
 from trainables.components.judge import Judge
 from trainables.components.metrics import COMMON_SIZE, FractionUnexplained, hearing, lsd_db
-from trainables.components.spectrogram import resized
-from trainables.corpora.features import FeatureSplit
+from trainables.components.representation import Feature
+from trainables.components.sound_metrics import mel_lsd_db, phase_error_rad
+from trainables.components.spectrogram import log_power
+from trainables.corpora.cache import made_once
+from trainables.corpora.features import FeatureSplit, clip_power, read_waveforms
 from trainables.corpora.splits import Split
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 BATCH_CLIPS = 64
+FAD_CLIPS = 2048
+"""Training clips whose embeddings the distances between distributions are taken to."""
+
+Batch = Float[Tensor, "clips frames bins"]
+Full = Float[Tensor, "clips 192 512"]
 
 
 class Assessor:
     """Compares estimates of a split's spectrograms with the real ones, on the common grid and by the judge."""
 
     def __init__(self, corpus: Corpus, split: Split, judge: Judge, device: torch.device) -> None:
-        clips = corpus.indices(split)
+        self.clips = corpus.indices(split)
+        self._corpus = corpus
         self._judge = judge
-        self._labels = corpus.labels(clips)
-        self._recordings = corpus.clips["recording"].to_numpy(str)[clips]
-        self._targets = FeatureSplit(corpus.features(COMMON_SIZE), clips, device)
+        self._labels = corpus.labels(self.clips)
+        self._recordings = corpus.clips["recording"].to_numpy(str)[self.clips]
+        self._targets = FeatureSplit(corpus.features(Feature(Grid(COMMON_SIZE))), self.clips, device)
+        self._reference = _reference(corpus, judge).to(device)
 
     def positions(self) -> Iterator[Tensor]:
         """The split's clips in order, in the batches in which estimates are expected."""
         return iter(torch.arange(len(self._targets)).split(BATCH_CLIPS))
 
-    def assess(self, estimates: Iterable[Float[Tensor, "clips frames bins"]]) -> dict[str, float]:
-        """Metrics of estimates of any size (log-power in nats), given in the batches of `positions`."""
-        fvu, distances_db, probabilities = FractionUnexplained(), [], []
+    def assess(self, estimates: Iterable[Batch], grid: Grid) -> dict[str, float]:
+        """Metrics of estimates on a grid (log-power in nats), given in the batches of `positions`."""
+        fvu, distances_db, heard, embeddings = FractionUnexplained(), [], [], []
         for positions, estimate in zip(self.positions(), estimates, strict=True):
-            target, common = self._targets.batch(positions), resized(estimate, COMMON_SIZE)
+            target, common = self._targets.batch(positions), grid.resized(estimate, COMMON_SIZE)
             fvu.add(common, target)
             distances_db.append(lsd_db(common, target))
-            probabilities.append(self._judge.hear_log_power(resized(estimate, "192x512")))
-        heard = hearing(torch.cat(probabilities), self._labels, self._recordings)
+            probabilities, embedded = self._judge.perceive(grid.full(estimate))
+            heard.append(probabilities)
+            embeddings.append(embedded)
+        verdict = hearing(torch.cat(heard), self._labels, self._recordings)
         return {
-            "judge_probability": heard.mean_probability,
-            "judge_accuracy": heard.accuracy,
+            "judge_probability": verdict.mean_probability,
+            "judge_accuracy": verdict.accuracy,
             "fvu": fvu.value,
             "lsd_db": torch.cat(distances_db).mean().item(),
+            "fad": frechet_distance(torch.cat(embeddings), self._reference),
         }
+
+    def assess_samples(self, samples: Full) -> dict[str, float]:
+        """Metrics of magnitudes that stand for no clip: how far they are from the training clips as a whole, and how
+        many classes the judge hears, and how surely."""
+        probabilities, embeddings = self._judge.perceive(samples)
+        distance = frechet_distance(embeddings, self._reference)
+        return {"sample_fad": distance, "sample_inception_score": inception_score(probabilities)}
+
+    def assess_sounds(self, sounds: Float[Tensor, "clips samples"], clips: np.ndarray) -> dict[str, float]:
+        """Metrics of the sounds of some clips, given as rows of the corpus's table."""
+        originals = read_waveforms(self._corpus.waveforms(), clips).to(sounds.device)
+        return {
+            "mel_lsd_db": mel_lsd_db(sounds, originals).mean().item(),
+            "phase_error_rad": phase_error_rad(sounds, originals).mean().item(),
+        }
+
+
+def _reference(corpus: Corpus, judge: Judge) -> Float[Tensor, "clips features"]:
+    """What the judge makes of training clips as they are."""
+
+    def make(path: Path) -> None:
+        clips = np.random.default_rng(0).permutation(corpus.indices("train"))[:FAD_CLIPS]
+        parts = np.array_split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS))
+        waveforms = corpus.waveforms()
+        embedded = [judge.embed_log_power(log_power(clip_power(waveforms, part))).cpu() for part in parts]
+        with path.open("wb") as file:
+            np.save(file, torch.cat(embedded).numpy())
+
+    return torch.from_numpy(np.load(made_once(corpus.folder / f"embeddings-{judge.id}.npy", make)))

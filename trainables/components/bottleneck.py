@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trainables.components.layers import HEAD_GAIN, Decoder, Encoder
+from trainables.components.layers import HEAD_GAIN, Decoder, Encoder, NormName
 from trainables.components.linear_path import LinearPath
 from trainables.components.losses import LOG_VARIANCE_RANGE
 from trainables.components.sigmas import Sigma
@@ -19,52 +20,63 @@ LINEAR_LR_SHARE = 0.01
 OPEN_LOG_VARIANCE = -4.0
 """Beside a linear path, whose latents have unit variance, a distribution begins this narrow, and lets them through."""
 
-Spectrograms = Float[Tensor, "clips frames bins"]
+Clips = Float[Tensor, "clips channels frames bins"]
 Latents = Float[Tensor, "clips latents"]
 
 
 class Bottleneck(nn.Module):
-    """Encoder and decoder, and σ where the loss has one; untrained, they give about `mean` for every clip or, once the
+    """Encoder and decoder, and σ where the loss has one; untrained, they give about `means` for every clip or, once the
     linear path was fitted, what principal components do."""
 
     def __init__(
         self,
-        size: tuple[int, int],
+        shape: tuple[int, int, int],
         num_latents: int,
         *,
         width: int,
         slope: float,
+        norm: NormName,
         is_variational: bool,
         has_linear_path: bool,
+        has_tanh: bool,
         sigma: Sigma | None,
-        mean: float = 0.0,
+        means: Sequence[float] = (),
     ) -> None:
         super().__init__()
         self.num_latents = num_latents
         self.is_variational = is_variational
-        frames, outputs = size[0], num_latents * (2 if is_variational else 1)
+        self.has_tanh = has_tanh
+        self.num_channels, frames = shape[:2]
         # Beside a linear path, the convolutions begin with nothing to say.
         gains = (0.0, 0.0) if has_linear_path else (1.0, HEAD_GAIN)
-        offset = 0.0 if has_linear_path else mean
-        self.encoder = Encoder(frames, outputs, width=width, slope=slope, gain=gains[0])
+        self.encoder = Encoder(
+            frames,
+            num_latents * (2 if is_variational else 1),
+            width=width,
+            slope=slope,
+            kind=norm,
+            gain=gains[0],
+            num_maps=self.num_channels,
+        )
         self.decoder = Decoder(
             frames,
             num_latents,
             width=width,
             slope=slope,
-            mean=offset,
+            kind=norm,
+            means=() if has_linear_path else means,
             gain=gains[1],
-            num_maps=1 if sigma is None else sigma.num_maps,
+            num_maps=self.num_channels + (0 if sigma is None else sigma.num_maps),
         )
         self.sigma = sigma
         # On CPUs convolutions with few channels are twice as fast with the channels last.
         self.to(memory_format=torch.channels_last)
-        self.linear_path = LinearPath(*size, num_latents) if has_linear_path else None
+        self.linear_path = LinearPath(shape, num_latents) if has_linear_path else None
         if has_linear_path and is_variational:
             assert self.encoder.end.bias is not None
             nn.init.constant_(self.encoder.end.bias[num_latents:], OPEN_LOG_VARIANCE)
 
-    def encode(self, normalized: Spectrograms, autocast: torch.autocast) -> tuple[Latents, Latents | None]:
+    def encode(self, normalized: Clips, autocast: torch.autocast) -> tuple[Latents, Latents | None]:
         """Means and, where it is variational, log-variances of the latents."""
         with autocast:
             outputs = self.encoder(normalized)
@@ -76,14 +88,16 @@ class Bottleneck(nn.Module):
             mean = mean + self.linear_path.encode(normalized)
         return mean, log_variance
 
-    def decode(self, latents: Latents, autocast: torch.autocast) -> tuple[Spectrograms, Spectrograms | None]:
-        """Normalized spectrograms and, where it is made there, what σ is made of."""
+    def decode(
+        self, latents: Latents, autocast: torch.autocast
+    ) -> tuple[Clips, Float[Tensor, "clips 1 frames bins"] | None]:
+        """Normalized clips and, where it is made there, what σ is made of."""
         with autocast:
-            maps = self.decoder(latents)
-        estimate, *spread = maps.float().unbind(1)
+            maps = self.decoder(latents).float()
+        estimate, spread = maps[:, : self.num_channels], maps[:, self.num_channels :]
         if self.linear_path is not None:
             estimate = estimate + self.linear_path.decode(latents)
-        return estimate, spread[0] if spread else None
+        return estimate.tanh() if self.has_tanh else estimate, spread if spread.shape[1] else None
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """For an optimizer; each trains at `lr_share` of the learning rate."""

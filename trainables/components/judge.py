@@ -32,6 +32,7 @@ SEEDS: dict[JudgeName, int] = {"A": 1, "B": 2}
 BATCH_CLIPS = 64
 
 Probabilities = Float[Tensor, "clips classes"]
+Embeddings = Float[Tensor, "clips features"]
 
 
 class Judge:
@@ -43,21 +44,28 @@ class Judge:
 
     def hear_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Probabilities:
         """Probability of each class, from magnitudes on the full grid (log-power in nats)."""
-        return self._hear(log_power, lambda part: part)
+        return self.perceive(log_power)[0]
+
+    def embed_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Embeddings:
+        """The network's last activations before its classes, which the distances between distributions compare."""
+        return self.perceive(log_power)[1]
+
+    def perceive(self, log_power: Float[Tensor, "clips 192 512"]) -> tuple[Probabilities, Embeddings]:
+        """What `hear_log_power` and `embed_log_power` give, in one pass."""
+        return self._perceive(log_power, lambda part: part)
 
     def hear_waveforms(self, waveforms: Float[Tensor, "clips samples"]) -> Probabilities:
         """Probability of each class, from sounds."""
-        return self._hear(waveforms, lambda part: log_power(power(part)))
+        return self._perceive(waveforms, lambda part: log_power(power(part)))[0]
 
     @torch.inference_mode()
-    def _hear(self, clips: Tensor, to_log_power: Callable[[Tensor], Tensor]) -> Probabilities:
-        device = self._network.mean.device
-        return torch.cat(
-            [
-                F.softmax(self._network(self._network.standardized(log_mel(to_log_power(part.to(device))))), dim=1)
-                for part in clips.split(BATCH_CLIPS)
-            ]
-        )
+    def _perceive(self, clips: Tensor, to_log_power: Callable[[Tensor], Tensor]) -> tuple[Probabilities, Embeddings]:
+        network, probabilities, embeddings = self._network, [], []
+        for part in clips.split(BATCH_CLIPS):
+            mel = log_mel(to_log_power(part.to(network.mean.device)))
+            embeddings.append(network.embedded(network.standardized(mel)))
+            probabilities.append(F.softmax(network.classify(embeddings[-1]), dim=1))
+        return torch.cat(probabilities), torch.cat(embeddings)
 
 
 def preparation_device() -> torch.device:

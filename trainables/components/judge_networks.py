@@ -48,8 +48,12 @@ class Network(nn.Module, ABC):
     def pooled(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
         """What is left of the maps for the classifier."""
 
+    def embedded(self, standardized: Mel) -> Float[Tensor, "clips pooled"]:
+        """The activations from which the classes are told."""
+        return self.pooled(self.features(standardized[:, None]))
+
     def forward(self, standardized: Mel) -> Logits:
-        logits: Logits = self.classify(self.pooled(self.features(standardized[:, None])))
+        logits: Logits = self.classify(self.embedded(standardized))
         return logits
 
 

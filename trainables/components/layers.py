@@ -13,8 +13,11 @@ from the report:
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from itertools import pairwise
+from typing import Literal
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -23,7 +26,8 @@ MIN_CHANNELS = 4
 HEAD_GAIN = 0.1
 """An untrained decoder is close to the mean, and still tells the layers below which way to go."""
 
-Spectrograms = Float[Tensor, "clips frames bins"]
+NormName = Literal["group", "batch"]
+Clips = Float[Tensor, "clips maps frames bins"]
 Maps = Float[Tensor, "clips channels frames bins"]
 NextMaps = Float[Tensor, "clips channels2 frames2 bins2"]
 Latents = Float[Tensor, "clips latents"]
@@ -35,11 +39,16 @@ def level_channels(width: int, frames: int) -> list[int]:
     return [max(MIN_CHANNELS, width >> max(0, depth - level - 1)) for level in range(depth + 1)]
 
 
-def group_norm(channels: int, *, gain: float = 1.0) -> nn.GroupNorm:
-    """Group normalization with up to eight groups, of at least four channels where there are as many."""
-    norm = nn.GroupNorm(math.gcd(channels, max(1, min(8, channels // 4))), channels)
-    nn.init.constant_(norm.weight, gain)
-    return norm
+def norm(kind: NormName, channels: int, *, gain: float = 1.0) -> nn.GroupNorm | nn.BatchNorm2d:
+    """Batch normalization, or group normalization with up to eight groups, of at least four channels where there are
+    as many."""
+    layer: nn.GroupNorm | nn.BatchNorm2d
+    if kind == "batch":
+        layer = nn.BatchNorm2d(channels)
+    else:
+        layer = nn.GroupNorm(math.gcd(channels, max(1, min(8, channels // 4))), channels)
+    nn.init.constant_(layer.weight, gain)
+    return layer
 
 
 def conv(
@@ -77,12 +86,12 @@ def transposed_conv(
 class EncoderBlock(nn.Module):
     """A 1x1 or, to halve the map, 2x2 convolution, and two residual branches: norm, 3x3 convolution, leaky ReLU."""
 
-    def __init__(self, in_channels: int, channels: int, *, halve: bool, slope: float) -> None:
+    def __init__(self, in_channels: int, channels: int, *, halve: bool, slope: float, kind: NormName) -> None:
         super().__init__()
         size = 2 if halve else 1
         self.project = conv(in_channels, channels, size, stride=size)
         self.branches = nn.ModuleList(
-            nn.Sequential(group_norm(channels), conv(channels, channels, 3, padding=1, gain=0.0), nn.LeakyReLU(slope))
+            nn.Sequential(norm(kind, channels), conv(channels, channels, 3, padding=1, gain=0.0), nn.LeakyReLU(slope))
             for _ in range(2)
         )
 
@@ -96,11 +105,11 @@ class EncoderBlock(nn.Module):
 class DecoderBlock(nn.Module):
     """1x1 convolution, two residual branches (3x3 convolution, leaky ReLU, norm), and a transposed convolution up."""
 
-    def __init__(self, in_channels: int, channels: int, *, up: bool, slope: float) -> None:
+    def __init__(self, in_channels: int, channels: int, *, up: bool, slope: float, kind: NormName) -> None:
         super().__init__()
         self.project = conv(in_channels, channels, 1)
         self.branches = nn.ModuleList(
-            nn.Sequential(conv(channels, channels, 3, padding=1), nn.LeakyReLU(slope), group_norm(channels, gain=0.0))
+            nn.Sequential(conv(channels, channels, 3, padding=1), nn.LeakyReLU(slope), norm(kind, channels, gain=0.0))
             for _ in range(2)
         )
         self.up = transposed_conv(channels, channels, 4, stride=2, padding=1) if up else nn.Identity()
@@ -114,29 +123,39 @@ class DecoderBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Spectrograms to `num_outputs` numbers a clip; untrained, of size `gain`."""
+    """Clips of `num_maps` channels to `num_outputs` numbers each; untrained, of size `gain`."""
 
-    def __init__(self, frames: int, num_outputs: int, *, width: int, slope: float, gain: float = 1.0) -> None:
+    def __init__(
+        self,
+        frames: int,
+        num_outputs: int,
+        *,
+        width: int,
+        slope: float,
+        kind: NormName,
+        gain: float = 1.0,
+        num_maps: int = 1,
+    ) -> None:
         super().__init__()
         channels = level_channels(width, frames)
-        self.stem = conv(1, channels[0], 1)
+        self.stem = conv(num_maps, channels[0], 1)
         self.blocks = nn.Sequential(
             *(
-                EncoderBlock(block_in, block_out, halve=halve, slope=slope)
+                EncoderBlock(block_in, block_out, halve=halve, slope=slope, kind=kind)
                 for above, below in pairwise(channels)
                 for block_in, block_out, halve in ((above, below, True), (below, below, False))
             )
         )
         self.end = conv(channels[-1], num_outputs, BOTTOM, gain=gain)
 
-    def forward(self, spectrograms: Spectrograms) -> Latents:
-        latents: Latents = self.end(self.blocks(self.stem(spectrograms[:, None]))).flatten(1)
+    def forward(self, clips: Clips) -> Latents:
+        latents: Latents = self.end(self.blocks(self.stem(clips))).flatten(1)
         return latents
 
 
 class Decoder(nn.Module):
-    """Latents to one or several maps of a spectrogram's size; untrained, the first is about `mean` for every clip,
-    within `gain`, and the others about 0."""
+    """Latents to one or several maps of a spectrogram's size; untrained, the first ones are about `means` for every
+    clip, within `gain`, and the others about 0."""
 
     def __init__(
         self,
@@ -145,7 +164,8 @@ class Decoder(nn.Module):
         *,
         width: int,
         slope: float,
-        mean: float,
+        kind: NormName,
+        means: Sequence[float],
         gain: float = HEAD_GAIN,
         num_maps: int = 1,
     ) -> None:
@@ -154,14 +174,15 @@ class Decoder(nn.Module):
         self.start = transposed_conv(num_latents, channels[0], BOTTOM)
         self.blocks = nn.Sequential(
             *(
-                DecoderBlock(below, block_out, up=up, slope=slope)
+                DecoderBlock(below, block_out, up=up, slope=slope, kind=kind)
                 for below, above in pairwise(channels)
                 for block_out, up in ((below, False), (above, True))
             )
         )
         self.head = conv(channels[-1], num_maps, 1, gain=gain)
         assert self.head.bias is not None
-        nn.init.constant_(self.head.bias[:1], mean)
+        with torch.no_grad():
+            self.head.bias[: len(means)] = torch.tensor(means)
 
     def forward(self, latents: Latents) -> Maps:
         maps: Maps = self.head(self.blocks(self.start(latents[:, :, None, None])))

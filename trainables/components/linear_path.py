@@ -6,6 +6,8 @@ they only have to learn what is not linear.
 
 from __future__ import annotations
 
+import math
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -15,7 +17,7 @@ SAMPLE_VALUES = 1 << 25
 """Components are found from at most so many clips and numbers (128 MB)."""
 POWER_ITERATIONS = 4
 
-Spectrograms = Float[Tensor, "clips frames bins"]
+Clips = Float[Tensor, "clips channels frames bins"]
 Latents = Float[Tensor, "clips latents"]
 
 
@@ -24,14 +26,15 @@ class LinearPath(nn.Module):
 
     mean: Tensor
 
-    def __init__(self, frames: int, bins: int, num_latents: int) -> None:
+    def __init__(self, shape: tuple[int, int, int], num_latents: int) -> None:
         super().__init__()
-        self.register_buffer("mean", torch.zeros(frames * bins))
-        self.encoder = nn.Linear(frames * bins, num_latents, bias=False)
-        self.decoder = nn.Linear(num_latents, frames * bins, bias=False)
-        self._size = (frames, bins)
+        num_values = math.prod(shape)
+        self.register_buffer("mean", torch.zeros(num_values))
+        self.encoder = nn.Linear(num_values, num_latents, bias=False)
+        self.decoder = nn.Linear(num_latents, num_values, bias=False)
+        self._shape = shape
 
-    def fit(self, sample: Spectrograms) -> None:
+    def fit(self, sample: Clips) -> None:
         """Start as the principal components of a sample, by randomized subspace iteration (Halko, Martinsson and
         Tropp, 2011) from torch's global generator. Latents beyond the sample's rank stay closed."""
         pixels = sample.flatten(1)
@@ -49,15 +52,15 @@ class LinearPath(nn.Module):
             self.encoder.weight[:rank] = directions[:, :rank].T / deviation[:, None]
             self.decoder.weight[:, :rank] = directions[:, :rank] * deviation
 
-    def encode(self, spectrograms: Spectrograms) -> Latents:
-        latents: Latents = self.encoder(spectrograms.flatten(1) - self.mean)
+    def encode(self, clips: Clips) -> Latents:
+        latents: Latents = self.encoder(clips.flatten(1) - self.mean)
         return latents
 
-    def decode(self, latents: Latents) -> Spectrograms:
-        spectrograms: Spectrograms = (self.decoder(latents) + self.mean).unflatten(1, self._size)
-        return spectrograms
+    def decode(self, latents: Latents) -> Clips:
+        clips: Clips = (self.decoder(latents) + self.mean).unflatten(1, self._shape)
+        return clips
 
 
-def sample_size(num_pixels: int) -> int:
-    """How many clips components are found from."""
-    return min(SAMPLE_CLIPS, SAMPLE_VALUES // num_pixels)
+def sample_size(num_values: int) -> int:
+    """How many clips of so many numbers components are found from."""
+    return min(SAMPLE_CLIPS, SAMPLE_VALUES // num_values)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trainables.components.registry import Registry
 
-Batch = Float[Tensor, "clips frames bins"]
+Batch = Float[Tensor, "clips *map"]
 Scalar = Float[Tensor, ""]
 Latents = Float[Tensor, "clips latents"]
 Reconstruction = Callable[..., Tensor]

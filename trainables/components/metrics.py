@@ -6,18 +6,17 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.components.spectrogram import DB_PER_NAT, POWER_FLOOR, RANGE_NATS, Size, mel_filters, power
+from trainables.components.spectrogram import DB_PER_NAT, Size
 
 COMMON_SIZE: Size = "48x128"
 """The grid on which trials of every size are compared."""
-MEL_LSD_BANDS = 80
 
 Batch = Float[Tensor, "clips frames bins"]
+Clips = Float[Tensor, "clips *map"]
 PerClip = Float[Tensor, " clips"]
 
 
@@ -31,7 +30,7 @@ class FractionUnexplained:
     error: float = 0.0
     total: float = 0.0
 
-    def add(self, estimate: Batch, target: Batch) -> None:
+    def add(self, estimate: Clips, target: Clips) -> None:
         error, total = squared_errors(estimate, target)
         self.error += float(error.sum())
         self.total += float(total.sum())
@@ -51,7 +50,7 @@ class Variation:
         self._count = 0
         self._sums: list[Tensor] = []
 
-    def add(self, estimate: Batch, target: Batch) -> None:
+    def add(self, estimate: Clips, target: Clips) -> None:
         # In double precision, since the variance is a small difference of large sums.
         batches = (estimate.double(), target.double())
         sums = [part for each in batches for part in (each.sum(dim=0), each.square().sum(dim=0))]
@@ -65,25 +64,17 @@ class Variation:
         return estimates / targets
 
 
-def squared_errors(estimate: Batch, target: Batch) -> tuple[PerClip, PerClip]:
+def squared_errors(estimate: Clips, target: Clips) -> tuple[PerClip, PerClip]:
     """Each clip's Σ(x − x̂)² and Σ(x − x̄)²."""
-    error = (estimate - target).square().sum(dim=(1, 2))
-    total = (target - target.mean(dim=(1, 2), keepdim=True)).square().sum(dim=(1, 2))
+    estimate, target = estimate.flatten(1), target.flatten(1)
+    error = (estimate - target).square().sum(dim=1)
+    total = (target - target.mean(dim=1, keepdim=True)).square().sum(dim=1)
     return error, total
 
 
 def lsd_db(estimate: Batch, target: Batch) -> PerClip:
     """Log-spectral distance in dB: over bins the root mean square, over frames the mean, of log-power in nats."""
     return DB_PER_NAT * (estimate - target).square().mean(dim=2).sqrt().mean(dim=1)
-
-
-def mel_lsd_db(estimate: Float[Tensor, "clips samples"], target: Float[Tensor, "clips samples"]) -> PerClip:
-    """Log-spectral distance in dB of two sounds in 80 mel bands, both floored 80 dB below the target's maximum."""
-    filters = mel_filters(MEL_LSD_BANDS, target.device)
-    target_log = (power(target) @ filters + POWER_FLOOR).log()
-    floor = target_log.amax(dim=(1, 2), keepdim=True) - RANGE_NATS
-    estimate_log = (power(estimate) @ filters + POWER_FLOOR).log()
-    return lsd_db(torch.maximum(estimate_log, floor), torch.maximum(target_log, floor))
 
 
 @dataclass(frozen=True)

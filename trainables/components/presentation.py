@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,7 +16,14 @@ from torch import Tensor
 from trainables.components import pictures, spectrogram
 from trainables.components.judge import open_judge
 from trainables.components.judge_networks import JudgeName
-from trainables.components.metrics import COMMON_SIZE, by_recording, hearing, lsd_db, mel_lsd_db, squared_errors
+from trainables.components.metrics import COMMON_SIZE, by_recording, hearing, lsd_db, squared_errors
+from trainables.components.sound_metrics import (
+    mcd_db,
+    mel_lsd_db,
+    phase_error_rad,
+    si_sdr_db,
+    spectral_convergence,
+)
 from trainables.corpora.features import clip_power, read_waveforms
 from trainables.corpora.recordings import RATE_HZ
 from trainables.corpora.splits import Split
@@ -27,22 +35,43 @@ if TYPE_CHECKING:
 PEAK = 0.99
 BATCH_CLIPS = 64
 
-Spectrograms = Float[Tensor, "clips frames bins"]
+Full = Float[Tensor, "clips 192 512"]
 JUDGES: dict[str, JudgeName] = {"judge": "A", "judge_b": "B"}
+SOUND_METRICS: dict[str, Callable[..., Tensor]] = {
+    "mel_lsd_db": mel_lsd_db,
+    "mcd_db": mcd_db,
+    "spectral_convergence": spectral_convergence,
+    "si_sdr_db": si_sdr_db,
+    "phase_error_rad": phase_error_rad,
+}
 
 
-def render(corpus: Corpus, clips: NDArray[np.int64], estimates: Spectrograms) -> Media:
-    """Sounds, pictures and a row of numbers for each clip, from estimates of its log-power in nats.
+@dataclass(frozen=True)
+class Rendered:
+    """Some clips as a model makes them now.
 
-    The judge hears the sound; `lsd_db` is that of the estimate itself, as in `val/lsd_db`.
+    Attributes:
+        log_power: on the full grid, in nats.
+        sounds: within no particular level.
     """
-    sounds = spectrogram.to_waveform(estimates).cpu()
+
+    log_power: Full
+    sounds: Float[Tensor, "clips samples"]
+
+
+def render(corpus: Corpus, clips: NDArray[np.int64], rendered: Rendered) -> Media:
+    """Sounds, pictures and a row of numbers for each clip.
+
+    The judge hears the sound; `lsd_db` and the picture are those of the magnitudes themselves, as in `val/lsd_db`.
+    """
+    sounds = rendered.sounds.cpu()
     originals = read_waveforms(corpus.waveforms(), clips)
     targets = spectrogram.log_power(clip_power(corpus.waveforms(), clips), COMMON_SIZE)
-    compared = spectrogram.resized(estimates.cpu(), COMMON_SIZE)
+    compared = spectrogram.resized(rendered.log_power.cpu(), COMMON_SIZE)
     heard = open_judge(corpus).hear_waveforms(sounds)
     probability = heard[torch.arange(len(clips)), torch.from_numpy(corpus.labels(clips))].tolist()
     names = [str(name) for name in corpus.clips["clip"].to_numpy()[clips]]
+    distances = lsd_db(compared, targets).tolist(), mel_lsd_db(sounds, originals).tolist()
     return Media(
         audio={
             f"{name}_{kind}": _within_full_scale(sound)
@@ -51,39 +80,41 @@ def render(corpus: Corpus, clips: NDArray[np.int64], estimates: Spectrograms) ->
         },
         images={name: pictures.compared(*pair) for name, *pair in zip(names, targets, compared, strict=True)},
         clips=[
-            {"clip": name, "judge_probability": chance, "lsd_db": distance, "spectrogram": name}
-            for name, chance, distance in zip(names, probability, lsd_db(compared, targets).tolist(), strict=True)
+            {"clip": name, "judge_probability": chance, "lsd_db": lsd, "mel_lsd_db": mel_lsd, "spectrogram": name}
+            for name, chance, lsd, mel_lsd in zip(names, probability, *distances, strict=True)
         ],
         rate_hz=RATE_HZ,
     )
 
 
-def evaluate(corpus: Corpus, split: Split, estimate: Callable[[NDArray[np.int64]], Spectrograms]) -> pd.DataFrame:
-    """Judge the sounds that follow from estimates of a split's clips; a row a recording.
+def evaluate(corpus: Corpus, split: Split, make: Callable[[NDArray[np.int64]], Rendered]) -> pd.DataFrame:
+    """Judge the sounds of a split's clips; a row a recording.
 
-    Columns: `recording`, `class`, `judge_probability` and `judge_accuracy` by judge A, `judge_b_…` by judge B,
-    `mel_lsd_db`, and `fvu` of the sound's own spectrogram on the common grid.
+    Columns: `recording`, `class`, `judge_probability` and `judge_accuracy` by judge A, `judge_b_…` by judge B, those of
+    `SOUND_METRICS`, and `fvu` and `lsd_db` of the sound's own spectrogram on the common grid.
     """
     clips = corpus.indices(split)
     judges = {prefix: open_judge(corpus, name) for prefix, name in JUDGES.items()}
     heard: dict[str, list[Tensor]] = {prefix: [] for prefix in judges}
-    distances = []
+    measured = []
     for part in np.split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS)):
-        sounds = spectrogram.to_waveform(estimate(part)).cpu()
-        targets = spectrogram.log_power(clip_power(corpus.waveforms(), part), COMMON_SIZE)
-        errors = squared_errors(spectrogram.log_power(spectrogram.power(sounds), COMMON_SIZE), targets)
-        distances.append(torch.stack([mel_lsd_db(sounds, read_waveforms(corpus.waveforms(), part)), *errors], dim=1))
+        sounds = make(part).sounds.cpu()
+        originals = read_waveforms(corpus.waveforms(), part)
+        target = spectrogram.log_power(clip_power(corpus.waveforms(), part), COMMON_SIZE)
+        estimate = spectrogram.log_power(spectrogram.power(sounds), COMMON_SIZE)
+        columns = [metric(sounds, originals) for metric in SOUND_METRICS.values()]
+        measured.append(torch.stack([*columns, lsd_db(estimate, target), *squared_errors(estimate, target)], dim=1))
         for prefix, judge in judges.items():
             heard[prefix].append(judge.hear_waveforms(sounds))
     recordings = corpus.clips["recording"].to_numpy(np.str_)[clips]
     names, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
-    mel_lsd, error, total = by_recording(torch.cat(distances).double().numpy(), of_clip).T
+    *means, error, total = by_recording(torch.cat(measured).double().numpy(), of_clip).T
     table = pd.DataFrame({"recording": names, "class": corpus.clips["class"].to_numpy()[clips[first]]})
     for prefix, probabilities in heard.items():
         verdict = hearing(torch.cat(probabilities), corpus.labels(clips), recordings)
         table[f"{prefix}_probability"] = verdict.probability
         table[f"{prefix}_accuracy"] = verdict.is_right.astype(float)
-    return table.assign(mel_lsd_db=mel_lsd, fvu=error / total)
+    return table.assign(**dict(zip([*SOUND_METRICS, "lsd_db"], means, strict=True)), fvu=error / total)
 
 
 def _within_full_scale(sound: Float[Tensor, " samples"]) -> NDArray[np.float32]:

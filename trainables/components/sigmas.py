@@ -15,18 +15,18 @@ from torch import Tensor, nn
 
 from trainables.components.registry import Registry
 
-Batch = Float[Tensor, "clips frames bins"]
+Batch = Float[Tensor, "clips *map"]
 
 
 class Sigma(nn.Module, ABC):
     """Gives σ in units of the normalized data: one for all pixels, or one for each.
 
     Attributes:
-        num_maps: what the decoder gives for each pixel: its mean and, where it is 2, what σ is made of.
+        num_maps: what the decoder gives for each pixel beside its mean, for σ to be made of.
         floor: σ does not fall below it. Without it, the likelihood of what can be predicted perfectly has no bound.
     """
 
-    num_maps = 1
+    num_maps = 0
 
     def __init__(self, floor: float) -> None:
         super().__init__()
@@ -34,7 +34,7 @@ class Sigma(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, estimate: Batch, target: Batch, spread: Batch | None) -> Float[Tensor, "*size"]:
-        """σ, given what was estimated, what was meant, and the decoder's second map where there is one."""
+        """σ, given what was estimated, what was meant, and the decoder's map for it where there is one."""
 
 
 SIGMAS: Registry[type[Sigma]] = Registry("sigma")
@@ -72,7 +72,7 @@ class Learned(Sigma):
 class PerPixel(Sigma):
     """One for every pixel of every clip, from the decoder, as the report had it; from about 1 on."""
 
-    num_maps = 2
+    num_maps = 1
 
     def forward(self, estimate: Batch, target: Batch, spread: Batch | None) -> Batch:
         assert spread is not None

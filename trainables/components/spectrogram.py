@@ -1,4 +1,4 @@
-"""The representation `default`: log-power spectrograms of 2 s clips, and the way back to sound.
+"""The short-time Fourier transform of 2 s clips, its log-power spectrograms, and the way back to sound.
 
 Time is the height (frames) and frequency the width (bins): a size is "frames x bins". All values are natural
 logarithms of power, in nats; 1 nat is 4.34 dB. Every function works on a whole batch.
@@ -17,7 +17,6 @@ from torch import Tensor
 
 from trainables.corpora.recordings import CLIP_SAMPLES, RATE_HZ
 
-REPRESENTATION = "default"
 FFT_SAMPLES = 1024
 HOP_SAMPLES = 230
 """Centred frames every 230 samples: exactly 192 of them, none made of padding alone."""
@@ -50,19 +49,33 @@ def dithered(
 
 def power(waveforms: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips 192 512"]:
     """Power |S|² of the short-time Fourier transform (periodic Hann window of 1,024 samples, reflected edges)."""
-    return _stft(waveforms)[:, 1:].abs().square().transpose(1, 2)
+    return spectrum(waveforms).abs().square()
+
+
+def phase(waveforms: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips 192 512"]:
+    """Angles of the same transform in radians, within ±π; a frame's are those at its first sample."""
+    return spectrum(waveforms).angle()
+
+
+def spectrum(waveforms: Float[Tensor, "clips samples"]) -> Complex[Tensor, "clips 192 512"]:
+    """The transform itself."""
+    return _stft(waveforms)[:, 1:].transpose(1, 2)
 
 
 def log_power(power: Float[Tensor, "clips 192 512"], size: Size = "192x512") -> Float[Tensor, "clips frames bins"]:
-    """ln(P + 1e-6) of the power averaged over blocks, floored 80 dB below each clip's maximum.
+    """ln(P + 1e-6) of the power averaged over blocks, floored 80 dB below each clip's maximum at full resolution.
 
     The average is taken before the logarithm: it removes the speckle of noise instead of sampling it.
     """
-    return _floored((F.adaptive_avg_pool2d(power, SIZES[size]) + POWER_FLOOR).log())
+    return floored((F.adaptive_avg_pool2d(power, SIZES[size]) + POWER_FLOOR).log(), power)
 
 
-def _floored(log_power: Float[Tensor, "clips frames bins"]) -> Float[Tensor, "clips frames bins"]:
-    return torch.maximum(log_power, log_power.amax(dim=(1, 2), keepdim=True) - RANGE_NATS)
+def floored(
+    log_power: Float[Tensor, "clips frames bins"], power: Float[Tensor, "clips 192 512"]
+) -> Float[Tensor, "clips frames bins"]:
+    """Log-power lifted to 80 dB below the maximum at full resolution, the same for every size."""
+    floor = (power.amax(dim=(1, 2), keepdim=True) + POWER_FLOOR).log() - RANGE_NATS
+    return torch.maximum(log_power, floor)
 
 
 def resized(log_power: Float[Tensor, "clips frames bins"], size: Size) -> Float[Tensor, "clips frames2 bins2"]:
@@ -87,15 +100,30 @@ def to_waveform(
     )
 
 
+def synthesized(
+    amplitude: Float[Tensor, "clips 192 512"], phase: Float[Tensor, "clips 192 512"]
+) -> Float[Tensor, "clips samples"]:
+    """Sound of amplitudes and a phase in radians, as of `phase`."""
+    return _istft(F.pad(torch.polar(amplitude, phase).transpose(1, 2), (0, 0, 1, 0)))
+
+
 def griffin_lim(
-    amplitude: Float[Tensor, "clips 192 512"], *, iterations: int = 32, momentum: float = 0.99
+    amplitude: Float[Tensor, "clips 192 512"],
+    *,
+    first_phase: Float[Tensor, "clips 192 512"] | None = None,
+    iterations: int = 32,
+    momentum: float = 0.99,
 ) -> Float[Tensor, "clips samples"]:
     """Find a phase for amplitudes: the fast Griffin-Lim algorithm (Perraudin, Balazs and Søndergaard, 2013).
 
-    The first phase is random, and the same for every clip: a clip sounds the same in every batch.
+    The first phase (in radians, as of `phase`), unless one is given, is random, and the same for every clip: a clip
+    sounds the same in every batch.
     """
     target = F.pad(amplitude.transpose(1, 2), (0, 0, 1, 0))
-    spectrum = target * _first_phase(target.device)
+    if first_phase is None:
+        spectrum = target * _first_phase(target.device)
+    else:
+        spectrum = torch.polar(target, F.pad(first_phase.transpose(1, 2), (0, 0, 1, 0)))
     previous = torch.zeros_like(spectrum)
     for _ in range(iterations):
         consistent = _stft(_istft(spectrum))

@@ -30,7 +30,7 @@ from trainables.corpora.splits import Split, digest, split_groups
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from trainables.components.spectrogram import Size
+    from trainables.components.representation import Feature
 
 CACHE_VERSION = 1
 """Raise it when recordings become other clips than before: it is part of every fingerprint."""
@@ -109,11 +109,11 @@ class Corpus:
         waveforms: NDArray[np.int16] = np.load(self.folder / "waveforms.npy", mmap_mode="r")
         return waveforms
 
-    def features(self, size: Size, progress: Progress = silent) -> NDArray[np.float16]:
-        """Every clip's log-power as a memory map of shape (clips, frames, bins), in nats; computed the first time."""
+    def features(self, feature: Feature, progress: Progress = silent) -> NDArray[np.float16]:
+        """A feature of every clip as a memory map of shape (clips, frames, bins); computed the first time."""
         from trainables.corpora.features import open_features
 
-        return open_features(self.folder, self.waveforms(), size, progress)
+        return open_features(self.folder, self.waveforms(), feature, progress)
 
     def indices(self, split: Split) -> NDArray[np.int64]:
         """The clips of a split, as rows of `clips`."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -13,32 +14,39 @@ from torch import Tensor
 
 from trainables.components import spectrogram
 from trainables.components.progress import Progress, silent
-from trainables.components.spectrogram import REPRESENTATION, SIZES, Size
 from trainables.corpora.cache import made_once
+
+if TYPE_CHECKING:
+    from trainables.components.representation import Feature
 
 BATCH_CLIPS = 64
 RESIDENT_BYTES = 1 << 30
 
 
 def open_features(
-    folder: Path, waveforms: NDArray[np.int16], size: Size, progress: Progress = silent
+    folder: Path, waveforms: NDArray[np.int16], feature: Feature, progress: Progress = silent
 ) -> NDArray[np.float16]:
-    """Log-power of every clip as a memory map of shape (clips, frames, bins), in nats."""
+    """A feature of every clip as a memory map of shape (clips, frames, bins)."""
+
+    what = f"computing {feature.grid.label} spectrograms" + (" (phase)" if feature.quantity != "log_power" else "")
 
     def make(path: Path) -> None:
         total = len(waveforms)
-        features = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(total, *SIZES[size]))
+        features = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(total, *feature.grid.shape))
         with path.open("r+b") as file:
             # Writing to a map of a file that its disk has no room for would kill the process (SIGBUS).
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         for start in range(0, total, BATCH_CLIPS):
-            progress(f"computing {size} spectrograms", start, total)
+            progress(what, start, total)
             clips = np.arange(start, min(start + BATCH_CLIPS, total))
-            features[clips] = spectrogram.log_power(clip_power(waveforms, clips), size).numpy()
+            sounds = read_waveforms(waveforms, clips)
+            if feature.grid.is_dithered:
+                sounds = spectrogram.dithered(sounds, torch.from_numpy(clips))
+            features[clips] = feature.of(sounds).numpy()
         features.flush()
-        progress(f"computing {size} spectrograms", total, total)
+        progress(what, total, total)
 
-    features: NDArray[np.float16] = np.load(made_once(folder / f"{REPRESENTATION}-{size}.npy", make), mmap_mode="r")
+    features: NDArray[np.float16] = np.load(made_once(folder / f"{feature.name}.npy", make), mmap_mode="r")
     return features
 
 

@@ -1,0 +1,141 @@
+"""The settings of the autoencoder, and which of them make no sense together."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from trainables.components.grid import Grid, Reduction, RepresentationName
+from trainables.components.layers import BOTTOM, NormName
+from trainables.components.losses import LOSSES
+from trainables.components.normalizations import NORMALIZATIONS
+from trainables.components.phase_losses import PHASE_LOSSES
+from trainables.components.rendering import PHASES
+from trainables.components.representation import ChannelsName, Part, PhaseName, Representation
+from trainables.components.sigmas import SIGMAS
+from trainables.components.spectrogram import BINS, FRAMES, SIZES, Size
+from trainables.trainable import TrialConfig
+
+BOUNDED = [name for name, kind in NORMALIZATIONS.items() if kind.is_bounded]
+
+
+def _check_size(given: Any) -> Any:
+    if given not in SIZES:
+        frames, bins = BOTTOM
+        raise ValueError(
+            f"must be one of {', '.join(SIZES)}, got {given!r}; what is left of {FRAMES}x{BINS} is halved down to "
+            f"{frames}x{bins}"
+        )
+    return given
+
+
+class AutoencoderConfig(TrialConfig):
+    """What of a clip is encoded, into what, by which network, against which loss; and how it is heard."""
+
+    loss: Annotated[str, LOSSES] = Field("l2", description="what training minimizes: a registered loss")
+    spectrogram: Annotated[Size, BeforeValidator(_check_size)] = Field(
+        "48x128", description="frames x frequency bins of a clip of 2 s"
+    )
+    representation: RepresentationName = Field(
+        "linear", description="the frequency axis: linear, mel bands, or audiovision, the report's own with its faults"
+    )
+    reduction: Reduction = Field("pool", description="to the size: mean power of blocks, or every so manieth value")
+    channels: ChannelsName = Field("magnitude", description="what is encoded of a clip")
+    phase_representation: PhaseName = Field(
+        "instantaneous_frequency", description="what a phase is encoded as, where there is one"
+    )
+    magnitude_normalization: Annotated[str, NORMALIZATIONS] = Field(
+        "per_frequency", description="what is done to log-power before the network"
+    )
+    phase_normalization: Annotated[str, NORMALIZATIONS] = Field("none", description="the same for the phase")
+    output: Literal["linear", "tanh"] = Field("linear", description="what the decoder ends with")
+    phase_loss: Annotated[str, PHASE_LOSSES] = Field("l2", description="the phase's part of what training minimizes")
+    phase_weight: float = Field(1.0, gt=0, description="weight of that part, beside the magnitude's loss")
+    latent_dim: int = Field(128, ge=1, description="numbers that a clip is squeezed into")
+    linear_path: Literal["none", "pca"] = Field(
+        "none", description="a linear way beside the convolutions, which starts as principal components"
+    )
+    time_roll: bool = Field(False, description="whether training clips are rolled in time, each time otherwise")
+    width: int = Field(32, ge=4, description="channels at the lowest resolution; the report had 256")
+    norm: NormName = Field("group", description="normalization inside the network; the report's was batch")
+    leaky_slope: float = Field(0.2, ge=0, lt=1, description="slope of the leaky ReLU below zero")
+    batch_size: int = Field(8, ge=1, description="clips of a training step")
+    lr: float = Field(1e-3, gt=0, description="learning rate of AdamW after its warm-up")
+    warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to lr")
+    max_grad_norm: float = Field(1.0, ge=0, description="longer gradients are shortened to it; 0 for none")
+    kl_weight: float = Field(1.0, ge=0, description="weight of the KL divergence; 1 is the evidence lower bound")
+    kl_warmup_steps: int = Field(100, ge=0, description="steps over which the weight rises to kl_weight")
+    free_bits: float = Field(0.0, ge=0, description="nats that each latent may carry without a KL divergence")
+    sigma: Annotated[str, SIGMAS] = Field("optimal", description="standard deviation of the loss vae's likelihood")
+    sigma_floor: float = Field(0.05, ge=0, description="sigma does not fall below it, in units of normalized data")
+    sound_clips: int = Field(10, ge=1, description="validation clips that are made into sound after every epoch")
+    phase: Annotated[str, PHASES] = Field("griffin_lim", description="which phase the sounds get")
+    magnitude: Literal["own", "true", "class_mean"] = Field(
+        "own", description="which magnitudes they get: the model's own, the clip's true ones, the mean of its class"
+    )
+    clip_statistics: Literal["predicted", "own"] = Field(
+        "predicted", description="what undoes a normalization by clip: its own statistics, or those its latent predicts"
+    )
+
+    @property
+    def clip_representation(self) -> Representation:
+        """What the network sees of a clip."""
+        grid = Grid(self.spectrogram, self.representation, self.reduction)
+        return Representation(grid, self.channels, self.phase_representation)
+
+    @property
+    def normalizations(self) -> dict[Part, str]:
+        """The normalization of each part that is encoded."""
+        names: dict[Part, str] = {"magnitude": self.magnitude_normalization, "phase": self.phase_normalization}
+        return {part: names[part] for part in self.clip_representation.parts}
+
+    @model_validator(mode="after")
+    def _check(self) -> AutoencoderConfig:
+        reasons = (self._unreachable(), self._not_both(), self._lost_phase(), self._unfit_loss())
+        for reason in filter(None, reasons):
+            raise ValueError(reason)
+        return self
+
+    def _unreachable(self) -> str | None:
+        for part, name in self.normalizations.items():
+            if self.output == "tanh" and not NORMALIZATIONS[name].is_bounded:
+                allowed = ", ".join(BOUNDED)
+                return f"output: tanh stays within ±1, {part}_normalization: {name} does not; use one of {allowed}"
+        return None
+
+    def _not_both(self) -> str | None:
+        for part, name in self.normalizations.items():
+            if self.channels != "both" and NORMALIZATIONS[name].needs_both:
+                mixed = f"{part}_normalization: {name} mixes magnitude and phase"
+                return f"{mixed}, channels: {self.channels} has only one of them; use clip"
+        return None
+
+    def _lost_phase(self) -> str | None:
+        phase = PHASES[self.phase]
+        if self.channels == "magnitude" and self.phase == "own":
+            return "phase: own needs a model that makes one; use channels: both or phase, or another phase"
+        if self.channels == "phase" and self.magnitude == "own":
+            return "channels: phase makes no magnitudes; say which its sounds get (magnitude: true or class_mean)"
+        if self.channels == "phase" and phase.follows_magnitude:
+            return (
+                f"phase: {self.phase} is found from magnitudes, and would drop all that channels: phase learns; use own"
+            )
+        if self.channels != "magnitude" and self.representation == "mel":
+            return "representation: mel has no phase to go back from; use linear"
+        if self.representation == "audiovision" and self.channels == "phase":
+            return "representation: audiovision makes sound of its own magnitudes only; use channels: both"
+        return None
+
+    def _unfit_loss(self) -> str | None:
+        if self.channels == "magnitude":
+            return None
+        takes = PHASE_LOSSES[self.phase_loss].takes
+        if self.phase_representation not in takes:
+            return (
+                f"phase_loss: {self.phase_loss} is made for {', '.join(takes)}, not for phase_representation: "
+                f"{self.phase_representation}"
+            )
+        if self.channels == "phase" and LOSSES[self.loss].has_sigma:
+            return f"loss: {self.loss} is a likelihood of magnitudes, which channels: phase has none of; use l1 or l2"
+        return None
