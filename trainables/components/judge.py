@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
+from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.judge_networks import NETWORKS, JudgeName, Network, log_mel
@@ -26,7 +28,7 @@ from trainables.corpora.splits import digest
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
-VERSION = 1
+VERSION = 2
 """Raise it when a judge would hear otherwise than before: it is part of every judge's id."""
 SEEDS: dict[JudgeName, int] = {"A": 1, "B": 2}
 BATCH_CLIPS = 64
@@ -79,18 +81,28 @@ def open_judge(
     """A corpus's judge; the first time, it is trained and cached."""
     kind, seed = NETWORKS[name], SEEDS[name]
     judge_id = f"{name}-{digest(f'{corpus.fingerprint} {kind.__name__} {seed} {VERSION}')[:12]}"
-    training_device = preparation_device()
-    # The caller may be evaluating, and its randomness must not depend on whether a judge had to be trained.
-    forked = [training_device] if training_device.type == "cuda" else []
-    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=forked):
-        torch.manual_seed(seed)
+
+    def make(path: Path) -> None:
+        network = train_network(corpus, name, corpus.indices("train"), seed=seed, progress=progress)
+        torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
+
+    path = made_once(corpus.folder / f"judge-{judge_id}.pt", make)
+    with torch.random.fork_rng(devices=[]):
         network = kind(len(corpus.classes))
-
-        def make(path: Path) -> None:
-            lessons = prepare_lessons(corpus, seed, progress)
-            train(network, lessons, seed=seed, device=training_device, progress=progress)
-            torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
-
-        path = made_once(corpus.folder / f"judge-{judge_id}.pt", make)
     network.load_state_dict(torch.load(path, weights_only=True))
     return Judge(judge_id, network, torch.device(device))
+
+
+def train_network(
+    corpus: Corpus, name: JudgeName, clips: NDArray[np.int64], *, seed: int, progress: Progress = silent
+) -> Network:
+    """A judge's network that has learnt from some clips of a corpus alone."""
+    device = preparation_device()
+    # The caller may be evaluating, and its randomness must not depend on whether a judge had to be trained.
+    forked = [device] if device.type == "cuda" else []
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=forked):
+        torch.manual_seed(seed)
+        network = NETWORKS[name](len(corpus.classes))
+        lessons = prepare_lessons(corpus, clips, seed, progress)
+        train(network, lessons, seed=seed, device=device, progress=progress)
+    return network

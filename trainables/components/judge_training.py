@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import copy
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Float16, Int64
@@ -18,7 +18,6 @@ from trainables.components.judge_networks import MEL_BANDS, MEL_FRAMES, Mel, Net
 from trainables.components.progress import Progress
 from trainables.components.spectrogram import SIZES, Size
 from trainables.corpora.features import clip_power
-from trainables.corpora.splits import digest
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -31,10 +30,10 @@ BLUR_SIGMA = (0.3, 2.0)
 NOISE_NATS = 0.8
 
 BATCH_CLIPS = 32
-EPOCHS = 50
+EPOCHS = 80
 STEPS = (80, 6000)
 PEAK_LR = 3e-3
-NUM_CHECKS = 10
+JOINED = 0.5
 GAIN_NATS = 2.0
 MEL_NOISE_NATS = 0.4
 MASK_FRAMES, MASK_BANDS = 20, 10
@@ -44,17 +43,17 @@ Variants = Float16[Tensor, "variants clips 96 64"]
 
 @dataclass(frozen=True)
 class Lessons:
-    """The clips that a judge learns from: each through every variant, its class, whether it is kept for choosing."""
+    """The clips that a judge learns from: each through every variant, its class, another clip of its recording."""
 
     mels: Variants
     labels: Int64[Tensor, " clips"]
-    is_kept: Bool[Tensor, " clips"]
+    sibling: Int64[Tensor, " clips"]
 
 
-def prepare_lessons(corpus: Corpus, seed: int, progress: Progress) -> Lessons:
-    """Compute the log-mels of train clips through all that trials do to them."""
+def prepare_lessons(corpus: Corpus, clips: NDArray[np.int64], seed: int, progress: Progress) -> Lessons:
+    """Compute the log-mels of clips through all that trials do to them."""
     rng = np.random.default_rng(seed)
-    clips = rng.permutation(corpus.indices("train"))[:MAX_CLIPS]
+    clips = rng.permutation(clips)[:MAX_CLIPS]
     waveforms, generator = corpus.waveforms(), torch.Generator().manual_seed(seed)
     parts = []
     for start in range(0, len(clips), PREPARED_CLIPS):
@@ -65,7 +64,7 @@ def prepare_lessons(corpus: Corpus, seed: int, progress: Progress) -> Lessons:
     # Clips that weren't resynthesized are heard as they are instead.
     last = torch.cat([resynthesized, mels[0, len(resynthesized) :]])
     progress("preparing the judge's lessons", len(clips), len(clips))
-    return Lessons(torch.cat([mels, last[None]]), torch.from_numpy(corpus.labels(clips)), _kept(corpus, clips))
+    return Lessons(torch.cat([mels, last[None]]), torch.from_numpy(corpus.labels(clips)), _siblings(corpus, clips))
 
 
 def _variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) -> Variants:
@@ -94,29 +93,33 @@ def _resynthesized(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Fl
     return mels
 
 
-def _kept(corpus: Corpus, clips: NDArray[np.int64]) -> Bool[Tensor, " clips"]:
-    """The tenth of the recordings on which the judge is chosen."""
-    recordings = corpus.clips["recording"].to_numpy(str)[clips]
-    ordered = sorted(set(recordings), key=digest)
-    return torch.from_numpy(np.isin(recordings, ordered[: len(ordered) // 10]))
+def _siblings(corpus: Corpus, clips: NDArray[np.int64]) -> Int64[Tensor, " clips"]:
+    """For each clip the position of another one of its recording, or its own where there is none."""
+    positions = pd.Series(np.arange(len(clips)))
+    of_recording = positions.groupby(corpus.clips["recording"].to_numpy(str)[clips])
+    following = of_recording.shift(-1).fillna(of_recording.transform("first"))
+    return torch.from_numpy(following.to_numpy(np.int64))
 
 
 def train(network: Network, lessons: Lessons, *, seed: int, device: torch.device, progress: Progress) -> None:
-    """Fit a network to the lessons; it ends with the weights that were best on the kept recordings."""
+    """Fit a network to the lessons.
+
+    No recording is kept to choose the best weights by: small corpora need each of them more, and the rate ends at zero.
+    """
     generator = torch.Generator().manual_seed(seed)
     plain = lessons.mels[0].float()
     network.mean.copy_(plain.mean(dim=(0, 1)))
     network.std.copy_(plain.std(dim=(0, 1)).clamp(min=0.1))
     network.to(memory_format=torch.channels_last).to(device)
-    learnt, kept = torch.nonzero(~lessons.is_kept)[:, 0], torch.nonzero(lessons.is_kept)[:, 0]
-    num_steps = int(np.clip(EPOCHS * len(learnt) // BATCH_CLIPS, *STEPS))
+    num_clips = len(lessons.labels)
+    num_steps = int(np.clip(EPOCHS * num_clips // BATCH_CLIPS, *STEPS))
     optimizer = torch.optim.AdamW(network.parameters(), PEAK_LR, weight_decay=1e-2, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=num_steps)
-    best_loss, best = float("inf"), network.state_dict()
     for step in range(1, num_steps + 1):
-        drawn = learnt[torch.randint(len(learnt), (BATCH_CLIPS,), generator=generator)]
+        drawn = torch.randint(num_clips, (BATCH_CLIPS,), generator=generator)
         variant = torch.randint(len(lessons.mels), (BATCH_CLIPS,), generator=generator)
-        mels = _augmented(lessons.mels[variant, drawn].float(), generator)
+        mels, siblings = (lessons.mels[variant, clips].float() for clips in (drawn, lessons.sibling[drawn]))
+        mels = _augmented(_joined(mels, siblings, generator), generator)
         masked = _masked(generator).to(device)
         standardized = network.standardized(mels.to(device)).masked_fill(masked, 0)
         loss = F.cross_entropy(network(standardized), lessons.labels[drawn].to(device))
@@ -124,13 +127,15 @@ def train(network: Network, lessons: Lessons, *, seed: int, device: torch.device
         loss.backward()
         optimizer.step()
         schedule.step()
-        if step % (num_steps // NUM_CHECKS) == 0 and len(kept):
-            kept_loss = _mean_loss(network, lessons, kept, device)
-            if kept_loss < best_loss:
-                best_loss, best = kept_loss, copy.deepcopy(network.state_dict())
         progress("training the judge", step, num_steps)
-    network.load_state_dict(best)
     network.eval()
+
+
+def _joined(mel: Mel, sibling: Mel, generator: torch.Generator) -> Mel:
+    """Half of the clips begin, up to anywhere, as another clip of their recording."""
+    cut = torch.randint(MEL_FRAMES, (len(mel), 1, 1), generator=generator)
+    is_joined = torch.rand(len(mel), 1, 1, generator=generator) < JOINED
+    return torch.where(is_joined & (torch.arange(MEL_FRAMES)[:, None] < cut), sibling, mel)
 
 
 def _augmented(mel: Mel, generator: torch.Generator) -> Mel:
@@ -155,18 +160,3 @@ def _mask(length: int, longest: int, generator: torch.Generator) -> Bool[Tensor,
     start = (torch.rand(BATCH_CLIPS, 1, generator=generator) * (length - width)).long()
     position = torch.arange(length)
     return (position >= start) & (position < start + width)
-
-
-@torch.inference_mode()
-def _mean_loss(network: Network, lessons: Lessons, clips: Int64[Tensor, " clips"], device: torch.device) -> float:
-    network.eval()
-    losses = [
-        F.cross_entropy(
-            network(network.standardized(variant[part].float().to(device))), lessons.labels[part].to(device)
-        ).item()
-        * len(part)
-        for variant in lessons.mels
-        for part in clips.split(PREPARED_CLIPS)
-    ]
-    network.train()
-    return sum(losses) / (len(lessons.mels) * len(clips))
