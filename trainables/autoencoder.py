@@ -332,7 +332,7 @@ class Autoencoder(Trainable):
 
     def _magnitudes(self, clips: NDArray[np.int64], estimate: Clips) -> Full:
         grid = self.representation.grid
-        if self.config.magnitude == "true":
+        if self.config.magnitude == "original":
             return log_power(clip_power(self.corpus.waveforms(), clips)).to(self.device)
         if self.config.magnitude == "class_mean":
             labels = torch.from_numpy(self.corpus.labels(clips))
@@ -341,7 +341,7 @@ class Autoencoder(Trainable):
 
     def _side_info_floats(self) -> int:
         """Numbers of each clip that its sound is told and that went through no latent."""
-        magnitudes = {"own": 0, "true": int(np.prod(self.representation.grid.shape)), "class_mean": 1}
+        magnitudes = {"own": 0, "original": int(np.prod(self.representation.grid.shape)), "class_mean": 1}
         statistics = self.normalizer.num_statistics if self.config.clip_statistics == "own" else 0
         return PHASES[self.config.phase].side_info_floats + magnitudes[self.config.magnitude] + statistics
 

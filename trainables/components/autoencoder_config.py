@@ -69,10 +69,10 @@ class AutoencoderConfig(TrialConfig):
     free_bits: float = Field(0.0, ge=0, description="nats that each latent may carry without a KL divergence")
     sigma: Annotated[str, SIGMAS] = Field("optimal", description="standard deviation of the loss vae's likelihood")
     sigma_floor: float = Field(0.05, ge=0, description="sigma does not fall below it, in units of normalized data")
-    sound_clips: int = Field(10, ge=1, description="validation clips that are made into sound after every epoch")
+    sound_clips: int = Field(4, ge=1, description="validation clips that are made into sound after every epoch")
     phase: Annotated[str, PHASES] = Field("griffin_lim", description="which phase the sounds get")
-    magnitude: Literal["own", "true", "class_mean"] = Field(
-        "own", description="which magnitudes they get: the model's own, the clip's true ones, the mean of its class"
+    magnitude: Literal["own", "original", "class_mean"] = Field(
+        "own", description="which magnitudes they get: the model's own, the clip's, the mean of its class"
     )
     clip_statistics: Literal["predicted", "own"] = Field(
         "predicted", description="what undoes a normalization by clip: its own statistics, or those its latent predicts"
@@ -116,7 +116,7 @@ class AutoencoderConfig(TrialConfig):
         if self.channels == "magnitude" and self.phase == "own":
             return "phase: own needs a model that makes one; use channels: both or phase, or another phase"
         if self.channels == "phase" and self.magnitude == "own":
-            return "channels: phase makes no magnitudes; say which its sounds get (magnitude: true or class_mean)"
+            return "channels: phase makes no magnitudes; say which its sounds get (magnitude: original or class_mean)"
         if self.channels == "phase" and phase.follows_magnitude:
             return (
                 f"phase: {self.phase} is found from magnitudes, and would drop all that channels: phase learns; use own"

@@ -72,7 +72,7 @@ class References:
     def phase(self, name: str, grid: Grid) -> list[dict[str, Any]]:
         """What a phase makes of magnitudes that need no model: the clips' own, and the mean of their class."""
         return [
-            self._sounding(f"true magnitudes, phase={name}", name, None, self._true),
+            self._sounding(f"original magnitudes, phase={name}", name, None, self._original),
             self._sounding(f"class mean, phase={name}", name, grid, lambda clips: self.class_mean(grid, clips)),
         ]
 
@@ -120,11 +120,11 @@ class References:
         file = self._corpus.folder / f"reference-{parts}-{self._judge.id}.json"
         return {"reference": name, "size": size or None, **json.loads(made_once(file, make).read_text("utf-8"))}
 
-    def _true(self, clips: NDArray[np.int64]) -> Full:
+    def _original(self, clips: NDArray[np.int64]) -> Full:
         return log_power(clip_power(self._corpus.waveforms(), clips).to(self._device))
 
     def _real(self) -> Iterator[Batch]:
-        return (self._true(self._clips[positions.numpy()]) for positions in self._assessor.positions())
+        return (self._original(self._clips[positions.numpy()]) for positions in self._assessor.positions())
 
     def _reduced(self, grid: Grid) -> Iterator[Batch]:
         features = self._split(grid, self._clips)
@@ -157,7 +157,7 @@ class References:
         features = self._split(grid, train)
         for positions in self._assessor.positions():
             clips = self._clips[positions.numpy()]
-            found = self._memory.nearest(self._true(clips), clips, same_class=True)
+            found = self._memory.nearest(self._original(clips), clips, same_class=True)
             yield features.batch(found)
 
     def _projected(self, grid: Grid, num_components: int) -> Iterator[Batch]:
