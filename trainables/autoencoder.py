@@ -15,39 +15,38 @@ from torch import Tensor, nn
 
 from trainables.components import presentation
 from trainables.components.assessment import Assessor
-from trainables.components.autoencoder_config import AutoencoderConfig
+from trainables.components.autoencoder_config import METRICS, AutoencoderConfig
+from trainables.components.autoencoder_references import reference_lines
 from trainables.components.bottleneck import Bottleneck
-from trainables.components.grid import Grid
 from trainables.components.judge import open_judge
+from trainables.components.known_latents import KnownLatents
 from trainables.components.linear_path import sample_size
 from trainables.components.losses import LOSSES, sampled
-from trainables.components.metrics import COMMON_SIZE, FractionUnexplained, Variation
-from trainables.components.normalizer import Normalizer, Prediction
+from trainables.components.metrics import FractionUnexplained, Variation
+from trainables.components.normalizations import Clips, Statistics
+from trainables.components.normalizer import Normalizer
 from trainables.components.objective import Estimate, Objective, Target
 from trainables.components.presentation import Rendered
 from trainables.components.progress import Progress, silent
-from trainables.components.references import References, class_means
+from trainables.components.references import class_means
 from trainables.components.rendering import PHASES, Memory, Scene
-from trainables.components.representation import ClipSplit, Feature
+from trainables.components.representation import ClipSplit
 from trainables.components.sigmas import SIGMAS
 from trainables.components.spectrogram import log_power
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power
 from trainables.corpora.splits import Split
 from trainables.errors import InputError
-from trainables.trainable import Media, Metric, Trainable
+from trainables.trainable import Media, Trainable
 
 BETAS = (0.9, 0.99)
 ACTIVE_VARIANCE = 0.01
 """A latent whose mean varies less between clips carries nothing (Burda, Grosse and Salakhutdinov, 2016)."""
 FIT_CLIPS = 256
-KNOWN_CLIPS = 2048
-"""Training clips whose latents tell how latents are distributed, and what they say of a clip's statistics."""
 MAX_SAMPLES = 512
 TENSOR_BYTES = 400
 """What a tensor takes in a file beside its numbers."""
 
-Clips = Float[Tensor, "clips channels frames bins"]
 Latents = Float[Tensor, "clips latents"]
 Full = Float[Tensor, "clips 192 512"]
 
@@ -63,31 +62,7 @@ class Autoencoder(Trainable):
 
     Config = AutoencoderConfig
     RENDERING = frozenset({"phase", "magnitude", "clip_statistics"})
-    METRICS = {
-        "val/judge_probability": Metric("max", "all", "probability that the judge gives to the true class"),
-        "val/judge_accuracy": Metric("max", "all", "how often the judge hears the true class"),
-        "val/fvu": Metric("min", "all", "fraction of variance unexplained, 48x128, log-power in nats"),
-        "val/lsd_db": Metric("min", "all", "log-spectral distance in dB, 48x128"),
-        "val/fad": Metric("min", "all", "Fréchet distance to the training clips, in the judge's embeddings"),
-        "val/mel_lsd_db": Metric("min", "all", "log-spectral distance in dB of sounds, 80 mel bands"),
-        "val/phase_error_rad": Metric("min", "all", "mean error of the sounds' phase in rad; π/2 by chance"),
-        "val/sample_fad": Metric("min", "all", "the same distance of sampled clips"),
-        "val/sample_inception_score": Metric("max", "all", "how many classes the judge hears in sampled clips"),
-        "val/fvu_own": Metric(
-            "min", "same_representation", "fraction of variance unexplained, in the trial's own units"
-        ),
-        "val/loss": Metric("min", "same_loss", "the loss on the validation split"),
-        "val/variation": Metric(
-            "max", "same_representation", "variance between reconstructed clips, as a part of that between the clips"
-        ),
-        "val/active_units": Metric("max", "same_loss", "latents whose mean varies between clips (variance above 0.01)"),
-        "train/loss": Metric("min", "same_loss", "the loss, mean over the epoch"),
-        "train/kl": Metric("min", "same_loss", "KL divergence in nats a pixel, mean over the epoch"),
-        "train/min_sigma": Metric("max", "same_loss", "the smallest standard deviation of any pixel in the epoch"),
-        "train/grad_norm": Metric("min", "same_loss", "norm of the gradient before clipping, mean over the epoch"),
-        "train/nonfinite_steps": Metric("min", "all", "steps of the epoch left out because of a non-finite gradient"),
-        "optim/lr": Metric("min", "all", "learning rate of the last step"),
-    }
+    METRICS = METRICS
     DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 4, "sound_clips": 1}
 
     def __init__(self, config: AutoencoderConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
@@ -144,25 +119,7 @@ class Autoencoder(Trainable):
     def prepare(
         cls, configs: Sequence[AutoencoderConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
-        corpus = _required(corpus)
-        features = dict.fromkeys(each for config in configs for each in config.clip_representation.features)
-        for feature in {**features, Feature(Grid(COMMON_SIZE)): None}:
-            corpus.features(feature, progress)
-        references = References(corpus, progress)
-        grids = dict.fromkeys(
-            config.clip_representation.grid for config in configs if config.channels != "phase" or not config.magnitude
-        )
-        latents = dict.fromkeys((config.clip_representation.grid, config.latent_dim) for config in configs)
-        controls = dict.fromkeys(
-            (config.phase, grid) for config in configs if config.phase != "own" for grid in grids if len(grids) == 1
-        )
-        rendered = len({config.phase for config in configs}) > 1
-        return [
-            references.real_clips(),
-            *(line for grid in grids for line in references.of_grid(grid)),
-            *(references.pca(grid, latent_dim) for grid, latent_dim in latents if grid in grids),
-            *(line for phase, grid in controls if rendered for line in references.phase(phase, grid)),
-        ]
+        return reference_lines(configs, _required(corpus), progress)
 
     @classmethod
     def checkpoint_bytes(cls, config: AutoencoderConfig) -> int:
@@ -279,36 +236,30 @@ class Autoencoder(Trainable):
     def _restored(self, estimate: Estimate, target: Target) -> Clips:
         """Estimates in nats and in units of π again."""
         if self.normalizer.num_statistics and self.config.clip_statistics == "predicted":
-            return self.normalizer.invert(estimate.clips, self._known[1](estimate.mean))
+            return self.normalizer.invert(estimate.clips, self._known.predict(estimate.mean))
         return self.normalizer.invert(estimate.clips, target.statistics)
 
     @cached_property
-    def _known(self) -> tuple[Latents, Prediction]:
-        """The latents of training clips, and what latents predict of clips' statistics."""
-        positions = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))[:KNOWN_CLIPS]
-        latents, statistics = [], []
-        for part in positions.split(FIT_CLIPS):
-            target = self._target(self.train.batch(part))
-            latents.append(self.networks.encode(target.clips, self._autocast())[0])
-            statistics.append(target.statistics)
-        return torch.cat(latents), Prediction(torch.cat(latents), torch.cat(statistics))
+    def _known(self) -> KnownLatents:
+        """What training clips' latents tell while the weights are as they are."""
+
+        def encode(clips: Clips) -> tuple[Latents, Statistics]:
+            target = self._target(clips)
+            return self.networks.encode(target.clips, self._autocast())[0], target.statistics
+
+        return KnownLatents(self.train, encode)
 
     def _samples(self) -> Clips:
         """As many clips as are validated, decoded from latents of the prior or, without one, of a Gaussian fitted to
         those of training clips."""
         count = min(MAX_SAMPLES, len(self.validation))
-        noise = torch.randn(count, self.config.latent_dim, generator=torch.Generator().manual_seed(0)).to(self.device)
-        if not self.loss.is_variational:
-            latents = self._known[0]
-            centred = latents - latents.mean(dim=0)
-            # A Gaussian with the covariance of the latents: their own random mixtures.
-            weights = torch.randn(count, len(latents), generator=torch.Generator().manual_seed(1)).to(self.device)
-            noise = latents.mean(dim=0) + weights @ centred / len(latents) ** 0.5
-        samples = []
-        for part in noise.split(FIT_CLIPS):
-            estimate, _ = self.networks.decode(part, self._autocast())
-            samples.append(self.normalizer.invert(estimate, self._known[1](part)))
-        return torch.cat(samples)
+        latents = self._known.draw_prior(count) if self.loss.is_variational else self._known.draw(count)
+        return torch.cat(
+            [
+                self.normalizer.invert(self.networks.decode(part, self._autocast())[0], self._known.predict(part))
+                for part in latents.split(FIT_CLIPS)
+            ]
+        )
 
     @torch.inference_mode()
     def render(self, probes: NDArray[np.int64]) -> Media:

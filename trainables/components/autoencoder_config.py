@@ -1,4 +1,4 @@
-"""The settings of the autoencoder, and which of them make no sense together."""
+"""The settings of the autoencoder, which of them make no sense together, and what it reports."""
 
 from __future__ import annotations
 
@@ -15,9 +15,34 @@ from trainables.components.rendering import PHASES
 from trainables.components.representation import ChannelsName, Part, PhaseName, Representation
 from trainables.components.sigmas import SIGMAS
 from trainables.components.spectrogram import BINS, FRAMES, SIZES, Size
-from trainables.trainable import TrialConfig
+from trainables.trainable import Metric, TrialConfig
 
 BOUNDED = [name for name, kind in NORMALIZATIONS.items() if kind.is_bounded]
+
+
+METRICS = {
+    "val/judge_probability": Metric("max", "all", "probability that the judge gives to the true class"),
+    "val/judge_accuracy": Metric("max", "all", "how often the judge hears the true class"),
+    "val/fvu": Metric("min", "all", "fraction of variance unexplained, 48x128, log-power in nats"),
+    "val/lsd_db": Metric("min", "all", "log-spectral distance in dB, 48x128"),
+    "val/fad": Metric("min", "all", "Fréchet distance to the training clips, in the judge's embeddings"),
+    "val/mel_lsd_db": Metric("min", "all", "log-spectral distance in dB of sounds, 80 mel bands"),
+    "val/phase_error_rad": Metric("min", "all", "mean error of the sounds' phase in rad; π/2 by chance"),
+    "val/sample_fad": Metric("min", "all", "the same distance of sampled clips"),
+    "val/sample_inception_score": Metric("max", "all", "how many classes the judge hears in sampled clips"),
+    "val/fvu_own": Metric("min", "same_representation", "fraction of variance unexplained, in the trial's own units"),
+    "val/loss": Metric("min", "same_loss", "the loss on the validation split"),
+    "val/variation": Metric(
+        "max", "same_representation", "variance between reconstructed clips, as a part of that between the clips"
+    ),
+    "val/active_units": Metric("max", "same_loss", "latents whose mean varies between clips (variance above 0.01)"),
+    "train/loss": Metric("min", "same_loss", "the loss, mean over the epoch"),
+    "train/kl": Metric("min", "same_loss", "KL divergence in nats a pixel, mean over the epoch"),
+    "train/min_sigma": Metric("max", "same_loss", "the smallest standard deviation of any pixel in the epoch"),
+    "train/grad_norm": Metric("min", "same_loss", "norm of the gradient before clipping, mean over the epoch"),
+    "train/nonfinite_steps": Metric("min", "all", "steps of the epoch left out because of a non-finite gradient"),
+    "optim/lr": Metric("min", "all", "learning rate of the last step"),
+}
 
 
 def _check_size(given: Any) -> Any:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,12 +70,13 @@ class References:
         """Principal components of the train clips, as many as the autoencoder has latents."""
         return self._line(f"PCA-{num_components}", grid, lambda: self._projected(grid, num_components))
 
-    def phase(self, name: str, grid: Grid) -> list[dict[str, Any]]:
-        """What a phase makes of magnitudes that need no model: the clips' own, and the mean of their class."""
-        return [
-            self._sounding(f"original magnitudes, phase={name}", name, None, self._original),
-            self._sounding(f"class mean, phase={name}", name, grid, lambda clips: self.class_mean(grid, clips)),
-        ]
+    def phase(self, name: str, grids: Iterable[Grid]) -> list[dict[str, Any]]:
+        """What a phase makes of magnitudes that need no model: the clips' own, and on grids the mean of their class."""
+        of_class = (
+            self._sounding(f"class mean, phase={name}", name, grid, functools.partial(self._mean_of_class, grid))
+            for grid in grids
+        )
+        return [self._sounding(f"original magnitudes, phase={name}", name, None, self._original), *of_class]
 
     def _line(
         self,
@@ -147,8 +149,7 @@ class References:
         labels = torch.from_numpy(self._corpus.labels(self._clips))
         return (means[labels[positions]] for positions in self._assessor.positions())
 
-    def class_mean(self, grid: Grid, clips: NDArray[np.int64]) -> Full:
-        """The mean magnitudes of the class of each clip, on the full grid."""
+    def _mean_of_class(self, grid: Grid, clips: NDArray[np.int64]) -> Full:
         labels = torch.from_numpy(self._corpus.labels(clips))
         return grid.full(class_means(self._corpus, grid)[labels].to(self._device))
 
