@@ -55,9 +55,7 @@ def contrasts(ledger: Ledger, objective: Objective, baseline: str, metric: str) 
         if value is not None:
             by_arm.setdefault(trial.arm, {})[trial.seed] = value
     found = [
-        _contrast(
-            arm, values, by_arm.get(baseline, {}), is_paired=not is_searched, is_best=is_searched and not confirmed
-        )
+        _contrast(arm, values, by_arm.get(baseline, {}), is_paired=not is_searched, pick=pick)
         for arm, values in by_arm.items()
     ]
     return sorted(found, key=lambda each: each.mean, reverse=objective.mode == "max")
