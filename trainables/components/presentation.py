@@ -90,11 +90,11 @@ def render(corpus: Corpus, clips: NDArray[np.int64], rendered: Rendered) -> Medi
 def evaluate(corpus: Corpus, split: Split, make: Callable[[NDArray[np.int64]], Rendered]) -> pd.DataFrame:
     """Judge the sounds of a split's clips; a row a recording.
 
-    Columns: `recording`, `class`, `judge_probability` and `judge_accuracy` by judge A, `judge_b_…` by judge B, those of
-    `SOUND_METRICS`, and `fvu` and `lsd_db` of the sound's own spectrogram on the common grid.
+    Columns: `recording`, `class`, `judge_probability` and `judge_accuracy` by judge A, of the test split `judge_b_…` by
+    judge B, those of `SOUND_METRICS`, and `fvu` and `lsd_db` of the sound's own spectrogram on the common grid.
     """
     clips = corpus.indices(split)
-    judges = {prefix: open_judge(corpus, name) for prefix, name in JUDGES.items()}
+    judges = {prefix: open_judge(corpus, name) for prefix, name in JUDGES.items() if name == "A" or split == "test"}
     heard: dict[str, list[Tensor]] = {prefix: [] for prefix in judges}
     measured = []
     for part in np.split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS)):
