@@ -8,7 +8,9 @@ import torch
 
 from trainables.components.distribution_metrics import frechet_distance
 from trainables.components.judge import Judge, open_judge
+from trainables.components.judge_training import prepare_lessons
 from trainables.components.metrics import Hearing, hearing
+from trainables.components.progress import silent
 from trainables.components.spectrogram import SIZES, Size, log_power, resized, to_waveform
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.features import clip_power, read_waveforms
@@ -108,3 +110,16 @@ def test_judges_a_and_b_are_different_ones(corpus: Corpus, judge: Judge) -> None
     assert other.id != judge.id
     assert told(corpus, other.hear_waveforms(sounds), clips).accuracy == 1
     assert not torch.allclose(other.hear_waveforms(sounds), judge.hear_waveforms(sounds))
+
+
+def test_a_lesson_is_joined_with_another_clip_of_its_recording(corpus: Corpus) -> None:
+    clips = corpus.indices("train")[1:]
+    alone = corpus.clips["recording"][clips].value_counts().loc[lambda count: count == 1].index
+    lessons = prepare_lessons(corpus, clips, 0, silent)
+    order = np.random.default_rng(0).permutation(clips)
+    np.testing.assert_array_equal(lessons.labels, corpus.labels(order))
+    recordings = corpus.clips["recording"].to_numpy(str)[order]
+    assert (recordings[lessons.sibling] == recordings).all()
+    is_itself = lessons.sibling.numpy() == np.arange(len(order))
+    np.testing.assert_array_equal(is_itself, np.isin(recordings, alone))
+    assert len(alone) == 1, "the other half of the clip that was left out"
