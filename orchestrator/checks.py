@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
@@ -32,6 +33,10 @@ def check_space(space: SearchSpace, complain: Complain) -> None:
     if pruning and pruning.grace_epochs >= budget.max_epochs:
         message = f"must be below budget.max_epochs ({budget.max_epochs}), got {pruning.grace_epochs}"
         complain(("pruning", "grace_epochs"), f"{message}; or pruning: none")
+    if space.confirm and budget.seeds is not None:
+        complain(
+            ("confirm",), "confirms what a search has found, and budget.seeds searches nothing; needs confirm: none"
+        )
     if pruning and budget.seeds is not None:
         complain(("pruning",), "stops some of the seeds over which budget.seeds is to average; needs pruning: none")
     wants_gpu = resources.gpu > 0 or any(change.resources.gpu > 0 for change in space.arms)
@@ -105,11 +110,19 @@ def check_renderings(space: SearchSpace, trainable: type[Trainable], complain: C
             complain(("evaluate", key), f"{key} is under compare too; delete one of them", at_key=True)
     for key, value in space.objective.at.items():
         rendered = space.evaluate.get(key, ())
-        if key in space.params:
-            complain(("objective", "at", key), f"params sets {key} too; delete one of them", at_key=True)
         if value not in rendered:
             known = ", ".join(map(written, rendered)) or "nothing"
             complain(("objective", "at", key), f"{shown(value)} is not rendered; evaluate.{key} is: {known}")
+
+
+def check_objective_at(space: SearchSpace, cells: Iterable[Cell], complain: Complain) -> None:
+    """Check that nothing else in the file sets what `objective.at` does."""
+    for key in space.objective.at:
+        others = [cell.sources[key] for cell in cells if cell.sources[key][0] != "objective"]
+        if key in space.params:
+            others.append(("params", key))
+        if others:
+            complain(others[0], f"objective.at sets {key} too; delete one of them", at_key=True)
 
 
 def check_seeds(space: SearchSpace, arms: Sequence[tuple[Arm, Cell]], complain: Complain) -> None:
@@ -157,10 +170,23 @@ class ConfigCheck:
             elif error["loc"][0] not in wrong:
                 self._say_field(error, str(error["loc"][0]), arm, cell)
 
+    def check_reports(self, arm: Arm, metric: str, reported: Callable[[Any], Collection[str]]) -> bool:
+        """Check that an arm whose settings are right reports the objective."""
+        if self._errors(arm.middle()):
+            return True
+        names = reported(self.config(**arm.middle()))
+        if metric not in names:
+            known = ", ".join(names) or "none"
+            self.complain(("objective", "metric"), f"arm {arm.name} does not report {metric}; it reports: {known}")
+        return metric in names
+
     def check_renderings(self, arm: Arm, renderings: Sequence[Mapping[str, Value]]) -> None:
-        """Check what every rendering sets, in an arm that has passed `check_arm`."""
-        for rendering in renderings:
-            for error in self._errors({**arm.middle(), **rendering}):
+        """Check what every rendering sets, in an arm whose settings are right."""
+        if self._errors(arm.middle()):
+            return
+        settings = [arm.middle(), *(corner for _, corner in arm.corners())]
+        for rendering, each in itertools.product(renderings, settings):
+            for error in self._errors({**each, **rendering}):
                 key = next((name for name in rendering if error["loc"][:1] == (name,)), next(iter(rendering)))
                 where = f"rendered with {rendering_name(rendering)}, in arm {arm.name}"
                 self._say_crossed(error, ("evaluate", key), where)

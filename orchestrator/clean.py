@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -18,7 +19,6 @@ from orchestrator.standing import look
 from orchestrator.trial import BEST, CHECKPOINT, LAST, Trial, trial_folder
 from reports import vocabulary as words
 
-MEDIA = "media"
 KEPT = (BEST, LAST)
 
 
@@ -97,13 +97,13 @@ def _checkpoints(ledger: Ledger, trial: Trial) -> Iterator[Path]:
 def _sent_media(ledger: Ledger, trial: Trial) -> Iterator[Path]:
     """Renderings of an ended trial that were acknowledged and are not linked to where MLflow keeps them."""
     folder = trial_folder(ledger.folder, trial.number)
-    try:
-        sent = json.loads((folder / "mlflow.json").read_text())["files"]
-    except (OSError, ValueError, KeyError):
-        return
+    sent: dict[str, int] = {}
+    for acknowledged in (folder / "mlflow.json", *folder.glob("renderings/*.mlflow.json")):
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            sent |= json.loads(acknowledged.read_text())["files"]
     for name, made_ns in sent.items():
         path = folder / name
-        if name.startswith(MEDIA) and trial.outcome is not None and path.exists():
+        if path.is_dir() and trial.outcome is not None:
             if path.stat().st_mtime_ns == made_ns and all(file.stat().st_nlink == 1 for file in _files(path)):
                 yield path
 

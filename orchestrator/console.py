@@ -122,10 +122,11 @@ class Screen:
         self.console.print(_results_table(sweep, arms, references))
         if any(arm.margins for arm in arms):
             self.say("±: half of the mean's 95 % confidence interval over seeds (Student's t).")
-        if any(arm.renderings for arm in arms):
-            self.say("Indented: the best checkpoints rendered otherwise, measured on the sounds of the whole split.")
         if any(arm.mixed_code for arm in arms):
             self.say("* Its trials ran on different code.")
+        if any(arm.renderings for arm in arms):
+            self.say("\nThe best checkpoints, rendered in several ways: the sounds of the whole validation split")
+            self.console.print(_renderings_table(arms, references))
         for trial in ledger.trials.values():
             if trial.outcome in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED):
                 self.say(f"Trial {trial.number} ({trial.arm}) {trial.outcome}: {trial.reason}")
@@ -217,13 +218,11 @@ def _results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Sequenc
         table.add_column("\n".join(words.in_words(name).split()), justify="right", no_wrap=True)
     for arm in arms:
         number = "–" if arm.best is None else f"{arm.best.number}"
-        number = number if sweep.space.budget.seeds is None else f"{arm.completed}"
+        number = number if sweep.space.budget.seeds is None else f"{arm.completed} of {arm.wanted}"
         values = [_number(arm.metrics.get(metric)) for metric in metrics]
         if metrics[0] in arm.margins:
             values[0] = f"{values[0]} ±{arm.margins[metrics[0]]:.3f}"
         table.add_row(_marked(arm), number, *values, f"{arm.epochs}", f"{arm.epochs_saved}")
-        for name, rendered in arm.renderings.items():
-            table.add_row(Text(f"  {name}"), "", *(_number(rendered.get(metric)) for metric in metrics), "", "")
     shown = [row for row in references if any(name in row for name in metrics)]
     if shown:
         table.add_section()
@@ -231,4 +230,27 @@ def _results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Sequenc
     for row in shown:
         label = f"{row['reference']}" + (f", {row['size']}" if row.get("size") and several_sizes else "")
         table.add_row(Text(label, style="dim"), "", *(_number(row.get(name)) for name in metrics), "", "")
+    return table
+
+
+def _renderings_table(arms: Sequence[ArmSummary], references: Sequence[Mapping[str, Any]]) -> Table:
+    shown = [row for row in references if any(name.startswith(words.SOUND_PREFIX) for name in row)]
+    found = [values for arm in arms for values in arm.renderings.values()]
+    metrics = [name for name in words.SOUND_METRICS if any(name in values for values in found)]
+    metrics = metrics or list(dict.fromkeys(name for values in found for name in values))
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column("rendering", overflow="fold", vertical="bottom")
+    for name in metrics:
+        heading = words.in_words(name.replace(words.SOUND_PREFIX, words.VAL_PREFIX))
+        table.add_column("\n".join(heading.split()), justify="right", no_wrap=True)
+    for arm in arms:
+        if len(arms) > 1 and arm.renderings:
+            table.add_row(_marked(arm))
+        for name, values in arm.renderings.items():
+            label = f"  {name}" if len(arms) > 1 else name
+            table.add_row(Text(label), *(_number(values.get(metric)) for metric in metrics))
+    if shown:
+        table.add_section()
+    for row in shown:
+        table.add_row(Text(row["reference"], style="dim"), *(_number(row.get(name)) for name in metrics))
     return table

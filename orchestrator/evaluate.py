@@ -19,7 +19,7 @@ from reports import vocabulary as words
 RENDERINGS = "renderings"
 """In a trial's folder: a folder a rendering."""
 TABLES = {"test": words.ARTIFACT_PER_RECORDING, "validation": words.ARTIFACT_PER_RECORDING_VALIDATION}
-PREFIXES = {"test": words.TEST_PREFIX, "validation": words.VAL_PREFIX}
+PREFIXES = {"test": words.TEST_PREFIX, "validation": words.SOUND_PREFIX}
 
 
 def evaluate(spec: TrialSpec) -> dict[str, Any]:

@@ -31,6 +31,8 @@ LOCK_PATIENCE_S = 0.5
 MIN_FREE_BYTES = 100 * 2**20
 FREE_TO_CHANGE = ("resources", "limits", "media", "disk")
 GROWING = ("trials_per_arm", "seeds", "max_epochs", "hours")
+KINDS = ("trials_per_arm", "seeds")
+"""Budgets of which one can't become the other."""
 
 
 def find_home(given: Path | None) -> Path:
@@ -233,4 +235,5 @@ def _continues(before: dict[str, Any], after: dict[str, Any]) -> bool:
     old, new = budgets
     # Hours where there were none are a limit, not a smaller budget.
     grows = all((new.get(key) or float("inf")) >= (old.get(key) or 0) for key in GROWING)
-    return before == after and grows
+    is_same_kind = all((old.get(key) is None) == (new.get(key) is None) for key in KINDS)
+    return before == after and grows and is_same_kind

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.cells import rendering_name
 from orchestrator.disk import in_bytes
 from orchestrator.loader import Trainable, config_values
 from reports import vocabulary as words
@@ -130,7 +131,7 @@ def _media_bytes(sweep: Sweep) -> int:
     if space.corpus is None or sweep.trainable.render is Trainable.render:
         return 0
     epochs = [epoch for epoch in space.media.epochs if isinstance(epoch, int) and epoch <= space.budget.max_epochs]
-    return (len(epochs) + 1) * space.media.clips * RENDERING_BYTES
+    return (len(epochs) + 1 + len(sweep.renderings)) * space.media.clips * RENDERING_BYTES
 
 
 def _least_epochs(trials: int, pruning: Pruning, max_epochs: int) -> int:
@@ -145,6 +146,11 @@ def _least_epochs(trials: int, pruning: Pruning, max_epochs: int) -> int:
 
 def _notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     space, notes = sweep.space, []
+    if space.budget.seeds is not None:
+        notes.append(f"nothing is searched: an arm's trials are its {space.budget.seeds} seeds, the same in every arm")
+    if sweep.renderings:
+        count = words.counted(len(sweep.renderings), "rendering")
+        notes.append(f"each completed trial is judged with {count}: {', '.join(map(rendering_name, sweep.renderings))}")
     if any(arm.searched and not arm.tpe for arm in arms):
         notes.append(
             f"TPE proposes nothing: search.startup_trials ({space.search.startup_trials}) takes all of "

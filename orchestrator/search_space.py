@@ -20,6 +20,7 @@ from orchestrator.checks import (
     check_baseline,
     check_corpus,
     check_objective,
+    check_objective_at,
     check_renderings,
     check_seeds,
     check_space,
@@ -261,15 +262,18 @@ class _Reading:
         if "objective" not in self.lost:
             check_objective(space, trainable, len(arms), self.note)
             check_renderings(space, trainable, self.note)
+            check_objective_at(space, [cell for _, cell in arms], self.note)
         check = ConfigCheck(trainable, self._note_value)
         check.check_bundles(space)
         for arm, cell in arms:
             check.check_arm(arm, cell)
         if "budget" not in self.lost:
             check_seeds(space, arms, self.note)
-        if len(self.mistakes.found) == known:
+        if len(self.mistakes.found) == known and "objective" not in self.lost:
             for arm, _ in arms:
                 check.check_renderings(arm, renderings(space))
+                if not check.check_reports(arm, space.objective.metric, trainable.reported):
+                    break
 
     @contextmanager
     def _blaming(self, path: KeyPath) -> Iterator[None]:

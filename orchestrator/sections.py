@@ -19,6 +19,7 @@ from pydantic import (
     model_validator,
 )
 
+from orchestrator.domains import Value
 from orchestrator.mistakes import KeyPath, nearest
 from orchestrator.parameters import Comparison, Conditions, Parameters, PlainValue, Values
 
@@ -128,6 +129,13 @@ def _check_epochs(epochs: tuple[int | str, ...]) -> tuple[int | str, ...]:
     return epochs
 
 
+def _check_different(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    twice = [value for index, value in enumerate(values) if value in values[:index]]
+    if twice:
+        raise ValueError(f"has {twice[0]!r} twice")
+    return values
+
+
 class Media(Section):
     clips: int = Field(8, ge=0, description="probe clips that every trial renders")
     epochs: Annotated[tuple[int | str, ...], Field(strict=False), AfterValidator(_check_epochs)] = Field(
@@ -174,7 +182,7 @@ class SearchSpace(Section):
     params: Parameters = Field({}, description="the trainable's settings: fixed, or searched inside every arm")
     skip: Annotated[tuple[Conditions, ...], Field(strict=False)] = Field((), description="combinations left out")
     arms: Annotated[tuple[ArmChange, ...], Field(strict=False)] = Field((), description="what differs in some arms")
-    evaluate: dict[str, Values] = Field(
+    evaluate: dict[str, Annotated[Values, AfterValidator(_check_different)]] = Field(
         {},
         description="settings that training has no use for; crossed, each trained model is rendered with all of them",
     )

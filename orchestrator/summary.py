@@ -34,7 +34,7 @@ class ArmSummary:
     margins: dict[str, float]
     """With `budget.seeds`: half of the 95 % confidence interval of each mean."""
     renderings: dict[str, dict[str, float]]
-    """The same for each rendering, by name."""
+    """What was measured of each rendering, by name."""
     epochs: int
     epochs_saved: int
     """Epochs that pruned trials did not have to train."""
@@ -73,8 +73,8 @@ def _summarize(sweep: Sweep, budget: Budget, objective: Objective, arm: str, tri
     row = best and objective.best_row(best)
     names = read_metrics(sweep)
     metrics, margins = _means([row["metrics"]] if row else [], names)
-    if sweep.space.budget.seeds is not None and (rows := _completed_rows(objective, trials)):
-        metrics, margins = _means(rows, names)
+    if sweep.space.budget.seeds is not None:
+        metrics, margins = _means(_completed_rows(objective, trials), names)
     count = [trial.outcome for trial in trials].count
     return ArmSummary(
         arm=arm,
@@ -105,12 +105,13 @@ def _completed_rows(objective: Objective, trials: Sequence[Trial]) -> list[Mappi
 
 
 def _renderings(sweep: Sweep, best: Trial | None, trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
-    shown = trials if sweep.space.budget.seeds is not None else [best] if best else []
+    is_repeated = sweep.space.budget.seeds is not None
+    shown = [trial for trial in trials if trial.stage == words.STAGE_SEARCH] if is_repeated else [best] if best else []
     found: dict[str, list[Mapping[str, float]]] = {}
     for trial in shown:
         for rendering in trial.renderings:
             found.setdefault(rendering["name"], []).append(rendering["metrics"])
-    return {name: _means(rows, read_metrics(sweep))[0] for name, rows in found.items()}
+    return {name: _means(rows, dict.fromkeys(key for row in rows for key in row))[0] for name, rows in found.items()}
 
 
 def _means(rows: Sequence[Mapping[str, float]], names: Iterable[str]) -> tuple[dict[str, float], dict[str, float]]:

@@ -18,7 +18,7 @@ from orchestrator.agenda import Agenda
 from orchestrator.budget import Budget
 from orchestrator.disk import check_free
 from orchestrator.doctor import check_place
-from orchestrator.errors import SweepStopped
+from orchestrator.errors import SweepStopped, UserError
 from orchestrator.home import SEARCH_SPACE, home_option, keep_search_space, locked, open_home
 from orchestrator.ledger import FINISHED, Ledger
 from orchestrator.signals import Interrupted, OnSignal, signals_kept
@@ -172,6 +172,12 @@ class _Driver:
         space = self.sweep.space
         budget = Budget(self.sweep, self.ledger)
         prepared = loader.prepare(self.sweep.trainable, self.sweep.settings(), corpus, self._progress)
+        before = self.ledger.last("started").get("judge")
+        if self.ledger.trials and before != prepared.judge:
+            raise UserError(
+                f"sweep {self.sweep.name} was judged by {before}, the judge is now {prepared.judge} (another version of "
+                "orchestrate, or another corpus): their values can't be compared; start another sweep with --name"
+            )
         path = self.sweep.path.resolve()
         file = path if path != self.folder / SEARCH_SPACE else Path(self.ledger.last("started").get("file", path))
         self.ledger.write(

@@ -76,7 +76,8 @@ class TrialRun:
         self._epoch = self._restore()
         if not self._epoch:
             # Of an attempt that was given up.
-            shutil.rmtree(self.folder / "media", ignore_errors=True)
+            for made in (self.folder / "media", *(self.folder / "renderings").glob("*/")):
+                shutil.rmtree(made, ignore_errors=True)
         best = self.objective.best_of(self.rows)
         self._best = None if best is None else float(best["metrics"][spec.objective])
         self._best_epoch = None if best is None else int(best["epoch"])

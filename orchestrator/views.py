@@ -131,17 +131,17 @@ class SweepPages:
         return [*lines, scores, {**parameters, "showAllRuns": True}]
 
     def _renderings_state(self, rendered: Sequence[str]) -> dict[str, Any]:
-        metrics = dict.fromkeys([self.objective.metric, words.JUDGE_ACCURACY, words.FVU])
         columns = [
             f"tags.`{words.TAG_ARM}`",
             *(f"params.`{name}`" for name in rendered),
-            *(f"metrics.`{name}`" for name in metrics),
+            *(f"metrics.`{name}`" for name in words.SOUND_METRICS),
         ]
         roles = f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}'"
         return {
             **self._state(columns, []),
             "searchFilter": f"{roles} AND tags.`{words.TAG_SWEEP_ID}` = '{self.sweep_id}'",
-            "orderByKey": f"metrics.`{self.objective.metric}`",
+            "orderByKey": f"metrics.`{words.SOUND_METRICS[0]}`",
+            "orderByAsc": True,
         }
 
     def _state(self, columns: Sequence[str], charts: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -63,7 +63,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
         minutes = spec.minutes_per_epoch
         if self._given["kind"] == "evaluate":
-            with guard.time_limit(minutes, output, what="no evaluation", times=EVALUATION_EPOCHS):
+            times = EVALUATION_EPOCHS * (1 + len(spec.renderings))
+            with guard.time_limit(minutes, output, what="no evaluation", times=times):
                 return {"evaluated": json.dumps(evaluate(spec))}
         if self._run is None:
             print(f"{ATTEMPT} {spec.attempt}, {datetime.now():%Y-%m-%d %H:%M:%S}, process {os.getpid()}", flush=True)

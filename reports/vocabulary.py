@@ -105,6 +105,16 @@ TRAIN_PREFIX: Final = "train/"
 """Metrics of training, once an epoch, at step = epoch (1, 2, …)."""
 VAL_PREFIX: Final = "val/"
 """Metrics of the validation split, once an epoch."""
+SOUND_PREFIX: Final = "val/sound_"
+"""Metrics of evaluations: of the sounds of the whole validation split, means over recordings."""
+SOUND_METRICS: Final = (
+    "val/sound_mel_lsd_db",
+    "val/sound_judge_probability",
+    "val/sound_judge_accuracy",
+    "val/sound_fvu",
+    "val/sound_side_info_floats",
+)
+"""Those that people read first."""
 TEST_PREFIX: Final = "test/"
 """Metrics of the test split, once, of trials of the confirm stage only."""
 BEST_PREFIX: Final = "best/"

@@ -30,12 +30,16 @@ class Sung(Trainable):
                 raise ValueError("nobody can bear voice: loud with pitch: shrill")
             return self
 
-    METRICS = {"val/score": Metric("max", "all", "the epoch")}
+    METRICS = {"val/score": Metric("max", "all", "the epoch"), "val/silence": Metric("max", "all", "of the mute")}
     RENDERING = frozenset({"voice"})
 
     def __init__(self, config: Config, corpus: Corpus | None, *, device: str, seed: int) -> None:
         self.config = config
         self.epoch = 0
+
+    @classmethod
+    def reported(cls, config: Config) -> list[str]:
+        return ["val/silence" if config.pitch == "mute" else "val/score"]
 
     def step(self) -> dict[str, float]:
         self.epoch += 1

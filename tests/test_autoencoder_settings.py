@@ -34,13 +34,16 @@ def make(corpus: Corpus, **settings: Any) -> Autoencoder:
     [
         ({"spectrogram": "50x100"}, "what is left of 192x512 is halved down to 3x8"),
         ({"output": "tanh"}, "magnitude_normalization: per_frequency does not; use one of range, max_abs"),
-        ({**BOTH, "output": "tanh", "magnitude_normalization": "range"}, "phase_normalization: none does not"),
+        ({**BOTH, "output": "tanh", "magnitude_normalization": "range", "phase_normalization": "clip"}, "phase_norm"),
+        ({"time_roll": True, "representation": "audiovision"}, "would move the padding"),
+        ({"time_roll": True, **BOTH}, "would move the first angle"),
+        ({**BOTH, "representation": "audiovision", "magnitude": "original"}, "with its own magnitudes only"),
         ({"magnitude_normalization": "clip_joint"}, "channels: magnitude has only one of them; use clip"),
         ({**PHASE_ONLY, "phase": "griffin_lim"}, "would drop all that channels: phase learns"),
         ({**PHASE_ONLY, "phase": "nearest"}, "would drop all that channels: phase learns"),
         ({**PHASE_ONLY, "magnitude": "own"}, "channels: phase makes no magnitudes"),
         ({**PHASE_ONLY, "loss": "vae"}, "a likelihood of magnitudes, which channels: phase has none of"),
-        ({**PHASE_ONLY, "representation": "audiovision"}, "sound of its own magnitudes only"),
+        ({**PHASE_ONLY, "representation": "audiovision"}, "with its own magnitudes only"),
         ({**BOTH, "representation": "mel"}, "representation: mel has no phase to go back from"),
         ({"phase": "own"}, "phase: own needs a model that makes one"),
         ({**BOTH, "phase_loss": "cosine"}, "made for cos_sin, not for phase_representation: instantaneous_frequency"),
@@ -79,7 +82,7 @@ def test_what_makes_no_sense_together_is_refused_with_the_reason(settings: dict[
     ],
 )
 def test_every_kind_of_clip_is_trained_sampled_and_heard(corpus: Corpus, settings: dict[str, Any], loss: str) -> None:
-    autoencoder = make(corpus, loss=loss, lr=3e-3, warmup_steps=5, kl_warmup_steps=0, **settings)
+    autoencoder = make(corpus, loss=loss, lr=3e-3, warmup_steps=5, kl_weight=0.1, **settings)
     epochs = [autoencoder.step() for _ in range(6)]
     assert epochs[-1]["val/fvu"] < epochs[0]["val/fvu"]
     assert np.isfinite(list(epochs[-1].values())).all()
@@ -94,7 +97,7 @@ def test_a_phase_alone_is_heard_with_the_clips_magnitudes_and_that_is_said(corpu
     assert "val/judge_probability" not in metrics and "val/sample_fad" not in metrics
     assert metrics["val/phase_error_rad"] == pytest.approx(np.pi / 2, abs=0.3)
     table = autoencoder.evaluate("validation")
-    assert set(table["side_info_floats"]) == {24 * 64}
+    assert set(table["side_info_floats"]) == {192 * 512}
 
 
 def test_full_resolution_phases_can_be_learnt_by_heart(corpus: Corpus) -> None:
@@ -124,7 +127,7 @@ def test_a_clips_own_statistics_give_its_level_back_and_are_side_information(cor
         told[statistics] = set(autoencoder.evaluate("validation")["side_info_floats"])
     # Those of several channels together say little of one.
     assert NORMALIZATIONS[name].needs_both or errors["own"] < errors["predicted"]
-    assert told == {"predicted": {0}, "own": {4}}
+    assert told == {"predicted": {0}, "own": {2 if NORMALIZATIONS[name].needs_both else 4}}
 
 
 def test_every_phase_renders_a_trained_model_and_oracles_say_what_they_are_told(corpus: Corpus) -> None:
@@ -147,8 +150,10 @@ def test_reference_lines_of_phases_are_there_where_phases_are_compared(corpus: C
     lines = {line["reference"]: line for line in Autoencoder.prepare(configs, corpus)}
     for phase in ("zero", "griffin_lim"):
         original, mean = lines[f"original magnitudes, phase={phase}"], lines[f"class mean, phase={phase}"]
-        assert original["val/mel_lsd_db"] < mean["val/mel_lsd_db"]
-    real = {phase: lines[f"original magnitudes, phase={phase}"]["val/mel_lsd_db"] for phase in ("zero", "griffin_lim")}
+        assert original["val/sound_mel_lsd_db"] < mean["val/sound_mel_lsd_db"]
+    real = {
+        phase: lines[f"original magnitudes, phase={phase}"]["val/sound_mel_lsd_db"] for phase in ("zero", "griffin_lim")
+    }
     assert real["griffin_lim"] < 0.5 * real["zero"]
 
 

@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from orchestrator.console import Screen
-from orchestrator.errors import SearchSpaceError
+from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.evaluate import evaluate
+from orchestrator.home import keep_search_space
 from orchestrator.ledger import Ledger
 from orchestrator.search_space import Sweep
 from orchestrator.summary import summarize
@@ -68,6 +69,18 @@ def mistake(folder: Path, **changes: Any) -> str:
         ),
         ({"budget": {"max_epochs": 4}}, "budget: needs either trials_per_arm or seeds, got neither"),
         ({"budget": {"seeds": 2, "max_epochs": 4}}, "pruning: stops some of the seeds"),
+        ({"evaluate": {"voice": ["soft", "soft"]}}, "evaluate.voice: has 'soft' twice"),
+        (
+            {"budget": {"seeds": 2, "max_epochs": 4}, "pruning": None, "confirm": {"top": 1}},
+            "confirm: confirms what a search has found",
+        ),
+        (
+            {
+                "objective": {"metric": "val/score", "mode": "max", "at": {"voice": "soft"}},
+                "compare": {"kind": {"a": {"voice": "loud"}, "b": {"pitch": "high"}}},
+            },
+            "objective.at sets voice too",
+        ),
         (
             {"budget": {"seeds": 2, "max_epochs": 4}, "pruning": None, "params": {"pitch": {"choice": ["low", "high"]}}}
             | {"compare": None},
@@ -95,8 +108,8 @@ def test_the_best_checkpoint_is_judged_with_each_setting(tmp_path: Path) -> None
     assert judged["metrics"] == {"test/score": 0.5}
     assert [each["name"] for each in judged["renderings"]] == ["voice=soft", "voice=loud"]
     assert [each["metrics"] for each in judged["renderings"]] == [
-        {"val/score": 0.5, "test/score": 0.5},
-        {"val/score": 1.0, "test/score": 1.0},
+        {"val/sound_score": 0.5, "test/score": 0.5},
+        {"val/sound_score": 1.0, "test/score": 1.0},
     ]
     folder = Path(spec.folder) / judged["renderings"][1]["folder"]
     assert pd.read_csv(folder / "per_recording_validation.csv")["score"].tolist() == [0.5, 1.5]
@@ -112,7 +125,7 @@ def rendered(sweep: SweepFolder) -> SweepFolder:
         sweep.render(1, f"../{folder}", 2)
         settings = {"voice": voice}
         renderings.append(
-            {"name": f"voice={voice}", "settings": settings, "folder": folder, "metrics": {"val/fvu": score}}
+            {"name": f"voice={voice}", "settings": settings, "folder": folder, "metrics": {"val/sound_fvu": score}}
         )
     sweep.event("evaluated", trial=1, metrics={}, renderings=renderings, error=None)
     follow(sweep.path, once=True)
@@ -130,7 +143,7 @@ def test_each_rendering_is_a_run_below_its_trial(rendered: SweepFolder) -> None:
     assert loud.data.tags["mlflow.parentRunId"] == runs["t01-vae-lr3e-4"].info.run_id
     assert (loud.data.tags["orchestrate.role"], loud.info.status) == ("evaluation", "FINISHED")
     assert (loud.data.params["voice"], loud.data.params["loss"]) == ("loud", "vae")
-    assert loud.data.metrics == {"val/fvu": 0.4}
+    assert loud.data.metrics == {"val/sound_fvu": 0.4}
     files = {file.path for file in sweep.client.list_artifacts(loud.info.run_id)}
     assert {"dog_1_reconstruction.wav", "clips.json", "images"} <= files
     assert "renderings" in sweep.status()["links"]
@@ -142,7 +155,7 @@ def test_a_deleted_run_of_a_rendering_is_made_anew(rendered: SweepFolder) -> Non
     sweep.event("evaluated", trial=1, metrics={}, renderings=Ledger(sweep.path).trials[1].renderings, error=None)
     follow(sweep.path, once=True)
     follow(sweep.path, once=True)
-    assert sweep.runs()["t01-vae-lr3e-4-voice=soft"].data.metrics == {"val/fvu": 0.2}
+    assert sweep.runs()["t01-vae-lr3e-4-voice=soft"].data.metrics == {"val/sound_fvu": 0.2}
 
 
 def test_a_trial_that_is_started_over_leaves_no_rendering_behind(rendered: SweepFolder) -> None:
@@ -170,7 +183,12 @@ def test_the_last_table_shows_renderings_below_their_arm(tmp_path: Path) -> None
     sweep = sung(tmp_path, **SEEDS | {"params": None, "compare": None})
     ledger = drive(sweep, tmp_path / "sweep", lambda trial, epoch: float(epoch))
     for trial in ledger.trials.values():
-        rendering = {"name": "voice=loud", "settings": {"voice": "loud"}, "folder": "r", "metrics": {"val/score": 0.25}}
+        rendering = {
+            "name": "voice=loud",
+            "settings": {"voice": "loud"},
+            "folder": "r",
+            "metrics": {"val/sound_score": 0.25},
+        }
         ledger.evaluate(trial, {}, [rendering])
     ledger.write("started", references=[])
     console = Console(record=True, width=80)
@@ -178,5 +196,20 @@ def test_the_last_table_shows_renderings_below_their_arm(tmp_path: Path) -> None
     shown = console.export_text()
     assert "means over the seeds of each arm" in shown
     lines = [line.split() for line in shown.splitlines()]
-    assert ["all", "3"] in [line[:2] for line in lines]
+    assert ["all", "3", "of", "3"] in [line[:4] for line in lines]
     assert ["voice=loud", "0.250"] in lines
+
+
+def test_an_arm_that_does_not_report_the_objective_is_refused(tmp_path: Path) -> None:
+    said = mistake(tmp_path, compare={"pitch": ["low", "mute"]}, evaluate=None)
+    assert "objective.metric: arm pitch=mute does not report val/score; it reports: val/silence" in said
+
+
+def test_seeds_do_not_become_searched_trials_under_the_same_name(tmp_path: Path) -> None:
+    (tmp_path / "tiny").mkdir()
+    keep_search_space(tmp_path / "tiny", noop_sweep(tmp_path, **SEEDS))
+    (tmp_path / "tiny" / "sweep.jsonl").write_text("{}\n")
+    keep_search_space(tmp_path / "tiny", noop_sweep(tmp_path, **SEEDS | {"budget": {"seeds": 5, "max_epochs": 2}}))
+    searched = SEEDS | {"budget": {"trials_per_arm": 5, "max_epochs": 2}}
+    with pytest.raises(UserError, match="was run with another search space"):
+        keep_search_space(tmp_path / "tiny", noop_sweep(tmp_path, **searched))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from trainables.components import presentation
 from trainables.components.assessment import Assessor
-from trainables.components.autoencoder_config import METRICS, AutoencoderConfig
+from trainables.components.autoencoder_config import METRICS, OF_MAGNITUDES, AutoencoderConfig
 from trainables.components.autoencoder_references import reference_lines
 from trainables.components.bottleneck import Bottleneck
 from trainables.components.judge import open_judge
@@ -32,7 +32,7 @@ from trainables.components.references import class_means
 from trainables.components.rendering import PHASES, Memory, Scene
 from trainables.components.representation import ClipSplit
 from trainables.components.sigmas import SIGMAS
-from trainables.components.spectrogram import log_power
+from trainables.components.spectrogram import BINS, FRAMES, log_power
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power
 from trainables.corpora.splits import Split
@@ -44,6 +44,8 @@ ACTIVE_VARIANCE = 0.01
 """A latent whose mean varies less between clips carries nothing (Burda, Grosse and Salakhutdinov, 2016)."""
 FIT_CLIPS = 256
 MAX_SAMPLES = 512
+LOUDEST_NATS = 30.0
+"""130 dB above what full scale can have."""
 TENSOR_BYTES = 400
 """What a tensor takes in a file beside its numbers."""
 
@@ -120,6 +122,14 @@ class Autoencoder(Trainable):
         cls, configs: Sequence[AutoencoderConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
         return reference_lines(configs, _required(corpus), progress)
+
+    @classmethod
+    def reported(cls, config: AutoencoderConfig) -> Collection[str]:
+        loss = LOSSES[config.loss]
+        missing = set() if config.channels != "phase" else OF_MAGNITUDES
+        missing |= set() if loss.is_variational else {"train/kl", "val/active_units"}
+        missing |= set() if loss.has_sigma else {"train/min_sigma"}
+        return [name for name in METRICS if name not in missing]
 
     @classmethod
     def checkpoint_bytes(cls, config: AutoencoderConfig) -> int:
@@ -235,9 +245,18 @@ class Autoencoder(Trainable):
 
     def _restored(self, estimate: Estimate, target: Target) -> Clips:
         """Estimates in nats and in units of π again."""
+        statistics = target.statistics
         if self.normalizer.num_statistics and self.config.clip_statistics == "predicted":
-            return self.normalizer.invert(estimate.clips, self._known.predict(estimate.mean))
-        return self.normalizer.invert(estimate.clips, target.statistics)
+            statistics = self._predicted(estimate.mean)
+        return self._audible(self.normalizer.invert(estimate.clips, statistics))
+
+    def _predicted(self, latents: Latents) -> Statistics:
+        """What latents say of clips' statistics; nothing where nobody needs any."""
+        return self._known.predict(latents) if self.normalizer.num_statistics else latents.new_zeros(len(latents), 0)
+
+    def _audible(self, clips: Clips) -> Clips:
+        """Clips whose log-power has a finite power, whatever a network made of it."""
+        return clips if "magnitude" not in self.representation.parts else clips.clamp(max=LOUDEST_NATS)
 
     @cached_property
     def _known(self) -> KnownLatents:
@@ -253,11 +272,16 @@ class Autoencoder(Trainable):
         """As many clips as are validated, decoded from latents of the prior or, without one, of a Gaussian fitted to
         those of training clips."""
         count = min(MAX_SAMPLES, len(self.validation))
-        latents = self._known.draw_prior(count) if self.loss.is_variational else self._known.draw(count)
+        if self.loss.is_variational:
+            noise = torch.randn(count, self.config.latent_dim, generator=torch.Generator().manual_seed(0))
+            latents = noise.to(self.device)
+        else:
+            latents = self._known.draw(count)
         return torch.cat(
             [
-                self.normalizer.invert(self.networks.decode(part, self._autocast())[0], self._known.predict(part))
+                self._audible(self.normalizer.invert(self.networks.decode(part, self._autocast())[0], statistics))
                 for part in latents.split(FIT_CLIPS)
+                for statistics in [self._predicted(part)]
             ]
         )
 
@@ -269,7 +293,7 @@ class Autoencoder(Trainable):
     @torch.inference_mode()
     def evaluate(self, split: Split) -> pd.DataFrame:
         self.networks.eval()
-        table = presentation.evaluate(self.corpus, split, self._render)
+        table = presentation.evaluate(self.corpus, split, self._render, self.device)
         return table.assign(side_info_floats=float(self._side_info_floats()))
 
     def _render(self, clips: NDArray[np.int64]) -> Rendered:
@@ -292,9 +316,13 @@ class Autoencoder(Trainable):
 
     def _side_info_floats(self) -> int:
         """Numbers of each clip that its sound is told and that went through no latent."""
-        magnitudes = {"own": 0, "original": int(np.prod(self.representation.grid.shape)), "class_mean": 1}
-        statistics = self.normalizer.num_statistics if self.config.clip_statistics == "own" else 0
-        return PHASES[self.config.phase].side_info_floats + magnitudes[self.config.magnitude] + statistics
+        phase = PHASES[self.config.phase].side_info_floats
+        if self.config.magnitude == "original":
+            return phase + FRAMES * BINS
+        if self.config.magnitude == "class_mean":
+            # The class is told once.
+            return max(phase, 1)
+        return phase + (self.normalizer.side_info_floats if self.config.clip_statistics == "own" else 0)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -9,7 +9,7 @@ A trainable is plain torch code. It can be run in a notebook with two lines:
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -78,7 +78,7 @@ class Trainable(ABC):
     METRICS: ClassVar[Mapping[str, Metric]] = {}
     """Every metric that `step` returns and an objective may name."""
     RENDERING: ClassVar[frozenset[str]] = frozenset()
-    """Settings that only `render` and `evaluate` look at: they may be changed in `config` once a model is trained."""
+    """Settings that training has no use for, only what is made of its result: they may be changed in `config` later."""
     DEBUG: ClassVar[Mapping[str, Any]] = {}
     """The smallest settings worth running; contract tests use them."""
     config: Any
@@ -98,6 +98,11 @@ class Trainable(ABC):
             Reference lines: rows of `{"reference": name, "size": size or None, metric: value, …}`.
         """
         return []
+
+    @classmethod
+    def reported(cls, config: Any) -> Collection[str]:
+        """Those of `METRICS` that `step` returns with these settings."""
+        return cls.METRICS
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:

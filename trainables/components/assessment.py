@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -65,15 +66,19 @@ class Assessor:
             "judge_accuracy": verdict.accuracy,
             "fvu": fvu.value,
             "lsd_db": torch.cat(distances_db).mean().item(),
-            "fad": frechet_distance(torch.cat(embeddings), self._reference),
+            "fad": self._distance(torch.cat(embeddings)),
         }
 
     def assess_samples(self, samples: Full) -> dict[str, float]:
         """Metrics of magnitudes that stand for no clip: how far they are from the training clips as a whole, and how
         many classes the judge hears, and how surely."""
         probabilities, embeddings = self._judge.perceive(samples)
-        distance = frechet_distance(embeddings, self._reference)
-        return {"sample_fad": distance, "sample_inception_score": inception_score(probabilities)}
+        return {"sample_fad": self._distance(embeddings), "sample_inception_score": inception_score(probabilities)}
+
+    def _distance(self, embeddings: Float[Tensor, "clips features"]) -> float:
+        """Not a number where there are too few clips to have a covariance."""
+        is_enough = min(len(embeddings), len(self._reference)) > 1
+        return frechet_distance(embeddings, self._reference) if is_enough else math.nan
 
     def assess_sounds(self, sounds: Float[Tensor, "clips samples"], clips: np.ndarray) -> dict[str, float]:
         """Metrics of the sounds of some clips, given as rows of the corpus's table."""

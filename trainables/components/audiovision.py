@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from trainables.components.phase import instantaneous_frequency, unwrapped
 from trainables.components.spectrogram import BINS, FFT_SAMPLES, FRAMES, HOP_SAMPLES, RANGE_NATS
 from trainables.corpora.recordings import CLIP_SAMPLES, RATE_HZ
 
@@ -34,8 +35,7 @@ def log_mel_power(waveforms: Waveforms) -> Full:
 
 def mel_frequency(waveforms: Waveforms) -> Full:
     """Instantaneous frequency in units of π, within ±1, of phases unwrapped over time and mixed into bands."""
-    mixed = _unwrapped(_frames(waveforms).angle()) @ _bands(waveforms.device)
-    return _frequency(mixed)
+    return instantaneous_frequency(unwrapped(_frames(waveforms).angle()) @ _bands(waveforms.device))
 
 
 def linear_log_power(log_mel: Full) -> Full:
@@ -81,18 +81,6 @@ def _overlapped(frames: Float[Tensor, "clips 192 1024"]) -> Waveforms:
     folded = F.fold(columns, (1, length), (1, FFT_SAMPLES), stride=(1, OWN_HOP_SAMPLES))
     waveforms: Waveforms = folded[:, 0, 0]
     return waveforms
-
-
-def _unwrapped(angle: Full) -> Full:
-    return torch.cat([angle[:, :1], _wrapped(angle.diff(dim=1))], dim=1).cumsum(dim=1)
-
-
-def _frequency(phase: Full) -> Full:
-    return torch.cat([_wrapped(phase[:, :1]), _wrapped(phase.diff(dim=1))], dim=1) / math.pi
-
-
-def _wrapped(angle: Tensor) -> Tensor:
-    return angle - 2 * math.pi * (angle / (2 * math.pi)).round()
 
 
 @lru_cache(maxsize=2)

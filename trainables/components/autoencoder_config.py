@@ -44,6 +44,17 @@ METRICS = {
     "optim/lr": Metric("min", "all", "learning rate of the last step"),
 }
 
+OF_MAGNITUDES = {
+    "val/judge_probability",
+    "val/judge_accuracy",
+    "val/fvu",
+    "val/lsd_db",
+    "val/fad",
+    "val/sample_fad",
+    "val/sample_inception_score",
+}
+"""Metrics that a network of phases alone does not have."""
+
 
 def _check_size(given: Any) -> Any:
     if given not in SIZES:
@@ -117,14 +128,22 @@ class AutoencoderConfig(TrialConfig):
 
     @model_validator(mode="after")
     def _check(self) -> AutoencoderConfig:
-        reasons = (self._unreachable(), self._not_both(), self._lost_phase(), self._unfit_loss())
+        reasons = (
+            self._unreachable(),
+            self._not_both(),
+            self._lost_phase(),
+            self._rolled_padding(),
+            self._unfit_loss(),
+        )
         for reason in filter(None, reasons):
             raise ValueError(reason)
         return self
 
     def _unreachable(self) -> str | None:
         for part, name in self.normalizations.items():
-            if self.output == "tanh" and not NORMALIZATIONS[name].is_bounded:
+            # Phases are within ±1 as they are.
+            is_bounded = NORMALIZATIONS[name].is_bounded or (part, name) == ("phase", "none")
+            if self.output == "tanh" and not is_bounded:
                 allowed = ", ".join(BOUNDED)
                 return f"output: tanh stays within ±1, {part}_normalization: {name} does not; use one of {allowed}"
         return None
@@ -148,8 +167,18 @@ class AutoencoderConfig(TrialConfig):
             )
         if self.channels != "magnitude" and self.representation == "mel":
             return "representation: mel has no phase to go back from; use linear"
-        if self.representation == "audiovision" and self.channels == "phase":
-            return "representation: audiovision makes sound of its own magnitudes only; use channels: both"
+        if self.representation == "audiovision" and self.phase == "own" and self.magnitude != "own":
+            return "representation: audiovision makes sound of its own phases with its own magnitudes only"
+        return None
+
+    def _rolled_padding(self) -> str | None:
+        if self.time_roll and self.representation == "audiovision":
+            return "time_roll: true would move the padding of representation: audiovision into its clips"
+        has_frequency = self.channels != "magnitude" and self.phase_representation == "instantaneous_frequency"
+        if self.time_roll and has_frequency:
+            return (
+                "time_roll: true would move the first angle of phase_representation: instantaneous_frequency; use angle"
+            )
         return None
 
     def _unfit_loss(self) -> str | None:

@@ -1,6 +1,6 @@
 """Grids: what is left of a spectrogram for a network, and the way back to the full linear one.
 
-Everything that compares trials does so behind that way back, so that grids can be compared.
+Trials are compared behind that way back, so that grids can be compared.
 """
 
 from __future__ import annotations
@@ -107,9 +107,9 @@ class Grid:
 
     def resized(self, log_power: Batch, size: Size) -> Resized:
         """The same on a pooled linear grid of a size."""
-        if self.representation == "linear":
-            return spectrogram.resized(log_power, size)
-        return spectrogram.resized(self.full(log_power), size)
+        # Pooled to a smaller size directly, since what is interpolated first is smoother than what it is compared with.
+        is_pooled = self.representation == "linear" and self.reduction == "pool"
+        return spectrogram.resized(log_power if is_pooled else self.full(log_power), size)
 
     def _thinned(self, full: Full) -> Batch:
         return full[:, :: self.step, :: self.step]

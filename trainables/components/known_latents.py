@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 
 import torch
 from jaxtyping import Float
@@ -19,17 +20,18 @@ Latents = Float[Tensor, "clips latents"]
 
 
 class KnownLatents:
-    """The latents of a sample of training clips, which is always the same.
-
-    Attributes:
-        predict: clips' statistics from their latents.
-    """
+    """The latents of a sample of training clips, which is always the same."""
 
     def __init__(self, train: ClipSplit, encode: Callable[[Clips], tuple[Latents, Statistics]]) -> None:
         positions = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:MAX_CLIPS]
         pairs = [encode(train.batch(part)) for part in positions.split(BATCH_CLIPS)]
         self._latents = torch.cat([latents for latents, _ in pairs])
-        self.predict = Prediction(self._latents, torch.cat([statistics for _, statistics in pairs]))
+        self._statistics = torch.cat([statistics for _, statistics in pairs])
+
+    @cached_property
+    def predict(self) -> Prediction:
+        """Clips' statistics from their latents."""
+        return Prediction(self._latents, self._statistics)
 
     def draw(self, count: int) -> Latents:
         """From a Gaussian that has their mean and covariance: random mixtures of what they deviate by."""
@@ -37,8 +39,3 @@ class KnownLatents:
         weights = torch.randn(count, len(self._latents), generator=torch.Generator().manual_seed(1))
         drawn: Latents = mean + weights.to(mean.device) @ (self._latents - mean) / len(self._latents) ** 0.5
         return drawn
-
-    def draw_prior(self, count: int) -> Latents:
-        """From N(0, 1), the prior of a variational latent."""
-        noise = torch.randn(count, self._latents.shape[1], generator=torch.Generator().manual_seed(0))
-        return noise.to(self._latents.device)

@@ -33,6 +33,12 @@ class Normalizer:
         """Numbers of each clip that it takes to undo it."""
         return sum(each.num_statistics for each in self._normalizations.values())
 
+    @property
+    def side_info_floats(self) -> int:
+        """How many of them are different ones: parts that are normalized together have the same."""
+        shared = {type(each) if each.needs_both else part: each for part, each in self._normalizations.items()}
+        return sum(each.num_statistics for each in shared.values())
+
     def fit(self, batches: Callable[[], Iterator[Clips]]) -> None:
         """Take the statistics of the training split, which is gone through once a part."""
         for part, channels in self._parts.items():

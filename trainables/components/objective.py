@@ -61,8 +61,9 @@ class Objective:
             loss = loss + self._config.phase_weight * self._of_phase(estimate, target, phase)
         if estimate.log_variance is None:
             return loss, loss.new_zeros(())
-        num_values = target.clips[0].numel()
-        kl = kl_divergence(estimate.mean, estimate.log_variance, num_values, self._config.free_bits)
+        # The likelihood is that of one channel: each part's loss is a mean over its own pixels.
+        num_pixels = target.clips[0, 0].numel()
+        kl = kl_divergence(estimate.mean, estimate.log_variance, num_pixels, self._config.free_bits)
         return loss + kl_share * self._config.kl_weight * kl, kl
 
     def _of_phase(self, estimate: Estimate, target: Target, phase: slice) -> Scalar:

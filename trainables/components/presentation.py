@@ -87,25 +87,32 @@ def render(corpus: Corpus, clips: NDArray[np.int64], rendered: Rendered) -> Medi
     )
 
 
-def evaluate(corpus: Corpus, split: Split, make: Callable[[NDArray[np.int64]], Rendered]) -> pd.DataFrame:
+def evaluate(
+    corpus: Corpus, split: Split, make: Callable[[NDArray[np.int64]], Rendered], device: torch.device
+) -> pd.DataFrame:
     """Judge the sounds of a split's clips; a row a recording.
 
     Columns: `recording`, `class`, `judge_probability` and `judge_accuracy` by judge A, of the test split `judge_b_…` by
     judge B, those of `SOUND_METRICS`, and `fvu` and `lsd_db` of the sound's own spectrogram on the common grid.
     """
     clips = corpus.indices(split)
-    judges = {prefix: open_judge(corpus, name) for prefix, name in JUDGES.items() if name == "A" or split == "test"}
+    judges = {
+        prefix: open_judge(corpus, name, device=device)
+        for prefix, name in JUDGES.items()
+        if name == "A" or split == "test"
+    }
     heard: dict[str, list[Tensor]] = {prefix: [] for prefix in judges}
     measured = []
     for part in np.split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS)):
-        sounds = make(part).sounds.cpu()
-        originals = read_waveforms(corpus.waveforms(), part)
-        target = spectrogram.log_power(clip_power(corpus.waveforms(), part), COMMON_SIZE)
+        sounds = make(part).sounds
+        originals = read_waveforms(corpus.waveforms(), part).to(sounds.device)
+        target = spectrogram.log_power(clip_power(corpus.waveforms(), part).to(sounds.device), COMMON_SIZE)
         estimate = spectrogram.log_power(spectrogram.power(sounds), COMMON_SIZE)
         columns = [metric(sounds, originals) for metric in SOUND_METRICS.values()]
-        measured.append(torch.stack([*columns, lsd_db(estimate, target), *squared_errors(estimate, target)], dim=1))
+        columns += [lsd_db(estimate, target), *squared_errors(estimate, target)]
+        measured.append(torch.stack(columns, dim=1).cpu())
         for prefix, judge in judges.items():
-            heard[prefix].append(judge.hear_waveforms(sounds))
+            heard[prefix].append(judge.hear_waveforms(sounds).cpu())
     recordings = corpus.clips["recording"].to_numpy(np.str_)[clips]
     names, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
     *means, error, total = by_recording(torch.cat(measured).double().numpy(), of_clip).T

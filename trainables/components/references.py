@@ -108,9 +108,9 @@ class References:
             return Rendered(log_power, PHASES[phase].sound(Scene(log_power, clips, self._memory)))
 
         def measure() -> dict[str, float]:
-            means = evaluate(self._corpus, "validation", make).select_dtypes("number").mean()
+            means = evaluate(self._corpus, "validation", make, self._device).select_dtypes("number").mean()
             self._progress(f"sounding {name}", len(self._clips), len(self._clips))
-            return {f"val/{metric}": float(value) for metric, value in means.items()}
+            return {f"val/sound_{metric}": float(value) for metric, value in means.items()}
 
         return self._kept(name, grid.label if grid else "", measure)
 
@@ -190,7 +190,9 @@ def class_means(corpus: Corpus, grid: Grid) -> Float[Tensor, "classes frames bin
     def make(path: Path) -> None:
         train = corpus.indices("train")
         labels, features = corpus.labels(train), corpus.features(Feature(grid))
-        means = [_mean(features, train[labels == label], grid) for label in range(len(corpus.classes))]
+        # A class whose recordings are all held out has the mean of all.
+        of_class = (train[labels == label] for label in range(len(corpus.classes)))
+        means = [_mean(features, clips if len(clips) else train, grid) for clips in of_class]
         with path.open("wb") as file:
             np.save(file, np.stack(means))
 
@@ -201,4 +203,4 @@ def _mean(features: NDArray[np.float16], clips: NDArray[np.int64], grid: Grid) -
     total = np.zeros(grid.shape)
     for part in np.array_split(clips, len(clips) // PCA_CLIPS + 1):
         total += features[part].astype(np.float64).sum(axis=0)
-    return (total / max(1, len(clips))).astype(np.float32)
+    return (total / len(clips)).astype(np.float32)

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from trainables.components import audiovision, spectrogram
 from trainables.components.grid import Grid
-from trainables.components.phase import angle_from_frequency, instantaneous_frequency
+from trainables.components.phase import angle_from_cos_sin, angle_from_frequency, cos_sin, instantaneous_frequency
 from trainables.corpora.features import FeatureSplit
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ class Representation:
         channels = []
         for part, values in zip(self.parts, features, strict=True):
             if part == "phase" and self.phase == "cos_sin":
-                channels += [(math.pi * values).cos(), (math.pi * values).sin()]
+                channels += [*cos_sin(math.pi * values).unbind(1)]
             else:
                 channels.append(values)
         return torch.stack(channels, dim=1)
@@ -111,7 +111,7 @@ class Representation:
             return None
         phase = clips[:, self.parts["phase"]]
         if self.phase == "cos_sin":
-            return self.grid.repeated(torch.atan2(phase[:, 1], phase[:, 0]))
+            return self.grid.repeated(angle_from_cos_sin(phase))
         values = self.grid.repeated(phase[:, 0])
         return angle_from_frequency(values) if self.phase == "instantaneous_frequency" else math.pi * values
 
