@@ -175,8 +175,8 @@ class _Driver:
         before = self.ledger.last("started").get("judge")
         if self.ledger.trials and before != prepared.judge:
             raise UserError(
-                f"sweep {self.sweep.name} was judged by {before}, the judge is now {prepared.judge} (another version of "
-                "orchestrate, or another corpus): their values can't be compared; start another sweep with --name"
+                f"sweep {self.sweep.name} was judged by {before}, the judge is now {prepared.judge} (the corpus or "
+                "orchestrate is another one): their values can't be compared; start another sweep with --name"
             )
         path = self.sweep.path.resolve()
         file = path if path != self.folder / SEARCH_SPACE else Path(self.ledger.last("started").get("file", path))

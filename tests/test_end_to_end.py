@@ -36,6 +36,7 @@ def swept(tiny_corpus: Path, tiny_home: Path, tmp_path_factory: pytest.TempPathF
             "kl_weight": {"loguniform": [1e-3, 1.0], "when": {"loss": "vae"}},
         },
         budget={"trials_per_arm": 3, "max_epochs": 3},
+        evaluate={"phase": ["original", "zero"]},
         confirm={"top": 1, "seeds": 1},
         media={"clips": 3, "epochs": [1, "best"]},
     )
@@ -94,6 +95,24 @@ def test_the_same_probe_clips_can_be_heard_in_every_trial(swept: tuple[Ledger, M
         assert (len(samples), rate_hz) == (44100, 22050)
         assert "clips.json" in paths(client, run)
     assert all(sounds == root_sounds[0] for sounds in root_sounds)
+
+
+def test_each_rendering_of_a_completed_trial_is_a_run_below_it(swept: tuple[Ledger, MlflowClient]) -> None:
+    ledger, client = swept
+    trials = {run.data.tags[words.TAG_TRIAL]: run.info.run_id for run in runs(client, words.ROLE_TRIAL)}
+    completed = [str(trial.number) for trial in ledger.trials.values() if trial.outcome == "completed"]
+    renderings = runs(client, words.ROLE_EVALUATION)
+    assert sorted((run.data.tags[words.TAG_TRIAL], run.data.params["phase"]) for run in renderings) == sorted(
+        (number, phase) for number in completed for phase in ("original", "zero")
+    )
+    for run in renderings:
+        assert run.data.tags[words.TAG_PARENT] == trials[run.data.tags[words.TAG_TRIAL]]
+        assert len([path for path in paths(client, run) if path.endswith(".wav")]) == 6
+        assert (run.data.metrics["val/sound_side_info_floats"] > 0) == (run.data.params["phase"] == "original")
+    distances = {phase: [] for phase in ("original", "zero")}
+    for run in renderings:
+        distances[run.data.params["phase"]].append(run.data.metrics["val/sound_mel_lsd_db"])
+    assert max(distances["original"]) < min(distances["zero"])
 
 
 def test_the_parent_has_the_page_on_which_the_arms_are_heard_side_by_side(swept: tuple[Ledger, MlflowClient]) -> None:

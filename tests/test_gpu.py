@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -12,6 +14,9 @@ from orchestrator.search_space import read_search_space
 from orchestrator.sweep import run_sweep
 from orchestrator.trial_run import TrialRun
 from tests.spaces import trial_spec, write_space
+from trainables.autoencoder import Autoencoder
+from trainables.components.rendering import PHASES
+from trainables.corpora.corpus import open_corpus
 
 pytestmark = pytest.mark.gpu
 CONFIG = {"loss": "vae", "spectrogram": "24x64", "latent_dim": 8, "width": 8}
@@ -59,4 +64,24 @@ def test_trials_of_a_sweep_share_a_card(tiny_corpus: Path, tiny_home: Path, tmp_
     ledger = run_sweep(read_search_space(space), tiny_home, Screen())
     assert [trial.outcome for trial in ledger.trials.values()] == ["completed"] * 4
     saved = torch.load(tiny_home / "shared" / "trials" / "0001" / "checkpoint" / "last.pt", weights_only=True)
-    assert saved["state"]["encoder"] and all(tensor.is_cuda for tensor in saved["state"]["encoder"].values())
+    assert saved["state"]["networks"] and all(tensor.is_cuda for tensor in saved["state"]["networks"].values())
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"channels": "both", "phase_representation": "cos_sin", "phase_loss": "cosine", "phase": "own"},
+        {"representation": "audiovision", "reduction": "decimate", "channels": "both", "phase": "own", "norm": "batch"},
+        {"representation": "mel", "magnitude_normalization": "max_abs", "output": "tanh"},
+        {"linear_path": "pca", "time_roll": True, "loss": "vae", "sigma": "per_pixel"},
+    ],
+)
+def test_every_kind_of_clip_trains_and_is_heard_on_the_card(
+    tiny_corpus: Path, tiny_home: Path, settings: dict[str, Any]
+) -> None:
+    corpus = open_corpus({"name": "folder", "root": str(tiny_corpus)}, tiny_home)
+    autoencoder = Autoencoder(Autoencoder.Config(**{**Autoencoder.DEBUG, **settings}), corpus, device="cuda", seed=0)
+    assert np.isfinite(list(autoencoder.step().values())).all()
+    for phase in [name for name in PHASES if name != "own" or settings.get("phase") == "own"]:
+        autoencoder.config = autoencoder.config.model_copy(update={"phase": phase})
+        assert np.isfinite(autoencoder.evaluate("validation").select_dtypes("number").to_numpy()).all()
