@@ -247,10 +247,14 @@ def _renderings_table(arms: Sequence[ArmSummary], references: Sequence[Mapping[s
         if len(arms) > 1 and arm.renderings:
             table.add_row(_marked(arm))
         for name, values in arm.renderings.items():
-            label = f"  {name}" if len(arms) > 1 else name
-            table.add_row(Text(label), *(_number(values.get(metric)) for metric in metrics))
+            label = ("  " if len(arms) > 1 else "") + name + (" (oracle)" if values.get(words.SIDE_INFO) else "")
+            table.add_row(Text(label), *(_measured(metric, values) for metric in metrics))
     if shown:
         table.add_section()
     for row in shown:
-        table.add_row(Text(row["reference"], style="dim"), *(_number(row.get(name)) for name in metrics))
+        table.add_row(Text(row["reference"], style="dim"), *(_measured(name, row) for name in metrics))
     return table
+
+
+def _measured(metric: str, values: Mapping[str, Any]) -> str:
+    return f"{values[metric]:.0f}" if metric == words.SIDE_INFO and metric in values else _number(values.get(metric))

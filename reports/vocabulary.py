@@ -107,12 +107,14 @@ VAL_PREFIX: Final = "val/"
 """Metrics of the validation split, once an epoch."""
 SOUND_PREFIX: Final = "val/sound_"
 """Metrics of evaluations: of the sounds of the whole validation split, means over recordings."""
+SIDE_INFO: Final = "val/sound_side_info_floats"
+"""Metric of evaluations: numbers of each clip that its sound was told for free; above 0 it is an oracle."""
 SOUND_METRICS: Final = (
     "val/sound_mel_lsd_db",
     "val/sound_judge_probability",
     "val/sound_judge_accuracy",
     "val/sound_fvu",
-    "val/sound_side_info_floats",
+    SIDE_INFO,
 )
 """Those that people read first."""
 TEST_PREFIX: Final = "test/"
