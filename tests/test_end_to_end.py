@@ -32,6 +32,7 @@ def swept(tiny_corpus: Path, tiny_home: Path, tmp_path_factory: pytest.TempPathF
             "spectrogram": "24x64",
             "latent_dim": 8,
             "width": 8,
+            "sound_clips": 1,
             "lr": {"loguniform": [1e-4, 1e-2]},
             "kl_weight": {"loguniform": [1e-3, 1.0], "when": {"loss": "vae"}},
         },

@@ -47,6 +47,7 @@ def write_space(path: Path, corpus: Path, executed: Path, *, trials: int, epochs
         "compare": {"loss": ["l1", "vae"]},
         "params": {
             "spectrogram": "48x128",
+            "sound_clips": 1,
             "width": 32,
             "latent_dim": 16,
             "batch_size": 2,
