@@ -263,7 +263,7 @@ def compare(corpus: Corpus, pickled: Path, device: str, repeats: int) -> None:
     parameters = [sum(each.numel() for each in net.parameters()) for net in (authors, ours.networks)]
     assert math.isclose(parameters[0], AUTHORS_PARAMETERS, rel_tol=0.05), f"{parameters[0]} parameters"
     clip = ours.train.batch(torch.arange(1))
-    macs = [gigamacs(lambda: authors.reconstruct(clip[:, None])), gigamacs(lambda: ours.reconstruct(clip))]
+    macs = [gigamacs(lambda: authors.reconstruct(clip)), gigamacs(lambda: ours._estimate(ours._target(clip)))]
 
     watch = Stopwatch(device)
     for epoch in (authors.epoch, ours._train_epoch):
