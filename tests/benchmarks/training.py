@@ -36,6 +36,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from trainables.autoencoder import Autoencoder
+from trainables.components.judge import open_judge
 from trainables.components.spectrogram import log_power
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.features import clip_power
@@ -179,12 +180,17 @@ def write_pickle(corpus: Corpus, path: Path) -> None:
         pickle.dump(torch.stack([magnitudes, phases], dim=-1).numpy(), file, protocol=pickle.HIGHEST_PROTOCOL)
 
 
-def only(corpus: Corpus, num_clips: int) -> Corpus:
-    """A corpus with the first training clips alone, and all of its validation split."""
+def only(corpus: Corpus, num_clips: int, folder: Path) -> Corpus:
+    """A corpus with the first training clips alone, and all of its validation split; `folder` keeps what follows from
+    them, and links to the rest."""
+    open_judge(corpus)
+    for path in corpus.folder.iterdir():
+        if path.name.startswith(("waveforms", "judge", "log_power")):
+            (folder / path.name).symlink_to(path)
     surplus = corpus.indices("train")[num_clips:]
     clips = corpus.clips.copy()
     clips.loc[surplus, "split"] = "surplus"
-    return replace(corpus, clips=clips)
+    return replace(corpus, clips=clips, folder=folder)
 
 
 def gigamacs(forward: Callable[[], Any]) -> float:
@@ -250,7 +256,8 @@ def main() -> None:
     given = parser.parse_args()
     assert given.clips % CONFIG.batch_size == 0, "both loops should take the same number of steps"
     with tempfile.TemporaryDirectory() as folder:
-        corpus = only(open_corpus({"name": "demo"}, given.home or Path(folder)), given.clips)
+        (subset := Path(folder) / "subset").mkdir()
+        corpus = only(open_corpus({"name": "demo"}, (given.home or Path(folder)).resolve()), given.clips, subset)
         assert len(corpus.indices("train")) == given.clips, f"{len(corpus.indices('train'))} training clips"
         pickled = Path(folder) / "0.pkl"
         write_pickle(corpus, pickled)
