@@ -8,7 +8,7 @@ import torch
 
 from trainables.components import audiovision, spectrogram
 from trainables.components.grid import Grid, RepresentationName
-from trainables.components.representation import Representation
+from trainables.components.representation import PhaseName, Representation
 from trainables.components.spectrogram import SIZES, Size, resized
 
 GRIDS = [
@@ -106,9 +106,9 @@ def test_the_reports_overlap_add_is_exact_but_for_its_bands() -> None:
 
 
 @pytest.mark.parametrize("phase", ["instantaneous_frequency", "angle", "cos_sin"])
-def test_a_clips_own_phase_at_full_resolution_gives_its_sound_back(phase: str) -> None:
+def test_a_clips_own_phase_at_full_resolution_gives_its_sound_back(phase: PhaseName) -> None:
     given = sounds()
-    seen = Representation(Grid("192x512"), "both", phase)  # type: ignore[arg-type]
+    seen = Representation(Grid("192x512"), "both", phase)
     clips = seen.assembled([feature.of(given) for feature in seen.features])
     assert clips.shape[1:] == seen.shape
     log_power = seen.log_power(clips)

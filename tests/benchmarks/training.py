@@ -17,6 +17,7 @@ authors' loop doesn't have, is not part of an epoch here and has a row of its ow
 from __future__ import annotations
 
 import argparse
+import contextlib
 import math
 import os
 import pickle
@@ -28,6 +29,7 @@ from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -232,16 +234,17 @@ class Stopwatch:
 def pieces(ours: Autoencoder, watch: Stopwatch, repeats: int) -> dict[str, float]:
     """Shares of an epoch of ours, by timers around its pieces."""
     spent: dict[str, list[float]] = {"forward": [], "backward": [], "optimizer": []}
-    networks, backward = ours.networks, Tensor.backward
-    networks.encode = watch.counting(networks.encode, spent["forward"])  # type: ignore[method-assign]
-    networks.decode = watch.counting(networks.decode, spent["forward"])  # type: ignore[method-assign]
-    ours.optimizer.step = watch.counting(ours.optimizer.step, spent["optimizer"])  # type: ignore[method-assign]
-    Tensor.backward = watch.counting(backward, spent["backward"])  # type: ignore[method-assign]
-    try:
+    timed: list[tuple[Any, str, str]] = [
+        (ours.networks, "encode", "forward"),
+        (ours.networks, "decode", "forward"),
+        (ours.optimizer, "step", "optimizer"),
+        (Tensor, "backward", "backward"),
+    ]
+    with contextlib.ExitStack() as stack:
+        for owner, method, piece in timed:
+            counted = watch.counting(getattr(owner, method), spent[piece])
+            stack.enter_context(patch.object(owner, method, counted))
         total = sum(watch.of(ours._train_epoch) for _ in range(repeats))
-    finally:
-        Tensor.backward = backward  # type: ignore[method-assign]
-        del networks.encode, networks.decode, ours.optimizer.step
     shares = {name: sum(seconds) / total for name, seconds in spent.items()}
     return shares | {"not computing": 1 - sum(shares.values())}
 

@@ -67,7 +67,7 @@ class Objective:
         return loss + kl_share * self._config.kl_weight * kl, kl
 
     def _of_phase(self, estimate: Estimate, target: Target, phase: slice) -> Scalar:
-        pair = estimate.clips, target.clips
+        clips = [estimate.clips, target.clips]
         if not self._phase_loss.in_own_units:
-            pair = tuple(self._normalizer.invert(each, target.statistics) for each in pair)  # type: ignore[assignment]
-        return self._phase_loss.loss(*(each[:, phase] for each in pair))
+            clips = [self._normalizer.invert(each, target.statistics) for each in clips]
+        return self._phase_loss.loss(*(each[:, phase] for each in clips))
