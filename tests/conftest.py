@@ -14,6 +14,7 @@ import torch
 
 from orchestrator.store import Store
 from tests.sweep_folder import SweepFolder
+from trainables.corpora.corpus import Corpus, open_corpus
 
 # Whoever runs the tests in the background ignores these, and the drivers that are sent them would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -59,6 +60,11 @@ def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home that keeps the tiny corpus's features and judge for the whole session."""
     return tmp_path_factory.mktemp("tiny_home")
+
+
+@pytest.fixture(scope="session")
+def corpus(tiny_corpus: Path, tiny_home: Path) -> Corpus:
+    return open_corpus({"name": "folder", "root": str(tiny_corpus)}, tiny_home)
 
 
 @pytest.fixture(scope="session")

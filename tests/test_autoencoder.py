@@ -1,30 +1,21 @@
 from __future__ import annotations
 
+import math
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pydantic
 import pytest
 import torch
 
+from tests.tiny_autoencoder import make
 from trainables.autoencoder import Autoencoder
 from trainables.components import pictures
 from trainables.components.layers import Decoder, Encoder
 from trainables.components.sigmas import SIGMAS
 from trainables.components.spectrogram import SIZES, Size
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.errors import InputError
-
-
-@pytest.fixture(scope="module")
-def corpus(tiny_corpus: Path, tiny_home: Path) -> Corpus:
-    return open_corpus({"name": "folder", "root": str(tiny_corpus)}, tiny_home)
-
-
-def make(corpus: Corpus, **settings: Any) -> Autoencoder:
-    config = Autoencoder.Config(**{**Autoencoder.DEBUG, **settings})
-    return Autoencoder(config, corpus, device="cpu", seed=0)
 
 
 @pytest.mark.parametrize("size", SIZES)
@@ -58,7 +49,20 @@ def test_training_explains_more_of_the_validation_clips(corpus: Corpus, loss: st
 
 def test_only_a_variational_loss_reports_its_latents(corpus: Corpus) -> None:
     extra = set(make(corpus, loss="vae").step()) - set(make(corpus, loss="l2").step())
-    assert extra == {"train/kl", "train/min_sigma", "val/active_units"}
+    assert extra == {"train/kl", "train/min_sigma", "val/active_units", "val/bits_per_dim"}
+
+
+def test_the_bound_in_bits_is_what_the_whole_kl_divergence_adds_to_the_likelihood(corpus: Corpus) -> None:
+    autoencoder = make(corpus, loss="vae", sigma="fixed", kl_weight=1, free_bits=0)
+    metrics = autoencoder.step()
+    # At the latents' means the error is a little smaller than at samples of them.
+    at_means = metrics["val/loss"] / math.log(2)
+    assert at_means < metrics["val/bits_per_dim"] < 1.5 * at_means
+    weightless = make(corpus, loss="vae", sigma="fixed", kl_weight=0, free_bits=0)
+    weightless.load_state_dict(autoencoder.state_dict())
+    again = weightless._validate()
+    assert again["val/bits_per_dim"] == pytest.approx(metrics["val/bits_per_dim"])
+    assert again["val/loss"] < metrics["val/loss"]
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,23 +9,14 @@ import pydantic
 import pytest
 import torch
 
+from tests.tiny_autoencoder import make
 from trainables.autoencoder import Autoencoder
 from trainables.components.normalizations import NORMALIZATIONS
 from trainables.components.rendering import PHASES
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 
 PHASE_ONLY = {"channels": "phase", "magnitude": "original", "phase": "own"}
 BOTH = {"channels": "both", "phase": "own"}
-
-
-@pytest.fixture(scope="module")
-def corpus(tiny_corpus: Path, tiny_home: Path) -> Corpus:
-    return open_corpus({"name": "folder", "root": str(tiny_corpus)}, tiny_home)
-
-
-def make(corpus: Corpus, **settings: Any) -> Autoencoder:
-    config = Autoencoder.Config(**{**Autoencoder.DEBUG, **settings})
-    return Autoencoder(config, corpus, device="cpu", seed=0)
 
 
 @pytest.mark.parametrize(

@@ -18,16 +18,11 @@ from trainables.components.rendering import PHASES, Memory, Scene
 from trainables.components.sigmas import SIGMAS
 from trainables.components.spectrogram import log_power, synthesized
 from trainables.components.spectrogram import phase as phase_of
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power, read_waveforms
 from trainables.trainable import Trainable
 
 TRAINABLES = {name: load_trainable(name, Path()) for name in find_trainables()}
-
-
-@pytest.fixture(scope="module")
-def corpus(tiny_corpus: Path, tiny_home: Path) -> Corpus:
-    return open_corpus({"name": "folder", "root": str(tiny_corpus)}, tiny_home)
 
 
 @pytest.fixture(params=TRAINABLES)

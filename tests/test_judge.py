@@ -17,11 +17,6 @@ from trainables.corpora.features import clip_power, read_waveforms
 
 
 @pytest.fixture(scope="module")
-def corpus(tiny_corpus: Path, tiny_home: Path) -> Corpus:
-    return open_corpus({"name": "folder", "root": str(tiny_corpus)}, tiny_home)
-
-
-@pytest.fixture(scope="module")
 def judge(corpus: Corpus) -> Judge:
     return open_judge(corpus)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -129,6 +130,7 @@ class Autoencoder(Trainable):
         missing = set() if config.channels != "phase" else OF_MAGNITUDES
         missing |= set() if loss.is_variational else {"train/kl", "val/active_units"}
         missing |= set() if loss.has_sigma else {"train/min_sigma"}
+        missing |= set() if _has_bound(config) else {"val/bits_per_dim"}
         return [name for name in METRICS if name not in missing]
 
     @classmethod
@@ -207,7 +209,8 @@ class Autoencoder(Trainable):
     @torch.inference_mode()
     def _validate(self) -> dict[str, float]:
         self.networks.eval()
-        own, variation, losses, means = FractionUnexplained(), Variation(), [], []
+        own, variation, losses, bounds, means = FractionUnexplained(), Variation(), [], [], []
+        noise = torch.Generator(self.device).manual_seed(0)
 
         def estimates() -> Iterator[Clips]:
             for positions in self.assessor.positions():
@@ -217,6 +220,8 @@ class Autoencoder(Trainable):
                 own.add(estimate.clips, target.clips)
                 variation.add(estimate.clips, target.clips)
                 losses.append(len(clips) * self.objective(estimate, target)[0].item())
+                if _has_bound(self.config):
+                    bounds.append(len(clips) * self.objective.bound(self._estimate(target, noise), target).item())
                 means.append(estimate.mean)
                 yield self._restored(estimate, target)
 
@@ -231,6 +236,8 @@ class Autoencoder(Trainable):
         probes = self.corpus.probes(self.config.sound_clips)
         metrics |= self.assessor.assess_sounds(self._render(probes).sounds, probes)
         metrics |= {"fvu_own": own.value, "variation": variation.value, "loss": sum(losses) / len(self.validation)}
+        if _has_bound(self.config):
+            metrics["bits_per_dim"] = sum(bounds) / len(self.validation) / math.log(2)
         if self.loss.is_variational:
             variances = torch.cat(means).var(dim=0, correction=0)
             metrics["active_units"] = float((variances > ACTIVE_VARIANCE).sum())
@@ -359,6 +366,11 @@ def _networks(config: AutoencoderConfig, means: Sequence[float]) -> Bottleneck:
         sigma=SIGMAS[config.sigma](config.sigma_floor) if loss.has_sigma else None,
         means=means,
     )
+
+
+def _has_bound(config: AutoencoderConfig) -> bool:
+    """Whether the loss is a likelihood of all that the latents carry."""
+    return LOSSES[config.loss].is_variational and LOSSES[config.loss].has_sigma and config.channels == "magnitude"
 
 
 def _required(corpus: Corpus | None) -> Corpus:

@@ -40,6 +40,7 @@ METRICS = {
     "val/variation": Metric(
         "max", "same_representation", "variance between reconstructed clips, as a part of that between the clips"
     ),
+    "val/bits_per_dim": Metric("min", "same_loss", "a pixel's negative evidence lower bound in bits, own units"),
     "val/active_units": Metric("max", "same_loss", "latents whose mean varies between clips (variance above 0.01)"),
     "train/loss": Metric("min", "same_loss", "the loss, mean over the epoch"),
     "train/kl": Metric("min", "same_loss", "KL divergence in nats a pixel, mean over the epoch"),

@@ -66,6 +66,12 @@ class Objective:
         kl = kl_divergence(estimate.mean, estimate.log_variance, num_pixels, self._config.free_bits)
         return loss + kl_share * self._config.kl_weight * kl, kl
 
+    def bound(self, estimate: Estimate, target: Target) -> Scalar:
+        """The negative evidence lower bound in nats per pixel, in the network's units, if latents were sampled."""
+        assert estimate.sigma is not None and estimate.log_variance is not None
+        error = self._loss(estimate.clips, target.clips, estimate.sigma)
+        return error + kl_divergence(estimate.mean, estimate.log_variance, target.clips[0, 0].numel())
+
     def _of_phase(self, estimate: Estimate, target: Target, phase: slice) -> Scalar:
         clips = [estimate.clips, target.clips]
         if not self._phase_loss.in_own_units:
