@@ -69,7 +69,9 @@ class Tasks:
             blowup=space.limits.blowup,
             collapsed_epochs=space.limits.collapsed_epochs,
         )
-        if task.kind == "evaluate" and trial.stage == words.STAGE_CONFIRM:
+        # Where nothing is searched, nothing was chosen by what validation said: every trial counts as confirmed.
+        is_final = space.budget.seeds is not None and trial.outcome == words.OUTCOME_COMPLETED
+        if task.kind == "evaluate" and (is_final or trial.stage == words.STAGE_CONFIRM):
             spec = replace(spec, splits=("test",))
         if task.kind == "evaluate" and trial.outcome == words.OUTCOME_COMPLETED:
             spec = replace(spec, renderings=tuple(self._sweep.renderings))

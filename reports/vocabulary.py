@@ -118,7 +118,7 @@ SOUND_METRICS: Final = (
 )
 """Those that people read first."""
 TEST_PREFIX: Final = "test/"
-"""Metrics of the test split, once, of trials of the confirm stage only."""
+"""Metrics of the test split, once, of what nothing was chosen by: the confirm stage, and the trials of `budget.seeds`."""
 BEST_PREFIX: Final = "best/"
 """What a trial had at its best epoch: `best/val_fvu` is `val/fvu` there. At the end, at step 0; a
 trial that was extended or retried has another one at step 1 for its next end, and so on."""

@@ -11,6 +11,8 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from orchestrator.agenda import Task
+from orchestrator.cluster import Capacity
 from orchestrator.console import Screen
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.evaluate import evaluate
@@ -18,6 +20,7 @@ from orchestrator.home import keep_search_space
 from orchestrator.ledger import Ledger
 from orchestrator.search_space import Sweep
 from orchestrator.summary import summarize
+from orchestrator.tasks import Tasks
 from orchestrator.tracking import follow
 from orchestrator.trial_run import TrialRun
 from tests.driving import drive
@@ -177,6 +180,14 @@ def test_seeds_are_the_same_in_every_arm_and_are_averaged(tmp_path: Path) -> Non
     assert first.metrics["val/score"] == pytest.approx(sum(values) / 3)
     spread = pd.Series(values).std() / 3**0.5
     assert first.margins["val/score"] == pytest.approx(4.3027 * spread, rel=1e-4)
+
+
+def test_what_no_search_chose_is_judged_on_the_test_split(tmp_path: Path) -> None:
+    sweep, searched = (noop_sweep(tmp_path, **changes) for changes in (SEEDS, {}))
+    trial = drive(sweep, tmp_path / "sweep", lambda trial, epoch: epoch / 10).of_arm("arm=a", "search")[0]
+    task = Task("evaluate", trial)
+    splits = [Tasks(each, tmp_path, Capacity(2, 0)).config_of(task)["spec"]["splits"] for each in (sweep, searched)]
+    assert splits == [("test",), ()]
 
 
 def test_the_last_table_shows_renderings_below_their_arm(tmp_path: Path) -> None:
