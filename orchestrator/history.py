@@ -15,6 +15,8 @@ from orchestrator.trial import Objective, Rendering, counted, trial_folder
 from reports import vocabulary as words
 
 MEDIA = "media"
+OWN_BUSINESS = frozenset({"event", "ts", "pid", "tracking_uri", "artifact_root"})
+"""What the start of a driver says to nobody but this machine."""
 FILES = (words.ARTIFACT_CONFIG, words.ARTIFACT_PER_RECORDING)
 
 
@@ -106,6 +108,10 @@ class History:
     def objective(self) -> Objective:
         """What orders the trials."""
         return Objective(**self.started["objective"])
+
+    def record(self) -> log.Event:
+        """What the sweep said of itself when it last started."""
+        return {key: value for key, value in self.started.items() if key not in OWN_BUSINESS}
 
     def refresh(self, *, everywhere: bool) -> set[int]:
         """Read on.

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from orchestrator import artifacts, listening
+from orchestrator import artifacts, listening, log
 from orchestrator.description import (
     best_in_words,
     describe_rendering,
@@ -41,6 +42,7 @@ class Mirror:
         self._rendering_runs: dict[tuple[int, str], Run] = {}
         self._views: dict[str, str] = {}
         self._heard: list[listening.Column] = []
+        self._told: log.Event = {}
         self.pages: SweepPages | None = None
         self.remark: str | None = None
 
@@ -149,6 +151,11 @@ class Mirror:
                 listening.write_page(Path(target) / words.ARTIFACT_LISTEN, f"Sweep {history.name}", columns)
                 run.upload(Path(target), {}, {})
                 self._heard = columns
+        if history.started != self._told:
+            with tempfile.TemporaryDirectory() as target:
+                (Path(target) / words.ARTIFACT_SWEEP).write_text(json.dumps(history.record()))
+                run.upload(Path(target), {}, {})
+                self._told = history.started
         views = self.pages.prepared(
             history.searched(), history.started["compare"], history.first["ts"], history.rendered()
         )

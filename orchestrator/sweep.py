@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import os
-import socket
-import sys
 import threading
 import traceback
 from collections.abc import Callable, Sequence
@@ -169,8 +166,6 @@ class _Driver:
 
     def _prepare(self, corpus: Corpus | None) -> None:
         """Prepare what trials share, and write down what this sweep runs on."""
-        space = self.sweep.space
-        budget = Budget(self.sweep, self.ledger)
         prepared = loader.prepare(self.sweep.trainable, self.sweep.settings(), corpus, self._progress)
         before = self.ledger.last("started").get("judge")
         if self.ledger.trials and before != prepared.judge:
@@ -180,30 +175,11 @@ class _Driver:
             )
         path = self.sweep.path.resolve()
         file = path if path != self.folder / SEARCH_SPACE else Path(self.ledger.last("started").get("file", path))
+        budget, destination = Budget(self.sweep, self.ledger), follower.destination(self.home)
         self.ledger.write(
             "started",
-            sweep=self.sweep.name,
-            search_space=space.name,
-            file=str(file),
-            objective={"metric": space.objective.metric, "mode": space.objective.mode},
-            **follower.destination(self.home),
-            compare=list(space.compare),
-            arms={
-                arm.name: {
-                    "trials": budget.trials(arm.name) + budget.confirmed(arm.name),
-                    "epochs": budget.epochs(arm.name),
-                }
-                for arm in self.sweep.arms
-            },
-            git=provenance.git_state(file.parent),
-            versions=provenance.versions(),
-            corpus=corpus and {"name": corpus.name, "fingerprint": corpus.fingerprint},
-            judge=prepared.judge,
-            references=prepared.references,
-            seed=space.seed,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            command=typed(*sys.argv[1:]),
+            **provenance.record(self.sweep, budget, prepared, corpus, file),
+            **destination,
         )
 
     def _work(

@@ -118,7 +118,7 @@ SOUND_METRICS: Final = (
 )
 """Those that people read first."""
 TEST_PREFIX: Final = "test/"
-"""Metrics of the test split, once, of what nothing was chosen by: the confirm stage, and the trials of `budget.seeds`."""
+"""Metrics of the test split, once: of the confirm stage, and of the trials of `budget.seeds`."""
 BEST_PREFIX: Final = "best/"
 """What a trial had at its best epoch: `best/val_fvu` is `val/fvu` there. At the end, at step 0; a
 trial that was extended or retried has another one at step 1 for its next end, and so on."""
@@ -140,6 +140,9 @@ PARAM_SEED: Final = "seed"
 
 ARTIFACT_SEARCH_SPACE: Final = "search_space.yaml"
 """Artifact of a sweep: the search space as it was run."""
+ARTIFACT_SWEEP: Final = "sweep.json"
+"""Artifact of a sweep: what was compared with what and by which metrics, its arms, what was searched, the reference
+lines, the versions and the command; all that a report needs beside the runs."""
 ARTIFACT_LISTEN: Final = "listen.html"
 """Artifact of a sweep: the best trial of each arm, side by side, with sound; one file that needs no other."""
 ARTIFACT_CONFIG: Final = "config.yaml"

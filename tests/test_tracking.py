@@ -1,3 +1,4 @@
+import json
 import math
 import re
 import shutil
@@ -25,6 +26,18 @@ def test_following_twice_sends_every_point_once(sweep: SweepFolder) -> None:
     assert set(sweep.runs()) == {"vae", "t01-vae-lr3e-4"}
     assert {metric: sweep.steps(1, metric) for metric in METRICS} == {metric: [1, 2, 3] for metric in METRICS}
     assert sweep.status()["backlog"] == 0 and sweep.status()["error"] is None
+
+
+def test_the_sweep_keeps_what_it_compared_beside_its_runs(sweep: SweepFolder) -> None:
+    sweep.start(baseline={"loss": "l2"})
+    sweep.whole_trial(1)
+    sweep.close()
+    follow(sweep.path, once=True)
+    run = sweep.runs()["vae"]
+    record = json.loads(Path(run.info.artifact_uri, "sweep.json").read_text())
+    assert (record["compare"], record["baseline"]) == (["loss"], {"loss": "l2"})
+    assert record["references"][0]["val/judge_accuracy"] == 0.97
+    assert "tracking_uri" not in record, "it may hold a password"
 
 
 def test_a_replay_after_losing_the_offsets_makes_no_doubles(sweep: SweepFolder) -> None:

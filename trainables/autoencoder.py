@@ -40,7 +40,7 @@ from trainables.corpora.splits import Split
 from trainables.errors import InputError
 from trainables.trainable import Media, Trainable
 
-BETAS = (0.9, 0.99)
+BETA1 = 0.9
 ACTIVE_VARIANCE = 0.01
 """A latent whose mean varies less between clips carries nothing (Burda, Grosse and Salakhutdinov, 2016)."""
 FIT_CLIPS = 256
@@ -87,7 +87,8 @@ class Autoencoder(Trainable):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.networks = self._networks()
-        self.optimizer = torch.optim.AdamW(self.networks.parameter_groups(), lr=config.lr, betas=BETAS, fused=True)
+        betas = BETA1, config.adam_beta2
+        self.optimizer = torch.optim.AdamW(self.networks.parameter_groups(), lr=config.lr, betas=betas, fused=True)
 
     def _split(self, clips: NDArray[np.int64]) -> ClipSplit:
         return ClipSplit(self.corpus, self.representation, clips, self.device)

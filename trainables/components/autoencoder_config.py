@@ -109,6 +109,7 @@ class AutoencoderConfig(TrialConfig):
     leaky_slope: float = Field(0.2, ge=0, lt=1, description="slope of the leaky ReLU below zero")
     batch_size: int = Field(8, ge=1, description="clips of a training step")
     lr: float = Field(1e-3, gt=0, description="learning rate of AdamW after its warm-up")
+    adam_beta2: float = Field(0.99, ge=0, lt=1, description="how slowly AdamW forgets squared gradients")
     warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to lr")
     max_grad_norm: float = Field(1.0, ge=0, description="longer gradients are shortened to it; 0 for none")
     kl_weight: float = Field(1.0, ge=0, description="weight of the KL divergence; 1 is the evidence lower bound")
