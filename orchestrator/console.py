@@ -161,10 +161,11 @@ class _Board:
         return Group(table, Text(self.status_line(arms), style="dim"))
 
     def _leader(self, arms: Sequence[ArmSummary]) -> ArmSummary | None:
-        """The arm with the best trial so far."""
+        """The arm that is best so far."""
         objective = self.sweep.space.objective
         pick = max if objective.mode == "max" else min
-        return pick((arm for arm in arms if arm.best), key=lambda arm: arm.metrics[objective.metric], default=None)
+        known = (arm for arm in arms if objective.metric in arm.metrics)
+        return pick(known, key=lambda arm: arm.metrics[objective.metric], default=None)
 
     def plain_line(self) -> str:
         """The status and the best so far, where there is no table to show it."""

@@ -45,6 +45,17 @@ def test_the_live_display_says_what_runs_and_what_is_best(tmp_path: Path) -> Non
     assert "left" in shown and "MLflow" not in shown
 
 
+def test_nothing_is_best_before_the_first_of_the_seeds_has_ended(tmp_path: Path) -> None:
+    changes = {"budget": {"seeds": 2, "max_epochs": 4}, "params": {"x": 0.4}, "pruning": None}
+    sweep = noop_sweep(tmp_path, **changes)
+    ledger = drive(sweep, tmp_path / "tiny", steps=2)
+    output = io.StringIO()
+    console = Console(file=output, width=80, force_terminal=True, color_system=None)
+    with Screen(console).live(sweep, ledger, 2, tmp_path / "tiny"):
+        pass
+    assert "tiny: 0 of 4 trials ended · 1 running" in output.getvalue()
+
+
 def test_commands_are_said_as_they_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / ".venv" / "bin" / "orchestrate"
     program.parent.mkdir(parents=True)
