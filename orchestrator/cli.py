@@ -238,6 +238,39 @@ def ui(
     serve(find_home(home), name, port)
 
 
+@app.command()
+def compare(
+    name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
+    trials: Annotated[list[int] | None, typer.Argument(help="Trials [default: its arms].", show_default=False)] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="As CSV, every digit.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="As a LaTeX table.")] = False,
+    home: Home = None,
+) -> None:
+    """Compare a sweep's arms, or some of its trials, in one table; and print the links to MLflow's pages of them."""
+    from rich.console import Console
+
+    from orchestrator.compare import compare as show
+    from orchestrator.home import find_home
+
+    form = "csv" if csv else "latex" if latex else "table"
+    show(find_home(home), name, trials or [], form, Console(highlight=False))
+
+
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(help="A trial, such as vae/3.", show_default=False)],
+    second: Annotated[str, typer.Argument(help="Another, also of another sweep.", show_default=False)],
+    home: Home = None,
+) -> None:
+    """Say what tells two trials apart: parameters, code, versions; and their curves and classes side by side."""
+    from rich.console import Console
+
+    from orchestrator.diff import diff as show
+    from orchestrator.home import find_home
+
+    show(find_home(home), first, second, Console(highlight=False))
+
+
 def _detach(folder: Path, say: Callable[[str], None]) -> None:
     """Run this very command in the background."""
     from orchestrator.detach import detach

@@ -24,9 +24,7 @@ if TYPE_CHECKING:
 PACKAGES = ("ray", "optuna", "mlflow", "torch", "torchvision", "librosa", "pandas", "orchestrate")
 
 
-def record(
-    sweep: Sweep, budget: Budget, prepared: Prepared, corpus: Corpus | None, file: Path
-) -> dict[str, Any]:
+def record(sweep: Sweep, budget: Budget, prepared: Prepared, corpus: Corpus | None, file: Path) -> dict[str, Any]:
     """All that somebody who has only the sweep's log, or its runs in MLflow, needs to know of it.
 
     Args:

@@ -1,0 +1,225 @@
+"""`orchestrate compare NAME [A B …]`: arms, or some trials, as one table; and the pages on which they can be heard."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from statistics import fmean
+from typing import Any
+from urllib.parse import quote
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.errors import UserError
+from orchestrator.home import home_option
+from orchestrator.standing import Standing, look
+from orchestrator.trial import Trial, trial_folder
+from orchestrator.typed import typed
+from orchestrator.views import UI_PORT
+from reports import vocabulary as words
+
+READ = (words.JUDGE_ACCURACY, words.FVU)
+"""Metrics shown beside the objective, where trials have them."""
+LABEL_WIDTH = 16
+NO_ROOM = frozenset({"trials", "tested", "test/fvu", "test/side_info_floats"})
+"""For csv and latex; 80 columns are too few for them."""
+Row = dict[str, Any]
+
+
+def compare(home: Path, name: str, numbers: Sequence[int], form: str, console: Console) -> None:
+    """Print a table: a row an arm or, with numbers, a row a trial.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the sweep.
+        numbers: trials.
+        form: `table`, `csv` or `latex`.
+        console: where to.
+
+    Raises:
+        UserError: there is no such sweep or trial.
+    """
+    standing = look(home, name)
+    rows = _trial_rows(standing, numbers) if numbers else _arm_rows(standing)
+    references = [] if numbers else _reference_rows(standing, rows)
+    if form == "csv":
+        console.out(_csv([*rows, *references]), end="", highlight=False)
+    elif form == "latex":
+        console.out(_latex([*rows, *references]), highlight=False)
+    else:
+        console.print(_side_by_side(rows) if numbers else _table(rows, references))
+        for line in _links(standing, home, numbers):
+            console.print(Text(line), soft_wrap=True)
+
+
+def _arm_rows(standing: Standing) -> list[Row]:
+    trials = list(standing.ledger.trials.values())
+    names = list(dict.fromkeys([*standing.started.get("arms", {}), *(trial.arm for trial in trials)]))
+    rows = []
+    for arm in names:
+        own = [trial for trial in trials if trial.arm == arm]
+        best = standing.best_of(own)
+        mark = " *" if standing.has_mixed_code(arm) else ""
+        row: Row = {"arm": arm + mark, "trials": len(own), "best trial": best.number if best else None}
+        row |= _best_values(standing, best) if best else {}
+        tested = [trial.test for trial in own if trial.test]
+        for metric in (f"{words.TEST_PREFIX}{each.removeprefix(words.VAL_PREFIX)}" for each in _metrics(standing)):
+            values = [values[metric] for values in tested if metric in values]
+            row |= {metric: fmean(values), "tested": len(values)} if values else {}
+        row["epochs"] = sum(trial.epochs for trial in own)
+        rows.append(row)
+    return rows
+
+
+def _trial_rows(standing: Standing, numbers: Sequence[int]) -> list[Row]:
+    trials = standing.ledger.trials
+    for number in numbers:
+        if number not in trials:
+            raise UserError(f"{standing.name} has no trial {number}; it has 1 to {max(trials, default=0)}")
+    chosen = [trials[number] for number in numbers]
+    # Parameters that they share say nothing of what tells them apart.
+    differing = [
+        key
+        for key in dict.fromkeys(key for trial in chosen for key in trial.params)
+        if len({str(trial.params.get(key)) for trial in chosen}) > 1
+    ]
+    return [
+        {
+            "trial": trial.number,
+            "state": standing.state_of(trial),
+            **{key: trial.params.get(key) for key in differing},
+            **_best_values(standing, trial),
+            **trial.test,
+            "epochs": trial.epochs,
+        }
+        for trial in chosen
+    ]
+
+
+def _metrics(standing: Standing) -> list[str]:
+    return list(dict.fromkeys([standing.objective.metric, *READ]))
+
+
+def _best_values(standing: Standing, trial: Trial) -> Row:
+    row = standing.objective.best_row(trial)
+    metrics = row["metrics"] if row else {}
+    return {name: metrics[name] for name in _metrics(standing) if name in metrics}
+
+
+def _reference_rows(standing: Standing, rows: Sequence[Row]) -> list[Row]:
+    shown = {key for row in rows for key in row}
+    references = standing.started.get("references", [])
+    has_sizes = len({reference.get("size") for reference in references} - {None}) > 1
+    found = []
+    for reference in references:
+        values = {name: value for name, value in reference.items() if name in shown}
+        label = f"{reference['reference']} {reference.get('size') or ''}" if has_sizes else reference["reference"]
+        found += [{"arm": label.strip(), **values}] if values else []
+    return found
+
+
+def _columns(rows: Sequence[Row]) -> list[str]:
+    """Every key, counts last."""
+    keys = list(dict.fromkeys(key for row in rows for key in row))
+    last = [key for key in ("tested", "epochs") if key in keys]
+    return [key for key in keys if key not in last] + last
+
+
+def _table(rows: Sequence[Row], references: Sequence[Row]) -> Table:
+    label, *others = (key for key in _columns(rows) if key not in NO_ROOM)
+    table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
+    table.add_column(label, vertical="bottom", overflow="fold", min_width=LABEL_WIDTH)
+    for key in others:
+        table.add_column("\n".join(_heading(key).split()), justify="right", vertical="bottom", no_wrap=True)
+    columns = [label, *others]
+    for row in rows:
+        table.add_row(*(_shown(row.get(key)) for key in columns))
+    if references:
+        table.add_section()
+        table.add_row()
+    for row in references:
+        table.add_row(*(Text(_shown(row.get(key)), style="dim") for key in columns))
+    return table
+
+
+def _side_by_side(rows: Sequence[Row]) -> Table:
+    """A column a trial: what they have are many short things."""
+    label, *others = _columns(rows)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column(label)
+    for row in rows:
+        table.add_column(_shown(row[label]), justify="right")
+    for key in others:
+        table.add_row(_heading(key), *(_shown(row.get(key)) for row in rows))
+    return table
+
+
+def _heading(key: str) -> str:
+    if key.startswith(words.TEST_PREFIX):
+        return f"test {key.removeprefix(words.TEST_PREFIX)}".replace("_", " ")
+    return words.in_words(key) if key.startswith(words.VAL_PREFIX) else key
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return (
+            "nan"
+            if math.isnan(value)
+            else f"{value:.3f}"
+            if value == 0 or 0.01 <= abs(value) < 1000
+            else f"{value:.1e}"
+        )
+    return str(value)
+
+
+def _csv(rows: Sequence[Row]) -> str:
+    file = io.StringIO()
+    writer = csv.DictWriter(file, _columns(rows), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
+
+
+def _latex(rows: Sequence[Row]) -> str:
+    import pandas as pd
+
+    columns = _columns(rows)
+    frame = pd.DataFrame(
+        [[_shown(row.get(key)) for key in columns] for row in rows], columns=list(map(_heading, columns))
+    )
+    text: str = frame.style.hide(axis="index").format(escape="latex").to_latex(hrules=True)
+    return text
+
+
+def _links(standing: Standing, home: Path, numbers: Sequence[int]) -> list[str]:
+    """Addresses of the pages, on the server that has them or on the one that `orchestrate ui` starts."""
+    tracking = standing.tracking
+    uri = str(tracking.get("tracking_uri") or "")
+    links: dict[str, str] = dict(tracking.get("links") or {})
+    if numbers and (ids := [_run_id(standing, number) for number in numbers]) and all(ids):
+        runs, experiments = (quote(json.dumps(each)) for each in (ids, [tracking.get("experiment_id")]))
+        links = {"compare": f"#/compare-runs?runs={runs}&experiments={experiments}&workflowType=machine_learning"}
+    if not links:
+        return [f"\nNothing of it is in MLflow yet ({tracking.get('error') or 'it has just begun'})."]
+    if uri.startswith(("http://", "https://")):
+        return ["", *(f"{name:<13} {uri.rstrip('/')}/{link}" for name, link in links.items())]
+    command = typed("ui", standing.name, *home_option(home))
+    head = f"\nWhile  {command}  runs:"
+    return [head, *(f"{name:<13} http://127.0.0.1:{UI_PORT}/{link}" for name, link in links.items())]
+
+
+def _run_id(standing: Standing, number: int) -> str | None:
+    try:
+        text = (trial_folder(standing.ledger.folder, number) / "mlflow.json").read_text()
+    except OSError:
+        return None
+    found: str | None = json.loads(text).get("run_id")
+    return found

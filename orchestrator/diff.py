@@ -1,0 +1,156 @@
+"""`orchestrate diff vae/3 vae/7`: what tells two trials apart, and what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.standing import Standing, find_trial
+from orchestrator.trial import Trial, trial_folder
+from reports import vocabulary as words
+
+BARS = "▁▂▃▄▅▆▇█"
+MAX_BARS = 40
+CURVES = ("train/loss", words.VAL_LOSS, words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY, words.FVU)
+TABLES = (
+    f"media/best/{words.ARTIFACT_PER_RECORDING}",
+    f"media/best/{words.ARTIFACT_PER_RECORDING_VALIDATION}",
+)
+Side = tuple[Standing, Trial]
+
+
+def diff(home: Path, first: str, second: str, console: Console) -> None:
+    """Print parameters, code, versions, curves and, where both were judged by recording, the judge by class.
+
+    Raises:
+        UserError: there is no such sweep or trial.
+    """
+    sides = find_trial(home, first), find_trial(home, second)
+    console.print(_facts(sides, (first, second)))
+    console.print()
+    console.print(_curves(sides, (first, second)))
+    by_class = _by_class(sides)
+    if by_class:
+        console.print()
+        console.print(_classes(by_class, (first, second)))
+    else:
+        console.print(Text("\nJudge by class: only of trials that the confirm stage or budget.seeds evaluated."))
+
+
+def _facts(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("", *names):
+        table.add_column(heading, overflow="fold")
+    facts = [_facts_of(side) for side in sides]
+    for key in dict.fromkeys(key for each in facts for key in each):
+        left, right = (each.get(key, "–") for each in facts)
+        # What is the same is dim: it's the rest that may have mattered.
+        style = "dim" if left == right else ""
+        table.add_row(key, left, right, style=style)
+    return table
+
+
+def _facts_of(side: Side) -> dict[str, str]:
+    standing, trial = side
+    row = standing.objective.best_row(trial)
+    metric = standing.objective.metric
+    best = f"{row['metrics'][metric]:.4g} (epoch {row['epoch']})" if row else "–"
+    reason = f": {trial.reason}" if trial.reason else ""
+    started = _start_of(standing, trial)
+    git = started.get("git") or {}
+    dirty = " with uncommitted changes" if git.get("dirty") else ""
+    return {
+        "arm": trial.arm,
+        **{name: f"{value}" for name, value in trial.params.items()},
+        "seed": str(trial.seed),
+        "state": standing.state_of(trial) + reason,
+        "epochs": str(trial.epochs),
+        f"best {words.in_words(metric)}": best,
+        "judge": str(started.get("judge")),
+        "corpus": " ".join(map(str, (started.get("corpus") or {}).values())),
+        "commit": f"{git.get('commit')}{dirty}",
+        "code": ", ".join(dict.fromkeys(trial.codes)),
+        **(started.get("versions") or {}),
+    }
+
+
+def _start_of(standing: Standing, trial: Trial) -> Mapping[str, Any]:
+    """What the driver said that ran a trial last."""
+    started: Mapping[str, Any] = {}
+    last: Mapping[str, Any] = {}
+    for event in standing.ledger.events:
+        if event["event"] == "started":
+            started = event
+        elif event["event"] == "attempt" and event["trial"] == trial.number:
+            last = started
+    return last or started
+
+
+def _curves(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("curve", "trial", "", "first", "last", "best"):
+        table.add_column(heading, justify="right" if heading in ("first", "last", "best") else "left")
+    wanted = dict.fromkeys([sides[0][0].objective.metric, *CURVES])
+    for metric in wanted:
+        found = [[row["metrics"].get(metric, math.nan) for row in trial.rows] for _, trial in sides]
+        known = [value for values in found for value in values if math.isfinite(value)]
+        if not known:
+            continue
+        for name, values in zip(names, found, strict=True):
+            numbers = [value for value in values if math.isfinite(value)]
+            ends = (numbers[0], numbers[-1], _best(metric, numbers)) if numbers else ()
+            bars = sparkline(values, min(known), max(known))
+            label = metric if name == names[0] else ""
+            table.add_row(label, name, bars, *(f"{value:.4g}" for value in ends))
+    return table
+
+
+def _best(metric: str, values: Sequence[float]) -> float:
+    return max(values) if metric in (words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY) else min(values)
+
+
+def sparkline(values: Sequence[float], low: float, high: float) -> str:
+    """Values as bars between two bounds; `·` is not a number. Of a long curve, evenly chosen epochs."""
+    count = min(len(values), MAX_BARS)
+    chosen = [values[round(index * (len(values) - 1) / max(count - 1, 1))] for index in range(count)]
+    span = (high - low) or 1.0
+    return "".join(
+        BARS[min(len(BARS) - 1, int((value - low) / span * len(BARS)))] if math.isfinite(value) else "·"
+        for value in chosen
+    )
+
+
+def _by_class(sides: tuple[Side, Side]) -> dict[str, list[float]]:
+    """The judge's probability of each class, where both trials were judged on the same split."""
+    for name in TABLES:
+        paths = [trial_folder(standing.ledger.folder, trial.number) / name for standing, trial in sides]
+        if all(path.exists() for path in paths):
+            import pandas as pd
+
+            column = words.JUDGE_PROBABILITY.removeprefix(words.VAL_PREFIX)
+            means = [pd.read_csv(path).groupby("class")[column].mean() for path in paths]
+            both = pd.concat(means, axis=1).dropna()
+            return {
+                str(label): [float(value) for value in row]
+                for label, row in zip(both.index, both.to_numpy(), strict=True)
+            }
+    return {}
+
+
+def _classes(by_class: Mapping[str, Sequence[float]], names: tuple[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("judge probability by class", *names, "difference"):
+        table.add_column(heading, justify="left" if heading.startswith("judge") else "right")
+    for label, (left, right) in _widest_first(by_class):
+        table.add_row(label, f"{left:.3f}", f"{right:.3f}", f"{right - left:+.3f}")
+    return table
+
+
+def _widest_first(by_class: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, Sequence[float]]]:
+    yield from sorted(by_class.items(), key=lambda item: -abs(item[1][1] - item[1][0]))
