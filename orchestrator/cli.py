@@ -271,6 +271,19 @@ def diff(
     show(find_home(home), first, second, Console(highlight=False))
 
 
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
+    optuna: Annotated[Path, typer.Option(help="A file for the studies, as an Optuna journal.", show_default=False)],
+    home: Home = None,
+) -> None:
+    """Write a sweep's studies for optuna-dashboard."""
+    from orchestrator.export import export as write
+    from orchestrator.home import find_home
+
+    write(find_home(home), name, optuna, print)
+
+
 def _detach(folder: Path, say: Callable[[str], None]) -> None:
     """Run this very command in the background."""
     from orchestrator.detach import detach

@@ -86,12 +86,13 @@ def _tpe_point(sweep: Sweep, arm: Arm, trials: Sequence[Trial], index: int) -> d
     distributions = {name: distribution(domain) for name, domain in arm.searched.items()}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        study.add_trials([_frozen(trial, objective, distributions) for trial in trials])
+        study.add_trials([frozen(trial, objective, distributions) for trial in trials])
     asked = study.ask()
     return arm.draw(lambda name, domain: _suggest_value(asked, name, domain))
 
 
-def _frozen(trial: Trial, objective: Objective, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+def frozen(trial: Trial, objective: Objective, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    """A trial as Optuna is told of it; its intermediate values are the best so far."""
     state = STATES[trial.outcome]
     diverged = trial.outcome == words.OUTCOME_DIVERGED
     steps = {} if diverged else {row["epoch"]: best for row, best in objective.best_so_far(trial)}
