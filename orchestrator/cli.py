@@ -12,6 +12,7 @@ import typer
 
 from orchestrator.errors import OrchestratorError, SweepStopped, UserError
 from orchestrator.views import UI_PORT
+from reports.errors import ReportError
 
 app = typer.Typer(
     help="Audio-and-vision experiments from one YAML file.",
@@ -272,6 +273,20 @@ def diff(
 
 
 @app.command()
+def report(
+    names: Annotated[list[str], typer.Argument(help="Sweeps that were run.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder [default: reports in the home].", show_default=False)] = None,
+    form: Annotated[str, typer.Option("--format", help="html, md, csv, latex, png or svg.")] = "html",
+    home: Home = None,
+) -> None:
+    """Say which arm was better, by how much, and whether that is luck: one page a sweep, from its runs in MLflow."""
+    from orchestrator.home import find_home
+    from orchestrator.reporting import write_reports
+
+    write_reports(find_home(home), names, out, form, print)
+
+
+@app.command()
 def export(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
     optuna: Annotated[Path, typer.Option(help="A file for the studies, as an Optuna journal.", show_default=False)],
@@ -298,6 +313,9 @@ def main() -> None:
     except OrchestratorError as error:
         print(error, file=sys.stderr)
         raise SystemExit(error.exit_code) from None
+    except ReportError as error:
+        print(error, file=sys.stderr)
+        raise SystemExit(UserError.exit_code) from None
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise

@@ -155,6 +155,7 @@ def _scores(trial: Trial) -> dict[str, tuple[float, int, int]]:
     if trial.ended and trial.best:
         ts = trial.ended["ts"]
         scores[words.BEST_EPOCH] = trial.best["epoch"], ts, step
+        scores[words.TRIAL_S] = trial.trained_s, ts, step
         for metric, value in trial.best["metrics"].items():
             if metric.startswith(words.VAL_PREFIX):
                 scores[words.best_name(metric)] = value, ts, step

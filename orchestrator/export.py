@@ -10,6 +10,7 @@ from pathlib import Path
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from orchestrator.errors import UserError
@@ -57,7 +58,7 @@ def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:
     count = 0
     for arm in sweep.arms:
         trials = ledger.of_arm(arm.name, words.STAGE_SEARCH)
-        direction = "maximize" if objective.mode == "max" else "minimize"
+        direction = StudyDirection.MAXIMIZE if objective.mode == "max" else StudyDirection.MINIMIZE
         study = optuna.create_study(storage=storage, study_name=f"{sweep.name}/{arm.name}", direction=direction)
         study.set_metric_names([objective.metric])
         study.set_user_attr("sweep", sweep.name)

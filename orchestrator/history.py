@@ -33,6 +33,7 @@ class Trial:
         size: bytes of its outbox when last looked at.
         files: what else it keeps for MLflow, each with the time of its making in nanoseconds: complete folders of
             renderings (`media/best`) and the files named in `FILES`.
+        trained_s: how long its epochs took, known once it has ended.
     """
 
     number: int
@@ -49,6 +50,7 @@ class Trial:
     size: int = 0
     files: dict[str, int] = field(default_factory=dict)
     best: log.Event | None = None
+    trained_s: float = 0.0
 
     @property
     def outbox(self) -> Path:
@@ -130,6 +132,7 @@ class History:
             if trial.ended and trial.best is None:
                 rows = counted(log.read(trial.outbox)[0], trial.since)
                 trial.best = self.objective.best_of(row for row in rows if "diverged" not in row)
+                trial.trained_s = sum(row["metrics"].get(words.EPOCH_S, 0.0) for row in rows)
         return changed
 
     def lose_driver(self) -> set[int]:

@@ -1,0 +1,78 @@
+"""`orchestrate report NAME…`: the reports of some sweeps as files, and each page beside the runs that it is about."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator import follower
+from orchestrator.errors import OrchestratorError
+from orchestrator.store import Refused, Store, Unreachable
+from reports import vocabulary as words
+from reports.errors import ReportError
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+FOLDER = "reports"
+"""In the home."""
+
+
+def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str, say: Callable[[str], None]) -> None:
+    """Write the reports of sweeps; a page becomes an artifact of its sweep's run too.
+
+    Raises:
+        ReportError: a sweep that isn't there or can't be ranked, an unknown form, a folder that can't be written.
+        OrchestratorError: MLflow does not answer.
+    """
+    from reports.report import read_report
+    from reports.writing import check_form, write
+
+    check_form(form)
+    with tracking(home) as client:
+        for name in names:
+            report = read_report(client, name)
+            for sentence in report.sentences():
+                say(f"  {sentence}")
+            paths = write(report, form, out or home / FOLDER)
+            for path in paths:
+                say(f"{path}")
+            if form == "html":
+                _keep(client, report.runs.run.info.run_id, paths[0], say)
+
+
+def _keep(client: MlflowClient, run_id: str, path: Path, say: Callable[[str], None]) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        copy = Path(folder) / words.ARTIFACT_REPORT
+        copy.write_bytes(path.read_bytes())
+        try:
+            client.log_artifact(run_id, str(copy))
+        except Exception as error:
+            # The page is written: that MLflow has no copy is worth a line and no more.
+            say(f"MLflow has no copy of it: {' '.join(str(error).split())[:200]}")
+
+
+@contextlib.contextmanager
+def tracking(home: Path) -> Iterator[MlflowClient]:
+    """A client of the MLflow that a home's sweeps go to.
+
+    Raises:
+        OrchestratorError: it does not answer, now or inside the block.
+    """
+    os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    store = Store(follower.tracking_uri(home), None)
+    try:
+        store.open()
+        try:
+            yield store.client
+        except ReportError:
+            raise
+        except Exception:
+            with store.told():
+                raise
+    except (Unreachable, Refused) as error:
+        raise OrchestratorError(str(error).partition("; everything is sent")[0]) from None

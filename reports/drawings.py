@@ -1,0 +1,62 @@
+"""Which figures a report has, each drawn when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from reports import figures
+from reports import vocabulary as words
+from reports.expected_best import expected_best
+from reports.report import Report
+
+MAX_SLICES = 4
+
+
+def drawings(report: Report) -> dict[str, Callable[[], Figure]]:
+    """Those for which there is something to draw, by name."""
+    runs, searched = report.runs, report.runs.searched
+    found: dict[str, Callable[[], Figure]] = _contrasts(report)
+    if not report.confirmed.empty:
+        found["confirmed"] = partial(figures.confirmed, report.confirmed, runs.metric)
+    if report.rungs:
+        found["survival"] = partial(figures.survival, searched, report.max_epochs, report.rungs)
+    if report.importances:
+        found["importances"] = partial(figures.importances, report.importances)
+    if runs.best not in searched or searched[runs.best].isna().all():
+        return found
+    found["curves"] = lambda: figures.curves(runs.histories([runs.metric], searched), runs.metric, report.rungs)
+    if not runs.is_repeated and len(searched) > len(runs.arms):
+        found["expected_best"] = lambda: figures.expected_best(_expected_best(report), runs.metric)
+    if report.params:
+        found["slices"] = partial(figures.slices, searched, report.params[:MAX_SLICES], runs.best, runs.metric)
+        params = [*runs.factors, *report.params]
+        found["parallel"] = partial(figures.parallel, searched, params, runs.best, runs.metric, runs.mode)
+    return found
+
+
+def _contrasts(report: Report) -> dict[str, Callable[[], Figure]]:
+    answers = {f"contrasts_{each.metric}": each for each in report.answers}
+    answers |= {f"contrasts_renderings_{each.metric}": each for each in report.rendering_answers}
+    return {
+        name: partial(figures.contrasts, each.found, f"{words.in_words(each.metric)}, test split")
+        for name, each in answers.items()
+        if any(contrast.low is not None for contrast in each.found)
+    }
+
+
+def _expected_best(report: Report) -> dict[str, dict[str, pd.DataFrame]]:
+    runs = report.runs
+    trials = runs.searched.merge(report.costs, on="trial")
+    mode: Any = runs.mode
+    return {
+        cost: {
+            str(arm): expected_best(rows[runs.best].tolist(), rows[cost].fillna(0).tolist(), mode)
+            for arm, rows in trials.groupby("arm", sort=False)
+        }
+        for cost in ("epochs", "hours")
+    }

@@ -1,0 +1,102 @@
+"""The pages of a listening test: the one that listeners see, served or exported, and that of the results.
+
+Templates, style and script are in `pages/`; they are written into each page, which needs no other file.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from reports.listening_design import ABX, MOS, SCALE
+from reports.listening_preparation import ListeningTest
+from reports.listening_results import Results, remarks_of, value_of
+
+PAGES = Path(__file__).parent / "pages"
+SECONDS_AN_ANSWER = {MOS: 6, ABX: 12}
+"""About, to say how long the test takes."""
+
+
+@dataclass(frozen=True)
+class Bar:
+    """An estimate on its scale, all in percent of the scale's width."""
+
+    at: float
+    low: float | None
+    high: float | None
+
+
+def test_page(test: ListeningTest, exported: Mapping[str, Any] | None = None) -> str:
+    """The page on which a listener takes the test.
+
+    Args:
+        test: what is asked.
+        exported: what a file carries that has no server: `copy`, `steps` and `sounds`; None for the served page.
+    """
+    design = test.design
+    return _render(
+        "listening_test.html",
+        design=design,
+        scale=SCALE,
+        total=len(design.items),
+        minutes=max(1, round(len(design.items) * SECONDS_AN_ANSWER[design.method] / 60)),
+        exported=exported is not None,
+        data={"test": design.id, "method": design.method, "sweep": design.sweep, **(exported or {})},
+    )
+
+
+def results_page(results: Results) -> str:
+    """The page of the results so far."""
+    design = results.design
+    scale = (min(SCALE), max(SCALE)) if design.method == MOS else (0.0, 1.0)
+    rows = [(row.name, value_of(row, design), _bar(row.estimate, scale)) for row in results.rows]
+    ticks = [f"{number} {word}" for number, word in SCALE.items()] if design.method == MOS else ["0 %", "50 %", "100 %"]
+    return _render(
+        "listening_results.html",
+        design=design,
+        total=len(design.items),
+        listeners=results.listeners,
+        rows=rows,
+        ticks=ticks,
+        remarks=remarks_of(results),
+    )
+
+
+def _bar(found: Any, scale: tuple[float, float]) -> Bar | None:
+    if found is None:
+        return None
+    low, high = scale
+
+    def percent(value: float | None) -> float | None:
+        return None if value is None else round(100 * (value - low) / (high - low), 2)
+
+    at = percent(found.value)
+    assert at is not None
+    return Bar(at, percent(found.low), percent(found.high))
+
+
+def _render(template: str, **values: Any) -> str:
+    style, script = (PAGES / "listening.css").read_text(), (PAGES / "listening.js").read_text()
+    # Ours, and therefore not escaped; the browser runs no script but the one of this digest, whatever a name contains.
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    page = _environment().get_template(template)
+    return page.render(style=Markup(style), script=Markup(script), script_digest=digest, **values)
+
+
+@functools.cache
+def _environment() -> Environment:
+    return Environment(
+        loader=FileSystemLoader(PAGES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,184 @@
+"""What the answers of a listening test say: of each system, each pair and each listener, in lines and as metrics."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from reports import vocabulary as words
+from reports.listening_answers import Given
+from reports.listening_design import MOS, REFERENCE, Design
+from reports.listening_statistics import Estimate, agreement, holm, mean_opinion, p_guessing, share_right
+
+LISTEN_PREFIX: Final = "listen/"
+"""Metrics of trials and evaluations: what listeners said of their sounds."""
+MOS_NAME: Final = "listen/mos"
+"""Mean opinion score from 1 to 5; `_low` and `_high` are its 95 % interval, `_ratings` their number."""
+ABX_NAME: Final = "listen/abx_accuracy"
+"""How often listeners told this system from the others of the test; 0.5 is guessing. `_low`, `_high`, `_answers`."""
+ABX_ORIGINAL_NAME: Final = "listen/abx_original_accuracy"
+"""How often listeners told this system from the original; 0.5 is guessing. `_low`, `_high`, `_answers`."""
+REFERENCE_FLOOR = 3.5
+"""Who rates the hidden original lower on average is left out of means, as ITU-R BS.1534 has it with its own scale."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A line of results: a system that was rated, or a pair that was to be told apart.
+
+    Attributes:
+        p: of guessing so well or better, adjusted for the number of pairs; None of ratings.
+    """
+
+    name: str
+    estimate: Estimate | None
+    p: float | None = None
+
+
+@dataclass(frozen=True)
+class Results:
+    """Of one test.
+
+    Attributes:
+        listeners: how many answers each has given, of how many.
+        left_out: why some listeners are not in the rows, a line each.
+        metrics: by run.
+    """
+
+    design: Design
+    rows: tuple[Row, ...]
+    listeners: dict[str, int]
+    left_out: tuple[str, ...] = ()
+    agreement: float | None = None
+    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def summarize(design: Design, given: Sequence[Given]) -> Results:
+    """The results so far."""
+    counts = {listener: 0 for listener in dict.fromkeys(each.listener for each in given)}
+    for each in given:
+        counts[each.listener] += 1
+    return _opinions(design, given, counts) if design.method == MOS else _told_apart(design, given, counts)
+
+
+def lines_of(results: Results) -> list[str]:
+    """The results as a terminal shows them."""
+    design = results.design
+    if not results.listeners:
+        return [f"{design.id}: no answers yet"]
+    total = len(design.items)
+    who = ", ".join(f"{name} {count} of {total}" for name, count in results.listeners.items())
+    noun = "ratings" if design.method == MOS else "answers"
+    lines = [f"{design.id}, sweep {design.sweep}; {noun} of {who}"]
+    width = max(len(row.name) for row in results.rows)
+    lines += [f"  {row.name:<{width}}  {value_of(row, design)}" for row in results.rows]
+    lines += [f"  {remark}" for remark in remarks_of(results)]
+    return lines
+
+
+def value_of(row: Row, design: Design) -> str:
+    """`3.42 [3.01, 3.83], 24 ratings`."""
+    found = row.estimate
+    if found is None:
+        return "no ratings yet" if design.method == MOS else "no answers yet"
+    if design.method == MOS:
+        interval = f" [{found.low:.2f}, {found.high:.2f}]" if found.low is not None else ""
+        return f"{found.value:.2f}{interval}, {words.counted(found.count, 'rating')}"
+    interval = f" [{100 * (found.low or 0):.0f}, {100 * (found.high or 0):.0f}]"
+    told = "told apart" if row.p is not None and row.p < 0.05 else "no better than guessing"
+    return f"{100 * found.value:.0f} %{interval} right of {found.count}, p = {row.p:.2g}: {told}"
+
+
+def remarks_of(results: Results) -> list[str]:
+    """What has to be known to read the rows: agreement, listeners left out, and clips that differ."""
+    remarks = list(results.left_out)
+    if results.agreement is not None:
+        remarks.append(
+            f"agreement of listeners: Krippendorff's alpha {results.agreement:.2f} (ordinal; 1 is full, 0 is chance)"
+        )
+    if results.design.method == MOS:
+        remarks.append("intervals: 95 %, Student's t over ratings, one for each listener and clip")
+    else:
+        remarks.append("intervals: 95 %, Wilson; p: one-sided binomial test, Holm's adjustment for all pairs")
+    return remarks + list(results.design.notes)
+
+
+def _opinions(design: Design, given: Sequence[Given], counts: dict[str, int]) -> Results:
+    left_out = _unreliable(given)
+    kept = [each for each in given if each.listener not in left_out]
+    estimates = {key: _mean_of(key, kept) for key in design.systems}
+    metrics = {
+        judged.run_id: _metrics(MOS_NAME, estimates[key], "ratings")
+        for key, judged in design.systems.items()
+        if judged.run_id and any(each.systems == (key,) for each in given)
+    }
+    rows = tuple(Row(judged.name, estimates[key]) for key, judged in design.systems.items())
+    lines = tuple(
+        f"left out: {listener} rated the hidden original {mean:.1f} on average, below {REFERENCE_FLOOR}; "
+        "whoever does so did not hear, or did not take the scale as meant"
+        for listener, mean in left_out.items()
+    )
+    return Results(design, rows, counts, lines, _agreement(design, kept), metrics)
+
+
+def _told_apart(design: Design, given: Sequence[Given], counts: dict[str, int]) -> Results:
+    pairs = list(dict.fromkeys(item.systems for item in design.items))
+    answers = {pair: [each for each in given if set(each.systems) == set(pair)] for pair in pairs}
+    heard = [pair for pair in pairs if answers[pair]]
+    chances = [p_guessing(_right(answers[pair]), len(answers[pair])) for pair in heard]
+    p_values = dict(zip(heard, holm(chances) if heard else [], strict=True))
+    rows = tuple(
+        Row(" vs ".join(design.systems[key].name for key in pair), _share_of(answers[pair]), p_values.get(pair))
+        for pair in pairs
+    )
+    name = ABX_ORIGINAL_NAME if REFERENCE in design.systems else ABX_NAME
+    metrics = {
+        judged.run_id: _metrics(name, found, "answers")
+        for key, judged in design.systems.items()
+        if judged.run_id and (found := _share_of([each for each in given if key in each.systems]))
+    }
+    return Results(design, rows, counts, metrics=metrics)
+
+
+def _unreliable(given: Sequence[Given]) -> dict[str, float]:
+    """Listeners who rate the hidden original low, and how low."""
+    ratings: dict[str, list[int]] = {}
+    for each in given:
+        if each.systems == (REFERENCE,):
+            ratings.setdefault(each.listener, []).append(int(each.answer))
+    means = {listener: sum(values) / len(values) for listener, values in ratings.items()}
+    return {listener: mean for listener, mean in means.items() if mean < REFERENCE_FLOOR}
+
+
+def _agreement(design: Design, given: Sequence[Given]) -> float | None:
+    listeners = list(dict.fromkeys(each.listener for each in given))
+    items = {item.id: column for column, item in enumerate(design.items)}
+    ratings = np.full((len(listeners), len(items)), np.nan)
+    for each in given:
+        ratings[listeners.index(each.listener), items[each.item]] = int(each.answer)
+    return agreement(ratings) if len(listeners) > 1 else None
+
+
+def _mean_of(key: str, given: Sequence[Given]) -> Estimate | None:
+    ratings = [float(each.answer) for each in given if each.systems == (key,)]
+    return mean_opinion(ratings) if ratings else None
+
+
+def _share_of(given: Sequence[Given]) -> Estimate | None:
+    return share_right(_right(given), len(given)) if given else None
+
+
+def _right(given: Sequence[Given]) -> int:
+    return sum(each.right is True for each in given)
+
+
+def _metrics(name: str, found: Estimate | None, noun: str) -> dict[str, float]:
+    """NaN where there is no value any more, since a listener was left out: what was written before can't be deleted."""
+    found = found or Estimate(math.nan, None, None, 0)
+    low, high = (math.nan if end is None else end for end in (found.low, found.high))
+    stem = name.removesuffix("_accuracy")
+    return {name: found.value, f"{name}_low": low, f"{name}_high": high, f"{stem}_{noun}": float(found.count)}

@@ -1,0 +1,136 @@
+"""The server of a listening test: one page, its sounds, and the answers, on this machine only."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Annotated
+
+import uvicorn
+from fastapi import FastAPI, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
+from pydantic import BaseModel, ConfigDict, StrictStr
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+from reports.errors import ReportError
+from reports.listening_answers import Answer, Answers, Refusal, Vote, check_vote, listener_code
+from reports.listening_design import page_session
+from reports.listening_page import results_page, test_page
+from reports.listening_preparation import ListeningTest
+from reports.listening_results import summarize
+
+HOST = "127.0.0.1"
+PORT = 5001
+"""Where `orchestrate listen` serves, unless told otherwise."""
+HOSTS = [HOST, "localhost"]
+"""What a browser may call this server; a page elsewhere whose name points here may not read the answers."""
+PORTS = 65536
+
+
+class Opened(BaseModel):
+    """A listener who begins or goes on."""
+
+    model_config = ConfigDict(extra="forbid")
+    listener: StrictStr
+
+
+class PageVote(BaseModel):
+    """A vote with who gave it."""
+
+    model_config = ConfigDict(extra="forbid")
+    listener: StrictStr
+    item: StrictStr
+    token: StrictStr
+    answer: Answer
+
+
+def make_app(test: ListeningTest, answers: Answers) -> FastAPI:
+    """The application; every answer goes through `answers`."""
+    # The interactive documentation would fetch scripts from elsewhere.
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
+
+    @app.exception_handler(Refusal)
+    def refuse(request: Request, error: Refusal) -> JSONResponse:
+        return JSONResponse({"reason": str(error)}, error.status)
+
+    @app.exception_handler(RequestValidationError)
+    def refuse_shape(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        return JSONResponse({"reason": f"{place}: {first['msg']}"}, 422)
+
+    @app.get("/")
+    def page() -> HTMLResponse:
+        return HTMLResponse(test_page(test))
+
+    @app.get("/results")
+    def results() -> HTMLResponse:
+        return HTMLResponse(results_page(summarize(test.design, answers.given)))
+
+    @app.post("/session")
+    def open_session(opened: Opened) -> dict[str, object]:
+        listener = listener_code(opened.listener)
+        steps = test.plan(page_session(listener))
+        left = [step for step in steps if answers.answer_of(listener, step.item.id) is None]
+        asked = [{"item": step.item.id, "token": step.token} for step in left]
+        return {"listener": listener, "total": len(steps), "steps": asked}
+
+    @app.get("/sound")
+    def sound(
+        listener: Annotated[str, Query()], item: Annotated[str, Query()], slot: Annotated[str, Query()]
+    ) -> Response:
+        for step in test.plan(page_session(listener_code(listener))):
+            if step.item.id == item and slot in step.slots:
+                return FileResponse(test.sound(step.item.clip, step.slots[slot]), media_type="audio/wav")
+        raise Refusal(404, "no such clip in this test")
+
+    @app.get("/sample")
+    def sample() -> Response:
+        return FileResponse(sample_path(test), media_type="audio/wav")
+
+    @app.post("/votes")
+    def take(vote: PageVote) -> dict[str, int]:
+        listener = listener_code(vote.listener)
+        session = page_session(listener)
+        step = check_vote(test, session, Vote(item=vote.item, token=vote.token, answer=vote.answer))
+        answers.add(listener, step, vote.answer, session)
+        return {"stored": 1}
+
+    return app
+
+
+def sample_path(test: ListeningTest) -> Path:
+    """A sound to set the volume by, which is as loud as the others."""
+    clip = test.design.clips[0]
+    return test.sound(clip, next(reversed(test.design.sounds[clip])))
+
+
+def take_port(port: int) -> socket.socket:
+    """A socket at a port of this machine, 0 for any that is free.
+
+    Raises:
+        ReportError: it can't be had.
+    """
+    taken = socket.socket()
+    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        taken.bind((HOST, port))
+        taken.listen()
+    except (OSError, OverflowError) as error:
+        taken.close()
+        why = getattr(error, "strerror", None) or f"must be from 0 to {PORTS - 1}"
+        with socket.socket() as probe:
+            probe.bind((HOST, 0))
+            free = probe.getsockname()[1]
+        raise ReportError(f"port {port} on {HOST}: {why}; port {free} is free: --port {free}") from None
+    return taken
+
+
+def make_server(test: ListeningTest, answers: Answers) -> uvicorn.Server:
+    """A server that says nothing by itself and ends soon after it is told to."""
+    config = uvicorn.Config(
+        make_app(test, answers), log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2
+    )
+    return uvicorn.Server(config)

@@ -1,0 +1,107 @@
+"""The matrix of arms: what the search found in each, what the test split says of it, and what it cost."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+from scipy.stats import t as student
+
+from reports import vocabulary as words
+from reports.frames import SweepRuns
+
+OUTCOMES = (
+    words.OUTCOME_COMPLETED,
+    words.OUTCOME_PRUNED,
+    words.OUTCOME_DIVERGED,
+    words.OUTCOME_FAILED,
+    words.OUTCOME_INTERRUPTED,
+    words.OUTCOME_RUNNING,
+)
+
+
+def matrix(runs: SweepRuns, costs: pd.DataFrame) -> pd.DataFrame:
+    """A row an arm: what the search found, what the test split says, how many trials, and what they cost.
+
+    Args:
+        runs: the sweep.
+        costs: columns `trial` and `hours`.
+
+    Returns:
+        Columns `arm`, `trials`, the counts of outcomes, `best trial`, `searched` (at the best epoch on validation),
+        `test`, `margin` (half of the 95 % interval of the mean over trainings), `trainings`, `epochs`, `hours`.
+    """
+    best = runs.best_trials()
+    hours = costs.set_index("trial")["hours"]
+    column = words.TEST_PREFIX + runs.metric.removeprefix(words.VAL_PREFIX)
+    rows = []
+    for arm in runs.arms:
+        own = runs.trials[runs.trials["arm"] == arm]
+        final = runs.final
+        values = final.loc[final["arm"] == arm, column].dropna() if column in final else pd.Series(dtype=float)
+        outcomes = own["outcome"].value_counts()
+        winner: dict[Any, Any] = best.loc[arm].to_dict() if arm in best.index else {}
+        rows.append(
+            {
+                "arm": arm,
+                "trials": len(own),
+                **{outcome: int(outcomes.get(outcome, 0)) for outcome in OUTCOMES},
+                "best trial": winner.get("trial"),
+                "searched": winner.get(runs.best, math.nan),
+                "test": float(values.mean()) if len(values) else math.nan,
+                "margin": margin(values),
+                "trainings": len(values),
+                "epochs": int(own["epochs"].fillna(0).sum()),
+                "hours": float(hours.reindex(own["trial"]).sum()),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+def margin(values: pd.Series) -> float:
+    """Half of the 95 % confidence interval of a mean (Student's t); NaN of fewer than two values."""
+    if len(values) < 2:
+        return math.nan
+    standard_error = float(values.std()) / math.sqrt(len(values))
+    return float(student.ppf(0.975, len(values) - 1)) * standard_error
+
+
+def confirmed(runs: SweepRuns) -> pd.DataFrame:
+    """What the search said of each confirmed configuration beside what it did again; a row a configuration."""
+    column = words.TEST_PREFIX + runs.metric.removeprefix(words.VAL_PREFIX)
+    again = runs.final.dropna(subset=["confirms"])
+    if again.empty or column not in again or runs.best not in again:
+        return pd.DataFrame(columns=["arm", "trial", "searched", "confirmed", "test", "seeds"])
+    searched = runs.trials.set_index("trial")[runs.best]
+    rows = []
+    for (arm, trial), group in again.astype({"confirms": int}).groupby(["arm", "confirms"], sort=False):
+        found = {"searched": searched.get(trial), "confirmed": group[runs.best].mean(), "test": group[column].mean()}
+        rows.append({"arm": arm, "trial": trial, **found, "seeds": len(group)})
+    return pd.DataFrame(rows)
+
+
+def failures(runs: SweepRuns) -> pd.DataFrame:
+    """Trials that diverged or failed, grouped by cause and arm; columns `cause`, `arm`, `trials`, `reason`."""
+    broken = runs.trials[runs.trials["outcome"].isin([words.OUTCOME_DIVERGED, words.OUTCOME_FAILED])]
+    rows = [
+        {
+            "cause": cause,
+            "arm": arm,
+            "trials": ", ".join(map(str, group["trial"])),
+            "reason": str(group["reason"].iloc[0]),
+        }
+        for (cause, arm), group in broken.groupby(["cause", "arm"], sort=False)
+    ]
+    return pd.DataFrame(rows, columns=["cause", "arm", "trials", "reason"])
+
+
+def empty_cells(runs: SweepRuns) -> Iterator[str]:
+    """Arms that nothing can be said of, each with the reason."""
+    for arm in runs.arms:
+        own = runs.trials[runs.trials["arm"] == arm]
+        if own.empty:
+            yield f"{arm}: no trial"
+        elif not own["outcome"].isin([words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED]).any():
+            yield f"{arm}: none of its {words.counted(len(own), 'trial')} ended well"

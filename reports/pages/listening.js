@@ -1,0 +1,256 @@
+'use strict';
+// Plays the sounds of one step after another and hands over the answers: to the server, or, where the page is a file
+// that was sent, to the browser's own memory, from which they are saved as a file.
+const data = JSON.parse(document.getElementById('data').textContent);
+const $ = selector => document.querySelector(selector);
+const all = selector => [...document.querySelectorAll(selector)];
+const HEADSTART_MS = 250;
+
+const served = {
+  async open(code) {
+    return await post('session', {listener: code});
+  },
+  url: (step, slot) => 'sound?' + new URLSearchParams({listener, item: step.item, slot}),
+  sample: () => 'sample',
+  async store(step, answer) {
+    await post('votes', {listener, item: step.item, token: step.token, answer});
+  },
+};
+
+const inFile = {
+  memory: code => `listening test ${data.test} ${data.copy} ${code}`,
+  async open(code) {
+    code = code.trim().split(/\s+/).join(' ').toLowerCase();
+    this.code = code;
+    this.answers = JSON.parse(recall(this.memory(code)) || '[]');
+    const done = new Set(this.answers.map(each => each.item));
+    const steps = shuffled(data.steps, code).filter(step => !done.has(step.item));
+    $('#saving').hidden = false;
+    return {listener: code, total: data.steps.length, steps};
+  },
+  urls: new Map(),
+  url(step, slot) {
+    return this.blob(step.sounds[slot]);
+  },
+  sample() {
+    return this.blob(Object.keys(data.sounds)[0]);
+  },
+  blob(name) {
+    if (!this.urls.has(name)) {
+      const bytes = Uint8Array.from(atob(data.sounds[name]), character => character.charCodeAt(0));
+      this.urls.set(name, URL.createObjectURL(new Blob([bytes], {type: 'audio/wav'})));
+    }
+    return this.urls.get(name);
+  },
+  async store(step, answer) {
+    this.answers.push({item: step.item, token: step.token, answer});
+    remember(this.memory(this.code), JSON.stringify(this.answers));
+  },
+  save() {
+    const {test, copy} = data;
+    const text = JSON.stringify({test, copy, listener: this.code, answers: this.answers}, null, 1);
+    const link = document.createElement('a');
+    link.href = URL.createObjectURL(new Blob([text], {type: 'application/json'}));
+    link.download = `answers-${test}-${this.code.replace(/[^\w-]/g, '_')}.json`;
+    link.click();
+    $('#saving span').textContent = `${this.answers.length} answers saved as ${link.download}`;
+  },
+};
+
+const source = data.copy ? inFile : served;
+let listener = '', steps = [], total = 0;
+let sounds = {}, heard = new Set(), playing = null, last = null, busy = false;
+
+async function post(path, body) {
+  let answer;
+  try {
+    answer = await fetch(path, {method: 'POST', headers: {'Content-Type': 'application/json'}, body: JSON.stringify(body)});
+  } catch {
+    throw new Error('The test\'s server does not answer; it may have been stopped. Answers so far are stored.');
+  }
+  const told = await answer.json().catch(() => ({}));
+  // Answered already: the reply to the first try was lost on its way.
+  if (!answer.ok && answer.status !== 409) throw new Error(told.reason || `The server answers with ${answer.status}.`);
+  return told;
+}
+
+// Some browsers give a page from a file no memory: then the answers last as long as the page is open.
+function recall(key) { try { return localStorage.getItem(key); } catch { return null; } }
+function remember(key, text) { try { localStorage.setItem(key, text); } catch { $('#saving span').textContent = 'they are lost when this page is closed'; } }
+
+// The same order whenever the same code is typed, another one for another code.
+function shuffled(items, code) {
+  let state = 2166136261;
+  for (const character of code) state = Math.imul(state ^ character.codePointAt(0), 16777619);
+  const random = () => {
+    state = (state + 0x6D2B79F5) | 0;
+    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
+    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
+    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+  };
+  const order = [...items];
+  for (let index = order.length - 1; index > 0; index--) {
+    const other = Math.floor(random() * (index + 1));
+    [order[index], order[other]] = [order[other], order[index]];
+  }
+  return order;
+}
+
+function show(id) {
+  all('main > section').forEach(section => { section.hidden = section.id !== id; });
+}
+
+function complain(error) {
+  all('.problem').forEach(place => { place.textContent = error ? error.message : ''; });
+}
+
+function load(step) {
+  const loaded = {};
+  for (const button of all('[data-slot]')) {
+    const audio = new Audio(source.url(step, button.dataset.slot));
+    audio.preload = 'auto';
+    loaded[button.dataset.slot] = audio;
+  }
+  return loaded;
+}
+
+let next = null;
+function begin() {
+  if (!steps.length) return finish();
+  const done = total - steps.length;
+  $('#count').textContent = `${done + 1} of ${total}`;
+  $('#progress').setAttribute('aria-valuenow', done);
+  $('#progress div').style.width = `${100 * done / total}%`;
+  sounds = next || load(steps[0]);
+  next = steps.length > 1 ? load(steps[1]) : null;
+  heard = new Set();
+  last = null;
+  for (const button of all('[data-slot]')) {
+    button.classList.remove('heard', 'playing');
+    button.style.setProperty('--played', 0);
+    if (data.method === 'abx') button.querySelector('span').textContent = 'not heard yet';
+    const audio = sounds[button.dataset.slot];
+    audio.onended = () => ended(button);
+    audio.onerror = () => complain(new Error('A sound can\'t be played: has the test\'s server been stopped?'));
+  }
+  all('[data-answer]').forEach(button => { button.disabled = true; button.classList.remove('chosen'); });
+  $('#hint').textContent = data.method === 'abx' ? 'Hear all three first.' : 'Hear it to its end first.';
+  show('trial');
+  if (data.method === 'mos') setTimeout(() => play('sound', true), HEADSTART_MS);
+}
+
+async function play(slot, byItself = false) {
+  if (byItself && last) return;
+  complain();
+  stop();
+  last = slot;
+  playing = slot;
+  const button = $(`[data-slot="${slot}"]`);
+  button.classList.add('playing');
+  const audio = sounds[slot];
+  audio.currentTime = 0;
+  try {
+    await audio.play();
+    follow(audio, button);
+  } catch (error) {
+    if (error.name === 'AbortError') return;
+    stop();
+    last = null;
+    if (!byItself) complain(new Error(`This browser can't play it (${error.message}).`));
+  }
+}
+
+function follow(audio, button) {
+  if (audio.paused) return;
+  button.style.setProperty('--played', audio.currentTime / audio.duration || 0);
+  requestAnimationFrame(() => follow(audio, button));
+}
+
+function stop() {
+  if (!playing) return;
+  sounds[playing].pause();
+  const button = $(`[data-slot="${playing}"]`);
+  button.classList.remove('playing');
+  button.style.setProperty('--played', 0);
+  playing = null;
+}
+
+function ended(button) {
+  stop();
+  heard.add(button.dataset.slot);
+  button.classList.add('heard');
+  if (data.method === 'abx') button.querySelector('span').textContent = 'heard ✓';
+  if (heard.size < Object.keys(sounds).length || busy) return;
+  all('[data-answer]').forEach(each => { each.disabled = false; });
+  $('#hint').textContent = '';
+}
+
+async function answer(button) {
+  if (busy) return;
+  busy = true;
+  complain();
+  stop();
+  all('[data-answer]').forEach(each => { each.disabled = true; });
+  button.classList.add('chosen');
+  const chosen = button.dataset.answer;
+  try {
+    await source.store(steps[0], data.method === 'mos' ? Number(chosen) : chosen);
+  } catch (error) {
+    busy = false;
+    button.classList.remove('chosen');
+    all('[data-answer]').forEach(each => { each.disabled = false; });
+    return complain(error);
+  }
+  steps.shift();
+  busy = false;
+  begin();
+}
+
+function finish() {
+  stop();
+  $('#thanks').textContent = `All ${total} answers of ${listener} are ${data.copy ? 'given' : 'stored; you can close this page'}.`;
+  show('end');
+}
+
+$('#opening').addEventListener('submit', async event => {
+  event.preventDefault();
+  complain();
+  try {
+    ({listener, steps, total} = await source.open($('#code').value));
+  } catch (error) {
+    return complain(error);
+  }
+  $('#code').blur();
+  $('#who').textContent = listener;
+  next = null;
+  begin();
+});
+
+let sample = null;
+$('#sample').addEventListener('click', () => {
+  sample = sample || new Audio(source.sample());
+  sample.currentTime = 0;
+  sample.play().catch(error => complain(new Error(`This browser can't play sounds (${error.message}).`)));
+});
+
+all('[data-slot]').forEach(button => button.addEventListener('click', () => play(button.dataset.slot)));
+all('[data-answer]').forEach(button => button.addEventListener('click', () => answer(button)));
+if ($('#save')) $('#save').addEventListener('click', () => inFile.save());
+
+// A button that was clicked would take the next space for itself.
+document.addEventListener('click', event => {
+  if (event.detail && event.target.closest('button')) event.target.closest('button').blur();
+});
+
+document.addEventListener('keydown', event => {
+  if ($('#trial').hidden || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (event.key === ' ') {
+    if (document.activeElement.tagName === 'BUTTON') return;
+    event.preventDefault();
+    return void play(last || all('[data-slot]')[0].dataset.slot);
+  }
+  const button = $(`#trial [data-key="${CSS.escape(event.key.toLowerCase())}"]`);
+  if (!button) return;
+  if (!button.disabled) return button.click();
+  if (!busy) $('#hint').textContent = data.method === 'abx' ? 'Hear A, B and X to their end first.' : 'Hear it to its end first.';
+});

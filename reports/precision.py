@@ -1,0 +1,157 @@
+"""How well a few trainings and recordings determine a difference of arms: measured, or foretold.
+
+An arm is known through its units: its configurations where it has several, each the mean over its seeds, else the
+trainings of its one configuration. Units belong to one arm, recordings are the same for all. A bootstrap of both
+together (Owen 2007, "The pigeonhole bootstrap") has a variance in closed form, so that nothing has to be drawn; but it
+is too small where units are few, and counts what is peculiar to a unit on a recording three times. So variances are
+divided by n - 1, that is counted once, and Student's t has the degrees of freedom of Satterthwaite, as where several
+readers judge the same cases (Hillis 2007, doi 10.1002/sim.2532).
+
+Trainings with the same seed in several arms count as independent. Where they are alike, intervals are too wide.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import special
+
+# scipy.special alone, since `orchestrate plan` has no second to spare for scipy.stats, pandas or statsmodels.
+
+ALPHA: Final = 0.05
+"""Of intervals, and of a whole family of tests."""
+POWER: Final = 0.8
+"""How surely the smallest detectable difference is detected."""
+
+SD_CONFIGURATIONS: Final = 0.03
+"""Between good configurations of an arm, in judge probability. Assumed, not measured yet."""
+SD_SEEDS: Final = 0.03
+"""Between trainings of a configuration, in judge probability. Assumed, not measured yet."""
+SD_INTERACTION: Final = 0.25
+"""Between trainings on a recording, beyond what the two are like in general. Assumed, not measured yet."""
+SD_PREFERENCE: Final = 0.1
+"""The same between arms: of it, no number of trainings makes a difference surer, only recordings do. Assumed."""
+
+Units = NDArray[np.float64]
+"""What an arm's units reach on each recording; shape (units, recordings)."""
+ROUNDING: Final = 1e-12
+"""Spread below this part of the values is what floating-point sums leave."""
+
+
+@dataclass(frozen=True)
+class Precision:
+    """What is known of a difference's error.
+
+    Attributes:
+        standard_error: 0 where neither units nor recordings vary.
+        df: degrees of freedom of it.
+        sd: between units of an arm, pooled over the arms.
+        sd_df: degrees of freedom of that.
+    """
+
+    standard_error: float
+    df: float
+    sd: float
+    sd_df: int
+
+    def half_width(self) -> float:
+        """Of the difference's 95 % interval."""
+        return float(special.stdtrit(self.df, 1 - ALPHA / 2)) * self.standard_error
+
+    def p(self, difference: float) -> float:
+        """Of no difference, two-sided."""
+        return 2 * float(special.stdtr(self.df, -abs(difference) / self.standard_error))
+
+    def effect_size(self, difference: float) -> float | None:
+        """The difference in standard deviations between units, Hedges' correction made; None where they don't vary."""
+        if self.sd == 0:
+            return None
+        half = self.sd_df / 2
+        correction = math.exp(math.lgamma(half) - math.lgamma(half - 0.5)) / math.sqrt(half)
+        return correction * difference / self.sd
+
+
+def differences(cells: Sequence[tuple[Units, Units]]) -> NDArray[np.float64]:
+    """The first arm minus the second on each recording, averaged over cells; shape (recordings,)."""
+    of_cells = np.array([level.mean(axis=0) - baseline.mean(axis=0) for level, baseline in cells])
+    mean: NDArray[np.float64] = of_cells.mean(axis=0)
+    return mean
+
+
+def precision(cells: Sequence[tuple[Units, Units]]) -> Precision:
+    """The precision of the mean of `differences`; every arm needs two units, and there must be two recordings.
+
+    Spreads are not pooled over arms for the error, since a loss that trains badly also spreads more (Welch).
+    """
+    arms = [arm for cell in cells for arm in cell]
+    # Each arm's part of the difference is its mean over units and recordings, divided by the number of cells.
+    spreads = np.array([arm.mean(axis=1).var(ddof=1) for arm in arms])
+    counts = np.array([len(arm) for arm in arms])
+    of_units = spreads / counts / len(cells) ** 2
+    of_both = sum(_interaction(arm) / arm.size for arm in arms) / len(cells) ** 2
+    per_recording = differences(cells)
+    num_recordings = len(per_recording)
+    of_recordings = max(0.0, per_recording.var(ddof=1) / num_recordings - of_both)
+    variance = of_units.sum() + of_recordings
+    least = ROUNDING * max(np.abs(arm).max() for arm in arms)
+    if math.sqrt(variance) <= least:
+        return Precision(0.0, math.inf, 0.0, 0)
+    df = variance**2 / ((of_units**2 / (counts - 1)).sum() + of_recordings**2 / (num_recordings - 1))
+    sd = math.sqrt(np.average(spreads, weights=counts - 1))
+    return Precision(math.sqrt(variance), float(df), sd if sd > least else 0.0, int((counts - 1).sum()))
+
+
+def _interaction(arm: Units) -> float:
+    """Mean square of what is peculiar to a unit on a recording."""
+    num_units, num_recordings = arm.shape
+    rest = arm - arm.mean(axis=0) - arm.mean(axis=1, keepdims=True) + arm.mean()
+    return float((rest**2).sum() / ((num_units - 1) * (num_recordings - 1)))
+
+
+def smallest_detectable(
+    num_configurations: int,
+    num_seeds: int,
+    num_recordings: int,
+    *,
+    num_contrasts: int = 1,
+    num_cells: int = 1,
+    sd_configurations: float = SD_CONFIGURATIONS,
+    sd_seeds: float = SD_SEEDS,
+    sd_interaction: float = SD_INTERACTION,
+    sd_preference: float = SD_PREFERENCE,
+    power: float = POWER,
+) -> float | None:
+    """The smallest true difference of two arms that is found with this power; None where nothing can be found.
+
+    Args:
+        num_configurations: of each arm; the spread between configurations doesn't count if there is one.
+        num_seeds: of each configuration.
+        num_recordings: of the test split.
+        num_contrasts: that are tested; the first step of Holm's procedure is passed, as by a single true difference.
+        num_cells: over which the difference is averaged, combinations of the other factors.
+        sd_configurations: in the metric's units, as all of them.
+        sd_seeds: between trainings of a configuration.
+        sd_interaction: between trainings of an arm on a recording, what both are like in general taken out.
+        sd_preference: the same between arms; the same in all cells.
+        power: probability of finding it.
+    """
+    of_training = sd_seeds**2 + sd_interaction**2 / num_recordings
+    if num_configurations > 1:
+        num_units, of_unit = num_configurations, sd_configurations**2 + of_training / num_seeds
+    else:
+        num_units, of_unit = num_seeds, of_training
+    if num_units < 2 or num_recordings < 2:
+        return None
+    of_units = 2 * of_unit / num_units / num_cells
+    of_recordings = 2 * sd_preference**2 / num_recordings
+    # Of arms that spread alike, whose measured spreads differ by chance: 1 / E[1 / df], df as `precision` takes it.
+    of_arm = num_units - 1
+    df_units = of_arm * (2 * num_cells * of_arm + 2) / (of_arm + 2)
+    df = (of_units + of_recordings) ** 2 / (of_units**2 / df_units + of_recordings**2 / (num_recordings - 1))
+    critical = special.stdtrit(df, 1 - ALPHA / num_contrasts / 2)
+    return float(special.nctdtrinc(df, 1 - power, critical)) * math.sqrt(of_units + of_recordings)
