@@ -11,6 +11,7 @@ from fastapi import FastAPI, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from pydantic import BaseModel, ConfigDict, StrictStr
+from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from reports.errors import ReportError
@@ -60,6 +61,10 @@ def make_app(test: ListeningTest, answers: Answers) -> FastAPI:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"])
         return JSONResponse({"reason": f"{place}: {first['msg']}"}, 422)
+
+    @app.exception_handler(HTTPException)
+    def refuse_request(request: Request, error: HTTPException) -> JSONResponse:
+        return JSONResponse({"reason": error.detail}, error.status_code)
 
     @app.get("/")
     def page() -> HTMLResponse:

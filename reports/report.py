@@ -74,13 +74,21 @@ class Report:
         label = [" ".join(str(row[key]) for key in ("reference", "size") if row.get(key)) for row in rows]
         return pd.DataFrame({"arm": label, "searched": [row.get(self.runs.metric, math.nan) for row in rows]})
 
-    def sentences(self) -> Iterator[str]:
-        """The answer in words, tested contrasts first."""
+    @property
+    def tested(self) -> list[str]:
+        """The answer in words: the contrasts that the sweep's baseline asks for."""
+        return list(self._in_words(is_tested=True))
+
+    @property
+    def described(self) -> list[str]:
+        """All other pairs, or what can be said where nothing was judged on the test split."""
+        has_answers = bool(self.answers or self.rendering_answers)
+        return list(self._in_words(is_tested=False) if has_answers else self._exploratory())
+
+    def _in_words(self, *, is_tested: bool) -> Iterator[str]:
         for answers in (*self.answers, *self.rendering_answers):
-            found = sorted(answers.found, key=lambda each: not each.is_tested)
+            found = (each for each in answers.found if each.is_tested == is_tested)
             yield from (sentences.in_words(each, answers.metric, self._mode(answers.metric)) for each in found)
-        if not self.answers and not self.rendering_answers:
-            yield from self._exploratory()
 
     def _exploratory(self) -> Iterator[str]:
         best = self.runs.best_trials()

@@ -39,9 +39,14 @@ def in_words(contrast: Contrast, metric: str, mode: str) -> str:
             f"{_where(contrast)} (95 % CI {low:.3f} to {high:.3f}, {_count(contrast)}, {_p(contrast)})."
         )
     verdict = "are not distinguishable" if contrast.is_tested else "differ by"
-    value = f": {name} {contrast.difference:+.3f}" if contrast.is_tested else f" {contrast.difference:+.3f} {name}"
-    interval = f"95 % CI {contrast.low:+.3f} to {contrast.high:+.3f}"
+    difference = _signed(contrast.difference)
+    value = f": {name} {difference}" if contrast.is_tested else f" {difference} {name}"
+    interval = f"95 % CI {_signed(contrast.low)} to {_signed(contrast.high)}"
     return f"{pair} {verdict}{_where(contrast)}{value} ({interval}, {_count(contrast)}, {_p(contrast)})."
+
+
+def _signed(value: float) -> str:
+    return f"{value:+.3f}".replace("-", "−")
 
 
 def _where(contrast: Contrast) -> str:

@@ -49,7 +49,7 @@ def _markdown(report: Report, stem: Path) -> list[Path]:
     rows = page.matrix_table(report)
     parts = [
         f"# Sweep {report.runs.name}: {head}",
-        "\n".join(f"- {sentence}" for sentence in report.sentences()),
+        "\n".join(f"- {sentence}" for sentence in (*report.tested, *report.described)),
         _markdown_table([{key: value for key, value in row.items() if key != "is_reference"} for row in rows]),
         "\n".join(f"- {remark}" for remark in report.remarks()),
     ]
