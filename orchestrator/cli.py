@@ -69,6 +69,7 @@ def sweep(
         finally:
             screen.close()
         screen.results(each, ledger)
+        _report(each.name, find_home(home), screen.say)
 
 
 @app.command()
@@ -113,6 +114,7 @@ def resume(
     finally:
         screen.close()
     screen.results(sweep, ledger)
+    _report(sweep.name, find_home(home), screen.say)
 
 
 @app.command()
@@ -297,6 +299,16 @@ def export(
     from orchestrator.home import find_home
 
     write(find_home(home), name, optuna, print)
+
+
+def _report(name: str, home: Path, say: Callable[[str], None]) -> None:
+    """Write the page of a sweep that has just ended; that it can't be written takes nothing from the sweep."""
+    from orchestrator.reporting import write_reports
+
+    try:
+        write_reports(home, [name], None, "html", say)
+    except (OrchestratorError, ReportError) as error:
+        say(f"No report: {error}")
 
 
 def _detach(folder: Path, say: Callable[[str], None]) -> None:

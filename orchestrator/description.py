@@ -8,6 +8,7 @@ from typing import Any
 
 from orchestrator import log
 from orchestrator.history import History, Trial
+from orchestrator.prepared import BY_ARM, CURVES, PARAMETERS, TOP
 from orchestrator.runs import RUNNING, Wanted
 from orchestrator.trial import Rendering
 from orchestrator.views import SweepPages
@@ -182,10 +183,13 @@ def _trial_note(history: History, trial: Trial) -> str:
 
 def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
     metrics = _read_metrics(history)
+    # It is written as soon as the sweep has ended.
+    report = f", read the [report]({pages.report()})" if outcome == words.OUTCOME_COMPLETED else ""
     better = "higher" if history.objective.mode == "max" else "lower"
     head = [
-        f"**[Hear the arms side by side]({pages.listen()})**, or look at the [trials, best first]({pages.trials()}) "
-        f"and the [curves]({pages.curves()}).",
+        f"**[Hear the arms side by side]({pages.listen()})**{report}, or look at the [trials, best first]"
+        f"({pages.trials()}), the [curves]({pages.charts(CURVES)}), the means [by arm]({pages.charts(BY_ARM)}), the "
+        f"[parameters]({pages.charts(PARAMETERS)}), the [best of each arm]({pages.charts(TOP)}).",
         f"Sweep {history.name}: {outcome}. {_counts(history)}. "
         f"Best trials by {words.in_words(history.objective.metric)} ({better} is better), at their best epoch:",
     ]

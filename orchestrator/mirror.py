@@ -17,6 +17,8 @@ from orchestrator.description import (
     trial_name,
 )
 from orchestrator.history import MEDIA, History, Trial
+from orchestrator.ledger import FINISHED
+from orchestrator.prepared import BY_ARM, CURVES, PARAMETERS, TOP, Seen
 from orchestrator.runs import Run
 from orchestrator.store import Gone, Refused, Store
 from orchestrator.trial import Rendering
@@ -66,8 +68,7 @@ class Mirror:
         sweep_run.create(experiment_id, describe_sweep(self._history, None))
         assert sweep_run.run_id is not None
         self._views = {}
-        history = self._history
-        self.pages = SweepPages(history.name, experiment_id, sweep_run.run_id, history.objective, history.sweep_id)
+        self.pages = SweepPages(self._history.name, experiment_id, sweep_run.run_id)
 
     def close(self) -> None:
         """Something failed: nothing is sure any more but what was acknowledged."""
@@ -156,9 +157,7 @@ class Mirror:
                 (Path(target) / words.ARTIFACT_SWEEP).write_text(json.dumps(history.record()))
                 run.upload(Path(target), {}, {})
                 self._told = history.started
-        views = self.pages.prepared(
-            history.searched(), history.started["compare"], history.first["ts"], history.rendered()
-        )
+        views = self.pages.prepared(self._seen(), history.first["ts"])
         if views != self._views:
             self._store.tag_experiment(self.pages.experiment_id, views)
             self._views = views
@@ -168,18 +167,45 @@ class Mirror:
         """Where to look, most worth looking at first; empty before anything is there."""
         if self.pages is None:
             return {}
-        bests = (self._history.best_trial(trials) for trials in self._history.arms().values())
-        run_ids = [run_id for best in bests if best and (run_id := self._run(best).run_id)]
-        pages = self.pages
+        pages, run_ids = self.pages, self._best_runs()
+        is_finished = (self._history.closed or {}).get("outcome") == FINISHED
         rendered = any(name.startswith(MEDIA) for trial in self._history.trials.values() for name in trial.files)
         return {
             **({"listen": pages.listen()} if rendered else {}),
+            **({"report": pages.report()} if is_finished else {}),
             "trials": pages.trials(),
-            "curves": pages.curves(),
+            **{purpose: pages.charts(purpose) for purpose in (CURVES, BY_ARM, PARAMETERS)},
+            **({TOP: pages.charts(TOP)} if run_ids else {}),
             **({"renderings": pages.renderings()} if self._history.rendered() else {}),
             **({"spectrograms": pages.spectrograms()} if rendered else {}),
             **({"compare": pages.compare(run_ids)} if len(run_ids) > 1 else {}),
         }
+
+    def _best_runs(self) -> list[str]:
+        bests = (self._history.best_trial(trials) for trials in self._history.arms().values())
+        return [run_id for best in bests if best and (run_id := self._run(best).run_id)]
+
+    def _seen(self) -> Seen:
+        assert self.pages is not None
+        history = self._history
+        bests = [best for trials in history.arms().values() if (best := history.best_trial(trials))]
+        kept = [
+            {name for name in best.files if name.startswith(f"{MEDIA}/{artifacts.HISTORY_PREFIX}")} for best in bests
+        ]
+        folder = max(set.intersection(*kept), default=None) if kept else None
+        pictures = sorted(path.stem for path in (bests[0].folder / folder).glob("*.png")) if folder else []
+        return Seen(
+            history.name,
+            history.sweep_id,
+            self.pages.run_id,
+            history.objective,
+            compared=history.started["compare"],
+            searched=history.searched(),
+            rendered=history.rendered(),
+            best=self._best_runs(),
+            pictures=pictures,
+            picture_epoch=int(folder.rpartition("_")[2]) if folder else None,
+        )
 
     def backlog(self, numbers: Iterable[int]) -> int:
         """Lines of some trials' outboxes that MLflow has not acknowledged."""

@@ -28,10 +28,15 @@ BLOCKED_PORTS = {5060, 5061, 6000, 6566, *range(6665, 6670), 6679, 6697, 10080}
 """Above 5000, what browsers refuse to open, since other protocols use it."""
 TITLES = {
     "listen": "Hear the arms side by side",
+    "report": "What the sweep found",
     "trials": "Trials, best first",
     "curves": "Curves",
+    "by-arm": "Means by arm",
+    "parameters": "Parameters",
+    "top": "The best trial of each arm",
+    "renderings": "Renderings of the trained models",
     "spectrograms": "Spectrograms of the probe clips",
-    "compare": "The best trial of each arm in numbers",
+    "compare": "The best trial of each arm, run beside run",
 }
 
 

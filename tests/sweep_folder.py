@@ -15,7 +15,7 @@ from matplotlib.image import imsave
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-METRICS = ("train/loss", "val/loss", "val/judge_probability", "val/judge_accuracy", "val/fvu")
+METRICS = ("train/loss", "val/loss", "val/judge_probability", "val/judge_accuracy", "val/fvu", "val/lsd_db")
 
 
 class SweepFolder:

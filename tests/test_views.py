@@ -2,6 +2,7 @@ import base64
 import json
 import socket
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -10,12 +11,24 @@ import pytest
 
 from orchestrator import ui
 from orchestrator.errors import UserError
+from orchestrator.prepared import BY_ARM, CURVES, PARAMETERS, TAG_PREFIX, TOP, Seen
 from orchestrator.tracking import follow
 from orchestrator.trial import Objective
-from orchestrator.views import VIEW_TAG_PREFIX, SweepPages, tunnel
+from orchestrator.views import SweepPages, tunnel
 from tests.sweep_folder import SweepFolder
 
-PAGES = SweepPages("my sweep", "3", "ab" * 16, Objective("val/fvu", "min"))
+PAGES = SweepPages("my sweep", "3", "ab" * 16)
+SEEN = Seen(
+    "my sweep",
+    "5eed",
+    PAGES.run_id,
+    Objective("val/fvu", "min"),
+    compared=["loss"],
+    searched=["lr", "kl_weight", "width", "slope"],
+    best=[f"{number:032x}" for number in range(12)],
+    pictures=[f"dog_{number}" for number in range(8)],
+    picture_epoch=5,
+)
 
 
 def state_of(tag: str) -> dict[str, Any]:
@@ -29,7 +42,7 @@ def query_of(link: str) -> dict[str, list[str]]:
 
 
 def test_every_link_opens_the_pages_for_model_training() -> None:
-    links = [PAGES.trials(), PAGES.curves(), PAGES.spectrograms(), PAGES.listen(), PAGES.compare(["a", "b"])]
+    links = [PAGES.trials(), PAGES.charts(CURVES), PAGES.spectrograms(), PAGES.listen(), PAGES.compare(["a", "b"])]
     assert [query_of(link)["workflowType"] for link in links] == [["machine_learning"]] * 5
 
 
@@ -39,16 +52,17 @@ def test_the_compare_link_names_its_runs() -> None:
 
 
 def test_a_prepared_view_is_found_under_the_key_of_its_link() -> None:
-    views = PAGES.prepared(["lr"], ["loss"], 1)
-    keys = [query_of(link)["viewStateShareKey"][0] for link in (PAGES.trials(), PAGES.curves())]
-    assert set(views) == {VIEW_TAG_PREFIX + key for key in keys}
+    views = PAGES.prepared(SEEN, 1)
+    charts = [PAGES.charts(purpose) for purpose in (CURVES, BY_ARM, PARAMETERS, TOP)]
+    keys = [query_of(link)["viewStateShareKey"][0] for link in (PAGES.trials(), *charts)]
+    assert set(views) == {TAG_PREFIX + key for key in keys}
     # MLflow's page writes no longer ones; the server takes four times as many characters.
     assert max(map(len, views.values())) <= 5000
 
 
 def test_a_prepared_view_sorts_by_the_objective_in_its_direction() -> None:
     falling, rising = (
-        state_of(SweepPages("s", "3", "r", Objective("val/fvu", mode)).prepared([], [], 1)[f"{VIEW_TAG_PREFIX}s-table"])
+        state_of(PAGES.prepared(replace(SEEN, objective=Objective("val/fvu", mode)), 1)[f"{TAG_PREFIX}my-sweep-all"])
         for mode in ("max", "min")
     )
     assert falling["orderByKey"] == rising["orderByKey"] == "metrics.`best/val_fvu`"
@@ -64,7 +78,7 @@ def test_the_views_filter_and_order_find_the_trials_best_first(tmp_path: Path) -
         follow(each.path, once=True)
     experiment = sweep.client.get_experiment_by_name("vae")
     assert experiment is not None
-    state = state_of(experiment.tags[f"{VIEW_TAG_PREFIX}vae-table"])
+    state = state_of(experiment.tags[f"{TAG_PREFIX}vae-all"])
     order = f"{state['orderByKey']} {'ASC' if state['orderByAsc'] else 'DESC'}"
     found = sweep.client.search_runs([experiment.experiment_id], state["searchFilter"], order_by=[order])
     assert [run.info.run_name for run in found] == ["t02-vae-lr3e-4", "t01-vae-lr3e-4"]
