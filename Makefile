@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install sweep ui test test-gpu check format lock clean
+.PHONY: help install browser sweep ui test test-gpu check format lock clean
 
 help: ## what can be made (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -18,13 +18,18 @@ $(READY): requirements.lock pyproject.toml
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
+browser: ## install Chromium, which the tests of pages drive, where apt-get can
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null \
+		|| (apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -yqq chromium >/dev/null) \
+		|| (echo "Chromium is not here and can't be installed: the tests of pages need it"; exit 1)
+
 sweep: $(READY) ## run search_spaces/vae.yaml on a corpus that it makes itself
 	$(BIN)/orchestrate sweep search_spaces/vae.yaml
 
 ui: $(READY) ## open what the sweeps recorded in the MLflow UI
 	$(BIN)/orchestrate ui
 
-test: $(READY) ## every test that needs no graphics card
+test: $(READY) browser ## every test that needs no graphics card
 	$(BIN)/python -m pytest -m "not gpu"
 
 test-gpu: $(READY) ## the tests that train on a real graphics card
