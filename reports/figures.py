@@ -103,7 +103,7 @@ def expected_best(by_cost: Mapping[str, Mapping[str, pd.DataFrame]], metric: str
     """Expected best of n trials of each arm against what n trials cost; one panel a cost.
 
     Args:
-        by_cost: `epochs` and `hours`, then by arm the frame of `statistics.expected_best`.
+        by_cost: `epochs` and `hours`, then by arm the frame of `expected_best`.
         metric: the objective.
     """
     figure, panels = _figure(columns=len(by_cost))

@@ -5,7 +5,7 @@ trainings of its one configuration. Units belong to one arm, recordings are the 
 together (Owen 2007, "The pigeonhole bootstrap") has a variance in closed form, so that nothing has to be drawn; but it
 is too small where units are few, and counts what is peculiar to a unit on a recording three times. So variances are
 divided by n - 1, that is counted once, and Student's t has the degrees of freedom of Satterthwaite, as where several
-readers judge the same cases (Hillis 2007, doi 10.1002/sim.2532).
+readers judge the same cases (Hillis 2007, doi 10.1002/sim.2532), but never more than the units have.
 
 Trainings with the same seed in several arms count as independent. Where they are alike, intervals are too wide.
 """
@@ -102,6 +102,9 @@ def precision(cells: Sequence[tuple[Units, Units]]) -> Precision:
     if math.sqrt(variance) <= least:
         return Precision(0.0, math.inf, 0.0, 0)
     df = variance**2 / ((of_units**2 / (counts - 1)).sum() + of_recordings**2 / (num_recordings - 1))
+    # Few units can be alike by luck: recordings then seem to be all that varies, and there are many of them.
+    df_units = (counts - 1)[np.sqrt(spreads) > least].sum()
+    df = min(df, df_units) if df_units else df
     sd = math.sqrt(np.average(spreads, weights=counts - 1))
     return Precision(math.sqrt(variance), float(df), sd if sd > least else 0.0, int((counts - 1).sum()))
 
@@ -128,6 +131,8 @@ def smallest_detectable(
 ) -> float | None:
     """The smallest true difference of two arms that is found with this power; None where nothing can be found.
 
+    With two units an arm it is rough: two thirds of such differences are found where four fifths were asked for.
+
     Args:
         num_configurations: of each arm; the spread between configurations doesn't count if there is one.
         num_seeds: of each configuration.
@@ -153,5 +158,5 @@ def smallest_detectable(
     of_arm = num_units - 1
     df_units = of_arm * (2 * num_cells * of_arm + 2) / (of_arm + 2)
     df = (of_units + of_recordings) ** 2 / (of_units**2 / df_units + of_recordings**2 / (num_recordings - 1))
-    critical = special.stdtrit(df, 1 - ALPHA / num_contrasts / 2)
+    critical = special.stdtrit(min(df, 2 * num_cells * of_arm), 1 - ALPHA / num_contrasts / 2)
     return float(special.nctdtrinc(df, 1 - power, critical)) * math.sqrt(of_units + of_recordings)

@@ -17,7 +17,8 @@ const play = cell => {
   sound.src = cell.dataset.audio;
   sound.currentTime = time;
   cell.setAttribute('aria-pressed', 'true');
-  sound.play();
+  // Another sound may be asked for before this one has begun.
+  sound.play().catch(() => {});
 };
 
 sound.addEventListener('timeupdate', () => {

@@ -1,0 +1,287 @@
+"""`orchestrate report`, over an MLflow with real runs: what it says, what it refuses, and its page in a browser."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from orchestrator.errors import OrchestratorError
+from orchestrator.reporting import tracking, write_reports
+from orchestrator.tracking import follow
+from reports.errors import ReportError
+from reports.report import Report, read_report
+from tests.browser import chromium
+from tests.sweep_folder import SweepFolder
+
+SEARCHED = {"lr": {"loguniform": [1e-4, 1e-2]}}
+METRICS = {
+    "val/judge_probability": {"mode": "max", "comparable": "all", "description": ""},
+    "val/judge_accuracy": {"mode": "max", "comparable": "all", "description": ""},
+}
+RECORDINGS = 24
+
+
+def start(sweep: SweepFolder, *losses: str, **changes: object) -> None:
+    arms = {
+        f"loss={loss}": {"compared": {"loss": loss}, "searched": SEARCHED, "trials": 4, "epochs": 2} for loss in losses
+    }
+    pruning = {"grace_epochs": 1, "reduction_factor": 3}
+    sweep.start(**{"arms": arms, "metrics": METRICS, "baseline": {"loss": "l2"}, "pruning": pruning, **changes})
+
+
+def confirm(sweep: SweepFolder, trial: int, loss: str, of: int, level: float) -> None:
+    """A trial of the confirm stage, judged on the test split around a level."""
+    rng = np.random.default_rng(trial)
+    sweep.ask(trial, loss, of=of)
+    for epoch in (1, 2):
+        sweep.report(trial, epoch, judge_probability=level * epoch / 2)
+    sweep.end(trial)
+    sweep.render(trial, "best", 2, level=0.3)
+    # What a recording has for all is paired away; what is left is small beside the arms' difference.
+    hard = np.random.default_rng(0).normal(0, 0.1, RECORDINGS)
+    values = level + hard + rng.normal(0, 0.02, RECORDINGS)
+    names = [f"rec {number}" for number in range(RECORDINGS)]
+    table = pd.DataFrame(
+        {"recording": names, "class": "dog", "judge_probability": values, "judge_accuracy": values > 0.5}
+    )
+    for name in ("judge_probability", "judge_accuracy"):
+        table[name.replace("judge_", "judge_b_")] = table[name]
+    table.astype({"judge_accuracy": float}).to_csv(
+        sweep.trial(trial) / "media" / "best" / "per_recording.csv", index=False
+    )
+    metrics = {f"test/{name}": float(value) for name, value in table.select_dtypes("number").mean().items()}
+    sweep.event("evaluated", trial=trial, metrics=metrics, renderings=[], error="")
+
+
+def two_arms(sweep: SweepFolder) -> None:
+    """vae is .2 better than l2, l1 is like l2; three configurations each, confirmed once."""
+    start(sweep, "l2", "l1", "vae")
+    number = 0
+    for loss, level in (("l2", 0.5), ("l1", 0.5), ("vae", 0.7)):
+        first = number + 1
+        for number in range(first, first + 3):
+            sweep.ask(number, loss, lr=10 ** (-4 + 0.5 * (number - first)))
+            for epoch in (1, 2):
+                sweep.report(number, epoch, judge_probability=level * epoch / 2 + 0.01 * (number - first))
+            sweep.end(number)
+            sweep.render(number, "epoch_01", 1, level=0.2)
+            sweep.render(number, "best", 2, level=0.4)
+        for of in range(first, first + 3):
+            number += 1
+            confirm(sweep, number, loss, of, level + 0.01 * (of - first - 1))
+    sweep.ask(number + 1, "vae")
+    sweep.end(number + 1, "diverged", "nonfinite", "epoch 1: train/loss became nan", epochs=0)
+    sweep.close()
+
+
+def read(sweep: SweepFolder) -> Report:
+    follow(sweep.path, once=True)
+    with tracking(sweep.home) as client:
+        return read_report(client, sweep.name)
+
+
+@pytest.fixture
+def report(sweep: SweepFolder) -> Report:
+    two_arms(sweep)
+    return read(sweep)
+
+
+def test_the_answer_says_which_is_better_by_how_much_and_whether_that_is_luck(report: Report) -> None:
+    vae, l1 = sorted(sentence for sentence in report.tested if "judge probability" in sentence)[::-1]
+    found = re.fullmatch(
+        r"loss: vae beats l2 by (\S+) judge probability \(95 % CI (\S+) to (\S+), n = 3 configurations × 1 seed × "
+        r"24 recordings, Holm-adjusted p (?:< 0.001|= \S+)\)\.",
+        vae,
+    )
+    assert found, vae
+    difference, low, high = map(float, found.groups())
+    assert low < difference < high and difference == pytest.approx(0.2, abs=0.02)
+    assert l1.startswith("loss: l1 and l2 are not distinguishable: judge probability ")
+    assert any("vae − l1" in each or "vae and l1 differ" in each for each in report.described)
+
+
+def test_the_matrix_has_every_arm_with_its_searched_and_its_confirmed_value(report: Report) -> None:
+    row = report.matrix.set_index("arm").loc["loss=vae"]
+    assert (row["best trial"], row["trainings"], row["completed"], row["diverged"]) == (15, 3, 6, 1)
+    assert row["searched"] == pytest.approx(0.72) and row["test"] == pytest.approx(0.7, abs=0.03)
+    assert 0 < row["margin"] < 0.1
+
+
+def test_a_winner_at_the_edge_of_what_was_searched_is_flagged(sweep: SweepFolder) -> None:
+    start(sweep, "l2")
+    sweep.ask(1, "l2", lr=1e-2)
+    sweep.report(1, 1)
+    sweep.end(1)
+    assert (
+        "loss=l2: lr = 0.01 is at the upper edge of 0.0001 to 0.01: better values may lie outside"
+        in read(sweep).remarks()
+    )
+
+
+def test_a_sweep_without_confirmation_is_exploratory(sweep: SweepFolder, tmp_path: Path) -> None:
+    start(sweep, "l2", "vae")
+    sweep.whole_trial(1, "l2")
+    sweep.whole_trial(2, "vae")
+    sweep.close()
+    report = read(sweep)
+    assert report.is_exploratory and not report.tested
+    (sentence,) = report.described
+    assert "loss=vae 0.750, loss=l2 0.667" in sentence and "nothing was tested" in sentence
+    write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
+    assert "Exploratory, validation only" in (tmp_path / "out" / "vae.html").read_text()
+
+
+def test_one_configuration_never_stands_for_its_arm(sweep: SweepFolder) -> None:
+    start(sweep, "l2", "vae")
+    sweep.whole_trial(1, "l2")
+    sweep.whole_trial(2, "vae")
+    for number, (loss, of, level) in enumerate([("l2", 1, 0.5), ("l2", 1, 0.52), ("vae", 2, 0.7), ("vae", 2, 0.73)], 3):
+        confirm(sweep, number, loss, of, level)
+    sweep.close()
+    assert any(
+        each.startswith("loss: this configuration of vae beats this one of l2 by") for each in read(sweep).tested
+    )
+
+
+def test_one_seed_has_no_interval_and_says_so(sweep: SweepFolder) -> None:
+    start(sweep, "l2", "vae", seeds=1)
+    confirm(sweep, 1, "l2", 1, 0.5)
+    confirm(sweep, 2, "vae", 2, 0.7)
+    sweep.close()
+    (sentence, *_) = read(sweep).tested
+    assert "but whether that is luck can't be said: only one training of" in sentence
+
+
+@pytest.mark.parametrize(
+    ("metric", "comparable", "cure"),
+    [("val/loss", "same_loss", "val/judge_probability"), ("val/fvu_own", "same_representation", "val/fvu")],
+)
+def test_arms_are_not_ranked_by_what_means_something_else_in_each(
+    sweep: SweepFolder, metric: str, comparable: str, cure: str
+) -> None:
+    described = {metric: {"mode": "min", "comparable": comparable, "description": ""}}
+    changes = {"objective": {"metric": metric, "mode": "min"}, "metrics": described, "compare": ["normalization"]}
+    start(sweep, "l2", "vae", **changes)
+    sweep.whole_trial(1)
+    with pytest.raises(ReportError, match=f"vae: {metric} .* such as {cure}"):
+        read(sweep)
+
+
+def test_a_sweep_that_mlflow_does_not_hold_is_said_with_its_nearest(sweep: SweepFolder) -> None:
+    two_arms(sweep)
+    follow(sweep.path, once=True)
+    with pytest.raises(ReportError, match=r"sweep 'vea' is not in MLflow; did you mean vae\?"):
+        write_reports(sweep.home, ["vea"], None, "html", print)
+
+
+def test_an_mlflow_that_does_not_answer_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    with pytest.raises(OrchestratorError, match="does not answer"):
+        write_reports(tmp_path, ["vae"], None, "html", print)
+
+
+def test_what_is_missing_is_named_and_the_rest_is_shown(sweep: SweepFolder) -> None:
+    two_arms(sweep)
+    follow(sweep.path, once=True)
+    sweep.client.delete_run(sweep.run(1).info.run_id)
+    confirmed = sweep.run(6)
+    Path(confirmed.info.artifact_uri, "per_recording.csv").unlink()
+    report = read_again(sweep)
+    assert "trial 6: its per_recording.csv is missing in MLflow" in (report.tested and report.remarks())
+    assert any("vae beats l2" in sentence for sentence in report.tested)
+    assert 1 not in set(report.runs.trials["trial"])
+
+
+def read_again(sweep: SweepFolder) -> Report:
+    """Without sending what is missing once more."""
+    with tracking(sweep.home) as client:
+        return read_report(client, sweep.name)
+
+
+def test_the_page_is_an_artifact_of_the_sweep_and_needs_no_network(sweep: SweepFolder, tmp_path: Path) -> None:
+    two_arms(sweep)
+    follow(sweep.path, once=True)
+    write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
+    text = (tmp_path / "out" / "vae.html").read_text()
+    kept = Path(sweep.runs()["vae"].info.artifact_uri, "report.html").read_text()
+    assert kept == text
+    assert not re.search(r"""(?:src|href)=["']?https?:|@import|url\(http""", text)
+
+
+def test_names_with_html_in_them_are_shown_as_they_are(sweep: SweepFolder, tmp_path: Path) -> None:
+    evil = "<script>window.evil = 1</script><img src=x onerror='window.evil = 1'>"
+    start(sweep, "l2", evil)
+    for number, loss in enumerate(("l2", evil), 1):
+        sweep.whole_trial(number, loss)
+        sweep.render(number, "best", 2)
+    for number, (loss, of, level) in enumerate([("l2", 1, 0.5), ("l2", 1, 0.52), (evil, 2, 0.7), (evil, 2, 0.73)], 3):
+        confirm(sweep, number, loss, of, level)
+    sweep.ask(7, evil)
+    sweep.end(7, "failed", "error", evil)
+    sweep.close()
+    follow(sweep.path, once=True)
+    write_reports(sweep.home, ["vae"], tmp_path, "html", print)
+    with chromium() as browser:
+        page = browser.new_page()
+        page.goto(f"file://{tmp_path / 'vae.html'}")
+        assert page.evaluate("window.evil") is None
+        assert page.get_by_text("<script>window.evil = 1</script>").count() > 3
+
+
+def test_in_the_page_one_sound_goes_on_where_the_other_was(sweep: SweepFolder, tmp_path: Path) -> None:
+    two_arms(sweep)
+    follow(sweep.path, once=True)
+    write_reports(sweep.home, ["vae"], tmp_path, "html", print)
+    with chromium() as browser:
+        page = browser.new_page()
+        errors: list[str] = []
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.goto(f"file://{tmp_path / 'vae.html'}")
+        cells = page.locator(".probe").first.locator(".cell")
+        # The original, and of each arm an epoch of its history and the best.
+        assert cells.count() == 1 + 3 * 2
+        assert cells.locator("img").count() == 1 + 2 * 6
+        cells.nth(0).click()
+        assert cells.nth(0).get_attribute("aria-pressed") == "true"
+        page.keyboard.press("ArrowDown")
+        assert [cells.nth(n).get_attribute("aria-pressed") for n in (0, 1)] == ["false", "true"]
+        page.screenshot(path=tmp_path / "report.png", full_page=True)
+        assert page.locator("figure svg").count() >= 5 and not errors
+
+
+@pytest.mark.parametrize(
+    ("form", "wanted"),
+    [
+        ("md", {"vae.md": lambda text: text.startswith("# Sweep vae: test split") and "| loss=vae | 15 |" in text}),
+        (
+            "csv",
+            {"vae-arms.csv": lambda text: "loss=vae" in text, "vae-contrasts.csv": lambda text: "p_adjusted" in text},
+        ),
+        ("latex", {"vae-arms.tex": lambda text: r"\begin{tabular}" in text}),
+        ("svg", {"vae-curves.svg": lambda text: "<svg" in text, "vae-contrasts_judge_probability.svg": bool}),
+        ("png", {"vae-confirmed.png": bool, "vae-slices.png": bool, "vae-survival.png": bool}),
+    ],
+)
+def test_tables_and_pictures_can_be_had_alone(
+    sweep: SweepFolder, tmp_path: Path, form: str, wanted: dict[str, Callable[[str], bool]]
+) -> None:
+    two_arms(sweep)
+    follow(sweep.path, once=True)
+    write_reports(sweep.home, ["vae"], tmp_path / "out", form, print)
+    for name, holds in wanted.items():
+        assert holds((tmp_path / "out" / name).read_text(errors="replace")), name
+
+
+def test_a_folder_that_can_not_be_written_is_said_with_the_cure(sweep: SweepFolder, tmp_path: Path) -> None:
+    two_arms(sweep)
+    follow(sweep.path, once=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ReportError, match=r"can't be written there .* give another --out"):
+        write_reports(sweep.home, ["vae"], tmp_path / "file", "md", print)
+    with pytest.raises(ReportError, match="--format pdf is unknown; html, md"):
+        write_reports(sweep.home, ["vae"], tmp_path, "pdf", print)
