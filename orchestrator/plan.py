@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.cells import rendering_name
+from orchestrator.detectable import detectable
 from orchestrator.disk import in_bytes
 from orchestrator.loader import Trainable, config_values
 from reports import vocabulary as words
@@ -59,6 +60,7 @@ class Plan:
             that the first trials to reach a rung go on and the sum ends above this.
         checkpoint_bytes: what checkpoints take at most, pruned trials' included; None where that is not known.
         media_bytes: what sounds and pictures take at most.
+        detectable: what its final comparison could find, in a line.
         notes: what may surprise.
     """
 
@@ -70,6 +72,7 @@ class Plan:
     least_epochs: int
     checkpoint_bytes: int | None
     media_bytes: int
+    detectable: str
     notes: tuple[str, ...]
 
 
@@ -94,6 +97,7 @@ def make_plan(sweep: Sweep) -> Plan:
         least_epochs=least + confirmed,
         checkpoint_bytes=_checkpoint_bytes(sweep, arms),
         media_bytes=_media_bytes(sweep) * sum(arm.trials + arm.confirm for arm in arms),
+        detectable=detectable(sweep),
         notes=tuple(_notes(sweep, arms)),
     )
 
@@ -180,7 +184,13 @@ def show(plan: Plan, console: Console, free_bytes: int) -> None:
         table.add_row(Text(arm.name), *counts, Text(searched or "nothing"))
     console.print(table)
     skipped = [f"skipped: {cell}" for cell in plan.skipped]
-    for line in (_epochs(plan), _disk(plan, free_bytes), *skipped, *(f"note: {note}" for note in plan.notes)):
+    for line in (
+        _epochs(plan),
+        _disk(plan, free_bytes),
+        plan.detectable,
+        *skipped,
+        *(f"note: {note}" for note in plan.notes),
+    ):
         console.print(line, markup=False, soft_wrap=True)
 
 

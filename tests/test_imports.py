@@ -13,8 +13,8 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("orchestrator", "trainables", "reports")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
-TO_REPORTS = ("cli", "reporting")
-"""Where the orchestrator hands a command over to the pages."""
+TO_REPORTS = ("cli", "reporting", "detectable")
+"""Where the orchestrator hands a command over to the pages, or asks their statistics what a sweep could find."""
 
 LAYERS = (
     {"cli"},

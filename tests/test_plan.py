@@ -5,7 +5,10 @@ import pytest
 from rich.console import Console
 
 from orchestrator.plan import Plan, make_plan, show
+from orchestrator.search_space import read_search_space
 from tests.net_space import COMPARE, WITHOUT_COMPARE, go_to_net, read, with_presets
+
+VAE = Path(__file__).parent.parent / "search_spaces" / "vae.yaml"
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +87,25 @@ def test_what_is_shown_names_arms_domains_skipped_cells_and_time() -> None:
 def test_a_preset_is_planned_as_it_would_run() -> None:
     plan = make_plan(read(with_presets(), preset="big"))
     assert plan.most_epochs == 3 * (8 + 2) * 60
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ([], "nothing is tested, since there is no confirm stage"),
+        (["confirm={top: 2, seeds: 2}", "baseline={}"], "nothing is tested, since there is no baseline"),
+        (["confirm={top: 2, seeds: 2}"], "not known before, score has a spread of its own"),
+    ],
+)
+def test_a_plan_says_what_could_be_detected(overrides: list[str], said: str) -> None:
+    assert f"detectable: {said}" in shown(make_plan(read(overrides=overrides)), width=400)
+
+
+def test_more_trainings_detect_smaller_differences() -> None:
+    none, few, many = (
+        shown(make_plan(read_search_space(VAE, overrides=[f"confirm={{top: {top}, seeds: {seeds}}}"])), width=400)
+        for top, seeds in ((1, 1), (3, 1), (5, 5))
+    )
+    assert "detectable: nothing with 1 configuration × 1 seed an arm" in none
+    few, many = (text.split("detectable: a difference of ")[1][:4] for text in (few, many))
+    assert 0.03 < float(many) < float(few) < 0.6

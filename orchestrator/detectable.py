@@ -1,0 +1,46 @@
+"""What a sweep could find: the smallest difference between arms that its final comparison would tell from luck."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from reports import vocabulary as words
+from reports.precision import SD_CONFIGURATIONS, SD_SEEDS, smallest_detectable
+
+if TYPE_CHECKING:
+    from orchestrator.search_space import Sweep
+
+RECORDINGS = (20, 200)
+"""Of a small and of a large test split; how many there are is known once the corpus has been read."""
+OF_JUDGE = (words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY)
+"""Metrics whose spread is assumed below."""
+
+
+def detectable(sweep: Sweep) -> str:
+    """What could be detected, in a line."""
+    space, confirm = sweep.space, sweep.space.confirm
+    if space.budget.seeds is not None:
+        num_configurations, num_seeds = 1, space.budget.seeds
+    elif confirm is not None:
+        num_configurations, num_seeds = confirm.top, confirm.seeds
+    else:
+        return "detectable: nothing is tested, since there is no confirm stage; the report will be exploratory"
+    levels = [len({str(arm.compared[name]) for arm in sweep.arms}) - 1 for name in space.compare]
+    if not space.baseline or not sum(levels):
+        return "detectable: nothing is tested, since there is no baseline; the report describes all pairs"
+    if space.objective.metric not in OF_JUDGE:
+        return f"detectable: not known before, {words.in_words(space.objective.metric)} has a spread of its own"
+    # With several factors each is tested on average and at the baseline of the others.
+    num_contrasts = sum(levels) * (2 if len(levels) > 1 else 1)
+    found = [
+        smallest_detectable(num_configurations, num_seeds, number, num_contrasts=num_contrasts) for number in RECORDINGS
+    ]
+    design = f"{words.counted(num_configurations, 'configuration')} × {words.counted(num_seeds, 'seed')} an arm"
+    if None in found:
+        return f"detectable: nothing with {design}: how much trainings differ would not be known; use confirm.seeds: 3"
+    small, large = (f"{value:.2f}" for value in found if value is not None)
+    return (
+        f"detectable: a difference of {small} in {words.in_words(space.objective.metric)} with {RECORDINGS[0]} test "
+        f"recordings, of {large} with {RECORDINGS[1]} ({design}, {words.counted(num_contrasts, 'contrast')}, 80 % "
+        f"power after Holm; if trainings differ by {SD_SEEDS} and configurations by {SD_CONFIGURATIONS})"
+    )
