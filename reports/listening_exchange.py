@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 from reports.errors import ReportError
 from reports.listening_answers import Answers, Refusal, Vote, check_vote, listener_code
 from reports.listening_design import Step, file_session
-from reports.listening_page import test_page
+from reports.listening_page import render_test
 from reports.listening_preparation import ListeningTest, load_test, tests_of
 
 
@@ -57,7 +57,7 @@ def export_test(test: ListeningTest, path: Path) -> int:
     }
     temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_text(test_page(test, exported))
+        temporary.write_text(render_test(test, exported))
         temporary.replace(path)
     except OSError as error:
         raise ReportError(

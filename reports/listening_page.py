@@ -34,7 +34,7 @@ class Bar:
     high: float | None
 
 
-def test_page(test: ListeningTest, exported: Mapping[str, Any] | None = None) -> str:
+def render_test(test: ListeningTest, exported: Mapping[str, Any] | None = None) -> str:
     """The page on which a listener takes the test.
 
     Args:
@@ -53,7 +53,7 @@ def test_page(test: ListeningTest, exported: Mapping[str, Any] | None = None) ->
     )
 
 
-def results_page(results: Results) -> str:
+def render_results(results: Results) -> str:
     """The page of the results so far."""
     design = results.design
     scale = (min(SCALE), max(SCALE)) if design.method == MOS else (0.0, 1.0)

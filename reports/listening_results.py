@@ -14,14 +14,13 @@ from reports.listening_answers import Given
 from reports.listening_design import MOS, REFERENCE, Design
 from reports.listening_statistics import Estimate, agreement, holm, mean_opinion, p_guessing, share_right
 
-LISTEN_PREFIX: Final = "listen/"
-"""Metrics of trials and evaluations: what listeners said of their sounds."""
 MOS_NAME: Final = "listen/mos"
-"""Mean opinion score from 1 to 5; `_low` and `_high` are its 95 % interval, `_ratings` their number."""
+"""Metric of trials and evaluations: mean opinion score from 1 to 5; `_low` and `_high` are its 95 % interval, `_ratings` their number."""
 ABX_NAME: Final = "listen/abx_accuracy"
-"""How often listeners told this system from the others of the test; 0.5 is guessing. `_low`, `_high`, `_answers`."""
+"""Metric: how often listeners told this system from the others of the test; 0.5 is guessing. Beside it are
+`listen/abx_accuracy_low` and `_high`, the 95 % interval, and `listen/abx_answers`."""
 ABX_ORIGINAL_NAME: Final = "listen/abx_original_accuracy"
-"""How often listeners told this system from the original; 0.5 is guessing. `_low`, `_high`, `_answers`."""
+"""Metric: how often listeners told this system from the original; otherwise as `listen/abx_accuracy`."""
 REFERENCE_FLOOR = 3.5
 """Who rates the hidden original lower on average is left out of means, as ITU-R BS.1534 has it with its own scale."""
 

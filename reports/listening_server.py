@@ -17,7 +17,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from reports.errors import ReportError
 from reports.listening_answers import Answer, Answers, Refusal, Vote, check_vote, listener_code
 from reports.listening_design import page_session
-from reports.listening_page import results_page, test_page
+from reports.listening_page import render_results, render_test
 from reports.listening_preparation import ListeningTest
 from reports.listening_results import summarize
 
@@ -66,13 +66,17 @@ def make_app(test: ListeningTest, answers: Answers) -> FastAPI:
     def refuse_request(request: Request, error: HTTPException) -> JSONResponse:
         return JSONResponse({"reason": error.detail}, error.status_code)
 
+    @app.exception_handler(OSError)
+    def refuse_for_now(request: Request, error: OSError) -> JSONResponse:
+        return JSONResponse({"reason": f"the answer could not be stored ({error.strerror}); give it again later"}, 507)
+
     @app.get("/")
     def page() -> HTMLResponse:
-        return HTMLResponse(test_page(test))
+        return HTMLResponse(render_test(test))
 
     @app.get("/results")
     def results() -> HTMLResponse:
-        return HTMLResponse(results_page(summarize(test.design, answers.given)))
+        return HTMLResponse(render_results(summarize(test.design, answers.given)))
 
     @app.post("/session")
     def open_session(opened: Opened) -> dict[str, object]:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from reports.listening_design import SCALE
 
@@ -66,6 +65,9 @@ def least_right(count: int) -> int | None:
 
 def holm(p_values: Sequence[float]) -> list[float]:
     """Holm's adjustment: the chance of one false find among all pairs stays what it is for one."""
+    # Its import takes longer than everything else here, and ratings have no use for it.
+    from statsmodels.stats.multitest import multipletests
+
     return [float(value) for value in multipletests(p_values, method="holm")[1]]
 
 

@@ -18,9 +18,9 @@ from reports.listening_answers import ANSWERS, Answers, read_answers
 from reports.listening_design import ABX, MOS, Method
 from reports.listening_exchange import export_test, import_answers, read_answers_file
 from reports.listening_mlflow import telling
-from reports.listening_page import results_page
+from reports.listening_page import render_results
 from reports.listening_preparation import ListeningTest, Say, prepare, tests_of
-from reports.listening_results import Results, lines_of, summarize
+from reports.listening_results import REFERENCE_FLOOR, Results, lines_of, summarize
 from reports.listening_server import HOST, PORT, make_server, take_port
 from reports.listening_sources import find_sources
 from reports.listening_statistics import foresee_abx, foresee_mos
@@ -112,7 +112,10 @@ def introduction(test: ListeningTest) -> list[str]:
     lines = [f"{design.id}: {len(design.items)} answers a listener; {words.counted(len(design.clips), 'clip')} of"]
     lines += [f"  {judged.name}" for judged in design.systems.values()]
     lines += [f"  note: {note}" for note in design.notes]
-    return [*lines, foresee_mos(each) if design.method == MOS else foresee_abx(each)]
+    if design.method == ABX:
+        return [*lines, foresee_abx(each)]
+    rule = f"Who rates the hidden original below {REFERENCE_FLOOR} on average is left out of the means."
+    return [*lines, foresee_mos(each), rule]
 
 
 def serve(test: ListeningTest, answers: Answers, port: int, say: Say) -> None:
@@ -124,8 +127,9 @@ def serve(test: ListeningTest, answers: Answers, port: int, say: Say) -> None:
     server = make_server(test, answers)
     with take_port(port) as taken:
         if threading.current_thread() is threading.main_thread():
-            for end in (signal.SIGTERM, signal.SIGHUP):
-                signal.signal(end, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, signal.default_int_handler)
+            # A closed terminal, of which uvicorn knows nothing.
+            signal.signal(signal.SIGHUP, server.handle_exit)
         address = f"http://{HOST}:{taken.getsockname()[1]}"
         say(f"The test is at  {address}  and its results so far at  {address}/results  (not for listeners).")
         say("Ctrl-C ends it; the same command goes on.")
@@ -153,7 +157,7 @@ def record(client: MlflowClient, results: Results, answers: Path) -> None:
             changed = {name: value for name, value in values.items() if not _is_same(before.get(name), value)}
             client.log_batch(run_id, [Metric(name, value, now_ms, 0) for name, value in changed.items()])
         stem = f"{ARTIFACT_FOLDER}/{design.id}"
-        client.log_text(design.run_id, results_page(results), f"{stem}.html")
+        client.log_text(design.run_id, render_results(results), f"{stem}.html")
         client.log_text(design.run_id, json.dumps(told, indent=1), f"{stem}.json")
 
 
@@ -175,7 +179,7 @@ def _conclude(client: MlflowClient, test: ListeningTest, answers: Answers, say: 
     if not answers.given:
         return
     page = test.folder / RESULTS_PAGE
-    page.write_text(results_page(results))
+    page.write_text(render_results(results))
     try:
         record(client, results, answers.path)
     except ReportError as error:

@@ -24,7 +24,7 @@ BEST: dict[str, Any] = {
     "representation": "audiovision",
     "magnitude_normalization": "per_frequency",
     "linear_path": "pca",
-    "time_roll": True,
+    "time_roll": False,
     "lr": 3e-4,
 }
 CASES: dict[str, dict[str, Any]] = {
