@@ -2,26 +2,30 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import sqlite3
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+# The networks of tests are tiny: several threads would only wait for each other, in the drivers that tests start too.
+# Read when torch is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
 import soundfile
-import torch
 
 from orchestrator.store import Store
 from tests.sweep_folder import SweepFolder
-from trainables.corpora.corpus import Corpus, open_corpus
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
 
 # Whoever runs the tests in the background ignores these, and the drivers that are sent them would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
-
-# The networks of tests are tiny: several threads would only wait for each other.
-torch.set_num_threads(1)
 
 RATE_HZ = 16_000
 RECORDING_S = 4.2
@@ -64,6 +68,9 @@ def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def corpus(tiny_corpus: Path, tiny_home: Path) -> Corpus:
+    # Imported any earlier, its shapes would not be checked.
+    from trainables.corpora.corpus import open_corpus
+
     return open_corpus({"name": "folder", "root": str(tiny_corpus)}, tiny_home)
 
 
