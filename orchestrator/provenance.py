@@ -40,6 +40,7 @@ def record(sweep: Sweep, budget: Budget, prepared: Prepared, corpus: Corpus | No
         "search_space": space.name,
         "file": str(file),
         "objective": {"metric": space.objective.metric, "mode": space.objective.mode},
+        "at": space.objective.at,
         "compare": list(space.compare),
         "baseline": space.baseline,
         "arms": {

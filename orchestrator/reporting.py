@@ -13,13 +13,14 @@ from orchestrator import follower
 from orchestrator.errors import OrchestratorError
 from orchestrator.store import Refused, Store, Unreachable
 from reports import vocabulary as words
-from reports.errors import ReportError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 FOLDER = "reports"
 """In the home."""
+TALKERS = ("mlflow", "requests", "sqlalchemy", "urllib3")
+"""Packages whose exceptions say that MLflow can't be read."""
 
 
 def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str, say: Callable[[str], None]) -> None:
@@ -69,9 +70,10 @@ def tracking(home: Path) -> Iterator[MlflowClient]:
         store.open()
         try:
             yield store.client
-        except ReportError:
-            raise
-        except Exception:
+        except Exception as error:
+            # What is wrong with a table or a figure is no fault of MLflow's.
+            if not (isinstance(error, OSError) or type(error).__module__.startswith(TALKERS)):
+                raise
             with store.told():
                 raise
     except (Unreachable, Refused) as error:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pandas as pd
@@ -16,6 +16,8 @@ from reports.statistics import Contrast, contrasts
 DECIDED = words.JUDGE_ACCURACY
 """What people read beside the objective, where both were measured."""
 SECOND_JUDGE = "judge_b_"
+RENDERING = "rendering"
+"""The factor that renderings of one model differ in."""
 Table = tuple[dict[str, Any], pd.DataFrame]
 """A run's row, and its table by recording."""
 
@@ -79,8 +81,17 @@ def read_rendering_answers(runs: SweepRuns) -> list[Answers]:
         return []
     tables = list(runs.tables(words.ARTIFACT_PER_RECORDING, tested))
     at = runs.record.get("at") or {}
-    baseline = {"rendering": ", ".join(f"{name}={value}" for name, value in at.items())} if at else {}
-    return _answers(runs, tables, ["rendering"], baseline)
+    baseline = {RENDERING: ", ".join(f"{name}={value}" for name, value in at.items())} if at else {}
+    # Arms are told apart too, so that renderings are compared within each of them.
+    answers = _answers(runs, tables, [*runs.factors, RENDERING], baseline)
+    return [
+        replace(
+            each,
+            found=[contrast for contrast in each.found if contrast.factor == RENDERING],
+            by_second_judge=[contrast for contrast in each.by_second_judge if contrast.factor == RENDERING],
+        )
+        for each in answers
+    ]
 
 
 def _answers(

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -34,28 +35,36 @@ def start(sweep: SweepFolder, *losses: str, **changes: object) -> None:
     sweep.start(**{"arms": arms, "metrics": METRICS, "baseline": {"loss": "l2"}, "pruning": pruning, **changes})
 
 
-def confirm(sweep: SweepFolder, trial: int, loss: str, of: int, level: float) -> None:
-    """A trial of the confirm stage, judged on the test split around a level."""
-    rng = np.random.default_rng(trial)
+def confirm(
+    sweep: SweepFolder, trial: int, loss: str, of: int, level: float, renderings: Mapping[str, float] = {}
+) -> None:
+    """A trial of the confirm stage, judged on the test split around a level; renderings are so much better."""
     sweep.ask(trial, loss, of=of)
     for epoch in (1, 2):
         sweep.report(trial, epoch, judge_probability=level * epoch / 2)
     sweep.end(trial)
     sweep.render(trial, "best", 2, level=0.3)
+    metrics = judge(sweep.trial(trial) / "media" / "best", trial, level)
+    made = []
+    for name, better in renderings.items():
+        folder = f"renderings/{name}"
+        shutil.copytree(sweep.trial(trial) / "media" / "best", sweep.trial(trial) / folder)
+        values = judge(sweep.trial(trial) / folder, trial, level + better)
+        key, _, value = name.partition("=")
+        made.append({"name": name, "settings": {key: value}, "folder": folder, "metrics": values})
+    sweep.event("evaluated", trial=trial, metrics=metrics, renderings=made, error="")
+
+
+def judge(folder: Path, trial: int, level: float) -> dict[str, float]:
+    """Write the table by recording of the test split; its means."""
     # What a recording has for all is paired away; what is left is small beside the arms' difference.
     hard = np.random.default_rng(0).normal(0, 0.1, RECORDINGS)
-    values = level + hard + rng.normal(0, 0.02, RECORDINGS)
-    names = [f"rec {number}" for number in range(RECORDINGS)]
-    table = pd.DataFrame(
-        {"recording": names, "class": "dog", "judge_probability": values, "judge_accuracy": values > 0.5}
-    )
-    for name in ("judge_probability", "judge_accuracy"):
-        table[name.replace("judge_", "judge_b_")] = table[name]
-    table.astype({"judge_accuracy": float}).to_csv(
-        sweep.trial(trial) / "media" / "best" / "per_recording.csv", index=False
-    )
-    metrics = {f"test/{name}": float(value) for name, value in table.select_dtypes("number").mean().items()}
-    sweep.event("evaluated", trial=trial, metrics=metrics, renderings=[], error="")
+    values = level + hard + np.random.default_rng(trial).normal(0, 0.02, RECORDINGS)
+    table = pd.DataFrame({"recording": [f"rec {number}" for number in range(RECORDINGS)], "class": "dog"})
+    for prefix in ("judge", "judge_b"):
+        table[f"{prefix}_probability"], table[f"{prefix}_accuracy"] = values, (values > 0.5).astype(float)
+    table.to_csv(folder / "per_recording.csv", index=False)
+    return {f"test/{name}": float(value) for name, value in table.select_dtypes("number").mean().items()}
 
 
 def two_arms(sweep: SweepFolder) -> None:
@@ -146,6 +155,19 @@ def test_one_configuration_never_stands_for_its_arm(sweep: SweepFolder) -> None:
     assert any(
         each.startswith("loss: this configuration of vae beats this one of l2 by") for each in read(sweep).tested
     )
+
+
+def test_renderings_are_compared_within_the_models_that_they_are_of(sweep: SweepFolder) -> None:
+    start(sweep, "l2", "vae", seeds=2, at={"phase": "original"})
+    for number, (loss, level) in enumerate([("l2", 0.5), ("l2", 0.52), ("vae", 0.7), ("vae", 0.73)], 1):
+        confirm(sweep, number, loss, number, level, renderings={"phase=original": 0.0, "phase=zero": -0.3})
+    sweep.close()
+    report = read(sweep)
+    (answers,) = [each for each in report.rendering_answers if each.metric == "judge_probability"]
+    (contrast,) = answers.found
+    assert (contrast.level, contrast.baseline, contrast.num_cells) == ("phase=zero", "phase=original", 2)
+    assert contrast.is_distinguishable and contrast.difference == pytest.approx(-0.3, abs=0.02)
+    assert any(each.startswith("rendering: phase=zero is worse than phase=original by 0.3") for each in report.tested)
 
 
 def test_one_seed_has_no_interval_and_says_so(sweep: SweepFolder) -> None:
