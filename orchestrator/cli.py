@@ -289,6 +289,39 @@ def report(
 
 
 @app.command()
+def listen(
+    name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
+    method: Annotated[str, typer.Option(help="mos: how good is each; abx: can two be told apart.")] = "mos",
+    top: Annotated[int, typer.Option(help="The best trials of at most so many arms.")] = 5,
+    trials: Annotated[
+        tuple[int, int] | None, typer.Option(help="These two trials instead: --trials 7 12.", show_default=False)
+    ] = None,
+    vary: Annotated[
+        str | None,
+        typer.Option(help="The renderings of one model that differ in this, such as phase.", show_default=False),
+    ] = None,
+    against_original: Annotated[
+        bool, typer.Option("--against-original", help="In an abx test, tell each from the original.")
+    ] = False,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the test into one HTML file, to be sent.", show_default=False)
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option("--import", help="Take the answers that came back.", show_default=False)
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5001,
+    home: Home = None,
+) -> None:
+    """Hold a blind listening test of a sweep's sounds in a browser, until Ctrl-C; its results go to MLflow."""
+    from orchestrator.home import find_home
+    from orchestrator.reporting import hold_listening_test
+    from reports.listening_test import Options
+
+    options = Options(method, top, trials or (), vary, against_original, export, answers, port)
+    hold_listening_test(find_home(home), name, options, lambda line: print(line, flush=True))
+
+
+@app.command()
 def export(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
     optuna: Annotated[Path, typer.Option(help="A file for the studies, as an Optuna journal.", show_default=False)],

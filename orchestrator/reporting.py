@@ -17,7 +17,9 @@ from reports import vocabulary as words
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-FOLDER = "reports"
+    from reports.listening_test import Options
+
+FOLDER, LISTENING = "reports", "listening"
 """In the home."""
 TALKERS = ("mlflow", "requests", "sqlalchemy", "urllib3")
 """Packages whose exceptions say that MLflow can't be read."""
@@ -44,6 +46,19 @@ def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str,
                 say(f"{path}")
             if form == "html":
                 _keep(client, report.runs.run.info.run_id, paths[0], say)
+
+
+def hold_listening_test(home: Path, name: str, options: Options, say: Callable[[str], None]) -> None:
+    """Hold, export or import a blind listening test of a sweep; it is kept in the home.
+
+    Raises:
+        ReportError: something can't be done as asked.
+        OrchestratorError: MLflow does not answer.
+    """
+    from reports.listening_test import listen
+
+    with tracking(home) as client:
+        listen(client, name, home / LISTENING / name, options, say)
 
 
 def _keep(client: MlflowClient, run_id: str, path: Path, say: Callable[[str], None]) -> None:

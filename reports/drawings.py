@@ -42,10 +42,15 @@ def drawings(report: Report) -> dict[str, Callable[[], Figure]]:
 def _contrasts(report: Report) -> dict[str, Callable[[], Figure]]:
     answers = {f"contrasts_{each.metric}": each for each in report.answers}
     answers |= {f"contrasts_renderings_{each.metric}": each for each in report.rendering_answers}
-    return {
-        name: partial(figures.contrasts, each.found, f"{words.in_words(each.metric)}, test split")
+    shown = {
+        # Beside tests, all other pairs would only be in the way.
+        name: [contrast for contrast in each.found if contrast.is_tested] or each.found
         for name, each in answers.items()
-        if any(contrast.low is not None for contrast in each.found)
+    }
+    return {
+        name: partial(figures.contrasts, found, f"{words.in_words(answers[name].metric)}, test split")
+        for name, found in shown.items()
+        if any(contrast.low is not None for contrast in found)
     }
 
 
