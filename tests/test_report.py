@@ -145,6 +145,22 @@ def test_a_sweep_without_confirmation_is_exploratory(sweep: SweepFolder, tmp_pat
     assert "Exploratory, validation only" in (tmp_path / "out" / "vae.html").read_text()
 
 
+@pytest.mark.parametrize("form", ["html", "md", "csv", "latex", "png"])
+def test_a_sweep_of_which_nothing_has_ended_is_still_shown(sweep: SweepFolder, tmp_path: Path, form: str) -> None:
+    start(sweep, "l2", "vae")
+    said: list[str] = []
+    follow(sweep.path, once=True)
+    write_reports(sweep.home, ["vae"], tmp_path / "out", form, said.append)
+    assert said[0] == "  No trial has a value of the objective yet: nothing can be said."
+    sweep.ask(1, "vae")
+    sweep.report(1, 1, judge_probability=float("nan"))
+    sweep.end(1, "failed", "error", "it broke", epochs=1)
+    follow(sweep.path, once=True)
+    write_reports(sweep.home, ["vae"], tmp_path / "out", form, said.append)
+    remarks = read_again(sweep).remarks()
+    assert "loss=l2: no trial" in remarks and "loss=vae: none of its 1 trial ended well" in remarks
+
+
 def test_one_configuration_never_stands_for_its_arm(sweep: SweepFolder) -> None:
     start(sweep, "l2", "vae")
     sweep.whole_trial(1, "l2")
