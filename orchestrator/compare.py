@@ -10,18 +10,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import Any
-from urllib.parse import quote
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.errors import UserError
-from orchestrator.home import home_option
 from orchestrator.standing import Standing, look
 from orchestrator.trial import Trial, trial_folder
-from orchestrator.typed import typed
-from orchestrator.views import UI_PORT
+from orchestrator.views import SweepPages, link_lines
 from reports import vocabulary as words
 
 READ = (words.JUDGE_ACCURACY, words.FVU)
@@ -200,20 +197,11 @@ def _latex(rows: Sequence[Row]) -> str:
 
 
 def _links(standing: Standing, home: Path, numbers: Sequence[int]) -> list[str]:
-    """Addresses of the pages, on the server that has them or on the one that `orchestrate ui` starts."""
     tracking = standing.tracking
-    uri = str(tracking.get("tracking_uri") or "")
-    links: dict[str, str] = dict(tracking.get("links") or {})
     if numbers and (ids := [_run_id(standing, number) for number in numbers]) and all(ids):
-        runs, experiments = (quote(json.dumps(each)) for each in (ids, [tracking.get("experiment_id")]))
-        links = {"compare": f"#/compare-runs?runs={runs}&experiments={experiments}&workflowType=machine_learning"}
-    if not links:
-        return [f"\nNothing of it is in MLflow yet ({tracking.get('error') or 'it has just begun'})."]
-    if uri.startswith(("http://", "https://")):
-        return ["", *(f"{name:<13} {uri.rstrip('/')}/{link}" for name, link in links.items())]
-    command = typed("ui", standing.name, *home_option(home))
-    head = f"\nWhile  {command}  runs:"
-    return [head, *(f"{name:<13} http://127.0.0.1:{UI_PORT}/{link}" for name, link in links.items())]
+        pages = SweepPages(standing.name, str(tracking.get("experiment_id")), str(tracking.get("run_id")))
+        tracking = tracking | {"links": {"compare": pages.compare(list(map(str, ids)))}}
+    return ["", *link_lines(standing.name, tracking, home)]
 
 
 def _run_id(standing: Standing, number: int) -> str | None:

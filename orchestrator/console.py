@@ -17,11 +17,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from orchestrator import follower
-from orchestrator.home import home_option
 from orchestrator.summary import ArmSummary, read_metrics, seconds_left, summarize
 from orchestrator.trial import Objective, Trial
-from orchestrator.typed import typed
-from orchestrator.views import UI_PORT, tunnel
+from orchestrator.views import link_lines
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
@@ -130,9 +128,9 @@ class Screen:
         for trial in ledger.trials.values():
             if trial.outcome in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED):
                 self.say(f"Trial {trial.number} ({trial.arm}) {trial.outcome}: {trial.reason}")
-        self.say(f"Hear and compare them:  {typed('ui', sweep.name, *home_option(ledger.folder.parent))}")
-        if command := tunnel(UI_PORT):
-            self.say(f"From the machine that you sit at, first:  {command}")
+        folder = ledger.folder
+        for line in link_lines(sweep.name, follower.status(folder), folder.parent):
+            self.say(line)
 
 
 class _Board:

@@ -10,11 +10,15 @@ import getpass
 import json
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
+from orchestrator.home import home_option
 from orchestrator.prepared import ALL, RENDERINGS, TAG_PREFIX, Seen, packed
+from orchestrator.typed import typed
 from reports import vocabulary as words
 
 MODEL_TRAINING = "workflowType=machine_learning"
@@ -85,6 +89,26 @@ class SweepPages:
 
 UI_PORT = 5000
 """Where `orchestrate ui` serves, unless told otherwise."""
+
+
+def link_lines(name: str, tracking: Mapping[str, Any], home: Path) -> list[str]:
+    """The addresses of a sweep's pages, on the server that has them or on the one that `orchestrate ui` starts.
+
+    Args:
+        name: the sweep.
+        tracking: what the process that sends to MLflow last said.
+        home: the folder of all sweeps.
+    """
+    command = f"Hear and compare them:  {typed('ui', name, *home_option(home))}"
+    uri = str(tracking.get("tracking_uri") or "")
+    links: Mapping[str, str] = tracking.get("links") or {}
+    if not links:
+        return [f"Nothing of it is in MLflow yet ({tracking.get('error') or 'it has just begun'}).", command]
+    if uri.startswith(("http://", "https://")):
+        return [f"{purpose:<13} {uri.rstrip('/')}/{link}" for purpose, link in links.items()]
+    addresses = [f"  {purpose:<13} http://127.0.0.1:{UI_PORT}/{link}" for purpose, link in links.items()]
+    through = tunnel(UI_PORT)
+    return [command, *addresses, *([f"From the machine that you sit at, first:  {through}"] if through else [])]
 
 
 def tunnel(port: int) -> str | None:
