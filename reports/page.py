@@ -31,7 +31,8 @@ def render(report: Report) -> str:
         repeated=report.runs.is_repeated,
         trainings=words.counted(len(report.runs.final), "training"),
         tested=report.tested,
-        described=report.described,
+        described=[] if report.answers or report.rendering_answers else report.described,
+        contrasts=contrast_rows(report),
         remarks=report.remarks(),
         matrix=matrix_table(report),
         confirmed=_records(report.confirmed),
@@ -91,6 +92,24 @@ def listening(report: Report) -> pd.DataFrame:
     found = [name for name in both if str(name).startswith("listen/")]
     kept = [name for name in ("trial", "arm", "rendering") if name in both]
     return both.dropna(subset=found, how="all")[[*kept, *found]] if found else pd.DataFrame()
+
+
+def contrast_rows(report: Report) -> list[dict[str, Any]]:
+    """Every contrast, tested ones first, with its effect size (Hedges' g between trainings or configurations)."""
+    return [
+        {
+            "metric": words.in_words(answers.metric),
+            "contrast": f"{each.factor}: {figures.named(each)}",
+            "difference": each.difference,
+            "low": each.low,
+            "high": each.high,
+            "Hedges' g": each.effect_size,
+            "p": each.p_adjusted,
+            "test": "Holm" if each.p_adjusted is not None else each.why_no_interval or "descriptive",
+        }
+        for answers in (*report.answers, *report.rendering_answers)
+        for each in sorted(answers.found, key=lambda each: not each.is_tested)
+    ]
 
 
 def _saved(report: Report) -> str:
