@@ -15,7 +15,8 @@ from reports.listening_design import MOS, REFERENCE, Design
 from reports.listening_statistics import Estimate, agreement, holm, mean_opinion, p_guessing, share_right
 
 MOS_NAME: Final = "listen/mos"
-"""Metric of trials and evaluations: mean opinion score from 1 to 5; `_low` and `_high` are its 95 % interval, `_ratings` their number."""
+"""Metric of trials and evaluations: mean opinion score from 1 to 5. Beside it are `listen/mos_low` and
+`listen/mos_high`, the 95 % interval, and `listen/mos_ratings`."""
 ABX_NAME: Final = "listen/abx_accuracy"
 """Metric: how often listeners told this system from the others of the test; 0.5 is guessing. Beside it are
 `listen/abx_accuracy_low` and `_high`, the 95 % interval, and `listen/abx_answers`."""

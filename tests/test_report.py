@@ -94,10 +94,20 @@ def read(sweep: SweepFolder) -> Report:
         return read_report(client, sweep.name)
 
 
-@pytest.fixture
-def report(sweep: SweepFolder) -> Report:
+@pytest.fixture(scope="module")
+def swept(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> SweepFolder:
+    """Two arms in MLflow, to be read only."""
+    home = tmp_path_factory.mktemp("report")
+    shutil.copy(empty_database, home / "mlflow.db")
+    sweep = SweepFolder(home)
     two_arms(sweep)
-    return read(sweep)
+    follow(sweep.path, once=True)
+    return sweep
+
+
+@pytest.fixture(scope="module")
+def report(swept: SweepFolder) -> Report:
+    return read_again(swept)
 
 
 def test_the_answer_says_which_is_better_by_how_much_and_whether_that_is_luck(report: Report) -> None:
@@ -210,11 +220,9 @@ def test_arms_are_not_ranked_by_what_means_something_else_in_each(
         read(sweep)
 
 
-def test_a_sweep_that_mlflow_does_not_hold_is_said_with_its_nearest(sweep: SweepFolder) -> None:
-    two_arms(sweep)
-    follow(sweep.path, once=True)
+def test_a_sweep_that_mlflow_does_not_hold_is_said_with_its_nearest(swept: SweepFolder) -> None:
     with pytest.raises(ReportError, match=r"sweep 'vea' is not in MLflow; did you mean vae\?"):
-        write_reports(sweep.home, ["vea"], None, "html", print)
+        write_reports(swept.home, ["vea"], None, "html", print)
 
 
 def test_an_mlflow_that_does_not_answer_is_said_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -241,12 +249,10 @@ def read_again(sweep: SweepFolder) -> Report:
         return read_report(client, sweep.name)
 
 
-def test_the_page_is_an_artifact_of_the_sweep_and_needs_no_network(sweep: SweepFolder, tmp_path: Path) -> None:
-    two_arms(sweep)
-    follow(sweep.path, once=True)
-    write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
+def test_the_page_is_an_artifact_of_the_sweep_and_needs_no_network(swept: SweepFolder, tmp_path: Path) -> None:
+    write_reports(swept.home, ["vae"], tmp_path / "out", "html", print)
     text = (tmp_path / "out" / "vae.html").read_text()
-    kept = Path(sweep.runs()["vae"].info.artifact_uri, "report.html").read_text()
+    kept = Path(swept.runs()["vae"].info.artifact_uri, "report.html").read_text()
     assert kept == text
     assert not re.search(r"""(?:src|href)=["']?https?:|@import|url\(http""", text)
 
@@ -271,10 +277,8 @@ def test_names_with_html_in_them_are_shown_as_they_are(sweep: SweepFolder, tmp_p
         assert page.get_by_text("<script>window.evil = 1</script>").count() > 3
 
 
-def test_in_the_page_one_sound_goes_on_where_the_other_was(sweep: SweepFolder, tmp_path: Path) -> None:
-    two_arms(sweep)
-    follow(sweep.path, once=True)
-    write_reports(sweep.home, ["vae"], tmp_path, "html", print)
+def test_in_the_page_one_sound_goes_on_where_the_other_was(swept: SweepFolder, tmp_path: Path) -> None:
+    write_reports(swept.home, ["vae"], tmp_path, "html", print)
     with chromium() as browser:
         page = browser.new_page()
         errors: list[str] = []
@@ -306,20 +310,16 @@ def test_in_the_page_one_sound_goes_on_where_the_other_was(sweep: SweepFolder, t
     ],
 )
 def test_tables_and_pictures_can_be_had_alone(
-    sweep: SweepFolder, tmp_path: Path, form: str, wanted: dict[str, Callable[[str], bool]]
+    swept: SweepFolder, tmp_path: Path, form: str, wanted: dict[str, Callable[[str], bool]]
 ) -> None:
-    two_arms(sweep)
-    follow(sweep.path, once=True)
-    write_reports(sweep.home, ["vae"], tmp_path / "out", form, print)
+    write_reports(swept.home, ["vae"], tmp_path / "out", form, print)
     for name, holds in wanted.items():
         assert holds((tmp_path / "out" / name).read_text(errors="replace")), name
 
 
-def test_a_folder_that_can_not_be_written_is_said_with_the_cure(sweep: SweepFolder, tmp_path: Path) -> None:
-    two_arms(sweep)
-    follow(sweep.path, once=True)
+def test_a_folder_that_can_not_be_written_is_said_with_the_cure(swept: SweepFolder, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(ReportError, match=r"can't be written there .* give another --out"):
-        write_reports(sweep.home, ["vae"], tmp_path / "file", "md", print)
+        write_reports(swept.home, ["vae"], tmp_path / "file", "md", print)
     with pytest.raises(ReportError, match="--format pdf is unknown; html, md"):
-        write_reports(sweep.home, ["vae"], tmp_path, "pdf", print)
+        write_reports(swept.home, ["vae"], tmp_path, "pdf", print)

@@ -51,7 +51,7 @@ const inFile = {
     const text = JSON.stringify({test, copy, listener: this.code, answers: this.answers}, null, 1);
     const link = document.createElement('a');
     link.href = URL.createObjectURL(new Blob([text], {type: 'application/json'}));
-    link.download = `answers-${test}-${this.code.replace(/[^\w-]/g, '_')}.json`;
+    link.download = `answers-${test}-${this.code.replace(/[^\w-]+/g, '_')}.json`;
     link.click();
     $('#saving span').textContent = `${this.answers.length} answers saved as ${link.download}`;
   },
