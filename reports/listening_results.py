@@ -89,7 +89,7 @@ def value_of(row: Row, design: Design) -> str:
         interval = f" [{found.low:.2f}, {found.high:.2f}]" if found.low is not None else ""
         return f"{found.value:.2f}{interval}, {words.counted(found.count, 'rating')}"
     interval = f" [{100 * (found.low or 0):.0f}, {100 * (found.high or 0):.0f}]"
-    told = "told apart" if row.p is not None and row.p < 0.05 else "no better than guessing"
+    told = "told apart" if row.p is not None and row.p < 0.05 else "may be guessing"
     return f"{100 * found.value:.0f} %{interval} right of {found.count}, p = {row.p:.2g}: {told}"
 
 
