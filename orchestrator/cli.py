@@ -291,10 +291,11 @@ def report(
 @app.command()
 def listen(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
+    more: Annotated[list[int] | None, typer.Argument(metavar="", hidden=True)] = None,
     method: Annotated[str, typer.Option(help="mos: how good is each; abx: can two be told apart.")] = "mos",
     top: Annotated[int, typer.Option(help="The best trials of at most so many arms.")] = 5,
     trials: Annotated[
-        tuple[int, int] | None, typer.Option(help="These two trials instead: --trials 7 12.", show_default=False)
+        list[int] | None, typer.Option(help="These trials instead: --trials 7 12.", show_default=False)
     ] = None,
     vary: Annotated[
         str | None,
@@ -315,9 +316,11 @@ def listen(
     """Hold a blind listening test of a sweep's sounds in a browser, until Ctrl-C; its results go to MLflow."""
     from orchestrator.home import find_home
     from orchestrator.reporting import hold_listening_test
-    from reports.listening_test import Options
+    from reports.listening.session import Options
 
-    options = Options(method, top, trials or (), vary, against_original, export, answers, port)
+    # All but the first number behind --trials arrive as arguments.
+    numbers = (*(trials or ()), *(more or ()))
+    options = Options(method, top, numbers, vary, against_original, export, answers, port)
     hold_listening_test(find_home(home), name, options, lambda line: print(line, flush=True))
 
 

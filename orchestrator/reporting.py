@@ -12,12 +12,13 @@ from typing import TYPE_CHECKING
 from orchestrator import follower
 from orchestrator.errors import OrchestratorError
 from orchestrator.store import Refused, Store, Unreachable
+from orchestrator.ui import check_port
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-    from reports.listening_test import Options
+    from reports.listening.session import Options
 
 FOLDER, LISTENING = "reports", "listening"
 """In the home."""
@@ -55,8 +56,10 @@ def hold_listening_test(home: Path, name: str, options: Options, say: Callable[[
         ReportError: something can't be done as asked.
         OrchestratorError: MLflow does not answer.
     """
-    from reports.listening_test import listen
+    from reports.listening.session import listen
 
+    if options.export is None and options.answers is None:
+        check_port(options.port)
     with tracking(home) as client:
         listen(client, name, home / LISTENING / name, options, say)
 

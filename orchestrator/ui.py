@@ -58,7 +58,7 @@ def serve(home: Path, name: str | None, port: int) -> None:
         print(_links(uri.rstrip("/"), folder, status))
         return
     check_place(home)
-    _check_port(port)
+    check_port(port)
     for end in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(end, signal.default_int_handler)
     try:
@@ -81,7 +81,12 @@ def _links(base: str, folder: Path, status: dict[str, Any]) -> str:
     return "\n".join([folder.name, *lines])
 
 
-def _check_port(port: int) -> None:
+def check_port(port: int) -> None:
+    """Refuse a port that nobody could be served on.
+
+    Raises:
+        UserError: it is taken, or browsers refuse it; with one that is free.
+    """
     if port in BLOCKED_PORTS or not _is_free(port):
         others = (other for other in range(port + 1, 65536) if other not in BLOCKED_PORTS and _is_free(other))
         free = next(others, 0)

@@ -40,6 +40,7 @@ def render(report: Report) -> str:
         probes=probes,
         left_out=num_probes - len(probes),
         listening=_records(listening(report)),
+        agreement=report.runs.run.data.metrics.get(words.MOS_AGREEMENT),
         failures=_records(report.failures),
         rungs=", ".join(map(str, report.rungs)),
         facts=report.facts(),
@@ -89,7 +90,7 @@ def listening(report: Report) -> pd.DataFrame:
     if not frames:
         return pd.DataFrame()
     both = pd.concat(frames, ignore_index=True)
-    found = [name for name in both if str(name).startswith("listen/")]
+    found = [name for name in both if str(name).startswith(words.LISTEN_PREFIX)]
     kept = [name for name in ("trial", "arm", "rendering") if name in both]
     return both.dropna(subset=found, how="all")[[*kept, *found]] if found else pd.DataFrame()
 

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from reports import vocabulary as words
 from reports.frames import SweepRuns
-from reports.listening_sounds import Sound, match_loudness, read_sound
+from reports.listening.sounds import Sound, match_loudness, read_sound
 
 BEST = "best"
 FFT_SAMPLES, BANDS = 1024, 96

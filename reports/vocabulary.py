@@ -136,6 +136,19 @@ JUDGE_ACCURACY: Final = "val/judge_accuracy"
 FVU: Final = "val/fvu"
 """Metric: fraction of variance unexplained on the fixed grid, in log-power nats; comparable across arms."""
 
+LISTEN_PREFIX: Final = "listen/"
+"""Metrics that listeners gave."""
+MOS: Final = "listen/mos"
+"""Metric of trials and evaluations: mean opinion score from 1 to 5. Beside it are `listen/mos_low` and
+`listen/mos_high`, the 95 % interval, and `listen/mos_ratings`."""
+MOS_AGREEMENT: Final = "listen/mos_agreement"
+"""Metric of a sweep: Krippendorff's ordinal alpha of its listeners' ratings, where there are two or more."""
+ABX_ACCURACY: Final = "listen/abx_accuracy"
+"""Metric: how often listeners told this system from the others of the test; 0.5 is guessing. Beside it are
+`listen/abx_accuracy_low` and `_high`, the 95 % interval, and `listen/abx_answers`."""
+ABX_ORIGINAL: Final = "listen/abx_original_accuracy"
+"""Metric: how often listeners told this system from the original; otherwise as `listen/abx_accuracy`."""
+
 VAL_LOSS: Final = "val/loss"
 """Metric: the trial's own loss on the validation split; never ranked across arms."""
 
@@ -149,6 +162,8 @@ ARTIFACT_SWEEP: Final = "sweep.json"
 lines, the versions and the command; all that a report needs beside the runs."""
 ARTIFACT_LISTEN: Final = "listen.html"
 """Artifact of a sweep: the best trial of each arm, side by side, with sound; one file that needs no other."""
+ARTIFACT_LISTENING: Final = "listening"
+"""Artifacts of a sweep: `listening/mos-3f2a91c0aa.html` with the results of a listening test, `.json` its answers."""
 ARTIFACT_REPORT: Final = "report.html"
 """Artifact of a sweep: its report, one file that needs no other."""
 ARTIFACT_CONFIG: Final = "config.yaml"

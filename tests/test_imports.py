@@ -86,7 +86,9 @@ def test_the_driver_never_imports_mlflow() -> None:
     assert users <= allowed
 
 
-@pytest.mark.parametrize("arguments", [["--help"], *([verb, "--help"] for verb in ("sweep", "ui", "resume", "report", "compare", "listen"))])
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *([verb, "--help"] for verb in ("sweep", "ui", "resume", "report", "compare", "listen"))]
+)
 def test_help_imports_neither_torch_nor_ray(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom orchestrator.cli import main\n"

@@ -14,23 +14,21 @@ from typing import TYPE_CHECKING
 
 from reports import vocabulary as words
 from reports.errors import ReportError
-from reports.listening_answers import ANSWERS, Answers, read_answers
-from reports.listening_design import ABX, MOS, Method
-from reports.listening_exchange import export_test, import_answers, read_answers_file
-from reports.listening_mlflow import telling
-from reports.listening_page import render_results
-from reports.listening_preparation import ListeningTest, Say, prepare, tests_of
-from reports.listening_results import REFERENCE_FLOOR, Results, lines_of, summarize
-from reports.listening_server import HOST, PORT, make_server, take_port
-from reports.listening_sources import find_sources
-from reports.listening_statistics import foresee_abx, foresee_mos
+from reports.listening.answers import ANSWERS, Answers, read_answers
+from reports.listening.design import ABX, MOS, Method
+from reports.listening.exchange import export_test, import_answers, read_answers_file
+from reports.listening.mlflow import telling
+from reports.listening.page import render_results
+from reports.listening.preparation import ListeningTest, Say, prepare, tests_of
+from reports.listening.results import REFERENCE_FLOOR, Results, lines_of, summarize
+from reports.listening.server import HOST, PORT, make_server, take_port
+from reports.listening.sources import find_sources
+from reports.listening.statistics import foresee_abx, foresee_mos
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 METHODS: dict[str, Method] = {"mos": MOS, "abx": ABX}
-ARTIFACT_FOLDER = "listening"
-"""Artifacts of a sweep: `listening/mos-3f2a91c0aa.html` with the results of a test, and `.json` with its answers."""
 RESULTS_PAGE = "results.html"
 
 
@@ -156,7 +154,7 @@ def record(client: MlflowClient, results: Results, answers: Path) -> None:
             before = client.get_run(run_id).data.metrics
             changed = {name: value for name, value in values.items() if not _is_same(before.get(name), value)}
             client.log_batch(run_id, [Metric(name, value, now_ms, 0) for name, value in changed.items()])
-        stem = f"{ARTIFACT_FOLDER}/{design.id}"
+        stem = f"{words.ARTIFACT_LISTENING}/{design.id}"
         client.log_text(design.run_id, render_results(results), f"{stem}.html")
         client.log_text(design.run_id, json.dumps(told, indent=1), f"{stem}.json")
 

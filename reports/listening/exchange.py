@@ -12,10 +12,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from reports.errors import ReportError
-from reports.listening_answers import Answers, Refusal, Vote, check_vote, listener_code
-from reports.listening_design import Step, file_session
-from reports.listening_page import render_test
-from reports.listening_preparation import ListeningTest, load_test, tests_of
+from reports.listening.answers import Answers, Refusal, Vote, check_vote, listener_code
+from reports.listening.design import Step, file_session
+from reports.listening.page import render_test
+from reports.listening.preparation import ListeningTest, load_test, tests_of
 
 
 class AnswersFile(BaseModel):

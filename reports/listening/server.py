@@ -15,11 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from reports.errors import ReportError
-from reports.listening_answers import Answer, Answers, Refusal, Vote, check_vote, listener_code
-from reports.listening_design import page_session
-from reports.listening_page import render_results, render_test
-from reports.listening_preparation import ListeningTest
-from reports.listening_results import summarize
+from reports.listening.answers import Answer, Answers, Refusal, Vote, check_vote, listener_code
+from reports.listening.design import page_session
+from reports.listening.page import render_results, render_test
+from reports.listening.preparation import ListeningTest
+from reports.listening.results import summarize
 
 HOST = "127.0.0.1"
 PORT = 5001

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reports import vocabulary as words
 from reports.errors import ReportError
-from reports.listening_mlflow import clips_of, find_sweep, runs_of_role, telling
+from reports.listening.mlflow import clips_of, find_sweep, runs_of_role, telling
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

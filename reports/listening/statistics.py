@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
 
-from reports.listening_design import SCALE
+from reports.listening.design import SCALE
 
 CONFIDENCE = 0.95
 ROUNDING_SD = 1 / 12**0.5

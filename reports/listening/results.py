@@ -5,23 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
 import numpy as np
 
 from reports import vocabulary as words
-from reports.listening_answers import Given
-from reports.listening_design import MOS, REFERENCE, Design
-from reports.listening_statistics import Estimate, agreement, holm, mean_opinion, p_guessing, share_right
+from reports.listening.answers import Given
+from reports.listening.design import MOS, REFERENCE, Design
+from reports.listening.statistics import Estimate, agreement, holm, mean_opinion, p_guessing, share_right
 
-MOS_NAME: Final = "listen/mos"
-"""Metric of trials and evaluations: mean opinion score from 1 to 5. Beside it are `listen/mos_low` and
-`listen/mos_high`, the 95 % interval, and `listen/mos_ratings`."""
-ABX_NAME: Final = "listen/abx_accuracy"
-"""Metric: how often listeners told this system from the others of the test; 0.5 is guessing. Beside it are
-`listen/abx_accuracy_low` and `_high`, the 95 % interval, and `listen/abx_answers`."""
-ABX_ORIGINAL_NAME: Final = "listen/abx_original_accuracy"
-"""Metric: how often listeners told this system from the original; otherwise as `listen/abx_accuracy`."""
 REFERENCE_FLOOR = 3.5
 """Who rates the hidden original lower on average is left out of means, as ITU-R BS.1534 has it with its own scale."""
 
@@ -112,7 +103,7 @@ def _opinions(design: Design, given: Sequence[Given], counts: dict[str, int]) ->
     kept = [each for each in given if each.listener not in left_out]
     estimates = {key: _mean_of(key, kept) for key in design.systems}
     metrics = {
-        judged.run_id: _metrics(MOS_NAME, estimates[key], "ratings")
+        judged.run_id: _metrics(words.MOS, estimates[key], "ratings")
         for key, judged in design.systems.items()
         if judged.run_id and any(each.systems == (key,) for each in given)
     }
@@ -122,7 +113,10 @@ def _opinions(design: Design, given: Sequence[Given], counts: dict[str, int]) ->
         "whoever does so did not hear, or did not take the scale as meant"
         for listener, mean in left_out.items()
     )
-    return Results(design, rows, counts, lines, _agreement(design, kept), metrics)
+    alpha = _agreement(design, kept)
+    if alpha is not None:
+        metrics[design.run_id] = {words.MOS_AGREEMENT: alpha}
+    return Results(design, rows, counts, lines, alpha, metrics)
 
 
 def _told_apart(design: Design, given: Sequence[Given], counts: dict[str, int]) -> Results:
@@ -135,7 +129,7 @@ def _told_apart(design: Design, given: Sequence[Given], counts: dict[str, int]) 
         Row(" vs ".join(design.systems[key].name for key in pair), _share_of(answers[pair]), p_values.get(pair))
         for pair in pairs
     )
-    name = ABX_ORIGINAL_NAME if REFERENCE in design.systems else ABX_NAME
+    name = words.ABX_ORIGINAL if REFERENCE in design.systems else words.ABX_ACCURACY
     metrics = {
         judged.run_id: _metrics(name, found, "answers")
         for key, judged in design.systems.items()

@@ -16,9 +16,9 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from reports.listening_design import ABX, MOS, SCALE
-from reports.listening_preparation import ListeningTest
-from reports.listening_results import Results, remarks_of, value_of
+from reports.listening.design import ABX, MOS, SCALE
+from reports.listening.preparation import ListeningTest
+from reports.listening.results import Results, remarks_of, value_of
 
 PAGES = Path(__file__).parent / "pages"
 SECONDS_AN_ANSWER = {MOS: 6, ABX: 12}

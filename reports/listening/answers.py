@@ -16,8 +16,8 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr
 
 from reports.errors import ReportError
-from reports.listening_design import ABX_ANSWERS, MOS, SCALE, Step, token_of
-from reports.listening_preparation import ListeningTest
+from reports.listening.design import ABX_ANSWERS, MOS, SCALE, Step, token_of
+from reports.listening.preparation import ListeningTest
 
 ANSWERS = "answers.jsonl"
 LOCK = "answers.lock"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from reports.errors import ReportError
-from reports.listening_design import (
+from reports.listening.design import (
     ABX,
     ANCHOR,
     MOS,
@@ -29,9 +29,9 @@ from reports.listening_design import (
     make_items,
     plan,
 )
-from reports.listening_mlflow import fetch_sounds, telling
-from reports.listening_sounds import TOO_QUIET_LUFS, Sound, content_hash, make_anchor, match_loudness, read_sound
-from reports.listening_sources import Sources, System
+from reports.listening.mlflow import fetch_sounds, telling
+from reports.listening.sounds import TOO_QUIET_LUFS, Sound, content_hash, make_anchor, match_loudness, read_sound
+from reports.listening.sources import Sources, System
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
