@@ -20,7 +20,7 @@ from reports.listening.design import ABX, MOS, SCALE
 from reports.listening.preparation import ListeningTest
 from reports.listening.results import Results, remarks_of, value_of
 
-PAGES = Path(__file__).parent / "pages"
+PAGES = Path(__file__).parent.parent / "pages"
 SECONDS_AN_ANSWER = {MOS: 6, ABX: 12}
 """About, to say how long the test takes."""
 
