@@ -30,7 +30,7 @@ ui: $(READY) ## open what the sweeps recorded in the MLflow UI
 	$(BIN)/orchestrate ui
 
 test: $(READY) browser ## every test that needs no graphics card
-	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile
+	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-gpu: $(READY) ## the tests that train on a real graphics card
 	$(BIN)/python -m pytest -m gpu
