@@ -84,7 +84,7 @@ def _trial_rows(standing: Standing, numbers: Sequence[int]) -> list[Row]:
     differing = [
         key
         for key in dict.fromkeys(key for trial in chosen for key in trial.params)
-        if len({str(trial.params.get(key)) for trial in chosen}) > 1
+        if len(chosen) == 1 or len({str(trial.params.get(key)) for trial in chosen}) > 1
     ]
     return [
         {

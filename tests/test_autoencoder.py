@@ -211,6 +211,17 @@ def test_training_clips_are_rolled_as_wholes_and_others_are_not(corpus: Corpus) 
         assert any(torch.equal(before.roll(start, 1), after) for start in range(before.shape[1]))
 
 
+def test_the_padding_of_the_reports_frames_is_not_rolled_into_its_clips(corpus: Corpus) -> None:
+    autoencoder = make(corpus, time_roll=True, representation="audiovision", spectrogram="48x128")
+    clips = autoencoder.train.batch(torch.arange(4))
+    padded = autoencoder.representation.grid.padded_frames
+    assert (clips[:, :, :4].std(dim=2) < 1e-5).all() and padded == 6
+    rolled = autoencoder._rolled(clips)
+    assert torch.equal(rolled[:, :, :padded], clips[:, :, :padded]) and not torch.equal(rolled, clips)
+    for before, after in zip(clips[:, :, padded:], rolled[:, :, padded:], strict=True):
+        assert any(torch.equal(before.roll(start, 1), after) for start in range(before.shape[1]))
+
+
 def test_with_a_linear_path_and_rolled_clips_it_goes_on_to_the_last_bit(corpus: Corpus, tmp_path: Path) -> None:
     settings = {"linear_path": "pca", "time_roll": True, "loss": "vae"}
     whole = make(corpus, **settings)

@@ -25,7 +25,6 @@ BOTH = {"channels": "both", "phase": "own"}
         ({"spectrogram": "50x100"}, "what is left of 192x512 is halved down to 3x8"),
         ({"output": "tanh"}, "magnitude_normalization: per_frequency does not; use one of range, max_abs"),
         ({**BOTH, "output": "tanh", "magnitude_normalization": "range", "phase_normalization": "clip"}, "phase_norm"),
-        ({"time_roll": True, "representation": "audiovision"}, "would move the padding"),
         ({"time_roll": True, **BOTH}, "would move the first angle"),
         ({**BOTH, "representation": "audiovision", "magnitude": "original"}, "with its own magnitudes only"),
         ({"magnitude_normalization": "clip_joint"}, "channels: magnitude has only one of them; use clip"),

@@ -113,11 +113,14 @@ class Autoencoder(Trainable):
         return torch.cat([clips, *(self._rolled(clips) for _ in range(copies - 1))])
 
     def _rolled(self, clips: Clips) -> Clips:
-        """Each clip rolled in time by a random number of frames."""
-        frames = clips.shape[2]
+        """Each clip rolled in time by a random number of frames; padding stays where it is."""
+        start = self.representation.grid.padded_frames
+        padding, sound = clips[:, :, :start], clips[:, :, start:].transpose(1, 2)
+        frames = sound.shape[1]
         starts = torch.randint(frames, (len(clips), 1), generator=self._order)
         order = ((torch.arange(frames) + starts) % frames).to(clips.device)
-        return clips.transpose(1, 2)[torch.arange(len(clips), device=clips.device)[:, None], order].transpose(1, 2)
+        rolled = sound[torch.arange(len(clips), device=clips.device)[:, None], order].transpose(1, 2)
+        return torch.cat([padding, rolled], dim=2) if start else rolled
 
     @classmethod
     def prepare(

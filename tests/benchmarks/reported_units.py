@@ -24,7 +24,7 @@ BEST: dict[str, Any] = {
     "representation": "audiovision",
     "magnitude_normalization": "per_frequency",
     "linear_path": "pca",
-    "time_roll": False,
+    "time_roll": True,
     "lr": 3e-4,
 }
 CASES: dict[str, dict[str, Any]] = {

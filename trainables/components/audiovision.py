@@ -20,6 +20,8 @@ from trainables.corpora.recordings import CLIP_SAMPLES, RATE_HZ
 
 OWN_HOP_SAMPLES = 256
 PADDING_SAMPLES = FFT_SAMPLES + OWN_HOP_SAMPLES * (FRAMES - 1) - CLIP_SAMPLES
+PADDED_FRAMES = math.ceil(PADDING_SAMPLES / OWN_HOP_SAMPLES)
+"""Frames at the beginning that have zeros in them."""
 EPSILON = 1e-6
 MIN_BAND_BINS = 1.5
 

@@ -144,7 +144,7 @@ class AutoencoderConfig(TrialConfig):
             self._unreachable(),
             self._not_both(),
             self._lost_phase(),
-            self._rolled_padding(),
+            self._rolled_frequency(),
             self._unfit_loss(),
         )
         for reason in filter(None, reasons):
@@ -183,9 +183,7 @@ class AutoencoderConfig(TrialConfig):
             return "representation: audiovision makes sound of its own phases with its own magnitudes only"
         return None
 
-    def _rolled_padding(self) -> str | None:
-        if self.time_roll and self.representation == "audiovision":
-            return "time_roll: true would move the padding of representation: audiovision into its clips"
+    def _rolled_frequency(self) -> str | None:
         has_frequency = self.channels != "magnitude" and self.phase_representation == "instantaneous_frequency"
         if self.time_roll and has_frequency:
             return (

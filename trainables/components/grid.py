@@ -65,6 +65,11 @@ class Grid:
         return self.representation != "audiovision"
 
     @property
+    def padded_frames(self) -> int:
+        """Frames at the beginning of every clip that are made of padding, in part or whole."""
+        return -(-audiovision.PADDED_FRAMES // self.step) if self.representation == "audiovision" else 0
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Frames and bins."""
         return SIZES[self.size]
