@@ -1,6 +1,6 @@
 """How long somebody waits who compares a large sweep: `compare`, `report`, and the first row of MLflow's table.
 
-    python tests/benchmarks/comparing.py [--trials 2000] [--home DIR]
+    python -m tests.benchmarks.comparing [--trials 2000] [--home DIR]
 
 A sweep of so many trials of twelve epochs is written as a driver would, and sent to an sqlite database. Asked for:
 `compare` within 1 s, the table's first row within 3 s, the report within 30 s and 1 GB.
