@@ -51,7 +51,7 @@ def compare(home: Path, name: str, numbers: Sequence[int], form: str, console: C
         console.out(_latex([*rows, *references]), highlight=False)
     else:
         console.print(_side_by_side(rows) if numbers else _table(rows, references))
-        for line in _links(standing, home, numbers):
+        for line in (*_unlike(standing, numbers), *_links(standing, home, numbers)):
             console.print(Text(line), soft_wrap=True)
 
 
@@ -194,6 +194,16 @@ def _latex(rows: Sequence[Row]) -> str:
     )
     text: str = frame.style.hide(axis="index").format(escape="latex").to_latex(hrules=True)
     return text
+
+
+def _unlike(standing: Standing, numbers: Sequence[int]) -> list[str]:
+    """Why some trials are not to be ranked against the others."""
+    trials = [standing.ledger.trials[number] for number in numbers]
+    pruned = [trial for trial in trials if trial.outcome == words.OUTCOME_PRUNED]
+    if len(pruned) in (0, len(trials)):
+        return []
+    ends = ", ".join(f"trial {trial.number} after {words.counted(trial.epochs, 'epoch')}" for trial in pruned)
+    return ["", f"Pruned: {ends}. What they reached can't be ranked against trials that had all epochs."]
 
 
 def _links(standing: Standing, home: Path, numbers: Sequence[int]) -> list[str]:

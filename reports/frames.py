@@ -99,8 +99,11 @@ class SweepRuns:
         return self.trials[tested]
 
     def best_trials(self) -> pd.DataFrame:
-        """The best of each arm's search by the objective at the best epoch; a trial that failed doesn't compete."""
-        competing = self.searched[self.searched["outcome"].isin([words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED])]
+        """The best of each arm's search by the objective at the best epoch, of those that trained to the end.
+
+        A pruned trial had less time: ranked against a full one it would only show what ASHA has already decided.
+        """
+        competing = self.searched[self.searched["outcome"] == words.OUTCOME_COMPLETED]
         if self.best not in competing or competing[self.best].isna().all():
             return competing.iloc[:0]
         values = competing.dropna(subset=[self.best]).sort_values(self.best, ascending=self.mode == "min")

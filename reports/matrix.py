@@ -103,5 +103,10 @@ def empty_cells(runs: SweepRuns) -> Iterator[str]:
         own = runs.trials[runs.trials["arm"] == arm]
         if own.empty:
             yield f"{arm}: no trial"
-        elif not own["outcome"].isin([words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED]).any():
-            yield f"{arm}: none of its {words.counted(len(own), 'trial')} ended well"
+        elif not (own["outcome"] == words.OUTCOME_COMPLETED).any():
+            why = (
+                "; pruned ones are not ranked against full ones"
+                if (own["outcome"] == words.OUTCOME_PRUNED).any()
+                else ""
+            )
+            yield f"{arm}: none of its {words.counted(len(own), 'trial')} trained to the end{why}"

@@ -62,6 +62,8 @@ def test_trials_are_compared_by_what_tells_them_apart(two_arms: SweepFolder) -> 
     assert lines[0] == ["trial", "1", "2"]
     assert ["lr", "3.0e-04", "0.010"] in lines and ["state", "completed", "pruned"] in lines
     assert not any(line[:1] == ["latent_dim"] for line in lines), "they share it"
+    assert "Pruned: trial 2 after 1 epoch. What they reached can't be ranked" in shown(two_arms, 1, 2)
+    assert "Pruned" not in shown(two_arms, 1, 3)
 
 
 def test_a_trial_that_is_not_there_is_named(two_arms: SweepFolder) -> None:

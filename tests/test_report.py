@@ -142,6 +142,21 @@ def test_a_winner_at_the_edge_of_what_was_searched_is_flagged(sweep: SweepFolder
     )
 
 
+def test_a_pruned_trial_is_not_ranked_against_full_ones(sweep: SweepFolder) -> None:
+    start(sweep, "l2", "vae")
+    sweep.whole_trial(1, "l2")
+    for trial, loss in ((2, "l2"), (3, "vae")):
+        sweep.ask(trial, loss)
+        sweep.report(trial, 1, judge_probability=0.99)
+        sweep.end(trial, "pruned", epochs=1)
+    sweep.close()
+    report = read(sweep)
+    assert list(report.runs.best_trials()["trial"]) == [1]
+    assert "loss=vae: none of its 1 trial trained to the end; pruned ones are not ranked against full ones" in (
+        report.remarks()
+    )
+
+
 def test_a_sweep_without_confirmation_is_exploratory(sweep: SweepFolder, tmp_path: Path) -> None:
     start(sweep, "l2", "vae")
     sweep.whole_trial(1, "l2")
@@ -168,7 +183,7 @@ def test_a_sweep_of_which_nothing_has_ended_is_still_shown(sweep: SweepFolder, t
     follow(sweep.path, once=True)
     write_reports(sweep.home, ["vae"], tmp_path / "out", form, said.append)
     remarks = read_again(sweep).remarks()
-    assert "loss=l2: no trial" in remarks and "loss=vae: none of its 1 trial ended well" in remarks
+    assert "loss=l2: no trial" in remarks and "loss=vae: none of its 1 trial trained to the end" in remarks
 
 
 def test_one_configuration_never_stands_for_its_arm(sweep: SweepFolder) -> None:
