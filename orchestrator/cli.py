@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -356,6 +357,9 @@ def _detach(folder: Path, say: Callable[[str], None]) -> None:
 
 def main() -> None:
     """Run the command line; a known error is its message and its exit code, never a traceback."""
+    # Read when torch is imported, here and in workers. Threads that wait in a loop take the processors from those that
+    # they wait for: beside two other busy processes on two cores a convolution took four times as long.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(standalone_mode=True)
     except OrchestratorError as error:
