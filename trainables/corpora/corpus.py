@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
-import os
 import re
 from abc import abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,6 +22,7 @@ from trainables.components.registry import Registry
 from trainables.corpora import folder as folder_layout
 from trainables.corpora import vegas as vegas_layout
 from trainables.corpora.cache import made_once
+from trainables.corpora.parallel import each_in_parallel
 from trainables.corpora.recordings import CLIP_SAMPLES, MEDIA_SUFFIXES, Decoded, Recording, decode
 from trainables.corpora.splits import Split, digest, split_groups
 from trainables.errors import InputError
@@ -34,8 +32,6 @@ if TYPE_CHECKING:
 
 CACHE_VERSION = 1
 """Raise it when recordings become other clips than before: it is part of every fingerprint."""
-FILES_PER_PROCESS = 16
-"""Below this it takes longer to start a process than to decode."""
 
 
 class CorpusSettings(BaseModel):
@@ -95,6 +91,7 @@ class Corpus:
         clips: a row a clip: `clip` (its name, such as dog_1), `recording`, `class`, `label` (position in `classes`),
             `split`, `start_s`.
         skipped: files that gave no clip, each with the reason.
+        pictures: the video or picture that shows each recording, where there is one.
     """
 
     name: str
@@ -103,6 +100,7 @@ class Corpus:
     folder: Path
     clips: pd.DataFrame
     skipped: tuple[str, ...]
+    pictures: Mapping[str, Path] = field(default_factory=dict)
 
     def waveforms(self) -> NDArray[np.int16]:
         """Every clip's samples as a memory map of shape (clips, 44100); 32767 is full scale."""
@@ -150,7 +148,8 @@ def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = si
     clips = pd.read_csv(folder / "clips.csv", keep_default_na=False)
     classes = clips.drop_duplicates("label").sort_values("label")["class"].astype(str)
     skipped = json.loads((folder / "skipped.json").read_text(encoding="utf-8"))
-    return Corpus(wanted.name, tuple(classes), fingerprint, folder, clips, tuple(skipped))
+    pictures = {each.name: each.picture for each in recordings if each.picture is not None}
+    return Corpus(wanted.name, tuple(classes), fingerprint, folder, clips, tuple(skipped), pictures)
 
 
 def corpus_model(settings: Mapping[str, Any]) -> type[CorpusSettings]:
@@ -177,7 +176,9 @@ def _build(
     kept: list[tuple[Recording, Decoded]] = []
     skipped: list[str] = []
     with WaveformWriter(folder / "waveforms.npy") as waveforms:
-        for recording, decoded in zip(recordings, _decode_all(recordings, progress), strict=True):
+        paths = [recording.path for recording in recordings]
+        work = each_in_parallel(decode, paths, "reading the corpus", progress)
+        for recording, decoded in zip(recordings, work, strict=True):
             waveforms.append(decoded.clips)
             if decoded.problem:
                 skipped.append(f"{recording.name}: {decoded.problem}")
@@ -201,24 +202,6 @@ def _check_classes(where: str, recordings: Sequence[Recording], skipped: Sequenc
             f"{where} has {max(groups.values())} independent recordings in its largest class{lost};"
             " 3 or more are needed, so that one can be kept for validation and one for the test"
         )
-
-
-def _decode_all(recordings: Sequence[Recording], progress: Progress) -> Iterator[Decoded]:
-    """Decode in as many processes as pay off, in order."""
-    paths = [recording.path for recording in recordings]
-    workers = min(len(os.sched_getaffinity(0)), len(paths) // FILES_PER_PROCESS)
-    if workers < 2:
-        yield from _counted(map(decode, paths), len(paths), progress)
-        return
-    # Spawned, because a fork would copy the threads of torch and of Ray in the state they are in.
-    with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from _counted(pool.map(decode, paths, chunksize=4), len(paths), progress)
-
-
-def _counted(decoded: Iterator[Decoded], total: int, progress: Progress) -> Iterator[Decoded]:
-    for done, item in enumerate(decoded, start=1):
-        yield item
-        progress("reading the corpus", done, total)
 
 
 def _table(kept: Sequence[tuple[Recording, Decoded]]) -> pd.DataFrame:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from trainables.corpora.recordings import MEDIA_SUFFIXES, Recording
+from trainables.corpora.picture_files import PICTURE_SUFFIXES
+from trainables.corpora.recordings import MEDIA_SUFFIXES, VIDEO_SUFFIXES, Recording
 from trainables.errors import InputError
 
 ESC_NAME = re.compile(r"(?P<source>\d+-\d+)-[A-Z](-\d+)?")
@@ -24,6 +25,7 @@ def find_recordings(root: Path) -> list[Recording]:
             path=path,
             class_name=folder.name,
             group=f"{folder.name}/{_group(path.relative_to(folder))}",
+            picture=_picture(path),
         )
         for folder in visible_folders(root)
         for path in sorted(folder.rglob("*"))
@@ -44,6 +46,13 @@ def visible_folders(root: Path) -> list[Path]:
             f"corpus.root: {root}: {error.strerror};"
             " a folder with one sub-folder of audio or video files per class is needed"
         ) from error
+
+
+def _picture(path: Path) -> Path | None:
+    """The video itself, or a picture of the same name beside a sound."""
+    if path.suffix.lower() in VIDEO_SUFFIXES:
+        return path
+    return next((beside for suffix in sorted(PICTURE_SUFFIXES) if (beside := path.with_suffix(suffix)).is_file()), None)
 
 
 def _is_hidden(path: Path) -> bool:

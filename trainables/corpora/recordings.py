@@ -28,12 +28,14 @@ class Recording:
     Attributes:
         name: its path below the corpus's root; unique.
         group: recordings of one source share it, and are never split.
+        picture: the video or the picture that shows it; None where nothing does.
     """
 
     name: str
     path: Path
     class_name: str
     group: str
+    picture: Path | None = None
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 <class>/videos/video_00000.mp4
 <class>/audios/video_00000.wav      read instead of the video's sound where it is there
+<class>/img/video_00000.jpg         shown where the video isn't there
 <class>/video_info.csv              YTID,start_second,end_second; its row is the number in a file's name
 """
 
@@ -35,15 +36,17 @@ def _is_class(folder: Path) -> bool:
 
 
 def _of_class(folder: Path) -> list[Recording]:
-    files = {path.stem: path for path in (folder / "videos").glob("[!.]*.mp4")}
-    files |= {path.stem: path for path in (folder / "audios").glob("[!.]*.wav")}
-    videos = _video_ids(folder / "video_info.csv")
+    videos = {path.stem: path for path in (folder / "videos").glob("[!.]*.mp4")}
+    files = videos | {path.stem: path for path in (folder / "audios").glob("[!.]*.wav")}
+    pictures = {path.stem: path for path in (folder / "img").glob("[!.]*.jpg")} | videos
+    ids = _video_ids(folder / "video_info.csv")
     return [
         Recording(
             name=f"{folder.name}/{stem}",
             path=files[stem],
             class_name=folder.name,
-            group=videos.get(stem, f"{folder.name}/{stem}"),
+            group=ids.get(stem, f"{folder.name}/{stem}"),
+            picture=pictures.get(stem),
         )
         for stem in sorted(files)
     ]

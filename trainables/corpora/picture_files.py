@@ -1,0 +1,79 @@
+"""Pictures as files: whatever a camera or a browser wrote becomes a square of RGB pixels, or one clear complaint."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from trainables.errors import InputError
+
+PICTURE_SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .png .tif .tiff .webp".split())
+MIN_SIDE_PX = 16
+MAX_PIXELS = 100_000_000
+"""A larger one would take more than 300 MB, whatever its file takes."""
+
+Picture = UInt8[np.ndarray, "3 size size"]
+
+
+def read_picture(path: Path, size: int) -> Picture:
+    """The centre of a picture, `size` pixels wide and high: the first image of an animated one, turned as its camera
+    was held, and on white where it is transparent.
+
+    Raises:
+        InputError: it can't be read, or is too small or too large.
+    """
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of what is refused here.
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            with Image.open(path) as image:
+                _check(path, *image.size)
+                return fitted(_opaque(ImageOps.exif_transpose(_eight_bits(image))), size)
+    except Image.DecompressionBombError as error:
+        raise InputError(f"{path}: too many pixels to be read safely ({error}); make it smaller") from error
+    except UnidentifiedImageError as error:
+        raise InputError(f"{path}: no picture that can be read; {_kinds()}") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        # Pillow raises a SyntaxError for a broken PNG.
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"{path}: can't be read ({reason}); open and save it again, or take another") from error
+
+
+def fitted(image: Image.Image, size: int) -> Picture:
+    """The largest square around the centre, resized."""
+    square = ImageOps.fit(image.convert("RGB"), (size, size))
+    return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
+
+
+def _check(path: Path, width: int, height: int) -> None:
+    if min(width, height) < MIN_SIDE_PX:
+        raise InputError(f"{path}: {width}x{height} pixels; at least {MIN_SIDE_PX}x{MIN_SIDE_PX} are needed")
+    if width * height > MAX_PIXELS:
+        most = f"{MAX_PIXELS // 1_000_000} million"
+        raise InputError(f"{path}: {width}x{height} pixels; at most {most} are read: make it smaller")
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """16-bit greys as 8-bit ones, which Pillow would cut off instead of scaling; others as they are."""
+    if not image.mode.startswith(("I", "F")):
+        return image
+    values = np.asarray(image, np.float32)
+    scaled = values / 257 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else values
+    grey = Image.fromarray(np.clip(scaled.round(), 0, 255).astype(np.uint8))
+    grey.info = image.info
+    return grey
+
+
+def _opaque(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    layer = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
+
+
+def _kinds() -> str:
+    return f"known are {' '.join(sorted(PICTURE_SUFFIXES))}"

@@ -1,0 +1,148 @@
+"""What is seen while a clip sounds: the frame in its middle, and how much moves during it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import av
+import numpy as np
+from jaxtyping import Float32, UInt8
+from numpy.typing import NDArray
+
+from trainables.components.progress import Progress, silent
+from trainables.corpora.cache import made_once
+from trainables.corpora.parallel import each_in_parallel
+from trainables.corpora.picture_files import PICTURE_SUFFIXES, fitted, read_picture
+from trainables.corpora.recordings import CLIP_S
+from trainables.corpora.splits import digest
+from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+MOTION_HZ = 10
+MOTION_STEPS = int(CLIP_S * MOTION_HZ)
+MOTION_PX = 32
+
+Pictures = UInt8[np.ndarray, "clips 3 size size"]
+Motion = Float32[np.ndarray, "clips 20"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A recording's file and the clips that are seen in it."""
+
+    path: Path
+    starts_s: tuple[float, ...]
+
+
+def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Pictures:
+    """A picture of every clip as a memory map; black where none can be read (`visible` says of which)."""
+
+    def make(path: Path) -> None:
+        pictures = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(corpus.clips), 3, size, size))
+        rows, shown = _shown(corpus)
+        work = each_in_parallel(partial(_pictures, size=size), shown, "reading the corpus's pictures", progress)
+        for clips, found in zip(rows, work, strict=True):
+            if found is not None:
+                pictures[clips] = found
+        pictures.flush()
+
+    pictures: Pictures = np.load(made_once(corpus.folder / f"pictures-{size}-{_sources(corpus)}.npy", make), "r")
+    return pictures
+
+
+def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
+    """How much each clip's picture changes, ten times a second: the mean difference between frames, in 0..1; not a
+    number where there is no video."""
+
+    def make(path: Path) -> None:
+        motion = np.full((len(corpus.clips), MOTION_STEPS), np.nan, np.float32)
+        rows, shown = _shown(corpus)
+        work = each_in_parallel(_motion, shown, "reading the corpus's motion", progress)
+        for clips, found in zip(rows, work, strict=True):
+            if found is not None:
+                motion[clips] = found
+        with path.open("wb") as file:
+            np.save(file, motion)
+
+    motion: Motion = np.load(made_once(corpus.folder / f"motion-{_sources(corpus)}.npy", make))
+    return motion
+
+
+def visible(corpus: Corpus, pictures: Pictures, clips: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Those of some clips that have a picture.
+
+    Raises:
+        InputError: none has.
+    """
+    seen = np.array([clip for clip in clips if pictures[clip].any()], np.int64)
+    if not len(seen):
+        raise InputError(
+            f"corpus {corpus.name} has no picture that can be read; sound and image together need videos, or a picture"
+            " of the same name beside each sound"
+        )
+    return seen
+
+
+def _shown(corpus: Corpus) -> tuple[list[NDArray[np.intp]], list[Shown]]:
+    """The recordings that can be seen: the rows of their clips, and where to look."""
+    by_recording = corpus.clips.groupby("recording", sort=False).indices
+    starts_s = corpus.clips["start_s"].to_numpy(float)
+    names = [str(name) for name in by_recording if str(name) in corpus.pictures]
+    rows = [by_recording[name] for name in names]
+    return rows, [Shown(corpus.pictures[name], tuple(starts_s[each])) for name, each in zip(names, rows, strict=True)]
+
+
+def _sources(corpus: Corpus) -> str:
+    """Tells these files from others of the same names."""
+    stats = ((name, path.suffix, path.stat()) for name, path in sorted(corpus.pictures.items()))
+    return digest("\n".join(f"{name} {suffix} {stat.st_size}" for name, suffix, stat in stats))[:12]
+
+
+def _pictures(shown: Shown, size: int) -> Pictures | None:
+    """The picture of each clip; None where the file can't be read."""
+    if shown.path.suffix.lower() in PICTURE_SUFFIXES:
+        try:
+            return np.stack([read_picture(shown.path, size)] * len(shown.starts_s))
+        except InputError:
+            return None
+    return frames_at(shown.path, [start + CLIP_S / 2 for start in shown.starts_s], size)
+
+
+def _motion(shown: Shown) -> Motion | None:
+    if shown.path.suffix.lower() in PICTURE_SUFFIXES:
+        return None
+    steps = np.arange(-1, MOTION_STEPS) + 0.5
+    times_s = [start + step / MOTION_HZ for start in shown.starts_s for step in steps]
+    frames = frames_at(shown.path, times_s, MOTION_PX)
+    if frames is None:
+        return None
+    greys = frames.astype(np.float32).mean(axis=1).reshape(len(shown.starts_s), len(steps), -1)
+    motion: Motion = np.abs(np.diff(greys, axis=1)).mean(axis=2) / 255
+    return motion
+
+
+def frames_at(path: Path, times_s: list[float], size: int) -> Pictures | None:
+    """The frame of a video that is seen at each time, the last one behind its end; None where it can't be read."""
+    order = np.argsort(times_s, kind="stable")
+    found: dict[int, UInt8[np.ndarray, "3 size size"]] = {}
+    try:
+        with av.open(str(path)) as container:
+            if not container.streams.video:
+                return None
+            waiting, last = [int(each) for each in order], None
+            for frame in container.decode(video=0):
+                while waiting and last is not None and (frame.time or 0.0) > times_s[waiting[0]]:
+                    found[waiting.pop(0)] = fitted(last.to_image(), size)
+                if not waiting:
+                    break
+                last = frame
+            if last is not None:
+                found |= dict.fromkeys(waiting, fitted(last.to_image(), size))
+    except (av.FFmpegError, OSError, ValueError):
+        return None
+    return np.stack([found[index] for index in range(len(times_s))]) if found else None
