@@ -337,6 +337,7 @@ class Autoencoder(Trainable):
 
     def state_dict(self) -> dict[str, Any]:
         return {
+            "config": self.config.model_dump(mode="json"),
             "networks": self.networks.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "normalization": self.normalizer.state_dict(),

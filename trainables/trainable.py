@@ -11,7 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,14 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 Comparable = Literal["all", "same_representation", "same_loss"]
+
+
+class OfTrial:
+    """Marks a setting that may name a trial of another sweep, such as losses/7; the trainable is given its file."""
+
+
+TrainedModel = Annotated[str, OfTrial()]
+"""A trained model: a word of the trainable's own (`scratch`), a trial, or the path of a checkpoint."""
 
 
 class TrialConfig(BaseModel):

@@ -49,8 +49,18 @@ Embeddings = Float[Tensor, "clips features"]
 class Assessor:
     """Compares estimates of a split's spectrograms with the real ones, on the common grid and by the judge."""
 
-    def __init__(self, corpus: Corpus, split: Split, judge: Judge, device: torch.device) -> None:
-        self.clips = corpus.indices(split)
+    def __init__(
+        self,
+        corpus: Corpus,
+        split: Split,
+        judge: Judge,
+        device: torch.device,
+        clips: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Args:
+        clips: a part of the split, as rows of the corpus's table; None for all of it.
+        """
+        self.clips = corpus.indices(split) if clips is None else clips
         self._corpus = corpus
         self._judge = judge
         self._labels = corpus.labels(self.clips)
@@ -82,6 +92,7 @@ class Assessor:
             "lsd_db": torch.cat(distances_db).mean().item(),
             **self._of_all(torch.cat(embeddings)),
             "diversity": self._diversity(torch.cat(embeddings)),
+            "inception_score": inception_score(torch.cat(heard)),
         }
 
     def assess_samples(self, samples: Full) -> dict[str, float]:

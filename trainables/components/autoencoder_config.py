@@ -29,6 +29,7 @@ METRICS = {
     "val/kid": Metric("min", "all", "the kernel distance of the same, unbiased however few the clips"),
     "val/different_bins": Metric("min", "all", "part of the training clips' bins that are filled otherwise (NDB/K)"),
     "val/diversity": Metric("max", "all", "how diverse the clips of a class are, as a part of the training clips"),
+    "val/inception_score": Metric("max", "all", "how many classes the judge hears, and how surely"),
     "val/mel_lsd_db": Metric("min", "all", "log-spectral distance in dB of sounds, 80 mel bands"),
     "val/phase_error_rad": Metric("min", "all", "mean error of the sounds' phase in rad; π/2 by chance"),
     "val/sample_fad": Metric("min", "all", "the same distance of sampled clips"),
@@ -59,6 +60,7 @@ OF_MAGNITUDES = {
     "val/kid",
     "val/different_bins",
     "val/diversity",
+    "val/inception_score",
     "val/sample_fad",
     "val/sample_kid",
     "val/sample_different_bins",
@@ -77,13 +79,15 @@ def _check_size(given: Any) -> Any:
     return given
 
 
+HalvedSize = Annotated[Size, BeforeValidator(_check_size)]
+"""A size that the networks can halve down."""
+
+
 class AutoencoderConfig(TrialConfig):
     """What of a clip is encoded, into what, by which network, against which loss; and how it is heard."""
 
     loss: Annotated[str, LOSSES] = Field("l2", description="what training minimizes: a registered loss")
-    spectrogram: Annotated[Size, BeforeValidator(_check_size)] = Field(
-        "48x128", description="frames x frequency bins of a clip of 2 s"
-    )
+    spectrogram: HalvedSize = Field("48x128", description="frames x frequency bins of a clip of 2 s")
     representation: RepresentationName = Field(
         "linear", description="the frequency axis: linear, mel bands, or audiovision, the report's own with its faults"
     )

@@ -16,6 +16,8 @@ from trainables.components.spectrogram import POWER_FLOOR, mel_filters
 JudgeName = Literal["A", "B"]
 MEL_FRAMES, MEL_BANDS = 96, 64
 DROPOUT = 0.3
+PLAIN_CHANNELS = (16, 32, 64, 96)
+RESIDUAL_CHANNELS = (24, 32, 48, 64)
 
 Mel = Float[Tensor, "clips 96 64"]
 Maps = Float[Tensor, "clips channels frames bands"]
@@ -61,30 +63,43 @@ class PlainNetwork(Network):
     """Four convolutions with ReLU and max pooling; hears both a clip's average and its strongest moment."""
 
     def __init__(self, num_classes: int) -> None:
-        channels = (16, 32, 64, 96)
-        stem = _conv_norm(1, channels[0], 5, stride=2)
-        blocks = [
-            layer
-            for above, below in pairwise(channels)
-            for layer in (_conv_norm(above, below, 3), nn.ReLU(), nn.MaxPool2d(2))
-        ]
-        super().__init__(nn.Sequential(stem, nn.ReLU(), *blocks), 2 * channels[-1], num_classes)
+        super().__init__(plain_features(1), 2 * PLAIN_CHANNELS[-1], num_classes)
 
     def pooled(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
-        return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
+        return mean_and_maximum(maps)
 
 
 class ResidualNetwork(Network):
     """Three strided residual blocks with SiLU; hears a clip's average."""
 
     def __init__(self, num_classes: int) -> None:
-        channels = (24, 32, 48, 64)
-        stem = _conv_norm(1, channels[0], 7, stride=2)
-        blocks = [ResidualBlock(above, below) for above, below in pairwise(channels)]
-        super().__init__(nn.Sequential(stem, nn.SiLU(), *blocks), channels[-1], num_classes)
+        super().__init__(residual_features(1), RESIDUAL_CHANNELS[-1], num_classes)
 
     def pooled(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
         return maps.mean(dim=(2, 3))
+
+
+def plain_features(in_channels: int) -> nn.Sequential:
+    """Four convolutions with ReLU; maps a sixteenth as long on each side."""
+    stem = _conv_norm(in_channels, PLAIN_CHANNELS[0], 5, stride=2)
+    blocks = [
+        layer
+        for above, below in pairwise(PLAIN_CHANNELS)
+        for layer in (_conv_norm(above, below, 3), nn.ReLU(), nn.MaxPool2d(2))
+    ]
+    return nn.Sequential(stem, nn.ReLU(), *blocks)
+
+
+def residual_features(in_channels: int) -> nn.Sequential:
+    """Three residual blocks with SiLU; maps a sixteenth as long on each side."""
+    stem = _conv_norm(in_channels, RESIDUAL_CHANNELS[0], 7, stride=2)
+    blocks = [ResidualBlock(above, below) for above, below in pairwise(RESIDUAL_CHANNELS)]
+    return nn.Sequential(stem, nn.SiLU(), *blocks)
+
+
+def mean_and_maximum(maps: Maps) -> Float[Tensor, "clips pooled"]:
+    """Both the average of a map and its strongest place."""
+    return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
 
 
 class ResidualBlock(nn.Module):

@@ -59,8 +59,15 @@ class Rendered:
     sounds: Float[Tensor, "clips samples"]
 
 
-def render(corpus: Corpus, clips: NDArray[np.int64], rendered: Rendered) -> Media:
+def render(
+    corpus: Corpus,
+    clips: NDArray[np.int64],
+    rendered: Rendered,
+    shown: Float[Tensor, "clips 3 height width"] | None = None,
+) -> Media:
     """Sounds, pictures and a row of numbers for each clip.
+
+    What was `shown`, within −1..1, stands beside the spectrograms.
 
     The judge hears the sound; `lsd_db` and the picture are those of the magnitudes themselves, as in `val/lsd_db`.
     """
@@ -78,7 +85,12 @@ def render(corpus: Corpus, clips: NDArray[np.int64], rendered: Rendered) -> Medi
             for kind, batch in (("original", originals), ("reconstruction", sounds))
             for name, sound in zip(names, batch, strict=True)
         },
-        images={name: pictures.compared(*pair) for name, *pair in zip(names, targets, compared, strict=True)},
+        images={
+            name: pictures.compared(*pair) if photo is None else pictures.beside(photo, pictures.compared(*pair))
+            for name, photo, *pair in zip(
+                names, [None] * len(clips) if shown is None else shown, targets, compared, strict=True
+            )
+        },
         clips=[
             {"clip": name, "judge_probability": chance, "lsd_db": lsd, "mel_lsd_db": mel_lsd, "spectrogram": name}
             for name, chance, lsd, mel_lsd in zip(names, probability, *distances, strict=True)
@@ -88,14 +100,18 @@ def render(corpus: Corpus, clips: NDArray[np.int64], rendered: Rendered) -> Medi
 
 
 def evaluate(
-    corpus: Corpus, split: Split, make: Callable[[NDArray[np.int64]], Rendered], device: torch.device
+    corpus: Corpus,
+    split: Split,
+    make: Callable[[NDArray[np.int64]], Rendered],
+    device: torch.device,
+    clips: NDArray[np.int64] | None = None,
 ) -> pd.DataFrame:
-    """Judge the sounds of a split's clips; a row a recording.
+    """Judge the sounds of a split's clips, or of a part of them; a row a recording.
 
     Columns: `recording`, `class`, `judge_probability` and `judge_accuracy` by judge A, of the test split `judge_b_…` by
     judge B, those of `SOUND_METRICS`, and `fvu` and `lsd_db` of the sound's own spectrogram on the common grid.
     """
-    clips = corpus.indices(split)
+    clips = corpus.indices(split) if clips is None else clips
     judges = {
         prefix: open_judge(corpus, name, device=device)
         for prefix, name in JUDGES.items()

@@ -92,18 +92,25 @@ class Scene:
 
     Attributes:
         log_power: their magnitudes on the full grid, in nats.
-        clips: which clips they stand for, as rows of `corpus.clips`.
+        clips: which clips they stand for, as rows of `corpus.clips`; empty where they stand for none.
+        memory: what is known of the corpus; None far from it.
         own_sound: with the phase that the model made; None where it made none.
     """
 
     log_power: Full
     clips: NDArray[np.int64]
-    memory: Memory
+    memory: Memory | None
     own_sound: Callable[[], Waveforms] | None = None
 
     @property
     def amplitude(self) -> Full:
         return (self.log_power / 2).exp()
+
+    @property
+    def known(self) -> Memory:
+        """The memory, where there has to be one."""
+        assert self.memory is not None, "the settings were checked"
+        return self.memory
 
 
 @dataclass(frozen=True)
@@ -145,7 +152,7 @@ def own(scene: Scene) -> Waveforms:
 @register_phase("original", side_info_floats=FRAMES * BINS)
 def original(scene: Scene) -> Waveforms:
     """The clip's own, passed through: an oracle."""
-    sounds = read_waveforms(scene.memory.corpus.waveforms(), scene.clips)
+    sounds = read_waveforms(scene.known.corpus.waveforms(), scene.clips)
     return synthesized(scene.amplitude, spectrogram.phase(sounds).to(scene.log_power.device))
 
 
@@ -194,9 +201,14 @@ def zero(scene: Scene) -> Waveforms:
 @register_phase("corpus_mean")
 def corpus_mean(scene: Scene) -> Waveforms:
     """The mean instantaneous frequency of the training clips."""
-    frequency = scene.memory.mean_frequency.to(scene.log_power.device)
+    frequency = scene.known.mean_frequency.to(scene.log_power.device)
     return synthesized(scene.amplitude, angle_from_frequency(frequency[None]).expand_as(scene.log_power))
 
 
+def sounds_alone(log_power: Full, phase: str) -> Waveforms:
+    """Sound of magnitudes on the full grid, by a phase that needs no more than them."""
+    return PHASES[phase].sound(Scene(log_power, np.empty(0, np.int64), None))
+
+
 def _nearest(scene: Scene, *, same_class: bool = False) -> Full:
-    return scene.memory.nearest_phase(scene.log_power, scene.clips, same_class=same_class)
+    return scene.known.nearest_phase(scene.log_power, scene.clips, same_class=same_class)

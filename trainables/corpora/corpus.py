@@ -113,6 +113,12 @@ class Corpus:
 
         return open_features(self.folder, self.waveforms(), feature, progress)
 
+    def frames(self, size: int, progress: Progress = silent) -> NDArray[np.uint8]:
+        """A picture of every clip as a memory map of shape (clips, 3, size, size); black where there is none."""
+        from trainables.corpora.pictures import open_pictures
+
+        return open_pictures(self, size, progress)
+
     def indices(self, split: Split) -> NDArray[np.int64]:
         """The clips of a split, as rows of `clips`."""
         return np.flatnonzero(self.clips["split"] == split).astype(np.int64)

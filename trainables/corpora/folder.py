@@ -52,7 +52,9 @@ def _picture(path: Path) -> Path | None:
     """The video itself, or a picture of the same name beside a sound."""
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return path
-    return next((beside for suffix in sorted(PICTURE_SUFFIXES) if (beside := path.with_suffix(suffix)).is_file()), None)
+    # Cameras write JPG.
+    suffixes = (each for suffix in sorted(PICTURE_SUFFIXES) for each in (suffix, suffix.upper()))
+    return next((beside for suffix in suffixes if (beside := path.with_suffix(suffix)).is_file()), None)
 
 
 def _is_hidden(path: Path) -> bool:

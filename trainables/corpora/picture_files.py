@@ -12,6 +12,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from trainables.errors import InputError
 
 PICTURE_SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .png .tif .tiff .webp".split())
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+"""Of all that Pillow can open: others start programs, or are none that people take pictures in."""
 MIN_SIDE_PX = 16
 MAX_PIXELS = 100_000_000
 """A larger one would take more than 300 MB, whatever its file takes."""
@@ -30,17 +32,21 @@ def read_picture(path: Path, size: int) -> Picture:
         with warnings.catch_warnings():
             # Pillow warns of what is refused here.
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
+            # Given the open file, because Pillow maps one that it is given by name, and scrambles a turned TIFF.
+            with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
                 _check(path, *image.size)
                 return fitted(_opaque(ImageOps.exif_transpose(_eight_bits(image))), size)
+    except InputError:
+        raise
     except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: too many pixels to be read safely ({error}); make it smaller") from error
+        raise InputError(f"{path}: far more pixels than the {_most()} that are read; make it smaller") from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{path}: no picture that can be read; {_kinds()}") from error
+        raise InputError(f"{path}: no picture that can be read; {_needed()}") from error
     except (OSError, SyntaxError, ValueError) as error:
+        if reason := getattr(error, "strerror", None):
+            raise InputError(f"{path}: {reason}; {_needed()}") from error
         # Pillow raises a SyntaxError for a broken PNG.
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"{path}: can't be read ({reason}); open and save it again, or take another") from error
+        raise InputError(f"{path}: broken ({error}); open and save it again, or take another") from error
 
 
 def fitted(image: Image.Image, size: int) -> Picture:
@@ -51,19 +57,21 @@ def fitted(image: Image.Image, size: int) -> Picture:
 
 def _check(path: Path, width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE_PX:
-        raise InputError(f"{path}: {width}x{height} pixels; at least {MIN_SIDE_PX}x{MIN_SIDE_PX} are needed")
+        raise InputError(
+            f"{path}: {width}x{height} pixels; at least {MIN_SIDE_PX}x{MIN_SIDE_PX} are needed: take a larger one"
+        )
     if width * height > MAX_PIXELS:
-        most = f"{MAX_PIXELS // 1_000_000} million"
-        raise InputError(f"{path}: {width}x{height} pixels; at most {most} are read: make it smaller")
+        raise InputError(f"{path}: {width}x{height} pixels; at most {_most()} are read: make it smaller")
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:
-    """16-bit greys as 8-bit ones, which Pillow would cut off instead of scaling; others as they are."""
+    """Greys of 16 bits and more as 8-bit ones, which Pillow would cut off instead of scaling; others as they are."""
     if not image.mode.startswith(("I", "F")):
         return image
-    values = np.asarray(image, np.float32)
-    scaled = values / 257 if image.mode.startswith("I;16") or values.max(initial=0) > 255 else values
-    grey = Image.fromarray(np.clip(scaled.round(), 0, 255).astype(np.uint8))
+    values = np.nan_to_num(np.asarray(image, np.float32), posinf=0.0)
+    peak = values.max(initial=0)
+    white = 65535 if image.mode.startswith("I;16") or peak > 255 else 1 if image.mode == "F" and peak <= 1 else 255
+    grey = Image.fromarray(np.clip((values * (255 / white)).round(), 0, 255).astype(np.uint8))
     grey.info = image.info
     return grey
 
@@ -75,5 +83,9 @@ def _opaque(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
-def _kinds() -> str:
-    return f"known are {' '.join(sorted(PICTURE_SUFFIXES))}"
+def _needed() -> str:
+    return f"a file of {' '.join(sorted(PICTURE_SUFFIXES))} is needed"
+
+
+def _most() -> str:
+    return f"{MAX_PIXELS // 1_000_000} million"

@@ -11,6 +11,7 @@ import av
 import numpy as np
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
+from PIL import Image
 
 from trainables.components.progress import Progress, silent
 from trainables.corpora.cache import made_once
@@ -90,17 +91,20 @@ def visible(corpus: Corpus, pictures: Pictures, clips: NDArray[np.int64]) -> NDA
 
 def _shown(corpus: Corpus) -> tuple[list[NDArray[np.intp]], list[Shown]]:
     """The recordings that can be seen: the rows of their clips, and where to look."""
-    by_recording = corpus.clips.groupby("recording", sort=False).indices
+    recordings = corpus.clips["recording"].to_numpy(str)
     starts_s = corpus.clips["start_s"].to_numpy(float)
-    names = [str(name) for name in by_recording if str(name) in corpus.pictures]
-    rows = [by_recording[name] for name in names]
+    names = [name for name in dict.fromkeys(recordings.tolist()) if name in corpus.pictures]
+    order = np.argsort(recordings, kind="stable")
+    ends = np.searchsorted(recordings, names, side="right", sorter=order)
+    starts = np.searchsorted(recordings, names, side="left", sorter=order)
+    rows = [order[start:end] for start, end in zip(starts, ends, strict=True)]
     return rows, [Shown(corpus.pictures[name], tuple(starts_s[each])) for name, each in zip(names, rows, strict=True)]
 
 
 def _sources(corpus: Corpus) -> str:
     """Tells these files from others of the same names."""
     stats = ((name, path.suffix, path.stat()) for name, path in sorted(corpus.pictures.items()))
-    return digest("\n".join(f"{name} {suffix} {stat.st_size}" for name, suffix, stat in stats))[:12]
+    return digest("\n".join(f"{name} {suffix} {stat.st_size} {stat.st_mtime_ns}" for name, suffix, stat in stats))[:12]
 
 
 def _pictures(shown: Shown, size: int) -> Pictures | None:
@@ -134,15 +138,21 @@ def frames_at(path: Path, times_s: list[float], size: int) -> Pictures | None:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 return None
+            # The sound, and so the clips, count from here; in some containers it isn't zero.
+            begin_s = (container.start_time or 0) / av.time_base
             waiting, last = [int(each) for each in order], None
             for frame in container.decode(video=0):
-                while waiting and last is not None and (frame.time or 0.0) > times_s[waiting[0]]:
-                    found[waiting.pop(0)] = fitted(last.to_image(), size)
+                while waiting and last is not None and (frame.time or 0.0) - begin_s > times_s[waiting[0]]:
+                    found[waiting.pop(0)] = _picture(last, size)
                 if not waiting:
                     break
                 last = frame
             if last is not None:
-                found |= dict.fromkeys(waiting, fitted(last.to_image(), size))
+                found |= dict.fromkeys(waiting, _picture(last, size))
     except (av.FFmpegError, OSError, ValueError):
         return None
     return np.stack([found[index] for index in range(len(times_s))]) if found else None
+
+
+def _picture(frame: av.VideoFrame, size: int) -> UInt8[np.ndarray, "3 size size"]:
+    return fitted(Image.fromarray(frame.to_ndarray(format="rgb24")), size)

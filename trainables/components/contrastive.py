@@ -1,0 +1,37 @@
+"""The loss that brings together the pictures and the sounds of one latent that belong together, and parts others."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+FIRST_TEMPERATURE = 0.07
+MIN_TEMPERATURE = 0.01
+
+Latents = Float[Tensor, "pairs latents"]
+Scalar = Float[Tensor, ""]
+
+
+class Contrast(nn.Module):
+    """α · class + (1 − α) · instance, of cosines over a learnt temperature, each in both directions.
+
+    The instance's part is InfoNCE (van den Oord et al., 2018), whose only positive is the own pair; that of the class
+    is SupCon (Khosla et al., 2020) across modalities: −1/|P| Σ_p log softmax, p being those of the same class.
+    """
+
+    def __init__(self, class_share: float) -> None:
+        super().__init__()
+        self.class_share = class_share
+        self.log_temperature = nn.Parameter(torch.tensor(FIRST_TEMPERATURE).log())
+
+    def forward(self, pictures: Latents, sounds: Latents, labels: Int64[Tensor, " pairs"]) -> Scalar:
+        temperature = self.log_temperature.exp().clamp(min=MIN_TEMPERATURE)
+        logits = F.normalize(pictures, dim=1) @ F.normalize(sounds, dim=1).T / temperature
+        of_class = (labels[:, None] == labels).to(logits.dtype)
+        own = torch.eye(len(labels), dtype=logits.dtype, device=logits.device)
+        weights = self.class_share * of_class / of_class.sum(dim=1, keepdim=True) + (1 - self.class_share) * own
+        both = (-(weights * each.log_softmax(dim=1)).sum(dim=1).mean() for each in (logits, logits.T))
+        loss: Scalar = sum(both, logits.new_zeros(())) / 2
+        return loss

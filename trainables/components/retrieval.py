@@ -1,0 +1,65 @@
+"""How well one modality finds the other in a shared latent: each query is a pair's one half, each item another half."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor
+
+RANKS = (1, 5, 10)
+
+Latents = Float[Tensor, "pairs latents"]
+
+
+@dataclass(frozen=True)
+class Found:
+    """What each query found.
+
+    Attributes:
+        rank: the place of its own pair, 1 being the first; ties count against it by half.
+        precision: its average precision, of items of its class; not a number where there is none.
+        num_items: of how many.
+    """
+
+    rank: Float[Tensor, " queries"]
+    precision: Float[Tensor, " queries"]
+    num_items: int
+
+    def recall(self, at: int) -> Float[Tensor, " queries"]:
+        """Whether the own pair is among the first so many; by chance `at / num_items`."""
+        return (self.rank <= at).float()
+
+    def metrics(self, prefix: str) -> dict[str, float]:
+        """R@1, R@5, R@10, the median rank, and the mean average precision of the class."""
+        recalls = {f"{prefix}_r_at_{at}": self.recall(at).mean().item() for at in RANKS}
+        return {
+            **recalls,
+            f"{prefix}_median_rank": self.rank.median().item(),
+            f"{prefix}_class_map": self.precision.nanmean().item(),
+        }
+
+
+def search(
+    queries: Latents,
+    items: Float[Tensor, "items latents"],
+    own: Int64[Tensor, " pairs"],
+    query_labels: Int64[Tensor, " pairs"],
+    item_labels: Int64[Tensor, " items"],
+) -> Found:
+    """Order items by the cosine of their latents.
+
+    Args:
+        own: the item that each query is a pair with.
+    """
+    similarity = F.normalize(queries, dim=1) @ F.normalize(items, dim=1).T
+    own_similarity = similarity.gather(1, own[:, None])
+    better, same = (similarity > own_similarity).sum(dim=1), (similarity == own_similarity).sum(dim=1)
+    rank = better + (same + 1) / 2
+    order = similarity.argsort(dim=1, descending=True, stable=True)
+    is_right = (item_labels[order] == query_labels[:, None]).double()
+    place = torch.arange(1, len(items) + 1, device=items.device)
+    precision = (is_right * is_right.cumsum(dim=1) / place).sum(dim=1) / is_right.sum(dim=1)
+    return Found(rank.float(), precision.float(), len(items))

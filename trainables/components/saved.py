@@ -1,0 +1,30 @@
+"""What a trained model left in a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from trainables.errors import InputError
+
+
+def saved_state(path: Path) -> dict[str, Any]:
+    """A trainable's `state_dict()`, from a trial's checkpoint or from a file of its own.
+
+    Raises:
+        InputError: there is none, or it can't be read.
+    """
+    try:
+        found = torch.load(path.expanduser(), map_location="cpu", weights_only=True)
+    except FileNotFoundError as error:
+        raise InputError(f"{path}: no such file; a trial such as losses/7, or the path of a checkpoint") from error
+    except Exception as error:
+        # Whatever the unpickler makes of a file that is something else.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise InputError(f"{path}: can't be read as a checkpoint ({reason})") from error
+    state = found.get("state", found) if isinstance(found, dict) else None
+    if not isinstance(state, dict):
+        raise InputError(f"{path}: holds no trained model; a trial such as losses/7, or the path of a checkpoint")
+    return state

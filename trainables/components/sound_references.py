@@ -1,0 +1,72 @@
+"""The reference lines beside image_to_sound, and what else trials of it share."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainables.components.assessment import Assessor
+from trainables.components.grid import Grid
+from trainables.components.image_to_sound_config import ImageToSoundConfig
+from trainables.components.judge import open_judge, preparation_device
+from trainables.components.metrics import COMMON_SIZE
+from trainables.components.pair_baselines import at_random, nearest, of_the_class
+from trainables.components.progress import Progress
+from trainables.components.references import FULL, class_means
+from trainables.components.representation import Feature
+from trainables.components.spectrogram import log_power
+from trainables.corpora.cache import made_once
+from trainables.corpora.features import clip_power
+from trainables.corpora.pictures import visible
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+
+def reference_lines(configs: Sequence[ImageToSoundConfig], corpus: Corpus, progress: Progress) -> list[dict[str, Any]]:
+    """Compute features, pictures, the judge, and what is reached without a model: the pairs' own sounds, the mean of
+    their class, the sound of the picture that is nearest, of another recording of the class, of any."""
+    features = dict.fromkeys(each for config in configs for each in config.clip_representation.features)
+    for feature in {**features, Feature(Grid(COMMON_SIZE)): None}:
+        corpus.features(feature, progress)
+    for size in dict.fromkeys(config.picture_size for config in configs):
+        corpus.frames(size, progress)
+    device = preparation_device()
+    judge = open_judge(corpus, device=device, progress=progress)
+    pictures = corpus.frames(configs[0].picture_size)
+    train, clips = (visible(corpus, pictures, corpus.indices(split)) for split in ("train", "validation"))
+    assessor = Assessor(corpus, "validation", judge, device, clips)
+    common = Grid(COMMON_SIZE)
+
+    def sounds(chosen: NDArray[np.int64]) -> dict[str, float]:
+        parts = (chosen[positions.numpy()] for positions in assessor.positions())
+        estimates = (log_power(clip_power(corpus.waveforms(), part).to(device)) for part in parts)
+        return assessor.assess(estimates, FULL)
+
+    def means() -> dict[str, float]:
+        labels = torch.from_numpy(corpus.labels(clips))
+        known = class_means(corpus, common)
+        return assessor.assess((known[labels[part]].to(device) for part in assessor.positions()), common)
+
+    lines = {
+        "real clips": lambda: sounds(clips),
+        "class mean": means,
+        "nearest picture's sound": lambda: sounds(nearest(corpus, "picture", clips, train)),
+        "another sound of the class": lambda: sounds(of_the_class(corpus, clips, train)),
+        "any sound": lambda: sounds(at_random(corpus, clips, train)),
+    }
+    rows = []
+    for name, measure in lines.items():
+
+        def make(path: Path, measure: Any = measure) -> None:
+            path.write_text(json.dumps({f"val/{key}": value for key, value in measure().items()}), encoding="utf-8")
+
+        file = corpus.folder / f"pair-reference-{name.replace(' ', '-')}-{judge.id}.json"
+        rows.append({"reference": name, "size": None, **json.loads(made_once(file, make).read_text("utf-8"))})
+    return rows

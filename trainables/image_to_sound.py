@@ -1,0 +1,318 @@
+"""A sound for a picture: a network that sees and one that hears share a latent, which is decoded into magnitudes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trainables.components import presentation
+from trainables.components.assessment import BATCH_CLIPS, Assessor
+from trainables.components.image_to_sound_config import METRICS, ImageToSoundConfig
+from trainables.components.judge import open_judge
+from trainables.components.linear_path import sample_size
+from trainables.components.losses import LOSSES, sampled
+from trainables.components.pairs import PairSplit
+from trainables.components.picture_augmentation import augmented
+from trainables.components.presentation import Rendered
+from trainables.components.progress import Progress, silent
+from trainables.components.rendering import sounds_alone
+from trainables.components.representation import Clips
+from trainables.components.retrieval import RANKS, Found, search
+from trainables.components.sound_from_picture import (
+    MAX_KNOWN,
+    Distribution,
+    Latents,
+    SoundFromPicture,
+    unit_of,
+)
+from trainables.components.sound_references import reference_lines
+from trainables.components.spectrogram import resized
+from trainables.corpora.corpus import Corpus
+from trainables.corpora.splits import Split
+from trainables.errors import InputError
+from trainables.trainable import Media, Trainable
+
+BETAS = (0.9, 0.99)
+FIT_CLIPS = 256
+TENSOR_BYTES = 400
+"""What a tensor takes in a file beside its numbers."""
+
+Scalar = Float[Tensor, ""]
+
+
+class ImageToSound(Trainable):
+    """Learns from pairs of a picture and a sound, and is judged by the sounds that it makes of pictures alone.
+
+    Its loss is the sum, each with its weight, of the distance between a pair's latents, the errors of the sounds
+    decoded from either, a contrastive loss, and with a conditional prior the KL divergence between their distributions.
+    """
+
+    Config = ImageToSoundConfig
+    RENDERING = frozenset({"route", "phase"})
+    METRICS = METRICS
+    DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 8, "picture_size": 32}
+
+    def __init__(self, config: ImageToSoundConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
+        self.config: ImageToSoundConfig = config
+        self.corpus = _required(corpus)
+        self.device = torch.device(device)
+        self.num_steps = 0
+        self.train = self._pairs(self.corpus.indices("train"))
+        self.validation = self._pairs(self.corpus.indices("validation"))
+        judge = open_judge(self.corpus, device=self.device)
+        self.assessor = Assessor(self.corpus, "validation", judge, self.device, self.validation.clips)
+        self._order = torch.Generator().manual_seed(seed)
+        self._noise = torch.Generator(self.device).manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model = self._model()
+        self.optimizer = torch.optim.AdamW(self.model.parameter_groups(), lr=config.lr, betas=BETAS, fused=True)
+        self._know()
+
+    def _pairs(self, clips: NDArray[np.int64]) -> PairSplit:
+        config = self.config
+        return PairSplit(self.corpus, config.clip_representation, clips, config.picture_size, self.device)
+
+    def _model(self) -> SoundFromPicture:
+        model = SoundFromPicture(self.config).to(self.device)
+        if self.config.audio_init != "scratch":
+            model.load_audio(Path(self.config.audio_init))
+            return model
+        model.normalizer.fit(
+            lambda: (self.train.sounds(part) for part in torch.arange(len(self.train)).split(FIT_CLIPS))
+        )
+        if model.audio.linear_path is not None:
+            wanted = sample_size(int(np.prod(self.config.clip_representation.shape)))
+            order = torch.randperm(len(self.train), generator=self._order)[:wanted]
+            model.audio.linear_path.fit(torch.cat([self._target(model, part) for part in order.split(FIT_CLIPS)]))
+        return model
+
+    def _target(self, model: SoundFromPicture, positions: Tensor, split: PairSplit | None = None) -> Clips:
+        clips = (split or self.train).sounds(positions)
+        return model.normalizer.apply(clips, clips.new_zeros(len(clips), 0))
+
+    @classmethod
+    def prepare(
+        cls, configs: Sequence[ImageToSoundConfig], corpus: Corpus | None, progress: Progress = silent
+    ) -> list[dict[str, Any]]:
+        return reference_lines(configs, _required(corpus), progress)
+
+    @classmethod
+    def checkpoint_bytes(cls, config: ImageToSoundConfig) -> int:
+        with torch.device("meta"):
+            model = SoundFromPicture(config, weights="none")
+        trained = sum(3 * (each.numel() * 4 + TENSOR_BYTES) for each in model.parameters() if each.requires_grad)
+        fixed = [*model.buffers(), *(each for each in model.parameters() if not each.requires_grad)]
+        return trained + sum(each.numel() * each.element_size() + TENSOR_BYTES for each in fixed)
+
+    @classmethod
+    def judge_id(cls, corpus: Corpus | None) -> str | None:
+        return open_judge(_required(corpus)).id
+
+    def _autocast(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
+
+    def step(self) -> dict[str, float]:
+        return self._train_epoch() | self._validate()
+
+    def _train_epoch(self) -> dict[str, float]:
+        self.model.train()
+        order = torch.randperm(len(self.train), generator=self._order).split(self.config.batch_size)
+        # A pair alone has nothing to be told from.
+        batches = [part for part in order if len(part) > 1][: self.batches_per_epoch]
+        steps = np.array([self._train_step(part) for part in batches])
+        is_finite = np.isfinite(steps).all(axis=1)
+        loss, grad_norm = steps[is_finite].mean(axis=0) if is_finite.any() else (np.nan, np.nan)
+        return {
+            "train/loss": float(loss),
+            "train/grad_norm": float(grad_norm),
+            "train/nonfinite_steps": float((~is_finite).sum()),
+            "optim/lr": float(self.optimizer.param_groups[-1]["lr"]),
+        }
+
+    def _train_step(self, positions: Tensor) -> list[float]:
+        """One step of the optimizer, left out if anything isn't finite; loss and norm of the gradient."""
+        self.num_steps += 1
+        for group in self.optimizer.param_groups:
+            group["lr"] = (
+                group["lr_share"] * self.config.lr * min(1.0, self.num_steps / max(1, self.config.warmup_steps))
+            )
+        pictures = self.train.pictures(positions)
+        if self.config.augment:
+            pictures = augmented(pictures, self._order, colours=False, cutout=False)
+        seen = self.model.seen(pictures, self._autocast())
+        target = self._target(self.model, positions)
+        loss = self._loss(seen, target, self.train.labels[positions].to(self.device), self._noise)
+        self.optimizer.zero_grad()
+        loss.backward()
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm or torch.inf)
+        values: list[float] = torch.stack([loss.detach(), norm.detach()]).tolist()
+        if np.isfinite(values).all():
+            self.optimizer.step()
+        return values
+
+    def _loss(self, seen: Distribution, target: Clips, labels: Tensor, noise: torch.Generator | None = None) -> Scalar:
+        """The objective of a batch; with noise, through samples of its latents."""
+        config, model = self.config, self.model
+        heard = model.heard(target, self._autocast())
+        loss = target.new_zeros(())
+        for distribution, weight in ((seen, config.image_weight), (heard, config.sound_weight)):
+            if weight > 0:
+                mean, log_variance = distribution
+                latents = mean if log_variance is None or noise is None else sampled(mean, log_variance, noise)
+                loss = loss + weight * LOSSES[config.loss](model.audio.decode(latents, self._autocast())[0], target)
+        towards = heard[0].detach() if config.stop_gradient else heard[0]
+        # Of the batch itself in training, so that shrinking all latents together would gain nothing.
+        unit = unit_of(towards) if noise is not None else None
+        pair = model.standardized(seen[0], unit), model.standardized(towards, unit)
+        loss = loss + config.latent_weight * (pair[0] - pair[1]).square().mean()
+        if config.contrastive_weight > 0:
+            heard_too = model.standardized(heard[0], unit)
+            loss = loss + config.contrastive_weight * model.contrast(pair[0], heard_too, labels)
+        if config.prior == "conditional":
+            loss = loss + config.kl_weight * _divergence(heard, seen) / target[0].numel()
+        return loss
+
+    @torch.no_grad()
+    def _know(self) -> None:
+        """Let the model take the latents of training sounds as they are now."""
+        self.model.eval()
+        positions = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))[:MAX_KNOWN]
+        latents = [
+            self.model.heard(self._target(self.model, part), self._autocast())[0] for part in positions.split(FIT_CLIPS)
+        ]
+        self.model.measure(torch.cat(latents))
+        self.model.remember(torch.cat(latents), self.train.labels[positions].to(self.device))
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        self._know()
+        grid = self.config.clip_representation.grid
+        pictures, sounds, losses = [], [], []
+        order = torch.arange(len(self.validation))
+        for part in order.split(BATCH_CLIPS):
+            target = self._target(self.model, part, self.validation)
+            seen = self.model.seen(self.validation.pictures(part), self._autocast())
+            losses.append(len(part) * self._loss(seen, target, self.validation.labels[part].to(self.device)).item())
+            pictures.append(seen)
+            sounds.append(self.model.heard(target, self._autocast())[0])
+        metrics = self.assessor.assess((self._made(seen) for seen in pictures), grid)
+        rebuilt = self.assessor.assess((self.model.log_power(part, self._autocast()) for part in sounds), grid)
+        metrics |= {f"reconstruction_{name}": rebuilt[name] for name in ("fvu", "judge_accuracy")}
+        latents = torch.cat([mean for mean, _ in pictures]), torch.cat(sounds)
+        pair = self.model.standardized(latents[0]), self.model.standardized(latents[1])
+        one = self.validation.one_a_recording()
+        for prefix, found in self._searched(pair[0][one], pair[1][one], self.validation.labels[one]).items():
+            metrics |= found.metrics(prefix)
+        metrics["latent_mse"] = (pair[0] - pair[1]).square().mean().item()
+        metrics["modality_gap"] = (pair[0].mean(dim=0) - pair[1].mean(dim=0)).norm().item()
+        metrics["loss"] = sum(losses) / len(self.validation)
+        return {f"val/{name}": value for name, value in metrics.items()}
+
+    def _made(self, seen: Distribution) -> Float[Tensor, "clips frames bins"]:
+        """Magnitudes by the route that the settings name, always the same ones."""
+        return self.model.log_power(self.model.routed(seen, self.config.route), self._autocast())
+
+    def _searched(self, seen: Latents, heard: Latents, labels: Tensor, queries: int | None = None) -> dict[str, Found]:
+        """What the halves of pairs find in those of all of them, the first `queries` of them being asked for."""
+        own = torch.arange(len(seen))[:queries].to(self.device)
+        labels = labels.to(self.device)
+        return {
+            "picture_to_sound": search(seen[own], heard, own, labels[own], labels),
+            "sound_to_picture": search(heard[own], seen, own, labels[own], labels),
+        }
+
+    @torch.no_grad()
+    def render(self, probes: NDArray[np.int64]) -> Media:
+        self._know()
+        pairs = self._pairs(probes)
+        shown = pairs.pictures(torch.arange(len(pairs)))
+        return presentation.render(self.corpus, pairs.clips, self._render(pairs.clips), shown.cpu())
+
+    @torch.no_grad()
+    def evaluate(self, split: Split) -> pd.DataFrame:
+        """Beside the judge and the distances to the pairs' own sounds: whether what was made begins and ends with what
+        moves, and what a recording's first pair finds among all held-out recordings."""
+        self._know()
+        pairs = self._pairs(self.corpus.indices(split))
+        table = presentation.evaluate(self.corpus, split, self._render, self.device, pairs.clips)
+        return table.merge(self._found(split, pairs), on="recording")
+
+    def _render(self, clips: NDArray[np.int64]) -> Rendered:
+        """The sounds of some clips' pictures."""
+        pairs = self._pairs(clips)
+        seen = self.model.seen(pairs.pictures(torch.arange(len(pairs))), self._autocast())
+        log_power = self.config.clip_representation.grid.full(self._made(seen))
+        return Rendered(log_power, sounds_alone(log_power, self.config.phase))
+
+    def _found(self, split: Split, pairs: PairSplit) -> pd.DataFrame:
+        """Ranks and recalls of each recording's first pair, and of its picture by the sound that was made of it."""
+        others = [] if split == "validation" else [self.validation]
+        firsts = [(each, each.one_a_recording()) for each in (pairs, *others)]
+        seen = torch.cat([self.model.seen(each.pictures(first), self._autocast())[0] for each, first in firsts])
+        heard = torch.cat(
+            [self.model.heard(self._target(self.model, first, each), self._autocast())[0] for each, first in firsts]
+        )
+        labels = torch.cat([each.labels[first] for each, first in firsts])
+        own = firsts[0][1]
+        pair = self.model.standardized(seen), self.model.standardized(heard)
+        made = self._heard_again(self._render(pairs.clips[own.numpy()]).log_power)
+        position = torch.arange(len(own)).to(self.device)
+        labels = labels.to(self.device)
+        found = self._searched(*pair, labels, len(own))
+        found["round_trip"] = search(self.model.standardized(made), pair[0], position, labels[position], labels)
+        columns = {"recording": pairs.recordings[own.numpy()]}
+        for prefix, each in found.items():
+            columns |= {f"{prefix}_r_at_{at}": each.recall(at).cpu().numpy() for at in RANKS}
+            columns |= {f"{prefix}_rank": each.rank.cpu().numpy(), f"{prefix}_class_map": each.precision.cpu().numpy()}
+        return pd.DataFrame(columns)
+
+    def _heard_again(self, log_power: Float[Tensor, "clips 192 512"]) -> Latents:
+        """The latents of magnitudes on the full grid, as the network hears them."""
+        clips = resized(log_power, self.config.spectrogram)[:, None]
+        normalized = self.model.normalizer.apply(clips, clips.new_zeros(len(clips), 0))
+        return self.model.heard(normalized, self._autocast())[0]
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "model": self.model.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "normalization": self.model.normalizer.state_dict(),
+            "num_steps": self.num_steps,
+            "order": self._order.get_state(),
+            "noise": self._noise.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.model.normalizer.load_state_dict(state["normalization"])
+        self.num_steps = state["num_steps"]
+        # Generators' states live on the CPU, wherever the checkpoint was loaded to.
+        self._order.set_state(state["order"].cpu())
+        self._noise.set_state(state["noise"].cpu())
+        self._know()
+
+
+def _divergence(posterior: Distribution, prior: Distribution) -> Scalar:
+    """KL(N(posterior) ‖ N(prior)) in nats, summed over latents, mean over pairs."""
+    (mean, log_variance), (prior_mean, prior_log_variance) = posterior, prior
+    assert log_variance is not None and prior_log_variance is not None, "the settings were checked"
+    ratio = log_variance - prior_log_variance
+    distance = (mean - prior_mean).square() / prior_log_variance.exp()
+    return (ratio.exp() + distance - 1 - ratio).sum(dim=1).mean() / 2
+
+
+def _required(corpus: Corpus | None) -> Corpus:
+    if corpus is None:
+        raise InputError("trainable image_to_sound needs a corpus; add `corpus: {name: demo}` to the search space")
+    return corpus
