@@ -58,7 +58,7 @@ class ImageToSound(Trainable):
     Config = ImageToSoundConfig
     RENDERING = frozenset({"route", "phase"})
     METRICS = METRICS
-    DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 8, "picture_size": 32}
+    DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 8, "image_size": 32}
 
     def __init__(self, config: ImageToSoundConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         self.config: ImageToSoundConfig = config
@@ -79,7 +79,7 @@ class ImageToSound(Trainable):
 
     def _pairs(self, clips: NDArray[np.int64]) -> PairSplit:
         config = self.config
-        return PairSplit(self.corpus, config.clip_representation, clips, config.picture_size, self.device)
+        return PairSplit(self.corpus, config.clip_representation, clips, config.image_size, self.device)
 
     def _model(self) -> SoundFromPicture:
         model = SoundFromPicture(self.config).to(self.device)
@@ -226,8 +226,8 @@ class ImageToSound(Trainable):
         own = torch.arange(len(seen))[:queries].to(self.device)
         labels = labels.to(self.device)
         return {
-            "picture_to_sound": search(seen[own], heard, own, labels[own], labels),
-            "sound_to_picture": search(heard[own], seen, own, labels[own], labels),
+            "image_to_sound": search(seen[own], heard, own, labels[own], labels),
+            "sound_to_image": search(heard[own], seen, own, labels[own], labels),
         }
 
     @torch.no_grad()

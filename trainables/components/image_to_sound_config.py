@@ -44,8 +44,8 @@ METRICS = {
     "val/lsd_db": Metric("min", "all", "log-spectral distance in dB to it, 48x128"),
     "val/reconstruction_fvu": Metric("min", "all", "fraction of variance unexplained, from the sound itself"),
     "val/reconstruction_judge_accuracy": Metric("max", "all", "how often the judge hears the class in that"),
-    **_retrieval("picture", "sound"),
-    **_retrieval("sound", "picture"),
+    **_retrieval("image", "sound"),
+    **_retrieval("sound", "image"),
     "val/latent_mse": Metric("min", "same_loss", "squared distance between a pair's latents, those of sounds at unit"),
     "val/modality_gap": Metric("min", "same_loss", "distance between the mean latents of pictures and sounds"),
     "val/loss": Metric("min", "same_loss", "the loss on the validation split"),
@@ -69,7 +69,7 @@ class ImageToSoundConfig(TrialConfig):
     backbone_lr_share: float = Field(
         1.0, ge=0, le=1, description="of the learning rate, for the backbone; 0 freezes it, 0.03 to 0.1 fine-tunes"
     )
-    picture_size: Literal[32, 64, 128, 224] = Field(64, description="pixels of a picture's side")
+    image_size: Literal[32, 64, 128, 224] = Field(64, description="pixels of a picture's side")
     augment: bool = Field(True, description="whether training pictures are moved and turned left to right")
     audio_init: TrainedModel = Field(
         "scratch",

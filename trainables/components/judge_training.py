@@ -58,7 +58,7 @@ def prepare_lessons(corpus: Corpus, clips: NDArray[np.int64], seed: int, progres
     parts = []
     for start in range(0, len(clips), PREPARED_CLIPS):
         progress("preparing the judge's lessons", start, len(clips))
-        parts.append(_variants(clip_power(waveforms, clips[start : start + PREPARED_CLIPS]), generator))
+        parts.append(variants(clip_power(waveforms, clips[start : start + PREPARED_CLIPS]), generator))
     mels = torch.cat(parts, dim=1)
     resynthesized = _resynthesized(waveforms, clips[:RESYNTHESIZED_CLIPS])
     # Clips that weren't resynthesized are heard as they are instead.
@@ -67,7 +67,7 @@ def prepare_lessons(corpus: Corpus, clips: NDArray[np.int64], seed: int, progres
     return Lessons(torch.cat([mels, last[None]]), torch.from_numpy(corpus.labels(clips)), _siblings(corpus, clips))
 
 
-def _variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) -> Variants:
+def variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) -> Variants:
     """As it is; at each smaller size; and at each of them blurred and noisy, as a weak model's estimates are."""
     # It takes four seconds to import, which trials that find their judge in the cache don't have to wait.
     from torchvision.transforms.v2.functional import gaussian_blur
@@ -119,9 +119,9 @@ def train(network: Network, lessons: Lessons, *, seed: int, device: torch.device
         drawn = torch.randint(num_clips, (BATCH_CLIPS,), generator=generator)
         variant = torch.randint(len(lessons.mels), (BATCH_CLIPS,), generator=generator)
         mels, siblings = (lessons.mels[variant, clips].float() for clips in (drawn, lessons.sibling[drawn]))
-        mels = _augmented(_joined(mels, siblings, generator), generator)
-        masked = _masked(generator).to(device)
-        standardized = network.standardized(mels.to(device)).masked_fill(masked, 0)
+        mels = augmented(_joined(mels, siblings, generator), generator)
+        hidden = masked(len(mels), generator).to(device)
+        standardized = network.standardized(mels.to(device)).masked_fill(hidden, 0)
         loss = F.cross_entropy(network(standardized), lessons.labels[drawn].to(device))
         optimizer.zero_grad()
         loss.backward()
@@ -138,7 +138,7 @@ def _joined(mel: Mel, sibling: Mel, generator: torch.Generator) -> Mel:
     return torch.where(is_joined & (torch.arange(MEL_FRAMES)[:, None] < cut), sibling, mel)
 
 
-def _augmented(mel: Mel, generator: torch.Generator) -> Mel:
+def augmented(mel: Mel, generator: torch.Generator) -> Mel:
     """Rolled in time, louder or softer, and noisy."""
     clips = len(mel)
     start = torch.randint(MEL_FRAMES, (clips, 1), generator=generator)
@@ -148,15 +148,15 @@ def _augmented(mel: Mel, generator: torch.Generator) -> Mel:
     return mel + gain + noise_level * torch.randn(mel.shape, generator=generator)
 
 
-def _masked(generator: torch.Generator) -> Bool[Tensor, "batch 96 64"]:
+def masked(count: int, generator: torch.Generator) -> Bool[Tensor, "batch 96 64"]:
     """A band of frames and one of frequencies in each clip of a batch (SpecAugment; Park et al., 2019)."""
-    frames = _mask(MEL_FRAMES, MASK_FRAMES, generator)
-    bands = _mask(MEL_BANDS, MASK_BANDS, generator)
+    frames = _mask(count, MEL_FRAMES, MASK_FRAMES, generator)
+    bands = _mask(count, MEL_BANDS, MASK_BANDS, generator)
     return frames[:, :, None] | bands[:, None]
 
 
-def _mask(length: int, longest: int, generator: torch.Generator) -> Bool[Tensor, "batch length"]:
-    width = torch.randint(longest + 1, (BATCH_CLIPS, 1), generator=generator)
-    start = (torch.rand(BATCH_CLIPS, 1, generator=generator) * (length - width)).long()
+def _mask(count: int, length: int, longest: int, generator: torch.Generator) -> Bool[Tensor, "batch length"]:
+    width = torch.randint(longest + 1, (count, 1), generator=generator)
+    start = (torch.rand(count, 1, generator=generator) * (length - width)).long()
     position = torch.arange(length)
     return (position >= start) & (position < start + width)

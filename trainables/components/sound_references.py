@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 def reference_lines(configs: Sequence[ImageToSoundConfig], corpus: Corpus, progress: Progress) -> list[dict[str, Any]]:
     """Compute features, pictures, the judge, and what is reached without a model: the pairs' own sounds, the mean of
-    their class, the sound of the picture that is nearest, of another recording of the class, of any."""
+    their class, the sound of the image that is nearest, of another recording of the class, of any."""
     features = dict.fromkeys(each for config in configs for each in config.clip_representation.features)
     for feature in {**features, Feature(Grid(COMMON_SIZE)): None}:
         corpus.features(feature, progress)
-    for size in dict.fromkeys(config.picture_size for config in configs):
+    for size in dict.fromkeys(config.image_size for config in configs):
         corpus.frames(size, progress)
     device = preparation_device()
     judge = open_judge(corpus, device=device, progress=progress)
-    pictures = corpus.frames(configs[0].picture_size)
+    pictures = corpus.frames(configs[0].image_size)
     train, clips = (visible(corpus, pictures, corpus.indices(split)) for split in ("train", "validation"))
     assessor = Assessor(corpus, "validation", judge, device, clips)
     common = Grid(COMMON_SIZE)
@@ -57,7 +57,7 @@ def reference_lines(configs: Sequence[ImageToSoundConfig], corpus: Corpus, progr
     lines = {
         "real clips": lambda: sounds(clips),
         "class mean": means,
-        "nearest picture's sound": lambda: sounds(nearest(corpus, "picture", clips, train)),
+        "nearest image's sound": lambda: sounds(nearest(corpus, "picture", clips, train)),
         "another sound of the class": lambda: sounds(of_the_class(corpus, clips, train)),
         "any sound": lambda: sounds(at_random(corpus, clips, train)),
     }
