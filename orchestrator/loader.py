@@ -25,7 +25,7 @@ from orchestrator.mistakes import nearest
 from trainables.components.progress import Progress, silent
 from trainables.corpora.splits import Split
 from trainables.errors import InputError
-from trainables.trainable import Media, Metric, Trainable, TrialConfig
+from trainables.trainable import Media, Metric, OfTrial, Trainable, TrialConfig
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -44,16 +44,19 @@ __all__ = [
     "corpus_model",
     "find_trainables",
     "is_file",
+    "is_path",
     "load_components",
     "load_trainable",
     "open_corpus",
     "prepare",
     "silent",
     "source_files",
+    "trained_models",
     "user_errors",
 ]
 
 PACKAGE = Path(trainables.__file__).parent
+CHECKPOINT_SUFFIXES = (".pt", ".pth", ".bin")
 INTERFACE = ("__init__", "errors", "trainable")
 """Files beside the trainables that are none."""
 
@@ -70,6 +73,11 @@ def user_errors() -> Iterator[None]:
 def is_file(reference: str) -> bool:
     """Whether `trainable:` names a file and not one that is shipped."""
     return reference.endswith(".py") or "/" in reference
+
+
+def is_path(setting: str) -> bool:
+    """Whether a setting that may name a trained model names a file."""
+    return "/" in setting or Path(setting).suffix in CHECKPOINT_SUFFIXES
 
 
 def find_trainables() -> dict[str, Path]:
@@ -172,6 +180,12 @@ def _line_of(error: Exception, path: Path) -> str:
 def config_values(trainable: type[Trainable], params: Mapping[str, Any]) -> dict[str, Any]:
     """Those of a trial's params that are settings of its trainable: the names of bundles are none."""
     return {name: value for name, value in params.items() if name in trainable.Config.model_fields}
+
+
+def trained_models(trainable: type[Trainable]) -> list[str]:
+    """The settings of a trainable that may name a trained model."""
+    fields = trainable.Config.model_fields.items()
+    return [name for name, field in fields if any(isinstance(mark, OfTrial) for mark in field.metadata)]
 
 
 @user_errors()

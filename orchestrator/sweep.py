@@ -19,6 +19,7 @@ from orchestrator.errors import SweepStopped, UserError
 from orchestrator.home import SEARCH_SPACE, home_option, keep_search_space, locked, open_home
 from orchestrator.ledger import FINISHED, Ledger
 from orchestrator.signals import Interrupted, OnSignal, signals_kept
+from orchestrator.trained import located
 from orchestrator.trial import STOP_FILE, trial_folder
 from orchestrator.typed import typed
 from reports import vocabulary as words
@@ -166,7 +167,8 @@ class _Driver:
 
     def _prepare(self, corpus: Corpus | None) -> None:
         """Prepare what trials share, and write down what this sweep runs on."""
-        prepared = loader.prepare(self.sweep.trainable, self.sweep.settings(), corpus, self._progress)
+        settings = [located(self.sweep, each, self.home) for each in self.sweep.settings()]
+        prepared = loader.prepare(self.sweep.trainable, settings, corpus, self._progress)
         before = self.ledger.last("started").get("judge")
         if self.ledger.trials and before != prepared.judge:
             raise UserError(

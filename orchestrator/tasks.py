@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator import cluster, loader
+from orchestrator.trained import located
 from orchestrator.trial import trial_folder
 from orchestrator.trial_spec import TrialSpec
 from reports import vocabulary as words
@@ -52,7 +53,7 @@ class Tasks:
             trainable=space.trainable,
             trainable_folder=str(self._sweep.path.parent),
             components=tuple(map(str, space.components)),
-            config=loader.config_values(self._sweep.trainable, trial.params),
+            config=located(self._sweep, loader.config_values(self._sweep.trainable, trial.params), self._home),
             corpus=dict(space.corpus) if space.corpus else None,
             seed=trial.seed,
             attempt=trial.attempts,

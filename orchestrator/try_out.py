@@ -21,6 +21,7 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     """Train two batches of an arm's first trial, validate, render, and print what it reports."""
     from orchestrator.checkpoint import seed_everything
     from orchestrator.studies import derive_seed, suggest
+    from orchestrator.trained import located
 
     open_home(home)
     arm = _find(sweep, arm_name)
@@ -29,10 +30,11 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     params = {**arm.compared, **arm.fixed, **searched}
     screen.say(f"{arm.name}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
     corpus = loader.open_corpus(space.corpus, home, screen.progress) if space.corpus else None
-    loader.prepare(sweep.trainable, sweep.settings(), corpus, screen.progress)
+    settings = [located(sweep, each, home) for each in sweep.settings()]
+    loader.prepare(sweep.trainable, settings, corpus, screen.progress)
     seed = derive_seed(space.seed, "search", 0)
     seed_everything(seed)
-    config = sweep.trainable.Config(**loader.config_values(sweep.trainable, params))
+    config = sweep.trainable.Config(**located(sweep, loader.config_values(sweep.trainable, params), home))
     trainable = sweep.trainable(config, corpus, device="cpu", seed=seed)
     trainable.batches_per_epoch = BATCHES
     started = time.monotonic()

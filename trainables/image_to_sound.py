@@ -36,6 +36,7 @@ from trainables.components.sound_from_picture import (
 from trainables.components.sound_references import reference_lines
 from trainables.components.spectrogram import resized
 from trainables.corpora.corpus import Corpus
+from trainables.corpora.pictures import open_motion
 from trainables.corpora.splits import Split
 from trainables.errors import InputError
 from trainables.trainable import Media, Trainable
@@ -183,14 +184,14 @@ class ImageToSound(Trainable):
 
     @torch.no_grad()
     def _know(self) -> None:
-        """Let the model take the latents of training sounds as they are now."""
+        """Let the model take the latents of training pairs as they are now."""
         self.model.eval()
         positions = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))[:MAX_KNOWN]
-        latents = [
-            self.model.heard(self._target(self.model, part), self._autocast())[0] for part in positions.split(FIT_CLIPS)
-        ]
-        self.model.measure(torch.cat(latents))
-        self.model.remember(torch.cat(latents), self.train.labels[positions].to(self.device))
+        parts = positions.split(FIT_CLIPS)
+        heard = torch.cat([self.model.heard(self._target(self.model, part), self._autocast())[0] for part in parts])
+        self.model.measure(heard)
+        seen = torch.cat([self.model.seen(self.train.pictures(part), self._autocast())[0] for part in parts])
+        self.model.remember(heard, seen)
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
@@ -243,7 +244,8 @@ class ImageToSound(Trainable):
         moves, and what a recording's first pair finds among all held-out recordings."""
         self._know()
         pairs = self._pairs(self.corpus.indices(split))
-        table = presentation.evaluate(self.corpus, split, self._render, self.device, pairs.clips)
+        motion = open_motion(self.corpus)
+        table = presentation.evaluate(self.corpus, split, self._render, self.device, pairs.clips, motion)
         return table.merge(self._found(split, pairs), on="recording")
 
     def _render(self, clips: NDArray[np.int64]) -> Rendered:

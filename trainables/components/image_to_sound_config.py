@@ -61,8 +61,8 @@ class ImageToSoundConfig(TrialConfig):
 
     route: Route = Field(
         "decode",
-        description="from a picture's latent to a sound: decode it, sample around it (needs prior: conditional), or"
-        " decode that of the training sound that it finds",
+        description="from a picture's latent to a sound: decode it, one drawn around it, or that of the training sound"
+        " that it finds",
     )
     backbone: BackboneName = Field("small", description="the network that sees: a small one, or torchvision's ResNets")
     weights: str = Field("none", description="of the backbone: none, imagenet (torchvision's), or a file")
@@ -115,9 +115,7 @@ class ImageToSoundConfig(TrialConfig):
 
     @model_validator(mode="after")
     def _check(self) -> ImageToSoundConfig:
-        for reason in filter(
-            None, (self._unfit_loss(), self._unknown_statistics(), self._no_prior(), self._untrained())
-        ):
+        for reason in filter(None, (self._unfit_loss(), self._unknown_statistics(), self._untrained())):
             raise ValueError(reason)
         return self
 
@@ -135,11 +133,6 @@ class ImageToSoundConfig(TrialConfig):
                 f"magnitude_normalization: {self.magnitude_normalization} is undone with a clip's own numbers, which"
                 f" nobody knows of a picture; use one of {allowed}"
             )
-        return None
-
-    def _no_prior(self) -> str | None:
-        if self.route == "sample" and self.prior == "none":
-            return "route: sample needs latents that are distributions; use prior: conditional, or another route"
         return None
 
     def _untrained(self) -> str | None:

@@ -17,6 +17,7 @@ from trainables.components import pictures, spectrogram
 from trainables.components.judge import open_judge
 from trainables.components.judge_networks import JudgeName
 from trainables.components.metrics import COMMON_SIZE, by_recording, hearing, lsd_db, squared_errors
+from trainables.components.onsets import onset_correlation
 from trainables.components.sound_metrics import (
     mcd_db,
     mel_lsd_db,
@@ -105,8 +106,11 @@ def evaluate(
     make: Callable[[NDArray[np.int64]], Rendered],
     device: torch.device,
     clips: NDArray[np.int64] | None = None,
+    motion: NDArray[np.float32] | None = None,
 ) -> pd.DataFrame:
     """Judge the sounds of a split's clips, or of a part of them; a row a recording.
+
+    Given the `motion` of every clip of the corpus, `onset_correlation` is a column too.
 
     Columns: `recording`, `class`, `judge_probability` and `judge_accuracy` by judge A, of the test split `judge_b_…` by
     judge B, those of `SOUND_METRICS`, and `fvu` and `lsd_db` of the sound's own spectrogram on the common grid.
@@ -125,19 +129,22 @@ def evaluate(
         target = spectrogram.log_power(clip_power(corpus.waveforms(), part).to(sounds.device), COMMON_SIZE)
         estimate = spectrogram.log_power(spectrogram.power(sounds), COMMON_SIZE)
         columns = [metric(sounds, originals) for metric in SOUND_METRICS.values()]
+        if motion is not None:
+            columns.append(onset_correlation(sounds, torch.from_numpy(motion[part])))
         columns += [lsd_db(estimate, target), *squared_errors(estimate, target)]
         measured.append(torch.stack(columns, dim=1).cpu())
         for prefix, judge in judges.items():
             heard[prefix].append(judge.hear_waveforms(sounds).cpu())
     recordings = corpus.clips["recording"].to_numpy(np.str_)[clips]
-    names, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
+    unique, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
     *means, error, total = by_recording(torch.cat(measured).double().numpy(), of_clip).T
-    table = pd.DataFrame({"recording": names, "class": corpus.clips["class"].to_numpy()[clips[first]]})
+    table = pd.DataFrame({"recording": unique, "class": corpus.clips["class"].to_numpy()[clips[first]]})
     for prefix, probabilities in heard.items():
         verdict = hearing(torch.cat(probabilities), corpus.labels(clips), recordings)
         table[f"{prefix}_probability"] = verdict.probability
         table[f"{prefix}_accuracy"] = verdict.is_right.astype(float)
-    return table.assign(**dict(zip([*SOUND_METRICS, "lsd_db"], means, strict=True)), fvu=error / total)
+    names = [*SOUND_METRICS, *([] if motion is None else ["onset_correlation"]), "lsd_db"]
+    return table.assign(**dict(zip(names, means, strict=True)), fvu=error / total)
 
 
 def _within_full_scale(sound: Float[Tensor, " samples"]) -> NDArray[np.float32]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.components.backbones import Backbone
@@ -42,7 +42,7 @@ class SoundFromPicture(nn.Module):
     """Encodes pictures (`seen`) and sounds (`heard`), decodes latents, and knows the latents of training sounds."""
 
     known: Tensor
-    known_labels: Tensor
+    spread: Tensor
     unit: Tensor
 
     def __init__(self, config: ImageToSoundConfig, *, weights: str | None = None, means: Sequence[float] = ()) -> None:
@@ -77,7 +77,7 @@ class SoundFromPicture(nn.Module):
         self.contrast = Contrast(config.class_share)
         self.normalizer = Normalizer({"magnitude": config.magnitude_normalization}, {"magnitude": slice(0, 1)})
         self.register_buffer("known", torch.zeros(0, config.latent_dim), persistent=False)
-        self.register_buffer("known_labels", torch.zeros(0, dtype=torch.int64), persistent=False)
+        self.register_buffer("spread", torch.zeros(config.latent_dim), persistent=False)
         self.register_buffer("unit", torch.ones(2, config.latent_dim))
 
     def seen(self, pictures: Pictures, autocast: torch.autocast) -> Distribution:
@@ -107,9 +107,9 @@ class SoundFromPicture(nn.Module):
         """The latents of sounds, given as normalized clips."""
         return self.audio.encode(clips, autocast)
 
-    def remember(self, latents: Latents, labels: Int64[Tensor, " clips"]) -> None:
-        """Take the latents of training sounds, which pictures can then find."""
-        self.known, self.known_labels = latents[:MAX_KNOWN], labels[:MAX_KNOWN]
+    def remember(self, heard: Latents, seen: Latents) -> None:
+        """Take the latents of training sounds, which pictures can then find, and how far from theirs pictures' are."""
+        self.known, self.spread = heard, (heard - seen).square().mean(dim=0).sqrt()
 
     def log_power(self, latents: Latents, autocast: torch.autocast) -> LogPower:
         """What latents sound like, on the grid, in nats."""
@@ -124,9 +124,10 @@ class SoundFromPicture(nn.Module):
             case "decode":
                 return mean
             case "sample":
-                assert log_variance is not None, "the settings were checked"
+                # A picture without a distribution of its own is as unsure as those of training were wrong.
+                deviation = self.spread if log_variance is None else (log_variance / 2).exp()
                 drawn = torch.randn(mean.shape, generator=generator or torch.Generator().manual_seed(0))
-                return mean + (log_variance / 2).exp() * drawn.to(mean.device)
+                return mean + deviation * drawn.to(mean.device)
         similarity = F.normalize(self.standardized(mean), dim=1) @ F.normalize(self.standardized(self.known), dim=1).T
         nearest = similarity.topk(min(RETRIEVED, len(self.known)), dim=1).indices
         if generator is None:
