@@ -326,6 +326,48 @@ def listen(
 
 
 @app.command()
+def generate(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Images (jpg, png, webp) or recordings (wav, flac, mp3, mp4).", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is made.")] = Path("generated"),
+    sweep_: Annotated[
+        str | None,
+        typer.Option("--sweep", help="Whose best trial makes it [default: the newest that can].", show_default=False),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A promoted model instead, such as models:/audiovision@champion.", show_default=False),
+    ] = None,
+    count: Annotated[int, typer.Option(help="So many for each file.", min=1, max=100)] = 4,
+    seed: Annotated[int, typer.Option(help="Other seeds make others.", min=0)] = 0,
+    at: Annotated[float, typer.Option(help="Where in a recording the two seconds begin, in s.", min=0)] = 0.0,
+    home: Home = None,
+) -> None:
+    """Make sounds for images, or images for sounds, by the best trial of a sweep."""
+    from orchestrator.generate import Options
+    from orchestrator.generate import generate as make
+    from orchestrator.home import find_home
+
+    make(find_home(home), files, Options(out, sweep_, model, count, seed, at), lambda line: print(line, flush=True))
+
+
+@app.command()
+def promote(
+    name: Annotated[str, typer.Argument(help="A sweep whose trials generate something.", show_default=False)],
+    registered: Annotated[str, typer.Option("--as", help="Its name in MLflow's registry.")] = "audiovision",
+    alias: Annotated[str, typer.Option(help="The alias that names this version from now on.")] = "champion",
+    home: Home = None,
+) -> None:
+    """Put the best trial of a sweep into MLflow's model registry, to be loaded anywhere."""
+    from orchestrator.home import find_home
+    from orchestrator.promote import promote as register
+
+    register(find_home(home), name, registered, alias, lambda line: print(line, flush=True))
+
+
+@app.command()
 def export(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
     optuna: Annotated[Path, typer.Option(help="A file for the studies, as an Optuna journal.", show_default=False)],

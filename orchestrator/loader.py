@@ -30,9 +30,11 @@ from trainables.trainable import Media, Metric, OfTrial, Trainable, TrialConfig
 if TYPE_CHECKING:
     from pydantic import BaseModel
 
+    from trainables.components.generation import Generator, Model
     from trainables.corpora.corpus import Corpus
 
 __all__ = [
+    "MODEL_SETTINGS",
     "Media",
     "Metric",
     "Prepared",
@@ -42,13 +44,17 @@ __all__ = [
     "TrialConfig",
     "config_values",
     "corpus_model",
+    "exported",
     "find_trainables",
     "is_file",
     "is_path",
+    "kind_of",
     "load_components",
     "load_trainable",
     "open_corpus",
+    "open_model",
     "prepare",
+    "save_model",
     "silent",
     "source_files",
     "trained_models",
@@ -239,6 +245,52 @@ def prepare(
     """
     configs = [trainable.Config(**each) for each in settings]
     return Prepared(trainable.prepare(configs, corpus, progress), trainable.judge_id(corpus))
+
+
+MODEL_SETTINGS = "model.json"
+"""The file of an exported model that says what it is."""
+
+
+@user_errors()
+def exported(trainable: Trainable) -> Model:
+    """What it takes to generate without the corpus.
+
+    Raises:
+        UserError: it generates nothing.
+    """
+    return trainable.exported()
+
+
+@user_errors()
+def save_model(folder: Path, model: Model) -> None:
+    """Write an exported model into a folder."""
+    from trainables.components.generation import save_model as save
+
+    save(folder, model)
+
+
+@user_errors()
+def open_model(folder: Path) -> Generator[Any]:
+    """The generator that a folder holds.
+
+    Raises:
+        UserError: it holds none, or one of another version.
+    """
+    from trainables.components.generation import open_model as open_
+
+    return open_(folder)
+
+
+@user_errors()
+def kind_of(path: Path) -> str:
+    """Whether a file is an `image` or a `sound`, by its name.
+
+    Raises:
+        UserError: it is neither.
+    """
+    from trainables.components.generation import kind_of as kind
+
+    return kind(path)
 
 
 def source_files(trainable: type[Trainable], components: Iterable[Path]) -> list[Path]:

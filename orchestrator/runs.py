@@ -62,7 +62,7 @@ class Sent:
     announced: dict[str, str] = field(default_factory=dict)
 
 
-def _read(path: Path) -> Sent:
+def acknowledged(path: Path) -> Sent:
     """What was kept; nothing, where that is no use: the run is then found by its tags, and nothing is sent twice."""
     try:
         return Sent(**json.loads(path.read_text()))
@@ -76,7 +76,7 @@ class Run:
     def __init__(self, store: Store, path: Path) -> None:
         self._store = store
         self._path = path
-        self.sent = _read(path)
+        self.sent = acknowledged(path)
 
     @property
     def run_id(self) -> str | None:

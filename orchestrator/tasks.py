@@ -18,6 +18,34 @@ if TYPE_CHECKING:
     from orchestrator.trial import Trial
 
 
+def spec_of(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: int) -> TrialSpec:
+    """A trial as plain values, with its share of a graphics card and its threads."""
+    space = sweep.space
+    return TrialSpec(
+        number=trial.number,
+        folder=str(trial_folder(home / sweep.name, trial.number)),
+        home=str(home),
+        trainable=space.trainable,
+        trainable_folder=str(sweep.path.parent),
+        components=tuple(map(str, space.components)),
+        config=located(sweep, loader.config_values(sweep.trainable, trial.params), home),
+        corpus=dict(space.corpus) if space.corpus else None,
+        seed=trial.seed,
+        attempt=trial.attempts,
+        since=trial.since,
+        known=trial.epochs,
+        objective=space.objective.metric,
+        mode=space.objective.mode,
+        clips=space.media.clips,
+        media_epochs=tuple(epoch for epoch in space.media.epochs if isinstance(epoch, int)),
+        gpu=gpu,
+        threads=threads,
+        minutes_per_epoch=space.limits.minutes_per_epoch,
+        blowup=space.limits.blowup,
+        collapsed_epochs=space.limits.collapsed_epochs,
+    )
+
+
 class Tasks:
     """Turns tasks into plain values, with what the cluster can give each arm."""
 
@@ -46,30 +74,8 @@ class Tasks:
         """A task as Ray carries it to a worker."""
         trial, space = task.trial, self._sweep.space
         grant = self._grants[trial.arm].times(trial.share, self._capacity)
-        spec = TrialSpec(
-            number=trial.number,
-            folder=str(trial_folder(self._home / self._sweep.name, trial.number)),
-            home=str(self._home),
-            trainable=space.trainable,
-            trainable_folder=str(self._sweep.path.parent),
-            components=tuple(map(str, space.components)),
-            config=located(self._sweep, loader.config_values(self._sweep.trainable, trial.params), self._home),
-            corpus=dict(space.corpus) if space.corpus else None,
-            seed=trial.seed,
-            attempt=trial.attempts,
-            since=trial.since,
-            known=trial.epochs,
-            objective=space.objective.metric,
-            mode=space.objective.mode,
-            clips=space.media.clips,
-            media_epochs=tuple(epoch for epoch in space.media.epochs if isinstance(epoch, int)),
-            gpu=grant.gpus,
-            # Of the arm, not of the trial: with other threads sums would be taken in another order.
-            threads=self._grants[trial.arm].threads,
-            minutes_per_epoch=space.limits.minutes_per_epoch,
-            blowup=space.limits.blowup,
-            collapsed_epochs=space.limits.collapsed_epochs,
-        )
+        # Of the arm, not of the trial: with other threads sums would be taken in another order.
+        spec = spec_of(self._sweep, self._home, trial, gpu=grant.gpus, threads=self._grants[trial.arm].threads)
         # Where nothing is searched, nothing was chosen by what validation said: every trial counts as confirmed.
         is_final = space.budget.seeds is not None and trial.outcome == words.OUTCOME_COMPLETED
         if task.kind == "evaluate" and (is_final or trial.stage == words.STAGE_CONFIRM):

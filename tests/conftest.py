@@ -16,6 +16,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image, ImageDraw
 
 from orchestrator.store import Store
 from tests.sweep_folder import SweepFolder
@@ -48,15 +49,32 @@ def tiny_sound(kind: str, rng: np.random.Generator) -> np.ndarray:
     return 0.3 * sound / np.abs(sound).max()
 
 
+def tiny_picture(kind: str, rng: np.random.Generator) -> Image.Image:
+    """A square, a disc or a triangle of any colour and size on grey."""
+    side = int(rng.integers(20, 40))
+    picture = Image.new("RGB", (64, 64), (128, 128, 128))
+    draw, colour = ImageDraw.Draw(picture), tuple(int(each) for each in rng.integers(0, 256, 3))
+    x, y = (int(each) for each in rng.integers(2, 62 - side, 2))
+    match kind:
+        case "hiss":
+            draw.rectangle((x, y, x + side, y + side), colour)
+        case "low hum":
+            draw.ellipse((x, y, x + side, y + side), colour)
+        case _:
+            draw.polygon([(x, y), (x + side, y), (x, y + side)], colour)
+    return picture
+
+
 @pytest.fixture(scope="session")
 def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of three classes with five recordings each."""
+    """A folder of three classes with five recordings each, and a picture beside each of them."""
     root = tmp_path_factory.mktemp("tiny_corpus")
     rng = np.random.default_rng(0)
     for kind in CLASSES:
         (root / kind).mkdir()
         for index in range(5):
             soundfile.write(root / kind / f"take {index}.wav", tiny_sound(kind, rng), RATE_HZ)
+            tiny_picture(kind, np.random.default_rng(index)).save(root / kind / f"take {index}.png")
     return root
 
 

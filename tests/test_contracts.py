@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from pydantic import ValidationError
 
+from orchestrator.checkpoint import random_states, restore_random_states, seed_everything
 from orchestrator.loader import find_trainables, load_trainable
 from trainables.components.losses import LOSSES
 from trainables.components.normalizations import NORMALIZATIONS
@@ -22,6 +24,7 @@ from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power, read_waveforms
 from trainables.trainable import Trainable
 
+MAKES_SOUNDS = ("Autoencoder", "ImageToSound")
 TRAINABLES = {name: load_trainable(name, Path()) for name in find_trainables()}
 
 
@@ -33,7 +36,16 @@ def kind(request: pytest.FixtureRequest, corpus: Corpus) -> type[Trainable]:
 
 
 def make(kind: type[Trainable], corpus: Corpus, *, seed: int = 0, **settings: Any) -> Trainable:
+    seed_everything(seed)
     return kind(kind.Config(**{**kind.DEBUG, **settings}), corpus, device="cpu", seed=seed)
+
+
+def is_allowed(kind: type[Trainable], settings: dict[str, Any]) -> bool:
+    try:
+        kind.Config(**{**kind.DEBUG, **settings})
+    except ValidationError:
+        return False
+    return True
 
 
 class TestTrainable:
@@ -45,7 +57,7 @@ class TestTrainable:
         trainable.step()
         torch.save(trainable.state_dict(), tmp_path / "state.pt")
         expected = kind.checkpoint_bytes(kind.Config(**kind.DEBUG))
-        assert expected is not None and (tmp_path / "state.pt").stat().st_size == pytest.approx(expected, rel=0.1)
+        assert expected is None or (tmp_path / "state.pt").stat().st_size == pytest.approx(expected, rel=0.1)
 
     def test_every_setting_is_described(self, kind: type[Trainable]) -> None:
         assert not [name for name, field in kind.Config.model_fields.items() if not field.description]
@@ -59,6 +71,7 @@ class TestTrainable:
     def test_the_same_seed_gives_the_same_metrics_and_another_gives_others(
         self, kind: type[Trainable], corpus: Corpus
     ) -> None:
+        # Each is made just before it runs: what a trainable may draw from the global generators is seeded then.
         one, same, other = (make(kind, corpus, seed=seed).step() for seed in (1, 1, 2))
         assert one == same
         assert one["train/loss"] != other["train/loss"]
@@ -68,13 +81,17 @@ class TestTrainable:
         self, kind: type[Trainable], corpus: Corpus, loss: str, tmp_path: Path
     ) -> None:
         settings = {"loss": loss} if "loss" in kind.Config.model_fields else {}
+        if not is_allowed(kind, settings) or (not settings and loss != "l2"):
+            return  # once is enough where there is nothing to vary
         whole = make(kind, corpus, **settings)
         expected = [whole.step() for _ in range(4)]
         first = make(kind, corpus, **settings)
         assert [first.step() for _ in range(2)] == expected[:2]
         torch.save(first.state_dict(), tmp_path / "state.pt")
+        states = random_states()
         second = make(kind, corpus, seed=9, **settings)
         second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+        restore_random_states(states)
         assert [second.step() for _ in range(2)] == expected[2:]
         assert_equal(second.state_dict(), whole.state_dict())
 
@@ -82,7 +99,8 @@ class TestTrainable:
         media = make(kind, corpus).render(corpus.probes(3))
         assert media is not None
         names = corpus.clips["clip"].to_numpy()[corpus.probes(3)]
-        assert set(media.audio) == {f"{name}_{end}" for name in names for end in ("original", "reconstruction")}
+        ends = ("original", "reconstruction") if kind.__name__ in MAKES_SOUNDS else ("original",)
+        assert set(media.audio) == {f"{name}_{end}" for name in names for end in ends}
         for samples in media.audio.values():
             assert samples.dtype == np.float32
             assert 0 < np.abs(samples).max() <= 1
@@ -94,8 +112,9 @@ class TestTrainable:
         assert table is not None
         clips = corpus.clips[corpus.clips["split"] == "test"]
         assert sorted(table["recording"]) == sorted(set(clips["recording"]))
-        assert table["judge_probability"].between(0, 1).all()
-        assert set(table["judge_accuracy"]) <= {0.0, 1.0}
+        judge = "" if kind.__name__ == "Classifier" else "judge_"
+        assert table[f"{judge}probability"].between(0, 1).all()
+        assert set(table[f"{judge}accuracy"]) <= {0.0, 1.0}
 
 
 WITH_SIGMA = [(name, sigma) for name, loss in LOSSES.items() for sigma in (SIGMAS if loss.has_sigma else [None])]

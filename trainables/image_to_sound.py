@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from trainables.components import presentation
 from trainables.components.assessment import BATCH_CLIPS, Assessor
+from trainables.components.generation import Model
 from trainables.components.image_to_sound_config import METRICS, ImageToSoundConfig
 from trainables.components.judge import open_judge
 from trainables.components.linear_path import sample_size
@@ -33,6 +34,7 @@ from trainables.components.sound_from_picture import (
     SoundFromPicture,
     unit_of,
 )
+from trainables.components.sound_generator import JUDGE, KNOWN, MODEL, NORMALIZATION, SPREAD
 from trainables.components.sound_references import reference_lines
 from trainables.components.spectrogram import resized
 from trainables.corpora.corpus import Corpus
@@ -59,6 +61,7 @@ class ImageToSound(Trainable):
     Config = ImageToSoundConfig
     RENDERING = frozenset({"route", "phase"})
     METRICS = METRICS
+    GENERATES = ("image", "sound")
     DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 8, "image_size": 32}
 
     def __init__(self, config: ImageToSoundConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
@@ -282,6 +285,22 @@ class ImageToSound(Trainable):
         clips = resized(log_power, self.config.spectrogram)[:, None]
         normalized = self.model.normalizer.apply(clips, clips.new_zeros(len(clips), 0))
         return self.model.heard(normalized, self._autocast())[0]
+
+    def exported(self) -> Model:
+        judge = open_judge(self.corpus)
+        parts = {
+            MODEL: self.model.state_dict(),
+            NORMALIZATION: self.model.normalizer.state_dict()["magnitude"],
+            JUDGE: judge.state_dict(),
+            "": {KNOWN: self.model.known, SPREAD: self.model.spread},
+        }
+        settings = {
+            "config": self.config.model_dump(mode="json"),
+            "classes": list(self.corpus.classes),
+            "judge": judge.id,
+        }
+        tensors = {prefix + key: value for prefix, part in parts.items() for key, value in part.items()}
+        return Model("image_to_sound", settings, tensors)
 
     def state_dict(self) -> dict[str, Any]:
         return {

@@ -19,10 +19,12 @@ from pydantic import BaseModel, ConfigDict
 
 from trainables.components.progress import Progress, silent
 from trainables.corpora.splits import Split
+from trainables.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from trainables.components.generation import Model
     from trainables.corpora.corpus import Corpus
 
 Comparable = Literal["all", "same_representation", "same_loss"]
@@ -87,6 +89,8 @@ class Trainable(ABC):
     """Every metric that `step` returns and an objective may name."""
     RENDERING: ClassVar[frozenset[str]] = frozenset()
     """Settings that training has no use for, only what is made of its result: they may be changed in `config` later."""
+    GENERATES: ClassVar[tuple[Literal["image", "sound"], Literal["image", "sound"]] | None] = None
+    """What it takes and what it makes, of a trainable that can be `exported`."""
     DEBUG: ClassVar[Mapping[str, Any]] = {}
     """The smallest settings worth running; contract tests use them."""
     config: Any
@@ -133,6 +137,14 @@ class Trainable(ABC):
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go back to where `state_dict` was taken."""
+
+    def exported(self) -> Model:
+        """What it takes to generate without this corpus.
+
+        Raises:
+            InputError: it generates nothing.
+        """
+        raise InputError(f"{type(self).__name__} generates nothing that could be taken elsewhere")
 
     def render(self, probes: NDArray[np.int64]) -> Media | None:
         """The probe clips (indices into `corpus.clips`) as the trainable would make them now."""

@@ -44,6 +44,10 @@ class Judge:
         self.id = judge_id
         self._network = network.to(memory_format=torch.channels_last).to(device).eval()
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """The network's weights."""
+        return self._network.state_dict()
+
     def hear_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Probabilities:
         """Probability of each class, from magnitudes on the full grid (log-power in nats)."""
         return self.perceive(log_power)[0]

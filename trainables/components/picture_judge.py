@@ -77,6 +77,10 @@ class PictureJudge:
         self._network = network.to(memory_format=torch.channels_last).to(device).eval()
         self._device = device
 
+    def state_dict(self) -> dict[str, Tensor]:
+        """The network's weights."""
+        return self._network.state_dict()
+
     @torch.inference_mode()
     def perceive(self, pictures: Pictures) -> tuple[Probabilities, Embeddings]:
         """Probability of each class and the network's last activations, of pictures within −1..1 of any size."""

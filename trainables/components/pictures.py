@@ -43,7 +43,7 @@ def beside(photo: Photo, drawn: Drawn) -> UInt8[np.ndarray, "height wider 3"]:
     return np.concatenate([enlarged(photo, height), divider, drawn], axis=1)
 
 
-def enlarged(photo: Photo, side: int) -> UInt8[np.ndarray, "side side 3"]:
+def enlarged(photo: Photo, side: int) -> UInt8[np.ndarray, "side2 side2 3"]:
     """A photo, within −1..1, at another size."""
     resized = F.interpolate(photo[None].float().cpu(), (side, side), mode="bilinear", antialias=True)
     return as_bytes(resized)[0].permute(1, 2, 0).numpy()

@@ -82,7 +82,7 @@ def render(
     distances = lsd_db(compared, targets).tolist(), mel_lsd_db(sounds, originals).tolist()
     return Media(
         audio={
-            f"{name}_{kind}": _within_full_scale(sound)
+            f"{name}_{kind}": within_full_scale(sound)
             for kind, batch in (("original", originals), ("reconstruction", sounds))
             for name, sound in zip(names, batch, strict=True)
         },
@@ -147,7 +147,7 @@ def evaluate(
     return table.assign(**dict(zip(names, means, strict=True)), fvu=error / total)
 
 
-def _within_full_scale(sound: Float[Tensor, " samples"]) -> NDArray[np.float32]:
+def within_full_scale(sound: Float[Tensor, " samples"]) -> NDArray[np.float32]:
     """The sound at its own level, or just below full scale where it would clip."""
     scaled: NDArray[np.float32] = (sound * min(1.0, PEAK / sound.abs().max().clamp(min=1e-9).item())).numpy()
     return scaled

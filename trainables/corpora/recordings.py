@@ -10,6 +10,8 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.errors import InputError
+
 RATE_HZ = 22050
 CLIP_S = 2.0
 CLIP_SAMPLES = 44100
@@ -63,6 +65,26 @@ def decode(path: Path) -> Decoded:
         return _unusable("silent")
     samples = np.round(np.clip(clips[audible], -1, 1) * 32767).astype(np.int16)
     return Decoded(samples, tuple(float(index) * CLIP_S for index in np.flatnonzero(audible)))
+
+
+def read_clip(path: Path, at_s: float = 0.0) -> NDArray[np.float32]:
+    """The 2 s of a recording from a time on, at 22,050 Hz; repeated where less is left.
+
+    Raises:
+        InputError: the file can't be read, ends before that, or is silent there.
+    """
+    try:
+        waveform = _read_mono(path)
+    except (av.FFmpegError, OSError, ValueError) as error:
+        raise InputError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from error
+    if waveform is None or not len(waveform):
+        raise InputError(f"{path}: has no sound; give a file with an audio stream")
+    if at_s < 0 or at_s * RATE_HZ >= len(waveform):
+        raise InputError(f"{path}: --at {at_s:g}: it is {len(waveform) / RATE_HZ:.1f} s long; give a time within it")
+    clip = np.resize(waveform[int(at_s * RATE_HZ) :][:CLIP_SAMPLES], CLIP_SAMPLES)
+    if np.sqrt(np.mean(np.square(clip))) < SILENCE_RMS:
+        raise InputError(f"{path}: silent from {at_s:g} to {at_s + CLIP_S:g} s; choose another time with --at")
+    return clip
 
 
 def _unusable(problem: str) -> Decoded:
