@@ -174,8 +174,10 @@ class ImageToSound(Trainable):
                 latents = mean if log_variance is None or noise is None else sampled(mean, log_variance, noise)
                 loss = loss + weight * LOSSES[config.loss](model.audio.decode(latents, self._autocast())[0], target)
         towards = heard[0].detach() if config.stop_gradient else heard[0]
-        # Of the batch itself in training, so that shrinking all latents together would gain nothing.
-        unit = unit_of(towards) if noise is not None else None
+        unit = None
+        if noise is not None and not config.stop_gradient:
+            # Those of the batch itself, so that shrinking all latents together would gain nothing.
+            unit = unit_of(towards, least=model.unit[1] / 4)
         pair = model.standardized(seen[0], unit), model.standardized(towards, unit)
         loss = loss + config.latent_weight * (pair[0] - pair[1]).square().mean()
         if config.contrastive_weight > 0:

@@ -185,6 +185,7 @@ class SoundFromPicture(nn.Module):
         self.normalizer.load_state_dict(state["normalization"])
 
 
-def unit_of(latents: Latents) -> Float[Tensor, "2 latents"]:
-    """The mean and the spread of latents."""
-    return torch.stack([latents.mean(dim=0), latents.std(dim=0, correction=0).clamp(min=1e-3)])
+def unit_of(latents: Latents, least: Float[Tensor, " latents"] | None = None) -> Float[Tensor, "2 latents"]:
+    """The mean and the spread of latents, which is not taken as any smaller than `least`."""
+    spread = latents.std(dim=0, correction=0).clamp(min=1e-3)
+    return torch.stack([latents.mean(dim=0), spread if least is None else torch.maximum(spread, least)])

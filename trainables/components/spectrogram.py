@@ -33,7 +33,8 @@ POWER_FLOOR = 1e-6
 RANGE_NATS = 8 * math.log(10)
 """80 dB: what lies further below a clip's maximum is lifted to there."""
 DB_PER_NAT = 10 / math.log(10)
-GRIFFIN_LIM_CLIPS = 32
+GRIFFIN_LIM_CLIPS = {"cpu": 4, "cuda": 32}
+"""At a time: more would not fit into a processor's cache."""
 """Clips that are resynthesised together: about 150 MB of spectra."""
 
 
@@ -92,12 +93,7 @@ def to_waveform(
     log_power: Float[Tensor, "clips frames bins"], *, iterations: int = 32
 ) -> Float[Tensor, "clips samples"]:
     """Sound of 2 s for spectrograms of any size, by interpolation and Griffin-Lim."""
-    return torch.cat(
-        [
-            griffin_lim((resized(part, "192x512") / 2).exp(), iterations=iterations)
-            for part in log_power.split(GRIFFIN_LIM_CLIPS)
-        ]
-    )
+    return griffin_lim((resized(log_power, "192x512") / 2).exp(), iterations=iterations)
 
 
 def synthesized(
@@ -119,6 +115,21 @@ def griffin_lim(
     The first phase (in radians, as of `phase`), unless one is given, is random, and the same for every clip: a clip
     sounds the same in every batch.
     """
+    size = GRIFFIN_LIM_CLIPS[amplitude.device.type]
+    phases = [None] * len(amplitude) if first_phase is None else first_phase.split(size)
+    parts = [
+        _griffin_lim(part, first, iterations, momentum)
+        for part, first in zip(amplitude.split(size), phases, strict=False)
+    ]
+    return torch.cat(parts) if parts else amplitude.new_zeros(0, CLIP_SAMPLES)
+
+
+def _griffin_lim(
+    amplitude: Float[Tensor, "clips 192 512"],
+    first_phase: Float[Tensor, "clips 192 512"] | None,
+    iterations: int,
+    momentum: float,
+) -> Float[Tensor, "clips samples"]:
     target = F.pad(amplitude.transpose(1, 2), (0, 0, 1, 0))
     if first_phase is None:
         spectrum = target * _first_phase(target.device)
