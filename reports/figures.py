@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports import vocabulary as words
+from reports.axes import ends_of, is_logarithmic, places_of, unit_of
 from reports.statistics import Contrast
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b5b5b", "#b8a800")
@@ -20,6 +21,8 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b
 LINES = ("-", "--", ":", "-.")
 GREY = "#6b7780"
 WIDTH_IN, HEIGHT_IN = 7.2, 3.2
+SLANT = 25
+"""Degrees: words below an axis would run into each other."""
 MANY_LINES = 200
 """More of them are drawn as pixels inside the svg."""
 STYLE: Any = {
@@ -135,13 +138,16 @@ def slices(trials: pd.DataFrame, params: Sequence[str], column: str, metric: str
     """The objective against each searched parameter, coloured by arm; pruned trials are hollow."""
     figure, panels = _figure(columns=len(params))
     for axes, name in zip(panels, params, strict=True):
+        places, options = places_of(trials[name])
         for number, (arm, rows) in enumerate(trials.groupby("arm", sort=False)):
-            known = rows.dropna(subset=[name, column])
+            known = rows.assign(place=places).dropna(subset=["place", column])
             color = _look(number)["color"]
             for is_pruned, part in known.groupby(known["outcome"] == words.OUTCOME_PRUNED):
                 face = "none" if is_pruned else color
-                axes.plot(part[name], part[column], "o", ms=4, mec=color, mfc=face, label=None if is_pruned else arm)
-        if is_logarithmic(trials[name]):
+                axes.plot(part["place"], part[column], "o", ms=4, mec=color, mfc=face, label=None if is_pruned else arm)
+        if options:
+            axes.set_xticks(range(len(options)), options, rotation=SLANT, ha="right")
+        elif is_logarithmic(places):
             axes.set_xscale("log")
         axes.set_xlabel(name)
     panels[0].set_ylabel(f"best {words.in_words(metric)}")
@@ -154,15 +160,14 @@ def parallel(trials: pd.DataFrame, params: Sequence[str], column: str, metric: s
     shown = trials.dropna(subset=[column])
     shown = shown.sort_values(column, ascending=mode == "max")
     names = [*params, column]
-    places = np.column_stack([_unit(shown[name]) for name in names])
+    places = np.column_stack([unit_of(shown[name]) for name in names])
     good = np.linspace(0, 1, len(shown))
     figure, (axes,) = _figure()
     for line, share in zip(places, good, strict=True):
         axes.plot(line, color=COLORS[0], alpha=0.08 + 0.85 * share**2, lw=1, rasterized=len(shown) > MANY_LINES)
     labels = [*params, f"best {words.in_words(metric)}"]
-    axes.set_xticks(
-        range(len(names)), [f"{label}\n{_ends(shown[name])}" for label, name in zip(labels, names, strict=True)]
-    )
+    ticks = [f"{label}\n{ends_of(shown[name])}" for label, name in zip(labels, names, strict=True)]
+    axes.set_xticks(range(len(names)), ticks, rotation=SLANT, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks([])
     axes.grid(axis="y", visible=False)
     return figure
@@ -186,31 +191,6 @@ def confirmed(pairs: pd.DataFrame, metric: str) -> Figure:
     axes.set_ylabel(words.in_words(metric))
     _legend(axes)
     return figure
-
-
-def is_logarithmic(values: pd.Series) -> bool:
-    """Whether values span so much that only a logarithmic axis shows them all."""
-    numbers = pd.to_numeric(values, errors="coerce").dropna()
-    return len(numbers) > 1 and bool(numbers.min() > 0) and bool(numbers.max() > 20 * numbers.min())
-
-
-def _unit(values: pd.Series) -> np.ndarray:
-    """Values between 0 and 1, each option of a choice at a place of its own; NaN where there is none."""
-    numbers = pd.to_numeric(values, errors="coerce")
-    if numbers.isna().sum() > values.isna().sum():
-        numbers = pd.Series(pd.Categorical(values.astype(str)).codes, index=values.index, dtype=float)
-    if is_logarithmic(numbers):
-        numbers = np.log(numbers)
-    low, high = numbers.min(), numbers.max()
-    unit: np.ndarray = ((numbers - low) / (high - low) if high > low else numbers * 0 + 0.5).to_numpy(float)
-    return unit
-
-
-def _ends(values: pd.Series) -> str:
-    numbers = pd.to_numeric(values, errors="coerce").dropna()
-    if len(numbers) < values.notna().sum() or numbers.empty:
-        return " · ".join(sorted({str(value) for value in values.dropna()})[:4])
-    return f"{numbers.min():.3g} … {numbers.max():.3g}"
 
 
 def _look(number: int) -> dict[str, Any]:
