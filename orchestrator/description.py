@@ -94,6 +94,7 @@ def describe_rendering(history: History, trial: Trial, rendering: Rendering, par
         words.TAG_ARM: trial.arm,
         words.TAG_TRIAL: trial.number,
         words.TAG_STAGE: asked["stage"],
+        words.TAG_CONFIRMS: asked["of"],
         words.TAG_RENDERING: rendering["name"],
         words.TAG_OUTCOME: words.OUTCOME_COMPLETED,
         words.TAG_PARENT: parent,

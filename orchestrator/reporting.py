@@ -40,7 +40,7 @@ def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str,
     with tracking(home) as client:
         for name in names:
             report = read_report(client, name)
-            for sentence in report.tested or report.described:
+            for sentence in report.in_short:
                 say(f"  {sentence}")
             paths = write(report, form, out or home / FOLDER)
             for path in paths:

@@ -40,11 +40,10 @@ def drawings(report: Report) -> dict[str, Callable[[], Figure]]:
 
 
 def _contrasts(report: Report) -> dict[str, Callable[[], Figure]]:
-    answers = {f"contrasts_{each.metric}": each for each in report.answers}
-    answers |= {f"contrasts_renderings_{each.metric}": each for each in report.rendering_answers}
+    answers = {f"contrasts_{'renderings_' * each.of_renderings}{each.metric}": each for each in report.answers}
     shown = {
-        # Beside tests, all other pairs would only be in the way.
-        name: [contrast for contrast in each.found if contrast.is_tested] or each.found
+        # Beside the comparisons with the baseline, all other pairs would only be in the way.
+        name: [contrast for contrast in each.found if contrast.is_planned] or each.found
         for name, each in answers.items()
     }
     return {

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,33 +11,40 @@ import pandas as pd
 
 from reports import vocabulary as words
 from reports.errors import ReportError
-from reports.frames import SweepRuns
-from reports.statistics import Contrast, contrasts
+from reports.frames import SweepRuns, typed
+from reports.statistics import Contrast, adjusted, contrasts
 
-DECIDED = words.JUDGE_ACCURACY
+READ = words.JUDGE_ACCURACY
 """What people read beside the objective, where both were measured."""
 SECOND_JUDGE = "judge_b_"
-RENDERING = "rendering"
-"""The factor that renderings of one model differ in."""
 Table = tuple[dict[str, Any], pd.DataFrame]
 """A run's row, and its table by recording."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """The contrasts of one metric.
+    """The contrasts of one metric, between arms or between renderings of the same models.
 
     Attributes:
         metric: the column of the tables by recording, such as `judge_probability`.
-        scores: a row a training and recording, as `statistics.contrasts` takes them.
+        is_tested: whether it is the objective, which was chosen before anything ran; any other metric is descriptive.
+        of_renderings: whether renderings are compared.
         found: the contrasts.
-        by_second_judge: the same contrasts by judge B; empty where it did not judge.
+        by_second_judge: the same by judge B, as far as it judged.
     """
 
     metric: str
-    scores: pd.DataFrame
+    is_tested: bool
+    of_renderings: bool
     found: list[Contrast]
     by_second_judge: list[Contrast]
+
+    def disputed(self) -> Iterator[Contrast]:
+        """Those of which judge B says the opposite."""
+        others = {each.question: each.difference for each in self.by_second_judge}
+        for each in self.found:
+            if each.excludes_zero and each.difference * others.get(each.question, 0) < 0:
+                yield each
 
 
 def check_ranked(runs: SweepRuns) -> None:
@@ -61,84 +69,99 @@ def check_ranked(runs: SweepRuns) -> None:
         )
 
 
-def read_answers(runs: SweepRuns) -> list[Answers]:
-    """The contrasts between arms, by the objective and then by the judge's accuracy, on the test split."""
-    final = runs.final
-    if final.empty or not runs.factors:
-        return []
-    tables = list(runs.tables(words.ARTIFACT_PER_RECORDING, final))
-    missing = [name for name in runs.factors if name not in final]
-    if missing:
+def read_answers(runs: SweepRuns, judged: Sequence[Table]) -> list[Answers]:
+    """The contrasts between arms and then between renderings, by the objective and by the judge's accuracy.
+
+    All tests of the report are one family: those of arms and of renderings, by the objective.
+
+    Args:
+        runs: the sweep.
+        judged: the tables of its trials on the test split.
+    """
+    drafts = [*_of_arms(runs, judged), *_of_renderings(runs)]
+    family = iter(adjusted([contrast for draft in drafts if draft.is_tested for contrast in draft.found]))
+    return [replace(draft, found=[next(family) for _ in draft.found]) if draft.is_tested else draft for draft in drafts]
+
+
+def _of_arms(runs: SweepRuns, judged: Sequence[Table]) -> Iterator[Answers]:
+    missing = [name for name in runs.factors if name not in runs.final]
+    if missing and judged:
         runs.notes.append(f"no trial says its {', '.join(missing)}: arms can't be told apart")
-        return []
-    return _answers(runs, tables, runs.factors, runs.baseline)
+    elif runs.factors:
+        yield from _answers(runs, judged, runs.factors, runs.record.get("baseline") or {})
 
 
-def read_rendering_answers(runs: SweepRuns) -> list[Answers]:
-    """The contrasts between renderings of the same trained models, on the test split."""
+def _of_renderings(runs: SweepRuns) -> Iterator[Answers]:
     tested = runs.renderings
-    if tested.empty or not any(str(name).startswith(words.TEST_PREFIX) for name in tested):
-        return []
-    tables = list(runs.tables(words.ARTIFACT_PER_RECORDING, tested))
-    at = runs.record.get("at") or {}
-    baseline = {RENDERING: ", ".join(f"{name}={value}" for name, value in at.items())} if at else {}
-    # Arms are told apart too, so that renderings are compared within each of them.
-    answers = _answers(runs, tables, [*runs.factors, RENDERING], baseline)
-    return [
-        replace(
-            each,
-            found=[contrast for contrast in each.found if contrast.factor == RENDERING],
-            by_second_judge=[contrast for contrast in each.by_second_judge if contrast.factor == RENDERING],
-        )
-        for each in answers
-    ]
+    if any(str(name).startswith(words.TEST_PREFIX) for name in tested):
+        tables = list(runs.tables(words.ARTIFACT_PER_RECORDING, tested))
+        # Arms are told apart too, so that renderings are compared within each of them.
+        factors = [*runs.factors, *runs.rendered]
+        yield from _answers(runs, tables, factors, runs.record.get("at") or {}, within=runs.rendered)
 
 
 def _answers(
-    runs: SweepRuns, tables: Sequence[Table], factors: Sequence[str], baseline: dict[str, str]
-) -> list[Answers]:
+    runs: SweepRuns,
+    tables: Sequence[Table],
+    factors: Sequence[str],
+    given: Mapping[str, Any],
+    within: Sequence[str] = (),
+) -> Iterator[Answers]:
     objective = runs.metric.removeprefix(words.VAL_PREFIX)
-    found = []
-    for metric in dict.fromkeys([objective, DECIDED.removeprefix(words.VAL_PREFIX)]):
-        scores = scores_of(tables, factors, metric, runs.is_repeated)
+    for metric in dict.fromkeys([objective, READ.removeprefix(words.VAL_PREFIX)]):
+        scores = scores_of(tables, factors, metric)
         if scores.empty:
             if tables and metric == objective:
                 runs.notes.append(f"{words.ARTIFACT_PER_RECORDING} has no column {metric}: no contrasts by it")
             continue
-        second = scores_of(tables, factors, metric.replace("judge_", SECOND_JUDGE), runs.is_repeated)
-        is_searched = not runs.is_repeated
-        compared = contrasts(scores, factors, baseline, is_searched=is_searched)
-        again = (
-            contrasts(second, factors, baseline, is_searched=is_searched)
-            if metric.startswith("judge_") and len(second)
-            else []
+        is_objective = metric == objective
+        levels = {name: level_of(value, scores[name]) for name, value in given.items()}
+        baseline = {name: level for name, level in levels.items() if level is not None}
+        if is_objective:
+            runs.notes.extend(
+                f"{name}: its baseline {as_text(given[name])} was not judged on the test split; nothing is tested"
+                for name in levels
+                if name not in baseline
+            )
+        second = scores_of(tables, factors, metric.replace("judge_", SECOND_JUDGE))
+        compared, again = (
+            contrasts(each, factors, baseline, is_searched=not runs.is_repeated, within=within) if len(each) else []
+            for each in (scores, second if metric.startswith("judge_") else second.iloc[:0])
         )
-        found.append(Answers(metric, scores, compared, again))
-    return found
+        yield Answers(metric, is_objective, bool(within), compared, again)
 
 
-def scores_of(tables: Sequence[Table], factors: Sequence[str], metric: str, is_repeated: bool) -> pd.DataFrame:
+def as_text(value: Any) -> str:
+    """A value of the sweep's record as MLflow's params have it."""
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def level_of(value: Any, levels: Iterable[str]) -> str | None:
+    """Which level of a factor a value of the sweep's record is; to YAML, 1.0 is 1."""
+    text, known = as_text(value), list(dict.fromkeys(levels))
+    alike = [level for level in known if typed(level) == typed(text)]
+    return text if text in known else next(iter(alike), None)
+
+
+def scores_of(tables: Sequence[Table], factors: Sequence[str], metric: str) -> pd.DataFrame:
     """A column of the tables by recording, a row a training and recording.
 
     Args:
         tables: each with the row of its run.
         factors: columns of the runs.
         metric: the column; tables that lack it are left out.
-        is_repeated: whether an arm is one configuration; otherwise one is what a trial of the search had.
     """
-    frames = []
-    for run, table in tables:
-        if metric not in table:
-            continue
-        frames.append(
-            pd.DataFrame(
-                {
-                    **{name: str(run[name]) for name in factors},
-                    "configuration": "all" if is_repeated else str(run.get("confirms", run["trial"])),
-                    "seed": str(run["seed"]) if is_repeated else str(run["trial"]),
-                    "recording": table["recording"].astype(str),
-                    "value": pd.to_numeric(table[metric], errors="coerce"),
-                }
-            )
+    frames = [
+        pd.DataFrame(
+            {
+                **{name: str(run[name]) for name in factors},
+                "configuration": run["configuration"],
+                "seed": str(run["trial"]),
+                "recording": table["recording"].astype(str),
+                "value": pd.to_numeric(table[metric], errors="coerce"),
+            }
         )
+        for run, table in tables
+        if metric in table
+    ]
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame()

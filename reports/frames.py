@@ -1,6 +1,7 @@
 """A sweep as pandas sees it: its runs, read from any MLflow that holds them; the sweep's folder is not needed.
 
-Values are MLflow's: params come back as text and are read as YAML wrote them, metrics are each key's last.
+Values are MLflow's: params come back as text and are read as YAML wrote them, but for those that arms and renderings
+are told apart by, which stay the names that they are; metrics are each key's last.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ class SweepRuns:
 
     Attributes:
         record: what the sweep said of itself (`words.ARTIFACT_SWEEP`); of a sweep that wrote none, what its run tells.
-        trials: a row a trial, by number: tags by their name without the prefix, params, metrics, `duration_s`.
+        trials: a row a trial, by number: tags by their name without the prefix, params, metrics, `duration_s`, and the
+            `configuration`: the number of the trial that had it first, or `all` where nothing was searched.
         renderings: the same of evaluations, with their `rendering`.
         notes: what is missing, a line each.
     """
@@ -70,9 +72,9 @@ class SweepRuns:
         return [str(name) for name in self.record["compare"]]
 
     @property
-    def baseline(self) -> dict[str, str]:
-        """The compared values that others are tested against."""
-        return {name: str(value) for name, value in self.record.get("baseline", {}).items()}
+    def rendered(self) -> list[str]:
+        """What renderings of one model differ in; each is a column of renderings."""
+        return _rendered(self.renderings["rendering"].dropna()) if "rendering" in self.renderings else []
 
     @cached_property
     def arms(self) -> list[str]:
@@ -161,22 +163,16 @@ def read_sweep(client: MlflowClient, name: str) -> SweepRuns:
         raise ReportError(f"sweep {name!r} is not in MLflow{hint}")
     run = max(of_name, key=lambda each: each.info.start_time)
     notes = [f"MLflow holds {len(of_name)} sweeps of this name; this is the newest"] if len(of_name) > 1 else []
-    trials = _frame(
-        _search(
-            client,
-            f"tags.`{words.TAG_ROLE}` = '{words.ROLE_TRIAL}' AND tags.`{words.TAG_PARENT}` = '{run.info.run_id}'",
-            run.info.experiment_id,
-        )
+    record, sweep_id = _record(client, run, notes), run.data.tags.get(words.TAG_SWEEP_ID, "")
+    of_trials = f"tags.`{words.TAG_ROLE}` = '{words.ROLE_TRIAL}' AND tags.`{words.TAG_PARENT}` = '{run.info.run_id}'"
+    of_renderings = (
+        f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}' AND tags.`{words.TAG_SWEEP_ID}` = '{sweep_id}'"
     )
-    sweep_id = run.data.tags.get(words.TAG_SWEEP_ID, "")
-    renderings = _frame(
-        _search(
-            client,
-            f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}' AND tags.`{words.TAG_SWEEP_ID}` = '{sweep_id}'",
-            run.info.experiment_id,
-        )
+    trials, renderings = (
+        _frame(list(_search(client, condition, run.info.experiment_id)), record)
+        for condition in (of_trials, of_renderings)
     )
-    return SweepRuns(name, run, _record(client, run, notes), trials, renderings, client, notes)
+    return SweepRuns(name, run, record, trials, renderings, client, notes)
 
 
 def _record(client: MlflowClient, run: Run, notes: list[str]) -> dict[str, Any]:
@@ -210,25 +206,30 @@ def _search(client: MlflowClient, condition: str, experiment: str | None = None)
             return
 
 
-def _frame(runs: Iterable[Run]) -> pd.DataFrame:
-    rows = [_row(run) for run in runs]
-    if not rows:
-        return pd.DataFrame(columns=[ID, RUN, "arm", "stage", "outcome", "cause", "reason", "epochs", "confirms"])
-    frame = pd.DataFrame(rows)
+def _frame(runs: Sequence[Run], record: Mapping[str, Any]) -> pd.DataFrame:
+    if not runs:
+        columns = [ID, RUN, "arm", "stage", "outcome", "cause", "reason", "epochs", "confirms", "configuration"]
+        return pd.DataFrame(columns=columns)
+    rendered = _rendered(run.data.tags[words.TAG_RENDERING] for run in runs if words.TAG_RENDERING in run.data.tags)
+    frame = pd.DataFrame([_row(run, [*record["compare"], *rendered]) for run in runs])
     for column in ("confirms", "reason", "epochs"):
         if column not in frame:
             frame[column] = None
     numbers = [ID, "epochs", "confirms"]
     frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")
-    return frame.dropna(subset=[ID]).astype({ID: int}).sort_values(ID, ignore_index=True)
+    frame = frame.dropna(subset=[ID]).astype({ID: int})
+    frame["configuration"] = frame["confirms"].fillna(frame[ID]).astype(int).astype(str)
+    if record.get("seeds") is not None:
+        frame["configuration"] = "all"
+    return frame.sort_values(ID, ignore_index=True)
 
 
-def _row(run: Run) -> dict[str, Any]:
+def _row(run: Run, names: Sequence[str]) -> dict[str, Any]:
     prefix = "orchestrate."
     tags = {key.removeprefix(prefix): value for key, value in run.data.tags.items() if key.startswith(prefix)}
     ended = run.info.end_time
     return {
-        **{name: _typed(text) for name, text in run.data.params.items()},
+        **{name: text if name in names else typed(text) for name, text in run.data.params.items()},
         **run.data.metrics,
         **tags,
         RUN: run.info.run_id,
@@ -237,7 +238,12 @@ def _row(run: Run) -> dict[str, Any]:
     }
 
 
-def _typed(text: str) -> Any:
+def _rendered(names: Iterable[str]) -> list[str]:
+    """The settings in the names of renderings, such as `phase=zero, magnitude=own`."""
+    return list(dict.fromkeys(part.partition("=")[0] for name in names for part in name.split(", ")))
+
+
+def typed(text: str) -> Any:
     """A param as YAML would have it: a number or a truth where it reads as one."""
     try:
         value = json.loads(text)

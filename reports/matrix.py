@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pandas as pd
-from scipy.stats import t as student
 
 from reports import vocabulary as words
+from reports.findings import Table, scores_of
 from reports.frames import SweepRuns
+from reports.statistics import margins
 
 OUTCOMES = (
     words.OUTCOME_COMPLETED,
@@ -22,25 +23,29 @@ OUTCOMES = (
 )
 
 
-def matrix(runs: SweepRuns, costs: pd.DataFrame) -> pd.DataFrame:
+def matrix(runs: SweepRuns, judged: Sequence[Table], costs: pd.DataFrame) -> pd.DataFrame:
     """A row an arm: what the search found, what the test split says, how many trials, and what they cost.
 
     Args:
         runs: the sweep.
+        judged: the tables of its trials on the test split.
         costs: columns `trial` and `hours`.
 
     Returns:
         Columns `arm`, `trials`, the counts of outcomes, `best trial`, `searched` (at the best epoch on validation),
-        `test`, `margin` (half of the 95 % interval of the mean over trainings), `trainings`, `epochs`, `hours`.
+        `test` (mean over configurations, each the mean over its trainings), `margin` (half of its 95 % interval, over
+        configurations or trainings and over recordings), `trainings`, `epochs`, `hours`.
     """
     best = runs.best_trials()
     hours = costs.set_index("trial")["hours"]
-    column = words.TEST_PREFIX + runs.metric.removeprefix(words.VAL_PREFIX)
+    metric, final = runs.metric.removeprefix(words.VAL_PREFIX), runs.final
+    scores = scores_of(judged, ["arm"], metric)
+    margin = margins(scores, ["arm"]) if len(scores) else {}
     rows = []
     for arm in runs.arms:
         own = runs.trials[runs.trials["arm"] == arm]
-        final = runs.final
-        values = final.loc[final["arm"] == arm, column].dropna() if column in final else pd.Series(dtype=float)
+        column = words.TEST_PREFIX + metric
+        tested = final[final["arm"] == arm].dropna(subset=[column]) if column in final else final.iloc[:0]
         outcomes = own["outcome"].value_counts()
         winner: dict[Any, Any] = best.loc[arm].to_dict() if arm in best.index else {}
         rows.append(
@@ -50,22 +55,14 @@ def matrix(runs: SweepRuns, costs: pd.DataFrame) -> pd.DataFrame:
                 **{outcome: int(outcomes.get(outcome, 0)) for outcome in OUTCOMES},
                 "best trial": winner.get("trial"),
                 "searched": winner.get(runs.best, math.nan),
-                "test": float(values.mean()) if len(values) else math.nan,
-                "margin": margin(values),
-                "trainings": len(values),
+                "test": tested.groupby("configuration")[column].mean().mean() if len(tested) else math.nan,
+                "margin": margin.get((arm,), math.nan),
+                "trainings": len(tested),
                 "epochs": int(own["epochs"].fillna(0).sum()),
                 "hours": float(hours.reindex(own["trial"]).sum()),
             }
         )
     return pd.DataFrame(rows)
-
-
-def margin(values: pd.Series) -> float:
-    """Half of the 95 % confidence interval of a mean (Student's t); NaN of fewer than two values."""
-    if len(values) < 2:
-        return math.nan
-    standard_error = float(values.std()) / math.sqrt(len(values))
-    return float(student.ppf(0.975, len(values) - 1)) * standard_error
 
 
 def confirmed(runs: SweepRuns) -> pd.DataFrame:

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from reports import figures
 from reports import vocabulary as words
 from reports.drawings import drawings
+from reports.matrix import OUTCOMES
 from reports.probes import Cell, read_probes
 from reports.report import Report
 
@@ -27,11 +28,12 @@ def render(report: Report) -> str:
         title=f"Sweep {report.runs.name}",
         style=_file("report.css"),
         script=_file("report.js"),
-        exploratory=report.is_exploratory,
-        repeated=report.runs.is_repeated,
+        stage=report.stage,
+        judging="budget.seeds" if report.runs.is_repeated else "the confirm stage",
         trainings=words.counted(len(report.runs.final), "training"),
         tested=report.tested,
-        described=[] if report.answers or report.rendering_answers else report.described,
+        described=report.instead,
+        untested=report.why_untested,
         contrasts=contrast_rows(report),
         remarks=report.remarks(),
         matrix=matrix_table(report),
@@ -75,15 +77,6 @@ def matrix_table(report: Report) -> list[dict[str, Any]]:
     return [*rows, *({"arm": line["arm"], searched: line["searched"], "is_reference": True} for line in lines)]
 
 
-OUTCOMES = (
-    words.OUTCOME_COMPLETED,
-    words.OUTCOME_PRUNED,
-    words.OUTCOME_DIVERGED,
-    words.OUTCOME_FAILED,
-    words.OUTCOME_INTERRUPTED,
-)
-
-
 def listening(report: Report) -> pd.DataFrame:
     """What listeners said of trials and renderings; a row each, columns `trial`, `arm`, `rendering` and `listen/…`."""
     frames = [frame for frame in (report.runs.trials, report.runs.renderings) if len(frame)]
@@ -108,8 +101,8 @@ def contrast_rows(report: Report) -> list[dict[str, Any]]:
             "p": each.p_adjusted,
             "test": "Holm" if each.p_adjusted is not None else each.why_no_interval or "descriptive",
         }
-        for answers in (*report.answers, *report.rendering_answers)
-        for each in sorted(answers.found, key=lambda each: not each.is_tested)
+        for answers in report.answers
+        for each in sorted(answers.found, key=lambda each: not each.is_planned)
     ]
 
 

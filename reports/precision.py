@@ -1,4 +1,4 @@
-"""How well a few trainings and recordings determine a difference of arms: measured, or foretold.
+"""How well a few trainings and recordings determine an arm or a difference of arms: measured, or foretold.
 
 An arm is known through its units: its configurations where it has several, each the mean over its seeds, else the
 trainings of its one configuration. Units belong to one arm, recordings are the same for all. A bootstrap of both
@@ -38,19 +38,19 @@ SD_PREFERENCE: Final = 0.1
 """The same between arms: of it, no number of trainings makes a difference surer, only recordings do. Assumed."""
 
 Units = NDArray[np.float64]
-"""What an arm's units reach on each recording; shape (units, recordings)."""
+"""What the units of a sample, such as an arm, reach on each recording; shape (units, recordings)."""
 ROUNDING: Final = 1e-12
 """Spread below this part of the values is what floating-point sums leave."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What is known of a difference's error.
+    """What is known of an estimate's error.
 
     Attributes:
         standard_error: 0 where neither units nor recordings vary.
         df: degrees of freedom of it.
-        sd: between units of an arm, pooled over the arms.
+        sd: between units of a sample, pooled over the samples.
         sd_df: degrees of freedom of that.
     """
 
@@ -60,7 +60,7 @@ class Precision:
     sd_df: int
 
     def half_width(self) -> float:
-        """Of the difference's 95 % interval."""
+        """Of the estimate's 95 % interval."""
         return float(special.stdtrit(self.df, 1 - ALPHA / 2)) * self.standard_error
 
     def p(self, difference: float) -> float:
@@ -68,37 +68,43 @@ class Precision:
         return 2 * float(special.stdtr(self.df, -abs(difference) / self.standard_error))
 
     def effect_size(self, difference: float) -> float | None:
-        """The difference in standard deviations between units, Hedges' correction made; None where they don't vary."""
-        if self.sd == 0:
+        """The difference in standard deviations between units, Hedges' correction made.
+
+        None where units don't vary, and of two differences alone, whose standard deviation says too little.
+        """
+        if self.sd == 0 or self.sd_df < 2:
             return None
         half = self.sd_df / 2
         correction = math.exp(math.lgamma(half) - math.lgamma(half - 0.5)) / math.sqrt(half)
         return correction * difference / self.sd
 
 
-def differences(cells: Sequence[tuple[Units, Units]]) -> NDArray[np.float64]:
-    """The first arm minus the second on each recording, averaged over cells; shape (recordings,)."""
-    of_cells = np.array([level.mean(axis=0) - baseline.mean(axis=0) for level, baseline in cells])
-    mean: NDArray[np.float64] = of_cells.mean(axis=0)
-    return mean
+def per_recording(samples: Sequence[Units], weights: Sequence[float]) -> NDArray[np.float64]:
+    """The weighted sum of the samples' means over units, on each recording; shape (recordings,)."""
+    weighted = [weight * sample.mean(axis=0) for sample, weight in zip(samples, weights, strict=True)]
+    total: NDArray[np.float64] = np.sum(weighted, axis=0)
+    return total
 
 
-def precision(cells: Sequence[tuple[Units, Units]]) -> Precision:
-    """The precision of the mean of `differences`; every arm needs two units, and there must be two recordings.
+def precision(samples: Sequence[Units], weights: Sequence[float]) -> Precision:
+    """The precision of the mean over recordings of `per_recording`.
 
-    Spreads are not pooled over arms for the error, since a loss that trains badly also spreads more (Welch).
+    Two arms are two samples with the weights 1 and -1; where each unit is its own control, as where one training is
+    rendered in two ways, the units' differences are one sample. Units belong to one sample, recordings to all. Every
+    sample needs two units, and there must be two recordings.
+
+    Spreads are not pooled over samples for the error, since a loss that trains badly also spreads more (Welch).
     """
-    arms = [arm for cell in cells for arm in cell]
-    # Each arm's part of the difference is its mean over units and recordings, divided by the number of cells.
-    spreads = np.array([arm.mean(axis=1).var(ddof=1) for arm in arms])
-    counts = np.array([len(arm) for arm in arms])
-    of_units = spreads / counts / len(cells) ** 2
-    of_both = sum(_interaction(arm) / arm.size for arm in arms) / len(cells) ** 2
-    per_recording = differences(cells)
-    num_recordings = len(per_recording)
-    of_recordings = max(0.0, per_recording.var(ddof=1) / num_recordings - of_both)
+    squares = np.square(weights)
+    spreads = np.array([sample.mean(axis=1).var(ddof=1) for sample in samples])
+    counts = np.array([len(sample) for sample in samples])
+    of_units = squares * spreads / counts
+    of_both = sum(square * _interaction(each) / each.size for square, each in zip(squares, samples, strict=True))
+    of_each = per_recording(samples, weights)
+    num_recordings = len(of_each)
+    of_recordings = max(0.0, of_each.var(ddof=1) / num_recordings - of_both)
     variance = of_units.sum() + of_recordings
-    least = ROUNDING * max(np.abs(arm).max() for arm in arms)
+    least = ROUNDING * max(np.abs(sample).max() for sample in samples)
     if math.sqrt(variance) <= least:
         return Precision(0.0, math.inf, 0.0, 0)
     df = variance**2 / ((of_units**2 / (counts - 1)).sum() + of_recordings**2 / (num_recordings - 1))
@@ -109,10 +115,10 @@ def precision(cells: Sequence[tuple[Units, Units]]) -> Precision:
     return Precision(math.sqrt(variance), float(df), sd if sd > least else 0.0, int((counts - 1).sum()))
 
 
-def _interaction(arm: Units) -> float:
+def _interaction(sample: Units) -> float:
     """Mean square of what is peculiar to a unit on a recording."""
-    num_units, num_recordings = arm.shape
-    rest = arm - arm.mean(axis=0) - arm.mean(axis=1, keepdims=True) + arm.mean()
+    num_units, num_recordings = sample.shape
+    rest = sample - sample.mean(axis=0) - sample.mean(axis=1, keepdims=True) + sample.mean()
     return float((rest**2).sum() / ((num_units - 1) * (num_recordings - 1)))
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
@@ -11,10 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from reports import figures, findings, importance, matrix, sentences
+from reports import figures, findings, importance, matrix, sentences, stages
 from reports import vocabulary as words
-from reports.findings import Answers
+from reports.findings import Answers, Table
 from reports.frames import SweepRuns, read_sweep
+from reports.statistics import Contrast
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -30,19 +31,19 @@ class Report:
     runs: SweepRuns
 
     @cached_property
-    def answers(self) -> list[Answers]:
-        """Contrasts between arms by the objective, then by the judge's accuracy."""
-        return findings.read_answers(self.runs)
+    def judged(self) -> list[Table]:
+        """The scores by recording of the trials that the test split has judged."""
+        return list(self.runs.tables(words.ARTIFACT_PER_RECORDING, self.runs.final))
 
     @cached_property
-    def rendering_answers(self) -> list[Answers]:
-        """Contrasts between renderings of the same models."""
-        return findings.read_rendering_answers(self.runs)
+    def answers(self) -> list[Answers]:
+        """Contrasts between arms and between renderings, each by the objective and by the judge's accuracy."""
+        return findings.read_answers(self.runs, self.judged)
 
     @property
-    def is_exploratory(self) -> bool:
-        """Whether nothing was judged on the test split."""
-        return self.runs.final.empty
+    def stage(self) -> stages.Stage:
+        """How far the sweep has come."""
+        return stages.stage_of(self.runs)
 
     @cached_property
     def costs(self) -> pd.DataFrame:
@@ -54,7 +55,7 @@ class Report:
 
     @cached_property
     def matrix(self) -> pd.DataFrame:
-        return matrix.matrix(self.runs, self.costs)
+        return matrix.matrix(self.runs, self.judged, self.costs)
 
     @cached_property
     def contrasts(self) -> pd.DataFrame:
@@ -62,7 +63,7 @@ class Report:
         rows = [
             {"metric": answers.metric, **{key: value for key, value in vars(each).items() if key != "at"}}
             | {"at": ", ".join(f"{name}={value}" for name, value in each.at.items())}
-            for answers in (*self.answers, *self.rendering_answers)
+            for answers in self.answers
             for each in answers.found
         ]
         return pd.DataFrame(rows)
@@ -76,31 +77,40 @@ class Report:
 
     @property
     def tested(self) -> list[str]:
-        """The answer in words: the contrasts that the sweep's baseline asks for."""
-        return list(self._in_words(is_tested=True))
+        """The answer in words: the contrasts by the objective that the sweep's baseline asks for."""
+        return [sentence for answers, found in self._planned() for sentence in self._in_words(answers, found)]
+
+    @property
+    def in_short(self) -> list[str]:
+        """The answer for a terminal."""
+        short = (sentences.in_short(found, each.metric, self._mode(each.metric)) for each, found in self._planned())
+        return [sentence for found in short for sentence in found] or self.described or self.instead
 
     @property
     def described(self) -> list[str]:
-        """All other pairs, or what can be said where nothing was judged on the test split."""
-        has_answers = bool(self.answers or self.rendering_answers)
-        return list(self._in_words(is_tested=False) if has_answers else self._exploratory())
+        """All other contrasts."""
+        rest = ((each, [one for one in each.found if not (each.is_tested and one.is_planned)]) for each in self.answers)
+        return [sentence for answers, found in rest for sentence in self._in_words(answers, found)]
 
-    def _in_words(self, *, is_tested: bool) -> Iterator[str]:
-        for answers in (*self.answers, *self.rendering_answers):
-            found = (each for each in answers.found if each.is_tested == is_tested)
-            yield from (sentences.in_words(each, answers.metric, self._mode(answers.metric)) for each in found)
+    @property
+    def instead(self) -> list[str]:
+        """What can be said where there are no contrasts."""
+        has_contrasts = any(answers.found for answers in self.answers)
+        return [] if has_contrasts else list(stages.instead(self.runs, self.judged, self.matrix))
 
-    def _exploratory(self) -> Iterator[str]:
-        best = self.runs.best_trials()
-        if best.empty:
-            yield "No trial has a value of the objective yet: nothing can be said."
-            return
-        order = best.sort_values(self.runs.best, ascending=self.runs.mode == "min")
-        found = ", ".join(f"{arm} {value:.3f}" for arm, value in order[self.runs.best].items())
-        yield (
-            f"By the best {words.in_words(self.runs.metric)} of each arm on validation: {found}. One lucky "
-            "configuration may stand for an arm here: no interval can be given, and nothing was tested."
-        )
+    @property
+    def why_untested(self) -> str:
+        """Why contrasts are descriptive only."""
+        return stages.why_untested(self.runs, self.answers)
+
+    def _planned(self) -> Iterator[tuple[Answers, list[Contrast]]]:
+        for answers in self.answers:
+            if answers.is_tested:
+                yield answers, [each for each in answers.found if each.is_planned]
+
+    def _in_words(self, answers: Answers, found: Sequence[Contrast]) -> Iterator[str]:
+        mode = self._mode(answers.metric)
+        yield from (sentences.in_words(each, answers.metric, mode) for each in found)
 
     def _mode(self, metric: str) -> str:
         declared = self.runs.record.get("metrics", {}).get(words.VAL_PREFIX + metric, {})
@@ -109,14 +119,8 @@ class Report:
     def remarks(self) -> list[str]:
         """What is to be kept in mind: winners at an edge, judges that disagree, empty cells, what is missing."""
         found = [f"{arm}: {edge}" for arm, edge in self._edges()]
-        for answers in self.answers:
-            pairs = zip(answers.found, answers.by_second_judge, strict=False)
-            disagree = [
-                figures.named(one)
-                for one, other in pairs
-                if one.is_distinguishable and one.difference * other.difference < 0
-            ]
-            found += [f"judge B says the opposite of judge A of {name}" for name in disagree]
+        disputed = [figures.named(each) for answers in self.answers for each in answers.disputed()]
+        found += [f"judge B says the opposite of judge A of {name}" for name in dict.fromkeys(disputed)]
         mixed = (
             self.runs.trials.groupby("arm")["code"].nunique() if "code" in self.runs.trials else pd.Series(dtype=int)
         )
@@ -182,7 +186,11 @@ class Report:
     def saved_epochs(self) -> int:
         """Epochs that pruned trials did not have to train."""
         pruned = self.runs.searched[self.runs.searched["outcome"] == words.OUTCOME_PRUNED]
-        return int((self.max_epochs - pruned["epochs"].fillna(0)).sum())
+        arms = self.runs.record.get("arms", {})
+        return sum(
+            arms.get(arm, {}).get("epochs", self.max_epochs) - int(epochs)
+            for arm, epochs in zip(pruned["arm"], pruned["epochs"].fillna(0), strict=True)
+        )
 
     def facts(self) -> dict[str, str]:
         """What it takes to run the same again."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator, Sequence
 
 from reports import vocabulary as words
 from reports.statistics import Contrast
@@ -16,20 +17,20 @@ def in_words(contrast: Contrast, metric: str, mode: str) -> str:
         metric: of what, such as `judge_probability`.
         mode: which way it is better.
     """
-    level, baseline = contrast.level, contrast.baseline
-    if contrast.scope == "configuration":
-        # One that a search chose says nothing of the others that its arm has.
-        level, baseline = f"this configuration of {level}", f"this one of {baseline}"
+    level, baseline = _pair(contrast)
     pair = f"{contrast.factor}: {level} and {baseline}"
     if math.isnan(contrast.difference):
         return f"{pair} can't be compared{_where(contrast)}: {contrast.why_no_interval}."
     name = words.in_words(metric)
     if contrast.low is None or contrast.high is None:
-        return (
-            f"{contrast.factor}: {level} {_ahead(contrast, mode)} {baseline} by "
-            f"{abs(contrast.difference):.3f} {name}{_where(contrast)} ({_count(contrast)}), but whether that is luck "
-            f"can't be said: {contrast.why_no_interval}."
-        )
+        # What is shown decides: none is ahead by 0.000.
+        if abs(contrast.difference) < 0.0005:
+            found = f"{pair} have the same {name}"
+        else:
+            ahead = "is ahead of" if _is_better(contrast, mode) else "is behind"
+            found = f"{contrast.factor}: {level} {ahead} {baseline} by {abs(contrast.difference):.3f} {name}"
+        why = f"but whether that is luck can't be said: {contrast.why_no_interval}"
+        return f"{found}{_where(contrast)} ({_count(contrast)}), {why}."
     if contrast.is_distinguishable:
         verb = "beats" if _is_better(contrast, mode) else "is worse than"
         sign = math.copysign(1, contrast.difference)
@@ -38,11 +39,29 @@ def in_words(contrast: Contrast, metric: str, mode: str) -> str:
             f"{contrast.factor}: {level} {verb} {baseline} by {abs(contrast.difference):.3f} {name}"
             f"{_where(contrast)} (95 % CI {low:.3f} to {high:.3f}, {_count(contrast)}, {_p(contrast)})."
         )
-    verdict = "are not distinguishable" if contrast.is_tested else "differ by"
+    is_tested = contrast.p_adjusted is not None
+    verdict = "are not distinguishable" if is_tested else "differ by"
     difference = _signed(contrast.difference)
-    value = f": {name} {difference}" if contrast.is_tested else f" {difference} {name}"
+    value = f": {name} {difference}" if is_tested else f" {difference} {name}"
     interval = f"95 % CI {_signed(contrast.low)} to {_signed(contrast.high)}"
     return f"{pair} {verdict}{_where(contrast)}{value} ({interval}, {_count(contrast)}, {_p(contrast)})."
+
+
+def in_short(contrasts: Sequence[Contrast], metric: str, mode: str) -> Iterator[str]:
+    """The same, but what could not be told from one baseline is one line: many arms would hide the few that differ."""
+    alike: dict[tuple[str, str, str], list[Contrast]] = {}
+    for each in contrasts:
+        if each.p_adjusted is not None and not each.is_distinguishable:
+            alike.setdefault((each.factor, _pair(each)[1], _where(each)), []).append(each)
+        else:
+            yield in_words(each, metric, mode)
+    for (factor, baseline, where), group in alike.items():
+        if len(group) == 1:
+            yield in_words(group[0], metric, mode)
+        else:
+            levels = ", ".join(_pair(each)[0] for each in group)
+            name = words.in_words(metric)
+            yield f"{factor}: not distinguishable from {baseline} in {name}{where}: {levels}."
 
 
 def _signed(value: float) -> str:
@@ -59,8 +78,11 @@ def _is_better(contrast: Contrast, mode: str) -> bool:
     return (contrast.difference > 0) == (mode == "max")
 
 
-def _ahead(contrast: Contrast, mode: str) -> str:
-    return "is ahead of" if _is_better(contrast, mode) else "is behind"
+def _pair(contrast: Contrast) -> tuple[str, str]:
+    if contrast.scope == "configuration":
+        # One that a search chose says nothing of the others that its arm has.
+        return f"this configuration of {contrast.level}", f"this one of {contrast.baseline}"
+    return contrast.level, contrast.baseline
 
 
 def _count(contrast: Contrast) -> str:

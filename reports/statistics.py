@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 import pandas as pd
+from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
-from reports.precision import ALPHA, Units, differences, precision
+from reports.precision import ALPHA, Units, per_recording, precision
+from reports.questions import Key, Question, questions
 
 Scope = Literal["arm", "configuration"]
-Key = tuple[str, ...]
-"""An arm: its level of each factor."""
+Trainings = Mapping[tuple[str, str], NDArray[np.float64]]
+"""What trainings reach on each recording, by configuration and seed."""
 
 NO_RECORDING: Final = "no recording has a value in every training that is compared"
 ONE_RECORDING: Final = "only one recording has a value in every training: how much recordings differ is unknown"
@@ -40,9 +41,10 @@ class Contrast:
         low: lower end of the 95 % interval, of this contrast alone.
         high: its upper end.
         p: of no difference, two-sided, by the same standard error and degrees of freedom as the interval.
-        p_adjusted: by Holm, over all contrasts that are tested; None for those that are not.
+        p_adjusted: by Holm, over the whole family of tests; None for what is not tested.
         effect_size: the difference divided by the standard deviation between units of an arm (configurations where
-            arms have several, else trainings), pooled over the arms compared, with Hedges' correction.
+            arms have several, else trainings), pooled over the arms compared, with Hedges' correction. Where each
+            training is compared with itself, it is the standard deviation of their differences.
         num_configurations: the fewest that an arm has.
         num_seeds: the fewest that a configuration has.
         num_recordings: that were compared, the same ones in all trainings.
@@ -52,7 +54,7 @@ class Contrast:
         num_recordings_left_out: those that some training compared has no value for.
         scope: `configuration` if an arm is known through one configuration that a search chose, and the statement is
             about that one only.
-        is_tested: whether the sweep's baseline asks for it; the rest is descriptive.
+        is_planned: whether the sweep's baseline asks for it.
         why_no_interval: in words; None if there is one.
     """
 
@@ -74,152 +76,150 @@ class Contrast:
     num_rows_left_out: int
     num_recordings_left_out: int
     scope: Scope
-    is_tested: bool
+    is_planned: bool
     why_no_interval: str | None
+
+    @property
+    def question(self) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:
+        """What it answers; the same by every metric and every judge."""
+        return self.factor, self.level, self.baseline, tuple(sorted(self.at.items()))
+
+    @property
+    def excludes_zero(self) -> bool:
+        """Whether its interval says which of the two is ahead."""
+        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
     @property
     def is_distinguishable(self) -> bool:
         """Whether a test told the two apart; descriptive contrasts never do."""
-        if self.p_adjusted is None or self.low is None or self.high is None:
-            return False
-        return self.p_adjusted < ALPHA and not self.low <= 0 <= self.high
+        return self.p_adjusted is not None and self.p_adjusted < ALPHA and self.excludes_zero
 
 
 @dataclass(frozen=True)
-class _Arm:
-    """An arm's scores.
+class _Sample:
+    """What is drawn together: an arm, or the differences of trainings that are compared with themselves.
 
     Attributes:
-        name: such as `loss=vae normalization=none`.
         units: means of its configurations where it has several, else its trainings.
         num_configurations: with any value.
         num_seeds: the fewest of a configuration.
-        num_rows_left_out: those without a value.
     """
 
-    name: str
     units: Units
     num_configurations: int
     num_seeds: int
-    num_rows_left_out: int
 
 
-@dataclass(frozen=True)
-class _Question:
-    """Two levels to compare, in the cells in which both have arms."""
+class _Term(NamedTuple):
+    """A part of a difference."""
 
-    factor: str
-    level: str
-    baseline: str
-    at: Mapping[str, str]
-    cells: list[tuple[Key, Key]]
-    num_cells_left_out: int
-    is_tested: bool
+    key: Key
+    sign: int
+    sample: _Sample
 
 
 def contrasts(
-    scores: pd.DataFrame, factors: Sequence[str], baseline: Mapping[str, str], *, is_searched: bool = True
+    scores: pd.DataFrame,
+    factors: Sequence[str],
+    baseline: Mapping[str, str],
+    *,
+    is_searched: bool = True,
+    within: Sequence[str] = (),
 ) -> list[Contrast]:
-    """Every comparison of two levels that the data allow, in the order of the factors, tested ones first.
-
-    Tested are, against a factor's baseline, each other level on average over the other factors' cells and, where there
-    are other factors, each other level at their baselines, unless that is the same comparison once more. A baseline
-    without data counts as none. All other pairs of levels are descriptive.
+    """Every comparison of two levels that the data allow, as `questions` orders them; p is not adjusted yet.
 
     Args:
         scores: a row a training and recording, with a column for each factor, `configuration` (unique within an arm),
             `seed` (unique within a configuration), `recording` and `value`.
         factors: columns that are compared.
-        baseline: levels of factors; of a factor that it lacks nothing is tested.
+        baseline: levels of factors; of a factor that it lacks nothing is planned.
         is_searched: whether a search chose the configurations; otherwise an arm is its one configuration.
+        within: factors whose levels one training has, such as the settings that it is rendered with. Only these are
+            compared then, each training with itself: what a training is like in general is no error of theirs.
 
     Raises:
         ValueError: a training has two rows of one recording.
     """
     arms = _arms(scores, factors)
-    found = [_answer(question, arms, is_searched) for question in _questions(list(arms), factors, baseline)]
-    tested = [each.p for each in found if each.is_tested and each.p is not None]
-    adjusted = iter(multipletests(tested, ALPHA, "holm")[1] if tested else ())
-    return [
-        replace(each, p_adjusted=float(next(adjusted))) if each.is_tested and each.p is not None else each
-        for each in found
-    ]
-
-
-def _arms(scores: pd.DataFrame, factors: Sequence[str]) -> dict[Key, _Arm]:
-    """Each arm's scores; a training without any value was not evaluated and counts nowhere."""
-    runs = scores.pivot(index=[*factors, "configuration", "seed"], columns="recording", values="value")
-    runs = runs.astype(float).dropna(how="all")
-    rows: dict[Key, dict[object, list[int]]] = {}
-    for row, (*key, configuration, _) in enumerate(runs.index):
-        rows.setdefault(tuple(key), {}).setdefault(configuration, []).append(row)
     empty = Counter(scores.loc[scores["value"].isna(), list(factors)].itertuples(index=False, name=None))
-    values = runs.to_numpy()
-    found = {}
-    for key, of_arm in rows.items():
-        configurations = [values[of_configuration] for of_configuration in of_arm.values()]
-        # A recording that one seed lacks is missing from its configuration: all means are over the same recordings.
-        means = [seeds.mean(axis=0) for seeds in configurations]
-        units = np.array(means) if len(means) > 1 else configurations[0]
-        name = " ".join(f"{factor}={level}" for factor, level in zip(factors, key, strict=True))
-        found[key] = _Arm(name, units, len(means), min(map(len, configurations)), empty[key])
+    found = []
+    for question in questions(list(arms), factors, baseline, within):
+        cells = [_cell(arms, pair, bool(within)) for pair in question.cells]
+        num_empty = sum(empty[key] for pair in question.cells for key in pair)
+        # A cell without a training that has both levels says nothing.
+        if known := [cell for cell in cells if cell]:
+            found.append(_answer(question, factors, known, num_empty, is_searched))
     return found
 
 
-def _questions(arms: Sequence[Key], factors: Sequence[str], baseline: Mapping[str, str]) -> Iterator[_Question]:
-    """What can be asked of these arms."""
-    levels = {factor: sorted({key[axis] for key in arms}) for axis, factor in enumerate(factors)}
-    base = {factor: baseline[factor] for factor in factors if baseline.get(factor) in levels[factor]}
-    for axis, factor in enumerate(factors):
-        others = {other: base[other] for other in factors if other != factor and other in base}
-        planned = [(level, base[factor]) for level in levels[factor] if factor in base and level != base[factor]]
-        tested = [_ask(arms, factors, axis, pair, {}, True) for pair in planned]
-        if len(factors) > 1 and len(others) == len(factors) - 1:
-            main_cells = [question.cells for question in tested]
-            departures = [_ask(arms, factors, axis, pair, others, True) for pair in planned]
-            tested += [question for question in departures if question.cells not in main_cells]
-        rest = [pair[::-1] for pair in itertools.combinations(levels[factor], 2) if base.get(factor) not in pair]
-        described = [_ask(arms, factors, axis, pair, {}, False) for pair in rest]
-        yield from (question for question in tested + described if question.cells)
+def adjusted(family: Sequence[Contrast]) -> list[Contrast]:
+    """The same contrasts, with p adjusted by Holm over those that are planned and have one."""
+    tested = [each.p for each in family if each.is_planned and each.p is not None]
+    found = iter(multipletests(tested, ALPHA, "holm")[1] if tested else ())
+    return [
+        replace(each, p_adjusted=float(next(found))) if each.is_planned and each.p is not None else each
+        for each in family
+    ]
 
 
-def _ask(
-    arms: Sequence[Key],
-    factors: Sequence[str],
-    axis: int,
-    pair: tuple[str, str],
-    at: Mapping[str, str],
-    is_tested: bool,
-) -> _Question:
-    """Compare a pair of levels of one factor, in the cells at these levels of the others."""
-    held = [(factors.index(factor), level) for factor, level in at.items()]
-    of_level, of_baseline = (
-        {
-            key[:axis] + key[axis + 1 :]: key
-            for key in arms
-            if key[axis] == level and all(key[other] == value for other, value in held)
-        }
-        for level in pair
-    )
-    cells = [(of_level[cell], of_baseline[cell]) for cell in sorted(of_level.keys() & of_baseline.keys())]
-    num_left_out = len(of_level.keys() ^ of_baseline.keys())
-    return _Question(factors[axis], *pair, at, cells, num_left_out, is_tested)
+def margins(scores: pd.DataFrame, factors: Sequence[str]) -> dict[Key, float]:
+    """Half of the 95 % interval of each arm's mean, over its units and over recordings; of arms that have one."""
+    found = {}
+    for key, trainings in _arms(scores, factors).items():
+        units = _sampled(trainings).units
+        shared = units[:, np.isfinite(units).all(axis=0)]
+        if min(shared.shape) > 1 and (known := precision([shared], [1.0])).standard_error:
+            found[key] = known.half_width()
+    return found
 
 
-def _answer(question: _Question, arms: Mapping[Key, _Arm], is_searched: bool) -> Contrast:
-    """What the data say, p not adjusted."""
-    compared = [arms[key] for cell in question.cells for key in cell]
-    is_shared = np.all([np.isfinite(arm.units).all(axis=0) for arm in compared], axis=0)
-    shared = [arm.units[:, is_shared] for arm in compared]
-    cells = list(zip(shared[::2], shared[1::2], strict=True))
+def _arms(scores: pd.DataFrame, factors: Sequence[str]) -> dict[Key, Trainings]:
+    """The trainings of each arm; one without any value was not evaluated and counts nowhere."""
+    runs = scores.pivot(index=[*factors, "configuration", "seed"], columns="recording", values="value")
+    runs = runs.astype(float).dropna(how="all")
+    found: dict[Key, dict[tuple[str, str], NDArray[np.float64]]] = {}
+    for (*key, configuration, seed), values in zip(runs.index, runs.to_numpy(), strict=True):
+        found.setdefault(tuple(key), {})[configuration, seed] = values
+    return dict(found)
+
+
+def _cell(arms: Mapping[Key, Trainings], pair: tuple[Key, Key], is_within: bool) -> list[_Term]:
+    """One level minus the other: two arms, or the differences of the trainings that have both."""
+    level, baseline = (arms[key] for key in pair)
+    if not is_within:
+        return [_Term(pair[0], 1, _sampled(level)), _Term(pair[1], -1, _sampled(baseline))]
+    differences = {training: values - baseline[training] for training, values in level.items() if training in baseline}
+    return [_Term(pair[0], 1, _sampled(differences))] if differences else []
+
+
+def _sampled(trainings: Trainings) -> _Sample:
+    configurations: dict[str, list[NDArray[np.float64]]] = {}
+    for (configuration, _), values in trainings.items():
+        configurations.setdefault(configuration, []).append(values)
+    # A recording that one seed lacks is missing from its configuration: all means are over the same recordings.
+    means = [np.mean(seeds, axis=0) for seeds in configurations.values()]
+    units = means if len(means) > 1 else next(iter(configurations.values()))
+    return _Sample(np.array(units), len(means), min(map(len, configurations.values())))
+
+
+def _answer(
+    question: Question, factors: Sequence[str], cells: Sequence[Sequence[_Term]], num_empty: int, is_searched: bool
+) -> Contrast:
+    """What the data say."""
+    terms = [term for cell in cells for term in cell]
+    samples = [term.sample for term in terms]
+    is_shared = np.all([np.isfinite(sample.units).all(axis=0) for sample in samples], axis=0)
+    units = [sample.units[:, is_shared] for sample in samples]
+    weights = [term.sign / len(cells) for term in terms]
     num_recordings = int(is_shared.sum())
-    difference = float(differences(cells).mean()) if num_recordings else math.nan
-    why = _why_no_precision(compared, num_recordings)
-    known = None if why else precision(cells)
+    difference = float(per_recording(units, weights).mean()) if num_recordings else math.nan
+    alone = [_named(term.key, factors) for term in terms if len(term.sample.units) == 1]
+    why = _why_no_precision(alone, num_recordings)
+    known = None if why else precision(units, weights)
     if known and known.standard_error == 0:
         why, known = NO_SPREAD, None
     half_width = known.half_width() if known else math.nan
-    num_configurations = min(arm.num_configurations for arm in compared)
+    num_configurations = min(sample.num_configurations for sample in samples)
     return Contrast(
         factor=question.factor,
         level=question.level,
@@ -232,21 +232,25 @@ def _answer(question: _Question, arms: Mapping[Key, _Arm], is_searched: bool) ->
         p_adjusted=None,
         effect_size=known.effect_size(difference) if known else None,
         num_configurations=num_configurations,
-        num_seeds=min(arm.num_seeds for arm in compared),
+        num_seeds=min(sample.num_seeds for sample in samples),
         num_recordings=num_recordings,
         num_cells=len(cells),
-        num_cells_left_out=question.num_cells_left_out,
-        num_rows_left_out=sum(arm.num_rows_left_out for arm in compared),
+        num_cells_left_out=question.num_cells_left_out + len(question.cells) - len(cells),
+        num_rows_left_out=num_empty,
         num_recordings_left_out=len(is_shared) - num_recordings,
         scope="configuration" if is_searched and num_configurations == 1 else "arm",
-        is_tested=question.is_tested,
+        is_planned=question.is_planned,
         why_no_interval=why,
     )
 
 
-def _why_no_precision(arms: Sequence[_Arm], num_recordings: int) -> str | None:
+def _named(key: Key, factors: Sequence[str]) -> str:
+    return " ".join(f"{factor}={level}" for factor, level in zip(factors, key, strict=True))
+
+
+def _why_no_precision(alone: Sequence[str], num_recordings: int) -> str | None:
     if num_recordings == 0:
         return NO_RECORDING
-    if alone := [arm.name for arm in arms if len(arm.units) == 1]:
+    if alone:
         return ONE_TRAINING.format(arm=" and ".join(alone))
     return ONE_RECORDING if num_recordings == 1 else None

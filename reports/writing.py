@@ -14,6 +14,12 @@ from reports.drawings import drawings
 from reports.errors import ReportError
 from reports.report import Report
 
+HEADINGS = {
+    "judged": "test split",
+    "waiting": "validation only, not judged yet",
+    "exploratory": "exploratory, validation only",
+}
+
 
 def write(report: Report, form: str, folder: Path) -> list[Path]:
     """Write a report into a folder, which is made.
@@ -45,11 +51,10 @@ def _html(report: Report, stem: Path) -> list[Path]:
 
 
 def _markdown(report: Report, stem: Path) -> list[Path]:
-    head = "exploratory, validation only" if report.is_exploratory else "test split"
     rows = page.matrix_table(report)
     parts = [
-        f"# Sweep {report.runs.name}: {head}",
-        "\n".join(f"- {sentence}" for sentence in (*report.tested, *report.described)),
+        f"# Sweep {report.runs.name}: {HEADINGS[report.stage]}",
+        "\n".join(f"- {sentence}" for sentence in (*report.tested, *report.described, *report.instead)),
         _markdown_table([{key: value for key, value in row.items() if key != "is_reference"} for row in rows]),
         "\n".join(f"- {remark}" for remark in report.remarks()),
     ]
@@ -77,7 +82,8 @@ def _latex(report: Report, stem: Path) -> list[Path]:
 
 def _latex_table(frame: pd.DataFrame) -> str:
     shown = frame.map(page.shown).rename(columns=lambda name: str(name).replace("_", " "))
-    text: str = shown.style.hide(axis="index").format(escape="latex").to_latex(hrules=True)
+    style = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
+    text: str = style.to_latex(hrules=True)
     return text
 
 

@@ -15,6 +15,8 @@ from matplotlib.image import imsave
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
+from orchestrator.cells import rendering_name
+
 METRICS = ("train/loss", "val/loss", "val/judge_probability", "val/judge_accuracy", "val/fvu", "val/lsd_db")
 
 
@@ -64,21 +66,30 @@ class SweepFolder:
         }
         self.event("started", **given | changes)
 
-    def ask(self, trial: int, loss: str = "vae", *, lr: float = 3e-4, of: int | None = None) -> None:
-        """Ask for a trial, and begin its first attempt."""
-        searched = {"lr": lr}
+    def ask(
+        self,
+        trial: int,
+        loss: str = "vae",
+        *,
+        lr: float = 3e-4,
+        of: int | None = None,
+        compared: Mapping[str, Any] | None = None,
+        searched: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Ask for a trial, and begin its first attempt; what is compared or searched may be something else."""
+        compared, searched = compared or {"loss": loss}, searched or {"lr": lr}
         self.event(
             "asked",
             trial=trial,
-            arm=f"loss={loss}",
+            arm=rendering_name(compared),
             index=trial - 1,
             stage="search" if of is None else "confirm",
             source="tpe" if of is None else "confirm",
             of=of,
             seed=100 + trial,
-            compared={"loss": loss},
+            compared=compared,
             searched=searched,
-            params={"loss": loss, "latent_dim": 128, "warm_up": True, **searched},
+            params={**compared, "latent_dim": 128, "warm_up": True, **searched},
         )
         self.attempt(trial)
 

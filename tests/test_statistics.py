@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,10 +18,12 @@ from statsmodels.stats.power import TTestPower
 
 from reports.expected_best import expected_best
 from reports.precision import precision, smallest_detectable
-from reports.statistics import Contrast, contrasts
+from reports.statistics import Contrast, adjusted, margins
+from reports.statistics import contrasts as unadjusted
 
 Values = NDArray[np.float64]
 NUM_SIMULATED = 2_000
+DIFFERENCE = (1, -1)
 
 
 def random_values(
@@ -46,6 +49,11 @@ def scores(arms: dict[str, Values]) -> pd.DataFrame:
 
 def two_arms(rng: np.random.Generator, num_configurations: int = 3, num_seeds: int = 2) -> dict[str, Values]:
     return {f"loss={loss}": random_values(rng, num_configurations, num_seeds) for loss in ("l1", "l2")}
+
+
+def contrasts(table: pd.DataFrame, factors: Sequence[str], baseline: dict[str, str], **options: Any) -> list[Contrast]:
+    """The contrasts of one metric, which are the whole family of tests."""
+    return adjusted(unadjusted(table, factors, baseline, **options))
 
 
 def only(found: Sequence[Contrast]) -> Contrast:
@@ -108,12 +116,12 @@ def test_where_there_is_enough_of_everything_a_joint_bootstrap_gives_the_same_er
         units = rng.integers(num_units, size=(num_draws, num_units))
         of_units = np.array([np.bincount(drawn, minlength=num_units) for drawn in units]) / num_units
         means.append(np.einsum("du,ur,dr->d", of_units, arm, of_recordings))
-    assert precision([(arms[0], arms[1])]).standard_error == pytest.approx(np.std(means[0] - means[1]), rel=0.05)
+    assert precision(arms, DIFFERENCE).standard_error == pytest.approx(np.std(means[0] - means[1]), rel=0.05)
 
 
 def test_what_is_peculiar_to_a_training_on_a_recording_is_counted_once(rng: np.random.Generator) -> None:
     """A bootstrap of both counts it three times, an error 1.7 times too large."""
-    errors = [precision([(arms[0], arms[1])]).standard_error for arms in rng.normal(0, 1, (300, 2, 6, 50))]
+    errors = [precision(arms, DIFFERENCE).standard_error for arms in rng.normal(0, 1, (300, 2, 6, 50))]
     assert np.mean(np.square(errors)) == pytest.approx(2 / (6 * 50), rel=0.2)
 
 
@@ -127,7 +135,7 @@ def test_equal_arms_are_rarely_told_apart(
     shape = (NUM_SIMULATED, 2, num_units, 40)
     values = rng.normal(0, 0.03, (*shape[:3], 1)) + rng.normal(0, 0.25, shape)
     values += preference * rng.normal(0, 1, (*shape[:2], 1, 40)) + rng.normal(0, 0.3, (len(values), 1, 1, 40))
-    p = [precision([(level, other)]).p(float(level.mean() - other.mean())) for level, other in values]
+    p = [precision([level, other], DIFFERENCE).p(float(level.mean() - other.mean())) for level, other in values]
     assert np.mean(np.array(p) < alpha) < alpha + 3 * math.sqrt(alpha * (1 - alpha) / NUM_SIMULATED)
     assert np.mean(np.array(p) < 0.5) > 0.25
 
@@ -198,6 +206,101 @@ def test_the_effect_size_is_hedges_g_of_the_units(rng: np.random.Generator) -> N
     # Hedges 1981: exactly, with the gamma function, of 6 degrees of freedom.
     correction = math.gamma(3) / (math.sqrt(3) * math.gamma(2.5))
     assert compared(arms).effect_size == pytest.approx(correction * (units[0].mean() - units[1].mean()) / sd)
+
+
+# Trainings that are compared with themselves
+
+
+def rendered(rng: np.random.Generator, differences: Values) -> dict[str, Values]:
+    """Trainings that differ a lot, rendered in two ways that differ by so much; shape as `random_values`."""
+    original = 10 * random_values(rng, *differences.shape)
+    return {"phase=zero": original + differences, "phase=original": original}
+
+
+def compared_within(arms: dict[str, Values]) -> Contrast:
+    return only(contrasts(scores(arms), ["phase"], {"phase": "original"}, within=["phase"]))
+
+
+def test_what_trainings_are_like_in_general_is_no_error_of_their_renderings(rng: np.random.Generator) -> None:
+    of_units = rng.normal(0.05, 0.01, (4, 1, 1)) + np.zeros(30)
+    found, expected = compared_within(rendered(rng, of_units)), stats.ttest_1samp(of_units[:, 0, 0], 0)
+    assert found.p == pytest.approx(expected.pvalue)
+    assert (found.low, found.high) == pytest.approx(tuple(expected.confidence_interval()))
+
+
+def test_seeds_and_configurations_of_the_difference_are_what_its_renderings_are_known_by(
+    rng: np.random.Generator,
+) -> None:
+    differences = rng.normal(0, 0.05, (3, 1, 1)) + rng.normal(0, 0.001, (3, 4, 30))
+    found = compared_within(rendered(rng, differences))
+    expected = precision([differences.mean(axis=1)], [1])
+    assert found.high is not None
+    assert found.high - found.difference == pytest.approx(expected.half_width())
+    assert (found.num_configurations, found.num_seeds, found.num_recordings) == (3, 4, 30)
+
+
+def test_renderings_are_averaged_over_arms_and_nothing_else_is_compared(rng: np.random.Generator) -> None:
+    arms = {
+        f"loss={loss} {name}": values
+        for loss, better in (("l1", 0.1), ("l2", 0.3))
+        for name, values in rendered(rng, better + rng.normal(0, 0.01, (3, 1, 30))).items()
+    }
+    found = only(contrasts(scores(arms), ["loss", "phase"], {"phase": "original"}, within=["phase"]))
+    assert (found.factor, found.num_cells) == ("phase", 2)
+    assert found.difference == pytest.approx(0.2, abs=0.01)
+
+
+def test_a_training_that_was_rendered_in_one_way_alone_says_nothing(rng: np.random.Generator) -> None:
+    arms = rendered(rng, rng.normal(0, 0.01, (3, 1, 30)))
+    whole = compared_within(arms)
+    arms["phase=zero"] = np.concatenate([arms["phase=zero"], random_values(rng, 1, 1) + 5])
+    assert compared_within(arms) == whole
+
+
+def test_a_difference_that_is_the_same_everywhere_has_no_interval(rng: np.random.Generator) -> None:
+    found = compared_within(rendered(rng, np.full((3, 1, 30), -0.05)))
+    assert found.difference == pytest.approx(-0.05)
+    assert found.why_no_interval is not None and "no spread" in found.why_no_interval
+
+
+def test_two_differences_have_no_effect_size(rng: np.random.Generator) -> None:
+    found = compared_within(rendered(rng, rng.normal(0, 0.05, (2, 1, 30))))
+    assert found.p is not None and found.effect_size is None
+
+
+# The interval of an arm
+
+
+def margin(values: Values) -> float | None:
+    return margins(scores({"loss=l1": values}), ["loss"]).get(("l1",))
+
+
+def test_an_arms_interval_is_that_of_its_configurations_where_recordings_are_alike(rng: np.random.Generator) -> None:
+    of_configurations = rng.normal(0, 1, 4)
+    low, high = stats.ttest_1samp(of_configurations, 0).confidence_interval()
+    seeds = np.tile(of_configurations[:, None, None], (1, 3, 20))
+    assert margin(seeds) == pytest.approx((high - low) / 2)
+
+
+def test_an_arms_interval_is_that_of_recordings_where_trainings_are_alike(rng: np.random.Generator) -> None:
+    of_recordings = rng.normal(0, 1, 20)
+    low, high = stats.ttest_1samp(of_recordings, 0).confidence_interval()
+    assert margin(np.tile(of_recordings, (1, 3, 1))) == pytest.approx((high - low) / 2)
+
+
+@pytest.mark.parametrize("num_units", [2, 3, 10])
+@pytest.mark.parametrize("spread", [0.05, 0.3])
+def test_an_arms_interval_contains_the_truth(rng: np.random.Generator, num_units: int, spread: float) -> None:
+    shape = (NUM_SIMULATED, num_units, 40)
+    values = rng.normal(0, 0.03, (*shape[:2], 1)) + rng.normal(0, 0.25, shape)
+    values += rng.normal(0, spread, (NUM_SIMULATED, 1, 40))
+    covered = [abs(each.mean()) <= precision([each], [1]).half_width() for each in values]
+    assert np.mean(covered) > 0.95 - 2 * math.sqrt(0.05 * 0.95 / NUM_SIMULATED)
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 30), (3, 1, 1)])
+def test_one_training_or_one_recording_has_no_margin(rng: np.random.Generator, shape: tuple[int, ...]) -> None:
+    assert margin(rng.normal(0, 1, shape)) is None
 
 
 # What the answer must not depend on
@@ -332,7 +435,7 @@ def test_more_cells_make_a_main_effect_surer(rng: np.random.Generator) -> None:
 
 def test_tested_are_main_effects_and_departures_from_the_baseline_arm(rng: np.random.Generator) -> None:
     found = contrasts(scores(crossed(rng)), ["loss", "size"], {"loss": "a", "size": "x"}, is_searched=False)
-    tested = [(each.factor, each.level, each.baseline, dict(each.at)) for each in found if each.is_tested]
+    tested = [(each.factor, each.level, each.baseline, dict(each.at)) for each in found if each.is_planned]
     assert tested == [
         ("loss", "b", "a", {}),
         ("loss", "c", "a", {}),
@@ -341,7 +444,7 @@ def test_tested_are_main_effects_and_departures_from_the_baseline_arm(rng: np.ra
         ("size", "y", "x", {}),
         ("size", "y", "x", {"loss": "a"}),
     ]
-    assert [(each.level, each.baseline) for each in found if not each.is_tested] == [("c", "b")]
+    assert [(each.level, each.baseline) for each in found if not each.is_planned] == [("c", "b")]
 
 
 def test_a_departure_that_is_the_main_effect_is_not_tested_twice(rng: np.random.Generator) -> None:
@@ -373,7 +476,7 @@ def test_one_training_in_one_cell_takes_the_interval_from_the_main_effect_alone(
 def test_holm_adjusts_over_all_tested_contrasts_and_no_others(rng: np.random.Generator) -> None:
     arms = {f"loss=l{n}": random_values(rng, 4, 1) + 0.05 * n for n in range(5)}
     found = contrasts(scores(arms), ["loss"], {"loss": "l0"})
-    tested = sorted((each for each in found if each.is_tested), key=lambda each: each.p or 0)
+    tested = sorted((each for each in found if each.is_planned), key=lambda each: each.p or 0)
     assert len(tested) == 4
     expected, largest = [], 0.0
     for rank, each in enumerate(tested):
@@ -381,7 +484,7 @@ def test_holm_adjusts_over_all_tested_contrasts_and_no_others(rng: np.random.Gen
         largest = max(largest, min(1, (len(tested) - rank) * each.p))
         expected.append(largest)
     assert [each.p_adjusted for each in tested] == pytest.approx(expected)
-    assert [each.p_adjusted for each in found if not each.is_tested] == [None] * 6
+    assert [each.p_adjusted for each in found if not each.is_planned] == [None] * 6
 
 
 def test_a_contrast_without_an_interval_does_not_burden_the_others(rng: np.random.Generator) -> None:
@@ -397,7 +500,7 @@ def test_without_a_baseline_all_pairs_are_descriptive(rng: np.random.Generator, 
     found = contrasts(scores(arms), ["loss"], baseline)
     assert [(each.level, each.baseline) for each in found] == [("b", "a"), ("c", "a"), ("c", "b")]
     assert all(each.p is not None and each.p < 0.01 for each in found)
-    assert not any(each.is_tested or each.is_distinguishable for each in found)
+    assert not any(each.is_planned or each.is_distinguishable for each in found)
 
 
 def test_a_difference_that_one_test_finds_can_be_lost_among_many() -> None:
@@ -449,7 +552,9 @@ def test_the_smallest_detectable_difference_is_detected_four_times_in_five(
     )
     values += rng.normal(0, preference, (*shape[:2], 1, 1, 40))
     units = values.mean(axis=3) if num_configurations > 1 else values[:, :, 0]
-    found = [precision([(one, other)]).p(one.mean() - other.mean() + difference) < 0.05 for one, other in units]
+    found = [
+        precision([one, other], DIFFERENCE).p(one.mean() - other.mean() + difference) < 0.05 for one, other in units
+    ]
     assert 0.74 < np.mean(found) < 0.84
 
 

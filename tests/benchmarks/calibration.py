@@ -6,9 +6,10 @@ Every simulated sweep has recordings that are hard for all, arms that prefer oth
 and what is peculiar to a training on a recording, spread as `reports.precision` assumes; the tests are the report's.
 `false` is the part of sweeps of equal arms in which any test says `different`, all of them together (Holm);
 `covered` the part of 95 % intervals that contain the true difference; `found` the part of sweeps in which an arm that
-is better by `difference` is found, of a quarter as many sweeps: four in five, as `smallest_detectable` foretells. The
-second table stretches the assumptions. Behind ± is the standard error. It ends with 1 if a design says `different` too
-often: more than 5 % by twice the standard error.
+is better by `difference` is found, of a quarter as many sweeps: four in five, as `smallest_detectable` foretells, fewer
+of renderings, since trainings that are compared with themselves have half the degrees of freedom. The second table
+stretches the assumptions. Behind ± is the standard error. It ends with 1 if a design says `different` too often: more
+than 5 % by twice the standard error.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ import pandas as pd
 from scipy.special import expit
 
 from reports.precision import SD_CONFIGURATIONS, SD_INTERACTION, SD_PREFERENCE, SD_SEEDS, smallest_detectable
-from reports.statistics import contrasts
+from reports.statistics import adjusted, contrasts
 
 ALLOWED = 0.05
 SD_RECORDINGS = 0.3
@@ -49,6 +50,8 @@ class World:
         widest: how much wider the first arm's spreads are.
         bad: part of trainings that fail badly.
         is_probability: whether values are squeezed between 0 and 1, most of them near one of the two.
+        is_rendered: whether the levels of the first factor are renderings of the same trainings, which are more alike
+            than the renderings differ.
     """
 
     name: str
@@ -63,6 +66,7 @@ class World:
     widest: float = 1.0
     bad: float = 0.0
     is_probability: bool = False
+    is_rendered: bool = False
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -91,6 +95,9 @@ class World:
             + rng.normal(0, self.sd_preference, (*factors, 1, 1, recordings))
             + rng.normal(0, SD_RECORDINGS, recordings)
         )
+        if self.is_rendered:
+            once = [1, *self.shape[1:]]
+            values = values + rng.normal(0, 5 * SD_SEEDS, (*once[:-1], 1)) + rng.normal(0, SD_INTERACTION, once)
         return expit(10 * values) if self.is_probability else values
 
 
@@ -102,6 +109,7 @@ def designs() -> list[World]:
         for top, seeds in ((2, 1), (3, 1), (3, 3), (5, 2))
     ]
     found += [World(f"seeds: {seeds}", 1, seeds, is_searched=False) for seeds in (2, 3, 5, 10)]
+    found += [World("seeds: 3, renderings", 1, 3, is_searched=False, is_rendered=True)]
     return [replace(world, num_recordings=number) for world in found for number in (40, 200)]
 
 
@@ -131,7 +139,9 @@ def compare(world: World, table: pd.DataFrame, values: np.ndarray) -> tuple[list
     """Of each contrast: whether a test says `different`, whether its interval contains 0."""
     factors = [f"factor_{axis}" for axis in range(len(world.factors))]
     baseline = {factor: f"{factor} {size - 1:03}" for factor, size in zip(factors, world.factors, strict=True)}
-    found = contrasts(table.assign(value=values.ravel()), factors, baseline, is_searched=world.is_searched)
+    within = factors[:1] if world.is_rendered else []
+    scores = table.assign(value=values.ravel())
+    found = adjusted(contrasts(scores, factors, baseline, is_searched=world.is_searched, within=within))
     return [each.is_distinguishable for each in found], [(each.low or 0) <= 0 <= (each.high or 0) for each in found]
 
 
