@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from reports import vocabulary as words
 from reports.precision import SD_CONFIGURATIONS, SD_SEEDS, smallest_detectable
+from reports.questions import questions
 
 if TYPE_CHECKING:
     from orchestrator.search_space import Sweep
@@ -25,13 +26,12 @@ def detectable(sweep: Sweep) -> str:
         num_configurations, num_seeds = confirm.top, confirm.seeds
     else:
         return "detectable: nothing is tested, since there is no confirm stage; the report will be exploratory"
-    levels = [len({str(arm.compared[name]) for arm in sweep.arms}) - 1 for name in space.compare]
-    if not space.baseline or not sum(levels):
+    of_arms, of_renderings = _planned(sweep)
+    if not of_arms:
         return "detectable: nothing is tested, since there is no baseline; the report describes all pairs"
     if space.objective.metric not in OF_JUDGE:
         return f"detectable: not known before, {words.in_words(space.objective.metric)} has a spread of its own"
-    # With several factors each is tested on average and at the baseline of the others.
-    num_contrasts = sum(levels) * (2 if len(levels) > 1 else 1)
+    num_contrasts = of_arms + of_renderings
     found = [
         smallest_detectable(num_configurations, num_seeds, number, num_contrasts=num_contrasts) for number in RECORDINGS
     ]
@@ -44,3 +44,18 @@ def detectable(sweep: Sweep) -> str:
         f"recordings, of {large} with {RECORDINGS[1]} ({design}, {words.counted(num_contrasts, 'contrast')}, 80 % "
         f"power after Holm; if trainings differ by {SD_SEEDS} and configurations by {SD_CONFIGURATIONS})"
     )
+
+
+def _planned(sweep: Sweep) -> tuple[int, int]:
+    """How many contrasts the report will test, of arms and of renderings."""
+    space, rendered = sweep.space, list(sweep.space.evaluate)
+    compared = list(space.compare)
+    arms = [tuple(str(arm.compared[name]) for name in compared) for arm in sweep.arms]
+    models = [(*arm, *map(str, rendering.values())) for arm in arms for rendering in sweep.renderings]
+    # As it is compared: to YAML, 1.0 is 1.
+    options = {name: {arm.compared[name] for arm in sweep.arms} for name in space.baseline}
+    baseline = {name: str(next(x for x in options[name] if x == value)) for name, value in space.baseline.items()}
+    at = {name: str(next(x for x in space.evaluate[name] if x == value)) for name, value in space.objective.at.items()}
+    of_arms = questions(arms, compared, baseline)
+    of_renderings = questions(models, [*compared, *rendered], at, rendered) if rendered else ()
+    return sum(each.is_planned for each in of_arms), sum(each.is_planned for each in of_renderings)

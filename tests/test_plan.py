@@ -109,3 +109,19 @@ def test_more_trainings_detect_smaller_differences() -> None:
     assert "detectable: nothing with 1 configuration × 1 seed an arm" in none
     few, many = (text.split("detectable: a difference of ")[1][:4] for text in (few, many))
     assert 0.03 < float(many) < float(few) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("overrides", "contrasts"),
+    [
+        ([], "2 contrasts"),
+        # A factor without a baseline is not tested, and there is no baseline arm then to depart from.
+        (["compare.clip_statistics=[predicted, own]"], "2 contrasts"),
+        (["compare.latent_dim=[64, 128]", "baseline={loss: l2, latent_dim: 128.0}"], "6 contrasts"),
+        (["evaluate={phase: [original, griffin_lim, zero]}", "objective.at={phase: zero}"], "4 contrasts"),
+        (["evaluate={phase: [original, griffin_lim, zero]}"], "2 contrasts"),
+    ],
+)
+def test_a_plan_counts_what_the_report_will_test(overrides: list[str], contrasts: str) -> None:
+    given = ["confirm={top: 3, seeds: 1}", *overrides]
+    assert f", {contrasts}," in shown(make_plan(read_search_space(VAE, overrides=given)), width=400)
