@@ -20,23 +20,21 @@ from trainables.components.image_to_sound_config import METRICS, ImageToSoundCon
 from trainables.components.judge import open_judge
 from trainables.components.linear_path import sample_size
 from trainables.components.losses import LOSSES, sampled
+from trainables.components.pair_retrieval import found_in, retrieval_table
 from trainables.components.pairs import PairSplit
 from trainables.components.picture_augmentation import augmented
 from trainables.components.presentation import Rendered
 from trainables.components.progress import Progress, silent
 from trainables.components.rendering import sounds_alone
 from trainables.components.representation import Clips
-from trainables.components.retrieval import RANKS, Found, search
 from trainables.components.sound_from_picture import (
     MAX_KNOWN,
     Distribution,
-    Latents,
     SoundFromPicture,
     unit_of,
 )
 from trainables.components.sound_generator import JUDGE, KNOWN, MODEL, NORMALIZATION, SPREAD
 from trainables.components.sound_references import reference_lines
-from trainables.components.spectrogram import resized
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.pictures import open_motion
 from trainables.corpora.splits import Split
@@ -96,12 +94,9 @@ class ImageToSound(Trainable):
         if model.audio.linear_path is not None:
             wanted = sample_size(int(np.prod(self.config.clip_representation.shape)))
             order = torch.randperm(len(self.train), generator=self._order)[:wanted]
-            model.audio.linear_path.fit(torch.cat([self._target(model, part) for part in order.split(FIT_CLIPS)]))
+            sample = (model.normalized(self.train.sounds(part)) for part in order.split(FIT_CLIPS))
+            model.audio.linear_path.fit(torch.cat([*sample]))
         return model
-
-    def _target(self, model: SoundFromPicture, positions: Tensor, split: PairSplit | None = None) -> Clips:
-        clips = (split or self.train).sounds(positions)
-        return model.normalizer.apply(clips, clips.new_zeros(len(clips), 0))
 
     @classmethod
     def prepare(
@@ -153,7 +148,7 @@ class ImageToSound(Trainable):
         if self.config.augment:
             pictures = augmented(pictures, self._order, colours=False, cutout=False)
         seen = self.model.seen(pictures, self._autocast())
-        target = self._target(self.model, positions)
+        target = self.model.normalized(self.train.sounds(positions))
         loss = self._loss(seen, target, self.train.labels[positions].to(self.device), self._noise)
         self.optimizer.zero_grad()
         loss.backward()
@@ -193,7 +188,7 @@ class ImageToSound(Trainable):
         self.model.eval()
         positions = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))[:MAX_KNOWN]
         parts = positions.split(FIT_CLIPS)
-        heard = torch.cat([self.model.heard(self._target(self.model, part), self._autocast())[0] for part in parts])
+        heard = torch.cat([self._heard(self.train, part)[0] for part in parts])
         self.model.measure(heard)
         seen = torch.cat([self.model.seen(self.train.pictures(part), self._autocast())[0] for part in parts])
         self.model.remember(heard, seen)
@@ -205,7 +200,7 @@ class ImageToSound(Trainable):
         pictures, sounds, losses = [], [], []
         order = torch.arange(len(self.validation))
         for part in order.split(BATCH_CLIPS):
-            target = self._target(self.model, part, self.validation)
+            target = self.model.normalized(self.validation.sounds(part))
             seen = self.model.seen(self.validation.pictures(part), self._autocast())
             losses.append(len(part) * self._loss(seen, target, self.validation.labels[part].to(self.device)).item())
             pictures.append(seen)
@@ -216,7 +211,7 @@ class ImageToSound(Trainable):
         latents = torch.cat([mean for mean, _ in pictures]), torch.cat(sounds)
         pair = self.model.standardized(latents[0]), self.model.standardized(latents[1])
         one = self.validation.one_a_recording()
-        for prefix, found in self._searched(pair[0][one], pair[1][one], self.validation.labels[one]).items():
+        for prefix, found in found_in(pair[0][one], pair[1][one], self.validation.labels[one].to(self.device)).items():
             metrics |= found.metrics(prefix)
         metrics["latent_mse"] = (pair[0] - pair[1]).square().mean().item()
         metrics["modality_gap"] = (pair[0].mean(dim=0) - pair[1].mean(dim=0)).norm().item()
@@ -227,14 +222,8 @@ class ImageToSound(Trainable):
         """Magnitudes by the route that the settings name, always the same ones."""
         return self.model.log_power(self.model.routed(seen, self.config.route), self._autocast())
 
-    def _searched(self, seen: Latents, heard: Latents, labels: Tensor, queries: int | None = None) -> dict[str, Found]:
-        """What the halves of pairs find in those of all of them, the first `queries` of them being asked for."""
-        own = torch.arange(len(seen))[:queries].to(self.device)
-        labels = labels.to(self.device)
-        return {
-            "image_to_sound": search(seen[own], heard, own, labels[own], labels),
-            "sound_to_image": search(heard[own], seen, own, labels[own], labels),
-        }
+    def _heard(self, pairs: PairSplit, positions: Tensor) -> Distribution:
+        return self.model.heard(self.model.normalized(pairs.sounds(positions)), self._autocast())
 
     @torch.no_grad()
     def render(self, probes: NDArray[np.int64]) -> Media:
@@ -251,7 +240,10 @@ class ImageToSound(Trainable):
         pairs = self._pairs(self.corpus.indices(split))
         motion = open_motion(self.corpus)
         table = presentation.evaluate(self.corpus, split, self._render, self.device, pairs.clips, motion)
-        return table.merge(self._found(split, pairs), on="recording")
+        # All that are held out are looked among, of which the validation split has been seen before.
+        splits = [pairs] if split == "validation" else [pairs, self.validation]
+        judge = open_judge(self.corpus, device=self.device)
+        return table.merge(retrieval_table(self.model, splits, self._made, judge, self._autocast()), on="recording")
 
     def _render(self, clips: NDArray[np.int64]) -> Rendered:
         """The sounds of some clips' pictures."""
@@ -259,34 +251,6 @@ class ImageToSound(Trainable):
         seen = self.model.seen(pairs.pictures(torch.arange(len(pairs))), self._autocast())
         log_power = self.config.clip_representation.grid.full(self._made(seen))
         return Rendered(log_power, sounds_alone(log_power, self.config.phase))
-
-    def _found(self, split: Split, pairs: PairSplit) -> pd.DataFrame:
-        """Ranks and recalls of each recording's first pair, and of its picture by the sound that was made of it."""
-        others = [] if split == "validation" else [self.validation]
-        firsts = [(each, each.one_a_recording()) for each in (pairs, *others)]
-        seen = torch.cat([self.model.seen(each.pictures(first), self._autocast())[0] for each, first in firsts])
-        heard = torch.cat(
-            [self.model.heard(self._target(self.model, first, each), self._autocast())[0] for each, first in firsts]
-        )
-        labels = torch.cat([each.labels[first] for each, first in firsts])
-        own = firsts[0][1]
-        pair = self.model.standardized(seen), self.model.standardized(heard)
-        made = self._heard_again(self._render(pairs.clips[own.numpy()]).log_power)
-        position = torch.arange(len(own)).to(self.device)
-        labels = labels.to(self.device)
-        found = self._searched(*pair, labels, len(own))
-        found["round_trip"] = search(self.model.standardized(made), pair[0], position, labels[position], labels)
-        columns = {"recording": pairs.recordings[own.numpy()]}
-        for prefix, each in found.items():
-            columns |= {f"{prefix}_r_at_{at}": each.recall(at).cpu().numpy() for at in RANKS}
-            columns |= {f"{prefix}_rank": each.rank.cpu().numpy(), f"{prefix}_class_map": each.precision.cpu().numpy()}
-        return pd.DataFrame(columns)
-
-    def _heard_again(self, log_power: Float[Tensor, "clips 192 512"]) -> Latents:
-        """The latents of magnitudes on the full grid, as the network hears them."""
-        clips = resized(log_power, self.config.spectrogram)[:, None]
-        normalized = self.model.normalizer.apply(clips, clips.new_zeros(len(clips), 0))
-        return self.model.heard(normalized, self._autocast())[0]
 
     def exported(self) -> Model:
         judge = open_judge(self.corpus)

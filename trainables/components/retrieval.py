@@ -20,11 +20,13 @@ class Found:
 
     Attributes:
         rank: the place of its own pair, 1 being the first; ties count against it by half.
+        first: the item that is found first.
         precision: its average precision, of items of its class; not a number where there is none.
         num_items: of how many.
     """
 
     rank: Float[Tensor, " queries"]
+    first: Int64[Tensor, " queries"]
     precision: Float[Tensor, " queries"]
     num_items: int
 
@@ -62,4 +64,4 @@ def search(
     is_right = (item_labels[order] == query_labels[:, None]).double()
     place = torch.arange(1, len(items) + 1, device=items.device)
     precision = (is_right * is_right.cumsum(dim=1) / place).sum(dim=1) / is_right.sum(dim=1)
-    return Found(rank.float(), precision.float(), len(items))
+    return Found(rank.float(), order[:, 0], precision.float(), len(items))

@@ -103,6 +103,10 @@ class SoundFromPicture(nn.Module):
         mean, spread = self.unit if unit is None else unit
         return (latents - mean) / spread if self.config.standardize_latent else latents
 
+    def normalized(self, clips: Clips) -> Clips:
+        """Log-power in nats as the network that hears is given it."""
+        return self.normalizer.apply(clips, clips.new_zeros(len(clips), 0))
+
     def heard(self, clips: Clips, autocast: torch.autocast) -> Distribution:
         """The latents of sounds, given as normalized clips."""
         return self.audio.encode(clips, autocast)
