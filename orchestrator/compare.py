@@ -15,9 +15,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.errors import UserError
-from orchestrator.standing import Standing, look
-from orchestrator.trial import Trial, trial_folder
+from orchestrator.standing import MIXED_CODE, Standing, look
+from orchestrator.trial import Trial, trial_folder, unfinished_line
 from orchestrator.views import SweepPages, link_lines
 from reports import vocabulary as words
 
@@ -50,8 +49,9 @@ def compare(home: Path, name: str, numbers: Sequence[int], form: str, console: C
     elif form == "latex":
         console.out(_latex([*rows, *references]), highlight=False)
     else:
-        console.print(_side_by_side(rows) if numbers else _table(rows, references))
-        for line in (*_unlike(standing, numbers), *_links(standing, home, numbers)):
+        console.print(_side_by_side(rows) if numbers else _table(standing, rows, references))
+        remarks = _unlike(standing, numbers) if numbers else _remarks(standing, rows)
+        for line in (*remarks, *_links(standing, home, numbers)):
             console.print(Text(line), soft_wrap=True)
 
 
@@ -62,8 +62,7 @@ def _arm_rows(standing: Standing) -> list[Row]:
     for arm in names:
         own = [trial for trial in trials if trial.arm == arm]
         best = standing.best_of(own)
-        mark = " *" if standing.has_mixed_code(arm) else ""
-        row: Row = {"arm": arm + mark, "trials": len(own), "best trial": best.number if best else None}
+        row: Row = {"arm": arm, "trials": len(own), "best trial": best.number if best else None}
         row |= _best_values(standing, best) if best else {}
         tested = [trial.test for trial in own if trial.test]
         for metric in (f"{words.TEST_PREFIX}{each.removeprefix(words.VAL_PREFIX)}" for each in _metrics(standing)):
@@ -75,11 +74,7 @@ def _arm_rows(standing: Standing) -> list[Row]:
 
 
 def _trial_rows(standing: Standing, numbers: Sequence[int]) -> list[Row]:
-    trials = standing.ledger.trials
-    for number in numbers:
-        if number not in trials:
-            raise UserError(f"{standing.name} has no trial {number}; it has 1 to {max(trials, default=0)}")
-    chosen = [trials[number] for number in numbers]
+    chosen = [standing.trial(number) for number in numbers]
     # Parameters that they share say nothing of what tells them apart.
     differing = [
         key
@@ -128,7 +123,7 @@ def _columns(rows: Sequence[Row]) -> list[str]:
     return [key for key in keys if key not in last] + last
 
 
-def _table(rows: Sequence[Row], references: Sequence[Row]) -> Table:
+def _table(standing: Standing, rows: Sequence[Row], references: Sequence[Row]) -> Table:
     label, *others = (key for key in _columns(rows) if key not in NO_ROOM)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column(label, vertical="bottom", overflow="fold", min_width=LABEL_WIDTH)
@@ -136,7 +131,8 @@ def _table(rows: Sequence[Row], references: Sequence[Row]) -> Table:
         table.add_column("\n".join(_heading(key).split()), justify="right", vertical="bottom", no_wrap=True)
     columns = [label, *others]
     for row in rows:
-        table.add_row(*(_shown(row.get(key)) for key in columns))
+        mark = " *" if standing.has_mixed_code(row["arm"]) else ""
+        table.add_row(row["arm"] + mark, *(_shown(row.get(key)) for key in others))
     if references:
         table.add_section()
         table.add_row()
@@ -192,8 +188,17 @@ def _latex(rows: Sequence[Row]) -> str:
     frame = pd.DataFrame(
         [[_shown(row.get(key)) for key in columns] for row in rows], columns=list(map(_heading, columns))
     )
-    text: str = frame.style.hide(axis="index").format(escape="latex").to_latex(hrules=True)
+    style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
+    text: str = style.to_latex(hrules=True)
     return text
+
+
+def _remarks(standing: Standing, rows: Sequence[Row]) -> list[str]:
+    """What a star means, and which arms' best trials are not to be ranked against the others."""
+    trials = standing.ledger.trials
+    lines = [MIXED_CODE] if any(standing.has_mixed_code(row["arm"]) for row in rows) else []
+    lines += filter(None, (unfinished_line(row["arm"], trials.get(row["best trial"])) for row in rows))
+    return ["", *lines] if lines else []
 
 
 def _unlike(standing: Standing, numbers: Sequence[int]) -> list[str]:
@@ -216,8 +221,9 @@ def _links(standing: Standing, home: Path, numbers: Sequence[int]) -> list[str]:
 
 def _run_id(standing: Standing, number: int) -> str | None:
     try:
-        text = (trial_folder(standing.ledger.folder, number) / "mlflow.json").read_text()
-    except OSError:
+        sent = json.loads((trial_folder(standing.ledger.folder, number) / "mlflow.json").read_text())
+    except (OSError, ValueError):
+        # Nothing was sent yet, or the file is just being made.
         return None
-    found: str | None = json.loads(text).get("run_id")
+    found: str | None = sent.get("run_id")
     return found

@@ -17,8 +17,9 @@ from rich.table import Column, Table
 from rich.text import Text
 
 from orchestrator import follower
+from orchestrator.standing import MIXED_CODE
 from orchestrator.summary import ArmSummary, read_metrics, seconds_left, summarize
-from orchestrator.trial import Objective, Trial
+from orchestrator.trial import Objective, Trial, unfinished_line
 from orchestrator.views import link_lines
 from reports import vocabulary as words
 
@@ -120,8 +121,10 @@ class Screen:
         self.console.print(_results_table(sweep, arms, references))
         if any(arm.margins for arm in arms):
             self.say("±: half of the mean's 95 % confidence interval over seeds (Student's t).")
+        for line in filter(None, (unfinished_line(arm.arm, arm.best) for arm in arms)):
+            self.say(line)
         if any(arm.mixed_code for arm in arms):
-            self.say("* Its trials ran on different code.")
+            self.say(MIXED_CODE)
         if any(arm.renderings for arm in arms):
             self.say("\nThe best checkpoints, rendered in several ways: the sounds of the whole validation split")
             self.console.print(_renderings_table(arms, references))

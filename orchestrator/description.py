@@ -46,6 +46,11 @@ def trial_name(trial: Trial) -> str:
     return "-".join(parts)
 
 
+def best_name(trial: Trial) -> str:
+    """The name of an arm's best trial; one that did not train to the end is said to be such."""
+    return trial_name(trial) + ("" if trial.outcome == words.OUTCOME_COMPLETED else f" ({trial.outcome})")
+
+
 def best_in_words(history: History, trial: Trial) -> str:
     """What a trial had at its best epoch, which it must have."""
     assert trial.best is not None
@@ -212,7 +217,7 @@ def _arm_row(history: History, arm: str, trials: list[Trial], metrics: Sequence[
     spent = sum(trial.ended["epochs"] for trial in trials if trial.ended)
     best = history.best_trial(trials)
     values: Mapping[str, float] = best.best["metrics"] if best and best.best else {}
-    name = trial_name(best) if best else "none yet"
+    name = best_name(best) if best else "none yet"
     mark = f" {MARK}" if len({code for trial in trials for code in trial.codes}) > 1 else ""
     return [arm + mark, name, *(_number(values.get(metric)) for metric in metrics), str(spent)]
 

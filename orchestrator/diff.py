@@ -35,12 +35,12 @@ def diff(home: Path, first: str, second: str, console: Console) -> None:
     console.print(_facts(sides, (first, second)))
     console.print()
     console.print(_curves(sides, (first, second)))
-    by_class = _by_class(sides)
+    measured, by_class = _by_class(sides)
     if by_class:
         console.print()
-        console.print(_classes(by_class, (first, second)))
+        console.print(_classes(measured, by_class, (first, second)))
     else:
-        console.print(Text("\nJudge by class: only of trials that the confirm stage or budget.seeds evaluated."))
+        console.print(Text("\nBy class: only of trials that were evaluated, and heard by a judge of classes."))
 
 
 def _facts(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
@@ -102,17 +102,21 @@ def _curves(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
         known = [value for values in found for value in values if math.isfinite(value)]
         if not known:
             continue
+        best = max if _mode(sides[0][0], metric) == "max" else min
         for name, values in zip(names, found, strict=True):
             numbers = [value for value in values if math.isfinite(value)]
-            ends = (numbers[0], numbers[-1], _best(metric, numbers)) if numbers else ()
+            ends = (numbers[0], numbers[-1], best(numbers)) if numbers else ()
             bars = sparkline(values, min(known), max(known))
             label = metric if name == names[0] else ""
             table.add_row(label, name, bars, *(f"{value:.4g}" for value in ends))
     return table
 
 
-def _best(metric: str, values: Sequence[float]) -> float:
-    return max(values) if metric in (words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY) else min(values)
+def _mode(standing: Standing, metric: str) -> str:
+    """Which way a metric is better, as its trainable says; a loss, of which nothing is said, when it is small."""
+    objective = standing.objective
+    declared = standing.started.get("metrics", {}).get(metric, {})
+    return str(declared.get("mode", objective.mode if metric == objective.metric else "min"))
 
 
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
@@ -126,27 +130,31 @@ def sparkline(values: Sequence[float], low: float, high: float) -> str:
     )
 
 
-def _by_class(sides: tuple[Side, Side]) -> dict[str, list[float]]:
-    """The judge's probability of each class, where both trials were judged on the same split."""
+def _by_class(sides: tuple[Side, Side]) -> tuple[str, dict[str, list[float]]]:
+    """What was measured of each class, where both trials were judged on the same split; its name, and the means."""
+    wanted = [*(standing.objective.metric for standing, _ in sides), words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY]
     for name in TABLES:
         paths = [trial_folder(standing.ledger.folder, trial.number) / name for standing, trial in sides]
         if all(path.exists() for path in paths):
             import pandas as pd
 
-            column = words.JUDGE_PROBABILITY.removeprefix(words.VAL_PREFIX)
-            means = [pd.read_csv(path).groupby("class")[column].mean() for path in paths]
-            both = pd.concat(means, axis=1).dropna()
-            return {
+            tables = [pd.read_csv(path) for path in paths]
+            columns = (metric.removeprefix(words.VAL_PREFIX) for metric in wanted)
+            found = next((each for each in columns if all({"class", each} <= set(table) for table in tables)), None)
+            if found is None:
+                continue
+            means = pd.concat([table.groupby("class")[found].mean() for table in tables], axis=1).dropna()
+            return words.in_words(found), {
                 str(label): [float(value) for value in row]
-                for label, row in zip(both.index, both.to_numpy(), strict=True)
+                for label, row in zip(means.index, means.to_numpy(), strict=True)
             }
-    return {}
+    return "", {}
 
 
-def _classes(by_class: Mapping[str, Sequence[float]], names: tuple[str, str]) -> Table:
+def _classes(measured: str, by_class: Mapping[str, Sequence[float]], names: tuple[str, str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("judge probability by class", *names, "difference"):
-        table.add_column(heading, justify="left" if heading.startswith("judge") else "right")
+    for number, heading in enumerate((f"{measured} by class", *names, "difference")):
+        table.add_column(heading, justify="right" if number else "left")
     for label, (left, right) in _widest_first(by_class):
         table.add_row(label, f"{left:.3f}", f"{right:.3f}", f"{right - left:+.3f}")
     return table

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from orchestrator import log
 from orchestrator.home import driver_note
-from orchestrator.trial import Objective, Rendering, counted, trial_folder
+from orchestrator.trial import Objective, Rendering, counted, first_best, trial_folder
 from reports import vocabulary as words
 
 MEDIA = "media"
@@ -169,13 +169,12 @@ class History:
         return arms
 
     def best_trial(self, trials: list[Trial]) -> Trial | None:
-        """The best of the search's trials, however long they ran; one that failed doesn't compete."""
-        metric, best = self.objective.metric, None
-        for trial in trials:
-            if trial.best and self.objective.competes(trial.asked["stage"], trial.outcome):
-                than = best and best.best and best.best["metrics"][metric]
-                best = trial if self.objective.better(trial.best["metrics"][metric], than) else best
-        return best
+        """The best of an arm's ended trials."""
+        objective = self.objective
+        values = ((trial.best["metrics"][objective.metric] if trial.best else None, trial) for trial in trials)
+        return first_best(
+            (objective.rank(trial.asked["stage"], trial.outcome, value), trial) for value, trial in values
+        )
 
     def _fold(self, event: log.Event) -> set[int]:
         """Take over an event; the trials that it says something about."""

@@ -11,10 +11,10 @@ from pathlib import Path
 from orchestrator import artifacts, listening, log
 from orchestrator.description import (
     best_in_words,
+    best_name,
     describe_rendering,
     describe_sweep,
     describe_trial,
-    trial_name,
 )
 from orchestrator.history import MEDIA, History, Trial
 from orchestrator.ledger import FINISHED
@@ -244,7 +244,7 @@ class Mirror:
             best = self._history.best_trial(trials)
             media = best and max((name for name in best.files if name.startswith(MEDIA)), default=None, key=_lateness)
             if best and media:
-                caption = f"{trial_name(best)}: {best_in_words(self._history, best)}"
+                caption = f"{best_name(best)}: {best_in_words(self._history, best)}"
                 columns.append(listening.Column(arm, caption, best.folder / media, best.files[media]))
         return columns
 

@@ -17,6 +17,8 @@ from reports import vocabulary as words
 WAITING = "waiting"
 STOPPED = "stopped"
 PAUSED = "paused"
+MIXED_CODE = "* Its trials ran on different code."
+"""What a star behind an arm's name means."""
 
 
 @dataclass(frozen=True)
@@ -71,14 +73,8 @@ class Standing:
         return words.OUTCOME_RUNNING if trial.number in self.live else WAITING
 
     def best_of(self, trials: Iterable[Trial]) -> Trial | None:
-        """The best of those that compete, by their best epoch."""
-        best: Trial | None = None
-        for trial in trials:
-            value = self.objective.best(trial)
-            if value is not None and self.objective.competes(trial.stage, trial.outcome):
-                if self.objective.better(value, self.objective.best(best) if best else None):
-                    best = trial
-        return best
+        """The best of an arm's trials."""
+        return self.objective.best_trial(trials)
 
     def best_trials(self) -> dict[int, Trial]:
         """Each arm's best trial, by number."""
@@ -86,6 +82,18 @@ class Standing:
         arms = dict.fromkeys(trial.arm for trial in trials)
         bests = (self.best_of(trial for trial in trials if trial.arm == arm) for arm in arms)
         return {best.number: best for best in bests if best}
+
+    def trial(self, number: int) -> Trial:
+        """A trial by its number.
+
+        Raises:
+            UserError: there is none.
+        """
+        trials = self.ledger.trials
+        if number not in trials:
+            known = f"it has 1 to {max(trials)}" if trials else "it has none yet"
+            raise UserError(f"{self.name} has no trial {number}; {known}")
+        return trials[number]
 
     def has_mixed_code(self, arm: str) -> bool:
         """Whether an arm's trials ran on different code."""
@@ -134,10 +142,4 @@ def find_trial(home: Path, given: str) -> tuple[Standing, Trial]:
     if not slash or not number.isdecimal():
         raise UserError(f"{given}: give a sweep and the number of a trial, such as {name or given}/7")
     standing = look(home, name)
-    trial = standing.ledger.trials.get(int(number))
-    if trial is None:
-        count = len(standing.ledger.trials)
-        raise UserError(
-            f"{given}: {name} has no trial {number}; {f'it has 1 to {count}' if count else 'it has none yet'}"
-        )
-    return standing, trial
+    return standing, standing.trial(int(number))

@@ -16,7 +16,7 @@ from orchestrator import follower
 from orchestrator.errors import UserError
 from orchestrator.home import sweep_names
 from orchestrator.ledger import FINISHED
-from orchestrator.standing import WAITING, Standing, look
+from orchestrator.standing import MIXED_CODE, WAITING, Standing, look
 from orchestrator.trial import Trial
 from reports import vocabulary as words
 
@@ -153,7 +153,7 @@ def _print_sweep(standing: Standing, console: Console) -> None:
         arms.add_row(name, str(arm["trials"]), states, str(arm["epochs"]), best, str(arm["best_trial"] or "–"))
     console.print(arms)
     if any(arm["mixed_code"] for arm in data["arms"]):
-        console.print("* Its trials ran on different code.")
+        console.print(MIXED_CODE)
     unended = (words.OUTCOME_RUNNING, WAITING, words.OUTCOME_INTERRUPTED)
     trials = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("trial", "arm", "state", "epoch", f"best {metric}", "last report", "why"):

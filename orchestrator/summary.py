@@ -65,11 +65,7 @@ def summarize(sweep: Sweep, ledger: Ledger) -> list[ArmSummary]:
 
 
 def _summarize(sweep: Sweep, budget: Budget, objective: Objective, arm: str, trials: Sequence[Trial]) -> ArmSummary:
-    best: Trial | None = None
-    for trial in trials:
-        value = objective.best(trial)
-        if value is not None and objective.competes(trial.stage, trial.outcome):
-            best = trial if objective.better(value, objective.best(best) if best else None) else best
+    best = objective.best_trial(trials)
     row = best and objective.best_row(best)
     names = read_metrics(sweep)
     metrics, margins = _means([row["metrics"]] if row else [], names)

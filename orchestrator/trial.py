@@ -7,11 +7,12 @@ import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from orchestrator import log
 from reports import vocabulary as words
 
+T = TypeVar("T")
 Value = str | int | float | bool
 Stage = Literal["search", "confirm"]
 Rendering = Mapping[str, Any]
@@ -165,6 +166,31 @@ class Objective:
             if best is not None:
                 yield row, best
 
-    def competes(self, stage: str, outcome: str | None) -> bool:
-        """Whether a trial can be its arm's best: one of the search that did not break, however long it ran."""
-        return stage == words.STAGE_SEARCH and outcome != words.OUTCOME_FAILED
+    def rank(self, stage: str, outcome: str | None, value: float | None) -> tuple[bool, float] | None:
+        """What an arm's trials are ordered by, the best has the largest; None of one that can't be its best.
+
+        Those of the search that trained to the end come first: only as long as there is none, one that was pruned or is
+        still training is the best so far.
+        """
+        if stage != words.STAGE_SEARCH or outcome == words.OUTCOME_FAILED or value is None or math.isnan(value):
+            return None
+        return outcome == words.OUTCOME_COMPLETED, value if self.mode == "max" else -value
+
+    def best_trial(self, trials: Iterable[Trial]) -> Trial | None:
+        """The best of an arm's trials, the first of equals."""
+        ranks = [(self.rank(trial.stage, trial.outcome, self.best(trial)), trial) for trial in trials]
+        return first_best(ranks)
+
+
+def first_best(ranked: Iterable[tuple[tuple[bool, float] | None, T]]) -> T | None:
+    """The first of those with the largest rank; None if nothing has one."""
+    known = [(rank, each) for rank, each in ranked if rank is not None]
+    return max(known, key=lambda pair: pair[0])[1] if known else None
+
+
+def unfinished_line(arm: str, best: Trial | None) -> str | None:
+    """That the best of an arm's trials had less than its budget, where it had."""
+    if best is None or best.outcome == words.OUTCOME_COMPLETED:
+        return None
+    state = f"{best.outcome or 'not ended'} after {words.counted(best.epochs, 'epoch')}"
+    return f"{arm}: no trial has trained to the end; trial {best.number}, {state}, can't be ranked against full ones."

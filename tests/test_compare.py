@@ -57,6 +57,33 @@ def test_latex_is_a_table_whose_names_are_escaped(two_arms: SweepFolder) -> None
     assert text.startswith("\\begin{tabular}") and r"loss=a\_b \& c" in text
 
 
+def test_names_of_settings_are_escaped_in_latex_too(two_arms: SweepFolder) -> None:
+    two_arms.ask(4, lr=1e-2, compared={"loss": "vae", "magnitude_normalization": "none"})
+    assert r"magnitude\_normalization" in shown(two_arms, 1, 4, form="latex")
+
+
+def test_a_star_is_explained_and_is_no_part_of_an_arms_name(two_arms: SweepFolder) -> None:
+    two_arms.event("attempt", trial=1, attempt=2, code="0ther")
+    text = shown(two_arms)
+    assert "loss=vae *" in text and "* Its trials ran on different code." in text
+    assert "*" not in shown(two_arms, form="csv")
+    assert "loss=l1 *" not in text
+
+
+def test_a_pruned_trial_is_best_only_while_none_of_its_arm_has_completed_and_that_is_said(
+    two_arms: SweepFolder,
+) -> None:
+    for trial, loss in ((4, "vae"), (5, "l2")):
+        two_arms.ask(trial, loss)
+        two_arms.report(trial, 1, judge_probability=0.99)
+        two_arms.end(trial, "pruned", epochs=1)
+    text = shown(two_arms)
+    lines = [line.split()[:3] for line in text.splitlines()]
+    assert ["loss=vae", "1", "0.667"] in lines and ["loss=l2", "5", "0.990"] in lines
+    said = "no trial has trained to the end; trial 5, pruned after 1 epoch, can't be ranked against full ones."
+    assert f"loss=l2: {said}" in text and text.count("ranked") == 1
+
+
 def test_trials_are_compared_by_what_tells_them_apart(two_arms: SweepFolder) -> None:
     lines = [line.split() for line in shown(two_arms, 1, 2).splitlines()]
     assert lines[0] == ["trial", "1", "2"]
@@ -69,6 +96,18 @@ def test_trials_are_compared_by_what_tells_them_apart(two_arms: SweepFolder) -> 
 def test_a_trial_that_is_not_there_is_named(two_arms: SweepFolder) -> None:
     with pytest.raises(UserError, match="vae has no trial 9; it has 1 to 3"):
         shown(two_arms, 1, 9)
+
+
+def test_a_sweep_without_trials_has_none_to_compare(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    sweep.start()
+    with pytest.raises(UserError, match="vae has no trial 1; it has none yet"):
+        shown(sweep, 1)
+
+
+def test_trials_whose_runs_are_just_being_made_are_compared_without_a_link(two_arms: SweepFolder) -> None:
+    (two_arms.trial(1) / "mlflow.json").write_text("")
+    assert "judge probability" in shown(two_arms, 1, 3)
 
 
 def test_links_of_some_trials_open_mlflows_comparison_of_them(two_arms: SweepFolder) -> None:
@@ -89,6 +128,41 @@ def test_diff_says_what_differs_and_draws_the_curves(two_arms: SweepFolder) -> N
     assert ["state", "completed", "pruned"] in lines
     assert ["val/judge_probability", "vae/1", "▅█", "0.5", "0.6667", "0.6667"] in lines
     assert ["vae/2", "▁", "0.25", "0.25", "0.25"] in lines
+
+
+def test_the_best_of_a_curve_is_what_its_metric_calls_better(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    metrics = {f"val/{name}": {"mode": "max"} for name in ("accuracy", "judge_probability")}
+    sweep.start(objective={"metric": "val/accuracy", "mode": "max"}, metrics=metrics)
+    sweep.ask(1)
+    for epoch, accuracy in enumerate((0.2, 0.9, 0.5), 1):
+        sweep.report(1, epoch, accuracy=accuracy, fvu=accuracy)
+    sweep.end(1)
+    console = Console(record=True, width=100, file=io.StringIO())
+    diff(sweep.home, "vae/1", "vae/1", console)
+    lines = [line.split() for line in console.export_text().splitlines()]
+    assert ["val/accuracy", "vae/1", "▁█▄", "0.2", "0.5", "0.9"] in lines
+    assert ["val/fvu", "vae/1", "▁█▄", "0.2", "0.5", "0.2"] in lines
+
+
+@pytest.mark.parametrize(
+    ("column", "metric", "last"),
+    [("accuracy", "val/accuracy", "dog 0.500 1.000 +0.500"), ("other", "val/accuracy", "By class: only of trials")],
+)
+def test_diff_compares_classes_by_the_objective_where_there_is_no_judge(
+    tmp_path: Path, column: str, metric: str, last: str
+) -> None:
+    sweep = SweepFolder(tmp_path)
+    sweep.start(objective={"metric": metric, "mode": "max"})
+    for number, value in ((1, 0.5), (2, 1.0)):
+        sweep.whole_trial(number)
+        folder = sweep.trial(number) / "media" / "best"
+        folder.mkdir(parents=True)
+        pd.DataFrame({"class": ["dog"], column: [value]}).to_csv(folder / "per_recording.csv", index=False)
+    console = Console(record=True, width=100, file=io.StringIO())
+    diff(sweep.home, "vae/1", "vae/2", console)
+    lines = [" ".join(line.split()) for line in console.export_text().splitlines() if line]
+    assert lines[-1].startswith(last)
 
 
 def test_diff_compares_the_judge_by_class_widest_first(two_arms: SweepFolder) -> None:

@@ -49,10 +49,17 @@ class Recorded:
         self.client.log_param(self.parent, "objective", "max val/judge_probability")
 
     def trial(
-        self, number: int, arm: str, score: float | None, *, noise: float = 0.2, clips: Sequence[str] | None = None
+        self,
+        number: int,
+        arm: str,
+        score: float | None,
+        *,
+        noise: float = 0.2,
+        clips: Sequence[str] | None = None,
+        outcome: str = "completed",
     ) -> str:
-        """A completed trial, whose sounds are as noisy as is said; without clips it has none."""
-        tags = {"role": "trial", "arm": arm, "trial": str(number), "outcome": "completed", "stage": "search"}
+        """An ended trial, whose sounds are as noisy as is said; without clips it has none."""
+        tags = {"role": "trial", "arm": arm, "trial": str(number), "outcome": outcome, "stage": "search"}
         run_id = self._run(tags, self.parent)
         if score is not None:
             self.client.log_batch(run_id, [Metric("best/val_judge_probability", score, 1, 0)])
@@ -125,6 +132,18 @@ def test_the_best_trial_of_each_arm_is_heard_and_one_without_sounds_is_said(swee
         "1 of 2 clips are not there of all systems: left out",
     )
     assert sources.sweep_run_id == sweep.parent
+
+
+def test_a_pruned_trial_is_heard_only_where_none_of_its_arm_trained_to_the_end(
+    tmp_path: Path, empty_database: Path
+) -> None:
+    sweep = small_sweep(tmp_path / "home", empty_database)
+    for number, arm in ((4, "loss=vae"), (5, "loss=l2")):
+        sweep.trial(number, arm, 0.99, outcome="pruned")
+    sources = find(sweep)
+    assert names(sources) == ["loss=l1, trial 1", "loss=l2, trial 5", "loss=vae, trial 2"]
+    assert sources.notes == ("loss=l2: trial 5 is heard, which did not train to the end (pruned)",)
+    assert names(find(sweep, top=2)) == ["loss=l1, trial 1", "loss=vae, trial 2"], "full ones come first"
 
 
 def test_top_takes_the_best_arms_and_says_how_many_there_are(sweep: Recorded) -> None:

@@ -275,6 +275,19 @@ def test_the_best_trial_of_each_arm_is_heard_side_by_side(sweep: SweepFolder) ->
     assert (parent.info.status, parent.data.tags["orchestrate.outcome"]) == ("FINISHED", "completed")
 
 
+def test_a_pruned_trial_is_best_only_while_none_of_its_arm_has_completed(sweep: SweepFolder) -> None:
+    sweep.start()
+    sweep.whole_trial(1, "l1")
+    for trial, loss in ((2, "l1"), (3, "vae")):
+        sweep.ask(trial, loss)
+        sweep.report(trial, 1, judge_probability=0.99)
+        sweep.end(trial, "pruned", epochs=1)
+    sweep.close()
+    follow(sweep.path, once=True)
+    note = sweep.runs()["vae"].data.tags["mlflow.note.content"]
+    assert "| loss=l1 | t01-l1-lr3e-4 |" in note and "| loss=vae | t03-vae-lr3e-4 (pruned) |" in note
+
+
 def test_an_interrupted_trial_runs_again_with_its_next_attempt(sweep: SweepFolder) -> None:
     sweep.start()
     sweep.ask(1)

@@ -101,6 +101,7 @@ class _Finder:
             if self._clips_of(run):
                 arms[arm] = run
                 self._tell_of_better(run, next(each for each in ranked if each.data.tags[words.TAG_ARM] == arm))
+                self._tell_of_unfinished(run)
         if not arms:
             raise ReportError(
                 f"sweep {self._name}: MLflow has no ended trial with sounds; they come with the end of a trial "
@@ -147,21 +148,28 @@ class _Finder:
         return [run for run in runs if tuple(map(run.data.tags.get, (words.TAG_SWEEP, words.TAG_SWEEP_ID))) == mine]
 
     def _ranked(self) -> list[Run]:
-        """Trials of the search that did not fail, best first."""
+        """Trials of the search that did not fail, those that trained to the end first, and of them the best."""
         scored = []
         for run in self._trials:
-            score, tags = run.data.metrics.get(self._metric), run.data.tags
+            score, tags = run.data.metrics.get(self._metric, math.nan), run.data.tags
             competes = tags.get(words.TAG_STAGE, words.STAGE_SEARCH) == words.STAGE_SEARCH
-            if competes and tags.get(words.TAG_OUTCOME) != words.OUTCOME_FAILED and score is not None:
-                if not math.isnan(score):
-                    scored.append((self._sign * score, int(tags[words.TAG_TRIAL]), run))
-        return [run for _, _, run in sorted(scored, key=lambda each: each[:2])]
+            if competes and tags.get(words.TAG_OUTCOME) != words.OUTCOME_FAILED and not math.isnan(score):
+                scored.append((not _is_full(run), self._sign * score, int(tags[words.TAG_TRIAL]), run))
+        return [run for *_, run in sorted(scored, key=lambda each: each[:3])]
 
     def _tell_of_better(self, heard: Run, best: Run) -> None:
         if heard is not best:
             self.notes.append(
                 f"{best.data.tags[words.TAG_ARM]}: its best trial, {best.data.tags[words.TAG_TRIAL]}, has no sounds "
                 f"in MLflow; trial {heard.data.tags[words.TAG_TRIAL]} is heard instead"
+            )
+
+    def _tell_of_unfinished(self, heard: Run) -> None:
+        if not _is_full(heard):
+            tags = heard.data.tags
+            self.notes.append(
+                f"{tags[words.TAG_ARM]}: trial {tags[words.TAG_TRIAL]} is heard, which did not train to the end "
+                f"({tags.get(words.TAG_OUTCOME)})"
             )
 
     def _best_rendered(self, runs: Sequence[Run]) -> Run:
@@ -201,6 +209,10 @@ class _Finder:
     def _rendered_system(self, number: str, run: Run) -> System:
         rendering = run.data.tags[words.TAG_RENDERING]
         return System(f"{rendering}, trial {number}", f"trial {number} {rendering}", run.info.run_id)
+
+
+def _is_full(run: Run) -> bool:
+    return run.data.tags.get(words.TAG_OUTCOME) == words.OUTCOME_COMPLETED
 
 
 def _settings(run: Run) -> set[str]:
