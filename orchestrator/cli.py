@@ -232,7 +232,7 @@ def schema() -> None:
 @app.command()
 def ui(
     name: Annotated[str | None, typer.Argument(help="A sweep [default: the newest].", show_default=False)] = None,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = UI_PORT,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = UI_PORT,
     home: Home = None,
 ) -> None:
     """Start the MLflow UI over the home, and print the links to a sweep's comparisons."""
@@ -311,7 +311,7 @@ def listen(
     answers: Annotated[
         Path | None, typer.Option("--import", help="Take the answers that came back.", show_default=False)
     ] = None,
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")] = 5001,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5001,
     home: Home = None,
 ) -> None:
     """Hold a blind listening test of a sweep's sounds in a browser, until Ctrl-C; its results go to MLflow."""
@@ -382,12 +382,18 @@ def export(
 
 def _report(name: str, home: Path, say: Callable[[str], None]) -> None:
     """Write the page of a sweep that has just ended; that it can't be written takes nothing from the sweep."""
+    from orchestrator.home import home_option
     from orchestrator.reporting import write_reports
+    from orchestrator.typed import typed
 
     try:
         write_reports(home, [name], None, "html", say)
     except (OrchestratorError, ReportError) as error:
         say(f"No report: {error}")
+    except Exception as error:
+        # Whatever it is, the sweep has ended well.
+        command = typed("report", name, *home_option(home))
+        say(f"No report ({type(error).__name__}: {error}); {command} says where that is")
 
 
 def _detach(folder: Path, say: Callable[[str], None]) -> None:

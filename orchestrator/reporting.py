@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import follower
-from orchestrator.errors import OrchestratorError
-from orchestrator.store import Refused, Store, Unreachable
+from orchestrator.errors import OrchestratorError, UserError
+from orchestrator.home import find_sweep
+from orchestrator.store import SQLITE, Refused, Store, Unreachable, Unusable
 from orchestrator.ui import check_port
 from reports import vocabulary as words
 
@@ -80,9 +81,12 @@ def tracking(home: Path) -> Iterator[MlflowClient]:
     """A client of the MLflow that a home's sweeps go to.
 
     Raises:
+        UserError: its address can't be used, or there is nothing: whoever only reads makes no home and no database.
         OrchestratorError: it does not answer, now or inside the block.
     """
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
+    follower.check_tracking_uri(home)
+    _check_there(home)
     store = Store(follower.tracking_uri(home), None)
     try:
         store.open()
@@ -94,5 +98,17 @@ def tracking(home: Path) -> Iterator[MlflowClient]:
                 raise
             with store.told():
                 raise
+    except Unusable as error:
+        raise UserError(str(error)) from None
     except (Unreachable, Refused) as error:
         raise OrchestratorError(str(error).partition("; everything is sent")[0]) from None
+
+
+def _check_there(home: Path) -> None:
+    """Refuse a sqlite file that nobody has written."""
+    uri = follower.tracking_uri(home)
+    path = Path(uri.removeprefix(SQLITE))
+    if uri.startswith(SQLITE) and not path.exists():
+        # Of a home without sweeps that is said as everywhere.
+        find_sweep(home, None)
+        raise UserError(f"{path}: there is no such database; check MLFLOW_TRACKING_URI, or name another --home")

@@ -10,6 +10,7 @@ import os
 import re
 import shutil
 import sqlite3
+import textwrap
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -53,6 +54,10 @@ class Unreachable(Exception):
     """MLflow can't be spoken to now; the same call may work later."""
 
 
+class Unusable(Unreachable):
+    """The URI is none that MLflow can be spoken to by."""
+
+
 class Refused(Exception):
     """MLflow understood the call and won't do it."""
 
@@ -81,7 +86,8 @@ class Store:
         """Connect; a new sqlite file gets its tables, which takes some seconds.
 
         Raises:
-            Unreachable: the URI can't be used, or nobody answers there.
+            Unusable: of the URI.
+            Unreachable: nobody answers there.
         """
         if self._client is not None:
             return
@@ -94,7 +100,7 @@ class Store:
                 client.search_experiments(max_results=1)
                 self._client = client
         except Refused as error:
-            raise Unreachable(f"tracking URI {self.shown!r} can't be used ({error}); allowed: {SCHEMES}") from None
+            raise Unusable(f"tracking URI {self.shown!r} can't be used ({error}); allowed: {SCHEMES}") from None
 
     @contextlib.contextmanager
     def told(self) -> Iterator[None]:
@@ -235,9 +241,9 @@ def _translate(error: Exception, uri: str) -> Unreachable | Refused:
         return Unreachable(f"MLflow at {uri} refuses us ({status or code}); {cure}")
     if status == "404":
         return Unreachable(f"{uri} is no MLflow server (404); check MLFLOW_TRACKING_URI")
-    unknown_scheme = type(error).__name__ == "UnsupportedModelRegistryStoreURIException"
+    unknown_scheme = type(error).__name__ in ("UnsupportedModelRegistryStoreURIException", "NoSuchModuleError")
     if (code in REFUSALS and not bare) or unknown_scheme or isinstance(error, ImportError):
-        return Refused(text.split("; ")[0][:200])
+        return Refused(textwrap.shorten(text.split("; ")[0], 200, placeholder=" …"))
     known = re.search(REASONS, text)
     reason = next(filter(None, known.groups())) if known else text[:200]
     return Unreachable(f"MLflow at {uri} does not answer ({reason}); everything is sent when it does")

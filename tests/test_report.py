@@ -12,10 +12,12 @@ import pandas as pd
 import pytest
 
 from orchestrator.cells import rendering_name
-from orchestrator.errors import OrchestratorError
-from orchestrator.reporting import tracking, write_reports
+from orchestrator.cli import _report
+from orchestrator.errors import OrchestratorError, UserError
+from orchestrator.reporting import hold_listening_test, tracking, write_reports
 from orchestrator.tracking import follow
 from reports.errors import ReportError
+from reports.listening.session import Options
 from reports.report import Report, read_report
 from reports.statistics import Contrast
 from tests.browser import chromium
@@ -205,6 +207,15 @@ def test_a_sweep_without_confirmation_is_exploratory(sweep: SweepFolder, tmp_pat
     assert "Exploratory, validation only" in (tmp_path / "out" / "vae.html").read_text()
 
 
+def test_a_trial_that_runs_is_no_trial_less(sweep: SweepFolder, tmp_path: Path) -> None:
+    start(sweep, "l2")
+    sweep.ask(1, "l2")
+    with sweep.driven():
+        follow(sweep.path, once=True)
+    write_reports(sweep.home, ["vae"], tmp_path / "out", "md", print)
+    assert "| 1 running |" in (tmp_path / "out" / "vae.md").read_text()
+
+
 def test_a_sweep_that_asked_to_be_judged_is_not_told_to_ask(sweep: SweepFolder, tmp_path: Path) -> None:
     start(sweep, "l2", "vae", seeds=5)
     sweep.whole_trial(1, "l2")
@@ -216,7 +227,6 @@ def test_a_sweep_that_asked_to_be_judged_is_not_told_to_ask(sweep: SweepFolder, 
     text = (tmp_path / "out" / "vae.html").read_text()
     assert "not judged yet: the test split has judged no training of budget.seeds so far" in text
     assert not any(word in text for word in ("Add", "Holm", "Student", "judge B")), "of what was not done"
-    assert "1 running" in text
 
 
 def test_without_the_tables_by_recording_the_test_split_still_has_its_say(sweep: SweepFolder, tmp_path: Path) -> None:
@@ -422,6 +432,18 @@ def test_a_baseline_that_was_not_judged_is_not_called_missing(sweep: SweepFolder
     assert "the baseline was not judged on the test split" in text and "add baseline:" not in text
 
 
+def test_none_is_ahead_by_nothing(sweep: SweepFolder) -> None:
+    start(sweep, "l2", "vae", seeds=1)
+    confirm(sweep, 1, "l2", None, 0.5)
+    confirm(sweep, 2, "vae", None, 0.5)
+    for number in (1, 2):
+        path = sweep.trial(number) / "media" / "best" / "per_recording.csv"
+        pd.read_csv(path).assign(judge_probability=0.5 + 0.0004 * number).to_csv(path, index=False)
+    sweep.close()
+    (sentence,) = read(sweep).tested
+    assert sentence.startswith("loss: vae and l2 have the same judge probability (n = 1 seed × 24 recordings), but")
+
+
 def test_one_seed_has_no_interval_and_says_so(sweep: SweepFolder) -> None:
     start(sweep, "l2", "vae", seeds=1)
     confirm(sweep, 1, "l2", None, 0.5)
@@ -455,6 +477,47 @@ def test_an_mlflow_that_does_not_answer_is_said_in_one_line(tmp_path: Path, monk
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
     with pytest.raises(OrchestratorError, match="does not answer"):
         write_reports(tmp_path, ["vae"], None, "html", print)
+
+
+@pytest.mark.parametrize(
+    ("uri", "said"),
+    [
+        ("", "no sweep has been run here; run one .* or name another --home"),
+        ("foo", "MLFLOW_TRACKING_URI: 'foo' is no address of MLflow; it begins with one of sqlite, http"),
+        ("mysql+foo://x/y", "can't be used .*; allowed: sqlite"),
+        ("sqlite:///{home}/gone.db", "gone.db: there is no such database; check MLFLOW_TRACKING_URI"),
+    ],
+)
+@pytest.mark.parametrize("is_listened_to", [False, True])
+def test_whoever_only_reads_makes_no_home(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, uri: str, said: str, is_listened_to: bool
+) -> None:
+    home = tmp_path / "mistyped"
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri.format(home=home))
+    if "gone" in uri:
+        SweepFolder(home).start()
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=said):
+        if is_listened_to:
+            hold_listening_test(home, "vae", Options("mos", 5, (), None, False, None, None, 5001), print)
+        else:
+            write_reports(home, ["vae"], None, "html", print)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_report_that_fails_takes_nothing_from_the_sweep_that_has_ended(sweep: SweepFolder) -> None:
+    start(sweep, "l2", seeds=1)
+    confirm(sweep, 1, "l2", None, 0.5)
+    path = sweep.trial(1) / "media" / "best" / "per_recording.csv"
+    table = pd.read_csv(path)
+    pd.concat([table, table]).to_csv(path, index=False)
+    sweep.close()
+    follow(sweep.path, once=True)
+    said: list[str] = []
+    _report("vae", sweep.home, said.append)
+    assert re.fullmatch(
+        r"No report \(ValueError: .*duplicate.*\); orchestrate report vae --home \S+ says where that is", said[-1]
+    )
 
 
 def test_what_is_missing_is_named_and_the_rest_is_shown(sweep: SweepFolder) -> None:

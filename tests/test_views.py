@@ -8,8 +8,10 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
+from typer.testing import CliRunner
 
 from orchestrator import ui
+from orchestrator.cli import app
 from orchestrator.errors import UserError
 from orchestrator.prepared import BY_ARM, CURVES, PARAMETERS, TAG_PREFIX, TOP, Seen
 from orchestrator.tracking import follow
@@ -121,6 +123,13 @@ def test_a_taken_port_is_said_with_a_free_one(tmp_path: Path) -> None:
             ui.serve(tmp_path, None, port)
     with pytest.raises(UserError, match="browsers refuse"):
         ui.serve(tmp_path, None, 6000)
+
+
+@pytest.mark.parametrize("command", [["ui"], ["listen", "vae"]])
+@pytest.mark.parametrize("port", ["0", "99999"])
+def test_a_port_that_there_is_not_is_refused(command: list[str], port: str) -> None:
+    done = CliRunner().invoke(app, [*command, "--port", port])
+    assert (done.exit_code, "Invalid value for '--port'" in done.output) == (2, True)
 
 
 def test_runs_on_a_server_are_linked_there_and_nothing_is_started(
