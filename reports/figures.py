@@ -21,7 +21,7 @@ COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b
 LINES = ("-", "--", ":", "-.")
 GREY = "#6b7780"
 WIDTH_IN, HEIGHT_IN = 7.2, 3.2
-SLANT = 25
+SLANT = 35
 """Degrees: words below an axis would run into each other."""
 MANY_LINES = 200
 """More of them are drawn as pixels inside the svg."""

@@ -95,14 +95,10 @@ def precision(samples: Sequence[Units], weights: Sequence[float]) -> Precision:
 
     Spreads are not pooled over samples for the error, since a loss that trains badly also spreads more (Welch).
     """
-    squares = np.square(weights)
     spreads = np.array([sample.mean(axis=1).var(ddof=1) for sample in samples])
     counts = np.array([len(sample) for sample in samples])
-    of_units = squares * spreads / counts
-    of_both = sum(square * _interaction(each) / each.size for square, each in zip(squares, samples, strict=True))
-    of_each = per_recording(samples, weights)
-    num_recordings = len(of_each)
-    of_recordings = max(0.0, of_each.var(ddof=1) / num_recordings - of_both)
+    of_units, of_recordings = _parts(samples, weights)
+    num_recordings = samples[0].shape[1]
     variance = of_units.sum() + of_recordings
     least = ROUNDING * max(np.abs(sample).max() for sample in samples)
     if math.sqrt(variance) <= least:
@@ -113,6 +109,30 @@ def precision(samples: Sequence[Units], weights: Sequence[float]) -> Precision:
     df = min(df, df_units) if df_units else df
     sd = math.sqrt(np.average(spreads, weights=counts - 1))
     return Precision(math.sqrt(variance), float(df), sd if sd > least else 0.0, int((counts - 1).sum()))
+
+
+def margin(sample: Units) -> float:
+    """Half of the 95 % interval of a sample's mean; NaN of one unit or one recording, and where neither varies.
+
+    Recordings that are hard for all are most of its error, while differences don't have them: with no more degrees of
+    freedom than the units have it would be twice as wide as it has to be. So each part of the error has a Student's t
+    of its own (Banerjee 1960, Sankhyā 22, 357), which is a little too wide at most.
+    """
+    if min(sample.shape) < 2:
+        return math.nan
+    (of_units,), of_recordings = _parts([sample], [1.0])
+    ends = (special.stdtrit(number - 1, 1 - ALPHA / 2) for number in sample.shape)
+    found = math.hypot(*(end * math.sqrt(part) for end, part in zip(ends, (of_units, of_recordings), strict=True)))
+    return found if found > ROUNDING * np.abs(sample).max() else math.nan
+
+
+def _parts(samples: Sequence[Units], weights: Sequence[float]) -> tuple[NDArray[np.float64], float]:
+    """The variance that comes with the units of each sample, and the one that comes with the recordings."""
+    squares = np.square(weights)
+    of_units = squares * [each.mean(axis=1).var(ddof=1) / len(each) for each in samples]
+    of_both = sum(square * _interaction(each) / each.size for square, each in zip(squares, samples, strict=True))
+    of_each = per_recording(samples, weights)
+    return of_units, max(0.0, float(of_each.var(ddof=1)) / len(of_each) - of_both)
 
 
 def _interaction(sample: Units) -> float:

@@ -82,8 +82,10 @@ class Report:
 
     @property
     def in_short(self) -> list[str]:
-        """The answer for a terminal."""
-        short = (sentences.in_short(found, each.metric, self._mode(each.metric)) for each, found in self._planned())
+        """The answer for a terminal; all pairs by the objective where nothing is tested."""
+        objective = [each for each in self.answers if each.is_tested]
+        chosen = list(self._planned()) if self.tested else [(each, each.found) for each in objective]
+        short = (sentences.in_short(found, each.metric, self._mode(each.metric)) for each, found in chosen)
         return [sentence for found in short for sentence in found] or self.described or self.instead
 
     @property

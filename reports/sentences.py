@@ -39,29 +39,29 @@ def in_words(contrast: Contrast, metric: str, mode: str) -> str:
             f"{contrast.factor}: {level} {verb} {baseline} by {abs(contrast.difference):.3f} {name}"
             f"{_where(contrast)} (95 % CI {low:.3f} to {high:.3f}, {_count(contrast)}, {_p(contrast)})."
         )
-    is_tested = contrast.p_adjusted is not None
-    verdict = "are not distinguishable" if is_tested else "differ by"
     difference = _signed(contrast.difference)
-    value = f": {name} {difference}" if is_tested else f" {difference} {name}"
     interval = f"95 % CI {_signed(contrast.low)} to {_signed(contrast.high)}"
-    return f"{pair} {verdict}{_where(contrast)}{value} ({interval}, {_count(contrast)}, {_p(contrast)})."
+    known = f"({interval}, {_count(contrast)}, {_p(contrast)})"
+    if contrast.p_adjusted is None:
+        return f"{pair} differ by {difference} {name}{_where(contrast)} {known}."
+    return f"{pair} are not distinguishable{_where(contrast)}: {name} {difference} {known}."
 
 
 def in_short(contrasts: Sequence[Contrast], metric: str, mode: str) -> Iterator[str]:
     """The same, but what could not be told from one baseline is one line: many arms would hide the few that differ."""
-    alike: dict[tuple[str, str, str], list[Contrast]] = {}
+    alike: dict[tuple[str, str, str, str], list[Contrast]] = {}
     for each in contrasts:
         if each.p_adjusted is not None and not each.is_distinguishable:
-            alike.setdefault((each.factor, _pair(each)[1], _where(each)), []).append(each)
+            alike.setdefault((each.factor, each.baseline, _where(each), each.scope), []).append(each)
         else:
             yield in_words(each, metric, mode)
-    for (factor, baseline, where), group in alike.items():
+    for (factor, baseline, where, scope), group in alike.items():
         if len(group) == 1:
             yield in_words(group[0], metric, mode)
         else:
-            levels = ", ".join(_pair(each)[0] for each in group)
-            name = words.in_words(metric)
-            yield f"{factor}: not distinguishable from {baseline} in {name}{where}: {levels}."
+            levels = ", ".join(each.level for each in group)
+            known = " (one configuration of each)" if scope == "configuration" else ""
+            yield f"{factor}: not distinguishable from {baseline} in {words.in_words(metric)}{where}: {levels}{known}."
 
 
 def _signed(value: float) -> str:

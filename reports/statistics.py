@@ -13,7 +13,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from statsmodels.stats.multitest import multipletests
 
-from reports.precision import ALPHA, Units, per_recording, precision
+from reports.precision import ALPHA, Units, margin, per_recording, precision
 from reports.questions import Key, Question, questions
 
 Scope = Literal["arm", "configuration"]
@@ -163,14 +163,9 @@ def adjusted(family: Sequence[Contrast]) -> list[Contrast]:
 
 
 def margins(scores: pd.DataFrame, factors: Sequence[str]) -> dict[Key, float]:
-    """Half of the 95 % interval of each arm's mean, over its units and over recordings; of arms that have one."""
-    found = {}
-    for key, trainings in _arms(scores, factors).items():
-        units = _sampled(trainings).units
-        shared = units[:, np.isfinite(units).all(axis=0)]
-        if min(shared.shape) > 1 and (known := precision([shared], [1.0])).standard_error:
-            found[key] = known.half_width()
-    return found
+    """Half of the 95 % interval of each arm's mean, over its units and over recordings; NaN where it has none."""
+    units = {key: _sampled(trainings).units for key, trainings in _arms(scores, factors).items()}
+    return {key: margin(each[:, np.isfinite(each).all(axis=0)]) for key, each in units.items()}
 
 
 def _arms(scores: pd.DataFrame, factors: Sequence[str]) -> dict[Key, Trainings]:

@@ -16,6 +16,7 @@ from orchestrator.cli import _report
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.reporting import hold_listening_test, tracking, write_reports
 from orchestrator.tracking import follow
+from reports import figures
 from reports.errors import ReportError
 from reports.listening.session import Options
 from reports.report import Report, read_report
@@ -293,6 +294,21 @@ def test_truths_and_mixed_choices_are_drawn(
     names = [str(option).lower() if isinstance(option, bool) else f"{option}" for option in options]
     text = (tmp_path / "out" / "vae-parallel.svg").read_text()
     assert " · ".join(sorted(names)) in text or "0.5 … 1" in text
+
+
+def test_words_below_the_axes_of_parallel_lines_do_not_run_into_each_other() -> None:
+    names = [f"magnitude_normalization_{number}" for number in range(8)]
+    options = [f"an_option_of_{number}" for number in range(6)]
+    trials = pd.DataFrame({name: options for name in names} | {"best": np.linspace(0, 1, 6)})
+    drawn = figures.parallel(trials, names, "best", "val/fvu", "min")
+    drawn.canvas.draw()
+    labels = drawn.axes[0].get_xticklabels()
+    assert all(len(line) <= 30 for label in labels for line in label.get_text().splitlines())
+    slant = np.deg2rad(labels[0].get_rotation())
+    places = [drawn.axes[0].transData.transform((number, 0))[0] for number in range(len(labels))]
+    # Of two slanted lines of words one above the other, as far as there is room between two axes.
+    height = 2 * 1.3 * labels[0].get_fontsize() * drawn.dpi / 72
+    assert np.diff(places).min() * np.sin(slant) > height
 
 
 def test_judge_b_is_asked_the_same_question_where_it_did_not_judge_all(sweep: SweepFolder) -> None:
