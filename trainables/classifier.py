@@ -100,10 +100,10 @@ class Classifier(Trainable):
             self.network.parameters(), config.lr, weight_decay=config.weight_decay, fused=True
         )
 
-    def _given(self, clips: NDArray[np.int64]) -> Sounds | Images:
+    def _given(self, clips: NDArray[np.int64], *, required: bool = True) -> Sounds | Images:
         if self.config.modality == "sound":
             return Sounds(self.corpus, clips, spoil=self.config.spoil, seed=0)
-        return Images(self.corpus, clips, self.config.image_size, spoil=self.config.spoil)
+        return Images(self.corpus, clips, self.config.image_size, spoil=self.config.spoil, required=required)
 
     @classmethod
     def prepare(
@@ -192,7 +192,9 @@ class Classifier(Trainable):
 
     def render(self, probes: NDArray[np.int64]) -> Media:
         """What is classified, with the class that the network tells."""
-        given = self._given(probes)
+        given = self._given(probes, required=False)
+        if not len(given.clips):
+            return Media()
         probabilities = self._logits(given).softmax(dim=1)
         names = [str(name) for name in self.corpus.clips["clip"].to_numpy()[given.clips]]
         sounds = read_waveforms(self.corpus.waveforms(), given.clips).numpy()

@@ -79,9 +79,10 @@ class ImageToSound(Trainable):
         self.optimizer = torch.optim.AdamW(self.model.parameter_groups(), lr=config.lr, betas=BETAS, fused=True)
         self._know()
 
-    def _pairs(self, clips: NDArray[np.int64]) -> PairSplit:
+    def _pairs(self, clips: NDArray[np.int64], *, required: bool = True) -> PairSplit:
         config = self.config
-        return PairSplit(self.corpus, config.clip_representation, clips, config.image_size, self.device)
+        representation = config.clip_representation
+        return PairSplit(self.corpus, representation, clips, config.image_size, self.device, required=required)
 
     def _model(self) -> SoundFromPicture:
         model = SoundFromPicture(self.config).to(self.device)
@@ -228,7 +229,9 @@ class ImageToSound(Trainable):
     @torch.no_grad()
     def render(self, probes: NDArray[np.int64]) -> Media:
         self._know()
-        pairs = self._pairs(probes)
+        pairs = self._pairs(probes, required=False)
+        if not len(pairs):
+            return Media()
         shown = pairs.pictures(torch.arange(len(pairs)))
         return presentation.render(self.corpus, pairs.clips, self._render(pairs.clips), shown.cpu())
 

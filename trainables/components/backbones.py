@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal
@@ -44,6 +43,7 @@ class Backbone(nn.Module):
         self.body, self.num_features = _small() if name == "small" else _resnet(name, weights)
         self.body.to(memory_format=torch.channels_last)
         self.body.requires_grad_(not frozen)
+        self.train()
 
     def train(self, mode: bool = True) -> Backbone:
         super().train(mode and not self.is_frozen)
@@ -96,11 +96,13 @@ def _load_file(network: nn.Module, name: str, path: Path) -> None:
         found: Any = torch.load(path, map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{where}: no such file; none, imagenet, or a file with a {name}'s state dict") from error
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        reason = (str(error).splitlines() or ["unknown"])[0]
+    except Exception as error:
+        # Whatever the unpickler makes of a file that is something else.
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{where}: can't be read as a state dict of tensors ({reason})") from error
     state = found.get("state_dict", found) if isinstance(found, dict) else None
-    if not state or not all(isinstance(value, Tensor) for value in state.values()):
+    is_state = isinstance(state, dict) and all(isinstance(each, str) for each in state)
+    if not is_state or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(
             f"{where}: holds no state dict; it is needed as torch.save(network.state_dict(), path) saves it"
         )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -44,7 +45,7 @@ class Sounds:
             spoilt_too = [judge_training.variants(clip_power(corpus.waveforms(), part), generator) for part in parts]
             self._variants = torch.cat(spoilt_too, dim=1).float()
 
-    @property
+    @cached_property
     def scale(self) -> tuple[Float[Tensor, " bands"], Float[Tensor, " bands"]]:
         """Mean and standard deviation of each band."""
         return self._variants[0].mean(dim=(0, 1)), self._variants[0].std(dim=(0, 1)).clamp(min=0.1)
@@ -63,9 +64,11 @@ class Sounds:
 class Images:
     """The pictures of those clips that have one; with `spoil`, half of them blurred and noisy."""
 
-    def __init__(self, corpus: Corpus, clips: NDArray[np.int64], size: int, *, spoil: bool) -> None:
+    def __init__(
+        self, corpus: Corpus, clips: NDArray[np.int64], size: int, *, spoil: bool, required: bool = True
+    ) -> None:
         pictures = corpus.frames(size)
-        self.clips = visible(corpus, pictures, clips)
+        self.clips = visible(corpus, pictures, clips, required=required)
         self._pictures = pictures
         self._spoil = spoil
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -48,7 +49,7 @@ def open_condition(corpus: Corpus, trained: str = "own", progress: Progress = si
     """
     condition = Condition(len(corpus.classes))
     if trained != "own":
-        _load(condition.network, Path(trained))
+        _load(condition.network, Path(trained), corpus.classes)
         return condition
 
     def make(path: Path) -> None:
@@ -62,7 +63,7 @@ def open_condition(corpus: Corpus, trained: str = "own", progress: Progress = si
     return condition
 
 
-def _load(network: Network, path: Path) -> None:
+def _load(network: Network, path: Path, classes: Sequence[str]) -> None:
     state = saved_state(path)
     settings = state.get("config", {})
     found, own = state.get("network", {}), network.state_dict()
@@ -71,5 +72,11 @@ def _load(network: Network, path: Path) -> None:
         raise InputError(
             f"classifier: {path}: is of {given or 'no classifier'}; it takes a trial of trainable classifier with"
             " modality: sound and network: residual, of a corpus with the same classes"
+        )
+    told = state.get("classes", classes)
+    if list(told) != list(classes):
+        raise InputError(
+            f"classifier: {path}: tells {', '.join(told)}; the classes here are {', '.join(classes)}: name a trial of"
+            " trainable classifier on a corpus with the same"
         )
     network.load_state_dict(found)

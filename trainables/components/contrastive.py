@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
@@ -27,7 +29,10 @@ class Contrast(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(FIRST_TEMPERATURE).log())
 
     def forward(self, pictures: Latents, sounds: Latents, labels: Int64[Tensor, " pairs"]) -> Scalar:
-        temperature = self.log_temperature.exp().clamp(min=MIN_TEMPERATURE)
+        # The parameter itself, since what is clamped later has no gradient, and could never come back.
+        with torch.no_grad():
+            self.log_temperature.clamp_(min=math.log(MIN_TEMPERATURE))
+        temperature = self.log_temperature.exp()
         logits = F.normalize(pictures, dim=1) @ F.normalize(sounds, dim=1).T / temperature
         of_class = (labels[:, None] == labels).to(logits.dtype)
         own = torch.eye(len(labels), dtype=logits.dtype, device=logits.device)

@@ -136,9 +136,12 @@ class ImageToSoundConfig(TrialConfig):
         return None
 
     def _untrained(self) -> str | None:
-        if self.image_weight == self.latent_weight == self.contrastive_weight == 0 and self.prior == "none":
+        kl_weight = self.kl_weight if self.prior == "conditional" else 0
+        if self.image_weight == self.latent_weight == self.contrastive_weight == kl_weight == 0:
+            also = " (and kl_weight)" if self.prior == "conditional" else ""
             return (
-                "nothing would train what sees: image_weight, latent_weight and contrastive_weight are all 0; raise one"
+                f"nothing would train what sees: image_weight, latent_weight and contrastive_weight{also} are all 0;"
+                " raise one"
             )
         if self.backbone == "small" and self.weights != "none":
             return f"weights: {self.weights}: backbone: small has none; use resnet18 or resnet50"

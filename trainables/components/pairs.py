@@ -28,10 +28,15 @@ class PairSplit:
         clips: NDArray[np.int64],
         picture_size: int,
         device: torch.device,
+        *,
+        required: bool = True,
     ) -> None:
+        """Args:
+        required: whether it is an error that none of them can be seen.
+        """
         self._pictures = corpus.frames(picture_size)
         self._device = device
-        self.clips = visible(corpus, self._pictures, clips)
+        self.clips = visible(corpus, self._pictures, clips, required=required)
         self.labels = torch.from_numpy(corpus.labels(self.clips))
         self.recordings = corpus.clips["recording"].to_numpy(str)[self.clips]
         self._sounds = ClipSplit(corpus, representation, self.clips, device)

@@ -29,7 +29,7 @@ from trainables.components.judge_networks import (
 from trainables.components.picture_augmentation import Pictures, as_floats, augmented, spoilt
 from trainables.components.progress import Progress, silent
 from trainables.corpora.cache import made_once
-from trainables.corpora.pictures import visible
+from trainables.corpora.pictures import sources, visible
 from trainables.corpora.splits import digest
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ SEEDS: dict[JudgeName, int] = {"A": 3, "B": 4}
 MAX_PICTURES = 16_384
 BATCH_PICTURES = 32
 EPOCHS = 60
-STEPS = (100, 4000)
+STEPS = (300, 4000)
 PEAK_LR = 3e-3
 
 Probabilities = Float[Tensor, "pictures classes"]
@@ -106,7 +106,7 @@ def open_picture_judge(
     Raises:
         InputError: the corpus has no pictures.
     """
-    judge_id = f"picture-{name}-{digest(f'{corpus.fingerprint} {SEEDS[name]} {VERSION}')[:12]}"
+    judge_id = f"picture-{name}-{digest(f'{corpus.fingerprint} {sources(corpus)} {SEEDS[name]} {VERSION}')[:12]}"
 
     def make(path: Path) -> None:
         network = _trained(corpus, name, progress)

@@ -19,9 +19,11 @@ class Found:
     """What each query found.
 
     Attributes:
-        rank: the place of its own pair, 1 being the first; ties count against it by half.
+        rank: the place of its own pair, 1 being the first; ties count against it by half. Not a number for latents that
+            aren't finite.
         first: the item that is found first.
-        precision: its average precision, of items of its class; not a number where there is none.
+        precision: its average precision, of items of its class, those of a tie counted together; not a number where
+            there is none.
         num_items: of how many.
     """
 
@@ -39,7 +41,7 @@ class Found:
         recalls = {f"{prefix}_r_at_{at}": self.recall(at).mean().item() for at in RANKS}
         return {
             **recalls,
-            f"{prefix}_median_rank": self.rank.median().item(),
+            f"{prefix}_median_rank": self.rank.quantile(0.5).item(),
             f"{prefix}_class_map": self.precision.nanmean().item(),
         }
 
@@ -59,9 +61,11 @@ def search(
     similarity = F.normalize(queries, dim=1) @ F.normalize(items, dim=1).T
     own_similarity = similarity.gather(1, own[:, None])
     better, same = (similarity > own_similarity).sum(dim=1), (similarity == own_similarity).sum(dim=1)
-    rank = better + (same + 1) / 2
-    order = similarity.argsort(dim=1, descending=True, stable=True)
+    is_broken = own_similarity[:, 0].isnan()
+    rank = (better + (same + 1) / 2).masked_fill(is_broken, torch.nan)
+    ordered, order = similarity.sort(dim=1, descending=True, stable=True)
     is_right = (item_labels[order] == query_labels[:, None]).double()
-    place = torch.arange(1, len(items) + 1, device=items.device)
-    precision = (is_right * is_right.cumsum(dim=1) / place).sum(dim=1) / is_right.sum(dim=1)
-    return Found(rank.float(), order[:, 0], precision.float(), len(items))
+    # The last place of those that are as similar: an order within ties would be that of the corpus, class by class.
+    place = torch.searchsorted(-ordered, -ordered, right=True).clamp(max=len(items))
+    precision = (is_right * is_right.cumsum(dim=1).gather(1, place - 1) / place).sum(dim=1) / is_right.sum(dim=1)
+    return Found(rank.float(), order[:, 0], precision.masked_fill(is_broken, torch.nan).float(), len(items))

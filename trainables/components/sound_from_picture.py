@@ -31,6 +31,15 @@ RETRIEVED = 5
 """The nearest so many are chosen from where several sounds are asked for."""
 LOUDEST_NATS = 30.0
 """130 dB above what full scale can have."""
+OF_AUTOENCODERS = {
+    "representation": "linear",
+    "reduction": "pool",
+    "channels": "magnitude",
+    "output": "linear",
+    "norm": "group",
+    "leaky_slope": 0.2,
+}
+"""Settings of autoencoder that the network here has no choice of; most of them change no tensor's shape."""
 
 Clips = Float[Tensor, "clips 1 frames bins"]
 LogPower = Float[Tensor, "clips frames bins"]
@@ -178,6 +187,13 @@ class SoundFromPicture(nn.Module):
         ]
         if other:
             raise InputError(f"audio_init: {path}: was trained with {', '.join(other)}; set the same here")
+        needs = OF_AUTOENCODERS.items()
+        fixed = [f"{name}: {theirs[name]}" for name, value in needs if theirs.get(name, value) != value]
+        if fixed:
+            needed = ", ".join(f"{name}: {value}" for name, value in needs)
+            raise InputError(
+                f"audio_init: {path}: was trained with {', '.join(fixed)}; name a trial of autoencoder with {needed}"
+            )
         wrong = [key for key in own if key not in networks or networks[key].shape != own[key].shape]
         if wrong:
             raise InputError(

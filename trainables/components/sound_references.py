@@ -23,7 +23,7 @@ from trainables.components.representation import Feature
 from trainables.components.spectrogram import log_power
 from trainables.corpora.cache import made_once
 from trainables.corpora.features import clip_power
-from trainables.corpora.pictures import visible
+from trainables.corpora.pictures import sources, visible
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -67,6 +67,6 @@ def reference_lines(configs: Sequence[ImageToSoundConfig], corpus: Corpus, progr
         def make(path: Path, measure: Any = measure) -> None:
             path.write_text(json.dumps({f"val/{key}": value for key, value in measure().items()}), encoding="utf-8")
 
-        file = corpus.folder / f"pair-reference-{name.replace(' ', '-')}-{judge.id}.json"
+        file = corpus.folder / f"pair-reference-{name.replace(' ', '-')}-{sources(corpus)}-{judge.id}.json"
         rows.append({"reference": name, "size": None, **json.loads(made_once(file, make).read_text("utf-8"))})
     return rows

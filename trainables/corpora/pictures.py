@@ -52,7 +52,7 @@ def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Pic
                 pictures[clips] = found
         pictures.flush()
 
-    pictures: Pictures = np.load(made_once(corpus.folder / f"pictures-{size}-{_sources(corpus)}.npy", make), "r")
+    pictures: Pictures = np.load(made_once(corpus.folder / f"pictures-{size}-{sources(corpus)}.npy", make), "r")
     return pictures
 
 
@@ -70,18 +70,20 @@ def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
         with path.open("wb") as file:
             np.save(file, motion)
 
-    motion: Motion = np.load(made_once(corpus.folder / f"motion-{_sources(corpus)}.npy", make))
+    motion: Motion = np.load(made_once(corpus.folder / f"motion-{sources(corpus)}.npy", make))
     return motion
 
 
-def visible(corpus: Corpus, pictures: Pictures, clips: NDArray[np.int64]) -> NDArray[np.int64]:
+def visible(
+    corpus: Corpus, pictures: Pictures, clips: NDArray[np.int64], *, required: bool = True
+) -> NDArray[np.int64]:
     """Those of some clips that have a picture.
 
     Raises:
-        InputError: none has.
+        InputError: none has, and some are required.
     """
     seen = np.array([clip for clip in clips if pictures[clip].any()], np.int64)
-    if not len(seen):
+    if required and not len(seen):
         raise InputError(
             f"corpus {corpus.name} has no picture that can be read; sound and image together need videos, or a picture"
             " of the same name beside each sound"
@@ -101,7 +103,7 @@ def _shown(corpus: Corpus) -> tuple[list[NDArray[np.intp]], list[Shown]]:
     return rows, [Shown(corpus.pictures[name], tuple(starts_s[each])) for name, each in zip(names, rows, strict=True)]
 
 
-def _sources(corpus: Corpus) -> str:
+def sources(corpus: Corpus) -> str:
     """Tells these files from others of the same names."""
     stats = ((name, path.suffix, path.stat()) for name, path in sorted(corpus.pictures.items()))
     return digest("\n".join(f"{name} {suffix} {stat.st_size} {stat.st_mtime_ns}" for name, suffix, stat in stats))[:12]
