@@ -144,6 +144,7 @@ def open_model(folder: Path, device: str = "cpu") -> Generator[Any]:
 
 
 def _generators() -> dict[str, type[Generator[Any]]]:
+    from trainables.components.picture_generator import PictureGenerator
     from trainables.components.sound_generator import SoundGenerator
 
-    return {"image_to_sound": SoundGenerator}
+    return {"image_to_sound": SoundGenerator, "sound_to_image": PictureGenerator}

@@ -1,0 +1,170 @@
+"""How good made pictures are, in the same way for every trial and every reference line."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.components.distribution_metrics import (
+    SUBSET_CLIPS,
+    diversity,
+    frechet_distance,
+    inception_score,
+    kernel_distance,
+)
+from trainables.components.metrics import hearing
+from trainables.components.picture_augmentation import Pictures, as_floats
+from trainables.components.picture_judge import SIZE_PX, PictureJudge
+from trainables.components.retrieval import RANKS, Found, search
+from trainables.components.sound_to_image_config import FOUND
+from trainables.corpora.cache import made_once
+from trainables.corpora.pictures import visible
+from trainables.errors import InputError
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+BATCH_CLIPS = 64
+REFERENCE_PICTURES = 2048
+"""Training pictures whose embeddings the distances between distributions are taken to."""
+
+Clips = NDArray[np.int64]
+Embeddings = Float[Tensor, "pictures features"]
+
+
+class PictureAssessor:
+    """Compares the pictures made for some clips with real ones, by a judge's eyes; those are always 64 pixels wide."""
+
+    def __init__(self, corpus: Corpus, clips: Clips, judge: PictureJudge) -> None:
+        """Args:
+        clips: those that pictures are made for, as rows of the corpus's table; all can be seen.
+        """
+        self.clips = clips
+        self._judge = judge
+        self._labels = corpus.labels(clips)
+        self._recordings = corpus.clips["recording"].to_numpy(str)[clips]
+        self._first = firsts(self._recordings)
+        self._real = embedded(corpus, judge, clips[self._first])
+        known = _reference_clips(corpus)
+        self._reference = _reference(corpus, judge, known).to(self._real.device)
+        self._reference_labels = corpus.labels(known)
+
+    def assess(self, pictures: Iterable[Pictures]) -> dict[str, float]:
+        """Metrics of pictures within −1..1, one a clip, in batches."""
+        probabilities, embeddings = (torch.cat(each) for each in zip(*map(self._judge.perceive, pictures), strict=True))
+        verdict = hearing(probabilities, self._labels, self._recordings)
+        labels = torch.from_numpy(self._labels[self._first]).to(embeddings.device)
+        own = torch.arange(len(labels), device=embeddings.device)
+        found = search(embeddings[torch.from_numpy(self._first)], self._real, own, labels, labels)
+        return {
+            "judge_probability": verdict.mean_probability,
+            "judge_accuracy": verdict.accuracy,
+            **self._distances(embeddings),
+            "diversity": self._diversity(embeddings),
+            "inception_score": inception_score(probabilities),
+            **found.metrics(FOUND),
+        }
+
+    def _distances(self, embeddings: Embeddings) -> dict[str, float]:
+        """How far pictures are from the training ones as a whole; not a number where they are too few to tell."""
+        if min(len(embeddings), len(self._reference)) < 2 or not embeddings.isfinite().all():
+            return dict.fromkeys(("fid", "kid"), math.nan)
+        return {
+            "fid": frechet_distance(embeddings, self._reference),
+            "kid": kernel_distance(_some(embeddings), _some(self._reference)),
+        }
+
+    def _diversity(self, embeddings: Embeddings) -> float:
+        try:
+            return diversity(embeddings, self._reference, self._labels, self._reference_labels)
+        except InputError:
+            return math.nan
+
+
+def table_of(
+    corpus: Corpus,
+    clips: Clips,
+    pictures: Iterable[Pictures],
+    judges: dict[str, PictureJudge],
+    others: Sequence[Clips] = (),
+) -> pd.DataFrame:
+    """Judge the pictures made for some clips, given in batches; a row a recording.
+
+    Columns: `recording`, `class`, for each judge `{its name}_probability` and `_accuracy`, and what the picture of a
+    recording's first clip finds among the real ones of all recordings, those of `others` too, as the first judge sees
+    them.
+    """
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {prefix: [] for prefix in judges}
+    for part in pictures:
+        for prefix, judge in judges.items():
+            seen[prefix].append(judge.perceive(part))
+    recordings = corpus.clips["recording"].to_numpy(str)
+    names, first = np.unique(recordings[clips], return_index=True)
+    table = pd.DataFrame({"recording": names, "class": corpus.clips["class"].to_numpy()[clips[first]]})
+    for prefix, parts in seen.items():
+        verdict = hearing(torch.cat([each for each, _ in parts]), corpus.labels(clips), recordings[clips])
+        table[f"{prefix}_probability"] = verdict.probability
+        table[f"{prefix}_accuracy"] = verdict.is_right.astype(float)
+    prefix, judge = next(iter(judges.items()))
+    embeddings = torch.cat([each for _, each in seen[prefix]])[torch.from_numpy(first)]
+    items = np.concatenate([clips[first], *(each[firsts(recordings[each])] for each in others)])
+    labels = torch.from_numpy(corpus.labels(items)).to(embeddings.device)
+    own = torch.arange(len(first), device=embeddings.device)
+    found = search(embeddings, embedded(corpus, judge, items), own, labels[own], labels)
+    return table.assign(**_columns(found))
+
+
+def real_pictures(corpus: Corpus, clips: Clips, size: int = SIZE_PX) -> Iterator[Pictures]:
+    """The pictures of clips within −1..1, in batches."""
+    pictures = corpus.frames(size)
+    for part in np.split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS)):
+        yield as_floats(torch.from_numpy(pictures[part]))
+
+
+def embedded(corpus: Corpus, judge: PictureJudge, clips: Clips) -> Embeddings:
+    """What a judge makes of the pictures of clips, on its device."""
+    return torch.cat([judge.perceive(part)[1] for part in real_pictures(corpus, clips)])
+
+
+def firsts(recordings: NDArray[Any]) -> NDArray[np.int64]:
+    """Where each recording's first clip is, in order."""
+    return np.sort(np.unique(recordings, return_index=True)[1]).astype(np.int64)
+
+
+def _columns(found: Found) -> dict[str, NDArray[np.float32]]:
+    recalls = {f"{FOUND}_r_at_{at}": found.recall(at).cpu().numpy() for at in RANKS}
+    return {
+        **recalls,
+        f"{FOUND}_rank": found.rank.cpu().numpy(),
+        f"{FOUND}_class_map": found.precision.cpu().numpy(),
+    }
+
+
+def _some(embeddings: Embeddings) -> Float[Tensor, "some features"]:
+    """As many as the kernel distance compares at once, from all over."""
+    order = torch.randperm(len(embeddings), generator=torch.Generator().manual_seed(0))
+    return embeddings[order[:SUBSET_CLIPS].to(embeddings.device)]
+
+
+def _reference_clips(corpus: Corpus) -> Clips:
+    clips = np.random.default_rng(0).permutation(corpus.indices("train"))
+    return visible(corpus, corpus.frames(SIZE_PX), clips)[:REFERENCE_PICTURES]
+
+
+def _reference(corpus: Corpus, judge: PictureJudge, clips: Clips) -> Embeddings:
+    """What the judge makes of training pictures."""
+
+    def make(path: Path) -> None:
+        with path.open("wb") as file:
+            np.save(file, embedded(corpus, judge, clips).cpu().numpy())
+
+    return torch.from_numpy(np.load(made_once(corpus.folder / f"embeddings-{judge.id}.npy", make)))

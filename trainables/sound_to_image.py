@@ -1,0 +1,346 @@
+"""A picture for a sound: a conditional GAN that is told what a classifier of sounds hears."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from trainables.components import pictures as drawing
+from trainables.components.condition import open_condition
+from trainables.components.generation import Model
+from trainables.components.grid import Grid
+from trainables.components.heard_sounds import open_mels
+from trainables.components.metrics import COMMON_SIZE
+from trainables.components.pairs import PairSplit
+from trainables.components.picture_assessment import PictureAssessor, table_of
+from trainables.components.picture_augmentation import Pictures, augmented
+from trainables.components.picture_from_sound import PictureFromSound
+from trainables.components.picture_gan import (
+    Discriminator,
+    Noise,
+    Told,
+    discriminator_loss,
+    generator_loss,
+    gradient_penalty,
+    sameness,
+)
+from trainables.components.picture_generator import JUDGE, MODEL
+from trainables.components.picture_judge import open_picture_judge
+from trainables.components.picture_references import reference_lines
+from trainables.components.presentation import JUDGES, within_full_scale
+from trainables.components.progress import Progress, silent
+from trainables.components.representation import Representation
+from trainables.components.sound_to_image_config import METRICS, SoundToImageConfig
+from trainables.corpora.corpus import Corpus
+from trainables.corpora.features import read_waveforms
+from trainables.corpora.recordings import RATE_HZ
+from trainables.corpora.splits import Split
+from trainables.errors import InputError
+from trainables.trainable import Media, Trainable
+
+BETAS = (0.0, 0.9)
+HEARD_CLIPS = 256
+BATCH_CLIPS = 64
+SHOWN = 3
+"""Pictures made of different noise beside each probe's own."""
+SHOWN_PX = 256
+TENSOR_BYTES = 400
+"""What a tensor takes in a file beside its numbers."""
+TYPICAL_CLASSES = 10
+
+
+class SoundToImage(Trainable):
+    """A generator and a discriminator that play against each other over pairs of a sound and a picture.
+
+    Both are told what the network that hears makes of the sound; nobody is told its class. What is judged is made by
+    the generator with its weights averaged over steps. The judges have no part in training.
+    """
+
+    Config = SoundToImageConfig
+    RENDERING = frozenset({"truncation"})
+    METRICS = METRICS
+    GENERATES = ("sound", "image")
+    DEBUG = {"width": 8, "noise_dim": 8, "batch_size": 8, "image_size": 32, "r1_every": 2}
+
+    def __init__(self, config: SoundToImageConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
+        self.config: SoundToImageConfig = config
+        self.corpus = _required(corpus)
+        self.device = torch.device(device)
+        self.num_steps = 0
+        self.train = self._pairs(self.corpus.indices("train"))
+        self.validation = self._pairs(self.corpus.indices("validation"))
+        self.assessor = PictureAssessor(
+            self.corpus, self.validation.clips, open_picture_judge(self.corpus, device=self.device)
+        )
+        self._mels = open_mels(self.corpus)
+        self._order = torch.Generator().manual_seed(seed)
+        self._noise = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.model = PictureFromSound(config, len(self.corpus.classes))
+            self.discriminator = _discriminator(config, self.model.told_dim).to(self.device)
+            heard = open_condition(self.corpus, config.classifier)
+        self.model.condition.load_state_dict(heard.state_dict())
+        self.model.to(self.device)
+        self._measure()
+        self.optimizers = {
+            "generator": torch.optim.Adam(self._generator_groups(), lr=config.lr, betas=BETAS, fused=True),
+            "discriminator": torch.optim.Adam(
+                self.discriminator.parameters(), lr=config.discriminator_lr, betas=BETAS, fused=True
+            ),
+        }
+        self._known = self._told_once()
+
+    def _pairs(self, clips: NDArray[np.int64], *, required: bool = True) -> PairSplit:
+        heard, size = Representation(Grid(COMMON_SIZE)), self.config.image_size
+        return PairSplit(self.corpus, heard, clips, size, self.device, required=required)
+
+    def _generator_groups(self) -> list[dict[str, Any]]:
+        groups: list[dict[str, Any]] = [{"params": list(self.model.generator.parameters())}]
+        if self.config.classifier_lr_share > 0:
+            lr = self.config.classifier_lr_share * self.config.lr
+            # What tells the classes has no part in the features.
+            groups.append({"params": list(self.model.condition.network.features.parameters()), "lr": lr})
+        return groups
+
+    def _mel(self, clips: NDArray[np.int64]) -> Float[Tensor, "clips 96 64"]:
+        return torch.from_numpy(self._mels[clips].astype(np.float32)).to(self.device)
+
+    def _parts(self, clips: NDArray[np.int64]) -> Iterator[Float[Tensor, "clips 96 64"]]:
+        return (self._mel(part) for part in np.split(clips, range(HEARD_CLIPS, len(clips), HEARD_CLIPS)))
+
+    @torch.no_grad()
+    def _measure(self) -> None:
+        self.model.measure(torch.cat([self.model.listened(part)[0] for part in self._parts(self.train.clips)]))
+
+    @torch.no_grad()
+    def _told(self, clips: NDArray[np.int64]) -> Told:
+        """What the generator is told of clips."""
+        return torch.cat([self.model.told(part) for part in self._parts(clips)])
+
+    def _told_once(self) -> Told | None:
+        """The same of all training clips, where that doesn't change."""
+        return self._told(self.train.clips) if self.config.classifier_lr_share == 0 else None
+
+    @classmethod
+    def prepare(
+        cls, configs: Sequence[SoundToImageConfig], corpus: Corpus | None, progress: Progress = silent
+    ) -> list[dict[str, Any]]:
+        return reference_lines(configs, _required(corpus), progress)
+
+    @classmethod
+    def checkpoint_bytes(cls, config: SoundToImageConfig) -> int:
+        with torch.device("meta"):
+            model = PictureFromSound(config, TYPICAL_CLASSES)
+            discriminator = _discriminator(config, model.told_dim)
+        kept = [*model.state_dict().values(), *discriminator.state_dict().values()]
+        trained = [each for part in (model, discriminator) for each in part.parameters() if each.requires_grad]
+        saved: int = sum(each.numel() * each.element_size() + TENSOR_BYTES for each in kept)
+        # Adam keeps two of its own beside each of them, and a counter.
+        return saved + sum(2 * each.numel() * each.element_size() + 3 * TENSOR_BYTES for each in trained)
+
+    @classmethod
+    def judge_id(cls, corpus: Corpus | None) -> str | None:
+        return open_picture_judge(_required(corpus)).id
+
+    def step(self) -> dict[str, float]:
+        return self._train_epoch() | self._validate()
+
+    def _train_epoch(self) -> dict[str, float]:
+        self.model.train()
+        order = torch.randperm(len(self.train), generator=self._order).split(self.config.batch_size)
+        # A pair alone has nothing to be normalized with.
+        batches = [part for part in order if len(part) > 1][: self.batches_per_epoch]
+        steps = [self._train_step(part) for part in batches]
+        is_finite = [np.isfinite(list(values.values())).all() for values in steps]
+        kept = [values for values, is_kept in zip(steps, is_finite, strict=True) if is_kept]
+        # With several steps of the discriminator for each of the generator, a short epoch may have none of those.
+        names = dict.fromkeys(["loss", *(name for values in kept for name in values)])
+        means = {name: [values[name] for values in kept if name in values] for name in names}
+        return {
+            **{f"train/{name}": float(np.mean(values)) if values else math.nan for name, values in means.items()},
+            "train/nonfinite_steps": float(len(steps) - len(kept)),
+            "optim/lr": float(self.optimizers["generator"].param_groups[0]["lr"]),
+        }
+
+    def _train_step(self, positions: Tensor) -> dict[str, float]:
+        """A step of the discriminator and, in its turn, of the generator."""
+        self.num_steps += 1
+        is_generators_turn = self.num_steps % self.config.discriminator_steps == 0
+        noise = torch.randn(len(positions), self.config.noise_dim, generator=self._noise).to(self.device)
+        with torch.set_grad_enabled(is_generators_turn):
+            told = self._told_of(positions)
+            # Two pictures of each sound, so that they can be compared.
+            given = torch.cat([told[: (len(told) + 1) // 2], told[: len(told) // 2]])
+            made = self.model.generator(noise, given)
+        given = given.detach()
+        values = self._discriminate(self.train.pictures(positions), told.detach(), made.detach(), given)
+        return values | self._generate(made, given, noise) if is_generators_turn else values
+
+    def _told_of(self, positions: Tensor) -> Told:
+        if self._known is None:
+            return self.model.told(self._mel(self.train.clips[positions.numpy()]))
+        return self._known[positions.to(self.device)]
+
+    def _discriminate(self, pictures: Pictures, told: Told, made: Pictures, given: Told) -> dict[str, float]:
+        config, count = self.config, len(pictures)
+        both = self._shown(torch.cat([pictures, made]))
+        seen = self.discriminator.see(both)
+        scores = self.discriminator.score(seen, torch.cat([told, given]))
+        others = told.roll(1, dims=0)
+        is_other = (others != told).any(dim=1)
+        mismatched = self.discriminator.score(seen[:count][is_other], others[is_other])
+        hinge = discriminator_loss(scores[:count], scores[count:], mismatched, config.mismatch_weight)
+        loss = hinge
+        if config.r1_weight > 0 and self.num_steps % config.r1_every == 0:
+            # Taken so seldom, it counts for the steps between.
+            penalty = gradient_penalty(self.discriminator, both[:count], told)
+            loss = loss + config.r1_every * config.r1_weight * penalty
+        norm = self._descend("discriminator", loss)
+        return {"loss": hinge.item() if math.isfinite(norm) else math.inf}
+
+    def _generate(self, made: Pictures, given: Told, noise: Noise) -> dict[str, float]:
+        self.discriminator.requires_grad_(False)
+        loss = generator_loss(self.discriminator(self._shown(made), given))
+        same = sameness(noise, made)
+        norm = self._descend("generator", loss + self.config.sameness_weight * same)
+        self.discriminator.requires_grad_(True)
+        self.model.average(self.num_steps // self.config.discriminator_steps)
+        return {"generator_loss": loss.item(), "sameness": same.item(), "grad_norm": norm}
+
+    def _shown(self, pictures: Pictures) -> Pictures:
+        """What the discriminator sees of pictures, real or made (DiffAugment)."""
+        # Turned left to right, made pictures would be like turned ones, and so turned themselves.
+        return augmented(pictures, self._order, flip=False) if self.config.diff_augment else pictures
+
+    def _descend(self, name: str, loss: Float[Tensor, ""]) -> float:
+        """A step of an optimizer, left out if anything isn't finite; the norm of the gradient, infinite if it was."""
+        optimizer = self.optimizers[name]
+        optimizer.zero_grad()
+        loss.backward()
+        parameters = [each for group in optimizer.param_groups for each in group["params"]]
+        norm = nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None]).item()
+        if not math.isfinite(norm) or not math.isfinite(loss.item()):
+            return math.inf
+        optimizer.step()
+        return norm
+
+    @torch.no_grad()
+    def _validate(self) -> dict[str, float]:
+        self.model.eval()
+        errors: list[float] = []
+
+        def watched() -> Iterator[Pictures]:
+            positions = torch.arange(len(self.validation)).split(BATCH_CLIPS)
+            for part, made in zip(positions, self._made(self.validation.clips), strict=True):
+                own = self.validation.pictures(part)
+                errors.append(F.mse_loss(made, own).item() * len(part))
+                yield made
+
+        metrics = self.assessor.assess(watched())
+        metrics["loss"] = sum(errors) / len(self.validation)
+        return {f"val/{name}": value for name, value in metrics.items()}
+
+    def _made(self, clips: NDArray[np.int64], seed: int = 0) -> Iterator[Pictures]:
+        """The pictures that are made for clips, in batches; always the same ones for a seed."""
+        noise = torch.Generator().manual_seed(seed)
+        told = self._told(clips)
+        return (self.model.made(part, noise, self.config.truncation) for part in told.split(BATCH_CLIPS))
+
+    @torch.no_grad()
+    def render(self, probes: NDArray[np.int64]) -> Media:
+        self.model.eval()
+        pairs = self._pairs(probes, required=False)
+        if not len(pairs):
+            return Media()
+        clips = pairs.clips
+        names = [str(name) for name in self.corpus.clips["clip"].to_numpy()[clips]]
+        made = [torch.cat(list(self._made(clips, seed))) for seed in range(SHOWN)]
+        judge, labels = open_picture_judge(self.corpus, device=self.device), pairs.labels.to(self.device)
+        chances = torch.stack([judge.see(each).gather(1, labels[:, None])[:, 0] for each in made]).mean(dim=0)
+        real = pairs.pictures(torch.arange(len(pairs)))
+        sounds = read_waveforms(self.corpus.waveforms(), clips)
+        return Media(
+            audio={f"{name}_original": within_full_scale(sound) for name, sound in zip(names, sounds, strict=True)},
+            images={name: _row(*each) for name, *each in zip(names, real, *made, strict=True)},
+            clips=[
+                {"clip": name, "judge_probability": chance, "spectrogram": name}
+                for name, chance in zip(names, chances.tolist(), strict=True)
+            ],
+            rate_hz=RATE_HZ,
+        )
+
+    @torch.no_grad()
+    def evaluate(self, split: Split) -> pd.DataFrame:
+        """Judge the pictures of a split's clips, and what they find among the real ones of all held-out recordings."""
+        self.model.eval()
+        clips = self._pairs(self.corpus.indices(split)).clips
+        judges = {
+            prefix: open_picture_judge(self.corpus, name, device=self.device)
+            for prefix, name in JUDGES.items()
+            if name == "A" or split == "test"
+        }
+        others = [] if split == "validation" else [self.validation.clips]
+        return table_of(self.corpus, clips, self._made(clips), judges, others)
+
+    def exported(self) -> Model:
+        judge = open_picture_judge(self.corpus)
+        settings = {
+            "config": self.config.model_dump(mode="json"),
+            "classes": list(self.corpus.classes),
+            "judge": judge.id,
+        }
+        parts = {MODEL: self.model.state_dict(), JUDGE: judge.state_dict()}
+        tensors = {prefix + key: value for prefix, part in parts.items() for key, value in part.items()}
+        return Model("sound_to_image", settings, tensors)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "model": self.model.state_dict(),
+            "discriminator": self.discriminator.state_dict(),
+            "optimizers": {name: each.state_dict() for name, each in self.optimizers.items()},
+            "num_steps": self.num_steps,
+            "order": self._order.get_state(),
+            "noise": self._noise.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.model.load_state_dict(state["model"])
+        self.discriminator.load_state_dict(state["discriminator"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        self.num_steps = state["num_steps"]
+        # Generators' states live on the CPU, wherever the checkpoint was loaded to.
+        self._order.set_state(state["order"].cpu())
+        self._noise.set_state(state["noise"].cpu())
+        self._known = self._told_once()
+
+
+def _discriminator(config: SoundToImageConfig, told_dim: int) -> Discriminator:
+    discriminator = Discriminator(told_dim, width=config.width, image_size=config.image_size)
+    return discriminator.to(memory_format=torch.channels_last)
+
+
+def _row(real: Float[Tensor, "3 side side"], *made: Float[Tensor, "3 side side"]) -> NDArray[np.uint8]:
+    """A real picture and, to its right, made ones."""
+    *shown, last = (real, *made)
+    row = drawing.enlarged(last, SHOWN_PX)
+    for each in reversed(shown):
+        row = drawing.beside(each, row)
+    return row
+
+
+def _required(corpus: Corpus | None) -> Corpus:
+    if corpus is None:
+        raise InputError("trainable sound_to_image needs a corpus; add `corpus: {name: demo}` to the search space")
+    return corpus
