@@ -115,7 +115,7 @@ def _answers(
                 runs.notes.append(f"{words.ARTIFACT_PER_RECORDING} has no column {metric}: no contrasts by it")
             continue
         is_objective = metric == objective
-        levels = {name: level_of(value, scores[name]) for name, value in given.items()}
+        levels = {name: level_of(value, scores[name]) for name, value in given.items() if name in factors}
         baseline = {name: level for name, level in levels.items() if level is not None}
         if is_objective:
             runs.notes.extend(

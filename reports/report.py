@@ -49,9 +49,11 @@ class Report:
     def costs(self) -> pd.DataFrame:
         """Columns `trial` and `hours` of training and validation."""
         trials = self.runs.trials
-        seconds = trials[words.TRIAL_S] if words.TRIAL_S in trials else pd.Series(math.nan, index=trials.index)
-        seconds = seconds.fillna(trials["duration_s"]) if "duration_s" in trials else seconds
-        return pd.DataFrame({"trial": trials["trial"], "hours": pd.to_numeric(seconds) / 3600})
+        known = [trials[name] for name in (words.TRIAL_S, "duration_s") if name in trials]
+        seconds = pd.Series(math.nan, index=trials.index)
+        for each in known:
+            seconds = seconds.fillna(pd.to_numeric(each))
+        return pd.DataFrame({"trial": trials["trial"], "hours": seconds / 3600})
 
     @cached_property
     def matrix(self) -> pd.DataFrame:
