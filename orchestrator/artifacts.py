@@ -22,7 +22,9 @@ BEST = "best"
 """The folder of the best epoch."""
 HISTORY_PREFIX = "epoch_"
 """With which the folders of other epochs begin."""
-LEADING = (words.CLIP_NAME, words.CLIP_SPECTROGRAM)
+PICTURES = {words.CLIP_SPECTROGRAM: words.SPECTROGRAM_PREFIX, words.CLIP_IMAGE: words.IMAGE_PREFIX}
+"""Columns that name pictures, and how the keys of those begin."""
+LEADING = (words.CLIP_NAME, *PICTURES)
 """The first columns of the table of clips."""
 THUMBNAIL_PIXELS = 256
 IMAGES_TAG = {"mlflow.loggedImages": "true"}
@@ -46,9 +48,10 @@ def lay_out(media: Path, target: Path, made_ms: int) -> dict[str, str]:
     sounds = target / words.ARTIFACT_AUDIO / media.name if is_history else target
     sounds.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, str] = {}
+    keys = picture_keys(media)
     for file in sorted(media.iterdir()):
         if file.suffix == ".png":
-            pictures[file.stem] = _lay_out_picture(file, target, clips["epoch"], made_ms)
+            pictures[file.stem] = _lay_out_picture(file, keys[file.stem], target, clips["epoch"], made_ms)
         elif file.suffix == ".wav" or (not is_history and file.name != words.ARTIFACT_CLIPS):
             (sounds / file.name).symlink_to(file)
     if clips["clips"] and not is_history:
@@ -57,10 +60,20 @@ def lay_out(media: Path, target: Path, made_ms: int) -> dict[str, str]:
     return IMAGES_TAG if pictures else {}
 
 
-def _lay_out_picture(file: Path, target: Path, epoch: int, made_ms: int) -> str:
+def picture_keys(media: Path) -> dict[str, str]:
+    """The key of each picture of a folder of renderings, such as `spectrogram/dog_1`, by its stem."""
+    clips = json.loads((media / words.ARTIFACT_CLIPS).read_text())["clips"]
+    prefixes = {clip[column]: prefix for clip in clips for column, prefix in PICTURES.items() if column in clip}
+    stems = sorted(path.stem for path in media.glob("*.png"))
+    return {
+        stem: prefixes.get(stem, words.SPECTROGRAM_PREFIX) + re.sub(r"[^\w\-. ]", "_", stem, flags=re.ASCII)
+        for stem in stems
+    }
+
+
+def _lay_out_picture(file: Path, key: str, target: Path, epoch: int, made_ms: int) -> str:
     """The picture and its thumbnail as a step of an image chart; its path without suffix."""
-    key = (words.SPECTROGRAM_PREFIX + re.sub(r"[^\w\-. ]", "_", file.stem, flags=re.ASCII)).replace("/", "~")
-    name = f"images/{key}+step+{epoch}+timestamp+{made_ms}"
+    name = f"images/{key.replace('/', '~')}+step+{epoch}+timestamp+{made_ms}"
     name = f"{name}+{uuid.uuid5(uuid.NAMESPACE_OID, name)}"
     if (target / f"{name}.png").exists():
         # The best epoch may be one that is kept for the history too: the same picture.
@@ -81,7 +94,7 @@ def _table(clips: list[log.Event], pictures: dict[str, str]) -> dict[str, Any]:
 
 
 def _cell(column: str, value: Any, pictures: dict[str, str]) -> Any:
-    if column != words.CLIP_SPECTROGRAM or value not in pictures:
+    if column not in PICTURES or value not in pictures:
         return value
     path = pictures[value]
     return {"type": "image", "filepath": f"{path}.png", "compressed_filepath": f"{path}+compressed.webp"}

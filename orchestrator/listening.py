@@ -103,9 +103,12 @@ def _row(clip: str, columns: Sequence[Column], facts: Sequence[Mapping[str, Any]
 
 
 def _cell(clip: str, column: Column, facts: Mapping[str, Any]) -> str:
-    sound = _audio(column.media / f"{clip}_{words.RECONSTRUCTION}.wav")
-    picture = column.media / f"{facts.get(words.CLIP_SPECTROGRAM)}.png"
-    image = f"<img alt='spectrogram' src='{_inline(picture, 'image/png')}'>" if picture.exists() else ""
+    named = [facts[kind] for kind in (words.CLIP_SPECTROGRAM, words.CLIP_IMAGE) if kind in facts]
+    pictures = [path for stem in named if (path := column.media / f"{stem}.png").exists()]
+    image = "".join(f"<img alt='{html.escape(path.stem)}' src='{_inline(path, 'image/png')}'>" for path in pictures)
+    path = column.media / f"{clip}_{words.RECONSTRUCTION}.wav"
+    # What makes images makes no sounds.
+    sound = "" if pictures and not path.exists() else _audio(path)
     values = ", ".join(_in_words(key, value) for key, value in facts.items() if isinstance(value, float))
     return f"<td>{sound}{image}<small>{html.escape(values)}</small></td>"
 

@@ -193,7 +193,7 @@ class Mirror:
             {name for name in best.files if name.startswith(f"{MEDIA}/{artifacts.HISTORY_PREFIX}")} for best in bests
         ]
         folder = max(set.intersection(*kept), default=None) if kept else None
-        pictures = sorted(path.stem for path in (bests[0].folder / folder).glob("*.png")) if folder else []
+        pictures = [*artifacts.picture_keys(bests[0].folder / folder).values()] if folder else []
         return Seen(
             history.name,
             history.sweep_id,

@@ -41,7 +41,7 @@ class Seen:
         searched: parameters that Optuna chose.
         rendered: settings that renderings differ by.
         best: runs of the best trial of each arm.
-        pictures: names of probe clips whose spectrograms the best trials have.
+        pictures: keys of pictures of probe clips that the best trials have.
         picture_epoch: an epoch at which all of them have those.
     """
 
@@ -107,7 +107,7 @@ class Seen:
         if self.picture_epoch is not None:
             charts += [
                 _chart(f"image-{name}", "IMAGE", imageKeys=[name], step=self.picture_epoch, showRunParams=False)
-                for name in (f"{words.SPECTROGRAM_PREFIX}{clip}" for clip in self.pictures[:MAX_PICTURES])
+                for name in self.pictures[:MAX_PICTURES]
             ]
         shown = {"showChangeFromBaseline": True, "showDifferencesOnly": True, "baselineColumnUuid": ""}
         charts += [_chart("differences", "DIFFERENCE", compareGroups=["Parameters"], chartName="Parameters", **shown)]

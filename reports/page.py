@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from reports import figures
 from reports import vocabulary as words
 from reports.drawings import drawings
+from reports.images import read_images
 from reports.matrix import OUTCOMES
 from reports.probes import Cell, read_probes
 from reports.report import Report
@@ -41,6 +42,7 @@ def render(report: Report) -> str:
         saved=_saved(report),
         probes=probes,
         left_out=num_probes - len(probes),
+        images=read_images(report.runs),
         listening=_records(listening(report)),
         agreement=report.runs.run.data.metrics.get(words.MOS_AGREEMENT),
         failures=_records(report.failures),

@@ -118,18 +118,20 @@ class SweepFolder:
             self.report(trial, epoch)
         self.end(trial, epochs=epochs)
 
-    def render(self, trial: int, folder: str, epoch: int, *, level: float = 0.5) -> None:
-        """Sounds and pictures of two probe clips."""
+    def render(
+        self, trial: int, folder: str, epoch: int, *, level: float = 0.5, picture: str = "spectrogram", ends: str = ""
+    ) -> None:
+        """Sounds and pictures of two probe clips; `picture` is the column that names those, `ends` the one sound."""
         target = self.trial(trial) / "media" / folder
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
         sound = level * np.sin(2 * np.pi * 440 * np.arange(2205) / 22050)
         for clip in ("dog_1", "rain_2"):
-            for kind in ("original", "reconstruction"):
+            for kind in (ends,) if ends else ("original", "reconstruction"):
                 soundfile.write(target / f"{clip}_{kind}.wav", sound, 22050, subtype="PCM_16")
             imsave(target / f"{clip}.png", np.full((8, 16, 3), int(255 * level), np.uint8))
         rows = [
-            {"clip": clip, "class": clip[:-2], "judge_probability": level, "spectrogram": clip}
+            {"clip": clip, "class": clip[:-2], "judge_probability": level, picture: clip}
             for clip in ("dog_1", "rain_2")
         ]
         (target / "clips.json").write_text(json.dumps({"epoch": epoch, "clips": rows}))

@@ -165,7 +165,7 @@ class TestMeasuring:
 
     def test_pictures_stand_beside_what_is_told(self, corpus: Corpus) -> None:
         media = make(corpus, **IMAGE).render(corpus.probes(2))
-        assert [row["spectrogram"] for row in media.clips] == [row["clip"] for row in media.clips]
+        assert [row["image"] for row in media.clips] == [row["clip"] for row in media.clips]
         assert set(media.images) == {row["clip"] for row in media.clips}
         assert all(row["told"] in corpus.classes and 0 <= float(row["probability"]) <= 1 for row in media.clips)
 

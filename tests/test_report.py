@@ -18,7 +18,9 @@ from orchestrator.reporting import hold_listening_test, tracking, write_reports
 from orchestrator.tracking import follow
 from reports import figures
 from reports.errors import ReportError
+from reports.images import read_images
 from reports.listening.session import Options
+from reports.page import render
 from reports.report import Report, read_report
 from reports.statistics import Contrast
 from tests.browser import chromium
@@ -560,6 +562,28 @@ def test_the_page_is_an_artifact_of_the_sweep_and_needs_no_network(swept: SweepF
     kept = Path(swept.runs()["vae"].info.artifact_uri, "report.html").read_text()
     assert kept == text
     assert not re.search(r"""(?:src|href)=["']?https?:|@import|url\(http""", text)
+
+
+def test_the_images_of_trials_that_make_some_are_shown_arm_by_arm(sweep: SweepFolder) -> None:
+    start(sweep, "l2", "vae")
+    for number, loss in ((1, "l2"), (2, "vae")):
+        sweep.ask(number, loss)
+        sweep.report(number, 1)
+        sweep.end(number, epochs=1)
+        # As sound_to_image renders: no sound is made.
+        sweep.render(number, "best", 1, picture="image", ends="original")
+    sweep.close()
+    report = read(sweep)
+    with tracking(sweep.home) as client:
+        keys = {file.path for file in client.list_artifacts(str(report.runs.trials["run_id"].iloc[0]), "images")}
+    assert any("image~dog_1" in key for key in keys) and not any("spectrogram" in key for key in keys)
+    images = read_images(report.runs)
+    assert list(images) == ["dog_1", "rain_2"]
+    assert all(list(arms) == ["loss=l2", "loss=vae"] for arms in images.values())
+    page = render(report)
+    assert page.count('<img src="data:image/webp;base64,') == 4
+    assert "<h2>Listen</h2>" not in page
+    assert list(read_images(report.runs, max_bytes=1)) == []
 
 
 def test_names_with_html_in_them_are_shown_as_they_are(sweep: SweepFolder, tmp_path: Path) -> None:

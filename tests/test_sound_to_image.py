@@ -246,7 +246,7 @@ def test_a_probe_is_shown_as_its_own_picture_beside_three_made_ones(corpus: Corp
     trainable = make(corpus)
     media = trainable.render(corpus.probes(3))
     for row in media.clips:
-        picture = media.images[str(row["spectrogram"])]
+        picture = media.images[str(row["image"])]
         assert picture.shape == (256, 4 * 256 + 3 * 4, 3)
         clip = np.flatnonzero(corpus.clips["clip"] == row["clip"])
         real = corpus.frames(32)[clip[0]]

@@ -28,7 +28,7 @@ SEEN = Seen(
     compared=["loss"],
     searched=["lr", "kl_weight", "width", "slope"],
     best=[f"{number:032x}" for number in range(12)],
-    pictures=[f"dog_{number}" for number in range(8)],
+    pictures=[f"spectrogram/dog_{number}" for number in range(8)],
     picture_epoch=5,
 )
 

@@ -207,7 +207,7 @@ class Classifier(Trainable):
         truth = probabilities[torch.arange(len(names)), torch.from_numpy(self.corpus.labels(given.clips))]
         told = [self.corpus.classes[int(each)] for each in probabilities.argmax(dim=1)]
         rows = [
-            {"clip": name, "told": label, "probability": chance, **({"spectrogram": name} if shown else {})}
+            {"clip": name, "told": label, "probability": chance, **({"image": name} if shown else {})}
             for name, label, chance in zip(names, told, truth.tolist(), strict=True)
         ]
         return Media({f"{name}_original": sound for name, sound in zip(names, sounds, strict=True)}, shown, rows)

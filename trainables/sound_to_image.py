@@ -273,7 +273,7 @@ class SoundToImage(Trainable):
             audio={f"{name}_original": within_full_scale(sound) for name, sound in zip(names, sounds, strict=True)},
             images={name: _row(*each) for name, *each in zip(names, real, *made, strict=True)},
             clips=[
-                {"clip": name, "judge_probability": chance, "spectrogram": name}
+                {"clip": name, "judge_probability": chance, "image": name}
                 for name, chance in zip(names, chances.tolist(), strict=True)
             ],
             rate_hz=RATE_HZ,

@@ -67,7 +67,8 @@ class Media:
     Attributes:
         audio: file stem to samples, float32 of shape (samples,) within ±1.
         images: file stem to picture, uint8 of shape (height, width, 3).
-        clips: one row a clip for the table of clips; `clip` is its name, `spectrogram` the stem of a picture.
+        clips: one row a clip for the table of clips; `clip` is its name, `spectrogram` or `image` the stem of a
+            picture: of the second kind if it shows what was seen or made, whatever else is on it.
         rate_hz: sampling rate of every sound.
     """
 

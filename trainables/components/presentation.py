@@ -79,6 +79,7 @@ def render(
     heard = open_judge(corpus).hear_waveforms(sounds)
     probability = heard[torch.arange(len(clips)), torch.from_numpy(corpus.labels(clips))].tolist()
     names = [str(name) for name in corpus.clips["clip"].to_numpy()[clips]]
+    kind = "spectrogram" if shown is None else "image"
     distances = lsd_db(compared, targets).tolist(), mel_lsd_db(sounds, originals).tolist()
     return Media(
         audio={
@@ -93,7 +94,7 @@ def render(
             )
         },
         clips=[
-            {"clip": name, "judge_probability": chance, "lsd_db": lsd, "mel_lsd_db": mel_lsd, "spectrogram": name}
+            {"clip": name, "judge_probability": chance, "lsd_db": lsd, "mel_lsd_db": mel_lsd, kind: name}
             for name, chance, lsd, mel_lsd in zip(names, probability, *distances, strict=True)
         ],
         rate_hz=RATE_HZ,
