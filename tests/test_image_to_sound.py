@@ -550,3 +550,18 @@ def test_probes_that_nobody_can_see_are_rendered_as_nothing(tiny_corpus: Path, t
     (root / str(corpus.clips["recording"][probe[0]])).with_suffix(".png").unlink()
     trainable = make(open_corpus({"name": "folder", "root": str(root)}, home))
     assert trainable.render(probe) == Media()
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"backbone": "resnet18", "weights": "/nowhere/weights.pt"}, "weights: /nowhere/weights.pt: no such file"),
+        ({"audio_init": "/nowhere/best.pt"}, "/nowhere/best.pt: no such file"),
+    ],
+)
+def test_weights_that_are_not_there_are_found_out_before_a_trial_begins(
+    corpus: Corpus, settings: dict[str, Any], message: str
+) -> None:
+    config = ImageToSound.Config(**{**ImageToSound.DEBUG, **settings})
+    with pytest.raises(InputError, match=message):
+        ImageToSound.prepare([config], corpus)

@@ -1,3 +1,5 @@
+"""Sound to image: the two networks, the rules of their game, what is judged, and what is exported."""
+
 from __future__ import annotations
 
 import math
@@ -7,9 +9,11 @@ from typing import Any
 import numpy as np
 import pydantic
 import pytest
+import soundfile
 import torch
 from PIL import Image
 
+from trainables.components.generation import open_model, save_model
 from trainables.components.heard_sounds import open_mels
 from trainables.components.judge_networks import log_mel
 from trainables.components.picture_from_sound import PictureFromSound
@@ -287,3 +291,28 @@ def test_what_it_hears_is_the_log_mel_of_each_clip(corpus: Corpus) -> None:
     clips = corpus.probes(3)
     mels = torch.from_numpy(open_mels(corpus)[clips].astype(np.float32))
     torch.testing.assert_close(mels, log_mel(log_power(clip_power(corpus.waveforms(), clips))), atol=0.01, rtol=0)
+
+
+def test_a_classifier_that_is_not_there_is_found_out_before_a_trial_begins(corpus: Corpus) -> None:
+    config = SoundToImage.Config(**{**SoundToImage.DEBUG, "classifier": "/nowhere/best.pt"})
+    with pytest.raises(InputError, match=r"/nowhere/best.pt: no such file"):
+        SoundToImage.prepare([config], corpus)
+
+
+def test_its_model_makes_the_same_pictures_elsewhere(corpus: Corpus, tiny_corpus: Path, tmp_path: Path) -> None:
+    trainable = make(corpus)
+    trainable.step()
+    save_model(tmp_path / "model", trainable.exported())
+    generator = open_model(tmp_path / "model")
+    given = generator.read(tiny_corpus / "siren" / "take 0.wav")
+    made, again, other = (generator.generate(given, count=2, seed=seed) for seed in (0, 0, 1))
+    assert made[0].content.shape == (32, 32, 3) and made[0].class_name in corpus.classes
+    assert all((one.content == same.content).all() for one, same in zip(made, again, strict=True))
+    assert (made[0].content != other[0].content).any()
+    with pytest.raises(InputError, match=r"--at 99: it is 4\.2 s long"):
+        generator.read(tiny_corpus / "siren" / "take 0.wav", 99.0)
+    soundfile.write(tmp_path / "silent.wav", np.zeros(44100), 22050)
+    with pytest.raises(InputError, match=r"silent from 0 to 2 s; choose another time"):
+        generator.read(tmp_path / "silent.wav")
+    with pytest.raises(InputError, match="can't be read"):
+        generator.read(tmp_path / "gone.wav")

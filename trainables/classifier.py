@@ -110,6 +110,9 @@ class Classifier(Trainable):
         cls, configs: Sequence[ClassifierConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
         known = _required(corpus)
+        # Weights that can't be had are found out now, not in the first epoch of every trial.
+        for config in {(config.network, config.weights): config for config in configs}.values():
+            make_network(config.modality, config.network, config.weights, len(known.classes))
         for size in dict.fromkeys(config.image_size for config in configs if config.modality == "image"):
             known.frames(size, progress)
         counts = np.bincount(known.labels(known.indices("train")), minlength=len(known.classes))

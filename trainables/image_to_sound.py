@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from trainables.components import presentation
 from trainables.components.assessment import BATCH_CLIPS, Assessor
+from trainables.components.backbones import Backbone
 from trainables.components.generation import Model
 from trainables.components.image_to_sound_config import METRICS, ImageToSoundConfig
 from trainables.components.judge import open_judge
@@ -103,7 +104,13 @@ class ImageToSound(Trainable):
     def prepare(
         cls, configs: Sequence[ImageToSoundConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
-        return reference_lines(configs, _required(corpus), progress)
+        known = _required(corpus)
+        # Weights that can't be had are found out now, not in the first epoch of every trial.
+        for name, weights in dict.fromkeys((config.backbone, config.weights) for config in configs):
+            Backbone(name, weights)
+        for config in {config.audio_init: config for config in configs if config.audio_init != "scratch"}.values():
+            SoundFromPicture(config, weights="none").load_audio(Path(config.audio_init))
+        return reference_lines(configs, known, progress)
 
     @classmethod
     def checkpoint_bytes(cls, config: ImageToSoundConfig) -> int:

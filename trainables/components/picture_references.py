@@ -41,8 +41,8 @@ def reference_lines(configs: Sequence[SoundToImageConfig], corpus: Corpus, progr
         corpus.frames(size, progress)
     corpus.features(Feature(Grid(COMMON_SIZE)), progress)
     open_mels(corpus, progress)
-    if any(config.classifier == "own" for config in configs):
-        open_condition(corpus, progress=progress)
+    for trained in dict.fromkeys(config.classifier for config in configs):
+        open_condition(corpus, trained, progress)
     judge = open_picture_judge(corpus, device=preparation_device(), progress=progress)
     pictures = corpus.frames(SIZE_PX)
     train, clips = (visible(corpus, pictures, corpus.indices(split)) for split in ("train", "validation"))
