@@ -189,3 +189,15 @@ def test_neither_weights_nor_statistics_of_a_frozen_one_change(name: BackboneNam
 def test_a_frozen_one_gives_the_same_in_training_as_when_it_is_judged() -> None:
     backbone = Backbone("small", frozen=True)
     assert torch.equal(backbone.train()(photos()), backbone.eval()(photos()))
+
+
+def test_one_that_is_fine_tuned_keeps_its_statistics_and_still_learns() -> None:
+    torch.manual_seed(0)
+    backbone = Backbone("small", keeps_statistics=True).train()
+    before = {key: value.clone() for key, value in backbone.state_dict().items()}
+    optimizer = torch.optim.SGD(backbone.parameters(), lr=0.1)
+    backbone(torch.randn(4, 3, 32, 32)).square().mean().backward()
+    optimizer.step()
+    changed = {key for key, value in backbone.state_dict().items() if not torch.equal(value, before[key])}
+    assert any(key.endswith("weight") for key in changed)
+    assert not any("running" in key or "num_batches" in key for key in changed)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from orchestrator import checkpoint
 from orchestrator.champion import export_best
 from orchestrator.cli import app
 from orchestrator.console import Screen
-from orchestrator.errors import OrchestratorError, UserError
+from orchestrator.errors import UserError
 from orchestrator.generate import Options, generate
 from orchestrator.ledger import Ledger
 from orchestrator.promote import promote
@@ -26,7 +27,6 @@ from orchestrator.sweep import run_sweep
 from orchestrator.trial import BEST, CHECKPOINT, trial_folder
 from reports import vocabulary as words
 from tests.spaces import write_space
-from tests.sweep_folder import SweepFolder
 
 SITE_PACKAGES = str(Path(soundfile.__file__).parent)
 
@@ -69,9 +69,10 @@ class TestSweep:
         assert len(trials) == len(swept.trials) == 2
         for run in trials:
             files = {file.path for file in client.list_artifacts(run.info.run_id)}
-            assert {"siren_1_original.wav", "siren_1_reconstruction.wav"} <= files or any(
-                name.endswith("_reconstruction.wav") for name in files
-            )
+            stems = {name.removesuffix("_reconstruction.wav") for name in files if name.endswith("_reconstruction.wav")}
+            assert len(stems) == 3 and {f"{stem}_original.wav" for stem in stems} <= files
+            pictures = {file.path for file in client.list_artifacts(run.info.run_id, "images")}
+            assert all(any(f"image~{stem}+" in name for name in pictures) for stem in stems)
             assert "test/judge_accuracy" in run.data.metrics
             assert "test/image_to_sound_r_at_1" in run.data.metrics
             assert 0 <= run.data.metrics["val/sound_to_image_r_at_10"] <= 1
@@ -228,9 +229,23 @@ class TestPromote:
         with pytest.raises(UserError, match=f"--model {model}: "):
             lines(tiny_home, [image], Options(tmp_path / "out", model=model))
 
-    def test_a_sweep_without_a_finished_trial_is_refused(self, sweep: SweepFolder) -> None:
-        with pytest.raises(OrchestratorError):
-            promote(sweep.home, sweep.name, "tiny", "best", print)
+    def test_a_sweep_without_a_finished_trial_is_refused(self, swept: Ledger, home: Path) -> None:
+        folder = home / "paired"
+        folder.mkdir()
+        shutil.copy(swept.folder / "search_space.yaml", folder)
+        events = (swept.folder / "sweep.jsonl").read_text().splitlines(keepends=True)
+        begun = next(index for index, line in enumerate(events) if '"event":"attempt"' in line)
+        (folder / "sweep.jsonl").write_text("".join(events[: begun + 1]))
+        with pytest.raises(UserError, match=r"paired: no trial has been finished yet \(\d begun\); wait for the first"):
+            promote(home, "paired", "tiny", "best", print)
+
+    def test_a_sweep_whose_trials_generate_nothing_is_refused(self, swept: Ledger, home: Path) -> None:
+        folder = home / "paired"
+        folder.mkdir()
+        shutil.copy(swept.folder / "sweep.jsonl", folder)
+        write_space(folder / "search_space.yaml", name="paired")
+        with pytest.raises(UserError, match=r"paired: trainable .*noop.py generates nothing"):
+            promote(home, "paired", "tiny", "best", print)
 
 
 def test_a_trial_of_another_sweep_can_be_begun_from(swept: Ledger, tiny_home: Path, tmp_path: Path) -> None:

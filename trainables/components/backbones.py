@@ -23,10 +23,12 @@ Features = Float[Tensor, "pictures features"]
 
 
 class Backbone(nn.Module):
-    """Pictures within −1..1 to `num_features` numbers each; as long as it is frozen, its statistics are too.
+    """Pictures within −1..1 to `num_features` numbers each.
 
     Args:
         weights: `none`, `imagenet` (torchvision's own, downloaded the first time), or a file with a state dict.
+        frozen: whether nothing of it is trained.
+        keeps_statistics: whether its batch normalization goes on with the statistics that it came with.
 
     Raises:
         InputError: such weights can't be had, or are of another network.
@@ -35,9 +37,11 @@ class Backbone(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(self, name: BackboneName, weights: str = "none", *, frozen: bool = False) -> None:
+    def __init__(
+        self, name: BackboneName, weights: str = "none", *, frozen: bool = False, keeps_statistics: bool = False
+    ) -> None:
         super().__init__()
-        self.is_frozen = frozen
+        self._keeps_statistics = frozen or keeps_statistics
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None])
         self.body, self.num_features = _small() if name == "small" else _resnet(name, weights)
@@ -46,7 +50,7 @@ class Backbone(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> Backbone:
-        super().train(mode and not self.is_frozen)
+        super().train(mode and not self._keeps_statistics)
         return self
 
     def forward(self, pictures: Pictures) -> Features:

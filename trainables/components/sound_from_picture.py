@@ -63,7 +63,11 @@ class SoundFromPicture(nn.Module):
         self.config = config
         is_distribution = config.prior == "conditional"
         weights = config.weights if weights is None else weights
-        self.backbone = Backbone(config.backbone, weights, frozen=config.backbone_lr_share == 0)
+        # Small batches of a corpus of its own would spoil the statistics that good weights came with.
+        is_tuned = config.weights != "none" and config.backbone_lr_share < 1
+        self.backbone = Backbone(
+            config.backbone, weights, frozen=config.backbone_lr_share == 0, keeps_statistics=is_tuned
+        )
         self.head = nn.Sequential(
             nn.Linear(self.backbone.num_features, HIDDEN),
             nn.GELU(),
