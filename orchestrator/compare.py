@@ -20,7 +20,6 @@ from orchestrator.trial import Trial, trial_folder, unfinished_line
 from orchestrator.views import SweepPages, link_lines
 from reports import vocabulary as words
 
-READ = (words.JUDGE_ACCURACY, words.FVU)
 """Metrics shown beside the objective, where trials have them."""
 LABEL_WIDTH = 16
 NO_ROOM = frozenset({"trials", "tested", "test/fvu", "test/side_info_floats"})
@@ -95,7 +94,9 @@ def _trial_rows(standing: Standing, numbers: Sequence[int]) -> list[Row]:
 
 
 def _metrics(standing: Standing) -> list[str]:
-    return list(dict.fromkeys([standing.objective.metric, *READ]))
+    # Of a sweep that was started before these were recorded, those of the autoencoder.
+    known = standing.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
+    return words.read(standing.objective.metric, known)
 
 
 def _best_values(standing: Standing, trial: Trial) -> Row:

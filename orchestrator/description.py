@@ -104,7 +104,7 @@ def describe_rendering(history: History, trial: Trial, rendering: Rendering, par
         words.TAG_OUTCOME: words.OUTCOME_COMPLETED,
         words.TAG_PARENT: parent,
         words.TAG_NOTE: f"The best checkpoint of trial {trial.number} ({trial.arm}), rendered with "
-        f"{rendering['name']}; what is measured are the sounds of the whole split.",
+        f"{rendering['name']}; what is measured is what it makes of the whole split.",
     }
     return Wanted(
         name=f"{trial_name(trial)}-{rendering['name']}",
@@ -230,7 +230,8 @@ def _counts(history: History) -> str:
 
 def _read_metrics(history: History) -> list[str]:
     """The objective, and what people read beside it."""
-    return list(dict.fromkeys([history.objective.metric, words.JUDGE_ACCURACY, words.FVU]))
+    known = history.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
+    return words.read(history.objective.metric, known)
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:

@@ -13,7 +13,6 @@ from orchestrator.search_space import Sweep
 from orchestrator.trial import Objective, Trial
 from reports import vocabulary as words
 
-READ = (words.JUDGE_ACCURACY, words.FVU)
 """Metrics that people read beside the objective, where a trainable reports them."""
 
 
@@ -49,8 +48,7 @@ class ArmSummary:
 
 def read_metrics(sweep: Sweep) -> list[str]:
     """The objective and the metrics that are read beside it."""
-    known = sweep.trainable.METRICS
-    return list(dict.fromkeys([sweep.space.objective.metric, *(name for name in READ if name in known)]))
+    return words.read(sweep.space.objective.metric, sweep.trainable.METRICS)
 
 
 def summarize(sweep: Sweep, ledger: Ledger) -> list[ArmSummary]:

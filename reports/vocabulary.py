@@ -5,6 +5,7 @@ Other people's queries rely on these words: one is never renamed, and its meanin
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Final
 
 ROLE_SWEEP: Final = "sweep"
@@ -136,6 +137,8 @@ JUDGE_ACCURACY: Final = "val/judge_accuracy"
 FVU: Final = "val/fvu"
 """Metric: fraction of variance unexplained on the fixed grid, in log-power nats; comparable across arms."""
 
+FID: Final = "val/fid"
+"""Metric of what makes images: Fréchet distance to the training images, in the embeddings of the judge of images."""
 LISTEN_PREFIX: Final = "listen/"
 """Metrics that listeners gave."""
 MOS: Final = "listen/mos"
@@ -190,6 +193,11 @@ ORIGINAL: Final = "original"
 """End of the stem of a probe clip as it is: `dog_1_original.wav`."""
 RECONSTRUCTION: Final = "reconstruction"
 """End of the stem of a probe clip as a trial makes it: `dog_1_reconstruction.wav`."""
+
+
+def read(objective: str, known: Container[str]) -> list[str]:
+    """The objective and, of the metrics that there are, those that people read beside it."""
+    return list(dict.fromkeys([objective, *(name for name in (JUDGE_ACCURACY, FVU, FID) if name in known)]))
 
 
 def best_name(metric: str) -> str:
