@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -81,9 +82,8 @@ def _register(client: MlflowClient, uri: str, run_id: str, folder: Path, registe
     answer = pd.DataFrame({"file": [b""], "class": [""], "probability": [0.0]})
     signature = mlflow.models.infer_signature(example, answer, params={"count": 1, "seed": 0})
     before = client.get_run(run_id).info
-    mlflow.set_tracking_uri(uri)
     # Entering a run sets it running, and leaving it finished: it gets its own end back.
-    with mlflow.start_run(run_id=run_id):
+    with _talking_to(uri), mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name=ARTIFACT,
             python_model=str(Path(__file__).with_name("served.py")),
@@ -96,6 +96,21 @@ def _register(client: MlflowClient, uri: str, run_id: str, folder: Path, registe
         )
     client.set_terminated(run_id, before.status, before.end_time)
     return str(logged.registered_model_version)
+
+
+@contextmanager
+def _talking_to(uri: str) -> Iterator[None]:
+    """Let MLflow's functions talk to a server; it tells all later children of this process so, unless it is undone."""
+    import mlflow
+
+    before = os.environ.get("MLFLOW_TRACKING_URI")
+    mlflow.set_tracking_uri(uri)
+    try:
+        yield
+    finally:
+        mlflow.set_tracking_uri(None)
+        if before is not None:
+            os.environ["MLFLOW_TRACKING_URI"] = before
 
 
 def _example(kind: str) -> bytes:
@@ -125,8 +140,7 @@ def fetched(home: Path, uri: str) -> Iterator[Path]:
     import mlflow
 
     with tempfile.TemporaryDirectory() as target:
-        with tracking(home):
-            mlflow.set_tracking_uri(follower.tracking_uri(home))
+        with tracking(home), _talking_to(follower.tracking_uri(home)):
             try:
                 found = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=target))
             except mlflow.exceptions.MlflowException as error:

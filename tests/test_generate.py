@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -211,6 +212,7 @@ class TestPromote:
         client = MlflowClient(uri)
         version = client.get_model_version_by_alias("tiny", "best")
         assert client.get_run(version.run_id).info.status == "FINISHED"
+        assert "MLFLOW_TRACKING_URI" not in os.environ, "later sweeps of this process would go there"
         # Without site, the path file of an editable install is not read: nothing of this checkout can be imported.
         arguments = [SITE_PACKAGES, uri, str(image), str(tmp_path / "alone.wav")]
         done = subprocess.run(

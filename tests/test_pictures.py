@@ -179,7 +179,11 @@ def test_without_a_video_motion_is_not_a_number(shown: Corpus) -> None:
     assert not np.isnan(motion[~shown.clips["recording"].isin(unknown)]).any()
 
 
-def test_nothing_is_visible_where_there_are_only_sounds(corpus: Corpus) -> None:
+def test_nothing_is_visible_where_there_are_only_sounds(tiny_corpus: Path, tmp_path: Path) -> None:
+    for path in tiny_corpus.rglob("*.wav"):
+        (tmp_path / "sounds" / path.parent.name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / "sounds" / path.parent.name / path.name).symlink_to(path)
+    corpus = open_corpus({"name": "folder", "root": str(tmp_path / "sounds")}, tmp_path / "home")
     pictures = open_pictures(corpus, 16)
     assert corpus.pictures == {}
     assert not pictures.any()
