@@ -25,8 +25,7 @@ from orchestrator.trial import trial_folder
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-REGISTERED = "audiovision"
-ALIAS = "champion"
+TRACKING_URI = "MLFLOW_TRACKING_URI"
 ARTIFACT = "model"
 NEEDED = (
     "mlflow",
@@ -100,17 +99,15 @@ def _register(client: MlflowClient, uri: str, run_id: str, folder: Path, registe
 
 @contextmanager
 def _talking_to(uri: str) -> Iterator[None]:
-    """Let MLflow's functions talk to a server; it tells all later children of this process so, unless it is undone."""
-    import mlflow
-
-    before = os.environ.get("MLFLOW_TRACKING_URI")
-    mlflow.set_tracking_uri(uri)
+    """Let MLflow's functions talk to a server, for the length of a block: children of this process inherit it too."""
+    before = os.environ.get(TRACKING_URI)
+    os.environ[TRACKING_URI] = uri
     try:
         yield
     finally:
-        mlflow.set_tracking_uri(None)
+        del os.environ[TRACKING_URI]
         if before is not None:
-            os.environ["MLFLOW_TRACKING_URI"] = before
+            os.environ[TRACKING_URI] = before
 
 
 def _example(kind: str) -> bytes:

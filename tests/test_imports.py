@@ -18,6 +18,7 @@ TO_REPORTS = ("cli", "reporting", "detectable")
 
 LAYERS = (
     {"cli"},
+    {"cli_results"},
     {"sweep", "try_out", "plan", "json_schema", "ui"},
     {"console", "follower", "cluster", "search", "worker", "tracking"},
     {"agenda", "pruning", "evaluate", "summary", "views"},

@@ -34,10 +34,10 @@ from trainables.components.rendering import PHASES, Memory, Scene
 from trainables.components.representation import ClipSplit
 from trainables.components.sigmas import SIGMAS
 from trainables.components.spectrogram import BINS, FRAMES, log_power
-from trainables.corpora.corpus import Corpus
+from trainables.components.training import saved_bytes, warm_up
+from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.features import clip_power
 from trainables.corpora.splits import Split
-from trainables.errors import InputError
 from trainables.trainable import Media, Trainable
 
 BETA1 = 0.9
@@ -47,8 +47,6 @@ FIT_CLIPS = 256
 MAX_SAMPLES = 512
 LOUDEST_NATS = 30.0
 """130 dB above what full scale can have."""
-TENSOR_BYTES = 400
-"""What a tensor takes in a file beside its numbers."""
 
 Latents = Float[Tensor, "clips latents"]
 Full = Float[Tensor, "clips 192 512"]
@@ -70,7 +68,7 @@ class Autoencoder(Trainable):
 
     def __init__(self, config: AutoencoderConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         self.config: AutoencoderConfig = config
-        self.corpus = _required(corpus)
+        self.corpus = required(corpus, Autoencoder)
         self.device = torch.device(device)
         self.loss = LOSSES[config.loss]
         self.representation = config.clip_representation
@@ -126,7 +124,7 @@ class Autoencoder(Trainable):
     def prepare(
         cls, configs: Sequence[AutoencoderConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
-        return reference_lines(configs, _required(corpus), progress)
+        return reference_lines(configs, required(corpus, cls), progress)
 
     @classmethod
     def reported(cls, config: AutoencoderConfig) -> Collection[str]:
@@ -140,14 +138,11 @@ class Autoencoder(Trainable):
     @classmethod
     def checkpoint_bytes(cls, config: AutoencoderConfig) -> int:
         with torch.device("meta"):
-            networks = _networks(config, ())
-        # AdamW keeps two more numbers for each weight.
-        sizes = [3 * (each.numel() * each.element_size() + TENSOR_BYTES) for each in networks.parameters()]
-        return sum(sizes) + sum(each.numel() * each.element_size() + TENSOR_BYTES for each in networks.buffers())
+            return saved_bytes([_networks(config, ())])
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
-        return open_judge(_required(corpus)).id
+        return open_judge(required(corpus, cls)).id
 
     def _target(self, clips: Clips) -> Target:
         statistics = self.normalizer.statistics(clips)
@@ -192,10 +187,7 @@ class Autoencoder(Trainable):
         """One step of the optimizer, left out if anything isn't finite; loss, KL divergence, norm of the gradient,
         smallest σ."""
         self.num_steps += 1
-        for group in self.optimizer.param_groups:
-            group["lr"] = (
-                group["lr_share"] * self.config.lr * min(1.0, self.num_steps / max(1, self.config.warmup_steps))
-            )
+        warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
         target = self._target(self._rolled(clips) if self.config.time_roll else clips)
         estimate = self._estimate(target, self._noise)
         # The latent learns to carry something before it is asked to carry little.
@@ -376,9 +368,3 @@ def _networks(config: AutoencoderConfig, means: Sequence[float]) -> Bottleneck:
 def _has_bound(config: AutoencoderConfig) -> bool:
     """Whether the loss is a likelihood of all that the latents carry."""
     return LOSSES[config.loss].is_variational and LOSSES[config.loss].has_sigma and config.channels == "magnitude"
-
-
-def _required(corpus: Corpus | None) -> Corpus:
-    if corpus is None:
-        raise InputError("trainable autoencoder needs a corpus; add `corpus: {name: demo}` to the search space")
-    return corpus

@@ -25,15 +25,13 @@ from trainables.components.classifying import (
 )
 from trainables.components.metrics import hearing
 from trainables.components.progress import Progress, silent
-from trainables.corpora.corpus import Corpus
+from trainables.components.training import batches, finite_means, warm_up
+from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
-from trainables.errors import InputError
 from trainables.trainable import Media, Metric, Trainable, TrialConfig
 
 BATCH_CLIPS = 64
-TENSOR_BYTES = 400
-"""What a tensor takes in a file beside its numbers."""
 
 Logits = Float[Tensor, "clips classes"]
 
@@ -84,7 +82,7 @@ class Classifier(Trainable):
 
     def __init__(self, config: ClassifierConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         self.config: ClassifierConfig = config
-        self.corpus = _required(corpus)
+        self.corpus = required(corpus, Classifier)
         self.device = torch.device(device)
         self.num_steps = 0
         self.train, self.validation = (self._given(self.corpus.indices(split)) for split in ("train", "validation"))
@@ -109,7 +107,7 @@ class Classifier(Trainable):
     def prepare(
         cls, configs: Sequence[ClassifierConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
-        known = _required(corpus)
+        known = required(corpus, cls)
         # Weights that can't be had are found out now, not in the first epoch of every trial.
         for config in {(config.network, config.weights): config for config in configs}.values():
             make_network(config.modality, config.network, config.weights, len(known.classes))
@@ -131,20 +129,13 @@ class Classifier(Trainable):
 
     def _train_epoch(self) -> dict[str, float]:
         self.network.train()
-        order = torch.randperm(len(self.train.clips), generator=self._order).split(self.config.batch_size)
-        # Batch normalization has nothing to normalize in a clip alone.
-        losses = np.array([self._train_step(part) for part in order if len(part) > 1][: self.batches_per_epoch])
-        is_finite = np.isfinite(losses)
-        return {
-            "train/loss": float(losses[is_finite].mean()) if is_finite.any() else np.nan,
-            "train/nonfinite_steps": float((~is_finite).sum()),
-            "optim/lr": float(self.optimizer.param_groups[0]["lr"]),
-        }
+        drawn = batches(len(self.train.clips), self.config.batch_size, self._order, self.batches_per_epoch)
+        means = finite_means([{"loss": self._train_step(part)} for part in drawn])
+        return {**means, "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
 
     def _train_step(self, positions: Tensor) -> float:
         self.num_steps += 1
-        for group in self.optimizer.param_groups:
-            group["lr"] = self.config.lr * min(1.0, self.num_steps / max(1, self.config.warmup_steps))
+        warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
         given = self.train.varied(positions, self._order).to(self.device)
         labels = torch.from_numpy(self.corpus.labels(self.train.clips[positions.numpy()])).to(self.device)
         truth = F.one_hot(labels, len(self.corpus.classes)).float()
@@ -233,9 +224,3 @@ class Classifier(Trainable):
         self.num_steps = state["num_steps"]
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
-
-
-def _required(corpus: Corpus | None) -> Corpus:
-    if corpus is None:
-        raise InputError("trainable classifier needs a corpus; add `corpus: {name: demo}` to the search space")
-    return corpus

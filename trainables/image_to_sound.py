@@ -36,16 +36,14 @@ from trainables.components.sound_from_picture import (
 )
 from trainables.components.sound_generator import JUDGE, KNOWN, MODEL, NORMALIZATION, SPREAD
 from trainables.components.sound_references import reference_lines
-from trainables.corpora.corpus import Corpus
+from trainables.components.training import batches, finite_means, saved_bytes, warm_up
+from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.pictures import open_motion
 from trainables.corpora.splits import Split
-from trainables.errors import InputError
 from trainables.trainable import Media, Trainable
 
 BETAS = (0.9, 0.99)
 FIT_CLIPS = 256
-TENSOR_BYTES = 400
-"""What a tensor takes in a file beside its numbers."""
 
 Scalar = Float[Tensor, ""]
 
@@ -65,7 +63,7 @@ class ImageToSound(Trainable):
 
     def __init__(self, config: ImageToSoundConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         self.config: ImageToSoundConfig = config
-        self.corpus = _required(corpus)
+        self.corpus = required(corpus, ImageToSound)
         self.device = torch.device(device)
         self.num_steps = 0
         self.train = self._pairs(self.corpus.indices("train"))
@@ -104,7 +102,7 @@ class ImageToSound(Trainable):
     def prepare(
         cls, configs: Sequence[ImageToSoundConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
-        known = _required(corpus)
+        known = required(corpus, cls)
         # Weights that can't be had are found out now, not in the first epoch of every trial.
         for name, weights in dict.fromkeys((config.backbone, config.weights) for config in configs):
             Backbone(name, weights)
@@ -115,14 +113,11 @@ class ImageToSound(Trainable):
     @classmethod
     def checkpoint_bytes(cls, config: ImageToSoundConfig) -> int:
         with torch.device("meta"):
-            model = SoundFromPicture(config, weights="none")
-        trained = sum(3 * (each.numel() * 4 + TENSOR_BYTES) for each in model.parameters() if each.requires_grad)
-        fixed = [*model.buffers(), *(each for each in model.parameters() if not each.requires_grad)]
-        return trained + sum(each.numel() * each.element_size() + TENSOR_BYTES for each in fixed)
+            return saved_bytes([SoundFromPicture(config, weights="none")])
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
-        return open_judge(_required(corpus)).id
+        return open_judge(required(corpus, cls)).id
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
@@ -132,26 +127,14 @@ class ImageToSound(Trainable):
 
     def _train_epoch(self) -> dict[str, float]:
         self.model.train()
-        order = torch.randperm(len(self.train), generator=self._order).split(self.config.batch_size)
-        # A pair alone has nothing to be told from.
-        batches = [part for part in order if len(part) > 1][: self.batches_per_epoch]
-        steps = np.array([self._train_step(part) for part in batches])
-        is_finite = np.isfinite(steps).all(axis=1)
-        loss, grad_norm = steps[is_finite].mean(axis=0) if is_finite.any() else (np.nan, np.nan)
-        return {
-            "train/loss": float(loss),
-            "train/grad_norm": float(grad_norm),
-            "train/nonfinite_steps": float((~is_finite).sum()),
-            "optim/lr": float(self.optimizer.param_groups[-1]["lr"]),
-        }
+        drawn = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
+        means = finite_means([self._train_step(part) for part in drawn])
+        return {**means, "optim/lr": float(self.optimizer.param_groups[-1]["lr"])}
 
-    def _train_step(self, positions: Tensor) -> list[float]:
-        """One step of the optimizer, left out if anything isn't finite; loss and norm of the gradient."""
+    def _train_step(self, positions: Tensor) -> dict[str, float]:
+        """One step of the optimizer, left out if anything isn't finite."""
         self.num_steps += 1
-        for group in self.optimizer.param_groups:
-            group["lr"] = (
-                group["lr_share"] * self.config.lr * min(1.0, self.num_steps / max(1, self.config.warmup_steps))
-            )
+        warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
         pictures = self.train.pictures(positions)
         if self.config.augment:
             pictures = augmented(pictures, self._order, colours=False, cutout=False)
@@ -161,8 +144,8 @@ class ImageToSound(Trainable):
         self.optimizer.zero_grad()
         loss.backward()
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm or torch.inf)
-        values: list[float] = torch.stack([loss.detach(), norm.detach()]).tolist()
-        if np.isfinite(values).all():
+        values = dict(zip(("loss", "grad_norm"), torch.stack([loss.detach(), norm.detach()]).tolist(), strict=True))
+        if np.isfinite([*values.values()]).all():
             self.optimizer.step()
         return values
 
@@ -307,9 +290,3 @@ def _divergence(posterior: Distribution, prior: Distribution) -> Scalar:
     ratio = log_variance - prior_log_variance
     distance = (mean - prior_mean).square() / prior_log_variance.exp()
     return (ratio.exp() + distance - 1 - ratio).sum(dim=1).mean() / 2
-
-
-def _required(corpus: Corpus | None) -> Corpus:
-    if corpus is None:
-        raise InputError("trainable image_to_sound needs a corpus; add `corpus: {name: demo}` to the search space")
-    return corpus

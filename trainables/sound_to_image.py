@@ -40,11 +40,11 @@ from trainables.components.presentation import JUDGES, within_full_scale
 from trainables.components.progress import Progress, silent
 from trainables.components.representation import Representation
 from trainables.components.sound_to_image_config import METRICS, SoundToImageConfig
-from trainables.corpora.corpus import Corpus
+from trainables.components.training import batches, finite_means, saved_bytes
+from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.recordings import RATE_HZ
 from trainables.corpora.splits import Split
-from trainables.errors import InputError
 from trainables.trainable import Media, Trainable
 
 BETAS = (0.0, 0.9)
@@ -53,8 +53,6 @@ BATCH_CLIPS = 64
 SHOWN = 3
 """Pictures made of different noise beside each probe's own."""
 SHOWN_PX = 256
-TENSOR_BYTES = 400
-"""What a tensor takes in a file beside its numbers."""
 TYPICAL_CLASSES = 10
 
 
@@ -73,7 +71,7 @@ class SoundToImage(Trainable):
 
     def __init__(self, config: SoundToImageConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         self.config: SoundToImageConfig = config
-        self.corpus = _required(corpus)
+        self.corpus = required(corpus, SoundToImage)
         self.device = torch.device(device)
         self.num_steps = 0
         self.train = self._pairs(self.corpus.indices("train"))
@@ -135,42 +133,28 @@ class SoundToImage(Trainable):
     def prepare(
         cls, configs: Sequence[SoundToImageConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
-        return reference_lines(configs, _required(corpus), progress)
+        return reference_lines(configs, required(corpus, cls), progress)
 
     @classmethod
     def checkpoint_bytes(cls, config: SoundToImageConfig) -> int:
         with torch.device("meta"):
             model = PictureFromSound(config, TYPICAL_CLASSES)
             discriminator = _discriminator(config, model.told_dim)
-        kept = [*model.state_dict().values(), *discriminator.state_dict().values()]
-        trained = [each for part in (model, discriminator) for each in part.parameters() if each.requires_grad]
-        saved: int = sum(each.numel() * each.element_size() + TENSOR_BYTES for each in kept)
-        # Adam keeps two of its own beside each of them, and a counter.
-        return saved + sum(2 * each.numel() * each.element_size() + 3 * TENSOR_BYTES for each in trained)
+        return saved_bytes([model, discriminator])
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
-        return open_picture_judge(_required(corpus)).id
+        return open_picture_judge(required(corpus, cls)).id
 
     def step(self) -> dict[str, float]:
         return self._train_epoch() | self._validate()
 
     def _train_epoch(self) -> dict[str, float]:
         self.model.train()
-        order = torch.randperm(len(self.train), generator=self._order).split(self.config.batch_size)
-        # A pair alone has nothing to be normalized with.
-        batches = [part for part in order if len(part) > 1][: self.batches_per_epoch]
-        steps = [self._train_step(part) for part in batches]
-        is_finite = [np.isfinite(list(values.values())).all() for values in steps]
-        kept = [values for values, is_kept in zip(steps, is_finite, strict=True) if is_kept]
+        drawn = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
         # With several steps of the discriminator for each of the generator, a short epoch may have none of those.
-        names = dict.fromkeys(["loss", *(name for values in kept for name in values)])
-        means = {name: [values[name] for values in kept if name in values] for name in names}
-        return {
-            **{f"train/{name}": float(np.mean(values)) if values else math.nan for name, values in means.items()},
-            "train/nonfinite_steps": float(len(steps) - len(kept)),
-            "optim/lr": float(self.optimizers["generator"].param_groups[0]["lr"]),
-        }
+        means = finite_means([self._train_step(part) for part in drawn])
+        return {**means, "optim/lr": float(self.optimizers["generator"].param_groups[0]["lr"])}
 
     def _train_step(self, positions: Tensor) -> dict[str, float]:
         """A step of the discriminator and, in its turn, of the generator."""
@@ -338,9 +322,3 @@ def _row(real: Float[Tensor, "3 side side"], *made: Float[Tensor, "3 side side"]
     for each in reversed(shown):
         row = drawing.beside(each, row)
     return row
-
-
-def _required(corpus: Corpus | None) -> Corpus:
-    if corpus is None:
-        raise InputError("trainable sound_to_image needs a corpus; add `corpus: {name: demo}` to the search space")
-    return corpus

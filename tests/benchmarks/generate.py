@@ -17,6 +17,7 @@ import math
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -95,14 +96,14 @@ def main() -> None:
     torch.manual_seed(0)
     one_shot = OneShot(ImageToSoundConfig(width=given.width, backbone=given.backbone))
     peer = Autoregressive(one_shot.num_weights)
-    firsts = {phase: seconds(lambda phase=phase: one_shot(phase)) for phase in PHASES}  # type: ignore[misc]
+    firsts = {phase: seconds(partial(one_shot, phase)) for phase in PHASES}
     peer.sample(100)
     shots: dict[str, list[float]] = {phase: [] for phase in PHASES}
     ratios: dict[str, list[float]] = {phase: [] for phase in PHASES}
     for _ in range(given.repeats):
         of_peer = seconds(lambda: peer.sample(given.samples)) / given.samples * CLIP_SAMPLES
         for phase in PHASES:
-            shots[phase].append(seconds(lambda phase=phase: one_shot(phase)))  # type: ignore[misc]
+            shots[phase].append(seconds(partial(one_shot, phase)))
             ratios[phase].append(of_peer / shots[phase][-1])
     weights = sum(each.numel() for each in peer.parameters())
     print(

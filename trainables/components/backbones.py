@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from trainables.components.judge_networks import ResidualBlock
 from trainables.components.picture_augmentation import Pictures
+from trainables.components.saved import read_tensors
 from trainables.errors import InputError
 
 BackboneName = Literal["small", "resnet18", "resnet50"]
@@ -96,14 +97,9 @@ def _downloaded(name: str) -> dict[str, Tensor]:
 def _load_file(network: nn.Module, name: str, path: Path) -> None:
     """Take the weights of a file, of whatever classes."""
     where = f"weights: {path}"
-    try:
-        found: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except FileNotFoundError as error:
-        raise InputError(f"{where}: no such file; none, imagenet, or a file with a {name}'s state dict") from error
-    except Exception as error:
-        # Whatever the unpickler makes of a file that is something else.
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"{where}: can't be read as a state dict of tensors ({reason})") from error
+    found = read_tensors(
+        path, where, "a state dict of tensors", f"none, imagenet, or a file with a {name}'s state dict"
+    )
     state = found.get("state_dict", found) if isinstance(found, dict) else None
     is_state = isinstance(state, dict) and all(isinstance(each, str) for each in state)
     if not is_state or not state or not all(isinstance(value, Tensor) for value in state.values()):

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainables.components.judge import Judge
 from trainables.components.pairs import PairSplit
-from trainables.components.retrieval import RANKS, Found, search
+from trainables.components.retrieval import Found, search
 from trainables.components.sound_from_picture import Distribution, Latents, SoundFromPicture
 from trainables.components.spectrogram import resized
 
@@ -66,8 +66,7 @@ def retrieval_table(
         "sound_round_trip_accuracy": _of_class(told[found["sound_to_image"].first], labels[:count]),
     }
     for prefix, each in found.items():
-        columns |= {f"{prefix}_r_at_{at}": each.recall(at).cpu().numpy() for at in RANKS}
-        columns |= {f"{prefix}_rank": each.rank.cpu().numpy(), f"{prefix}_class_map": each.precision.cpu().numpy()}
+        columns |= each.columns(prefix)
     return pd.DataFrame(columns)
 
 

@@ -2,43 +2,28 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.components.distribution_metrics import (
-    SUBSET_CLIPS,
-    diversity,
-    frechet_distance,
-    inception_score,
-    kernel_distance,
-)
+from trainables.components.distribution_metrics import inception_score
+from trainables.components.embedding_distances import Clips, Embeddings, Reference, embedded_once, sampled_clips
 from trainables.components.metrics import hearing
 from trainables.components.picture_augmentation import Pictures, as_floats
 from trainables.components.picture_judge import SIZE_PX, PictureJudge
-from trainables.components.retrieval import RANKS, Found, search
+from trainables.components.retrieval import search
 from trainables.components.sound_to_image_config import FOUND
-from trainables.corpora.cache import made_once
 from trainables.corpora.pictures import visible
-from trainables.errors import InputError
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 BATCH_CLIPS = 64
-REFERENCE_PICTURES = 2048
-"""Training pictures whose embeddings the distances between distributions are taken to."""
-
-Clips = NDArray[np.int64]
-Embeddings = Float[Tensor, "pictures features"]
 
 
 class PictureAssessor:
@@ -54,9 +39,7 @@ class PictureAssessor:
         self._recordings = corpus.clips["recording"].to_numpy(str)[clips]
         self._first = firsts(self._recordings)
         self._real = embedded(corpus, judge, clips[self._first])
-        known = _reference_clips(corpus)
-        self._reference = _reference(corpus, judge, known).to(self._real.device)
-        self._reference_labels = corpus.labels(known)
+        self._reference = _reference(corpus, judge, self._real.device)
 
     def assess(self, pictures: Iterable[Pictures]) -> dict[str, float]:
         """Metrics of pictures within −1..1, one a clip, in batches."""
@@ -68,26 +51,11 @@ class PictureAssessor:
         return {
             "judge_probability": verdict.mean_probability,
             "judge_accuracy": verdict.accuracy,
-            **self._distances(embeddings),
-            "diversity": self._diversity(embeddings),
+            **self._reference.distances(embeddings, "fid"),
+            "diversity": self._reference.diversity(embeddings, self._labels),
             "inception_score": inception_score(probabilities),
             **found.metrics(FOUND),
         }
-
-    def _distances(self, embeddings: Embeddings) -> dict[str, float]:
-        """How far pictures are from the training ones as a whole; not a number where they are too few to tell."""
-        if min(len(embeddings), len(self._reference)) < 2 or not embeddings.isfinite().all():
-            return dict.fromkeys(("fid", "kid"), math.nan)
-        return {
-            "fid": frechet_distance(embeddings, self._reference),
-            "kid": kernel_distance(_some(embeddings), _some(self._reference)),
-        }
-
-    def _diversity(self, embeddings: Embeddings) -> float:
-        try:
-            return diversity(embeddings, self._reference, self._labels, self._reference_labels)
-        except InputError:
-            return math.nan
 
 
 def table_of(
@@ -120,7 +88,7 @@ def table_of(
     labels = torch.from_numpy(corpus.labels(items)).to(embeddings.device)
     own = torch.arange(len(first), device=embeddings.device)
     found = search(embeddings, embedded(corpus, judge, items), own, labels[own], labels)
-    return table.assign(**_columns(found))
+    return table.assign(**found.columns(FOUND))
 
 
 def real_pictures(corpus: Corpus, clips: Clips, size: int = SIZE_PX) -> Iterator[Pictures]:
@@ -140,31 +108,8 @@ def firsts(recordings: NDArray[Any]) -> NDArray[np.int64]:
     return np.sort(np.unique(recordings, return_index=True)[1]).astype(np.int64)
 
 
-def _columns(found: Found) -> dict[str, NDArray[np.float32]]:
-    recalls = {f"{FOUND}_r_at_{at}": found.recall(at).cpu().numpy() for at in RANKS}
-    return {
-        **recalls,
-        f"{FOUND}_rank": found.rank.cpu().numpy(),
-        f"{FOUND}_class_map": found.precision.cpu().numpy(),
-    }
-
-
-def _some(embeddings: Embeddings) -> Float[Tensor, "some features"]:
-    """As many as the kernel distance compares at once, from all over."""
-    order = torch.randperm(len(embeddings), generator=torch.Generator().manual_seed(0))
-    return embeddings[order[:SUBSET_CLIPS].to(embeddings.device)]
-
-
-def _reference_clips(corpus: Corpus) -> Clips:
-    clips = np.random.default_rng(0).permutation(corpus.indices("train"))
-    return visible(corpus, corpus.frames(SIZE_PX), clips)[:REFERENCE_PICTURES]
-
-
-def _reference(corpus: Corpus, judge: PictureJudge, clips: Clips) -> Embeddings:
+def _reference(corpus: Corpus, judge: PictureJudge, device: torch.device) -> Reference:
     """What the judge makes of training pictures."""
-
-    def make(path: Path) -> None:
-        with path.open("wb") as file:
-            np.save(file, embedded(corpus, judge, clips).cpu().numpy())
-
-    return torch.from_numpy(np.load(made_once(corpus.folder / f"embeddings-{judge.id}.npy", make)))
+    clips = sampled_clips(visible(corpus, corpus.frames(SIZE_PX), corpus.indices("train")))
+    path = corpus.folder / f"embeddings-{judge.id}.npy"
+    return Reference(embedded_once(path, lambda: embedded(corpus, judge, clips)).to(device), corpus.labels(clips))

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,9 +20,9 @@ from trainables.components.pair_baselines import at_random, nearest, of_the_clas
 from trainables.components.picture_assessment import PictureAssessor, real_pictures
 from trainables.components.picture_judge import SIZE_PX, open_picture_judge
 from trainables.components.progress import Progress
+from trainables.components.reference_lines import reference_line
 from trainables.components.representation import Feature
 from trainables.components.sound_to_image_config import SoundToImageConfig
-from trainables.corpora.cache import made_once
 from trainables.corpora.pictures import visible
 
 if TYPE_CHECKING:
@@ -63,15 +61,8 @@ def reference_lines(configs: Sequence[SoundToImageConfig], corpus: Corpus, progr
         "another picture of the class": lambda: shown(of_the_class(corpus, clips, train)),
         "any picture": lambda: shown(at_random(corpus, clips, train)),
     }
-    rows = []
-    for name, measure in lines.items():
-
-        def make(path: Path, measure: Any = measure) -> None:
-            path.write_text(json.dumps({f"val/{key}": value for key, value in measure().items()}), encoding="utf-8")
-
-        file = corpus.folder / f"pair-reference-{name.replace(' ', '-')}-{judge.id}.json"
-        rows.append({"reference": name, "size": None, **json.loads(made_once(file, make).read_text("utf-8"))})
-    return rows
+    told_by = f"pairs-{judge.id}"
+    return [reference_line(corpus, name, "", told_by, measure) for name, measure in lines.items()]
 
 
 def _class_means(corpus: Corpus, train: NDArray[np.int64]) -> Float[Tensor, "classes 3 height width"]:

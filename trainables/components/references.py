@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import json
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +19,7 @@ from trainables.components.grid import Grid
 from trainables.components.judge import open_judge, preparation_device
 from trainables.components.presentation import Rendered, evaluate
 from trainables.components.progress import Progress, silent
+from trainables.components.reference_lines import reference_line
 from trainables.components.rendering import PHASES, Memory, Scene
 from trainables.components.representation import Feature
 from trainables.components.spectrogram import log_power, power, to_waveform
@@ -90,9 +90,7 @@ class References:
         return self._kept(
             name,
             grid.label if shown is None else shown,
-            lambda: {
-                f"val/{metric}": value for metric, value in self._assessor.assess(estimates(), measured or grid).items()
-            },
+            lambda: self._assessor.assess(estimates(), measured or grid),
         )
 
     def _sounding(
@@ -110,17 +108,12 @@ class References:
         def measure() -> dict[str, float]:
             means = evaluate(self._corpus, "validation", make, self._device).select_dtypes("number").mean()
             self._progress(f"sounding {name}", len(self._clips), len(self._clips))
-            return {f"val/sound_{metric}": float(value) for metric, value in means.items()}
+            return {f"sound_{metric}": float(value) for metric, value in means.items()}
 
         return self._kept(name, grid.label if grid else "", measure)
 
     def _kept(self, name: str, size: str, measure: Callable[[], dict[str, float]]) -> dict[str, Any]:
-        def make(path: Path) -> None:
-            path.write_text(json.dumps(measure()), encoding="utf-8")
-
-        parts = "-".join(f"{name} {size}".replace(",", "").split())
-        file = self._corpus.folder / f"reference-{parts}-{self._judge.id}.json"
-        return {"reference": name, "size": size or None, **json.loads(made_once(file, make).read_text("utf-8"))}
+        return reference_line(self._corpus, name, size, self._judge.id, measure)
 
     def _original(self, clips: NDArray[np.int64]) -> Full:
         return log_power(clip_power(self._corpus.waveforms(), clips).to(self._device))

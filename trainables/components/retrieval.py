@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 RANKS = (1, 5, 10)
@@ -43,6 +45,14 @@ class Found:
             **recalls,
             f"{prefix}_median_rank": self.rank.quantile(0.5).item(),
             f"{prefix}_class_map": self.precision.nanmean().item(),
+        }
+
+    def columns(self, prefix: str) -> dict[str, NDArray[np.float32]]:
+        """The same of each query: whether it is among the first 1, 5 and 10, its rank and its average precision."""
+        return {
+            **{f"{prefix}_r_at_{at}": self.recall(at).cpu().numpy() for at in RANKS},
+            f"{prefix}_rank": self.rank.cpu().numpy(),
+            f"{prefix}_class_map": self.precision.cpu().numpy(),
         }
 
 

@@ -55,9 +55,9 @@ class SoundGenerator(Generator[Pictures]):
         mean, log_variance = self.model.seen(given.to(self.device), autocast)
         route = self.config.route
         generator = torch.Generator().manual_seed(seed)
-        several = tuple(None if each is None else each.expand(count - 1, -1) for each in (mean, log_variance))
         first = self.model.routed((mean, log_variance), route, generator if route == "sample" else None)
-        others = self.model.routed(several, "sample" if route == "decode" else route, generator)  # type: ignore[arg-type]
+        several = mean.expand(count - 1, -1), None if log_variance is None else log_variance.expand(count - 1, -1)
+        others = self.model.routed(several, "sample" if route == "decode" else route, generator)
         log_power = self.model.log_power(torch.cat([first, others]), autocast)
         full = self.config.clip_representation.grid.full(log_power)
         sounds = sounds_alone(full, self.config.phase)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -18,10 +16,10 @@ from trainables.components.judge import open_judge, preparation_device
 from trainables.components.metrics import COMMON_SIZE
 from trainables.components.pair_baselines import at_random, nearest, of_the_class
 from trainables.components.progress import Progress
+from trainables.components.reference_lines import reference_line
 from trainables.components.references import FULL, class_means
 from trainables.components.representation import Feature
 from trainables.components.spectrogram import log_power
-from trainables.corpora.cache import made_once
 from trainables.corpora.features import clip_power
 from trainables.corpora.pictures import sources, visible
 
@@ -61,12 +59,5 @@ def reference_lines(configs: Sequence[ImageToSoundConfig], corpus: Corpus, progr
         "another sound of the class": lambda: sounds(of_the_class(corpus, clips, train)),
         "any sound": lambda: sounds(at_random(corpus, clips, train)),
     }
-    rows = []
-    for name, measure in lines.items():
-
-        def make(path: Path, measure: Any = measure) -> None:
-            path.write_text(json.dumps({f"val/{key}": value for key, value in measure().items()}), encoding="utf-8")
-
-        file = corpus.folder / f"pair-reference-{name.replace(' ', '-')}-{sources(corpus)}-{judge.id}.json"
-        rows.append({"reference": name, "size": None, **json.loads(made_once(file, make).read_text("utf-8"))})
-    return rows
+    told_by = f"pairs-{sources(corpus)}-{judge.id}"
+    return [reference_line(corpus, name, "", told_by, measure) for name, measure in lines.items()]

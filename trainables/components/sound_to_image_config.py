@@ -17,6 +17,7 @@ METRICS = {
     "val/judge_accuracy": Metric("max", "all", "how often the judge of pictures sees the sound's class"),
     "val/fid": Metric("min", "all", "Fréchet distance to the training pictures, in the judge's embeddings"),
     "val/kid": Metric("min", "all", "the kernel distance of the same, unbiased however few the clips"),
+    "val/different_bins": Metric("min", "all", "part of the training pictures' bins that are filled otherwise (NDB/K)"),
     "val/diversity": Metric("max", "all", "how diverse the pictures of a class are, as a part of the training ones"),
     "val/inception_score": Metric("max", "all", "how many classes the judge sees, and how surely"),
     **{

@@ -139,6 +139,19 @@ class Corpus:
         return turns.sort_values(["clip", "turn", "label"]).index[:count].to_numpy(np.int64, copy=True)
 
 
+def required(corpus: Corpus | None, trainable: type) -> Corpus:
+    """The corpus that a trainable can't do without.
+
+    Raises:
+        InputError: its search space names none.
+    """
+    if corpus is None:
+        # Its name in YAML is that of its file.
+        name = trainable.__module__.rpartition(".")[2]
+        raise InputError(f"trainable {name} needs a corpus; add `corpus: {{name: demo}}` to the search space")
+    return corpus
+
+
 def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = silent) -> Corpus:
     """Open a corpus; the first time, it is written (demo), decoded, split and cached under `home`.
 

@@ -1,0 +1,23 @@
+"""Arguments and options that several verbs have."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+File = Annotated[Path, typer.Argument(help="A search space, such as search_spaces/vae.yaml.", show_default=False)]
+Preset = Annotated[str | None, typer.Option(help="A preset of the file.", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Another value, such as budget.max_epochs=60; can be given again.", show_default=False),
+]
+Name = Annotated[str | None, typer.Option(help="The sweep's name, instead of the file's.", show_default=False)]
+Home = Annotated[
+    Path | None, typer.Option(help="Folder of all sweeps [default: $ORCHESTRATE_HOME, or runs].", show_default=False)
+]
+
+Detach = Annotated[
+    bool, typer.Option("--detach", help="In the background of this machine, also when this connection closes.")
+]
