@@ -13,7 +13,7 @@ ROOT = Path(__file__).parent.parent
 PACKAGES = ("orchestrator", "trainables", "reports")
 MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
-TO_REPORTS = ("cli", "reporting", "detectable")
+TO_REPORTS = ("cli", "cli_results", "reporting", "detectable")
 """Where the orchestrator hands a command over to the pages, or asks their statistics what a sweep could find."""
 
 LAYERS = (

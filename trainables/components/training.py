@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-TENSOR_BYTES = 400
+TENSOR_BYTES = 300
 """What a tensor takes in a file beside its numbers."""
 
 
