@@ -7,17 +7,21 @@ from __future__ import annotations
 
 import base64
 import html
+import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from PIL import Image
+
 from reports import vocabulary as words
 
 MAX_BYTES = 6_000_000
 """Of sounds and pictures; a page of more clips than fit shows the first ones, and says so."""
 MIN_COLUMN_PX = 110
+PICTURE_PX = 480
 
 STYLE = """
 body { font: 14px/1.4 system-ui, sans-serif; margin: 12px; color: #1f272d; background: #fff }
@@ -105,7 +109,7 @@ def _row(clip: str, columns: Sequence[Column], facts: Sequence[Mapping[str, Any]
 def _cell(clip: str, column: Column, facts: Mapping[str, Any]) -> str:
     named = [facts[kind] for kind in (words.CLIP_SPECTROGRAM, words.CLIP_IMAGE) if kind in facts]
     pictures = [path for stem in named if (path := column.media / f"{stem}.png").exists()]
-    image = "".join(f"<img alt='{html.escape(path.stem)}' src='{_inline(path, 'image/png')}'>" for path in pictures)
+    image = "".join(f"<img alt='{html.escape(path.stem)}' src='{_small(path)}'>" for path in pictures)
     path = column.media / f"{clip}_{words.RECONSTRUCTION}.wav"
     # What makes images makes no sounds.
     sound = "" if pictures and not path.exists() else _audio(path)
@@ -120,6 +124,15 @@ def _in_words(name: str, value: float) -> str:
 
 def _audio(path: Path) -> str:
     return f"<audio controls preload=metadata src='{_inline(path, 'audio/wav')}'></audio>" if path.exists() else "none"
+
+
+def _small(path: Path) -> str:
+    """A picture as wide as columns are: large ones would leave no room for sounds."""
+    file = io.BytesIO()
+    with Image.open(path) as picture:
+        picture.thumbnail((PICTURE_PX, PICTURE_PX))
+        picture.save(file, "WEBP", quality=90)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
 def _inline(path: Path, kind: str) -> str:

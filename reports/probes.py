@@ -15,8 +15,8 @@ import librosa
 import numpy as np
 import soundfile
 from matplotlib import colormaps
-from matplotlib.image import imsave
 from numpy.typing import NDArray
+from PIL import Image
 
 from reports import vocabulary as words
 from reports.frames import SweepRuns
@@ -27,6 +27,8 @@ FFT_SAMPLES, BANDS = 1024, 96
 RANGE_DB = 80.0
 DIFFERENCE_DB = 30.0
 """Differences beyond it have the strongest colour."""
+MAX_EPOCHS = 3
+"""Beside the best one."""
 MAX_BYTES = 8_000_000
 """Of sounds and pictures in one page; further clips are left out, and that is said."""
 
@@ -85,13 +87,19 @@ def _download(runs: SweepRuns, run_id: str, folder: Path) -> dict[str, Path]:
     except Exception as error:
         runs.notes.append(f"{folder.name}: its sounds can't be read ({error})")
         return {}
-    history = sorted((folder / words.ARTIFACT_AUDIO).glob("epoch_*"))
+    history = _spread(sorted((folder / words.ARTIFACT_AUDIO).glob("epoch_*")))
     found = {f"epoch {int(each.name.removeprefix('epoch_'))}": each for each in history}
     if any(folder.glob(f"*_{words.RECONSTRUCTION}.wav")):
         found[BEST] = folder
     if not found:
         runs.notes.append(f"{folder.name}: it has no sounds in MLflow")
     return found
+
+
+def _spread(epochs: list[Path]) -> list[Path]:
+    """The first and the last of them and one in between: with all of them few clips would fit into a page."""
+    places = np.linspace(0, len(epochs) - 1, min(len(epochs), MAX_EPOCHS)).round().astype(int)
+    return [epochs[place] for place in places]
 
 
 def _clips(found: dict[str, dict[str, Path]]) -> list[str]:
@@ -138,19 +146,19 @@ def _log_mel_db(sound: Sound) -> NDArray[np.float64]:
 
 def _picture(decibels: NDArray[np.float64]) -> str:
     top = decibels.max()
-    return _png(colormaps["magma"](np.clip((decibels - top + RANGE_DB) / RANGE_DB, 0, 1)))
+    return _drawn(colormaps["magma"](np.clip((decibels - top + RANGE_DB) / RANGE_DB, 0, 1)))
 
 
 def _difference(made: NDArray[np.float64], original: NDArray[np.float64]) -> str:
     frames = min(made.shape[1], original.shape[1])
     difference = made[:, :frames] - original[:, :frames]
-    return _png(colormaps["RdBu_r"](np.clip(difference / DIFFERENCE_DB / 2 + 0.5, 0, 1)))
+    return _drawn(colormaps["RdBu_r"](np.clip(difference / DIFFERENCE_DB / 2 + 0.5, 0, 1)))
 
 
-def _png(colors: NDArray[np.float64]) -> str:
+def _drawn(colors: NDArray[np.float64]) -> str:
     file = io.BytesIO()
-    imsave(file, colors[::-1, :, :3], format="png")
-    return _uri("image/png", file.getvalue())
+    Image.fromarray((colors[::-1, :, :3] * 255).round().astype(np.uint8)).save(file, "WEBP", quality=90)
+    return _uri("image/webp", file.getvalue())
 
 
 def _flac(sound: Sound) -> str:

@@ -137,6 +137,8 @@ JUDGE_ACCURACY: Final = "val/judge_accuracy"
 FVU: Final = "val/fvu"
 """Metric: fraction of variance unexplained on the fixed grid, in log-power nats; comparable across arms."""
 
+ACCURACY: Final = "val/accuracy"
+"""Metric of classifiers: how often the true class is the most probable one."""
 FID: Final = "val/fid"
 """Metric of what makes images: Fréchet distance to the training images, in the embeddings of the judge of images."""
 LISTEN_PREFIX: Final = "listen/"
@@ -197,7 +199,8 @@ RECONSTRUCTION: Final = "reconstruction"
 
 def read(objective: str, known: Container[str]) -> list[str]:
     """The objective and, of the metrics that there are, those that people read beside it."""
-    return list(dict.fromkeys([objective, *(name for name in (JUDGE_ACCURACY, FVU, FID) if name in known)]))
+    beside = (JUDGE_ACCURACY, ACCURACY, FVU, FID)
+    return list(dict.fromkeys([objective, *(name for name in beside if name in known)]))
 
 
 def best_name(metric: str) -> str:
