@@ -14,6 +14,7 @@ from orchestrator.champion import Champion, export_best, find_generating
 from orchestrator.errors import UserError
 
 RATE_HZ = 22050
+A = {"image": "an image", "sound": "a sound"}
 
 
 @dataclass(frozen=True)
@@ -49,8 +50,8 @@ def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[
         generator = loader.open_model(champion.folder)
     if generator.takes != wanted:
         raise UserError(
-            f"{files[0]}: {champion.origin['sweep']} makes a {generator.makes} of a given {generator.takes}; give it a"
-            f" {generator.takes}, or name another --sweep or --model"
+            f"{files[0]}: is {A[wanted]}, and {champion.origin['sweep']} makes {A[generator.makes]} of"
+            f" {A[generator.takes]}; give it one, or name another --sweep or --model"
         )
     say(champion.in_words)
     try:

@@ -148,7 +148,7 @@ class TestGenerate:
             ("gone.jpg", None, "No such file"),
             ("text.txt", b"hello", "neither a picture"),
             ("text.png", b"hello", "no picture that can be read"),
-            ("noise.wav", b"hello", "makes a sound of a given image"),
+            ("noise.wav", b"hello", "noise.wav: is a sound, and paired makes a sound of an image; give it one"),
         ],
     )
     def test_a_file_that_cannot_be_used_is_one_line_and_exit_code_2(
