@@ -139,4 +139,5 @@ def _wait_for(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
             return
         time.sleep(0.2)
     lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
-    raise OrchestratorError(f"the MLflow server did not start ({lines[-1]}); see {log}")
+    why = f"did not answer within {START_S:.0f} s" if server.poll() is None else f"ended with code {server.poll()}"
+    raise OrchestratorError(f"the MLflow server {why} (its last line: {lines[-1]}); see {log}")

@@ -37,10 +37,9 @@ def test_the_process_sends_what_is_left_when_its_driver_has_gone(tmp_path: Path)
 
 
 def test_what_was_written_while_the_server_was_down_arrives_once_and_in_order(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sweep: SweepFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tracking, "MAX_BACKOFF_S", 0.5)
-    sweep = SweepFolder(tmp_path)
     database = sweep.uri
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
