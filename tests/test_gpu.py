@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -9,14 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from orchestrator.checkpoint import seed_everything
 from orchestrator.console import Screen
 from orchestrator.search_space import read_search_space
 from orchestrator.sweep import run_sweep
 from orchestrator.trial_run import TrialRun
 from tests.spaces import trial_spec, write_space
+from tests.test_contracts import TRAINABLES
 from trainables.autoencoder import Autoencoder
 from trainables.components.rendering import PHASES
-from trainables.corpora.corpus import open_corpus
+from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.trainable import Trainable
 
 pytestmark = pytest.mark.gpu
 CONFIG = {"loss": "vae", "spectrogram": "24x64", "latent_dim": 8, "width": 8}
@@ -85,3 +89,45 @@ def test_every_kind_of_clip_trains_and_is_heard_on_the_card(
     for phase in [name for name in PHASES if name != "own" or settings.get("phase") == "own"]:
         autoencoder.config = autoencoder.config.model_copy(update={"phase": phase})
         assert np.isfinite(autoencoder.evaluate("validation").select_dtypes("number").to_numpy()).all()
+
+
+@pytest.mark.parametrize("name", TRAINABLES)
+def test_every_trainable_learns_is_heard_and_goes_on_on_the_card(name: str, corpus: Corpus, tmp_path: Path) -> None:
+    kind = TRAINABLES[name]
+    config = kind.Config(**kind.DEBUG)
+    kind.prepare([config], corpus)
+
+    def made(seed: int) -> Trainable:
+        seed_everything(seed)
+        return kind(config, corpus, device="cuda", seed=seed)
+
+    first = made(0)
+    assert np.isfinite(list(first.step().values())).all()
+    media, table = first.render(corpus.probes(2)), first.evaluate("test")
+    assert media is not None and len(media.clips) == 2
+    assert table is not None and len(table) > 0
+    torch.save(first.state_dict(), tmp_path / "state.pt")
+    second = made(9)
+    second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
+    expected, again = first.step(), second.step()
+    # A card adds in any order.
+    assert again == pytest.approx(expected, rel=0.05, abs=0.02)
+
+
+def test_no_step_of_training_waits_for_the_card(corpus: Corpus) -> None:
+    """However many steps an epoch has, the driver waits as often."""
+
+    def waits(batch_size: int) -> int:
+        config = Autoencoder.Config(**{**Autoencoder.DEBUG, "loss": "vae", "batch_size": batch_size, "time_roll": True})
+        autoencoder = Autoencoder(config, corpus, device="cuda", seed=0)
+        autoencoder._train_epoch()
+        torch.cuda.set_sync_debug_mode("warn")
+        try:
+            with warnings.catch_warnings(record=True) as caught:
+                warnings.simplefilter("always")
+                autoencoder._train_epoch()
+        finally:
+            torch.cuda.set_sync_debug_mode("default")
+        return sum("synchroniz" in str(each.message) for each in caught)
+
+    assert waits(2) == waits(8) > 0

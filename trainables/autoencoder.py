@@ -12,7 +12,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.components import presentation
 from trainables.components.assessment import Assessor
@@ -34,7 +34,7 @@ from trainables.components.rendering import PHASES, Memory, Scene
 from trainables.components.representation import ClipSplit
 from trainables.components.sigmas import SIGMAS
 from trainables.components.spectrogram import BINS, FRAMES, log_power
-from trainables.components.training import saved_bytes, warm_up
+from trainables.components.training import Scalar, descend, fetched, finite_means, finite_steps, saved_bytes, warm_up
 from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.features import clip_power
 from trainables.corpora.splits import Split
@@ -116,7 +116,7 @@ class Autoencoder(Trainable):
         padding, sound = clips[:, :, :start], clips[:, :, start:].transpose(1, 2)
         frames = sound.shape[1]
         starts = torch.randint(frames, (len(clips), 1), generator=self._order)
-        order = ((torch.arange(frames) + starts) % frames).to(clips.device)
+        order = ((torch.arange(frames) + starts) % frames).to(clips.device, non_blocking=True)
         rolled = sound[torch.arange(len(clips), device=clips.device)[:, None], order].transpose(1, 2)
         return torch.cat([padding, rolled], dim=2) if start else rolled
 
@@ -167,25 +167,15 @@ class Autoencoder(Trainable):
     def _train_epoch(self) -> dict[str, float]:
         self.networks.train()
         order = torch.randperm(len(self.train), generator=self._order).split(self.config.batch_size)
-        steps = np.array([self._train_step(self.train.batch(part)) for part in order[: self.batches_per_epoch]])
-        is_finite = np.isfinite(steps).all(axis=1)
-        finite = steps[is_finite] if is_finite.any() else np.full((1, steps.shape[1]), np.nan)
-        loss, kl, grad_norm, _ = finite.mean(axis=0)
-        metrics = {
-            "train/loss": float(loss),
-            "train/grad_norm": float(grad_norm),
-            "train/nonfinite_steps": float((~is_finite).sum()),
-            "optim/lr": float(self.optimizer.param_groups[0]["lr"]),
-        }
-        if self.loss.is_variational:
-            metrics["train/kl"] = float(kl)
+        steps = fetched([self._train_step(self.train.batch(part)) for part in order[: self.batches_per_epoch]])
+        metrics = {**finite_means(steps), "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
         if self.loss.has_sigma:
-            metrics["train/min_sigma"] = float(finite[:, 3].min())
+            # A mean would hide the step that matters.
+            metrics["train/min_sigma"] = min((step["min_sigma"] for step in finite_steps(steps)), default=math.nan)
         return metrics
 
-    def _train_step(self, clips: Clips) -> list[float]:
-        """One step of the optimizer, left out if anything isn't finite; loss, KL divergence, norm of the gradient,
-        smallest σ."""
+    def _train_step(self, clips: Clips) -> dict[str, Scalar]:
+        """One step of the optimizer, left out if anything isn't finite; what was measured stays on the device."""
         self.num_steps += 1
         warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
         target = self._target(self._rolled(clips) if self.config.time_roll else clips)
@@ -193,14 +183,12 @@ class Autoencoder(Trainable):
         # The latent learns to carry something before it is asked to carry little.
         kl_share = min(1.0, self.num_steps / max(1, self.config.kl_warmup_steps))
         loss, kl = self.objective(estimate, target, kl_share)
-        self.optimizer.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.networks.parameters(), self.config.max_grad_norm or torch.inf)
-        smallest = loss.new_zeros(()) if estimate.sigma is None else estimate.sigma.detach().min()
-        values: list[float] = torch.stack([loss.detach(), kl.detach(), norm.detach(), smallest]).tolist()
-        if np.isfinite(values).all():
-            self.optimizer.step()
-        return values
+        measured = {"loss": loss.detach(), "grad_norm": descend(self.optimizer, loss, self.config.max_grad_norm)}
+        if self.loss.is_variational:
+            measured["kl"] = kl.detach()
+        if estimate.sigma is not None:
+            measured["min_sigma"] = estimate.sigma.detach().min()
+        return measured
 
     @torch.inference_mode()
     def _validate(self) -> dict[str, float]:
@@ -215,9 +203,9 @@ class Autoencoder(Trainable):
                 estimate = self._estimate(target)
                 own.add(estimate.clips, target.clips)
                 variation.add(estimate.clips, target.clips)
-                losses.append(len(clips) * self.objective(estimate, target)[0].item())
+                losses.append(len(clips) * self.objective(estimate, target)[0])
                 if _has_bound(self.config):
-                    bounds.append(len(clips) * self.objective.bound(self._estimate(target, noise), target).item())
+                    bounds.append(len(clips) * self.objective.bound(self._estimate(target, noise), target))
                 means.append(estimate.mean)
                 yield self._restored(estimate, target)
 
@@ -231,9 +219,13 @@ class Autoencoder(Trainable):
                 pass
         probes = self.corpus.probes(self.config.sound_clips)
         metrics |= self.assessor.assess_sounds(self._render(probes).sounds, probes)
-        metrics |= {"fvu_own": own.value, "variation": variation.value, "loss": sum(losses) / len(self.validation)}
+        metrics |= {
+            "fvu_own": own.value,
+            "variation": variation.value,
+            "loss": float(sum(losses)) / len(self.validation),
+        }
         if _has_bound(self.config):
-            metrics["bits_per_dim"] = sum(bounds) / len(self.validation) / math.log(2)
+            metrics["bits_per_dim"] = float(sum(bounds)) / len(self.validation) / math.log(2)
         if self.loss.is_variational:
             variances = torch.cat(means).var(dim=0, correction=0)
             metrics["active_units"] = float((variances > ACTIVE_VARIANCE).sum())

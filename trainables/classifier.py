@@ -25,7 +25,7 @@ from trainables.components.classifying import (
 )
 from trainables.components.metrics import hearing
 from trainables.components.progress import Progress, silent
-from trainables.components.training import batches, finite_means, warm_up
+from trainables.components.training import Scalar, batches, descend, fetched, finite_means, warm_up
 from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
@@ -75,7 +75,8 @@ class Classifier(Trainable):
         "val/balanced_accuracy": Metric("max", "all", "the same, mean over classes"),
         "val/loss": Metric("min", "same_loss", "cross-entropy in nats, without smoothing"),
         "train/loss": Metric("min", "same_loss", "the loss, mean over the epoch"),
-        "train/nonfinite_steps": Metric("min", "all", "steps of the epoch left out because of a non-finite loss"),
+        "train/grad_norm": Metric("min", "same_loss", "norm of the loss's gradient, mean over the epoch"),
+        "train/nonfinite_steps": Metric("min", "all", "steps of the epoch left out because of a non-finite gradient"),
         "optim/lr": Metric("min", "all", "learning rate of the last step"),
     }
     DEBUG = {"batch_size": 8}
@@ -130,10 +131,11 @@ class Classifier(Trainable):
     def _train_epoch(self) -> dict[str, float]:
         self.network.train()
         drawn = batches(len(self.train.clips), self.config.batch_size, self._order, self.batches_per_epoch)
-        means = finite_means([{"loss": self._train_step(part)} for part in drawn])
+        means = finite_means(fetched([self._train_step(part) for part in drawn]))
         return {**means, "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
 
-    def _train_step(self, positions: Tensor) -> float:
+    def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
+        """One step of the optimizer, left out if anything isn't finite; what was measured stays on the device."""
         self.num_steps += 1
         warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
         given = self.train.varied(positions, self._order).to(self.device)
@@ -143,12 +145,7 @@ class Classifier(Trainable):
             share = float(torch._sample_dirichlet(torch.full((2,), self.config.mixup), self._order)[0])
             given, truth = (share * each + (1 - share) * each.roll(1, dims=0) for each in (given, truth))
         loss = F.cross_entropy(self.network(given), truth, label_smoothing=self.config.label_smoothing)
-        self.optimizer.zero_grad()
-        loss.backward()
-        value = loss.item()
-        if np.isfinite(value):
-            self.optimizer.step()
-        return value
+        return {"loss": loss.detach(), "grad_norm": descend(self.optimizer, loss)}
 
     def _validate(self) -> dict[str, float]:
         table, loss = self._table(self.validation)

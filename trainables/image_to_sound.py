@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.components import presentation
 from trainables.components.assessment import BATCH_CLIPS, Assessor
@@ -36,7 +36,7 @@ from trainables.components.sound_from_picture import (
 )
 from trainables.components.sound_generator import JUDGE, KNOWN, MODEL, NORMALIZATION, SPREAD
 from trainables.components.sound_references import reference_lines
-from trainables.components.training import batches, finite_means, saved_bytes, warm_up
+from trainables.components.training import batches, descend, fetched, finite_means, saved_bytes, warm_up
 from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.pictures import open_motion
 from trainables.corpora.splits import Split
@@ -128,11 +128,11 @@ class ImageToSound(Trainable):
     def _train_epoch(self) -> dict[str, float]:
         self.model.train()
         drawn = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
-        means = finite_means([self._train_step(part) for part in drawn])
+        means = finite_means(fetched([self._train_step(part) for part in drawn]))
         return {**means, "optim/lr": float(self.optimizer.param_groups[-1]["lr"])}
 
-    def _train_step(self, positions: Tensor) -> dict[str, float]:
-        """One step of the optimizer, left out if anything isn't finite."""
+    def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
+        """One step of the optimizer, left out if anything isn't finite; what was measured stays on the device."""
         self.num_steps += 1
         warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
         pictures = self.train.pictures(positions)
@@ -141,13 +141,7 @@ class ImageToSound(Trainable):
         seen = self.model.seen(pictures, self._autocast())
         target = self.model.normalized(self.train.sounds(positions))
         loss = self._loss(seen, target, self.train.labels[positions].to(self.device), self._noise)
-        self.optimizer.zero_grad()
-        loss.backward()
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm or torch.inf)
-        values = dict(zip(("loss", "grad_norm"), torch.stack([loss.detach(), norm.detach()]).tolist(), strict=True))
-        if np.isfinite([*values.values()]).all():
-            self.optimizer.step()
-        return values
+        return {"loss": loss.detach(), "grad_norm": descend(self.optimizer, loss, self.config.max_grad_norm)}
 
     def _loss(self, seen: Distribution, target: Clips, labels: Tensor, noise: torch.Generator | None = None) -> Scalar:
         """The objective of a batch; with noise, through samples of its latents."""

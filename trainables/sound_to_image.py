@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from trainables.components import pictures as drawing
 from trainables.components.condition import open_condition
@@ -40,7 +39,7 @@ from trainables.components.presentation import JUDGES, within_full_scale
 from trainables.components.progress import Progress, silent
 from trainables.components.representation import Representation
 from trainables.components.sound_to_image_config import METRICS, SoundToImageConfig
-from trainables.components.training import batches, finite_means, saved_bytes
+from trainables.components.training import Scalar, batches, descend, fetched, finite_means, saved_bytes
 from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.recordings import RATE_HZ
@@ -153,11 +152,11 @@ class SoundToImage(Trainable):
         self.model.train()
         drawn = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
         # With several steps of the discriminator for each of the generator, a short epoch may have none of those.
-        means = finite_means([self._train_step(part) for part in drawn])
+        means = finite_means(fetched([self._train_step(part) for part in drawn]))
         return {**means, "optim/lr": float(self.optimizers["generator"].param_groups[0]["lr"])}
 
-    def _train_step(self, positions: Tensor) -> dict[str, float]:
-        """A step of the discriminator and, in its turn, of the generator."""
+    def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
+        """A step of the discriminator and, in its turn, of the generator; what was measured stays on the device."""
         self.num_steps += 1
         is_generators_turn = self.num_steps % self.config.discriminator_steps == 0
         noise = torch.randn(len(positions), self.config.noise_dim, generator=self._noise).to(self.device)
@@ -175,7 +174,7 @@ class SoundToImage(Trainable):
             return self.model.told(self._mel(self.train.clips[positions.numpy()]))
         return self._known[positions.to(self.device)]
 
-    def _discriminate(self, pictures: Pictures, told: Told, made: Pictures, given: Told) -> dict[str, float]:
+    def _discriminate(self, pictures: Pictures, told: Told, made: Pictures, given: Told) -> dict[str, Scalar]:
         config, count = self.config, len(pictures)
         both = self._shown(torch.cat([pictures, made]))
         seen = self.discriminator.see(both)
@@ -189,34 +188,23 @@ class SoundToImage(Trainable):
             # Taken so seldom, it counts for the steps between.
             penalty = gradient_penalty(self.discriminator, both[:count], told)
             loss = loss + config.r1_every * config.r1_weight * penalty
-        norm = self._descend("discriminator", loss)
-        return {"loss": hinge.item() if math.isfinite(norm) else math.inf}
+        norm = descend(self.optimizers["discriminator"], loss)
+        # The norm itself is no metric, but a step that it made void is no step.
+        return {"loss": hinge.detach().where(norm.isfinite(), torch.inf)}
 
-    def _generate(self, made: Pictures, given: Told, noise: Noise) -> dict[str, float]:
+    def _generate(self, made: Pictures, given: Told, noise: Noise) -> dict[str, Scalar]:
         self.discriminator.requires_grad_(False)
         loss = generator_loss(self.discriminator(self._shown(made), given))
         same = sameness(noise, made)
-        norm = self._descend("generator", loss + self.config.sameness_weight * same)
+        norm = descend(self.optimizers["generator"], loss + self.config.sameness_weight * same)
         self.discriminator.requires_grad_(True)
         self.model.average(self.num_steps // self.config.discriminator_steps)
-        return {"generator_loss": loss.item(), "sameness": same.item(), "grad_norm": norm}
+        return {"generator_loss": loss.detach(), "sameness": same.detach(), "grad_norm": norm}
 
     def _shown(self, pictures: Pictures) -> Pictures:
         """What the discriminator sees of pictures, real or made (DiffAugment)."""
         # Turned left to right, made pictures would be like turned ones, and so turned themselves.
         return augmented(pictures, self._order, flip=False) if self.config.diff_augment else pictures
-
-    def _descend(self, name: str, loss: Float[Tensor, ""]) -> float:
-        """A step of an optimizer, left out if anything isn't finite; the norm of the gradient, infinite if it was."""
-        optimizer = self.optimizers[name]
-        optimizer.zero_grad()
-        loss.backward()
-        parameters = [each for group in optimizer.param_groups for each in group["params"]]
-        norm = nn.utils.get_total_norm([each.grad for each in parameters if each.grad is not None]).item()
-        if not math.isfinite(norm) or not math.isfinite(loss.item()):
-            return math.inf
-        optimizer.step()
-        return norm
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:

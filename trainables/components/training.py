@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Float, Int64
 from torch import Tensor, nn
+
+Scalar = Float[Tensor, ""]
 
 TENSOR_BYTES = 300
 """What a tensor takes in a file beside its numbers."""
@@ -28,10 +31,38 @@ def batches(
     return [part for part in drawn if len(part) > 1][:most]
 
 
+def descend(optimizer: torch.optim.Adam, loss: Scalar, max_norm: float = 0.0) -> Scalar:
+    """One step of a fused optimizer, left out if the loss or its gradient isn't finite; the norm of the gradient.
+
+    The device itself decides on that, so that nobody waits for it: the optimizer is told as `GradScaler` tells it.
+
+    Args:
+        max_norm: what the gradient is scaled down to; 0 leaves it as it is.
+    """
+    optimizer.zero_grad()
+    loss.backward()
+    parameters = [each for group in optimizer.param_groups for each in group["params"]]
+    norm = nn.utils.clip_grad_norm_(parameters, max_norm or math.inf)
+    vars(optimizer)["found_inf"] = (~torch.stack([loss.detach(), norm]).isfinite().all()).float()
+    optimizer.step()
+    return norm
+
+
+def fetched(steps: Sequence[Mapping[str, Scalar]]) -> list[dict[str, float]]:
+    """What an epoch's steps have measured, fetched from the device at once."""
+    values = iter(torch.stack([value for step in steps for value in step.values()]).tolist())
+    return [{name: next(values) for name in step} for step in steps]
+
+
+def finite_steps(steps: Sequence[dict[str, float]]) -> list[dict[str, float]]:
+    """Those in which everything is finite."""
+    return [values for values in steps if np.isfinite([*values.values()]).all()]
+
+
 def finite_means(steps: Sequence[dict[str, float]]) -> dict[str, float]:
     """Means of an epoch's steps, prefixed `train/`, without those in which anything isn't finite, and how many those
     were. A value that some steps don't have is averaged over the others."""
-    kept = [values for values in steps if np.isfinite([*values.values()]).all()]
+    kept = finite_steps(steps)
     names = dict.fromkeys(name for values in steps for name in values)
     means = {name: [values[name] for values in kept if name in values] for name in names}
     return {

@@ -80,6 +80,6 @@ class FeatureSplit:
     def batch(self, positions: Int64[Tensor, " batch"]) -> Float[Tensor, "batch frames bins"]:
         """The clips at these positions within the split, on the device, as float32."""
         if self._resident is not None:
-            return self._resident[positions.to(self._device)].float()
+            return self._resident[positions.to(self._device, non_blocking=True)].float()
         rows = self._features[self.clips[positions.numpy()]]
         return torch.from_numpy(rows).to(self._device).float()
