@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -149,6 +150,8 @@ def test_without_a_network_those_of_imagenet_say_what_to_do(tmp_path: Path, monk
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     for name in ("no_proxy", "NO_PROXY"):
         monkeypatch.delenv(name, raising=False)
+    # The first request of a process decides for all that follow which proxies they take.
+    monkeypatch.setattr(urllib.request, "_opener", None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     with pytest.raises(InputError) as error:
         Backbone("resnet18", "imagenet")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import socket
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -39,6 +41,17 @@ class Site:
         self.page.screenshot(path=self._screenshots / f"{name}.png")
 
 
+@contextlib.contextmanager
+def behind_a_proxy() -> Iterator[None]:
+    """The network is reached through another machine, which this machine's own servers are not."""
+    with pytest.MonkeyPatch.context() as environment:
+        # Nobody listens at port 9.
+        environment.setenv("http_proxy", "http://127.0.0.1:9")
+        environment.delenv("no_proxy", raising=False)
+        environment.setattr(urllib.request, "_opener", None)
+        yield
+
+
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home = tmp_path_factory.mktemp("pages")
@@ -54,7 +67,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     links = json.loads((sweep.path / "tracking.json").read_text())["links"]
-    with ui.running_server(home, sweep.uri, port), chromium() as browser:
+    with behind_a_proxy(), ui.running_server(home, sweep.uri, port), chromium() as browser:
         page = browser.new_page(viewport={"width": 2200, "height": HEIGHT_PX})
         page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
