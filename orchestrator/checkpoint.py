@@ -44,13 +44,16 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random_states(states: Mapping[str, Any]) -> None:
-    """Go back to what `random_states` returned; the states of more cards than there are now are left out."""
+    """Go back to what `random_states` returned; the states of more cards than there are now are left out.
+
+    States are the processor's business, wherever a checkpoint was loaded to.
+    """
     random.setstate(states["python"])
     name, keys, position, has_gauss, gauss = states["numpy"]
-    np.random.set_state((name, keys.numpy().astype(np.uint32), position, has_gauss, gauss))
-    torch.set_rng_state(states["torch"])
+    np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))
+    torch.set_rng_state(states["torch"].cpu())
     for device, state in enumerate(states["cuda"][: torch.cuda.device_count()]):
-        torch.cuda.set_rng_state(state, device)
+        torch.cuda.set_rng_state(state.cpu(), device)
 
 
 def save(folder: Path, state: Mapping[str, Any], row: Mapping[str, Any], *, best: bool) -> None:

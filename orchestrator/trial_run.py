@@ -104,7 +104,7 @@ class TrialRun:
         if saved is None:
             return 0
         self.trainable.load_state_dict(saved["state"])
-        checkpoint.restore_random_states({**saved["random"], "torch": saved["random"]["torch"].cpu()})
+        checkpoint.restore_random_states(saved["random"])
         if epoch > self.epochs:
             self.outbox.append(saved["row"])
             self.rows.append(saved["row"])

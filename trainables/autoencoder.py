@@ -31,10 +31,19 @@ from trainables.components.presentation import Rendered
 from trainables.components.progress import Progress, silent
 from trainables.components.references import class_means
 from trainables.components.rendering import PHASES, Memory, Scene
+from trainables.components.replay import Replayed
 from trainables.components.representation import ClipSplit
 from trainables.components.sigmas import SIGMAS
 from trainables.components.spectrogram import BINS, FRAMES, log_power
-from trainables.components.training import Scalar, descend, fetched, finite_means, finite_steps, saved_bytes, warm_up
+from trainables.components.training import (
+    Scalar,
+    descend,
+    fetched,
+    finite_means,
+    finite_steps,
+    saved_bytes,
+    warm_up,
+)
 from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.features import clip_power
 from trainables.corpora.splits import Split
@@ -86,7 +95,11 @@ class Autoencoder(Trainable):
             torch.manual_seed(seed)
             self.networks = self._networks()
         betas = BETA1, config.adam_beta2
-        self.optimizer = torch.optim.AdamW(self.networks.parameter_groups(), lr=config.lr, betas=betas, fused=True)
+        # Capturable: a graphics card records its steps, also of a trial that began without one.
+        self.optimizer = torch.optim.AdamW(
+            self.networks.parameter_groups(), config.lr, betas, fused=True, capturable=True
+        )
+        self._replayed = Replayed(self._descended, self._noise)
 
     def _split(self, clips: NDArray[np.int64]) -> ClipSplit:
         return ClipSplit(self.corpus, self.representation, clips, self.device)
@@ -177,13 +190,17 @@ class Autoencoder(Trainable):
     def _train_step(self, clips: Clips) -> dict[str, Scalar]:
         """One step of the optimizer, left out if anything isn't finite; what was measured stays on the device."""
         self.num_steps += 1
-        warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
-        target = self._target(self._rolled(clips) if self.config.time_roll else clips)
-        estimate = self._estimate(target, self._noise)
+        rates = warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
         # The latent learns to carry something before it is asked to carry little.
         kl_share = min(1.0, self.num_steps / max(1, self.config.kl_warmup_steps))
+        return self._replayed(self._rolled(clips) if self.config.time_roll else clips, kl_share, *rates)
+
+    def _descended(self, clips: Clips, kl_share: float | Scalar, *rates: float | Scalar) -> dict[str, Scalar]:
+        target = self._target(clips)
+        estimate = self._estimate(target, self._noise)
         loss, kl = self.objective(estimate, target, kl_share)
-        measured = {"loss": loss.detach(), "grad_norm": descend(self.optimizer, loss, self.config.max_grad_norm)}
+        norm = descend(self.optimizer, loss, self.config.max_grad_norm, rates)
+        measured = {"loss": loss.detach(), "grad_norm": norm}
         if self.loss.is_variational:
             measured["kl"] = kl.detach()
         if estimate.sigma is not None:
@@ -339,6 +356,8 @@ class Autoencoder(Trainable):
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
+        # A recording would go on with what has just been replaced.
+        self._replayed = Replayed(self._descended, self._noise)
 
 
 def _networks(config: AutoencoderConfig, means: Sequence[float]) -> Bottleneck:

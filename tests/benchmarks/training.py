@@ -10,8 +10,9 @@ each that isn't counted, and the median of the ratios is printed.
 
 `not computing` is what an epoch of ours spends outside the networks' forward passes, `backward` and the optimizer's
 `step`: reading the batch, normalizing it, the loss itself, clipping the gradient, fetching the metrics. Timers around
-those four calls tell, in epochs of their own; a graphics card is waited for at both ends of each. Validation, which the
-authors' loop doesn't have, is not part of an epoch here and has a row of its own.
+those four calls tell, in epochs of their own. A graphics card replays all of a step but the reading of its batch from a
+recording, and is waited for at both ends of that. Validation, which the authors' loop doesn't have, is not part of an
+epoch here and has a row of its own.
 """
 
 from __future__ import annotations
@@ -233,13 +234,15 @@ class Stopwatch:
 
 def pieces(ours: Autoencoder, watch: Stopwatch, repeats: int) -> dict[str, float]:
     """Shares of an epoch of ours, by timers around its pieces."""
-    spent: dict[str, list[float]] = {"forward": [], "backward": [], "optimizer": []}
     timed: list[tuple[Any, str, str]] = [
         (ours.networks, "encode", "forward"),
         (ours.networks, "decode", "forward"),
         (ours.optimizer, "step", "optimizer"),
         (Tensor, "backward", "backward"),
     ]
+    if watch.device.type == "cuda":
+        timed = [(torch.cuda.CUDAGraph, "replay", "recorded step")]
+    spent: dict[str, list[float]] = {piece: [] for _, _, piece in timed}
     with contextlib.ExitStack() as stack:
         for owner, method, piece in timed:
             counted = watch.counting(getattr(owner, method), spent[piece])

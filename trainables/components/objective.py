@@ -51,7 +51,7 @@ class Objective:
         self._phase_loss = PHASE_LOSSES[config.phase_loss]
         self._normalizer = normalizer
 
-    def __call__(self, estimate: Estimate, target: Target, kl_share: float = 1.0) -> tuple[Scalar, Scalar]:
+    def __call__(self, estimate: Estimate, target: Target, kl_share: float | Scalar = 1.0) -> tuple[Scalar, Scalar]:
         """The objective, with a share of the KL divergence's weight, and the divergence (0 without a distribution)."""
         loss = estimate.clips.new_zeros(())
         if magnitude := self._parts.get("magnitude"):

@@ -16,10 +16,15 @@ TENSOR_BYTES = 300
 """What a tensor takes in a file beside its numbers."""
 
 
-def warm_up(optimizer: torch.optim.Optimizer, lr: float, num_steps: int, warmup_steps: int) -> None:
-    """Let the learning rate rise to `lr`, each group's to its `lr_share` of it; the first of the steps is 1."""
+def warm_up(optimizer: torch.optim.Optimizer, lr: float, num_steps: int, warmup_steps: int) -> list[float]:
+    """Let the learning rate rise to `lr`, each group's to its `lr_share` of it; the first of the steps is 1.
+
+    Returns:
+        The groups' learning rates.
+    """
     for group in optimizer.param_groups:
         group["lr"] = group.get("lr_share", 1.0) * lr * min(1.0, num_steps / max(1, warmup_steps))
+    return [group["lr"] for group in optimizer.param_groups]
 
 
 def batches(
@@ -31,20 +36,28 @@ def batches(
     return [part for part in drawn if len(part) > 1][:most]
 
 
-def descend(optimizer: torch.optim.Adam, loss: Scalar, max_norm: float = 0.0) -> Scalar:
+def descend(
+    optimizer: torch.optim.Adam, loss: Scalar, max_norm: float = 0.0, rates: Sequence[float | Scalar] = ()
+) -> Scalar:
     """One step of a fused optimizer, left out if the loss or its gradient isn't finite; the norm of the gradient.
 
     The device itself decides on that, so that nobody waits for it: the optimizer is told as `GradScaler` tells it.
 
     Args:
         max_norm: what the gradient is scaled down to; 0 leaves it as it is.
+        rates: the groups' learning rates instead of their own, for this step; in tensors where it is recorded.
     """
     optimizer.zero_grad()
     loss.backward()
     parameters = [each for group in optimizer.param_groups for each in group["params"]]
     norm = nn.utils.clip_grad_norm_(parameters, max_norm or math.inf)
     vars(optimizer)["found_inf"] = (~torch.stack([loss.detach(), norm]).isfinite().all()).float()
+    own = [group["lr"] for group in optimizer.param_groups]
+    for group, rate in zip(optimizer.param_groups, rates or own, strict=True):
+        group["lr"] = rate
     optimizer.step()
+    for group, rate in zip(optimizer.param_groups, own, strict=True):
+        group["lr"] = rate
     return norm
 
 
