@@ -49,7 +49,8 @@ def test_a_trial_trains_on_the_card_and_goes_on_from_its_checkpoint(
     assert (tmp_path / "0001" / "media" / "epoch_01" / "clips.json").exists()
     run.close()
     again = TrialRun(spec)
-    assert again.step()["epoch"] == 2
+    # The first one is told again: nobody has said that it was heard.
+    assert [again.step()["epoch"] for _ in range(2)] == [1, 2]
     again.close()
 
 

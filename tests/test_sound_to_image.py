@@ -11,6 +11,7 @@ import pydantic
 import pytest
 import soundfile
 import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from trainables.components.generation import open_model, save_model
@@ -21,6 +22,7 @@ from trainables.components.picture_gan import (
     LEAST_CHANGE,
     Discriminator,
     Generator,
+    _smooth,
     discriminator_loss,
     follow,
     generator_loss,
@@ -113,6 +115,12 @@ def test_pictures_of_one_sound_are_compared_and_those_that_are_the_same_cost_mos
     assert sameness(noise, made).item() < alike
 
 
+def test_what_is_enlarged_has_no_edges_as_bilinear_interpolation_has_none() -> None:
+    maps = torch.randn(2, 3, 4, 8)
+    expected = F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
+    torch.testing.assert_close(_smooth(maps), expected)
+
+
 def test_an_average_follows_weights_and_statistics() -> None:
     averaged, trained = (Generator(2, noise_dim=2, width=8, image_size=32) for _ in range(2))
     before = averaged.first.weight.clone()
@@ -124,8 +132,9 @@ def test_an_average_follows_weights_and_statistics() -> None:
 
 def test_training_paints_each_class_in_its_colour(half_seen: Corpus) -> None:
     trainable = make(half_seen, width=16, lr=3e-3, discriminator_lr=3e-3, ema=0.9, diff_augment=False)
-    epochs = [trainable.step() for _ in range(30)]
-    assert epochs[-1]["val/loss"] < 0.4 * epochs[0]["val/loss"]
+    errors = [trainable.step()["val/loss"] for _ in range(16)]
+    # Two networks that play against each other come near, and away again.
+    assert min(errors) < 0.2 * errors[0]
 
 
 def test_what_it_is_told_is_what_is_heard_and_never_the_label(corpus: Corpus) -> None:

@@ -144,6 +144,8 @@ def _griffin_lim(
     return _istft(spectrum)
 
 
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
 def mel_filters(bands: int, device: torch.device | str = "cpu") -> Float[Tensor, "512 bands"]:
     """Triangles of unit height, equally spaced from 0 to 11,025 Hz on the scale mel = 1127 ln(1 + f / 700)."""
     top = 1127 * math.log(1 + RATE_HZ / 2 / 700)
