@@ -199,7 +199,7 @@ class Autoencoder(Trainable):
         target = self._target(clips)
         estimate = self._estimate(target, self._noise)
         loss, kl = self.objective(estimate, target, kl_share)
-        norm = descend(self.optimizer, loss, self.config.max_grad_norm, rates)
+        norm = descend(self.optimizer, self.networks, loss, self.config.max_grad_norm, rates)
         measured = {"loss": loss.detach(), "grad_norm": norm}
         if self.loss.is_variational:
             measured["kl"] = kl.detach()

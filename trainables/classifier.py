@@ -145,7 +145,7 @@ class Classifier(Trainable):
             share = float(torch._sample_dirichlet(torch.full((2,), self.config.mixup), self._order)[0])
             given, truth = (share * each + (1 - share) * each.roll(1, dims=0) for each in (given, truth))
         loss = F.cross_entropy(self.network(given), truth, label_smoothing=self.config.label_smoothing)
-        return {"loss": loss.detach(), "grad_norm": descend(self.optimizer, loss)}
+        return {"loss": loss.detach(), "grad_norm": descend(self.optimizer, self.network, loss)}
 
     def _validate(self) -> dict[str, float]:
         table, loss = self._table(self.validation)

@@ -141,7 +141,10 @@ class ImageToSound(Trainable):
         seen = self.model.seen(pictures, self._autocast())
         target = self.model.normalized(self.train.sounds(positions))
         loss = self._loss(seen, target, self.train.labels[positions].to(self.device), self._noise)
-        return {"loss": loss.detach(), "grad_norm": descend(self.optimizer, loss, self.config.max_grad_norm)}
+        return {
+            "loss": loss.detach(),
+            "grad_norm": descend(self.optimizer, self.model, loss, self.config.max_grad_norm),
+        }
 
     def _loss(self, seen: Distribution, target: Clips, labels: Tensor, noise: torch.Generator | None = None) -> Scalar:
         """The objective of a batch; with noise, through samples of its latents."""

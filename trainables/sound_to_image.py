@@ -188,7 +188,7 @@ class SoundToImage(Trainable):
             # Taken so seldom, it counts for the steps between.
             penalty = gradient_penalty(self.discriminator, both[:count], told)
             loss = loss + config.r1_every * config.r1_weight * penalty
-        norm = descend(self.optimizers["discriminator"], loss)
+        norm = descend(self.optimizers["discriminator"], self.discriminator, loss)
         # The norm itself is no metric, but a step that it made void is no step.
         return {"loss": hinge.detach().where(norm.isfinite(), torch.inf)}
 
@@ -196,7 +196,7 @@ class SoundToImage(Trainable):
         self.discriminator.requires_grad_(False)
         loss = generator_loss(self.discriminator(self._shown(made), given))
         same = sameness(noise, made)
-        norm = descend(self.optimizers["generator"], loss + self.config.sameness_weight * same)
+        norm = descend(self.optimizers["generator"], self.model, loss + self.config.sameness_weight * same)
         self.discriminator.requires_grad_(True)
         self.model.average(self.num_steps // self.config.discriminator_steps)
         return {"generator_loss": loss.detach(), "sameness": same.detach(), "grad_norm": norm}

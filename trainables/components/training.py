@@ -37,20 +37,25 @@ def batches(
 
 
 def descend(
-    optimizer: torch.optim.Adam, loss: Scalar, max_norm: float = 0.0, rates: Sequence[float | Scalar] = ()
+    optimizer: torch.optim.Adam,
+    network: nn.Module,
+    loss: Scalar,
+    max_norm: float = 0.0,
+    rates: Sequence[float | Scalar] = (),
 ) -> Scalar:
-    """One step of a fused optimizer, left out if the loss or its gradient isn't finite; the norm of the gradient.
+    """One step of an optimizer, left out if the loss or its gradient isn't finite; the norm of the gradient.
 
     The device itself decides on that, so that nobody waits for it: the optimizer is told as `GradScaler` tells it.
 
     Args:
+        optimizer: a fused one.
+        network: what it trains.
         max_norm: what the gradient is scaled down to; 0 leaves it as it is.
         rates: the groups' learning rates instead of their own, for this step; in tensors where it is recorded.
     """
     optimizer.zero_grad()
     loss.backward()
-    parameters = [each for group in optimizer.param_groups for each in group["params"]]
-    norm = nn.utils.clip_grad_norm_(parameters, max_norm or math.inf)
+    norm = nn.utils.clip_grad_norm_(network.parameters(), max_norm or math.inf)
     vars(optimizer)["found_inf"] = (~torch.stack([loss.detach(), norm]).isfinite().all()).float()
     own = [group["lr"] for group in optimizer.param_groups]
     for group, rate in zip(optimizer.param_groups, rates or own, strict=True):
