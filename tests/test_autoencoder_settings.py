@@ -9,7 +9,7 @@ import pydantic
 import pytest
 import torch
 
-from tests.tiny_autoencoder import make
+from tests.tiny_autoencoder import heard_with, make
 from trainables.autoencoder import Autoencoder
 from trainables.components.normalizations import NORMALIZATIONS
 from trainables.components.rendering import PHASES
@@ -94,9 +94,9 @@ def test_full_resolution_phases_can_be_learnt_by_heart(corpus: Corpus) -> None:
     settings = {**BOTH, "spectrogram": "192x512", "phase_representation": "cos_sin", "phase_loss": "l2"}
     autoencoder = make(corpus, **settings, linear_path="pca", latent_dim=40, magnitude_normalization="none")
     clips = corpus.indices("train")
-    autoencoder.networks.eval()
+    autoencoder.codec.networks.eval()
     with torch.inference_mode():
-        rendered = autoencoder._render(clips[:4])
+        rendered = autoencoder.sounds.of(clips[:4])
     heard = autoencoder.assessor.assess_sounds(rendered.sounds, clips[:4])
     assert heard["phase_error_rad"] < 0.2 and heard["mel_lsd_db"] < 1
 
@@ -110,10 +110,10 @@ def test_a_clips_own_statistics_give_its_level_back_and_are_side_information(cor
     clips = autoencoder.validation.batch(torch.arange(len(autoencoder.validation)))
     errors, told = {}, {}
     for statistics in ("predicted", "own"):
-        autoencoder.config = autoencoder.config.model_copy(update={"clip_statistics": statistics})
-        levels = autoencoder.reconstruct(clips)[:, 0].mean(dim=(1, 2)) - clips[:, 0].mean(dim=(1, 2))
+        heard = heard_with(autoencoder, clip_statistics=statistics)
+        levels = heard.codec.reconstruct(clips)[:, 0].mean(dim=(1, 2)) - clips[:, 0].mean(dim=(1, 2))
         errors[statistics] = levels.abs().mean().item()
-        told[statistics] = set(autoencoder.evaluate("validation")["side_info_floats"])
+        told[statistics] = set(heard.evaluate("validation")["side_info_floats"])
     # Those of several channels together say little of one.
     assert NORMALIZATIONS[name].needs_both or errors["own"] < errors["predicted"]
     assert told == {"predicted": {0}, "own": {2 if NORMALIZATIONS[name].needs_both else 4}}
@@ -124,8 +124,7 @@ def test_every_phase_renders_a_trained_model_and_oracles_say_what_they_are_told(
     autoencoder.step()
     found = {}
     for name in [name for name in PHASES if name != "own"]:
-        autoencoder.config = autoencoder.config.model_copy(update={"phase": name})
-        found[name] = autoencoder.evaluate("validation")
+        found[name] = heard_with(autoencoder, phase=name).evaluate("validation")
     assert {name for name, table in found.items() if table["side_info_floats"].max() > 0} == {
         "original",
         "nearest_own_class",

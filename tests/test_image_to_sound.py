@@ -238,7 +238,7 @@ class TestAudioInit:
         model = trainable.model.eval()
         with torch.inference_mode():
             rebuilt = model.log_power(model.heard(model.normalized(clips), ON_PROCESSOR)[0], ON_PROCESSOR)
-        assert torch.equal(rebuilt, trained.reconstruct(clips)[:, 0])
+        assert torch.equal(rebuilt, trained.codec.reconstruct(clips)[:, 0])
 
     def test_a_variational_one_is_taken_for_a_conditional_prior_alone(self, corpus: Corpus, tmp_path: Path) -> None:
         for sigma in ("optimal", "learned"):
@@ -249,7 +249,7 @@ class TestAudioInit:
             model = trainable.model.eval()
             with torch.inference_mode():
                 rebuilt = model.log_power(model.heard(model.normalized(clips), ON_PROCESSOR)[0], ON_PROCESSOR)
-            assert torch.equal(rebuilt, vae.reconstruct(clips)[:, 0])
+            assert torch.equal(rebuilt, vae.codec.reconstruct(clips)[:, 0])
         told = refused(corpus, path)
         assert "is of no autoencoder that fits" in told and "of loss vae with prior: conditional" in told
 

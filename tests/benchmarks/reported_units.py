@@ -38,10 +38,10 @@ CASES: dict[str, dict[str, Any]] = {
 def error(autoencoder: Autoencoder) -> float:
     """Of the validation clips, in the report's units."""
     clips = autoencoder.validation.batch(torch.arange(len(autoencoder.validation)))
-    seen = Representation(autoencoder.representation.grid, "both")
+    seen = Representation(autoencoder.codec.representation.grid, "both")
     both = ClipSplit(autoencoder.corpus, seen, autoencoder.validation.clips, autoencoder.device)
     variance = both.batch(torch.arange(len(both))).flatten(1).var(dim=1, correction=0)
-    squared = (autoencoder.reconstruct(clips) - clips).square().flatten(1).mean(dim=1)
+    squared = (autoencoder.codec.reconstruct(clips) - clips).square().flatten(1).mean(dim=1)
     return float((squared / variance).mean())
 
 
@@ -51,7 +51,7 @@ def trained(corpus: Corpus, epochs: int, settings: dict[str, Any]) -> tuple[floa
     autoencoder = Autoencoder(config, corpus, device="cpu", seed=0)
     before = error(autoencoder)
     for _ in range(epochs):
-        autoencoder.networks.train()
+        autoencoder.codec.networks.train()
         autoencoder._train_epoch()
     return before, error(autoencoder)
 

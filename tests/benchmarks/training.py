@@ -235,8 +235,8 @@ class Stopwatch:
 def pieces(ours: Autoencoder, watch: Stopwatch, repeats: int) -> dict[str, float]:
     """Shares of an epoch of ours, by timers around its pieces."""
     timed: list[tuple[Any, str, str]] = [
-        (ours.networks, "encode", "forward"),
-        (ours.networks, "decode", "forward"),
+        (ours.codec.networks, "encode", "forward"),
+        (ours.codec.networks, "decode", "forward"),
         (ours.optimizer, "step", "optimizer"),
         (Tensor, "backward", "backward"),
     ]
@@ -273,10 +273,10 @@ def main() -> None:
 def compare(corpus: Corpus, pickled: Path, device: str, repeats: int) -> None:
     """Count, time and print."""
     authors, ours = Authors(pickled, device), Autoencoder(CONFIG, corpus, device=device, seed=0)
-    parameters = [sum(each.numel() for each in net.parameters()) for net in (authors, ours.networks)]
+    parameters = [sum(each.numel() for each in net.parameters()) for net in (authors, ours.codec.networks)]
     assert math.isclose(parameters[0], AUTHORS_PARAMETERS, rel_tol=0.05), f"{parameters[0]} parameters"
     clip = ours.train.batch(torch.arange(1))
-    macs = [gigamacs(lambda: authors.reconstruct(clip)), gigamacs(lambda: ours._estimate(ours._target(clip)))]
+    macs = [gigamacs(lambda: authors.reconstruct(clip)), gigamacs(lambda: ours.codec.estimate(ours.codec.target(clip)))]
 
     watch = Stopwatch(device)
     for epoch in (authors.epoch, ours._train_epoch):

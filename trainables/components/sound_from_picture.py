@@ -22,6 +22,7 @@ from trainables.components.losses import LOG_VARIANCE_RANGE
 from trainables.components.normalizer import Normalizer
 from trainables.components.picture_augmentation import Pictures
 from trainables.components.saved import saved_state
+from trainables.components.spectrogram import LOUDEST_NATS
 from trainables.errors import InputError
 
 HIDDEN = 256
@@ -29,8 +30,6 @@ MAX_KNOWN = 4096
 """Training sounds that a picture can find, at most."""
 RETRIEVED = 5
 """The nearest so many are chosen from where several sounds are asked for."""
-LOUDEST_NATS = 30.0
-"""130 dB above what full scale can have."""
 OF_AUTOENCODERS = {
     "representation": "linear",
     "reduction": "pool",

@@ -32,6 +32,8 @@ DITHER_RMS = 1e-4
 POWER_FLOOR = 1e-6
 RANGE_NATS = 8 * math.log(10)
 """80 dB: what lies further below a clip's maximum is lifted to there."""
+LOUDEST_NATS = 30.0
+"""130 dB above what full scale can have: what a network makes louder is cut off there."""
 DB_PER_NAT = 10 / math.log(10)
 GRIFFIN_LIM_CLIPS = {"cpu": 4, "cuda": 32}
 """At a time: more would not fit into a processor's cache."""
