@@ -225,7 +225,7 @@ def test_a_network_that_hears_may_come_from_a_file(corpus: Corpus, tmp_path: Pat
 def test_steps_with_a_non_finite_gradient_are_left_out_and_counted(corpus: Corpus) -> None:
     trainable = make(corpus)
     with torch.no_grad():
-        trainable.discriminator.realness.bias.fill_(math.nan)
+        trainable.game.discriminator.realness.bias.fill_(math.nan)
     before = trainable.model.generator.first.weight.clone()
     metrics = trainable._train_epoch()
     assert metrics["train/nonfinite_steps"] == -(-len(trainable.train) // trainable.config.batch_size)

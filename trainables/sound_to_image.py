@@ -21,17 +21,10 @@ from trainables.components.heard_sounds import open_mels
 from trainables.components.metrics import COMMON_SIZE
 from trainables.components.pairs import PairSplit
 from trainables.components.picture_assessment import PictureAssessor, table_of
-from trainables.components.picture_augmentation import Pictures, augmented
+from trainables.components.picture_augmentation import Pictures
 from trainables.components.picture_from_sound import PictureFromSound
-from trainables.components.picture_gan import (
-    Discriminator,
-    Noise,
-    Told,
-    discriminator_loss,
-    generator_loss,
-    gradient_penalty,
-    sameness,
-)
+from trainables.components.picture_game import Game, discriminator_of
+from trainables.components.picture_gan import Told
 from trainables.components.picture_generator import JUDGE, MODEL
 from trainables.components.picture_judge import open_picture_judge
 from trainables.components.picture_references import reference_lines
@@ -39,14 +32,13 @@ from trainables.components.presentation import JUDGES, within_full_scale
 from trainables.components.progress import Progress, silent
 from trainables.components.representation import Representation
 from trainables.components.sound_to_image_config import METRICS, SoundToImageConfig
-from trainables.components.training import Scalar, batches, descend, fetched, finite_means, saved_bytes
+from trainables.components.training import Scalar, batches, fetched, finite_means, saved_bytes
 from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.recordings import RATE_HZ
 from trainables.corpora.splits import Split
 from trainables.trainable import Media, Trainable
 
-BETAS = (0.0, 0.9)
 HEARD_CLIPS = 256
 BATCH_CLIPS = 64
 SHOWN = 3
@@ -72,7 +64,6 @@ class SoundToImage(Trainable):
         self.config: SoundToImageConfig = config
         self.corpus = required(corpus, SoundToImage)
         self.device = torch.device(device)
-        self.num_steps = 0
         self.train = self._pairs(self.corpus.indices("train"))
         self.validation = self._pairs(self.corpus.indices("validation"))
         self.assessor = PictureAssessor(
@@ -84,30 +75,17 @@ class SoundToImage(Trainable):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = PictureFromSound(config, len(self.corpus.classes))
-            self.discriminator = _discriminator(config, self.model.told_dim).to(self.device)
+            discriminator = discriminator_of(config, self.model.told_dim).to(self.device)
             heard = open_condition(self.corpus, config.classifier)
         self.model.condition.load_state_dict(heard.state_dict())
         self.model.to(self.device)
         self._measure()
-        self.optimizers = {
-            "generator": torch.optim.Adam(self._generator_groups(), lr=config.lr, betas=BETAS, fused=True),
-            "discriminator": torch.optim.Adam(
-                self.discriminator.parameters(), lr=config.discriminator_lr, betas=BETAS, fused=True
-            ),
-        }
+        self.game = Game(config, self.model, discriminator, self._order)
         self._known = self._told_once()
 
     def _pairs(self, clips: NDArray[np.int64], *, required: bool = True) -> PairSplit:
         heard, size = Representation(Grid(COMMON_SIZE)), self.config.image_size
         return PairSplit(self.corpus, heard, clips, size, self.device, required=required)
-
-    def _generator_groups(self) -> list[dict[str, Any]]:
-        groups: list[dict[str, Any]] = [{"params": list(self.model.generator.parameters())}]
-        if self.config.classifier_lr_share > 0:
-            lr = self.config.classifier_lr_share * self.config.lr
-            # What tells the classes has no part in the features.
-            groups.append({"params": list(self.model.condition.network.features.parameters()), "lr": lr})
-        return groups
 
     def _mel(self, clips: NDArray[np.int64]) -> Float[Tensor, "clips 96 64"]:
         return torch.from_numpy(self._mels[clips].astype(np.float32)).to(self.device)
@@ -138,7 +116,7 @@ class SoundToImage(Trainable):
     def checkpoint_bytes(cls, config: SoundToImageConfig) -> int:
         with torch.device("meta"):
             model = PictureFromSound(config, TYPICAL_CLASSES)
-            discriminator = _discriminator(config, model.told_dim)
+            discriminator = discriminator_of(config, model.told_dim)
         return saved_bytes([model, discriminator])
 
     @classmethod
@@ -153,58 +131,18 @@ class SoundToImage(Trainable):
         drawn = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
         # With several steps of the discriminator for each of the generator, a short epoch may have none of those.
         means = finite_means(fetched([self._train_step(part) for part in drawn]))
-        return {**means, "optim/lr": float(self.optimizers["generator"].param_groups[0]["lr"])}
+        return {**means, "optim/lr": self.game.lr}
 
     def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
-        """A step of the discriminator and, in its turn, of the generator; what was measured stays on the device."""
-        self.num_steps += 1
-        is_generators_turn = self.num_steps % self.config.discriminator_steps == 0
         noise = torch.randn(len(positions), self.config.noise_dim, generator=self._noise).to(self.device)
-        with torch.set_grad_enabled(is_generators_turn):
+        with torch.set_grad_enabled(self.game.is_generators_turn):
             told = self._told_of(positions)
-            # Two pictures of each sound, so that they can be compared.
-            given = torch.cat([told[: (len(told) + 1) // 2], told[: len(told) // 2]])
-            made = self.model.generator(noise, given)
-        given = given.detach()
-        values = self._discriminate(self.train.pictures(positions), told.detach(), made.detach(), given)
-        return values | self._generate(made, given, noise) if is_generators_turn else values
+        return self.game.step(self.train.pictures(positions), told, noise)
 
     def _told_of(self, positions: Tensor) -> Told:
         if self._known is None:
             return self.model.told(self._mel(self.train.clips[positions.numpy()]))
         return self._known[positions.to(self.device)]
-
-    def _discriminate(self, pictures: Pictures, told: Told, made: Pictures, given: Told) -> dict[str, Scalar]:
-        config, count = self.config, len(pictures)
-        both = self._shown(torch.cat([pictures, made]))
-        seen = self.discriminator.see(both)
-        scores = self.discriminator.score(seen, torch.cat([told, given]))
-        others = told.roll(1, dims=0)
-        is_other = (others != told).any(dim=1)
-        mismatched = self.discriminator.score(seen[:count][is_other], others[is_other])
-        hinge = discriminator_loss(scores[:count], scores[count:], mismatched, config.mismatch_weight)
-        loss = hinge
-        if config.r1_weight > 0 and self.num_steps % config.r1_every == 0:
-            # Taken so seldom, it counts for the steps between.
-            penalty = gradient_penalty(self.discriminator, both[:count], told)
-            loss = loss + config.r1_every * config.r1_weight * penalty
-        norm = descend(self.optimizers["discriminator"], self.discriminator, loss)
-        # The norm itself is no metric, but a step that it made void is no step.
-        return {"loss": hinge.detach().where(norm.isfinite(), torch.inf)}
-
-    def _generate(self, made: Pictures, given: Told, noise: Noise) -> dict[str, Scalar]:
-        self.discriminator.requires_grad_(False)
-        loss = generator_loss(self.discriminator(self._shown(made), given))
-        same = sameness(noise, made)
-        norm = descend(self.optimizers["generator"], self.model, loss + self.config.sameness_weight * same)
-        self.discriminator.requires_grad_(True)
-        self.model.average(self.num_steps // self.config.discriminator_steps)
-        return {"generator_loss": loss.detach(), "sameness": same.detach(), "grad_norm": norm}
-
-    def _shown(self, pictures: Pictures) -> Pictures:
-        """What the discriminator sees of pictures, real or made (DiffAugment)."""
-        # Turned left to right, made pictures would be like turned ones, and so turned themselves.
-        return augmented(pictures, self._order, flip=False) if self.config.diff_augment else pictures
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
@@ -279,28 +217,18 @@ class SoundToImage(Trainable):
         return {
             "config": self.config.model_dump(mode="json"),
             "model": self.model.state_dict(),
-            "discriminator": self.discriminator.state_dict(),
-            "optimizers": {name: each.state_dict() for name, each in self.optimizers.items()},
-            "num_steps": self.num_steps,
+            **self.game.state_dict(),
             "order": self._order.get_state(),
             "noise": self._noise.get_state(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.model.load_state_dict(state["model"])
-        self.discriminator.load_state_dict(state["discriminator"])
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        self.num_steps = state["num_steps"]
+        self.game.load_state_dict(state)
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
         self._known = self._told_once()
-
-
-def _discriminator(config: SoundToImageConfig, told_dim: int) -> Discriminator:
-    discriminator = Discriminator(told_dim, width=config.width, image_size=config.image_size)
-    return discriminator.to(memory_format=torch.channels_last)
 
 
 def _row(real: Float[Tensor, "3 side side"], *made: Float[Tensor, "3 side side"]) -> NDArray[np.uint8]:
