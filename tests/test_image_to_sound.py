@@ -18,13 +18,14 @@ from trainables.autoencoder import Autoencoder
 from trainables.components.generation import open_model, save_model
 from trainables.components.judge import open_judge
 from trainables.components.pair_baselines import at_random, nearest, of_the_class
+from trainables.components.pair_objective import divergence
 from trainables.components.picture_augmentation import as_floats
 from trainables.components.sound_from_picture import Distribution, unit_of
 from trainables.components.spectrogram import log_power
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.features import clip_power
 from trainables.errors import InputError
-from trainables.image_to_sound import ImageToSound, _divergence
+from trainables.image_to_sound import ImageToSound
 from trainables.trainable import Media
 
 ON_PROCESSOR = torch.autocast("cpu", enabled=False)
@@ -177,7 +178,8 @@ class TestLearning:
         positions = torch.arange(8)
         seen = trainable.model.seen(trainable.train.pictures(positions), ON_PROCESSOR)
         target = trainable.model.normalized(trainable.train.sounds(positions))
-        loss = trainable._loss(seen, target, trainable.train.labels[positions], torch.Generator().manual_seed(0))
+        labels, noise = trainable.train.labels[positions], torch.Generator().manual_seed(0)
+        loss = trainable.objective(seen, target, labels, ON_PROCESSOR, noise)
         loss.backward()
         head = trainable.model.head[0].weight.grad
         assert head is not None and head.abs().max() > 0, "what sees is always pulled"
@@ -196,8 +198,8 @@ class TestLearning:
             torch.distributions.Normal(mean, (log_variance / 2).exp()) for mean, log_variance in (posterior, prior)
         ]
         expected = torch.distributions.kl_divergence(*normal).sum(dim=1).mean()
-        torch.testing.assert_close(_divergence(posterior, prior), expected)
-        assert _divergence(prior, prior).item() == pytest.approx(0, abs=1e-6)
+        torch.testing.assert_close(divergence(posterior, prior), expected)
+        assert divergence(prior, prior).item() == pytest.approx(0, abs=1e-6)
 
     def test_a_unit_is_the_mean_and_the_spread_and_never_too_small(self) -> None:
         latents = torch.tensor([[1.0, 5.0, 0.0], [3.0, 5.0, 0.0]])

@@ -20,19 +20,17 @@ from trainables.components.generation import Model
 from trainables.components.image_to_sound_config import METRICS, ImageToSoundConfig
 from trainables.components.judge import open_judge
 from trainables.components.linear_path import sample_size
-from trainables.components.losses import LOSSES, sampled
+from trainables.components.pair_objective import PairObjective
 from trainables.components.pair_retrieval import found_in, retrieval_table
 from trainables.components.pairs import PairSplit
 from trainables.components.picture_augmentation import augmented
 from trainables.components.presentation import Rendered
 from trainables.components.progress import Progress, silent
 from trainables.components.rendering import sounds_alone
-from trainables.components.representation import Clips
 from trainables.components.sound_from_picture import (
     MAX_KNOWN,
     Distribution,
     SoundFromPicture,
-    unit_of,
 )
 from trainables.components.sound_generator import JUDGE, KNOWN, MODEL, NORMALIZATION, SPREAD
 from trainables.components.sound_references import reference_lines
@@ -75,6 +73,7 @@ class ImageToSound(Trainable):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = self._model()
+        self.objective = PairObjective(config, self.model)
         self.optimizer = torch.optim.AdamW(self.model.parameter_groups(), lr=config.lr, betas=BETAS, fused=True)
         self._know()
 
@@ -140,35 +139,12 @@ class ImageToSound(Trainable):
             pictures = augmented(pictures, self._order, colours=False, cutout=False)
         seen = self.model.seen(pictures, self._autocast())
         target = self.model.normalized(self.train.sounds(positions))
-        loss = self._loss(seen, target, self.train.labels[positions].to(self.device), self._noise)
+        labels = self.train.labels[positions].to(self.device)
+        loss = self.objective(seen, target, labels, self._autocast(), self._noise)
         return {
             "loss": loss.detach(),
             "grad_norm": descend(self.optimizer, self.model, loss, self.config.max_grad_norm),
         }
-
-    def _loss(self, seen: Distribution, target: Clips, labels: Tensor, noise: torch.Generator | None = None) -> Scalar:
-        """The objective of a batch; with noise, through samples of its latents."""
-        config, model = self.config, self.model
-        heard = model.heard(target, self._autocast())
-        loss = target.new_zeros(())
-        for distribution, weight in ((seen, config.image_weight), (heard, config.sound_weight)):
-            if weight > 0:
-                mean, log_variance = distribution
-                latents = mean if log_variance is None or noise is None else sampled(mean, log_variance, noise)
-                loss = loss + weight * LOSSES[config.loss](model.audio.decode(latents, self._autocast())[0], target)
-        towards = heard[0].detach() if config.stop_gradient else heard[0]
-        unit = None
-        if noise is not None and not config.stop_gradient:
-            # Those of the batch itself, so that shrinking all latents together would gain nothing.
-            unit = unit_of(towards, least=model.unit[1] / 4)
-        pair = model.standardized(seen[0], unit), model.standardized(towards, unit)
-        loss = loss + config.latent_weight * (pair[0] - pair[1]).square().mean()
-        if config.contrastive_weight > 0:
-            heard_too = model.standardized(heard[0], unit)
-            loss = loss + config.contrastive_weight * model.contrast(pair[0], heard_too, labels)
-        if config.prior == "conditional":
-            loss = loss + config.kl_weight * _divergence(heard, seen) / target[0].numel()
-        return loss
 
     @torch.no_grad()
     def _know(self) -> None:
@@ -190,7 +166,8 @@ class ImageToSound(Trainable):
         for part in order.split(BATCH_CLIPS):
             target = self.model.normalized(self.validation.sounds(part))
             seen = self.model.seen(self.validation.pictures(part), self._autocast())
-            losses.append(len(part) * self._loss(seen, target, self.validation.labels[part].to(self.device)).item())
+            labels = self.validation.labels[part].to(self.device)
+            losses.append(len(part) * self.objective(seen, target, labels, self._autocast()).item())
             pictures.append(seen)
             sounds.append(self.model.heard(target, self._autocast())[0])
         metrics = self.assessor.assess((self._made(seen) for seen in pictures), grid)
@@ -278,12 +255,3 @@ class ImageToSound(Trainable):
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
         self._know()
-
-
-def _divergence(posterior: Distribution, prior: Distribution) -> Scalar:
-    """KL(N(posterior) ‖ N(prior)) in nats, summed over latents, mean over pairs."""
-    (mean, log_variance), (prior_mean, prior_log_variance) = posterior, prior
-    assert log_variance is not None and prior_log_variance is not None, "the settings were checked"
-    ratio = log_variance - prior_log_variance
-    distance = (mean - prior_mean).square() / prior_log_variance.exp()
-    return (ratio.exp() + distance - 1 - ratio).sum(dim=1).mean() / 2
