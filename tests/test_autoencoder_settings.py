@@ -9,7 +9,7 @@ import pydantic
 import pytest
 import torch
 
-from tests.tiny_autoencoder import heard_with, make
+from tests.tiny_autoencoder import make
 from trainables.autoencoder import Autoencoder
 from trainables.components.normalizations import NORMALIZATIONS
 from trainables.components.rendering import PHASES
@@ -108,14 +108,16 @@ def test_a_clips_own_statistics_give_its_level_back_and_are_side_information(cor
     for _ in range(6):
         autoencoder.step()
     clips = autoencoder.validation.batch(torch.arange(len(autoencoder.validation)))
-    errors, told = {}, {}
+    errors, told, distances = {}, {}, {}
     for statistics in ("predicted", "own"):
-        heard = heard_with(autoencoder, clip_statistics=statistics)
-        levels = heard.codec.reconstruct(clips)[:, 0].mean(dim=(1, 2)) - clips[:, 0].mean(dim=(1, 2))
+        autoencoder.config = autoencoder.config.model_copy(update={"clip_statistics": statistics})
+        levels = autoencoder.codec.reconstruct(clips, statistics)[:, 0].mean(dim=(1, 2)) - clips[:, 0].mean(dim=(1, 2))
         errors[statistics] = levels.abs().mean().item()
-        told[statistics] = set(heard.evaluate("validation")["side_info_floats"])
+        table = autoencoder.evaluate("validation")
+        told[statistics], distances[statistics] = set(table["side_info_floats"]), table["lsd_db"].mean()
     # Those of several channels together say little of one.
     assert NORMALIZATIONS[name].needs_both or errors["own"] < errors["predicted"]
+    assert distances["own"] != distances["predicted"]
     assert told == {"predicted": {0}, "own": {2 if NORMALIZATIONS[name].needs_both else 4}}
 
 
@@ -124,7 +126,8 @@ def test_every_phase_renders_a_trained_model_and_oracles_say_what_they_are_told(
     autoencoder.step()
     found = {}
     for name in [name for name in PHASES if name != "own"]:
-        found[name] = heard_with(autoencoder, phase=name).evaluate("validation")
+        autoencoder.config = autoencoder.config.model_copy(update={"phase": name})
+        found[name] = autoencoder.evaluate("validation")
     assert {name for name, table in found.items() if table["side_info_floats"].max() > 0} == {
         "original",
         "nearest_own_class",

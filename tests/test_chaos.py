@@ -14,7 +14,8 @@ KINDS = ("killed in a checkpoint", "killed in an outbox line")
 
 @pytest.mark.timeout(3000)
 def test_a_sweep_that_is_killed_twice_is_the_sweep_that_never_was(tmp_path: Path) -> None:
-    verdict = run_ours(tmp_path / "ours", make_corpus(tmp_path / "corpus"), kills=2, seed=1, at_once=1, kinds=KINDS)
+    corpus = make_corpus(tmp_path / "corpus")
+    verdict = run_ours(tmp_path / "ours", corpus, kills=2, seed=1, at_once=1, kinds=KINDS, epochs=5)
     assert not verdict.wrong
     assert verdict.figures["kills"] == "3 of 3"
     assert verdict.figures["metrics of every epoch"] == "equal"

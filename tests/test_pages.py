@@ -47,7 +47,8 @@ def behind_a_proxy() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as environment:
         # Nobody listens at port 9.
         environment.setenv("http_proxy", "http://127.0.0.1:9")
-        environment.delenv("no_proxy", raising=False)
+        for name in ("no_proxy", "NO_PROXY"):
+            environment.delenv(name, raising=False)
         environment.setattr(urllib.request, "_opener", None)
         yield
 

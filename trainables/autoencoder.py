@@ -76,13 +76,10 @@ class Autoencoder(Trainable):
             torch.manual_seed(seed)
             self.codec = Codec(config, self.train, self.device, self._order)
         self.objective = Objective(config, self.codec.normalizer)
-        self.sounds = Sounds(config, self.codec, Memory(self.corpus), self.device)
+        self.memory = Memory(self.corpus)
         betas = BETA1, config.adam_beta2
-        # Capturable: a graphics card records its steps, also of a trial that began without one.
-        self.optimizer = torch.optim.AdamW(
-            self.codec.networks.parameter_groups(), config.lr, betas, fused=True, capturable=True
-        )
-        self._replayed = Replayed(self._descended, self._noise)
+        self.optimizer = torch.optim.AdamW(self.codec.networks.parameter_groups(), config.lr, betas, fused=True)
+        self._replayed = Replayed(self._noise)
 
     @classmethod
     def prepare(
@@ -108,6 +105,11 @@ class Autoencoder(Trainable):
     def judge_id(cls, corpus: Corpus | None) -> str | None:
         return open_judge(required(corpus, cls)).id
 
+    @property
+    def sounds(self) -> Sounds:
+        """As the settings of now say, which renderings change."""
+        return Sounds(self.config, self.codec, self.memory, self.device)
+
     def step(self) -> dict[str, float]:
         return self._train_epoch() | self._validate()
 
@@ -130,7 +132,7 @@ class Autoencoder(Trainable):
         kl_share = min(1.0, self.num_steps / max(1, self.config.kl_warmup_steps))
         if self.config.time_roll:
             clips = self.codec.rolled(clips, self._order)
-        return self._replayed(clips, kl_share, *rates)
+        return self._replayed(self._descended, clips, kl_share, *rates)
 
     def _descended(self, clips: Clips, kl_share: float | Scalar, *rates: float | Scalar) -> dict[str, Scalar]:
         target = self.codec.target(clips)
@@ -161,7 +163,7 @@ class Autoencoder(Trainable):
                 if _has_bound(self.config):
                     bounds.append(len(clips) * self.objective.bound(self.codec.estimate(target, noise), target))
                 means.append(estimate.mean)
-                yield self.codec.restored(estimate, target)
+                yield self.codec.restored(estimate, target, self.config.clip_statistics)
 
         representation = self.codec.representation
         if "magnitude" in representation.parts:
@@ -215,7 +217,7 @@ class Autoencoder(Trainable):
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
         # A recording would go on with what has just been replaced.
-        self._replayed = Replayed(self._descended, self._noise)
+        self._replayed = Replayed(self._noise)
 
 
 def _has_bound(config: AutoencoderConfig) -> bool:

@@ -35,7 +35,7 @@ class Sounds:
         representation = self._codec.representation
         split = ClipSplit(self._memory.corpus, representation, clips, self._device)
         target = self._codec.target(split.batch(torch.arange(len(clips))))
-        restored = self._codec.restored(self._codec.estimate(target), target)
+        restored = self._codec.restored(self._codec.estimate(target), target, self._config.clip_statistics)
         magnitudes = self._magnitudes(clips, restored)
         own = (lambda: representation.own_sound(restored, magnitudes)) if self._config.phase == "own" else None
         sounds = PHASES[self._config.phase].sound(Scene(magnitudes, clips, self._memory, own))

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -29,6 +29,7 @@ from trainables.components.spectrogram import LOUDEST_NATS
 FIT_CLIPS = 256
 
 Latents = Float[Tensor, "clips latents"]
+Whose = Literal["predicted", "own"]
 
 
 def bottleneck(config: AutoencoderConfig, means: Sequence[float] = ()) -> Bottleneck:
@@ -115,19 +116,17 @@ class Codec:
         deviation = None if sigma is None else sigma(clips[:, :1], target.clips[:, :1], spread)
         return Estimate(clips, deviation, mean, log_variance)
 
-    def restored(self, estimate: Estimate, target: Target) -> Clips:
-        """Estimates in nats and in units of π again."""
-        statistics = target.statistics
-        if self.normalizer.num_statistics and self._config.clip_statistics == "predicted":
-            statistics = self._predicted(estimate.mean)
+    def restored(self, estimate: Estimate, target: Target, clip_statistics: Whose = "predicted") -> Clips:
+        """Estimates in nats and in units of π again, by statistics that the latent tells or by the targets' own."""
+        statistics = self._predicted(estimate.mean) if clip_statistics == "predicted" else target.statistics
         return self._audible(self.normalizer.invert(estimate.clips, statistics))
 
     @torch.inference_mode()
-    def reconstruct(self, clips: Clips) -> Clips:
+    def reconstruct(self, clips: Clips, clip_statistics: Whose = "predicted") -> Clips:
         """Clips through the latent (at its mean) and back."""
         self.networks.eval()
         target = self.target(clips)
-        return self.restored(self.estimate(target), target)
+        return self.restored(self.estimate(target), target, clip_statistics)
 
     def samples(self, count: int) -> Clips:
         """Clips decoded from latents of the prior or, without one, of a Gaussian fitted to those of training clips;

@@ -6,10 +6,13 @@ the card to run them. A CUDA graph (docs.pytorch.org, "CUDA semantics", "CUDA Gr
 
 from __future__ import annotations
 
+import random
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,6 +24,7 @@ WAITED = "called a synchronizing CUDA operation"
 
 Given = Tensor | float
 Results = dict[str, Tensor]
+Function = Callable[..., Results]
 Shapes = tuple[torch.Size, ...]
 
 
@@ -41,71 +45,91 @@ class _Recording:
 
 
 class Replayed:
-    """A function that a graphics card replays from a recording, one for each shape of its inputs; elsewhere, and the
-    first times of each shape, it is called. One that waits for the card cannot be recorded, and is always called.
+    """Calls functions that a graphics card replays from recordings, one for each shape of their inputs. Elsewhere, and
+    the first times of each shape, they are really called; a function that can't be recorded always is.
 
-    What it reads and writes beside its inputs has to stay where it is: where weights or an optimizer's state are
-    replaced, not overwritten, a new `Replayed` is needed. What it draws has to come from the device's generators.
+    It can't be if it waits for the card, or draws on the processor. What it reads and writes beside its inputs has to
+    stay where it is: where weights or an optimizer's state are replaced, not overwritten, a new `Replayed` is needed.
 
     Args:
-        function: takes tensors on the device and numbers (here tensors too); gives tensors by name.
-        noise: the generator that it draws from, on the device.
+        noise: the generator on the device that the function draws from, beside the device's own.
     """
 
-    def __init__(self, function: Callable[..., Results], noise: torch.Generator) -> None:
-        self._function = function
+    def __init__(self, noise: torch.Generator) -> None:
         self._noise = noise
         self._calls: dict[Shapes, int] = {}
         self._recordings: dict[Shapes, _Recording] = {}
-        self._waits = False
-        self._stream = None
-        if noise.device.type == "cuda":
-            self._stream = torch.cuda.Stream(noise.device)
-            # One memory for all recordings: none is replayed while another one runs.
-            self._pool = torch.cuda.graph_pool_handle()
+        self._is_recordable = True
+        self._stream = _stream(noise.device) if noise.device.type == "cuda" else None
+        # One memory for all recordings: none is replayed while another one runs.
+        self._pool = torch.cuda.graph_pool_handle() if self._stream else None
 
-    def __call__(self, *given: Given) -> Results:
+    def __call__(self, function: Function, *given: Given) -> Results:
+        """What the function gives for tensors on the device and numbers, which become tensors too on a card.
+
+        Args:
+            function: always the same one.
+        """
         if self._stream is None:
-            return self._function(*given)
+            return function(*given)
         shapes = tuple(each.shape for each in given if isinstance(each, Tensor))
-        if shapes not in self._recordings:
-            calls = self._calls[shapes] = self._calls.get(shapes, 0) + 1
-            inputs = [self._placed(each) for each in given]
-            if calls < CALLS or self._waits:
-                return self._called(inputs, self._stream)
-            if calls == CALLS:
-                return self._watched(inputs, self._stream)
-            self._recordings[shapes] = self._recorded(inputs, self._stream)
-        return self._recordings[shapes].replay(given)
+        if shapes in self._recordings:
+            return self._recordings[shapes].replay(given)
+        calls = self._calls[shapes] = self._calls.get(shapes, 0) + 1
+        inputs = [self._placed(each) for each in given]
+        if calls == CALLS:
+            return self._watched(function, inputs, self._stream)
+        if calls > CALLS and self._is_recordable:
+            try:
+                self._recordings[shapes] = self._recorded(function, inputs, self._stream)
+                return self._recordings[shapes].replay(given)
+            except RuntimeError as error:
+                self._is_recordable = False
+                print(f"a step of training can't be recorded, and is slower: {str(error).splitlines()[0]}")
+        return self._called(function, inputs, self._stream)
 
     def _placed(self, value: Given) -> Tensor:
         return value.clone() if isinstance(value, Tensor) else torch.full((), value, device=self._noise.device)
 
-    def _called(self, inputs: list[Tensor], stream: torch.cuda.Stream) -> Results:
+    def _called(self, function: Function, inputs: list[Tensor], stream: torch.cuda.Stream) -> Results:
         """Call it on the stream that would record it: autograd and libraries remember where they worked."""
         current = torch.cuda.current_stream(stream.device)
         stream.wait_stream(current)
         with torch.cuda.stream(stream):
-            results = self._function(*inputs)
+            results = function(*inputs)
         current.wait_stream(stream)
         return results
 
-    def _watched(self, inputs: list[Tensor], stream: torch.cuda.Stream) -> Results:
-        """The same, and notice whether it waits for the card."""
+    def _watched(self, function: Function, inputs: list[Tensor], stream: torch.cuda.Stream) -> Results:
+        """The same, and notice whether it can be recorded."""
+        mode, drawn = torch.cuda.get_sync_debug_mode(), _states()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
             try:
-                results = self._called(inputs, stream)
+                results = self._called(function, inputs, stream)
             finally:
-                torch.cuda.set_sync_debug_mode("default")
-        self._waits = any(WAITED in str(each.message) for each in caught)
+                torch.cuda.set_sync_debug_mode(mode)
+        waits = any(WAITED in str(each.message) for each in caught)
+        self._is_recordable = self._is_recordable and not waits and _states() == drawn
         return results
 
-    def _recorded(self, inputs: list[Tensor], stream: torch.cuda.Stream) -> _Recording:
+    def _recorded(self, function: Function, inputs: list[Tensor], stream: torch.cuda.Stream) -> _Recording:
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._noise)
         # Threads of other libraries may use the card meanwhile.
         with torch.cuda.graph(graph, self._pool, stream, capture_error_mode="thread_local"):
-            results = self._function(*inputs)
+            results = function(*inputs)
         return _Recording(graph, inputs, results)
+
+
+@cache
+def _stream(device: torch.device) -> torch.cuda.Stream:
+    """One for all of a process: libraries keep memory for every stream that they have worked on."""
+    return torch.cuda.Stream(device)
+
+
+def _states() -> tuple[object, ...]:
+    """Where the processor's generators stand: what is drawn from them would be recorded, and the same in every step."""
+    name, keys, *rest = np.random.get_state(legacy=True)
+    return random.getstate(), name, np.asarray(keys).tobytes(), *rest, torch.get_rng_state().numpy().tobytes()

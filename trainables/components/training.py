@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -57,17 +58,28 @@ def descend(
     loss.backward()
     norm = nn.utils.clip_grad_norm_(network.parameters(), max_norm or math.inf)
     vars(optimizer)["found_inf"] = (~torch.stack([loss.detach(), norm]).isfinite().all()).float()
-    own = [group["lr"] for group in optimizer.param_groups]
-    for group, rate in zip(optimizer.param_groups, rates or own, strict=True):
-        group["lr"] = rate
-    optimizer.step()
-    for group, rate in zip(optimizer.param_groups, own, strict=True):
-        group["lr"] = rate
+    with _set(optimizer, rates, is_recorded=loss.is_cuda and torch.cuda.is_current_stream_capturing()):
+        optimizer.step()
     return norm
+
+
+@contextlib.contextmanager
+def _set(optimizer: torch.optim.Adam, rates: Sequence[float | Scalar], *, is_recorded: bool) -> Iterator[None]:
+    """For a step, other learning rates, and that it may be recorded; a checkpoint knows of neither."""
+    own = [(group["lr"], group["capturable"]) for group in optimizer.param_groups]
+    try:
+        for group, rate in zip(optimizer.param_groups, rates or [lr for lr, _ in own], strict=True):
+            group.update(lr=rate, capturable=is_recorded)
+        yield
+    finally:
+        for group, (lr, capturable) in zip(optimizer.param_groups, own, strict=True):
+            group.update(lr=lr, capturable=capturable)
 
 
 def fetched(steps: Sequence[Mapping[str, Scalar]]) -> list[dict[str, float]]:
     """What an epoch's steps have measured, fetched from the device at once."""
+    if not steps:
+        return []
     values = iter(torch.stack([value for step in steps for value in step.values()]).tolist())
     return [{name: next(values) for name in step} for step in steps]
 
