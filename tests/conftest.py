@@ -28,9 +28,17 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
+LONG_FILES = ("test_sweep.py", "test_chaos.py", "test_recovery.py", "test_generate.py", "test_resume.py")
+"""What takes minutes, longest first: begun last, it would be waited for alone."""
 RATE_HZ = 16_000
 RECORDING_S = 4.2
 CLASSES = ("hiss", "low hum", "siren")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Long files first, the rest as it is."""
+    order = {name: place for place, name in enumerate(LONG_FILES)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
 
 
 def tiny_sound(kind: str, rng: np.random.Generator) -> np.ndarray:
