@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.cells import Cell, check_conditions
 from orchestrator.domains import Domain, Value
+from orchestrator.errors import UserError
 from orchestrator.mistakes import Complain
 from orchestrator.parameters import Searched
 from orchestrator.sections import Resources
@@ -85,6 +86,19 @@ def make_arms(cells: Sequence[Cell], complain: Complain) -> list[tuple[Arm, Cell
 
 def _searched(cell: Cell) -> dict[str, Searched]:
     return {name: setting for name, setting in cell.parameters.items() if isinstance(setting, Searched)}
+
+
+def matching(arms: Sequence[Arm], given: str | None) -> list[Arm]:
+    """The arms whose compared values include the given ones, such as `loss=vae`; all without.
+
+    Raises:
+        UserError: there is none.
+    """
+    wanted = {part.strip() for part in (given or "").split(",") if part.strip()}
+    found = [arm for arm in arms if wanted <= {part.strip() for part in arm.name.split(",")}]
+    if not found:
+        raise UserError(f"--arm {given}: there is no such arm; there are: {'; '.join(arm.name for arm in arms)}")
+    return found
 
 
 def _in_order(cell: Cell, complain: Complain) -> Sequence[str] | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.arms import matching
 from orchestrator.budget import Budget
 from orchestrator.errors import UserError
 from orchestrator.home import SEARCH_SPACE, find_sweep
@@ -99,25 +100,12 @@ def resume(name: str, home: Path, screen: Screen, more: More, overrides: Sequenc
     sweep = read_search_space(find_sweep(home, name) / SEARCH_SPACE, overrides=overrides, name=name)
 
     def add(ledger: Ledger) -> None:
-        arms = matching_arms(sweep, more.arm)
+        arms = [arm.name for arm in matching(sweep.arms, more.arm)]
         grant(sweep, ledger, screen, more, arms)
         if more.retry_failed:
             retry(ledger, screen, more, arms)
 
     return sweep, run_sweep(sweep, home, screen, before=add)
-
-
-def matching_arms(sweep: Sweep, given: str | None) -> list[str]:
-    """The arms whose compared values include the given ones, such as `loss=vae`; all without.
-
-    Raises:
-        UserError: there is none.
-    """
-    wanted = {part.strip() for part in (given or "").split(",") if part.strip()}
-    names = [arm.name for arm in sweep.arms if wanted <= {part.strip() for part in arm.name.split(",")}]
-    if not names:
-        raise UserError(f"--arm {given}: {sweep.name} has no such arm; it has: {'; '.join(a.name for a in sweep.arms)}")
-    return names
 
 
 def grant(sweep: Sweep, ledger: Ledger, screen: Screen, more: More, arms: Sequence[str]) -> None:

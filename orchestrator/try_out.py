@@ -7,34 +7,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import loader
-from orchestrator.errors import UserError
+from orchestrator.arms import matching
 from orchestrator.home import open_home
 
 if TYPE_CHECKING:
     from orchestrator.console import Screen
-    from orchestrator.search_space import Arm, Sweep
+    from orchestrator.search_space import Sweep
 
 BATCHES = 2
 
 
 def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> None:
-    """Train two batches of an arm's first trial, validate, render, and print what it reports."""
+    """Train two batches of the first trial of an arm (of the first that matches), validate, render, and print what it
+    reports."""
     from orchestrator.checkpoint import seed_everything
     from orchestrator.studies import derive_seed, suggest
     from orchestrator.trained import located
 
     open_home(home)
-    arm = _find(sweep, arm_name)
+    arm = matching(sweep.arms, arm_name)[0]
     space = sweep.space
     searched, _ = suggest(sweep, arm, [], 0)
     params = {**arm.compared, **arm.fixed, **searched}
     screen.say(f"{arm.name}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
     corpus = loader.open_corpus(space.corpus, home, screen.progress) if space.corpus else None
-    settings = [located(sweep, each, home) for each in sweep.settings()]
-    loader.prepare(sweep.trainable, settings, corpus, screen.progress)
+    settings = located(sweep, loader.config_values(sweep.trainable, params), home)
+    # What other arms need, weights for one, may not be here.
+    loader.prepare(sweep.trainable, [settings], corpus, screen.progress)
     seed = derive_seed(space.seed, "search", 0)
     seed_everything(seed)
-    config = sweep.trainable.Config(**located(sweep, loader.config_values(sweep.trainable, params), home))
+    config = sweep.trainable.Config(**settings)
     trainable = sweep.trainable(config, corpus, device="cpu", seed=seed)
     trainable.batches_per_epoch = BATCHES
     started = time.monotonic()
@@ -45,14 +47,3 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     if corpus is not None:
         media = trainable.render(corpus.probes(space.media.clips))
         screen.say(f"rendered: {len(media.audio) if media else 0} sounds, {len(media.images) if media else 0} pictures")
-
-
-def _find(sweep: Sweep, name: str | None) -> Arm:
-    if name is None:
-        return sweep.arms[0]
-    for arm in sweep.arms:
-        if arm.name == name:
-            return arm
-    raise UserError(
-        f"--arm {name!r}: {sweep.path} has no such arm; it has: {'; '.join(arm.name for arm in sweep.arms)}"
-    )

@@ -10,12 +10,13 @@ from typing import Any
 import pytest
 
 from orchestrator.agenda import Agenda
+from orchestrator.arms import matching
 from orchestrator.budget import Budget
 from orchestrator.console import Screen
 from orchestrator.errors import UserError
 from orchestrator.ledger import Ledger
 from orchestrator.pruning import Rungs
-from orchestrator.resume import More, added, grant, matching_arms, resume
+from orchestrator.resume import More, added, grant, resume
 from orchestrator.sweep import forget_stops, run_sweep
 from orchestrator.trial import Trial, trial_folder
 from tests.driving import drive, put_row, score_of_x
@@ -65,11 +66,15 @@ def test_options_that_mean_nothing_alone_are_refused(given: dict[str, Any], mess
 
 def test_an_arm_is_named_by_some_of_its_values(tmp_path: Path) -> None:
     sweep = noop_sweep(tmp_path, compare={"arm": ["a", "b"], "epoch_s": [0.0, 1.0]})
-    assert matching_arms(sweep, "arm=a") == ["arm=a, epoch_s=0.0", "arm=a, epoch_s=1.0"]
-    assert matching_arms(sweep, "epoch_s=1.0,arm=b") == ["arm=b, epoch_s=1.0"]
-    assert len(matching_arms(sweep, None)) == 4
-    with pytest.raises(UserError, match=r"no such arm; it has: arm=a, epoch_s=0\.0"):
-        matching_arms(sweep, "arm=c")
+
+    def names(given: str | None) -> list[str]:
+        return [arm.name for arm in matching(sweep.arms, given)]
+
+    assert names("arm=a") == ["arm=a, epoch_s=0.0", "arm=a, epoch_s=1.0"]
+    assert names("epoch_s=1.0,arm=b") == ["arm=b, epoch_s=1.0"]
+    assert len(names(None)) == 4
+    with pytest.raises(UserError, match=r"no such arm; there are: arm=a, epoch_s=0\.0"):
+        names("arm=c")
 
 
 def test_more_trials_are_those_that_a_larger_budget_would_have_had(tmp_path: Path) -> None:
@@ -228,7 +233,13 @@ def forget(path: Path) -> None:
 def test_hours_and_budget_are_given_to_the_arms_that_are_named(tmp_path: Path) -> None:
     sweep = noop_sweep(tmp_path, budget={"trials_per_arm": 4, "max_epochs": 4, "hours": 0.5})
     ledger = Ledger(tmp_path / "tiny")
-    grant(sweep, ledger, Screen(), More(trials=2, epochs=3, hours=1.5, arm="arm=b"), matching_arms(sweep, "arm=b"))
+    grant(
+        sweep,
+        ledger,
+        Screen(),
+        More(trials=2, epochs=3, hours=1.5, arm="arm=b"),
+        [arm.name for arm in matching(sweep.arms, "arm=b")],
+    )
     budget = Budget(sweep, Ledger(tmp_path / "tiny", read_only=True))
     assert (budget.trials("arm=a"), budget.epochs("arm=a")) == (4, 4)
     assert (budget.trials("arm=b"), budget.epochs("arm=b"), budget.hours) == (6, 7, 2)
