@@ -47,6 +47,13 @@ def test_training_explains_more_of_the_validation_clips(corpus: Corpus, loss: st
     assert epochs[-1]["train/loss"] < epochs[0]["train/loss"]
 
 
+def test_short_numbers_in_its_convolutions_learn_as_much(corpus: Corpus) -> None:
+    short, long = (make(corpus, precision=each, lr=3e-3, warmup_steps=5) for each in ("bfloat16", "float32"))
+    found = [[each.step()["val/fvu"] for _ in range(5)][-1] for each in (short, long)]
+    assert found[0] != found[1] and found[0] == pytest.approx(found[1], rel=0.1)
+    assert all(each.dtype == torch.float32 for each in short.codec.networks.parameters())
+
+
 def test_only_a_variational_loss_reports_its_latents(corpus: Corpus) -> None:
     extra = set(make(corpus, loss="vae").step()) - set(make(corpus, loss="l2").step())
     assert extra == {"train/kl", "train/min_sigma", "val/active_units", "val/bits_per_dim"}

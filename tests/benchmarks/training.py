@@ -1,6 +1,6 @@
 """How fast the autoencoder trains: ours against the loop that the report's authors wrote, at the report's size.
 
-    python tests/benchmarks/training.py [--clips 128] [--repeats 3] [--device cpu] [--home DIR]
+    python tests/benchmarks/training.py [--clips 128] [--repeats 3] [--precision float32] [--device cpu] [--home DIR]
 
 Both train on the same clips of the demo corpus: 48x128, batches of 64, width 256, latent 128, squared error. The
 authors' network and loop are written anew after `sahil/autoEncoderExp.py` and `sahil/simplemodel.py` of their
@@ -258,6 +258,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--clips", type=int, default=128, help="training clips, a multiple of 64 up to 300")
     parser.add_argument("--repeats", type=int, default=3, help="epochs of each that count")
+    precisions = ("bfloat16", "float32")
+    parser.add_argument("--precision", default="bfloat16", choices=precisions, help="of our convolutions")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--home", type=Path, help="where the corpus is, or is made; otherwise in a temporary folder")
     given = parser.parse_args()
@@ -268,12 +270,13 @@ def main() -> None:
         assert len(corpus.indices("train")) == given.clips, f"{len(corpus.indices('train'))} training clips"
         pickled = Path(folder) / "0.pkl"
         write_pickle(corpus, pickled)
-        compare(corpus, pickled, given.device, given.repeats)
+        compare(corpus, pickled, given.device, given.repeats, given.precision)
 
 
-def compare(corpus: Corpus, pickled: Path, device: str, repeats: int) -> None:
+def compare(corpus: Corpus, pickled: Path, device: str, repeats: int, precision: str) -> None:
     """Count, time and print."""
-    authors, ours = Authors(pickled, device), Autoencoder(CONFIG, corpus, device=device, seed=0)
+    config = CONFIG.model_copy(update={"precision": precision})
+    authors, ours = Authors(pickled, device), Autoencoder(config, corpus, device=device, seed=0)
     parameters = [sum(each.numel() for each in net.parameters()) for net in (authors, ours.codec.networks)]
     assert math.isclose(parameters[0], AUTHORS_PARAMETERS, rel_tol=0.05), f"{parameters[0]} parameters"
     clip = ours.train.batch(torch.arange(1))
@@ -289,7 +292,8 @@ def compare(corpus: Corpus, pickled: Path, device: str, repeats: int) -> None:
     validation_s = statistics.median(watch.of(ours._validate) for _ in range(repeats))
 
     where = torch.cuda.get_device_name() if device.startswith("cuda") else f"{os.cpu_count()} processors"
-    print(f"{len(ours.train)} clips an epoch, {repeats} epochs each, {where}, {torch.get_num_threads()} threads")
+    how = f"{where}, {torch.get_num_threads()} threads, {precision}"
+    print(f"{len(ours.train)} clips an epoch, {repeats} epochs each, {how}")
     print(f"{'':12}{'parameters':>12}{'GMAC a clip':>13}{'s an epoch':>12}{'epochs a s':>12}{'clips a s':>11}")
     for name, number, mac, median_s in zip(
         ("authors", "ours"), parameters, macs, np.median(seconds, axis=0), strict=True

@@ -115,6 +115,11 @@ class AutoencoderConfig(TrialConfig):
     lr: float = Field(1e-3, gt=0, description="learning rate of AdamW after its warm-up")
     adam_beta2: float = Field(0.99, ge=0, lt=1, description="how slowly AdamW forgets squared gradients")
     warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to lr")
+    precision: Literal["auto", "bfloat16", "float32"] = Field(
+        "auto",
+        description="of convolutions; auto: bfloat16 on a graphics card, float32 on processors, of which only some are"
+        " faster with bfloat16 (lscpu says avx512_bf16 or amx_bf16)",
+    )
     max_grad_norm: float = Field(1.0, ge=0, description="longer gradients are shortened to it; 0 for none")
     kl_weight: float = Field(1.0, ge=0, description="weight of the KL divergence; 1 is the evidence lower bound")
     kl_warmup_steps: int = Field(100, ge=0, description="steps over which the weight rises to kl_weight")

@@ -100,7 +100,9 @@ class Codec:
 
     @property
     def _autocast(self) -> torch.autocast:
-        return torch.autocast(self._device.type, torch.bfloat16, enabled=self._device.type == "cuda")
+        automatic = "bfloat16" if self._device.type == "cuda" else "float32"
+        precision = automatic if self._config.precision == "auto" else self._config.precision
+        return torch.autocast(self._device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
     def target(self, clips: Clips) -> Target:
         """Clips, normalized."""
