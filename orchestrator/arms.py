@@ -88,8 +88,11 @@ def _searched(cell: Cell) -> dict[str, Searched]:
     return {name: setting for name, setting in cell.parameters.items() if isinstance(setting, Searched)}
 
 
-def matching(arms: Sequence[Arm], given: str | None) -> list[Arm]:
+def matching(arms: Sequence[Arm], given: str | None, where: object) -> list[Arm]:
     """The arms whose compared values include the given ones, such as `loss=vae`; all without.
+
+    Args:
+        where: the sweep or the file that has them, for a message.
 
     Raises:
         UserError: there is none.
@@ -97,7 +100,7 @@ def matching(arms: Sequence[Arm], given: str | None) -> list[Arm]:
     wanted = {part.strip() for part in (given or "").split(",") if part.strip()}
     found = [arm for arm in arms if wanted <= {part.strip() for part in arm.name.split(",")}]
     if not found:
-        raise UserError(f"--arm {given}: there is no such arm; there are: {'; '.join(arm.name for arm in arms)}")
+        raise UserError(f"--arm {given}: {where} has no such arm; it has: {'; '.join(arm.name for arm in arms)}")
     return found
 
 

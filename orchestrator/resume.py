@@ -100,7 +100,7 @@ def resume(name: str, home: Path, screen: Screen, more: More, overrides: Sequenc
     sweep = read_search_space(find_sweep(home, name) / SEARCH_SPACE, overrides=overrides, name=name)
 
     def add(ledger: Ledger) -> None:
-        arms = [arm.name for arm in matching(sweep.arms, more.arm)]
+        arms = [arm.name for arm in matching(sweep.arms, more.arm, sweep.name)]
         grant(sweep, ledger, screen, more, arms)
         if more.retry_failed:
             retry(ledger, screen, more, arms)

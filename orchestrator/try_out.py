@@ -25,7 +25,7 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     from orchestrator.trained import located
 
     open_home(home)
-    arm = matching(sweep.arms, arm_name)[0]
+    arm = matching(sweep.arms, arm_name, sweep.path)[0]
     space = sweep.space
     searched, _ = suggest(sweep, arm, [], 0)
     params = {**arm.compared, **arm.fixed, **searched}

@@ -68,12 +68,12 @@ def test_an_arm_is_named_by_some_of_its_values(tmp_path: Path) -> None:
     sweep = noop_sweep(tmp_path, compare={"arm": ["a", "b"], "epoch_s": [0.0, 1.0]})
 
     def names(given: str | None) -> list[str]:
-        return [arm.name for arm in matching(sweep.arms, given)]
+        return [arm.name for arm in matching(sweep.arms, given, sweep.name)]
 
     assert names("arm=a") == ["arm=a, epoch_s=0.0", "arm=a, epoch_s=1.0"]
     assert names("epoch_s=1.0,arm=b") == ["arm=b, epoch_s=1.0"]
     assert len(names(None)) == 4
-    with pytest.raises(UserError, match=r"no such arm; there are: arm=a, epoch_s=0\.0"):
+    with pytest.raises(UserError, match=r"no such arm; it has: arm=a, epoch_s=0\.0"):
         names("arm=c")
 
 
@@ -238,7 +238,7 @@ def test_hours_and_budget_are_given_to_the_arms_that_are_named(tmp_path: Path) -
         ledger,
         Screen(),
         More(trials=2, epochs=3, hours=1.5, arm="arm=b"),
-        [arm.name for arm in matching(sweep.arms, "arm=b")],
+        [arm.name for arm in matching(sweep.arms, "arm=b", sweep.name)],
     )
     budget = Budget(sweep, Ledger(tmp_path / "tiny", read_only=True))
     assert (budget.trials("arm=a"), budget.epochs("arm=a")) == (4, 4)

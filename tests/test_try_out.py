@@ -41,6 +41,6 @@ def test_an_arm_is_tried_without_what_only_others_need(
 
 def test_an_arm_that_there_is_not_is_refused_with_those_that_there_are(sweep: Sweep, tiny_home: Path) -> None:
     with pytest.raises(
-        UserError, match=r"--arm route=none: there is no such arm; there are: route=decode, weights=none;"
+        UserError, match=r"--arm route=none: .*weights\.yaml has no such arm; it has: route=decode, weights=none;"
     ):
         try_out(sweep, tiny_home, Screen(), "route=none")

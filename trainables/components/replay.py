@@ -20,7 +20,8 @@ CALLS = 3
 """Calls before the recording: libraries choose algorithms, optimizers make their state, and the last one is watched."""
 
 WAITED = "called a synchronizing CUDA operation"
-"""What torch warns of."""
+WATCHING = "Synchronization debug mode is a prototype feature"
+"""What torch warns of in a watched call."""
 
 Given = Tensor | float
 Results = dict[str, Tensor]
@@ -65,11 +66,8 @@ class Replayed:
         self._pool = torch.cuda.graph_pool_handle() if self._stream else None
 
     def __call__(self, function: Function, *given: Given) -> Results:
-        """What the function gives for tensors on the device and numbers, which become tensors too on a card.
-
-        Args:
-            function: always the same one.
-        """
+        """What the function, always the same one, gives for tensors on the device and for numbers, which a card gets as
+        tensors too."""
         if self._stream is None:
             return function(*given)
         shapes = tuple(each.shape for each in given if isinstance(each, Tensor))
@@ -111,6 +109,9 @@ class Replayed:
             finally:
                 torch.cuda.set_sync_debug_mode(mode)
         waits = any(WAITED in str(each.message) for each in caught)
+        for each in caught:
+            if not any(ours in str(each.message) for ours in (WAITED, WATCHING)):
+                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
         self._is_recordable = self._is_recordable and not waits and _states() == drawn
         return results
 
