@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from orchestrator.budget import Budget
 from orchestrator.ledger import Ledger
+from orchestrator.lost_rows import restore_rows
 from orchestrator.search_space import Arm, Sweep
-from orchestrator.trial import Objective, Trial
+from orchestrator.trial import RANKED, Objective, Trial
 from reports import vocabulary as words
 
-RANKED = (words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED)
+if TYPE_CHECKING:
+    from orchestrator.studies import Studies
 
 
 @dataclass(frozen=True)
@@ -41,56 +44,84 @@ class Agenda:
         self.evaluates = evaluates
         self.remarks: list[str] = []
         """What somebody should know before it goes on, a line each."""
+        self._studies: Studies | None = None
         self._open_again()
 
     def _open_again(self) -> None:
-        """Let completed trials go on when the budget has grown since, and train again what has been lost."""
+        """Let completed trials go on when the budget has grown since, and make good for epochs that were lost."""
         for trial in self.ledger.trials.values():
-            epochs = self.budget.epochs(trial.arm)
             if trial.epochs < trial.judged:
-                lost = f"its folder no longer has the {trial.judged} epochs that it had recorded"
-                self.ledger.retry(trial, lost, from_scratch=True)
-                self.remarks.append(f"Trial {trial.number}: {lost}; it is trained again from its parameters and seed.")
-            elif trial.outcome == words.OUTCOME_COMPLETED and trial.epochs < epochs:
+                self._make_good(trial)
+            epochs = self.budget.epochs(trial.arm)
+            if trial.outcome == words.OUTCOME_COMPLETED and trial.epochs < epochs:
                 self.ledger.write("extended", trial=trial.number, max_epochs=epochs)
 
+    def _make_good(self, trial: Trial) -> None:
+        """Find epochs in the checkpoints that the outbox has lost; what is nowhere is trained again."""
+        judged, before = trial.judged, trial.epochs
+        restore_rows(self.ledger, trial)
+        if trial.epochs >= judged:
+            self.remarks.append(
+                f"Trial {trial.number}: its outbox had lost the epochs after {before}; its checkpoints have them."
+            )
+        elif trial.epochs:
+            self.ledger.lose(trial)
+            goes_on = "" if trial.outcome else "; it goes on from there"
+            self.remarks.append(
+                f"Trial {trial.number}: of the {judged} epochs that it had recorded, those after {trial.epochs} are "
+                f"lost{goes_on}."
+            )
+        else:
+            lost = f"its folder no longer has the {judged} epochs that it had recorded"
+            self.ledger.retry(trial, lost, from_scratch=True)
+            self.remarks.append(f"Trial {trial.number}: {lost}; it is trained again from its parameters and seed.")
+
     def paused(self) -> dict[str, Trial]:
-        """Arms whose last trials all failed alike on the code as it is now, each with the last of them."""
+        """Arms whose last trials all failed alike on the code as it is now, each with the last of them.
+
+        Shortages of memory pause an arm only while none of its trials got through: where some do, TPE learns from them.
+        """
         most = self.sweep.space.limits.max_same_errors
         if most is None:
             return {}
-        found: dict[str, Trial] = {}
+        paused_arms: dict[str, Trial] = {}
         for arm in self.sweep.arms:
-            ended = [trial for number in self.ledger.ended if (trial := self.ledger.trials[number]).arm == arm.name]
-            last = ended[-most:]
-            if len(last) == most and last[-1].alike:
-                if {(trial.alike, trial.codes[-1]) for trial in last} == {(last[-1].alike, self.code)}:
-                    found[arm.name] = last[-1]
-        return found
+            tally = self.ledger.tally(arm.name)
+            last = [self.ledger.trials[number] for number in itertools.islice(tally.last_ended(), most)]
+            if len(last) < most or not last[0].alike:
+                continue
+            got_through = sum(tally.outcomes[outcome] for outcome in RANKED)
+            if last[0].cause == words.CAUSE_OOM and got_through:
+                continue
+            if {(trial.alike, trial.codes[-1]) for trial in last} == {(last[0].alike, self.code)}:
+                paused_arms[arm.name] = last[0]
+        return paused_arms
 
     def held(self) -> list[Trial]:
         """Trials that somebody stopped; the next start goes on with them."""
-        return [trial for trial in self.ledger.trials.values() if trial.held and trial.outcome is None]
+        return [trial for trial in self._unfinished(set()) if trial.held]
+
+    def _unfinished(self, live: set[int]) -> list[Trial]:
+        return [self.ledger.trials[number] for number in sorted(self.ledger.unfinished - live)]
 
     def next(self, live: set[int]) -> Task | None:
         """The next task, or none for now; `live` holds the numbers of trials that workers have in hand."""
         paused = self.paused()
-        waiting = [trial for trial in self.ledger.trials.values() if trial.number not in live]
-        for trial in waiting:
-            if trial.outcome is None and not trial.held and trial.arm not in paused:
+        for trial in self._unfinished(live):
+            if not trial.held and trial.arm not in paused:
                 return Task("train", trial)
-        for trial in waiting:
-            if self.wants_evaluation(trial):
-                return Task("evaluate", trial)
+        waiting = self.ledger.unevaluated - live if self.evaluates else set()
+        if waiting:
+            return Task("evaluate", self.ledger.trials[min(waiting)])
         arms = [arm for arm in self.sweep.arms if arm.name not in paused]
         trial_or_none = self._ask_search(arms) or self._ask_confirm(arms)
         return None if trial_or_none is None else Task("train", trial_or_none)
 
     def done(self) -> bool:
         """Whether nothing is left to do, also for those that wait for somebody; asks for nothing."""
-        trials = self.ledger.trials.values()
         return (
-            all(trial.outcome is not None and not self.wants_evaluation(trial) for trial in trials)
+            not self.ledger.unfinished
+            and not (self.evaluates and self.ledger.unevaluated)
             and self._arm_to_search(self.sweep.arms) is None
             and all(not self._to_confirm(arm) for arm in self.sweep.arms)
         )
@@ -101,19 +132,23 @@ class Agenda:
 
     def _arm_to_search(self, arms: Sequence[Arm]) -> Arm | None:
         """The arm that has been asked for the fewest trials, of those that are to have more."""
-        counts = {arm.name: len(self.ledger.of_arm(arm.name, "search")) for arm in arms}
+        counts = {arm.name: self._count(arm) for arm in arms}
         wanting = [arm for arm in arms if counts[arm.name] < self.budget.trials(arm.name)]
         return min(wanting, key=lambda arm: counts[arm.name], default=None)
+
+    def _count(self, arm: Arm) -> int:
+        """How many trials of its search an arm has been asked for."""
+        return len(self.ledger.tally(arm.name).of_stage("search"))
 
     def _ask_search(self, arms: Sequence[Arm]) -> Trial | None:
         arm = self._arm_to_search(arms)
         if arm is None:
             return None
-        from orchestrator.studies import derive_seed, suggest
+        from orchestrator.studies import Studies, derive_seed
 
-        trials = self.ledger.of_arm(arm.name, "search")
-        index = len(trials)
-        searched, source = suggest(self.sweep, arm, trials, index)
+        self._studies = self._studies or Studies(self.sweep, self.ledger)
+        index = self._count(arm)
+        searched, source = self._studies.suggest(arm, index)
         return self.ledger.ask(
             arm=arm.name,
             index=index,
@@ -130,9 +165,9 @@ class Agenda:
     def _to_confirm(self, arm: Arm) -> list[tuple[int, int]]:
         """(trial, repetition) pairs that the confirm stage still has to run; none before the arm's search has ended."""
         confirm = self.sweep.space.confirm
-        found = self.ledger.of_arm(arm.name, "search")
-        if confirm is None or len(found) < self.budget.trials(arm.name):
+        if confirm is None or self._count(arm) < self.budget.trials(arm.name):
             return []
+        found = self.ledger.of_arm(arm.name, "search")
         if any(trial.outcome is None for trial in found):
             return []
         values = {trial.number: self.objective.best(trial) for trial in found if trial.outcome in RANKED}

@@ -76,7 +76,7 @@ def export_best(home: Path, name: str, say: Callable[[str], None]) -> Champion:
     if sweep.trainable.GENERATES is None:
         raise UserError(f"{name}: trainable {sweep.space.trainable} generates nothing; image_to_sound and others do")
     trial = _best(standing)
-    row = standing.objective.best_row(trial)
+    row = trial.curve.best_row
     assert row is not None, "the best of trials has a best epoch"
     origin = {
         "sweep": standing.name,

@@ -1,11 +1,12 @@
 """A checkpoint: the trainable's state, every global random state, and the row of the epoch that it ends.
 
-Files are replaced by one rename, so that there is always a whole one, and the one before it is kept in case that the
-disk loses it all the same; they load with `weights_only`.
+Files are replaced by one rename, and are synced before it, so that there is always a whole one; the one before it is
+kept in case that the disk loses it all the same. They load with `weights_only`.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from collections.abc import Mapping
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from orchestrator import durable
 from orchestrator.trial import BEST, LAST, PREVIOUS
 
 VERSION = 1
@@ -56,7 +58,7 @@ def restore_random_states(states: Mapping[str, Any]) -> None:
         torch.cuda.set_rng_state(state.cpu(), device)
 
 
-def save(folder: Path, state: Mapping[str, Any], row: Mapping[str, Any], *, best: bool) -> None:
+def save(folder: Path, state: Mapping[str, Any], row: Mapping[str, Any], *, best: bool, trial_id: str = "") -> None:
     """Replace the last checkpoint, and the best one too if this epoch is the best so far.
 
     Args:
@@ -64,18 +66,22 @@ def save(folder: Path, state: Mapping[str, Any], row: Mapping[str, Any], *, best
         state: the trainable's `state_dict()`.
         row: the outbox line of the epoch just ended, written after this.
         best: whether the epoch is the best so far; recorded, so that a kill between the two renames is made good.
+        trial_id: tells the trial from any other that had its number.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    durable.make_folder(folder)
     temporary = folder / "saving.tmp"
     # Through a file of Python's, whose error on a full disk says so; torch's own writer has several, and none does.
     with temporary.open("wb") as file:
         saved = {"version": VERSION, "state": dict(state), "random": random_states(), "row": dict(row), "best": best}
-        torch.save(saved, file)
+        torch.save(saved | {"trial": trial_id}, file)
+        file.flush()
+        os.fsync(file.fileno())
     if (folder / LAST).exists():
         _keep_last_as(folder / PREVIOUS)
     os.replace(temporary, folder / LAST)
     if best:
         keep_as_best(folder)
+    durable.sync_folder(folder)
 
 
 def keep_as_best(folder: Path) -> None:
@@ -108,13 +114,16 @@ def load(path: Path, device: str) -> dict[str, Any]:
     return found
 
 
-def load_newest(folder: Path, device: str, since: int) -> tuple[dict[str, Any] | None, list[str]]:
+def load_newest(
+    folder: Path, device: str, since: int, trial_id: str = ""
+) -> tuple[dict[str, Any] | None, list[str]]:
     """The newest checkpoint that can be used, and what is wrong with newer ones, a line each.
 
     Args:
         folder: where the trial's checkpoints are.
         device: where its tensors go.
         since: the first attempt that counts; a checkpoint of one before it is none.
+        trial_id: of the trial; a checkpoint of another one is not used.
     """
     wrong = []
     for name in (LAST, PREVIOUS, BEST):
@@ -124,6 +133,19 @@ def load_newest(folder: Path, device: str, since: int) -> tuple[dict[str, Any] |
             except Unusable as error:
                 wrong.append(str(error))
                 continue
-            if found["row"]["attempt"] >= since:
+            if found.get("trial", "") != trial_id:
+                wrong.append(f"{name} is of another trial of this number")
+            elif found["row"]["attempt"] >= since:
                 return found, wrong
     return None, wrong
+
+
+def rows_kept(folder: Path, since: int, trial_id: str) -> list[dict[str, Any]]:
+    """The outbox lines in a trial's checkpoints that can be used, in the order of their epochs."""
+    rows: dict[int, dict[str, Any]] = {}
+    for name in (BEST, PREVIOUS, LAST):
+        with contextlib.suppress(Unusable):
+            found = load(folder / name, "cpu") if (folder / name).exists() else {}
+            if found.get("trial", "") == trial_id and found and found["row"]["attempt"] >= since:
+                rows[found["row"]["epoch"]] = found["row"]
+    return [rows[epoch] for epoch in sorted(rows)]

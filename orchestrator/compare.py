@@ -100,7 +100,7 @@ def _metrics(standing: Standing) -> list[str]:
 
 
 def _best_values(standing: Standing, trial: Trial) -> Row:
-    row = standing.objective.best_row(trial)
+    row = trial.curve.best_row
     metrics = row["metrics"] if row else {}
     return {name: metrics[name] for name in _metrics(standing) if name in metrics}
 

@@ -98,15 +98,15 @@ class Screen:
             thread.join()
 
     def _plain(self, board: _Board, stop: threading.Event) -> None:
-        told: set[int] = {number for number, trial in board.ledger.trials.items() if trial.outcome}
+        # Copies, since the driver goes on meanwhile.
+        told = set(board.ledger.trials) - set(board.ledger.unfinished)
         last = time.monotonic()
         over = False
         while not over:
             over = stop.wait(0.5)
-            for trial in list(board.ledger.trials.values()):
-                if trial.outcome and trial.number not in told:
-                    told.add(trial.number)
-                    self.say(board.ended_line(trial))
+            for number in sorted(set(board.ledger.trials) - set(board.ledger.unfinished) - told):
+                told.add(number)
+                self.say(board.ended_line(board.ledger.trials[number]))
             if time.monotonic() - last > PLAIN_EVERY_S:
                 last = time.monotonic()
                 self.say(board.plain_line())
@@ -177,10 +177,9 @@ class _Board:
         return self.status_line(arms) + best
 
     def status_line(self, arms: Sequence[ArmSummary]) -> str:
-        trials = list(self.ledger.trials.values())
         parts = [
             f"{self.sweep.name}: {sum(arm.ended for arm in arms)} of {sum(arm.wanted for arm in arms)} trials ended",
-            f"{sum(trial.outcome is None for trial in trials)} running",
+            f"{len(self.ledger.unfinished)} running",
             f"{sum(arm.pruned for arm in arms)} pruned",
         ]
         seconds = seconds_left(self.sweep, self.ledger, self.slots)

@@ -58,7 +58,7 @@ def _facts(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
 
 def _facts_of(side: Side) -> dict[str, str]:
     standing, trial = side
-    row = standing.objective.best_row(trial)
+    row = trial.curve.best_row
     metric = standing.objective.metric
     best = f"{row['metrics'][metric]:.4g} (epoch {row['epoch']})" if row else "–"
     reason = f": {trial.reason}" if trial.reason else ""
@@ -84,7 +84,7 @@ def _start_of(standing: Standing, trial: Trial) -> Mapping[str, Any]:
     """What the driver said that ran a trial last."""
     started: Mapping[str, Any] = {}
     last: Mapping[str, Any] = {}
-    for event in standing.ledger.events:
+    for event in standing.ledger.read_events():
         if event["event"] == "started":
             started = event
         elif event["event"] == "attempt" and event["trial"] == trial.number:
@@ -97,8 +97,9 @@ def _curves(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
     for heading in ("curve", "trial", "", "first", "last", "best"):
         table.add_column(heading, justify="right" if heading in ("first", "last", "best") else "left")
     wanted = dict.fromkeys([sides[0][0].objective.metric, *CURVES])
+    rows_by_side = [standing.ledger.read_rows(trial) for standing, trial in sides]
     for metric in wanted:
-        found = [[row["metrics"].get(metric, math.nan) for row in trial.rows] for _, trial in sides]
+        found = [[row["metrics"].get(metric, math.nan) for row in rows] for rows in rows_by_side]
         known = [value for values in found for value in values if math.isfinite(value)]
         if not known:
             continue

@@ -14,7 +14,7 @@ from typing import Any
 
 from orchestrator.agenda import Agenda, Task
 from orchestrator.disk import Space, tidy
-from orchestrator.failure import DISK_FULL, TrialFailure
+from orchestrator.failure import DISK_FULL, HOME_NOT_SHARED, TrialFailure
 from orchestrator.ledger import Ledger
 from orchestrator.postmortem import MemoryKills, cause_of_death
 from orchestrator.pruning import Rungs
@@ -116,7 +116,7 @@ class Engine:
             for remark in json.loads(result["remarks"]):
                 self.around.say(remark)
             row = json.loads(result["row"])
-            if row["epoch"] <= trial.epochs:
+            if row["epoch"] <= trial.epochs and "diverged" not in row:
                 # Executed again, since its checkpoint was lost.
                 return bool(self.stop_reason)
             self.ledger.report(trial, row)
@@ -140,6 +140,8 @@ class Engine:
                     self._died(task, *self._cause_of_death(task.trial))
             elif failure.cause == DISK_FULL:
                 self.space.is_full()
+            elif failure.cause == HOME_NOT_SHARED:
+                self.stop(failure.reason)
             elif failure.cause == words.CAUSE_NODE:
                 self._died(task, failure.cause, failure.reason)
             elif task.kind == "evaluate":
@@ -203,8 +205,7 @@ class Engine:
             tidy(trial_folder(self.ledger.folder, trial.number), trial.outcome, keep_pruned=keep)
 
     def _mark_changed_code(self, trial: Trial) -> None:
-        codes = {code for each in self.ledger.trials.values() if each.arm == trial.arm for code in each.codes}
-        if codes - {self.agenda.code} and trial.arm not in self._marked:
+        if self.ledger.tally(trial.arm).codes - {self.agenda.code} and trial.arm not in self._marked:
             self._marked.add(trial.arm)
             self.around.say(
                 f"The code has changed since trials of {trial.arm} ran: the arm is marked with * in tables."
@@ -212,8 +213,8 @@ class Engine:
 
     def _hold_what_is_to_stop(self) -> None:
         live = {task.trial.number for task in self.live.values()}
-        for trial in self.ledger.trials.values():
-            if trial.outcome is None and not trial.held and trial.number not in live:
+        for trial in (self.ledger.trials[number] for number in sorted(self.ledger.unfinished - live)):
+            if not trial.held:
                 self._is_held(trial)
 
     def _is_held(self, trial: Trial) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pandas as pd
 
-from orchestrator import checkpoint, loader, media
+from orchestrator import checkpoint, loader, media, outbox
 from orchestrator.cells import rendering_name
 from orchestrator.trial import BEST, CHECKPOINT
 from orchestrator.trial_run import build, device_of, render
@@ -29,8 +29,16 @@ def evaluate(spec: TrialSpec) -> dict[str, Any]:
     Returns:
         The `metrics` (`test/<name>`: the mean over recordings of each column of `per_recording.csv`), and a list of
         `renderings`, each with its name, settings, folder and metrics.
+
+    Raises:
+        InUse: another process still works on the trial, such as one that outlived its driver.
     """
-    folder = Path(spec.folder)
+    # Two processes would write the same media at once.
+    with outbox.locked(Path(spec.folder), spec.number, outbox.EVALUATION_LOCK):
+        return _evaluate(spec, Path(spec.folder))
+
+
+def _evaluate(spec: TrialSpec, folder: Path) -> dict[str, Any]:
     best = folder / CHECKPOINT / BEST
     if not best.exists():
         raise FileNotFoundError(f"{best}: its best checkpoint has been deleted")

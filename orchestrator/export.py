@@ -31,7 +31,8 @@ def export(home: Path, name: str, file: Path, say: Callable[[str], None]) -> Non
     folder = find_sweep(home, name)
     if file.exists():
         raise UserError(f"{file} is there already; a journal is written once: give another file")
-    sweep, ledger = read_search_space(folder / SEARCH_SPACE, name=name), Ledger(folder, read_only=True)
+    sweep = read_search_space(folder / SEARCH_SPACE, name=name)
+    ledger = Ledger(folder, Objective(sweep.space.objective.metric, sweep.space.objective.mode), read_only=True)
     try:
         # It is made beside it: a file that is there is whole.
         temporary = file.with_name(f".{file.name}.tmp")
@@ -52,7 +53,7 @@ def _write(file: Path, sweep: Sweep, ledger: Ledger) -> int:
 
 def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:
     times_ms: dict[int, list[int]] = {}
-    for event in ledger.events:
+    for event in ledger.read_events():
         times_ms.setdefault(event.get("trial", 0), []).append(event["ts"])
     objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
     count = 0

@@ -5,20 +5,38 @@ Every change is written to the sweep log before it is acted on. Opening a ledger
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import uuid
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator import log
+from orchestrator import durable, log
 from orchestrator.errors import UserError
-from orchestrator.trial import OUTBOX, SWEEP_LOG, Rendering, Stage, Trial, now_ms, trial_folder
+from orchestrator.foreign import set_foreign_folders_aside
+from orchestrator.tally import Tally
+from orchestrator.timekeeper import Timekeeper
+from orchestrator.trial import (
+    OUTBOX,
+    RANKED,
+    SWEEP_LOG,
+    Objective,
+    Rendering,
+    Stage,
+    Trial,
+    counted,
+    now_ms,
+    trial_folder,
+)
 from reports import vocabulary as words
 
 FINISHED = "finished"
 """The outcome of a sweep that has nothing left to do."""
-BETWEEN_DRIVERS = ("granted", "retried", "extended", "reevaluated", "redirected")
-"""Events that are written long after a driver was killed, too, by whoever wants to go on."""
+NO_OBJECTIVE = Objective("", "max")
+"""Of a sweep that has never started: nothing was reported that it could order."""
+SIGNS_OF_LIFE = ("judged", "ended", "evaluated")
+"""Events that need a Ray that works."""
 
 
 @dataclass
@@ -35,108 +53,207 @@ class Ledger:
 
     Attributes:
         trials: by number.
-        ended: numbers of the trials that have ended, in the order of their ends.
+        unfinished: numbers of the trials that have not ended.
+        unevaluated: numbers of the completed and pruned trials whose best checkpoint was not evaluated.
         granted: more budget, by arm; hours are the sweep's, under `""`.
+        live: numbers of the trials that workers have in hand, as far as the log tells.
+        reopened: how often a trial that had ended was opened again.
+        restarts: how often Ray has died since a trial last gave a sign of life.
+        remarks: what somebody should know of the folder, a line each.
+        objective: orders the trials.
     """
 
-    def __init__(self, folder: Path, *, read_only: bool = False) -> None:
+    def __init__(self, folder: Path, objective: Objective | None = None, *, read_only: bool = False) -> None:
         """Args:
         folder: of the sweep.
+        objective: orders its trials; by default the one of its last start.
         read_only: only look, also while a driver writes.
         """
         self.folder = folder
         self.trials: dict[int, Trial] = {}
-        self.ended: list[int] = []
-        self._restarts = False
+        self.unfinished: set[int] = set()
+        self.unevaluated: set[int] = set()
         self.granted: dict[str, Granted] = {}
-        self.log = None if read_only else log.Log(folder / SWEEP_LOG)
-        self.events = self.log.events if self.log else log.read(folder / SWEEP_LOG)[0]
-        for event in self.events:
+        self.live: set[int] = set()
+        self.reopened = 0
+        self.restarts = 0
+        self.last_ms = 0
+        self.remarks: list[str] = []
+        self._tallies: dict[str, Tally] = {}
+        self._timekeeper = Timekeeper()
+        self._of_sweep: list[log.Event] = []
+        self._judged_trials, self._judged_epochs = array("l"), array("l")
+        self._is_restart = False
+        self._held: list[log.Event] | None = None
+        self._log = None if read_only else log.Log(folder / SWEEP_LOG)
+        events = self._log.take_events() if self._log else log.read(folder / SWEEP_LOG)[0]
+        starts = [event for event in events if event["event"] == "started"]
+        self.objective = objective or (Objective(**starts[-1]["objective"]) if starts else NO_OBJECTIVE)
+        for event in events:
             self._apply(event)
+        if self._log:
+            self.remarks += set_foreign_folders_aside(folder, {trial.number: trial.id for trial in self.trials.values()})
         for trial in self.trials.values():
-            trial.take(log.read(trial_folder(folder, trial.number) / OUTBOX)[0])
+            trial.take(log.read(self._outbox(trial))[0], self.objective)
+            self._update(trial)
+
+    def _outbox(self, trial: Trial) -> Path:
+        return trial_folder(self.folder, trial.number) / OUTBOX
 
     def _apply(self, event: log.Event) -> None:
-        if event["event"] == "granted":
-            granted = self.granted.setdefault(event["arm"], Granted())
-            granted.trials, granted.epochs, granted.hours = (event[key] for key in ("trials", "epochs", "hours"))
-        elif event["event"] == "asked":
-            given = {key: value for key, value in event.items() if key not in ("event", "ts", "trial")}
-            try:
-                self.trials[event["trial"]] = Trial(number=event["trial"], **given)
-            except TypeError:
-                raise UserError(
-                    f"{self.folder / SWEEP_LOG}: trial {event['trial']} was written by another version of orchestrate, "
-                    "with other fields; go on with that one, or start another sweep with --name"
-                ) from None
-        elif event["event"] == "started":
-            # Somebody wants to go on with all of them; unless it is only a driver whose Ray had died.
-            for trial in self.trials.values():
-                trial.held &= self._restarts
-            self._restarts = False
-        elif event["event"] == "restarted":
-            self._restarts = True
-        elif "trial" in event:
-            self._apply_to(self.trials[event["trial"]], event)
+        self._timekeeper.take(event)
+        self.last_ms = event["ts"]
+        if "trial" not in event:
+            self._of_sweep.append(event)
+        match event["event"]:
+            case "granted":
+                self.granted[event["arm"]] = Granted(event["trials"], event["epochs"], event["hours"])
+            case "asked":
+                self._apply_asked(event)
+            case "started":
+                # Somebody wants to go on with all of them; unless it is only a driver whose Ray had died.
+                for number in self.unfinished:
+                    self.trials[number].held &= self._is_restart
+                self._is_restart = False
+                self.live.clear()
+            case "restarted":
+                self._is_restart = True
+                self.restarts += 1
+            case "judged":
+                # The most frequent event changes nothing that is shown of an arm.
+                self._note_judged(self.trials[event["trial"]], event["epochs"])
+            case _ if "trial" in event:
+                self._apply_to(self.trials[event["trial"]], event)
+                self._update(self.trials[event["trial"]])
+        if event["event"] in SIGNS_OF_LIFE:
+            self.restarts = 0
+
+    def _apply_asked(self, event: log.Event) -> None:
+        fields = {key: value for key, value in event.items() if key not in ("event", "ts", "trial")}
+        try:
+            trial = Trial(number=event["trial"], **fields)
+        except TypeError:
+            raise UserError(
+                f"{self.folder / SWEEP_LOG}: trial {event['trial']} was written by another version of orchestrate, "
+                "with other fields; go on with that one, or start another sweep with --name"
+            ) from None
+        self.trials[trial.number] = trial
+        self._update(trial)
 
     def _apply_to(self, trial: Trial, event: log.Event) -> None:
         match event["event"]:
             case "attempt":
                 trial.attempts, trial.share = event["attempt"], event.get("share", 1)
                 trial.codes.append(event["code"])
-            case "judged":
-                trial.judged = event["epochs"]
+                self.live.add(trial.number)
             case "died":
                 trial.died_at.append(event["epochs"])
+                self.live.discard(trial.number)
             case "ended":
                 trial.outcome, trial.cause, trial.reason = event["outcome"], event["cause"], event["reason"]
                 trial.alike = event.get("alike", "")
-                trial.judged = max(trial.judged, event["epochs"])
-                self.ended.append(trial.number)
+                self._note_judged(trial, event["epochs"])
+                self.live.discard(trial.number)
             case "extended":
                 self._open_again(trial)
+            case "lost":
+                trial.judged = event["epochs"]
+                self._forget_judged(trial, event["epochs"])
+                if trial.outcome in RANKED:
+                    self._open_again(trial)
             case "retried":
                 self._open_again(trial)
                 trial.retried, trial.share, trial.died_at, trial.diverged = trial.attempts, event["share"], [], None
                 if event["from_scratch"]:
-                    trial.since, trial.judged, trial.rows = trial.attempts + 1, 0, []
+                    trial.start_over()
+                    self._forget_judged(trial, 0)
+                self.live.discard(trial.number)
             case "held":
                 trial.held = True
+                self.live.discard(trial.number)
             case "evaluated":
                 trial.evaluated, trial.test, trial.evaluation_error = True, event["metrics"], event["error"] or ""
                 trial.renderings = event.get("renderings", [])
             case "reevaluated":
                 trial.evaluated, trial.evaluation_error, trial.renderings = False, "", []
 
+    def _note_judged(self, trial: Trial, epochs: int) -> None:
+        if epochs > trial.judged:
+            self._judged_trials.append(trial.number)
+            self._judged_epochs.append(epochs)
+            trial.judged = epochs
+
+    def _forget_judged(self, trial: Trial, behind: int) -> None:
+        kept = [(number, epoch) for number, epoch in self.judged() if number != trial.number or epoch <= behind]
+        self._judged_trials = array("l", (number for number, _ in kept))
+        self._judged_epochs = array("l", (epoch for _, epoch in kept))
+
     def _open_again(self, trial: Trial) -> None:
         trial.open_again()
-        if trial.number in self.ended:
-            self.ended.remove(trial.number)
+        self.reopened += 1
 
-    def write(self, event: str, **fields: Any) -> None:
-        """Append an event, then let it change the trials."""
-        assert self.log is not None, "opened read-only"
-        self.log.append({"event": event, "ts": now_ms(), **fields})
-        self._apply(self.events[-1])
+    def _update(self, trial: Trial) -> None:
+        """Keep what is indexed by a trial's state in step with it."""
+        self.tally(trial.arm).update(trial)
+        is_ranked = trial.outcome in RANKED
+        for numbers, belongs in (
+            (self.unfinished, trial.outcome is None),
+            (self.unevaluated, is_ranked and not trial.evaluated),
+        ):
+            (numbers.add if belongs else numbers.discard)(trial.number)
+
+    def hold(self) -> None:
+        """Keep what is written from now on in memory, until it is known to be possible."""
+        self._held = []
+
+    def release(self) -> None:
+        """Write down what was held."""
+        held, self._held = self._held or [], None
+        for event in held:
+            self._append(event, sync=event is held[-1])
+
+    def discard(self) -> None:
+        """Never write down what was held. The ledger goes on with it, so that it may only be read from now on."""
+        self._held = None
+
+    def _append(self, event: log.Event, *, sync: bool = True) -> None:
+        assert self._log is not None, "opened read-only"
+        self._log.append(event, sync=sync)
+
+    def write(self, event: str, *, sync: bool = True, **fields: Any) -> None:
+        """Append an event, then let it change the trials.
+
+        Args:
+            event: its name.
+            sync: whether it has to reach the disk now; else it does with the next one that has to.
+            fields: what it says.
+        """
+        line = {"event": event, "ts": now_ms(), **fields}
+        if self._held is None:
+            self._append(line, sync=sync)
+        else:
+            self._held.append(line)
+        self._apply(line)
 
     def ask(self, **fields: Any) -> Trial:
-        """A new trial, with the next number."""
+        """A new trial, with the next number; nobody acts on it before its first attempt is written."""
         number = len(self.trials) + 1
-        self.write("asked", trial=number, **fields)
+        self.write("asked", trial=number, id=uuid.uuid4().hex[:12], sync=False, **fields)
         return self.trials[number]
 
     def attempt(self, trial: Trial, code: str) -> None:
         """A worker is about to go on with a trial, on this code."""
-        trial_folder(self.folder, trial.number).mkdir(parents=True, exist_ok=True)
+        durable.make_folder(trial_folder(self.folder, trial.number))
         self.write("attempt", trial=trial.number, attempt=trial.attempts + 1, code=code, share=trial.share)
 
     def report(self, trial: Trial, row: log.Event) -> None:
         """Take over an epoch that the worker has put into its outbox."""
-        trial.take([row])
+        trial.take([row], self.objective)
+        self._update(trial)
 
-    def judge(self, trial: Trial) -> None:
-        """A trial's last epoch is good enough to go on."""
-        self.write("judged", trial=trial.number, epochs=trial.epochs)
+    def judge(self, trial: Trial, epoch: int) -> None:
+        """A trial may go on behind this epoch."""
+        self.write("judged", trial=trial.number, epochs=epoch)
 
     def died(self, trial: Trial, cause: str, reason: str) -> None:
         """The worker's process ended without a word."""
@@ -146,10 +263,14 @@ class Ledger:
         self, trial: Trial, outcome: str, cause: str = words.CAUSE_NONE, reason: str = "", *, alike: str = ""
     ) -> None:
         """A trial has ended, for the reason given in words; `alike` tells the place of an error from others."""
-        told = {"alike": alike} if alike else {}
+        more = {"alike": alike} if alike else {}
         self.write(
-            "ended", trial=trial.number, outcome=outcome, cause=cause, reason=reason, epochs=trial.epochs, **told
+            "ended", trial=trial.number, outcome=outcome, cause=cause, reason=reason, epochs=trial.epochs, **more
         )
+
+    def lose(self, trial: Trial) -> None:
+        """Epochs that were judged are no longer recorded: the trial goes on behind the newest one that is."""
+        self.write("lost", trial=trial.number, epochs=trial.epochs)
 
     def retry(self, trial: Trial, reason: str, *, share: float | None = None, from_scratch: bool = False) -> None:
         """A trial waits for another attempt, with so many times its arm's resources, or from its first epoch on."""
@@ -178,30 +299,37 @@ class Ledger:
         self.write("evaluated", trial=trial.number, metrics=dict(metrics), renderings=list(renderings), error=error)
 
     @property
-    def restarts(self) -> bool:
+    def is_restart(self) -> bool:
         """Whether this driver only takes the place of one whose Ray had died."""
-        return self._restarts
+        return self._is_restart
+
+    def tally(self, arm: str) -> Tally:
+        """An arm in numbers."""
+        if arm not in self._tallies:
+            self._tallies[arm] = Tally(self.objective)
+        return self._tallies[arm]
 
     def of_arm(self, arm: str, stage: Stage) -> list[Trial]:
         """An arm's trials in the order in which they were asked for."""
-        return [trial for trial in self.trials.values() if trial.arm == arm and trial.stage == stage]
+        return list(self.tally(arm).of_stage(stage))
+
+    def judged(self) -> Iterator[tuple[int, int]]:
+        """(trial, epoch) of every report that was judged, in that order."""
+        return zip(self._judged_trials, self._judged_epochs, strict=True)
 
     def last(self, *names: str) -> log.Event:
-        """The last event of these names; empty if there is none."""
-        return next((event for event in reversed(self.events) if event["event"] in names), {})
+        """The last event of the sweep, not of a trial, of these names; empty if there is none."""
+        return next((event for event in reversed(self._of_sweep) if event["event"] in names), {})
 
     def seconds_run(self) -> float:
-        """How long drivers have worked on this sweep until now, when none does; one that was killed counts to its
-        last event."""
-        total = 0
-        started: int | None = None
-        last = 0
-        for event in self.events:
-            if event["event"] == "started":
-                total += 0 if started is None else last - started
-                started = last = event["ts"]
-            elif event["event"] not in BETWEEN_DRIVERS and not event.get("late"):
-                last = event["ts"]
-            if event["event"] == "closed" and started is not None:
-                total, started = total + last - started, None
-        return (total + (0 if started is None else last - started)) / 1000
+        """How long drivers have worked on this sweep; one that was killed counts to its last event."""
+        return self._timekeeper.seconds
+
+    def read_events(self) -> list[log.Event]:
+        """Every event of the sweep log, from the disk."""
+        return log.read(self.folder / SWEEP_LOG)[0]
+
+    def read_rows(self, trial: Trial) -> list[log.Event]:
+        """Every epoch of a trial with all of its metrics, from the disk."""
+        lines = log.read(self._outbox(trial))[0]
+        return [row for row in counted(lines, trial.since) if "diverged" not in row]

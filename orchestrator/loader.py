@@ -42,6 +42,7 @@ __all__ = [
     "Split",
     "Trainable",
     "TrialConfig",
+    "can_be_evaluated",
     "config_values",
     "corpus_model",
     "exported",
@@ -245,6 +246,11 @@ def prepare(
     """
     configs = [trainable.Config(**each) for each in settings]
     return Prepared(trainable.prepare(configs, corpus, progress), trainable.judge_id(corpus))
+
+
+def can_be_evaluated(trainable: type[Trainable]) -> bool:
+    """Whether there is anything to do with the best checkpoint of a trial: to judge it, or to render it."""
+    return trainable.render is not Trainable.render or trainable.evaluate is not Trainable.evaluate
 
 
 MODEL_SETTINGS = "model.json"

@@ -152,6 +152,12 @@ def _notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     space, notes = sweep.space, []
     if space.budget.seeds is not None:
         notes.append(f"nothing is searched: an arm's trials are its {space.budget.seeds} seeds, the same in every arm")
+    judged_finally = space.confirm is not None or space.budget.seeds is not None
+    if judged_finally and sweep.trainable.evaluate is Trainable.evaluate:
+        notes.append(
+            f"{sweep.trainable.__name__} has no evaluate(): the test split judges no trial, and the report can test "
+            "nothing"
+        )
     if sweep.renderings:
         count = words.counted(len(sweep.renderings), "rendering")
         notes.append(f"each completed trial is judged with {count}: {', '.join(map(rendering_name, sweep.renderings))}")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from types import SimpleNamespace
 
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
@@ -13,6 +15,21 @@ from orchestrator.trial import Objective, Trial
 from reports import vocabulary as words
 
 
+class _ReplayableASHA(ASHAScheduler):  # type: ignore[misc]
+    """Ray's ASHA, which can also take reports over whose decisions are known."""
+
+    @contextlib.contextmanager
+    def without_cutoffs(self) -> Iterator[None]:
+        """Keep reports and decide nothing: a percentile of all trials at a rung for each report takes minutes."""
+        for bracket in self._brackets:
+            bracket.cutoff = lambda recorded: None
+        try:
+            yield
+        finally:
+            for bracket in self._brackets:
+                del bracket.cutoff
+
+
 class Rungs:
     """Ray's ASHA, one for each arm (or one for all where the file asks for it), rebuilt by replaying the reports."""
 
@@ -21,15 +38,15 @@ class Rungs:
         self.budget = Budget(sweep, ledger)
         self.pruning = sweep.space.pruning
         self._arms = [arm.name for arm in sweep.arms]
-        self._schedulers: dict[str, ASHAScheduler] = {}
+        self._schedulers: dict[str, _ReplayableASHA] = {}
         self._known: set[int] = set()
         self._replay(ledger)
 
-    def _scheduler(self, trial: Trial) -> ASHAScheduler:
+    def _scheduler(self, trial: Trial) -> _ReplayableASHA:
         assert self.pruning is not None
         key = "" if self.pruning.across_arms else trial.arm
         if key not in self._schedulers:
-            self._schedulers[key] = ASHAScheduler(
+            self._schedulers[key] = _ReplayableASHA(
                 time_attr="epoch",
                 metric="best",
                 mode=self.objective.mode,
@@ -54,29 +71,40 @@ class Rungs:
         """Feed every recorded report in the order in which they were judged. What nobody had judged before the driver
         died is judged now, so that a trial that was to stop does not slip through."""
         bests = {
-            (trial.number, row["epoch"]): (row["ts"], best)
+            (trial.number, epoch): (time_ms, best)
             for trial in ledger.trials.values()
-            for row, best in self.objective.best_so_far(trial)
+            for epoch, time_ms, best in trial.curve.best_so_far(self.objective)
         }
-        judged = [key for key in _judged(ledger) if key in bests]
-        for number, epoch in judged:
-            self._stops(ledger.trials[number], epoch, bests[number, epoch][1])
-        unjudged = sorted((ts, *key, best) for key, (ts, best) in bests.items() if key not in set(judged))
+        for number, epoch in ledger.judged():
+            # Epochs without a number were judged, too, and nobody was told of them.
+            _, best = bests.pop((number, epoch), (0, None))
+            if best is not None:
+                self._record(ledger.trials[number], epoch, best)
+        unjudged = sorted((time_ms, *key, best) for key, (time_ms, best) in bests.items())
         for _, number, epoch, best in unjudged:
             trial = ledger.trials[number]
             if trial.outcome is None:
-                self._settle(ledger, trial, self._stops(trial, epoch, best), best)
+                self._settle(ledger, trial, epoch, self._stops(trial, epoch, best), best)
             else:
                 self._stops(trial, epoch, best)
-        for trial in ledger.trials.values():
-            if trial.outcome is None and trial.diverged:
+        for trial in [ledger.trials[number] for number in sorted(ledger.unfinished)]:
+            if trial.diverged:
                 ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
 
     def _stops(self, trial: Trial, epoch: int, best: float) -> bool:
         """Tell ASHA of a report, and whether it stops the trial."""
-        if self.pruning is None or trial.stage != words.STAGE_SEARCH or epoch >= self.budget.epochs(trial.arm):
-            return False
-        return self._asha_stops(trial, epoch, best)
+        return self._is_asha_told(trial, epoch) and self._asha_stops(trial, epoch, best)
+
+    def _is_asha_told(self, trial: Trial, epoch: int) -> bool:
+        is_search = self.pruning is not None and trial.stage == words.STAGE_SEARCH
+        return is_search and epoch < self.budget.epochs(trial.arm)
+
+    def _record(self, trial: Trial, epoch: int, best: float) -> None:
+        """Tell ASHA of a report that was judged before."""
+        if self._is_asha_told(trial, epoch):
+            scheduler = self._scheduler(trial)
+            with scheduler.without_cutoffs():
+                scheduler.on_trial_result(None, _stub(trial), {"epoch": epoch, "best": best})
 
     def judge(self, ledger: Ledger, trial: Trial) -> bool:
         """Decide on a trial's newest report, write the decision, and say whether the trial has ended."""
@@ -84,32 +112,23 @@ class Rungs:
             ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
             return True
         best = self.objective.best(trial)
-        self._settle(ledger, trial, best is not None and self._stops(trial, trial.epochs, best), best)
+        stops = best is not None and self._stops(trial, trial.epochs, best)
+        self._settle(ledger, trial, trial.epochs, stops, best)
         return trial.outcome is not None
 
-    def _settle(self, ledger: Ledger, trial: Trial, stops: bool, best: float | None) -> None:
-        if trial.epochs >= self.budget.epochs(trial.arm):
+    def _settle(self, ledger: Ledger, trial: Trial, epoch: int, stops: bool, best: float | None) -> None:
+        """Write down what becomes of a trial after an epoch."""
+        if epoch >= self.budget.epochs(trial.arm):
             ledger.end(trial, words.OUTCOME_COMPLETED, reason=f"all {trial.epochs} epochs")
         elif stops:
             ledger.end(
                 trial,
                 words.OUTCOME_PRUNED,
-                reason=f"at epoch {trial.epochs}, {self.objective.metric} {best:.4g} was not among the best "
+                reason=f"at epoch {epoch}, {self.objective.metric} {best:.4g} was not among the best "
                 f"1/{self.pruning.reduction_factor if self.pruning else 1} of its arm",
             )
         else:
-            ledger.judge(trial)
-
-
-def _judged(ledger: Ledger) -> list[tuple[int, int]]:
-    """(trial, epoch) of every report that was judged, in that order, without those of trials that were started over."""
-    found: dict[tuple[int, int], None] = {}
-    for event in ledger.events:
-        if event["event"] in ("judged", "ended"):
-            found[event["trial"], event["epochs"]] = None
-        elif event["event"] == "retried" and event["from_scratch"]:
-            found = {key: None for key in found if key[0] != event["trial"]}
-    return list(found)
+            ledger.judge(trial, epoch)
 
 
 def _stub(trial: Trial) -> SimpleNamespace:

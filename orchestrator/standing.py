@@ -78,9 +78,8 @@ class Standing:
 
     def best_trials(self) -> dict[int, Trial]:
         """Each arm's best trial, by number."""
-        trials = self.ledger.trials.values()
-        arms = dict.fromkeys(trial.arm for trial in trials)
-        bests = (self.best_of(trial for trial in trials if trial.arm == arm) for arm in arms)
+        arms = dict.fromkeys(trial.arm for trial in self.ledger.trials.values())
+        bests = (self.ledger.tally(arm).best for arm in arms)
         return {best.number: best for best in bests if best}
 
     def trial(self, number: int) -> Trial:
@@ -97,12 +96,12 @@ class Standing:
 
     def has_mixed_code(self, arm: str) -> bool:
         """Whether an arm's trials ran on different code."""
-        trials = self.ledger.trials.values()
-        return len({code for trial in trials if trial.arm == arm for code in trial.codes}) > 1
+        return len(self.ledger.tally(arm).codes) > 1
 
     def report_age_s(self, trial: Trial) -> float | None:
         """Seconds since a trial's last report."""
-        return (now_ms() - trial.rows[-1]["ts"]) / 1000 if trial.rows else None
+        last_ms = trial.curve.last_ms
+        return None if last_ms is None else (now_ms() - last_ms) / 1000
 
 
 def look(home: Path, name: str | None) -> Standing:
@@ -116,20 +115,7 @@ def look(home: Path, name: str | None) -> Standing:
     started = ledger.last("started")
     if not started:
         raise UserError(f"{folder.name}: nothing of it has started yet")
-    return Standing(ledger, started, driver_note(folder), _live(ledger), follower.status(folder))
-
-
-def _live(ledger: Ledger) -> frozenset[int]:
-    live: set[int] = set()
-    for event in ledger.events:
-        match event["event"]:
-            case "started":
-                live.clear()
-            case "attempt":
-                live.add(event["trial"])
-            case "died" | "ended" | "held" | "retried":
-                live.discard(event["trial"])
-    return frozenset(live)
+    return Standing(ledger, started, driver_note(folder), frozenset(ledger.live), follower.status(folder))
 
 
 def find_trial(home: Path, given: str) -> tuple[Standing, Trial]:

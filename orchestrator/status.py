@@ -93,7 +93,7 @@ def as_data(standing: Standing) -> dict[str, Any]:
 
 
 def _trial_data(standing: Standing, trial: Trial) -> dict[str, Any]:
-    row = standing.objective.best_row(trial)
+    row = trial.curve.best_row
     return {
         "trial": trial.number,
         "arm": trial.arm,
@@ -125,7 +125,7 @@ def _print_home(standings: Iterable[Standing], console: Console) -> None:
         best = standing.best_of(trials)
         wanted = sum(arm.get("trials", 0) for arm in _arms(standing).values())
         ended = sum(trial.outcome is not None for trial in trials)
-        last = datetime.fromtimestamp(standing.ledger.events[-1]["ts"] / 1000)
+        last = datetime.fromtimestamp(standing.ledger.last_ms / 1000)
         table.add_row(
             standing.name,
             standing.state,

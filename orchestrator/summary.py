@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from orchestrator.budget import Budget
 from orchestrator.ledger import Ledger
 from orchestrator.search_space import Sweep
-from orchestrator.trial import Objective, Trial
+from orchestrator.trial import Trial
 from reports import vocabulary as words
 
 """Metrics that people read beside the objective, where a trainable reports them."""
@@ -53,56 +53,47 @@ def read_metrics(sweep: Sweep) -> list[str]:
 
 def summarize(sweep: Sweep, ledger: Ledger) -> list[ArmSummary]:
     """Every arm, in the file's order; only trials of the search compete for the best."""
-    objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
-    trials = list(ledger.trials.values())
     budget = Budget(sweep, ledger)
-    return [
-        _summarize(sweep, budget, objective, arm.name, [trial for trial in trials if trial.arm == arm.name])
-        for arm in sweep.arms
-    ]
+    return [_summarize(sweep, budget, ledger, arm.name) for arm in sweep.arms]
 
 
-def _summarize(sweep: Sweep, budget: Budget, objective: Objective, arm: str, trials: Sequence[Trial]) -> ArmSummary:
-    best = objective.best_trial(trials)
-    row = best and objective.best_row(best)
+def _summarize(sweep: Sweep, budget: Budget, ledger: Ledger, arm: str) -> ArmSummary:
+    tally = ledger.tally(arm)
+    row = tally.best.curve.best_row if tally.best else None
     names = read_metrics(sweep)
-    metrics, margins = _means([row["metrics"]] if row else [], names)
-    if sweep.space.budget.seeds is not None:
-        metrics, margins = _means(_completed_rows(objective, trials), names)
-    count = [trial.outcome for trial in trials].count
+    # Without seeds an arm may have thousands of trials, and this is asked for four times a second.
+    repeated = ledger.of_arm(arm, "search") if sweep.space.budget.seeds is not None else None
+    rows = ([row["metrics"]] if row else []) if repeated is None else _completed_rows(repeated)
+    metrics, margins = _means(rows, names)
+    pruned = tally.outcomes[words.OUTCOME_PRUNED]
     return ArmSummary(
         arm=arm,
         wanted=budget.trials(arm) + budget.confirmed(arm),
-        running=count(None),
-        pruned=count(words.OUTCOME_PRUNED),
-        completed=count(words.OUTCOME_COMPLETED),
-        broken=count(words.OUTCOME_DIVERGED) + count(words.OUTCOME_FAILED),
-        best=best,
+        running=tally.outcomes[None],
+        pruned=pruned,
+        completed=tally.outcomes[words.OUTCOME_COMPLETED],
+        broken=tally.outcomes[words.OUTCOME_DIVERGED] + tally.outcomes[words.OUTCOME_FAILED],
+        best=tally.best,
         best_epoch=row["epoch"] if row else 0,
         metrics=metrics,
         margins=margins,
-        renderings=_renderings(sweep, best, trials),
-        epochs=sum(trial.epochs for trial in trials),
-        epochs_saved=sum(
-            budget.epochs(arm) - trial.epochs for trial in trials if trial.outcome == words.OUTCOME_PRUNED
-        ),
-        mixed_code=len({code for trial in trials for code in trial.codes}) > 1,
+        renderings=_renderings(repeated if repeated is not None else [tally.best] if tally.best else []),
+        epochs=tally.epochs,
+        epochs_saved=pruned * budget.epochs(arm) - tally.pruned_epochs,
+        mixed_code=len(tally.codes) > 1,
     )
 
 
-def _completed_rows(objective: Objective, trials: Sequence[Trial]) -> list[Mapping[str, float]]:
-    """The metrics at the best epoch of each completed trial of the search."""
-    completed = [
-        trial for trial in trials if trial.outcome == words.OUTCOME_COMPLETED and trial.stage == words.STAGE_SEARCH
-    ]
-    return [row["metrics"] for trial in completed if (row := objective.best_row(trial))]
+def _completed_rows(trials: Sequence[Trial]) -> list[Mapping[str, float]]:
+    """The metrics at the best epoch of each completed trial."""
+    rows = (trial.curve.best_row for trial in trials if trial.outcome == words.OUTCOME_COMPLETED)
+    return [row["metrics"] for row in rows if row]
 
 
-def _renderings(sweep: Sweep, best: Trial | None, trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
-    is_repeated = sweep.space.budget.seeds is not None
-    shown = [trial for trial in trials if trial.stage == words.STAGE_SEARCH] if is_repeated else [best] if best else []
+def _renderings(trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
+    """The mean of what was measured of each rendering of these trials, by its name."""
     found: dict[str, list[Mapping[str, float]]] = {}
-    for trial in shown:
+    for trial in trials:
         for rendering in trial.renderings:
             found.setdefault(rendering["name"], []).append(rendering["metrics"])
     return {name: _means(rows, dict.fromkeys(key for row in rows for key in row))[0] for name, rows in found.items()}
@@ -125,14 +116,14 @@ def margin(values: Sequence[float]) -> float:
 
 def seconds_left(sweep: Sweep, ledger: Ledger, slots: int) -> float | None:
     """A guess from the mean epoch and the mean length of trials so far; none before the first epoch."""
-    trials = list(ledger.trials.values())
-    times = [row["metrics"]["time/epoch_s"] for trial in trials for row in list(trial.rows)]
-    if not times:
+    tallies = [ledger.tally(arm.name) for arm in sweep.arms]
+    num_epochs = sum(tally.epochs for tally in tallies)
+    if not num_epochs:
         return None
-    ended = [trial.epochs for trial in trials if trial.outcome is not None]
-    expected = sum(ended) / len(ended) if ended else float(sweep.space.budget.max_epochs)
+    running = [ledger.trials[number].epochs for number in list(ledger.unfinished)]
+    num_ended = len(ledger.trials) - len(running)
+    expected = (num_epochs - sum(running)) / num_ended if num_ended else float(sweep.space.budget.max_epochs)
     wanted = sum(arm.wanted for arm in summarize(sweep, ledger))
-    running = [trial.epochs for trial in trials if trial.outcome is None]
-    epochs = (wanted - len(trials)) * expected + sum(max(expected - done, 1) for done in running)
-    mean_s: float = sum(times) / len(times)
+    epochs = (wanted - len(ledger.trials)) * expected + sum(max(expected - done, 1) for done in running)
+    mean_s: float = sum(tally.trained_s for tally in tallies) / num_epochs
     return epochs * mean_s / slots

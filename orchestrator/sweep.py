@@ -20,7 +20,7 @@ from orchestrator.home import SEARCH_SPACE, home_option, keep_search_space, lock
 from orchestrator.ledger import FINISHED, Ledger
 from orchestrator.signals import Interrupted, OnSignal, signals_kept
 from orchestrator.trained import located
-from orchestrator.trial import STOP_FILE, trial_folder
+from orchestrator.trial import STOP_FILE, Objective, trial_folder
 from orchestrator.typed import typed
 from reports import vocabulary as words
 
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from orchestrator.engine import Engine
     from orchestrator.search_space import Sweep
     from orchestrator.takeover import Takeover
+    from orchestrator.tasks import Tasks
     from trainables.corpora.corpus import Corpus
 
 
@@ -65,10 +66,15 @@ def run_sweep(
     folder = home / sweep.name
     with locked(folder) as note:
         keep_search_space(folder, sweep)
-        ledger = Ledger(folder)
-        if not ledger.restarts:
+        objective = sweep.space.objective
+        ledger = Ledger(folder, Objective(objective.metric, objective.mode))
+        for remark in ledger.remarks:
+            screen.say(remark)
+        if not ledger.is_restart:
             check_free(home, sweep.space.disk.min_free_gib)
             forget_stops(ledger)
+        # Nothing counts before the sweep really goes on: what is refused can be asked for again.
+        ledger.hold()
         if before:
             before(ledger)
         again = again or ["resume", sweep.name, "--home", str(home)]
@@ -104,21 +110,22 @@ class _Driver:
         self.again = again
 
     def run(self) -> None:
-        renders = self.sweep.trainable.render is not loader.Trainable.render
         files = loader.source_files(self.sweep.trainable, self.sweep.space.components)
         code = provenance.code_fingerprint(files)
-        agenda = Agenda(self.sweep, self.ledger, evaluates=renders, code=code)
+        agenda = Agenda(self.sweep, self.ledger, evaluates=loader.can_be_evaluated(self.sweep.trainable), code=code)
         for remark in agenda.remarks:
             self.screen.say(remark)
         hours = Budget(self.sweep, self.ledger).hours
         seconds_left = None if hours is None else hours * 3600 - self.ledger.seconds_run()
         following = follower.following(self.folder, self.screen.say, lambda: bool(self.on_signal.reason))
         if agenda.done():
+            self.ledger.release()
             if self.ledger.last("started", "closed").get("outcome") != FINISHED:
                 # Its driver was killed just before it wrote that down.
                 self.ledger.write("closed", outcome=FINISHED, reason="", late=True)
             self.screen.say(f"Sweep {self.sweep.name} is finished: nothing left to do.")
         elif seconds_left is not None and seconds_left <= 0:
+            self.ledger.discard()
             self.screen.say(self._hours_line())
         else:
             with following as all_is_written:
@@ -140,9 +147,14 @@ class _Driver:
         outcome, reason = words.OUTCOME_FAILED, ""
         with cluster.starting(self.folder / "driver.log") as (scratch, started):
             self.note.update(scratch=str(scratch))
-            self._prepare(corpus)
+            prepared = self._prepare(corpus)
+            # What the first question needs takes a second to import, which Ray's start has to spare.
+            import orchestrator.studies  # noqa: F401
+
+            tasks = self._start(started)
+            self._write_start(prepared, corpus)
             try:
-                reason = self._work(agenda, seconds_left, scratch, started)
+                reason = self._work(agenda, tasks, seconds_left, scratch)
                 outcome = words.OUTCOME_INTERRUPTED if reason else FINISHED
             except SweepStopped as stopped:
                 outcome, reason = words.OUTCOME_INTERRUPTED, str(stopped)
@@ -165,8 +177,12 @@ class _Driver:
         self.on_signal.check()
         self.screen.progress(what, done, total)
 
-    def _prepare(self, corpus: Corpus | None) -> None:
-        """Prepare what trials share, and write down what this sweep runs on."""
+    def _prepare(self, corpus: Corpus | None) -> loader.Prepared:
+        """Prepare what trials share.
+
+        Raises:
+            UserError: the sweep's trials were judged by another judge.
+        """
         settings = [located(self.sweep, each, self.home) for each in self.sweep.settings()]
         prepared = loader.prepare(self.sweep.trainable, settings, corpus, self._progress)
         before = self.ledger.last("started").get("judge")
@@ -175,6 +191,31 @@ class _Driver:
                 f"sweep {self.sweep.name} was judged by {before}, the judge is now {prepared.judge} (the corpus or "
                 "orchestrate is another one): their values can't be compared; start another sweep with --name"
             )
+        return prepared
+
+    def _start(self, started: Callable[[], cluster.Capacity]) -> Tasks:
+        """Wait for Ray, and see what trials can be given there.
+
+        Raises:
+            UserError: it has not what they need, or one of its machines does not see the home.
+        """
+        from orchestrator.shared_home import check_home_is_shared
+        from orchestrator.tasks import Tasks
+
+        self.screen.progress("starting Ray", 0, 1)
+        capacity = started()
+        self.on_signal.install()
+        self.on_signal.check()
+        token = check_home_is_shared(self.folder)
+        self.screen.progress("starting Ray", 1, 1)
+        tasks = Tasks(self.sweep, self.home, capacity, token)
+        for line in (*tasks.notes, *(cluster.busy_gpus() if capacity.gpus else ())):
+            self.screen.say(line)
+        return tasks
+
+    def _write_start(self, prepared: loader.Prepared, corpus: Corpus | None) -> None:
+        """Write down that the sweep goes on, with what was added to it, and what it runs on."""
+        self.ledger.release()
         path = self.sweep.path.resolve()
         file = path if path != self.folder / SEARCH_SPACE else Path(self.ledger.last("started").get("file", path))
         budget, destination = Budget(self.sweep, self.ledger), follower.destination(self.home)
@@ -184,28 +225,15 @@ class _Driver:
             **destination,
         )
 
-    def _work(
-        self, agenda: Agenda, seconds_left: float | None, scratch: Path, started: Callable[[], cluster.Capacity]
-    ) -> str:
+    def _work(self, agenda: Agenda, tasks: Tasks, seconds_left: float | None, scratch: Path) -> str:
         """Let Ray work through the agenda; why it stopped early, or nothing."""
-        # What the first question needs takes a second to import, which Ray's start has to spare.
-        import orchestrator.studies  # noqa: F401
-
-        self.screen.progress("starting Ray", 0, 1)
-        capacity = started()
-        self.on_signal.install()
-        self.on_signal.check()
         from orchestrator.disk import Space
         from orchestrator.engine import Engine, Surroundings
         from orchestrator.pruning import Rungs
         from orchestrator.takeover import Takeover
-        from orchestrator.tasks import Tasks
         from orchestrator.watch import RayDaemons
 
-        self.screen.progress("starting Ray", 1, 1)
-        tasks, daemons = Tasks(self.sweep, self.home, capacity), RayDaemons()
-        for line in (*tasks.notes, *(cluster.busy_gpus() if capacity.gpus else ())):
-            self.screen.say(line)
+        daemons = RayDaemons()
         engine = Engine(
             agenda,
             self.ledger,

@@ -54,11 +54,7 @@ class Takeover:
         self.screen.leave()
         if self.on_signal.reason:
             self._end(self.on_signal.reason, Interrupted.exit_code)
-        restarts = 1
-        for event in reversed(self.ledger.events):
-            if event["event"] in ("judged", "ended", "evaluated"):
-                break
-            restarts += event["event"] == "restarted"
+        restarts = self.ledger.restarts + 1
         if restarts > MAX_RESTARTS:
             self._end(f"{what} {restarts} times without a report between; see driver.log in the sweep's folder", 1)
         # On a full disk nothing is written; the fresh driver waits for room.

@@ -23,6 +23,7 @@ def spec_of(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: int)
     space = sweep.space
     return TrialSpec(
         number=trial.number,
+        id=trial.id,
         folder=str(trial_folder(home / sweep.name, trial.number)),
         home=str(home),
         trainable=space.trainable,
@@ -49,13 +50,20 @@ def spec_of(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: int)
 class Tasks:
     """Turns tasks into plain values, with what the cluster can give each arm."""
 
-    def __init__(self, sweep: Sweep, home: Path, capacity: cluster.Capacity) -> None:
-        """Raises:
+    def __init__(self, sweep: Sweep, home: Path, capacity: cluster.Capacity, token: str = "") -> None:
+        """Args:
+        sweep: whose tasks they are.
+        home: the folder of all sweeps.
+        capacity: what the cluster has.
+        token: by which a worker knows that it sees the home; empty where that is certain.
+
+        Raises:
         UserError: a GPU is required where there is none, or more are asked for than there are.
         """
         self._sweep = sweep
         self._home = home
         self._capacity = capacity
+        self._token = token
         self._grants, self.notes = cluster.grants(sweep, capacity)
 
     @property
@@ -78,6 +86,7 @@ class Tasks:
         spec = spec_of(self._sweep, self._home, trial, gpu=grant.gpus, threads=self._grants[trial.arm].threads)
         # Where nothing is searched, nothing was chosen by what validation said: every trial counts as confirmed.
         is_final = space.budget.seeds is not None and trial.outcome == words.OUTCOME_COMPLETED
+        spec = replace(spec, token=self._token)
         if task.kind == "evaluate" and (is_final or trial.stage == words.STAGE_CONFIRM):
             spec = replace(spec, splits=("test",))
         if task.kind == "evaluate" and trial.outcome == words.OUTCOME_COMPLETED:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from array import array
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +23,8 @@ OUTBOX = "outbox.jsonl"
 TRIAL_LOG = "log.txt"
 STOP_FILE = "stop"
 """In a trial's folder: asks the driver to stop it."""
+RANKED = (words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED)
+"""Outcomes of trials that may be an arm's best."""
 CHECKPOINT = "checkpoint"
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 """Files in a trial's checkpoint folder."""
@@ -41,19 +44,68 @@ def counted(lines: Iterable[log.Event], since: int) -> list[log.Event]:
     """The epochs of an outbox that count, each once, and behind them the divergence that ended them, if one did.
 
     Args:
-        lines: the outbox, from its beginning.
+        lines: the outbox, from its beginning or from some epoch on.
         since: the first attempt that counts; those before it were given up when the trial was started over.
     """
     rows: list[log.Event] = []
     for line in lines:
-        if line["attempt"] < since:
+        if "epoch" not in line or line["attempt"] < since:
+            # The first line says whose outbox it is.
             continue
         if rows and "diverged" in rows[-1]:
             # A later attempt tried the epoch again.
             rows.pop()
-        if not rows or line["epoch"] > rows[-1]["epoch"]:
+        # A divergence counts in an epoch that is executed again, too: what comes after it is of a broken network.
+        if not rows or "diverged" in line or line["epoch"] > rows[-1]["epoch"]:
             rows.append(line)
     return rows
+
+
+class Curve:
+    """The objective over a trial's epochs, in 20 bytes an epoch; all other metrics stay in the outbox.
+
+    Attributes:
+        best_row: the outbox line of the best epoch; None before the first number.
+        trained_s: what the epochs took in all.
+    """
+
+    def __init__(self) -> None:
+        self._epochs = array("i")
+        self._times_ms = array("q")
+        self._values = array("d")
+        self.best_row: log.Event | None = None
+        self.trained_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self._epochs)
+
+    @property
+    def last_epoch(self) -> int:
+        """The newest epoch; 0 before the first."""
+        return self._epochs[-1] if self._epochs else 0
+
+    @property
+    def last_ms(self) -> int | None:
+        """When the newest epoch ended; None before the first."""
+        return self._times_ms[-1] if self._times_ms else None
+
+    def add(self, row: log.Event, objective: Objective) -> None:
+        """Take over the next epoch."""
+        value = objective.value_in(row)
+        self._epochs.append(row["epoch"])
+        self._times_ms.append(row["ts"])
+        self._values.append(value)
+        self.trained_s += row["metrics"].get(words.EPOCH_S, 0.0)
+        if objective.better(value, None if self.best_row is None else objective.value_in(self.best_row)):
+            self.best_row = row
+
+    def best_so_far(self, objective: Objective) -> Iterator[tuple[int, int, float]]:
+        """(epoch, its time in ms, best value up to it), from the first epoch with a number on."""
+        best: float | None = None
+        for epoch, time_ms, value in zip(self._epochs, self._times_ms, self._values, strict=True):
+            best = value if objective.better(value, best) else best
+            if best is not None:
+                yield epoch, time_ms, best
 
 
 @dataclass
@@ -61,6 +113,8 @@ class Trial:
     """One set of parameters inside an arm; `number` is its name for ever, `index` its place in the arm and stage.
 
     Attributes:
+        id: tells it from any other trial that ever had its number, such as one of a log that was lost; empty in sweeps
+            that were begun before trials had one.
         since: the attempt from which on its epochs count; a later one than the first after it was started over.
         retried: attempts that it had when it was last retried; what went wrong in them is forgiven.
         share: how many times its arm's resources it gets.
@@ -83,12 +137,13 @@ class Trial:
     compared: dict[str, Value]
     searched: dict[str, Value]
     params: dict[str, Value]
+    id: str = ""
     attempts: int = 0
     since: int = 1
     retried: int = 0
     share: float = 1
     codes: list[str] = field(default_factory=list)
-    rows: list[log.Event] = field(default_factory=list)
+    curve: Curve = field(default_factory=Curve)
     diverged: Mapping[str, str] | None = None
     judged: int = 0
     outcome: str | None = None
@@ -105,19 +160,25 @@ class Trial:
     @property
     def epochs(self) -> int:
         """Epochs recorded."""
-        return int(self.rows[-1]["epoch"]) if self.rows else 0
+        return self.curve.last_epoch
 
     @property
     def deaths(self) -> int:
         """Deaths of its process since its last new epoch."""
         return self.died_at.count(self.epochs)
 
-    def take(self, lines: Iterable[log.Event]) -> None:
+    def take(self, lines: Iterable[log.Event], objective: Objective) -> None:
         """Take over lines of its outbox."""
-        rows = counted([*self.rows, *lines], self.since)
-        broken = rows.pop() if rows and "diverged" in rows[-1] else None
-        self.diverged = broken["diverged"] if broken and broken["attempt"] > self.retried else None
-        self.rows.extend(rows[len(self.rows) :])
+        for line in counted(lines, self.since):
+            is_broken = "diverged" in line
+            # What a retry has forgiven is past.
+            self.diverged = line["diverged"] if is_broken and line["attempt"] > self.retried else None
+            if not is_broken and line["epoch"] > self.epochs:
+                self.curve.add(line, objective)
+
+    def start_over(self) -> None:
+        """It begins from its first epoch: what it has recorded so far counts no more."""
+        self.since, self.judged, self.curve = self.attempts + 1, 0, Curve()
 
     def open_again(self) -> None:
         """It goes on, whatever it had come to."""
@@ -143,28 +204,19 @@ class Objective:
         best_row: log.Event | None = None
         best: float | None = None
         for row in rows:
-            value = row["metrics"].get(self.metric, math.nan)
+            value = self.value_in(row)
             if self.better(value, best):
                 best, best_row = value, row
         return best_row
 
-    def best_row(self, trial: Trial) -> log.Event | None:
-        """A trial's best epoch."""
-        return self.best_of(list(trial.rows))
+    def value_in(self, row: log.Event) -> float:
+        """Its value in an outbox line; NaN where it has none."""
+        return float(row["metrics"].get(self.metric, math.nan))
 
     def best(self, trial: Trial) -> float | None:
         """The best value of any epoch."""
-        row = self.best_row(trial)
-        return None if row is None else float(row["metrics"][self.metric])
-
-    def best_so_far(self, trial: Trial) -> Iterator[tuple[log.Event, float]]:
-        """(row, best value up to it), from the first epoch with a number on."""
-        best: float | None = None
-        for row in trial.rows:
-            value = row["metrics"].get(self.metric, math.nan)
-            best = value if self.better(value, best) else best
-            if best is not None:
-                yield row, best
+        row = trial.curve.best_row
+        return None if row is None else self.value_in(row)
 
     def rank(self, stage: str, outcome: str | None, value: float | None) -> tuple[bool, float] | None:
         """What an arm's trials are ordered by, the best has the largest; None of one that can't be its best.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
+import contextlib
 import shutil
 import time
 from collections.abc import Mapping
@@ -12,15 +12,11 @@ from typing import Any
 import torch
 from ruamel.yaml import YAML
 
-from orchestrator import checkpoint, loader, log, media
-from orchestrator.failure import InUse
+from orchestrator import checkpoint, loader, log, media, outbox
 from orchestrator.guard import Guard
-from orchestrator.trial import CHECKPOINT, OUTBOX, Objective, counted, now_ms
+from orchestrator.trial import CHECKPOINT, Objective, now_ms
 from orchestrator.trial_spec import TrialSpec
 from reports import vocabulary as words
-
-LOCK_PATIENCE_S = 30
-"""A worker outlives its driver by a few seconds, and its node's Ray by up to 15; so long may it hold its outbox."""
 
 
 def device_of(spec: TrialSpec) -> str:
@@ -64,11 +60,10 @@ class TrialRun:
         self.folder = Path(spec.folder)
         self.objective = Objective(spec.objective, "max" if spec.mode == "max" else "min")
         self.guard = Guard(spec.objective, spec.blowup, spec.collapsed_epochs)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = open(self.folder / "outbox.lock", "w")
-        self._take_lock()
-        self.outbox = log.Log(self.folder / OUTBOX)
-        self.rows = [row for row in counted(self.outbox.events, spec.since) if "diverged" not in row]
+        self._open = contextlib.ExitStack()
+        self._open.enter_context(outbox.locked(self.folder, spec.number))
+        self.outbox = outbox.Outbox(self.folder, spec.number, spec.id, spec.since)
+        self._open.callback(self.outbox.close)
         self.device = device_of(spec)
         self.trainable = build(spec, self.device)
         self.remarks: list[str] = []
@@ -78,26 +73,15 @@ class TrialRun:
             # Of an attempt that was given up.
             for made in (self.folder / "media", *(self.folder / "renderings").glob("*/")):
                 shutil.rmtree(made, ignore_errors=True)
-        best = self.objective.best_of(self.rows)
+        best = self.objective.best_of(self.outbox.rows)
         self._best = None if best is None else float(best["metrics"][spec.objective])
         self._best_epoch = None if best is None else int(best["epoch"])
-        self._untold = [row for row in self.rows if row["epoch"] > spec.known]
-
-    def _take_lock(self) -> None:
-        deadline = time.monotonic() + LOCK_PATIENCE_S
-        while True:
-            try:
-                fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                if time.monotonic() > deadline:
-                    raise InUse(f"another process still trains trial {self.spec.number} in {self.folder}") from None
-                time.sleep(0.2)
+        self._untold = [row for row in self.outbox.rows if row["epoch"] > spec.known]
 
     def _restore(self) -> int:
         """Go back to the newest checkpoint; the epoch that it ended, 0 without one."""
         folder = self.folder / CHECKPOINT
-        saved, self.remarks = checkpoint.load_newest(folder, self.device, self.spec.since)
+        saved, self.remarks = checkpoint.load_newest(folder, self.device, self.spec.since, self.spec.id)
         epoch = saved["row"]["epoch"] if saved else 0
         if self.remarks or epoch < self.epochs:
             self.remarks.append(f"trial {self.spec.number} goes on from epoch {epoch}, it had reached {self.epochs}")
@@ -107,7 +91,6 @@ class TrialRun:
         checkpoint.restore_random_states(saved["random"])
         if epoch > self.epochs:
             self.outbox.append(saved["row"])
-            self.rows.append(saved["row"])
         if saved["best"] and not self.remarks:
             checkpoint.keep_as_best(folder)
         return int(epoch)
@@ -115,7 +98,7 @@ class TrialRun:
     @property
     def epochs(self) -> int:
         """Epochs in the outbox."""
-        return int(self.rows[-1]["epoch"]) if self.rows else 0
+        return self.outbox.epochs
 
     def step(self) -> log.Event:
         """Train one epoch and return its row; rows that nobody was told of come first.
@@ -130,7 +113,7 @@ class TrialRun:
         self._epoch += 1
         row: log.Event = {"epoch": self._epoch, "ts": now_ms(), "attempt": self.spec.attempt, "metrics": metrics}
         state = self.trainable.state_dict()
-        before = [each for each in self.rows if each["epoch"] < self._epoch]
+        before = [earlier for earlier in self.outbox.rows if earlier["epoch"] < self._epoch]
         diverged = self.guard.divergence(metrics, before, state)
         if diverged:
             # Without a checkpoint: the last one is good, and another attempt may go on from there.
@@ -146,10 +129,9 @@ class TrialRun:
         value = row["metrics"][self.objective.metric]
         is_again = row["epoch"] <= self.epochs
         best = row["epoch"] == self._best_epoch if is_again else self.objective.better(value, self._best)
-        checkpoint.save(self.folder / CHECKPOINT, state, row, best=best)
+        checkpoint.save(self.folder / CHECKPOINT, state, row, best=best, trial_id=self.spec.id)
         if not is_again:
             self.outbox.append(row)
-            self.rows.append(row)
             if best:
                 self._best, self._best_epoch = value, row["epoch"]
 
@@ -163,8 +145,7 @@ class TrialRun:
 
     def close(self) -> None:
         """Let another process have the outbox."""
-        self.outbox.close()
-        self._lock.close()
+        self._open.close()
 
 
 def render(trainable: loader.Trainable, spec: TrialSpec) -> loader.Media | None:

@@ -14,7 +14,9 @@ class TrialSpec:
     """All that a worker must know of a trial; plain values, since it travels through Ray.
 
     Attributes:
+        id: tells the trial from any other that had its number.
         since: the first attempt whose epochs and checkpoints count.
+        token: by which a worker knows that it sees the driver's disk.
         known: epochs that the driver knows of.
         splits: to be judged once more from the best checkpoint.
         renderings: settings of each rendering of it.
@@ -36,6 +38,8 @@ class TrialSpec:
     media_epochs: tuple[int, ...]
     gpu: float
     threads: int
+    id: str = ""
+    token: str = ""
     since: int = 1
     known: int = 0
     minutes_per_epoch: float | None = None

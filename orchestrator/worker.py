@@ -20,6 +20,7 @@ from ray import tune
 from orchestrator import guard
 from orchestrator.failure import as_failure
 from orchestrator.postmortem import ATTEMPT, EXIT
+from orchestrator.shared_home import check_token
 from orchestrator.trial import TRIAL_LOG
 from orchestrator.trial_spec import TrialSpec
 
@@ -51,6 +52,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def step(self) -> dict[str, Any]:
         spec = TrialSpec(**self._given["spec"])
         try:
+            check_token(Path(spec.folder).parents[1], spec.token)
             with output_to(Path(spec.folder) / TRIAL_LOG) as output:
                 return self._work(spec, output)
         except Exception as error:
