@@ -114,9 +114,7 @@ def load(path: Path, device: str) -> dict[str, Any]:
     return found
 
 
-def load_newest(
-    folder: Path, device: str, since: int, trial_id: str = ""
-) -> tuple[dict[str, Any] | None, list[str]]:
+def load_newest(folder: Path, device: str, since: int, trial_id: str = "") -> tuple[dict[str, Any] | None, list[str]]:
     """The newest checkpoint that can be used, and what is wrong with newer ones, a line each.
 
     Args:

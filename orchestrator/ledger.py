@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import durable, log
+from orchestrator.arm_tally import Tally
 from orchestrator.errors import UserError
 from orchestrator.foreign import set_foreign_folders_aside
-from orchestrator.tally import Tally
 from orchestrator.timekeeper import Timekeeper
 from orchestrator.trial import (
     OUTBOX,
@@ -87,12 +87,14 @@ class Ledger:
         self._held: list[log.Event] | None = None
         self._log = None if read_only else log.Log(folder / SWEEP_LOG)
         events = self._log.take_events() if self._log else log.read(folder / SWEEP_LOG)[0]
-        starts = [event for event in events if event["event"] == "started"]
+        starts = [event for event in events if event["event"] == "started" and "objective" in event]
         self.objective = objective or (Objective(**starts[-1]["objective"]) if starts else NO_OBJECTIVE)
         for event in events:
             self._apply(event)
         if self._log:
-            self.remarks += set_foreign_folders_aside(folder, {trial.number: trial.id for trial in self.trials.values()})
+            self.remarks += set_foreign_folders_aside(
+                folder, {trial.number: trial.id for trial in self.trials.values()}
+            )
         for trial in self.trials.values():
             trial.take(log.read(self._outbox(trial))[0], self.objective)
             self._update(trial)
@@ -220,15 +222,11 @@ class Ledger:
         assert self._log is not None, "opened read-only"
         self._log.append(event, sync=sync)
 
-    def write(self, event: str, *, sync: bool = True, **fields: Any) -> None:
-        """Append an event, then let it change the trials.
+    def write(self, event: str, **fields: Any) -> None:
+        """Append an event, then let it change the trials."""
+        self._write({"event": event, "ts": now_ms(), **fields})
 
-        Args:
-            event: its name.
-            sync: whether it has to reach the disk now; else it does with the next one that has to.
-            fields: what it says.
-        """
-        line = {"event": event, "ts": now_ms(), **fields}
+    def _write(self, line: log.Event, *, sync: bool = True) -> None:
         if self._held is None:
             self._append(line, sync=sync)
         else:
@@ -238,7 +236,9 @@ class Ledger:
     def ask(self, **fields: Any) -> Trial:
         """A new trial, with the next number; nobody acts on it before its first attempt is written."""
         number = len(self.trials) + 1
-        self.write("asked", trial=number, id=uuid.uuid4().hex[:12], sync=False, **fields)
+        identity = {"trial": number, "id": uuid.uuid4().hex[:12]}
+        # Its first attempt is written next, and takes it to the disk.
+        self._write({"event": "asked", "ts": now_ms(), **identity, **fields}, sync=False)
         return self.trials[number]
 
     def attempt(self, trial: Trial, code: str) -> None:

@@ -32,8 +32,8 @@ def check_home_is_shared(folder: Path) -> str:
     blind = _machines_without(folder / TOKEN, token)
     if blind:
         raise UserError(
-            f"{folder.parent}: the home is not shared with {', '.join(blind)}: trials there would be recorded on a disk "
-            "of its own; mount the home there under the same path, choose a shared one with --home, or leave that "
+            f"{folder.parent}: the home is not shared with {', '.join(blind)}: trials there would be recorded on "
+            "another disk; mount the home there under the same path, choose a shared one with --home, or leave that "
             "machine out of the cluster"
         )
     return token

@@ -143,6 +143,11 @@ class _ArmStudy:
         return self._asked
 
 
+def first_point(sweep: Sweep, arm: Arm) -> dict[str, Value]:
+    """The values that an arm's first trial gets."""
+    return _startup_point(sweep, arm, 0) if arm.searched else {}
+
+
 def _startup_point(sweep: Sweep, arm: Arm, index: int) -> dict[str, Value]:
     # One Sobol dimension for each name searched anywhere, so that a parameter has the same values in all arms.
     names = list(dict.fromkeys(name for other in sweep.arms for name in other.searched))

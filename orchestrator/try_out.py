@@ -21,13 +21,13 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     """Train two batches of the first trial of an arm (of the first that matches), validate, render, and print what it
     reports."""
     from orchestrator.checkpoint import seed_everything
-    from orchestrator.studies import derive_seed, suggest
+    from orchestrator.studies import derive_seed, first_point
     from orchestrator.trained import located
 
     open_home(home)
     arm = matching(sweep.arms, arm_name, sweep.path)[0]
     space = sweep.space
-    searched, _ = suggest(sweep, arm, [], 0)
+    searched = first_point(sweep, arm)
     params = {**arm.compared, **arm.fixed, **searched}
     screen.say(f"{arm.name}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
     corpus = loader.open_corpus(space.corpus, home, screen.progress) if space.corpus else None

@@ -2,8 +2,7 @@ from collections import Counter
 from pathlib import Path
 
 from orchestrator.agenda import Agenda
-from orchestrator.ledger import Ledger
-from tests.driving import drive, score_of_x
+from tests.driving import drive, ledger_of, score_of_x
 from tests.spaces import noop_sweep
 
 CONFIRM = {"confirm": {"top": 2, "seeds": 2}}
@@ -17,11 +16,11 @@ def test_arms_take_turns(tmp_path: Path) -> None:
 
 def test_trials_in_hand_are_not_handed_out_again_and_abandoned_ones_come_first(tmp_path: Path) -> None:
     sweep = noop_sweep(tmp_path)
-    agenda = Agenda(sweep, Ledger(tmp_path / "sweep"), evaluates=False)
+    agenda = Agenda(sweep, ledger_of(sweep, tmp_path / "sweep"), evaluates=False)
     first = agenda.next(set())
     second = agenda.next({1})
     assert first and second and (first.trial.number, second.trial.number) == (1, 2)
-    again = Agenda(sweep, Ledger(tmp_path / "sweep"), evaluates=False).next(set())
+    again = Agenda(sweep, ledger_of(sweep, tmp_path / "sweep"), evaluates=False).next(set())
     assert again and again.trial.number == 1
 
 
@@ -29,7 +28,7 @@ def test_a_finished_sweep_has_nothing_to_do(tmp_path: Path) -> None:
     sweep = noop_sweep(tmp_path)
     drive(sweep, tmp_path / "sweep")
     before = (tmp_path / "sweep" / "sweep.jsonl").read_bytes()
-    agenda = Agenda(sweep, Ledger(tmp_path / "sweep"), evaluates=False)
+    agenda = Agenda(sweep, ledger_of(sweep, tmp_path / "sweep"), evaluates=False)
     assert agenda.done()
     assert agenda.next(set()) is None
     assert (tmp_path / "sweep" / "sweep.jsonl").read_bytes() == before

@@ -15,13 +15,12 @@ from orchestrator.console import Screen
 from orchestrator.disk import Space
 from orchestrator.engine import Engine, Surroundings
 from orchestrator.failure import DISK_FULL, TrialFailure
-from orchestrator.ledger import Ledger
 from orchestrator.postmortem import ATTEMPT
 from orchestrator.pruning import Rungs
 from orchestrator.resume import More, retry
 from orchestrator.search_space import Sweep
 from orchestrator.trial import Trial, trial_folder
-from tests.driving import put_row
+from tests.driving import ledger_of, put_row
 from tests.spaces import noop_sweep
 
 ONE_ARM = {"compare": None, "pruning": "none", "budget": {"trials_per_arm": 3, "max_epochs": 3}}
@@ -41,7 +40,7 @@ class Driver:
         self.folder = folder
         self.said: list[str] = []
         self.notes: dict[str, Any] = {}
-        self.ledger = Ledger(folder)
+        self.ledger = ledger_of(sweep, folder)
         self.agenda = Agenda(sweep, self.ledger, evaluates=False, code=code)
         self.ended_workers = 0
         around = Surroundings(
@@ -60,7 +59,7 @@ class Driver:
 
     def hand_out(self) -> Trial | None:
         """The next trial that is to be trained."""
-        name = f"task {len(self.ledger.events)}"
+        name = f"task {len(self.ledger.read_events())}"
         config = self.engine.suggest(name)
         if config is None:
             return None
@@ -244,9 +243,11 @@ def test_a_checkpoint_that_found_no_room_ends_no_trial(sweep: Sweep, tmp_path: P
 def test_an_epoch_that_is_executed_again_counts_once(sweep: Sweep, tmp_path: Path) -> None:
     driver = Driver(sweep, tmp_path / "tiny")
     trial = begin(driver, epochs=2)
-    before = len(driver.ledger.events)
-    assert not driver.engine.report(driver.name, {"row": json.dumps(trial.rows[0]), "remarks": '["said"]'})
-    assert trial.epochs == 2 and len(driver.ledger.events) == before and driver.said == ["said"]
+    before = len(driver.ledger.read_events())
+    assert not driver.engine.report(
+        driver.name, {"row": json.dumps(driver.ledger.read_rows(trial)[0]), "remarks": '["said"]'}
+    )
+    assert trial.epochs == 2 and len(driver.ledger.read_events()) == before and driver.said == ["said"]
 
 
 def test_code_that_changed_is_said_once_an_arm(sweep: Sweep, tmp_path: Path) -> None:
@@ -316,6 +317,6 @@ def test_an_evaluation_that_failed_is_said_and_tried_again_when_asked_for(sweep:
     driver.fails(Wrapped(TrialFailure("oom", "OutOfMemoryError: on a shared card")))
     assert trial.outcome == "completed" and "could not be evaluated: OutOfMemoryError" in driver.said[-1]
     assert not driver.agenda.wants_evaluation(trial)
-    reopened = Ledger(tmp_path / "tiny")
+    reopened = ledger_of(sweep, tmp_path / "tiny")
     retry(reopened, Screen(), More(retry_failed=True), ["all"])
     assert driver.agenda.wants_evaluation(reopened.trials[1])

@@ -12,7 +12,7 @@ from orchestrator.agenda import Agenda
 from orchestrator.errors import UserError
 from orchestrator.ledger import Ledger
 from orchestrator.trial import trial_folder
-from tests.driving import drive
+from tests.driving import drive, ledger_of
 from tests.spaces import noop_sweep
 
 MINUTE_MS = 60_000
@@ -71,4 +71,4 @@ def test_a_trial_that_ended_at_its_first_epoch_is_missed_too(tmp_path: Path) -> 
     )
     drive(sweep, folder)
     shutil.rmtree(trial_folder(folder, 2))
-    assert "Trial 2: its folder no longer has" in Agenda(sweep, Ledger(folder), evaluates=False).remarks[0]
+    assert "Trial 2: its folder no longer has" in Agenda(sweep, ledger_of(sweep, folder), evaluates=False).remarks[0]

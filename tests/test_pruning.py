@@ -9,7 +9,7 @@ from orchestrator.agenda import Agenda
 from orchestrator.ledger import Ledger
 from orchestrator.pruning import Rungs
 from orchestrator.trial import Trial
-from tests.driving import drive, put_row, told
+from tests.driving import drive, ledger_of, put_row, told
 from tests.spaces import noop_sweep
 
 
@@ -71,11 +71,11 @@ def test_a_report_that_nobody_judged_is_judged_at_the_next_start(tmp_path: Path)
     # The worker reports a value that ASHA stops at, and the driver dies before it is read.
     put_row(folder, task.trial, -1.0)
 
-    ledger = Ledger(folder)
+    ledger = ledger_of(sweep, folder)
     assert ledger.trials[task.trial.number].outcome is None
     Rungs(sweep, ledger)
     assert ledger.trials[task.trial.number].outcome == "pruned"
-    assert Ledger(folder).trials[task.trial.number].outcome == "pruned"
+    assert ledger_of(sweep, folder).trials[task.trial.number].outcome == "pruned"
 
 
 def test_a_last_epoch_or_a_divergence_that_nobody_judged_ends_the_trial_at_the_next_start(tmp_path: Path) -> None:
@@ -89,7 +89,7 @@ def test_a_last_epoch_or_a_divergence_that_nobody_judged_ends_the_trial_at_the_n
     assert second is not None
     put_row(folder, first.trial, 0.5)
     put_row(folder, second.trial, float("nan"))
-    ledger = Ledger(folder)
+    ledger = ledger_of(sweep, folder)
     Rungs(sweep, ledger)
     assert [trial.outcome for trial in ledger.trials.values()] == ["completed", "diverged"]
 

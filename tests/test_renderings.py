@@ -176,7 +176,10 @@ def test_seeds_are_the_same_in_every_arm_and_are_averaged(tmp_path: Path) -> Non
     seeds = {arm: [trial.seed for trial in ledger.of_arm(arm, "search")] for arm in ("arm=a", "arm=b")}
     assert seeds["arm=a"] == seeds["arm=b"] and len(set(seeds["arm=a"])) == 3
     first = summarize(sweep, ledger)[0]
-    values = [max(row["metrics"]["val/score"] for row in trial.rows) for trial in ledger.of_arm("arm=a", "search")]
+    values = [
+        max(row["metrics"]["val/score"] for row in ledger.read_rows(trial))
+        for trial in ledger.of_arm("arm=a", "search")
+    ]
     assert first.metrics["val/score"] == pytest.approx(sum(values) / 3)
     spread = pd.Series(values).std() / 3**0.5
     assert first.margins["val/score"] == pytest.approx(4.3027 * spread, rel=1e-4)

@@ -19,7 +19,7 @@ from orchestrator.pruning import Rungs
 from orchestrator.resume import More, added, grant, resume
 from orchestrator.sweep import forget_stops, run_sweep
 from orchestrator.trial import Trial, trial_folder
-from tests.driving import drive, put_row, score_of_x
+from tests.driving import drive, ledger_of, put_row, score_of_x
 from tests.spaces import noop_sweep
 from tests.test_sweep import points, trial_runs
 
@@ -109,7 +109,7 @@ def test_more_epochs_open_completed_trials_again_and_add_rungs_above(tmp_path: P
     sweep, folder = noop_sweep(tmp_path), tmp_path / "tiny"
     before = drive(sweep, folder)
     completed = [trial.number for trial in before.trials.values() if trial.outcome == "completed"]
-    below = rung_tables(Rungs(sweep, Ledger(folder, read_only=True)))
+    below = rung_tables(Rungs(sweep, ledger_of(sweep, folder)))
     ledger = Ledger(folder)
     for arm in ("arm=a", "arm=b"):
         ledger.grant(arm, epochs=8)
@@ -119,7 +119,7 @@ def test_more_epochs_open_completed_trials_again_and_add_rungs_above(tmp_path: P
         if number not in completed:
             assert trial.epochs == before.trials[number].epochs
     assert any(after.trials[number].epochs == 8 for number in completed)
-    for arm, rungs in rung_tables(Rungs(sweep, Ledger(folder, read_only=True))).items():
+    for arm, rungs in rung_tables(Rungs(sweep, ledger_of(sweep, folder))).items():
         # What was the last epoch, where nothing is judged, is a rung now.
         known = {epoch: table for epoch, table in below[arm].items() if table}
         assert {epoch: rungs[epoch] for epoch in known} == known and max(rungs) > max(below[arm])
@@ -136,11 +136,11 @@ def test_a_diverged_trial_that_is_retried_goes_on_from_its_last_good_epoch(tmp_p
     ledger = Ledger(folder)
     ledger.retry(ledger.trials[2], "asked for")
     # Nobody has begun the new attempt; a restart must not judge the old divergence again.
-    Rungs(sweep, Ledger(folder))
+    Rungs(sweep, ledger_of(sweep, folder))
     again = drive(sweep, folder)
     trial = again.trials[2]
     assert (trial.outcome, trial.attempts) == ("completed", 2)
-    assert [row["attempt"] for row in trial.rows] == [1, 1, 2, 2]
+    assert [row["attempt"] for row in again.read_rows(trial)] == [1, 1, 2, 2]
 
 
 def test_a_trial_that_is_started_over_forgets_its_epochs_and_its_rungs(tmp_path: Path) -> None:
@@ -154,30 +154,32 @@ def test_a_trial_that_is_started_over_forgets_its_epochs_and_its_rungs(tmp_path:
     tables = rung_tables(Rungs(sweep, reopened))
     assert not any(number in values for rungs in tables.values() for values in rungs.values())
     again = drive(sweep, folder)
-    assert {row["attempt"] for row in again.trials[number].rows} == {2}
+    assert {row["attempt"] for row in again.read_rows(again.trials[number])} == {2}
 
 
 def test_a_folder_that_was_deleted_is_said_and_its_trial_trained_again(tmp_path: Path) -> None:
     sweep, folder = noop_sweep(tmp_path), tmp_path / "tiny"
     before = drive(sweep, folder)
-    values = [row["metrics"] for row in before.trials[3].rows]
+    values = [row["metrics"] for row in before.read_rows(before.trials[3])]
     shutil.rmtree(trial_folder(folder, 3))
-    agenda = Agenda(sweep, Ledger(folder), evaluates=False)
+    agenda = Agenda(sweep, ledger_of(sweep, folder), evaluates=False)
     assert "Trial 3: its folder no longer has" in agenda.remarks[0]
     after = drive(sweep, folder)
-    assert [row["metrics"] for row in after.trials[3].rows] == values and after.trials[3].outcome is not None
+    assert [row["metrics"] for row in after.read_rows(after.trials[3])] == values and after.trials[
+        3
+    ].outcome is not None
 
 
 def test_replays_go_by_the_order_of_judgement_and_not_by_clocks(tmp_path: Path) -> None:
     """Machines whose clocks disagree, or one whose clock was set back."""
     sweep, folder = noop_sweep(tmp_path), tmp_path / "tiny"
     drive(sweep, folder, steps=17)
-    expected = rung_tables(Rungs(sweep, Ledger(folder)))
+    expected = rung_tables(Rungs(sweep, ledger_of(sweep, folder)))
     outcomes = {number: trial.outcome for number, trial in Ledger(folder, read_only=True).trials.items()}
     for path in folder.glob("trials/*/outbox.jsonl"):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
         path.write_text("".join(json.dumps(row | {"ts": 10**6 - row["ts"]}) + "\n" for row in rows))
-    assert rung_tables(Rungs(sweep, Ledger(folder))) == expected
+    assert rung_tables(Rungs(sweep, ledger_of(sweep, folder))) == expected
     assert {number: trial.outcome for number, trial in Ledger(folder).trials.items()} == outcomes
 
 
@@ -187,9 +189,9 @@ def test_a_report_that_nobody_judged_is_judged_once_at_the_next_start(tmp_path: 
     trial = next(trial for trial in ledger.trials.values() if trial.outcome is None)
     put_row(folder, trial, 0.5)
     for _ in range(2):
-        reopened = Ledger(folder)
+        reopened = ledger_of(sweep, folder)
         Rungs(sweep, reopened)
-    judged = [event for event in reopened.events if event["event"] in ("judged", "ended")]
+    judged = [event for event in reopened.read_events() if event["event"] in ("judged", "ended")]
     assert (
         len([event for event in judged if event["trial"] == trial.number and event["epochs"] == trial.epochs + 1]) == 1
     )

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.ledger import Ledger
-from orchestrator.studies import derive_seed, suggest
+from orchestrator.studies import Studies, derive_seed
 from orchestrator.trial import Trial
-from tests.driving import drive, score_of_x, told
+from tests.driving import drive, ledger_of, score_of_x, told
 from tests.spaces import noop_sweep
 
 WIDE = {"budget": {"trials_per_arm": 24, "max_epochs": 1}, "pruning": "none"}
@@ -34,9 +34,9 @@ def test_suggestions_after_the_first_points_depend_on_results(tmp_path: Path) ->
 def test_the_same_log_gives_the_same_next_suggestion(tmp_path: Path) -> None:
     sweep = noop_sweep(tmp_path, **WIDE)
     live = drive(sweep, tmp_path / "sweep", steps=11)
-    read_again = Ledger(tmp_path / "sweep")
+    read_again = ledger_of(sweep, tmp_path / "sweep")
     for arm in sweep.arms:
-        here, there = (suggest(sweep, arm, ledger.of_arm(arm.name, "search"), 6) for ledger in (live, read_again))
+        here, there = (Studies(sweep, ledger).suggest(arm, 6) for ledger in (live, read_again))
         assert here == there
         assert here[1] == "tpe"
 
@@ -86,5 +86,5 @@ def test_seeds_depend_on_every_part() -> None:
 
 def test_score_of_x_is_best_at_its_optimum(tmp_path: Path) -> None:
     ledger = drive(noop_sweep(tmp_path, **WIDE), tmp_path / "sweep", score_of_x)
-    best = max(ledger.trials.values(), key=lambda trial: trial.rows[-1]["metrics"]["val/score"])
+    best = max(ledger.trials.values(), key=lambda trial: trial.curve.best_row["metrics"]["val/score"])
     assert abs(float(best.params["x"]) - 0.3) < 0.1

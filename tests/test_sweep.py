@@ -68,7 +68,7 @@ def assert_mlflow_has_what_the_outboxes_have(home: Path, ledger: Ledger) -> None
     for run in runs:
         trial = ledger.trials[int(run.data.tags[words.TAG_TRIAL])]
         assert run.data.tags[words.TAG_OUTCOME] == (trial.outcome or words.OUTCOME_INTERRUPTED)
-        expected = [(row["epoch"], row["metrics"]["val/score"]) for row in trial.rows]
+        expected = [(row["epoch"], row["metrics"]["val/score"]) for row in ledger.read_rows(trial)]
         assert points(home, run, "val/score") == expected
 
 
@@ -105,7 +105,7 @@ def test_one_name_leads_from_the_file_to_mlflow(tmp_path: Path, home: Path) -> N
     trial = ledger.trials[1]
     (run,) = trial_runs(home)
     assert float(run.data.params["x"]) == trial.params["x"]
-    assert trial.rows[0]["metrics"]["val/score"] == 1 - abs(float(run.data.params["x"]) - 0.3) - 0.5
+    assert ledger.read_rows(trial)[0]["metrics"]["val/score"] == 1 - abs(float(run.data.params["x"]) - 0.3) - 0.5
 
 
 def test_a_driver_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path: Path, home: Path) -> None:
@@ -115,6 +115,7 @@ def test_a_driver_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path: Pat
     driver.send_signal(signal.SIGKILL)
     driver.wait()
     killed = Ledger(home / "tiny")
+    rows_before = {number: killed.read_rows(trial) for number, trial in killed.trials.items()}
     assert any(trial.outcome is None for trial in killed.trials.values())
 
     again = orchestrate("sweep", space, "--home", home)
@@ -123,11 +124,11 @@ def test_a_driver_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path: Pat
     ledger = Ledger(home / "tiny")
     assert len(ledger.trials) == 8
     for trial in ledger.trials.values():
-        assert [row["epoch"] for row in trial.rows] == list(range(1, trial.epochs + 1))
+        assert [row["epoch"] for row in ledger.read_rows(trial)] == list(range(1, trial.epochs + 1))
         assert trial.outcome in ("completed", "pruned")
     for number, trial in killed.trials.items():
         assert ledger.trials[number].params == trial.params
-        assert ledger.trials[number].rows[: trial.epochs] == trial.rows
+        assert ledger.read_rows(ledger.trials[number])[: trial.epochs] == rows_before[number]
     assert_mlflow_has_what_the_outboxes_have(home, ledger)
 
 
@@ -231,7 +232,9 @@ def test_each_trial_sees_the_card_that_ray_gave_it(tmp_path: Path, home: Path, m
                 resources={"cpu": 1, "gpu": gpu},
             )
             ledger = run_sweep(sweep, home, Screen())
-            cards = {row["metrics"]["train/card"] for trial in ledger.trials.values() for row in trial.rows}
+            cards = {
+                row["metrics"]["train/card"] for trial in ledger.trials.values() for row in ledger.read_rows(trial)
+            }
             # On a busy machine one worker may be done with everything before the other has started.
             assert cards and cards <= expected
             if gpu == 1:
@@ -242,10 +245,10 @@ def test_each_trial_sees_the_card_that_ray_gave_it(tmp_path: Path, home: Path, m
 
 def assert_those_at_a_time_have_cards_of_their_own(ledger: Ledger) -> None:
     spans: dict[int, list[int]] = {}
-    for event in ledger.events:
+    for event in ledger.read_events():
         if event["event"] in ("attempt", "ended"):
             spans.setdefault(event["trial"], []).append(event["ts"])
-    card_of = {number: trial.rows[0]["metrics"]["train/card"] for number, trial in ledger.trials.items()}
+    card_of = {number: ledger.read_rows(trial)[0]["metrics"]["train/card"] for number, trial in ledger.trials.items()}
     for one, other in itertools.combinations(spans, 2):
         if spans[one][0] < spans[other][-1] and spans[other][0] < spans[one][-1]:
             assert card_of[one] != card_of[other]

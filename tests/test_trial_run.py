@@ -75,10 +75,10 @@ def test_a_kill_between_the_last_and_the_best_checkpoint_is_made_good(spec: Tria
 
 
 def test_the_outbox_has_one_writer(spec: TrialSpec, monkeypatch: pytest.MonkeyPatch) -> None:
-    from orchestrator import trial_run
+    from orchestrator import outbox
 
     run = TrialRun(spec)
-    monkeypatch.setattr(trial_run, "LOCK_PATIENCE_S", 0.3)
+    monkeypatch.setattr(outbox, "LOCK_PATIENCE_S", 0.3)
     with pytest.raises(Exception, match="another process still trains trial 1"):
         TrialRun(spec)
     run.close()

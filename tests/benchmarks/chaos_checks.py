@@ -6,6 +6,7 @@ import contextlib
 import shutil
 import sqlite3
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -48,7 +49,11 @@ def check_trials(verdict: Verdict, ledger: Ledger, wanted: int) -> None:
     verdict.count("trials lost", wanted - sum(trial.outcome is not None for trial in trials))
     places = Counter((trial.arm, trial.stage, trial.index) for trial in trials)
     verdict.count("trials duplicated", sum(count - 1 for count in places.values()))
-    gaps = [trial for trial in trials if [row["epoch"] for row in trial.rows] != list(range(1, trial.epochs + 1))]
+    gaps = [
+        trial
+        for trial in trials
+        if [row["epoch"] for row in ledger.read_rows(trial)] != list(range(1, trial.epochs + 1))
+    ]
     verdict.count("trials with an epoch missing or twice", len(gaps))
 
 
@@ -75,7 +80,7 @@ def check_mlflow(verdict: Verdict, ledger: Ledger, database: Path) -> None:
     expected = {
         (run_of.get(trial.number), key, row["epoch"])
         for trial in ledger.trials.values()
-        for row in trial.rows
+        for row in ledger.read_rows(trial)
         for key in row["metrics"]
     }
     verdict.count("points missing", len(expected - points.keys()))
@@ -94,13 +99,15 @@ def check_executed(verdict: Verdict, ledger: Ledger, executed: Path, kills: int,
 def check_same(verdict: Verdict, sweep: Sweep, ledger: Ledger, reference: Ledger) -> None:
     """Everything as in a sweep that nothing happened to."""
     pairs = [(ledger.trials.get(number), reference.trials.get(number)) for number in reference.trials]
-    compared = {
-        "suggestions": lambda trial: (trial.arm, trial.source, trial.seed, params(trial)),
-        "trial states": lambda trial: (trial.outcome, trial.cause, trial.epochs),
-        "metrics of every epoch": lambda trial: [untimed(row) for row in trial.rows],
+    compared: dict[str, Callable[[Ledger, Trial], object]] = {
+        "suggestions": lambda _, trial: (trial.arm, trial.source, trial.seed, params(trial)),
+        "trial states": lambda _, trial: (trial.outcome, trial.cause, trial.epochs),
+        "metrics of every epoch": lambda owner, trial: [untimed(row) for row in owner.read_rows(trial)],
     }
     for name, of in compared.items():
-        verdict.equal(name, [f"trial {b.number}" for a, b in pairs if b and (a is None or of(a) != of(b))])
+        verdict.equal(
+            name, [f"trial {b.number}" for a, b in pairs if b and (a is None or of(ledger, a) != of(reference, b))]
+        )
     here, there = (_replay(sweep, each)[0] for each in (ledger, reference))
     keys = sorted(here.keys() | there.keys())
     wrong = [f"{arm} at epoch {epoch}" for arm, epoch in keys if here.get((arm, epoch)) != there.get((arm, epoch))]
@@ -141,14 +148,14 @@ def _replay(sweep: Sweep, ledger: Ledger) -> tuple[Rungs, list[str]]:
     rungs: Rungs = {}
     differences = []
     judged: set[tuple[int, int]] = set()
-    for event in ledger.events:
+    for event in ledger.read_events():
         if event["event"] not in ("judged", "ended") or (event["trial"], event["epochs"]) in judged:
             continue
         trial, epoch = ledger.trials[event["trial"]], event["epochs"]
         judged.add((trial.number, epoch))
         stops = False
         if epoch in milestones and epoch < budget:
-            best = max(sign * row["metrics"][objective.metric] for row in trial.rows[:epoch])
+            best = max(sign * row["metrics"][objective.metric] for row in ledger.read_rows(trial)[:epoch])
             rung = rungs.setdefault((trial.arm, epoch), [])
             stops = bool(rung) and best < np.nanpercentile(rung, (1 - 1 / pruning.reduction_factor) * 100)
             rung.append(best)
@@ -172,7 +179,7 @@ def check_alone(verdict: Verdict, sweep: Sweep, ledger: Ledger, home: Path, capa
         run = TrialRun(TrialSpec(**spec))
         rows = [run.step() for _ in range(trial.epochs)]
         run.close()
-        if [untimed(row) for row in rows] != [untimed(row) for row in trial.rows]:
+        if [untimed(row) for row in rows] != [untimed(row) for row in ledger.read_rows(trial)]:
             differences.append(f"trial {trial.number}")
         shutil.rmtree(folder)
     verdict.equal("each trial and the same run alone", differences)
