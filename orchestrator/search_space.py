@@ -28,6 +28,7 @@ from orchestrator.checks import (
 from orchestrator.domains import Value
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.mistakes import KeyPath, Mistake, Mistakes, Place, describe, dotted, nearest
+from orchestrator.names import check_params
 from orchestrator.sections import Resources, SearchSpace, unknown_key
 from orchestrator.yaml_file import Node
 
@@ -159,6 +160,7 @@ class _Reading:
         if "corpus" not in self.lost and space.corpus is not None:
             with self._blaming(("corpus",)):
                 check_corpus(space.corpus, loader.corpus_model(space.corpus), self.note)
+        self.broken.update(check_params(space, self.note))
         arms, skipped = self._arms(space)
         trainable = self._trainable(space)
         if trainable is not None:
