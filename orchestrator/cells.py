@@ -13,7 +13,7 @@ from orchestrator.parameters import Comparison, Parameter, Searched
 from orchestrator.sections import Resources, SearchSpace
 
 MAX_CELLS = 1000
-"""Combinations of compared values, `skip` not counted: to read this many takes a minute, and ten times as many an hour."""
+"""Combinations of compared values, those of `skip` included; to read so many takes a minute."""
 Wanted = Mapping[str, tuple[Value, ...]]
 """Names of parameters, each with the values of which it must have one."""
 

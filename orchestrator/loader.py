@@ -201,7 +201,7 @@ def corpus_model(settings: Mapping[str, Any]) -> type[BaseModel]:
     Raises:
         UserError: unknown name.
     """
-    from trainables.corpora.corpus import corpus_model as model_of
+    from trainables.corpora.settings import corpus_model as model_of
 
     return model_of(settings)
 
