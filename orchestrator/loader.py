@@ -28,10 +28,9 @@ from trainables.errors import InputError
 from trainables.trainable import Media, Metric, OfTrial, Trainable, TrialConfig
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from trainables.components.generation import Generator, Model
     from trainables.corpora.corpus import Corpus
+    from trainables.corpora.settings import CorpusSettings
 
 __all__ = [
     "MODEL_SETTINGS",
@@ -42,6 +41,7 @@ __all__ = [
     "Split",
     "Trainable",
     "TrialConfig",
+    "check_corpus",
     "config_values",
     "corpus_model",
     "exported",
@@ -195,7 +195,7 @@ def trained_models(trainable: type[Trainable]) -> list[str]:
 
 
 @user_errors()
-def corpus_model(settings: Mapping[str, Any]) -> type[BaseModel]:
+def corpus_model(settings: Mapping[str, Any]) -> type[CorpusSettings]:
     """The settings that a corpus of that name has.
 
     Raises:
@@ -204,6 +204,17 @@ def corpus_model(settings: Mapping[str, Any]) -> type[BaseModel]:
     from trainables.corpora.settings import corpus_model as model_of
 
     return model_of(settings)
+
+
+@user_errors()
+def check_corpus(settings: Mapping[str, Any] | None) -> None:
+    """Check, at the cost of a look into a folder, that a corpus has something to read.
+
+    Raises:
+        UserError: its root is missing, or has no classes.
+    """
+    if settings:
+        corpus_model(settings)(**settings).check_root()
 
 
 @user_errors()

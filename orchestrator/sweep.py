@@ -121,6 +121,7 @@ class _Driver:
         elif seconds_left is not None and seconds_left <= 0:
             self.screen.say(self._hours_line())
         else:
+            loader.check_corpus(self.sweep.space.corpus)
             with following as all_is_written:
                 self._run(agenda, seconds_left, all_is_written)
             return
