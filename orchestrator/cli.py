@@ -55,6 +55,8 @@ def sweep(
         _detach(find_home(home) / sweeps[0].name, screen.say)
         return
     for each in sweeps:
+        for remark in each.remarks:
+            screen.say(f"{each.name}: {remark}")
         try:
             # Of several, the others are still to come.
             ledger = run_sweep(each, find_home(home), screen, again=sys.argv[1:] if len(sweeps) > 1 else None)

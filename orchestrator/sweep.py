@@ -106,7 +106,8 @@ class _Driver:
     def run(self) -> None:
         renders = self.sweep.trainable.render is not loader.Trainable.render
         files = loader.source_files(self.sweep.trainable, self.sweep.space.components)
-        code = provenance.code_fingerprint(files)
+        imported = loader.imported_files(self.sweep.trainable, self.sweep.space.components)
+        code = provenance.code_fingerprint(files, imported)
         agenda = Agenda(self.sweep, self.ledger, evaluates=renders, code=code)
         for remark in agenda.remarks:
             self.screen.say(remark)

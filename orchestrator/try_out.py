@@ -25,6 +25,8 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     from orchestrator.trained import located
 
     open_home(home)
+    for remark in sweep.remarks:
+        screen.say(remark)
     arm = matching(sweep.arms, arm_name, sweep.path)[0]
     space = sweep.space
     searched, _ = suggest(sweep, arm, [], 0)
