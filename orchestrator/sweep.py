@@ -169,7 +169,9 @@ class _Driver:
 
     def _prepare(self, corpus: Corpus | None) -> None:
         """Prepare what trials share, and write down what this sweep runs on."""
-        settings = [located(self.sweep, each, self.home) for each in self.sweep.settings()]
+        # A sweep that has begun can't name other models any more: it may be finished.
+        unseen_by = None if self.ledger.trials else corpus
+        settings = [located(self.sweep, each, self.home, unseen_by) for each in self.sweep.settings()]
         prepared = loader.prepare(self.sweep.trainable, settings, corpus, self._progress)
         before = self.ledger.last("started").get("judge")
         if self.ledger.trials and before != prepared.judge:

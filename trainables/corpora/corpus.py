@@ -112,7 +112,7 @@ def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = si
     wanted = corpus_model(settings)(**settings)
     recordings = wanted.recordings(home, progress)
     files, source = _fingerprint(wanted.name, recordings), wanted.source()
-    if source is None:
+    if not wanted.keeps_splits:
         return _opened(wanted, recordings, home / "cache" / files, {}, progress)
     fingerprint = read_record(home, source).fingerprints.get(files, "")
     if not (home / "cache" / fingerprint / CLIPS).is_file():
@@ -145,6 +145,15 @@ def _splits_of(corpus: Corpus, recordings: Sequence[Recording]) -> dict[str, Spl
     """Return the split of each group."""
     split_of_recording = dict(zip(corpus.clips["recording"].astype(str), corpus.clips["split"], strict=True))
     return {each.group: split_of_recording[each.name] for each in recordings if each.name in split_of_recording}
+
+
+def read_splits(home: Path, fingerprint: str) -> dict[str, Split] | None:
+    """Return the split of each recording of a corpus that was opened here; None if its cache was deleted."""
+    path = home / "cache" / fingerprint / CLIPS
+    if not path.is_file():
+        return None
+    clips = pd.read_csv(path, keep_default_na=False, usecols=["recording", "split"], dtype=str)
+    return dict(zip(clips["recording"], clips["split"], strict=True))
 
 
 def _fingerprint(name: str, recordings: Sequence[Recording]) -> str:

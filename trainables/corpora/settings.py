@@ -6,7 +6,7 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from itertools import groupby
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -22,6 +22,8 @@ class CorpusSettings(BaseModel):
     """The `corpus:` of a search space; a sub-class for every `name`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+    keeps_splits: ClassVar[bool] = True
+    """Whether recordings keep their splits when others are added."""
     name: str
 
     def check_root(self) -> None:
@@ -31,12 +33,9 @@ class CorpusSettings(BaseModel):
             InputError: there isn't.
         """
 
-    def source(self) -> str | None:
-        """Return what names the place that recordings come from, also after some were added; None if none ever are.
-
-        Recordings of one source keep their splits when it grows.
-        """
-        return None
+    @abstractmethod
+    def source(self) -> str:
+        """Return what names the place that recordings come from: of one source the same name is the same recording."""
 
     @abstractmethod
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
@@ -51,6 +50,11 @@ class Demo(CorpusSettings):
     name: Literal["demo"] = "demo"
     recordings_per_class: int = Field(10, ge=3, description="synthetic recordings of each of the ten classes")
     seed: int = Field(0, ge=0, description="other seeds give other recordings")
+    # One of ten recordings a class is the same everywhere, whether one of forty was made there before or not.
+    keeps_splits = False
+
+    def source(self) -> str:
+        return f"{self.name} {self.seed}"
 
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
         from trainables.corpora.demo import write_demo
