@@ -43,13 +43,13 @@ __all__ = [
     "check_trainable",
     "config_values",
     "corpus_model",
+    "describe_leak",
     "exported",
     "find_trainables",
     "imported_files",
     "is_file",
     "is_path",
     "kind_of",
-    "leaked",
     "load_components",
     "load_trainable",
     "open_corpus",
@@ -224,29 +224,14 @@ def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = si
     return open_(settings, home, progress)
 
 
-def leaked(settings: Mapping[str, Any], corpus: Corpus, home: Path, other: Mapping[str, Any], fingerprint: str) -> str:
-    """Why a model that learnt from another corpus may have seen what this one holds out; empty if it has not.
+@user_errors()
+def describe_leak(
+    settings: Mapping[str, Any], corpus: Corpus, home: Path, other: Mapping[str, Any], fingerprint: str
+) -> str:
+    """Why a model that learnt from another corpus may have seen what this one holds out; empty if it has not."""
+    from trainables.corpora.leaks import describe_leak as describe
 
-    Args:
-        settings: of this corpus.
-        corpus: this one.
-        home: where both were opened.
-        other: settings of the other one.
-        fingerprint: of the other one.
-    """
-    from trainables.corpora.corpus import read_splits
-
-    if fingerprint == corpus.fingerprint:
-        return ""
-    sources = [corpus_model(each)(**each).source() for each in (settings, other)]
-    theirs = read_splits(home, fingerprint)
-    if len(set(sources)) > 1 or theirs is None:
-        return "it may have seen recordings that are held out here"
-    mine = dict(zip(corpus.clips["recording"].astype(str), corpus.clips["split"], strict=True))
-    seen = {"test": ("train", "validation"), "validation": ("train",)}
-    held_out = [name for name, split in mine.items() if split in seen]
-    count = sum(theirs.get(name) in seen[mine[name]] for name in held_out)
-    return f"it has seen {count} of the {len(held_out)} recordings that are held out here" if count else ""
+    return describe(settings, corpus, home, other, fingerprint)
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from orchestrator.mistakes import nearest
 from orchestrator.own_imports import helper_files, may_define_trainable
 
 IMPORT_LIMIT_S = 60.0
-"""The heaviest import, that of torch from a cold disk, takes half of it."""
+"""To import torch, torchvision and librosa takes some ten seconds on two busy cores."""
 WANTED = (
     "a class such as `class MyNet(Trainable)` with Config, METRICS, step, state_dict and load_state_dict is wanted "
     "(Trainable is in trainables.trainable)"

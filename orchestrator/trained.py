@@ -66,7 +66,7 @@ def _check_unseen(what: str, sweep: Sweep, corpus: Corpus, standing: Standing, p
     other: dict[str, Any] = YAML(typ="safe", pure=True).load((folder / SEARCH_SPACE).read_text()) or {}
     starts = (event.get("corpus") for event in standing.ledger.events if event["event"] == "started")
     for fingerprint in dict.fromkeys(start["fingerprint"] for start in starts if start):
-        reason = loader.leaked(sweep.space.corpus or {}, corpus, folder.parent, other["corpus"], fingerprint)
+        reason = loader.describe_leak(sweep.space.corpus or {}, corpus, folder.parent, other["corpus"], fingerprint)
         if reason:
             raise UserError(
                 f"{what}: was trained on another corpus ({fingerprint}, here it is {corpus.fingerprint}): {reason}; "

@@ -1,5 +1,6 @@
 """What is wrong with a search space is said before anything starts, one line each."""
 
+import shutil
 import time
 from pathlib import Path
 from typing import Any
@@ -415,3 +416,16 @@ def test_a_wrong_name_option_is_named() -> None:
 def test_a_training_loss_may_order_the_trials_of_a_single_arm() -> None:
     one = (WITHOUT_COMPARE, (", when: {loss: vae}", ""))
     assert len(read(*one, ("val/score, mode: max", "train/loss, mode: min")).arms) == 1
+
+
+@pytest.mark.parametrize("name", ["val/loss", "train/score"])
+def test_the_declaration_of_a_metric_decides_whether_it_orders_arms_not_its_name(name: str, folder: Path) -> None:
+    net = folder / "net.py"
+    declared = f'"{name}": Metric("min", "all", "a share"),'
+    net.write_text(net.read_text().replace("METRICS = {", "METRICS = {" + declared))
+    edit = ("val/score, mode: max", f"{name}, mode: min")
+    assert read(edit).space.objective.metric == name
+    net.write_text(net.read_text().replace(declared, declared.replace("all", "same_loss")))
+    shutil.move(net, "other_net.py")
+    (line,) = mistakes(edit, ("./net.py", "./other_net.py"))
+    assert f"objective.metric: {name} means something else in each arm (its scale depends on the loss); rank" in line
