@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -118,7 +118,7 @@ def _path_of(reference: str, folder: Path) -> Path:
     )
 
 
-def check_trainable(reference: str, folder: Path) -> None:
+def check_trainable(reference: str, folder: Path, components: Sequence[Path] = ()) -> None:
     """Check a trainable's file without running it in this process: that it may have one, and can be imported.
 
     Raises:
@@ -126,17 +126,17 @@ def check_trainable(reference: str, folder: Path) -> None:
     """
     path = _path_of(reference, folder)
     if not path.is_relative_to(PACKAGE):
-        own_code.check_file(path, defines_trainable=True)
+        own_code.check_file(path, components, defines_trainable=True)
 
 
-def check_component(path: Path) -> None:
+def check_component(path: Path, before: Sequence[Path] = ()) -> None:
     """Check a file that registers losses, normalizations, … without running it in this process.
 
     Raises:
         UserError: there is no such file, or its import fails, ends the process or hangs.
     """
     if not path.is_relative_to(PACKAGE):
-        own_code.check_file(path, defines_trainable=False)
+        own_code.check_file(path, before, defines_trainable=False)
 
 
 def _only_trainable(module: ModuleType, path: Path) -> type[Trainable]:

@@ -12,7 +12,7 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
@@ -31,11 +31,12 @@ GUARD = 'put what a script does under `if __name__ == "__main__":`'
 CHILD = """
 import json, os, sys
 from pathlib import Path
-path, result, sys.path[:] = Path(sys.argv[1]), Path(sys.argv[2]), json.loads(sys.argv[3])
+result, sys.path[:], paths = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3:]
 from orchestrator.errors import UserError
 from orchestrator.own_code import import_outside
 try:
-    import_outside(path)
+    for path in paths:
+        import_outside(Path(path))
     said = ""
 except UserError as error:
     said = str(error)
@@ -43,14 +44,15 @@ result.write_text(json.dumps(said))
 sys.stderr.flush()
 os._exit(0)
 """
-"""Imports one file; it leaves at once, since threads of the file could keep it."""
+"""Imports files in their order; it leaves at once, since their threads could keep it."""
 
 
-def check_file(path: Path, *, defines_trainable: bool) -> None:
+def check_file(path: Path, before: Sequence[Path], *, defines_trainable: bool) -> None:
     """Check that a file can be imported, by trying it in a process of its own, and that it may have a trainable.
 
     Args:
         path: what a search space names.
+        before: files that are imported before it, whose components it may use.
         defines_trainable: whether it is its trainable, not a component.
 
     Raises:
@@ -62,10 +64,10 @@ def check_file(path: Path, *, defines_trainable: bool) -> None:
             raise UserError(f"{path}: defines no trainable, so it was not run; {WANTED}; {GUARD}")
     except (SyntaxError, ValueError) as error:
         raise _refusal(error, path) from error
-    mark = _mark(path)
+    mark = _mark([*before, path])
     if mark.exists():
         return
-    _try_import(path)
+    _try_import(path, before)
     with contextlib.suppress(OSError):
         mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         mark.touch()
@@ -119,18 +121,20 @@ def _arguments(*given: str) -> Iterator[None]:
         sys.argv = before
 
 
-def _mark(path: Path) -> Path:
+def _mark(paths: Sequence[Path]) -> Path:
     """Return the file that remembers that this code could be imported by this Python: trying it takes seconds."""
     contents = hashlib.sha256(f"{sys.executable} {sys.version}".encode())
-    for name, file in {path.name: path, **helper_files(path)}.items():
-        contents.update(f"\0{name}\0".encode() + file.read_bytes())
+    for path in paths:
+        for name, file in {path.name: path, **helper_files(path)}.items():
+            contents.update(f"\0{name}\0".encode() + file.read_bytes())
     return Path(tempfile.gettempdir()) / f"orchestrate-{os.getuid()}" / "imported" / contents.hexdigest()[:32]
 
 
-def _try_import(path: Path) -> None:
+def _try_import(path: Path, before: Sequence[Path]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         result, log = Path(folder) / "result", Path(folder) / "log"
-        command = [sys.executable, "-c", CHILD, str(path), str(result), json.dumps(sys.path)]
+        paths = [str(file) for file in (*before, path)]
+        command = [sys.executable, "-c", CHILD, str(result), json.dumps(sys.path), *paths]
         environment: Mapping[str, str] = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
         with log.open("wb") as output:
             process = subprocess.Popen(
@@ -174,7 +178,7 @@ def _refusal(error: BaseException, path: Path) -> UserError:
 
 def _line_of(error: BaseException, path: Path) -> str:
     """Return the place of the last line of a file that led to an error."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
+    if isinstance(error, SyntaxError) and error.filename in (str(path), str(path.resolve())):
         return f"{path}:{error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f"{path}:{lines[-1]}" if lines else str(path)

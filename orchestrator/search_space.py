@@ -249,14 +249,16 @@ class _Reading:
     def _trainable(self, space: SearchSpace) -> type[Trainable] | None:
         """Import components and the trainable; None if that goes wrong."""
         trainable = None
+        imported: list[Path] = []
         known = len(self.mistakes.found)
         for index, path in enumerate(space.components):
             with self._blaming(("components", index)):
-                loader.check_component(path)
+                loader.check_component(path, imported)
                 loader.load_components([path])
+                imported.append(path)
         if "trainable" not in self.lost:
             with self._blaming(("trainable",)):
-                loader.check_trainable(space.trainable, self.path.parent)
+                loader.check_trainable(space.trainable, self.path.parent, imported)
                 trainable = loader.load_trainable(space.trainable, self.path.parent)
         # Without its components a trainable would complain about names that they register.
         return trainable if len(self.mistakes.found) == known else None

@@ -82,6 +82,14 @@ def test_a_component_that_ends_the_process_is_refused(tmp_path: Path, monkeypatc
     assert line.startswith(f"space.yaml:11:14: components.0: {tmp_path / 'quits.py'}:1: can't be imported: it ends the")
 
 
+def test_a_component_may_use_what_an_earlier_one_registers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    go_to_net(tmp_path, monkeypatch)
+    written(tmp_path / "first_part.py", "import pathlib\npathlib.registered_first = True")
+    written(tmp_path / "second_part.py", "import pathlib\nassert pathlib.registered_first")
+    edit = ("budget:", "components: [./first_part.py, ./second_part.py]\nbudget:")
+    assert read(edit).trainable.__name__ == "Net"
+
+
 def test_a_file_does_not_see_the_arguments_of_orchestrate(tmp_path: Path) -> None:
     path = written(tmp_path / "mine.py", TRAINABLE + "import sys\nassert sys.argv == [__file__]")
     before = list(sys.argv)
