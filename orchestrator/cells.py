@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
@@ -11,6 +12,8 @@ from orchestrator.mistakes import Complain, KeyPath, nearest, shown
 from orchestrator.parameters import Comparison, Parameter, Searched
 from orchestrator.sections import Resources, SearchSpace
 
+MAX_CELLS = 1000
+"""Combinations of compared values, those of `skip` included; to read so many takes a minute."""
 Wanted = Mapping[str, tuple[Value, ...]]
 """Names of parameters, each with the values of which it must have one."""
 
@@ -55,6 +58,13 @@ def make_cells(space: SearchSpace, complain: Complain) -> tuple[list[Cell], list
     Returns:
         The cells in the order of the file, the last comparison changing fastest, and those that are skipped in words.
     """
+    num_cells = math.prod(len(comparison) for comparison in space.compare.values())
+    if num_cells > MAX_CELLS:
+        message = (
+            f"makes {num_cells:,} combinations, each an arm with a study of its own; at most {MAX_CELLS:,} are run"
+        )
+        complain(("compare",), message)
+        return [], []
     _check_compared(space, complain)
     cells, skipped = _skip(space, list(_cross(space)), complain)
     return _change(space, cells, complain), skipped

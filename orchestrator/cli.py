@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from orchestrator import cli_results
-from orchestrator.cli_options import Detach, File, Home, Name, Overrides, Preset
+from orchestrator.cli_options import Detach, File, Home, Name, Overrides, Preset, search_spaces_in
 from orchestrator.errors import OrchestratorError, SweepStopped, UserError
 from reports.errors import ReportError
 
@@ -36,20 +36,27 @@ def sweep(
 ) -> None:
     """Run a search space; the same command again goes on where it was."""
     from orchestrator.console import Screen
-    from orchestrator.home import find_home
+    from orchestrator.home import find_home, was_run
+    from orchestrator.loader import check_corpus
     from orchestrator.search_space import read_search_space
     from orchestrator.sweep import run_sweep
 
-    paths = [path for given in files for path in (sorted(given.glob("*.yaml")) if given.is_dir() else [given])]
+    paths = [path for given in files for path in search_spaces_in(given)]
     if name is not None and len(paths) > 1:
         raise UserError(f"--name {name}: {len(paths)} search spaces can't share one name; run them one by one")
     # Every file is checked before the first one runs.
     sweeps = [read_search_space(path, preset=preset, overrides=set_ or [], name=name) for path in paths]
+    for each in sweeps:
+        # One that was run may be finished, and needs nothing more.
+        if not was_run(find_home(home) / each.name):
+            check_corpus(each.space.corpus)
     screen = Screen()
     if detach:
         _detach(find_home(home) / sweeps[0].name, screen.say)
         return
     for each in sweeps:
+        for remark in each.remarks:
+            screen.say(f"{each.name}: {remark}")
         try:
             # Of several, the others are still to come.
             ledger = run_sweep(each, find_home(home), screen, again=sys.argv[1:] if len(sweeps) > 1 else None)
@@ -183,11 +190,13 @@ def plan(file: File, preset: Preset = None, set_: Overrides = None, home: Home =
 
     from orchestrator.disk import free_bytes
     from orchestrator.home import find_home
+    from orchestrator.loader import check_corpus
     from orchestrator.plan import make_plan, show
     from orchestrator.search_space import read_search_space
 
-    planned = make_plan(read_search_space(file, preset=preset, overrides=set_ or []))
-    show(planned, Console(highlight=False), free_bytes(find_home(home)))
+    sweep = read_search_space(file, preset=preset, overrides=set_ or [])
+    check_corpus(sweep.space.corpus)
+    show(make_plan(sweep), Console(highlight=False), free_bytes(find_home(home)))
 
 
 @app.command(name="try")

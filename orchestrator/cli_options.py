@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.errors import UserError
+
 File = Annotated[Path, typer.Argument(help="A search space, such as search_spaces/vae.yaml.", show_default=False)]
 Preset = Annotated[str | None, typer.Option(help="A preset of the file.", show_default=False)]
 Overrides = Annotated[
@@ -21,3 +23,17 @@ Home = Annotated[
 Detach = Annotated[
     bool, typer.Option("--detach", help="In the background of this machine, also when this connection closes.")
 ]
+
+
+def search_spaces_in(given: Path) -> list[Path]:
+    """Return the search spaces that an argument names: a file, or all those of a folder.
+
+    Raises:
+        UserError: the folder has none.
+    """
+    if not given.is_dir():
+        return [given]
+    paths = sorted(given.glob("*.yaml"))
+    if not paths:
+        raise UserError(f"{given}: has no search space; a folder with files named *.yaml is needed, or one such file")
+    return paths

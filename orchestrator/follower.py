@@ -62,7 +62,8 @@ def status(folder: Path) -> dict[str, Any]:
 
 def is_behind(folder: Path) -> bool:
     """Whether MLflow still has to get something of a sweep that nobody drives."""
-    return status(folder).get("complete_bytes") != (folder / SWEEP_LOG).stat().st_size
+    # Nothing is sent of a sweep that never got over its corpus, nor is anything missing.
+    return (status(folder).get("complete_bytes") or 0) != (folder / SWEEP_LOG).stat().st_size
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator import loader, yaml_file
+from orchestrator.errors import UserError
 from orchestrator.mistakes import KeyPath, Mistake, Mistakes, Place, dotted
 from orchestrator.yaml_file import Node
 
@@ -41,8 +42,8 @@ def _is_whole(path: KeyPath, over: Node) -> bool:
     return (len(path) == 2 and path[0] in ("params", "compare")) or (path == ("corpus",) and "name" in over.value)
 
 
-def lay_option(root: Node, option: str, mistakes: Mistakes) -> None:
-    """Set what `--set key.path=value` says.
+def lay_option(root: Node, option: str, mistakes: Mistakes) -> list[str]:
+    """Set what `--set key.path=value` says, and return what goes with it, a line each.
 
     Raises:
         SearchSpaceError: the value is no YAML.
@@ -51,12 +52,31 @@ def lay_option(root: Node, option: str, mistakes: Mistakes) -> None:
     place = Place(f"--set {option}", 0, 0, Path.cwd())
     if not equals or not key:
         mistakes.found.add(Mistake(place, "", "needs key=value, such as budget.max_epochs=60"))
-        return
+        return []
     value = replace(yaml_file.parse(text, place, mistakes), key_place=place)
     try:
         yaml_file.put(root, key.split("."), value)
     except ValueError as error:
         mistakes.found.add(Mistake(place, "", str(error)))
+        return []
+    return _drop_stale(root) if key == "corpus.name" else []
+
+
+def _drop_stale(root: Node) -> list[str]:
+    """Drop what only the corpus had that the file names, and say so; what an option set is not dropped, but refused."""
+    corpus = root.find(("corpus",)).plain()
+    if not isinstance(corpus["name"], str):
+        return []
+    try:
+        known = loader.corpus_model(corpus).model_fields
+    except UserError:
+        # An unknown name is a mistake of its own.
+        return []
+    settings = root.find(("corpus",)).value
+    stale = [key for key, setting in settings.items() if key not in known and setting.place.line]
+    for key in stale:
+        del settings[key]
+    return [f"corpus: {key} is dropped, {corpus['name']} has none" for key in stale]
 
 
 def make_paths_absolute(root: Node) -> None:

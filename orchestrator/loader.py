@@ -5,33 +5,29 @@ What trainables call an `InputError` leaves as a `UserError`.
 
 from __future__ import annotations
 
-import hashlib
 import importlib
-import importlib.util
 import inspect
-import sys
-import traceback
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from importlib.machinery import SourceFileLoader
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import trainables
+from orchestrator import own_code
 from orchestrator.errors import UserError
 from orchestrator.mistakes import nearest
+from orchestrator.own_imports import helper_files
 from trainables.components.progress import Progress, silent
 from trainables.corpora.splits import Split
 from trainables.errors import InputError
 from trainables.trainable import Media, Metric, OfTrial, Trainable, TrialConfig
 
 if TYPE_CHECKING:
-    from pydantic import BaseModel
-
     from trainables.components.generation import Generator, Model
     from trainables.corpora.corpus import Corpus
+    from trainables.corpora.settings import CorpusSettings
 
 __all__ = [
     "MODEL_SETTINGS",
@@ -43,10 +39,15 @@ __all__ = [
     "Trainable",
     "TrialConfig",
     "can_be_evaluated",
+    "check_component",
+    "check_corpus",
+    "check_trainable",
     "config_values",
     "corpus_model",
+    "describe_leak",
     "exported",
     "find_trainables",
+    "imported_files",
     "is_file",
     "is_path",
     "kind_of",
@@ -102,17 +103,41 @@ def load_trainable(reference: str, folder: Path) -> type[Trainable]:
     Raises:
         UserError: there is no such file, it can't be imported, or it doesn't define exactly one trainable.
     """
+    path = _path_of(reference, folder)
+    return _only_trainable(_import_file(path), path)
+
+
+def _path_of(reference: str, folder: Path) -> Path:
     shipped = find_trainables()
     if is_file(reference):
-        path = (folder / reference).resolve()
-    elif reference in shipped:
-        path = shipped[reference]
-    else:
-        raise UserError(
-            f"unknown trainable {reference!r}{nearest(reference, shipped)}; "
-            f"shipped: {', '.join(shipped) or 'none'}; one of your own is a path such as ./my_unet.py"
-        )
-    return _only_trainable(_import_file(path), path)
+        return (folder / reference).resolve()
+    if reference in shipped:
+        return shipped[reference]
+    raise UserError(
+        f"unknown trainable {reference!r}{nearest(reference, shipped)}; "
+        f"shipped: {', '.join(shipped) or 'none'}; one of your own is a path such as ./my_unet.py"
+    )
+
+
+def check_trainable(reference: str, folder: Path, components: Sequence[Path] = ()) -> None:
+    """Check a trainable's file without running it in this process: that it may have one, and can be imported.
+
+    Raises:
+        UserError: there is no such file, or it is no module with a trainable but, say, a script.
+    """
+    path = _path_of(reference, folder)
+    if not path.is_relative_to(PACKAGE):
+        own_code.check_file(path, components, defines_trainable=True)
+
+
+def check_component(path: Path, before: Sequence[Path] = ()) -> None:
+    """Check a file that registers losses, normalizations, … without running it in this process.
+
+    Raises:
+        UserError: there is no such file, or its import fails, ends the process or hangs.
+    """
+    if not path.is_relative_to(PACKAGE):
+        own_code.check_file(path, before, defines_trainable=False)
 
 
 def _only_trainable(module: ModuleType, path: Path) -> type[Trainable]:
@@ -143,45 +168,15 @@ def load_components(paths: Iterable[Path]) -> None:
 
 def _import_file(path: Path) -> ModuleType:
     """Import a file by its path, once a process."""
-    if not path.is_file():
-        beside = nearest(path.name, (each.name for each in path.parent.glob("*.py")))
-        raise UserError(f"{path}: no such file{beside}")
+    own_code.check_exists(path)
+    if not path.is_relative_to(PACKAGE):
+        return own_code.import_outside(path)
+    parts = path.relative_to(PACKAGE).with_suffix("").parts
     try:
-        if path.is_relative_to(PACKAGE):
-            parts = path.relative_to(PACKAGE).with_suffix("").parts
-            return importlib.import_module(".".join([trainables.__name__, *parts]))
-        return _import_outside(path)
+        return importlib.import_module(".".join([trainables.__name__, *parts]))
     except Exception as error:
         what = " ".join(f"{type(error).__name__}: {error}".split())
-        raise UserError(f"{_line_of(error, path)}: can't be imported: {what}") from error
-
-
-def _import_outside(path: Path) -> ModuleType:
-    """Import a file under a name that no other file has."""
-    name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
-    if name in sys.modules:
-        return sys.modules[name]
-    # Behind all others, so that a file can import its neighbours and can't shadow what is installed.
-    if str(path.parent) not in sys.path:
-        sys.path.append(str(path.parent))
-    loader = SourceFileLoader(name, str(path))
-    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
-    assert spec is not None, "a loader was given"
-    module = sys.modules[name] = importlib.util.module_from_spec(spec)
-    try:
-        loader.exec_module(module)
-    except BaseException:
-        del sys.modules[name]
-        raise
-    return module
-
-
-def _line_of(error: Exception, path: Path) -> str:
-    """The last line of a file that led to an error."""
-    if isinstance(error, SyntaxError) and error.filename == str(path):
-        return f"{path}:{error.lineno}"
-    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
-    return f"{path}:{lines[-1]}" if lines else str(path)
+        raise UserError(f"{path}: can't be imported: {what}") from error
 
 
 def config_values(trainable: type[Trainable], params: Mapping[str, Any]) -> dict[str, Any]:
@@ -196,15 +191,26 @@ def trained_models(trainable: type[Trainable]) -> list[str]:
 
 
 @user_errors()
-def corpus_model(settings: Mapping[str, Any]) -> type[BaseModel]:
+def corpus_model(settings: Mapping[str, Any]) -> type[CorpusSettings]:
     """The settings that a corpus of that name has.
 
     Raises:
         UserError: unknown name.
     """
-    from trainables.corpora.corpus import corpus_model as model_of
+    from trainables.corpora.settings import corpus_model as model_of
 
     return model_of(settings)
+
+
+@user_errors()
+def check_corpus(settings: Mapping[str, Any] | None) -> None:
+    """Check, at the cost of a look into a folder, that a corpus has something to read.
+
+    Raises:
+        UserError: its root is missing, or has no classes.
+    """
+    if settings:
+        corpus_model(settings)(**settings).check_root()
 
 
 @user_errors()
@@ -217,6 +223,16 @@ def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = si
     from trainables.corpora.corpus import open_corpus as open_
 
     return open_(settings, home, progress)
+
+
+@user_errors()
+def describe_leak(
+    settings: Mapping[str, Any], corpus: Corpus, home: Path, other: Mapping[str, Any], fingerprint: str
+) -> str:
+    """Why a model that learnt from another corpus may have seen what this one holds out; empty if it has not."""
+    from trainables.corpora.leaks import describe_leak as describe
+
+    return describe(settings, corpus, home, other, fingerprint)
 
 
 @dataclass(frozen=True)
@@ -302,3 +318,11 @@ def kind_of(path: Path) -> str:
 def source_files(trainable: type[Trainable], components: Iterable[Path]) -> list[Path]:
     """The code on which results depend: all of trainables, a sweep's own trainable and components."""
     return sorted({*PACKAGE.rglob("*.py"), Path(inspect.getfile(trainable)), *components})
+
+
+def imported_files(trainable: type[Trainable], components: Iterable[Path]) -> list[tuple[str, Path]]:
+    """The neighbours that a sweep's own trainable and components import, each by its path below their folder."""
+    own = {Path(inspect.getfile(trainable)).resolve(), *(path.resolve() for path in components)}
+    outside = [path for path in own if not path.is_relative_to(PACKAGE)]
+    helpers = {(name, helper) for path in outside for name, helper in helper_files(path).items()}
+    return sorted(each for each in helpers if each[1] not in own)

@@ -149,7 +149,7 @@ def _least_epochs(trials: int, pruning: Pruning, max_epochs: int) -> int:
 
 
 def _notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
-    space, notes = sweep.space, []
+    space, notes = sweep.space, list(sweep.remarks)
     if space.budget.seeds is not None:
         notes.append(f"nothing is searched: an arm's trials are its {space.budget.seeds} seeds, the same in every arm")
     judged_finally = space.confirm is not None or space.budget.seeds is not None

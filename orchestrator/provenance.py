@@ -89,9 +89,14 @@ def git_state(folder: Path) -> dict[str, Any]:
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
 
 
-def code_fingerprint(files: Iterable[Path]) -> str:
-    """Twelve hexadecimal digits that change when any of the files' contents does."""
+def code_fingerprint(files: Iterable[Path], imported: Iterable[tuple[str, Path]] = ()) -> str:
+    """Twelve hexadecimal digits that change when any of the files' contents does.
+
+    Args:
+        files: each counts by its name.
+        imported: more files, each with the path by which it counts.
+    """
     digest = hashlib.sha256()
-    for path in sorted(files):
-        digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    for name, path in (*((path.name, path) for path in sorted(files)), *imported):
+        digest.update(name.encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]

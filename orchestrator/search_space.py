@@ -6,7 +6,7 @@ import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,7 @@ from orchestrator.checks import (
 from orchestrator.domains import Value
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.mistakes import KeyPath, Mistake, Mistakes, Place, describe, dotted, nearest
+from orchestrator.names import check_params
 from orchestrator.sections import Resources, SearchSpace, unknown_key
 from orchestrator.yaml_file import Node
 
@@ -52,6 +53,7 @@ class Sweep:
         text: the search space as YAML with preset, options and absolute paths in it; read again from anywhere it gives
             the same sweep.
         trainable: what its trials run.
+        remarks: what was done to the file that nobody asked for, a line each.
     """
 
     name: str
@@ -61,6 +63,7 @@ class Sweep:
     skipped: tuple[str, ...]
     text: str
     trainable: type[Trainable]
+    remarks: tuple[str, ...] = ()
 
     @property
     def renderings(self) -> list[dict[str, Value]]:
@@ -106,14 +109,13 @@ def read_search_space(
         _check_other_preset(root, presets[other], path, mistakes)
     if preset is not None:
         layers.lay_preset(root, presets[preset])
-    for override in overrides:
-        layers.lay_option(root, override, mistakes)
+    remarks = [remark for override in overrides for remark in layers.lay_option(root, override, mistakes)]
     if name is not None:
         root.value["name"] = Node(name, Place(f"--name {name}", 0, 0, Path.cwd()))
     sweep = _Reading(root, path, mistakes).sweep()
     mistakes.raise_if_any()
     assert sweep is not None, "no sweep without a mistake"
-    return sweep
+    return replace(sweep, remarks=tuple(remarks))
 
 
 def _check_other_preset(root: Node, preset: Node, path: Path, mistakes: Mistakes) -> None:
@@ -159,6 +161,7 @@ class _Reading:
         if "corpus" not in self.lost and space.corpus is not None:
             with self._blaming(("corpus",)):
                 check_corpus(space.corpus, loader.corpus_model(space.corpus), self.note)
+        self.broken.update(check_params(space, self.note))
         arms, skipped = self._arms(space)
         trainable = self._trainable(space)
         if trainable is not None:
@@ -246,12 +249,16 @@ class _Reading:
     def _trainable(self, space: SearchSpace) -> type[Trainable] | None:
         """Import components and the trainable; None if that goes wrong."""
         trainable = None
+        imported: list[Path] = []
         known = len(self.mistakes.found)
         for index, path in enumerate(space.components):
             with self._blaming(("components", index)):
+                loader.check_component(path, imported)
                 loader.load_components([path])
+                imported.append(path)
         if "trainable" not in self.lost:
             with self._blaming(("trainable",)):
+                loader.check_trainable(space.trainable, self.path.parent, imported)
                 trainable = loader.load_trainable(space.trainable, self.path.parent)
         # Without its components a trainable would complain about names that they register.
         return trainable if len(self.mistakes.found) == known else None

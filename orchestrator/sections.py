@@ -5,7 +5,6 @@ Only what one key needs by itself is checked here; `arms` and `checks` hold what
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, get_args
 
@@ -21,6 +20,7 @@ from pydantic import (
 
 from orchestrator.domains import Value
 from orchestrator.mistakes import KeyPath, nearest
+from orchestrator.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
 from orchestrator.parameters import Comparison, Conditions, Parameters, PlainValue, Values
 
 NoneWord = BeforeValidator(lambda given: None if given == "none" else given)
@@ -157,20 +157,12 @@ def _check_corpus(corpus: dict[str, Any] | None) -> dict[str, Any] | None:
     return corpus
 
 
-NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
-
-
-def _check_name(name: str) -> str:
-    if not re.fullmatch(NAME, name):
-        raise ValueError(f"needs letters, digits, '.', '_' and '-' only, a letter or digit first, got {name!r}")
-    return name
-
-
 class SearchSpace(Section):
     """One YAML file: what is compared, what is searched, the budget."""
 
-    name: Annotated[str, AfterValidator(_check_name)] = Field(
-        description="of the sweep and its folder; the file's name if omitted", json_schema_extra={"pattern": NAME}
+    name: Annotated[str, AfterValidator(check_sweep_name)] = Field(
+        description="of the sweep and its folder; the file's name if omitted",
+        json_schema_extra={"pattern": SWEEP_NAME, "maxLength": MAX_SWEEP_CHARACTERS},
     )
     trainable: str = Field(description="what a trial runs: one that is shipped, or a file such as ./my_unet.py")
     corpus: Annotated[dict[str, PlainValue] | None, NoneWord, AfterValidator(_check_corpus)] = Field(

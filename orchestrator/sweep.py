@@ -111,7 +111,8 @@ class _Driver:
 
     def run(self) -> None:
         files = loader.source_files(self.sweep.trainable, self.sweep.space.components)
-        code = provenance.code_fingerprint(files)
+        imported = loader.imported_files(self.sweep.trainable, self.sweep.space.components)
+        code = provenance.code_fingerprint(files, imported)
         agenda = Agenda(self.sweep, self.ledger, evaluates=loader.can_be_evaluated(self.sweep.trainable), code=code)
         for remark in agenda.remarks:
             self.screen.say(remark)
@@ -128,6 +129,7 @@ class _Driver:
             self.ledger.discard()
             self.screen.say(self._hours_line())
         else:
+            loader.check_corpus(self.sweep.space.corpus)
             with following as all_is_written:
                 self._run(agenda, seconds_left, all_is_written)
             return
@@ -183,7 +185,9 @@ class _Driver:
         Raises:
             UserError: the sweep's trials were judged by another judge.
         """
-        settings = [located(self.sweep, each, self.home) for each in self.sweep.settings()]
+        # A sweep that has begun can't name other models any more: it may be finished.
+        unseen_by = None if self.ledger.trials else corpus
+        settings = [located(self.sweep, each, self.home, unseen_by) for each in self.sweep.settings()]
         prepared = loader.prepare(self.sweep.trainable, settings, corpus, self._progress)
         before = self.ledger.last("started").get("judge")
         if self.ledger.trials and before != prepared.judge:

@@ -25,13 +25,15 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     from orchestrator.trained import located
 
     open_home(home)
+    for remark in sweep.remarks:
+        screen.say(remark)
     arm = matching(sweep.arms, arm_name, sweep.path)[0]
     space = sweep.space
     searched = first_point(sweep, arm)
     params = {**arm.compared, **arm.fixed, **searched}
     screen.say(f"{arm.name}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
     corpus = loader.open_corpus(space.corpus, home, screen.progress) if space.corpus else None
-    settings = located(sweep, loader.config_values(sweep.trainable, params), home)
+    settings = located(sweep, loader.config_values(sweep.trainable, params), home, corpus)
     # What other arms need, weights for one, may not be here.
     loader.prepare(sweep.trainable, [settings], corpus, screen.progress)
     seed = derive_seed(space.seed, "search", 0)

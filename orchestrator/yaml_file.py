@@ -15,6 +15,7 @@ from ruamel.yaml.nodes import Node as YamlNode
 
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.mistakes import KeyPath, Mistake, Mistakes, Place, dotted, shown
+from orchestrator.yaml_size import NotBounded, check_size
 
 CORE_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float")}
 TEXT_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "timestamp", "merge", "value")}
@@ -105,11 +106,16 @@ def parse(text: str, place: Place, mistakes: Mistakes) -> Node:
     """Turn text into nodes; `place` is where it begins, line 0 if lines mean nothing there.
 
     Raises:
-        SearchSpaceError: the text is no YAML.
+        SearchSpaceError: the text is no YAML, or aliases make far too much of it.
     """
     yaml = YAML(typ="safe", pure=True)
+    builder = _Builder(yaml, place, mistakes)
     try:
-        return _Builder(yaml, place, mistakes).build(yaml.compose(text))
+        composed = yaml.compose(text)
+        check_size(composed)
+        return builder.build(composed)
+    except NotBounded as error:
+        raise SearchSpaceError([f"{builder.place_of(error.node)}: not usable: {error}"]) from None
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = replace(place, line=mark.line + 1, column=mark.column + 1) if mark and place.line else place
@@ -131,7 +137,7 @@ class _Builder:
     def build(self, node: YamlNode | None, path: KeyPath = ()) -> Node:
         if node is None:
             return Node(None, self.start)
-        place = self._place(node)
+        place = self.place_of(node)
         match node:
             case MappingNode():
                 return Node(self._mapping(node, path), place)
@@ -143,7 +149,7 @@ class _Builder:
     def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Node]:
         children: dict[str, Node] = {}
         for key_node, value_node in node.value:
-            place = self._place(key_node)
+            place = self.place_of(key_node)
             if not isinstance(key_node, ScalarNode):
                 self.mistakes.found.add(Mistake(place, dotted(path), "a key must be text, not a list or a mapping"))
                 continue
@@ -170,7 +176,8 @@ class _Builder:
         self.mistakes.found.add(Mistake(place, dotted(path), message))
         return str(node.value)
 
-    def _place(self, node: YamlNode) -> Place:
+    def place_of(self, node: YamlNode) -> Place:
+        """Return where a node begins."""
         if not self.start.line:
             return self.start
         return replace(self.start, line=node.start_mark.line + 1, column=node.start_mark.column + 1)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
@@ -262,3 +263,66 @@ def test_many_files_are_decoded_in_order_by_several_processes(tmp_path: Path) ->
     for index in (0, 17):
         path = tmp_path / "sounds" / str(corpus.clips["recording"][index])
         assert np.array_equal(corpus.waveforms()[index], decode(path).clips[0])
+
+
+HELD_OUT = ("validation", "test")
+
+
+def splits_in(corpus: Corpus) -> dict[str, str]:
+    return dict(zip(corpus.clips["recording"], corpus.clips["split"], strict=True))
+
+
+def test_recordings_keep_their_splits_while_a_folder_grows_and_shrinks(tmp_path: Path) -> None:
+    root, home = tmp_path / "sounds", tmp_path / "home"
+    for name in ("dog", "rain"):
+        write_class(root / name, 6)
+    before = first = splits_in(open_folder(root, home))
+    fingerprints = set()
+    for count in (6, 14):
+        for index in range(count, count + 8):
+            soundfile.write(root / "rain" / f"take {index}.wav", noise(2, seed=index), 8000)
+        corpus = open_folder(root, home)
+        assert splits_in(corpus).items() >= before.items()
+        before = splits_in(corpus)
+        fingerprints.add(corpus.fingerprint)
+    counts = Counter((recording.split("/")[0], split) for recording, split in before.items())
+    assert counts == Counter(
+        {("dog", "train"): 2, ("rain", "train"): 18}
+        | {(name, split): 2 for name in ("dog", "rain") for split in HELD_OUT}
+    )
+    assert len(fingerprints) == 2
+
+    anew = splits_in(open_folder(root, tmp_path / "other home"))
+    assert any(anew[recording] != split for recording, split in before.items()), "or nothing would have to be kept"
+    assert open_folder(root, tmp_path / "other home").fingerprint not in fingerprints, "other splits, another corpus"
+
+    gone = [recording for recording, split in first.items() if split != "validation"]
+    for recording in gone:
+        (root / recording).unlink()
+    left = splits_in(open_folder(root, home))
+    assert left == {recording: split for recording, split in before.items() if recording not in gone}
+
+
+def test_splits_are_kept_when_the_cache_is_deleted(two_classes: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    open_folder(two_classes, home)
+    for index in range(6, 16):
+        soundfile.write(two_classes / "rain" / f"take {index}.wav", noise(2, seed=index), 8000)
+    grown = open_folder(two_classes, home)
+    shutil.rmtree(home / "cache")
+    again = open_folder(two_classes, home)
+    assert again.fingerprint == grown.fingerprint
+    assert splits_in(again) == splits_in(grown)
+
+
+def test_a_corpus_that_was_cached_before_splits_were_remembered_keeps_them_from_now_on(
+    two_classes: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    before = open_folder(two_classes, home)
+    (record,) = (home / "corpora").glob("splits-*.json")
+    record.unlink()
+    assert open_folder(two_classes, home).fingerprint == before.fingerprint
+    for index in range(6, 20):
+        soundfile.write(two_classes / "rain" / f"take {index}.wav", noise(2, seed=index), 8000)
+    assert splits_in(open_folder(two_classes, home)).items() >= splits_in(before).items()

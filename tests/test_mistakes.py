@@ -1,11 +1,13 @@
 """What is wrong with a search space is said before anything starts, one line each."""
 
+import shutil
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from orchestrator.errors import UserError
+from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.search_space import read_search_space
 from tests.net_space import COMPARE, WITHOUT_COMPARE, go_to_net, mistakes, read, with_presets
 
@@ -32,7 +34,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (b"name: x\n\tseed: 0\n", "space.yaml:2:1: not YAML: "),
         (b"name: x\n---\nname: y\n", "space.yaml:2:1: not YAML: but found another document"),
         (b"name: *x\n", "space.yaml:1:7: not YAML: found undefined alias"),
-        (b"a: &x [*x]\n", "space.yaml: not usable: nested too deeply"),
+        (b"a: &x [*x]\n", "space.yaml:1:4: not usable: &x contains itself (*x); write out what is meant"),
+        (b"a: &x {b: [*x]}\n", "space.yaml:1:4: not usable: &x contains itself (*x); write out what is meant"),
         (b"[" * 2000, "space.yaml: not usable: nested too deeply"),
     ],
 )
@@ -43,6 +46,29 @@ def test_a_file_that_is_no_search_space_is_refused_in_one_line(content: bytes, s
         read_search_space(path)
     assert str(caught.value).startswith(said)
     assert "\n" not in str(caught.value)
+
+
+def test_a_yaml_bomb_is_refused_before_it_goes_off() -> None:
+    levels = ["a0: &a0 [" + ", ".join(["x"] * 10) + "]"]
+    levels += [f"a{k}: &a{k} [" + ", ".join([f"*a{k - 1}"] * 10) + "]" for k in range(1, 10)]
+    path = Path("bomb.yaml")
+    path.write_text("\n".join(levels))
+    started = time.monotonic()
+    with pytest.raises(SearchSpaceError) as caught:
+        read_search_space(path)
+    assert time.monotonic() - started < 5
+    assert str(caught.value) == (
+        "bomb.yaml:1:1: not usable: holds 12,345,679,021 values once its aliases (*name) are expanded; at most 100,000 "
+        "are read"
+    )
+    path.write_text(f"a: &a {'x' * 10**6}\nb: [{'*a, ' * 1000}]")
+    with pytest.raises(SearchSpaceError, match=r"holds 10,\d+,\d+ values once its aliases"):
+        read_search_space(path)
+
+
+def test_aliases_of_reasonable_size_are_values_as_if_they_were_written_out() -> None:
+    (arm, *_) = read(("  size:", "  width: &n 8\n  batch: *n\n  size:")).arms
+    assert (arm.fixed["width"], arm.fixed["batch"]) == (8, 8)
 
 
 def test_a_missing_file_and_a_folder_are_refused(folder: Path) -> None:
@@ -197,6 +223,10 @@ MISTAKES = {
         "11:33: params.batch.when: can never hold, so batch never has a value",
     ),
     "nothing compared": (("[l1, l2, vae]", "[]"), "5:9: compare.loss: compares nothing: needs at least one value"),
+    "compared too much": (
+        ("  loss: [l1, l2, vae]\n", "  loss: [l1, l2, vae]\n" + "".join(f"  k{n}: {[*range(10)]}\n" for n in range(9))),
+        "5:3: compare: makes 3,000,000,000 combinations, each an arm with a study of its own; at most 1,000 are run",
+    ),
     "single value compared": (("[l1, l2, vae]", "l1"), "5:9: compare.loss: needs a list of values, or bundles"),
     "compared and set": (("  size:", "  loss: l1\n  size:"), "8:3: params.loss: loss is under compare too; delete one"),
     "compared twice": (("l2, vae]", "l2, l2, vae]"), "5:18: compare.loss.2: 'l2' is compared twice"),
@@ -386,3 +416,16 @@ def test_a_wrong_name_option_is_named() -> None:
 def test_a_training_loss_may_order_the_trials_of_a_single_arm() -> None:
     one = (WITHOUT_COMPARE, (", when: {loss: vae}", ""))
     assert len(read(*one, ("val/score, mode: max", "train/loss, mode: min")).arms) == 1
+
+
+@pytest.mark.parametrize("name", ["val/loss", "train/score"])
+def test_the_declaration_of_a_metric_decides_whether_it_orders_arms_not_its_name(name: str, folder: Path) -> None:
+    net = folder / "net.py"
+    declared = f'"{name}": Metric("min", "all", "a share"),'
+    net.write_text(net.read_text().replace("METRICS = {", "METRICS = {" + declared))
+    edit = ("val/score, mode: max", f"{name}, mode: min")
+    assert read(edit).space.objective.metric == name
+    net.write_text(net.read_text().replace(declared, declared.replace("all", "same_loss")))
+    shutil.move(net, "other_net.py")
+    (line,) = mistakes(edit, ("./net.py", "./other_net.py"))
+    assert f"objective.metric: {name} means something else in each arm (its scale depends on the loss); rank" in line

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.domains import Choice, LogUniform
+from orchestrator.plan import make_plan
 from orchestrator.search_space import Arm, Sweep, read_search_space
-from tests.net_space import COMPARE, SPACE, WITHOUT_COMPARE, go_to_net, read, with_presets
+from tests.net_space import COMPARE, SPACE, WITHOUT_COMPARE, go_to_net, mistakes, read, with_presets
 
 
 @pytest.fixture(autouse=True)
@@ -204,6 +205,32 @@ def test_the_text_gives_the_same_sweep_from_another_folder(folder: Path, monkeyp
         sweep.text,
     )
     assert "presets" not in sweep.text
+
+
+def test_another_corpus_drops_what_only_the_old_one_has_and_says_so() -> None:
+    demo = ("budget:", "corpus: {name: demo, recordings_per_class: 40, seed: 1}\nbudget:")
+    sweep = read(demo, overrides=["corpus.root=data", "corpus.name=folder"])
+    assert sweep.space.corpus == {"name": "folder", "root": os.path.abspath("data")}
+    assert sweep.remarks == (
+        "corpus: recordings_per_class is dropped, folder has none",
+        "corpus: seed is dropped, folder has none",
+    )
+    assert set(sweep.remarks) < set(make_plan(sweep).notes)
+    assert read(demo, overrides=["corpus.recordings_per_class=3"]).remarks == ()
+
+
+def test_what_an_option_sets_is_refused_where_the_corpus_has_no_such_key() -> None:
+    demo = ("budget:", "corpus: {name: demo}\nbudget:")
+    (line,) = mistakes(demo, overrides=["corpus.seed=3", "corpus.name=folder", "corpus.root=data"])
+    assert line == "--set corpus.seed=3: unknown key 'seed'; corpus folder has: name, root"
+    (line,) = mistakes(demo, overrides=["corpus.name=foldr"])
+    assert "Did you mean 'folder'" in line
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parent.parent / "search_spaces").glob("*.yaml")), ids=str)
+def test_the_way_to_ones_own_sounds_works_for_every_search_space(path: Path, folder: Path) -> None:
+    sweep = read_search_space(path, overrides=["corpus.name=folder", f"corpus.root={folder}"])
+    assert sweep.space.corpus == {"name": "folder", "root": str(folder)}
 
 
 @pytest.mark.parametrize("path", sorted((Path(__file__).parent.parent / "search_spaces").glob("*.yaml")), ids=str)

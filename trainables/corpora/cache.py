@@ -22,7 +22,7 @@ def made_once(path: Path, make: Callable[[Path], None]) -> Path:
     """
     if path.exists():
         return path
-    with _explained(path.parent):
+    with explained(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
             if not path.exists():
@@ -33,7 +33,12 @@ def made_once(path: Path, make: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def explained(folder: Path) -> Iterator[None]:
+    """Turn the failure to write a file of the home into one message.
+
+    Raises:
+        InputError: the folder can't be written, or its disk is full.
+    """
     try:
         yield
     except OSError as error:

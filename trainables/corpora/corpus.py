@@ -4,26 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from abc import abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from pydantic import BaseModel, ConfigDict, Field
 
 from trainables.components.progress import Progress, silent
-from trainables.components.registry import Registry
-from trainables.corpora import folder as folder_layout
-from trainables.corpora import vegas as vegas_layout
 from trainables.corpora.cache import made_once
 from trainables.corpora.parallel import each_in_parallel
 from trainables.corpora.recordings import CLIP_SAMPLES, MEDIA_SUFFIXES, Decoded, Recording, decode
+from trainables.corpora.settings import CorpusSettings, corpus_model
+from trainables.corpora.split_record import changed_record, fingerprint_with, read_record
 from trainables.corpora.splits import Split, digest, split_groups
 from trainables.errors import InputError
 
@@ -32,54 +28,8 @@ if TYPE_CHECKING:
 
 CACHE_VERSION = 1
 """Raise it when recordings become other clips than before: it is part of every fingerprint."""
-
-
-class CorpusSettings(BaseModel):
-    """The `corpus:` of a search space; a sub-class for every `name`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    name: str
-
-    @abstractmethod
-    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
-        """The recordings that these settings mean, sorted by class."""
-
-
-CORPORA: Registry[type[CorpusSettings]] = Registry("corpus")
-
-
-@CORPORA.register("demo")
-class Demo(CorpusSettings):
-    name: Literal["demo"] = "demo"
-    recordings_per_class: int = Field(10, ge=3, description="synthetic recordings of each of the ten classes")
-    seed: int = Field(0, ge=0, description="other seeds give other recordings")
-
-    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
-        from trainables.corpora.demo import write_demo
-
-        root = home / "corpora" / ("demo" if self.seed == 0 else f"demo-seed{self.seed}")
-        write_demo(root, recordings_per_class=self.recordings_per_class, seed=self.seed, progress=progress)
-        written = vegas_layout.find_recordings(root)
-        of_classes = (list(members) for _, members in groupby(written, key=lambda recording: recording.class_name))
-        return [recording for members in of_classes for recording in members[: self.recordings_per_class]]
-
-
-@CORPORA.register("folder")
-class Folder(CorpusSettings):
-    name: Literal["folder"] = "folder"
-    root: Path = Field(description="folder with one sub-folder of audio or video files per class")
-
-    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
-        return folder_layout.find_recordings(self.root.expanduser())
-
-
-@CORPORA.register("vegas")
-class Vegas(CorpusSettings):
-    name: Literal["vegas"] = "vegas"
-    root: Path = Field(description="folder of the VEGAS data set")
-
-    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
-        return vegas_layout.find_recordings(self.root.expanduser())
+CLIPS = "clips.csv"
+"""The table of clips, in the corpus's folder; the last file that is written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -161,23 +111,49 @@ def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = si
     """
     wanted = corpus_model(settings)(**settings)
     recordings = wanted.recordings(home, progress)
-    fingerprint = _fingerprint(wanted.name, recordings)
-    folder = home / "cache" / fingerprint
-    made_once(folder / "clips.csv", lambda path: _build(wanted, recordings, folder, path, progress))
-    clips = pd.read_csv(folder / "clips.csv", keep_default_na=False)
+    files, source = _fingerprint(wanted.name, recordings), wanted.source()
+    if not wanted.keeps_splits:
+        return _opened(wanted, recordings, home / "cache" / files, {}, progress)
+    fingerprint = read_record(home, source).fingerprints.get(files, "")
+    if not (home / "cache" / fingerprint / CLIPS).is_file():
+        with changed_record(home, source) as record:
+            known = record.known(recording.group for recording in recordings)
+            fingerprint = record.fingerprints.get(files) or fingerprint_with(files, known)
+            corpus = _opened(wanted, recordings, home / "cache" / fingerprint, known, progress)
+            record.add(files, fingerprint, _splits_of(corpus, recordings))
+            return corpus
+    return _opened(wanted, recordings, home / "cache" / fingerprint, {}, progress)
+
+
+def _opened(
+    settings: CorpusSettings,
+    recordings: Sequence[Recording],
+    folder: Path,
+    known: Mapping[str, Split],
+    progress: Progress,
+) -> Corpus:
+    """Read a corpus from its folder in the cache, where it is built if it is not there."""
+    made_once(folder / CLIPS, lambda path: _build(settings, recordings, known, folder, path, progress))
+    clips = pd.read_csv(folder / CLIPS, keep_default_na=False)
     classes = clips.drop_duplicates("label").sort_values("label")["class"].astype(str)
     skipped = json.loads((folder / "skipped.json").read_text(encoding="utf-8"))
     pictures = {each.name: each.picture for each in recordings if each.picture is not None}
-    return Corpus(wanted.name, tuple(classes), fingerprint, folder, clips, tuple(skipped), pictures)
+    return Corpus(settings.name, tuple(classes), folder.name, folder, clips, tuple(skipped), pictures)
 
 
-def corpus_model(settings: Mapping[str, Any]) -> type[CorpusSettings]:
-    """What checks a `corpus:`, by its name.
+def _splits_of(corpus: Corpus, recordings: Sequence[Recording]) -> dict[str, Split]:
+    """Return the split of each group."""
+    split_of_recording = dict(zip(corpus.clips["recording"].astype(str), corpus.clips["split"], strict=True))
+    return {each.group: split_of_recording[each.name] for each in recordings if each.name in split_of_recording}
 
-    Raises:
-        InputError: unknown name.
-    """
-    return CORPORA[settings.get("name", "")]
+
+def read_splits(home: Path, fingerprint: str) -> dict[str, Split] | None:
+    """Return the split of each recording of a corpus that was opened here; None if its cache was deleted."""
+    path = home / "cache" / fingerprint / CLIPS
+    if not path.is_file():
+        return None
+    clips = pd.read_csv(path, keep_default_na=False, usecols=["recording", "split"], dtype=str)
+    return dict(zip(clips["recording"], clips["split"], strict=True))
 
 
 def _fingerprint(name: str, recordings: Sequence[Recording]) -> str:
@@ -187,9 +163,18 @@ def _fingerprint(name: str, recordings: Sequence[Recording]) -> str:
 
 
 def _build(
-    settings: CorpusSettings, recordings: Sequence[Recording], folder: Path, clips_path: Path, progress: Progress
+    settings: CorpusSettings,
+    recordings: Sequence[Recording],
+    known: Mapping[str, Split],
+    folder: Path,
+    clips_path: Path,
+    progress: Progress,
 ) -> None:
-    """Decode every recording into `waveforms.npy`, and write the table of clips, which makes the corpus whole."""
+    """Decode every recording into `waveforms.npy`, and write the table of clips, which makes the corpus whole.
+
+    Args:
+        known: the splits of groups that keep theirs.
+    """
     where = f"corpus {settings.name} ({getattr(settings, 'root', 'generated')})"
     _check_classes(where, recordings)
     kept: list[tuple[Recording, Decoded]] = []
@@ -205,7 +190,7 @@ def _build(
                 kept.append((recording, Decoded(decoded.clips[:0], decoded.starts_s)))
     _check_classes(where, [recording for recording, _ in kept], skipped)
     (folder / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
-    _table(kept).to_csv(clips_path, index=False)
+    _table(kept, known).to_csv(clips_path, index=False)
 
 
 def _check_classes(where: str, recordings: Sequence[Recording], skipped: Sequence[str] = ()) -> None:
@@ -223,10 +208,10 @@ def _check_classes(where: str, recordings: Sequence[Recording], skipped: Sequenc
         )
 
 
-def _table(kept: Sequence[tuple[Recording, Decoded]]) -> pd.DataFrame:
+def _table(kept: Sequence[tuple[Recording, Decoded]], known: Mapping[str, Split]) -> pd.DataFrame:
     classes = sorted({recording.class_name for recording, _ in kept})
     groups = {name: [recording.group for recording, _ in kept if recording.class_name == name] for name in classes}
-    splits = split_groups(groups)
+    splits = split_groups(groups, known)
     numbers: Counter[str] = Counter()
     rows = []
     for recording, decoded in kept:

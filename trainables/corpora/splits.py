@@ -17,7 +17,9 @@ def num_held_out(num_recordings: int, num_groups: int) -> int:
     return max(2, num_recordings // 10) if num_groups >= 6 else 1
 
 
-def split_groups(groups_of_class: Mapping[str, Sequence[str]]) -> dict[str, Split]:
+def split_groups(
+    groups_of_class: Mapping[str, Sequence[str]], known: Mapping[str, Split] | None = None
+) -> dict[str, Split]:
     """Split groups by the hash of their names, stratified by class and the same on every machine.
 
     Small groups are held out first: a source with many takes would fill a split with one sound. A group that is in
@@ -25,8 +27,10 @@ def split_groups(groups_of_class: Mapping[str, Sequence[str]]) -> dict[str, Spli
 
     Args:
         groups_of_class: for each class, the group of each of its recordings.
+        known: splits that groups were given earlier and keep; only the others are split, to fill what is missing.
     """
-    splits: dict[str, Split] = {}
+    kept = known or {}
+    splits: dict[str, Split] = dict(kept)
     for groups in groups_of_class.values():
         sizes = Counter(groups)
         ordered = sorted(sizes, key=lambda group: (sizes[group], digest(group)))
@@ -34,7 +38,8 @@ def split_groups(groups_of_class: Mapping[str, Sequence[str]]) -> dict[str, Spli
         for split in held_out:
             missing = num_held_out(len(groups), len(sizes))
             missing -= sum(sizes[group] for group in sizes if splits.get(group) == split)
-            for group in [group for group in ordered if group not in splits][: len(sizes) // 3]:
+            most = len(sizes) // 3 - sum(kept.get(group) == split for group in sizes)
+            for group in [group for group in ordered if group not in splits][: max(0, most)]:
                 if missing <= 0:
                     break
                 splits[group] = split

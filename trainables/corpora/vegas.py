@@ -17,14 +17,23 @@ from trainables.errors import InputError
 
 
 def find_recordings(root: Path) -> list[Recording]:
-    """Every recording, sorted; the root may be the folder of the classes or one or two levels above it.
+    """Every recording, sorted.
+
+    Raises:
+        InputError: there is no VEGAS at the root.
+    """
+    return [recording for folder in class_folders(root) for recording in _of_class(folder)]
+
+
+def class_folders(root: Path) -> list[Path]:
+    """The folders of the classes, sorted; the root may be the folder around them or one or two levels above it.
 
     Raises:
         InputError: there is no VEGAS at the root.
     """
     for data in (root, root / "data", root / "VEGAS" / "data"):
         if data.is_dir() and (folders := [folder for folder in visible_folders(data) if _is_class(folder)]):
-            return [recording for folder in folders for recording in _of_class(folder)]
+            return folders
     raise InputError(
         f"corpus.root: {root}: no VEGAS here; <class>/videos/*.mp4 or <class>/audios/*.wav"
         " is looked for in it, in data/ and in VEGAS/data/"
