@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import follower
+from orchestrator.database import SQLITE
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.home import find_sweep
-from orchestrator.store import SQLITE, Refused, Store, Unreachable, Unusable
+from orchestrator.store import Refused, Store, Unreachable, Unusable
 from orchestrator.ui import check_port
 from reports import vocabulary as words
 

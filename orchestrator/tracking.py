@@ -19,6 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from orchestrator.follower import STATUS_FILE
 from orchestrator.history import History
 from orchestrator.mirror import Mirror
 from orchestrator.store import Gone, Refused, Unreachable
@@ -33,7 +34,6 @@ SWEEP_EVERY_S = 5.0
 STATUS_EVERY_S = 1.0
 PATIENCE_S = 30.0
 """How long an MLflow that doesn't answer is waited for once the driver has gone."""
-STATUS_FILE = "tracking.json"
 
 
 def follow(
