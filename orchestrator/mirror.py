@@ -34,6 +34,7 @@ class Mirror:
     Attributes:
         pages: where the sweep is shown, once it is open.
         remark: what somebody should know, in one line.
+        left_out: of each run, what MLflow did not take, each with the reason.
     """
 
     def __init__(self, history: History) -> None:
@@ -47,6 +48,7 @@ class Mirror:
         self._told: log.Event = {}
         self.pages: SweepPages | None = None
         self.remark: str | None = None
+        self.left_out: dict[str, dict[str, str]] = {}
 
     def open(self) -> None:
         """Connect, and find or make the experiment and the sweep's run."""
@@ -99,6 +101,7 @@ class Mirror:
             run.create(self.pages.experiment_id, wanted)
             self._send_files(run, trial.folder, trial.files, trial.asked["ts"])
             run.update(wanted, trial.outbox)
+            self._note_left_out(f"trial {trial.number}", run.sent.left_out)
             return self._send_renderings(trial, run)
         except Gone:
             # Or it is one of another server, and this one has had its own before.
@@ -110,7 +113,7 @@ class Mirror:
         except Refused as error:
             if self._store.experiment_of(self.pages.run_id) is None:
                 raise
-            self.remark = f"trial {trial.number}: MLflow refused what was sent ({error})"
+            self._note_left_out(f"trial {trial.number}", {"something": str(error)})
         return True
 
     def _send_renderings(self, trial: Trial, parent: Run) -> bool:
@@ -125,6 +128,7 @@ class Mirror:
                 run.create(self.pages.experiment_id, wanted)
                 self._send_files(run, trial.folder, files, trial.asked["ts"])
                 run.update(wanted)
+                self._note_left_out(f"trial {trial.number} {rendering['name']}", run.sent.left_out)
             except Gone:
                 run.forget()
                 return False
@@ -162,6 +166,13 @@ class Mirror:
             self._store.tag_experiment(self.pages.experiment_id, views)
             self._views = views
         run.update(describe_sweep(history, self.pages))
+        self._note_left_out("the sweep", run.sent.left_out)
+
+    def _note_left_out(self, run: str, names: dict[str, str]) -> None:
+        if names:
+            self.left_out[run] = names
+        else:
+            self.left_out.pop(run, None)
 
     def links(self) -> dict[str, str]:
         """Where to look, most worth looking at first; empty before anything is there."""

@@ -19,6 +19,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from orchestrator.batches import in_words
 from orchestrator.follower import STATUS_FILE
 from orchestrator.history import History
 from orchestrator.mirror import Mirror
@@ -162,6 +163,7 @@ class Follower:
                 "unreachable_since": self._unreachable_since,
                 "error": self._error,
                 "remark": mirror and mirror.remark,
+                "left_out": in_words(mirror.left_out) if mirror else "",
                 "tracking_uri": self._history.started["tracking_uri"],
                 "experiment_id": pages and pages.experiment_id,
                 "run_id": pages and pages.run_id,
