@@ -12,8 +12,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import psutil
-
 PREFIX = "orchestrate-"
 NAME = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")
 """What `tempfile.mkdtemp` makes of the prefix."""
@@ -50,6 +48,8 @@ def _is_ours(path: Path) -> bool:
 
 def _is_alive(pid: Any) -> bool:
     """Whether another process has a driver's number: in a copied folder the note is of one that may still run."""
+    import psutil  # some time, which is only spent where a driver was killed
+
     try:
         return pid != os.getpid() and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE
     except (psutil.Error, TypeError, ValueError):
