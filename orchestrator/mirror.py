@@ -16,11 +16,12 @@ from orchestrator.description import (
     describe_sweep,
     describe_trial,
 )
-from orchestrator.history import MEDIA, History, Trial
+from orchestrator.history import History
 from orchestrator.ledger import FINISHED
 from orchestrator.prepared import BY_ARM, CURVES, PARAMETERS, TOP, Seen
 from orchestrator.runs import Run
 from orchestrator.store import Gone, Refused, Store
+from orchestrator.tracked import MEDIA, Trial
 from orchestrator.trial import Rendering
 from orchestrator.views import SweepPages
 from reports import vocabulary as words
@@ -180,26 +181,25 @@ class Mirror:
             return {}
         pages, run_ids = self.pages, self._best_runs()
         is_finished = (self._history.closed or {}).get("outcome") == FINISHED
-        rendered = any(name.startswith(MEDIA) for trial in self._history.trials.values() for name in trial.files)
+        rendered = self._history.tallies.num_heard > 0
         return {
             **({"listen": pages.listen()} if rendered else {}),
             **({"report": pages.report()} if is_finished else {}),
             "trials": pages.trials(),
             **{purpose: pages.charts(purpose) for purpose in (CURVES, BY_ARM, PARAMETERS)},
             **({TOP: pages.charts(TOP)} if run_ids else {}),
-            **({"renderings": pages.renderings()} if self._history.rendered() else {}),
+            **({"renderings": pages.renderings()} if self._history.tallies.rendered else {}),
             **({"spectrograms": pages.spectrograms()} if rendered else {}),
             **({"compare": pages.compare(run_ids)} if len(run_ids) > 1 else {}),
         }
 
     def _best_runs(self) -> list[str]:
-        bests = (self._history.best_trial(trials) for trials in self._history.arms().values())
-        return [run_id for best in bests if best and (run_id := self._run(best).run_id)]
+        return [run_id for best in self._history.tallies.bests if (run_id := self._run(best).run_id)]
 
     def _seen(self) -> Seen:
         assert self.pages is not None
         history = self._history
-        bests = [best for trials in history.arms().values() if (best := history.best_trial(trials))]
+        bests = history.tallies.bests
         kept = [
             {name for name in best.files if name.startswith(f"{MEDIA}/{artifacts.HISTORY_PREFIX}")} for best in bests
         ]
@@ -212,7 +212,7 @@ class Mirror:
             history.objective,
             compared=history.started["compare"],
             searched=history.searched(),
-            rendered=history.rendered(),
+            rendered=history.tallies.rendered,
             best=self._best_runs(),
             pictures=pictures,
             picture_epoch=int(folder.rpartition("_")[2]) if folder else None,
@@ -251,12 +251,11 @@ class Mirror:
     def _columns(self) -> list[listening.Column]:
         """The best trial of each arm that can be heard."""
         columns = []
-        for arm, trials in self._history.arms().items():
-            best = self._history.best_trial(trials)
-            media = best and max((name for name in best.files if name.startswith(MEDIA)), default=None, key=_lateness)
-            if best and media:
+        for best in self._history.tallies.bests:
+            media = max((name for name in best.files if name.startswith(MEDIA)), default=None, key=_lateness)
+            if media:
                 caption = f"{best_name(best)}: {best_in_words(self._history, best)}"
-                columns.append(listening.Column(arm, caption, best.folder / media, best.files[media]))
+                columns.append(listening.Column(best.arm, caption, best.folder / media, best.files[media]))
         return columns
 
 

@@ -27,7 +27,8 @@ from orchestrator.store import Gone, Refused, Unreachable
 
 POLL_S = 0.5
 MAX_BACKOFF_S = 30.0
-LOOK_EVERYWHERE_S = 5.0
+LOOK_LATE_S = 5.0
+"""How often ended trials are looked at for what they still get."""
 NICENESS = 10
 """Trials go before it: importing MLflow alone keeps a processor busy for seconds, just when the first trial starts."""
 SWEEP_EVERY_S = 5.0
@@ -66,7 +67,7 @@ class Follower:
         self._mirror: Mirror | None = None
         self._waiting: set[int] = set()
         self._sweep_waits = False
-        self._looked_everywhere_s = 0.0
+        self._looked_late_s = 0.0
         self._sweep_sent_s = 0.0
         self._failures = 0
         self._retry_s = 0.0
@@ -76,12 +77,12 @@ class Follower:
         self._status_s = 0.0
 
     def look(self, *, everywhere: bool = False) -> None:
-        """Take in what was written since the last look, at ended trials only now and then."""
+        """Take in what was written since the last look, at ended trials only now and then, and at some of them."""
         before = self._history.started, self._history.closed
-        everywhere |= time.monotonic() - self._looked_everywhere_s > LOOK_EVERYWHERE_S
-        if everywhere:
-            self._looked_everywhere_s = time.monotonic()
-        changed = self._history.refresh(everywhere=everywhere)
+        is_time = time.monotonic() - self._looked_late_s > LOOK_LATE_S
+        if is_time:
+            self._looked_late_s = time.monotonic()
+        changed = self._history.refresh(everywhere=everywhere, late=is_time)
         self._waiting |= changed
         self._sweep_waits |= bool(changed) or before != (self._history.started, self._history.closed)
 
