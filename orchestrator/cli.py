@@ -35,16 +35,16 @@ def sweep(
     detach: Detach = False,
 ) -> None:
     """Run a search space; the same command again goes on where it was."""
-    from orchestrator.finished import Asked, find_finished, keep_finished, say_finished
+    from orchestrator.finished import Request, find_finished, keep_finished, say_finished
     from orchestrator.home import find_home
 
     paths = [path for given in files for path in (sorted(given.glob("*.yaml")) if given.is_dir() else [given])]
     if name is not None and len(paths) > 1:
         raise UserError(f"--name {name}: {len(paths)} search spaces can't share one name; run them one by one")
-    asked = [Asked(path, preset, tuple(set_ or ()), name) for path in paths]
-    finished = {each: find_finished(find_home(home), each) for each in asked}
-    if all(finished.values()):
-        for sweep_name in filter(None, finished.values()):
+    requests = [Request(path, preset, tuple(set_ or ()), name) for path in paths]
+    finished = [find_finished(find_home(home), request) for request in requests]
+    if all(finished):
+        for sweep_name in filter(None, finished):
             say_finished(find_home(home), sweep_name, print)
         return
     from orchestrator.console import Screen
@@ -57,7 +57,7 @@ def sweep(
     if detach:
         _detach(find_home(home) / sweeps[0].name, screen.say)
         return
-    for each, sweep in zip(asked, sweeps, strict=True):
+    for request, sweep in zip(requests, sweeps, strict=True):
         try:
             # Of several, the others are still to come.
             ledger = run_sweep(sweep, find_home(home), screen, again=sys.argv[1:] if len(sweeps) > 1 else None)
@@ -65,7 +65,7 @@ def sweep(
             screen.close()
         screen.results(sweep, ledger)
         _report(sweep.name, find_home(home), screen.say)
-        keep_finished(find_home(home), each, sweep)
+        keep_finished(find_home(home), request, sweep)
 
 
 @app.command()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import follower
 from orchestrator.doctor import check_place, check_sweep_place
-from orchestrator.home import SEARCH_SPACE, driver_note, home_option
+from orchestrator.home import REPORTS, SEARCH_SPACE, driver_note, home_option
 from orchestrator.trial import SWEEP_LOG
 from orchestrator.typed import typed
 from orchestrator.views import link_lines
@@ -25,13 +25,11 @@ if TYPE_CHECKING:
 
 RECORD = "finished.json"
 """In a sweep's folder: what was asked for when it was found finished, and how much its log had then."""
-REPORTS = "reports"
-"""In the home."""
 PACKAGES = ("orchestrator", "trainables", "reports")
 
 
 @dataclass(frozen=True)
-class Asked:
+class Request:
     """What `orchestrate sweep` was given for one search space."""
 
     path: Path
@@ -49,18 +47,18 @@ class Asked:
         # Relative paths in options start at the current folder.
         folder = os.getcwd() if self.overrides else ""
         options = (self.preset, self.overrides, self.name, folder)
-        asked = (str(self.path.resolve()), content, options, metadata.version("orchestrate"), _code_fingerprint(code))
-        return hashlib.sha256(json.dumps(asked).encode()).hexdigest()
+        parts = (str(self.path.resolve()), content, options, metadata.version("orchestrate"), _code_fingerprint(code))
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def find_finished(home: Path, asked: Asked) -> str | None:
+def find_finished(home: Path, request: Request) -> str | None:
     """Return the name of the sweep that this gave, if it is finished, MLflow has it, and nothing has changed since.
 
     Raises:
         UserError: the home was moved, or the tracking URI can't be used.
     """
     folders = (path.parent for path in home.glob(f"*/{RECORD}"))
-    folder = next((folder for folder in folders if _is_asked_for(folder, asked)), None)
+    folder = next((folder for folder in folders if _is_asked_for(folder, request)), None)
     if folder is None:
         return None
     follower.check_tracking_uri(home)
@@ -69,21 +67,21 @@ def find_finished(home: Path, asked: Asked) -> str | None:
     return folder.name
 
 
-def _is_asked_for(folder: Path, asked: Asked) -> bool:
+def _is_asked_for(folder: Path, request: Request) -> bool:
     """Whether a sweep's record says that it is what is asked for, and is still right."""
     try:
         record = json.loads((folder / RECORD).read_text())
         return (
-            record["path"] == str(asked.path.resolve())
+            record["path"] == str(request.path.resolve())
             and _is_untouched(folder, record["log_bytes"])
-            and record["fingerprint"] == asked.fingerprint(record["code"])
+            and record["fingerprint"] == request.fingerprint(record["code"])
         )
     except (OSError, ValueError, TypeError, KeyError):
         # It is no record of this version; or the file is gone, which reading it says.
         return False
 
 
-def keep_finished(home: Path, asked: Asked, sweep: Sweep) -> None:
+def keep_finished(home: Path, request: Request, sweep: Sweep) -> None:
     """Keep what was asked for beside a sweep that has nothing left to do; nothing, where something is."""
     from orchestrator.loader import source_files
 
@@ -93,8 +91,8 @@ def keep_finished(home: Path, asked: Asked, sweep: Sweep) -> None:
         return
     code = [str(path) for path in source_files(sweep.trainable, sweep.space.components)]
     record = {
-        "path": str(asked.path.resolve()),
-        "fingerprint": asked.fingerprint(code),
+        "path": str(request.path.resolve()),
+        "fingerprint": request.fingerprint(code),
         "code": code,
         "log_bytes": log_bytes,
     }

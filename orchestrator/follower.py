@@ -61,18 +61,18 @@ def destination(home: Path) -> dict[str, str | None]:
 def status(folder: Path) -> dict[str, Any]:
     """What the process last said of itself (`tracking.json`)."""
     try:
-        said = json.loads((folder / STATUS_FILE).read_text())
+        content = json.loads((folder / STATUS_FILE).read_text())
     except (OSError, ValueError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return content if isinstance(content, dict) else {}
 
 
 def is_behind(folder: Path) -> bool:
     """Whether MLflow still has to get something of a sweep that nobody drives."""
-    said = status(folder)
+    last = status(folder)
     # Versions that left out a whole trial for one name that MLflow refuses took that for complete.
-    is_old = "left_out" not in said and OLD_REFUSAL in str(said.get("remark"))
-    return is_old or said.get("complete_bytes") != (folder / SWEEP_LOG).stat().st_size
+    is_old = "left_out" not in last and OLD_REFUSAL in str(last.get("remark"))
+    return is_old or last.get("complete_bytes") != (folder / SWEEP_LOG).stat().st_size
 
 
 class Deaths:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 LOCK = "driver.lock"
 SEARCH_SPACE = "search_space.yaml"
 """In a sweep's folder: the search space as it was run."""
+REPORTS = "reports"
+"""In the home: the pages that sweeps end with."""
 LOCK_PATIENCE_S = 0.5
 """Whoever only looks whether there is a driver has the lock for a moment."""
 MIN_FREE_BYTES = 100 * 2**20

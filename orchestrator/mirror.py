@@ -10,8 +10,6 @@ from pathlib import Path
 
 from orchestrator import artifacts, listening, log
 from orchestrator.description import (
-    best_in_words,
-    best_name,
     describe_rendering,
     describe_sweep,
     describe_trial,
@@ -19,9 +17,10 @@ from orchestrator.description import (
 from orchestrator.history import History
 from orchestrator.ledger import FINISHED
 from orchestrator.prepared import BY_ARM, CURVES, PARAMETERS, TOP, Seen
+from orchestrator.presented import common_pictures, heard_columns
 from orchestrator.runs import Run
 from orchestrator.store import Gone, Refused, Store
-from orchestrator.tracked import MEDIA, Trial
+from orchestrator.tracked import Trial
 from orchestrator.trial import Rendering
 from orchestrator.views import SweepPages
 from reports import vocabulary as words
@@ -151,7 +150,7 @@ class Mirror:
         assert self.pages is not None, "open() comes first"
         history, run = self._history, self._sweep_run
         self._send_files(run, history.folder, history.files(), history.first["ts"])
-        columns = self._columns()
+        columns = heard_columns(self._history)
         if columns and columns != self._heard:
             with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
                 listening.write_page(Path(target) / words.ARTIFACT_LISTEN, f"Sweep {history.name}", columns)
@@ -199,12 +198,7 @@ class Mirror:
     def _seen(self) -> Seen:
         assert self.pages is not None
         history = self._history
-        bests = history.tallies.bests
-        kept = [
-            {name for name in best.files if name.startswith(f"{MEDIA}/{artifacts.HISTORY_PREFIX}")} for best in bests
-        ]
-        folder = max(set.intersection(*kept), default=None) if kept else None
-        pictures = [*artifacts.picture_keys(bests[0].folder / folder).values()] if folder else []
+        folder, pictures = common_pictures(history.tallies.bests)
         return Seen(
             history.name,
             history.sweep_id,
@@ -247,18 +241,3 @@ class Mirror:
                 else:
                     (Path(target) / name).symlink_to(folder / name)
             run.upload(Path(target), new, announced)
-
-    def _columns(self) -> list[listening.Column]:
-        """The best trial of each arm that can be heard."""
-        columns = []
-        for best in self._history.tallies.bests:
-            media = max((name for name in best.files if name.startswith(MEDIA)), default=None, key=_lateness)
-            if media:
-                caption = f"{best_name(best)}: {best_in_words(self._history, best)}"
-                columns.append(listening.Column(best.arm, caption, best.folder / media, best.files[media]))
-        return columns
-
-
-def _lateness(media: str) -> tuple[bool, str]:
-    """The best epoch's renderings before those of any other, of which the latest."""
-    return media.endswith(artifacts.BEST), media

@@ -76,9 +76,9 @@ def relocate_sweep(home: Path, before: Path, name: str) -> None:
     folder = home / name
     with locked(folder):
         ledger = Ledger(folder)
-        told = ledger.last("started", "redirected")
-        destination = {key: _relocated(told.get(key), home, before) for key in ("tracking_uri", "artifact_root")}
-        if any(told.get(key) != value for key, value in destination.items()):
+        start = ledger.last("started", "redirected")
+        destination = {key: _relocated(start.get(key), home, before) for key in ("tracking_uri", "artifact_root")}
+        if any(start.get(key) != value for key, value in destination.items()):
             ledger.write("redirected", **destination)
         path = folder / SEARCH_SPACE
         text = path.read_text() if path.exists() else ""

@@ -40,10 +40,10 @@ def _is_ours(path: Path) -> bool:
     if str(path.parent) not in (tempfile.gettempdir(), SHORT) or not NAME.fullmatch(path.name):
         return False
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return False
-    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+    return stat.S_ISDIR(status.st_mode) and status.st_uid == os.getuid()
 
 
 def _is_alive(pid: Any) -> bool:

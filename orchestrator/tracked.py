@@ -81,8 +81,8 @@ class Trial:
         with contextlib.suppress(FileNotFoundError):
             self.size = self.outbox.stat().st_size
         with contextlib.suppress(FileNotFoundError), os.scandir(self.folder / MEDIA) as entries:
-            made = ((entry.name, entry.stat().st_mtime_ns) for entry in entries if "." not in entry.name)
-            self.files |= {f"{MEDIA}/{name}": made_ns for name, made_ns in made}
+            renderings = ((entry.name, entry.stat().st_mtime_ns) for entry in entries if "." not in entry.name)
+            self.files |= {f"{MEDIA}/{name}": made_ns for name, made_ns in renderings}
         return before != (self.size, self.files)
 
     def sum_up(self, objective: Objective) -> None:

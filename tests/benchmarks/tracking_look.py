@@ -18,6 +18,7 @@ from pathlib import Path
 
 from orchestrator.description import describe_sweep
 from orchestrator.mirror import Mirror
+from orchestrator.presented import heard_columns
 from orchestrator.tracking import Follower
 from orchestrator.views import SweepPages
 from tests.sweep_folder import METRICS, SweepFolder
@@ -69,7 +70,7 @@ class Looking:
         """Make what is sent of the sweep when something is new."""
         assert self.mirror.pages is not None
         describe_sweep(self.follower._history, self.mirror.pages)
-        self.mirror._columns()
+        heard_columns(self.follower._history)
         self.mirror._seen()
         self.mirror.links()
 
