@@ -7,8 +7,6 @@ import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 
-from filelock import FileLock
-
 from orchestrator.file_system import is_shared
 
 SQLITE = "sqlite:///"
@@ -30,6 +28,9 @@ def prepared(uri: str) -> Iterator[None]:
     if path is None:
         yield
         return
+    # Most verbs only ask for the path.
+    from filelock import FileLock
+
     path.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(f"{path}.lock"):
         mode = "DELETE" if is_shared(path) else "WAL"

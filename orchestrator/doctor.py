@@ -95,7 +95,8 @@ def relocate(home: Path, say: Callable[[str], None]) -> None:
             say(f"sweep {name}")
     # At the end: it is by the database that a home is known to have been moved.
     if before is not None:
-        for table, count in relocate_database(home, before).items():
-            say(f"mlflow.db: {count} {table}")
+        counts = relocate_database(home, before)
+        for table in filter(counts.get, counts):
+            say(f"mlflow.db: {counts[table]} {table}")
     former = dict.fromkeys(str(place) for place in (before, *places.values()) if place is not None)
     say(f"{home} no longer names {', '.join(former)}.")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator.database import sqlite_path
 from orchestrator.errors import UserError
 from orchestrator.trial import SWEEP_LOG
 
@@ -70,6 +71,9 @@ def status(folder: Path) -> dict[str, Any]:
 def is_behind(folder: Path) -> bool:
     """Whether MLflow still has to get something of a sweep that nobody drives."""
     last = status(folder)
+    database = sqlite_path(str(last.get("tracking_uri")))
+    if database is not None and not database.exists():
+        return True
     # Versions that left out a whole trial for one name that MLflow refuses took that for complete.
     is_old = "left_out" not in last and OLD_REFUSAL in str(last.get("remark"))
     return is_old or last.get("complete_bytes") != (folder / SWEEP_LOG).stat().st_size

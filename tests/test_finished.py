@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,10 +97,10 @@ def test_a_sweep_that_somebody_drives_is_not_finished(finished: Request, home: P
         assert find_finished(home, finished) is None
 
 
-def test_a_finished_sweep_of_a_moved_home_is_refused(finished: Request, home: Path, tmp_path: Path) -> None:
-    moved = home.rename(tmp_path / "elsewhere")
+def test_a_finished_sweep_of_a_copied_home_is_refused(finished: Request, home: Path, tmp_path: Path) -> None:
+    copied = Path(shutil.copytree(home, tmp_path / "elsewhere"))
     with pytest.raises(UserError, match="was moved or copied"):
-        find_finished(moved, finished)
+        find_finished(copied, finished)
 
 
 def test_a_sweep_that_has_more_to_do_is_not_kept_as_finished(finished: Request, home: Path) -> None:
