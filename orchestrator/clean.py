@@ -13,7 +13,7 @@ from rich.table import Table
 from ruamel.yaml import YAML
 
 from orchestrator.disk import in_bytes
-from orchestrator.home import SEARCH_SPACE, find_sweep, locked
+from orchestrator.home import SEARCH_SPACE, check_undriven, find_sweep, locked
 from orchestrator.ledger import FINISHED, Ledger
 from orchestrator.standing import look
 from orchestrator.trial import BEST, CHECKPOINT, LAST, Trial, trial_folder
@@ -36,7 +36,10 @@ def clean(home: Path, name: str, console: Console, *, keep_best: bool, dry_run: 
     Raises:
         UserError: there is no such sweep, or it runs.
     """
-    with locked(find_sweep(home, name)):
+    folder = find_sweep(home, name)
+    # Whoever holds the lock writes a note and clears up after the driver before: a dry run does neither.
+    check_undriven(folder)
+    with contextlib.nullcontext() if dry_run else locked(folder):
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in ("what", "files", "size"):
             table.add_column(heading, justify="left" if heading == "what" else "right")

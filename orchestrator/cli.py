@@ -35,35 +35,44 @@ def sweep(
     detach: Detach = False,
 ) -> None:
     """Run a search space; the same command again goes on where it was."""
-    from orchestrator.console import Screen
+    from orchestrator.finished import Request, find_finished, keep_finished, say_finished
     from orchestrator.home import find_home, was_run
-    from orchestrator.loader import check_corpus
-    from orchestrator.search_space import read_search_space
-    from orchestrator.sweep import run_sweep
 
     paths = [path for given in files for path in search_spaces_in(given)]
     if name is not None and len(paths) > 1:
         raise UserError(f"--name {name}: {len(paths)} search spaces can't share one name; run them one by one")
+    requests = [Request(path, preset, tuple(set_ or ()), name) for path in paths]
+    finished = [find_finished(find_home(home), request) for request in requests]
+    if all(finished):
+        for sweep_name in filter(None, finished):
+            say_finished(find_home(home), sweep_name, print)
+        return
+    from orchestrator.console import Screen
+    from orchestrator.loader import check_corpus
+    from orchestrator.search_space import read_search_space
+    from orchestrator.sweep import run_sweep
+
     # Every file is checked before the first one runs.
     sweeps = [read_search_space(path, preset=preset, overrides=set_ or [], name=name) for path in paths]
-    for each in sweeps:
+    for sweep in sweeps:
         # One that was run may be finished, and needs nothing more.
-        if not was_run(find_home(home) / each.name):
-            check_corpus(each.space.corpus)
+        if not was_run(find_home(home) / sweep.name):
+            check_corpus(sweep.space.corpus)
     screen = Screen()
     if detach:
         _detach(find_home(home) / sweeps[0].name, screen.say)
         return
-    for each in sweeps:
-        for remark in each.remarks:
-            screen.say(f"{each.name}: {remark}")
+    for request, sweep in zip(requests, sweeps, strict=True):
+        for remark in sweep.remarks:
+            screen.say(f"{sweep.name}: {remark}")
         try:
             # Of several, the others are still to come.
-            ledger = run_sweep(each, find_home(home), screen, again=sys.argv[1:] if len(sweeps) > 1 else None)
+            ledger = run_sweep(sweep, find_home(home), screen, again=sys.argv[1:] if len(sweeps) > 1 else None)
         finally:
             screen.close()
-        screen.results(each, ledger)
-        _report(each.name, find_home(home), screen.say)
+        screen.results(sweep, ledger)
+        _report(sweep.name, find_home(home), screen.say)
+        keep_finished(find_home(home), request, sweep)
 
 
 @app.command()
@@ -228,11 +237,14 @@ app.add_typer(cli_results.app)
 
 
 def _report(name: str, home: Path, say: Callable[[str], None]) -> None:
-    """Write the page of a sweep that has just ended; that it can't be written takes nothing from the sweep."""
+    """Write the page of a sweep that has just ended, unless it is as new; that it can't be written takes nothing."""
+    from orchestrator.finished import has_report
     from orchestrator.home import home_option
     from orchestrator.reporting import write_reports
     from orchestrator.typed import typed
 
+    if has_report(home, name):
+        return
     try:
         write_reports(home, [name], None, "html", say)
     except (OrchestratorError, ReportError) as error:

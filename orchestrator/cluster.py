@@ -10,7 +10,6 @@ import shutil
 import signal
 import socket
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UserError
+from orchestrator.scratch import make_scratch
 
 if TYPE_CHECKING:
     from orchestrator.search_space import Resources, Sweep
@@ -86,8 +86,7 @@ def starting(log_file: Path) -> Iterator[tuple[Path, Callable[[], Capacity]]]:
     # Here, because two threads that import parts of one package at a time can see them half done.
     import ray
 
-    # Ray's sockets live in here, and a socket's path may have 107 characters at most.
-    scratch = Path(tempfile.mkdtemp(prefix="orchestrate-", dir=None if len(tempfile.gettempdir()) < 24 else "/tmp"))
+    scratch = make_scratch()
     # The kernel ends Ray's processes with the thread that started them: it has to outlive the shutdown.
     with ThreadPoolExecutor(1) as executor:
         capacity = executor.submit(_start, scratch, log_file)

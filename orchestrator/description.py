@@ -7,9 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from orchestrator import log
-from orchestrator.history import History, Trial
+from orchestrator.history import History
 from orchestrator.prepared import BY_ARM, CURVES, PARAMETERS, TOP
 from orchestrator.runs import RUNNING, Wanted
+from orchestrator.tally import Tally
+from orchestrator.tracked import Trial
 from orchestrator.trial import Rendering
 from orchestrator.views import SweepPages
 from reports import vocabulary as words
@@ -200,8 +202,7 @@ def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
         f"Best trials by {words.in_words(history.objective.metric)} ({better} is better), at their best epoch:",
     ]
     rows = [["arm", "best trial", *map(words.in_words, metrics), "epochs spent"], ["---"] * (len(metrics) + 3)]
-    arms = history.arms()
-    rows += [_arm_row(history, arm, trials, metrics) for arm, trials in arms.items()]
+    rows += [_arm_row(arm, tally, metrics) for arm, tally in history.tallies.arms.items()]
     for reference in history.started["references"]:
         name = " ".join(str(reference[key]) for key in ("reference", "size") if reference.get(key) is not None)
         rows.append([f"*{name}*", "", *(_number(reference.get(metric)) for metric in metrics), ""])
@@ -213,19 +214,19 @@ def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
     return text
 
 
-def _arm_row(history: History, arm: str, trials: list[Trial], metrics: Sequence[str]) -> list[str]:
-    spent = sum(trial.ended["epochs"] for trial in trials if trial.ended)
-    best = history.best_trial(trials)
+def _arm_row(arm: str, tally: Tally, metrics: Sequence[str]) -> list[str]:
+    best = tally.best
     values: Mapping[str, float] = best.best["metrics"] if best and best.best else {}
     name = best_name(best) if best else "none yet"
-    mark = f" {MARK}" if len({code for trial in trials for code in trial.codes}) > 1 else ""
-    return [arm + mark, name, *(_number(values.get(metric)) for metric in metrics), str(spent)]
+    mark = f" {MARK}" if len(tally.codes) > 1 else ""
+    return [arm + mark, name, *(_number(values.get(metric)) for metric in metrics), str(tally.spent)]
 
 
 def _counts(history: History) -> str:
-    outcomes = [trial.outcome for trial in history.trials.values()]
-    counts = (f"{outcomes.count(outcome)} {outcome}" for outcome in STATUS if outcome in outcomes)
-    return f"{words.counted(len(outcomes), 'trial')} ({', '.join(counts)})" if outcomes else "No trial yet"
+    outcomes = history.tallies.outcomes
+    counts = (f"{outcomes[outcome]} {outcome}" for outcome in STATUS if outcomes[outcome])
+    number = outcomes.total()
+    return f"{words.counted(number, 'trial')} ({', '.join(counts)})" if number else "No trial yet"
 
 
 def _read_metrics(history: History) -> list[str]:

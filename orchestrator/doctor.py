@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
-import sqlite3
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -15,11 +13,9 @@ import psutil
 from orchestrator import follower
 from orchestrator.disk import GIB, free_bytes, in_bytes
 from orchestrator.errors import UserError
-from orchestrator.home import SEARCH_SPACE, driver_note, locked, moved_from, open_home, sweep_names
-from orchestrator.ledger import Ledger
+from orchestrator.home import driver_note, open_home, sweep_names
+from orchestrator.places import moved_from, moved_sweeps, relocate_database, relocate_sweep, sweep_moved_from
 
-COLUMNS = {"experiments": "artifact_location", "runs": "artifact_uri"}
-"""Where MLflow 3.17 keeps absolute paths in its database."""
 LITTLE_MEMORY_GIB = 4
 
 
@@ -40,6 +36,8 @@ def examine(home: Path, say: Callable[[str], None]) -> None:
     say(f"MLflow: {follower.tracking_uri(home)}")
     follower.check_tracking_uri(home)
     check_place(home)
+    for name in sweep_names(home):
+        check_sweep_place(home / name)
     say("Nothing is wrong.")
 
 
@@ -64,6 +62,19 @@ def check_place(home: Path) -> None:
         )
 
 
+def check_sweep_place(folder: Path) -> None:
+    """Make sure that a sweep's files name the home that it lies in.
+
+    Raises:
+        UserError: they name another one, whose runs its links would open.
+    """
+    if (before := sweep_moved_from(folder)) is not None:
+        raise UserError(
+            f"{folder}: this sweep was moved or copied from {before}, which its files still name; "
+            f"put that right with: orchestrate doctor --relocate --home {folder.parent}"
+        )
+
+
 def relocate(home: Path, say: Callable[[str], None]) -> None:
     """Make everything in a home that was moved name its new place.
 
@@ -71,42 +82,21 @@ def relocate(home: Path, say: Callable[[str], None]) -> None:
         UserError: a sweep runs in it.
     """
     before = moved_from(home)
-    if before is None:
+    places = moved_sweeps(home)
+    if before is None and not places:
         say(f"{home}: it is where mlflow.db says; nothing to do.")
         return
     running = [name for name in sweep_names(home) if driver_note(home / name) is not None]
     if running:
         raise UserError(f"{home}: {', '.join(running)} runs in it; stop it first")
     for name in sweep_names(home):
-        _relocate_sweep(home, before, name)
-        say(f"sweep {name}")
+        for place in dict.fromkeys(filter(None, (before, places.get(name)))):
+            relocate_sweep(home, place, name)
+            say(f"sweep {name}")
     # At the end: it is by the database that a home is known to have been moved.
-    with _database(home) as database:
-        for table, column in COLUMNS.items():
-            changed = database.execute(
-                f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE {column} LIKE ? || '/%'",
-                (str(home), len(str(before)) + 1, str(before)),
-            )
-            say(f"mlflow.db: {changed.rowcount} {table}")
-    say(f"{home} no longer names {before}.")
-
-
-def _relocate_sweep(home: Path, before: Path, name: str) -> None:
-    folder = home / name
-    with locked(folder):
-        ledger = Ledger(folder)
-        told = ledger.last("started", "redirected")
-        if str(before) in str(told.get("tracking_uri")):
-            ledger.write("redirected", **follower.destination(home))
-        path = folder / SEARCH_SPACE
-        text = path.read_text() if path.exists() else ""
-        if f"{before}/" in text:
-            temporary = path.with_suffix(".tmp")
-            temporary.write_text(text.replace(f"{before}/", f"{home}/"))
-            temporary.replace(path)
-
-
-@contextlib.contextmanager
-def _database(home: Path) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(sqlite3.connect(home / "mlflow.db", timeout=20)) as database, database:
-        yield database
+    if before is not None:
+        counts = relocate_database(home, before)
+        for table in filter(counts.get, counts):
+            say(f"mlflow.db: {counts[table]} {table}")
+    former = dict.fromkeys(str(place) for place in (before, *places.values()) if place is not None)
+    say(f"{home} no longer names {', '.join(former)}.")

@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from orchestrator.database import sqlite_path
 from orchestrator.errors import UserError
 from orchestrator.trial import SWEEP_LOG
 
@@ -22,7 +23,14 @@ WAIT_S = 120.0
 HURRIED_WAIT_S = 4.0
 """How long, after a signal."""
 MAX_DEATHS = 10
-"""So often the sending process is started again."""
+"""Of the sending process in a row, after which it is not started again before the end."""
+WELL_S = 60.0
+"""A process that ran so long ran well: its death is the first of a row."""
+FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 60.0
+"""Before it is started again; twice as long after each death."""
+OLD_REFUSAL = "MLflow refused what was sent"
+STATUS_FILE = "tracking.json"
+"""In a sweep's folder: what the sending process last said of itself."""
 
 
 def tracking_uri(home: Path) -> str:
@@ -54,16 +62,37 @@ def destination(home: Path) -> dict[str, str | None]:
 def status(folder: Path) -> dict[str, Any]:
     """What the process last said of itself (`tracking.json`)."""
     try:
-        found: dict[str, Any] = json.loads((folder / "tracking.json").read_text())
+        content = json.loads((folder / STATUS_FILE).read_text())
     except (OSError, ValueError):
         return {}
-    return found
+    return content if isinstance(content, dict) else {}
 
 
 def is_behind(folder: Path) -> bool:
     """Whether MLflow still has to get something of a sweep that nobody drives."""
+    last = status(folder)
+    database = sqlite_path(str(last.get("tracking_uri")))
+    if database is not None and not database.exists():
+        return True
+    # Versions that left out a whole trial for one name that MLflow refuses took that for complete.
+    is_old = "left_out" not in last and OLD_REFUSAL in str(last.get("remark"))
     # Nothing is sent of a sweep that never got over its corpus, nor is anything missing.
-    return (status(folder).get("complete_bytes") or 0) != (folder / SWEEP_LOG).stat().st_size
+    return is_old or (last.get("complete_bytes") or 0) != (folder / SWEEP_LOG).stat().st_size
+
+
+class Deaths:
+    """When the sending process is started again: after a longer and longer pause, unless it has run well since."""
+
+    def __init__(self) -> None:
+        self._in_a_row = 0
+
+    def pause_s(self, ran_s: float) -> float | None:
+        """Return how long to wait after a process that ran so many seconds; None when it is no use any more."""
+        self._in_a_row = 1 if ran_s >= WELL_S else self._in_a_row + 1
+        if self._in_a_row >= MAX_DEATHS:
+            return None
+        pause_s: float = min(FIRST_PAUSE_S * 2.0 ** (self._in_a_row - 1), MAX_PAUSE_S)
+        return pause_s
 
 
 @contextlib.contextmanager
@@ -80,7 +109,7 @@ def following(
     Yields:
         A function that says before the end of the block that no more will be written.
     """
-    sender = _Sender(folder)
+    sender = _Sender(folder, say)
     try:
         yield sender.close
     finally:
@@ -95,10 +124,11 @@ class _Sender:
     dies.
     """
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
         self._folder = folder
+        self._say = say
         self._lock = threading.Lock()
-        self._is_closed = False
+        self._closed = threading.Event()
         self._process = self._start()
         threading.Thread(target=self._keep, daemon=True, name="watch over tracking").start()
 
@@ -114,17 +144,34 @@ class _Sender:
             )
 
     def _keep(self) -> None:
-        for _ in range(MAX_DEATHS):
+        deaths = Deaths()
+        while not self._closed.is_set():
+            began = time.monotonic()
             self._process.wait()
+            pause_s = deaths.pause_s(time.monotonic() - began)
+            if pause_s is None:
+                self._give_up()
+                return
+            self._closed.wait(pause_s)
             with self._lock:
-                if self._is_closed:
-                    return
-                self._process = self._start()
+                if not self._closed.is_set():
+                    self._process = self._start()
+
+    def _give_up(self) -> None:
+        if not self._closed.is_set():
+            self._say(
+                f"MLflow: the process that sends died {MAX_DEATHS} times in a row (exit code "
+                f"{self._process.returncode}, see {self._folder / 'driver.log'}); the sweep goes on, and what is left "
+                "is sent at its end."
+            )
 
     def close(self) -> None:
         """Nothing more will be written."""
         with self._lock:
-            self._is_closed = True
+            if not self._closed.is_set() and self._process.poll() is not None:
+                # It died a moment ago, or too often; the last lines are worth another one.
+                self._process = self._start()
+            self._closed.set()
             assert self._process.stdin is not None
             self._process.stdin.close()
 
@@ -148,6 +195,8 @@ class _Sender:
         left = status(self._folder)
         if left.get("remark"):
             say(f"MLflow: {left['remark']}")
+        if left.get("left_out"):
+            say(f"MLflow did not take {left['left_out']}.")
         if is_behind(self._folder):
             why = left.get("error") or (
                 f"its process ended with exit code {code}, see {self._folder / 'driver.log'}"

@@ -2,81 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
+from collections import deque
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from orchestrator import log
 from orchestrator.home import driver_note
-from orchestrator.trial import Objective, Rendering, counted, first_best, trial_folder
+from orchestrator.tally import Tallies
+from orchestrator.tracked import Trial, read_times
+from orchestrator.trial import SWEEP_LOG, Objective, trial_folder
 from reports import vocabulary as words
 
-MEDIA = "media"
+LATE_MS = 60_000
+"""How long after an event, by the log's own clock, a trial that has ended may still get a file."""
+IN_TURN = 50
+"""As many others are looked at each time: what comes later than that is found, too, at the latest at the end."""
 OWN_BUSINESS = frozenset({"event", "ts", "pid", "tracking_uri", "artifact_root"})
 """What the start of a driver says to nobody but this machine."""
-FILES = (words.ARTIFACT_CONFIG, words.ARTIFACT_PER_RECORDING)
-
-
-@dataclass
-class Trial:
-    """A trial as its newest events tell it.
-
-    Attributes:
-        started: the start of the driver under which it ran last: the judge, the commit and the corpus of then.
-        since: the first attempt whose epochs count; a later one than the first after it was started over.
-        left_ms: when its driver stopped or was last heard of, if that left the trial unfinished.
-        codes: fingerprints of the code that its attempts ran.
-        ends: how often it has ended; more than once after it was retried or extended.
-        size: bytes of its outbox when last looked at.
-        files: what else it keeps for MLflow, each with the time of its making in nanoseconds: complete folders of
-            renderings (`media/best`) and the files named in `FILES`.
-        trained_s: how long its epochs took, known once it has ended.
-    """
-
-    number: int
-    folder: Path
-    asked: log.Event
-    started: log.Event
-    since: int = 1
-    left_ms: int | None = None
-    attempt: log.Event | None = None
-    ended: log.Event | None = None
-    codes: set[str] = field(default_factory=set)
-    ends: int = 0
-    evaluated: log.Event | None = None
-    size: int = 0
-    files: dict[str, int] = field(default_factory=dict)
-    best: log.Event | None = None
-    trained_s: float = 0.0
-
-    @property
-    def outbox(self) -> Path:
-        """Where its worker writes epochs."""
-        return self.folder / "outbox.jsonl"
-
-    @property
-    def arm(self) -> str:
-        """Its arm's name."""
-        return str(self.asked["arm"])
-
-    @property
-    def outcome(self) -> str:
-        """How it stands; one that was left unfinished waits for its next attempt."""
-        if self.ended:
-            return str(self.ended["outcome"])
-        return words.OUTCOME_RUNNING if self.left_ms is None else words.OUTCOME_INTERRUPTED
-
-    def resume(self, started: log.Event) -> None:
-        """It runs, or runs again."""
-        self.started, self.left_ms, self.ended, self.best, self.evaluated = started, None, None, None, None
-
-    @property
-    def renderings(self) -> list[Rendering]:
-        """Its trained model, rendered with other settings."""
-        return self.evaluated.get("renderings", []) if self.evaluated else []
 
 
 class History:
@@ -84,6 +27,7 @@ class History:
 
     Attributes:
         offset: bytes of the sweep log that were read.
+        tallies: what is said of each arm and of all trials.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -92,6 +36,14 @@ class History:
         self.started: log.Event = {}
         self.closed: log.Event | None = None
         self.first: log.Event = {}
+        self.tallies = Tallies()
+        self._searched: dict[str, None] = {}
+        self._open: set[int] = set()
+        """Trials that have not ended."""
+        self._recent: deque[tuple[int, int]] = deque()
+        """The time and the trial of each event of the last moment."""
+        self._turns: deque[int] = deque()
+        """Every trial, the one first that was not looked at for the longest."""
         self._last_ms = 0
         self.offset = 0
 
@@ -115,25 +67,41 @@ class History:
         """What the sweep said of itself when it last started."""
         return {key: value for key, value in self.started.items() if key not in OWN_BUSINESS}
 
-    def refresh(self, *, everywhere: bool) -> set[int]:
+    def refresh(self, *, everywhere: bool = False, late: bool = False) -> set[int]:
         """Read on.
 
         Args:
             everywhere: look for new files of every trial, not only of those that run or have an event.
+            late: look for new files of the trials that had an event a moment ago, and of some others in turn.
 
         Returns:
             The trials about which something is new.
         """
-        events, self.offset = log.read(self.folder / "sweep.jsonl", self.offset)
+        events, self.offset = log.read(self.folder / SWEEP_LOG, self.offset)
         changed = {number for event in events for number in self._fold(event)}
-        looked = (trial for trial in self.trials.values() if everywhere or not trial.ended or trial.number in changed)
-        changed |= {trial.number for trial in looked if self._look(trial)}
-        for trial in (self.trials[number] for number in changed):
-            if trial.ended and trial.best is None:
-                rows = counted(log.read(trial.outbox)[0], trial.since)
-                trial.best = self.objective.best_of(row for row in rows if "diverged" not in row)
-                trial.trained_s = sum(row["metrics"].get(words.EPOCH_S, 0.0) for row in rows)
+        looked = set(self.trials) if everywhere else changed | self._open | (self._late() if late else set())
+        changed |= {number for number in looked if self.trials[number].look()}
+        self._take_over(changed)
         return changed
+
+    def _take_over(self, changed: Iterable[int]) -> None:
+        """Keep what is said of all trials in step with those that have changed."""
+        # In the order in which they were asked for, which is that of the arms.
+        for number in sorted(changed):
+            trial = self.trials[number]
+            trial.sum_up(self.objective)
+            self.tallies.update(trial, self.objective)
+            (self._open.discard if trial.ended else self._open.add)(number)
+
+    def _late(self) -> set[int]:
+        """The trials that had an event a moment ago, and some others, each in its turn."""
+        while self._recent and self._recent[0][0] < self._last_ms - LATE_MS:
+            self._recent.popleft()
+        numbers = {number for _, number in self._recent}
+        for _ in range(min(IN_TURN, len(self._turns))):
+            numbers.add(self._turns[0])
+            self._turns.rotate(-1)
+        return numbers
 
     def lose_driver(self) -> set[int]:
         """The driver has gone without a word.
@@ -142,7 +110,9 @@ class History:
             The trials about which that says something.
         """
         self.closed = {"ts": self._last_ms, "outcome": words.OUTCOME_INTERRUPTED, "reason": "the driver died"}
-        return self._leave(self._last_ms)
+        left = self._leave(self._last_ms)
+        self._take_over(left)
+        return left
 
     def driver_is_dead(self) -> bool:
         """Whether nobody drives the sweep: a driver holds the lock for as long as it lives."""
@@ -150,31 +120,11 @@ class History:
 
     def files(self) -> dict[str, int]:
         """The sweep's own files for MLflow, each with the time of its making in nanoseconds."""
-        return _made(self.folder, [words.ARTIFACT_SEARCH_SPACE])
+        return read_times(self.folder, [words.ARTIFACT_SEARCH_SPACE])
 
     def searched(self) -> list[str]:
         """Every parameter that Optuna chose for some trial."""
-        return list(dict.fromkeys(name for trial in self.trials.values() for name in trial.asked["searched"]))
-
-    def rendered(self) -> list[str]:
-        """Every setting that renderings differ by."""
-        each = (rendering for trial in self.trials.values() for rendering in trial.renderings)
-        return list(dict.fromkeys(name for rendering in each for name in rendering["settings"]))
-
-    def arms(self) -> dict[str, list[Trial]]:
-        """The trials of each arm, arms in the order in which they were first asked for."""
-        arms: dict[str, list[Trial]] = {}
-        for trial in self.trials.values():
-            arms.setdefault(trial.arm, []).append(trial)
-        return arms
-
-    def best_trial(self, trials: list[Trial]) -> Trial | None:
-        """The best of an arm's ended trials."""
-        objective = self.objective
-        values = ((trial.best["metrics"][objective.metric] if trial.best else None, trial) for trial in trials)
-        return first_best(
-            (objective.rank(trial.asked["stage"], trial.outcome, value), trial) for value, trial in values
-        )
+        return list(self._searched)
 
     def _fold(self, event: log.Event) -> set[int]:
         """Take over an event; the trials that it says something about."""
@@ -192,6 +142,8 @@ class History:
             case "asked":
                 number = event["trial"]
                 self.trials[number] = Trial(number, trial_folder(self.folder, number), event, self.started)
+                self._searched |= dict.fromkeys(event["searched"])
+                self._turns.append(number)
             case "attempt":
                 self.trials[event["trial"]].resume(self.started)
                 self.trials[event["trial"]].attempt = event
@@ -210,30 +162,14 @@ class History:
                 self.trials[event["trial"]].ends += 1
             case "evaluated":
                 self.trials[event["trial"]].evaluated = event
-        return {event["trial"]} if "trial" in event else set()
+        if "trial" not in event:
+            return set()
+        self._recent.append((event["ts"], event["trial"]))
+        return {event["trial"]}
 
     def _leave(self, ts: int) -> set[int]:
         """The driver has stopped: what it had not finished waits for the next one."""
-        left = {trial.number for trial in self.trials.values() if not trial.ended and trial.left_ms is None}
+        left = {number for number, trial in self.trials.items() if not trial.ended and trial.left_ms is None}
         for number in left:
             self.trials[number].left_ms = ts
         return left
-
-    def _look(self, trial: Trial) -> bool:
-        """Whether the outbox has grown or a file is new; a folder with a dot in its name is being made."""
-        seen = trial.size, trial.files
-        trial.files = _made(trial.folder, FILES)
-        with contextlib.suppress(FileNotFoundError):
-            trial.size = trial.outbox.stat().st_size
-        with contextlib.suppress(FileNotFoundError), os.scandir(trial.folder / MEDIA) as entries:
-            made = ((entry.name, entry.stat().st_mtime_ns) for entry in entries if "." not in entry.name)
-            trial.files |= {f"{MEDIA}/{name}": made_ns for name, made_ns in made}
-        return seen != (trial.size, trial.files)
-
-
-def _made(folder: Path, names: Iterable[str]) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for name in names:
-        with contextlib.suppress(FileNotFoundError):
-            found[name] = (folder / name).stat().st_mtime_ns
-    return found

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import errno
 import fcntl
 import io
 import json
 import os
 import shutil
 import socket
-import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 
 from orchestrator.errors import UserError
+from orchestrator.file_system import try_lock
+from orchestrator.scratch import delete_scratch
 
 if TYPE_CHECKING:
     from orchestrator.search_space import Sweep
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
 LOCK = "driver.lock"
 SEARCH_SPACE = "search_space.yaml"
 """In a sweep's folder: the search space as it was run."""
+REPORTS = "reports"
+"""In the home: the pages that sweeps end with."""
 LOCK_PATIENCE_S = 0.5
 """Whoever only looks whether there is a driver has the lock for a moment."""
 MIN_FREE_BYTES = 100 * 2**20
@@ -65,74 +69,71 @@ def open_home(home: Path) -> None:
         raise UserError(f"{home}: its disk has {free / 2**20:.0f} MiB free, at least 100 are needed; free some space")
 
 
-def moved_from(home: Path) -> Path | None:
-    """Where a home was when MLflow's database in it was written, if that was elsewhere."""
-    path = home / "mlflow.db"
-    if not path.exists():
-        return None
-    with contextlib.closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=20)) as database:
-        try:
-            rows = database.execute("SELECT name, artifact_location FROM experiments").fetchall()
-        except sqlite3.Error:
-            # It is just being made.
-            return None
-    for name, location in rows:
-        if location and location.endswith(f"/artifacts/{name}"):
-            root = Path(location.removeprefix("file://").removesuffix(f"/artifacts/{name}"))
-            if root != home:
-                return root
-    return None
-
-
 @contextlib.contextmanager
 def locked(folder: Path) -> Iterator[dict[str, Any]]:
     """Be the only driver of a sweep; what is put into the dict is kept beside the lock for whoever comes next.
 
     Raises:
-        UserError: another driver has it; the message says where.
+        UserError: another driver has it; the message says where. Or the folder can't be written to or locked.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o644), "r+") as file:
-        file.seek(0)
+    with _open_lock(folder) as file:
         before = _parse_note(file.read())
         if not _lock(file):
-            raise UserError(
-                f"{folder.name}: this sweep is already running on {before.get('host', 'another machine')}, "
-                f"process {before.get('pid', '?')}; wait for it, stop it, or start another one with --name"
-            ) from None
+            raise UserError(_running_line(folder, before))
         note = _Note(file)
         note.update(host=socket.gethostname(), pid=os.getpid())
-        if "scratch" in before:
-            # Ray's temporary folder of a driver that was killed.
-            shutil.rmtree(before["scratch"], ignore_errors=True)
+        delete_scratch(before)
         try:
             yield note
         finally:
             note.clear()
 
 
+def check_undriven(folder: Path) -> None:
+    """Refuse a sweep that is running; nothing is written and nothing deleted.
+
+    Raises:
+        UserError: it runs; the message says where.
+    """
+    if (note := driver_note(folder)) is not None:
+        raise UserError(_running_line(folder, note))
+
+
+def _running_line(folder: Path, note: dict[str, Any]) -> str:
+    return (
+        f"{folder.name}: this sweep is already running on {note.get('host', 'another machine')}, "
+        f"process {note.get('pid', '?')}; wait for it, stop it, or start another one with --name"
+    )
+
+
+def _open_lock(folder: Path) -> io.TextIOWrapper:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        return open(folder / LOCK, "r+", opener=lambda path, flags: os.open(path, flags | os.O_CREAT, 0o644))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{folder}: can't write here ({error.strerror}); ask its owner, or name another folder with --home"
+        ) from None
+
+
 def _lock(file: io.TextIOWrapper) -> bool:
     deadline = time.monotonic() + LOCK_PATIENCE_S
-    while True:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return True
-        except BlockingIOError:
-            if time.monotonic() > deadline:
-                return False
-            time.sleep(0.05)
+    while not try_lock(file, fcntl.LOCK_EX):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
 
 
 def driver_note(folder: Path) -> dict[str, Any] | None:
     """What the driver of a sweep says of itself (`host`, `pid`, …); None if nobody drives it."""
     try:
         with open(folder / LOCK) as file:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _parse_note((folder / LOCK).read_text())
+            return None if try_lock(file, fcntl.LOCK_SH) else _parse_note(file.read())
     except FileNotFoundError:
-        pass
-    return None
+        return None
 
 
 def _parse_note(text: str) -> dict[str, Any]:

@@ -10,17 +10,17 @@ from pathlib import Path
 
 from orchestrator import artifacts, listening, log
 from orchestrator.description import (
-    best_in_words,
-    best_name,
     describe_rendering,
     describe_sweep,
     describe_trial,
 )
-from orchestrator.history import MEDIA, History, Trial
+from orchestrator.history import History
 from orchestrator.ledger import FINISHED
 from orchestrator.prepared import BY_ARM, CURVES, PARAMETERS, TOP, Seen
+from orchestrator.presented import common_pictures, heard_columns
 from orchestrator.runs import Run
 from orchestrator.store import Gone, Refused, Store
+from orchestrator.tracked import Trial
 from orchestrator.trial import Rendering
 from orchestrator.views import SweepPages
 from reports import vocabulary as words
@@ -34,6 +34,7 @@ class Mirror:
     Attributes:
         pages: where the sweep is shown, once it is open.
         remark: what somebody should know, in one line.
+        left_out: of each run, what MLflow did not take, each with the reason.
     """
 
     def __init__(self, history: History) -> None:
@@ -47,6 +48,7 @@ class Mirror:
         self._told: log.Event = {}
         self.pages: SweepPages | None = None
         self.remark: str | None = None
+        self.left_out: dict[str, dict[str, str]] = {}
 
     def open(self) -> None:
         """Connect, and find or make the experiment and the sweep's run."""
@@ -99,6 +101,7 @@ class Mirror:
             run.create(self.pages.experiment_id, wanted)
             self._send_files(run, trial.folder, trial.files, trial.asked["ts"])
             run.update(wanted, trial.outbox)
+            self._note_left_out(f"trial {trial.number}", run.sent.left_out)
             return self._send_renderings(trial, run)
         except Gone:
             # Or it is one of another server, and this one has had its own before.
@@ -110,7 +113,7 @@ class Mirror:
         except Refused as error:
             if self._store.experiment_of(self.pages.run_id) is None:
                 raise
-            self.remark = f"trial {trial.number}: MLflow refused what was sent ({error})"
+            self._note_left_out(f"trial {trial.number}", {"something": str(error)})
         return True
 
     def _send_renderings(self, trial: Trial, parent: Run) -> bool:
@@ -125,6 +128,7 @@ class Mirror:
                 run.create(self.pages.experiment_id, wanted)
                 self._send_files(run, trial.folder, files, trial.asked["ts"])
                 run.update(wanted)
+                self._note_left_out(f"trial {trial.number} {rendering['name']}", run.sent.left_out)
             except Gone:
                 run.forget()
                 return False
@@ -146,7 +150,7 @@ class Mirror:
         assert self.pages is not None, "open() comes first"
         history, run = self._history, self._sweep_run
         self._send_files(run, history.folder, history.files(), history.first["ts"])
-        columns = self._columns()
+        columns = heard_columns(self._history)
         if columns and columns != self._heard:
             with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
                 listening.write_page(Path(target) / words.ARTIFACT_LISTEN, f"Sweep {history.name}", columns)
@@ -162,6 +166,13 @@ class Mirror:
             self._store.tag_experiment(self.pages.experiment_id, views)
             self._views = views
         run.update(describe_sweep(history, self.pages))
+        self._note_left_out("the sweep", run.sent.left_out)
+
+    def _note_left_out(self, run: str, names: dict[str, str]) -> None:
+        if names:
+            self.left_out[run] = names
+        else:
+            self.left_out.pop(run, None)
 
     def links(self) -> dict[str, str]:
         """Where to look, most worth looking at first; empty before anything is there."""
@@ -169,31 +180,25 @@ class Mirror:
             return {}
         pages, run_ids = self.pages, self._best_runs()
         is_finished = (self._history.closed or {}).get("outcome") == FINISHED
-        rendered = any(name.startswith(MEDIA) for trial in self._history.trials.values() for name in trial.files)
+        rendered = self._history.tallies.num_heard > 0
         return {
             **({"listen": pages.listen()} if rendered else {}),
             **({"report": pages.report()} if is_finished else {}),
             "trials": pages.trials(),
             **{purpose: pages.charts(purpose) for purpose in (CURVES, BY_ARM, PARAMETERS)},
             **({TOP: pages.charts(TOP)} if run_ids else {}),
-            **({"renderings": pages.renderings()} if self._history.rendered() else {}),
+            **({"renderings": pages.renderings()} if self._history.tallies.rendered else {}),
             **({"spectrograms": pages.spectrograms()} if rendered else {}),
             **({"compare": pages.compare(run_ids)} if len(run_ids) > 1 else {}),
         }
 
     def _best_runs(self) -> list[str]:
-        bests = (self._history.best_trial(trials) for trials in self._history.arms().values())
-        return [run_id for best in bests if best and (run_id := self._run(best).run_id)]
+        return [run_id for best in self._history.tallies.bests if (run_id := self._run(best).run_id)]
 
     def _seen(self) -> Seen:
         assert self.pages is not None
         history = self._history
-        bests = [best for trials in history.arms().values() if (best := history.best_trial(trials))]
-        kept = [
-            {name for name in best.files if name.startswith(f"{MEDIA}/{artifacts.HISTORY_PREFIX}")} for best in bests
-        ]
-        folder = max(set.intersection(*kept), default=None) if kept else None
-        pictures = [*artifacts.picture_keys(bests[0].folder / folder).values()] if folder else []
+        folder, pictures = common_pictures(history.tallies.bests)
         return Seen(
             history.name,
             history.sweep_id,
@@ -201,7 +206,7 @@ class Mirror:
             history.objective,
             compared=history.started["compare"],
             searched=history.searched(),
-            rendered=history.rendered(),
+            rendered=history.tallies.rendered,
             best=self._best_runs(),
             pictures=pictures,
             picture_epoch=int(folder.rpartition("_")[2]) if folder else None,
@@ -236,19 +241,3 @@ class Mirror:
                 else:
                     (Path(target) / name).symlink_to(folder / name)
             run.upload(Path(target), new, announced)
-
-    def _columns(self) -> list[listening.Column]:
-        """The best trial of each arm that can be heard."""
-        columns = []
-        for arm, trials in self._history.arms().items():
-            best = self._history.best_trial(trials)
-            media = best and max((name for name in best.files if name.startswith(MEDIA)), default=None, key=_lateness)
-            if best and media:
-                caption = f"{best_name(best)}: {best_in_words(self._history, best)}"
-                columns.append(listening.Column(arm, caption, best.folder / media, best.files[media]))
-        return columns
-
-
-def _lateness(media: str) -> tuple[bool, str]:
-    """The best epoch's renderings before those of any other, of which the latest."""
-    return media.endswith(artifacts.BEST), media

@@ -72,14 +72,14 @@ class Seen:
 
     @property
     def _best_name(self) -> str:
-        return words.best_name(self.objective.metric)
+        return words.to_mlflow(words.best_name(self.objective.metric))
 
     @property
     def _filter(self) -> str:
         return f"tags.`{words.TAG_ROLE}` = '{words.ROLE_TRIAL}' AND tags.`{words.TAG_PARENT}` = '{self.run_id}'"
 
     def _curves(self) -> list[Chart]:
-        metrics = dict.fromkeys([self.objective.metric, words.FVU, words.VAL_LOSS])
+        metrics = dict.fromkeys([words.to_mlflow(self.objective.metric), words.FVU, words.VAL_LOSS])
         lines = [
             _chart(f"line-{metric}", "LINE", metricKey=metric, selectedMetricKeys=[metric], **GLOBAL_AXES)
             for metric in metrics
@@ -92,11 +92,11 @@ class Seen:
 
     def _parameters(self) -> list[Chart]:
         score = {"key": self._best_name, "type": "METRIC"}
-        params = [*self.compared, *self.searched[:MAX_PARAMS]]
+        searched = [words.to_mlflow(name) for name in self.searched[:MAX_PARAMS]]
+        params = [*map(words.to_mlflow, self.compared), *searched]
         lines = _chart("parallel", "PARALLEL", selectedParams=params, selectedMetrics=[self._best_name])
         scatters = [
-            _chart(f"scatter-{name}", "SCATTER", xaxis={"key": name, "type": "PARAM"}, yaxis=score)
-            for name in self.searched[:MAX_PARAMS]
+            _chart(f"scatter-{name}", "SCATTER", xaxis={"key": name, "type": "PARAM"}, yaxis=score) for name in searched
         ]
         many = {"runsCountToCompare": 100}
         return [lines | {"showAllRuns": True} | many, *(chart | many for chart in scatters)]
@@ -116,7 +116,7 @@ class Seen:
     def _renderings(self) -> dict[str, Any]:
         columns = [
             f"tags.`{words.TAG_ARM}`",
-            *(f"params.`{name}`" for name in self.rendered),
+            *(f"params.`{words.to_mlflow(name)}`" for name in self.rendered),
             *(f"metrics.`{name}`" for name in words.SOUND_METRICS),
         ]
         roles = f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}'"
@@ -131,10 +131,10 @@ class Seen:
         metrics = dict.fromkeys([self.objective.metric, words.JUDGE_ACCURACY, words.FVU, "val/lsd_db"])
         return [
             f"tags.`{words.TAG_ARM}`",
-            *(f"metrics.`{words.best_name(metric)}`" for metric in metrics),
+            *(f"metrics.`{words.to_mlflow(words.best_name(metric))}`" for metric in metrics),
             f"tags.`{words.TAG_EPOCHS}`",
             f"tags.`{words.TAG_OUTCOME}`",
-            *(f"params.`{name}`" for name in self.searched[:MAX_PARAMS]),
+            *(f"params.`{words.to_mlflow(name)}`" for name in self.searched[:MAX_PARAMS]),
         ]
 
     def _state(self, charts: Sequence[Chart]) -> dict[str, Any]:

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import follower
+from orchestrator.database import SQLITE
 from orchestrator.errors import OrchestratorError, UserError
-from orchestrator.home import find_sweep
-from orchestrator.store import SQLITE, Refused, Store, Unreachable, Unusable
+from orchestrator.home import REPORTS, find_sweep
+from orchestrator.store import Refused, Store, Unreachable, Unusable
 from orchestrator.ui import check_port
 from reports import vocabulary as words
 
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
     from reports.listening.session import Options
 
-FOLDER, LISTENING = "reports", "listening"
+LISTENING = "listening"
 """In the home."""
 TALKERS = ("mlflow", "requests", "sqlalchemy", "urllib3")
 """Packages whose exceptions say that MLflow can't be read."""
@@ -43,7 +44,7 @@ def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str,
             report = read_report(client, name)
             for sentence in report.in_short:
                 say(f"  {sentence}")
-            paths = write(report, form, out or home / FOLDER)
+            paths = write(report, form, out or home / REPORTS)
             for path in paths:
                 say(f"{path}")
             if form == "html":

@@ -9,9 +9,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator import log
+from orchestrator import batches, log
 from orchestrator.store import Gone, Refused, Store
 from orchestrator.trial import counted
+from reports import vocabulary as words
 
 RUNNING = "RUNNING"
 
@@ -48,6 +49,7 @@ class Sent:
         end: status and end time.
         files: folders and files, each with the time of its making in nanoseconds.
         announced: tags that tell MLflow's pages what is in them.
+        left_out: what MLflow did not take, such as `metric val/x`, each with the reason.
     """
 
     run_id: str | None = None
@@ -60,6 +62,7 @@ class Sent:
     scores: dict[str, list[Any]] = field(default_factory=dict)
     files: dict[str, int] = field(default_factory=dict)
     announced: dict[str, str] = field(default_factory=dict)
+    left_out: dict[str, str] = field(default_factory=dict)
 
 
 def acknowledged(path: Path) -> Sent:
@@ -91,9 +94,10 @@ class Run:
         """Make the run, unless there is one. (Should this be forgotten, the run is found by its tags.)"""
         if self.sent.run_id is None:
             with self._called():
-                run = self._store.client.create_run(
-                    experiment_id, start_time=wanted.start_ms, tags=dict(wanted.tags), run_name=wanted.name
-                )
+                texts, _ = batches.cut({("tag", name): text for name, text in wanted.tags.items()})
+                tags = {name: text for (_, name), text in texts.items()}
+                name = wanted.name[: batches.MAX_NAME]
+                run = self._store.client.create_run(experiment_id, wanted.start_ms, tags, name)
                 self.sent = Sent(run.info.run_id, since=wanted.since, end=[RUNNING, None], tags=dict(wanted.tags))
 
     def upload(self, folder: Path, files: Mapping[str, int], announced: Mapping[str, str]) -> None:
@@ -111,7 +115,10 @@ class Run:
         self._save()
 
     def update(self, wanted: Wanted, outbox: Path | None = None) -> None:
-        """Send what is new: epochs, scores, params and tags in one call, the status in another."""
+        """Send what is new: epochs, scores, params and tags in one call, the status in another.
+
+        What MLflow refuses is left out and named in a tag of the run: the rest and the status always arrive.
+        """
         lines, offset = log.read(outbox, self.sent.offset) if outbox else ([], 0)
         # What was executed again is counted once, and an epoch that went wrong may yet be tried again.
         rows = [row for row in counted(lines, wanted.since) if row["epoch"] > self.sent.epoch and "diverged" not in row]
@@ -122,13 +129,12 @@ class Run:
         end = [wanted.status, wanted.end_ms]
         try:
             if lines or tags or params or scores:
-                with self._called() as run_id:
-                    self._log(run_id, rows, scores, params, tags)
-                    self.sent.offset = offset
-                    self.sent.epoch = rows[-1]["epoch"] if rows else self.sent.epoch
-                    self.sent.tags |= tags
-                    self.sent.params |= params
-                    self.sent.scores |= scores
+                self._log(_batch(rows, scores, params, tags))
+                self.sent.offset = offset
+                self.sent.epoch = rows[-1]["epoch"] if rows else self.sent.epoch
+                self.sent.tags |= tags
+                self.sent.params |= params
+                self.sent.scores |= scores
             if end != self.sent.end:
                 self._end(wanted)
         finally:
@@ -142,24 +148,37 @@ class Run:
                 self._store.client.set_terminated(run_id, wanted.status, wanted.end_ms)
             self.sent.end = [wanted.status, wanted.end_ms]
 
-    def _log(
-        self,
-        run_id: str,
-        rows: Sequence[log.Event],
-        scores: Mapping[str, Sequence[Any]],
-        params: Mapping[str, str],
-        tags: Mapping[str, str],
-    ) -> None:
+    def _log(self, batch: batches.Batch) -> None:
+        """Send a batch, and note on the run what had to be left out of it.
+
+        Raises:
+            Gone: the run has been deleted.
+            Unreachable: MLflow did not answer.
+        """
+        # A metric that was refused once is refused at each epoch.
+        batch = batch.only(key for key in batch.keys if key[0] != "metric" or _label(key) not in self.sent.left_out)
+        batch, reasons = batches.take_out_unfit(batch)
+        batch.texts, shortened = batches.cut(batch.texts)
+        reasons |= shortened | batches.send(batch, self._call)
+        fresh = {_label(key): reason for key, reason in reasons.items()}
+        if fresh and fresh.items() - self.sent.left_out.items():
+            self.sent.left_out |= fresh
+            text = "; ".join(f"{name}: {reason}" for name, reason in self.sent.left_out.items())
+            texts, _ = batches.cut({("tag", words.TAG_LEFT_OUT): text})
+            batches.send(batches.Batch(texts=texts), self._call)
+
+    def _call(self, batch: batches.Batch) -> None:
         from mlflow.entities import Metric, Param, RunTag
 
-        # A point with the same step, time and value is the same point to MLflow: sending it again changes nothing.
-        curves = [Metric(key, value, row["ts"], row["epoch"]) for row in rows for key, value in row["metrics"].items()]
-        self._store.client.log_batch(
-            run_id,
-            metrics=[*curves, *(Metric(key, *score) for key, score in scores.items())],
-            params=[Param(key, value) for key, value in params.items()],
-            tags=[RunTag(key, value) for key, value in tags.items()],
-        )
+        texts = batch.texts.items()
+        with self._called() as run_id:
+            # A point with the same step, time and value is the same point to MLflow: sending it again changes nothing.
+            self._store.client.log_batch(
+                run_id,
+                metrics=[Metric(name, *point) for name, points in batch.points.items() for point in points],
+                params=[Param(name, text) for (kind, name), text in texts if kind == "param"],
+                tags=[RunTag(name, text) for (kind, name), text in texts if kind == "tag"],
+            )
 
     @contextlib.contextmanager
     def _called(self) -> Iterator[str]:
@@ -182,3 +201,26 @@ class Run:
         temporary = self._path.with_suffix(".tmp")
         temporary.write_text(json.dumps(asdict(self.sent)))
         temporary.replace(self._path)
+
+
+def _batch(
+    rows: Sequence[log.Event],
+    scores: Mapping[str, Sequence[Any]],
+    params: Mapping[str, str],
+    tags: Mapping[str, str],
+) -> batches.Batch:
+    """Return all of it under the names that MLflow has for it."""
+    batch = batches.Batch()
+    for row in rows:
+        for name, value in row["metrics"].items():
+            batch.points.setdefault(words.to_mlflow(name), []).append((value, row["ts"], row["epoch"]))
+    for name, (value, ts, step) in scores.items():
+        batch.points.setdefault(words.to_mlflow(name), []).append((value, ts, step))
+    batch.texts = {("param", words.to_mlflow(name)): text for name, text in params.items()}
+    batch.texts |= {("tag", name): text for name, text in tags.items()}
+    return batch
+
+
+def _label(key: batches.Key) -> str:
+    """Return what people read of a metric, param or tag: `metric val/acc@5`."""
+    return f"{key[0]} {words.from_mlflow(key[1])}"

@@ -73,6 +73,7 @@ def as_data(standing: Standing) -> dict[str, Any]:
         )
     tracking = standing.tracking
     since_ms = tracking.get("unreachable_since")
+    is_sent = standing.driver is None and not follower.is_behind(standing.ledger.folder)
     return {
         "sweep": standing.name,
         "state": standing.state,
@@ -87,7 +88,9 @@ def as_data(standing: Standing) -> dict[str, Any]:
             "unreachable_since": since_ms and datetime.fromtimestamp(since_ms / 1000).isoformat("T", "seconds"),
             "error": tracking.get("error"),
             "remark": tracking.get("remark"),
-            "complete": standing.driver is None and not follower.is_behind(standing.ledger.folder),
+            "left_out": tracking.get("left_out") or None,
+            "sent": is_sent,
+            "complete": is_sent and not tracking.get("left_out"),
         },
     }
 
@@ -175,11 +178,12 @@ def _mlflow_line(mlflow: dict[str, Any], *, is_running: bool) -> str:
     remark = f" {mlflow['remark']}." if mlflow["remark"] else ""
     if mlflow["backlog"]:
         return f"\nMLflow: {mlflow['backlog']} lines wait.{remark}"
-    if mlflow["complete"]:
-        return f"\nMLflow: has everything.{remark}"
-    return (
-        f"\nMLflow: {'has every epoch so far' if is_running else 'not everything is there; resume sends it'}.{remark}"
-    )
+    left_out = f" but {mlflow['left_out']}" if mlflow["left_out"] else ""
+    if mlflow["sent"]:
+        return f"\nMLflow: has everything{left_out}.{remark}"
+    if is_running:
+        return f"\nMLflow: has every epoch so far{left_out}.{remark}"
+    return f"\nMLflow: not everything is there; resume sends it.{remark}"
 
 
 def _number(value: float | None) -> str:

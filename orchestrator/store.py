@@ -9,15 +9,13 @@ import contextlib
 import os
 import re
 import shutil
-import sqlite3
 import textwrap
 from collections.abc import Container, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from filelock import FileLock
-
+from orchestrator.database import prepared
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
@@ -31,7 +29,6 @@ ENVIRONMENT = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 SCHEMES = "sqlite:////path/mlflow.db, http://host:port, https://…, postgresql://…, mysql://…"
-SQLITE = "sqlite:///"
 LINKED = (".wav", ".png")
 """Files that are never written to again once they are there: they are replaced by new ones."""
 REFUSALS = (
@@ -93,7 +90,7 @@ class Store:
             return
         os.environ.update(ENVIRONMENT)
         try:
-            with self.told(), _prepared(self.uri):
+            with self.told(), prepared(self.uri):
                 from mlflow import MlflowClient
 
                 client = MlflowClient(self.uri)
@@ -211,23 +208,6 @@ def _linked(path: Path, target: Path) -> bool:
     except OSError:
         return False
     return True
-
-
-@contextlib.contextmanager
-def _prepared(uri: str) -> Iterator[None]:
-    """A sqlite file in write-ahead mode: who reads doesn't wait for who writes, and a commit costs fewer flushes.
-
-    The mode stays in the file. Only one process at a time may make the tables of a new one.
-    """
-    if not uri.startswith(SQLITE):
-        yield
-        return
-    path = Path(uri.removeprefix(SQLITE))
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(f"{path}.lock"):
-        with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
-            connection.execute("PRAGMA journal_mode=WAL")
-        yield
 
 
 def _translate(error: Exception, uri: str) -> Unreachable | Refused:

@@ -19,13 +19,16 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from orchestrator.batches import in_words
+from orchestrator.follower import STATUS_FILE
 from orchestrator.history import History
 from orchestrator.mirror import Mirror
 from orchestrator.store import Gone, Refused, Unreachable
 
 POLL_S = 0.5
 MAX_BACKOFF_S = 30.0
-LOOK_EVERYWHERE_S = 5.0
+LOOK_LATE_S = 5.0
+"""How often ended trials are looked at for what they still get."""
 NICENESS = 10
 """Trials go before it: importing MLflow alone keeps a processor busy for seconds, just when the first trial starts."""
 SWEEP_EVERY_S = 5.0
@@ -33,7 +36,6 @@ SWEEP_EVERY_S = 5.0
 STATUS_EVERY_S = 1.0
 PATIENCE_S = 30.0
 """How long an MLflow that doesn't answer is waited for once the driver has gone."""
-STATUS_FILE = "tracking.json"
 
 
 def follow(
@@ -65,7 +67,7 @@ class Follower:
         self._mirror: Mirror | None = None
         self._waiting: set[int] = set()
         self._sweep_waits = False
-        self._looked_everywhere_s = 0.0
+        self._looked_late_s = 0.0
         self._sweep_sent_s = 0.0
         self._failures = 0
         self._retry_s = 0.0
@@ -75,12 +77,12 @@ class Follower:
         self._status_s = 0.0
 
     def look(self, *, everywhere: bool = False) -> None:
-        """Take in what was written since the last look, at ended trials only now and then."""
+        """Take in what was written since the last look, at ended trials only now and then, and at some of them."""
         before = self._history.started, self._history.closed
-        everywhere |= time.monotonic() - self._looked_everywhere_s > LOOK_EVERYWHERE_S
-        if everywhere:
-            self._looked_everywhere_s = time.monotonic()
-        changed = self._history.refresh(everywhere=everywhere)
+        is_time = time.monotonic() - self._looked_late_s > LOOK_LATE_S
+        if is_time:
+            self._looked_late_s = time.monotonic()
+        changed = self._history.refresh(everywhere=everywhere, late=is_time)
         self._waiting |= changed
         self._sweep_waits |= bool(changed) or before != (self._history.started, self._history.closed)
 
@@ -162,6 +164,7 @@ class Follower:
                 "unreachable_since": self._unreachable_since,
                 "error": self._error,
                 "remark": mirror and mirror.remark,
+                "left_out": in_words(mirror.left_out) if mirror else "",
                 "tracking_uri": self._history.started["tracking_uri"],
                 "experiment_id": pages and pages.experiment_id,
                 "run_id": pages and pages.run_id,

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator import follower
-from orchestrator.doctor import check_place
+from orchestrator.database import sqlite_path
+from orchestrator.doctor import check_place, check_sweep_place
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.home import find_sweep
 from orchestrator.views import tunnel
@@ -49,7 +50,7 @@ def serve(home: Path, name: str | None, port: int) -> None:
         port: of our own server, on this machine only.
 
     Raises:
-        UserError: there is no such sweep, or the port is taken.
+        UserError: there is no such sweep, it was moved, its database is gone, or the port is taken.
     """
     folder = find_sweep(home, name)
     status = follower.status(folder)
@@ -58,7 +59,9 @@ def serve(home: Path, name: str | None, port: int) -> None:
         print(_links(uri.rstrip("/"), folder, status))
         return
     check_place(home)
+    check_sweep_place(folder)
     check_port(port)
+    check_database(uri, folder)
     for end in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(end, signal.default_int_handler)
     try:
@@ -79,6 +82,20 @@ def _links(base: str, folder: Path, status: dict[str, Any]) -> str:
         return f"{folder.name}: nothing of it is in MLflow yet ({status.get('error') or 'it has just begun'})"
     lines = (f"  {TITLES[name]}:\n    {base}/{link}" for name, link in status["links"].items())
     return "\n".join([folder.name, *lines])
+
+
+def check_database(uri: str, folder: Path) -> None:
+    """Refuse an sqlite file that nobody has written: MLflow would make an empty one there.
+
+    Raises:
+        UserError: there is no such file.
+    """
+    path = sqlite_path(uri)
+    if path is not None and not path.is_file():
+        raise UserError(
+            f"{path}: there is no such database, so that nothing of {folder.name} can be shown; run the sweep again, "
+            "which sends it, or check MLFLOW_TRACKING_URI"
+        )
 
 
 def check_port(port: int) -> None:

@@ -118,7 +118,10 @@ class SweepRuns:
 
         def read(row: Any) -> pd.DataFrame:
             each = {
-                metric: {point.step: point.value for point in self.client.get_metric_history(row.run_id, metric)}
+                metric: {
+                    point.step: point.value
+                    for point in self.client.get_metric_history(row.run_id, words.to_mlflow(metric))
+                }
                 for metric in metrics
             }
             frame = pd.DataFrame(each, dtype=float).rename_axis("epoch").reset_index()
@@ -228,9 +231,10 @@ def _row(run: Run, names: Sequence[str]) -> dict[str, Any]:
     prefix = "orchestrate."
     tags = {key.removeprefix(prefix): value for key, value in run.data.tags.items() if key.startswith(prefix)}
     ended = run.info.end_time
+    params = {words.from_mlflow(name): text for name, text in run.data.params.items()}
     return {
-        **{name: text if name in names else typed(text) for name, text in run.data.params.items()},
-        **run.data.metrics,
+        **{name: text if name in names else typed(text) for name, text in params.items()},
+        **{words.from_mlflow(name): value for name, value in run.data.metrics.items()},
         **tags,
         RUN: run.info.run_id,
         "run_name": run.info.run_name,

@@ -5,6 +5,7 @@ Other people's queries rely on these words: one is never renamed, and its meanin
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
 from typing import Final
 
@@ -94,6 +95,9 @@ TAG_HOST: Final = "orchestrate.host"
 """Tag of a sweep: the machine of its driver."""
 TAG_VERSION_PREFIX: Final = "orchestrate.version."
 """Tags of a sweep: `orchestrate.version.torch` and so on."""
+
+TAG_LEFT_OUT: Final = "orchestrate.left_out"
+"""Tag: metrics, params and tags of a run that MLflow did not take, each with the reason; absent where it took all."""
 
 TAG_GIT_COMMIT: Final = "mlflow.source.git.commit"
 """MLflow's own tag; its pages show it as the run's version."""
@@ -216,3 +220,35 @@ def in_words(metric: str) -> str:
 def counted(number: int, noun: str) -> str:
     """A number of things: `1 epoch`, `2 epochs`."""
     return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+UNSAFE = re.compile(
+    r"[^/\w.\- :]"  # What MLflow refuses anywhere in a name.
+    r"|^/|(?<=/)/|/$"  # What no path has in its shortest form: empty parts,
+    r"|^\.(?=\.)|(?:^|(?<=/))\.(?=\.?(?:/|$))"  # `.` and `..` as parts, and two dots in front.
+    r"|_(?=0x)"  # What would read as an escape.
+)
+ESCAPED = re.compile("_0x([0-9a-f]*)_")
+
+
+def to_mlflow(name: str) -> str:
+    """Return the name under which MLflow keeps a metric or param; one that MLflow accepts stays as it is.
+
+    Every character that MLflow refuses becomes its code point: `val/acc@5` → `val/acc_0x40_5`. No two names become the
+    same one, and `from_mlflow` reads them back.
+    """
+    escaped = UNSAFE.sub(lambda character: f"_0x{ord(character[0]):x}_", name)
+    return escaped or "_0x_"
+
+
+def from_mlflow(name: str) -> str:
+    """Return the name of a metric or param that MLflow keeps under this one."""
+    return ESCAPED.sub(_unescape, name)
+
+
+def _unescape(escaped: re.Match[str]) -> str:
+    code = int(escaped[1] or "0", 16)
+    if not escaped[1]:
+        return ""
+    # Somebody else's name may only look like one of ours.
+    return chr(code) if code <= 0x10FFFF else escaped[0]

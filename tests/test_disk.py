@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -13,6 +15,7 @@ from orchestrator.clean import clean
 from orchestrator.disk import GIB, Space, check_free, in_bytes, tidy
 from orchestrator.errors import UserError
 from orchestrator.home import locked
+from orchestrator.scratch import make_scratch
 from orchestrator.tracking import follow
 from tests.sweep_folder import SweepFolder
 
@@ -121,6 +124,21 @@ def test_a_dry_run_says_as_much_and_deletes_nothing(swept: SweepFolder) -> None:
     assert "Would free 8 kB." in cleaned(swept, dry_run=True)
     assert sorted(swept.path.glob("trials/**/*")) == before
     assert "Freed 8 kB." in cleaned(swept)
+
+
+def test_a_dry_run_leaves_a_killed_drivers_scratch_and_its_note(swept: SweepFolder) -> None:
+    scratch = make_scratch()
+    note = json.dumps({"host": socket.gethostname(), "scratch": str(scratch)})
+    (swept.path / "driver.lock").write_text(note)
+    cleaned(swept, dry_run=True)
+    assert scratch.exists() and (swept.path / "driver.lock").read_text() == note
+    cleaned(swept)
+    assert not scratch.exists()
+
+
+def test_a_dry_run_of_a_sweep_that_runs_is_refused_too(swept: SweepFolder) -> None:
+    with locked(swept.path), pytest.raises(UserError, match="already running"):
+        cleaned(swept, dry_run=True)
 
 
 def test_clean_leaves_what_can_be_gone_on_from_and_is_done_the_second_time(swept: SweepFolder) -> None:

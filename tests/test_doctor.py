@@ -7,11 +7,14 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator import ui
 from orchestrator.console import Screen
 from orchestrator.doctor import check_place, examine, relocate
 from orchestrator.errors import UserError
+from orchestrator.follower import is_behind
 from orchestrator.sweep import run_sweep
 from orchestrator.tracking import follow
+from orchestrator.ui import serve
 from tests.spaces import noop_sweep
 from tests.sweep_folder import SweepFolder
 
@@ -78,6 +81,77 @@ def test_relocated_the_sounds_are_heard_again_and_new_lines_arrive(moved: SweepF
 
     relocate(moved.home, said.append)
     assert said[-1] == f"{moved.home}: it is where mlflow.db says; nothing to do."
+
+
+def test_relocated_every_file_names_the_new_place(moved: SweepFolder, home: Path) -> None:
+    relocate(moved.home, print)
+    assert moved.status()["tracking_uri"] == f"sqlite:///{moved.home / 'mlflow.db'}"
+    examine(moved.home, print)
+
+
+def test_a_copied_home_does_not_open_the_database_of_the_original(moved: SweepFolder, home: Path) -> None:
+    shutil.copytree(moved.home, home)
+    # As an older version relocated it: the log and the database name this place, tracking.json does not.
+    status = (moved.path / "tracking.json").read_bytes()
+    relocate(moved.home, print)
+    (moved.path / "tracking.json").write_bytes(status)
+    with pytest.raises(UserError, match=rf"vae: this sweep was moved or copied from {home}, .* doctor --relocate"):
+        serve(moved.home, "vae", 5000)
+    with pytest.raises(UserError, match="vae: this sweep was moved or copied"):
+        examine(moved.home, print)
+    said: list[str] = []
+    relocate(moved.home, said.append)
+    assert said == ["sweep vae", f"{moved.home} no longer names {home}."]
+    assert moved.status()["tracking_uri"] == f"sqlite:///{moved.home / 'mlflow.db'}" and moved.status()["links"]
+
+
+def test_where_the_database_was_left_behind_no_link_is_told_and_the_sweep_is_sent_again(
+    moved: SweepFolder, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (moved.home / "mlflow.db").unlink()
+    with pytest.raises(UserError, match="this sweep was moved or copied"):
+        examine(moved.home, print)
+    relocate(moved.home, print)
+    assert not (moved.path / "tracking.json").exists() and is_behind(moved.path)
+    monkeypatch.setattr(ui, "_is_free", lambda port: True)
+    with pytest.raises(UserError, match=r"mlflow\.db: there is no such database"):
+        serve(moved.home, "vae", 5000)
+    assert not (moved.home / "mlflow.db").exists() and not home.exists()
+    follow(moved.path, once=True)
+    assert moved.steps(1) == [1] and moved.artifacts(1)
+
+
+def test_an_underscore_in_a_path_is_no_other_character(home: Path, tmp_path: Path) -> None:
+    there = home.rename(tmp_path / "my_runs")
+    sweep, neighbour = (
+        SweepFolder(there),
+        SweepFolder(tmp_path / "my-runs", "other", f"sqlite:///{there / 'mlflow.db'}"),
+    )
+    for each in (sweep, neighbour):
+        each.start(search_space=each.name)
+        each.whole_trial(1)
+        follow(each.path, once=True)
+    untouched = neighbour.run(1, "other").info.artifact_uri
+    new = SweepFolder(there.rename(tmp_path / "new"))
+    neighbour.uri = new.uri
+    relocate(new.home, print)
+    assert Path(new.run(1).info.artifact_uri).is_relative_to(new.home)
+    assert neighbour.run(1, "other").info.artifact_uri == untouched
+
+
+def test_paths_that_only_end_alike_are_left(moved: SweepFolder, home: Path) -> None:
+    left = f"corpus: {{root: /mnt{home}/recordings, other: {home}-2/recordings, all: {home}}}\n"
+    (moved.path / "search_space.yaml").write_text(left)
+    relocate(moved.home, print)
+    assert (moved.path / "search_space.yaml").read_text() == left.replace(f"all: {home}", f"all: {moved.home}")
+
+
+def test_a_database_that_somebody_chose_is_no_sign_of_a_move(home: Path, tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path / "mine", uri=f"sqlite:///{home / 'mlflow.db'}")
+    sweep.start()
+    sweep.whole_trial(1)
+    follow(sweep.path, once=True)
+    examine(sweep.home, print)
 
 
 def test_a_home_in_which_a_sweep_runs_stays_where_it_is(moved: SweepFolder) -> None:

@@ -1,13 +1,20 @@
+import errno
+import fcntl
 import json
 import os
+import shutil
+import socket
 import subprocess
 import sys
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import UserError
-from orchestrator.home import find_home, keep_search_space, locked, open_home
+from orchestrator.home import driver_note, find_home, keep_search_space, locked, open_home
+from orchestrator.scratch import make_scratch
 from orchestrator.search_space import Sweep
 from tests.spaces import noop_sweep
 
@@ -44,13 +51,80 @@ def test_a_sweep_has_one_driver_and_the_second_hears_who_it_is(tmp_path: Path) -
         assert note["pid"] == os.getpid()
 
 
-def test_the_scratch_folder_of_a_killed_driver_is_deleted(tmp_path: Path) -> None:
-    scratch = tmp_path / "scratch"
-    scratch.mkdir()
-    (tmp_path / "vae").mkdir()
-    (tmp_path / "vae" / "driver.lock").write_text(json.dumps({"pid": 1, "scratch": str(scratch)}))
+def left_by_a_killed_driver(sweep: Path, **changes: object) -> None:
+    """A note beside the lock, of a process that has ended."""
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    sweep.mkdir(exist_ok=True)
+    note = {"host": socket.gethostname(), "pid": ended.pid, **changes}
+    (sweep / "driver.lock").write_text(json.dumps(note))
+
+
+@pytest.fixture
+def scratch() -> Iterator[Path]:
+    folder = make_scratch()
+    (folder / "session").mkdir()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_the_scratch_folder_of_a_killed_driver_is_deleted(tmp_path: Path, scratch: Path) -> None:
+    left_by_a_killed_driver(tmp_path / "vae", scratch=str(scratch))
     with locked(tmp_path / "vae"):
         assert not scratch.exists()
+
+
+def test_a_note_of_another_machine_or_of_a_living_driver_deletes_nothing(tmp_path: Path, scratch: Path) -> None:
+    left_by_a_killed_driver(tmp_path / "vae", scratch=str(scratch), host="elsewhere")
+    with locked(tmp_path / "vae"):
+        assert scratch.exists()
+    # A copy of a sweep's folder names the driver of the original.
+    left_by_a_killed_driver(tmp_path / "vae", scratch=str(scratch), pid=os.getppid())
+    with locked(tmp_path / "vae"):
+        assert scratch.exists()
+
+
+def test_a_note_deletes_no_folder_that_no_driver_made(tmp_path: Path, scratch: Path) -> None:
+    link = scratch.with_name("orchestrate-a_link__")
+    link.symlink_to(scratch)
+    foreign = Path(tempfile.mkdtemp(prefix="somebody-"))
+    named = [tmp_path / "thesis", tmp_path / "orchestrate-abcdefgh", scratch / "session", link, foreign]
+    named.append(scratch / ".." / foreign.name)
+    for path in named:
+        path.mkdir(exist_ok=True)
+        left_by_a_killed_driver(tmp_path / "vae", scratch=str(path))
+        with locked(tmp_path / "vae"):
+            assert path.exists(), path
+    link.unlink()
+    foreign.rmdir()
+
+
+@pytest.mark.parametrize("scratch", [None, 3, "", ["/tmp"], "orchestrate-abcdefgh"])
+def test_a_note_that_names_no_folder_keeps_nobody_out(tmp_path: Path, scratch: object) -> None:
+    left_by_a_killed_driver(tmp_path / "vae", scratch=scratch)
+    with locked(tmp_path / "vae") as note:
+        assert note["pid"] == os.getpid()
+
+
+def test_a_disk_without_locks_is_said_with_the_cure(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "vae").mkdir()
+    (tmp_path / "vae" / "driver.lock").touch()
+
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    message = r"vae/driver\.lock: its file system \(.+\) can't lock files \(No locks available\).*--home"
+    with pytest.raises(UserError, match=message), locked(tmp_path / "vae"):
+        pass
+    with pytest.raises(UserError, match=message):
+        driver_note(tmp_path / "vae")
+
+
+def test_a_sweep_that_cannot_be_locked_is_said_in_one_line(tmp_path: Path) -> None:
+    (tmp_path / "vae" / "driver.lock").mkdir(parents=True)
+    with pytest.raises(UserError, match=r"vae: can't write here \(Is a directory\).*--home"), locked(tmp_path / "vae"):
+        pass
 
 
 def keep_what_ran(folder: Path, sweep: Sweep) -> None:

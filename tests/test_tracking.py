@@ -434,6 +434,19 @@ def test_back_at_an_earlier_address_a_trial_has_the_run_that_it_had_there(sweep:
     assert sweep.run(1).info.run_id == run_id and sweep.steps(1) == [1, 2]
 
 
+def test_a_database_that_was_deleted_is_made_again_with_everything(sweep: SweepFolder) -> None:
+    sweep.start()
+    sweep.whole_trial(1)
+    sweep.close()
+    follow(sweep.path, once=True)
+    for path in sweep.home.glob("mlflow.db*"):
+        path.unlink()
+    assert is_behind(sweep.path)
+    follow(sweep.path, once=True)
+    assert not is_behind(sweep.path)
+    assert sweep.steps(1) == [1, 2] and sweep.run(1).info.status == sweep.runs()["vae"].info.status == "FINISHED"
+
+
 def test_mlflow_is_behind_until_the_last_event_is_there(sweep: SweepFolder) -> None:
     sweep.start()
     sweep.whole_trial(1)

@@ -12,8 +12,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from orchestrator import tracking
-from orchestrator.follower import following
+from orchestrator import follower, tracking
+from orchestrator.follower import Deaths, following
 from orchestrator.tracking import follow
 from orchestrator.ui import running_server
 from tests.sweep_folder import SweepFolder
@@ -50,8 +50,8 @@ def test_what_was_written_while_the_server_was_down_arrives_once_and_in_order(
     sweep.report(1, 1)
     sweep.render(1, "best", 1)
     closed = threading.Event()
-    follower = threading.Thread(target=follow, args=(sweep.path,), kwargs={"closed": closed})
-    follower.start()
+    sender = threading.Thread(target=follow, args=(sweep.path,), kwargs={"closed": closed})
+    sender.start()
     wait_until(lambda: sweep.status()["backlog"] == 1)
     with running_server(sweep.home, database, port):
         wait_until(lambda: sweep.status()["error"] is None)
@@ -67,7 +67,7 @@ def test_what_was_written_while_the_server_was_down_arrives_once_and_in_order(
     sweep.close()
     with running_server(sweep.home, database, port):
         closed.set()
-        follower.join(timeout=150)
+        sender.join(timeout=150)
         assert sweep.steps(1) == [1, 2, 3, 4]
         assert sweep.run(1).info.run_id == run_id
         assert sweep.run(1).info.status == "FINISHED"
@@ -100,3 +100,31 @@ def test_a_sending_process_that_is_killed_is_started_again(tmp_path: Path) -> No
         wait_until(lambda: sweep.steps(2) == [1, 2])
         sweep.close()
     assert sweep.runs()["vae"].info.status == "FINISHED" and not said
+
+
+def test_a_process_that_dies_is_started_after_longer_and_longer_pauses_until_it_runs_well() -> None:
+    deaths = Deaths()
+    pauses = [deaths.pause_s(1.0) for _ in range(follower.MAX_DEATHS)]
+    assert pauses == [0.5, 1, 2, 4, 8, 16, 32, 60, 60, None]
+    deaths = Deaths()
+    assert [deaths.pause_s(ran_s) for ran_s in (1.0, 1.0, 1.0, 3600.0, 1.0)] == [0.5, 1, 2, 0.5, 1]
+    # A process that is killed once an hour is never given up.
+    assert None not in [deaths.pause_s(3600.0) for _ in range(50)]
+
+
+def test_a_process_that_can_not_run_is_given_up_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follower, "MAX_DEATHS", 2)
+    sweep = SweepFolder(tmp_path)
+    sweep.start()
+    (sweep.path / "tracking.lock").mkdir()
+    said: list[str] = []
+    with following(sweep.path, said.append):
+        wait_until(lambda: bool(said))
+        assert said[0].startswith("MLflow: the process that sends died 2 times in a row (exit code 1, see ")
+        # What stood in its way is gone: the last one sends all.
+        (sweep.path / "tracking.lock").rmdir()
+        sweep.whole_trial(1)
+        sweep.close()
+    assert len(said) == 1 and sweep.steps(1) == [1, 2]

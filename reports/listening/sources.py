@@ -86,7 +86,7 @@ class _Finder:
         self.notes: list[str] = []
         self._name = parent.data.tags[words.TAG_SWEEP]
         mode, _, metric = parent.data.params.get("objective", "").partition(" ")
-        self._metric = words.best_name(metric)
+        self._metric = words.to_mlflow(words.best_name(metric))
         self._sign = 1 if mode == "min" else -1
         self._clips: dict[str, set[str]] = {}
         self._trials = self._runs(words.ROLE_TRIAL)
