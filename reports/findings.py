@@ -10,9 +10,10 @@ from typing import Any
 import pandas as pd
 
 from reports import vocabulary as words
+from reports.contrast import Contrast, adjusted
 from reports.errors import ReportError
 from reports.frames import SweepRuns, typed
-from reports.statistics import Contrast, adjusted, contrasts
+from reports.statistics import contrasts
 
 READ = words.JUDGE_ACCURACY
 """What people read beside the objective, where both were measured."""

@@ -13,9 +13,9 @@ import pandas as pd
 
 from reports import figures, findings, importance, matrix, sentences, stages
 from reports import vocabulary as words
+from reports.contrast import Contrast
 from reports.findings import Answers, Table
 from reports.frames import SweepRuns, read_sweep
-from reports.statistics import Contrast
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

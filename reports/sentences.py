@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from reports import vocabulary as words
-from reports.statistics import Contrast
+from reports.contrast import Contrast
 
 
 def in_words(contrast: Contrast, metric: str, mode: str) -> str:

@@ -17,12 +17,12 @@ from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.reporting import hold_listening_test, tracking, write_reports
 from orchestrator.tracking import follow
 from reports import figures
+from reports.contrast import Contrast
 from reports.errors import ReportError
 from reports.images import read_images
 from reports.listening.session import Options
 from reports.page import render
 from reports.report import Report, read_report
-from reports.statistics import Contrast
 from tests.browser import chromium
 from tests.sweep_folder import SweepFolder
 

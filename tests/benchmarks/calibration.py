@@ -24,8 +24,9 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
+from reports.contrast import adjusted
 from reports.precision import SD_CONFIGURATIONS, SD_INTERACTION, SD_PREFERENCE, SD_SEEDS, smallest_detectable
-from reports.statistics import adjusted, contrasts
+from reports.statistics import contrasts
 
 ALLOWED = 0.05
 SD_RECORDINGS = 0.3
