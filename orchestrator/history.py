@@ -103,8 +103,7 @@ class History:
     @property
     def sweep_id(self) -> str:
         """Tells this folder's sweep from any other, for ever: where and when it was first started."""
-        first = f"{self.name} {self.first.get('host')} {self.first.get('pid')} {self.first['ts']}"
-        return hashlib.sha256(first.encode()).hexdigest()[:12]
+        return _sweep_id(self.name, self.first)
 
     @property
     def objective(self) -> Objective:
@@ -229,6 +228,18 @@ class History:
             made = ((entry.name, entry.stat().st_mtime_ns) for entry in entries if "." not in entry.name)
             trial.files |= {f"{MEDIA}/{name}": made_ns for name, made_ns in made}
         return seen != (trial.size, trial.files)
+
+
+def read_identity(folder: Path) -> tuple[str, str]:
+    """The name and the id of the sweep in a folder that was run."""
+    started = [event for event in log.read(folder / "sweep.jsonl")[0] if event["event"] == "started"]
+    name = str(started[-1]["sweep"])
+    return name, _sweep_id(name, started[0])
+
+
+def _sweep_id(name: str, first: log.Event) -> str:
+    text = f"{name} {first.get('host')} {first.get('pid')} {first['ts']}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
 
 
 def _made(folder: Path, names: Iterable[str]) -> dict[str, int]:

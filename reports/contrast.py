@@ -98,7 +98,7 @@ class Contrast:
         return self.p_adjusted is not None and self.p_adjusted < ALPHA and self.excludes_zero
 
 
-def adjusted(family: Sequence[Contrast], look: int = 1) -> list[Contrast]:
+def adjusted(family: Sequence[Contrast], look: int | None = 1) -> list[Contrast]:
     """The same contrasts, with p adjusted by Holm over those that are planned and can be tested.
 
     What is exploratory keeps its place in the family, as if its p were 1: else the others would be tested more boldly
@@ -106,21 +106,24 @@ def adjusted(family: Sequence[Contrast], look: int = 1) -> list[Contrast]:
 
     Args:
         family: all contrasts by the objective.
-        look: how often the test split has been asked, more having been granted in between.
+        look: how often the test split has been asked, more having been granted in between; None while it still judges.
     """
     places = [contrast for contrast in family if contrast.is_planned and _has_place(contrast)]
-    is_tested = [contrast.why_exploratory is None for contrast in places]
-    tests = _holm([_p(contrast) if tested else 1.0 for contrast, tested in zip(places, is_tested, strict=True)])
+    tests = _holm([1.0 if contrast.why_exploratory else _p(contrast) for contrast in places])
     repeated = _holm([_p(contrast) for contrast in places])
-    by_question = {
-        contrast.question: replace(
-            contrast,
-            p_adjusted=p if tested else None,
-            p_repeated=None if tested or look == 1 or contrast.p is None else min(1.0, price(look) * p_of_look),
-        )
-        for contrast, tested, p, p_of_look in zip(places, is_tested, tests, repeated, strict=True)
-    }
-    return [by_question.get(contrast.question, contrast) if contrast.is_planned else contrast for contrast in family]
+    answers = iter(zip(tests, repeated, strict=True))
+    return [
+        _with_p(contrast, *next(answers), look) if contrast.is_planned and _has_place(contrast) else contrast
+        for contrast in family
+    ]
+
+
+def _with_p(contrast: Contrast, p: float, p_of_look: float, look: int | None) -> Contrast:
+    if contrast.why_exploratory is None:
+        return replace(contrast, p_adjusted=p)
+    if look is None or look == 1 or contrast.p is None:
+        return contrast
+    return replace(contrast, p_repeated=min(1.0, price(look) * p_of_look))
 
 
 def _has_place(contrast: Contrast) -> bool:

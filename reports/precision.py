@@ -5,7 +5,7 @@ trainings of its one configuration. Units belong to one arm, recordings are the 
 together (Owen 2007, "The pigeonhole bootstrap") has a variance in closed form, so that nothing has to be drawn; but it
 is too small where units are few, and counts what is peculiar to a unit on a recording three times. So variances are
 divided by n - 1, that is counted once, and Student's t has the degrees of freedom of Satterthwaite, as where several
-readers judge the same cases (Hillis 2007, doi 10.1002/sim.2532), but never more than the units have: see `_df_of_units`.
+readers judge the same cases (Hillis 2007, doi 10.1002/sim.2532), but never more than its units have (`_df_of_units`).
 
 Trainings with the same seed in several arms count as independent. Where they are alike, intervals are too wide.
 """

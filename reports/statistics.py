@@ -76,6 +76,8 @@ def contrasts(
     Raises:
         ValueError: a training has two rows of one recording.
     """
+    if scores.empty:
+        return []
     arms = _arms(scores, factors)
     empty = Counter(scores.loc[scores["value"].isna(), list(factors)].itertuples(index=False, name=None))
     num_shared = len(factors) - len(within)

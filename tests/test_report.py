@@ -139,8 +139,8 @@ def test_the_answer_says_which_is_better_by_how_much_and_whether_that_is_luck(re
 
 
 def test_what_could_not_be_told_apart_is_one_line_at_the_end_of_a_sweep(sweep: SweepFolder) -> None:
-    start(sweep, "l2", "l0", "l1", "vae", seeds=2)
-    for number, loss in enumerate(("l2", "l2", "l0", "l0", "l1", "l1", "vae", "vae"), 1):
+    start(sweep, "l2", "l0", "l1", "vae", seeds=3)
+    for number, loss in enumerate(("l2", "l0", "l1", "vae") * 3, 1):
         confirm(sweep, number, loss, None, 0.9 if loss == "vae" else 0.5)
     sweep.close()
     follow(sweep.path, once=True)
@@ -364,7 +364,8 @@ def test_one_configuration_never_stands_for_its_arm(sweep: SweepFolder) -> None:
     start(sweep, "l2", "vae")
     sweep.whole_trial(1, "l2")
     sweep.whole_trial(2, "vae")
-    for number, (loss, of, level) in enumerate([("l2", 1, 0.5), ("l2", 1, 0.52), ("vae", 2, 0.7), ("vae", 2, 0.73)], 3):
+    seeds = [("l2", 1, 0.5), ("l2", 1, 0.52), ("l2", 1, 0.51), ("vae", 2, 0.7), ("vae", 2, 0.73), ("vae", 2, 0.71)]
+    for number, (loss, of, level) in enumerate(seeds, 3):
         confirm(sweep, number, loss, of, level)
     sweep.close()
     assert any(
@@ -540,6 +541,9 @@ def test_a_report_that_fails_takes_nothing_from_the_sweep_that_has_ended(sweep: 
 
 def test_what_is_missing_is_named_and_the_rest_is_shown(sweep: SweepFolder) -> None:
     two_arms(sweep)
+    # Without trial 6 the configuration of trial 3 has this one, so that there still are three to be tested.
+    confirm(sweep, 23, "l2", 3, 0.51)
+    sweep.close()
     follow(sweep.path, once=True)
     sweep.client.delete_run(sweep.run(1).info.run_id)
     confirmed = sweep.run(6)
