@@ -119,8 +119,11 @@ class Screen:
         what = "best trial of each arm" if seeds is None else "means over the seeds of each arm"
         self.say(f"\n{sweep.name}: {what}, validation split")
         self.console.print(_results_table(sweep, arms, references))
-        if any(arm.margins for arm in arms):
-            self.say("±: half of the mean's 95 % confidence interval over seeds (Student's t).")
+        if any(map(_has_interval, arms)):
+            self.say(
+                "±: half of the mean's 95 % confidence interval over seeds alone (Student's t); the report has that of "
+                "the test split, over seeds and recordings."
+            )
         for line in filter(None, (unfinished_line(arm.arm, arm.best) for arm in arms)):
             self.say(line)
         if any(arm.mixed_code for arm in arms):
@@ -198,6 +201,11 @@ class _Board:
         return f"trial {trial.number} ({trial.arm}) {trial.outcome} after {words.counted(trial.epochs, 'epoch')}{value}"
 
 
+def _has_interval(arm: ArmSummary) -> bool:
+    """Whether a mean over seeds is shown with its interval: only where the report gives one, too."""
+    return bool(arm.margins) and arm.judged > 1
+
+
 def _marked(arm: ArmSummary) -> str:
     return f"{arm.arm} *" if arm.mixed_code else arm.arm
 
@@ -222,7 +230,7 @@ def _results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Sequenc
         number = "–" if arm.best is None else f"{arm.best.number}"
         number = number if sweep.space.budget.seeds is None else f"{arm.completed} of {arm.wanted}"
         values = [_number(arm.metrics.get(metric)) for metric in metrics]
-        if metrics[0] in arm.margins:
+        if _has_interval(arm) and metrics[0] in arm.margins:
             values[0] = f"{values[0]} ±{arm.margins[metrics[0]]:.3f}"
         table.add_row(_marked(arm), number, *values, f"{arm.epochs}", f"{arm.epochs_saved}")
     shown = [row for row in references if any(name in row for name in metrics)]
