@@ -16,6 +16,7 @@ from orchestrator.home import find_sweep, was_run
 from orchestrator.store import SQLITE, Refused, Store, Unreachable, Unusable
 from orchestrator.ui import check_port
 from reports import vocabulary as words
+from reports.sweeps import MARK
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -74,7 +75,7 @@ def sweep_named(home: Path, name: str) -> str:
     folder = home / name
     if not was_run(folder):
         return name
-    return "@".join(read_identity(folder))
+    return MARK.join(read_identity(folder))
 
 
 def _keep(client: MlflowClient, run_id: str, path: Path, say: Callable[[str], None]) -> None:

@@ -119,8 +119,8 @@ def _df_of_units(of_units: NDArray[np.float64], squares: NDArray[np.float64], co
     Few units can be alike by luck. Recordings then seem to be all that varies, and there are many of them: so an error
     has no more degrees of freedom than its part that comes with the units (Satterthwaite 1946, Welch 1947). A small
     sample beside a large one can be alike by luck, too. The large one then seems to be all that varies: so there are no
-    more degrees of freedom than samples of these sizes have if they spread alike. Welch's test with the smallest
-    sample's degrees of freedom is never too bold (Mickey & Brown 1966), but of equal samples it finds half as much.
+    more degrees of freedom than samples of these sizes have if they spread alike. The smallest sample's degrees of
+    freedom would always be few enough (Mickey & Brown 1966), but make the intervals of equal samples far too wide.
 
     Args:
         of_units: the variance that comes with the units of each sample.

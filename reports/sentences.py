@@ -96,8 +96,8 @@ def _p(contrast: Contrast) -> str:
     if contrast.p_adjusted is not None:
         return f"Holm-adjusted p {_shown(contrast.p_adjusted)}"
     if contrast.p_repeated is not None:
-        # Valid for those who have read this p at every look, which the reader must know.
-        return f"{contrast.why_untested}; p for repeated looks {_shown(contrast.p_repeated)}"
+        # Whoever read the plain p at the first look has spent all that there is to spend.
+        return f"{contrast.why_untested}; p for repeated looks {_shown(contrast.p_repeated)}, if all are read by it"
     untested = contrast.why_untested if contrast.is_planned else None
     return untested or "descriptive, not tested"
 

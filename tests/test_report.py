@@ -563,7 +563,8 @@ def test_what_was_granted_after_a_look_at_the_test_split_makes_a_contrast_explor
     (sentence,) = read(sweep).tested
     assert re.fullmatch(
         r"loss: vae and l2 differ by \+0\.\d+ judge probability \(95 % CI .*, exploratory: loss=vae was granted more "
-        r"after the test split had been asked \(look 2\); p for repeated looks (< 0.001|= 0\.\d+)\)\.",
+        r"after the test split had been asked \(look 2\); p for repeated looks (< 0.001|= 0\.\d+), "
+        r"if all are read by it\)\.",
         sentence,
     ), sentence
 
