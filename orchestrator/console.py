@@ -119,7 +119,7 @@ class Screen:
         what = "best trial of each arm" if seeds is None else "means over the seeds of each arm"
         self.say(f"\n{sweep.name}: {what}, validation split")
         self.console.print(_results_table(sweep, arms, references))
-        if any(map(_has_interval, arms)):
+        if any(_interval(arm, sweep.space.objective.metric) for arm in arms):
             self.say(
                 "±: half of the mean's 95 % confidence interval over seeds alone (Student's t); the report has that of "
                 "the test split, over seeds and recordings."
@@ -201,9 +201,13 @@ class _Board:
         return f"trial {trial.number} ({trial.arm}) {trial.outcome} after {words.counted(trial.epochs, 'epoch')}{value}"
 
 
-def _has_interval(arm: ArmSummary) -> bool:
-    """Whether a mean over seeds is shown with its interval: only where the report gives one, too."""
-    return bool(arm.margins) and arm.judged > 1
+def _interval(arm: ArmSummary, metric: str) -> str:
+    """How surely a mean over seeds is known, where the report can say it, too.
+
+    It says nothing where the test split has judged fewer than two trainings, or where seeds don't differ.
+    """
+    shown = f"{arm.margins.get(metric, 0):.3f}"
+    return f" ±{shown}" if arm.judged > 1 and float(shown) else ""
 
 
 def _marked(arm: ArmSummary) -> str:
@@ -230,8 +234,7 @@ def _results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Sequenc
         number = "–" if arm.best is None else f"{arm.best.number}"
         number = number if sweep.space.budget.seeds is None else f"{arm.completed} of {arm.wanted}"
         values = [_number(arm.metrics.get(metric)) for metric in metrics]
-        if _has_interval(arm) and metrics[0] in arm.margins:
-            values[0] = f"{values[0]} ±{arm.margins[metrics[0]]:.3f}"
+        values[0] += _interval(arm, metrics[0])
         table.add_row(_marked(arm), number, *values, f"{arm.epochs}", f"{arm.epochs_saved}")
     shown = [row for row in references if any(name in row for name in metrics)]
     if shown:
