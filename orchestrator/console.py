@@ -119,8 +119,11 @@ class Screen:
         what = "best trial of each arm" if seeds is None else "means over the seeds of each arm"
         self.say(f"\n{sweep.name}: {what}, validation split")
         self.console.print(_results_table(sweep, arms, references))
-        if any(arm.margins for arm in arms):
-            self.say("±: half of the mean's 95 % confidence interval over seeds (Student's t).")
+        if any(_interval(arm, sweep.space.objective.metric) for arm in arms):
+            self.say(
+                "±: half of the mean's 95 % confidence interval over seeds alone (Student's t); the report has that of "
+                "the test split, over seeds and recordings."
+            )
         for line in filter(None, (unfinished_line(arm.arm, arm.best) for arm in arms)):
             self.say(line)
         if any(arm.mixed_code for arm in arms):
@@ -197,6 +200,15 @@ class _Board:
         return f"trial {trial.number} ({trial.arm}) {trial.outcome} after {words.counted(trial.epochs, 'epoch')}{value}"
 
 
+def _interval(arm: ArmSummary, metric: str) -> str:
+    """How surely a mean over seeds is known, where the report can say it, too.
+
+    It says nothing where the test split has judged fewer than two trainings, or where seeds don't differ.
+    """
+    shown = f"{arm.margins.get(metric, 0):.3f}"
+    return f" ±{shown}" if arm.judged > 1 and float(shown) else ""
+
+
 def _marked(arm: ArmSummary) -> str:
     return f"{arm.arm} *" if arm.mixed_code else arm.arm
 
@@ -221,8 +233,7 @@ def _results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Sequenc
         number = "–" if arm.best is None else f"{arm.best.number}"
         number = number if sweep.space.budget.seeds is None else f"{arm.completed} of {arm.wanted}"
         values = [_number(arm.metrics.get(metric)) for metric in metrics]
-        if metrics[0] in arm.margins:
-            values[0] = f"{values[0]} ±{arm.margins[metrics[0]]:.3f}"
+        values[0] += _interval(arm, metrics[0])
         table.add_row(_marked(arm), number, *values, f"{arm.epochs}", f"{arm.epochs_saved}")
     shown = [row for row in references if any(name in row for name in metrics)]
     if shown:

@@ -37,7 +37,8 @@ def detectable(sweep: Sweep) -> str:
     ]
     design = f"{words.counted(num_configurations, 'configuration')} × {words.counted(num_seeds, 'seed')} an arm"
     if None in found:
-        return f"detectable: nothing with {design}: how much trainings differ would not be known; use confirm.seeds: 3"
+        key = "budget.seeds" if confirm is None else "confirm.seeds" if confirm.top == 1 else "confirm.top"
+        return f"detectable: nothing with {design}: a test needs three of them; use {key}: 3"
     small, large = (f"{value:.2f}" for value in found if value is not None)
     return (
         f"detectable: a difference of {small} in {words.in_words(space.objective.metric)} with {RECORDINGS[0]} test "

@@ -83,13 +83,15 @@ def _is_asked_for(folder: Path, request: Request) -> bool:
 
 def keep_finished(home: Path, request: Request, sweep: Sweep) -> None:
     """Keep what was asked for beside a sweep that has nothing left to do; nothing, where something is."""
-    from orchestrator.loader import source_files
+    from orchestrator.loader import imported_files, source_files
 
     folder = home / sweep.name
     log_bytes = (folder / SWEEP_LOG).stat().st_size
     if not _is_untouched(folder, log_bytes) or not _is_closed(folder):
         return
-    code = [str(path) for path in source_files(sweep.trainable, sweep.space.components)]
+    paths = source_files(sweep.trainable, sweep.space.components)
+    paths += [path for _, path in imported_files(sweep.trainable, sweep.space.components)]
+    code = [str(path) for path in paths]
     record = {
         "path": str(request.path.resolve()),
         "fingerprint": request.fingerprint(code),

@@ -11,7 +11,7 @@ from orchestrator import log
 from orchestrator.home import driver_note
 from orchestrator.tally import Tallies
 from orchestrator.tracked import Trial, read_times
-from orchestrator.trial import SWEEP_LOG, Objective, trial_folder
+from orchestrator.trial import RANKED, SWEEP_LOG, Objective, trial_folder
 from reports import vocabulary as words
 
 LATE_MS = 60_000
@@ -55,8 +55,7 @@ class History:
     @property
     def sweep_id(self) -> str:
         """Tells this folder's sweep from any other, for ever: where and when it was first started."""
-        first = f"{self.name} {self.first.get('host')} {self.first.get('pid')} {self.first['ts']}"
-        return hashlib.sha256(first.encode()).hexdigest()[:12]
+        return _sweep_id(self.name, self.first)
 
     @property
     def objective(self) -> Objective:
@@ -122,6 +121,10 @@ class History:
         """The sweep's own files for MLflow, each with the time of its making in nanoseconds."""
         return read_times(self.folder, [words.ARTIFACT_SEARCH_SPACE])
 
+    def ids(self) -> dict[str, str]:
+        """What tells each trial from any other that had its number, by that number as text."""
+        return {str(number): str(trial.asked.get("id", "")) for number, trial in self.trials.items()}
+
     def searched(self) -> list[str]:
         """Every parameter that Optuna chose for some trial."""
         return list(self._searched)
@@ -155,6 +158,11 @@ class History:
                 trial.left_ms = event["ts"]
                 if event.get("from_scratch"):
                     trial.since = (trial.attempt or {}).get("attempt", 0) + 1
+            case "lost":
+                trial = self.trials[event["trial"]]
+                if trial.outcome in RANKED:
+                    trial.resume(self.started)
+                    trial.left_ms = event["ts"]
             case "held":
                 self.trials[event["trial"]].left_ms = event["ts"]
             case "ended":
@@ -173,3 +181,15 @@ class History:
         for number in left:
             self.trials[number].left_ms = ts
         return left
+
+
+def read_identity(folder: Path) -> tuple[str, str]:
+    """The name and the id of the sweep in a folder that was run."""
+    started = [event for event in log.read(folder / "sweep.jsonl")[0] if event["event"] == "started"]
+    name = str(started[-1]["sweep"])
+    return name, _sweep_id(name, started[0])
+
+
+def _sweep_id(name: str, first: log.Event) -> str:
+    text = f"{name} {first.get('host')} {first.get('pid')} {first['ts']}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -64,7 +64,9 @@ class Mirror:
                 self.remark = "the sweep's MLflow run had been deleted; it is made anew"
             experiment_id = self._store.experiment(self._history.started["search_space"])
         known = {run.run_id for run in runs.values()}
-        for key, run_id in self._store.find_runs(experiment_id, self._history.sweep_id, known).items():
+        for key, run_id in self._store.find_runs(
+            experiment_id, self._history.sweep_id, known, self._history.ids()
+        ).items():
             if key in runs and runs[key].run_id is None:
                 runs[key].forget(run_id)
         sweep_run.create(experiment_id, describe_sweep(self._history, None))
@@ -105,7 +107,7 @@ class Mirror:
             return self._send_renderings(trial, run)
         except Gone:
             # Or it is one of another server, and this one has had its own before.
-            found = self._store.find_runs(self.pages.experiment_id, self._history.sweep_id, ())
+            found = self._store.find_runs(self.pages.experiment_id, self._history.sweep_id, (), self._history.ids())
             run.forget(found.get(str(trial.number)))
             if run.run_id is None:
                 self.remark = f"the MLflow run of trial {trial.number} had been deleted; it is made anew"

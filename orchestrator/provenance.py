@@ -7,13 +7,15 @@ import os
 import socket
 import subprocess
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator import loader, log
 from orchestrator.typed import typed
+from reports import vocabulary as words
 
 if TYPE_CHECKING:
     from orchestrator.budget import Budget
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 PACKAGES = ("ray", "optuna", "mlflow", "torch", "torchvision", "librosa", "pandas", "orchestrate")
 
 
-def record(sweep: Sweep, budget: Budget, prepared: Prepared, corpus: Corpus | None, file: Path) -> dict[str, Any]:
+def record(
+    sweep: Sweep, budget: Budget, prepared: Prepared, corpus: Corpus | None, file: Path, events: Sequence[log.Event]
+) -> dict[str, Any]:
     """All that somebody who has only the sweep's log, or its runs in MLflow, needs to know of it.
 
     Args:
@@ -33,8 +37,18 @@ def record(sweep: Sweep, budget: Budget, prepared: Prepared, corpus: Corpus | No
         prepared: its judge and reference lines.
         corpus: what it learns from.
         file: its search space.
+        events: of its log so far.
     """
     space = sweep.space
+    arms = {
+        arm.name: {
+            "compared": arm.compared,
+            "searched": {name: {domain.kind: domain.edges()} for name, domain in arm.searched.items()},
+            "trials": budget.trials(arm.name) + budget.confirmed(arm.name),
+            "epochs": budget.epochs(arm.name),
+        }
+        for arm in sweep.arms
+    }
     return {
         "sweep": sweep.name,
         "search_space": space.name,
@@ -43,18 +57,12 @@ def record(sweep: Sweep, budget: Budget, prepared: Prepared, corpus: Corpus | No
         "at": space.objective.at,
         "compare": list(space.compare),
         "baseline": space.baseline,
-        "arms": {
-            arm.name: {
-                "compared": arm.compared,
-                "searched": {name: {domain.kind: domain.edges()} for name, domain in arm.searched.items()},
-                "trials": budget.trials(arm.name) + budget.confirmed(arm.name),
-                "epochs": budget.epochs(arm.name),
-            }
-            for arm in sweep.arms
-        },
+        "arms": arms,
+        "looks": looks(events, arms),
         "seeds": space.budget.seeds,
         "confirm": space.confirm and space.confirm.model_dump(),
         "pruning": space.pruning and space.pruning.model_dump(),
+        "renders": sweep.trainable.render is not loader.Trainable.render,
         "metrics": {name: asdict(metric) for name, metric in sweep.trainable.METRICS.items()},
         "git": git_state(file.parent),
         "versions": versions(),
@@ -66,6 +74,42 @@ def record(sweep: Sweep, budget: Budget, prepared: Prepared, corpus: Corpus | No
         "pid": os.getpid(),
         "command": typed(*sys.argv[1:]),
     }
+
+
+def looks(events: Sequence[log.Event], arms: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Each time that a sweep was started with more trials or epochs although the test split had judged some before.
+
+    Whoever grants more may have seen what the test split said, so that the report does not test these arms again.
+
+    Args:
+        events: of the sweep's log; every start says the budget of each arm.
+        arms: those of the start that is about to be written.
+
+    Returns:
+        The arms that had grown at each of these starts, and how many trainings had been judged.
+    """
+    found: list[dict[str, Any]] = []
+    before: Mapping[str, Any] = {}
+    judged: set[int] = set()
+    for event in (*events, {"event": "started", "arms": arms}):
+        if event["event"] == "evaluated" and _is_judged(event):
+            judged.add(event["trial"])
+        elif event["event"] == "started":
+            grown = [arm for arm, now in event.get("arms", {}).items() if _has_grown(before.get(arm), now)]
+            if grown and judged:
+                found.append({"arms": grown, "judged": len(judged)})
+            before = event.get("arms", {})
+    return found
+
+
+def _is_judged(event: log.Event) -> bool:
+    """Whether an evaluation asked the test split."""
+    metrics = [event["metrics"], *(rendering["metrics"] for rendering in event.get("renderings", []))]
+    return any(name.startswith(words.TEST_PREFIX) for values in metrics for name in values)
+
+
+def _has_grown(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool:
+    return before is not None and any(now.get(key, 0) > before.get(key, 0) for key in ("trials", "epochs"))
 
 
 def versions() -> dict[str, str]:

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING
 from orchestrator import follower
 from orchestrator.database import SQLITE
 from orchestrator.errors import OrchestratorError, UserError
-from orchestrator.home import REPORTS, find_sweep
+from orchestrator.history import read_identity
+from orchestrator.home import REPORTS, find_sweep, was_run
 from orchestrator.store import Refused, Store, Unreachable, Unusable
 from orchestrator.ui import check_port
 from reports import vocabulary as words
+from reports.sweeps import MARK
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -41,7 +43,7 @@ def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str,
     check_form(form)
     with tracking(home) as client:
         for name in names:
-            report = read_report(client, name)
+            report = read_report(client, sweep_named(home, name))
             for sentence in report.in_short:
                 say(f"  {sentence}")
             paths = write(report, form, out or home / REPORTS)
@@ -63,7 +65,18 @@ def hold_listening_test(home: Path, name: str, options: Options, say: Callable[[
     if options.export is None and options.answers is None:
         check_port(options.port)
     with tracking(home) as client:
-        listen(client, name, home / LISTENING / name, options, say)
+        listen(client, sweep_named(home, name), home / LISTENING / name, options, say)
+
+
+def sweep_named(home: Path, name: str) -> str:
+    """What names a sweep in an MLflow that others write to as well: its name and id, where its folder is in this home.
+
+    Elsewhere the name as it was given, which may have an id.
+    """
+    folder = home / name
+    if not was_run(folder):
+        return name
+    return MARK.join(read_identity(folder))
 
 
 def _keep(client: MlflowClient, run_id: str, path: Path, say: Callable[[str], None]) -> None:

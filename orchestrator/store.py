@@ -135,11 +135,19 @@ class Store:
         alive = run.info.lifecycle_stage == "active" and experiment.lifecycle_stage == "active"
         return str(run.info.experiment_id) if alive else None
 
-    def find_runs(self, experiment_id: str, sweep_id: str, known: Container[str | None]) -> dict[str, str]:
+    def find_runs(
+        self, experiment_id: str, sweep_id: str, known: Container[str | None], ids: Mapping[str, str]
+    ) -> dict[str, str]:
         """The runs of a sweep by trial number (`""` is the sweep's own), and of renderings by `NUMBER NAME`.
 
         A call whose answer was lost may have made a run twice: the one that is `known`, else the oldest, is kept, and
-        the other deleted.
+        the other deleted. So is a run of a trial that the sweep log does not know any more.
+
+        Args:
+            experiment_id: where they are.
+            sweep_id: tells the sweep from others.
+            known: runs that are kept.
+            ids: of the sweep's trials, by number.
         """
         runs: dict[str, str] = {}
         token = None
@@ -153,6 +161,10 @@ class Store:
                 )
                 for run in page:
                     tags, run_id = run.data.tags, run.info.run_id
+                    number = tags.get(words.TAG_TRIAL)
+                    if number is not None and tags.get(words.TAG_TRIAL_ID, "") != ids.get(number):
+                        self.client.delete_run(run_id)
+                        continue
                     key = " ".join(tags[name] for name in (words.TAG_TRIAL, words.TAG_RENDERING) if name in tags)
                     kept = runs.setdefault(key, run_id)
                     if kept != run_id:

@@ -32,6 +32,8 @@ class ArmSummary:
     """At the best epoch of the best trial; with `budget.seeds` their means over all of its completed trials."""
     margins: dict[str, float]
     """With `budget.seeds`: half of the 95 % confidence interval of each mean."""
+    judged: int
+    """Trainings that the test split has judged."""
     renderings: dict[str, dict[str, float]]
     """What was measured of each rendering, by name."""
     epochs: int
@@ -77,6 +79,7 @@ def _summarize(sweep: Sweep, budget: Budget, ledger: Ledger, arm: str) -> ArmSum
         best_epoch=row["epoch"] if row else 0,
         metrics=metrics,
         margins=margins,
+        judged=sum(bool(trial.test) for trial in [*(repeated or ()), *ledger.of_arm(arm, "confirm")]),
         renderings=_renderings(repeated if repeated is not None else [tally.best] if tally.best else []),
         epochs=tally.epochs,
         epochs_saved=pruned * budget.epochs(arm) - tally.pruned_epochs,

@@ -225,7 +225,7 @@ class _Driver:
         budget, destination = Budget(self.sweep, self.ledger), follower.destination(self.home)
         self.ledger.write(
             "started",
-            **provenance.record(self.sweep, budget, prepared, corpus, file),
+            **provenance.record(self.sweep, budget, prepared, corpus, file, self.ledger.read_events()),
             **destination,
         )
 

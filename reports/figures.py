@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 
 from reports import vocabulary as words
 from reports.axes import ends_of, is_logarithmic, places_of, unit_of
-from reports.statistics import Contrast
+from reports.contrast import Contrast
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b5b5b", "#b8a800")
 """Told apart by colour-blind people (Okabe and Ito, 2008); the last two are darker than theirs."""

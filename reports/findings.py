@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import pandas as pd
 
 from reports import vocabulary as words
+from reports.contrast import Contrast, adjusted
 from reports.errors import ReportError
-from reports.frames import SweepRuns, typed
-from reports.statistics import Contrast, adjusted, contrasts
+from reports.frames import SweepRuns, as_text, typed
+from reports.shortfall import broken_arms, look_of, unsettled_arms
+from reports.statistics import contrasts
 
 READ = words.JUDGE_ACCURACY
 """What people read beside the objective, where both were measured."""
@@ -55,8 +57,9 @@ def check_ranked(runs: SweepRuns) -> None:
     """
     metric = runs.metric
     declared = runs.record.get("metrics", {}).get(metric, {})
-    comparable = declared.get("comparable", "all")
-    if metric.startswith(words.TRAIN_PREFIX) or metric == words.VAL_LOSS or comparable == "same_loss":
+    # The trainable's word decides; its name says what a metric is only where nothing was declared.
+    comparable = declared.get("comparable", "same_loss" if metric == words.VAL_LOSS else "all")
+    if metric.startswith(words.TRAIN_PREFIX) or comparable == "same_loss":
         if len(runs.arms) > 1:
             raise ReportError(
                 f"{runs.name}: {metric} is a loss, which arms have on scales of their own; it can't rank them: run the "
@@ -79,7 +82,8 @@ def read_answers(runs: SweepRuns, judged: Sequence[Table]) -> list[Answers]:
         judged: the tables of its trials on the test split.
     """
     drafts = [*_of_arms(runs, judged), *_of_renderings(runs)]
-    family = iter(adjusted([contrast for draft in drafts if draft.is_tested for contrast in draft.found]))
+    tested = [contrast for draft in drafts if draft.is_tested for contrast in draft.found]
+    family = iter(adjusted(tested, look_of(runs)))
     return [replace(draft, found=[next(family) for _ in draft.found]) if draft.is_tested else draft for draft in drafts]
 
 
@@ -108,6 +112,9 @@ def _answers(
     within: Sequence[str] = (),
 ) -> Iterator[Answers]:
     objective = runs.metric.removeprefix(words.VAL_PREFIX)
+    # A training that diverged has no rendering at all, so that none is missing where it is compared with itself.
+    broken = {} if within else broken_arms(runs)
+    ask = partial(contrasts, is_searched=not runs.is_repeated, broken=broken, unsettled=unsettled_arms(runs))
     for metric in dict.fromkeys([objective, READ.removeprefix(words.VAL_PREFIX)]):
         scores = scores_of(tables, factors, metric)
         if scores.empty:
@@ -124,16 +131,10 @@ def _answers(
                 if name not in baseline
             )
         second = scores_of(tables, factors, metric.replace("judge_", SECOND_JUDGE))
-        compared, again = (
-            contrasts(each, factors, baseline, is_searched=not runs.is_repeated, within=within) if len(each) else []
-            for each in (scores, second if metric.startswith("judge_") else second.iloc[:0])
-        )
+        if not metric.startswith("judge_"):
+            second = second.iloc[:0]
+        compared, again = (ask(values, factors, baseline, within=within) for values in (scores, second))
         yield Answers(metric, is_objective, bool(within), compared, again)
-
-
-def as_text(value: Any) -> str:
-    """A value of the sweep's record as MLflow's params have it."""
-    return value if isinstance(value, str) else json.dumps(value)
 
 
 def level_of(value: Any, levels: Iterable[str]) -> str | None:

@@ -13,13 +13,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from reports import vocabulary as words
 from reports.errors import ReportError
+from reports.sweeps import choose, identity, name_of, read_record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -151,25 +151,25 @@ class SweepRuns:
                     yield row, table
 
 
-def read_sweep(client: MlflowClient, name: str) -> SweepRuns:
-    """Read a sweep by its name; of several of that name, the newest.
+def read_sweep(client: MlflowClient, sweep: str) -> SweepRuns:
+    """Read a sweep by its name or, where several have that name, by its name and id (`vae@3fa9c1`).
 
     Raises:
-        ReportError: there is none.
+        ReportError: there is none, or several are meant.
     """
     runs = list(_search(client, f"tags.`{words.TAG_ROLE}` = '{words.ROLE_SWEEP}'"))
-    of_name = [run for run in runs if run.data.tags.get(words.TAG_SWEEP) == name]
-    if not of_name:
+    run = choose(client, runs, sweep)
+    name = name_of(sweep)
+    if run is None:
         known = sorted({run.data.tags.get(words.TAG_SWEEP, "") for run in runs})
         close = difflib.get_close_matches(name, known, 1)
         hint = f"; did you mean {close[0]}?" if close else f"; it holds {', '.join(known) or 'none'}"
         raise ReportError(f"sweep {name!r} is not in MLflow{hint}")
-    run = max(of_name, key=lambda each: each.info.start_time)
-    notes = [f"MLflow holds {len(of_name)} sweeps of this name; this is the newest"] if len(of_name) > 1 else []
-    record, sweep_id = _record(client, run, notes), run.data.tags.get(words.TAG_SWEEP_ID, "")
+    notes: list[str] = []
+    record = _record(client, run, notes)
     of_trials = f"tags.`{words.TAG_ROLE}` = '{words.ROLE_TRIAL}' AND tags.`{words.TAG_PARENT}` = '{run.info.run_id}'"
     of_renderings = (
-        f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}' AND tags.`{words.TAG_SWEEP_ID}` = '{sweep_id}'"
+        f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}' AND tags.`{words.TAG_SWEEP_ID}` = '{identity(run)}'"
     )
     trials, renderings = (
         _frame(list(_search(client, condition, run.info.experiment_id)), record)
@@ -179,14 +179,10 @@ def read_sweep(client: MlflowClient, name: str) -> SweepRuns:
 
 
 def _record(client: MlflowClient, run: Run, notes: list[str]) -> dict[str, Any]:
-    with tempfile.TemporaryDirectory() as folder:
-        try:
-            found: dict[str, Any] = json.loads(
-                Path(client.download_artifacts(run.info.run_id, words.ARTIFACT_SWEEP, folder)).read_text()
-            )
-            return found
-        except Exception:
-            notes.append(f"its {words.ARTIFACT_SWEEP} is missing in MLflow: no baseline, no reference lines, no ranges")
+    record = read_record(client, run)
+    if record is not None:
+        return record
+    notes.append(f"its {words.ARTIFACT_SWEEP} is missing in MLflow: no baseline, no reference lines, no ranges")
     mode, _, metric = run.data.params.get("objective", "max val/judge_probability").partition(" ")
     compared = run.data.params.get("compare", "")
     return {
@@ -245,6 +241,11 @@ def _row(run: Run, names: Sequence[str]) -> dict[str, Any]:
 def _rendered(names: Iterable[str]) -> list[str]:
     """The settings in the names of renderings, such as `phase=zero, magnitude=own`."""
     return list(dict.fromkeys(part.partition("=")[0] for name in names for part in name.split(", ")))
+
+
+def as_text(value: Any) -> str:
+    """A value of the sweep's record as MLflow's params have it."""
+    return value if isinstance(value, str) else json.dumps(value)
 
 
 def typed(text: str) -> Any:

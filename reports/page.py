@@ -13,7 +13,9 @@ from markupsafe import Markup, escape
 
 from reports import figures
 from reports import vocabulary as words
+from reports.contrast import Contrast
 from reports.drawings import drawings
+from reports.findings import Answers
 from reports.images import read_images
 from reports.matrix import OUTCOMES
 from reports.probes import Cell, read_probes
@@ -101,11 +103,19 @@ def contrast_rows(report: Report) -> list[dict[str, Any]]:
             "high": each.high,
             "Hedges' g": each.effect_size,
             "p": each.p_adjusted,
-            "test": "Holm" if each.p_adjusted is not None else each.why_no_interval or "descriptive",
+            "test": _test(answers, each),
         }
         for answers in report.answers
         for each in sorted(answers.found, key=lambda each: not each.is_planned)
     ]
+
+
+def _test(answers: Answers, contrast: Contrast) -> str:
+    """Which test was made, or why none."""
+    if contrast.p_adjusted is not None:
+        return "Holm"
+    is_asked = answers.is_tested and contrast.is_planned
+    return contrast.why_no_interval or (is_asked and contrast.why_untested) or "descriptive"
 
 
 def _saved(report: Report) -> str:

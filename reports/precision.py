@@ -5,7 +5,7 @@ trainings of its one configuration. Units belong to one arm, recordings are the 
 together (Owen 2007, "The pigeonhole bootstrap") has a variance in closed form, so that nothing has to be drawn; but it
 is too small where units are few, and counts what is peculiar to a unit on a recording three times. So variances are
 divided by n - 1, that is counted once, and Student's t has the degrees of freedom of Satterthwaite, as where several
-readers judge the same cases (Hillis 2007, doi 10.1002/sim.2532), but never more than the units have.
+readers judge the same cases (Hillis 2007, doi 10.1002/sim.2532), but never more than its units have (`_df_of_units`).
 
 Trainings with the same seed in several arms count as independent. Where they are alike, intervals are too wide.
 """
@@ -25,6 +25,8 @@ from scipy import special
 
 ALPHA: Final = 0.05
 """Of intervals, and of a whole family of tests."""
+FEWEST_UNITS: Final = 3
+"""Of each sample that is tested: the spread of two units is too often far too small by luck."""
 POWER: Final = 0.8
 """How surely the smallest detectable difference is detected."""
 
@@ -104,11 +106,30 @@ def precision(samples: Sequence[Units], weights: Sequence[float]) -> Precision:
     if math.sqrt(variance) <= least:
         return Precision(0.0, math.inf, 0.0, 0)
     df = variance**2 / ((of_units**2 / (counts - 1)).sum() + of_recordings**2 / (num_recordings - 1))
-    # Few units can be alike by luck: recordings then seem to be all that varies, and there are many of them.
-    df_units = (counts - 1)[np.sqrt(spreads) > least].sum()
-    df = min(df, df_units) if df_units else df
+    varies = np.sqrt(spreads) > least
+    if varies.any():
+        df = min(df, _df_of_units(of_units[varies], np.square(weights)[varies], counts[varies]))
     sd = math.sqrt(np.average(spreads, weights=counts - 1))
     return Precision(math.sqrt(variance), float(df), sd if sd > least else 0.0, int((counts - 1).sum()))
+
+
+def _df_of_units(of_units: NDArray[np.float64], squares: NDArray[np.float64], counts: NDArray[np.int64]) -> float:
+    """The most degrees of freedom that an error can have, whatever recordings add to it.
+
+    Few units can be alike by luck. Recordings then seem to be all that varies, and there are many of them: so an error
+    has no more degrees of freedom than its part that comes with the units (Satterthwaite 1946, Welch 1947). A small
+    sample beside a large one can be alike by luck, too. The large one then seems to be all that varies: so there are no
+    more degrees of freedom than samples of these sizes have if they spread alike. The smallest sample's degrees of
+    freedom would always be few enough (Mickey & Brown 1966), but make the intervals of equal samples far too wide.
+
+    Args:
+        of_units: the variance that comes with the units of each sample.
+        squares: of the samples' weights.
+        counts: units of each sample.
+    """
+    if_alike = squares / counts
+    measured, assumed = (float(parts.sum() ** 2 / (parts**2 / (counts - 1)).sum()) for parts in (of_units, if_alike))
+    return min(measured, assumed)
 
 
 def margin(sample: Units) -> float:
@@ -155,9 +176,7 @@ def smallest_detectable(
     sd_preference: float = SD_PREFERENCE,
     power: float = POWER,
 ) -> float | None:
-    """The smallest true difference of two arms that is found with this power; None where nothing can be found.
-
-    With two units an arm it is rough: two thirds of such differences are found where four fifths were asked for.
+    """The smallest true difference of two arms that is found with this power; None where nothing is tested.
 
     Args:
         num_configurations: of each arm; the spread between configurations doesn't count if there is one.
@@ -176,7 +195,7 @@ def smallest_detectable(
         num_units, of_unit = num_configurations, sd_configurations**2 + of_training / num_seeds
     else:
         num_units, of_unit = num_seeds, of_training
-    if num_units < 2 or num_recordings < 2:
+    if num_units < FEWEST_UNITS or num_recordings < 2:
         return None
     of_units = 2 * of_unit / num_units / num_cells
     of_recordings = 2 * sd_preference**2 / num_recordings
@@ -184,5 +203,5 @@ def smallest_detectable(
     of_arm = num_units - 1
     df_units = of_arm * (2 * num_cells * of_arm + 2) / (of_arm + 2)
     df = (of_units + of_recordings) ** 2 / (of_units**2 / df_units + of_recordings**2 / (num_recordings - 1))
-    critical = special.stdtrit(min(df, 2 * num_cells * of_arm), 1 - ALPHA / num_contrasts / 2)
+    critical = special.stdtrit(min(df, df_units), 1 - ALPHA / num_contrasts / 2)
     return float(special.nctdtrinc(df, 1 - power, critical)) * math.sqrt(of_units + of_recordings)

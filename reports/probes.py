@@ -65,6 +65,10 @@ def read_probes(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> tuple[list[Probe
             for row in best.to_dict("records")
         }
         heard = {arm: epochs for arm, epochs in found.items() if epochs}
+        if heard:
+            # Where no arm has any, it is a problem without sounds.
+            silent = best[[found[str(arm)] == {} for arm in best["arm"]]]
+            runs.notes.extend(f"trial {number}: it has no sounds in MLflow" for number in silent["trial"])
         clips = _clips(heard)
         probes: list[Probe] = []
         left = max_bytes
@@ -76,8 +80,8 @@ def read_probes(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> tuple[list[Probe
     return probes, len(clips)
 
 
-def _download(runs: SweepRuns, run_id: str, folder: Path) -> dict[str, Path]:
-    """The folders with a trial's sounds, by epoch; the best one last."""
+def _download(runs: SweepRuns, run_id: str, folder: Path) -> dict[str, Path] | None:
+    """The folders with a trial's sounds, by epoch, the best one last; None if they can't be read."""
     folder.mkdir()
     try:
         paths = [file.path for file in runs.client.list_artifacts(run_id)]
@@ -86,13 +90,11 @@ def _download(runs: SweepRuns, run_id: str, folder: Path) -> dict[str, Path]:
                 runs.client.download_artifacts(run_id, path, str(folder))
     except Exception as error:
         runs.notes.append(f"{folder.name}: its sounds can't be read ({error})")
-        return {}
+        return None
     history = _spread(sorted((folder / words.ARTIFACT_AUDIO).glob("epoch_*")))
     found = {f"epoch {int(each.name.removeprefix('epoch_'))}": each for each in history}
     if any(folder.glob(f"*_{words.RECONSTRUCTION}.wav")):
         found[BEST] = folder
-    if not found:
-        runs.notes.append(f"{folder.name}: it has no sounds in MLflow")
     return found
 
 

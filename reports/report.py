@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -13,9 +13,9 @@ import pandas as pd
 
 from reports import figures, findings, importance, matrix, sentences, stages
 from reports import vocabulary as words
+from reports.contrast import Contrast
 from reports.findings import Answers, Table
 from reports.frames import SweepRuns, read_sweep
-from reports.statistics import Contrast
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -114,7 +114,10 @@ class Report:
 
     def _in_words(self, answers: Answers, found: Sequence[Contrast]) -> Iterator[str]:
         mode = self._mode(answers.metric)
-        yield from (sentences.in_words(each, answers.metric, mode) for each in found)
+        for contrast in found:
+            # By any other metric than the objective nothing is asked for.
+            asked = contrast if answers.is_tested else replace(contrast, is_planned=False)
+            yield sentences.in_words(asked, answers.metric, mode)
 
     def _mode(self, metric: str) -> str:
         declared = self.runs.record.get("metrics", {}).get(words.VAL_PREFIX + metric, {})

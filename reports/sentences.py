@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 
 from reports import vocabulary as words
-from reports.statistics import Contrast
+from reports.contrast import Contrast
 
 
 def in_words(contrast: Contrast, metric: str, mode: str) -> str:
@@ -93,6 +93,14 @@ def _count(contrast: Contrast) -> str:
 
 
 def _p(contrast: Contrast) -> str:
-    if contrast.p_adjusted is None:
-        return "descriptive, not tested"
-    return "Holm-adjusted p " + ("< 0.001" if contrast.p_adjusted < 0.001 else f"= {contrast.p_adjusted:.3f}")
+    if contrast.p_adjusted is not None:
+        return f"Holm-adjusted p {_shown(contrast.p_adjusted)}"
+    if contrast.p_repeated is not None:
+        # Whoever read the plain p at the first look has spent all that there is to spend.
+        return f"{contrast.why_untested}; p for repeated looks {_shown(contrast.p_repeated)}, if all are read by it"
+    untested = contrast.why_untested if contrast.is_planned else None
+    return untested or "descriptive, not tested"
+
+
+def _shown(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"= {p:.3f}"

@@ -5,94 +5,25 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Final, Literal, NamedTuple
+from dataclasses import dataclass
+from typing import Final, NamedTuple
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
-from statsmodels.stats.multitest import multipletests
 
-from reports.precision import ALPHA, Units, margin, per_recording, precision
+from reports.contrast import Contrast
+from reports.precision import Units, margin, per_recording, precision
 from reports.questions import Key, Question, questions
 
-Scope = Literal["arm", "configuration"]
 Trainings = Mapping[tuple[str, str], NDArray[np.float64]]
 """What trainings reach on each recording, by configuration and seed."""
 
+NOTHING: Final[Mapping[Key, str]] = {}
 NO_RECORDING: Final = "no recording has a value in every training that is compared"
 ONE_RECORDING: Final = "only one recording has a value in every training: how much recordings differ is unknown"
 ONE_TRAINING: Final = "only one training of {arm}: how much trainings differ is unknown"
 NO_SPREAD: Final = "neither trainings nor recordings differ: there is no spread to compare with"
-
-
-@dataclass(frozen=True)
-class Contrast:
-    """The difference between two levels of a factor.
-
-    Attributes:
-        factor: what is compared.
-        level: of it.
-        baseline: the level that it is compared with.
-        at: the levels of all other factors, where they are held fixed; empty if the difference is averaged over the
-            combinations of them (cells) in which both levels have data.
-        difference: level minus baseline in the metric's units: the mean over recordings, cells, configurations, seeds;
-            NaN if no recording can be compared.
-        low: lower end of the 95 % interval, of this contrast alone.
-        high: its upper end.
-        p: of no difference, two-sided, by the same standard error and degrees of freedom as the interval.
-        p_adjusted: by Holm, over the whole family of tests; None for what is not tested.
-        effect_size: the difference divided by the standard deviation between units of an arm (configurations where
-            arms have several, else trainings), pooled over the arms compared, with Hedges' correction. Where each
-            training is compared with itself, it is the standard deviation of their differences.
-        num_configurations: the fewest that an arm has.
-        num_seeds: the fewest that a configuration has.
-        num_recordings: that were compared, the same ones in all trainings.
-        num_cells: over which the difference was averaged.
-        num_cells_left_out: in which only one of the two levels has data.
-        num_rows_left_out: of the arms compared, those without a value.
-        num_recordings_left_out: those that some training compared has no value for.
-        scope: `configuration` if an arm is known through one configuration that a search chose, and the statement is
-            about that one only.
-        is_planned: whether the sweep's baseline asks for it.
-        why_no_interval: in words; None if there is one.
-    """
-
-    factor: str
-    level: str
-    baseline: str
-    at: Mapping[str, str]
-    difference: float
-    low: float | None
-    high: float | None
-    p: float | None
-    p_adjusted: float | None
-    effect_size: float | None
-    num_configurations: int
-    num_seeds: int
-    num_recordings: int
-    num_cells: int
-    num_cells_left_out: int
-    num_rows_left_out: int
-    num_recordings_left_out: int
-    scope: Scope
-    is_planned: bool
-    why_no_interval: str | None
-
-    @property
-    def question(self) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:
-        """What it answers; the same by every metric and every judge."""
-        return self.factor, self.level, self.baseline, tuple(sorted(self.at.items()))
-
-    @property
-    def excludes_zero(self) -> bool:
-        """Whether its interval says which of the two is ahead."""
-        return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
-
-    @property
-    def is_distinguishable(self) -> bool:
-        """Whether a test told the two apart; descriptive contrasts never do."""
-        return self.p_adjusted is not None and self.p_adjusted < ALPHA and self.excludes_zero
 
 
 @dataclass(frozen=True)
@@ -125,6 +56,8 @@ def contrasts(
     *,
     is_searched: bool = True,
     within: Sequence[str] = (),
+    broken: Mapping[Key, str] = NOTHING,
+    unsettled: Mapping[Key, str] = NOTHING,
 ) -> list[Contrast]:
     """Every comparison of two levels that the data allow, as `questions` orders them; p is not adjusted yet.
 
@@ -136,30 +69,34 @@ def contrasts(
         is_searched: whether a search chose the configurations; otherwise an arm is its one configuration.
         within: factors whose levels one training has, such as the settings that it is rendered with. Only these are
             compared then, each training with itself: what a training is like in general is no error of theirs.
+        broken: arms of which trainings are missing because they went wrong, each with how many in words. Those that
+            are left are the better ones, so that nothing is said of how sure a difference to them is.
+        unsettled: arms whose number of trainings is not what was planned, each with the reason in words.
 
     Raises:
         ValueError: a training has two rows of one recording.
     """
+    if scores.empty:
+        return []
     arms = _arms(scores, factors)
     empty = Counter(scores.loc[scores["value"].isna(), list(factors)].itertuples(index=False, name=None))
-    found = []
-    for question in questions(list(arms), factors, baseline, within):
+    num_shared = len(factors) - len(within)
+    answers = []
+    # An arm that lost all of its trainings is asked about, too: else the cells in which it fared well would remain.
+    lost = [] if within else [key for key in (*broken, *unsettled) if key not in arms]
+    for question in questions([*arms, *lost], factors, baseline, within):
         cells = [_cell(arms, pair, bool(within)) for pair in question.cells]
+        asked = list(dict.fromkeys(key[:num_shared] for pair in question.cells for key in pair))
+        why_broken = " and ".join(broken[key] for key in asked if key in broken)
+        why_unsettled = " and ".join(dict.fromkeys(unsettled[key] for key in asked if key in unsettled))
         num_empty = sum(empty[key] for pair in question.cells for key in pair)
         # A cell without a training that has both levels says nothing.
-        if known := [cell for cell in cells if cell]:
-            found.append(_answer(question, factors, known, num_empty, is_searched))
-    return found
-
-
-def adjusted(family: Sequence[Contrast]) -> list[Contrast]:
-    """The same contrasts, with p adjusted by Holm over those that are planned and have one."""
-    tested = [each.p for each in family if each.is_planned and each.p is not None]
-    found = iter(multipletests(tested, ALPHA, "holm")[1] if tested else ())
-    return [
-        replace(each, p_adjusted=float(next(found))) if each.is_planned and each.p is not None else each
-        for each in family
-    ]
+        known = [cell for cell in cells if cell]
+        if known:
+            answers.append(_answer(question, factors, known, num_empty, is_searched, why_broken, why_unsettled))
+        elif question.is_planned and (why_broken or why_unsettled):
+            answers.append(_unanswered(question, why_broken or why_unsettled, why_unsettled))
+    return answers
 
 
 def margins(scores: pd.DataFrame, factors: Sequence[str]) -> dict[Key, float]:
@@ -180,11 +117,42 @@ def _arms(scores: pd.DataFrame, factors: Sequence[str]) -> dict[Key, Trainings]:
 
 def _cell(arms: Mapping[Key, Trainings], pair: tuple[Key, Key], is_within: bool) -> list[_Term]:
     """One level minus the other: two arms, or the differences of the trainings that have both."""
-    level, baseline = (arms[key] for key in pair)
+    level, baseline = (arms.get(key, {}) for key in pair)
+    if not (level and baseline):
+        return []
     if not is_within:
         return [_Term(pair[0], 1, _sampled(level)), _Term(pair[1], -1, _sampled(baseline))]
     differences = {training: values - baseline[training] for training, values in level.items() if training in baseline}
     return [_Term(pair[0], 1, _sampled(differences))] if differences else []
+
+
+def _unanswered(question: Question, why: str, why_exploratory: str) -> Contrast:
+    """A question of which no cell has data yet, or any more."""
+    return Contrast(
+        factor=question.factor,
+        level=question.level,
+        baseline=question.baseline,
+        at=question.at,
+        difference=math.nan,
+        low=None,
+        high=None,
+        p=None,
+        p_adjusted=None,
+        p_repeated=None,
+        effect_size=None,
+        num_configurations=0,
+        num_seeds=0,
+        num_units=0,
+        num_recordings=0,
+        num_cells=0,
+        num_cells_left_out=question.num_cells_left_out + len(question.cells),
+        num_rows_left_out=0,
+        num_recordings_left_out=0,
+        scope="arm",
+        is_planned=question.is_planned,
+        why_no_interval=why,
+        why_exploratory=why_exploratory or None,
+    )
 
 
 def _sampled(trainings: Trainings) -> _Sample:
@@ -198,7 +166,13 @@ def _sampled(trainings: Trainings) -> _Sample:
 
 
 def _answer(
-    question: Question, factors: Sequence[str], cells: Sequence[Sequence[_Term]], num_empty: int, is_searched: bool
+    question: Question,
+    factors: Sequence[str],
+    cells: Sequence[Sequence[_Term]],
+    num_empty: int,
+    is_searched: bool,
+    why_broken: str,
+    why_unsettled: str,
 ) -> Contrast:
     """What the data say."""
     terms = [term for cell in cells for term in cell]
@@ -209,7 +183,7 @@ def _answer(
     num_recordings = int(is_shared.sum())
     difference = float(per_recording(units, weights).mean()) if num_recordings else math.nan
     alone = [_named(term.key, factors) for term in terms if len(term.sample.units) == 1]
-    why = _why_no_precision(alone, num_recordings)
+    why = _why_no_precision(alone, num_recordings, why_broken)
     known = None if why else precision(units, weights)
     if known and known.standard_error == 0:
         why, known = NO_SPREAD, None
@@ -225,9 +199,11 @@ def _answer(
         high=difference + half_width if known else None,
         p=known.p(difference) if known else None,
         p_adjusted=None,
+        p_repeated=None,
         effect_size=known.effect_size(difference) if known else None,
         num_configurations=num_configurations,
         num_seeds=min(sample.num_seeds for sample in samples),
+        num_units=min(len(sample.units) for sample in samples),
         num_recordings=num_recordings,
         num_cells=len(cells),
         num_cells_left_out=question.num_cells_left_out + len(question.cells) - len(cells),
@@ -236,6 +212,7 @@ def _answer(
         scope="configuration" if is_searched and num_configurations == 1 else "arm",
         is_planned=question.is_planned,
         why_no_interval=why,
+        why_exploratory=why_unsettled or None,
     )
 
 
@@ -243,9 +220,11 @@ def _named(key: Key, factors: Sequence[str]) -> str:
     return " ".join(f"{factor}={level}" for factor, level in zip(factors, key, strict=True))
 
 
-def _why_no_precision(alone: Sequence[str], num_recordings: int) -> str | None:
+def _why_no_precision(alone: Sequence[str], num_recordings: int, why_broken: str) -> str | None:
     if num_recordings == 0:
         return NO_RECORDING
+    if why_broken:
+        return why_broken
     if alone:
         return ONE_TRAINING.format(arm=" and ".join(alone))
     return ONE_RECORDING if num_recordings == 1 else None

@@ -56,6 +56,22 @@ def test_nothing_is_best_before_the_first_of_the_seeds_has_ended(tmp_path: Path)
     assert "tiny: 0 of 4 trials ended · 1 running" in output.getvalue()
 
 
+@pytest.mark.parametrize(("num_judged", "spread"), [(0, 0.01), (2, 0.01), (2, 0.0)])
+def test_a_mean_over_seeds_has_an_interval_only_where_the_report_gives_one(
+    tmp_path: Path, num_judged: int, spread: float
+) -> None:
+    changes = {"budget": {"seeds": 3, "max_epochs": 4}, "params": {"x": 0.4}, "pruning": None, "compare": None}
+    sweep = noop_sweep(tmp_path, **changes)
+    ledger = drive(sweep, tmp_path / "home" / "tiny", lambda trial, epoch: epoch / 10 + trial.number * spread)
+    for number in range(1, num_judged + 1):
+        ledger.evaluate(ledger.trials[number], {"test/score": 0.5})
+    output = io.StringIO()
+    Screen(Console(file=output, width=80)).results(sweep, ledger)
+    (line,) = (line for line in output.getvalue().splitlines() if line.split()[:1] == ["all"])
+    assert f"{0.4 + 2 * spread:.3f}" in line
+    assert ("±" in line) == ("95 % confidence interval" in output.getvalue()) == bool(num_judged * spread)
+
+
 def test_commands_are_said_as_they_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     program = tmp_path / ".venv" / "bin" / "orchestrate"
     program.parent.mkdir(parents=True)

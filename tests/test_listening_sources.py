@@ -207,11 +207,26 @@ def test_a_sweep_without_sounds_is_said(home: Path) -> None:
         find(sweep, vary="phase")
 
 
-def test_of_two_sweeps_of_one_name_the_newer_one_is_meant(home: Path) -> None:
-    Recorded(home).trial(1, "loss=l1", 0.5)
-    newer = Recorded(home)
+def test_of_two_sweeps_of_one_name_it_is_asked_which_one_is_meant(home: Path) -> None:
+    older, newer = Recorded(home), Recorded(home)
+    older.trial(1, "loss=l1", 0.5)
     newer.trial(1, "loss=l2", 0.5)
-    assert names(find(newer)) == ["loss=l2, trial 1"]
+    choices = rf"vae@{older.sweep_id} \(started .*, 1 trial, completed\); vae@{newer.sweep_id} \(started .*\)$"
+    with pytest.raises(ReportError, match=rf"^MLflow has 2 sweeps called vae; say which one is meant: {choices}"):
+        find(newer)
+    for sweep, arm in ((older, "loss=l1"), (newer, "loss=l2")):
+        sources = find_sources(sweep.client, f"vae@{sweep.sweep_id}", top=5)
+        assert (names(sources), sources.sweep) == ([f"{arm}, trial 1"], "vae")
+    with pytest.raises(ReportError, match=r"^sweep vae@3fa9 is not in MLflow, which has others of that name: vae@"):
+        find_sources(newer.client, "vae@3fa9", top=5)
+
+
+def test_of_a_trainable_that_renders_nothing_it_is_said_that_it_makes_no_sounds(home: Path) -> None:
+    sweep = Recorded(home)
+    sweep.trial(1, "loss=l1", 0.5, clips=())
+    sweep.client.log_dict(sweep.parent, {"renders": False}, "sweep.json")
+    with pytest.raises(ReportError, match=r"^sweep vae: its trainable makes no sounds, there is nothing to listen to$"):
+        find(sweep)
 
 
 def test_an_mlflow_that_does_not_answer_is_said_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,4 +1,5 @@
 import io
+import re
 from pathlib import Path
 
 import pytest
@@ -109,6 +110,15 @@ def test_more_trainings_detect_smaller_differences() -> None:
     assert "detectable: nothing with 1 configuration × 1 seed an arm" in none
     few, many = (text.split("detectable: a difference of ")[1][:4] for text in (few, many))
     assert 0.03 < float(many) < float(few) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("override", "cure"),
+    [("confirm={top: 1, seeds: 2}", "confirm.seeds: 3"), ("confirm={top: 2, seeds: 3}", "confirm.top: 3")],
+)
+def test_a_plan_of_too_few_trainings_for_a_test_says_how_many_it_takes(override: str, cure: str) -> None:
+    said = shown(make_plan(read_search_space(VAE, overrides=[override])), width=400)
+    assert re.search(f"detectable: nothing with .* an arm: a test needs three of them; use {cure}", said)
 
 
 @pytest.mark.parametrize(

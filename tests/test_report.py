@@ -14,15 +14,15 @@ import pytest
 from orchestrator.cells import rendering_name
 from orchestrator.cli import _report
 from orchestrator.errors import OrchestratorError, UserError
-from orchestrator.reporting import hold_listening_test, tracking, write_reports
+from orchestrator.reporting import hold_listening_test, sweep_named, tracking, write_reports
 from orchestrator.tracking import follow
 from reports import figures
+from reports.contrast import Contrast
 from reports.errors import ReportError
 from reports.images import read_images
 from reports.listening.session import Options
 from reports.page import render
 from reports.report import Report, read_report
-from reports.statistics import Contrast
 from tests.browser import chromium
 from tests.sweep_folder import SweepFolder
 
@@ -139,8 +139,8 @@ def test_the_answer_says_which_is_better_by_how_much_and_whether_that_is_luck(re
 
 
 def test_what_could_not_be_told_apart_is_one_line_at_the_end_of_a_sweep(sweep: SweepFolder) -> None:
-    start(sweep, "l2", "l0", "l1", "vae", seeds=2)
-    for number, loss in enumerate(("l2", "l2", "l0", "l0", "l1", "l1", "vae", "vae"), 1):
+    start(sweep, "l2", "l0", "l1", "vae", seeds=3)
+    for number, loss in enumerate(("l2", "l0", "l1", "vae") * 3, 1):
         confirm(sweep, number, loss, None, 0.9 if loss == "vae" else 0.5)
     sweep.close()
     follow(sweep.path, once=True)
@@ -364,7 +364,8 @@ def test_one_configuration_never_stands_for_its_arm(sweep: SweepFolder) -> None:
     start(sweep, "l2", "vae")
     sweep.whole_trial(1, "l2")
     sweep.whole_trial(2, "vae")
-    for number, (loss, of, level) in enumerate([("l2", 1, 0.5), ("l2", 1, 0.52), ("vae", 2, 0.7), ("vae", 2, 0.73)], 3):
+    seeds = [("l2", 1, 0.5), ("l2", 1, 0.52), ("l2", 1, 0.51), ("vae", 2, 0.7), ("vae", 2, 0.73), ("vae", 2, 0.71)]
+    for number, (loss, of, level) in enumerate(seeds, 3):
         confirm(sweep, number, loss, of, level)
     sweep.close()
     assert any(
@@ -486,6 +487,161 @@ def test_arms_are_not_ranked_by_what_means_something_else_in_each(
         read(sweep)
 
 
+@pytest.mark.parametrize("loss_is_declared", [True, False])
+def test_a_loss_ranks_arms_where_the_trainable_says_that_it_means_the_same_for_all(
+    sweep: SweepFolder, loss_is_declared: bool
+) -> None:
+    described = {"val/loss": {"mode": "min", "comparable": "all", "description": ""}} if loss_is_declared else {}
+    start(sweep, "l2", "vae", objective={"metric": "val/loss", "mode": "min"}, metrics=described)
+    for number, loss in ((1, "l2"), (2, "vae")):
+        sweep.whole_trial(number, loss)
+    sweep.close()
+    if loss_is_declared:
+        assert "loss=l2" in read(sweep).instead[0]
+    else:
+        with pytest.raises(ReportError, match="vae: val/loss is a loss"):
+            read(sweep)
+
+
+def seeds_of(sweep: SweepFolder, num_seeds: int, first: int = 1) -> int:
+    """Seeds of two arms that are .2 apart; the number after the last of them."""
+    for number in range(first, first + 2 * num_seeds):
+        confirm(sweep, number, ("l2", "vae")[number % 2], None, (0.5, 0.7)[number % 2])
+    return first + 2 * num_seeds
+
+
+def test_seeds_that_diverged_are_counted_and_nothing_is_tested_without_them(sweep: SweepFolder) -> None:
+    start(sweep, "l2", "vae", seeds=5)
+    seeds_of(sweep, 3)
+    for trial, loss, outcome in ((7, "vae", "diverged"), (8, "vae", "diverged"), (9, "l2", "failed")):
+        sweep.ask(trial, loss)
+        sweep.end(trial, outcome, "nonfinite", "epoch 1: train/loss became nan", epochs=0)
+    sweep.close()
+    (sentence,) = read(sweep).tested
+    assert re.fullmatch(
+        r"loss: vae is ahead of l2 by 0\.\d+ judge probability \(n = 3 seeds × 24 recordings\), but whether that is "
+        r"luck can't be said: 2 of 5 seeds of loss=vae diverged and 1 of 4 seeds of loss=l2 failed\.",
+        sentence,
+    ), sentence
+
+
+def test_a_confirming_training_that_diverged_is_missing_and_one_of_the_search_is_not(sweep: SweepFolder) -> None:
+    two_arms(sweep)
+    assert any("vae beats l2" in sentence for sentence in read(sweep).tested), "one of vae's search has diverged"
+    sweep.start(baseline={"loss": "l2"}, metrics=METRICS)
+    sweep.ask(23, "vae", of=15)
+    sweep.end(23, "diverged", "nonfinite", "epoch 1: train/loss became nan", epochs=0)
+    sweep.close()
+    sentences = read(sweep).tested
+    assert any("1 of 4 confirming trainings of loss=vae diverged" in sentence for sentence in sentences)
+    assert not any("beats" in sentence for sentence in sentences)
+
+
+def test_while_seeds_are_outstanding_a_contrast_is_exploratory(sweep: SweepFolder, tmp_path: Path) -> None:
+    arms = {f"loss={loss}": {"compared": {"loss": loss}, "trials": 4, "epochs": 2} for loss in ("l2", "vae")}
+    start(sweep, "l2", "vae", seeds=4, arms=arms)
+    number = seeds_of(sweep, 3)
+    with sweep.driven():
+        (sentence,) = read(sweep).tested
+    assert sentence.startswith("loss: vae and l2 differ by +0.")
+    assert sentence.endswith("exploratory: 1 trial of loss=vae is outstanding and 1 trial of loss=l2 is outstanding).")
+    write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
+    assert "Holm-adjusted p" not in (tmp_path / "out" / "vae.html").read_text()
+    seeds_of(sweep, 1, number)
+    sweep.close()
+    assert read(sweep).tested[0].startswith("loss: vae beats l2 by 0.")
+
+
+def test_what_was_granted_after_a_look_at_the_test_split_makes_a_contrast_exploratory(sweep: SweepFolder) -> None:
+    start(sweep, "l2", "vae", seeds=3)
+    number = seeds_of(sweep, 3)
+    sweep.close()
+    assert "beats" in read(sweep).tested[0]
+    start(sweep, "l2", "vae", seeds=3, looks=[{"arms": ["loss=vae"], "judged": 6}])
+    seeds_of(sweep, 1, number)
+    sweep.close()
+    (sentence,) = read(sweep).tested
+    assert re.fullmatch(
+        r"loss: vae and l2 differ by \+0\.\d+ judge probability \(95 % CI .*, exploratory: loss=vae was granted more "
+        r"after the test split had been asked \(look 2\); p for repeated looks (< 0.001|= 0\.\d+), "
+        r"if all are read by it\)\.",
+        sentence,
+    ), sentence
+
+
+def another_home(sweep: SweepFolder, tmp_path: Path) -> SweepFolder:
+    """A sweep of the same name in another home, which writes to the same MLflow later."""
+    other = SweepFolder(tmp_path / "other", uri=sweep.uri)
+    other.ts += 1_000_000
+    return other
+
+
+def test_a_report_is_of_the_sweep_in_this_home_whoever_else_runs_one_of_its_name(
+    sweep: SweepFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", sweep.uri)
+    other = another_home(sweep, tmp_path)
+    for mine, loss, host in ((sweep, "mine", "here"), (other, "theirs", "there")):
+        start(mine, "l2", loss, host=host)
+        mine.whole_trial(1, loss)
+        mine.close()
+        follow(mine.path, once=True)
+    with tracking(sweep.home) as client:
+        names = {mine.home: sweep_named(mine.home, "vae") for mine in (sweep, other)}
+        runs = {home: read_report(client, name).runs for home, name in names.items()}
+    for mine, loss in ((sweep, "mine"), (other, "theirs")):
+        assert f"loss={loss}" in runs[mine.home].arms and runs[mine.home].name == "vae"
+        said: list[str] = []
+        _report("vae", mine.home, said.append)
+        kept = Path(runs[mine.home].run.info.artifact_uri, "report.html").read_text()
+        assert kept == (mine.home / "reports" / "vae.html").read_text() and f"loss={loss}" in kept
+    elsewhere = tmp_path / "elsewhere"
+    with pytest.raises(ReportError) as caught:
+        write_reports(elsewhere, ["vae"], None, "html", print)
+    first, second = names.values()
+    assert re.fullmatch(
+        rf"MLflow has 2 sweeps called vae; say which one is meant: {first} \(started .* on here, 1 trial, completed\); "
+        rf"{second} \(started .* on there, 1 trial, completed\)",
+        str(caught.value),
+    )
+    write_reports(elsewhere, [second[:9]], None, "md", print)
+    assert "loss=theirs" in (elsewhere / "reports" / "vae.md").read_text()
+
+
+def test_a_sweep_that_mlflow_has_not_got_yet_is_never_somebody_elses(
+    sweep: SweepFolder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", sweep.uri)
+    other = another_home(sweep, tmp_path)
+    for mine in (sweep, other):
+        start(mine, "l2")
+        mine.close()
+    follow(other.path, once=True)
+    with pytest.raises(ReportError, match=r"^sweep vae@\w{12} is not in MLflow, which has others of that name: vae@"):
+        write_reports(sweep.home, ["vae"], None, "html", print)
+
+
+def test_of_a_problem_without_sounds_nobody_says_that_sounds_are_missing(sweep: SweepFolder) -> None:
+    start(sweep, "l2", "vae")
+    for number, loss in ((1, "l2"), (2, "vae")):
+        sweep.whole_trial(number, loss)
+    sweep.close()
+    report = read(sweep)
+    render(report)
+    assert not any("no sounds" in remark for remark in report.remarks())
+
+
+def test_one_arm_without_sounds_beside_others_is_named(sweep: SweepFolder) -> None:
+    start(sweep, "l2", "vae")
+    for number, loss in ((1, "l2"), (2, "vae")):
+        sweep.whole_trial(number, loss)
+    sweep.render(1, "best", 2)
+    sweep.close()
+    report = read(sweep)
+    render(report)
+    assert "trial 2: it has no sounds in MLflow" in report.remarks()
+
+
 def test_a_sweep_that_mlflow_does_not_hold_is_said_with_its_nearest(swept: SweepFolder) -> None:
     with pytest.raises(ReportError, match=r"sweep 'vea' is not in MLflow; did you mean vae\?"):
         write_reports(swept.home, ["vea"], None, "html", print)
@@ -540,6 +696,9 @@ def test_a_report_that_fails_takes_nothing_from_the_sweep_that_has_ended(sweep: 
 
 def test_what_is_missing_is_named_and_the_rest_is_shown(sweep: SweepFolder) -> None:
     two_arms(sweep)
+    # Without trial 6 the configuration of trial 3 has this one, so that there still are three to be tested.
+    confirm(sweep, 23, "l2", 3, 0.51)
+    sweep.close()
     follow(sweep.path, once=True)
     sweep.client.delete_run(sweep.run(1).info.run_id)
     confirmed = sweep.run(6)

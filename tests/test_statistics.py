@@ -16,10 +16,12 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
+from reports.contrast import Contrast, adjusted
 from reports.expected_best import expected_best
+from reports.looks import price
 from reports.precision import margin, precision, smallest_detectable
-from reports.statistics import Contrast, adjusted, margins
 from reports.statistics import contrasts as unadjusted
+from reports.statistics import margins
 
 Values = NDArray[np.float64]
 NUM_SIMULATED = 2_000
@@ -138,6 +140,27 @@ def test_equal_arms_are_rarely_told_apart(
     p = [precision([level, other], DIFFERENCE).p(float(level.mean() - other.mean())) for level, other in values]
     assert np.mean(np.array(p) < alpha) < alpha + 3 * math.sqrt(alpha * (1 - alpha) / NUM_SIMULATED)
     assert np.mean(np.array(p) < 0.5) > 0.25
+
+
+@pytest.mark.parametrize(("num_few", "num_many"), [(2, 8), (3, 20)])
+def test_a_small_arm_that_spreads_more_than_a_large_one_is_rarely_told_apart_from_it(
+    rng: np.random.Generator, num_few: int, num_many: int
+) -> None:
+    """Few units that are alike by luck beside many: an error with the degrees of freedom of all was far too small."""
+    arms = []
+    for num_units, spread in ((num_few, 2), (num_many, 1)):
+        shape = (NUM_SIMULATED, num_units, 100)
+        units = spread * (rng.normal(0, 0.03, (*shape[:2], 1)) + rng.normal(0, 0.25, shape))
+        arms.append(units + 0.1 * rng.normal(0, 1, (NUM_SIMULATED, 1, 100)))
+    p = [precision(pair, DIFFERENCE).p(float(pair[0].mean() - pair[1].mean())) for pair in zip(*arms, strict=True)]
+    assert np.mean(np.array(p) < 0.05) < 0.05 + 2 * math.sqrt(0.05 * 0.95 / NUM_SIMULATED)
+
+
+def test_two_trainings_of_an_arm_are_described_and_not_tested(rng: np.random.Generator) -> None:
+    found = compared({"loss=l1": random_values(rng, 1, 2) + 1, "loss=l2": random_values(rng, 1, 8)}, is_searched=False)
+    assert found.excludes_zero and found.num_units == 2
+    assert found.p_adjusted is None and not found.is_distinguishable
+    assert found.why_untested == "not tested: a test needs three trainings or configurations of each arm"
 
 
 def test_one_lucky_configuration_does_not_stand_for_its_arm(rng: np.random.Generator) -> None:
@@ -533,6 +556,57 @@ def test_a_large_sweep_is_compared_within_a_second(rng: np.random.Generator) -> 
     assert time.process_time() - started < 1
 
 
+# Trainings that are missing, and trainings that nobody had planned
+
+
+def test_an_arm_of_which_seeds_diverged_has_no_interval_and_no_test(rng: np.random.Generator) -> None:
+    arms = {f"loss={loss}": random_values(rng, 1, 3) + far for loss, far in (("l1", 1), ("l2", 0), ("l3", 1))}
+    why = "2 of 5 seeds of loss=l1 diverged"
+    l1, l3, pair = contrasts(scores(arms), ["loss"], {"loss": "l2"}, is_searched=False, broken={("l1",): why})
+    assert (l1.why_no_interval, l1.low, l1.p, l1.p_adjusted, l1.is_distinguishable) == (why, None, None, None, False)
+    assert l1.difference == pytest.approx(1, abs=0.2)
+    assert pair.why_no_interval == why
+    assert l3.is_distinguishable and l3.p_adjusted == l3.p
+
+
+def test_an_arm_that_lost_all_of_its_seeds_does_not_vanish(rng: np.random.Generator) -> None:
+    arms = crossed(rng, "ab", "xy")
+    del arms["loss=b size=y"]
+    why = "3 of 3 seeds of loss=b size=y diverged"
+    found = contrasts(
+        scores(arms), ["loss", "size"], {"loss": "a", "size": "x"}, is_searched=False, broken={("b", "y"): why}
+    )
+    reasons = {(each.factor, tuple(each.at)): each.why_no_interval for each in found}
+    assert reasons == {("loss", ()): why, ("loss", ("size",)): None, ("size", ()): why, ("size", ("loss",)): None}
+    alone = {name: values for name, values in arms.items() if name != "loss=a size=y"}
+    table = scores({name: values for name, values in alone.items() if name.endswith("x")}).drop(columns="size")
+    (_, gone) = contrasts(table, ["loss"], {"loss": "a"}, is_searched=False, broken={("c",): "all diverged"})
+    assert math.isnan(gone.difference) and gone.why_no_interval == "all diverged"
+
+
+def test_what_is_exploratory_is_not_tested_and_keeps_its_place_among_the_tests(rng: np.random.Generator) -> None:
+    arms = {f"loss={loss}": random_values(rng, 1, 3) for loss in ("l1", "l2", "l3")}
+    why = "4 trials of loss=l3 are outstanding"
+    l1, l3, _ = contrasts(scores(arms), ["loss"], {"loss": "l2"}, is_searched=False, unsettled={("l3",): why})
+    assert l3.low is not None and l3.p is not None and l3.p_adjusted is None
+    assert l3.why_untested == f"exploratory: {why}"
+    assert l1.p is not None and l1.p_adjusted == pytest.approx(min(1, 2 * l1.p))
+    del arms["loss=l3"]
+    l1, l3 = contrasts(scores(arms), ["loss"], {"loss": "l2"}, is_searched=False, unsettled={("l3",): why})[:2]
+    assert l1.p is not None and l1.p_adjusted == pytest.approx(min(1, 2 * l1.p)), "also before any of it was judged"
+    assert math.isnan(l3.difference)
+
+
+def test_those_who_look_repeatedly_spend_no_more_than_alpha_however_often(rng: np.random.Generator) -> None:
+    assert 0.99 < sum(1 / price(look) for look in range(1, 1000)) < 1
+    arms = {f"loss={loss}": random_values(rng, 1, 3) + far for loss, far in (("l1", 1), ("l2", 0))}
+    found = unadjusted(scores(arms), ["loss"], {"loss": "l2"}, unsettled={("l1",): "more was granted"})
+    (second,), (unknown,) = adjusted(found, 2), adjusted(found, None)
+    assert second.p is not None and second.p_repeated == pytest.approx(second.p * 4 * math.pi**2 / 6)
+    assert second.p_adjusted is None and not second.is_distinguishable
+    assert unknown.p_repeated is None
+
+
 # Before the sweep
 
 
@@ -572,7 +646,8 @@ def test_more_of_anything_detects_less() -> None:
 
 def test_more_tests_than_anyone_plans_detect_less_still() -> None:
     """A power solver that loses its way at few degrees of freedom says otherwise."""
-    found = [smallest_detectable(1, 2, 200, num_contrasts=number) for number in (1, 2, 5, 10, 18, 100)]
+    found = [smallest_detectable(1, 3, 200, num_contrasts=number) for number in (1, 2, 5, 10, 18, 100)]
+    assert None not in found
     assert found == sorted(found, key=lambda each: each or 0)
 
 

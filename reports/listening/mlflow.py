@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from reports import vocabulary as words
 from reports.errors import ReportError
+from reports.sweeps import choose, name_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -44,13 +45,14 @@ def telling(client: MlflowClient) -> Iterator[None]:
         raise ReportError(f"MLflow at {uri} does not answer ({reason}); check MLFLOW_TRACKING_URI") from error
 
 
-def find_sweep(client: MlflowClient, name: str) -> Run:
-    """The own run of a sweep; of several sweeps of one name, that of the newest."""
+def find_sweep(client: MlflowClient, sweep: str) -> Run:
+    """The own run of a sweep, by its name or, where several have that name, by its name and id (`vae@3fa9c1`)."""
     experiments = [experiment.experiment_id for experiment in client.search_experiments(max_results=PAGE_RUNS)]
     runs = runs_of_role(client, experiments, words.ROLE_SWEEP)
-    named = [run for run in runs if run.data.tags.get(words.TAG_SWEEP) == name]
-    if named:
-        return max(named, key=lambda run: int(run.info.start_time))
+    run = choose(client, runs, sweep)
+    if run is not None:
+        return run
+    name = name_of(sweep)
     names = sorted({run.data.tags.get(words.TAG_SWEEP, "") for run in runs} - {""})
     if not names:
         raise ReportError(f"MLflow has no sweep at all, so none called {name!r}; run one (orchestrate sweep FILE)")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.listening.mlflow import clips_of, find_sweep, runs_of_role, telling
+from reports.sweeps import identity, read_record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -55,7 +56,7 @@ def find_sources(
 
     Args:
         client: of the MLflow that has the sweep.
-        sweep: its name; of several sweeps of one name, the newest is meant.
+        sweep: its name or, where several have that name, its name and id (`vae@3fa9c1`).
         top: at most so many arms, best first.
         trials: these trials instead; with `vary` the one whose renderings are meant.
         vary: a setting of `evaluate:`, such as `phase`.
@@ -73,8 +74,8 @@ def find_sources(
         # The same systems are the same test, in whatever order they come.
         systems.sort(key=lambda system: system.name)
         clips = finder.shared_clips(systems)
-    identity = parent.data.tags.get(words.TAG_SWEEP_ID, parent.info.run_id)
-    return Sources(sweep, parent.info.run_id, identity, tuple(systems), tuple(clips), tuple(finder.notes))
+    name, run_id = parent.data.tags[words.TAG_SWEEP], parent.info.run_id
+    return Sources(name, run_id, identity(parent), tuple(systems), tuple(clips), tuple(finder.notes))
 
 
 class _Finder:
@@ -103,6 +104,9 @@ class _Finder:
                 self._tell_of_better(run, next(each for each in ranked if each.data.tags[words.TAG_ARM] == arm))
                 self._tell_of_unfinished(run)
         if not arms:
+            record = read_record(self._client, self._parent) or {}
+            if record.get("renders") is False:
+                raise ReportError(f"sweep {self._name}: its trainable makes no sounds, there is nothing to listen to")
             raise ReportError(
                 f"sweep {self._name}: MLflow has no ended trial with sounds; they come with the end of a trial "
                 "whose trainable renders clips (media.clips above 0)"
