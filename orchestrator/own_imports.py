@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import sys
+import sysconfig
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 TRAINABLE = "Trainable"
+STDLIB = sysconfig.get_path("stdlib")
 SHIPPED = ("orchestrator", "reports", "trainables")
 """Packages that are no neighbours, also where a file lies beside them."""
 
@@ -127,13 +130,19 @@ class _Classes:
         """Yield the names that a statement brings in and that may be trainables."""
         module = _absolute(node, file, self.root)
         candidates: set[str] = set()
-        for helper in _files_of(module, self.root):
+        for helper in self._sources_of(module):
             candidates |= self.trainables_in(helper)
         for alias in node.names:
             if alias.name == "*":
                 yield from candidates
             elif alias.name in candidates or TRAINABLE in alias.name or _is_shipped(module):
                 yield alias.asname or alias.name
+
+    def _sources_of(self, module: str) -> Iterator[Path]:
+        """Yield a module's files in the folder, or in another folder of code that is worked on: not what is installed,
+        which is much."""
+        roots = [self.root, *(Path(entry or ".").resolve() for entry in sys.path)]
+        yield from (file for root in roots if not _is_installed(root) for file in _files_of(module, root))
 
     def _may_be(self, base: ast.expr, names: set[str], modules: Mapping[str, str]) -> bool:
         """Say whether an expression may be a trainable.
@@ -149,13 +158,18 @@ class _Classes:
             case ast.Attribute(attr=name, value=value):
                 written = ast.unparse(value)
                 module = modules.get(written, written)
-                helpers = _files_of(module, self.root) if module.replace(".", "_").isidentifier() else ()
+                helpers = self._sources_of(module) if module.replace(".", "_").isidentifier() else ()
                 is_neighbours = any(name in self.trainables_in(helper) for helper in helpers)
                 return TRAINABLE in name or _is_shipped(module) or is_neighbours
             case ast.Subscript(value=value):
                 return self._may_be(value, names, modules)
         # What a call returns is not known before it is made.
         return isinstance(base, ast.Call)
+
+
+def _is_installed(folder: Path) -> bool:
+    """Say whether a folder belongs to the Python that runs, or to what is installed for it."""
+    return any(folder.is_relative_to(Path(prefix).resolve()) for prefix in (sys.prefix, sys.base_prefix, STDLIB))
 
 
 def _is_shipped(module: str) -> bool:

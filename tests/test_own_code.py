@@ -125,6 +125,7 @@ def test_code_that_could_be_imported_is_not_tried_again(tmp_path: Path, marks: P
         ("from near import Plain", "Plain", False),
         ("import near", "near.Plain", False),
         ("from trainables.trainable import TrialConfig", "TrialConfig", False),
+        ("from tests.odd import Odd", "Odd", True),
         ("import torch.nn as nn", "nn.Module", False),
         ("from torch import nn", "nn.Module", False),
     ],

@@ -84,7 +84,6 @@ def test_more_trials_are_those_that_a_larger_budget_would_have_had(tmp_path: Pat
     drive(sweep, folder)
     ledger = Ledger(folder)
     ledger.grant("arm=a", trials=6)
-    ledger.log.close() if ledger.log else None
     extended = drive(sweep, folder)
 
     def of_arm(ledger: Ledger, arm: str) -> list[dict[str, Any]]:
@@ -178,7 +177,9 @@ def test_replays_go_by_the_order_of_judgement_and_not_by_clocks(tmp_path: Path) 
     outcomes = {number: trial.outcome for number, trial in Ledger(folder, read_only=True).trials.items()}
     for path in folder.glob("trials/*/outbox.jsonl"):
         rows = [json.loads(line) for line in path.read_text().splitlines()]
-        path.write_text("".join(json.dumps(row | {"ts": 10**6 - row["ts"]}) + "\n" for row in rows))
+        path.write_text(
+            "".join(json.dumps(row | ({"ts": 10**6 - row["ts"]} if "ts" in row else {})) + "\n" for row in rows)
+        )
     assert rung_tables(Rungs(sweep, ledger_of(sweep, folder))) == expected
     assert {number: trial.outcome for number, trial in Ledger(folder).trials.items()} == outcomes
 
