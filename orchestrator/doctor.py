@@ -10,7 +10,7 @@ from pathlib import Path
 
 import psutil
 
-from orchestrator import follower
+from orchestrator import follower, processor
 from orchestrator.disk import GIB, free_bytes, in_bytes
 from orchestrator.errors import UserError
 from orchestrator.home import driver_note, open_home, sweep_names
@@ -26,10 +26,14 @@ def examine(home: Path, say: Callable[[str], None]) -> None:
         UserError: something has to be done before a sweep can run.
     """
     memory = psutil.virtual_memory()
+    outcome = processor.probe()
     say(f"processors: {os.cpu_count()}")
     say(f"memory: {in_bytes(memory.available)} of {in_bytes(memory.total)} free")
     if memory.available < LITTLE_MEMORY_GIB * GIB:
         say(f"  little: trials may be killed for memory; with resources.cpu={os.cpu_count()} one runs at a time")
+    say(f"instruction set: {processor.instruction_set()}, torch {processor.torch_version()}")
+    if processor.is_broken() or outcome in ("crashed", "hung"):
+        say(f"  {processor.warning(outcome)}")
     say(f"graphics cards: {_cards() or 'none; trials run on processors'}")
     say(f"home: {home}, {in_bytes(free_bytes(home))} free, {len(sweep_names(home))} sweeps")
     open_home(home)

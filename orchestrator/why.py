@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
+from orchestrator import processor
 from orchestrator.home import home_option
 from orchestrator.postmortem import last_attempt
 from orchestrator.standing import STOPPED, Standing, find_trial
@@ -113,10 +114,18 @@ def advice(standing: Standing, trial: Trial, home: Path) -> str:
         case words.CAUSE_TIMEOUT:
             return f"To give it more time: {command(*again, '--set', 'limits.minutes_per_epoch=MINUTES')}"
         case words.CAUSE_NODE:
-            return f"To try it again: {command(*again)}"
+            log = last_attempt(trial_folder(standing.ledger.folder, trial.number) / TRIAL_LOG)
+            return f"{_known_crash(log)}To try it again: {command(*again)}"
         case words.CAUSE_ERROR:
             return f"Once the code is mended: {command(*again)}"
     return f"Its parameters lead there: other ones may not. Once the code is changed: {command(*again)}"
+
+
+def _known_crash(log: list[str]) -> str:
+    """What is known of a crash on a processor of which a worker warned in the trial's log; nothing of others."""
+    warnings = [line for line in log if line.startswith(processor.KNOWN)]
+    has_crashed = any(line.startswith("Fatal Python error") for line in log)
+    return f"A {warnings[0]}. Without a change of the code it may crash again. " if warnings and has_crashed else ""
 
 
 def _best(standing: Standing, trial: Trial) -> str:

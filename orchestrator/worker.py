@@ -17,7 +17,7 @@ from typing import IO, Any, NoReturn
 
 from ray import tune
 
-from orchestrator import guard
+from orchestrator import guard, processor
 from orchestrator.failure import as_failure
 from orchestrator.postmortem import ATTEMPT, EXIT
 from orchestrator.shared_home import check_token
@@ -70,6 +70,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
                 return {"evaluated": json.dumps(evaluate(spec))}
         if self._run is None:
             print(f"{ATTEMPT} {spec.attempt}, {datetime.now():%Y-%m-%d %H:%M:%S}, process {os.getpid()}", flush=True)
+            if processor.is_broken():
+                print(f"{processor.KNOWN} {processor.warning(processor.remembered_probe())}", flush=True)
             with guard.time_limit(minutes, output, what="not ready to train"):
                 self._run = TrialRun(spec)
             for remark in self._run.remarks:
