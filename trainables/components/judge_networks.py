@@ -113,8 +113,8 @@ class ResidualBlock(nn.Module):
         self.skip = nn.Conv2d(in_channels, channels, 1, bias=False)
 
     def forward(self, maps: Maps) -> Float[Tensor, "clips channels2 frames2 bands2"]:
-        # Every other value, instead of a stride of 2, which is the same: without AVX-512, oneDNN's gradient of a strided
-        # 1x1 convolution of fewer than 8 channels writes past its buffer (docs/known_problems.md).
+        # Every other value is what a stride of 2 would take. Without AVX-512, oneDNN's gradient of a strided 1x1
+        # convolution of fewer than 8 channels writes past its buffer (docs/known_problems.md).
         return F.silu(self.skip(maps[:, :, ::2, ::2]) + self.branch(maps))
 
 
