@@ -293,7 +293,5 @@ def test_a_sweep_whose_judge_has_changed_is_not_gone_on_with(tmp_path: Path, hom
     ledger.write("started", judge="A-of-another-version")
     asked: dict[str, Any] = {"arm": "arm=a", "index": 0, "stage": "search", "source": "startup", "of": None, "seed": 1}
     ledger.ask(**asked, compared={"arm": "a"}, searched={}, params={"arm": "a", "x": 0.5})
-    assert ledger.log is not None
-    ledger.log.close()
     with pytest.raises(UserError, match=r"was judged by A-of-another-version, the judge is now None .* --name"):
         run_sweep(sweep, home, Screen())
