@@ -20,6 +20,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.errors import UserError
 from orchestrator.file_system import try_lock
+from orchestrator.lock_note import LockNote, take_over
 from orchestrator.scratch import delete_scratch
 
 if TYPE_CHECKING:
@@ -70,17 +71,18 @@ def open_home(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[dict[str, Any]]:
+def locked(folder: Path) -> Iterator[LockNote]:
     """Be the only driver of a sweep; what is put into the dict is kept beside the lock for whoever comes next.
 
     Raises:
         UserError: another driver has it; the message says where. Or the folder can't be written to or locked.
     """
-    with _open_lock(folder) as file:
+    with take_over(folder / LOCK) or _open_lock(folder) as file:
+        file.seek(0)
         before = _parse_note(file.read())
         if not _lock(file):
             raise UserError(_running_line(folder, before))
-        note = _Note(file)
+        note = LockNote(file)
         note.update(host=socket.gethostname(), pid=os.getpid())
         delete_scratch(before)
         try:
@@ -142,29 +144,6 @@ def _parse_note(text: str) -> dict[str, Any]:
     except ValueError:
         return {}
     return found if isinstance(found, dict) else {}
-
-
-class _Note(dict[str, Any]):
-    """A dict that is written to the lock file at every change."""
-
-    def __init__(self, file: io.TextIOWrapper) -> None:
-        super().__init__()
-        self._file = file
-
-    def update(self, *args: Any, **kwargs: Any) -> None:
-        super().update(*args, **kwargs)
-        self._write()
-
-    def clear(self) -> None:
-        super().clear()
-        self._write()
-
-    def _write(self) -> None:
-        # Over what is there, for which even a full disk has room, and then cut.
-        self._file.seek(0)
-        json.dump(self, self._file)
-        self._file.flush()
-        self._file.truncate()
 
 
 def was_run(folder: Path) -> bool:

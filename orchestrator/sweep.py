@@ -8,7 +8,7 @@ import threading
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from orchestrator import cluster, follower, loader, provenance
 from orchestrator.agenda import Agenda
@@ -18,6 +18,7 @@ from orchestrator.doctor import check_place
 from orchestrator.errors import SweepStopped, UserError
 from orchestrator.home import SEARCH_SPACE, home_option, keep_search_space, locked, open_home
 from orchestrator.ledger import FINISHED, Ledger
+from orchestrator.lock_note import LockNote
 from orchestrator.signals import Interrupted, OnSignal, signals_kept
 from orchestrator.trained import located
 from orchestrator.trial import STOP_FILE, Objective, trial_folder
@@ -96,7 +97,7 @@ class _Driver:
         home: Path,
         ledger: Ledger,
         screen: Screen,
-        note: dict[str, Any],
+        note: LockNote,
         on_signal: OnSignal,
         again: Sequence[str],
     ) -> None:
@@ -252,7 +253,9 @@ class _Driver:
                 self.note.update,
             ),
         )
-        takeover = Takeover(self.ledger, self.screen, self.on_signal, self.again, self._resume_line(), scratch)
+        takeover = Takeover(
+            self.ledger, self.screen, self.on_signal, self.again, self._resume_line(), scratch, self.note
+        )
         timer = threading.Timer(seconds_left or 0, engine.stop, [self._hours_line()])
         timer.daemon = True
         if seconds_left is not None:

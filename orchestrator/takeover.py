@@ -15,6 +15,7 @@ import psutil
 
 from orchestrator.console import Screen
 from orchestrator.ledger import Ledger
+from orchestrator.lock_note import LockNote
 from orchestrator.signals import Interrupted, OnSignal
 from reports import vocabulary as words
 
@@ -32,6 +33,7 @@ class Takeover:
         again: the arguments of `orchestrate` that go on with the sweep.
         resume_line: tells a person how to go on with it.
         scratch: Ray's temporary folder; what is left of its processes, which have it in their arguments, is ended.
+        note: of the sweep's lock, which the fresh driver has from the first instant on.
     """
 
     ledger: Ledger
@@ -40,6 +42,7 @@ class Takeover:
     again: Sequence[str]
     resume_line: str
     scratch: Path
+    note: LockNote
 
     def __call__(self, what: str = "Ray has died") -> NoReturn:
         """Become a fresh driver, or end: if somebody asked for the end, or Ray dies each time.
@@ -64,7 +67,8 @@ class Takeover:
         self._end_rays_processes()
         sys.stdout.flush()
         sys.stderr.flush()
-        # The same process id and terminal, nothing else of before.
+        self.note.hand_on()
+        # The same process id and terminal, and the lock; nothing else of before.
         os.execv(sys.executable, [sys.executable, "-m", "orchestrator", *self.again])
 
     def _end(self, why: str, exit_code: int) -> NoReturn:
