@@ -33,7 +33,8 @@ def locked(folder: Path, number: int, name: str = LOCK) -> Iterator[None]:
         deadline = time.monotonic() + LOCK_PATIENCE_S
         while not _lock(file.fileno()):
             if time.monotonic() > deadline:
-                raise InUse(f"another process still works on trial {number} in {folder}")
+                verb = "trains" if name == LOCK else "evaluates"
+                raise InUse(f"another process still {verb} trial {number} in {folder}")
             time.sleep(0.2)
         yield
 

@@ -31,6 +31,16 @@ def marks(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPa
     return folder
 
 
+@pytest.fixture(autouse=True)
+def only_own_neighbours(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No folder of another test is looked into, and no module of one is still there."""
+    root = str(tmp_path_factory.getbasetemp())
+    monkeypatch.setattr(sys, "path", [entry for entry in sys.path if not entry.startswith(root)])
+    for name, module in list(sys.modules.items()):
+        if str(getattr(module, "__file__", None)).startswith(root):
+            monkeypatch.delitem(sys.modules, name)
+
+
 SCRIPT = """
 import argparse
 from pathlib import Path

@@ -36,7 +36,7 @@ def workers_of(driver: subprocess.Popen[str]) -> list[psutil.Process]:
 
 
 def wait_until_both_train(driver: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 90
+    deadline = time.monotonic() + 240
     while time.monotonic() < deadline:
         with contextlib.suppress(psutil.Error):
             if len(workers_of(driver)) == 2:

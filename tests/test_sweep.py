@@ -280,8 +280,9 @@ def test_a_gpu_where_there_is_none_is_said_or_refused(
 
 def wait_for_rows(folder: Path, count: int) -> None:
     """Wait until the outboxes hold so many epochs."""
-    deadline = time.monotonic() + 90
-    while sum(len(read(path)[0]) for path in folder.glob("trials/*/outbox.jsonl")) < count:
+    deadline = time.monotonic() + 240
+    paths = "trials/*/outbox.jsonl"
+    while sum("epoch" in line for path in folder.glob(paths) for line in read(path)[0]) < count:
         assert time.monotonic() < deadline, json.dumps([str(path) for path in folder.rglob("*")])
         time.sleep(0.05)
 
