@@ -4,7 +4,9 @@
 
 The home is an ext4 file system in a file, mounted so that nothing reaches the file but what was synced, or what is
 minutes old. A cut stops every process, keeps the file as it is at that instant, kills the processes, and mounts what
-was kept; ext4 replays its journal. It needs root, to mount. It ends with 1 if anything is mixed or lost.
+was kept; ext4 replays its journal. After every third cut the sweep log is an older one, too, as one that was put back
+from a backup: it ends before its last trial was asked for. It needs root, to mount. It ends with 1 if anything is mixed
+or lost.
 """
 
 from __future__ import annotations
@@ -94,12 +96,14 @@ class Outcome:
 
     Attributes:
         cuts: how often the power was cut.
+        put_back: how often the sweep log was an older one after that.
         lost_lines: lines of the sweep log that cuts took, none of which had been acted on.
         set_aside: folders that belonged to no trial of the log any more.
         wrong: what must not be, a line each.
     """
 
     cuts: int = 0
+    put_back: int = 0
     lost_lines: int = 0
     set_aside: int = 0
     epochs: int = 0
@@ -146,6 +150,15 @@ def cut(disk: Disk, driver: subprocess.Popen[bytes], folder: Path) -> list[log.E
     disk.restore()
     assert disk.mount()
     return events
+
+
+def put_back_log(path: Path) -> bool:
+    """Let the log end before its last trial was asked for; whether there is one."""
+    lines = path.read_text().splitlines(keepends=True)
+    asked = [place for place, line in enumerate(lines) if json.loads(line)["event"] == "asked"]
+    if asked:
+        path.write_text("".join(lines[: asked[-1]]))
+    return bool(asked)
 
 
 def check_cut(outcome: Outcome, before: list[log.Event], folder: Path) -> None:
@@ -206,6 +219,8 @@ def run(folder: Path, disk: Disk, *, cuts: int, seed: int) -> Outcome:
         before = cut(disk, driver, sweep_folder)
         outcome.cuts += 1
         check_cut(outcome, before, sweep_folder)
+        if outcome.cuts % 3 == 0:
+            outcome.put_back += put_back_log(sweep_folder / "sweep.jsonl")
         print(f"cut {outcome.cuts} after {len(before)} events", file=sys.stderr, flush=True)
     if start(space, home, output).wait() != 0:
         outcome.wrong.append(f"the last start failed: {output.read_text()[-500:]}")
@@ -223,7 +238,7 @@ def main() -> None:
         if disk is None:
             raise SystemExit("a file system can't be mounted here; it needs root and loop devices")
         outcome = run(Path(name), disk, cuts=given.cuts, seed=given.seed)
-    print(f"{outcome.cuts} cuts, {outcome.trials} trials, {outcome.epochs} epochs")
+    print(f"{outcome.cuts} cuts, {outcome.put_back} logs put back, {outcome.trials} trials, {outcome.epochs} epochs")
     print(f"lines of the sweep log lost before anybody acted on them: {outcome.lost_lines}")
     print(f"folders set aside: {outcome.set_aside}; wrong: {len(outcome.wrong)}")
     if outcome.wrong:
