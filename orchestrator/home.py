@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
+from orchestrator import durable
 from orchestrator.errors import UserError
 from orchestrator.file_system import try_lock
 from orchestrator.lock_note import LockNote, take_over
@@ -110,7 +111,7 @@ def _running_line(folder: Path, note: dict[str, Any]) -> str:
 
 def _open_lock(folder: Path) -> io.TextIOWrapper:
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(folder)
         return open(folder / LOCK, "r+", opener=lambda path, flags: os.open(path, flags | os.O_CREAT, 0o644))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -195,9 +196,7 @@ def keep_search_space(folder: Path, sweep: Sweep) -> None:
                 f"Start the new one under a name of its own, orchestrate sweep FILE --name {sweep.name}-2; more budget "
                 "alone may keep the old one."
             )
-    temporary = path.with_suffix(".tmp")
-    temporary.write_text(sweep.text)
-    temporary.replace(path)
+    durable.write_whole(path, sweep.text)
 
 
 def _plain(text: str) -> dict[str, Any]:

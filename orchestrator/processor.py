@@ -23,7 +23,7 @@ INSTRUCTION_SETS: dict[str, frozenset[str]] = {
 }
 """Those that oneDNN tells apart here, best first, and the flags of the processor that each needs."""
 OTHER = "other"
-BROKEN = frozenset({("2.14.1", "AVX2")})
+BROKEN = frozenset({("2.14.1", "AVX2"), ("2.15.0", "AVX2")})
 """Versions of torch and instruction sets; docs/known_problems.md has the measurements."""
 KNOWN = "known problem:"
 """How the line begins that a worker writes into a trial's log."""
