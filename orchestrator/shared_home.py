@@ -40,7 +40,11 @@ def check_home_is_shared(folder: Path) -> str:
 
 
 def _machines_without(path: Path, token: str) -> list[str]:
-    """Names of the cluster's machines that do not read the token at this path."""
+    """Names of the cluster's machines that do not read the token at this path.
+
+    Raises:
+        UserError: a machine can't run this at all.
+    """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -48,13 +52,19 @@ def _machines_without(path: Path, token: str) -> list[str]:
     if len(nodes) < 2:
         return []
     read = ray.remote(num_cpus=0)(read_token)
-    answers = {
-        node["NodeManagerHostname"]: read.options(
-            scheduling_strategy=NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
-        ).remote(str(path))
-        for node in nodes
-    }
-    return [machine for machine, answer in answers.items() if ray.get(answer) != token]
+    blind = []
+    for node in nodes:
+        machine = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
+        there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
+        try:
+            is_blind = ray.get(read.options(scheduling_strategy=there).remote(str(path))) != token
+        except ray.exceptions.RayError as error:
+            raise UserError(
+                f"{machine}: it can't run orchestrate ({str(error).strip().splitlines()[-1]}); install the same "
+                "version there, or leave that machine out of the cluster"
+            ) from None
+        blind += [machine] if is_blind else []
+    return blind
 
 
 def read_token(path: str) -> str:

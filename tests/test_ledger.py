@@ -48,6 +48,8 @@ def log_of(folder: Path, *events: tuple[str, float]) -> Path:
         ([("started", 0), ("judged", 12), ("granted", 600), ("started", 601), ("judged", 604)], 15),
         ([("started", 0), ("judged", 12), ("started", 601), ("closed", 602), ("started", 900), ("judged", 901)], 14),
         ([("started", 0), ("judged", 12), ("closed late", 600)], 12),
+        # The clock was set back by an hour.
+        ([("started", 60), ("judged", 72), ("judged", 10), ("closed", 12)], 14),
     ],
 )
 def test_only_the_time_in_which_a_driver_worked_is_spent(
