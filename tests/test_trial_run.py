@@ -85,6 +85,22 @@ def test_the_outbox_has_one_writer(spec: TrialSpec, monkeypatch: pytest.MonkeyPa
     TrialRun(spec).close()
 
 
+def test_an_evaluation_has_one_process(spec: TrialSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that outlived its driver may still write the same files."""
+    from orchestrator import outbox
+    from orchestrator.evaluate import evaluate
+
+    run = TrialRun(spec)
+    run.step()
+    monkeypatch.setattr(outbox, "LOCK_PATIENCE_S", 0.3)
+    with outbox.locked(Path(spec.folder), spec.number, outbox.EVALUATION_LOCK):
+        with pytest.raises(Exception, match="another process still evaluates trial 1"):
+            evaluate(spec)
+    # A worker that waits for its next trial has not let go of its last one, which may be evaluated.
+    assert evaluate(spec) == {"metrics": {}, "renderings": []}
+    run.close()
+
+
 def test_checkpoints_bring_back_every_global_random_state(tmp_path: Path) -> None:
     def draw() -> tuple[float, float, float]:
         return random.random(), float(np.random.rand()), float(torch.rand(()))
