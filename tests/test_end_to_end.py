@@ -47,7 +47,8 @@ def swept(tiny_corpus: Path, tiny_home: Path, tmp_path_factory: pytest.TempPathF
 
 def runs(client: MlflowClient, role: str) -> list[Run]:
     experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-    return list(client.search_runs(experiments, f"tags.`{words.TAG_ROLE}` = '{role}'"))
+    mine = f"tags.`{words.TAG_ROLE}` = '{role}' and tags.`{words.TAG_SWEEP}` = 'tiny'"
+    return list(client.search_runs(experiments, mine))
 
 
 def paths(client: MlflowClient, run: Run, folder: str = "") -> set[str]:
