@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator import cluster, follower, loader, provenance
+from orchestrator import cluster, follower, loader, processor, provenance
 from orchestrator.agenda import Agenda
 from orchestrator.budget import Budget
 from orchestrator.disk import check_free
@@ -216,6 +216,9 @@ class _Driver:
         tasks = Tasks(self.sweep, self.home, capacity, token)
         for line in (*tasks.notes, *(cluster.busy_gpus() if capacity.gpus else ())):
             self.screen.say(line)
+        has_own_code = self.sweep.space.components or not self.sweep.trainable.__module__.startswith("trainables.")
+        if has_own_code and processor.is_broken():
+            self.screen.say(f"{processor.KNOWN} {processor.warning(processor.remembered_probe())}")
         return tasks
 
     def _write_start(self, prepared: loader.Prepared, corpus: Corpus | None) -> None:

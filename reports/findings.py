@@ -59,13 +59,14 @@ def check_ranked(runs: SweepRuns) -> None:
     declared = runs.record.get("metrics", {}).get(metric, {})
     # The trainable's word decides; its name says what a metric is only where nothing was declared.
     comparable = declared.get("comparable", "same_loss" if metric == words.VAL_LOSS else "all")
+    if len(runs.arms) < 2:
+        return
     if metric.startswith(words.TRAIN_PREFIX) or comparable == "same_loss":
-        if len(runs.arms) > 1:
-            raise ReportError(
-                f"{runs.name}: {metric} is a loss, which arms have on scales of their own; it can't rank them: run the "
-                f"sweep with an objective that means the same for all, such as {words.JUDGE_PROBABILITY}"
-            )
-    elif comparable == "same_representation" and any(name != "loss" for name in runs.factors):
+        raise ReportError(
+            f"{runs.name}: {metric} is a loss, which arms have on scales of their own; it can't rank them: run the "
+            f"sweep with an objective that means the same for all, such as {words.JUDGE_PROBABILITY}"
+        )
+    if comparable == "same_representation" and any(name != "loss" for name in runs.factors):
         raise ReportError(
             f"{runs.name}: {metric} is in each trial's own units, and {', '.join(runs.factors)} may differ in them; "
             f"run the sweep with an objective that means the same for all, such as {words.FVU}"

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from reports import vocabulary as words
+from reports.columns import TAG_PREFIX, column_of, with_columns
 from reports.errors import ReportError
 from reports.sweeps import choose, identity, name_of, read_record
 
@@ -166,7 +167,7 @@ def read_sweep(client: MlflowClient, sweep: str) -> SweepRuns:
         hint = f"; did you mean {close[0]}?" if close else f"; it holds {', '.join(known) or 'none'}"
         raise ReportError(f"sweep {name!r} is not in MLflow{hint}")
     notes: list[str] = []
-    record = _record(client, run, notes)
+    record = with_columns(_record(client, run, notes))
     of_trials = f"tags.`{words.TAG_ROLE}` = '{words.ROLE_TRIAL}' AND tags.`{words.TAG_PARENT}` = '{run.info.run_id}'"
     of_renderings = (
         f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}' AND tags.`{words.TAG_SWEEP_ID}` = '{identity(run)}'"
@@ -224,10 +225,9 @@ def _frame(runs: Sequence[Run], record: Mapping[str, Any]) -> pd.DataFrame:
 
 
 def _row(run: Run, names: Sequence[str]) -> dict[str, Any]:
-    prefix = "orchestrate."
-    tags = {key.removeprefix(prefix): value for key, value in run.data.tags.items() if key.startswith(prefix)}
+    tags = {key.removeprefix(TAG_PREFIX): value for key, value in run.data.tags.items() if key.startswith(TAG_PREFIX)}
     ended = run.info.end_time
-    params = {words.from_mlflow(name): text for name, text in run.data.params.items()}
+    params = {column_of(words.from_mlflow(name)): text for name, text in run.data.params.items()}
     return {
         **{name: text if name in names else typed(text) for name, text in params.items()},
         **{words.from_mlflow(name): value for name, value in run.data.metrics.items()},
@@ -239,8 +239,8 @@ def _row(run: Run, names: Sequence[str]) -> dict[str, Any]:
 
 
 def _rendered(names: Iterable[str]) -> list[str]:
-    """The settings in the names of renderings, such as `phase=zero, magnitude=own`."""
-    return list(dict.fromkeys(part.partition("=")[0] for name in names for part in name.split(", ")))
+    """The columns of the settings in the names of renderings, such as `phase=zero, magnitude=own`."""
+    return list(dict.fromkeys(column_of(part.partition("=")[0]) for name in names for part in name.split(", ")))
 
 
 def as_text(value: Any) -> str:

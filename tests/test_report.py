@@ -811,3 +811,39 @@ def test_a_folder_that_can_not_be_written_is_said_with_the_cure(swept: SweepFold
         write_reports(swept.home, ["vae"], tmp_path / "file", "md", print)
     with pytest.raises(ReportError, match="--format pdf is unknown; html, md"):
         write_reports(swept.home, ["vae"], tmp_path, "pdf", print)
+
+
+@pytest.mark.parametrize("setting", ["stage", "epochs", "configuration", "recording", "value"])
+def test_a_setting_may_have_the_name_of_a_column_of_reports(sweep: SweepFolder, tmp_path: Path, setting: str) -> None:
+    arms = {
+        f"{setting}={level}": {"compared": {setting: level}, "searched": SEARCHED, "trials": 3, "epochs": 2}
+        for level in (2, 4)
+    }
+    sweep.start(arms=arms, metrics=METRICS, baseline={setting: 2}, compare=[setting], seeds=3)
+    number = 0
+    for level, reached in ((2, 0.4), (4, 0.6)):
+        for _ in range(3):
+            number += 1
+            sweep.ask(number, compared={setting: level})
+            for epoch in (1, 2):
+                sweep.report(number, epoch, judge_probability=reached * epoch / 2)
+            sweep.end(number)
+            sweep.render(number, "best", 2, level=0.3)
+            metrics = judge(sweep.trial(number) / "media" / "best", reached, number)
+            sweep.event("evaluated", trial=number, metrics=metrics, renderings=[], error="")
+    sweep.close()
+    report = read(sweep)
+    contrast = contrast_of(report, f"{setting} (setting)")
+    assert contrast.difference == pytest.approx(0.2, abs=0.05)
+    assert contrast.p < 0.05
+    assert f"{setting}=4" in render(report)
+
+
+def test_one_arm_is_ranked_in_units_of_its_own(sweep: SweepFolder, tmp_path: Path) -> None:
+    own = {"val/judge_probability": {"mode": "max", "comparable": "same_representation", "description": ""}}
+    start(sweep, "l2", metrics=own)
+    sweep.ask(1, "l2")
+    sweep.report(1, 1, judge_probability=0.4)
+    sweep.end(1)
+    sweep.close()
+    assert len(read(sweep).matrix) == 1
