@@ -14,7 +14,14 @@ from orchestrator import follower, processor
 from orchestrator.disk import GIB, free_bytes, in_bytes
 from orchestrator.errors import UserError
 from orchestrator.home import driver_note, open_home, sweep_names
-from orchestrator.places import moved_from, moved_sweeps, relocate_database, relocate_sweep, sweep_moved_from
+from orchestrator.places import (
+    check_place,
+    check_sweep_place,
+    moved_from,
+    moved_sweeps,
+    relocate_database,
+    relocate_sweep,
+)
 
 LITTLE_MEMORY_GIB = 4
 
@@ -51,32 +58,6 @@ def _cards() -> str:
     query = ["nvidia-smi", "--query-gpu=name,memory.free,memory.total", "--format=csv,noheader"]
     done = subprocess.run(query, capture_output=True, text=True, timeout=20)
     return "; ".join(done.stdout.strip().splitlines())
-
-
-def check_place(home: Path) -> None:
-    """Make sure that MLflow's database still names the home's own folders.
-
-    Raises:
-        UserError: the home was moved, so that MLflow would find no sound and write new ones to the old place.
-    """
-    if (before := moved_from(home)) is not None:
-        raise UserError(
-            f"{home}: this home was moved or copied from {before}, which mlflow.db still names; "
-            f"put that right with: orchestrate doctor --relocate --home {home}"
-        )
-
-
-def check_sweep_place(folder: Path) -> None:
-    """Make sure that a sweep's files name the home that it lies in.
-
-    Raises:
-        UserError: they name another one, whose runs its links would open.
-    """
-    if (before := sweep_moved_from(folder)) is not None:
-        raise UserError(
-            f"{folder}: this sweep was moved or copied from {before}, which its files still name; "
-            f"put that right with: orchestrate doctor --relocate --home {folder.parent}"
-        )
 
 
 def relocate(home: Path, say: Callable[[str], None]) -> None:

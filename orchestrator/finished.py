@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import follower
-from orchestrator.doctor import check_place, check_sweep_place
 from orchestrator.home import REPORTS, SEARCH_SPACE, driver_note, home_option
+from orchestrator.places import check_place, check_sweep_place
 from orchestrator.trial import SWEEP_LOG
 from orchestrator.typed import typed
 from orchestrator.views import link_lines

@@ -12,6 +12,7 @@ from typing import Any
 
 from orchestrator import follower
 from orchestrator.database import SQLITE, sqlite_path
+from orchestrator.errors import UserError
 from orchestrator.home import SEARCH_SPACE, locked, sweep_names
 from orchestrator.ledger import Ledger
 from orchestrator.trial import SWEEP_LOG
@@ -132,3 +133,29 @@ def relocate_database(home: Path, before: Path) -> dict[str, int]:
                     )
                     counts[table] = counts.get(table, 0) + changed.rowcount
     return counts
+
+
+def check_place(home: Path) -> None:
+    """Make sure that MLflow's database still names the home's own folders.
+
+    Raises:
+        UserError: the home was moved, so that MLflow would find no sound and write new ones to the old place.
+    """
+    if (before := moved_from(home)) is not None:
+        raise UserError(
+            f"{home}: this home was moved or copied from {before}, which mlflow.db still names; "
+            f"put that right with: orchestrate doctor --relocate --home {home}"
+        )
+
+
+def check_sweep_place(folder: Path) -> None:
+    """Make sure that a sweep's files name the home that it lies in.
+
+    Raises:
+        UserError: they name another one, whose runs its links would open.
+    """
+    if (before := sweep_moved_from(folder)) is not None:
+        raise UserError(
+            f"{folder}: this sweep was moved or copied from {before}, which its files still name; "
+            f"put that right with: orchestrate doctor --relocate --home {folder.parent}"
+        )

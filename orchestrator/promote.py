@@ -16,9 +16,9 @@ import numpy as np
 
 from orchestrator import follower, loader
 from orchestrator.champion import export_best
+from orchestrator.connection import tracking
 from orchestrator.errors import UserError
 from orchestrator.mirror import RUN_FILE
-from orchestrator.reporting import tracking
 from orchestrator.runs import acknowledged
 from orchestrator.trial import trial_folder
 

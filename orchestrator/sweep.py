@@ -14,11 +14,11 @@ from orchestrator import cluster, follower, loader, processor, provenance
 from orchestrator.agenda import Agenda
 from orchestrator.budget import Budget
 from orchestrator.disk import check_free
-from orchestrator.doctor import check_place
 from orchestrator.errors import SweepStopped, UserError
 from orchestrator.home import SEARCH_SPACE, home_option, keep_search_space, locked, open_home
 from orchestrator.ledger import FINISHED, Ledger
 from orchestrator.lock_note import LockNote
+from orchestrator.places import check_place
 from orchestrator.signals import Interrupted, OnSignal, signals_kept
 from orchestrator.trained import located
 from orchestrator.trial import STOP_FILE, Objective, trial_folder

@@ -16,9 +16,9 @@ from typing import Any
 
 from orchestrator import follower
 from orchestrator.database import sqlite_path
-from orchestrator.doctor import check_place, check_sweep_place
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.home import find_sweep
+from orchestrator.places import check_place, check_sweep_place
 from orchestrator.views import tunnel
 
 HOST = "127.0.0.1"

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import soundfile
 
+from trainables.components.feature import Feature
 from trainables.components.grid import Grid
-from trainables.components.representation import Feature
 from trainables.corpora.corpus import Corpus, corpus_model, open_corpus
 from trainables.corpora.features import open_features
 from trainables.corpora.recordings import decode

@@ -9,9 +9,10 @@ import pytest
 
 from orchestrator import ui
 from orchestrator.console import Screen
-from orchestrator.doctor import check_place, examine, relocate
+from orchestrator.doctor import examine, relocate
 from orchestrator.errors import UserError
 from orchestrator.follower import is_behind
+from orchestrator.places import check_place
 from orchestrator.sweep import run_sweep
 from orchestrator.tracking import follow
 from orchestrator.ui import serve

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
+from trainables.components.clip import CLIP_SAMPLES, RATE_HZ
 from trainables.components.onsets import onset_correlation, onset_strength
 from trainables.components.spectrogram import HOP_SAMPLES
 from trainables.corpora.pictures import MOTION_HZ, MOTION_STEPS
-from trainables.corpora.recordings import CLIP_SAMPLES, RATE_HZ
 
 BEATS = (2, 7, 11, 16)
 """Steps of a tenth of a second in which something happens."""

@@ -13,8 +13,9 @@ import pytest
 
 from orchestrator.cells import rendering_name
 from orchestrator.cli import _report
+from orchestrator.connection import tracking
 from orchestrator.errors import OrchestratorError, UserError
-from orchestrator.reporting import hold_listening_test, sweep_named, tracking, write_reports
+from orchestrator.reporting import hold_listening_test, sweep_named, write_reports
 from orchestrator.tracking import follow
 from reports import figures
 from reports.contrast import Contrast

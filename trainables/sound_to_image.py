@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components import pictures as drawing
+from trainables.components.clip import RATE_HZ
 from trainables.components.condition import open_condition
 from trainables.components.generation import Model
 from trainables.components.grid import Grid
@@ -35,7 +36,6 @@ from trainables.components.sound_to_image_config import METRICS, SoundToImageCon
 from trainables.components.training import Scalar, batches, fetched, finite_means, saved_bytes
 from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.features import read_waveforms
-from trainables.corpora.recordings import RATE_HZ
 from trainables.corpora.splits import Split
 from trainables.trainable import Media, Trainable
 

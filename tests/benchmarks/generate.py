@@ -22,10 +22,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
+from trainables.components.clip import CLIP_SAMPLES, RATE_HZ
 from trainables.components.image_to_sound_config import ImageToSoundConfig
 from trainables.components.rendering import sounds_alone
 from trainables.components.sound_from_picture import SoundFromPicture
-from trainables.components.spectrogram import CLIP_SAMPLES, RATE_HZ
 
 CLIP_S = CLIP_SAMPLES / RATE_HZ
 LEVELS = 256

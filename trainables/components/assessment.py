@@ -13,10 +13,10 @@ from torch import Tensor
 
 from trainables.components.distribution_metrics import inception_score
 from trainables.components.embedding_distances import Embeddings, Reference, embedded_once, sampled_clips
+from trainables.components.feature import Feature
 from trainables.components.grid import Grid
 from trainables.components.judge import Judge
 from trainables.components.metrics import COMMON_SIZE, FractionUnexplained, hearing, lsd_db
-from trainables.components.representation import Feature
 from trainables.components.sound_metrics import mel_lsd_db, phase_error_rad
 from trainables.components.spectrogram import log_power
 from trainables.corpora.features import FeatureSplit, clip_power, read_waveforms

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from jaxtyping import Complex, Float
 from torch import Tensor
 
+from trainables.components.clip import CLIP_SAMPLES, RATE_HZ
 from trainables.components.phase import instantaneous_frequency, unwrapped
 from trainables.components.spectrogram import BINS, FFT_SAMPLES, FRAMES, HOP_SAMPLES, RANGE_NATS
-from trainables.corpora.recordings import CLIP_SAMPLES, RATE_HZ
 
 OWN_HOP_SAMPLES = 256
 PADDING_SAMPLES = FFT_SAMPLES + OWN_HOP_SAMPLES * (FRAMES - 1) - CLIP_SAMPLES

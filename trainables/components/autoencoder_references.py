@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from trainables.components.autoencoder_config import AutoencoderConfig
+from trainables.components.feature import Feature
 from trainables.components.grid import Grid
 from trainables.components.metrics import COMMON_SIZE
 from trainables.components.progress import Progress
 from trainables.components.references import References
-from trainables.components.representation import Feature
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus

@@ -6,9 +6,11 @@ sounds = generator.generate(generator.read(Path("dog.jpg")), count=4, seed=0)
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Literal, TypeVar
@@ -93,6 +95,21 @@ class Generator(ABC, Generic[Given]):
         ]
 
 
+GENERATORS: dict[str, type[Generator[Any]]] = {}
+"""By the name of the trainable whose models they generate with."""
+Registered = TypeVar("Registered", bound=type[Generator[Any]])
+
+
+def register_generator(trainable: str) -> Callable[[Registered], Registered]:
+    """Let a class generate with the models of a trainable; a decorator."""
+
+    def register(generator: Registered) -> Registered:
+        GENERATORS[trainable] = generator
+        return generator
+
+    return register
+
+
 def kind_of(path: Path) -> Kind:
     """Whether a file is given as an image or as a sound; of a video it is the sound.
 
@@ -130,7 +147,7 @@ def open_model(folder: Path, device: str = "cpu") -> Generator[Any]:
         if version != VERSION:
             raise InputError(f"{folder}: a model of version {version}; this program reads {VERSION}: promote it again")
         tensors = load_file(folder / WEIGHTS, device=device)
-        return _generators()[trainable](Model(trainable, settings, tensors))
+        return _generator(trainable)(Model(trainable, settings, tensors))
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -143,8 +160,13 @@ def open_model(folder: Path, device: str = "cpu") -> Generator[Any]:
         ) from error
 
 
-def _generators() -> dict[str, type[Generator[Any]]]:
-    from trainables.components.picture_generator import PictureGenerator
-    from trainables.components.sound_generator import SoundGenerator
+def _generator(trainable: str) -> type[Generator[Any]]:
+    """The class that generates with the models of a trainable: that trainable's module `generator` registers it.
 
-    return {"image_to_sound": SoundGenerator, "sound_to_image": PictureGenerator}
+    Raises:
+        KeyError: there is none.
+    """
+    if trainable not in GENERATORS and trainable.isidentifier():
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(f"trainables.{trainable}.generator")
+    return GENERATORS[trainable]

@@ -16,8 +16,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trainables.components import audiovision, spectrogram
+from trainables.components.clip import RATE_HZ
 from trainables.components.spectrogram import BINS, FFT_SAMPLES, FRAMES, POWER_FLOOR, SIZES, Size
-from trainables.corpora.recordings import RATE_HZ
 
 RepresentationName = Literal["linear", "mel", "audiovision"]
 Reduction = Literal["pool", "decimate"]

@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from trainables.components.feature import Feature
 from trainables.components.grid import Grid
 from trainables.components.nearest import NearestClips
 from trainables.components.picture_augmentation import as_floats
-from trainables.components.representation import Feature
 from trainables.components.spectrogram import Size
 
 if TYPE_CHECKING:

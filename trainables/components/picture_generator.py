@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trainables.components.generation import Generated, Generator, Kind, Model
+from trainables.components.generation import Generated, Generator, Kind, Model, register_generator
 from trainables.components.picture_augmentation import as_bytes
 from trainables.components.picture_from_sound import PictureFromSound
 from trainables.components.picture_judge import PictureJudge, PictureNetwork
@@ -22,6 +22,7 @@ MODEL, JUDGE = "model.", "judge."
 Sound = Float[Tensor, "1 samples"]
 
 
+@register_generator("sound_to_image")
 class PictureGenerator(Generator[Sound]):
     """Takes two seconds of sound, and makes pictures of what the condition network hears and of noise."""
 

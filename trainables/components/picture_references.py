@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.condition import open_condition
+from trainables.components.feature import Feature
 from trainables.components.grid import Grid
 from trainables.components.heard_sounds import open_mels
 from trainables.components.judge import preparation_device
@@ -21,7 +22,6 @@ from trainables.components.picture_assessment import PictureAssessor, real_pictu
 from trainables.components.picture_judge import SIZE_PX, open_picture_judge
 from trainables.components.progress import Progress
 from trainables.components.reference_lines import reference_line
-from trainables.components.representation import Feature
 from trainables.components.sound_to_image_config import SoundToImageConfig
 from trainables.corpora.pictures import visible
 

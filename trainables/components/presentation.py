@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components import pictures, spectrogram
+from trainables.components.clip import RATE_HZ
 from trainables.components.judge import open_judge
 from trainables.components.judge_networks import JudgeName
 from trainables.components.metrics import COMMON_SIZE, by_recording, hearing, lsd_db, squared_errors
@@ -26,7 +27,6 @@ from trainables.components.sound_metrics import (
     spectral_convergence,
 )
 from trainables.corpora.features import clip_power, read_waveforms
-from trainables.corpora.recordings import RATE_HZ
 from trainables.corpora.splits import Split
 from trainables.trainable import Media
 

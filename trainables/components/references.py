@@ -15,13 +15,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.assessment import Assessor
+from trainables.components.feature import Feature
 from trainables.components.grid import Grid
 from trainables.components.judge import open_judge, preparation_device
 from trainables.components.presentation import Rendered, evaluate
 from trainables.components.progress import Progress, silent
 from trainables.components.reference_lines import reference_line
 from trainables.components.rendering import PHASES, Memory, Scene
-from trainables.components.representation import Feature
 from trainables.components.spectrogram import log_power, power, to_waveform
 from trainables.corpora.cache import made_once
 from trainables.corpora.features import FeatureSplit, clip_power

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components import spectrogram
+from trainables.components.feature import Feature
 from trainables.components.grid import Grid
 from trainables.components.nearest import NearestClips
 from trainables.components.pghi import integrated_phase
@@ -60,8 +61,6 @@ class Memory:
 
     @cached_property
     def _index(self) -> NearestClips:
-        from trainables.components.representation import Feature
-
         features = self.corpus.features(Feature(Grid(INDEX_SIZE)))
         split = FeatureSplit(features, self._clips, torch.device("cpu"))
         order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import torch
 
-from trainables.components.generation import Generated, Generator, Kind, Model
+from trainables.components.generation import Generated, Generator, Kind, Model, register_generator
 from trainables.components.image_to_sound_config import ImageToSoundConfig
 from trainables.components.judge import Judge
 from trainables.components.judge_networks import NETWORKS
@@ -21,6 +21,7 @@ KNOWN, SPREAD = "known", "spread"
 MODEL, NORMALIZATION, JUDGE = "model.", "normalization.", "judge."
 
 
+@register_generator("image_to_sound")
 class SoundGenerator(Generator[Pictures]):
     """Takes a picture, and decodes the latents that its own leads to."""
 

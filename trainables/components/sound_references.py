@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 
 from trainables.components.assessment import Assessor
+from trainables.components.feature import Feature
 from trainables.components.grid import Grid
 from trainables.components.image_to_sound_config import ImageToSoundConfig
 from trainables.components.judge import open_judge, preparation_device
@@ -18,7 +19,6 @@ from trainables.components.pair_baselines import at_random, nearest, of_the_clas
 from trainables.components.progress import Progress
 from trainables.components.reference_lines import reference_line
 from trainables.components.references import FULL, class_means
-from trainables.components.representation import Feature
 from trainables.components.spectrogram import log_power
 from trainables.corpora.features import clip_power
 from trainables.corpora.pictures import sources, visible

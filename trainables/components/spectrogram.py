@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from jaxtyping import Complex, Float, Int64
 from torch import Tensor
 
-from trainables.corpora.recordings import CLIP_SAMPLES, RATE_HZ
+from trainables.components.clip import CLIP_SAMPLES, RATE_HZ
 
 FFT_SAMPLES = 1024
 HOP_SAMPLES = 230

@@ -14,17 +14,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from trainables.components.clip import CLIP_SAMPLES
 from trainables.components.progress import Progress, silent
 from trainables.corpora.cache import made_once
 from trainables.corpora.parallel import each_in_parallel
-from trainables.corpora.recordings import CLIP_SAMPLES, MEDIA_SUFFIXES, Decoded, Recording, decode
+from trainables.corpora.recordings import MEDIA_SUFFIXES, Decoded, Recording, decode
 from trainables.corpora.settings import CorpusSettings, corpus_model
 from trainables.corpora.split_record import changed_record, fingerprint_with, read_record
 from trainables.corpora.splits import Split, digest, split_groups
 from trainables.errors import InputError
 
 if TYPE_CHECKING:
-    from trainables.components.representation import Feature
+    from trainables.components.feature import Feature
 
 CACHE_VERSION = 1
 """Raise it when recordings become other clips than before: it is part of every fingerprint."""

@@ -17,7 +17,7 @@ from trainables.components.progress import Progress, silent
 from trainables.corpora.cache import made_once
 
 if TYPE_CHECKING:
-    from trainables.components.representation import Feature
+    from trainables.components.feature import Feature
 
 BATCH_CLIPS = 64
 RESIDENT_BYTES = 1 << 30

@@ -10,11 +10,9 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
+from trainables.components.clip import CLIP_S, CLIP_SAMPLES, RATE_HZ
 from trainables.errors import InputError
 
-RATE_HZ = 22050
-CLIP_S = 2.0
-CLIP_SAMPLES = 44100
 SILENCE_RMS = 1e-4
 """Clips below this level (−80 dBFS) hold nothing to hear."""
 
