@@ -18,8 +18,8 @@ import pytest
 import soundfile
 from PIL import Image, ImageDraw
 
-from orchestrator.store import Store
-from tests.sweep_folder import SweepFolder
+from orchestrator.tracking.client import Store
+from tests.support.sweep_folder import SweepFolder
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus

@@ -17,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
-from trainables.components.progress import Progress, silent
 from trainables.corpora.splits import Split
 from trainables.errors import InputError
+from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
     import pandas as pd

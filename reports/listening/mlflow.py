@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from reports import vocabulary as words
 from reports.errors import ReportError
-from reports.sweeps import choose, name_of
+from reports.runs.sweeps import choose, name_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

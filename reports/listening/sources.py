@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.listening.mlflow import clips_of, find_sweep, runs_of_role, telling
-from reports.sweeps import identity, read_record
+from reports.runs.sweeps import identity, read_record
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

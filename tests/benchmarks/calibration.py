@@ -3,8 +3,8 @@
     python tests/benchmarks/calibration.py [--sweeps 2000]
 
 Every simulated sweep has recordings that are hard for all, arms that prefer other recordings, configurations, seeds,
-and what is peculiar to a training on a recording, spread as `reports.precision` assumes; the tests are the report's.
-`false` is the part of sweeps of equal arms in which any test says `different`, all of them together (Holm);
+and what is peculiar to a training on a recording, spread as `reports.statistics.precision` assumes; the tests are the
+report's. `false` is the part of sweeps of equal arms in which any test says `different`, all of them together (Holm);
 `covered` the part of 95 % intervals that contain the true difference; `found` the part of sweeps in which an arm that
 is better by `difference` is found, of a quarter as many sweeps: four in five, as `smallest_detectable` foretells, fewer
 of renderings, since trainings that are compared with themselves have half the degrees of freedom. The second table has
@@ -12,8 +12,7 @@ two arms of which one has fewer trainings, which may spread more; with two train
 stretches the assumptions. The last one has what people do, where arms prefer no recordings, which would hide it: they
 look after three seeds and grant one more until a test says `different`, or the worse seeds of an arm diverge. Indented
 below is what would come out if the report took no notice. Behind ± is the standard error. It ends with 1 if the report
-says `different` too often: more than 5 % by twice the standard error.
-"""
+says `different` too often: more than 5 % by twice the standard error."""
 
 from __future__ import annotations
 
@@ -29,10 +28,10 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from reports.contrast import Contrast, adjusted
-from reports.looks import price
-from reports.precision import smallest_detectable
-from reports.statistics import contrasts
+from reports.statistics.contrast import Contrast, adjusted
+from reports.statistics.contrasts import contrasts
+from reports.statistics.looks import price
+from reports.statistics.precision import smallest_detectable
 from tests.benchmarks.calibration_designs import NUM_ARMS, World, designs, stretched, unbalanced
 
 ALLOWED = 0.05

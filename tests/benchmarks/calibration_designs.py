@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 from scipy.special import expit
 
-from reports.precision import SD_CONFIGURATIONS, SD_INTERACTION, SD_PREFERENCE, SD_SEEDS
+from reports.statistics.precision import SD_CONFIGURATIONS, SD_INTERACTION, SD_PREFERENCE, SD_SEEDS
 
 SD_RECORDINGS = 0.3
 NUM_ARMS = 3

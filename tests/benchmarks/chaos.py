@@ -31,9 +31,9 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from orchestrator.cluster import Capacity
-from orchestrator.ledger import Ledger
-from orchestrator.search_space import read_search_space
+from orchestrator.driver.cluster import Capacity
+from orchestrator.search_space.reader import read_search_space
+from orchestrator.state.ledger import Ledger
 from tests.benchmarks import chaos_checks as checks
 from tests.benchmarks.chaos_rig import KINDS, Rig, Server, small_disk, tell, write_space
 from tests.benchmarks.ray_restore import run_peer

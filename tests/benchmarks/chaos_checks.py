@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from orchestrator.ledger import Ledger
-from orchestrator.log import Event
-from orchestrator.search_space import Sweep
-from orchestrator.tasks import Tasks
-from orchestrator.trial import Objective, Trial, trial_folder
+from orchestrator.driver.tasks import Tasks
+from orchestrator.search_space.reader import Sweep
+from orchestrator.state.ledger import Ledger
+from orchestrator.state.trial import Objective, Trial, trial_folder
+from orchestrator.storage.json_lines import Event
 from reports import vocabulary as words
 
 
@@ -167,9 +167,9 @@ def _replay(sweep: Sweep, ledger: Ledger) -> tuple[Rungs, list[str]]:
 
 def check_alone(verdict: Verdict, sweep: Sweep, ledger: Ledger, home: Path, capacity: Any) -> None:
     """Every trial once more, alone and undisturbed, from its parameters and seed."""
-    from orchestrator.agenda import Task
-    from orchestrator.trial_run import TrialRun
-    from orchestrator.trial_spec import TrialSpec
+    from orchestrator.policy.agenda import Task
+    from orchestrator.worker.attempt import TrialRun
+    from orchestrator.worker.spec import TrialSpec
 
     tasks = Tasks(sweep, home, capacity)
     differences = []

@@ -21,10 +21,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from orchestrator import ui
-from orchestrator.tracking import follow
-from tests.browser import chromium
-from tests.sweep_folder import SweepFolder
+from orchestrator.tracking import ui
+from orchestrator.tracking.__main__ import follow
+from tests.support.browser import chromium
+from tests.support.sweep_folder import SweepFolder
 
 LOSSES = ("l1", "l2", "vae")
 EPOCHS = 12

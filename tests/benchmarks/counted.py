@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pydantic import Field
 
-from trainables.autoencoder import Autoencoder
+from trainables.autoencoder.trainable import Autoencoder
 
 
 class Counted(Autoencoder):

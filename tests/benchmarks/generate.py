@@ -22,10 +22,10 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from trainables.components.clip import CLIP_SAMPLES, RATE_HZ
-from trainables.components.image_to_sound_config import ImageToSoundConfig
-from trainables.components.rendering import sounds_alone
-from trainables.components.sound_from_picture import SoundFromPicture
+from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
+from trainables.components.representation.phase_rendering import sounds_alone
+from trainables.image_to_sound.config import ImageToSoundConfig
+from trainables.image_to_sound.model import SoundFromPicture
 
 CLIP_S = CLIP_SAMPLES / RATE_HZ
 LEVELS = 256

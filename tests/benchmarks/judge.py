@@ -20,8 +20,8 @@ import numpy as np
 import pandas as pd
 import torch
 
-from trainables.components.judge import NETWORKS, Judge, train_network
-from trainables.components.spectrogram import log_power
+from trainables.components.audio.spectrogram import log_power
+from trainables.components.judges.sound_judge import NETWORKS, Judge, train_network
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.features import clip_power
 from trainables.corpora.folder import ESC_NAME

@@ -28,9 +28,9 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from orchestrator import log
-from orchestrator.ledger import FINISHED, Ledger
-from orchestrator.trial import OUTBOX, trial_folder
+from orchestrator.state.ledger import FINISHED, Ledger
+from orchestrator.state.trial import OUTBOX, trial_folder
+from orchestrator.storage import json_lines
 
 HERE = Path(__file__).parent
 NAME = "cut"
@@ -131,13 +131,13 @@ def num_lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def cut(disk: Disk, driver: subprocess.Popen[bytes], folder: Path) -> list[log.Event]:
+def cut(disk: Disk, driver: subprocess.Popen[bytes], folder: Path) -> list[json_lines.Event]:
     """Cut the power; the events that the sweep log had in memory at that instant."""
     processes = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
     for process in processes:
         with contextlib.suppress(psutil.Error):
             process.suspend()
-    events = log.read(folder / "sweep.jsonl")[0]
+    events = json_lines.read(folder / "sweep.jsonl")[0]
     note = json.loads((folder / "driver.lock").read_text() or "{}")
     disk.keep()
     for process in processes:
@@ -161,9 +161,9 @@ def put_back_log(path: Path) -> bool:
     return bool(asked)
 
 
-def check_cut(outcome: Outcome, before: list[log.Event], folder: Path) -> None:
+def check_cut(outcome: Outcome, before: list[json_lines.Event], folder: Path) -> None:
     """What had been judged must still be there, and the log may lack what nobody had acted on."""
-    after = log.read(folder / "sweep.jsonl")[0]
+    after = json_lines.read(folder / "sweep.jsonl")[0]
     lost = len(before) - len(after)
     outcome.lost_lines += max(lost, 0)
     if before[: len(after)] != after or lost > UNSYNCED_LINES:
@@ -173,7 +173,7 @@ def check_cut(outcome: Outcome, before: list[log.Event], folder: Path) -> None:
         if event["event"] == "judged":
             rows[event["trial"]] = max(event["epochs"], rows.get(event["trial"], 0))
     for number, epochs in rows.items():
-        lines = log.read(trial_folder(folder, number) / OUTBOX)[0]
+        lines = json_lines.read(trial_folder(folder, number) / OUTBOX)[0]
         recorded = max((line["epoch"] for line in lines if "epoch" in line), default=0)
         if recorded < epochs:
             outcome.wrong.append(f"cut {outcome.cuts}: trial {number} was judged at {epochs}, has {recorded} epochs")

@@ -16,8 +16,8 @@ from typing import Any
 
 import torch
 
-from trainables.autoencoder import Autoencoder
-from trainables.components.representation import ClipSplit, Representation
+from trainables.autoencoder.trainable import Autoencoder
+from trainables.components.representation.representation import ClipSplit, Representation
 from trainables.corpora.corpus import Corpus, open_corpus
 
 BEST: dict[str, Any] = {

@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 import torch
 
-from trainables.components import audiovision, spectrogram
-from trainables.components.grid import Grid
-from trainables.components.metrics import lsd_db
-from trainables.components.rendering import PHASES, Memory, Scene
-from trainables.components.sound_metrics import mel_lsd_db, spectral_convergence
-from trainables.components.spectrogram import griffin_lim
+from trainables.components.audio import audiovision, spectrogram
+from trainables.components.audio.grid import Grid
+from trainables.components.audio.log_power_metrics import lsd_db
+from trainables.components.audio.sound_metrics import mel_lsd_db, spectral_convergence
+from trainables.components.audio.spectrogram import griffin_lim
+from trainables.components.representation.phase_rendering import PHASES, Memory, Scene
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.features import read_waveforms
 

@@ -29,13 +29,13 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from orchestrator.console import Screen, _Board
-from orchestrator.foreign import identity_line
-from orchestrator.ledger import Ledger
-from orchestrator.pruning import Rungs
-from orchestrator.search_space import Sweep, read_search_space
-from orchestrator.studies import Studies
-from orchestrator.trial import Objective, trial_folder
+from orchestrator.overview.screen import Screen, _Board
+from orchestrator.policy.pruning import Rungs
+from orchestrator.policy.suggestions import Studies
+from orchestrator.search_space.reader import Sweep, read_search_space
+from orchestrator.state.foreign import identity_line
+from orchestrator.state.ledger import Ledger
+from orchestrator.state.trial import Objective, trial_folder
 from tests.benchmarks.overhead import metrics_at
 
 HERE = Path(__file__).parent

@@ -16,12 +16,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from orchestrator.description import describe_sweep
-from orchestrator.mirror import Mirror
-from orchestrator.presented import heard_columns
-from orchestrator.tracking import Follower
-from orchestrator.views import SweepPages
-from tests.sweep_folder import METRICS, SweepFolder
+from orchestrator.tracking.__main__ import Follower
+from orchestrator.tracking.description import describe_sweep
+from orchestrator.tracking.links import SweepPages
+from orchestrator.tracking.mirror import Mirror
+from orchestrator.tracking.presented import heard_columns
+from tests.support.sweep_folder import METRICS, SweepFolder
 
 SIZES = ((2_000, 60), (10_000, 10))
 ARMS = 8

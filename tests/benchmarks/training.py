@@ -38,10 +38,10 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainables.autoencoder import Autoencoder
-from trainables.components import replay
-from trainables.components.judge import open_judge
-from trainables.components.spectrogram import log_power
+from trainables.autoencoder.trainable import Autoencoder
+from trainables.components.audio.spectrogram import log_power
+from trainables.components.judges.sound_judge import open_judge
+from trainables.components.training import cuda_graph
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.features import clip_power
 
@@ -285,7 +285,7 @@ def compare(corpus: Corpus, pickled: Path, device: str, repeats: int, precision:
     watch = Stopwatch(device)
     authors.epoch()
     # On a card the first steps are not those that it replays.
-    for _ in range(replay.CALLS + 1 if watch.device.type == "cuda" else 1):
+    for _ in range(cuda_graph.CALLS + 1 if watch.device.type == "cuda" else 1):
         ours._train_epoch()
     seconds = np.array([[watch.of(authors.epoch), watch.of(ours._train_epoch)] for _ in range(repeats)])
     shares = pieces(ours, watch, repeats)

@@ -14,18 +14,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainables.components.clip import CLIP_SAMPLES
-from trainables.components.progress import Progress, silent
-from trainables.corpora.cache import made_once
-from trainables.corpora.parallel import each_in_parallel
+from trainables.components.audio.clip import CLIP_SAMPLES
 from trainables.corpora.recordings import MEDIA_SUFFIXES, Decoded, Recording, decode
 from trainables.corpora.settings import CorpusSettings, corpus_model
 from trainables.corpora.split_record import changed_record, fingerprint_with, read_record
 from trainables.corpora.splits import Split, digest, split_groups
 from trainables.errors import InputError
+from trainables.support.cache import made_once
+from trainables.support.parallel import each_in_parallel
+from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from trainables.components.feature import Feature
+    from trainables.components.audio.feature import Feature
 
 CACHE_VERSION = 1
 """Raise it when recordings become other clips than before: it is part of every fingerprint."""
@@ -97,8 +97,8 @@ def required(corpus: Corpus | None, trainable: type) -> Corpus:
         InputError: its search space names none.
     """
     if corpus is None:
-        # Its name in YAML is that of its file.
-        name = trainable.__module__.rpartition(".")[2]
+        # Its name in YAML is that of its folder or, of one of your own, of its file.
+        name = trainable.__module__.removesuffix(".trainable").rpartition(".")[2]
         raise InputError(f"trainable {name} needs a corpus; add `corpus: {{name: demo}}` to the search space")
     return corpus
 

@@ -12,12 +12,12 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.components import spectrogram
-from trainables.components.progress import Progress, silent
-from trainables.corpora.cache import made_once
+from trainables.components.audio import spectrogram
+from trainables.support.cache import made_once
+from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
-    from trainables.components.feature import Feature
+    from trainables.components.audio.feature import Feature
 
 BATCH_CLIPS = 64
 RESIDENT_BYTES = 1 << 30

@@ -13,13 +13,13 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.components.clip import CLIP_S
-from trainables.components.progress import Progress, silent
-from trainables.corpora.cache import made_once
-from trainables.corpora.parallel import each_in_parallel
+from trainables.components.audio.clip import CLIP_S
 from trainables.corpora.picture_files import PICTURE_SUFFIXES, fitted, read_picture
 from trainables.corpora.splits import digest
 from trainables.errors import InputError
+from trainables.support.cache import made_once
+from trainables.support.parallel import each_in_parallel
+from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus

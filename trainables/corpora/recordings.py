@@ -10,7 +10,7 @@ import av
 import numpy as np
 from numpy.typing import NDArray
 
-from trainables.components.clip import CLIP_S, CLIP_SAMPLES, RATE_HZ
+from trainables.components.audio.clip import CLIP_S, CLIP_SAMPLES, RATE_HZ
 from trainables.errors import InputError
 
 SILENCE_RMS = 1e-4

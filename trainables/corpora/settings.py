@@ -10,12 +10,12 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from trainables.components.progress import Progress
-from trainables.components.registry import Registry
 from trainables.corpora import folder as folder_layout
 from trainables.corpora import vegas as vegas_layout
 from trainables.corpora.recordings import Recording
 from trainables.errors import InputError
+from trainables.support.progress import Progress
+from trainables.support.registry import Registry
 
 
 class CorpusSettings(BaseModel):
@@ -57,7 +57,7 @@ class Demo(CorpusSettings):
         return f"{self.name} {self.seed}"
 
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
-        from trainables.corpora.demo import write_demo
+        from trainables.corpora.demo.write import write_demo
 
         root = home / "corpora" / ("demo" if self.seed == 0 else f"demo-seed{self.seed}")
         write_demo(root, recordings_per_class=self.recordings_per_class, seed=self.seed, progress=progress)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from trainables.corpora.cache import explained
 from trainables.corpora.splits import Split, digest
+from trainables.support.cache import explained
 
 
 @dataclass

@@ -1,0 +1,164 @@
+"""The verbs about what sweeps have recorded: to look at it, to compare it, to listen to it, to use it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import Home
+from orchestrator.tracking.links import UI_PORT
+
+app = typer.Typer()
+
+
+@app.command()
+def ui(
+    name: Annotated[str | None, typer.Argument(help="A sweep [default: the newest].", show_default=False)] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = UI_PORT,
+    home: Home = None,
+) -> None:
+    """Start the MLflow UI over the home, and print the links to a sweep's comparisons."""
+    from orchestrator.state.home import find_home
+    from orchestrator.tracking.ui import serve
+
+    serve(find_home(home), name, port)
+
+
+@app.command()
+def compare(
+    name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
+    trials: Annotated[list[int] | None, typer.Argument(help="Trials [default: its arms].", show_default=False)] = None,
+    csv: Annotated[bool, typer.Option("--csv", help="As CSV, every digit.")] = False,
+    latex: Annotated[bool, typer.Option("--latex", help="As a LaTeX table.")] = False,
+    home: Home = None,
+) -> None:
+    """Compare a sweep's arms, or some of its trials, in one table; and print the links to MLflow's pages of them."""
+    from rich.console import Console
+
+    from orchestrator.commands.compare import compare as show
+    from orchestrator.state.home import find_home
+
+    form = "csv" if csv else "latex" if latex else "table"
+    show(find_home(home), name, trials or [], form, Console(highlight=False))
+
+
+@app.command()
+def diff(
+    first: Annotated[str, typer.Argument(help="A trial, such as vae/3.", show_default=False)],
+    second: Annotated[str, typer.Argument(help="Another, also of another sweep.", show_default=False)],
+    home: Home = None,
+) -> None:
+    """Say what tells two trials apart: parameters, code, versions; and their curves and classes side by side."""
+    from rich.console import Console
+
+    from orchestrator.commands.diff import diff as show
+    from orchestrator.state.home import find_home
+
+    show(find_home(home), first, second, Console(highlight=False))
+
+
+@app.command()
+def report(
+    names: Annotated[list[str], typer.Argument(help="Sweeps that were run.", show_default=False)],
+    out: Annotated[Path | None, typer.Option(help="Folder [default: reports in the home].", show_default=False)] = None,
+    form: Annotated[str, typer.Option("--format", help="html, md, csv, latex, png or svg.")] = "html",
+    home: Home = None,
+) -> None:
+    """Say which arm was better, by how much, and whether that is luck: one page a sweep, from its runs in MLflow."""
+    from orchestrator.commands.report import write_reports
+    from orchestrator.state.home import find_home
+
+    write_reports(find_home(home), names, out, form, print)
+
+
+@app.command()
+def listen(
+    name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
+    more: Annotated[list[int] | None, typer.Argument(metavar="", hidden=True)] = None,
+    method: Annotated[str, typer.Option(help="mos: how good is each; abx: can two be told apart.")] = "mos",
+    top: Annotated[int, typer.Option(help="The best trials of at most so many arms.")] = 5,
+    trials: Annotated[
+        list[int] | None, typer.Option(help="These trials instead: --trials 7 12.", show_default=False)
+    ] = None,
+    vary: Annotated[
+        str | None,
+        typer.Option(help="The renderings of one model that differ in this, such as phase.", show_default=False),
+    ] = None,
+    against_original: Annotated[
+        bool, typer.Option("--against-original", help="In an abx test, tell each from the original.")
+    ] = False,
+    export: Annotated[
+        Path | None, typer.Option(help="Write the test into one HTML file, to be sent.", show_default=False)
+    ] = None,
+    answers: Annotated[
+        Path | None, typer.Option("--import", help="Take the answers that came back.", show_default=False)
+    ] = None,
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5001,
+    home: Home = None,
+) -> None:
+    """Hold a blind listening test of a sweep's sounds in a browser, until Ctrl-C; its results go to MLflow."""
+    from orchestrator.commands.report import hold_listening_test
+    from orchestrator.state.home import find_home
+    from reports.listening.session import Options
+
+    # All but the first number behind --trials arrive as arguments.
+    numbers = (*(trials or ()), *(more or ()))
+    options = Options(method, top, numbers, vary, against_original, export, answers, port)
+    hold_listening_test(find_home(home), name, options, lambda line: print(line, flush=True))
+
+
+@app.command()
+def generate(
+    files: Annotated[
+        list[Path],
+        typer.Argument(help="Images (jpg, png, webp) or recordings (wav, flac, mp3, mp4).", show_default=False),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is made.")] = Path("generated"),
+    sweep_: Annotated[
+        str | None,
+        typer.Option("--sweep", help="Whose best trial makes it [default: the newest that can].", show_default=False),
+    ] = None,
+    model: Annotated[
+        str | None,
+        typer.Option(help="A promoted model instead, such as models:/audiovision@champion.", show_default=False),
+    ] = None,
+    count: Annotated[int, typer.Option(help="So many for each file.", min=1, max=100)] = 4,
+    seed: Annotated[int, typer.Option(help="Other seeds make others.", min=0)] = 0,
+    at: Annotated[float, typer.Option(help="Where in a recording the two seconds begin, in s.", min=0)] = 0.0,
+    home: Home = None,
+) -> None:
+    """Make sounds for images, or images for sounds, by the best trial of a sweep."""
+    from orchestrator.commands.generate import Options
+    from orchestrator.commands.generate import generate as make
+    from orchestrator.state.home import find_home
+
+    make(find_home(home), files, Options(out, sweep_, model, count, seed, at), lambda line: print(line, flush=True))
+
+
+@app.command()
+def promote(
+    name: Annotated[str, typer.Argument(help="A sweep whose trials generate something.", show_default=False)],
+    registered: Annotated[str, typer.Option("--as", help="Its name in MLflow's registry.")] = "audiovision",
+    alias: Annotated[str, typer.Option(help="The alias that names this version from now on.")] = "champion",
+    home: Home = None,
+) -> None:
+    """Put the best trial of a sweep into MLflow's model registry, to be loaded anywhere."""
+    from orchestrator.models.registry import promote as register
+    from orchestrator.state.home import find_home
+
+    register(find_home(home), name, registered, alias, lambda line: print(line, flush=True))
+
+
+@app.command()
+def export(
+    name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
+    optuna: Annotated[Path, typer.Option(help="A file for the studies, as an Optuna journal.", show_default=False)],
+    home: Home = None,
+) -> None:
+    """Write a sweep's studies for optuna-dashboard."""
+    from orchestrator.commands.export_optuna import export as write
+    from orchestrator.state.home import find_home
+
+    write(find_home(home), name, optuna, print)

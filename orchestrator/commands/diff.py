@@ -1,0 +1,165 @@
+"""`orchestrate diff vae/3 vae/7`: what tells two trials apart, and what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.overview.snapshot import Standing, find_trial
+from orchestrator.state.trial import Trial, trial_folder
+from reports import vocabulary as words
+
+BARS = "▁▂▃▄▅▆▇█"
+MAX_BARS = 40
+CURVES = ("train/loss", words.VAL_LOSS, words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY, words.FVU)
+TABLES = (
+    f"media/best/{words.ARTIFACT_PER_RECORDING}",
+    f"media/best/{words.ARTIFACT_PER_RECORDING_VALIDATION}",
+)
+Side = tuple[Standing, Trial]
+
+
+def diff(home: Path, first: str, second: str, console: Console) -> None:
+    """Print parameters, code, versions, curves and, where both were judged by recording, the judge by class.
+
+    Raises:
+        UserError: there is no such sweep or trial.
+    """
+    sides = find_trial(home, first), find_trial(home, second)
+    console.print(_facts(sides, (first, second)))
+    console.print()
+    console.print(_curves(sides, (first, second)))
+    measured, by_class = _by_class(sides)
+    if by_class:
+        console.print()
+        console.print(_classes(measured, by_class, (first, second)))
+    else:
+        console.print(Text("\nBy class: only of trials that were evaluated, and heard by a judge of classes."))
+
+
+def _facts(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("", *names):
+        table.add_column(heading, overflow="fold")
+    facts = [_facts_of(side) for side in sides]
+    for key in dict.fromkeys(key for each in facts for key in each):
+        left, right = (each.get(key, "–") for each in facts)
+        # What is the same is dim: it's the rest that may have mattered.
+        style = "dim" if left == right else ""
+        table.add_row(key, left, right, style=style)
+    return table
+
+
+def _facts_of(side: Side) -> dict[str, str]:
+    standing, trial = side
+    row = trial.curve.best_row
+    metric = standing.objective.metric
+    best = f"{row['metrics'][metric]:.4g} (epoch {row['epoch']})" if row else "–"
+    reason = f": {trial.reason}" if trial.reason else ""
+    started = _start_of(standing, trial)
+    git = started.get("git") or {}
+    dirty = " with uncommitted changes" if git.get("dirty") else ""
+    return {
+        "arm": trial.arm,
+        **{name: f"{value}" for name, value in trial.params.items()},
+        "seed": str(trial.seed),
+        "state": standing.state_of(trial) + reason,
+        "epochs": str(trial.epochs),
+        f"best {words.in_words(metric)}": best,
+        "judge": str(started.get("judge")),
+        "corpus": " ".join(map(str, (started.get("corpus") or {}).values())),
+        "commit": f"{git.get('commit')}{dirty}",
+        "code": ", ".join(dict.fromkeys(trial.codes)),
+        **(started.get("versions") or {}),
+    }
+
+
+def _start_of(standing: Standing, trial: Trial) -> Mapping[str, Any]:
+    """What the driver said that ran a trial last."""
+    started: Mapping[str, Any] = {}
+    last: Mapping[str, Any] = {}
+    for event in standing.ledger.read_events():
+        if event["event"] == "started":
+            started = event
+        elif event["event"] == "attempt" and event["trial"] == trial.number:
+            last = started
+    return last or started
+
+
+def _curves(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("curve", "trial", "", "first", "last", "best"):
+        table.add_column(heading, justify="right" if heading in ("first", "last", "best") else "left")
+    wanted = dict.fromkeys([sides[0][0].objective.metric, *CURVES])
+    rows_by_side = [standing.ledger.read_rows(trial) for standing, trial in sides]
+    for metric in wanted:
+        found = [[row["metrics"].get(metric, math.nan) for row in rows] for rows in rows_by_side]
+        known = [value for values in found for value in values if math.isfinite(value)]
+        if not known:
+            continue
+        best = max if _mode(sides[0][0], metric) == "max" else min
+        for name, values in zip(names, found, strict=True):
+            numbers = [value for value in values if math.isfinite(value)]
+            ends = (numbers[0], numbers[-1], best(numbers)) if numbers else ()
+            bars = sparkline(values, min(known), max(known))
+            label = metric if name == names[0] else ""
+            table.add_row(label, name, bars, *(f"{value:.4g}" for value in ends))
+    return table
+
+
+def _mode(standing: Standing, metric: str) -> str:
+    """Which way a metric is better, as its trainable says; a loss, of which nothing is said, when it is small."""
+    objective = standing.objective
+    declared = standing.started.get("metrics", {}).get(metric, {})
+    return str(declared.get("mode", objective.mode if metric == objective.metric else "min"))
+
+
+def sparkline(values: Sequence[float], low: float, high: float) -> str:
+    """Values as bars between two bounds; `·` is not a number. Of a long curve, evenly chosen epochs."""
+    count = min(len(values), MAX_BARS)
+    chosen = [values[round(index * (len(values) - 1) / max(count - 1, 1))] for index in range(count)]
+    span = (high - low) or 1.0
+    return "".join(
+        BARS[min(len(BARS) - 1, int((value - low) / span * len(BARS)))] if math.isfinite(value) else "·"
+        for value in chosen
+    )
+
+
+def _by_class(sides: tuple[Side, Side]) -> tuple[str, dict[str, list[float]]]:
+    """What was measured of each class, where both trials were judged on the same split; its name, and the means."""
+    wanted = [*(standing.objective.metric for standing, _ in sides), words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY]
+    for name in TABLES:
+        paths = [trial_folder(standing.ledger.folder, trial.number) / name for standing, trial in sides]
+        if all(path.exists() for path in paths):
+            import pandas as pd
+
+            tables = [pd.read_csv(path) for path in paths]
+            columns = (metric.removeprefix(words.VAL_PREFIX) for metric in wanted)
+            found = next((each for each in columns if all({"class", each} <= set(table) for table in tables)), None)
+            if found is None:
+                continue
+            means = pd.concat([table.groupby("class")[found].mean() for table in tables], axis=1).dropna()
+            return words.in_words(found), {
+                str(label): [float(value) for value in row]
+                for label, row in zip(means.index, means.to_numpy(), strict=True)
+            }
+    return "", {}
+
+
+def _classes(measured: str, by_class: Mapping[str, Sequence[float]], names: tuple[str, str]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for number, heading in enumerate((f"{measured} by class", *names, "difference")):
+        table.add_column(heading, justify="right" if number else "left")
+    for label, (left, right) in _widest_first(by_class):
+        table.add_row(label, f"{left:.3f}", f"{right:.3f}", f"{right - left:+.3f}")
+    return table
+
+
+def _widest_first(by_class: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, Sequence[float]]]:
+    yield from sorted(by_class.items(), key=lambda item: -abs(item[1][1] - item[1][0]))

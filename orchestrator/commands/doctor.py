@@ -1,0 +1,88 @@
+"""`orchestrate doctor`: what is wrong with this machine and this home, and a cure for a home that was moved."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+
+from orchestrator import processor
+from orchestrator.errors import UserError
+from orchestrator.state.disk import GIB, free_bytes, in_bytes
+from orchestrator.state.home import driver_note, open_home, sweep_names
+from orchestrator.tracking import sender
+from orchestrator.tracking.places import (
+    check_place,
+    check_sweep_place,
+    moved_from,
+    moved_sweeps,
+    relocate_database,
+    relocate_sweep,
+)
+
+LITTLE_MEMORY_GIB = 4
+
+
+def examine(home: Path, say: Callable[[str], None]) -> None:
+    """Say what there is and what is wrong.
+
+    Raises:
+        UserError: something has to be done before a sweep can run.
+    """
+    memory = psutil.virtual_memory()
+    outcome = processor.probe()
+    say(f"processors: {os.cpu_count()}")
+    say(f"memory: {in_bytes(memory.available)} of {in_bytes(memory.total)} free")
+    if memory.available < LITTLE_MEMORY_GIB * GIB:
+        say(f"  little: trials may be killed for memory; with resources.cpu={os.cpu_count()} one runs at a time")
+    say(f"instruction set: {processor.instruction_set()}, torch {processor.torch_version()}")
+    if processor.is_broken() or outcome in ("crashed", "hung"):
+        say(f"  {processor.warning(outcome)}")
+    say(f"graphics cards: {_cards() or 'none; trials run on processors'}")
+    say(f"home: {home}, {in_bytes(free_bytes(home))} free, {len(sweep_names(home))} sweeps")
+    open_home(home)
+    say(f"MLflow: {sender.tracking_uri(home)}")
+    sender.check_tracking_uri(home)
+    check_place(home)
+    for name in sweep_names(home):
+        check_sweep_place(home / name)
+    say("Nothing is wrong.")
+
+
+def _cards() -> str:
+    if shutil.which("nvidia-smi") is None:
+        return ""
+    query = ["nvidia-smi", "--query-gpu=name,memory.free,memory.total", "--format=csv,noheader"]
+    done = subprocess.run(query, capture_output=True, text=True, timeout=20)
+    return "; ".join(done.stdout.strip().splitlines())
+
+
+def relocate(home: Path, say: Callable[[str], None]) -> None:
+    """Make everything in a home that was moved name its new place.
+
+    Raises:
+        UserError: a sweep runs in it.
+    """
+    before = moved_from(home)
+    places = moved_sweeps(home)
+    if before is None and not places:
+        say(f"{home}: it is where mlflow.db says; nothing to do.")
+        return
+    running = [name for name in sweep_names(home) if driver_note(home / name) is not None]
+    if running:
+        raise UserError(f"{home}: {', '.join(running)} runs in it; stop it first")
+    for name in sweep_names(home):
+        for place in dict.fromkeys(filter(None, (before, places.get(name)))):
+            relocate_sweep(home, place, name)
+            say(f"sweep {name}")
+    # At the end: it is by the database that a home is known to have been moved.
+    if before is not None:
+        counts = relocate_database(home, before)
+        for table in filter(counts.get, counts):
+            say(f"mlflow.db: {counts[table]} {table}")
+    former = dict.fromkeys(str(place) for place in (before, *places.values()) if place is not None)
+    say(f"{home} no longer names {', '.join(former)}.")

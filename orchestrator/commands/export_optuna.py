@@ -1,0 +1,79 @@
+"""`orchestrate export NAME --optuna FILE`: the studies as an Optuna journal, which optuna-dashboard opens."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
+from optuna.study import StudyDirection
+from optuna.trial import FrozenTrial
+
+from orchestrator.errors import UserError
+from orchestrator.policy.suggestions import distribution, frozen
+from orchestrator.search_space.reader import Sweep, read_search_space
+from orchestrator.state.home import SEARCH_SPACE, find_sweep
+from orchestrator.state.ledger import Ledger
+from orchestrator.state.trial import Objective, Trial
+from reports import vocabulary as words
+
+
+def export(home: Path, name: str, file: Path, say: Callable[[str], None]) -> None:
+    """Write one study an arm, named `<sweep>/<arm>`, with the trials of its search as TPE saw them.
+
+    Raises:
+        UserError: there is no such sweep, or the file is there already or can't be written.
+    """
+    folder = find_sweep(home, name)
+    if file.exists():
+        raise UserError(f"{file} is there already; a journal is written once: give another file")
+    sweep = read_search_space(folder / SEARCH_SPACE, name=name)
+    ledger = Ledger(folder, Objective(sweep.space.objective.metric, sweep.space.objective.mode), read_only=True)
+    try:
+        # It is made beside it: a file that is there is whole.
+        temporary = file.with_name(f".{file.name}.tmp")
+        temporary.unlink(missing_ok=True)
+        count = _write(temporary, sweep, ledger)
+        temporary.replace(file)
+    except OSError as error:
+        raise UserError(f"{file}: can't be written ({error.strerror}); give a file in a folder that is there") from None
+    arms = words.counted(len(sweep.arms), "study") if len(sweep.arms) == 1 else f"{len(sweep.arms)} studies"
+    say(f"{arms}, {words.counted(count, 'trial')}. Look at them:  optuna-dashboard {file}")
+
+
+def _write(file: Path, sweep: Sweep, ledger: Ledger) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        return _add_studies(JournalStorage(JournalFileBackend(str(file))), sweep, ledger)
+
+
+def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:
+    times_ms: dict[int, list[int]] = {}
+    for event in ledger.read_events():
+        times_ms.setdefault(event.get("trial", 0), []).append(event["ts"])
+    objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
+    count = 0
+    for arm in sweep.arms:
+        trials = ledger.of_arm(arm.name, words.STAGE_SEARCH)
+        direction = StudyDirection.MAXIMIZE if objective.mode == "max" else StudyDirection.MINIMIZE
+        study = optuna.create_study(storage=storage, study_name=f"{sweep.name}/{arm.name}", direction=direction)
+        study.set_metric_names([objective.metric])
+        study.set_user_attr("sweep", sweep.name)
+        domains = {name: distribution(domain) for name, domain in arm.searched.items()}
+        study.add_trials([_told(frozen(trial, objective, domains), trial, times_ms[trial.number]) for trial in trials])
+        count += len(trials)
+    return count
+
+
+def _told(made: FrozenTrial, trial: Trial, times_ms: Sequence[int]) -> FrozenTrial:
+    """The trial with its number in the sweep, its outcome and when it ran."""
+    made.datetime_start = datetime.fromtimestamp(times_ms[0] / 1000)
+    made.datetime_complete = datetime.fromtimestamp(times_ms[-1] / 1000) if made.state.is_finished() else None
+    for key, value in (("trial", trial.number), ("outcome", trial.outcome), ("reason", trial.reason)):
+        if value:
+            made.set_user_attr(key, value)
+    return made

@@ -1,0 +1,146 @@
+"""A finished sweep that is asked for again: known by what was asked, without reading it, which would import torch."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import importlib.util
+import json
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.command_line import typed
+from orchestrator.state.home import REPORTS, SEARCH_SPACE, driver_note, home_option
+from orchestrator.state.trial import SWEEP_LOG
+from orchestrator.tracking import sender
+from orchestrator.tracking.links import link_lines
+from orchestrator.tracking.places import check_place, check_sweep_place
+
+if TYPE_CHECKING:
+    from orchestrator.search_space.reader import Sweep
+
+RECORD = "finished.json"
+"""In a sweep's folder: what was asked for when it was found finished, and how much its log had then."""
+PACKAGES = ("orchestrator", "trainables", "reports")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `orchestrate sweep` was given for one search space."""
+
+    path: Path
+    preset: str | None = None
+    overrides: tuple[str, ...] = ()
+    name: str | None = None
+
+    def fingerprint(self, code: Iterable[str]) -> str:
+        """Return what changes with the file, the options, the code or the version.
+
+        Args:
+            code: files of the trainable and its components.
+        """
+        content = hashlib.sha256(self.path.read_bytes()).hexdigest()
+        # Relative paths in options start at the current folder.
+        folder = os.getcwd() if self.overrides else ""
+        options = (self.preset, self.overrides, self.name, folder)
+        parts = (str(self.path.resolve()), content, options, metadata.version("orchestrate"), _code_fingerprint(code))
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def find_finished(home: Path, request: Request) -> str | None:
+    """Return the name of the sweep that this gave, if it is finished, MLflow has it, and nothing has changed since.
+
+    Raises:
+        UserError: the home was moved, or the tracking URI can't be used.
+    """
+    folders = (path.parent for path in home.glob(f"*/{RECORD}"))
+    folder = next((folder for folder in folders if _is_asked_for(folder, request)), None)
+    if folder is None:
+        return None
+    sender.check_tracking_uri(home)
+    check_place(home)
+    check_sweep_place(folder)
+    return folder.name
+
+
+def _is_asked_for(folder: Path, request: Request) -> bool:
+    """Whether a sweep's record says that it is what is asked for, and is still right."""
+    try:
+        record = json.loads((folder / RECORD).read_text())
+        return (
+            record["path"] == str(request.path.resolve())
+            and _is_untouched(folder, record["log_bytes"])
+            and record["fingerprint"] == request.fingerprint(record["code"])
+        )
+    except (OSError, ValueError, TypeError, KeyError):
+        # It is no record of this version; or the file is gone, which reading it says.
+        return False
+
+
+def keep_finished(home: Path, request: Request, sweep: Sweep) -> None:
+    """Keep what was asked for beside a sweep that has nothing left to do; nothing, where something is."""
+    from orchestrator.plugins.loader import imported_files, source_files
+
+    folder = home / sweep.name
+    log_bytes = (folder / SWEEP_LOG).stat().st_size
+    if not _is_untouched(folder, log_bytes) or not _is_closed(folder):
+        return
+    paths = source_files(sweep.trainable, sweep.space.components)
+    paths += [path for _, path in imported_files(sweep.trainable, sweep.space.components)]
+    code = [str(path) for path in paths]
+    record = {
+        "path": str(request.path.resolve()),
+        "fingerprint": request.fingerprint(code),
+        "code": code,
+        "log_bytes": log_bytes,
+    }
+    temporary = folder / f"{RECORD}.tmp"
+    # It only saves time the next time.
+    with contextlib.suppress(OSError):
+        temporary.write_text(json.dumps(record))
+        temporary.replace(folder / RECORD)
+
+
+def say_finished(home: Path, name: str, say: Callable[[str], None]) -> None:
+    """Say that nothing is left to do, and where to look."""
+    say(f"Sweep {name} is finished: nothing left to do.")
+    say(f"What it found:          {typed('compare', name, *home_option(home))}")
+    for line in link_lines(name, sender.status(home / name), home):
+        say(line)
+
+
+def has_report(home: Path, name: str) -> bool:
+    """Whether a sweep's report is newer than all that was recorded of it."""
+    try:
+        return (home / REPORTS / f"{name}.html").stat().st_mtime_ns >= (home / name / SWEEP_LOG).stat().st_mtime_ns
+    except OSError:
+        return False
+
+
+def _is_untouched(folder: Path, log_bytes: int) -> bool:
+    """Whether a sweep is as it was when its log had so many bytes, and everything has been made of it."""
+    is_same = (folder / SWEEP_LOG).stat().st_size == log_bytes and (folder / SEARCH_SPACE).exists()
+    is_idle = is_same and driver_note(folder) is None
+    return is_idle and not sender.is_behind(folder) and has_report(folder.parent, folder.name)
+
+
+def _is_closed(folder: Path) -> bool:
+    """Whether the last driver's last word was that nothing is left to do."""
+    from orchestrator.state.ledger import FINISHED, Ledger
+
+    return Ledger(folder, read_only=True).last("started", "closed").get("outcome") == FINISHED
+
+
+def _code_fingerprint(code: Iterable[str]) -> str:
+    """Return a fingerprint of the code that reads and runs sweeps."""
+    specs = [importlib.util.find_spec(package) for package in PACKAGES]
+    roots = [Path(root) for spec in specs if spec for root in spec.submodule_search_locations or ()]
+    files = {path for root in roots for path in root.rglob("*.py")} | {Path(path) for path in code}
+    digest = hashlib.sha256()
+    for path in sorted(files):
+        digest.update(f"{path}\0".encode() + path.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,196 @@
+"""`orchestrate status`: the sweeps of a home, or one sweep's arms and trials, as tables or as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from orchestrator.errors import UserError
+from orchestrator.overview.snapshot import MIXED_CODE, WAITING, Standing, look
+from orchestrator.state.home import sweep_names
+from orchestrator.state.ledger import FINISHED
+from orchestrator.state.trial import Trial
+from orchestrator.tracking import sender
+from reports import vocabulary as words
+
+
+def show_status(home: Path, name: str | None, *, as_json: bool, console: Console) -> None:
+    """Print how a sweep stands; without a name, a line for each sweep of the home.
+
+    Raises:
+        UserError: there is no such sweep.
+    """
+    if name is not None:
+        standing = look(home, name)
+        if as_json:
+            console.out(json.dumps(as_data(standing), indent=1), highlight=False)
+        else:
+            _print_sweep(standing, console)
+        return
+    names = sweep_names(home)
+    if not names:
+        raise UserError(f"{home}: no sweep has been run here; run one (orchestrate sweep FILE) or name another --home")
+    standings = []
+    for each in names:
+        try:
+            standings.append(look(home, each))
+        except UserError as error:
+            # One that can't be read hides no other.
+            Console(stderr=True, highlight=False).print(Text(str(error)), soft_wrap=True)
+    if as_json:
+        console.out(json.dumps([as_data(each) for each in standings], indent=1), highlight=False)
+    else:
+        _print_home(standings, console)
+
+
+def as_data(standing: Standing) -> dict[str, Any]:
+    """Everything that `status` knows, in plain values; times are in seconds and ISO 8601."""
+    objective, ledger = standing.objective, standing.ledger
+    trials = [_trial_data(standing, trial) for trial in ledger.trials.values()]
+    arms = []
+    for arm, wanted in _arms(standing).items():
+        own = [trial for trial in trials if trial["arm"] == arm]
+        states = [trial["state"] for trial in own]
+        best = standing.best_of(each for each in ledger.trials.values() if each.arm == arm)
+        arms.append(
+            {
+                "arm": arm,
+                "trials": wanted.get("trials", len(own)),
+                "max_epochs": wanted.get("epochs"),
+                "states": {state: states.count(state) for state in dict.fromkeys(states)},
+                "epochs": sum(trial["epoch"] for trial in own),
+                "best": best and objective.best(best),
+                "best_trial": best and best.number,
+                "mixed_code": standing.has_mixed_code(arm),
+            }
+        )
+    tracking = standing.tracking
+    since_ms = tracking.get("unreachable_since")
+    is_sent = standing.driver is None and not sender.is_behind(standing.ledger.folder)
+    return {
+        "sweep": standing.name,
+        "state": standing.state,
+        "reason": standing.reason,
+        "driver": standing.driver and {key: standing.driver.get(key) for key in ("host", "pid")},
+        "objective": {"metric": objective.metric, "mode": objective.mode},
+        "arms": arms,
+        "trials": trials,
+        "mlflow": {
+            "uri": tracking.get("tracking_uri"),
+            "backlog": tracking.get("backlog"),
+            "unreachable_since": since_ms and datetime.fromtimestamp(since_ms / 1000).isoformat("T", "seconds"),
+            "error": tracking.get("error"),
+            "remark": tracking.get("remark"),
+            "left_out": tracking.get("left_out") or None,
+            "sent": is_sent,
+            "complete": is_sent and not tracking.get("left_out"),
+        },
+    }
+
+
+def _trial_data(standing: Standing, trial: Trial) -> dict[str, Any]:
+    row = trial.curve.best_row
+    return {
+        "trial": trial.number,
+        "arm": trial.arm,
+        "stage": trial.stage,
+        "state": standing.state_of(trial),
+        "cause": trial.cause,
+        "reason": trial.reason,
+        "epoch": trial.epochs,
+        "best": row and row["metrics"][standing.objective.metric],
+        "best_epoch": row and row["epoch"],
+        "last_report_s": standing.report_age_s(trial),
+        "attempts": trial.attempts,
+        "params": trial.params,
+    }
+
+
+def _arms(standing: Standing) -> dict[str, dict[str, int]]:
+    """The arms and their budget."""
+    told: dict[str, dict[str, int]] = standing.started.get("arms", {})
+    return {trial.arm: {} for trial in standing.ledger.trials.values()} | told
+
+
+def _print_home(standings: Iterable[Standing], console: Console) -> None:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("sweep", "state", "trials ended", "best", "of arm", "last event"):
+        table.add_column(heading)
+    for standing in standings:
+        trials = standing.ledger.trials.values()
+        best = standing.best_of(trials)
+        wanted = sum(arm.get("trials", 0) for arm in _arms(standing).values())
+        ended = sum(trial.outcome is not None for trial in trials)
+        last = datetime.fromtimestamp(standing.ledger.last_ms / 1000)
+        table.add_row(
+            standing.name,
+            standing.state,
+            f"{ended} of {wanted or len(trials)}",
+            _number(standing.objective.best(best) if best else None),
+            best.arm if best else "",
+            f"{last:%Y-%m-%d %H:%M}",
+        )
+    console.print(table)
+
+
+def _print_sweep(standing: Standing, console: Console) -> None:
+    data = as_data(standing)
+    reason = f": {data['reason']}" if data["reason"] and data["state"] != FINISHED else ""
+    driver = f" on {data['driver']['host']}, process {data['driver']['pid']}" if data["driver"] else ""
+    console.print(Text(f"{standing.name}: {data['state']}{driver}{reason}"), soft_wrap=True)
+    metric = words.in_words(standing.objective.metric)
+    arms = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("arm", "trials", "states", "epochs", f"best {metric}", "trial"):
+        arms.add_column(heading, justify="left" if heading in ("arm", "states") else "right")
+    for arm in data["arms"]:
+        states = ", ".join(f"{count} {state}" for state, count in arm["states"].items())
+        best = _number(arm["best"])
+        name = f"{arm['arm']} *" if arm["mixed_code"] else arm["arm"]
+        arms.add_row(name, str(arm["trials"]), states, str(arm["epochs"]), best, str(arm["best_trial"] or "–"))
+    console.print(arms)
+    if any(arm["mixed_code"] for arm in data["arms"]):
+        console.print(MIXED_CODE)
+    unended = (words.OUTCOME_RUNNING, WAITING, words.OUTCOME_INTERRUPTED)
+    trials = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("trial", "arm", "state", "epoch", f"best {metric}", "last report", "why"):
+        trials.add_column(heading, justify="right" if heading in ("trial", "epoch", f"best {metric}") else "left")
+    for trial in data["trials"]:
+        age = trial["last_report_s"]
+        told = _ago(age) if age is not None and trial["state"] in unended else ""
+        why = trial["reason"] if trial["state"] in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED) else ""
+        cells = (str(trial["trial"]), trial["arm"], trial["state"], str(trial["epoch"]), _number(trial["best"]), told)
+        trials.add_row(*cells, Text(why, overflow="ellipsis", no_wrap=True))
+    console.print()
+    console.print(trials)
+    console.print(Text(_mlflow_line(data["mlflow"], is_running=bool(data["driver"]))), soft_wrap=True)
+
+
+def _mlflow_line(mlflow: dict[str, Any], *, is_running: bool) -> str:
+    if mlflow["unreachable_since"]:
+        return f"\nMLflow unreachable since {mlflow['unreachable_since'][11:16]}: {mlflow['backlog']} lines wait."
+    remark = f" {mlflow['remark']}." if mlflow["remark"] else ""
+    if mlflow["backlog"]:
+        return f"\nMLflow: {mlflow['backlog']} lines wait.{remark}"
+    left_out = f" but {mlflow['left_out']}" if mlflow["left_out"] else ""
+    if mlflow["sent"]:
+        return f"\nMLflow: has everything{left_out}.{remark}"
+    if is_running:
+        return f"\nMLflow: has every epoch so far{left_out}.{remark}"
+    return f"\nMLflow: not everything is there; resume sends it.{remark}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.4g}"
+
+
+def _ago(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s ago"
+    return f"{seconds / 60:.0f} min ago" if seconds < 5400 else f"{seconds / 3600:.1f} h ago"

@@ -1,0 +1,74 @@
+"""`orchestrate stop NAME[/7]`: end a sweep or one of its trials cleanly, so that it can be resumed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from orchestrator.command_line import typed
+from orchestrator.errors import OrchestratorError, UserError
+from orchestrator.overview.snapshot import Standing, find_trial, look
+from orchestrator.state.home import driver_note, home_option
+from orchestrator.state.trial import STOP_FILE, trial_folder
+from reports import vocabulary as words
+
+PATIENCE_S = 180.0
+"""How long a driver may take: it sends to MLflow what is left, which may be slow."""
+
+
+def stop(home: Path, given: str, say: Callable[[str], None]) -> None:
+    """End a sweep, or the trial `NAME/7`.
+
+    Raises:
+        UserError: there is no such sweep or trial, it does not run, or its driver is on another machine.
+    """
+    if "/" in given:
+        _stop_trial(home, given, say)
+    else:
+        _stop_sweep(home, look(home, given), say)
+
+
+def _stop_sweep(home: Path, standing: Standing, say: Callable[[str], None]) -> None:
+    driver = _driver(standing)
+    if not {"host", "pid"} <= driver.keys():
+        raise UserError(f"{standing.name}: its driver has not said yet where it runs; try again")
+    if driver["host"] != socket.gethostname():
+        raise UserError(f"{standing.name} runs on {driver['host']}, process {driver['pid']}; stop it from there")
+    try:
+        os.kill(driver["pid"], signal.SIGTERM)
+    except PermissionError:
+        raise UserError(f"{standing.name} is run by somebody else, process {driver['pid']}; ask its owner") from None
+    except ProcessLookupError:
+        # It ends just now.
+        pass
+    say(f"{standing.name}: asked process {driver['pid']} to stop …")
+    deadline = time.monotonic() + PATIENCE_S
+    while driver_note(standing.ledger.folder) is not None:
+        if time.monotonic() > deadline:
+            raise OrchestratorError(f"{standing.name}: process {driver['pid']} still runs; stop again, or kill it")
+        time.sleep(0.1)
+    say(f"{standing.name} has stopped. Go on with: {typed('resume', standing.name, *home_option(home))}")
+
+
+def _stop_trial(home: Path, given: str, say: Callable[[str], None]) -> None:
+    standing, trial = find_trial(home, given)
+    _driver(standing)
+    if trial.outcome is not None:
+        raise UserError(f"{given}: it has ended already ({trial.outcome})")
+    (trial_folder(standing.ledger.folder, trial.number) / STOP_FILE).touch()
+    when = "at the end of its epoch" if standing.state_of(trial) == words.OUTCOME_RUNNING else "before its next attempt"
+    say(
+        f"{given} stops {when}; the sweep goes on without it, and "
+        f"{typed('resume', standing.name, *home_option(home))} goes on with it once the sweep has ended."
+    )
+
+
+def _driver(standing: Standing) -> dict[str, Any]:
+    if standing.driver is None:
+        raise UserError(f"{standing.name} does not run ({standing.state})")
+    return standing.driver

@@ -1,0 +1,51 @@
+"""One trial in this process, with nothing recorded and nothing caught: for a debugger."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.plugins import loader
+from orchestrator.search_space.arms import matching
+from orchestrator.state.home import open_home
+
+if TYPE_CHECKING:
+    from orchestrator.overview.screen import Screen
+    from orchestrator.search_space.reader import Sweep
+
+BATCHES = 2
+
+
+def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> None:
+    """Train two batches of the first trial of an arm (of the first that matches), validate, render, and print what it
+    reports."""
+    from orchestrator.overview.trial_reference import located
+    from orchestrator.policy.suggestions import derive_seed, first_point
+    from orchestrator.worker.checkpoint import seed_everything
+
+    open_home(home)
+    for remark in sweep.remarks:
+        screen.say(remark)
+    arm = matching(sweep.arms, arm_name, sweep.path)[0]
+    space = sweep.space
+    searched = first_point(sweep, arm)
+    params = {**arm.compared, **arm.fixed, **searched}
+    screen.say(f"{arm.name}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
+    corpus = loader.open_corpus(space.corpus, home, screen.progress) if space.corpus else None
+    settings = located(sweep, loader.config_values(sweep.trainable, params), home, corpus)
+    # What other arms need, weights for one, may not be here.
+    loader.prepare(sweep.trainable, [settings], corpus, screen.progress)
+    seed = derive_seed(space.seed, "search", 0)
+    seed_everything(seed)
+    config = sweep.trainable.Config(**settings)
+    trainable = sweep.trainable(config, corpus, device="cpu", seed=seed)
+    trainable.batches_per_epoch = BATCHES
+    started = time.monotonic()
+    metrics = trainable.step()
+    screen.say(f"one step of {BATCHES} batches, with validation: {time.monotonic() - started:.1f} s")
+    for name, value in sorted(metrics.items()):
+        screen.say(f"  {name:28} {value:.6g}")
+    if corpus is not None:
+        media = trainable.render(corpus.probes(space.media.clips))
+        screen.say(f"rendered: {len(media.audio) if media else 0} sounds, {len(media.images) if media else 0} pictures")

@@ -1,0 +1,1 @@
+"""The process that drives a sweep, and Ray below it."""

@@ -1,0 +1,1 @@
+"""The best trial of a sweep outside of it: exported, registered, served."""

@@ -1,0 +1,153 @@
+"""`orchestrate promote NAME`: the best trial as a model of MLflow's registry, and the way back from there."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from orchestrator.errors import UserError
+from orchestrator.models.champion import export_best
+from orchestrator.plugins import loader
+from orchestrator.state.trial import trial_folder
+from orchestrator.tracking import sender
+from orchestrator.tracking.connection import tracking
+from orchestrator.tracking.mirror import RUN_FILE
+from orchestrator.tracking.run import acknowledged
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+TRACKING_URI = "MLFLOW_TRACKING_URI"
+ARTIFACT = "model"
+NEEDED = (
+    "mlflow",
+    "torch",
+    "torchvision",
+    "numpy",
+    "pandas",
+    "scipy",
+    "pillow",
+    "av",
+    "pydantic",
+    "jaxtyping",
+    "safetensors",
+    "filelock",
+    "soundfile",
+)
+"""What the stored code imports where the model is loaded."""
+EXAMPLES = {"image": "example.png", "sound": "example.wav"}
+EXAMPLE_PX, EXAMPLE_S, EXAMPLE_HZ, RATE_HZ = 64, 2, 440, 22050
+
+
+def promote(home: Path, name: str, registered: str, alias: str, say: Callable[[str], None]) -> str:
+    """Log the best trial of a sweep as a pyfunc model to its run, register it, and let an alias name it.
+
+    Returns:
+        Its URI, such as `models:/audiovision@champion`.
+
+    Raises:
+        UserError: there is nothing to promote.
+        OrchestratorError: MLflow does not answer.
+    """
+    champion = export_best(home, name, say)
+    say(champion.in_words)
+    run_id = acknowledged(trial_folder(home / champion.origin["sweep"], champion.origin["trial"]) / RUN_FILE).run_id
+    if run_id is None:
+        raise UserError(f"{name}: MLflow has not got its trials yet; resume the sweep once more, then promote it")
+    with tracking(home) as client:
+        version = _register(client, sender.tracking_uri(home), run_id, champion.folder, registered)
+        client.set_registered_model_alias(registered, alias, version)
+    uri = f"models:/{registered}@{alias}"
+    say(f"{uri} is now version {version}. Use it: orchestrate generate FILE --model {uri}")
+    return uri
+
+
+def _register(client: MlflowClient, uri: str, run_id: str, folder: Path, registered: str) -> str:
+    import mlflow
+    import pandas as pd
+
+    # What it says on the way is said here in one line.
+    logging.getLogger("mlflow").setLevel(logging.WARNING)
+    generator = loader.open_model(folder)
+    example = pd.DataFrame({"file": [_example(generator.takes)], "name": [EXAMPLES[generator.takes]]})
+    answer = pd.DataFrame({"file": [b""], "class": [""], "probability": [0.0]})
+    signature = mlflow.models.infer_signature(example, answer, params={"count": 1, "seed": 0})
+    before = client.get_run(run_id).info
+    # Entering a run sets it running, and leaving it finished: it gets its own end back.
+    with _talking_to(uri), mlflow.start_run(run_id=run_id):
+        logged = mlflow.pyfunc.log_model(
+            name=ARTIFACT,
+            python_model=str(Path(__file__).with_name("pyfunc.py")),
+            artifacts={ARTIFACT: str(folder)},
+            code_paths=[str(loader.PACKAGE)],
+            signature=signature,
+            input_example=example,
+            pip_requirements=[f"{package}=={metadata.version(package)}" for package in NEEDED],
+            registered_model_name=registered,
+        )
+    client.set_terminated(run_id, before.status, before.end_time)
+    return str(logged.registered_model_version)
+
+
+@contextmanager
+def _talking_to(uri: str) -> Iterator[None]:
+    """Let MLflow's functions talk to a server, for the length of a block: children of this process inherit it too."""
+    before = os.environ.get(TRACKING_URI)
+    os.environ[TRACKING_URI] = uri
+    try:
+        yield
+    finally:
+        del os.environ[TRACKING_URI]
+        if before is not None:
+            os.environ[TRACKING_URI] = before
+
+
+def _example(kind: str) -> bytes:
+    """A gradient, or a tone: what the model is shown to record that it answers."""
+    written = io.BytesIO()
+    if kind == "image":
+        from PIL import Image
+
+        ramp = np.linspace(0, 255, EXAMPLE_PX, dtype=np.uint8)
+        Image.fromarray(np.stack(np.broadcast_arrays(ramp, ramp[:, None], ramp[::-1]), axis=2)).save(written, "PNG")
+    else:
+        import soundfile
+
+        time_s = np.arange(EXAMPLE_S * RATE_HZ) / RATE_HZ
+        soundfile.write(written, 0.3 * np.sin(2 * np.pi * EXAMPLE_HZ * time_s), RATE_HZ, format="WAV")
+    return written.getvalue()
+
+
+@contextmanager
+def fetched(home: Path, uri: str) -> Iterator[Path]:
+    """A promoted model's folder, for the length of a block.
+
+    Raises:
+        UserError: MLflow has no such model, or one that is none of ours.
+        OrchestratorError: MLflow does not answer.
+    """
+    import mlflow
+
+    with tempfile.TemporaryDirectory() as target:
+        with tracking(home), _talking_to(sender.tracking_uri(home)):
+            try:
+                found = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=target))
+            except mlflow.exceptions.MlflowException as error:
+                if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+                    raise
+                raise UserError(
+                    f"--model {uri}: MLflow has none ({str(error).splitlines()[0]}); orchestrate promote NAME makes one"
+                ) from error
+        settings = next(found.rglob(loader.MODEL_SETTINGS), None)
+        if settings is None:
+            raise UserError(f"--model {uri}: is no model that orchestrate promote made; promote a sweep's best trial")
+        yield settings.parent

@@ -1,0 +1,132 @@
+"""How a sweep stands, read from its folder alone: while its driver runs or after it, without Ray and torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from orchestrator.errors import UserError
+from orchestrator.state.home import driver_note, find_sweep
+from orchestrator.state.ledger import Ledger
+from orchestrator.state.trial import Objective, Trial, now_ms
+from orchestrator.storage import json_lines
+from orchestrator.tracking import sender
+from reports import vocabulary as words
+
+WAITING = "waiting"
+STOPPED = "stopped"
+PAUSED = "paused"
+MIXED_CODE = "* Its trials ran on different code."
+"""What a star behind an arm's name means."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A sweep and its trials as they are now.
+
+    Attributes:
+        driver: who drives it (`host`, `pid`, `paused`); None if nobody does.
+        live: numbers of the trials that workers have in hand.
+        tracking: what the process that sends to MLflow last said.
+    """
+
+    ledger: Ledger
+    started: json_lines.Event
+    driver: dict[str, Any] | None
+    live: frozenset[int]
+    tracking: dict[str, Any]
+
+    @property
+    def name(self) -> str:
+        return self.ledger.folder.name
+
+    @property
+    def objective(self) -> Objective:
+        """What orders the trials."""
+        return Objective(**self.started["objective"])
+
+    @property
+    def state(self) -> str:
+        """`running`, `paused`, `finished`, `interrupted` or `failed`."""
+        if self.driver is not None:
+            return PAUSED if self.driver.get("paused") else words.OUTCOME_RUNNING
+        closed = self.ledger.last("started", "closed")
+        return str(closed.get("outcome", words.OUTCOME_INTERRUPTED))
+
+    @property
+    def reason(self) -> str:
+        """Why it does not run, as far as that is known."""
+        if self.driver is not None:
+            return str(self.driver.get("paused", ""))
+        closed = self.ledger.last("started", "closed")
+        return str(closed.get("reason", "its driver died without a word"))
+
+    def state_of(self, trial: Trial) -> str:
+        """How a trial stands: its outcome, or `running`, `waiting`, `stopped`, `interrupted`."""
+        if trial.outcome is not None:
+            return trial.outcome
+        if self.driver is None:
+            return words.OUTCOME_INTERRUPTED
+        if trial.held:
+            return STOPPED
+        return words.OUTCOME_RUNNING if trial.number in self.live else WAITING
+
+    def best_of(self, trials: Iterable[Trial]) -> Trial | None:
+        """The best of an arm's trials."""
+        return self.objective.best_trial(trials)
+
+    def best_trials(self) -> dict[int, Trial]:
+        """Each arm's best trial, by number."""
+        arms = dict.fromkeys(trial.arm for trial in self.ledger.trials.values())
+        bests = (self.ledger.tally(arm).best for arm in arms)
+        return {best.number: best for best in bests if best}
+
+    def trial(self, number: int) -> Trial:
+        """A trial by its number.
+
+        Raises:
+            UserError: there is none.
+        """
+        trials = self.ledger.trials
+        if number not in trials:
+            known = f"it has 1 to {max(trials)}" if trials else "it has none yet"
+            raise UserError(f"{self.name} has no trial {number}; {known}")
+        return trials[number]
+
+    def has_mixed_code(self, arm: str) -> bool:
+        """Whether an arm's trials ran on different code."""
+        return len(self.ledger.tally(arm).codes) > 1
+
+    def report_age_s(self, trial: Trial) -> float | None:
+        """Seconds since a trial's last report."""
+        last_ms = trial.curve.last_ms
+        return None if last_ms is None else (now_ms() - last_ms) / 1000
+
+
+def look(home: Path, name: str | None) -> Standing:
+    """How a sweep stands; without a name, the one that wrote last.
+
+    Raises:
+        UserError: there is none.
+    """
+    folder = find_sweep(home, name)
+    ledger = Ledger(folder, read_only=True)
+    started = ledger.last("started")
+    if not started:
+        raise UserError(f"{folder.name}: nothing of it has started yet")
+    return Standing(ledger, started, driver_note(folder), frozenset(ledger.live), sender.status(folder))
+
+
+def find_trial(home: Path, given: str) -> tuple[Standing, Trial]:
+    """The trial that `NAME/7` names.
+
+    Raises:
+        UserError: there is no such sweep or trial.
+    """
+    name, slash, number = given.rpartition("/")
+    if not slash or not number.isdecimal():
+        raise UserError(f"{given}: give a sweep and the number of a trial, such as {name or given}/7")
+    standing = look(home, name)
+    return standing, standing.trial(int(number))

@@ -1,0 +1,235 @@
+"""What a search space must keep to beyond the form of its keys: its trainable's settings and metrics, its own sense."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, ValidationError
+
+from orchestrator.messages import Complain, KeyPath, describe, nearest, shown
+from orchestrator.search_space.arms import Arm
+from orchestrator.search_space.combinations import Cell, rendering_name, written
+from orchestrator.search_space.domains import Value
+from orchestrator.search_space.schema import SearchSpace
+from orchestrator.search_space.values import PlainValue
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
+
+    from trainables.trainable import Trainable, TrialConfig
+
+DEPENDS_ON = {
+    "same_loss": "its scale depends on the loss",
+    "same_representation": "it is measured in the units of an arm's own size and normalization",
+}
+"""Why a metric that isn't comparable between all trials is not, by `Metric.comparable`."""
+
+
+def check_space(space: SearchSpace, complain: Complain) -> None:
+    """Check what needs two keys of the file."""
+    pruning, budget, resources = space.pruning, space.budget, space.resources
+    if pruning and pruning.grace_epochs >= budget.max_epochs:
+        message = f"must be below budget.max_epochs ({budget.max_epochs}), got {pruning.grace_epochs}"
+        complain(("pruning", "grace_epochs"), f"{message}; or pruning: none")
+    if space.confirm and budget.seeds is not None:
+        complain(
+            ("confirm",), "confirms what a search has found, and budget.seeds searches nothing; needs confirm: none"
+        )
+    if pruning and budget.seeds is not None:
+        complain(("pruning",), "stops some of the seeds over which budget.seeds is to average; needs pruning: none")
+    wants_gpu = resources.gpu > 0 or any(change.resources.gpu > 0 for change in space.arms)
+    if resources.require_gpu and not wants_gpu:
+        complain(("resources", "require_gpu"), "needs resources.gpu above 0, got 0")
+
+
+def check_corpus(settings: Mapping[str, PlainValue], model: type[BaseModel], complain: Complain) -> None:
+    """Check the settings of a corpus, without looking at its files."""
+    try:
+        model(**settings)
+    except ValidationError as error:
+        for each in error.errors():
+            key = str(each["loc"][0])
+            if each["type"] == "extra_forbidden":
+                known = f"corpus {settings['name']} has: {', '.join(model.model_fields)}"
+                complain(
+                    ("corpus", key), f"unknown key {key!r}{nearest(key, model.model_fields)}; {known}", at_key=True
+                )
+            elif each["type"] == "missing":
+                needed = f"corpus {settings['name']} needs it, the {model.model_fields[key].description}"
+                complain(("corpus",), f"{key!r} is missing: {needed}")
+            else:
+                complain(("corpus", key), describe(each))
+
+
+def check_baseline(space: SearchSpace, cells: Sequence[Cell], complain: Complain) -> None:
+    """Check that the baseline is a compared value, and is left by `skip`."""
+    known = True
+    for key, value in space.baseline.items():
+        if key not in space.compare:
+            hint = f"{nearest(key, space.compare)}; compared are: {', '.join(space.compare) or 'none'}"
+            complain(("baseline", key), f"{key!r} is not compared{hint}", at_key=True)
+            known = False
+        elif value not in space.compare[key]:
+            names = [written(name) for name in space.compare[key]]
+            complain(
+                ("baseline", key), f"{shown(value)} is not compared{nearest(value, names)}; {', '.join(names)} are"
+            )
+            known = False
+    baseline = {key: (value,) for key, value in space.baseline.items()}
+    if known and cells and not any(cell.meets(baseline) for cell in cells):
+        complain(("baseline",), "all arms of the baseline are skipped")
+
+
+def check_objective(space: SearchSpace, trainable: type[Trainable], num_arms: int, complain: Complain) -> None:
+    """Check that the metric exists, is better the way the file says, and means the same in all arms."""
+    name, mode = space.objective.metric, space.objective.mode
+    metric = trainable.METRICS.get(name)
+    if metric is None:
+        known = f"{trainable.__name__} reports: {', '.join(trainable.METRICS) or 'none'}"
+        complain(("objective", "metric"), f"unknown metric {name!r}{nearest(name, trainable.METRICS)}; {known}")
+        return
+    if metric.mode != mode:
+        complain(("objective", "mode"), f"{name} is better when it is {metric.mode}, got {mode}")
+    if metric.comparable != "all" and num_arms > 1:
+        others = [each for each, other in trainable.METRICS.items() if other.comparable == "all"]
+        reason = f"{name} means something else in each arm ({DEPENDS_ON[metric.comparable]})"
+        complain(("objective", "metric"), f"{reason}; rank by one of: {', '.join(others) or 'none'}")
+
+
+def check_renderings(space: SearchSpace, trainable: type[Trainable], complain: Complain) -> None:
+    """Check that training has no use for what `evaluate` varies, and that the objective is one of the renderings."""
+    allowed = ", ".join(sorted(trainable.RENDERING)) or "none"
+    for key in space.evaluate:
+        if key not in trainable.RENDERING:
+            hint = nearest(key, trainable.RENDERING)
+            message = f"{key!r} is no setting of {trainable.__name__} that a trained model can change{hint}; those are"
+            complain(("evaluate", key), f"{message}: {allowed}", at_key=True)
+        if key in space.compare:
+            complain(("evaluate", key), f"{key} is under compare too; delete one of them", at_key=True)
+    for key, value in space.objective.at.items():
+        rendered = space.evaluate.get(key, ())
+        if value not in rendered:
+            known = ", ".join(map(written, rendered)) or "nothing"
+            complain(("objective", "at", key), f"{shown(value)} is not rendered; evaluate.{key} is: {known}")
+
+
+def check_objective_at(space: SearchSpace, cells: Iterable[Cell], complain: Complain) -> None:
+    """Check that nothing else in the file sets what `objective.at` does."""
+    for key in space.objective.at:
+        others = [cell.sources[key] for cell in cells if cell.sources[key][0] != "objective"]
+        if key in space.params:
+            others.append(("params", key))
+        if others:
+            complain(others[0], f"objective.at sets {key} too; delete one of them", at_key=True)
+
+
+def check_seeds(space: SearchSpace, arms: Sequence[tuple[Arm, Cell]], complain: Complain) -> None:
+    """Check that nothing is searched where seeds are the only difference between an arm's trials."""
+    names = dict.fromkeys(name for arm, _ in arms for name in arm.searched)
+    if space.budget.seeds is not None and names:
+        message = f"repeats one configuration, but {', '.join(names)} is searched; fix it, or use trials_per_arm"
+        complain(("budget", "seeds"), message)
+
+
+class ConfigCheck:
+    """Checks the settings of arms by building the trainable's `Config` from them."""
+
+    def __init__(self, trainable: type[Trainable], complain: Complain) -> None:
+        self.config = trainable.Config
+        self.owner = trainable.__name__
+        self.complain = complain
+        self.said: set[str] = set()
+
+    def check_bundles(self, space: SearchSpace) -> None:
+        """A comparison of bundles needs a name of its own: that of a parameter would mean two things."""
+        for key, comparison in space.compare.items():
+            if isinstance(comparison, dict) and key in self.config.model_fields:
+                message = f"{key} is a setting of {self.owner}; list its values, or give the bundles another name"
+                self.complain(("compare", key), message, at_key=True)
+
+    def check_arm(self, arm: Arm, cell: Cell) -> None:
+        """Check every fixed value, and every searched one at the edges of its domain and between."""
+        errors = self._errors(arm.middle())
+        crossed = any(not error["loc"] for error in errors)
+        wrong: set[str] = set()
+        for name, settings in arm.corners():
+            if name not in settings:
+                self.complain((*cell.sources[name], "when"), f"can never hold, so {name} never has a value")
+            for error in self._errors(settings):
+                if error["loc"][:1] == (name,) and name not in wrong:
+                    self._say_field(error, name, arm, cell)
+                    wrong.add(name)
+                elif not error["loc"] and not crossed:
+                    at = f"with {name}={shown(settings[name])} in arm {arm.name}"
+                    self._say_crossed(error, cell.sources[name], at)
+        for error in errors:
+            if not error["loc"]:
+                self._say_crossed(error, ("params",), f"in arm {arm.name}")
+            elif error["loc"][0] not in wrong:
+                self._say_field(error, str(error["loc"][0]), arm, cell)
+
+    def check_reports(self, arm: Arm, metric: str, reported: Callable[[Any], Collection[str]]) -> bool:
+        """Check that an arm whose settings are right reports the objective."""
+        if self._errors(arm.middle()):
+            return True
+        names = reported(self.config(**arm.middle()))
+        if metric not in names:
+            known = ", ".join(names) or "none"
+            self.complain(("objective", "metric"), f"arm {arm.name} does not report {metric}; it reports: {known}")
+        return metric in names
+
+    def check_renderings(self, arm: Arm, renderings: Sequence[Mapping[str, Value]]) -> None:
+        """Check what every rendering sets, in an arm whose settings are right."""
+        if self._errors(arm.middle()):
+            return
+        settings = [arm.middle(), *(corner for _, corner in arm.corners())]
+        for rendering, each in itertools.product(renderings, settings):
+            for error in self._errors({**each, **rendering}):
+                key = next((name for name in rendering if error["loc"][:1] == (name,)), next(iter(rendering)))
+                where = f"rendered with {rendering_name(rendering)}, in arm {arm.name}"
+                self._say_crossed(error, ("evaluate", key), where)
+
+    def check_distinct(self, arms: Sequence[tuple[Arm, Cell]]) -> None:
+        """No two arms may be the same experiment under two names; every arm must have passed `check_arm`."""
+        seen: list[tuple[Arm, TrialConfig]] = []
+        complained: set[KeyPath] = set()
+        for arm, cell in arms:
+            config = self.config(**arm.middle())
+            searched = (arm.searched, arm.when)
+            twins = [other for other, same in seen if same == config and (other.searched, other.when) == searched]
+            seen.append((arm, config))
+            for twin in twins[:1]:
+                key = next(key for key, value in arm.compared.items() if value != twin.compared[key])
+                path = cell.sources.get(key, ("compare", key, str(arm.compared[key])))
+                if path not in complained:
+                    self.complain(path, f"arms {twin.name} and {arm.name} are the same; delete one, or let them differ")
+                complained.add(path)
+
+    def _errors(self, settings: dict[str, Value]) -> list[ErrorDetails]:
+        try:
+            self.config(**settings)
+        except ValidationError as error:
+            return error.errors()
+        return []
+
+    def _say_field(self, error: ErrorDetails, name: str, arm: Arm, cell: Cell) -> None:
+        fields = self.config.model_fields
+        path = cell.sources.get(name, ("params", name))
+        if error["type"] == "extra_forbidden":
+            known = f"{self.owner} has no such setting{nearest(name, fields)}; it has: {', '.join(fields) or 'none'}"
+            key_path = path[:-1] if isinstance(path[-1], int) else path
+            self.complain(key_path, f"unknown key {name!r}: {known}", at_key=True)
+        elif error["type"] == "missing":
+            where = f"has no value in arm {arm.name}" if name in cell.sources else "is not set"
+            self.complain(path, f"{name!r} {where}, and {self.owner} has no default for it")
+        else:
+            self.complain(path, describe(error))
+
+    def _say_crossed(self, error: ErrorDetails, path: KeyPath, at: str) -> None:
+        """What a validator says that looks at several settings; the first arm stands for all."""
+        message = describe(error)
+        if message not in self.said:
+            self.complain(path, f"{message} ({at})")
+        self.said.add(message)

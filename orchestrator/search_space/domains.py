@@ -1,0 +1,239 @@
+"""Where the values of a searched parameter come from. Both bounds belong to a domain.
+
+In YAML a domain is a mapping with one key, its kind: `{loguniform: [1e-4, 3e-3]}`.
+"""
+
+from __future__ import annotations
+
+import math
+import sys
+from abc import ABC, abstractmethod
+from decimal import Decimal
+from typing import Any, ClassVar, Self, TypeGuard
+
+from pydantic import BaseModel, ConfigDict
+
+from orchestrator.messages import shown
+
+Value = str | int | float | bool
+
+LARGEST_INT = 2**53
+"""Beyond it a float, which samplers compute with, can't tell two neighbouring whole numbers apart."""
+
+
+class Domain(BaseModel, ABC):
+    """The values that a searched parameter can take.
+
+    Attributes:
+        kind: its key in YAML.
+        form: what has to stand behind that key, in words.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    kind: ClassVar[str]
+    form: ClassVar[str]
+
+    @classmethod
+    @abstractmethod
+    def parse(cls, given: Any) -> Self | None:
+        """The domain that YAML's list describes, or None if it has not the right form."""
+
+    @abstractmethod
+    def at(self, u: float) -> Value:
+        """The value at quantile `u` in [0, 1)."""
+
+    @abstractmethod
+    def edges(self) -> tuple[Value, ...]:
+        """Values between which all others lie: both bounds, or each option."""
+
+    @abstractmethod
+    def takes(self, value: Value) -> bool:
+        """Whether a trial can be drawn at exactly this value; False where values are continuous."""
+
+
+class Choice(Domain):
+    """One of some options, all equally likely."""
+
+    kind: ClassVar[str] = "choice"
+    form: ClassVar[str] = "a list of different values"
+
+    options: tuple[Value, ...]
+
+    @classmethod
+    def parse(cls, given: Any) -> Self | None:
+        if not isinstance(given, list | tuple) or not given or not all(map(is_value, given)):
+            return None
+        return cls(options=tuple(given)) if len(set(given)) == len(given) else None
+
+    def at(self, u: float) -> Value:
+        return self.options[int(u * len(self.options))]
+
+    def edges(self) -> tuple[Value, ...]:
+        return self.options
+
+    def takes(self, value: Value) -> bool:
+        return value in self.options
+
+    def __str__(self) -> str:
+        return f"choice {shown(list(self.options))}"
+
+
+class _Interval(Domain):
+    """Numbers from `low` to `high`."""
+
+    form: ClassVar[str] = "[low, high] with low < high"
+
+    low: float
+    high: float
+
+    @classmethod
+    def parse(cls, given: Any) -> Self | None:
+        if not isinstance(given, list | tuple) or len(given) != 2 or not all(map(is_number, given)):
+            return None
+        return cls(low=given[0], high=given[1]) if cls._allows(*given) else None
+
+    @classmethod
+    def _allows(cls, low: float, high: float) -> bool:
+        return low < high
+
+    def edges(self) -> tuple[Value, ...]:
+        return self.low, self.high
+
+    def takes(self, value: Value) -> bool:
+        return False
+
+    def __str__(self) -> str:
+        return f"{self.kind} [{self.low:g}, {self.high:g}]"
+
+
+class Uniform(_Interval):
+    """Every number between the bounds is equally likely."""
+
+    kind: ClassVar[str] = "uniform"
+
+    def at(self, u: float) -> Value:
+        return self.low + u * (self.high - self.low)
+
+
+class LogUniform(_Interval):
+    """Every order of magnitude between the bounds is equally likely."""
+
+    kind: ClassVar[str] = "loguniform"
+    form: ClassVar[str] = "[low, high] with 0 < low < high"
+
+    @classmethod
+    def _allows(cls, low: float, high: float) -> bool:
+        return 0 < low < high
+
+    def at(self, u: float) -> Value:
+        return _log_between(self.low, self.high, u)
+
+
+class QUniform(_Interval):
+    """`low`, `low + q`, …, `high`, all equally likely."""
+
+    kind: ClassVar[str] = "quniform"
+    form: ClassVar[str] = "[low, high, q] with low < high and a whole number of steps q between them"
+
+    q: float
+
+    @classmethod
+    def parse(cls, given: Any) -> Self | None:
+        if not isinstance(given, list | tuple) or len(given) != 3 or not all(map(is_number, given)):
+            return None
+        low, high, q = (Decimal(repr(each)) for each in given)
+        if not (low < high and 0 < q and (high - low) % q == 0):
+            return None
+        return cls(low=given[0], high=given[1], q=given[2])
+
+    def at(self, u: float) -> Value:
+        # In decimals, as a person wrote them: 0.3 and not 0.30000000000000004.
+        low, high, q = (Decimal(repr(each)) for each in (self.low, self.high, self.q))
+        return float(low + int(u * (int((high - low) / q) + 1)) * q)
+
+    def takes(self, value: Value) -> bool:
+        return is_number(value) and self.low <= value <= self.high and self._is_on_grid(value)
+
+    def _is_on_grid(self, value: float) -> bool:
+        return (Decimal(repr(value)) - Decimal(repr(self.low))) % Decimal(repr(self.q)) == 0
+
+    def __str__(self) -> str:
+        return f"{self.kind} [{self.low:g}, {self.high:g}, {self.q:g}]"
+
+
+class _WholeInterval(Domain):
+    """Whole numbers from `low` to `high`."""
+
+    form: ClassVar[str] = "[low, high], whole numbers with low < high"
+
+    low: int
+    high: int
+
+    @classmethod
+    def parse(cls, given: Any) -> Self | None:
+        if not isinstance(given, list | tuple) or len(given) != 2 or not all(map(_is_whole, given)):
+            return None
+        low, high = map(int, given)
+        return cls(low=low, high=high) if cls._allows(low, high) else None
+
+    @classmethod
+    def _allows(cls, low: int, high: int) -> bool:
+        return low < high
+
+    def edges(self) -> tuple[Value, ...]:
+        return self.low, self.high
+
+    def takes(self, value: Value) -> bool:
+        return _is_whole(value) and self.low <= int(value) <= self.high
+
+    def __str__(self) -> str:
+        return f"{self.kind} [{self.low}, {self.high}]"
+
+
+class Int(_WholeInterval):
+    """Every whole number between the bounds is equally likely."""
+
+    kind: ClassVar[str] = "int"
+
+    def at(self, u: float) -> Value:
+        return self.low + int(u * (self.high - self.low + 1))
+
+
+class LogInt(_WholeInterval):
+    """Whole numbers, every order of magnitude equally likely."""
+
+    kind: ClassVar[str] = "logint"
+    form: ClassVar[str] = "[low, high], whole numbers with 0 < low < high"
+
+    @classmethod
+    def _allows(cls, low: int, high: int) -> bool:
+        return 0 < low < high
+
+    def at(self, u: float) -> Value:
+        # Half a step more on both sides, so that the bounds get their share after rounding.
+        rounded = math.floor(_log_between(self.low - 0.5, self.high + 0.5, u) + 0.5)
+        return min(max(rounded, self.low), self.high)
+
+
+KINDS: dict[str, type[Domain]] = {
+    domain.kind: domain for domain in (Choice, Uniform, LogUniform, QUniform, Int, LogInt)
+}
+
+
+def is_value(given: Any) -> TypeGuard[Value]:
+    """Whether something is text, true or false, or a finite number."""
+    return isinstance(given, str | bool) or is_number(given)
+
+
+def is_number(given: Any) -> TypeGuard[float]:
+    """Whether something is a finite number; true and false are none."""
+    return isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= sys.float_info.max
+
+
+def _is_whole(given: Any) -> bool:
+    return is_number(given) and abs(given) <= LARGEST_INT and given == int(given)
+
+
+def _log_between(low: float, high: float, u: float) -> float:
+    return min(max(math.exp(math.log(low) + u * (math.log(high) - math.log(low))), low), high)

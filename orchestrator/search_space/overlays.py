@@ -1,0 +1,93 @@
+"""What a search space says after a preset and options were laid over its file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from pathlib import Path
+
+from orchestrator.errors import UserError
+from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, dotted
+from orchestrator.plugins import loader
+from orchestrator.search_space import yaml_tree
+from orchestrator.search_space.yaml_tree import Node
+
+
+def take_presets(root: Node, mistakes: Mistakes) -> dict[str, Node]:
+    """Take `presets:` out of a file; each node of them is marked with its preset's name.
+
+    Raises:
+        SearchSpaceError: a preset is no mapping.
+    """
+    presets = root.value.pop("presets", Node({}, root.place))
+    nodes: dict[tuple[str, ...], Node] = {("presets",): presets}
+    if isinstance(presets.value, dict):
+        nodes = {("presets", name): node for name, node in presets.value.items()}
+    for path, node in nodes.items():
+        if not isinstance(node.value, dict):
+            message = "needs a mapping {key: value, …} of what the preset changes"
+            mistakes.found.add(Mistake(node.place, dotted(path), message))
+    mistakes.raise_if_any()
+    for path, node in nodes.items():
+        node.mark(path[-1])
+    return {path[-1]: node for path, node in nodes.items()}
+
+
+def lay_preset(root: Node, preset: Node) -> None:
+    """Merge a preset over a file."""
+    yaml_tree.merge(root, preset, _is_whole)
+
+
+def _is_whole(path: KeyPath, over: Node) -> bool:
+    """A parameter, a comparison and a corpus with a name are one value each: their parts don't mix with older ones."""
+    return (len(path) == 2 and path[0] in ("params", "compare")) or (path == ("corpus",) and "name" in over.value)
+
+
+def lay_option(root: Node, option: str, mistakes: Mistakes) -> list[str]:
+    """Set what `--set key.path=value` says, and return what goes with it, a line each.
+
+    Raises:
+        SearchSpaceError: the value is no YAML.
+    """
+    key, equals, text = option.partition("=")
+    place = Place(f"--set {option}", 0, 0, Path.cwd())
+    if not equals or not key:
+        mistakes.found.add(Mistake(place, "", "needs key=value, such as budget.max_epochs=60"))
+        return []
+    value = replace(yaml_tree.parse(text, place, mistakes), key_place=place)
+    try:
+        yaml_tree.put(root, key.split("."), value)
+    except ValueError as error:
+        mistakes.found.add(Mistake(place, "", str(error)))
+        return []
+    return _drop_stale(root) if key == "corpus.name" else []
+
+
+def _drop_stale(root: Node) -> list[str]:
+    """Drop what only the corpus had that the file names, and say so; what an option set is not dropped, but refused."""
+    corpus = root.find(("corpus",)).plain()
+    if not isinstance(corpus["name"], str):
+        return []
+    try:
+        known = loader.corpus_model(corpus).model_fields
+    except UserError:
+        # An unknown name is a mistake of its own.
+        return []
+    settings = root.find(("corpus",)).value
+    stale = [key for key, setting in settings.items() if key not in known and setting.place.line]
+    for key in stale:
+        del settings[key]
+    return [f"corpus: {key} is dropped, {corpus['name']} has none" for key in stale]
+
+
+def make_paths_absolute(root: Node) -> None:
+    """Make paths absolute: where one starts depends on where it was written, and workers run elsewhere."""
+    components = root.find(("components",)).value
+    indices = range(len(components)) if isinstance(components, list) else ()
+    paths: list[KeyPath] = [("trainable",), ("corpus", "root"), *(("components", index) for index in indices)]
+    for path in paths:
+        node = root.find(path)
+        if root.trace(path) != path or not isinstance(node.value, str):
+            continue
+        if path != ("trainable",) or loader.is_file(node.value):
+            node.value = os.path.abspath(node.place.folder / os.path.expanduser(node.value))

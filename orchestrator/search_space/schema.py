@@ -1,0 +1,210 @@
+"""What a search space may say: its keys, their defaults and bounds.
+
+Only what one key needs by itself is checked here; `arms` and `checks` hold what needs more than one.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    field_validator,
+    model_validator,
+)
+
+from orchestrator.messages import KeyPath, nearest
+from orchestrator.search_space.domains import Value
+from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
+from orchestrator.search_space.values import Comparison, Conditions, Parameters, PlainValue, Values
+
+NoneWord = BeforeValidator(lambda given: None if given == "none" else given)
+"""YAML 1.2 reads `none` as text; here it switches a part off, as `null` does."""
+
+
+class Section(BaseModel):
+    """A mapping whose keys are all known."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Objective(Section):
+    metric: str = Field(description="the metric that orders trials, such as val/judge_probability")
+    mode: Literal["min", "max"] = Field(description="which way is better")
+    at: dict[str, PlainValue] = Field(
+        {}, description="the one of the renderings under evaluate that orders trials: {phase: griffin_lim}"
+    )
+
+
+class Search(Section):
+    startup_trials: int = Field(
+        10, ge=1, description="quasi-random points before TPE takes over, the same in every arm"
+    )
+
+
+class Budget(Section):
+    trials_per_arm: Annotated[int | None, NoneWord] = Field(None, ge=1, description="trials that every arm gets")
+    seeds: Annotated[int | None, NoneWord] = Field(
+        None, ge=1, description="instead, where nothing is searched: an arm's one configuration from so many seeds"
+    )
+    max_epochs: int = Field(ge=1, description="epochs of a trial that isn't pruned")
+    hours: Annotated[float | None, NoneWord] = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="the sweep stops after this time, and goes on when it is given more; or none",
+    )
+
+    @model_validator(mode="after")
+    def _check_trials(self) -> Self:
+        given = [name for name in ("trials_per_arm", "seeds") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"needs either trials_per_arm or seeds, got {' and '.join(given) or 'neither'}")
+        return self
+
+    @property
+    def trials(self) -> int:
+        """Trials of an arm's search."""
+        return self.trials_per_arm or self.seeds or 0
+
+
+class Pruning(Section):
+    grace_epochs: int = Field(1, ge=1, description="no trial is pruned before it; ASHA's first rung")
+    reduction_factor: int = Field(3, ge=2, description="one trial in so many goes on at each rung")
+    across_arms: bool = Field(False, description="whether trials of different arms are pruned against each other")
+
+
+class Resources(Section):
+    cpu: float = Field(1, gt=0, allow_inf_nan=False, description="CPU cores of one trial")
+    gpu: float = Field(0, ge=0, allow_inf_nan=False, description="graphics cards of one trial; 0.25 shares a card")
+    require_gpu: bool = Field(False, description="refuse to run where there is no graphics card")
+
+    @field_validator("gpu")
+    @classmethod
+    def _check_gpu(cls, gpu: float) -> float:
+        if gpu > 1 and gpu != int(gpu):
+            raise ValueError(f"must be a part of one card (0.25) or whole cards (2), got {gpu:g}")
+        return gpu
+
+
+class Limits(Section):
+    minutes_per_epoch: Annotated[float | None, NoneWord] = Field(
+        None, gt=0, allow_inf_nan=False, description="a trial whose epoch takes longer is stopped, or none"
+    )
+    blowup: Annotated[float | None, NoneWord] = Field(
+        10, gt=1, allow_inf_nan=False, description="a trial diverges at a loss so many times its median, or none"
+    )
+    collapsed_epochs: Annotated[int | None, NoneWord] = Field(
+        3, ge=1, description="a trial diverges after so many epochs in a row of constant output or no KL, or none"
+    )
+    max_same_errors: Annotated[int | None, NoneWord] = Field(
+        3, ge=1, description="an arm pauses after so many failures in a row with the same traceback, or none"
+    )
+    max_machine_failures: int = Field(
+        3, ge=0, description="a trial fails after more deaths of its process than this; each is tried again"
+    )
+
+
+class Disk(Section):
+    keep_pruned_checkpoints: bool = Field(False, description="whether pruned trials keep their checkpoints")
+    min_free_gib: float = Field(
+        2, ge=0, allow_inf_nan=False, description="with less free than this the sweep pauses until there is more"
+    )
+
+
+class Confirm(Section):
+    top: int = Field(3, ge=1, description="configurations of each arm that run again at full budget")
+    seeds: int = Field(1, ge=1, description="fresh seeds for each of them")
+
+
+def _check_epochs(epochs: tuple[int | str, ...]) -> tuple[int | str, ...]:
+    for epoch in epochs:
+        if epoch != "best" and (isinstance(epoch, str) or epoch < 1):
+            raise ValueError(f"needs epochs from 1 on, or best, got {epoch!r}")
+    return epochs
+
+
+def _check_different(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    twice = [value for index, value in enumerate(values) if value in values[:index]]
+    if twice:
+        raise ValueError(f"has {twice[0]!r} twice")
+    return values
+
+
+class Media(Section):
+    clips: int = Field(8, ge=0, description="probe clips that every trial renders")
+    epochs: Annotated[tuple[int | str, ...], Field(strict=False), AfterValidator(_check_epochs)] = Field(
+        (1, 5, 20, "best"), description="epochs at which they are rendered, those that a trial reaches"
+    )
+
+
+class ArmChange(Section):
+    """What is different in some arms."""
+
+    when: Conditions = Field(description="compared or fixed parameters by which the arms are picked")
+    params: Parameters = Field({}, description="parameters that these arms have instead")
+    resources: Resources = Field(Resources(), description="resources that these arms have instead")
+
+
+def _check_corpus(corpus: dict[str, Any] | None) -> dict[str, Any] | None:
+    if corpus is not None and not isinstance(corpus.get("name"), str):
+        raise ValueError("needs a name, such as {name: demo}")
+    return corpus
+
+
+class SearchSpace(Section):
+    """One YAML file: what is compared, what is searched, the budget."""
+
+    name: Annotated[str, AfterValidator(check_sweep_name)] = Field(
+        description="of the sweep and its folder; the file's name if omitted",
+        json_schema_extra={"pattern": SWEEP_NAME, "maxLength": MAX_SWEEP_CHARACTERS},
+    )
+    trainable: str = Field(description="what a trial runs: one that is shipped, or a file such as ./my_unet.py")
+    corpus: Annotated[dict[str, PlainValue] | None, NoneWord, AfterValidator(_check_corpus)] = Field(
+        None, description="what the trainable learns from: {name: demo}, {name: folder, root: DIR}, …"
+    )
+    objective: Objective = Field(description="what orders trials")
+    compare: dict[str, Comparison] = Field({}, description="crossed; every combination is an arm")
+    baseline: dict[str, PlainValue] = Field({}, description="the compared values that the others are tested against")
+    params: Parameters = Field({}, description="the trainable's settings: fixed, or searched inside every arm")
+    skip: Annotated[tuple[Conditions, ...], Field(strict=False)] = Field((), description="combinations left out")
+    arms: Annotated[tuple[ArmChange, ...], Field(strict=False)] = Field((), description="what differs in some arms")
+    evaluate: dict[str, Annotated[Values, AfterValidator(_check_different)]] = Field(
+        {},
+        description="settings that training has no use for; crossed, each trained model is rendered with all of them",
+    )
+    search: Search = Field(Search(), description="how the search begins")
+    budget: Budget = Field(description="how much is run")
+    pruning: Annotated[Pruning | None, NoneWord] = Field(None, description="how ASHA stops weak trials, or none")
+    resources: Resources = Field(Resources(), description="what one trial gets")
+    limits: Limits = Field(Limits(), description="when a trial is stopped")
+    disk: Disk = Field(Disk(), description="what is kept, and what is left free")
+    confirm: Annotated[Confirm | None, NoneWord] = Field(
+        None, description="run the best configurations again, then evaluate them on the test split; or none"
+    )
+    media: Media = Field(Media(), description="what is rendered to be heard and seen")
+    seed: int = Field(0, ge=0, lt=2**31, description="everything random follows from it")
+    components: Annotated[tuple[Annotated[Path, Field(strict=False)], ...], Field(strict=False)] = Field(
+        (), description="files that register losses, normalizations, …"
+    )
+
+
+def unknown_key(path: KeyPath) -> str:
+    """Why a key that no section has is refused, with the keys that it may be."""
+    section: type[BaseModel] = SearchSpace
+    for part in path[:-1]:
+        field = section.model_fields.get(str(part))
+        section = (_section_in(field.annotation) if field else None) or section
+    allowed = sorted(section.model_fields)
+    return f"unknown key {path[-1]!r}{nearest(path[-1], allowed)}; allowed: {', '.join(allowed)}"
+
+
+def _section_in(annotation: Any) -> type[Section] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        return annotation
+    return next((found for each in get_args(annotation) if (found := _section_in(each))), None)

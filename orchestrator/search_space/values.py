@@ -1,0 +1,130 @@
+"""What can stand in a file for a parameter, for what is compared, and for a condition."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    WithJsonSchema,
+    model_validator,
+)
+
+from orchestrator.messages import nearest, shown
+from orchestrator.search_space.domains import KINDS, Domain, Value, is_value
+
+
+def parse_value(given: Any) -> Any:
+    """What YAML gives for one value.
+
+    Raises:
+        ValueError: it is no text, number, true or false; the message says so.
+    """
+    if not is_value(given):
+        raise ValueError(f"needs text, a finite number, true or false, got {shown(given)}")
+    return given
+
+
+VALUE_SCHEMA: dict[str, Any] = {"type": ["string", "number", "boolean"]}
+
+PlainValue = Annotated[Value, BeforeValidator(parse_value), WithJsonSchema(VALUE_SCHEMA)]
+
+
+def parse_conditions(given: Any) -> Any:
+    """What YAML gives for `when`: names, each with a value or a list of values.
+
+    Raises:
+        ValueError: it has another form; the message says which it needs.
+    """
+    wanted = given if isinstance(given, dict) else {}
+    lists = {name: tuple(value) if isinstance(value, list | tuple) else (value,) for name, value in wanted.items()}
+    if not lists or not all(values and all(map(is_value, values)) for values in lists.values()):
+        raise ValueError(f"needs {{name: value}} or {{name: [value, …]}}, got {shown(given)}")
+    return lists
+
+
+CONDITIONS_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "minProperties": 1,
+    "additionalProperties": {"anyOf": [VALUE_SCHEMA, {"type": "array", "items": VALUE_SCHEMA, "minItems": 1}]},
+}
+
+Conditions = Annotated[
+    dict[str, tuple[Value, ...]], BeforeValidator(parse_conditions), WithJsonSchema(CONDITIONS_SCHEMA)
+]
+"""Names of parameters, each with the values of which it must have one."""
+
+
+class Searched(BaseModel):
+    """A parameter that is searched, where its conditions hold; it has no value elsewhere."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    domain: Domain
+    when: Conditions | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _read(cls, given: Any) -> Any:
+        kinds = [key for key in given if key != "when"]
+        if len(kinds) != 1:
+            raise ValueError(f"needs one domain ({', '.join(KINDS)}), got {shown(given)}")
+        kind = kinds[0]
+        if kind not in KINDS:
+            raise ValueError(f"unknown domain {kind!r}{nearest(kind, KINDS)}; there are: {', '.join(KINDS)}")
+        domain = KINDS[kind].parse(given[kind])
+        if domain is None:
+            raise ValueError(f"{kind} needs {KINDS[kind].form}, got {shown(given[kind])}")
+        return {"domain": domain} | ({"when": given["when"]} if "when" in given else {})
+
+
+def _shape(given: Any) -> str:
+    """Which of its YAML forms a parameter or a comparison has."""
+    if isinstance(given, dict | Searched):
+        return "mapping"
+    return "list" if isinstance(given, list | tuple) else "value"
+
+
+def _refuse_list(given: Any) -> Any:
+    raise ValueError("needs one value, or a domain such as {choice: [a, b]}, got a list; lists belong under compare")
+
+
+Parameter = Annotated[
+    Annotated[PlainValue, Tag("value")]
+    | Annotated[Searched, Tag("mapping")]
+    | Annotated[PlainValue, BeforeValidator(_refuse_list), Tag("list")],
+    Discriminator(_shape),
+]
+"""A parameter in YAML: fixed to a value, or searched."""
+
+Parameters = dict[str, Parameter]
+
+
+def _refuse_value(given: Any) -> Any:
+    raise ValueError(
+        f"needs a list of values, or bundles {{name: {{parameter: value, …}}, …}}, got {shown(given)}; "
+        "a single value belongs under params"
+    )
+
+
+def _refuse_empty(given: Any) -> Any:
+    if not given:
+        raise ValueError("compares nothing: needs at least one value")
+    return given
+
+
+Values = Annotated[tuple[PlainValue, ...], Field(strict=False), AfterValidator(_refuse_empty)]
+
+Comparison = Annotated[
+    Annotated[Values, Tag("list")]
+    | Annotated[dict[str, Parameters], AfterValidator(_refuse_empty), Tag("mapping")]
+    | Annotated[dict[str, Parameters], BeforeValidator(_refuse_value), Tag("value")],
+    Discriminator(_shape),
+]
+"""What is compared: values of one parameter, or named bundles of parameters."""

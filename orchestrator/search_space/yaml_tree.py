@@ -1,0 +1,239 @@
+"""YAML 1.2 whose every value knows where it was written."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError
+from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
+from ruamel.yaml.nodes import Node as YamlNode
+
+from orchestrator.errors import SearchSpaceError, UserError
+from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, dotted, shown
+from orchestrator.search_space.yaml_expansion import NotBounded, check_size
+
+CORE_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float")}
+TEXT_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "timestamp", "merge", "value")}
+"""YAML 1.2 knows neither dates nor merge keys: what looks like one is text."""
+
+
+@dataclass
+class Node:
+    """A value and where it was written; mappings and lists hold nodes.
+
+    Attributes:
+        value: a scalar, or a mapping or list of nodes.
+        place: where the value begins.
+        key_place: where its key begins, if it stands in a mapping.
+    """
+
+    value: Any
+    place: Place
+    key_place: Place | None = None
+
+    def plain(self) -> Any:
+        """The value without its places."""
+        if isinstance(self.value, dict):
+            return {key: child.plain() for key, child in self.value.items()}
+        if isinstance(self.value, list):
+            return [child.plain() for child in self.value]
+        return self.value
+
+    def mark(self, preset: str) -> None:
+        """Note everywhere that this belongs to a preset."""
+        self.place = replace(self.place, preset=preset)
+        if self.key_place is not None:
+            self.key_place = replace(self.key_place, preset=preset)
+        children = self.value.values() if isinstance(self.value, dict) else self.value
+        for child in children if isinstance(self.value, dict | list) else ():
+            child.mark(preset)
+
+    def child(self, key: str | int) -> Node | None:
+        if isinstance(self.value, dict):
+            return self.value.get(key)
+        if isinstance(self.value, list) and isinstance(key, int) and 0 <= key < len(self.value):
+            return self.value[key]  # type: ignore[no-any-return]
+        return None
+
+    def trace(self, path: KeyPath) -> KeyPath:
+        """The part of a path that leads through this file: keys that nobody wrote are left out."""
+        return tuple(key for key, _ in self._walk(path))
+
+    def find(self, path: KeyPath) -> Node:
+        """The node at the end of `trace(path)`."""
+        return [self, *(child for _, child in self._walk(path))][-1]
+
+    def _walk(self, path: KeyPath) -> Iterator[tuple[str | int, Node]]:
+        node = self
+        for key in path:
+            child = node.child(key)
+            if child is not None:
+                node = child
+                yield key, child
+
+
+def read(path: Path, mistakes: Mistakes) -> Node:
+    """Read a file whose top level is a mapping; a key that is written twice is a mistake, and the first one counts.
+
+    Raises:
+        UserError: it can't be read, or is no YAML.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except FileNotFoundError:
+        raise UserError(f"{path}: no such file") from None
+    except IsADirectoryError:
+        raise UserError(f"{path}: is a folder, not a YAML file") from None
+    except UnicodeDecodeError:
+        raise UserError(f"{path}: is no text (UTF-8), so no YAML file") from None
+    except OSError as error:
+        raise UserError(f"{path}: can't be read: {error.strerror}") from None
+    root = parse(text, Place(str(path), 1, 1, path.parent.resolve()), mistakes)
+    if root.value is None:
+        raise SearchSpaceError([f"{path}: is empty; it needs at least trainable, objective and budget"])
+    if not isinstance(root.value, dict):
+        kind = "a list" if isinstance(root.value, list) else shown(root.value)
+        raise SearchSpaceError([f"{root.place}: needs keys at the top level (trainable: …), got {kind}"])
+    return root
+
+
+def parse(text: str, place: Place, mistakes: Mistakes) -> Node:
+    """Turn text into nodes; `place` is where it begins, line 0 if lines mean nothing there.
+
+    Raises:
+        SearchSpaceError: the text is no YAML, or aliases make far too much of it.
+    """
+    yaml = YAML(typ="safe", pure=True)
+    builder = _Builder(yaml, place, mistakes)
+    try:
+        composed = yaml.compose(text)
+        check_size(composed)
+        return builder.build(composed)
+    except NotBounded as error:
+        raise SearchSpaceError([f"{builder.place_of(error.node)}: not usable: {error}"]) from None
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = replace(place, line=mark.line + 1, column=mark.column + 1) if mark and place.line else place
+        raise SearchSpaceError([f"{where}: not YAML: {error.problem or error.context}"]) from None
+    except YAMLError as error:
+        raise SearchSpaceError([f"{place.source}: not YAML: {str(error).splitlines()[0]}"]) from None
+    except RecursionError:
+        raise SearchSpaceError([f"{place.source}: not usable: nested too deeply"]) from None
+
+
+class _Builder:
+    """Makes nodes from what ruamel composes."""
+
+    def __init__(self, yaml: YAML, place: Place, mistakes: Mistakes) -> None:
+        self.yaml = yaml
+        self.start = place
+        self.mistakes = mistakes
+
+    def build(self, node: YamlNode | None, path: KeyPath = ()) -> Node:
+        if node is None:
+            return Node(None, self.start)
+        place = self.place_of(node)
+        match node:
+            case MappingNode():
+                return Node(self._mapping(node, path), place)
+            case SequenceNode():
+                return Node([self.build(item, (*path, index)) for index, item in enumerate(node.value)], place)
+            case _:
+                return Node(self._scalar(node, place, path), place)
+
+    def _mapping(self, node: MappingNode, path: KeyPath) -> dict[str, Node]:
+        children: dict[str, Node] = {}
+        for key_node, value_node in node.value:
+            place = self.place_of(key_node)
+            if not isinstance(key_node, ScalarNode):
+                self.mistakes.found.add(Mistake(place, dotted(path), "a key must be text, not a list or a mapping"))
+                continue
+            key = str(key_node.value)  # as it was written, whatever it looks like
+            if key in children:
+                first = children[key].key_place
+                message = f"{key!r} is written twice here; first at {first}"
+                self.mistakes.found.add(Mistake(place, dotted((*path, key)), message))
+                continue
+            children[key] = self.build(value_node, (*path, key))
+            children[key].key_place = place
+        return children
+
+    def _scalar(self, node: YamlNode, place: Place, path: KeyPath) -> Any:
+        tag = str(node.tag)
+        if tag in TEXT_TAGS:
+            return str(node.value)
+        try:
+            if tag in CORE_TAGS:
+                return self.yaml.constructor.construct_object(node)
+            message = f"tags such as {tag} mean nothing here"
+        except ValueError:
+            message = f"{shown(node.value)} can't be read as {tag.rpartition(':')[2]}"
+        self.mistakes.found.add(Mistake(place, dotted(path), message))
+        return str(node.value)
+
+    def place_of(self, node: YamlNode) -> Place:
+        """Return where a node begins."""
+        if not self.start.line:
+            return self.start
+        return replace(self.start, line=node.start_mark.line + 1, column=node.start_mark.column + 1)
+
+
+def merge(base: Node, over: Node, is_whole: Callable[[KeyPath, Node], bool], path: KeyPath = ()) -> None:
+    """Lay a mapping over another, deeply: what both have as mappings is merged, all else is replaced.
+
+    Args:
+        base: what is changed.
+        over: what wins.
+        is_whole: whether a mapping replaces what was at its path, as a value does.
+        path: where both stand.
+    """
+    for key, child in over.value.items():
+        mine = base.value.get(key)
+        below = (*path, key)
+        if mine and isinstance(mine.value, dict) and isinstance(child.value, dict) and not is_whole(below, child):
+            merge(mine, child, is_whole, below)
+        else:
+            base.value[key] = child
+
+
+def put(root: Node, path: Sequence[str], value: Node) -> None:
+    """Set the value at a path, and make the mappings that are missing on the way.
+
+    Raises:
+        ValueError: the path leads through something that holds nothing, or beyond a list.
+    """
+    node = root
+    for depth, part in enumerate(path[:-1], 1):
+        key = _key_in(node, part, path[: depth - 1])
+        child = node.child(key)
+        if child is None or child.value in (None, "none"):
+            child = node.value[key] = Node({}, value.place, value.place)
+        elif not isinstance(child.value, dict | list):
+            raise ValueError(f"{dotted((*path[:depth],))} is {shown(child.value)}, so nothing can be set in it")
+        node = child
+    node.value[_key_in(node, path[-1], path[:-1])] = value
+
+
+def _key_in(node: Node, part: str, path: Sequence[str]) -> str | int:
+    if not isinstance(node.value, list):
+        return part
+    if not part.isdecimal() or int(part) >= len(node.value):
+        raise ValueError(f"{dotted((*path,))} is a list with places 0 to {len(node.value) - 1}, got {part!r}")
+    return int(part)
+
+
+def write(data: Mapping[str, Any]) -> str:
+    """Data as YAML text; the innermost mappings and lists stand on one line."""
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = None
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.width = 120
+    yaml.allow_unicode = True
+    stream = io.StringIO()
+    yaml.dump(dict(data), stream)
+    return stream.getvalue()

@@ -1,0 +1,1 @@
+"""The truth of a sweep on disk, and its one reading."""

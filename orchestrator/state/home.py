@@ -1,0 +1,218 @@
+"""The home (`runs/`) and a sweep's folder in it: who may write there, and whether the file is still the same."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import errno
+import fcntl
+import io
+import json
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ruamel.yaml import YAML
+
+from orchestrator.errors import UserError
+from orchestrator.state.lock_note import LockNote, take_over
+from orchestrator.storage import durable
+from orchestrator.storage.file_system import try_lock
+from orchestrator.storage.scratch import delete_scratch
+
+if TYPE_CHECKING:
+    from orchestrator.search_space.reader import Sweep
+
+LOCK = "driver.lock"
+SEARCH_SPACE = "search_space.yaml"
+"""In a sweep's folder: the search space as it was run."""
+REPORTS = "reports"
+"""In the home: the pages that sweeps end with."""
+LOCK_PATIENCE_S = 0.5
+"""Whoever only looks whether there is a driver has the lock for a moment."""
+MIN_FREE_BYTES = 100 * 2**20
+FREE_TO_CHANGE = ("resources", "limits", "media", "disk")
+GROWING = ("trials_per_arm", "seeds", "max_epochs", "hours")
+KINDS = ("trials_per_arm", "seeds")
+"""Budgets of which one can't become the other."""
+
+
+def find_home(given: Path | None) -> Path:
+    """The folder of all sweeps: `--home`, else `ORCHESTRATE_HOME`, else `runs` in the current folder."""
+    return Path(given or os.environ.get("ORCHESTRATE_HOME") or "runs").expanduser().resolve()
+
+
+def home_option(home: Path) -> list[str]:
+    """What a command needs to find this home from here: nothing, where it finds it by itself."""
+    return [] if home == find_home(None) else ["--home", str(home)]
+
+
+def open_home(home: Path) -> None:
+    """Make sure that the home can be written to.
+
+    Raises:
+        UserError: it can't, or its disk is full.
+    """
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        probe = home / f".writable-{os.getpid()}"
+        probe.write_bytes(b"x")
+        probe.unlink()
+    except OSError as error:
+        raise UserError(
+            f"{home}: can't write here ({error.strerror}); give another folder with --home or ORCHESTRATE_HOME"
+        ) from None
+    free = shutil.disk_usage(home).free
+    if free < MIN_FREE_BYTES:
+        raise UserError(f"{home}: its disk has {free / 2**20:.0f} MiB free, at least 100 are needed; free some space")
+
+
+@contextlib.contextmanager
+def locked(folder: Path) -> Iterator[LockNote]:
+    """Be the only driver of a sweep; what is put into the dict is kept beside the lock for whoever comes next.
+
+    Raises:
+        UserError: another driver has it; the message says where. Or the folder can't be written to or locked.
+    """
+    with take_over(folder / LOCK) or _open_lock(folder) as file:
+        file.seek(0)
+        before = _parse_note(file.read())
+        if not _lock(file):
+            raise UserError(_running_line(folder, before))
+        note = LockNote(file)
+        note.update(host=socket.gethostname(), pid=os.getpid())
+        delete_scratch(before)
+        try:
+            yield note
+        finally:
+            note.clear()
+
+
+def check_undriven(folder: Path) -> None:
+    """Refuse a sweep that is running; nothing is written and nothing deleted.
+
+    Raises:
+        UserError: it runs; the message says where.
+    """
+    if (note := driver_note(folder)) is not None:
+        raise UserError(_running_line(folder, note))
+
+
+def _running_line(folder: Path, note: dict[str, Any]) -> str:
+    return (
+        f"{folder.name}: this sweep is already running on {note.get('host', 'another machine')}, "
+        f"process {note.get('pid', '?')}; wait for it, stop it, or start another one with --name"
+    )
+
+
+def _open_lock(folder: Path) -> io.TextIOWrapper:
+    try:
+        durable.make_folder(folder)
+        return open(folder / LOCK, "r+", opener=lambda path, flags: os.open(path, flags | os.O_CREAT, 0o644))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise UserError(
+            f"{folder}: can't write here ({error.strerror}); ask its owner, or name another folder with --home"
+        ) from None
+
+
+def _lock(file: io.TextIOWrapper) -> bool:
+    deadline = time.monotonic() + LOCK_PATIENCE_S
+    while not try_lock(file, fcntl.LOCK_EX):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+def driver_note(folder: Path) -> dict[str, Any] | None:
+    """What the driver of a sweep says of itself (`host`, `pid`, …); None if nobody drives it."""
+    try:
+        with open(folder / LOCK) as file:
+            return None if try_lock(file, fcntl.LOCK_SH) else _parse_note(file.read())
+    except FileNotFoundError:
+        return None
+
+
+def _parse_note(text: str) -> dict[str, Any]:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def was_run(folder: Path) -> bool:
+    """Whether anything of a sweep was recorded here: one that never got over its corpus may be changed at will."""
+    try:
+        return (folder / "sweep.jsonl").stat().st_size > 0
+    except FileNotFoundError:
+        return False
+
+
+def sweep_names(home: Path) -> list[str]:
+    """The sweeps that were run in a home, the one that wrote last at the end."""
+    logs = [log for log in home.glob("*/sweep.jsonl") if was_run(log.parent)]
+    return [log.parent.name for log in sorted(logs, key=lambda log: log.stat().st_mtime)]
+
+
+def find_sweep(home: Path, name: str | None) -> Path:
+    """A sweep's folder; without a name, the one that wrote last.
+
+    Raises:
+        UserError: there is none.
+    """
+    names = sweep_names(home)
+    if not names:
+        raise UserError(f"{home}: no sweep has been run here; run one (orchestrate sweep FILE) or name another --home")
+    if name is not None and name not in names:
+        close = difflib.get_close_matches(name, names, n=1)
+        hint = f" Did you mean {close[0]!r}?" if close else ""
+        raise UserError(f"{home}: no sweep {name!r}.{hint} Available: {', '.join(sorted(names))}.")
+    return home / (name or names[-1])
+
+
+def keep_search_space(folder: Path, sweep: Sweep) -> None:
+    """Write the search space into the sweep's folder, if it is the one that was there or only adds to its budget.
+
+    Raises:
+        UserError: it asks for something else; the message has the difference and the cure.
+    """
+    path = folder / SEARCH_SPACE
+    if was_run(folder) and path.exists():
+        before, after = path.read_text(), sweep.text
+        if not _continues(_plain(before), _plain(after)):
+            changes = difflib.unified_diff(
+                before.splitlines(), after.splitlines(), "as it ran", "as it is now", "", "", 0, ""
+            )
+            shown = "\n".join(f"  {line}" for line in changes if not line.startswith("@@"))
+            raise UserError(
+                f"{sweep.path}: sweep {sweep.name} in {folder.parent} was run with another search space:\n{shown}\n"
+                f"Start the new one under a name of its own, orchestrate sweep FILE --name {sweep.name}-2; more budget "
+                "alone may keep the old one."
+            )
+    durable.write_whole(path, sweep.text)
+
+
+def _plain(text: str) -> dict[str, Any]:
+    found: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    return found
+
+
+def _continues(before: dict[str, Any], after: dict[str, Any]) -> bool:
+    budgets = [each.pop("budget", {}) or {} for each in (before, after)]
+    for each in (before, after):
+        for key in (*FREE_TO_CHANGE, "presets"):
+            each.pop(key, None)
+        changes = [{key: value for key, value in entry.items() if key != "resources"} for entry in each.pop("arms", [])]
+        each["arms"] = [entry for entry in changes if entry.get("params")]
+    old, new = budgets
+    # Hours where there were none are a limit, not a smaller budget.
+    grows = all((new.get(key) or float("inf")) >= (old.get(key) or 0) for key in GROWING)
+    is_same_kind = all((old.get(key) is None) == (new.get(key) is None) for key in KINDS)
+    return before == after and grows and is_same_kind

@@ -1,0 +1,260 @@
+"""What MLflow has to show of a sweep and its trials: names, tags, params, scores and a description in words."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from orchestrator.state.history import History
+from orchestrator.state.tally import Tally
+from orchestrator.state.tracked import Trial
+from orchestrator.state.trial import Rendering
+from orchestrator.storage import json_lines
+from orchestrator.tracking.links import SweepPages
+from orchestrator.tracking.run import RUNNING, Wanted
+from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TOP
+from reports import vocabulary as words
+
+STATUS = {
+    words.OUTCOME_RUNNING: RUNNING,
+    words.OUTCOME_COMPLETED: "FINISHED",
+    words.OUTCOME_PRUNED: "FINISHED",
+    words.OUTCOME_DIVERGED: "FAILED",
+    words.OUTCOME_FAILED: "FAILED",
+    words.OUTCOME_INTERRUPTED: "KILLED",
+}
+"""MLflow's status of each outcome."""
+CLOSED = {"finished": words.OUTCOME_COMPLETED}
+"""What the sweep log says otherwise than the vocabulary."""
+MARK = "(!)"
+"""Behind the name of an arm whose trials ran on different code; a star would be Markdown."""
+MAX_NAME = 24
+"""Characters of a run's name that the tables show, about."""
+MAX_NOTE = 7500
+"""Characters; MLflow cuts a tag at 8000."""
+
+
+def trial_name(trial: Trial) -> str:
+    """The number, the compared values and as many searched ones, two at most, as fit: `t07-vae-lr3e-4`."""
+    asked = trial.asked
+    parts = [f"t{trial.number:02d}", *(_short(value) for value in asked["compared"].values())]
+    if asked["of"] is not None:
+        return "-".join([*parts, f"confirms-t{asked['of']:02d}"])
+    for name, value in list(asked["searched"].items())[:2]:
+        part = f"{name}{_short(value)}"
+        if len("-".join([*parts, part])) <= MAX_NAME:
+            parts.append(part)
+    return "-".join(parts)
+
+
+def best_name(trial: Trial) -> str:
+    """The name of an arm's best trial; one that did not train to the end is said to be such."""
+    return trial_name(trial) + ("" if trial.outcome == words.OUTCOME_COMPLETED else f" ({trial.outcome})")
+
+
+def best_in_words(history: History, trial: Trial) -> str:
+    """What a trial had at its best epoch, which it must have."""
+    assert trial.best is not None
+    found = trial.best["metrics"]
+    values = (f"{words.in_words(name)} {_number(found[name])}" for name in _read_metrics(history) if name in found)
+    return f"{', '.join(values)} (epoch {trial.best['epoch']})"
+
+
+def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
+    """A trial's run, below the run of its sweep."""
+    asked, ended = trial.asked, trial.ended or {}
+    tags = {
+        words.TAG_ROLE: words.ROLE_TRIAL,
+        words.TAG_ARM: trial.arm,
+        words.TAG_TRIAL: trial.number,
+        words.TAG_TRIAL_ID: trial.asked.get("id"),
+        words.TAG_STAGE: asked["stage"],
+        words.TAG_SOURCE: asked["source"],
+        words.TAG_CONFIRMS: asked["of"],
+        words.TAG_OUTCOME: trial.outcome,
+        words.TAG_CAUSE: ended.get("cause", words.CAUSE_NONE),
+        words.TAG_REASON: ended.get("reason", ""),
+        words.TAG_EPOCHS: ended.get("epochs"),
+        words.TAG_ATTEMPT: trial.attempt and trial.attempt["attempt"],
+        words.TAG_CODE: trial.attempt and trial.attempt["code"],
+        words.TAG_PARENT: parent,
+        words.TAG_NOTE: _trial_note(history, trial),
+    }
+    return Wanted(
+        name=trial_name(trial),
+        status=STATUS[trial.outcome],
+        start_ms=asked["ts"],
+        end_ms=ended.get("ts", trial.left_ms),
+        tags=_texts(tags | _provenance(history, trial.started)),
+        params=_texts({**asked["params"], words.PARAM_SEED: asked["seed"]}),
+        scores=_scores(trial),
+        since=trial.since,
+    )
+
+
+def describe_rendering(history: History, trial: Trial, rendering: Rendering, parent: str) -> Wanted:
+    """A rendering's run, below the run of its trial."""
+    assert trial.evaluated is not None
+    ts, asked = trial.evaluated["ts"], trial.asked
+    tags = {
+        words.TAG_ROLE: words.ROLE_EVALUATION,
+        words.TAG_ARM: trial.arm,
+        words.TAG_TRIAL: trial.number,
+        words.TAG_TRIAL_ID: trial.asked.get("id"),
+        words.TAG_STAGE: asked["stage"],
+        words.TAG_CONFIRMS: asked["of"],
+        words.TAG_RENDERING: rendering["name"],
+        words.TAG_OUTCOME: words.OUTCOME_COMPLETED,
+        words.TAG_PARENT: parent,
+        words.TAG_NOTE: f"The best checkpoint of trial {trial.number} ({trial.arm}), rendered with "
+        f"{rendering['name']}; what is measured is what it makes of the whole split.",
+    }
+    return Wanted(
+        name=f"{trial_name(trial)}-{rendering['name']}",
+        status=STATUS[words.OUTCOME_COMPLETED],
+        start_ms=ts,
+        end_ms=ts,
+        tags=_texts(tags | _provenance(history, trial.started)),
+        params=_texts({**asked["params"], **rendering["settings"], words.PARAM_SEED: asked["seed"]}),
+        scores={metric: (value, ts, 0) for metric, value in rendering["metrics"].items()},
+    )
+
+
+def describe_sweep(history: History, pages: SweepPages | None) -> Wanted:
+    """A sweep's run; `pages` are known once it exists."""
+    started, closed = history.started, history.closed or {}
+    ending: str = closed.get("outcome", words.OUTCOME_RUNNING)
+    outcome = CLOSED.get(ending, ending)
+    tags = {
+        words.TAG_ROLE: words.ROLE_SWEEP,
+        words.TAG_OUTCOME: outcome,
+        words.TAG_REASON: closed.get("reason", ""),
+        words.TAG_COMMAND: started["command"],
+        words.TAG_HOST: started["host"],
+        **{words.TAG_VERSION_PREFIX + name: version for name, version in started["versions"].items()},
+        words.TAG_NOTE: pages and _sweep_note(history, pages, outcome),
+    }
+    objective = history.objective
+    params = {words.PARAM_SEED: started["seed"], "compare": ", ".join(started["compare"])}
+    return Wanted(
+        name=history.name,
+        status=STATUS[outcome],
+        start_ms=history.first["ts"],
+        end_ms=closed.get("ts"),
+        tags=_texts(tags | _provenance(history, started)),
+        params=_texts({**params, "objective": f"{objective.mode} {objective.metric}"}),
+    )
+
+
+def _provenance(history: History, started: json_lines.Event) -> dict[str, Any]:
+    corpus, git = started["corpus"] or {}, started["git"]
+    return {
+        words.TAG_SWEEP: history.name,
+        words.TAG_SWEEP_ID: history.sweep_id,
+        words.TAG_JUDGE: started["judge"],
+        words.TAG_CORPUS: corpus.get("name"),
+        words.TAG_CORPUS_FINGERPRINT: corpus.get("fingerprint"),
+        words.TAG_GIT_COMMIT: git["commit"],
+        words.TAG_GIT_DIRTY: git["dirty"],
+    }
+
+
+def _scores(trial: Trial) -> dict[str, tuple[float, int, int]]:
+    scores: dict[str, tuple[float, int, int]] = {}
+    step = max(trial.ends - 1, 0)
+    if trial.ended and trial.best:
+        ts = trial.ended["ts"]
+        scores[words.BEST_EPOCH] = trial.best["epoch"], ts, step
+        scores[words.TRIAL_S] = trial.trained_s, ts, step
+        for metric, value in trial.best["metrics"].items():
+            if metric.startswith(words.VAL_PREFIX):
+                scores[words.best_name(metric)] = value, ts, step
+    if trial.evaluated:
+        ts = trial.evaluated["ts"]
+        scores |= {metric: (value, ts, step) for metric, value in trial.evaluated["metrics"].items()}
+    return scores
+
+
+def _trial_note(history: History, trial: Trial) -> str:
+    asked, ended = trial.asked, trial.ended
+    lines = [f"Trial {trial.number} of sweep {history.name}, arm {trial.arm}: **{trial.outcome}**."]
+    if ended:
+        reason = f": {ended['reason']}" if ended["reason"] else ""
+        lines[0] = f"{lines[0][:-1]} after {words.counted(ended['epochs'], 'epoch')}{reason}."
+    if asked["of"] is not None:
+        lines.append(f"It runs the configuration of trial {asked['of']} again with a seed of its own.")
+    if trial.best:
+        lines.append(f"At its best it had {best_in_words(history, trial)}.")
+    if trial.evaluated and trial.evaluated["error"]:
+        lines.append(f"Its best checkpoint could not be evaluated: {trial.evaluated['error']}")
+    return "\n\n".join(lines)
+
+
+def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
+    metrics = _read_metrics(history)
+    # It is written as soon as the sweep has ended.
+    report = f", read the [report]({pages.report()})" if outcome == words.OUTCOME_COMPLETED else ""
+    better = "higher" if history.objective.mode == "max" else "lower"
+    head = [
+        f"**[Hear the arms side by side]({pages.listen()})**{report}, or look at the [trials, best first]"
+        f"({pages.trials()}), the [curves]({pages.charts(CURVES)}), the means [by arm]({pages.charts(BY_ARM)}), the "
+        f"[parameters]({pages.charts(PARAMETERS)}), the [best of each arm]({pages.charts(TOP)}).",
+        f"Sweep {history.name}: {outcome}. {_counts(history)}. "
+        f"Best trials by {words.in_words(history.objective.metric)} ({better} is better), at their best epoch:",
+    ]
+    rows = [["arm", "best trial", *map(words.in_words, metrics), "epochs spent"], ["---"] * (len(metrics) + 3)]
+    rows += [_arm_row(arm, tally, metrics) for arm, tally in history.tallies.arms.items()]
+    for reference in history.started["references"]:
+        name = " ".join(str(reference[key]) for key in ("reference", "size") if reference.get(key) is not None)
+        rows.append([f"*{name}*", "", *(_number(reference.get(metric)) for metric in metrics), ""])
+    table = [f"| {' | '.join(row)} |" for row in rows]
+    if any(row[0].endswith(MARK) for row in rows):
+        head.append(f"{MARK} Its trials ran on different code.")
+    while len(text := "\n\n".join([*head, "\n".join(table)])) > MAX_NOTE:
+        table.pop()
+    return text
+
+
+def _arm_row(arm: str, tally: Tally, metrics: Sequence[str]) -> list[str]:
+    best = tally.best
+    values: Mapping[str, float] = best.best["metrics"] if best and best.best else {}
+    name = best_name(best) if best else "none yet"
+    mark = f" {MARK}" if len(tally.codes) > 1 else ""
+    return [arm + mark, name, *(_number(values.get(metric)) for metric in metrics), str(tally.spent)]
+
+
+def _counts(history: History) -> str:
+    outcomes = history.tallies.outcomes
+    counts = (f"{outcomes[outcome]} {outcome}" for outcome in STATUS if outcomes[outcome])
+    number = outcomes.total()
+    return f"{words.counted(number, 'trial')} ({', '.join(counts)})" if number else "No trial yet"
+
+
+def _read_metrics(history: History) -> list[str]:
+    """The objective, and what people read beside it."""
+    known = history.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
+    return words.read(history.objective.metric, known)
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Tags and params are strings: numbers and truths are written as YAML would; what is None is left out."""
+    return {
+        key: value if isinstance(value, str) else json.dumps(value)
+        for key, value in values.items()
+        if value is not None
+    }
+
+
+def _short(value: Any) -> str:
+    """A value in a run's name: two digits of a number, `3e-4` for small and large ones."""
+    if not isinstance(value, float):
+        return str(value)
+    if value == 0 or 0.01 <= abs(value) < 10_000:
+        return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3f}"

@@ -1,0 +1,246 @@
+"""A sweep as MLflow shows it: its experiment, its own run with the page of sounds, and a run a trial."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from orchestrator.state.history import History
+from orchestrator.state.ledger import FINISHED
+from orchestrator.state.tracked import Trial
+from orchestrator.state.trial import Rendering
+from orchestrator.storage import json_lines
+from orchestrator.tracking import artifacts, sounds_page
+from orchestrator.tracking.client import Gone, Refused, Store
+from orchestrator.tracking.description import (
+    describe_rendering,
+    describe_sweep,
+    describe_trial,
+)
+from orchestrator.tracking.links import SweepPages
+from orchestrator.tracking.presented import common_pictures, heard_columns
+from orchestrator.tracking.run import Run
+from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TOP, Seen
+from reports import vocabulary as words
+
+RUN_FILE = "mlflow.json"
+
+
+class Mirror:
+    """Brings MLflow up to date with a history; `open` comes first, and again after every failure.
+
+    Attributes:
+        pages: where the sweep is shown, once it is open.
+        remark: what somebody should know, in one line.
+        left_out: of each run, what MLflow did not take, each with the reason.
+    """
+
+    def __init__(self, history: History) -> None:
+        self._history = history
+        self._store = Store(history.started["tracking_uri"], history.started["artifact_root"])
+        self._sweep_run = Run(self._store, history.folder / RUN_FILE)
+        self._trial_runs: dict[int, Run] = {}
+        self._rendering_runs: dict[tuple[int, str], Run] = {}
+        self._views: dict[str, str] = {}
+        self._heard: list[sounds_page.Column] = []
+        self._told: json_lines.Event = {}
+        self.pages: SweepPages | None = None
+        self.remark: str | None = None
+        self.left_out: dict[str, dict[str, str]] = {}
+
+    def open(self) -> None:
+        """Connect, and find or make the experiment and the sweep's run."""
+        self._store.open()
+        runs = {str(number): self._run(trial) for number, trial in self._history.trials.items()}
+        for number, trial in self._history.trials.items():
+            runs |= {f"{number} {each['name']}": self._rendering_run(trial, each) for each in trial.renderings}
+        sweep_run = runs[""] = self._sweep_run
+        experiment_id = sweep_run.run_id and self._store.experiment_of(sweep_run.run_id)
+        if not experiment_id:
+            if sweep_run.run_id:
+                sweep_run.forget()
+                self.remark = "the sweep's MLflow run had been deleted; it is made anew"
+            experiment_id = self._store.experiment(self._history.started["search_space"])
+        known = {run.run_id for run in runs.values()}
+        for key, run_id in self._store.find_runs(
+            experiment_id, self._history.sweep_id, known, self._history.ids()
+        ).items():
+            if key in runs and runs[key].run_id is None:
+                runs[key].forget(run_id)
+        sweep_run.create(experiment_id, describe_sweep(self._history, None))
+        assert sweep_run.run_id is not None
+        self._views = {}
+        self.pages = SweepPages(self._history.name, experiment_id, sweep_run.run_id)
+
+    def close(self) -> None:
+        """Something failed: nothing is sure any more but what was acknowledged."""
+        self.pages = None
+
+    def send_trial(self, trial: Trial) -> bool:
+        """Send what is new about a trial.
+
+        Returns:
+            Whether that is done; False after its run was found deleted.
+
+        Raises:
+            Unreachable: MLflow did not answer.
+            Refused: the sweep's own run has been deleted.
+        """
+        assert self.pages is not None, "open() comes first"
+        if not (trial.attempt or trial.ended):
+            return True
+        run = self._run(trial)
+        wanted = describe_trial(self._history, trial, self.pages.run_id)
+        try:
+            if run.run_id and run.sent.since != trial.since:
+                # It was started over: its old points would stand beside the new ones for ever.
+                for each in (run, *self._rendering_runs_of(trial)):
+                    self._store.delete_run(each.run_id or "")
+                    each.forget()
+                self._rendering_runs.clear()
+            run.create(self.pages.experiment_id, wanted)
+            self._send_files(run, trial.folder, trial.files, trial.asked["ts"])
+            run.update(wanted, trial.outbox)
+            self._note_left_out(f"trial {trial.number}", run.sent.left_out)
+            return self._send_renderings(trial, run)
+        except Gone:
+            # Or it is one of another server, and this one has had its own before.
+            found = self._store.find_runs(self.pages.experiment_id, self._history.sweep_id, (), self._history.ids())
+            run.forget(found.get(str(trial.number)))
+            if run.run_id is None:
+                self.remark = f"the MLflow run of trial {trial.number} had been deleted; it is made anew"
+            return False
+        except Refused as error:
+            if self._store.experiment_of(self.pages.run_id) is None:
+                raise
+            self._note_left_out(f"trial {trial.number}", {"something": str(error)})
+        return True
+
+    def _send_renderings(self, trial: Trial, parent: Run) -> bool:
+        """Send each rendering of a trained model as a run below the trial's; False after one was found deleted."""
+        assert self.pages is not None and parent.run_id is not None
+        for rendering in trial.renderings:
+            run = self._rendering_run(trial, rendering)
+            wanted = describe_rendering(self._history, trial, rendering, parent.run_id)
+            folder = trial.folder / rendering["folder"]
+            files = {rendering["folder"]: folder.stat().st_mtime_ns} if folder.exists() else {}
+            try:
+                run.create(self.pages.experiment_id, wanted)
+                self._send_files(run, trial.folder, files, trial.asked["ts"])
+                run.update(wanted)
+                self._note_left_out(f"trial {trial.number} {rendering['name']}", run.sent.left_out)
+            except Gone:
+                run.forget()
+                return False
+        return True
+
+    def _rendering_run(self, trial: Trial, rendering: Rendering) -> Run:
+        key = trial.number, str(rendering["name"])
+        if key not in self._rendering_runs:
+            path = trial.folder / f"{rendering['folder']}.{RUN_FILE}"
+            self._rendering_runs[key] = Run(self._store, path)
+        return self._rendering_runs[key]
+
+    def _rendering_runs_of(self, trial: Trial) -> list[Run]:
+        """The runs of all renderings that were ever sent of a trial."""
+        return [Run(self._store, path) for path in trial.folder.glob(f"renderings/*.{RUN_FILE}")]
+
+    def send_sweep(self) -> None:
+        """Send what is new about the sweep: its state in words, its prepared views, its page of sounds."""
+        assert self.pages is not None, "open() comes first"
+        history, run = self._history, self._sweep_run
+        self._send_files(run, history.folder, history.files(), history.first["ts"])
+        columns = heard_columns(self._history)
+        if columns and columns != self._heard:
+            with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
+                sounds_page.write_page(Path(target) / words.ARTIFACT_LISTEN, f"Sweep {history.name}", columns)
+                run.upload(Path(target), {}, {})
+                self._heard = columns
+        if history.started != self._told:
+            with tempfile.TemporaryDirectory() as target:
+                (Path(target) / words.ARTIFACT_SWEEP).write_text(json.dumps(history.record()))
+                run.upload(Path(target), {}, {})
+                self._told = history.started
+        views = self.pages.prepared(self._seen(), history.first["ts"])
+        if views != self._views:
+            self._store.tag_experiment(self.pages.experiment_id, views)
+            self._views = views
+        run.update(describe_sweep(history, self.pages))
+        self._note_left_out("the sweep", run.sent.left_out)
+
+    def _note_left_out(self, run: str, names: dict[str, str]) -> None:
+        if names:
+            self.left_out[run] = names
+        else:
+            self.left_out.pop(run, None)
+
+    def links(self) -> dict[str, str]:
+        """Where to look, most worth looking at first; empty before anything is there."""
+        if self.pages is None:
+            return {}
+        pages, run_ids = self.pages, self._best_runs()
+        is_finished = (self._history.closed or {}).get("outcome") == FINISHED
+        rendered = self._history.tallies.num_heard > 0
+        return {
+            **({"listen": pages.listen()} if rendered else {}),
+            **({"report": pages.report()} if is_finished else {}),
+            "trials": pages.trials(),
+            **{purpose: pages.charts(purpose) for purpose in (CURVES, BY_ARM, PARAMETERS)},
+            **({TOP: pages.charts(TOP)} if run_ids else {}),
+            **({"renderings": pages.renderings()} if self._history.tallies.rendered else {}),
+            **({"spectrograms": pages.spectrograms()} if rendered else {}),
+            **({"compare": pages.compare(run_ids)} if len(run_ids) > 1 else {}),
+        }
+
+    def _best_runs(self) -> list[str]:
+        return [run_id for best in self._history.tallies.bests if (run_id := self._run(best).run_id)]
+
+    def _seen(self) -> Seen:
+        assert self.pages is not None
+        history = self._history
+        folder, pictures = common_pictures(history.tallies.bests)
+        return Seen(
+            history.name,
+            history.sweep_id,
+            self.pages.run_id,
+            history.objective,
+            compared=history.started["compare"],
+            searched=history.searched(),
+            rendered=history.tallies.rendered,
+            best=self._best_runs(),
+            pictures=pictures,
+            picture_epoch=int(folder.rpartition("_")[2]) if folder else None,
+        )
+
+    def backlog(self, numbers: Iterable[int]) -> int:
+        """Lines of some trials' outboxes that MLflow has not acknowledged."""
+        lines = 0
+        for trial in (self._history.trials[number] for number in numbers):
+            if trial.size > (offset := self._run(trial).sent.offset):
+                with trial.outbox.open("rb") as file:
+                    file.seek(offset)
+                    lines += file.read().count(b"\n")
+        return lines
+
+    def _run(self, trial: Trial) -> Run:
+        if trial.number not in self._trial_runs:
+            self._trial_runs[trial.number] = Run(self._store, trial.folder / RUN_FILE)
+        return self._trial_runs[trial.number]
+
+    def _send_files(self, run: Run, folder: Path, files: Mapping[str, int], made_ms: int) -> None:
+        """Send what has been made or made again since it was sent."""
+        new = {name: made_ns for name, made_ns in files.items() if run.sent.files.get(name) != made_ns}
+        if not new:
+            return
+        announced: dict[str, str] = {}
+        with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
+            # A rendering that a worker is just replacing can't be found; the next look finds the new one.
+            for name in new:
+                if (folder / name).is_dir():
+                    announced |= artifacts.lay_out(folder / name, Path(target), made_ms)
+                else:
+                    (Path(target) / name).symlink_to(folder / name)
+            run.upload(Path(target), new, announced)

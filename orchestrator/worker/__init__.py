@@ -1,0 +1,1 @@
+"""One attempt at a trial, in a process of its own."""

@@ -1,0 +1,156 @@
+"""One attempt at a trial, without Ray: seed, restore, step, guard, checkpoint, outbox."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from ruamel.yaml import YAML
+
+from orchestrator.plugins import loader
+from orchestrator.state.trial import CHECKPOINT, Objective, now_ms
+from orchestrator.storage import json_lines
+from orchestrator.worker import checkpoint, media, outbox
+from orchestrator.worker.guard import Guard
+from orchestrator.worker.spec import TrialSpec
+from reports import vocabulary as words
+
+
+def device_of(spec: TrialSpec) -> str:
+    """`cuda` for a trial that was given a share of a card, else `cpu`."""
+    return "cuda" if spec.gpu > 0 and torch.cuda.is_available() else "cpu"
+
+
+def build(spec: TrialSpec, device: str) -> loader.Trainable:
+    """The trainable at its start."""
+    torch.set_num_threads(spec.threads)
+    if device == "cuda" and spec.gpu < 1:
+        torch.cuda.set_per_process_memory_fraction(spec.gpu)
+    loader.load_components([Path(path) for path in spec.components])
+    trainable_class = loader.load_trainable(spec.trainable, Path(spec.trainable_folder))
+    corpus = loader.open_corpus(spec.corpus, Path(spec.home)) if spec.corpus else None
+    checkpoint.seed_everything(spec.seed)
+    config = trainable_class.Config(**spec.config)
+    return trainable_class(config, corpus, device=device, seed=spec.seed)
+
+
+def write_config(path: Path, spec: TrialSpec) -> None:
+    """Every setting of a trial, the defaults that its search space doesn't name included."""
+    config = loader.load_trainable(spec.trainable, Path(spec.trainable_folder)).Config(**spec.config)
+    settings = {"trainable": spec.trainable, "seed": spec.seed, **config.model_dump(mode="json")}
+    with path.open("w") as file:
+        YAML(typ="safe", pure=True).dump(settings, file)
+
+
+class TrialRun:
+    """The only writer of a trial's outbox and checkpoints while it lives.
+
+    A step counts once: the checkpoint that contains the epoch's row is renamed into place, then the row goes into the
+    outbox, then it is reported. A row that a kill kept out of the outbox is appended from the checkpoint here.
+
+    Attributes:
+        remarks: what is wrong with checkpoints, a line each.
+    """
+
+    def __init__(self, spec: TrialSpec) -> None:
+        self.spec = spec
+        self.folder = Path(spec.folder)
+        self.objective = Objective(spec.objective, "max" if spec.mode == "max" else "min")
+        self.guard = Guard(spec.objective, spec.blowup, spec.collapsed_epochs)
+        self._open = contextlib.ExitStack()
+        self._open.enter_context(outbox.locked(self.folder, spec.number))
+        self.outbox = outbox.Outbox(self.folder, spec.number, spec.id, spec.since)
+        self._open.callback(self.outbox.close)
+        self.device = device_of(spec)
+        self.trainable = build(spec, self.device)
+        self.remarks: list[str] = []
+        write_config(self.folder / words.ARTIFACT_CONFIG, spec)
+        self._epoch = self._restore()
+        if not self._epoch:
+            # Of an attempt that was given up.
+            for made in (self.folder / "media", *(self.folder / "renderings").glob("*/")):
+                shutil.rmtree(made, ignore_errors=True)
+        best = self.objective.best_of(self.outbox.rows)
+        self._best = None if best is None else float(best["metrics"][spec.objective])
+        self._best_epoch = None if best is None else int(best["epoch"])
+        self._untold = [row for row in self.outbox.rows if row["epoch"] > spec.known]
+
+    def _restore(self) -> int:
+        """Go back to the newest checkpoint; the epoch that it ended, 0 without one."""
+        folder = self.folder / CHECKPOINT
+        saved, self.remarks = checkpoint.load_newest(folder, self.device, self.spec.since, self.spec.id)
+        epoch = saved["row"]["epoch"] if saved else 0
+        if self.remarks or epoch < self.epochs:
+            self.remarks.append(f"trial {self.spec.number} goes on from epoch {epoch}, it had reached {self.epochs}")
+        if saved is None:
+            return 0
+        self.trainable.load_state_dict(saved["state"])
+        checkpoint.restore_random_states(saved["random"])
+        if epoch > self.epochs:
+            self.outbox.append(saved["row"])
+        if saved["best"] and not self.remarks:
+            checkpoint.keep_as_best(folder)
+        return int(epoch)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs in the outbox."""
+        return self.outbox.epochs
+
+    def step(self) -> json_lines.Event:
+        """Train one epoch and return its row; rows that nobody was told of come first.
+
+        An epoch that the outbox has already is executed again where its checkpoint is lost, and counts no more.
+        """
+        if self._untold:
+            return self._untold.pop(0)
+        started = time.monotonic()
+        metrics = {name: float(value) for name, value in self.trainable.step().items()}
+        metrics["time/epoch_s"] = time.monotonic() - started
+        self._epoch += 1
+        row: json_lines.Event = {"epoch": self._epoch, "ts": now_ms(), "attempt": self.spec.attempt, "metrics": metrics}
+        state = self.trainable.state_dict()
+        before = [earlier for earlier in self.outbox.rows if earlier["epoch"] < self._epoch]
+        diverged = self.guard.divergence(metrics, before, state)
+        if diverged:
+            # Without a checkpoint: the last one is good, and another attempt may go on from there.
+            row["diverged"] = {**diverged, "reason": f"epoch {self._epoch}: {diverged['reason']}"}
+            self.outbox.append(row)
+            return row
+        if self._epoch in self.spec.media_epochs:
+            self._render(self._epoch)
+        self._save(state, row)
+        return row
+
+    def _save(self, state: Mapping[str, Any], row: json_lines.Event) -> None:
+        value = row["metrics"][self.objective.metric]
+        is_again = row["epoch"] <= self.epochs
+        best = row["epoch"] == self._best_epoch if is_again else self.objective.better(value, self._best)
+        checkpoint.save(self.folder / CHECKPOINT, state, row, best=best, trial_id=self.spec.id)
+        if not is_again:
+            self.outbox.append(row)
+            if best:
+                self._best, self._best_epoch = value, row["epoch"]
+
+    def _render(self, epoch: int) -> None:
+        # Listening must not change the training: whatever randomness it uses is put back.
+        states = checkpoint.random_states()
+        made = render(self.trainable, self.spec)
+        checkpoint.restore_random_states(states)
+        if made is not None:
+            media.write(self.folder / "media" / f"epoch_{epoch:02d}", made, epoch=epoch)
+
+    def close(self) -> None:
+        """Let another process have the outbox."""
+        self._open.close()
+
+
+def render(trainable: loader.Trainable, spec: TrialSpec) -> loader.Media | None:
+    """What the probe clips sound like now, if the trainable has something to show."""
+    corpus = loader.open_corpus(spec.corpus, Path(spec.home)) if spec.corpus else None
+    return trainable.render(corpus.probes(spec.clips)) if corpus is not None and spec.clips else None

@@ -1,0 +1,77 @@
+"""Once a trial has ended: what its best checkpoint sounds like and, for confirmed trials, the test split."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from orchestrator.plugins import loader
+from orchestrator.search_space.combinations import rendering_name
+from orchestrator.state.trial import BEST, CHECKPOINT
+from orchestrator.worker import checkpoint, media, outbox
+from orchestrator.worker.attempt import build, device_of, render
+from orchestrator.worker.spec import TrialSpec
+from reports import vocabulary as words
+
+RENDERINGS = "renderings"
+"""In a trial's folder: a folder a rendering."""
+TABLES = {"test": words.ARTIFACT_PER_RECORDING, "validation": words.ARTIFACT_PER_RECORDING_VALIDATION}
+PREFIXES = {"test": words.TEST_PREFIX, "validation": words.SOUND_PREFIX}
+
+
+def evaluate(spec: TrialSpec) -> dict[str, Any]:
+    """Render the best checkpoint into `media/best`, and judge the splits that the trial asks for; then do the same
+    with the settings of each rendering, on the validation split too.
+
+    Returns:
+        The `metrics` (`test/<name>`: the mean over recordings of each column of `per_recording.csv`), and a list of
+        `renderings`, each with its name, settings, folder and metrics.
+
+    Raises:
+        InUse: another process still works on the trial, such as one that outlived its driver.
+    """
+    # Two processes would write the same media at once.
+    with outbox.locked(Path(spec.folder), spec.number, outbox.EVALUATION_LOCK):
+        return _evaluate(spec, Path(spec.folder))
+
+
+def _evaluate(spec: TrialSpec, folder: Path) -> dict[str, Any]:
+    best = folder / CHECKPOINT / BEST
+    if not best.exists():
+        raise FileNotFoundError(f"{best}: its best checkpoint has been deleted")
+    device = device_of(spec)
+    trainable = build(spec, device)
+    saved = checkpoint.load(best, device)
+    trainable.load_state_dict(saved["state"])
+    epoch = saved["row"]["epoch"]
+    metrics = _judge(trainable, spec, folder / "media" / "best", epoch, spec.splits)
+    renderings = []
+    for settings in spec.renderings:
+        trainable.config = trainable.Config(**{**spec.config, **settings})
+        name = rendering_name(settings)
+        target = f"{RENDERINGS}/{re.sub(r'[^A-Za-z0-9_=,-]+', '_', name)}"
+        judged = _judge(trainable, spec, folder / target, epoch, ("validation", *spec.splits))
+        renderings.append({"name": name, "settings": dict(settings), "folder": target, "metrics": judged})
+    return {"metrics": metrics, "renderings": renderings}
+
+
+def _judge(
+    trainable: loader.Trainable, spec: TrialSpec, target: Path, epoch: int, splits: Sequence[loader.Split]
+) -> dict[str, float]:
+    """Write sounds, pictures and tables into a folder; the mean over recordings of each column of the tables."""
+    metrics: dict[str, float] = {}
+    tables: dict[str, pd.DataFrame] = {}
+    for split in splits:
+        table = trainable.evaluate(split)
+        if table is not None:
+            tables[TABLES[split]] = table
+            numbers = table.select_dtypes("number").mean()
+            metrics |= {f"{PREFIXES[split]}{name}": float(value) for name, value in numbers.items()}
+    made = render(trainable, spec)
+    if made is not None or tables:
+        media.write(target, made or loader.Media(), epoch=epoch, tables=tables)
+    return metrics

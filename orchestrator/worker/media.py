@@ -1,0 +1,37 @@
+"""A trial's renderings on disk: a folder is complete once it exists."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+import soundfile
+from PIL import Image
+
+from orchestrator.plugins import loader
+
+
+def write(folder: Path, media: loader.Media, *, epoch: int, tables: Mapping[str, pd.DataFrame] | None = None) -> None:
+    """Write sounds (16-bit wav), pictures (png), `clips.json` and tables; a folder of that name is replaced.
+
+    Args:
+        folder: such as `trials/0007/media/epoch_05`.
+        media: what `render` returned.
+        epoch: the epoch whose weights made it.
+        tables: file name, ending in .csv, to table.
+    """
+    temporary = folder.with_name(folder.name + ".tmp")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    for name, samples in media.audio.items():
+        soundfile.write(temporary / f"{name}.wav", samples, media.rate_hz, subtype="PCM_16")
+    for name, picture in media.images.items():
+        Image.fromarray(picture).save(temporary / f"{name}.png")
+    (temporary / "clips.json").write_text(json.dumps({"epoch": epoch, "clips": [dict(row) for row in media.clips]}))
+    for name, table in (tables or {}).items():
+        table.to_csv(temporary / name, index=False)
+    shutil.rmtree(folder, ignore_errors=True)
+    temporary.rename(folder)

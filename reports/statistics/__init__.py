@@ -1,0 +1,1 @@
+"""Contrasts between levels of a factor, and how sure they are."""

@@ -1,0 +1,227 @@
+"""`status`, `why` and `stop`: what they tell of a sweep's folder, while it is driven and after."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from orchestrator.commands.status import as_data, show_status
+from orchestrator.commands.stop import stop
+from orchestrator.commands.why import explain
+from orchestrator.errors import UserError
+from orchestrator.overview.snapshot import look
+from tests.support.sweep_folder import SweepFolder
+
+ARMS = {"loss=vae": {"trials": 8, "epochs": 12}, "loss=l1": {"trials": 2, "epochs": 12}}
+ENDINGS = (
+    ("pruned", "none", "rung 1 of its arm asked for more"),
+    ("failed", "oom", "OutOfMemoryError: CUDA out of memory"),
+    ("failed", "error", "ValueError: a shape (net.py:7)"),
+    ("failed", "timeout", "no epoch within limits.minutes_per_epoch (5)"),
+    ("failed", "node", "its process was killed (signal 9)"),
+    ("diverged", "nonfinite", "epoch 4: train/loss became nan (smallest σ 1e-06, gradient norm 1e+06)"),
+)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> SweepFolder:
+    """Trial 1 completed, 2 to 7 ended otherwise, 8 stopped by hand, 9 in hand, 10 never begun."""
+    folder = SweepFolder(tmp_path)
+    folder.start(arms=ARMS)
+    folder.whole_trial(1, "l1", epochs=3)
+    for number, (outcome, cause, reason) in enumerate(ENDINGS, 2):
+        folder.ask(number)
+        folder.report(number, 1, judge_probability=0.1 * number)
+        folder.end(number, outcome, cause, reason, epochs=1)
+    folder.ask(8)
+    folder.event("held", trial=8, reason="stopped by hand")
+    folder.ask(9)
+    folder.report(9, 1, judge_probability=0.95)
+    return folder
+
+
+def shown(home: Path, name: str | None, *, as_json: bool = False) -> str:
+    console = Console(width=150, record=True, file=open("/dev/null", "w"))
+    show_status(home, name, as_json=as_json, console=console)
+    return console.export_text()
+
+
+def states(folder: SweepFolder) -> dict[int, str]:
+    return {trial["trial"]: trial["state"] for trial in as_data(look(folder.home, "vae"))["trials"]}
+
+
+def test_each_trial_has_its_state_while_the_sweep_runs(folder: SweepFolder) -> None:
+    folder.ask(10)
+    folder.event("died", trial=10, epochs=0, reason="killed")
+    with folder.driven():
+        assert list(states(folder).values()) == [
+            "completed",
+            *(ending[0] for ending in ENDINGS),
+            "stopped",
+            "running",
+            "waiting",
+        ]
+        data = as_data(look(folder.home, "vae"))
+    assert data["state"] == "running"
+    vae, l1 = (next(arm for arm in data["arms"] if arm["arm"] == name) for name in ARMS)
+    assert (vae["trials"], vae["max_epochs"], vae["best_trial"], vae["best"]) == (8, 12, 9, 0.95)
+    assert vae["states"] == {"pruned": 1, "failed": 4, "diverged": 1, "stopped": 1, "running": 1, "waiting": 1}
+    assert (l1["epochs"], l1["best_trial"]) == (3, 1)
+
+
+@pytest.mark.parametrize(
+    ("closed", "state", "reason"),
+    [
+        (None, "interrupted", "its driver died without a word"),
+        (("interrupted", "Stopped by SIGTERM."), "interrupted", "Stopped by SIGTERM."),
+        (("failed", "no judge"), "failed", "no judge"),
+        (("finished", ""), "finished", ""),
+    ],
+)
+def test_a_sweep_that_nobody_drives_says_how_it_ended(
+    folder: SweepFolder, closed: tuple[str, str] | None, state: str, reason: str
+) -> None:
+    if closed:
+        folder.close(*closed)
+    data = as_data(look(folder.home, "vae"))
+    assert (data["state"], data["reason"], data["driver"]) == (state, reason, None)
+    assert states(folder)[9] == "interrupted"
+
+
+def test_a_line_for_each_sweep_and_tables_for_one(folder: SweepFolder) -> None:
+    other = SweepFolder(folder.home, "night")
+    other.start(arms={"loss=l1": {"trials": 1, "epochs": 2}})
+    other.whole_trial(1, "l1")
+    other.close()
+    assert [line.split()[:5] for line in shown(folder.home, None).splitlines()[1:]] == [
+        ["vae", "interrupted", "7", "of", "10"],
+        ["night", "finished", "1", "of", "1"],
+    ]
+    text = shown(folder.home, "vae")
+    assert text.startswith("vae: interrupted: its driver died without a word")
+    assert "ValueError: a shape (net.py:7)" in text and "MLflow: not everything is there; resume sends it." in text
+
+
+def test_an_mlflow_that_does_not_answer_is_said(folder: SweepFolder) -> None:
+    status = {"backlog": 31, "unreachable_since": 1_795_000_000_000, "tracking_uri": "http://there", "error": "refused"}
+    (folder.path / "tracking.json").write_text(json.dumps(status))
+    assert "31 lines wait." in shown(folder.home, "vae") and "MLflow unreachable since" in shown(folder.home, "vae")
+    assert any("MLflow unreachable since" in line for line in explain(folder.home, "vae/1"))
+
+
+def test_as_json_it_is_whole_and_plain(folder: SweepFolder) -> None:
+    found: dict[str, Any] = json.loads(shown(folder.home, "vae", as_json=True))
+    assert found["sweep"] == "vae" and len(found["trials"]) == 9
+    assert found["trials"][2]["cause"] == "oom"
+    assert [each["sweep"] for each in json.loads(shown(folder.home, None, as_json=True))] == ["vae"]
+
+
+@pytest.mark.parametrize(
+    ("number", "sentence", "advice"),
+    [
+        (1, "Trial 1 (loss=l1) completed", "To train it for longer: orchestrate resume vae --epochs +10 --arm loss=l1"),
+        (2, "Trial 2 (loss=vae) pruned: rung 1 of its arm asked for more.", "That is an ordinary end"),
+        (
+            3,
+            "Trial 3 (loss=vae) failed after 1 epoch: out of memory with latent_dim 128 (OutOfMemoryError: CUDA out of "
+            "memory).",
+            "--retry-failed --only oom --set resources.gpu=1",
+        ),
+        (4, "Trial 4 (loss=vae) failed after 1 epoch: ValueError: a shape (net.py:7).", "Once the code is mended:"),
+        (
+            5,
+            "too slow, no epoch within limits.minutes_per_epoch (5).",
+            "--only timeout --set limits.minutes_per_epoch=MINUTES",
+        ),
+        (6, "its process was killed (signal 9).", "--retry-failed --only node"),
+        (7, "diverged at epoch 4: train/loss became nan (smallest σ 1e-06, gradient norm 1e+06).", "--only nonfinite"),
+        (9, "Trial 9 (loss=vae) interrupted after 1 epoch: its driver died without a word", "To go on: orchestrate"),
+    ],
+)
+def test_why_says_it_in_a_sentence_and_what_helps(
+    folder: SweepFolder, number: int, sentence: str, advice: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ORCHESTRATE_HOME", str(folder.home))
+    lines = list(explain(folder.home, f"vae/{number}"))
+    assert sentence in lines[0]
+    assert advice in lines[-1]
+    assert any(line.startswith("Parameters: loss=") and line.endswith(f"seed={100 + number}") for line in lines)
+
+
+def test_why_tells_siblings_that_failed_alike_and_the_end_of_the_log(folder: SweepFolder) -> None:
+    for number, place in ((11, "a"), (12, "b"), (13, "a")):
+        folder.ask(number)
+        folder.event("ended", trial=number, outcome="failed", cause="error", reason="KeyError", epochs=0, alike=place)
+    log = folder.trial(13) / "log.txt"
+    log.parent.mkdir(parents=True)
+    log.write_text("--- attempt 1, then\nold\n--- attempt 2, now\n" + "".join(f"line {n}\n" for n in range(20)))
+    lines = list(explain(folder.home, "vae/13"))
+    assert "Trials that ended alike: 11" in lines
+    assert "  line 19" in lines and "  line 8" in lines and not any("line 7" in line or "old" in line for line in lines)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("vae/99", "vae has no trial 99; it has 1 to 9"),
+        ("vae", "give a sweep and the number of a trial, such as vae/7"),
+        ("vea/1", "no sweep 'vea'. Did you mean 'vae'?"),
+        ("vae/x", "give a sweep and the number"),
+    ],
+)
+def test_a_trial_that_is_not_there_is_said_with_those_that_are(folder: SweepFolder, given: str, message: str) -> None:
+    with pytest.raises(UserError) as caught:
+        list(explain(folder.home, given))
+    assert message in str(caught.value)
+
+
+def test_a_running_trial_is_stopped_through_its_folder_and_nothing_else_is(folder: SweepFolder) -> None:
+    said: list[str] = []
+    with pytest.raises(UserError, match="vae does not run"):
+        stop(folder.home, "vae/9", said.append)
+    with pytest.raises(UserError, match="vae does not run"):
+        stop(folder.home, "vae", said.append)
+    with folder.driven():
+        stop(folder.home, "vae/9", said.append)
+        with pytest.raises(UserError, match=r"vae/1: it has ended already \(completed\)"):
+            stop(folder.home, "vae/1", said.append)
+    assert len(said) == 1 and said[0].startswith("vae/9 stops at the end of its epoch")
+    assert [path.parent.name for path in folder.path.glob("trials/*/stop")] == ["0009"]
+
+
+@pytest.mark.parametrize("arguments", [["status"], ["status", "vae", "--json"], ["why", "vae/1"], ["stop", "vae"]])
+def test_looking_needs_neither_torch_nor_ray(folder: SweepFolder, arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom orchestrator.cli import main\n"
+        "try: main()\nexcept SystemExit as end: print('exit:', end.code)\n"
+        "print('heavy:', sorted({'torch', 'ray', 'mlflow', 'optuna', 'pandas'} & set(sys.modules)))"
+    )
+    command = [sys.executable, "-c", code, *arguments, "--home", str(folder.home)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert "heavy: []" in done.stdout
+    assert f"exit: {2 if arguments[0] == 'stop' else 0}" in done.stdout
+
+
+def test_a_sweep_that_cannot_be_read_hides_no_other(folder: SweepFolder, capsys: pytest.CaptureFixture[str]) -> None:
+    broken = folder.home / "broken"
+    broken.mkdir()
+    (broken / "sweep.jsonl").write_text("no line of ours\n{}\n")
+    assert "vae" in shown(folder.home, None)
+    assert "broken/sweep.jsonl:1: not a line that was written here" in capsys.readouterr().err
+
+
+def test_an_arm_of_mixed_code_is_marked(folder: SweepFolder) -> None:
+    folder.event("attempt", trial=9, attempt=2, code="0ther")
+    text = shown(folder.home, "vae")
+    assert "loss=vae *" in text and "loss=l1 *" not in text and "* Its trials ran on different code." in text
+
+
+def test_a_driver_that_has_not_said_where_it_runs_is_not_stopped(folder: SweepFolder) -> None:
+    with folder.driven(), pytest.raises(UserError, match="has not said yet where it runs"):
+        stop(folder.home, "vae", print)

@@ -1,0 +1,54 @@
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from trainables.components.audio.log_power_metrics import FractionUnexplained, by_recording, hearing, lsd_db
+
+NATS_PER_DB = math.log(10) / 10
+
+
+def test_fvu_is_zero_for_the_target_and_one_for_each_clips_mean() -> None:
+    target = torch.randn(3, 4, 5) + torch.tensor([0.0, 5.0, -9.0])[:, None, None]
+    perfect, constant = FractionUnexplained(), FractionUnexplained()
+    perfect.add(target, target)
+    constant.add(target.mean(dim=(1, 2), keepdim=True).expand_as(target), target)
+    assert perfect.value == 0
+    assert constant.value == pytest.approx(1)
+
+
+def test_fvu_is_a_ratio_of_sums_whatever_the_batches() -> None:
+    target = torch.randn(6, 4, 5) * torch.linspace(0.1, 3, 6)[:, None, None]
+    estimate = target + 0.3 * torch.randn(6, 4, 5)
+    whole, parts = FractionUnexplained(), FractionUnexplained()
+    whole.add(estimate, target)
+    for part in (slice(0, 1), slice(1, 6)):
+        parts.add(estimate[part], target[part])
+    assert parts.value == pytest.approx(whole.value)
+
+
+def test_lsd_is_the_level_difference_of_two_spectra() -> None:
+    target = torch.randn(2, 4, 5)
+    torch.testing.assert_close(lsd_db(target + 10 * NATS_PER_DB, target), torch.tensor([10.0, 10.0]))
+
+
+def test_a_recording_counts_once_however_many_clips_it_has() -> None:
+    probabilities = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.6, 0.4]])
+    heard = hearing(probabilities, np.array([0, 0, 0, 1]), np.array(["a", "a", "a", "b"]))
+    assert list(heard.recordings) == ["a", "b"]
+    assert heard.mean_probability == pytest.approx((0.9 + 0.4) / 2)
+    assert heard.accuracy == 0.5
+
+
+def test_a_recording_is_heard_by_the_mean_over_its_clips() -> None:
+    probabilities = torch.tensor([[0.55, 0.45], [0.1, 0.9], [0.52, 0.48]])
+    heard = hearing(probabilities, np.array([1, 1, 1]), np.array(["a", "a", "a"]))
+    assert heard.accuracy == 1
+
+
+def test_means_by_recording_keep_the_columns_apart() -> None:
+    means = by_recording(np.array([[1.0, 10.0], [3.0, 30.0], [5.0, 50.0]]), np.array([1, 1, 0]))
+    assert means.tolist() == [[5, 50], [2, 20]]

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import pytest
+import torch
+
+from trainables.components.losses.reconstruction import LOSSES, Loss, kl_divergence, register_loss, sampled
+from trainables.components.losses.sigmas import SIGMAS
+from trainables.errors import InputError
+
+
+def test_l1_and_l2_are_means_over_every_pixel() -> None:
+    estimate, target = torch.zeros(2, 3, 4), torch.full((2, 3, 4), 3.0)
+    assert LOSSES["l1"](estimate, target).item() == 3
+    assert LOSSES["l2"](estimate, target).item() == 9
+
+
+FLOOR = 0.05
+
+
+def noisy(target: torch.Tensor, deviation: float) -> torch.Tensor:
+    return target + deviation * torch.randn(target.shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize("sigma", SIGMAS)
+def test_the_vae_loss_is_the_likelihood_that_torch_knows(sigma: str) -> None:
+    target = torch.randn(4, 24, 64, generator=torch.Generator().manual_seed(0))
+    estimate = noisy(target, 0.5)
+    deviation = SIGMAS[sigma](FLOOR)(estimate, target, torch.zeros_like(target))
+    expected = -torch.distributions.Normal(estimate, deviation).log_prob(target).mean()
+    torch.testing.assert_close(LOSSES["vae"](estimate, target, deviation), expected)
+
+
+def test_the_optimal_sigma_makes_the_batch_most_likely() -> None:
+    target = torch.randn(4, 24, 64, generator=torch.Generator().manual_seed(0))
+    estimate = noisy(target, 0.5)
+    best = SIGMAS["optimal"](0.0)(estimate, target, None)
+    assert best.item() == pytest.approx(0.5, rel=0.02)
+    likelihoods = [LOSSES["vae"](estimate, target, best * factor) for factor in (0.9, 1.0, 1.1)]
+    assert likelihoods[1] == min(likelihoods)
+
+
+def test_a_learned_sigma_finds_the_optimal_one() -> None:
+    target = torch.randn(4, 24, 64, generator=torch.Generator().manual_seed(0))
+    estimate, sigma = noisy(target, 0.3), SIGMAS["learned"](0.0)
+    optimizer = torch.optim.Adam(sigma.parameters(), lr=0.05)
+    assert sigma(estimate, target, None).item() == 1
+    for _ in range(100):
+        optimizer.zero_grad()
+        LOSSES["vae"](estimate, target, sigma(estimate, target, None)).backward()
+        optimizer.step()
+    assert sigma(estimate, target, None).item() == pytest.approx(0.3, rel=0.05)
+
+
+@pytest.mark.parametrize("sigma", ["optimal", "learned", "per_pixel"])
+def test_no_sigma_falls_below_its_floor(sigma: str) -> None:
+    target = torch.zeros(2, 24, 64)
+    made = SIGMAS[sigma](FLOOR)
+    for parameter in made.parameters():
+        torch.nn.init.constant_(parameter, -50.0)
+    assert made(target, target, torch.full_like(target, -50.0)).min() >= FLOOR
+
+
+def test_perfect_pixels_do_not_make_the_likelihood_explode() -> None:
+    target = torch.zeros(2, 24, 64)
+    estimate = torch.full_like(target, 1e-3).requires_grad_()
+    LOSSES["vae"](estimate, target, SIGMAS["optimal"](FLOOR)(estimate, target, None)).backward()
+    assert estimate.grad is not None
+    assert estimate.grad.norm() < 1 / FLOOR
+
+
+def test_free_bits_cost_nothing_and_pull_at_nothing() -> None:
+    mean = torch.tensor([[0.1, 3.0], [-0.1, -3.0]], requires_grad=True)
+    log_variance = torch.zeros(2, 2)
+    kl = kl_divergence(mean, log_variance, 100, free_bits=0.2)
+    assert kl.item() == pytest.approx((0.2 + 4.5) / 100)
+    kl.backward()
+    assert mean.grad is not None
+    assert mean.grad[:, 0].abs().max() == 0 and mean.grad[:, 1].abs().min() > 0
+
+
+def test_the_kl_divergence_is_that_of_torch_per_pixel() -> None:
+    mean, log_variance = torch.randn(5, 7), torch.randn(5, 7)
+    posterior = torch.distributions.Normal(mean, (log_variance / 2).exp())
+    prior = torch.distributions.Normal(torch.zeros_like(mean), torch.ones_like(mean))
+    expected = torch.distributions.kl_divergence(posterior, prior).sum(dim=1).mean() / 100
+    torch.testing.assert_close(kl_divergence(mean, log_variance, 100), expected)
+    assert kl_divergence(torch.zeros(2, 3), torch.zeros(2, 3), 100).item() == 0
+
+
+def test_latents_are_drawn_with_their_mean_and_variance() -> None:
+    mean, log_variance = torch.full((20_000, 1), 2.0), torch.full((20_000, 1), -1.0)
+    latents = sampled(mean, log_variance, torch.Generator().manual_seed(0))
+    assert latents.mean().item() == pytest.approx(2, abs=0.02)
+    assert latents.var().log().item() == pytest.approx(-1, abs=0.03)
+
+
+def test_only_the_vae_loss_makes_the_latent_a_distribution() -> None:
+    assert [name for name, loss in LOSSES.items() if loss.is_variational] == ["vae"]
+
+
+def test_a_loss_of_ones_own_cannot_take_the_name_of_a_shipped_one() -> None:
+    shipped: Loss = LOSSES["l1"]
+    with pytest.raises(InputError, match="'l1' is registered twice"):
+        register_loss("l1")(lambda estimate, target: (estimate - target).abs().sum())
+    assert LOSSES["l1"] is shipped

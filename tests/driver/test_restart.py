@@ -1,0 +1,67 @@
+"""A driver whose Ray has died becomes a fresh one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from orchestrator.state.home import driver_note
+
+CODE = """
+import resource, sys
+from pathlib import Path
+from orchestrator.console import Screen
+from orchestrator.home import locked
+from orchestrator.ledger import Ledger
+from orchestrator.signals import OnSignal
+from orchestrator.takeover import Takeover
+
+folder = Path(sys.argv[1])
+with locked(folder) as note:
+    ledger = Ledger(folder)
+    {before}
+    Takeover(ledger, Screen(), OnSignal(), {again}, "go on", Path("/no/scratch"), note)()
+"""
+FULL_DISK = "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))"
+HOLDER = """
+import sys
+from pathlib import Path
+from orchestrator.home import locked
+with locked(Path(sys.argv[1])):
+    print("locked", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_it_becomes_a_fresh_driver_although_nothing_can_be_written(tmp_path: Path) -> None:
+    code = CODE.format(before=FULL_DISK, again='["why", "nothing"]')
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "tiny")], capture_output=True, text=True)
+    assert "Ray has died; going on with a new one." in done.stdout
+    assert done.returncode == 2 and "give a sweep and the number of a trial" in done.stderr, (
+        "the command that it became"
+    )
+
+
+def test_the_sweep_stays_locked_while_a_driver_becomes_a_fresh_one(tmp_path: Path) -> None:
+    """`exec` closed the lock's file once, so that another driver could come between."""
+    folder = tmp_path / "tiny"
+    # What it becomes waits for a second before it asks for the lock, as one that imports torch does.
+    waits = f"import time; time.sleep(2)\n{HOLDER}"
+    became = f"sys.executable, [sys.executable, '-c', {waits!r}, {str(folder)!r}]"
+    before = f"import os; execv = os.execv; os.execv = lambda *_: execv({became})"
+    code = CODE.format(before=before, again="[]")
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None and driver.stdin is not None
+        assert "going on" in driver.stdout.readline()
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            assert driver_note(folder) is not None
+            time.sleep(0.02)
+        assert driver.stdout.readline() == "locked\n"
+        driver.stdin.close()
+        driver.wait()
+    assert driver_note(folder) is None

@@ -1,0 +1,84 @@
+"""What a terminal of 80 columns shows of a sweep."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from orchestrator.command_line import typed
+from orchestrator.overview.screen import Screen
+from tests.support.driving import drive
+from tests.support.spaces import noop_sweep
+
+
+def test_the_last_table_fits_80_columns_with_every_number(tmp_path: Path) -> None:
+    sweep = noop_sweep(tmp_path)
+    ledger = drive(sweep, tmp_path / "home" / "tiny")
+    output = io.StringIO()
+    Screen(Console(file=output, width=80)).results(sweep, ledger)
+    lines = output.getvalue().splitlines()
+    assert max(map(len, lines[:-1])) <= 80
+    for arm in sweep.arms:
+        trials = ledger.of_arm(arm.name, "search")
+        best = max(trials, key=lambda trial: max(row["metrics"]["val/score"] for row in ledger.read_rows(trial)))
+        score = max(row["metrics"]["val/score"] for row in ledger.read_rows(best))
+        spent = sum(trial.epochs for trial in trials)
+        saved = sum(4 - trial.epochs for trial in trials if trial.outcome == "pruned")
+        (line,) = (line for line in lines if line.split()[:1] == [arm.name])
+        assert line.split() == [arm.name, f"{best.number}", f"{score:.3f}", f"{spent}", f"{saved}"]
+    assert lines[-1].startswith("Hear and compare them:  orchestrate ui tiny --home")
+
+
+def test_the_live_display_says_what_runs_and_what_is_best(tmp_path: Path) -> None:
+    sweep = noop_sweep(tmp_path)
+    ledger = drive(sweep, tmp_path / "home" / "tiny", steps=9)
+    output = io.StringIO()
+    console = Console(file=output, width=80, force_terminal=True, color_system=None)
+    with Screen(console).live(sweep, ledger, 2, tmp_path / "home" / "tiny"):
+        pass
+    shown = output.getvalue()
+    ended = sum(trial.outcome is not None for trial in ledger.trials.values())
+    assert f"tiny: {ended} of 12 trials ended · 1 running" in shown
+    assert "left" in shown and "MLflow" not in shown
+
+
+def test_nothing_is_best_before_the_first_of_the_seeds_has_ended(tmp_path: Path) -> None:
+    changes = {"budget": {"seeds": 2, "max_epochs": 4}, "params": {"x": 0.4}, "pruning": None}
+    sweep = noop_sweep(tmp_path, **changes)
+    ledger = drive(sweep, tmp_path / "tiny", steps=2)
+    output = io.StringIO()
+    console = Console(file=output, width=80, force_terminal=True, color_system=None)
+    with Screen(console).live(sweep, ledger, 2, tmp_path / "tiny"):
+        pass
+    assert "tiny: 0 of 4 trials ended · 1 running" in output.getvalue()
+
+
+@pytest.mark.parametrize(("num_judged", "spread"), [(0, 0.01), (2, 0.01), (2, 0.0)])
+def test_a_mean_over_seeds_has_an_interval_only_where_the_report_gives_one(
+    tmp_path: Path, num_judged: int, spread: float
+) -> None:
+    changes = {"budget": {"seeds": 3, "max_epochs": 4}, "params": {"x": 0.4}, "pruning": None, "compare": None}
+    sweep = noop_sweep(tmp_path, **changes)
+    ledger = drive(sweep, tmp_path / "home" / "tiny", lambda trial, epoch: epoch / 10 + trial.number * spread)
+    for number in range(1, num_judged + 1):
+        ledger.evaluate(ledger.trials[number], {"test/score": 0.5})
+    output = io.StringIO()
+    Screen(Console(file=output, width=80)).results(sweep, ledger)
+    (line,) = (line for line in output.getvalue().splitlines() if line.split()[:1] == ["all"])
+    assert f"{0.4 + 2 * spread:.3f}" in line
+    assert ("±" in line) == ("95 % confidence interval" in output.getvalue()) == bool(num_judged * spread)
+
+
+def test_commands_are_said_as_they_can_be_typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / ".venv" / "bin" / "orchestrate"
+    program.parent.mkdir(parents=True)
+    program.touch(mode=0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("sys.argv", [str(program), "sweep"])
+    monkeypatch.setenv("PATH", "/usr/bin")
+    assert typed("ui", "my sweep") == ".venv/bin/orchestrate ui 'my sweep'"
+    monkeypatch.setenv("PATH", str(program.parent))
+    assert typed("ui") == "orchestrate ui"

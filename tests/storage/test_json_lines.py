@@ -1,0 +1,63 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from orchestrator.errors import UserError
+from orchestrator.storage.json_lines import Log, read
+
+
+def test_what_was_appended_is_read(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    log.append({"event": "one"})
+    log.append({"event": "two", "value": float("inf")})
+    assert read(log.path)[0] == [{"event": "one"}, {"event": "two", "value": float("inf")}]
+
+
+@pytest.mark.parametrize("torn", [b"{", b'{"event":"tw', b'{"event":"two"}'])
+def test_a_torn_last_line_is_not_read_and_is_cut_off_on_opening(tmp_path: Path, torn: bytes) -> None:
+    path = tmp_path / "log.jsonl"
+    whole = json.dumps({"event": "one"}).encode() + b"\n"
+    path.write_bytes(whole + torn)
+    assert read(path) == ([{"event": "one"}], len(whole))
+    log = Log(path)
+    assert path.read_bytes() == whole
+    log.append({"event": "three"})
+    assert [event["event"] for event in read(path)[0]] == ["one", "three"]
+
+
+def test_reading_goes_on_from_an_offset(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    log.append({"event": "one"})
+    _, offset = read(log.path)
+    assert read(log.path, offset) == ([], offset)
+    log.append({"event": "two"})
+    assert [event["event"] for event in read(log.path, offset)[0]] == ["two"]
+
+
+def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
+    assert read(tmp_path / "none.jsonl") == ([], 0)
+
+
+def test_a_full_disk_leaves_whole_lines_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    log.append({"event": "one"})
+    import os
+
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:5]))
+    with pytest.raises(OSError, match="No space left"):
+        log.append({"event": "two"})
+    monkeypatch.undo()
+    log.append({"event": "three"})
+    assert [event["event"] for event in read(log.path)[0]] == ["one", "three"]
+
+
+@pytest.mark.parametrize("broken", [b'{"event":"tw', b"[1]", b"\xff\xfe"])
+def test_a_broken_line_before_the_last_is_named_with_its_file_and_left_alone(tmp_path: Path, broken: bytes) -> None:
+    path = tmp_path / "log.jsonl"
+    written = b'{"event":"one"}\n' + broken + b'\n{"event":"three"}\n'
+    path.write_bytes(written)
+    with pytest.raises(UserError, match=r"log\.jsonl:2: not a line that was written here"):
+        Log(path)
+    assert path.read_bytes() == written

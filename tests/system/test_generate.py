@@ -1,0 +1,273 @@
+"""A sweep of image_to_sound on a tiny corpus, what its best trial generates, and the model that it is promoted to."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import soundfile
+import torch
+from mlflow import MlflowClient
+from typer.testing import CliRunner
+
+from orchestrator.cli import app
+from orchestrator.commands.generate import Options, generate
+from orchestrator.driver.sweep import run_sweep
+from orchestrator.errors import UserError
+from orchestrator.models.champion import export_best
+from orchestrator.models.registry import promote
+from orchestrator.overview.screen import Screen
+from orchestrator.search_space.reader import read_search_space
+from orchestrator.state.ledger import Ledger
+from orchestrator.state.trial import BEST, CHECKPOINT, trial_folder
+from orchestrator.worker import checkpoint
+from reports import vocabulary as words
+from tests.support.spaces import write_space
+
+SITE_PACKAGES = str(Path(soundfile.__file__).parent)
+
+
+@pytest.fixture(scope="module")
+def swept(tiny_corpus: Path, tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    space = write_space(
+        tmp_path_factory.mktemp("space") / "paired.yaml",
+        name="paired",
+        trainable="image_to_sound",
+        corpus={"name": "folder", "root": str(tiny_corpus)},
+        objective={"metric": "val/judge_probability", "mode": "max"},
+        params={"spectrogram": "24x64", "latent_dim": 8, "width": 8, "image_size": 32, "batch_size": 8, "lr": 1e-3},
+        budget={"seeds": 2, "max_epochs": 2},
+        evaluate={"route": ["sample", "retrieve"]},
+        media={"clips": 3, "epochs": [1, "best"]},
+        compare=None,
+        search=None,
+        pruning=None,
+    )
+    return run_sweep(read_search_space(space), tiny_home, Screen())
+
+
+@pytest.fixture
+def image(tiny_corpus: Path) -> Path:
+    return tiny_corpus / "siren" / "take 0.png"
+
+
+def lines(home: Path, files: list[Path], options: Options) -> tuple[list[Path], list[str]]:
+    said: list[str] = []
+    return generate(home, files, options, said.append), said
+
+
+class TestSweep:
+    def test_its_pairs_are_in_mlflow(self, swept: Ledger, tiny_home: Path) -> None:
+        client = MlflowClient(f"sqlite:///{tiny_home / 'mlflow.db'}")
+        experiment = client.get_experiment_by_name("paired")
+        assert experiment is not None
+        trials = client.search_runs([experiment.experiment_id], f"tags.`{words.TAG_ROLE}` = '{words.ROLE_TRIAL}'")
+        assert len(trials) == len(swept.trials) == 2
+        for run in trials:
+            files = {file.path for file in client.list_artifacts(run.info.run_id)}
+            stems = {name.removesuffix("_reconstruction.wav") for name in files if name.endswith("_reconstruction.wav")}
+            assert len(stems) == 3 and {f"{stem}_original.wav" for stem in stems} <= files
+            pictures = {file.path for file in client.list_artifacts(run.info.run_id, "images")}
+            assert all(any(f"image~{stem}+" in name for name in pictures) for stem in stems)
+            assert "test/judge_accuracy" in run.data.metrics
+            assert "test/image_to_sound_r_at_1" in run.data.metrics
+            assert 0 <= run.data.metrics["val/sound_to_image_r_at_10"] <= 1
+        evaluations = client.search_runs(
+            [experiment.experiment_id], f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}'"
+        )
+        assert {run.data.tags[words.TAG_RENDERING] for run in evaluations} == {"route=sample", "route=retrieve"}
+
+
+class TestGenerate:
+    def test_it_writes_sounds_and_says_who_made_them_and_what_they_are_taken_for(
+        self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
+    ) -> None:
+        written, said = lines(tiny_home, [image], Options(tmp_path / "out", sweep="paired", count=3))
+        assert [path.name for path in written] == ["take 0_1.wav", "take 0_2.wav", "take 0_3.wav"]
+        for path in written:
+            samples, rate_hz = soundfile.read(path)
+            assert (len(samples), rate_hz) == (44100, 22050)
+        assert any(line.startswith("paired/") and "judge accuracy" in line for line in said)
+        assert sum("the judge hears" in line for line in said) == 3
+
+    def test_the_same_seed_makes_the_same_and_another_makes_others(
+        self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
+    ) -> None:
+        made = {}
+        for name, seed in (("one", 0), ("same", 0), ("other", 1)):
+            made[name], _ = lines(tiny_home, [image], Options(tmp_path / name, sweep="paired", count=2, seed=seed))
+        contents = {name: [path.read_bytes() for path in paths] for name, paths in made.items()}
+        assert contents["one"] == contents["same"]
+        assert contents["one"][1] != contents["other"][1]
+
+    def test_without_a_name_the_newest_sweep_that_takes_it_is_asked(
+        self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
+    ) -> None:
+        _, said = lines(tiny_home, [image], Options(tmp_path / "out", count=1))
+        assert said[0].startswith("paired/") or said[1].startswith("paired/")
+
+    def test_a_checkpoint_of_another_version_is_refused(
+        self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
+    ) -> None:
+        champion = export_best(tiny_home, "paired", print)
+        folder = champion.folder.parent
+        saved = checkpoint.load(folder / CHECKPOINT / BEST, "cpu")
+        kept = (folder / CHECKPOINT / BEST).read_bytes()
+        settings = (champion.folder / "model.json").read_text()
+        try:
+            (champion.folder / "model.json").unlink()
+            renamed = {f"old_{key}": value for key, value in saved["state"]["model"].items()}
+            torch.save({**saved, "state": {**saved["state"], "model": renamed}}, folder / CHECKPOINT / BEST)
+            with pytest.raises(UserError, match=r"paired/\d: its checkpoint is of another version"):
+                lines(tiny_home, [image], Options(tmp_path / "out", sweep="paired"))
+        finally:
+            (folder / CHECKPOINT / BEST).write_bytes(kept)
+            (champion.folder / "model.json").write_text(settings)
+
+    def test_an_exported_model_of_another_version_is_refused(
+        self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
+    ) -> None:
+        champion = export_best(tiny_home, "paired", print)
+        path = champion.folder / "model.json"
+        kept = path.read_text()
+        try:
+            path.write_text(json.dumps({**json.loads(kept), "version": 99}))
+            with pytest.raises(UserError, match=r"a model of version 99; this program reads 1"):
+                lines(tiny_home, [image], Options(tmp_path / "out", sweep="paired"))
+        finally:
+            path.write_text(kept)
+
+    @pytest.mark.parametrize(
+        ("name", "content", "message"),
+        [
+            ("gone.jpg", None, "No such file"),
+            ("text.txt", b"hello", "neither a picture"),
+            ("text.png", b"hello", "no picture that can be read"),
+            ("noise.wav", b"hello", "noise.wav: is a sound, and paired makes a sound of an image; give it one"),
+        ],
+    )
+    def test_a_file_that_cannot_be_used_is_one_line_and_exit_code_2(
+        self, swept: Ledger, tiny_home: Path, tmp_path: Path, name: str, content: bytes | None, message: str
+    ) -> None:
+        path = tmp_path / name
+        if content is not None:
+            path.write_bytes(content)
+        with pytest.raises(UserError, match=message) as error:
+            lines(tiny_home, [path], Options(tmp_path / "out", sweep="paired"))
+        assert "\n" not in str(error.value)
+        assert error.value.exit_code == 2
+
+    def test_images_and_sounds_together_are_refused(self, tiny_home: Path, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="one kind at a time"):
+            lines(tiny_home, [tmp_path / "a.png", tmp_path / "a.wav"], Options(tmp_path / "out"))
+
+    def test_a_home_without_such_a_sweep_says_which_to_run(self, home: Path, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"no sweep here makes anything of an image.*image_to_sound.yaml"):
+            lines(home, [tmp_path / "a.png"], Options(tmp_path / "out"))
+
+    def test_a_mistyped_sweep_is_suggested(self, swept: Ledger, tiny_home: Path, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match=r"no sweep 'pared'\. Did you mean 'paired'"):
+            lines(tiny_home, [tmp_path / "a.png"], Options(tmp_path / "out", sweep="pared"))
+
+    def test_a_folder_that_cannot_be_written_is_named(
+        self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
+    ) -> None:
+        (tmp_path / "out").write_text("a file")
+        with pytest.raises(UserError, match=r"--out .*out: can't be written"):
+            lines(tiny_home, [image], Options(tmp_path / "out", sweep="paired"))
+
+    def test_the_command_says_it_too(self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path) -> None:
+        arguments = ["generate", str(image), "--home", str(tiny_home), "-o", str(tmp_path / "out"), "--count", "1"]
+        done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        assert done.exit_code == 0 and "the judge hears" in done.output
+
+
+ALONE = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import mlflow, pandas as pd
+mlflow.set_tracking_uri(sys.argv[2])
+model = mlflow.pyfunc.load_model("models:/tiny@best")
+given = pd.DataFrame({"file": [open(sys.argv[3], "rb").read()], "name": ["a.png"]})
+made = model.predict(given, params={"count": 2, "seed": 0})
+import trainables
+print(trainables.__file__)
+open(sys.argv[4], "wb").write(made["file"][0])
+print(list(made.columns), len(made))
+"""
+
+
+class TestPromote:
+    def test_its_model_loads_where_this_checkout_is_not(
+        self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
+    ) -> None:
+        uri = f"sqlite:///{tiny_home / 'mlflow.db'}"
+        said: list[str] = []
+        assert promote(tiny_home, "paired", "tiny", "best", said.append) == "models:/tiny@best"
+        client = MlflowClient(uri)
+        version = client.get_model_version_by_alias("tiny", "best")
+        assert client.get_run(version.run_id).info.status == "FINISHED"
+        assert "MLFLOW_TRACKING_URI" not in os.environ, "later sweeps of this process would go there"
+        # Without site, the path file of an editable install is not read: nothing of this checkout can be imported.
+        arguments = [SITE_PACKAGES, uri, str(image), str(tmp_path / "alone.wav")]
+        done = subprocess.run(
+            [sys.executable, "-S", "-c", ALONE, *arguments], capture_output=True, text=True, cwd=tmp_path, check=True
+        )
+        where, shape = done.stdout.strip().splitlines()[-2:]
+        assert "code/trainables" in where
+        assert shape == "['file', 'class', 'probability'] 2"
+        written, _ = lines(tiny_home, [image], Options(tmp_path / "here", model="models:/tiny@best", count=2))
+        assert written[0].read_bytes() == (tmp_path / "alone.wav").read_bytes()
+
+    @pytest.mark.parametrize("model", ["models:/nobody@champion", "models:/nobody/7", "no model at all"])
+    def test_a_model_that_mlflow_has_not_is_refused(
+        self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path, model: str
+    ) -> None:
+        with pytest.raises(UserError, match=f"--model {model}: "):
+            lines(tiny_home, [image], Options(tmp_path / "out", model=model))
+
+    def test_a_sweep_without_a_finished_trial_is_refused(self, swept: Ledger, home: Path) -> None:
+        folder = home / "paired"
+        folder.mkdir()
+        shutil.copy(swept.folder / "search_space.yaml", folder)
+        events = (swept.folder / "sweep.jsonl").read_text().splitlines(keepends=True)
+        begun = next(index for index, line in enumerate(events) if '"event":"attempt"' in line)
+        (folder / "sweep.jsonl").write_text("".join(events[: begun + 1]))
+        with pytest.raises(UserError, match=r"paired: no trial has been finished yet \(\d begun\); wait for the first"):
+            promote(home, "paired", "tiny", "best", print)
+
+    def test_a_sweep_whose_trials_generate_nothing_is_refused(self, swept: Ledger, home: Path) -> None:
+        folder = home / "paired"
+        folder.mkdir()
+        shutil.copy(swept.folder / "sweep.jsonl", folder)
+        write_space(folder / "search_space.yaml", name="paired")
+        with pytest.raises(UserError, match=r"paired: trainable .*noop.py generates nothing"):
+            promote(home, "paired", "tiny", "best", print)
+
+
+def test_a_trial_of_another_sweep_can_be_begun_from(swept: Ledger, tiny_home: Path, tmp_path: Path) -> None:
+    from orchestrator.overview.trial_reference import located
+
+    space = {
+        "trainable": "image_to_sound",
+        "corpus": {"name": "demo"},
+        "objective": {"metric": "val/judge_probability", "mode": "max"},
+        "budget": {"seeds": 1, "max_epochs": 1},
+        **dict.fromkeys(("compare", "search", "pruning")),
+    }
+    read = read_search_space(write_space(tmp_path / "next.yaml", **space, params={"audio_init": "paired/1"}))
+    found = located(read, {"audio_init": "paired/1", "lr": 0.1}, tiny_home)
+    assert found == {
+        "audio_init": str(trial_folder(tiny_home / "paired", 1) / CHECKPOINT / BEST),
+        "lr": 0.1,
+    }
+    assert located(read, {"audio_init": "scratch"}, tiny_home) == {"audio_init": "scratch"}
+    assert located(read, {"audio_init": "./a.pt"}, tiny_home) == {"audio_init": str(tmp_path / "a.pt")}
+    for given, message in (("pared/1", "Did you mean 'paired'"), ("paired/9", "paired has no trial 9; it has 1 to 2")):
+        with pytest.raises(UserError, match=f"audio_init: .*{message}"):
+            located(read, {"audio_init": given}, tiny_home)

@@ -1,0 +1,144 @@
+"""Who may import whom, read from the sources."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("orchestrator", "trainables", "reports")
+MODULES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+NAMES = {path: ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__") for path in MODULES}
+"""Of every module, its dotted name."""
+
+TO_REPORTS = (
+    "orchestrator.cli",
+    "orchestrator.cli.results",
+    "orchestrator.commands.report",
+    "orchestrator.commands.detectable",
+)
+"""Where the orchestrator hands a command over to the pages, or asks their statistics what a sweep could find."""
+
+FLOORS = {
+    "orchestrator": (
+        *("__main__", "cli", "commands", "models", "driver", "overview", "policy", "tracking", "worker", "state"),
+        *("search_space", "plugins", "messages", "command_line", "processor", "storage", "errors"),
+    ),
+    "trainables": (
+        *("image_to_sound", "sound_to_image", "autoencoder", "classifier"),
+        *("components.assessment", "components.judges", "components.networks", "components.training"),
+        *("components.losses", "components.representation", "components.pictures"),
+        *("trainable", "components.generation", "corpora", "components.audio", "support", "errors"),
+    ),
+    "reports": ("page", "listening", "runs", "statistics", "vocabulary", "errors"),
+}
+"""The packages, and the modules beside them, from top to bottom: each imports only what stands after it."""
+MOST_MODULES = 21
+
+
+def imports_of(path: Path, *, at_run_time: bool = True) -> set[str]:
+    """The dotted names that a module imports anywhere, those for type checking only left out."""
+    tree = ast.parse(path.read_text())
+    skipped = {
+        id(node)
+        for block in ast.walk(tree)
+        if at_run_time and isinstance(block, ast.If) and "TYPE_CHECKING" in ast.unparse(block.test)
+        for child in block.body
+        for node in ast.walk(child)
+    }
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if id(node) in skipped:
+            continue
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def packages_of(path: Path) -> set[str]:
+    return {name.split(".")[0] for name in imports_of(path)}
+
+
+@pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(ROOT)))
+def test_a_module_imports_only_what_its_package_may(path: Path) -> None:
+    package = path.relative_to(ROOT).parts[0]
+    imported = packages_of(path)
+    if package != "orchestrator":
+        # Importances are Optuna's, and of a sweep that may have run elsewhere.
+        own = {"optuna"} if path.stem == "importance" else set()
+        assert not imported & ({"orchestrator", "ray", "optuna"} | set(PACKAGES) - {package}) - own
+    if package == "trainables":
+        assert "mlflow" not in imported
+    if package == "orchestrator":
+        # A promoted model's code runs where trainables are its only neighbours.
+        served = ("orchestrator.plugins.loader", "orchestrator.models.pyfunc")
+        assert NAMES[path] in served or "trainables" not in imported
+        assert NAMES[path] in TO_REPORTS or {name for name in imports_of(path) if name.startswith("reports.")} <= {
+            "reports.vocabulary",
+            *(name for name in imports_of(path) if name.startswith("reports.vocabulary.")),
+        }
+
+
+def floor_of(module: str) -> tuple[str, int]:
+    """The top-level package that a module is in, and how far from the top its own package stands there."""
+    package, _, rest = module.partition(".")
+    parts = rest.split(".")
+    name = ".".join(parts[:2]) if parts[0] == "components" and len(parts) > 1 else parts[0]
+    return package, FLOORS[package].index(name)
+
+
+def own_imports(path: Path) -> set[str]:
+    """The modules of this project that a module imports, when it runs or for its types only."""
+    return imports_of(path, at_run_time=False) & set(NAMES.values())
+
+
+FLOORLESS = {*PACKAGES, "trainables.components"}
+
+
+@pytest.mark.parametrize("path", [path for path in MODULES if NAMES[path] not in FLOORLESS], ids=NAMES.get)
+def test_every_module_has_a_floor_and_imports_none_above_it(path: Path) -> None:
+    package, floor = floor_of(NAMES[path])
+    for name in own_imports(path) - FLOORLESS:
+        other, below = floor_of(name)
+        assert other != package or below >= floor, name
+
+
+@pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=lambda path: str(path))
+def test_a_folder_can_be_seen_at_a_glance(folder: Path) -> None:
+    assert len(list(folder.glob("*.py"))) <= MOST_MODULES
+
+
+def test_the_driver_never_imports_mlflow() -> None:
+    users = {name for path, name in NAMES.items() if "mlflow" in packages_of(path)}
+    tracking = {f"orchestrator.tracking.{name}" for name in ("__main__", "client", "connection", "links", "run", "ui")}
+    models = {"orchestrator.models.registry", "orchestrator.models.pyfunc"}
+    assert {name for name in users if name.startswith("orchestrator.")} <= tracking | models
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], *([verb, "--help"] for verb in ("sweep", "ui", "resume", "report", "listen", "generate"))]
+)
+def test_help_imports_neither_torch_nor_ray(arguments: list[str]) -> None:
+    code = (
+        "import sys\nfrom orchestrator.cli import main\n"
+        "try: main()\nexcept SystemExit: pass\n"
+        "print('heavy:', sorted({'torch', 'ray', 'mlflow', 'optuna', 'pandas'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
+    assert "heavy: []" in done.stdout
+
+
+def test_a_trial_whose_corpus_and_judge_are_cached_imports_nothing_that_made_them() -> None:
+    """Every worker imports the trainable before its first epoch: these three would take it six seconds."""
+    code = (
+        "import sys, trainables.autoencoder.trainable\n"
+        "print('heavy:', sorted({'torchvision', 'scipy', 'matplotlib', 'librosa', 'sklearn'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert "heavy: []" in done.stdout

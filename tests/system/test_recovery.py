@@ -1,0 +1,135 @@
+"""Drivers that lose Ray, are stopped in the middle of an epoch, or run in the background."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import psutil
+
+from orchestrator.state.home import driver_note
+from orchestrator.state.ledger import Ledger
+from orchestrator.storage.json_lines import read
+from tests.support.spaces import write_space
+from tests.system.test_sweep import (
+    SLOW,
+    assert_mlflow_has_what_the_outboxes_have,
+    orchestrate,
+    wait_for_rows,
+)
+
+LONG = {"params": {"x": {"uniform": [0.0, 1.0]}, "epoch_s": 60}, "budget": {"trials_per_arm": 1, "max_epochs": 2}}
+
+
+def raylet_of(driver: subprocess.Popen[str]) -> psutil.Process:
+    return next(each for each in psutil.Process(driver.pid).children() if each.name() == "raylet")
+
+
+def workers_of(driver: subprocess.Popen[str]) -> list[psutil.Process]:
+    titles = ((each, " ".join(each.cmdline())) for each in psutil.Process(driver.pid).children(recursive=True))
+    return [each for each, title in titles if title.startswith("ray::") and ".train" in title]
+
+
+def wait_until_both_train(driver: subprocess.Popen[str]) -> None:
+    deadline = time.monotonic() + 240
+    while time.monotonic() < deadline:
+        with contextlib.suppress(psutil.Error):
+            if len(workers_of(driver)) == 2:
+                return
+        time.sleep(0.1)
+    raise AssertionError("no trial was started")
+
+
+def test_a_driver_whose_ray_dies_becomes_a_fresh_one_and_loses_nothing(tmp_path: Path, home: Path) -> None:
+    driver = orchestrate("sweep", write_space(tmp_path / "tiny.yaml", **SLOW), "--home", home)
+    wait_for_rows(home / "tiny", 5)
+    workers = workers_of(driver)
+    raylet_of(driver).kill()
+    output, _ = driver.communicate(timeout=120)
+    assert driver.returncode == 0, output
+    assert "Ray has died; going on with a new one." in output and "Traceback" not in output
+    assert not any(each.is_running() for each in workers)
+    ledger = Ledger(home / "tiny", read_only=True)
+    assert len(ledger.trials) == 8 and {trial.outcome for trial in ledger.trials.values()} <= {"completed", "pruned"}
+    assert [event["event"] for event in ledger.read_events()].count("restarted") == 1
+    for trial in ledger.trials.values():
+        assert [row["epoch"] for row in ledger.read_rows(trial)] == list(range(1, trial.epochs + 1))
+        assert not trial.died_at
+    assert_mlflow_has_what_the_outboxes_have(home, ledger)
+
+
+def test_ctrl_c_in_the_middle_of_an_epoch_ends_the_sweep_soon_and_twice_at_once(tmp_path: Path, home: Path) -> None:
+    space = write_space(tmp_path / "tiny.yaml", **LONG)
+    # Nobody answers for MLflow, which must not keep anybody waiting.
+    driver = orchestrate("sweep", space, "--home", home, MLFLOW_TRACKING_URI="http://127.0.0.1:9")
+    wait_until_both_train(driver)
+    began = time.monotonic()
+    driver.send_signal(signal.SIGINT)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130, output
+    # 9 s on two quiet cores; the epoch alone would take 60.
+    assert time.monotonic() - began < 30
+    assert not read(home / "tiny" / "sweep.jsonl")[0][-1]["reason"].startswith("Ray")
+
+    driver = orchestrate("sweep", space, "--home", home)
+    wait_until_both_train(driver)
+    driver.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    driver.send_signal(signal.SIGINT)
+    assert driver.wait(timeout=5) == 130
+    driver.communicate()
+
+
+def test_a_job_that_is_cancelled_with_all_its_processes_ends_and_does_not_start_again(
+    tmp_path: Path, home: Path
+) -> None:
+    """As a batch system does it; Ray dies of the signal, too."""
+    space = write_space(tmp_path / "tiny.yaml", **LONG)
+    driver = orchestrate("sweep", space, "--home", home, start_new_session=True)
+    wait_until_both_train(driver)
+    os.killpg(driver.pid, signal.SIGTERM)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 130 and "Stopped by SIGTERM." in output and "orchestrate resume tiny" in output
+    assert read(home / "tiny" / "sweep.jsonl")[0][-1]["event"] == "closed"
+
+
+def test_a_driver_in_the_background_is_seen_and_stopped(tmp_path: Path, home: Path) -> None:
+    space = write_space(
+        tmp_path / "tiny.yaml", **SLOW | {"budget": {"trials_per_arm": 3, "max_epochs": 400}, "pruning": "none"}
+    )
+
+    def told(*arguments: object) -> str:
+        process = orchestrate(*arguments, "--home", home)
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+        return output
+
+    assert "tiny runs in the background, process" in told("sweep", space, "--detach")
+    try:
+        wait_for_rows(home / "tiny", 3)
+        status = json.loads(told("status", "tiny", "--json"))
+        assert status["state"] == "running" and status["driver"]["pid"] == driver_note(home / "tiny")["pid"]
+        assert any(trial["state"] == "running" for trial in status["trials"])
+        assert "stops at the end of its epoch" in told("stop", "tiny/1")
+        deadline = time.monotonic() + 30
+        while not Ledger(home / "tiny", read_only=True).trials[1].held:
+            assert time.monotonic() < deadline
+            time.sleep(0.2)
+        assert "tiny has stopped. Go on with: orchestrate resume tiny" in told("stop", "tiny")
+    finally:
+        if note := driver_note(home / "tiny"):
+            psutil.Process(note["pid"]).kill()
+    assert json.loads(told("status", "tiny", "--json"))["state"] == "interrupted"
+    assert "Stopped by SIGTERM" in (home / "tiny" / "output.txt").read_text()
+
+
+def test_a_detached_command_that_is_refused_says_so_in_the_foreground(tmp_path: Path, home: Path) -> None:
+    space = write_space(tmp_path / "tiny.yaml", **SLOW | {"disk": {"min_free_gib": 1e6}})
+    driver = orchestrate("sweep", space, "--detach", "--home", home)
+    output, _ = driver.communicate(timeout=60)
+    assert driver.returncode == 2 and "disk.min_free_gib asks for 1e+06" in output

@@ -1,0 +1,36 @@
+"""The reference lines beside autoencoders, and what else trials of theirs share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from trainables.autoencoder.config import AutoencoderConfig
+from trainables.components.assessment.references import References
+from trainables.components.audio.feature import Feature
+from trainables.components.audio.grid import Grid
+from trainables.components.audio.log_power_metrics import COMMON_SIZE
+from trainables.support.progress import Progress
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+
+def reference_lines(configs: Sequence[AutoencoderConfig], corpus: Corpus, progress: Progress) -> list[dict[str, Any]]:
+    """Compute features, judge and reference lines; where a phase is compared with others, what each makes of magnitudes
+    that need no model."""
+    features = dict.fromkeys(each for config in configs for each in config.clip_representation.features)
+    for feature in {**features, Feature(Grid(COMMON_SIZE)): None}:
+        corpus.features(feature, progress)
+    references = References(corpus, progress)
+    encoding = [config for config in configs if config.channels != "phase"]
+    grids = dict.fromkeys(config.clip_representation.grid for config in encoding)
+    latents = dict.fromkeys((config.clip_representation.grid, config.latent_dim) for config in encoding)
+    phases = dict.fromkeys(config.phase for config in configs)
+    compared = [phase for phase in phases if phase != "own"] if len(phases) > 1 else []
+    return [
+        references.real_clips(),
+        *(line for grid in grids for line in references.of_grid(grid)),
+        *(references.pca(grid, latent_dim) for grid, latent_dim in latents),
+        *(line for phase in compared for line in references.phase(phase, [*grids][:1])),
+    ]

@@ -1,0 +1,225 @@
+"""The autoencoder of the report, made sound: convolutions down to a latent and back, on magnitudes, phases, or both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+
+from trainables.autoencoder.codec import Codec, bottleneck
+from trainables.autoencoder.config import METRICS, OF_MAGNITUDES, AutoencoderConfig
+from trainables.autoencoder.references import reference_lines
+from trainables.autoencoder.sounds import Sounds
+from trainables.autoencoder.training_loss import Objective
+from trainables.components.assessment import media
+from trainables.components.assessment.assessor import Assessor
+from trainables.components.audio.log_power_metrics import FractionUnexplained, Variation
+from trainables.components.judges.sound_judge import open_judge
+from trainables.components.losses.reconstruction import LOSSES
+from trainables.components.representation.normalizations import Clips
+from trainables.components.representation.phase_rendering import Memory
+from trainables.components.representation.representation import ClipSplit
+from trainables.components.training.cuda_graph import Replayed
+from trainables.components.training.loop import (
+    Scalar,
+    descend,
+    fetched,
+    finite_means,
+    finite_steps,
+    saved_bytes,
+    warm_up,
+)
+from trainables.corpora.corpus import Corpus, required
+from trainables.corpora.splits import Split
+from trainables.support.progress import Progress, silent
+from trainables.trainable import Media, Trainable
+
+BETA1 = 0.9
+ACTIVE_VARIANCE = 0.01
+"""A latent whose mean varies less between clips carries nothing (Burda, Grosse and Salakhutdinov, 2016)."""
+MAX_SAMPLES = 512
+
+
+class Autoencoder(Trainable):
+    """Encodes a clip into `latent_dim` numbers and decodes it again.
+
+    With `linear_path: pca` the convolutions add to what principal components do, in both directions.
+    With a variational loss the latent is a distribution, sampled in training and taken at its mean when it is judged.
+    The learning rate rises over `warmup_steps` and then stays, so that more epochs later are the same as more epochs
+    at once.
+    """
+
+    Config = AutoencoderConfig
+    RENDERING = frozenset({"phase", "magnitude", "clip_statistics"})
+    METRICS = METRICS
+    DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 4, "sound_clips": 1}
+
+    def __init__(self, config: AutoencoderConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
+        self.config: AutoencoderConfig = config
+        self.corpus = required(corpus, Autoencoder)
+        self.device = torch.device(device)
+        self.loss = LOSSES[config.loss]
+        self.num_steps = 0
+        self.train, self.validation = (
+            ClipSplit(self.corpus, config.clip_representation, self.corpus.indices(split), self.device)
+            for split in ("train", "validation")
+        )
+        self.assessor = Assessor(self.corpus, "validation", open_judge(self.corpus, device=self.device), self.device)
+        self._order = torch.Generator().manual_seed(seed)
+        self._noise = torch.Generator(self.device).manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self.codec = Codec(config, self.train, self.device, self._order)
+        self.objective = Objective(config, self.codec.normalizer)
+        self.memory = Memory(self.corpus)
+        betas = BETA1, config.adam_beta2
+        self.optimizer = torch.optim.AdamW(self.codec.networks.parameter_groups(), config.lr, betas, fused=True)
+        self._replayed = Replayed(self._noise)
+
+    @classmethod
+    def prepare(
+        cls, configs: Sequence[AutoencoderConfig], corpus: Corpus | None, progress: Progress = silent
+    ) -> list[dict[str, Any]]:
+        return reference_lines(configs, required(corpus, cls), progress)
+
+    @classmethod
+    def reported(cls, config: AutoencoderConfig) -> Collection[str]:
+        loss = LOSSES[config.loss]
+        missing = set() if config.channels != "phase" else OF_MAGNITUDES
+        missing |= set() if loss.is_variational else {"train/kl", "val/active_units"}
+        missing |= set() if loss.has_sigma else {"train/min_sigma"}
+        missing |= set() if _has_bound(config) else {"val/bits_per_dim"}
+        return [name for name in METRICS if name not in missing]
+
+    @classmethod
+    def checkpoint_bytes(cls, config: AutoencoderConfig) -> int:
+        with torch.device("meta"):
+            return saved_bytes([bottleneck(config)])
+
+    @classmethod
+    def judge_id(cls, corpus: Corpus | None) -> str | None:
+        return open_judge(required(corpus, cls)).id
+
+    @property
+    def sounds(self) -> Sounds:
+        """As the settings of now say, which renderings change."""
+        return Sounds(self.config, self.codec, self.memory, self.device)
+
+    def step(self) -> dict[str, float]:
+        return self._train_epoch() | self._validate()
+
+    def _train_epoch(self) -> dict[str, float]:
+        self.codec.forget()
+        self.codec.networks.train()
+        order = torch.randperm(len(self.train), generator=self._order).split(self.config.batch_size)
+        steps = fetched([self._train_step(self.train.batch(part)) for part in order[: self.batches_per_epoch]])
+        metrics = {**finite_means(steps), "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
+        if self.loss.has_sigma:
+            # A mean would hide the step that matters.
+            metrics["train/min_sigma"] = min((step["min_sigma"] for step in finite_steps(steps)), default=math.nan)
+        return metrics
+
+    def _train_step(self, clips: Clips) -> dict[str, Scalar]:
+        """One step of the optimizer, left out if anything isn't finite; what was measured stays on the device."""
+        self.num_steps += 1
+        rates = warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
+        # The latent learns to carry something before it is asked to carry little.
+        kl_share = min(1.0, self.num_steps / max(1, self.config.kl_warmup_steps))
+        if self.config.time_roll:
+            clips = self.codec.rolled(clips, self._order)
+        return self._replayed(self._descended, clips, kl_share, *rates)
+
+    def _descended(self, clips: Clips, kl_share: float | Scalar, *rates: float | Scalar) -> dict[str, Scalar]:
+        target = self.codec.target(clips)
+        estimate = self.codec.estimate(target, self._noise)
+        loss, kl = self.objective(estimate, target, kl_share)
+        norm = descend(self.optimizer, self.codec.networks, loss, self.config.max_grad_norm, rates)
+        measured = {"loss": loss.detach(), "grad_norm": norm}
+        if self.loss.is_variational:
+            measured["kl"] = kl.detach()
+        if estimate.sigma is not None:
+            measured["min_sigma"] = estimate.sigma.detach().min()
+        return measured
+
+    @torch.inference_mode()
+    def _validate(self) -> dict[str, float]:
+        self.codec.networks.eval()
+        own, variation, losses, bounds, means = FractionUnexplained(), Variation(), [], [], []
+        noise = torch.Generator(self.device).manual_seed(0)
+
+        def estimates() -> Iterator[Clips]:
+            for positions in self.assessor.positions():
+                clips = self.validation.batch(positions)
+                target = self.codec.target(clips)
+                estimate = self.codec.estimate(target)
+                own.add(estimate.clips, target.clips)
+                variation.add(estimate.clips, target.clips)
+                losses.append(len(clips) * self.objective(estimate, target)[0])
+                if _has_bound(self.config):
+                    bounds.append(len(clips) * self.objective.bound(self.codec.estimate(target, noise), target))
+                means.append(estimate.mean)
+                yield self.codec.restored(estimate, target, self.config.clip_statistics)
+
+        representation = self.codec.representation
+        if "magnitude" in representation.parts:
+            metrics = self.assessor.assess((each[:, 0] for each in estimates()), representation.grid)
+            samples = self.codec.samples(min(MAX_SAMPLES, len(self.validation)))
+            metrics |= self.assessor.assess_samples(representation.grid.full(samples[:, 0]))
+        else:
+            metrics = {}
+            for _ in estimates():
+                pass
+        probes = self.corpus.probes(self.config.sound_clips)
+        metrics |= self.assessor.assess_sounds(self.sounds.of(probes).sounds, probes)
+        metrics |= {
+            "fvu_own": own.value,
+            "variation": variation.value,
+            "loss": float(sum(losses)) / len(self.validation),
+        }
+        if _has_bound(self.config):
+            metrics["bits_per_dim"] = float(sum(bounds)) / len(self.validation) / math.log(2)
+        if self.loss.is_variational:
+            variances = torch.cat(means).var(dim=0, correction=0)
+            metrics["active_units"] = float((variances > ACTIVE_VARIANCE).sum())
+        return {f"val/{name}": value for name, value in metrics.items()}
+
+    @torch.inference_mode()
+    def render(self, probes: NDArray[np.int64]) -> Media:
+        self.codec.networks.eval()
+        return media.render(self.corpus, probes, self.sounds.of(probes))
+
+    @torch.inference_mode()
+    def evaluate(self, split: Split) -> pd.DataFrame:
+        self.codec.networks.eval()
+        table = media.evaluate(self.corpus, split, self.sounds.of, self.device)
+        return table.assign(side_info_floats=float(self.sounds.side_info_floats))
+
+    def state_dict(self) -> dict[str, Any]:
+        return {
+            "config": self.config.model_dump(mode="json"),
+            **self.codec.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "num_steps": self.num_steps,
+            "order": self._order.get_state(),
+            "noise": self._noise.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        self.codec.load_state_dict(state)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.num_steps = state["num_steps"]
+        # Generators' states live on the CPU, wherever the checkpoint was loaded to.
+        self._order.set_state(state["order"].cpu())
+        self._noise.set_state(state["noise"].cpu())
+        # A recording would go on with what has just been replaced.
+        self._replayed = Replayed(self._noise)
+
+
+def _has_bound(config: AutoencoderConfig) -> bool:
+    """Whether the loss is a likelihood of all that the latents carry."""
+    return LOSSES[config.loss].is_variational and LOSSES[config.loss].has_sigma and config.channels == "magnitude"

@@ -1,0 +1,1 @@
+"""The class of a sound or of an image."""

@@ -1,0 +1,224 @@
+"""Which class is it? A classifier of sounds or of images: what generators are told of a sound, and what judges are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+from torch import Tensor, nn
+
+from trainables.classifier.modalities import (
+    Images,
+    Modality,
+    NetworkName,
+    SoundNetwork,
+    Sounds,
+    make_network,
+)
+from trainables.components.audio.log_power_metrics import hearing
+from trainables.components.pictures import spectrogram_pictures
+from trainables.components.training.loop import Scalar, batches, descend, fetched, finite_means, warm_up
+from trainables.corpora.corpus import Corpus, required
+from trainables.corpora.features import read_waveforms
+from trainables.corpora.splits import Split
+from trainables.support.progress import Progress, silent
+from trainables.trainable import Media, Metric, Trainable, TrialConfig
+
+BATCH_CLIPS = 64
+
+Logits = Float[Tensor, "clips classes"]
+
+
+class ClassifierConfig(TrialConfig):
+    """What is classified, by which network, and how it learns."""
+
+    modality: Modality = Field("sound", description="what is classified: the clips' sound or their image")
+    network: NetworkName = Field(
+        "plain", description="plain or residual, as the judges A and B; ResNets for images only"
+    )
+    weights: str = Field("none", description="of a ResNet: none, imagenet (torchvision's), or a file")
+    image_size: Literal[32, 64, 128, 224] = Field(64, description="pixels of an image's side")
+    spoil: bool = Field(False, description="whether it learns from blurred, noisy and resized clips too, as judges do")
+    label_smoothing: float = Field(
+        0.1, ge=0, lt=1, description="part of the probability that goes to the other classes"
+    )
+    mixup: float = Field(0.0, ge=0, description="α of mixup's Beta distribution; 0 mixes nothing")
+    batch_size: int = Field(32, ge=2, description="clips of a training step")
+    lr: float = Field(1e-3, gt=0, description="learning rate of AdamW after its warm-up")
+    weight_decay: float = Field(1e-2, ge=0, description="weight decay of AdamW")
+    warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to lr")
+
+    @model_validator(mode="after")
+    def _check(self) -> ClassifierConfig:
+        is_resnet = self.network.startswith("resnet")
+        if self.modality == "sound" and is_resnet:
+            raise ValueError(f"network: {self.network} sees images; for modality: sound use plain or residual")
+        if self.weights != "none" and not is_resnet:
+            raise ValueError(f"weights: {self.weights}: network: {self.network} has none; use resnet18 or resnet50")
+        return self
+
+
+class Classifier(Trainable):
+    """Learns the classes of a corpus's clips; never seen by a judge, whose seeds and weights are others."""
+
+    Config = ClassifierConfig
+    METRICS = {
+        "val/probability": Metric("max", "all", "mean probability of the true class, recordings first"),
+        "val/accuracy": Metric("max", "all", "how often the true class is the most probable one of a recording"),
+        "val/balanced_accuracy": Metric("max", "all", "the same, mean over classes"),
+        "val/loss": Metric("min", "same_loss", "cross-entropy in nats, without smoothing"),
+        "train/loss": Metric("min", "same_loss", "the loss, mean over the epoch"),
+        "train/grad_norm": Metric("min", "same_loss", "norm of the loss's gradient, mean over the epoch"),
+        "train/nonfinite_steps": Metric("min", "all", "steps of the epoch left out because of a non-finite gradient"),
+        "optim/lr": Metric("min", "all", "learning rate of the last step"),
+    }
+    DEBUG = {"batch_size": 8}
+
+    def __init__(self, config: ClassifierConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
+        self.config: ClassifierConfig = config
+        self.corpus = required(corpus, Classifier)
+        self.device = torch.device(device)
+        self.num_steps = 0
+        self.train, self.validation = (self._given(self.corpus.indices(split)) for split in ("train", "validation"))
+        self._order = torch.Generator().manual_seed(seed)
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            network = make_network(config.modality, config.network, config.weights, len(self.corpus.classes))
+        if isinstance(network, SoundNetwork) and isinstance(self.train, Sounds):
+            for buffer, value in zip((network.body.mean, network.body.std), self.train.scale, strict=True):
+                buffer.copy_(value)
+        self.network = network.to(memory_format=torch.channels_last).to(self.device)
+        self.optimizer = torch.optim.AdamW(
+            self.network.parameters(), config.lr, weight_decay=config.weight_decay, fused=True
+        )
+
+    def _given(self, clips: NDArray[np.int64], *, required: bool = True) -> Sounds | Images:
+        if self.config.modality == "sound":
+            return Sounds(self.corpus, clips, spoil=self.config.spoil, seed=0)
+        return Images(self.corpus, clips, self.config.image_size, spoil=self.config.spoil, required=required)
+
+    @classmethod
+    def prepare(
+        cls, configs: Sequence[ClassifierConfig], corpus: Corpus | None, progress: Progress = silent
+    ) -> list[dict[str, Any]]:
+        known = required(corpus, cls)
+        # Weights that can't be had are found out now, not in the first epoch of every trial.
+        for config in {(config.network, config.weights): config for config in configs}.values():
+            make_network(config.modality, config.network, config.weights, len(known.classes))
+        for size in dict.fromkeys(config.image_size for config in configs if config.modality == "image"):
+            known.frames(size, progress)
+        counts = np.bincount(known.labels(known.indices("train")), minlength=len(known.classes))
+        labels = known.labels(known.indices("validation"))
+        # Of a recording all clips have one class, so that the share of clips is about that of recordings.
+        commonest = float((labels == counts.argmax()).mean())
+        return [{"reference": "commonest class", "size": None, "val/accuracy": commonest}]
+
+    @classmethod
+    def checkpoint_bytes(cls, config: ClassifierConfig) -> None:
+        """Unknown: it depends on how many classes there are."""
+        return None
+
+    def step(self) -> dict[str, float]:
+        return self._train_epoch() | self._validate()
+
+    def _train_epoch(self) -> dict[str, float]:
+        self.network.train()
+        drawn = batches(len(self.train.clips), self.config.batch_size, self._order, self.batches_per_epoch)
+        means = finite_means(fetched([self._train_step(part) for part in drawn]))
+        return {**means, "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
+
+    def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
+        """One step of the optimizer, left out if anything isn't finite; what was measured stays on the device."""
+        self.num_steps += 1
+        warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
+        given = self.train.varied(positions, self._order).to(self.device)
+        labels = torch.from_numpy(self.corpus.labels(self.train.clips[positions.numpy()])).to(self.device)
+        truth = F.one_hot(labels, len(self.corpus.classes)).float()
+        if self.config.mixup > 0:
+            share = float(torch._sample_dirichlet(torch.full((2,), self.config.mixup), self._order)[0])
+            given, truth = (share * each + (1 - share) * each.roll(1, dims=0) for each in (given, truth))
+        loss = F.cross_entropy(self.network(given), truth, label_smoothing=self.config.label_smoothing)
+        return {"loss": loss.detach(), "grad_norm": descend(self.optimizer, self.network, loss)}
+
+    def _validate(self) -> dict[str, float]:
+        table, loss = self._table(self.validation)
+        return {
+            "val/probability": float(table["probability"].mean()),
+            "val/accuracy": float(table["accuracy"].mean()),
+            "val/balanced_accuracy": float(table.groupby("class")["accuracy"].mean().mean()),
+            "val/loss": loss,
+        }
+
+    @torch.no_grad()
+    def _logits(self, given: Sounds | Images) -> Logits:
+        self.network.eval()
+        parts = torch.arange(len(given.clips)).split(BATCH_CLIPS)
+        return torch.cat([self.network(given.plain(part).to(self.device)).cpu() for part in parts])
+
+    def _table(self, given: Sounds | Images) -> tuple[pd.DataFrame, float]:
+        """A row a recording, and the cross-entropy."""
+        logits, labels = self._logits(given), self.corpus.labels(given.clips)
+        recordings = self.corpus.clips["recording"].to_numpy(str)[given.clips]
+        verdict = hearing(logits.softmax(dim=1), labels, recordings)
+        classes = self.corpus.clips.drop_duplicates("recording").set_index("recording")["class"]
+        table = pd.DataFrame(
+            {
+                "recording": verdict.recordings,
+                "class": classes.loc[verdict.recordings].to_numpy(),
+                "probability": verdict.probability,
+                "accuracy": verdict.is_right.astype(float),
+            }
+        )
+        return table, F.cross_entropy(logits, torch.from_numpy(labels)).item()
+
+    def evaluate(self, split: Split) -> pd.DataFrame:
+        return self._table(self._given(self.corpus.indices(split)))[0]
+
+    def render(self, probes: NDArray[np.int64]) -> Media:
+        """What is classified, with the class that the network tells."""
+        given = self._given(probes, required=False)
+        if not len(given.clips):
+            return Media()
+        probabilities = self._logits(given).softmax(dim=1)
+        names = [str(name) for name in self.corpus.clips["clip"].to_numpy()[given.clips]]
+        sounds = read_waveforms(self.corpus.waveforms(), given.clips).numpy()
+        shown = {}
+        if isinstance(given, Images):
+            photos = given.plain(torch.arange(len(names)))
+            shown = {
+                name: spectrogram_pictures.enlarged(photo, spectrogram_pictures.HEIGHT_PX)
+                for name, photo in zip(names, photos, strict=True)
+            }
+        truth = probabilities[torch.arange(len(names)), torch.from_numpy(self.corpus.labels(given.clips))]
+        told = [self.corpus.classes[int(each)] for each in probabilities.argmax(dim=1)]
+        rows = [
+            {"clip": name, "told": label, "probability": chance, **({"image": name} if shown else {})}
+            for name, label, chance in zip(names, told, truth.tolist(), strict=True)
+        ]
+        return Media({f"{name}_original": sound for name, sound in zip(names, sounds, strict=True)}, shown, rows)
+
+    def state_dict(self) -> dict[str, Any]:
+        network = self.network.body if isinstance(self.network, SoundNetwork) else self.network
+        return {
+            "config": self.config.model_dump(mode="json"),
+            "classes": list(self.corpus.classes),
+            "network": network.state_dict(),
+            "optimizer": self.optimizer.state_dict(),
+            "num_steps": self.num_steps,
+            "order": self._order.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        network: nn.Module = self.network.body if isinstance(self.network, SoundNetwork) else self.network
+        network.load_state_dict(state["network"])
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.num_steps = state["num_steps"]
+        # Generators' states live on the CPU, wherever the checkpoint was loaded to.
+        self._order.set_state(state["order"].cpu())

@@ -1,0 +1,110 @@
+"""One pass over a split that says how good estimates are, in the same way for every trial and every reference line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.components.assessment.distributions import inception_score
+from trainables.components.assessment.embeddings import Embeddings, Reference, embedded_once, sampled_clips
+from trainables.components.audio.feature import Feature
+from trainables.components.audio.grid import Grid
+from trainables.components.audio.log_power_metrics import COMMON_SIZE, FractionUnexplained, hearing, lsd_db
+from trainables.components.audio.sound_metrics import mel_lsd_db, phase_error_rad
+from trainables.components.audio.spectrogram import log_power
+from trainables.components.judges.sound_judge import Judge
+from trainables.corpora.features import FeatureSplit, clip_power, read_waveforms
+from trainables.corpora.splits import Split
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+BATCH_CLIPS = 64
+
+Batch = Float[Tensor, "clips frames bins"]
+Full = Float[Tensor, "clips 192 512"]
+
+
+class Assessor:
+    """Compares estimates of a split's spectrograms with the real ones, on the common grid and by the judge."""
+
+    def __init__(
+        self,
+        corpus: Corpus,
+        split: Split,
+        judge: Judge,
+        device: torch.device,
+        clips: NDArray[np.int64] | None = None,
+    ) -> None:
+        """Args:
+        clips: a part of the split, as rows of the corpus's table; None for all of it.
+        """
+        self.clips = corpus.indices(split) if clips is None else clips
+        self._corpus = corpus
+        self._judge = judge
+        self._labels = corpus.labels(self.clips)
+        self._recordings = corpus.clips["recording"].to_numpy(str)[self.clips]
+        self._targets = FeatureSplit(corpus.features(Feature(Grid(COMMON_SIZE))), self.clips, device)
+        self._reference = _reference(corpus, judge, device)
+
+    def positions(self) -> Iterator[Tensor]:
+        """The split's clips in order, in the batches in which estimates are expected."""
+        return iter(torch.arange(len(self._targets)).split(BATCH_CLIPS))
+
+    def assess(self, estimates: Iterable[Batch], grid: Grid) -> dict[str, float]:
+        """Metrics of estimates on a grid (log-power in nats), given in the batches of `positions`."""
+        fvu, distances_db, heard, embeddings = FractionUnexplained(), [], [], []
+        for positions, estimate in zip(self.positions(), estimates, strict=True):
+            target, common = self._targets.batch(positions), grid.resized(estimate, COMMON_SIZE)
+            fvu.add(common, target)
+            distances_db.append(lsd_db(common, target))
+            probabilities, embedded = self._judge.perceive(grid.full(estimate))
+            heard.append(probabilities)
+            embeddings.append(embedded)
+        verdict = hearing(torch.cat(heard), self._labels, self._recordings)
+        return {
+            "judge_probability": verdict.mean_probability,
+            "judge_accuracy": verdict.accuracy,
+            "fvu": fvu.value,
+            "lsd_db": torch.cat(distances_db).mean().item(),
+            **self._reference.distances(torch.cat(embeddings), "fad"),
+            "diversity": self._reference.diversity(torch.cat(embeddings), self._labels),
+            "inception_score": inception_score(torch.cat(heard)),
+        }
+
+    def assess_samples(self, samples: Full) -> dict[str, float]:
+        """Metrics of magnitudes that stand for no clip: how far they are from the training clips as a whole, and how
+        many classes the judge hears, and how surely."""
+        probabilities, embeddings = self._judge.perceive(samples)
+        distances = self._reference.distances(embeddings, "fad")
+        return {
+            **{f"sample_{name}": value for name, value in distances.items()},
+            "sample_inception_score": inception_score(probabilities),
+        }
+
+    def assess_sounds(self, sounds: Float[Tensor, "clips samples"], clips: NDArray[np.int64]) -> dict[str, float]:
+        """Metrics of the sounds of some clips, given as rows of the corpus's table."""
+        originals = read_waveforms(self._corpus.waveforms(), clips).to(sounds.device)
+        return {
+            "mel_lsd_db": mel_lsd_db(sounds, originals).mean().item(),
+            "phase_error_rad": phase_error_rad(sounds, originals).mean().item(),
+        }
+
+
+def _reference(corpus: Corpus, judge: Judge, device: torch.device) -> Reference:
+    """What the judge makes of training clips as they are."""
+    clips = sampled_clips(corpus.indices("train"))
+
+    def embed() -> Embeddings:
+        parts = np.array_split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS))
+        waveforms = corpus.waveforms()
+        return torch.cat([judge.embed_log_power(log_power(clip_power(waveforms, part))).cpu() for part in parts])
+
+    embeddings = embedded_once(corpus.folder / f"embeddings-{judge.id}.npy", embed)
+    return Reference(embeddings.to(device), corpus.labels(clips))

@@ -1,0 +1,1 @@
+"""Sounds as signals: clips, spectra, phases, and how far one sound is from another."""

@@ -1,0 +1,179 @@
+"""The short-time Fourier transform of 2 s clips, its log-power spectrograms, and the way back to sound.
+
+Time is the height (frames) and frequency the width (bins): a size is "frames x bins". All values are natural
+logarithms of power, in nats; 1 nat is 4.34 dB. Every function works on a whole batch.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import Literal, cast, get_args
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Complex, Float, Int64
+from torch import Tensor
+
+from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
+
+FFT_SAMPLES = 1024
+HOP_SAMPLES = 230
+"""Centred frames every 230 samples: exactly 192 of them, none made of padding alone."""
+FRAMES, BINS = 192, 512
+"""The constant bin (0 Hz) is left out."""
+
+Size = Literal["24x64", "48x128", "96x256", "192x512"]
+SIZES: dict[Size, tuple[int, int]] = {
+    size: cast("tuple[int, int]", tuple(int(number) for number in size.split("x"))) for size in get_args(Size)
+}
+
+DITHER_RMS = 1e-4
+POWER_FLOOR = 1e-6
+RANGE_NATS = 8 * math.log(10)
+"""80 dB: what lies further below a clip's maximum is lifted to there."""
+LOUDEST_NATS = 30.0
+"""130 dB above what full scale can have: what a network makes louder is cut off there."""
+DB_PER_NAT = 10 / math.log(10)
+GRIFFIN_LIM_CLIPS = {"cpu": 4, "cuda": 32}
+"""At a time: more would not fit into a processor's cache."""
+"""Clips that are resynthesised together: about 150 MB of spectra."""
+
+
+def dithered(
+    waveforms: Float[Tensor, "clips samples"], clips: Int64[Tensor, " clips"]
+) -> Float[Tensor, "clips samples"]:
+    """Add white noise of −80 dBFS, so that no value of a spectrogram is constant; a clip's number decides its noise."""
+    noise = _noise(waveforms.device)
+    start = (clips.to(waveforms.device) * 7919) % len(noise)
+    sample = torch.arange(waveforms.shape[1], device=waveforms.device)
+    return waveforms + DITHER_RMS * noise[(start[:, None] + sample) % len(noise)]
+
+
+def power(waveforms: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips 192 512"]:
+    """Power |S|² of the short-time Fourier transform (periodic Hann window of 1,024 samples, reflected edges)."""
+    return spectrum(waveforms).abs().square()
+
+
+def phase(waveforms: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips 192 512"]:
+    """Angles of the same transform in radians, within ±π; a frame's are those at its first sample."""
+    return spectrum(waveforms).angle()
+
+
+def spectrum(waveforms: Float[Tensor, "clips samples"]) -> Complex[Tensor, "clips 192 512"]:
+    """The transform itself."""
+    return _stft(waveforms)[:, 1:].transpose(1, 2)
+
+
+def log_power(power: Float[Tensor, "clips 192 512"], size: Size = "192x512") -> Float[Tensor, "clips frames bins"]:
+    """ln(P + 1e-6) of the power averaged over blocks, floored 80 dB below each clip's maximum at full resolution.
+
+    The average is taken before the logarithm: it removes the speckle of noise instead of sampling it.
+    """
+    return floored((F.adaptive_avg_pool2d(power, SIZES[size]) + POWER_FLOOR).log(), power)
+
+
+def floored(
+    log_power: Float[Tensor, "clips frames bins"], power: Float[Tensor, "clips 192 512"]
+) -> Float[Tensor, "clips frames bins"]:
+    """Log-power lifted to 80 dB below the maximum at full resolution, the same for every size."""
+    floor = (power.amax(dim=(1, 2), keepdim=True) + POWER_FLOOR).log() - RANGE_NATS
+    return torch.maximum(log_power, floor)
+
+
+def resized(log_power: Float[Tensor, "clips frames bins"], size: Size) -> Float[Tensor, "clips frames2 bins2"]:
+    """The same at another size: power averaged over blocks, or log-power interpolated between their centres."""
+    shape = SIZES[size]
+    if log_power.shape[1:] == shape:
+        return log_power
+    if log_power.shape[1] > shape[0]:
+        return F.adaptive_avg_pool2d(log_power.exp(), shape).log()
+    return F.interpolate(log_power[:, None], shape, mode="bilinear", align_corners=False)[:, 0]
+
+
+def to_waveform(
+    log_power: Float[Tensor, "clips frames bins"], *, iterations: int = 32
+) -> Float[Tensor, "clips samples"]:
+    """Sound of 2 s for spectrograms of any size, by interpolation and Griffin-Lim."""
+    return griffin_lim((resized(log_power, "192x512") / 2).exp(), iterations=iterations)
+
+
+def synthesized(
+    amplitude: Float[Tensor, "clips 192 512"], phase: Float[Tensor, "clips 192 512"]
+) -> Float[Tensor, "clips samples"]:
+    """Sound of amplitudes and a phase in radians, as of `phase`."""
+    return _istft(F.pad(torch.polar(amplitude, phase).transpose(1, 2), (0, 0, 1, 0)))
+
+
+def griffin_lim(
+    amplitude: Float[Tensor, "clips 192 512"],
+    *,
+    first_phase: Float[Tensor, "clips 192 512"] | None = None,
+    iterations: int = 32,
+    momentum: float = 0.99,
+) -> Float[Tensor, "clips samples"]:
+    """Find a phase for amplitudes: the fast Griffin-Lim algorithm (Perraudin, Balazs and Søndergaard, 2013).
+
+    The first phase (in radians, as of `phase`), unless one is given, is random, and the same for every clip: a clip
+    sounds the same in every batch.
+    """
+    size = GRIFFIN_LIM_CLIPS[amplitude.device.type]
+    phases = [None] * len(amplitude) if first_phase is None else first_phase.split(size)
+    parts = [
+        _griffin_lim(part, first, iterations, momentum)
+        for part, first in zip(amplitude.split(size), phases, strict=False)
+    ]
+    return torch.cat(parts) if parts else amplitude.new_zeros(0, CLIP_SAMPLES)
+
+
+def _griffin_lim(
+    amplitude: Float[Tensor, "clips 192 512"],
+    first_phase: Float[Tensor, "clips 192 512"] | None,
+    iterations: int,
+    momentum: float,
+) -> Float[Tensor, "clips samples"]:
+    target = F.pad(amplitude.transpose(1, 2), (0, 0, 1, 0))
+    if first_phase is None:
+        spectrum = target * _first_phase(target.device)
+    else:
+        spectrum = torch.polar(target, F.pad(first_phase.transpose(1, 2), (0, 0, 1, 0)))
+    previous = torch.zeros_like(spectrum)
+    for _ in range(iterations):
+        consistent = _stft(_istft(spectrum))
+        direction = consistent - momentum / (1 + momentum) * previous
+        spectrum = target * direction / direction.abs().clamp(min=1e-12)
+        previous = consistent
+    return _istft(spectrum)
+
+
+@lru_cache(maxsize=8)
+@torch.inference_mode(False)
+def mel_filters(bands: int, device: torch.device | str = "cpu") -> Float[Tensor, "512 bands"]:
+    """Triangles of unit height, equally spaced from 0 to 11,025 Hz on the scale mel = 1127 ln(1 + f / 700)."""
+    top = 1127 * math.log(1 + RATE_HZ / 2 / 700)
+    edges_hz = 700 * (torch.expm1(torch.linspace(0, top, bands + 2, dtype=torch.float64) / 1127))
+    bins_hz = torch.arange(1, BINS + 1, dtype=torch.float64)[:, None] * RATE_HZ / FFT_SAMPLES
+    rising = (bins_hz - edges_hz[:-2]) / (edges_hz[1:-1] - edges_hz[:-2])
+    falling = (edges_hz[2:] - bins_hz) / (edges_hz[2:] - edges_hz[1:-1])
+    return torch.minimum(rising, falling).clamp(min=0).float().to(device)
+
+
+def _stft(waveforms: Float[Tensor, "clips samples"]) -> Complex[Tensor, "clips 513 192"]:
+    window = torch.hann_window(FFT_SAMPLES, device=waveforms.device)
+    return torch.stft(waveforms, FFT_SAMPLES, HOP_SAMPLES, window=window, pad_mode="reflect", return_complex=True)
+
+
+def _istft(spectrum: Complex[Tensor, "clips 513 192"]) -> Float[Tensor, "clips samples"]:
+    window = torch.hann_window(FFT_SAMPLES, device=spectrum.device)
+    return torch.istft(spectrum, FFT_SAMPLES, HOP_SAMPLES, window=window, length=CLIP_SAMPLES)
+
+
+@lru_cache(maxsize=2)
+def _noise(device: torch.device) -> Float[Tensor, " samples"]:
+    return torch.randn(CLIP_SAMPLES, generator=torch.Generator().manual_seed(0)).to(device)
+
+
+@lru_cache(maxsize=2)
+def _first_phase(device: torch.device) -> Complex[Tensor, "513 192"]:
+    angle = 2 * math.pi * torch.rand(BINS + 1, FRAMES, generator=torch.Generator().manual_seed(1))
+    return torch.polar(torch.ones_like(angle), angle).to(device)

@@ -1,0 +1,1 @@
+"""The classifiers by which all trials of a corpus are judged."""

@@ -1,0 +1,147 @@
+"""The judge of pictures: a classifier that sees every trial of a corpus in the same way, as the judge hears sounds.
+
+It learns from the frames of the train recordings, as they are and spoilt as those of a weak model. A and B are other
+networks from other seeds.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trainables.components.judges.networks import (
+    DROPOUT,
+    PLAIN_CHANNELS,
+    RESIDUAL_CHANNELS,
+    JudgeName,
+    Maps,
+    mean_and_maximum,
+    plain_features,
+    residual_features,
+)
+from trainables.components.judges.sound_judge import preparation_device
+from trainables.components.pictures.augmentation import Pictures, as_floats, augmented, spoilt
+from trainables.corpora.pictures import sources, visible
+from trainables.corpora.splits import digest
+from trainables.support.cache import made_once
+from trainables.support.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+VERSION = 1
+"""Raise it when a judge would see otherwise than before: it is part of every judge's id."""
+SIZE_PX = 64
+SEEDS: dict[JudgeName, int] = {"A": 3, "B": 4}
+MAX_PICTURES = 16_384
+BATCH_PICTURES = 32
+EPOCHS = 60
+STEPS = (300, 4000)
+PEAK_LR = 3e-3
+
+Probabilities = Float[Tensor, "pictures classes"]
+Embeddings = Float[Tensor, "pictures features"]
+
+
+class PictureNetwork(nn.Module):
+    """Convolutions, what is left of their maps, and the classes' logits."""
+
+    def __init__(self, name: JudgeName, num_classes: int) -> None:
+        super().__init__()
+        self._has_maximum = name == "A"
+        self.features = plain_features(3) if self._has_maximum else residual_features(3)
+        num_pooled = 2 * PLAIN_CHANNELS[-1] if self._has_maximum else RESIDUAL_CHANNELS[-1]
+        self.classify = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(num_pooled, num_classes))
+
+    def embedded(self, pictures: Pictures) -> Embeddings:
+        """The activations from which the classes are told."""
+        maps: Maps = self.features(pictures)
+        return mean_and_maximum(maps) if self._has_maximum else maps.mean(dim=(2, 3))
+
+    def forward(self, pictures: Pictures) -> Float[Tensor, "pictures classes"]:
+        logits: Tensor = self.classify(self.embedded(pictures))
+        return logits
+
+
+class PictureJudge:
+    """Tells the class of pictures; `id` says which judge it is: values of different judges are not comparable."""
+
+    def __init__(self, judge_id: str, network: PictureNetwork, device: torch.device) -> None:
+        self.id = judge_id
+        self._network = network.to(memory_format=torch.channels_last).to(device).eval()
+        self._device = device
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The network's weights."""
+        return self._network.state_dict()
+
+    @torch.inference_mode()
+    def perceive(self, pictures: Pictures) -> tuple[Probabilities, Embeddings]:
+        """Probability of each class and the network's last activations, of pictures within −1..1 of any size."""
+        probabilities, embeddings = [], []
+        for part in pictures.split(BATCH_PICTURES):
+            resized = part.to(self._device)
+            if resized.shape[-1] != SIZE_PX:
+                resized = F.interpolate(resized, (SIZE_PX, SIZE_PX), mode="bilinear", antialias=True)
+            embeddings.append(self._network.embedded(resized))
+            probabilities.append(F.softmax(self._network.classify(embeddings[-1]), dim=1))
+        return torch.cat(probabilities), torch.cat(embeddings)
+
+    def see(self, pictures: Pictures) -> Probabilities:
+        """Probability of each class."""
+        return self.perceive(pictures)[0]
+
+
+def open_picture_judge(
+    corpus: Corpus, name: JudgeName = "A", *, device: torch.device | str = "cpu", progress: Progress = silent
+) -> PictureJudge:
+    """A corpus's judge of pictures; the first time, it is trained and cached.
+
+    Raises:
+        InputError: the corpus has no pictures.
+    """
+    judge_id = f"picture-{name}-{digest(f'{corpus.fingerprint} {sources(corpus)} {SEEDS[name]} {VERSION}')[:12]}"
+
+    def make(path: Path) -> None:
+        network = _trained(corpus, name, progress)
+        torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
+
+    path = made_once(corpus.folder / f"judge-{judge_id}.pt", make)
+    with torch.random.fork_rng(devices=[]):
+        network = PictureNetwork(name, len(corpus.classes))
+    network.load_state_dict(torch.load(path, weights_only=True))
+    return PictureJudge(judge_id, network, torch.device(device))
+
+
+def _trained(corpus: Corpus, name: JudgeName, progress: Progress) -> PictureNetwork:
+    device, seed = preparation_device(), SEEDS[name]
+    pictures = corpus.frames(SIZE_PX, progress)
+    clips = visible(corpus, pictures, np.random.default_rng(seed).permutation(corpus.indices("train"))[:MAX_PICTURES])
+    known, labels = torch.from_numpy(pictures[clips]), torch.from_numpy(corpus.labels(clips))
+    # The caller may be evaluating, and its randomness must not depend on whether a judge had to be trained.
+    forked = [device] if device.type == "cuda" else []
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=forked):
+        torch.manual_seed(seed)
+        network = PictureNetwork(name, len(corpus.classes)).to(memory_format=torch.channels_last).to(device)
+        generator = torch.Generator().manual_seed(seed)
+        num_steps = int(np.clip(EPOCHS * len(clips) // BATCH_PICTURES, *STEPS))
+        optimizer = torch.optim.AdamW(network.parameters(), PEAK_LR, weight_decay=1e-2, fused=True)
+        schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=num_steps)
+        for step in range(1, num_steps + 1):
+            drawn = torch.randint(len(clips), (BATCH_PICTURES,), generator=generator)
+            shown = augmented(as_floats(known[drawn]), generator)
+            is_spoilt = torch.rand(BATCH_PICTURES, 1, 1, 1, generator=generator) < 0.5
+            shown = torch.where(is_spoilt, spoilt(shown, generator), shown)
+            loss = F.cross_entropy(network(shown.to(device)), labels[drawn].to(device))
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            progress("training the judge of pictures", step, num_steps)
+    return network.eval()

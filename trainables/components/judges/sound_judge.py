@@ -1,0 +1,112 @@
+"""The judge: a classifier that hears every trial of a corpus in the same way.
+
+It is trained once per corpus (see `judge_training`), kept in the corpus's cache and shared by all trials. Judge A hears
+during the search; judge B, another network from another seed, hears the test split beside it, so that what fools one of
+them is seen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.components.audio.spectrogram import log_power, power
+from trainables.components.judges.networks import NETWORKS, JudgeName, Network, log_mel
+from trainables.components.judges.training import prepare_lessons, train
+from trainables.corpora.splits import digest
+from trainables.support.cache import made_once
+from trainables.support.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+VERSION = 2
+"""Raise it when a judge would hear otherwise than before: it is part of every judge's id."""
+SEEDS: dict[JudgeName, int] = {"A": 1, "B": 2}
+BATCH_CLIPS = 64
+
+Probabilities = Float[Tensor, "clips classes"]
+Embeddings = Float[Tensor, "clips features"]
+
+
+class Judge:
+    """Tells the class of sounds; `id` says which judge it is: values of different judges are not comparable."""
+
+    def __init__(self, judge_id: str, network: Network, device: torch.device) -> None:
+        self.id = judge_id
+        self._network = network.to(memory_format=torch.channels_last).to(device).eval()
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """The network's weights."""
+        return self._network.state_dict()
+
+    def hear_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Probabilities:
+        """Probability of each class, from magnitudes on the full grid (log-power in nats)."""
+        return self.perceive(log_power)[0]
+
+    def embed_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Embeddings:
+        """The network's last activations before its classes, which the distances between distributions compare."""
+        return self.perceive(log_power)[1]
+
+    def perceive(self, log_power: Float[Tensor, "clips 192 512"]) -> tuple[Probabilities, Embeddings]:
+        """What `hear_log_power` and `embed_log_power` give, in one pass."""
+        return self._perceive(log_power, lambda part: part)
+
+    def hear_waveforms(self, waveforms: Float[Tensor, "clips samples"]) -> Probabilities:
+        """Probability of each class, from sounds."""
+        return self._perceive(waveforms, lambda part: log_power(power(part)))[0]
+
+    @torch.inference_mode()
+    def _perceive(self, clips: Tensor, to_log_power: Callable[[Tensor], Tensor]) -> tuple[Probabilities, Embeddings]:
+        network, probabilities, embeddings = self._network, [], []
+        for part in clips.split(BATCH_CLIPS):
+            mel = log_mel(to_log_power(part.to(network.mean.device)))
+            embeddings.append(network.embedded(network.standardized(mel)))
+            probabilities.append(F.softmax(network.classify(embeddings[-1]), dim=1))
+        return torch.cat(probabilities), torch.cat(embeddings)
+
+
+def preparation_device() -> torch.device:
+    """Where what all trials share is computed: on the first graphics card if there is one."""
+    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
+
+
+def open_judge(
+    corpus: Corpus, name: JudgeName = "A", *, device: torch.device | str = "cpu", progress: Progress = silent
+) -> Judge:
+    """A corpus's judge; the first time, it is trained and cached."""
+    kind, seed = NETWORKS[name], SEEDS[name]
+    judge_id = f"{name}-{digest(f'{corpus.fingerprint} {kind.__name__} {seed} {VERSION}')[:12]}"
+
+    def make(path: Path) -> None:
+        network = train_network(corpus, name, corpus.indices("train"), seed=seed, progress=progress)
+        torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
+
+    path = made_once(corpus.folder / f"judge-{judge_id}.pt", make)
+    with torch.random.fork_rng(devices=[]):
+        network = kind(len(corpus.classes))
+    network.load_state_dict(torch.load(path, weights_only=True))
+    return Judge(judge_id, network, torch.device(device))
+
+
+def train_network(
+    corpus: Corpus, name: JudgeName, clips: NDArray[np.int64], *, seed: int, progress: Progress = silent
+) -> Network:
+    """A judge's network that has learnt from some clips of a corpus alone."""
+    device = preparation_device()
+    # The caller may be evaluating, and its randomness must not depend on whether a judge had to be trained.
+    forked = [device] if device.type == "cuda" else []
+    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=forked):
+        torch.manual_seed(seed)
+        network = NETWORKS[name](len(corpus.classes))
+        lessons = prepare_lessons(corpus, clips, seed, progress)
+        train(network, lessons, seed=seed, device=device, progress=progress)
+    return network

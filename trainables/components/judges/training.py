@@ -1,0 +1,162 @@
+"""How a judge learns: from the train recordings as they are, and through a mix of what trials do to them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool, Float, Float16, Int64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.components.audio import spectrogram
+from trainables.components.audio.spectrogram import SIZES, Size
+from trainables.components.judges.networks import MEL_BANDS, MEL_FRAMES, Mel, Network, log_mel
+from trainables.corpora.features import clip_power
+from trainables.support.progress import Progress
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+MAX_CLIPS = 16_384
+"""Their variants take 1.6 GB."""
+PREPARED_CLIPS = 64
+RESYNTHESIZED_CLIPS = 64
+BLUR_SIGMA = (0.3, 2.0)
+NOISE_NATS = 0.8
+
+BATCH_CLIPS = 32
+EPOCHS = 80
+STEPS = (80, 6000)
+PEAK_LR = 3e-3
+JOINED = 0.5
+GAIN_NATS = 2.0
+MEL_NOISE_NATS = 0.4
+MASK_FRAMES, MASK_BANDS = 20, 10
+
+Variants = Float16[Tensor, "variants clips 96 64"]
+
+
+@dataclass(frozen=True)
+class Lessons:
+    """The clips that a judge learns from: each through every variant, its class, another clip of its recording."""
+
+    mels: Variants
+    labels: Int64[Tensor, " clips"]
+    sibling: Int64[Tensor, " clips"]
+
+
+def prepare_lessons(corpus: Corpus, clips: NDArray[np.int64], seed: int, progress: Progress) -> Lessons:
+    """Compute the log-mels of clips through all that trials do to them."""
+    rng = np.random.default_rng(seed)
+    clips = rng.permutation(clips)[:MAX_CLIPS]
+    waveforms, generator = corpus.waveforms(), torch.Generator().manual_seed(seed)
+    parts = []
+    for start in range(0, len(clips), PREPARED_CLIPS):
+        progress("preparing the judge's lessons", start, len(clips))
+        parts.append(variants(clip_power(waveforms, clips[start : start + PREPARED_CLIPS]), generator))
+    mels = torch.cat(parts, dim=1)
+    resynthesized = _resynthesized(waveforms, clips[:RESYNTHESIZED_CLIPS])
+    # Clips that weren't resynthesized are heard as they are instead.
+    last = torch.cat([resynthesized, mels[0, len(resynthesized) :]])
+    progress("preparing the judge's lessons", len(clips), len(clips))
+    return Lessons(torch.cat([mels, last[None]]), torch.from_numpy(corpus.labels(clips)), _siblings(corpus, clips))
+
+
+def variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) -> Variants:
+    """As it is; at each smaller size; and at each of them blurred and noisy, as a weak model's estimates are."""
+    # It takes four seconds to import, which trials that find their judge in the cache don't have to wait.
+    from torchvision.transforms.v2.functional import gaussian_blur
+
+    heard = [spectrogram.log_power(power)]
+    for size in [size for size in SIZES if size != "192x512"]:
+        pooled = spectrogram.log_power(power, size)
+        sigma = torch.empty(()).uniform_(*BLUR_SIGMA, generator=generator).item()
+        noise = torch.randn(pooled.shape, generator=generator) * torch.rand(len(pooled), 1, 1, generator=generator)
+        spoilt = gaussian_blur(pooled, [9, 9], [sigma, sigma]) + NOISE_NATS * noise
+        heard += [spectrogram.resized(pooled, "192x512"), spectrogram.resized(spoilt, "192x512")]
+    return torch.stack([log_mel(log_power).half() for log_power in heard])
+
+
+def _resynthesized(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Float16[Tensor, "clips 96 64"]:
+    """Clips through Griffin-Lim, a part of them from each size."""
+    mels = torch.empty(len(clips), MEL_FRAMES, MEL_BANDS, dtype=torch.float16)
+    sizes: list[Size] = list(SIZES)
+    for offset, size in enumerate(sizes[: len(clips)]):
+        part = slice(offset, None, len(sizes))
+        sounds = spectrogram.to_waveform(spectrogram.log_power(clip_power(waveforms, clips[part]), size), iterations=16)
+        mels[part] = log_mel(spectrogram.log_power(spectrogram.power(sounds))).half()
+    return mels
+
+
+def _siblings(corpus: Corpus, clips: NDArray[np.int64]) -> Int64[Tensor, " clips"]:
+    """For each clip the position of another one of its recording, or its own where there is none."""
+    positions = pd.Series(np.arange(len(clips)))
+    of_recording = positions.groupby(corpus.clips["recording"].to_numpy(str)[clips])
+    following = of_recording.shift(-1).fillna(of_recording.transform("first"))
+    return torch.from_numpy(following.to_numpy(np.int64))
+
+
+def train(network: Network, lessons: Lessons, *, seed: int, device: torch.device, progress: Progress) -> None:
+    """Fit a network to the lessons.
+
+    No recording is kept to choose the best weights by: small corpora need each of them more, and the rate ends at zero.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    plain = lessons.mels[0].float()
+    network.mean.copy_(plain.mean(dim=(0, 1)))
+    network.std.copy_(plain.std(dim=(0, 1)).clamp(min=0.1))
+    network.to(memory_format=torch.channels_last).to(device)
+    num_clips = len(lessons.labels)
+    num_steps = int(np.clip(EPOCHS * num_clips // BATCH_CLIPS, *STEPS))
+    optimizer = torch.optim.AdamW(network.parameters(), PEAK_LR, weight_decay=1e-2, fused=True)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=num_steps)
+    for step in range(1, num_steps + 1):
+        drawn = torch.randint(num_clips, (BATCH_CLIPS,), generator=generator)
+        variant = torch.randint(len(lessons.mels), (BATCH_CLIPS,), generator=generator)
+        mels, siblings = (lessons.mels[variant, clips].float() for clips in (drawn, lessons.sibling[drawn]))
+        mels = augmented(_joined(mels, siblings, generator), generator)
+        hidden = masked(len(mels), generator).to(device)
+        standardized = network.standardized(mels.to(device)).masked_fill(hidden, 0)
+        loss = F.cross_entropy(network(standardized), lessons.labels[drawn].to(device))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+        progress("training the judge", step, num_steps)
+    network.eval()
+
+
+def _joined(mel: Mel, sibling: Mel, generator: torch.Generator) -> Mel:
+    """Half of the clips begin, up to anywhere, as another clip of their recording."""
+    cut = torch.randint(MEL_FRAMES, (len(mel), 1, 1), generator=generator)
+    is_joined = torch.rand(len(mel), 1, 1, generator=generator) < JOINED
+    return torch.where(is_joined & (torch.arange(MEL_FRAMES)[:, None] < cut), sibling, mel)
+
+
+def augmented(mel: Mel, generator: torch.Generator) -> Mel:
+    """Rolled in time, louder or softer, and noisy."""
+    clips = len(mel)
+    start = torch.randint(MEL_FRAMES, (clips, 1), generator=generator)
+    mel = mel[torch.arange(clips)[:, None], (torch.arange(MEL_FRAMES) + start) % MEL_FRAMES]
+    gain = GAIN_NATS * (2 * torch.rand(clips, 1, 1, generator=generator) - 1)
+    noise_level = MEL_NOISE_NATS * torch.rand(clips, 1, 1, generator=generator)
+    return mel + gain + noise_level * torch.randn(mel.shape, generator=generator)
+
+
+def masked(count: int, generator: torch.Generator) -> Bool[Tensor, "batch 96 64"]:
+    """A band of frames and one of frequencies in each clip of a batch (SpecAugment; Park et al., 2019)."""
+    frames = _mask(count, MEL_FRAMES, MASK_FRAMES, generator)
+    bands = _mask(count, MEL_BANDS, MASK_BANDS, generator)
+    return frames[:, :, None] | bands[:, None]
+
+
+def _mask(count: int, length: int, longest: int, generator: torch.Generator) -> Bool[Tensor, "batch length"]:
+    width = torch.randint(longest + 1, (count, 1), generator=generator)
+    start = (torch.rand(count, 1, generator=generator) * (length - width)).long()
+    position = torch.arange(length)
+    return (position >= start) & (position < start + width)

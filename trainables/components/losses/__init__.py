@@ -1,0 +1,1 @@
+"""What training minimizes, each by its name in YAML."""

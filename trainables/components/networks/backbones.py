@@ -1,0 +1,117 @@
+"""Networks that turn a picture into features: torchvision's ResNets, with or without weights, and a small one."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trainables.components.networks.residual import ResidualBlock
+from trainables.components.pictures.augmentation import Pictures
+from trainables.errors import InputError
+from trainables.support.state_files import read_tensors
+
+BackboneName = Literal["small", "resnet18", "resnet50"]
+SMALL_CHANNELS = (24, 48, 96, 128)
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+Features = Float[Tensor, "pictures features"]
+
+
+class Backbone(nn.Module):
+    """Pictures within −1..1 to `num_features` numbers each.
+
+    Args:
+        weights: `none`, `imagenet` (torchvision's own, downloaded the first time), or a file with a state dict.
+        frozen: whether nothing of it is trained.
+        keeps_statistics: whether its batch normalization goes on with the statistics that it came with.
+
+    Raises:
+        InputError: such weights can't be had, or are of another network.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self, name: BackboneName, weights: str = "none", *, frozen: bool = False, keeps_statistics: bool = False
+    ) -> None:
+        super().__init__()
+        self._keeps_statistics = frozen or keeps_statistics
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None])
+        self.body, self.num_features = _small() if name == "small" else _resnet(name, weights)
+        self.body.to(memory_format=torch.channels_last)
+        self.body.requires_grad_(not frozen)
+        self.train()
+
+    def train(self, mode: bool = True) -> Backbone:
+        super().train(mode and not self._keeps_statistics)
+        return self
+
+    def forward(self, pictures: Pictures) -> Features:
+        features: Features = self.body(((pictures + 1) / 2 - self.mean) / self.std)
+        return features
+
+
+def _small() -> tuple[nn.Module, int]:
+    channels = (3, *SMALL_CHANNELS)
+    blocks = [ResidualBlock(above, below) for above, below in pairwise(channels)]
+    return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten()), channels[-1]
+
+
+def _resnet(name: str, weights: str) -> tuple[nn.Module, int]:
+    # It takes four seconds to import, which those without pictures don't have to wait.
+    from torchvision import models
+
+    network: Any = models.get_model(name)
+    if weights == "imagenet":
+        network.load_state_dict(_downloaded(name))
+    elif weights != "none":
+        _load_file(network, name, Path(weights).expanduser())
+    num_features = network.fc.in_features
+    network.fc = nn.Identity()
+    return network, int(num_features)
+
+
+def _downloaded(name: str) -> dict[str, Tensor]:
+    from torchvision import models
+
+    try:
+        found: dict[str, Tensor] = models.get_model_weights(name).DEFAULT.get_state_dict(
+            progress=False, check_hash=True
+        )
+    except (OSError, RuntimeError) as error:
+        raise InputError(
+            f"weights: imagenet: torchvision can't download those of {name} ({error}); give the path of a file that has"
+            " them, or weights: none"
+        ) from error
+    return found
+
+
+def _load_file(network: nn.Module, name: str, path: Path) -> None:
+    """Take the weights of a file, of whatever classes."""
+    where = f"weights: {path}"
+    found = read_tensors(
+        path, where, "a state dict of tensors", f"none, imagenet, or a file with a {name}'s state dict"
+    )
+    state = found.get("state_dict", found) if isinstance(found, dict) else None
+    is_state = isinstance(state, dict) and all(isinstance(each, str) for each in state)
+    if not is_state or not state or not all(isinstance(value, Tensor) for value in state.values()):
+        raise InputError(
+            f"{where}: holds no state dict; it is needed as torch.save(network.state_dict(), path) saves it"
+        )
+    state = {key.removeprefix("module."): value for key, value in state.items()}
+    own = {key: value for key, value in network.state_dict().items() if not key.startswith("fc.")}
+    wrong = [key for key, value in own.items() if key not in state or state[key].shape != value.shape]
+    if wrong:
+        raise InputError(
+            f"{where}: is no {name}: {len(wrong)} of its {len(own)} tensors are missing or of another shape, such as"
+            f" {wrong[0]}; choose the backbone that the file is of"
+        )
+    network.load_state_dict({key: state[key] for key in own}, strict=False)

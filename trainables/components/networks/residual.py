@@ -1,0 +1,25 @@
+"""A residual block: what backbones and judges are built from."""
+
+from __future__ import annotations
+
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+Maps = Float[Tensor, "clips channels frames bands"]
+
+
+class ResidualBlock(nn.Module):
+    """Two convolutions beside a 1x1 one, all of which halve the map."""
+
+    def __init__(self, in_channels: int, channels: int) -> None:
+        super().__init__()
+        self.branch = nn.Sequential(
+            _conv_norm(in_channels, channels, 3, stride=2), nn.SiLU(), _conv_norm(channels, channels, 3)
+        )
+        self.skip = nn.Conv2d(in_channels, channels, 1, bias=False)
+
+    def forward(self, maps: Maps) -> Float[Tensor, "clips channels2 frames2 bands2"]:
+        # Every other value is what a stride of 2 would take. Without AVX-512, oneDNN's gradient of a strided 1x1
+        # convolution of fewer than 8 channels writes past its buffer (docs/known_problems.md).
+        return F.silu(self.skip(maps[:, :, ::2, ::2]) + self.branch(maps))

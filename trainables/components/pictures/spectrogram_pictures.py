@@ -1,0 +1,49 @@
+"""Pictures of spectrograms, and of what is seen beside them."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, UInt8
+from torch import Tensor
+
+from trainables.components.audio.spectrogram import RANGE_NATS
+from trainables.components.pictures.augmentation import as_bytes
+
+HEIGHT_PX, WIDTH_PX = 256, 384
+DIVIDER_PX = 4
+
+Spectrogram = Float[Tensor, "frames bins"]
+Photo = Float[Tensor, "3 side side"]
+Drawn = UInt8[np.ndarray, "height width 3"]
+
+
+def compared(original: Spectrogram, reconstruction: Spectrogram) -> UInt8[np.ndarray, "height width 3"]:
+    """The original above its reconstruction, on one colour scale: the 80 dB below the original's maximum.
+
+    Time runs to the right, and low frequencies are at the bottom.
+    """
+    import matplotlib  # half a second that only those who look have to wait
+
+    top = original.amax()
+    both = torch.stack([original, reconstruction]).transpose(1, 2).flip(1)
+    # Adaptive averaging repeats pixels where a spectrogram is smaller than the picture.
+    resized = F.adaptive_avg_pool2d(both, (HEIGHT_PX, WIDTH_PX))
+    shade = ((resized - top) / RANGE_NATS + 1).clamp(0, 1).cpu().numpy()
+    colours = (matplotlib.colormaps["magma"](shade)[..., :3] * 255).round().astype(np.uint8)
+    divider = np.full((DIVIDER_PX, WIDTH_PX, 3), 255, np.uint8)
+    return np.concatenate([colours[0], divider, colours[1]])
+
+
+def beside(photo: Photo, drawn: Drawn) -> UInt8[np.ndarray, "height wider 3"]:
+    """A photo, within −1..1, to the left of a picture of its height."""
+    height = drawn.shape[0]
+    divider = np.full((height, DIVIDER_PX, 3), 255, np.uint8)
+    return np.concatenate([enlarged(photo, height), divider, drawn], axis=1)
+
+
+def enlarged(photo: Photo, side: int) -> UInt8[np.ndarray, "side2 side2 3"]:
+    """A photo, within −1..1, at another size."""
+    resized = F.interpolate(photo[None].float().cpu(), (side, side), mode="bilinear", antialias=True)
+    return as_bytes(resized)[0].permute(1, 2, 0).numpy()

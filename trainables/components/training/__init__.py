@@ -1,0 +1,1 @@
+"""What training loops have in common."""

@@ -1,0 +1,1 @@
+"""A sound for a picture."""

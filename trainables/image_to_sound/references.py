@@ -1,0 +1,63 @@
+"""The reference lines beside image_to_sound, and what else trials of it share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainables.components.assessment.assessor import Assessor
+from trainables.components.assessment.pair_baselines import at_random, nearest, of_the_class
+from trainables.components.assessment.reference_lines import reference_line
+from trainables.components.assessment.references import FULL, class_means
+from trainables.components.audio.feature import Feature
+from trainables.components.audio.grid import Grid
+from trainables.components.audio.log_power_metrics import COMMON_SIZE
+from trainables.components.audio.spectrogram import log_power
+from trainables.components.judges.sound_judge import open_judge, preparation_device
+from trainables.corpora.features import clip_power
+from trainables.corpora.pictures import sources, visible
+from trainables.image_to_sound.config import ImageToSoundConfig
+from trainables.support.progress import Progress
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+
+def reference_lines(configs: Sequence[ImageToSoundConfig], corpus: Corpus, progress: Progress) -> list[dict[str, Any]]:
+    """Compute features, pictures, the judge, and what is reached without a model: the pairs' own sounds, the mean of
+    their class, the sound of the image that is nearest, of another recording of the class, of any."""
+    features = dict.fromkeys(each for config in configs for each in config.clip_representation.features)
+    for feature in {**features, Feature(Grid(COMMON_SIZE)): None}:
+        corpus.features(feature, progress)
+    for size in dict.fromkeys(config.image_size for config in configs):
+        corpus.frames(size, progress)
+    device = preparation_device()
+    judge = open_judge(corpus, device=device, progress=progress)
+    pictures = corpus.frames(configs[0].image_size)
+    train, clips = (visible(corpus, pictures, corpus.indices(split)) for split in ("train", "validation"))
+    assessor = Assessor(corpus, "validation", judge, device, clips)
+    common = Grid(COMMON_SIZE)
+
+    def sounds(chosen: NDArray[np.int64]) -> dict[str, float]:
+        parts = (chosen[positions.numpy()] for positions in assessor.positions())
+        estimates = (log_power(clip_power(corpus.waveforms(), part).to(device)) for part in parts)
+        return assessor.assess(estimates, FULL)
+
+    def means() -> dict[str, float]:
+        labels = torch.from_numpy(corpus.labels(clips))
+        known = class_means(corpus, common)
+        return assessor.assess((known[labels[part]].to(device) for part in assessor.positions()), common)
+
+    lines = {
+        "real clips": lambda: sounds(clips),
+        "class mean": means,
+        "nearest image's sound": lambda: sounds(nearest(corpus, "picture", clips, train)),
+        "another sound of the class": lambda: sounds(of_the_class(corpus, clips, train)),
+        "any sound": lambda: sounds(at_random(corpus, clips, train)),
+    }
+    told_by = f"pairs-{sources(corpus)}-{judge.id}"
+    return [reference_line(corpus, name, "", told_by, measure) for name, measure in lines.items()]

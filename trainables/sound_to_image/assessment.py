@@ -1,0 +1,115 @@
+"""How good made pictures are, in the same way for every trial and every reference line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.components.assessment.distributions import inception_score
+from trainables.components.assessment.embeddings import Clips, Embeddings, Reference, embedded_once, sampled_clips
+from trainables.components.assessment.retrieval import search
+from trainables.components.audio.log_power_metrics import hearing
+from trainables.components.judges.picture_judge import SIZE_PX, PictureJudge
+from trainables.components.pictures.augmentation import Pictures, as_floats
+from trainables.corpora.pictures import visible
+from trainables.sound_to_image.config import FOUND
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+BATCH_CLIPS = 64
+
+
+class PictureAssessor:
+    """Compares the pictures made for some clips with real ones, by a judge's eyes; those are always 64 pixels wide."""
+
+    def __init__(self, corpus: Corpus, clips: Clips, judge: PictureJudge) -> None:
+        """Args:
+        clips: those that pictures are made for, as rows of the corpus's table; all can be seen.
+        """
+        self.clips = clips
+        self._judge = judge
+        self._labels = corpus.labels(clips)
+        self._recordings = corpus.clips["recording"].to_numpy(str)[clips]
+        self._first = firsts(self._recordings)
+        self._real = embedded(corpus, judge, clips[self._first])
+        self._reference = _reference(corpus, judge, self._real.device)
+
+    def assess(self, pictures: Iterable[Pictures]) -> dict[str, float]:
+        """Metrics of pictures within −1..1, one a clip, in batches."""
+        probabilities, embeddings = (torch.cat(each) for each in zip(*map(self._judge.perceive, pictures), strict=True))
+        verdict = hearing(probabilities, self._labels, self._recordings)
+        labels = torch.from_numpy(self._labels[self._first]).to(embeddings.device)
+        own = torch.arange(len(labels), device=embeddings.device)
+        found = search(embeddings[torch.from_numpy(self._first)], self._real, own, labels, labels)
+        return {
+            "judge_probability": verdict.mean_probability,
+            "judge_accuracy": verdict.accuracy,
+            **self._reference.distances(embeddings, "fid"),
+            "diversity": self._reference.diversity(embeddings, self._labels),
+            "inception_score": inception_score(probabilities),
+            **found.metrics(FOUND),
+        }
+
+
+def table_of(
+    corpus: Corpus,
+    clips: Clips,
+    pictures: Iterable[Pictures],
+    judges: dict[str, PictureJudge],
+    others: Sequence[Clips] = (),
+) -> pd.DataFrame:
+    """Judge the pictures made for some clips, given in batches; a row a recording.
+
+    Columns: `recording`, `class`, for each judge `{its name}_probability` and `_accuracy`, and what the picture of a
+    recording's first clip finds among the real ones of all recordings, those of `others` too, as the first judge sees
+    them.
+    """
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {prefix: [] for prefix in judges}
+    for part in pictures:
+        for prefix, judge in judges.items():
+            seen[prefix].append(judge.perceive(part))
+    recordings = corpus.clips["recording"].to_numpy(str)
+    names, first = np.unique(recordings[clips], return_index=True)
+    table = pd.DataFrame({"recording": names, "class": corpus.clips["class"].to_numpy()[clips[first]]})
+    for prefix, parts in seen.items():
+        verdict = hearing(torch.cat([each for each, _ in parts]), corpus.labels(clips), recordings[clips])
+        table[f"{prefix}_probability"] = verdict.probability
+        table[f"{prefix}_accuracy"] = verdict.is_right.astype(float)
+    prefix, judge = next(iter(judges.items()))
+    embeddings = torch.cat([each for _, each in seen[prefix]])[torch.from_numpy(first)]
+    items = np.concatenate([clips[first], *(each[firsts(recordings[each])] for each in others)])
+    labels = torch.from_numpy(corpus.labels(items)).to(embeddings.device)
+    own = torch.arange(len(first), device=embeddings.device)
+    found = search(embeddings, embedded(corpus, judge, items), own, labels[own], labels)
+    return table.assign(**found.columns(FOUND))
+
+
+def real_pictures(corpus: Corpus, clips: Clips, size: int = SIZE_PX) -> Iterator[Pictures]:
+    """The pictures of clips within −1..1, in batches."""
+    pictures = corpus.frames(size)
+    for part in np.split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS)):
+        yield as_floats(torch.from_numpy(pictures[part]))
+
+
+def embedded(corpus: Corpus, judge: PictureJudge, clips: Clips) -> Embeddings:
+    """What a judge makes of the pictures of clips, on its device."""
+    return torch.cat([judge.perceive(part)[1] for part in real_pictures(corpus, clips)])
+
+
+def firsts(recordings: NDArray[Any]) -> NDArray[np.int64]:
+    """Where each recording's first clip is, in order."""
+    return np.sort(np.unique(recordings, return_index=True)[1]).astype(np.int64)
+
+
+def _reference(corpus: Corpus, judge: PictureJudge, device: torch.device) -> Reference:
+    """What the judge makes of training pictures."""
+    clips = sampled_clips(visible(corpus, corpus.frames(SIZE_PX), corpus.indices("train")))
+    path = corpus.folder / f"embeddings-{judge.id}.npy"
+    return Reference(embedded_once(path, lambda: embedded(corpus, judge, clips)).to(device), corpus.labels(clips))

@@ -1,0 +1,82 @@
+"""The condition network: what a generator is told of a sound. It shares neither seed nor weights with any judge."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from trainables.components.judges.networks import Network, ResidualNetwork, log_mel
+from trainables.components.judges.sound_judge import train_network
+from trainables.corpora.splits import digest
+from trainables.errors import InputError
+from trainables.support.cache import made_once
+from trainables.support.progress import Progress, silent
+from trainables.support.state_files import saved_state
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+VERSION = 1
+"""Raise it when the network would hear otherwise than before."""
+SEED = 11
+NUM_FEATURES = 64
+
+Full = Float[Tensor, "clips 192 512"]
+
+
+class Condition(nn.Module):
+    """Hears magnitudes on the full grid (log-power in nats), as features and as the logits of the classes."""
+
+    def __init__(self, num_classes: int) -> None:
+        super().__init__()
+        self.network: Network = ResidualNetwork(num_classes)
+
+    def forward(self, log_power: Full) -> tuple[Float[Tensor, "clips 64"], Float[Tensor, "clips classes"]]:
+        features = self.network.embedded(self.network.standardized(log_mel(log_power)))
+        return features, self.network.classify(features)
+
+
+def open_condition(corpus: Corpus, trained: str = "own", progress: Progress = silent) -> Condition:
+    """The condition network of a corpus, trained once and cached; or the file of a trial of classifier.
+
+    Raises:
+        InputError: the file is of no classifier of these sounds.
+    """
+    condition = Condition(len(corpus.classes))
+    if trained != "own":
+        _load(condition.network, Path(trained), corpus.classes)
+        return condition
+
+    def make(path: Path) -> None:
+        network = train_network(corpus, "B", corpus.indices("train"), seed=SEED, progress=progress)
+        torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
+
+    name = digest(f"{corpus.fingerprint} {SEED} {VERSION}")[:12]
+    condition.network.load_state_dict(
+        torch.load(made_once(corpus.folder / f"condition-{name}.pt", make), weights_only=True)
+    )
+    return condition
+
+
+def _load(network: Network, path: Path, classes: Sequence[str]) -> None:
+    state = saved_state(path)
+    settings = state.get("config", {})
+    found, own = state.get("network", {}), network.state_dict()
+    if found.keys() != own.keys() or any(found[key].shape != own[key].shape for key in own):
+        given = ", ".join(f"{name}: {settings[name]}" for name in ("modality", "network") if name in settings)
+        raise InputError(
+            f"classifier: {path}: is of {given or 'no classifier'}; it takes a trial of trainable classifier with"
+            " modality: sound and network: residual, of a corpus with the same classes"
+        )
+    told = state.get("classes", classes)
+    if list(told) != list(classes):
+        raise InputError(
+            f"classifier: {path}: tells {', '.join(told)}; the classes here are {', '.join(classes)}: name a trial of"
+            " trainable classifier on a corpus with the same"
+        )
+    network.load_state_dict(found)

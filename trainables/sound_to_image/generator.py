@@ -1,0 +1,52 @@
+"""Pictures for sounds, by a trained model of sound_to_image."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from trainables.components.audio.spectrogram import log_power, power
+from trainables.components.generation import Generated, Generator, Kind, Model, register_generator
+from trainables.components.judges.picture_judge import PictureJudge, PictureNetwork
+from trainables.components.pictures.augmentation import as_bytes
+from trainables.corpora.recordings import read_clip
+from trainables.sound_to_image.config import SoundToImageConfig
+from trainables.sound_to_image.model import PictureFromSound
+
+MODEL, JUDGE = "model.", "judge."
+
+Sound = Float[Tensor, "1 samples"]
+
+
+@register_generator("sound_to_image")
+class PictureGenerator(Generator[Sound]):
+    """Takes two seconds of sound, and makes pictures of what the condition network hears and of noise."""
+
+    takes: ClassVar[Kind] = "sound"
+    makes: ClassVar[Kind] = "image"
+
+    def __init__(self, model: Model) -> None:
+        super().__init__(model)
+        self.config = SoundToImageConfig(**model.settings["config"])
+        weights = model.part(MODEL)
+        self.device = next(iter(weights.values())).device
+        self.model = PictureFromSound(self.config, len(self.classes)).to(self.device).eval()
+        self.model.load_state_dict(weights)
+        network = PictureNetwork("A", len(self.classes))
+        network.load_state_dict(model.part(JUDGE))
+        self._judge = PictureJudge(model.settings["judge"], network, self.device)
+
+    def read(self, path: Path, at_s: float = 0.0) -> Sound:
+        return torch.from_numpy(read_clip(path, at_s))[None]
+
+    @torch.inference_mode()
+    def generate(self, given: Sound, *, count: int, seed: int) -> list[Generated]:
+        """Each of other noise; at `truncation: 0` they are all the same."""
+        heard = log_power(power(given.to(self.device))).expand(count, -1, -1)
+        pictures = self.model.generate(heard, torch.Generator().manual_seed(seed), self.config.truncation)
+        contents = as_bytes(pictures.cpu()).permute(0, 2, 3, 1).numpy()
+        return self._told(list(contents), self._judge.see(pictures).cpu())

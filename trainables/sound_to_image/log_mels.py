@@ -1,0 +1,40 @@
+"""What a network that hears is given of every clip, computed once a corpus."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from jaxtyping import Float16
+
+from trainables.components.audio.spectrogram import log_power
+from trainables.components.judges.networks import MEL_BANDS, MEL_FRAMES, log_mel
+from trainables.components.judges.sound_judge import preparation_device
+from trainables.corpora.features import clip_power
+from trainables.support.cache import made_once
+from trainables.support.progress import Progress, silent
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+BATCH_CLIPS = 64
+
+Mels = Float16[np.ndarray, "clips 96 64"]
+
+
+def open_mels(corpus: Corpus, progress: Progress = silent) -> Mels:
+    """The log-mel (`judge_networks.log_mel`) of every clip as a memory map."""
+
+    def make(path: Path) -> None:
+        device, total = preparation_device(), len(corpus.clips)
+        mels = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(total, MEL_FRAMES, MEL_BANDS))
+        for start in range(0, total, BATCH_CLIPS):
+            progress("computing log-mels", start, total)
+            clips = np.arange(start, min(start + BATCH_CLIPS, total))
+            mels[clips] = log_mel(log_power(clip_power(corpus.waveforms(), clips).to(device))).cpu().numpy()
+        mels.flush()
+        progress("computing log-mels", total, total)
+
+    mels: Mels = np.load(made_once(corpus.folder / f"log-mel-{MEL_FRAMES}x{MEL_BANDS}.npy", make), mmap_mode="r")
+    return mels

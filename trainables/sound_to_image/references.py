@@ -1,0 +1,75 @@
+"""The reference lines beside sound_to_image, and what else trials of it share."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.components.assessment.pair_baselines import at_random, nearest, of_the_class
+from trainables.components.assessment.reference_lines import reference_line
+from trainables.components.audio.feature import Feature
+from trainables.components.audio.grid import Grid
+from trainables.components.audio.log_power_metrics import COMMON_SIZE
+from trainables.components.judges.picture_judge import SIZE_PX, open_picture_judge
+from trainables.components.judges.sound_judge import preparation_device
+from trainables.corpora.pictures import visible
+from trainables.sound_to_image.assessment import PictureAssessor, real_pictures
+from trainables.sound_to_image.condition import open_condition
+from trainables.sound_to_image.config import SoundToImageConfig
+from trainables.sound_to_image.log_mels import open_mels
+from trainables.support.progress import Progress
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+BATCH_CLIPS = 64
+
+
+def reference_lines(configs: Sequence[SoundToImageConfig], corpus: Corpus, progress: Progress) -> list[dict[str, Any]]:
+    """Compute pictures, what is heard, the network that hears, the judge, and what is reached without a model: the
+    clips' own pictures, the mean of their class, the picture of the sound that is nearest, of another recording of the
+    class, of any."""
+    for size in dict.fromkeys([*(config.image_size for config in configs), SIZE_PX]):
+        corpus.frames(size, progress)
+    corpus.features(Feature(Grid(COMMON_SIZE)), progress)
+    open_mels(corpus, progress)
+    for trained in dict.fromkeys(config.classifier for config in configs):
+        open_condition(corpus, trained, progress)
+    judge = open_picture_judge(corpus, device=preparation_device(), progress=progress)
+    pictures = corpus.frames(SIZE_PX)
+    train, clips = (visible(corpus, pictures, corpus.indices(split)) for split in ("train", "validation"))
+    assessor = PictureAssessor(corpus, clips, judge)
+
+    def shown(chosen: NDArray[np.int64]) -> dict[str, float]:
+        return assessor.assess(real_pictures(corpus, chosen))
+
+    def means() -> dict[str, float]:
+        known = _class_means(corpus, train)
+        labels = torch.from_numpy(corpus.labels(clips))
+        return assessor.assess(known[part] for part in labels.split(BATCH_CLIPS))
+
+    lines = {
+        "real pictures": lambda: shown(clips),
+        "class mean": means,
+        "nearest sound's picture": lambda: shown(nearest(corpus, "sound", clips, train)),
+        "another picture of the class": lambda: shown(of_the_class(corpus, clips, train)),
+        "any picture": lambda: shown(at_random(corpus, clips, train)),
+    }
+    told_by = f"pairs-{judge.id}"
+    return [reference_line(corpus, name, "", told_by, measure) for name, measure in lines.items()]
+
+
+def _class_means(corpus: Corpus, train: NDArray[np.int64]) -> Float[Tensor, "classes 3 height width"]:
+    """The mean of each class's training pictures; of all, where a class has none."""
+    sums = torch.zeros(len(corpus.classes), 3, SIZE_PX, SIZE_PX)
+    labels = torch.from_numpy(corpus.labels(train))
+    for part, of_part in zip(real_pictures(corpus, train), labels.split(BATCH_CLIPS), strict=True):
+        sums.index_add_(0, of_part, part)
+    counts = labels.bincount(minlength=len(sums))[:, None, None, None]
+    return torch.where(counts > 0, sums / counts.clamp(min=1), sums.sum(dim=0) / len(train))

@@ -1,0 +1,1 @@
+"""What corpora and components share, and no audio is in: caches, registries, progress."""
