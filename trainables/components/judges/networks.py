@@ -12,7 +12,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.components.audio.spectrogram import POWER_FLOOR, mel_filters
-from trainables.components.networks.residual import ResidualBlock
+from trainables.components.networks.residual import ResidualBlock, conv_norm
 
 JudgeName = Literal["A", "B"]
 MEL_FRAMES, MEL_BANDS = 96, 64
@@ -82,18 +82,18 @@ class ResidualNetwork(Network):
 
 def plain_features(in_channels: int) -> nn.Sequential:
     """Four convolutions with ReLU; maps a sixteenth as long on each side."""
-    stem = _conv_norm(in_channels, PLAIN_CHANNELS[0], 5, stride=2)
+    stem = conv_norm(in_channels, PLAIN_CHANNELS[0], 5, stride=2)
     blocks = [
         layer
         for above, below in pairwise(PLAIN_CHANNELS)
-        for layer in (_conv_norm(above, below, 3), nn.ReLU(), nn.MaxPool2d(2))
+        for layer in (conv_norm(above, below, 3), nn.ReLU(), nn.MaxPool2d(2))
     ]
     return nn.Sequential(stem, nn.ReLU(), *blocks)
 
 
 def residual_features(in_channels: int) -> nn.Sequential:
     """Three residual blocks with SiLU; maps a sixteenth as long on each side."""
-    stem = _conv_norm(in_channels, RESIDUAL_CHANNELS[0], 7, stride=2)
+    stem = conv_norm(in_channels, RESIDUAL_CHANNELS[0], 7, stride=2)
     blocks = [ResidualBlock(above, below) for above, below in pairwise(RESIDUAL_CHANNELS)]
     return nn.Sequential(stem, nn.SiLU(), *blocks)
 
@@ -101,11 +101,6 @@ def residual_features(in_channels: int) -> nn.Sequential:
 def mean_and_maximum(maps: Maps) -> Float[Tensor, "clips pooled"]:
     """Both the average of a map and its strongest place."""
     return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
-
-
-def _conv_norm(in_channels: int, channels: int, size: int, *, stride: int = 1) -> nn.Sequential:
-    conv = nn.Conv2d(in_channels, channels, size, stride=stride, padding=size // 2, bias=False)
-    return nn.Sequential(conv, nn.BatchNorm2d(channels))
 
 
 NETWORKS: dict[JudgeName, type[PlainNetwork] | type[ResidualNetwork]] = {"A": PlainNetwork, "B": ResidualNetwork}

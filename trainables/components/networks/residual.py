@@ -15,7 +15,7 @@ class ResidualBlock(nn.Module):
     def __init__(self, in_channels: int, channels: int) -> None:
         super().__init__()
         self.branch = nn.Sequential(
-            _conv_norm(in_channels, channels, 3, stride=2), nn.SiLU(), _conv_norm(channels, channels, 3)
+            conv_norm(in_channels, channels, 3, stride=2), nn.SiLU(), conv_norm(channels, channels, 3)
         )
         self.skip = nn.Conv2d(in_channels, channels, 1, bias=False)
 
@@ -23,3 +23,8 @@ class ResidualBlock(nn.Module):
         # Every other value is what a stride of 2 would take. Without AVX-512, oneDNN's gradient of a strided 1x1
         # convolution of fewer than 8 channels writes past its buffer (docs/known_problems.md).
         return F.silu(self.skip(maps[:, :, ::2, ::2]) + self.branch(maps))
+
+
+def conv_norm(in_channels: int, channels: int, size: int, *, stride: int = 1) -> nn.Sequential:
+    conv = nn.Conv2d(in_channels, channels, size, stride=stride, padding=size // 2, bias=False)
+    return nn.Sequential(conv, nn.BatchNorm2d(channels))
