@@ -33,7 +33,7 @@ import json, os, sys
 from pathlib import Path
 result, sys.path[:], paths = Path(sys.argv[1]), json.loads(sys.argv[2]), sys.argv[3:]
 from orchestrator.errors import UserError
-from orchestrator.own_code import import_outside
+from orchestrator.plugins.user_files import import_outside
 try:
     for path in paths:
         import_outside(Path(path))

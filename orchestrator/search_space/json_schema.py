@@ -1,6 +1,6 @@
 """The JSON Schema (draft 2020-12) of a search space, by which editors complete, explain and check one.
 
-It says what a key may hold. What needs two keys, or a corpus, only `search_space` checks.
+It says what a key may hold. What needs two keys, or a corpus, only `reader` checks.
 """
 
 from __future__ import annotations

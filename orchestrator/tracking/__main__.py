@@ -1,4 +1,4 @@
-"""The process that sends a sweep to MLflow: `python -m orchestrator.tracking.__main__ SWEEP_FOLDER`.
+"""The process that sends a sweep to MLflow: `python -m orchestrator.tracking SWEEP_FOLDER`.
 
 It only reads the sweep's folder, and remembers in `mlflow.json` files what MLflow has acknowledged, so that it can be
 killed and started at any time: what is missing is sent, and nothing twice. It ends when its standard input does, which

@@ -12,11 +12,11 @@ from orchestrator.state.home import driver_note
 CODE = """
 import resource, sys
 from pathlib import Path
-from orchestrator.console import Screen
-from orchestrator.home import locked
-from orchestrator.ledger import Ledger
-from orchestrator.signals import OnSignal
-from orchestrator.takeover import Takeover
+from orchestrator.overview.screen import Screen
+from orchestrator.state.home import locked
+from orchestrator.state.ledger import Ledger
+from orchestrator.driver.signals import OnSignal
+from orchestrator.driver.restart import Takeover
 
 folder = Path(sys.argv[1])
 with locked(folder) as note:
@@ -28,7 +28,7 @@ FULL_DISK = "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINIT
 HOLDER = """
 import sys
 from pathlib import Path
-from orchestrator.home import locked
+from orchestrator.state.home import locked
 with locked(Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.read()

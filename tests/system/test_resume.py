@@ -26,7 +26,7 @@ from tests.system.test_sweep import points, trial_runs
 MENDED = """
 from pathlib import Path
 from pydantic import Field
-from tests.odd import Odd
+from tests.support.odd import Odd
 
 class Mended(Odd):
     class Config(Odd.Config):

@@ -96,7 +96,7 @@ def test_an_epoch_that_takes_too_long_is_interrupted() -> None:
 
 def test_an_epoch_that_hangs_in_c_is_ended_with_its_process() -> None:
     code = (
-        "import sys\nfrom orchestrator import guard\nguard.HANG_GRACE_S = 0.5\n"
+        "import sys\nfrom orchestrator.worker import guard\nguard.HANG_GRACE_S = 0.5\n"
         "with guard.time_limit(0.002, sys.stderr):\n    sum(range(10**13))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)

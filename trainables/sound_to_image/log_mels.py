@@ -24,7 +24,7 @@ Mels = Float16[np.ndarray, "clips 96 64"]
 
 
 def open_mels(corpus: Corpus, progress: Progress = silent) -> Mels:
-    """The log-mel (`judge_networks.log_mel`) of every clip as a memory map."""
+    """The log-mel (`judges.networks.log_mel`) of every clip as a memory map."""
 
     def make(path: Path) -> None:
         device, total = preparation_device(), len(corpus.clips)

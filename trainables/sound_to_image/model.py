@@ -63,7 +63,7 @@ class PictureFromSound(nn.Module):
         return self
 
     def listened(self, mel: Mel) -> tuple[Features, Logits]:
-        """What the condition network makes of log-mels (`judge_networks.log_mel`)."""
+        """What the condition network makes of log-mels (`judges.networks.log_mel`)."""
         network = self.condition.network
         features = network.embedded(network.standardized(mel))
         return features, network.classify(features)
