@@ -1,11 +1,12 @@
 """A real sweep that is killed in every way at random instants, resumed, and compared with one that never was.
 
-    python tests/benchmarks/chaos.py [--kills 50] [--seed 0] [--only ours-1|ours-2|peer]
+    python tests/benchmarks/chaos.py [--kills 50] [--seed 0] [--only ours-1|ours-2|power|peer]
 
 Half of the kills hit a sweep that runs one trial at a time, which must come out as if nothing had happened: the same
 suggestions, prunings and metrics, bit for bit. The other half hits one that runs two at a time. Instants are uniform
-over the epochs of the undisturbed sweep. Beside them stands what the same kinds of kills make of Ray Tune with
-`Tuner.restore`, OptunaSearch, ASHA and Ray's MLflow callback.
+over the epochs of the undisturbed sweep. As many power cuts hit a third one, on a disk that forgets what was not
+synced, some of them followed by an older log that is put back (`power_cut.py`). Beside them stands what the same kinds
+of kills make of Ray Tune with `Tuner.restore`, OptunaSearch, ASHA and Ray's MLflow callback.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ from orchestrator.driver.cluster import Capacity
 from orchestrator.search_space.reader import read_search_space
 from orchestrator.state.ledger import Ledger
 from tests.benchmarks import chaos_checks as checks
+from tests.benchmarks import power_cut
 from tests.benchmarks.chaos_rig import KINDS, Rig, Server, small_disk, tell, write_space
 from tests.benchmarks.ray_restore import run_peer
 
-CONTENDERS = ("ours-1", "ours-2", "peer")
+CONTENDERS = ("ours-1", "ours-2", "power", "peer")
 DISK_MB = 400
 EPOCHS = 9
 """Two rungs and the end: 1, 3, 9."""
@@ -163,11 +165,23 @@ def show(verdicts: dict[str, dict[str, Any]], console: Console) -> None:
     console.print(table)
 
 
+def cut_power(folder: Path, cuts: int, seed: int) -> list[str]:
+    """Cut the power of a sweep so often; what is mixed or lost, a line each."""
+    folder.mkdir()
+    with power_cut.mounted_disk(folder) as disk:
+        if disk is None:
+            print("power cuts are left out: a file system can't be mounted here; it needs root and loop devices")
+            return []
+        outcome = power_cut.run(folder, disk, cuts=cuts, seed=seed)
+    power_cut.show(outcome)
+    return outcome.wrong
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--only", choices=CONTENDERS, help="one column of the table")
+    parser.add_argument("--only", choices=CONTENDERS, help="one column of the table, or the power cuts")
     given = parser.parse_args()
     # A shell lets what it starts in the background ignore Ctrl-C, nohup a hangup, and the drivers would inherit that.
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -184,6 +198,8 @@ def main() -> int:
         verdicts[f"ours, {at_once} at a time"] = verdict.figures
         wrong += verdict.wrong
         show(verdicts, Console())
+    if given.only in (None, "power"):
+        wrong += cut_power(work / "power", given.kills, given.seed)
     if given.only in (None, "peer"):
         kills = schedule(random.Random(given.seed), KINDS, given.kills // 2, 100)
         trials = 2 * max(3, (given.kills // 2 - 1) // 4 + 2)
@@ -193,7 +209,8 @@ def main() -> int:
     shutil.rmtree(work, ignore_errors=True)
     print(f"{date.today()}, {os.cpu_count()} processors, Ray {ray.__version__}, MLflow {mlflow.__version__}:")
     print(f"python tests/benchmarks/chaos.py {' '.join(sys.argv[1:])}")
-    show(verdicts, Console(width=140))
+    if verdicts:
+        show(verdicts, Console(width=140))
     for line in wrong:
         print(f"BROKEN: {line}")
     return 1 if wrong else 0

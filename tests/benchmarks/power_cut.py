@@ -228,8 +228,15 @@ def run(folder: Path, disk: Disk, *, cuts: int, seed: int) -> Outcome:
     return outcome
 
 
-def main() -> None:
+def show(outcome: Outcome) -> None:
     """Print what became of the sweep."""
+    print(f"{outcome.cuts} cuts, {outcome.put_back} logs put back, {outcome.trials} trials, {outcome.epochs} epochs")
+    print(f"lines of the sweep log lost before anybody acted on them: {outcome.lost_lines}")
+    print(f"folders set aside: {outcome.set_aside}; wrong: {len(outcome.wrong)}")
+
+
+def main() -> None:
+    """Cut the power of a sweep, and print what became of it."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--cuts", type=int, default=50)
     parser.add_argument("--seed", type=int, default=0)
@@ -238,9 +245,7 @@ def main() -> None:
         if disk is None:
             raise SystemExit("a file system can't be mounted here; it needs root and loop devices")
         outcome = run(Path(name), disk, cuts=given.cuts, seed=given.seed)
-    print(f"{outcome.cuts} cuts, {outcome.put_back} logs put back, {outcome.trials} trials, {outcome.epochs} epochs")
-    print(f"lines of the sweep log lost before anybody acted on them: {outcome.lost_lines}")
-    print(f"folders set aside: {outcome.set_aside}; wrong: {len(outcome.wrong)}")
+    show(outcome)
     if outcome.wrong:
         raise SystemExit("\n".join(outcome.wrong))
 

@@ -1,6 +1,6 @@
 """The judge: a classifier that hears every trial of a corpus in the same way.
 
-It is trained once per corpus (see `judges.training`), kept in the corpus's cache and shared by all trials. Judge A hears
+It is trained once per corpus (see `training`), kept in the corpus's cache and shared by all trials. Judge A hears
 during the search; judge B, another network from another seed, hears the test split beside it, so that what fools one of
 them is seen.
 """
