@@ -89,8 +89,8 @@ def test_the_nearest_file_is_suggested(tmp_path: Path) -> None:
         loader.load_trainable("./my_unt.py", tmp_path)
 
 
-def test_shipped_trainables_are_found_by_file_name_and_the_nearest_is_suggested() -> None:
-    assert loader.find_trainables()["autoencoder"].name == "autoencoder.py"
+def test_shipped_trainables_are_found_by_the_name_of_their_folder_and_the_nearest_is_suggested() -> None:
+    assert loader.find_trainables()["autoencoder"].name == "trainable.py"
     assert not loader.find_trainables().keys() & {"trainable", "errors", "__init__"}
     with pytest.raises(UserError, match=r"unknown trainable 'autoencodr' \(did you mean 'autoencoder'\?\)"):
         loader.load_trainable("autoencodr", Path())
@@ -99,7 +99,7 @@ def test_shipped_trainables_are_found_by_file_name_and_the_nearest_is_suggested(
 @pytest.mark.parametrize("name", loader.find_trainables())
 def test_a_shipped_trainable_is_the_class_that_python_imports(name: str) -> None:
     found = loader.load_trainable(name, Path())
-    assert getattr(sys.modules[f"trainables.{name}"], found.__name__) is found
+    assert getattr(sys.modules[f"trainables.{name}.trainable"], found.__name__) is found
 
 
 def test_components_are_imported_once(tmp_path: Path) -> None:
