@@ -6,6 +6,7 @@ import errno
 import os
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -13,16 +14,32 @@ import typer
 
 from orchestrator.cli import results
 from orchestrator.cli.options import Detach, File, Home, Name, Overrides, Preset, search_spaces_in
+from orchestrator.cli.verbs import Verbs
 from orchestrator.errors import OrchestratorError, SweepStopped, UserError
 from reports.errors import ReportError
 
 app = typer.Typer(
+    cls=Verbs,
     help="Audio-and-vision experiments from one YAML file.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _show_version(is_asked: bool) -> None:
+    if is_asked:
+        print(metadata.version("orchestrate"))
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """Audio-and-vision experiments from one YAML file."""
 
 
 @app.command()

@@ -16,8 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ruamel.yaml import YAML
-
 from orchestrator.errors import UserError
 from orchestrator.state.lock_note import LockNote, take_over
 from orchestrator.storage import durable
@@ -200,6 +198,9 @@ def keep_search_space(folder: Path, sweep: Sweep) -> None:
 
 
 def _plain(text: str) -> dict[str, Any]:
+    # Half of what `orchestrate --help` would import.
+    from ruamel.yaml import YAML
+
     found: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
     return found
 

@@ -1,0 +1,58 @@
+"""The verbs as `--help` lists them: by what they are for, with an example each."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from typer.core import TyperGroup
+
+EXAMPLES = {
+    "Run": {
+        "plan": "orchestrate plan search_spaces/vae.yaml",
+        "try": "orchestrate try search_spaces/vae.yaml --arm loss=vae",
+        "sweep": "orchestrate sweep search_spaces/vae.yaml --set budget.max_epochs=60",
+        "resume": "orchestrate resume vae --trials +4 --arm loss=vae",
+        "stop": "orchestrate stop vae/7",
+    },
+    "Look": {
+        "status": "orchestrate status vae",
+        "why": "orchestrate why vae/7",
+        "ui": "orchestrate ui vae",
+    },
+    "Compare": {
+        "report": "orchestrate report vae --format html",
+        "compare": "orchestrate compare vae 3 7",
+        "diff": "orchestrate diff vae/3 vae/7",
+        "listen": "orchestrate listen vae --method abx --trials 3 7",
+    },
+    "Use what was found": {
+        "generate": "orchestrate generate dog.jpg --sweep image_to_sound -o out/",
+        "promote": "orchestrate promote image_to_sound --as audiovision --alias champion",
+        "export": "orchestrate export vae --optuna vae.log",
+    },
+    "Keep house": {
+        "doctor": "orchestrate doctor",
+        "clean": "orchestrate clean vae --dry-run",
+        "schema": "orchestrate schema > schema.json",
+    },
+}
+"""By heading and verb; every verb is in one group."""
+DESCRIPTION_CHARACTERS = 200
+
+
+class Verbs(TyperGroup):
+    """A group of commands that lists them under the headings of `EXAMPLES`."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        for heading, examples in EXAMPLES.items():
+            with formatter.section(heading):
+                formatter.write_dl(
+                    [(verb, self.commands[verb].get_short_help_str(DESCRIPTION_CHARACTERS)) for verb in examples]
+                )
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        command = super().get_command(ctx, cmd_name)
+        for examples in EXAMPLES.values():
+            if command is not None and cmd_name in examples:
+                command.epilog = f"Example: {examples[cmd_name]}"
+        return command
