@@ -21,8 +21,8 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     """Train two batches of the first trial of an arm (of the first that matches), validate, render, and print what it
     reports."""
     from orchestrator.overview.trial_reference import located
+    from orchestrator.plugins.randomness import seed_everything
     from orchestrator.policy.suggestions import derive_seed, first_point
-    from orchestrator.worker.checkpoint import seed_everything
 
     open_home(home)
     for remark in sweep.remarks:

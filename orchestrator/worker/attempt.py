@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from ruamel.yaml import YAML
 
-from orchestrator.plugins import loader
+from orchestrator.plugins import loader, randomness
 from orchestrator.state.trial import CHECKPOINT, Objective, now_ms
 from orchestrator.storage import json_lines
 from orchestrator.worker import checkpoint, media, outbox
@@ -34,7 +34,7 @@ def build(spec: TrialSpec, device: str) -> loader.Trainable:
     loader.load_components([Path(path) for path in spec.components])
     trainable_class = loader.load_trainable(spec.trainable, Path(spec.trainable_folder))
     corpus = loader.open_corpus(spec.corpus, Path(spec.home)) if spec.corpus else None
-    checkpoint.seed_everything(spec.seed)
+    randomness.seed_everything(spec.seed)
     config = trainable_class.Config(**spec.config)
     return trainable_class(config, corpus, device=device, seed=spec.seed)
 
@@ -90,7 +90,7 @@ class TrialRun:
         if saved is None:
             return 0
         self.trainable.load_state_dict(saved["state"])
-        checkpoint.restore_random_states(saved["random"])
+        randomness.restore_random_states(saved["random"])
         if epoch > self.epochs:
             self.outbox.append(saved["row"])
         if saved["best"] and not self.remarks:
@@ -139,9 +139,9 @@ class TrialRun:
 
     def _render(self, epoch: int) -> None:
         # Listening must not change the training: whatever randomness it uses is put back.
-        states = checkpoint.random_states()
+        states = randomness.random_states()
         made = render(self.trainable, self.spec)
-        checkpoint.restore_random_states(states)
+        randomness.restore_random_states(states)
         if made is not None:
             media.write(self.folder / "media" / f"epoch_{epoch:02d}", made, epoch=epoch)
 

@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from orchestrator.plugins.loader import find_trainables, load_trainable, open_corpus
-from orchestrator.worker.checkpoint import seed_everything
 from trainables.components.judges.networks import NETWORKS
 from trainables.components.judges.picture_judge import PictureNetwork
 from trainables.components.networks.backbones import Backbone
+from trainables.support.randomness import seed_everything
 
 
 def gradient(network: nn.Module, *shape: int) -> float:

@@ -13,7 +13,6 @@ import torch.nn.functional as F
 from PIL import Image
 from pydantic import ValidationError
 
-from orchestrator.worker.checkpoint import seed_everything
 from tests.conftest import CLASSES
 from trainables.classifier.modalities import Images, Sounds
 from trainables.classifier.trainable import Classifier
@@ -23,6 +22,7 @@ from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.features import clip_power
 from trainables.errors import InputError
 from trainables.sound_to_image.condition import open_condition
+from trainables.support.randomness import seed_everything
 
 IMAGE = {"modality": "image", "image_size": 32}
 FAST = {"lr": 3e-3, "warmup_steps": 5}

@@ -16,13 +16,13 @@ from orchestrator.driver.sweep import run_sweep
 from orchestrator.overview.screen import Screen
 from orchestrator.search_space.reader import read_search_space
 from orchestrator.worker.attempt import TrialRun
-from orchestrator.worker.checkpoint import random_states, restore_random_states, seed_everything
 from tests.support.spaces import trial_spec, write_space
 from tests.trainables.test_contracts import TRAINABLES, assert_equal
 from trainables.autoencoder.trainable import Autoencoder
 from trainables.components.representation.phase_rendering import PHASES
 from trainables.components.training import cuda_graph
 from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.support.randomness import random_states, restore_random_states, seed_everything
 from trainables.trainable import Trainable
 
 pytestmark = pytest.mark.gpu

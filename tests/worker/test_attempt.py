@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from orchestrator.plugins import randomness
 from orchestrator.storage.json_lines import read
 from orchestrator.worker import checkpoint
 from orchestrator.worker.attempt import TrialRun
@@ -105,13 +106,13 @@ def test_checkpoints_bring_back_every_global_random_state(tmp_path: Path) -> Non
     def draw() -> tuple[float, float, float]:
         return random.random(), float(np.random.rand()), float(torch.rand(()))
 
-    checkpoint.seed_everything(5)
+    randomness.seed_everything(5)
     draw()
     checkpoint.save(tmp_path, {"weight": torch.ones(2)}, {"epoch": 1}, best=True)
     expected = draw()
     draw()
     saved = checkpoint.load(tmp_path / checkpoint.LAST, "cpu")
-    checkpoint.restore_random_states(saved["random"])
+    randomness.restore_random_states(saved["random"])
     assert draw() == expected
     assert torch.equal(saved["state"]["weight"], torch.ones(2))
 

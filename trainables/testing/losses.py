@@ -1,0 +1,144 @@
+"""What every loss must hold: of magnitudes, with each standard deviation that it takes, and of phases."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from trainables.components.losses.phase_losses import PHASE_LOSSES
+from trainables.components.losses.reconstruction import LOSSES
+from trainables.components.losses.sigmas import SIGMAS
+from trainables.testing.promise import Broken, Promise
+
+SIGMA_FLOOR = 0.05
+LOG_SIGMA = -1.0
+SILENCE_NATS = -13.8
+SHIFTS = (0.1, -0.1, 1.0)
+PHASE_APART = 0.05
+
+
+@dataclass(frozen=True)
+class LossCase:
+    """A loss, with one of the standard deviations that it takes if it takes any."""
+
+    name: str
+    sigma: str | None = None
+
+    def value(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of estimates of shape (clips, frames, bins)."""
+        if self.sigma is None:
+            return LOSSES[self.name](estimate, target)
+        deviation = SIGMAS[self.sigma](SIGMA_FLOOR)(estimate, target, torch.full_like(target, LOG_SIGMA))
+        return LOSSES[self.name](estimate, target, deviation)
+
+    def __str__(self) -> str:
+        return self.name if self.sigma is None else f"{self.name} with sigma {self.sigma}"
+
+
+@dataclass(frozen=True)
+class PhaseLossCase:
+    """A loss of phases, in one of the forms that it takes."""
+
+    name: str
+    takes: str
+
+    def value(self, estimate: Tensor, target: Tensor) -> Tensor:
+        """Return the loss of phases of shape (clips, channels, frames, bins)."""
+        return PHASE_LOSSES[self.name].loss(estimate, target)
+
+    def phases(self, seed: int = 0) -> Tensor:
+        """Make three clips, in units of π or as cosine and sine."""
+        angle = 2 * torch.rand(3, 6, 8, generator=torch.Generator().manual_seed(seed)) - 1
+        if self.takes != "cos_sin":
+            return angle[:, None]
+        return torch.stack([(torch.pi * angle).cos(), (torch.pi * angle).sin()], dim=1)
+
+    def __str__(self) -> str:
+        return f"{self.name} of {self.takes}"
+
+
+def loss_cases(name: str) -> Iterator[LossCase]:
+    """Yield a loss with every standard deviation that it takes."""
+    for sigma in SIGMAS if LOSSES[name].has_sigma else [None]:
+        yield LossCase(name, sigma)
+
+
+def phase_loss_cases(name: str) -> Iterator[PhaseLossCase]:
+    """Yield a loss of phases with every form that it takes."""
+    for takes in PHASE_LOSSES[name].takes:
+        yield PhaseLossCase(name, takes)
+
+
+def random_clips(clips: int, seed: int = 0) -> Tensor:
+    """Draw clips of shape (clips, 6, 8) from a normal distribution."""
+    return torch.randn(clips, 6, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def check_minimum(case: LossCase) -> None:
+    """Check that no estimate beside the target has a smaller loss than the target itself."""
+    target = random_clips(3)
+    at_target = case.value(target, target).item()
+    for shift in SHIFTS:
+        if (value := case.value(target + shift, target).item()) <= at_target:
+            raise Broken(f"{value:.4g} for an estimate that is {shift} off, {at_target:.4g} for the target itself")
+
+
+def check_gradient(case: LossCase) -> None:
+    """Check that gradients are finite at the target, beside it, and of silence."""
+    for target in (torch.zeros(2, 6, 8), torch.full((2, 6, 8), SILENCE_NATS), random_clips(2)):
+        for offset in (0.0, 1e-6, 10.0):
+            estimate = (target + offset).requires_grad_(True)
+            case.value(estimate, target).backward()
+            if estimate.grad is None or not estimate.grad.isfinite().all():
+                raise Broken(f"a gradient that is not finite, {offset:g} from the target")
+
+
+def check_batch(case: LossCase) -> None:
+    """Check that the loss is a mean over clips."""
+    estimate, target = random_clips(1, seed=1), random_clips(1)
+    _check_same(*(case.value(estimate.repeat(n, 1, 1), target.repeat(n, 1, 1)) for n in (1, 3)))
+
+
+def _check_same(alone: Tensor, thrice: Tensor) -> None:
+    if not torch.allclose(alone, thrice, rtol=1e-4, atol=1e-6):
+        raise Broken(f"{alone.item():.6g} for a clip, {thrice.item():.6g} for a batch that has it three times")
+
+
+def check_phase_minimum(case: PhaseLossCase) -> None:
+    """Check that the loss is 0 at the target, and larger elsewhere."""
+    target, other = case.phases(), case.phases(seed=1)
+    if abs(at_target := case.value(target, target).item()) > 1e-6:
+        raise Broken(f"{at_target:.4g} for the target itself")
+    if (elsewhere := case.value(other, target).item()) < PHASE_APART:
+        raise Broken(f"{elsewhere:.4g} for another phase")
+
+
+def check_phase_gradient(case: PhaseLossCase) -> None:
+    """Check that gradients are finite at the target and far from it."""
+    target = case.phases()
+    for estimate in (target.clone(), torch.zeros_like(target), target + 10):
+        estimate.requires_grad_(True)
+        case.value(estimate, target).backward()
+        if estimate.grad is None or not estimate.grad.isfinite().all():
+            raise Broken("a gradient that is not finite")
+
+
+def check_phase_batch(case: PhaseLossCase) -> None:
+    """Check that the loss is a mean over clips."""
+    estimate, target = case.phases(seed=1)[:1], case.phases()[:1]
+    _check_same(*(case.value(estimate.repeat(n, 1, 1, 1), target.repeat(n, 1, 1, 1)) for n in (1, 3)))
+
+
+LOSS = (
+    Promise("nothing is nearer than the target itself", check_minimum),
+    Promise("gradients are finite, at the target too", check_gradient),
+    Promise("it does not depend on how often a clip is in the batch", check_batch),
+)
+PHASE_LOSS = (
+    Promise("nothing is nearer than the target itself", check_phase_minimum),
+    Promise("gradients are finite, at the target too", check_phase_gradient),
+    Promise("it does not depend on how often a clip is in the batch", check_phase_batch),
+)

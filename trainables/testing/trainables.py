@@ -1,0 +1,164 @@
+"""What every trainable must hold."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+
+from trainables.corpora.corpus import Corpus
+from trainables.support.randomness import random_states, restore_random_states, seed_everything
+from trainables.testing.promise import Broken, Promise, difference
+from trainables.trainable import Trainable
+
+SIZE_TOLERANCE = 0.1
+
+
+@dataclass(frozen=True)
+class TrainableCase:
+    """A trainable with settings, on a corpus.
+
+    Attributes:
+        settings: what `Config` is made of; `DEBUG` of the trainable goes over them.
+    """
+
+    kind: type[Trainable]
+    settings: Mapping[str, Any]
+    corpus: Corpus | None
+
+    @property
+    def config(self) -> Any:
+        """The settings, as small as the trainable allows."""
+        return self.kind.Config(**{**self.settings, **self.kind.DEBUG})
+
+    def make(self, seed: int = 0) -> Trainable:
+        """Construct it as a worker does."""
+        seed_everything(seed)
+        return self.kind(self.config, self.corpus, device="cpu", seed=seed)
+
+    def required_corpus(self) -> Corpus:
+        """Return the corpus of a case that renders or judges, which can't be without one."""
+        if self.corpus is None:
+            raise Broken("it renders or judges clips, and has no corpus here")
+        return self.corpus
+
+
+def saved(state: Mapping[str, Any]) -> io.BytesIO:
+    """Write a state as a checkpoint does."""
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    buffer.seek(0)
+    return buffer
+
+
+def check_descriptions(case: TrainableCase) -> None:
+    """Check that every field of `Config` is described."""
+    if missing := [name for name, field in case.kind.Config.model_fields.items() if not field.description]:
+        raise Broken(f"no description of: {', '.join(missing)}")
+
+
+def check_metrics(case: TrainableCase) -> None:
+    """Check that `step` returns what `METRICS` declares, and finite numbers only."""
+    metrics = case.make().step()
+    if missing := [name for name in case.kind.reported(case.config) if name not in metrics]:
+        raise Broken(f"METRICS declares, and step did not return: {', '.join(missing)}")
+    if wrong := [f"{name} = {value!r}" for name, value in metrics.items() if not _is_finite(value)]:
+        raise Broken(f"no finite numbers: {', '.join(wrong)}")
+
+
+def _is_finite(value: object) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def check_seed(case: TrainableCase) -> None:
+    """Check that two runs from one seed are the same."""
+    # Each is made just before it runs: what it may draw from the global generators is seeded then.
+    one, other = (case.make(seed=1).step() for _ in range(2))
+    if changed := [name for name in one if one[name] != other.get(name)]:
+        raise Broken(f"two runs from seed 1 differ in {', '.join(changed)}")
+
+
+def check_resume(case: TrainableCase) -> None:
+    """Check that a run that goes on from a saved state is the one that never stopped."""
+    whole = case.make()
+    expected = [whole.step() for _ in range(4)]
+    first = case.make()
+    if [first.step() for _ in range(2)] != expected[:2]:
+        raise Broken("two runs from one seed differ before anything is saved")
+    buffer, states = saved(first.state_dict()), random_states()
+    second = case.make(seed=9)
+    second.load_state_dict(torch.load(buffer, weights_only=True))
+    restore_random_states(states)
+    for epoch, metrics in enumerate(expected[2:], start=3):
+        again = second.step()
+        if changed := [name for name in metrics if metrics[name] != again.get(name)]:
+            raise Broken(f"epoch {epoch} differs in {', '.join(changed)} after a resume: state_dict lacks something")
+    if place := difference(second.state_dict(), whole.state_dict()):
+        raise Broken(f"{place} differs after a resume")
+
+
+def check_size(case: TrainableCase) -> None:
+    """Check that `checkpoint_bytes` foretells the size of a saved state."""
+    expected = case.kind.checkpoint_bytes(case.config)
+    if expected is None:
+        return
+    trainable = case.make()
+    trainable.batches_per_epoch = 2
+    trainable.step()
+    size_bytes = len(saved(trainable.state_dict()).getvalue())
+    if abs(size_bytes - expected) > SIZE_TOLERANCE * expected:
+        raise Broken(f"checkpoint_bytes says {expected:,}, a saved state has {size_bytes:,}")
+
+
+def check_rendering(case: TrainableCase) -> None:
+    """Check the sounds, pictures and the table of the probe clips."""
+    if case.kind.render is Trainable.render:
+        return
+    corpus = case.required_corpus()
+    probes = corpus.probes(3)
+    media = case.make().render(probes)
+    if media is None:
+        return
+    for name, samples in media.audio.items():
+        if samples.dtype != np.float32 or samples.ndim != 1:
+            raise Broken(f"sound {name}: needs float32 of one dimension, got {samples.dtype} of {samples.ndim}")
+        if not 0 <= np.abs(samples).max(initial=0) <= 1:
+            raise Broken(f"sound {name}: reaches {np.abs(samples).max():.3g}, full scale is 1")
+    for name, picture in media.images.items():
+        if picture.dtype != np.uint8 or picture.ndim != 3:
+            raise Broken(f"picture {name}: needs uint8 of (height, width, 3), got {picture.dtype} of {picture.shape}")
+    names = list(corpus.clips["clip"].to_numpy()[probes])
+    if media.clips and [row["clip"] for row in media.clips] != names:
+        raise Broken(f"its table of clips is not of the probes {', '.join(names)} in their order")
+
+
+def check_evaluation(case: TrainableCase) -> None:
+    """Check that `evaluate` returns a row for every recording of the test split."""
+    if case.kind.evaluate is Trainable.evaluate:
+        return
+    clips = case.required_corpus().clips
+    table = case.make().evaluate("test")
+    if table is None:
+        return
+    expected = sorted(set(clips.loc[clips["split"] == "test", "recording"]))
+    if "recording" not in table or sorted(table["recording"]) != expected:
+        raise Broken(f"needs one row for each of the {len(expected)} test recordings, in a column `recording`")
+    values = table.drop(columns=["recording", "class"], errors="ignore")
+    if wrong := sorted(map(str, set(values) - set(values.select_dtypes("number")))):
+        raise Broken(f"columns that are no numbers: {', '.join(wrong)}")
+
+
+TRAINABLE = (
+    Promise("every setting has a description", check_descriptions),
+    Promise("a step returns every declared metric, all of them finite", check_metrics),
+    Promise("the same seed gives the same metrics", check_seed),
+    Promise("a resumed training is the undisturbed one, to the last bit", check_resume),
+    Promise("a checkpoint is as large as was foretold", check_size),
+    Promise("probe clips are rendered within full scale", check_rendering),
+    Promise("the test split is judged recording by recording", check_evaluation),
+)
