@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from typing import Literal, get_args
@@ -42,6 +43,7 @@ for channels in (1, 3, 4, 5):
 """
 
 
+@cache
 def torch_version() -> str:
     """The installed version, without what it was built for."""
     return version("torch").partition("+")[0]

@@ -141,6 +141,7 @@ def resume(
 def status(
     name: Annotated[str | None, typer.Argument(help="A sweep [default: all of them].", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
+    shows_all: Annotated[bool, typer.Option("--all", help="A line for every trial, also of thousands.")] = False,
     home: Home = None,
 ) -> None:
     """Say where sweeps stand: each arm, each trial, and what MLflow still has to get."""
@@ -149,7 +150,7 @@ def status(
     from orchestrator.commands.status import show_status
     from orchestrator.state.home import find_home
 
-    show_status(find_home(home), name, as_json=as_json, console=Console(highlight=False))
+    show_status(find_home(home), name, as_json=as_json, console=Console(highlight=False), shows_all=shows_all)
 
 
 @app.command()
@@ -240,6 +241,22 @@ def try_(
     from orchestrator.state.home import find_home
 
     try_out(read_search_space(file, preset=preset, overrides=set_ or []), find_home(home), Screen(), arm)
+
+
+@app.command()
+def check(
+    file: Annotated[
+        Path, typer.Argument(help="A search space, or a Python file with a trainable or losses.", show_default=False)
+    ],
+    arm: Annotated[str | None, typer.Option(help="The arm, such as loss=vae [default: the first].")] = None,
+    set_: Overrides = None,
+    home: Home = None,
+) -> None:
+    """Check that your own trainable, losses and corpus hold what ours must hold, exact resume among it."""
+    from orchestrator.commands.check import check as check_file
+    from orchestrator.state.home import find_home
+
+    check_file(file, find_home(home), set_ or [], arm, print)
 
 
 @app.command()

@@ -9,6 +9,7 @@ from typer.core import TyperGroup
 EXAMPLES = {
     "Run": {
         "plan": "orchestrate plan search_spaces/vae.yaml",
+        "check": "orchestrate check docs/examples/my_net.yaml",
         "try": "orchestrate try search_spaces/vae.yaml --arm loss=vae",
         "sweep": "orchestrate sweep search_spaces/vae.yaml --set budget.max_epochs=60",
         "resume": "orchestrate resume vae --trials +4 --arm loss=vae",

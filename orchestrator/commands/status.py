@@ -20,9 +20,21 @@ from orchestrator.state.trial import Trial
 from orchestrator.tracking import sender
 from reports import vocabulary as words
 
+MOST_TRIALS = 60
+"""How many trials a person is shown of a sweep unless all are asked for; the terminal takes a second for a thousand."""
+UNENDED = (words.OUTCOME_RUNNING, WAITING, words.OUTCOME_INTERRUPTED)
+BROKEN = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
 
-def show_status(home: Path, name: str | None, *, as_json: bool, console: Console) -> None:
+
+def show_status(home: Path, name: str | None, *, as_json: bool, console: Console, shows_all: bool = False) -> None:
     """Print how a sweep stands; without a name, a line for each sweep of the home.
+
+    Args:
+        home: where the sweeps are.
+        name: of one of them.
+        as_json: print everything that is known, for programs.
+        console: where to print.
+        shows_all: print a line for every trial, also where there are many.
 
     Raises:
         UserError: there is no such sweep.
@@ -32,7 +44,7 @@ def show_status(home: Path, name: str | None, *, as_json: bool, console: Console
         if as_json:
             console.out(json.dumps(as_data(standing), indent=1), highlight=False)
         else:
-            _print_sweep(standing, console)
+            _print_sweep(standing, console, shows_all=shows_all)
         return
     names = sweep_names(home)
     if not names:
@@ -140,7 +152,17 @@ def _print_home(standings: Iterable[Standing], console: Console) -> None:
     console.print(table)
 
 
-def _print_sweep(standing: Standing, console: Console) -> None:
+def _chosen(trials: list[dict[str, Any]], arms: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Choose the trials worth a line where there are many: what runs or waits, bests, what broke, the newest."""
+    bests = {arm["best_trial"] for arm in arms}
+    urgent = [trial for trial in trials if trial["state"] in UNENDED or trial["trial"] in bests]
+    broken = [trial for trial in reversed(trials) if trial["state"] in BROKEN]
+    numbers = [trial["trial"] for trial in (*urgent, *broken[: MOST_TRIALS // 2], *reversed(trials))]
+    chosen = set(list(dict.fromkeys(numbers))[:MOST_TRIALS])
+    return [trial for trial in trials if trial["trial"] in chosen]
+
+
+def _print_sweep(standing: Standing, console: Console, *, shows_all: bool) -> None:
     data = as_data(standing)
     reason = f": {data['reason']}" if data["reason"] and data["state"] != FINISHED else ""
     driver = f" on {data['driver']['host']}, process {data['driver']['pid']}" if data["driver"] else ""
@@ -157,18 +179,20 @@ def _print_sweep(standing: Standing, console: Console) -> None:
     console.print(arms)
     if any(arm["mixed_code"] for arm in data["arms"]):
         console.print(MIXED_CODE)
-    unended = (words.OUTCOME_RUNNING, WAITING, words.OUTCOME_INTERRUPTED)
+    shown = data["trials"] if shows_all else _chosen(data["trials"], data["arms"])
     trials = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("trial", "arm", "state", "epoch", f"best {metric}", "last report", "why"):
         trials.add_column(heading, justify="right" if heading in ("trial", "epoch", f"best {metric}") else "left")
-    for trial in data["trials"]:
+    for trial in shown:
         age = trial["last_report_s"]
-        told = _ago(age) if age is not None and trial["state"] in unended else ""
-        why = trial["reason"] if trial["state"] in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED) else ""
+        told = _ago(age) if age is not None and trial["state"] in UNENDED else ""
+        why = trial["reason"] if trial["state"] in BROKEN else ""
         cells = (str(trial["trial"]), trial["arm"], trial["state"], str(trial["epoch"]), _number(trial["best"]), told)
         trials.add_row(*cells, Text(why, overflow="ellipsis", no_wrap=True))
     console.print()
     console.print(trials)
+    if left := len(data["trials"]) - len(shown):
+        console.print(f"{left:,} more trials; --all shows them.")
     console.print(Text(_mlflow_line(data["mlflow"], is_running=bool(data["driver"]))), soft_wrap=True)
 
 

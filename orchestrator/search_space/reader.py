@@ -159,12 +159,13 @@ class _Reading:
         space = self._space()
         if self.lost.isdisjoint({"budget", "pruning", "resources", "arms"}):
             check_space(space, self.note)
+        components = self._components(space)
         if "corpus" not in self.lost and space.corpus is not None:
             with self._blaming(("corpus",)):
                 check_corpus(space.corpus, loader.corpus_model(space.corpus), self.note)
         self.broken.update(check_params(space, self.note))
         arms, skipped = self._arms(space)
-        trainable = self._trainable(space)
+        trainable = self._trainable(space, components)
         if trainable is not None:
             self._check_against(trainable, space, arms)
         self._note_references()
@@ -247,22 +248,26 @@ class _Reading:
         check_baseline(space, cells, self._keep_reference)
         return make_arms(cells, self._keep_reference), skipped
 
-    def _trainable(self, space: SearchSpace) -> type[Trainable] | None:
-        """Import components and the trainable; None if that goes wrong."""
-        trainable = None
+    def _components(self, space: SearchSpace) -> list[Path] | None:
+        """Import the files that register losses, corpora, …; None if that goes wrong."""
         imported: list[Path] = []
-        known = len(self.mistakes.found)
         for index, path in enumerate(space.components):
             with self._blaming(("components", index)):
                 loader.check_component(path, imported)
                 loader.load_components([path])
                 imported.append(path)
-        if "trainable" not in self.lost:
-            with self._blaming(("trainable",)):
-                loader.check_trainable(space.trainable, self.path.parent, imported)
-                trainable = loader.load_trainable(space.trainable, self.path.parent)
+        return imported if len(imported) == len(space.components) else None
+
+    def _trainable(self, space: SearchSpace, components: Sequence[Path] | None) -> type[Trainable] | None:
+        """Import the trainable; None if that goes wrong, or if it lacks components."""
+        if "trainable" in self.lost:
+            return None
+        trainable = None
+        with self._blaming(("trainable",)):
+            loader.check_trainable(space.trainable, self.path.parent, components or ())
+            trainable = loader.load_trainable(space.trainable, self.path.parent)
         # Without its components a trainable would complain about names that they register.
-        return trainable if len(self.mistakes.found) == known else None
+        return trainable if components is not None else None
 
     def _check_against(self, trainable: type[Trainable], space: SearchSpace, arms: Sequence[tuple[Arm, Cell]]) -> None:
         """Check what only the trainable knows: its settings and its metrics."""

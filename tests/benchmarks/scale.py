@@ -1,12 +1,12 @@
 """What a sweep of thousands of trials costs its driver, and how much longer than bare Ray Tune it takes.
 
-    python tests/benchmarks/scale.py [--sizes 2000x60 10000x10] [--run 2000]
+    python tests/benchmarks/scale.py [--sizes 2000x60 10000x10] [--run 2000] [--search random tpe]
 
 First, of sweeps of these sizes (trials x epochs, sixteen metrics an epoch) that lie on the disk: reading the sweep,
 ASHA's replay, one picture of the live display, one question to TPE beside that of a study that is rebuilt, and the
 memory of a row. Then, of `--run` trials that do nothing, through the real command and in bare Ray Tune with
 `reuse_actors`, one after the other: how long they take, a trial at the end and at the start, the driver's memory, the
-same command again, and `status`.
+same command again, and `status`; with random proposals, as bare Ray Tune has them, and with TPE's.
 """
 
 from __future__ import annotations
@@ -39,17 +39,23 @@ from orchestrator.state.trial import Objective, trial_folder
 from tests.benchmarks.overhead import metrics_at
 
 HERE = Path(__file__).parent
+SEARCHES = ("random", "tpe")
+"""Bare Ray Tune searches nothing: what TPE takes is Optuna's, and grows with the trials that it knows."""
+STARTUP_TRIALS = 10
 NAME = "scale"
 OBJECTIVE = Objective("val/score", "max")
 REPORTS = 3
 
 
-def write_space(folder: Path, trials: int, epochs: int, *, pruning: str = "{grace_epochs: 1}") -> Path:
-    """A search space of one arm."""
+def write_space(
+    folder: Path, trials: int, epochs: int, *, pruning: str = "{grace_epochs: 1}", startup_trials: int = STARTUP_TRIALS
+) -> Path:
+    """A search space of one arm, in which TPE proposes after so many random trials."""
     path = folder / f"{NAME}.yaml"
     path.write_text(
         f"name: {NAME}\ntrainable: {HERE / 'noop.py'}\nobjective: {{metric: val/score, mode: max}}\n"
         f"params: {{x: {{uniform: [0, 1]}}}}\npruning: {pruning}\nresources: {{cpu: 1}}\n"
+        f"search: {{startup_trials: {startup_trials}}}\n"
         f"budget: {{trials_per_arm: {trials + 1}, max_epochs: {epochs + 1}}}\n"
     )
     return path
@@ -145,11 +151,11 @@ def measure_parts(trials: int, epochs: int) -> dict[str, str]:
     }
 
 
-def run_ours(trials: int) -> dict[str, float]:
+def run_ours(trials: int, startup_trials: int) -> dict[str, float]:
     """The real command, as often as it takes to see it all."""
     with tempfile.TemporaryDirectory() as name:
         home = Path(name)
-        space = write_space(home, trials - 1, REPORTS - 1, pruning="none")
+        space = write_space(home, trials - 1, REPORTS - 1, pruning="none", startup_trials=startup_trials)
         command = [sys.executable, "-m", "orchestrator"]
         sweep = [*command, "sweep", str(space), "--home", str(home)]
         began = time.time()
@@ -203,6 +209,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sizes", nargs="*", default=["2000x60", "10000x10"], help="trials x epochs")
     parser.add_argument("--run", type=int, default=2000, help="trials that are really run; 0 for none")
+    parser.add_argument("--search", nargs="*", choices=SEARCHES, default=SEARCHES, help="who proposes parameters")
     given = parser.parse_args()
     for size in given.sizes:
         trials, epochs = map(int, size.split("x"))
@@ -211,12 +218,14 @@ def main() -> None:
             print(f"  {name:<36}{value:>12}", flush=True)
     if given.run:
         print(f"\n{given.run} trials of {REPORTS} reports, run")
-        ours = run_ours(given.run)
-        bare = run_bare(given.run)
-        for name, number in ours.items():
-            print(f"  {name:<36}{number:>12.1f}")
-        print(f"  {'bare Ray Tune, ms a trial':<36}{1000 * bare['per_trial']:>12.1f}")
-        print(f"  {'ours to bare Ray Tune':<36}{ours['ms a trial'] / (1000 * bare['per_trial']):>12.2f}")
+        bare_ms = 1000 * run_bare(given.run)["per_trial"]
+        print(f"  {'bare Ray Tune, ms a trial':<36}{bare_ms:>12.1f}", flush=True)
+        for search in given.search:
+            print(f"  {search} proposals:")
+            ours = run_ours(given.run, given.run if search == "random" else STARTUP_TRIALS)
+            for name, number in ours.items():
+                print(f"    {name:<34}{number:>12.1f}")
+            print(f"    {'to bare Ray Tune':<34}{ours['ms a trial'] / bare_ms:>12.2f}", flush=True)
 
 
 if __name__ == "__main__":

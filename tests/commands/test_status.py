@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestrator.commands.status import as_data, show_status
+from orchestrator.commands.status import MOST_TRIALS, as_data, show_status
 from orchestrator.commands.stop import stop
 from orchestrator.commands.why import explain
 from orchestrator.errors import UserError
@@ -106,6 +106,25 @@ def test_a_line_for_each_sweep_and_tables_for_one(folder: SweepFolder) -> None:
     text = shown(folder.home, "vae")
     assert text.startswith("vae: interrupted: its driver died without a word")
     assert "ValueError: a shape (net.py:7)" in text and "MLflow: not everything is there; resume sends it." in text
+
+
+def test_of_very_many_trials_those_are_shown_that_run_are_best_or_broke(sweep: SweepFolder) -> None:
+    sweep.start(arms={"loss=vae": {"compared": {"loss": "vae"}, "searched": {}, "trials": 300, "epochs": 2}})
+    for number in range(1, 301):
+        sweep.ask(number)
+        sweep.report(number, 1, judge_probability=0.9 if number == 150 else 0.5)
+        if number == 7:
+            sweep.end(number, "failed", "error", "it broke")
+        elif number != 3:
+            sweep.end(number)
+    console = Console(record=True, width=120)
+    show_status(sweep.home, "vae", as_json=False, console=console)
+    shown = console.export_text()
+    numbers = [int(line.split()[0]) for line in shown.splitlines() if " loss=vae " in line]
+    assert numbers == sorted(numbers) and len(numbers) == MOST_TRIALS
+    assert {3, 7, 150, 300} <= set(numbers) and "240 more trials; --all shows them." in shown
+    show_status(sweep.home, "vae", as_json=False, console=console, shows_all=True)
+    assert "more trials" not in console.export_text()
 
 
 def test_an_mlflow_that_does_not_answer_is_said(folder: SweepFolder) -> None:

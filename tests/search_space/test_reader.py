@@ -9,6 +9,7 @@ from orchestrator.commands.plan import make_plan
 from orchestrator.search_space.domains import Choice, LogUniform
 from orchestrator.search_space.reader import Arm, Sweep, read_search_space
 from tests.support.net_space import COMPARE, SPACE, WITHOUT_COMPARE, go_to_net, mistakes, read, with_presets
+from tests.support.spaces import write_space
 
 
 @pytest.fixture(autouse=True)
@@ -242,3 +243,19 @@ def test_shipped_search_spaces_are_right_with_all_their_presets(path: Path) -> N
     if "presets:" in path.read_text():
         space = read_search_space(path, preset="vegas").space
         assert space.confirm is not None or space.budget.seeds is not None
+
+
+def test_a_corpus_of_ones_own_comes_from_a_component(tmp_path: Path) -> None:
+    (tmp_path / "birds.py").write_text(
+        "from typing import Literal\n"
+        "from trainables.corpora.settings import CORPORA, Folder\n"
+        "@CORPORA.register('birds')\n"
+        "class Birds(Folder):\n"
+        "    name: Literal['birds'] = 'birds'\n"
+        "    def source(self) -> str:\n"
+        "        return f'birds {self.root}'\n"
+    )
+    space = write_space(
+        tmp_path / "own.yaml", components=["./birds.py"], corpus={"name": "birds", "root": str(tmp_path)}
+    )
+    assert read_search_space(space).space.corpus == {"name": "birds", "root": str(tmp_path)}

@@ -1,0 +1,101 @@
+"""`orchestrate check FILE`: whether files of one's own hold what every trainable, loss, … and corpus must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import OrchestratorError, UserError
+from orchestrator.plugins import loader
+from orchestrator.plugins.user_imports import may_define_trainable
+from orchestrator.search_space.arms import matching
+from orchestrator.search_space.reader import read_search_space
+from orchestrator.state.home import open_home
+
+if TYPE_CHECKING:
+    from orchestrator.plugins.contracts import Outcome
+    from orchestrator.search_space.arms import Arm
+    from trainables.corpora.corpus import Corpus
+
+DEMO: Mapping[str, Any] = {"name": "demo"}
+"""The corpus of a Python file, which names none."""
+SEARCH_SPACES = (".yaml", ".yml")
+
+
+class ContractBroken(OrchestratorError):
+    """Something does not hold what it must."""
+
+    exit_code = 1
+
+
+def check(path: Path, home: Path, overrides: Sequence[str], arm_name: str | None, say: Callable[[str], None]) -> None:
+    """Try every promise of what a file brings, and say a line about each.
+
+    Args:
+        path: a search space, or a Python file with a trainable or with parts such as losses.
+        home: where the corpus is kept.
+        overrides: other values of the search space.
+        arm_name: the arm of the search space whose settings the trainable gets; by default its first.
+        say: takes each line.
+
+    Raises:
+        UserError: the file can't be read or imported.
+        ContractBroken: a promise does not hold.
+    """
+    open_home(home)
+    is_search_space = path.suffix in SEARCH_SPACES
+    found = _of_search_space(path, home, overrides, arm_name) if is_search_space else _of_python(path, home)
+    num_checked, broken = 0, 0
+    for outcome in found:
+        num_checked += 1
+        broken += not outcome.holds
+        say(f"{'ok    ' if outcome.holds else 'BROKEN'}  {outcome.subject}: {outcome.promise}")
+        if not outcome.holds:
+            say(f"        {outcome.problem}")
+    if broken:
+        raise ContractBroken(f"{path}: {broken} of {num_checked} promises do not hold")
+    say(f"{path}: all {num_checked} promises hold")
+
+
+def _of_search_space(path: Path, home: Path, overrides: Sequence[str], arm_name: str | None) -> Iterator[Outcome]:
+    from orchestrator.plugins import contracts
+
+    shipped = contracts.registered_parts()
+    sweep = read_search_space(path, overrides=overrides)
+    arm: Arm = matching(sweep.arms, arm_name, sweep.path)[0]
+    settings = dict(sweep.space.corpus or {})
+    corpus = loader.open_corpus(settings, home) if settings else None
+    if corpus is not None:
+        yield from contracts.outcomes(f"corpus {corpus.name}", corpus, contracts.CORPUS)
+    for part in sorted(contracts.registered_parts() - shipped, key=str):
+        yield from contracts.part_outcomes(part, lambda: corpus or loader.open_corpus(DEMO, home))
+    case = contracts.TrainableCase(sweep.trainable, loader.config_values(sweep.trainable, arm.middle()), corpus)
+    loader.prepare(sweep.trainable, [{**case.settings, **sweep.trainable.DEBUG}], corpus)
+    yield from contracts.outcomes(sweep.trainable.__name__, case, contracts.TRAINABLE)
+
+
+def _of_python(path: Path, home: Path) -> Iterator[Outcome]:
+    from orchestrator.plugins import contracts
+
+    @cache
+    def demo() -> Corpus:
+        return loader.open_corpus(DEMO, home)
+
+    path = path.resolve()
+    shipped = contracts.registered_parts()
+    if path.is_file() and may_define_trainable(path):
+        loader.check_trainable(str(path), path.parent)
+        trainable = loader.load_trainable(str(path), path.parent)
+        loader.prepare(trainable, [dict(trainable.DEBUG)], demo())
+        case = contracts.TrainableCase(trainable, {}, demo())
+        yield from contracts.outcomes(trainable.__name__, case, contracts.TRAINABLE)
+    else:
+        loader.check_component(path)
+        loader.load_components([path])
+    own = sorted(contracts.registered_parts() - shipped, key=str)
+    for part in own:
+        yield from contracts.part_outcomes(part, demo)
+    if not own and not may_define_trainable(path):
+        raise UserError(f"{path}: defines no trainable and registers no part, so there is nothing to check")

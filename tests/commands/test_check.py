@@ -1,0 +1,70 @@
+"""`orchestrate check`: what files of one's own must hold, and how it is said that they do not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from orchestrator.commands.check import ContractBroken, check
+from orchestrator.errors import UserError
+
+EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "my_net.yaml"
+FORGETFUL = EXAMPLE.with_suffix(".py").read_text().replace('self.optimizer.load_state_dict(state["optimizer"])', "pass")
+LOSSES_OF_ONES_OWN = """
+import torch
+from trainables.components.losses.reconstruction import register_loss
+
+@register_loss("summed_{name}")
+def summed(estimate, target):
+    return (estimate - target).abs().sum()
+"""
+
+
+def lines_of(path: Path, home: Path, *overrides: str) -> list[str]:
+    """Check a file; what is said."""
+    said: list[str] = []
+    check(path, home, overrides, None, said.append)
+    return said
+
+
+@pytest.fixture
+def on_tiny_corpus(tiny_corpus: Path) -> tuple[str, ...]:
+    return ("corpus.name=folder", f"corpus.root={tiny_corpus}")
+
+
+def test_the_example_holds_all_that_it_must(tiny_home: Path, on_tiny_corpus: tuple[str, ...]) -> None:
+    said = lines_of(EXAMPLE, tiny_home, *on_tiny_corpus)
+    assert said[-1] == f"{EXAMPLE}: all 11 promises hold"
+    assert "ok      MyNet: a resumed training is the undisturbed one, to the last bit" in said
+    assert "ok      corpus folder: every split has clips, and no recording is in two" in said
+
+
+def test_a_state_that_lacks_something_is_named_with_what_differs(
+    tmp_path: Path, tiny_home: Path, on_tiny_corpus: tuple[str, ...]
+) -> None:
+    (tmp_path / "my_net.py").write_text(FORGETFUL)
+    (tmp_path / "my_net.yaml").write_text(EXAMPLE.read_text())
+    said: list[str] = []
+    with pytest.raises(ContractBroken, match=r"my_net\.yaml: 1 of 11 promises do not hold") as raised:
+        check(tmp_path / "my_net.yaml", tiny_home, on_tiny_corpus, None, said.append)
+    assert raised.value.exit_code == 1
+    place = said.index("BROKEN  MyNet: a resumed training is the undisturbed one, to the last bit")
+    assert "epoch 3 differs in" in said[place + 1] and "state_dict lacks something" in said[place + 1]
+
+
+def test_a_loss_in_a_file_of_its_own_is_checked(tmp_path: Path, tiny_home: Path) -> None:
+    path = tmp_path / "losses.py"
+    path.write_text(LOSSES_OF_ONES_OWN.format(name=tmp_path.name.replace("-", "_")))
+    said: list[str] = []
+    with pytest.raises(ContractBroken, match="1 of 3 promises"):
+        check(path, tiny_home, (), None, said.append)
+    assert [line.partition(":")[2].strip() for line in said if line.startswith("BROKEN")] == [
+        "it does not depend on how often a clip is in the batch"
+    ]
+
+
+def test_a_file_with_nothing_to_check_is_refused(tmp_path: Path, tiny_home: Path) -> None:
+    (tmp_path / "empty.py").write_text("x = 1\n")
+    with pytest.raises(UserError, match=r"empty\.py: defines no trainable and registers no part"):
+        lines_of(tmp_path / "empty.py", tiny_home)

@@ -1,0 +1,81 @@
+"""Registered parts by kind, each with the promises that it must hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from trainables.components.losses.phase_losses import PHASE_LOSSES
+from trainables.components.losses.reconstruction import LOSSES
+from trainables.components.losses.sigmas import SIGMAS
+from trainables.components.representation.normalizations import NORMALIZATIONS
+from trainables.components.representation.phase_rendering import PHASES
+from trainables.corpora.corpus import Corpus
+from trainables.support.registry import Registry
+from trainables.testing.losses import LOSS, PHASE_LOSS, LossCase, loss_cases, phase_loss_cases
+from trainables.testing.promise import Outcome, outcomes
+from trainables.testing.representation import NORMALIZATION, PHASE, NormalizationCase, PhaseCase
+
+REGISTRIES: dict[str, Registry[Any]] = {
+    registry.kind: registry for registry in (LOSSES, SIGMAS, PHASE_LOSSES, NORMALIZATIONS, PHASES)
+}
+"""By the kind of their parts, such as `loss`."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A registered part, such as the loss `huber`."""
+
+    kind: str
+    name: str
+
+    def __str__(self) -> str:
+        return f"{self.kind} {self.name}"
+
+
+def registered_parts() -> set[Part]:
+    """Return every part that is registered now."""
+    return {Part(kind, name) for kind, registry in REGISTRIES.items() for name in registry}
+
+
+def part_outcomes(part: Part, open_corpus: Callable[[], Corpus]) -> Iterator[Outcome]:
+    """Yield what became of each promise of a part.
+
+    Args:
+        part: what is checked.
+        open_corpus: opens the corpus whose clips a phase is tried on; other parts need none.
+    """
+    if part.kind == PHASES.kind:
+        yield from outcomes(str(part), PhaseCase(part.name, open_corpus()), PHASE)
+        return
+    yield from CHECKS[part.kind](part)
+
+
+def _check_loss(part: Part) -> Iterator[Outcome]:
+    for case in loss_cases(part.name):
+        yield from outcomes(f"{LOSSES.kind} {case}", case, LOSS)
+
+
+def _check_sigma(part: Part) -> Iterator[Outcome]:
+    for name, loss in LOSSES.items():
+        if loss.has_sigma:
+            case = LossCase(name, part.name)
+            yield from outcomes(f"{LOSSES.kind} {case}", case, LOSS)
+
+
+def _check_phase_loss(part: Part) -> Iterator[Outcome]:
+    for case in phase_loss_cases(part.name):
+        yield from outcomes(f"{PHASE_LOSSES.kind} {case}", case, PHASE_LOSS)
+
+
+def _check_normalization(part: Part) -> Iterator[Outcome]:
+    yield from outcomes(str(part), NormalizationCase(part.name), NORMALIZATION)
+
+
+CHECKS: Mapping[str, Callable[[Part], Iterator[Outcome]]] = {
+    LOSSES.kind: _check_loss,
+    SIGMAS.kind: _check_sigma,
+    PHASE_LOSSES.kind: _check_phase_loss,
+    NORMALIZATIONS.kind: _check_normalization,
+}
