@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from orchestrator.overview.snapshot import look
 from orchestrator.state.disk import in_bytes
 from orchestrator.state.home import SEARCH_SPACE, check_undriven, find_sweep, locked
-from orchestrator.state.ledger import FINISHED, Ledger
+from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import BEST, CHECKPOINT, LAST, Trial, trial_folder
 from reports import vocabulary as words
 
@@ -62,7 +62,7 @@ def _kinds(home: Path, name: str, *, keep_best: bool) -> dict[str, list[Path]]:
     bests = standing.best_trials()
     trials = list(ledger.trials.values())
     space = YAML(typ="safe", pure=True).load((ledger.folder / SEARCH_SPACE).read_text())
-    is_finished = ledger.last("started", "closed").get("outcome") == FINISHED
+    is_finished = ledger.is_finished
     keeps_pruned = (space.get("disk") or {}).get("keep_pruned_checkpoints", False)
 
     def checkpoints(wanted: Callable[[Trial, str], bool]) -> list[Path]:

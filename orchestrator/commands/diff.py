@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.overview.snapshot import Standing, find_trial
+from orchestrator.state import events
 from orchestrator.state.trial import Trial, trial_folder
 from reports import vocabulary as words
 
@@ -85,9 +86,9 @@ def _start_of(standing: Standing, trial: Trial) -> Mapping[str, Any]:
     started: Mapping[str, Any] = {}
     last: Mapping[str, Any] = {}
     for event in standing.ledger.read_events():
-        if event["event"] == "started":
-            started = event
-        elif event["event"] == "attempt" and event["trial"] == trial.number:
+        if isinstance(event, events.Started):
+            started = event.record
+        elif isinstance(event, events.Attempted) and event.trial == trial.number:
             last = started
     return last or started
 

@@ -16,6 +16,7 @@ from optuna.trial import FrozenTrial
 from orchestrator.errors import UserError
 from orchestrator.policy.suggestions import distribution, frozen
 from orchestrator.search_space.reader import Sweep, read_search_space
+from orchestrator.state.events import TrialEvent
 from orchestrator.state.home import SEARCH_SPACE, find_sweep
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Objective, Trial
@@ -54,7 +55,8 @@ def _write(file: Path, sweep: Sweep, ledger: Ledger) -> int:
 def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:
     times_ms: dict[int, list[int]] = {}
     for event in ledger.read_events():
-        times_ms.setdefault(event.get("trial", 0), []).append(event["ts"])
+        if isinstance(event, TrialEvent):
+            times_ms.setdefault(event.trial, []).append(event.ts)
     objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
     count = 0
     for arm in sweep.arms:

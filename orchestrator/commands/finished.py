@@ -130,9 +130,9 @@ def _is_untouched(folder: Path, log_bytes: int) -> bool:
 
 def _is_closed(folder: Path) -> bool:
     """Whether the last driver's last word was that nothing is left to do."""
-    from orchestrator.state.ledger import FINISHED, Ledger
+    from orchestrator.state.ledger import Ledger
 
-    return Ledger(folder, read_only=True).last("started", "closed").get("outcome") == FINISHED
+    return Ledger(folder, read_only=True).is_finished
 
 
 def _code_fingerprint(code: Iterable[str]) -> str:

@@ -13,6 +13,7 @@ from orchestrator.errors import UserError
 from orchestrator.messages import nearest
 from orchestrator.search_space.arms import matching
 from orchestrator.search_space.reader import read_search_space
+from orchestrator.state import events
 from orchestrator.state.budget import Budget
 from orchestrator.state.home import SEARCH_SPACE, find_sweep
 from orchestrator.state.ledger import Ledger
@@ -139,7 +140,7 @@ def retry(ledger: Ledger, screen: Screen, more: More, arms: Sequence[str]) -> No
     screen.say(f"Tried again: {f'trials {numbers}' if chosen else 'none'}.")
     unevaluated = [trial for trial in ledger.trials.values() if trial.arm in arms and trial.evaluation_error]
     for trial in unevaluated:
-        ledger.write("reevaluated", trial=trial.number)
+        ledger.write(events.Reevaluated(trial=trial.number))
     if unevaluated:
         screen.say(f"Evaluated again: trials {', '.join(str(trial.number) for trial in unevaluated)}.")
     left = {trial.cause for trial in broken if trial not in chosen}

@@ -14,6 +14,7 @@ from typing import Any
 
 from orchestrator.policy.agenda import Agenda, Task
 from orchestrator.policy.pruning import Rungs
+from orchestrator.state import events
 from orchestrator.state.disk import Space, tidy
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import STOP_FILE, TRIAL_LOG, Trial, trial_folder
@@ -221,7 +222,7 @@ class Engine:
         """Whether somebody has asked for a trial to stop."""
         asked: Path = trial_folder(self.ledger.folder, trial.number) / STOP_FILE
         if trial.outcome is None and asked.exists():
-            self.ledger.write("held", trial=trial.number, reason="stopped by hand")
+            self.ledger.write(events.Held(trial=trial.number, reason="stopped by hand"))
             asked.unlink(missing_ok=True)
         return trial.held
 

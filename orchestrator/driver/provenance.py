@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.command_line import typed
 from orchestrator.plugins import loader
-from orchestrator.storage import json_lines
+from orchestrator.state import events
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def record(
     prepared: Prepared,
     corpus: Corpus | None,
     file: Path,
-    events: Sequence[json_lines.Event],
+    log: Sequence[events.Event],
 ) -> dict[str, Any]:
     """All that somebody who has only the sweep's log, or its runs in MLflow, needs to know of it.
 
@@ -43,7 +43,7 @@ def record(
         prepared: its judge and reference lines.
         corpus: what it learns from.
         file: its search space.
-        events: of its log so far.
+        log: its events so far.
     """
     space = sweep.space
     arms = {
@@ -64,7 +64,7 @@ def record(
         "compare": list(space.compare),
         "baseline": space.baseline,
         "arms": arms,
-        "looks": looks(events, arms),
+        "looks": looks(log, arms),
         "seeds": space.budget.seeds,
         "confirm": space.confirm and space.confirm.model_dump(),
         "pruning": space.pruning and space.pruning.model_dump(),
@@ -82,13 +82,13 @@ def record(
     }
 
 
-def looks(events: Sequence[json_lines.Event], arms: Mapping[str, Any]) -> list[dict[str, Any]]:
+def looks(log: Sequence[events.Event], arms: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Each time that a sweep was started with more trials or epochs although the test split had judged some before.
 
     Whoever grants more may have seen what the test split said, so that the report does not test these arms again.
 
     Args:
-        events: of the sweep's log; every start says the budget of each arm.
+        log: the events of the sweep's log; every start says the budget of each arm.
         arms: those of the start that is about to be written.
 
     Returns:
@@ -97,20 +97,21 @@ def looks(events: Sequence[json_lines.Event], arms: Mapping[str, Any]) -> list[d
     found: list[dict[str, Any]] = []
     before: Mapping[str, Any] = {}
     judged: set[int] = set()
-    for event in (*events, {"event": "started", "arms": arms}):
-        if event["event"] == "evaluated" and _is_judged(event):
-            judged.add(event["trial"])
-        elif event["event"] == "started":
-            grown = [arm for arm, now in event.get("arms", {}).items() if _has_grown(before.get(arm), now)]
+    for event in (*log, events.Started(record={"arms": arms})):
+        if isinstance(event, events.Evaluated) and _is_judged(event):
+            judged.add(event.trial)
+        elif isinstance(event, events.Started):
+            now_by_arm = event.record.get("arms", {})
+            grown = [arm for arm, now in now_by_arm.items() if _has_grown(before.get(arm), now)]
             if grown and judged:
                 found.append({"arms": grown, "judged": len(judged)})
-            before = event.get("arms", {})
+            before = now_by_arm
     return found
 
 
-def _is_judged(event: json_lines.Event) -> bool:
+def _is_judged(event: events.Evaluated) -> bool:
     """Whether an evaluation asked the test split."""
-    metrics = [event["metrics"], *(rendering["metrics"] for rendering in event.get("renderings", []))]
+    metrics = [event.metrics, *(rendering["metrics"] for rendering in event.renderings)]
     return any(name.startswith(words.TEST_PREFIX) for values in metrics for name in values)
 
 

@@ -15,6 +15,7 @@ import psutil
 
 from orchestrator.driver.signals import Interrupted, OnSignal
 from orchestrator.overview.screen import Screen
+from orchestrator.state import events
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.lock_note import LockNote
 from reports import vocabulary as words
@@ -62,7 +63,7 @@ class Takeover:
             self._end(f"{what} {restarts} times without a report between; see driver.log in the sweep's folder", 1)
         # On a full disk nothing is written; the fresh driver waits for room.
         with contextlib.suppress(OSError):
-            self.ledger.write("restarted", reason=what)
+            self.ledger.write(events.Restarted(reason=what))
         self.screen.say(f"{what}; going on with a new one.")
         self._end_rays_processes()
         sys.stdout.flush()
@@ -73,7 +74,7 @@ class Takeover:
 
     def _end(self, why: str, exit_code: int) -> NoReturn:
         with contextlib.suppress(OSError):
-            self.ledger.write("closed", outcome=words.OUTCOME_INTERRUPTED, reason=why)
+            self.ledger.write(events.Closed(outcome=words.OUTCOME_INTERRUPTED, reason=why))
         self.screen.say(why)
         self.screen.say(self.resume_line)
         self._end_rays_processes()

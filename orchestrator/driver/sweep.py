@@ -18,6 +18,7 @@ from orchestrator.errors import SweepStopped, UserError
 from orchestrator.overview.trial_reference import located
 from orchestrator.plugins import loader
 from orchestrator.policy.agenda import Agenda
+from orchestrator.state import events
 from orchestrator.state.budget import Budget
 from orchestrator.state.disk import check_free
 from orchestrator.state.home import SEARCH_SPACE, home_option, keep_search_space, locked, open_home
@@ -125,9 +126,9 @@ class _Driver:
         following = sender.following(self.folder, self.screen.say, lambda: bool(self.on_signal.reason))
         if agenda.done():
             self.ledger.release()
-            if self.ledger.last("started", "closed").get("outcome") != FINISHED:
+            if not self.ledger.is_finished:
                 # Its driver was killed just before it wrote that down.
-                self.ledger.write("closed", outcome=FINISHED, reason="", late=True)
+                self.ledger.write(events.Closed(outcome=FINISHED, reason="", late=True))
             self.screen.say(f"Sweep {self.sweep.name} is finished: nothing left to do.")
         elif seconds_left is not None and seconds_left <= 0:
             self.ledger.discard()
@@ -139,9 +140,8 @@ class _Driver:
             return
         if sender.is_behind(self.folder):
             destination = sender.destination(self.home)
-            told = self.ledger.last("started", "redirected")
-            if told["tracking_uri"] != destination["tracking_uri"]:
-                self.ledger.write("redirected", **destination)
+            if self.ledger.destination["tracking_uri"] != destination["tracking_uri"]:
+                self.ledger.redirect(destination)
             with following:
                 pass
 
@@ -170,7 +170,7 @@ class _Driver:
                 raise
             finally:
                 with contextlib.suppress(OSError):
-                    self.ledger.write("closed", outcome=outcome, reason=reason)
+                    self.ledger.write(events.Closed(outcome=outcome, reason=reason))
                 # While Ray shuts down, what is left goes to MLflow.
                 all_is_written()
         if reason == self._hours_line():
@@ -193,7 +193,7 @@ class _Driver:
         unseen_by = None if self.ledger.trials else corpus
         settings = [located(self.sweep, each, self.home, unseen_by) for each in self.sweep.settings()]
         prepared = loader.prepare(self.sweep.trainable, settings, corpus, self._progress)
-        before = self.ledger.last("started").get("judge")
+        before = self.ledger.started.get("judge")
         if self.ledger.trials and before != prepared.judge:
             raise UserError(
                 f"sweep {self.sweep.name} was judged by {before}, the judge is now {prepared.judge} (the corpus or "
@@ -228,13 +228,10 @@ class _Driver:
         """Write down that the sweep goes on, with what was added to it, and what it runs on."""
         self.ledger.release()
         path = self.sweep.path.resolve()
-        file = path if path != self.folder / SEARCH_SPACE else Path(self.ledger.last("started").get("file", path))
+        file = path if path != self.folder / SEARCH_SPACE else Path(self.ledger.started.get("file", path))
         budget, destination = Budget(self.sweep, self.ledger), sender.destination(self.home)
-        self.ledger.write(
-            "started",
-            **provenance.record(self.sweep, budget, prepared, corpus, file, self.ledger.read_events()),
-            **destination,
-        )
+        record = provenance.record(self.sweep, budget, prepared, corpus, file, self.ledger.read_events())
+        self.ledger.write(events.Started(record={**record, **destination}))
 
     def _work(self, agenda: Agenda, tasks: Tasks, seconds_left: float | None, scratch: Path) -> str:
         """Let Ray work through the agenda; why it stopped early, or nothing."""

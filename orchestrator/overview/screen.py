@@ -114,7 +114,7 @@ class Screen:
     def results(self, sweep: Sweep, ledger: Ledger) -> None:
         """The table at the end: a line an arm, the lines to read it by, and where to look and listen."""
         arms = summarize(sweep, ledger)
-        references = ledger.last("started").get("references", [])
+        references = ledger.started.get("references", [])
         seeds = sweep.space.budget.seeds
         what = "best trial of each arm" if seeds is None else "means over the seeds of each arm"
         self.say(f"\n{sweep.name}: {what}, validation split")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,6 @@ from orchestrator.errors import UserError
 from orchestrator.state.home import driver_note, find_sweep
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Objective, Trial, now_ms
-from orchestrator.storage import json_lines
 from orchestrator.tracking import sender
 from reports import vocabulary as words
 
@@ -33,7 +32,7 @@ class Standing:
     """
 
     ledger: Ledger
-    started: json_lines.Event
+    started: Mapping[str, Any]
     driver: dict[str, Any] | None
     live: frozenset[int]
     tracking: dict[str, Any]
@@ -52,16 +51,16 @@ class Standing:
         """`running`, `paused`, `finished`, `interrupted` or `failed`."""
         if self.driver is not None:
             return PAUSED if self.driver.get("paused") else words.OUTCOME_RUNNING
-        closed = self.ledger.last("started", "closed")
-        return str(closed.get("outcome", words.OUTCOME_INTERRUPTED))
+        closed = self.ledger.closed
+        return closed.outcome if closed else words.OUTCOME_INTERRUPTED
 
     @property
     def reason(self) -> str:
         """Why it does not run, as far as that is known."""
         if self.driver is not None:
             return str(self.driver.get("paused", ""))
-        closed = self.ledger.last("started", "closed")
-        return str(closed.get("reason", "its driver died without a word"))
+        closed = self.ledger.closed
+        return closed.reason if closed else "its driver died without a word"
 
     def state_of(self, trial: Trial) -> str:
         """How a trial stands: its outcome, or `running`, `waiting`, `stopped`, `interrupted`."""
@@ -113,7 +112,7 @@ def look(home: Path, name: str | None) -> Standing:
     """
     folder = find_sweep(home, name)
     ledger = Ledger(folder, read_only=True)
-    started = ledger.last("started")
+    started = ledger.started
     if not started:
         raise UserError(f"{folder.name}: nothing of it has started yet")
     return Standing(ledger, started, driver_note(folder), frozenset(ledger.live), sender.status(folder))

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.policy.lost_rows import restore_rows
 from orchestrator.search_space.reader import Arm, Sweep
+from orchestrator.state import events
 from orchestrator.state.budget import Budget
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import RANKED, Objective, Trial
@@ -54,7 +55,7 @@ class Agenda:
                 self._make_good(trial)
             epochs = self.budget.epochs(trial.arm)
             if trial.outcome == words.OUTCOME_COMPLETED and trial.epochs < epochs:
-                self.ledger.write("extended", trial=trial.number, max_epochs=epochs)
+                self.ledger.write(events.Extended(trial=trial.number, max_epochs=epochs))
 
     def _make_good(self, trial: Trial) -> None:
         """Find epochs in the checkpoints that the outbox has lost; what is nowhere is trained again."""

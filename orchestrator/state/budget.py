@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.state.ledger import Granted, Ledger
+from orchestrator.state.ledger import Grant, Ledger
 
 if TYPE_CHECKING:
     from orchestrator.search_space.reader import Sweep
@@ -18,8 +18,8 @@ class Budget:
         self._confirm = sweep.space.confirm
         self._granted = ledger.granted
 
-    def _of(self, arm: str) -> Granted:
-        return self._granted.get(arm, Granted())
+    def _of(self, arm: str) -> Grant:
+        return self._granted.get(arm, Grant())
 
     def trials(self, arm: str) -> int:
         """Trials of an arm's search."""

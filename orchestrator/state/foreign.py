@@ -16,12 +16,12 @@ SET_ASIDE = "set_aside"
 """In a sweep's folder: what belongs to none of its trials."""
 
 
-def identity_line(trial_id: str, number: int) -> json_lines.Event:
+def identity_line(trial_id: str, number: int) -> json_lines.Line:
     """The first line of an outbox: whose it is."""
     return {"trial": number, "id": trial_id}
 
 
-def identity_in(lines: list[json_lines.Event]) -> str | None:
+def identity_in(lines: list[json_lines.Line]) -> str | None:
     """The id of the trial whose outbox this is, `""` of one before trials had ids; None of an empty one."""
     if not lines:
         return None

@@ -6,7 +6,9 @@ import hashlib
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
+from orchestrator.state import events
 from orchestrator.state.home import driver_note
 from orchestrator.state.tally import Tallies
 from orchestrator.state.tracked import Trial, read_times
@@ -33,9 +35,9 @@ class History:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.trials: dict[int, Trial] = {}
-        self.started: json_lines.Event = {}
-        self.closed: json_lines.Event | None = None
-        self.first: json_lines.Event = {}
+        self.started: dict[str, Any] = {}
+        self.closed: events.Closed | None = None
+        self.first: events.Started | None = None
         self.tallies = Tallies()
         self._searched: dict[str, None] = {}
         self._open: set[int] = set()
@@ -55,14 +57,20 @@ class History:
     @property
     def sweep_id(self) -> str:
         """Tells this folder's sweep from any other, for ever: where and when it was first started."""
+        assert self.first is not None, "a history is of a sweep that was started"
         return _sweep_id(self.name, self.first)
+
+    @property
+    def first_ms(self) -> int:
+        """When the sweep was first started, in milliseconds since 1970."""
+        return self.first.ts if self.first else 0
 
     @property
     def objective(self) -> Objective:
         """What orders the trials."""
         return Objective(**self.started["objective"])
 
-    def record(self) -> json_lines.Event:
+    def record(self) -> dict[str, Any]:
         """What the sweep said of itself when it last started."""
         return {key: value for key, value in self.started.items() if key not in OWN_BUSINESS}
 
@@ -76,8 +84,9 @@ class History:
         Returns:
             The trials about which something is new.
         """
-        events, self.offset = json_lines.read(self.folder / SWEEP_LOG, self.offset)
-        changed = {number for event in events for number in self._fold(event)}
+        path = self.folder / SWEEP_LOG
+        lines, self.offset = json_lines.read(path, self.offset)
+        changed = {number for event in events.parse_all(lines, path) for number in self._fold(event)}
         looked = set(self.trials) if everywhere else changed | self._open | (self._late() if late else set())
         changed |= {number for number in looked if self.trials[number].look()}
         self._take_over(changed)
@@ -108,7 +117,9 @@ class History:
         Returns:
             The trials about which that says something.
         """
-        self.closed = {"ts": self._last_ms, "outcome": words.OUTCOME_INTERRUPTED, "reason": "the driver died"}
+        self.closed = events.Closed(
+            ts=self._last_ms, outcome=words.OUTCOME_INTERRUPTED, reason="the driver died", late=True
+        )
         left = self._leave(self._last_ms)
         self._take_over(left)
         return left
@@ -123,57 +134,59 @@ class History:
 
     def ids(self) -> dict[str, str]:
         """What tells each trial from any other that had its number, by that number as text."""
-        return {str(number): str(trial.asked.get("id", "")) for number, trial in self.trials.items()}
+        return {str(number): trial.asked.id for number, trial in self.trials.items()}
 
     def searched(self) -> list[str]:
         """Every parameter that Optuna chose for some trial."""
         return list(self._searched)
 
-    def _fold(self, event: json_lines.Event) -> set[int]:
+    def _fold(self, event: events.Event) -> set[int]:
         """Take over an event; the trials that it says something about."""
-        before, self._last_ms = self._last_ms, event["ts"]
-        match event["event"]:
-            case "started":
+        before, self._last_ms = self._last_ms, event.ts
+        match event:
+            case events.Started():
                 self.first = self.first or event
-                self.started, self.closed = event, None
+                self.started, self.closed = dict(event.record), None
                 return self._leave(before)
-            case "redirected":
-                self.started = self.started | {key: event[key] for key in ("tracking_uri", "artifact_root")}
-            case "closed":
+            case events.Redirected():
+                self.started |= {"tracking_uri": event.tracking_uri, "artifact_root": event.artifact_root}
+            case events.Closed():
                 self.closed = event
-                return self._leave(event["ts"])
-            case "asked":
-                number = event["trial"]
-                self.trials[number] = Trial(number, trial_folder(self.folder, number), event, self.started)
-                self._searched |= dict.fromkeys(event["searched"])
-                self._turns.append(number)
-            case "attempt":
-                self.trials[event["trial"]].resume(self.started)
-                self.trials[event["trial"]].attempt = event
-                self.trials[event["trial"]].codes.add(event["code"])
-            case "extended" | "retried":
-                trial = self.trials[event["trial"]]
+                return self._leave(event.ts)
+            case events.Asked():
+                folder = trial_folder(self.folder, event.trial)
+                self.trials[event.trial] = Trial(event.trial, folder, event, self.started)
+                self._searched |= dict.fromkeys(event.searched)
+                self._turns.append(event.trial)
+            case events.TrialEvent():
+                self._fold_into(self.trials[event.trial], event)
+        if not isinstance(event, events.TrialEvent):
+            return set()
+        self._recent.append((event.ts, event.trial))
+        return {event.trial}
+
+    def _fold_into(self, trial: Trial, event: events.TrialEvent) -> None:
+        match event:
+            case events.Attempted():
+                trial.resume(self.started)
+                trial.attempt = event
+                trial.codes.add(event.code)
+            case events.Extended() | events.Retried():
                 trial.resume(self.started)
                 # It waits until its next attempt.
-                trial.left_ms = event["ts"]
-                if event.get("from_scratch"):
-                    trial.since = (trial.attempt or {}).get("attempt", 0) + 1
-            case "lost":
-                trial = self.trials[event["trial"]]
-                if trial.outcome in RANKED:
-                    trial.resume(self.started)
-                    trial.left_ms = event["ts"]
-            case "held":
-                self.trials[event["trial"]].left_ms = event["ts"]
-            case "ended":
-                self.trials[event["trial"]].ended = event
-                self.trials[event["trial"]].ends += 1
-            case "evaluated":
-                self.trials[event["trial"]].evaluated = event
-        if "trial" not in event:
-            return set()
-        self._recent.append((event["ts"], event["trial"]))
-        return {event["trial"]}
+                trial.left_ms = event.ts
+                if isinstance(event, events.Retried) and event.from_scratch:
+                    trial.since = (trial.attempt.attempt if trial.attempt else 0) + 1
+            case events.Lost() if trial.outcome in RANKED:
+                trial.resume(self.started)
+                trial.left_ms = event.ts
+            case events.Held():
+                trial.left_ms = event.ts
+            case events.Ended():
+                trial.ended = event
+                trial.ends += 1
+            case events.Evaluated():
+                trial.evaluated = event
 
     def _leave(self, ts: int) -> set[int]:
         """The driver has stopped: what it had not finished waits for the next one."""
@@ -185,11 +198,11 @@ class History:
 
 def read_identity(folder: Path) -> tuple[str, str]:
     """The name and the id of the sweep in a folder that was run."""
-    started = [event for event in json_lines.read(folder / "sweep.jsonl")[0] if event["event"] == "started"]
-    name = str(started[-1]["sweep"])
-    return name, _sweep_id(name, started[0])
+    starts = [event for event in events.read_events(folder / SWEEP_LOG) if isinstance(event, events.Started)]
+    name = str(starts[-1].record["sweep"])
+    return name, _sweep_id(name, starts[0])
 
 
-def _sweep_id(name: str, first: json_lines.Event) -> str:
-    text = f"{name} {first.get('host')} {first.get('pid')} {first['ts']}"
+def _sweep_id(name: str, first: events.Started) -> str:
+    text = f"{name} {first.record.get('host')} {first.record.get('pid')} {first.ts}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from orchestrator.errors import UserError
+from orchestrator.state import events
 from orchestrator.state.arm_tally import Tally
 from orchestrator.state.foreign import set_foreign_folders_aside
 from orchestrator.state.timekeeper import Timekeeper
@@ -25,7 +25,6 @@ from orchestrator.state.trial import (
     Stage,
     Trial,
     counted,
-    now_ms,
     trial_folder,
 )
 from orchestrator.storage import durable, json_lines
@@ -35,17 +34,34 @@ FINISHED = "finished"
 """The outcome of a sweep that has nothing left to do."""
 NO_OBJECTIVE = Objective("", "max")
 """Of a sweep that has never started: nothing was reported that it could order."""
-SIGNS_OF_LIFE = ("judged", "ended", "evaluated")
+SIGNS_OF_LIFE = (events.Judged, events.Ended, events.Evaluated)
 """Events that need a Ray that works."""
 
 
 @dataclass
-class Granted:
+class Grant:
     """What an arm, or the sweep, has been given beyond its search space; 0 where nothing."""
 
     trials: int = 0
     epochs: int = 0
     hours: float = 0
+
+
+def asked_trial(event: events.Asked) -> Trial:
+    """Return the trial that an event asks for."""
+    return Trial(
+        number=event.trial,
+        arm=event.arm,
+        index=event.index,
+        stage=event.stage,
+        source=event.source,
+        of=event.of,
+        seed=event.seed,
+        compared=dict(event.compared),
+        searched=dict(event.searched),
+        params=dict(event.params),
+        id=event.id,
+    )
 
 
 class Ledger:
@@ -73,7 +89,7 @@ class Ledger:
         self.trials: dict[int, Trial] = {}
         self.unfinished: set[int] = set()
         self.unevaluated: set[int] = set()
-        self.granted: dict[str, Granted] = {}
+        self.granted: dict[str, Grant] = {}
         self.live: set[int] = set()
         self.reopened = 0
         self.restarts = 0
@@ -81,15 +97,17 @@ class Ledger:
         self.remarks: list[str] = []
         self._tallies: dict[str, Tally] = {}
         self._timekeeper = Timekeeper()
-        self._of_sweep: list[json_lines.Event] = []
+        self._of_sweep: list[events.Event] = []
         self._judged_trials, self._judged_epochs = array("l"), array("l")
         self._is_restart = False
-        self._held: list[json_lines.Event] | None = None
+        self._held: list[events.Event] | None = None
         self._log = None if read_only else json_lines.Log(folder / SWEEP_LOG)
-        events = self._log.take_events() if self._log else json_lines.read(folder / SWEEP_LOG)[0]
-        starts = [event for event in events if event["event"] == "started" and "objective" in event]
-        self.objective = objective or (Objective(**starts[-1]["objective"]) if starts else NO_OBJECTIVE)
-        for event in events:
+        lines = self._log.take_lines() if self._log else json_lines.read(folder / SWEEP_LOG)[0]
+        recorded = events.parse_all(lines, folder / SWEEP_LOG)
+        starts = [event.record for event in recorded if isinstance(event, events.Started)]
+        objectives = [Objective(**record["objective"]) for record in starts if "objective" in record]
+        self.objective = objective or (objectives[-1] if objectives else NO_OBJECTIVE)
+        for event in recorded:
             self._apply(event)
         if self._log:
             self.remarks += set_foreign_folders_aside(
@@ -102,81 +120,74 @@ class Ledger:
     def _outbox(self, trial: Trial) -> Path:
         return trial_folder(self.folder, trial.number) / OUTBOX
 
-    def _apply(self, event: json_lines.Event) -> None:
+    def _apply(self, event: events.Event) -> None:
         self._timekeeper.take(event)
-        self.last_ms = event["ts"]
-        if "trial" not in event:
-            self._of_sweep.append(event)
-        match event["event"]:
-            case "granted":
-                self.granted[event["arm"]] = Granted(event["trials"], event["epochs"], event["hours"])
-            case "asked":
-                self._apply_asked(event)
-            case "started":
+        self.last_ms = event.ts
+        if isinstance(event, SIGNS_OF_LIFE):
+            self.restarts = 0
+        match event:
+            case events.Judged():
+                # The most frequent event changes nothing that is shown of an arm.
+                self._note_judged(self.trials[event.trial], event.epochs)
+            case events.Asked():
+                self.trials[event.trial] = asked_trial(event)
+                self._update(self.trials[event.trial])
+            case events.TrialEvent():
+                self._apply_to(self.trials[event.trial], event)
+                self._update(self.trials[event.trial])
+            case _:
+                self._of_sweep.append(event)
+                self._apply_to_sweep(event)
+
+    def _apply_to_sweep(self, event: events.Event) -> None:
+        match event:
+            case events.Granted():
+                self.granted[event.arm] = Grant(event.trials, event.epochs, event.hours)
+            case events.Started():
                 # Somebody wants to go on with all of them; unless it is only a driver whose Ray had died.
                 for number in self.unfinished:
                     self.trials[number].held &= self._is_restart
                 self._is_restart = False
                 self.live.clear()
-            case "restarted":
+            case events.Restarted():
                 self._is_restart = True
                 self.restarts += 1
-            case "judged":
-                # The most frequent event changes nothing that is shown of an arm.
-                self._note_judged(self.trials[event["trial"]], event["epochs"])
-            case _ if "trial" in event:
-                self._apply_to(self.trials[event["trial"]], event)
-                self._update(self.trials[event["trial"]])
-        if event["event"] in SIGNS_OF_LIFE:
-            self.restarts = 0
 
-    def _apply_asked(self, event: json_lines.Event) -> None:
-        fields = {key: value for key, value in event.items() if key not in ("event", "ts", "trial")}
-        try:
-            trial = Trial(number=event["trial"], **fields)
-        except TypeError:
-            raise UserError(
-                f"{self.folder / SWEEP_LOG}: trial {event['trial']} was written by another version of orchestrate, "
-                "with other fields; go on with that one, or start another sweep with --name"
-            ) from None
-        self.trials[trial.number] = trial
-        self._update(trial)
-
-    def _apply_to(self, trial: Trial, event: json_lines.Event) -> None:
-        match event["event"]:
-            case "attempt":
-                trial.attempts, trial.share = event["attempt"], event.get("share", 1)
-                trial.codes.append(event["code"])
+    def _apply_to(self, trial: Trial, event: events.TrialEvent) -> None:
+        match event:
+            case events.Attempted():
+                trial.attempts, trial.share = event.attempt, event.share
+                trial.codes.append(event.code)
                 self.live.add(trial.number)
-            case "died":
-                trial.died_at.append(event["epochs"])
+            case events.Died():
+                trial.died_at.append(event.epochs)
                 self.live.discard(trial.number)
-            case "ended":
-                trial.outcome, trial.cause, trial.reason = event["outcome"], event["cause"], event["reason"]
-                trial.alike = event.get("alike", "")
-                self._note_judged(trial, event["epochs"])
+            case events.Ended():
+                trial.outcome, trial.cause, trial.reason = event.outcome, event.cause, event.reason
+                trial.alike = event.alike
+                self._note_judged(trial, event.epochs)
                 self.live.discard(trial.number)
-            case "extended":
+            case events.Extended():
                 self._open_again(trial)
-            case "lost":
-                trial.judged = event["epochs"]
-                self._forget_judged(trial, event["epochs"])
+            case events.Lost():
+                trial.judged = event.epochs
+                self._forget_judged(trial, event.epochs)
                 if trial.outcome in RANKED:
                     self._open_again(trial)
-            case "retried":
+            case events.Retried():
                 self._open_again(trial)
-                trial.retried, trial.share, trial.died_at, trial.diverged = trial.attempts, event["share"], [], None
-                if event["from_scratch"]:
+                trial.retried, trial.share, trial.died_at, trial.diverged = trial.attempts, event.share, [], None
+                if event.from_scratch:
                     trial.start_over()
                     self._forget_judged(trial, 0)
                 self.live.discard(trial.number)
-            case "held":
+            case events.Held():
                 trial.held = True
                 self.live.discard(trial.number)
-            case "evaluated":
-                trial.evaluated, trial.test, trial.evaluation_error = True, event["metrics"], event["error"] or ""
-                trial.renderings = event.get("renderings", [])
-            case "reevaluated":
+            case events.Evaluated():
+                trial.evaluated, trial.test, trial.evaluation_error = True, dict(event.metrics), event.error or ""
+                trial.renderings = event.renderings
+            case events.Reevaluated():
                 trial.evaluated, trial.evaluation_error, trial.renderings = False, "", []
 
     def _note_judged(self, trial: Trial, epochs: int) -> None:
@@ -218,75 +229,78 @@ class Ledger:
         """Never write down what was held. The ledger goes on with it, so that it may only be read from now on."""
         self._held = None
 
-    def _append(self, event: json_lines.Event, *, sync: bool = True) -> None:
+    def _append(self, event: events.Event, *, sync: bool = True) -> None:
         assert self._log is not None, "opened read-only"
-        self._log.append(event, sync=sync)
+        self._log.append(events.to_line(event), sync=sync)
 
-    def write(self, event: str, **fields: Any) -> None:
+    def write(self, event: events.Event, *, sync: bool = True) -> None:
         """Append an event, then let it change the trials."""
-        self._write({"event": event, "ts": now_ms(), **fields})
-
-    def _write(self, line: json_lines.Event, *, sync: bool = True) -> None:
         if self._held is None:
-            self._append(line, sync=sync)
+            self._append(event, sync=sync)
         else:
-            self._held.append(line)
-        self._apply(line)
+            self._held.append(event)
+        self._apply(event)
 
     def ask(self, **fields: Any) -> Trial:
         """A new trial, with the next number; nobody acts on it before its first attempt is written."""
         number = len(self.trials) + 1
-        identity = {"trial": number, "id": uuid.uuid4().hex[:12]}
         # Its first attempt is written next, and takes it to the disk.
-        self._write({"event": "asked", "ts": now_ms(), **identity, **fields}, sync=False)
+        self.write(events.Asked(trial=number, id=uuid.uuid4().hex[:12], **fields), sync=False)
         return self.trials[number]
 
     def attempt(self, trial: Trial, code: str) -> None:
         """A worker is about to go on with a trial, on this code."""
         durable.make_folder(trial_folder(self.folder, trial.number))
-        self.write("attempt", trial=trial.number, attempt=trial.attempts + 1, code=code, share=trial.share)
+        self.write(events.Attempted(trial=trial.number, attempt=trial.attempts + 1, code=code, share=trial.share))
 
-    def report(self, trial: Trial, row: json_lines.Event) -> None:
+    def report(self, trial: Trial, row: json_lines.Line) -> None:
         """Take over an epoch that the worker has put into its outbox."""
         trial.take([row], self.objective)
         self._update(trial)
 
     def judge(self, trial: Trial, epoch: int) -> None:
         """A trial may go on behind this epoch."""
-        self.write("judged", trial=trial.number, epochs=epoch)
+        self.write(events.Judged(trial=trial.number, epochs=epoch))
 
     def died(self, trial: Trial, cause: str, reason: str) -> None:
         """The worker's process ended without a word."""
-        self.write("died", trial=trial.number, epochs=trial.epochs, cause=cause, reason=reason)
+        self.write(events.Died(trial=trial.number, epochs=trial.epochs, cause=cause, reason=reason))
 
     def end(
         self, trial: Trial, outcome: str, cause: str = words.CAUSE_NONE, reason: str = "", *, alike: str = ""
     ) -> None:
         """A trial has ended, for the reason given in words; `alike` tells the place of an error from others."""
-        more = {"alike": alike} if alike else {}
         self.write(
-            "ended", trial=trial.number, outcome=outcome, cause=cause, reason=reason, epochs=trial.epochs, **more
+            events.Ended(
+                trial=trial.number, outcome=outcome, cause=cause, reason=reason, epochs=trial.epochs, alike=alike
+            )
         )
 
     def lose(self, trial: Trial) -> None:
         """Epochs that were judged are no longer recorded: the trial goes on behind the newest one that is."""
-        self.write("lost", trial=trial.number, epochs=trial.epochs)
+        self.write(events.Lost(trial=trial.number, epochs=trial.epochs))
 
     def retry(self, trial: Trial, reason: str, *, share: float | None = None, from_scratch: bool = False) -> None:
         """A trial waits for another attempt, with so many times its arm's resources, or from its first epoch on."""
         share = trial.share if share is None else share
-        self.write("retried", trial=trial.number, reason=reason, share=share, from_scratch=from_scratch)
+        self.write(events.Retried(trial=trial.number, reason=reason, share=share, from_scratch=from_scratch))
 
     def grant(self, arm: str, *, trials: int = 0, epochs: int = 0, hours: float = 0) -> None:
         """An arm (or, for hours, the sweep: `""`) has this much in all."""
-        before = self.granted.get(arm, Granted())
+        before = self.granted.get(arm, Grant())
         self.write(
-            "granted",
-            arm=arm,
-            trials=max(trials, before.trials),
-            epochs=max(epochs, before.epochs),
-            hours=max(hours, before.hours),
+            events.Granted(
+                arm=arm,
+                trials=max(trials, before.trials),
+                epochs=max(epochs, before.epochs),
+                hours=max(hours, before.hours),
+            )
         )
+
+    def redirect(self, destination: Mapping[str, str | None]) -> None:
+        """From now on the sweep is sent to another MLflow, by its `tracking_uri` and `artifact_root`."""
+        uri, root = destination["tracking_uri"], destination["artifact_root"]
+        self.write(events.Redirected(tracking_uri=str(uri), artifact_root=root))
 
     def evaluate(
         self,
@@ -296,7 +310,9 @@ class Ledger:
         error: str | None = None,
     ) -> None:
         """The best checkpoint of a trial has been rendered and judged, or could not be."""
-        self.write("evaluated", trial=trial.number, metrics=dict(metrics), renderings=list(renderings), error=error)
+        self.write(
+            events.Evaluated(trial=trial.number, metrics=dict(metrics), renderings=list(renderings), error=error)
+        )
 
     @property
     def is_restart(self) -> bool:
@@ -317,19 +333,43 @@ class Ledger:
         """(trial, epoch) of every report that was judged, in that order."""
         return zip(self._judged_trials, self._judged_epochs, strict=True)
 
-    def last(self, *names: str) -> json_lines.Event:
-        """The last event of the sweep, not of a trial, of these names; empty if there is none."""
-        return next((event for event in reversed(self._of_sweep) if event["event"] in names), {})
+    @property
+    def started(self) -> Mapping[str, Any]:
+        """What the last driver that started said of itself; empty before the first."""
+        starts = (event.record for event in reversed(self._of_sweep) if isinstance(event, events.Started))
+        return next(starts, {})
+
+    @property
+    def closed(self) -> events.Closed | None:
+        """How the last driver ended, if it has and said so."""
+        marks = (event for event in reversed(self._of_sweep) if isinstance(event, events.Started | events.Closed))
+        last = next(marks, None)
+        return last if isinstance(last, events.Closed) else None
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether the last driver's last word was that nothing is left to do."""
+        return self.closed is not None and self.closed.outcome == FINISHED
+
+    @property
+    def destination(self) -> dict[str, Any]:
+        """The MLflow that the sweep is sent to, as `tracking_uri` and `artifact_root`; empty before the first start."""
+        for event in reversed(self._of_sweep):
+            if isinstance(event, events.Redirected):
+                return {"tracking_uri": event.tracking_uri, "artifact_root": event.artifact_root}
+            if isinstance(event, events.Started):
+                return {key: event.record.get(key) for key in ("tracking_uri", "artifact_root")}
+        return {}
 
     def seconds_run(self) -> float:
         """How long drivers have worked on this sweep; one that was killed counts to its last event."""
         return self._timekeeper.seconds
 
-    def read_events(self) -> list[json_lines.Event]:
+    def read_events(self) -> list[events.Event]:
         """Every event of the sweep log, from the disk."""
-        return json_lines.read(self.folder / SWEEP_LOG)[0]
+        return events.read_events(self.folder / SWEEP_LOG)
 
-    def read_rows(self, trial: Trial) -> list[json_lines.Event]:
+    def read_rows(self, trial: Trial) -> list[json_lines.Line]:
         """Every epoch of a trial with all of its metrics, from the disk."""
         lines = json_lines.read(self._outbox(trial))[0]
         return [row for row in counted(lines, trial.since) if "diverged" not in row]

@@ -92,7 +92,7 @@ class Tallies:
         self._add(arm, share, 1)
         arm.codes |= trial.codes
         value = trial.best["metrics"][objective.metric] if trial.best else None
-        arm.rank(trial, objective.rank(trial.asked["stage"], trial.outcome, value))
+        arm.rank(trial, objective.rank(trial.asked.stage, trial.outcome, value))
 
     def _add(self, arm: Tally, share: _Share, times: int) -> None:
         self.outcomes[share.outcome] += times
@@ -105,4 +105,4 @@ class Tallies:
 def _share(trial: Trial) -> _Share:
     rendered: Iterable[str] = (name for rendering in trial.renderings for name in rendering["settings"])
     is_heard = any(name.startswith(MEDIA) for name in trial.files)
-    return _Share(trial.outcome, trial.ended["epochs"] if trial.ended else 0, tuple(rendered), is_heard)
+    return _Share(trial.outcome, trial.ended.epochs if trial.ended else 0, tuple(rendered), is_heard)

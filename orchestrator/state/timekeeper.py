@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator.storage import json_lines
-
-BETWEEN_DRIVERS = ("granted", "retried", "extended", "lost", "reevaluated", "redirected")
-"""Events that are written long after a driver was killed, too, by whoever wants to go on."""
+from orchestrator.state import events
 
 
 class Timekeeper:
@@ -20,13 +17,13 @@ class Timekeeper:
         """Until the last event of a driver."""
         return self._run_ms / 1000
 
-    def take(self, event: json_lines.Event) -> None:
+    def take(self, event: events.Event) -> None:
         """Take over the next event of the log."""
-        name, now_ms = event["event"], event["ts"]
-        if name == "started":
-            self._last_ms = now_ms
-        elif self._last_ms is not None and name not in BETWEEN_DRIVERS and not event.get("late"):
-            self._run_ms += max(0, now_ms - self._last_ms)
-            self._last_ms = now_ms
-        if name == "closed":
+        is_late = isinstance(event, events.Closed) and event.late
+        if isinstance(event, events.Started):
+            self._last_ms = event.ts
+        elif self._last_ms is not None and event.is_of_driver and not is_late:
+            self._run_ms += max(0, event.ts - self._last_ms)
+            self._last_ms = event.ts
+        if isinstance(event, events.Closed):
             self._last_ms = None

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+from orchestrator.state import events
 from orchestrator.state.trial import Objective, Rendering, counted
 from orchestrator.storage import json_lines
 from reports import vocabulary as words
@@ -34,18 +36,18 @@ class Trial:
 
     number: int
     folder: Path
-    asked: json_lines.Event
-    started: json_lines.Event
+    asked: events.Asked
+    started: Mapping[str, Any]
     since: int = 1
     left_ms: int | None = None
-    attempt: json_lines.Event | None = None
-    ended: json_lines.Event | None = None
+    attempt: events.Attempted | None = None
+    ended: events.Ended | None = None
     codes: set[str] = field(default_factory=set)
     ends: int = 0
-    evaluated: json_lines.Event | None = None
+    evaluated: events.Evaluated | None = None
     size: int = 0
     files: dict[str, int] = field(default_factory=dict)
-    best: json_lines.Event | None = None
+    best: json_lines.Line | None = None
     trained_s: float = 0.0
 
     @property
@@ -56,23 +58,23 @@ class Trial:
     @property
     def arm(self) -> str:
         """Its arm's name."""
-        return str(self.asked["arm"])
+        return self.asked.arm
 
     @property
     def outcome(self) -> str:
         """How it stands; one that was left unfinished waits for its next attempt."""
         if self.ended:
-            return str(self.ended["outcome"])
+            return self.ended.outcome
         return words.OUTCOME_RUNNING if self.left_ms is None else words.OUTCOME_INTERRUPTED
 
-    def resume(self, started: json_lines.Event) -> None:
+    def resume(self, started: Mapping[str, Any]) -> None:
         """It runs, or runs again."""
         self.started, self.left_ms, self.ended, self.best, self.evaluated = started, None, None, None, None
 
     @property
     def renderings(self) -> list[Rendering]:
         """Its trained model, rendered with other settings."""
-        return self.evaluated.get("renderings", []) if self.evaluated else []
+        return self.evaluated.renderings if self.evaluated else []
 
     def look(self) -> bool:
         """Whether the outbox has grown or a file is new; a folder with a dot in its name is being made."""

@@ -40,14 +40,14 @@ def trial_folder(sweep_folder: Path, number: int) -> Path:
     return sweep_folder / "trials" / f"{number:04d}"
 
 
-def counted(lines: Iterable[json_lines.Event], since: int) -> list[json_lines.Event]:
+def counted(lines: Iterable[json_lines.Line], since: int) -> list[json_lines.Line]:
     """The epochs of an outbox that count, each once, and behind them the divergence that ended them, if one did.
 
     Args:
         lines: the outbox, from its beginning or from some epoch on.
         since: the first attempt that counts; those before it were given up when the trial was started over.
     """
-    rows: list[json_lines.Event] = []
+    rows: list[json_lines.Line] = []
     for line in lines:
         if "epoch" not in line or line["attempt"] < since:
             # The first line says whose outbox it is.
@@ -73,7 +73,7 @@ class Curve:
         self._epochs = array("i")
         self._times_ms = array("q")
         self._values = array("d")
-        self.best_row: json_lines.Event | None = None
+        self.best_row: json_lines.Line | None = None
         self.trained_s = 0.0
 
     def __len__(self) -> int:
@@ -89,7 +89,7 @@ class Curve:
         """When the newest epoch ended; None before the first."""
         return self._times_ms[-1] if self._times_ms else None
 
-    def add(self, row: json_lines.Event, objective: Objective) -> None:
+    def add(self, row: json_lines.Line, objective: Objective) -> None:
         """Take over the next epoch."""
         value = objective.value_in(row)
         self._epochs.append(row["epoch"])
@@ -167,7 +167,7 @@ class Trial:
         """Deaths of its process since its last new epoch."""
         return self.died_at.count(self.epochs)
 
-    def take(self, lines: Iterable[json_lines.Event], objective: Objective) -> None:
+    def take(self, lines: Iterable[json_lines.Line], objective: Objective) -> None:
         """Take over lines of its outbox."""
         for line in counted(lines, self.since):
             is_broken = "diverged" in line
@@ -199,9 +199,9 @@ class Objective:
             return False
         return than is None or (value > than if self.mode == "max" else value < than)
 
-    def best_of(self, rows: Iterable[json_lines.Event]) -> json_lines.Event | None:
+    def best_of(self, rows: Iterable[json_lines.Line]) -> json_lines.Line | None:
         """The epoch with the best value, the earliest of equals."""
-        best_row: json_lines.Event | None = None
+        best_row: json_lines.Line | None = None
         best: float | None = None
         for row in rows:
             value = self.value_in(row)
@@ -209,7 +209,7 @@ class Objective:
                 best, best_row = value, row
         return best_row
 
-    def value_in(self, row: json_lines.Event) -> float:
+    def value_in(self, row: json_lines.Line) -> float:
         """Its value in an outbox line; NaN where it has none."""
         return float(row["metrics"].get(self.metric, math.nan))
 

@@ -10,10 +10,10 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.storage import durable
 
-Event = dict[str, Any]
+Line = dict[str, Any]
 
 
-def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:
+def read(path: Path, offset: int = 0) -> tuple[list[Line], int]:
     """The whole lines of a log from a byte offset on, and the offset behind the last of them.
 
     A last line without its newline is being written, or was torn by a kill: it is not read. A log that has become
@@ -36,7 +36,7 @@ def read(path: Path, offset: int = 0) -> tuple[list[Event], int]:
     return [_parse(line, path, number) for number, line in enumerate(lines, 1)], offset + end
 
 
-def read_first(path: Path) -> list[Event]:
+def read_first(path: Path) -> list[Line]:
     """The first line of a log, if it has a whole one."""
     try:
         with path.open("rb") as file:
@@ -46,7 +46,7 @@ def read_first(path: Path) -> list[Event]:
     return [_parse(line, path, 1)] if line.endswith(b"\n") else []
 
 
-def _parse(line: bytes, path: Path, number: int) -> Event:
+def _parse(line: bytes, path: Path, number: int) -> Line:
     try:
         event = json.loads(line)
         if not isinstance(event, dict):
@@ -77,12 +77,12 @@ class Log:
         if is_new:
             durable.sync_folder(path.parent)
 
-    def take_events(self) -> list[Event]:
+    def take_lines(self) -> list[Line]:
         """Return what the log held when it was opened; the log keeps none of it."""
         events, self._events = self._events, []
         return events
 
-    def append(self, event: Event, *, sync: bool = True) -> None:
+    def append(self, event: Line, *, sync: bool = True) -> None:
         """Write an event; it survives the death of this process from here on.
 
         Args:

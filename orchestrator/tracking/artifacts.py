@@ -86,7 +86,7 @@ def _lay_out_picture(file: Path, key: str, target: Path, epoch: int, made_ms: in
     return name
 
 
-def _table(clips: list[json_lines.Event], pictures: dict[str, str]) -> dict[str, Any]:
+def _table(clips: list[json_lines.Line], pictures: dict[str, str]) -> dict[str, Any]:
     """A row a clip; a cell that names a picture shows it. The page of tables compares runs by the second column."""
     keys = [key for clip in clips for key in clip]
     columns = sorted(dict.fromkeys(keys), key=lambda key: LEADING.index(key) if key in LEADING else len(LEADING))

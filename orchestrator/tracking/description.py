@@ -10,7 +10,6 @@ from orchestrator.state.history import History
 from orchestrator.state.tally import Tally
 from orchestrator.state.tracked import Trial
 from orchestrator.state.trial import Rendering
-from orchestrator.storage import json_lines
 from orchestrator.tracking.links import SweepPages
 from orchestrator.tracking.run import RUNNING, Wanted
 from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TOP
@@ -38,10 +37,10 @@ MAX_NOTE = 7500
 def trial_name(trial: Trial) -> str:
     """The number, the compared values and as many searched ones, two at most, as fit: `t07-vae-lr3e-4`."""
     asked = trial.asked
-    parts = [f"t{trial.number:02d}", *(_short(value) for value in asked["compared"].values())]
-    if asked["of"] is not None:
-        return "-".join([*parts, f"confirms-t{asked['of']:02d}"])
-    for name, value in list(asked["searched"].items())[:2]:
+    parts = [f"t{trial.number:02d}", *(_short(value) for value in asked.compared.values())]
+    if asked.of is not None:
+        return "-".join([*parts, f"confirms-t{asked.of:02d}"])
+    for name, value in list(asked.searched.items())[:2]:
         part = f"{name}{_short(value)}"
         if len("-".join([*parts, part])) <= MAX_NAME:
             parts.append(part)
@@ -63,31 +62,31 @@ def best_in_words(history: History, trial: Trial) -> str:
 
 def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
     """A trial's run, below the run of its sweep."""
-    asked, ended = trial.asked, trial.ended or {}
+    asked, ended, attempt = trial.asked, trial.ended, trial.attempt
     tags = {
         words.TAG_ROLE: words.ROLE_TRIAL,
         words.TAG_ARM: trial.arm,
         words.TAG_TRIAL: trial.number,
-        words.TAG_TRIAL_ID: trial.asked.get("id"),
-        words.TAG_STAGE: asked["stage"],
-        words.TAG_SOURCE: asked["source"],
-        words.TAG_CONFIRMS: asked["of"],
+        words.TAG_TRIAL_ID: asked.id or None,
+        words.TAG_STAGE: asked.stage,
+        words.TAG_SOURCE: asked.source,
+        words.TAG_CONFIRMS: asked.of,
         words.TAG_OUTCOME: trial.outcome,
-        words.TAG_CAUSE: ended.get("cause", words.CAUSE_NONE),
-        words.TAG_REASON: ended.get("reason", ""),
-        words.TAG_EPOCHS: ended.get("epochs"),
-        words.TAG_ATTEMPT: trial.attempt and trial.attempt["attempt"],
-        words.TAG_CODE: trial.attempt and trial.attempt["code"],
+        words.TAG_CAUSE: ended.cause if ended else words.CAUSE_NONE,
+        words.TAG_REASON: ended.reason if ended else "",
+        words.TAG_EPOCHS: ended and ended.epochs,
+        words.TAG_ATTEMPT: attempt and attempt.attempt,
+        words.TAG_CODE: attempt and attempt.code,
         words.TAG_PARENT: parent,
         words.TAG_NOTE: _trial_note(history, trial),
     }
     return Wanted(
         name=trial_name(trial),
         status=STATUS[trial.outcome],
-        start_ms=asked["ts"],
-        end_ms=ended.get("ts", trial.left_ms),
+        start_ms=asked.ts,
+        end_ms=ended.ts if ended else trial.left_ms,
         tags=_texts(tags | _provenance(history, trial.started)),
-        params=_texts({**asked["params"], words.PARAM_SEED: asked["seed"]}),
+        params=_texts({**asked.params, words.PARAM_SEED: asked.seed}),
         scores=_scores(trial),
         since=trial.since,
     )
@@ -96,14 +95,14 @@ def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
 def describe_rendering(history: History, trial: Trial, rendering: Rendering, parent: str) -> Wanted:
     """A rendering's run, below the run of its trial."""
     assert trial.evaluated is not None
-    ts, asked = trial.evaluated["ts"], trial.asked
+    ts, asked = trial.evaluated.ts, trial.asked
     tags = {
         words.TAG_ROLE: words.ROLE_EVALUATION,
         words.TAG_ARM: trial.arm,
         words.TAG_TRIAL: trial.number,
-        words.TAG_TRIAL_ID: trial.asked.get("id"),
-        words.TAG_STAGE: asked["stage"],
-        words.TAG_CONFIRMS: asked["of"],
+        words.TAG_TRIAL_ID: asked.id or None,
+        words.TAG_STAGE: asked.stage,
+        words.TAG_CONFIRMS: asked.of,
         words.TAG_RENDERING: rendering["name"],
         words.TAG_OUTCOME: words.OUTCOME_COMPLETED,
         words.TAG_PARENT: parent,
@@ -116,20 +115,20 @@ def describe_rendering(history: History, trial: Trial, rendering: Rendering, par
         start_ms=ts,
         end_ms=ts,
         tags=_texts(tags | _provenance(history, trial.started)),
-        params=_texts({**asked["params"], **rendering["settings"], words.PARAM_SEED: asked["seed"]}),
+        params=_texts({**asked.params, **rendering["settings"], words.PARAM_SEED: asked.seed}),
         scores={metric: (value, ts, 0) for metric, value in rendering["metrics"].items()},
     )
 
 
 def describe_sweep(history: History, pages: SweepPages | None) -> Wanted:
     """A sweep's run; `pages` are known once it exists."""
-    started, closed = history.started, history.closed or {}
-    ending: str = closed.get("outcome", words.OUTCOME_RUNNING)
+    started, closed = history.started, history.closed
+    ending = closed.outcome if closed else words.OUTCOME_RUNNING
     outcome = CLOSED.get(ending, ending)
     tags = {
         words.TAG_ROLE: words.ROLE_SWEEP,
         words.TAG_OUTCOME: outcome,
-        words.TAG_REASON: closed.get("reason", ""),
+        words.TAG_REASON: closed.reason if closed else "",
         words.TAG_COMMAND: started["command"],
         words.TAG_HOST: started["host"],
         **{words.TAG_VERSION_PREFIX + name: version for name, version in started["versions"].items()},
@@ -140,14 +139,14 @@ def describe_sweep(history: History, pages: SweepPages | None) -> Wanted:
     return Wanted(
         name=history.name,
         status=STATUS[outcome],
-        start_ms=history.first["ts"],
-        end_ms=closed.get("ts"),
+        start_ms=history.first_ms,
+        end_ms=closed.ts if closed else None,
         tags=_texts(tags | _provenance(history, started)),
         params=_texts({**params, "objective": f"{objective.mode} {objective.metric}"}),
     )
 
 
-def _provenance(history: History, started: json_lines.Event) -> dict[str, Any]:
+def _provenance(history: History, started: Mapping[str, Any]) -> dict[str, Any]:
     corpus, git = started["corpus"] or {}, started["git"]
     return {
         words.TAG_SWEEP: history.name,
@@ -164,15 +163,15 @@ def _scores(trial: Trial) -> dict[str, tuple[float, int, int]]:
     scores: dict[str, tuple[float, int, int]] = {}
     step = max(trial.ends - 1, 0)
     if trial.ended and trial.best:
-        ts = trial.ended["ts"]
+        ts = trial.ended.ts
         scores[words.BEST_EPOCH] = trial.best["epoch"], ts, step
         scores[words.TRIAL_S] = trial.trained_s, ts, step
         for metric, value in trial.best["metrics"].items():
             if metric.startswith(words.VAL_PREFIX):
                 scores[words.best_name(metric)] = value, ts, step
     if trial.evaluated:
-        ts = trial.evaluated["ts"]
-        scores |= {metric: (value, ts, step) for metric, value in trial.evaluated["metrics"].items()}
+        ts = trial.evaluated.ts
+        scores |= {metric: (value, ts, step) for metric, value in trial.evaluated.metrics.items()}
     return scores
 
 
@@ -180,14 +179,14 @@ def _trial_note(history: History, trial: Trial) -> str:
     asked, ended = trial.asked, trial.ended
     lines = [f"Trial {trial.number} of sweep {history.name}, arm {trial.arm}: **{trial.outcome}**."]
     if ended:
-        reason = f": {ended['reason']}" if ended["reason"] else ""
-        lines[0] = f"{lines[0][:-1]} after {words.counted(ended['epochs'], 'epoch')}{reason}."
-    if asked["of"] is not None:
-        lines.append(f"It runs the configuration of trial {asked['of']} again with a seed of its own.")
+        reason = f": {ended.reason}" if ended.reason else ""
+        lines[0] = f"{lines[0][:-1]} after {words.counted(ended.epochs, 'epoch')}{reason}."
+    if asked.of is not None:
+        lines.append(f"It runs the configuration of trial {asked.of} again with a seed of its own.")
     if trial.best:
         lines.append(f"At its best it had {best_in_words(history, trial)}.")
-    if trial.evaluated and trial.evaluated["error"]:
-        lines.append(f"Its best checkpoint could not be evaluated: {trial.evaluated['error']}")
+    if trial.evaluated and trial.evaluated.error:
+        lines.append(f"Its best checkpoint could not be evaluated: {trial.evaluated.error}")
     return "\n\n".join(lines)
 
 

@@ -46,7 +46,7 @@ class Mirror:
         self._rendering_runs: dict[tuple[int, str], Run] = {}
         self._views: dict[str, str] = {}
         self._heard: list[sounds_page.Column] = []
-        self._told: json_lines.Event = {}
+        self._told: json_lines.Line = {}
         self.pages: SweepPages | None = None
         self.remark: str | None = None
         self.left_out: dict[str, dict[str, str]] = {}
@@ -102,7 +102,7 @@ class Mirror:
                     each.forget()
                 self._rendering_runs.clear()
             run.create(self.pages.experiment_id, wanted)
-            self._send_files(run, trial.folder, trial.files, trial.asked["ts"])
+            self._send_files(run, trial.folder, trial.files, trial.asked.ts)
             run.update(wanted, trial.outbox)
             self._note_left_out(f"trial {trial.number}", run.sent.left_out)
             return self._send_renderings(trial, run)
@@ -129,7 +129,7 @@ class Mirror:
             files = {rendering["folder"]: folder.stat().st_mtime_ns} if folder.exists() else {}
             try:
                 run.create(self.pages.experiment_id, wanted)
-                self._send_files(run, trial.folder, files, trial.asked["ts"])
+                self._send_files(run, trial.folder, files, trial.asked.ts)
                 run.update(wanted)
                 self._note_left_out(f"trial {trial.number} {rendering['name']}", run.sent.left_out)
             except Gone:
@@ -152,7 +152,7 @@ class Mirror:
         """Send what is new about the sweep: its state in words, its prepared views, its page of sounds."""
         assert self.pages is not None, "open() comes first"
         history, run = self._history, self._sweep_run
-        self._send_files(run, history.folder, history.files(), history.first["ts"])
+        self._send_files(run, history.folder, history.files(), history.first_ms)
         columns = heard_columns(self._history)
         if columns and columns != self._heard:
             with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
@@ -164,7 +164,7 @@ class Mirror:
                 (Path(target) / words.ARTIFACT_SWEEP).write_text(json.dumps(history.record()))
                 run.upload(Path(target), {}, {})
                 self._told = history.started
-        views = self.pages.prepared(self._seen(), history.first["ts"])
+        views = self.pages.prepared(self._seen(), history.first_ms)
         if views != self._views:
             self._store.tag_experiment(self.pages.experiment_id, views)
             self._views = views
@@ -182,7 +182,7 @@ class Mirror:
         if self.pages is None:
             return {}
         pages, run_ids = self.pages, self._best_runs()
-        is_finished = (self._history.closed or {}).get("outcome") == FINISHED
+        is_finished = self._history.closed is not None and self._history.closed.outcome == FINISHED
         rendered = self._history.tallies.num_heard > 0
         return {
             **({"listen": pages.listen()} if rendered else {}),

@@ -77,10 +77,9 @@ def relocate_sweep(home: Path, before: Path, name: str) -> None:
     folder = home / name
     with locked(folder):
         ledger = Ledger(folder)
-        start = ledger.last("started", "redirected")
-        destination = {key: _relocated(start.get(key), home, before) for key in ("tracking_uri", "artifact_root")}
-        if any(start.get(key) != value for key, value in destination.items()):
-            ledger.write("redirected", **destination)
+        destination = {key: _relocated(value, home, before) for key, value in ledger.destination.items()}
+        if destination != ledger.destination:
+            ledger.redirect(destination)
         path = folder / SEARCH_SPACE
         text = path.read_text() if path.exists() else ""
         # A path that only ends alike is another one.

@@ -205,7 +205,7 @@ class Run:
 
 
 def _batch(
-    rows: Sequence[json_lines.Event],
+    rows: Sequence[json_lines.Line],
     scores: Mapping[str, Sequence[Any]],
     params: Mapping[str, str],
     tags: Mapping[str, str],

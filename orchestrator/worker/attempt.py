@@ -102,7 +102,7 @@ class TrialRun:
         """Epochs in the outbox."""
         return self.outbox.epochs
 
-    def step(self) -> json_lines.Event:
+    def step(self) -> json_lines.Line:
         """Train one epoch and return its row; rows that nobody was told of come first.
 
         An epoch that the outbox has already is executed again where its checkpoint is lost, and counts no more.
@@ -113,7 +113,7 @@ class TrialRun:
         metrics = {name: float(value) for name, value in self.trainable.step().items()}
         metrics["time/epoch_s"] = time.monotonic() - started
         self._epoch += 1
-        row: json_lines.Event = {"epoch": self._epoch, "ts": now_ms(), "attempt": self.spec.attempt, "metrics": metrics}
+        row: json_lines.Line = {"epoch": self._epoch, "ts": now_ms(), "attempt": self.spec.attempt, "metrics": metrics}
         state = self.trainable.state_dict()
         before = [earlier for earlier in self.outbox.rows if earlier["epoch"] < self._epoch]
         diverged = self.guard.divergence(metrics, before, state)
@@ -127,7 +127,7 @@ class TrialRun:
         self._save(state, row)
         return row
 
-    def _save(self, state: Mapping[str, Any], row: json_lines.Event) -> None:
+    def _save(self, state: Mapping[str, Any], row: json_lines.Line) -> None:
         value = row["metrics"][self.objective.metric]
         is_again = row["epoch"] <= self.epochs
         best = row["epoch"] == self._best_epoch if is_again else self.objective.better(value, self._best)

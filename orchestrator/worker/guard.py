@@ -43,7 +43,7 @@ class Guard:
     collapsed_epochs: int | None = 3
 
     def divergence(
-        self, metrics: Mapping[str, float], before: Sequence[json_lines.Event], state: Mapping[str, Any]
+        self, metrics: Mapping[str, float], before: Sequence[json_lines.Line], state: Mapping[str, Any]
     ) -> dict[str, str] | None:
         """The cause and the reason, if the training has gone wrong.
 

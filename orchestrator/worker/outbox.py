@@ -65,7 +65,7 @@ class Outbox:
             NotItsFolder: the outbox is another trial's.
         """
         self._log = json_lines.Log(folder / OUTBOX)
-        lines = self._log.take_events()
+        lines = self._log.take_lines()
         found = identity_in(lines)
         if found is None and trial_id:
             self._log.append(identity_line(trial_id, number))
@@ -79,7 +79,7 @@ class Outbox:
         """The newest epoch; 0 before the first."""
         return int(self.rows[-1]["epoch"]) if self.rows else 0
 
-    def append(self, row: json_lines.Event) -> None:
+    def append(self, row: json_lines.Line) -> None:
         """Write an epoch, or the divergence that ended it; it is on the disk when this returns."""
         self._log.append(row)
         if "diverged" not in row:

@@ -15,9 +15,10 @@ import numpy as np
 
 from orchestrator.driver.tasks import Tasks
 from orchestrator.search_space.reader import Sweep
+from orchestrator.state.events import Ended, Judged
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Objective, Trial, trial_folder
-from orchestrator.storage.json_lines import Event
+from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
 
 
@@ -38,7 +39,7 @@ class Verdict:
         self.wrong.extend(f"{name}: {each}" for each in differences[:3])
 
 
-def untimed(row: Event) -> dict[str, float]:
+def untimed(row: Line) -> dict[str, float]:
     """What an epoch measured, but for the clock."""
     return {name: value for name, value in row["metrics"].items() if not name.startswith("time/")}
 
@@ -149,9 +150,9 @@ def _replay(sweep: Sweep, ledger: Ledger) -> tuple[Rungs, list[str]]:
     differences = []
     judged: set[tuple[int, int]] = set()
     for event in ledger.read_events():
-        if event["event"] not in ("judged", "ended") or (event["trial"], event["epochs"]) in judged:
+        if not isinstance(event, Judged | Ended) or (event.trial, event.epochs) in judged:
             continue
-        trial, epoch = ledger.trials[event["trial"]], event["epochs"]
+        trial, epoch = ledger.trials[event.trial], event.epochs
         judged.add((trial.number, epoch))
         stops = False
         if epoch in milestones and epoch < budget:
@@ -159,7 +160,7 @@ def _replay(sweep: Sweep, ledger: Ledger) -> tuple[Rungs, list[str]]:
             rung = rungs.setdefault((trial.arm, epoch), [])
             stops = bool(rung) and best < np.nanpercentile(rung, (1 - 1 / pruning.reduction_factor) * 100)
             rung.append(best)
-        is_stopped = event["event"] == "ended" and event["outcome"] == words.OUTCOME_PRUNED
+        is_stopped = isinstance(event, Ended) and event.outcome == words.OUTCOME_PRUNED
         if stops != is_stopped:
             differences.append(f"trial {trial.number} at epoch {epoch}")
     return rungs, differences

@@ -28,7 +28,7 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from orchestrator.state.ledger import FINISHED, Ledger
+from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import OUTBOX, trial_folder
 from orchestrator.storage import json_lines
 
@@ -131,7 +131,7 @@ def num_lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def cut(disk: Disk, driver: subprocess.Popen[bytes], folder: Path) -> list[json_lines.Event]:
+def cut(disk: Disk, driver: subprocess.Popen[bytes], folder: Path) -> list[json_lines.Line]:
     """Cut the power; the events that the sweep log had in memory at that instant."""
     processes = [psutil.Process(driver.pid), *psutil.Process(driver.pid).children(recursive=True)]
     for process in processes:
@@ -161,7 +161,7 @@ def put_back_log(path: Path) -> bool:
     return bool(asked)
 
 
-def check_cut(outcome: Outcome, before: list[json_lines.Event], folder: Path) -> None:
+def check_cut(outcome: Outcome, before: list[json_lines.Line], folder: Path) -> None:
     """What had been judged must still be there, and the log may lack what nobody had acted on."""
     after = json_lines.read(folder / "sweep.jsonl")[0]
     lost = len(before) - len(after)
@@ -193,7 +193,7 @@ def check_end(outcome: Outcome, folder: Path) -> None:
             expected = 1 - abs(float(trial.params["x"]) - 0.3) - 0.5 ** row["epoch"]
             if row["metrics"]["val/score"] != expected:
                 outcome.wrong.append(f"trial {trial.number}, epoch {row['epoch']}: a row of another configuration")
-    if ledger.last("started", "closed").get("outcome") != FINISHED:
+    if not ledger.is_finished:
         outcome.wrong.append("the sweep did not finish")
 
 

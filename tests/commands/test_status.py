@@ -58,7 +58,7 @@ def states(folder: SweepFolder) -> dict[int, str]:
 
 def test_each_trial_has_its_state_while_the_sweep_runs(folder: SweepFolder) -> None:
     folder.ask(10)
-    folder.event("died", trial=10, epochs=0, reason="killed")
+    folder.event("died", trial=10, epochs=0, cause="node", reason="killed")
     with folder.driven():
         assert list(states(folder).values()) == [
             "completed",

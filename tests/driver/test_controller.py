@@ -16,6 +16,7 @@ from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.pruning import Rungs
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.disk import Space
+from orchestrator.state.events import Restarted, Started
 from orchestrator.state.trial import Trial, trial_folder
 from orchestrator.worker import postmortem
 from orchestrator.worker.failure import DISK_FULL, TrialFailure
@@ -213,10 +214,10 @@ def test_a_trial_that_somebody_stops_waits_for_the_next_start(sweep: Sweep, tmp_
     assert driver.epoch(trial) and trial.held and not stop_file.exists()
     other = driver.hand_out()
     assert other is not None and other.number == 2 and driver.agenda.held() == [trial]
-    driver.ledger.write("restarted", reason="Ray died")
-    driver.ledger.write("started")
+    driver.ledger.write(Restarted(reason="Ray died"))
+    driver.ledger.write(Started())
     assert trial.held, "a driver whose Ray died is nobody's wish to go on"
-    driver.ledger.write("started")
+    driver.ledger.write(Started())
     assert not trial.held
 
 

@@ -12,6 +12,7 @@ from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.pruning import Rungs
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.reader import Sweep
+from orchestrator.state.events import Asked, to_line
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, put_row
@@ -52,16 +53,18 @@ def drive_several(sweep: Sweep, folder: Path, at_once: int) -> Ledger:
 def test_a_study_that_is_kept_proposes_what_one_that_is_rebuilt_does(tmp_path: Path, pruning: object) -> None:
     sweep, folder = wide_sweep(tmp_path, pruning), tmp_path / "tiny"
     events = drive_several(sweep, folder, at_once=3).read_events()
-    questions = [place for place, event in enumerate(events) if event.get("source") == "tpe"]
+    questions = [
+        (place, event) for place, event in enumerate(events) if isinstance(event, Asked) and event.source == "tpe"
+    ]
     assert len(questions) == 2 * (TRIALS - STARTUP)
-    for place in questions[::5]:
+    for place, asked in questions[::5]:
         # The log of then; of outboxes, TPE looks at those of ended trials alone, which are as they were.
         cut = tmp_path / f"cut before {place}"
         shutil.copytree(folder, cut)
-        (cut / "sweep.jsonl").write_text("".join(json.dumps(event) + "\n" for event in events[:place]))
-        arm = next(arm for arm in sweep.arms if arm.name == events[place]["arm"])
-        rebuilt = Studies(sweep, ledger_of(sweep, cut)).suggest(arm, events[place]["index"])
-        assert rebuilt == (events[place]["searched"], "tpe")
+        (cut / "sweep.jsonl").write_text("".join(json.dumps(to_line(event)) + "\n" for event in events[:place]))
+        arm = next(arm for arm in sweep.arms if arm.name == asked.arm)
+        rebuilt = Studies(sweep, ledger_of(sweep, cut)).suggest(arm, asked.index)
+        assert rebuilt == (asked.searched, "tpe")
 
 
 def test_a_study_is_rebuilt_after_a_trial_was_opened_again(tmp_path: Path) -> None:

@@ -28,15 +28,15 @@ def check_tallies(read: History) -> None:
     for arm, members in arms.items():
         tally = read.tallies.arms[arm]
         values = [(trial.best["metrics"][objective.metric] if trial.best else None, trial) for trial in members]
-        ranks = [(objective.rank(trial.asked["stage"], trial.outcome, value), trial) for value, trial in values]
+        ranks = [(objective.rank(trial.asked.stage, trial.outcome, value), trial) for value, trial in values]
         assert tally.best is first_best(ranks)
-        assert tally.spent == sum(trial.ended["epochs"] for trial in members if trial.ended)
+        assert tally.spent == sum(trial.ended.epochs for trial in members if trial.ended)
         assert tally.codes == {code for trial in members for code in trial.codes}
     assert +read.tallies.outcomes == Counter(trial.outcome for trial in trials)
     renderings = [rendering for trial in trials for rendering in trial.renderings]
     assert set(read.tallies.rendered) == {name for rendering in renderings for name in rendering["settings"]}
     assert read.tallies.num_heard == sum(any(name.startswith(MEDIA) for name in trial.files) for trial in trials)
-    assert read.searched() == list(dict.fromkeys(name for trial in trials for name in trial.asked["searched"]))
+    assert read.searched() == list(dict.fromkeys(name for trial in trials for name in trial.asked.searched))
 
 
 class Happening:
@@ -155,7 +155,7 @@ def test_what_an_event_tells_of_an_old_trial_is_looked_at_once(many: SweepFolder
     many.render(7, "best", 1)
     many.event("evaluated", trial=7, metrics={}, error=None)
     assert read.refresh() == {7} and list(read.trials[7].files) == ["media/best"]
-    many.event("extended", trial=8)
+    many.event("extended", trial=8, max_epochs=4)
     many.attempt(8, 2)
     assert read.refresh() == {8}
     # It runs again, and is looked at each time.

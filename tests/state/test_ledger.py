@@ -22,7 +22,8 @@ def log_of(folder: Path, *events: tuple[str, float]) -> Path:
     """Events, each with its minute."""
     lines: list[dict[str, object]] = []
     for name, minute in events:
-        line: dict[str, object] = {"event": name.split()[0], "ts": int(minute * MINUTE_MS), "late": "late" in name}
+        line: dict[str, object] = {"event": name.split()[0], "ts": int(minute * MINUTE_MS)}
+        line |= {"outcome": "interrupted", "reason": "", "late": "late" in name} if line["event"] == "closed" else {}
         line |= {"trial": 1, "epochs": 1} if line["event"] == "judged" else {}
         line |= {"arm": "", "trials": 0, "epochs": 0, "hours": 3} if line["event"] == "granted" else {}
         lines.append(line)
@@ -62,7 +63,7 @@ def test_a_line_of_another_version_is_said(tmp_path: Path) -> None:
     folder = log_of(tmp_path / "tiny")
     path = folder / "sweep.jsonl"
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 0, "fidelity": 3'))
-    with pytest.raises(UserError, match=r"sweep\.jsonl: trial 1 was written by another version .* --name"):
+    with pytest.raises(UserError, match=r"sweep\.jsonl: the event 'asked' of trial 1 was written by another version .* --name"):
         Ledger(folder)
 
 

@@ -11,7 +11,7 @@ from orchestrator.search_space.reader import Sweep
 from orchestrator.state.foreign import identity_line
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Objective, Trial, trial_folder
-from orchestrator.storage.json_lines import Event, Log
+from orchestrator.storage.json_lines import Line, Log
 from orchestrator.worker.guard import Guard
 
 Score = Callable[[Trial, int], float]
@@ -45,13 +45,13 @@ def drive(sweep: Sweep, folder: Path, score: Score = score_of_x, *, steps: int =
     return ledger
 
 
-def put_row(folder: Path, trial: Trial, score: float) -> Event:
+def put_row(folder: Path, trial: Trial, score: float) -> Line:
     """What a worker does at the end of an epoch."""
     outbox = Log(trial_folder(folder, trial.number) / "outbox.jsonl")
-    lines = outbox.take_events()
+    lines = outbox.take_lines()
     if not lines:
         outbox.append(identity_line(trial.id, trial.number))
-    row: Event = {"epoch": trial.epochs + 1, "ts": max(len(lines) - 1, 0) + 1000 * trial.number}
+    row: Line = {"epoch": trial.epochs + 1, "ts": max(len(lines) - 1, 0) + 1000 * trial.number}
     row["attempt"] = max(1, trial.attempts)
     row["metrics"] = {"val/score": score, "val/error": score, "time/epoch_s": 0.1}
     diverged = Guard("val/score").divergence(row["metrics"], [line for line in lines if "epoch" in line], {})

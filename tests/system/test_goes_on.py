@@ -10,6 +10,7 @@ from orchestrator.commands.resume import More, resume
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
 from orchestrator.overview.screen import Screen
+from orchestrator.state.events import Granted
 from orchestrator.state.ledger import Ledger
 from tests.support.spaces import noop_sweep
 
@@ -35,7 +36,7 @@ def test_what_is_held_is_written_when_it_is_released_or_never(tmp_path: Path) ->
     ledger.grant("all", trials=4)
     assert ledger.granted["all"].trials == 4 and not ledger.read_events()
     ledger.release()
-    assert [event["event"] for event in ledger.read_events()] == ["granted"]
+    assert [type(event) for event in ledger.read_events()] == [Granted]
     ledger.hold()
     ledger.grant("all", trials=8)
     ledger.discard()

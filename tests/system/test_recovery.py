@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from orchestrator.state.events import Restarted
 from orchestrator.state.home import driver_note
 from orchestrator.state.ledger import Ledger
 from orchestrator.storage.json_lines import read
@@ -56,7 +57,7 @@ def test_a_driver_whose_ray_dies_becomes_a_fresh_one_and_loses_nothing(tmp_path:
     assert not any(each.is_running() for each in workers)
     ledger = Ledger(home / "tiny", read_only=True)
     assert len(ledger.trials) == 8 and {trial.outcome for trial in ledger.trials.values()} <= {"completed", "pruned"}
-    assert [event["event"] for event in ledger.read_events()].count("restarted") == 1
+    assert sum(isinstance(event, Restarted) for event in ledger.read_events()) == 1
     for trial in ledger.trials.values():
         assert [row["epoch"] for row in ledger.read_rows(trial)] == list(range(1, trial.epochs + 1))
         assert not trial.died_at

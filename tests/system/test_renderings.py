@@ -18,6 +18,7 @@ from orchestrator.overview.screen import Screen
 from orchestrator.overview.summary import summarize
 from orchestrator.policy.agenda import Task
 from orchestrator.search_space.reader import Sweep
+from orchestrator.state.events import Started
 from orchestrator.state.home import keep_search_space
 from orchestrator.state.ledger import Ledger
 from orchestrator.tracking.__main__ import follow
@@ -204,7 +205,7 @@ def test_the_last_table_shows_renderings_below_their_arm(tmp_path: Path) -> None
             "metrics": {"val/sound_score": 0.25},
         }
         ledger.evaluate(trial, {}, [rendering])
-    ledger.write("started", references=[])
+    ledger.write(Started(record={"references": []}))
     console = Console(record=True, width=80)
     Screen(console).results(sweep, ledger)
     shown = console.export_text()

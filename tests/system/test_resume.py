@@ -17,6 +17,7 @@ from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.pruning import Rungs
 from orchestrator.search_space.arms import matching
 from orchestrator.state.budget import Budget
+from orchestrator.state.events import Ended, Judged
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial, trial_folder
 from tests.support.driving import drive, ledger_of, put_row, score_of_x
@@ -192,10 +193,8 @@ def test_a_report_that_nobody_judged_is_judged_once_at_the_next_start(tmp_path: 
     for _ in range(2):
         reopened = ledger_of(sweep, folder)
         Rungs(sweep, reopened)
-    judged = [event for event in reopened.read_events() if event["event"] in ("judged", "ended")]
-    assert (
-        len([event for event in judged if event["trial"] == trial.number and event["epochs"] == trial.epochs + 1]) == 1
-    )
+    judged = [event for event in reopened.read_events() if isinstance(event, Judged | Ended)]
+    assert len([event for event in judged if event.trial == trial.number and event.epochs == trial.epochs + 1]) == 1
 
 
 def test_a_failed_trial_whose_code_was_mended_keeps_its_number_and_its_run(tmp_path: Path, home: Path) -> None:

@@ -22,6 +22,7 @@ from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
 from orchestrator.overview.screen import Screen
 from orchestrator.search_space.reader import read_search_space
+from orchestrator.state.events import Attempted, Ended, Started
 from orchestrator.state.ledger import Ledger
 from orchestrator.storage.json_lines import read
 from reports import vocabulary as words
@@ -246,8 +247,8 @@ def test_each_trial_sees_the_card_that_ray_gave_it(tmp_path: Path, home: Path, m
 def assert_those_at_a_time_have_cards_of_their_own(ledger: Ledger) -> None:
     spans: dict[int, list[int]] = {}
     for event in ledger.read_events():
-        if event["event"] in ("attempt", "ended"):
-            spans.setdefault(event["trial"], []).append(event["ts"])
+        if isinstance(event, Attempted | Ended):
+            spans.setdefault(event.trial, []).append(event.ts)
     card_of = {number: ledger.read_rows(trial)[0]["metrics"]["train/card"] for number, trial in ledger.trials.items()}
     for one, other in itertools.combinations(spans, 2):
         if spans[one][0] < spans[other][-1] and spans[other][0] < spans[one][-1]:
@@ -291,7 +292,7 @@ def test_a_sweep_whose_judge_has_changed_is_not_gone_on_with(tmp_path: Path, hom
     sweep = noop_sweep(tmp_path)
     (home / sweep.name).mkdir()
     ledger = Ledger(home / sweep.name)
-    ledger.write("started", judge="A-of-another-version")
+    ledger.write(Started(record={"judge": "A-of-another-version"}))
     asked: dict[str, Any] = {"arm": "arm=a", "index": 0, "stage": "search", "source": "startup", "of": None, "seed": 1}
     ledger.ask(**asked, compared={"arm": "a"}, searched={}, params={"arm": "a", "x": 0.5})
     with pytest.raises(UserError, match=r"was judged by A-of-another-version, the judge is now None .* --name"):

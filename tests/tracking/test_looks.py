@@ -7,12 +7,12 @@ from typing import Any
 import pytest
 
 from orchestrator.driver.provenance import looks
-
-Event = dict[str, Any]
+from orchestrator.state.events import Evaluated, Event, Started
+from orchestrator.state.trial import Rendering
 
 
 def start(**trials: int) -> Event:
-    return {"event": "started", "arms": arms(**trials)}
+    return Started(record={"arms": arms(**trials)})
 
 
 def arms(**trials: int) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def arms(**trials: int) -> dict[str, Any]:
 
 
 def evaluated(trial: int, **metrics: float) -> Event:
-    return {"event": "evaluated", "trial": trial, "metrics": {f"{name}/score": x for name, x in metrics.items()}}
+    return Evaluated(trial=trial, metrics={f"{name}/score": x for name, x in metrics.items()})
 
 
 JUDGED = evaluated(1, test=0.5)
@@ -39,7 +39,7 @@ JUDGED = evaluated(1, test=0.5)
             [{"arms": ["loss=vae"], "judged": 1}, {"arms": ["loss=vae"], "judged": 1}],
         ),
         # A log of a version that did not say what it planned.
-        ([{"event": "started"}, JUDGED], []),
+        ([Started(), JUDGED], []),
     ],
 )
 def test_more_trials_after_the_test_split_has_judged_some_are_a_look(
@@ -49,6 +49,6 @@ def test_more_trials_after_the_test_split_has_judged_some_are_a_look(
 
 
 def test_more_epochs_are_a_look_too_and_renderings_are_judged() -> None:
-    rendering = {"metrics": {"test/score": 0.5}}
-    events = [start(l2=3), {"event": "evaluated", "trial": 1, "metrics": {}, "renderings": [rendering]}]
+    rendering: Rendering = {"name": "loud", "settings": {}, "folder": "r", "metrics": {"test/score": 0.5}}
+    events = [start(l2=3), Evaluated(trial=1, metrics={}, renderings=[rendering])]
     assert looks(events, {"loss=l2": {"trials": 3, "epochs": 3}}) == [{"arms": ["loss=l2"], "judged": 1}]

@@ -237,7 +237,7 @@ def test_a_better_best_epoch_replaces_the_sounds_and_the_table(sweep: SweepFolde
     sweep.whole_trial(1)
     sweep.render(1, "best", 2, level=0.25)
     follow(sweep.path, once=True)
-    sweep.event("extended", trial=1)
+    sweep.event("extended", trial=1, max_epochs=4)
     sweep.attempt(1, 2)
     with sweep.driven():
         follow(sweep.path, once=True)

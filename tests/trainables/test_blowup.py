@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.storage.json_lines import Event
+from orchestrator.storage.json_lines import Line
 from orchestrator.worker.attempt import TrialRun
 from tests.support.spaces import trial_spec
 
@@ -15,13 +15,13 @@ BLOWING = Path(__file__).parents[1] / "support" / "blowing_vae.py"
 EPOCHS = 12
 
 
-def train(folder: Path, seed: int, sigma_floor: float) -> list[Event]:
+def train(folder: Path, seed: int, sigma_floor: float) -> list[Line]:
     """Epochs until the trial ends."""
     config = {"lr": 6e-3, "sigma_floor": sigma_floor}
     run = TrialRun(
         trial_spec(folder, trainable=str(BLOWING), config=config, objective="val/mse", mode="min", seed=seed)
     )
-    rows: list[Event] = []
+    rows: list[Line] = []
     while len(rows) < EPOCHS and not (rows and "diverged" in rows[-1]):
         rows.append(run.step())
     run.close()
