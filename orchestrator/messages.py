@@ -86,16 +86,16 @@ def dotted(path: KeyPath) -> str:
     return ".".join(map(str, path))
 
 
-def nearest(given: object, allowed: Iterable[object]) -> str:
+def nearest(misspelling: object, allowed: Iterable[object]) -> str:
     """` (did you mean 'x'?)` for what may have been meant, else nothing."""
-    close = difflib.get_close_matches(str(given), [str(each) for each in allowed], n=1, cutoff=0.5)
+    close = difflib.get_close_matches(str(misspelling), [str(option) for option in allowed], n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def shown(given: object, limit: int = 80) -> str:
+def shown(value: object, limit: int = 80) -> str:
     """A value as a message quotes it: on one line, shortened."""
     words = {True: "true", False: "false", None: "nothing"}
-    text = words[given] if given is None or isinstance(given, bool) else repr(given)
+    text = words[value] if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 

@@ -203,10 +203,10 @@ RECONSTRUCTION: Final = "reconstruction"
 """End of the stem of a probe clip as a trial makes it: `dog_1_reconstruction.wav`."""
 
 
-def read(objective: str, known: Container[str]) -> list[str]:
+def read(objective: str, metrics: Container[str]) -> list[str]:
     """The objective and, of the metrics that there are, those that people read beside it."""
     beside = (JUDGE_ACCURACY, ACCURACY, FVU, FID)
-    return list(dict.fromkeys([objective, *(name for name in beside if name in known)]))
+    return list(dict.fromkeys([objective, *(name for name in beside if name in metrics)]))
 
 
 def best_name(metric: str) -> str:

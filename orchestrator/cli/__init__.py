@@ -55,7 +55,7 @@ def sweep(
     from orchestrator.commands.finished import Request, find_finished, keep_finished, say_finished
     from orchestrator.state.home import find_home, was_run
 
-    paths = [path for given in files for path in search_spaces_in(given)]
+    paths = [path for argument in files for path in search_spaces_in(argument)]
     if name is not None and len(paths) > 1:
         raise UserError(f"--name {name}: {len(paths)} search spaces can't share one name; run them one by one")
     requests = [Request(path, preset, tuple(set_ or ()), name) for path in paths]
@@ -84,7 +84,9 @@ def sweep(
             screen.say(f"{sweep.name}: {remark}")
         try:
             # Of several, the others are still to come.
-            ledger = run_sweep(sweep, find_home(home), screen, again=sys.argv[1:] if len(sweeps) > 1 else None)
+            ledger = run_sweep(
+                sweep, find_home(home), screen, resume_arguments=sys.argv[1:] if len(sweeps) > 1 else None
+            )
         finally:
             screen.close()
         screen.results(sweep, ledger)

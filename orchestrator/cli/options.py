@@ -25,15 +25,15 @@ Detach = Annotated[
 ]
 
 
-def search_spaces_in(given: Path) -> list[Path]:
+def search_spaces_in(path: Path) -> list[Path]:
     """Return the search spaces that an argument names: a file, or all those of a folder.
 
     Raises:
         UserError: the folder has none.
     """
-    if not given.is_dir():
-        return [given]
-    paths = sorted(given.glob("*.yaml"))
+    if not path.is_dir():
+        return [path]
+    paths = sorted(path.glob("*.yaml"))
     if not paths:
-        raise UserError(f"{given}: has no search space; a folder with files named *.yaml is needed, or one such file")
+        raise UserError(f"{path}: has no search space; a folder with files named *.yaml is needed, or one such file")
     return paths

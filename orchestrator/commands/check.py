@@ -46,9 +46,9 @@ def check(path: Path, home: Path, overrides: Sequence[str], arm_name: str | None
     """
     open_home(home)
     is_search_space = path.suffix in SEARCH_SPACES
-    found = _of_search_space(path, home, overrides, arm_name) if is_search_space else _of_python(path, home)
+    outcomes = _of_search_space(path, home, overrides, arm_name) if is_search_space else _of_python(path, home)
     num_checked, broken = 0, 0
-    for outcome in found:
+    for outcome in outcomes:
         num_checked += 1
         broken += not outcome.holds
         say(f"{'ok    ' if outcome.holds else 'BROKEN'}  {outcome.subject}: {outcome.promise}")

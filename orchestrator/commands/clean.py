@@ -66,8 +66,8 @@ def _kinds(home: Path, name: str, *, keep_best: bool) -> dict[str, list[Path]]:
     keeps_pruned = (space.get("disk") or {}).get("keep_pruned_checkpoints", False)
 
     def checkpoints(wanted: Callable[[Trial, str], bool]) -> list[Path]:
-        found = ((trial, path) for trial in trials for path in _checkpoints(ledger, trial))
-        return [path for trial, path in found if wanted(trial, path.name)]
+        candidates = ((trial, path) for trial in trials for path in _checkpoints(ledger, trial))
+        return [path for trial, path in candidates if wanted(trial, path.name)]
 
     def is_left_over(trial: Trial, file: str) -> bool:
         # Those that broke may be tried again from whichever of their checkpoints is of use.
@@ -112,7 +112,7 @@ def _sent_media(ledger: Ledger, trial: Trial) -> Iterator[Path]:
 
 
 def _files(path: Path) -> list[Path]:
-    return [path] if path.is_file() else [each for each in path.rglob("*") if each.is_file()]
+    return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
 
 
 def _delete(paths: list[Path]) -> None:

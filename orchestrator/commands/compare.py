@@ -64,7 +64,9 @@ def _arm_rows(standing: Standing) -> list[Row]:
         row: Row = {"arm": arm, "trials": len(own), "best trial": best.number if best else None}
         row |= _best_values(standing, best) if best else {}
         tested = [trial.test for trial in own if trial.test]
-        for metric in (f"{words.TEST_PREFIX}{each.removeprefix(words.VAL_PREFIX)}" for each in _metrics(standing)):
+        for metric in (
+            f"{words.TEST_PREFIX}{val_metric.removeprefix(words.VAL_PREFIX)}" for val_metric in _metrics(standing)
+        ):
             values = [values[metric] for values in tested if metric in values]
             row |= {metric: fmean(values), "tested": len(values)} if values else {}
         row["epochs"] = sum(trial.epochs for trial in own)
@@ -95,8 +97,8 @@ def _trial_rows(standing: Standing, numbers: Sequence[int]) -> list[Row]:
 
 def _metrics(standing: Standing) -> list[str]:
     # Of a sweep that was started before these were recorded, those of the autoencoder.
-    known = standing.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
-    return words.read(standing.objective.metric, known)
+    metrics = standing.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
+    return words.read(standing.objective.metric, metrics)
 
 
 def _best_values(standing: Standing, trial: Trial) -> Row:
@@ -109,12 +111,12 @@ def _reference_rows(standing: Standing, rows: Sequence[Row]) -> list[Row]:
     shown = {key for row in rows for key in row}
     references = standing.started.get("references", [])
     has_sizes = len({reference.get("size") for reference in references} - {None}) > 1
-    found = []
+    reference_rows = []
     for reference in references:
         values = {name: value for name, value in reference.items() if name in shown}
         label = f"{reference['reference']} {reference.get('size') or ''}" if has_sizes else reference["reference"]
-        found += [{"arm": label.strip(), **values}] if values else []
-    return found
+        reference_rows += [{"arm": label.strip(), **values}] if values else []
+    return reference_rows
 
 
 def _columns(rows: Sequence[Row]) -> list[str]:
@@ -226,5 +228,5 @@ def _run_id(standing: Standing, number: int) -> str | None:
     except (OSError, ValueError):
         # Nothing was sent yet, or the file is just being made.
         return None
-    found: str | None = sent.get("run_id")
-    return found
+    run_id: str | None = sent.get("run_id")
+    return run_id

@@ -32,14 +32,14 @@ def detectable(sweep: Sweep) -> str:
     if space.objective.metric not in OF_JUDGE:
         return f"detectable: not known before, {words.in_words(space.objective.metric)} has a spread of its own"
     num_contrasts = of_arms + of_renderings
-    found = [
+    differences = [
         smallest_detectable(num_configurations, num_seeds, number, num_contrasts=num_contrasts) for number in RECORDINGS
     ]
     design = f"{words.counted(num_configurations, 'configuration')} × {words.counted(num_seeds, 'seed')} an arm"
-    if None in found:
+    if None in differences:
         key = "budget.seeds" if confirm is None else "confirm.seeds" if confirm.top == 1 else "confirm.top"
         return f"detectable: nothing with {design}: a test needs three of them; use {key}: 3"
-    small, large = (f"{value:.2f}" for value in found if value is not None)
+    small, large = (f"{value:.2f}" for value in differences if value is not None)
     return (
         f"detectable: a difference of {small} in {words.in_words(space.objective.metric)} with {RECORDINGS[0]} test "
         f"recordings, of {large} with {RECORDINGS[1]} ({design}, {words.counted(num_contrasts, 'contrast')}, 80 % "
@@ -59,4 +59,4 @@ def _planned(sweep: Sweep) -> tuple[int, int]:
     at = {name: str(next(x for x in space.evaluate[name] if x == value)) for name, value in space.objective.at.items()}
     of_arms = questions(arms, compared, baseline)
     of_renderings = questions(models, [*compared, *rendered], at, rendered) if rendered else ()
-    return sum(each.is_planned for each in of_arms), sum(each.is_planned for each in of_renderings)
+    return sum(question.is_planned for question in of_arms), sum(question.is_planned for question in of_renderings)

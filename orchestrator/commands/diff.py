@@ -49,8 +49,8 @@ def _facts(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
     for heading in ("", *names):
         table.add_column(heading, overflow="fold")
     facts = [_facts_of(side) for side in sides]
-    for key in dict.fromkeys(key for each in facts for key in each):
-        left, right = (each.get(key, "–") for each in facts)
+    for key in dict.fromkeys(key for side_facts in facts for key in side_facts):
+        left, right = (side_facts.get(key, "–") for side_facts in facts)
         # What is the same is dim: it's the rest that may have mattered.
         style = "dim" if left == right else ""
         table.add_row(key, left, right, style=style)
@@ -100,15 +100,15 @@ def _curves(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
     wanted = dict.fromkeys([sides[0][0].objective.metric, *CURVES])
     rows_by_side = [standing.ledger.read_rows(trial) for standing, trial in sides]
     for metric in wanted:
-        found = [[row["metrics"].get(metric, math.nan) for row in rows] for rows in rows_by_side]
-        known = [value for values in found for value in values if math.isfinite(value)]
-        if not known:
+        curves = [[row["metrics"].get(metric, math.nan) for row in rows] for rows in rows_by_side]
+        finite_values = [value for values in curves for value in values if math.isfinite(value)]
+        if not finite_values:
             continue
         best = max if _mode(sides[0][0], metric) == "max" else min
-        for name, values in zip(names, found, strict=True):
+        for name, values in zip(names, curves, strict=True):
             numbers = [value for value in values if math.isfinite(value)]
             ends = (numbers[0], numbers[-1], best(numbers)) if numbers else ()
-            bars = sparkline(values, min(known), max(known))
+            bars = sparkline(values, min(finite_values), max(finite_values))
             label = metric if name == names[0] else ""
             table.add_row(label, name, bars, *(f"{value:.4g}" for value in ends))
     return table
@@ -142,11 +142,14 @@ def _by_class(sides: tuple[Side, Side]) -> tuple[str, dict[str, list[float]]]:
 
             tables = [pd.read_csv(path) for path in paths]
             columns = (metric.removeprefix(words.VAL_PREFIX) for metric in wanted)
-            found = next((each for each in columns if all({"class", each} <= set(table) for table in tables)), None)
-            if found is None:
+            column = next(
+                (candidate for candidate in columns if all({"class", candidate} <= set(table) for table in tables)),
+                None,
+            )
+            if column is None:
                 continue
-            means = pd.concat([table.groupby("class")[found].mean() for table in tables], axis=1).dropna()
-            return words.in_words(found), {
+            means = pd.concat([table.groupby("class")[column].mean() for table in tables], axis=1).dropna()
+            return words.in_words(column), {
                 str(label): [float(value) for value in row]
                 for label, row in zip(means.index, means.to_numpy(), strict=True)
             }

@@ -71,11 +71,13 @@ def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:
     return count
 
 
-def _told(made: FrozenTrial, trial: Trial, times_ms: Sequence[int]) -> FrozenTrial:
+def _told(frozen_trial: FrozenTrial, trial: Trial, times_ms: Sequence[int]) -> FrozenTrial:
     """The trial with its number in the sweep, its outcome and when it ran."""
-    made.datetime_start = datetime.fromtimestamp(times_ms[0] / 1000)
-    made.datetime_complete = datetime.fromtimestamp(times_ms[-1] / 1000) if made.state.is_finished() else None
+    frozen_trial.datetime_start = datetime.fromtimestamp(times_ms[0] / 1000)
+    frozen_trial.datetime_complete = (
+        datetime.fromtimestamp(times_ms[-1] / 1000) if frozen_trial.state.is_finished() else None
+    )
     for key, value in (("trial", trial.number), ("outcome", trial.outcome), ("reason", trial.reason)):
         if value:
-            made.set_user_attr(key, value)
-    return made
+            frozen_trial.set_user_attr(key, value)
+    return frozen_trial

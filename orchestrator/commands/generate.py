@@ -77,19 +77,19 @@ def _champion(home: Path, options: Options, kind: str, say: Callable[[str], None
 
 def _write(generator: Any, file: Path, options: Options, say: Callable[[str], None]) -> list[Path]:
     with loader.user_errors():
-        given = generator.read(file, options.at_s)
+        source = generator.read(file, options.at_s)
     written = []
-    for number, made in enumerate(generator.generate(given, count=options.count, seed=options.seed), start=1):
+    for number, generated in enumerate(generator.generate(source, count=options.count, seed=options.seed), start=1):
         path = options.out / f"{file.stem}_{number}.{'wav' if generator.makes == 'sound' else 'png'}"
         if generator.makes == "sound":
             import soundfile
 
-            soundfile.write(path, made.content, RATE_HZ, subtype="PCM_16")
+            soundfile.write(path, generated.content, RATE_HZ, subtype="PCM_16")
         else:
             from PIL import Image
 
-            Image.fromarray(made.content).save(path)
+            Image.fromarray(generated.content).save(path)
         verb = "hears" if generator.makes == "sound" else "sees"
-        say(f"{path}: the judge {verb} {made.class_name} ({made.probability:.2f})")
+        say(f"{path}: the judge {verb} {generated.class_name} ({generated.probability:.2f})")
         written.append(path)
     return written

@@ -121,7 +121,9 @@ def _checkpoint_bytes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> int | None:
     total = 0
     for arm, planned in zip(sweep.arms, arms, strict=True):
         settings = [arm.middle(), *(corner for _, corner in arm.corners())]
-        configs = (sweep.trainable.Config(**config_values(sweep.trainable, each)) for each in settings)
+        configs = (
+            sweep.trainable.Config(**config_values(sweep.trainable, trial_settings)) for trial_settings in settings
+        )
         sizes = [size for config in configs if (size := sweep.trainable.checkpoint_bytes(config)) is not None]
         if not sizes:
             return None

@@ -62,26 +62,26 @@ class More:
             raise UserError(
                 f"--only {self.only}: no such cause{nearest(self.only, CAUSES)}; one of {', '.join(CAUSES)}"
             )
-        for option, given in (("--only", self.only), ("--from-scratch", self.from_scratch)):
-            if given and not self.retry_failed:
+        for option, option_value in (("--only", self.only), ("--from-scratch", self.from_scratch)):
+            if option_value and not self.retry_failed:
                 raise UserError(f"{option} says which trials are tried again and how; add --retry-failed")
         if self.arm is not None and not (self.trials or self.epochs or self.retry_failed):
             raise UserError("--arm says for which arms; add --trials +N, --epochs +N or --retry-failed")
 
 
-def added(option: str, given: str | None, unit: type[int] | type[float]) -> int | float:
+def added(option: str, amount: str | None, unit: type[int] | type[float]) -> int | float:
     """The number in an option such as `--trials +4`.
 
     Raises:
         UserError: it has no plus, or is no number above 0.
     """
-    if given is None:
+    if amount is None:
         return 0
     number = r"\d+" if unit is int else r"\d*\.?\d+"
-    if not re.fullmatch(rf"\+{number}", given) or not float(given) > 0:
+    if not re.fullmatch(rf"\+{number}", amount) or not float(amount) > 0:
         example = "+4" if unit is int else "+0.5"
-        raise UserError(f"{option} {given}: give what is added, with a plus, such as {option} {example}")
-    return unit(given)
+        raise UserError(f"{option} {amount}: give what is added, with a plus, such as {option} {example}")
+    return unit(amount)
 
 
 def resume(name: str, home: Path, screen: Screen, more: More, overrides: Sequence[str]) -> tuple[Sweep, Ledger]:

@@ -50,14 +50,14 @@ def show_status(home: Path, name: str | None, *, as_json: bool, console: Console
     if not names:
         raise UserError(f"{home}: no sweep has been run here; run one (orchestrate sweep FILE) or name another --home")
     standings = []
-    for each in names:
+    for sweep_name in names:
         try:
-            standings.append(look(home, each))
+            standings.append(look(home, sweep_name))
         except UserError as error:
             # One that can't be read hides no other.
             Console(stderr=True, highlight=False).print(Text(str(error)), soft_wrap=True)
     if as_json:
-        console.out(json.dumps([as_data(each) for each in standings], indent=1), highlight=False)
+        console.out(json.dumps([as_data(standing) for standing in standings], indent=1), highlight=False)
     else:
         _print_home(standings, console)
 
@@ -70,7 +70,7 @@ def as_data(standing: Standing) -> dict[str, Any]:
     for arm, wanted in _arms(standing).items():
         own = [trial for trial in trials if trial["arm"] == arm]
         states = [trial["state"] for trial in own]
-        best = standing.best_of(each for each in ledger.trials.values() if each.arm == arm)
+        best = standing.best_of(trial for trial in ledger.trials.values() if trial.arm == arm)
         arms.append(
             {
                 "arm": arm,
@@ -127,8 +127,8 @@ def _trial_data(standing: Standing, trial: Trial) -> dict[str, Any]:
 
 def _arms(standing: Standing) -> dict[str, dict[str, int]]:
     """The arms and their budget."""
-    told: dict[str, dict[str, int]] = standing.started.get("arms", {})
-    return {trial.arm: {} for trial in standing.ledger.trials.values()} | told
+    budget_by_arm: dict[str, dict[str, int]] = standing.started.get("arms", {})
+    return {trial.arm: {} for trial in standing.ledger.trials.values()} | budget_by_arm
 
 
 def _print_home(standings: Iterable[Standing], console: Console) -> None:
@@ -185,9 +185,16 @@ def _print_sweep(standing: Standing, console: Console, *, shows_all: bool) -> No
         trials.add_column(heading, justify="right" if heading in ("trial", "epoch", f"best {metric}") else "left")
     for trial in shown:
         age = trial["last_report_s"]
-        told = _ago(age) if age is not None and trial["state"] in UNENDED else ""
+        last_report = _ago(age) if age is not None and trial["state"] in UNENDED else ""
         why = trial["reason"] if trial["state"] in BROKEN else ""
-        cells = (str(trial["trial"]), trial["arm"], trial["state"], str(trial["epoch"]), _number(trial["best"]), told)
+        cells = (
+            str(trial["trial"]),
+            trial["arm"],
+            trial["state"],
+            str(trial["epoch"]),
+            _number(trial["best"]),
+            last_report,
+        )
         trials.add_row(*cells, Text(why, overflow="ellipsis", no_wrap=True))
     console.print()
     console.print(trials)

@@ -21,16 +21,16 @@ PATIENCE_S = 180.0
 """How long a driver may take: it sends to MLflow what is left, which may be slow."""
 
 
-def stop(home: Path, given: str, say: Callable[[str], None]) -> None:
+def stop(home: Path, target: str, say: Callable[[str], None]) -> None:
     """End a sweep, or the trial `NAME/7`.
 
     Raises:
         UserError: there is no such sweep or trial, it does not run, or its driver is on another machine.
     """
-    if "/" in given:
-        _stop_trial(home, given, say)
+    if "/" in target:
+        _stop_trial(home, target, say)
     else:
-        _stop_sweep(home, look(home, given), say)
+        _stop_sweep(home, look(home, target), say)
 
 
 def _stop_sweep(home: Path, standing: Standing, say: Callable[[str], None]) -> None:
@@ -55,15 +55,15 @@ def _stop_sweep(home: Path, standing: Standing, say: Callable[[str], None]) -> N
     say(f"{standing.name} has stopped. Go on with: {typed('resume', standing.name, *home_option(home))}")
 
 
-def _stop_trial(home: Path, given: str, say: Callable[[str], None]) -> None:
-    standing, trial = find_trial(home, given)
+def _stop_trial(home: Path, trial_reference: str, say: Callable[[str], None]) -> None:
+    standing, trial = find_trial(home, trial_reference)
     _driver(standing)
     if trial.outcome is not None:
-        raise UserError(f"{given}: it has ended already ({trial.outcome})")
+        raise UserError(f"{trial_reference}: it has ended already ({trial.outcome})")
     (trial_folder(standing.ledger.folder, trial.number) / STOP_FILE).touch()
     when = "at the end of its epoch" if standing.state_of(trial) == words.OUTCOME_RUNNING else "before its next attempt"
     say(
-        f"{given} stops {when}; the sweep goes on without it, and "
+        f"{trial_reference} stops {when}; the sweep goes on without it, and "
         f"{typed('resume', standing.name, *home_option(home))} goes on with it once the sweep has ended."
     )
 

@@ -19,13 +19,13 @@ HEAVY = ("batch_size", "spectrogram", "width", "latent_dim")
 """Parameters by which people know how much memory a trial needs, where it has them."""
 
 
-def explain(home: Path, given: str) -> Iterator[str]:
+def explain(home: Path, trial_reference: str) -> Iterator[str]:
     """Lines about a trial `NAME/7`: a sentence, its parameters, its siblings, the end of its log, a command.
 
     Raises:
         UserError: there is no such trial.
     """
-    standing, trial = find_trial(home, given)
+    standing, trial = find_trial(home, trial_reference)
     yield sentence(standing, trial)
     since_ms = standing.tracking.get("unreachable_since")
     if since_ms:
@@ -35,7 +35,7 @@ def explain(home: Path, given: str) -> Iterator[str]:
     yield "Parameters: " + ", ".join(f"{name}={value}" for name, value in trial.params.items()) + f", seed={trial.seed}"
     alike = siblings(standing, trial)
     if alike:
-        numbers = ", ".join(str(each.number) for each in alike)
+        numbers = ", ".join(str(sibling.number) for sibling in alike)
         yield f"Trials that ended alike: {numbers}"
     log = trial_folder(standing.ledger.folder, trial.number) / TRIAL_LOG
     lines = last_attempt(log)[-LOG_LINES:]
@@ -61,8 +61,8 @@ def sentence(standing: Standing, trial: Trial) -> str:
             return f"{head}: {trial.reason}; its best {standing.objective.metric} was {_best(standing, trial)}."
     if state == words.OUTCOME_RUNNING:
         age_s = standing.report_age_s(trial)
-        told = "it has not reported yet" if age_s is None else f"its last report came {age_s:.0f} s ago"
-        return f"Trial {trial.number} ({trial.arm}) is running its epoch {trial.epochs + 1}; {told}."
+        last_report = "it has not reported yet" if age_s is None else f"its last report came {age_s:.0f} s ago"
+        return f"Trial {trial.number} ({trial.arm}) is running its epoch {trial.epochs + 1}; {last_report}."
     if state == STOPPED:
         return f"{head} by hand after {words.counted(trial.epochs, 'epoch')}."
     if state == words.OUTCOME_INTERRUPTED:
@@ -82,14 +82,14 @@ def _failure(trial: Trial) -> str:
 
 def siblings(standing: Standing, trial: Trial) -> list[Trial]:
     """Other trials that failed at the same place, or diverged or failed by the same cause."""
-    others = (each for each in standing.ledger.trials.values() if each.number != trial.number)
+    others = (other for other in standing.ledger.trials.values() if other.number != trial.number)
     broken = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
     return [
-        each
-        for each in others
-        if each.outcome == trial.outcome
+        other
+        for other in others
+        if other.outcome == trial.outcome
         and trial.outcome in broken
-        and (each.alike == trial.alike if trial.alike else each.cause == trial.cause)
+        and (other.alike == trial.alike if trial.alike else other.cause == trial.cause)
     ]
 
 
@@ -107,18 +107,20 @@ def advice(standing: Standing, trial: Trial, home: Path) -> str:
         return "That is an ordinary end: others of its arm did better at the same epoch."
     if trial.outcome == words.OUTCOME_COMPLETED:
         return f"To train it for longer: {command('--epochs', '+10', '--arm', trial.arm)}"
-    again = ["--retry-failed", "--only", trial.cause]
+    retry_options = ["--retry-failed", "--only", trial.cause]
     match trial.cause:
         case words.CAUSE_OOM:
-            return f"To give it more room: {command(*again, '--set', 'resources.gpu=1')} (on CPUs resources.cpu=…)"
+            return (
+                f"To give it more room: {command(*retry_options, '--set', 'resources.gpu=1')} (on CPUs resources.cpu=…)"
+            )
         case words.CAUSE_TIMEOUT:
-            return f"To give it more time: {command(*again, '--set', 'limits.minutes_per_epoch=MINUTES')}"
+            return f"To give it more time: {command(*retry_options, '--set', 'limits.minutes_per_epoch=MINUTES')}"
         case words.CAUSE_NODE:
             log = last_attempt(trial_folder(standing.ledger.folder, trial.number) / TRIAL_LOG)
-            return f"{_known_crash(log)}To try it again: {command(*again)}"
+            return f"{_known_crash(log)}To try it again: {command(*retry_options)}"
         case words.CAUSE_ERROR:
-            return f"Once the code is mended: {command(*again)}"
-    return f"Its parameters lead there: other ones may not. Once the code is changed: {command(*again)}"
+            return f"Once the code is mended: {command(*retry_options)}"
+    return f"Its parameters lead there: other ones may not. Once the code is changed: {command(*retry_options)}"
 
 
 def _known_crash(log: list[str]) -> str:

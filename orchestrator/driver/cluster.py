@@ -181,36 +181,42 @@ def grants(sweep: Sweep, capacity: Capacity) -> tuple[dict[str, Grant], list[str
     Raises:
         UserError: a GPU is required where there is none, or more are asked for than there are.
     """
-    given: dict[str, Grant] = {}
+    grant_by_arm: dict[str, Grant] = {}
     notes: dict[str, None] = {}
     for arm in sweep.arms:
-        given[arm.name], said = _grant(arm.resources, capacity)
+        grant_by_arm[arm.name], said = _grant(arm.resources, capacity)
         notes |= dict.fromkeys(said)
-    return given, list(notes)
+    return grant_by_arm, list(notes)
 
 
-def _grant(asked: Resources, capacity: Capacity) -> tuple[Grant, list[str]]:
+def _grant(resources: Resources, capacity: Capacity) -> tuple[Grant, list[str]]:
     notes = []
-    cpus, gpus = asked.cpu, asked.gpu
+    cpus, gpus = resources.cpu, resources.gpu
     if cpus > capacity.cpus:
-        notes.append(f"resources.cpu: {asked.cpu:g} asked for, {capacity.cpus:g} here: trials get {capacity.cpus:g}.")
+        notes.append(
+            f"resources.cpu: {resources.cpu:g} asked for, {capacity.cpus:g} here: trials get {capacity.cpus:g}."
+        )
         cpus = capacity.cpus
     if gpus > 0 and capacity.gpus == 0:
-        if asked.require_gpu:
+        if resources.require_gpu:
             raise UserError(
-                f"resources.gpu: {asked.gpu:g} is required and Ray sees no GPU here; "
+                f"resources.gpu: {resources.gpu:g} is required and Ray sees no GPU here; "
                 "run where there is one, or set resources.require_gpu=false to train on the CPU"
             )
         notes.append("No GPU here: trials run on the CPU.")
         gpus = 0
     elif gpus > capacity.gpus:
-        raise UserError(f"resources.gpu: {asked.gpu:g} asked for each trial, {capacity.gpus:g} here; set at most that")
+        raise UserError(
+            f"resources.gpu: {resources.gpu:g} asked for each trial, {capacity.gpus:g} here; set at most that"
+        )
     return Grant(cpus, gpus), notes
 
 
-def slots(given: dict[str, Grant], capacity: Capacity) -> int:
+def slots(grant_by_arm: dict[str, Grant], capacity: Capacity) -> int:
     """How many trials can run at once, by the arm that asks for the least."""
-    return max(min(_fits(capacity.cpus, grant.cpus), _fits(capacity.gpus, grant.gpus)) for grant in given.values())
+    return max(
+        min(_fits(capacity.cpus, grant.cpus), _fits(capacity.gpus, grant.gpus)) for grant in grant_by_arm.values()
+    )
 
 
 def _fits(total: float, share: float) -> int:

@@ -220,10 +220,10 @@ class Engine:
 
     def _is_held(self, trial: Trial) -> bool:
         """Whether somebody has asked for a trial to stop."""
-        asked: Path = trial_folder(self.ledger.folder, trial.number) / STOP_FILE
-        if trial.outcome is None and asked.exists():
+        stop_file: Path = trial_folder(self.ledger.folder, trial.number) / STOP_FILE
+        if trial.outcome is None and stop_file.exists():
             self.ledger.write(events.Held(trial=trial.number, reason="stopped by hand"))
-            asked.unlink(missing_ok=True)
+            stop_file.unlink(missing_ok=True)
         return trial.held
 
     def _is_short_of_space(self) -> bool:

@@ -94,7 +94,7 @@ def looks(log: Sequence[events.Event], arms: Mapping[str, Any]) -> list[dict[str
     Returns:
         The arms that had grown at each of these starts, and how many trainings had been judged.
     """
-    found: list[dict[str, Any]] = []
+    informed_starts: list[dict[str, Any]] = []
     before: Mapping[str, Any] = {}
     judged: set[int] = set()
     for event in (*log, events.Started(record={"arms": arms})):
@@ -104,9 +104,9 @@ def looks(log: Sequence[events.Event], arms: Mapping[str, Any]) -> list[dict[str
             now_by_arm = event.record.get("arms", {})
             grown = [arm for arm, now in now_by_arm.items() if _has_grown(before.get(arm), now)]
             if grown and judged:
-                found.append({"arms": grown, "judged": len(judged)})
+                informed_starts.append({"arms": grown, "judged": len(judged)})
             before = now_by_arm
-    return found
+    return informed_starts
 
 
 def _is_judged(event: events.Evaluated) -> bool:

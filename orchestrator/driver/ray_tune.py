@@ -24,11 +24,11 @@ class TaskSearcher(Searcher):  # type: ignore[misc]
         self.engine = engine
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
-        found = self.engine.suggest(trial_id)
-        if found is None and not self.engine.live and not self.engine.is_waiting():
+        suggestion = self.engine.suggest(trial_id)
+        if suggestion is None and not self.engine.live and not self.engine.is_waiting():
             # With nothing live nothing will ever change, and Tune would wait for ever.
             return str(Searcher.FINISHED)
-        return found
+        return suggestion
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
         self.engine.over(trial_id)

@@ -21,15 +21,15 @@ class RayDaemons:
         import ray
 
         socket = ray._private.worker._global_node.raylet_socket_name
-        raylets = [each for each in psutil.process_iter() if _argument(each, "--raylet_socket_name") == socket]
+        raylets = [process for process in psutil.process_iter() if _argument(process, "--raylet_socket_name") == socket]
         # A driver that started again is the parent of those that died, too.
-        own = [each for each in psutil.Process().children() if _status(each) != psutil.STATUS_ZOMBIE]
-        self._started_here = [each for each in raylets if each in own]
-        self._processes = [*raylets, *(each for each in own if _name(each) == "gcs_server")]
+        own = [process for process in psutil.Process().children() if _status(process) != psutil.STATUS_ZOMBIE]
+        self._started_here = [process for process in raylets if process in own]
+        self._processes = [*raylets, *(process for process in own if _name(process) == "gcs_server")]
 
     def are_alive(self) -> bool:
         """Whether all of them run."""
-        return all(each.is_running() and _status(each) != psutil.STATUS_ZOMBIE for each in self._processes)
+        return all(process.is_running() and _status(process) != psutil.STATUS_ZOMBIE for process in self._processes)
 
     def end_workers(self) -> None:
         """End every trial at once, where nobody else's work runs: each goes on from its last epoch the next time.
@@ -38,9 +38,9 @@ class RayDaemons:
         """
         for raylet in self._started_here:
             with contextlib.suppress(psutil.Error):
-                for each in raylet.children():
-                    if (title := " ".join(each.cmdline()).strip()).startswith("ray::") and not title.endswith("Agent"):
-                        each.kill()
+                for child in raylet.children():
+                    if (title := " ".join(child.cmdline()).strip()).startswith("ray::") and not title.endswith("Agent"):
+                        child.kill()
 
     @contextlib.contextmanager
     def watched(self, on_death: Callable[[], None]) -> Iterator[None]:
@@ -52,10 +52,10 @@ class RayDaemons:
             over = os.eventfd(0)
             open_files.callback(os.close, over)
             daemons = []
-            for each in self._processes:
+            for process in self._processes:
                 # One that died before is noticed by `are_alive`.
                 with contextlib.suppress(ProcessLookupError):
-                    daemons.append(os.pidfd_open(each.pid))
+                    daemons.append(os.pidfd_open(process.pid))
                     open_files.callback(os.close, daemons[-1])
 
             def watch() -> None:
@@ -74,8 +74,8 @@ class RayDaemons:
 
 def _argument(process: psutil.Process, name: str) -> str | None:
     try:
-        found = (each.partition("=") for each in process.cmdline())
-        return next((value for key, _, value in found if key == name), None) if _name(process) == "raylet" else None
+        arguments = (argument.partition("=") for argument in process.cmdline())
+        return next((value for key, _, value in arguments if key == name), None) if _name(process) == "raylet" else None
     except psutil.Error:
         return None
 

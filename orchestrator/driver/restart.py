@@ -81,7 +81,7 @@ class Takeover:
         os._exit(exit_code)
 
     def _end_rays_processes(self) -> None:
-        for each in psutil.Process().children(recursive=True):
+        for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
-                if str(self.scratch) in " ".join(each.cmdline()):
-                    each.kill()
+                if str(self.scratch) in " ".join(process.cmdline()):
+                    process.kill()

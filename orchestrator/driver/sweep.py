@@ -48,7 +48,7 @@ def run_sweep(
     home: Path,
     screen: Screen,
     *,
-    again: Sequence[str] | None = None,
+    resume_arguments: Sequence[str] | None = None,
     before: Callable[[Ledger], None] | None = None,
 ) -> Ledger:
     """Run a sweep to its end, or go on with it; a finished one is left as it is.
@@ -57,8 +57,8 @@ def run_sweep(
         sweep: what is run.
         home: the folder of all sweeps.
         screen: where it is shown.
-        again: the arguments of `orchestrate` that go on with it once Ray has died; `resume NAME` by default, which
-            does not read a file that somebody may have edited since.
+        resume_arguments: the arguments of `orchestrate` that go on with it once Ray has died; `resume NAME` by default,
+            which does not read a file that somebody may have edited since.
         before: changes what is recorded, once nobody else can.
 
     Raises:
@@ -82,9 +82,9 @@ def run_sweep(
         ledger.hold()
         if before:
             before(ledger)
-        again = again or ["resume", sweep.name, "--home", str(home)]
+        resume_arguments = resume_arguments or ["resume", sweep.name, "--home", str(home)]
         with signals_kept() as on_signal:
-            _Driver(sweep, home, ledger, screen, note, on_signal, again).run()
+            _Driver(sweep, home, ledger, screen, note, on_signal, resume_arguments).run()
     return ledger
 
 
@@ -103,7 +103,7 @@ class _Driver:
         screen: Screen,
         note: LockNote,
         on_signal: OnSignal,
-        again: Sequence[str],
+        resume_arguments: Sequence[str],
     ) -> None:
         self.sweep = sweep
         self.home = home
@@ -112,7 +112,7 @@ class _Driver:
         self.screen = screen
         self.note = note
         self.on_signal = on_signal
-        self.again = again
+        self.again = resume_arguments
 
     def run(self) -> None:
         files = loader.source_files(self.sweep.trainable, self.sweep.space.components)
@@ -191,7 +191,9 @@ class _Driver:
         """
         # A sweep that has begun can't name other models any more: it may be finished.
         unseen_by = None if self.ledger.trials else corpus
-        settings = [located(self.sweep, each, self.home, unseen_by) for each in self.sweep.settings()]
+        settings = [
+            located(self.sweep, trial_settings, self.home, unseen_by) for trial_settings in self.sweep.settings()
+        ]
         prepared = loader.prepare(self.sweep.trainable, settings, corpus, self._progress)
         before = self.ledger.started.get("judge")
         if self.ledger.trials and before != prepared.judge:

@@ -40,8 +40,8 @@ class Champion:
         """Which trial it is and how good."""
         origin = self.origin
         metrics = origin["metrics"]
-        known = (words.JUDGE_ACCURACY, words.JUDGE_PROBABILITY)
-        judged = ", ".join(f"{words.in_words(name)} {metrics[name]:.2f}" for name in known if name in metrics)
+        judge_metrics = (words.JUDGE_ACCURACY, words.JUDGE_PROBABILITY)
+        judged = ", ".join(f"{words.in_words(name)} {metrics[name]:.2f}" for name in judge_metrics if name in metrics)
         return f"{origin['sweep']}/{origin['trial']} ({origin['arm']}), epoch {origin['epoch']}: {judged} on validation"
 
 
@@ -107,10 +107,10 @@ def _best(standing: Standing) -> Trial:
 
 def _origin(folder: Path) -> dict[str, Any] | None:
     try:
-        found: dict[str, Any] = json.loads((folder / loader.MODEL_SETTINGS).read_text(encoding="utf-8"))["origin"]
+        origin: dict[str, Any] = json.loads((folder / loader.MODEL_SETTINGS).read_text(encoding="utf-8"))["origin"]
     except (OSError, ValueError, KeyError):
         return None
-    return found
+    return origin
 
 
 def _export(sweep: Sweep, home: Path, trial: Trial, folder: Path, origin: dict[str, Any]) -> None:

@@ -32,10 +32,10 @@ class Served(PythonModel):
             with tempfile.TemporaryDirectory() as folder:
                 path = Path(folder) / f"given{Path(str(name)).suffix or '.' + str(name)}"
                 path.write_bytes(content)
-                given = self.generator.read(path)
-            for made in self.generator.generate(given, count=int(settings["count"]), seed=int(settings["seed"])):
-                written = self._encoded(made.content)
-                rows.append({"file": written, "class": made.class_name, "probability": made.probability})
+                source = self.generator.read(path)
+            for generated in self.generator.generate(source, count=int(settings["count"]), seed=int(settings["seed"])):
+                written = self._encoded(generated.content)
+                rows.append({"file": written, "class": generated.class_name, "probability": generated.probability})
         return pd.DataFrame(rows)
 
     def _encoded(self, content: Any) -> bytes:

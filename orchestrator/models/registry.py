@@ -140,14 +140,14 @@ def fetched(home: Path, uri: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory() as target:
         with tracking(home), _talking_to(sender.tracking_uri(home)):
             try:
-                found = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=target))
+                download = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=target))
             except mlflow.exceptions.MlflowException as error:
                 if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
                     raise
                 raise UserError(
                     f"--model {uri}: MLflow has none ({str(error).splitlines()[0]}); orchestrate promote NAME makes one"
                 ) from error
-        settings = next(found.rglob(loader.MODEL_SETTINGS), None)
+        settings = next(download.rglob(loader.MODEL_SETTINGS), None)
         if settings is None:
             raise UserError(f"--model {uri}: is no model that orchestrate promote made; promote a sweep's best trial")
         yield settings.parent

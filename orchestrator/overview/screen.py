@@ -99,13 +99,13 @@ class Screen:
 
     def _plain(self, board: _Board, stop: threading.Event) -> None:
         # Copies, since the driver goes on meanwhile.
-        told = set(board.ledger.trials) - set(board.ledger.unfinished)
+        announced_numbers = set(board.ledger.trials) - set(board.ledger.unfinished)
         last = time.monotonic()
         over = False
         while not over:
             over = stop.wait(0.5)
-            for number in sorted(set(board.ledger.trials) - set(board.ledger.unfinished) - told):
-                told.add(number)
+            for number in sorted(set(board.ledger.trials) - set(board.ledger.unfinished) - announced_numbers):
+                announced_numbers.add(number)
                 self.say(board.ended_line(board.ledger.trials[number]))
             if time.monotonic() - last > PLAIN_EVERY_S:
                 last = time.monotonic()
@@ -168,8 +168,8 @@ class _Board:
         """The arm that is best so far."""
         objective = self.sweep.space.objective
         pick = max if objective.mode == "max" else min
-        known = (arm for arm in arms if objective.metric in arm.metrics)
-        return pick(known, key=lambda arm: arm.metrics[objective.metric], default=None)
+        measured_arms = (arm for arm in arms if objective.metric in arm.metrics)
+        return pick(measured_arms, key=lambda arm: arm.metrics[objective.metric], default=None)
 
     def plain_line(self) -> str:
         """The status and the best so far, where there is no table to show it."""
@@ -247,9 +247,9 @@ def _results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Sequenc
 
 def _renderings_table(arms: Sequence[ArmSummary], references: Sequence[Mapping[str, Any]]) -> Table:
     shown = [row for row in references if any(name.startswith(words.SOUND_PREFIX) for name in row)]
-    found = [values for arm in arms for values in arm.renderings.values()]
-    metrics = [name for name in words.SOUND_METRICS if any(name in values for values in found)]
-    metrics = metrics or list(dict.fromkeys(name for values in found for name in values))
+    rendering_metrics = [values for arm in arms for values in arm.renderings.values()]
+    metrics = [name for name in words.SOUND_METRICS if any(name in values for values in rendering_metrics)]
+    metrics = metrics or list(dict.fromkeys(name for values in rendering_metrics for name in values))
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("rendering", overflow="fold", vertical="bottom")
     for name in metrics:

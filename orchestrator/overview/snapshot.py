@@ -90,8 +90,8 @@ class Standing:
         """
         trials = self.ledger.trials
         if number not in trials:
-            known = f"it has 1 to {max(trials)}" if trials else "it has none yet"
-            raise UserError(f"{self.name} has no trial {number}; {known}")
+            hint = f"it has 1 to {max(trials)}" if trials else "it has none yet"
+            raise UserError(f"{self.name} has no trial {number}; {hint}")
         return trials[number]
 
     def has_mixed_code(self, arm: str) -> bool:
@@ -118,14 +118,16 @@ def look(home: Path, name: str | None) -> Standing:
     return Standing(ledger, started, driver_note(folder), frozenset(ledger.live), sender.status(folder))
 
 
-def find_trial(home: Path, given: str) -> tuple[Standing, Trial]:
+def find_trial(home: Path, trial_reference: str) -> tuple[Standing, Trial]:
     """The trial that `NAME/7` names.
 
     Raises:
         UserError: there is no such sweep or trial.
     """
-    name, slash, number = given.rpartition("/")
+    name, slash, number = trial_reference.rpartition("/")
     if not slash or not number.isdecimal():
-        raise UserError(f"{given}: give a sweep and the number of a trial, such as {name or given}/7")
+        raise UserError(
+            f"{trial_reference}: give a sweep and the number of a trial, such as {name or trial_reference}/7"
+        )
     standing = look(home, name)
     return standing, standing.trial(int(number))

@@ -95,18 +95,21 @@ def _completed_rows(trials: Sequence[Trial]) -> list[Mapping[str, float]]:
 
 def _renderings(trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
     """The mean of what was measured of each rendering of these trials, by its name."""
-    found: dict[str, list[Mapping[str, float]]] = {}
+    rows_by_rendering: dict[str, list[Mapping[str, float]]] = {}
     for trial in trials:
         for rendering in trial.renderings:
-            found.setdefault(rendering["name"], []).append(rendering["metrics"])
-    return {name: _means(rows, dict.fromkeys(key for row in rows for key in row))[0] for name, rows in found.items()}
+            rows_by_rendering.setdefault(rendering["name"], []).append(rendering["metrics"])
+    return {
+        name: _means(rows, dict.fromkeys(key for row in rows for key in row))[0]
+        for name, rows in rows_by_rendering.items()
+    }
 
 
 def _means(rows: Sequence[Mapping[str, float]], names: Iterable[str]) -> tuple[dict[str, float], dict[str, float]]:
     """Mean of each metric and, of two or more, half of its 95 % confidence interval (Student's t)."""
     values = {name: [row[name] for row in rows if name in row] for name in names}
-    means = {name: statistics.fmean(each) for name, each in values.items() if each}
-    return means, {name: margin(each) for name, each in values.items() if len(each) > 1}
+    means = {name: statistics.fmean(numbers) for name, numbers in values.items() if numbers}
+    return means, {name: margin(numbers) for name, numbers in values.items() if len(numbers) > 1}
 
 
 def margin(values: Sequence[float]) -> float:

@@ -35,28 +35,29 @@ def located(sweep: Sweep, settings: Mapping[str, Any], home: Path, corpus: Corpu
     Raises:
         UserError: there is no such trial, it has no checkpoint, or it may have seen held-out recordings.
     """
-    found = dict(settings)
+    located_settings = dict(settings)
     for name in loader.trained_models(sweep.trainable):
-        given = str(found.get(name, ""))
-        if TRIAL_NAME.fullmatch(given):
-            standing, path = _checkpoint(home, name, given)
+        reference = str(located_settings.get(name, ""))
+        if TRIAL_NAME.fullmatch(reference):
+            standing, path = _checkpoint(home, name, reference)
             if corpus is not None:
-                _check_unseen(f"{name}: {given}", sweep, corpus, standing, path)
-            found[name] = str(path)
-        elif loader.is_path(given):
-            found[name] = str((sweep.path.parent / Path(given).expanduser()).resolve())
-    return found
+                _check_unseen(f"{name}: {reference}", sweep, corpus, standing, path)
+            located_settings[name] = str(path)
+        elif loader.is_path(reference):
+            located_settings[name] = str((sweep.path.parent / Path(reference).expanduser()).resolve())
+    return located_settings
 
 
-def _checkpoint(home: Path, name: str, given: str) -> tuple[Standing, Path]:
+def _checkpoint(home: Path, name: str, reference: str) -> tuple[Standing, Path]:
     try:
-        standing, trial = find_trial(home, given)
+        standing, trial = find_trial(home, reference)
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
     path = trial_folder(standing.ledger.folder, trial.number) / CHECKPOINT / BEST
     if not path.exists():
         raise UserError(
-            f"{name}: {given}: it has no checkpoint (deleted, or no epoch yet); name another trial of {standing.name}"
+            f"{name}: {reference}: it has no checkpoint (deleted, or no epoch yet); "
+            f"name another trial of {standing.name}"
         )
     return standing, path
 

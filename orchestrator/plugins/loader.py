@@ -142,14 +142,16 @@ def check_component(path: Path, before: Sequence[Path] = ()) -> None:
 
 def _only_trainable(module: ModuleType, path: Path) -> type[Trainable]:
     own = [
-        found
-        for found in vars(module).values()
-        if isinstance(found, type) and issubclass(found, Trainable) and found.__module__ == module.__name__
+        candidate
+        for candidate in vars(module).values()
+        if isinstance(candidate, type) and issubclass(candidate, Trainable) and candidate.__module__ == module.__name__
     ]
-    concrete = [found for found in own if not inspect.isabstract(found)]
+    concrete = [candidate for candidate in own if not inspect.isabstract(candidate)]
     if len(concrete) != 1:
-        missing = [f"{found.__name__} lacks {', '.join(sorted(found.__abstractmethods__))}" for found in own]
-        what = ", ".join(found.__name__ for found in concrete) or "; ".join(missing) or "none"
+        missing = [
+            f"{candidate.__name__} lacks {', '.join(sorted(candidate.__abstractmethods__))}" for candidate in own
+        ]
+        what = ", ".join(candidate.__name__ for candidate in concrete) or "; ".join(missing) or "none"
         raise UserError(f"{path}: must define exactly one subclass of Trainable, got {what}")
     if not issubclass(concrete[0].Config, TrialConfig):
         raise UserError(f"{path}: {concrete[0].__name__}.Config must be a subclass of TrialConfig")
@@ -260,7 +262,7 @@ def prepare(
     Raises:
         UserError: the corpus or the home can't be used for it.
     """
-    configs = [trainable.Config(**each) for each in settings]
+    configs = [trainable.Config(**trial_settings) for trial_settings in settings]
     return Prepared(trainable.prepare(configs, corpus, progress), trainable.judge_id(corpus))
 
 
@@ -325,4 +327,4 @@ def imported_files(trainable: type[Trainable], components: Iterable[Path]) -> li
     own = {Path(inspect.getfile(trainable)).resolve(), *(path.resolve() for path in components)}
     outside = [path for path in own if not path.is_relative_to(PACKAGE)]
     helpers = {(name, helper) for path in outside for name, helper in helper_files(path).items()}
-    return sorted(each for each in helpers if each[1] not in own)
+    return sorted((name, helper) for name, helper in helpers if helper not in own)

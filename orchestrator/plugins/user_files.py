@@ -80,7 +80,7 @@ def check_exists(path: Path) -> None:
         UserError: there is none; the message has the nearest beside it.
     """
     if not path.is_file():
-        beside = nearest(path.name, (each.name for each in path.parent.glob("*.py")))
+        beside = nearest(path.name, (file.name for file in path.parent.glob("*.py")))
         raise UserError(f"{path}: no such file{beside}")
 
 
@@ -112,9 +112,9 @@ def import_outside(path: Path) -> ModuleType:
 
 
 @contextlib.contextmanager
-def _arguments(*given: str) -> Iterator[None]:
+def _arguments(*arguments: str) -> Iterator[None]:
     """Replace the arguments of this process: those of `orchestrate` are no business of a file's."""
-    before, sys.argv = sys.argv, [*given]
+    before, sys.argv = sys.argv, [*arguments]
     try:
         yield
     finally:

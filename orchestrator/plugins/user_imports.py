@@ -27,16 +27,16 @@ def helper_files(path: Path) -> dict[str, Path]:
         Each file by its path relative to the folder, sorted.
     """
     path = path.resolve()
-    found: dict[str, Path] = {}
+    helper_by_name: dict[str, Path] = {}
     waiting = [path]
     while waiting:
         file = waiting.pop()
         for helper in _neighbours(file, path.parent):
             name = helper.relative_to(path.parent).as_posix()
-            if helper != path and name not in found:
-                found[name] = helper
+            if helper != path and name not in helper_by_name:
+                helper_by_name[name] = helper
                 waiting.append(helper)
-    return dict(sorted(found.items()))
+    return dict(sorted(helper_by_name.items()))
 
 
 def may_define_trainable(path: Path) -> bool:

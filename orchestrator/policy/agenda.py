@@ -168,15 +168,15 @@ class Agenda:
         confirm = self.sweep.space.confirm
         if confirm is None or self._count(arm) < self.budget.trials(arm.name):
             return []
-        found = self.ledger.of_arm(arm.name, "search")
-        if any(trial.outcome is None for trial in found):
+        search_trials = self.ledger.of_arm(arm.name, "search")
+        if any(trial.outcome is None for trial in search_trials):
             return []
-        values = {trial.number: self.objective.best(trial) for trial in found if trial.outcome in RANKED}
+        values = {trial.number: self.objective.best(trial) for trial in search_trials if trial.outcome in RANKED}
         sign = -1 if self.objective.mode == "max" else 1
         ranked = sorted((sign * value, number) for number, value in values.items() if value is not None)
-        asked = {(trial.of, trial.index % confirm.seeds) for trial in self.ledger.of_arm(arm.name, "confirm")}
+        existing_pairs = {(trial.of, trial.index % confirm.seeds) for trial in self.ledger.of_arm(arm.name, "confirm")}
         wanted = [(number, repetition) for _, number in ranked[: confirm.top] for repetition in range(confirm.seeds)]
-        return [pair for pair in wanted if pair not in asked]
+        return [pair for pair in wanted if pair not in existing_pairs]
 
     def _ask_confirm(self, arms: Sequence[Arm]) -> Trial | None:
         from orchestrator.policy.suggestions import derive_seed

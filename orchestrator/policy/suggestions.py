@@ -200,13 +200,19 @@ def distribution(domain: Domain) -> BaseDistribution:
     raise AssertionError(f"no distribution for {domain!r}")
 
 
-def _suggest_value(asked: optuna.Trial, name: str, domain: Domain) -> Value:
-    found = distribution(domain)
-    if isinstance(found, FloatDistribution):
-        return asked.suggest_float(name, found.low, found.high, step=found.step, log=found.log)
-    if isinstance(found, IntDistribution):
-        return asked.suggest_int(name, found.low, found.high, log=found.log)
-    assert isinstance(found, CategoricalDistribution)
-    chosen = asked.suggest_categorical(name, found.choices)
+def _suggest_value(trial: optuna.Trial, name: str, domain: Domain) -> Value:
+    optuna_distribution = distribution(domain)
+    if isinstance(optuna_distribution, FloatDistribution):
+        return trial.suggest_float(
+            name,
+            optuna_distribution.low,
+            optuna_distribution.high,
+            step=optuna_distribution.step,
+            log=optuna_distribution.log,
+        )
+    if isinstance(optuna_distribution, IntDistribution):
+        return trial.suggest_int(name, optuna_distribution.low, optuna_distribution.high, log=optuna_distribution.log)
+    assert isinstance(optuna_distribution, CategoricalDistribution)
+    chosen = trial.suggest_categorical(name, optuna_distribution.choices)
     assert chosen is not None
     return chosen

@@ -49,9 +49,9 @@ class Arm:
                 chosen[name] = choose(name, domain)
         return chosen
 
-    def middle(self, given: Mapping[str, Value] | None = None) -> dict[str, Value]:
+    def middle(self, params: Mapping[str, Value] | None = None) -> dict[str, Value]:
         """All parameters of one configuration: those given, the others in the middle of their domains."""
-        wanted = given or {}
+        wanted = params or {}
         return {**self.fixed, **self.draw(lambda name, domain: wanted.get(name, domain.at(0.5)))}
 
     def corners(self) -> Iterator[tuple[str, dict[str, Value]]]:
@@ -88,7 +88,7 @@ def _searched(cell: Cell) -> dict[str, Searched]:
     return {name: setting for name, setting in cell.parameters.items() if isinstance(setting, Searched)}
 
 
-def matching(arms: Sequence[Arm], given: str | None, where: object) -> list[Arm]:
+def matching(arms: Sequence[Arm], arm_filter: str | None, where: object) -> list[Arm]:
     """The arms whose compared values include the given ones, such as `loss=vae`; all without.
 
     Args:
@@ -97,17 +97,19 @@ def matching(arms: Sequence[Arm], given: str | None, where: object) -> list[Arm]
     Raises:
         UserError: there is none.
     """
-    wanted = {part.strip() for part in (given or "").split(",") if part.strip()}
-    found = [arm for arm in arms if wanted <= {part.strip() for part in arm.name.split(",")}]
-    if not found:
-        raise UserError(f"--arm {given}: {where} has no such arm; it has: {'; '.join(arm.name for arm in arms)}")
-    return found
+    wanted = {part.strip() for part in (arm_filter or "").split(",") if part.strip()}
+    matches = [arm for arm in arms if wanted <= {part.strip() for part in arm.name.split(",")}]
+    if not matches:
+        raise UserError(f"--arm {arm_filter}: {where} has no such arm; it has: {'; '.join(arm.name for arm in arms)}")
+    return matches
 
 
 def _in_order(cell: Cell, complain: Complain) -> Sequence[str] | None:
     """The searched parameters, each behind those that its conditions name; None if they go round in a circle."""
     searched = _searched(cell)
-    graph = {name: [other for other in each.when or () if other in searched] for name, each in searched.items()}
+    graph = {
+        name: [other for other in parameter.when or () if other in searched] for name, parameter in searched.items()
+    }
     try:
         return list(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:

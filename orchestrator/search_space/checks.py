@@ -49,36 +49,34 @@ def check_corpus(settings: Mapping[str, PlainValue], model: type[BaseModel], com
     try:
         model(**settings)
     except ValidationError as error:
-        for each in error.errors():
-            key = str(each["loc"][0])
-            if each["type"] == "extra_forbidden":
-                known = f"corpus {settings['name']} has: {', '.join(model.model_fields)}"
-                complain(
-                    ("corpus", key), f"unknown key {key!r}{nearest(key, model.model_fields)}; {known}", at_key=True
-                )
-            elif each["type"] == "missing":
+        for details in error.errors():
+            key = str(details["loc"][0])
+            if details["type"] == "extra_forbidden":
+                hint = f"corpus {settings['name']} has: {', '.join(model.model_fields)}"
+                complain(("corpus", key), f"unknown key {key!r}{nearest(key, model.model_fields)}; {hint}", at_key=True)
+            elif details["type"] == "missing":
                 needed = f"corpus {settings['name']} needs it, the {model.model_fields[key].description}"
                 complain(("corpus",), f"{key!r} is missing: {needed}")
             else:
-                complain(("corpus", key), describe(each))
+                complain(("corpus", key), describe(details))
 
 
 def check_baseline(space: SearchSpace, cells: Sequence[Cell], complain: Complain) -> None:
     """Check that the baseline is a compared value, and is left by `skip`."""
-    known = True
+    is_compared = True
     for key, value in space.baseline.items():
         if key not in space.compare:
             hint = f"{nearest(key, space.compare)}; compared are: {', '.join(space.compare) or 'none'}"
             complain(("baseline", key), f"{key!r} is not compared{hint}", at_key=True)
-            known = False
+            is_compared = False
         elif value not in space.compare[key]:
             names = [written(name) for name in space.compare[key]]
             complain(
                 ("baseline", key), f"{shown(value)} is not compared{nearest(value, names)}; {', '.join(names)} are"
             )
-            known = False
+            is_compared = False
     baseline = {key: (value,) for key, value in space.baseline.items()}
-    if known and cells and not any(cell.meets(baseline) for cell in cells):
+    if is_compared and cells and not any(cell.meets(baseline) for cell in cells):
         complain(("baseline",), "all arms of the baseline are skipped")
 
 
@@ -87,13 +85,13 @@ def check_objective(space: SearchSpace, trainable: type[Trainable], num_arms: in
     name, mode = space.objective.metric, space.objective.mode
     metric = trainable.METRICS.get(name)
     if metric is None:
-        known = f"{trainable.__name__} reports: {', '.join(trainable.METRICS) or 'none'}"
-        complain(("objective", "metric"), f"unknown metric {name!r}{nearest(name, trainable.METRICS)}; {known}")
+        hint = f"{trainable.__name__} reports: {', '.join(trainable.METRICS) or 'none'}"
+        complain(("objective", "metric"), f"unknown metric {name!r}{nearest(name, trainable.METRICS)}; {hint}")
         return
     if metric.mode != mode:
         complain(("objective", "mode"), f"{name} is better when it is {metric.mode}, got {mode}")
     if metric.comparable != "all" and num_arms > 1:
-        others = [each for each, other in trainable.METRICS.items() if other.comparable == "all"]
+        others = [other_name for other_name, other in trainable.METRICS.items() if other.comparable == "all"]
         reason = f"{name} means something else in each arm ({DEPENDS_ON[metric.comparable]})"
         complain(("objective", "metric"), f"{reason}; rank by one of: {', '.join(others) or 'none'}")
 
@@ -111,8 +109,8 @@ def check_renderings(space: SearchSpace, trainable: type[Trainable], complain: C
     for key, value in space.objective.at.items():
         rendered = space.evaluate.get(key, ())
         if value not in rendered:
-            known = ", ".join(map(written, rendered)) or "nothing"
-            complain(("objective", "at", key), f"{shown(value)} is not rendered; evaluate.{key} is: {known}")
+            rendered_values = ", ".join(map(written, rendered)) or "nothing"
+            complain(("objective", "at", key), f"{shown(value)} is not rendered; evaluate.{key} is: {rendered_values}")
 
 
 def check_objective_at(space: SearchSpace, cells: Iterable[Cell], complain: Complain) -> None:
@@ -176,8 +174,10 @@ class ConfigCheck:
             return True
         names = reported(self.config(**arm.middle()))
         if metric not in names:
-            known = ", ".join(names) or "none"
-            self.complain(("objective", "metric"), f"arm {arm.name} does not report {metric}; it reports: {known}")
+            reported_metrics = ", ".join(names) or "none"
+            self.complain(
+                ("objective", "metric"), f"arm {arm.name} does not report {metric}; it reports: {reported_metrics}"
+            )
         return metric in names
 
     def check_renderings(self, arm: Arm, renderings: Sequence[Mapping[str, Value]]) -> None:
@@ -185,21 +185,23 @@ class ConfigCheck:
         if self._errors(arm.middle()):
             return
         settings = [arm.middle(), *(corner for _, corner in arm.corners())]
-        for rendering, each in itertools.product(renderings, settings):
-            for error in self._errors({**each, **rendering}):
+        for rendering, arm_settings in itertools.product(renderings, settings):
+            for error in self._errors({**arm_settings, **rendering}):
                 key = next((name for name in rendering if error["loc"][:1] == (name,)), next(iter(rendering)))
                 where = f"rendered with {rendering_name(rendering)}, in arm {arm.name}"
                 self._say_crossed(error, ("evaluate", key), where)
 
     def check_distinct(self, arms: Sequence[tuple[Arm, Cell]]) -> None:
         """No two arms may be the same experiment under two names; every arm must have passed `check_arm`."""
-        seen: list[tuple[Arm, TrialConfig]] = []
+        earlier_arms: list[tuple[Arm, TrialConfig]] = []
         complained: set[KeyPath] = set()
         for arm, cell in arms:
             config = self.config(**arm.middle())
             searched = (arm.searched, arm.when)
-            twins = [other for other, same in seen if same == config and (other.searched, other.when) == searched]
-            seen.append((arm, config))
+            twins = [
+                other for other, same in earlier_arms if same == config and (other.searched, other.when) == searched
+            ]
+            earlier_arms.append((arm, config))
             for twin in twins[:1]:
                 key = next(key for key, value in arm.compared.items() if value != twin.compared[key])
                 path = cell.sources.get(key, ("compare", key, str(arm.compared[key])))
@@ -218,9 +220,9 @@ class ConfigCheck:
         fields = self.config.model_fields
         path = cell.sources.get(name, ("params", name))
         if error["type"] == "extra_forbidden":
-            known = f"{self.owner} has no such setting{nearest(name, fields)}; it has: {', '.join(fields) or 'none'}"
+            hint = f"{self.owner} has no such setting{nearest(name, fields)}; it has: {', '.join(fields) or 'none'}"
             key_path = path[:-1] if isinstance(path[-1], int) else path
-            self.complain(key_path, f"unknown key {name!r}: {known}", at_key=True)
+            self.complain(key_path, f"unknown key {name!r}: {hint}", at_key=True)
         elif error["type"] == "missing":
             where = f"has no value in arm {arm.name}" if name in cell.sources else "is not set"
             self.complain(path, f"{name!r} {where}, and {self.owner} has no default for it")

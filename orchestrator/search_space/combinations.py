@@ -163,8 +163,8 @@ def check_conditions(wanted: Wanted, cells: Sequence[Cell], path: KeyPath, compl
                 complain((*path, name), message)
                 possible = False
         if not settings and cells:
-            known = dict.fromkeys(key for cell in cells for key in cell.settings())
-            message = f"{name!r} is not set in this file{nearest(name, known)}; set are: {', '.join(known) or 'none'}"
+            names = dict.fromkeys(key for cell in cells for key in cell.settings())
+            message = f"{name!r} is not set in this file{nearest(name, names)}; set are: {', '.join(names) or 'none'}"
             complain((*path, name), message, at_key=True)
             possible = False
     return possible

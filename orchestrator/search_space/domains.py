@@ -36,7 +36,7 @@ class Domain(BaseModel, ABC):
 
     @classmethod
     @abstractmethod
-    def parse(cls, given: Any) -> Self | None:
+    def parse(cls, arguments: Any) -> Self | None:
         """The domain that YAML's list describes, or None if it has not the right form."""
 
     @abstractmethod
@@ -61,10 +61,10 @@ class Choice(Domain):
     options: tuple[Value, ...]
 
     @classmethod
-    def parse(cls, given: Any) -> Self | None:
-        if not isinstance(given, list | tuple) or not given or not all(map(is_value, given)):
+    def parse(cls, arguments: Any) -> Self | None:
+        if not isinstance(arguments, list | tuple) or not arguments or not all(map(is_value, arguments)):
             return None
-        return cls(options=tuple(given)) if len(set(given)) == len(given) else None
+        return cls(options=tuple(arguments)) if len(set(arguments)) == len(arguments) else None
 
     def at(self, u: float) -> Value:
         return self.options[int(u * len(self.options))]
@@ -88,10 +88,10 @@ class _Interval(Domain):
     high: float
 
     @classmethod
-    def parse(cls, given: Any) -> Self | None:
-        if not isinstance(given, list | tuple) or len(given) != 2 or not all(map(is_number, given)):
+    def parse(cls, arguments: Any) -> Self | None:
+        if not isinstance(arguments, list | tuple) or len(arguments) != 2 or not all(map(is_number, arguments)):
             return None
-        return cls(low=given[0], high=given[1]) if cls._allows(*given) else None
+        return cls(low=arguments[0], high=arguments[1]) if cls._allows(*arguments) else None
 
     @classmethod
     def _allows(cls, low: float, high: float) -> bool:
@@ -139,17 +139,17 @@ class QUniform(_Interval):
     q: float
 
     @classmethod
-    def parse(cls, given: Any) -> Self | None:
-        if not isinstance(given, list | tuple) or len(given) != 3 or not all(map(is_number, given)):
+    def parse(cls, arguments: Any) -> Self | None:
+        if not isinstance(arguments, list | tuple) or len(arguments) != 3 or not all(map(is_number, arguments)):
             return None
-        low, high, q = (Decimal(repr(each)) for each in given)
+        low, high, q = (Decimal(repr(argument)) for argument in arguments)
         if not (low < high and 0 < q and (high - low) % q == 0):
             return None
-        return cls(low=given[0], high=given[1], q=given[2])
+        return cls(low=arguments[0], high=arguments[1], q=arguments[2])
 
     def at(self, u: float) -> Value:
         # In decimals, as a person wrote them: 0.3 and not 0.30000000000000004.
-        low, high, q = (Decimal(repr(each)) for each in (self.low, self.high, self.q))
+        low, high, q = (Decimal(repr(number)) for number in (self.low, self.high, self.q))
         return float(low + int(u * (int((high - low) / q) + 1)) * q)
 
     def takes(self, value: Value) -> bool:
@@ -171,10 +171,10 @@ class _WholeInterval(Domain):
     high: int
 
     @classmethod
-    def parse(cls, given: Any) -> Self | None:
-        if not isinstance(given, list | tuple) or len(given) != 2 or not all(map(_is_whole, given)):
+    def parse(cls, arguments: Any) -> Self | None:
+        if not isinstance(arguments, list | tuple) or len(arguments) != 2 or not all(map(_is_whole, arguments)):
             return None
-        low, high = map(int, given)
+        low, high = map(int, arguments)
         return cls(low=low, high=high) if cls._allows(low, high) else None
 
     @classmethod
@@ -221,18 +221,20 @@ KINDS: dict[str, type[Domain]] = {
 }
 
 
-def is_value(given: Any) -> TypeGuard[Value]:
+def is_value(candidate: Any) -> TypeGuard[Value]:
     """Whether something is text, true or false, or a finite number."""
-    return isinstance(given, str | bool) or is_number(given)
+    return isinstance(candidate, str | bool) or is_number(candidate)
 
 
-def is_number(given: Any) -> TypeGuard[float]:
+def is_number(candidate: Any) -> TypeGuard[float]:
     """Whether something is a finite number; true and false are none."""
-    return isinstance(given, int | float) and not isinstance(given, bool) and abs(given) <= sys.float_info.max
+    return (
+        isinstance(candidate, int | float) and not isinstance(candidate, bool) and abs(candidate) <= sys.float_info.max
+    )
 
 
-def _is_whole(given: Any) -> bool:
-    return is_number(given) and abs(given) <= LARGEST_INT and given == int(given)
+def _is_whole(candidate: Any) -> bool:
+    return is_number(candidate) and abs(candidate) <= LARGEST_INT and candidate == int(candidate)
 
 
 def _log_between(low: float, high: float, u: float) -> float:

@@ -57,7 +57,7 @@ def make_schema() -> Schema:
 def _cleaned(schema: Any) -> Any:
     """Pydantic's schema without its titles, and with `none` wherever nothing is allowed."""
     if isinstance(schema, list):
-        return [_cleaned(each) for each in schema]
+        return [_cleaned(subschema) for subschema in schema]
     if not isinstance(schema, dict):
         return schema
     if schema == {"type": "null"}:

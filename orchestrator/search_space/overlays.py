@@ -69,12 +69,12 @@ def _drop_stale(root: Node) -> list[str]:
     if not isinstance(corpus["name"], str):
         return []
     try:
-        known = loader.corpus_model(corpus).model_fields
+        fields = loader.corpus_model(corpus).model_fields
     except UserError:
         # An unknown name is a mistake of its own.
         return []
     settings = root.find(("corpus",)).value
-    stale = [key for key, setting in settings.items() if key not in known and setting.place.line]
+    stale = [key for key, setting in settings.items() if key not in fields and setting.place.line]
     for key in stale:
         del settings[key]
     return [f"corpus: {key} is dropped, {corpus['name']} has none" for key in stale]

@@ -104,8 +104,8 @@ def read_search_space(
     root = yaml_tree.read(path, mistakes)
     presets = overlays.take_presets(root, mistakes)
     if preset is not None and preset not in presets:
-        known = f"it has: {', '.join(presets)}" if presets else "it has none"
-        raise SearchSpaceError([f"--preset {preset}: {path} has no such preset{nearest(preset, presets)}; {known}"])
+        hint = f"it has: {', '.join(presets)}" if presets else "it has none"
+        raise SearchSpaceError([f"--preset {preset}: {path} has no such preset{nearest(preset, presets)}; {hint}"])
     for other in presets.keys() - {preset}:
         _check_other_preset(root, presets[other], path, mistakes)
     if preset is not None:
@@ -121,10 +121,10 @@ def read_search_space(
 
 def _check_other_preset(root: Node, preset: Node, path: Path, mistakes: Mistakes) -> None:
     """Find the mistakes in a preset that isn't asked for; the file's own are found without it."""
-    merged, found = copy.deepcopy(root), Mistakes()
+    merged, preset_mistakes = copy.deepcopy(root), Mistakes()
     overlays.lay_preset(merged, preset)
-    _Reading(merged, path, found).sweep()
-    mistakes.found |= {mistake for mistake in found.found if mistake.place.preset is not None}
+    _Reading(merged, path, preset_mistakes).sweep()
+    mistakes.found |= {mistake for mistake in preset_mistakes.found if mistake.place.preset is not None}
 
 
 STAND_INS: dict[str, Any] = {
@@ -214,16 +214,16 @@ class _Reading:
             return SearchSpace.model_validate(tree)
         except ValidationError as error:
             errors = error.errors()
-        for each in errors:
-            path = self.root.trace(each["loc"])
-            unknown = each["type"] == "extra_forbidden"
-            self.note(path, unknown_key(path) if unknown else describe(each), at_key=unknown)
+        for details in errors:
+            path = self.root.trace(details["loc"])
+            unknown = details["type"] == "extra_forbidden"
+            self.note(path, unknown_key(path) if unknown else describe(details), at_key=unknown)
         return self._rest(tree, errors)
 
     def _rest(self, tree: dict[str, Any], errors: Sequence[ErrorDetails]) -> SearchSpace:
         """What is left of a file when all that is wrong is cut out, and stand-ins for what that takes away."""
-        for each in errors:
-            path = _entry(self.root.trace(each["loc"]))
+        for details in errors:
+            path = _entry(self.root.trace(details["loc"]))
             _cut(tree, path)
             if len(path) > 1 and path[0] in ("params", "compare"):
                 self.broken.update(path[1:])
@@ -233,7 +233,7 @@ class _Reading:
             return self._completed(tree)
         except ValidationError as error:
             # A section that misses what was cut out of it goes as a whole.
-            sections = {str(each["loc"][0]) for each in error.errors()}
+            sections = {str(details["loc"][0]) for details in error.errors()}
         self.lost |= sections
         return self._completed({key: value for key, value in tree.items() if key not in sections})
 
@@ -271,7 +271,7 @@ class _Reading:
 
     def _check_against(self, trainable: type[Trainable], space: SearchSpace, arms: Sequence[tuple[Arm, Cell]]) -> None:
         """Check what only the trainable knows: its settings and its metrics."""
-        known = len(self.mistakes.found)
+        num_mistakes = len(self.mistakes.found)
         if "objective" not in self.lost:
             check_objective(space, trainable, len(arms), self.note)
             check_renderings(space, trainable, self.note)
@@ -282,7 +282,7 @@ class _Reading:
             check.check_arm(arm, cell)
         if "budget" not in self.lost:
             check_seeds(space, arms, self.note)
-        if len(self.mistakes.found) == known and "objective" not in self.lost:
+        if len(self.mistakes.found) == num_mistakes and "objective" not in self.lost:
             for arm, _ in arms:
                 check.check_renderings(arm, renderings(space))
                 if not check.check_reports(arm, space.objective.metric, trainable.reported):

@@ -23,7 +23,7 @@ from orchestrator.search_space.domains import Value
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
 from orchestrator.search_space.values import Comparison, Conditions, Parameters, PlainValue, Values
 
-NoneWord = BeforeValidator(lambda given: None if given == "none" else given)
+NoneWord = BeforeValidator(lambda value: None if value == "none" else value)
 """YAML 1.2 reads `none` as text; here it switches a part off, as `null` does."""
 
 
@@ -62,9 +62,9 @@ class Budget(Section):
 
     @model_validator(mode="after")
     def _check_trials(self) -> Self:
-        given = [name for name in ("trials_per_arm", "seeds") if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise ValueError(f"needs either trials_per_arm or seeds, got {' and '.join(given) or 'neither'}")
+        set_fields = [name for name in ("trials_per_arm", "seeds") if getattr(self, name) is not None]
+        if len(set_fields) != 1:
+            raise ValueError(f"needs either trials_per_arm or seeds, got {' and '.join(set_fields) or 'neither'}")
         return self
 
     @property
@@ -207,4 +207,4 @@ def unknown_key(path: KeyPath) -> str:
 def _section_in(annotation: Any) -> type[Section] | None:
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
-    return next((found for each in get_args(annotation) if (found := _section_in(each))), None)
+    return next((section for argument in get_args(annotation) if (section := _section_in(argument))), None)

@@ -20,15 +20,15 @@ from orchestrator.messages import nearest, shown
 from orchestrator.search_space.domains import KINDS, Domain, Value, is_value
 
 
-def parse_value(given: Any) -> Any:
+def parse_value(value: Any) -> Any:
     """What YAML gives for one value.
 
     Raises:
         ValueError: it is no text, number, true or false; the message says so.
     """
-    if not is_value(given):
-        raise ValueError(f"needs text, a finite number, true or false, got {shown(given)}")
-    return given
+    if not is_value(value):
+        raise ValueError(f"needs text, a finite number, true or false, got {shown(value)}")
+    return value
 
 
 VALUE_SCHEMA: dict[str, Any] = {"type": ["string", "number", "boolean"]}
@@ -36,16 +36,16 @@ VALUE_SCHEMA: dict[str, Any] = {"type": ["string", "number", "boolean"]}
 PlainValue = Annotated[Value, BeforeValidator(parse_value), WithJsonSchema(VALUE_SCHEMA)]
 
 
-def parse_conditions(given: Any) -> Any:
+def parse_conditions(conditions: Any) -> Any:
     """What YAML gives for `when`: names, each with a value or a list of values.
 
     Raises:
         ValueError: it has another form; the message says which it needs.
     """
-    wanted = given if isinstance(given, dict) else {}
+    wanted = conditions if isinstance(conditions, dict) else {}
     lists = {name: tuple(value) if isinstance(value, list | tuple) else (value,) for name, value in wanted.items()}
     if not lists or not all(values and all(map(is_value, values)) for values in lists.values()):
-        raise ValueError(f"needs {{name: value}} or {{name: [value, …]}}, got {shown(given)}")
+        raise ValueError(f"needs {{name: value}} or {{name: [value, …]}}, got {shown(conditions)}")
     return lists
 
 
@@ -71,27 +71,27 @@ class Searched(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _read(cls, given: Any) -> Any:
-        kinds = [key for key in given if key != "when"]
+    def _read(cls, mapping: Any) -> Any:
+        kinds = [key for key in mapping if key != "when"]
         if len(kinds) != 1:
-            raise ValueError(f"needs one domain ({', '.join(KINDS)}), got {shown(given)}")
+            raise ValueError(f"needs one domain ({', '.join(KINDS)}), got {shown(mapping)}")
         kind = kinds[0]
         if kind not in KINDS:
             raise ValueError(f"unknown domain {kind!r}{nearest(kind, KINDS)}; there are: {', '.join(KINDS)}")
-        domain = KINDS[kind].parse(given[kind])
+        domain = KINDS[kind].parse(mapping[kind])
         if domain is None:
-            raise ValueError(f"{kind} needs {KINDS[kind].form}, got {shown(given[kind])}")
-        return {"domain": domain} | ({"when": given["when"]} if "when" in given else {})
+            raise ValueError(f"{kind} needs {KINDS[kind].form}, got {shown(mapping[kind])}")
+        return {"domain": domain} | ({"when": mapping["when"]} if "when" in mapping else {})
 
 
-def _shape(given: Any) -> str:
+def _shape(yaml_value: Any) -> str:
     """Which of its YAML forms a parameter or a comparison has."""
-    if isinstance(given, dict | Searched):
+    if isinstance(yaml_value, dict | Searched):
         return "mapping"
-    return "list" if isinstance(given, list | tuple) else "value"
+    return "list" if isinstance(yaml_value, list | tuple) else "value"
 
 
-def _refuse_list(given: Any) -> Any:
+def _refuse_list(values: Any) -> Any:
     raise ValueError("needs one value, or a domain such as {choice: [a, b]}, got a list; lists belong under compare")
 
 
@@ -106,17 +106,17 @@ Parameter = Annotated[
 Parameters = dict[str, Parameter]
 
 
-def _refuse_value(given: Any) -> Any:
+def _refuse_value(value: Any) -> Any:
     raise ValueError(
-        f"needs a list of values, or bundles {{name: {{parameter: value, …}}, …}}, got {shown(given)}; "
+        f"needs a list of values, or bundles {{name: {{parameter: value, …}}, …}}, got {shown(value)}; "
         "a single value belongs under params"
     )
 
 
-def _refuse_empty(given: Any) -> Any:
-    if not given:
+def _refuse_empty(comparison: Any) -> Any:
+    if not comparison:
         raise ValueError("compares nothing: needs at least one value")
-    return given
+    return comparison
 
 
 Values = Annotated[tuple[PlainValue, ...], Field(strict=False), AfterValidator(_refuse_empty)]

@@ -194,9 +194,13 @@ KINDS: dict[str, type[Event]] = {
 }
 """By the name that each has in the log."""
 NAMES = {cls: name for name, cls in KINDS.items()}
-_KNOWN = {cls: frozenset(each.name for each in fields(cls)) for cls in NAMES}
+_KNOWN = {cls: frozenset(event_field.name for event_field in fields(cls)) for cls in NAMES}
 _REQUIRED = {
-    cls: frozenset(each.name for each in fields(cls) if each.default is MISSING and each.default_factory is MISSING)
+    cls: frozenset(
+        event_field.name
+        for event_field in fields(cls)
+        if event_field.default is MISSING and event_field.default_factory is MISSING
+    )
     for cls in NAMES
 }
 
@@ -225,10 +229,10 @@ def to_line(event: Event) -> Line:
     if isinstance(event, Started):
         return {"event": "started", "ts": event.ts, **event.record}
     line: Line = {"event": NAMES[type(event)], "ts": event.ts}
-    for each in fields(event):
-        value = getattr(event, each.name)
-        if each.name != "ts" and (each.name in _REQUIRED[type(event)] or value != each.default):
-            line[each.name] = value
+    for event_field in fields(event):
+        value = getattr(event, event_field.name)
+        if event_field.name != "ts" and (event_field.name in _REQUIRED[type(event)] or value != event_field.default):
+            line[event_field.name] = value
     return line
 
 

@@ -59,7 +59,7 @@ def _why_foreign(folder: Path, ids: Mapping[int, str]) -> str:
     number = int(folder.name)
     if number not in ids:
         return "the sweep log has no such trial" if any(folder.iterdir()) else ""
-    found = identity_in(json_lines.read_first(folder / OUTBOX))
-    if found is None or found == ids[number]:
+    identity = identity_in(json_lines.read_first(folder / OUTBOX))
+    if identity is None or identity == ids[number]:
         return ""
     return f"it is of another trial {number} than the one in the sweep log"

@@ -39,9 +39,9 @@ KINDS = ("trials_per_arm", "seeds")
 """Budgets of which one can't become the other."""
 
 
-def find_home(given: Path | None) -> Path:
+def find_home(home: Path | None) -> Path:
     """The folder of all sweeps: `--home`, else `ORCHESTRATE_HOME`, else `runs` in the current folder."""
-    return Path(given or os.environ.get("ORCHESTRATE_HOME") or "runs").expanduser().resolve()
+    return Path(home or os.environ.get("ORCHESTRATE_HOME") or "runs").expanduser().resolve()
 
 
 def home_option(home: Path) -> list[str]:
@@ -139,10 +139,10 @@ def driver_note(folder: Path) -> dict[str, Any] | None:
 
 def _parse_note(text: str) -> dict[str, Any]:
     try:
-        found = json.loads(text)
+        note = json.loads(text)
     except ValueError:
         return {}
-    return found if isinstance(found, dict) else {}
+    return note if isinstance(note, dict) else {}
 
 
 def was_run(folder: Path) -> bool:
@@ -201,17 +201,19 @@ def _plain(text: str) -> dict[str, Any]:
     # Half of what `orchestrate --help` would import.
     from ruamel.yaml import YAML
 
-    found: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
-    return found
+    search_space: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
+    return search_space
 
 
 def _continues(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    budgets = [each.pop("budget", {}) or {} for each in (before, after)]
-    for each in (before, after):
+    budgets = [search_space.pop("budget", {}) or {} for search_space in (before, after)]
+    for search_space in (before, after):
         for key in (*FREE_TO_CHANGE, "presets"):
-            each.pop(key, None)
-        changes = [{key: value for key, value in entry.items() if key != "resources"} for entry in each.pop("arms", [])]
-        each["arms"] = [entry for entry in changes if entry.get("params")]
+            search_space.pop(key, None)
+        changes = [
+            {key: value for key, value in entry.items() if key != "resources"} for entry in search_space.pop("arms", [])
+        ]
+        search_space["arms"] = [entry for entry in changes if entry.get("params")]
     old, new = budgets
     # Hours where there were none are a limit, not a smaller budget.
     grows = all((new.get(key) or float("inf")) >= (old.get(key) or 0) for key in GROWING)

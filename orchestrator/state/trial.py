@@ -236,8 +236,8 @@ class Objective:
 
 def first_best(ranked: Iterable[tuple[tuple[bool, float] | None, T]]) -> T | None:
     """The first of those with the largest rank; None if nothing has one."""
-    known = [(rank, each) for rank, each in ranked if rank is not None]
-    return max(known, key=lambda pair: pair[0])[1] if known else None
+    entries = [(rank, entry) for rank, entry in ranked if rank is not None]
+    return max(entries, key=lambda pair: pair[0])[1] if entries else None
 
 
 def unfinished_line(arm: str, best: Trial | None) -> str | None:

@@ -116,9 +116,9 @@ class Store:
         """
         with self.told():
             candidate, number = name, 1
-            while (found := self.client.get_experiment_by_name(candidate)) is not None:
-                if found.lifecycle_stage == "active":
-                    return str(found.experiment_id)
+            while (experiment := self.client.get_experiment_by_name(candidate)) is not None:
+                if experiment.lifecycle_stage == "active":
+                    return str(experiment.experiment_id)
                 number += 1
                 candidate = f"{name}-{number}"
             location = self._artifact_root and f"{self._artifact_root}/{candidate}"
@@ -136,17 +136,17 @@ class Store:
         return str(run.info.experiment_id) if alive else None
 
     def find_runs(
-        self, experiment_id: str, sweep_id: str, known: Container[str | None], ids: Mapping[str, str]
+        self, experiment_id: str, sweep_id: str, known_ids: Container[str | None], ids: Mapping[str, str]
     ) -> dict[str, str]:
         """The runs of a sweep by trial number (`""` is the sweep's own), and of renderings by `NUMBER NAME`.
 
-        A call whose answer was lost may have made a run twice: the one that is `known`, else the oldest, is kept, and
-        the other deleted. So is a run of a trial that the sweep log does not know any more.
+        A call whose answer was lost may have made a run twice: the one that is in `known_ids`, else the oldest, is
+        kept, and the other deleted. So is a run of a trial that the sweep log does not know any more.
 
         Args:
             experiment_id: where they are.
             sweep_id: tells the sweep from others.
-            known: runs that are kept.
+            known_ids: runs that are kept.
             ids: of the sweep's trials, by number.
         """
         runs: dict[str, str] = {}
@@ -168,7 +168,7 @@ class Store:
                     key = " ".join(tags[name] for name in (words.TAG_TRIAL, words.TAG_RENDERING) if name in tags)
                     kept = runs.setdefault(key, run_id)
                     if kept != run_id:
-                        runs[key], double = (run_id, kept) if run_id in known else (kept, run_id)
+                        runs[key], double = (run_id, kept) if run_id in known_ids else (kept, run_id)
                         self.client.delete_run(double)
                 token = page.token
                 if not token:
@@ -236,6 +236,6 @@ def _translate(error: Exception, uri: str) -> Unreachable | Refused:
     unknown_scheme = type(error).__name__ in ("UnsupportedModelRegistryStoreURIException", "NoSuchModuleError")
     if (code in REFUSALS and not bare) or unknown_scheme or isinstance(error, ImportError):
         return Refused(textwrap.shorten(text.split("; ")[0], 200, placeholder=" …"))
-    known = re.search(REASONS, text)
-    reason = next(filter(None, known.groups())) if known else text[:200]
+    reason_match = re.search(REASONS, text)
+    reason = next(filter(None, reason_match.groups())) if reason_match else text[:200]
     return Unreachable(f"MLflow at {uri} does not answer ({reason}); everything is sent when it does")

@@ -36,11 +36,11 @@ MAX_NOTE = 7500
 
 def trial_name(trial: Trial) -> str:
     """The number, the compared values and as many searched ones, two at most, as fit: `t07-vae-lr3e-4`."""
-    asked = trial.asked
-    parts = [f"t{trial.number:02d}", *(_short(value) for value in asked.compared.values())]
-    if asked.of is not None:
-        return "-".join([*parts, f"confirms-t{asked.of:02d}"])
-    for name, value in list(asked.searched.items())[:2]:
+    request = trial.asked
+    parts = [f"t{trial.number:02d}", *(_short(value) for value in request.compared.values())]
+    if request.of is not None:
+        return "-".join([*parts, f"confirms-t{request.of:02d}"])
+    for name, value in list(request.searched.items())[:2]:
         part = f"{name}{_short(value)}"
         if len("-".join([*parts, part])) <= MAX_NAME:
             parts.append(part)
@@ -55,22 +55,22 @@ def best_name(trial: Trial) -> str:
 def best_in_words(history: History, trial: Trial) -> str:
     """What a trial had at its best epoch, which it must have."""
     assert trial.best is not None
-    found = trial.best["metrics"]
-    values = (f"{words.in_words(name)} {_number(found[name])}" for name in _read_metrics(history) if name in found)
+    metrics = trial.best["metrics"]
+    values = (f"{words.in_words(name)} {_number(metrics[name])}" for name in _read_metrics(history) if name in metrics)
     return f"{', '.join(values)} (epoch {trial.best['epoch']})"
 
 
 def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
     """A trial's run, below the run of its sweep."""
-    asked, ended, attempt = trial.asked, trial.ended, trial.attempt
+    request, ended, attempt = trial.asked, trial.ended, trial.attempt
     tags = {
         words.TAG_ROLE: words.ROLE_TRIAL,
         words.TAG_ARM: trial.arm,
         words.TAG_TRIAL: trial.number,
-        words.TAG_TRIAL_ID: asked.id or None,
-        words.TAG_STAGE: asked.stage,
-        words.TAG_SOURCE: asked.source,
-        words.TAG_CONFIRMS: asked.of,
+        words.TAG_TRIAL_ID: request.id or None,
+        words.TAG_STAGE: request.stage,
+        words.TAG_SOURCE: request.source,
+        words.TAG_CONFIRMS: request.of,
         words.TAG_OUTCOME: trial.outcome,
         words.TAG_CAUSE: ended.cause if ended else words.CAUSE_NONE,
         words.TAG_REASON: ended.reason if ended else "",
@@ -83,10 +83,10 @@ def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
     return Wanted(
         name=trial_name(trial),
         status=STATUS[trial.outcome],
-        start_ms=asked.ts,
+        start_ms=request.ts,
         end_ms=ended.ts if ended else trial.left_ms,
         tags=_texts(tags | _provenance(history, trial.started)),
-        params=_texts({**asked.params, words.PARAM_SEED: asked.seed}),
+        params=_texts({**request.params, words.PARAM_SEED: request.seed}),
         scores=_scores(trial),
         since=trial.since,
     )
@@ -95,14 +95,14 @@ def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
 def describe_rendering(history: History, trial: Trial, rendering: Rendering, parent: str) -> Wanted:
     """A rendering's run, below the run of its trial."""
     assert trial.evaluated is not None
-    ts, asked = trial.evaluated.ts, trial.asked
+    ts, request = trial.evaluated.ts, trial.asked
     tags = {
         words.TAG_ROLE: words.ROLE_EVALUATION,
         words.TAG_ARM: trial.arm,
         words.TAG_TRIAL: trial.number,
-        words.TAG_TRIAL_ID: asked.id or None,
-        words.TAG_STAGE: asked.stage,
-        words.TAG_CONFIRMS: asked.of,
+        words.TAG_TRIAL_ID: request.id or None,
+        words.TAG_STAGE: request.stage,
+        words.TAG_CONFIRMS: request.of,
         words.TAG_RENDERING: rendering["name"],
         words.TAG_OUTCOME: words.OUTCOME_COMPLETED,
         words.TAG_PARENT: parent,
@@ -115,7 +115,7 @@ def describe_rendering(history: History, trial: Trial, rendering: Rendering, par
         start_ms=ts,
         end_ms=ts,
         tags=_texts(tags | _provenance(history, trial.started)),
-        params=_texts({**asked.params, **rendering["settings"], words.PARAM_SEED: asked.seed}),
+        params=_texts({**request.params, **rendering["settings"], words.PARAM_SEED: request.seed}),
         scores={metric: (value, ts, 0) for metric, value in rendering["metrics"].items()},
     )
 
@@ -176,13 +176,13 @@ def _scores(trial: Trial) -> dict[str, tuple[float, int, int]]:
 
 
 def _trial_note(history: History, trial: Trial) -> str:
-    asked, ended = trial.asked, trial.ended
+    request, ended = trial.asked, trial.ended
     lines = [f"Trial {trial.number} of sweep {history.name}, arm {trial.arm}: **{trial.outcome}**."]
     if ended:
         reason = f": {ended.reason}" if ended.reason else ""
         lines[0] = f"{lines[0][:-1]} after {words.counted(ended.epochs, 'epoch')}{reason}."
-    if asked.of is not None:
-        lines.append(f"It runs the configuration of trial {asked.of} again with a seed of its own.")
+    if request.of is not None:
+        lines.append(f"It runs the configuration of trial {request.of} again with a seed of its own.")
     if trial.best:
         lines.append(f"At its best it had {best_in_words(history, trial)}.")
     if trial.evaluated and trial.evaluated.error:
@@ -232,8 +232,8 @@ def _counts(history: History) -> str:
 
 def _read_metrics(history: History) -> list[str]:
     """The objective, and what people read beside it."""
-    known = history.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
-    return words.read(history.objective.metric, known)
+    metrics = history.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
+    return words.read(history.objective.metric, metrics)
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:

@@ -79,11 +79,11 @@ class SweepPages:
     def _view_id(self, purpose: str) -> str:
         return f"{re.sub(r'[^A-Za-z0-9_-]', '-', self.sweep)}-{purpose}"
 
-    def prepared(self, seen: Seen, made_ms: int) -> dict[str, str]:
+    def prepared(self, contents: Seen, made_ms: int) -> dict[str, str]:
         """The experiment's tags that make the views open."""
         return {
             TAG_PREFIX + self._view_id(purpose): packed(f"{self.sweep}: {purpose}", state, made_ms)
-            for purpose, state in seen.views().items()
+            for purpose, state in contents.views().items()
         }
 
 

@@ -56,7 +56,9 @@ class Mirror:
         self._store.open()
         runs = {str(number): self._run(trial) for number, trial in self._history.trials.items()}
         for number, trial in self._history.trials.items():
-            runs |= {f"{number} {each['name']}": self._rendering_run(trial, each) for each in trial.renderings}
+            runs |= {
+                f"{number} {rendering['name']}": self._rendering_run(trial, rendering) for rendering in trial.renderings
+            }
         sweep_run = runs[""] = self._sweep_run
         experiment_id = sweep_run.run_id and self._store.experiment_of(sweep_run.run_id)
         if not experiment_id:
@@ -64,9 +66,9 @@ class Mirror:
                 sweep_run.forget()
                 self.remark = "the sweep's MLflow run had been deleted; it is made anew"
             experiment_id = self._store.experiment(self._history.started["search_space"])
-        known = {run.run_id for run in runs.values()}
+        known_ids = {run.run_id for run in runs.values()}
         for key, run_id in self._store.find_runs(
-            experiment_id, self._history.sweep_id, known, self._history.ids()
+            experiment_id, self._history.sweep_id, known_ids, self._history.ids()
         ).items():
             if key in runs and runs[key].run_id is None:
                 runs[key].forget(run_id)
@@ -97,9 +99,9 @@ class Mirror:
         try:
             if run.run_id and run.sent.since != trial.since:
                 # It was started over: its old points would stand beside the new ones for ever.
-                for each in (run, *self._rendering_runs_of(trial)):
-                    self._store.delete_run(each.run_id or "")
-                    each.forget()
+                for old_run in (run, *self._rendering_runs_of(trial)):
+                    self._store.delete_run(old_run.run_id or "")
+                    old_run.forget()
                 self._rendering_runs.clear()
             run.create(self.pages.experiment_id, wanted)
             self._send_files(run, trial.folder, trial.files, trial.asked.ts)
@@ -108,8 +110,10 @@ class Mirror:
             return self._send_renderings(trial, run)
         except Gone:
             # Or it is one of another server, and this one has had its own before.
-            found = self._store.find_runs(self.pages.experiment_id, self._history.sweep_id, (), self._history.ids())
-            run.forget(found.get(str(trial.number)))
+            run_id_by_key = self._store.find_runs(
+                self.pages.experiment_id, self._history.sweep_id, (), self._history.ids()
+            )
+            run.forget(run_id_by_key.get(str(trial.number)))
             if run.run_id is None:
                 self.remark = f"the MLflow run of trial {trial.number} had been deleted; it is made anew"
             return False

@@ -58,17 +58,17 @@ class Seen:
 
     def views(self) -> dict[str, dict[str, Any]]:
         """The state of each view, by what it is for."""
-        found = {
+        state_by_purpose = {
             ALL: self._state([]),
             CURVES: self._state(self._curves()),
             BY_ARM: self._by_arm(),
             PARAMETERS: self._state(self._parameters()),
         }
         if self.best:
-            found[TOP] = self._top()
+            state_by_purpose[TOP] = self._top()
         if self.rendered:
-            found[RENDERINGS] = self._renderings()
-        return found
+            state_by_purpose[RENDERINGS] = self._renderings()
+        return state_by_purpose
 
     @property
     def _best_name(self) -> str:

@@ -44,8 +44,8 @@ def check_tracking_uri(home: Path) -> None:
     Raises:
         UserError: its scheme is unknown.
     """
-    scheme, found, _ = tracking_uri(home).partition(":")
-    if not found or scheme.split("+")[0] not in SCHEMES:
+    scheme, colon, _ = tracking_uri(home).partition(":")
+    if not colon or scheme.split("+")[0] not in SCHEMES:
         raise UserError(
             f"MLFLOW_TRACKING_URI: {tracking_uri(home)!r} is no address of MLflow; it begins with one of "
             f"{', '.join(SCHEMES)}, such as http://127.0.0.1:5000; unset, runs are recorded in {home / 'mlflow.db'}"

@@ -79,7 +79,9 @@ def write_page(path: Path, title: str, columns: Sequence[Column]) -> None:
     size = 0
     for clip in (str(row[words.CLIP_NAME]) for row in clips[0]):
         row = _row(
-            clip, columns, [{str(each[words.CLIP_NAME]): each for each in table}.get(clip, {}) for table in clips]
+            clip,
+            columns,
+            [{str(clip_row[words.CLIP_NAME]): clip_row for clip_row in table}.get(clip, {}) for table in clips],
         )
         size += len(row)
         if rows and size > MAX_BYTES:

@@ -73,8 +73,8 @@ class TrialRun:
         self._epoch = self._restore()
         if not self._epoch:
             # Of an attempt that was given up.
-            for made in (self.folder / "media", *(self.folder / "renderings").glob("*/")):
-                shutil.rmtree(made, ignore_errors=True)
+            for stale_folder in (self.folder / "media", *(self.folder / "renderings").glob("*/")):
+                shutil.rmtree(stale_folder, ignore_errors=True)
         best = self.objective.best_of(self.outbox.rows)
         self._best = None if best is None else float(best["metrics"][spec.objective])
         self._best_epoch = None if best is None else int(best["epoch"])
@@ -140,10 +140,10 @@ class TrialRun:
     def _render(self, epoch: int) -> None:
         # Listening must not change the training: whatever randomness it uses is put back.
         states = randomness.random_states()
-        made = render(self.trainable, self.spec)
+        rendered_media = render(self.trainable, self.spec)
         randomness.restore_random_states(states)
-        if made is not None:
-            media.write(self.folder / "media" / f"epoch_{epoch:02d}", made, epoch=epoch)
+        if rendered_media is not None:
+            media.write(self.folder / "media" / f"epoch_{epoch:02d}", rendered_media, epoch=epoch)
 
     def close(self) -> None:
         """Let another process have the outbox."""

@@ -72,14 +72,14 @@ def load(path: Path, device: str) -> dict[str, Any]:
         Unusable: it was cut short, or is of another version.
     """
     try:
-        found: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
-        version = found.get("version")
+        checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
+        version = checkpoint.get("version")
     except Exception as error:
         what = (str(error).splitlines() or [type(error).__name__])[0]
         raise Unusable(f"{path.name} can't be read ({what})") from error
     if version != VERSION:
         raise Unusable(f"{path.name} is of version {version}, this program reads {VERSION}")
-    return found
+    return checkpoint
 
 
 def load_newest(folder: Path, device: str, since: int, trial_id: str = "") -> tuple[dict[str, Any] | None, list[str]]:
@@ -95,14 +95,14 @@ def load_newest(folder: Path, device: str, since: int, trial_id: str = "") -> tu
     for name in (LAST, PREVIOUS, BEST):
         if (folder / name).exists():
             try:
-                found = load(folder / name, device)
+                checkpoint = load(folder / name, device)
             except Unusable as error:
                 wrong.append(str(error))
                 continue
-            if found.get("trial", "") != trial_id:
+            if checkpoint.get("trial", "") != trial_id:
                 wrong.append(f"{name} is of another trial of this number")
-            elif found["row"]["attempt"] >= since:
-                return found, wrong
+            elif checkpoint["row"]["attempt"] >= since:
+                return checkpoint, wrong
     return None, wrong
 
 
@@ -111,7 +111,7 @@ def rows_kept(folder: Path, since: int, trial_id: str) -> list[dict[str, Any]]:
     rows: dict[int, dict[str, Any]] = {}
     for name in (BEST, PREVIOUS, LAST):
         with contextlib.suppress(Unusable):
-            found = load(folder / name, "cpu") if (folder / name).exists() else {}
-            if found.get("trial", "") == trial_id and found and found["row"]["attempt"] >= since:
-                rows[found["row"]["epoch"]] = found["row"]
+            checkpoint = load(folder / name, "cpu") if (folder / name).exists() else {}
+            if checkpoint.get("trial", "") == trial_id and checkpoint and checkpoint["row"]["attempt"] >= since:
+                rows[checkpoint["row"]["epoch"]] = checkpoint["row"]
     return [rows[epoch] for epoch in sorted(rows)]

@@ -71,7 +71,7 @@ def _judge(
             tables[TABLES[split]] = table
             numbers = table.select_dtypes("number").mean()
             metrics |= {f"{PREFIXES[split]}{name}": float(value) for name, value in numbers.items()}
-    made = render(trainable, spec)
-    if made is not None or tables:
-        media.write(target, made or loader.Media(), epoch=epoch, tables=tables)
+    rendered_media = render(trainable, spec)
+    if rendered_media is not None or tables:
+        media.write(target, rendered_media or loader.Media(), epoch=epoch, tables=tables)
     return metrics

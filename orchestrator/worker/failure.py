@@ -49,7 +49,7 @@ def as_failure(error: BaseException) -> TrialFailure:
     import torch
 
     words_of_it = f"{type(error).__name__}: {error}".splitlines()[0]
-    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(each in str(error) for each in NO_MEMORY):
+    if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(phrase in str(error) for phrase in NO_MEMORY):
         return TrialFailure(words.CAUSE_OOM, words_of_it, alike=OUT_OF_MEMORY)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TrialFailure(DISK_FULL, words_of_it)

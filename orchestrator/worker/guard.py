@@ -60,8 +60,8 @@ class Guard:
         )
         for cause, reason in checks:
             if reason:
-                told = [f"{called} {metrics[name]:.3g}" for name, called in TOLD.items() if name in metrics]
-                return {"cause": cause, "reason": reason + (f" ({', '.join(told)})" if told else "")}
+                measurements = [f"{called} {metrics[name]:.3g}" for name, called in TOLD.items() if name in metrics]
+                return {"cause": cause, "reason": reason + (f" ({', '.join(measurements)})" if measurements else "")}
         return None
 
     def _nonfinite(self, metrics: Mapping[str, float]) -> str | None:
@@ -115,8 +115,8 @@ def _nonfinite_weights(state: Any, name: str = "") -> str | None:
         whole = not state.is_floating_point() or bool(torch.isfinite(state).all())
         return None if whole else f"{name} has values that are not finite"
     items = state.items() if isinstance(state, Mapping) else enumerate(state) if isinstance(state, list | tuple) else ()
-    found = (_nonfinite_weights(value, f"{name}.{key}" if name else str(key)) for key, value in items)
-    return next(filter(None, found), None)
+    problems = (_nonfinite_weights(value, f"{name}.{key}" if name else str(key)) for key, value in items)
+    return next(filter(None, problems), None)
 
 
 class TooSlow(Exception):

@@ -66,10 +66,10 @@ class Outbox:
         """
         self._log = json_lines.Log(folder / OUTBOX)
         lines = self._log.take_lines()
-        found = identity_in(lines)
-        if found is None and trial_id:
+        identity = identity_in(lines)
+        if identity is None and trial_id:
             self._log.append(identity_line(trial_id, number))
-        elif found is not None and found != trial_id:
+        elif identity is not None and identity != trial_id:
             self._log.close()
             raise NotItsFolder(f"{folder / OUTBOX} is of another trial {number} than the one in the sweep log")
         self.rows = [row for row in counted(lines, since) if "diverged" not in row]

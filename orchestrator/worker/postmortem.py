@@ -73,7 +73,7 @@ class MemoryKills:
     def take(self) -> bool:
         """Whether there is one that may explain a death just now; it explains no other."""
         self.look()
-        self._noticed_s = [each for each in self._noticed_s if time.monotonic() - each < RECENT_S]
+        self._noticed_s = [noticed_s for noticed_s in self._noticed_s if time.monotonic() - noticed_s < RECENT_S]
         return bool(self._noticed_s and self._noticed_s.pop())
 
 
@@ -81,9 +81,9 @@ def kills_for_memory() -> int:
     """How often the kernel has killed for memory: in this container where it counts that, else on this machine."""
     for path in OOM_COUNTERS:
         try:
-            found = re.search(r"^oom_kill (\d+)$", path.read_text(), re.MULTILINE)
+            counter = re.search(r"^oom_kill (\d+)$", path.read_text(), re.MULTILINE)
         except OSError:
             continue
-        if found:
-            return int(found[1])
+        if counter:
+            return int(counter[1])
     return 0

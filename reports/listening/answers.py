@@ -118,7 +118,7 @@ class Answers:
             raise
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._cut_torn_line()
-        self._known = {(each.listener, each.item): each.answer for each in self.given}
+        self._known = {(answer.listener, answer.item): answer.answer for answer in self.given}
 
     def __enter__(self) -> Answers:
         return self

@@ -48,8 +48,8 @@ def export_test(test: ListeningTest, path: Path) -> int:
     """
     copy = secrets.token_hex(8)
     steps = test.plan(file_session(copy))
-    heard = sorted({test.sound(step.item.clip, system) for step in steps for system in step.slots.values()})
-    names = {sound: f"s{number}" for number, sound in enumerate(heard)}
+    sounds = sorted({test.sound(step.item.clip, system) for step in steps for system in step.slots.values()})
+    names = {sound: f"s{number}" for number, sound in enumerate(sounds)}
     exported = {
         "copy": copy,
         "steps": [_exported_step(test, step, names) for step in steps],
@@ -77,7 +77,7 @@ def read_answers_file(path: Path, folder: Path) -> tuple[ListeningTest, AnswersF
         ReportError: it can't be read, or none of these tests asked for it.
     """
     try:
-        found = AnswersFile.model_validate_json(path.read_bytes())
+        answers_file = AnswersFile.model_validate_json(path.read_bytes())
     except OSError as error:
         raise ReportError(f"--import {path}: can't be read ({error.strerror})") from None
     except ValidationError as error:
@@ -87,28 +87,29 @@ def read_answers_file(path: Path, folder: Path) -> tuple[ListeningTest, AnswersF
             f"--import {path}: is no answers file of a listening test ({place}: {first['msg']}); give the JSON file "
             "that the exported page saved"
         ) from None
-    known = tests_of(folder)
-    if found.test not in known:
+    test_ids = tests_of(folder)
+    if answers_file.test not in test_ids:
         raise ReportError(
-            f"--import {path}: answers of another test, {found.test[:40]!r}; {folder} has {', '.join(known) or 'none'}"
+            f"--import {path}: answers of another test, {answers_file.test[:40]!r}; {folder} has "
+            f"{', '.join(test_ids) or 'none'}"
         )
-    return load_test(folder / found.test), found
+    return load_test(folder / answers_file.test), answers_file
 
 
-def import_answers(answers: Answers, test: ListeningTest, found: AnswersFile, path: Path) -> Imported:
+def import_answers(answers: Answers, test: ListeningTest, answers_file: AnswersFile, path: Path) -> Imported:
     """Take all answers of a file, or none; those that were taken before count once.
 
     Raises:
         ReportError: one of them is refused, or contradicts what the same listener said before.
     """
-    session = file_session(found.of_copy)
+    session = file_session(answers_file.of_copy)
     try:
-        listener = listener_code(found.listener)
-        steps = [check_vote(test, session, vote) for vote in found.answers]
+        listener = listener_code(answers_file.listener)
+        steps = [check_vote(test, session, vote) for vote in answers_file.answers]
     except Refusal as refusal:
         raise ReportError(f"--import {path}: {refusal}; nothing was taken from this file") from None
     new: dict[str, tuple[Step, int | str]] = {}
-    for vote, step in zip(found.answers, steps, strict=True):
+    for vote, step in zip(answers_file.answers, steps, strict=True):
         before = answers.answer_of(listener, vote.item)
         if before is None and vote.item not in new:
             new[vote.item] = (step, vote.answer)
@@ -119,7 +120,7 @@ def import_answers(answers: Answers, test: ListeningTest, found: AnswersFile, pa
             )
     for step, answer in new.values():
         answers.add(listener, step, answer, session)
-    return Imported(listener, len(new), len(found.answers) - len(new))
+    return Imported(listener, len(new), len(answers_file.answers) - len(new))
 
 
 def _exported_step(test: ListeningTest, step: Step, names: Mapping[Path, str]) -> dict[str, Any]:

@@ -39,9 +39,9 @@ def telling(client: MlflowClient) -> Iterator[None]:
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         text = " ".join(str(error).split())
-        known = re.search(REASONS, text)
+        match = re.search(REASONS, text)
         uri = re.sub(r"//[^/@]+@", "//", client.tracking_uri)
-        reason = known.group() if known else text[:200]
+        reason = match.group() if match else text[:200]
         raise ReportError(f"MLflow at {uri} does not answer ({reason}); check MLFLOW_TRACKING_URI") from error
 
 
@@ -79,8 +79,8 @@ def runs_of_role(client: MlflowClient, experiments: Sequence[str], role: str) ->
 def clips_of(client: MlflowClient, run_id: str) -> set[str]:
     """The clips of which a run has both sounds at its root."""
     files = {file.path for file in client.list_artifacts(run_id)}
-    original, made = ({file.removesuffix(end) for file in files if file.endswith(end)} for end in SOUND_ENDS)
-    return original & made
+    original, reconstructed = ({file.removesuffix(end) for file in files if file.endswith(end)} for end in SOUND_ENDS)
+    return original & reconstructed
 
 
 def fetch_sounds(client: MlflowClient, run_id: str, clip: str, folder: Path) -> tuple[Path, Path]:
@@ -89,5 +89,5 @@ def fetch_sounds(client: MlflowClient, run_id: str, clip: str, folder: Path) -> 
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     target = folder / run_id
     target.mkdir(exist_ok=True)
-    original, made = (Path(client.download_artifacts(run_id, clip + end, str(target))) for end in SOUND_ENDS)
-    return original, made
+    original, reconstruction = (Path(client.download_artifacts(run_id, clip + end, str(target))) for end in SOUND_ENDS)
+    return original, reconstruction

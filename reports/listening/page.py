@@ -70,17 +70,17 @@ def render_results(results: Results) -> str:
     )
 
 
-def _bar(found: Any, scale: tuple[float, float]) -> Bar | None:
-    if found is None:
+def _bar(estimate: Any, scale: tuple[float, float]) -> Bar | None:
+    if estimate is None:
         return None
     low, high = scale
 
     def percent(value: float | None) -> float | None:
         return None if value is None else round(100 * (value - low) / (high - low), 2)
 
-    at = percent(found.value)
+    at = percent(estimate.value)
     assert at is not None
-    return Bar(at, percent(found.low), percent(found.high))
+    return Bar(at, percent(estimate.low), percent(estimate.high))
 
 
 def _render(template: str, **values: Any) -> str:

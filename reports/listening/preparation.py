@@ -89,8 +89,8 @@ def prepare(
     judged = {key: Judged(name=system.name, run_id=system.run_id) for key, system in systems.items()}
     with tempfile.TemporaryDirectory() as scratch:
         files, notes = _fetch(client, sources, systems, clips, Path(scratch))
-        asked = (method, against_original, sources.sweep_identity, [system.identity for system in systems.values()])
-        test_id = f"{method}-{_fingerprint(asked, files)}"
+        setup = (method, against_original, sources.sweep_identity, [system.identity for system in systems.values()])
+        test_id = f"{method}-{_fingerprint(setup, files)}"
         if not (folder / test_id / DESIGN).exists():
             secret = secrets.token_bytes(32)
             design = Design(
@@ -153,12 +153,16 @@ def _fetch(
         notes.append(f"{len(clips)} of {len(sources.clips)} clips, so that no listener gets tired")
     for clip in clips:
         with telling(client):
-            found = {key: fetch_sounds(client, system.run_id, clip, scratch) for key, system in systems.items()}
-        originals = [original for original, _ in found.values()]
+            sounds_by_system = {
+                key: fetch_sounds(client, system.run_id, clip, scratch) for key, system in systems.items()
+            }
+        originals = [original for original, _ in sounds_by_system.values()]
         if len({original.read_bytes() for original in originals}) > 1:
             notes.append(f"{clip}: the systems were given different originals; left out")
         else:
-            files[clip] = {key: made for key, (_, made) in found.items()} | {REFERENCE: originals[0]}
+            files[clip] = {key: reconstruction for key, (_, reconstruction) in sounds_by_system.items()} | {
+                REFERENCE: originals[0]
+            }
     if not files:
         raise ReportError(
             f"sweep {sources.sweep}: these systems were given different clips; choose others with --trials"
@@ -172,10 +176,10 @@ def _own_systems(method: Method, against_original: bool) -> dict[str, Judged]:
     return {REFERENCE: Judged(name="original (hidden)"), ANCHOR: Judged(name="anchor (original below 3.5 kHz)")}
 
 
-def _fingerprint(asked: Sequence[object], files: Files) -> str:
+def _fingerprint(setup: Sequence[object], files: Files) -> str:
     """Of what is asked and of the sounds as rendered, not as matched: rounding may differ with the next scipy."""
     hashes = [[clip, key, content_hash(path.read_bytes())] for clip, of in files.items() for key, path in of.items()]
-    return hashlib.sha256(json.dumps([asked, hashes]).encode()).hexdigest()[:HASHED_CHARACTERS]
+    return hashlib.sha256(json.dumps([setup, hashes]).encode()).hexdigest()[:HASHED_CHARACTERS]
 
 
 def _write_test(folder: Path, design: Design, secret: bytes, files: Files) -> None:

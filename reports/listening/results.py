@@ -48,12 +48,12 @@ class Results:
     metrics: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
-def summarize(design: Design, given: Sequence[Given]) -> Results:
+def summarize(design: Design, answers: Sequence[Given]) -> Results:
     """The results so far."""
-    counts = {listener: 0 for listener in dict.fromkeys(each.listener for each in given)}
-    for each in given:
-        counts[each.listener] += 1
-    return _opinions(design, given, counts) if design.method == MOS else _told_apart(design, given, counts)
+    counts = {listener: 0 for listener in dict.fromkeys(answer.listener for answer in answers)}
+    for answer in answers:
+        counts[answer.listener] += 1
+    return _opinions(design, answers, counts) if design.method == MOS else _told_apart(design, answers, counts)
 
 
 def lines_of(results: Results) -> list[str]:
@@ -73,15 +73,15 @@ def lines_of(results: Results) -> list[str]:
 
 def value_of(row: Row, design: Design) -> str:
     """`3.42 [3.01, 3.83], 24 ratings`."""
-    found = row.estimate
-    if found is None:
+    estimate = row.estimate
+    if estimate is None:
         return "no ratings yet" if design.method == MOS else "no answers yet"
     if design.method == MOS:
-        interval = f" [{found.low:.2f}, {found.high:.2f}]" if found.low is not None else ""
-        return f"{found.value:.2f}{interval}, {words.counted(found.count, 'rating')}"
-    interval = f" [{100 * (found.low or 0):.0f}, {100 * (found.high or 0):.0f}]"
-    told = "told apart" if row.p is not None and row.p < 0.05 else "may be guessing"
-    return f"{100 * found.value:.0f} %{interval} right of {found.count}, p = {row.p:.2g}: {told}"
+        interval = f" [{estimate.low:.2f}, {estimate.high:.2f}]" if estimate.low is not None else ""
+        return f"{estimate.value:.2f}{interval}, {words.counted(estimate.count, 'rating')}"
+    interval = f" [{100 * (estimate.low or 0):.0f}, {100 * (estimate.high or 0):.0f}]"
+    verdict = "told apart" if row.p is not None and row.p < 0.05 else "may be guessing"
+    return f"{100 * estimate.value:.0f} %{interval} right of {estimate.count}, p = {row.p:.2g}: {verdict}"
 
 
 def remarks_of(results: Results) -> list[str]:
@@ -98,14 +98,14 @@ def remarks_of(results: Results) -> list[str]:
     return remarks + list(results.design.notes)
 
 
-def _opinions(design: Design, given: Sequence[Given], counts: dict[str, int]) -> Results:
-    left_out = _unreliable(given)
-    kept = [each for each in given if each.listener not in left_out]
+def _opinions(design: Design, answers: Sequence[Given], counts: dict[str, int]) -> Results:
+    left_out = _unreliable(answers)
+    kept = [answer for answer in answers if answer.listener not in left_out]
     estimates = {key: _mean_of(key, kept) for key in design.systems}
     metrics = {
         judged.run_id: _metrics(words.MOS, estimates[key], "ratings")
         for key, judged in design.systems.items()
-        if judged.run_id and any(each.systems == (key,) for each in given)
+        if judged.run_id and any(answer.systems == (key,) for answer in answers)
     }
     rows = tuple(Row(judged.name, estimates[key]) for key, judged in design.systems.items())
     lines = tuple(
@@ -119,60 +119,60 @@ def _opinions(design: Design, given: Sequence[Given], counts: dict[str, int]) ->
     return Results(design, rows, counts, lines, alpha, metrics)
 
 
-def _told_apart(design: Design, given: Sequence[Given], counts: dict[str, int]) -> Results:
+def _told_apart(design: Design, answers: Sequence[Given], counts: dict[str, int]) -> Results:
     pairs = list(dict.fromkeys(item.systems for item in design.items))
-    answers = {pair: [each for each in given if set(each.systems) == set(pair)] for pair in pairs}
-    heard = [pair for pair in pairs if answers[pair]]
-    chances = [p_guessing(_right(answers[pair]), len(answers[pair])) for pair in heard]
-    p_values = dict(zip(heard, holm(chances) if heard else [], strict=True))
+    answers_by_pair = {pair: [answer for answer in answers if set(answer.systems) == set(pair)] for pair in pairs}
+    answered_pairs = [pair for pair in pairs if answers_by_pair[pair]]
+    chances = [p_guessing(_right(answers_by_pair[pair]), len(answers_by_pair[pair])) for pair in answered_pairs]
+    p_values = dict(zip(answered_pairs, holm(chances) if answered_pairs else [], strict=True))
     rows = tuple(
-        Row(" vs ".join(design.systems[key].name for key in pair), _share_of(answers[pair]), p_values.get(pair))
+        Row(" vs ".join(design.systems[key].name for key in pair), _share_of(answers_by_pair[pair]), p_values.get(pair))
         for pair in pairs
     )
     name = words.ABX_ORIGINAL if REFERENCE in design.systems else words.ABX_ACCURACY
     metrics = {
-        judged.run_id: _metrics(name, found, "answers")
+        judged.run_id: _metrics(name, share, "answers")
         for key, judged in design.systems.items()
-        if judged.run_id and (found := _share_of([each for each in given if key in each.systems]))
+        if judged.run_id and (share := _share_of([answer for answer in answers if key in answer.systems]))
     }
     return Results(design, rows, counts, metrics=metrics)
 
 
-def _unreliable(given: Sequence[Given]) -> dict[str, float]:
+def _unreliable(answers: Sequence[Given]) -> dict[str, float]:
     """Listeners who rate the hidden original low, and how low."""
     ratings: dict[str, list[int]] = {}
-    for each in given:
-        if each.systems == (REFERENCE,):
-            ratings.setdefault(each.listener, []).append(int(each.answer))
+    for answer in answers:
+        if answer.systems == (REFERENCE,):
+            ratings.setdefault(answer.listener, []).append(int(answer.answer))
     means = {listener: sum(values) / len(values) for listener, values in ratings.items()}
     return {listener: mean for listener, mean in means.items() if mean < REFERENCE_FLOOR}
 
 
-def _agreement(design: Design, given: Sequence[Given]) -> float | None:
-    listeners = list(dict.fromkeys(each.listener for each in given))
+def _agreement(design: Design, answers: Sequence[Given]) -> float | None:
+    listeners = list(dict.fromkeys(answer.listener for answer in answers))
     items = {item.id: column for column, item in enumerate(design.items)}
     ratings = np.full((len(listeners), len(items)), np.nan)
-    for each in given:
-        ratings[listeners.index(each.listener), items[each.item]] = int(each.answer)
+    for answer in answers:
+        ratings[listeners.index(answer.listener), items[answer.item]] = int(answer.answer)
     return agreement(ratings) if len(listeners) > 1 else None
 
 
-def _mean_of(key: str, given: Sequence[Given]) -> Estimate | None:
-    ratings = [float(each.answer) for each in given if each.systems == (key,)]
+def _mean_of(key: str, answers: Sequence[Given]) -> Estimate | None:
+    ratings = [float(answer.answer) for answer in answers if answer.systems == (key,)]
     return mean_opinion(ratings) if ratings else None
 
 
-def _share_of(given: Sequence[Given]) -> Estimate | None:
-    return share_right(_right(given), len(given)) if given else None
+def _share_of(answers: Sequence[Given]) -> Estimate | None:
+    return share_right(_right(answers), len(answers)) if answers else None
 
 
-def _right(given: Sequence[Given]) -> int:
-    return sum(each.right is True for each in given)
+def _right(answers: Sequence[Given]) -> int:
+    return sum(answer.right is True for answer in answers)
 
 
-def _metrics(name: str, found: Estimate | None, noun: str) -> dict[str, float]:
+def _metrics(name: str, estimate: Estimate | None, noun: str) -> dict[str, float]:
     """NaN where there is no value any more, since a listener was left out: what was written before can't be deleted."""
-    found = found or Estimate(math.nan, None, None, 0)
-    low, high = (math.nan if end is None else end for end in (found.low, found.high))
+    estimate = estimate or Estimate(math.nan, None, None, 0)
+    low, high = (math.nan if end is None else end for end in (estimate.low, estimate.high))
     stem = name.removesuffix("_accuracy")
-    return {name: found.value, f"{name}_low": low, f"{name}_high": high, f"{stem}_{noun}": float(found.count)}
+    return {name: estimate.value, f"{name}_low": low, f"{name}_high": high, f"{stem}_{noun}": float(estimate.count)}

@@ -83,8 +83,8 @@ def make_app(test: ListeningTest, answers: Answers) -> FastAPI:
         listener = listener_code(opened.listener)
         steps = test.plan(page_session(listener))
         left = [step for step in steps if answers.answer_of(listener, step.item.id) is None]
-        asked = [{"item": step.item.id, "token": step.token} for step in left]
-        return {"listener": listener, "total": len(steps), "steps": asked}
+        item_tokens = [{"item": step.item.id, "token": step.token} for step in left]
+        return {"listener": listener, "total": len(steps), "steps": item_tokens}
 
     @app.get("/sound")
     def sound(

@@ -72,9 +72,9 @@ def listen(client: MlflowClient, sweep: str, folder: Path, options: Options, say
     """
     _check(options)
     if options.answers:
-        test, found = read_answers_file(options.answers, folder)
+        test, answers_file = read_answers_file(options.answers, folder)
         with Answers(test) as answers:
-            taken = import_answers(answers, test, found, options.answers)
+            taken = import_answers(answers, test, answers_file, options.answers)
             say(f"{taken.listener}: {words.counted(taken.new, 'new answer')}, {taken.known} that were there already")
             _conclude(client, test, answers, say)
         return
@@ -106,14 +106,14 @@ def make_test(client: MlflowClient, sweep: str, folder: Path, options: Options, 
 def introduction(test: ListeningTest) -> list[str]:
     """What a test consists of, and beforehand what its answers can show."""
     design = test.design
-    each = len(design.items) // len({item.systems for item in design.items})
+    items_per_group = len(design.items) // len({item.systems for item in design.items})
     lines = [f"{design.id}: {len(design.items)} answers a listener; {words.counted(len(design.clips), 'clip')} of"]
     lines += [f"  {judged.name}" for judged in design.systems.values()]
     lines += [f"  note: {note}" for note in design.notes]
     if design.method == ABX:
-        return [*lines, foresee_abx(each)]
+        return [*lines, foresee_abx(items_per_group)]
     rule = f"Who rates the hidden original below {REFERENCE_FLOOR} on average is left out of the means."
-    return [*lines, foresee_mos(each), rule]
+    return [*lines, foresee_mos(items_per_group), rule]
 
 
 def serve(test: ListeningTest, answers: Answers, port: int, say: Say) -> None:
@@ -148,7 +148,7 @@ def record(client: MlflowClient, results: Results, answers: Path) -> None:
 
     now_ms, design = time.time_ns() // 1_000_000, results.design
     names = {key: judged.name for key, judged in design.systems.items()}
-    told = {"systems": names, "answers": [json.loads(line) for line in answers.read_text().splitlines()]}
+    answer_log = {"systems": names, "answers": [json.loads(line) for line in answers.read_text().splitlines()]}
     with telling(client):
         for run_id, values in results.metrics.items():
             before = client.get_run(run_id).data.metrics
@@ -156,7 +156,7 @@ def record(client: MlflowClient, results: Results, answers: Path) -> None:
             client.log_batch(run_id, [Metric(name, value, now_ms, 0) for name, value in changed.items()])
         stem = f"{words.ARTIFACT_LISTENING}/{design.id}"
         client.log_text(design.run_id, render_results(results), f"{stem}.html")
-        client.log_text(design.run_id, json.dumps(told, indent=1), f"{stem}.json")
+        client.log_text(design.run_id, json.dumps(answer_log, indent=1), f"{stem}.json")
 
 
 def _check(options: Options) -> None:

@@ -101,7 +101,9 @@ class _Finder:
                 continue
             if self._clips_of(run):
                 arms[arm] = run
-                self._tell_of_better(run, next(each for each in ranked if each.data.tags[words.TAG_ARM] == arm))
+                self._tell_of_better(
+                    run, next(candidate for candidate in ranked if candidate.data.tags[words.TAG_ARM] == arm)
+                )
                 self._tell_of_unfinished(run)
         if not arms:
             record = read_record(self._client, self._parent) or {}
@@ -129,10 +131,14 @@ class _Finder:
         own = [run for run in runs if run.data.tags.get(words.TAG_TRIAL) == number and self._clips_of(run)]
         varied = [run for run in own if setting in _settings(run)]
         if not varied:
-            known = sorted({name for run in own for name in _settings(run)})
+            settings = sorted({name for run in own for name in _settings(run)})
             raise ReportError(
                 f"--vary {setting}: trial {number} of sweep {self._name} is not rendered with another {setting}; "
-                + (f"it is with another {', '.join(known)}" if known else "evaluate: in its search space asks for that")
+                + (
+                    f"it is with another {', '.join(settings)}"
+                    if settings
+                    else "evaluate: in its search space asks for that"
+                )
             )
         return [self._rendered_system(number, run) for run in varied]
 
@@ -159,18 +165,18 @@ class _Finder:
             competes = tags.get(words.TAG_STAGE, words.STAGE_SEARCH) == words.STAGE_SEARCH
             if competes and tags.get(words.TAG_OUTCOME) != words.OUTCOME_FAILED and not math.isnan(score):
                 scored.append((not _is_full(run), self._sign * score, int(tags[words.TAG_TRIAL]), run))
-        return [run for *_, run in sorted(scored, key=lambda each: each[:3])]
+        return [run for *_, run in sorted(scored, key=lambda entry: entry[:3])]
 
-    def _tell_of_better(self, heard: Run, best: Run) -> None:
-        if heard is not best:
+    def _tell_of_better(self, run: Run, best: Run) -> None:
+        if run is not best:
             self.notes.append(
                 f"{best.data.tags[words.TAG_ARM]}: its best trial, {best.data.tags[words.TAG_TRIAL]}, has no sounds "
-                f"in MLflow; trial {heard.data.tags[words.TAG_TRIAL]} is heard instead"
+                f"in MLflow; trial {run.data.tags[words.TAG_TRIAL]} is heard instead"
             )
 
-    def _tell_of_unfinished(self, heard: Run) -> None:
-        if not _is_full(heard):
-            tags = heard.data.tags
+    def _tell_of_unfinished(self, run: Run) -> None:
+        if not _is_full(run):
+            tags = run.data.tags
             self.notes.append(
                 f"{tags[words.TAG_ARM]}: trial {tags[words.TAG_TRIAL]} is heard, which did not train to the end "
                 f"({tags.get(words.TAG_OUTCOME)})"
@@ -186,18 +192,20 @@ class _Finder:
         )
 
     def _trial(self, number: int) -> Run:
-        found = {int(run.data.tags[words.TAG_TRIAL]): run for run in self._trials}
-        if number not in found:
-            known = ", ".join(map(str, sorted(found))) or "none"
-            raise ReportError(f"--trials {number}: sweep {self._name} has no such trial; MLflow has {known}")
-        return found[number]
+        runs_by_number = {int(run.data.tags[words.TAG_TRIAL]): run for run in self._trials}
+        if number not in runs_by_number:
+            available = ", ".join(map(str, sorted(runs_by_number))) or "none"
+            raise ReportError(f"--trials {number}: sweep {self._name} has no such trial; MLflow has {available}")
+        return runs_by_number[number]
 
     def _heard(self, number: int) -> Run:
         run = self._trial(number)
         if not self._clips_of(run):
-            heard = sorted(int(each.data.tags[words.TAG_TRIAL]) for each in self._trials if self._clips_of(each))
-            known = ", ".join(map(str, heard)) or "no trial"
-            raise ReportError(f"--trials {number}: MLflow has no sounds of this trial of {self._name}, only of {known}")
+            numbers = sorted(int(trial.data.tags[words.TAG_TRIAL]) for trial in self._trials if self._clips_of(trial))
+            available = ", ".join(map(str, numbers)) or "no trial"
+            raise ReportError(
+                f"--trials {number}: MLflow has no sounds of this trial of {self._name}, only of {available}"
+            )
         return run
 
     def _clips_of(self, run: Run) -> set[str]:

@@ -59,8 +59,8 @@ def p_guessing(right: int, count: int) -> float:
 
 def least_right(count: int) -> int | None:
     """The fewest right answers of `count` that are better than guessing; None if not even all of them are."""
-    found = (right for right in range(count // 2, count + 1) if p_guessing(right, count) < 1 - CONFIDENCE)
-    return next(found, None)
+    sufficient = (right for right in range(count // 2, count + 1) if p_guessing(right, count) < 1 - CONFIDENCE)
+    return next(sufficient, None)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -114,8 +114,8 @@ def foresee_abx(per_pair: int) -> str:
         count = per_pair * listeners
         right = least_right(count)
         # Rounded up: 56 % of 200 would be 112, which is not enough where 113 are needed.
-        told = "too few" if right is None else f"{-(-100 * right // count)} % right ({right}) or more"
-        parts.append(f"{told} of {count} answers ({_listeners(listeners)})")
+        threshold = "too few" if right is None else f"{-(-100 * right // count)} % right ({right}) or more"
+        parts.append(f"{threshold} of {count} answers ({_listeners(listeners)})")
     return f"Better than guessing about a pair: {'; '.join(parts)}; one-sided binomial test, 5 %."
 
 

@@ -15,8 +15,8 @@ MAX_TICK = 30
 
 def is_logarithmic(numbers: pd.Series) -> bool:
     """Whether numbers span so much that only a logarithmic axis shows them all."""
-    known = numbers.dropna()
-    return len(known) > 1 and bool(known.min() > 0) and bool(known.max() > 20 * known.min())
+    valid = numbers.dropna()
+    return len(valid) > 1 and bool(valid.min() > 0) and bool(valid.max() > 20 * valid.min())
 
 
 def places_of(values: pd.Series) -> tuple[pd.Series, list[str]]:

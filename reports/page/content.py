@@ -50,10 +50,10 @@ class Report:
     def costs(self) -> pd.DataFrame:
         """Columns `trial` and `hours` of training and validation."""
         trials = self.runs.trials
-        known = [trials[name] for name in (words.TRIAL_S, "duration_s") if name in trials]
+        durations_s = [trials[name] for name in (words.TRIAL_S, "duration_s") if name in trials]
         seconds = pd.Series(math.nan, index=trials.index)
-        for each in known:
-            seconds = seconds.fillna(pd.to_numeric(each))
+        for duration_s in durations_s:
+            seconds = seconds.fillna(pd.to_numeric(duration_s))
         return pd.DataFrame({"trial": trials["trial"], "hours": seconds / 3600})
 
     @cached_property
@@ -64,10 +64,10 @@ class Report:
     def contrasts(self) -> pd.DataFrame:
         """Every contrast as a row."""
         rows = [
-            {"metric": answers.metric, **{key: value for key, value in vars(each).items() if key != "at"}}
-            | {"at": ", ".join(f"{name}={value}" for name, value in each.at.items())}
+            {"metric": answers.metric, **{key: value for key, value in vars(contrast).items() if key != "at"}}
+            | {"at": ", ".join(f"{name}={value}" for name, value in contrast.at.items())}
             for answers in self.answers
-            for each in answers.found
+            for contrast in answers.found
         ]
         return pd.DataFrame(rows)
 
@@ -81,21 +81,26 @@ class Report:
     @property
     def tested(self) -> list[str]:
         """The answer in words: the contrasts by the objective that the sweep's baseline asks for."""
-        return [sentence for answers, found in self._planned() for sentence in self._in_words(answers, found)]
+        return [sentence for answers, planned in self._planned() for sentence in self._in_words(answers, planned)]
 
     @property
     def in_short(self) -> list[str]:
         """The answer for a terminal; all pairs by the objective where nothing is tested."""
-        objective = [each for each in self.answers if each.is_tested]
-        chosen = list(self._planned()) if self.tested else [(each, each.found) for each in objective]
-        short = (sentences.in_short(found, each.metric, self._mode(each.metric)) for each, found in chosen)
-        return [sentence for found in short for sentence in found] or self.described or self.instead
+        objective = [answers for answers in self.answers if answers.is_tested]
+        chosen = list(self._planned()) if self.tested else [(answers, answers.found) for answers in objective]
+        short = (
+            sentences.in_short(contrasts, answers.metric, self._mode(answers.metric)) for answers, contrasts in chosen
+        )
+        return [sentence for group in short for sentence in group] or self.described or self.instead
 
     @property
     def described(self) -> list[str]:
         """All other contrasts."""
-        rest = ((each, [one for one in each.found if not (each.is_tested and one.is_planned)]) for each in self.answers)
-        return [sentence for answers, found in rest for sentence in self._in_words(answers, found)]
+        rest = (
+            (answers, [one for one in answers.found if not (answers.is_tested and one.is_planned)])
+            for answers in self.answers
+        )
+        return [sentence for answers, contrasts in rest for sentence in self._in_words(answers, contrasts)]
 
     @property
     def instead(self) -> list[str]:
@@ -111,14 +116,14 @@ class Report:
     def _planned(self) -> Iterator[tuple[Answers, list[Contrast]]]:
         for answers in self.answers:
             if answers.is_tested:
-                yield answers, [each for each in answers.found if each.is_planned]
+                yield answers, [contrast for contrast in answers.found if contrast.is_planned]
 
-    def _in_words(self, answers: Answers, found: Sequence[Contrast]) -> Iterator[str]:
+    def _in_words(self, answers: Answers, contrasts: Sequence[Contrast]) -> Iterator[str]:
         mode = self._mode(answers.metric)
-        for contrast in found:
+        for contrast in contrasts:
             # By any other metric than the objective nothing is asked for.
-            asked = contrast if answers.is_tested else replace(contrast, is_planned=False)
-            yield sentences.in_words(asked, answers.metric, mode)
+            reported = contrast if answers.is_tested else replace(contrast, is_planned=False)
+            yield sentences.in_words(reported, answers.metric, mode)
 
     def _mode(self, metric: str) -> str:
         declared = self.runs.record.get("metrics", {}).get(words.VAL_PREFIX + metric, {})
@@ -126,14 +131,14 @@ class Report:
 
     def remarks(self) -> list[str]:
         """What is to be kept in mind: winners at an edge, judges that disagree, empty cells, what is missing."""
-        found = [f"{arm}: {edge}" for arm, edge in self._edges()]
-        disputed = [figures.named(each) for answers in self.answers for each in answers.disputed()]
-        found += [f"judge B says the opposite of judge A of {name}" for name in dict.fromkeys(disputed)]
+        remarks = [f"{arm}: {edge}" for arm, edge in self._edges()]
+        disputed = [figures.named(contrast) for answers in self.answers for contrast in answers.disputed()]
+        remarks += [f"judge B says the opposite of judge A of {name}" for name in dict.fromkeys(disputed)]
         mixed = (
             self.runs.trials.groupby("arm")["code"].nunique() if "code" in self.runs.trials else pd.Series(dtype=int)
         )
-        found += [f"{arm}: its trials ran on different code" for arm in mixed[mixed > 1].index]
-        return [*found, *matrix.empty_cells(self.runs), *self.runs.notes]
+        remarks += [f"{arm}: its trials ran on different code" for arm in mixed[mixed > 1].index]
+        return [*remarks, *matrix.empty_cells(self.runs), *self.runs.notes]
 
     def _edges(self) -> Iterator[tuple[str, str]]:
         for arm, row in self.runs.best_trials().iterrows():
@@ -141,15 +146,15 @@ class Report:
                 yield str(arm), f"{edge}: better values may lie outside"
 
     def _searched(self, arm: str) -> dict[str, dict[str, list[Any]]]:
-        found: dict[str, dict[str, list[Any]]] = self.runs.record.get("arms", {}).get(arm, {}).get("searched", {})
-        return found
+        domains: dict[str, dict[str, list[Any]]] = self.runs.record.get("arms", {}).get(arm, {}).get("searched", {})
+        return domains
 
     @cached_property
     def params(self) -> list[str]:
         """Searched parameters, those of most arms first."""
         names = [name for arm in self.runs.arms for name in self._searched(arm)]
-        known = [name for name in dict.fromkeys(names) if name in self.runs.trials]
-        return sorted(known, key=lambda name: -names.count(name))[:MAX_PARAMS]
+        columns = [name for name in dict.fromkeys(names) if name in self.runs.trials]
+        return sorted(columns, key=lambda name: -names.count(name))[:MAX_PARAMS]
 
     @cached_property
     def rungs(self) -> list[int]:
@@ -157,11 +162,11 @@ class Report:
         pruning = self.runs.record.get("pruning")
         if not pruning:
             return []
-        found, rung = [], int(pruning["grace_epochs"])
+        epochs, rung = [], int(pruning["grace_epochs"])
         while rung < self.max_epochs:
-            found.append(rung)
+            epochs.append(rung)
             rung *= int(pruning["reduction_factor"])
-        return found
+        return epochs
 
     @property
     def max_epochs(self) -> int:
@@ -179,12 +184,12 @@ class Report:
     def importances(self) -> dict[str, pd.Series]:
         """What mattered inside each arm that has enough completed trials."""
         searched = self.runs.searched
-        found = {
+        shares_by_arm = {
             arm: importance.importances(searched[searched["arm"] == arm], self._searched(arm), self.runs.best)
             for arm in self.runs.arms
             if self.runs.best in searched
         }
-        return {arm: each for arm, each in found.items() if each is not None}
+        return {arm: shares for arm, shares in shares_by_arm.items() if shares is not None}
 
     @cached_property
     def failures(self) -> pd.DataFrame:
@@ -206,7 +211,7 @@ class Report:
         started = datetime.fromtimestamp(self.runs.run.info.start_time / 1000)
         dirty = " with uncommitted changes" if tags.get(words.TAG_GIT_DIRTY) == "true" else ""
         versions = ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items())
-        found = {
+        facts = {
             "command": str(record.get("command", "")),
             "commit": f"{tags.get(words.TAG_GIT_COMMIT, '')}{dirty}",
             "corpus": f"{tags.get(words.TAG_CORPUS, '')} {tags.get(words.TAG_CORPUS_FINGERPRINT, '')}",
@@ -216,7 +221,7 @@ class Report:
             "started": f"{started:%Y-%m-%d %H:%M}",
             "state": tags.get(words.TAG_OUTCOME, ""),
         }
-        return {name: value for name, value in found.items() if value.strip()}
+        return {name: value for name, value in facts.items() if value.strip()}
 
 
 def _plain(row: pd.Series) -> dict[str, Any]:

@@ -20,36 +20,38 @@ MAX_SLICES = 4
 def drawings(report: Report) -> dict[str, Callable[[], Figure]]:
     """Those for which there is something to draw, by name."""
     runs, searched = report.runs, report.runs.searched
-    found: dict[str, Callable[[], Figure]] = _contrasts(report)
+    draw_by_name: dict[str, Callable[[], Figure]] = _contrasts(report)
     if not report.confirmed.empty:
-        found["confirmed"] = partial(figures.confirmed, report.confirmed, runs.metric)
+        draw_by_name["confirmed"] = partial(figures.confirmed, report.confirmed, runs.metric)
     if report.rungs:
-        found["survival"] = partial(figures.survival, searched, report.max_epochs, report.rungs)
+        draw_by_name["survival"] = partial(figures.survival, searched, report.max_epochs, report.rungs)
     if report.importances:
-        found["importances"] = partial(figures.importances, report.importances)
+        draw_by_name["importances"] = partial(figures.importances, report.importances)
     if runs.best not in searched or searched[runs.best].isna().all():
-        return found
-    found["curves"] = lambda: figures.curves(runs.histories([runs.metric], searched), runs.metric, report.rungs)
+        return draw_by_name
+    draw_by_name["curves"] = lambda: figures.curves(runs.histories([runs.metric], searched), runs.metric, report.rungs)
     if not runs.is_repeated and len(searched) > len(runs.arms):
-        found["expected_best"] = lambda: figures.expected_best(_expected_best(report), runs.metric)
+        draw_by_name["expected_best"] = lambda: figures.expected_best(_expected_best(report), runs.metric)
     if report.params:
-        found["slices"] = partial(figures.slices, searched, report.params[:MAX_SLICES], runs.best, runs.metric)
+        draw_by_name["slices"] = partial(figures.slices, searched, report.params[:MAX_SLICES], runs.best, runs.metric)
         params = [*runs.factors, *report.params]
-        found["parallel"] = partial(figures.parallel, searched, params, runs.best, runs.metric, runs.mode)
-    return found
+        draw_by_name["parallel"] = partial(figures.parallel, searched, params, runs.best, runs.metric, runs.mode)
+    return draw_by_name
 
 
 def _contrasts(report: Report) -> dict[str, Callable[[], Figure]]:
-    answers = {f"contrasts_{'renderings_' * each.of_renderings}{each.metric}": each for each in report.answers}
+    answers_by_name = {
+        f"contrasts_{'renderings_' * answers.of_renderings}{answers.metric}": answers for answers in report.answers
+    }
     shown = {
         # Beside the comparisons with the baseline, all other pairs would only be in the way.
-        name: [contrast for contrast in each.found if contrast.is_planned] or each.found
-        for name, each in answers.items()
+        name: [contrast for contrast in answers.found if contrast.is_planned] or answers.found
+        for name, answers in answers_by_name.items()
     }
     return {
-        name: partial(figures.contrasts, found, f"{words.in_words(answers[name].metric)}, test split")
-        for name, found in shown.items()
-        if any(contrast.low is not None for contrast in found)
+        name: partial(figures.contrasts, contrasts, f"{words.in_words(answers_by_name[name].metric)}, test split")
+        for name, contrasts in shown.items()
+        if any(contrast.low is not None for contrast in contrasts)
     }
 
 

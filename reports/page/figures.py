@@ -50,16 +50,20 @@ def save(figure: Figure, path: Any) -> None:
     _save(figure, path, dpi=200)
 
 
-def contrasts(found: Sequence[Contrast], unit: str) -> Figure:
+def contrasts(comparisons: Sequence[Contrast], unit: str) -> Figure:
     """Each tested difference with its interval; what touches the line in the middle is not distinguishable."""
-    shown = [(each, each.low, each.high) for each in found if each.low is not None and each.high is not None]
+    shown = [
+        (contrast, contrast.low, contrast.high)
+        for contrast in comparisons
+        if contrast.low is not None and contrast.high is not None
+    ]
     figure, (axes,) = _figure(height=0.7 + 0.32 * max(1, len(shown)))
-    for row, (each, low, high) in enumerate(reversed(shown)):
-        color = COLORS[0] if each.is_distinguishable else GREY
+    for row, (contrast, low, high) in enumerate(reversed(shown)):
+        color = COLORS[0] if contrast.is_distinguishable else GREY
         axes.plot([low, high], [row, row], color=color, lw=2, solid_capstyle="butt")
-        axes.plot(each.difference, row, "o", color=color, ms=5)
+        axes.plot(contrast.difference, row, "o", color=color, ms=5)
     axes.axvline(0, color="#1f272d", lw=0.8)
-    axes.set_yticks(range(len(shown)), [named(each) for each, *_ in reversed(shown)])
+    axes.set_yticks(range(len(shown)), [named(contrast) for contrast, *_ in reversed(shown)])
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_xlabel(f"difference in {unit}, 95 % interval")
     return figure
@@ -140,9 +144,9 @@ def slices(trials: pd.DataFrame, params: Sequence[str], column: str, metric: str
     for axes, name in zip(panels, params, strict=True):
         places, options = places_of(trials[name])
         for number, (arm, rows) in enumerate(trials.groupby("arm", sort=False)):
-            known = rows.assign(place=places).dropna(subset=["place", column])
+            points = rows.assign(place=places).dropna(subset=["place", column])
             color = _look(number)["color"]
-            for is_pruned, part in known.groupby(known["outcome"] == words.OUTCOME_PRUNED):
+            for is_pruned, part in points.groupby(points["outcome"] == words.OUTCOME_PRUNED):
                 face = "none" if is_pruned else color
                 axes.plot(part["place"], part[column], "o", ms=4, mec=color, mfc=face, label=None if is_pruned else arm)
         if options:

@@ -88,13 +88,13 @@ def _latex_table(frame: pd.DataFrame) -> str:
 
 
 def _frames(report: Report) -> Mapping[str, pd.DataFrame]:
-    found = {
+    frame_by_name = {
         "arms": report.matrix,
         "contrasts": report.contrasts,
         "confirmed": report.confirmed,
         "failures": report.failures,
     }
-    return {name: frame for name, frame in found.items() if len(frame)}
+    return {name: frame for name, frame in frame_by_name.items() if len(frame)}
 
 
 def _pictures(kind: str) -> Callable[[Report, Path], list[Path]]:

@@ -87,9 +87,9 @@ def listening(report: Report) -> pd.DataFrame:
     if not frames:
         return pd.DataFrame()
     both = pd.concat(frames, ignore_index=True)
-    found = [name for name in both if str(name).startswith(words.LISTEN_PREFIX)]
+    score_columns = [name for name in both if str(name).startswith(words.LISTEN_PREFIX)]
     kept = [name for name in ("trial", "arm", "rendering") if name in both]
-    return both.dropna(subset=found, how="all")[[*kept, *found]] if found else pd.DataFrame()
+    return both.dropna(subset=score_columns, how="all")[[*kept, *score_columns]] if score_columns else pd.DataFrame()
 
 
 def contrast_rows(report: Report) -> list[dict[str, Any]]:
@@ -97,16 +97,16 @@ def contrast_rows(report: Report) -> list[dict[str, Any]]:
     return [
         {
             "metric": words.in_words(answers.metric),
-            "contrast": f"{each.factor}: {figures.named(each)}",
-            "difference": each.difference,
-            "low": each.low,
-            "high": each.high,
-            "Hedges' g": each.effect_size,
-            "p": each.p_adjusted,
-            "test": _test(answers, each),
+            "contrast": f"{contrast.factor}: {figures.named(contrast)}",
+            "difference": contrast.difference,
+            "low": contrast.low,
+            "high": contrast.high,
+            "Hedges' g": contrast.effect_size,
+            "p": contrast.p_adjusted,
+            "test": _test(answers, contrast),
         }
         for answers in report.answers
-        for each in sorted(answers.found, key=lambda each: not each.is_planned)
+        for contrast in sorted(answers.found, key=lambda contrast: not contrast.is_planned)
     ]
 
 
@@ -130,10 +130,10 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _figures(name: str, caption: str, drawn: Mapping[str, Markup]) -> Markup:
     """All figures whose names begin so, with one caption."""
-    found = [svg for key, svg in drawn.items() if key.startswith(name)]
-    if not found:
+    svgs = [svg for key, svg in drawn.items() if key.startswith(name)]
+    if not svgs:
         return Markup("")
-    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(Markup("").join(found), caption)
+    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(Markup("").join(svgs), caption)
 
 
 def _table(rows: list[dict[str, Any]]) -> Markup:

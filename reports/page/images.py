@@ -20,7 +20,7 @@ Images = dict[str, dict[str, str]]
 
 def read_images(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> Images:
     """The images at the best epochs; none of trials whose tables of clips have no column of images."""
-    found: Images = {}
+    images: Images = {}
     num_bytes = 0
     with tempfile.TemporaryDirectory() as folder:
         for row in runs.best_trials().to_dict("records"):
@@ -32,10 +32,10 @@ def read_images(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> Images:
                     num_bytes += len(content)
                     if num_bytes <= max_bytes:
                         uri = f"data:image/{path.suffix[1:]};base64,{base64.b64encode(content).decode()}"
-                        found.setdefault(clip, {})[str(row["arm"])] = uri
+                        images.setdefault(clip, {})[str(row["arm"])] = uri
             except Exception as error:
                 runs.notes.append(f"{target.name}: its images can't be read ({error})")
-    return found
+    return images
 
 
 def _images(runs: SweepRuns, run_id: str, folder: Path) -> dict[str, Path]:

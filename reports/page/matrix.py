@@ -68,14 +68,14 @@ def matrix(runs: SweepRuns, judged: Sequence[Table], costs: pd.DataFrame) -> pd.
 def confirmed(runs: SweepRuns) -> pd.DataFrame:
     """What the search said of each confirmed configuration beside what it did again; a row a configuration."""
     column = words.TEST_PREFIX + runs.metric.removeprefix(words.VAL_PREFIX)
-    again = runs.final.dropna(subset=["confirms"])
-    if again.empty or column not in again or runs.best not in again:
+    confirmations = runs.final.dropna(subset=["confirms"])
+    if confirmations.empty or column not in confirmations or runs.best not in confirmations:
         return pd.DataFrame(columns=["arm", "trial", "searched", "confirmed", "test", "seeds"])
     searched = runs.trials.set_index("trial")[runs.best]
     rows = []
-    for (arm, trial), group in again.astype({"confirms": int}).groupby(["arm", "confirms"], sort=False):
-        found = {"searched": searched.get(trial), "confirmed": group[runs.best].mean(), "test": group[column].mean()}
-        rows.append({"arm": arm, "trial": trial, **found, "seeds": len(group)})
+    for (arm, trial), group in confirmations.astype({"confirms": int}).groupby(["arm", "confirms"], sort=False):
+        scores = {"searched": searched.get(trial), "confirmed": group[runs.best].mean(), "test": group[column].mean()}
+        rows.append({"arm": arm, "trial": trial, **scores, "seeds": len(group)})
     return pd.DataFrame(rows)
 
 

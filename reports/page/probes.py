@@ -60,19 +60,19 @@ def read_probes(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> tuple[list[Probe
     """The probe clips that fit into a page, and how many there are."""
     best = runs.best_trials()
     with tempfile.TemporaryDirectory() as folder:
-        found = {
+        folders_by_arm = {
             str(row["arm"]): _download(runs, str(row["run_id"]), Path(folder) / f"trial {row['trial']}")
             for row in best.to_dict("records")
         }
-        heard = {arm: epochs for arm, epochs in found.items() if epochs}
-        if heard:
+        audible_by_arm = {arm: epochs for arm, epochs in folders_by_arm.items() if epochs}
+        if audible_by_arm:
             # Where no arm has any, it is a problem without sounds.
-            silent = best[[found[str(arm)] == {} for arm in best["arm"]]]
+            silent = best[[folders_by_arm[str(arm)] == {} for arm in best["arm"]]]
             runs.notes.extend(f"trial {number}: it has no sounds in MLflow" for number in silent["trial"])
-        clips = _clips(heard)
+        clips = _clips(audible_by_arm)
         probes: list[Probe] = []
         left = max_bytes
-        for probe in (_probe(clip, heard) for clip in clips):
+        for probe in (_probe(clip, audible_by_arm) for clip in clips):
             left -= probe.original.num_bytes + sum(cell.num_bytes for cells in probe.arms.values() for cell in cells)
             if probes and left < 0:
                 break
@@ -92,10 +92,12 @@ def _download(runs: SweepRuns, run_id: str, folder: Path) -> dict[str, Path] | N
         runs.notes.append(f"{folder.name}: its sounds can't be read ({error})")
         return None
     history = _spread(sorted((folder / words.ARTIFACT_AUDIO).glob("epoch_*")))
-    found = {f"epoch {int(each.name.removeprefix('epoch_'))}": each for each in history}
+    folder_by_epoch = {
+        f"epoch {int(epoch_folder.name.removeprefix('epoch_'))}": epoch_folder for epoch_folder in history
+    }
     if any(folder.glob(f"*_{words.RECONSTRUCTION}.wav")):
-        found[BEST] = folder
-    return found
+        folder_by_epoch[BEST] = folder
+    return folder_by_epoch
 
 
 def _spread(epochs: list[Path]) -> list[Path]:
@@ -104,22 +106,25 @@ def _spread(epochs: list[Path]) -> list[Path]:
     return [epochs[place] for place in places]
 
 
-def _clips(found: dict[str, dict[str, Path]]) -> list[str]:
+def _clips(folders_by_arm: dict[str, dict[str, Path]]) -> list[str]:
     """The clips that every arm can be heard with."""
     end = f"_{words.RECONSTRUCTION}.wav"
-    each = [
-        {path.name.removesuffix(end) for path in epochs[list(epochs)[-1]].glob(f"*{end}")} for epochs in found.values()
+    clip_sets = [
+        {path.name.removesuffix(end) for path in epochs[list(epochs)[-1]].glob(f"*{end}")}
+        for epochs in folders_by_arm.values()
     ]
-    return sorted(set.intersection(*each)) if each else []
+    return sorted(set.intersection(*clip_sets)) if clip_sets else []
 
 
-def _probe(clip: str, found: dict[str, dict[str, Path]]) -> Probe:
+def _probe(clip: str, folders_by_arm: dict[str, dict[str, Path]]) -> Probe:
     sounds: dict[tuple[str, str], Sound] = {}
-    for arm, epochs in found.items():
+    for arm, epochs in folders_by_arm.items():
         for label, folder in epochs.items():
-            original, made = (folder / f"{clip}_{kind}.wav" for kind in (words.ORIGINAL, words.RECONSTRUCTION))
-            if made.exists():
-                sounds[arm, label] = read_sound(made)
+            original, reconstruction = (
+                folder / f"{clip}_{kind}.wav" for kind in (words.ORIGINAL, words.RECONSTRUCTION)
+            )
+            if reconstruction.exists():
+                sounds[arm, label] = read_sound(reconstruction)
             if original.exists():
                 sounds.setdefault(("", words.ORIGINAL), read_sound(original))
     names = {"\0".join(key): sound for key, sound in sounds.items()}
@@ -151,9 +156,9 @@ def _picture(decibels: NDArray[np.float64]) -> str:
     return _drawn(colormaps["magma"](np.clip((decibels - top + RANGE_DB) / RANGE_DB, 0, 1)))
 
 
-def _difference(made: NDArray[np.float64], original: NDArray[np.float64]) -> str:
-    frames = min(made.shape[1], original.shape[1])
-    difference = made[:, :frames] - original[:, :frames]
+def _difference(reconstruction: NDArray[np.float64], original: NDArray[np.float64]) -> str:
+    frames = min(reconstruction.shape[1], original.shape[1])
+    difference = reconstruction[:, :frames] - original[:, :frames]
     return _drawn(colormaps["RdBu_r"](np.clip(difference / DIFFERENCE_DB / 2 + 0.5, 0, 1)))
 
 

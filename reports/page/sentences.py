@@ -25,12 +25,12 @@ def in_words(contrast: Contrast, metric: str, mode: str) -> str:
     if contrast.low is None or contrast.high is None:
         # What is shown decides: none is ahead by 0.000.
         if abs(contrast.difference) < 0.0005:
-            found = f"{pair} have the same {name}"
+            statement = f"{pair} have the same {name}"
         else:
             ahead = "is ahead of" if _is_better(contrast, mode) else "is behind"
-            found = f"{contrast.factor}: {level} {ahead} {baseline} by {abs(contrast.difference):.3f} {name}"
+            statement = f"{contrast.factor}: {level} {ahead} {baseline} by {abs(contrast.difference):.3f} {name}"
         why = f"but whether that is luck can't be said: {contrast.why_no_interval}"
-        return f"{found}{_where(contrast)} ({_count(contrast)}), {why}."
+        return f"{statement}{_where(contrast)} ({_count(contrast)}), {why}."
     if contrast.is_distinguishable:
         verb = "beats" if _is_better(contrast, mode) else "is worse than"
         sign = math.copysign(1, contrast.difference)
@@ -41,27 +41,29 @@ def in_words(contrast: Contrast, metric: str, mode: str) -> str:
         )
     difference = _signed(contrast.difference)
     interval = f"95 % CI {_signed(contrast.low)} to {_signed(contrast.high)}"
-    known = f"({interval}, {_count(contrast)}, {_p(contrast)})"
+    evidence = f"({interval}, {_count(contrast)}, {_p(contrast)})"
     if contrast.p_adjusted is None:
-        return f"{pair} differ by {difference} {name}{_where(contrast)} {known}."
-    return f"{pair} are not distinguishable{_where(contrast)}: {name} {difference} {known}."
+        return f"{pair} differ by {difference} {name}{_where(contrast)} {evidence}."
+    return f"{pair} are not distinguishable{_where(contrast)}: {name} {difference} {evidence}."
 
 
 def in_short(contrasts: Sequence[Contrast], metric: str, mode: str) -> Iterator[str]:
     """The same, but what could not be told from one baseline is one line: many arms would hide the few that differ."""
     alike: dict[tuple[str, str, str, str], list[Contrast]] = {}
-    for each in contrasts:
-        if each.p_adjusted is not None and not each.is_distinguishable:
-            alike.setdefault((each.factor, each.baseline, _where(each), each.scope), []).append(each)
+    for contrast in contrasts:
+        if contrast.p_adjusted is not None and not contrast.is_distinguishable:
+            alike.setdefault((contrast.factor, contrast.baseline, _where(contrast), contrast.scope), []).append(
+                contrast
+            )
         else:
-            yield in_words(each, metric, mode)
+            yield in_words(contrast, metric, mode)
     for (factor, baseline, where, scope), group in alike.items():
         if len(group) == 1:
             yield in_words(group[0], metric, mode)
         else:
-            levels = ", ".join(each.level for each in group)
-            known = " (one configuration of each)" if scope == "configuration" else ""
-            yield f"{factor}: not distinguishable from {baseline} in {words.in_words(metric)}{where}: {levels}{known}."
+            levels = ", ".join(contrast.level for contrast in group)
+            caveat = " (one configuration of each)" if scope == "configuration" else ""
+            yield f"{factor}: not distinguishable from {baseline} in {words.in_words(metric)}{where}: {levels}{caveat}."
 
 
 def _signed(value: float) -> str:

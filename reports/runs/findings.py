@@ -43,10 +43,10 @@ class Answers:
 
     def disputed(self) -> Iterator[Contrast]:
         """Those of which judge B says the opposite."""
-        others = {each.question: each.difference for each in self.by_second_judge}
-        for each in self.found:
-            if each.excludes_zero and each.difference * others.get(each.question, 0) < 0:
-                yield each
+        others = {contrast.question: contrast.difference for contrast in self.by_second_judge}
+        for contrast in self.found:
+            if contrast.excludes_zero and contrast.difference * others.get(contrast.question, 0) < 0:
+                yield contrast
 
 
 def check_ranked(runs: SweepRuns) -> None:
@@ -109,7 +109,7 @@ def _answers(
     runs: SweepRuns,
     tables: Sequence[Table],
     factors: Sequence[str],
-    given: Mapping[str, Any],
+    baseline_values: Mapping[str, Any],
     within: Sequence[str] = (),
 ) -> Iterator[Answers]:
     objective = runs.metric.removeprefix(words.VAL_PREFIX)
@@ -123,26 +123,27 @@ def _answers(
                 runs.notes.append(f"{words.ARTIFACT_PER_RECORDING} has no column {metric}: no contrasts by it")
             continue
         is_objective = metric == objective
-        levels = {name: level_of(value, scores[name]) for name, value in given.items() if name in factors}
+        levels = {name: level_of(value, scores[name]) for name, value in baseline_values.items() if name in factors}
         baseline = {name: level for name, level in levels.items() if level is not None}
         if is_objective:
             runs.notes.extend(
-                f"{name}: its baseline {as_text(given[name])} was not judged on the test split; nothing is tested"
+                f"{name}: its baseline {as_text(baseline_values[name])} was not judged on the test split; "
+                "nothing is tested"
                 for name in levels
                 if name not in baseline
             )
         second = scores_of(tables, factors, metric.replace("judge_", SECOND_JUDGE))
         if not metric.startswith("judge_"):
             second = second.iloc[:0]
-        compared, again = (ask(values, factors, baseline, within=within) for values in (scores, second))
-        yield Answers(metric, is_objective, bool(within), compared, again)
+        compared, by_second_judge = (ask(values, factors, baseline, within=within) for values in (scores, second))
+        yield Answers(metric, is_objective, bool(within), compared, by_second_judge)
 
 
 def level_of(value: Any, levels: Iterable[str]) -> str | None:
     """Which level of a factor a value of the sweep's record is; to YAML, 1.0 is 1."""
-    text, known = as_text(value), list(dict.fromkeys(levels))
-    alike = [level for level in known if typed(level) == typed(text)]
-    return text if text in known else next(iter(alike), None)
+    text, unique_levels = as_text(value), list(dict.fromkeys(levels))
+    alike = [level for level in unique_levels if typed(level) == typed(text)]
+    return text if text in unique_levels else next(iter(alike), None)
 
 
 def scores_of(tables: Sequence[Table], factors: Sequence[str], metric: str) -> pd.DataFrame:

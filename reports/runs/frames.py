@@ -80,8 +80,8 @@ class SweepRuns:
     @cached_property
     def arms(self) -> list[str]:
         """Names of all arms, those without a trial too, in the file's order."""
-        found = list(dict.fromkeys(self.trials["arm"])) if len(self.trials) else []
-        return list(dict.fromkeys([*self.record.get("arms", {}), *found]))
+        trial_arms = list(dict.fromkeys(self.trials["arm"])) if len(self.trials) else []
+        return list(dict.fromkeys([*self.record.get("arms", {}), *trial_arms]))
 
     @property
     def is_repeated(self) -> bool:
@@ -118,14 +118,14 @@ class SweepRuns:
         chosen = self.trials if trials is None else trials
 
         def read(row: Any) -> pd.DataFrame:
-            each = {
+            history_by_metric = {
                 metric: {
                     point.step: point.value
                     for point in self.client.get_metric_history(row.run_id, words.to_mlflow(metric))
                 }
                 for metric in metrics
             }
-            frame = pd.DataFrame(each, dtype=float).rename_axis("epoch").reset_index()
+            frame = pd.DataFrame(history_by_metric, dtype=float).rename_axis("epoch").reset_index()
             return frame.assign(trial=row.trial, arm=row.arm)
 
         with ThreadPoolExecutor(READERS) as pool:
@@ -162,9 +162,9 @@ def read_sweep(client: MlflowClient, sweep: str) -> SweepRuns:
     run = choose(client, runs, sweep)
     name = name_of(sweep)
     if run is None:
-        known = sorted({run.data.tags.get(words.TAG_SWEEP, "") for run in runs})
-        close = difflib.get_close_matches(name, known, 1)
-        hint = f"; did you mean {close[0]}?" if close else f"; it holds {', '.join(known) or 'none'}"
+        names = sorted({run.data.tags.get(words.TAG_SWEEP, "") for run in runs})
+        close = difflib.get_close_matches(name, names, 1)
+        hint = f"; did you mean {close[0]}?" if close else f"; it holds {', '.join(names) or 'none'}"
         raise ReportError(f"sweep {name!r} is not in MLflow{hint}")
     notes: list[str] = []
     record = with_columns(_record(client, run, notes))
@@ -196,7 +196,7 @@ def _record(client: MlflowClient, run: Run, notes: list[str]) -> dict[str, Any]:
 
 
 def _search(client: MlflowClient, condition: str, experiment: str | None = None) -> Iterator[Run]:
-    experiments = [experiment] if experiment else [each.experiment_id for each in client.search_experiments()]
+    experiments = [experiment] if experiment else [listed.experiment_id for listed in client.search_experiments()]
     token: str | None = None
     while experiments:
         page = client.search_runs(experiments, condition, max_results=PAGE_RUNS, page_token=token)

@@ -41,15 +41,15 @@ def importances(trials: pd.DataFrame, searched: Mapping[str, Mapping[str, list[A
         value = float(row[column])
         study.add_trial(optuna.trial.create_trial(params=params, distributions=distributions, value=value))
     evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-    found = optuna.importance.get_param_importances(study, evaluator=evaluator)
-    return pd.Series(found, name="importance").sort_values(ascending=False)
+    importance_by_param = optuna.importance.get_param_importances(study, evaluator=evaluator)
+    return pd.Series(importance_by_param, name="importance").sort_values(ascending=False)
 
 
 def at_edge(trial: Mapping[str, Any], searched: Mapping[str, Mapping[str, list[Any]]]) -> list[str]:
     """Where a winner lies at the edge of what was searched, in words: better values may lie outside."""
     import math
 
-    found = []
+    edges = []
     for name, domain in searched.items():
         ((kind, bounds),) = domain.items()
         value = trial.get(name)
@@ -59,8 +59,8 @@ def at_edge(trial: Mapping[str, Any], searched: Mapping[str, Mapping[str, list[A
         place = math.log(value / low) / math.log(high / low) if kind in LOGARITHMIC else (value - low) / (high - low)
         if place < OF_RANGE or place > 1 - OF_RANGE:
             side = "lower" if place < 0.5 else "upper"
-            found.append(f"{name} = {value:.3g} is at the {side} edge of {low:g} to {high:g}")
-    return found
+            edges.append(f"{name} = {value:.3g} is at the {side} edge of {low:g} to {high:g}")
+    return edges
 
 
 def _distribution(domain: Mapping[str, list[Any]]) -> Any:

@@ -33,23 +33,23 @@ def instead(runs: SweepRuns, judged: Sequence[Table], matrix: pd.DataFrame) -> I
     if not runs.final.empty:
         yield f"{_why_not_compared(runs, judged)}: nothing was tested."
         name = words.in_words(runs.metric)
-        found = [
+        scores = [
             f"{row['arm']} {row['test']:.3f}" + ("" if math.isnan(row["margin"]) else f" ± {row['margin']:.3f}")
             for row in matrix.to_dict("records")
             if not math.isnan(row["test"])
         ]
-        if found:
-            yield f"By {name} on the test split: {', '.join(found)}."
+        if scores:
+            yield f"By {name} on the test split: {', '.join(scores)}."
         return
     best = runs.best_trials()
     if best.empty:
         yield _why_no_best(runs)
         return
     order = best.sort_values(runs.best, ascending=runs.mode == "min")
-    found = [f"{arm} {value:.3f}" for arm, value in order[runs.best].items()]
+    scores = [f"{arm} {value:.3f}" for arm, value in order[runs.best].items()]
     lucky = "seed" if runs.is_repeated else "configuration"
     yield (
-        f"By the best {words.in_words(runs.metric)} of each arm on validation: {', '.join(found)}. One lucky {lucky} "
+        f"By the best {words.in_words(runs.metric)} of each arm on validation: {', '.join(scores)}. One lucky {lucky} "
         "may stand for an arm here: no interval can be given, and nothing was tested."
     )
 
@@ -67,17 +67,17 @@ def _why_not_compared(runs: SweepRuns, judged: Sequence[Table]) -> str:
 
 def _why_no_best(runs: SweepRuns) -> str:
     searched = runs.searched
-    known = searched[searched[runs.best].notna()] if runs.best in searched else searched.iloc[:0]
-    if known.empty:
+    scored = searched[searched[runs.best].notna()] if runs.best in searched else searched.iloc[:0]
+    if scored.empty:
         return "No trial has a value of the objective yet: nothing can be said."
-    outcomes = known["outcome"].value_counts()
+    outcomes = scored["outcome"].value_counts()
     counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
     return f"No trial has trained to the end ({counts}): nothing can be ranked."
 
 
 def why_untested(runs: SweepRuns, answers: Sequence[Answers]) -> str:
     """Why contrasts are descriptive only."""
-    if not any(each.is_tested for each in answers):
+    if not any(answer.is_tested for answer in answers):
         metric = runs.metric.removeprefix(words.VAL_PREFIX)
         return f"Nothing was tested: {words.ARTIFACT_PER_RECORDING} has no column {metric}, the objective."
     if runs.record.get("baseline") or runs.record.get("at"):

@@ -27,8 +27,8 @@ def name_of(sweep: str) -> str:
 
 def identity(run: Run) -> str:
     """What tells a sweep from all others: its id, of one that has none its run's."""
-    found: str = run.data.tags.get(words.TAG_SWEEP_ID) or run.info.run_id
-    return found
+    sweep_id: str = run.data.tags.get(words.TAG_SWEEP_ID) or run.info.run_id
+    return sweep_id
 
 
 def choose(client: MlflowClient, runs: Sequence[Run], sweep: str) -> Run | None:

@@ -86,14 +86,14 @@ def contrasts(
     lost = [] if within else [key for key in (*broken, *unsettled) if key not in arms]
     for question in questions([*arms, *lost], factors, baseline, within):
         cells = [_cell(arms, pair, bool(within)) for pair in question.cells]
-        asked = list(dict.fromkeys(key[:num_shared] for pair in question.cells for key in pair))
-        why_broken = " and ".join(broken[key] for key in asked if key in broken)
-        why_unsettled = " and ".join(dict.fromkeys(unsettled[key] for key in asked if key in unsettled))
+        compared_arms = list(dict.fromkeys(key[:num_shared] for pair in question.cells for key in pair))
+        why_broken = " and ".join(broken[key] for key in compared_arms if key in broken)
+        why_unsettled = " and ".join(dict.fromkeys(unsettled[key] for key in compared_arms if key in unsettled))
         num_empty = sum(empty[key] for pair in question.cells for key in pair)
         # A cell without a training that has both levels says nothing.
-        known = [cell for cell in cells if cell]
-        if known:
-            answers.append(_answer(question, factors, known, num_empty, is_searched, why_broken, why_unsettled))
+        filled_cells = [cell for cell in cells if cell]
+        if filled_cells:
+            answers.append(_answer(question, factors, filled_cells, num_empty, is_searched, why_broken, why_unsettled))
         elif question.is_planned and (why_broken or why_unsettled):
             answers.append(_unanswered(question, why_broken or why_unsettled, why_unsettled))
     return answers
@@ -102,17 +102,17 @@ def contrasts(
 def margins(scores: pd.DataFrame, factors: Sequence[str]) -> dict[Key, float]:
     """Half of the 95 % interval of each arm's mean, over its units and over recordings; NaN where it has none."""
     units = {key: _sampled(trainings).units for key, trainings in _arms(scores, factors).items()}
-    return {key: margin(each[:, np.isfinite(each).all(axis=0)]) for key, each in units.items()}
+    return {key: margin(sample[:, np.isfinite(sample).all(axis=0)]) for key, sample in units.items()}
 
 
 def _arms(scores: pd.DataFrame, factors: Sequence[str]) -> dict[Key, Trainings]:
     """The trainings of each arm; one without any value was not evaluated and counts nowhere."""
     runs = scores.pivot(index=[*factors, "configuration", "seed"], columns="recording", values="value")
     runs = runs.astype(float).dropna(how="all")
-    found: dict[Key, dict[tuple[str, str], NDArray[np.float64]]] = {}
+    trainings_by_arm: dict[Key, dict[tuple[str, str], NDArray[np.float64]]] = {}
     for (*key, configuration, seed), values in zip(runs.index, runs.to_numpy(), strict=True):
-        found.setdefault(tuple(key), {})[configuration, seed] = values
-    return dict(found)
+        trainings_by_arm.setdefault(tuple(key), {})[configuration, seed] = values
+    return dict(trainings_by_arm)
 
 
 def _cell(arms: Mapping[Key, Trainings], pair: tuple[Key, Key], is_within: bool) -> list[_Term]:
@@ -184,10 +184,10 @@ def _answer(
     difference = float(per_recording(units, weights).mean()) if num_recordings else math.nan
     alone = [_named(term.key, factors) for term in terms if len(term.sample.units) == 1]
     why = _why_no_precision(alone, num_recordings, why_broken)
-    known = None if why else precision(units, weights)
-    if known and known.standard_error == 0:
-        why, known = NO_SPREAD, None
-    half_width = known.half_width() if known else math.nan
+    uncertainty = None if why else precision(units, weights)
+    if uncertainty and uncertainty.standard_error == 0:
+        why, uncertainty = NO_SPREAD, None
+    half_width = uncertainty.half_width() if uncertainty else math.nan
     num_configurations = min(sample.num_configurations for sample in samples)
     return Contrast(
         factor=question.factor,
@@ -195,12 +195,12 @@ def _answer(
         baseline=question.baseline,
         at=question.at,
         difference=difference,
-        low=difference - half_width if known else None,
-        high=difference + half_width if known else None,
-        p=known.p(difference) if known else None,
+        low=difference - half_width if uncertainty else None,
+        high=difference + half_width if uncertainty else None,
+        p=uncertainty.p(difference) if uncertainty else None,
         p_adjusted=None,
         p_repeated=None,
-        effect_size=known.effect_size(difference) if known else None,
+        effect_size=uncertainty.effect_size(difference) if uncertainty else None,
         num_configurations=num_configurations,
         num_seeds=min(sample.num_seeds for sample in samples),
         num_units=min(len(sample.units) for sample in samples),

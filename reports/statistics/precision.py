@@ -143,15 +143,15 @@ def margin(sample: Units) -> float:
         return math.nan
     (of_units,), of_recordings = _parts([sample], [1.0])
     ends = (special.stdtrit(number - 1, 1 - ALPHA / 2) for number in sample.shape)
-    found = math.hypot(*(end * math.sqrt(part) for end, part in zip(ends, (of_units, of_recordings), strict=True)))
-    return found if found > ROUNDING * np.abs(sample).max() else math.nan
+    half_width = math.hypot(*(end * math.sqrt(part) for end, part in zip(ends, (of_units, of_recordings), strict=True)))
+    return half_width if half_width > ROUNDING * np.abs(sample).max() else math.nan
 
 
 def _parts(samples: Sequence[Units], weights: Sequence[float]) -> tuple[NDArray[np.float64], float]:
     """The variance that comes with the units of each sample, and the one that comes with the recordings."""
     squares = np.square(weights)
-    of_units = squares * [each.mean(axis=1).var(ddof=1) / len(each) for each in samples]
-    of_both = sum(square * _interaction(each) / each.size for square, each in zip(squares, samples, strict=True))
+    of_units = squares * [sample.mean(axis=1).var(ddof=1) / len(sample) for sample in samples]
+    of_both = sum(square * _interaction(sample) / sample.size for square, sample in zip(squares, samples, strict=True))
     of_each = per_recording(samples, weights)
     return of_units, max(0.0, float(of_each.var(ddof=1)) / len(of_each) - of_both)
 

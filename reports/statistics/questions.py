@@ -33,7 +33,7 @@ class Question:
 
 
 def questions(
-    arms: Sequence[Key], factors: Sequence[str], baseline: Mapping[str, str], asked: Sequence[str] = ()
+    arms: Sequence[Key], factors: Sequence[str], baseline: Mapping[str, str], compared: Sequence[str] = ()
 ) -> Iterator[Question]:
     """What can be asked of these arms, in the order of the factors, planned questions first.
 
@@ -44,12 +44,12 @@ def questions(
         arms: those that there are.
         factors: what they are told apart by.
         baseline: levels of factors; one without arms counts as none.
-        asked: the factors that are asked about; all where it is empty.
+        compared: the factors that are asked about; all where it is empty.
     """
     levels = {factor: sorted({key[axis] for key in arms}) for axis, factor in enumerate(factors)}
     base = {factor: baseline[factor] for factor in factors if baseline.get(factor) in levels[factor]}
     for axis, factor in enumerate(factors):
-        if asked and factor not in asked:
+        if compared and factor not in compared:
             continue
         others = {other: base[other] for other in factors if other != factor and other in base}
         pairs = [(level, base[factor]) for level in levels[factor] if factor in base and level != base[factor]]

@@ -69,14 +69,14 @@ OF_MAGNITUDES = {
 """Metrics that a network of phases alone does not have."""
 
 
-def _check_size(given: Any) -> Any:
-    if given not in SIZES:
+def _check_size(size: Any) -> Any:
+    if size not in SIZES:
         frames, bins = BOTTOM
         raise ValueError(
-            f"must be one of {', '.join(SIZES)}, got {given!r}; what is left of {FRAMES}x{BINS} is halved down to "
+            f"must be one of {', '.join(SIZES)}, got {size!r}; what is left of {FRAMES}x{BINS} is halved down to "
             f"{frames}x{bins}"
         )
-    return given
+    return size
 
 
 HalvedSize = Annotated[Size, BeforeValidator(_check_size)]

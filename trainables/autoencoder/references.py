@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def reference_lines(configs: Sequence[AutoencoderConfig], corpus: Corpus, progress: Progress) -> list[dict[str, Any]]:
     """Compute features, judge and reference lines; where a phase is compared with others, what each makes of magnitudes
     that need no model."""
-    features = dict.fromkeys(each for config in configs for each in config.clip_representation.features)
+    features = dict.fromkeys(feature for config in configs for feature in config.clip_representation.features)
     for feature in {**features, Feature(Grid(COMMON_SIZE)): None}:
         corpus.features(feature, progress)
     references = References(corpus, progress)

@@ -167,7 +167,7 @@ class Autoencoder(Trainable):
 
         representation = self.codec.representation
         if "magnitude" in representation.parts:
-            metrics = self.assessor.assess((each[:, 0] for each in estimates()), representation.grid)
+            metrics = self.assessor.assess((restored[:, 0] for restored in estimates()), representation.grid)
             samples = self.codec.samples(min(MAX_SAMPLES, len(self.validation)))
             metrics |= self.assessor.assess_samples(representation.grid.full(samples[:, 0]))
         else:

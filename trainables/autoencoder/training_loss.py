@@ -75,5 +75,5 @@ class Objective:
     def _of_phase(self, estimate: Estimate, target: Target, phase: slice) -> Scalar:
         clips = [estimate.clips, target.clips]
         if not self._phase_loss.in_own_units:
-            clips = [self._normalizer.invert(each, target.statistics) for each in clips]
-        return self._phase_loss.loss(*(each[:, phase] for each in clips))
+            clips = [self._normalizer.invert(batch, target.statistics) for batch in clips]
+        return self._phase_loss.loss(*(batch[:, phase] for batch in clips))

@@ -108,14 +108,14 @@ class Classifier(Trainable):
     def prepare(
         cls, configs: Sequence[ClassifierConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
-        known = required(corpus, cls)
+        corpus = required(corpus, cls)
         # Weights that can't be had are found out now, not in the first epoch of every trial.
         for config in {(config.network, config.weights): config for config in configs}.values():
-            make_network(config.modality, config.network, config.weights, len(known.classes))
+            make_network(config.modality, config.network, config.weights, len(corpus.classes))
         for size in dict.fromkeys(config.image_size for config in configs if config.modality == "image"):
-            known.frames(size, progress)
-        counts = np.bincount(known.labels(known.indices("train")), minlength=len(known.classes))
-        labels = known.labels(known.indices("validation"))
+            corpus.frames(size, progress)
+        counts = np.bincount(corpus.labels(corpus.indices("train")), minlength=len(corpus.classes))
+        labels = corpus.labels(corpus.indices("validation"))
         # Of a recording all clips have one class, so that the share of clips is about that of recordings.
         commonest = float((labels == counts.argmax()).mean())
         return [{"reference": "commonest class", "size": None, "val/accuracy": commonest}]
@@ -138,13 +138,13 @@ class Classifier(Trainable):
         """One step of the optimizer, left out if anything isn't finite; what was measured stays on the device."""
         self.num_steps += 1
         warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
-        given = self.train.varied(positions, self._order).to(self.device)
+        inputs = self.train.varied(positions, self._order).to(self.device)
         labels = torch.from_numpy(self.corpus.labels(self.train.clips[positions.numpy()])).to(self.device)
         truth = F.one_hot(labels, len(self.corpus.classes)).float()
         if self.config.mixup > 0:
             share = float(torch._sample_dirichlet(torch.full((2,), self.config.mixup), self._order)[0])
-            given, truth = (share * each + (1 - share) * each.roll(1, dims=0) for each in (given, truth))
-        loss = F.cross_entropy(self.network(given), truth, label_smoothing=self.config.label_smoothing)
+            inputs, truth = (share * batch + (1 - share) * batch.roll(1, dims=0) for batch in (inputs, truth))
+        loss = F.cross_entropy(self.network(inputs), truth, label_smoothing=self.config.label_smoothing)
         return {"loss": loss.detach(), "grad_norm": descend(self.optimizer, self.network, loss)}
 
     def _validate(self) -> dict[str, float]:
@@ -157,15 +157,15 @@ class Classifier(Trainable):
         }
 
     @torch.no_grad()
-    def _logits(self, given: Sounds | Images) -> Logits:
+    def _logits(self, examples: Sounds | Images) -> Logits:
         self.network.eval()
-        parts = torch.arange(len(given.clips)).split(BATCH_CLIPS)
-        return torch.cat([self.network(given.plain(part).to(self.device)).cpu() for part in parts])
+        parts = torch.arange(len(examples.clips)).split(BATCH_CLIPS)
+        return torch.cat([self.network(examples.plain(part).to(self.device)).cpu() for part in parts])
 
-    def _table(self, given: Sounds | Images) -> tuple[pd.DataFrame, float]:
+    def _table(self, examples: Sounds | Images) -> tuple[pd.DataFrame, float]:
         """A row a recording, and the cross-entropy."""
-        logits, labels = self._logits(given), self.corpus.labels(given.clips)
-        recordings = self.corpus.clips["recording"].to_numpy(str)[given.clips]
+        logits, labels = self._logits(examples), self.corpus.labels(examples.clips)
+        recordings = self.corpus.clips["recording"].to_numpy(str)[examples.clips]
         verdict = hearing(logits.softmax(dim=1), labels, recordings)
         classes = self.corpus.clips.drop_duplicates("recording").set_index("recording")["class"]
         table = pd.DataFrame(
@@ -183,24 +183,24 @@ class Classifier(Trainable):
 
     def render(self, probes: NDArray[np.int64]) -> Media:
         """What is classified, with the class that the network tells."""
-        given = self._given(probes, required=False)
-        if not len(given.clips):
+        examples = self._given(probes, required=False)
+        if not len(examples.clips):
             return Media()
-        probabilities = self._logits(given).softmax(dim=1)
-        names = [str(name) for name in self.corpus.clips["clip"].to_numpy()[given.clips]]
-        sounds = read_waveforms(self.corpus.waveforms(), given.clips).numpy()
+        probabilities = self._logits(examples).softmax(dim=1)
+        names = [str(name) for name in self.corpus.clips["clip"].to_numpy()[examples.clips]]
+        sounds = read_waveforms(self.corpus.waveforms(), examples.clips).numpy()
         shown = {}
-        if isinstance(given, Images):
-            photos = given.plain(torch.arange(len(names)))
+        if isinstance(examples, Images):
+            photos = examples.plain(torch.arange(len(names)))
             shown = {
                 name: spectrogram_pictures.enlarged(photo, spectrogram_pictures.HEIGHT_PX)
                 for name, photo in zip(names, photos, strict=True)
             }
-        truth = probabilities[torch.arange(len(names)), torch.from_numpy(self.corpus.labels(given.clips))]
-        told = [self.corpus.classes[int(each)] for each in probabilities.argmax(dim=1)]
+        truth = probabilities[torch.arange(len(names)), torch.from_numpy(self.corpus.labels(examples.clips))]
+        predicted = [self.corpus.classes[int(index)] for index in probabilities.argmax(dim=1)]
         rows = [
             {"clip": name, "told": label, "probability": chance, **({"image": name} if shown else {})}
-            for name, label, chance in zip(names, told, truth.tolist(), strict=True)
+            for name, label, chance in zip(names, predicted, truth.tolist(), strict=True)
         ]
         return Media({f"{name}_original": sound for name, sound in zip(names, sounds, strict=True)}, shown, rows)
 

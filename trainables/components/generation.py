@@ -84,7 +84,7 @@ class Generator(ABC, Generic[Given]):
         """
 
     @abstractmethod
-    def generate(self, given: Given, *, count: int, seed: int) -> list[Generated]:
+    def generate(self, source: Given, *, count: int, seed: int) -> list[Generated]:
         """So many of them, the same for the same seed."""
 
     def _told(self, contents: Sequence[NDArray[Any]], probabilities: Float[Tensor, "made classes"]) -> list[Generated]:
@@ -121,7 +121,7 @@ def kind_of(path: Path) -> Kind:
         return "image"
     if suffix in MEDIA_SUFFIXES:
         return "sound"
-    pictures, sounds = (" ".join(sorted(each)) for each in (PICTURE_SUFFIXES, MEDIA_SUFFIXES))
+    pictures, sounds = (" ".join(sorted(suffixes)) for suffixes in (PICTURE_SUFFIXES, MEDIA_SUFFIXES))
     raise InputError(f"{path}: neither a picture ({pictures}) nor a sound ({sounds})")
 
 

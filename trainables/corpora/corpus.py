@@ -118,9 +118,9 @@ def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = si
     fingerprint = read_record(home, source).fingerprints.get(files, "")
     if not (home / "cache" / fingerprint / CLIPS).is_file():
         with changed_record(home, source) as record:
-            known = record.known(recording.group for recording in recordings)
-            fingerprint = record.fingerprints.get(files) or fingerprint_with(files, known)
-            corpus = _opened(wanted, recordings, home / "cache" / fingerprint, known, progress)
+            earlier_splits = record.known(recording.group for recording in recordings)
+            fingerprint = record.fingerprints.get(files) or fingerprint_with(files, earlier_splits)
+            corpus = _opened(wanted, recordings, home / "cache" / fingerprint, earlier_splits, progress)
             record.add(files, fingerprint, _splits_of(corpus, recordings))
             return corpus
     return _opened(wanted, recordings, home / "cache" / fingerprint, {}, progress)
@@ -130,22 +130,26 @@ def _opened(
     settings: CorpusSettings,
     recordings: Sequence[Recording],
     folder: Path,
-    known: Mapping[str, Split],
+    earlier_splits: Mapping[str, Split],
     progress: Progress,
 ) -> Corpus:
     """Read a corpus from its folder in the cache, where it is built if it is not there."""
-    made_once(folder / CLIPS, lambda path: _build(settings, recordings, known, folder, path, progress))
+    made_once(folder / CLIPS, lambda path: _build(settings, recordings, earlier_splits, folder, path, progress))
     clips = pd.read_csv(folder / CLIPS, keep_default_na=False)
     classes = clips.drop_duplicates("label").sort_values("label")["class"].astype(str)
     skipped = json.loads((folder / "skipped.json").read_text(encoding="utf-8"))
-    pictures = {each.name: each.picture for each in recordings if each.picture is not None}
+    pictures = {recording.name: recording.picture for recording in recordings if recording.picture is not None}
     return Corpus(settings.name, tuple(classes), folder.name, folder, clips, tuple(skipped), pictures)
 
 
 def _splits_of(corpus: Corpus, recordings: Sequence[Recording]) -> dict[str, Split]:
     """Return the split of each group."""
     split_of_recording = dict(zip(corpus.clips["recording"].astype(str), corpus.clips["split"], strict=True))
-    return {each.group: split_of_recording[each.name] for each in recordings if each.name in split_of_recording}
+    return {
+        recording.group: split_of_recording[recording.name]
+        for recording in recordings
+        if recording.name in split_of_recording
+    }
 
 
 def read_splits(home: Path, fingerprint: str) -> dict[str, Split] | None:
@@ -166,7 +170,7 @@ def _fingerprint(name: str, recordings: Sequence[Recording]) -> str:
 def _build(
     settings: CorpusSettings,
     recordings: Sequence[Recording],
-    known: Mapping[str, Split],
+    earlier_splits: Mapping[str, Split],
     folder: Path,
     clips_path: Path,
     progress: Progress,
@@ -174,7 +178,7 @@ def _build(
     """Decode every recording into `waveforms.npy`, and write the table of clips, which makes the corpus whole.
 
     Args:
-        known: the splits of groups that keep theirs.
+        earlier_splits: the splits of groups that keep theirs.
     """
     where = f"corpus {settings.name} ({getattr(settings, 'root', 'generated')})"
     _check_classes(where, recordings)
@@ -191,7 +195,7 @@ def _build(
                 kept.append((recording, Decoded(decoded.clips[:0], decoded.starts_s)))
     _check_classes(where, [recording for recording, _ in kept], skipped)
     (folder / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
-    _table(kept, known).to_csv(clips_path, index=False)
+    _table(kept, earlier_splits).to_csv(clips_path, index=False)
 
 
 def _check_classes(where: str, recordings: Sequence[Recording], skipped: Sequence[str] = ()) -> None:
@@ -209,10 +213,10 @@ def _check_classes(where: str, recordings: Sequence[Recording], skipped: Sequenc
         )
 
 
-def _table(kept: Sequence[tuple[Recording, Decoded]], known: Mapping[str, Split]) -> pd.DataFrame:
+def _table(kept: Sequence[tuple[Recording, Decoded]], earlier_splits: Mapping[str, Split]) -> pd.DataFrame:
     classes = sorted({recording.class_name for recording, _ in kept})
     groups = {name: [recording.group for recording, _ in kept if recording.class_name == name] for name in classes}
-    splits = split_groups(groups, known)
+    splits = split_groups(groups, earlier_splits)
     numbers: Counter[str] = Counter()
     rows = []
     for recording, decoded in kept:

@@ -53,7 +53,7 @@ def _picture(path: Path) -> Path | None:
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return path
     # Cameras write JPG.
-    suffixes = (each for suffix in sorted(PICTURE_SUFFIXES) for each in (suffix, suffix.upper()))
+    suffixes = (spelling for suffix in sorted(PICTURE_SUFFIXES) for spelling in (suffix, suffix.upper()))
     return next((beside for suffix in suffixes if (beside := path.with_suffix(suffix)).is_file()), None)
 
 

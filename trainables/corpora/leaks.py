@@ -28,11 +28,11 @@ def describe_leak(
     """
     if fingerprint == corpus.fingerprint:
         return ""
-    mine, theirs = (corpus_model(given)(**given).source() for given in (settings, other))
+    mine, theirs = (corpus_model(corpus_settings)(**corpus_settings).source() for corpus_settings in (settings, other))
     other_splits = read_splits(home, fingerprint)
     if mine != theirs or other_splits is None:
         return "it may have seen recordings that are held out here"
     splits = dict(zip(corpus.clips["recording"].astype(str), corpus.clips["split"], strict=True))
     held_out = {name: SEEN[split] for name, split in splits.items() if split in SEEN}
-    count = sum(other_splits.get(name) in seen for name, seen in held_out.items())
+    count = sum(other_splits.get(name) in leaking_splits for name, leaking_splits in held_out.items())
     return f"it has seen {count} of the {len(held_out)} recordings that are held out here" if count else ""

@@ -47,9 +47,9 @@ def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Pic
         pictures = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(corpus.clips), 3, size, size))
         rows, shown = _shown(corpus)
         work = each_in_parallel(partial(_pictures, size=size), shown, "reading the corpus's pictures", progress)
-        for clips, found in zip(rows, work, strict=True):
-            if found is not None:
-                pictures[clips] = found
+        for clips, frames in zip(rows, work, strict=True):
+            if frames is not None:
+                pictures[clips] = frames
         pictures.flush()
 
     pictures: Pictures = np.load(made_once(corpus.folder / f"pictures-{size}-{sources(corpus)}.npy", make), "r")
@@ -64,9 +64,9 @@ def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
         motion = np.full((len(corpus.clips), MOTION_STEPS), np.nan, np.float32)
         rows, shown = _shown(corpus)
         work = each_in_parallel(_motion, shown, "reading the corpus's motion", progress)
-        for clips, found in zip(rows, work, strict=True):
-            if found is not None:
-                motion[clips] = found
+        for clips, recording_motion in zip(rows, work, strict=True):
+            if recording_motion is not None:
+                motion[clips] = recording_motion
         with path.open("wb") as file:
             np.save(file, motion)
 
@@ -82,13 +82,13 @@ def visible(
     Raises:
         InputError: none has, and some are required.
     """
-    seen = np.array([clip for clip in clips if pictures[clip].any()], np.int64)
-    if required and not len(seen):
+    visible_clips = np.array([clip for clip in clips if pictures[clip].any()], np.int64)
+    if required and not len(visible_clips):
         raise InputError(
             f"corpus {corpus.name} has no picture that can be read; sound and image together need videos, or a picture"
             " of the same name beside each sound"
         )
-    return seen
+    return visible_clips
 
 
 def _shown(corpus: Corpus) -> tuple[list[NDArray[np.intp]], list[Shown]]:
@@ -100,7 +100,9 @@ def _shown(corpus: Corpus) -> tuple[list[NDArray[np.intp]], list[Shown]]:
     ends = np.searchsorted(recordings, names, side="right", sorter=order)
     starts = np.searchsorted(recordings, names, side="left", sorter=order)
     rows = [order[start:end] for start, end in zip(starts, ends, strict=True)]
-    return rows, [Shown(corpus.pictures[name], tuple(starts_s[each])) for name, each in zip(names, rows, strict=True)]
+    return rows, [
+        Shown(corpus.pictures[name], tuple(starts_s[clip_rows])) for name, clip_rows in zip(names, rows, strict=True)
+    ]
 
 
 def sources(corpus: Corpus) -> str:
@@ -135,25 +137,25 @@ def _motion(shown: Shown) -> Motion | None:
 def frames_at(path: Path, times_s: list[float], size: int) -> Pictures | None:
     """The frame of a video that is seen at each time, the last one behind its end; None where it can't be read."""
     order = np.argsort(times_s, kind="stable")
-    found: dict[int, UInt8[np.ndarray, "3 size size"]] = {}
+    picture_by_index: dict[int, UInt8[np.ndarray, "3 size size"]] = {}
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 return None
             # The sound, and so the clips, count from here; in some containers it isn't zero.
             begin_s = (container.start_time or 0) / av.time_base
-            waiting, last = [int(each) for each in order], None
+            waiting, last = [int(index) for index in order], None
             for frame in container.decode(video=0):
                 while waiting and last is not None and (frame.time or 0.0) - begin_s > times_s[waiting[0]]:
-                    found[waiting.pop(0)] = _picture(last, size)
+                    picture_by_index[waiting.pop(0)] = _picture(last, size)
                 if not waiting:
                     break
                 last = frame
             if last is not None:
-                found |= dict.fromkeys(waiting, _picture(last, size))
+                picture_by_index |= dict.fromkeys(waiting, _picture(last, size))
     except (av.FFmpegError, OSError, ValueError):
         return None
-    return np.stack([found[index] for index in range(len(times_s))]) if found else None
+    return np.stack([picture_by_index[index] for index in range(len(times_s))]) if picture_by_index else None
 
 
 def _picture(frame: av.VideoFrame, size: int) -> UInt8[np.ndarray, "3 size size"]:

@@ -48,13 +48,13 @@ class SplitRecord:
         self.splits = {**splits, **self.splits}
 
 
-def fingerprint_with(files: str, known: Mapping[str, Split]) -> str:
+def fingerprint_with(files: str, earlier_splits: Mapping[str, Split]) -> str:
     """Return the fingerprint of a corpus whose splits depend on earlier ones: twelve hexadecimal digits.
 
     Elsewhere the same files have other splits, and what is computed of both must not be taken for the same.
     """
-    lines = [files, *(f"{group} {split}" for group, split in sorted(known.items()))]
-    return digest("\n".join(lines))[:12] if known else files
+    lines = [files, *(f"{group} {split}" for group, split in sorted(earlier_splits.items()))]
+    return digest("\n".join(lines))[:12] if earlier_splits else files
 
 
 def read_record(home: Path, source: str) -> SplitRecord:

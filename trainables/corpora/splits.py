@@ -18,7 +18,7 @@ def num_held_out(num_recordings: int, num_groups: int) -> int:
 
 
 def split_groups(
-    groups_of_class: Mapping[str, Sequence[str]], known: Mapping[str, Split] | None = None
+    groups_of_class: Mapping[str, Sequence[str]], earlier_splits: Mapping[str, Split] | None = None
 ) -> dict[str, Split]:
     """Split groups by the hash of their names, stratified by class and the same on every machine.
 
@@ -27,9 +27,10 @@ def split_groups(
 
     Args:
         groups_of_class: for each class, the group of each of its recordings.
-        known: splits that groups were given earlier and keep; only the others are split, to fill what is missing.
+        earlier_splits: splits that groups were given earlier and keep; only the others are split, to fill what is
+            missing.
     """
-    kept = known or {}
+    kept = earlier_splits or {}
     splits: dict[str, Split] = dict(kept)
     for groups in groups_of_class.values():
         sizes = Counter(groups)

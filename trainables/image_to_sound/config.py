@@ -18,17 +18,17 @@ from trainables.trainable import Metric, TrainedModel, TrialConfig
 Route = Literal["decode", "sample", "retrieve"]
 
 
-def _retrieval(query: str, found: str) -> dict[str, Metric]:
-    prefix = f"val/{query}_to_{found}"
+def _retrieval(query: str, target: str) -> dict[str, Metric]:
+    prefix = f"val/{query}_to_{target}"
     return {
         **{
             f"{prefix}_r_at_{at}": Metric(
-                "max", "all", f"how often a {query} finds its own {found} among the first {at}"
+                "max", "all", f"how often a {query} finds its own {target} among the first {at}"
             )
             for at in RANKS
         },
-        f"{prefix}_median_rank": Metric("min", "all", f"the median place of a {query}'s own {found}; 1 is the first"),
-        f"{prefix}_class_map": Metric("max", "all", f"mean average precision of {found}s of a {query}'s class"),
+        f"{prefix}_median_rank": Metric("min", "all", f"the median place of a {query}'s own {target}; 1 is the first"),
+        f"{prefix}_class_map": Metric("max", "all", f"mean average precision of {target}s of a {query}'s class"),
     }
 
 

@@ -37,6 +37,6 @@ class Contrast(nn.Module):
         of_class = (labels[:, None] == labels).to(logits.dtype)
         own = torch.eye(len(labels), dtype=logits.dtype, device=logits.device)
         weights = self.class_share * of_class / of_class.sum(dim=1, keepdim=True) + (1 - self.class_share) * own
-        both = (-(weights * each.log_softmax(dim=1)).sum(dim=1).mean() for each in (logits, logits.T))
+        both = (-(weights * scores.log_softmax(dim=1)).sum(dim=1).mean() for scores in (logits, logits.T))
         loss: Scalar = sum(both, logits.new_zeros(())) / 2
         return loss

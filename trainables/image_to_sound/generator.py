@@ -46,14 +46,14 @@ class SoundGenerator(Generator[Pictures]):
         return as_floats(torch.from_numpy(read_picture(path, self.config.image_size))[None])
 
     @torch.inference_mode()
-    def generate(self, given: Pictures, *, count: int, seed: int) -> list[Generated]:
+    def generate(self, source: Pictures, *, count: int, seed: int) -> list[Generated]:
         """The first by the route as it was judged, the others by what else it could lead to.
 
         A route without a choice (decode) makes them all the same but for the first phase; there, the others are drawn
         around it.
         """
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
-        mean, log_variance = self.model.seen(given.to(self.device), autocast)
+        mean, log_variance = self.model.seen(source.to(self.device), autocast)
         route = self.config.route
         generator = torch.Generator().manual_seed(seed)
         first = self.model.routed((mean, log_variance), route, generator if route == "sample" else None)

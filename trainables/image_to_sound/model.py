@@ -123,9 +123,9 @@ class SoundFromPicture(nn.Module):
         """The latents of sounds, given as normalized clips."""
         return self.audio.encode(clips, autocast)
 
-    def remember(self, heard: Latents, seen: Latents) -> None:
+    def remember(self, sound_latents: Latents, picture_latents: Latents) -> None:
         """Take the latents of training sounds, which pictures can then find, and how far from theirs pictures' are."""
-        self.known, self.spread = heard, (heard - seen).square().mean(dim=0).sqrt()
+        self.known, self.spread = sound_latents, (sound_latents - picture_latents).square().mean(dim=0).sqrt()
 
     def log_power(self, latents: Latents, autocast: torch.autocast) -> LogPower:
         """What latents sound like, on the grid, in nats."""
@@ -133,9 +133,9 @@ class SoundFromPicture(nn.Module):
         nothing = latents.new_zeros(len(latents), 0)
         return self.normalizer.invert(clips, nothing)[:, 0].clamp(max=LOUDEST_NATS)
 
-    def routed(self, seen: Distribution, route: Route, generator: torch.Generator | None = None) -> Latents:
+    def routed(self, distribution: Distribution, route: Route, generator: torch.Generator | None = None) -> Latents:
         """The latents that pictures' own lead to; with a generator, others each time where the route has a choice."""
-        mean, log_variance = seen
+        mean, log_variance = distribution
         match route:
             case "decode":
                 return mean
@@ -161,8 +161,10 @@ class SoundFromPicture(nn.Module):
         share = self.config.backbone_lr_share
         for parameters, lr_share in ((self.backbone.parameters(), share), (self.head.parameters(), 1.0)):
             own = list(parameters)
-            groups.append({"params": [each for each in own if each.ndim > 1], "weight_decay": WEIGHT_DECAY})
-            groups.append({"params": [each for each in own if each.ndim <= 1], "weight_decay": 0.0})
+            groups.append(
+                {"params": [parameter for parameter in own if parameter.ndim > 1], "weight_decay": WEIGHT_DECAY}
+            )
+            groups.append({"params": [parameter for parameter in own if parameter.ndim <= 1], "weight_decay": 0.0})
             groups[-1]["lr_share"] = groups[-2]["lr_share"] = lr_share
         groups.append({"params": [self.contrast.log_temperature], "weight_decay": 0.0, "lr_share": 1.0})
         return [group for group in groups if group["lr_share"] > 0]

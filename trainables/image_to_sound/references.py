@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 def reference_lines(configs: Sequence[ImageToSoundConfig], corpus: Corpus, progress: Progress) -> list[dict[str, Any]]:
     """Compute features, pictures, the judge, and what is reached without a model: the pairs' own sounds, the mean of
     their class, the sound of the image that is nearest, of another recording of the class, of any."""
-    features = dict.fromkeys(each for config in configs for each in config.clip_representation.features)
+    features = dict.fromkeys(feature for config in configs for feature in config.clip_representation.features)
     for feature in {**features, Feature(Grid(COMMON_SIZE)): None}:
         corpus.features(feature, progress)
     for size in dict.fromkeys(config.image_size for config in configs):
@@ -49,8 +49,8 @@ def reference_lines(configs: Sequence[ImageToSoundConfig], corpus: Corpus, progr
 
     def means() -> dict[str, float]:
         labels = torch.from_numpy(corpus.labels(clips))
-        known = class_means(corpus, common)
-        return assessor.assess((known[labels[part]].to(device) for part in assessor.positions()), common)
+        log_power_by_class = class_means(corpus, common)
+        return assessor.assess((log_power_by_class[labels[part]].to(device) for part in assessor.positions()), common)
 
     lines = {
         "real clips": lambda: sounds(clips),

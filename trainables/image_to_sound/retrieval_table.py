@@ -19,12 +19,14 @@ from trainables.image_to_sound.model import Distribution, Latents, SoundFromPict
 LogPower = Float[Tensor, "clips frames bins"]
 
 
-def found_in(seen: Latents, heard: Latents, labels: Tensor, count: int | None = None) -> dict[str, Found]:
+def found_in(
+    picture_latents: Latents, sound_latents: Latents, labels: Tensor, count: int | None = None
+) -> dict[str, Found]:
     """What the halves of pairs find among those of all of them; the first `count` pairs are asked for."""
-    own = torch.arange(len(seen), device=seen.device)[:count]
+    own = torch.arange(len(picture_latents), device=picture_latents.device)[:count]
     return {
-        "image_to_sound": search(seen[own], heard, own, labels[own], labels),
-        "sound_to_image": search(heard[own], seen, own, labels[own], labels),
+        "image_to_sound": search(picture_latents[own], sound_latents, own, labels[own], labels),
+        "sound_to_image": search(sound_latents[own], picture_latents, own, labels[own], labels),
     }
 
 
@@ -47,28 +49,32 @@ def retrieval_table(
         make: magnitudes of pictures' latents, on the model's grid.
     """
     firsts = [(split, split.one_a_recording()) for split in splits]
-    seen = [model.seen(split.pictures(first), autocast) for split, first in firsts]
-    heard = torch.cat([model.heard(model.normalized(split.sounds(first)), autocast)[0] for split, first in firsts])
-    labels = torch.cat([split.labels[first] for split, first in firsts]).to(heard.device)
+    picture_distributions = [model.seen(split.pictures(first), autocast) for split, first in firsts]
+    sound_latents = torch.cat(
+        [model.heard(model.normalized(split.sounds(first)), autocast)[0] for split, first in firsts]
+    )
+    labels = torch.cat([split.labels[first] for split, first in firsts]).to(sound_latents.device)
     own, count = firsts[0][1], len(firsts[0][1])
-    pair = model.standardized(torch.cat([mean for mean, _ in seen])), model.standardized(heard)
-    made = torch.cat([make(each) for each in seen])
-    found = found_in(*pair, labels, count)
+    pair = model.standardized(torch.cat([mean for mean, _ in picture_distributions])), model.standardized(sound_latents)
+    log_power = torch.cat([make(distribution) for distribution in picture_distributions])
+    hits_by_prefix = found_in(*pair, labels, count)
     grid = model.config.clip_representation.grid
-    again = resized(grid.full(made[:count]), model.config.spectrogram)[:, None]
-    of_made = model.standardized(model.heard(model.normalized(again), autocast)[0])
-    position = torch.arange(count, device=heard.device)
-    found["image_round_trip"] = search(of_made, pair[0], position, labels[:count], labels)
-    told = judge.hear_log_power(grid.full(made)).argmax(dim=1).to(heard.device)
+    clips = resized(grid.full(log_power[:count]), model.config.spectrogram)[:, None]
+    of_made = model.standardized(model.heard(model.normalized(clips), autocast)[0])
+    position = torch.arange(count, device=sound_latents.device)
+    hits_by_prefix["image_round_trip"] = search(of_made, pair[0], position, labels[:count], labels)
+    predicted_labels = judge.hear_log_power(grid.full(log_power)).argmax(dim=1).to(sound_latents.device)
     columns = {
         "recording": splits[0].recordings[own.numpy()],
-        "image_round_trip_accuracy": _of_class(labels[found["image_round_trip"].first], labels[:count]),
-        "sound_round_trip_accuracy": _of_class(told[found["sound_to_image"].first], labels[:count]),
+        "image_round_trip_accuracy": _of_class(labels[hits_by_prefix["image_round_trip"].first], labels[:count]),
+        "sound_round_trip_accuracy": _of_class(
+            predicted_labels[hits_by_prefix["sound_to_image"].first], labels[:count]
+        ),
     }
-    for prefix, each in found.items():
-        columns |= each.columns(prefix)
+    for prefix, hits in hits_by_prefix.items():
+        columns |= hits.columns(prefix)
     return pd.DataFrame(columns)
 
 
-def _of_class(told: Tensor, labels: Tensor) -> np.ndarray:
-    return (told == labels).double().cpu().numpy()
+def _of_class(predicted_labels: Tensor, labels: Tensor) -> np.ndarray:
+    return (predicted_labels == labels).double().cpu().numpy()

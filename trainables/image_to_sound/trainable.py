@@ -101,13 +101,13 @@ class ImageToSound(Trainable):
     def prepare(
         cls, configs: Sequence[ImageToSoundConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
-        known = required(corpus, cls)
+        corpus = required(corpus, cls)
         # Weights that can't be had are found out now, not in the first epoch of every trial.
         for name, weights in dict.fromkeys((config.backbone, config.weights) for config in configs):
             Backbone(name, weights)
         for config in {config.audio_init: config for config in configs if config.audio_init != "scratch"}.values():
             SoundFromPicture(config, weights="none").load_audio(Path(config.audio_init))
-        return reference_lines(configs, known, progress)
+        return reference_lines(configs, corpus, progress)
 
     @classmethod
     def checkpoint_bytes(cls, config: ImageToSoundConfig) -> int:
@@ -137,10 +137,10 @@ class ImageToSound(Trainable):
         pictures = self.train.pictures(positions)
         if self.config.augment:
             pictures = augmented(pictures, self._order, colours=False, cutout=False)
-        seen = self.model.seen(pictures, self._autocast())
+        picture_distribution = self.model.seen(pictures, self._autocast())
         target = self.model.normalized(self.train.sounds(positions))
         labels = self.train.labels[positions].to(self.device)
-        loss = self.objective(seen, target, labels, self._autocast(), self._noise)
+        loss = self.objective(picture_distribution, target, labels, self._autocast(), self._noise)
         return {
             "loss": loss.detach(),
             "grad_norm": descend(self.optimizer, self.model, loss, self.config.max_grad_norm),
@@ -152,10 +152,10 @@ class ImageToSound(Trainable):
         self.model.eval()
         positions = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))[:MAX_KNOWN]
         parts = positions.split(FIT_CLIPS)
-        heard = torch.cat([self._heard(self.train, part)[0] for part in parts])
-        self.model.measure(heard)
-        seen = torch.cat([self.model.seen(self.train.pictures(part), self._autocast())[0] for part in parts])
-        self.model.remember(heard, seen)
+        sound_latents = torch.cat([self._heard(self.train, part)[0] for part in parts])
+        self.model.measure(sound_latents)
+        picture_latents = torch.cat([self.model.seen(self.train.pictures(part), self._autocast())[0] for part in parts])
+        self.model.remember(sound_latents, picture_latents)
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
@@ -165,27 +165,27 @@ class ImageToSound(Trainable):
         order = torch.arange(len(self.validation))
         for part in order.split(BATCH_CLIPS):
             target = self.model.normalized(self.validation.sounds(part))
-            seen = self.model.seen(self.validation.pictures(part), self._autocast())
+            picture_distribution = self.model.seen(self.validation.pictures(part), self._autocast())
             labels = self.validation.labels[part].to(self.device)
-            losses.append(len(part) * self.objective(seen, target, labels, self._autocast()).item())
-            pictures.append(seen)
+            losses.append(len(part) * self.objective(picture_distribution, target, labels, self._autocast()).item())
+            pictures.append(picture_distribution)
             sounds.append(self.model.heard(target, self._autocast())[0])
-        metrics = self.assessor.assess((self._made(seen) for seen in pictures), grid)
+        metrics = self.assessor.assess((self._made(picture_distribution) for picture_distribution in pictures), grid)
         rebuilt = self.assessor.assess((self.model.log_power(part, self._autocast()) for part in sounds), grid)
         metrics |= {f"reconstruction_{name}": rebuilt[name] for name in ("fvu", "judge_accuracy")}
         latents = torch.cat([mean for mean, _ in pictures]), torch.cat(sounds)
         pair = self.model.standardized(latents[0]), self.model.standardized(latents[1])
         one = self.validation.one_a_recording()
-        for prefix, found in found_in(pair[0][one], pair[1][one], self.validation.labels[one].to(self.device)).items():
-            metrics |= found.metrics(prefix)
+        for prefix, hits in found_in(pair[0][one], pair[1][one], self.validation.labels[one].to(self.device)).items():
+            metrics |= hits.metrics(prefix)
         metrics["latent_mse"] = (pair[0] - pair[1]).square().mean().item()
         metrics["modality_gap"] = (pair[0].mean(dim=0) - pair[1].mean(dim=0)).norm().item()
         metrics["loss"] = sum(losses) / len(self.validation)
         return {f"val/{name}": value for name, value in metrics.items()}
 
-    def _made(self, seen: Distribution) -> Float[Tensor, "clips frames bins"]:
+    def _made(self, distribution: Distribution) -> Float[Tensor, "clips frames bins"]:
         """Magnitudes by the route that the settings name, always the same ones."""
-        return self.model.log_power(self.model.routed(seen, self.config.route), self._autocast())
+        return self.model.log_power(self.model.routed(distribution, self.config.route), self._autocast())
 
     def _heard(self, pairs: PairSplit, positions: Tensor) -> Distribution:
         return self.model.heard(self.model.normalized(pairs.sounds(positions)), self._autocast())
@@ -215,8 +215,8 @@ class ImageToSound(Trainable):
     def _render(self, clips: NDArray[np.int64]) -> Rendered:
         """The sounds of some clips' pictures."""
         pairs = self._pairs(clips)
-        seen = self.model.seen(pairs.pictures(torch.arange(len(pairs))), self._autocast())
-        log_power = self.config.clip_representation.grid.full(self._made(seen))
+        distribution = self.model.seen(pairs.pictures(torch.arange(len(pairs))), self._autocast())
+        log_power = self.config.clip_representation.grid.full(self._made(distribution))
         return Rendered(log_power, sounds_alone(log_power, self.config.phase))
 
     def exported(self) -> Model:

@@ -27,7 +27,7 @@ class PairObjective:
 
     def __call__(
         self,
-        seen: Distribution,
+        picture_distribution: Distribution,
         target: Clips,
         labels: Int64[Tensor, " pairs"],
         autocast: torch.autocast,
@@ -36,30 +36,33 @@ class PairObjective:
         """Of a batch; with noise, through samples of its latents.
 
         Args:
-            seen: what the model makes of the pictures.
+            picture_distribution: what the model makes of the pictures.
             target: the pairs' sounds, normalized.
             labels: their classes.
         """
         config, model = self._config, self._model
-        heard = model.heard(target, autocast)
+        sound_distribution = model.heard(target, autocast)
         loss = target.new_zeros(())
-        for distribution, weight in ((seen, config.image_weight), (heard, config.sound_weight)):
+        for distribution, weight in (
+            (picture_distribution, config.image_weight),
+            (sound_distribution, config.sound_weight),
+        ):
             if weight > 0:
                 mean, log_variance = distribution
                 latents = mean if log_variance is None or noise is None else sampled(mean, log_variance, noise)
                 loss = loss + weight * LOSSES[config.loss](model.audio.decode(latents, autocast)[0], target)
-        towards = heard[0].detach() if config.stop_gradient else heard[0]
+        towards = sound_distribution[0].detach() if config.stop_gradient else sound_distribution[0]
         unit = None
         if noise is not None and not config.stop_gradient:
             # Those of the batch itself, so that shrinking all latents together would gain nothing.
             unit = unit_of(towards, least=model.unit[1] / 4)
-        pair = model.standardized(seen[0], unit), model.standardized(towards, unit)
+        pair = model.standardized(picture_distribution[0], unit), model.standardized(towards, unit)
         loss = loss + config.latent_weight * (pair[0] - pair[1]).square().mean()
         if config.contrastive_weight > 0:
-            heard_too = model.standardized(heard[0], unit)
-            loss = loss + config.contrastive_weight * model.contrast(pair[0], heard_too, labels)
+            standardized_sounds = model.standardized(sound_distribution[0], unit)
+            loss = loss + config.contrastive_weight * model.contrast(pair[0], standardized_sounds, labels)
         if config.prior == "conditional":
-            loss = loss + config.kl_weight * divergence(heard, seen) / target[0].numel()
+            loss = loss + config.kl_weight * divergence(sound_distribution, picture_distribution) / target[0].numel()
         return loss
 
 

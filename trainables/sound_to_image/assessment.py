@@ -43,18 +43,20 @@ class PictureAssessor:
 
     def assess(self, pictures: Iterable[Pictures]) -> dict[str, float]:
         """Metrics of pictures within −1..1, one a clip, in batches."""
-        probabilities, embeddings = (torch.cat(each) for each in zip(*map(self._judge.perceive, pictures), strict=True))
+        probabilities, embeddings = (
+            torch.cat(batches) for batches in zip(*map(self._judge.perceive, pictures), strict=True)
+        )
         verdict = hearing(probabilities, self._labels, self._recordings)
         labels = torch.from_numpy(self._labels[self._first]).to(embeddings.device)
         own = torch.arange(len(labels), device=embeddings.device)
-        found = search(embeddings[torch.from_numpy(self._first)], self._real, own, labels, labels)
+        hits = search(embeddings[torch.from_numpy(self._first)], self._real, own, labels, labels)
         return {
             "judge_probability": verdict.mean_probability,
             "judge_accuracy": verdict.accuracy,
             **self._reference.distances(embeddings, "fid"),
             "diversity": self._reference.diversity(embeddings, self._labels),
             "inception_score": inception_score(probabilities),
-            **found.metrics(FOUND),
+            **hits.metrics(FOUND),
         }
 
 
@@ -71,24 +73,24 @@ def table_of(
     recording's first clip finds among the real ones of all recordings, those of `others` too, as the first judge sees
     them.
     """
-    seen: dict[str, list[tuple[Tensor, Tensor]]] = {prefix: [] for prefix in judges}
+    perceived_by_judge: dict[str, list[tuple[Tensor, Tensor]]] = {prefix: [] for prefix in judges}
     for part in pictures:
         for prefix, judge in judges.items():
-            seen[prefix].append(judge.perceive(part))
+            perceived_by_judge[prefix].append(judge.perceive(part))
     recordings = corpus.clips["recording"].to_numpy(str)
     names, first = np.unique(recordings[clips], return_index=True)
     table = pd.DataFrame({"recording": names, "class": corpus.clips["class"].to_numpy()[clips[first]]})
-    for prefix, parts in seen.items():
-        verdict = hearing(torch.cat([each for each, _ in parts]), corpus.labels(clips), recordings[clips])
+    for prefix, parts in perceived_by_judge.items():
+        verdict = hearing(torch.cat([batch for batch, _ in parts]), corpus.labels(clips), recordings[clips])
         table[f"{prefix}_probability"] = verdict.probability
         table[f"{prefix}_accuracy"] = verdict.is_right.astype(float)
     prefix, judge = next(iter(judges.items()))
-    embeddings = torch.cat([each for _, each in seen[prefix]])[torch.from_numpy(first)]
-    items = np.concatenate([clips[first], *(each[firsts(recordings[each])] for each in others)])
+    embeddings = torch.cat([batch for _, batch in perceived_by_judge[prefix]])[torch.from_numpy(first)]
+    items = np.concatenate([clips[first], *(other_clips[firsts(recordings[other_clips])] for other_clips in others)])
     labels = torch.from_numpy(corpus.labels(items)).to(embeddings.device)
     own = torch.arange(len(first), device=embeddings.device)
-    found = search(embeddings, embedded(corpus, judge, items), own, labels[own], labels)
-    return table.assign(**found.columns(FOUND))
+    hits = search(embeddings, embedded(corpus, judge, items), own, labels[own], labels)
+    return table.assign(**hits.columns(FOUND))
 
 
 def real_pictures(corpus: Corpus, clips: Clips, size: int = SIZE_PX) -> Iterator[Pictures]:

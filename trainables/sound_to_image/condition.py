@@ -66,17 +66,17 @@ def open_condition(corpus: Corpus, trained: str = "own", progress: Progress = si
 def _load(network: Network, path: Path, classes: Sequence[str]) -> None:
     state = saved_state(path)
     settings = state.get("config", {})
-    found, own = state.get("network", {}), network.state_dict()
-    if found.keys() != own.keys() or any(found[key].shape != own[key].shape for key in own):
-        given = ", ".join(f"{name}: {settings[name]}" for name in ("modality", "network") if name in settings)
+    weights, own = state.get("network", {}), network.state_dict()
+    if weights.keys() != own.keys() or any(weights[key].shape != own[key].shape for key in own):
+        description = ", ".join(f"{name}: {settings[name]}" for name in ("modality", "network") if name in settings)
         raise InputError(
-            f"classifier: {path}: is of {given or 'no classifier'}; it takes a trial of trainable classifier with"
+            f"classifier: {path}: is of {description or 'no classifier'}; it takes a trial of trainable classifier with"
             " modality: sound and network: residual, of a corpus with the same classes"
         )
-    told = state.get("classes", classes)
-    if list(told) != list(classes):
+    saved_classes = state.get("classes", classes)
+    if list(saved_classes) != list(classes):
         raise InputError(
-            f"classifier: {path}: tells {', '.join(told)}; the classes here are {', '.join(classes)}: name a trial of"
-            " trainable classifier on a corpus with the same"
+            f"classifier: {path}: tells {', '.join(saved_classes)}; the classes here are {', '.join(classes)}: name a"
+            " trial of trainable classifier on a corpus with the same"
         )
-    network.load_state_dict(found)
+    network.load_state_dict(weights)

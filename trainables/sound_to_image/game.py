@@ -69,45 +69,47 @@ class Game:
         """Whether it learns too in the next step."""
         return (self.num_steps + 1) % self._config.discriminator_steps == 0
 
-    def step(self, pictures: Pictures, told: Told, noise: Noise) -> dict[str, Scalar]:
+    def step(self, pictures: Pictures, condition: Told, noise: Noise) -> dict[str, Scalar]:
         """Play with the pictures of some sounds.
 
         Args:
-            told: what both are told of the sounds; the generator's gradient goes through it.
+            condition: what both are told of the sounds; the generator's gradient goes through it.
             noise: as many rows as there are pictures.
         """
         is_generators_turn = self.is_generators_turn
         self.num_steps += 1
         with torch.set_grad_enabled(is_generators_turn):
             # Two pictures of each sound, so that they can be compared.
-            given = torch.cat([told[: (len(told) + 1) // 2], told[: len(told) // 2]])
-            made = self._model.generator(noise, given)
-        given = given.detach()
-        measured = self._discriminate(pictures, told.detach(), made.detach(), given)
-        return measured | self._generate(made, given, noise) if is_generators_turn else measured
+            generator_condition = torch.cat([condition[: (len(condition) + 1) // 2], condition[: len(condition) // 2]])
+            generated = self._model.generator(noise, generator_condition)
+        generator_condition = generator_condition.detach()
+        measured = self._discriminate(pictures, condition.detach(), generated.detach(), generator_condition)
+        return measured | self._generate(generated, generator_condition, noise) if is_generators_turn else measured
 
-    def _discriminate(self, pictures: Pictures, told: Told, made: Pictures, given: Told) -> dict[str, Scalar]:
+    def _discriminate(
+        self, pictures: Pictures, condition: Told, generated: Pictures, generator_condition: Told
+    ) -> dict[str, Scalar]:
         config, count = self._config, len(pictures)
-        both = self._shown(torch.cat([pictures, made]))
-        seen = self.discriminator.see(both)
-        scores = self.discriminator.score(seen, torch.cat([told, given]))
-        others = told.roll(1, dims=0)
-        is_other = (others != told).any(dim=1)
-        mismatched = self.discriminator.score(seen[:count][is_other], others[is_other])
+        both = self._shown(torch.cat([pictures, generated]))
+        features = self.discriminator.see(both)
+        scores = self.discriminator.score(features, torch.cat([condition, generator_condition]))
+        others = condition.roll(1, dims=0)
+        is_other = (others != condition).any(dim=1)
+        mismatched = self.discriminator.score(features[:count][is_other], others[is_other])
         hinge = discriminator_loss(scores[:count], scores[count:], mismatched, config.mismatch_weight)
         loss = hinge
         if config.r1_weight > 0 and self.num_steps % config.r1_every == 0:
             # Taken so seldom, it counts for the steps between.
-            penalty = gradient_penalty(self.discriminator, both[:count], told)
+            penalty = gradient_penalty(self.discriminator, both[:count], condition)
             loss = loss + config.r1_every * config.r1_weight * penalty
         norm = descend(self._optimizers["discriminator"], self.discriminator, loss)
         # The norm itself is no metric, but a step that it made void is no step.
         return {"loss": hinge.detach().where(norm.isfinite(), torch.inf)}
 
-    def _generate(self, made: Pictures, given: Told, noise: Noise) -> dict[str, Scalar]:
+    def _generate(self, generated: Pictures, generator_condition: Told, noise: Noise) -> dict[str, Scalar]:
         self.discriminator.requires_grad_(False)
-        loss = generator_loss(self.discriminator(self._shown(made), given))
-        same = sameness(noise, made)
+        loss = generator_loss(self.discriminator(self._shown(generated), generator_condition))
+        same = sameness(noise, generated)
         norm = descend(self._optimizers["generator"], self._model, loss + self._config.sameness_weight * same)
         self.discriminator.requires_grad_(True)
         self._model.average(self.num_steps // self._config.discriminator_steps)
@@ -122,7 +124,7 @@ class Game:
         """All but the generator."""
         return {
             "discriminator": self.discriminator.state_dict(),
-            "optimizers": {name: each.state_dict() for name, each in self._optimizers.items()},
+            "optimizers": {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()},
             "num_steps": self.num_steps,
         }
 

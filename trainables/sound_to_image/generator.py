@@ -44,9 +44,9 @@ class PictureGenerator(Generator[Sound]):
         return torch.from_numpy(read_clip(path, at_s))[None]
 
     @torch.inference_mode()
-    def generate(self, given: Sound, *, count: int, seed: int) -> list[Generated]:
+    def generate(self, source: Sound, *, count: int, seed: int) -> list[Generated]:
         """Each of other noise; at `truncation: 0` they are all the same."""
-        heard = log_power(power(given.to(self.device))).expand(count, -1, -1)
-        pictures = self.model.generate(heard, torch.Generator().manual_seed(seed), self.config.truncation)
+        log_powers = log_power(power(source.to(self.device))).expand(count, -1, -1)
+        pictures = self.model.generate(log_powers, torch.Generator().manual_seed(seed), self.config.truncation)
         contents = as_bytes(pictures.cpu()).permute(0, 2, 3, 1).numpy()
         return self._told(list(contents), self._judge.see(pictures).cpu())

@@ -84,19 +84,19 @@ class PictureFromSound(nn.Module):
         """Let the averaged weights follow after so many steps of the generator."""
         follow(self.averaged, self.generator, min(self.config.ema, num_steps / (num_steps + WARM_UP_STEPS)))
 
-    def made(self, told: Told, noise: torch.Generator, truncation: float = 1.0) -> Pictures:
+    def made(self, condition: Told, noise: torch.Generator, truncation: float = 1.0) -> Pictures:
         """Pictures of what the generator is told.
 
         Args:
             noise: a generator on the processor; where it stands decides which pictures.
             truncation: standard deviation of the noise; at 0 a sound has one picture.
         """
-        drawn = truncation * torch.randn(len(told), self.config.noise_dim, generator=noise)
-        parts = zip(drawn.to(told.device).split(BATCH_CLIPS), told.split(BATCH_CLIPS), strict=True)
+        drawn = truncation * torch.randn(len(condition), self.config.noise_dim, generator=noise)
+        parts = zip(drawn.to(condition.device).split(BATCH_CLIPS), condition.split(BATCH_CLIPS), strict=True)
         return torch.cat([self.averaged(*part) for part in parts])
 
     @torch.no_grad()
     def generate(self, log_power: Full, noise: torch.Generator, truncation: float = 1.0) -> Pictures:
         """Pictures within −1..1 of sounds, given as magnitudes on the full grid (log-power in nats)."""
-        told = torch.cat([self.told(log_mel(part)) for part in log_power.split(BATCH_CLIPS)])
-        return self.made(told, noise, truncation)
+        condition = torch.cat([self.told(log_mel(part)) for part in log_power.split(BATCH_CLIPS)])
+        return self.made(condition, noise, truncation)

@@ -81,8 +81,8 @@ class Generator(nn.Module):
         self.last = Modulated(channels[-1], style_dim)
         self.colours = nn.Conv2d(channels[-1], 3, 3, padding=1)
 
-    def forward(self, noise: Noise, told: Told) -> Pictures:
-        style = torch.cat([noise, self.told(told)], dim=1)
+    def forward(self, noise: Noise, condition: Told) -> Pictures:
+        style = torch.cat([noise, self.told(condition)], dim=1)
         maps = self.first(style).unflatten(1, (-1, FIRST_PX, FIRST_PX))
         for block in self.blocks:
             maps = block(maps, style)
@@ -122,46 +122,46 @@ class Discriminator(nn.Module):
         maps = F.leaky_relu(self.blocks(self.stem(pictures)), SLOPE)
         return maps.sum(dim=(2, 3))
 
-    def score(self, seen: Seen, told: Told) -> Scores:
+    def score(self, features: Seen, condition: Told) -> Scores:
         """How real what was seen is beside a condition."""
-        scores: Scores = self.realness(seen)[:, 0] + (self.projection(told) * seen).sum(dim=1)
+        scores: Scores = self.realness(features)[:, 0] + (self.projection(condition) * features).sum(dim=1)
         return scores
 
-    def forward(self, pictures: Pictures, told: Told) -> Scores:
-        return self.score(self.see(pictures), told)
+    def forward(self, pictures: Pictures, condition: Told) -> Scores:
+        return self.score(self.see(pictures), condition)
 
 
 def discriminator_loss(
-    real: Scores, made: Scores, mismatched: Float[Tensor, " others"], mismatch_weight: float
+    real: Scores, generated: Scores, mismatched: Float[Tensor, " others"], mismatch_weight: float
 ) -> Scalar:
     """The hinge loss: 2 where nothing can be told, 0 where all is told surely (Lim and Ye, 2017).
 
     Real pictures beside the condition of another clip, if there are any, count as made ones (Reed et al., 2016).
     """
-    wrong = F.relu(1 + made).mean()
+    wrong = F.relu(1 + generated).mean()
     if len(mismatched) and mismatch_weight > 0:
         wrong = (wrong + mismatch_weight * F.relu(1 + mismatched).mean()) / (1 + mismatch_weight)
     return F.relu(1 - real).mean() + wrong
 
 
-def generator_loss(made: Scores) -> Scalar:
+def generator_loss(scores: Scores) -> Scalar:
     """Its part of the hinge loss: as real as can be."""
-    return -made.mean()
+    return -scores.mean()
 
 
-def sameness(noise: Noise, made: Pictures) -> Scalar:
+def sameness(noise: Noise, pictures: Pictures) -> Scalar:
     """How much further apart the noise is than what is made of it, where both halves of a batch have the same
     conditions: a generator that ignores its noise, as those with a condition like to, loses (Mao et al., 2019)."""
-    count = len(made) // 2
-    (one, other), (first, second) = ((each[:count], each[-count:]) for each in (noise, made))
+    count = len(pictures) // 2
+    (one, other), (first, second) = ((batch[:count], batch[-count:]) for batch in (noise, pictures))
     between = (first - second).abs().mean(dim=(1, 2, 3))
     return ((one - other).abs().mean(dim=1) / (between + LEAST_CHANGE)).mean()
 
 
-def gradient_penalty(discriminator: Discriminator, pictures: Pictures, told: Told) -> Scalar:
+def gradient_penalty(discriminator: Discriminator, pictures: Pictures, condition: Told) -> Scalar:
     """R1: half the squared gradient of the scores of real pictures, mean over them (Mescheder et al., 2018)."""
     pictures = pictures.detach().requires_grad_(True)
-    (gradient,) = torch.autograd.grad(discriminator(pictures, told).sum(), pictures, create_graph=True)
+    (gradient,) = torch.autograd.grad(discriminator(pictures, condition).sum(), pictures, create_graph=True)
     return gradient.square().sum(dim=(1, 2, 3)).mean() / 2
 
 

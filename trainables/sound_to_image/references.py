@@ -50,9 +50,9 @@ def reference_lines(configs: Sequence[SoundToImageConfig], corpus: Corpus, progr
         return assessor.assess(real_pictures(corpus, chosen))
 
     def means() -> dict[str, float]:
-        known = _class_means(corpus, train)
+        picture_by_class = _class_means(corpus, train)
         labels = torch.from_numpy(corpus.labels(clips))
-        return assessor.assess(known[part] for part in labels.split(BATCH_CLIPS))
+        return assessor.assess(picture_by_class[part] for part in labels.split(BATCH_CLIPS))
 
     lines = {
         "real pictures": lambda: shown(clips),

@@ -76,16 +76,16 @@ class SoundToImage(Trainable):
             torch.manual_seed(seed)
             self.model = PictureFromSound(config, len(self.corpus.classes))
             discriminator = discriminator_of(config, self.model.told_dim).to(self.device)
-            heard = open_condition(self.corpus, config.classifier)
-        self.model.condition.load_state_dict(heard.state_dict())
+            condition = open_condition(self.corpus, config.classifier)
+        self.model.condition.load_state_dict(condition.state_dict())
         self.model.to(self.device)
         self._measure()
         self.game = Game(config, self.model, discriminator, self._order)
         self._known = self._told_once()
 
     def _pairs(self, clips: NDArray[np.int64], *, required: bool = True) -> PairSplit:
-        heard, size = Representation(Grid(COMMON_SIZE)), self.config.image_size
-        return PairSplit(self.corpus, heard, clips, size, self.device, required=required)
+        representation, size = Representation(Grid(COMMON_SIZE)), self.config.image_size
+        return PairSplit(self.corpus, representation, clips, size, self.device, required=required)
 
     def _mel(self, clips: NDArray[np.int64]) -> Float[Tensor, "clips 96 64"]:
         return torch.from_numpy(self._mels[clips].astype(np.float32)).to(self.device)
@@ -136,8 +136,8 @@ class SoundToImage(Trainable):
     def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
         noise = torch.randn(len(positions), self.config.noise_dim, generator=self._noise).to(self.device)
         with torch.set_grad_enabled(self.game.is_generators_turn):
-            told = self._told_of(positions)
-        return self.game.step(self.train.pictures(positions), told, noise)
+            condition = self._told_of(positions)
+        return self.game.step(self.train.pictures(positions), condition, noise)
 
     def _told_of(self, positions: Tensor) -> Told:
         if self._known is None:
@@ -151,10 +151,10 @@ class SoundToImage(Trainable):
 
         def watched() -> Iterator[Pictures]:
             positions = torch.arange(len(self.validation)).split(BATCH_CLIPS)
-            for part, made in zip(positions, self._made(self.validation.clips), strict=True):
+            for part, generated in zip(positions, self._made(self.validation.clips), strict=True):
                 own = self.validation.pictures(part)
-                errors.append(F.mse_loss(made, own).item() * len(part))
-                yield made
+                errors.append(F.mse_loss(generated, own).item() * len(part))
+                yield generated
 
         metrics = self.assessor.assess(watched())
         metrics["loss"] = sum(errors) / len(self.validation)
@@ -163,8 +163,8 @@ class SoundToImage(Trainable):
     def _made(self, clips: NDArray[np.int64], seed: int = 0) -> Iterator[Pictures]:
         """The pictures that are made for clips, in batches; always the same ones for a seed."""
         noise = torch.Generator().manual_seed(seed)
-        told = self._told(clips)
-        return (self.model.made(part, noise, self.config.truncation) for part in told.split(BATCH_CLIPS))
+        condition = self._told(clips)
+        return (self.model.made(part, noise, self.config.truncation) for part in condition.split(BATCH_CLIPS))
 
     @torch.no_grad()
     def render(self, probes: NDArray[np.int64]) -> Media:
@@ -174,14 +174,14 @@ class SoundToImage(Trainable):
             return Media()
         clips = pairs.clips
         names = [str(name) for name in self.corpus.clips["clip"].to_numpy()[clips]]
-        made = [torch.cat(list(self._made(clips, seed))) for seed in range(SHOWN)]
+        generated = [torch.cat(list(self._made(clips, seed))) for seed in range(SHOWN)]
         judge, labels = open_picture_judge(self.corpus, device=self.device), pairs.labels.to(self.device)
-        chances = torch.stack([judge.see(each).gather(1, labels[:, None])[:, 0] for each in made]).mean(dim=0)
+        chances = torch.stack([judge.see(batch).gather(1, labels[:, None])[:, 0] for batch in generated]).mean(dim=0)
         real = pairs.pictures(torch.arange(len(pairs)))
         sounds = read_waveforms(self.corpus.waveforms(), clips)
         return Media(
             audio={f"{name}_original": within_full_scale(sound) for name, sound in zip(names, sounds, strict=True)},
-            images={name: _row(*each) for name, *each in zip(names, real, *made, strict=True)},
+            images={name: _row(*pictures) for name, *pictures in zip(names, real, *generated, strict=True)},
             clips=[
                 {"clip": name, "judge_probability": chance, "image": name}
                 for name, chance in zip(names, chances.tolist(), strict=True)
@@ -231,10 +231,10 @@ class SoundToImage(Trainable):
         self._known = self._told_once()
 
 
-def _row(real: Float[Tensor, "3 side side"], *made: Float[Tensor, "3 side side"]) -> NDArray[np.uint8]:
+def _row(real: Float[Tensor, "3 side side"], *generated: Float[Tensor, "3 side side"]) -> NDArray[np.uint8]:
     """A real picture and, to its right, made ones."""
-    *shown, last = (real, *made)
+    *shown, last = (real, *generated)
     row = drawing.enlarged(last, SHOWN_PX)
-    for each in reversed(shown):
-        row = drawing.beside(each, row)
+    for picture in reversed(shown):
+        row = drawing.beside(picture, row)
     return row

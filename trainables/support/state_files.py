@@ -33,8 +33,8 @@ def saved_state(path: Path) -> dict[str, Any]:
     Raises:
         InputError: there is none, or it can't be read.
     """
-    found = read_tensors(path, str(path), "a checkpoint", "a trial such as losses/7, or the path of a checkpoint")
-    state = found.get("state", found) if isinstance(found, dict) else None
+    content = read_tensors(path, str(path), "a checkpoint", "a trial such as losses/7, or the path of a checkpoint")
+    state = content.get("state", content) if isinstance(content, dict) else None
     if not isinstance(state, dict):
         raise InputError(f"{path}: holds no trained model; a trial such as losses/7, or the path of a checkpoint")
     return state

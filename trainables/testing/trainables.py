@@ -95,8 +95,8 @@ def check_resume(case: TrainableCase) -> None:
     second.load_state_dict(torch.load(buffer, weights_only=True))
     restore_random_states(states)
     for epoch, metrics in enumerate(expected[2:], start=3):
-        again = second.step()
-        if changed := [name for name in metrics if metrics[name] != again.get(name)]:
+        resumed_metrics = second.step()
+        if changed := [name for name in metrics if metrics[name] != resumed_metrics.get(name)]:
             raise Broken(f"epoch {epoch} differs in {', '.join(changed)} after a resume: state_dict lacks something")
     if place := difference(second.state_dict(), whole.state_dict()):
         raise Broken(f"{place} differs after a resume")

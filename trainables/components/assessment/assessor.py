@@ -59,15 +59,15 @@ class Assessor:
 
     def assess(self, estimates: Iterable[Batch], grid: Grid) -> dict[str, float]:
         """Metrics of estimates on a grid (log-power in nats), given in the batches of `positions`."""
-        fvu, distances_db, heard, embeddings = FractionUnexplained(), [], [], []
+        fvu, distances_db, class_probabilities, embeddings = FractionUnexplained(), [], [], []
         for positions, estimate in zip(self.positions(), estimates, strict=True):
             target, common = self._targets.batch(positions), grid.resized(estimate, COMMON_SIZE)
             fvu.add(common, target)
             distances_db.append(lsd_db(common, target))
             probabilities, embedded = self._judge.perceive(grid.full(estimate))
-            heard.append(probabilities)
+            class_probabilities.append(probabilities)
             embeddings.append(embedded)
-        verdict = hearing(torch.cat(heard), self._labels, self._recordings)
+        verdict = hearing(torch.cat(class_probabilities), self._labels, self._recordings)
         return {
             "judge_probability": verdict.mean_probability,
             "judge_accuracy": verdict.accuracy,
@@ -75,7 +75,7 @@ class Assessor:
             "lsd_db": torch.cat(distances_db).mean().item(),
             **self._reference.distances(torch.cat(embeddings), "fad"),
             "diversity": self._reference.diversity(torch.cat(embeddings), self._labels),
-            "inception_score": inception_score(torch.cat(heard)),
+            "inception_score": inception_score(torch.cat(class_probabilities)),
         }
 
     def assess_samples(self, samples: Full) -> dict[str, float]:

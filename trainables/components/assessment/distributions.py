@@ -85,7 +85,9 @@ def inception_score(probabilities: Float[Tensor, "clips classes"]) -> float:
     _require("the inception score", 1, len(probabilities))
     probabilities = probabilities.double()
     # The divergence is what is unsure of all clips together less what is unsure of each.
-    entropy, conditional = (torch.special.entr(each).sum(dim=-1) for each in (probabilities.mean(dim=0), probabilities))
+    entropy, conditional = (
+        torch.special.entr(distribution).sum(dim=-1) for distribution in (probabilities.mean(dim=0), probabilities)
+    )
     return float((entropy - conditional.mean()).exp())
 
 
@@ -127,7 +129,7 @@ def binned(generated: Generated, reference: Reference, *, num_bins: int = NUM_BI
 
     _require("bins", 1, len(generated))
     _require(f"{num_bins} bins", num_bins, len(reference))
-    clips, reference_clips = (each.double().cpu().numpy() for each in (generated, reference))
+    clips, reference_clips = (features.double().cpu().numpy() for features in (generated, reference))
     centres, of_reference = kmeans2(reference_clips, num_bins, minit="++", rng=seed)
     of_generated, _ = vq(clips, centres)
     return Bins(np.bincount(of_generated, minlength=num_bins), np.bincount(of_reference, minlength=num_bins))
@@ -192,8 +194,10 @@ def _entropy_bits(proportions: NDArray[np.float64]) -> float:
 
 def _distances_within(clips: Clips, labels: NDArray[np.int64]) -> dict[int, float]:
     """Mean cosine distance between different clips of each class that has two."""
-    found, counts = np.unique(labels, return_counts=True)
-    return {int(label): _mean_distance(clips[torch.from_numpy(labels == label)]) for label in found[counts >= 2]}
+    unique_labels, counts = np.unique(labels, return_counts=True)
+    return {
+        int(label): _mean_distance(clips[torch.from_numpy(labels == label)]) for label in unique_labels[counts >= 2]
+    }
 
 
 def _mean_distance(clips: Clips) -> float:

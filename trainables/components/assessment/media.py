@@ -77,8 +77,8 @@ def render(
     originals = read_waveforms(corpus.waveforms(), clips)
     targets = spectrogram.log_power(clip_power(corpus.waveforms(), clips), COMMON_SIZE)
     compared = spectrogram.resized(rendered.log_power.cpu(), COMMON_SIZE)
-    heard = open_judge(corpus).hear_waveforms(sounds)
-    probability = heard[torch.arange(len(clips)), torch.from_numpy(corpus.labels(clips))].tolist()
+    probabilities = open_judge(corpus).hear_waveforms(sounds)
+    probability = probabilities[torch.arange(len(clips)), torch.from_numpy(corpus.labels(clips))].tolist()
     names = [str(name) for name in corpus.clips["clip"].to_numpy()[clips]]
     kind = "spectrogram" if shown is None else "image"
     distances = lsd_db(compared, targets).tolist(), mel_lsd_db(sounds, originals).tolist()
@@ -125,7 +125,7 @@ def evaluate(
         for prefix, name in JUDGES.items()
         if name == "A" or split == "test"
     }
-    heard: dict[str, list[Tensor]] = {prefix: [] for prefix in judges}
+    probabilities_by_judge: dict[str, list[Tensor]] = {prefix: [] for prefix in judges}
     measured = []
     for part in np.split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS)):
         sounds = make(part).sounds
@@ -138,12 +138,12 @@ def evaluate(
         columns += [lsd_db(estimate, target), *squared_errors(estimate, target)]
         measured.append(torch.stack(columns, dim=1).cpu())
         for prefix, judge in judges.items():
-            heard[prefix].append(judge.hear_waveforms(sounds).cpu())
+            probabilities_by_judge[prefix].append(judge.hear_waveforms(sounds).cpu())
     recordings = corpus.clips["recording"].to_numpy(np.str_)[clips]
     unique, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
     *means, error, total = by_recording(torch.cat(measured).double().numpy(), of_clip).T
     table = pd.DataFrame({"recording": unique, "class": corpus.clips["class"].to_numpy()[clips[first]]})
-    for prefix, probabilities in heard.items():
+    for prefix, probabilities in probabilities_by_judge.items():
         verdict = hearing(torch.cat(probabilities), corpus.labels(clips), recordings)
         table[f"{prefix}_probability"] = verdict.probability
         table[f"{prefix}_accuracy"] = verdict.is_right.astype(float)

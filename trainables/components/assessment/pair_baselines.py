@@ -32,11 +32,11 @@ Clips = NDArray[np.int64]
 def nearest(corpus: Corpus, modality: Modality, queries: Clips, train: Clips) -> Clips:
     """The training clip whose own half of the same modality is nearest to each query's, as rows of the table."""
     halves = _sounds(corpus) if modality == "sound" else _pictures(corpus)
-    known = halves(train)
+    train_halves = halves(train)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:SAMPLE_CLIPS]
-    index = NearestClips(known[order], known.split(SAMPLE_CLIPS), torch.from_numpy(corpus.labels(train)))
-    found: Clips = train[index.nearest(halves(queries)).numpy()]
-    return found
+    index = NearestClips(train_halves[order], train_halves.split(SAMPLE_CLIPS), torch.from_numpy(corpus.labels(train)))
+    nearest_clips: Clips = train[index.nearest(halves(queries)).numpy()]
+    return nearest_clips
 
 
 def of_the_class(corpus: Corpus, queries: Clips, train: Clips) -> Clips:
@@ -44,7 +44,7 @@ def of_the_class(corpus: Corpus, queries: Clips, train: Clips) -> Clips:
     rng = np.random.default_rng(0)
     labels = corpus.labels(train)
     chosen = (train[labels == label] for label in corpus.labels(queries))
-    return np.array([rng.choice(each if len(each) else train) for each in chosen], np.int64)
+    return np.array([rng.choice(candidates if len(candidates) else train) for candidates in chosen], np.int64)
 
 
 def at_random(corpus: Corpus, queries: Clips, train: Clips) -> Clips:

@@ -151,8 +151,8 @@ class References:
         features = self._split(grid, train)
         for positions in self._assessor.positions():
             clips = self._clips[positions.numpy()]
-            found = self._memory.nearest(self._original(clips), clips, same_class=True)
-            yield features.batch(found)
+            neighbours = self._memory.nearest(self._original(clips), clips, same_class=True)
+            yield features.batch(neighbours)
 
     def _projected(self, grid: Grid, num_components: int) -> Iterator[Batch]:
         train = self._training_sample(grid)

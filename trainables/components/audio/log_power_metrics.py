@@ -53,13 +53,13 @@ class Variation:
     def add(self, estimate: Clips, target: Clips) -> None:
         # In double precision, since the variance is a small difference of large sums.
         batches = (estimate.double(), target.double())
-        sums = [part for each in batches for part in (each.sum(dim=0), each.square().sum(dim=0))]
+        sums = [part for batch in batches for part in (batch.sum(dim=0), batch.square().sum(dim=0))]
         self._sums = [before + new for before, new in zip(self._sums, sums, strict=True)] if self._sums else sums
         self._count += len(target)
 
     @property
     def value(self) -> float:
-        means = [each / self._count for each in self._sums]
+        means = [total / self._count for total in self._sums]
         estimates, targets = (float((square - mean.square()).mean()) for mean, square in (means[:2], means[2:]))
         return estimates / targets
 

@@ -23,5 +23,7 @@ def onset_correlation(
     """Pearson's correlation of onsets with motion, from −1 to 1, at motion's rate: 0 by chance, and where one of them
     never changes; not a number without motion."""
     onsets = F.adaptive_avg_pool1d(onset_strength(sounds)[:, None], motion.shape[1])[:, 0]
-    heard, moved = (each - each.mean(dim=1, keepdim=True) for each in (onsets, motion.to(onsets)))
-    return F.cosine_similarity(heard, moved, dim=1)
+    centred_onsets, centred_motion = (
+        series - series.mean(dim=1, keepdim=True) for series in (onsets, motion.to(onsets))
+    )
+    return F.cosine_similarity(centred_onsets, centred_motion, dim=1)

@@ -39,7 +39,7 @@ def integrated_phase(amplitude: Float[Tensor, "clips 192 512"]) -> Float[Tensor,
     log_amplitude = exact.clamp(min=floor.clamp(min=torch.finfo(exact.dtype).tiny)).log()
     angle = _random_angles().repeat(len(exact), 1, 1)
     # In double precision too: a clip's angles add up to 10⁵ radians before they are wrapped.
-    clips = (each.contiguous().numpy() for each in (log_amplitude, *_slopes(log_amplitude), exact <= floor, angle))
+    clips = (batch.contiguous().numpy() for batch in (log_amplitude, *_slopes(log_amplitude), exact <= floor, angle))
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
         list(pool.map(_compiled(), *clips))
     return wrapped(angle).to(amplitude)

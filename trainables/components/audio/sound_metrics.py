@@ -51,7 +51,7 @@ def mcd_db(estimate: Sounds, target: Sounds) -> PerClip:
 def spectral_convergence(estimate: Sounds, target: Sounds) -> PerClip:
     """‖A − Â‖ / ‖A‖ of amplitudes A = √(P + 1e-6): 0 is perfect, 1 as good as silence (Sturmel and Daudet, 2011)."""
     estimate_amplitude, amplitude = ((power(sounds) + POWER_FLOOR).sqrt() for sounds in (estimate, target))
-    error, total = (each.square().sum(dim=(1, 2)) for each in (amplitude - estimate_amplitude, amplitude))
+    error, total = (spectra.square().sum(dim=(1, 2)) for spectra in (amplitude - estimate_amplitude, amplitude))
     return (error / total).sqrt()
 
 

@@ -123,7 +123,7 @@ def _trained(corpus: Corpus, name: JudgeName, progress: Progress) -> PictureNetw
     device, seed = preparation_device(), SEEDS[name]
     pictures = corpus.frames(SIZE_PX, progress)
     clips = visible(corpus, pictures, np.random.default_rng(seed).permutation(corpus.indices("train"))[:MAX_PICTURES])
-    known, labels = torch.from_numpy(pictures[clips]), torch.from_numpy(corpus.labels(clips))
+    frames, labels = torch.from_numpy(pictures[clips]), torch.from_numpy(corpus.labels(clips))
     # The caller may be evaluating, and its randomness must not depend on whether a judge had to be trained.
     forked = [device] if device.type == "cuda" else []
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=forked):
@@ -135,7 +135,7 @@ def _trained(corpus: Corpus, name: JudgeName, progress: Progress) -> PictureNetw
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=num_steps)
         for step in range(1, num_steps + 1):
             drawn = torch.randint(len(clips), (BATCH_PICTURES,), generator=generator)
-            shown = augmented(as_floats(known[drawn]), generator)
+            shown = augmented(as_floats(frames[drawn]), generator)
             is_spoilt = torch.rand(BATCH_PICTURES, 1, 1, 1, generator=generator) < 0.5
             shown = torch.where(is_spoilt, spoilt(shown, generator), shown)
             loss = F.cross_entropy(network(shown.to(device)), labels[drawn].to(device))

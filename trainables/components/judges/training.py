@@ -72,14 +72,14 @@ def variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) 
     # It takes four seconds to import, which trials that find their judge in the cache don't have to wait.
     from torchvision.transforms.v2.functional import gaussian_blur
 
-    heard = [spectrogram.log_power(power)]
+    log_powers = [spectrogram.log_power(power)]
     for size in [size for size in SIZES if size != "192x512"]:
         pooled = spectrogram.log_power(power, size)
         sigma = torch.empty(()).uniform_(*BLUR_SIGMA, generator=generator).item()
         noise = torch.randn(pooled.shape, generator=generator) * torch.rand(len(pooled), 1, 1, generator=generator)
         spoilt = gaussian_blur(pooled, [9, 9], [sigma, sigma]) + NOISE_NATS * noise
-        heard += [spectrogram.resized(pooled, "192x512"), spectrogram.resized(spoilt, "192x512")]
-    return torch.stack([log_mel(log_power).half() for log_power in heard])
+        log_powers += [spectrogram.resized(pooled, "192x512"), spectrogram.resized(spoilt, "192x512")]
+    return torch.stack([log_mel(log_power).half() for log_power in log_powers])
 
 
 def _resynthesized(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Float16[Tensor, "clips 96 64"]:

@@ -83,7 +83,7 @@ def _downloaded(name: str) -> dict[str, Tensor]:
     from torchvision import models
 
     try:
-        found: dict[str, Tensor] = models.get_model_weights(name).DEFAULT.get_state_dict(
+        state: dict[str, Tensor] = models.get_model_weights(name).DEFAULT.get_state_dict(
             progress=False, check_hash=True
         )
     except (OSError, RuntimeError) as error:
@@ -91,17 +91,17 @@ def _downloaded(name: str) -> dict[str, Tensor]:
             f"weights: imagenet: torchvision can't download those of {name} ({error}); give the path of a file that has"
             " them, or weights: none"
         ) from error
-    return found
+    return state
 
 
 def _load_file(network: nn.Module, name: str, path: Path) -> None:
     """Take the weights of a file, of whatever classes."""
     where = f"weights: {path}"
-    found = read_tensors(
+    content = read_tensors(
         path, where, "a state dict of tensors", f"none, imagenet, or a file with a {name}'s state dict"
     )
-    state = found.get("state_dict", found) if isinstance(found, dict) else None
-    is_state = isinstance(state, dict) and all(isinstance(each, str) for each in state)
+    state = content.get("state_dict", content) if isinstance(content, dict) else None
+    is_state = isinstance(state, dict) and all(isinstance(key, str) for key in state)
     if not is_state or not state or not all(isinstance(value, Tensor) for value in state.values()):
         raise InputError(
             f"{where}: holds no state dict; it is needed as torch.save(network.state_dict(), path) saves it"

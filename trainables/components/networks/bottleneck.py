@@ -101,13 +101,21 @@ class Bottleneck(nn.Module):
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """For an optimizer; each trains at `lr_share` of the learning rate."""
-        convolutions = [each for part in (self.encoder, self.decoder) for each in part.parameters()]
+        convolutions = [parameter for part in (self.encoder, self.decoder) for parameter in part.parameters()]
         convolutions += [] if self.sigma is None else self.sigma.parameters()
         linear = [] if self.linear_path is None else list(self.linear_path.parameters())
         # Norms and biases are vectors; decay would only pull them off what the data need.
         groups: list[dict[str, Any]] = [
-            {"params": [each for each in convolutions if each.ndim > 1], "weight_decay": WEIGHT_DECAY, "lr_share": 1.0},
-            {"params": [each for each in convolutions if each.ndim <= 1], "weight_decay": 0.0, "lr_share": 1.0},
+            {
+                "params": [parameter for parameter in convolutions if parameter.ndim > 1],
+                "weight_decay": WEIGHT_DECAY,
+                "lr_share": 1.0,
+            },
+            {
+                "params": [parameter for parameter in convolutions if parameter.ndim <= 1],
+                "weight_decay": 0.0,
+                "lr_share": 1.0,
+            },
             {"params": linear, "weight_decay": 0.0, "lr_share": LINEAR_LR_SHARE},
         ]
         return [group for group in groups if group["params"]]

@@ -42,8 +42,8 @@ class LinearPath(nn.Module):
         rank = min(num_latents, len(pixels) - 1, pixels.shape[1])
         mean = pixels.mean(dim=0)
         # A few more than are wanted make those that are wanted better.
-        asked = min(rank + 16, *pixels.shape)
-        _, singular, directions = torch.svd_lowrank(pixels - mean, q=asked, niter=POWER_ITERATIONS)
+        num_directions = min(rank + 16, *pixels.shape)
+        _, singular, directions = torch.svd_lowrank(pixels - mean, q=num_directions, niter=POWER_ITERATIONS)
         deviation = (singular[:rank] / len(pixels) ** 0.5).clamp(min=1e-6)
         with torch.no_grad():
             self.mean.copy_(mean)

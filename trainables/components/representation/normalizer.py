@@ -31,13 +31,16 @@ class Normalizer:
     @property
     def num_statistics(self) -> int:
         """Numbers of each clip that it takes to undo it."""
-        return sum(each.num_statistics for each in self._normalizations.values())
+        return sum(normalization.num_statistics for normalization in self._normalizations.values())
 
     @property
     def side_info_floats(self) -> int:
         """How many of them are different ones: parts that are normalized together have the same."""
-        shared = {type(each) if each.needs_both else part: each for part, each in self._normalizations.items()}
-        return sum(each.num_statistics for each in shared.values())
+        shared = {
+            type(normalization) if normalization.needs_both else part: normalization
+            for part, normalization in self._normalizations.items()
+        }
+        return sum(normalization.num_statistics for normalization in shared.values())
 
     def fit(self, batches: Callable[[], Iterator[Clips]]) -> None:
         """Take the statistics of the training split, which is gone through once a part."""
@@ -46,29 +49,31 @@ class Normalizer:
 
     def statistics(self, clips: Clips) -> Statistics:
         """Each clip's own."""
-        each = [self._normalizations[part].statistics(clips[:, own], clips) for part, own in self._parts.items()]
-        return torch.cat(each, dim=1)
+        columns = [self._normalizations[part].statistics(clips[:, own], clips) for part, own in self._parts.items()]
+        return torch.cat(columns, dim=1)
 
     def apply(self, clips: Clips, statistics: Statistics) -> Clips:
-        return self._each(clips, statistics, lambda each, part, own: each.apply(part, own))
+        return self._each(clips, statistics, lambda normalization, part, own: normalization.apply(part, own))
 
     def invert(self, normalized: Clips, statistics: Statistics) -> Clips:
-        return self._each(normalized, statistics, lambda each, part, own: each.invert(part, own))
+        return self._each(normalized, statistics, lambda normalization, part, own: normalization.invert(part, own))
 
     def _each(
         self, clips: Clips, statistics: Statistics, do: Callable[[Normalization, Clips, Statistics], Clips]
     ) -> Clips:
-        counts = [each.num_statistics for each in self._normalizations.values()]
+        counts = [normalization.num_statistics for normalization in self._normalizations.values()]
         own = statistics.split(counts, dim=1)
         parts = zip(self._normalizations.values(), self._parts.values(), own, strict=True)
-        return torch.cat([do(each, clips[:, channels], mine) for each, channels, mine in parts], dim=1)
+        return torch.cat(
+            [do(normalization, clips[:, channels], mine) for normalization, channels, mine in parts], dim=1
+        )
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
-        return {part: each.state_dict() for part, each in self._normalizations.items()}
+        return {part: normalization.state_dict() for part, normalization in self._normalizations.items()}
 
     def load_state_dict(self, state: Mapping[str, Mapping[str, Tensor]]) -> None:
-        for part, each in self._normalizations.items():
-            each.load_state_dict(state[part])
+        for part, normalization in self._normalizations.items():
+            normalization.load_state_dict(state[part])
 
 
 class Prediction:

@@ -56,8 +56,8 @@ class Memory:
     def nearest_phase(self, log_power: Full, clips: NDArray[np.int64], *, same_class: bool) -> Full:
         """Its phase in radians."""
         positions = self.nearest(log_power, clips, same_class=same_class).numpy()
-        found = read_waveforms(self.corpus.waveforms(), self._clips[positions])
-        return spectrogram.phase(found).to(log_power.device)
+        waveforms = read_waveforms(self.corpus.waveforms(), self._clips[positions])
+        return spectrogram.phase(waveforms).to(log_power.device)
 
     @cached_property
     def _index(self) -> NearestClips:

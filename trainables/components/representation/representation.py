@@ -110,11 +110,11 @@ class ClipSplit:
     ) -> None:
         self.clips = clips
         self._representation = representation
-        self._features = [FeatureSplit(corpus.features(each), clips, device) for each in representation.features]
+        self._features = [FeatureSplit(corpus.features(feature), clips, device) for feature in representation.features]
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def batch(self, positions: Int64[Tensor, " clips"]) -> Clips:
         """The clips at these positions within the split."""
-        return self._representation.assembled([each.batch(positions) for each in self._features])
+        return self._representation.assembled([feature_split.batch(positions) for feature_split in self._features])

@@ -37,8 +37,8 @@ class _Recording:
     inputs: list[Tensor]
     results: Results
 
-    def replay(self, given: tuple[Given, ...]) -> Results:
-        for place, value in zip(self.inputs, given, strict=True):
+    def replay(self, arguments: tuple[Given, ...]) -> Results:
+        for place, value in zip(self.inputs, arguments, strict=True):
             place.copy_(value) if isinstance(value, Tensor) else place.fill_(value)
         self.graph.replay()
         # The next replay writes over them.
@@ -65,22 +65,22 @@ class Replayed:
         # One memory for all recordings: none is replayed while another one runs.
         self._pool = torch.cuda.graph_pool_handle() if self._stream else None
 
-    def __call__(self, function: Function, *given: Given) -> Results:
+    def __call__(self, function: Function, *arguments: Given) -> Results:
         """What the function, always the same one, gives for tensors on the device and for numbers, which a card gets as
         tensors too."""
         if self._stream is None:
-            return function(*given)
-        shapes = tuple(each.shape for each in given if isinstance(each, Tensor))
+            return function(*arguments)
+        shapes = tuple(argument.shape for argument in arguments if isinstance(argument, Tensor))
         if shapes in self._recordings:
-            return self._recordings[shapes].replay(given)
+            return self._recordings[shapes].replay(arguments)
         calls = self._calls[shapes] = self._calls.get(shapes, 0) + 1
-        inputs = [self._placed(each) for each in given]
+        inputs = [self._placed(argument) for argument in arguments]
         if calls == CALLS:
             return self._watched(function, inputs, self._stream)
         if calls > CALLS and self._is_recordable:
             try:
                 self._recordings[shapes] = self._recorded(function, inputs, self._stream)
-                return self._recordings[shapes].replay(given)
+                return self._recordings[shapes].replay(arguments)
             except RuntimeError as error:
                 self._is_recordable = False
                 print(f"a step of training can't be recorded, and is slower: {str(error).splitlines()[0]}")
@@ -108,10 +108,10 @@ class Replayed:
                 results = self._called(function, inputs, stream)
             finally:
                 torch.cuda.set_sync_debug_mode(mode)
-        waits = any(WAITED in str(each.message) for each in caught)
-        for each in caught:
-            if not any(ours in str(each.message) for ours in (WAITED, WATCHING)):
-                warnings.warn_explicit(each.message, each.category, each.filename, each.lineno)
+        waits = any(WAITED in str(warning.message) for warning in caught)
+        for warning in caught:
+            if not any(ours in str(warning.message) for ours in (WAITED, WATCHING)):
+                warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
         self._is_recordable = self._is_recordable and not waits and _states() == drawn
         return results
 

@@ -107,7 +107,7 @@ def saved_bytes(networks: Iterable[nn.Module]) -> int:
     trained: list[Tensor] = []
     for network in networks:
         kept += network.state_dict().values()
-        trained += [each for each in network.parameters() if each.requires_grad]
+        trained += [tensor for tensor in network.parameters() if tensor.requires_grad]
     # Adam keeps two of its own beside each of them, and a counter.
-    own = sum(2 * each.numel() * each.element_size() + 3 * TENSOR_BYTES for each in trained)
-    return own + sum(each.numel() * each.element_size() + TENSOR_BYTES for each in kept)
+    own = sum(2 * tensor.numel() * tensor.element_size() + 3 * TENSOR_BYTES for tensor in trained)
+    return own + sum(tensor.numel() * tensor.element_size() + TENSOR_BYTES for tensor in kept)

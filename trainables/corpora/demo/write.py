@@ -68,10 +68,10 @@ def _claim(root: Path, seed: int) -> None:
     note = root / "demo.json"
     wanted = json.dumps({"seed": seed, "version": VERSION})
     if note.exists():
-        found = note.read_text().strip()
-        if found != wanted:
+        existing = note.read_text().strip()
+        if existing != wanted:
             raise InputError(
-                f"{root}: was written with {found}, asked for is {wanted}; delete it or choose another folder"
+                f"{root}: was written with {existing}, asked for is {wanted}; delete it or choose another folder"
             )
     elif (root / "data").exists():
         raise InputError(
