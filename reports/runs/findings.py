@@ -10,10 +10,10 @@ from typing import Any
 import pandas as pd
 
 from reports import vocabulary as words
-from reports.statistics.contrast import Contrast, adjusted
 from reports.errors import ReportError
 from reports.runs.frames import SweepRuns, as_text, typed
 from reports.runs.shortfall import broken_arms, look_of, unsettled_arms
+from reports.statistics.contrast import Contrast, adjusted
 from reports.statistics.contrasts import contrasts
 
 READ = words.JUDGE_ACCURACY

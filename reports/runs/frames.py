@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING, Any
 import pandas as pd
 
 from reports import vocabulary as words
-from reports.runs.columns import TAG_PREFIX, column_of, with_columns
 from reports.errors import ReportError
+from reports.runs.columns import TAG_PREFIX, column_of, with_columns
 from reports.runs.sweeps import choose, identity, name_of, read_record
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Sweeps read back from MLflow, and what was found in them."""
