@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -10,7 +9,6 @@ import pytest
 from tests.benchmarks.power_cut import mounted_disk, run
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="mounting a file system needs root, as CI has it")
 @pytest.mark.timeout(1800)
 def test_a_power_cut_mixes_nothing_and_loses_nothing_that_was_judged(tmp_path: Path) -> None:
     with mounted_disk(tmp_path) as disk:
