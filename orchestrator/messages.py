@@ -92,6 +92,16 @@ def nearest(misspelling: object, allowed: Iterable[object]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+def nearest_file(path: Path) -> str:
+    """` (did you mean 'x.yaml'?)` for a file beside the one that is missing, of the same kind; else nothing.
+
+    The suffix, which all of them have, makes no name more alike.
+    """
+    stems = sorted(neighbour.stem for neighbour in path.parent.glob(f"*{path.suffix}"))
+    close = difflib.get_close_matches(path.stem, stems, n=1)
+    return f" (did you mean {close[0] + path.suffix!r}?)" if close else ""
+
+
 def shown(value: object, limit: int = 80) -> str:
     """A value as a message quotes it: on one line, shortened."""
     words = {True: "true", False: "false", None: "nothing"}

@@ -13,6 +13,9 @@ from trainables.components.audio.grid import Grid
 from trainables.corpora.corpus import Corpus, required
 from trainables.trainable import Metric, Trainable, TrialConfig
 
+SIZE = "24x64"
+PIXELS = 24 * 64
+
 
 class MyNet(Trainable):
     class Config(TrialConfig):
@@ -26,16 +29,14 @@ class MyNet(Trainable):
 
     def __init__(self, config: Config, corpus: Corpus | None, *, device: str, seed: int) -> None:
         corpus = required(corpus, MyNet)
-        self.config, self.device, self.classes = config, device, len(corpus.classes)
-        features = corpus.features(Feature(Grid("24x64")))
+        features = corpus.features(Feature(Grid(SIZE)))
         self.clips, self.labels = {}, {}
         for split in ("train", "validation"):
             indices = corpus.indices(split)
             self.clips[split] = torch.from_numpy(features[indices]).float().flatten(1).to(device)
             self.labels[split] = torch.from_numpy(corpus.labels(indices)).to(device)
-        layers = nn.LazyLinear(config.width), nn.ReLU(), nn.Linear(config.width, self.classes)
-        self.network = nn.Sequential(nn.BatchNorm1d(24 * 64), *layers).to(device)
-        self.network(self.clips["train"][:2])
+        layers = nn.Linear(PIXELS, config.width), nn.ReLU(), nn.Linear(config.width, len(corpus.classes))
+        self.network = nn.Sequential(nn.BatchNorm1d(PIXELS), *layers).to(device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), config.lr)
 
     def step(self) -> dict[str, float]:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pydantic import ValidationError
+
 from orchestrator.errors import OrchestratorError, UserError
+from orchestrator.messages import describe, dotted
 from orchestrator.plugins import loader
 from orchestrator.plugins.user_imports import may_define_trainable
 from orchestrator.search_space.arms import matching
@@ -15,9 +17,9 @@ from orchestrator.search_space.reader import read_search_space
 from orchestrator.state.home import open_home
 
 if TYPE_CHECKING:
-    from orchestrator.plugins.contracts import Outcome
-    from orchestrator.search_space.arms import Arm
+    from orchestrator.plugins.contracts import Outcome, Part
     from trainables.corpora.corpus import Corpus
+    from trainables.trainable import Trainable
 
 DEMO: Mapping[str, Any] = {"name": "demo"}
 """The corpus of a Python file, which names none."""
@@ -64,38 +66,51 @@ def _of_search_space(path: Path, home: Path, overrides: Sequence[str], arm_name:
 
     shipped = contracts.registered_parts()
     sweep = read_search_space(path, overrides=overrides)
-    arm: Arm = matching(sweep.arms, arm_name, sweep.path)[0]
-    settings = dict(sweep.space.corpus or {})
-    corpus = loader.open_corpus(settings, home) if settings else None
+    arm = matching(sweep.arms, arm_name, sweep.path)[0]
+    corpus = loader.open_corpus(sweep.space.corpus, home) if sweep.space.corpus else None
     if corpus is not None:
         yield from contracts.outcomes(f"corpus {corpus.name}", corpus, contracts.CORPUS)
-    for part in sorted(contracts.registered_parts() - shipped, key=str):
-        yield from contracts.part_outcomes(part, lambda: corpus or loader.open_corpus(DEMO, home))
-    case = contracts.TrainableCase(sweep.trainable, loader.config_values(sweep.trainable, arm.middle()), corpus)
-    loader.prepare(sweep.trainable, [{**case.settings, **sweep.trainable.DEBUG}], corpus)
-    yield from contracts.outcomes(sweep.trainable.__name__, case, contracts.TRAINABLE)
+    yield from _of_parts(shipped, lambda: corpus or loader.open_corpus(DEMO, home))
+    yield from _of_trainable(path, sweep.trainable, loader.config_values(sweep.trainable, arm.middle()), corpus)
 
 
 def _of_python(path: Path, home: Path) -> Iterator[Outcome]:
     from orchestrator.plugins import contracts
 
-    @cache
-    def demo() -> Corpus:
-        return loader.open_corpus(DEMO, home)
-
     path = path.resolve()
     shipped = contracts.registered_parts()
-    if path.is_file() and may_define_trainable(path):
-        loader.check_trainable(str(path), path.parent)
-        trainable = loader.load_trainable(str(path), path.parent)
-        loader.prepare(trainable, [dict(trainable.DEBUG)], demo())
-        case = contracts.TrainableCase(trainable, {}, demo())
-        yield from contracts.outcomes(trainable.__name__, case, contracts.TRAINABLE)
-    else:
-        loader.check_component(path)
-        loader.load_components([path])
-    own = sorted(contracts.registered_parts() - shipped, key=str)
-    for part in own:
-        yield from contracts.part_outcomes(part, demo)
-    if not own and not may_define_trainable(path):
+    loader.check_component(path)
+    loader.load_components([path])
+    has_trainable = may_define_trainable(path)
+    if not has_trainable and contracts.registered_parts() == shipped:
         raise UserError(f"{path}: defines no trainable and registers no part, so there is nothing to check")
+    yield from _of_parts(shipped, lambda: loader.open_corpus(DEMO, home))
+    if has_trainable:
+        trainable = loader.load_trainable(str(path), path.parent)
+        yield from _of_trainable(path, trainable, {}, loader.open_corpus(DEMO, home))
+
+
+def _of_parts(shipped: set[Part], open_corpus: Callable[[], Corpus]) -> Iterator[Outcome]:
+    """Check what has been registered since."""
+    from orchestrator.plugins import contracts
+
+    for part in sorted(contracts.registered_parts() - shipped, key=str):
+        yield from contracts.part_outcomes(part, open_corpus)
+
+
+def _of_trainable(
+    path: Path, trainable: type[Trainable], settings: Mapping[str, Any], corpus: Corpus | None
+) -> Iterator[Outcome]:
+    from orchestrator.plugins import contracts
+
+    case = contracts.TrainableCase(trainable, settings, corpus)
+    try:
+        config = case.config
+    except ValidationError as error:
+        wrong = "; ".join(f"{dotted(each['loc'])}: {describe(each)}" for each in error.errors())
+        raise UserError(
+            f"{path}: the settings to check {trainable.__name__} with are refused: {wrong}; put small ones into "
+            f"{trainable.__name__}.DEBUG, or check a search space that sets them"
+        ) from None
+    loader.prepare(trainable, [config.model_dump()], corpus)
+    yield from contracts.outcomes(trainable.__name__, case, contracts.TRAINABLE)

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from orchestrator.errors import UserError
-from orchestrator.messages import nearest
+from orchestrator.messages import nearest_file
 from orchestrator.plugins.user_imports import helper_files, may_define_trainable
 
 IMPORT_LIMIT_S = 60.0
@@ -80,8 +80,7 @@ def check_exists(path: Path) -> None:
         UserError: there is none; the message has the nearest beside it.
     """
     if not path.is_file():
-        beside = nearest(path.name, (file.name for file in path.parent.glob("*.py")))
-        raise UserError(f"{path}: no such file{beside}")
+        raise UserError(f"{path}: no such file{nearest_file(path)}")
 
 
 def import_outside(path: Path) -> ModuleType:

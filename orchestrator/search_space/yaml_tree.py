@@ -14,7 +14,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
 from orchestrator.errors import SearchSpaceError, UserError
-from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, dotted, shown
+from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, dotted, nearest_file, shown
 from orchestrator.search_space.yaml_expansion import NotBounded, check_size
 
 CORE_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float")}
@@ -86,7 +86,7 @@ def read(path: Path, mistakes: Mistakes) -> Node:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        raise UserError(f"{path}: no such file{nearest_file(path)}") from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder, not a YAML file") from None
     except UnicodeDecodeError:

@@ -64,6 +64,28 @@ def test_a_loss_in_a_file_of_its_own_is_checked(tmp_path: Path, tiny_home: Path)
     ]
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("def broken(:", r"mine\.py:1: can't be imported: SyntaxError"),
+        ("hello", r"mine\.py:1: can't be imported: NameError"),
+        (
+            FORGETFUL.replace("Field(64, ge=1,", "Field(ge=1,"),
+            r"mine\.py: the settings to check MyNet with are refused: width: 'width' is missing; put small ones into "
+            r"MyNet\.DEBUG",
+        ),
+    ],
+    ids=["no Python", "no module", "no settings"],
+)
+def test_a_file_that_can_not_be_tried_is_one_message(
+    tmp_path: Path, tiny_home: Path, monkeypatch: pytest.MonkeyPatch, tiny_corpus: Path, content: str, message: str
+) -> None:
+    monkeypatch.setattr("orchestrator.commands.check.DEMO", {"name": "folder", "root": str(tiny_corpus)})
+    (tmp_path / "mine.py").write_text(content)
+    with pytest.raises(UserError, match=message):
+        lines_of(tmp_path / "mine.py", tiny_home)
+
+
 def test_a_file_with_nothing_to_check_is_refused(tmp_path: Path, tiny_home: Path) -> None:
     (tmp_path / "empty.py").write_text("x = 1\n")
     with pytest.raises(UserError, match=r"empty\.py: defines no trainable and registers no part"):

@@ -116,7 +116,7 @@ def test_a_folder_can_be_seen_at_a_glance(folder: Path) -> None:
 
 def test_the_driver_never_imports_mlflow() -> None:
     users = {name for path, name in NAMES.items() if "mlflow" in packages_of(path)}
-    tracking = {f"orchestrator.tracking.{name}" for name in ("__main__", "client", "connection", "links", "run", "ui")}
+    tracking = {f"orchestrator.tracking.{name}" for name in ("__main__", "client", "links", "run", "ui")}
     models = {"orchestrator.models.registry", "orchestrator.models.pyfunc"}
     assert {name for name in users if name.startswith("orchestrator.")} <= tracking | models
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from pydantic import ValidationError
@@ -81,10 +82,12 @@ class TestTrainable:
 
     def test_every_probe_is_rendered(self, kind: type[Trainable], corpus: Corpus) -> None:
         media = make(kind, corpus).render(corpus.probes(3))
-        assert media is not None and media.clips
+        assert media is not None
         names = corpus.clips["clip"].to_numpy()[corpus.probes(3)]
         ends = ("original", "reconstruction") if kind.__name__ in MAKES_SOUNDS else ("original",)
         assert set(media.audio) == {f"{name}_{end}" for name in names for end in ends}
+        assert all(np.abs(samples).max() > 0 for samples in media.audio.values())
+        assert [row["clip"] for row in media.clips] == list(names)
 
     def test_a_split_is_judged_by_classes(self, kind: type[Trainable], corpus: Corpus) -> None:
         table = make(kind, corpus).evaluate("test")

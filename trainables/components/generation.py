@@ -6,8 +6,7 @@ sounds = generator.generate(generator.read(Path("dog.jpg")), count=4, seed=0)
 
 from __future__ import annotations
 
-import contextlib
-import importlib
+import importlib.util
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
@@ -167,6 +166,7 @@ def _generator(trainable: str) -> type[Generator[Any]]:
         KeyError: there is none.
     """
     if trainable not in GENERATORS and trainable.isidentifier():
-        with contextlib.suppress(ModuleNotFoundError):
-            importlib.import_module(f"trainables.{trainable}.generator")
+        module = f"trainables.{trainable}.generator"
+        if importlib.util.find_spec(module.rpartition(".")[0]) and importlib.util.find_spec(module):
+            importlib.import_module(module)
     return GENERATORS[trainable]
