@@ -28,6 +28,7 @@ class MyNet(Trainable):
     }
 
     def __init__(self, config: Config, corpus: Corpus | None, *, device: str, seed: int) -> None:
+        self.config = config
         corpus = required(corpus, MyNet)
         features = corpus.features(Feature(Grid(SIZE)))
         self.clips, self.labels = {}, {}
