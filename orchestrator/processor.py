@@ -108,3 +108,8 @@ def warning(outcome: Outcome) -> str:
         f"{pair} corrupts memory in the weight gradient of {RULE} (the probe: {outcome}); shipped trainables avoid it,"
         " and your own must not use one (docs/known_problems.md)"
     )
+
+
+def known_problem() -> str | None:
+    """The line that says so where this version of torch is known to crash; None elsewhere."""
+    return f"{KNOWN} {warning(remembered_probe())}" if is_broken() else None

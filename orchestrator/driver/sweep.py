@@ -222,8 +222,8 @@ class _Driver:
         for line in (*tasks.notes, *(cluster.busy_gpus() if capacity.gpus else ())):
             self.screen.say(line)
         has_own_code = self.sweep.space.components or not self.sweep.trainable.__module__.startswith("trainables.")
-        if has_own_code and processor.is_broken():
-            self.screen.say(f"{processor.KNOWN} {processor.warning(processor.remembered_probe())}")
+        if has_own_code and (problem := processor.known_problem()):
+            self.screen.say(problem)
         return tasks
 
     def _write_start(self, prepared: loader.Prepared, corpus: Corpus | None) -> None:

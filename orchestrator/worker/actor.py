@@ -71,8 +71,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
                 return {"evaluated": json.dumps(evaluate(spec))}
         if self._run is None:
             print(f"{ATTEMPT} {spec.attempt}, {datetime.now():%Y-%m-%d %H:%M:%S}, process {os.getpid()}", flush=True)
-            if processor.is_broken():
-                print(f"{processor.KNOWN} {processor.warning(processor.remembered_probe())}", flush=True)
+            if problem := processor.known_problem():
+                print(problem, flush=True)
             with guard.time_limit(minutes, output, what="not ready to train"):
                 self._run = TrialRun(spec)
             for remark in self._run.remarks:

@@ -40,3 +40,17 @@ def test_the_instruction_set_is_what_the_processor_has_within_the_limit(
 )
 def test_a_probe_tells_a_crash_from_a_hang_and_from_an_error(code: str, outcome: str) -> None:
     assert processor.probe((sys.executable, "-c", code), limit_s=2) == outcome
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_known_pair_of_version_and_processor_is_told_with_what_the_probe_saw(
+    is_known: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pair = (processor.torch_version(), processor.instruction_set())
+    monkeypatch.setattr(processor, "BROKEN", {pair} if is_known else set())
+    problem = processor.known_problem()
+    if not is_known:
+        assert problem is None
+        return
+    assert problem is not None and problem.startswith(f"{processor.KNOWN} torch {pair[0]} on {pair[1]}")
+    assert "(the probe: " in problem and processor.RULE in problem
