@@ -102,8 +102,13 @@ class Ledger:
         self._is_restart = False
         self._held: list[events.Event] | None = None
         self._log = None if read_only else json_lines.Log(folder / SWEEP_LOG)
-        lines = self._log.take_lines() if self._log else json_lines.read(folder / SWEEP_LOG)[0]
-        recorded = events.parse_all(lines, folder / SWEEP_LOG)
+        with json_lines.collector_paused():
+            self._rebuild(objective)
+
+    def _rebuild(self, objective: Objective | None) -> None:
+        """Read the sweep log and the outboxes."""
+        lines = self._log.take_lines() if self._log else json_lines.read(self.folder / SWEEP_LOG)[0]
+        recorded = events.parse_all(lines, self.folder / SWEEP_LOG)
         starts = [event.record for event in recorded if isinstance(event, events.Started)]
         objectives = [Objective(**record["objective"]) for record in starts if "objective" in record]
         self.objective = objective or (objectives[-1] if objectives else NO_OBJECTIVE)
@@ -111,7 +116,7 @@ class Ledger:
             self._apply(event)
         if self._log:
             self.remarks += set_foreign_folders_aside(
-                folder, {trial.number: trial.id for trial in self.trials.values()}
+                self.folder, {trial.number: trial.id for trial in self.trials.values()}
             )
         for trial in self.trials.values():
             trial.take(json_lines.read(self._outbox(trial))[0], self.objective)

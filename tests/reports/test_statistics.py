@@ -6,6 +6,7 @@ import math
 import subprocess
 import sys
 import time
+import tracemalloc
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -702,3 +703,16 @@ def test_where_every_trial_diverged_there_is_no_best() -> None:
     found = expected_best([math.nan, math.nan], [2.0, 4.0], "max")
     assert found["expected_best"].isna().all()
     assert list(found["cost"]) == [3, 6]
+
+
+def test_the_expected_best_of_thousands_of_trials_takes_memory_for_some_sizes_at_a_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    values, costs = np.random.default_rng(0).normal(size=3000), np.ones(3000)
+    tracemalloc.start()
+    in_blocks = expected_best(values.tolist(), costs.tolist(), "max")
+    _, peak_bytes = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak_bytes < 8 * 3000 * 3000 / 2
+    monkeypatch.setattr("reports.statistics.expected_best.BLOCK_SIZES", 3000)
+    pd.testing.assert_frame_equal(in_blocks, expected_best(values.tolist(), costs.tolist(), "max"))

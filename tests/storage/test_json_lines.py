@@ -1,10 +1,11 @@
+import gc
 import json
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import UserError
-from orchestrator.storage.json_lines import Log, read
+from orchestrator.storage.json_lines import Log, collector_paused, read
 
 
 def test_what_was_appended_is_read(tmp_path: Path) -> None:
@@ -61,3 +62,16 @@ def test_a_broken_line_before_the_last_is_named_with_its_file_and_left_alone(tmp
     with pytest.raises(UserError, match=r"log\.jsonl:2: not a line that was written here"):
         Log(path)
     assert path.read_bytes() == written
+
+
+def test_the_collector_goes_on_as_before_even_after_a_broken_line(tmp_path: Path) -> None:
+    (tmp_path / "sweep.jsonl").write_text("broken\n")
+    for was_enabled in (True, False):
+        (gc.enable if was_enabled else gc.disable)()
+        try:
+            with pytest.raises(UserError, match="not a line that was written here"), collector_paused():
+                assert not gc.isenabled()
+                read(tmp_path / "sweep.jsonl")
+            assert gc.isenabled() == was_enabled
+        finally:
+            gc.enable()
