@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.command_line import typed
 from orchestrator.state.home import REPORTS, SEARCH_SPACE, driver_note, home_option
-from orchestrator.state.trial import SWEEP_LOG
+from orchestrator.state.paths import SWEEP_LOG
 from orchestrator.tracking import sender
 from orchestrator.tracking.links import link_lines
 from orchestrator.tracking.places import check_place, check_sweep_place
