@@ -104,8 +104,7 @@ def _domain_lines(searched: Schema) -> Iterator[str]:
     yield ""
     descriptions = (searched["properties"][kind]["description"].partition(" Needs ") for kind in DOMAINS)
     rows = [
-        (f"`{kind}`", form.rstrip("."), meaning)
-        for kind, (meaning, _, form) in zip(DOMAINS, descriptions, strict=True)
+        (f"`{kind}`", form.rstrip("."), meaning) for kind, (meaning, _, form) in zip(DOMAINS, descriptions, strict=True)
     ]
     yield from _table(("domain", "arguments", "meaning"), rows)
 

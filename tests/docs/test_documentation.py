@@ -32,6 +32,7 @@ REST_OF_A_FILE = {
     "budget": {"trials_per_arm": 8, "max_epochs": 12},
 }
 """What a block leaves out that shows a part of a search space."""
+VERBS = get_command(app).commands
 
 
 def blocks(page: Path, language: str) -> Iterator[str]:
@@ -92,24 +93,21 @@ def test_a_search_space_in_a_page_is_read(page: Path, code: str, tmp_path: Path)
 
 @pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.stem)
 def test_commands_in_a_page_exist(page: Path) -> None:
-    verbs = get_command(app).commands
     for verb, rest in commands(page.read_text(encoding="utf-8")):
-        assert verb in verbs, f"{page.name}: orchestrate {verb}"
-        known = {name for parameter in verbs[verb].params for name in parameter.opts}
+        assert verb in VERBS, f"{page.name}: orchestrate {verb}"
+        known = {name for parameter in VERBS[verb].params for name in parameter.opts}
         unknown = set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest)) - known - {"--help"}
         assert not unknown, f"{page.name}: orchestrate {verb}{rest}"
 
 
 def test_every_verb_has_a_section() -> None:
     headings = re.findall(r"^## (\w+)$", (FOLDER / "commands.md").read_text(encoding="utf-8"), re.MULTILINE)
-    assert sorted(headings) == sorted(get_command(app).commands)
+    assert sorted(headings) == sorted(VERBS)
 
 
 def test_every_metric_is_explained() -> None:
     text = (FOLDER / "judge_and_metrics.md").read_text(encoding="utf-8")
-    metrics = {
-        metric for name in loader.find_trainables() for metric in loader.load_trainable(name, Path()).METRICS
-    }
+    metrics = {metric for name in loader.find_trainables() for metric in loader.load_trainable(name, Path()).METRICS}
     # Those of pairs have a prefix for each direction.
     pairs = re.compile(r"val/(image_to_sound|sound_to_image|generated_to_image)_")
     missing = {metric for metric in metrics if f"`{pairs.sub('…_', metric)}`" not in text}
