@@ -165,7 +165,7 @@ def _join(address: str) -> None:
             log_to_driver=False,
             runtime_env={"env_vars": variables} if variables else None,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"RAY_ADDRESS: the Ray at {address} can't be joined ({reason}); it needs the version of Ray and of Python "

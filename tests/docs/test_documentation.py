@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
 from ruamel.yaml import YAML
 from typer.main import get_command
 
@@ -127,10 +129,6 @@ def test_every_page_is_in_the_navigation() -> None:
 
 
 def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
-    pytest.importorskip("mkdocs", reason="mkdocs is not installed: pip install -e .[docs]")
-    from mkdocs.commands.build import build
-    from mkdocs.config import load_config
-
     config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path / "site"))
     assert config.strict
     build(config)
