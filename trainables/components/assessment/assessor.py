@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.assessment.distributions import inception_score
-from trainables.components.assessment.embeddings import Embeddings, Reference, embedded_once, sampled_clips
+from trainables.components.assessment.embeddings import Embeddings, Reference, cache_embeddings, sample_clips
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
-from trainables.components.audio.log_power_metrics import COMMON_SIZE, FractionUnexplained, hearing, lsd_db
+from trainables.components.audio.log_power_metrics import COMMON_SIZE, FractionUnexplained, lsd_db, score_recordings
 from trainables.components.audio.sound_metrics import mel_lsd_db, phase_error_rad
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges.sound_judge import Judge
@@ -61,13 +61,13 @@ class Assessor:
         """Metrics of estimates on a grid (log-power in nats), given in the batches of `positions`."""
         fvu, distances_db, class_probabilities, embeddings = FractionUnexplained(), [], [], []
         for positions, estimate in zip(self.positions(), estimates, strict=True):
-            target, common = self._targets.batch(positions), grid.resized(estimate, COMMON_SIZE)
+            target, common = self._targets.batch(positions), grid.resize(estimate, COMMON_SIZE)
             fvu.add(common, target)
             distances_db.append(lsd_db(common, target))
-            probabilities, embedded = self._judge.perceive(grid.full(estimate))
+            probabilities, embedded = self._judge.perceive(grid.to_full(estimate))
             class_probabilities.append(probabilities)
             embeddings.append(embedded)
-        verdict = hearing(torch.cat(class_probabilities), self._labels, self._recordings)
+        verdict = score_recordings(torch.cat(class_probabilities), self._labels, self._recordings)
         return {
             "judge_probability": verdict.mean_probability,
             "judge_accuracy": verdict.accuracy,
@@ -99,12 +99,12 @@ class Assessor:
 
 def _reference(corpus: Corpus, judge: Judge, device: torch.device) -> Reference:
     """What the judge makes of training clips as they are."""
-    clips = sampled_clips(corpus.indices("train"))
+    clips = sample_clips(corpus.indices("train"))
 
     def embed() -> Embeddings:
         parts = np.array_split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS))
         waveforms = corpus.waveforms()
         return torch.cat([judge.embed_log_power(log_power(clip_power(waveforms, part))).cpu() for part in parts])
 
-    embeddings = embedded_once(corpus.folder / f"embeddings-{judge.id}.npy", embed)
+    embeddings = cache_embeddings(corpus.folder / f"embeddings-{judge.id}.npy", embed)
     return Reference(embeddings.to(device), corpus.labels(clips))

@@ -36,7 +36,7 @@ def frechet_distance(generated: Generated, reference: Reference) -> float:
 
     0 is perfect. Its bias grows with features / clips: compare at equal numbers of clips, best ten a feature or more.
     """
-    _require("the Fréchet distance", 2, len(generated), len(reference))
+    _require_clips("the Fréchet distance", 2, len(generated), len(reference))
     if not generated.isfinite().all():
         return math.nan
     generated, reference = generated.double(), reference.double()
@@ -54,7 +54,7 @@ def frechet_distance_infinity(generated: Generated, reference: Reference, *, see
     The line through its values at N clips and, averaged over two halves, at N / 2, followed to 1 / N = 0. It may fall
     below 0, and with less than five clips a feature it is systematically too low.
     """
-    _require("the Fréchet distance of two halves", 4, len(generated))
+    _require_clips("the Fréchet distance of two halves", 4, len(generated))
     order = torch.randperm(len(generated), generator=torch.Generator().manual_seed(seed))
     halves = [frechet_distance(half, reference) for half in generated[order].tensor_split(2)]
     return 2 * frechet_distance(generated, reference) - sum(halves) / 2
@@ -66,7 +66,7 @@ def kernel_distance(generated: Generated, reference: Reference, *, seed: int = 0
     0 is perfect on average, however few the clips: it may fall below 0. More than 1,000 clips are compared by the mean
     over 100 subsets of 1,000.
     """
-    _require("the kernel distance", 2, len(generated), len(reference))
+    _require_clips("the kernel distance", 2, len(generated), len(reference))
     generated, reference = generated.double(), reference.double()
     if max(len(generated), len(reference)) <= SUBSET_CLIPS:
         return float(_squared_discrepancy(generated, reference))
@@ -82,7 +82,7 @@ def inception_score(probabilities: Float[Tensor, "clips classes"]) -> float:
 
     It is highest when every clip is surely of a class and every class is as frequent. It knows nothing of real clips.
     """
-    _require("the inception score", 1, len(probabilities))
+    _require_clips("the inception score", 1, len(probabilities))
     probabilities = probabilities.double()
     # The divergence is what is unsure of all clips together less what is unsure of each.
     entropy, conditional = (
@@ -122,13 +122,13 @@ class Bins:
         return self.generated / self.generated.sum(), self.reference / self.reference.sum()
 
 
-def binned(generated: Generated, reference: Reference, *, num_bins: int = NUM_BINS, seed: int = 0) -> Bins:
+def count_bins(generated: Generated, reference: Reference, *, num_bins: int = NUM_BINS, seed: int = 0) -> Bins:
     """Count clips in the bins that k-means finds in the reference; each should get ten reference clips or more."""
     # Trials that don't ask for bins don't have to wait for scipy.
     from scipy.cluster.vq import kmeans2, vq
 
-    _require("bins", 1, len(generated))
-    _require(f"{num_bins} bins", num_bins, len(reference))
+    _require_clips("bins", 1, len(generated))
+    _require_clips(f"{num_bins} bins", num_bins, len(reference))
     clips, reference_clips = (features.double().cpu().numpy() for features in (generated, reference))
     centres, of_reference = kmeans2(reference_clips, num_bins, minit="++", rng=seed)
     of_generated, _ = vq(clips, centres)
@@ -145,14 +145,14 @@ def diversity(
 
     0 when all of a class are the same. Both are averaged over the classes of which there are two clips on either side.
     """
-    ours, real = _distances_within(generated, generated_labels), _distances_within(reference, reference_labels)
+    ours, real = _mean_distances(generated, generated_labels), _mean_distances(reference, reference_labels)
     shared = sorted(ours.keys() & real.keys())
     if not shared:
         raise InputError("diversity: no class has two generated and two real clips; give more clips")
     return sum(ours[label] for label in shared) / max(sum(real[label] for label in shared), 1e-12)
 
 
-def _require(metric: str, at_least: int, *counts: int) -> None:
+def _require_clips(metric: str, at_least: int, *counts: int) -> None:
     if min(counts) < at_least:
         raise InputError(f"{metric}: {min(counts)} clips are too few; give {at_least} or more")
 
@@ -192,7 +192,7 @@ def _entropy_bits(proportions: NDArray[np.float64]) -> float:
     return float(-(occupied * np.log2(occupied)).sum())
 
 
-def _distances_within(clips: Clips, labels: NDArray[np.int64]) -> dict[int, float]:
+def _mean_distances(clips: Clips, labels: NDArray[np.int64]) -> dict[int, float]:
     """Mean cosine distance between different clips of each class that has two."""
     unique_labels, counts = np.unique(labels, return_counts=True)
     return {

@@ -15,7 +15,7 @@ from torch import Tensor
 from trainables.components.assessment.distributions import (
     NUM_BINS,
     SUBSET_CLIPS,
-    binned,
+    count_bins,
     diversity,
     frechet_distance,
     kernel_distance,
@@ -46,8 +46,8 @@ class Reference:
         num_bins = min(NUM_BINS, max(2, len(self._embeddings) // CLIPS_A_BIN))
         return {
             frechet: frechet_distance(embeddings, self._embeddings),
-            "kid": kernel_distance(_some(embeddings), _some(self._embeddings)),
-            "different_bins": binned(embeddings, self._embeddings, num_bins=num_bins).fraction_different,
+            "kid": kernel_distance(_subsample(embeddings), _subsample(self._embeddings)),
+            "different_bins": count_bins(embeddings, self._embeddings, num_bins=num_bins).fraction_different,
         }
 
     def diversity(self, embeddings: Embeddings, labels: NDArray[np.int64]) -> float:
@@ -58,12 +58,12 @@ class Reference:
             return math.nan
 
 
-def sampled_clips(train: Clips) -> Clips:
+def sample_clips(train: Clips) -> Clips:
     """The training clips that everything is compared with."""
     return np.random.default_rng(0).permutation(train)[:REFERENCE_CLIPS]
 
 
-def embedded_once(path: Path, embed: Callable[[], Embeddings]) -> Embeddings:
+def cache_embeddings(path: Path, embed: Callable[[], Embeddings]) -> Embeddings:
     """What a judge makes of them, on the processor; computed the first time."""
 
     def make(path: Path) -> None:
@@ -73,7 +73,7 @@ def embedded_once(path: Path, embed: Callable[[], Embeddings]) -> Embeddings:
     return torch.from_numpy(np.load(made_once(path, make)))
 
 
-def _some(embeddings: Embeddings) -> Float[Tensor, "some features"]:
+def _subsample(embeddings: Embeddings) -> Float[Tensor, "some features"]:
     """As many as the kernel distance compares at once, from all over."""
     order = torch.randperm(len(embeddings), generator=torch.Generator().manual_seed(0))
     return embeddings[order[:SUBSET_CLIPS].to(embeddings.device)]

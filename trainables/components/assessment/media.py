@@ -15,7 +15,13 @@ from torch import Tensor
 
 from trainables.components.audio import spectrogram
 from trainables.components.audio.clip import RATE_HZ
-from trainables.components.audio.log_power_metrics import COMMON_SIZE, by_recording, hearing, lsd_db, squared_errors
+from trainables.components.audio.log_power_metrics import (
+    COMMON_SIZE,
+    average_by_recording,
+    lsd_db,
+    score_recordings,
+    squared_errors,
+)
 from trainables.components.audio.onsets import onset_correlation
 from trainables.components.audio.sound_metrics import (
     mcd_db,
@@ -76,7 +82,7 @@ def render(
     sounds = rendered.sounds.cpu()
     originals = read_waveforms(corpus.waveforms(), clips)
     targets = spectrogram.log_power(clip_power(corpus.waveforms(), clips), COMMON_SIZE)
-    compared = spectrogram.resized(rendered.log_power.cpu(), COMMON_SIZE)
+    compared = spectrogram.resize(rendered.log_power.cpu(), COMMON_SIZE)
     probabilities = open_judge(corpus).hear_waveforms(sounds)
     probability = probabilities[torch.arange(len(clips)), torch.from_numpy(corpus.labels(clips))].tolist()
     names = [str(name) for name in corpus.clips["clip"].to_numpy()[clips]]
@@ -84,7 +90,7 @@ def render(
     distances = lsd_db(compared, targets).tolist(), mel_lsd_db(sounds, originals).tolist()
     return Media(
         audio={
-            f"{name}_{kind}": within_full_scale(sound)
+            f"{name}_{kind}": limit_to_full_scale(sound)
             for kind, batch in (("original", originals), ("reconstruction", sounds))
             for name, sound in zip(names, batch, strict=True)
         },
@@ -141,17 +147,17 @@ def evaluate(
             probabilities_by_judge[prefix].append(judge.hear_waveforms(sounds).cpu())
     recordings = corpus.clips["recording"].to_numpy(np.str_)[clips]
     unique, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
-    *means, error, total = by_recording(torch.cat(measured).double().numpy(), of_clip).T
+    *means, error, total = average_by_recording(torch.cat(measured).double().numpy(), of_clip).T
     table = pd.DataFrame({"recording": unique, "class": corpus.clips["class"].to_numpy()[clips[first]]})
     for prefix, probabilities in probabilities_by_judge.items():
-        verdict = hearing(torch.cat(probabilities), corpus.labels(clips), recordings)
+        verdict = score_recordings(torch.cat(probabilities), corpus.labels(clips), recordings)
         table[f"{prefix}_probability"] = verdict.probability
         table[f"{prefix}_accuracy"] = verdict.is_right.astype(float)
     names = [*SOUND_METRICS, *([] if motion is None else ["onset_correlation"]), "lsd_db"]
     return table.assign(**dict(zip(names, means, strict=True)), fvu=error / total)
 
 
-def within_full_scale(sound: Float[Tensor, " samples"]) -> NDArray[np.float32]:
+def limit_to_full_scale(sound: Float[Tensor, " samples"]) -> NDArray[np.float32]:
     """The sound at its own level, or just below full scale where it would clip."""
     scaled: NDArray[np.float32] = (sound * min(1.0, PEAK / sound.abs().max().clamp(min=1e-9).item())).numpy()
     return scaled

@@ -29,17 +29,17 @@ Modality = Literal["sound", "picture"]
 Clips = NDArray[np.int64]
 
 
-def nearest(corpus: Corpus, modality: Modality, queries: Clips, train: Clips) -> Clips:
+def choose_nearest(corpus: Corpus, modality: Modality, queries: Clips, train: Clips) -> Clips:
     """The training clip whose own half of the same modality is nearest to each query's, as rows of the table."""
     halves = _sounds(corpus) if modality == "sound" else _pictures(corpus)
     train_halves = halves(train)
     order = torch.randperm(len(train), generator=torch.Generator().manual_seed(0))[:SAMPLE_CLIPS]
     index = NearestClips(train_halves[order], train_halves.split(SAMPLE_CLIPS), torch.from_numpy(corpus.labels(train)))
-    nearest_clips: Clips = train[index.nearest(halves(queries)).numpy()]
+    nearest_clips: Clips = train[index.find(halves(queries)).numpy()]
     return nearest_clips
 
 
-def of_the_class(corpus: Corpus, queries: Clips, train: Clips) -> Clips:
+def choose_of_class(corpus: Corpus, queries: Clips, train: Clips) -> Clips:
     """A random training clip of each query's class: all that its label tells, and so an oracle of that alone."""
     rng = np.random.default_rng(0)
     labels = corpus.labels(train)
@@ -47,7 +47,7 @@ def of_the_class(corpus: Corpus, queries: Clips, train: Clips) -> Clips:
     return np.array([rng.choice(candidates if len(candidates) else train) for candidates in chosen], np.int64)
 
 
-def at_random(corpus: Corpus, queries: Clips, train: Clips) -> Clips:
+def choose_at_random(corpus: Corpus, queries: Clips, train: Clips) -> Clips:
     """Any training clip."""
     return np.random.default_rng(1).choice(train, len(queries))
 

@@ -52,6 +52,6 @@ class PairSplit:
         """The clips at these positions, on the device: log-power in nats."""
         return self._sounds.batch(positions)
 
-    def one_a_recording(self) -> Int64[Tensor, " recordings"]:
+    def first_of_each_recording(self) -> Int64[Tensor, " recordings"]:
         """The position of each recording's first pair."""
         return torch.from_numpy(np.sort(np.unique(self.recordings, return_index=True)[1]))

@@ -16,12 +16,12 @@ from torch import Tensor
 
 from trainables.components.assessment.assessor import Assessor
 from trainables.components.assessment.media import Rendered, evaluate
-from trainables.components.assessment.reference_lines import reference_line
+from trainables.components.assessment.reference_lines import measure_reference_line
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.spectrogram import log_power, power, to_waveform
 from trainables.components.judges.sound_judge import open_judge, preparation_device
-from trainables.components.representation.phase_rendering import PHASES, Memory, Scene
+from trainables.components.representation.phase_rendering import PHASES, Scene, TrainingClips
 from trainables.corpora.features import FeatureSplit, clip_power
 from trainables.support.cache import made_once
 from trainables.support.progress import Progress, silent
@@ -48,13 +48,13 @@ class References:
         self._progress = progress
         self._clips = corpus.indices("validation")
         self._assessor = Assessor(corpus, "validation", self._judge, self._device)
-        self._memory = Memory(corpus)
+        self._training_clips = TrainingClips(corpus)
 
     def real_clips(self) -> dict[str, Any]:
         """The clips themselves: the best that a judge can be asked for."""
         return self._line("real clips", FULL, self._real, shown="")
 
-    def of_grid(self, grid: Grid) -> list[dict[str, Any]]:
+    def grid_lines(self, grid: Grid) -> list[dict[str, Any]]:
         """What a grid alone costs, as magnitudes and through resynthesis; and what is reached by knowing nothing of a
         clip, its class, or the training clip of its class that is nearest to it."""
         reduced = "pooled" if grid.reduction == "pool" else "decimated"
@@ -103,7 +103,7 @@ class References:
             self._progress(f"sounding {name}", done, len(self._clips))
             done += len(clips)
             log_power = magnitudes(clips)
-            return Rendered(log_power, PHASES[phase].sound(Scene(log_power, clips, self._memory)))
+            return Rendered(log_power, PHASES[phase].sound(Scene(log_power, clips, self._training_clips)))
 
         def measure() -> dict[str, float]:
             means = evaluate(self._corpus, "validation", make, self._device).select_dtypes("number").mean()
@@ -113,7 +113,7 @@ class References:
         return self._kept(name, grid.label if grid else "", measure)
 
     def _kept(self, name: str, size: str, measure: Callable[[], dict[str, float]]) -> dict[str, Any]:
-        return reference_line(self._corpus, name, size, self._judge.id, measure)
+        return measure_reference_line(self._corpus, name, size, self._judge.id, measure)
 
     def _original(self, clips: NDArray[np.int64]) -> Full:
         return log_power(clip_power(self._corpus.waveforms(), clips).to(self._device))
@@ -129,7 +129,7 @@ class References:
         done = 0
         for reduced in self._reduced(grid):
             self._progress(f"resynthesizing {grid.label} spectrograms", done, len(self._clips))
-            yield log_power(power(to_waveform(grid.full(reduced))))
+            yield log_power(power(to_waveform(grid.to_full(reduced))))
             done += len(reduced)
         self._progress(f"resynthesizing {grid.label} spectrograms", done, done)
 
@@ -144,14 +144,14 @@ class References:
 
     def _mean_of_class(self, grid: Grid, clips: NDArray[np.int64]) -> Full:
         labels = torch.from_numpy(self._corpus.labels(clips))
-        return grid.full(class_means(self._corpus, grid)[labels].to(self._device))
+        return grid.to_full(class_means(self._corpus, grid)[labels].to(self._device))
 
     def _nearest(self, grid: Grid) -> Iterator[Batch]:
         train = self._corpus.indices("train")
         features = self._split(grid, train)
         for positions in self._assessor.positions():
             clips = self._clips[positions.numpy()]
-            neighbours = self._memory.nearest(self._original(clips), clips, same_class=True)
+            neighbours = self._training_clips.find_nearest(self._original(clips), clips, same_class=True)
             yield features.batch(neighbours)
 
     def _projected(self, grid: Grid, num_components: int) -> Iterator[Batch]:

@@ -17,7 +17,7 @@ Latents = Float[Tensor, "pairs latents"]
 
 
 @dataclass(frozen=True)
-class Found:
+class SearchResult:
     """What each query found.
 
     Attributes:
@@ -62,7 +62,7 @@ def search(
     own: Int64[Tensor, " pairs"],
     query_labels: Int64[Tensor, " pairs"],
     item_labels: Int64[Tensor, " items"],
-) -> Found:
+) -> SearchResult:
     """Order items by the cosine of their latents.
 
     Args:
@@ -78,4 +78,4 @@ def search(
     # The last place of those that are as similar: an order within ties would be that of the corpus, class by class.
     place = torch.searchsorted(-ordered, -ordered, right=True).clamp(max=len(items))
     precision = (is_right * is_right.cumsum(dim=1).gather(1, place - 1) / place).sum(dim=1) / is_right.sum(dim=1)
-    return Found(rank.float(), order[:, 0], precision.masked_fill(is_broken, torch.nan).float(), len(items))
+    return SearchResult(rank.float(), order[:, 0], precision.masked_fill(is_broken, torch.nan).float(), len(items))

@@ -37,7 +37,7 @@ class NearestClips:
         batches: Iterable[Float[Tensor, "_ frames bins"]],
         labels: PerClip,
     ) -> None:
-        pixels = _standardized(sample)
+        pixels = _standardize(sample)
         self._mean = pixels.mean(dim=0)
         # Fewer clips than pixels: the components follow from the small matrix of inner products between clips.
         centred = pixels - self._mean
@@ -51,7 +51,7 @@ class NearestClips:
     def __len__(self) -> int:
         return len(self._codes)
 
-    def nearest(self, queries: Spectrograms, *, labels: PerClip | None = None) -> PerClip:
+    def find(self, queries: Spectrograms, *, labels: PerClip | None = None) -> PerClip:
         """Position of the clip nearest to each query, on the processor; with labels, of the nearest of its class.
 
         Labels make it an oracle wherever the class is what an estimate is judged by.
@@ -70,10 +70,10 @@ class NearestClips:
         return torch.cat(positions)
 
     def _encode(self, spectrograms: Spectrograms) -> Float[Tensor, "clips components"]:
-        return (_standardized(spectrograms.to(self._mean.device)) - self._mean) @ self._components.T
+        return (_standardize(spectrograms.to(self._mean.device)) - self._mean) @ self._components.T
 
 
-def _standardized(spectrograms: Spectrograms) -> Float[Tensor, "clips pixels"]:
+def _standardize(spectrograms: Spectrograms) -> Float[Tensor, "clips pixels"]:
     """Each clip at mean 0 and standard deviation 1: compared pixel by pixel, loud clips would only find loud ones."""
     pixels = spectrograms.flatten(1)
     return F.layer_norm(pixels, pixels.shape[1:])

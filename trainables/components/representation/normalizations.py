@@ -143,12 +143,12 @@ class OwnStatistics(Normalization):
     num_statistics = 2
 
     def statistics(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Statistics:
-        values = self.measured(part, clips).flatten(1)
+        values = self.select_channels(part, clips).flatten(1)
         shift = values.mean(dim=1)
         scale = self.scale(values - shift[:, None]).clamp(min=SCALE_FLOOR)
         return torch.stack([shift, scale.log()], dim=1)
 
-    def measured(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Values:
+    def select_channels(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Values:
         """Whose statistics they are."""
         return part
 
@@ -176,7 +176,7 @@ class ClipJoint(OwnStatistics):
 
     needs_both = True
 
-    def measured(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Values:
+    def select_channels(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Values:
         return clips
 
 
@@ -186,7 +186,7 @@ class ClipMagnitude(OwnStatistics):
 
     needs_both = True
 
-    def measured(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Values:
+    def select_channels(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Values:
         return clips[:, :1]
 
 

@@ -53,12 +53,12 @@ class Normalizer:
         return torch.cat(columns, dim=1)
 
     def apply(self, clips: Clips, statistics: Statistics) -> Clips:
-        return self._each(clips, statistics, lambda normalization, part, own: normalization.apply(part, own))
+        return self._map_parts(clips, statistics, lambda normalization, part, own: normalization.apply(part, own))
 
     def invert(self, normalized: Clips, statistics: Statistics) -> Clips:
-        return self._each(normalized, statistics, lambda normalization, part, own: normalization.invert(part, own))
+        return self._map_parts(normalized, statistics, lambda normalization, part, own: normalization.invert(part, own))
 
-    def _each(
+    def _map_parts(
         self, clips: Clips, statistics: Statistics, do: Callable[[Normalization, Clips, Statistics], Clips]
     ) -> Clips:
         counts = [normalization.num_statistics for normalization in self._normalizations.values()]
@@ -76,20 +76,20 @@ class Normalizer:
             normalization.load_state_dict(state[part])
 
 
-class Prediction:
+class RidgeRegression:
     """Clips' statistics from their latents, by ridge regression on training clips."""
 
     def __init__(self, latents: Latents, statistics: Statistics) -> None:
         self._mean, self._deviation = latents.mean(dim=0), latents.std(dim=0, correction=0).clamp(min=1e-6)
         self._offset = statistics.mean(dim=0)
-        inputs = self._standardized(latents).double()
+        inputs = self._standardize(latents).double()
         penalty = RIDGE * torch.eye(inputs.shape[1], dtype=torch.float64, device=inputs.device)
         right = inputs.T @ (statistics - self._offset).double()
         self._weights = torch.linalg.solve(inputs.T @ inputs + penalty, right).float()
 
     def __call__(self, latents: Latents) -> Statistics:
-        statistics: Statistics = self._standardized(latents) @ self._weights + self._offset
+        statistics: Statistics = self._standardize(latents) @ self._weights + self._offset
         return statistics
 
-    def _standardized(self, latents: Latents) -> Latents:
+    def _standardize(self, latents: Latents) -> Latents:
         return (latents - self._mean) / self._deviation

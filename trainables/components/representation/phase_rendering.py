@@ -20,9 +20,9 @@ from torch import Tensor
 from trainables.components.audio import spectrogram
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
-from trainables.components.audio.pghi import integrated_phase
+from trainables.components.audio.pghi import integrate_phase
 from trainables.components.audio.phase import angle_from_frequency, instantaneous_frequency
-from trainables.components.audio.spectrogram import BINS, FRAMES, Size, griffin_lim, synthesized
+from trainables.components.audio.spectrogram import BINS, FRAMES, Size, griffin_lim, synthesize
 from trainables.components.representation.nearest import NearestClips
 from trainables.corpora.features import FeatureSplit, read_waveforms
 from trainables.support.cache import made_once
@@ -39,23 +39,23 @@ Full = Float[Tensor, "clips 192 512"]
 Waveforms = Float[Tensor, "clips samples"]
 
 
-class Memory:
+class TrainingClips:
     """What is known of the training clips of a corpus when a sound is made."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         self._clips = corpus.indices("train")
 
-    def nearest(self, log_power: Full, clips: NDArray[np.int64], *, same_class: bool) -> Int64[Tensor, " clips"]:
+    def find_nearest(self, log_power: Full, clips: NDArray[np.int64], *, same_class: bool) -> Int64[Tensor, " clips"]:
         """The training clip whose magnitudes are nearest, as a place in the split; `same_class` looks at the label."""
-        queries = spectrogram.resized(log_power, INDEX_SIZE)
+        queries = spectrogram.resize(log_power, INDEX_SIZE)
         labels = torch.from_numpy(self.corpus.labels(clips)) if same_class else None
-        positions: Int64[Tensor, " clips"] = self._index.nearest(queries, labels=labels)
+        positions: Int64[Tensor, " clips"] = self._index.find(queries, labels=labels)
         return positions
 
     def nearest_phase(self, log_power: Full, clips: NDArray[np.int64], *, same_class: bool) -> Full:
         """Its phase in radians."""
-        positions = self.nearest(log_power, clips, same_class=same_class).numpy()
+        positions = self.find_nearest(log_power, clips, same_class=same_class).numpy()
         waveforms = read_waveforms(self.corpus.waveforms(), self._clips[positions])
         return spectrogram.phase(waveforms).to(log_power.device)
 
@@ -92,24 +92,23 @@ class Scene:
     Attributes:
         log_power: their magnitudes on the full grid, in nats.
         clips: which clips they stand for, as rows of `corpus.clips`; empty where they stand for none.
-        memory: what is known of the corpus; None far from it.
+        training_clips: what is known of the corpus; None far from it.
         own_sound: with the phase that the model made; None where it made none.
     """
 
     log_power: Full
     clips: NDArray[np.int64]
-    memory: Memory | None
+    training_clips: TrainingClips | None
     own_sound: Callable[[], Waveforms] | None = None
 
     @property
     def amplitude(self) -> Full:
         return (self.log_power / 2).exp()
 
-    @property
-    def known(self) -> Memory:
-        """The memory, where there has to be one."""
-        assert self.memory is not None, "the settings were checked"
-        return self.memory
+    def require_training_clips(self) -> TrainingClips:
+        """Return the training clips; the settings are checked before a phase that needs them is used."""
+        assert self.training_clips is not None, "the settings were checked"
+        return self.training_clips
 
 
 @dataclass(frozen=True)
@@ -142,72 +141,72 @@ def register_phase(
 
 
 @register_phase("own")
-def own(scene: Scene) -> Waveforms:
+def render_own(scene: Scene) -> Waveforms:
     """The model's own."""
     assert scene.own_sound is not None, "the settings were checked"
     return scene.own_sound()
 
 
 @register_phase("original", side_info_floats=FRAMES * BINS)
-def original(scene: Scene) -> Waveforms:
+def render_original(scene: Scene) -> Waveforms:
     """The clip's own, passed through: an oracle."""
-    sounds = read_waveforms(scene.known.corpus.waveforms(), scene.clips)
-    return synthesized(scene.amplitude, spectrogram.phase(sounds).to(scene.log_power.device))
+    sounds = read_waveforms(scene.require_training_clips().corpus.waveforms(), scene.clips)
+    return synthesize(scene.amplitude, spectrogram.phase(sounds).to(scene.log_power.device))
 
 
 @register_phase("griffin_lim", follows_magnitude=True)
-def from_griffin_lim(scene: Scene) -> Waveforms:
+def render_griffin_lim(scene: Scene) -> Waveforms:
     """32 iterations of fast Griffin-Lim from a random phase."""
     return griffin_lim(scene.amplitude)
 
 
 @register_phase("pghi", follows_magnitude=True)
-def from_gradients(scene: Scene) -> Waveforms:
+def render_pghi(scene: Scene) -> Waveforms:
     """Phase gradient heap integration (Průša, Balazs and Søndergaard, 2017)."""
-    return synthesized(scene.amplitude, integrated_phase(scene.amplitude))
+    return synthesize(scene.amplitude, integrate_phase(scene.amplitude))
 
 
 @register_phase("pghi_griffin_lim", follows_magnitude=True)
-def from_gradients_on(scene: Scene) -> Waveforms:
+def render_pghi_griffin_lim(scene: Scene) -> Waveforms:
     """Griffin-Lim that starts there."""
-    return griffin_lim(scene.amplitude, first_phase=integrated_phase(scene.amplitude))
+    return griffin_lim(scene.amplitude, first_phase=integrate_phase(scene.amplitude))
 
 
 @register_phase("nearest", follows_magnitude=True)
-def nearest(scene: Scene) -> Waveforms:
+def render_nearest(scene: Scene) -> Waveforms:
     """That of the nearest training clip of any class."""
-    return synthesized(scene.amplitude, _nearest(scene))
+    return synthesize(scene.amplitude, _nearest_phase(scene))
 
 
 @register_phase("nearest_griffin_lim", follows_magnitude=True)
-def nearest_on(scene: Scene) -> Waveforms:
+def render_nearest_griffin_lim(scene: Scene) -> Waveforms:
     """Griffin-Lim that starts there."""
-    return griffin_lim(scene.amplitude, first_phase=_nearest(scene))
+    return griffin_lim(scene.amplitude, first_phase=_nearest_phase(scene))
 
 
 @register_phase("nearest_own_class", side_info_floats=1, follows_magnitude=True)
-def nearest_of_class(scene: Scene) -> Waveforms:
+def render_nearest_own_class(scene: Scene) -> Waveforms:
     """That of the nearest training clip of the clip's own class: an oracle, since it looks at the label."""
-    return synthesized(scene.amplitude, _nearest(scene, same_class=True))
+    return synthesize(scene.amplitude, _nearest_phase(scene, same_class=True))
 
 
 @register_phase("zero")
-def zero(scene: Scene) -> Waveforms:
+def render_zero(scene: Scene) -> Waveforms:
     """An instantaneous frequency of 0 everywhere."""
-    return synthesized(scene.amplitude, torch.zeros_like(scene.log_power))
+    return synthesize(scene.amplitude, torch.zeros_like(scene.log_power))
 
 
 @register_phase("corpus_mean")
-def corpus_mean(scene: Scene) -> Waveforms:
+def render_corpus_mean(scene: Scene) -> Waveforms:
     """The mean instantaneous frequency of the training clips."""
-    frequency = scene.known.mean_frequency.to(scene.log_power.device)
-    return synthesized(scene.amplitude, angle_from_frequency(frequency[None]).expand_as(scene.log_power))
+    frequency = scene.require_training_clips().mean_frequency.to(scene.log_power.device)
+    return synthesize(scene.amplitude, angle_from_frequency(frequency[None]).expand_as(scene.log_power))
 
 
-def sounds_alone(log_power: Full, phase: str) -> Waveforms:
+def render_magnitudes(log_power: Full, phase: str) -> Waveforms:
     """Sound of magnitudes on the full grid, by a phase that needs no more than them."""
     return PHASES[phase].sound(Scene(log_power, np.empty(0, np.int64), None))
 
 
-def _nearest(scene: Scene, *, same_class: bool = False) -> Full:
-    return scene.known.nearest_phase(scene.log_power, scene.clips, same_class=same_class)
+def _nearest_phase(scene: Scene, *, same_class: bool = False) -> Full:
+    return scene.require_training_clips().nearest_phase(scene.log_power, scene.clips, same_class=same_class)

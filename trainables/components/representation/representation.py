@@ -68,7 +68,7 @@ class Representation:
         wanted = {"magnitude": Feature(self.grid), "phase": Feature(self.grid, quantity)}
         return [wanted[part] for part in self.parts]
 
-    def assembled(self, features: Sequence[Batch]) -> Clips:
+    def assemble(self, features: Sequence[Batch]) -> Clips:
         """Clips of features, given in the order of `features`."""
         channels = []
         for part, values in zip(self.parts, features, strict=True):
@@ -88,18 +88,18 @@ class Representation:
             return None
         phase = clips[:, self.parts["phase"]]
         if self.phase == "cos_sin":
-            return self.grid.repeated(angle_from_cos_sin(phase))
-        values = self.grid.repeated(phase[:, 0])
+            return self.grid.repeat(angle_from_cos_sin(phase))
+        values = self.grid.repeat(phase[:, 0])
         return angle_from_frequency(values) if self.phase == "instantaneous_frequency" else math.pi * values
 
     def own_sound(self, clips: Clips, log_power: Full) -> Waveforms:
         """Sound of the given magnitudes with the clips' own phase; in the report's own way where it has one."""
         if self.grid.representation == "audiovision":
-            mel, frequency = (self.grid.repeated(clips[:, channel]) for channel in (0, 1))
+            mel, frequency = (self.grid.repeat(clips[:, channel]) for channel in (0, 1))
             return audiovision.to_waveform(mel, frequency)
         angle = self.angle(clips)
         assert angle is not None, "has no phase"
-        return spectrogram.synthesized((log_power / 2).exp(), angle)
+        return spectrogram.synthesize((log_power / 2).exp(), angle)
 
 
 class ClipSplit:
@@ -117,4 +117,4 @@ class ClipSplit:
 
     def batch(self, positions: Int64[Tensor, " clips"]) -> Clips:
         """The clips at these positions within the split."""
-        return self._representation.assembled([feature_split.batch(positions) for feature_split in self._features])
+        return self._representation.assemble([feature_split.batch(positions) for feature_split in self._features])
