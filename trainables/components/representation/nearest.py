@@ -1,7 +1,6 @@
-"""Which training clip looks most like a spectrogram: its phase, or all of it, can stand in for what is not known.
+"""Nearest-neighbour search among training clips: a neighbour's phase, or all of it, can replace an unknown one.
 
-Clips are compared by log-power whose level and contrast are taken out, in the few principal components that tell clips
-apart.
+Clips are compared by the leading principal components of their log-power, standardized within each clip.
 """
 
 from __future__ import annotations
@@ -14,21 +13,21 @@ from jaxtyping import Float, Int64
 from torch import Tensor
 
 NUM_COMPONENTS = 64
-"""Of 140,000 clips, 36 MB."""
+"""The size of the index: of 140,000 clips, 36 MB."""
 SEARCHED_VALUES = 1 << 24
-"""Distances that are held at a time: 64 MB."""
+"""The most distances that are computed at a time: 64 MB."""
 
 Spectrograms = Float[Tensor, "clips frames bins"]
 PerClip = Int64[Tensor, " clips"]
 
 
 class NearestClips:
-    """An index of training clips by their standardized log-power (in nats, usually 48x128), on the sample's device.
+    """An index of training clips by standardized log-power, on the device of the sample.
 
     Args:
-        sample: clips to find the principal components from, at most some thousand.
-        batches: the clips to choose from; their positions count from 0 as they come.
-        labels: the class of each of them.
+        sample: clips to fit the principal components to, at most some thousand; log-power in nats.
+        batches: the clips to search among, of the same shape; their positions count from 0 in this order.
+        labels: the class of each of these clips.
     """
 
     def __init__(
@@ -52,18 +51,24 @@ class NearestClips:
         return len(self._codes)
 
     def find(self, queries: Spectrograms, *, labels: PerClip | None = None) -> PerClip:
-        """Position of the clip nearest to each query, on the processor; with labels, of the nearest of its class.
+        """Find the position of the clip nearest to each query.
 
-        Labels make it an oracle wherever the class is what an estimate is judged by.
+        Args:
+            queries: log-power in nats, of the shape of the indexed clips.
+            labels: the class of each query. With it, only clips of that class are searched, or all clips where the
+                class has none. It makes the result an oracle when estimates are judged by their class.
+
+        Returns:
+            The positions, on the CPU.
         """
         codes, squares = self._encode(queries), self._codes.square().sum(dim=1)
         positions = []
         for part in torch.arange(len(codes)).split(max(1, SEARCHED_VALUES // len(self))):
-            # Squared distances, less the query's own square, which is the same for every clip.
+            # Squared distances without the squared norm of the query, which does not affect the order of clips.
             distances = torch.addmm(squares, codes[part], self._codes.T, alpha=-2)
             if labels is not None:
                 is_other = labels[part].to(distances.device)[:, None] != self._labels
-                # A class without a clip has none that is nearer than any other's.
+                # For a class without clips, search all.
                 is_other &= ~is_other.all(dim=1, keepdim=True)
                 distances.masked_fill_(is_other, torch.inf)
             positions.append(distances.argmin(dim=1).cpu())
@@ -74,6 +79,6 @@ class NearestClips:
 
 
 def _standardize(spectrograms: Spectrograms) -> Float[Tensor, "clips pixels"]:
-    """Each clip at mean 0 and standard deviation 1: compared pixel by pixel, loud clips would only find loud ones."""
+    """Scale each clip to mean 0 and standard deviation 1; otherwise level would dominate all distances."""
     pixels = spectrograms.flatten(1)
     return F.layer_norm(pixels, pixels.shape[1:])

@@ -1,6 +1,6 @@
-"""How magnitudes become sound: the phases that they can be given, and what each of them is told for free.
+"""Renderings of magnitudes as sound: the phases to choose from, and the side information that each one uses.
 
-A new one is a function with `@register_phase` here, or in a file named under `components:`.
+To add one, register a function with `@register_phase` here or in a file named under `components:`.
 """
 
 from __future__ import annotations
@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 INDEX_SIZE: Size = "48x128"
+"""The grid on which neighbours are searched."""
 SAMPLE_CLIPS = 2048
+"""Training clips that the principal components of the index, and the mean frequency, are computed from."""
 BATCH_CLIPS = 256
 
 Full = Float[Tensor, "clips 192 512"]
@@ -40,21 +42,30 @@ Waveforms = Float[Tensor, "clips samples"]
 
 
 class TrainingClips:
-    """What is known of the training clips of a corpus when a sound is made."""
+    """The training clips of a corpus as a source of phases: nearest neighbours, and the mean."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         self._clips = corpus.indices("train")
 
     def find_nearest(self, log_power: Full, clips: NDArray[np.int64], *, same_class: bool) -> Int64[Tensor, " clips"]:
-        """The training clip whose magnitudes are nearest, as a place in the split; `same_class` looks at the label."""
+        """Find the training clips whose magnitudes are nearest.
+
+        Args:
+            log_power: magnitudes in nats, on the full grid.
+            clips: the clips that they are estimates of, as rows of the corpus's table; read only with `same_class`.
+            same_class: whether to search only the true class of each clip, which makes it an oracle.
+
+        Returns:
+            Positions within the training split.
+        """
         queries = spectrogram.resize(log_power, INDEX_SIZE)
         labels = torch.from_numpy(self.corpus.labels(clips)) if same_class else None
         positions: Int64[Tensor, " clips"] = self._index.find(queries, labels=labels)
         return positions
 
     def nearest_phase(self, log_power: Full, clips: NDArray[np.int64], *, same_class: bool) -> Full:
-        """Its phase in radians."""
+        """Return the phase in radians of the clips that `find_nearest` finds."""
         positions = self.find_nearest(log_power, clips, same_class=same_class).numpy()
         waveforms = read_waveforms(self.corpus.waveforms(), self._clips[positions])
         return spectrogram.phase(waveforms).to(log_power.device)
@@ -76,9 +87,10 @@ class TrainingClips:
             rows = np.random.default_rng(0).permutation(self._clips)[:SAMPLE_CLIPS]
             parts = np.array_split(rows, range(BATCH_CLIPS, len(rows), BATCH_CLIPS))
             waveforms = self.corpus.waveforms()
-            sums = [
-                instantaneous_frequency(spectrogram.phase(read_waveforms(waveforms, part))).sum(dim=0) for part in parts
-            ]
+            sums = []
+            for part in parts:
+                phase = spectrogram.phase(read_waveforms(waveforms, part))
+                sums.append(instantaneous_frequency(phase).sum(dim=0))
             with path.open("wb") as file:
                 np.save(file, (torch.stack(sums).sum(dim=0) / len(rows)).numpy())
 
@@ -87,13 +99,13 @@ class TrainingClips:
 
 @dataclass(frozen=True)
 class Scene:
-    """Clips that are to be heard.
+    """A batch of magnitudes to render as sound, with everything that a phase may use.
 
     Attributes:
-        log_power: their magnitudes on the full grid, in nats.
-        clips: which clips they stand for, as rows of `corpus.clips`; empty where they stand for none.
-        training_clips: what is known of the corpus; None far from it.
-        own_sound: with the phase that the model made; None where it made none.
+        log_power: the magnitudes in nats, on the full grid.
+        clips: the clips that they are estimates of, as rows of `corpus.clips`; empty for generated ones.
+        training_clips: None where there is no corpus.
+        own_sound: renders the magnitudes with the phase that the model generated; None if it generated none.
     """
 
     log_power: Full
@@ -103,6 +115,7 @@ class Scene:
 
     @property
     def amplitude(self) -> Full:
+        """The magnitudes as amplitudes: the square root of power."""
         return (self.log_power / 2).exp()
 
     def require_training_clips(self) -> TrainingClips:
@@ -113,11 +126,12 @@ class Scene:
 
 @dataclass(frozen=True)
 class Phase:
-    """One way to give magnitudes a phase.
+    """One way to render magnitudes as sound.
 
     Attributes:
-        side_info_floats: numbers of each clip that it is told for free; above 0 it is an oracle.
-        follows_magnitude: it is found from magnitudes alone.
+        sound: renders a scene.
+        side_info_floats: the number of values of each original clip that it uses; more than 0 makes it an oracle.
+        follows_magnitude: whether the phase is computed from the magnitudes.
     """
 
     sound: Callable[[Scene], Waveforms]
@@ -131,7 +145,13 @@ PHASES: Registry[Phase] = Registry("phase")
 def register_phase(
     name: str, *, side_info_floats: int = 0, follows_magnitude: bool = False
 ) -> Callable[[Callable[[Scene], Waveforms]], Callable[[Scene], Waveforms]]:
-    """Decorator that makes a function of a scene known as a phase."""
+    """Return a decorator that registers a function from a `Scene` to sounds as a phase.
+
+    Args:
+        name: the value of the setting `phase`.
+        side_info_floats: see `Phase`.
+        follows_magnitude: see `Phase`.
+    """
 
     def add(sound: Callable[[Scene], Waveforms]) -> Callable[[Scene], Waveforms]:
         PHASES.register(name)(Phase(sound, side_info_floats, follows_magnitude))
@@ -142,69 +162,74 @@ def register_phase(
 
 @register_phase("own")
 def render_own(scene: Scene) -> Waveforms:
-    """The model's own."""
+    """Render with the phase that the model generated."""
     assert scene.own_sound is not None, "the settings were checked"
     return scene.own_sound()
 
 
 @register_phase("original", side_info_floats=FRAMES * BINS)
 def render_original(scene: Scene) -> Waveforms:
-    """The clip's own, passed through: an oracle."""
+    """Render with the phase of the original clip: an oracle."""
     sounds = read_waveforms(scene.require_training_clips().corpus.waveforms(), scene.clips)
     return synthesize(scene.amplitude, spectrogram.phase(sounds).to(scene.log_power.device))
 
 
 @register_phase("griffin_lim", follows_magnitude=True)
 def render_griffin_lim(scene: Scene) -> Waveforms:
-    """32 iterations of fast Griffin-Lim from a random phase."""
+    """Render by 32 iterations of fast Griffin-Lim from a random phase."""
     return griffin_lim(scene.amplitude)
 
 
 @register_phase("pghi", follows_magnitude=True)
 def render_pghi(scene: Scene) -> Waveforms:
-    """Phase gradient heap integration (Průša, Balazs and Søndergaard, 2017)."""
+    """Render by phase gradient heap integration (Průša, Balazs and Søndergaard, 2017)."""
     return synthesize(scene.amplitude, integrate_phase(scene.amplitude))
 
 
 @register_phase("pghi_griffin_lim", follows_magnitude=True)
 def render_pghi_griffin_lim(scene: Scene) -> Waveforms:
-    """Griffin-Lim that starts there."""
+    """Render by Griffin-Lim from the phase of gradient heap integration."""
     return griffin_lim(scene.amplitude, first_phase=integrate_phase(scene.amplitude))
 
 
 @register_phase("nearest", follows_magnitude=True)
 def render_nearest(scene: Scene) -> Waveforms:
-    """That of the nearest training clip of any class."""
+    """Render with the phase of the nearest training clip of any class."""
     return synthesize(scene.amplitude, _nearest_phase(scene))
 
 
 @register_phase("nearest_griffin_lim", follows_magnitude=True)
 def render_nearest_griffin_lim(scene: Scene) -> Waveforms:
-    """Griffin-Lim that starts there."""
+    """Render by Griffin-Lim from the phase of the nearest training clip."""
     return griffin_lim(scene.amplitude, first_phase=_nearest_phase(scene))
 
 
 @register_phase("nearest_own_class", side_info_floats=1, follows_magnitude=True)
 def render_nearest_own_class(scene: Scene) -> Waveforms:
-    """That of the nearest training clip of the clip's own class: an oracle, since it looks at the label."""
+    """Render with the phase of the nearest training clip of the same class: an oracle, since it uses the label."""
     return synthesize(scene.amplitude, _nearest_phase(scene, same_class=True))
 
 
 @register_phase("zero")
 def render_zero(scene: Scene) -> Waveforms:
-    """An instantaneous frequency of 0 everywhere."""
+    """Render with a phase of 0 everywhere."""
     return synthesize(scene.amplitude, torch.zeros_like(scene.log_power))
 
 
 @register_phase("corpus_mean")
 def render_corpus_mean(scene: Scene) -> Waveforms:
-    """The mean instantaneous frequency of the training clips."""
+    """Render with the mean instantaneous frequency of the training clips."""
     frequency = scene.require_training_clips().mean_frequency.to(scene.log_power.device)
     return synthesize(scene.amplitude, angle_from_frequency(frequency[None]).expand_as(scene.log_power))
 
 
 def render_magnitudes(log_power: Full, phase: str) -> Waveforms:
-    """Sound of magnitudes on the full grid, by a phase that needs no more than them."""
+    """Render magnitudes without a corpus, by a phase that needs nothing else.
+
+    Args:
+        log_power: in nats, on the full grid.
+        phase: a registered phase.
+    """
     return PHASES[phase].sound(Scene(log_power, np.empty(0, np.int64), None))
 
 
