@@ -38,7 +38,7 @@ class NearestClips:
     ) -> None:
         pixels = _standardize(sample)
         self._mean = pixels.mean(dim=0)
-        # Fewer clips than pixels: the components follow from the small matrix of inner products between clips.
+        # With fewer clips than pixels, the matrix of inner products between clips is the smaller one to decompose.
         centred = pixels - self._mean
         variances, weights = torch.linalg.eigh((centred @ centred.T).double())
         kept = variances.flip(0)[:NUM_COMPONENTS] > variances[-1] * 1e-6
