@@ -36,10 +36,8 @@ def frechet_distance(generated: Generated, reference: Reference) -> float:
     """Compute the Fréchet distance, known as FID and FAD (Heusel et al., 2017).
 
     It is ‖μ_g − μ_r‖² + tr(Σ_g + Σ_r − 2 (Σ_r^½ Σ_g Σ_r^½)^½); 0 is perfect. Its bias grows with features / clips:
-    compare values for equal numbers of clips, at best ten per feature or more.
-
-    Returns:
-        The distance; NaN where generated embeddings are not finite.
+    compare values for equal numbers of clips, at best ten per feature or more. It is NaN where generated embeddings
+    are not finite.
 
     Raises:
         InputError: there are fewer than two clips on either side.
@@ -187,12 +185,14 @@ def diversity(
     Raises:
         InputError: there is no such class.
     """
-    ours, real = _mean_distances(generated, generated_labels), _mean_distances(reference, reference_labels)
-    # Sorted, since the order of a sum changes its last digits.
-    shared = sorted(ours.keys() & real.keys())
+    distances = _mean_distances(generated, generated_labels)
+    real_distances = _mean_distances(reference, reference_labels)
+    shared = sorted(distances.keys() & real_distances.keys())
     if not shared:
         raise InputError("diversity: no class has two generated and two real clips; give more clips")
-    return sum(ours[label] for label in shared) / max(sum(real[label] for label in shared), 1e-12)
+    total = sum(distances[label] for label in shared)
+    real_total = sum(real_distances[label] for label in shared)
+    return total / max(real_total, 1e-12)
 
 
 def _require_clips(metric: str, at_least: int, *counts: int) -> None:

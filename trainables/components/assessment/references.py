@@ -176,8 +176,8 @@ class References:
         # With fewer clips than pixels, the matrix of inner products between clips is the smaller one to decompose.
         centred = train - mean
         variances, weights = torch.linalg.eigh(centred @ centred.T)
-        kept = variances.flip(0)[:num_components] > variances[-1] * 1e-6
-        components = weights.flip(1)[:, :num_components][:, kept].T @ centred
+        is_significant = variances.flip(0)[:num_components] > variances[-1] * 1e-6
+        components = weights.flip(1)[:, :num_components][:, is_significant].T @ centred
         components = F.normalize(components, dim=1)
         for reduced in self._reduced_batches(grid):
             estimate = (reduced.flatten(1) - mean) @ components.T @ components + mean

@@ -41,8 +41,10 @@ class NearestClips:
         # With fewer clips than pixels, the matrix of inner products between clips is the smaller one to decompose.
         centred = pixels - self._mean
         variances, weights = torch.linalg.eigh((centred @ centred.T).double())
-        kept = variances.flip(0)[:NUM_COMPONENTS] > variances[-1] * 1e-6
-        self._components = F.normalize(weights.flip(1)[:, :NUM_COMPONENTS][:, kept].float().T @ centred, dim=1)
+        is_significant = variances.flip(0)[:NUM_COMPONENTS] > variances[-1] * 1e-6
+        self._components = F.normalize(
+            weights.flip(1)[:, :NUM_COMPONENTS][:, is_significant].float().T @ centred, dim=1
+        )
         self._codes = torch.cat([self._encode(batch) for batch in batches])
         self._labels = labels.to(sample.device)
         assert len(self._codes) == len(labels)

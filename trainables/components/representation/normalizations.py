@@ -18,7 +18,7 @@ from trainables.support.registry import Registry
 
 Clips = Float[Tensor, "clips channels frames bins"]
 Statistics = Float[Tensor, "clips statistics"]
-Values = Float[Tensor, "clips measured frames bins"]
+Values = Float[Tensor, "clips selected frames bins"]
 
 SCALE_FLOOR = 0.1
 """0.4 dB in nats: smaller variations are inaudible, and are not amplified to unit variance."""
