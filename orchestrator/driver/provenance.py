@@ -62,6 +62,7 @@ def record(
         "objective": {"metric": space.objective.metric, "mode": space.objective.mode},
         "at": space.objective.at,
         "compare": list(space.compare),
+        "bundles": [name for name, values in space.compare.items() if isinstance(values, dict)],
         "baseline": space.baseline,
         "arms": arms,
         "looks": looks(log, arms),

@@ -12,7 +12,6 @@ from ruamel.yaml import YAML
 
 from reports import vocabulary as words
 from reports.errors import ReportError
-from reports.runs.columns import column_of
 from reports.runs.frames import ID, RUN, SweepRuns, typed
 
 NEAR = 0.05
@@ -100,10 +99,10 @@ def as_yaml(runs: SweepRuns, arm: str | None = None) -> str:
 
 def _settings(runs: SweepRuns, winner: Winner) -> dict[str, Any]:
     """The settings of a trial; the names of bundles are left out, whose settings are there one by one."""
-    bundles = {name for name in runs.record.get("bundles", ())}
+    bundles = set(runs.record.get("bundles", ()))
     params = runs.client.get_run(winner.run_id).data.params
     settings = {words.from_mlflow(name): typed(text) for name, text in params.items()}
-    return {name: value for name, value in settings.items() if name not in {*bundles, words.PARAM_SEED}}
+    return {name: value for name, value in settings.items() if name not in bundles | {words.PARAM_SEED}}
 
 
 def in_words(winner: Winner) -> dict[str, str]:
@@ -112,7 +111,7 @@ def in_words(winner: Winner) -> dict[str, str]:
     for name, value in winner.searched.items():
         low, high = winner.near.get(name, (value, value))
         ranged = f" ({_short(low)} to {_short(high)})" if low != high else ""
-        cells[column_of(name)] = f"{_short(value)}{ranged}"
+        cells[name] = f"{_short(value)}{ranged}"
     return cells
 
 
