@@ -219,7 +219,7 @@ class TestAsCondition:
     def test_one_of_other_classes_is_refused(self, corpus: Corpus, tmp_path: Path) -> None:
         trainable = make(corpus, network="residual")
         path = self.saved(trainable, tmp_path / "best.pt", classes=["cat", "dog", "rain"])
-        with pytest.raises(InputError, match="tells cat, dog, rain; the classes here are hiss, low hum, siren"):
+        with pytest.raises(InputError, match="predicts cat, dog, rain; the classes here are hiss, low hum, siren"):
             open_condition(corpus, path)
 
     def test_a_file_of_something_else_is_refused(self, corpus: Corpus, tmp_path: Path) -> None:
