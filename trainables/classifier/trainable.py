@@ -210,6 +210,7 @@ class Classifier(Trainable):
         predicted = [self.corpus.classes[int(index)] for index in probabilities.argmax(dim=1)]
         rows = []
         for name, label, chance in zip(names, predicted, truth.tolist(), strict=True):
+            # `told` is the predicted class, under the name that it has in recorded tables.
             row: dict[str, str | float] = {"clip": name, "told": label, "probability": chance}
             if pictures:
                 row["image"] = name

@@ -90,7 +90,9 @@ class ImageToSoundConfig(TrialConfig):
         description="whether latents are compared in units of their deviation, so that shrinking gains nothing",
     )
     contrastive_weight: float = Field(0.0, ge=0, description="weight of the contrastive loss")
-    class_share: float = Field(0.5, ge=0, le=1, description="its part for the class; the rest is for the pair itself")
+    class_share: float = Field(
+        0.5, ge=0, le=1, description="share of the contrastive loss for pairs of a class; the rest is for the own pair"
+    )
     prior: Literal["none", "conditional"] = Field(
         "none", description="conditional: latents are Gaussians, and a picture's is the prior of its sound's"
     )

@@ -14,7 +14,7 @@ RETRIEVAL_PREFIX = "generated_to_image"
 
 METRICS = {
     "val/judge_probability": Metric("max", "all", "probability that the judge of pictures gives to the sound's class"),
-    "val/judge_accuracy": Metric("max", "all", "fraction of recordings where that judge sees the sound's class"),
+    "val/judge_accuracy": Metric("max", "all", "fraction of recordings where that judge recognizes the sound's class"),
     "val/fid": Metric("min", "all", "Fréchet distance to the training pictures, in the judge's embeddings"),
     "val/kid": Metric("min", "all", "kernel distance in the same embeddings, unbiased for any number of clips"),
     "val/different_bins": Metric("min", "all", "fraction of bins filled unlike those of the training pictures (NDB/K)"),
@@ -62,7 +62,7 @@ class SoundToImageConfig(TrialConfig):
         1.0,
         ge=0,
         le=1,
-        description="standard deviation of the noise in validation; a smaller one gives less diverse pictures",
+        description="standard deviation of the noise, except in training; a smaller one gives less diverse pictures",
     )
     image_size: Literal[32, 64] = Field(64, description="pixels of a picture's side")
     noise_dim: int = Field(64, ge=1, description="size of the noise")

@@ -26,7 +26,7 @@ EMBEDDED_DIM = 64
 """Size of the condition after the generator's first layer."""
 SLOPE = 0.2
 LEAST_CHANGE = 0.02
-"""Bounds `sameness`, in the pictures' units of −1..1: a smaller distance between pictures counts as none."""
+"""Added to the distance between pictures (within −1..1) in `sameness`, so that the ratio is bounded."""
 
 Noise = Float[Tensor, "pictures noise"]
 Conditions = Float[Tensor, "pictures condition"]
