@@ -18,7 +18,7 @@ from trainables.autoencoder.config import AutoencoderConfig
 from trainables.autoencoder.latent_statistics import KnownLatents
 from trainables.autoencoder.training_loss import Estimate, Target
 from trainables.components.audio.spectrogram import LOUDEST_NATS
-from trainables.components.losses.reconstruction import LOSSES, sampled
+from trainables.components.losses.reconstruction import LOSSES, sample_latents
 from trainables.components.losses.sigmas import SIGMAS
 from trainables.components.networks.bottleneck import Bottleneck
 from trainables.components.networks.pca_path import sample_size
@@ -112,7 +112,7 @@ class Codec:
     def estimate(self, target: Target, noise: torch.Generator | None = None) -> Estimate:
         """What the networks make of targets, through the latents' means or, with noise, through samples of them."""
         mean, log_variance = self.networks.encode(target.clips, self._autocast)
-        latents = mean if log_variance is None or noise is None else sampled(mean, log_variance, noise)
+        latents = mean if log_variance is None or noise is None else sample_latents(mean, log_variance, noise)
         clips, spread = self.networks.decode(latents, self._autocast)
         sigma = self.networks.sigma
         deviation = None if sigma is None else sigma(clips[:, :1], target.clips[:, :1], spread)

@@ -16,9 +16,9 @@ from trainables.components.judges import training
 from trainables.components.judges.networks import DROPOUT, NETWORKS, JudgeName, log_mel
 from trainables.components.judges.picture_judge import PictureNetwork
 from trainables.components.networks.backbones import Backbone
-from trainables.components.pictures.augmentation import Pictures, as_floats, augmented, spoilt
+from trainables.components.pictures.augmentation import Pictures, as_floats, augment, degrade
 from trainables.corpora.features import clip_power
-from trainables.corpora.pictures import visible
+from trainables.corpora.pictures import select_visible
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -42,7 +42,7 @@ class Sounds:
         generator = torch.Generator().manual_seed(seed)
         self._variants = plain[None]
         if spoil:
-            spoilt_too = [training.variants(clip_power(corpus.waveforms(), part), generator) for part in parts]
+            spoilt_too = [training.make_variants(clip_power(corpus.waveforms(), part), generator) for part in parts]
             self._variants = torch.cat(spoilt_too, dim=1).float()
 
     @cached_property
@@ -57,8 +57,8 @@ class Sounds:
     def varied(self, positions: Tensor, generator: torch.Generator) -> Mels:
         """Rolled, louder or softer, noisy, and with a band of time and one of frequency at the mean."""
         variant = torch.randint(len(self._variants), (len(positions),), generator=generator)
-        mels = training.augmented(self._variants[variant, positions], generator)
-        return torch.where(training.masked(len(mels), generator), self.scale[0], mels)
+        mels = training.augment(self._variants[variant, positions], generator)
+        return torch.where(training.draw_masks(len(mels), generator), self.scale[0], mels)
 
 
 class Images:
@@ -68,7 +68,7 @@ class Images:
         self, corpus: Corpus, clips: NDArray[np.int64], size: int, *, spoil: bool, required: bool = True
     ) -> None:
         pictures = corpus.frames(size)
-        self.clips = visible(corpus, pictures, clips, required=required)
+        self.clips = select_visible(corpus, pictures, clips, required=required)
         self._pictures = pictures
         self._spoil = spoil
 
@@ -78,11 +78,11 @@ class Images:
 
     def varied(self, positions: Tensor, generator: torch.Generator) -> Pictures:
         """In other colours, moved, turned left to right, and with a part missing."""
-        shown = augmented(self.plain(positions), generator)
+        shown = augment(self.plain(positions), generator)
         if not self._spoil:
             return shown
         is_spoilt = torch.rand(len(shown), 1, 1, 1, generator=generator) < 0.5
-        return torch.where(is_spoilt, spoilt(shown, generator), shown)
+        return torch.where(is_spoilt, degrade(shown, generator), shown)
 
 
 class SoundNetwork(nn.Module):
@@ -93,7 +93,7 @@ class SoundNetwork(nn.Module):
         self.body = NETWORKS[JUDGE_NAMES[name]](num_classes)
 
     def forward(self, mels: Mels) -> Float[Tensor, "clips classes"]:
-        logits: Tensor = self.body(self.body.standardized(mels))
+        logits: Tensor = self.body(self.body.standardize(mels))
         return logits
 
 

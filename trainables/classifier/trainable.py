@@ -24,8 +24,8 @@ from trainables.classifier.modalities import (
 )
 from trainables.components.audio.log_power_metrics import hearing
 from trainables.components.pictures import spectrogram_pictures
-from trainables.components.training.loop import Scalar, batches, descend, fetched, finite_means, warm_up
-from trainables.corpora.corpus import Corpus, required
+from trainables.components.training.loop import Scalar, batches, descend, fetch_values, finite_means, warm_up
+from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
 from trainables.support.progress import Progress, silent
@@ -83,7 +83,7 @@ class Classifier(Trainable):
 
     def __init__(self, config: ClassifierConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         self.config: ClassifierConfig = config
-        self.corpus = required(corpus, Classifier)
+        self.corpus = require_corpus(corpus, Classifier)
         self.device = torch.device(device)
         self.num_steps = 0
         self.train, self.validation = (self._given(self.corpus.indices(split)) for split in ("train", "validation"))
@@ -108,7 +108,7 @@ class Classifier(Trainable):
     def prepare(
         cls, configs: Sequence[ClassifierConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
-        corpus = required(corpus, cls)
+        corpus = require_corpus(corpus, cls)
         # Weights that can't be had are found out now, not in the first epoch of every trial.
         for config in {(config.network, config.weights): config for config in configs}.values():
             make_network(config.modality, config.network, config.weights, len(corpus.classes))
@@ -131,7 +131,7 @@ class Classifier(Trainable):
     def _train_epoch(self) -> dict[str, float]:
         self.network.train()
         drawn = batches(len(self.train.clips), self.config.batch_size, self._order, self.batches_per_epoch)
-        means = finite_means(fetched([self._train_step(part) for part in drawn]))
+        means = finite_means(fetch_values([self._train_step(part) for part in drawn]))
         return {**means, "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
 
     def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
@@ -193,7 +193,7 @@ class Classifier(Trainable):
         if isinstance(examples, Images):
             photos = examples.plain(torch.arange(len(names)))
             shown = {
-                name: spectrogram_pictures.enlarged(photo, spectrogram_pictures.HEIGHT_PX)
+                name: spectrogram_pictures.resize_photo(photo, spectrogram_pictures.HEIGHT_PX)
                 for name, photo in zip(names, photos, strict=True)
             }
         truth = probabilities[torch.arange(len(names)), torch.from_numpy(self.corpus.labels(examples.clips))]

@@ -30,7 +30,7 @@ VERSION = 1
 SETTINGS, WEIGHTS = "model.json", "weights.safetensors"
 
 Kind = Literal["sound", "image"]
-Given = TypeVar("Given")
+Source = TypeVar("Source")
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Generated:
     probability: float
 
 
-class Generator(ABC, Generic[Given]):
+class Generator(ABC, Generic[Source]):
     """Makes sounds of pictures, or pictures of sounds."""
 
     takes: ClassVar[Kind]
@@ -75,7 +75,7 @@ class Generator(ABC, Generic[Given]):
         self.classes: list[str] = list(model.settings["classes"])
 
     @abstractmethod
-    def read(self, path: Path, at_s: float = 0.0) -> Given:
+    def read(self, path: Path, at_s: float = 0.0) -> Source:
         """A file as it is given to the model; of a recording the 2 s from a time on.
 
         Raises:
@@ -83,10 +83,10 @@ class Generator(ABC, Generic[Given]):
         """
 
     @abstractmethod
-    def generate(self, source: Given, *, count: int, seed: int) -> list[Generated]:
+    def generate(self, source: Source, *, count: int, seed: int) -> list[Generated]:
         """So many of them, the same for the same seed."""
 
-    def _told(self, contents: Sequence[NDArray[Any]], probabilities: Float[Tensor, "made classes"]) -> list[Generated]:
+    def _label(self, contents: Sequence[NDArray[Any]], probabilities: Float[Tensor, "made classes"]) -> list[Generated]:
         best = probabilities.max(dim=1)
         return [
             Generated(content, self.classes[int(index)], float(chance))
@@ -109,7 +109,7 @@ def register_generator(trainable: str) -> Callable[[Registered], Registered]:
     return register
 
 
-def kind_of(path: Path) -> Kind:
+def detect_kind(path: Path) -> Kind:
     """Whether a file is given as an image or as a sound; of a video it is the sound.
 
     Raises:
@@ -146,7 +146,7 @@ def open_model(folder: Path, device: str = "cpu") -> Generator[Any]:
         if version != VERSION:
             raise InputError(f"{folder}: a model of version {version}; this program reads {VERSION}: promote it again")
         tensors = load_file(folder / WEIGHTS, device=device)
-        return _generator(trainable)(Model(trainable, settings, tensors))
+        return _find_generator(trainable)(Model(trainable, settings, tensors))
     except InputError:
         raise
     except FileNotFoundError as error:
@@ -159,7 +159,7 @@ def open_model(folder: Path, device: str = "cpu") -> Generator[Any]:
         ) from error
 
 
-def _generator(trainable: str) -> type[Generator[Any]]:
+def _find_generator(trainable: str) -> type[Generator[Any]]:
     """The class that generates with the models of a trainable: that trainable's module `generator` registers it.
 
     Raises:

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from trainables.components.audio.clip import CLIP_SAMPLES
 from trainables.corpora.recordings import MEDIA_SUFFIXES, Decoded, Recording, decode
 from trainables.corpora.settings import CorpusSettings, corpus_model
-from trainables.corpora.split_record import changed_record, fingerprint_with, read_record
+from trainables.corpora.split_record import edit_record, extend_fingerprint, read_record
 from trainables.corpora.splits import Split, digest, split_groups
 from trainables.errors import InputError
-from trainables.support.cache import made_once
-from trainables.support.parallel import each_in_parallel
+from trainables.support.cache import write_once
+from trainables.support.parallel import map_in_parallel
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class Corpus:
         return turns.sort_values(["clip", "turn", "label"]).index[:count].to_numpy(np.int64, copy=True)
 
 
-def required(corpus: Corpus | None, trainable: type) -> Corpus:
+def require_corpus(corpus: Corpus | None, trainable: type) -> Corpus:
     """The corpus that a trainable can't do without.
 
     Raises:
@@ -114,19 +114,19 @@ def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = si
     recordings = wanted.recordings(home, progress)
     files, source = _fingerprint(wanted.name, recordings), wanted.source()
     if not wanted.keeps_splits:
-        return _opened(wanted, recordings, home / "cache" / files, {}, progress)
+        return _open_cached(wanted, recordings, home / "cache" / files, {}, progress)
     fingerprint = read_record(home, source).fingerprints.get(files, "")
     if not (home / "cache" / fingerprint / CLIPS).is_file():
-        with changed_record(home, source) as record:
-            earlier_splits = record.known(recording.group for recording in recordings)
-            fingerprint = record.fingerprints.get(files) or fingerprint_with(files, earlier_splits)
-            corpus = _opened(wanted, recordings, home / "cache" / fingerprint, earlier_splits, progress)
-            record.add(files, fingerprint, _splits_of(corpus, recordings))
+        with edit_record(home, source) as record:
+            earlier_splits = record.find_splits(recording.group for recording in recordings)
+            fingerprint = record.fingerprints.get(files) or extend_fingerprint(files, earlier_splits)
+            corpus = _open_cached(wanted, recordings, home / "cache" / fingerprint, earlier_splits, progress)
+            record.add(files, fingerprint, _collect_splits(corpus, recordings))
             return corpus
-    return _opened(wanted, recordings, home / "cache" / fingerprint, {}, progress)
+    return _open_cached(wanted, recordings, home / "cache" / fingerprint, {}, progress)
 
 
-def _opened(
+def _open_cached(
     settings: CorpusSettings,
     recordings: Sequence[Recording],
     folder: Path,
@@ -134,7 +134,7 @@ def _opened(
     progress: Progress,
 ) -> Corpus:
     """Read a corpus from its folder in the cache, where it is built if it is not there."""
-    made_once(folder / CLIPS, lambda path: _build(settings, recordings, earlier_splits, folder, path, progress))
+    write_once(folder / CLIPS, lambda path: _build(settings, recordings, earlier_splits, folder, path, progress))
     clips = pd.read_csv(folder / CLIPS, keep_default_na=False)
     classes = clips.drop_duplicates("label").sort_values("label")["class"].astype(str)
     skipped = json.loads((folder / "skipped.json").read_text(encoding="utf-8"))
@@ -142,7 +142,7 @@ def _opened(
     return Corpus(settings.name, tuple(classes), folder.name, folder, clips, tuple(skipped), pictures)
 
 
-def _splits_of(corpus: Corpus, recordings: Sequence[Recording]) -> dict[str, Split]:
+def _collect_splits(corpus: Corpus, recordings: Sequence[Recording]) -> dict[str, Split]:
     """Return the split of each group."""
     split_of_recording = dict(zip(corpus.clips["recording"].astype(str), corpus.clips["split"], strict=True))
     return {
@@ -186,7 +186,7 @@ def _build(
     skipped: list[str] = []
     with WaveformWriter(folder / "waveforms.npy") as waveforms:
         paths = [recording.path for recording in recordings]
-        work = each_in_parallel(decode, paths, "reading the corpus", progress)
+        work = map_in_parallel(decode, paths, "reading the corpus", progress)
         for recording, decoded in zip(recordings, work, strict=True):
             waveforms.append(decoded.clips)
             if decoded.problem:
@@ -195,7 +195,7 @@ def _build(
                 kept.append((recording, Decoded(decoded.clips[:0], decoded.starts_s)))
     _check_classes(where, [recording for recording, _ in kept], skipped)
     (folder / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
-    _table(kept, earlier_splits).to_csv(clips_path, index=False)
+    _make_table(kept, earlier_splits).to_csv(clips_path, index=False)
 
 
 def _check_classes(where: str, recordings: Sequence[Recording], skipped: Sequence[str] = ()) -> None:
@@ -213,7 +213,7 @@ def _check_classes(where: str, recordings: Sequence[Recording], skipped: Sequenc
         )
 
 
-def _table(kept: Sequence[tuple[Recording, Decoded]], earlier_splits: Mapping[str, Split]) -> pd.DataFrame:
+def _make_table(kept: Sequence[tuple[Recording, Decoded]], earlier_splits: Mapping[str, Split]) -> pd.DataFrame:
     classes = sorted({recording.class_name for recording, _ in kept})
     groups = {name: [recording.group for recording, _ in kept if recording.class_name == name] for name in classes}
     splits = split_groups(groups, earlier_splits)

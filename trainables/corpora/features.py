@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.audio import spectrogram
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -46,7 +46,7 @@ def open_features(
         features.flush()
         progress(what, total, total)
 
-    features: NDArray[np.float16] = np.load(made_once(folder / f"{feature.name}.npy", make), mmap_mode="r")
+    features: NDArray[np.float16] = np.load(write_once(folder / f"{feature.name}.npy", make), mmap_mode="r")
     return features
 
 

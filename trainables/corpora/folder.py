@@ -24,8 +24,8 @@ def find_recordings(root: Path) -> list[Recording]:
             name=path.relative_to(root).as_posix(),
             path=path,
             class_name=folder.name,
-            group=f"{folder.name}/{_group(path.relative_to(folder))}",
-            picture=_picture(path),
+            group=f"{folder.name}/{_name_group(path.relative_to(folder))}",
+            picture=_find_picture(path),
         )
         for folder in visible_folders(root)
         for path in sorted(folder.rglob("*"))
@@ -48,7 +48,7 @@ def visible_folders(root: Path) -> list[Path]:
         ) from error
 
 
-def _picture(path: Path) -> Path | None:
+def _find_picture(path: Path) -> Path | None:
     """The video itself, or a picture of the same name beside a sound."""
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return path
@@ -61,6 +61,6 @@ def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _group(path: Path) -> str:
+def _name_group(path: Path) -> str:
     match = ESC_NAME.fullmatch(path.stem)
     return match["source"] if match else path.with_suffix("").as_posix()

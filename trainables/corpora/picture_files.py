@@ -34,37 +34,37 @@ def read_picture(path: Path, size: int) -> Picture:
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
             # Given the open file, because Pillow maps one that it is given by name, and scrambles a turned TIFF.
             with path.open("rb") as file, Image.open(file, formats=FORMATS) as image:
-                _check(path, *image.size)
-                return fitted(_opaque(ImageOps.exif_transpose(_eight_bits(image))), size)
+                _check_size(path, *image.size)
+                return crop_square(_fill_transparency(ImageOps.exif_transpose(_to_eight_bits(image))), size)
     except InputError:
         raise
     except Image.DecompressionBombError as error:
-        raise InputError(f"{path}: far more pixels than the {_most()} that are read; make it smaller") from error
+        raise InputError(f"{path}: far more pixels than the {_name_limit()} that are read; make it smaller") from error
     except UnidentifiedImageError as error:
-        raise InputError(f"{path}: no picture that can be read; {_needed()}") from error
+        raise InputError(f"{path}: no picture that can be read; {_name_formats()}") from error
     except (OSError, SyntaxError, ValueError) as error:
         if reason := getattr(error, "strerror", None):
-            raise InputError(f"{path}: {reason}; {_needed()}") from error
+            raise InputError(f"{path}: {reason}; {_name_formats()}") from error
         # Pillow raises a SyntaxError for a broken PNG.
         raise InputError(f"{path}: broken ({error}); open and save it again, or take another") from error
 
 
-def fitted(image: Image.Image, size: int) -> Picture:
+def crop_square(image: Image.Image, size: int) -> Picture:
     """The largest square around the centre, resized."""
     square = ImageOps.fit(image.convert("RGB"), (size, size))
     return np.ascontiguousarray(np.asarray(square).transpose(2, 0, 1))
 
 
-def _check(path: Path, width: int, height: int) -> None:
+def _check_size(path: Path, width: int, height: int) -> None:
     if min(width, height) < MIN_SIDE_PX:
         raise InputError(
             f"{path}: {width}x{height} pixels; at least {MIN_SIDE_PX}x{MIN_SIDE_PX} are needed: take a larger one"
         )
     if width * height > MAX_PIXELS:
-        raise InputError(f"{path}: {width}x{height} pixels; at most {_most()} are read: make it smaller")
+        raise InputError(f"{path}: {width}x{height} pixels; at most {_name_limit()} are read: make it smaller")
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
+def _to_eight_bits(image: Image.Image) -> Image.Image:
     """Greys of 16 bits and more as 8-bit ones, which Pillow would cut off instead of scaling; others as they are."""
     if not image.mode.startswith(("I", "F")):
         return image
@@ -76,16 +76,16 @@ def _eight_bits(image: Image.Image) -> Image.Image:
     return grey
 
 
-def _opaque(image: Image.Image) -> Image.Image:
+def _fill_transparency(image: Image.Image) -> Image.Image:
     if not image.has_transparency_data:
         return image.convert("RGB")
     layer = image.convert("RGBA")
     return Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer).convert("RGB")
 
 
-def _needed() -> str:
+def _name_formats() -> str:
     return f"a file of {' '.join(sorted(PICTURE_SUFFIXES))} is needed"
 
 
-def _most() -> str:
+def _name_limit() -> str:
     return f"{MAX_PIXELS // 1_000_000} million"

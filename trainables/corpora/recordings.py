@@ -52,15 +52,15 @@ def decode(path: Path) -> Decoded:
     try:
         waveform = _read_mono(path)
     except (av.FFmpegError, OSError, ValueError) as error:
-        return _unusable(f"unreadable ({getattr(error, 'strerror', None) or error})")
+        return _reject(f"unreadable ({getattr(error, 'strerror', None) or error})")
     if waveform is None:
-        return _unusable("no audio stream")
+        return _reject("no audio stream")
     if not len(waveform):
-        return _unusable("zero length")
-    clips = _cut(waveform)
+        return _reject("zero length")
+    clips = _cut_clips(waveform)
     audible = np.sqrt(np.mean(np.square(clips), axis=1)) >= SILENCE_RMS
     if not audible.any():
-        return _unusable("silent")
+        return _reject("silent")
     samples = np.round(np.clip(clips[audible], -1, 1) * 32767).astype(np.int16)
     return Decoded(samples, tuple(float(index) * CLIP_S for index in np.flatnonzero(audible)))
 
@@ -85,7 +85,7 @@ def read_clip(path: Path, at_s: float = 0.0) -> NDArray[np.float32]:
     return clip
 
 
-def _unusable(problem: str) -> Decoded:
+def _reject(problem: str) -> Decoded:
     return Decoded(np.empty((0, CLIP_SAMPLES), np.int16), (), problem)
 
 
@@ -109,7 +109,7 @@ def _read_mono(path: Path) -> NDArray[np.float32] | None:
     return np.asarray(resample_poly(waveform, ratio.numerator, ratio.denominator), np.float32)
 
 
-def _cut(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+def _cut_clips(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
     """Whole clips from the start; a shorter recording is repeated until it fills one."""
     count = max(1, len(waveform) // CLIP_SAMPLES)
     return np.resize(waveform, (count, CLIP_SAMPLES))

@@ -78,7 +78,7 @@ class Folder(CorpusSettings):
             )
 
     def source(self) -> str:
-        return _rooted(self.name, self.root)
+        return _name_source(self.name, self.root)
 
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
         return folder_layout.find_recordings(self.root.expanduser())
@@ -93,13 +93,13 @@ class Vegas(CorpusSettings):
         vegas_layout.class_folders(self.root.expanduser())
 
     def source(self) -> str:
-        return _rooted(self.name, self.root)
+        return _name_source(self.name, self.root)
 
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
         return vegas_layout.find_recordings(self.root.expanduser())
 
 
-def _rooted(name: str, root: Path) -> str:
+def _name_source(name: str, root: Path) -> str:
     return f"{name} {root.expanduser().resolve()}"
 
 

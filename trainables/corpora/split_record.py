@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from trainables.corpora.splits import Split, digest
-from trainables.support.cache import explained
+from trainables.support.cache import explain_write_errors
 
 
 @dataclass
@@ -32,7 +32,7 @@ class SplitRecord:
     splits: dict[str, Split] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
 
-    def known(self, groups: Iterable[str]) -> dict[str, Split]:
+    def find_splits(self, groups: Iterable[str]) -> dict[str, Split]:
         """Return the splits of those groups that have one already."""
         return {group: self.splits[group] for group in groups if group in self.splits}
 
@@ -48,7 +48,7 @@ class SplitRecord:
         self.splits = {**splits, **self.splits}
 
 
-def fingerprint_with(files: str, earlier_splits: Mapping[str, Split]) -> str:
+def extend_fingerprint(files: str, earlier_splits: Mapping[str, Split]) -> str:
     """Return the fingerprint of a corpus whose splits depend on earlier ones: twelve hexadecimal digits.
 
     Elsewhere the same files have other splits, and what is computed of both must not be taken for the same.
@@ -66,21 +66,21 @@ def read_record(home: Path, source: str) -> SplitRecord:
 
 
 @contextmanager
-def changed_record(home: Path, source: str) -> Iterator[SplitRecord]:
+def edit_record(home: Path, source: str) -> Iterator[SplitRecord]:
     """Give the record of a source to be changed, while nobody else can, and write it at the end.
 
     Raises:
         InputError: the home can't be written.
     """
     locks = home / "cache" / "locks"
-    with explained(locks):
+    with explain_write_errors(locks):
         locks.mkdir(parents=True, exist_ok=True)
         lock = FileLock(locks / f"splits-{digest(source)[:12]}.lock")
         lock.acquire()
     try:
         record = read_record(home, source)
         yield record
-        with explained(home / "corpora"):
+        with explain_write_errors(home / "corpora"):
             path = _path(home, source)
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_suffix(".part")

@@ -22,7 +22,7 @@ def find_recordings(root: Path) -> list[Recording]:
     Raises:
         InputError: there is no VEGAS at the root.
     """
-    return [recording for folder in class_folders(root) for recording in _of_class(folder)]
+    return [recording for folder in class_folders(root) for recording in _find_in_class(folder)]
 
 
 def class_folders(root: Path) -> list[Path]:
@@ -44,11 +44,11 @@ def _is_class(folder: Path) -> bool:
     return (folder / "videos").is_dir() or (folder / "audios").is_dir()
 
 
-def _of_class(folder: Path) -> list[Recording]:
+def _find_in_class(folder: Path) -> list[Recording]:
     videos = {path.stem: path for path in (folder / "videos").glob("[!.]*.mp4")}
     files = videos | {path.stem: path for path in (folder / "audios").glob("[!.]*.wav")}
     pictures = {path.stem: path for path in (folder / "img").glob("[!.]*.jpg")} | videos
-    ids = _video_ids(folder / "video_info.csv")
+    ids = _read_video_ids(folder / "video_info.csv")
     return [
         Recording(
             name=f"{folder.name}/{stem}",
@@ -61,7 +61,7 @@ def _of_class(folder: Path) -> list[Recording]:
     ]
 
 
-def _video_ids(table: Path) -> dict[str, str]:
+def _read_video_ids(table: Path) -> dict[str, str]:
     """The YouTube video that each file was cut from: clips of one video may be in several files and classes."""
     if not table.exists():
         return {}

@@ -62,6 +62,6 @@ class SoundGenerator(Generator[Pictures]):
         log_power = self.model.log_power(torch.cat([first, others]), autocast)
         full = self.config.clip_representation.grid.full(log_power)
         sounds = sounds_alone(full, self.config.phase)
-        return self._told(
-            [within_full_scale(sound.cpu()) for sound in sounds], self._judge.hear_waveforms(sounds).cpu()
+        return self._label(
+            [within_full_scale(sound.cpu()) for sound in sounds], self._judge.classify_waveforms(sounds).cpu()
         )

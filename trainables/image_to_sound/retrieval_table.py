@@ -63,7 +63,7 @@ def retrieval_table(
     of_made = model.standardized(model.heard(model.normalized(clips), autocast)[0])
     position = torch.arange(count, device=sound_latents.device)
     hits_by_prefix["image_round_trip"] = search(of_made, pair[0], position, labels[:count], labels)
-    predicted_labels = judge.hear_log_power(grid.full(log_power)).argmax(dim=1).to(sound_latents.device)
+    predicted_labels = judge.classify_log_power(grid.full(log_power)).argmax(dim=1).to(sound_latents.device)
     columns = {
         "recording": splits[0].recordings[own.numpy()],
         "image_round_trip_accuracy": _of_class(labels[hits_by_prefix["image_round_trip"].first], labels[:count]),

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from trainables.components.losses.reconstruction import LOSSES, sampled
+from trainables.components.losses.reconstruction import LOSSES, sample_latents
 from trainables.components.representation.representation import Clips
 from trainables.image_to_sound.config import ImageToSoundConfig
 from trainables.image_to_sound.model import Distribution, SoundFromPicture, unit_of
@@ -49,7 +49,7 @@ class PairObjective:
         ):
             if weight > 0:
                 mean, log_variance = distribution
-                latents = mean if log_variance is None or noise is None else sampled(mean, log_variance, noise)
+                latents = mean if log_variance is None or noise is None else sample_latents(mean, log_variance, noise)
                 loss = loss + weight * LOSSES[config.loss](model.audio.decode(latents, autocast)[0], target)
         towards = sound_distribution[0].detach() if config.stop_gradient else sound_distribution[0]
         unit = None

@@ -17,7 +17,7 @@ from trainables.components.assessment.retrieval import search
 from trainables.components.audio.log_power_metrics import hearing
 from trainables.components.judges.picture_judge import SIZE_PX, PictureJudge
 from trainables.components.pictures.augmentation import Pictures, as_floats
-from trainables.corpora.pictures import visible
+from trainables.corpora.pictures import select_visible
 from trainables.sound_to_image.config import FOUND
 
 if TYPE_CHECKING:
@@ -112,6 +112,6 @@ def firsts(recordings: NDArray[Any]) -> NDArray[np.int64]:
 
 def _reference(corpus: Corpus, judge: PictureJudge, device: torch.device) -> Reference:
     """What the judge makes of training pictures."""
-    clips = sampled_clips(visible(corpus, corpus.frames(SIZE_PX), corpus.indices("train")))
+    clips = sampled_clips(select_visible(corpus, corpus.frames(SIZE_PX), corpus.indices("train")))
     path = corpus.folder / f"embeddings-{judge.id}.npy"
     return Reference(embedded_once(path, lambda: embedded(corpus, judge, clips)).to(device), corpus.labels(clips))

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from trainables.components.pictures.augmentation import Pictures, augmented
+from trainables.components.pictures.augmentation import Pictures, augment
 from trainables.components.training.loop import Scalar, descend
 from trainables.sound_to_image.config import SoundToImageConfig
 from trainables.sound_to_image.model import PictureFromSound
@@ -118,7 +118,7 @@ class Game:
     def _shown(self, pictures: Pictures) -> Pictures:
         """What the discriminator sees of pictures, real or made (DiffAugment)."""
         # Turned left to right, made pictures would be like turned ones, and so turned themselves.
-        return augmented(pictures, self._order, flip=False) if self._config.diff_augment else pictures
+        return augment(pictures, self._order, flip=False) if self._config.diff_augment else pictures
 
     def state_dict(self) -> dict[str, Any]:
         """All but the generator."""

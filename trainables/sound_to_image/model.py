@@ -65,7 +65,7 @@ class PictureFromSound(nn.Module):
     def listened(self, mel: Mel) -> tuple[Features, Logits]:
         """What the condition network makes of log-mels (`judges.networks.log_mel`)."""
         network = self.condition.network
-        features = network.embedded(network.standardized(mel))
+        features = network.embed(network.standardize(mel))
         return features, network.classify(features)
 
     def measure(self, features: Features) -> None:

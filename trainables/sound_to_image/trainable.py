@@ -23,8 +23,8 @@ from trainables.components.judges.picture_judge import open_picture_judge
 from trainables.components.pictures import spectrogram_pictures as drawing
 from trainables.components.pictures.augmentation import Pictures
 from trainables.components.representation.representation import Representation
-from trainables.components.training.loop import Scalar, batches, fetched, finite_means, saved_bytes
-from trainables.corpora.corpus import Corpus, required
+from trainables.components.training.loop import Scalar, batches, estimate_checkpoint_bytes, fetch_values, finite_means
+from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
 from trainables.sound_to_image.assessment import PictureAssessor, table_of
@@ -62,7 +62,7 @@ class SoundToImage(Trainable):
 
     def __init__(self, config: SoundToImageConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         self.config: SoundToImageConfig = config
-        self.corpus = required(corpus, SoundToImage)
+        self.corpus = require_corpus(corpus, SoundToImage)
         self.device = torch.device(device)
         self.train = self._pairs(self.corpus.indices("train"))
         self.validation = self._pairs(self.corpus.indices("validation"))
@@ -110,18 +110,18 @@ class SoundToImage(Trainable):
     def prepare(
         cls, configs: Sequence[SoundToImageConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
-        return reference_lines(configs, required(corpus, cls), progress)
+        return reference_lines(configs, require_corpus(corpus, cls), progress)
 
     @classmethod
     def checkpoint_bytes(cls, config: SoundToImageConfig) -> int:
         with torch.device("meta"):
             model = PictureFromSound(config, TYPICAL_CLASSES)
             discriminator = discriminator_of(config, model.told_dim)
-        return saved_bytes([model, discriminator])
+        return estimate_checkpoint_bytes([model, discriminator])
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
-        return open_picture_judge(required(corpus, cls)).id
+        return open_picture_judge(require_corpus(corpus, cls)).id
 
     def step(self) -> dict[str, float]:
         return self._train_epoch() | self._validate()
@@ -130,7 +130,7 @@ class SoundToImage(Trainable):
         self.model.train()
         drawn = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
         # With several steps of the discriminator for each of the generator, a short epoch may have none of those.
-        means = finite_means(fetched([self._train_step(part) for part in drawn]))
+        means = finite_means(fetch_values([self._train_step(part) for part in drawn]))
         return {**means, "optim/lr": self.game.lr}
 
     def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
@@ -176,7 +176,9 @@ class SoundToImage(Trainable):
         names = [str(name) for name in self.corpus.clips["clip"].to_numpy()[clips]]
         generated = [torch.cat(list(self._made(clips, seed))) for seed in range(SHOWN)]
         judge, labels = open_picture_judge(self.corpus, device=self.device), pairs.labels.to(self.device)
-        chances = torch.stack([judge.see(batch).gather(1, labels[:, None])[:, 0] for batch in generated]).mean(dim=0)
+        chances = torch.stack([judge.classify(batch).gather(1, labels[:, None])[:, 0] for batch in generated]).mean(
+            dim=0
+        )
         real = pairs.pictures(torch.arange(len(pairs)))
         sounds = read_waveforms(self.corpus.waveforms(), clips)
         return Media(
@@ -234,7 +236,7 @@ class SoundToImage(Trainable):
 def _row(real: Float[Tensor, "3 side side"], *generated: Float[Tensor, "3 side side"]) -> NDArray[np.uint8]:
     """A real picture and, to its right, made ones."""
     *shown, last = (real, *generated)
-    row = drawing.enlarged(last, SHOWN_PX)
+    row = drawing.resize_photo(last, SHOWN_PX)
     for picture in reversed(shown):
-        row = drawing.beside(picture, row)
+        row = drawing.join_photo(picture, row)
     return row

@@ -11,7 +11,7 @@ from filelock import FileLock
 from trainables.errors import InputError
 
 
-def made_once(path: Path, make: Callable[[Path], None]) -> Path:
+def write_once(path: Path, make: Callable[[Path], None]) -> Path:
     """The path, after `make` has written the file if it wasn't there.
 
     `make` writes to a temporary name: a reader finds the whole file or none. Other processes wait for the one that
@@ -22,7 +22,7 @@ def made_once(path: Path, make: Callable[[Path], None]) -> Path:
     """
     if path.exists():
         return path
-    with explained(path.parent):
+    with explain_write_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
             if not path.exists():
@@ -33,7 +33,7 @@ def made_once(path: Path, make: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def explained(folder: Path) -> Iterator[None]:
+def explain_write_errors(folder: Path) -> Iterator[None]:
     """Turn the failure to write a file of the home into one message.
 
     Raises:

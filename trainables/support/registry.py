@@ -48,12 +48,12 @@ class Registry(Mapping[str, T]):
         return len(self._parts)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._known, handler(source))
+        return core_schema.no_info_after_validator_function(self._require_known, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         # Editors offer these names, and allow others: a component of the user's may register one.
         return {"anyOf": [{"enum": sorted(self._parts)}, handler(schema)]}
 
-    def _known(self, name: str) -> str:
+    def _require_known(self, name: str) -> str:
         self[name]
         return name

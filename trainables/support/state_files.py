@@ -27,7 +27,7 @@ def read_tensors(path: Path, where: str, kind: str, needed: str) -> Any:
         raise InputError(f"{where}: can't be read as {kind} ({reason}); {needed}") from error
 
 
-def saved_state(path: Path) -> dict[str, Any]:
+def read_state(path: Path) -> dict[str, Any]:
     """A trainable's `state_dict()`, from a trial's checkpoint or from a file of its own.
 
     Raises:

@@ -35,7 +35,7 @@ class NormalizationCase:
         magnitude = level + torch.randn(20, 6, 8, generator=generator) * torch.linspace(0.5, 3, 6)[:, None]
         return torch.stack([magnitude, 2 * torch.rand(20, 6, 8, generator=generator) - 1], dim=1)
 
-    def fitted(self, clips: Tensor) -> Normalizer:
+    def fit(self, clips: Tensor) -> Normalizer:
         """Fit it to clips in batches."""
         parts: dict[Part, slice] = {"magnitude": slice(0, 1), "phase": slice(1, 2)}
         normalizer = Normalizer({"magnitude": self.name, "phase": self.name}, parts)
@@ -46,7 +46,7 @@ class NormalizationCase:
 def check_inverse(case: NormalizationCase) -> None:
     """Check that what is normalized comes back."""
     clips = case.clips()
-    normalizer = case.fitted(clips)
+    normalizer = case.fit(clips)
     statistics = normalizer.statistics(clips)
     undone = normalizer.invert(normalizer.apply(clips, statistics), statistics)
     if not torch.allclose(undone, clips, atol=1e-4, rtol=1e-5):
@@ -57,7 +57,7 @@ def check_silence(case: NormalizationCase) -> None:
     """Check that clips without any variance stay finite, and come back."""
     silence = torch.full((4, 2, 6, 8), FLOOR_NATS)
     silence[:, 1] = 0
-    normalizer = case.fitted(silence)
+    normalizer = case.fit(silence)
     statistics = normalizer.statistics(silence)
     normalized = normalizer.apply(silence, statistics)
     if not normalized.isfinite().all() or not statistics.isfinite().all():
@@ -69,7 +69,7 @@ def check_silence(case: NormalizationCase) -> None:
 def check_alone(case: NormalizationCase) -> None:
     """Check that a clip is normalized without regard to the others of its batch."""
     clips = case.clips()
-    normalizer = case.fitted(clips)
+    normalizer = case.fit(clips)
     together, alone = (normalizer.apply(part, normalizer.statistics(part)) for part in (clips, clips[3:4]))
     if not torch.allclose(together[3:4], alone, rtol=1.3e-6, atol=1e-5):
         raise Broken("a clip is another one in a batch than alone")
@@ -78,7 +78,7 @@ def check_alone(case: NormalizationCase) -> None:
 def check_bounds(case: NormalizationCase) -> None:
     """Check that `is_bounded` tells whether values stay within ±1."""
     clips = case.clips()
-    normalizer = case.fitted(clips)
+    normalizer = case.fit(clips)
     largest = normalizer.apply(clips, normalizer.statistics(clips)).abs().max().item()
     declared = NORMALIZATIONS[case.name].is_bounded
     if (largest <= 1 + 1e-6) != declared:
@@ -88,7 +88,7 @@ def check_bounds(case: NormalizationCase) -> None:
 def check_checkpoint(case: NormalizationCase) -> None:
     """Check that one that is loaded does what the saved one did."""
     clips = case.clips()
-    fitted, loaded = case.fitted(clips), case.fitted(clips + 1)
+    fitted, loaded = case.fit(clips), case.fit(clips + 1)
     loaded.load_state_dict(fitted.state_dict())
     one, other = (normalizer.apply(clips, normalizer.statistics(clips)) for normalizer in (fitted, loaded))
     if not torch.equal(one, other):

@@ -41,14 +41,14 @@ class TrainableCase:
         seed_everything(seed)
         return self.kind(self.config, self.corpus, device="cpu", seed=seed)
 
-    def required_corpus(self) -> Corpus:
+    def require_corpus(self) -> Corpus:
         """Return the corpus of a case that renders or judges, which can't be without one."""
         if self.corpus is None:
             raise Broken("it renders or judges clips, and has no corpus here")
         return self.corpus
 
 
-def saved(state: Mapping[str, Any]) -> io.BytesIO:
+def serialize(state: Mapping[str, Any]) -> io.BytesIO:
     """Write a state as a checkpoint does."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
@@ -90,7 +90,7 @@ def check_resume(case: TrainableCase) -> None:
     first = case.make()
     if [first.step() for _ in range(2)] != expected[:2]:
         raise Broken("two runs from one seed differ before anything is saved")
-    buffer, states = saved(first.state_dict()), random_states()
+    buffer, states = serialize(first.state_dict()), random_states()
     second = case.make(seed=9)
     second.load_state_dict(torch.load(buffer, weights_only=True))
     restore_random_states(states)
@@ -110,7 +110,7 @@ def check_size(case: TrainableCase) -> None:
     trainable = case.make()
     trainable.batches_per_epoch = 2
     trainable.step()
-    size_bytes = len(saved(trainable.state_dict()).getvalue())
+    size_bytes = len(serialize(trainable.state_dict()).getvalue())
     if abs(size_bytes - expected) > SIZE_TOLERANCE * expected:
         raise Broken(f"checkpoint_bytes says {expected:,}, a saved state has {size_bytes:,}")
 
@@ -119,7 +119,7 @@ def check_rendering(case: TrainableCase) -> None:
     """Check the sounds, pictures and the table of the probe clips."""
     if case.kind.render is Trainable.render:
         return
-    corpus = case.required_corpus()
+    corpus = case.require_corpus()
     probes = corpus.probes(3)
     media = case.make().render(probes)
     if media is None:
@@ -141,7 +141,7 @@ def check_evaluation(case: TrainableCase) -> None:
     """Check that `evaluate` returns a row for every recording of the test split."""
     if case.kind.evaluate is Trainable.evaluate:
         return
-    clips = case.required_corpus().clips
+    clips = case.require_corpus().clips
     table = case.make().evaluate("test")
     if table is None:
         return

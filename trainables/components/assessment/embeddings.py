@@ -21,7 +21,7 @@ from trainables.components.assessment.distributions import (
     kernel_distance,
 )
 from trainables.errors import InputError
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 
 CLIPS_A_BIN = 10
 REFERENCE_CLIPS = 2048
@@ -70,7 +70,7 @@ def embedded_once(path: Path, embed: Callable[[], Embeddings]) -> Embeddings:
         with path.open("wb") as file:
             np.save(file, embed().cpu().numpy())
 
-    return torch.from_numpy(np.load(made_once(path, make)))
+    return torch.from_numpy(np.load(write_once(path, make)))
 
 
 def _some(embeddings: Embeddings) -> Float[Tensor, "some features"]:

@@ -77,7 +77,7 @@ def render(
     originals = read_waveforms(corpus.waveforms(), clips)
     targets = spectrogram.log_power(clip_power(corpus.waveforms(), clips), COMMON_SIZE)
     compared = spectrogram.resized(rendered.log_power.cpu(), COMMON_SIZE)
-    probabilities = open_judge(corpus).hear_waveforms(sounds)
+    probabilities = open_judge(corpus).classify_waveforms(sounds)
     probability = probabilities[torch.arange(len(clips)), torch.from_numpy(corpus.labels(clips))].tolist()
     names = [str(name) for name in corpus.clips["clip"].to_numpy()[clips]]
     kind = "spectrogram" if shown is None else "image"
@@ -89,9 +89,9 @@ def render(
             for name, sound in zip(names, batch, strict=True)
         },
         images={
-            name: spectrogram_pictures.compared(*pair)
+            name: spectrogram_pictures.draw_comparison(*pair)
             if photo is None
-            else spectrogram_pictures.beside(photo, spectrogram_pictures.compared(*pair))
+            else spectrogram_pictures.join_photo(photo, spectrogram_pictures.draw_comparison(*pair))
             for name, photo, *pair in zip(
                 names, [None] * len(clips) if shown is None else shown, targets, compared, strict=True
             )
@@ -138,7 +138,7 @@ def evaluate(
         columns += [lsd_db(estimate, target), *squared_errors(estimate, target)]
         measured.append(torch.stack(columns, dim=1).cpu())
         for prefix, judge in judges.items():
-            probabilities_by_judge[prefix].append(judge.hear_waveforms(sounds).cpu())
+            probabilities_by_judge[prefix].append(judge.classify_waveforms(sounds).cpu())
     recordings = corpus.clips["recording"].to_numpy(np.str_)[clips]
     unique, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
     *means, error, total = by_recording(torch.cat(measured).double().numpy(), of_clip).T

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -28,5 +28,5 @@ def reference_line(
         path.write_text(json.dumps({f"val/{key}": value for key, value in measure().items()}), encoding="utf-8")
 
     parts = "-".join(f"{name} {size}".replace(",", "").split())
-    path = made_once(corpus.folder / f"reference-{parts}-{told_by}.json", make)
+    path = write_once(corpus.folder / f"reference-{parts}-{told_by}.json", make)
     return {"reference": name, "size": size or None, **json.loads(path.read_text("utf-8"))}

@@ -44,19 +44,19 @@ class Network(nn.Module, ABC):
         self.features = features
         self.classify = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(num_pooled, num_classes))
 
-    def standardized(self, mel: Mel) -> Mel:
+    def standardize(self, mel: Mel) -> Mel:
         return (mel - self.mean) / self.std
 
     @abstractmethod
-    def pooled(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
+    def pool(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
         """What is left of the maps for the classifier."""
 
-    def embedded(self, standardized: Mel) -> Float[Tensor, "clips pooled"]:
+    def embed(self, standardized: Mel) -> Float[Tensor, "clips pooled"]:
         """The activations from which the classes are told."""
-        return self.pooled(self.features(standardized[:, None]))
+        return self.pool(self.features(standardized[:, None]))
 
     def forward(self, standardized: Mel) -> Logits:
-        logits: Logits = self.classify(self.embedded(standardized))
+        logits: Logits = self.classify(self.embed(standardized))
         return logits
 
 
@@ -66,7 +66,7 @@ class PlainNetwork(Network):
     def __init__(self, num_classes: int) -> None:
         super().__init__(plain_features(1), 2 * PLAIN_CHANNELS[-1], num_classes)
 
-    def pooled(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
+    def pool(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
         return mean_and_maximum(maps)
 
 
@@ -76,7 +76,7 @@ class ResidualNetwork(Network):
     def __init__(self, num_classes: int) -> None:
         super().__init__(residual_features(1), RESIDUAL_CHANNELS[-1], num_classes)
 
-    def pooled(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
+    def pool(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
         return maps.mean(dim=(2, 3))
 
 

@@ -26,10 +26,10 @@ from trainables.components.judges.networks import (
     residual_features,
 )
 from trainables.components.judges.sound_judge import preparation_device
-from trainables.components.pictures.augmentation import Pictures, as_floats, augmented, spoilt
-from trainables.corpora.pictures import sources, visible
+from trainables.components.pictures.augmentation import Pictures, as_floats, augment, degrade
+from trainables.corpora.pictures import digest_sources, select_visible
 from trainables.corpora.splits import digest
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -59,13 +59,13 @@ class PictureNetwork(nn.Module):
         num_pooled = 2 * PLAIN_CHANNELS[-1] if self._has_maximum else RESIDUAL_CHANNELS[-1]
         self.classify = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(num_pooled, num_classes))
 
-    def embedded(self, pictures: Pictures) -> Embeddings:
+    def embed(self, pictures: Pictures) -> Embeddings:
         """The activations from which the classes are told."""
         maps: Maps = self.features(pictures)
         return mean_and_maximum(maps) if self._has_maximum else maps.mean(dim=(2, 3))
 
     def forward(self, pictures: Pictures) -> Float[Tensor, "pictures classes"]:
-        logits: Tensor = self.classify(self.embedded(pictures))
+        logits: Tensor = self.classify(self.embed(pictures))
         return logits
 
 
@@ -89,11 +89,11 @@ class PictureJudge:
             resized = part.to(self._device)
             if resized.shape[-1] != SIZE_PX:
                 resized = F.interpolate(resized, (SIZE_PX, SIZE_PX), mode="bilinear", antialias=True)
-            embeddings.append(self._network.embedded(resized))
+            embeddings.append(self._network.embed(resized))
             probabilities.append(F.softmax(self._network.classify(embeddings[-1]), dim=1))
         return torch.cat(probabilities), torch.cat(embeddings)
 
-    def see(self, pictures: Pictures) -> Probabilities:
+    def classify(self, pictures: Pictures) -> Probabilities:
         """Probability of each class."""
         return self.perceive(pictures)[0]
 
@@ -106,23 +106,25 @@ def open_picture_judge(
     Raises:
         InputError: the corpus has no pictures.
     """
-    judge_id = f"picture-{name}-{digest(f'{corpus.fingerprint} {sources(corpus)} {SEEDS[name]} {VERSION}')[:12]}"
+    judge_id = f"picture-{name}-{digest(f'{corpus.fingerprint} {digest_sources(corpus)} {SEEDS[name]} {VERSION}')[:12]}"
 
     def make(path: Path) -> None:
-        network = _trained(corpus, name, progress)
+        network = _train(corpus, name, progress)
         torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
 
-    path = made_once(corpus.folder / f"judge-{judge_id}.pt", make)
+    path = write_once(corpus.folder / f"judge-{judge_id}.pt", make)
     with torch.random.fork_rng(devices=[]):
         network = PictureNetwork(name, len(corpus.classes))
     network.load_state_dict(torch.load(path, weights_only=True))
     return PictureJudge(judge_id, network, torch.device(device))
 
 
-def _trained(corpus: Corpus, name: JudgeName, progress: Progress) -> PictureNetwork:
+def _train(corpus: Corpus, name: JudgeName, progress: Progress) -> PictureNetwork:
     device, seed = preparation_device(), SEEDS[name]
     pictures = corpus.frames(SIZE_PX, progress)
-    clips = visible(corpus, pictures, np.random.default_rng(seed).permutation(corpus.indices("train"))[:MAX_PICTURES])
+    clips = select_visible(
+        corpus, pictures, np.random.default_rng(seed).permutation(corpus.indices("train"))[:MAX_PICTURES]
+    )
     frames, labels = torch.from_numpy(pictures[clips]), torch.from_numpy(corpus.labels(clips))
     # The caller may be evaluating, and its randomness must not depend on whether a judge had to be trained.
     forked = [device] if device.type == "cuda" else []
@@ -135,9 +137,9 @@ def _trained(corpus: Corpus, name: JudgeName, progress: Progress) -> PictureNetw
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=num_steps)
         for step in range(1, num_steps + 1):
             drawn = torch.randint(len(clips), (BATCH_PICTURES,), generator=generator)
-            shown = augmented(as_floats(frames[drawn]), generator)
+            shown = augment(as_floats(frames[drawn]), generator)
             is_spoilt = torch.rand(BATCH_PICTURES, 1, 1, 1, generator=generator) < 0.5
-            shown = torch.where(is_spoilt, spoilt(shown, generator), shown)
+            shown = torch.where(is_spoilt, degrade(shown, generator), shown)
             loss = F.cross_entropy(network(shown.to(device)), labels[drawn].to(device))
             optimizer.zero_grad()
             loss.backward()

@@ -22,7 +22,7 @@ from trainables.components.audio.spectrogram import log_power, power
 from trainables.components.judges.networks import NETWORKS, JudgeName, Network, log_mel
 from trainables.components.judges.training import prepare_lessons, train
 from trainables.corpora.splits import digest
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ class Judge:
         """The network's weights."""
         return self._network.state_dict()
 
-    def hear_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Probabilities:
+    def classify_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Probabilities:
         """Probability of each class, from magnitudes on the full grid (log-power in nats)."""
         return self.perceive(log_power)[0]
 
@@ -60,7 +60,7 @@ class Judge:
         """What `hear_log_power` and `embed_log_power` give, in one pass."""
         return self._perceive(log_power, lambda part: part)
 
-    def hear_waveforms(self, waveforms: Float[Tensor, "clips samples"]) -> Probabilities:
+    def classify_waveforms(self, waveforms: Float[Tensor, "clips samples"]) -> Probabilities:
         """Probability of each class, from sounds."""
         return self._perceive(waveforms, lambda part: log_power(power(part)))[0]
 
@@ -69,7 +69,7 @@ class Judge:
         network, probabilities, embeddings = self._network, [], []
         for part in clips.split(BATCH_CLIPS):
             mel = log_mel(to_log_power(part.to(network.mean.device)))
-            embeddings.append(network.embedded(network.standardized(mel)))
+            embeddings.append(network.embed(network.standardize(mel)))
             probabilities.append(F.softmax(network.classify(embeddings[-1]), dim=1))
         return torch.cat(probabilities), torch.cat(embeddings)
 
@@ -90,7 +90,7 @@ def open_judge(
         network = train_network(corpus, name, corpus.indices("train"), seed=seed, progress=progress)
         torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
 
-    path = made_once(corpus.folder / f"judge-{judge_id}.pt", make)
+    path = write_once(corpus.folder / f"judge-{judge_id}.pt", make)
     with torch.random.fork_rng(devices=[]):
         network = kind(len(corpus.classes))
     network.load_state_dict(torch.load(path, weights_only=True))

@@ -58,16 +58,16 @@ def prepare_lessons(corpus: Corpus, clips: NDArray[np.int64], seed: int, progres
     parts = []
     for start in range(0, len(clips), PREPARED_CLIPS):
         progress("preparing the judge's lessons", start, len(clips))
-        parts.append(variants(clip_power(waveforms, clips[start : start + PREPARED_CLIPS]), generator))
+        parts.append(make_variants(clip_power(waveforms, clips[start : start + PREPARED_CLIPS]), generator))
     mels = torch.cat(parts, dim=1)
-    resynthesized = _resynthesized(waveforms, clips[:RESYNTHESIZED_CLIPS])
+    resynthesized = _resynthesize(waveforms, clips[:RESYNTHESIZED_CLIPS])
     # Clips that weren't resynthesized are heard as they are instead.
     last = torch.cat([resynthesized, mels[0, len(resynthesized) :]])
     progress("preparing the judge's lessons", len(clips), len(clips))
-    return Lessons(torch.cat([mels, last[None]]), torch.from_numpy(corpus.labels(clips)), _siblings(corpus, clips))
+    return Lessons(torch.cat([mels, last[None]]), torch.from_numpy(corpus.labels(clips)), _find_siblings(corpus, clips))
 
 
-def variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) -> Variants:
+def make_variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) -> Variants:
     """As it is; at each smaller size; and at each of them blurred and noisy, as a weak model's estimates are."""
     # It takes four seconds to import, which trials that find their judge in the cache don't have to wait.
     from torchvision.transforms.v2.functional import gaussian_blur
@@ -82,7 +82,7 @@ def variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) 
     return torch.stack([log_mel(log_power).half() for log_power in log_powers])
 
 
-def _resynthesized(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Float16[Tensor, "clips 96 64"]:
+def _resynthesize(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Float16[Tensor, "clips 96 64"]:
     """Clips through Griffin-Lim, a part of them from each size."""
     mels = torch.empty(len(clips), MEL_FRAMES, MEL_BANDS, dtype=torch.float16)
     sizes: list[Size] = list(SIZES)
@@ -93,7 +93,7 @@ def _resynthesized(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Fl
     return mels
 
 
-def _siblings(corpus: Corpus, clips: NDArray[np.int64]) -> Int64[Tensor, " clips"]:
+def _find_siblings(corpus: Corpus, clips: NDArray[np.int64]) -> Int64[Tensor, " clips"]:
     """For each clip the position of another one of its recording, or its own where there is none."""
     positions = pd.Series(np.arange(len(clips)))
     of_recording = positions.groupby(corpus.clips["recording"].to_numpy(str)[clips])
@@ -119,9 +119,9 @@ def train(network: Network, lessons: Lessons, *, seed: int, device: torch.device
         drawn = torch.randint(num_clips, (BATCH_CLIPS,), generator=generator)
         variant = torch.randint(len(lessons.mels), (BATCH_CLIPS,), generator=generator)
         mels, siblings = (lessons.mels[variant, clips].float() for clips in (drawn, lessons.sibling[drawn]))
-        mels = augmented(_joined(mels, siblings, generator), generator)
-        hidden = masked(len(mels), generator).to(device)
-        standardized = network.standardized(mels.to(device)).masked_fill(hidden, 0)
+        mels = augment(_join_siblings(mels, siblings, generator), generator)
+        hidden = draw_masks(len(mels), generator).to(device)
+        standardized = network.standardize(mels.to(device)).masked_fill(hidden, 0)
         loss = F.cross_entropy(network(standardized), lessons.labels[drawn].to(device))
         optimizer.zero_grad()
         loss.backward()
@@ -131,14 +131,14 @@ def train(network: Network, lessons: Lessons, *, seed: int, device: torch.device
     network.eval()
 
 
-def _joined(mel: Mel, sibling: Mel, generator: torch.Generator) -> Mel:
+def _join_siblings(mel: Mel, sibling: Mel, generator: torch.Generator) -> Mel:
     """Half of the clips begin, up to anywhere, as another clip of their recording."""
     cut = torch.randint(MEL_FRAMES, (len(mel), 1, 1), generator=generator)
     is_joined = torch.rand(len(mel), 1, 1, generator=generator) < JOINED
     return torch.where(is_joined & (torch.arange(MEL_FRAMES)[:, None] < cut), sibling, mel)
 
 
-def augmented(mel: Mel, generator: torch.Generator) -> Mel:
+def augment(mel: Mel, generator: torch.Generator) -> Mel:
     """Rolled in time, louder or softer, and noisy."""
     clips = len(mel)
     start = torch.randint(MEL_FRAMES, (clips, 1), generator=generator)
@@ -148,14 +148,14 @@ def augmented(mel: Mel, generator: torch.Generator) -> Mel:
     return mel + gain + noise_level * torch.randn(mel.shape, generator=generator)
 
 
-def masked(count: int, generator: torch.Generator) -> Bool[Tensor, "batch 96 64"]:
+def draw_masks(count: int, generator: torch.Generator) -> Bool[Tensor, "batch 96 64"]:
     """A band of frames and one of frequencies in each clip of a batch (SpecAugment; Park et al., 2019)."""
-    frames = _mask(count, MEL_FRAMES, MASK_FRAMES, generator)
-    bands = _mask(count, MEL_BANDS, MASK_BANDS, generator)
+    frames = _draw_mask(count, MEL_FRAMES, MASK_FRAMES, generator)
+    bands = _draw_mask(count, MEL_BANDS, MASK_BANDS, generator)
     return frames[:, :, None] | bands[:, None]
 
 
-def _mask(count: int, length: int, longest: int, generator: torch.Generator) -> Bool[Tensor, "batch length"]:
+def _draw_mask(count: int, length: int, longest: int, generator: torch.Generator) -> Bool[Tensor, "batch length"]:
     width = torch.randint(longest + 1, (count, 1), generator=generator)
     start = (torch.rand(count, 1, generator=generator) * (length - width)).long()
     position = torch.arange(length)

@@ -96,7 +96,7 @@ def kl_divergence(mean: Latents, log_variance: Latents, num_pixels: int, free_bi
     return divergence.mean(dim=0).clamp(min=free_bits).sum() / num_pixels
 
 
-def sampled(mean: Latents, log_variance: Latents, generator: torch.Generator) -> Latents:
+def sample_latents(mean: Latents, log_variance: Latents, generator: torch.Generator) -> Latents:
     """Latents drawn from their distributions, differentiably."""
     noise = torch.randn(mean.shape, generator=generator, device=mean.device)
     return mean + (0.5 * log_variance).exp() * noise

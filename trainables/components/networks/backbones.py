@@ -45,7 +45,7 @@ class Backbone(nn.Module):
         self._keeps_statistics = frozen or keeps_statistics
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None])
-        self.body, self.num_features = _small() if name == "small" else _resnet(name, weights)
+        self.body, self.num_features = _build_small() if name == "small" else _build_resnet(name, weights)
         self.body.to(memory_format=torch.channels_last)
         self.body.requires_grad_(not frozen)
         self.train()
@@ -59,19 +59,19 @@ class Backbone(nn.Module):
         return features
 
 
-def _small() -> tuple[nn.Module, int]:
+def _build_small() -> tuple[nn.Module, int]:
     channels = (3, *SMALL_CHANNELS)
     blocks = [ResidualBlock(above, below) for above, below in pairwise(channels)]
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten()), channels[-1]
 
 
-def _resnet(name: str, weights: str) -> tuple[nn.Module, int]:
+def _build_resnet(name: str, weights: str) -> tuple[nn.Module, int]:
     # It takes four seconds to import, which those without pictures don't have to wait.
     from torchvision import models
 
     network: Any = models.get_model(name)
     if weights == "imagenet":
-        network.load_state_dict(_downloaded(name))
+        network.load_state_dict(_download_weights(name))
     elif weights != "none":
         _load_file(network, name, Path(weights).expanduser())
     num_features = network.fc.in_features
@@ -79,7 +79,7 @@ def _resnet(name: str, weights: str) -> tuple[nn.Module, int]:
     return network, int(num_features)
 
 
-def _downloaded(name: str) -> dict[str, Tensor]:
+def _download_weights(name: str) -> dict[str, Tensor]:
     from torchvision import models
 
     try:

@@ -28,31 +28,31 @@ def as_bytes(pictures: Pictures) -> UInt8[Tensor, "pictures 3 height width"]:
     return ((pictures + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def augmented(
+def augment(
     pictures: Pictures, generator: torch.Generator, *, colours: bool = True, cutout: bool = True, flip: bool = True
 ) -> Pictures:
     """Moved by up to an eighth and, as asked for, in other colours, turned left to right, with a part missing."""
     if colours:
-        pictures = recoloured(pictures, generator)
-    pictures = moved(pictures, generator)
+        pictures = recolour(pictures, generator)
+    pictures = shift(pictures, generator)
     if flip:
-        pictures = torch.where(_drawn(generator, pictures) < 0.5, pictures.flip(3), pictures)
+        pictures = torch.where(_draw_uniform(generator, pictures) < 0.5, pictures.flip(3), pictures)
     return cut_out(pictures, generator) if cutout else pictures
 
 
-def recoloured(pictures: Pictures, generator: torch.Generator) -> Pictures:
+def recolour(pictures: Pictures, generator: torch.Generator) -> Pictures:
     """Brighter or darker, with more or less colour, and with more or less contrast."""
-    pictures = pictures + BRIGHTNESS * (2 * _drawn(generator, pictures) - 1) * 0.5
+    pictures = pictures + BRIGHTNESS * (2 * _draw_uniform(generator, pictures) - 1) * 0.5
     grey = pictures.mean(dim=1, keepdim=True)
-    pictures = (pictures - grey) * 2 * _drawn(generator, pictures) + grey
+    pictures = (pictures - grey) * 2 * _draw_uniform(generator, pictures) + grey
     mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
-    return (pictures - mean) * (0.5 + _drawn(generator, pictures)) + mean
+    return (pictures - mean) * (0.5 + _draw_uniform(generator, pictures)) + mean
 
 
-def moved(pictures: Pictures, generator: torch.Generator) -> Pictures:
+def shift(pictures: Pictures, generator: torch.Generator) -> Pictures:
     """Moved by up to an eighth each way; what comes in is what was at the edge."""
     height, width = pictures.shape[2:]
-    down, across = (_shifts(len(pictures), length, generator) for length in (height, width))
+    down, across = (_draw_shifts(len(pictures), length, generator) for length in (height, width))
     rows = (torch.arange(height) + down[:, None]).clamp(0, height - 1).to(pictures.device)
     columns = (torch.arange(width) + across[:, None]).clamp(0, width - 1).to(pictures.device)
     picture = torch.arange(len(pictures), device=pictures.device)[:, None, None, None]
@@ -73,19 +73,19 @@ def cut_out(pictures: Pictures, generator: torch.Generator) -> Pictures:
     return pictures.masked_fill(hidden, 0.0)
 
 
-def spoilt(pictures: Pictures, generator: torch.Generator) -> Pictures:
+def degrade(pictures: Pictures, generator: torch.Generator) -> Pictures:
     """Blurred and noisy to a random degree, as a weak model's are."""
     small = F.interpolate(F.avg_pool2d(pictures, 4), pictures.shape[2:], mode="bilinear", align_corners=False)
-    blurred = torch.lerp(pictures, small, _drawn(generator, pictures))
+    blurred = torch.lerp(pictures, small, _draw_uniform(generator, pictures))
     noise = torch.randn(pictures.shape, generator=generator).to(pictures.device)
-    return blurred + 0.2 * _drawn(generator, pictures) * noise
+    return blurred + 0.2 * _draw_uniform(generator, pictures) * noise
 
 
-def _drawn(generator: torch.Generator, pictures: Pictures) -> Float[Tensor, "pictures 1 1 1"]:
+def _draw_uniform(generator: torch.Generator, pictures: Pictures) -> Float[Tensor, "pictures 1 1 1"]:
     """A number in 0..1 for each picture."""
     return torch.rand(len(pictures), 1, 1, 1, generator=generator).to(pictures.device)
 
 
-def _shifts(count: int, length: int, generator: torch.Generator) -> Tensor:
+def _draw_shifts(count: int, length: int, generator: torch.Generator) -> Tensor:
     most = int(length * SHIFT)
     return torch.randint(-most, most + 1, (count,), generator=generator)

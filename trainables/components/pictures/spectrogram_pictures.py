@@ -19,7 +19,7 @@ Photo = Float[Tensor, "3 side side"]
 Drawn = UInt8[np.ndarray, "height width 3"]
 
 
-def compared(original: Spectrogram, reconstruction: Spectrogram) -> UInt8[np.ndarray, "height width 3"]:
+def draw_comparison(original: Spectrogram, reconstruction: Spectrogram) -> UInt8[np.ndarray, "height width 3"]:
     """The original above its reconstruction, on one colour scale: the 80 dB below the original's maximum.
 
     Time runs to the right, and low frequencies are at the bottom.
@@ -36,14 +36,14 @@ def compared(original: Spectrogram, reconstruction: Spectrogram) -> UInt8[np.nda
     return np.concatenate([colours[0], divider, colours[1]])
 
 
-def beside(photo: Photo, drawn: Drawn) -> UInt8[np.ndarray, "height wider 3"]:
+def join_photo(photo: Photo, drawn: Drawn) -> UInt8[np.ndarray, "height wider 3"]:
     """A photo, within −1..1, to the left of a picture of its height."""
     height = drawn.shape[0]
     divider = np.full((height, DIVIDER_PX, 3), 255, np.uint8)
-    return np.concatenate([enlarged(photo, height), divider, drawn], axis=1)
+    return np.concatenate([resize_photo(photo, height), divider, drawn], axis=1)
 
 
-def enlarged(photo: Photo, side: int) -> UInt8[np.ndarray, "side2 side2 3"]:
+def resize_photo(photo: Photo, side: int) -> UInt8[np.ndarray, "side2 side2 3"]:
     """A photo, within −1..1, at another size."""
     resized = F.interpolate(photo[None].float().cpu(), (side, side), mode="bilinear", antialias=True)
     return as_bytes(resized)[0].permute(1, 2, 0).numpy()

@@ -23,7 +23,7 @@ WAITED = "called a synchronizing CUDA operation"
 WATCHING = "Synchronization debug mode is a prototype feature"
 """What torch warns of in a watched call."""
 
-Given = Tensor | float
+Argument = Tensor | float
 Results = dict[str, Tensor]
 Function = Callable[..., Results]
 Shapes = tuple[torch.Size, ...]
@@ -37,7 +37,7 @@ class _Recording:
     inputs: list[Tensor]
     results: Results
 
-    def replay(self, arguments: tuple[Given, ...]) -> Results:
+    def replay(self, arguments: tuple[Argument, ...]) -> Results:
         for place, value in zip(self.inputs, arguments, strict=True):
             place.copy_(value) if isinstance(value, Tensor) else place.fill_(value)
         self.graph.replay()
@@ -45,7 +45,7 @@ class _Recording:
         return {name: value.clone() for name, value in self.results.items()}
 
 
-class Replayed:
+class GraphReplayer:
     """Calls functions that a graphics card replays from recordings, one for each shape of their inputs. Elsewhere, and
     the first times of each shape, they are really called; a function that can't be recorded always is.
 
@@ -65,7 +65,7 @@ class Replayed:
         # One memory for all recordings: none is replayed while another one runs.
         self._pool = torch.cuda.graph_pool_handle() if self._stream else None
 
-    def __call__(self, function: Function, *arguments: Given) -> Results:
+    def __call__(self, function: Function, *arguments: Argument) -> Results:
         """What the function, always the same one, gives for tensors on the device and for numbers, which a card gets as
         tensors too."""
         if self._stream is None:
@@ -74,22 +74,22 @@ class Replayed:
         if shapes in self._recordings:
             return self._recordings[shapes].replay(arguments)
         calls = self._calls[shapes] = self._calls.get(shapes, 0) + 1
-        inputs = [self._placed(argument) for argument in arguments]
+        inputs = [self._copy_to_device(argument) for argument in arguments]
         if calls == CALLS:
-            return self._watched(function, inputs, self._stream)
+            return self._call_and_watch(function, inputs, self._stream)
         if calls > CALLS and self._is_recordable:
             try:
-                self._recordings[shapes] = self._recorded(function, inputs, self._stream)
+                self._recordings[shapes] = self._record(function, inputs, self._stream)
                 return self._recordings[shapes].replay(arguments)
             except RuntimeError as error:
                 self._is_recordable = False
                 print(f"a step of training can't be recorded, and is slower: {str(error).splitlines()[0]}")
-        return self._called(function, inputs, self._stream)
+        return self._call(function, inputs, self._stream)
 
-    def _placed(self, value: Given) -> Tensor:
+    def _copy_to_device(self, value: Argument) -> Tensor:
         return value.clone() if isinstance(value, Tensor) else torch.full((), value, device=self._noise.device)
 
-    def _called(self, function: Function, inputs: list[Tensor], stream: torch.cuda.Stream) -> Results:
+    def _call(self, function: Function, inputs: list[Tensor], stream: torch.cuda.Stream) -> Results:
         """Call it on the stream that would record it: autograd and libraries remember where they worked."""
         current = torch.cuda.current_stream(stream.device)
         stream.wait_stream(current)
@@ -98,24 +98,24 @@ class Replayed:
         current.wait_stream(stream)
         return results
 
-    def _watched(self, function: Function, inputs: list[Tensor], stream: torch.cuda.Stream) -> Results:
+    def _call_and_watch(self, function: Function, inputs: list[Tensor], stream: torch.cuda.Stream) -> Results:
         """The same, and notice whether it can be recorded."""
-        mode, drawn = torch.cuda.get_sync_debug_mode(), _states()
+        mode, drawn = torch.cuda.get_sync_debug_mode(), _processor_states()
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             torch.cuda.set_sync_debug_mode("warn")
             try:
-                results = self._called(function, inputs, stream)
+                results = self._call(function, inputs, stream)
             finally:
                 torch.cuda.set_sync_debug_mode(mode)
         waits = any(WAITED in str(warning.message) for warning in caught)
         for warning in caught:
             if not any(ours in str(warning.message) for ours in (WAITED, WATCHING)):
                 warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-        self._is_recordable = self._is_recordable and not waits and _states() == drawn
+        self._is_recordable = self._is_recordable and not waits and _processor_states() == drawn
         return results
 
-    def _recorded(self, function: Function, inputs: list[Tensor], stream: torch.cuda.Stream) -> _Recording:
+    def _record(self, function: Function, inputs: list[Tensor], stream: torch.cuda.Stream) -> _Recording:
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self._noise)
         # Threads of other libraries may use the card meanwhile.
@@ -130,7 +130,7 @@ def _stream(device: torch.device) -> torch.cuda.Stream:
     return torch.cuda.Stream(device)
 
 
-def _states() -> tuple[object, ...]:
+def _processor_states() -> tuple[object, ...]:
     """Where the processor's generators stand: what is drawn from them would be recorded, and the same in every step."""
     name, keys, *rest = np.random.get_state(legacy=True)
     return random.getstate(), name, np.asarray(keys).tobytes(), *rest, torch.get_rng_state().numpy().tobytes()

@@ -58,13 +58,15 @@ def descend(
     loss.backward()
     norm = nn.utils.clip_grad_norm_(network.parameters(), max_norm or math.inf)
     vars(optimizer)["found_inf"] = (~torch.stack([loss.detach(), norm]).isfinite().all()).float()
-    with _set(optimizer, rates, is_recorded=loss.is_cuda and torch.cuda.is_current_stream_capturing()):
+    with _override_rates(optimizer, rates, is_recorded=loss.is_cuda and torch.cuda.is_current_stream_capturing()):
         optimizer.step()
     return norm
 
 
 @contextlib.contextmanager
-def _set(optimizer: torch.optim.Adam, rates: Sequence[float | Scalar], *, is_recorded: bool) -> Iterator[None]:
+def _override_rates(
+    optimizer: torch.optim.Adam, rates: Sequence[float | Scalar], *, is_recorded: bool
+) -> Iterator[None]:
     """For a step, other learning rates, and that it may be recorded; a checkpoint knows of neither."""
     own = [(group["lr"], group["capturable"]) for group in optimizer.param_groups]
     try:
@@ -76,7 +78,7 @@ def _set(optimizer: torch.optim.Adam, rates: Sequence[float | Scalar], *, is_rec
             group.update(lr=lr, capturable=capturable)
 
 
-def fetched(steps: Sequence[Mapping[str, Scalar]]) -> list[dict[str, float]]:
+def fetch_values(steps: Sequence[Mapping[str, Scalar]]) -> list[dict[str, float]]:
     """What an epoch's steps have measured, fetched from the device at once."""
     if not steps:
         return []
@@ -101,7 +103,7 @@ def finite_means(steps: Sequence[dict[str, float]]) -> dict[str, float]:
     }
 
 
-def saved_bytes(networks: Iterable[nn.Module]) -> int:
+def estimate_checkpoint_bytes(networks: Iterable[nn.Module]) -> int:
     """About how large a checkpoint of networks, and of the Adam that trains them, is; nothing of them need be real."""
     kept: list[Tensor] = []
     trained: list[Tensor] = []

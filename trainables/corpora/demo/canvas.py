@@ -52,7 +52,7 @@ class Canvas:
 
     def backdrop(self, top: Colour, bottom: Colour) -> None:
         """Fill every frame with a gradient, each primary colour up to a fifth stronger or weaker."""
-        ends = np.array([self._seen(top), self._seen(bottom)]) * self._rng.uniform(0.8, 1.2, 3)
+        ends = np.array([self._shift_hue(top), self._shift_hue(bottom)]) * self._rng.uniform(0.8, 1.2, 3)
         down = np.linspace(0, 1, SIDE)[:, None]
         self._frames[:] = (ends[0] * (1 - down) + ends[1] * down)[:, None, :]
 
@@ -68,7 +68,7 @@ class Canvas:
         opacity: Track = 1.0,
     ) -> None:
         """Draw an ellipse around (x, y)."""
-        x, y, radius_x, radius_y, angle_rad, opacity = _tracks(x, y, radius_x, radius_y, angle_rad, opacity)
+        x, y, radius_x, radius_y, angle_rad, opacity = _to_tracks(x, y, radius_x, radius_y, angle_rad, opacity)
 
         def edge(frame: int) -> Distance:
             wide, high = max(radius_x[frame], 1e-3), max(radius_y[frame], 1e-3)
@@ -88,7 +88,9 @@ class Canvas:
         opacity: Track = 1.0,
     ) -> None:
         """Draw a rectangle around (x, y)."""
-        x, y, half_width, half_height, angle_rad, opacity = _tracks(x, y, half_width, half_height, angle_rad, opacity)
+        x, y, half_width, half_height, angle_rad, opacity = _to_tracks(
+            x, y, half_width, half_height, angle_rad, opacity
+        )
 
         def edge(frame: int) -> Distance:
             wide, high = half_width[frame], half_height[frame]
@@ -100,13 +102,13 @@ class Canvas:
         self, x: Track, y: Track, to_x: Track, to_y: Track, width: Track, colour: Colour, *, opacity: Track = 1.0
     ) -> None:
         """Draw a straight line from (x, y) to (to_x, to_y)."""
-        x, y, to_x, to_y = _tracks(x, y, to_x, to_y)
+        x, y, to_x, to_y = _to_tracks(x, y, to_x, to_y)
         half_length = np.hypot(to_x - x, to_y - y) / 2
         angle_rad = np.arctan2(to_y - y, to_x - x)
         half_width = np.asarray(width) / 2
         self.box((x + to_x) / 2, (y + to_y) / 2, half_length, half_width, colour, angle_rad=angle_rad, opacity=opacity)
 
-    def developed(self) -> NDArray[np.uint8]:
+    def develop(self) -> NDArray[np.uint8]:
         """The finished frames with the camera's exposure and noise; shape (frames, height, width, 3)."""
         grain = self._rng.normal(0, 3, (2 * SIDE, 2 * SIDE, 1)).astype(np.float32)
         exposed: NDArray[np.float32] = self._frames * np.float32(255 * self._gain)
@@ -125,7 +127,7 @@ class Canvas:
         edge: Callable[[int], Distance],
     ) -> None:
         """Blend a shape into each frame, within the square around (x, y) that its `radius` reaches."""
-        ink = np.array(self._seen(colour), np.float32)
+        ink = np.array(self._shift_hue(colour), np.float32)
         for frame, rows, columns in self._patches(x, y, radius, opacity):
             across, down = self._scene_offsets(frame, rows, columns, x[frame], y[frame])
             cos, sin = np.cos(angle_rad[frame]), np.sin(angle_rad[frame])
@@ -152,10 +154,10 @@ class Canvas:
         down = (np.arange(rows.start, rows.stop)[:, None] + 0.5 - self._centre_px[frame, 1]) / self._unit_px
         return cos * across + sin * down - x, cos * down - sin * across - y
 
-    def _seen(self, colour: Colour) -> Colour:
+    def _shift_hue(self, colour: Colour) -> Colour:
         hue, saturation, value = colorsys.rgb_to_hsv(*colour)
         return colorsys.hsv_to_rgb((hue + self._hue_turns) % 1, saturation, value)
 
 
-def _tracks(*values: Track) -> tuple[Signal, ...]:
+def _to_tracks(*values: Track) -> tuple[Signal, ...]:
     return tuple(np.broadcast_to(np.asarray(value, np.float64), FRAMES) for value in values)

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from trainables.corpora.demo import machine_pictures, machine_sounds, pictures, sounds
 from trainables.corpora.demo.canvas import SIDE, Canvas
 from trainables.corpora.demo.scene import FRAME_RATE_HZ, FRAMES, RATE_HZ, Latent, Take
-from trainables.corpora.demo.signal import microphone
+from trainables.corpora.demo.signal import record
 
 
 @dataclass(frozen=True)
@@ -57,10 +57,10 @@ def make_recording(name: str, index: int, seed: int) -> Recording:
     latent_rng, sound_rng, room_rng, picture_rng = seeds.spawn(4)
     latent = Latent.draw(latent_rng)
     take = RECIPES[name].sound(sound_rng, latent)
-    sound = microphone(room_rng, take.sound, latent)
+    sound = record(room_rng, take.sound, latent)
     canvas = Canvas(latent, picture_rng)
     RECIPES[name].picture(picture_rng, canvas, take, latent)
-    frames = canvas.developed()
+    frames = canvas.develop()
     return Recording(_mp4(frames, sound), _jpg(frames[FRAMES // 2]), _wav(sound))
 
 

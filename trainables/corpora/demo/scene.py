@@ -71,7 +71,7 @@ def frame_times_s() -> Signal:
     return (np.arange(FRAMES) + 0.5) / FRAME_RATE_HZ
 
 
-def at_frames(track: Signal) -> Signal:
+def sample_at_frames(track: Signal) -> Signal:
     """A track of one value a sample, as each frame sees it."""
     return track[(frame_times_s() * RATE_HZ).astype(np.int64)]
 

@@ -18,12 +18,12 @@ def times_s(duration_s: float = DURATION_S) -> Signal:
     return np.arange(int(duration_s * RATE_HZ)) / RATE_HZ
 
 
-def unit(sound: Signal) -> Signal:
+def to_unit_rms(sound: Signal) -> Signal:
     """The sound at an RMS of one."""
     return sound / float(np.sqrt(np.mean(np.square(sound))))
 
 
-def shaped(sound: Signal, gain: Callable[[Signal], Signal]) -> Signal:
+def filter_spectrum(sound: Signal, gain: Callable[[Signal], Signal]) -> Signal:
     """The sound through a zero-phase filter, given as the gain at frequencies in Hz."""
     spectrum = np.fft.rfft(sound)
     frequency_hz = np.fft.rfftfreq(len(sound), 1 / RATE_HZ).astype(np.float64)
@@ -36,9 +36,9 @@ def _band_gain(frequency_hz: Signal, low_hz: float, high_hz: float) -> Signal:
     return square / np.sqrt(square**2 + low_hz**4) / np.sqrt(1 + square**2 / high_hz**4)
 
 
-def band(sound: Signal, low_hz: float, high_hz: float) -> Signal:
+def band_pass(sound: Signal, low_hz: float, high_hz: float) -> Signal:
     """The sound between two frequencies."""
-    return shaped(sound, lambda frequency_hz: _band_gain(frequency_hz, low_hz, high_hz))
+    return filter_spectrum(sound, lambda frequency_hz: _band_gain(frequency_hz, low_hz, high_hz))
 
 
 def noise(
@@ -49,10 +49,10 @@ def noise(
     def gain(frequency_hz: Signal) -> Signal:
         return _band_gain(frequency_hz, low_hz, high_hz) * np.maximum(frequency_hz, LOWEST_HZ) ** (-slope / 2)
 
-    return unit(shaped(rng.standard_normal(int(duration_s * RATE_HZ)), gain))
+    return to_unit_rms(filter_spectrum(rng.standard_normal(int(duration_s * RATE_HZ)), gain))
 
 
-def turns(frequency_hz: Signal) -> Signal:
+def count_turns(frequency_hz: Signal) -> Signal:
     """How often an oscillator of a varying frequency has gone round, sample by sample."""
     return np.cumsum(frequency_hz) / RATE_HZ
 
@@ -60,7 +60,7 @@ def turns(frequency_hz: Signal) -> Signal:
 def harmonics(rng: np.random.Generator, pitch_hz: Signal, *, rolloff: float, top_hz: float, most: int = 80) -> Signal:
     """A harmonic tone of varying pitch, harmonic h at h**-rolloff and random phase, none above `top_hz`, unit RMS."""
     # Phases are wrapped in double precision first: then single precision, several times as fast, is exact enough.
-    phase = (2 * np.pi * (turns(pitch_hz) % 1)).astype(np.float32)
+    phase = (2 * np.pi * (count_turns(pitch_hz) % 1)).astype(np.float32)
     highest_hz = float(pitch_hz.max())
     tone = np.zeros(len(pitch_hz), np.float32)
     for order in range(1, min(most, int(top_hz / pitch_hz.min())) + 1):
@@ -69,10 +69,10 @@ def harmonics(rng: np.random.Generator, pitch_hz: Signal, *, rolloff: float, top
             # A partial that crosses the limit fades there; cut off, it would click.
             partial *= np.clip(10 - order * pitch_hz / (0.1 * top_hz), 0, 1).astype(np.float32)
         tone += partial
-    return unit(tone.astype(np.float64))
+    return to_unit_rms(tone.astype(np.float64))
 
 
-def formants(sound: Signal, resonances: Iterable[tuple[float, float, float]]) -> Signal:
+def apply_formants(sound: Signal, resonances: Iterable[tuple[float, float, float]]) -> Signal:
     """The sound through resonances (centre in Hz, width in Hz, gain), at an RMS of one."""
 
     def gain(frequency_hz: Signal) -> Signal:
@@ -81,7 +81,7 @@ def formants(sound: Signal, resonances: Iterable[tuple[float, float, float]]) ->
             total += peak * np.exp(-0.5 * np.square((frequency_hz - centre_hz) / width_hz))
         return total
 
-    return unit(shaped(sound, gain))
+    return to_unit_rms(filter_spectrum(sound, gain))
 
 
 def fade(count: int, attack_s: float, release_s: float) -> Signal:
@@ -111,17 +111,19 @@ def add(track: Signal, at_s: float, sound: Signal) -> None:
     track[start : start + len(part)] += part
 
 
-def microphone(rng: np.random.Generator, dry: Signal, latent: Latent) -> NDArray[np.int16]:
+def record(rng: np.random.Generator, dry: Signal, latent: Latent) -> NDArray[np.int16]:
     """A dry sound as it was recorded: in a room, coloured, over background noise, at a level; shape (samples,)."""
     sound = dry / np.abs(dry).max()
     if rng.random() < 0.6:
-        sound = _in_a_room(rng, sound)
+        sound = _add_reverberation(rng, sound)
     tilt_db_per_octave = lerp(-3.0, 3.0, latent.hue)
-    sound = unit(
-        shaped(sound, lambda frequency_hz: (np.maximum(frequency_hz, 40) / 1000) ** (tilt_db_per_octave / 6.02))
+    sound = to_unit_rms(
+        filter_spectrum(
+            sound, lambda frequency_hz: (np.maximum(frequency_hz, 40) / 1000) ** (tilt_db_per_octave / 6.02)
+        )
     )
     background = noise(rng, 40.0, RATE_HZ / 2, slope=rng.uniform(0.5, 2))
-    sound = unit(sound + background * 10 ** (-rng.uniform(12, 35) / 20))
+    sound = to_unit_rms(sound + background * 10 ** (-rng.uniform(12, 35) / 20))
     level = 10 ** (lerp(-32.0, -14.0, latent.brightness) / 20)
     # A sound of rare, loud events is turned down until next to nothing of it clips.
     loud = np.partition(np.abs(sound), -SAMPLES // 1000)[-SAMPLES // 1000]
@@ -130,7 +132,7 @@ def microphone(rng: np.random.Generator, dry: Signal, latent: Latent) -> NDArray
     return pcm
 
 
-def _in_a_room(rng: np.random.Generator, sound: Signal) -> Signal:
+def _add_reverberation(rng: np.random.Generator, sound: Signal) -> Signal:
     """The sound with a reverberation: white noise that falls by 60 dB within the room's time."""
     count = int(rng.uniform(0.1, 0.8) * RATE_HZ)
     response = rng.standard_normal(count) * np.exp(-6.9 * np.arange(count) / count)

@@ -87,11 +87,11 @@ def _write_recordings(root: Path, recordings_per_class: int, seed: int, progress
     for folder in {path.parent for recording in missing for path in _files(*recording)}:
         folder.mkdir(parents=True, exist_ok=True)
     there = len(wanted) - len(missing)
-    for written, _ in enumerate(_in_parallel(missing, seed, min(workers, len(missing))), start=1):
+    for written, _ in enumerate(_write_in_parallel(missing, seed, min(workers, len(missing))), start=1):
         progress("writing the demo corpus", there + written, len(wanted))
 
 
-def _in_parallel(recordings: list[tuple[Path, str, int]], seed: int, workers: int) -> Iterator[None]:
+def _write_in_parallel(recordings: list[tuple[Path, str, int]], seed: int, workers: int) -> Iterator[None]:
     """Write recordings; yields after each."""
     if workers < 2:
         for recording in recordings:
