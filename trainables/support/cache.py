@@ -1,4 +1,4 @@
-"""Files that are computed once, by one process, and then only read."""
+"""Cached files: one process computes each once, the others wait and read it."""
 
 from __future__ import annotations
 
@@ -12,10 +12,14 @@ from trainables.errors import InputError
 
 
 def write_once(path: Path, make: Callable[[Path], None]) -> Path:
-    """The path, after `make` has written the file if it wasn't there.
+    """Write a file with `make` unless it exists, and return its path.
 
-    `make` writes to a temporary name: a reader finds the whole file or none. Other processes wait for the one that
-    makes it.
+    `make` writes to a temporary name, so that a reader finds the whole file or none. A lock lets one process write;
+    others wait for it.
+
+    Args:
+        path: the file.
+        make: writes the content to the path that it is called with.
 
     Raises:
         InputError: the folder can't be written, or its disk is full.
@@ -34,7 +38,7 @@ def write_once(path: Path, make: Callable[[Path], None]) -> Path:
 
 @contextmanager
 def explain_write_errors(folder: Path) -> Iterator[None]:
-    """Turn the failure to write a file of the home into one message.
+    """Turn an OSError within the block into a one-line message about a folder of the cache.
 
     Raises:
         InputError: the folder can't be written, or its disk is full.
