@@ -1,4 +1,4 @@
-"""What is seen while a clip sounds: the frame in its middle, and how much moves during it."""
+"""The pictures of clips: the frame in the middle of each, and the motion during it."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MOTION_HZ = 10
 MOTION_STEPS = int(CLIP_S * MOTION_HZ)
 MOTION_PX = 32
+"""The side of the frames that motion is measured on."""
 
 Pictures = UInt8[np.ndarray, "clips 3 size size"]
 Motion = Float32[np.ndarray, "clips 20"]
@@ -34,14 +35,23 @@ Motion = Float32[np.ndarray, "clips 20"]
 
 @dataclass(frozen=True)
 class Shown:
-    """A recording's file and the clips that are seen in it."""
+    """The picture or video of a recording, and the starts of its clips."""
 
     path: Path
     starts_s: tuple[float, ...]
 
 
 def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Pictures:
-    """A picture of every clip as a memory map; black where none can be read (`visible` says of which)."""
+    """Open a picture of every clip as a memory map; the first time, the files are read.
+
+    The picture of a clip is the frame in its middle or, without a video, the recording's picture. It is black if none
+    can be read; `select_visible` returns the others.
+
+    Args:
+        corpus: the corpus.
+        size: the side in pixels.
+        progress: is called while files are read.
+    """
 
     def make(path: Path) -> None:
         pictures = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(corpus.clips), 3, size, size))
@@ -52,13 +62,16 @@ def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Pic
                 pictures[clips] = frames
         pictures.flush()
 
-    pictures: Pictures = np.load(write_once(corpus.folder / f"pictures-{size}-{digest_sources(corpus)}.npy", make), "r")
+    path = write_once(corpus.folder / f"pictures-{size}-{digest_sources(corpus)}.npy", make)
+    pictures: Pictures = np.load(path, "r")
     return pictures
 
 
 def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
-    """How much each clip's picture changes, ten times a second: the mean difference between frames, in 0..1; not a
-    number where there is no video."""
+    """Return the motion of every clip, ten times a second: the mean difference between frames, in 0..1.
+
+    It is not a number for clips without a video. The first time, it is computed and cached.
+    """
 
     def make(path: Path) -> None:
         motion = np.full((len(corpus.clips), MOTION_STEPS), np.nan, np.float32)
@@ -77,10 +90,16 @@ def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
 def select_visible(
     corpus: Corpus, pictures: Pictures, clips: NDArray[np.int64], *, required: bool = True
 ) -> NDArray[np.int64]:
-    """Those of some clips that have a picture.
+    """Return those of some clips that have a picture.
+
+    Args:
+        corpus: the corpus, which the error message names.
+        pictures: the pictures of all clips, black for those without one.
+        clips: rows of `corpus.clips`.
+        required: whether it is an error if none has a picture.
 
     Raises:
-        InputError: none has, and some are required.
+        InputError: no clip has a picture.
     """
     visible_clips = np.array([clip for clip in clips if pictures[clip].any()], np.int64)
     if required and not len(visible_clips):
@@ -92,7 +111,7 @@ def select_visible(
 
 
 def _list_shown(corpus: Corpus) -> tuple[list[NDArray[np.intp]], list[Shown]]:
-    """The recordings that can be seen: the rows of their clips, and where to look."""
+    """Return the recordings that have a picture or video: the rows of their clips, and the files."""
     recordings = corpus.clips["recording"].to_numpy(str)
     starts_s = corpus.clips["start_s"].to_numpy(float)
     names = [name for name in dict.fromkeys(recordings.tolist()) if name in corpus.pictures]
@@ -106,13 +125,13 @@ def _list_shown(corpus: Corpus) -> tuple[list[NDArray[np.intp]], list[Shown]]:
 
 
 def digest_sources(corpus: Corpus) -> str:
-    """Tells these files from others of the same names."""
+    """Return a digest of the names, sizes and times of the picture files, which changes with any of them."""
     stats = ((name, path.suffix, path.stat()) for name, path in sorted(corpus.pictures.items()))
     return digest("\n".join(f"{name} {suffix} {stat.st_size} {stat.st_mtime_ns}" for name, suffix, stat in stats))[:12]
 
 
 def _read_pictures(shown: Shown, size: int) -> Pictures | None:
-    """The picture of each clip; None where the file can't be read."""
+    """Return the picture of each clip; None if the file can't be read."""
     if shown.path.suffix.lower() in PICTURE_SUFFIXES:
         try:
             return np.stack([read_picture(shown.path, size)] * len(shown.starts_s))
@@ -122,6 +141,7 @@ def _read_pictures(shown: Shown, size: int) -> Pictures | None:
 
 
 def _measure_motion(shown: Shown) -> Motion | None:
+    """Return the motion of each clip; None without a video."""
     if shown.path.suffix.lower() in PICTURE_SUFFIXES:
         return None
     steps = np.arange(-1, MOTION_STEPS) + 0.5
@@ -135,17 +155,25 @@ def _measure_motion(shown: Shown) -> Motion | None:
 
 
 def read_frames(path: Path, times_s: list[float], size: int) -> Pictures | None:
-    """The frame of a video that is seen at each time, the last one behind its end; None where it can't be read."""
+    """Return the frame that a video shows at each time; None if the video can't be read.
+
+    Args:
+        path: the video.
+        times_s: times in any order; after the end of the video, its last frame is returned.
+        size: the side of the returned squares in pixels.
+    """
     order = np.argsort(times_s, kind="stable")
     picture_by_index: dict[int, UInt8[np.ndarray, "3 size size"]] = {}
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 return None
-            # The sound, and so the clips, count from here; in some containers it isn't zero.
+            # The sound, and so the clips, start at this time, which is not zero in some containers.
             begin_s = (container.start_time or 0) / av.time_base
-            waiting, last = [int(index) for index in order], None
+            waiting = [int(index) for index in order]
+            last: av.VideoFrame | None = None
             for frame in container.decode(video=0):
+                # A frame is shown until the next one starts.
                 while waiting and last is not None and (frame.time or 0.0) - begin_s > times_s[waiting[0]]:
                     picture_by_index[waiting.pop(0)] = _crop_frame(last, size)
                 if not waiting:
