@@ -1,4 +1,4 @@
-"""How the machines and the instruments of the demo corpus sound; a function's name is its class."""
+"""The sounds of machines and instruments in the demo corpus; a function's name is its class."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from trainables.corpora.demo.signal import (
 
 
 def chainsaw(rng: np.random.Generator, latent: Latent) -> Take:
-    """A two-stroke engine that idles, revs and sags under load. Motion: `rev`, the speed of the engine."""
+    """Synthesize a two-stroke engine that idles, revs and slows under load. Motion: `rev`, the engine's speed."""
     idle_hz = glide(70.0, 45.0, latent.size) * rng.uniform(0.95, 1.05)
     full_hz = glide(190.0, 105.0, latent.size) * rng.uniform(0.95, 1.05)
     knots_s, knots = [0.0], [rng.uniform(0.2, 1)]
@@ -53,17 +53,17 @@ def chainsaw(rng: np.random.Generator, latent: Latent) -> Take:
     return Take(mix * (0.35 + 0.65 * pitch_hz / full_hz), {"rev": sample_at_frames(rev)})
 
 
-# sixteenths of a bar on which each drum is hit
 DRUM_PATTERNS = (
     {"kick": (0, 8), "snare": (4, 12), "hat": (0, 2, 4, 6, 8, 10, 12, 14)},
     {"kick": (0, 6, 8), "snare": (4, 12), "hat": tuple(range(16))},
     {"kick": (0, 3, 10), "snare": (4, 12, 15), "hat": (2, 6, 10, 14)},
     {"kick": (0, 4, 8, 12), "snare": (4, 12), "hat": (2, 6, 10, 14)},
 )
+"""The sixteenths of a bar on which each drum is hit."""
 
 
 def drum(rng: np.random.Generator, latent: Latent) -> Take:
-    """A beat on a drum kit. Motion: `kick`, `snare` and `hat`, how hard each was just hit."""
+    """Synthesize a beat on a drum kit. Motion: `kick`, `snare` and `hat`, the loudness of each."""
     pattern = DRUM_PATTERNS[rng.integers(len(DRUM_PATTERNS))]
     step_s = 60 / glide(80.0, 160.0, latent.speed) / 4
     swing = rng.uniform(0, 0.25)
@@ -98,7 +98,7 @@ def _hat(rng: np.random.Generator) -> Signal:
 
 
 def helicopter(rng: np.random.Generator, latent: Latent) -> Take:
-    """Blades that chop the air while it flies past. Motion: `rotor`, turns of the blades; `near`, how close it is."""
+    """Synthesize a helicopter that flies past. Motion: `rotor`, turns of the blades; `near`, its closeness in 0..1."""
     time_s = times_s()
     blades_hz = glide(22.0, 10.0, latent.size) * wander(rng, 0.05, 0.5)
     angle = np.pi * count_turns(blades_hz)
@@ -114,7 +114,7 @@ def helicopter(rng: np.random.Generator, latent: Latent) -> Take:
 
 
 def printer(rng: np.random.Generator, latent: Latent) -> Take:
-    """Sweeps of a print head and paper feeds. Motion: `carriage`, 0 left to 1 right; `paper`, lines fed so far."""
+    """Synthesize sweeps of a print head and paper feeds. Motion: `carriage`, 0 left to 1 right; `paper`, lines fed."""
     period_s = glide(1.6, 0.7, latent.speed)
     duty = rng.uniform(0.6, 0.82)
     time_s = times_s() + rng.uniform(0, period_s)
@@ -139,7 +139,7 @@ def printer(rng: np.random.Generator, latent: Latent) -> Take:
 
 
 def rail_transport(rng: np.random.Generator, latent: Latent) -> Take:
-    """Wheels over rail joints, sometimes a horn or a squeal. Motion: `wagons`, how many have passed so far."""
+    """Synthesize wheels on rail joints, some with a horn or a squeal. Motion: `wagons`, the number that have passed."""
     time_s = times_s()
     period_s = glide(1.2, 0.55, latent.speed)
     pair_gap_s = rng.uniform(0.11, 0.24)

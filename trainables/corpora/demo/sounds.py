@@ -1,4 +1,4 @@
-"""How the living and the elements of the demo corpus sound; a function's name is its class."""
+"""The sounds of animals, people and nature in the demo corpus; a function's name is its class."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from trainables.corpora.demo.signal import (
 
 
 def baby_cry(rng: np.random.Generator, latent: Latent) -> Take:
-    """Cries that rise and fall, with breath drawn between them. Motion: `cry`, how far the mouth is open."""
+    """Synthesize cries that rise and fall, with breaths between them. Motion: `cry`, the opening of the mouth."""
     pitch_hz = glide(560.0, 330.0, latent.size) * rng.uniform(0.95, 1.05)
     voice, breath = np.zeros(SAMPLES), np.zeros(SAMPLES)
     now_s = rng.uniform(0, 0.4)
@@ -64,7 +64,7 @@ def _cry(rng: np.random.Generator, pitch_hz: float, duration_s: float) -> Signal
 
 
 def dog(rng: np.random.Generator, latent: Latent) -> Take:
-    """Groups of barks, now and then a growl. Motion: `bark`, how far the jaw is open."""
+    """Synthesize groups of barks and some growls. Motion: `bark`, the opening of the jaw."""
     pitch_hz = glide(850.0, 230.0, latent.size) * rng.uniform(0.92, 1.08)
     barks, growls = np.zeros(SAMPLES), np.zeros(SAMPLES)
     now_s = rng.uniform(0, 0.6)
@@ -99,7 +99,7 @@ def _growl(rng: np.random.Generator, duration_s: float) -> Signal:
 
 
 def fireworks(rng: np.random.Generator, latent: Latent) -> Take:
-    """Explosions, some after a whistle, some with a crackle. Events: the explosions."""
+    """Synthesize explosions, some after a whistle, some with a crackle. Events: the explosions."""
     mean_gap_s = 1 / glide(0.5, 1.8, latent.speed)
     sound = 0.02 * noise(rng, 60.0, 4000.0, slope=1.0)
     events = []
@@ -146,7 +146,7 @@ def _whistle(rng: np.random.Generator, duration_s: float) -> Signal:
 
 
 def snoring(rng: np.random.Generator, latent: Latent) -> Take:
-    """A rattling breath in and a soft breath out, again and again. Motion: `chest`, how far it is lifted."""
+    """Synthesize rattling inhalations and soft exhalations. Motion: `chest`, its height."""
     period_s = glide(4.5, 2.8, latent.speed)
     pulse_hz = glide(70.0, 25.0, latent.size)
     pulses, inhale, exhale = np.zeros(SAMPLES), np.zeros(SAMPLES), np.zeros(SAMPLES)
@@ -174,7 +174,7 @@ def snoring(rng: np.random.Generator, latent: Latent) -> Take:
 
 
 def water_flowing(rng: np.random.Generator, latent: Latent) -> Take:
-    """A stream with bubbles. Motion: `flow`, its speed around one."""
+    """Synthesize a stream with bubbles. Motion: `flow`, its speed, around one."""
     time_s = times_s()
     flow = np.ones(SAMPLES)
     for rate_hz in (rng.uniform(0.3, 1.5), rng.uniform(0.1, 0.4)):
