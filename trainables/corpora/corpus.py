@@ -125,20 +125,21 @@ def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = si
         InputError: no corpus has that name, the files can't be used for training, or the home can't be written.
         ValidationError: the settings are wrong.
     """
-    wanted = corpus_model(settings)(**settings)
-    recordings = wanted.recordings(home, progress)
-    files, source = _fingerprint(wanted.name, recordings), wanted.source()
-    if not wanted.keeps_splits:
-        return _open_cached(wanted, recordings, home / "cache" / files, {}, progress)
+    corpus_settings = corpus_model(settings)(**settings)
+    recordings = corpus_settings.recordings(home, progress)
+    files, source = _fingerprint(corpus_settings.name, recordings), corpus_settings.source()
+    if not corpus_settings.keeps_splits:
+        return _open_cached(corpus_settings, recordings, home / "cache" / files, {}, progress)
+    # A corpus that is recorded and cached is opened without the lock, which another process may hold for long.
     fingerprint = read_record(home, source).fingerprints.get(files, "")
     if not (home / "cache" / fingerprint / CLIPS).is_file():
         with edit_record(home, source) as record:
             earlier_splits = record.find_splits(recording.group for recording in recordings)
             fingerprint = record.fingerprints.get(files) or extend_fingerprint(files, earlier_splits)
-            corpus = _open_cached(wanted, recordings, home / "cache" / fingerprint, earlier_splits, progress)
+            corpus = _open_cached(corpus_settings, recordings, home / "cache" / fingerprint, earlier_splits, progress)
             record.add(files, fingerprint, _collect_splits(corpus, recordings))
             return corpus
-    return _open_cached(wanted, recordings, home / "cache" / fingerprint, {}, progress)
+    return _open_cached(corpus_settings, recordings, home / "cache" / fingerprint, {}, progress)
 
 
 def _open_cached(
@@ -203,6 +204,7 @@ def _build(
             if decoded.problem:
                 skipped.append(f"{recording.name}: {decoded.problem}")
             else:
+                # The samples are in the file now; only the starts are needed for the table.
                 kept.append((recording, Decoded(decoded.clips[:0], decoded.starts_s)))
     _check_classes(where, [recording for recording, _ in kept], skipped)
     (folder / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
@@ -227,11 +229,14 @@ def _check_classes(where: str, recordings: Sequence[Recording], skipped: Sequenc
 
 def _make_table(kept: Sequence[tuple[Recording, Decoded]], earlier_splits: Mapping[str, Split]) -> pd.DataFrame:
     classes = sorted({recording.class_name for recording, _ in kept})
-    groups = {name: [recording.group for recording, _ in kept if recording.class_name == name] for name in classes}
-    splits = split_groups(groups, earlier_splits)
+    groups_of_class: dict[str, list[str]] = {name: [] for name in classes}
+    for recording, _ in kept:
+        groups_of_class[recording.class_name].append(recording.group)
+    splits = split_groups(groups_of_class, earlier_splits)
     numbers: Counter[str] = Counter()
     rows = []
     for recording, decoded in kept:
+        # A clip's name becomes that of files, such as dog_1.wav.
         stem = re.sub(r"\W+", "_", recording.class_name).strip("_") or "class"
         for start_s in decoded.starts_s:
             numbers[stem] += 1

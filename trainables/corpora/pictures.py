@@ -183,7 +183,9 @@ def read_frames(path: Path, times_s: list[float], size: int) -> Pictures | None:
                 picture_by_index |= dict.fromkeys(waiting, _crop_frame(last, size))
     except (av.FFmpegError, OSError, ValueError):
         return None
-    return np.stack([picture_by_index[index] for index in range(len(times_s))]) if picture_by_index else None
+    if not picture_by_index:
+        return None
+    return np.stack([picture_by_index[index] for index in range(len(times_s))])
 
 
 def _crop_frame(frame: av.VideoFrame, size: int) -> UInt8[np.ndarray, "3 size size"]:

@@ -97,12 +97,10 @@ class ResidualNetwork(Network):
 def plain_features(in_channels: int) -> nn.Sequential:
     """Build four convolutions with ReLU; their maps have a sixteenth of the input's height and width."""
     stem = conv_norm(in_channels, PLAIN_CHANNELS[0], 5, stride=2)
-    blocks = [
-        layer
-        for above, below in pairwise(PLAIN_CHANNELS)
-        for layer in (conv_norm(above, below, 3), nn.ReLU(), nn.MaxPool2d(2))
-    ]
-    return nn.Sequential(stem, nn.ReLU(), *blocks)
+    layers: list[nn.Module] = [stem, nn.ReLU()]
+    for above, below in pairwise(PLAIN_CHANNELS):
+        layers += [conv_norm(above, below, 3), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers)
 
 
 def residual_features(in_channels: int) -> nn.Sequential:

@@ -112,7 +112,9 @@ class Bottleneck(nn.Module):
         estimate, spread = maps[:, : self.num_channels], maps[:, self.num_channels :]
         if self.linear_path is not None:
             estimate = estimate + self.linear_path.decode(latents)
-        return estimate.tanh() if self.has_tanh else estimate, spread if spread.shape[1] else None
+        if self.has_tanh:
+            estimate = estimate.tanh()
+        return estimate, spread if spread.shape[1] else None
 
     def parameter_groups(self) -> list[dict[str, Any]]:
         """Return the parameter groups of an optimizer; `lr_share` of each is a factor on the learning rate."""
@@ -120,17 +122,11 @@ class Bottleneck(nn.Module):
         convolutions += [] if self.sigma is None else self.sigma.parameters()
         linear = [] if self.linear_path is None else list(self.linear_path.parameters())
         # Weight decay is for matrices; the scales of norms and the biases, which are vectors, have none.
+        matrices = [parameter for parameter in convolutions if parameter.ndim > 1]
+        vectors = [parameter for parameter in convolutions if parameter.ndim <= 1]
         groups: list[dict[str, Any]] = [
-            {
-                "params": [parameter for parameter in convolutions if parameter.ndim > 1],
-                "weight_decay": WEIGHT_DECAY,
-                "lr_share": 1.0,
-            },
-            {
-                "params": [parameter for parameter in convolutions if parameter.ndim <= 1],
-                "weight_decay": 0.0,
-                "lr_share": 1.0,
-            },
+            {"params": matrices, "weight_decay": WEIGHT_DECAY, "lr_share": 1.0},
+            {"params": vectors, "weight_decay": 0.0, "lr_share": 1.0},
             {"params": linear, "weight_decay": 0.0, "lr_share": LINEAR_LR_SHARE},
         ]
         return [group for group in groups if group["params"]]

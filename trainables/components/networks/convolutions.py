@@ -173,13 +173,11 @@ class Encoder(nn.Module):
         super().__init__()
         channels = level_channels(width, frames)
         self.stem = conv(num_maps, channels[0], 1)
-        self.blocks = nn.Sequential(
-            *(
-                EncoderBlock(block_in, block_out, halve=halve, slope=slope, kind=kind)
-                for above, below in pairwise(channels)
-                for block_in, block_out, halve in ((above, below, True), (below, below, False))
-            )
-        )
+        blocks = []
+        for above, below in pairwise(channels):
+            blocks.append(EncoderBlock(above, below, halve=True, slope=slope, kind=kind))
+            blocks.append(EncoderBlock(below, below, halve=False, slope=slope, kind=kind))
+        self.blocks = nn.Sequential(*blocks)
         self.end = conv(channels[-1], num_outputs, BOTTOM, gain=gain)
 
     def forward(self, clips: Clips) -> Latents:
@@ -217,13 +215,11 @@ class Decoder(nn.Module):
         super().__init__()
         channels = level_channels(width, frames)[::-1]
         self.start = transposed_conv(num_latents, channels[0], BOTTOM)
-        self.blocks = nn.Sequential(
-            *(
-                DecoderBlock(below, block_out, up=up, slope=slope, kind=kind)
-                for below, above in pairwise(channels)
-                for block_out, up in ((below, False), (above, True))
-            )
-        )
+        blocks = []
+        for below, above in pairwise(channels):
+            blocks.append(DecoderBlock(below, below, up=False, slope=slope, kind=kind))
+            blocks.append(DecoderBlock(below, above, up=True, slope=slope, kind=kind))
+        self.blocks = nn.Sequential(*blocks)
         self.head = conv(channels[-1], num_maps, 1, gain=gain)
         assert self.head.bias is not None
         with torch.no_grad():

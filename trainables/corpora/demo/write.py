@@ -86,9 +86,10 @@ def _claim(root: Path, seed: int) -> None:
 
 def _write_recordings(root: Path, recordings_per_class: int, seed: int, progress: Progress, workers: int) -> None:
     wanted = [(root, name, index) for index in range(recordings_per_class) for name in RECIPES]
-    missing = [recording for recording in wanted if not all(path.exists() for path in _files(*recording))]
-    for folder in {path.parent for recording in missing for path in _files(*recording)}:
-        folder.mkdir(parents=True, exist_ok=True)
+    missing = [recording for recording in wanted if not _is_written(*recording)]
+    for recording in missing:
+        for path in _files(*recording):
+            path.parent.mkdir(parents=True, exist_ok=True)
     there = len(wanted) - len(missing)
     for written, _ in enumerate(_write_in_parallel(missing, seed, min(workers, len(missing))), start=1):
         progress("writing the demo corpus", there + written, len(wanted))
@@ -129,6 +130,10 @@ def _write_recording(root: Path, name: str, index: int, seed: int) -> None:
     for path, content in zip(_files(root, name, index), make_recording(name, index, seed), strict=True):
         if not path.exists():
             _write_whole(path, content)
+
+
+def _is_written(root: Path, name: str, index: int) -> bool:
+    return all(path.exists() for path in _files(root, name, index))
 
 
 def _write_index(folder: Path, name: str, recordings_per_class: int) -> None:
