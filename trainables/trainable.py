@@ -105,7 +105,7 @@ class Trainable(ABC):
 
     @abstractmethod
     def __init__(self, config: Any, corpus: Corpus | None, *, device: str, seed: int) -> None:
-        """Make the networks, the optimizer and the data loading.
+        """Set up the networks, the optimizer and the data.
 
         Args:
             config: an instance of `Config`.
@@ -142,7 +142,7 @@ class Trainable(ABC):
 
     @classmethod
     def checkpoint_bytes(cls, config: Any) -> int | None:
-        """Estimate the size of a saved `state_dict` with these settings; return None if it can't be estimated."""
+        """Estimate the bytes of a saved `state_dict` with these settings; return None if that is not possible."""
         return None
 
     @abstractmethod
@@ -163,7 +163,7 @@ class Trainable(ABC):
         Raises:
             InputError: this trainable does not generate.
         """
-        raise InputError(f"{type(self).__name__} generates nothing that could be taken elsewhere")
+        raise InputError(f"{type(self).__name__} generates neither sounds nor images, so no model can be exported")
 
     def render(self, probes: NDArray[np.int64]) -> Media | None:
         """Return sounds and pictures of the probe clips (rows of `corpus.clips`); None if there are none."""

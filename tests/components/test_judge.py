@@ -56,7 +56,7 @@ def test_a_clip_is_heard_the_same_in_every_batch(corpus: Corpus, judge: Judge) -
 def test_one_pass_gives_what_is_heard_and_what_the_classes_are_told_from(corpus: Corpus, judge: Judge) -> None:
     # More than a batch of clips.
     magnitudes = log_power(clip_power(corpus.waveforms(), np.resize(corpus.indices("validation"), 70)))
-    probabilities, embeddings = judge.perceive(magnitudes)
+    probabilities, embeddings = judge.classify_and_embed(magnitudes)
     assert torch.equal(probabilities, judge.classify_log_power(magnitudes))
     assert torch.equal(embeddings, judge.embed_log_power(magnitudes))
     assert embeddings.shape == (70, 192)

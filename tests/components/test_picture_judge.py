@@ -55,7 +55,7 @@ def test_training_pictures_are_told_apart(corpus: Corpus, judge: PictureJudge, o
 
 def test_one_pass_gives_what_is_seen_and_what_the_classes_are_told_from(corpus: Corpus, judge: PictureJudge) -> None:
     pictures = shown(corpus)[0].repeat(3, 1, 1, 1)
-    probabilities, embeddings = judge.perceive(pictures)
+    probabilities, embeddings = judge.classify_and_embed(pictures)
     assert torch.equal(probabilities, judge.classify(pictures))
     state = judge.state_dict()
     logits = embeddings @ state["classify.1.weight"].T + state["classify.1.bias"]

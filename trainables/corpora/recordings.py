@@ -117,7 +117,7 @@ def _read_mono(path: Path) -> NDArray[np.float32] | None:
     if rate_hz == RATE_HZ:
         return waveform
     ratio = Fraction(RATE_HZ, rate_hz)
-    from scipy.signal import resample_poly  # takes more than a second, which a cached corpus doesn't need to wait
+    from scipy.signal import resample_poly  # takes more than a second, and a cached corpus doesn't need it
 
     return np.asarray(resample_poly(waveform, ratio.numerator, ratio.denominator), np.float32)
 

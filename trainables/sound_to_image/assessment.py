@@ -44,7 +44,7 @@ class PictureAssessor:
     def assess(self, pictures: Iterable[Pictures]) -> dict[str, float]:
         """Metrics of pictures within −1..1, one a clip, in batches."""
         probabilities, embeddings = (
-            torch.cat(batches) for batches in zip(*map(self._judge.perceive, pictures), strict=True)
+            torch.cat(batches) for batches in zip(*map(self._judge.classify_and_embed, pictures), strict=True)
         )
         verdict = hearing(probabilities, self._labels, self._recordings)
         labels = torch.from_numpy(self._labels[self._first]).to(embeddings.device)
@@ -76,7 +76,7 @@ def table_of(
     perceived_by_judge: dict[str, list[tuple[Tensor, Tensor]]] = {prefix: [] for prefix in judges}
     for part in pictures:
         for prefix, judge in judges.items():
-            perceived_by_judge[prefix].append(judge.perceive(part))
+            perceived_by_judge[prefix].append(judge.classify_and_embed(part))
     recordings = corpus.clips["recording"].to_numpy(str)
     names, first = np.unique(recordings[clips], return_index=True)
     table = pd.DataFrame({"recording": names, "class": corpus.clips["class"].to_numpy()[clips[first]]})
@@ -102,7 +102,7 @@ def real_pictures(corpus: Corpus, clips: Clips, size: int = SIZE_PX) -> Iterator
 
 def embedded(corpus: Corpus, judge: PictureJudge, clips: Clips) -> Embeddings:
     """What a judge makes of the pictures of clips, on its device."""
-    return torch.cat([judge.perceive(part)[1] for part in real_pictures(corpus, clips)])
+    return torch.cat([judge.classify_and_embed(part)[1] for part in real_pictures(corpus, clips)])
 
 
 def firsts(recordings: NDArray[Any]) -> NDArray[np.int64]:

@@ -64,7 +64,7 @@ class Assessor:
             target, common = self._targets.batch(positions), grid.resized(estimate, COMMON_SIZE)
             fvu.add(common, target)
             distances_db.append(lsd_db(common, target))
-            probabilities, embedded = self._judge.perceive(grid.full(estimate))
+            probabilities, embedded = self._judge.classify_and_embed(grid.full(estimate))
             class_probabilities.append(probabilities)
             embeddings.append(embedded)
         verdict = hearing(torch.cat(class_probabilities), self._labels, self._recordings)
@@ -81,7 +81,7 @@ class Assessor:
     def assess_samples(self, samples: Full) -> dict[str, float]:
         """Metrics of magnitudes that stand for no clip: how far they are from the training clips as a whole, and how
         many classes the judge hears, and how surely."""
-        probabilities, embeddings = self._judge.perceive(samples)
+        probabilities, embeddings = self._judge.classify_and_embed(samples)
         distances = self._reference.distances(embeddings, "fad")
         return {
             **{f"sample_{name}": value for name, value in distances.items()},

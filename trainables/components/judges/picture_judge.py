@@ -90,7 +90,7 @@ class PictureJudge:
         return self._network.state_dict()
 
     @torch.inference_mode()
-    def perceive(self, pictures: Pictures) -> tuple[Probabilities, Embeddings]:
+    def classify_and_embed(self, pictures: Pictures) -> tuple[Probabilities, Embeddings]:
         """Return class probabilities and the activations below the last layer, of pictures within −1..1 of any size."""
         probabilities, embeddings = [], []
         for part in pictures.split(BATCH_PICTURES):
@@ -103,7 +103,7 @@ class PictureJudge:
 
     def classify(self, pictures: Pictures) -> Probabilities:
         """Return the probability of each class, given pictures within −1..1 of any size."""
-        return self.perceive(pictures)[0]
+        return self.classify_and_embed(pictures)[0]
 
 
 def open_picture_judge(

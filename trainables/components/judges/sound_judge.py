@@ -56,22 +56,24 @@ class Judge:
 
     def classify_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Probabilities:
         """Return the probability of each class, given magnitudes on the full grid (log-power in nats)."""
-        return self.perceive(log_power)[0]
+        return self.classify_and_embed(log_power)[0]
 
     def embed_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Embeddings:
         """Return the activations below the network's last layer, which distances between distributions compare."""
-        return self.perceive(log_power)[1]
+        return self.classify_and_embed(log_power)[1]
 
-    def perceive(self, log_power: Float[Tensor, "clips 192 512"]) -> tuple[Probabilities, Embeddings]:
+    def classify_and_embed(self, log_power: Float[Tensor, "clips 192 512"]) -> tuple[Probabilities, Embeddings]:
         """Return the results of `classify_log_power` and of `embed_log_power`, computed in one pass."""
-        return self._perceive(log_power, lambda part: part)
+        return self._classify_and_embed(log_power, lambda part: part)
 
     def classify_waveforms(self, waveforms: Float[Tensor, "clips samples"]) -> Probabilities:
         """Return the probability of each class, given samples within ±1 at 22,050 Hz."""
-        return self._perceive(waveforms, lambda part: log_power(power(part)))[0]
+        return self._classify_and_embed(waveforms, lambda part: log_power(power(part)))[0]
 
     @torch.inference_mode()
-    def _perceive(self, clips: Tensor, to_log_power: Callable[[Tensor], Tensor]) -> tuple[Probabilities, Embeddings]:
+    def _classify_and_embed(
+        self, clips: Tensor, to_log_power: Callable[[Tensor], Tensor]
+    ) -> tuple[Probabilities, Embeddings]:
         network, probabilities, embeddings = self._network, [], []
         for part in clips.split(BATCH_CLIPS):
             mel = log_mel(to_log_power(part.to(network.mean.device)))

@@ -98,7 +98,7 @@ def make_variants(power: Float[Tensor, "clips 192 512"], generator: torch.Genera
         power: the power spectrograms of the clips.
         generator: the source of blur and noise.
     """
-    # The import takes four seconds, which trials with a judge in the cache don't need to wait.
+    # Imported here: it takes four seconds, and trials with a judge in the cache don't need it.
     from torchvision.transforms.v2.functional import gaussian_blur
 
     log_powers = [spectrogram.log_power(power)]

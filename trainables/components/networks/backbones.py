@@ -70,7 +70,7 @@ def _build_small() -> tuple[nn.Module, int]:
 
 
 def _build_resnet(name: str, weights: str) -> tuple[nn.Module, int]:
-    # The import takes four seconds, which trials without pictures don't need to wait.
+    # Imported here: it takes four seconds, and trials without pictures don't need it.
     from torchvision import models
 
     network: Any = models.get_model(name)

@@ -28,7 +28,7 @@ def draw_comparison(original: Spectrogram, reconstruction: Spectrogram) -> UInt8
         original: log-power in nats.
         reconstruction: log-power in nats.
     """
-    import matplotlib  # takes half a second, which trials without pictures don't need to wait
+    import matplotlib  # takes half a second, and trials without pictures don't need it
 
     top = original.amax()
     both = torch.stack([original, reconstruction]).transpose(1, 2).flip(1)
