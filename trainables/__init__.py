@@ -1,1 +1,4 @@
-"""Torch code that a trial runs. A file's name is its name in YAML; nothing here knows Ray, Optuna or MLflow."""
+"""Trainables: torch code that a trial runs. Nothing here imports Ray, Optuna or MLflow.
+
+The name of a trainable's folder is its name in YAML.
+"""

@@ -1,6 +1,8 @@
-"""What a user of trainables and corpora can get wrong."""
+"""The error that bad input raises."""
 
 
 class InputError(ValueError):
-    """Something given from outside (a folder, a file, a setting) can't be used; the message is one line that says
-    where, what was given, what is allowed and what to do."""
+    """A folder, a file or a setting from the user that can't be used.
+
+    The message is one line: where, what was given, what is allowed, what to do.
+    """

@@ -1,6 +1,6 @@
-"""What a trial runs: the interface of every trainable.
+"""The interface of trainables: the classes that trials construct and train.
 
-A trainable is plain torch code. It can be run in a notebook with two lines:
+A trainable is plain torch code. Two lines run it in a notebook:
 
     trainable = Autoencoder(Autoencoder.Config(loss="l1"), corpus, device="cpu", seed=0)
     print(trainable.step())
@@ -31,27 +31,31 @@ Comparable = Literal["all", "same_representation", "same_loss"]
 
 
 class OfTrial:
-    """Marks a setting that may name a trial of another sweep, such as losses/7; the trainable is given its file."""
+    """A marker of settings that may name a trial of another sweep, such as losses/7.
+
+    The trainable gets the path of that trial's checkpoint instead of the name.
+    """
 
 
 TrainedModel = Annotated[str, OfTrial()]
-"""A trained model: a word of the trainable's own (`scratch`), a trial, or the path of a checkpoint."""
+"""A trained model: a word that the trainable defines (`scratch`), a trial, or the path of a checkpoint."""
 
 
 class TrialConfig(BaseModel):
-    """Settings of one trial; each field is a key of `params:` in a search space and keeps that name everywhere."""
+    """The settings of one trial: each field is a key of `params:` in a search space, and has that name everywhere."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 @dataclass(frozen=True)
 class Metric:
-    """What a metric that `step` returns means.
+    """The meaning of one metric that `step` returns.
 
     Attributes:
-        mode: which way is better.
-        comparable: between which trials its values may be ranked: `all`; only those of the `same_representation`
-            (size and normalization), because it is taken in the trial's own units; only those of the `same_loss`.
+        mode: `max` if larger values are better, `min` if smaller ones are.
+        comparable: the trials whose values may be ranked against each other: `all`; those of the
+            `same_representation` (size and normalization), for metrics in the trial's own units; those of the
+            `same_loss`.
         description: one line with the unit.
     """
 
@@ -62,14 +66,14 @@ class Metric:
 
 @dataclass(frozen=True)
 class Media:
-    """What the probe clips sound and look like as a trial makes them now.
+    """The sounds and pictures that a trial makes of the probe clips.
 
     Attributes:
         audio: file stem to samples, float32 of shape (samples,) within ±1.
         images: file stem to picture, uint8 of shape (height, width, 3).
-        clips: one row a clip for the table of clips; `clip` is its name, `spectrogram` or `image` the stem of a
-            picture: of the second kind if it shows what was seen or made, whatever else is on it.
-        rate_hz: sampling rate of every sound.
+        clips: the rows of the table of clips, one a clip. `clip` is its name. `spectrogram` or `image` is the stem of
+            its picture: `image` if an input or generated image is on it, `spectrogram` otherwise.
+        rate_hz: the sampling rate of every sound.
     """
 
     audio: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
@@ -81,76 +85,94 @@ class Media:
 class Trainable(ABC):
     """Torch code that a trial runs; `step` is one epoch.
 
-    Randomness comes from `seed` through generators that the trainable owns, or from torch's, numpy's and Python's
-    global ones, which the caller seeds before construction and saves beside `state_dict`.
+    Random numbers come from generators that the trainable seeds with `seed` and saves in `state_dict`, or from the
+    global generators of torch, numpy and Python. The caller seeds the global ones before construction, and saves them
+    beside `state_dict`.
     """
 
     Config: ClassVar[type[TrialConfig]] = TrialConfig
     METRICS: ClassVar[Mapping[str, Metric]] = {}
-    """Every metric that `step` returns and an objective may name."""
+    """The metrics that `step` returns, by name; an objective may be any of them."""
     RENDERING: ClassVar[frozenset[str]] = frozenset()
-    """Settings that training has no use for, only what is made of its result: they may be changed in `config` later."""
+    """Settings that affect what a trained model renders, not its training: `evaluate:` may change them in `config`."""
     GENERATES: ClassVar[tuple[Literal["image", "sound"], Literal["image", "sound"]] | None] = None
-    """What it takes and what it makes, of a trainable that can be `exported`."""
+    """The kinds of input and output, for a trainable whose model can be `exported`; None for others."""
     DEBUG: ClassVar[Mapping[str, Any]] = {}
-    """The smallest settings worth running; contract tests use them."""
+    """Settings of the smallest model that is worth running; contract tests use them."""
     config: Any
     batches_per_epoch: int | None = None
-    """Stop every epoch after so many batches; for a look in a debugger."""
+    """The number of batches after which an epoch ends, for debugging; None for all of them."""
 
     @abstractmethod
-    def __init__(self, config: Any, corpus: Corpus | None, *, device: str, seed: int) -> None: ...
+    def __init__(self, config: Any, corpus: Corpus | None, *, device: str, seed: int) -> None:
+        """Set up the networks, the optimizer and the data.
+
+        Args:
+            config: an instance of `Config`.
+            corpus: the corpus of the search space; None if it names none.
+            device: the torch device to train on, such as `cpu` or `cuda:0`.
+            seed: the seed of the generators that this trainable owns.
+        """
 
     @classmethod
     def prepare(
         cls, configs: Sequence[Any], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
-        """Compute, once and before any trial, what trials of these settings share: features, judges.
+        """Compute what all trials share, such as features and judges; it is called once, before any trial.
+
+        Args:
+            configs: the settings of the trials, as far as they are known before the search.
+            corpus: the corpus of the search space.
+            progress: is called while the work goes on.
 
         Returns:
-            Reference lines: rows of `{"reference": name, "size": size or None, metric: value, …}`.
+            The baselines: rows of `{"reference": name, "size": size or None, metric: value, …}`.
         """
         return []
 
     @classmethod
     def reported(cls, config: Any) -> Collection[str]:
-        """Those of `METRICS` that `step` returns with these settings."""
+        """Return the names of those `METRICS` that `step` returns with these settings."""
         return cls.METRICS
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
-        """What tells the judge that hears these trials from another; None where nobody judges."""
+        """Return the id of the judge that evaluates the trials on this corpus; None if no judge does."""
         return None
 
     @classmethod
     def checkpoint_bytes(cls, config: Any) -> int | None:
-        """About how large a saved `state_dict` of these settings is; None if that is not known before a trial runs."""
+        """Estimate the bytes of a saved `state_dict` with these settings; return None if that is not possible."""
         return None
 
     @abstractmethod
     def step(self) -> dict[str, float]:
-        """Train one epoch, validate, and return its metrics, named `split/name[_unit]`."""
+        """Train one epoch, validate, and return the metrics, named `split/name[_unit]`."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
-        """Everything that the next step depends on: tensors, numbers, strings, and lists and dicts of them."""
+        """Return everything that the next step depends on: tensors, numbers, strings, and lists and dicts of them."""
 
     @abstractmethod
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go back to where `state_dict` was taken."""
+        """Restore a state that `state_dict` returned, so that the next step is the same to the last bit."""
 
     def exported(self) -> Model:
-        """What it takes to generate without this corpus.
+        """Return the trained model with all that it needs to generate without the corpus.
 
         Raises:
-            InputError: it generates nothing.
+            InputError: this trainable does not generate.
         """
-        raise InputError(f"{type(self).__name__} generates nothing that could be taken elsewhere")
+        raise InputError(f"{type(self).__name__} generates neither sounds nor images, so no model can be exported")
 
     def render(self, probes: NDArray[np.int64]) -> Media | None:
-        """The probe clips (indices into `corpus.clips`) as the trainable would make them now."""
+        """Return sounds and pictures of the probe clips (rows of `corpus.clips`); None if there are none."""
         return None
 
     def evaluate(self, split: Split) -> pd.DataFrame | None:
-        """Judge the waveforms of a split; a row a recording: `recording`, `class`, and one column a metric."""
+        """Evaluate the model on a split.
+
+        Returns:
+            A row a recording: `recording`, `class`, and a column for each metric. None if there is nothing to evaluate.
+        """
         return None

@@ -10,7 +10,7 @@ from torch import nn
 
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
-from trainables.corpora.corpus import Corpus, required
+from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.trainable import Metric, Trainable, TrialConfig
 
 SIZE = "24x64"
@@ -29,7 +29,7 @@ class MyNet(Trainable):
 
     def __init__(self, config: Config, corpus: Corpus | None, *, device: str, seed: int) -> None:
         self.config = config
-        corpus = required(corpus, MyNet)
+        corpus = require_corpus(corpus, MyNet)
         features = corpus.features(Feature(Grid(SIZE)))
         self.clips, self.labels = {}, {}
         for split in ("train", "validation"):

@@ -312,7 +312,7 @@ def kind_of(path: Path) -> str:
     Raises:
         UserError: it is neither.
     """
-    from trainables.components.generation import kind_of as kind
+    from trainables.components.generation import detect_kind as kind
 
     return kind(path)
 

@@ -47,7 +47,7 @@ def check_sources(recordings: list[str]) -> None:
 
 def votes(corpus: Corpus, judge: Judge, clips: np.ndarray) -> pd.DataFrame:
     """A row a recording: its class, and the one that was heard."""
-    heard = judge.hear_log_power(log_power(clip_power(corpus.waveforms(), clips))).numpy(force=True)
+    heard = judge.classify_log_power(log_power(clip_power(corpus.waveforms(), clips))).numpy(force=True)
     means = pd.DataFrame(heard).groupby(corpus.clips["recording"].to_numpy(str)[clips]).mean()
     true = corpus.clips.drop_duplicates("recording").set_index("recording").loc[means.index, "label"]
     probability = means.to_numpy()[np.arange(len(means)), true]

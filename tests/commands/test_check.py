@@ -36,7 +36,7 @@ def on_tiny_corpus(tiny_corpus: Path) -> tuple[str, ...]:
 def test_the_example_holds_all_that_it_must(tiny_home: Path, on_tiny_corpus: tuple[str, ...]) -> None:
     said = lines_of(EXAMPLE, tiny_home, *on_tiny_corpus)
     assert said[-1] == f"{EXAMPLE}: all 11 promises hold"
-    assert "ok      MyNet: a resumed training is the undisturbed one, to the last bit" in said
+    assert "ok      MyNet: a resumed training equals an uninterrupted one, to the last bit" in said
     assert "ok      corpus folder: every split has clips, and no recording is in two" in said
 
 
@@ -49,7 +49,7 @@ def test_a_state_that_lacks_something_is_named_with_what_differs(
     with pytest.raises(ContractBroken, match=r"my_net\.yaml: 1 of 11 promises do not hold") as raised:
         check(tmp_path / "my_net.yaml", tiny_home, on_tiny_corpus, None, said.append)
     assert raised.value.exit_code == 1
-    place = said.index("BROKEN  MyNet: a resumed training is the undisturbed one, to the last bit")
+    place = said.index("BROKEN  MyNet: a resumed training equals an uninterrupted one, to the last bit")
     assert "epoch 3 differs in" in said[place + 1] and "state_dict lacks something" in said[place + 1]
 
 

@@ -29,7 +29,7 @@ def told(corpus: Corpus, probabilities: torch.Tensor, clips: np.ndarray) -> Reco
 def test_classes_are_told_apart_at_every_size(corpus: Corpus, judge: Judge, size: Size) -> None:
     clips = corpus.indices("validation")
     magnitudes = log_power(clip_power(corpus.waveforms(), clips), size)
-    heard = told(corpus, judge.hear_log_power(resize(magnitudes, "192x512")), clips)
+    heard = told(corpus, judge.classify_log_power(resize(magnitudes, "192x512")), clips)
     assert heard.accuracy == 1
     assert heard.mean_probability > 0.7
 
@@ -37,27 +37,27 @@ def test_classes_are_told_apart_at_every_size(corpus: Corpus, judge: Judge, size
 def test_resynthesis_keeps_the_class(corpus: Corpus, judge: Judge) -> None:
     clips = corpus.indices("validation")
     sounds = to_waveform(log_power(clip_power(corpus.waveforms(), clips), "48x128"))
-    assert told(corpus, judge.hear_waveforms(sounds), clips).accuracy == 1
+    assert told(corpus, judge.classify_waveforms(sounds), clips).accuracy == 1
 
 
 def test_a_sound_and_its_magnitudes_are_heard_alike(corpus: Corpus, judge: Judge) -> None:
     clips = corpus.indices("validation")
-    by_sound = judge.hear_waveforms(read_waveforms(corpus.waveforms(), clips))
-    by_magnitude = judge.hear_log_power(log_power(clip_power(corpus.waveforms(), clips)))
+    by_sound = judge.classify_waveforms(read_waveforms(corpus.waveforms(), clips))
+    by_magnitude = judge.classify_log_power(log_power(clip_power(corpus.waveforms(), clips)))
     torch.testing.assert_close(by_sound, by_magnitude, atol=0.05, rtol=0)
     torch.testing.assert_close(by_sound.sum(dim=1), torch.ones(len(clips)))
 
 
 def test_a_clip_is_heard_the_same_in_every_batch(corpus: Corpus, judge: Judge) -> None:
     sounds = read_waveforms(corpus.waveforms(), np.arange(5))
-    torch.testing.assert_close(judge.hear_waveforms(sounds)[3:], judge.hear_waveforms(sounds[3:]))
+    torch.testing.assert_close(judge.classify_waveforms(sounds)[3:], judge.classify_waveforms(sounds[3:]))
 
 
 def test_one_pass_gives_what_is_heard_and_what_the_classes_are_told_from(corpus: Corpus, judge: Judge) -> None:
     # More than a batch of clips.
     magnitudes = log_power(clip_power(corpus.waveforms(), np.resize(corpus.indices("validation"), 70)))
-    probabilities, embeddings = judge.perceive(magnitudes)
-    assert torch.equal(probabilities, judge.hear_log_power(magnitudes))
+    probabilities, embeddings = judge.classify_and_embed(magnitudes)
+    assert torch.equal(probabilities, judge.classify_log_power(magnitudes))
     assert torch.equal(embeddings, judge.embed_log_power(magnitudes))
     assert embeddings.shape == (70, 192)
     linear = torch.load(corpus.folder / f"judge-{judge.id}.pt", weights_only=True)
@@ -94,7 +94,7 @@ def test_the_same_recordings_give_the_same_judge_in_another_home_even_while_eval
         again = open_judge(elsewhere)
     assert again.id == judge.id
     sounds = read_waveforms(corpus.waveforms(), np.arange(4))
-    torch.testing.assert_close(again.hear_waveforms(sounds), judge.hear_waveforms(sounds), atol=1e-3, rtol=0)
+    torch.testing.assert_close(again.classify_waveforms(sounds), judge.classify_waveforms(sounds), atol=1e-3, rtol=0)
     assert torch.equal(torch.random.get_rng_state(), state), "training leaves the caller's randomness alone"
 
 
@@ -103,8 +103,8 @@ def test_judges_a_and_b_are_different_ones(corpus: Corpus, judge: Judge) -> None
     clips = corpus.indices("validation")
     sounds = read_waveforms(corpus.waveforms(), clips)
     assert other.id != judge.id
-    assert told(corpus, other.hear_waveforms(sounds), clips).accuracy == 1
-    assert not torch.allclose(other.hear_waveforms(sounds), judge.hear_waveforms(sounds))
+    assert told(corpus, other.classify_waveforms(sounds), clips).accuracy == 1
+    assert not torch.allclose(other.classify_waveforms(sounds), judge.classify_waveforms(sounds))
 
 
 def test_a_lesson_is_joined_with_another_clip_of_its_recording(corpus: Corpus) -> None:

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainables.components.losses.reconstruction import LOSSES, Loss, kl_divergence, register_loss, sampled
+from trainables.components.losses.reconstruction import LOSSES, Loss, kl_divergence, register_loss, sample_latents
 from trainables.components.losses.sigmas import SIGMAS
 from trainables.errors import InputError
 
@@ -89,7 +89,7 @@ def test_the_kl_divergence_is_that_of_torch_per_pixel() -> None:
 
 def test_latents_are_drawn_with_their_mean_and_variance() -> None:
     mean, log_variance = torch.full((20_000, 1), 2.0), torch.full((20_000, 1), -1.0)
-    latents = sampled(mean, log_variance, torch.Generator().manual_seed(0))
+    latents = sample_latents(mean, log_variance, torch.Generator().manual_seed(0))
     assert latents.mean().item() == pytest.approx(2, abs=0.02)
     assert latents.var().log().item() == pytest.approx(-1, abs=0.03)
 

@@ -12,22 +12,22 @@ from torch import Tensor
 from trainables.components.pictures.augmentation import (
     as_bytes,
     as_floats,
-    augmented,
+    augment,
     cut_out,
-    moved,
-    recoloured,
-    spoilt,
+    degrade,
+    recolour,
+    shift,
 )
 
 Change = Callable[[Tensor, torch.Generator], Tensor]
 CHANGES: dict[str, Change] = {
-    "augmented": augmented,
-    "augmented without colours": partial(augmented, colours=False),
-    "moved and flipped": partial(augmented, colours=False, cutout=False),
-    "recoloured": recoloured,
-    "moved": moved,
+    "augmented": augment,
+    "augmented without colours": partial(augment, colours=False),
+    "moved and flipped": partial(augment, colours=False, cutout=False),
+    "recoloured": recolour,
+    "moved": shift,
     "cut_out": cut_out,
-    "spoilt": spoilt,
+    "spoilt": degrade,
 }
 
 
@@ -77,19 +77,19 @@ class TestEveryChange:
 
 def test_a_picture_moves_by_an_eighth_at_most_and_its_edge_comes_in() -> None:
     ramp = torch.arange(16.0).expand(200, 3, 16, 16) + 100 * torch.arange(16.0)[:, None]
-    shifts = moved(ramp, drawn())[:, 0, 8, 8] - ramp[0, 0, 8, 8]
+    shifts = shift(ramp, drawn())[:, 0, 8, 8] - ramp[0, 0, 8, 8]
     down = (shifts / 100).round()
     across = shifts - 100 * down
     assert sorted({int(each) for each in down}) == sorted({int(each) for each in across}) == [-2, -1, 0, 1, 2]
-    assert moved(ramp, drawn()).min() == 0 and moved(ramp, drawn()).max() == 1515
+    assert shift(ramp, drawn()).min() == 0 and shift(ramp, drawn()).max() == 1515
 
 
 def test_half_of_the_pictures_are_turned_and_none_where_that_is_not_asked_for() -> None:
     left = torch.zeros(400, 3, 16, 16)
     left[..., :8] = 1
-    turned = augmented(left, drawn(), colours=False, cutout=False)
+    turned = augment(left, drawn(), colours=False, cutout=False)
     assert (turned[:, 0, 8, 0] == 0).float().mean().item() == pytest.approx(0.5, abs=0.1)
-    kept = augmented(left, drawn(), colours=False, cutout=False, flip=False)
+    kept = augment(left, drawn(), colours=False, cutout=False, flip=False)
     assert (kept[:, 0, 8, 0] == 1).all() and (kept[:, 0, 8, -1] == 0).all()
 
 
@@ -104,7 +104,7 @@ def test_at_most_a_quarter_is_missing_and_every_place_may_be() -> None:
 
 def test_other_colours_are_not_other_places() -> None:
     grey = photos()[:, :1].expand(-1, 3, -1, -1)
-    changed = recoloured(grey, drawn())
+    changed = recolour(grey, drawn())
     torch.testing.assert_close(changed, changed[:, :1].expand_as(changed))
     for before, after in zip(grey[:, 0], changed[:, 0], strict=True):
         assert torch.corrcoef(torch.stack([before.flatten(), after.flatten()]))[0, 1] > 0.999
@@ -113,7 +113,7 @@ def test_other_colours_are_not_other_places() -> None:
 def test_what_is_spoilt_is_blurred_and_noisy_to_any_degree() -> None:
     edges = torch.zeros(200, 3, 32, 32)
     edges[..., 16:] = 1
-    off = (spoilt(edges, drawn()) - edges).abs().flatten(1).mean(dim=1)
+    off = (degrade(edges, drawn()) - edges).abs().flatten(1).mean(dim=1)
     assert off.min() < 0.05 and off.max() > 0.12
-    flat = spoilt(torch.zeros(200, 3, 32, 32), drawn()).flatten(1).std(dim=1)
+    flat = degrade(torch.zeros(200, 3, 32, 32), drawn()).flatten(1).std(dim=1)
     assert 0 < flat.min() < 0.02 and 0.18 < flat.max() < 0.22

@@ -46,7 +46,7 @@ def test_training_pictures_are_told_apart(corpus: Corpus, judge: PictureJudge, o
     pictures, labels = shown(corpus)
     told = {}
     for each in (judge, other):
-        probabilities = each.see(pictures)
+        probabilities = each.classify(pictures)
         torch.testing.assert_close(probabilities.sum(dim=1), torch.ones(len(labels)))
         told[each] = (probabilities.argmax(dim=1) == labels).float().mean().item()
     # In the few steps that nine pictures are given, B learns less of them.
@@ -55,19 +55,19 @@ def test_training_pictures_are_told_apart(corpus: Corpus, judge: PictureJudge, o
 
 def test_one_pass_gives_what_is_seen_and_what_the_classes_are_told_from(corpus: Corpus, judge: PictureJudge) -> None:
     pictures = shown(corpus)[0].repeat(3, 1, 1, 1)
-    probabilities, embeddings = judge.perceive(pictures)
-    assert torch.equal(probabilities, judge.see(pictures))
+    probabilities, embeddings = judge.classify_and_embed(pictures)
+    assert torch.equal(probabilities, judge.classify(pictures))
     state = judge.state_dict()
     logits = embeddings @ state["classify.1.weight"].T + state["classify.1.bias"]
     torch.testing.assert_close(logits.softmax(dim=1), probabilities)
-    torch.testing.assert_close(judge.see(pictures[40:]), probabilities[40:])
+    torch.testing.assert_close(judge.classify(pictures[40:]), probabilities[40:])
 
 
 def test_pictures_of_any_size_are_seen(corpus: Corpus, judge: PictureJudge) -> None:
-    full, labels = judge.see(shown(corpus)[0]), shown(corpus)[1]
-    large = judge.see(torch.nn.functional.interpolate(shown(corpus)[0], (128, 128), mode="nearest"))
+    full, labels = judge.classify(shown(corpus)[0]), shown(corpus)[1]
+    large = judge.classify(torch.nn.functional.interpolate(shown(corpus)[0], (128, 128), mode="nearest"))
     torch.testing.assert_close(large, full, atol=0.2, rtol=0)
-    small = judge.see(shown(corpus, size=32)[0])
+    small = judge.classify(shown(corpus, size=32)[0])
     assert (small.argmax(dim=1) == labels).float().mean() > 0.6
 
 
@@ -98,7 +98,7 @@ def test_they_are_trained_once(corpus: Corpus, judge: PictureJudge, other: Pictu
     assert {f"judge-{judge.id}.pt", f"judge-{other.id}.pt"} <= written.keys() and len(written) == 3
     again = open_picture_judge(corpus)
     assert again.id == judge.id
-    assert torch.equal(again.see(shown(corpus)[0]), judge.see(shown(corpus)[0]))
+    assert torch.equal(again.classify(shown(corpus)[0]), judge.classify(shown(corpus)[0]))
     state = open_condition(corpus).state_dict()
     assert all(torch.equal(value, state[key]) for key, value in condition.state_dict().items())
     assert files() == written
@@ -147,4 +147,4 @@ def test_other_pictures_of_the_same_sounds_have_another_judge_even_while_evaluat
     assert again.id != judge.id
     assert torch.equal(torch.random.get_rng_state(), state), "training leaves the caller's randomness alone"
     pictures, labels = shown(turned_corpus)
-    assert (again.see(pictures).argmax(dim=1) == labels).float().mean() >= 0.9
+    assert (again.classify(pictures).argmax(dim=1) == labels).float().mean() >= 0.9

@@ -239,7 +239,7 @@ def test_every_class_moves_more_than_its_camera(name: str) -> None:
         canvas.backdrop((0.2, 0.3, 0.4), (0.6, 0.5, 0.4))
         if of is not None:
             RECIPES[of].picture(np.random.default_rng(2), canvas, take, latent)
-        return float(np.abs(np.diff(canvas.developed().astype(float), axis=0)).mean())
+        return float(np.abs(np.diff(canvas.develop().astype(float), axis=0)).mean())
 
     assert movement(name) > 1.2 * movement(None)
 

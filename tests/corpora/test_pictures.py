@@ -16,8 +16,8 @@ from trainables.corpora import folder as folder_layout
 from trainables.corpora import vegas as vegas_layout
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.picture_files import read_picture
-from trainables.corpora.pictures import frames_at, open_motion, open_pictures, visible
-from trainables.support.parallel import each_in_parallel
+from trainables.corpora.pictures import open_motion, open_pictures, read_frames, select_visible
+from trainables.support.parallel import map_in_parallel
 from trainables.support.progress import silent
 
 FRAME_RATE_HZ = 25
@@ -137,7 +137,7 @@ def test_what_cannot_be_seen_is_black_and_not_visible(shown: Corpus, name: str) 
     pictures = open_pictures(shown, 16)
     rows = rows_of(shown, name)
     assert len(rows) and not pictures[rows].any()
-    seen = visible(shown, pictures, shown.clips.index.to_numpy(np.int64))
+    seen = select_visible(shown, pictures, shown.clips.index.to_numpy(np.int64))
     assert set(shown.clips["recording"][seen]) == {
         "sounds/beside.wav",
         "videos/colours.mp4",
@@ -148,7 +148,7 @@ def test_what_cannot_be_seen_is_black_and_not_visible(shown: Corpus, name: str) 
 
 def test_visible_clips_stay_in_their_order(shown: Corpus) -> None:
     wanted = rows_of(shown, "videos/colours.mp4", "sounds/beside.wav", "sounds/alone.wav")[::-1].copy()
-    seen = visible(shown, open_pictures(shown, 16), wanted)
+    seen = select_visible(shown, open_pictures(shown, 16), wanted)
     assert list(seen) == [row for row in wanted if shown.clips["recording"][row] != "sounds/alone.wav"]
 
 
@@ -189,7 +189,7 @@ def test_nothing_is_visible_where_there_are_only_sounds(tiny_corpus: Path, tmp_p
     assert not pictures.any()
     assert np.isnan(open_motion(corpus)).all()
     with pytest.raises(ValueError) as error:
-        visible(corpus, pictures, corpus.indices("train"))
+        select_visible(corpus, pictures, corpus.indices("train"))
     assert str(error.value) == (
         "corpus folder has no picture that can be read; sound and image together need videos, or a picture of the same"
         " name beside each sound"
@@ -240,7 +240,7 @@ def test_the_second_opening_reads_the_first_ones_file_and_other_pictures_are_rea
 def test_times_count_from_the_beginning_of_any_video(tmp_path: Path, name: str, video: str, audio: str) -> None:
     write_video(tmp_path / name, seconds_of(*COLOURS[:3]), video=video, audio=audio)
     times_s = [2.2, 0.0, 0.8, 1.2, 1.8, 0.8, 99.0, -1.0]
-    frames = frames_at(tmp_path / name, times_s, 16)
+    frames = read_frames(tmp_path / name, times_s, 16)
     assert frames is not None and frames.shape == (8, 3, 16, 16)
     found = [next((k for k, colour in enumerate(COLOURS) if near(frame, colour)), None) for frame in frames]
     assert found == [2, 0, 0, 1, 1, 0, 2, 0]
@@ -255,18 +255,18 @@ def test_a_wide_video_is_cropped_around_its_centre(tmp_path: Path) -> None:
         for pixels in frames:
             container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
         container.mux(stream.encode())
-    pictures = frames_at(tmp_path / "wide.mp4", [0.1], 16)
+    pictures = read_frames(tmp_path / "wide.mp4", [0.1], 16)
     assert pictures is not None and near(pictures[0, :, 2:-2, 2:-2], COLOURS[1])
 
 
 def test_a_video_that_cannot_be_read_has_no_frames(tmp_path: Path) -> None:
     (tmp_path / "broken.mp4").write_bytes(b"no video at all")
-    assert frames_at(tmp_path / "broken.mp4", [0.0], 16) is None
-    assert frames_at(tmp_path / "missing.mp4", [0.0], 16) is None
-    assert frames_at(tmp_path, [0.0], 16) is None
+    assert read_frames(tmp_path / "broken.mp4", [0.0], 16) is None
+    assert read_frames(tmp_path / "missing.mp4", [0.0], 16) is None
+    assert read_frames(tmp_path, [0.0], 16) is None
     write_video(tmp_path / "half.mp4", seconds_of(COLOURS[0]))
     (tmp_path / "half.mp4").write_bytes((tmp_path / "half.mp4").read_bytes()[:1000])
-    assert frames_at(tmp_path / "half.mp4", [0.0], 16) is None
+    assert read_frames(tmp_path / "half.mp4", [0.0], 16) is None
 
 
 def test_beside_a_sound_a_picture_of_the_same_name_is_found(tmp_path: Path) -> None:
@@ -310,7 +310,7 @@ def test_vegas_shows_the_video_and_otherwise_the_image(tmp_path: Path) -> None:
     pictures = open_pictures(corpus, 16)
     assert near(pictures[0], COLOURS[2]), "of the video, and not the image that was written beside it"
     assert near(pictures[1], (255, 0, 0))
-    assert list(visible(corpus, pictures, np.arange(len(pictures)))) == [0, 1]
+    assert list(select_visible(corpus, pictures, np.arange(len(pictures)))) == [0, 1]
     assert list(np.flatnonzero(~np.isnan(open_motion(corpus)).any(axis=1))) == [0]
 
 
@@ -325,7 +325,7 @@ def test_many_files_are_read_by_other_processes_and_stay_in_order(tmp_path: Path
     for index, path in enumerate(paths):
         Image.new("L", (16, 16), 7 * index).save(path)
     told: list[tuple[str, int, int]] = []
-    work = each_in_parallel(partial(read_picture, size=16), paths, "looking", lambda *report: told.append(report))
+    work = map_in_parallel(partial(read_picture, size=16), paths, "looking", lambda *report: told.append(report))
     assert [int(picture.mean()) for picture in work] == [7 * index for index in range(35)]
     assert told == [("looking", done, 35) for done in range(1, 36)]
 
@@ -333,7 +333,7 @@ def test_many_files_are_read_by_other_processes_and_stay_in_order(tmp_path: Path
 @pytest.mark.usefixtures("two_cores")
 def test_only_for_many_files_is_a_process_started() -> None:
     def process_ids(count: int) -> set[str]:
-        return set(each_in_parallel(os.readlink, ["/proc/self"] * count, "asking", silent))
+        return set(map_in_parallel(os.readlink, ["/proc/self"] * count, "asking", silent))
 
     assert process_ids(31) == {str(os.getpid())}
     assert str(os.getpid()) not in process_ids(32)
@@ -345,4 +345,4 @@ def test_only_for_many_files_is_a_process_started() -> None:
 def test_what_goes_wrong_with_a_file_is_raised(tmp_path: Path, count: int) -> None:
     paths = [tmp_path / "missing.png"] * count
     with pytest.raises(ValueError, match=f"{paths[0]}: No such file"):
-        list(each_in_parallel(partial(read_picture, size=16), paths, "looking", silent))
+        list(map_in_parallel(partial(read_picture, size=16), paths, "looking", silent))

@@ -174,7 +174,7 @@ def test_reference_lines_are_ordered_and_computed_once(corpus: Corpus) -> None:
 def test_pictures_show_time_to_the_right_and_low_frequencies_at_the_bottom() -> None:
     original = torch.full((48, 128), -10.0)
     original[:12, :32] = 5.0
-    picture = spectrogram_pictures.compared(original, torch.full((48, 128), -10.0)).astype(int).sum(axis=2)
+    picture = spectrogram_pictures.draw_comparison(original, torch.full((48, 128), -10.0)).astype(int).sum(axis=2)
     height = (picture.shape[0] - spectrogram_pictures.DIVIDER_PX) // 2
     assert picture.shape[1] == 384
     assert picture[height - 1, 0] > picture[height - 1, -1], "the sound is over after a quarter"

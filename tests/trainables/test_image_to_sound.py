@@ -429,7 +429,7 @@ def test_an_exported_model_makes_the_same_sounds(
     made = generator.generate(given, count=3, seed=0)
     assert len(made) == 3 and all(0 < each.probability <= 1 and each.class_name in corpus.classes for each in made)
     np.testing.assert_allclose(made[0].content, rendered.audio[f"{name}_reconstruction"], atol=1e-4)
-    heard = open_judge(corpus).hear_waveforms(torch.from_numpy(np.stack([each.content for each in made])))
+    heard = open_judge(corpus).classify_waveforms(torch.from_numpy(np.stack([each.content for each in made])))
     assert [each.class_name for each in made] == [corpus.classes[int(index)] for index in heard.argmax(dim=1)]
     assert [each.probability for each in made] == pytest.approx(heard.amax(dim=1).tolist(), abs=1e-2)
     assert len({each.content.tobytes() for each in made}) > 1

@@ -19,7 +19,7 @@ from trainables.autoencoder.config import AutoencoderConfig
 from trainables.autoencoder.latent_statistics import TrainLatents
 from trainables.autoencoder.training_loss import Estimate, Target
 from trainables.components.audio.spectrogram import LOUDEST_NATS
-from trainables.components.losses.reconstruction import LOSSES, sampled
+from trainables.components.losses.reconstruction import LOSSES, sample_latents
 from trainables.components.losses.sigmas import SIGMAS
 from trainables.components.networks.bottleneck import Bottleneck
 from trainables.components.networks.pca_path import sample_size
@@ -138,7 +138,7 @@ class Codec:
             noise: on the device; samples the latents of a variational loss. Without it their means are decoded.
         """
         mean, log_variance = self.networks.encode(target.clips, self._autocast)
-        latents = mean if log_variance is None or noise is None else sampled(mean, log_variance, noise)
+        latents = mean if log_variance is None or noise is None else sample_latents(mean, log_variance, noise)
         clips, spread = self.networks.decode(latents, self._autocast)
         sigma = self.networks.sigma
         deviation = None if sigma is None else sigma(clips[:, :1], target.clips[:, :1], spread)

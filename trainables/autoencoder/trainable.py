@@ -24,17 +24,17 @@ from trainables.components.losses.reconstruction import LOSSES
 from trainables.components.representation.normalizations import Clips
 from trainables.components.representation.phase_rendering import TrainingClips
 from trainables.components.representation.representation import ClipSplit
-from trainables.components.training.cuda_graph import Replayed
+from trainables.components.training.cuda_graph import GraphReplayer
 from trainables.components.training.loop import (
     Scalar,
     descend,
-    fetched,
+    estimate_checkpoint_bytes,
+    fetch_values,
     finite_means,
     finite_steps,
-    saved_bytes,
     warm_up,
 )
-from trainables.corpora.corpus import Corpus, required
+from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.splits import Split
 from trainables.support.progress import Progress, silent
 from trainables.trainable import Media, Trainable
@@ -64,7 +64,7 @@ class Autoencoder(Trainable):
     def __init__(self, config: AutoencoderConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         """Fit the codec to the training clips, and draw its weights from `seed`; arguments as for every `Trainable`."""
         self.config: AutoencoderConfig = config
-        self.corpus = required(corpus, Autoencoder)
+        self.corpus = require_corpus(corpus, Autoencoder)
         self.device = torch.device(device)
         self.loss = LOSSES[config.loss]
         self.num_steps = 0
@@ -82,14 +82,14 @@ class Autoencoder(Trainable):
         self.training_clips = TrainingClips(self.corpus)
         betas = BETA1, config.adam_beta2
         self.optimizer = torch.optim.AdamW(self.codec.networks.parameter_groups(), config.lr, betas, fused=True)
-        self._replayed = Replayed(self._noise)
+        self._replayed = GraphReplayer(self._noise)
 
     @classmethod
     def prepare(
         cls, configs: Sequence[AutoencoderConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
         """Compute features, judge and baselines, and return the baselines."""
-        return reference_lines(configs, required(corpus, cls), progress)
+        return reference_lines(configs, require_corpus(corpus, cls), progress)
 
     @classmethod
     def reported(cls, config: AutoencoderConfig) -> Collection[str]:
@@ -110,12 +110,12 @@ class Autoencoder(Trainable):
     def checkpoint_bytes(cls, config: AutoencoderConfig) -> int:
         """Estimate the size of a checkpoint, without allocating the networks."""
         with torch.device("meta"):
-            return saved_bytes([make_bottleneck(config)])
+            return estimate_checkpoint_bytes([make_bottleneck(config)])
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
         """Return the id of the corpus's sound judge."""
-        return open_judge(required(corpus, cls)).id
+        return open_judge(require_corpus(corpus, cls)).id
 
     @property
     def sounds(self) -> Sounds:
@@ -130,7 +130,7 @@ class Autoencoder(Trainable):
         self.codec.forget_latents()
         self.codec.networks.train()
         order = torch.randperm(len(self.train), generator=self._order).split(self.config.batch_size)
-        steps = fetched([self._train_step(self.train.batch(part)) for part in order[: self.batches_per_epoch]])
+        steps = fetch_values([self._train_step(self.train.batch(part)) for part in order[: self.batches_per_epoch]])
         metrics = {**finite_means(steps), "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
         if self.loss.has_sigma:
             # The smallest of all steps: a mean would hide the one in which a likelihood diverges.
@@ -237,7 +237,7 @@ class Autoencoder(Trainable):
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
         # A recorded step would still read the optimizer's old state.
-        self._replayed = Replayed(self._noise)
+        self._replayed = GraphReplayer(self._noise)
 
 
 def _has_bound(config: AutoencoderConfig) -> bool:

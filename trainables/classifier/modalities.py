@@ -16,9 +16,9 @@ from trainables.components.judges import training
 from trainables.components.judges.networks import DROPOUT, NETWORKS, JudgeName, log_mel
 from trainables.components.judges.picture_judge import PictureNetwork
 from trainables.components.networks.backbones import Backbone
-from trainables.components.pictures.augmentation import Pictures, as_floats, augmented, spoilt
+from trainables.components.pictures.augmentation import Pictures, as_floats, augment, degrade
 from trainables.corpora.features import clip_power
-from trainables.corpora.pictures import visible
+from trainables.corpora.pictures import select_visible
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -51,7 +51,7 @@ class Sounds:
         self._variants = plain[None]
         if spoil:
             # Their first variant is the clip as it is.
-            variants = [training.variants(clip_power(corpus.waveforms(), part), generator) for part in parts]
+            variants = [training.make_variants(clip_power(corpus.waveforms(), part), generator) for part in parts]
             self._variants = torch.cat(variants, dim=1).float()
 
     @cached_property
@@ -73,8 +73,8 @@ class Sounds:
             generator: on the CPU; all that is random is drawn from it.
         """
         variant = torch.randint(len(self._variants), (len(positions),), generator=generator)
-        mels = training.augmented(self._variants[variant, positions], generator)
-        return torch.where(training.masked(len(mels), generator), self.scale[0], mels)
+        mels = training.augment(self._variants[variant, positions], generator)
+        return torch.where(training.draw_masks(len(mels), generator), self.scale[0], mels)
 
 
 class Images:
@@ -100,7 +100,7 @@ class Images:
             InputError: no clip has a picture, and some are required.
         """
         pictures = corpus.frames(size)
-        self.clips = visible(corpus, pictures, clips, required=required)
+        self.clips = select_visible(corpus, pictures, clips, required=required)
         self._pictures = pictures
         self._spoil = spoil
 
@@ -115,11 +115,11 @@ class Images:
             positions: of the clips.
             generator: on the CPU; all that is random is drawn from it.
         """
-        pictures = augmented(self.batch(positions), generator)
+        pictures = augment(self.batch(positions), generator)
         if not self._spoil:
             return pictures
         is_spoilt = torch.rand(len(pictures), 1, 1, 1, generator=generator) < 0.5
-        return torch.where(is_spoilt, spoilt(pictures, generator), pictures)
+        return torch.where(is_spoilt, degrade(pictures, generator), pictures)
 
 
 class SoundNetwork(nn.Module):
@@ -131,7 +131,7 @@ class SoundNetwork(nn.Module):
 
     def forward(self, mels: Mels) -> Float[Tensor, "clips classes"]:
         """Return the logits of log-mels."""
-        logits: Tensor = self.body(self.body.standardized(mels))
+        logits: Tensor = self.body(self.body.standardize(mels))
         return logits
 
 

@@ -24,8 +24,8 @@ from trainables.classifier.modalities import (
 )
 from trainables.components.audio.log_power_metrics import score_recordings
 from trainables.components.pictures import spectrogram_pictures
-from trainables.components.training.loop import Scalar, batches, descend, fetched, finite_means, warm_up
-from trainables.corpora.corpus import Corpus, required
+from trainables.components.training.loop import Scalar, batches, descend, fetch_values, finite_means, warm_up
+from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
 from trainables.support.progress import Progress, silent
@@ -86,7 +86,7 @@ class Classifier(Trainable):
     def __init__(self, config: ClassifierConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         """Read the clips, and draw the network's weights from `seed`; arguments as for every `Trainable`."""
         self.config: ClassifierConfig = config
-        self.corpus = required(corpus, Classifier)
+        self.corpus = require_corpus(corpus, Classifier)
         self.device = torch.device(device)
         self.num_steps = 0
         self.train = self._examples(self.corpus.indices("train"))
@@ -114,7 +114,7 @@ class Classifier(Trainable):
         cls, configs: Sequence[ClassifierConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
         """Check the weights of ResNets, read pictures, and return the baseline of the most frequent class."""
-        corpus = required(corpus, cls)
+        corpus = require_corpus(corpus, cls)
         # Weights that can't be downloaded or read are an error now, not in the first epoch of every trial.
         for config in {(config.network, config.weights): config for config in configs}.values():
             make_network(config.modality, config.network, config.weights, len(corpus.classes))
@@ -138,7 +138,7 @@ class Classifier(Trainable):
     def _train_epoch(self) -> dict[str, float]:
         self.network.train()
         positions = batches(len(self.train.clips), self.config.batch_size, self._order, self.batches_per_epoch)
-        means = finite_means(fetched([self._train_step(part) for part in positions]))
+        means = finite_means(fetch_values([self._train_step(part) for part in positions]))
         return {**means, "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
 
     def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
@@ -203,7 +203,7 @@ class Classifier(Trainable):
         if isinstance(examples, Images):
             photos = examples.batch(torch.arange(len(names)))
             pictures = {
-                name: spectrogram_pictures.enlarged(photo, spectrogram_pictures.HEIGHT_PX)
+                name: spectrogram_pictures.resize_photo(photo, spectrogram_pictures.HEIGHT_PX)
                 for name, photo in zip(names, photos, strict=True)
             }
         truth = probabilities[torch.arange(len(names)), torch.from_numpy(self.corpus.labels(examples.clips))]

@@ -1,4 +1,4 @@
-"""A trained generator as a folder of its own: `model.json` and `weights.safetensors`, which need no corpus.
+"""Trained generators in folders of their own, which need no corpus: `model.json` and `weights.safetensors`.
 
 generator = open_model(Path("model"))
 sounds = generator.generate(generator.read(Path("dog.jpg")), count=4, seed=0)
@@ -26,20 +26,21 @@ from trainables.corpora.recordings import MEDIA_SUFFIXES
 from trainables.errors import InputError
 
 VERSION = 1
-"""Of what is in a folder; one of another version is not read."""
+"""The version of the folder's format; `open_model` rejects others."""
 SETTINGS, WEIGHTS = "model.json", "weights.safetensors"
 
 Kind = Literal["sound", "image"]
-Given = TypeVar("Given")
+Source = TypeVar("Source")
 
 
 @dataclass(frozen=True)
 class Model:
-    """What is saved of a trained generator.
+    """The saved form of a trained generator.
 
     Attributes:
-        trainable: the name of what trained it.
-        settings: all that is needed beside the tensors, as JSON can hold it.
+        trainable: the name of the trainable that trained it.
+        settings: everything beside the tensors that the generator needs, as JSON values; `classes` among it.
+        tensors: the weights by name.
     """
 
     trainable: str
@@ -47,17 +48,18 @@ class Model:
     tensors: Mapping[str, Tensor]
 
     def part(self, prefix: str) -> dict[str, Tensor]:
-        """The tensors whose names begin with a prefix, without it."""
+        """Return the tensors whose names begin with a prefix, by the rest of their names."""
         return {key.removeprefix(prefix): value for key, value in self.tensors.items() if key.startswith(prefix)}
 
 
 @dataclass(frozen=True)
 class Generated:
-    """One sound or picture, and what the judge takes it for.
+    """One generated sound or picture, with the judge's classification.
 
     Attributes:
         content: samples within ±1 of shape (samples,), at 22,050 Hz, or pixels of shape (height, width, 3).
         class_name: the most probable class.
+        probability: its probability.
     """
 
     content: Float[np.ndarray, " samples"] | UInt8[np.ndarray, "height width 3"]
@@ -65,28 +67,39 @@ class Generated:
     probability: float
 
 
-class Generator(ABC, Generic[Given]):
-    """Makes sounds of pictures, or pictures of sounds."""
+class Generator(ABC, Generic[Source]):
+    """A trained model that generates sounds from pictures, or pictures from sounds.
+
+    Args:
+        model: the saved form.
+    """
 
     takes: ClassVar[Kind]
+    """The kind of file that `read` takes."""
     makes: ClassVar[Kind]
+    """The kind of content that `generate` returns."""
 
     def __init__(self, model: Model) -> None:
         self.classes: list[str] = list(model.settings["classes"])
 
     @abstractmethod
-    def read(self, path: Path, at_s: float = 0.0) -> Given:
-        """A file as it is given to the model; of a recording the 2 s from a time on.
+    def read(self, path: Path, at_s: float = 0.0) -> Source:
+        """Read a file as the model's input.
+
+        Args:
+            path: a picture or a recording, as `takes` says.
+            at_s: the start of the 2 s to read from a recording.
 
         Raises:
-            InputError: it can't be used.
+            InputError: the file can't be used.
         """
 
     @abstractmethod
-    def generate(self, source: Given, *, count: int, seed: int) -> list[Generated]:
-        """So many of them, the same for the same seed."""
+    def generate(self, source: Source, *, count: int, seed: int) -> list[Generated]:
+        """Generate `count` sounds or pictures from one input; the same seed gives the same ones."""
 
-    def _told(self, contents: Sequence[NDArray[Any]], probabilities: Float[Tensor, "made classes"]) -> list[Generated]:
+    def _label(self, contents: Sequence[NDArray[Any]], probabilities: Float[Tensor, "made classes"]) -> list[Generated]:
+        """Return contents with the most probable class of each."""
         best = probabilities.max(dim=1)
         return [
             Generated(content, self.classes[int(index)], float(chance))
@@ -95,12 +108,12 @@ class Generator(ABC, Generic[Given]):
 
 
 GENERATORS: dict[str, type[Generator[Any]]] = {}
-"""By the name of the trainable whose models they generate with."""
+"""The generator classes, by the name of the trainable whose models they use."""
 Registered = TypeVar("Registered", bound=type[Generator[Any]])
 
 
 def register_generator(trainable: str) -> Callable[[Registered], Registered]:
-    """Let a class generate with the models of a trainable; a decorator."""
+    """Return a decorator that registers a class as the generator of a trainable's models."""
 
     def register(generator: Registered) -> Registered:
         GENERATORS[trainable] = generator
@@ -109,11 +122,11 @@ def register_generator(trainable: str) -> Callable[[Registered], Registered]:
     return register
 
 
-def kind_of(path: Path) -> Kind:
-    """Whether a file is given as an image or as a sound; of a video it is the sound.
+def detect_kind(path: Path) -> Kind:
+    """Return the kind of a file by its suffix; a video counts as a sound.
 
     Raises:
-        InputError: by its name it is neither.
+        InputError: the suffix is neither of pictures nor of recordings.
     """
     suffix = path.suffix.lower()
     if suffix in PICTURE_SUFFIXES:
@@ -125,7 +138,7 @@ def kind_of(path: Path) -> Kind:
 
 
 def save_model(folder: Path, model: Model) -> None:
-    """Write a model into a folder, its settings last: they make it whole."""
+    """Write a model into a folder. The settings come last: a folder with settings is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     save_file({key: value.detach().cpu().contiguous() for key, value in model.tensors.items()}, folder / WEIGHTS)
     content = {"version": VERSION, "trainable": model.trainable, **model.settings}
@@ -135,10 +148,14 @@ def save_model(folder: Path, model: Model) -> None:
 
 
 def open_model(folder: Path, device: str = "cpu") -> Generator[Any]:
-    """The generator that a folder holds.
+    """Open the generator in a folder that `save_model` wrote.
+
+    Args:
+        folder: the folder.
+        device: the torch device to generate on.
 
     Raises:
-        InputError: it holds none, or one of another version.
+        InputError: there is no model in the folder, or one of another version.
     """
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
@@ -146,21 +163,21 @@ def open_model(folder: Path, device: str = "cpu") -> Generator[Any]:
         if version != VERSION:
             raise InputError(f"{folder}: a model of version {version}; this program reads {VERSION}: promote it again")
         tensors = load_file(folder / WEIGHTS, device=device)
-        return _generator(trainable)(Model(trainable, settings, tensors))
+        return _find_generator(trainable)(Model(trainable, settings, tensors))
     except InputError:
         raise
     except FileNotFoundError as error:
         raise InputError(f"{folder}: no model here ({Path(str(error.filename)).name} is missing)") from error
     except (OSError, SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
-        # Settings that are no longer known, tensors of another shape: the program that saved it was another one.
+        # Unknown settings or tensors of another shape come from another version of this program.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(
             f"{folder}: a model of another version of this program, or a broken one ({reason}); promote it again"
         ) from error
 
 
-def _generator(trainable: str) -> type[Generator[Any]]:
-    """The class that generates with the models of a trainable: that trainable's module `generator` registers it.
+def _find_generator(trainable: str) -> type[Generator[Any]]:
+    """Return the generator class of a trainable, which its module `generator` registers.
 
     Raises:
         KeyError: there is none.

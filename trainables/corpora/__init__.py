@@ -1,1 +1,1 @@
-"""Recordings on disk, cut into clips, split by recording, with their features cached."""
+"""Corpora: recordings on disk, cut into clips, split by recording, with cached features."""

@@ -17,32 +17,35 @@ from numpy.typing import NDArray
 from trainables.components.audio.clip import CLIP_SAMPLES
 from trainables.corpora.recordings import MEDIA_SUFFIXES, Decoded, Recording, decode
 from trainables.corpora.settings import CorpusSettings, corpus_model
-from trainables.corpora.split_record import changed_record, fingerprint_with, read_record
+from trainables.corpora.split_record import edit_record, extend_fingerprint, read_record
 from trainables.corpora.splits import Split, digest, split_groups
 from trainables.errors import InputError
-from trainables.support.cache import made_once
-from trainables.support.parallel import each_in_parallel
+from trainables.support.cache import write_once
+from trainables.support.parallel import map_in_parallel
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
     from trainables.components.audio.feature import Feature
 
 CACHE_VERSION = 1
-"""Raise it when recordings become other clips than before: it is part of every fingerprint."""
+"""Raise it with any change that changes the clips of a recording: it is part of every fingerprint."""
 CLIPS = "clips.csv"
-"""The table of clips, in the corpus's folder; the last file that is written."""
+"""The table of clips in the corpus's folder. It is written last: a folder that has it is complete."""
 
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Clips of 2 s and what is known of them.
+    """Clips of 2 s with their classes and splits.
 
     Attributes:
-        folder: where everything that was computed from this corpus is kept.
+        name: the name in `corpus:`, such as `demo`.
+        classes: the names of the classes.
+        fingerprint: the id of this list of files with these splits.
+        folder: the folder in the cache, with everything that was computed from this corpus.
         clips: a row a clip: `clip` (its name, such as dog_1), `recording`, `class`, `label` (position in `classes`),
             `split`, `start_s`.
-        skipped: files that gave no clip, each with the reason.
-        pictures: the video or picture that shows each recording, where there is one.
+        skipped: files without a clip, each with the reason.
+        pictures: the video or picture of each recording that has one, by the recording's name.
     """
 
     name: str
@@ -54,87 +57,100 @@ class Corpus:
     pictures: Mapping[str, Path] = field(default_factory=dict)
 
     def waveforms(self) -> NDArray[np.int16]:
-        """Every clip's samples as a memory map of shape (clips, 44100); 32767 is full scale."""
+        """Return the samples of every clip as a memory map of shape (clips, 44100); 32767 is full scale."""
         waveforms: NDArray[np.int16] = np.load(self.folder / "waveforms.npy", mmap_mode="r")
         return waveforms
 
     def features(self, feature: Feature, progress: Progress = silent) -> NDArray[np.float16]:
-        """A feature of every clip as a memory map of shape (clips, frames, bins); computed the first time."""
+        """Return a feature of every clip as a memory map of shape (clips, frames, bins)."""
         from trainables.corpora.features import open_features
 
         return open_features(self.folder, self.waveforms(), feature, progress)
 
     def frames(self, size: int, progress: Progress = silent) -> NDArray[np.uint8]:
-        """A picture of every clip as a memory map of shape (clips, 3, size, size); black where there is none."""
+        """Return a picture of every clip as a memory map of shape (clips, 3, size, size); black if there is none."""
         from trainables.corpora.pictures import open_pictures
 
         return open_pictures(self, size, progress)
 
     def indices(self, split: Split) -> NDArray[np.int64]:
-        """The clips of a split, as rows of `clips`."""
+        """Return the rows of the clips of a split."""
         return np.flatnonzero(self.clips["split"] == split).astype(np.int64)
 
     def labels(self, clips: NDArray[np.int64]) -> NDArray[np.int64]:
-        """The classes of some clips, as positions in `classes`."""
+        """Return the classes of some clips, as positions in `classes`."""
         return self.clips["label"].to_numpy(np.int64)[clips]
 
     def probes(self, count: int) -> NDArray[np.int64]:
-        """The validation clips that every trial renders: one recording of each class in turn."""
+        """Return the rows of validation clips that every trial renders.
+
+        The classes take turns: first the first clip of a recording of each class, then that of a second recording of
+        each, and so on; then the second clips.
+        """
         validation = self.clips[self.clips["split"] == "validation"]
-        clip_of_recording = validation.groupby("recording").cumcount()
-        first = validation[clip_of_recording == 0]
-        recording_of_class = validation["recording"].map(
-            dict(zip(first["recording"], first.groupby("label").cumcount(), strict=True))
-        )
-        turns = pd.DataFrame({"clip": clip_of_recording, "turn": recording_of_class, "label": validation["label"]})
-        return turns.sort_values(["clip", "turn", "label"]).index[:count].to_numpy(np.int64, copy=True)
+        clip_number = validation.groupby("recording").cumcount()
+        first_clips = validation[clip_number == 0]
+        number_by_recording = dict(zip(first_clips["recording"], first_clips.groupby("label").cumcount(), strict=True))
+        recording_number = validation["recording"].map(number_by_recording)
+        turns = pd.DataFrame({"clip": clip_number, "recording": recording_number, "label": validation["label"]})
+        return turns.sort_values(["clip", "recording", "label"]).index[:count].to_numpy(np.int64, copy=True)
 
 
-def required(corpus: Corpus | None, trainable: type) -> Corpus:
-    """The corpus that a trainable can't do without.
+def require_corpus(corpus: Corpus | None, trainable: type) -> Corpus:
+    """Return the corpus, for a trainable that needs one.
+
+    Args:
+        corpus: the corpus of the search space.
+        trainable: the class, which the error message names.
 
     Raises:
-        InputError: its search space names none.
+        InputError: the search space names no corpus.
     """
     if corpus is None:
-        # Its name in YAML is that of its folder or, of one of your own, of its file.
+        # The name in YAML is that of the trainable's folder or, for a user's own trainable, of its file.
         name = trainable.__module__.removesuffix(".trainable").rpartition(".")[2]
         raise InputError(f"trainable {name} needs a corpus; add `corpus: {{name: demo}}` to the search space")
     return corpus
 
 
 def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = silent) -> Corpus:
-    """Open a corpus; the first time, it is written (demo), decoded, split and cached under `home`.
+    """Open a corpus; the first time, it is written (demo), decoded, split and cached.
+
+    Args:
+        settings: the `corpus:` of the search space.
+        home: the folder of caches.
+        progress: is called while files are written and decoded.
 
     Raises:
-        InputError: unknown name, files that can't be learnt from, a home that can't be written.
-        ValidationError: wrong settings.
+        InputError: no corpus has that name, the files can't be used for training, or the home can't be written.
+        ValidationError: the settings are wrong.
     """
-    wanted = corpus_model(settings)(**settings)
-    recordings = wanted.recordings(home, progress)
-    files, source = _fingerprint(wanted.name, recordings), wanted.source()
-    if not wanted.keeps_splits:
-        return _opened(wanted, recordings, home / "cache" / files, {}, progress)
+    corpus_settings = corpus_model(settings)(**settings)
+    recordings = corpus_settings.recordings(home, progress)
+    files, source = _fingerprint(corpus_settings.name, recordings), corpus_settings.source()
+    if not corpus_settings.keeps_splits:
+        return _open_cached(corpus_settings, recordings, home / "cache" / files, {}, progress)
+    # A corpus that is recorded and cached is opened without the lock, which another process may hold for long.
     fingerprint = read_record(home, source).fingerprints.get(files, "")
     if not (home / "cache" / fingerprint / CLIPS).is_file():
-        with changed_record(home, source) as record:
-            earlier_splits = record.known(recording.group for recording in recordings)
-            fingerprint = record.fingerprints.get(files) or fingerprint_with(files, earlier_splits)
-            corpus = _opened(wanted, recordings, home / "cache" / fingerprint, earlier_splits, progress)
-            record.add(files, fingerprint, _splits_of(corpus, recordings))
+        with edit_record(home, source) as record:
+            earlier_splits = record.find_splits(recording.group for recording in recordings)
+            fingerprint = record.fingerprints.get(files) or extend_fingerprint(files, earlier_splits)
+            corpus = _open_cached(corpus_settings, recordings, home / "cache" / fingerprint, earlier_splits, progress)
+            record.add(files, fingerprint, _collect_splits(corpus, recordings))
             return corpus
-    return _opened(wanted, recordings, home / "cache" / fingerprint, {}, progress)
+    return _open_cached(corpus_settings, recordings, home / "cache" / fingerprint, {}, progress)
 
 
-def _opened(
+def _open_cached(
     settings: CorpusSettings,
     recordings: Sequence[Recording],
     folder: Path,
     earlier_splits: Mapping[str, Split],
     progress: Progress,
 ) -> Corpus:
-    """Read a corpus from its folder in the cache, where it is built if it is not there."""
-    made_once(folder / CLIPS, lambda path: _build(settings, recordings, earlier_splits, folder, path, progress))
+    """Read a corpus from its folder in the cache; build it there first if it is missing."""
+    write_once(folder / CLIPS, lambda path: _build(settings, recordings, earlier_splits, folder, path, progress))
     clips = pd.read_csv(folder / CLIPS, keep_default_na=False)
     classes = clips.drop_duplicates("label").sort_values("label")["class"].astype(str)
     skipped = json.loads((folder / "skipped.json").read_text(encoding="utf-8"))
@@ -142,7 +158,7 @@ def _opened(
     return Corpus(settings.name, tuple(classes), folder.name, folder, clips, tuple(skipped), pictures)
 
 
-def _splits_of(corpus: Corpus, recordings: Sequence[Recording]) -> dict[str, Split]:
+def _collect_splits(corpus: Corpus, recordings: Sequence[Recording]) -> dict[str, Split]:
     """Return the split of each group."""
     split_of_recording = dict(zip(corpus.clips["recording"].astype(str), corpus.clips["split"], strict=True))
     return {
@@ -153,7 +169,7 @@ def _splits_of(corpus: Corpus, recordings: Sequence[Recording]) -> dict[str, Spl
 
 
 def read_splits(home: Path, fingerprint: str) -> dict[str, Split] | None:
-    """Return the split of each recording of a corpus that was opened here; None if its cache was deleted."""
+    """Return the split of each recording of a corpus that was opened in this home; None if its cache was deleted."""
     path = home / "cache" / fingerprint / CLIPS
     if not path.is_file():
         return None
@@ -175,51 +191,52 @@ def _build(
     clips_path: Path,
     progress: Progress,
 ) -> None:
-    """Decode every recording into `waveforms.npy`, and write the table of clips, which makes the corpus whole.
-
-    Args:
-        earlier_splits: the splits of groups that keep theirs.
-    """
+    """Decode every recording into `waveforms.npy` in `folder`, and write the table of clips to `clips_path` last."""
     where = f"corpus {settings.name} ({getattr(settings, 'root', 'generated')})"
     _check_classes(where, recordings)
     kept: list[tuple[Recording, Decoded]] = []
     skipped: list[str] = []
     with WaveformWriter(folder / "waveforms.npy") as waveforms:
         paths = [recording.path for recording in recordings]
-        work = each_in_parallel(decode, paths, "reading the corpus", progress)
+        work = map_in_parallel(decode, paths, "reading the corpus", progress)
         for recording, decoded in zip(recordings, work, strict=True):
             waveforms.append(decoded.clips)
             if decoded.problem:
                 skipped.append(f"{recording.name}: {decoded.problem}")
             else:
+                # The samples are in the file now; only the starts are needed for the table.
                 kept.append((recording, Decoded(decoded.clips[:0], decoded.starts_s)))
     _check_classes(where, [recording for recording, _ in kept], skipped)
     (folder / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
-    _table(kept, earlier_splits).to_csv(clips_path, index=False)
+    _make_table(kept, earlier_splits).to_csv(clips_path, index=False)
 
 
 def _check_classes(where: str, recordings: Sequence[Recording], skipped: Sequence[str] = ()) -> None:
-    groups = Counter(class_name for class_name, _ in {(item.class_name, item.group) for item in recordings})
+    groups = {(recording.class_name, recording.group) for recording in recordings}
+    num_groups = Counter(class_name for class_name, _ in groups)
     lost = f"; {len(skipped)} files can't be used, such as {skipped[0]}" if skipped else ""
-    if not groups:
+    if not num_groups:
         suffixes = " ".join(sorted(MEDIA_SUFFIXES))
         raise InputError(f"{where} has no recording{lost}; one sub-folder per class with files of {suffixes} is needed")
-    if len(groups) == 1:
-        raise InputError(f"{where} has one class only, {next(iter(groups))!r}{lost}; the judge needs two or more")
-    if max(groups.values()) < 3:
+    if len(num_groups) == 1:
+        raise InputError(f"{where} has one class only, {next(iter(num_groups))!r}{lost}; the judge needs two or more")
+    if max(num_groups.values()) < 3:
         raise InputError(
-            f"{where} has {max(groups.values())} independent recordings in its largest class{lost};"
+            f"{where} has {max(num_groups.values())} independent recordings in its largest class{lost};"
             " 3 or more are needed, so that one can be kept for validation and one for the test"
         )
 
 
-def _table(kept: Sequence[tuple[Recording, Decoded]], earlier_splits: Mapping[str, Split]) -> pd.DataFrame:
+def _make_table(kept: Sequence[tuple[Recording, Decoded]], earlier_splits: Mapping[str, Split]) -> pd.DataFrame:
     classes = sorted({recording.class_name for recording, _ in kept})
-    groups = {name: [recording.group for recording, _ in kept if recording.class_name == name] for name in classes}
-    splits = split_groups(groups, earlier_splits)
+    groups_of_class: dict[str, list[str]] = {name: [] for name in classes}
+    for recording, _ in kept:
+        groups_of_class[recording.class_name].append(recording.group)
+    splits = split_groups(groups_of_class, earlier_splits)
     numbers: Counter[str] = Counter()
     rows = []
     for recording, decoded in kept:
+        # A clip's name becomes that of files, such as dog_1.wav.
         stem = re.sub(r"\W+", "_", recording.class_name).strip("_") or "class"
         for start_s in decoded.starts_s:
             numbers[stem] += 1
@@ -237,7 +254,7 @@ def _table(kept: Sequence[tuple[Recording, Decoded]], earlier_splits: Mapping[st
 
 
 class WaveformWriter:
-    """A .npy file of shape (clips, 44100) that grows: a corpus may be larger than memory."""
+    """A writer of a .npy file of shape (clips, 44100) that appends clips, since a corpus may be larger than memory."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -249,11 +266,12 @@ class WaveformWriter:
         return self
 
     def append(self, clips: NDArray[np.int16]) -> None:
+        """Append clips of shape (clips, 44100)."""
         self._file.write(clips.tobytes())
         self._count += len(clips)
 
     def __exit__(self, *error: object) -> None:
-        # numpy leaves room in a header for its first axis to grow.
+        # numpy pads the header, so that a larger first axis fits in its place.
         self._file.seek(0)
         self._write_header()
         self._file.close()

@@ -1,4 +1,4 @@
-"""Features of a corpus: computed once into the cache, then shared by every trial as a memory map."""
+"""Features of a corpus: computed once, cached, and shared by all trials as a memory map."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.audio import spectrogram
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -21,20 +21,28 @@ if TYPE_CHECKING:
 
 BATCH_CLIPS = 64
 RESIDENT_BYTES = 1 << 30
+"""The size up to which the features of a split are copied to the training device."""
 
 
 def open_features(
     folder: Path, waveforms: NDArray[np.int16], feature: Feature, progress: Progress = silent
 ) -> NDArray[np.float16]:
-    """A feature of every clip as a memory map of shape (clips, frames, bins)."""
+    """Open a feature of every clip as a memory map of shape (clips, frames, bins); the first time, it is computed.
 
-    what = f"computing {feature.grid.label} spectrograms" + (" (phase)" if feature.quantity != "log_power" else "")
+    Args:
+        folder: the corpus's folder in the cache.
+        waveforms: the samples of every clip.
+        feature: the quantity and its grid.
+        progress: is called while the feature is computed.
+    """
+    suffix = "" if feature.quantity == "log_power" else " (phase)"
+    what = f"computing {feature.grid.label} spectrograms{suffix}"
 
     def make(path: Path) -> None:
         total = len(waveforms)
         features = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(total, *feature.grid.shape))
         with path.open("r+b") as file:
-            # Writing to a map of a file that its disk has no room for would kill the process (SIGBUS).
+            # On a full disk, this raises an error. Writing to the memory map would kill the process (SIGBUS).
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
         for start in range(0, total, BATCH_CLIPS):
             progress(what, start, total)
@@ -46,25 +54,30 @@ def open_features(
         features.flush()
         progress(what, total, total)
 
-    features: NDArray[np.float16] = np.load(made_once(folder / f"{feature.name}.npy", make), mmap_mode="r")
+    features: NDArray[np.float16] = np.load(write_once(folder / f"{feature.name}.npy", make), mmap_mode="r")
     return features
 
 
 def read_waveforms(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Float[Tensor, "clips samples"]:
-    """Some clips' samples, within ±1."""
+    """Return the samples of some clips, within ±1."""
     return torch.from_numpy(waveforms[clips].astype(np.float32) / 32767)
 
 
 def clip_power(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Float[Tensor, "clips 192 512"]:
-    """Some clips' power spectrograms, dithered."""
+    """Return the power spectrograms of some clips, dithered."""
     dithered = spectrogram.dither(read_waveforms(waveforms, clips), torch.from_numpy(clips))
     return spectrogram.power(dithered)
 
 
 class FeatureSplit:
-    """The features of one split, drawn in batches.
+    """The features of one split, in batches.
 
-    They are held on the training device while they are small (1 GB), and read from the memory map otherwise.
+    Features of up to 1 GB are kept on the training device; larger ones are read from the memory map.
+
+    Args:
+        features: the features of every clip of the corpus.
+        clips: the rows of the split's clips.
+        device: the training device.
     """
 
     def __init__(self, features: NDArray[np.float16], clips: NDArray[np.int64], device: torch.device) -> None:
@@ -78,7 +91,7 @@ class FeatureSplit:
         return len(self.clips)
 
     def batch(self, positions: Int64[Tensor, " batch"]) -> Float[Tensor, "batch frames bins"]:
-        """The clips at these positions within the split, on the device, as float32."""
+        """Return the features at positions within the split, on the device, as float32."""
         if self._resident is not None:
             return self._resident[positions.to(self._device, non_blocking=True)].float()
         rows = self._features[self.clips[positions.numpy()]]

@@ -1,4 +1,4 @@
-"""`corpus: {name: folder, root: DIR}`: any folder with one sub-folder per class."""
+"""The layout of `corpus: {name: folder, root: DIR}`: any folder with one sub-folder per class."""
 
 from __future__ import annotations
 
@@ -10,34 +10,38 @@ from trainables.corpora.recordings import MEDIA_SUFFIXES, VIDEO_SUFFIXES, Record
 from trainables.errors import InputError
 
 ESC_NAME = re.compile(r"(?P<source>\d+-\d+)-[A-Z](-\d+)?")
-"""ESC-10 and ESC-50 name a file fold-source-take(-class); takes of one source are one group."""
+"""The file names of ESC-10 and ESC-50: fold-source-take(-class). Takes of one source are one group."""
 
 
 def find_recordings(root: Path) -> list[Recording]:
-    """Every audio or video file below the root's sub-folders, sorted; hidden ones and other kinds are no recordings.
+    """Return every audio or video file below the root's sub-folders, sorted; hidden files and folders are ignored.
 
     Raises:
-        InputError: the root is no folder.
+        InputError: the root can't be read as a folder.
     """
-    return [
-        Recording(
-            name=path.relative_to(root).as_posix(),
-            path=path,
-            class_name=folder.name,
-            group=f"{folder.name}/{_group(path.relative_to(folder))}",
-            picture=_picture(path),
-        )
-        for folder in visible_folders(root)
-        for path in sorted(folder.rglob("*"))
-        if path.suffix.lower() in MEDIA_SUFFIXES and not _is_hidden(path.relative_to(folder)) and path.is_file()
-    ]
+    recordings = []
+    for folder in visible_folders(root):
+        for path in sorted(folder.rglob("*")):
+            inner_path = path.relative_to(folder)
+            if path.suffix.lower() not in MEDIA_SUFFIXES or _is_hidden(inner_path) or not path.is_file():
+                continue
+            recordings.append(
+                Recording(
+                    name=path.relative_to(root).as_posix(),
+                    path=path,
+                    class_name=folder.name,
+                    group=f"{folder.name}/{_name_group(inner_path)}",
+                    picture=_find_picture(path),
+                )
+            )
+    return recordings
 
 
 def visible_folders(root: Path) -> list[Path]:
-    """The sub-folders of a corpus's root, sorted.
+    """Return the sub-folders of a corpus's root, sorted, without hidden ones.
 
     Raises:
-        InputError: the root is missing, no folder or can't be read.
+        InputError: the root is missing, is no folder or can't be read.
     """
     try:
         return sorted(path for path in root.iterdir() if path.is_dir() and not _is_hidden(Path(path.name)))
@@ -48,19 +52,22 @@ def visible_folders(root: Path) -> list[Path]:
         ) from error
 
 
-def _picture(path: Path) -> Path | None:
-    """The video itself, or a picture of the same name beside a sound."""
+def _find_picture(path: Path) -> Path | None:
+    """Return a video itself, or the picture of the same name beside a sound; None if there is none."""
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return path
-    # Cameras write JPG.
-    suffixes = (spelling for suffix in sorted(PICTURE_SUFFIXES) for spelling in (suffix, suffix.upper()))
-    return next((beside for suffix in suffixes if (beside := path.with_suffix(suffix)).is_file()), None)
+    for suffix in sorted(PICTURE_SUFFIXES):
+        # Cameras write suffixes in capitals.
+        for spelling in (suffix, suffix.upper()):
+            if (picture := path.with_suffix(spelling)).is_file():
+                return picture
+    return None
 
 
 def _is_hidden(path: Path) -> bool:
     return any(part.startswith(".") for part in path.parts)
 
 
-def _group(path: Path) -> str:
+def _name_group(path: Path) -> str:
     match = ESC_NAME.fullmatch(path.stem)
     return match["source"] if match else path.with_suffix("").as_posix()

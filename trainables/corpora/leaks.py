@@ -1,4 +1,4 @@
-"""Whether a model that was trained on one corpus has seen what another one holds out."""
+"""Leaks: recordings that one corpus holds out and that a model of another corpus was trained on."""
 
 from __future__ import annotations
 
@@ -10,29 +10,33 @@ from trainables.corpora.corpus import Corpus, read_splits
 from trainables.corpora.settings import corpus_model
 
 SEEN = {"test": ("train", "validation"), "validation": ("train",)}
-"""Of each split that is held out, the splits of another corpus from which a model knows a recording: it was trained on
-them, or selected by them."""
+"""For each held-out split, the splits of the other corpus that leak into it.
+
+A model was trained on its train split and selected on its validation split.
+"""
 
 
 def describe_leak(
     settings: Mapping[str, Any], corpus: Corpus, home: Path, other: Mapping[str, Any], fingerprint: str
 ) -> str:
-    """Say why a model of another corpus may know what this one holds out; nothing if it does not.
+    """Return why a model of another corpus can't be evaluated on this one; an empty string if it can.
 
     Args:
-        settings: of this corpus.
-        corpus: this one.
-        home: where both were opened.
-        other: settings of the other one.
-        fingerprint: of the other one.
+        settings: the settings of this corpus.
+        corpus: this corpus.
+        home: the home in which both corpora were opened.
+        other: the settings of the corpus that the model was trained on.
+        fingerprint: the fingerprint of that corpus.
     """
     if fingerprint == corpus.fingerprint:
         return ""
-    mine, theirs = (corpus_model(corpus_settings)(**corpus_settings).source() for corpus_settings in (settings, other))
+    source, other_source = (
+        corpus_model(corpus_settings)(**corpus_settings).source() for corpus_settings in (settings, other)
+    )
     other_splits = read_splits(home, fingerprint)
-    if mine != theirs or other_splits is None:
+    if source != other_source or other_splits is None:
         return "it may have seen recordings that are held out here"
     splits = dict(zip(corpus.clips["recording"].astype(str), corpus.clips["split"], strict=True))
-    held_out = {name: SEEN[split] for name, split in splits.items() if split in SEEN}
-    count = sum(other_splits.get(name) in leaking_splits for name, leaking_splits in held_out.items())
-    return f"it has seen {count} of the {len(held_out)} recordings that are held out here" if count else ""
+    leaking_splits = {name: SEEN[split] for name, split in splits.items() if split in SEEN}
+    count = sum(other_splits.get(name) in leaking for name, leaking in leaking_splits.items())
+    return f"it has seen {count} of the {len(leaking_splits)} recordings that are held out here" if count else ""

@@ -1,4 +1,4 @@
-"""What is seen while a clip sounds: the frame in its middle, and how much moves during it."""
+"""The pictures of clips: the frame in the middle of each, and the motion during it."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainables.components.audio.clip import CLIP_S
-from trainables.corpora.picture_files import PICTURE_SUFFIXES, fitted, read_picture
+from trainables.corpora.picture_files import PICTURE_SUFFIXES, crop_square, read_picture
 from trainables.corpora.splits import digest
 from trainables.errors import InputError
-from trainables.support.cache import made_once
-from trainables.support.parallel import each_in_parallel
+from trainables.support.cache import write_once
+from trainables.support.parallel import map_in_parallel
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 MOTION_HZ = 10
 MOTION_STEPS = int(CLIP_S * MOTION_HZ)
 MOTION_PX = 32
+"""The side of the frames that motion is measured on."""
 
 Pictures = UInt8[np.ndarray, "clips 3 size size"]
 Motion = Float32[np.ndarray, "clips 20"]
@@ -34,53 +35,71 @@ Motion = Float32[np.ndarray, "clips 20"]
 
 @dataclass(frozen=True)
 class Shown:
-    """A recording's file and the clips that are seen in it."""
+    """The picture or video of a recording, and the starts of its clips."""
 
     path: Path
     starts_s: tuple[float, ...]
 
 
 def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Pictures:
-    """A picture of every clip as a memory map; black where none can be read (`visible` says of which)."""
+    """Open a picture of every clip as a memory map; the first time, the files are read.
+
+    The picture of a clip is the frame in its middle or, without a video, the recording's picture. It is black if none
+    can be read; `select_visible` returns the others.
+
+    Args:
+        corpus: the corpus.
+        size: the side in pixels.
+        progress: is called while files are read.
+    """
 
     def make(path: Path) -> None:
         pictures = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(corpus.clips), 3, size, size))
-        rows, shown = _shown(corpus)
-        work = each_in_parallel(partial(_pictures, size=size), shown, "reading the corpus's pictures", progress)
+        rows, shown = _list_shown(corpus)
+        work = map_in_parallel(partial(_read_pictures, size=size), shown, "reading the corpus's pictures", progress)
         for clips, frames in zip(rows, work, strict=True):
             if frames is not None:
                 pictures[clips] = frames
         pictures.flush()
 
-    pictures: Pictures = np.load(made_once(corpus.folder / f"pictures-{size}-{sources(corpus)}.npy", make), "r")
+    path = write_once(corpus.folder / f"pictures-{size}-{digest_sources(corpus)}.npy", make)
+    pictures: Pictures = np.load(path, "r")
     return pictures
 
 
 def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
-    """How much each clip's picture changes, ten times a second: the mean difference between frames, in 0..1; not a
-    number where there is no video."""
+    """Return the motion of every clip, ten times a second: the mean difference between frames, in 0..1.
+
+    It is not a number for clips without a video. The first time, it is computed and cached.
+    """
 
     def make(path: Path) -> None:
         motion = np.full((len(corpus.clips), MOTION_STEPS), np.nan, np.float32)
-        rows, shown = _shown(corpus)
-        work = each_in_parallel(_motion, shown, "reading the corpus's motion", progress)
+        rows, shown = _list_shown(corpus)
+        work = map_in_parallel(_measure_motion, shown, "reading the corpus's motion", progress)
         for clips, recording_motion in zip(rows, work, strict=True):
             if recording_motion is not None:
                 motion[clips] = recording_motion
         with path.open("wb") as file:
             np.save(file, motion)
 
-    motion: Motion = np.load(made_once(corpus.folder / f"motion-{sources(corpus)}.npy", make))
+    motion: Motion = np.load(write_once(corpus.folder / f"motion-{digest_sources(corpus)}.npy", make))
     return motion
 
 
-def visible(
+def select_visible(
     corpus: Corpus, pictures: Pictures, clips: NDArray[np.int64], *, required: bool = True
 ) -> NDArray[np.int64]:
-    """Those of some clips that have a picture.
+    """Return those of some clips that have a picture.
+
+    Args:
+        corpus: the corpus, which the error message names.
+        pictures: the pictures of all clips, black for those without one.
+        clips: rows of `corpus.clips`.
+        required: whether it is an error if none has a picture.
 
     Raises:
-        InputError: none has, and some are required.
+        InputError: no clip has a picture.
     """
     visible_clips = np.array([clip for clip in clips if pictures[clip].any()], np.int64)
     if required and not len(visible_clips):
@@ -91,8 +110,8 @@ def visible(
     return visible_clips
 
 
-def _shown(corpus: Corpus) -> tuple[list[NDArray[np.intp]], list[Shown]]:
-    """The recordings that can be seen: the rows of their clips, and where to look."""
+def _list_shown(corpus: Corpus) -> tuple[list[NDArray[np.intp]], list[Shown]]:
+    """Return the recordings that have a picture or video: the rows of their clips, and the files."""
     recordings = corpus.clips["recording"].to_numpy(str)
     starts_s = corpus.clips["start_s"].to_numpy(float)
     names = [name for name in dict.fromkeys(recordings.tolist()) if name in corpus.pictures]
@@ -105,28 +124,29 @@ def _shown(corpus: Corpus) -> tuple[list[NDArray[np.intp]], list[Shown]]:
     ]
 
 
-def sources(corpus: Corpus) -> str:
-    """Tells these files from others of the same names."""
+def digest_sources(corpus: Corpus) -> str:
+    """Return a digest of the names, sizes and times of the picture files, which changes with any of them."""
     stats = ((name, path.suffix, path.stat()) for name, path in sorted(corpus.pictures.items()))
     return digest("\n".join(f"{name} {suffix} {stat.st_size} {stat.st_mtime_ns}" for name, suffix, stat in stats))[:12]
 
 
-def _pictures(shown: Shown, size: int) -> Pictures | None:
-    """The picture of each clip; None where the file can't be read."""
+def _read_pictures(shown: Shown, size: int) -> Pictures | None:
+    """Return the picture of each clip; None if the file can't be read."""
     if shown.path.suffix.lower() in PICTURE_SUFFIXES:
         try:
             return np.stack([read_picture(shown.path, size)] * len(shown.starts_s))
         except InputError:
             return None
-    return frames_at(shown.path, [start + CLIP_S / 2 for start in shown.starts_s], size)
+    return read_frames(shown.path, [start + CLIP_S / 2 for start in shown.starts_s], size)
 
 
-def _motion(shown: Shown) -> Motion | None:
+def _measure_motion(shown: Shown) -> Motion | None:
+    """Return the motion of each clip; None without a video."""
     if shown.path.suffix.lower() in PICTURE_SUFFIXES:
         return None
     steps = np.arange(-1, MOTION_STEPS) + 0.5
     times_s = [start + step / MOTION_HZ for start in shown.starts_s for step in steps]
-    frames = frames_at(shown.path, times_s, MOTION_PX)
+    frames = read_frames(shown.path, times_s, MOTION_PX)
     if frames is None:
         return None
     greys = frames.astype(np.float32).mean(axis=1).reshape(len(shown.starts_s), len(steps), -1)
@@ -134,29 +154,39 @@ def _motion(shown: Shown) -> Motion | None:
     return motion
 
 
-def frames_at(path: Path, times_s: list[float], size: int) -> Pictures | None:
-    """The frame of a video that is seen at each time, the last one behind its end; None where it can't be read."""
+def read_frames(path: Path, times_s: list[float], size: int) -> Pictures | None:
+    """Return the frame that a video shows at each time; None if the video can't be read.
+
+    Args:
+        path: the video.
+        times_s: times in any order; after the end of the video, its last frame is returned.
+        size: the side of the returned squares in pixels.
+    """
     order = np.argsort(times_s, kind="stable")
     picture_by_index: dict[int, UInt8[np.ndarray, "3 size size"]] = {}
     try:
         with av.open(str(path)) as container:
             if not container.streams.video:
                 return None
-            # The sound, and so the clips, count from here; in some containers it isn't zero.
+            # The sound, and so the clips, start at this time, which is not zero in some containers.
             begin_s = (container.start_time or 0) / av.time_base
-            waiting, last = [int(index) for index in order], None
+            waiting = [int(index) for index in order]
+            last: av.VideoFrame | None = None
             for frame in container.decode(video=0):
+                # A frame is shown until the next one starts.
                 while waiting and last is not None and (frame.time or 0.0) - begin_s > times_s[waiting[0]]:
-                    picture_by_index[waiting.pop(0)] = _picture(last, size)
+                    picture_by_index[waiting.pop(0)] = _crop_frame(last, size)
                 if not waiting:
                     break
                 last = frame
             if last is not None:
-                picture_by_index |= dict.fromkeys(waiting, _picture(last, size))
+                picture_by_index |= dict.fromkeys(waiting, _crop_frame(last, size))
     except (av.FFmpegError, OSError, ValueError):
         return None
-    return np.stack([picture_by_index[index] for index in range(len(times_s))]) if picture_by_index else None
+    if not picture_by_index:
+        return None
+    return np.stack([picture_by_index[index] for index in range(len(times_s))])
 
 
-def _picture(frame: av.VideoFrame, size: int) -> UInt8[np.ndarray, "3 size size"]:
-    return fitted(Image.fromarray(frame.to_ndarray(format="rgb24")), size)
+def _crop_frame(frame: av.VideoFrame, size: int) -> UInt8[np.ndarray, "3 size size"]:
+    return crop_square(Image.fromarray(frame.to_ndarray(format="rgb24")), size)

@@ -1,4 +1,4 @@
-"""Recordings as files: what every kind of corpus lists, and how one becomes clips."""
+"""Recordings: the files that a corpus lists, and functions that decode them to clips."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from trainables.components.audio.clip import CLIP_S, CLIP_SAMPLES, RATE_HZ
 from trainables.errors import InputError
 
 SILENCE_RMS = 1e-4
-"""Clips below this level (−80 dBFS) hold nothing to hear."""
+"""The RMS below which a clip is silent (−80 dBFS)."""
 
 AUDIO_SUFFIXES = frozenset(".aac .aif .aiff .flac .m4a .mp3 .oga .ogg .opus .wav .wma".split())
 VIDEO_SUFFIXES = frozenset(".avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .ogv .webm .wmv".split())
@@ -27,8 +27,10 @@ class Recording:
 
     Attributes:
         name: its path below the corpus's root; unique.
-        group: recordings of one source share it, and are never split.
-        picture: the video or the picture that shows it; None where nothing does.
+        path: the file.
+        class_name: the name of its class.
+        group: the name of its source. All recordings of a group are in the same split.
+        picture: the video or picture that belongs to it; None if there is none.
     """
 
     name: str
@@ -40,7 +42,13 @@ class Recording:
 
 @dataclass(frozen=True)
 class Decoded:
-    """What could be read from a recording: its clips, or why there are none."""
+    """The clips of a recording, or the reason why there are none.
+
+    Attributes:
+        clips: samples of shape (clips, 44100); 32767 is full scale.
+        starts_s: the start of each clip in the recording.
+        problem: why there are no clips; empty if there are some.
+    """
 
     clips: NDArray[np.int16]
     starts_s: tuple[float, ...]
@@ -48,28 +56,32 @@ class Decoded:
 
 
 def decode(path: Path) -> Decoded:
-    """Read the sound of an audio or video file as clips of 2 s, without the silent ones."""
+    """Read the sound of an audio or video file as clips of 2 s, leaving out silent ones."""
     try:
         waveform = _read_mono(path)
     except (av.FFmpegError, OSError, ValueError) as error:
-        return _unusable(f"unreadable ({getattr(error, 'strerror', None) or error})")
+        return _reject(f"unreadable ({getattr(error, 'strerror', None) or error})")
     if waveform is None:
-        return _unusable("no audio stream")
+        return _reject("no audio stream")
     if not len(waveform):
-        return _unusable("zero length")
-    clips = _cut(waveform)
+        return _reject("zero length")
+    clips = _cut_clips(waveform)
     audible = np.sqrt(np.mean(np.square(clips), axis=1)) >= SILENCE_RMS
     if not audible.any():
-        return _unusable("silent")
+        return _reject("silent")
     samples = np.round(np.clip(clips[audible], -1, 1) * 32767).astype(np.int16)
     return Decoded(samples, tuple(float(index) * CLIP_S for index in np.flatnonzero(audible)))
 
 
 def read_clip(path: Path, at_s: float = 0.0) -> NDArray[np.float32]:
-    """The 2 s of a recording from a time on, at 22,050 Hz; repeated where less is left.
+    """Read 2 s of a recording, repeated if less is left; samples within ±1 of shape (44100,), at 22,050 Hz.
+
+    Args:
+        path: an audio or video file.
+        at_s: the start of the clip.
 
     Raises:
-        InputError: the file can't be read, ends before that, or is silent there.
+        InputError: the file can't be read, ends before `at_s`, or is silent there.
     """
     try:
         waveform = _read_mono(path)
@@ -85,12 +97,12 @@ def read_clip(path: Path, at_s: float = 0.0) -> NDArray[np.float32]:
     return clip
 
 
-def _unusable(problem: str) -> Decoded:
+def _reject(problem: str) -> Decoded:
     return Decoded(np.empty((0, CLIP_SAMPLES), np.int16), (), problem)
 
 
 def _read_mono(path: Path) -> NDArray[np.float32] | None:
-    """The first audio stream, channels averaged, at 22,050 Hz; None where a file has none."""
+    """Read the first audio stream, channels averaged, at 22,050 Hz; return None if the file has none."""
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return None
@@ -100,16 +112,17 @@ def _read_mono(path: Path) -> NDArray[np.float32] | None:
             return np.empty(0, np.float32)
         rate_hz = frames[0].sample_rate
         waveform = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
+    # Samples of float formats may be NaN or infinite.
     waveform = np.nan_to_num(waveform.astype(np.float32))
     if rate_hz == RATE_HZ:
         return waveform
     ratio = Fraction(RATE_HZ, rate_hz)
-    from scipy.signal import resample_poly  # more than a second, of which a cached corpus has no need
+    from scipy.signal import resample_poly  # takes more than a second, and a cached corpus doesn't need it
 
     return np.asarray(resample_poly(waveform, ratio.numerator, ratio.denominator), np.float32)
 
 
-def _cut(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Whole clips from the start; a shorter recording is repeated until it fills one."""
+def _cut_clips(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Cut a waveform into whole clips from its start; a shorter one is repeated until it fills a clip."""
     count = max(1, len(waveform) // CLIP_SAMPLES)
     return np.resize(waveform, (count, CLIP_SAMPLES))

@@ -1,4 +1,4 @@
-"""`corpus:` in a search space: its settings, by its name, and the recordings that they mean."""
+"""The settings `corpus:` of a search space: a class for each corpus name, which lists the recordings."""
 
 from __future__ import annotations
 
@@ -23,23 +23,28 @@ class CorpusSettings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
     keeps_splits: ClassVar[bool] = True
-    """Whether recordings keep their splits when others are added."""
+    """Whether recordings keep their splits when others are added (see `split_record`)."""
     name: str
 
     def check_root(self) -> None:
-        """Check, at the cost of a look into a folder, that there is something to read.
+        """Check quickly, without reading files, that there is a corpus at the root.
 
         Raises:
-            InputError: there isn't.
+            InputError: there is none.
         """
 
     @abstractmethod
     def source(self) -> str:
-        """Return what names the place that recordings come from: of one source the same name is the same recording."""
+        """Return the name of the source: within one source, recordings of the same name are the same recording."""
 
     @abstractmethod
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
-        """The recordings that these settings mean, sorted by class."""
+        """Return the recordings, sorted by class.
+
+        Args:
+            home: the folder of caches; a generated corpus is written below it.
+            progress: is called while files are written.
+        """
 
 
 CORPORA: Registry[type[CorpusSettings]] = Registry("corpus")
@@ -47,66 +52,83 @@ CORPORA: Registry[type[CorpusSettings]] = Registry("corpus")
 
 @CORPORA.register("demo")
 class Demo(CorpusSettings):
+    """The demo corpus, which is synthesized when it is first used."""
+
     name: Literal["demo"] = "demo"
     recordings_per_class: int = Field(10, ge=3, description="synthetic recordings of each of the ten classes")
     seed: int = Field(0, ge=0, description="other seeds give other recordings")
-    # One of ten recordings a class is the same everywhere, whether one of forty was made there before or not.
+    # A demo of ten recordings a class must have the same splits everywhere, even if one of forty was opened before.
     keeps_splits = False
 
     def source(self) -> str:
+        """Return the name with the seed."""
         return f"{self.name} {self.seed}"
 
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        """Write the recordings that are missing, and return the first ones of each class."""
         from trainables.corpora.demo.write import write_demo
 
         root = home / "corpora" / ("demo" if self.seed == 0 else f"demo-seed{self.seed}")
         write_demo(root, recordings_per_class=self.recordings_per_class, seed=self.seed, progress=progress)
+        # The folder has more recordings if a larger corpus was written before.
         written = vegas_layout.find_recordings(root)
-        of_classes = (list(members) for _, members in groupby(written, key=lambda recording: recording.class_name))
-        return [recording for members in of_classes for recording in members[: self.recordings_per_class]]
+        recordings: list[Recording] = []
+        for _, members in groupby(written, key=lambda recording: recording.class_name):
+            recordings += list(members)[: self.recordings_per_class]
+        return recordings
 
 
 @CORPORA.register("folder")
 class Folder(CorpusSettings):
+    """A folder with one sub-folder per class."""
+
     name: Literal["folder"] = "folder"
     root: Path = Field(description="folder with one sub-folder of audio or video files per class")
 
     def check_root(self) -> None:
+        """Check that the root has a sub-folder."""
         if not folder_layout.visible_folders(self.root.expanduser()):
             raise InputError(
                 f"corpus.root: {self.root}: has no sub-folder; one of audio or video files per class is needed"
             )
 
     def source(self) -> str:
-        return _rooted(self.name, self.root)
+        """Return the name with the resolved root."""
+        return _name_source(self.name, self.root)
 
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        """Return every audio or video file below the sub-folders."""
         return folder_layout.find_recordings(self.root.expanduser())
 
 
 @CORPORA.register("vegas")
 class Vegas(CorpusSettings):
+    """The VEGAS data set."""
+
     name: Literal["vegas"] = "vegas"
     root: Path = Field(description="folder of the VEGAS data set")
 
     def check_root(self) -> None:
+        """Check that there are folders of classes."""
         vegas_layout.class_folders(self.root.expanduser())
 
     def source(self) -> str:
-        return _rooted(self.name, self.root)
+        """Return the name with the resolved root."""
+        return _name_source(self.name, self.root)
 
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        """Return every recording of the data set."""
         return vegas_layout.find_recordings(self.root.expanduser())
 
 
-def _rooted(name: str, root: Path) -> str:
+def _name_source(name: str, root: Path) -> str:
     return f"{name} {root.expanduser().resolve()}"
 
 
 def corpus_model(settings: Mapping[str, Any]) -> type[CorpusSettings]:
-    """Return what checks a `corpus:`, by its name.
+    """Return the class of settings for a `corpus:`, by its `name`.
 
     Raises:
-        InputError: unknown name.
+        InputError: no corpus has that name.
     """
     return CORPORA[settings.get("name", "")]

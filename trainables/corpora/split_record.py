@@ -1,7 +1,7 @@
-"""Which split each recording of a growing corpus was given, so that it keeps it when others are added or go.
+"""The record of splits: recordings of a corpus keep their splits when others are added or removed.
 
-Splits are drawn from the list of recordings, and a longer list would give some of the old ones another split: what was
-trained on before would be tested on. So each source of recordings has a file in the home that remembers them.
+Splits depend on the list of recordings. A longer list would move some old recordings to another split, and a model
+would be tested on recordings that it was trained on. So each source of recordings has a file of splits in the home.
 """
 
 from __future__ import annotations
@@ -15,50 +15,55 @@ from pathlib import Path
 from filelock import FileLock
 
 from trainables.corpora.splits import Split, digest
-from trainables.support.cache import explained
+from trainables.support.cache import explain_write_errors
 
 
 @dataclass
 class SplitRecord:
-    """What is remembered of one source.
+    """The splits and fingerprints of one source of recordings.
 
     Attributes:
-        source: such as `folder /data/sounds`.
-        splits: of each group of recordings that ever had one.
-        fingerprints: of each list of files that was opened, the fingerprint of the corpus that it made.
+        source: the source, such as `folder /data/sounds`.
+        splits: the split of every group of recordings that was ever opened.
+        fingerprints: the fingerprint of the corpus for each list of files that was opened, by that list's fingerprint.
     """
 
     source: str
     splits: dict[str, Split] = field(default_factory=dict)
     fingerprints: dict[str, str] = field(default_factory=dict)
 
-    def known(self, groups: Iterable[str]) -> dict[str, Split]:
-        """Return the splits of those groups that have one already."""
+    def find_splits(self, groups: Iterable[str]) -> dict[str, Split]:
+        """Return the splits of those groups that are in the record."""
         return {group: self.splits[group] for group in groups if group in self.splits}
 
     def add(self, files: str, fingerprint: str, splits: Mapping[str, Split]) -> None:
-        """Remember a corpus and the splits of its groups.
+        """Add a corpus and the splits of its groups.
 
         Args:
             files: the fingerprint of the files alone.
-            fingerprint: of the corpus.
-            splits: of all its groups; those of known groups don't change.
+            fingerprint: the fingerprint of the corpus.
+            splits: the splits of its groups; a group that is in the record keeps its split.
         """
         self.fingerprints[files] = fingerprint
         self.splits = {**splits, **self.splits}
 
 
-def fingerprint_with(files: str, earlier_splits: Mapping[str, Split]) -> str:
-    """Return the fingerprint of a corpus whose splits depend on earlier ones: twelve hexadecimal digits.
+def extend_fingerprint(files: str, earlier_splits: Mapping[str, Split]) -> str:
+    """Return the fingerprint of a corpus from that of its files and from the earlier splits: 12 hexadecimal digits.
 
-    Elsewhere the same files have other splits, and what is computed of both must not be taken for the same.
+    In another home the same files may have other splits, and need another fingerprint, because caches and models are
+    identified by it.
+
+    Args:
+        files: the fingerprint of the files alone; it is returned if there are no earlier splits.
+        earlier_splits: the splits that groups of this corpus already had.
     """
     lines = [files, *(f"{group} {split}" for group, split in sorted(earlier_splits.items()))]
     return digest("\n".join(lines))[:12] if earlier_splits else files
 
 
 def read_record(home: Path, source: str) -> SplitRecord:
-    """Return what is remembered of a source; nothing of one that is new."""
+    """Read the record of a source; an empty one if the source is new."""
     try:
         return SplitRecord(**json.loads(_path(home, source).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
@@ -66,21 +71,21 @@ def read_record(home: Path, source: str) -> SplitRecord:
 
 
 @contextmanager
-def changed_record(home: Path, source: str) -> Iterator[SplitRecord]:
-    """Give the record of a source to be changed, while nobody else can, and write it at the end.
+def edit_record(home: Path, source: str) -> Iterator[SplitRecord]:
+    """Yield the record of a source under a lock, and write it at the end of the block.
 
     Raises:
         InputError: the home can't be written.
     """
     locks = home / "cache" / "locks"
-    with explained(locks):
+    with explain_write_errors(locks):
         locks.mkdir(parents=True, exist_ok=True)
         lock = FileLock(locks / f"splits-{digest(source)[:12]}.lock")
         lock.acquire()
     try:
         record = read_record(home, source)
         yield record
-        with explained(home / "corpora"):
+        with explain_write_errors(home / "corpora"):
             path = _path(home, source)
             path.parent.mkdir(parents=True, exist_ok=True)
             temporary = path.with_suffix(".part")
@@ -91,5 +96,5 @@ def changed_record(home: Path, source: str) -> Iterator[SplitRecord]:
 
 
 def _path(home: Path, source: str) -> Path:
-    # Not in the cache, which may be deleted to free a disk.
+    # Not below `cache`, which users may delete to free a disk.
     return home / "corpora" / f"splits-{digest(source)[:12]}.json"

@@ -1,4 +1,4 @@
-"""Which recordings are for training, validation and test."""
+"""The split of recordings into train, validation and test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,14 @@ Split = Literal["train", "validation", "test"]
 
 
 def num_held_out(num_recordings: int, num_groups: int) -> int:
-    """How many of a class's recordings go to validation, and as many to test: a tenth, but two of six, one of three."""
+    """Return the number of recordings of a class for validation; the test split gets as many.
+
+    It is a tenth, but at least two if there are six groups or more; one for three to five groups; none for fewer.
+
+    Args:
+        num_recordings: the recordings of the class.
+        num_groups: the groups that they form.
+    """
     if num_groups < 3:
         return 0
     return max(2, num_recordings // 10) if num_groups >= 6 else 1
@@ -20,15 +27,17 @@ def num_held_out(num_recordings: int, num_groups: int) -> int:
 def split_groups(
     groups_of_class: Mapping[str, Sequence[str]], earlier_splits: Mapping[str, Split] | None = None
 ) -> dict[str, Split]:
-    """Split groups by the hash of their names, stratified by class and the same on every machine.
+    """Split groups by the hash of their names, stratified by class; the result is the same on every machine.
 
-    Small groups are held out first: a source with many takes would fill a split with one sound. A group that is in
-    several classes stays whole; the first class decides.
+    Small groups are held out first, because a source with many takes would fill a split with one sound. A group that is
+    in several classes gets one split, from the first of them.
 
     Args:
         groups_of_class: for each class, the group of each of its recordings.
-        earlier_splits: splits that groups were given earlier and keep; only the others are split, to fill what is
-            missing.
+        earlier_splits: the splits of groups that keep theirs. Other groups fill up the held-out splits.
+
+    Returns:
+        The split of every group, those of `earlier_splits` included.
     """
     kept = earlier_splits or {}
     splits: dict[str, Split] = dict(kept)
@@ -39,6 +48,7 @@ def split_groups(
         for split in held_out:
             missing = num_held_out(len(groups), len(sizes))
             missing -= sum(sizes[group] for group in sizes if splits.get(group) == split)
+            # At most a third of a class's groups is held out in each split.
             most = len(sizes) // 3 - sum(kept.get(group) == split for group in sizes)
             for group in [group for group in ordered if group not in splits][: max(0, most)]:
                 if missing <= 0:
@@ -50,5 +60,5 @@ def split_groups(
 
 
 def digest(text: str) -> str:
-    """A hash that, unlike Python's own, is the same in every process."""
+    """Return the SHA-256 of a text in hexadecimal; unlike Python's `hash` it is the same in every process."""
     return hashlib.sha256(text.encode()).hexdigest()

@@ -1,9 +1,9 @@
-"""`corpus: {name: vegas, root: DIR}`: VEGAS (Zhou et al., CVPR 2018) as it is distributed.
+"""The layout of `corpus: {name: vegas, root: DIR}`: VEGAS (Zhou et al., CVPR 2018) as it is distributed.
 
 <class>/videos/video_00000.mp4
-<class>/audios/video_00000.wav      read instead of the video's sound where it is there
-<class>/img/video_00000.jpg         shown where the video isn't there
-<class>/video_info.csv              YTID,start_second,end_second; its row is the number in a file's name
+<class>/audios/video_00000.wav      its sound is used instead of the video's
+<class>/img/video_00000.jpg         the picture of a recording without a video
+<class>/video_info.csv              YTID,start_second,end_second; row n, from 0, is of video_0000n
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from trainables.errors import InputError
 
 
 def find_recordings(root: Path) -> list[Recording]:
-    """Every recording, sorted.
+    """Return every recording, sorted.
 
     Raises:
         InputError: there is no VEGAS at the root.
     """
-    return [recording for folder in class_folders(root) for recording in _of_class(folder)]
+    return [recording for folder in class_folders(root) for recording in _find_in_class(folder)]
 
 
 def class_folders(root: Path) -> list[Path]:
-    """The folders of the classes, sorted; the root may be the folder around them or one or two levels above it.
+    """Return the folders of the classes, sorted: those in the root, in its `data` or in its `VEGAS/data`.
 
     Raises:
         InputError: there is no VEGAS at the root.
@@ -44,11 +44,11 @@ def _is_class(folder: Path) -> bool:
     return (folder / "videos").is_dir() or (folder / "audios").is_dir()
 
 
-def _of_class(folder: Path) -> list[Recording]:
+def _find_in_class(folder: Path) -> list[Recording]:
     videos = {path.stem: path for path in (folder / "videos").glob("[!.]*.mp4")}
     files = videos | {path.stem: path for path in (folder / "audios").glob("[!.]*.wav")}
     pictures = {path.stem: path for path in (folder / "img").glob("[!.]*.jpg")} | videos
-    ids = _video_ids(folder / "video_info.csv")
+    ids = _read_video_ids(folder / "video_info.csv")
     return [
         Recording(
             name=f"{folder.name}/{stem}",
@@ -61,8 +61,8 @@ def _of_class(folder: Path) -> list[Recording]:
     ]
 
 
-def _video_ids(table: Path) -> dict[str, str]:
-    """The YouTube video that each file was cut from: clips of one video may be in several files and classes."""
+def _read_video_ids(table: Path) -> dict[str, str]:
+    """Return the id of the YouTube video that each file was cut from; files of one video may be in several classes."""
     if not table.exists():
         return {}
     with table.open(newline="", encoding="utf-8") as file:

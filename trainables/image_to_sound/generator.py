@@ -68,4 +68,4 @@ class SoundGenerator(Generator[Pictures]):
         full = self.config.clip_representation.grid.to_full(log_power)
         sounds = render_magnitudes(full, self.config.phase)
         contents = [limit_to_full_scale(sound.cpu()) for sound in sounds]
-        return self._told(contents, self._judge.hear_waveforms(sounds).cpu())
+        return self._label(contents, self._judge.classify_waveforms(sounds).cpu())

@@ -23,7 +23,7 @@ from trainables.components.representation.normalizer import Normalizer
 from trainables.errors import InputError
 from trainables.image_to_sound.config import ImageToSoundConfig, Route
 from trainables.image_to_sound.contrastive import Contrast
-from trainables.support.state_files import saved_state
+from trainables.support.state_files import read_state
 
 HIDDEN = 256
 MAX_TRAIN_LATENTS = 4096
@@ -193,7 +193,7 @@ class SoundFromPicture(nn.Module):
         Raises:
             InputError: the file is a checkpoint of neither, or was trained with other settings.
         """
-        state = saved_state(path)
+        state = read_state(path)
         if "model" in state:
             networks = {key.removeprefix("audio."): value for key, value in state["model"].items() if "audio." in key}
         else:

@@ -19,7 +19,7 @@ from trainables.components.audio.log_power_metrics import COMMON_SIZE
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges.sound_judge import open_judge, preparation_device
 from trainables.corpora.features import clip_power
-from trainables.corpora.pictures import sources, visible
+from trainables.corpora.pictures import digest_sources, select_visible
 from trainables.image_to_sound.config import ImageToSoundConfig
 from trainables.support.progress import Progress
 
@@ -46,7 +46,7 @@ def reference_lines(configs: Sequence[ImageToSoundConfig], corpus: Corpus, progr
     device = preparation_device()
     judge = open_judge(corpus, device=device, progress=progress)
     pictures = corpus.frames(configs[0].image_size)
-    train, clips = (visible(corpus, pictures, corpus.indices(split)) for split in ("train", "validation"))
+    train, clips = (select_visible(corpus, pictures, corpus.indices(split)) for split in ("train", "validation"))
     assessor = Assessor(corpus, "validation", judge, device, clips)
     common = Grid(COMMON_SIZE)
 
@@ -67,5 +67,5 @@ def reference_lines(configs: Sequence[ImageToSoundConfig], corpus: Corpus, progr
         "another sound of the class": lambda: assess_clips(choose_of_class(corpus, clips, train)),
         "any sound": lambda: assess_clips(choose_at_random(corpus, clips, train)),
     }
-    cache_key = f"pairs-{sources(corpus)}-{judge.id}"
+    cache_key = f"pairs-{digest_sources(corpus)}-{judge.id}"
     return [measure_reference_line(corpus, name, "", cache_key, measure) for name, measure in lines.items()]

@@ -87,7 +87,7 @@ def retrieval_table(
     round_trip = search(generated_latents, pictures, own, query_labels, labels)
     hits_by_prefix["image_round_trip"] = round_trip
 
-    predicted_labels = judge.hear_log_power(grid.to_full(generated)).argmax(dim=1).to(device)
+    predicted_labels = judge.classify_log_power(grid.to_full(generated)).argmax(dim=1).to(device)
     first_images = hits_by_prefix["sound_to_image"].first
     columns = {
         "recording": splits[0].recordings[positions[0].numpy()],

@@ -21,10 +21,17 @@ from trainables.components.generation import Model
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.networks.backbones import Backbone
 from trainables.components.networks.pca_path import sample_size
-from trainables.components.pictures.augmentation import augmented
+from trainables.components.pictures.augmentation import augment
 from trainables.components.representation.phase_rendering import render_magnitudes
-from trainables.components.training.loop import batches, descend, fetched, finite_means, saved_bytes, warm_up
-from trainables.corpora.corpus import Corpus, required
+from trainables.components.training.loop import (
+    batches,
+    descend,
+    estimate_checkpoint_bytes,
+    fetch_values,
+    finite_means,
+    warm_up,
+)
+from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.pictures import open_motion
 from trainables.corpora.splits import Split
 from trainables.image_to_sound.config import METRICS, ImageToSoundConfig
@@ -61,7 +68,7 @@ class ImageToSound(Trainable):
     def __init__(self, config: ImageToSoundConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         """Read the pairs, and draw the networks' weights from `seed`; arguments as for every `Trainable`."""
         self.config: ImageToSoundConfig = config
-        self.corpus = required(corpus, ImageToSound)
+        self.corpus = require_corpus(corpus, ImageToSound)
         self.device = torch.device(device)
         self.num_steps = 0
         self.train = self._pairs(self.corpus.indices("train"))
@@ -104,7 +111,7 @@ class ImageToSound(Trainable):
         cls, configs: Sequence[ImageToSoundConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
         """Check the weights that trials load, compute features, judge and baselines, and return the baselines."""
-        corpus = required(corpus, cls)
+        corpus = require_corpus(corpus, cls)
         # Weights that can't be downloaded or read are an error now, not in the first epoch of every trial.
         for name, weights in dict.fromkeys((config.backbone, config.weights) for config in configs):
             Backbone(name, weights)
@@ -116,12 +123,12 @@ class ImageToSound(Trainable):
     def checkpoint_bytes(cls, config: ImageToSoundConfig) -> int:
         """Estimate the size of a checkpoint, without allocating the networks."""
         with torch.device("meta"):
-            return saved_bytes([SoundFromPicture(config, weights="none")])
+            return estimate_checkpoint_bytes([SoundFromPicture(config, weights="none")])
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
         """Return the id of the corpus's sound judge."""
-        return open_judge(required(corpus, cls)).id
+        return open_judge(require_corpus(corpus, cls)).id
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
@@ -133,7 +140,7 @@ class ImageToSound(Trainable):
     def _train_epoch(self) -> dict[str, float]:
         self.model.train()
         positions = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
-        means = finite_means(fetched([self._train_step(part) for part in positions]))
+        means = finite_means(fetch_values([self._train_step(part) for part in positions]))
         return {**means, "optim/lr": float(self.optimizer.param_groups[-1]["lr"])}
 
     def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
@@ -142,7 +149,7 @@ class ImageToSound(Trainable):
         warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
         pictures = self.train.pictures(positions)
         if self.config.augment:
-            pictures = augmented(pictures, self._order, colours=False, cutout=False)
+            pictures = augment(pictures, self._order, colours=False, cutout=False)
         picture_distribution = self.model.encode_pictures(pictures, self._autocast())
         target = self.model.normalize(self.train.sounds(positions))
         labels = self.train.labels[positions].to(self.device)

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor
 
-from trainables.components.losses.reconstruction import LOSSES, sampled
+from trainables.components.losses.reconstruction import LOSSES, sample_latents
 from trainables.components.representation.representation import Clips
 from trainables.image_to_sound.config import ImageToSoundConfig
 from trainables.image_to_sound.model import Distribution, SoundFromPicture, measure_unit
@@ -56,7 +56,7 @@ class PairObjective:
         ):
             if weight > 0:
                 mean, log_variance = distribution
-                latents = mean if log_variance is None or noise is None else sampled(mean, log_variance, noise)
+                latents = mean if log_variance is None or noise is None else sample_latents(mean, log_variance, noise)
                 loss = loss + weight * LOSSES[config.loss](model.audio.decode(latents, autocast)[0], target)
         sound_latents = sound_distribution[0].detach() if config.stop_gradient else sound_distribution[0]
         unit = None

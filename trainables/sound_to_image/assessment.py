@@ -17,7 +17,7 @@ from trainables.components.assessment.retrieval import search
 from trainables.components.audio.log_power_metrics import score_recordings
 from trainables.components.judges.picture_judge import SIZE_PX, PictureJudge
 from trainables.components.pictures.augmentation import Pictures, as_floats
-from trainables.corpora.pictures import visible
+from trainables.corpora.pictures import select_visible
 from trainables.sound_to_image.config import RETRIEVAL_PREFIX
 
 if TYPE_CHECKING:
@@ -52,7 +52,7 @@ class PictureAssessor:
             pictures: batches of pictures within −1..1, one for each clip in order.
         """
         probabilities, embeddings = (
-            torch.cat(batches) for batches in zip(*map(self._judge.perceive, pictures), strict=True)
+            torch.cat(batches) for batches in zip(*map(self._judge.classify_and_embed, pictures), strict=True)
         )
         verdict = score_recordings(probabilities, self._labels, self._recordings)
         labels = torch.from_numpy(self._labels[self._first]).to(embeddings.device)
@@ -92,7 +92,7 @@ def evaluation_table(
     perceived_by_judge: dict[str, list[tuple[Tensor, Tensor]]] = {prefix: [] for prefix in judges}
     for part in pictures:
         for prefix, judge in judges.items():
-            perceived_by_judge[prefix].append(judge.perceive(part))
+            perceived_by_judge[prefix].append(judge.classify_and_embed(part))
     recordings = corpus.clips["recording"].to_numpy(str)
     names, first = np.unique(recordings[clips], return_index=True)
     table = pd.DataFrame({"recording": names, "class": corpus.clips["class"].to_numpy()[clips[first]]})
@@ -125,7 +125,7 @@ def real_pictures(corpus: Corpus, clips: Clips, size: int = SIZE_PX) -> Iterator
 
 def embed_pictures(corpus: Corpus, judge: PictureJudge, clips: Clips) -> Embeddings:
     """Return a judge's embeddings of the real pictures of clips, on its device."""
-    return torch.cat([judge.perceive(part)[1] for part in real_pictures(corpus, clips)])
+    return torch.cat([judge.classify_and_embed(part)[1] for part in real_pictures(corpus, clips)])
 
 
 def first_positions(recordings: NDArray[Any]) -> NDArray[np.int64]:
@@ -135,7 +135,7 @@ def first_positions(recordings: NDArray[Any]) -> NDArray[np.int64]:
 
 def _reference(corpus: Corpus, judge: PictureJudge, device: torch.device) -> Reference:
     """Return the judge's embeddings of a sample of training pictures, from the corpus's cache if they are there."""
-    clips = sample_clips(visible(corpus, corpus.frames(SIZE_PX), corpus.indices("train")))
+    clips = sample_clips(select_visible(corpus, corpus.frames(SIZE_PX), corpus.indices("train")))
     path = corpus.folder / f"embeddings-{judge.id}.npy"
     return Reference(
         cache_embeddings(path, lambda: embed_pictures(corpus, judge, clips)).to(device), corpus.labels(clips)

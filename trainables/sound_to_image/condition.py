@@ -17,9 +17,9 @@ from trainables.components.judges.networks import Network, ResidualNetwork, log_
 from trainables.components.judges.sound_judge import train_network
 from trainables.corpora.splits import digest
 from trainables.errors import InputError
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
-from trainables.support.state_files import saved_state
+from trainables.support.state_files import read_state
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -41,7 +41,7 @@ class Condition(nn.Module):
 
     def forward(self, log_power: Full) -> tuple[Float[Tensor, "clips 64"], Float[Tensor, "clips classes"]]:
         """Return features and logits for magnitudes at full resolution (log-power in nats)."""
-        features = self.network.embedded(self.network.standardized(log_mel(log_power)))
+        features = self.network.embed(self.network.standardize(log_mel(log_power)))
         return features, self.network.classify(features)
 
 
@@ -66,14 +66,14 @@ def open_condition(corpus: Corpus, trained: str = "own", progress: Progress = si
         torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
 
     name = digest(f"{corpus.fingerprint} {SEED} {VERSION}")[:12]
-    path = made_once(corpus.folder / f"condition-{name}.pt", make)
+    path = write_once(corpus.folder / f"condition-{name}.pt", make)
     condition.network.load_state_dict(torch.load(path, weights_only=True))
     return condition
 
 
 def _load(network: Network, path: Path, classes: Sequence[str]) -> None:
     """Load the weights of a trial of classifier, after checking its settings and its classes."""
-    state = saved_state(path)
+    state = read_state(path)
     settings = state.get("config", {})
     weights, own = state.get("network", {}), network.state_dict()
     if weights.keys() != own.keys() or any(weights[key].shape != own[key].shape for key in own):

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from trainables.components.pictures.augmentation import Pictures, augmented
+from trainables.components.pictures.augmentation import Pictures, augment
 from trainables.components.training.loop import Scalar, descend
 from trainables.sound_to_image.config import SoundToImageConfig
 from trainables.sound_to_image.model import PictureFromSound
@@ -133,7 +133,7 @@ class Game:
     def _augment(self, pictures: Pictures) -> Pictures:
         """Augment the discriminator's input, real or generated (DiffAugment; Zhao et al., 2020)."""
         # No flips: the generator would learn to generate flipped pictures.
-        return augmented(pictures, self._order, flip=False) if self._config.diff_augment else pictures
+        return augment(pictures, self._order, flip=False) if self._config.diff_augment else pictures
 
     def state_dict(self) -> dict[str, Any]:
         """Return discriminator, optimizers and number of steps; the model is saved elsewhere."""

@@ -52,4 +52,4 @@ class PictureGenerator(Generator[Sound]):
         log_powers = log_power(power(source.to(self.device))).expand(count, -1, -1)
         pictures = self.model.generate(log_powers, torch.Generator().manual_seed(seed), self.config.truncation)
         contents = as_bytes(pictures.cpu()).permute(0, 2, 3, 1).numpy()
-        return self._told(list(contents), self._judge.see(pictures).cpu())
+        return self._label(list(contents), self._judge.classify(pictures).cpu())

@@ -12,7 +12,7 @@ from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges.networks import MEL_BANDS, MEL_FRAMES, log_mel
 from trainables.components.judges.sound_judge import preparation_device
 from trainables.corpora.features import clip_power
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -36,5 +36,5 @@ def open_mels(corpus: Corpus, progress: Progress = silent) -> Mels:
         mels.flush()
         progress("computing log-mels", total, total)
 
-    mels: Mels = np.load(made_once(corpus.folder / f"log-mel-{MEL_FRAMES}x{MEL_BANDS}.npy", make), mmap_mode="r")
+    mels: Mels = np.load(write_once(corpus.folder / f"log-mel-{MEL_FRAMES}x{MEL_BANDS}.npy", make), mmap_mode="r")
     return mels

@@ -69,7 +69,7 @@ class PictureFromSound(nn.Module):
     def encode_sounds(self, mel: Mel) -> tuple[Features, Logits]:
         """Return the condition network's features and logits for log-mels (`judges.networks.log_mel`)."""
         network = self.condition.network
-        features = network.embedded(network.standardized(mel))
+        features = network.embed(network.standardize(mel))
         return features, network.classify(features)
 
     def set_feature_statistics(self, features: Features) -> None:

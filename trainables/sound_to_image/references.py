@@ -18,7 +18,7 @@ from trainables.components.audio.grid import Grid
 from trainables.components.audio.log_power_metrics import COMMON_SIZE
 from trainables.components.judges.picture_judge import SIZE_PX, open_picture_judge
 from trainables.components.judges.sound_judge import preparation_device
-from trainables.corpora.pictures import visible
+from trainables.corpora.pictures import select_visible
 from trainables.sound_to_image.assessment import PictureAssessor, real_pictures
 from trainables.sound_to_image.condition import open_condition
 from trainables.sound_to_image.config import SoundToImageConfig
@@ -50,7 +50,7 @@ def reference_lines(configs: Sequence[SoundToImageConfig], corpus: Corpus, progr
         open_condition(corpus, trained, progress)
     judge = open_picture_judge(corpus, device=preparation_device(), progress=progress)
     pictures = corpus.frames(SIZE_PX)
-    train, clips = (visible(corpus, pictures, corpus.indices(split)) for split in ("train", "validation"))
+    train, clips = (select_visible(corpus, pictures, corpus.indices(split)) for split in ("train", "validation"))
     assessor = PictureAssessor(corpus, clips, judge)
 
     def assess_clips(chosen: NDArray[np.int64]) -> dict[str, float]:

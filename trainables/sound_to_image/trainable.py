@@ -23,8 +23,8 @@ from trainables.components.judges.picture_judge import open_picture_judge
 from trainables.components.pictures import spectrogram_pictures as drawing
 from trainables.components.pictures.augmentation import Pictures
 from trainables.components.representation.representation import Representation
-from trainables.components.training.loop import Scalar, batches, fetched, finite_means, saved_bytes
-from trainables.corpora.corpus import Corpus, required
+from trainables.components.training.loop import Scalar, batches, estimate_checkpoint_bytes, fetch_values, finite_means
+from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
 from trainables.sound_to_image.assessment import PictureAssessor, evaluation_table
@@ -62,7 +62,7 @@ class SoundToImage(Trainable):
     def __init__(self, config: SoundToImageConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         """Read the pairs, and draw the networks' weights from `seed`; arguments as for every `Trainable`."""
         self.config: SoundToImageConfig = config
-        self.corpus = required(corpus, SoundToImage)
+        self.corpus = require_corpus(corpus, SoundToImage)
         self.device = torch.device(device)
         self.train = self._pairs(self.corpus.indices("train"))
         self.validation = self._pairs(self.corpus.indices("validation"))
@@ -112,7 +112,7 @@ class SoundToImage(Trainable):
         cls, configs: Sequence[SoundToImageConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
         """Compute pictures, log-mels, condition networks, judge and baselines, and return the baselines."""
-        return reference_lines(configs, required(corpus, cls), progress)
+        return reference_lines(configs, require_corpus(corpus, cls), progress)
 
     @classmethod
     def checkpoint_bytes(cls, config: SoundToImageConfig) -> int:
@@ -120,12 +120,12 @@ class SoundToImage(Trainable):
         with torch.device("meta"):
             model = PictureFromSound(config, TYPICAL_CLASSES)
             discriminator = make_discriminator(config, model.condition_dim)
-        return saved_bytes([model, discriminator])
+        return estimate_checkpoint_bytes([model, discriminator])
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
         """Return the id of the corpus's picture judge."""
-        return open_picture_judge(required(corpus, cls)).id
+        return open_picture_judge(require_corpus(corpus, cls)).id
 
     def step(self) -> dict[str, float]:
         """Train one epoch, validate, and return the metrics."""
@@ -135,7 +135,7 @@ class SoundToImage(Trainable):
         self.model.train()
         positions = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
         # Not every step trains the generator: its measurements are averaged over the steps that have them.
-        means = finite_means(fetched([self._train_step(part) for part in positions]))
+        means = finite_means(fetch_values([self._train_step(part) for part in positions]))
         return {**means, "optim/lr": self.game.lr}
 
     def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
@@ -183,7 +183,9 @@ class SoundToImage(Trainable):
         names = [str(name) for name in self.corpus.clips["clip"].to_numpy()[clips]]
         generated = [torch.cat(list(self._generate(clips, seed))) for seed in range(NUM_RENDERED)]
         judge, labels = open_picture_judge(self.corpus, device=self.device), pairs.labels.to(self.device)
-        chances = torch.stack([judge.see(batch).gather(1, labels[:, None])[:, 0] for batch in generated]).mean(dim=0)
+        chances = torch.stack([judge.classify(batch).gather(1, labels[:, None])[:, 0] for batch in generated]).mean(
+            dim=0
+        )
         real = pairs.pictures(torch.arange(len(pairs)))
         sounds = read_waveforms(self.corpus.waveforms(), clips)
         return Media(
@@ -244,7 +246,7 @@ class SoundToImage(Trainable):
 def _row(real: Float[Tensor, "3 side side"], *generated: Float[Tensor, "3 side side"]) -> NDArray[np.uint8]:
     """Return a real picture and, to its right, generated ones, as one image."""
     *left, last = (real, *generated)
-    row = drawing.enlarged(last, RENDERED_PX)
+    row = drawing.resize_photo(last, RENDERED_PX)
     for picture in reversed(left):
-        row = drawing.beside(picture, row)
+        row = drawing.join_photo(picture, row)
     return row

@@ -1,1 +1,1 @@
-"""What corpora and components share, and no audio is in: caches, registries, progress."""
+"""Helpers of corpora and components that have nothing to do with audio: caches, registries, progress."""

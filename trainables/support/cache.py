@@ -1,4 +1,4 @@
-"""Files that are computed once, by one process, and then only read."""
+"""Cached files: one process computes each once, the others wait and read it."""
 
 from __future__ import annotations
 
@@ -11,18 +11,22 @@ from filelock import FileLock
 from trainables.errors import InputError
 
 
-def made_once(path: Path, make: Callable[[Path], None]) -> Path:
-    """The path, after `make` has written the file if it wasn't there.
+def write_once(path: Path, make: Callable[[Path], None]) -> Path:
+    """Write a file with `make` unless it exists, and return its path.
 
-    `make` writes to a temporary name: a reader finds the whole file or none. Other processes wait for the one that
-    makes it.
+    `make` writes to a temporary name, so that a reader finds the whole file or none. A lock lets one process write;
+    others wait for it.
+
+    Args:
+        path: the file.
+        make: writes the content to the path that it is called with.
 
     Raises:
         InputError: the folder can't be written, or its disk is full.
     """
     if path.exists():
         return path
-    with explained(path.parent):
+    with explain_write_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
             if not path.exists():
@@ -33,8 +37,8 @@ def made_once(path: Path, make: Callable[[Path], None]) -> Path:
 
 
 @contextmanager
-def explained(folder: Path) -> Iterator[None]:
-    """Turn the failure to write a file of the home into one message.
+def explain_write_errors(folder: Path) -> Iterator[None]:
+    """Turn an OSError within the block into a one-line message about a folder of the cache.
 
     Raises:
         InputError: the folder can't be written, or its disk is full.

@@ -1,4 +1,4 @@
-"""The same work for many files, in as many processes as pay off."""
+"""A parallel map over files, in as many processes as pay off."""
 
 from __future__ import annotations
 
@@ -11,26 +11,33 @@ from typing import TypeVar
 from trainables.support.progress import Progress
 
 FILES_PER_PROCESS = 16
-"""Below this it takes longer to start a process than to decode."""
+"""With fewer files, starting a process takes longer than decoding them."""
 
-Given = TypeVar("Given")
-Made = TypeVar("Made")
+Input = TypeVar("Input")
+Output = TypeVar("Output")
 
 
-def each_in_parallel(
-    make: Callable[[Given], Made], inputs: Sequence[Given], what: str, progress: Progress
-) -> Iterator[Made]:
-    """What a function of a module makes of each, in order."""
+def map_in_parallel(
+    make: Callable[[Input], Output], inputs: Sequence[Input], what: str, progress: Progress
+) -> Iterator[Output]:
+    """Yield `make` of each input in order, computed in several processes if there are enough inputs.
+
+    Args:
+        make: a function that can be pickled.
+        inputs: such as the paths of files.
+        what: the name of the work, for the progress display.
+        progress: is called after each output.
+    """
     workers = min(len(os.sched_getaffinity(0)), len(inputs) // FILES_PER_PROCESS)
     if workers < 2:
-        yield from _counted(map(make, inputs), len(inputs), what, progress)
+        yield from _report_progress(map(make, inputs), len(inputs), what, progress)
         return
-    # Spawned, because a fork would copy the threads of torch and of Ray in the state they are in.
+    # Spawned, because a fork would copy locks that threads of torch and of Ray hold at that moment.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from _counted(pool.map(make, inputs, chunksize=4), len(inputs), what, progress)
+        yield from _report_progress(pool.map(make, inputs, chunksize=4), len(inputs), what, progress)
 
 
-def _counted(outputs: Iterator[Made], total: int, what: str, progress: Progress) -> Iterator[Made]:
+def _report_progress(outputs: Iterator[Output], total: int, what: str, progress: Progress) -> Iterator[Output]:
     for done, item in enumerate(outputs, start=1):
         yield item
         progress(what, done, total)

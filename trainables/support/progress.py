@@ -1,12 +1,12 @@
-"""How long work says how far it is."""
+"""The progress callback."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]
-"""Called as `progress(what, done, total)` by work that takes longer than a second."""
+"""A callback that work of more than a second calls as `progress(what, done, total)`."""
 
 
 def silent(what: str, done: int, total: int) -> None:
-    """The progress of work that nobody watches."""
+    """Ignore the progress of work that nobody watches."""

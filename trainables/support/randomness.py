@@ -1,6 +1,6 @@
-"""The global random generators of Python, numpy and torch: seeded, taken down, and put back.
+"""The global random generators of Python, numpy and torch: functions that seed, save and restore them.
 
-Whoever runs a trainable seeds them before it is constructed, and saves them beside its `state_dict`.
+Code that runs a trainable seeds them before construction, and saves them beside the trainable's `state_dict`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ def seed_everything(seed: int) -> None:
 
 
 def random_states() -> dict[str, Any]:
-    """Return the global random states, as tensors and plain values."""
+    """Return the states of the global generators, as tensors and plain values that `torch.save` can write."""
     name, keys, position, has_gauss, gauss = np.random.get_state(legacy=True)
     return {
         "python": random.getstate(),
@@ -32,10 +32,8 @@ def random_states() -> dict[str, Any]:
 
 
 def restore_random_states(states: Mapping[str, Any]) -> None:
-    """Go back to what `random_states` returned; the states of more cards than there are now are left out.
-
-    States are the processor's business, wherever a checkpoint was loaded to.
-    """
+    """Restore the states that `random_states` returned; those of graphics cards that are not here are ignored."""
+    # `torch.load` may have moved the states to a card; every generator takes its state from the processor.
     random.setstate(states["python"])
     name, keys, position, has_gauss, gauss = states["numpy"]
     np.random.set_state((name, keys.cpu().numpy().astype(np.uint32), position, has_gauss, gauss))

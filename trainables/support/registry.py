@@ -1,4 +1,7 @@
-"""Parts that are found by the name that YAML gives them; `loss: Annotated[str, LOSSES]` takes registered names only."""
+"""Registries of parts, such as losses, by their names in YAML.
+
+A setting `loss: Annotated[str, LOSSES]` takes registered names only.
+"""
 
 from __future__ import annotations
 
@@ -15,19 +18,30 @@ T = TypeVar("T")
 
 
 class Registry(Mapping[str, T]):
-    """A mapping from name to part that suggests the nearest name when asked for an unknown one."""
+    """A mapping from name to part, whose error for an unknown name suggests the nearest one.
+
+    Attributes:
+        kind: what the parts are, for messages, such as `loss`.
+    """
 
     def __init__(self, kind: str) -> None:
         self.kind = kind
         self._parts: dict[str, T] = {}
 
     def register(self, name: str) -> Callable[[T], T]:
-        """Decorator that makes a part known as `name`."""
+        """Return a decorator that registers a part under a name.
+
+        Args:
+            name: the part's name in YAML.
+
+        Raises:
+            InputError: a part of another module has that name already.
+        """
 
         def add(part: T) -> T:
-            if name in self._parts and getattr(self._parts[name], "__module__", None) != getattr(
-                part, "__module__", None
-            ):
+            # The same module may be imported again, under the same name.
+            module = getattr(part, "__module__", None)
+            if name in self._parts and getattr(self._parts[name], "__module__", None) != module:
                 raise InputError(f"{self.kind} {name!r} is registered twice; give yours another name")
             self._parts[name] = part
             return part
@@ -48,12 +62,12 @@ class Registry(Mapping[str, T]):
         return len(self._parts)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._known, handler(source))
+        return core_schema.no_info_after_validator_function(self._require_known, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        # Editors offer these names, and allow others: a component of the user's may register one.
+        # Editors offer these names but allow others, because a component of the user's may register more.
         return {"anyOf": [{"enum": sorted(self._parts)}, handler(schema)]}
 
-    def _known(self, name: str) -> str:
+    def _require_known(self, name: str) -> str:
         self[name]
         return name

@@ -1,4 +1,4 @@
-"""What a trained model left in a file."""
+"""Readers of checkpoints and other files of tensors."""
 
 from __future__ import annotations
 
@@ -11,27 +11,32 @@ from trainables.errors import InputError
 
 
 def read_tensors(path: Path, where: str, kind: str, needed: str) -> Any:
-    """What a file of tensors holds; nothing in it is run.
+    """Return the content of a file that `torch.save` wrote; code in the file is not run.
+
+    Args:
+        path: the file; `~` is expanded.
+        where: the beginning of the error message.
+        kind: what the file should be, for the message.
+        needed: what to give instead, for the message.
 
     Raises:
-        InputError: it is not there, or something else; the message begins with `where`, and says which
-            `kind` of file it is not, and what is `needed`.
+        InputError: the file is missing, or is not of that kind.
     """
     try:
         return torch.load(path.expanduser(), map_location="cpu", weights_only=True)
     except FileNotFoundError as error:
         raise InputError(f"{where}: no such file; {needed}") from error
     except Exception as error:
-        # Whatever the unpickler makes of a file that is something else.
+        # The unpickler raises errors of many types for a file that is something else.
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise InputError(f"{where}: can't be read as {kind} ({reason}); {needed}") from error
 
 
-def saved_state(path: Path) -> dict[str, Any]:
-    """A trainable's `state_dict()`, from a trial's checkpoint or from a file of its own.
+def read_state(path: Path) -> dict[str, Any]:
+    """Return a trainable's `state_dict()` from a trial's checkpoint, or from a file that holds the state alone.
 
     Raises:
-        InputError: there is none, or it can't be read.
+        InputError: the file is missing, can't be read or holds no state.
     """
     content = read_tensors(path, str(path), "a checkpoint", "a trial such as losses/7, or the path of a checkpoint")
     state = content.get("state", content) if isinstance(content, dict) else None

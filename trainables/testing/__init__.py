@@ -1,7 +1,7 @@
-"""Contracts: what everything that a search space can name must hold, ours and yours.
+"""Contracts: checks that every trainable, loss, normalization, phase and corpus must pass, shipped ones and yours.
 
     for outcome in outcomes("MyNet", TrainableCase(MyNet, {"width": 64}, corpus), TRAINABLE):
         print(outcome)
 
-`orchestrate check FILE` does that with a file of one's own.
+`orchestrate check FILE` runs them on a file of yours.
 """

@@ -1,4 +1,4 @@
-"""What every corpus must hold."""
+"""The contract of corpora."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def check_table(corpus: Corpus) -> None:
-    """Check that the table of clips says of every clip what it is."""
+    """Check that the table of clips has every column, unique names and the right labels."""
     if missing := [name for name in COLUMNS if name not in corpus.clips]:
         raise Broken(f"its table of clips lacks {', '.join(missing)}")
     if corpus.clips["clip"].duplicated().any():
@@ -25,7 +25,7 @@ def check_table(corpus: Corpus) -> None:
 
 
 def check_splits(corpus: Corpus) -> None:
-    """Check that every split has clips, and that no recording is in two."""
+    """Check that every split has clips, and that no recording is in two splits."""
     splits = corpus.clips.groupby("recording")["split"].nunique()
     if cut := list(splits[splits > 1].index):
         raise Broken(f"recordings in several splits: {', '.join(map(str, cut[:3]))}")
@@ -34,7 +34,7 @@ def check_splits(corpus: Corpus) -> None:
 
 
 def check_waveforms(corpus: Corpus) -> None:
-    """Check that every clip has its 2 s of sound."""
+    """Check that every clip has 2 s of sound, none of them silent."""
     waveforms = corpus.waveforms()
     expected = (len(corpus.clips), CLIP_SAMPLES)
     if waveforms.shape != expected or waveforms.dtype != np.int16:
@@ -44,14 +44,14 @@ def check_waveforms(corpus: Corpus) -> None:
 
 
 def check_probes(corpus: Corpus) -> None:
-    """Check that the clips that trials render are held out."""
+    """Check that the probe clips are of the validation split."""
     if set(corpus.clips["split"].to_numpy()[corpus.probes(3)]) != {"validation"}:
         raise Broken("its probe clips are not of the validation split")
 
 
 CORPUS = (
-    Promise("its table says of every clip what it is", check_table),
+    Promise("its table of clips has every column, unique names and right labels", check_table),
     Promise("every split has clips, and no recording is in two", check_splits),
     Promise("every clip has two seconds of sound", check_waveforms),
-    Promise("the clips that trials render are held out", check_probes),
+    Promise("the probe clips are of the validation split", check_probes),
 )

@@ -1,4 +1,4 @@
-"""What every loss must hold: of magnitudes, with each standard deviation that it takes, and of phases."""
+"""The contracts of losses: of magnitudes, with each standard deviation that they take, and of phases."""
 
 from __future__ import annotations
 
@@ -15,14 +15,17 @@ from trainables.testing.promise import Broken, Promise
 
 SIGMA_FLOOR = 0.05
 LOG_SIGMA = -1.0
+"""The decoder's map for the standard deviation, the same for every pixel."""
 SILENCE_NATS = -13.8
+"""About the log-power of silence."""
 SHIFTS = (0.1, -0.1, 1.0)
 PHASE_APART = 0.05
+"""The smallest loss that two unrelated phases may have."""
 
 
 @dataclass(frozen=True)
 class LossCase:
-    """A loss, with one of the standard deviations that it takes if it takes any."""
+    """A loss, with the name of one standard deviation if it takes any."""
 
     name: str
     sigma: str | None = None
@@ -40,7 +43,7 @@ class LossCase:
 
 @dataclass(frozen=True)
 class PhaseLossCase:
-    """A loss of phases, in one of the forms that it takes."""
+    """A loss of phases, with one of the representations that it takes."""
 
     name: str
     takes: str
@@ -50,7 +53,7 @@ class PhaseLossCase:
         return PHASE_LOSSES[self.name].loss(estimate, target)
 
     def phases(self, seed: int = 0) -> Tensor:
-        """Make three clips, in units of π or as cosine and sine."""
+        """Make the phases of three clips, in units of π or as cosine and sine; shape (3, channels, 6, 8)."""
         angle = 2 * torch.rand(3, 6, 8, generator=torch.Generator().manual_seed(seed)) - 1
         if self.takes != "cos_sin":
             return angle[:, None]
@@ -61,13 +64,13 @@ class PhaseLossCase:
 
 
 def loss_cases(name: str) -> Iterator[LossCase]:
-    """Yield a loss with every standard deviation that it takes."""
+    """Yield a case of a loss for every standard deviation that it takes."""
     for sigma in SIGMAS if LOSSES[name].has_sigma else [None]:
         yield LossCase(name, sigma)
 
 
 def phase_loss_cases(name: str) -> Iterator[PhaseLossCase]:
-    """Yield a loss of phases with every form that it takes."""
+    """Yield a case of a loss of phases for every representation that it takes."""
     for takes in PHASE_LOSSES[name].takes:
         yield PhaseLossCase(name, takes)
 
@@ -78,7 +81,7 @@ def random_clips(clips: int, seed: int = 0) -> Tensor:
 
 
 def check_minimum(case: LossCase) -> None:
-    """Check that no estimate beside the target has a smaller loss than the target itself."""
+    """Check that the loss of the target itself is smaller than that of estimates around it."""
     target = random_clips(3)
     at_target = case.value(target, target).item()
     for shift in SHIFTS:
@@ -87,7 +90,7 @@ def check_minimum(case: LossCase) -> None:
 
 
 def check_gradient(case: LossCase) -> None:
-    """Check that gradients are finite at the target, beside it, and of silence."""
+    """Check that gradients are finite at the target, near it and far from it, for silence too."""
     for target in (torch.zeros(2, 6, 8), torch.full((2, 6, 8), SILENCE_NATS), random_clips(2)):
         for offset in (0.0, 1e-6, 10.0):
             estimate = (target + offset).requires_grad_(True)
@@ -99,7 +102,8 @@ def check_gradient(case: LossCase) -> None:
 def check_batch(case: LossCase) -> None:
     """Check that the loss is a mean over clips."""
     estimate, target = random_clips(1, seed=1), random_clips(1)
-    _check_same(*(case.value(estimate.repeat(n, 1, 1), target.repeat(n, 1, 1)) for n in (1, 3)))
+    alone, thrice = (case.value(estimate.repeat(n, 1, 1), target.repeat(n, 1, 1)) for n in (1, 3))
+    _check_same(alone, thrice)
 
 
 def _check_same(alone: Tensor, thrice: Tensor) -> None:
@@ -108,7 +112,7 @@ def _check_same(alone: Tensor, thrice: Tensor) -> None:
 
 
 def check_phase_minimum(case: PhaseLossCase) -> None:
-    """Check that the loss is 0 at the target, and larger elsewhere."""
+    """Check that the loss is 0 at the target, and larger for another phase."""
     target, other = case.phases(), case.phases(seed=1)
     if abs(at_target := case.value(target, target).item()) > 1e-6:
         raise Broken(f"{at_target:.4g} for the target itself")
@@ -129,16 +133,17 @@ def check_phase_gradient(case: PhaseLossCase) -> None:
 def check_phase_batch(case: PhaseLossCase) -> None:
     """Check that the loss is a mean over clips."""
     estimate, target = case.phases(seed=1)[:1], case.phases()[:1]
-    _check_same(*(case.value(estimate.repeat(n, 1, 1, 1), target.repeat(n, 1, 1, 1)) for n in (1, 3)))
+    alone, thrice = (case.value(estimate.repeat(n, 1, 1, 1), target.repeat(n, 1, 1, 1)) for n in (1, 3))
+    _check_same(alone, thrice)
 
 
 LOSS = (
-    Promise("nothing is nearer than the target itself", check_minimum),
+    Promise("the loss is smallest at the target", check_minimum),
     Promise("gradients are finite, at the target too", check_gradient),
     Promise("it does not depend on how often a clip is in the batch", check_batch),
 )
 PHASE_LOSS = (
-    Promise("nothing is nearer than the target itself", check_phase_minimum),
+    Promise("the loss is smallest at the target", check_phase_minimum),
     Promise("gradients are finite, at the target too", check_phase_gradient),
     Promise("it does not depend on how often a clip is in the batch", check_phase_batch),
 )

@@ -1,4 +1,4 @@
-"""Registered parts by kind, each with the promises that it must hold."""
+"""The contracts of registered parts: losses, standard deviations, normalizations and phases."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from trainables.testing.representation import NORMALIZATION, PHASE, Normalizatio
 REGISTRIES: dict[str, Registry[Any]] = {
     registry.kind: registry for registry in (LOSSES, SIGMAS, PHASE_LOSSES, NORMALIZATIONS, PHASES)
 }
-"""By the kind of their parts, such as `loss`."""
+"""The registries of parts, by kind, such as `loss`."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,11 @@ def registered_parts() -> set[Part]:
 
 
 def part_outcomes(part: Part, open_corpus: Callable[[], Corpus]) -> Iterator[Outcome]:
-    """Yield what became of each promise of a part.
+    """Check each promise of a part, and yield the outcomes.
 
     Args:
-        part: what is checked.
-        open_corpus: opens the corpus whose clips a phase is tried on; other parts need none.
+        part: the part to check.
+        open_corpus: opens the corpus whose clips a phase is checked on; it is not called for other kinds.
     """
     if part.kind == PHASES.kind:
         yield from outcomes(str(part), PhaseCase(part.name, open_corpus()), PHASE)

@@ -1,4 +1,4 @@
-"""A promise: one thing that must hold, and how to find out."""
+"""Promises: single properties that must hold, each with its check."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ Subject = TypeVar("Subject")
 
 
 class Broken(Exception):
-    """A promise does not hold; the message says what was seen instead."""
+    """The error of a promise that does not hold; the message says what was found instead."""
 
 
 @dataclass(frozen=True)
 class Promise(Generic[Subject]):
-    """One thing that must hold of every subject of a kind.
+    """One property that every subject of a kind must have.
 
     Attributes:
-        says: what holds, as a sentence.
-        check: raises whatever tells that it does not: `Broken`, or what the subject itself raises.
+        says: the property, as a sentence.
+        check: raises `Broken`, or any error of the subject itself, if a subject does not have it.
     """
 
     says: str
@@ -31,12 +31,12 @@ class Promise(Generic[Subject]):
 
 @dataclass(frozen=True)
 class Outcome:
-    """Whether a promise holds of a subject.
+    """The result of checking one promise of one subject.
 
     Attributes:
-        subject: its name.
-        promise: what was looked at.
-        problem: what was seen instead; empty if it holds.
+        subject: the subject's name.
+        promise: the property, as a sentence.
+        problem: what was found instead; empty if the promise holds.
     """
 
     subject: str
@@ -45,11 +45,18 @@ class Outcome:
 
     @property
     def holds(self) -> bool:
+        """Whether the promise holds."""
         return not self.problem
 
 
 def outcomes(name: str, subject: Subject, promises: Sequence[Promise[Subject]]) -> Iterator[Outcome]:
-    """Yield what became of each promise, one after the other."""
+    """Check promises one after the other, and yield the outcome of each.
+
+    Args:
+        name: the subject's name in the outcomes.
+        subject: what is checked.
+        promises: the properties to check.
+    """
     for promise in promises:
         problem = ""
         try:
@@ -57,12 +64,21 @@ def outcomes(name: str, subject: Subject, promises: Sequence[Promise[Subject]]) 
         except Broken as error:
             problem = str(error)
         except Exception as error:
+            # A part of the user's may raise anything; the other promises are still checked.
             problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
         yield Outcome(name, promise.says, problem)
 
 
 def difference(one: Any, other: Any, path: str = "state") -> str | None:
-    """Say where two nested states differ, tensors compared bit by bit; None if they are the same."""
+    """Return where two nested states differ first, such as `state['epoch']`; None if they are equal.
+
+    Tensors must have the same shape and values, to the last bit.
+
+    Args:
+        one: a tensor, a number, a string, or a dict, list or tuple of them.
+        other: the state to compare it with.
+        path: the name of the states in the result.
+    """
     import torch
 
     if isinstance(one, torch.Tensor) and isinstance(other, torch.Tensor):
@@ -70,10 +86,12 @@ def difference(one: Any, other: Any, path: str = "state") -> str | None:
     if isinstance(one, dict) and isinstance(other, dict):
         if one.keys() != other.keys():
             return path
-        return next(filter(None, (difference(one[key], other[key], f"{path}[{key!r}]") for key in one)), None)
+        by_key = (difference(one[key], other[key], f"{path}[{key!r}]") for key in one)
+        return next(filter(None, by_key), None)
     if isinstance(one, list | tuple) and isinstance(other, list | tuple):
         if len(one) != len(other):
             return path
         pairs = enumerate(zip(one, other, strict=True))
-        return next(filter(None, (difference(*pair, f"{path}[{index}]") for index, pair in pairs)), None)
+        by_index = (difference(*pair, f"{path}[{index}]") for index, pair in pairs)
+        return next(filter(None, by_index), None)
     return None if one == other else path

@@ -1,4 +1,4 @@
-"""What every trainable must hold."""
+"""The contract of trainables."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from trainables.testing.promise import Broken, Promise, difference
 from trainables.trainable import Trainable
 
 SIZE_TOLERANCE = 0.1
+"""The largest relative error of `checkpoint_bytes`."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,9 @@ class TrainableCase:
     """A trainable with settings, on a corpus.
 
     Attributes:
-        settings: what `Config` is made of; `DEBUG` of the trainable goes over them.
+        kind: the class.
+        settings: the arguments of `Config`; those in `DEBUG` of the trainable replace them.
+        corpus: the corpus to train on; None for a trainable that needs none.
     """
 
     kind: type[Trainable]
@@ -37,19 +40,23 @@ class TrainableCase:
         return self.kind.Config(**{**self.settings, **self.kind.DEBUG})
 
     def make(self, seed: int = 0) -> Trainable:
-        """Construct it as a worker does."""
+        """Construct the trainable as a worker does: after seeding the global generators."""
         seed_everything(seed)
         return self.kind(self.config, self.corpus, device="cpu", seed=seed)
 
-    def required_corpus(self) -> Corpus:
-        """Return the corpus of a case that renders or judges, which can't be without one."""
+    def require_corpus(self) -> Corpus:
+        """Return the corpus, for checks of `render` and `evaluate`, which need one.
+
+        Raises:
+            Broken: the case has none.
+        """
         if self.corpus is None:
             raise Broken("it renders or judges clips, and has no corpus here")
         return self.corpus
 
 
-def saved(state: Mapping[str, Any]) -> io.BytesIO:
-    """Write a state as a checkpoint does."""
+def serialize(state: Mapping[str, Any]) -> io.BytesIO:
+    """Return a state in the bytes that a checkpoint has, ready to be read."""
     buffer = io.BytesIO()
     torch.save(dict(state), buffer)
     buffer.seek(0)
@@ -57,13 +64,13 @@ def saved(state: Mapping[str, Any]) -> io.BytesIO:
 
 
 def check_descriptions(case: TrainableCase) -> None:
-    """Check that every field of `Config` is described."""
+    """Check that every field of `Config` has a description."""
     if missing := [name for name, field in case.kind.Config.model_fields.items() if not field.description]:
         raise Broken(f"no description of: {', '.join(missing)}")
 
 
 def check_metrics(case: TrainableCase) -> None:
-    """Check that `step` returns what `METRICS` declares, and finite numbers only."""
+    """Check that `step` returns every metric that `METRICS` declares, and finite numbers only."""
     metrics = case.make().step()
     if missing := [name for name in case.kind.reported(case.config) if name not in metrics]:
         raise Broken(f"METRICS declares, and step did not return: {', '.join(missing)}")
@@ -76,21 +83,21 @@ def _is_finite(value: object) -> bool:
 
 
 def check_seed(case: TrainableCase) -> None:
-    """Check that two runs from one seed are the same."""
-    # Each is made just before it runs: what it may draw from the global generators is seeded then.
+    """Check that two runs from one seed return the same metrics."""
+    # `make` seeds the global generators, so each trainable is made just before its step.
     one, other = (case.make(seed=1).step() for _ in range(2))
     if changed := [name for name in one if one[name] != other.get(name)]:
         raise Broken(f"two runs from seed 1 differ in {', '.join(changed)}")
 
 
 def check_resume(case: TrainableCase) -> None:
-    """Check that a run that goes on from a saved state is the one that never stopped."""
+    """Check that a run that resumes from a saved state equals one that never stopped, to the last bit."""
     whole = case.make()
     expected = [whole.step() for _ in range(4)]
     first = case.make()
     if [first.step() for _ in range(2)] != expected[:2]:
         raise Broken("two runs from one seed differ before anything is saved")
-    buffer, states = saved(first.state_dict()), random_states()
+    buffer, states = serialize(first.state_dict()), random_states()
     second = case.make(seed=9)
     second.load_state_dict(torch.load(buffer, weights_only=True))
     restore_random_states(states)
@@ -103,23 +110,23 @@ def check_resume(case: TrainableCase) -> None:
 
 
 def check_size(case: TrainableCase) -> None:
-    """Check that `checkpoint_bytes` foretells the size of a saved state."""
+    """Check that the size of a saved state is within 10 % of what `checkpoint_bytes` returns."""
     expected = case.kind.checkpoint_bytes(case.config)
     if expected is None:
         return
     trainable = case.make()
     trainable.batches_per_epoch = 2
     trainable.step()
-    size_bytes = len(saved(trainable.state_dict()).getvalue())
+    size_bytes = len(serialize(trainable.state_dict()).getvalue())
     if abs(size_bytes - expected) > SIZE_TOLERANCE * expected:
         raise Broken(f"checkpoint_bytes says {expected:,}, a saved state has {size_bytes:,}")
 
 
 def check_rendering(case: TrainableCase) -> None:
-    """Check the sounds, pictures and the table of the probe clips."""
+    """Check the format of the sounds, the pictures and the table that `render` returns."""
     if case.kind.render is Trainable.render:
         return
-    corpus = case.required_corpus()
+    corpus = case.require_corpus()
     probes = corpus.probes(3)
     media = case.make().render(probes)
     if media is None:
@@ -141,7 +148,7 @@ def check_evaluation(case: TrainableCase) -> None:
     """Check that `evaluate` returns a row for every recording of the test split."""
     if case.kind.evaluate is Trainable.evaluate:
         return
-    clips = case.required_corpus().clips
+    clips = case.require_corpus().clips
     table = case.make().evaluate("test")
     if table is None:
         return
@@ -157,8 +164,8 @@ TRAINABLE = (
     Promise("every setting has a description", check_descriptions),
     Promise("a step returns every declared metric, all of them finite", check_metrics),
     Promise("the same seed gives the same metrics", check_seed),
-    Promise("a resumed training is the undisturbed one, to the last bit", check_resume),
-    Promise("a checkpoint is as large as was foretold", check_size),
+    Promise("a resumed training equals an uninterrupted one, to the last bit", check_resume),
+    Promise("a checkpoint has the size that checkpoint_bytes returns", check_size),
     Promise("probe clips are rendered within full scale", check_rendering),
-    Promise("the test split is judged recording by recording", check_evaluation),
+    Promise("evaluate returns a row for each recording of the test split", check_evaluation),
 )

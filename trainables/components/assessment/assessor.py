@@ -77,7 +77,7 @@ class Assessor:
             target, common = self._targets.batch(positions), grid.resize(estimate, COMMON_SIZE)
             fvu.add(common, target)
             distances_db.append(lsd_db(common, target))
-            probabilities, embedded = self._judge.perceive(grid.to_full(estimate))
+            probabilities, embedded = self._judge.classify_and_embed(grid.to_full(estimate))
             class_probabilities.append(probabilities)
             embeddings.append(embedded)
         verdict = score_recordings(torch.cat(class_probabilities), self._labels, self._recordings)
@@ -97,7 +97,7 @@ class Assessor:
         Args:
             samples: log-power in nats, on the full grid.
         """
-        probabilities, embeddings = self._judge.perceive(samples)
+        probabilities, embeddings = self._judge.classify_and_embed(samples)
         distances = self._reference.distances(embeddings, "fad")
         return {
             **{f"sample_{name}": value for name, value in distances.items()},

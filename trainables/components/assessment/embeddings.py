@@ -21,7 +21,7 @@ from trainables.components.assessment.distributions import (
     kernel_distance,
 )
 from trainables.errors import InputError
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 
 CLIPS_A_BIN = 10
 """Reference clips per bin, at least: fewer clips are counted in fewer bins."""
@@ -88,7 +88,7 @@ def cache_embeddings(path: Path, embed: Callable[[], Embeddings]) -> Embeddings:
         with path.open("wb") as file:
             np.save(file, embed().cpu().numpy())
 
-    return torch.from_numpy(np.load(made_once(path, make)))
+    return torch.from_numpy(np.load(write_once(path, make)))
 
 
 def _subsample(embeddings: Embeddings) -> Float[Tensor, "some features"]:

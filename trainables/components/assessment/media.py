@@ -89,7 +89,7 @@ def render(
     originals = read_waveforms(corpus.waveforms(), clips)
     targets = spectrogram.log_power(clip_power(corpus.waveforms(), clips), COMMON_SIZE)
     compared = spectrogram.resize(rendered.log_power.cpu(), COMMON_SIZE)
-    probabilities = open_judge(corpus).hear_waveforms(sounds)
+    probabilities = open_judge(corpus).classify_waveforms(sounds)
     probability = probabilities[torch.arange(len(clips)), torch.from_numpy(corpus.labels(clips))].tolist()
     names = [str(name) for name in corpus.clips["clip"].to_numpy()[clips]]
     audio = {}
@@ -98,10 +98,10 @@ def render(
             audio[f"{name}_{suffix}"] = limit_to_full_scale(sound)
     images = {}
     for name, target, estimate in zip(names, targets, compared, strict=True):
-        images[name] = spectrogram_pictures.compared(target, estimate)
+        images[name] = spectrogram_pictures.draw_comparison(target, estimate)
     if pictures is not None:
         for name, picture in zip(names, pictures, strict=True):
-            images[name] = spectrogram_pictures.beside(picture, images[name])
+            images[name] = spectrogram_pictures.join_photo(picture, images[name])
     image_column = "spectrogram" if pictures is None else "image"
     distances = lsd_db(compared, targets).tolist(), mel_lsd_db(sounds, originals).tolist()
     rows = [
@@ -153,7 +153,7 @@ def evaluate(
         columns += [lsd_db(estimate, target), *squared_errors(estimate, target)]
         metrics.append(torch.stack(columns, dim=1).cpu())
         for prefix, judge in judges.items():
-            probabilities_by_judge[prefix].append(judge.hear_waveforms(sounds).cpu())
+            probabilities_by_judge[prefix].append(judge.classify_waveforms(sounds).cpu())
     recordings = corpus.clips["recording"].to_numpy(np.str_)[clips]
     unique, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
     *means, error, total = average_by_recording(torch.cat(metrics).double().numpy(), of_clip).T

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from trainables.components.pictures.augmentation import Pictures, as_floats
 from trainables.components.representation.representation import Clips, ClipSplit, Representation
-from trainables.corpora.pictures import visible
+from trainables.corpora.pictures import select_visible
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -50,7 +50,7 @@ class PairSplit:
     ) -> None:
         self._pictures = corpus.frames(picture_size)
         self._device = device
-        self.clips = visible(corpus, self._pictures, clips, required=required)
+        self.clips = select_visible(corpus, self._pictures, clips, required=required)
         self.labels = torch.from_numpy(corpus.labels(self.clips))
         self.recordings = corpus.clips["recording"].to_numpy(str)[self.clips]
         self._sounds = ClipSplit(corpus, representation, self.clips, device)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -31,5 +31,5 @@ def measure_reference_line(
         path.write_text(json.dumps(metrics), encoding="utf-8")
 
     parts = "-".join(f"{name} {size}".replace(",", "").split())
-    path = made_once(corpus.folder / f"reference-{parts}-{key}.json", make)
+    path = write_once(corpus.folder / f"reference-{parts}-{key}.json", make)
     return {"reference": name, "size": size or None, **json.loads(path.read_text("utf-8"))}

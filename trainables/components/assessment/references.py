@@ -23,7 +23,7 @@ from trainables.components.audio.spectrogram import log_power, power, to_wavefor
 from trainables.components.judges.sound_judge import open_judge, preparation_device
 from trainables.components.representation.phase_rendering import PHASES, Scene, TrainingClips
 from trainables.corpora.features import FeatureSplit, clip_power
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -207,7 +207,7 @@ def class_means(corpus: Corpus, grid: Grid) -> Float[Tensor, "classes frames bin
         with path.open("wb") as file:
             np.save(file, np.stack(means))
 
-    return torch.from_numpy(np.load(made_once(corpus.folder / f"class-means-{grid.name}.npy", make)))
+    return torch.from_numpy(np.load(write_once(corpus.folder / f"class-means-{grid.name}.npy", make)))
 
 
 def _mean_log_power(features: NDArray[np.float16], clips: NDArray[np.int64], grid: Grid) -> NDArray[np.float32]:

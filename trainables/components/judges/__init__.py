@@ -1,1 +1,1 @@
-"""The classifiers by which all trials of a corpus are judged."""
+"""Judges: classifiers of sounds and of pictures that evaluate all trials of a corpus."""

@@ -1,4 +1,4 @@
-"""The networks of judges: what they are given, and two of them that differ as much as they can."""
+"""The networks of the judges of sounds, and the log-mel spectrograms that they classify."""
 
 from __future__ import annotations
 
@@ -26,13 +26,23 @@ Logits = Float[Tensor, "clips classes"]
 
 
 def log_mel(log_power: Float[Tensor, "clips 192 512"]) -> Mel:
-    """Natural logarithm of the power in 64 mel bands, averaged over pairs of frames."""
+    """Return the natural logarithm of the power in 64 mel bands, averaged over pairs of frames.
+
+    Args:
+        log_power: magnitudes on the full grid, as log-power in nats.
+    """
     paired = F.avg_pool2d(log_power.exp()[:, None], (2, 1))[:, 0]
     return (paired @ mel_filters(MEL_BANDS, log_power.device) + POWER_FLOOR).log()
 
 
 class Network(nn.Module, ABC):
-    """Standardizes each mel band, and finds the classes' logits from what `features` and `pooled` make of the map."""
+    """A classifier of standardized log-mel spectrograms: feature maps, pooled to a vector, and a linear layer.
+
+    Args:
+        features: a spectrogram as a map of one channel to feature maps.
+        num_pooled: the length of the vector that `pool` returns.
+        num_classes: the number of logits.
+    """
 
     mean: Tensor
     std: Tensor
@@ -44,62 +54,64 @@ class Network(nn.Module, ABC):
         self.features = features
         self.classify = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(num_pooled, num_classes))
 
-    def standardized(self, mel: Mel) -> Mel:
+    def standardize(self, mel: Mel) -> Mel:
+        """Normalize each mel band by the mean and the standard deviation of the train clips."""
         return (mel - self.mean) / self.std
 
     @abstractmethod
-    def pooled(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
-        """What is left of the maps for the classifier."""
+    def pool(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
+        """Reduce feature maps to one vector a clip."""
 
-    def embedded(self, standardized: Mel) -> Float[Tensor, "clips pooled"]:
-        """The activations from which the classes are told."""
-        return self.pooled(self.features(standardized[:, None]))
+    def embed(self, standardized: Mel) -> Float[Tensor, "clips pooled"]:
+        """Return the activations below the last layer."""
+        return self.pool(self.features(standardized[:, None]))
 
     def forward(self, standardized: Mel) -> Logits:
-        logits: Logits = self.classify(self.embedded(standardized))
+        """Return the logits of the classes."""
+        logits: Logits = self.classify(self.embed(standardized))
         return logits
 
 
 class PlainNetwork(Network):
-    """Four convolutions with ReLU and max pooling; hears both a clip's average and its strongest moment."""
+    """Four convolutions with ReLU and max pooling, pooled by mean and maximum: the network of judge A."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(plain_features(1), 2 * PLAIN_CHANNELS[-1], num_classes)
 
-    def pooled(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
+    def pool(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
+        """Return the mean and the maximum of each map."""
         return mean_and_maximum(maps)
 
 
 class ResidualNetwork(Network):
-    """Three strided residual blocks with SiLU; hears a clip's average."""
+    """Three strided residual blocks with SiLU, pooled by the mean: the network of judge B."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__(residual_features(1), RESIDUAL_CHANNELS[-1], num_classes)
 
-    def pooled(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
+    def pool(self, maps: Maps) -> Float[Tensor, "clips pooled"]:
+        """Return the mean of each map."""
         return maps.mean(dim=(2, 3))
 
 
 def plain_features(in_channels: int) -> nn.Sequential:
-    """Four convolutions with ReLU; maps a sixteenth as long on each side."""
+    """Build four convolutions with ReLU; their maps have a sixteenth of the input's height and width."""
     stem = conv_norm(in_channels, PLAIN_CHANNELS[0], 5, stride=2)
-    blocks = [
-        layer
-        for above, below in pairwise(PLAIN_CHANNELS)
-        for layer in (conv_norm(above, below, 3), nn.ReLU(), nn.MaxPool2d(2))
-    ]
-    return nn.Sequential(stem, nn.ReLU(), *blocks)
+    layers: list[nn.Module] = [stem, nn.ReLU()]
+    for above, below in pairwise(PLAIN_CHANNELS):
+        layers += [conv_norm(above, below, 3), nn.ReLU(), nn.MaxPool2d(2)]
+    return nn.Sequential(*layers)
 
 
 def residual_features(in_channels: int) -> nn.Sequential:
-    """Three residual blocks with SiLU; maps a sixteenth as long on each side."""
+    """Build three residual blocks with SiLU; their maps have a sixteenth of the input's height and width."""
     stem = conv_norm(in_channels, RESIDUAL_CHANNELS[0], 7, stride=2)
     blocks = [ResidualBlock(above, below) for above, below in pairwise(RESIDUAL_CHANNELS)]
     return nn.Sequential(stem, nn.SiLU(), *blocks)
 
 
 def mean_and_maximum(maps: Maps) -> Float[Tensor, "clips pooled"]:
-    """Both the average of a map and its strongest place."""
+    """Return the means of all maps, followed by their maxima."""
     return torch.cat([maps.mean(dim=(2, 3)), maps.amax(dim=(2, 3))], dim=1)
 
 

@@ -1,7 +1,7 @@
-"""The judge of pictures: a classifier that sees every trial of a corpus in the same way, as the judge hears sounds.
+"""The judge of pictures: a classifier that evaluates every trial of a corpus in the same way.
 
-It learns from the frames of the train recordings, as they are and spoilt as those of a weak model. A and B are other
-networks from other seeds.
+It learns from the frames of the train recordings, half of them blurred and noisy as pictures of a weak model are.
+Judges A and B are different networks from different seeds, as those of sounds (see `sound_judge`).
 """
 
 from __future__ import annotations
@@ -26,23 +26,24 @@ from trainables.components.judges.networks import (
     residual_features,
 )
 from trainables.components.judges.sound_judge import preparation_device
-from trainables.components.pictures.augmentation import Pictures, as_floats, augmented, spoilt
-from trainables.corpora.pictures import sources, visible
+from trainables.components.pictures.augmentation import Pictures, as_floats, augment, degrade
+from trainables.corpora.pictures import digest_sources, select_visible
 from trainables.corpora.splits import digest
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 VERSION = 1
-"""Raise it when a judge would see otherwise than before: it is part of every judge's id."""
+"""Raise it with any change that changes a judge's output: it is part of every judge's id."""
 SIZE_PX = 64
 SEEDS: dict[JudgeName, int] = {"A": 3, "B": 4}
 MAX_PICTURES = 16_384
 BATCH_PICTURES = 32
 EPOCHS = 60
 STEPS = (300, 4000)
+"""The smallest and the largest number of training steps."""
 PEAK_LR = 3e-3
 
 Probabilities = Float[Tensor, "pictures classes"]
@@ -50,7 +51,7 @@ Embeddings = Float[Tensor, "pictures features"]
 
 
 class PictureNetwork(nn.Module):
-    """Convolutions, what is left of their maps, and the classes' logits."""
+    """A classifier of pictures within −1..1: the convolutions of a judge of sounds, pooled, and a linear layer."""
 
     def __init__(self, name: JudgeName, num_classes: int) -> None:
         super().__init__()
@@ -59,18 +60,25 @@ class PictureNetwork(nn.Module):
         num_pooled = 2 * PLAIN_CHANNELS[-1] if self._has_maximum else RESIDUAL_CHANNELS[-1]
         self.classify = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(num_pooled, num_classes))
 
-    def embedded(self, pictures: Pictures) -> Embeddings:
-        """The activations from which the classes are told."""
+    def embed(self, pictures: Pictures) -> Embeddings:
+        """Return the activations below the last layer."""
         maps: Maps = self.features(pictures)
         return mean_and_maximum(maps) if self._has_maximum else maps.mean(dim=(2, 3))
 
     def forward(self, pictures: Pictures) -> Float[Tensor, "pictures classes"]:
-        logits: Tensor = self.classify(self.embedded(pictures))
+        """Return the logits of the classes."""
+        logits: Tensor = self.classify(self.embed(pictures))
         return logits
 
 
 class PictureJudge:
-    """Tells the class of pictures; `id` says which judge it is: values of different judges are not comparable."""
+    """A classifier of pictures.
+
+    Args:
+        judge_id: the judge's id. Metrics of judges with different ids are not comparable.
+        network: a trained network.
+        device: the device to compute on.
+    """
 
     def __init__(self, judge_id: str, network: PictureNetwork, device: torch.device) -> None:
         self.id = judge_id
@@ -78,53 +86,62 @@ class PictureJudge:
         self._device = device
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The network's weights."""
+        """Return the network's weights."""
         return self._network.state_dict()
 
     @torch.inference_mode()
-    def perceive(self, pictures: Pictures) -> tuple[Probabilities, Embeddings]:
-        """Probability of each class and the network's last activations, of pictures within −1..1 of any size."""
+    def classify_and_embed(self, pictures: Pictures) -> tuple[Probabilities, Embeddings]:
+        """Return class probabilities and the activations below the last layer, of pictures within −1..1 of any size."""
         probabilities, embeddings = [], []
         for part in pictures.split(BATCH_PICTURES):
             resized = part.to(self._device)
             if resized.shape[-1] != SIZE_PX:
                 resized = F.interpolate(resized, (SIZE_PX, SIZE_PX), mode="bilinear", antialias=True)
-            embeddings.append(self._network.embedded(resized))
+            embeddings.append(self._network.embed(resized))
             probabilities.append(F.softmax(self._network.classify(embeddings[-1]), dim=1))
         return torch.cat(probabilities), torch.cat(embeddings)
 
-    def see(self, pictures: Pictures) -> Probabilities:
-        """Probability of each class."""
-        return self.perceive(pictures)[0]
+    def classify(self, pictures: Pictures) -> Probabilities:
+        """Return the probability of each class, given pictures within −1..1 of any size."""
+        return self.classify_and_embed(pictures)[0]
 
 
 def open_picture_judge(
     corpus: Corpus, name: JudgeName = "A", *, device: torch.device | str = "cpu", progress: Progress = silent
 ) -> PictureJudge:
-    """A corpus's judge of pictures; the first time, it is trained and cached.
+    """Open a corpus's judge of pictures; the first time, it is trained and cached.
+
+    Args:
+        corpus: the corpus whose train pictures the judge learns from.
+        name: judge A, for the search, or B, for the test split.
+        device: the device to evaluate on. Training uses `preparation_device()`.
+        progress: is called during training.
 
     Raises:
         InputError: the corpus has no pictures.
     """
-    judge_id = f"picture-{name}-{digest(f'{corpus.fingerprint} {sources(corpus)} {SEEDS[name]} {VERSION}')[:12]}"
+    judge_id = f"picture-{name}-{digest(f'{corpus.fingerprint} {digest_sources(corpus)} {SEEDS[name]} {VERSION}')[:12]}"
 
     def make(path: Path) -> None:
-        network = _trained(corpus, name, progress)
+        network = _train(corpus, name, progress)
         torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
 
-    path = made_once(corpus.folder / f"judge-{judge_id}.pt", make)
+    path = write_once(corpus.folder / f"judge-{judge_id}.pt", make)
+    # The initial weights are replaced; drawing them must not advance the caller's generator.
     with torch.random.fork_rng(devices=[]):
         network = PictureNetwork(name, len(corpus.classes))
     network.load_state_dict(torch.load(path, weights_only=True))
     return PictureJudge(judge_id, network, torch.device(device))
 
 
-def _trained(corpus: Corpus, name: JudgeName, progress: Progress) -> PictureNetwork:
+def _train(corpus: Corpus, name: JudgeName, progress: Progress) -> PictureNetwork:
     device, seed = preparation_device(), SEEDS[name]
     pictures = corpus.frames(SIZE_PX, progress)
-    clips = visible(corpus, pictures, np.random.default_rng(seed).permutation(corpus.indices("train"))[:MAX_PICTURES])
+    clips = select_visible(
+        corpus, pictures, np.random.default_rng(seed).permutation(corpus.indices("train"))[:MAX_PICTURES]
+    )
     frames, labels = torch.from_numpy(pictures[clips]), torch.from_numpy(corpus.labels(clips))
-    # The caller may be evaluating, and its randomness must not depend on whether a judge had to be trained.
+    # The caller may be in inference mode, and its random numbers must not depend on whether a judge was in the cache.
     forked = [device] if device.type == "cuda" else []
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=forked):
         torch.manual_seed(seed)
@@ -135,9 +152,9 @@ def _trained(corpus: Corpus, name: JudgeName, progress: Progress) -> PictureNetw
         schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=num_steps)
         for step in range(1, num_steps + 1):
             drawn = torch.randint(len(clips), (BATCH_PICTURES,), generator=generator)
-            shown = augmented(as_floats(frames[drawn]), generator)
+            shown = augment(as_floats(frames[drawn]), generator)
             is_spoilt = torch.rand(BATCH_PICTURES, 1, 1, 1, generator=generator) < 0.5
-            shown = torch.where(is_spoilt, spoilt(shown, generator), shown)
+            shown = torch.where(is_spoilt, degrade(shown, generator), shown)
             loss = F.cross_entropy(network(shown.to(device)), labels[drawn].to(device))
             optimizer.zero_grad()
             loss.backward()

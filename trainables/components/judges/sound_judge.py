@@ -1,8 +1,8 @@
-"""The judge: a classifier that hears every trial of a corpus in the same way.
+"""The judge of sounds: a classifier that evaluates every trial of a corpus in the same way.
 
-It is trained once per corpus (see `training`), kept in the corpus's cache and shared by all trials. Judge A hears
-during the search; judge B, another network from another seed, hears the test split beside it, so that what fools one of
-them is seen.
+It is trained once per corpus (see `training`), kept in the corpus's cache and shared by all trials. Judge A evaluates
+during the search. Judge B, another network from another seed, evaluates the test split as well: where their results
+differ, a trial may have fooled one of them.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from trainables.components.audio.spectrogram import log_power, power
 from trainables.components.judges.networks import NETWORKS, JudgeName, Network, log_mel
 from trainables.components.judges.training import prepare_lessons, train
 from trainables.corpora.splits import digest
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 VERSION = 2
-"""Raise it when a judge would hear otherwise than before: it is part of every judge's id."""
+"""Raise it with any change that changes a judge's output: it is part of every judge's id."""
 SEEDS: dict[JudgeName, int] = {"A": 1, "B": 2}
 BATCH_CLIPS = 64
 
@@ -38,51 +38,66 @@ Embeddings = Float[Tensor, "clips features"]
 
 
 class Judge:
-    """Tells the class of sounds; `id` says which judge it is: values of different judges are not comparable."""
+    """A classifier of sounds.
+
+    Args:
+        judge_id: the judge's id. Metrics of judges with different ids are not comparable.
+        network: a trained network.
+        device: the device to compute on.
+    """
 
     def __init__(self, judge_id: str, network: Network, device: torch.device) -> None:
         self.id = judge_id
         self._network = network.to(memory_format=torch.channels_last).to(device).eval()
 
     def state_dict(self) -> dict[str, Tensor]:
-        """The network's weights."""
+        """Return the network's weights."""
         return self._network.state_dict()
 
-    def hear_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Probabilities:
-        """Probability of each class, from magnitudes on the full grid (log-power in nats)."""
-        return self.perceive(log_power)[0]
+    def classify_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Probabilities:
+        """Return the probability of each class, given magnitudes on the full grid (log-power in nats)."""
+        return self.classify_and_embed(log_power)[0]
 
     def embed_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Embeddings:
-        """The network's last activations before its classes, which the distances between distributions compare."""
-        return self.perceive(log_power)[1]
+        """Return the activations below the network's last layer, which distances between distributions compare."""
+        return self.classify_and_embed(log_power)[1]
 
-    def perceive(self, log_power: Float[Tensor, "clips 192 512"]) -> tuple[Probabilities, Embeddings]:
-        """What `hear_log_power` and `embed_log_power` give, in one pass."""
-        return self._perceive(log_power, lambda part: part)
+    def classify_and_embed(self, log_power: Float[Tensor, "clips 192 512"]) -> tuple[Probabilities, Embeddings]:
+        """Return the results of `classify_log_power` and of `embed_log_power`, computed in one pass."""
+        return self._classify_and_embed(log_power, lambda part: part)
 
-    def hear_waveforms(self, waveforms: Float[Tensor, "clips samples"]) -> Probabilities:
-        """Probability of each class, from sounds."""
-        return self._perceive(waveforms, lambda part: log_power(power(part)))[0]
+    def classify_waveforms(self, waveforms: Float[Tensor, "clips samples"]) -> Probabilities:
+        """Return the probability of each class, given samples within ±1 at 22,050 Hz."""
+        return self._classify_and_embed(waveforms, lambda part: log_power(power(part)))[0]
 
     @torch.inference_mode()
-    def _perceive(self, clips: Tensor, to_log_power: Callable[[Tensor], Tensor]) -> tuple[Probabilities, Embeddings]:
+    def _classify_and_embed(
+        self, clips: Tensor, to_log_power: Callable[[Tensor], Tensor]
+    ) -> tuple[Probabilities, Embeddings]:
         network, probabilities, embeddings = self._network, [], []
         for part in clips.split(BATCH_CLIPS):
             mel = log_mel(to_log_power(part.to(network.mean.device)))
-            embeddings.append(network.embedded(network.standardized(mel)))
+            embeddings.append(network.embed(network.standardize(mel)))
             probabilities.append(F.softmax(network.classify(embeddings[-1]), dim=1))
         return torch.cat(probabilities), torch.cat(embeddings)
 
 
 def preparation_device() -> torch.device:
-    """Where what all trials share is computed: on the first graphics card if there is one."""
+    """Return the device for work that all trials share, such as judges: the first graphics card if there is one."""
     return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
 
 
 def open_judge(
     corpus: Corpus, name: JudgeName = "A", *, device: torch.device | str = "cpu", progress: Progress = silent
 ) -> Judge:
-    """A corpus's judge; the first time, it is trained and cached."""
+    """Open a corpus's judge; the first time, it is trained and cached.
+
+    Args:
+        corpus: the corpus whose train clips the judge learns from.
+        name: judge A, for the search, or B, for the test split.
+        device: the device to evaluate on. Training uses `preparation_device()`.
+        progress: is called during training.
+    """
     kind, seed = NETWORKS[name], SEEDS[name]
     judge_id = f"{name}-{digest(f'{corpus.fingerprint} {kind.__name__} {seed} {VERSION}')[:12]}"
 
@@ -90,7 +105,8 @@ def open_judge(
         network = train_network(corpus, name, corpus.indices("train"), seed=seed, progress=progress)
         torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
 
-    path = made_once(corpus.folder / f"judge-{judge_id}.pt", make)
+    path = write_once(corpus.folder / f"judge-{judge_id}.pt", make)
+    # The initial weights are replaced; drawing them must not advance the caller's generator.
     with torch.random.fork_rng(devices=[]):
         network = kind(len(corpus.classes))
     network.load_state_dict(torch.load(path, weights_only=True))
@@ -100,9 +116,17 @@ def open_judge(
 def train_network(
     corpus: Corpus, name: JudgeName, clips: NDArray[np.int64], *, seed: int, progress: Progress = silent
 ) -> Network:
-    """A judge's network that has learnt from some clips of a corpus alone."""
+    """Train a judge's network on some clips of a corpus.
+
+    Args:
+        corpus: the corpus.
+        name: the judge whose network it is.
+        clips: the rows of `corpus.clips` to train on.
+        seed: the seed of the weights and of the augmentation.
+        progress: is called during training.
+    """
     device = preparation_device()
-    # The caller may be evaluating, and its randomness must not depend on whether a judge had to be trained.
+    # The caller may be in inference mode, and its random numbers must not depend on whether a judge was in the cache.
     forked = [device] if device.type == "cuda" else []
     with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=forked):
         torch.manual_seed(seed)

@@ -1,4 +1,8 @@
-"""How a judge learns: from the train recordings as they are, and through a mix of what trials do to them."""
+"""The training of judges of sounds: on clips as they are, and degraded as models degrade them.
+
+A judge has to classify estimates of any size, blurred and noisy ones, and sounds from Griffin-Lim. Its lessons contain
+variants of each clip for all of these.
+"""
 
 from __future__ import annotations
 
@@ -23,17 +27,22 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 MAX_CLIPS = 16_384
-"""Their variants take 1.6 GB."""
+"""The largest number of clips to learn from. Their variants take 1.6 GB."""
 PREPARED_CLIPS = 64
+"""The number of clips whose variants are computed at a time."""
 RESYNTHESIZED_CLIPS = 64
+"""The number of clips that Griffin-Lim resynthesizes; it is slow."""
 BLUR_SIGMA = (0.3, 2.0)
+"""The range of the blur's standard deviation, in pixels of the smaller size."""
 NOISE_NATS = 0.8
 
 BATCH_CLIPS = 32
 EPOCHS = 80
 STEPS = (80, 6000)
+"""The smallest and the largest number of training steps."""
 PEAK_LR = 3e-3
 JOINED = 0.5
+"""The part of the clips whose beginning is replaced by that of a sibling."""
 GAIN_NATS = 2.0
 MEL_NOISE_NATS = 0.4
 MASK_FRAMES, MASK_BANDS = 20, 10
@@ -43,7 +52,13 @@ Variants = Float16[Tensor, "variants clips 96 64"]
 
 @dataclass(frozen=True)
 class Lessons:
-    """The clips that a judge learns from: each through every variant, its class, another clip of its recording."""
+    """The clips that a judge learns from.
+
+    Attributes:
+        mels: the log-mel spectrograms of every variant of every clip; the first variant is the clip as it is.
+        labels: the class of each clip.
+        sibling: for each clip the position of another clip of its recording, or its own if there is none.
+    """
 
     mels: Variants
     labels: Int64[Tensor, " clips"]
@@ -51,25 +66,39 @@ class Lessons:
 
 
 def prepare_lessons(corpus: Corpus, clips: NDArray[np.int64], seed: int, progress: Progress) -> Lessons:
-    """Compute the log-mels of clips through all that trials do to them."""
+    """Compute the log-mel spectrograms of clips in all variants.
+
+    Args:
+        corpus: the corpus.
+        clips: rows of `corpus.clips`; of more than `MAX_CLIPS`, a random part is used.
+        seed: the seed of that choice and of the degradation.
+        progress: is called while the variants are computed.
+    """
     rng = np.random.default_rng(seed)
     clips = rng.permutation(clips)[:MAX_CLIPS]
     waveforms, generator = corpus.waveforms(), torch.Generator().manual_seed(seed)
     parts = []
     for start in range(0, len(clips), PREPARED_CLIPS):
         progress("preparing the judge's lessons", start, len(clips))
-        parts.append(variants(clip_power(waveforms, clips[start : start + PREPARED_CLIPS]), generator))
+        parts.append(make_variants(clip_power(waveforms, clips[start : start + PREPARED_CLIPS]), generator))
     mels = torch.cat(parts, dim=1)
-    resynthesized = _resynthesized(waveforms, clips[:RESYNTHESIZED_CLIPS])
-    # Clips that weren't resynthesized are heard as they are instead.
+    resynthesized = _resynthesize(waveforms, clips[:RESYNTHESIZED_CLIPS])
+    # The last variant is resynthesized for the first clips only; for the others it is the clip as it is.
     last = torch.cat([resynthesized, mels[0, len(resynthesized) :]])
     progress("preparing the judge's lessons", len(clips), len(clips))
-    return Lessons(torch.cat([mels, last[None]]), torch.from_numpy(corpus.labels(clips)), _siblings(corpus, clips))
+    return Lessons(torch.cat([mels, last[None]]), torch.from_numpy(corpus.labels(clips)), _find_siblings(corpus, clips))
 
 
-def variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) -> Variants:
-    """As it is; at each smaller size; and at each of them blurred and noisy, as a weak model's estimates are."""
-    # It takes four seconds to import, which trials that find their judge in the cache don't have to wait.
+def make_variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) -> Variants:
+    """Compute the log-mel spectrograms of clips as they are, at each smaller size, and at each of those degraded.
+
+    Degraded clips are blurred and noisy, as the estimates of a weak model are.
+
+    Args:
+        power: the power spectrograms of the clips.
+        generator: the source of blur and noise.
+    """
+    # Imported here: it takes four seconds, and trials with a judge in the cache don't need it.
     from torchvision.transforms.v2.functional import gaussian_blur
 
     log_powers = [spectrogram.log_power(power)]
@@ -82,8 +111,8 @@ def variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) 
     return torch.stack([log_mel(log_power).half() for log_power in log_powers])
 
 
-def _resynthesized(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Float16[Tensor, "clips 96 64"]:
-    """Clips through Griffin-Lim, a part of them from each size."""
+def _resynthesize(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Float16[Tensor, "clips 96 64"]:
+    """Return log-mel spectrograms of clips after Griffin-Lim, an equal part of them from each size."""
     mels = torch.empty(len(clips), MEL_FRAMES, MEL_BANDS, dtype=torch.float16)
     sizes: list[Size] = list(SIZES)
     for offset, size in enumerate(sizes[: len(clips)]):
@@ -93,8 +122,8 @@ def _resynthesized(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Fl
     return mels
 
 
-def _siblings(corpus: Corpus, clips: NDArray[np.int64]) -> Int64[Tensor, " clips"]:
-    """For each clip the position of another one of its recording, or its own where there is none."""
+def _find_siblings(corpus: Corpus, clips: NDArray[np.int64]) -> Int64[Tensor, " clips"]:
+    """Return for each clip the position of the next clip of its recording, after the last one that of the first."""
     positions = pd.Series(np.arange(len(clips)))
     of_recording = positions.groupby(corpus.clips["recording"].to_numpy(str)[clips])
     following = of_recording.shift(-1).fillna(of_recording.transform("first"))
@@ -102,9 +131,17 @@ def _siblings(corpus: Corpus, clips: NDArray[np.int64]) -> Int64[Tensor, " clips
 
 
 def train(network: Network, lessons: Lessons, *, seed: int, device: torch.device, progress: Progress) -> None:
-    """Fit a network to the lessons.
+    """Fit a network to the lessons, and leave it in evaluation mode.
 
-    No recording is kept to choose the best weights by: small corpora need each of them more, and the rate ends at zero.
+    No recordings are held out to choose the best weights: small corpora need all of them for training, and the
+    learning rate ends near zero.
+
+    Args:
+        network: the network, whose `mean` and `std` are set too.
+        lessons: what it is trained on.
+        seed: the seed of the batches and of the augmentation.
+        device: the device that the network is moved to.
+        progress: is called after each step.
     """
     generator = torch.Generator().manual_seed(seed)
     plain = lessons.mels[0].float()
@@ -119,9 +156,9 @@ def train(network: Network, lessons: Lessons, *, seed: int, device: torch.device
         drawn = torch.randint(num_clips, (BATCH_CLIPS,), generator=generator)
         variant = torch.randint(len(lessons.mels), (BATCH_CLIPS,), generator=generator)
         mels, siblings = (lessons.mels[variant, clips].float() for clips in (drawn, lessons.sibling[drawn]))
-        mels = augmented(_joined(mels, siblings, generator), generator)
-        hidden = masked(len(mels), generator).to(device)
-        standardized = network.standardized(mels.to(device)).masked_fill(hidden, 0)
+        mels = augment(_join_siblings(mels, siblings, generator), generator)
+        hidden = draw_masks(len(mels), generator).to(device)
+        standardized = network.standardize(mels.to(device)).masked_fill(hidden, 0)
         loss = F.cross_entropy(network(standardized), lessons.labels[drawn].to(device))
         optimizer.zero_grad()
         loss.backward()
@@ -131,15 +168,15 @@ def train(network: Network, lessons: Lessons, *, seed: int, device: torch.device
     network.eval()
 
 
-def _joined(mel: Mel, sibling: Mel, generator: torch.Generator) -> Mel:
-    """Half of the clips begin, up to anywhere, as another clip of their recording."""
+def _join_siblings(mel: Mel, sibling: Mel, generator: torch.Generator) -> Mel:
+    """Replace the beginning of half of the clips, up to a random frame, by that of their siblings."""
     cut = torch.randint(MEL_FRAMES, (len(mel), 1, 1), generator=generator)
     is_joined = torch.rand(len(mel), 1, 1, generator=generator) < JOINED
     return torch.where(is_joined & (torch.arange(MEL_FRAMES)[:, None] < cut), sibling, mel)
 
 
-def augmented(mel: Mel, generator: torch.Generator) -> Mel:
-    """Rolled in time, louder or softer, and noisy."""
+def augment(mel: Mel, generator: torch.Generator) -> Mel:
+    """Shift log-mel spectrograms in time, cyclically, change their level by up to `GAIN_NATS`, and add noise."""
     clips = len(mel)
     start = torch.randint(MEL_FRAMES, (clips, 1), generator=generator)
     mel = mel[torch.arange(clips)[:, None], (torch.arange(MEL_FRAMES) + start) % MEL_FRAMES]
@@ -148,14 +185,14 @@ def augmented(mel: Mel, generator: torch.Generator) -> Mel:
     return mel + gain + noise_level * torch.randn(mel.shape, generator=generator)
 
 
-def masked(count: int, generator: torch.Generator) -> Bool[Tensor, "batch 96 64"]:
-    """A band of frames and one of frequencies in each clip of a batch (SpecAugment; Park et al., 2019)."""
-    frames = _mask(count, MEL_FRAMES, MASK_FRAMES, generator)
-    bands = _mask(count, MEL_BANDS, MASK_BANDS, generator)
+def draw_masks(count: int, generator: torch.Generator) -> Bool[Tensor, "batch 96 64"]:
+    """Draw a band of frames and one of mel bands to hide in each clip (SpecAugment; Park et al., 2019)."""
+    frames = _draw_mask(count, MEL_FRAMES, MASK_FRAMES, generator)
+    bands = _draw_mask(count, MEL_BANDS, MASK_BANDS, generator)
     return frames[:, :, None] | bands[:, None]
 
 
-def _mask(count: int, length: int, longest: int, generator: torch.Generator) -> Bool[Tensor, "batch length"]:
+def _draw_mask(count: int, length: int, longest: int, generator: torch.Generator) -> Bool[Tensor, "batch length"]:
     width = torch.randint(longest + 1, (count, 1), generator=generator)
     start = (torch.rand(count, 1, generator=generator) * (length - width)).long()
     position = torch.arange(length)

@@ -1,1 +1,1 @@
-"""What training minimizes, each by its name in YAML."""
+"""Losses, registered by their names in YAML."""

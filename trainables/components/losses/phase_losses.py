@@ -1,6 +1,6 @@
-"""Losses of a phase. Unlike those of magnitudes, some of them know that ±π is one angle.
+"""Losses of phases; some of them treat −π and π as one angle.
 
-A new one is a function with `@register_phase_loss` here, or in a file named under `components:`.
+To add one, write a function with `@register_phase_loss` here, or in a file that `components:` names.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ Scalar = Float[Tensor, ""]
 
 @dataclass(frozen=True)
 class PhaseLoss:
-    """A loss, called as `loss(estimate, target)`.
+    """A loss of phases.
 
     Attributes:
-        takes: the representations that it is made for.
-        in_own_units: given phases as they were normalized; else in units of π, or as cosine and sine.
+        loss: the function, called as `loss(estimate, target)`.
+        takes: the representations of phases that it can compare.
+        in_own_units: whether its arguments are normalized phases; else they are in units of π, or cosine and sine.
     """
 
     loss: Callable[[Phases, Phases], Scalar]
@@ -42,7 +43,13 @@ ANY: tuple[PhaseName, ...] = ("instantaneous_frequency", "angle", "cos_sin")
 def register_phase_loss(
     name: str, *, takes: tuple[PhaseName, ...] = ANY, in_own_units: bool = False
 ) -> Callable[[Callable[[Phases, Phases], Scalar]], Callable[[Phases, Phases], Scalar]]:
-    """Decorator that makes a function of `estimate, target` known as a loss of phases."""
+    """Return a decorator that registers a function of `estimate, target` as a loss of phases.
+
+    Args:
+        name: the loss's name in YAML.
+        takes: the representations of phases that it can compare.
+        in_own_units: whether its arguments are normalized phases; else they are in units of π, or cosine and sine.
+    """
 
     def add(loss: Callable[[Phases, Phases], Scalar]) -> Callable[[Phases, Phases], Scalar]:
         PHASE_LOSSES.register(name)(PhaseLoss(loss, takes, in_own_units))
@@ -57,11 +64,14 @@ register_phase_loss("l2", in_own_units=True)(l2)
 
 @register_phase_loss("anti_wrapping", takes=("instantaneous_frequency", "angle"))
 def anti_wrapping(estimate: Phases, target: Phases) -> Scalar:
-    """|wrapped error| of the phase and of its differences along both axes, in radians (Ai and Ling, 2023)."""
+    """Return the mean |wrapped error| of phases plus that of their differences along both axes, in radians.
+
+    It is the anti-wrapping loss of Ai and Ling (2023).
+    """
     return phase.anti_wrapping_loss(math.pi * estimate[:, 0], math.pi * target[:, 0])
 
 
 @register_phase_loss("cosine", takes=("cos_sin",))
 def cosine(estimate: Phases, target: Phases) -> Scalar:
-    """1 − cos of the error, whatever the length of the estimate."""
+    """Return the mean of 1 − cos of the phase error, which ignores the length of the estimated vectors."""
     return phase.cosine_distance(estimate, target)

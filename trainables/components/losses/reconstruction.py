@@ -1,7 +1,7 @@
-"""Losses: how far an estimate is from its target, in the units that the network sees.
+"""Reconstruction losses of magnitudes, in normalized units, and the KL divergence of a VAE.
 
-A new one is a decorated function here, or in a file named under `components:`. Its value must not depend on how many
-clips are in the batch.
+To add a loss, write a function with `@register_loss` here, or in a file that `components:` names. Its value must be a
+mean over the clips of the batch.
 """
 
 from __future__ import annotations
@@ -25,11 +25,12 @@ LOG_VARIANCE_RANGE = (-10.0, 4.0)
 
 
 class Loss:
-    """A reconstruction term, called as `loss(estimate, target)` or, where it has one, `loss(estimate, target, sigma)`.
+    """A reconstruction loss, called as `loss(estimate, target)` or, if `has_sigma`, `loss(estimate, target, sigma)`.
 
     Attributes:
-        is_variational: the latent is a distribution, and `kl_divergence` is added to the reconstruction term.
-        has_sigma: it is a likelihood, whose standard deviation the setting `sigma` gives.
+        reconstruction: the function.
+        is_variational: whether the latent is a distribution, and `kl_divergence` is added to the loss.
+        has_sigma: whether the loss is a likelihood, whose standard deviation the setting `sigma` chooses.
     """
 
     def __init__(self, reconstruction: Reconstruction, is_variational: bool, has_sigma: bool) -> None:
@@ -39,6 +40,7 @@ class Loss:
         self.has_sigma = has_sigma
 
     def __call__(self, estimate: Batch, target: Batch, *sigma: Float[Tensor, "*size"]) -> Scalar:
+        """Return the loss, a mean over clips."""
         return self.reconstruction(estimate, target, *sigma)
 
 
@@ -48,7 +50,13 @@ LOSSES: Registry[Loss] = Registry("loss")
 def register_loss(
     name: str, *, is_variational: bool = False, has_sigma: bool = False
 ) -> Callable[[Reconstruction], Reconstruction]:
-    """Decorator that makes a function of `estimate, target` (and `sigma`) known as a loss."""
+    """Return a decorator that registers a function of `estimate, target` (and `sigma`) as a loss.
+
+    Args:
+        name: the loss's name in YAML.
+        is_variational: whether the latent is a distribution, and `kl_divergence` is added to the loss.
+        has_sigma: whether the function takes the standard deviation of a likelihood as third argument.
+    """
 
     def add(reconstruction: Reconstruction) -> Reconstruction:
         LOSSES.register(name)(Loss(reconstruction, is_variational, has_sigma))
@@ -59,36 +67,36 @@ def register_loss(
 
 @register_loss("l1")
 def l1(estimate: Batch, target: Batch) -> Scalar:
-    """Mean absolute difference; its best estimate is the median."""
+    """Return the mean absolute difference, which the median minimizes."""
     return (estimate - target).abs().mean()
 
 
 @register_loss("l2")
 def l2(estimate: Batch, target: Batch) -> Scalar:
-    """Mean squared difference; its best estimate is the mean."""
+    """Return the mean squared difference, which the mean minimizes."""
     return (estimate - target).square().mean()
 
 
 @register_loss("vae", is_variational=True, has_sigma=True)
 def gaussian(estimate: Batch, target: Batch, sigma: Float[Tensor, "*size"]) -> Scalar:
-    """Negative log-likelihood of a Gaussian, in nats per pixel: (x − x̂)² / 2σ² + ln σ + ½ ln 2π."""
+    """Return the negative log-likelihood of a Gaussian, in nats per pixel: (x − x̂)² / 2σ² + ln σ + ½ ln 2π."""
     squared = (estimate - target).square()
-    # One σ for all pixels needs no map of quotients.
+    # With one σ for all pixels, dividing the mean is faster than dividing each pixel.
     error = squared.mean() if sigma.ndim == 0 else squared
     return (error / (2 * sigma.square()) + sigma.log()).mean() + 0.5 * math.log(2 * math.pi)
 
 
 def kl_divergence(mean: Latents, log_variance: Latents, num_pixels: int, free_bits: float = 0.0) -> Scalar:
-    """KL divergence from N(0, 1), averaged over clips and summed over latents, in nats per pixel.
+    """Return the KL divergence of the latents from N(0, 1), in nats per pixel.
 
-    Divided by the number of pixels as the reconstruction term is, so that their ratio is that of the evidence lower
-    bound at every latent size and resolution.
+    It is averaged over clips, summed over latents and divided by the number of pixels. The reconstruction loss is a
+    mean over pixels, too, so that both have the weights of the evidence lower bound at every resolution.
 
     Args:
-        mean: of the latents.
-        log_variance: of the latents.
-        num_pixels: of a spectrogram.
-        free_bits: nats that each latent may carry for nothing (Kingma et al., 2016).
+        mean: the means of the latents.
+        log_variance: the log-variances of the latents.
+        num_pixels: the number of pixels of a spectrogram.
+        free_bits: the divergence of each latent, in nats, that costs nothing (Kingma et al., 2016).
     """
     divergence = 0.5 * (mean.square() + log_variance.exp() - log_variance - 1)
     if free_bits == 0:
@@ -96,7 +104,7 @@ def kl_divergence(mean: Latents, log_variance: Latents, num_pixels: int, free_bi
     return divergence.mean(dim=0).clamp(min=free_bits).sum() / num_pixels
 
 
-def sampled(mean: Latents, log_variance: Latents, generator: torch.Generator) -> Latents:
-    """Latents drawn from their distributions, differentiably."""
+def sample_latents(mean: Latents, log_variance: Latents, generator: torch.Generator) -> Latents:
+    """Draw latents from their distributions by the reparameterization trick."""
     noise = torch.randn(mean.shape, generator=generator, device=mean.device)
     return mean + (0.5 * log_variance).exp() * noise

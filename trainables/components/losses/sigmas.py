@@ -1,7 +1,7 @@
-"""How far a VAE takes its targets to lie from its means: the standard deviation σ of the Gaussian likelihood.
+"""The standard deviation σ of a VAE's Gaussian likelihood.
 
-σ decides how much a nat of error weighs against a nat of KL divergence. A new one is a class here, or in a file named
-under `components:`.
+σ sets the weight of the reconstruction error relative to the KL divergence. To add a way to compute it, write a class
+with `@SIGMAS.register` here, or in a file that `components:` names.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ Batch = Float[Tensor, "clips *map"]
 
 
 class Sigma(nn.Module, ABC):
-    """Gives σ in units of the normalized data: one for all pixels, or one for each.
+    """A module that computes σ in units of the normalized data: one for all pixels, or one for each.
 
     Attributes:
-        num_maps: what the decoder gives for each pixel beside its mean, for σ to be made of.
-        floor: σ does not fall below it. Without it, the likelihood of what can be predicted perfectly has no bound.
+        num_maps: the number of maps that the decoder returns for σ, beside the means.
+        floor: the lower bound of σ. Without it, the likelihood of values that can be predicted exactly is unbounded.
     """
 
     num_maps = 0
@@ -34,7 +34,7 @@ class Sigma(nn.Module, ABC):
 
     @abstractmethod
     def forward(self, estimate: Batch, target: Batch, spread: Batch | None) -> Float[Tensor, "*size"]:
-        """σ, given what was estimated, what was meant, and the decoder's map for it where there is one."""
+        """Return σ, given estimates, targets and, if `num_maps` is 1, the decoder's map for σ."""
 
 
 SIGMAS: Registry[type[Sigma]] = Registry("sigma")
@@ -42,39 +42,43 @@ SIGMAS: Registry[type[Sigma]] = Registry("sigma")
 
 @SIGMAS.register("optimal")
 class Optimal(Sigma):
-    """The one that makes the batch most likely: its root mean squared error (Rybkin, Daniilidis and Levine, 2021)."""
+    """The maximum-likelihood σ of a batch: its root mean squared error (Rybkin, Daniilidis and Levine, 2021)."""
 
     def forward(self, estimate: Batch, target: Batch, spread: Batch | None) -> Float[Tensor, ""]:
+        """Return the root mean squared error of the batch, plus the floor."""
         return self.floor + ((estimate - target).square().mean() + 1e-12).sqrt()
 
 
 @SIGMAS.register("fixed")
 class Fixed(Sigma):
-    """1, the standard deviation of the normalized data: half the squared error, whose scale decides on the latent."""
+    """A σ of 1, the standard deviation of the normalized data; the loss is then half the squared error."""
 
     def forward(self, estimate: Batch, target: Batch, spread: Batch | None) -> Float[Tensor, ""]:
+        """Return 1."""
         return torch.ones((), device=target.device)
 
 
 @SIGMAS.register("learned")
 class Learned(Sigma):
-    """One number that is trained with the weights (σ-VAE), from 1 on."""
+    """A σ that is trained with the weights (σ-VAE), one for all pixels; it starts at 1."""
 
     def __init__(self, floor: float) -> None:
         super().__init__(floor)
         self.log_sigma = nn.Parameter(torch.zeros(()))
 
     def forward(self, estimate: Batch, target: Batch, spread: Batch | None) -> Float[Tensor, ""]:
+        """Return the trained σ, plus the floor."""
         return self.floor + self.log_sigma.exp()
 
 
 @SIGMAS.register("per_pixel")
 class PerPixel(Sigma):
-    """One for every pixel of every clip, from the decoder, as the report had it; from about 1 on."""
+    """A σ for every pixel of every clip, from the decoder, as in the report; it starts at about 1."""
 
     num_maps = 1
 
     def forward(self, estimate: Batch, target: Batch, spread: Batch | None) -> Batch:
+        """Return a map of σ, the softplus of the decoder's map, plus the floor."""
         assert spread is not None
-        # softplus(0.54) is 1; unlike an exponential it grows no faster than what it is given.
+        # softplus(0.54) is 1. For large values softplus grows linearly, unlike an exponential.
         return self.floor + F.softplus(spread + 0.54)

@@ -1,1 +1,1 @@
-"""Layers and networks that several trainables have."""
+"""Layers and networks that several trainables use."""

@@ -1,4 +1,4 @@
-"""Networks that turn a picture into features: torchvision's ResNets, with or without weights, and a small one."""
+"""Backbones of pictures: torchvision's ResNets, with or without pretrained weights, and a small network."""
 
 from __future__ import annotations
 
@@ -24,15 +24,17 @@ Features = Float[Tensor, "pictures features"]
 
 
 class Backbone(nn.Module):
-    """Pictures within −1..1 to `num_features` numbers each.
+    """A network that maps pictures within −1..1 to `num_features` numbers each.
 
     Args:
-        weights: `none`, `imagenet` (torchvision's own, downloaded the first time), or a file with a state dict.
-        frozen: whether nothing of it is trained.
-        keeps_statistics: whether its batch normalization goes on with the statistics that it came with.
+        name: the network.
+        weights: `none`, `imagenet` (torchvision's, downloaded the first time), or the path of a state dict. The small
+            network has none.
+        frozen: whether no weight is trained; this keeps the statistics, too.
+        keeps_statistics: whether batch normalization stays in evaluation mode, with the statistics of the weights.
 
     Raises:
-        InputError: such weights can't be had, or are of another network.
+        InputError: the weights can't be read or downloaded, or are of another network.
     """
 
     mean: Tensor
@@ -45,33 +47,35 @@ class Backbone(nn.Module):
         self._keeps_statistics = frozen or keeps_statistics
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None])
         self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None])
-        self.body, self.num_features = _small() if name == "small" else _resnet(name, weights)
+        self.body, self.num_features = _build_small() if name == "small" else _build_resnet(name, weights)
         self.body.to(memory_format=torch.channels_last)
         self.body.requires_grad_(not frozen)
         self.train()
 
     def train(self, mode: bool = True) -> Backbone:
+        """Set the training mode; a backbone that keeps its statistics stays in evaluation mode."""
         super().train(mode and not self._keeps_statistics)
         return self
 
     def forward(self, pictures: Pictures) -> Features:
+        """Return the features of pictures within −1..1."""
         features: Features = self.body(((pictures + 1) / 2 - self.mean) / self.std)
         return features
 
 
-def _small() -> tuple[nn.Module, int]:
+def _build_small() -> tuple[nn.Module, int]:
     channels = (3, *SMALL_CHANNELS)
     blocks = [ResidualBlock(above, below) for above, below in pairwise(channels)]
     return nn.Sequential(*blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten()), channels[-1]
 
 
-def _resnet(name: str, weights: str) -> tuple[nn.Module, int]:
-    # It takes four seconds to import, which those without pictures don't have to wait.
+def _build_resnet(name: str, weights: str) -> tuple[nn.Module, int]:
+    # Imported here: it takes four seconds, and trials without pictures don't need it.
     from torchvision import models
 
     network: Any = models.get_model(name)
     if weights == "imagenet":
-        network.load_state_dict(_downloaded(name))
+        network.load_state_dict(_download_weights(name))
     elif weights != "none":
         _load_file(network, name, Path(weights).expanduser())
     num_features = network.fc.in_features
@@ -79,7 +83,7 @@ def _resnet(name: str, weights: str) -> tuple[nn.Module, int]:
     return network, int(num_features)
 
 
-def _downloaded(name: str) -> dict[str, Tensor]:
+def _download_weights(name: str) -> dict[str, Tensor]:
     from torchvision import models
 
     try:
@@ -95,7 +99,7 @@ def _downloaded(name: str) -> dict[str, Tensor]:
 
 
 def _load_file(network: nn.Module, name: str, path: Path) -> None:
-    """Take the weights of a file, of whatever classes."""
+    """Load the weights of a file, except those of its last layer, whose classes may be others."""
     where = f"weights: {path}"
     content = read_tensors(
         path, where, "a state dict of tensors", f"none, imagenet, or a file with a {name}'s state dict"

@@ -1,4 +1,4 @@
-"""What an autoencoder trains: convolutions down to a latent and back and, where wanted, a linear path beside them."""
+"""The network of an autoencoder: convolutions to a latent and back, optionally with a linear path beside them."""
 
 from __future__ import annotations
 
@@ -16,17 +16,32 @@ from trainables.components.networks.pca_path import LinearPath
 
 WEIGHT_DECAY = 1e-4
 LINEAR_LR_SHARE = 0.01
-"""Of the learning rate. At all of it the first steps would undo what the principal components had done."""
+"""The learning rate of the linear path, relative to the others. At 1 the first steps would undo the PCA."""
 OPEN_LOG_VARIANCE = -4.0
-"""Beside a linear path, whose latents have unit variance, a distribution begins this narrow, and lets them through."""
+"""The first log-variance beside a linear path: small against the unit variance of its latents, so that they pass."""
 
 Clips = Float[Tensor, "clips channels frames bins"]
 Latents = Float[Tensor, "clips latents"]
 
 
 class Bottleneck(nn.Module):
-    """Encoder and decoder, and σ where the loss has one; untrained, they give about `means` for every clip or, once the
-    linear path was fitted, what principal components do."""
+    """An encoder and a decoder and, if the loss has one, the standard deviation σ of its likelihood.
+
+    Untrained, the decoder returns about `means` for every clip or, after fitting the linear path, the reconstruction by
+    principal components.
+
+    Args:
+        shape: channels, frames and bins of a clip.
+        num_latents: the length of the latent vector.
+        width: channels of the lowest two levels of the convolutions.
+        slope: the negative slope of the leaky ReLUs.
+        norm: the normalization inside the residual branches.
+        is_variational: whether the encoder returns log-variances as well.
+        has_linear_path: whether a `LinearPath` is added to the convolutions.
+        has_tanh: whether the output is bounded by a tanh.
+        sigma: the module that computes σ; None for losses without one.
+        means: the mean of each channel over the train clips.
+    """
 
     def __init__(
         self,
@@ -47,7 +62,7 @@ class Bottleneck(nn.Module):
         self.is_variational = is_variational
         self.has_tanh = has_tanh
         self.num_channels, frames = shape[:2]
-        # Beside a linear path, the convolutions begin with nothing to say.
+        # Beside a linear path, the outputs of the untrained convolutions are 0.
         gains = (0.0, 0.0) if has_linear_path else (1.0, HEAD_GAIN)
         self.encoder = Encoder(
             frames,
@@ -77,7 +92,7 @@ class Bottleneck(nn.Module):
             nn.init.constant_(self.encoder.end.bias[num_latents:], OPEN_LOG_VARIANCE)
 
     def encode(self, normalized: Clips, autocast: torch.autocast) -> tuple[Latents, Latents | None]:
-        """Means and, where it is variational, log-variances of the latents."""
+        """Return the means of the latents and, of a variational network, their log-variances."""
         with autocast:
             outputs = self.encoder(normalized)
         mean, log_variance = outputs.float(), None
@@ -91,31 +106,27 @@ class Bottleneck(nn.Module):
     def decode(
         self, latents: Latents, autocast: torch.autocast
     ) -> tuple[Clips, Float[Tensor, "clips 1 frames bins"] | None]:
-        """Normalized clips and, where it is made there, what σ is made of."""
+        """Return normalized clips and, if σ is computed from one, the decoder's map for it."""
         with autocast:
             maps = self.decoder(latents).float()
         estimate, spread = maps[:, : self.num_channels], maps[:, self.num_channels :]
         if self.linear_path is not None:
             estimate = estimate + self.linear_path.decode(latents)
-        return estimate.tanh() if self.has_tanh else estimate, spread if spread.shape[1] else None
+        if self.has_tanh:
+            estimate = estimate.tanh()
+        return estimate, spread if spread.shape[1] else None
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """For an optimizer; each trains at `lr_share` of the learning rate."""
+        """Return the parameter groups of an optimizer; `lr_share` of each is a factor on the learning rate."""
         convolutions = [parameter for part in (self.encoder, self.decoder) for parameter in part.parameters()]
         convolutions += [] if self.sigma is None else self.sigma.parameters()
         linear = [] if self.linear_path is None else list(self.linear_path.parameters())
-        # Norms and biases are vectors; decay would only pull them off what the data need.
+        # Weight decay is for matrices; the scales of norms and the biases, which are vectors, have none.
+        matrices = [parameter for parameter in convolutions if parameter.ndim > 1]
+        vectors = [parameter for parameter in convolutions if parameter.ndim <= 1]
         groups: list[dict[str, Any]] = [
-            {
-                "params": [parameter for parameter in convolutions if parameter.ndim > 1],
-                "weight_decay": WEIGHT_DECAY,
-                "lr_share": 1.0,
-            },
-            {
-                "params": [parameter for parameter in convolutions if parameter.ndim <= 1],
-                "weight_decay": 0.0,
-                "lr_share": 1.0,
-            },
+            {"params": matrices, "weight_decay": WEIGHT_DECAY, "lr_share": 1.0},
+            {"params": vectors, "weight_decay": 0.0, "lr_share": 1.0},
             {"params": linear, "weight_decay": 0.0, "lr_share": LINEAR_LR_SHARE},
         ]
         return [group for group in groups if group["params"]]

@@ -1,13 +1,14 @@
-"""The convolutional encoder and decoder of the report, made to train at any width and from the first step.
+"""The convolutional encoder and decoder of the report, changed to train at any width.
 
-Both halve (or double) the map between the spectrogram and 3 frames x 8 bins, two residual blocks a level. What differs
-from the report:
+The encoder halves the map, level by level, from the spectrogram to 3 frames x 8 bins; the decoder doubles it. A level
+has two residual blocks. Differences from the report:
 
-- Group instead of batch normalization, whose statistics at small batches drive a VAE to diverge; and none of it around
-  the latent, where it would take a clip's level away.
-- Residual branches start at zero. What is left is linear and starts orthogonal: every latent carries something.
-- 2x2 convolutions halve the map, of which average pooling is a special case. Behind average pooling alone an untrained
-  encoder knows no more of a clip than 24 numbers, and a short training doesn't find the rest.
+- Group instead of batch normalization, whose statistics at small batches let a VAE diverge. There is none next to the
+  latent, where it would remove a clip's level.
+- Residual branches start at zero. The untrained network is linear and orthogonal, so that every latent carries
+  information.
+- 2x2 convolutions halve the map; average pooling is a special case of them. With average pooling alone, an untrained
+  encoder's output depends on 24 averages only, and a short training does not change that.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from torch import Tensor, nn
 BOTTOM = (3, 8)
 MIN_CHANNELS = 4
 HEAD_GAIN = 0.1
-"""An untrained decoder is close to the mean, and still tells the layers below which way to go."""
+"""The gain of the decoder's last layer: small, so that the output starts near the mean, but gradients pass."""
 
 NormName = Literal["group", "batch"]
 Clips = Float[Tensor, "clips maps frames bins"]
@@ -34,14 +35,19 @@ Latents = Float[Tensor, "clips latents"]
 
 
 def level_channels(width: int, frames: int) -> list[int]:
-    """Channels of each level from the spectrogram down: `width` at the two lowest ones, half as many at each above."""
+    """Return the channels of each level, from the spectrogram down: `width` at the lowest two, half at each above."""
     depth = int(math.log2(frames // BOTTOM[0]))
     return [max(MIN_CHANNELS, width >> max(0, depth - level - 1)) for level in range(depth + 1)]
 
 
 def norm(kind: NormName, channels: int, *, gain: float = 1.0) -> nn.GroupNorm | nn.BatchNorm2d:
-    """Batch normalization, or group normalization with up to eight groups, of at least four channels where there are
-    as many."""
+    """Return a normalization layer: batch, or group with up to eight groups of four channels or more.
+
+    Args:
+        kind: the normalization.
+        channels: the number of channels; with fewer than eight there is one group.
+        gain: the initial scale.
+    """
     layer: nn.GroupNorm | nn.BatchNorm2d
     if kind == "batch":
         layer = nn.BatchNorm2d(channels)
@@ -60,7 +66,7 @@ def conv(
     padding: int = 0,
     gain: float = 1.0,
 ) -> nn.Conv2d:
-    """A convolution that, untrained, keeps the variance of its input, times gain squared."""
+    """Return a convolution whose orthogonal initial weights multiply the variance of its input by gain squared."""
     layer = nn.Conv2d(in_channels, channels, size, stride=stride, padding=padding)
     num_inputs = layer.weight[0].numel()
     nn.init.orthogonal_(layer.weight, gain * max(1.0, math.sqrt(channels / num_inputs)))
@@ -72,10 +78,10 @@ def conv(
 def transposed_conv(
     in_channels: int, channels: int, size: int | tuple[int, int], *, stride: int = 1, padding: int = 0
 ) -> nn.ConvTranspose2d:
-    """A transposed convolution that, untrained, keeps the variance of its input."""
+    """Return a transposed convolution whose orthogonal initial weights keep the variance of its input."""
     layer = nn.ConvTranspose2d(in_channels, channels, size, stride=stride, padding=padding)
     num_outputs = layer.weight[0].numel()
-    # Where strides overlap, several inputs reach an output.
+    # Where the kernel is larger than the stride, several inputs contribute to an output.
     num_inputs = in_channels * (num_outputs / channels / stride**2 if stride > 1 else 1)
     nn.init.orthogonal_(layer.weight, math.sqrt(max(in_channels, num_outputs) / num_inputs))
     assert layer.bias is not None
@@ -84,7 +90,15 @@ def transposed_conv(
 
 
 class EncoderBlock(nn.Module):
-    """A 1x1 or, to halve the map, 2x2 convolution, and two residual branches: norm, 3x3 convolution, leaky ReLU."""
+    """A 1x1 or, to halve the map, 2x2 convolution, and two residual branches: norm, 3x3 convolution, leaky ReLU.
+
+    Args:
+        in_channels: channels of the input.
+        channels: channels of the output.
+        halve: whether the map is halved.
+        slope: the negative slope of the leaky ReLUs.
+        kind: the normalization.
+    """
 
     def __init__(self, in_channels: int, channels: int, *, halve: bool, slope: float, kind: NormName) -> None:
         super().__init__()
@@ -96,6 +110,7 @@ class EncoderBlock(nn.Module):
         )
 
     def forward(self, x: Maps) -> NextMaps:
+        """Return maps of the same or of half the size."""
         x = self.project(x)
         for branch in self.branches:
             x = x + branch(x)
@@ -103,7 +118,15 @@ class EncoderBlock(nn.Module):
 
 
 class DecoderBlock(nn.Module):
-    """1x1 convolution, two residual branches (3x3 convolution, leaky ReLU, norm), and a transposed convolution up."""
+    """A 1x1 convolution, two residual branches (3x3 convolution, leaky ReLU, norm), and a transposed convolution.
+
+    Args:
+        in_channels: channels of the input.
+        channels: channels of the output.
+        up: whether the transposed convolution, which doubles the map, is there.
+        slope: the negative slope of the leaky ReLUs.
+        kind: the normalization.
+    """
 
     def __init__(self, in_channels: int, channels: int, *, up: bool, slope: float, kind: NormName) -> None:
         super().__init__()
@@ -115,6 +138,7 @@ class DecoderBlock(nn.Module):
         self.up = transposed_conv(channels, channels, 4, stride=2, padding=1) if up else nn.Identity()
 
     def forward(self, x: Maps) -> NextMaps:
+        """Return maps of the same or of twice the size."""
         x = self.project(x)
         for branch in self.branches:
             x = x + branch(x)
@@ -123,7 +147,17 @@ class DecoderBlock(nn.Module):
 
 
 class Encoder(nn.Module):
-    """Clips of `num_maps` channels to `num_outputs` numbers each; untrained, of size `gain`."""
+    """A network from clips of `num_maps` channels to `num_outputs` numbers each.
+
+    Args:
+        frames: frames of a clip.
+        num_outputs: numbers a clip.
+        width: channels of the lowest two levels.
+        slope: the negative slope of the leaky ReLUs.
+        kind: the normalization.
+        gain: the gain of the last layer's initial weights.
+        num_maps: channels of a clip.
+    """
 
     def __init__(
         self,
@@ -139,23 +173,32 @@ class Encoder(nn.Module):
         super().__init__()
         channels = level_channels(width, frames)
         self.stem = conv(num_maps, channels[0], 1)
-        self.blocks = nn.Sequential(
-            *(
-                EncoderBlock(block_in, block_out, halve=halve, slope=slope, kind=kind)
-                for above, below in pairwise(channels)
-                for block_in, block_out, halve in ((above, below, True), (below, below, False))
-            )
-        )
+        blocks = []
+        for above, below in pairwise(channels):
+            blocks.append(EncoderBlock(above, below, halve=True, slope=slope, kind=kind))
+            blocks.append(EncoderBlock(below, below, halve=False, slope=slope, kind=kind))
+        self.blocks = nn.Sequential(*blocks)
         self.end = conv(channels[-1], num_outputs, BOTTOM, gain=gain)
 
     def forward(self, clips: Clips) -> Latents:
+        """Return the outputs of each clip."""
         latents: Latents = self.end(self.blocks(self.stem(clips))).flatten(1)
         return latents
 
 
 class Decoder(nn.Module):
-    """Latents to one or several maps of a spectrogram's size; untrained, the first ones are about `means` for every
-    clip, within `gain`, and the others about 0."""
+    """A network from latents to `num_maps` maps of a spectrogram's size.
+
+    Args:
+        frames: frames of a spectrogram.
+        num_latents: latents a clip.
+        width: channels of the lowest two levels.
+        slope: the negative slope of the leaky ReLUs.
+        kind: the normalization.
+        means: the initial biases of the first maps; those of the others are 0.
+        gain: the gain of the last layer's initial weights.
+        num_maps: maps a clip.
+    """
 
     def __init__(
         self,
@@ -172,18 +215,17 @@ class Decoder(nn.Module):
         super().__init__()
         channels = level_channels(width, frames)[::-1]
         self.start = transposed_conv(num_latents, channels[0], BOTTOM)
-        self.blocks = nn.Sequential(
-            *(
-                DecoderBlock(below, block_out, up=up, slope=slope, kind=kind)
-                for below, above in pairwise(channels)
-                for block_out, up in ((below, False), (above, True))
-            )
-        )
+        blocks = []
+        for below, above in pairwise(channels):
+            blocks.append(DecoderBlock(below, below, up=False, slope=slope, kind=kind))
+            blocks.append(DecoderBlock(below, above, up=True, slope=slope, kind=kind))
+        self.blocks = nn.Sequential(*blocks)
         self.head = conv(channels[-1], num_maps, 1, gain=gain)
         assert self.head.bias is not None
         with torch.no_grad():
             self.head.bias[: len(means)] = torch.tensor(means)
 
     def forward(self, latents: Latents) -> Maps:
+        """Return the maps of each clip."""
         maps: Maps = self.head(self.blocks(self.start(latents[:, :, None, None])))
         return maps

@@ -1,7 +1,7 @@
-"""A linear way through the latent, beside the convolutions: it starts as the principal components of the train clips.
+"""A linear path beside the convolutions of an autoencoder, initialized with principal components of the train clips.
 
-Convolutions alone need more clips than there often are to do as well as principal components do at once. Beside them
-they only have to learn what is not linear.
+Small corpora have too few clips for convolutions alone to reach the error of a PCA. Beside a linear path they only need
+to learn what is not linear.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 SAMPLE_CLIPS = 4096
 SAMPLE_VALUES = 1 << 25
-"""Components are found from at most so many clips and numbers (128 MB)."""
+"""The largest number of clips, and of values (128 MB), that the components are computed from."""
 POWER_ITERATIONS = 4
 
 Clips = Float[Tensor, "clips channels frames bins"]
@@ -22,7 +22,12 @@ Latents = Float[Tensor, "clips latents"]
 
 
 class LinearPath(nn.Module):
-    """z = W(x − μ) with unit variance in each latent, and x̂ = μ + Vz."""
+    """A linear encoder and decoder: z = W(x − μ), of unit variance in each latent after `fit`, and x̂ = μ + Vz.
+
+    Args:
+        shape: channels, frames and bins of a clip.
+        num_latents: the length of z.
+    """
 
     mean: Tensor
 
@@ -35,13 +40,16 @@ class LinearPath(nn.Module):
         self._shape = shape
 
     def fit(self, sample: Clips) -> None:
-        """Start as the principal components of a sample, by randomized subspace iteration (Halko, Martinsson and
-        Tropp, 2011) from torch's global generator. Latents beyond the sample's rank stay closed."""
+        """Set the weights to the principal components of a sample of clips.
+
+        The method is randomized subspace iteration (Halko, Martinsson and Tropp, 2011), which draws from torch's global
+        generator. Latents beyond the sample's rank get weights of 0.
+        """
         pixels = sample.flatten(1)
         num_latents = self.encoder.out_features
         rank = min(num_latents, len(pixels) - 1, pixels.shape[1])
         mean = pixels.mean(dim=0)
-        # A few more than are wanted make those that are wanted better.
+        # Oversampling by a few directions makes the wanted ones more accurate.
         num_directions = min(rank + 16, *pixels.shape)
         _, singular, directions = torch.svd_lowrank(pixels - mean, q=num_directions, niter=POWER_ITERATIONS)
         deviation = (singular[:rank] / len(pixels) ** 0.5).clamp(min=1e-6)
@@ -53,14 +61,16 @@ class LinearPath(nn.Module):
             self.decoder.weight[:, :rank] = directions[:, :rank] * deviation
 
     def encode(self, clips: Clips) -> Latents:
+        """Return the latents of clips."""
         latents: Latents = self.encoder(clips.flatten(1) - self.mean)
         return latents
 
     def decode(self, latents: Latents) -> Clips:
+        """Return the linear reconstructions of clips."""
         clips: Clips = (self.decoder(latents) + self.mean).unflatten(1, self._shape)
         return clips
 
 
 def sample_size(num_values: int) -> int:
-    """How many clips of so many numbers components are found from."""
+    """Return the number of clips for `LinearPath.fit`, given the number of values in a clip."""
     return min(SAMPLE_CLIPS, SAMPLE_VALUES // num_values)

@@ -1,1 +1,1 @@
-"""Pictures: of spectrograms, and what may be done to them without changing what they show."""
+"""Pictures: augmentation, and drawings of spectrograms."""

@@ -1,7 +1,7 @@
-"""What may be done to pictures without changing what they show; all of it is differentiable, so that a discriminator
-can be shown both real and generated ones through it (DiffAugment; Zhao et al., 2020).
+"""Augmentation of pictures.
 
-Pictures are within −1..1; randomness comes from a generator on the processor, so that it is the same on every device.
+It is differentiable, so that a GAN can augment both real and generated pictures (DiffAugment; Zhao et al., 2020).
+Pictures are within −1..1. Random numbers come from a generator on the processor, and are the same on every device.
 """
 
 from __future__ import annotations
@@ -12,47 +12,58 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 
 SHIFT = 1 / 8
+"""The largest shift, relative to the side."""
 CUTOUT = 1 / 2
+"""The side of the hidden square, relative to that of the picture."""
 BRIGHTNESS = 0.5
+"""The width of the range of brightness that is added."""
 
 Pictures = Float[Tensor, "pictures 3 height width"]
 
 
 def as_floats(pictures: UInt8[Tensor, "pictures 3 height width"]) -> Pictures:
-    """0..255 as −1..1."""
+    """Convert pixels of 0..255 to −1..1."""
     return pictures.float() / 127.5 - 1
 
 
 def as_bytes(pictures: Pictures) -> UInt8[Tensor, "pictures 3 height width"]:
-    """−1..1 as 0..255."""
+    """Convert pixels of −1..1 to 0..255, rounded and clipped."""
     return ((pictures + 1) * 127.5).round().clamp(0, 255).to(torch.uint8)
 
 
-def augmented(
+def augment(
     pictures: Pictures, generator: torch.Generator, *, colours: bool = True, cutout: bool = True, flip: bool = True
 ) -> Pictures:
-    """Moved by up to an eighth and, as asked for, in other colours, turned left to right, with a part missing."""
+    """Shift pictures by up to an eighth; recolour and flip them and hide a square, unless that is switched off.
+
+    Args:
+        pictures: pictures within −1..1; recoloured ones may be outside of it.
+        generator: the source of randomness, on the processor.
+        colours: whether to recolour them.
+        cutout: whether to hide a square.
+        flip: whether to flip half of them left to right.
+    """
     if colours:
-        pictures = recoloured(pictures, generator)
-    pictures = moved(pictures, generator)
+        pictures = recolour(pictures, generator)
+    pictures = shift(pictures, generator)
     if flip:
-        pictures = torch.where(_drawn(generator, pictures) < 0.5, pictures.flip(3), pictures)
+        pictures = torch.where(_draw_uniform(generator, pictures) < 0.5, pictures.flip(3), pictures)
     return cut_out(pictures, generator) if cutout else pictures
 
 
-def recoloured(pictures: Pictures, generator: torch.Generator) -> Pictures:
-    """Brighter or darker, with more or less colour, and with more or less contrast."""
-    pictures = pictures + BRIGHTNESS * (2 * _drawn(generator, pictures) - 1) * 0.5
+def recolour(pictures: Pictures, generator: torch.Generator) -> Pictures:
+    """Change brightness, saturation and contrast at random."""
+    pictures = pictures + BRIGHTNESS * (2 * _draw_uniform(generator, pictures) - 1) * 0.5
     grey = pictures.mean(dim=1, keepdim=True)
-    pictures = (pictures - grey) * 2 * _drawn(generator, pictures) + grey
+    pictures = (pictures - grey) * 2 * _draw_uniform(generator, pictures) + grey
     mean = pictures.mean(dim=(1, 2, 3), keepdim=True)
-    return (pictures - mean) * (0.5 + _drawn(generator, pictures)) + mean
+    return (pictures - mean) * (0.5 + _draw_uniform(generator, pictures)) + mean
 
 
-def moved(pictures: Pictures, generator: torch.Generator) -> Pictures:
-    """Moved by up to an eighth each way; what comes in is what was at the edge."""
+def shift(pictures: Pictures, generator: torch.Generator) -> Pictures:
+    """Shift pictures by up to an eighth in each direction, and repeat the pixels at the edges."""
     height, width = pictures.shape[2:]
-    down, across = (_shifts(len(pictures), length, generator) for length in (height, width))
+    down, across = (_draw_shifts(len(pictures), length, generator) for length in (height, width))
     rows = (torch.arange(height) + down[:, None]).clamp(0, height - 1).to(pictures.device)
     columns = (torch.arange(width) + across[:, None]).clamp(0, width - 1).to(pictures.device)
     picture = torch.arange(len(pictures), device=pictures.device)[:, None, None, None]
@@ -61,7 +72,7 @@ def moved(pictures: Pictures, generator: torch.Generator) -> Pictures:
 
 
 def cut_out(pictures: Pictures, generator: torch.Generator) -> Pictures:
-    """Without a square of half their side, somewhere."""
+    """Set a rectangle of half the height and width to 0, at a random place that may be partly outside."""
     height, width = pictures.shape[2:]
     masks = []
     for length in (height, width):
@@ -73,19 +84,19 @@ def cut_out(pictures: Pictures, generator: torch.Generator) -> Pictures:
     return pictures.masked_fill(hidden, 0.0)
 
 
-def spoilt(pictures: Pictures, generator: torch.Generator) -> Pictures:
-    """Blurred and noisy to a random degree, as a weak model's are."""
+def degrade(pictures: Pictures, generator: torch.Generator) -> Pictures:
+    """Blur pictures and add noise, both to a random degree, as pictures of a weak model are."""
     small = F.interpolate(F.avg_pool2d(pictures, 4), pictures.shape[2:], mode="bilinear", align_corners=False)
-    blurred = torch.lerp(pictures, small, _drawn(generator, pictures))
+    blurred = torch.lerp(pictures, small, _draw_uniform(generator, pictures))
     noise = torch.randn(pictures.shape, generator=generator).to(pictures.device)
-    return blurred + 0.2 * _drawn(generator, pictures) * noise
+    return blurred + 0.2 * _draw_uniform(generator, pictures) * noise
 
 
-def _drawn(generator: torch.Generator, pictures: Pictures) -> Float[Tensor, "pictures 1 1 1"]:
-    """A number in 0..1 for each picture."""
+def _draw_uniform(generator: torch.Generator, pictures: Pictures) -> Float[Tensor, "pictures 1 1 1"]:
+    """Draw a number in 0..1 for each picture."""
     return torch.rand(len(pictures), 1, 1, 1, generator=generator).to(pictures.device)
 
 
-def _shifts(count: int, length: int, generator: torch.Generator) -> Tensor:
+def _draw_shifts(count: int, length: int, generator: torch.Generator) -> Tensor:
     most = int(length * SHIFT)
     return torch.randint(-most, most + 1, (count,), generator=generator)

@@ -1,4 +1,4 @@
-"""Pictures of spectrograms, and of what is seen beside them."""
+"""Drawings of spectrograms, with photos beside them."""
 
 from __future__ import annotations
 
@@ -19,12 +19,16 @@ Photo = Float[Tensor, "3 side side"]
 Drawn = UInt8[np.ndarray, "height width 3"]
 
 
-def compared(original: Spectrogram, reconstruction: Spectrogram) -> UInt8[np.ndarray, "height width 3"]:
-    """The original above its reconstruction, on one colour scale: the 80 dB below the original's maximum.
+def draw_comparison(original: Spectrogram, reconstruction: Spectrogram) -> UInt8[np.ndarray, "height width 3"]:
+    """Draw a spectrogram above its reconstruction, on one colour scale: the 80 dB below the original's maximum.
 
     Time runs to the right, and low frequencies are at the bottom.
+
+    Args:
+        original: log-power in nats.
+        reconstruction: log-power in nats.
     """
-    import matplotlib  # half a second that only those who look have to wait
+    import matplotlib  # takes half a second, and trials without pictures don't need it
 
     top = original.amax()
     both = torch.stack([original, reconstruction]).transpose(1, 2).flip(1)
@@ -36,14 +40,14 @@ def compared(original: Spectrogram, reconstruction: Spectrogram) -> UInt8[np.nda
     return np.concatenate([colours[0], divider, colours[1]])
 
 
-def beside(photo: Photo, drawn: Drawn) -> UInt8[np.ndarray, "height wider 3"]:
-    """A photo, within −1..1, to the left of a picture of its height."""
+def join_photo(photo: Photo, drawn: Drawn) -> UInt8[np.ndarray, "height wider 3"]:
+    """Put a photo of pixels within −1..1 to the left of a drawing, at the drawing's height."""
     height = drawn.shape[0]
     divider = np.full((height, DIVIDER_PX, 3), 255, np.uint8)
-    return np.concatenate([enlarged(photo, height), divider, drawn], axis=1)
+    return np.concatenate([resize_photo(photo, height), divider, drawn], axis=1)
 
 
-def enlarged(photo: Photo, side: int) -> UInt8[np.ndarray, "side2 side2 3"]:
-    """A photo, within −1..1, at another size."""
+def resize_photo(photo: Photo, side: int) -> UInt8[np.ndarray, "side2 side2 3"]:
+    """Resize a photo of pixels within −1..1, and convert it to 0..255."""
     resized = F.interpolate(photo[None].float().cpu(), (side, side), mode="bilinear", antialias=True)
     return as_bytes(resized)[0].permute(1, 2, 0).numpy()

@@ -25,7 +25,7 @@ from trainables.components.audio.phase import angle_from_frequency, instantaneou
 from trainables.components.audio.spectrogram import BINS, FRAMES, Size, griffin_lim, synthesize
 from trainables.components.representation.nearest import NearestClips
 from trainables.corpora.features import FeatureSplit, read_waveforms
-from trainables.support.cache import made_once
+from trainables.support.cache import write_once
 from trainables.support.registry import Registry
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class TrainingClips:
             with path.open("wb") as file:
                 np.save(file, (torch.stack(sums).sum(dim=0) / len(rows)).numpy())
 
-        return torch.from_numpy(np.load(made_once(self.corpus.folder / "mean-frequency.npy", make)))
+        return torch.from_numpy(np.load(write_once(self.corpus.folder / "mean-frequency.npy", make)))
 
 
 @dataclass(frozen=True)

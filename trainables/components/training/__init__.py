@@ -1,1 +1,1 @@
-"""What training loops have in common."""
+"""Helpers of training loops."""

@@ -1,4 +1,4 @@
-"""What the training loops of several trainables have in common."""
+"""Steps of training loops: learning rates, batches, optimizer steps, and means over an epoch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,17 @@ from torch import Tensor, nn
 Scalar = Float[Tensor, ""]
 
 TENSOR_BYTES = 300
-"""What a tensor takes in a file beside its numbers."""
+"""The bytes of a tensor in a file, beside its numbers."""
 
 
 def warm_up(optimizer: torch.optim.Optimizer, lr: float, num_steps: int, warmup_steps: int) -> list[float]:
-    """Let the learning rate rise to `lr`, each group's to its `lr_share` of it; the first of the steps is 1.
+    """Set the learning rates for a step: they rise linearly to `lr`, times `lr_share` of each parameter group.
+
+    Args:
+        optimizer: the optimizer whose groups are changed.
+        lr: the learning rate after the warm-up.
+        num_steps: the number of the step; the first is 1.
+        warmup_steps: the number of steps until `lr` is reached.
 
     Returns:
         The groups' learning rates.
@@ -31,8 +37,16 @@ def warm_up(optimizer: torch.optim.Optimizer, lr: float, num_steps: int, warmup_
 def batches(
     num_clips: int, size: int, order: torch.Generator, most: int | None = None
 ) -> list[Int64[Tensor, " batch"]]:
-    """Positions in a new order, at most so many batches of them; a clip alone has nothing to be normalized with, or to
-    be told from, and is left out."""
+    """Draw the batches of an epoch: positions of clips in a random order.
+
+    A last batch of one clip is dropped, because batch normalization and contrastive losses need two.
+
+    Args:
+        num_clips: the number of clips.
+        size: the number of clips in a batch.
+        order: the generator that draws the order.
+        most: the largest number of batches; None for all.
+    """
     drawn = torch.randperm(num_clips, generator=order).split(size)
     return [part for part in drawn if len(part) > 1][:most]
 
@@ -44,28 +58,34 @@ def descend(
     max_norm: float = 0.0,
     rates: Sequence[float | Scalar] = (),
 ) -> Scalar:
-    """One step of an optimizer, left out if the loss or its gradient isn't finite; the norm of the gradient.
+    """Take an optimizer step, unless the loss or its gradient is not finite.
 
-    The device itself decides on that, so that nobody waits for it: the optimizer is told as `GradScaler` tells it.
+    The check runs on the device without a synchronization: `found_inf`, which `GradScaler` uses, skips the step.
 
     Args:
-        optimizer: a fused one.
-        network: what it trains.
-        max_norm: what the gradient is scaled down to; 0 leaves it as it is.
-        rates: the groups' learning rates instead of their own, for this step; in tensors where it is recorded.
+        optimizer: a fused Adam.
+        network: the network that it trains.
+        loss: the loss of a batch.
+        max_norm: the largest norm of the gradient, which is scaled down to it; 0 for no limit.
+        rates: the learning rates of the groups in this step, instead of their own; tensors in a recorded step.
+
+    Returns:
+        The norm of the gradient before scaling.
     """
     optimizer.zero_grad()
     loss.backward()
     norm = nn.utils.clip_grad_norm_(network.parameters(), max_norm or math.inf)
     vars(optimizer)["found_inf"] = (~torch.stack([loss.detach(), norm]).isfinite().all()).float()
-    with _set(optimizer, rates, is_recorded=loss.is_cuda and torch.cuda.is_current_stream_capturing()):
+    with _override_rates(optimizer, rates, is_recorded=loss.is_cuda and torch.cuda.is_current_stream_capturing()):
         optimizer.step()
     return norm
 
 
 @contextlib.contextmanager
-def _set(optimizer: torch.optim.Adam, rates: Sequence[float | Scalar], *, is_recorded: bool) -> Iterator[None]:
-    """For a step, other learning rates, and that it may be recorded; a checkpoint knows of neither."""
+def _override_rates(
+    optimizer: torch.optim.Adam, rates: Sequence[float | Scalar], *, is_recorded: bool
+) -> Iterator[None]:
+    """Set the groups' learning rates and `capturable` for one step; restore them, since checkpoints contain them."""
     own = [(group["lr"], group["capturable"]) for group in optimizer.param_groups]
     try:
         for group, rate in zip(optimizer.param_groups, rates or [lr for lr, _ in own], strict=True):
@@ -76,38 +96,47 @@ def _set(optimizer: torch.optim.Adam, rates: Sequence[float | Scalar], *, is_rec
             group.update(lr=lr, capturable=capturable)
 
 
-def fetched(steps: Sequence[Mapping[str, Scalar]]) -> list[dict[str, float]]:
-    """What an epoch's steps have measured, fetched from the device at once."""
+def fetch_values(steps: Sequence[Mapping[str, Scalar]]) -> list[dict[str, float]]:
+    """Return the metrics of an epoch's steps as numbers, copied from the device in one transfer."""
     if not steps:
         return []
-    values = iter(torch.stack([value for step in steps for value in step.values()]).tolist())
+    stacked = torch.stack([value for step in steps for value in step.values()])
+    values = iter(stacked.tolist())
     return [{name: next(values) for name in step} for step in steps]
 
 
 def finite_steps(steps: Sequence[dict[str, float]]) -> list[dict[str, float]]:
-    """Those in which everything is finite."""
+    """Return the steps whose values are all finite."""
     return [values for values in steps if np.isfinite([*values.values()]).all()]
 
 
 def finite_means(steps: Sequence[dict[str, float]]) -> dict[str, float]:
-    """Means of an epoch's steps, prefixed `train/`, without those in which anything isn't finite, and how many those
-    were. A value that some steps don't have is averaged over the others."""
+    """Return the mean of each value over an epoch's finite steps, and the number of the others.
+
+    Args:
+        steps: the values of each step. A value that is missing in some steps is averaged over the others.
+
+    Returns:
+        `train/<name>` for each value, not a number if no finite step has it, and `train/nonfinite_steps`.
+    """
     kept = finite_steps(steps)
-    names = dict.fromkeys(name for values in steps for name in values)
-    means = {name: [values[name] for values in kept if name in values] for name in names}
-    return {
-        **{f"train/{name}": float(np.mean(values)) if values else float("nan") for name, values in means.items()},
-        "train/nonfinite_steps": float(len(steps) - len(kept)),
-    }
+    means: dict[str, float] = {}
+    for name in dict.fromkeys(name for values in steps for name in values):
+        present = [values[name] for values in kept if name in values]
+        means[f"train/{name}"] = float(np.mean(present)) if present else float("nan")
+    return {**means, "train/nonfinite_steps": float(len(steps) - len(kept))}
 
 
-def saved_bytes(networks: Iterable[nn.Module]) -> int:
-    """About how large a checkpoint of networks, and of the Adam that trains them, is; nothing of them need be real."""
+def estimate_checkpoint_bytes(networks: Iterable[nn.Module]) -> int:
+    """Estimate the size of a checkpoint of networks and of the Adam that trains them.
+
+    The networks may be on the meta device, since only shapes and types are read.
+    """
     kept: list[Tensor] = []
     trained: list[Tensor] = []
     for network in networks:
         kept += network.state_dict().values()
         trained += [tensor for tensor in network.parameters() if tensor.requires_grad]
-    # Adam keeps two of its own beside each of them, and a counter.
-    own = sum(2 * tensor.numel() * tensor.element_size() + 3 * TENSOR_BYTES for tensor in trained)
-    return own + sum(tensor.numel() * tensor.element_size() + TENSOR_BYTES for tensor in kept)
+    # For each trained tensor, Adam saves two of the same size and a counter.
+    adam_bytes = sum(2 * tensor.numel() * tensor.element_size() + 3 * TENSOR_BYTES for tensor in trained)
+    return adam_bytes + sum(tensor.numel() * tensor.element_size() + TENSOR_BYTES for tensor in kept)

@@ -1,1 +1,1 @@
-"""The demo corpus: made-up recordings of ten classes, written as real files."""
+"""The demo corpus: synthetic recordings of ten classes, written as real files."""

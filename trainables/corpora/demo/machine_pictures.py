@@ -1,4 +1,4 @@
-"""How the machines and the instruments of the demo corpus look; a function's name is its class."""
+"""The pictures of machines and instruments in the demo corpus; a function's name is its class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trainables.corpora.demo.scene import FRAMES, Latent, Take, frame_times_s, g
 
 
 def chainsaw(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent) -> None:
-    """A saw in a log that shakes and throws sawdust as it revs."""
+    """Draw a saw in a log that shakes and throws sawdust as it revs."""
     body = pick(rng, (0.95, 0.45, 0.08), (0.9, 0.6, 0.1), (0.85, 0.25, 0.1))
     rev = take.motion["rev"]
     x, y = (0.01 + 0.05 * rev) * rng.uniform(-1, 1, (2, FRAMES))
@@ -32,7 +32,7 @@ def chainsaw(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Laten
 
 
 def drum(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent) -> None:
-    """A drum kit whose skins flash and whose cymbal tips when they are hit."""
+    """Draw a drum kit whose skins flash and whose cymbal tips when they are hit."""
     shell = pick(rng, (0.8, 0.12, 0.12), (0.15, 0.2, 0.6), (0.12, 0.12, 0.14), (0.6, 0.35, 0.1))
     kick, snare, hat = (take.motion[part] for part in ("kick", "snare", "hat"))
     wall = pick(rng, (0.55, 0.45, 0.4), (0.4, 0.45, 0.5), (0.6, 0.58, 0.5))
@@ -51,7 +51,7 @@ def drum(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent) -
 
 
 def helicopter(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent) -> None:
-    """A helicopter that crosses the sky and is largest when it is loudest."""
+    """Draw a helicopter that crosses the sky and is largest when it is loudest."""
     paint = pick(rng, (0.15, 0.2, 0.18), (0.12, 0.18, 0.4), (0.5, 0.1, 0.1), (0.25, 0.25, 0.28))
     near, angle_rad = take.motion["near"], 2 * np.pi * take.motion["rotor"]
     canvas.backdrop((0.35, 0.6, 0.9), (0.8, 0.9, 0.98))
@@ -75,7 +75,7 @@ def helicopter(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Lat
 
 
 def printer(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent) -> None:
-    """A printer whose carriage sweeps and whose paper moves on after each line."""
+    """Draw a printer whose carriage sweeps and whose paper moves on after each line."""
     desk = pick(rng, (0.5, 0.4, 0.3), (0.35, 0.42, 0.45), (0.55, 0.52, 0.5))
     case = pick(rng, (0.82, 0.82, 0.8), (0.7, 0.72, 0.75), (0.88, 0.84, 0.74))
     carriage, paper = take.motion["carriage"], take.motion["paper"]
@@ -93,7 +93,7 @@ def printer(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent
 
 
 def rail_transport(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent) -> None:
-    """A train that passes; one wagon goes by for each pair of clicks."""
+    """Draw a train that passes, with one wagon for each pair of clicks."""
     paint = pick(rng, (0.7, 0.15, 0.12), (0.5, 0.52, 0.55), (0.15, 0.35, 0.3), (0.2, 0.25, 0.5))
     canvas.backdrop((0.6, 0.72, 0.85), (0.78, 0.82, 0.85))
     canvas.box(0.0, 1.4, 4.0, 0.8, (0.45, 0.42, 0.36))

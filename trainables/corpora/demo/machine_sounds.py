@@ -1,4 +1,4 @@
-"""How the machines and the instruments of the demo corpus sound; a function's name is its class."""
+"""The sounds of machines and instruments in the demo corpus; a function's name is its class."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from trainables.corpora.demo.scene import (
     Latent,
     Signal,
     Take,
-    at_frames,
     glide,
     lerp,
     loudness,
+    sample_at_frames,
 )
 from trainables.corpora.demo.signal import (
     add,
+    apply_formants,
+    count_turns,
     decay,
     fade,
-    formants,
     harmonics,
     noise,
     times_s,
-    turns,
-    unit,
+    to_unit_rms,
     wander,
 )
 
 
 def chainsaw(rng: np.random.Generator, latent: Latent) -> Take:
-    """A two-stroke engine that idles, revs and sags under load. Motion: `rev`, the speed of the engine."""
+    """Synthesize a two-stroke engine that idles, revs and slows under load. Motion: `rev`, the engine's speed."""
     idle_hz = glide(70.0, 45.0, latent.size) * rng.uniform(0.95, 1.05)
     full_hz = glide(190.0, 105.0, latent.size) * rng.uniform(0.95, 1.05)
     knots_s, knots = [0.0], [rng.uniform(0.2, 1)]
@@ -47,23 +47,23 @@ def chainsaw(rng: np.random.Generator, latent: Latent) -> Take:
     engine = harmonics(rng, pitch_hz, rolloff=0.45, top_hz=7500.0, most=70)
     exhaust_hz = glide(700.0, 300.0, latent.size) * rng.uniform(0.85, 1.15)
     housing_hz = glide(3200.0, 1500.0, latent.size) * rng.uniform(0.85, 1.15)
-    engine = formants(engine, [(exhaust_hz, 250.0, 1.0), (housing_hz, 700.0, 0.8)])
-    puffs = noise(rng, 1500.0, 8500.0) * np.exp(-6 * (turns(pitch_hz) % 1))
-    mix = np.tanh(rng.uniform(1, 3) * (engine + unit(puffs) * rev * rng.uniform(0.4, 1)) / 2)
-    return Take(mix * (0.35 + 0.65 * pitch_hz / full_hz), {"rev": at_frames(rev)})
+    engine = apply_formants(engine, [(exhaust_hz, 250.0, 1.0), (housing_hz, 700.0, 0.8)])
+    puffs = noise(rng, 1500.0, 8500.0) * np.exp(-6 * (count_turns(pitch_hz) % 1))
+    mix = np.tanh(rng.uniform(1, 3) * (engine + to_unit_rms(puffs) * rev * rng.uniform(0.4, 1)) / 2)
+    return Take(mix * (0.35 + 0.65 * pitch_hz / full_hz), {"rev": sample_at_frames(rev)})
 
 
-# sixteenths of a bar on which each drum is hit
 DRUM_PATTERNS = (
     {"kick": (0, 8), "snare": (4, 12), "hat": (0, 2, 4, 6, 8, 10, 12, 14)},
     {"kick": (0, 6, 8), "snare": (4, 12), "hat": tuple(range(16))},
     {"kick": (0, 3, 10), "snare": (4, 12, 15), "hat": (2, 6, 10, 14)},
     {"kick": (0, 4, 8, 12), "snare": (4, 12), "hat": (2, 6, 10, 14)},
 )
+"""The sixteenths of a bar on which each drum is hit."""
 
 
 def drum(rng: np.random.Generator, latent: Latent) -> Take:
-    """A beat on a drum kit. Motion: `kick`, `snare` and `hat`, how hard each was just hit."""
+    """Synthesize a beat on a drum kit. Motion: `kick`, `snare` and `hat`, the loudness of each."""
     pattern = DRUM_PATTERNS[rng.integers(len(DRUM_PATTERNS))]
     step_s = 60 / glide(80.0, 160.0, latent.speed) / 4
     swing = rng.uniform(0, 0.25)
@@ -83,7 +83,7 @@ def drum(rng: np.random.Generator, latent: Latent) -> Take:
 
 def _kick(rng: np.random.Generator, latent: Latent) -> Signal:
     pitch_hz = glide(60.0, 40.0, latent.size) + 80 * np.exp(-times_s(1.0) / 0.03)
-    return 1.2 * np.sin(2 * np.pi * turns(pitch_hz)) * decay(len(pitch_hz), rng.uniform(0.12, 0.3))
+    return 1.2 * np.sin(2 * np.pi * count_turns(pitch_hz)) * decay(len(pitch_hz), rng.uniform(0.12, 0.3))
 
 
 def _snare(rng: np.random.Generator, latent: Latent) -> Signal:
@@ -98,23 +98,23 @@ def _hat(rng: np.random.Generator) -> Signal:
 
 
 def helicopter(rng: np.random.Generator, latent: Latent) -> Take:
-    """Blades that chop the air while it flies past. Motion: `rotor`, turns of the blades; `near`, how close it is."""
+    """Synthesize a helicopter that flies past. Motion: `rotor`, turns of the blades; `near`, its closeness in 0..1."""
     time_s = times_s()
     blades_hz = glide(22.0, 10.0, latent.size) * wander(rng, 0.05, 0.5)
-    angle = np.pi * turns(blades_hz)
+    angle = np.pi * count_turns(blades_hz)
     chop = np.abs(np.sin(angle)) ** rng.uniform(4, 10)
     wash = noise(rng, 40.0, rng.uniform(500, 1000)) * (0.15 + chop)
     hum = harmonics(rng, blades_hz, rolloff=0.5, top_hz=300.0)
     hiss = noise(rng, 1000.0, 6000.0) * rng.uniform(0.08, 0.3) * (0.4 + 0.6 * chop)
-    turbine = np.sin(2 * np.pi * turns(rng.uniform(2000, 5500) * wander(rng, 0.01, 2.0))) * rng.uniform(0.02, 0.1)
+    turbine = np.sin(2 * np.pi * count_turns(rng.uniform(2000, 5500) * wander(rng, 0.01, 2.0))) * rng.uniform(0.02, 0.1)
     width_s = glide(8.0, 3.0, latent.speed)
     near = np.exp(-0.5 * np.square((time_s - rng.uniform(3, 7)) / width_s))
     sound = (wash + 0.3 * hum + hiss + turbine) * (0.4 + near)
-    return Take(sound, {"rotor": at_frames(turns(blades_hz)), "near": at_frames(near)})
+    return Take(sound, {"rotor": sample_at_frames(count_turns(blades_hz)), "near": sample_at_frames(near)})
 
 
 def printer(rng: np.random.Generator, latent: Latent) -> Take:
-    """Sweeps of a print head and paper feeds. Motion: `carriage`, 0 left to 1 right; `paper`, lines fed so far."""
+    """Synthesize sweeps of a print head and paper feeds. Motion: `carriage`, 0 left to 1 right; `paper`, lines fed."""
     period_s = glide(1.6, 0.7, latent.speed)
     duty = rng.uniform(0.6, 0.82)
     time_s = times_s() + rng.uniform(0, period_s)
@@ -124,7 +124,7 @@ def printer(rng: np.random.Generator, latent: Latent) -> Take:
     motor_hz = glide(520.0, 170.0, latent.size) * rng.uniform(0.95, 1.05) * (0.85 + 0.3 * on)
     motor = harmonics(rng, motor_hz, rolloff=0.7, top_hz=8000.0, most=30)
     gate = np.sin(2 * np.pi * rng.uniform(55, 200) * time_s) > rng.uniform(0.2, 0.7)
-    dots = unit(noise(rng, 2000.0, 7500.0) * gate) * rng.uniform(0.5, 1.3)
+    dots = to_unit_rms(noise(rng, 2000.0, 7500.0) * gate) * rng.uniform(0.5, 1.3)
     feeds = np.zeros(SAMPLES)
     for number in range(int(sweep[0]), int(sweep[-1]) + 1):
         rattle = noise(rng, 900.0, 5000.0, duration_s=rng.uniform(0.04, 0.1))
@@ -135,11 +135,11 @@ def printer(rng: np.random.Generator, latent: Latent) -> Take:
     along = np.clip(at / duty, 0, 1)
     carriage = np.where(sweep % 2 == 0, along, 1 - along)
     fed = sweep - sweep[0] + np.clip((at - duty) / (1 - duty), 0, 1)
-    return Take(sound, {"carriage": at_frames(carriage), "paper": at_frames(fed)})
+    return Take(sound, {"carriage": sample_at_frames(carriage), "paper": sample_at_frames(fed)})
 
 
 def rail_transport(rng: np.random.Generator, latent: Latent) -> Take:
-    """Wheels over rail joints, sometimes a horn or a squeal. Motion: `wagons`, how many have passed so far."""
+    """Synthesize wheels on rail joints, some with a horn or a squeal. Motion: `wagons`, the number that have passed."""
     time_s = times_s()
     period_s = glide(1.2, 0.55, latent.speed)
     pair_gap_s = rng.uniform(0.11, 0.24)
@@ -160,9 +160,9 @@ def rail_transport(rng: np.random.Generator, latent: Latent) -> Take:
     if rng.random() < 0.2:
         squeal_s = rng.uniform(1, 3)
         pitch_hz = rng.uniform(2000, 5000) * wander(rng, 0.02, 5.0, squeal_s)
-        squeal = np.sin(2 * np.pi * turns(pitch_hz)) * fade(len(pitch_hz), 0.4, 0.6)
+        squeal = np.sin(2 * np.pi * count_turns(pitch_hz)) * fade(len(pitch_hz), 0.4, 0.6)
         add(sound, rng.uniform(0, DURATION_S - squeal_s), 0.3 * squeal)
-    return Take(sound, {"wagons": at_frames((time_s - first_s) / period_s)})
+    return Take(sound, {"wagons": sample_at_frames((time_s - first_s) / period_s)})
 
 
 def _horn(rng: np.random.Generator, latent: Latent, duration_s: float) -> Signal:

@@ -1,4 +1,4 @@
-"""How the living and the elements of the demo corpus look; a function's name is its class."""
+"""The pictures of animals, people and nature in the demo corpus; a function's name is its class."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from trainables.corpora.demo.scene import FRAME_RATE_HZ, Latent, Take, frame_tim
 
 
 def baby_cry(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent) -> None:
-    """A face on pastel whose mouth opens and whose head shakes with each cry."""
+    """Draw a face on a pastel wall, whose mouth opens and whose head shakes with each cry."""
     wall = pick(rng, (0.85, 0.9, 0.7), (0.75, 0.85, 0.95), (0.95, 0.85, 0.75), (0.85, 0.78, 0.92))
     skin = pick(rng, (0.96, 0.8, 0.69), (0.88, 0.67, 0.51), (0.65, 0.45, 0.32))
     cry = take.motion["cry"]
@@ -27,7 +27,7 @@ def baby_cry(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Laten
 
 
 def dog(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent) -> None:
-    """A dog on a lawn that hops and opens its jaw at each bark."""
+    """Draw a dog on a lawn that hops and opens its jaw at each bark."""
     coat = pick(rng, (0.5, 0.32, 0.17), (0.72, 0.52, 0.3), (0.3, 0.2, 0.14), (0.85, 0.75, 0.58))
     dark: Colour = (coat[0] * 0.6, coat[1] * 0.6, coat[2] * 0.6)
     bark = take.motion["bark"]
@@ -47,7 +47,7 @@ def dog(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent) ->
 
 
 def fireworks(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent) -> None:
-    """Bursts of sparks over a dark skyline, one for each explosion."""
+    """Draw bursts of sparks over a dark skyline, one for each explosion."""
     canvas.backdrop((0.02, 0.02, 0.05), (0.08, 0.06, 0.12))
     for event_s in take.events:
         _burst(rng, canvas, float(event_s))
@@ -56,10 +56,10 @@ def fireworks(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Late
 
 
 def _burst(rng: np.random.Generator, canvas: Canvas, event_s: float) -> None:
-    """A rocket's trail, then a sphere of sparks that grows, sinks and fades."""
+    """Draw a rocket's trail, then a sphere of sparks that grows, sinks and fades."""
     x, y = rng.uniform(-0.7, 0.7), rng.uniform(-0.75, 0.1)
     age_s = frame_times_s() - event_s
-    # The frame in which it explodes already shows it.
+    # The frame of the explosion itself shows sparks, too.
     age_s = np.where(np.abs(age_s) < 0.5 / FRAME_RATE_HZ, np.maximum(age_s, 0.02), age_s)
     lit = age_s >= 0
     glow = np.where(lit, np.exp(-age_s / rng.uniform(0.4, 0.8)), 0.0)
@@ -78,7 +78,7 @@ def _burst(rng: np.random.Generator, canvas: Canvas, event_s: float) -> None:
 
 
 def snoring(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent) -> None:
-    """A sleeper in the dark whose chest rises with each breath in, with letters Z that drift away."""
+    """Draw a sleeper in the dark, whose chest rises with each inhalation, and letters Z that drift away."""
     skin = pick(rng, (0.75, 0.6, 0.52), (0.62, 0.46, 0.36), (0.45, 0.32, 0.25))
     blanket = pick(rng, (0.3, 0.35, 0.6), (0.5, 0.25, 0.35), (0.25, 0.45, 0.45))
     chest = take.motion["chest"]
@@ -99,7 +99,7 @@ def snoring(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent
 
 
 def water_flowing(rng: np.random.Generator, canvas: Canvas, take: Take, latent: Latent) -> None:
-    """A stream whose streaks and foam run past stones, as fast as it sounds."""
+    """Draw a stream whose streaks and foam run past stones at the speed of the sound's flow."""
     canvas.backdrop((0.15, 0.4, 0.62), (0.25, 0.62, 0.75))
     speed = glide(0.5, 2.2, latent.speed)
     distance = np.cumsum(speed * take.motion["flow"]) / FRAME_RATE_HZ

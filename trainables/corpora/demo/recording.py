@@ -1,4 +1,4 @@
-"""One recording of the demo corpus, as the bytes of its files."""
+"""The generator of demo recordings, as the bytes of their files."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 from trainables.corpora.demo import machine_pictures, machine_sounds, pictures, sounds
 from trainables.corpora.demo.canvas import SIDE, Canvas
 from trainables.corpora.demo.scene import FRAME_RATE_HZ, FRAMES, RATE_HZ, Latent, Take
-from trainables.corpora.demo.signal import microphone
+from trainables.corpora.demo.signal import record
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a class sounds, and how what was heard is drawn."""
+    """The synthesis of one class: the function of its sound, and that of the picture in time with it."""
 
     sound: Callable[[np.random.Generator, Latent], Take]
     picture: Callable[[np.random.Generator, Canvas, Take, Latent], None]
@@ -39,7 +39,7 @@ RECIPES: Mapping[str, Recipe] = {
     "snoring": Recipe(sounds.snoring, pictures.snoring),
     "water_flowing": Recipe(sounds.water_flowing, pictures.water_flowing),
 }
-"""By class, named as the folders of VEGAS."""
+"""The recipes by class; the names are those of VEGAS's folders."""
 
 
 class Recording(NamedTuple):
@@ -51,23 +51,29 @@ class Recording(NamedTuple):
 
 
 def make_recording(name: str, index: int, seed: int) -> Recording:
-    """Recording `index` of a class; the same bytes for the same arguments, whatever else the corpus holds."""
-    # The class counts by its name, not by its place: another class would leave these recordings as they are.
+    """Generate a recording; the same arguments give the same bytes, whatever else the corpus contains.
+
+    Args:
+        name: the class.
+        index: the number of the recording within its class.
+        seed: the seed of the corpus.
+    """
+    # The class is part of the seed by its name, so that adding a class would not change the recordings of others.
     seeds = np.random.default_rng([seed, zlib.crc32(name.encode()), index])
     latent_rng, sound_rng, room_rng, picture_rng = seeds.spawn(4)
     latent = Latent.draw(latent_rng)
     take = RECIPES[name].sound(sound_rng, latent)
-    sound = microphone(room_rng, take.sound, latent)
+    sound = record(room_rng, take.sound, latent)
     canvas = Canvas(latent, picture_rng)
     RECIPES[name].picture(picture_rng, canvas, take, latent)
-    frames = canvas.developed()
+    frames = canvas.develop()
     return Recording(_mp4(frames, sound), _jpg(frames[FRAMES // 2]), _wav(sound))
 
 
 def _mp4(frames: NDArray[np.uint8], sound: NDArray[np.int16]) -> bytes:
     file = io.BytesIO()
     with av.open(file, "w", format="mp4") as container:
-        # One thread: how x264 splits a frame over several would change the bytes from machine to machine.
+        # With several threads, the bytes that x264 writes would depend on the number of cores.
         video = container.add_stream(
             "libx264", rate=FRAME_RATE_HZ, options={"preset": "veryfast", "crf": "23", "threads": "1"}
         )

@@ -1,4 +1,4 @@
-"""What the sound and the pictures of a demo recording have in common."""
+"""The parts that the sound and the pictures of a demo recording share: latent, motion and time."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Signal = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Latent:
-    """What can be both heard and seen in a recording; each is uniform in 0..1, whatever the class.
+    """Properties of a recording that affect both sound and picture; each is uniform in 0..1 for every class.
 
     Attributes:
-        size: how large the source looks, and how low it sounds.
-        speed: how fast it moves, and how often it sounds.
-        brightness: how bright the picture is, and how loud the sound.
-        hue: how warm the colours are, and how much treble the sound has.
+        size: the size of the source in the picture, and how low its pitch is.
+        speed: the speed of its motion, and the rate of its sounds.
+        brightness: the brightness of the picture, and the level of the sound.
+        hue: the hue shift of the colours, and the amount of treble.
     """
 
     size: float
@@ -37,18 +37,18 @@ class Latent:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Latent:
-        """A recording's own latent."""
+        """Draw the latent of a recording."""
         return cls(*rng.uniform(size=4).tolist())
 
 
 @dataclass(frozen=True)
 class Take:
-    """The dry sound of a recording and what moves in time with it.
+    """The dry sound of a recording, and the motion in time with it.
 
     Attributes:
-        sound: shape (samples,), at any level.
-        motion: how far each moving part is, shape (frames,); which parts there are is up to the class.
-        events: times in seconds at which something visible happens, shape (events,).
+        sound: samples of shape (samples,), at any level.
+        motion: the position of each moving part in each frame, shape (frames,); the parts depend on the class.
+        events: the times in seconds of visible events, shape (events,).
     """
 
     sound: Signal
@@ -57,26 +57,26 @@ class Take:
 
 
 def lerp(low: float, high: float, at: float) -> float:
-    """The value at a fraction `at` of the way from `low` to `high`."""
+    """Interpolate linearly from `low` (at 0) to `high` (at 1)."""
     return low + (high - low) * at
 
 
 def glide(low: float, high: float, at: float) -> float:
-    """As `lerp` in equal ratios, as pitch is heard."""
+    """Interpolate geometrically from `low` (at 0) to `high` (at 1), as suits pitch."""
     return low * math.exp(at * math.log(high / low))
 
 
 def frame_times_s() -> Signal:
-    """When each frame is seen: the middle of its time."""
+    """Return the time of the middle of each frame."""
     return (np.arange(FRAMES) + 0.5) / FRAME_RATE_HZ
 
 
-def at_frames(track: Signal) -> Signal:
-    """A track of one value a sample, as each frame sees it."""
+def sample_at_frames(track: Signal) -> Signal:
+    """Return a track of one value a sample at the times of the frames."""
     return track[(frame_times_s() * RATE_HZ).astype(np.int64)]
 
 
 def loudness(sound: Signal) -> Signal:
-    """RMS of a sound during each frame over that of its loudest frame, in 0..1."""
+    """Return the RMS of a sound during each frame relative to the loudest frame, in 0..1."""
     rms: Signal = np.sqrt(np.mean(np.square(sound.reshape(FRAMES, -1)), axis=1))
     return rms / max(float(rms.max()), 1e-9)

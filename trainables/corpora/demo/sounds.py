@@ -1,4 +1,4 @@
-"""How the living and the elements of the demo corpus sound; a function's name is its class."""
+"""The sounds of animals, people and nature in the demo corpus; a function's name is its class."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from trainables.corpora.demo.scene import (
     Latent,
     Signal,
     Take,
-    at_frames,
     glide,
     lerp,
     loudness,
+    sample_at_frames,
 )
 from trainables.corpora.demo.signal import (
     add,
-    band,
+    apply_formants,
+    band_pass,
+    count_turns,
     decay,
     fade,
-    formants,
     harmonics,
     noise,
     times_s,
-    turns,
-    unit,
+    to_unit_rms,
     wander,
 )
 
 
 def baby_cry(rng: np.random.Generator, latent: Latent) -> Take:
-    """Cries that rise and fall, with breath drawn between them. Motion: `cry`, how far the mouth is open."""
+    """Synthesize cries that rise and fall, with breaths between them. Motion: `cry`, the opening of the mouth."""
     pitch_hz = glide(560.0, 330.0, latent.size) * rng.uniform(0.95, 1.05)
     voice, breath = np.zeros(SAMPLES), np.zeros(SAMPLES)
     now_s = rng.uniform(0, 0.4)
@@ -46,7 +46,7 @@ def baby_cry(rng: np.random.Generator, latent: Latent) -> Take:
             add(breath, now_s + cry_s + (gap_s - inhale_s) / 2, inhale * np.hanning(len(inhale)))
         now_s += cry_s + gap_s
     shift = rng.uniform(0.9, 1.1)
-    voice = formants(voice, [(1100 * shift, 350.0, 1.0), (3300 * shift, 600.0, 0.7), (5100 * shift, 900.0, 0.3)])
+    voice = apply_formants(voice, [(1100 * shift, 350.0, 1.0), (3300 * shift, 600.0, 0.7), (5100 * shift, 900.0, 0.3)])
     return Take(voice + 0.16 * breath, {"cry": loudness(voice)})
 
 
@@ -57,12 +57,14 @@ def _cry(rng: np.random.Generator, pitch_hz: float, duration_s: float) -> Signal
     track_hz = pitch_hz * arc * vibrato * wander(rng, 0.005, 60.0, duration_s)
     cry = harmonics(rng, track_hz, rolloff=0.7, top_hz=9000.0)
     if rng.random() < 0.25:  # hoarse: every second period of the voice is weaker
-        cry = cry * (1 + 0.6 * np.sin(np.pi * turns(track_hz))) + 0.2 * noise(rng, 500.0, 8000.0, duration_s=duration_s)
+        cry = cry * (1 + 0.6 * np.sin(np.pi * count_turns(track_hz))) + 0.2 * noise(
+            rng, 500.0, 8000.0, duration_s=duration_s
+        )
     return cry * fade(len(cry), 0.05, 0.15)
 
 
 def dog(rng: np.random.Generator, latent: Latent) -> Take:
-    """Groups of barks, now and then a growl. Motion: `bark`, how far the jaw is open."""
+    """Synthesize groups of barks and some growls. Motion: `bark`, the opening of the jaw."""
     pitch_hz = glide(850.0, 230.0, latent.size) * rng.uniform(0.92, 1.08)
     barks, growls = np.zeros(SAMPLES), np.zeros(SAMPLES)
     now_s = rng.uniform(0, 0.6)
@@ -77,7 +79,7 @@ def dog(rng: np.random.Generator, latent: Latent) -> Take:
             now_s += len(bark) / RATE_HZ + rng.uniform(0.12, 0.4)
         now_s += glide(2.2, 0.4, latent.speed) * rng.uniform(0.7, 1.3)
     shift = glide(1.25, 0.85, latent.size)
-    barks = formants(barks, [(900 * shift, 350.0, 1.0), (2200 * shift, 500.0, 0.6)])
+    barks = apply_formants(barks, [(900 * shift, 350.0, 1.0), (2200 * shift, 500.0, 0.6)])
     return Take(barks + growls, {"bark": loudness(barks)})
 
 
@@ -97,7 +99,7 @@ def _growl(rng: np.random.Generator, duration_s: float) -> Signal:
 
 
 def fireworks(rng: np.random.Generator, latent: Latent) -> Take:
-    """Explosions, some after a whistle, some with a crackle. Events: the explosions."""
+    """Synthesize explosions, some after a whistle, some with a crackle. Events: the explosions."""
     mean_gap_s = 1 / glide(0.5, 1.8, latent.speed)
     sound = 0.02 * noise(rng, 60.0, 4000.0, slope=1.0)
     events = []
@@ -140,11 +142,11 @@ def _whistle(rng: np.random.Generator, duration_s: float) -> Signal:
     start_hz, end_hz = rng.uniform(700, 1200), rng.uniform(2200, 3500)
     at = times_s(duration_s) / duration_s
     pitch_hz = start_hz * (end_hz / start_hz) ** at
-    return 0.15 * np.sin(2 * np.pi * turns(pitch_hz)) * fade(len(at), 0.1, 0.05)
+    return 0.15 * np.sin(2 * np.pi * count_turns(pitch_hz)) * fade(len(at), 0.1, 0.05)
 
 
 def snoring(rng: np.random.Generator, latent: Latent) -> Take:
-    """A rattling breath in and a soft breath out, again and again. Motion: `chest`, how far it is lifted."""
+    """Synthesize rattling inhalations and soft exhalations. Motion: `chest`, its height."""
     period_s = glide(4.5, 2.8, latent.speed)
     pulse_hz = glide(70.0, 25.0, latent.size)
     pulses, inhale, exhale = np.zeros(SAMPLES), np.zeros(SAMPLES), np.zeros(SAMPLES)
@@ -161,14 +163,18 @@ def snoring(rng: np.random.Generator, latent: Latent) -> Take:
     at_s = np.cumsum(rng.uniform(0.85, 1.15, int(2 * DURATION_S * pulse_hz)) / pulse_hz)
     at = (at_s[at_s < DURATION_S] * RATE_HZ).astype(np.int64)
     pulses[at] = rng.uniform(0.5, 1, len(at))
-    throat = band(pulses, 200.0, 380.0) + 0.5 * band(pulses, 650.0, 900.0) + 0.25 * band(pulses, 1300.0, 1800.0)
-    throat = unit(throat * inhale) + 0.35 * unit(noise(rng, 150.0, 1500.0) * inhale)
-    soft = unit(noise(rng, 300.0, 2800.0) * exhale) * rng.uniform(0.1, 0.3)
-    return Take(throat + soft, {"chest": at_frames(np.interp(times_s(), chest_s, chest))})
+    throat = (
+        band_pass(pulses, 200.0, 380.0)
+        + 0.5 * band_pass(pulses, 650.0, 900.0)
+        + 0.25 * band_pass(pulses, 1300.0, 1800.0)
+    )
+    throat = to_unit_rms(throat * inhale) + 0.35 * to_unit_rms(noise(rng, 150.0, 1500.0) * inhale)
+    soft = to_unit_rms(noise(rng, 300.0, 2800.0) * exhale) * rng.uniform(0.1, 0.3)
+    return Take(throat + soft, {"chest": sample_at_frames(np.interp(times_s(), chest_s, chest))})
 
 
 def water_flowing(rng: np.random.Generator, latent: Latent) -> Take:
-    """A stream with bubbles. Motion: `flow`, its speed around one."""
+    """Synthesize a stream with bubbles. Motion: `flow`, its speed, around one."""
     time_s = times_s()
     flow = np.ones(SAMPLES)
     for rate_hz in (rng.uniform(0.3, 1.5), rng.uniform(0.1, 0.4)):
@@ -179,12 +185,12 @@ def water_flowing(rng: np.random.Generator, latent: Latent) -> Take:
     bubbles = np.zeros(SAMPLES)
     for at_s in rng.uniform(0, DURATION_S, rng.poisson(glide(15.0, 80.0, latent.speed) * DURATION_S)):
         add(bubbles, at_s, _bubble(rng, latent))
-    return Take((stream + hiss) * flow + bubbles, {"flow": at_frames(flow)})
+    return Take((stream + hiss) * flow + bubbles, {"flow": sample_at_frames(flow)})
 
 
 def _bubble(rng: np.random.Generator, latent: Latent) -> Signal:
     time_s = times_s(rng.uniform(0.015, 0.06))
     pitch_hz = glide(400.0, 3500.0, rng.random()) * glide(1.3, 0.8, latent.size)
     rising_hz = pitch_hz * np.linspace(1, rng.uniform(1.1, 1.3), len(time_s))
-    tone = np.sin(2 * np.pi * turns(rising_hz)) * decay(len(time_s), rng.uniform(0.005, 0.02))
+    tone = np.sin(2 * np.pi * count_turns(rising_hz)) * decay(len(time_s), rng.uniform(0.005, 0.02))
     return rng.uniform(0.6, 2) * tone * np.minimum(1, (len(time_s) - np.arange(len(time_s))) / 40)

@@ -1,11 +1,11 @@
-"""The demo corpus: made-up recordings of ten classes, written as real files in the layout of VEGAS.
+"""The writer of the demo corpus: synthetic recordings of ten classes, as files in the layout of VEGAS.
 
     root/data/<class>/videos/video_00000.mp4    10 s, 128x128 pixels at 10 frames/s, with the sound
                       audios/video_00000.wav    the sound, 22,050 Hz, 16 bit, mono
                       img/video_00000.jpg       the frame in the middle
                       video_info.csv            YTID,start_second,end_second; a row a recording
 
-It shows that everything works and that models learn; what is measured on it says nothing about VEGAS.
+The corpus shows that everything works and that models learn. Measurements on it say nothing about VEGAS.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from trainables.errors import InputError
 from trainables.support.progress import Progress, silent
 
 VERSION = 1
-"""Counts the generator's changes: any that alters a byte of a recording adds one."""
+"""The generator's version. Raise it with any change that changes a byte of a recording."""
 
 
 def write_demo(
@@ -38,14 +38,17 @@ def write_demo(
     progress: Progress = silent,
     workers: int | None = None,
 ) -> Path:
-    """Write what is missing of the demo corpus under `root`, and return `root`.
+    """Write the missing files of the demo corpus below `root`, and return `root`.
 
-    Recording i of a class depends on the seed alone: a larger corpus only adds files. After a kill, the same call
-    completes the corpus.
+    Recording i of a class depends on the seed alone, so that a larger corpus only adds files. If the process is killed,
+    the same call completes the corpus.
 
     Args:
-        recordings_per_class: at least one.
-        workers: processes at work; all usable cores when None.
+        root: the folder of the corpus.
+        recordings_per_class: the number of recordings of each class, at least one.
+        seed: the seed; other seeds give other recordings.
+        progress: is called after each recording.
+        workers: the number of processes; None for all usable cores.
 
     Raises:
         InputError: `root` was written with another seed or version, holds other recordings, or can't be written.
@@ -64,7 +67,7 @@ def write_demo(
 
 
 def _claim(root: Path, seed: int) -> None:
-    """Note in `root` what its corpus is made from; refuse a root that holds anything else."""
+    """Write the seed and the version into `root`, and reject a root that contains anything else."""
     note = root / "demo.json"
     wanted = json.dumps({"seed": seed, "version": VERSION})
     if note.exists():
@@ -83,22 +86,23 @@ def _claim(root: Path, seed: int) -> None:
 
 def _write_recordings(root: Path, recordings_per_class: int, seed: int, progress: Progress, workers: int) -> None:
     wanted = [(root, name, index) for index in range(recordings_per_class) for name in RECIPES]
-    missing = [recording for recording in wanted if not all(path.exists() for path in _files(*recording))]
-    for folder in {path.parent for recording in missing for path in _files(*recording)}:
-        folder.mkdir(parents=True, exist_ok=True)
+    missing = [recording for recording in wanted if not _is_written(*recording)]
+    for recording in missing:
+        for path in _files(*recording):
+            path.parent.mkdir(parents=True, exist_ok=True)
     there = len(wanted) - len(missing)
-    for written, _ in enumerate(_in_parallel(missing, seed, min(workers, len(missing))), start=1):
+    for written, _ in enumerate(_write_in_parallel(missing, seed, min(workers, len(missing))), start=1):
         progress("writing the demo corpus", there + written, len(wanted))
 
 
-def _in_parallel(recordings: list[tuple[Path, str, int]], seed: int, workers: int) -> Iterator[None]:
-    """Write recordings; yields after each."""
+def _write_in_parallel(recordings: list[tuple[Path, str, int]], seed: int, workers: int) -> Iterator[None]:
+    """Write recordings in several processes, and yield after each."""
     if workers < 2:
         for recording in recordings:
             _write_recording(*recording, seed)
             yield
         return
-    # Spawned, not forked: the caller may have threads (torch, Ray), whose locks a fork would copy.
+    # Spawned, because a fork would copy locks that threads of torch and of Ray hold at that moment.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _follow_parent)
     try:
         for future in as_completed([pool.submit(_write_recording, *recording, seed) for recording in recordings]):
@@ -109,7 +113,7 @@ def _in_parallel(recordings: list[tuple[Path, str, int]], seed: int, workers: in
 
 
 def _follow_parent() -> None:
-    """Let the parent alone decide when this worker ends: on Ctrl-C it says so, and its death is ours."""
+    """Make this worker ignore Ctrl-C, which its parent handles, and exit when its parent dies."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     parent = multiprocessing.parent_process()
     assert parent is not None
@@ -128,8 +132,13 @@ def _write_recording(root: Path, name: str, index: int, seed: int) -> None:
             _write_whole(path, content)
 
 
+def _is_written(root: Path, name: str, index: int) -> bool:
+    return all(path.exists() for path in _files(root, name, index))
+
+
 def _write_index(folder: Path, name: str, recordings_per_class: int) -> None:
-    # A smaller corpus asked for later must not cut the rows of recordings that are there.
+    """Write `video_info.csv` of a class."""
+    # If a larger corpus was written before, the rows of its recordings must stay.
     written = [int(path.stem.removeprefix("video_")) + 1 for path in folder.glob("audios/video_*.wav")]
     rows = (f"PROC_{name}_{index},0,{DURATION_S:.0f}\n" for index in range(max([recordings_per_class, *written])))
     content = ("YTID,start_second,end_second\n" + "".join(rows)).encode()
@@ -139,13 +148,13 @@ def _write_index(folder: Path, name: str, recordings_per_class: int) -> None:
 
 
 def _files(root: Path, name: str, index: int) -> tuple[Path, Path, Path]:
-    """The mp4, jpg and wav of a recording, in the order in which they are written."""
+    """Return the paths of the mp4, jpg and wav of a recording, in the order in which they are written."""
     folder, stem = root / "data" / name, f"video_{index:05d}"
     return folder / "videos" / f"{stem}.mp4", folder / "img" / f"{stem}.jpg", folder / "audios" / f"{stem}.wav"
 
 
 def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file that is there with all of its content or not at all, even after a kill."""
+    """Write a file by renaming a complete one, so that a killed process leaves no partial file."""
     part = path.with_name(f".{path.name}.part")
     part.write_bytes(content)
     part.replace(path)
