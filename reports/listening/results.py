@@ -78,7 +78,7 @@ def value_of(row: Row, design: Design) -> str:
         return "no ratings yet" if design.method == MOS else "no answers yet"
     if design.method == MOS:
         interval = f" [{estimate.low:.2f}, {estimate.high:.2f}]" if estimate.low is not None else ""
-        return f"{estimate.value:.2f}{interval}, {words.counted(estimate.count, 'rating')}"
+        return f"{estimate.value:.2f}{interval}, {words.amount(estimate.count, 'rating')}"
     interval = f" [{100 * (estimate.low or 0):.0f}, {100 * (estimate.high or 0):.0f}]"
     verdict = "told apart" if row.p is not None and row.p < 0.05 else "may be guessing"
     return f"{100 * estimate.value:.0f} %{interval} right of {estimate.count}, p = {row.p:.2g}: {verdict}"

@@ -75,7 +75,7 @@ def listen(client: MlflowClient, sweep: str, folder: Path, options: Options, say
         test, answers_file = read_answers_file(options.answers, folder)
         with Answers(test) as answers:
             taken = import_answers(answers, test, answers_file, options.answers)
-            say(f"{taken.listener}: {words.counted(taken.new, 'new answer')}, {taken.known} that were there already")
+            say(f"{taken.listener}: {words.amount(taken.new, 'new answer')}, {taken.known} that were there already")
             _conclude(client, test, answers, say)
         return
     test = make_test(client, sweep, folder, options, say)
@@ -99,7 +99,7 @@ def make_test(client: MlflowClient, sweep: str, folder: Path, options: Options, 
     for other in tests_of(folder):
         count = len(read_answers(folder / other / ANSWERS))
         if count and other != test.design.id and other.startswith(method):
-            say(f"  note: {other}, of other systems or sounds, has {words.counted(count, 'answer')}, not counted here")
+            say(f"  note: {other}, of other systems or sounds, has {words.amount(count, 'answer')}, not counted here")
     return test
 
 
@@ -107,7 +107,7 @@ def introduction(test: ListeningTest) -> list[str]:
     """What a test consists of, and beforehand what its answers can show."""
     design = test.design
     items_per_group = len(design.items) // len({item.systems for item in design.items})
-    lines = [f"{design.id}: {len(design.items)} answers a listener; {words.counted(len(design.clips), 'clip')} of"]
+    lines = [f"{design.id}: {len(design.items)} answers a listener; {words.amount(len(design.clips), 'clip')} of"]
     lines += [f"  {judged.name}" for judged in design.systems.values()]
     lines += [f"  note: {note}" for note in design.notes]
     if design.method == ABX:

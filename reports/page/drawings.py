@@ -49,7 +49,7 @@ def _contrasts(report: Report) -> dict[str, Callable[[], Figure]]:
         for name, answers in answers_by_name.items()
     }
     return {
-        name: partial(figures.contrasts, contrasts, f"{words.in_words(answers_by_name[name].metric)}, test split")
+        name: partial(figures.contrasts, contrasts, f"{words.label_of(answers_by_name[name].metric)}, test split")
         for name, contrasts in shown.items()
         if any(contrast.low is not None for contrast in contrasts)
     }

@@ -85,7 +85,7 @@ def curves(histories: pd.DataFrame, metric: str, rungs: Sequence[int] = ()) -> F
     for rung in rungs:
         axes.axvline(rung, color=GREY, lw=0.8, ls=":")
     axes.set_xlabel("epoch" + (", dotted where ASHA looked" if rungs else ""))
-    axes.set_ylabel(words.in_words(metric))
+    axes.set_ylabel(words.label_of(metric))
     _legend(axes)
     return figure
 
@@ -118,7 +118,7 @@ def expected_best(by_cost: Mapping[str, Mapping[str, pd.DataFrame]], metric: str
         for number, (arm, frame) in enumerate(arms.items()):
             axes.plot(frame["cost"], frame["expected_best"], label=arm, **_look(number))
         axes.set_xlabel(f"expected {cost}")
-    panels[0].set_ylabel(f"expected best {words.in_words(metric)}")
+    panels[0].set_ylabel(f"expected best {words.label_of(metric)}")
     _legend(panels[-1])
     return figure
 
@@ -154,7 +154,7 @@ def slices(trials: pd.DataFrame, params: Sequence[str], column: str, metric: str
         elif is_logarithmic(places):
             axes.set_xscale("log")
         axes.set_xlabel(name)
-    panels[0].set_ylabel(f"best {words.in_words(metric)}")
+    panels[0].set_ylabel(f"best {words.label_of(metric)}")
     _legend(panels[-1])
     return figure
 
@@ -169,7 +169,7 @@ def parallel(trials: pd.DataFrame, params: Sequence[str], column: str, metric: s
     figure, (axes,) = _figure()
     for line, share in zip(places, good, strict=True):
         axes.plot(line, color=COLORS[0], alpha=0.08 + 0.85 * share**2, lw=1, rasterized=len(shown) > MANY_LINES)
-    labels = [*params, f"best {words.in_words(metric)}"]
+    labels = [*params, f"best {words.label_of(metric)}"]
     ticks = [f"{label}\n{ends_of(shown[name])}" for label, name in zip(labels, names, strict=True)]
     axes.set_xticks(range(len(names)), ticks, rotation=SLANT, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks([])
@@ -192,7 +192,7 @@ def confirmed(pairs: pd.DataFrame, metric: str) -> Figure:
             axes.plot(values, label=None if index else str(arm), **look)
     axes.set_xticks(range(3), labels)
     axes.set_xlim(-0.3, 2.3)
-    axes.set_ylabel(words.in_words(metric))
+    axes.set_ylabel(words.label_of(metric))
     _legend(axes)
     return figure
 

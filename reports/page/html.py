@@ -33,7 +33,7 @@ def render(report: Report) -> str:
         script=_file("report.js"),
         stage=report.stage,
         judging="budget.seeds" if report.runs.is_repeated else "the confirm stage",
-        trainings=words.counted(len(report.runs.final), "training"),
+        trainings=words.amount(len(report.runs.final), "training"),
         tested=report.tested,
         described=report.instead,
         untested=report.why_untested,
@@ -68,7 +68,7 @@ def matrix_table(report: Report) -> list[dict[str, Any]]:
             {
                 "arm": row["arm"],
                 "best trial": row["best trial"],
-                f"searched {words.in_words(report.runs.metric)}": row["searched"],
+                f"searched {words.label_of(report.runs.metric)}": row["searched"],
                 "test": "" if math.isnan(row["test"]) else f"{row['test']:.3f}{margin}",
                 "trainings": row["trainings"] or "",
                 "trials": outcomes,
@@ -76,7 +76,7 @@ def matrix_table(report: Report) -> list[dict[str, Any]]:
                 "hours": row["hours"],
             }
         )
-    searched = f"searched {words.in_words(report.runs.metric)}"
+    searched = f"searched {words.label_of(report.runs.metric)}"
     lines = report.references.to_dict("records")
     return [*rows, *({"arm": line["arm"], searched: line["searched"], "is_reference": True} for line in lines)]
 
@@ -96,7 +96,7 @@ def contrast_rows(report: Report) -> list[dict[str, Any]]:
     """Every contrast, tested ones first, with its effect size (Hedges' g between trainings or configurations)."""
     return [
         {
-            "metric": words.in_words(answers.metric),
+            "metric": words.label_of(answers.metric),
             "contrast": f"{contrast.factor}: {figures.named(contrast)}",
             "difference": contrast.difference,
             "low": contrast.low,

@@ -106,4 +106,4 @@ def empty_cells(runs: SweepRuns) -> Iterator[str]:
                 if (own["outcome"] == words.OUTCOME_PRUNED).any()
                 else ""
             )
-            yield f"{arm}: none of its {words.counted(len(own), 'trial')} trained to the end{why}"
+            yield f"{arm}: none of its {words.amount(len(own), 'trial')} trained to the end{why}"

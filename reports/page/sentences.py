@@ -21,7 +21,7 @@ def in_words(contrast: Contrast, metric: str, mode: str) -> str:
     pair = f"{contrast.factor}: {level} and {baseline}"
     if math.isnan(contrast.difference):
         return f"{pair} can't be compared{_where(contrast)}: {contrast.why_no_interval}."
-    name = words.in_words(metric)
+    name = words.label_of(metric)
     if contrast.low is None or contrast.high is None:
         # What is shown decides: none is ahead by 0.000.
         if abs(contrast.difference) < 0.0005:
@@ -63,7 +63,7 @@ def in_short(contrasts: Sequence[Contrast], metric: str, mode: str) -> Iterator[
         else:
             levels = ", ".join(contrast.level for contrast in group)
             caveat = " (one configuration of each)" if scope == "configuration" else ""
-            yield f"{factor}: not distinguishable from {baseline} in {words.in_words(metric)}{where}: {levels}{caveat}."
+            yield f"{factor}: not distinguishable from {baseline} in {words.label_of(metric)}{where}: {levels}{caveat}."
 
 
 def _signed(value: float) -> str:
@@ -88,10 +88,10 @@ def _pair(contrast: Contrast) -> tuple[str, str]:
 
 
 def _count(contrast: Contrast) -> str:
-    seeds = words.counted(contrast.num_seeds, "seed")
+    seeds = words.amount(contrast.num_seeds, "seed")
     several = contrast.num_configurations > 1
     units = f"{contrast.num_configurations} configurations × {seeds}" if several else seeds
-    return f"n = {units} × {words.counted(contrast.num_recordings, 'recording')}"
+    return f"n = {units} × {words.amount(contrast.num_recordings, 'recording')}"
 
 
 def _p(contrast: Contrast) -> str:

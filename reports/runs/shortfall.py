@@ -38,14 +38,14 @@ def _why_broken(runs: SweepRuns, arm: str) -> str:
         return ""
     first, *others = parts
     number, _, what = first.partition(" ")
-    return " and ".join([f"{number} of {words.counted(len(own), unit)} of {arm} {what}", *others])
+    return " and ".join([f"{number} of {words.amount(len(own), unit)} of {arm} {what}", *others])
 
 
 def _why_unsettled(runs: SweepRuns, arm: str) -> str:
     looks = runs.record.get("looks", [])
     outstanding = _num_outstanding(runs, arm)
     if outstanding:
-        return f"{words.counted(outstanding, 'trial')} of {arm} {'is' if outstanding == 1 else 'are'} outstanding"
+        return f"{words.amount(outstanding, 'trial')} of {arm} {'is' if outstanding == 1 else 'are'} outstanding"
     if any(arm in look["arms"] for look in looks):
         return f"{arm} was granted more after the test split had been asked (look {len(looks) + 1})"
     return ""

@@ -32,7 +32,7 @@ def instead(runs: SweepRuns, judged: Sequence[Table], matrix: pd.DataFrame) -> I
     """
     if not runs.final.empty:
         yield f"{_why_not_compared(runs, judged)}: nothing was tested."
-        name = words.in_words(runs.metric)
+        name = words.label_of(runs.metric)
         scores = [
             f"{row['arm']} {row['test']:.3f}" + ("" if math.isnan(row["margin"]) else f" ± {row['margin']:.3f}")
             for row in matrix.to_dict("records")
@@ -49,7 +49,7 @@ def instead(runs: SweepRuns, judged: Sequence[Table], matrix: pd.DataFrame) -> I
     scores = [f"{arm} {value:.3f}" for arm, value in order[runs.best].items()]
     lucky = "seed" if runs.is_repeated else "configuration"
     yield (
-        f"By the best {words.in_words(runs.metric)} of each arm on validation: {', '.join(scores)}. One lucky {lucky} "
+        f"By the best {words.label_of(runs.metric)} of each arm on validation: {', '.join(scores)}. One lucky {lucky} "
         "may stand for an arm here: no interval can be given, and nothing was tested."
     )
 

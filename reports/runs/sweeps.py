@@ -79,6 +79,6 @@ def _in_words(client: MlflowClient, run: Run) -> str:
     num_trials = len(client.search_runs([run.info.experiment_id], of_trials, max_results=1000))
     tags = run.data.tags
     host, outcome = tags.get(words.TAG_HOST, "an unknown machine"), tags.get(words.TAG_OUTCOME, "unknown")
-    trials = words.counted(num_trials, "trial") if num_trials < 1000 else "1000 trials or more"
+    trials = words.amount(num_trials, "trial") if num_trials < 1000 else "1000 trials or more"
     began = f"started {started:%Y-%m-%d %H:%M} on {host}"
     return f"{tags[words.TAG_SWEEP]}{MARK}{identity(run)} ({began}, {trials}, {outcome})"
