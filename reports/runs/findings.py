@@ -13,7 +13,7 @@ from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.runs.frames import SweepRuns, as_text, typed
 from reports.runs.shortfall import broken_arms, look_of, unsettled_arms
-from reports.statistics.contrast import Contrast, adjusted
+from reports.statistics.contrast import Contrast, adjust_p
 from reports.statistics.contrasts import contrasts
 
 READ = words.JUDGE_ACCURACY
@@ -84,7 +84,7 @@ def read_answers(runs: SweepRuns, judged: Sequence[Table]) -> list[Answers]:
     """
     drafts = [*_of_arms(runs, judged), *_of_renderings(runs)]
     tested = [contrast for draft in drafts if draft.is_tested for contrast in draft.found]
-    family = iter(adjusted(tested, look_of(runs)))
+    family = iter(adjust_p(tested, look_of(runs)))
     return [replace(draft, found=[next(family) for _ in draft.found]) if draft.is_tested else draft for draft in drafts]
 
 
