@@ -21,9 +21,9 @@ Trainings = Mapping[tuple[str, str], NDArray[np.float64]]
 
 NOTHING: Final[Mapping[Key, str]] = {}
 NO_RECORDING: Final = "no recording has a value in every training that is compared"
-ONE_RECORDING: Final = "only one recording has a value in every training: how much recordings differ is unknown"
-ONE_TRAINING: Final = "only one training of {arm}: how much trainings differ is unknown"
-NO_SPREAD: Final = "neither trainings nor recordings differ: there is no spread to compare with"
+ONE_RECORDING: Final = "only one recording has a value in every training, so the spread between recordings is unknown"
+ONE_TRAINING: Final = "only one training of {arm}, so the spread between trainings is unknown"
+NO_SPREAD: Final = "neither trainings nor recordings differ, so there is no spread to compare with"
 
 
 @dataclass(frozen=True)

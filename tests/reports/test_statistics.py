@@ -401,7 +401,7 @@ def test_rows_left_out_are_those_of_the_arms_compared(rng: np.random.Generator) 
 def test_one_training_has_no_interval_and_says_why(rng: np.random.Generator) -> None:
     found = compared({"loss=l1": random_values(rng, 1, 1), "loss=l2": random_values(rng, 3, 1)})
     assert (found.low, found.high, found.p, found.p_adjusted, found.effect_size) == (None,) * 5
-    assert found.why_no_interval == "only one training of loss=l1: how much trainings differ is unknown"
+    assert found.why_no_interval == "only one training of loss=l1, so the spread between trainings is unknown"
     assert math.isfinite(found.difference)
     assert not found.is_distinguishable
 
@@ -490,7 +490,7 @@ def test_one_training_in_one_cell_takes_the_interval_from_the_main_effect_alone(
     arms = crossed(rng, "ab", "xy")
     arms["loss=b size=y"] = random_values(rng, 1, 1)
     found = contrasts(scores(arms), ["loss", "size"], {"loss": "a", "size": "x"})
-    why = "only one training of loss=b size=y: how much trainings differ is unknown"
+    why = "only one training of loss=b size=y, so the spread between trainings is unknown"
     assert [each.why_no_interval for each in found] == [why, None, why, None]
 
 
