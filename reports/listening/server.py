@@ -133,19 +133,19 @@ def take_port(port: int) -> socket.socket:
     Raises:
         ReportError: the port is in use or not allowed.
     """
-    taken = socket.socket()
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening_socket = socket.socket()
+    listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        taken.bind((HOST, port))
-        taken.listen()
+        listening_socket.bind((HOST, port))
+        listening_socket.listen()
     except (OSError, OverflowError) as error:
-        taken.close()
+        listening_socket.close()
         why = getattr(error, "strerror", None) or f"must be from 0 to {PORTS - 1}"
         with socket.socket() as probe:
             probe.bind((HOST, 0))
             free = probe.getsockname()[1]
         raise ReportError(f"port {port} on {HOST}: {why}; port {free} is free: --port {free}") from None
-    return taken
+    return listening_socket
 
 
 def make_server(test: ListeningTest, answers: Answers) -> uvicorn.Server:

@@ -131,17 +131,17 @@ def serve(test: ListeningTest, answers: Answers, port: int, say: Say) -> None:
         ReportError: the port is in use or not allowed.
     """
     server = make_server(test, answers)
-    with take_port(port) as taken:
+    with take_port(port) as socket:
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, signal.default_int_handler)
             # uvicorn does not handle the signal of a closed terminal.
             signal.signal(signal.SIGHUP, server.handle_exit)
-        address = f"http://{HOST}:{taken.getsockname()[1]}"
+        address = f"http://{HOST}:{socket.getsockname()[1]}"
         say(f"The test is at  {address}  and its results so far at  {address}/results  (not for listeners).")
         say("Ctrl-C ends it; the same command resumes it.")
         # uvicorn completes the open requests, and then raises the signal again.
         with contextlib.suppress(KeyboardInterrupt):
-            server.run(sockets=[taken])
+            server.run(sockets=[socket])
 
 
 def record(client: MlflowClient, results: Results, answers: Path) -> None:

@@ -48,7 +48,7 @@ def check_form(form: str) -> None:
         ReportError: the form is unknown.
     """
     if form not in FORMS:
-        raise ReportError(f"--format {form} is unknown; {', '.join(FORMS)} are known")
+        raise ReportError(f"--format {form} is unknown; {', '.join(FORMS)} are allowed")
 
 
 def _write_html(report: Report, stem: Path) -> list[Path]:

@@ -103,12 +103,7 @@ def contrasts(
 
 
 def margins(scores: pd.DataFrame, factors: Sequence[str]) -> dict[Key, float]:
-    """Return half the width of the 95 % interval of each arm's mean; NaN for an arm without an interval.
-
-    Args:
-        scores: as for `contrasts`.
-        factors: names of the columns that identify an arm.
-    """
+    """Return half the width of the 95 % interval of each arm's mean; NaN for an arm without one (see `contrasts`)."""
     units_by_arm = {key: _make_sample(trainings).units for key, trainings in _arms(scores, factors).items()}
     return {key: margin(units[:, np.isfinite(units).all(axis=0)]) for key, units in units_by_arm.items()}
 
@@ -198,7 +193,11 @@ def _estimate(
     uncertainty = None if why else precision(units, weights)
     if uncertainty and uncertainty.standard_error == 0:
         why, uncertainty = NO_SPREAD, None
-    half_width = uncertainty.half_width() if uncertainty else math.nan
+    low = high = p = effect_size = None
+    if uncertainty:
+        half_width = uncertainty.half_width()
+        low, high = difference - half_width, difference + half_width
+        p, effect_size = uncertainty.p(difference), uncertainty.effect_size(difference)
     num_configurations = min(sample.num_configurations for sample in samples)
     return Contrast(
         factor=question.factor,
@@ -206,12 +205,12 @@ def _estimate(
         baseline=question.baseline,
         at=question.at,
         difference=difference,
-        low=difference - half_width if uncertainty else None,
-        high=difference + half_width if uncertainty else None,
-        p=uncertainty.p(difference) if uncertainty else None,
+        low=low,
+        high=high,
+        p=p,
         p_adjusted=None,
         p_repeated=None,
-        effect_size=uncertainty.effect_size(difference) if uncertainty else None,
+        effect_size=effect_size,
         num_configurations=num_configurations,
         num_seeds=min(sample.num_seeds for sample in samples),
         num_units=min(len(sample.units) for sample in samples),
