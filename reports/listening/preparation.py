@@ -1,4 +1,4 @@
-"""A listening test on disk: made from a sweep's sounds, and found again when the same test is wanted once more."""
+"""A listening test on disk: made from a sweep's sounds, and loaded again if the same test is wanted later."""
 
 from __future__ import annotations
 
