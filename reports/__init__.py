@@ -1,1 +1,1 @@
-"""From MLflow to tables and pages; imports nothing of the orchestrator or the trainables."""
+"""Reports, statistics and listening tests of sweeps in MLflow; imports neither the orchestrator nor trainables."""

@@ -1,7 +1,10 @@
-"""What ends a report or a listening test with one message and no traceback."""
+"""The error of reports and listening tests whose message is shown to the user without a traceback."""
 
 from __future__ import annotations
 
 
 class ReportError(Exception):
-    """The input is wrong, or MLflow doesn't answer: one line: where, what was given, what is allowed, what to do."""
+    """Wrong input, or an MLflow that does not answer.
+
+    The message is one line: where, what was given, what is allowed, what to do.
+    """

@@ -99,7 +99,7 @@ def _trial_rows(standing: Standing, numbers: Sequence[int]) -> list[Row]:
 def _metrics(standing: Standing) -> list[str]:
     # Of a sweep that was started before these were recorded, those of the autoencoder.
     metrics = standing.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
-    return words.read(standing.objective.metric, metrics)
+    return words.headline_metrics(standing.objective.metric, metrics)
 
 
 def _best_values(standing: Standing, trial: Trial) -> Row:
@@ -160,7 +160,7 @@ def _side_by_side(rows: Sequence[Row]) -> Table:
 def _heading(key: str) -> str:
     if key.startswith(words.TEST_PREFIX):
         return f"test {key.removeprefix(words.TEST_PREFIX)}".replace("_", " ")
-    return words.in_words(key) if key.startswith(words.VAL_PREFIX) else key
+    return words.label_of(key) if key.startswith(words.VAL_PREFIX) else key
 
 
 def _shown(value: Any) -> str:
@@ -211,7 +211,7 @@ def _unlike(standing: Standing, numbers: Sequence[int]) -> list[str]:
     pruned = [trial for trial in trials if trial.outcome == words.OUTCOME_PRUNED]
     if len(pruned) in (0, len(trials)):
         return []
-    ends = ", ".join(f"trial {trial.number} after {words.counted(trial.epochs, 'epoch')}" for trial in pruned)
+    ends = ", ".join(f"trial {trial.number} after {words.amount(trial.epochs, 'epoch')}" for trial in pruned)
     return ["", f"Pruned: {ends}. What they reached can't be ranked against trials that had all epochs."]
 
 

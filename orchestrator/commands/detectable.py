@@ -30,19 +30,19 @@ def detectable(sweep: Sweep) -> str:
     if not of_arms:
         return "detectable: nothing is tested, since there is no baseline; the report describes all pairs"
     if space.objective.metric not in OF_JUDGE:
-        return f"detectable: not known before, {words.in_words(space.objective.metric)} has a spread of its own"
+        return f"detectable: not known before, {words.label_of(space.objective.metric)} has a spread of its own"
     num_contrasts = of_arms + of_renderings
     differences = [
         smallest_detectable(num_configurations, num_seeds, number, num_contrasts=num_contrasts) for number in RECORDINGS
     ]
-    design = f"{words.counted(num_configurations, 'configuration')} × {words.counted(num_seeds, 'seed')} an arm"
+    design = f"{words.amount(num_configurations, 'configuration')} × {words.amount(num_seeds, 'seed')} an arm"
     if None in differences:
         key = "budget.seeds" if confirm is None else "confirm.seeds" if confirm.top == 1 else "confirm.top"
         return f"detectable: nothing with {design}: a test needs three of them; use {key}: 3"
     small, large = (f"{value:.2f}" for value in differences if value is not None)
     return (
-        f"detectable: a difference of {small} in {words.in_words(space.objective.metric)} with {RECORDINGS[0]} test "
-        f"recordings, of {large} with {RECORDINGS[1]} ({design}, {words.counted(num_contrasts, 'contrast')}, 80 % "
+        f"detectable: a difference of {small} in {words.label_of(space.objective.metric)} with {RECORDINGS[0]} test "
+        f"recordings, of {large} with {RECORDINGS[1]} ({design}, {words.amount(num_contrasts, 'contrast')}, 80 % "
         f"power after Holm; if trainings differ by {SD_SEEDS} and configurations by {SD_CONFIGURATIONS})"
     )
 

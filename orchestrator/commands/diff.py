@@ -71,7 +71,7 @@ def _facts_of(side: Side) -> dict[str, str]:
         "seed": str(trial.seed),
         "state": standing.state_of(trial) + reason,
         "epochs": str(trial.epochs),
-        f"best {words.in_words(metric)}": best,
+        f"best {words.label_of(metric)}": best,
         "judge": str(started.get("judge")),
         "corpus": " ".join(map(str, (started.get("corpus") or {}).values())),
         "commit": f"{git.get('commit')}{dirty}",
@@ -136,7 +136,7 @@ def _by_class(sides: tuple[Side, Side]) -> tuple[str, dict[str, list[float]]]:
             if column is None:
                 continue
             means = pd.concat([table.groupby("class")[column].mean() for table in tables], axis=1).dropna()
-            return words.in_words(column), {
+            return words.label_of(column), {
                 str(label): [float(value) for value in row]
                 for label, row in zip(means.index, means.to_numpy(), strict=True)
             }

@@ -42,8 +42,8 @@ def export(home: Path, name: str, file: Path, say: Callable[[str], None]) -> Non
         temporary.replace(file)
     except OSError as error:
         raise UserError(f"{file}: can't be written ({error.strerror}); give a file in a folder that is there") from None
-    arms = words.counted(len(sweep.arms), "study") if len(sweep.arms) == 1 else f"{len(sweep.arms)} studies"
-    say(f"{arms}, {words.counted(count, 'trial')}. Look at them:  optuna-dashboard {file}")
+    arms = words.amount(len(sweep.arms), "study") if len(sweep.arms) == 1 else f"{len(sweep.arms)} studies"
+    say(f"{arms}, {words.amount(count, 'trial')}. Look at them:  optuna-dashboard {file}")
 
 
 def _write(file: Path, sweep: Sweep, ledger: Ledger) -> int:

@@ -161,7 +161,7 @@ def _notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
             "nothing"
         )
     if sweep.renderings:
-        count = words.counted(len(sweep.renderings), "rendering")
+        count = words.amount(len(sweep.renderings), "rendering")
         notes.append(f"each completed trial is judged with {count}: {', '.join(map(rendering_name, sweep.renderings))}")
     if any(arm.searched and not arm.tpe for arm in arms):
         notes.append(
@@ -180,7 +180,7 @@ def _notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
 
 def show(plan: Plan, console: Console, free_bytes: int) -> None:
     """Print a plan: a row an arm, then the sums, what is skipped and what may surprise."""
-    table = Table(title=f"{plan.sweep}: {words.counted(len(plan.arms), 'arm')}, {words.counted(plan.trials, 'trial')}")
+    table = Table(title=f"{plan.sweep}: {words.amount(len(plan.arms), 'arm')}, {words.amount(plan.trials, 'trial')}")
     table.add_column("arm")
     for heading in ("trials", "startup", "TPE", "confirm"):
         table.add_column(heading, justify="right")

@@ -37,7 +37,7 @@ def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str,
     with tracking(home) as client:
         for name in names:
             report = read_report(client, sweep_named(home, name))
-            for sentence in report.in_short:
+            for sentence in report.summary:
                 say(f"  {sentence}")
             paths = write(report, form, out or home / REPORTS)
             for path in paths:

@@ -167,7 +167,7 @@ def _print_sweep(standing: Standing, console: Console, *, shows_all: bool) -> No
     reason = f": {data['reason']}" if data["reason"] and data["state"] != FINISHED else ""
     driver = f" on {data['driver']['host']}, process {data['driver']['pid']}" if data["driver"] else ""
     console.print(Text(f"{standing.name}: {data['state']}{driver}{reason}"), soft_wrap=True)
-    metric = words.in_words(standing.objective.metric)
+    metric = words.label_of(standing.objective.metric)
     arms = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("arm", "trials", "states", "epochs", f"best {metric}", "trial"):
         arms.add_column(heading, justify="left" if heading in ("arm", "states") else "right")

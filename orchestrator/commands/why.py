@@ -53,7 +53,7 @@ def sentence(standing: Standing, trial: Trial) -> str:
     head = f"Trial {trial.number} ({trial.arm}) {state}"
     match trial.outcome:
         case words.OUTCOME_FAILED:
-            return f"{head} after {words.counted(trial.epochs, 'epoch')}: {_failure(trial)}."
+            return f"{head} after {words.amount(trial.epochs, 'epoch')}: {_failure(trial)}."
         case words.OUTCOME_DIVERGED:
             return f"{head} at {trial.reason}."
         case words.OUTCOME_PRUNED:
@@ -65,11 +65,11 @@ def sentence(standing: Standing, trial: Trial) -> str:
         last_report = "it has not reported yet" if age_s is None else f"its last report came {age_s:.0f} s ago"
         return f"Trial {trial.number} ({trial.arm}) is running its epoch {trial.epochs + 1}; {last_report}."
     if state == STOPPED:
-        return f"{head} by hand after {words.counted(trial.epochs, 'epoch')}."
+        return f"{head} by hand after {words.amount(trial.epochs, 'epoch')}."
     if state == words.OUTCOME_INTERRUPTED:
         reason = next(iter(standing.reason.splitlines()), "")
-        return f"{head} after {words.counted(trial.epochs, 'epoch')}: {reason}"
-    return f"{head} for a worker, with {words.counted(trial.epochs, 'epoch')} done."
+        return f"{head} after {words.amount(trial.epochs, 'epoch')}: {reason}"
+    return f"{head} for a worker, with {words.amount(trial.epochs, 'epoch')} done."
 
 
 def _failure(trial: Trial) -> str:

@@ -182,7 +182,7 @@ class Engine:
             twice = f"{trial.deaths} times at epoch {trial.epochs + 1}: {reason}"
             self.ledger.end(trial, words.OUTCOME_FAILED, cause, twice)
         elif len(trial.died_at) > most:
-            deaths = words.counted(len(trial.died_at), "death")
+            deaths = words.amount(len(trial.died_at), "death")
             often = f"{deaths} (limits.max_machine_failures is {most}), the last: {reason}"
             self.ledger.end(trial, words.OUTCOME_FAILED, cause, often)
         else:

@@ -42,7 +42,7 @@ class Champion:
         origin = self.origin
         metrics = origin["metrics"]
         judge_metrics = (words.JUDGE_ACCURACY, words.JUDGE_PROBABILITY)
-        judged = ", ".join(f"{words.in_words(name)} {metrics[name]:.2f}" for name in judge_metrics if name in metrics)
+        judged = ", ".join(f"{words.label_of(name)} {metrics[name]:.2f}" for name in judge_metrics if name in metrics)
         return f"{origin['sweep']}/{origin['trial']} ({origin['arm']}), epoch {origin['epoch']}: {judged} on validation"
 
 

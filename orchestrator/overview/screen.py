@@ -158,7 +158,7 @@ class _Board:
         for name in ("running", "pruned", "done", "of"):
             table.add_column(name, justify="right")
         for name in metrics:
-            table.add_column(words.in_words(name), justify="right")
+            table.add_column(words.label_of(name), justify="right")
         for arm in arms:
             counts = [f"{arm.running}", f"{arm.pruned}", f"{arm.completed + arm.broken}", f"{arm.wanted}"]
             values = (_number(arm.metrics.get(name)) for name in metrics)
@@ -177,7 +177,7 @@ class _Board:
         arms = summarize(self.sweep, self.ledger)
         metric = self.sweep.space.objective.metric
         leader = self._leader(arms)
-        best = f" · best {words.in_words(metric)} {_number(leader.metrics[metric])} ({leader.arm})" if leader else ""
+        best = f" · best {words.label_of(metric)} {_number(leader.metrics[metric])} ({leader.arm})" if leader else ""
         return self.status_line(arms) + best
 
     def status_line(self, arms: Sequence[ArmSummary]) -> str:
@@ -197,8 +197,8 @@ class _Board:
     def ended_line(self, trial: Trial) -> str:
         objective = Objective(self.sweep.space.objective.metric, self.sweep.space.objective.mode)
         best = trial.best_value
-        value = "" if best is None else f", best {words.in_words(objective.metric)} {_number(best)}"
-        return f"trial {trial.number} ({trial.arm}) {trial.outcome} after {words.counted(trial.epochs, 'epoch')}{value}"
+        value = "" if best is None else f", best {words.label_of(objective.metric)} {_number(best)}"
+        return f"trial {trial.number} ({trial.arm}) {trial.outcome} after {words.amount(trial.epochs, 'epoch')}{value}"
 
 
 def _interval(arm: ArmSummary, metric: str) -> str:
@@ -229,7 +229,7 @@ def _results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Sequenc
     trials = "best trial" if sweep.space.budget.seeds is None else "seeds"
     for name in (trials, *metrics, "epochs spent", "epochs saved"):
         # A word a line: on 80 columns it is the arms' names that need the room.
-        table.add_column("\n".join(words.in_words(name).split()), justify="right", no_wrap=True)
+        table.add_column("\n".join(words.label_of(name).split()), justify="right", no_wrap=True)
     for arm in arms:
         number = "–" if arm.best is None else f"{arm.best.number}"
         number = number if sweep.space.budget.seeds is None else f"{arm.completed} of {arm.wanted}"
@@ -254,7 +254,7 @@ def _renderings_table(arms: Sequence[ArmSummary], references: Sequence[Mapping[s
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("rendering", overflow="fold", vertical="bottom")
     for name in metrics:
-        heading = words.in_words(name.replace(words.SOUND_PREFIX, words.VAL_PREFIX))
+        heading = words.label_of(name.replace(words.SOUND_PREFIX, words.VAL_PREFIX))
         table.add_column("\n".join(heading.split()), justify="right", no_wrap=True)
     for arm in arms:
         if len(arms) > 1 and arm.renderings:

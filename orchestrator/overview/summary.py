@@ -50,7 +50,7 @@ class ArmSummary:
 
 def read_metrics(sweep: Sweep) -> list[str]:
     """The objective and the metrics that are read beside it."""
-    return words.read(sweep.space.objective.metric, sweep.trainable.METRICS)
+    return words.headline_metrics(sweep.space.objective.metric, sweep.trainable.METRICS)
 
 
 def summarize(sweep: Sweep, ledger: Ledger) -> list[ArmSummary]:

@@ -168,5 +168,5 @@ def unfinished_line(arm: str, best: Trial | None) -> str | None:
     """Return a warning that the best of an arm's trials had less than its budget; None if it had all of it."""
     if best is None or best.outcome == words.OUTCOME_COMPLETED:
         return None
-    state = f"{best.outcome or 'not ended'} after {words.counted(best.epochs, 'epoch')}"
+    state = f"{best.outcome or 'not ended'} after {words.amount(best.epochs, 'epoch')}"
     return f"{arm}: no trial has trained to the end; trial {best.number}, {state}, can't be ranked against full ones."

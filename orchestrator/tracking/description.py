@@ -56,7 +56,7 @@ def best_in_words(history: History, trial: Trial) -> str:
     row = trial.curve.best_row
     assert row is not None
     metrics = row["metrics"]
-    values = (f"{words.in_words(name)} {_number(metrics[name])}" for name in _read_metrics(history) if name in metrics)
+    values = (f"{words.label_of(name)} {_number(metrics[name])}" for name in _read_metrics(history) if name in metrics)
     return f"{', '.join(values)} (epoch {row['epoch']})"
 
 
@@ -177,7 +177,7 @@ def _trial_note(history: History, trial: Trial) -> str:
     lines = [f"Trial {trial.number} of sweep {history.name}, arm {trial.arm}: **{trial.status}**."]
     if trial.outcome is not None:
         reason = f": {trial.reason}" if trial.reason else ""
-        lines[0] = f"{lines[0][:-1]} after {words.counted(trial.epochs, 'epoch')}{reason}."
+        lines[0] = f"{lines[0][:-1]} after {words.amount(trial.epochs, 'epoch')}{reason}."
     if trial.of is not None:
         lines.append(f"It runs the configuration of trial {trial.of} again with a seed of its own.")
     if trial.curve.best_row:
@@ -197,9 +197,9 @@ def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
         f"({pages.trials()}), the [curves]({pages.charts(CURVES)}), the means [by arm]({pages.charts(BY_ARM)}), the "
         f"[parameters]({pages.charts(PARAMETERS)}), the [best of each arm]({pages.charts(TOP)}).",
         f"Sweep {history.name}: {outcome}. {_counts(history)}. "
-        f"Best trials by {words.in_words(history.objective.metric)} ({better} is better), at their best epoch:",
+        f"Best trials by {words.label_of(history.objective.metric)} ({better} is better), at their best epoch:",
     ]
-    rows = [["arm", "best trial", *map(words.in_words, metrics), "epochs spent"], ["---"] * (len(metrics) + 3)]
+    rows = [["arm", "best trial", *map(words.label_of, metrics), "epochs spent"], ["---"] * (len(metrics) + 3)]
     rows += [_arm_row(arm, tally, metrics) for arm, tally in history.tallies.items()]
     for reference in history.started["references"]:
         name = " ".join(str(reference[key]) for key in ("reference", "size") if reference.get(key) is not None)
@@ -225,13 +225,13 @@ def _counts(history: History) -> str:
     statuses = history.statuses()
     counts = (f"{statuses[status]} {status}" for status in STATUS if statuses[status])
     number = statuses.total()
-    return f"{words.counted(number, 'trial')} ({', '.join(counts)})" if number else "No trial yet"
+    return f"{words.amount(number, 'trial')} ({', '.join(counts)})" if number else "No trial yet"
 
 
 def _read_metrics(history: History) -> list[str]:
     """The objective, and what people read beside it."""
     metrics = history.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
-    return words.read(history.objective.metric, metrics)
+    return words.headline_metrics(history.objective.metric, metrics)
 
 
 def _texts(values: Mapping[str, Any]) -> dict[str, str]:

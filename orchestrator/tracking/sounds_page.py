@@ -121,7 +121,7 @@ def _cell(clip: str, column: Column, facts: Mapping[str, Any]) -> str:
 
 def _in_words(name: str, value: float) -> str:
     name, unit = (name.removesuffix("_db"), " dB") if name.endswith("_db") else (name, "")
-    return f"{words.in_words(name)} {value:.2f}{unit}"
+    return f"{words.label_of(name)} {value:.2f}{unit}"
 
 
 def _audio(path: Path) -> str:

@@ -1,1 +1,1 @@
-"""Blind listening tests of the sounds of a sweep."""
+"""Blind listening tests (MOS and ABX) of the sounds of a sweep."""

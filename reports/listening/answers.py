@@ -1,4 +1,4 @@
-"""The answers of a listening test: checked, then appended to a file, from which every start reads them again."""
+"""The answers of a listening test: checked, then appended to a file, from which they are read at every start."""
 
 from __future__ import annotations
 
@@ -22,13 +22,19 @@ from reports.listening.preparation import ListeningTest
 ANSWERS = "answers.jsonl"
 LOCK = "answers.lock"
 MAX_CODE = 40
-"""Characters of a listener's code."""
+"""Maximum number of characters of a listener's code."""
 
 Answer = StrictInt | StrictStr
 
 
 class Vote(BaseModel):
-    """What comes from a page: an item, the proof that it was asked, and the answer."""
+    """An answer as a page sends it.
+
+    Attributes:
+        item: id of the item.
+        token: the step's token.
+        answer: a rating, or `a` or `b`.
+    """
 
     model_config = ConfigDict(extra="forbid")
     item: str
@@ -36,13 +42,18 @@ class Vote(BaseModel):
     answer: Answer
 
 
-class Given(BaseModel):
-    """An answer as it is stored, a line each.
+class StoredAnswer(BaseModel):
+    """An answer as it is stored, one line of the file.
 
     Attributes:
-        systems: keys of the one that was rated, or of A and B.
-        right: whether X was told; None of a rating.
-        via: the session: the page, or an exported file.
+        ts: time in ms since 1970.
+        listener: code of the listener.
+        item: id of the item.
+        clip: name of the clip.
+        systems: key of the system that was rated, or keys of A and B.
+        answer: a rating, or `a` or `b`.
+        right: whether the ABX answer is right; None for a rating.
+        via: name of the session, of a served page or an exported file.
     """
 
     ts: int
@@ -56,7 +67,12 @@ class Given(BaseModel):
 
 
 class Refusal(Exception):
-    """A vote that is not counted, with an HTTP status."""
+    """The error for an answer that is not accepted.
+
+    Args:
+        status: HTTP status for the page.
+        reason: message for the listener.
+    """
 
     def __init__(self, status: int, reason: str) -> None:
         super().__init__(reason)
@@ -64,10 +80,10 @@ class Refusal(Exception):
 
 
 def listener_code(typed: str) -> str:
-    """A listener's code without what differs between two times of typing it.
+    """Return a listener's code in lower case and without extra spaces, so that typing it again gives the same code.
 
     Raises:
-        Refusal: it is empty, too long, or can't be printed.
+        Refusal: it is empty, too long, or not printable.
     """
     code = " ".join(typed.split()).casefold()
     if not code or len(code) > MAX_CODE or not code.isprintable():
@@ -76,13 +92,18 @@ def listener_code(typed: str) -> str:
 
 
 def check_vote(test: ListeningTest, session: str, vote: Vote) -> Step:
-    """The step that a vote answers.
+    """Return the step that a vote answers, after checking its item, token and answer.
+
+    Args:
+        test: the test.
+        session: name of the session (`page_session` or `file_session`).
+        vote: the vote.
 
     Raises:
-        Refusal: the item, the token or the answer is not of this test.
+        Refusal: the item, the token or the answer is not one of this session.
     """
     design = test.design
-    if design.item(vote.item) is None:
+    if design.find_item(vote.item) is None:
         raise Refusal(404, "no such clip in this test")
     issued = token_of(design, test.secret, session, vote.item)
     if not hmac.compare_digest(issued.encode(), vote.token.encode(errors="replace")):
@@ -95,10 +116,17 @@ def check_vote(test: ListeningTest, session: str, vote: Vote) -> Step:
 
 
 class Answers:
-    """The one writer of a test's answers; opening cuts off a line that a kill has torn.
+    """The only writer of a test's answers; an incomplete last line, left by a crash, is removed.
 
     Attributes:
-        given: all of them, in the order in which they came.
+        path: the file of answers.
+        stored: all answers, in the order in which they came.
+
+    Args:
+        test: the test, which is locked until the end of the `with` block.
+
+    Raises:
+        ReportError: another process has the test open, or a line of the file is broken.
     """
 
     def __init__(self, test: ListeningTest) -> None:
@@ -112,13 +140,13 @@ class Answers:
                 f"{test.folder}: another orchestrate listen runs this test; end it with Ctrl-C, then try again"
             ) from None
         try:
-            self.given = read_answers(self.path)
+            self.stored = read_answers(self.path)
         except ReportError:
             self._process_lock.release()
             raise
         self._file = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
         self._cut_torn_line()
-        self._known = {(answer.listener, answer.item): answer.answer for answer in self.given}
+        self._known = {(answer.listener, answer.item): answer.answer for answer in self.stored}
 
     def __enter__(self) -> Answers:
         return self
@@ -128,18 +156,25 @@ class Answers:
         self._process_lock.release()
 
     def answer_of(self, listener: str, item: str) -> int | str | None:
-        """What a listener said; None if nothing yet."""
+        """Return a listener's answer to an item; None if there is none yet."""
         return self._known.get((listener, item))
 
     def add(self, listener: str, step: Step, answer: int | str, via: str) -> None:
-        """Store an answer; from here on it survives the death of this process and of this machine.
+        """Store an answer; it is on disk when this returns.
+
+        Args:
+            listener: code of the listener.
+            step: the step that was answered.
+            answer: the answer.
+            via: name of the session.
 
         Raises:
-            Refusal: this listener has answered that before.
+            Refusal: this listener has answered this item before.
+            OSError: the file can't be written; then nothing is stored.
         """
         right = None if step.right is None else answer == step.right
         systems = tuple(key for slot, key in step.slots.items() if slot != "x")
-        line = Given(
+        line = StoredAnswer(
             ts=time.time_ns() // 1_000_000,
             listener=listener,
             item=step.item.id,
@@ -154,7 +189,7 @@ class Answers:
                 raise Refusal(409, "this clip has been answered before; the first answer stands")
             self._append(line.model_dump_json().encode() + b"\n")
             self._known[listener, step.item.id] = answer
-            self.given.append(line)
+            self.stored.append(line)
 
     def _append(self, line: bytes) -> None:
         start = os.fstat(self._file).st_size
@@ -163,6 +198,7 @@ class Answers:
                 raise OSError(28, "No space left on device", str(self.path))
             os.fsync(self._file)
         except OSError:
+            # A part of the line would break the file.
             os.ftruncate(self._file, start)
             raise
 
@@ -173,23 +209,23 @@ class Answers:
             os.ftruncate(self._file, whole)
 
 
-def read_answers(path: Path) -> list[Given]:
-    """The whole lines of an answers file.
+def read_answers(path: Path) -> list[StoredAnswer]:
+    """Read an answers file; an incomplete last line is ignored, and a missing file has no answers.
 
     Raises:
-        ReportError: a line is broken that no kill has torn.
+        ReportError: a complete line can't be parsed.
     """
     data = path.read_bytes() if path.exists() else b""
     lines = data[: data.rfind(b"\n") + 1].split(b"\n")[:-1]
     return [_parse(line, path, number) for number, line in enumerate(lines, 1)]
 
 
-def _parse(line: bytes, path: Path, number: int) -> Given:
+def _parse(line: bytes, path: Path, number: int) -> StoredAnswer:
     try:
         fields: Any = json.loads(line)
-        return Given.model_validate(fields)
+        return StoredAnswer.model_validate(fields)
     except ValueError:
         raise ReportError(
-            f"{path}:{number}: not a line that was written here: {line[:40].decode(errors='replace')!r}; "
-            "put the file back from a backup, or delete this line if nothing else is left of it"
+            f"{path}:{number}: is not an answer: {line[:40].decode(errors='replace')!r}; "
+            "restore the file from a backup or, if there is none, delete this line"
         ) from None

@@ -1,7 +1,6 @@
-"""What a listening test consists of, and what each listener gets: the order, the roles of A, B and X, the tokens.
+"""The items of a listening test, and each listener's session: order of items, roles of A, B and X, and tokens.
 
-All of that follows from the test's secret, so that nothing has to be remembered of a listener but the answers, and a
-token that nobody gave out can't be made up.
+A session is computed from the test's secret. So only answers have to be stored, and tokens can't be forged.
 """
 
 from __future__ import annotations
@@ -18,27 +17,32 @@ from pydantic import BaseModel, ConfigDict
 
 Method = Literal["mos", "abx"]
 MOS: Final = "mos"
-"""Absolute category rating by ITU-T P.800: one sound at a time, from 1 to 5."""
+"""Absolute category rating (ITU-T P.800): one sound at a time is rated from 1 to 5."""
 ABX: Final = "abx"
-"""X is A or B: can two systems be told apart?"""
+"""ABX test: the listener decides whether X is A or B, to see whether two systems are distinguishable."""
 
 REFERENCE: Final = "reference"
 """Key of the original among the systems."""
 ANCHOR: Final = "anchor"
 """Key of the low anchor among the systems."""
 SCALE: Final = {1: "Bad", 2: "Poor", 3: "Fair", 4: "Good", 5: "Excellent"}
-"""The words of ITU-T P.800."""
+"""The rating scale of ITU-T P.800."""
 ABX_ANSWERS: Final = ("a", "b")
 MAX_ITEMS = {MOS: 100, ABX: 80}
-"""Answers of one listener, about a quarter of an hour; with more systems there are fewer clips."""
+"""Maximum number of answers of one listener, about 15 minutes; with more systems the test has fewer clips."""
 ENOUGH_ABX = 40
-"""Answers of one listener: fewer clips than that are heard several times."""
+"""Number of ABX answers that a listener should give; with fewer clips, items are repeated."""
 ROLES = (("a", "a"), ("a", "b"), ("b", "a"), ("b", "b"))
-"""Which slot the first system of a pair has, and which slot X repeats; each as often as the others."""
+"""The slot of a pair's first system, and the slot that X repeats; all four are used equally often."""
 
 
-class Judged(BaseModel):
-    """A system as the test knows it; the original and the anchor have no run."""
+class RatedSystem(BaseModel):
+    """A system in a listening test.
+
+    Attributes:
+        name: its name in the results.
+        run_id: its MLflow run; None for the original and the anchor.
+    """
 
     model_config = ConfigDict(frozen=True)
     name: str
@@ -46,11 +50,12 @@ class Judged(BaseModel):
 
 
 class Item(BaseModel):
-    """One question: a system to be rated, or a pair of them to be told apart.
+    """One question of a test: a system to be rated, or a pair of systems to be distinguished.
 
     Attributes:
-        id: says nothing of clip and systems.
-        systems: keys.
+        id: keyed hash, from which listeners can't see clip or systems.
+        clip: name of the clip.
+        systems: keys of one system, or of two.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -61,11 +66,12 @@ class Item(BaseModel):
 
 @dataclass(frozen=True)
 class Step:
-    """An item as one listener gets it.
+    """An item in the session of one listener.
 
     Attributes:
-        slots: the system that is heard as `sound`, or as `a`, `b` and `x`.
-        token: proves that this test asked this listener.
+        item: the item.
+        slots: key of the system that is played in each slot: `sound`, or `a`, `b` and `x`.
+        token: proof that this item belongs to this session; it comes back with the answer.
     """
 
     item: Item
@@ -74,13 +80,14 @@ class Step:
 
     @property
     def right(self) -> str | None:
-        """The slot that X repeats; None where nothing is right or wrong."""
-        return (
-            next((slot for slot in ABX_ANSWERS if self.slots[slot] == self.slots["x"]), None) if self.is_abx else None
-        )
+        """The right answer, which is the slot that X repeats; None for a rating."""
+        if not self.is_abx:
+            return None
+        return next((slot for slot in ABX_ANSWERS if self.slots[slot] == self.slots["x"]), None)
 
     @property
     def is_abx(self) -> bool:
+        """Whether it is a step of an ABX test."""
         return "x" in self.slots
 
 
@@ -88,11 +95,15 @@ class Design(BaseModel):
     """A listening test without its secret.
 
     Attributes:
-        id: follows from method, systems and sounds: the same question gives the same test.
-        run_id: of the sweep's own run.
-        systems: by key.
-        sounds: names of files, by clip and key.
-        notes: what a reader of the results has to know, a line each.
+        id: hash of method, systems and sounds, so that the same options give the same test again.
+        method: `mos` or `abx`.
+        sweep: name of the sweep.
+        run_id: the sweep's parent run.
+        systems: the systems by key.
+        clips: names of the clips.
+        items: all items.
+        sounds: names of the sound files without suffix, by clip and by key of the system.
+        notes: caveats for the results, one line each.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -100,47 +111,58 @@ class Design(BaseModel):
     method: Method
     sweep: str
     run_id: str
-    systems: dict[str, Judged]
+    systems: dict[str, RatedSystem]
     clips: tuple[str, ...]
     items: tuple[Item, ...]
     sounds: dict[str, dict[str, str]]
     notes: tuple[str, ...] = ()
 
-    def item(self, item_id: str) -> Item | None:
+    def find_item(self, item_id: str) -> Item | None:
+        """Return the item with this id, or None."""
         return next((item for item in self.items if item.id == item_id), None)
 
 
 def page_session(listener: str) -> str:
-    """What the tokens are bound to that a listener gets from the server."""
+    """Return the name of the session of a listener at the server."""
     return f"listener {listener}"
 
 
 def file_session(copy: str) -> str:
-    """What the tokens are bound to that an exported file carries; whoever gets it chooses the code."""
+    """Return the name of the session of an exported file; `copy` is the file's random id."""
     return f"copy {copy}"
 
 
 def plan(design: Design, secret: bytes, session: str) -> list[Step]:
-    """All items in the order and the roles of one listener, or of one exported file."""
+    """Return all steps of a session in its random order.
+
+    Args:
+        design: the test.
+        secret: its secret.
+        session: name of the session (`page_session` or `file_session`).
+    """
     items = sorted(design.items, key=lambda item: _digest(secret, "order", session, item.id))
     roles = _roles(design, secret, session) if design.method == ABX else {}
-    return [
-        Step(
-            item,
-            _abx_slots(item, roles[item.id]) if roles else {"sound": item.systems[0]},
-            token_of(design, secret, session, item.id),
-        )
-        for item in items
-    ]
+    steps = []
+    for item in items:
+        slots = _abx_slots(item, roles[item.id]) if roles else {"sound": item.systems[0]}
+        steps.append(Step(item, slots, token_of(design, secret, session, item.id)))
+    return steps
 
 
 def token_of(design: Design, secret: bytes, session: str, item_id: str) -> str:
-    """What only who knows the secret can make: the proof that this item was asked in this session."""
+    """Return the proof that an item belongs to a session; it can't be computed without the secret."""
     return _digest(secret, "token", design.id, session, item_id)
 
 
 def make_items(method: Method, secret: bytes, clips: Sequence[str], groups: Sequence[tuple[str, ...]]) -> list[Item]:
-    """An item for each clip and each system, or pair of systems; pairs of few clips come several times."""
+    """Return an item for each clip and each group of systems; ABX items are repeated if there are few clips.
+
+    Args:
+        method: `mos` or `abx`.
+        secret: the test's secret, from which the ids are made.
+        clips: names of the clips.
+        groups: keys of one system (MOS) or of a pair (ABX), for each group.
+    """
     rounds = max(1, round(ENOUGH_ABX / (len(clips) * len(groups)))) if method == ABX else 1
     return [
         Item(id=_digest(secret, "item", clip, *keys, str(number))[:16], clip=clip, systems=keys)
@@ -149,13 +171,21 @@ def make_items(method: Method, secret: bytes, clips: Sequence[str], groups: Sequ
 
 
 def choose_clips(method: Method, clips: Sequence[str], groups: int) -> list[str]:
-    """As many clips as a listener has patience for, spread evenly, since neighbours are of one class."""
+    """Return as many clips as fit into a test of `MAX_ITEMS` items, at equal distances in the list.
+
+    The list is ordered by class, so equal distances give different classes.
+
+    Args:
+        method: `mos` or `abx`.
+        clips: names of all clips.
+        groups: number of systems (MOS) or pairs (ABX) that are rated with each clip.
+    """
     number = min(len(clips), max(1, MAX_ITEMS[method] // groups))
     return [clips[index * len(clips) // number] for index in range(number)]
 
 
 def _roles(design: Design, secret: bytes, session: str) -> dict[str, tuple[str, str]]:
-    """Balanced within every pair: what differs between listeners is which clips get which roles."""
+    """Return one of `ROLES` for each item, by its id; equally often within each pair, in random order for a session."""
     roles: dict[str, tuple[str, str]] = {}
     for keys in dict.fromkeys(item.systems for item in design.items):
         of_pair = [item.id for item in design.items if item.systems == keys]
@@ -166,9 +196,10 @@ def _roles(design: Design, secret: bytes, session: str) -> dict[str, tuple[str, 
 
 
 def _abx_slots(item: Item, role: tuple[str, str]) -> dict[str, str]:
-    place, repeated = role
-    slots = dict(zip(ABX_ANSWERS, item.systems if place == "a" else item.systems[::-1], strict=True))
-    return slots | {"x": slots[repeated]}
+    first_slot, repeated_slot = role
+    systems = item.systems if first_slot == "a" else item.systems[::-1]
+    slots = dict(zip(ABX_ANSWERS, systems, strict=True))
+    return slots | {"x": slots[repeated_slot]}
 
 
 def _digest(secret: bytes, *parts: str) -> str:

@@ -1,4 +1,4 @@
-"""A listening test as one file to send to somebody, and the answers that come back."""
+"""Exporting a listening test as one HTML file for other listeners, and importing their answers."""
 
 from __future__ import annotations
 
@@ -19,7 +19,14 @@ from reports.listening.preparation import ListeningTest, load_test, tests_of
 
 
 class AnswersFile(BaseModel):
-    """What an exported page saves; `copy` is the page that it comes from."""
+    """The file of answers that an exported page saves.
+
+    Attributes:
+        test: id of the test.
+        of_copy: random id of the exported page; `copy` in the file.
+        listener: code of the listener.
+        answers: the answers.
+    """
 
     model_config = ConfigDict(extra="forbid")
     test: StrictStr
@@ -29,8 +36,14 @@ class AnswersFile(BaseModel):
 
 
 @dataclass(frozen=True)
-class Imported:
-    """What came of a file: how many of its answers were new, and how many were there already."""
+class ImportResult:
+    """The result of an import.
+
+    Attributes:
+        listener: code of the listener.
+        new: number of new answers.
+        known: number of answers that were stored before.
+    """
 
     listener: str
     new: int
@@ -38,10 +51,10 @@ class Imported:
 
 
 def export_test(test: ListeningTest, path: Path) -> int:
-    """Write the test as one HTML file that needs nothing else; whoever has it can take it under a code of theirs.
+    """Write a test as one self-contained HTML file, in which each listener enters a code.
 
     Returns:
-        Its size in bytes.
+        The file's size in bytes.
 
     Raises:
         ReportError: the file can't be written.
@@ -67,14 +80,14 @@ def export_test(test: ListeningTest, path: Path) -> int:
 
 
 def read_answers_file(path: Path, folder: Path) -> tuple[ListeningTest, AnswersFile]:
-    """An answers file and the test that it belongs to.
+    """Read an answers file and load the test that it belongs to.
 
     Args:
         path: the file.
-        folder: of all tests of the sweep.
+        folder: the folder with all tests of the sweep.
 
     Raises:
-        ReportError: it can't be read, or none of these tests asked for it.
+        ReportError: the file can't be read, or its test is not in the folder.
     """
     try:
         answers_file = AnswersFile.model_validate_json(path.read_bytes())
@@ -84,8 +97,8 @@ def read_answers_file(path: Path, folder: Path) -> tuple[ListeningTest, AnswersF
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the file"
         raise ReportError(
-            f"--import {path}: is no answers file of a listening test ({place}: {first['msg']}); give the JSON file "
-            "that the exported page saved"
+            f"--import {path}: is not an answers file of a listening test ({place}: {first['msg']}); give the JSON "
+            "file that the exported page saved"
         ) from None
     test_ids = tests_of(folder)
     if answers_file.test not in test_ids:
@@ -96,31 +109,39 @@ def read_answers_file(path: Path, folder: Path) -> tuple[ListeningTest, AnswersF
     return load_test(folder / answers_file.test), answers_file
 
 
-def import_answers(answers: Answers, test: ListeningTest, answers_file: AnswersFile, path: Path) -> Imported:
-    """Take all answers of a file, or none; those that were taken before count once.
+def import_answers(answers: Answers, test: ListeningTest, answers_file: AnswersFile, path: Path) -> ImportResult:
+    """Store all answers of a file, or none; answers that are stored already don't count twice.
+
+    Args:
+        answers: the test's stored answers.
+        test: the test.
+        answers_file: content of the file.
+        path: path of the file, for messages.
 
     Raises:
-        ReportError: one of them is refused, or contradicts what the same listener said before.
+        ReportError: an answer is not accepted, or differs from an earlier one of the same listener.
     """
     session = file_session(answers_file.of_copy)
     try:
         listener = listener_code(answers_file.listener)
         steps = [check_vote(test, session, vote) for vote in answers_file.answers]
     except Refusal as refusal:
-        raise ReportError(f"--import {path}: {refusal}; nothing was taken from this file") from None
+        raise ReportError(f"--import {path}: {refusal}; nothing was imported from this file") from None
     new: dict[str, tuple[Step, int | str]] = {}
     for vote, step in zip(answers_file.answers, steps, strict=True):
         before = answers.answer_of(listener, vote.item)
-        if before is None and vote.item not in new:
+        if before is None and vote.item in new:
+            _, before = new[vote.item]
+        if before is None:
             new[vote.item] = (step, vote.answer)
-        elif vote.answer != (before if before is not None else new[vote.item][1]):
+        elif vote.answer != before:
             raise ReportError(
-                f"--import {path}: {listener!r} has answered otherwise before; if this is somebody else, give them "
-                "another code under listener in this file; nothing was taken from it"
+                f"--import {path}: {listener!r} has given other answers before; if this is another listener, change "
+                "listener in this file to another code; nothing was imported from it"
             )
     for step, answer in new.values():
         answers.add(listener, step, answer, session)
-    return Imported(listener, len(new), len(answers_file.answers) - len(new))
+    return ImportResult(listener, len(new), len(answers_file.answers) - len(new))
 
 
 def _exported_step(test: ListeningTest, step: Step, names: Mapping[Path, str]) -> dict[str, Any]:

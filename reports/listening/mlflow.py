@@ -1,4 +1,4 @@
-"""What the listening test asks MLflow for, a call a function; what goes wrong is told in one line."""
+"""What listening tests read from MLflow, and its errors as one-line messages."""
 
 from __future__ import annotations
 
@@ -21,32 +21,38 @@ if TYPE_CHECKING:
 
 PAGE_RUNS = 1000
 REASONS = r"\[Errno \d+\] [\w ]+|timed out|database is locked|Failed to resolve|too many \d+ error|error code \d+"
-"""What of a long message says why nobody answered."""
-MISTAKES = (ReportError, AssertionError, AttributeError, LookupError, NameError, TypeError)
-"""Exceptions that MLflow has no part in."""
+"""The part of a long error message that has the reason."""
+OWN_ERRORS = (ReportError, AssertionError, AttributeError, LookupError, NameError, TypeError)
+"""Exceptions that come from our own code, not from MLflow."""
 SOUND_ENDS = tuple(f"_{kind}.wav" for kind in (words.ORIGINAL, words.RECONSTRUCTION))
-"""How the names of a clip's two sounds end."""
+"""The ends of the file names of a clip's original and reconstruction."""
 
 
 @contextlib.contextmanager
-def telling(client: MlflowClient) -> Iterator[None]:
-    """Turn whatever goes wrong with MLflow, its database or the network into one line."""
+def report_mlflow_errors(client: MlflowClient) -> Iterator[None]:
+    """Raise errors of MLflow, its database or the network as `ReportError` with a one-line message."""
     try:
         yield
-    except MISTAKES:
+    except OWN_ERRORS:
         raise
     except Exception as error:
+        # A full disk here is no failure of MLflow.
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         text = " ".join(str(error).split())
         match = re.search(REASONS, text)
+        # A message shows no password.
         uri = re.sub(r"//[^/@]+@", "//", client.tracking_uri)
         reason = match.group() if match else text[:200]
         raise ReportError(f"MLflow at {uri} does not answer ({reason}); check MLFLOW_TRACKING_URI") from error
 
 
 def find_sweep(client: MlflowClient, sweep: str) -> Run:
-    """The own run of a sweep, by its name or, where several have that name, by its name and id (`vae@3fa9c1`)."""
+    """Return the parent run of a sweep, by its name or, if several have that name, by name and id (`vae@3fa9c1`).
+
+    Raises:
+        ReportError: there is none, or several have this name.
+    """
     experiments = [experiment.experiment_id for experiment in client.search_experiments(max_results=PAGE_RUNS)]
     runs = runs_of_role(client, experiments, words.ROLE_SWEEP)
     run = choose(client, runs, sweep)
@@ -55,14 +61,14 @@ def find_sweep(client: MlflowClient, sweep: str) -> Run:
     name = name_of(sweep)
     names = sorted({run.data.tags.get(words.TAG_SWEEP, "") for run in runs} - {""})
     if not names:
-        raise ReportError(f"MLflow has no sweep at all, so none called {name!r}; run one (orchestrate sweep FILE)")
+        raise ReportError(f"MLflow has no sweep {name!r}, nor any other; run one with  orchestrate sweep FILE")
     close = difflib.get_close_matches(name, names, n=1)
     hint = f" Did you mean {close[0]!r}?" if close else ""
     raise ReportError(f"MLflow has no sweep {name!r}.{hint} Available: {', '.join(names)}.")
 
 
 def runs_of_role(client: MlflowClient, experiments: Sequence[str], role: str) -> list[Run]:
-    """The runs of some experiments that are a sweep, a trial or an evaluation."""
+    """Return the runs with a role, such as `words.ROLE_TRIAL`, of the experiments with these ids."""
     runs: list[Run] = []
     token = None
     while experiments:
@@ -77,15 +83,15 @@ def runs_of_role(client: MlflowClient, experiments: Sequence[str], role: str) ->
 
 
 def clips_of(client: MlflowClient, run_id: str) -> set[str]:
-    """The clips of which a run has both sounds at its root."""
+    """Return the names of the clips of which a run has the original and the reconstruction at its best epoch."""
     files = {file.path for file in client.list_artifacts(run_id)}
     original, reconstructed = ({file.removesuffix(end) for file in files if file.endswith(end)} for end in SOUND_ENDS)
     return original & reconstructed
 
 
 def fetch_sounds(client: MlflowClient, run_id: str, clip: str, folder: Path) -> tuple[Path, Path]:
-    """Copies of a clip as it is and as a run makes it, in a folder of their own below `folder`."""
-    # A bar for every single file would bury what is said to the user.
+    """Download a clip of a run into a subfolder and return the paths of its original and its reconstruction."""
+    # MLflow would print a progress bar for every file.
     os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
     target = folder / run_id
     target.mkdir(exist_ok=True)

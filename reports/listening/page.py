@@ -1,6 +1,6 @@
-"""The pages of a listening test: the one that listeners see, served or exported, and that of the results.
+"""The HTML pages of a listening test: the test itself, served or exported, and the results.
 
-Templates, style and script are in `pages/`; they are written into each page, which needs no other file.
+Templates, style and script are in `reports/pages/`. They are embedded in each page, which is self-contained.
 """
 
 from __future__ import annotations
@@ -19,15 +19,16 @@ from markupsafe import Markup
 from reports.listening.design import ABX, MOS, SCALE
 from reports.listening.preparation import ListeningTest
 from reports.listening.results import Results, remarks_of, value_of
+from reports.listening.statistics import Estimate
 
 PAGES = Path(__file__).parent.parent / "pages"
 SECONDS_AN_ANSWER = {MOS: 6, ABX: 12}
-"""About, to say how long the test takes."""
+"""Rough time for an answer, from which the page computes how long the test takes."""
 
 
 @dataclass(frozen=True)
 class Bar:
-    """An estimate on its scale, all in percent of the scale's width."""
+    """An estimate and its interval as positions on the scale, from 0 to 100 %."""
 
     at: float
     low: float | None
@@ -35,11 +36,11 @@ class Bar:
 
 
 def render_test(test: ListeningTest, exported: Mapping[str, Any] | None = None) -> str:
-    """The page on which a listener takes the test.
+    """Return the page on which listeners take the test.
 
     Args:
-        test: what is asked.
-        exported: what a file carries that has no server: `copy`, `steps` and `sounds`; None for the served page.
+        test: the test.
+        exported: data that an exported page contains, `copy`, `steps` and `sounds`; None for a served page.
     """
     design = test.design
     return _render(
@@ -54,7 +55,7 @@ def render_test(test: ListeningTest, exported: Mapping[str, Any] | None = None) 
 
 
 def render_results(results: Results) -> str:
-    """The page of the results so far."""
+    """Return the page with the results so far."""
     design = results.design
     scale = (min(SCALE), max(SCALE)) if design.method == MOS else (0.0, 1.0)
     rows = [(row.name, value_of(row, design), _bar(row.estimate, scale)) for row in results.rows]
@@ -70,7 +71,7 @@ def render_results(results: Results) -> str:
     )
 
 
-def _bar(estimate: Any, scale: tuple[float, float]) -> Bar | None:
+def _bar(estimate: Estimate | None, scale: tuple[float, float]) -> Bar | None:
     if estimate is None:
         return None
     low, high = scale
@@ -85,7 +86,8 @@ def _bar(estimate: Any, scale: tuple[float, float]) -> Bar | None:
 
 def _render(template: str, **values: Any) -> str:
     style, script = (PAGES / "listening.css").read_text(), (PAGES / "listening.js").read_text()
-    # Ours, and therefore not escaped; the browser runs no script but the one of this digest, whatever a name contains.
+    # Style and script are ours and must not be escaped. The page's security policy allows only a script with this
+    # digest, so a script in the name of a sweep or listener doesn't run.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     page = _environment().get_template(template)
     return page.render(style=Markup(style), script=Markup(script), script_digest=digest, **values)

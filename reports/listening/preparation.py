@@ -1,4 +1,4 @@
-"""A listening test on disk: made once from a sweep's sounds, found again whenever the same is asked."""
+"""A listening test on disk: made from a sweep's sounds, and loaded again if the same test is wanted later."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from reports.listening.design import (
     MOS,
     REFERENCE,
     Design,
-    Judged,
     Method,
+    RatedSystem,
     Step,
     choose_clips,
     make_items,
     plan,
 )
-from reports.listening.mlflow import fetch_sounds, telling
+from reports.listening.mlflow import fetch_sounds, report_mlflow_errors
 from reports.listening.sounds import TOO_QUIET_LUFS, Sound, content_hash, make_anchor, match_loudness, read_sound
 from reports.listening.sources import Sources, System
 
@@ -43,7 +43,7 @@ HASHED_CHARACTERS = 10
 
 Say = Callable[[str], None]
 Files = dict[str, dict[str, Path]]
-"""Of each clip the original, as `REFERENCE`, and what each system makes of it."""
+"""Sound files by clip and by key of the system; the original has the key `REFERENCE`."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +51,9 @@ class ListeningTest:
     """A prepared test.
 
     Attributes:
-        folder: of this test alone.
-        secret: what its tokens are made with.
+        design: the test.
+        secret: random bytes from which ids, orders and tokens are made.
+        folder: the folder of this test.
     """
 
     design: Design
@@ -60,24 +61,26 @@ class ListeningTest:
     folder: Path
 
     def plan(self, session: str) -> list[Step]:
+        """Return all steps of a session in their order."""
         return plan(self.design, self.secret, session)
 
     def sound(self, clip: str, system: str) -> Path:
+        """Return the path of a clip's sound by the system with this key."""
         return self.folder / SOUNDS / f"{self.design.sounds[clip][system]}.wav"
 
 
 def prepare(
     client: MlflowClient, sources: Sources, folder: Path, method: Method, *, against_original: bool, say: Say
 ) -> ListeningTest:
-    """The test of these systems: the one that is there already, else a new one.
+    """Return the test of these systems, which is made if there is none yet.
 
     Args:
-        client: of the MLflow that has the sounds.
-        sources: what is to be heard.
-        folder: of all tests of the sweep.
-        method: mos or abx.
-        against_original: in an ABX test, tell systems from the original instead of from each other.
-        say: gets a line that explains a wait.
+        client: client of the MLflow that has the sounds.
+        sources: the systems and clips.
+        folder: the folder with all tests of the sweep.
+        method: `mos` or `abx`.
+        against_original: whether an ABX test compares each system with the original instead of with each other.
+        say: function that prints a line.
 
     Raises:
         ReportError: there is too little to compare, or a sound can't be read.
@@ -86,7 +89,7 @@ def prepare(
     groups = _groups(method, list(systems), against_original, sources)
     clips = choose_clips(method, sources.clips, len(groups))
     say(f"Fetching {len(clips)} clips of {len(systems)} systems from MLflow …")
-    judged = {key: Judged(name=system.name, run_id=system.run_id) for key, system in systems.items()}
+    rated = {key: RatedSystem(name=system.name, run_id=system.run_id) for key, system in systems.items()}
     with tempfile.TemporaryDirectory() as scratch:
         files, notes = _fetch(client, sources, systems, clips, Path(scratch))
         setup = (method, against_original, sources.sweep_identity, [system.identity for system in systems.values()])
@@ -98,21 +101,21 @@ def prepare(
                 method=method,
                 sweep=sources.sweep,
                 run_id=sources.sweep_run_id,
-                systems=judged | _own_systems(method, against_original),
+                systems=rated | _reference_systems(method, against_original),
                 clips=tuple(files),
                 items=tuple(make_items(method, secret, list(files), groups)),
                 sounds={},
                 notes=tuple(notes),
             )
             _write_test(folder, design, secret, files)
-    return _refreshed(load_test(folder / test_id), judged, sources.sweep_run_id)
+    return _update_runs(load_test(folder / test_id), rated, sources.sweep_run_id)
 
 
 def load_test(folder: Path) -> ListeningTest:
-    """A test that was prepared before.
+    """Load a test from its folder.
 
     Raises:
-        ReportError: its files are broken.
+        ReportError: its files are missing or broken.
     """
     try:
         design = Design.model_validate_json((folder / DESIGN).read_text())
@@ -120,25 +123,25 @@ def load_test(folder: Path) -> ListeningTest:
     except (OSError, ValueError, ValidationError) as error:
         reason = str(error).splitlines()[0]
         raise ReportError(
-            f"{folder}: this listening test can't be read ({reason}); put it back from a backup, or move it away"
+            f"{folder}: this listening test can't be read ({reason}); restore it from a backup, or move it away"
         ) from None
 
 
 def tests_of(folder: Path) -> list[str]:
-    """The tests that a sweep has."""
+    """Return the ids of all tests in the folder of a sweep."""
     return sorted(path.parent.name for path in folder.glob(f"*/{DESIGN}"))
 
 
 def _groups(method: Method, keys: list[str], against_original: bool, sources: Sources) -> list[tuple[str, ...]]:
-    """What an item asks about: one system, or a pair."""
+    """Return the keys of the systems in each kind of item: each system, or each pair that is compared."""
     if method == MOS:
         return [(key,) for key in (*keys, REFERENCE, ANCHOR)]
     if against_original:
         return [(key, REFERENCE) for key in keys]
     if len(keys) < 2:
         raise ReportError(
-            f"--method abx tells systems apart, and {sources.sweep} has one here: {sources.systems[0].name}; name two "
-            "with --trials, or compare with the original: --against-original"
+            f"--method abx compares systems, and {sources.sweep} has only one here: {sources.systems[0].name}; give "
+            "two with --trials, or compare with the original: --against-original"
         )
     return list(itertools.combinations(keys, 2))
 
@@ -146,85 +149,95 @@ def _groups(method: Method, keys: list[str], against_original: bool, sources: So
 def _fetch(
     client: MlflowClient, sources: Sources, systems: Mapping[str, System], clips: Sequence[str], scratch: Path
 ) -> tuple[Files, list[str]]:
-    """Those of the clips that were the same for all systems, and what a reader has to know."""
+    """Download the clips with the same original for all systems; return their files and the test's notes."""
     files: Files = {}
     notes = list(sources.notes)
     if len(clips) < len(sources.clips):
-        notes.append(f"{len(clips)} of {len(sources.clips)} clips, so that no listener gets tired")
+        notes.append(f"{len(clips)} of {len(sources.clips)} clips, to keep the test short")
     for clip in clips:
-        with telling(client):
+        with report_mlflow_errors(client):
             sounds_by_system = {
                 key: fetch_sounds(client, system.run_id, clip, scratch) for key, system in systems.items()
             }
         originals = [original for original, _ in sounds_by_system.values()]
         if len({original.read_bytes() for original in originals}) > 1:
-            notes.append(f"{clip}: the systems were given different originals; left out")
+            notes.append(f"{clip}: the systems have different originals; left out")
         else:
-            files[clip] = {key: reconstruction for key, (_, reconstruction) in sounds_by_system.items()} | {
-                REFERENCE: originals[0]
-            }
+            reconstructions = {key: reconstruction for key, (_, reconstruction) in sounds_by_system.items()}
+            files[clip] = reconstructions | {REFERENCE: originals[0]}
     if not files:
-        raise ReportError(
-            f"sweep {sources.sweep}: these systems were given different clips; choose others with --trials"
-        )
+        raise ReportError(f"sweep {sources.sweep}: these systems share no original; choose others with --trials")
     return files, notes
 
 
-def _own_systems(method: Method, against_original: bool) -> dict[str, Judged]:
+def _reference_systems(method: Method, against_original: bool) -> dict[str, RatedSystem]:
     if method == ABX:
-        return {REFERENCE: Judged(name="original")} if against_original else {}
-    return {REFERENCE: Judged(name="original (hidden)"), ANCHOR: Judged(name="anchor (original below 3.5 kHz)")}
+        return {REFERENCE: RatedSystem(name="original")} if against_original else {}
+    return {
+        REFERENCE: RatedSystem(name="original (hidden)"),
+        ANCHOR: RatedSystem(name="anchor (original below 3.5 kHz)"),
+    }
 
 
 def _fingerprint(setup: Sequence[object], files: Files) -> str:
-    """Of what is asked and of the sounds as rendered, not as matched: rounding may differ with the next scipy."""
-    hashes = [[clip, key, content_hash(path.read_bytes())] for clip, of in files.items() for key, path in of.items()]
+    """Return a hash of the options and of the sound files as they are in MLflow.
+
+    It is not of the sounds at equal loudness: their rounding may change with another version of scipy.
+    """
+    hashes = [
+        [clip, key, content_hash(path.read_bytes())]
+        for clip, path_by_key in files.items()
+        for key, path in path_by_key.items()
+    ]
     return hashlib.sha256(json.dumps([setup, hashes]).encode()).hexdigest()[:HASHED_CHARACTERS]
 
 
 def _write_test(folder: Path, design: Design, secret: bytes, files: Files) -> None:
-    """Make the test's folder, whole or not at all."""
+    """Write the test's folder atomically, by renaming it when it is complete."""
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=".", dir=folder) as scratch:
         target = Path(scratch) / design.id
         (target / SOUNDS).mkdir(parents=True)
         sounds: dict[str, dict[str, str]] = {}
         notes = list(design.notes)
-        for clip, of_clip in files.items():
-            read = {key: read_sound(path) for key, path in of_clip.items()}
+        for clip, path_by_key in files.items():
+            sound_by_key = {key: read_sound(path) for key, path in path_by_key.items()}
             if ANCHOR in design.systems:
-                read[ANCHOR] = make_anchor(read[REFERENCE])
-            wanted = {key: sound for key, sound in read.items() if key in design.systems}
-            sounds[clip], alone = _write_sounds(target / SOUNDS, wanted)
+                sound_by_key[ANCHOR] = make_anchor(sound_by_key[REFERENCE])
+            rated = {key: sound for key, sound in sound_by_key.items() if key in design.systems}
+            sounds[clip], unchanged = _write_sounds(target / SOUNDS, rated)
             notes += [
-                f"{clip} of {design.systems[key].name}: {_said(lufs)}, played as it is" for key, lufs in alone.items()
+                f"{clip} of {design.systems[key].name}: {_describe_loudness(lufs)}, played as it is"
+                for key, lufs in unchanged.items()
             ]
-        whole = design.model_copy(update={"sounds": sounds, "notes": tuple(notes)})
-        (target / DESIGN).write_text(whole.model_dump_json(indent=1))
+        complete = design.model_copy(update={"sounds": sounds, "notes": tuple(notes)})
+        (target / DESIGN).write_text(complete.model_dump_json(indent=1))
+        # Readable for its owner only: with the secret, listeners could see which system is which.
         with open(os.open(target / SECRET, os.O_WRONLY | os.O_CREAT, 0o600), "w") as file:
             file.write(secret.hex())
         target.rename(folder / design.id)
 
 
-def _write_sounds(target: Path, read: Mapping[str, Sound]) -> tuple[dict[str, str], dict[str, float]]:
-    matched, alone = match_loudness(read)
+def _write_sounds(target: Path, sounds: Mapping[str, Sound]) -> tuple[dict[str, str], dict[str, float]]:
+    """Write a clip's sounds at equal loudness; return their file names and the loudness of those left unchanged."""
+    matched, unchanged = match_loudness(sounds)
     names = {}
     for key, sound in matched.items():
-        data = sound.wav()
+        data = sound.to_wav()
         names[key] = content_hash(data)
         (target / f"{names[key]}.wav").write_bytes(data)
-    return names, alone
+    return names, unchanged
 
 
-def _said(lufs: float) -> str:
-    return (
-        "silent, or too short to have a loudness" if lufs < -1000 else f"{lufs:.0f} LUFS is below {TOO_QUIET_LUFS:.0f}"
-    )
+def _describe_loudness(lufs: float) -> str:
+    if lufs < -1000:
+        return "silent, or too short to have a loudness"
+    return f"{lufs:.0f} LUFS is below {TOO_QUIET_LUFS:.0f}"
 
 
-def _refreshed(test: ListeningTest, judged: Mapping[str, Judged], run_id: str) -> ListeningTest:
-    """The test with the runs that its systems have now: one that was deleted has been made anew since."""
-    design = test.design.model_copy(update={"systems": test.design.systems | dict(judged), "run_id": run_id})
+def _update_runs(test: ListeningTest, rated: Mapping[str, RatedSystem], run_id: str) -> ListeningTest:
+    """Return the test with the current runs of its systems, which change if a deleted run is made anew."""
+    design = test.design.model_copy(update={"systems": test.design.systems | dict(rated), "run_id": run_id})
     if design != test.design:
         temporary = test.folder / f".{DESIGN}.tmp"
         temporary.write_text(design.model_dump_json(indent=1))

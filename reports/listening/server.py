@@ -1,4 +1,4 @@
-"""The server of a listening test: one page, its sounds, and the answers, on this machine only."""
+"""The web server of a listening test, for browsers on this machine only."""
 
 from __future__ import annotations
 
@@ -23,21 +23,32 @@ from reports.listening.results import summarize
 
 HOST = "127.0.0.1"
 PORT = 5001
-"""Where `orchestrate listen` serves, unless told otherwise."""
+"""Default port of `orchestrate listen`."""
 HOSTS = [HOST, "localhost"]
-"""What a browser may call this server; a page elsewhere whose name points here may not read the answers."""
+"""Host names under which requests are accepted, so that a foreign page can't read answers by DNS rebinding."""
 PORTS = 65536
 
 
-class Opened(BaseModel):
-    """A listener who begins or goes on."""
+class SessionRequest(BaseModel):
+    """The request of a listener who begins or continues the test.
+
+    Attributes:
+        listener: the code as it was typed.
+    """
 
     model_config = ConfigDict(extra="forbid")
     listener: StrictStr
 
 
 class PageVote(BaseModel):
-    """A vote with who gave it."""
+    """An answer of a listener.
+
+    Attributes:
+        listener: the code as it was typed.
+        item: id of the item.
+        token: the step's token.
+        answer: a rating, or `a` or `b`.
+    """
 
     model_config = ConfigDict(extra="forbid")
     listener: StrictStr
@@ -47,8 +58,8 @@ class PageVote(BaseModel):
 
 
 def make_app(test: ListeningTest, answers: Answers) -> FastAPI:
-    """The application; every answer goes through `answers`."""
-    # The interactive documentation would fetch scripts from elsewhere.
+    """Return the web application of a test, which stores answers in `answers`."""
+    # FastAPI's documentation pages would load scripts from the internet.
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=HOSTS)
 
@@ -76,14 +87,14 @@ def make_app(test: ListeningTest, answers: Answers) -> FastAPI:
 
     @app.get("/results")
     def results() -> HTMLResponse:
-        return HTMLResponse(render_results(summarize(test.design, answers.given)))
+        return HTMLResponse(render_results(summarize(test.design, answers.stored)))
 
     @app.post("/session")
-    def open_session(opened: Opened) -> dict[str, object]:
-        listener = listener_code(opened.listener)
+    def open_session(body: SessionRequest) -> dict[str, object]:
+        listener = listener_code(body.listener)
         steps = test.plan(page_session(listener))
-        left = [step for step in steps if answers.answer_of(listener, step.item.id) is None]
-        item_tokens = [{"item": step.item.id, "token": step.token} for step in left]
+        open_steps = [step for step in steps if answers.answer_of(listener, step.item.id) is None]
+        item_tokens = [{"item": step.item.id, "token": step.token} for step in open_steps]
         return {"listener": listener, "total": len(steps), "steps": item_tokens}
 
     @app.get("/sound")
@@ -100,7 +111,7 @@ def make_app(test: ListeningTest, answers: Answers) -> FastAPI:
         return FileResponse(sample_path(test), media_type="audio/wav")
 
     @app.post("/votes")
-    def take(vote: PageVote) -> dict[str, int]:
+    def store_vote(vote: PageVote) -> dict[str, int]:
         listener = listener_code(vote.listener)
         session = page_session(listener)
         step = check_vote(test, session, Vote(item=vote.item, token=vote.token, answer=vote.answer))
@@ -111,34 +122,34 @@ def make_app(test: ListeningTest, answers: Answers) -> FastAPI:
 
 
 def sample_path(test: ListeningTest) -> Path:
-    """A sound to set the volume by, which is as loud as the others."""
+    """Return the path of a sound for setting the volume; it is as loud as the others."""
     clip = test.design.clips[0]
     return test.sound(clip, next(reversed(test.design.sounds[clip])))
 
 
 def take_port(port: int) -> socket.socket:
-    """A socket at a port of this machine, 0 for any that is free.
+    """Return a socket that listens on a port of this machine; the port 0 stands for any free one.
 
     Raises:
-        ReportError: it can't be had.
+        ReportError: the port is in use or not allowed.
     """
-    taken = socket.socket()
-    taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening_socket = socket.socket()
+    listening_socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
-        taken.bind((HOST, port))
-        taken.listen()
+        listening_socket.bind((HOST, port))
+        listening_socket.listen()
     except (OSError, OverflowError) as error:
-        taken.close()
+        listening_socket.close()
         why = getattr(error, "strerror", None) or f"must be from 0 to {PORTS - 1}"
         with socket.socket() as probe:
             probe.bind((HOST, 0))
             free = probe.getsockname()[1]
         raise ReportError(f"port {port} on {HOST}: {why}; port {free} is free: --port {free}") from None
-    return taken
+    return listening_socket
 
 
 def make_server(test: ListeningTest, answers: Answers) -> uvicorn.Server:
-    """A server that says nothing by itself and ends soon after it is told to."""
+    """Return a server of the test that logs errors only and shuts down within two seconds."""
     config = uvicorn.Config(
         make_app(test, answers), log_level="error", access_log=False, lifespan="off", timeout_graceful_shutdown=2
     )

@@ -1,4 +1,4 @@
-"""The sounds of one clip as listeners get them: equally loud, within full scale, with a low anchor if wanted."""
+"""Preparing the sounds of a clip for listeners: equal loudness, no clipping, and a low anchor."""
 
 from __future__ import annotations
 
@@ -17,39 +17,49 @@ from scipy import signal
 from reports.errors import ReportError
 
 TARGET_LUFS = -23.0
-"""Integrated loudness by ITU-R BS.1770 at which clips are played, as EBU R 128 has it."""
+"""Integrated loudness (ITU-R BS.1770) at which clips are played, as in EBU R 128."""
 MAX_PEAK = 10 ** (-1 / 20)
-"""A clip whose peaks would be above is played more quietly, all of its sounds by the same gain."""
+"""Maximum amplitude, 1 dB below full scale; if a sound would exceed it, all sounds of its clip get a lower gain."""
 TOO_QUIET_LUFS = -60.0
-"""What is below is no sound that was meant: raising it by 40 dB would let the 16-bit rounding be heard."""
+"""Sounds below this are not amplified: 40 dB of gain would make the 16-bit quantization noise audible."""
 BLOCK_S = 0.4
-"""The shortest sound whose loudness is defined."""
+"""Length of a block in ITU-R BS.1770; shorter sounds have no loudness."""
 ANCHOR_HZ = 3500.0
+"""Cutoff of the low anchor."""
 ANCHOR_STOP_HZ = 4000.0
-"""ITU-R BS.1534 asks for 25 dB from here on, and for 50 dB from 4.5 kHz on; the filter has 60 dB everywhere."""
+"""Begin of the stop band. ITU-R BS.1534 requires 25 dB from here on, and 50 dB from 4.5 kHz on."""
 STOP_DB = 60.0
+"""Attenuation in the stop band."""
 
 
 @dataclass(frozen=True)
 class Sound:
-    """Samples within ±1; shape (samples,) or (samples, channels)."""
+    """A sound.
+
+    Attributes:
+        samples: values within ±1, shape (samples,) or (samples, channels).
+        rate_hz: sampling rate.
+    """
 
     samples: NDArray[np.float64]
     rate_hz: int
 
     def peak(self) -> float:
+        """Return the largest absolute sample."""
         return float(np.abs(self.samples).max(initial=0.0))
 
     def loudness_lufs(self) -> float:
-        """Integrated loudness; minus infinity for silence and for what is too short to have one."""
+        """Return the integrated loudness (ITU-R BS.1770) in LUFS; -inf for silence and for sounds below 0.4 s."""
         if len(self.samples) < BLOCK_S * self.rate_hz or self.peak() == 0:
             return -np.inf
         return float(pyloudnorm.Meter(self.rate_hz).integrated_loudness(self.samples))
 
-    def scaled(self, gain: float) -> Sound:
+    def scale(self, gain: float) -> Sound:
+        """Return the sound multiplied by a linear gain."""
         return Sound(self.samples * gain, self.rate_hz)
 
-    def wav(self) -> bytes:
+    def to_wav(self) -> bytes:
+        """Return the sound as the content of a 16-bit WAV file."""
         file = io.BytesIO()
         soundfile.write(file, self.samples, self.rate_hz, format="WAV", subtype="PCM_16")
         return file.getvalue()
@@ -59,7 +69,7 @@ def read_sound(path: Path) -> Sound:
     """Read a sound file.
 
     Raises:
-        ReportError: it can't be read, or has something in it that is no number.
+        ReportError: it can't be read, or has no samples, or some that are not finite.
     """
     try:
         samples, rate_hz = soundfile.read(path, dtype="float64")
@@ -67,13 +77,17 @@ def read_sound(path: Path) -> Sound:
         raise ReportError(f"{path.name}: can't be read as a sound ({error}); render the trial again") from None
     if len(samples) == 0 or not np.isfinite(samples).all():
         raise ReportError(
-            f"{path.name}: has no samples, or some that are no numbers; leave its trial out with --trials"
+            f"{path.name}: has no samples, or some that are NaN or infinite; leave its trial out with --trials"
         )
     return Sound(samples, int(rate_hz))
 
 
 def make_anchor(original: Sound) -> Sound:
-    """The low anchor of ITU-R BS.1534: the original without what is above 3.5 kHz, nothing delayed."""
+    """Return the low anchor of ITU-R BS.1534: the original after a zero-phase low-pass filter of 3.5 kHz.
+
+    Raises:
+        ReportError: the sampling rate is too low for the filter.
+    """
     nyquist_hz = original.rate_hz / 2
     if nyquist_hz <= ANCHOR_STOP_HZ:
         raise ReportError(
@@ -81,26 +95,32 @@ def make_anchor(original: Sound) -> Sound:
         )
     taps, beta = signal.kaiserord(STOP_DB, (ANCHOR_STOP_HZ - ANCHOR_HZ) / nyquist_hz)
     kernel = signal.firwin(taps | 1, (ANCHOR_HZ + ANCHOR_STOP_HZ) / 2, window=("kaiser", beta), fs=original.rate_hz)
+    # Along time, for each channel.
     shape = (-1,) + (1,) * (original.samples.ndim - 1)
     half = len(kernel) // 2
     filtered = signal.oaconvolve(original.samples, kernel.reshape(shape), mode="full", axes=0)
+    # The kernel is symmetric and its length odd: without its first half nothing is delayed.
     return Sound(filtered[half : half + len(original.samples)], original.rate_hz)
 
 
 def match_loudness(sounds: Mapping[str, Sound]) -> tuple[dict[str, Sound], dict[str, float]]:
-    """Make the sounds of one clip equally loud.
+    """Return the sounds of one clip at equal loudness, `TARGET_LUFS` or less if a peak would exceed `MAX_PEAK`.
+
+    Args:
+        sounds: the sounds by any key.
 
     Returns:
-        All sounds, and the loudness of those that were left as they are, since they are silent or too quiet.
+        All sounds by key, and the loudness in LUFS of those that were not changed because they are too quiet.
     """
-    loudness = {key: sound.loudness_lufs() for key, sound in sounds.items()}
-    alone = {key: lufs for key, lufs in loudness.items() if lufs < TOO_QUIET_LUFS}
-    gains = {key: 10 ** ((TARGET_LUFS - lufs) / 20) for key, lufs in loudness.items() if key not in alone}
+    loudness_by_key = {key: sound.loudness_lufs() for key, sound in sounds.items()}
+    unchanged = {key: lufs for key, lufs in loudness_by_key.items() if lufs < TOO_QUIET_LUFS}
+    gains = {key: 10 ** ((TARGET_LUFS - lufs) / 20) for key, lufs in loudness_by_key.items() if key not in unchanged}
     peak = max((gain * sounds[key].peak() for key, gain in gains.items()), default=0.0)
     common = min(1.0, MAX_PEAK / peak) if peak else 1.0
-    return {key: sound.scaled(common * gains[key]) if key in gains else sound for key, sound in sounds.items()}, alone
+    matched = {key: sound.scale(common * gains[key]) if key in gains else sound for key, sound in sounds.items()}
+    return matched, unchanged
 
 
 def content_hash(data: bytes) -> str:
-    """A name that says nothing of where a sound comes from."""
+    """Return a hash as file name, from which listeners can't see where a sound comes from."""
     return hashlib.sha256(data).hexdigest()[:32]

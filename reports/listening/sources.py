@@ -1,4 +1,4 @@
-"""Which systems of a sweep are listened to, as its runs in MLflow have them: trials, or renderings of one."""
+"""Choosing the systems of a listening test from a sweep's runs in MLflow: trials, or renderings of one trial."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reports import vocabulary as words
 from reports.errors import ReportError
-from reports.listening.mlflow import clips_of, find_sweep, runs_of_role, telling
+from reports.listening.mlflow import clips_of, find_sweep, report_mlflow_errors, runs_of_role
 from reports.runs.sweeps import identity, read_record
 
 if TYPE_CHECKING:
@@ -19,10 +19,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class System:
-    """Something whose sounds are judged: a trial, or one rendering of a trial.
+    """A trial, or one rendering of a trial, whose sounds are compared.
 
     Attributes:
-        identity: the same for the same trial and rendering, also when its run was deleted and made anew.
+        name: its name in the results.
+        identity: its trial and rendering; unlike the run id it does not change if the run is deleted and made anew.
+        run_id: its MLflow run.
     """
 
     name: str
@@ -32,13 +34,15 @@ class System:
 
 @dataclass(frozen=True)
 class Sources:
-    """What is to be heard.
+    """The systems and clips of a listening test.
 
     Attributes:
-        sweep_run_id: the sweep's own run.
-        sweep_identity: tells this sweep from another one of the same name.
-        clips: those that all systems have.
-        notes: what was left out or replaced, a line each.
+        sweep: name of the sweep.
+        sweep_run_id: the sweep's parent run.
+        sweep_identity: the sweep's id.
+        systems: the systems, sorted by name.
+        clips: names of the clips that all systems have.
+        notes: what was left out or replaced, one line each.
     """
 
     sweep: str
@@ -52,34 +56,39 @@ class Sources:
 def find_sources(
     client: MlflowClient, sweep: str, *, top: int, trials: Sequence[int] = (), vary: str | None = None
 ) -> Sources:
-    """Choose the systems: the best trial of each arm, the given trials, or one trial's renderings.
+    """Choose the systems: the best trial of each arm, some trials, or the renderings of one trial.
 
     Args:
-        client: of the MLflow that has the sweep.
-        sweep: its name or, where several have that name, its name and id (`vae@3fa9c1`).
-        top: at most so many arms, best first.
-        trials: these trials instead; with `vary` the one whose renderings are meant.
-        vary: a setting of `evaluate:`, such as `phase`.
+        client: client of the MLflow that has the sweep.
+        sweep: its name or, if several have that name, its name and id (`vae@3fa9c1`).
+        top: maximum number of arms; the best are taken.
+        trials: numbers of trials to take instead; with `vary`, the one trial whose renderings are taken.
+        vary: a setting of `evaluate:`, such as `phase`, to take the renderings that differ in it instead.
 
     Raises:
-        ReportError: there is nothing of the kind, or MLflow doesn't answer.
+        ReportError: there are no such systems, or MLflow does not answer.
     """
-    with telling(client):
+    with report_mlflow_errors(client):
         parent = find_sweep(client, sweep)
         finder = _Finder(client, parent)
         if vary is not None:
-            systems = finder.renderings(vary, trials)
+            systems = finder.find_renderings(vary, trials)
         else:
-            systems = finder.given(trials) if trials else finder.best_of_arms(top)
-        # The same systems are the same test, in whatever order they come.
+            systems = finder.find_trials(trials) if trials else finder.find_best_of_arms(top)
+        # The order of --trials must not change the test's id.
         systems.sort(key=lambda system: system.name)
-        clips = finder.shared_clips(systems)
+        clips = finder.find_shared_clips(systems)
     name, run_id = parent.data.tags[words.TAG_SWEEP], parent.info.run_id
     return Sources(name, run_id, identity(parent), tuple(systems), tuple(clips), tuple(finder.notes))
 
 
 class _Finder:
-    """The trials and renderings of one sweep."""
+    """Finds trials and renderings of one sweep.
+
+    Args:
+        client: client of the MLflow that has the sweep.
+        parent: the sweep's parent run.
+    """
 
     def __init__(self, client: MlflowClient, parent: Run) -> None:
         self._client = client
@@ -92,20 +101,18 @@ class _Finder:
         self._clips: dict[str, set[str]] = {}
         self._trials = self._runs(words.ROLE_TRIAL)
 
-    def best_of_arms(self, top: int) -> list[System]:
-        ranked = self._ranked()
-        arms: dict[str, Run] = {}
-        for run in ranked:
+    def find_best_of_arms(self, top: int) -> list[System]:
+        """Return the best trial with sounds of each arm, for the `top` best arms."""
+        run_by_arm: dict[str, Run] = {}
+        best_by_arm: dict[str, Run] = {}
+        for run in self._ranked():
             arm = run.data.tags[words.TAG_ARM]
-            if arm in arms:
-                continue
-            if self._clips_of(run):
-                arms[arm] = run
-                self._tell_of_better(
-                    run, next(candidate for candidate in ranked if candidate.data.tags[words.TAG_ARM] == arm)
-                )
-                self._tell_of_unfinished(run)
-        if not arms:
+            best_by_arm.setdefault(arm, run)
+            if arm not in run_by_arm and self._clips_of(run):
+                run_by_arm[arm] = run
+                self._note_better(run, best_by_arm[arm])
+                self._note_incomplete(run)
+        if not run_by_arm:
             record = read_record(self._client, self._parent) or {}
             if record.get("renders") is False:
                 raise ReportError(f"sweep {self._name}: its trainable makes no sounds, there is nothing to listen to")
@@ -113,82 +120,86 @@ class _Finder:
                 f"sweep {self._name}: MLflow has no ended trial with sounds; they come with the end of a trial "
                 "whose trainable renders clips (media.clips above 0)"
             )
-        if len(arms) > top:
-            self.notes.append(f"the best {top} of {len(arms)} arms; --top {len(arms)} takes all")
-        return [self._system(run) for run in list(arms.values())[:top]]
+        if len(run_by_arm) > top:
+            self.notes.append(f"the best {top} of {len(run_by_arm)} arms; --top {len(run_by_arm)} takes all")
+        return [self._system(run) for run in list(run_by_arm.values())[:top]]
 
-    def given(self, numbers: Sequence[int]) -> list[System]:
-        return [self._system(self._heard(number)) for number in dict.fromkeys(numbers)]
+    def find_trials(self, numbers: Sequence[int]) -> list[System]:
+        """Return the trials with these numbers."""
+        return [self._system(self._trial_with_sounds(number)) for number in dict.fromkeys(numbers)]
 
-    def renderings(self, setting: str, numbers: Sequence[int]) -> list[System]:
+    def find_renderings(self, setting: str, numbers: Sequence[int]) -> list[System]:
+        """Return the renderings that differ in a setting, of one trial or of the best trial that has renderings."""
         if len(numbers) > 1:
             raise ReportError(
                 f"--vary {setting} compares renderings of one trial, got --trials {' '.join(map(str, numbers))}"
             )
         runs = [run for run in self._runs(words.ROLE_EVALUATION) if words.TAG_RENDERING in run.data.tags]
-        trial = self._trial(numbers[0]) if numbers else self._best_rendered(runs)
+        trial = self._trial(numbers[0]) if numbers else self._best_with_renderings(runs)
         number = trial.data.tags[words.TAG_TRIAL]
         own = [run for run in runs if run.data.tags.get(words.TAG_TRIAL) == number and self._clips_of(run)]
         varied = [run for run in own if setting in _settings(run)]
         if not varied:
             settings = sorted({name for run in own for name in _settings(run)})
+            hint = f"it is with another {', '.join(settings)}" if settings else "set evaluate: in its search space"
             raise ReportError(
-                f"--vary {setting}: trial {number} of sweep {self._name} is not rendered with another {setting}; "
-                + (
-                    f"it is with another {', '.join(settings)}"
-                    if settings
-                    else "evaluate: in its search space asks for that"
-                )
+                f"--vary {setting}: trial {number} of sweep {self._name} is not rendered with another {setting}; {hint}"
             )
         return [self._rendered_system(number, run) for run in varied]
 
-    def shared_clips(self, systems: Sequence[System]) -> list[str]:
-        sets = [self._clips[system.run_id] for system in systems]
-        shared, every = set.intersection(*sets), set.union(*sets)
+    def find_shared_clips(self, systems: Sequence[System]) -> list[str]:
+        """Return the names of the clips that all systems have."""
+        clip_sets = [self._clips[system.run_id] for system in systems]
+        shared, union = set.intersection(*clip_sets), set.union(*clip_sets)
         if not shared:
             names = "; ".join(system.name for system in systems)
-            raise ReportError(f"sweep {self._name}: no clip is there of all of these: {names}; give others in --trials")
-        if shared != every:
-            self.notes.append(f"{len(every - shared)} of {len(every)} clips are not there of all systems: left out")
+            raise ReportError(f"sweep {self._name}: these have no clip in common: {names}; give others in --trials")
+        if shared != union:
+            self.notes.append(f"{len(union - shared)} of {len(union)} clips are missing for some systems: left out")
         return sorted(shared)
 
     def _runs(self, role: str) -> list[Run]:
-        mine = (self._name, self._parent.data.tags.get(words.TAG_SWEEP_ID))
+        """Return the sweep's runs with a role; another sweep in the experiment may have the same name."""
+        identity_tags = (words.TAG_SWEEP, words.TAG_SWEEP_ID)
+        own = (self._name, self._parent.data.tags.get(words.TAG_SWEEP_ID))
         runs = runs_of_role(self._client, [self._parent.info.experiment_id], role)
-        return [run for run in runs if tuple(map(run.data.tags.get, (words.TAG_SWEEP, words.TAG_SWEEP_ID))) == mine]
+        return [run for run in runs if tuple(map(run.data.tags.get, identity_tags)) == own]
 
     def _ranked(self) -> list[Run]:
-        """Trials of the search that did not fail, those that trained to the end first, and of them the best."""
+        """Return the trials of the search that did not fail, best first, but completed ones before all others."""
         scored = []
         for run in self._trials:
             score, tags = run.data.metrics.get(self._metric, math.nan), run.data.tags
             competes = tags.get(words.TAG_STAGE, words.STAGE_SEARCH) == words.STAGE_SEARCH
             if competes and tags.get(words.TAG_OUTCOME) != words.OUTCOME_FAILED and not math.isnan(score):
-                scored.append((not _is_full(run), self._sign * score, int(tags[words.TAG_TRIAL]), run))
+                scored.append((not _is_completed(run), self._sign * score, int(tags[words.TAG_TRIAL]), run))
         return [run for *_, run in sorted(scored, key=lambda entry: entry[:3])]
 
-    def _tell_of_better(self, run: Run, best: Run) -> None:
+    def _note_better(self, run: Run, best: Run) -> None:
+        """Note that an arm's best trial has no sounds, if another one is taken instead."""
         if run is not best:
             self.notes.append(
                 f"{best.data.tags[words.TAG_ARM]}: its best trial, {best.data.tags[words.TAG_TRIAL]}, has no sounds "
-                f"in MLflow; trial {run.data.tags[words.TAG_TRIAL]} is heard instead"
+                f"in MLflow; trial {run.data.tags[words.TAG_TRIAL]} is used instead"
             )
 
-    def _tell_of_unfinished(self, run: Run) -> None:
-        if not _is_full(run):
+    def _note_incomplete(self, run: Run) -> None:
+        """Note that a trial did not train to the end, if it did not."""
+        if not _is_completed(run):
             tags = run.data.tags
             self.notes.append(
-                f"{tags[words.TAG_ARM]}: trial {tags[words.TAG_TRIAL]} is heard, which did not train to the end "
+                f"{tags[words.TAG_ARM]}: trial {tags[words.TAG_TRIAL]} is used, which did not train to the end "
                 f"({tags.get(words.TAG_OUTCOME)})"
             )
 
-    def _best_rendered(self, runs: Sequence[Run]) -> Run:
+    def _best_with_renderings(self, runs: Sequence[Run]) -> Run:
+        """Return the best trial of which one of these runs is a rendering with sounds."""
         rendered = {run.data.tags.get(words.TAG_TRIAL) for run in runs if self._clips_of(run)}
         for run in self._ranked():
             if run.data.tags[words.TAG_TRIAL] in rendered:
                 return run
         raise ReportError(
-            f"sweep {self._name}: no trial is rendered in several ways; evaluate: in its search space asks for that"
+            f"sweep {self._name}: no trial is rendered in several ways; set evaluate: in its search space"
         )
 
     def _trial(self, number: int) -> Run:
@@ -198,7 +209,7 @@ class _Finder:
             raise ReportError(f"--trials {number}: sweep {self._name} has no such trial; MLflow has {available}")
         return runs_by_number[number]
 
-    def _heard(self, number: int) -> Run:
+    def _trial_with_sounds(self, number: int) -> Run:
         run = self._trial(number)
         if not self._clips_of(run):
             numbers = sorted(int(trial.data.tags[words.TAG_TRIAL]) for trial in self._trials if self._clips_of(trial))
@@ -209,6 +220,7 @@ class _Finder:
         return run
 
     def _clips_of(self, run: Run) -> set[str]:
+        """Return the names of a run's clips; each run's artifacts are listed once."""
         run_id = run.info.run_id
         if run_id not in self._clips:
             self._clips[run_id] = clips_of(self._client, run_id)
@@ -223,10 +235,10 @@ class _Finder:
         return System(f"{rendering}, trial {number}", f"trial {number} {rendering}", run.info.run_id)
 
 
-def _is_full(run: Run) -> bool:
+def _is_completed(run: Run) -> bool:
     return run.data.tags.get(words.TAG_OUTCOME) == words.OUTCOME_COMPLETED
 
 
 def _settings(run: Run) -> set[str]:
-    """The settings that a rendering was made with: `phase=zero, magnitude=own` → phase, magnitude."""
+    """Return the names of a rendering's settings: `phase=zero, magnitude=own` → phase, magnitude."""
     return {part.partition("=")[0] for part in str(run.data.tags[words.TAG_RENDERING]).split(", ")}

@@ -1,4 +1,4 @@
-"""Intervals, tests and agreement of listeners' answers, and what a number of answers can show."""
+"""Intervals, tests and agreement of listeners' answers, and the precision to expect from a number of answers."""
 
 from __future__ import annotations
 
@@ -13,14 +13,21 @@ from reports.listening.design import SCALE
 
 CONFIDENCE = 0.95
 ROUNDING_SD = 1 / 12**0.5
-"""Of ratings that differ only by their rounding to whole numbers: two equal ratings are no proof that all would be."""
+"""Standard deviation of rounding to whole numbers: the least that is assumed for ratings, even if all are equal."""
 TYPICAL_SD = 1.0
-"""Of ratings of one system, on the scale from 1 to 5; what is known beforehand is only about how large it will be."""
+"""Standard deviation of ratings of one system on the scale from 1 to 5; a rough guess, for use before there are any."""
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean or a share with its interval, which a single rating has not."""
+    """A mean or a share with its 95 % interval; a single rating has no interval.
+
+    Attributes:
+        value: the mean or the share.
+        low: lower end of the interval.
+        high: upper end of the interval.
+        count: number of ratings or answers.
+    """
 
     value: float
     low: float | None
@@ -29,9 +36,12 @@ class Estimate:
 
 
 def mean_opinion(ratings: Sequence[float]) -> Estimate:
-    """Mean with Student's t interval over ratings, one for each listener and clip, cut at the ends of the scale.
+    """Return the mean with Student's t interval, clipped to the scale.
 
-    Ratings count as independent, as in ITU-T P.800: the interval is about these clips and listeners like these.
+    Ratings are treated as independent, as in ITU-T P.800, so the interval is for these clips and similar listeners.
+
+    Args:
+        ratings: one rating per listener and clip, from 1 to 5.
     """
     values = np.asarray(ratings, dtype=float)
     mean, count = float(values.mean()), len(values)
@@ -42,73 +52,87 @@ def mean_opinion(ratings: Sequence[float]) -> Estimate:
 
 
 def half_width(sd: float, count: int) -> float:
-    """Of the t interval of a mean of so many ratings."""
+    """Return half the width of the t interval of a mean of `count` values with the standard deviation `sd`."""
     return float(stats.t.ppf((1 + CONFIDENCE) / 2, count - 1) * sd / np.sqrt(count))
 
 
 def share_right(right: int, count: int) -> Estimate:
-    """Share of right answers with Wilson's interval."""
+    """Return the share of right answers with Wilson's interval."""
     interval = stats.binomtest(right, count).proportion_ci(CONFIDENCE, method="wilson")
     return Estimate(right / count, float(interval.low), float(interval.high), count)
 
 
 def p_guessing(right: int, count: int) -> float:
-    """Chance of at least so many right answers by guessing: one-sided binomial test."""
+    """Return the probability of at least so many right answers by guessing (one-sided binomial test)."""
     return float(stats.binomtest(right, count, 0.5, alternative="greater").pvalue)
 
 
 def least_right(count: int) -> int | None:
-    """The fewest right answers of `count` that are better than guessing; None if not even all of them are."""
+    """Return the least number of right answers that is significantly better than guessing; None if there is none."""
     sufficient = (right for right in range(count // 2, count + 1) if p_guessing(right, count) < 1 - CONFIDENCE)
     return next(sufficient, None)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """Holm's adjustment: the chance of one false find among all pairs stays what it is for one."""
-    # Its import takes longer than everything else here, and ratings have no use for it.
+    """Return p values after Holm's adjustment, which controls the probability of any false finding."""
+    # It is slow to import, and MOS tests don't need it.
     from statsmodels.stats.multitest import multipletests
 
     return [float(value) for value in multipletests(p_values, method="holm")[1]]
 
 
 def agreement(ratings: NDArray[np.float64]) -> float | None:
-    """Krippendorff's alpha for ordinal values: 1 is full agreement, 0 is what chance gives.
+    """Return Krippendorff's alpha for ordinal ratings: 1 is full agreement, 0 is agreement by chance.
 
-    It allows for ratings that are missing, and for more than two listeners.
+    There may be missing ratings and more than two listeners (Krippendorff 2011, "Computing Krippendorff's
+    Alpha-Reliability").
 
     Args:
-        ratings: shape (listeners, units), whole numbers, NaN where a listener gave none.
+        ratings: whole numbers of the scale, shape (listeners, items); NaN if a listener gave none.
 
     Returns:
-        None where fewer than two listeners rated a unit, or all ratings are the same.
+        None if no item has two ratings, or all ratings are the same.
     """
     levels = np.arange(min(SCALE), max(SCALE) + 1)
+    # Number of listeners who gave each rating to each item, shape (items, levels); items with one rating don't count.
     counts = (ratings[:, :, None] == levels).sum(axis=0).astype(float)
     counts = counts[counts.sum(axis=1) >= 2]
     weights = 1 / (counts.sum(axis=1) - 1)
     coincidences = np.einsum("u,uc,uk->ck", weights, counts, counts) - np.diag(weights @ counts)
     totals = coincidences.sum(axis=1)
-    below = np.cumsum(totals) - totals / 2
-    distance = (below[:, None] - below[None, :]) ** 2
+    # The distance of two ordinal levels is the number of ratings between them, half of the levels themselves included.
+    ranks = np.cumsum(totals) - totals / 2
+    distance = (ranks[:, None] - ranks[None, :]) ** 2
     expected = float((np.outer(totals, totals) * distance).sum())
     if expected == 0:
         return None
     return 1 - float(totals.sum() - 1) * float((coincidences * distance).sum()) / expected
 
 
-def foresee_mos(per_system: int) -> str:
-    """How well a mean opinion score will be known, for one listener and for several."""
+def describe_mos_precision(per_system: int) -> str:
+    """Return a sentence with the interval to expect of a mean opinion score, for 1, 5 and 20 listeners.
+
+    Args:
+        per_system: ratings of each system by one listener.
+    """
     parts = [
         f"after {_listeners(listeners)} ({per_system * listeners} ratings a system) about ± "
         f"{half_width(TYPICAL_SD, per_system * listeners):.2f}"
         for listeners in (1, 5, 20)
         if per_system * listeners > 1
     ]
-    return f"A mean opinion score will be known, {'; '.join(parts)} (95 % interval, if ratings scatter by one point)."
+    return (
+        f"Expected 95 % interval of a mean opinion score: {'; '.join(parts)} (if the standard deviation of ratings is "
+        "one point)."
+    )
 
 
-def foresee_abx(per_pair: int) -> str:
-    """How many right answers will be better than guessing, for one listener and for several."""
+def describe_abx_threshold(per_pair: int) -> str:
+    """Return a sentence with the number of right answers that are better than guessing, for 1 and 5 listeners.
+
+    Args:
+        per_pair: answers about each pair by one listener.
+    """
     parts = []
     for listeners in (1, 5):
         count = per_pair * listeners

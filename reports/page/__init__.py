@@ -1,1 +1,1 @@
-"""What was found, as sentences, tables, figures and files."""
+"""Reports of sweeps: sentences, tables, figures, and the files that they are written to."""

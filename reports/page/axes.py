@@ -1,4 +1,4 @@
-"""Where a parameter's values stand on an axis: numbers, and the options of a choice."""
+"""Positions of a parameter's values on a figure's axis: numbers, or the options of a choice."""
 
 from __future__ import annotations
 
@@ -10,44 +10,50 @@ import numpy as np
 import pandas as pd
 
 MAX_TICK = 30
-"""Characters of the options below an axis."""
+"""Maximum number of characters for the options below an axis."""
 
 
 def is_logarithmic(numbers: pd.Series) -> bool:
-    """Whether numbers span so much that only a logarithmic axis shows them all."""
+    """Return whether numbers are positive and span more than a factor of 20, so that a log axis shows them better."""
     valid = numbers.dropna()
     return len(valid) > 1 and bool(valid.min() > 0) and bool(valid.max() > 20 * valid.min())
 
 
-def places_of(values: pd.Series) -> tuple[pd.Series, list[str]]:
-    """Where values stand on an axis: numbers at themselves, NaN where there is none. Words and truths are options of a
-    choice, each at a place of its own, whose names are returned too."""
+def positions_of(values: pd.Series) -> tuple[pd.Series, list[str]]:
+    """Return the positions of values on an axis.
+
+    Returns:
+        The positions and the names of the options. Numbers are their own positions, and there are no options. Texts
+        and bools are options, at the positions 0, 1, …. The position of a missing value is NaN.
+    """
     numbers = pd.to_numeric(values, errors="coerce").astype(float)
     is_choice = values.map(lambda value: isinstance(value, bool | np.bool_)).any()
     if not is_choice and numbers.notna().sum() == values.notna().sum():
         return numbers, []
-    codes, options = pd.factorize(values.map(text_of, na_action="ignore"), sort=True)
+    codes, options = pd.factorize(values.map(yaml_text, na_action="ignore"), sort=True)
     return pd.Series(codes, index=values.index, dtype=float).replace(-1, math.nan), list(options)
 
 
-def unit_of(values: pd.Series) -> np.ndarray:
-    """Values between 0 and 1; NaN where there is none."""
-    numbers, options = places_of(values)
+def scale_to_unit(values: pd.Series) -> np.ndarray:
+    """Return positions scaled to the range from 0 to 1, shape (values,); NaN for a missing value."""
+    numbers, options = positions_of(values)
     if not options and is_logarithmic(numbers):
         numbers = np.log(numbers)
     low, high = numbers.min(), numbers.max()
-    unit: np.ndarray = ((numbers - low) / (high - low) if high > low else numbers * 0 + 0.5).to_numpy(float)
+    # Equal values are in the middle.
+    scaled = (numbers - low) / (high - low) if high > low else numbers * 0 + 0.5
+    unit: np.ndarray = scaled.to_numpy(float)
     return unit
 
 
-def ends_of(values: pd.Series) -> str:
-    """The range of an axis, or its options as far as they fit."""
-    numbers, options = places_of(values)
+def describe_range(values: pd.Series) -> str:
+    """Return the range of an axis as text, or as many of its options as fit into `MAX_TICK` characters."""
+    numbers, options = positions_of(values)
     if options:
         return textwrap.shorten(" · ".join(options), MAX_TICK, placeholder=" …")
     return f"{numbers.min():.3g} … {numbers.max():.3g}" if numbers.notna().any() else ""
 
 
-def text_of(value: Any) -> str:
-    """A value as YAML has it."""
+def yaml_text(value: Any) -> str:
+    """Return a value as it is written in YAML."""
     return str(value).lower() if isinstance(value, bool | np.bool_) else str(value)

@@ -1,4 +1,4 @@
-"""`orchestrate report NAME…`: a sweep's runs in MLflow, analysed once, for a page, tables and pictures."""
+"""The analysis of one sweep for `orchestrate report`, from which page, tables and figures are made."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pandas as pd
 from reports import vocabulary as words
 from reports.page import figures, matrix, sentences
 from reports.runs import findings, importance, stages
-from reports.runs.findings import Answers, Table
+from reports.runs.findings import ContrastSet, Table
 from reports.runs.frames import SweepRuns, read_sweep
 from reports.statistics.contrast import Contrast
 
@@ -22,33 +22,33 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 MAX_PARAMS = 6
-"""Searched parameters that a figure shows."""
+"""Number of searched parameters that a figure shows."""
 
 
 @dataclass(frozen=True)
 class Report:
-    """What is said of a sweep; everything but its runs is computed when it is first asked for."""
+    """The report on one sweep; everything except its runs is computed when it is first used."""
 
     runs: SweepRuns
 
     @cached_property
-    def judged(self) -> list[Table]:
-        """The scores by recording of the trials that the test split has judged."""
-        return list(self.runs.tables(words.ARTIFACT_PER_RECORDING, self.runs.final))
+    def test_tables(self) -> list[Table]:
+        """The scores on the test split by recording, of all trials that have them."""
+        return list(self.runs.read_tables(words.ARTIFACT_PER_RECORDING, self.runs.tested_trials))
 
     @cached_property
-    def answers(self) -> list[Answers]:
-        """Contrasts between arms and between renderings, each by the objective and by the judge's accuracy."""
-        return findings.read_answers(self.runs, self.judged)
+    def contrast_sets(self) -> list[ContrastSet]:
+        """The contrasts between arms and between renderings, each by the objective and by the judge's accuracy."""
+        return findings.find_contrasts(self.runs, self.test_tables)
 
     @property
     def stage(self) -> stages.Stage:
-        """How far the sweep has come."""
+        """Whether trainings were evaluated on the test split, will be, or won't be (see `stage_of`)."""
         return stages.stage_of(self.runs)
 
     @cached_property
     def costs(self) -> pd.DataFrame:
-        """Columns `trial` and `hours` of training and validation."""
+        """The duration of each trial; columns `trial` and `hours` (training and validation)."""
         trials = self.runs.trials
         durations_s = [trials[name] for name in (words.TRIAL_S, "duration_s") if name in trials]
         seconds = pd.Series(math.nan, index=trials.index)
@@ -58,107 +58,117 @@ class Report:
 
     @cached_property
     def matrix(self) -> pd.DataFrame:
-        return matrix.matrix(self.runs, self.judged, self.costs)
+        """The table of arms (see `reports.page.matrix.matrix`)."""
+        return matrix.matrix(self.runs, self.test_tables, self.costs)
 
     @cached_property
     def contrasts(self) -> pd.DataFrame:
-        """Every contrast as a row."""
-        rows = [
-            {"metric": answers.metric, **{key: value for key, value in vars(contrast).items() if key != "at"}}
-            | {"at": ", ".join(f"{name}={value}" for name, value in contrast.at.items())}
-            for answers in self.answers
-            for contrast in answers.found
-        ]
+        """The table of all contrasts, one row each, with the attributes of `Contrast` and the metric as columns."""
+        rows = []
+        for contrast_set in self.contrast_sets:
+            for contrast in contrast_set.contrasts:
+                attributes = {key: value for key, value in vars(contrast).items() if key != "at"}
+                at = ", ".join(f"{name}={value}" for name, value in contrast.at.items())
+                rows.append({"metric": contrast_set.metric, **attributes, "at": at})
         return pd.DataFrame(rows)
 
     @cached_property
     def references(self) -> pd.DataFrame:
-        """The reference lines, with the objective on the validation split as `searched`."""
+        """The baselines without a trained model; columns `arm` (their label) and `searched` (validation objective)."""
         rows = self.runs.record.get("references", [])
-        label = [" ".join(str(row[key]) for key in ("reference", "size") if row.get(key)) for row in rows]
-        return pd.DataFrame({"arm": label, "searched": [row.get(self.runs.metric, math.nan) for row in rows]})
+        labels = [" ".join(str(row[key]) for key in ("reference", "size") if row.get(key)) for row in rows]
+        return pd.DataFrame({"arm": labels, "searched": [row.get(self.runs.metric, math.nan) for row in rows]})
 
     @property
-    def tested(self) -> list[str]:
-        """The answer in words: the contrasts by the objective that the sweep's baseline asks for."""
-        return [sentence for answers, planned in self._planned() for sentence in self._in_words(answers, planned)]
+    def tested_sentences(self) -> list[str]:
+        """The planned contrasts by the objective as sentences."""
+        chosen = self._planned_contrasts()
+        return [sentence for contrast_set, planned in chosen for sentence in self._sentences(contrast_set, planned)]
 
     @property
-    def in_short(self) -> list[str]:
-        """The answer for a terminal; all pairs by the objective where nothing is tested."""
-        objective = [answers for answers in self.answers if answers.is_tested]
-        chosen = list(self._planned()) if self.tested else [(answers, answers.found) for answers in objective]
-        short = (
-            sentences.in_short(contrasts, answers.metric, self._mode(answers.metric)) for answers, contrasts in chosen
-        )
-        return [sentence for group in short for sentence in group] or self.described or self.instead
+    def summary(self) -> list[str]:
+        """The findings for a terminal: planned contrasts, else all by the objective, else whatever there is."""
+        if self.tested_sentences:
+            chosen = list(self._planned_contrasts())
+        else:
+            chosen = [(tested, tested.contrasts) for tested in self.contrast_sets if tested.is_tested]
+        short = [
+            sentence
+            for contrast_set, contrasts in chosen
+            for sentence in sentences.summarize(contrasts, contrast_set.metric, self._mode(contrast_set.metric))
+        ]
+        return short or self.descriptive_sentences or self.fallback_sentences
 
     @property
-    def described(self) -> list[str]:
-        """All other contrasts."""
+    def descriptive_sentences(self) -> list[str]:
+        """The contrasts that are not planned or by another metric than the objective, as sentences."""
         rest = (
-            (answers, [one for one in answers.found if not (answers.is_tested and one.is_planned)])
-            for answers in self.answers
+            (contrast_set, [one for one in contrast_set.contrasts if not (contrast_set.is_tested and one.is_planned)])
+            for contrast_set in self.contrast_sets
         )
-        return [sentence for answers, contrasts in rest for sentence in self._in_words(answers, contrasts)]
+        return [sentence for contrast_set, contrasts in rest for sentence in self._sentences(contrast_set, contrasts)]
 
     @property
-    def instead(self) -> list[str]:
-        """What can be said where there are no contrasts."""
-        has_contrasts = any(answers.found for answers in self.answers)
-        return [] if has_contrasts else list(stages.instead(self.runs, self.judged, self.matrix))
+    def fallback_sentences(self) -> list[str]:
+        """The sentences of a report without any contrast; empty if there is one."""
+        if any(contrast_set.contrasts for contrast_set in self.contrast_sets):
+            return []
+        return list(stages.describe_without_contrasts(self.runs, self.test_tables, self.matrix))
 
     @property
     def why_untested(self) -> str:
-        """Why contrasts are descriptive only."""
-        return stages.why_untested(self.runs, self.answers)
+        """The reason why all contrasts are descriptive, as a sentence."""
+        return stages.explain_untested(self.runs, self.contrast_sets)
 
-    def _planned(self) -> Iterator[tuple[Answers, list[Contrast]]]:
-        for answers in self.answers:
-            if answers.is_tested:
-                yield answers, [contrast for contrast in answers.found if contrast.is_planned]
+    def _planned_contrasts(self) -> Iterator[tuple[ContrastSet, list[Contrast]]]:
+        for contrast_set in self.contrast_sets:
+            if contrast_set.is_tested:
+                yield contrast_set, [contrast for contrast in contrast_set.contrasts if contrast.is_planned]
 
-    def _in_words(self, answers: Answers, contrasts: Sequence[Contrast]) -> Iterator[str]:
-        mode = self._mode(answers.metric)
+    def _sentences(self, contrast_set: ContrastSet, contrasts: Sequence[Contrast]) -> Iterator[str]:
+        mode = self._mode(contrast_set.metric)
         for contrast in contrasts:
-            # By any other metric than the objective nothing is asked for.
-            reported = contrast if answers.is_tested else replace(contrast, is_planned=False)
-            yield sentences.in_words(reported, answers.metric, mode)
+            # The baseline plans tests by the objective only.
+            reported = contrast if contrast_set.is_tested else replace(contrast, is_planned=False)
+            yield sentences.describe(reported, contrast_set.metric, mode)
 
     def _mode(self, metric: str) -> str:
+        """Return whether a metric of the tables by recording is better when small (`min`) or large (`max`)."""
         declared = self.runs.record.get("metrics", {}).get(words.VAL_PREFIX + metric, {})
-        return str(declared.get("mode", self.runs.mode if self.runs.metric.endswith(metric) else "max"))
+        default = self.runs.mode if self.runs.metric.endswith(metric) else "max"
+        return str(declared.get("mode", default))
 
     def remarks(self) -> list[str]:
-        """What is to be kept in mind: winners at an edge, judges that disagree, empty cells, what is missing."""
+        """Return the caveats: best values at an edge, judges that disagree, mixed code, empty arms, missing data."""
         remarks = [f"{arm}: {edge}" for arm, edge in self._edges()]
-        disputed = [figures.named(contrast) for answers in self.answers for contrast in answers.disputed()]
-        remarks += [f"judge B says the opposite of judge A of {name}" for name in dict.fromkeys(disputed)]
-        mixed = (
-            self.runs.trials.groupby("arm")["code"].nunique() if "code" in self.runs.trials else pd.Series(dtype=int)
-        )
-        remarks += [f"{arm}: its trials ran on different code" for arm in mixed[mixed > 1].index]
+        disputed = [contrast for contrast_set in self.contrast_sets for contrast in contrast_set.find_disputed()]
+        labels = dict.fromkeys(figures.label_contrast(contrast) for contrast in disputed)
+        remarks += [f"judge B finds the opposite sign of judge A for {label}" for label in labels]
+        if "code" in self.runs.trials:
+            num_codes = self.runs.trials.groupby("arm")["code"].nunique()
+            remarks += [f"{arm}: its trials ran on different code" for arm in num_codes[num_codes > 1].index]
         return [*remarks, *matrix.empty_cells(self.runs), *self.runs.notes]
 
     def _edges(self) -> Iterator[tuple[str, str]]:
         for arm, row in self.runs.best_trials().iterrows():
-            for edge in importance.at_edge(_plain(row), self._searched(str(arm))):
+            settings: dict[str, Any] = {str(key): value for key, value in row.items()}
+            for edge in importance.find_edges(settings, self._search_space(str(arm))):
                 yield str(arm), f"{edge}: better values may lie outside"
 
-    def _searched(self, arm: str) -> dict[str, dict[str, list[Any]]]:
+    def _search_space(self, arm: str) -> dict[str, dict[str, list[Any]]]:
         domains: dict[str, dict[str, list[Any]]] = self.runs.record.get("arms", {}).get(arm, {}).get("searched", {})
         return domains
 
     @cached_property
     def params(self) -> list[str]:
-        """Searched parameters, those of most arms first."""
-        names = [name for arm in self.runs.arms for name in self._searched(arm)]
+        """The searched parameters that figures show; those that most arms have come first."""
+        names = [name for arm in self.runs.arms for name in self._search_space(arm)]
         columns = [name for name in dict.fromkeys(names) if name in self.runs.trials]
         return sorted(columns, key=lambda name: -names.count(name))[:MAX_PARAMS]
 
     @cached_property
     def rungs(self) -> list[int]:
-        """The epochs at which ASHA looked."""
+        """The epochs after which ASHA may prune a trial."""
         pruning = self.runs.record.get("pruning")
         if not pruning:
             return []
@@ -170,35 +180,37 @@ class Report:
 
     @property
     def max_epochs(self) -> int:
-        """Epochs of a trial that nothing stops."""
+        """The number of epochs of a trial that is not pruned."""
         budgets = [arm.get("epochs", 0) for arm in self.runs.record.get("arms", {}).values()]
         trained = self.runs.trials["epochs"].max() if len(self.runs.trials) else 0
         return int(max([*budgets, 0 if pd.isna(trained) else trained]))
 
     @cached_property
     def confirmed(self) -> pd.DataFrame:
-        """What the search said of each confirmed configuration beside what it did again."""
-        return matrix.confirmed(self.runs)
+        """The table of confirmed configurations (see `reports.page.matrix.confirmations`)."""
+        return matrix.confirmations(self.runs)
 
     @cached_property
     def importances(self) -> dict[str, pd.Series]:
-        """What mattered inside each arm that has enough completed trials."""
-        searched = self.runs.searched
+        """The importance of each searched parameter, for each arm with enough completed trials."""
+        trials, column = self.runs.search_trials, self.runs.best_column
+        if column not in trials:
+            return {}
         shares_by_arm = {
-            arm: importance.importances(searched[searched["arm"] == arm], self._searched(arm), self.runs.best)
+            arm: importance.importances(trials[trials["arm"] == arm], self._search_space(arm), column)
             for arm in self.runs.arms
-            if self.runs.best in searched
         }
         return {arm: shares for arm, shares in shares_by_arm.items() if shares is not None}
 
     @cached_property
     def failures(self) -> pd.DataFrame:
-        """Trials that diverged or failed, grouped by cause."""
+        """The trials that diverged or failed, by cause and arm."""
         return matrix.failures(self.runs)
 
-    def saved_epochs(self) -> int:
-        """Epochs that pruned trials did not have to train."""
-        pruned = self.runs.searched[self.runs.searched["outcome"] == words.OUTCOME_PRUNED]
+    def count_saved_epochs(self) -> int:
+        """Return the number of epochs that pruned trials did not train."""
+        trials = self.runs.search_trials
+        pruned = trials[trials["outcome"] == words.OUTCOME_PRUNED]
         arms = self.runs.record.get("arms", {})
         return sum(
             arms.get(arm, {}).get("epochs", self.max_epochs) - int(epochs)
@@ -206,7 +218,7 @@ class Report:
         )
 
     def facts(self) -> dict[str, str]:
-        """What it takes to run the same again."""
+        """Return what is needed to reproduce the sweep: command, commit, corpus, judge, seed, versions."""
         tags, record = self.runs.run.data.tags, self.runs.record
         started = datetime.fromtimestamp(self.runs.run.info.start_time / 1000)
         dirty = " with uncommitted changes" if tags.get(words.TAG_GIT_DIRTY) == "true" else ""
@@ -224,16 +236,12 @@ class Report:
         return {name: value for name, value in facts.items() if value.strip()}
 
 
-def _plain(row: pd.Series) -> dict[str, Any]:
-    return {str(key): value for key, value in row.items()}
-
-
 def read_report(client: MlflowClient, name: str) -> Report:
-    """Read a sweep and make sure that its arms may be ranked.
+    """Read a sweep from MLflow and check that its objective can rank its arms.
 
     Raises:
         ReportError: there is no such sweep, or its objective can't rank arms.
     """
     runs = read_sweep(client, name)
-    findings.check_ranked(runs)
+    findings.check_objective(runs)
     return Report(runs)

@@ -1,4 +1,4 @@
-"""Which figures a report has, each drawn when it is asked for."""
+"""The figures of a report, each drawn when it is needed."""
 
 from __future__ import annotations
 
@@ -15,53 +15,55 @@ from reports.page.content import Report
 from reports.statistics.expected_best import expected_best
 
 MAX_SLICES = 4
+"""Number of parameters that the figure of slices shows."""
+Drawings = dict[str, Callable[[], Figure]]
+"""Functions that draw a figure, by the figure's name."""
 
 
-def drawings(report: Report) -> dict[str, Callable[[], Figure]]:
-    """Those for which there is something to draw, by name."""
-    runs, searched = report.runs, report.runs.searched
-    draw_by_name: dict[str, Callable[[], Figure]] = _contrasts(report)
+def drawings(report: Report) -> Drawings:
+    """Return the functions that draw the report's figures, for all figures that there are data for."""
+    runs, trials = report.runs, report.runs.search_trials
+    metric, best = runs.metric, runs.best_column
+    draw_by_name = _contrasts(report)
     if not report.confirmed.empty:
-        draw_by_name["confirmed"] = partial(figures.confirmed, report.confirmed, runs.metric)
+        draw_by_name["confirmed"] = partial(figures.confirmations, report.confirmed, metric)
     if report.rungs:
-        draw_by_name["survival"] = partial(figures.survival, searched, report.max_epochs, report.rungs)
+        draw_by_name["survival"] = partial(figures.survival, trials, report.max_epochs, report.rungs)
     if report.importances:
         draw_by_name["importances"] = partial(figures.importances, report.importances)
-    if runs.best not in searched or searched[runs.best].isna().all():
+    if best not in trials or trials[best].isna().all():
         return draw_by_name
-    draw_by_name["curves"] = lambda: figures.curves(runs.histories([runs.metric], searched), runs.metric, report.rungs)
-    if not runs.is_repeated and len(searched) > len(runs.arms):
-        draw_by_name["expected_best"] = lambda: figures.expected_best(_expected_best(report), runs.metric)
+    draw_by_name["curves"] = lambda: figures.curves(runs.read_histories([metric], trials), metric, report.rungs)
+    if not runs.is_repeated and len(trials) > len(runs.arms):
+        draw_by_name["expected_best"] = lambda: figures.expected_best(_expected_best(report), metric)
     if report.params:
-        draw_by_name["slices"] = partial(figures.slices, searched, report.params[:MAX_SLICES], runs.best, runs.metric)
+        draw_by_name["slices"] = partial(figures.slices, trials, report.params[:MAX_SLICES], best, metric)
         params = [*runs.factors, *report.params]
-        draw_by_name["parallel"] = partial(figures.parallel, searched, params, runs.best, runs.metric, runs.mode)
+        draw_by_name["parallel"] = partial(figures.parallel, trials, params, best, metric, runs.mode)
     return draw_by_name
 
 
-def _contrasts(report: Report) -> dict[str, Callable[[], Figure]]:
-    answers_by_name = {
-        f"contrasts_{'renderings_' * answers.of_renderings}{answers.metric}": answers for answers in report.answers
-    }
-    shown = {
-        # Beside the comparisons with the baseline, all other pairs would only be in the way.
-        name: [contrast for contrast in answers.found if contrast.is_planned] or answers.found
-        for name, answers in answers_by_name.items()
-    }
-    return {
-        name: partial(figures.contrasts, contrasts, f"{words.in_words(answers_by_name[name].metric)}, test split")
-        for name, contrasts in shown.items()
-        if any(contrast.low is not None for contrast in contrasts)
-    }
+def _contrasts(report: Report) -> Drawings:
+    draw_by_name: Drawings = {}
+    for contrast_set in report.contrast_sets:
+        # With planned contrasts, those of all other pairs are left out of the figure: there can be very many.
+        planned = [contrast for contrast in contrast_set.contrasts if contrast.is_planned]
+        shown = planned or contrast_set.contrasts
+        if any(contrast.low is not None for contrast in shown):
+            prefix = "contrasts_renderings_" if contrast_set.of_renderings else "contrasts_"
+            unit = f"{words.label_of(contrast_set.metric)}, test split"
+            draw_by_name[prefix + contrast_set.metric] = partial(figures.contrasts, shown, unit)
+    return draw_by_name
 
 
 def _expected_best(report: Report) -> dict[str, dict[str, pd.DataFrame]]:
+    """Return the data frame of `expected_best` by cost (`epochs` or `hours`) and arm."""
     runs = report.runs
-    trials = runs.searched.merge(report.costs, on="trial")
+    trials = runs.search_trials.merge(report.costs, on="trial")
     mode: Any = runs.mode
     return {
         cost: {
-            str(arm): expected_best(rows[runs.best].tolist(), rows[cost].fillna(0).tolist(), mode)
+            str(arm): expected_best(rows[runs.best_column].tolist(), rows[cost].fillna(0).tolist(), mode)
             for arm, rows in trials.groupby("arm", sort=False)
         }
         for cost in ("epochs", "hours")

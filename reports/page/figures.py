@@ -1,4 +1,4 @@
-"""The report's figures: each a function of frames that returns a matplotlib figure, for a page, a png or an svg."""
+"""The report's figures: functions that draw data frames as matplotlib figures."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from reports import vocabulary as words
-from reports.page.axes import ends_of, is_logarithmic, places_of, unit_of
+from reports.page.axes import describe_range, is_logarithmic, positions_of, scale_to_unit
 from reports.statistics.contrast import Contrast
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b5b5b", "#b8a800")
-"""Told apart by colour-blind people (Okabe and Ito, 2008); the last two are darker than theirs."""
+"""Safe for colour-blind people (Okabe & Ito 2008); the last two are darker than in the original palette."""
 LINES = ("-", "--", ":", "-.")
 GREY = "#6b7780"
 WIDTH_IN, HEIGHT_IN = 7.2, 3.2
 SLANT = 35
-"""Degrees: words below an axis would run into each other."""
+"""Rotation of the words below an axis in degrees, so that they don't overlap."""
 MANY_LINES = 200
-"""More of them are drawn as pixels inside the svg."""
+"""More lines than this are rasterized inside the svg, which would be too large otherwise."""
 STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
@@ -37,8 +37,8 @@ STYLE: Any = {
 }
 
 
-def as_svg(figure: Figure) -> str:
-    """The figure as an svg element that can stand in a page; the same figure gives the same text."""
+def to_svg(figure: Figure) -> str:
+    """Return a figure as an svg element for an HTML page; the same figure gives the same text."""
     file = io.StringIO()
     _save(figure, file, format="svg", metadata={"Date": None, "Creator": None})
     text = file.getvalue()
@@ -46,12 +46,17 @@ def as_svg(figure: Figure) -> str:
 
 
 def save(figure: Figure, path: Any) -> None:
-    """Write a png or an svg, as the path's end says."""
+    """Write a figure to a file, as png or svg depending on the path's suffix."""
     _save(figure, path, dpi=200)
 
 
 def contrasts(comparisons: Sequence[Contrast], unit: str) -> Figure:
-    """Each tested difference with its interval; what touches the line in the middle is not distinguishable."""
+    """Draw differences with their 95 % intervals, in colour if a test found a difference.
+
+    Args:
+        comparisons: contrasts; those without an interval are left out.
+        unit: label of the metric.
+    """
     shown = [
         (contrast, contrast.low, contrast.high)
         for contrast in comparisons
@@ -63,75 +68,83 @@ def contrasts(comparisons: Sequence[Contrast], unit: str) -> Figure:
         axes.plot([low, high], [row, row], color=color, lw=2, solid_capstyle="butt")
         axes.plot(contrast.difference, row, "o", color=color, ms=5)
     axes.axvline(0, color="#1f272d", lw=0.8)
-    axes.set_yticks(range(len(shown)), [named(contrast) for contrast, *_ in reversed(shown)])
+    axes.set_yticks(range(len(shown)), [label_contrast(contrast) for contrast, *_ in reversed(shown)])
     axes.set_ylim(-0.6, len(shown) - 0.4)
     axes.set_xlabel(f"difference in {unit}, 95 % interval")
     return figure
 
 
-def named(contrast: Contrast) -> str:
-    """`vae − l2`, and where: `vae − l2 (normalization=clip)`."""
+def label_contrast(contrast: Contrast) -> str:
+    """Return a contrast's label: `vae − l2`, or `vae − l2 (normalization=clip)` if other factors are held fixed."""
     at = ", ".join(f"{name}={value}" for name, value in contrast.at.items())
     return f"{contrast.level} − {contrast.baseline}" + (f" ({at})" if at else "")
 
 
 def curves(histories: pd.DataFrame, metric: str, rungs: Sequence[int] = ()) -> Figure:
-    """Median and quartiles by arm of the trials that were still training, and where ASHA looked."""
+    """Draw the median and the quartiles of a metric over epochs, by arm, of the trials that trained that long.
+
+    Args:
+        histories: columns `arm`, `epoch` and the metric.
+        metric: name of the metric.
+        rungs: epochs at which ASHA pruned trials.
+    """
     figure, (axes,) = _figure()
     for number, (arm, rows) in enumerate(histories.dropna(subset=[metric]).groupby("arm", sort=False)):
-        by_epoch = rows.groupby("epoch")[metric].describe().rename(columns={"25%": 0.25, "50%": 0.5, "75%": 0.75})
-        axes.plot(by_epoch.index, by_epoch[0.5], label=str(arm), **_look(number))
-        axes.fill_between(by_epoch.index, by_epoch[0.25], by_epoch[0.75], alpha=0.15, color=_look(number)["color"])
+        quartiles = rows.groupby("epoch")[metric].describe()[["25%", "50%", "75%"]]
+        style = _line_style(number)
+        axes.plot(quartiles.index, quartiles["50%"], label=str(arm), **style)
+        axes.fill_between(quartiles.index, quartiles["25%"], quartiles["75%"], alpha=0.15, color=style["color"])
     for rung in rungs:
         axes.axvline(rung, color=GREY, lw=0.8, ls=":")
-    axes.set_xlabel("epoch" + (", dotted where ASHA looked" if rungs else ""))
-    axes.set_ylabel(words.in_words(metric))
+    axes.set_xlabel("epoch" + (" (dotted: ASHA prunes)" if rungs else ""))
+    axes.set_ylabel(words.label_of(metric))
     _legend(axes)
     return figure
 
 
 def survival(trials: pd.DataFrame, max_epochs: int, rungs: Sequence[int]) -> Figure:
-    """How many trials of each arm were still training at each epoch; the area above a line is what pruning saved."""
+    """Draw how many trials of each arm trained for at least so many epochs; `rungs` are the epochs of ASHA."""
     figure, (axes,) = _figure()
     for number, (arm, rows) in enumerate(trials.groupby("arm", sort=False)):
         epochs = np.arange(1, max_epochs + 1)
-        alive = (rows["epochs"].fillna(0).to_numpy()[:, None] >= epochs).sum(axis=0)
-        axes.step(epochs, alive, where="post", label=str(arm), **_look(number))
+        num_training = (rows["epochs"].fillna(0).to_numpy()[:, None] >= epochs).sum(axis=0)
+        axes.step(epochs, num_training, where="post", label=str(arm), **_line_style(number))
     for rung in rungs:
         axes.axvline(rung, color=GREY, lw=0.8, ls=":")
     axes.set_ylim(bottom=0)
-    axes.set_xlabel("epoch, dotted where ASHA looked")
+    axes.set_xlabel("epoch (dotted: ASHA prunes)")
     axes.set_ylabel("trials still training")
     _legend(axes)
     return figure
 
 
 def expected_best(by_cost: Mapping[str, Mapping[str, pd.DataFrame]], metric: str) -> Figure:
-    """Expected best of n trials of each arm against what n trials cost; one panel a cost.
+    """Draw the expected best of n trials of each arm against their expected cost, one panel per kind of cost.
 
     Args:
-        by_cost: `epochs` and `hours`, then by arm the frame of `expected_best`.
-        metric: the objective.
+        by_cost: for `epochs` and `hours`, the data frame of `statistics.expected_best` of each arm.
+        metric: name of the objective.
     """
     figure, panels = _figure(columns=len(by_cost))
     for axes, (cost, arms) in zip(panels, by_cost.items(), strict=True):
         for number, (arm, frame) in enumerate(arms.items()):
-            axes.plot(frame["cost"], frame["expected_best"], label=arm, **_look(number))
+            axes.plot(frame["cost"], frame["expected_best"], label=arm, **_line_style(number))
         axes.set_xlabel(f"expected {cost}")
-    panels[0].set_ylabel(f"expected best {words.in_words(metric)}")
+    panels[0].set_ylabel(f"expected best {words.label_of(metric)}")
     _legend(panels[-1])
     return figure
 
 
 def importances(by_arm: Mapping[str, pd.Series]) -> Figure:
-    """What share of the variance inside an arm each searched parameter explains."""
+    """Draw the importance of each searched parameter as bars, by arm; an importance is a share of the variance."""
     frame = pd.DataFrame(dict(by_arm))
     frame = frame.loc[frame.mean(axis=1).sort_values().index]
     figure, (axes,) = _figure(height=0.9 + 0.16 * len(frame) * (len(frame.columns) + 1))
     thickness = 0.8 / len(frame.columns)
     for number, arm in enumerate(frame.columns):
-        places = np.arange(len(frame)) + (len(frame.columns) - 1 - 2 * number) * thickness / 2
-        axes.barh(places, frame[arm].fillna(0), thickness, color=_look(number)["color"], label=arm)
+        # The arms' bars of one parameter are centred on its tick.
+        heights = np.arange(len(frame)) + (len(frame.columns) - 1 - 2 * number) * thickness / 2
+        axes.barh(heights, frame[arm].fillna(0), thickness, color=_line_style(number)["color"], label=arm)
     axes.set_yticks(range(len(frame)), list(frame.index))
     axes.set_xlabel("importance inside the arm (adds up to 1)")
     _legend(axes)
@@ -139,65 +152,82 @@ def importances(by_arm: Mapping[str, pd.Series]) -> Figure:
 
 
 def slices(trials: pd.DataFrame, params: Sequence[str], column: str, metric: str) -> Figure:
-    """The objective against each searched parameter, coloured by arm; pruned trials are hollow."""
+    """Draw the objective against each searched parameter, coloured by arm; markers of pruned trials are hollow.
+
+    Args:
+        trials: columns `arm`, `outcome`, the parameters and the objective.
+        params: names of the parameters, one panel each.
+        column: column of `trials` with the objective.
+        metric: name of the objective.
+    """
     figure, panels = _figure(columns=len(params))
     for axes, name in zip(panels, params, strict=True):
-        places, options = places_of(trials[name])
+        positions, options = positions_of(trials[name])
         for number, (arm, rows) in enumerate(trials.groupby("arm", sort=False)):
-            points = rows.assign(place=places).dropna(subset=["place", column])
-            color = _look(number)["color"]
+            points = rows.assign(position=positions).dropna(subset=["position", column])
+            color = _line_style(number)["color"]
             for is_pruned, part in points.groupby(points["outcome"] == words.OUTCOME_PRUNED):
-                face = "none" if is_pruned else color
-                axes.plot(part["place"], part[column], "o", ms=4, mec=color, mfc=face, label=None if is_pruned else arm)
+                face, label = ("none", None) if is_pruned else (color, arm)
+                axes.plot(part["position"], part[column], "o", ms=4, mec=color, mfc=face, label=label)
         if options:
             axes.set_xticks(range(len(options)), options, rotation=SLANT, ha="right")
-        elif is_logarithmic(places):
+        elif is_logarithmic(positions):
             axes.set_xscale("log")
         axes.set_xlabel(name)
-    panels[0].set_ylabel(f"best {words.in_words(metric)}")
+    panels[0].set_ylabel(f"best {words.label_of(metric)}")
     _legend(panels[-1])
     return figure
 
 
 def parallel(trials: pd.DataFrame, params: Sequence[str], column: str, metric: str, mode: str) -> Figure:
-    """A line a trial through its parameters to the objective; good ones are dark."""
+    """Draw parallel coordinates: a line per trial through its parameters to the objective; better trials are darker.
+
+    Args:
+        trials: columns of the parameters and the objective.
+        params: names of the parameters, in the order of the axes.
+        column: column of `trials` with the objective.
+        metric: name of the objective.
+        mode: whether small (`min`) or large (`max`) values are better.
+    """
     shown = trials.dropna(subset=[column])
+    # Better trials are drawn last, on top of the others.
     shown = shown.sort_values(column, ascending=mode == "max")
     names = [*params, column]
-    places = np.column_stack([unit_of(shown[name]) for name in names])
-    good = np.linspace(0, 1, len(shown))
+    lines = np.column_stack([scale_to_unit(shown[name]) for name in names])
+    ranks = np.linspace(0, 1, len(shown))
     figure, (axes,) = _figure()
-    for line, share in zip(places, good, strict=True):
-        axes.plot(line, color=COLORS[0], alpha=0.08 + 0.85 * share**2, lw=1, rasterized=len(shown) > MANY_LINES)
-    labels = [*params, f"best {words.in_words(metric)}"]
-    ticks = [f"{label}\n{ends_of(shown[name])}" for label, name in zip(labels, names, strict=True)]
+    for line, rank in zip(lines, ranks, strict=True):
+        axes.plot(line, color=COLORS[0], alpha=0.08 + 0.85 * rank**2, lw=1, rasterized=len(shown) > MANY_LINES)
+    labels = [*params, f"best {words.label_of(metric)}"]
+    ticks = [f"{label}\n{describe_range(shown[name])}" for label, name in zip(labels, names, strict=True)]
     axes.set_xticks(range(len(names)), ticks, rotation=SLANT, ha="right", rotation_mode="anchor", fontsize=8)
     axes.set_yticks([])
     axes.grid(axis="y", visible=False)
     return figure
 
 
-def confirmed(pairs: pd.DataFrame, metric: str) -> Figure:
-    """What the search said of a configuration, and what the same configuration did again: the winner's curse.
+def confirmations(pairs: pd.DataFrame, metric: str) -> Figure:
+    """Draw the objective of confirmed configurations in the search and when trained again (the winner's curse).
 
     Args:
-        pairs: columns `arm`, `searched`, `confirmed` (validation) and `test`.
-        metric: the objective.
+        pairs: columns `arm`, `searched`, `confirmed` (validation split) and `test` (test split).
+        metric: name of the objective.
     """
     figure, (axes,) = _figure()
     labels = ["search", "confirmed\n(validation)", "confirmed\n(test)"]
     for number, (arm, rows) in enumerate(pairs.groupby("arm", sort=False)):
-        look = _look(number) | {"marker": "o", "ms": 4, "lw": 1}
+        style = _line_style(number) | {"marker": "o", "ms": 4, "lw": 1}
         for index, values in enumerate(rows[["searched", "confirmed", "test"]].to_numpy(float)):
-            axes.plot(values, label=None if index else str(arm), **look)
+            axes.plot(values, label=None if index else str(arm), **style)
     axes.set_xticks(range(3), labels)
     axes.set_xlim(-0.3, 2.3)
-    axes.set_ylabel(words.in_words(metric))
+    axes.set_ylabel(words.label_of(metric))
     _legend(axes)
     return figure
 
 
-def _look(number: int) -> dict[str, Any]:
+def _line_style(number: int) -> dict[str, Any]:
+    """Return colour and line style of the arm with this number; they repeat after 32 arms."""
     return {"color": COLORS[number % len(COLORS)], "ls": LINES[number // len(COLORS) % len(LINES)]}
 
 

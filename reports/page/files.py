@@ -1,4 +1,4 @@
-"""A report as files: a page, Markdown, CSV, LaTeX, or its figures as pictures."""
+"""Writing a report to files: an HTML page, Markdown, CSV, LaTeX, or its figures as png or svg."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ from reports.page.drawings import drawings
 
 HEADINGS = {
     "judged": "test split",
-    "waiting": "validation only, not judged yet",
+    "waiting": "validation only, test split not evaluated yet",
     "exploratory": "exploratory, validation only",
 }
 
 
 def write(report: Report, form: str, folder: Path) -> list[Path]:
-    """Write a report into a folder, which is made.
+    """Write a report into a folder, which is created if it is missing, and return the paths of its files.
+
+    Args:
+        report: the report.
+        form: one of `FORMS`.
+        folder: the folder.
 
     Raises:
         ReportError: the folder can't be written.
@@ -37,57 +42,64 @@ def write(report: Report, form: str, folder: Path) -> list[Path]:
 
 
 def check_form(form: str) -> None:
-    """Refuse a form that nothing is written in.
+    """Check that a report can be written in this form.
 
     Raises:
-        ReportError: it is unknown.
+        ReportError: the form is unknown.
     """
     if form not in FORMS:
-        raise ReportError(f"--format {form} is unknown; {', '.join(FORMS)} are known")
+        raise ReportError(f"--format {form} is unknown; {', '.join(FORMS)} are allowed")
 
 
-def _html(report: Report, stem: Path) -> list[Path]:
-    return [_text(stem.with_name(f"{stem.name}.html"), html.render(report))]
+def _write_html(report: Report, stem: Path) -> list[Path]:
+    return [_write_text(stem.with_name(f"{stem.name}.html"), html.render(report))]
 
 
-def _markdown(report: Report, stem: Path) -> list[Path]:
-    rows = html.matrix_table(report)
+def _write_markdown(report: Report, stem: Path) -> list[Path]:
+    rows = [{key: value for key, value in row.items() if key != "is_reference"} for row in html.matrix_table(report)]
+    sentences = (*report.tested_sentences, *report.descriptive_sentences, *report.fallback_sentences)
     parts = [
         f"# Sweep {report.runs.name}: {HEADINGS[report.stage]}",
-        "\n".join(f"- {sentence}" for sentence in (*report.tested, *report.described, *report.instead)),
-        _markdown_table([{key: value for key, value in row.items() if key != "is_reference"} for row in rows]),
+        "\n".join(f"- {sentence}" for sentence in sentences),
+        _markdown_table(rows),
         "\n".join(f"- {remark}" for remark in report.remarks()),
     ]
-    return [_text(stem.with_name(f"{stem.name}.md"), "\n\n".join(filter(None, parts)) + "\n")]
+    return [_write_text(stem.with_name(f"{stem.name}.md"), "\n\n".join(filter(None, parts)) + "\n")]
 
 
 def _markdown_table(rows: list[dict[str, Any]]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [columns, ["---"] * len(columns), *([html.shown(row.get(key)) for key in columns] for row in rows)]
-    return "\n".join(f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+    lines = [columns, ["---"] * len(columns), *([html.format_value(row.get(key)) for key in columns] for row in rows)]
+    return "\n".join(_markdown_line(line) for line in lines)
 
 
-def _csv(report: Report, stem: Path) -> list[Path]:
+def _markdown_line(cells: list[str]) -> str:
+    return f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _write_csv(report: Report, stem: Path) -> list[Path]:
     return [
-        _text(stem.with_name(f"{stem.name}-{name}.csv"), frame.to_csv(index=False))
+        _write_text(stem.with_name(f"{stem.name}-{name}.csv"), frame.to_csv(index=False))
         for name, frame in _frames(report).items()
     ]
 
 
-def _latex(report: Report, stem: Path) -> list[Path]:
+def _write_latex(report: Report, stem: Path) -> list[Path]:
     return [
-        _text(stem.with_name(f"{stem.name}-{name}.tex"), _latex_table(frame)) for name, frame in _frames(report).items()
+        _write_text(stem.with_name(f"{stem.name}-{name}.tex"), _latex_table(frame))
+        for name, frame in _frames(report).items()
     ]
 
 
 def _latex_table(frame: pd.DataFrame) -> str:
-    shown = frame.map(html.shown).rename(columns=lambda name: str(name).replace("_", " "))
+    shown = frame.map(html.format_value).rename(columns=lambda name: str(name).replace("_", " "))
     style = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
     text: str = style.to_latex(hrules=True)
     return text
 
 
 def _frames(report: Report) -> Mapping[str, pd.DataFrame]:
+    """Return the report's tables that are not empty, by name."""
     frame_by_name = {
         "arms": report.matrix,
         "contrasts": report.contrasts,
@@ -97,27 +109,31 @@ def _frames(report: Report) -> Mapping[str, pd.DataFrame]:
     return {name: frame for name, frame in frame_by_name.items() if len(frame)}
 
 
-def _pictures(kind: str) -> Callable[[Report, Path], list[Path]]:
-    def draw(report: Report, stem: Path) -> list[Path]:
+def _figure_writer(kind: str) -> Callable[[Report, Path], list[Path]]:
+    """Return a function that writes all figures of a report as `png` or `svg`."""
+
+    def write_figures(report: Report, stem: Path) -> list[Path]:
         paths = []
-        for name, figure in drawings(report).items():
-            paths.append(stem.with_name(f"{stem.name}-{name}.{kind}"))
-            figures.save(figure(), paths[-1])
+        for name, draw in drawings(report).items():
+            path = stem.with_name(f"{stem.name}-{name}.{kind}")
+            figures.save(draw(), path)
+            paths.append(path)
         return paths
 
-    return draw
+    return write_figures
 
 
-def _text(path: Path, text: str) -> Path:
+def _write_text(path: Path, text: str) -> Path:
     path.write_text(text, encoding="utf-8")
     return path
 
 
 FORMS: Mapping[str, Callable[[Report, Path], list[Path]]] = {
-    "html": _html,
-    "md": _markdown,
-    "csv": _csv,
-    "latex": _latex,
-    "png": _pictures("png"),
-    "svg": _pictures("svg"),
+    "html": _write_html,
+    "md": _write_markdown,
+    "csv": _write_csv,
+    "latex": _write_latex,
+    "png": _figure_writer("png"),
+    "svg": _figure_writer("svg"),
 }
+"""Functions that write a report, given the path of its files without suffix; they return the paths written."""

@@ -1,4 +1,4 @@
-"""The report as one HTML file that needs no other: no network, everything that was read is escaped."""
+"""The report as one self-contained HTML page; all names and texts from MLflow are escaped."""
 
 from __future__ import annotations
 
@@ -18,48 +18,49 @@ from reports.page.drawings import drawings
 from reports.page.images import read_images
 from reports.page.matrix import OUTCOMES
 from reports.page.probes import Cell, read_probes
-from reports.runs.findings import Answers
+from reports.runs.findings import ContrastSet
 from reports.statistics.contrast import Contrast
 
 
 def render(report: Report) -> str:
-    """The whole page."""
+    """Return the report as an HTML page."""
     environment = Environment(loader=PackageLoader("reports", "pages"), autoescape=True, undefined=StrictUndefined)
-    drawn = {name: Markup(figures.as_svg(draw())) for name, draw in drawings(report).items()}
+    svgs = {name: Markup(figures.to_svg(draw())) for name, draw in drawings(report).items()}
     probes, num_probes = read_probes(report.runs)
     page: str = environment.get_template("report.html").render(
         title=f"Sweep {report.runs.name}",
-        style=_file("report.css"),
-        script=_file("report.js"),
+        style=_read_file("report.css"),
+        script=_read_file("report.js"),
         stage=report.stage,
-        judging="budget.seeds" if report.runs.is_repeated else "the confirm stage",
-        trainings=words.counted(len(report.runs.final), "training"),
-        tested=report.tested,
-        described=report.instead,
+        tested_by="budget.seeds" if report.runs.is_repeated else "the confirm stage",
+        trainings=words.amount(len(report.runs.tested_trials), "training"),
+        tested=report.tested_sentences,
+        fallback=report.fallback_sentences,
         untested=report.why_untested,
         contrasts=contrast_rows(report),
         remarks=report.remarks(),
         matrix=matrix_table(report),
         confirmed=_records(report.confirmed),
-        saved=_saved(report),
+        saved=_describe_saved(report),
         probes=probes,
-        left_out=num_probes - len(probes),
+        num_left_out=num_probes - len(probes),
         images=read_images(report.runs),
-        listening=_records(listening(report)),
+        listening=_records(listening_scores(report)),
         agreement=report.runs.run.data.metrics.get(words.MOS_AGREEMENT),
         failures=_records(report.failures),
         rungs=", ".join(map(str, report.rungs)),
         facts=report.facts(),
-        figures=drawn,
-        figure=lambda name, caption: _figures(name, caption, drawn),
-        table=_table,
-        cell=_cell,
+        figures=svgs,
+        figure=lambda name, caption: _figure_element(name, caption, svgs),
+        table=_table_element,
+        cell=_cell_element,
     )
     return page
 
 
 def matrix_table(report: Report) -> list[dict[str, Any]]:
-    """The matrix of arms and below it the reference lines, for people to read."""
+    """Return the rows of the table of arms, as shown to users, with the reference lines below."""
+    best = f"best {words.label_of(report.runs.metric)} (validation)"
     rows = []
     for row in report.matrix.to_dict("records"):
         margin = "" if math.isnan(row["margin"]) else f" ± {row['margin']:.3f}"
@@ -68,7 +69,7 @@ def matrix_table(report: Report) -> list[dict[str, Any]]:
             {
                 "arm": row["arm"],
                 "best trial": row["best trial"],
-                f"searched {words.in_words(report.runs.metric)}": row["searched"],
+                best: row["searched"],
                 "test": "" if math.isnan(row["test"]) else f"{row['test']:.3f}{margin}",
                 "trainings": row["trainings"] or "",
                 "trials": outcomes,
@@ -76,89 +77,89 @@ def matrix_table(report: Report) -> list[dict[str, Any]]:
                 "hours": row["hours"],
             }
         )
-    searched = f"searched {words.in_words(report.runs.metric)}"
-    lines = report.references.to_dict("records")
-    return [*rows, *({"arm": line["arm"], searched: line["searched"], "is_reference": True} for line in lines)]
+    references = report.references.to_dict("records")
+    return [*rows, *({"arm": row["arm"], best: row["searched"], "is_reference": True} for row in references)]
 
 
-def listening(report: Report) -> pd.DataFrame:
-    """What listeners said of trials and renderings; a row each, columns `trial`, `arm`, `rendering` and `listen/…`."""
+def listening_scores(report: Report) -> pd.DataFrame:
+    """Return the listening scores, one row per trial or rendering; columns `trial`, `arm`, `rendering`, `listen/…`."""
     frames = [frame for frame in (report.runs.trials, report.runs.renderings) if len(frame)]
     if not frames:
         return pd.DataFrame()
     both = pd.concat(frames, ignore_index=True)
     score_columns = [name for name in both if str(name).startswith(words.LISTEN_PREFIX)]
-    kept = [name for name in ("trial", "arm", "rendering") if name in both]
-    return both.dropna(subset=score_columns, how="all")[[*kept, *score_columns]] if score_columns else pd.DataFrame()
+    if not score_columns:
+        return pd.DataFrame()
+    name_columns = [name for name in ("trial", "arm", "rendering") if name in both]
+    return both.dropna(subset=score_columns, how="all")[[*name_columns, *score_columns]]
 
 
 def contrast_rows(report: Report) -> list[dict[str, Any]]:
-    """Every contrast, tested ones first, with its effect size (Hedges' g between trainings or configurations)."""
+    """Return the rows of the table of contrasts, planned ones first, with Hedges' g as effect size."""
     return [
         {
-            "metric": words.in_words(answers.metric),
-            "contrast": f"{contrast.factor}: {figures.named(contrast)}",
+            "metric": words.label_of(contrast_set.metric),
+            "contrast": f"{contrast.factor}: {figures.label_contrast(contrast)}",
             "difference": contrast.difference,
             "low": contrast.low,
             "high": contrast.high,
             "Hedges' g": contrast.effect_size,
             "p": contrast.p_adjusted,
-            "test": _test(answers, contrast),
+            "test": _describe_test(contrast_set, contrast),
         }
-        for answers in report.answers
-        for contrast in sorted(answers.found, key=lambda contrast: not contrast.is_planned)
+        for contrast_set in report.contrast_sets
+        for contrast in sorted(contrast_set.contrasts, key=lambda contrast: not contrast.is_planned)
     ]
 
 
-def _test(answers: Answers, contrast: Contrast) -> str:
-    """Which test was made, or why none."""
+def _describe_test(contrast_set: ContrastSet, contrast: Contrast) -> str:
+    """Return the name of the test that was made, or why there was none."""
     if contrast.p_adjusted is not None:
         return "Holm"
-    is_asked = answers.is_tested and contrast.is_planned
-    return contrast.why_no_interval or (is_asked and contrast.why_untested) or "descriptive"
+    is_wanted = contrast_set.is_tested and contrast.is_planned
+    return contrast.why_no_interval or (is_wanted and contrast.why_untested) or "descriptive"
 
 
-def _saved(report: Report) -> str:
-    saved = report.saved_epochs() if report.rungs else 0
-    spent = int(report.runs.searched["epochs"].fillna(0).sum())
-    return f"Pruning saved {saved} of {saved + spent} epochs." if saved else ""
+def _describe_saved(report: Report) -> str:
+    num_saved = report.count_saved_epochs() if report.rungs else 0
+    num_trained = int(report.runs.search_trials["epochs"].fillna(0).sum())
+    return f"Pruning saved {num_saved} of {num_saved + num_trained} epochs." if num_saved else ""
 
 
 def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
 
 
-def _figures(name: str, caption: str, drawn: Mapping[str, Markup]) -> Markup:
-    """All figures whose names begin so, with one caption."""
-    svgs = [svg for key, svg in drawn.items() if key.startswith(name)]
-    if not svgs:
+def _figure_element(name: str, caption: str, svgs: Mapping[str, Markup]) -> Markup:
+    """Return one figure element with a caption and all figures whose names begin with `name`; empty if none do."""
+    matching = [svg for key, svg in svgs.items() if key.startswith(name)]
+    if not matching:
         return Markup("")
-    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(Markup("").join(svgs), caption)
+    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(Markup("").join(matching), caption)
 
 
-def _table(rows: list[dict[str, Any]]) -> Markup:
+def _table_element(rows: list[dict[str, Any]]) -> Markup:
+    """Return a table with a column for each key; rows with the key `is_reference` are reference lines."""
     columns = [key for key in dict.fromkeys(key for row in rows for key in row) if key != "is_reference"]
     numeric = {key for key in columns if any(isinstance(row.get(key), int | float) for row in rows)}
-    heads = Markup("").join(_tagged("th", key, key in numeric) for key in columns)
-    body = Markup("").join(
-        Markup("<tr{}>{}</tr>").format(
-            Markup(' class="reference"') if row.get("is_reference") else "",
-            Markup("").join(_tagged("td", shown(row.get(key)), key in numeric) for key in columns),
-        )
-        for row in rows
-    )
+    head = Markup("").join(_table_cell("th", key, key in numeric) for key in columns)
+    lines = []
+    for row in rows:
+        style = Markup(' class="reference"') if row.get("is_reference") else ""
+        cells = [_table_cell("td", format_value(row.get(key)), key in numeric) for key in columns]
+        lines.append(Markup("<tr{}>{}</tr>").format(style, Markup("").join(cells)))
     return Markup('<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
-        heads, body
+        head, Markup("").join(lines)
     )
 
 
-def _tagged(tag: str, text: str, is_number: bool) -> Markup:
-    kind = Markup(' class="number"') if is_number else ""
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(tag), kind, text)
+def _table_cell(tag: str, text: str, is_number: bool) -> Markup:
+    style = Markup(' class="number"') if is_number else ""
+    return Markup("<{0}{1}>{2}</{0}>").format(Markup(tag), style, text)
 
 
-def shown(value: Any) -> str:
-    """A value as people read it: three decimals, nothing where there is none."""
+def format_value(value: Any) -> str:
+    """Return a value as text: floats with three decimals, or three digits if very large or small; empty if missing."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return ""
     if isinstance(value, float):
@@ -166,7 +167,8 @@ def shown(value: Any) -> str:
     return str(value)
 
 
-def _cell(cell: Cell) -> Markup:
+def _cell_element(cell: Cell) -> Markup:
+    """Return the button that plays a sound and shows its pictures, or only the label if there is no sound."""
     if not cell.audio:
         return escape(cell.label)
     difference = (
@@ -178,5 +180,5 @@ def _cell(cell: Cell) -> Markup:
     ).format(cell.audio, cell.label, cell.picture, difference)
 
 
-def _file(name: str) -> Markup:
+def _read_file(name: str) -> Markup:
     return Markup((files("reports") / "pages" / name).read_text(encoding="utf-8"))

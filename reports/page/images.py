@@ -1,4 +1,4 @@
-"""The images of a report: for each probe clip, what the best trial of each arm saw or made."""
+"""The images of a report: for each probe clip, the input or generated images of each arm's best trial."""
 
 from __future__ import annotations
 
@@ -12,14 +12,19 @@ from reports import vocabulary as words
 from reports.runs.frames import SweepRuns
 
 MAX_BYTES = 4_000_000
-"""In one page; further clips are left out."""
+"""Maximum size of the images in one page; images beyond it are left out."""
 
 Images = dict[str, dict[str, str]]
-"""By clip, then by arm: a data URI."""
+"""Images as data URIs, by clip and then by arm."""
 
 
 def read_images(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> Images:
-    """The images at the best epochs; none of trials whose tables of clips have no column of images."""
+    """Return the images of each arm's best trial at its best epoch.
+
+    Args:
+        runs: the sweep; trials whose images can't be read are added to its notes.
+        max_bytes: size of all images together.
+    """
     images: Images = {}
     num_bytes = 0
     with tempfile.TemporaryDirectory() as folder:
@@ -33,13 +38,13 @@ def read_images(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> Images:
                     if num_bytes <= max_bytes:
                         uri = f"data:image/{path.suffix[1:]};base64,{base64.b64encode(content).decode()}"
                         images.setdefault(clip, {})[str(row["arm"])] = uri
-            except Exception as error:
+            except Exception as error:  # A report without images is better than no report.
                 runs.notes.append(f"{target.name}: its images can't be read ({error})")
     return images
 
 
 def _images(runs: SweepRuns, run_id: str, folder: Path) -> dict[str, Path]:
-    """The small pictures that a trial's table of clips names as images, by clip."""
+    """Download the thumbnails in a trial's table of clips and return their paths by clip; empty if it has no images."""
     names = [file.path for file in runs.client.list_artifacts(run_id)]
     if words.ARTIFACT_CLIPS not in names:
         return {}
@@ -48,5 +53,6 @@ def _images(runs: SweepRuns, run_id: str, folder: Path) -> dict[str, Path]:
         return {}
     rows: list[dict[str, Any]] = [dict(zip(table["columns"], values, strict=True)) for values in table["data"]]
     cells = {str(row[words.CLIP_NAME]): row[words.CLIP_IMAGE] for row in rows if row[words.CLIP_IMAGE]}
+    # MLflow stores each image of a table in full and as a compressed thumbnail.
     paths = {clip: cell["compressed_filepath"] for clip, cell in cells.items()}
     return {clip: Path(runs.client.download_artifacts(run_id, path, str(folder))) for clip, path in paths.items()}

@@ -1,4 +1,4 @@
-"""The matrix of arms: what the search found in each, what the test split says of it, and what it cost."""
+"""The tables of a report: arms with their scores and costs, confirmed configurations, and failed trials."""
 
 from __future__ import annotations
 
@@ -23,29 +23,32 @@ OUTCOMES = (
 )
 
 
-def matrix(runs: SweepRuns, judged: Sequence[Table], costs: pd.DataFrame) -> pd.DataFrame:
-    """A row an arm: what the search found, what the test split says, how many trials, and what they cost.
+def matrix(runs: SweepRuns, tables: Sequence[Table], costs: pd.DataFrame) -> pd.DataFrame:
+    """Return the table of arms.
 
     Args:
         runs: the sweep.
-        judged: the tables of its trials on the test split.
+        tables: scores of its trials on the test split, by recording.
         costs: columns `trial` and `hours`.
 
     Returns:
-        Columns `arm`, `trials`, the counts of outcomes, `best trial`, `searched` (at the best epoch on validation),
-        `test` (mean over configurations, each the mean over its trainings), `margin` (half of its 95 % interval, over
-        configurations or trainings and over recordings), `trainings`, `epochs`, `hours`.
+        One row per arm, with the columns `arm`, `trials` (number), a number for each outcome, `best trial`, `searched`
+        (that trial's objective on the validation split, at its best epoch), `test` (objective on the test split, the
+        mean over configurations, each the mean over its trainings), `margin` (half the width of the 95 % interval of
+        `test`), `trainings` (number in `test`), `epochs` and `hours` (sums over all trials).
     """
     best = runs.best_trials()
     hours = costs.set_index("trial")["hours"]
-    metric, final = runs.metric.removeprefix(words.VAL_PREFIX), runs.final
-    scores = scores_of(judged, ["arm"], metric)
-    margin = margins(scores, ["arm"]) if len(scores) else {}
+    metric, all_tested = runs.metric.removeprefix(words.VAL_PREFIX), runs.tested_trials
+    column = words.TEST_PREFIX + metric
+    scores = scores_of(tables, ["arm"], metric)
+    margin_by_arm = margins(scores, ["arm"]) if len(scores) else {}
     rows = []
     for arm in runs.arms:
         own = runs.trials[runs.trials["arm"] == arm]
-        column = words.TEST_PREFIX + metric
-        tested = final[final["arm"] == arm].dropna(subset=[column]) if column in final else final.iloc[:0]
+        tested = all_tested.iloc[:0]
+        if column in all_tested:
+            tested = all_tested[all_tested["arm"] == arm].dropna(subset=[column])
         outcomes = own["outcome"].value_counts()
         winner: dict[Any, Any] = best.loc[arm].to_dict() if arm in best.index else {}
         rows.append(
@@ -54,9 +57,9 @@ def matrix(runs: SweepRuns, judged: Sequence[Table], costs: pd.DataFrame) -> pd.
                 "trials": len(own),
                 **{outcome: int(outcomes.get(outcome, 0)) for outcome in OUTCOMES},
                 "best trial": winner.get("trial"),
-                "searched": winner.get(runs.best, math.nan),
+                "searched": winner.get(runs.best_column, math.nan),
                 "test": tested.groupby("configuration")[column].mean().mean() if len(tested) else math.nan,
-                "margin": margin.get((arm,), math.nan),
+                "margin": margin_by_arm.get((arm,), math.nan),
                 "trainings": len(tested),
                 "epochs": int(own["epochs"].fillna(0).sum()),
                 "hours": float(hours.reindex(own["trial"]).sum()),
@@ -65,22 +68,28 @@ def matrix(runs: SweepRuns, judged: Sequence[Table], costs: pd.DataFrame) -> pd.
     return pd.DataFrame(rows)
 
 
-def confirmed(runs: SweepRuns) -> pd.DataFrame:
-    """What the search said of each confirmed configuration beside what it did again; a row a configuration."""
-    column = words.TEST_PREFIX + runs.metric.removeprefix(words.VAL_PREFIX)
-    confirmations = runs.final.dropna(subset=["confirms"])
-    if confirmations.empty or column not in confirmations or runs.best not in confirmations:
+def confirmations(runs: SweepRuns) -> pd.DataFrame:
+    """Return the table of confirmed configurations: their objective in the search and when trained again.
+
+    Returns:
+        One row per configuration, with the columns `arm`, `trial` (of the search), `searched` (validation split in the
+        search), `confirmed` (validation split, mean over the new trainings), `test` (test split, the same) and `seeds`
+        (number of new trainings).
+    """
+    best, column = runs.best_column, words.TEST_PREFIX + runs.metric.removeprefix(words.VAL_PREFIX)
+    confirming = runs.tested_trials.dropna(subset=["confirms"])
+    if confirming.empty or column not in confirming or best not in confirming:
         return pd.DataFrame(columns=["arm", "trial", "searched", "confirmed", "test", "seeds"])
-    searched = runs.trials.set_index("trial")[runs.best]
+    searched = runs.trials.set_index("trial")[best]
     rows = []
-    for (arm, trial), group in confirmations.astype({"confirms": int}).groupby(["arm", "confirms"], sort=False):
-        scores = {"searched": searched.get(trial), "confirmed": group[runs.best].mean(), "test": group[column].mean()}
+    for (arm, trial), group in confirming.astype({"confirms": int}).groupby(["arm", "confirms"], sort=False):
+        scores = {"searched": searched.get(trial), "confirmed": group[best].mean(), "test": group[column].mean()}
         rows.append({"arm": arm, "trial": trial, **scores, "seeds": len(group)})
     return pd.DataFrame(rows)
 
 
 def failures(runs: SweepRuns) -> pd.DataFrame:
-    """Trials that diverged or failed, grouped by cause and arm; columns `cause`, `arm`, `trials`, `reason`."""
+    """Return the trials that diverged or failed, one row per cause and arm: `cause`, `arm`, `trials`, `reason`."""
     broken = runs.trials[runs.trials["outcome"].isin([words.OUTCOME_DIVERGED, words.OUTCOME_FAILED])]
     rows = [
         {
@@ -95,15 +104,12 @@ def failures(runs: SweepRuns) -> pd.DataFrame:
 
 
 def empty_cells(runs: SweepRuns) -> Iterator[str]:
-    """Arms that nothing can be said of, each with the reason."""
+    """Yield a sentence for each arm without a completed trial."""
     for arm in runs.arms:
         own = runs.trials[runs.trials["arm"] == arm]
         if own.empty:
             yield f"{arm}: no trial"
         elif not (own["outcome"] == words.OUTCOME_COMPLETED).any():
-            why = (
-                "; pruned ones are not ranked against full ones"
-                if (own["outcome"] == words.OUTCOME_PRUNED).any()
-                else ""
-            )
-            yield f"{arm}: none of its {words.counted(len(own), 'trial')} trained to the end{why}"
+            has_pruned = (own["outcome"] == words.OUTCOME_PRUNED).any()
+            hint = "; pruned ones are not ranked against full ones" if has_pruned else ""
+            yield f"{arm}: none of its {words.amount(len(own), 'trial')} trained to the end{hint}"

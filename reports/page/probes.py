@@ -1,6 +1,6 @@
-"""The probe clips of a report: what the best trial of each arm made of them as it learned, to hear and to look at.
+"""The sounds of a report: probe clips and how each arm's best trial reconstructs them over its epochs.
 
-All sounds of a clip are played equally loud; pictures show the level that they had.
+All sounds of a clip are made equally loud. Their spectrograms show the original levels.
 """
 
 from __future__ import annotations
@@ -23,19 +23,27 @@ from reports.listening.sounds import Sound, match_loudness, read_sound
 from reports.runs.frames import SweepRuns
 
 BEST = "best"
+ORIGINAL_KEY = ("", words.ORIGINAL)
 FFT_SAMPLES, BANDS = 1024, 96
 RANGE_DB = 80.0
 DIFFERENCE_DB = 30.0
-"""Differences beyond it have the strongest colour."""
+"""Range of the colours of differences: ±30 dB."""
 MAX_EPOCHS = 3
-"""Beside the best one."""
+"""Number of epochs to play for each arm, besides the best one."""
 MAX_BYTES = 8_000_000
-"""Of sounds and pictures in one page; further clips are left out, and that is said."""
+"""Maximum size of sounds and pictures in one page; the page says how many clips are left out."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One sound: `audio`, `picture` and, but for the original, `difference` are data URIs."""
+    """One sound with its pictures.
+
+    Attributes:
+        label: `original`, `epoch 5` or `best`.
+        audio: the sound as data URI.
+        picture: its log-mel spectrogram as data URI.
+        difference: the difference of its spectrogram to the original's as data URI; None for the original.
+    """
 
     label: str
     audio: str
@@ -44,12 +52,13 @@ class Cell:
 
     @property
     def num_bytes(self) -> int:
+        """The size of the cell in the page."""
         return len(self.audio) + len(self.picture) + len(self.difference or "")
 
 
 @dataclass(frozen=True)
 class Probe:
-    """A clip: the original, and for each arm a cell an epoch (by its label, `epoch 5` or `best`)."""
+    """A probe clip: the original, and for each arm the reconstructions at some epochs."""
 
     clip: str
     original: Cell
@@ -57,7 +66,12 @@ class Probe:
 
 
 def read_probes(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> tuple[list[Probe], int]:
-    """The probe clips that fit into a page, and how many there are."""
+    """Return the probe clips that fit into a page, and the number of all probe clips.
+
+    Args:
+        runs: the sweep; trials without sounds are added to its notes.
+        max_bytes: size of all clips together; at least one clip is returned even if it is larger.
+    """
     best = runs.best_trials()
     with tempfile.TemporaryDirectory() as folder:
         folders_by_arm = {
@@ -66,48 +80,53 @@ def read_probes(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> tuple[list[Probe
         }
         audible_by_arm = {arm: epochs for arm, epochs in folders_by_arm.items() if epochs}
         if audible_by_arm:
-            # Where no arm has any, it is a problem without sounds.
-            silent = best[[folders_by_arm[str(arm)] == {} for arm in best["arm"]]]
-            runs.notes.extend(f"trial {number}: it has no sounds in MLflow" for number in silent["trial"])
+            # If no arm has sounds, the trainable renders none, and nothing is missing.
+            without_sounds = best[[folders_by_arm[str(arm)] == {} for arm in best["arm"]]]
+            runs.notes.extend(f"trial {number}: it has no sounds in MLflow" for number in without_sounds["trial"])
         clips = _clips(audible_by_arm)
         probes: list[Probe] = []
-        left = max_bytes
-        for probe in (_probe(clip, audible_by_arm) for clip in clips):
-            left -= probe.original.num_bytes + sum(cell.num_bytes for cells in probe.arms.values() for cell in cells)
-            if probes and left < 0:
+        bytes_left = max_bytes
+        for clip in clips:
+            probe = _make_probe(clip, audible_by_arm)
+            cells = [probe.original, *(cell for arm_cells in probe.arms.values() for cell in arm_cells)]
+            bytes_left -= sum(cell.num_bytes for cell in cells)
+            if probes and bytes_left < 0:
                 break
             probes.append(probe)
     return probes, len(clips)
 
 
 def _download(runs: SweepRuns, run_id: str, folder: Path) -> dict[str, Path] | None:
-    """The folders with a trial's sounds, by epoch, the best one last; None if they can't be read."""
+    """Download a trial's sounds.
+
+    Returns:
+        The folders of some of its epochs by label, the best epoch last; empty if there are no sounds, None if they
+        can't be read.
+    """
     folder.mkdir()
     try:
         paths = [file.path for file in runs.client.list_artifacts(run_id)]
         for path in [*(path for path in paths if path.endswith(".wav")), words.ARTIFACT_AUDIO]:
             if path in paths:
                 runs.client.download_artifacts(run_id, path, str(folder))
-    except Exception as error:
+    except Exception as error:  # A report without sounds is better than no report.
         runs.notes.append(f"{folder.name}: its sounds can't be read ({error})")
         return None
-    history = _spread(sorted((folder / words.ARTIFACT_AUDIO).glob("epoch_*")))
-    folder_by_epoch = {
-        f"epoch {int(epoch_folder.name.removeprefix('epoch_'))}": epoch_folder for epoch_folder in history
-    }
+    history = _pick_evenly(sorted((folder / words.ARTIFACT_AUDIO).glob("epoch_*")))
+    folder_by_epoch = {f"epoch {int(path.name.removeprefix('epoch_'))}": path for path in history}
     if any(folder.glob(f"*_{words.RECONSTRUCTION}.wav")):
         folder_by_epoch[BEST] = folder
     return folder_by_epoch
 
 
-def _spread(epochs: list[Path]) -> list[Path]:
-    """The first and the last of them and one in between: with all of them few clips would fit into a page."""
-    places = np.linspace(0, len(epochs) - 1, min(len(epochs), MAX_EPOCHS)).round().astype(int)
-    return [epochs[place] for place in places]
+def _pick_evenly(epochs: list[Path]) -> list[Path]:
+    """Return `MAX_EPOCHS` of the epochs at equal distances, from the first to the last."""
+    indices = np.linspace(0, len(epochs) - 1, min(len(epochs), MAX_EPOCHS)).round().astype(int)
+    return [epochs[index] for index in indices]
 
 
 def _clips(folders_by_arm: dict[str, dict[str, Path]]) -> list[str]:
-    """The clips that every arm can be heard with."""
+    """Return the names of the clips that all arms have at their last epoch."""
     end = f"_{words.RECONSTRUCTION}.wav"
     clip_sets = [
         {path.name.removesuffix(end) for path in epochs[list(epochs)[-1]].glob(f"*{end}")}
@@ -116,33 +135,43 @@ def _clips(folders_by_arm: dict[str, dict[str, Path]]) -> list[str]:
     return sorted(set.intersection(*clip_sets)) if clip_sets else []
 
 
-def _probe(clip: str, folders_by_arm: dict[str, dict[str, Path]]) -> Probe:
+def _make_probe(clip: str, folders_by_arm: dict[str, dict[str, Path]]) -> Probe:
+    """Return a probe clip from its sound files.
+
+    Args:
+        clip: name of the clip.
+        folders_by_arm: folder with the arm's sounds, by arm and label of the epoch.
+    """
+    sounds = _read_sounds(clip, folders_by_arm)
+    matched = match_loudness({"\0".join(key): sound for key, sound in sounds.items()})[0]
+    original = sounds.get(ORIGINAL_KEY)
+    original_db = None if original is None else _log_mel_db(original)
+    cells: dict[str, list[Cell]] = {}
+    for (arm, label), sound in sounds.items():
+        sound_db = _log_mel_db(sound)
+        difference = None if not arm or original_db is None else _encode_difference(sound_db, original_db)
+        audio = _encode_sound(matched["\0".join((arm, label))])
+        cells.setdefault(arm, []).append(Cell(label, audio, _encode_spectrogram(sound_db), difference))
+    missing = Cell("original is missing", "", "", None)
+    return Probe(clip, cells.pop("", [missing])[0], cells)
+
+
+def _read_sounds(clip: str, folders_by_arm: dict[str, dict[str, Path]]) -> dict[tuple[str, str], Sound]:
+    """Read a clip's reconstructions by arm and label; the original has the key `ORIGINAL_KEY`."""
     sounds: dict[tuple[str, str], Sound] = {}
-    for arm, epochs in folders_by_arm.items():
-        for label, folder in epochs.items():
-            original, reconstruction = (
-                folder / f"{clip}_{kind}.wav" for kind in (words.ORIGINAL, words.RECONSTRUCTION)
-            )
+    for arm, folder_by_label in folders_by_arm.items():
+        for label, folder in folder_by_label.items():
+            reconstruction = folder / f"{clip}_{words.RECONSTRUCTION}.wav"
+            original = folder / f"{clip}_{words.ORIGINAL}.wav"
             if reconstruction.exists():
                 sounds[arm, label] = read_sound(reconstruction)
             if original.exists():
-                sounds.setdefault(("", words.ORIGINAL), read_sound(original))
-    names = {"\0".join(key): sound for key, sound in sounds.items()}
-    matched = match_loudness(names)[0]
-    reference = sounds.get(("", words.ORIGINAL))
-    spectrum = None if reference is None else _log_mel_db(reference)
-    cells: dict[str, list[Cell]] = {}
-    for (arm, label), sound in sounds.items():
-        shown = _log_mel_db(sound)
-        difference = None if not arm or spectrum is None else _difference(shown, spectrum)
-        cell = Cell(label, _flac(matched["\0".join((arm, label))]), _picture(shown), difference)
-        cells.setdefault(arm, []).append(cell)
-    silent = Cell("original is missing", "", "", None)
-    return Probe(clip, cells.pop("", [silent])[0], cells)
+                sounds.setdefault(ORIGINAL_KEY, read_sound(original))
+    return sounds
 
 
 def _log_mel_db(sound: Sound) -> NDArray[np.float64]:
-    """Log-mel power in dB below full scale; shape (bands, frames)."""
+    """Return the log-mel power spectrogram in dB, the loudest 80 dB of it; shape (bands, frames)."""
     samples = sound.samples if sound.samples.ndim == 1 else sound.samples.mean(axis=1)
     power = librosa.feature.melspectrogram(
         y=samples.astype(np.float32), sr=sound.rate_hz, n_fft=FFT_SAMPLES, hop_length=FFT_SAMPLES // 4, n_mels=BANDS
@@ -151,24 +180,27 @@ def _log_mel_db(sound: Sound) -> NDArray[np.float64]:
     return decibels
 
 
-def _picture(decibels: NDArray[np.float64]) -> str:
+def _encode_spectrogram(decibels: NDArray[np.float64]) -> str:
+    """Return a spectrogram as the data URI of a picture; shape of the spectrogram (bands, frames)."""
     top = decibels.max()
-    return _drawn(colormaps["magma"](np.clip((decibels - top + RANGE_DB) / RANGE_DB, 0, 1)))
+    return _encode_picture(colormaps["magma"](np.clip((decibels - top + RANGE_DB) / RANGE_DB, 0, 1)))
 
 
-def _difference(reconstruction: NDArray[np.float64], original: NDArray[np.float64]) -> str:
-    frames = min(reconstruction.shape[1], original.shape[1])
-    difference = reconstruction[:, :frames] - original[:, :frames]
-    return _drawn(colormaps["RdBu_r"](np.clip(difference / DIFFERENCE_DB / 2 + 0.5, 0, 1)))
+def _encode_difference(reconstruction_db: NDArray[np.float64], original_db: NDArray[np.float64]) -> str:
+    """Return the difference of two spectrograms as the data URI of a picture; red is too loud, blue too quiet."""
+    frames = min(reconstruction_db.shape[1], original_db.shape[1])
+    difference_db = reconstruction_db[:, :frames] - original_db[:, :frames]
+    return _encode_picture(colormaps["RdBu_r"](np.clip(difference_db / DIFFERENCE_DB / 2 + 0.5, 0, 1)))
 
 
-def _drawn(colors: NDArray[np.float64]) -> str:
+def _encode_picture(colors: NDArray[np.float64]) -> str:
+    """Return RGBA values from 0 to 1, shape (bands, frames, 4), as a data URI; the lowest band is at the bottom."""
     file = io.BytesIO()
     Image.fromarray((colors[::-1, :, :3] * 255).round().astype(np.uint8)).save(file, "WEBP", quality=90)
     return _uri("image/webp", file.getvalue())
 
 
-def _flac(sound: Sound) -> str:
+def _encode_sound(sound: Sound) -> str:
     file = io.BytesIO()
     soundfile.write(file, sound.samples, sound.rate_hz, format="FLAC", subtype="PCM_16")
     return _uri("audio/flac", file.getvalue())

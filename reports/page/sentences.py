@@ -1,4 +1,4 @@
-"""Contrasts as sentences: which was better, by how much, and whether that may be luck."""
+"""Contrasts as sentences: which level is better, by how much, and with what evidence."""
 
 from __future__ import annotations
 
@@ -9,68 +9,78 @@ from reports import vocabulary as words
 from reports.statistics.contrast import Contrast
 
 
-def in_words(contrast: Contrast, metric: str, mode: str) -> str:
-    """A contrast with everything that it takes to believe it.
+def describe(contrast: Contrast, metric: str, mode: str) -> str:
+    """Return a contrast as a sentence, with its interval, its sample sizes and its p.
 
     Args:
-        contrast: what was compared.
-        metric: of what, such as `judge_probability`.
-        mode: which way it is better.
+        contrast: the contrast.
+        metric: name of its metric, such as `judge_probability`.
+        mode: whether small (`min`) or large (`max`) values are better.
     """
-    level, baseline = _pair(contrast)
+    level, baseline = _name_levels(contrast)
     pair = f"{contrast.factor}: {level} and {baseline}"
     if math.isnan(contrast.difference):
-        return f"{pair} can't be compared{_where(contrast)}: {contrast.why_no_interval}."
-    name = words.in_words(metric)
+        return f"{pair} can't be compared{_describe_cells(contrast)}: {contrast.why_no_interval}."
+    name = words.label_of(metric)
     if contrast.low is None or contrast.high is None:
-        # What is shown decides: none is ahead by 0.000.
+        # A difference that is shown as 0.000 is none.
         if abs(contrast.difference) < 0.0005:
             statement = f"{pair} have the same {name}"
         else:
             ahead = "is ahead of" if _is_better(contrast, mode) else "is behind"
             statement = f"{contrast.factor}: {level} {ahead} {baseline} by {abs(contrast.difference):.3f} {name}"
-        why = f"but whether that is luck can't be said: {contrast.why_no_interval}"
-        return f"{statement}{_where(contrast)} ({_count(contrast)}), {why}."
+        why = f"no interval can be given: {contrast.why_no_interval}"
+        return f"{statement}{_describe_cells(contrast)} ({_sample_size(contrast)}), but {why}."
     if contrast.is_distinguishable:
         verb = "beats" if _is_better(contrast, mode) else "is worse than"
+        # The sentence has the absolute difference, so the interval has the same sign.
         sign = math.copysign(1, contrast.difference)
         low, high = sorted((sign * contrast.low, sign * contrast.high))
         return (
             f"{contrast.factor}: {level} {verb} {baseline} by {abs(contrast.difference):.3f} {name}"
-            f"{_where(contrast)} (95 % CI {low:.3f} to {high:.3f}, {_count(contrast)}, {_p(contrast)})."
+            f"{_describe_cells(contrast)} (95 % CI {low:.3f} to {high:.3f}, {_sample_size(contrast)}, "
+            f"{_describe_p(contrast)})."
         )
-    difference = _signed(contrast.difference)
-    interval = f"95 % CI {_signed(contrast.low)} to {_signed(contrast.high)}"
-    evidence = f"({interval}, {_count(contrast)}, {_p(contrast)})"
+    difference = _format_signed(contrast.difference)
+    interval = f"95 % CI {_format_signed(contrast.low)} to {_format_signed(contrast.high)}"
+    evidence = f"({interval}, {_sample_size(contrast)}, {_describe_p(contrast)})"
     if contrast.p_adjusted is None:
-        return f"{pair} differ by {difference} {name}{_where(contrast)} {evidence}."
-    return f"{pair} are not distinguishable{_where(contrast)}: {name} {difference} {evidence}."
+        return f"{pair} differ by {difference} {name}{_describe_cells(contrast)} {evidence}."
+    return f"{pair} are not distinguishable{_describe_cells(contrast)}: {name} {difference} {evidence}."
 
 
-def in_short(contrasts: Sequence[Contrast], metric: str, mode: str) -> Iterator[str]:
-    """The same, but what could not be told from one baseline is one line: many arms would hide the few that differ."""
-    alike: dict[tuple[str, str, str, str], list[Contrast]] = {}
+def summarize(contrasts: Sequence[Contrast], metric: str, mode: str) -> Iterator[str]:
+    """Yield the contrasts as sentences, with one sentence for all levels that are not distinguishable from a baseline.
+
+    A sweep of many arms would otherwise print many such lines, and the few arms that differ would be hard to find.
+
+    Args:
+        contrasts: the contrasts.
+        metric: name of their metric.
+        mode: whether small (`min`) or large (`max`) values are better.
+    """
+    indistinguishable: dict[tuple[str, str, str, str], list[Contrast]] = {}
     for contrast in contrasts:
         if contrast.p_adjusted is not None and not contrast.is_distinguishable:
-            alike.setdefault((contrast.factor, contrast.baseline, _where(contrast), contrast.scope), []).append(
-                contrast
-            )
+            key = (contrast.factor, contrast.baseline, _describe_cells(contrast), contrast.scope)
+            indistinguishable.setdefault(key, []).append(contrast)
         else:
-            yield in_words(contrast, metric, mode)
-    for (factor, baseline, where, scope), group in alike.items():
+            yield describe(contrast, metric, mode)
+    for (factor, baseline, cells, scope), group in indistinguishable.items():
         if len(group) == 1:
-            yield in_words(group[0], metric, mode)
+            yield describe(group[0], metric, mode)
         else:
             levels = ", ".join(contrast.level for contrast in group)
             caveat = " (one configuration of each)" if scope == "configuration" else ""
-            yield f"{factor}: not distinguishable from {baseline} in {words.in_words(metric)}{where}: {levels}{caveat}."
+            yield f"{factor}: not distinguishable from {baseline} in {words.label_of(metric)}{cells}: {levels}{caveat}."
 
 
-def _signed(value: float) -> str:
+def _format_signed(value: float) -> str:
     return f"{value:+.3f}".replace("-", "−")
 
 
-def _where(contrast: Contrast) -> str:
+def _describe_cells(contrast: Contrast) -> str:
+    """Return where the levels are compared: at fixed levels of the other factors, or averaged over cells."""
     if contrast.at:
         return " at " + ", ".join(f"{name}={value}" for name, value in contrast.at.items())
     return f", on average over {contrast.num_cells} cells" if contrast.num_cells > 1 else ""
@@ -80,29 +90,31 @@ def _is_better(contrast: Contrast, mode: str) -> bool:
     return (contrast.difference > 0) == (mode == "max")
 
 
-def _pair(contrast: Contrast) -> tuple[str, str]:
+def _name_levels(contrast: Contrast) -> tuple[str, str]:
+    """Return the names of level and baseline, which say so if one configuration stands for each arm."""
     if contrast.scope == "configuration":
-        # One that a search chose says nothing of the others that its arm has.
         return f"this configuration of {contrast.level}", f"this one of {contrast.baseline}"
     return contrast.level, contrast.baseline
 
 
-def _count(contrast: Contrast) -> str:
-    seeds = words.counted(contrast.num_seeds, "seed")
-    several = contrast.num_configurations > 1
-    units = f"{contrast.num_configurations} configurations × {seeds}" if several else seeds
-    return f"n = {units} × {words.counted(contrast.num_recordings, 'recording')}"
+def _sample_size(contrast: Contrast) -> str:
+    units = words.amount(contrast.num_seeds, "seed")
+    if contrast.num_configurations > 1:
+        units = f"{contrast.num_configurations} configurations × {units}"
+    return f"n = {units} × {words.amount(contrast.num_recordings, 'recording')}"
 
 
-def _p(contrast: Contrast) -> str:
+def _describe_p(contrast: Contrast) -> str:
+    """Return the p of a contrast, or why it was not tested."""
     if contrast.p_adjusted is not None:
-        return f"Holm-adjusted p {_shown(contrast.p_adjusted)}"
+        return f"Holm-adjusted p {_format_p(contrast.p_adjusted)}"
     if contrast.p_repeated is not None:
-        # Whoever read the plain p at the first look has spent all that there is to spend.
-        return f"{contrast.why_untested}; p for repeated looks {_shown(contrast.p_repeated)}, if all are read by it"
+        # It is not valid if the plain p was used at an earlier look: that one had spent all of ALPHA.
+        p = _format_p(contrast.p_repeated)
+        return f"{contrast.why_untested}; p for repeated looks {p}, valid if it alone is used at every look"
     untested = contrast.why_untested if contrast.is_planned else None
     return untested or "descriptive, not tested"
 
 
-def _shown(p: float) -> str:
+def _format_p(p: float) -> str:
     return "< 0.001" if p < 0.001 else f"= {p:.3f}"

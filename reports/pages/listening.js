@@ -1,6 +1,6 @@
 'use strict';
-// Plays the sounds of one step after another and hands over the answers: to the server, or, where the page is a file
-// that was sent, to the browser's own memory, from which they are saved as a file.
+// Plays the sounds step by step and stores the answers: at the server or, in an exported page, in the browser's local
+// storage, from which they are saved as a file.
 const data = JSON.parse(document.getElementById('data').textContent);
 const $ = selector => document.querySelector(selector);
 const all = selector => [...document.querySelectorAll(selector)];
@@ -23,7 +23,7 @@ const inFile = {
     code = code.trim().split(/\s+/).join(' ').toLowerCase();
     this.code = code;
     this.answers = JSON.parse(recall(this.memory(code)) || '[]');
-    const done = new Set(this.answers.map(each => each.item));
+    const done = new Set(this.answers.map(stored => stored.item));
     const steps = shuffled(data.steps, code).filter(step => !done.has(step.item));
     $('#saving').hidden = false;
     return {listener: code, total: data.steps.length, steps};
@@ -68,17 +68,17 @@ async function post(path, body) {
   } catch {
     throw new Error('The test\'s server does not answer; it may have been stopped. Answers so far are stored.');
   }
-  const told = await answer.json().catch(() => ({}));
-  // Answered already: the reply to the first try was lost on its way.
-  if (!answer.ok && answer.status !== 409) throw new Error(told.reason || `The server answers with ${answer.status}.`);
-  return told;
+  const reply = await answer.json().catch(() => ({}));
+  // 409: the item is answered already. The server's reply to the first try did not arrive.
+  if (!answer.ok && answer.status !== 409) throw new Error(reply.reason || `The server answers with ${answer.status}.`);
+  return reply;
 }
 
-// Some browsers give a page from a file no memory: then the answers last as long as the page is open.
+// Some browsers have no local storage for pages from files. Then the answers are kept only while the page is open.
 function recall(key) { try { return localStorage.getItem(key); } catch { return null; } }
 function remember(key, text) { try { localStorage.setItem(key, text); } catch { $('#saving span').textContent = 'they are lost when this page is closed'; } }
 
-// The same order whenever the same code is typed, another one for another code.
+// A random order that depends on the listener's code only.
 function shuffled(items, code) {
   let state = 2166136261;
   for (const character of code) state = Math.imul(state ^ character.codePointAt(0), 16777619);
@@ -181,7 +181,7 @@ function ended(button) {
   button.classList.add('heard');
   if (data.method === 'abx') button.querySelector('span').textContent = 'heard ✓';
   if (heard.size < Object.keys(sounds).length || busy) return;
-  all('[data-answer]').forEach(each => { each.disabled = false; });
+  all('[data-answer]').forEach(choice => { choice.disabled = false; });
   $('#hint').textContent = '';
 }
 
@@ -190,7 +190,7 @@ async function answer(button) {
   busy = true;
   complain();
   stop();
-  all('[data-answer]').forEach(each => { each.disabled = true; });
+  all('[data-answer]').forEach(choice => { choice.disabled = true; });
   button.classList.add('chosen');
   const chosen = button.dataset.answer;
   try {
@@ -198,7 +198,7 @@ async function answer(button) {
   } catch (error) {
     busy = false;
     button.classList.remove('chosen');
-    all('[data-answer]').forEach(each => { each.disabled = false; });
+    all('[data-answer]').forEach(choice => { choice.disabled = false; });
     return complain(error);
   }
   steps.shift();
@@ -237,7 +237,7 @@ all('[data-slot]').forEach(button => button.addEventListener('click', () => play
 all('[data-answer]').forEach(button => button.addEventListener('click', () => answer(button)));
 if ($('#save')) $('#save').addEventListener('click', () => inFile.save());
 
-// A button that was clicked would take the next space for itself.
+// A button that was clicked has the focus, so the space key would click it again instead of playing the sound.
 document.addEventListener('click', event => {
   if (event.detail && event.target.closest('button')) event.target.closest('button').blur();
 });

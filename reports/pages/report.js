@@ -1,4 +1,4 @@
-// One sound at a time; another one of the same clip goes on where the last one was.
+// Plays one sound at a time. Another sound of the same clip continues at the position of the last one.
 let current = null;
 const sound = new Audio();
 
@@ -17,7 +17,7 @@ const play = cell => {
   sound.src = cell.dataset.audio;
   sound.currentTime = time;
   cell.setAttribute('aria-pressed', 'true');
-  // Another sound may be asked for before this one has begun.
+  // play() is rejected if another sound is chosen before this one has begun.
   sound.play().catch(() => {});
 };
 

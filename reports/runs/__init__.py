@@ -1,1 +1,1 @@
-"""Sweeps read back from MLflow, and what was found in them."""
+"""Sweeps read back from MLflow: their runs as data frames, and the contrasts between their arms."""

@@ -1,4 +1,4 @@
-"""What a sweep found: the scores of the test split by recording, and the contrasts between arms and renderings."""
+"""The contrasts of a sweep, from the scores of its trials and renderings on the test split."""
 
 from __future__ import annotations
 
@@ -11,112 +11,125 @@ import pandas as pd
 
 from reports import vocabulary as words
 from reports.errors import ReportError
-from reports.runs.frames import SweepRuns, as_text, typed
-from reports.runs.shortfall import broken_arms, look_of, unsettled_arms
-from reports.statistics.contrast import Contrast, adjusted
+from reports.runs.frames import SweepRuns, parse_param, to_text
+from reports.runs.shortfall import broken_arms, current_look, unsettled_arms
+from reports.statistics.contrast import Contrast, adjust_p
 from reports.statistics.contrasts import contrasts
 
-READ = words.JUDGE_ACCURACY
-"""What people read beside the objective, where both were measured."""
-SECOND_JUDGE = "judge_b_"
+SECOND_METRIC = words.JUDGE_ACCURACY
+"""Metric by which contrasts are described beside the objective, if it was measured."""
+JUDGE_B_PREFIX = "judge_b_"
 Table = tuple[dict[str, Any], pd.DataFrame]
-"""A run's row, and its table by recording."""
+"""A run's row, and the run's table of scores by recording."""
 
 
 @dataclass(frozen=True)
-class Answers:
-    """The contrasts of one metric, between arms or between renderings of the same models.
+class ContrastSet:
+    """The contrasts by one metric, either between arms or between renderings of the same models.
 
     Attributes:
-        metric: the column of the tables by recording, such as `judge_probability`.
-        is_tested: whether it is the objective, which was chosen before anything ran; any other metric is descriptive.
-        of_renderings: whether renderings are compared.
-        found: the contrasts.
-        by_second_judge: the same by judge B, as far as it judged.
+        metric: column of the tables by recording, such as `judge_probability`.
+        is_tested: whether the metric is the objective. The objective was chosen before anything ran; contrasts by any
+            other metric are descriptive.
+        of_renderings: whether renderings are compared, not arms.
+        contrasts: the contrasts.
+        by_second_judge: the same contrasts by judge B, for the trainings that judge B scored.
     """
 
     metric: str
     is_tested: bool
     of_renderings: bool
-    found: list[Contrast]
+    contrasts: list[Contrast]
     by_second_judge: list[Contrast]
 
-    def disputed(self) -> Iterator[Contrast]:
-        """Those of which judge B says the opposite."""
-        others = {contrast.question: contrast.difference for contrast in self.by_second_judge}
-        for contrast in self.found:
-            if contrast.excludes_zero and contrast.difference * others.get(contrast.question, 0) < 0:
+    def find_disputed(self) -> Iterator[Contrast]:
+        """Yield the contrasts with an interval on one side of 0 whose difference has the other sign by judge B."""
+        differences_by_b = {contrast.question: contrast.difference for contrast in self.by_second_judge}
+        for contrast in self.contrasts:
+            if contrast.excludes_zero and contrast.difference * differences_by_b.get(contrast.question, 0) < 0:
                 yield contrast
 
 
-def check_ranked(runs: SweepRuns) -> None:
-    """Refuse to rank arms by what means something else in each of them.
+def check_objective(runs: SweepRuns) -> None:
+    """Check that the objective has the same meaning in all arms, so that it can rank them.
 
     Raises:
-        ReportError: the objective is a training loss, or in the trial's own units while those differ.
+        ReportError: it is a loss that differs between arms, or is in units that differ between arms.
     """
     metric = runs.metric
     declared = runs.record.get("metrics", {}).get(metric, {})
-    # The trainable's word decides; its name says what a metric is only where nothing was declared.
+    # The trainable's declaration decides; the metric's name is a fallback.
     comparable = declared.get("comparable", "same_loss" if metric == words.VAL_LOSS else "all")
     if len(runs.arms) < 2:
         return
     if metric.startswith(words.TRAIN_PREFIX) or comparable == "same_loss":
         raise ReportError(
-            f"{runs.name}: {metric} is a loss, which arms have on scales of their own; it can't rank them: run the "
+            f"{runs.name}: {metric} is a loss, which is on another scale in each arm, so it can't rank arms; run the "
             f"sweep with an objective that means the same for all, such as {words.JUDGE_PROBABILITY}"
         )
     if comparable == "same_representation" and any(name != "loss" for name in runs.factors):
         raise ReportError(
-            f"{runs.name}: {metric} is in each trial's own units, and {', '.join(runs.factors)} may differ in them; "
+            f"{runs.name}: {metric} is in each trial's own units, and {', '.join(runs.factors)} may change them; "
             f"run the sweep with an objective that means the same for all, such as {words.FVU}"
         )
 
 
-def read_answers(runs: SweepRuns, judged: Sequence[Table]) -> list[Answers]:
-    """The contrasts between arms and then between renderings, by the objective and by the judge's accuracy.
+def find_contrasts(runs: SweepRuns, tables: Sequence[Table]) -> list[ContrastSet]:
+    """Return the contrasts between arms and then between renderings, by the objective and by the judge's accuracy.
 
-    All tests of the report are one family: those of arms and of renderings, by the objective.
+    All tests of the report, of arms and of renderings, are one family for Holm's adjustment.
 
     Args:
-        runs: the sweep.
-        judged: the tables of its trials on the test split.
+        runs: the sweep; what is missing is added to its notes.
+        tables: scores of its trials on the test split, by recording.
     """
-    drafts = [*_of_arms(runs, judged), *_of_renderings(runs)]
-    tested = [contrast for draft in drafts if draft.is_tested for contrast in draft.found]
-    family = iter(adjusted(tested, look_of(runs)))
-    return [replace(draft, found=[next(family) for _ in draft.found]) if draft.is_tested else draft for draft in drafts]
+    drafts = [*_contrasts_of_arms(runs, tables), *_contrasts_of_renderings(runs)]
+    tested = [contrast for draft in drafts if draft.is_tested for contrast in draft.contrasts]
+    family = iter(adjust_p(tested, current_look(runs)))
+    return [
+        replace(draft, contrasts=[next(family) for _ in draft.contrasts]) if draft.is_tested else draft
+        for draft in drafts
+    ]
 
 
-def _of_arms(runs: SweepRuns, judged: Sequence[Table]) -> Iterator[Answers]:
-    missing = [name for name in runs.factors if name not in runs.final]
-    if missing and judged:
-        runs.notes.append(f"no trial says its {', '.join(missing)}: arms can't be told apart")
+def _contrasts_of_arms(runs: SweepRuns, tables: Sequence[Table]) -> Iterator[ContrastSet]:
+    missing = [name for name in runs.factors if name not in runs.tested_trials]
+    if missing and tables:
+        runs.notes.append(f"no trial has the param {', '.join(missing)}: arms can't be compared")
     elif runs.factors:
-        yield from _answers(runs, judged, runs.factors, runs.record.get("baseline") or {})
+        yield from _contrasts_by_metric(runs, tables, runs.factors, runs.record.get("baseline") or {})
 
 
-def _of_renderings(runs: SweepRuns) -> Iterator[Answers]:
-    tested = runs.renderings
-    if any(str(name).startswith(words.TEST_PREFIX) for name in tested):
-        tables = list(runs.tables(words.ARTIFACT_PER_RECORDING, tested))
-        # Arms are told apart too, so that renderings are compared within each of them.
-        factors = [*runs.factors, *runs.rendered]
-        yield from _answers(runs, tables, factors, runs.record.get("at") or {}, within=runs.rendered)
+def _contrasts_of_renderings(runs: SweepRuns) -> Iterator[ContrastSet]:
+    if any(str(name).startswith(words.TEST_PREFIX) for name in runs.renderings):
+        tables = list(runs.read_tables(words.ARTIFACT_PER_RECORDING, runs.renderings))
+        # The factors of arms are included, so that renderings are compared within an arm.
+        factors = [*runs.factors, *runs.rendering_settings]
+        baseline = runs.record.get("at") or {}
+        yield from _contrasts_by_metric(runs, tables, factors, baseline, within=runs.rendering_settings)
 
 
-def _answers(
+def _contrasts_by_metric(
     runs: SweepRuns,
     tables: Sequence[Table],
     factors: Sequence[str],
     baseline_values: Mapping[str, Any],
     within: Sequence[str] = (),
-) -> Iterator[Answers]:
+) -> Iterator[ContrastSet]:
+    """Yield the contrasts by the objective and by the judge's accuracy, as far as the tables have them.
+
+    Args:
+        runs: the sweep; what is missing is added to its notes.
+        tables: scores by recording.
+        factors: names of the settings that are compared.
+        baseline_values: baselines of settings as the sweep's record has them.
+        within: factors that vary within a training (see `contrasts`).
+    """
     objective = runs.metric.removeprefix(words.VAL_PREFIX)
-    # A training that diverged has no rendering at all, so that none is missing where it is compared with itself.
+    # Trainings that diverged have no renderings; in a comparison within trainings none of them is missing.
     broken = {} if within else broken_arms(runs)
-    ask = partial(contrasts, is_searched=not runs.is_repeated, broken=broken, unsettled=unsettled_arms(runs))
-    for metric in dict.fromkeys([objective, READ.removeprefix(words.VAL_PREFIX)]):
+    compare = partial(contrasts, is_searched=not runs.is_repeated, broken=broken, unsettled=unsettled_arms(runs))
+    for metric in dict.fromkeys([objective, SECOND_METRIC.removeprefix(words.VAL_PREFIX)]):
         scores = scores_of(tables, factors, metric)
         if scores.empty:
             if tables and metric == objective:
@@ -127,32 +140,42 @@ def _answers(
         baseline = {name: level for name, level in levels.items() if level is not None}
         if is_objective:
             runs.notes.extend(
-                f"{name}: its baseline {as_text(baseline_values[name])} was not judged on the test split; "
+                f"{name}: its baseline {to_text(baseline_values[name])} was not judged on the test split; "
                 "nothing is tested"
                 for name in levels
                 if name not in baseline
             )
-        second = scores_of(tables, factors, metric.replace("judge_", SECOND_JUDGE))
+        scores_by_b = scores_of(tables, factors, metric.replace("judge_", JUDGE_B_PREFIX))
         if not metric.startswith("judge_"):
-            second = second.iloc[:0]
-        compared, by_second_judge = (ask(values, factors, baseline, within=within) for values in (scores, second))
-        yield Answers(metric, is_objective, bool(within), compared, by_second_judge)
+            scores_by_b = scores_by_b.iloc[:0]
+        by_a, by_b = (compare(values, factors, baseline, within=within) for values in (scores, scores_by_b))
+        yield ContrastSet(metric, is_objective, bool(within), by_a, by_b)
 
 
 def level_of(value: Any, levels: Iterable[str]) -> str | None:
-    """Which level of a factor a value of the sweep's record is; to YAML, 1.0 is 1."""
-    text, unique_levels = as_text(value), list(dict.fromkeys(levels))
-    alike = [level for level in unique_levels if typed(level) == typed(text)]
-    return text if text in unique_levels else next(iter(alike), None)
+    """Return the level that equals a value of the sweep's record, or None; as in YAML, 1.0 equals 1.
+
+    Args:
+        value: the value, such as a baseline.
+        levels: levels of the factor as texts; they may repeat.
+    """
+    text, unique_levels = to_text(value), list(dict.fromkeys(levels))
+    if text in unique_levels:
+        return text
+    equal_levels = (level for level in unique_levels if parse_param(level) == parse_param(text))
+    return next(equal_levels, None)
 
 
 def scores_of(tables: Sequence[Table], factors: Sequence[str], metric: str) -> pd.DataFrame:
-    """A column of the tables by recording, a row a training and recording.
+    """Return one column of the tables by recording, in the form that `contrasts` takes.
 
     Args:
-        tables: each with the row of its run.
-        factors: columns of the runs.
-        metric: the column; tables that lack it are left out.
+        tables: scores by recording, each with its run's row.
+        factors: columns of the runs' rows to copy.
+        metric: name of the column; tables without it are left out.
+
+    Returns:
+        One row per training and recording, with the factors, `configuration`, `seed`, `recording` and `value`.
     """
     frames = [
         pd.DataFrame(

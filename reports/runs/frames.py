@@ -1,7 +1,7 @@
-"""A sweep as pandas sees it: its runs, read from any MLflow that holds them; the sweep's folder is not needed.
+"""The runs of a sweep as data frames, read from MLflow; the sweep's folder is not needed.
 
-Values are MLflow's: params come back as text and are read as YAML wrote them, but for those that arms and renderings
-are told apart by, which stay the names that they are; metrics are each key's last.
+MLflow stores params as text. They are converted to the types that they had in YAML, except for the settings that are
+compared: their levels stay texts. Of each metric the last value is used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import pandas as pd
 
 from reports import vocabulary as words
 from reports.errors import ReportError
-from reports.runs.columns import TAG_PREFIX, column_of, with_columns
+from reports.runs.columns import TAG_PREFIX, column_of, rename_settings
 from reports.runs.sweeps import choose, identity, name_of, read_record
 
 if TYPE_CHECKING:
@@ -28,20 +28,25 @@ if TYPE_CHECKING:
 
 PAGE_RUNS = 1000
 READERS = 8
-"""Threads that wait for MLflow: a history is a call of its own."""
+"""Threads that read from MLflow at once: it takes a request for each metric history and each artifact."""
 ID, RUN = "trial", "run_id"
 
 
 @dataclass(frozen=True)
 class SweepRuns:
-    """One sweep.
+    """The runs of one sweep.
 
     Attributes:
-        record: what the sweep said of itself (`words.ARTIFACT_SWEEP`); of a sweep that wrote none, what its run tells.
-        trials: a row a trial, by number: tags by their name without the prefix, params, metrics, `duration_s`, and the
-            `configuration`: the number of the trial that had it first, or `all` where nothing was searched.
-        renderings: the same of evaluations, with their `rendering`.
-        notes: what is missing, a line each.
+        name: the sweep's name.
+        run: its parent run.
+        record: the sweep's own description (`words.ARTIFACT_SWEEP`); if that is missing, the part of it that the
+            parent run has.
+        trials: one row per trial, in the order of their numbers. Columns are tags (without the prefix `orchestrate.`),
+            params, metrics, `duration_s` and `configuration`: the number of the trial that had this configuration
+            first, or `all` if nothing was searched.
+        renderings: the same for evaluations, with the column `rendering`.
+        client: client of the MLflow that has the runs.
+        notes: one line for each thing that is missing, for the report; readers of artifacts append to it.
     """
 
     name: str
@@ -59,27 +64,27 @@ class SweepRuns:
 
     @property
     def mode(self) -> str:
-        """Which way the objective is better, `min` or `max`."""
+        """The direction in which the objective is better, `min` or `max`."""
         return str(self.record["objective"]["mode"])
 
     @property
-    def best(self) -> str:
-        """The column of trials that has the objective at the best epoch."""
+    def best_column(self) -> str:
+        """The column of `trials` with the objective at the best epoch."""
         return words.best_name(self.metric)
 
     @property
     def factors(self) -> list[str]:
-        """What is compared; each is a column of trials."""
+        """The compared settings, which are columns of `trials`."""
         return [str(name) for name in self.record["compare"]]
 
     @property
-    def rendered(self) -> list[str]:
-        """What renderings of one model differ in; each is a column of renderings."""
-        return _rendered(self.renderings["rendering"].dropna()) if "rendering" in self.renderings else []
+    def rendering_settings(self) -> list[str]:
+        """The settings in which renderings of one model differ, which are columns of `renderings`."""
+        return _rendering_settings(self.renderings["rendering"].dropna()) if "rendering" in self.renderings else []
 
     @cached_property
     def arms(self) -> list[str]:
-        """Names of all arms, those without a trial too, in the file's order."""
+        """The names of all arms, also of those without trials, in the order of the search space."""
         trial_arms = list(dict.fromkeys(self.trials["arm"])) if len(self.trials) else []
         return list(dict.fromkeys([*self.record.get("arms", {}), *trial_arms]))
 
@@ -89,32 +94,36 @@ class SweepRuns:
         return self.record.get("seeds") is not None
 
     @property
-    def searched(self) -> pd.DataFrame:
-        """Trials of the search."""
+    def search_trials(self) -> pd.DataFrame:
+        """The trials of the search stage."""
         return self.trials[self.trials["stage"] == words.STAGE_SEARCH]
 
     @property
-    def final(self) -> pd.DataFrame:
-        """Trials that the test split has judged."""
+    def tested_trials(self) -> pd.DataFrame:
+        """The trials that have metrics of the test split."""
         if not any(str(name).startswith(words.TEST_PREFIX) for name in self.trials):
             return self.trials.iloc[:0]
         tested = self.trials.filter(regex=f"^{words.TEST_PREFIX}").notna().any(axis=1)
         return self.trials[tested]
 
     def best_trials(self) -> pd.DataFrame:
-        """The best of each arm's search by the objective at the best epoch, of those that trained to the end.
+        """Return the best completed trial of each arm's search, by the objective at the best epoch.
 
-        A pruned trial had less time: ranked against a full one it would only show what ASHA has already decided.
+        Pruned trials don't count: they trained for fewer epochs, so their values can't be compared with full ones.
         """
-        competing = self.searched[self.searched["outcome"] == words.OUTCOME_COMPLETED]
-        if self.best not in competing or competing[self.best].isna().all():
+        competing = self.search_trials[self.search_trials["outcome"] == words.OUTCOME_COMPLETED]
+        if self.best_column not in competing or competing[self.best_column].isna().all():
             return competing.iloc[:0]
-        values = competing.dropna(subset=[self.best]).sort_values(self.best, ascending=self.mode == "min")
-        first = values.groupby("arm", sort=False).head(1).set_index("arm", drop=False)
+        ranked = competing.dropna(subset=[self.best_column]).sort_values(self.best_column, ascending=self.mode == "min")
+        first = ranked.groupby("arm", sort=False).head(1).set_index("arm", drop=False)
         return first.loc[[arm for arm in self.arms if arm in first.index]]
 
-    def histories(self, metrics: Sequence[str], trials: pd.DataFrame | None = None) -> pd.DataFrame:
-        """Every epoch of some trials; columns `trial`, `arm`, `epoch` and the metrics."""
+    def read_histories(self, metrics: Sequence[str], trials: pd.DataFrame | None = None) -> pd.DataFrame:
+        """Read the metric histories of some trials, or of all.
+
+        Returns:
+            One row per trial and epoch, with the columns `trial`, `arm`, `epoch` and the metrics.
+        """
         chosen = self.trials if trials is None else trials
 
         def read(row: Any) -> pd.DataFrame:
@@ -133,14 +142,14 @@ class SweepRuns:
         columns = [ID, "arm", "epoch", *metrics]
         return pd.concat(frames, ignore_index=True)[columns] if frames else pd.DataFrame(columns=columns)
 
-    def tables(self, name: str, runs: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-        """A CSV artifact of each of some runs, with the run's row; runs that have none are noted and left out."""
+    def read_tables(self, name: str, runs: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+        """Yield the row of each run with its CSV artifact of this name; runs without one are noted and left out."""
 
         def read(row: dict[str, Any]) -> pd.DataFrame | None:
             with tempfile.TemporaryDirectory() as folder:
                 try:
                     return pd.read_csv(self.client.download_artifacts(row[RUN], name, folder))
-                except Exception:
+                except Exception:  # MLflow's stores raise errors of many types for a missing artifact.
                     return None
 
         with ThreadPoolExecutor(READERS) as pool:
@@ -153,33 +162,34 @@ class SweepRuns:
 
 
 def read_sweep(client: MlflowClient, sweep: str) -> SweepRuns:
-    """Read a sweep by its name or, where several have that name, by its name and id (`vae@3fa9c1`).
+    """Read a sweep by its name or, if several have that name, by its name and id (`vae@3fa9c1`).
 
     Raises:
-        ReportError: there is none, or several are meant.
+        ReportError: there is none, or several have this name.
     """
     runs = list(_search(client, f"tags.`{words.TAG_ROLE}` = '{words.ROLE_SWEEP}'"))
     run = choose(client, runs, sweep)
     name = name_of(sweep)
     if run is None:
-        names = sorted({run.data.tags.get(words.TAG_SWEEP, "") for run in runs})
+        names = sorted({listed.data.tags.get(words.TAG_SWEEP, "") for listed in runs})
         close = difflib.get_close_matches(name, names, 1)
         hint = f"; did you mean {close[0]}?" if close else f"; it holds {', '.join(names) or 'none'}"
         raise ReportError(f"sweep {name!r} is not in MLflow{hint}")
     notes: list[str] = []
-    record = with_columns(_record(client, run, notes))
+    record = rename_settings(_load_record(client, run, notes))
     of_trials = f"tags.`{words.TAG_ROLE}` = '{words.ROLE_TRIAL}' AND tags.`{words.TAG_PARENT}` = '{run.info.run_id}'"
     of_renderings = (
         f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}' AND tags.`{words.TAG_SWEEP_ID}` = '{identity(run)}'"
     )
     trials, renderings = (
-        _frame(list(_search(client, condition, run.info.experiment_id)), record)
+        _make_frame(list(_search(client, condition, run.info.experiment_id)), record)
         for condition in (of_trials, of_renderings)
     )
     return SweepRuns(name, run, record, trials, renderings, client, notes)
 
 
-def _record(client: MlflowClient, run: Run, notes: list[str]) -> dict[str, Any]:
+def _load_record(client: MlflowClient, run: Run, notes: list[str]) -> dict[str, Any]:
+    """Return a sweep's record or, if it is missing, what the parent run has of it."""
     record = read_record(client, run)
     if record is not None:
         return record
@@ -196,6 +206,7 @@ def _record(client: MlflowClient, run: Run, notes: list[str]) -> dict[str, Any]:
 
 
 def _search(client: MlflowClient, condition: str, experiment: str | None = None) -> Iterator[Run]:
+    """Yield all runs that satisfy a condition, in one experiment or in all, page by page."""
     experiments = [experiment] if experiment else [listed.experiment_id for listed in client.search_experiments()]
     token: str | None = None
     while experiments:
@@ -206,12 +217,14 @@ def _search(client: MlflowClient, condition: str, experiment: str | None = None)
             return
 
 
-def _frame(runs: Sequence[Run], record: Mapping[str, Any]) -> pd.DataFrame:
+def _make_frame(runs: Sequence[Run], record: Mapping[str, Any]) -> pd.DataFrame:
+    """Return the data frame of some runs, one row each (see `SweepRuns`)."""
     if not runs:
         columns = [ID, RUN, "arm", "stage", "outcome", "cause", "reason", "epochs", "confirms", "configuration"]
         return pd.DataFrame(columns=columns)
-    rendered = _rendered(run.data.tags[words.TAG_RENDERING] for run in runs if words.TAG_RENDERING in run.data.tags)
-    frame = pd.DataFrame([_row(run, [*record["compare"], *rendered]) for run in runs])
+    tags_of_runs = [run.data.tags for run in runs]
+    settings = _rendering_settings(tags[words.TAG_RENDERING] for tags in tags_of_runs if words.TAG_RENDERING in tags)
+    frame = pd.DataFrame([_make_row(run, [*record["compare"], *settings]) for run in runs])
     for column in ("confirms", "reason", "epochs"):
         if column not in frame:
             frame[column] = None
@@ -224,12 +237,13 @@ def _frame(runs: Sequence[Run], record: Mapping[str, Any]) -> pd.DataFrame:
     return frame.sort_values(ID, ignore_index=True)
 
 
-def _row(run: Run, names: Sequence[str]) -> dict[str, Any]:
+def _make_row(run: Run, names: Sequence[str]) -> dict[str, Any]:
+    """Return the row of a run; params with these names stay texts."""
     tags = {key.removeprefix(TAG_PREFIX): value for key, value in run.data.tags.items() if key.startswith(TAG_PREFIX)}
     ended = run.info.end_time
     params = {column_of(words.from_mlflow(name)): text for name, text in run.data.params.items()}
     return {
-        **{name: text if name in names else typed(text) for name, text in params.items()},
+        **{name: text if name in names else parse_param(text) for name, text in params.items()},
         **{words.from_mlflow(name): value for name, value in run.data.metrics.items()},
         **tags,
         RUN: run.info.run_id,
@@ -238,18 +252,19 @@ def _row(run: Run, names: Sequence[str]) -> dict[str, Any]:
     }
 
 
-def _rendered(names: Iterable[str]) -> list[str]:
-    """The columns of the settings in the names of renderings, such as `phase=zero, magnitude=own`."""
-    return list(dict.fromkeys(column_of(part.partition("=")[0]) for name in names for part in name.split(", ")))
+def _rendering_settings(names: Iterable[str]) -> list[str]:
+    """Return the columns of the settings in names of renderings, such as `phase=zero, magnitude=own`."""
+    settings = [part.partition("=")[0] for name in names for part in name.split(", ")]
+    return list(dict.fromkeys(column_of(setting) for setting in settings))
 
 
-def as_text(value: Any) -> str:
-    """A value of the sweep's record as MLflow's params have it."""
+def to_text(value: Any) -> str:
+    """Return a value of the sweep's record as the text that MLflow's params have."""
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def typed(text: str) -> Any:
-    """A param as YAML would have it: a number or a truth where it reads as one."""
+def parse_param(text: str) -> Any:
+    """Return a param's value as a number or a bool if its text is one, else the text."""
     try:
         value = json.loads(text)
     except ValueError:

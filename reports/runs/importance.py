@@ -1,7 +1,8 @@
-"""What mattered inside an arm: how much of the variance of its trials each searched parameter explains."""
+"""Importance of the searched parameters inside an arm, and best values at the edge of their search ranges."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,24 +11,25 @@ import pandas as pd
 from reports import vocabulary as words
 
 MIN_TRIALS = 8
-"""Completed trials below which a forest would only repeat the noise."""
-OF_RANGE = 0.02
-"""So near a bound, as a part of the range (of its logarithm where it was searched on one), is at the edge."""
+"""With fewer completed trials, fANOVA's random forest would fit noise."""
+EDGE_FRACTION = 0.02
+"""A value closer to a bound than this fraction of the range (log range if searched on a log scale) is at its edge."""
 LOGARITHMIC = ("loguniform", "logint")
 
 
 def importances(trials: pd.DataFrame, searched: Mapping[str, Mapping[str, list[Any]]], column: str) -> pd.Series | None:
-    """Importances of an arm's parameters by fANOVA (Hutter, Hoos and Leyton-Brown, 2014), largest first.
+    """Return the importance of each searched parameter of an arm by fANOVA (Hutter, Hoos & Leyton-Brown 2014).
 
     Args:
-        trials: of one arm.
-        searched: its domains as the sweep's record has them: `{"lr": {"loguniform": [1e-4, 3e-3]}}`.
-        column: the objective.
+        trials: the arm's trials.
+        searched: the arm's search space as in the sweep's record: `{"lr": {"loguniform": [1e-4, 3e-3]}}`.
+        column: column of `trials` with the objective.
 
     Returns:
-        None where completed trials are too few, or all alike.
+        Shares of the objective's variance, largest first; None if there are fewer than two parameters or `MIN_TRIALS`
+        completed trials, or if all have the same objective.
     """
-    import optuna
+    import optuna  # It takes long to import, and a report without importances doesn't need it.
 
     names = [name for name in searched if name in trials and trials[name].notna().all()]
     completed = trials[(trials["outcome"] == words.OUTCOME_COMPLETED)].dropna(subset=[column])
@@ -45,20 +47,26 @@ def importances(trials: pd.DataFrame, searched: Mapping[str, Mapping[str, list[A
     return pd.Series(importance_by_param, name="importance").sort_values(ascending=False)
 
 
-def at_edge(trial: Mapping[str, Any], searched: Mapping[str, Mapping[str, list[Any]]]) -> list[str]:
-    """Where a winner lies at the edge of what was searched, in words: better values may lie outside."""
-    import math
+def find_edges(trial: Mapping[str, Any], searched: Mapping[str, Mapping[str, list[Any]]]) -> list[str]:
+    """Return a sentence for each parameter whose value is at the edge of its range: better values may lie outside.
 
+    Args:
+        trial: settings of the arm's best trial, by name.
+        searched: the arm's search space as in the sweep's record.
+    """
     edges = []
     for name, domain in searched.items():
         ((kind, bounds),) = domain.items()
         value = trial.get(name)
-        if kind == "choice" or not isinstance(value, int | float) or value != value:
+        if kind == "choice" or not isinstance(value, int | float) or math.isnan(value):
             continue
         low, high = bounds[0], bounds[-1]
-        place = math.log(value / low) / math.log(high / low) if kind in LOGARITHMIC else (value - low) / (high - low)
-        if place < OF_RANGE or place > 1 - OF_RANGE:
-            side = "lower" if place < 0.5 else "upper"
+        if kind in LOGARITHMIC:
+            position = math.log(value / low) / math.log(high / low)
+        else:
+            position = (value - low) / (high - low)
+        if position < EDGE_FRACTION or position > 1 - EDGE_FRACTION:
+            side = "lower" if position < 0.5 else "upper"
             edges.append(f"{name} = {value:.3g} is at the {side} edge of {low:g} to {high:g}")
     return edges
 

@@ -1,4 +1,4 @@
-"""Which sweep of MLflow somebody means: by its name or, where several people have one of that name, `vae@3fa9c1`."""
+"""Find a sweep in MLflow by its name or, if several sweeps have that name, by its name and id (`vae@3fa9c1`)."""
 
 from __future__ import annotations
 
@@ -17,68 +17,70 @@ if TYPE_CHECKING:
     from mlflow.entities import Run
 
 MARK = "@"
-"""Between a sweep's name, which can't contain it, and the beginning of its id."""
+"""Separator between a sweep's name, which can't contain it, and the beginning of its id."""
 
 
 def name_of(sweep: str) -> str:
-    """The name in what names a sweep: `vae@3fa9c1` → `vae`."""
+    """Return the name without the id: `vae@3fa9c1` → `vae`."""
     return sweep.partition(MARK)[0]
 
 
 def identity(run: Run) -> str:
-    """What tells a sweep from all others: its id, of one that has none its run's."""
+    """Return the id of a sweep, or its run's id if the sweep has none."""
     sweep_id: str = run.data.tags.get(words.TAG_SWEEP_ID) or run.info.run_id
     return sweep_id
 
 
 def choose(client: MlflowClient, runs: Sequence[Run], sweep: str) -> Run | None:
-    """The run of the sweep that is meant; None if there is none of its name.
+    """Return the run of the sweep with this name or id; None if no sweep has the name.
 
     Args:
-        client: of the MLflow that has them.
-        runs: the own runs of all sweeps.
+        client: client of the MLflow that has the runs.
+        runs: the parent runs of all sweeps.
         sweep: a name, or a name and the beginning of an id such as `vae@3fa9c1`.
 
     Raises:
-        ReportError: several are of that name, or of those that are none has this id.
+        ReportError: several sweeps match, or none of those with this name has this id.
     """
-    name, _, wanted = sweep.partition(MARK)
+    name, _, wanted_id = sweep.partition(MARK)
     of_name = [run for run in runs if run.data.tags.get(words.TAG_SWEEP) == name]
-    # A run that was deleted and made anew at the same time as another process did so is the same sweep twice.
-    newest_last = sorted(of_name, key=lambda run: int(run.info.start_time))
-    by_identity = {identity(run): run for run in newest_last}
-    matching = [run for key, run in by_identity.items() if key.startswith(wanted) or run.info.run_id == wanted]
+    # Two processes can make a deleted run anew at the same time; then one sweep has two runs, and the newer one counts.
+    oldest_first = sorted(of_name, key=lambda run: int(run.info.start_time))
+    run_by_identity = {identity(run): run for run in oldest_first}
+    matching = [
+        run for key, run in run_by_identity.items() if key.startswith(wanted_id) or run.info.run_id == wanted_id
+    ]
     if len(matching) == 1:
         return matching[0]
     if not of_name:
         return None
-    choices = "; ".join(_in_words(client, run) for run in (matching or by_identity.values()))
+    choices = "; ".join(_describe(client, run) for run in (matching or run_by_identity.values()))
     if not matching:
         raise ReportError(
-            f"sweep {sweep} is not in MLflow, which has others of that name: {choices}. What a sweep's folder has and "
-            f"MLflow has not got is sent by orchestrate resume {name}"
+            f"sweep {sweep} is not in MLflow, which has others of that name: {choices}. If its folder is in this home, "
+            f"orchestrate resume {name} sends it to MLflow"
         )
     raise ReportError(f"MLflow has {len(matching)} sweeps called {name}; say which one is meant: {choices}")
 
 
 def read_record(client: MlflowClient, run: Run) -> dict[str, Any] | None:
-    """What a sweep said of itself when it last started (`words.ARTIFACT_SWEEP`); None where MLflow has not got it."""
+    """Return a sweep's record of its last start (`words.ARTIFACT_SWEEP`); None if it is missing in MLflow."""
     with tempfile.TemporaryDirectory() as folder:
         try:
             path = client.download_artifacts(run.info.run_id, words.ARTIFACT_SWEEP, folder)
             record: dict[str, Any] = json.loads(Path(path).read_text())
-        except Exception:
+        except Exception:  # MLflow's stores raise errors of many types for a missing artifact.
             return None
     return record
 
 
-def _in_words(client: MlflowClient, run: Run) -> str:
-    """A sweep as one of several to choose from."""
+def _describe(client: MlflowClient, run: Run) -> str:
+    """Return a line that distinguishes a sweep from others of its name."""
     started = datetime.fromtimestamp(run.info.start_time / 1000)
     of_trials = f"tags.`{words.TAG_ROLE}` = '{words.ROLE_TRIAL}' AND tags.`{words.TAG_PARENT}` = '{run.info.run_id}'"
     num_trials = len(client.search_runs([run.info.experiment_id], of_trials, max_results=1000))
     tags = run.data.tags
     host, outcome = tags.get(words.TAG_HOST, "an unknown machine"), tags.get(words.TAG_OUTCOME, "unknown")
-    trials = words.counted(num_trials, "trial") if num_trials < 1000 else "1000 trials or more"
+    trials = words.amount(num_trials, "trial") if num_trials < 1000 else "1000 trials or more"
     began = f"started {started:%Y-%m-%d %H:%M} on {host}"
     return f"{tags[words.TAG_SWEEP]}{MARK}{identity(run)} ({began}, {trials}, {outcome})"

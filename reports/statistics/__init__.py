@@ -1,1 +1,1 @@
-"""Contrasts between levels of a factor, and how sure they are."""
+"""Contrasts between levels of a factor, with intervals and tests."""

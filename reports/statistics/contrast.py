@@ -1,4 +1,4 @@
-"""A difference between two levels, and the family of tests that it belongs to."""
+"""A contrast: the difference between two levels of a factor, and Holm's adjustment over all tests of a report."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final, Literal
 
 from statsmodels.stats.multitest import multipletests
 
-from reports.statistics.looks import price
+from reports.statistics.looks import look_penalty
 from reports.statistics.precision import ALPHA, FEWEST_UNITS
 
 Scope = Literal["arm", "configuration"]
@@ -20,35 +20,35 @@ class Contrast:
     """The difference between two levels of a factor.
 
     Attributes:
-        factor: what is compared.
-        level: of it.
-        baseline: the level that it is compared with.
-        at: the levels of all other factors, where they are held fixed; empty if the difference is averaged over the
-            combinations of them (cells) in which both levels have data.
-        difference: level minus baseline in the metric's units: the mean over recordings, cells, configurations, seeds;
-            NaN if no recording can be compared.
-        low: lower end of the 95 % interval, of this contrast alone.
-        high: its upper end.
-        p: of no difference, two-sided, by the same standard error and degrees of freedom as the interval.
-        p_adjusted: by Holm, over the whole family of tests; None for what is not tested.
-        p_repeated: the same for those who look again and again (`reports.statistics.looks`); only of what is
-            exploratory since more was granted after a look.
-        effect_size: the difference divided by the standard deviation between units of an arm (configurations where
-            arms have several, else trainings), pooled over the arms compared, with Hedges' correction. Where each
-            training is compared with itself, it is the standard deviation of their differences.
-        num_configurations: the fewest that an arm has.
-        num_seeds: the fewest that a configuration has.
-        num_units: the fewest that an arm has, configurations or trainings.
-        num_recordings: that were compared, the same ones in all trainings.
-        num_cells: over which the difference was averaged.
-        num_cells_left_out: in which only one of the two levels has data.
-        num_rows_left_out: of the arms compared, those without a value.
-        num_recordings_left_out: those that some training compared has no value for.
-        scope: `configuration` if an arm is known through one configuration that a search chose, and the statement is
-            about that one only.
-        is_planned: whether the sweep's baseline asks for it.
-        why_no_interval: in words; None if there is one.
-        why_exploratory: in words, why a test would say too often that there is a difference; None if it would not.
+        factor: the setting that differs, such as `loss`.
+        level: its level in the one arm, such as `vae`.
+        baseline: its level in the other arm.
+        at: the levels of all other factors if they are held fixed; empty if the difference is averaged over the cells,
+            which are the combinations of the other factors' levels, in which both levels have data.
+        difference: level minus baseline in the metric's units, averaged over recordings, cells, configurations and
+            seeds; NaN if no recording can be compared.
+        low: lower end of the 95 % interval, not corrected for multiple contrasts; None without an interval.
+        high: upper end of it.
+        p: two-sided p of no difference, with the standard error and the degrees of freedom of the interval.
+        p_adjusted: p after Holm's adjustment over the whole family of tests; None if it was not tested.
+        p_repeated: p that stays valid under repeated looks (`reports.statistics.looks`); only for contrasts that are
+            exploratory because trainings were added after a look.
+        effect_size: Hedges' g: the difference divided by the standard deviation between units of an arm
+            (configurations if arms have several, else trainings), pooled over the arms compared. If each training is
+            compared with itself, it is divided by the standard deviation of those differences.
+        num_configurations: number of configurations, in the arm with the fewest.
+        num_seeds: number of seeds, in the configuration with the fewest.
+        num_units: number of units, in the arm with the fewest.
+        num_recordings: number of recordings compared; the same ones for all trainings.
+        num_cells: number of cells over which the difference was averaged.
+        num_cells_left_out: number of cells in which only one of the two levels has data.
+        num_rows_left_out: number of rows of the arms compared that have no value.
+        num_recordings_left_out: number of recordings for which some training compared has no value.
+        scope: `configuration` if an arm has one configuration only and a search chose it, so that the statement is
+            about that configuration only; else `arm`.
+        is_planned: whether the sweep's baseline asks for this contrast.
+        why_no_interval: the reason in words; None if there is an interval.
+        why_exploratory: in words, why a test would find false differences too often; None if it would not.
     """
 
     factor: str
@@ -77,64 +77,63 @@ class Contrast:
 
     @property
     def why_untested(self) -> str | None:
-        """Why its interval is no test although the baseline asks for one; None if it is, or there is none."""
+        """The reason why it has an interval but is not tested; None if there is no such reason."""
         if self.why_exploratory:
             return f"exploratory: {self.why_exploratory}"
         return TOO_FEW if self.num_units < FEWEST_UNITS else None
 
     @property
     def question(self) -> tuple[str, str, str, tuple[tuple[str, str], ...]]:
-        """What it answers; the same by every metric and every judge."""
+        """The key of its question, which is the same for every metric and every judge."""
         return self.factor, self.level, self.baseline, tuple(sorted(self.at.items()))
 
     @property
     def excludes_zero(self) -> bool:
-        """Whether its interval says which of the two is ahead."""
+        """Whether 0 is outside of the 95 % interval."""
         return self.low is not None and self.high is not None and not self.low <= 0 <= self.high
 
     @property
     def is_distinguishable(self) -> bool:
-        """Whether a test told the two apart; descriptive contrasts never do."""
+        """Whether a test found a difference; always false for contrasts that were not tested."""
         return self.p_adjusted is not None and self.p_adjusted < ALPHA and self.excludes_zero
 
 
-def adjusted(family: Sequence[Contrast], look: int | None = 1) -> list[Contrast]:
-    """The same contrasts, with p adjusted by Holm over those that are planned and can be tested.
+def adjust_p(family: Sequence[Contrast], look: int | None = 1) -> list[Contrast]:
+    """Return the contrasts with p adjusted by Holm's method over those that are planned and can be tested.
 
-    What is exploratory keeps its place in the family, as if its p were 1: else the others would be tested more boldly
-    for as long as it is.
+    Exploratory contrasts keep their place in the family with a p of 1. Otherwise the other contrasts would be
+    adjusted less for as long as those are exploratory.
 
     Args:
         family: all contrasts by the objective.
-        look: how often the test split has been asked, more having been granted in between; None while it still judges.
+        look: number of this look at the test split: 1, plus how often trainings were added after a look. None while
+            trainings are outstanding.
     """
-    places = [contrast for contrast in family if contrast.is_planned and _has_place(contrast)]
-    tests = _holm([1.0 if contrast.why_exploratory else _p(contrast) for contrast in places])
-    repeated = _holm([_p(contrast) for contrast in places])
-    answers = iter(zip(tests, repeated, strict=True))
-    return [
-        _with_p(contrast, *next(answers), look) if contrast.is_planned and _has_place(contrast) else contrast
-        for contrast in family
-    ]
+    members = [contrast for contrast in family if _is_in_family(contrast)]
+    tested = _holm([1.0 if contrast.why_exploratory else _p_or_one(contrast) for contrast in members])
+    repeated = _holm([_p_or_one(contrast) for contrast in members])
+    p_values = iter(zip(tested, repeated, strict=True))
+    return [_with_p(contrast, *next(p_values), look) if _is_in_family(contrast) else contrast for contrast in family]
 
 
-def _with_p(contrast: Contrast, p: float, p_of_look: float, look: int | None) -> Contrast:
+def _with_p(contrast: Contrast, p: float, p_at_look: float, look: int | None) -> Contrast:
+    """Return a planned contrast with its adjusted p, or with its p for repeated looks if it is exploratory."""
     if contrast.why_exploratory is None:
         return replace(contrast, p_adjusted=p)
     if look is None or look == 1 or contrast.p is None:
         return contrast
-    return replace(contrast, p_repeated=min(1.0, price(look) * p_of_look))
+    return replace(contrast, p_repeated=min(1.0, look_penalty(look) * p_at_look))
 
 
-def _has_place(contrast: Contrast) -> bool:
-    """Whether it counts in the family of tests."""
+def _is_in_family(contrast: Contrast) -> bool:
+    """Return whether a contrast counts in Holm's adjustment."""
     can_be_tested = contrast.p is not None and contrast.num_units >= FEWEST_UNITS
-    return can_be_tested or contrast.why_exploratory is not None
+    return contrast.is_planned and (can_be_tested or contrast.why_exploratory is not None)
 
 
-def _p(contrast: Contrast) -> float:
+def _p_or_one(contrast: Contrast) -> float:
     return 1.0 if contrast.p is None else contrast.p
 
 
-def _holm(p: Sequence[float]) -> list[float]:
-    return [float(value) for value in multipletests(p, ALPHA, "holm")[1]] if p else []
+def _holm(p_values: Sequence[float]) -> list[float]:
+    return [float(value) for value in multipletests(p_values, ALPHA, "holm")[1]] if p_values else []

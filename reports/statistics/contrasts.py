@@ -1,4 +1,4 @@
-"""Which levels of a factor differ, and how surely."""
+"""Contrasts from scores by recording: the difference of two levels, its interval and its p."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from reports.statistics.precision import Units, margin, per_recording, precision
 from reports.statistics.questions import Key, Question, questions
 
 Trainings = Mapping[tuple[str, str], NDArray[np.float64]]
-"""What trainings reach on each recording, by configuration and seed."""
+"""Values on each recording, shape (recordings,), by configuration and seed; NaN where a value is missing."""
 
 NOTHING: Final[Mapping[Key, str]] = {}
 NO_RECORDING: Final = "no recording has a value in every training that is compared"
-ONE_RECORDING: Final = "only one recording has a value in every training: how much recordings differ is unknown"
-ONE_TRAINING: Final = "only one training of {arm}: how much trainings differ is unknown"
-NO_SPREAD: Final = "neither trainings nor recordings differ: there is no spread to compare with"
+ONE_RECORDING: Final = "only one recording has a value in every training, so the spread between recordings is unknown"
+ONE_TRAINING: Final = "only one training of {arm}, so the spread between trainings is unknown"
+NO_SPREAD: Final = "neither trainings nor recordings differ, so there is no spread to compare with"
 
 
 @dataclass(frozen=True)
 class _Sample:
-    """What is drawn together: an arm, or the differences of trainings that are compared with themselves.
+    """The units of an arm, or the differences between two renderings of the same trainings.
 
     Attributes:
-        units: means of its configurations where it has several, else its trainings.
-        num_configurations: with any value.
-        num_seeds: the fewest of a configuration.
+        units: a row per configuration (the mean over its seeds) if there are several, else a row per training.
+        num_configurations: number of configurations with any value.
+        num_seeds: number of seeds, in the configuration with the fewest.
     """
 
     units: Units
@@ -42,7 +42,7 @@ class _Sample:
 
 
 class _Term(NamedTuple):
-    """A part of a difference."""
+    """A term of a difference: a sample with the sign of its mean."""
 
     key: Key
     sign: int
@@ -59,22 +59,24 @@ def contrasts(
     broken: Mapping[Key, str] = NOTHING,
     unsettled: Mapping[Key, str] = NOTHING,
 ) -> list[Contrast]:
-    """Every comparison of two levels that the data allow, as `questions` orders them; p is not adjusted yet.
+    """Return all contrasts for which there are data, in the order of `questions`; their p is not adjusted yet.
 
     Args:
-        scores: a row a training and recording, with a column for each factor, `configuration` (unique within an arm),
-            `seed` (unique within a configuration), `recording` and `value`.
-        factors: columns that are compared.
-        baseline: levels of factors; of a factor that it lacks nothing is planned.
-        is_searched: whether a search chose the configurations; otherwise an arm is its one configuration.
-        within: factors whose levels one training has, such as the settings that it is rendered with. Only these are
-            compared then, each training with itself: what a training is like in general is no error of theirs.
-        broken: arms of which trainings are missing because they went wrong, each with how many in words. Those that
-            are left are the better ones, so that nothing is said of how sure a difference to them is.
-        unsettled: arms whose number of trainings is not what was planned, each with the reason in words.
+        scores: one row per training and recording, with a column for each factor, `configuration` (unique within an
+            arm), `seed` (unique within a configuration), `recording` and `value`.
+        factors: names of the columns that are compared.
+        baseline: baseline level of each factor; no contrast of a factor without one is planned.
+        is_searched: whether a search chose the configurations; if not, an arm is its one configuration.
+        within: factors that vary within a training, such as the settings of its renderings; the last of `factors`. If
+            there are any, only these are compared, and each training with itself, so that differences between
+            trainings cancel.
+        broken: arms of which trainings diverged, failed or could not be judged, each with the reason in words. Their
+            contrasts get no interval, because the trainings that are left are the better ones.
+        unsettled: arms that don't have the planned number of trainings, each with the reason in words. Their contrasts
+            are exploratory.
 
     Raises:
-        ValueError: a training has two rows of one recording.
+        ValueError: a training has two rows for one recording.
     """
     if scores.empty:
         return []
@@ -82,7 +84,8 @@ def contrasts(
     empty = Counter(scores.loc[scores["value"].isna(), list(factors)].itertuples(index=False, name=None))
     num_shared = len(factors) - len(within)
     answers = []
-    # An arm that lost all of its trainings is asked about, too: else the cells in which it fared well would remain.
+    # An arm without any training left is compared, too. Otherwise a main effect would be averaged over the cells in
+    # which the arm's level trained well.
     lost = [] if within else [key for key in (*broken, *unsettled) if key not in arms]
     for question in questions([*arms, *lost], factors, baseline, within):
         cells = [_cell(arms, pair, bool(within)) for pair in question.cells]
@@ -90,23 +93,23 @@ def contrasts(
         why_broken = " and ".join(broken[key] for key in compared_arms if key in broken)
         why_unsettled = " and ".join(dict.fromkeys(unsettled[key] for key in compared_arms if key in unsettled))
         num_empty = sum(empty[key] for pair in question.cells for key in pair)
-        # A cell without a training that has both levels says nothing.
         filled_cells = [cell for cell in cells if cell]
         if filled_cells:
-            answers.append(_answer(question, factors, filled_cells, num_empty, is_searched, why_broken, why_unsettled))
+            contrast = _estimate(question, factors, filled_cells, num_empty, is_searched, why_broken, why_unsettled)
+            answers.append(contrast)
         elif question.is_planned and (why_broken or why_unsettled):
-            answers.append(_unanswered(question, why_broken or why_unsettled, why_unsettled))
+            answers.append(_empty_contrast(question, why_broken or why_unsettled, why_unsettled))
     return answers
 
 
 def margins(scores: pd.DataFrame, factors: Sequence[str]) -> dict[Key, float]:
-    """Half of the 95 % interval of each arm's mean, over its units and over recordings; NaN where it has none."""
-    units = {key: _sampled(trainings).units for key, trainings in _arms(scores, factors).items()}
-    return {key: margin(sample[:, np.isfinite(sample).all(axis=0)]) for key, sample in units.items()}
+    """Return half the width of the 95 % interval of each arm's mean; NaN for an arm without one (see `contrasts`)."""
+    units_by_arm = {key: _make_sample(trainings).units for key, trainings in _arms(scores, factors).items()}
+    return {key: margin(units[:, np.isfinite(units).all(axis=0)]) for key, units in units_by_arm.items()}
 
 
 def _arms(scores: pd.DataFrame, factors: Sequence[str]) -> dict[Key, Trainings]:
-    """The trainings of each arm; one without any value was not evaluated and counts nowhere."""
+    """Return the trainings of each arm, without trainings that have no value at all (they were not evaluated)."""
     runs = scores.pivot(index=[*factors, "configuration", "seed"], columns="recording", values="value")
     runs = runs.astype(float).dropna(how="all")
     trainings_by_arm: dict[Key, dict[tuple[str, str], NDArray[np.float64]]] = {}
@@ -116,18 +119,21 @@ def _arms(scores: pd.DataFrame, factors: Sequence[str]) -> dict[Key, Trainings]:
 
 
 def _cell(arms: Mapping[Key, Trainings], pair: tuple[Key, Key], is_within: bool) -> list[_Term]:
-    """One level minus the other: two arms, or the differences of the trainings that have both."""
+    """Return the terms of the difference in one cell; none if the cell has no data for it.
+
+    They are the two arms or, within trainings, the differences of those trainings that have both levels.
+    """
     level, baseline = (arms.get(key, {}) for key in pair)
     if not (level and baseline):
         return []
     if not is_within:
-        return [_Term(pair[0], 1, _sampled(level)), _Term(pair[1], -1, _sampled(baseline))]
+        return [_Term(pair[0], 1, _make_sample(level)), _Term(pair[1], -1, _make_sample(baseline))]
     differences = {training: values - baseline[training] for training, values in level.items() if training in baseline}
-    return [_Term(pair[0], 1, _sampled(differences))] if differences else []
+    return [_Term(pair[0], 1, _make_sample(differences))] if differences else []
 
 
-def _unanswered(question: Question, why: str, why_exploratory: str) -> Contrast:
-    """A question of which no cell has data yet, or any more."""
+def _empty_contrast(question: Question, why: str, why_exploratory: str) -> Contrast:
+    """Return the contrast of a comparison without data in any cell."""
     return Contrast(
         factor=question.factor,
         level=question.level,
@@ -155,17 +161,17 @@ def _unanswered(question: Question, why: str, why_exploratory: str) -> Contrast:
     )
 
 
-def _sampled(trainings: Trainings) -> _Sample:
+def _make_sample(trainings: Trainings) -> _Sample:
     configurations: dict[str, list[NDArray[np.float64]]] = {}
     for (configuration, _), values in trainings.items():
         configurations.setdefault(configuration, []).append(values)
-    # A recording that one seed lacks is missing from its configuration: all means are over the same recordings.
+    # A recording without a value for one seed is NaN for the configuration, so that all means have the same recordings.
     means = [np.mean(seeds, axis=0) for seeds in configurations.values()]
     units = means if len(means) > 1 else next(iter(configurations.values()))
     return _Sample(np.array(units), len(means), min(map(len, configurations.values())))
 
 
-def _answer(
+def _estimate(
     question: Question,
     factors: Sequence[str],
     cells: Sequence[Sequence[_Term]],
@@ -174,7 +180,7 @@ def _answer(
     why_broken: str,
     why_unsettled: str,
 ) -> Contrast:
-    """What the data say."""
+    """Return the contrast of a comparison, averaged over its cells."""
     terms = [term for cell in cells for term in cell]
     samples = [term.sample for term in terms]
     is_shared = np.all([np.isfinite(sample.units).all(axis=0) for sample in samples], axis=0)
@@ -182,12 +188,16 @@ def _answer(
     weights = [term.sign / len(cells) for term in terms]
     num_recordings = int(is_shared.sum())
     difference = float(per_recording(units, weights).mean()) if num_recordings else math.nan
-    alone = [_named(term.key, factors) for term in terms if len(term.sample.units) == 1]
-    why = _why_no_precision(alone, num_recordings, why_broken)
+    single_arms = [_arm_name(term.key, factors) for term in terms if len(term.sample.units) == 1]
+    why = _why_no_precision(single_arms, num_recordings, why_broken)
     uncertainty = None if why else precision(units, weights)
     if uncertainty and uncertainty.standard_error == 0:
         why, uncertainty = NO_SPREAD, None
-    half_width = uncertainty.half_width() if uncertainty else math.nan
+    low = high = p = effect_size = None
+    if uncertainty:
+        half_width = uncertainty.half_width()
+        low, high = difference - half_width, difference + half_width
+        p, effect_size = uncertainty.p(difference), uncertainty.effect_size(difference)
     num_configurations = min(sample.num_configurations for sample in samples)
     return Contrast(
         factor=question.factor,
@@ -195,12 +205,12 @@ def _answer(
         baseline=question.baseline,
         at=question.at,
         difference=difference,
-        low=difference - half_width if uncertainty else None,
-        high=difference + half_width if uncertainty else None,
-        p=uncertainty.p(difference) if uncertainty else None,
+        low=low,
+        high=high,
+        p=p,
         p_adjusted=None,
         p_repeated=None,
-        effect_size=uncertainty.effect_size(difference) if uncertainty else None,
+        effect_size=effect_size,
         num_configurations=num_configurations,
         num_seeds=min(sample.num_seeds for sample in samples),
         num_units=min(len(sample.units) for sample in samples),
@@ -216,15 +226,22 @@ def _answer(
     )
 
 
-def _named(key: Key, factors: Sequence[str]) -> str:
+def _arm_name(key: Key, factors: Sequence[str]) -> str:
     return " ".join(f"{factor}={level}" for factor, level in zip(factors, key, strict=True))
 
 
-def _why_no_precision(alone: Sequence[str], num_recordings: int, why_broken: str) -> str | None:
+def _why_no_precision(single_arms: Sequence[str], num_recordings: int, why_broken: str) -> str | None:
+    """Return why a difference has no interval, in words; None if nothing prevents one.
+
+    Args:
+        single_arms: names of the arms with one unit only.
+        num_recordings: number of recordings that all trainings have a value for.
+        why_broken: reason why trainings are missing; empty if none are.
+    """
     if num_recordings == 0:
         return NO_RECORDING
     if why_broken:
         return why_broken
-    if alone:
-        return ONE_TRAINING.format(arm=" and ".join(alone))
+    if single_arms:
+        return ONE_TRAINING.format(arm=" and ".join(single_arms))
     return ONE_RECORDING if num_recordings == 1 else None

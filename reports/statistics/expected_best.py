@@ -1,4 +1,4 @@
-"""What a search of so many trials finds, for what it costs."""
+"""The expected best objective of a search as a function of its number of trials and its cost."""
 
 from __future__ import annotations
 
@@ -11,44 +11,46 @@ from numpy.typing import NDArray
 from scipy import special
 
 BLOCK_SIZES = 128
+"""Values of n that are computed at once."""
 
 
 def expected_best(values: Sequence[float], costs: Sequence[float], mode: Literal["min", "max"]) -> pd.DataFrame:
-    """What the best of n of these trials is on average, and what n trials cost; a row an n.
+    """Return the mean best objective and the mean cost of n of these trials, for every n.
 
-    Over all choices of n of the trials (Dodge et al. 2019, "Show Your Work"; without replacement as Tang et al. 2020,
-    "Showing Your Work Doesn't Always Work", since with it the estimate is biased).
+    The mean is over all choices of n trials (Dodge et al. 2019, "Show Your Work"), drawn without replacement as in
+    Tang et al. 2020, "Showing Your Work Doesn't Always Work": with replacement the estimate is biased.
 
     Args:
-        values: the trials' objective; NaN for a trial that has none: it costs all the same.
-        costs: what each of them took, such as epochs or GPU-seconds.
-        mode: which values are good.
+        values: objective of each trial; NaN for a trial without one, which still counts with its cost.
+        costs: cost of each trial, such as epochs or GPU-seconds.
+        mode: whether small (`min`) or large (`max`) values are better.
 
     Returns:
-        columns `n` (1 to all), `cost` and `expected_best`: NaN if no trial has a value, else over the choices with one.
+        One row per n from 1 to the number of trials, with the columns `n`, `cost` and `expected_best`. The latter is
+        the mean over the choices with at least one value; NaN if no trial has one.
     """
     sign = 1 if mode == "max" else -1
     ranked = np.sort(np.nan_to_num(sign * np.asarray(values, dtype=float), nan=-np.inf))
     total = len(ranked)
     sizes = np.arange(1, total + 1)
-    # All sizes at once would take the square of the trials in memory: gigabytes of ten thousand.
+    # Memory for all sizes at once is quadratic in the number of trials: gigabytes for ten thousand trials.
     blocks = np.array_split(sizes, -(-total // BLOCK_SIZES) or 1)
     best = sign * np.concatenate([_mean_best(ranked, block) for block in blocks])
     return pd.DataFrame({"n": sizes, "cost": sizes * np.mean(costs), "expected_best": best})
 
 
 def _mean_best(ranked: NDArray[np.float64], sizes: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The mean of the largest of n values, for some n, over the choices of which the largest is finite.
+    """Return the mean of the largest of n values over all choices of n values whose largest is finite.
 
     Args:
-        ranked: all values, shape (total,), the smallest first.
-        sizes: each n, shape (sizes,).
+        ranked: all values in ascending order, shape (total,).
+        sizes: values of n, shape (sizes,).
 
     Returns:
-        Shape (sizes,); NaN where no choice has a finite value.
+        A mean for each n, shape (sizes,); NaN if there is no finite value.
     """
     total = len(ranked)
-    # The best of n has the rank i in C(i - 1, n - 1) of C(total, n) choices.
+    # The largest of n values has rank i in C(i - 1, n - 1) of C(total, n) choices. Logarithms avoid an overflow.
     log_factorials = special.gammaln(np.arange(total + 1) + 1)
     others, below = sizes[:, None] - 1, np.arange(total)
     log_choices = log_factorials[below] - log_factorials[others] - log_factorials[np.maximum(below - others, 0)]

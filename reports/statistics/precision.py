@@ -1,13 +1,14 @@
-"""How well a few trainings and recordings determine an arm or a difference of arms: measured, or foretold.
+"""Standard errors, intervals and tests of arms and of their differences, and the power of planned comparisons.
 
-An arm is known through its units: its configurations where it has several, each the mean over its seeds, else the
-trainings of its one configuration. Units belong to one arm, recordings are the same for all. A bootstrap of both
-together (Owen 2007, "The pigeonhole bootstrap") has a variance in closed form, so that nothing has to be drawn; but it
-is too small where units are few, and counts what is peculiar to a unit on a recording three times. So variances are
-divided by n - 1, that is counted once, and Student's t has the degrees of freedom of Satterthwaite, as where several
-readers judge the same cases (Hillis 2007, doi 10.1002/sim.2532), but never more than its units have (`_df_of_units`).
+The units of an arm are its configurations if it has several (each the mean over its seeds), else the trainings of its
+one configuration. Units and recordings are crossed random effects: a unit belongs to one arm, recordings are shared by
+all. The pigeonhole bootstrap (Owen 2007) resamples both; its variance has a closed form, so nothing is resampled here.
+But that variance is too small for few units, and it counts the interaction of unit and recording three times. So
+variances are divided by n - 1, the interaction is counted once, and Student's t has Satterthwaite's degrees of freedom,
+as in studies where several readers rate the same cases (Hillis 2007, doi 10.1002/sim.2532), but never more than the
+units allow (`_df_of_units`).
 
-Trainings with the same seed in several arms count as independent. Where they are alike, intervals are too wide.
+Trainings with the same seed in several arms count as independent. If they are correlated, intervals are too wide.
 """
 
 from __future__ import annotations
@@ -21,39 +22,40 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-# scipy.special alone, since `orchestrate plan` has no second to spare for scipy.stats, pandas or statsmodels.
+# scipy.special alone: `orchestrate plan` imports this module, and scipy.stats, pandas or statsmodels would take it a
+# second longer.
 
 ALPHA: Final = 0.05
-"""Of intervals, and of a whole family of tests."""
+"""Error rate of intervals, and of a whole family of tests."""
 FEWEST_UNITS: Final = 3
-"""Of each sample that is tested: the spread of two units is too often far too small by luck."""
+"""Least number of units for a test: with two, the measured spread is too often far too small by chance."""
 POWER: Final = 0.8
-"""How surely the smallest detectable difference is detected."""
+"""Probability with which the smallest detectable difference is found."""
 
 SD_CONFIGURATIONS: Final = 0.03
-"""Between good configurations of an arm, in judge probability. Assumed, not measured yet."""
+"""Standard deviation between good configurations of an arm, in judge probability. Assumed, not measured yet."""
 SD_SEEDS: Final = 0.03
-"""Between trainings of a configuration, in judge probability. Assumed, not measured yet."""
+"""Standard deviation between trainings of a configuration, in judge probability. Assumed, not measured yet."""
 SD_INTERACTION: Final = 0.25
-"""Between trainings on a recording, beyond what the two are like in general. Assumed, not measured yet."""
+"""Standard deviation of the interaction of training and recording, in judge probability. Assumed, not measured yet."""
 SD_PREFERENCE: Final = 0.1
-"""The same between arms: of it, no number of trainings makes a difference surer, only recordings do. Assumed."""
+"""Standard deviation of the interaction of arm and recording. Only more recordings reduce its effect. Assumed."""
 
 Units = NDArray[np.float64]
-"""What the units of a sample, such as an arm, reach on each recording; shape (units, recordings)."""
+"""Values of the units of a sample, such as an arm, on each recording; shape (units, recordings)."""
 ROUNDING: Final = 1e-12
-"""Spread below this part of the values is what floating-point sums leave."""
+"""A spread below this fraction of the values is floating-point error."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What is known of an estimate's error.
+    """The standard error of an estimate, with its degrees of freedom.
 
     Attributes:
-        standard_error: 0 where neither units nor recordings vary.
-        df: degrees of freedom of it.
-        sd: between units of a sample, pooled over the samples.
-        sd_df: degrees of freedom of that.
+        standard_error: in the metric's units; 0 if neither units nor recordings vary.
+        df: degrees of freedom of the standard error.
+        sd: standard deviation between the units of a sample, pooled over the samples.
+        sd_df: degrees of freedom of `sd`.
     """
 
     standard_error: float
@@ -62,17 +64,17 @@ class Precision:
     sd_df: int
 
     def half_width(self) -> float:
-        """Of the estimate's 95 % interval."""
+        """Return half the width of the estimate's 95 % interval."""
         return float(special.stdtrit(self.df, 1 - ALPHA / 2)) * self.standard_error
 
     def p(self, difference: float) -> float:
-        """Of no difference, two-sided."""
+        """Return the two-sided p of no difference."""
         return 2 * float(special.stdtr(self.df, -abs(difference) / self.standard_error))
 
     def effect_size(self, difference: float) -> float | None:
-        """The difference in standard deviations between units, Hedges' correction made.
+        """Return Hedges' g: the difference divided by the standard deviation between units, corrected for its bias.
 
-        None where units don't vary, and of two differences alone, whose standard deviation says too little.
+        It is None if units don't vary, or if the standard deviation has fewer than two degrees of freedom.
         """
         if self.sd == 0 or self.sd_df < 2:
             return None
@@ -82,82 +84,95 @@ class Precision:
 
 
 def per_recording(samples: Sequence[Units], weights: Sequence[float]) -> NDArray[np.float64]:
-    """The weighted sum of the samples' means over units, on each recording; shape (recordings,)."""
+    """Return the weighted sum of the samples' means over units, on each recording; shape (recordings,)."""
     weighted = [weight * sample.mean(axis=0) for sample, weight in zip(samples, weights, strict=True)]
     total: NDArray[np.float64] = np.sum(weighted, axis=0)
     return total
 
 
 def precision(samples: Sequence[Units], weights: Sequence[float]) -> Precision:
-    """The precision of the mean over recordings of `per_recording`.
+    """Return the precision of the mean of `per_recording` over recordings.
 
-    Two arms are two samples with the weights 1 and -1; where each unit is its own control, as where one training is
-    rendered in two ways, the units' differences are one sample. Units belong to one sample, recordings to all. Every
-    sample needs two units, and there must be two recordings.
+    A difference of two arms has two samples, with the weights 1 and -1. If each unit is its own control, for example
+    one training rendered in two ways, the units' differences are one sample with the weight 1.
 
-    Spreads are not pooled over samples for the error, since a loss that trains badly also spreads more (Welch).
+    For the standard error, variances are not pooled over samples (Welch): a loss that trains badly also varies more.
+
+    Args:
+        samples: the units of each sample; at least two units each, and at least two recordings.
+        weights: weight of each sample.
     """
     spreads = np.array([sample.mean(axis=1).var(ddof=1) for sample in samples])
     counts = np.array([len(sample) for sample in samples])
-    of_units, of_recordings = _parts(samples, weights)
+    of_units, of_recordings = _variance_parts(samples, weights)
     num_recordings = samples[0].shape[1]
     variance = of_units.sum() + of_recordings
-    least = ROUNDING * max(np.abs(sample).max() for sample in samples)
-    if math.sqrt(variance) <= least:
+    least_sd = ROUNDING * max(np.abs(sample).max() for sample in samples)
+    if math.sqrt(variance) <= least_sd:
         return Precision(0.0, math.inf, 0.0, 0)
+    # Satterthwaite's degrees of freedom of a sum of variances.
     df = variance**2 / ((of_units**2 / (counts - 1)).sum() + of_recordings**2 / (num_recordings - 1))
-    varies = np.sqrt(spreads) > least
+    varies = np.sqrt(spreads) > least_sd
     if varies.any():
         df = min(df, _df_of_units(of_units[varies], np.square(weights)[varies], counts[varies]))
     sd = math.sqrt(np.average(spreads, weights=counts - 1))
-    return Precision(math.sqrt(variance), float(df), sd if sd > least else 0.0, int((counts - 1).sum()))
+    return Precision(math.sqrt(variance), float(df), sd if sd > least_sd else 0.0, int((counts - 1).sum()))
 
 
 def _df_of_units(of_units: NDArray[np.float64], squares: NDArray[np.float64], counts: NDArray[np.int64]) -> float:
-    """The most degrees of freedom that an error can have, whatever recordings add to it.
+    """Return the upper limit of the degrees of freedom of a standard error that the units give.
 
-    Few units can be alike by luck. Recordings then seem to be all that varies, and there are many of them: so an error
-    has no more degrees of freedom than its part that comes with the units (Satterthwaite 1946, Welch 1947). A small
-    sample beside a large one can be alike by luck, too. The large one then seems to be all that varies: so there are no
-    more degrees of freedom than samples of these sizes have if they spread alike. The smallest sample's degrees of
-    freedom would always be few enough (Mickey & Brown 1966), but make the intervals of equal samples far too wide.
+    Few units can agree by chance. Then only the recordings seem to vary, and there are many of them. So a standard
+    error gets no more degrees of freedom than its part from the units has (Satterthwaite 1946, Welch 1947). A small
+    sample beside a large one can agree by chance, too, and then only the large one seems to vary. So there are also no
+    more degrees of freedom than samples of these sizes have when their variances are equal. The degrees of freedom of
+    the smallest sample would be a safe limit (Mickey & Brown 1966), but make intervals of equal samples far too wide.
 
     Args:
-        of_units: the variance that comes with the units of each sample.
-        squares: of the samples' weights.
-        counts: units of each sample.
+        of_units: variance from the units of each sample, shape (samples,).
+        squares: squared weights of the samples, shape (samples,).
+        counts: number of units of each sample, shape (samples,).
     """
-    if_alike = squares / counts
-    measured, assumed = (float(parts.sum() ** 2 / (parts**2 / (counts - 1)).sum()) for parts in (of_units, if_alike))
+    # Up to a common factor, which the degrees of freedom don't depend on.
+    of_equal_units = squares / counts
+    measured, assumed = (
+        float(parts.sum() ** 2 / (parts**2 / (counts - 1)).sum()) for parts in (of_units, of_equal_units)
+    )
     return min(measured, assumed)
 
 
 def margin(sample: Units) -> float:
-    """Half of the 95 % interval of a sample's mean; NaN of one unit or one recording, and where neither varies.
+    """Return half the width of the 95 % interval of a sample's mean.
 
-    Recordings that are hard for all are most of its error, while differences don't have them: with no more degrees of
-    freedom than the units have it would be twice as wide as it has to be. So each part of the error has a Student's t
-    of its own (Banerjee 1960, Sankhyā 22, 357), which is a little too wide at most.
+    Most of the error comes from recordings that are hard for all units; in differences that part cancels. If the
+    degrees of freedom were limited by the units as in `precision`, the interval would be twice as wide as necessary.
+    So each part of the error has its own Student's t (Banerjee 1960, Sankhyā 22, 357), which is at most a little too
+    wide.
+
+    Returns:
+        NaN for one unit or one recording, and if neither units nor recordings vary.
     """
     if min(sample.shape) < 2:
         return math.nan
-    (of_units,), of_recordings = _parts([sample], [1.0])
-    ends = (special.stdtrit(number - 1, 1 - ALPHA / 2) for number in sample.shape)
-    half_width = math.hypot(*(end * math.sqrt(part) for end, part in zip(ends, (of_units, of_recordings), strict=True)))
+    (of_units,), of_recordings = _variance_parts([sample], [1.0])
+    quantiles = [special.stdtrit(number - 1, 1 - ALPHA / 2) for number in sample.shape]
+    parts = [quantile * math.sqrt(part) for quantile, part in zip(quantiles, (of_units, of_recordings), strict=True)]
+    half_width = math.hypot(*parts)
     return half_width if half_width > ROUNDING * np.abs(sample).max() else math.nan
 
 
-def _parts(samples: Sequence[Units], weights: Sequence[float]) -> tuple[NDArray[np.float64], float]:
-    """The variance that comes with the units of each sample, and the one that comes with the recordings."""
+def _variance_parts(samples: Sequence[Units], weights: Sequence[float]) -> tuple[NDArray[np.float64], float]:
+    """Return the variance from the units of each sample, shape (samples,), and the variance from the recordings."""
     squares = np.square(weights)
     of_units = squares * [sample.mean(axis=1).var(ddof=1) / len(sample) for sample in samples]
     of_both = sum(square * _interaction(sample) / sample.size for square, sample in zip(squares, samples, strict=True))
-    of_each = per_recording(samples, weights)
-    return of_units, max(0.0, float(of_each.var(ddof=1)) / len(of_each) - of_both)
+    sums = per_recording(samples, weights)
+    # The variance over recordings contains the interaction, which `of_units` contains already.
+    return of_units, max(0.0, float(sums.var(ddof=1)) / len(sums) - of_both)
 
 
 def _interaction(sample: Units) -> float:
-    """Mean square of what is peculiar to a unit on a recording."""
+    """Return the mean square of the interaction of unit and recording."""
     num_units, num_recordings = sample.shape
     rest = sample - sample.mean(axis=0) - sample.mean(axis=1, keepdims=True) + sample.mean()
     return float((rest**2).sum() / ((num_units - 1) * (num_recordings - 1)))
@@ -176,19 +191,23 @@ def smallest_detectable(
     sd_preference: float = SD_PREFERENCE,
     power: float = POWER,
 ) -> float | None:
-    """The smallest true difference of two arms that is found with this power; None where nothing is tested.
+    """Return the smallest true difference of two arms that a test finds with this power.
 
     Args:
-        num_configurations: of each arm; the spread between configurations doesn't count if there is one.
-        num_seeds: of each configuration.
-        num_recordings: of the test split.
-        num_contrasts: that are tested; the first step of Holm's procedure is passed, as by a single true difference.
-        num_cells: over which the difference is averaged, combinations of the other factors.
-        sd_configurations: in the metric's units, as all of them.
-        sd_seeds: between trainings of a configuration.
-        sd_interaction: between trainings of an arm on a recording, what both are like in general taken out.
-        sd_preference: the same between arms; the same in all cells.
-        power: probability of finding it.
+        num_configurations: configurations of each arm; with one, the spread between configurations doesn't count.
+        num_seeds: seeds of each configuration.
+        num_recordings: recordings of the test split.
+        num_contrasts: contrasts that are tested. The test must pass the first step of Holm's procedure, as if this
+            were the only true difference.
+        num_cells: combinations of the other factors over which the difference is averaged.
+        sd_configurations: standard deviation between configurations, in the metric's units like the following ones.
+        sd_seeds: standard deviation between trainings of a configuration.
+        sd_interaction: standard deviation of the interaction of training and recording.
+        sd_preference: standard deviation of the interaction of arm and recording, which is the same in all cells.
+        power: probability that the difference is found.
+
+    Returns:
+        The difference in the metric's units; None if there are too few units or recordings for a test.
     """
     of_training = sd_seeds**2 + sd_interaction**2 / num_recordings
     if num_configurations > 1:
@@ -199,9 +218,9 @@ def smallest_detectable(
         return None
     of_units = 2 * of_unit / num_units / num_cells
     of_recordings = 2 * sd_preference**2 / num_recordings
-    # Of arms that spread alike, whose measured spreads differ by chance: 1 / E[1 / df], df as `precision` takes it.
-    of_arm = num_units - 1
-    df_units = of_arm * (2 * num_cells * of_arm + 2) / (of_arm + 2)
+    # For arms with equal variances, whose measured variances differ by chance: 1 / E[1 / df], df as in `precision`.
+    df_arm = num_units - 1
+    df_units = df_arm * (2 * num_cells * df_arm + 2) / (df_arm + 2)
     df = (of_units + of_recordings) ** 2 / (of_units**2 / df_units + of_recordings**2 / (num_recordings - 1))
     critical = special.stdtrit(min(df, df_units), 1 - ALPHA / num_contrasts / 2)
     return float(special.nctdtrinc(df, 1 - power, critical)) * math.sqrt(of_units + of_recordings)

@@ -1,6 +1,6 @@
-"""What is asked of a sweep's arms: which levels of a factor are compared, in which cells, and which of it is tested.
+"""The contrasts of a sweep before there is data: which levels are compared, in which cells, and which are tested.
 
-It depends on what was compared and on the baseline alone, so that `orchestrate plan` knows it before anything runs.
+They depend only on the arms and the baseline, so `orchestrate plan` can count them before anything runs.
 """
 
 from __future__ import annotations
@@ -10,17 +10,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 Key = tuple[str, ...]
-"""An arm: its level of each factor."""
+"""An arm, as its levels in the order of the factors."""
 
 
 @dataclass(frozen=True)
 class Question:
-    """Two levels to compare, in the cells in which both have arms.
+    """A comparison of two levels of a factor, over the cells in which both have arms.
+
+    A cell is a combination of the other factors' levels.
 
     Attributes:
-        at: the levels of all other factors, where they are held fixed.
-        cells: the arms of the two, a pair a cell.
-        is_planned: whether the baseline asks for it.
+        factor: name of the factor.
+        level: the one level.
+        baseline: the level that it is compared with.
+        at: the levels of all other factors if they are held fixed; empty if the difference is averaged over cells.
+        cells: for each cell the arm with `level` and the arm with `baseline`.
+        num_cells_left_out: number of cells in which only one of the two levels has an arm.
+        is_planned: whether the sweep's baseline asks for it.
     """
 
     factor: str
@@ -35,35 +41,36 @@ class Question:
 def questions(
     arms: Sequence[Key], factors: Sequence[str], baseline: Mapping[str, str], compared: Sequence[str] = ()
 ) -> Iterator[Question]:
-    """What can be asked of these arms, in the order of the factors, planned questions first.
+    """Yield the comparisons that are possible between these arms, factor by factor, planned ones first.
 
-    Planned are, against a factor's baseline, each other level on average over the other factors' cells and, where there
-    are other factors, each other level at their baselines, unless that is the same comparison once more.
+    Planned comparisons of a factor are those of each other level with the factor's baseline: averaged over the other
+    factors' cells (main effect), and with the other factors at their baselines, unless both are the same comparison.
+    All other pairs of levels are descriptive.
 
     Args:
-        arms: those that there are.
-        factors: what they are told apart by.
-        baseline: levels of factors; one without arms counts as none.
-        compared: the factors that are asked about; all where it is empty.
+        arms: all arms.
+        factors: names of the factors, in the order of the arms' levels.
+        baseline: baseline level of each factor; ignored for a factor if no arm has that level.
+        compared: the factors whose levels are compared; all if empty.
     """
     levels = {factor: sorted({key[axis] for key in arms}) for axis, factor in enumerate(factors)}
     base = {factor: baseline[factor] for factor in factors if baseline.get(factor) in levels[factor]}
     for axis, factor in enumerate(factors):
         if compared and factor not in compared:
             continue
-        others = {other: base[other] for other in factors if other != factor and other in base}
+        other_baselines = {other: base[other] for other in factors if other != factor and other in base}
         pairs = [(level, base[factor]) for level in levels[factor] if factor in base and level != base[factor]]
-        planned = [_ask(arms, factors, axis, pair, {}, True) for pair in pairs]
-        if len(factors) > 1 and len(others) == len(factors) - 1:
+        planned = [_make_question(arms, factors, axis, pair, {}, True) for pair in pairs]
+        if len(factors) > 1 and len(other_baselines) == len(factors) - 1:
             main_cells = [question.cells for question in planned]
-            departures = [_ask(arms, factors, axis, pair, others, True) for pair in pairs]
+            departures = [_make_question(arms, factors, axis, pair, other_baselines, True) for pair in pairs]
             planned += [question for question in departures if question.cells not in main_cells]
-        rest = [pair[::-1] for pair in itertools.combinations(levels[factor], 2) if base.get(factor) not in pair]
-        described = [_ask(arms, factors, axis, pair, {}, False) for pair in rest]
-        yield from (question for question in planned + described if question.cells)
+        other_pairs = [pair[::-1] for pair in itertools.combinations(levels[factor], 2) if base.get(factor) not in pair]
+        descriptive = [_make_question(arms, factors, axis, pair, {}, False) for pair in other_pairs]
+        yield from (question for question in planned + descriptive if question.cells)
 
 
-def _ask(
+def _make_question(
     arms: Sequence[Key],
     factors: Sequence[str],
     axis: int,
@@ -71,16 +78,14 @@ def _ask(
     at: Mapping[str, str],
     is_planned: bool,
 ) -> Question:
-    """Compare a pair of levels of one factor, in the cells at these levels of the others."""
+    """Return the comparison of a pair of levels of one factor, with other factors held at the levels in `at`."""
     held = [(factors.index(factor), level) for factor, level in at.items()]
-    of_level, of_baseline = (
-        {
-            key[:axis] + key[axis + 1 :]: key
-            for key in arms
-            if key[axis] == level and all(key[other] == value for other, value in held)
-        }
-        for level in pair
-    )
+
+    def arm_by_cell(level: str) -> dict[Key, Key]:
+        matching = [key for key in arms if key[axis] == level and all(key[other] == value for other, value in held)]
+        return {key[:axis] + key[axis + 1 :]: key for key in matching}
+
+    of_level, of_baseline = (arm_by_cell(level) for level in pair)
     cells = [(of_level[cell], of_baseline[cell]) for cell in sorted(of_level.keys() & of_baseline.keys())]
     num_left_out = len(of_level.keys() ^ of_baseline.keys())
     return Question(factors[axis], *pair, at, cells, num_left_out, is_planned)

@@ -28,9 +28,9 @@ import pandas as pd
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from reports.statistics.contrast import Contrast, adjusted
+from reports.statistics.contrast import Contrast, adjust_p
 from reports.statistics.contrasts import contrasts
-from reports.statistics.looks import price
+from reports.statistics.looks import look_penalty
 from reports.statistics.precision import smallest_detectable
 from tests.benchmarks.calibration_designs import NUM_ARMS, World, designs, stretched, unbalanced
 
@@ -46,7 +46,7 @@ def compare(world: World, table: pd.DataFrame, values: np.ndarray) -> tuple[list
     if world.fewest is not None:
         kept = [f"seed {index:03}" for index in range(world.fewest)]
         scores = scores[(scores[factors[0]] != f"{factors[0]} 000") | scores["seed"].isin(kept)]
-    found = adjusted(contrasts(scores, factors, baseline, is_searched=world.is_searched, within=within))
+    found = adjust_p(contrasts(scores, factors, baseline, is_searched=world.is_searched, within=within))
     return [each.is_distinguishable for each in found], [(each.low or 0) <= 0 <= (each.high or 0) for each in found]
 
 
@@ -80,7 +80,7 @@ def better_arm(world: World, num_sweeps: int, rng: np.random.Generator) -> tuple
 def contrast_of(table: pd.DataFrame, look: int = 1, **reasons: dict[tuple[str, ...], str]) -> Contrast:
     """The one contrast of two arms, as the report has it."""
     found = contrasts(table, ["factor_0"], {"factor_0": "factor_0 001"}, is_searched=False, **reasons)
-    return adjusted(found, look)[0]
+    return adjust_p(found, look)[0]
 
 
 def looked_at(num_sweeps: int, rng: np.random.Generator) -> dict[str, float]:
@@ -103,7 +103,7 @@ def looked_at(num_sweeps: int, rng: np.random.Generator) -> dict[str, float]:
         for look, num_seeds in enumerate(range(3, 11), start=1):
             seen = scores[scores["seed"].isin(seeds[:num_seeds])]
             contrast = contrast_of(seen, look, unsettled={} if look == 1 else granted)
-            repeated = contrast.p_repeated if look > 1 else price(1) * (contrast.p_adjusted or 1)
+            repeated = contrast.p_repeated if look > 1 else look_penalty(1) * (contrast.p_adjusted or 1)
             verdicts.append((contrast.is_distinguishable, (repeated or 1) < ALLOWED, (contrast.p or 1) < ALLOWED))
         for name, said in zip(counts, np.any(verdicts, axis=0), strict=True):
             counts[name] += bool(said)

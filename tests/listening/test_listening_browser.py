@@ -101,7 +101,7 @@ def test_a_whole_test_is_rated_by_keyboard_and_goes_on_where_it_stopped(
         assert anna.count() == "1 of 3"
         anna.page.keyboard.press("5")
         expect(anna.page.locator("#hint")).to_have_text("Hear it to its end first.")
-        assert not held.answers.given
+        assert not held.answers.stored
         anna.page.wait_for_timeout(800)
         anna.page.screenshot(path=tmp_path / "mos_playing.png")
         anna.rate("5")
@@ -131,7 +131,7 @@ def test_a_sound_is_played_again_as_often_as_wanted(browser: Browser, sweep: Rec
             expect(playing).to_have_count(0)
             anna.page.keyboard.press("Space")
             expect(playing).to_have_count(1)
-        assert not held.answers.given
+        assert not held.answers.stored
 
 
 def test_an_abx_test_is_answered_by_keyboard_and_goes_on_where_it_stopped(

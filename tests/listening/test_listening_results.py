@@ -159,10 +159,10 @@ def test_a_file_is_taken_as_a_whole_or_not_at_all(sweep: Recorded, tmp_path: Pat
         (forged, "this token was not issued by this test for this listener and clip"),
         (outside, "an answer is 1 to 5, got '9'"),
         (unknown, "no such clip in this test"),
-        ([*good, good[0] | {"answer": 1}], "'cleo' has answered otherwise before"),
+        ([*good, good[0] | {"answer": 1}], "'cleo' has given other answers before"),
     ):
         path = answers_file(test, tmp_path / "bad.json", answers=votes)
-        with pytest.raises(ReportError, match=f"^--import {path}: {reason}.*nothing was taken from"):
+        with pytest.raises(ReportError, match=f"^--import {path}: {reason}.*nothing was imported from"):
             take(sweep, tmp_path, path)
         assert read_answers(test.folder / "answers.jsonl") == []
     path = answers_file(test, tmp_path / "bad.json", copy="another")
@@ -173,7 +173,7 @@ def test_a_file_is_taken_as_a_whole_or_not_at_all(sweep: Recorded, tmp_path: Pat
 def test_somebody_else_of_the_same_code_is_noticed(sweep: Recorded, tmp_path: Path) -> None:
     test = made(sweep, tmp_path)
     answer(test, "cleo", lambda step: 1, left=6)
-    with pytest.raises(ReportError, match="'cleo' has answered otherwise before; if this is somebody else, give them"):
+    with pytest.raises(ReportError, match="'cleo' has given other answers before; if this is another listener, change"):
         take(sweep, tmp_path, answers_file(test, tmp_path / "a.json"))
     assert len(read_answers(test.folder / "answers.jsonl")) == 2
     take(sweep, tmp_path, answers_file(test, tmp_path / "a.json", listener="cleo 2"))
@@ -184,9 +184,9 @@ def test_somebody_else_of_the_same_code_is_noticed(sweep: Recorded, tmp_path: Pa
     ("content", "said"),
     [
         (None, "can't be read (No such file or directory)"),
-        ("{", "is no answers file of a listening test (the file: Invalid JSON"),
-        ("[]", "is no answers file of a listening test (the file: "),
-        ('{"test": "mos-1"}', "is no answers file of a listening test (copy: Field required)"),
+        ("{", "is not an answers file of a listening test (the file: Invalid JSON"),
+        ("[]", "is not an answers file of a listening test (the file: "),
+        ('{"test": "mos-1"}', "is not an answers file of a listening test (copy: Field required)"),
         (
             '{"test": "mos-ffffffffff", "copy": "", "listener": "a", "answers": []}',
             "answers of another test, 'mos-ffffffffff'; ",
@@ -227,13 +227,16 @@ def test_names_that_are_html_are_text_on_every_page(home: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"method": "mushra"}, "--method mushra: only mos and abx are known"),
+        ({"method": "mushra"}, "--method mushra: is unknown; mos and abx are allowed"),
         ({"top": 0}, "--top 0: must be at least 1"),
         ({"export": Path("a"), "answers": Path("b")}, "--export and --import: only one of them at a time"),
-        ({"against_original": True}, "--against-original: belongs to --method abx; a mos test has the original in it"),
+        (
+            {"against_original": True},
+            "--against-original: is for --method abx; a mos test always has the original",
+        ),
         (
             {"method": "abx", "trials": (1,)},
-            "--method abx tells systems apart, and vae has one here: loss=l1, trial 1;",
+            "--method abx compares systems, and vae has only one here: loss=l1, trial 1;",
         ),
         ({"export": Path("/nowhere/test.html")}, "--export /nowhere/test.html: can't be written there (No such file"),
         ({"port": 70000}, "port 70000 on 127.0.0.1: must be from 0 to 65535; port "),
@@ -252,7 +255,7 @@ def test_what_listeners_should_know_of_the_sounds_is_said_and_kept(home: Path, t
     sweep.trial(1, "loss=l1", 0.6)
     sweep.seconds = 0.3
     sweep.sounds(sweep.trial(2, "loss=l2", 0.5, clips=("dog_1",)), 0.2, ("rain_2",))
-    with pytest.raises(ReportError, match="these systems were given different clips; choose others with --trials"):
+    with pytest.raises(ReportError, match="these systems share no original; choose others with --trials"):
         made(sweep, tmp_path)
     said: list[str] = []
     make_test(sweep.client, "vae", tmp_path, Options(trials=(2,)), said.append)
@@ -292,4 +295,4 @@ def test_what_a_test_consists_of_and_can_show_is_said_before_it(sweep: Recorded,
     assert f"  note: {test.design.id}, of other systems or sounds, has 40 answers, not counted here" in said
     said.clear()
     make_test(sweep.client, "vae", tmp_path, Options(), said.append)
-    assert said[-1] == "Who rates the hidden original below 3.5 on average is left out of the means."
+    assert said[-1] == "Listeners who rate the hidden original below 3.5 on average are left out of the means."

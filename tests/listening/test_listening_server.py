@@ -87,7 +87,7 @@ def untouched(sweep: Recorded, tmp_path_factory: pytest.TempPathFactory) -> Iter
     """A test that only gets votes that it refuses."""
     with holding(made(sweep, tmp_path_factory.mktemp("untouched"))) as held:
         yield held
-        assert not held.answers.given
+        assert not held.answers.stored
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_vote_is_stored_with_what_it_is_about(held: Held) -> None:
     assert len(steps) == 8
     assert held.vote() == (200, {"stored": 1})
     line = json.loads(held.answers.path.read_text())
-    item = held.test.design.item(steps[0]["item"])
+    item = held.test.design.find_item(steps[0]["item"])
     assert item is not None
     expected = {"listener": "anna", "item": item.id, "clip": item.clip, "systems": list(item.systems), "answer": 3}
     assert {key: line[key] for key in expected} == expected
@@ -121,7 +121,7 @@ def test_of_an_abx_answer_it_is_stored_whether_it_is_right(abx: Held) -> None:
     for is_right in (True, False, True):
         right = steps[abx.begin("anna")[0]["item"]].right
         assert abx.vote(answer=right if is_right else {"a": "b", "b": "a"}[right])[0] == 200
-    assert [each.right for each in abx.answers.given] == [True, False, True]
+    assert [each.right for each in abx.answers.stored] == [True, False, True]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_a_vote_that_this_test_did_not_ask_for_is_refused(
 ) -> None:
     refused = untouched.vote(**changes)
     assert refused[0] == status and refused[1]["reason"].startswith(reason)
-    assert not untouched.answers.given and untouched.answers.path.read_bytes() == b""
+    assert not untouched.answers.stored and untouched.answers.path.read_bytes() == b""
 
 
 def test_tokens_of_others_are_refused(untouched: Held) -> None:
@@ -163,7 +163,7 @@ def test_tokens_of_others_are_refused(untouched: Held) -> None:
         untouched.vote(token={step.item.id: step.token for step in other.plan("listener anna")}[first["item"]])[0]
         == 403
     )
-    assert not untouched.answers.given
+    assert not untouched.answers.stored
 
 
 def test_a_replayed_vote_is_refused_and_the_first_answer_stands(held: Held) -> None:
@@ -207,7 +207,7 @@ def test_a_torn_last_line_is_cut_off_and_its_item_is_asked_again(sweep: Recorded
     whole = path.read_bytes()
     path.write_bytes(whole[:-5])
     with holding(load_test(test.folder)) as held:
-        assert len(held.answers.given) == 1 and len(held.begin("anna")) == 7
+        assert len(held.answers.stored) == 1 and len(held.begin("anna")) == 7
         held.vote()
     assert path.read_bytes().count(b"\n") == 2 == len(read_answers(path))
 
@@ -215,7 +215,7 @@ def test_a_torn_last_line_is_cut_off_and_its_item_is_asked_again(sweep: Recorded
 def test_a_broken_line_in_the_middle_is_said(sweep: Recorded, tmp_path: Path) -> None:
     test = made(sweep, tmp_path)
     (test.folder / "answers.jsonl").write_text('{"listener": "anna"}\n')
-    with pytest.raises(ReportError, match=r"answers.jsonl:1: not a line that was written here"):
+    with pytest.raises(ReportError, match=r"answers.jsonl:1: is not an answer"):
         Answers(test)
     (test.folder / "answers.jsonl").unlink()
     with Answers(test):

@@ -37,7 +37,7 @@ def test_a_peak_that_would_clip_lowers_all_sounds_of_its_clip_alike() -> None:
     loudness = [each.loudness_lufs() for each in matched.values()]
     assert loudness[0] == pytest.approx(loudness[1], abs=0.01) and loudness[0] < TARGET_LUFS
     assert matched["click"].peak() == pytest.approx(MAX_PEAK)
-    read, _ = soundfile.read(io.BytesIO(matched["click"].wav()))
+    read, _ = soundfile.read(io.BytesIO(matched["click"].to_wav()))
     assert np.abs(read).max() < 1 and np.abs(read - matched["click"].samples).max() < 1e-4
 
 

@@ -128,8 +128,8 @@ def test_the_best_trial_of_each_arm_is_heard_and_one_without_sounds_is_said(swee
     assert names(sources) == ["loss=l1, trial 1", "loss=l2, trial 5", "loss=vae, trial 2"]
     assert sources.clips == ("dog_1",)
     assert sources.notes == (
-        "loss=l2: its best trial, 4, has no sounds in MLflow; trial 5 is heard instead",
-        "1 of 2 clips are not there of all systems: left out",
+        "loss=l2: its best trial, 4, has no sounds in MLflow; trial 5 is used instead",
+        "1 of 2 clips are missing for some systems: left out",
     )
     assert sources.sweep_run_id == sweep.parent
 
@@ -142,7 +142,7 @@ def test_a_pruned_trial_is_heard_only_where_none_of_its_arm_trained_to_the_end(
         sweep.trial(number, arm, 0.99, outcome="pruned")
     sources = find(sweep)
     assert names(sources) == ["loss=l1, trial 1", "loss=l2, trial 5", "loss=vae, trial 2"]
-    assert sources.notes == ("loss=l2: trial 5 is heard, which did not train to the end (pruned)",)
+    assert sources.notes == ("loss=l2: trial 5 is used, which did not train to the end (pruned)",)
     assert names(find(sweep, top=2)) == ["loss=l1, trial 1", "loss=vae, trial 2"], "full ones come first"
 
 
@@ -178,8 +178,7 @@ def test_renderings_of_one_trial_are_systems_too(sweep: Recorded) -> None:
         ),
         (
             {"vary": "phase", "trials": (1,)},
-            "--vary phase: trial 1 of sweep vae is not rendered with another phase; evaluate: in its search space "
-            "asks for that",
+            "--vary phase: trial 1 of sweep vae is not rendered with another phase; set evaluate: in its search space",
         ),
         (
             {"vary": "phase", "trials": (1, 2)},

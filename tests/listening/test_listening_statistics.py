@@ -8,8 +8,8 @@ from scipy import stats
 
 from reports.listening.statistics import (
     agreement,
-    foresee_abx,
-    foresee_mos,
+    describe_abx_threshold,
+    describe_mos_precision,
     holm,
     least_right,
     mean_opinion,
@@ -76,10 +76,10 @@ def test_holm_is_that_of_the_textbook() -> None:
 
 
 def test_what_answers_can_show_is_foreseen() -> None:
-    assert foresee_abx(40) == (
+    assert describe_abx_threshold(40) == (
         "Better than guessing about a pair: 65 % right (26) or more of 40 answers (1 listener); "
         "57 % right (113) or more of 200 answers (5 listeners); one-sided binomial test, 5 %."
     )
-    assert "too few of 4 answers (1 listener)" in foresee_abx(4)
-    assert "after 1 listener (8 ratings a system) about ± 0.84" in foresee_mos(8)
-    assert "1 listener" not in foresee_mos(1)
+    assert "too few of 4 answers (1 listener)" in describe_abx_threshold(4)
+    assert "after 1 listener (8 ratings a system) about ± 0.84" in describe_mos_precision(8)
+    assert "1 listener" not in describe_mos_precision(1)

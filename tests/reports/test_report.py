@@ -126,7 +126,7 @@ def report(swept: SweepFolder) -> Report:
 
 
 def test_the_answer_says_which_is_better_by_how_much_and_whether_that_is_luck(report: Report) -> None:
-    vae, l1 = sorted(sentence for sentence in report.tested if "judge probability" in sentence)[::-1]
+    vae, l1 = sorted(sentence for sentence in report.tested_sentences if "judge probability" in sentence)[::-1]
     found = re.fullmatch(
         r"loss: vae beats l2 by (\S+) judge probability \(95 % CI (\S+) to (\S+), n = 3 configurations × 1 seed × "
         r"24 recordings, Holm-adjusted p (?:< 0.001|= \S+)\)\.",
@@ -136,7 +136,7 @@ def test_the_answer_says_which_is_better_by_how_much_and_whether_that_is_luck(re
     difference, low, high = map(float, found.groups())
     assert low < difference < high and difference == pytest.approx(0.2, abs=0.02)
     assert l1.startswith("loss: l1 and l2 are not distinguishable: judge probability ")
-    assert any("vae − l1" in each or "vae and l1 differ" in each for each in report.described)
+    assert any("vae − l1" in each or "vae and l1 differ" in each for each in report.descriptive_sentences)
 
 
 def test_what_could_not_be_told_apart_is_one_line_at_the_end_of_a_sweep(sweep: SweepFolder) -> None:
@@ -204,8 +204,8 @@ def test_a_sweep_without_confirmation_is_exploratory(sweep: SweepFolder, tmp_pat
     sweep.whole_trial(2, "vae")
     sweep.close()
     report = read(sweep)
-    assert report.stage == "exploratory" and not report.tested
-    (sentence,) = report.instead
+    assert report.stage == "exploratory" and not report.tested_sentences
+    (sentence,) = report.fallback_sentences
     assert "loss=vae 0.750, loss=l2 0.667" in sentence and "nothing was tested" in sentence
     write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
     assert "Exploratory, validation only" in (tmp_path / "out" / "vae.html").read_text()
@@ -226,10 +226,10 @@ def test_a_sweep_that_asked_to_be_judged_is_not_told_to_ask(sweep: SweepFolder, 
     sweep.ask(2, "vae")
     with sweep.driven():
         report = read(sweep)
-    assert report.stage == "waiting" and "One lucky seed may stand for an arm" in report.instead[0]
+    assert report.stage == "waiting" and "come from one lucky seed" in report.fallback_sentences[0]
     write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
     text = (tmp_path / "out" / "vae.html").read_text()
-    assert "not judged yet: the test split has judged no training of budget.seeds so far" in text
+    assert "Validation only: no training of budget.seeds has been evaluated on the test split yet" in text
     assert not any(word in text for word in ("Add", "Holm", "Student", "judge B")), "of what was not done"
 
 
@@ -242,7 +242,7 @@ def test_without_the_tables_by_recording_the_test_split_still_has_its_say(sweep:
     for number in (1, 2):
         Path(sweep.run(number).info.artifact_uri, "per_recording.csv").unlink()
     report = read_again(sweep)
-    why, values = report.instead
+    why, values = report.fallback_sentences
     assert why == "The tables by recording (per_recording.csv) are missing in MLflow: nothing was tested."
     assert re.fullmatch(r"By judge probability on the test split: loss=l2 0\.4\d\d, loss=vae 0\.6\d\d\.", values), (
         values
@@ -255,7 +255,7 @@ def test_an_arm_that_nothing_is_compared_with_is_judged_alone(sweep: SweepFolder
     for number in (1, 2):
         confirm(sweep, number, "l2", None, 0.5)
     sweep.close()
-    why, values = read(sweep).instead
+    why, values = read(sweep).fallback_sentences
     assert why == "The search space compares nothing: nothing was tested."
     assert re.fullmatch(r"By judge probability on the test split: loss=l2 0\.\d+ ± 0\.\d+\.", values), values
 
@@ -265,7 +265,7 @@ def test_trials_that_were_all_pruned_have_values_all_the_same(sweep: SweepFolder
     sweep.ask(1, "vae")
     sweep.report(1, 1, judge_probability=0.9)
     sweep.end(1, "pruned", epochs=1)
-    assert read(sweep).instead == ["No trial has trained to the end (1 pruned): nothing can be ranked."]
+    assert read(sweep).fallback_sentences == ["No trial has trained to the end (1 pruned): nothing can be ranked."]
 
 
 def test_pruning_saves_what_was_left_of_its_own_arms_budget(sweep: SweepFolder) -> None:
@@ -274,7 +274,7 @@ def test_pruning_saves_what_was_left_of_its_own_arms_budget(sweep: SweepFolder) 
         sweep.ask(number, loss)
         sweep.report(number, 1)
         sweep.end(number, "pruned", epochs=1)
-    assert read(sweep).saved_epochs() == (2 - 1) + (9 - 1)
+    assert read(sweep).count_saved_epochs() == (2 - 1) + (9 - 1)
 
 
 @pytest.mark.parametrize("options", [[True, False], ["none", 0.1], [1, 0.5]])
@@ -327,7 +327,7 @@ def test_judge_b_is_asked_the_same_question_where_it_did_not_judge_all(sweep: Sw
         table.to_csv(path, index=False)
     sweep.close()
     assert [each for each in read(sweep).remarks() if "judge B" in each] == [
-        "judge B says the opposite of judge A of l1 − l2"
+        "judge B finds the opposite sign of judge A for l1 − l2"
     ]
 
 
@@ -336,13 +336,14 @@ def test_all_tests_of_a_report_are_one_family_and_the_judges_accuracy_is_no_part
     for number, (loss, level) in enumerate([(loss, level) for loss in ("l2", "vae") for level in (0.5, 0.6, 0.7)], 1):
         confirm(sweep, number, loss, None, level, [(ORIGINAL, 0.0), (ZERO, -0.05)])
     sweep.close()
-    answers = read(sweep).answers
+    answers = read(sweep).contrast_sets
     tested = sorted(
-        (each for found in answers for each in found.found if each.p_adjusted is not None), key=lambda each: each.p or 0
+        (each for found in answers for each in found.contrasts if each.p_adjusted is not None),
+        key=lambda each: each.p or 0,
     )
     assert [each.p_adjusted for each in tested] == [2 * (tested[0].p or 0), tested[1].p]
     (accuracy, *_) = [found for found in answers if found.metric == "judge_accuracy"]
-    assert all(each.is_planned and each.p_adjusted is None for each in accuracy.found)
+    assert all(each.is_planned and each.p_adjusted is None for each in accuracy.contrasts)
 
 
 @pytest.mark.parametrize("form", ["html", "md", "csv", "latex", "png"])
@@ -351,7 +352,7 @@ def test_a_sweep_of_which_nothing_has_ended_is_still_shown(sweep: SweepFolder, t
     said: list[str] = []
     follow(sweep.path, once=True)
     write_reports(sweep.home, ["vae"], tmp_path / "out", form, said.append)
-    assert said[0] == "  No trial has a value of the objective yet: nothing can be said."
+    assert said[0] == "  No trial has a value of the objective yet: there is nothing to rank."
     sweep.ask(1, "vae")
     sweep.report(1, 1, judge_probability=float("nan"))
     sweep.end(1, "failed", "error", "it broke", epochs=1)
@@ -370,7 +371,8 @@ def test_one_configuration_never_stands_for_its_arm(sweep: SweepFolder) -> None:
         confirm(sweep, number, loss, of, level)
     sweep.close()
     assert any(
-        each.startswith("loss: this configuration of vae beats this one of l2 by") for each in read(sweep).tested
+        each.startswith("loss: this configuration of vae beats this one of l2 by")
+        for each in read(sweep).tested_sentences
     )
 
 
@@ -380,7 +382,11 @@ ORIGINAL, ZERO = {"phase": "original"}, {"phase": "zero"}
 def contrast_of(report: Report, factor: str) -> Contrast:
     """The one contrast of a factor, by the objective."""
     (contrast,) = [
-        each for answers in report.answers if answers.is_tested for each in answers.found if each.factor == factor
+        each
+        for contrast_set in report.contrast_sets
+        if contrast_set.is_tested
+        for each in contrast_set.contrasts
+        if each.factor == factor
     ]
     return contrast
 
@@ -395,7 +401,7 @@ def test_renderings_are_compared_within_the_trainings_that_they_are_of(sweep: Sw
     contrast = contrast_of(report, "phase")
     assert (contrast.level, contrast.baseline, contrast.num_cells, contrast.num_seeds) == ("zero", "original", 2, 3)
     assert contrast.is_distinguishable and contrast.difference == pytest.approx(-0.05, abs=0.01)
-    assert any(each.startswith("phase: zero is worse than original by 0.0") for each in report.tested)
+    assert any(each.startswith("phase: zero is worse than original by 0.0") for each in report.tested_sentences)
 
 
 def test_seeds_of_a_confirmed_configuration_are_none_of_its_renderings_configurations(sweep: SweepFolder) -> None:
@@ -423,8 +429,8 @@ def test_renderings_of_the_objective_are_the_baseline_however_it_is_written(
     for number in (1, 2):
         confirm(sweep, number, "l2", None, 0.5, renderings)
     sweep.close()
-    (objective,) = [each for each in read(sweep).answers if each.is_tested and each.of_renderings]
-    planned = {(each.factor, each.level, each.baseline) for each in objective.found if each.is_planned}
+    (objective,) = [each for each in read(sweep).contrast_sets if each.is_tested and each.of_renderings]
+    planned = {(each.factor, each.level, each.baseline) for each in objective.contrasts if each.is_planned}
     assert planned == {("phase", "pghi", "zero"), ("own", "false", "true")} & {
         pair for pair in [("phase", "pghi", "zero"), ("own", "false", "true")] if pair[0] in at
     }
@@ -460,7 +466,7 @@ def test_none_is_ahead_by_nothing(sweep: SweepFolder) -> None:
         path = sweep.trial(number) / "media" / "best" / "per_recording.csv"
         pd.read_csv(path).assign(judge_probability=0.5 + 0.0004 * number).to_csv(path, index=False)
     sweep.close()
-    (sentence,) = read(sweep).tested
+    (sentence,) = read(sweep).tested_sentences
     assert sentence.startswith("loss: vae and l2 have the same judge probability (n = 1 seed × 24 recordings), but")
 
 
@@ -469,8 +475,8 @@ def test_one_seed_has_no_interval_and_says_so(sweep: SweepFolder) -> None:
     confirm(sweep, 1, "l2", None, 0.5)
     confirm(sweep, 2, "vae", None, 0.7)
     sweep.close()
-    (sentence, *_) = read(sweep).tested
-    assert "but whether that is luck can't be said: only one training of" in sentence
+    (sentence, *_) = read(sweep).tested_sentences
+    assert "but no interval can be given: only one training of" in sentence
 
 
 @pytest.mark.parametrize(
@@ -498,7 +504,7 @@ def test_a_loss_ranks_arms_where_the_trainable_says_that_it_means_the_same_for_a
         sweep.whole_trial(number, loss)
     sweep.close()
     if loss_is_declared:
-        assert "loss=l2" in read(sweep).instead[0]
+        assert "loss=l2" in read(sweep).fallback_sentences[0]
     else:
         with pytest.raises(ReportError, match="vae: val/loss is a loss"):
             read(sweep)
@@ -518,22 +524,24 @@ def test_seeds_that_diverged_are_counted_and_nothing_is_tested_without_them(swee
         sweep.ask(trial, loss)
         sweep.end(trial, outcome, "nonfinite", "epoch 1: train/loss became nan", epochs=0)
     sweep.close()
-    (sentence,) = read(sweep).tested
+    (sentence,) = read(sweep).tested_sentences
     assert re.fullmatch(
-        r"loss: vae is ahead of l2 by 0\.\d+ judge probability \(n = 3 seeds × 24 recordings\), but whether that is "
-        r"luck can't be said: 2 of 5 seeds of loss=vae diverged and 1 of 4 seeds of loss=l2 failed\.",
+        r"loss: vae is ahead of l2 by 0\.\d+ judge probability \(n = 3 seeds × 24 recordings\), but no interval "
+        r"can be given: 2 of 5 seeds of loss=vae diverged and 1 of 4 seeds of loss=l2 failed\.",
         sentence,
     ), sentence
 
 
 def test_a_confirming_training_that_diverged_is_missing_and_one_of_the_search_is_not(sweep: SweepFolder) -> None:
     two_arms(sweep)
-    assert any("vae beats l2" in sentence for sentence in read(sweep).tested), "one of vae's search has diverged"
+    assert any("vae beats l2" in sentence for sentence in read(sweep).tested_sentences), (
+        "one of vae's search has diverged"
+    )
     sweep.start(baseline={"loss": "l2"}, metrics=METRICS)
     sweep.ask(23, "vae", of=15)
     sweep.end(23, "diverged", "nonfinite", "epoch 1: train/loss became nan", epochs=0)
     sweep.close()
-    sentences = read(sweep).tested
+    sentences = read(sweep).tested_sentences
     assert any("1 of 4 confirming trainings of loss=vae diverged" in sentence for sentence in sentences)
     assert not any("beats" in sentence for sentence in sentences)
 
@@ -543,29 +551,29 @@ def test_while_seeds_are_outstanding_a_contrast_is_exploratory(sweep: SweepFolde
     start(sweep, "l2", "vae", seeds=4, arms=arms)
     number = seeds_of(sweep, 3)
     with sweep.driven():
-        (sentence,) = read(sweep).tested
+        (sentence,) = read(sweep).tested_sentences
     assert sentence.startswith("loss: vae and l2 differ by +0.")
     assert sentence.endswith("exploratory: 1 trial of loss=vae is outstanding and 1 trial of loss=l2 is outstanding).")
     write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
     assert "Holm-adjusted p" not in (tmp_path / "out" / "vae.html").read_text()
     seeds_of(sweep, 1, number)
     sweep.close()
-    assert read(sweep).tested[0].startswith("loss: vae beats l2 by 0.")
+    assert read(sweep).tested_sentences[0].startswith("loss: vae beats l2 by 0.")
 
 
 def test_what_was_granted_after_a_look_at_the_test_split_makes_a_contrast_exploratory(sweep: SweepFolder) -> None:
     start(sweep, "l2", "vae", seeds=3)
     number = seeds_of(sweep, 3)
     sweep.close()
-    assert "beats" in read(sweep).tested[0]
+    assert "beats" in read(sweep).tested_sentences[0]
     start(sweep, "l2", "vae", seeds=3, looks=[{"arms": ["loss=vae"], "judged": 6}])
     seeds_of(sweep, 1, number)
     sweep.close()
-    (sentence,) = read(sweep).tested
+    (sentence,) = read(sweep).tested_sentences
     assert re.fullmatch(
-        r"loss: vae and l2 differ by \+0\.\d+ judge probability \(95 % CI .*, exploratory: loss=vae was granted more "
-        r"after the test split had been asked \(look 2\); p for repeated looks (< 0.001|= 0\.\d+), "
-        r"if all are read by it\)\.",
+        r"loss: vae and l2 differ by \+0\.\d+ judge probability \(95 % CI .*, exploratory: loss=vae got more "
+        r"trainings after a look at the test split \(look 2\); p for repeated looks (< 0.001|= 0\.\d+), "
+        r"valid if it alone is used at every look\)\.",
         sentence,
     ), sentence
 
@@ -705,8 +713,8 @@ def test_what_is_missing_is_named_and_the_rest_is_shown(sweep: SweepFolder) -> N
     confirmed = sweep.run(6)
     Path(confirmed.info.artifact_uri, "per_recording.csv").unlink()
     report = read_again(sweep)
-    assert "trial 6: its per_recording.csv is missing in MLflow" in (report.tested and report.remarks())
-    assert any("vae beats l2" in sentence for sentence in report.tested)
+    assert "trial 6: its per_recording.csv is missing in MLflow" in (report.tested_sentences and report.remarks())
+    assert any("vae beats l2" in sentence for sentence in report.tested_sentences)
     assert 1 not in set(report.runs.trials["trial"])
 
 

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from scipy import stats
 from statsmodels.stats.power import TTestPower
 
-from reports.statistics.contrast import Contrast, adjusted
+from reports.statistics.contrast import Contrast, adjust_p
 from reports.statistics.contrasts import contrasts as unadjusted
 from reports.statistics.contrasts import margins
 from reports.statistics.expected_best import expected_best
-from reports.statistics.looks import price
+from reports.statistics.looks import look_penalty
 from reports.statistics.precision import margin, precision, smallest_detectable
 
 Values = NDArray[np.float64]
@@ -56,7 +56,7 @@ def two_arms(rng: np.random.Generator, num_configurations: int = 3, num_seeds: i
 
 def contrasts(table: pd.DataFrame, factors: Sequence[str], baseline: dict[str, str], **options: Any) -> list[Contrast]:
     """The contrasts of one metric, which are the whole family of tests."""
-    return adjusted(unadjusted(table, factors, baseline, **options))
+    return adjust_p(unadjusted(table, factors, baseline, **options))
 
 
 def only(found: Sequence[Contrast]) -> Contrast:
@@ -401,7 +401,7 @@ def test_rows_left_out_are_those_of_the_arms_compared(rng: np.random.Generator) 
 def test_one_training_has_no_interval_and_says_why(rng: np.random.Generator) -> None:
     found = compared({"loss=l1": random_values(rng, 1, 1), "loss=l2": random_values(rng, 3, 1)})
     assert (found.low, found.high, found.p, found.p_adjusted, found.effect_size) == (None,) * 5
-    assert found.why_no_interval == "only one training of loss=l1: how much trainings differ is unknown"
+    assert found.why_no_interval == "only one training of loss=l1, so the spread between trainings is unknown"
     assert math.isfinite(found.difference)
     assert not found.is_distinguishable
 
@@ -490,7 +490,7 @@ def test_one_training_in_one_cell_takes_the_interval_from_the_main_effect_alone(
     arms = crossed(rng, "ab", "xy")
     arms["loss=b size=y"] = random_values(rng, 1, 1)
     found = contrasts(scores(arms), ["loss", "size"], {"loss": "a", "size": "x"})
-    why = "only one training of loss=b size=y: how much trainings differ is unknown"
+    why = "only one training of loss=b size=y, so the spread between trainings is unknown"
     assert [each.why_no_interval for each in found] == [why, None, why, None]
 
 
@@ -599,10 +599,10 @@ def test_what_is_exploratory_is_not_tested_and_keeps_its_place_among_the_tests(r
 
 
 def test_those_who_look_repeatedly_spend_no_more_than_alpha_however_often(rng: np.random.Generator) -> None:
-    assert 0.99 < sum(1 / price(look) for look in range(1, 1000)) < 1
+    assert 0.99 < sum(1 / look_penalty(look) for look in range(1, 1000)) < 1
     arms = {f"loss={loss}": random_values(rng, 1, 3) + far for loss, far in (("l1", 1), ("l2", 0))}
     found = unadjusted(scores(arms), ["loss"], {"loss": "l2"}, unsettled={("l1",): "more was granted"})
-    (second,), (unknown,) = adjusted(found, 2), adjusted(found, None)
+    (second,), (unknown,) = adjust_p(found, 2), adjust_p(found, None)
     assert second.p is not None and second.p_repeated == pytest.approx(second.p * 4 * math.pi**2 / 6)
     assert second.p_adjusted is None and not second.is_distinguishable
     assert unknown.p_repeated is None

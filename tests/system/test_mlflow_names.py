@@ -73,7 +73,7 @@ def test_a_metric_with_a_character_that_mlflow_refuses_loses_nothing(sweep: Swee
     assert {"metrics.`best/val_acc_0x40_5`", "params.`lr_0x2b_`"} <= set(state["selectedColumns"])
     runs = read_sweep(sweep.client, "vae")
     assert list(runs.trials["size (px)"]) == ["64", "128"] and list(runs.trials["best/val_acc@5"]) == [0.2, 0.4]
-    assert list(runs.histories(["val/acc@5"])["val/acc@5"]) == [0.1, 0.2, 0.2, 0.4]
+    assert list(runs.read_histories(["val/acc@5"])["val/acc@5"]) == [0.1, 0.2, 0.2, 0.4]
 
 
 def test_a_name_that_is_too_long_is_left_out_and_said(sweep: SweepFolder) -> None:
