@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 
 from reports import vocabulary as words
 from reports.errors import ReportError
-from reports.runs.frames import ID, RUN, SweepRuns, typed
+from reports.runs.frames import ID, RUN, SweepRuns, parse_param
 
 NEAR = 0.05
 """How much worse than the best, as a part of it, a trial may be whose parameters are as good for practical purposes."""
@@ -49,14 +49,18 @@ def find_winners(runs: SweepRuns) -> list[Winner]:
 def _winner(runs: SweepRuns, arm: str, row: pd.Series) -> Winner:
     domains = runs.record.get("arms", {}).get(arm, {}).get("searched", {})
     columns = [name for name in domains if name in row.index and not pd.isna(row[name])]
-    trials = runs.searched[(runs.searched["arm"] == arm) & (runs.searched["outcome"] == words.OUTCOME_COMPLETED)]
-    near = trials[_losses(trials[runs.best], row[runs.best], runs.mode) <= NEAR * abs(row[runs.best])]
+    trials = runs.search_trials[
+        (runs.search_trials["arm"] == arm) & (runs.search_trials["outcome"] == words.OUTCOME_COMPLETED)
+    ]
+    near = trials[
+        _losses(trials[runs.best_column], row[runs.best_column], runs.mode) <= NEAR * abs(row[runs.best_column])
+    ]
     numbers = near[columns].select_dtypes("number")
     return Winner(
         arm=arm,
         trial=int(row[ID]),
         run_id=str(row[RUN]),
-        value=float(row[runs.best]),
+        value=float(row[runs.best_column]),
         searched={name: row[name] for name in columns},
         num_near=len(near),
         near={str(name): (float(values.min()), float(values.max())) for name, values in numbers.items()},
@@ -86,7 +90,7 @@ def as_yaml(runs: SweepRuns, arm: str | None = None) -> str:
         names = "; ".join(winner.arm for winner in winners)
         raise ReportError(f"{runs.name}: no completed trial of an arm {arm!r}; there are some of {names}")
     winner = (max if runs.mode == "max" else min)(chosen, key=lambda candidate: candidate.value)
-    value = f"{words.in_words(runs.metric)} {winner.value:.4g}"
+    value = f"{words.label_of(runs.metric)} {winner.value:.4g}"
     head = f"# {runs.name}, trial {winner.trial} ({winner.arm}): {value} at its best epoch, validation split\n"
     text = io.StringIO()
     yaml = YAML()
@@ -99,7 +103,7 @@ def _settings(runs: SweepRuns, winner: Winner) -> dict[str, Any]:
     """The settings of a trial; the names of bundles are left out, whose settings are there one by one."""
     bundles = set(runs.record.get("bundles", ()))
     params = runs.client.get_run(winner.run_id).data.params
-    settings = {words.from_mlflow(name): typed(text) for name, text in params.items()}
+    settings = {words.from_mlflow(name): parse_param(text) for name, text in params.items()}
     return {name: value for name, value in settings.items() if name not in bundles | {words.PARAM_SEED}}
 
 
