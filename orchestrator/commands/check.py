@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from orchestrator.errors import OrchestratorError, UserError
-from orchestrator.messages import describe, dotted
+from orchestrator.messages import describe, join_path
 from orchestrator.plugins import loader
 from orchestrator.plugins.user_imports import may_define_trainable
 from orchestrator.search_space.arms import matching
@@ -107,7 +107,7 @@ def _of_trainable(
     try:
         config = case.config
     except ValidationError as error:
-        wrong = "; ".join(f"{dotted(each['loc'])}: {describe(each)}" for each in error.errors())
+        wrong = "; ".join(f"{join_path(each['loc'])}: {describe(each)}" for each in error.errors())
         raise UserError(
             f"{path}: the settings to check {trainable.__name__} with are refused: {wrong}; put small ones into "
             f"{trainable.__name__}.DEBUG, or check a search space that sets them"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import trainables
 from orchestrator.errors import UserError
-from orchestrator.messages import nearest
+from orchestrator.messages import suggest_option
 from orchestrator.plugins import user_files
 from orchestrator.plugins.user_imports import helper_files
 from trainables.corpora.splits import Split
@@ -114,7 +114,7 @@ def _path_of(reference: str, folder: Path) -> Path:
     if reference in shipped:
         return shipped[reference]
     raise UserError(
-        f"unknown trainable {reference!r}{nearest(reference, shipped)}; "
+        f"unknown trainable {reference!r}{suggest_option(reference, shipped)}; "
         f"shipped: {', '.join(shipped) or 'none'}; one of your own is a path such as ./my_unet.py"
     )
 

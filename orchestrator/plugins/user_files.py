@@ -18,7 +18,7 @@ from pathlib import Path
 from types import ModuleType
 
 from orchestrator.errors import UserError
-from orchestrator.messages import nearest_file
+from orchestrator.messages import suggest_file
 from orchestrator.plugins.user_imports import helper_files, may_define_trainable
 
 IMPORT_LIMIT_S = 60.0
@@ -80,7 +80,7 @@ def check_exists(path: Path) -> None:
         UserError: there is none; the message has the nearest beside it.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file{nearest_file(path)}")
+        raise UserError(f"{path}: no such file{suggest_file(path)}")
 
 
 def import_outside(path: Path) -> ModuleType:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.messages import Complain, KeyPath, describe, nearest, shown
+from orchestrator.messages import Complain, KeyPath, describe, quote_value, suggest_option
 from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.combinations import Cell, rendering_name, written
 from orchestrator.search_space.domains import Value
@@ -53,7 +53,11 @@ def check_corpus(settings: Mapping[str, PlainValue], model: type[BaseModel], com
             key = str(details["loc"][0])
             if details["type"] == "extra_forbidden":
                 hint = f"corpus {settings['name']} has: {', '.join(model.model_fields)}"
-                complain(("corpus", key), f"unknown key {key!r}{nearest(key, model.model_fields)}; {hint}", at_key=True)
+                complain(
+                    ("corpus", key),
+                    f"unknown key {key!r}{suggest_option(key, model.model_fields)}; {hint}",
+                    at_key=True,
+                )
             elif details["type"] == "missing":
                 needed = f"corpus {settings['name']} needs it, the {model.model_fields[key].description}"
                 complain(("corpus",), f"{key!r} is missing: {needed}")
@@ -66,13 +70,14 @@ def check_baseline(space: SearchSpace, cells: Sequence[Cell], complain: Complain
     is_compared = True
     for key, value in space.baseline.items():
         if key not in space.compare:
-            hint = f"{nearest(key, space.compare)}; compared are: {', '.join(space.compare) or 'none'}"
+            hint = f"{suggest_option(key, space.compare)}; compared are: {', '.join(space.compare) or 'none'}"
             complain(("baseline", key), f"{key!r} is not compared{hint}", at_key=True)
             is_compared = False
         elif value not in space.compare[key]:
             names = [written(name) for name in space.compare[key]]
             complain(
-                ("baseline", key), f"{shown(value)} is not compared{nearest(value, names)}; {', '.join(names)} are"
+                ("baseline", key),
+                f"{quote_value(value)} is not compared{suggest_option(value, names)}; {', '.join(names)} are",
             )
             is_compared = False
     baseline = {key: (value,) for key, value in space.baseline.items()}
@@ -86,7 +91,7 @@ def check_objective(space: SearchSpace, trainable: type[Trainable], num_arms: in
     metric = trainable.METRICS.get(name)
     if metric is None:
         hint = f"{trainable.__name__} reports: {', '.join(trainable.METRICS) or 'none'}"
-        complain(("objective", "metric"), f"unknown metric {name!r}{nearest(name, trainable.METRICS)}; {hint}")
+        complain(("objective", "metric"), f"unknown metric {name!r}{suggest_option(name, trainable.METRICS)}; {hint}")
         return
     if metric.mode != mode:
         complain(("objective", "mode"), f"{name} is better when it is {metric.mode}, got {mode}")
@@ -101,7 +106,7 @@ def check_renderings(space: SearchSpace, trainable: type[Trainable], complain: C
     allowed = ", ".join(sorted(trainable.RENDERING)) or "none"
     for key in space.evaluate:
         if key not in trainable.RENDERING:
-            hint = nearest(key, trainable.RENDERING)
+            hint = suggest_option(key, trainable.RENDERING)
             message = f"{key!r} is no setting of {trainable.__name__} that a trained model can change{hint}; those are"
             complain(("evaluate", key), f"{message}: {allowed}", at_key=True)
         if key in space.compare:
@@ -110,7 +115,9 @@ def check_renderings(space: SearchSpace, trainable: type[Trainable], complain: C
         rendered = space.evaluate.get(key, ())
         if value not in rendered:
             rendered_values = ", ".join(map(written, rendered)) or "nothing"
-            complain(("objective", "at", key), f"{shown(value)} is not rendered; evaluate.{key} is: {rendered_values}")
+            complain(
+                ("objective", "at", key), f"{quote_value(value)} is not rendered; evaluate.{key} is: {rendered_values}"
+            )
 
 
 def check_objective_at(space: SearchSpace, cells: Iterable[Cell], complain: Complain) -> None:
@@ -160,7 +167,7 @@ class ConfigCheck:
                     self._say_field(error, name, arm, cell)
                     wrong.add(name)
                 elif not error["loc"] and not crossed:
-                    at = f"with {name}={shown(settings[name])} in arm {arm.name}"
+                    at = f"with {name}={quote_value(settings[name])} in arm {arm.name}"
                     self._say_crossed(error, cell.sources[name], at)
         for error in errors:
             if not error["loc"]:
@@ -220,7 +227,9 @@ class ConfigCheck:
         fields = self.config.model_fields
         path = cell.sources.get(name, ("params", name))
         if error["type"] == "extra_forbidden":
-            hint = f"{self.owner} has no such setting{nearest(name, fields)}; it has: {', '.join(fields) or 'none'}"
+            hint = (
+                f"{self.owner} has no such setting{suggest_option(name, fields)}; it has: {', '.join(fields) or 'none'}"
+            )
             key_path = path[:-1] if isinstance(path[-1], int) else path
             self.complain(key_path, f"unknown key {name!r}: {hint}", at_key=True)
         elif error["type"] == "missing":

@@ -7,7 +7,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from orchestrator.messages import Complain, KeyPath, nearest, shown
+from orchestrator.messages import Complain, KeyPath, quote_value, suggest_option
 from orchestrator.search_space.domains import Choice, Value
 from orchestrator.search_space.schema import Resources, SearchSpace
 from orchestrator.search_space.values import Comparison, Parameter, Searched
@@ -110,7 +110,7 @@ def _check_values(space: SearchSpace, key: str, values: tuple[Value, ...], compl
         complain(("params", key), f"{key} is under compare too; delete one of them", at_key=True)
     for index, value in enumerate(values):
         if written(value) in map(written, values[:index]):
-            complain(("compare", key, index), f"{shown(value)} is compared twice, which makes the same arm twice")
+            complain(("compare", key, index), f"{quote_value(value)} is compared twice, which makes the same arm twice")
 
 
 def _skip(space: SearchSpace, cells: list[Cell], complain: Complain) -> tuple[list[Cell], list[str]]:
@@ -159,12 +159,16 @@ def check_conditions(wanted: Wanted, cells: Sequence[Cell], path: KeyPath, compl
         for value in values:
             if settings and not any(_takes(setting, value) for setting in settings):
                 taken = list(dict.fromkeys(option for setting in settings for option in _options(setting)))
-                message = f"{name} is never {shown(value)}{nearest(value, taken)}; it is: {', '.join(taken)}"
+                message = (
+                    f"{name} is never {quote_value(value)}{suggest_option(value, taken)}; it is: {', '.join(taken)}"
+                )
                 complain((*path, name), message)
                 possible = False
         if not settings and cells:
             names = dict.fromkeys(key for cell in cells for key in cell.settings())
-            message = f"{name!r} is not set in this file{nearest(name, names)}; set are: {', '.join(names) or 'none'}"
+            message = (
+                f"{name!r} is not set in this file{suggest_option(name, names)}; set are: {', '.join(names) or 'none'}"
+            )
             complain((*path, name), message, at_key=True)
             possible = False
     return possible

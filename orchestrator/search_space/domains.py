@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self, TypeGuard
 
 from pydantic import BaseModel, ConfigDict
 
-from orchestrator.messages import shown
+from orchestrator.messages import quote_value
 
 Value = str | int | float | bool
 
@@ -76,7 +76,7 @@ class Choice(Domain):
         return value in self.options
 
     def __str__(self) -> str:
-        return f"choice {shown(list(self.options))}"
+        return f"choice {quote_value(list(self.options))}"
 
 
 class _Interval(Domain):

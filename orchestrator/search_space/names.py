@@ -6,7 +6,7 @@ import posixpath
 import re
 from typing import TYPE_CHECKING
 
-from orchestrator.messages import Complain, KeyPath, shown
+from orchestrator.messages import Complain, KeyPath, quote_value
 from reports.vocabulary import PARAM_SEED
 
 if TYPE_CHECKING:
@@ -28,9 +28,11 @@ def check_sweep_name(name: str) -> str:
         ValueError: it can't; the message says why.
     """
     if not re.fullmatch(SWEEP_NAME, name):
-        raise ValueError(f"needs letters, digits, '.', '_' and '-' only, a letter or digit first, got {shown(name)}")
+        raise ValueError(
+            f"needs letters, digits, '.', '_' and '-' only, a letter or digit first, got {quote_value(name)}"
+        )
     if len(name) > MAX_SWEEP_CHARACTERS:
-        raise ValueError(f"needs at most {MAX_SWEEP_CHARACTERS} characters, got {len(name)}: {shown(name)}")
+        raise ValueError(f"needs at most {MAX_SWEEP_CHARACTERS} characters, got {len(name)}: {quote_value(name)}")
     # Some file systems don't tell capitals from small letters, and sqlite has files named mlflow.db-….
     if name.lower() in TAKEN or name.lower().startswith("mlflow.db-"):
         raise ValueError(f"{name!r} is taken by the home itself, as are {', '.join(TAKEN)}; choose another name")
@@ -46,11 +48,13 @@ def param_problem(name: str) -> str | None:
         return f"{name!r} is the seed that every trial has in MLflow; choose another name"
     # Windows forbids the colon too, but the server may run elsewhere.
     if not re.fullmatch(r"[/\w.\- :]+", name):
-        return f"MLflow stores no param named {shown(name)}; a name has letters, digits, spaces and _ - . : / only"
+        return (
+            f"MLflow stores no param named {quote_value(name)}; a name has letters, digits, spaces and _ - . : / only"
+        )
     if posixpath.normpath(name) != name or name == "." or name.startswith(("/", "..")):
-        return f"MLflow stores no param named {shown(name)}; between slashes a name needs more than dots"
+        return f"MLflow stores no param named {quote_value(name)}; between slashes a name needs more than dots"
     if len(name) > MAX_PARAM_CHARACTERS:
-        return f"MLflow stores names of at most {MAX_PARAM_CHARACTERS} characters, got {len(name)}: {shown(name)}"
+        return f"MLflow stores names of at most {MAX_PARAM_CHARACTERS} characters, got {len(name)}: {quote_value(name)}"
     return None
 
 

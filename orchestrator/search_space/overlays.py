@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import UserError
-from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, dotted
+from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, join_path
 from orchestrator.plugins import loader
 from orchestrator.search_space import yaml_tree
 from orchestrator.search_space.yaml_tree import Node
@@ -26,7 +26,7 @@ def take_presets(root: Node, mistakes: Mistakes) -> dict[str, Node]:
     for path, node in nodes.items():
         if not isinstance(node.value, dict):
             message = "needs a mapping {key: value, …} of what the preset changes"
-            mistakes.found.add(Mistake(node.place, dotted(path), message))
+            mistakes.entries.add(Mistake(node.place, join_path(path), message))
     mistakes.raise_if_any()
     for path, node in nodes.items():
         node.mark(path[-1])
@@ -52,13 +52,13 @@ def lay_option(root: Node, option: str, mistakes: Mistakes) -> list[str]:
     key, equals, text = option.partition("=")
     place = Place(f"--set {option}", 0, 0, Path.cwd())
     if not equals or not key:
-        mistakes.found.add(Mistake(place, "", "needs key=value, such as budget.max_epochs=60"))
+        mistakes.entries.add(Mistake(place, "", "needs key=value, such as budget.max_epochs=60"))
         return []
     value = replace(yaml_tree.parse(text, place, mistakes), key_place=place)
     try:
         yaml_tree.put(root, key.split("."), value)
     except ValueError as error:
-        mistakes.found.add(Mistake(place, "", str(error)))
+        mistakes.entries.add(Mistake(place, "", str(error)))
         return []
     return _drop_stale(root) if key == "corpus.name" else []
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from orchestrator.errors import SearchSpaceError, UserError
-from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, describe, dotted, nearest
+from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, describe, join_path, suggest_option
 from orchestrator.plugins import loader
 from orchestrator.search_space import overlays, yaml_tree
 from orchestrator.search_space.arms import Arm, make_arms
@@ -105,7 +105,9 @@ def read_search_space(
     presets = overlays.take_presets(root, mistakes)
     if preset is not None and preset not in presets:
         hint = f"it has: {', '.join(presets)}" if presets else "it has none"
-        raise SearchSpaceError([f"--preset {preset}: {path} has no such preset{nearest(preset, presets)}; {hint}"])
+        raise SearchSpaceError(
+            [f"--preset {preset}: {path} has no such preset{suggest_option(preset, presets)}; {hint}"]
+        )
     for other in presets.keys() - {preset}:
         _check_other_preset(root, presets[other], path, mistakes)
     if preset is not None:
@@ -124,7 +126,7 @@ def _check_other_preset(root: Node, preset: Node, path: Path, mistakes: Mistakes
     merged, preset_mistakes = copy.deepcopy(root), Mistakes()
     overlays.lay_preset(merged, preset)
     _Reading(merged, path, preset_mistakes).sweep()
-    mistakes.found |= {mistake for mistake in preset_mistakes.found if mistake.place.preset is not None}
+    mistakes.entries |= {mistake for mistake in preset_mistakes.entries if mistake.place.preset is not None}
 
 
 STAND_INS: dict[str, Any] = {
@@ -169,9 +171,9 @@ class _Reading:
         if trainable is not None:
             self._check_against(trainable, space, arms)
         self._note_references()
-        if trainable is not None and not self.mistakes.found:
+        if trainable is not None and not self.mistakes.entries:
             ConfigCheck(trainable, self.note).check_distinct(arms)
-        if trainable is None or self.mistakes.found:
+        if trainable is None or self.mistakes.entries:
             return None
         text = yaml_tree.write(self.root.plain())
         return Sweep(space.name, self.path, space, tuple(arm for arm, _ in arms), tuple(skipped), text, trainable)
@@ -180,7 +182,7 @@ class _Reading:
         """Note a mistake at a path."""
         node = self.root.find(path)
         place = node.key_place if at_key and node.key_place else node.place
-        self.mistakes.found.add(Mistake(place, dotted(self.root.trace(path)), message))
+        self.mistakes.entries.add(Mistake(place, join_path(self.root.trace(path)), message))
 
     def _note_value(self, path: KeyPath, message: str, *, at_key: bool = False) -> None:
         """Note what the trainable refuses, unless the entry has been left out."""
@@ -271,7 +273,7 @@ class _Reading:
 
     def _check_against(self, trainable: type[Trainable], space: SearchSpace, arms: Sequence[tuple[Arm, Cell]]) -> None:
         """Check what only the trainable knows: its settings and its metrics."""
-        num_mistakes = len(self.mistakes.found)
+        num_mistakes = len(self.mistakes.entries)
         if "objective" not in self.lost:
             check_objective(space, trainable, len(arms), self.note)
             check_renderings(space, trainable, self.note)
@@ -282,7 +284,7 @@ class _Reading:
             check.check_arm(arm, cell)
         if "budget" not in self.lost:
             check_seeds(space, arms, self.note)
-        if len(self.mistakes.found) == num_mistakes and "objective" not in self.lost:
+        if len(self.mistakes.entries) == num_mistakes and "objective" not in self.lost:
             for arm, _ in arms:
                 check.check_renderings(arm, renderings(space))
                 if not check.check_reports(arm, space.objective.metric, trainable.reported):

@@ -18,7 +18,7 @@ from pydantic import (
     model_validator,
 )
 
-from orchestrator.messages import KeyPath, nearest
+from orchestrator.messages import KeyPath, suggest_option
 from orchestrator.search_space.domains import Value
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
 from orchestrator.search_space.values import Comparison, Conditions, Parameters, PlainValue, Values
@@ -201,7 +201,7 @@ def unknown_key(path: KeyPath) -> str:
         field = section.model_fields.get(str(part))
         section = (_section_in(field.annotation) if field else None) or section
     allowed = sorted(section.model_fields)
-    return f"unknown key {path[-1]!r}{nearest(path[-1], allowed)}; allowed: {', '.join(allowed)}"
+    return f"unknown key {path[-1]!r}{suggest_option(path[-1], allowed)}; allowed: {', '.join(allowed)}"
 
 
 def _section_in(annotation: Any) -> type[Section] | None:

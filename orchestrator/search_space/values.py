@@ -16,7 +16,7 @@ from pydantic import (
     model_validator,
 )
 
-from orchestrator.messages import nearest, shown
+from orchestrator.messages import quote_value, suggest_option
 from orchestrator.search_space.domains import KINDS, Domain, Value, is_value
 
 
@@ -27,7 +27,7 @@ def parse_value(value: Any) -> Any:
         ValueError: it is no text, number, true or false; the message says so.
     """
     if not is_value(value):
-        raise ValueError(f"needs text, a finite number, true or false, got {shown(value)}")
+        raise ValueError(f"needs text, a finite number, true or false, got {quote_value(value)}")
     return value
 
 
@@ -45,7 +45,7 @@ def parse_conditions(conditions: Any) -> Any:
     wanted = conditions if isinstance(conditions, dict) else {}
     lists = {name: tuple(value) if isinstance(value, list | tuple) else (value,) for name, value in wanted.items()}
     if not lists or not all(values and all(map(is_value, values)) for values in lists.values()):
-        raise ValueError(f"needs {{name: value}} or {{name: [value, …]}}, got {shown(conditions)}")
+        raise ValueError(f"needs {{name: value}} or {{name: [value, …]}}, got {quote_value(conditions)}")
     return lists
 
 
@@ -74,13 +74,13 @@ class Searched(BaseModel):
     def _read(cls, mapping: Any) -> Any:
         kinds = [key for key in mapping if key != "when"]
         if len(kinds) != 1:
-            raise ValueError(f"needs one domain ({', '.join(KINDS)}), got {shown(mapping)}")
+            raise ValueError(f"needs one domain ({', '.join(KINDS)}), got {quote_value(mapping)}")
         kind = kinds[0]
         if kind not in KINDS:
-            raise ValueError(f"unknown domain {kind!r}{nearest(kind, KINDS)}; there are: {', '.join(KINDS)}")
+            raise ValueError(f"unknown domain {kind!r}{suggest_option(kind, KINDS)}; there are: {', '.join(KINDS)}")
         domain = KINDS[kind].parse(mapping[kind])
         if domain is None:
-            raise ValueError(f"{kind} needs {KINDS[kind].form}, got {shown(mapping[kind])}")
+            raise ValueError(f"{kind} needs {KINDS[kind].form}, got {quote_value(mapping[kind])}")
         return {"domain": domain} | ({"when": mapping["when"]} if "when" in mapping else {})
 
 
@@ -108,7 +108,7 @@ Parameters = dict[str, Parameter]
 
 def _refuse_value(value: Any) -> Any:
     raise ValueError(
-        f"needs a list of values, or bundles {{name: {{parameter: value, …}}, …}}, got {shown(value)}; "
+        f"needs a list of values, or bundles {{name: {{parameter: value, …}}, …}}, got {quote_value(value)}; "
         "a single value belongs under params"
     )
 

@@ -14,7 +14,7 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
 from orchestrator.errors import SearchSpaceError, UserError
-from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, dotted, nearest_file, shown
+from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, join_path, quote_value, suggest_file
 from orchestrator.search_space.yaml_expansion import NotBounded, check_size
 
 CORE_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float")}
@@ -86,7 +86,7 @@ def read(path: Path, mistakes: Mistakes) -> Node:
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file{nearest_file(path)}") from None
+        raise UserError(f"{path}: no such file{suggest_file(path)}") from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder, not a YAML file") from None
     except UnicodeDecodeError:
@@ -97,7 +97,7 @@ def read(path: Path, mistakes: Mistakes) -> Node:
     if root.value is None:
         raise SearchSpaceError([f"{path}: is empty; it needs at least trainable, objective and budget"])
     if not isinstance(root.value, dict):
-        kind = "a list" if isinstance(root.value, list) else shown(root.value)
+        kind = "a list" if isinstance(root.value, list) else quote_value(root.value)
         raise SearchSpaceError([f"{root.place}: needs keys at the top level (trainable: …), got {kind}"])
     return root
 
@@ -151,13 +151,15 @@ class _Builder:
         for key_node, value_node in node.value:
             place = self.place_of(key_node)
             if not isinstance(key_node, ScalarNode):
-                self.mistakes.found.add(Mistake(place, dotted(path), "a key must be text, not a list or a mapping"))
+                self.mistakes.entries.add(
+                    Mistake(place, join_path(path), "a key must be text, not a list or a mapping")
+                )
                 continue
             key = str(key_node.value)  # as it was written, whatever it looks like
             if key in children:
                 first = children[key].key_place
                 message = f"{key!r} is written twice here; first at {first}"
-                self.mistakes.found.add(Mistake(place, dotted((*path, key)), message))
+                self.mistakes.entries.add(Mistake(place, join_path((*path, key)), message))
                 continue
             children[key] = self.build(value_node, (*path, key))
             children[key].key_place = place
@@ -172,8 +174,8 @@ class _Builder:
                 return self.yaml.constructor.construct_object(node)
             message = f"tags such as {tag} mean nothing here"
         except ValueError:
-            message = f"{shown(node.value)} can't be read as {tag.rpartition(':')[2]}"
-        self.mistakes.found.add(Mistake(place, dotted(path), message))
+            message = f"{quote_value(node.value)} can't be read as {tag.rpartition(':')[2]}"
+        self.mistakes.entries.add(Mistake(place, join_path(path), message))
         return str(node.value)
 
     def place_of(self, node: YamlNode) -> Place:
@@ -214,7 +216,9 @@ def put(root: Node, path: Sequence[str], value: Node) -> None:
         if child is None or child.value in (None, "none"):
             child = node.value[key] = Node({}, value.place, value.place)
         elif not isinstance(child.value, dict | list):
-            raise ValueError(f"{dotted((*path[:depth],))} is {shown(child.value)}, so nothing can be set in it")
+            raise ValueError(
+                f"{join_path((*path[:depth],))} is {quote_value(child.value)}, so nothing can be set in it"
+            )
         node = child
     node.value[_key_in(node, path[-1], path[:-1])] = value
 
@@ -223,7 +227,7 @@ def _key_in(node: Node, part: str, path: Sequence[str]) -> str | int:
     if not isinstance(node.value, list):
         return part
     if not part.isdecimal() or int(part) >= len(node.value):
-        raise ValueError(f"{dotted((*path,))} is a list with places 0 to {len(node.value) - 1}, got {part!r}")
+        raise ValueError(f"{join_path((*path,))} is a list with places 0 to {len(node.value) - 1}, got {part!r}")
     return int(part)
 
 

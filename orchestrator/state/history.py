@@ -1,4 +1,4 @@
-"""The state of a sweep, read from its folder as that grows; for those who never write it."""
+"""The state of a sweep, read from its folder while another process may write there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PRIVATE = frozenset({"event", "ts", "pid", "tracking_uri", "artifact_root"})
 
 
 class History(SweepState):
-    """The state of a sweep that somebody else may be driving; `refresh` reads what is new.
+    """The state of a sweep that another process may be driving; `refresh` reads what is new.
 
     Attributes:
         files: what each trial's folder has, by the trial's number.

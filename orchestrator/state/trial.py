@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.search_space.domains import Value
-from orchestrator.state.curve import Curve, Objective, Rank, counted
+from orchestrator.state.curve import Curve, Objective, Rank, select_valid
 from orchestrator.state.events import Asked, Rendering, Stage
 from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
@@ -127,7 +127,7 @@ class Trial:
 
     def take(self, lines: Iterable[Line], objective: Objective) -> None:
         """Add the new epochs of its outbox to its curve, and note whether the last one diverged."""
-        for line in counted(lines, self.since):
+        for line in select_valid(lines, self.since):
             is_broken = "diverged" in line
             # A retry starts afresh: what diverged before it no longer counts.
             self.diverged = line["diverged"] if is_broken and line["attempt"] > self.retried else None

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from orchestrator.command_line import typed
+from orchestrator.command_line import format_command
 from orchestrator.state.home import home_option
 from orchestrator.tracking.saved_views import ALL, RENDERINGS, TAG_PREFIX, Seen, packed
 from reports import vocabulary as words
@@ -99,7 +99,7 @@ def link_lines(name: str, tracking: Mapping[str, Any], home: Path) -> list[str]:
         tracking: what the process that sends to MLflow last said.
         home: the folder of all sweeps.
     """
-    command = f"Hear and compare them:  {typed('ui', name, *home_option(home))}"
+    command = f"Hear and compare them:  {format_command('ui', name, *home_option(home))}"
     uri = str(tracking.get("tracking_uri") or "")
     links: Mapping[str, str] = tracking.get("links") or {}
     if not links:

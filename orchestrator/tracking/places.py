@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.state.home import SEARCH_SPACE, locked, sweep_names
+from orchestrator.state.home import SEARCH_SPACE, lock_sweep, sweep_names
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import SWEEP_LOG
 from orchestrator.tracking import sender
@@ -75,7 +75,7 @@ def _artifact_roots(folder: Path) -> Iterable[str | None]:
 def relocate_sweep(home: Path, before: Path, name: str) -> None:
     """Make a sweep's files name this home where they name the one before."""
     folder = home / name
-    with locked(folder):
+    with lock_sweep(folder):
         ledger = Ledger(folder)
         destination = {key: _relocated(value, home, before) for key, value in ledger.destination.items()}
         if destination != ledger.destination:

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.state.curve import counted
+from orchestrator.state.curve import select_valid
 from orchestrator.storage import json_lines
 from orchestrator.tracking import batches
 from orchestrator.tracking.client import Gone, Refused, Store
@@ -121,8 +121,10 @@ class Run:
         What MLflow refuses is left out and named in a tag of the run: the rest and the status always arrive.
         """
         lines, offset = json_lines.read(outbox, self.sent.offset) if outbox else ([], 0)
-        # What was executed again is counted once, and an epoch that went wrong may yet be tried again.
-        rows = [row for row in counted(lines, wanted.since) if row["epoch"] > self.sent.epoch and "diverged" not in row]
+        # An epoch that was executed twice counts once, and one that diverged may yet be tried again.
+        rows = [
+            row for row in select_valid(lines, wanted.since) if row["epoch"] > self.sent.epoch and "diverged" not in row
+        ]
         all_tags = {**wanted.tags, **self.sent.announced}
         tags = {key: value for key, value in all_tags.items() if self.sent.tags.get(key) != value}
         params = {key: value for key, value in wanted.params.items() if key not in self.sent.params}
