@@ -37,7 +37,7 @@ class Place:
     preset: str | None = None
 
     @property
-    def is_laid_over(self) -> bool:
+    def is_override(self) -> bool:
         """Whether the value comes from a preset or an option that overrides the file."""
         return not self.line or self.preset is not None
 

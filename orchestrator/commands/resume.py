@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
 from orchestrator.messages import suggest_option
-from orchestrator.search_space.arms import matching
+from orchestrator.search_space.arms import select_arms
 from orchestrator.search_space.reader import read_search_space
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
@@ -101,7 +101,7 @@ def resume(name: str, home: Path, screen: Screen, more: More, overrides: Sequenc
     sweep = read_search_space(find_sweep(home, name) / SEARCH_SPACE, overrides=overrides, name=name)
 
     def add(ledger: Ledger) -> None:
-        arms = [arm.name for arm in matching(sweep.arms, more.arm, sweep.name)]
+        arms = [arm.name for arm in select_arms(sweep.arms, more.arm, sweep.name)]
         grant(sweep, ledger, screen, more, arms)
         if more.retry_failed:
             retry(ledger, screen, more, arms)

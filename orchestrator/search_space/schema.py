@@ -1,6 +1,6 @@
-"""What a search space may say: its keys, their defaults and bounds.
+"""The keys of a search space, with their types, defaults and bounds.
 
-Only what one key needs by itself is checked here; `arms` and `checks` hold what needs more than one.
+Each key is checked by itself here; rules between keys are in `arms` and `checks`.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, ch
 from orchestrator.search_space.values import Comparison, Conditions, Parameters, PlainValue, Values
 
 NoneWord = BeforeValidator(lambda value: None if value == "none" else value)
-"""YAML 1.2 reads `none` as text; here it switches a part off, as `null` does."""
+"""YAML 1.2 reads `none` as text; here it turns a part off, as `null` does."""
 
 
 class Section(BaseModel):
-    """A mapping whose keys are all known."""
+    """A mapping that has no other keys than the declared ones."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Objective(Section):
+    """The metric that orders trials."""
+
     metric: str = Field(description="the metric that orders trials, such as val/judge_probability")
     mode: Literal["min", "max"] = Field(description="which way is better")
     at: dict[str, PlainValue] = Field(
@@ -42,12 +44,16 @@ class Objective(Section):
 
 
 class Search(Section):
+    """The beginning of the search."""
+
     startup_trials: int = Field(
         10, ge=1, description="quasi-random points before TPE takes over, the same in every arm"
     )
 
 
 class Budget(Section):
+    """The number of trials and epochs, and the time limit."""
+
     trials_per_arm: Annotated[int | None, NoneWord] = Field(None, ge=1, description="trials that every arm gets")
     seeds: Annotated[int | None, NoneWord] = Field(
         None, ge=1, description="instead, where nothing is searched: an arm's one configuration from so many seeds"
@@ -69,17 +75,21 @@ class Budget(Section):
 
     @property
     def trials(self) -> int:
-        """Trials of an arm's search."""
+        """The number of trials of an arm's search."""
         return self.trials_per_arm or self.seeds or 0
 
 
 class Pruning(Section):
+    """The parameters of ASHA."""
+
     grace_epochs: int = Field(1, ge=1, description="no trial is pruned before it; ASHA's first rung")
     reduction_factor: int = Field(3, ge=2, description="one trial in so many goes on at each rung")
     across_arms: bool = Field(False, description="whether trials of different arms are pruned against each other")
 
 
 class Resources(Section):
+    """The resources of one trial."""
+
     cpu: float = Field(1, gt=0, allow_inf_nan=False, description="CPU cores of one trial")
     gpu: float = Field(0, ge=0, allow_inf_nan=False, description="graphics cards of one trial; 0.25 shares a card")
     require_gpu: bool = Field(False, description="refuse to run where there is no graphics card")
@@ -93,6 +103,8 @@ class Resources(Section):
 
 
 class Limits(Section):
+    """The limits at which a trial or an arm is stopped."""
+
     minutes_per_epoch: Annotated[float | None, NoneWord] = Field(
         None, gt=0, allow_inf_nan=False, description="a trial whose epoch takes longer is stopped, or none"
     )
@@ -111,6 +123,8 @@ class Limits(Section):
 
 
 class Disk(Section):
+    """The use of the disk."""
+
     keep_pruned_checkpoints: bool = Field(False, description="whether pruned trials keep their checkpoints")
     min_free_gib: float = Field(
         2, ge=0, allow_inf_nan=False, description="with less free than this the sweep pauses until there is more"
@@ -118,6 +132,8 @@ class Disk(Section):
 
 
 class Confirm(Section):
+    """The confirm stage: the best configurations run again, and are evaluated on the test split."""
+
     top: int = Field(3, ge=1, description="configurations of each arm that run again at full budget")
     seeds: int = Field(1, ge=1, description="fresh seeds for each of them")
 
@@ -137,6 +153,8 @@ def _check_different(values: tuple[Value, ...]) -> tuple[Value, ...]:
 
 
 class Media(Section):
+    """The sounds and pictures that trials render."""
+
     clips: int = Field(8, ge=0, description="probe clips that every trial renders")
     epochs: Annotated[tuple[int | str, ...], Field(strict=False), AfterValidator(_check_epochs)] = Field(
         (1, 5, 20, "best"), description="epochs at which they are rendered, those that a trial reaches"
@@ -144,7 +162,7 @@ class Media(Section):
 
 
 class ArmChange(Section):
-    """What is different in some arms."""
+    """Parameters and resources that differ in some arms."""
 
     when: Conditions = Field(description="compared or fixed parameters by which the arms are picked")
     params: Parameters = Field({}, description="parameters that these arms have instead")
@@ -158,7 +176,7 @@ def _check_corpus(corpus: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 class SearchSpace(Section):
-    """One YAML file: what is compared, what is searched, the budget."""
+    """The search space of a sweep: one YAML file with all of its settings."""
 
     name: Annotated[str, AfterValidator(check_sweep_name)] = Field(
         description="of the sweep and its folder; the file's name if omitted",
@@ -195,7 +213,7 @@ class SearchSpace(Section):
 
 
 def unknown_key(path: KeyPath) -> str:
-    """Why a key that no section has is refused, with the keys that it may be."""
+    """Return the message about an unknown key, with the nearest match and all keys that are allowed there."""
     section: type[BaseModel] = SearchSpace
     for part in path[:-1]:
         field = section.model_fields.get(str(part))
@@ -205,6 +223,8 @@ def unknown_key(path: KeyPath) -> str:
 
 
 def _section_in(annotation: Any) -> type[Section] | None:
+    """Return the first section that occurs in a type annotation."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
-    return next((section for argument in get_args(annotation) if (section := _section_in(argument))), None)
+    sections = (_section_in(argument) for argument in get_args(annotation))
+    return next(filter(None, sections), None)
