@@ -18,8 +18,8 @@ from orchestrator.tracking import sender
 from orchestrator.tracking.places import (
     check_place,
     check_sweep_place,
-    moved_from,
-    moved_sweeps,
+    find_moved_sweeps,
+    former_home,
     relocate_database,
     relocate_sweep,
 )
@@ -67,8 +67,8 @@ def relocate(home: Path, say: Callable[[str], None]) -> None:
     Raises:
         UserError: a sweep runs in it.
     """
-    before = moved_from(home)
-    places = moved_sweeps(home)
+    before = former_home(home)
+    places = find_moved_sweeps(home)
     if before is None and not places:
         say(f"{home}: it is where mlflow.db says; nothing to do.")
         return

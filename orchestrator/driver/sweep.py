@@ -125,7 +125,7 @@ class _Driver:
             self.screen.say(remark)
         hours = Budget(self.sweep, self.ledger).hours
         seconds_left = None if hours is None else hours * 3600 - self.ledger.seconds_run()
-        following = sender.following(self.folder, self.screen.say, lambda: bool(self.on_signal.reason))
+        following = sender.run_sender(self.folder, self.screen.say, lambda: bool(self.on_signal.reason))
         if agenda.is_done():
             self.ledger.release()
             if not self.ledger.is_finished:
