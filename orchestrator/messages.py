@@ -165,7 +165,10 @@ def describe(error: ErrorDetails) -> str:
     if "error" in context:
         # A validator of ours raised it, with a complete message.
         return str(context["error"])
-    limits = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
+    limits = dict(context)
+    for key, value in context.items():
+        if isinstance(value, float):
+            limits[key] = f"{value:g}"
     rule = RULES[error["type"]].format(**limits) if error["type"] in RULES else error["msg"]
     options = re.findall(r"'([^']*)'", context.get("expected", ""))
     return f"{rule}, got {quote_value(error['input'])}{suggest_option(error['input'], options)}"

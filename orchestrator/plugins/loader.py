@@ -186,8 +186,11 @@ def config_values(trainable: type[Trainable], params: Mapping[str, Any]) -> dict
 
 def trained_model_fields(trainable: type[Trainable]) -> list[str]:
     """Return the names of a trainable's settings that may name a trained model."""
-    fields = trainable.Config.model_fields.items()
-    return [name for name, field in fields if any(isinstance(mark, OfTrial) for mark in field.metadata)]
+    names = []
+    for name, field in trainable.Config.model_fields.items():
+        if any(isinstance(mark, OfTrial) for mark in field.metadata):
+            names.append(name)
+    return names
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What the source of a user's Python file says without running it: the files it imports, and its trainables."""
+"""Analysis of a user's Python file without running it: the files that it imports, and its trainables."""
 
 from __future__ import annotations
 
@@ -115,7 +115,7 @@ class _Classes:
         """Return the names of the classes in a file that may be trainables."""
         if file in self.by_file:
             return self.by_file[file]
-        # Set before the file is parsed, so that files that import each other do not recur for ever.
+        # Set before the file is parsed, so that files that import each other do not lead to an endless recursion.
         names = self.by_file[file] = set()
         tree = _parse(file)
         modules: dict[str, str] = {}

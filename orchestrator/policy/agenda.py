@@ -114,6 +114,7 @@ class Agenda:
         return [trial for trial in self._unfinished(set()) if trial.held]
 
     def _unfinished(self, live: set[int]) -> list[Trial]:
+        """Return the unfinished trials that no worker executes, by number."""
         return [self.ledger.trials[number] for number in sorted(self.ledger.unfinished - live)]
 
     def next_task(self, live: set[int]) -> Task | None:

@@ -118,7 +118,10 @@ def select_arms(arms: Sequence[Arm], arm_filter: str | None, where: object) -> l
         UserError: no arm matches.
     """
     wanted = {part.strip() for part in (arm_filter or "").split(",") if part.strip()}
-    matches = [arm for arm in arms if wanted <= {part.strip() for part in arm.name.split(",")}]
+    matches = []
+    for arm in arms:
+        if wanted <= {part.strip() for part in arm.name.split(",")}:
+            matches.append(arm)
     if not matches:
         raise UserError(f"--arm {arm_filter}: {where} has no such arm; it has: {'; '.join(arm.name for arm in arms)}")
     return matches
@@ -127,9 +130,9 @@ def select_arms(arms: Sequence[Arm], arm_filter: str | None, where: object) -> l
 def _sort_parameters(cell: Cell, complain: Complain) -> Sequence[str] | None:
     """Return the searched parameters, each after those that its conditions name; None if conditions are circular."""
     searched = _searched_parameters(cell)
-    graph = {
-        name: [other for other in parameter.when or () if other in searched] for name, parameter in searched.items()
-    }
+    graph = {}
+    for name, parameter in searched.items():
+        graph[name] = [other for other in parameter.when or () if other in searched]
     try:
         return list(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:

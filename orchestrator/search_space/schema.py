@@ -56,14 +56,14 @@ class Budget(Section):
 
     trials_per_arm: Annotated[int | None, NoneWord] = Field(None, ge=1, description="trials that every arm gets")
     seeds: Annotated[int | None, NoneWord] = Field(
-        None, ge=1, description="instead, where nothing is searched: an arm's one configuration from so many seeds"
+        None, ge=1, description="instead, if nothing is searched: the number of seeds of each arm's configuration"
     )
     max_epochs: int = Field(ge=1, description="epochs of a trial that isn't pruned")
     hours: Annotated[float | None, NoneWord] = Field(
         None,
         gt=0,
         allow_inf_nan=False,
-        description="the sweep stops after this time, and goes on when it is given more; or none",
+        description="time limit of the sweep, which `orchestrate resume` can extend; or none",
     )
 
     @model_validator(mode="after")
@@ -82,8 +82,8 @@ class Budget(Section):
 class Pruning(Section):
     """The parameters of ASHA."""
 
-    grace_epochs: int = Field(1, ge=1, description="no trial is pruned before it; ASHA's first rung")
-    reduction_factor: int = Field(3, ge=2, description="one trial in so many goes on at each rung")
+    grace_epochs: int = Field(1, ge=1, description="no trial is pruned before this epoch, ASHA's first rung")
+    reduction_factor: int = Field(3, ge=2, description="one in this many trials continues at each rung")
     across_arms: bool = Field(False, description="whether trials of different arms are pruned against each other")
 
 
@@ -109,13 +109,16 @@ class Limits(Section):
         None, gt=0, allow_inf_nan=False, description="a trial whose epoch takes longer is stopped, or none"
     )
     blowup: Annotated[float | None, NoneWord] = Field(
-        10, gt=1, allow_inf_nan=False, description="a trial diverges at a loss so many times its median, or none"
+        10,
+        gt=1,
+        allow_inf_nan=False,
+        description="a trial diverges if a loss exceeds this many times its median, or none",
     )
     collapsed_epochs: Annotated[int | None, NoneWord] = Field(
-        3, ge=1, description="a trial diverges after so many epochs in a row of constant output or no KL, or none"
+        3, ge=1, description="a trial diverges after this many epochs in a row of constant output or no KL, or none"
     )
     max_same_errors: Annotated[int | None, NoneWord] = Field(
-        3, ge=1, description="an arm pauses after so many failures in a row with the same traceback, or none"
+        3, ge=1, description="an arm pauses after this many failures in a row with the same traceback, or none"
     )
     max_machine_failures: int = Field(
         3, ge=0, description="a trial fails after more deaths of its process than this; each is tried again"
@@ -182,31 +185,33 @@ class SearchSpace(Section):
         description="of the sweep and its folder; the file's name if omitted",
         json_schema_extra={"pattern": SWEEP_NAME, "maxLength": MAX_SWEEP_CHARACTERS},
     )
-    trainable: str = Field(description="what a trial runs: one that is shipped, or a file such as ./my_unet.py")
+    trainable: str = Field(description="the trainable: the name of a shipped one, or a file such as ./my_unet.py")
     corpus: Annotated[dict[str, PlainValue] | None, NoneWord, AfterValidator(_check_corpus)] = Field(
-        None, description="what the trainable learns from: {name: demo}, {name: folder, root: DIR}, …"
+        None, description="the recordings to learn from: {name: demo}, {name: folder, root: DIR}, …"
     )
-    objective: Objective = Field(description="what orders trials")
-    compare: dict[str, Comparison] = Field({}, description="crossed; every combination is an arm")
+    objective: Objective = Field(description="the metric that orders trials")
+    compare: dict[str, Comparison] = Field({}, description="compared values; every combination is an arm")
     baseline: dict[str, PlainValue] = Field({}, description="the compared values that the others are tested against")
     params: Parameters = Field({}, description="the trainable's settings: fixed, or searched inside every arm")
-    skip: Annotated[tuple[Conditions, ...], Field(strict=False)] = Field((), description="combinations left out")
-    arms: Annotated[tuple[ArmChange, ...], Field(strict=False)] = Field((), description="what differs in some arms")
+    skip: Annotated[tuple[Conditions, ...], Field(strict=False)] = Field(
+        (), description="combinations that are left out"
+    )
+    arms: Annotated[tuple[ArmChange, ...], Field(strict=False)] = Field((), description="changes of some arms")
     evaluate: dict[str, Annotated[Values, AfterValidator(_check_different)]] = Field(
         {},
-        description="settings that training has no use for; crossed, each trained model is rendered with all of them",
+        description="settings that do not affect training; each trained model is rendered with every combination",
     )
-    search: Search = Field(Search(), description="how the search begins")
-    budget: Budget = Field(description="how much is run")
+    search: Search = Field(Search(), description="the beginning of the search")
+    budget: Budget = Field(description="the number of trials and epochs, and the time limit")
     pruning: Annotated[Pruning | None, NoneWord] = Field(None, description="how ASHA stops weak trials, or none")
-    resources: Resources = Field(Resources(), description="what one trial gets")
-    limits: Limits = Field(Limits(), description="when a trial is stopped")
-    disk: Disk = Field(Disk(), description="what is kept, and what is left free")
+    resources: Resources = Field(Resources(), description="the resources of one trial")
+    limits: Limits = Field(Limits(), description="limits at which a trial or an arm is stopped")
+    disk: Disk = Field(Disk(), description="checkpoints that are kept, and space that is left free")
     confirm: Annotated[Confirm | None, NoneWord] = Field(
         None, description="run the best configurations again, then evaluate them on the test split; or none"
     )
-    media: Media = Field(Media(), description="what is rendered to be heard and seen")
-    seed: int = Field(0, ge=0, lt=2**31, description="everything random follows from it")
+    media: Media = Field(Media(), description="the sounds and pictures that trials render")
+    seed: int = Field(0, ge=0, lt=2**31, description="the seed from which all randomness follows")
     components: Annotated[tuple[Annotated[Path, Field(strict=False)], ...], Field(strict=False)] = Field(
         (), description="files that register losses, normalizations, …"
     )

@@ -76,6 +76,7 @@ class Searched(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read(cls, mapping: Any) -> Any:
+        """Return the fields for the form in YAML, which is one key with the kind of the domain, and perhaps `when`."""
         kinds = [key for key in mapping if key != "when"]
         if len(kinds) != 1:
             raise ValueError(f"needs one domain ({', '.join(KINDS)}), got {quote_value(mapping)}")

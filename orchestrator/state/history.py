@@ -82,8 +82,10 @@ class History(SweepState):
         path = self.folder / SWEEP_LOG
         lines, self.offset = json_lines.read(path, self.offset)
         changed = {number for event in events.parse_all(lines, path) for number in self._take(event)}
-        looked = set(self.trials) if everywhere else changed | self.unfinished | (self._late() if late else set())
-        for number in looked:
+        to_look_at = set(self.trials) if everywhere else changed | self.unfinished
+        if late and not everywhere:
+            to_look_at |= self._late()
+        for number in to_look_at:
             if self.files[number].look():
                 changed.add(number)
                 (self.with_media.add if self.files[number].media else self.with_media.discard)(number)

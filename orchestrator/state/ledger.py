@@ -90,7 +90,7 @@ class Ledger(SweepState):
     def ask(self, **fields: Any) -> Trial:
         """Record a new trial with the next number; the fields are those of `events.Asked`."""
         number = len(self.trials) + 1
-        # Its first attempt is written next, and syncs this line too; nobody acts on the trial before.
+        # The event of its first attempt comes next, and syncs this line too, before anything is done with the trial.
         self.write(events.Asked(trial=number, id=uuid.uuid4().hex[:12], **fields), sync=False)
         return self.trials[number]
 
@@ -122,7 +122,7 @@ class Ledger(SweepState):
         )
 
     def lose(self, trial: Trial) -> None:
-        """Record that judged epochs are in no outbox any more: the trial continues after the newest one that is."""
+        """Record that the outbox has lost judged epochs: the trial continues after the newest one that is left."""
         self.write(events.Lost(trial=trial.number, epochs=trial.epochs))
 
     def retry(self, trial: Trial, reason: str, *, share: float | None = None, from_scratch: bool = False) -> None:

@@ -30,7 +30,7 @@ SIGNS_OF_LIFE = (events.Judged, events.Ended, events.Evaluated)
 
 @dataclass
 class Grant:
-    """What an arm, or the sweep, was granted beyond its search space; 0 where nothing."""
+    """The budget that an arm, or the sweep, was granted beyond its search space; 0 if none was."""
 
     trials: int = 0
     epochs: int = 0

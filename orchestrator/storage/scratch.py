@@ -28,7 +28,7 @@ def make_scratch() -> Path:
 def delete_scratch(note: Mapping[str, Any]) -> None:
     """Delete the folder that a driver's note names, if a dead driver of this user on this machine made it.
 
-    The checks are needed because a sweep's folder may come from somebody else, with a note that names any path.
+    The checks are needed because a sweep's folder may come from another user, with a note that names any path.
 
     Args:
         note: the note in the lock file, with `scratch`, `host` and `pid`.

@@ -172,18 +172,24 @@ class Follower:
         mirror = self._mirror
         pages = mirror and mirror.pages
         is_complete = bool(pages) and not (self._waiting or self._sweep_waits)
+        backlog, left_out = 0, ""
+        links: dict[str, str] = {}
+        if mirror:
+            backlog = mirror.backlog(self._waiting)
+            left_out = describe_left_out(mirror.left_out)
+            links = mirror.links()
         status = json.dumps(
             {
-                "backlog": mirror.backlog(self._waiting) if mirror else 0,
+                "backlog": backlog,
                 "complete_bytes": self._history.offset if is_complete else None,
                 "unreachable_since": self._unreachable_since,
                 "error": self._error,
                 "remark": mirror and mirror.remark,
-                "left_out": describe_left_out(mirror.left_out) if mirror else "",
+                "left_out": left_out,
                 "tracking_uri": self._history.started["tracking_uri"],
                 "experiment_id": pages and pages.experiment_id,
                 "run_id": pages and pages.run_id,
-                "links": mirror.links() if mirror else {},
+                "links": links,
             }
         )
         self._status_s = time.monotonic()

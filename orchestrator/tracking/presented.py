@@ -34,7 +34,9 @@ def find_common_pictures(bests: Sequence[TrialFiles]) -> tuple[str | None, list[
         The name of the folder, such as `media/epoch_05`, or None; and the keys of the pictures in it.
     """
     prefix = f"{MEDIA}/{artifacts.HISTORY_PREFIX}"
-    folders = [{name for name in best.media if name.startswith(prefix)} for best in bests]
+    folders: list[set[str]] = []
+    for best in bests:
+        folders.append({name for name in best.media if name.startswith(prefix)})
     folder = max(set.intersection(*folders), default=None) if folders else None
     if not folder:
         return folder, []

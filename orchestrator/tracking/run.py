@@ -192,15 +192,12 @@ class Run:
         """Send a batch in one call of MLflow."""
         from mlflow.entities import Metric, Param, RunTag
 
-        texts = batch.texts.items()
+        metrics = [Metric(name, *point) for name, points in batch.points.items() for point in points]
+        params = [Param(name, text) for (kind, name), text in batch.texts.items() if kind == "param"]
+        tags = [RunTag(name, text) for (kind, name), text in batch.texts.items() if kind == "tag"]
         with self._translate_refusal() as run_id:
             # MLflow ignores a point with the same step, time and value as one that it has.
-            self._store.client.log_batch(
-                run_id,
-                metrics=[Metric(name, *point) for name, points in batch.points.items() for point in points],
-                params=[Param(name, text) for (kind, name), text in texts if kind == "param"],
-                tags=[RunTag(name, text) for (kind, name), text in texts if kind == "tag"],
-            )
+            self._store.client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
 
     @contextlib.contextmanager
     def _translate_refusal(self) -> Iterator[str]:

@@ -119,11 +119,9 @@ class Seen:
 
     def _renderings(self) -> dict[str, Any]:
         """Return the state with the table of renderings."""
-        columns = [
-            f"tags.`{words.TAG_ARM}`",
-            *(f"params.`{words.to_mlflow(name)}`" for name in self.rendered),
-            *(f"metrics.`{name}`" for name in words.SOUND_METRICS),
-        ]
+        params = [f"params.`{words.to_mlflow(name)}`" for name in self.rendered]
+        metrics = [f"metrics.`{name}`" for name in words.SOUND_METRICS]
+        columns = [f"tags.`{words.TAG_ARM}`", *params, *metrics]
         roles = f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}'"
         return self._state([]) | {
             "selectedColumns": columns,
@@ -134,14 +132,11 @@ class Seen:
 
     def _columns(self) -> list[str]:
         """Return the columns of the table of trials."""
-        metrics = dict.fromkeys([self.objective.metric, words.JUDGE_ACCURACY, words.FVU, "val/lsd_db"])
-        return [
-            f"tags.`{words.TAG_ARM}`",
-            *(f"metrics.`{words.to_mlflow(words.best_name(metric))}`" for metric in metrics),
-            f"tags.`{words.TAG_EPOCHS}`",
-            f"tags.`{words.TAG_OUTCOME}`",
-            *(f"params.`{words.to_mlflow(name)}`" for name in self.searched[:MAX_PARAMS]),
-        ]
+        names = dict.fromkeys([self.objective.metric, words.JUDGE_ACCURACY, words.FVU, "val/lsd_db"])
+        metrics = [f"metrics.`{words.to_mlflow(words.best_name(name))}`" for name in names]
+        params = [f"params.`{words.to_mlflow(name)}`" for name in self.searched[:MAX_PARAMS]]
+        arm, epochs, outcome = (f"tags.`{tag}`" for tag in (words.TAG_ARM, words.TAG_EPOCHS, words.TAG_OUTCOME))
+        return [arm, *metrics, epochs, outcome, *params]
 
     def _state(self, charts: Sequence[Chart]) -> dict[str, Any]:
         """Return the state of MLflow's page with the table of trials and these charts."""

@@ -82,7 +82,9 @@ def write_page(path: Path, title: str, columns: Sequence[Column]) -> None:
         columns: the arms; the first one has the clips of the page.
     """
     clips = [json.loads((column.media / words.ARTIFACT_CLIPS).read_text())["clips"] for column in columns]
-    tables = [{str(clip[words.CLIP_NAME]): clip for clip in arm_clips} for arm_clips in clips]
+    tables: list[dict[str, Mapping[str, Any]]] = []
+    for arm_clips in clips:
+        tables.append({str(clip[words.CLIP_NAME]): clip for clip in arm_clips})
     rows: list[str] = []
     size = 0
     for name in (str(clip[words.CLIP_NAME]) for clip in clips[0]):

@@ -28,7 +28,7 @@ from orchestrator.worker.spec import TrialSpec
 PR_SET_PDEATHSIG = 1
 """The option of prctl(2) that sets the signal for a process whose parent dies."""
 EVALUATION_EPOCHS = 10
-"""The time limit of an evaluation, in epochs' limits: it resynthesizes every clip of its split, which takes longer."""
+"""An evaluation may take this many times the limit of an epoch, because it resynthesizes every clip of its split."""
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
