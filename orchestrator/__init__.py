@@ -1,1 +1,1 @@
-"""Runs sweeps; the only package that imports Ray and Optuna."""
+"""The orchestrator: it runs sweeps, and is the only package that imports Ray."""

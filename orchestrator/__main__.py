@@ -1,4 +1,4 @@
-"""`python -m orchestrator`, for where no `orchestrate` is installed."""
+"""Entry point of `python -m orchestrator`, for machines on which the command `orchestrate` is not installed."""
 
 from orchestrator.cli import main
 

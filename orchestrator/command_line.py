@@ -1,4 +1,4 @@
-"""What this program is called, its version, and its command line as it has to be typed here."""
+"""What this program is called, its version, and the command lines that messages tell a user to type."""
 
 from __future__ import annotations
 
@@ -19,8 +19,10 @@ def version() -> str:
     return metadata.version(DISTRIBUTION)
 
 
-def typed(*arguments: str) -> str:
-    """`orchestrate …`, by its path where a shell would not find it, as after `make sweep`."""
+def format_command(*arguments: str) -> str:
+    """Return `orchestrate …`, quoted for a shell; by its relative path if it is not on the shell's search path."""
     program = Path(sys.argv[0])
-    is_hidden = program.name == NAME and program.exists() and shutil.which(NAME) is None
-    return shlex.join([os.path.relpath(program) if is_hidden else NAME, *arguments])
+    # `make sweep` calls `.venv/bin/orchestrate` without activating the environment.
+    is_off_path = program.name == NAME and program.exists() and shutil.which(NAME) is None
+    command = os.path.relpath(program) if is_off_path else NAME
+    return shlex.join([command, *arguments])

@@ -12,24 +12,33 @@ from collections.abc import Sequence
 
 
 class OrchestratorError(Exception):
-    """Ends a command with its message and no traceback."""
+    """An error that ends a command with its message and no traceback."""
 
     exit_code = 1
 
 
 class UserError(OrchestratorError):
-    """The input is wrong: the message says where, what was given, what is allowed and what to do."""
+    """A mistake in the input: the message says where it is, what was given, what is allowed and what to do."""
 
     exit_code = 2
 
 
 class SearchSpaceError(UserError):
-    """Mistakes in a search space; `lines` has one message for each."""
+    """The mistakes in a search space.
+
+    Attributes:
+        lines: one message for each mistake.
+    """
 
     def __init__(self, lines: Sequence[str]) -> None:
+        """Join the messages.
+
+        Args:
+            lines: one message for each mistake.
+        """
         super().__init__("\n".join(lines))
         self.lines = tuple(lines)
 
 
 class SweepStopped(OrchestratorError):
-    """The sweep had to stop; what it recorded is safe and the same command goes on."""
+    """A sweep that had to stop, as on a full disk; nothing recorded is lost, and the same command resumes it."""

@@ -1,4 +1,4 @@
-"""Mistakes in what a user wrote: where, what was given, what is allowed, what is nearest."""
+"""Messages about mistakes in a user's input: where it is, what was given, what is allowed, the nearest match."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
 KeyPath = tuple[str | int, ...]
-"""Keys and list indices that lead from the top of a file to a value: `("arms", 0, "params", "lr")`."""
+"""The keys and list indices from the top of a file to a value: `("arms", 0, "params", "lr")`."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where something was written.
+    """The place in a file, or the option of a command, where a user wrote a value.
 
     Attributes:
         source: the file as the user named it, or the option (`--set budget.hours=2`).
-        line: from 1 on; 0 in an option.
-        column: from 1 on; 0 in an option.
-        folder: what relative paths written here are relative to.
-        preset: the preset that it belongs to.
+        line: the line, from 1 on; 0 in an option.
+        column: the column, from 1 on; 0 in an option.
+        folder: the folder to which a relative path at this place is relative.
+        preset: the preset that the value belongs to, if any.
     """
 
     source: str
@@ -37,73 +37,95 @@ class Place:
     preset: str | None = None
 
     @property
-    def is_laid_over(self) -> bool:
-        """Whether a preset or an option wrote it, not the file itself."""
+    def is_override(self) -> bool:
+        """Whether the value comes from a preset or an option that overrides the file."""
         return not self.line or self.preset is not None
 
     def __str__(self) -> str:
+        """Return `file:line:column`, or the option."""
         return f"{self.source}:{self.line}:{self.column}" if self.line else self.source
 
 
 @dataclass(frozen=True)
 class Mistake:
-    """One line for the user; `key` is the path within the file."""
+    """One mistake in a search space.
+
+    Attributes:
+        place: where it is.
+        key: the path of the value within the file, with dots.
+        message: what is wrong.
+    """
 
     place: Place
     key: str
     message: str
 
     def __str__(self) -> str:
-        # An option shows its key already.
+        """Return the mistake as one line for the user."""
+        # The text of an option contains the key.
         key = f"{self.key}: " if self.key and self.place.line else ""
         return f"{self.place}: {key}{self.message}"
 
 
 class Complain(Protocol):
-    """How a check says what is wrong with the value at a path, or with its key."""
+    """A function with which a check records a mistake."""
 
-    def __call__(self, path: KeyPath, message: str, *, at_key: bool = False) -> None: ...
+    def __call__(self, path: KeyPath, message: str, *, at_key: bool = False) -> None:
+        """Record a mistake.
+
+        Args:
+            path: the path of the wrong value.
+            message: what is wrong with it.
+            at_key: whether the key is wrong, not the value.
+        """
 
 
 @dataclass
 class Mistakes:
-    """All that is wrong with a search space, each thing once, said together."""
+    """All mistakes of a search space, collected so that one error reports them together, each once.
 
-    found: set[Mistake] = field(default_factory=set)
+    Attributes:
+        entries: the mistakes.
+    """
+
+    entries: set[Mistake] = field(default_factory=set)
 
     def raise_if_any(self) -> None:
-        if self.found:
-            raise SearchSpaceError([str(mistake) for mistake in sorted(self.found, key=_by_place)])
+        """Raise a `SearchSpaceError` with all mistakes, sorted by place, if there are any."""
+        if self.entries:
+            raise SearchSpaceError([str(mistake) for mistake in sorted(self.entries, key=_sort_key)])
 
 
-def _by_place(mistake: Mistake) -> tuple[bool, str, int, int, str, str]:
+def _sort_key(mistake: Mistake) -> tuple[bool, str, int, int, str, str]:
+    """Return a key that sorts mistakes by place, those in options last."""
     place = mistake.place
     return not place.line, place.source, place.line, place.column, mistake.key, mistake.message
 
 
-def dotted(path: KeyPath) -> str:
-    """A path as `--set` and messages write it: `arms.0.params.lr`."""
+def join_path(path: KeyPath) -> str:
+    """Return a path as `--set` and messages write it: `arms.0.params.lr`."""
     return ".".join(map(str, path))
 
 
-def nearest(misspelling: object, allowed: Iterable[object]) -> str:
-    """` (did you mean 'x'?)` for what may have been meant, else nothing."""
+def suggest_option(misspelling: object, allowed: Iterable[object]) -> str:
+    """Return ` (did you mean 'x'?)` with the allowed value that is most like the given one; "" if none is like it."""
     close = difflib.get_close_matches(str(misspelling), [str(option) for option in allowed], n=1, cutoff=0.5)
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
-def nearest_file(path: Path) -> str:
-    """` (did you mean 'x.yaml'?)` for a file beside the one that is missing, of the same kind; else nothing.
+def suggest_file(path: Path) -> str:
+    """Return ` (did you mean 'x.yaml'?)` with the file whose name is most like a missing one's; "" if there is none.
 
-    The suffix, which all of them have, makes no name more alike.
+    Only files in the same folder with the same suffix are considered.
     """
+    # Stems are compared, because the common suffix would make all names alike.
     stems = sorted(neighbour.stem for neighbour in path.parent.glob(f"*{path.suffix}"))
     close = difflib.get_close_matches(path.stem, stems, n=1)
     return f" (did you mean {close[0] + path.suffix!r}?)" if close else ""
 
 
-def shown(value: object, limit: int = 80) -> str:
-    """A value as a message quotes it: on one line, shortened."""
+def quote_value(value: object, limit: int = 80) -> str:
+    """Return a value as text for a message: on one line, with at most `limit` characters."""
     words = {True: "true", False: "false", None: "nothing"}
     text = words[value] if value is None or isinstance(value, bool) else repr(value)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
@@ -132,17 +154,21 @@ RULES = {
     "literal_error": "must be {expected}",
     "enum": "must be {expected}",
 }
-"""Pydantic's error types in our words."""
+"""The rule that each of pydantic's error types stands for, with pydantic's names of limits in braces."""
 
 
 def describe(error: ErrorDetails) -> str:
-    """One of pydantic's errors in our words: the rule, what was given, the nearest match."""
+    """Return the message for one of pydantic's errors: the rule, what was given, the nearest match."""
     context = error.get("ctx", {})
     if error["type"] == "missing":
         return f"{error['loc'][-1]!r} is missing"
-    if "error" in context:  # raised by a validator, which says it all
+    if "error" in context:
+        # A validator of ours raised it, with a complete message.
         return str(context["error"])
-    limits = {key: f"{value:g}" if isinstance(value, float) else value for key, value in context.items()}
+    limits = dict(context)
+    for key, value in context.items():
+        if isinstance(value, float):
+            limits[key] = f"{value:g}"
     rule = RULES[error["type"]].format(**limits) if error["type"] in RULES else error["msg"]
     options = re.findall(r"'([^']*)'", context.get("expected", ""))
-    return f"{rule}, got {shown(error['input'])}{nearest(error['input'], options)}"
+    return f"{rule}, got {quote_value(error['input'])}{suggest_option(error['input'], options)}"

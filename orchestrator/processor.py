@@ -1,4 +1,4 @@
-"""Which processors a version of torch is known to crash on, and a probe of that in a process of its own."""
+"""Processors on which a version of torch is known to crash, and a probe that tries it in a child process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 Outcome = Literal["fine", "crashed", "hung", "failed"]
-"""`failed`: the probe ended with an error of Python's, which says nothing of the processor."""
+"""How the probe ended; `failed`: with a Python error, from which nothing follows about the processor."""
 CPUINFO = Path("/proc/cpuinfo")
 INSTRUCTION_SETS: dict[str, frozenset[str]] = {
     "AVX512": frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"}),
@@ -22,13 +22,14 @@ INSTRUCTION_SETS: dict[str, frozenset[str]] = {
     "AVX": frozenset({"avx"}),
     "SSE41": frozenset({"sse4_1"}),
 }
-"""Those that oneDNN tells apart here, best first, and the flags of the processor that each needs."""
+"""The instruction sets for which oneDNN has kernels, best first, and the processor flags that each needs."""
 OTHER = "other"
 BROKEN = frozenset({("2.14.1", "AVX2"), ("2.15.0", "AVX2")})
-"""Versions of torch and instruction sets; docs/known_problems.md has the measurements."""
+"""Pairs of a torch version and an instruction set that crash; docs/known_problems.md has the measurements."""
 KNOWN = "known problem:"
-"""How the line begins that a worker writes into a trial's log."""
+"""The beginning of the line that a worker writes into a trial's log."""
 RULE = "a strided 1x1 convolution with fewer than 8 input channels in channels-last memory"
+"""The operation that crashes."""
 PROBE_LIMIT_S = 120.0
 PROBE = f"""
 import resource, torch
@@ -45,12 +46,12 @@ for channels in (1, 3, 4, 5):
 
 @cache
 def torch_version() -> str:
-    """The installed version, without what it was built for."""
+    """Return the installed version of torch without its build suffix: `2.14.1` for `2.14.1+cu126`."""
     return version("torch").partition("+")[0]
 
 
 def instruction_set(environment: Mapping[str, str] = os.environ) -> str:
-    """The best instruction set that oneDNN uses: what the processor has, within ONEDNN_MAX_CPU_ISA."""
+    """Return the best instruction set of this processor that ONEDNN_MAX_CPU_ISA allows; `other` if it has none."""
     try:
         line = re.search(r"^flags\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE)
     except OSError:
@@ -58,31 +59,34 @@ def instruction_set(environment: Mapping[str, str] = os.environ) -> str:
     flags = set(line[1].split()) if line else set()
     limit = environment.get("ONEDNN_MAX_CPU_ISA", "").upper()
     names = list(INSTRUCTION_SETS)
+    # A limit such as AVX512_CORE_BF16 allows what AVX512 allows; an unknown limit allows everything.
     allowed = [place for place, name in enumerate(names) if limit == name or limit.startswith(f"{name}_")]
-    for name in names[allowed[0] if allowed else 0 :]:
+    best = allowed[0] if allowed else 0
+    for name in names[best:]:
         if flags >= INSTRUCTION_SETS[name]:
             return name
     return OTHER
 
 
 def is_broken() -> bool:
-    """Whether this version of torch is known to crash on this processor."""
+    """Return whether this version of torch is known to crash on this processor."""
     return (torch_version(), instruction_set()) in BROKEN
 
 
 def probe(command: Sequence[str] = (sys.executable, "-c", PROBE), limit_s: float = PROBE_LIMIT_S) -> Outcome:
-    """What becomes of a child process that computes what is known to crash."""
+    """Run a child process that executes the operation that is known to crash, and return how it ended."""
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s)
+        child = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=limit_s)
     except subprocess.TimeoutExpired:
         return "hung"
-    if done.returncode < 0:
+    if child.returncode < 0:
+        # A signal ended it.
         return "crashed"
-    return "failed" if done.returncode else "fine"
+    return "failed" if child.returncode else "fine"
 
 
-def remembered_probe() -> Outcome:
-    """The outcome of the probe on this machine; the first time, it is run and kept below the temporary folder."""
+def probe_once() -> Outcome:
+    """Return the outcome of the probe on this machine; only the first call runs it and caches it on the disk."""
     name = f"orchestrate-probe-{os.getuid()}-torch-{torch_version()}-{instruction_set()}"
     path = Path(tempfile.gettempdir()) / name
     outcomes: dict[str, Outcome] = {outcome: outcome for outcome in get_args(Outcome)}
@@ -90,19 +94,19 @@ def remembered_probe() -> Outcome:
         if path.lstat().st_uid == os.getuid() and (text := path.read_text()) in outcomes:
             return outcomes[text]
     except (OSError, UnicodeDecodeError):
-        pass  # Nobody has probed yet.
+        pass  # There is no cached outcome yet.
     outcome = probe()
     try:
         with tempfile.NamedTemporaryFile("w", dir=path.parent, prefix=name, delete=False) as file:
             file.write(outcome)
         os.replace(file.name, path)
     except OSError:
-        pass  # Then the next worker probes again.
+        pass  # The outcome is not cached, so the next worker probes again.
     return outcome
 
 
 def warning(outcome: Outcome) -> str:
-    """What somebody has to know whose own trainable runs on a processor that torch crashes on."""
+    """Return the warning for users whose own trainable runs on a processor on which torch crashes."""
     pair = f"torch {torch_version()} on {instruction_set()} without AVX-512"
     return (
         f"{pair} corrupts memory in the weight gradient of {RULE} (the probe: {outcome}); shipped trainables avoid it,"
@@ -111,5 +115,5 @@ def warning(outcome: Outcome) -> str:
 
 
 def known_problem() -> str | None:
-    """The line that says so where this version of torch is known to crash; None elsewhere."""
-    return f"{KNOWN} {warning(remembered_probe())}" if is_broken() else None
+    """Return the line for a trial's log if this version of torch is known to crash on this processor, else None."""
+    return f"{KNOWN} {warning(probe_once())}" if is_broken() else None

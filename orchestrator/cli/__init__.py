@@ -274,7 +274,7 @@ app.add_typer(results.app)
 
 def _report(name: str, home: Path, say: Callable[[str], None]) -> None:
     """Write the page of a sweep that has just ended, unless it is as new; that it can't be written takes nothing."""
-    from orchestrator.command_line import typed
+    from orchestrator.command_line import format_command
     from orchestrator.commands.finished import has_report
     from orchestrator.commands.report import write_reports
     from orchestrator.state.home import home_option
@@ -287,7 +287,7 @@ def _report(name: str, home: Path, say: Callable[[str], None]) -> None:
         say(f"No report: {error}")
     except Exception as error:
         # Whatever it is, the sweep has ended well.
-        command = typed("report", name, *home_option(home))
+        command = format_command("report", name, *home_option(home))
         say(f"No report ({type(error).__name__}: {error}); {command} says where that is")
 
 

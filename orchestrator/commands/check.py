@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import ValidationError
 
 from orchestrator.errors import OrchestratorError, UserError
-from orchestrator.messages import describe, dotted
+from orchestrator.messages import describe, join_path
 from orchestrator.plugins import loader
 from orchestrator.plugins.user_imports import may_define_trainable
-from orchestrator.search_space.arms import matching
+from orchestrator.search_space.arms import select_arms
 from orchestrator.search_space.reader import read_search_space
 from orchestrator.state.home import open_home
 
@@ -66,7 +66,7 @@ def _of_search_space(path: Path, home: Path, overrides: Sequence[str], arm_name:
 
     shipped = contracts.registered_parts()
     sweep = read_search_space(path, overrides=overrides)
-    arm = matching(sweep.arms, arm_name, sweep.path)[0]
+    arm = select_arms(sweep.arms, arm_name, sweep.path)[0]
     corpus = loader.open_corpus(sweep.space.corpus, home) if sweep.space.corpus else None
     if corpus is not None:
         yield from contracts.outcomes(f"corpus {corpus.name}", corpus, contracts.CORPUS)
@@ -107,7 +107,7 @@ def _of_trainable(
     try:
         config = case.config
     except ValidationError as error:
-        wrong = "; ".join(f"{dotted(each['loc'])}: {describe(each)}" for each in error.errors())
+        wrong = "; ".join(f"{join_path(each['loc'])}: {describe(each)}" for each in error.errors())
         raise UserError(
             f"{path}: the settings to check {trainable.__name__} with are refused: {wrong}; put small ones into "
             f"{trainable.__name__}.DEBUG, or check a search space that sets them"

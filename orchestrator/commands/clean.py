@@ -13,8 +13,8 @@ from rich.table import Table
 from ruamel.yaml import YAML
 
 from orchestrator.overview.snapshot import look
-from orchestrator.state.disk import in_bytes
-from orchestrator.state.home import SEARCH_SPACE, check_undriven, find_sweep, locked
+from orchestrator.state.disk import format_bytes
+from orchestrator.state.home import SEARCH_SPACE, check_not_running, find_sweep, lock_sweep
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import BEST, CHECKPOINT, LAST, trial_folder
 from orchestrator.state.trial import Trial
@@ -39,8 +39,8 @@ def clean(home: Path, name: str, console: Console, *, keep_best: bool, dry_run: 
     """
     folder = find_sweep(home, name)
     # Whoever holds the lock writes a note and clears up after the driver before: a dry run does neither.
-    check_undriven(folder)
-    with contextlib.nullcontext() if dry_run else locked(folder):
+    check_not_running(folder)
+    with contextlib.nullcontext() if dry_run else lock_sweep(folder):
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in ("what", "files", "size"):
             table.add_column(heading, justify="left" if heading == "what" else "right")
@@ -48,12 +48,12 @@ def clean(home: Path, name: str, console: Console, *, keep_best: bool, dry_run: 
         for kind, paths in _kinds(home, name, keep_best=keep_best).items():
             files = [file for path in paths for file in _files(path)]
             size = sum(file.stat().st_size for file in files if file.stat().st_nlink == 1 or file.suffix == ".pt")
-            table.add_row(kind, str(len(files)), in_bytes(size))
+            table.add_row(kind, str(len(files)), format_bytes(size))
             total += size
             if not dry_run:
                 _delete(paths)
     console.print(table)
-    console.print(f"{'Would free' if dry_run else 'Freed'} {in_bytes(total)}.")
+    console.print(f"{'Would free' if dry_run else 'Freed'} {format_bytes(total)}.")
 
 
 def _kinds(home: Path, name: str, *, keep_best: bool) -> dict[str, list[Path]]:

@@ -12,14 +12,14 @@ import psutil
 
 from orchestrator import processor
 from orchestrator.errors import UserError
-from orchestrator.state.disk import GIB, free_bytes, in_bytes
+from orchestrator.state.disk import GIB, format_bytes, free_bytes
 from orchestrator.state.home import driver_note, open_home, sweep_names
 from orchestrator.tracking import sender
 from orchestrator.tracking.places import (
     check_place,
     check_sweep_place,
-    moved_from,
-    moved_sweeps,
+    find_moved_sweeps,
+    former_home,
     relocate_database,
     relocate_sweep,
 )
@@ -36,14 +36,14 @@ def examine(home: Path, say: Callable[[str], None]) -> None:
     memory = psutil.virtual_memory()
     outcome = processor.probe()
     say(f"processors: {os.cpu_count()}")
-    say(f"memory: {in_bytes(memory.available)} of {in_bytes(memory.total)} free")
+    say(f"memory: {format_bytes(memory.available)} of {format_bytes(memory.total)} free")
     if memory.available < LITTLE_MEMORY_GIB * GIB:
         say(f"  little: trials may be killed for memory; with resources.cpu={os.cpu_count()} one runs at a time")
     say(f"instruction set: {processor.instruction_set()}, torch {processor.torch_version()}")
     if processor.is_broken() or outcome in ("crashed", "hung"):
         say(f"  {processor.warning(outcome)}")
     say(f"graphics cards: {_cards() or 'none; trials run on processors'}")
-    say(f"home: {home}, {in_bytes(free_bytes(home))} free, {len(sweep_names(home))} sweeps")
+    say(f"home: {home}, {format_bytes(free_bytes(home))} free, {len(sweep_names(home))} sweeps")
     open_home(home)
     say(f"MLflow: {sender.tracking_uri(home)}")
     sender.check_tracking_uri(home)
@@ -67,8 +67,8 @@ def relocate(home: Path, say: Callable[[str], None]) -> None:
     Raises:
         UserError: a sweep runs in it.
     """
-    before = moved_from(home)
-    places = moved_sweeps(home)
+    before = former_home(home)
+    places = find_moved_sweeps(home)
     if before is None and not places:
         say(f"{home}: it is where mlflow.db says; nothing to do.")
         return

@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from orchestrator.errors import UserError
-from orchestrator.policy.suggestions import distribution, frozen
+from orchestrator.policy.suggestions import distribution, make_frozen_trial
 from orchestrator.search_space.reader import Sweep, read_search_space
 from orchestrator.state.curve import Objective
 from orchestrator.state.home import SEARCH_SPACE, find_sweep
@@ -62,7 +62,7 @@ def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:
         study.set_metric_names([objective.metric])
         study.set_user_attr("sweep", sweep.name)
         domains = {name: distribution(domain) for name, domain in arm.searched.items()}
-        study.add_trials([_add_origin(frozen(trial, objective, domains), trial) for trial in trials])
+        study.add_trials([_add_origin(make_frozen_trial(trial, objective, domains), trial) for trial in trials])
         count += len(trials)
     return count
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.command_line import typed, version
+from orchestrator.command_line import format_command, version
 from orchestrator.state.home import REPORTS, SEARCH_SPACE, driver_note, home_option
 from orchestrator.state.paths import SWEEP_LOG
 from orchestrator.tracking import sender
@@ -107,7 +107,7 @@ def keep_finished(home: Path, request: Request, sweep: Sweep) -> None:
 def say_finished(home: Path, name: str, say: Callable[[str], None]) -> None:
     """Say that nothing is left to do, and where to look."""
     say(f"Sweep {name} is finished: nothing left to do.")
-    say(f"What it found:          {typed('compare', name, *home_option(home))}")
+    say(f"What it found:          {format_command('compare', name, *home_option(home))}")
     for line in link_lines(name, sender.status(home / name), home):
         say(line)
 

@@ -12,7 +12,7 @@ from rich.text import Text
 from orchestrator.commands.detectable import detectable
 from orchestrator.plugins.loader import Trainable, config_values
 from orchestrator.search_space.combinations import rendering_name
-from orchestrator.state.disk import in_bytes
+from orchestrator.state.disk import format_bytes
 from reports import vocabulary as words
 
 RENDERING_BYTES = 230_000
@@ -209,9 +209,11 @@ def _epochs(plan: Plan) -> str:
 
 
 def _disk(plan: Plan, free_bytes: int) -> str:
-    checkpoints = "not known before a trial runs" if plan.checkpoint_bytes is None else in_bytes(plan.checkpoint_bytes)
-    total = in_bytes((plan.checkpoint_bytes or 0) + plan.media_bytes)
+    checkpoints = (
+        "not known before a trial runs" if plan.checkpoint_bytes is None else format_bytes(plan.checkpoint_bytes)
+    )
+    total = format_bytes((plan.checkpoint_bytes or 0) + plan.media_bytes)
     return (
-        f"disk: {total} at most (checkpoints {checkpoints}, sounds and pictures {in_bytes(plan.media_bytes)}); "
-        f"{in_bytes(free_bytes)} free"
+        f"disk: {total} at most (checkpoints {checkpoints}, sounds and pictures {format_bytes(plan.media_bytes)}); "
+        f"{format_bytes(free_bytes)} free"
     )

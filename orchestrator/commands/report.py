@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.state.history import read_identity
 from orchestrator.state.home import REPORTS, was_run
-from orchestrator.tracking.connection import tracking
+from orchestrator.tracking.connection import connect
 from orchestrator.tracking.ui import check_port
 from reports import vocabulary as words
 from reports.runs.sweeps import MARK
@@ -34,7 +34,7 @@ def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str,
     from reports.page.files import check_form, write
 
     check_form(form)
-    with tracking(home) as client:
+    with connect(home) as client:
         for name in names:
             report = read_report(client, sweep_named(home, name))
             for sentence in report.summary:
@@ -57,7 +57,7 @@ def hold_listening_test(home: Path, name: str, options: Options, say: Callable[[
 
     if options.export is None and options.answers is None:
         check_port(options.port)
-    with tracking(home) as client:
+    with connect(home) as client:
         listen(client, sweep_named(home, name), home / LISTENING / name, options, say)
 
 

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
-from orchestrator.messages import nearest
-from orchestrator.search_space.arms import matching
+from orchestrator.messages import suggest_option
+from orchestrator.search_space.arms import select_arms
 from orchestrator.search_space.reader import read_search_space
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
@@ -60,7 +60,7 @@ class More:
     def __post_init__(self) -> None:
         if self.only is not None and self.only not in CAUSES:
             raise UserError(
-                f"--only {self.only}: no such cause{nearest(self.only, CAUSES)}; one of {', '.join(CAUSES)}"
+                f"--only {self.only}: no such cause{suggest_option(self.only, CAUSES)}; one of {', '.join(CAUSES)}"
             )
         for option, option_value in (("--only", self.only), ("--from-scratch", self.from_scratch)):
             if option_value and not self.retry_failed:
@@ -101,7 +101,7 @@ def resume(name: str, home: Path, screen: Screen, more: More, overrides: Sequenc
     sweep = read_search_space(find_sweep(home, name) / SEARCH_SPACE, overrides=overrides, name=name)
 
     def add(ledger: Ledger) -> None:
-        arms = [arm.name for arm in matching(sweep.arms, more.arm, sweep.name)]
+        arms = [arm.name for arm in select_arms(sweep.arms, more.arm, sweep.name)]
         grant(sweep, ledger, screen, more, arms)
         if more.retry_failed:
             retry(ledger, screen, more, arms)

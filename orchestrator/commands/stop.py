@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from orchestrator.command_line import typed
+from orchestrator.command_line import format_command
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.overview.snapshot import Standing, find_trial, look
 from orchestrator.state.home import driver_note, home_option
@@ -52,7 +52,7 @@ def _stop_sweep(home: Path, standing: Standing, say: Callable[[str], None]) -> N
         if time.monotonic() > deadline:
             raise OrchestratorError(f"{standing.name}: process {driver['pid']} still runs; stop again, or kill it")
         time.sleep(0.1)
-    say(f"{standing.name} has stopped. Go on with: {typed('resume', standing.name, *home_option(home))}")
+    say(f"{standing.name} has stopped. Go on with: {format_command('resume', standing.name, *home_option(home))}")
 
 
 def _stop_trial(home: Path, trial_reference: str, say: Callable[[str], None]) -> None:
@@ -64,7 +64,7 @@ def _stop_trial(home: Path, trial_reference: str, say: Callable[[str], None]) ->
     when = "at the end of its epoch" if standing.state_of(trial) == words.OUTCOME_RUNNING else "before its next attempt"
     say(
         f"{trial_reference} stops {when}; the sweep goes on without it, and "
-        f"{typed('resume', standing.name, *home_option(home))} goes on with it once the sweep has ended."
+        f"{format_command('resume', standing.name, *home_option(home))} goes on with it once the sweep has ended."
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.plugins import loader
-from orchestrator.search_space.arms import matching
+from orchestrator.search_space.arms import select_arms
 from orchestrator.state.home import open_home
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     open_home(home)
     for remark in sweep.remarks:
         screen.say(remark)
-    arm = matching(sweep.arms, arm_name, sweep.path)[0]
+    arm = select_arms(sweep.arms, arm_name, sweep.path)[0]
     space = sweep.space
     searched = first_point(sweep, arm)
     params = {**arm.compared, **arm.fixed, **searched}

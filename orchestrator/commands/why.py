@@ -7,12 +7,12 @@ from datetime import datetime
 from pathlib import Path
 
 from orchestrator import processor
-from orchestrator.command_line import typed
+from orchestrator.command_line import format_command
 from orchestrator.overview.snapshot import STOPPED, Standing, find_trial
 from orchestrator.state.home import home_option
 from orchestrator.state.paths import TRIAL_LOG, trial_folder
 from orchestrator.state.trial import Trial
-from orchestrator.worker.postmortem import last_attempt
+from orchestrator.worker.postmortem import read_last_attempt
 from reports import vocabulary as words
 
 LOG_LINES = 12
@@ -39,7 +39,7 @@ def explain(home: Path, trial_reference: str) -> Iterator[str]:
         numbers = ", ".join(str(sibling.number) for sibling in alike)
         yield f"Trials that ended alike: {numbers}"
     log = trial_folder(standing.ledger.folder, trial.number) / TRIAL_LOG
-    lines = last_attempt(log)[-LOG_LINES:]
+    lines = read_last_attempt(log)[-LOG_LINES:]
     if lines:
         yield f"The end of {log}:"
         yield from (f"  {line}" for line in lines)
@@ -98,11 +98,12 @@ def advice(standing: Standing, trial: Trial, home: Path) -> str:
     """The command that would help."""
 
     def command(*more: str) -> str:
-        return typed("resume", standing.name, *more, *home_option(home))
+        return format_command("resume", standing.name, *more, *home_option(home))
 
     if trial.outcome is None:
         if standing.driver is not None and not trial.held:
-            return f"It goes on by itself; {typed('status', standing.name, *home_option(home))} shows how far it is."
+            status_command = format_command("status", standing.name, *home_option(home))
+            return f"It goes on by itself; {status_command} shows how far it is."
         return f"To go on: {command()}"
     if trial.outcome == words.OUTCOME_PRUNED:
         return "That is an ordinary end: others of its arm did better at the same epoch."
@@ -117,7 +118,7 @@ def advice(standing: Standing, trial: Trial, home: Path) -> str:
         case words.CAUSE_TIMEOUT:
             return f"To give it more time: {command(*retry_options, '--set', 'limits.minutes_per_epoch=MINUTES')}"
         case words.CAUSE_NODE:
-            log = last_attempt(trial_folder(standing.ledger.folder, trial.number) / TRIAL_LOG)
+            log = read_last_attempt(trial_folder(standing.ledger.folder, trial.number) / TRIAL_LOG)
             return f"{_known_crash(log)}To try it again: {command(*retry_options)}"
         case words.CAUSE_ERROR:
             return f"Once the code is mended: {command(*retry_options)}"

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from orchestrator.command_line import typed
+from orchestrator.command_line import format_command
 from orchestrator.errors import OrchestratorError
 from orchestrator.state.home import driver_note, home_option
 
@@ -56,5 +56,5 @@ def detach(arguments: Sequence[str], folder: Path, say: Callable[[str], None]) -
         time.sleep(0.1)
     elsewhere = home_option(folder.parent)
     say(f"{folder.name} runs in the background, process {process.pid}; what it says is in {path}")
-    say(f"See how it stands: {typed('status', folder.name, *elsewhere)}")
-    say(f"End it cleanly:    {typed('stop', folder.name, *elsewhere)}")
+    say(f"See how it stands: {format_command('status', folder.name, *elsewhere)}")
+    say(f"End it cleanly:    {format_command('stop', folder.name, *elsewhere)}")

@@ -92,7 +92,7 @@ class Engine:
         with self._writing():
             if not self.stop_reason and not self._is_short_of_space():
                 self._hold_what_is_to_stop()
-                task = self.agenda.next({task.trial.number for task in self.live.values()})
+                task = self.agenda.next_task({task.trial.number for task in self.live.values()})
             if task is not None and task.kind == "train":
                 self._mark_changed_code(task.trial)
                 self.ledger.attempt(task.trial, self.agenda.code)
@@ -141,7 +141,7 @@ class Engine:
                 if self.around.is_alive() and not self.stop_reason:
                     self._died(task, *self._cause_of_death(task.trial))
             elif failure.cause == DISK_FULL:
-                self.space.is_full()
+                self.space.note_full()
             elif failure.cause == HOME_NOT_SHARED:
                 self.stop(failure.reason)
             elif failure.cause == words.CAUSE_NODE:
@@ -169,7 +169,7 @@ class Engine:
 
     def _died(self, task: Task, cause: str, reason: str) -> None:
         trial = task.trial
-        self.ledger.died(trial, cause, reason)
+        self.ledger.record_death(trial, cause, reason)
         most = self.agenda.sweep.space.limits.max_machine_failures
         if task.kind == "evaluate":
             if trial.deaths >= MAX_DEATHS:

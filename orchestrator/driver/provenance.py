@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.command_line import NAME, typed, version
+from orchestrator.command_line import NAME, format_command, version
 from orchestrator.plugins import loader
 from orchestrator.state import events
 from reports import vocabulary as words
@@ -50,7 +50,7 @@ def record(
         arm.name: {
             "compared": arm.compared,
             "searched": {name: {domain.kind: domain.edges()} for name, domain in arm.searched.items()},
-            "trials": budget.trials(arm.name) + budget.confirmed(arm.name),
+            "trials": budget.trials(arm.name) + budget.confirm_trials(arm.name),
             "epochs": budget.epochs(arm.name),
         }
         for arm in sweep.arms
@@ -79,7 +79,7 @@ def record(
         "seed": space.seed,
         "host": socket.gethostname(),
         "pid": os.getpid(),
-        "command": typed(*sys.argv[1:]),
+        "command": format_command(*sys.argv[1:]),
     }
 
 

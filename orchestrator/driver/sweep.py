@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import processor
-from orchestrator.command_line import typed
+from orchestrator.command_line import format_command
 from orchestrator.driver import cluster, provenance
 from orchestrator.driver.signals import Interrupted, OnSignal, signals_kept
 from orchestrator.errors import SweepStopped, UserError
@@ -22,7 +22,7 @@ from orchestrator.state import events
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective
 from orchestrator.state.disk import check_free
-from orchestrator.state.home import SEARCH_SPACE, home_option, keep_search_space, locked, open_home
+from orchestrator.state.home import SEARCH_SPACE, home_option, keep_search_space, lock_sweep, open_home
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.lock_note import LockNote
 from orchestrator.state.paths import STOP_FILE, trial_folder
@@ -71,7 +71,7 @@ def run_sweep(
     open_home(home)
     check_place(home)
     folder = home / sweep.name
-    with locked(folder) as note:
+    with lock_sweep(folder) as note:
         keep_search_space(folder, sweep)
         objective = sweep.space.objective
         ledger = Ledger(folder, Objective(objective.metric, objective.mode))
@@ -125,8 +125,8 @@ class _Driver:
             self.screen.say(remark)
         hours = Budget(self.sweep, self.ledger).hours
         seconds_left = None if hours is None else hours * 3600 - self.ledger.seconds_run()
-        following = sender.following(self.folder, self.screen.say, lambda: bool(self.on_signal.reason))
-        if agenda.done():
+        following = sender.run_sender(self.folder, self.screen.say, lambda: bool(self.on_signal.reason))
+        if agenda.is_done():
             self.ledger.release()
             if not self.ledger.is_finished:
                 # Its driver was killed just before it wrote that down.
@@ -299,12 +299,12 @@ class _Driver:
     def _ending(self, engine: Engine) -> str:
         """Why nothing more is done although not everything is, or nothing."""
         agenda = engine.agenda
-        if agenda.done():
+        if agenda.is_done():
             return ""
         if engine.stop_reason:
             return engine.stop_reason
-        lines = [f"Trial {trial.number} was stopped by hand." for trial in agenda.held()]
-        for arm, trial in agenda.paused().items():
+        lines = [f"Trial {trial.number} was stopped by hand." for trial in agenda.held_trials()]
+        for arm, trial in agenda.paused_arms().items():
             times = self.sweep.space.limits.max_same_errors
             lines.append(
                 f"{arm} is paused: its last {times} trials failed alike, {trial.reason}. Mend the code and go on, or "
@@ -321,4 +321,4 @@ class _Driver:
         return f"Nothing that was recorded is lost. Go on with: {self._resume()}"
 
     def _resume(self, *more: str) -> str:
-        return typed("resume", self.sweep.name, *more, *home_option(self.home))
+        return format_command("resume", self.sweep.name, *more, *home_option(self.home))

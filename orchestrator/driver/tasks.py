@@ -35,7 +35,7 @@ def spec_of(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: int)
         seed=trial.seed,
         attempt=trial.attempts,
         since=trial.since,
-        known=trial.epochs,
+        reported_epochs=trial.epochs,
         objective=space.objective.metric,
         mode=space.objective.mode,
         clips=space.media.clips,

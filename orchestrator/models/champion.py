@@ -128,5 +128,5 @@ def _export(sweep: Sweep, home: Path, trial: Trial, folder: Path, origin: dict[s
     except (checkpoint.Unusable, KeyError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{where}: its checkpoint is of another version of this program ({reason})") from error
-    model = loader.exported(trainable)
+    model = loader.export_model(trainable)
     loader.save_model(folder, replace(model, settings={**model.settings, "origin": origin}))

@@ -19,9 +19,9 @@ from orchestrator.models.champion import export_best
 from orchestrator.plugins import loader
 from orchestrator.state.paths import trial_folder
 from orchestrator.tracking import sender
-from orchestrator.tracking.connection import tracking
+from orchestrator.tracking.connection import connect
 from orchestrator.tracking.mirror import RUN_FILE
-from orchestrator.tracking.run import acknowledged
+from orchestrator.tracking.run import read_sent
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -60,10 +60,10 @@ def promote(home: Path, name: str, registered: str, alias: str, say: Callable[[s
     """
     champion = export_best(home, name, say)
     say(champion.in_words)
-    run_id = acknowledged(trial_folder(home / champion.origin["sweep"], champion.origin["trial"]) / RUN_FILE).run_id
+    run_id = read_sent(trial_folder(home / champion.origin["sweep"], champion.origin["trial"]) / RUN_FILE).run_id
     if run_id is None:
         raise UserError(f"{name}: MLflow has not got its trials yet; resume the sweep once more, then promote it")
-    with tracking(home) as client:
+    with connect(home) as client:
         version = _register(client, sender.tracking_uri(home), run_id, champion.folder, registered)
         client.set_registered_model_alias(registered, alias, version)
     uri = f"models:/{registered}@{alias}"
@@ -138,7 +138,7 @@ def fetched(home: Path, uri: str) -> Iterator[Path]:
     import mlflow
 
     with tempfile.TemporaryDirectory() as target:
-        with tracking(home), _talking_to(sender.tracking_uri(home)):
+        with connect(home), _talking_to(sender.tracking_uri(home)):
             try:
                 download = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=target))
             except mlflow.exceptions.MlflowException as error:

@@ -70,7 +70,7 @@ def _summarize(sweep: Sweep, budget: Budget, ledger: Ledger, arm: str) -> ArmSum
     pruned = tally.statuses[words.OUTCOME_PRUNED]
     return ArmSummary(
         arm=arm,
-        wanted=budget.trials(arm) + budget.confirmed(arm),
+        wanted=budget.trials(arm) + budget.confirm_trials(arm),
         running=tally.unfinished,
         pruned=pruned,
         completed=tally.statuses[words.OUTCOME_COMPLETED],

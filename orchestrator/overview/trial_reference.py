@@ -35,7 +35,7 @@ def located(sweep: Sweep, settings: Mapping[str, Any], home: Path, corpus: Corpu
         UserError: there is no such trial, it has no checkpoint, or it may have seen held-out recordings.
     """
     located_settings = dict(settings)
-    for name in loader.trained_models(sweep.trainable):
+    for name in loader.trained_model_fields(sweep.trainable):
         reference = str(located_settings.get(name, ""))
         if TRIAL_NAME.fullmatch(reference):
             standing, path = _checkpoint(home, name, reference)

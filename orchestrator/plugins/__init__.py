@@ -1,1 +1,1 @@
-"""The code that sweeps run: shipped trainables and files of one's own, loaded and checked."""
+"""Loading and checking of the code that sweeps run: shipped trainables, and a user's own files."""

@@ -1,4 +1,4 @@
-"""The contracts of trainables and their parts, as `orchestrate check` uses them; they import torch."""
+"""The contracts of trainables and their parts, for `orchestrate check`; apart from `loader`, as they import torch."""
 
 from trainables.testing.corpus import CORPUS
 from trainables.testing.parts import Part, part_outcomes, registered_parts

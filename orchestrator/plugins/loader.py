@@ -1,14 +1,13 @@
-"""The one door to trainables: everything of theirs that the orchestrator uses comes through here.
+"""The orchestrator's interface to `trainables`: it imports almost everything of that package from here.
 
-What trainables call an `InputError` leaves as a `UserError`.
+An `InputError` of trainables is raised as a `UserError`.
 """
 
 from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -16,18 +15,17 @@ from typing import TYPE_CHECKING, Any
 
 import trainables
 from orchestrator.errors import UserError
-from orchestrator.messages import nearest
+from orchestrator.messages import suggest_option
 from orchestrator.plugins import user_files
+from orchestrator.plugins.corpora import check_corpus, corpus_model, describe_leak, open_corpus, user_errors
 from orchestrator.plugins.user_imports import helper_files
 from trainables.corpora.splits import Split
-from trainables.errors import InputError
 from trainables.support.progress import Progress, silent
 from trainables.trainable import Media, Metric, OfTrial, Trainable, TrialConfig
 
 if TYPE_CHECKING:
     from trainables.components.generation import Generator, Model
     from trainables.corpora.corpus import Corpus
-    from trainables.corpora.settings import CorpusSettings
 
 __all__ = [
     "MODEL_SETTINGS",
@@ -45,7 +43,7 @@ __all__ = [
     "config_values",
     "corpus_model",
     "describe_leak",
-    "exported",
+    "export_model",
     "find_trainables",
     "imported_files",
     "is_file",
@@ -59,79 +57,79 @@ __all__ = [
     "save_model",
     "silent",
     "source_files",
-    "trained_models",
+    "trained_model_fields",
     "user_errors",
 ]
 
 PACKAGE = Path(trainables.__file__).parent
 CHECKPOINT_SUFFIXES = (".pt", ".pth", ".bin")
 TRAINABLE = "trainable.py"
-"""In a folder of its own, which has the trainable's name in YAML."""
-
-
-@contextmanager
-def user_errors() -> Iterator[None]:
-    """Turn what trainables say about wrong input into what ends a command; a decorator too."""
-    try:
-        yield
-    except InputError as error:
-        raise UserError(str(error)) from error
+"""The file of a shipped trainable; its folder has the trainable's name in YAML."""
 
 
 def is_file(reference: str) -> bool:
-    """Whether `trainable:` names a file and not one that is shipped."""
+    """Return whether a value of `trainable:` is a path, and not the name of a shipped trainable."""
     return reference.endswith(".py") or "/" in reference
 
 
 def is_path(setting: str) -> bool:
-    """Whether a setting that may name a trained model names a file."""
+    """Return whether a setting that may name a trained model is a path; trials such as `losses/7` look like one too."""
     return "/" in setting or Path(setting).suffix in CHECKPOINT_SUFFIXES
 
 
 def find_trainables() -> dict[str, Path]:
-    """The trainables that are shipped: name to file."""
+    """Return the files of the shipped trainables by name."""
     return {path.parent.name: path for path in sorted(PACKAGE.glob(f"*/{TRAINABLE}"))}
 
 
 def load_trainable(reference: str, folder: Path) -> type[Trainable]:
-    """The one trainable that a file defines.
+    """Return the trainable that a file defines.
 
     Args:
-        reference: the name of a shipped one, or a path.
-        folder: what a relative path is relative to.
+        reference: the name of a shipped trainable, or a path.
+        folder: the folder to which a relative path is relative.
 
     Raises:
-        UserError: there is no such file, it can't be imported, or it doesn't define exactly one trainable.
+        UserError: there is no such file, it can't be imported, or it does not define exactly one trainable.
     """
-    path = _path_of(reference, folder)
-    return _only_trainable(_import_file(path), path)
+    path = _resolve_path(reference, folder)
+    return _find_only_trainable(_import_file(path), path)
 
 
-def _path_of(reference: str, folder: Path) -> Path:
+def _resolve_path(reference: str, folder: Path) -> Path:
     shipped = find_trainables()
     if is_file(reference):
         return (folder / reference).resolve()
     if reference in shipped:
         return shipped[reference]
     raise UserError(
-        f"unknown trainable {reference!r}{nearest(reference, shipped)}; "
+        f"unknown trainable {reference!r}{suggest_option(reference, shipped)}; "
         f"shipped: {', '.join(shipped) or 'none'}; one of your own is a path such as ./my_unet.py"
     )
 
 
 def check_trainable(reference: str, folder: Path, components: Sequence[Path] = ()) -> None:
-    """Check a trainable's file without running it in this process: that it may have one, and can be imported.
+    """Check that a trainable's file can be imported and may define a trainable, without running it in this process.
+
+    Args:
+        reference: the name of a shipped trainable, which is not checked, or a path.
+        folder: the folder to which a relative path is relative.
+        components: files that are imported before it.
 
     Raises:
-        UserError: there is no such file, or it is no module with a trainable but, say, a script.
+        UserError: there is no such file, its import fails, or it defines no trainable (a script, for instance).
     """
-    path = _path_of(reference, folder)
+    path = _resolve_path(reference, folder)
     if not path.is_relative_to(PACKAGE):
         user_files.check_file(path, components, defines_trainable=True)
 
 
 def check_component(path: Path, before: Sequence[Path] = ()) -> None:
-    """Check a file that registers losses, normalizations, … without running it in this process.
+    """Check that a file that registers losses, normalizations, … can be imported, without running it in this process.
+
+    Args:
+        path: the file.
+        before: files that are imported before it.
 
     Raises:
         UserError: there is no such file, or its import fails, ends the process or hangs.
@@ -140,7 +138,7 @@ def check_component(path: Path, before: Sequence[Path] = ()) -> None:
         user_files.check_file(path, before, defines_trainable=False)
 
 
-def _only_trainable(module: ModuleType, path: Path) -> type[Trainable]:
+def _find_only_trainable(module: ModuleType, path: Path) -> type[Trainable]:
     own = [
         candidate
         for candidate in vars(module).values()
@@ -169,7 +167,7 @@ def load_components(paths: Iterable[Path]) -> None:
 
 
 def _import_file(path: Path) -> ModuleType:
-    """Import a file by its path, once a process."""
+    """Import a file by its path; a second import in the same process returns the same module."""
     user_files.check_exists(path)
     if not path.is_relative_to(PACKAGE):
         return user_files.import_outside(path)
@@ -182,68 +180,26 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def config_values(trainable: type[Trainable], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of a trial's params that are settings of its trainable: the names of bundles are none."""
+    """Return the params of a trial that are settings of its trainable, without the names of bundles."""
     return {name: value for name, value in params.items() if name in trainable.Config.model_fields}
 
 
-def trained_models(trainable: type[Trainable]) -> list[str]:
-    """The settings of a trainable that may name a trained model."""
-    fields = trainable.Config.model_fields.items()
-    return [name for name, field in fields if any(isinstance(mark, OfTrial) for mark in field.metadata)]
-
-
-@user_errors()
-def corpus_model(settings: Mapping[str, Any]) -> type[CorpusSettings]:
-    """The settings that a corpus of that name has.
-
-    Raises:
-        UserError: unknown name.
-    """
-    from trainables.corpora.settings import corpus_model as model_of
-
-    return model_of(settings)
-
-
-@user_errors()
-def check_corpus(settings: Mapping[str, Any] | None) -> None:
-    """Check, at the cost of a look into a folder, that a corpus has something to read.
-
-    Raises:
-        UserError: its root is missing, or has no classes.
-    """
-    if settings:
-        corpus_model(settings)(**settings).check_root()
-
-
-@user_errors()
-def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = silent) -> Corpus:
-    """Open a corpus, made and cached under `home` at the first time.
-
-    Raises:
-        UserError: it can't be used.
-    """
-    from trainables.corpora.corpus import open_corpus as open_
-
-    return open_(settings, home, progress)
-
-
-@user_errors()
-def describe_leak(
-    settings: Mapping[str, Any], corpus: Corpus, home: Path, other: Mapping[str, Any], fingerprint: str
-) -> str:
-    """Why a model that learnt from another corpus may have seen what this one holds out; empty if it has not."""
-    from trainables.corpora.leaks import describe_leak as describe
-
-    return describe(settings, corpus, home, other, fingerprint)
+def trained_model_fields(trainable: type[Trainable]) -> list[str]:
+    """Return the names of a trainable's settings that may name a trained model."""
+    names = []
+    for name, field in trainable.Config.model_fields.items():
+        if any(isinstance(mark, OfTrial) for mark in field.metadata):
+            names.append(name)
+    return names
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is known of a sweep before its first trial.
+    """The results of preparing a sweep before its first trial.
 
     Attributes:
-        references: rows of reference lines, as `Trainable.prepare` returns them.
-        judge: what tells the judge from others; None where nobody judges.
+        references: a row for each baseline, as `Trainable.prepare` returns them.
+        judge: the id of the judge; None if the trainable has no judge.
     """
 
     references: list[dict[str, Any]]
@@ -257,30 +213,36 @@ def prepare(
     corpus: Corpus | None,
     progress: Progress = silent,
 ) -> Prepared:
-    """Compute what trials of such settings share: features, judges, reference lines.
+    """Compute what all trials share: features, judges, baselines.
+
+    Args:
+        trainable: the trainable.
+        settings: configurations of trials, which decide what is needed.
+        corpus: the corpus, if the trainable has one.
+        progress: receives the progress.
 
     Raises:
-        UserError: the corpus or the home can't be used for it.
+        UserError: the corpus or the home can't be used.
     """
     configs = [trainable.Config(**trial_settings) for trial_settings in settings]
     return Prepared(trainable.prepare(configs, corpus, progress), trainable.judge_id(corpus))
 
 
 def can_be_evaluated(trainable: type[Trainable]) -> bool:
-    """Whether there is anything to do with the best checkpoint of a trial: to judge it, or to render it."""
+    """Return whether a trainable can evaluate or render the best checkpoint of a trial."""
     return trainable.render is not Trainable.render or trainable.evaluate is not Trainable.evaluate
 
 
 MODEL_SETTINGS = "model.json"
-"""The file of an exported model that says what it is."""
+"""The file with the settings of an exported model, in its folder."""
 
 
 @user_errors()
-def exported(trainable: Trainable) -> Model:
-    """What it takes to generate without the corpus.
+def export_model(trainable: Trainable) -> Model:
+    """Return everything that a trained generator needs to generate without its corpus.
 
     Raises:
-        UserError: it generates nothing.
+        UserError: the trainable is not a generator.
     """
     return trainable.exported()
 
@@ -295,10 +257,10 @@ def save_model(folder: Path, model: Model) -> None:
 
 @user_errors()
 def open_model(folder: Path) -> Generator[Any]:
-    """The generator that a folder holds.
+    """Return the generator that was exported into a folder.
 
     Raises:
-        UserError: it holds none, or one of another version.
+        UserError: the folder has none, or one of another version.
     """
     from trainables.components.generation import open_model as open_
 
@@ -307,7 +269,7 @@ def open_model(folder: Path) -> Generator[Any]:
 
 @user_errors()
 def kind_of(path: Path) -> str:
-    """Whether a file is an `image` or a `sound`, by its name.
+    """Return whether a file is an `image` or a `sound`, by its suffix.
 
     Raises:
         UserError: it is neither.
@@ -318,12 +280,16 @@ def kind_of(path: Path) -> str:
 
 
 def source_files(trainable: type[Trainable], components: Iterable[Path]) -> list[Path]:
-    """The code on which results depend: all of trainables, a sweep's own trainable and components."""
+    """Return the files of code on which results depend: all of `trainables`, the sweep's trainable and components."""
     return sorted({*PACKAGE.rglob("*.py"), Path(inspect.getfile(trainable)), *components})
 
 
 def imported_files(trainable: type[Trainable], components: Iterable[Path]) -> list[tuple[str, Path]]:
-    """The neighbours that a sweep's own trainable and components import, each by its path below their folder."""
+    """Return the files that a user's own trainable and components import from their folders.
+
+    Returns:
+        The path relative to the folder, and the file.
+    """
     own = {Path(inspect.getfile(trainable)).resolve(), *(path.resolve() for path in components)}
     outside = [path for path in own if not path.is_relative_to(PACKAGE)]
     helpers = {(name, helper) for path in outside for name, helper in helper_files(path).items()}

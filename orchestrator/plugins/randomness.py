@@ -1,4 +1,4 @@
-"""The global random generators, as the contract of trainables has them; a door of its own, since it imports torch."""
+"""The state of the global random generators, from `trainables`; apart from `loader`, as it imports torch."""
 
 from trainables.support.randomness import random_states, restore_random_states, seed_everything
 

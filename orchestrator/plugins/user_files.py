@@ -1,4 +1,4 @@
-"""Files of one's own: looked at before they are run, tried in a process of their own, then imported."""
+"""Import of a user's own files: each is parsed first, then imported in a child process, then in this one."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from pathlib import Path
 from types import ModuleType
 
 from orchestrator.errors import UserError
-from orchestrator.messages import nearest_file
+from orchestrator.messages import suggest_file
 from orchestrator.plugins.user_imports import helper_files, may_define_trainable
 
 IMPORT_LIMIT_S = 60.0
-"""To import torch, torchvision and librosa takes some ten seconds on two busy cores."""
+"""The time limit of an import; importing torch, torchvision and librosa takes about 10 s on two busy cores."""
 WANTED = (
     "a class such as `class MyNet(Trainable)` with Config, METRICS, step, state_dict and load_state_dict is wanted "
     "(Trainable is in trainables.trainable)"
@@ -37,23 +37,23 @@ from orchestrator.plugins.user_files import import_outside
 try:
     for path in paths:
         import_outside(Path(path))
-    said = ""
+    message = ""
 except UserError as error:
-    said = str(error)
-result.write_text(json.dumps(said))
+    message = str(error)
+result.write_text(json.dumps(message))
 sys.stderr.flush()
 os._exit(0)
 """
-"""Imports files in their order; it leaves at once, since their threads could keep it."""
+"""The program of the child process. It ends with `os._exit`, because threads of the files could keep it alive."""
 
 
 def check_file(path: Path, before: Sequence[Path], *, defines_trainable: bool) -> None:
-    """Check that a file can be imported, by trying it in a process of its own, and that it may have a trainable.
+    """Check that a user's file can be imported, in a child process.
 
     Args:
-        path: what a search space names.
+        path: the file that a search space names.
         before: files that are imported before it, whose components it may use.
-        defines_trainable: whether it is its trainable, not a component.
+        defines_trainable: whether the file has to define a trainable; other files are components.
 
     Raises:
         UserError: there is no such file, it defines no trainable, or its import fails, ends the process or hangs.
@@ -64,35 +64,37 @@ def check_file(path: Path, before: Sequence[Path], *, defines_trainable: bool) -
             raise UserError(f"{path}: defines no trainable, so it was not run; {WANTED}; {GUARD}")
     except (SyntaxError, ValueError) as error:
         raise _refusal(error, path) from error
-    mark = _mark([*before, path])
-    if mark.exists():
+    marker = _marker([*before, path])
+    if marker.exists():
         return
     _try_import(path, before)
     with contextlib.suppress(OSError):
-        mark.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        mark.touch()
+        marker.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        marker.touch()
 
 
 def check_exists(path: Path) -> None:
-    """Check that there is a file.
+    """Check that a file exists.
 
     Raises:
-        UserError: there is none; the message has the nearest beside it.
+        UserError: it does not exist; the message has the file with the most similar name in its folder.
     """
     if not path.is_file():
-        raise UserError(f"{path}: no such file{nearest_file(path)}")
+        raise UserError(f"{path}: no such file{suggest_file(path)}")
 
 
 def import_outside(path: Path) -> ModuleType:
-    """Import a file under a name that no other file has, once a process, as if it was run without arguments.
+    """Import a file under a unique name of a module, with an empty command line in `sys.argv`.
+
+    A second import in the same process returns the same module.
 
     Raises:
-        UserError: it can't be imported, or wants to end the process.
+        UserError: the file can't be imported, or its import calls `sys.exit`.
     """
     name = f"{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
     if name in sys.modules:
         return sys.modules[name]
-    # Behind all others, so that a file can import its neighbours and can't shadow what is installed.
+    # At the end, so that the file can import files in its folder, but these can't shadow installed packages.
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
     loader = SourceFileLoader(name, str(path))
@@ -100,7 +102,7 @@ def import_outside(path: Path) -> ModuleType:
     assert spec is not None, "a loader was given"
     module = sys.modules[name] = importlib.util.module_from_spec(spec)
     try:
-        with _arguments(str(path)):
+        with _replace_arguments(str(path)):
             loader.exec_module(module)
     except BaseException as error:
         del sys.modules[name]
@@ -111,8 +113,8 @@ def import_outside(path: Path) -> ModuleType:
 
 
 @contextlib.contextmanager
-def _arguments(*arguments: str) -> Iterator[None]:
-    """Replace the arguments of this process: those of `orchestrate` are no business of a file's."""
+def _replace_arguments(*arguments: str) -> Iterator[None]:
+    """Replace `sys.argv` in the block, so that a file does not see the arguments of `orchestrate`."""
     before, sys.argv = sys.argv, [*arguments]
     try:
         yield
@@ -120,8 +122,8 @@ def _arguments(*arguments: str) -> Iterator[None]:
         sys.argv = before
 
 
-def _mark(paths: Sequence[Path]) -> Path:
-    """Return the file that remembers that this code could be imported by this Python: trying it takes seconds."""
+def _marker(paths: Sequence[Path]) -> Path:
+    """Return the empty file that exists once this code was imported by this Python, which takes seconds to try."""
     contents = hashlib.sha256(f"{sys.executable} {sys.version}".encode())
     for path in paths:
         for name, file in {path.name: path, **helper_files(path)}.items():
@@ -130,6 +132,11 @@ def _mark(paths: Sequence[Path]) -> Path:
 
 
 def _try_import(path: Path, before: Sequence[Path]) -> None:
+    """Import files in a child process.
+
+    Raises:
+        UserError: the import fails, ends the process, or takes longer than `IMPORT_LIMIT_S`.
+    """
     with tempfile.TemporaryDirectory() as folder:
         result, log = Path(folder) / "result", Path(folder) / "log"
         paths = [str(file) for file in (*before, path)]
@@ -158,16 +165,18 @@ def _try_import(path: Path, before: Sequence[Path]) -> None:
         if not result.exists():
             how = f"by {signal.Signals(-code).name}" if code < 0 else f"with exit code {code}"
             raise UserError(f"{path}: its import ended the process {how}{_last_line(log)}; {GUARD}")
-        if said := json.loads(result.read_text()):
-            raise UserError(f"{said}{_last_line(log)}" if "SystemExit" in said else said)
+        if message := json.loads(result.read_text()):
+            raise UserError(f"{message}{_last_line(log)}" if "SystemExit" in message else message)
 
 
 def _last_line(log: Path) -> str:
+    """Return the last line of a child process's output as a part of a message; "" if it printed nothing."""
     lines = log.read_text(errors="replace").strip().splitlines()
     return f" (it printed: {lines[-1].strip()[:200]})" if lines else ""
 
 
 def _refusal(error: BaseException, path: Path) -> UserError:
+    """Return the error for the user about an exception that ended the import of a file."""
     what = " ".join(f"{type(error).__name__}: {error}".split())
     line = _line_of(error, path)
     if isinstance(error, SystemExit):
@@ -176,7 +185,7 @@ def _refusal(error: BaseException, path: Path) -> UserError:
 
 
 def _line_of(error: BaseException, path: Path) -> str:
-    """Return the place of the last line of a file that led to an error."""
+    """Return the file with the number of its innermost line in an error's traceback: `net.py:12`."""
     if isinstance(error, SyntaxError) and error.filename in (str(path), str(path.resolve())):
         return f"{path}:{error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]

@@ -1,4 +1,4 @@
-"""What a Python file of one's own says without being run: which neighbours it imports, whether it has a trainable."""
+"""Analysis of a user's Python file without running it: the files that it imports, and its trainables."""
 
 from __future__ import annotations
 
@@ -14,17 +14,16 @@ from pathlib import Path
 TRAINABLE = "Trainable"
 STDLIB = sysconfig.get_path("stdlib")
 SHIPPED = ("orchestrator", "reports", "trainables")
-"""Packages that are no neighbours, also where a file lies beside them."""
+"""Packages that do not count as a user's files, even if they are in the same folder."""
 
 
 def helper_files(path: Path) -> dict[str, Path]:
-    """Return the Python files below a file's folder that it imports, at any time and through one another.
+    """Return the Python files below a file's folder that it imports, directly or through other such files.
 
-    They are read, not run: also what is imported inside a function counts, and what else was imported in this process
-    does not.
+    The files are parsed, not run, so that imports inside functions count too.
 
     Returns:
-        Each file by its path relative to the folder, sorted.
+        The files by their path relative to the folder, sorted.
     """
     path = path.resolve()
     helper_by_name: dict[str, Path] = {}
@@ -40,12 +39,12 @@ def helper_files(path: Path) -> dict[str, Path]:
 
 
 def may_define_trainable(path: Path) -> bool:
-    """Say whether a file has a class that may be a subclass of `Trainable`, by the names of its bases.
+    """Return whether a file has a class that may be a subclass of `Trainable`, judged by the names of its bases.
 
     Raises:
-        SyntaxError: it is no Python.
+        SyntaxError: the file is not Python.
     """
-    return bool(_Classes(path.resolve().parent).trainables_in(path.resolve()))
+    return bool(_Classes(path.resolve().parent).find_trainables(path.resolve()))
 
 
 def _parse(file: Path) -> ast.Module:
@@ -53,6 +52,7 @@ def _parse(file: Path) -> ast.Module:
 
 
 def _neighbours(file: Path, root: Path) -> Iterator[Path]:
+    """Yield the files below a folder that a file imports; none if it is not Python."""
     try:
         tree = _parse(file)
     except (SyntaxError, ValueError):
@@ -68,7 +68,7 @@ def _imported_modules(node: ast.AST, file: Path, root: Path) -> list[str]:
         case ast.Import(names=names):
             return [alias.name for alias in names]
         case ast.ImportFrom(names=names):
-            module = _absolute(node, file, root)
+            module = _resolve_module(node, file, root)
             return [module, *(f"{module}.{alias.name}".strip(".") for alias in names)]
         case ast.Call(
             func=ast.Name(id="import_module" | "__import__") | ast.Attribute(attr="import_module"),
@@ -78,7 +78,7 @@ def _imported_modules(node: ast.AST, file: Path, root: Path) -> list[str]:
     return []
 
 
-def _absolute(node: ast.ImportFrom, file: Path, root: Path) -> str:
+def _resolve_module(node: ast.ImportFrom, file: Path, root: Path) -> str:
     """Return the full name of the module of `from module import …`, which may be relative to the file's package."""
     if not node.level:
         return node.module or ""
@@ -101,20 +101,27 @@ def _files_of(module: str, root: Path) -> Iterator[Path]:
 
 @dataclass
 class _Classes:
-    """Which classes of files in a folder may be trainables."""
+    """The classes in files of a folder that may be trainables.
+
+    Attributes:
+        root: the folder.
+        by_file: the names of the classes in the files that were parsed.
+    """
 
     root: Path
     by_file: dict[Path, set[str]] = field(default_factory=dict)
 
-    def trainables_in(self, file: Path) -> set[str]:
+    def find_trainables(self, file: Path) -> set[str]:
+        """Return the names of the classes in a file that may be trainables."""
         if file in self.by_file:
             return self.by_file[file]
+        # Set before the file is parsed, so that files that import each other do not lead to an endless recursion.
         names = self.by_file[file] = set()
         tree = _parse(file)
         modules: dict[str, str] = {}
         for node in ast.walk(tree):
             if isinstance(node, ast.ImportFrom):
-                names.update(self._imported(node, file))
+                names.update(self._possible_trainables(node, file))
             elif isinstance(node, ast.Import):
                 modules |= {alias.asname: alias.name for alias in node.names if alias.asname}
         defined = set()
@@ -127,12 +134,12 @@ class _Classes:
         self.by_file[file] = defined
         return defined
 
-    def _imported(self, node: ast.ImportFrom, file: Path) -> Iterator[str]:
-        """Yield the names that a statement brings in and that may be trainables."""
-        module = _absolute(node, file, self.root)
+    def _possible_trainables(self, node: ast.ImportFrom, file: Path) -> Iterator[str]:
+        """Yield the names that a statement imports and that may be trainables."""
+        module = _resolve_module(node, file, self.root)
         candidates: set[str] = set()
         for helper in self._sources_of(module):
-            candidates |= self.trainables_in(helper)
+            candidates |= self.find_trainables(helper)
         for alias in node.names:
             if alias.name == "*":
                 yield from candidates
@@ -140,39 +147,38 @@ class _Classes:
                 yield alias.asname or alias.name
 
     def _sources_of(self, module: str) -> Iterator[Path]:
-        """Yield a module's files in the folder, or in another folder of code that is worked on: not what is installed,
-        which is much."""
+        """Yield the files of a module in the folder and on `sys.path`, without installed packages, which are many."""
         roots = [self.root, *(Path(entry or ".").resolve() for entry in sys.path)]
         yield from (file for root in roots if not _is_installed(root) for file in _files_of(module, root))
 
     def _may_be(self, base: ast.expr, names: set[str], modules: Mapping[str, str]) -> bool:
-        """Say whether an expression may be a trainable.
+        """Return whether an expression may be a trainable.
 
         Args:
-            base: of a class.
-            names: that may be trainables here.
-            modules: what `import module as name` calls modules here.
+            base: the base of a class, or the value of an assignment.
+            names: the names in the file that may be trainables.
+            modules: the modules of the file that have another name by `import module as name`.
         """
         match base:
             case ast.Name(id=name):
                 return name in names or TRAINABLE in name
             case ast.Attribute(attr=name, value=value):
-                written = ast.unparse(value)
-                module = modules.get(written, written)
+                source = ast.unparse(value)
+                module = modules.get(source, source)
                 helpers = self._sources_of(module) if module.replace(".", "_").isidentifier() else ()
-                is_neighbours = any(name in self.trainables_in(helper) for helper in helpers)
+                is_neighbours = any(name in self.find_trainables(helper) for helper in helpers)
                 return TRAINABLE in name or _is_shipped(module) or is_neighbours
             case ast.Subscript(value=value):
                 return self._may_be(value, names, modules)
-        # What a call returns is not known before it is made.
+        # A call may return any class.
         return isinstance(base, ast.Call)
 
 
 def _is_installed(folder: Path) -> bool:
-    """Say whether a folder belongs to the Python that runs, or to what is installed for it."""
+    """Return whether a folder belongs to this Python or to the packages that are installed for it."""
     return any(folder.is_relative_to(Path(prefix).resolve()) for prefix in (sys.prefix, sys.base_prefix, STDLIB))
 
 
 def _is_shipped(module: str) -> bool:
-    """Say whether a module is that of a trainable that is shipped."""
+    """Return whether a module is that of a shipped trainable."""
     return re.fullmatch(r"trainables\.\w+\.trainable", module) is not None

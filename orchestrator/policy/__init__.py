@@ -1,1 +1,1 @@
-"""What comes next in a sweep, and when a trial ends."""
+"""The policy of a sweep: which task comes next, which parameters a trial gets, and when a trial ends."""

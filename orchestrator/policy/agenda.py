@@ -1,4 +1,4 @@
-"""What comes next in a sweep: go on, evaluate, ask, confirm."""
+"""The order of a sweep's tasks: resume trials, evaluate them, search for more, confirm the best."""
 
 from __future__ import annotations
 
@@ -22,21 +22,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """Something that a worker does next."""
+    """One task for a worker: an attempt at a trial, or the evaluation of its best checkpoint."""
 
     kind: Literal["train", "evaluate"]
     trial: Trial
 
 
 class Agenda:
-    """One policy for all that is waiting; a trial whose worker died or was interrupted waits like any other."""
+    """The queue of a sweep's tasks, in one order for trials that were never run, interrupted, or left by a dead worker.
+
+    Attributes:
+        remarks: messages about lost epochs for the user, one line each.
+    """
 
     def __init__(self, sweep: Sweep, ledger: Ledger, *, evaluates: bool, code: str = "") -> None:
-        """Args:
-        sweep: what is to be done.
-        ledger: what has been done.
-        evaluates: whether ended trials are rendered and judged once more from their best checkpoint.
-        code: the fingerprint of the code as it is now.
+        """Recover lost epochs, and reopen completed trials whose budget has grown.
+
+        Args:
+            sweep: the search space.
+            ledger: the state of the sweep; this writes to it.
+            evaluates: whether the best checkpoint of each completed or pruned trial is evaluated.
+            code: the fingerprint of the current code.
         """
         self.sweep = sweep
         self.ledger = ledger
@@ -45,21 +51,20 @@ class Agenda:
         self.objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
         self.evaluates = evaluates
         self.remarks: list[str] = []
-        """What somebody should know before it goes on, a line each."""
         self._studies: Studies | None = None
-        self._open_again()
+        self._reopen_trials()
 
-    def _open_again(self) -> None:
-        """Let completed trials go on when the budget has grown since, and make good for epochs that were lost."""
+    def _reopen_trials(self) -> None:
+        """Recover lost epochs, and extend completed trials whose budget has grown."""
         for trial in self.ledger.trials.values():
             if trial.epochs < trial.judged:
-                self._make_good(trial)
+                self._recover_epochs(trial)
             epochs = self.budget.epochs(trial.arm)
             if trial.outcome == words.OUTCOME_COMPLETED and trial.epochs < epochs:
                 self.ledger.write(events.Extended(trial=trial.number, max_epochs=epochs))
 
-    def _make_good(self, trial: Trial) -> None:
-        """Find epochs in the checkpoints that the outbox has lost; what is nowhere is trained again."""
+    def _recover_epochs(self, trial: Trial) -> None:
+        """Restore epochs that the outbox has lost from the checkpoints; the others are trained again."""
         judged, before = trial.judged, trial.epochs
         restore_rows(self.ledger, trial)
         if trial.epochs >= judged:
@@ -78,10 +83,14 @@ class Agenda:
             self.ledger.retry(trial, lost, from_scratch=True)
             self.remarks.append(f"Trial {trial.number}: {lost}; it is trained again from its parameters and seed.")
 
-    def paused(self) -> dict[str, Trial]:
-        """Arms whose last trials all failed alike on the code as it is now, each with the last of them.
+    def paused_arms(self) -> dict[str, Trial]:
+        """Return the arms that get no more trials because their last ones all failed alike on the current code.
 
-        Shortages of memory pause an arm only while none of its trials got through: where some do, TPE learns from them.
+        Trials that ran out of memory pause an arm only while none of its trials has completed or been pruned. Otherwise
+        TPE learns to avoid the parameters that need too much.
+
+        Returns:
+            The last failed trial of each paused arm, by the arm's name.
         """
         most = self.sweep.space.limits.max_same_errors
         if most is None:
@@ -95,32 +104,37 @@ class Agenda:
             got_through = sum(tally.statuses[outcome] for outcome in RANKED)
             if last[0].cause == words.CAUSE_OOM and got_through:
                 continue
-            if {(trial.alike, trial.codes[-1]) for trial in last} == {(last[0].alike, self.code)}:
+            failures = {(trial.alike, trial.codes[-1]) for trial in last}
+            if failures == {(last[0].alike, self.code)}:
                 paused_arms[arm.name] = last[0]
         return paused_arms
 
-    def held(self) -> list[Trial]:
-        """Trials that somebody stopped; the next start goes on with them."""
+    def held_trials(self) -> list[Trial]:
+        """Return the trials that a user stopped; the next start of the sweep resumes them."""
         return [trial for trial in self._unfinished(set()) if trial.held]
 
     def _unfinished(self, live: set[int]) -> list[Trial]:
+        """Return the unfinished trials that no worker executes, by number."""
         return [self.ledger.trials[number] for number in sorted(self.ledger.unfinished - live)]
 
-    def next(self, live: set[int]) -> Task | None:
-        """The next task, or none for now; `live` holds the numbers of trials that workers have in hand."""
-        paused = self.paused()
+    def next_task(self, live: set[int]) -> Task | None:
+        """Return the next task, or None if there is none now; write a new trial to the ledger if that is next.
+
+        Args:
+            live: numbers of the trials that workers execute now.
+        """
+        paused = self.paused_arms()
         for trial in self._unfinished(live):
             if not trial.held and trial.arm not in paused:
                 return Task("train", trial)
-        waiting = self.ledger.unevaluated - live if self.evaluates else set()
-        if waiting:
+        if self.evaluates and (waiting := self.ledger.unevaluated - live):
             return Task("evaluate", self.ledger.trials[min(waiting)])
         arms = [arm for arm in self.sweep.arms if arm.name not in paused]
         trial_or_none = self._ask_search(arms) or self._ask_confirm(arms)
         return None if trial_or_none is None else Task("train", trial_or_none)
 
-    def done(self) -> bool:
-        """Whether nothing is left to do, also for those that wait for somebody; asks for nothing."""
+    def is_done(self) -> bool:
+        """Return whether every task of the sweep is done; held trials and paused arms count as not done."""
         return (
             not self.ledger.unfinished
             and not (self.evaluates and self.ledger.unevaluated)
@@ -129,23 +143,25 @@ class Agenda:
         )
 
     def wants_evaluation(self, trial: Trial) -> bool:
-        """Whether a trial is to be rendered and judged once more from its best checkpoint."""
+        """Return whether the best checkpoint of a trial is still to be evaluated."""
         return self.evaluates and trial.outcome in RANKED and not trial.evaluated
 
     def _arm_to_search(self, arms: Sequence[Arm]) -> Arm | None:
-        """The arm that has been asked for the fewest trials, of those that are to have more."""
+        """Return the arm with the fewest search trials, of those below their budget; None if all have reached it."""
         counts = {arm.name: self._count(arm) for arm in arms}
         wanting = [arm for arm in arms if counts[arm.name] < self.budget.trials(arm.name)]
         return min(wanting, key=lambda arm: counts[arm.name], default=None)
 
     def _count(self, arm: Arm) -> int:
-        """How many trials of its search an arm has been asked for."""
+        """Return how many search trials an arm has."""
         return len(self.ledger.tally(arm.name).of_stage("search"))
 
     def _ask_search(self, arms: Sequence[Arm]) -> Trial | None:
+        """Write the next search trial to the ledger; return it, or None if the search needs no more."""
         arm = self._arm_to_search(arms)
         if arm is None:
             return None
+        # It imports Optuna and SciPy, which takes long and is not needed to resume trials.
         from orchestrator.policy.suggestions import Studies, derive_seed
 
         self._studies = self._studies or Studies(self.sweep, self.ledger)
@@ -165,7 +181,7 @@ class Agenda:
         )
 
     def _to_confirm(self, arm: Arm) -> list[tuple[int, int]]:
-        """(trial, repetition) pairs that the confirm stage still has to run; none before the arm's search has ended."""
+        """Return (trial number, repetition) of each confirm trial still to be run; none before the search has ended."""
         confirm = self.sweep.space.confirm
         if confirm is None or self._count(arm) < self.budget.trials(arm.name):
             return []
@@ -174,21 +190,23 @@ class Agenda:
             return []
         values = {trial.number: trial.best_value for trial in search_trials if trial.outcome in RANKED}
         sign = -1 if self.objective.mode == "max" else 1
+        # Of equal trials the earlier one is first.
         ranked = sorted((sign * value, number) for number, value in values.items() if value is not None)
         existing_pairs = {(trial.of, trial.index % confirm.seeds) for trial in self.ledger.of_arm(arm.name, "confirm")}
         wanted = [(number, repetition) for _, number in ranked[: confirm.top] for repetition in range(confirm.seeds)]
         return [pair for pair in wanted if pair not in existing_pairs]
 
     def _ask_confirm(self, arms: Sequence[Arm]) -> Trial | None:
+        """Write the next confirm trial to the ledger; return it, or None if no arm needs one now."""
         from orchestrator.policy.suggestions import derive_seed
 
         for arm in arms:
             for number, repetition in self._to_confirm(arm):
                 original = self.ledger.trials[number]
+                num_seeds = self.sweep.space.confirm.seeds if self.sweep.space.confirm else 1
                 return self.ledger.ask(
                     arm=arm.name,
-                    index=original.index * (self.sweep.space.confirm.seeds if self.sweep.space.confirm else 1)
-                    + repetition,
+                    index=original.index * num_seeds + repetition,
                     stage="confirm",
                     source="confirm",
                     of=number,

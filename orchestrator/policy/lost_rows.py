@@ -1,4 +1,4 @@
-"""Epochs that a trial's outbox has lost, found again in its checkpoints."""
+"""Recovery of epochs that a trial's outbox has lost, from the trial's checkpoints."""
 
 from __future__ import annotations
 
@@ -9,20 +9,24 @@ from orchestrator.worker import outbox
 
 
 def restore_rows(ledger: Ledger, trial: Trial) -> None:
-    """Append the epochs to the outbox that follow its last one and that a checkpoint holds.
+    """Append epochs that only the checkpoints have to a trial's outbox and report them to the ledger.
 
-    Only without a gap: an epoch whose row is nowhere has to be trained again.
+    It stops at the first gap: an epoch whose row is in no checkpoint has to be trained again, and so do later ones.
+
+    Args:
+        ledger: the state of the sweep.
+        trial: the trial whose outbox has lost lines.
     """
     folder = trial_folder(ledger.folder, trial.number)
     if not (folder / CHECKPOINT).is_dir():
         return
-    # It imports torch, which a driver that has lost nothing does not need for this.
-    from orchestrator.worker.checkpoint import rows_kept
+    # It imports torch, which takes long and is not needed where nothing was lost.
+    from orchestrator.worker.checkpoint import load_rows
 
-    with outbox.locked(folder, trial.number):
-        lines = outbox.Outbox(folder, trial.number, trial.id, trial.since)
-        for row in rows_kept(folder / CHECKPOINT, trial.since, trial.id):
-            if row["epoch"] == lines.epochs + 1:
-                lines.append(row)
+    with outbox.lock_trial(folder, trial.number):
+        writer = outbox.Outbox(folder, trial.number, trial.id, trial.since)
+        for row in load_rows(folder / CHECKPOINT, trial.since, trial.id):
+            if row["epoch"] == writer.epochs + 1:
+                writer.append(row)
                 ledger.report(trial, row)
-        lines.close()
+        writer.close()

@@ -1,4 +1,4 @@
-"""Pruning that is fair between arms: every arm has its own ASHA, and ASHA sees the best value so far."""
+"""Pruning by ASHA, with a scheduler for each arm, so that no arm is pruned because another one learns faster."""
 
 from __future__ import annotations
 
@@ -17,11 +17,14 @@ from reports import vocabulary as words
 
 
 class _ReplayableASHA(ASHAScheduler):  # type: ignore[misc]
-    """Ray's ASHA, which can also take reports over whose decisions are known."""
+    """Ray's ASHA with a mode in which it records reports without deciding on them, for the replay of a log."""
 
     @contextlib.contextmanager
-    def without_cutoffs(self) -> Iterator[None]:
-        """Keep reports and decide nothing: a percentile of all trials at a rung for each report takes minutes."""
+    def suspend_cutoffs(self) -> Iterator[None]:
+        """Record reports without deciding on them, as long as the context lasts.
+
+        A decision takes a percentile over all trials at a rung, which would make the replay of a long log take minutes.
+        """
         for bracket in self._brackets:
             bracket.cutoff = lambda recorded: None
         try:
@@ -32,18 +35,29 @@ class _ReplayableASHA(ASHAScheduler):  # type: ignore[misc]
 
 
 class Rungs:
-    """Ray's ASHA, one for each arm (or one for all where the file asks for it), rebuilt by replaying the reports."""
+    """Ray's ASHA for each arm, or one for all arms (`pruning.across_arms`), rebuilt by replaying all reports.
+
+    ASHA is given the best value so far at each epoch, not the value of the epoch itself.
+    """
 
     def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
+        """Replay the reports of the ledger, and judge those on which no driver has decided.
+
+        Args:
+            sweep: the search space.
+            ledger: the state of the sweep; decisions on unjudged reports are written to it.
+        """
         self.objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
         self.budget = Budget(sweep, ledger)
         self.pruning = sweep.space.pruning
         self._arms = [arm.name for arm in sweep.arms]
         self._schedulers: dict[str, _ReplayableASHA] = {}
-        self._known: set[int] = set()
+        self._added: set[int] = set()
+        """Numbers of the trials that a scheduler has."""
         self._replay(ledger)
 
     def _scheduler(self, trial: Trial) -> _ReplayableASHA:
+        """Return the scheduler of a trial's arm, with the trial added to it."""
         assert self.pruning is not None
         key = "" if self.pruning.across_arms else trial.arm
         if key not in self._schedulers:
@@ -56,28 +70,33 @@ class Rungs:
                 reduction_factor=self.pruning.reduction_factor,
             )
         scheduler = self._schedulers[key]
-        if trial.number not in self._known:
-            self._known.add(trial.number)
+        if trial.number not in self._added:
+            self._added.add(trial.number)
             scheduler.on_trial_add(None, _stub(trial))
         return scheduler
 
     def _max_epochs(self, key: str) -> int:
+        """Return the largest budget of the arms that share a scheduler; the key "" stands for all arms."""
         return max(self.budget.epochs(arm) for arm in self._arms if key in ("", arm))
 
     def _asha_stops(self, trial: Trial, epoch: int, best: float) -> bool:
+        """Give a report to ASHA, and return whether it stops the trial."""
         decision = self._scheduler(trial).on_trial_result(None, _stub(trial), {"epoch": epoch, "best": best})
         return bool(decision == TrialScheduler.STOP)
 
     def _replay(self, ledger: Ledger) -> None:
-        """Feed every recorded report in the order in which they were judged. What nobody had judged before the driver
-        died is judged now, so that a trial that was to stop does not slip through."""
+        """Give every report of the log to ASHA, in the order in which the reports were judged.
+
+        A report on which the last driver had not decided before it died is judged now, so that a trial that has to stop
+        does not go on.
+        """
         bests = {
             (trial.number, epoch): (time_ms, best)
             for trial in ledger.trials.values()
             for epoch, time_ms, best in trial.curve.best_so_far(self.objective)
         }
         for number, epoch in ledger.judged():
-            # Epochs without a number were judged, too, and nobody was told of them.
+            # Epochs before the first finite value were judged too, but ASHA never got them.
             _, best = bests.pop((number, epoch), (0, None))
             if best is not None:
                 self._record(ledger.trials[number], epoch, best)
@@ -93,22 +112,26 @@ class Rungs:
                 ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
 
     def _stops(self, trial: Trial, epoch: int, best: float) -> bool:
-        """Tell ASHA of a report, and whether it stops the trial."""
-        return self._is_asha_told(trial, epoch) and self._asha_stops(trial, epoch, best)
+        """Give a report to ASHA if it is one for ASHA, and return whether the trial has to stop."""
+        return self._is_for_asha(trial, epoch) and self._asha_stops(trial, epoch, best)
 
-    def _is_asha_told(self, trial: Trial, epoch: int) -> bool:
+    def _is_for_asha(self, trial: Trial, epoch: int) -> bool:
+        """Return whether ASHA decides on a report: neither on confirm trials nor on a trial's last epoch."""
         is_search = self.pruning is not None and trial.stage == words.STAGE_SEARCH
         return is_search and epoch < self.budget.epochs(trial.arm)
 
     def _record(self, trial: Trial, epoch: int, best: float) -> None:
-        """Tell ASHA of a report that was judged before."""
-        if self._is_asha_told(trial, epoch):
+        """Give ASHA a report that was judged before."""
+        if self._is_for_asha(trial, epoch):
             scheduler = self._scheduler(trial)
-            with scheduler.without_cutoffs():
+            with scheduler.suspend_cutoffs():
                 scheduler.on_trial_result(None, _stub(trial), {"epoch": epoch, "best": best})
 
     def judge(self, ledger: Ledger, trial: Trial) -> bool:
-        """Decide on a trial's newest report, write the decision, and say whether the trial has ended."""
+        """Decide on a trial's newest report, write the decision to the ledger, and return whether the trial has ended.
+
+        A trial ends when it diverged, has used up its budget of epochs, or is pruned.
+        """
         if trial.diverged:
             ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
             return True
@@ -118,7 +141,7 @@ class Rungs:
         return trial.outcome is not None
 
     def _settle(self, ledger: Ledger, trial: Trial, epoch: int, stops: bool, best: float | None) -> None:
-        """Write down what becomes of a trial after an epoch."""
+        """Write the decision on an epoch to the ledger: the trial completed, was pruned, or goes on."""
         if epoch >= self.budget.epochs(trial.arm):
             ledger.end(trial, words.OUTCOME_COMPLETED, reason=f"all {trial.epochs} epochs")
         elif stops:
@@ -133,5 +156,5 @@ class Rungs:
 
 
 def _stub(trial: Trial) -> SimpleNamespace:
-    # All that ASHA asks of a Ray trial; a number of ours outlives Ray's ids.
+    """Return an object with what ASHA reads of a Ray trial: an id. A trial's number stays the same after a restart."""
     return SimpleNamespace(trial_id=trial.number)

@@ -1,7 +1,7 @@
-"""What Optuna proposes: a function of what an arm's trials have shown, so that the same log gives the same suggestion.
+"""Parameters of new trials: quasi-random startup points, then Optuna's TPE, with a study for each arm.
 
-An arm's study stays in memory and is told of what has changed since the last question. It is rebuilt whenever that is
-not enough, such as after a trial was opened again.
+The same sweep log gives the same suggestions. An arm's study stays in memory and gets what has changed since the last
+suggestion. It is rebuilt where that is not possible, as after a trial was reopened.
 """
 
 from __future__ import annotations
@@ -35,34 +35,40 @@ STATES = {
     words.OUTCOME_FAILED: TrialState.FAIL,
     None: TrialState.RUNNING,
 }
-OF_PARAMETERS = (words.CAUSE_OOM, words.CAUSE_TIMEOUT)
-"""Causes of failures that a trial's parameters have brought about: TPE has to see them, as it sees divergences."""
+PARAMETER_CAUSES = (words.CAUSE_OOM, words.CAUSE_TIMEOUT)
+"""Causes of failures that depend on the parameters: TPE has to learn from them, as it does from divergences."""
 
 
 def derive_seed(*parts: object) -> int:
-    """A seed in [0, 2³¹) that depends on all parts and on nothing else."""
+    """Return a seed in [0, 2³¹) that is a hash of the parts."""
     digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
 
 
 class Studies:
-    """Answers which values an arm's next trial gets."""
+    """The source of parameters for new trials."""
 
     def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
+        """Begin without studies; each is made when TPE first proposes parameters in its arm.
+
+        Args:
+            sweep: the search space.
+            ledger: the trials so far.
+        """
         self._sweep = sweep
         self._ledger = ledger
         self._objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
         self._studies: dict[str, _ArmStudy] = {}
 
     def suggest(self, arm: Arm, index: int) -> tuple[dict[str, Value], str]:
-        """Values of an arm's searched parameters for its next trial.
+        """Return values of an arm's searched parameters for its next trial.
 
-        The first `startup_trials` are the same quasi-random points in every arm; TPE, which sees the arm's trials,
-        proposes the others.
+        The first `startup_trials` are the same quasi-random points in every arm. TPE proposes the others from the arm's
+        own trials.
 
         Args:
-            arm: where.
-            index: place of the next trial in the arm, from 0 on; its randomness comes from (seed, arm, index).
+            arm: the arm of the next trial.
+            index: the place of the next trial in its arm, from 0 on; TPE's seed comes from (seed, arm, index).
 
         Returns:
             The values and their source: `startup`, `tpe`, or `fixed` where nothing is searched.
@@ -79,9 +85,17 @@ class Studies:
 
 
 class _ArmStudy:
-    """One arm's study, in the order in which its trials were asked for: TPE's answers depend on it."""
+    """Optuna's study of one arm; trials are in the order in which they were asked for, on which TPE depends."""
 
     def __init__(self, arm: Arm, objective: Objective, trials: Sequence[Trial], reopened: int) -> None:
+        """Make a study of an arm's search trials.
+
+        Args:
+            arm: the arm.
+            objective: the metric to optimize.
+            trials: all search trials of the arm, in the order in which they were asked for.
+            reopened: how often a trial of the sweep was reopened so far.
+        """
         self._arm = arm
         self._objective = objective
         self._reopened = reopened
@@ -97,17 +111,20 @@ class _ArmStudy:
         self._add(trials)
 
     def feed(self, trials: Sequence[Trial], reopened: int) -> bool:
-        """Take over what is new of the arm's trials; False where only a new study can.
+        """Add the arm's new trials to the study, and finish those that have ended.
 
         Args:
-            trials: all of the arm's search, in the order in which they were asked for.
-            reopened: how often a trial of the sweep was opened again, which Optuna can't do with one of its own.
+            trials: all search trials of the arm, in the order in which they were asked for.
+            reopened: how often a trial of the sweep was reopened so far; Optuna can't reopen a finished trial.
+
+        Returns:
+            False if the study can't be updated and has to be made anew.
         """
         if reopened != self._reopened:
             return False
         if self._asked is not None:
             if len(trials) == self._count or trials[self._count].searched != self._asked:
-                # What was proposed last was never written down, as on a full disk.
+                # The last suggestion was never written to the log, as on a full disk.
                 return False
             self._running[self._count] = trials[self._count]
             self._count, self._asked = self._count + 1, None
@@ -118,16 +135,17 @@ class _ArmStudy:
         return True
 
     def _add(self, trials: Sequence[Trial]) -> None:
+        """Add trials of the ledger to the study."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study.add_trials([frozen(trial, self._objective, self._distributions) for trial in trials])
+            self._study.add_trials([make_frozen_trial(trial, self._objective, self._distributions) for trial in trials])
         for trial in trials:
             if trial.outcome is None:
                 self._running[self._count] = trial
             self._count += 1
 
     def _finish(self, place: int, trial: Trial) -> None:
-        """Let the trial end that Optuna still takes to be running."""
+        """Finish the study's trial with the number `place`, which is running for Optuna but has ended."""
         del self._running[place]
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, place)
         state, value, steps = _result(trial, self._objective)
@@ -136,20 +154,21 @@ class _ArmStudy:
         self._storage.set_trial_state_values(trial_id, state, None if value is None else [value])
 
     def ask(self, seed: int) -> dict[str, Value]:
-        """What TPE proposes for the next trial."""
-        # Startup points are ours, so TPE needs none of its own.
+        """Return the values that TPE proposes for the next trial."""
+        # `_startup_point` made the startup points, so TPE needs none of its own.
         self._study.sampler = optuna.samplers.TPESampler(n_startup_trials=1, seed=seed)
-        proposed = self._study.ask()
-        self._asked = self._arm.draw(lambda name, domain: _suggest_value(proposed, name, domain))
+        optuna_trial = self._study.ask()
+        self._asked = self._arm.draw(lambda name, domain: _suggest_value(optuna_trial, name, domain))
         return self._asked
 
 
 def first_point(sweep: Sweep, arm: Arm) -> dict[str, Value]:
-    """The values that an arm's first trial gets."""
+    """Return the values of the searched parameters of an arm's first trial."""
     return _startup_point(sweep, arm, 0) if arm.searched else {}
 
 
 def _startup_point(sweep: Sweep, arm: Arm, index: int) -> dict[str, Value]:
+    """Return the values of an arm's startup trial with this index: a point of a scrambled Sobol sequence."""
     # One Sobol dimension for each name searched anywhere, so that a parameter has the same values in all arms.
     names = list(dict.fromkeys(name for other in sweep.arms for name in other.searched))
     count = sweep.space.search.startup_trials
@@ -158,8 +177,14 @@ def _startup_point(sweep: Sweep, arm: Arm, index: int) -> dict[str, Value]:
     return arm.draw(lambda name, domain: domain.at(float(point[names.index(name)])))
 
 
-def frozen(trial: Trial, objective: Objective, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
-    """A trial as Optuna is told of it; its intermediate values are the best so far."""
+def make_frozen_trial(trial: Trial, objective: Objective, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+    """Return a trial in Optuna's form; its intermediate values are the best objective up to each epoch.
+
+    Args:
+        trial: the trial.
+        objective: the metric to optimize.
+        distributions: Optuna's form of the domain of each searched parameter.
+    """
     state, value, steps = _result(trial, objective)
     return optuna.trial.create_trial(
         state=state,
@@ -171,20 +196,21 @@ def frozen(trial: Trial, objective: Objective, distributions: Mapping[str, BaseD
 
 
 def _result(trial: Trial, objective: Objective) -> tuple[TrialState, float | None, dict[int, float]]:
-    """What a trial came to: its state, its value and its intermediate values, as Optuna knows them."""
-    is_of_parameters = trial.outcome == words.OUTCOME_DIVERGED or trial.cause in OF_PARAMETERS
-    if is_of_parameters:
-        # Told as a failure it would be invisible to TPE, which would then go back to where trials break.
+    """Return a trial's state, value and intermediate values by epoch, in Optuna's terms."""
+    is_due_to_parameters = trial.outcome == words.OUTCOME_DIVERGED or trial.cause in PARAMETER_CAUSES
+    if is_due_to_parameters:
+        # TPE ignores trials with the state FAIL, and would propose such parameters again.
         return TrialState.PRUNED, None, {}
     state = STATES[trial.outcome]
     steps = {epoch: best for epoch, _, best in trial.curve.best_so_far(objective)}
     if state is TrialState.COMPLETE and not steps:
         state = TrialState.FAIL
-    return state, steps[max(steps)] if state is TrialState.COMPLETE else None, steps
+    value = steps[max(steps)] if state is TrialState.COMPLETE else None
+    return state, value, steps
 
 
 def distribution(domain: Domain) -> BaseDistribution:
-    """Optuna's form of a domain; both bounds belong to it."""
+    """Return Optuna's form of a domain; both bounds are included."""
     match domain:
         case Choice():
             return CategoricalDistribution(domain.options)
@@ -202,6 +228,7 @@ def distribution(domain: Domain) -> BaseDistribution:
 
 
 def _suggest_value(trial: optuna.Trial, name: str, domain: Domain) -> Value:
+    """Return the value that Optuna suggests for one parameter of a trial."""
     optuna_distribution = distribution(domain)
     if isinstance(optuna_distribution, FloatDistribution):
         return trial.suggest_float(

@@ -1,1 +1,1 @@
-"""From a YAML file to the arms of a sweep, with every mistake at its place."""
+"""Search spaces: a YAML file is read into the arms of a sweep, and mistakes are reported with their place in it."""

@@ -1,4 +1,4 @@
-"""The arms of a sweep: what each fixes, what it searches, and under which conditions."""
+"""The arms of a sweep: their fixed parameters, their searched parameters, and the conditions of these."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from orchestrator.search_space.schema import Resources
 from orchestrator.search_space.values import Searched
 
 BETWEEN = 0.382
-"""A quantile at which a domain of fractions hardly ever has a whole number, which its bounds and its middle may be."""
+"""A quantile between the middle and the bounds of a domain, where a continuous domain hardly ever has an integer."""
 
 
 @dataclass(frozen=True)
@@ -22,12 +22,12 @@ class Arm:
     """One combination of the compared values.
 
     Attributes:
-        name: `loss=vae, normalization=clip_joint`; `all` where nothing is compared.
-        compared: what the name says.
-        fixed: parameters with one value here.
-        searched: parameters that are searched here; a condition only refers to earlier ones.
-        when: conditions that depend on other searched parameters.
-        resources: what a trial gets.
+        name: the compared values, as in `loss=vae, normalization=clip_joint`; `all` where nothing is compared.
+        compared: the compared values, by parameter.
+        fixed: the parameters that have one value in this arm.
+        searched: the domains of the searched parameters; the condition of a parameter only refers to earlier ones.
+        when: the conditions of searched parameters that depend on other searched parameters.
+        resources: the resources of each trial.
     """
 
     name: str
@@ -38,11 +38,21 @@ class Arm:
     resources: Resources
 
     def is_active(self, name: str, chosen: Mapping[str, Value]) -> bool:
-        """Whether a searched parameter has a value, given those of the parameters before it."""
-        return all(other in chosen and chosen[other] in values for other, values in self.when.get(name, {}).items())
+        """Return whether the conditions of a searched parameter hold.
+
+        Args:
+            name: the parameter.
+            chosen: the values of the parameters before it.
+        """
+        conditions = self.when.get(name, {})
+        return all(other in chosen and chosen[other] in values for other, values in conditions.items())
 
     def draw(self, choose: Callable[[str, Domain], Value]) -> dict[str, Value]:
-        """Values of the searched parameters, asked for one after the other where they are active."""
+        """Return a value for each active searched parameter.
+
+        Args:
+            choose: returns a value of a parameter, given its name and domain; it is called in the order of `searched`.
+        """
         chosen: dict[str, Value] = {}
         for name, domain in self.searched.items():
             if self.is_active(name, chosen):
@@ -50,14 +60,14 @@ class Arm:
         return chosen
 
     def middle(self, params: Mapping[str, Value] | None = None) -> dict[str, Value]:
-        """All parameters of one configuration: those given, the others in the middle of their domains."""
-        wanted = params or {}
-        return {**self.fixed, **self.draw(lambda name, domain: wanted.get(name, domain.at(0.5)))}
+        """Return all parameters of one configuration: those given, and the others in the middle of their domains."""
+        given = params or {}
+        return {**self.fixed, **self.draw(lambda name, domain: given.get(name, domain.at(0.5)))}
 
     def corners(self) -> Iterator[tuple[str, dict[str, Value]]]:
-        """Configurations that take one searched parameter through its domain, each with that parameter's name.
+        """Yield the name of each searched parameter with configurations that have it at values across its domain.
 
-        Where the conditions of the parameter can't all hold, it is missing from the configuration.
+        If the conditions of the parameter can't all hold, it is missing from the configuration.
         """
         for name, domain in self.searched.items():
             others = {other: options[0] for other, options in self._needs(name).items() if options}
@@ -65,7 +75,7 @@ class Arm:
                 yield name, self.middle({**others, name: value})
 
     def _needs(self, name: str) -> dict[str, list[Value]]:
-        """The values that other searched parameters may have where this one is active."""
+        """Return the values that other searched parameters may have where this one is active."""
         needs: dict[str, list[Value]] = {}
         for other, values in self.when.get(name, {}).items():
             allowed = [value for value in values if self.searched[other].takes(value)]
@@ -75,41 +85,54 @@ class Arm:
 
 
 def make_arms(cells: Sequence[Cell], complain: Complain) -> list[tuple[Arm, Cell]]:
-    """Decide the conditions of every cell as far as compared and fixed values do; each arm with its cell."""
+    """Make the arm of every cell; conditions on compared and fixed values are decided here.
+
+    Returns:
+        Each arm with its cell; a cell whose conditions are circular has none.
+    """
     for cell in cells:
-        for name, searched in _searched(cell).items():
+        for name, searched in _searched_parameters(cell).items():
             if searched.when:
                 check_conditions(searched.when, cells, (*cell.sources[name], "when"), complain)
-    ordered = [(cell, _in_order(cell, complain)) for cell in cells]
-    return [(_decide(cell, names), cell) for cell, names in ordered if names is not None]
+    arms = []
+    for cell in cells:
+        names = _sort_parameters(cell, complain)
+        if names is not None:
+            arms.append((_decide(cell, names), cell))
+    return arms
 
 
-def _searched(cell: Cell) -> dict[str, Searched]:
+def _searched_parameters(cell: Cell) -> dict[str, Searched]:
     return {name: setting for name, setting in cell.parameters.items() if isinstance(setting, Searched)}
 
 
-def matching(arms: Sequence[Arm], arm_filter: str | None, where: object) -> list[Arm]:
-    """The arms whose compared values include the given ones, such as `loss=vae`; all without.
+def select_arms(arms: Sequence[Arm], arm_filter: str | None, where: object) -> list[Arm]:
+    """Return the arms whose compared values include the given ones.
 
     Args:
-        where: the sweep or the file that has them, for a message.
+        arms: all arms.
+        arm_filter: values such as `loss=vae`, with commas between them; None for all arms.
+        where: the sweep or the file that has the arms, for the message.
 
     Raises:
-        UserError: there is none.
+        UserError: no arm matches.
     """
     wanted = {part.strip() for part in (arm_filter or "").split(",") if part.strip()}
-    matches = [arm for arm in arms if wanted <= {part.strip() for part in arm.name.split(",")}]
+    matches = []
+    for arm in arms:
+        if wanted <= {part.strip() for part in arm.name.split(",")}:
+            matches.append(arm)
     if not matches:
         raise UserError(f"--arm {arm_filter}: {where} has no such arm; it has: {'; '.join(arm.name for arm in arms)}")
     return matches
 
 
-def _in_order(cell: Cell, complain: Complain) -> Sequence[str] | None:
-    """The searched parameters, each behind those that its conditions name; None if they go round in a circle."""
-    searched = _searched(cell)
-    graph = {
-        name: [other for other in parameter.when or () if other in searched] for name, parameter in searched.items()
-    }
+def _sort_parameters(cell: Cell, complain: Complain) -> Sequence[str] | None:
+    """Return the searched parameters, each after those that its conditions name; None if conditions are circular."""
+    searched = _searched_parameters(cell)
+    graph = {}
+    for name, parameter in searched.items():
+        graph[name] = [other for other in parameter.when or () if other in searched]
     try:
         return list(graphlib.TopologicalSorter(graph).static_order())
     except graphlib.CycleError as error:
@@ -120,6 +143,12 @@ def _in_order(cell: Cell, complain: Complain) -> Sequence[str] | None:
 
 
 def _decide(cell: Cell, names: Iterable[str]) -> Arm:
+    """Return the arm of a cell.
+
+    Args:
+        cell: the cell.
+        names: its searched parameters, each after those that its conditions name.
+    """
     arm = Arm(
         name=cell.name,
         compared=dict(cell.compared),
@@ -129,14 +158,14 @@ def _decide(cell: Cell, names: Iterable[str]) -> Arm:
         resources=cell.resources,
     )
     settled = {**arm.compared, **arm.fixed}
-    searched = _searched(cell)
+    searched = _searched_parameters(cell)
     for name in names:
         open_conditions = {}
         for other, values in (searched[name].when or {}).items():
             if other in settled:
                 possible = settled[other] in values
             else:
-                # What is neither settled nor searched has no value here.
+                # A parameter that is neither settled nor searched has no value in this arm.
                 possible = other in arm.searched and any(map(arm.searched[other].takes, values))
                 open_conditions[other] = values
             if not possible:

@@ -1,4 +1,4 @@
-"""What a search space must keep to beyond the form of its keys: its trainable's settings and metrics, its own sense."""
+"""Checks of a search space beyond the type of each key: rules between keys, the trainable's settings and metrics."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 
-from orchestrator.messages import Complain, KeyPath, describe, nearest, shown
+from orchestrator.messages import Complain, KeyPath, describe, quote_value, suggest_option
 from orchestrator.search_space.arms import Arm
-from orchestrator.search_space.combinations import Cell, rendering_name, written
+from orchestrator.search_space.combinations import Cell, format_value, rendering_name
 from orchestrator.search_space.domains import Value
 from orchestrator.search_space.schema import SearchSpace
 from orchestrator.search_space.values import PlainValue
@@ -24,11 +24,11 @@ DEPENDS_ON = {
     "same_loss": "its scale depends on the loss",
     "same_representation": "it is measured in the units of an arm's own size and normalization",
 }
-"""Why a metric that isn't comparable between all trials is not, by `Metric.comparable`."""
+"""Why a metric is not comparable between all trials, by `Metric.comparable`."""
 
 
 def check_space(space: SearchSpace, complain: Complain) -> None:
-    """Check what needs two keys of the file."""
+    """Check rules between two keys of the file."""
     pruning, budget, resources = space.pruning, space.budget, space.resources
     if pruning and pruning.grace_epochs >= budget.max_epochs:
         message = f"must be below budget.max_epochs ({budget.max_epochs}), got {pruning.grace_epochs}"
@@ -53,7 +53,8 @@ def check_corpus(settings: Mapping[str, PlainValue], model: type[BaseModel], com
             key = str(details["loc"][0])
             if details["type"] == "extra_forbidden":
                 hint = f"corpus {settings['name']} has: {', '.join(model.model_fields)}"
-                complain(("corpus", key), f"unknown key {key!r}{nearest(key, model.model_fields)}; {hint}", at_key=True)
+                unknown = f"unknown key {key!r}{suggest_option(key, model.model_fields)}"
+                complain(("corpus", key), f"{unknown}; {hint}", at_key=True)
             elif details["type"] == "missing":
                 needed = f"corpus {settings['name']} needs it, the {model.model_fields[key].description}"
                 complain(("corpus",), f"{key!r} is missing: {needed}")
@@ -62,17 +63,18 @@ def check_corpus(settings: Mapping[str, PlainValue], model: type[BaseModel], com
 
 
 def check_baseline(space: SearchSpace, cells: Sequence[Cell], complain: Complain) -> None:
-    """Check that the baseline is a compared value, and is left by `skip`."""
+    """Check that the values of the baseline are compared, and that `skip` leaves an arm that has them."""
     is_compared = True
     for key, value in space.baseline.items():
         if key not in space.compare:
-            hint = f"{nearest(key, space.compare)}; compared are: {', '.join(space.compare) or 'none'}"
+            hint = f"{suggest_option(key, space.compare)}; compared are: {', '.join(space.compare) or 'none'}"
             complain(("baseline", key), f"{key!r} is not compared{hint}", at_key=True)
             is_compared = False
         elif value not in space.compare[key]:
-            names = [written(name) for name in space.compare[key]]
+            names = [format_value(name) for name in space.compare[key]]
             complain(
-                ("baseline", key), f"{shown(value)} is not compared{nearest(value, names)}; {', '.join(names)} are"
+                ("baseline", key),
+                f"{quote_value(value)} is not compared{suggest_option(value, names)}; {', '.join(names)} are",
             )
             is_compared = False
     baseline = {key: (value,) for key, value in space.baseline.items()}
@@ -81,12 +83,12 @@ def check_baseline(space: SearchSpace, cells: Sequence[Cell], complain: Complain
 
 
 def check_objective(space: SearchSpace, trainable: type[Trainable], num_arms: int, complain: Complain) -> None:
-    """Check that the metric exists, is better the way the file says, and means the same in all arms."""
+    """Check that the objective's metric exists, has the given mode, and is comparable between all arms."""
     name, mode = space.objective.metric, space.objective.mode
     metric = trainable.METRICS.get(name)
     if metric is None:
         hint = f"{trainable.__name__} reports: {', '.join(trainable.METRICS) or 'none'}"
-        complain(("objective", "metric"), f"unknown metric {name!r}{nearest(name, trainable.METRICS)}; {hint}")
+        complain(("objective", "metric"), f"unknown metric {name!r}{suggest_option(name, trainable.METRICS)}; {hint}")
         return
     if metric.mode != mode:
         complain(("objective", "mode"), f"{name} is better when it is {metric.mode}, got {mode}")
@@ -97,11 +99,11 @@ def check_objective(space: SearchSpace, trainable: type[Trainable], num_arms: in
 
 
 def check_renderings(space: SearchSpace, trainable: type[Trainable], complain: Complain) -> None:
-    """Check that training has no use for what `evaluate` varies, and that the objective is one of the renderings."""
+    """Check that `evaluate` only varies settings of renderings, and that `objective.at` is one of the renderings."""
     allowed = ", ".join(sorted(trainable.RENDERING)) or "none"
     for key in space.evaluate:
         if key not in trainable.RENDERING:
-            hint = nearest(key, trainable.RENDERING)
+            hint = suggest_option(key, trainable.RENDERING)
             message = f"{key!r} is no setting of {trainable.__name__} that a trained model can change{hint}; those are"
             complain(("evaluate", key), f"{message}: {allowed}", at_key=True)
         if key in space.compare:
@@ -109,12 +111,14 @@ def check_renderings(space: SearchSpace, trainable: type[Trainable], complain: C
     for key, value in space.objective.at.items():
         rendered = space.evaluate.get(key, ())
         if value not in rendered:
-            rendered_values = ", ".join(map(written, rendered)) or "nothing"
-            complain(("objective", "at", key), f"{shown(value)} is not rendered; evaluate.{key} is: {rendered_values}")
+            rendered_values = ", ".join(map(format_value, rendered)) or "nothing"
+            complain(
+                ("objective", "at", key), f"{quote_value(value)} is not rendered; evaluate.{key} is: {rendered_values}"
+            )
 
 
 def check_objective_at(space: SearchSpace, cells: Iterable[Cell], complain: Complain) -> None:
-    """Check that nothing else in the file sets what `objective.at` does."""
+    """Check that no other key of the file sets the parameters of `objective.at`."""
     for key in space.objective.at:
         others = [cell.sources[key] for cell in cells if cell.sources[key][0] != "objective"]
         if key in space.params:
@@ -132,44 +136,47 @@ def check_seeds(space: SearchSpace, arms: Sequence[tuple[Arm, Cell]], complain: 
 
 
 class ConfigCheck:
-    """Checks the settings of arms by building the trainable's `Config` from them."""
+    """Checks of arms: a trainable's `Config` is built from their settings, and `complain` records its errors."""
 
     def __init__(self, trainable: type[Trainable], complain: Complain) -> None:
         self.config = trainable.Config
         self.owner = trainable.__name__
         self.complain = complain
-        self.said: set[str] = set()
+        self.messages: set[str] = set()
 
     def check_bundles(self, space: SearchSpace) -> None:
-        """A comparison of bundles needs a name of its own: that of a parameter would mean two things."""
+        """Check that no comparison of bundles has the name of a parameter, which would be ambiguous."""
         for key, comparison in space.compare.items():
             if isinstance(comparison, dict) and key in self.config.model_fields:
                 message = f"{key} is a setting of {self.owner}; list its values, or give the bundles another name"
                 self.complain(("compare", key), message, at_key=True)
 
     def check_arm(self, arm: Arm, cell: Cell) -> None:
-        """Check every fixed value, and every searched one at the edges of its domain and between."""
+        """Check every fixed value, and every searched parameter at the edges of its domain and in between."""
         errors = self._errors(arm.middle())
-        crossed = any(not error["loc"] for error in errors)
+        has_combination_error = any(not error["loc"] for error in errors)
         wrong: set[str] = set()
         for name, settings in arm.corners():
             if name not in settings:
                 self.complain((*cell.sources[name], "when"), f"can never hold, so {name} never has a value")
             for error in self._errors(settings):
                 if error["loc"][:1] == (name,) and name not in wrong:
-                    self._say_field(error, name, arm, cell)
+                    self._note_field(error, name, arm, cell)
                     wrong.add(name)
-                elif not error["loc"] and not crossed:
-                    at = f"with {name}={shown(settings[name])} in arm {arm.name}"
-                    self._say_crossed(error, cell.sources[name], at)
+                elif not error["loc"] and not has_combination_error:
+                    at = f"with {name}={quote_value(settings[name])} in arm {arm.name}"
+                    self._note_combination(error, cell.sources[name], at)
         for error in errors:
             if not error["loc"]:
-                self._say_crossed(error, ("params",), f"in arm {arm.name}")
+                self._note_combination(error, ("params",), f"in arm {arm.name}")
             elif error["loc"][0] not in wrong:
-                self._say_field(error, str(error["loc"][0]), arm, cell)
+                self._note_field(error, str(error["loc"][0]), arm, cell)
 
     def check_reports(self, arm: Arm, metric: str, reported: Callable[[Any], Collection[str]]) -> bool:
-        """Check that an arm whose settings are right reports the objective."""
+        """Check that an arm reports the objective, unless its settings are wrong; return False if it does not.
+
+        `reported` returns the names of the metrics that a trainable with a `Config` reports.
+        """
         if self._errors(arm.middle()):
             return True
         names = reported(self.config(**arm.middle()))
@@ -181,7 +188,7 @@ class ConfigCheck:
         return metric in names
 
     def check_renderings(self, arm: Arm, renderings: Sequence[Mapping[str, Value]]) -> None:
-        """Check what every rendering sets, in an arm whose settings are right."""
+        """Check the settings of every rendering in an arm, unless the arm's own settings are wrong."""
         if self._errors(arm.middle()):
             return
         settings = [arm.middle(), *(corner for _, corner in arm.corners())]
@@ -189,10 +196,10 @@ class ConfigCheck:
             for error in self._errors({**arm_settings, **rendering}):
                 key = next((name for name in rendering if error["loc"][:1] == (name,)), next(iter(rendering)))
                 where = f"rendered with {rendering_name(rendering)}, in arm {arm.name}"
-                self._say_crossed(error, ("evaluate", key), where)
+                self._note_combination(error, ("evaluate", key), where)
 
     def check_distinct(self, arms: Sequence[tuple[Arm, Cell]]) -> None:
-        """No two arms may be the same experiment under two names; every arm must have passed `check_arm`."""
+        """Check that no two arms have the same configuration; every arm must have passed `check_arm`."""
         earlier_arms: list[tuple[Arm, TrialConfig]] = []
         complained: set[KeyPath] = set()
         for arm, cell in arms:
@@ -202,12 +209,14 @@ class ConfigCheck:
                 other for other, same in earlier_arms if same == config and (other.searched, other.when) == searched
             ]
             earlier_arms.append((arm, config))
-            for twin in twins[:1]:
-                key = next(key for key, value in arm.compared.items() if value != twin.compared[key])
-                path = cell.sources.get(key, ("compare", key, str(arm.compared[key])))
-                if path not in complained:
-                    self.complain(path, f"arms {twin.name} and {arm.name} are the same; delete one, or let them differ")
-                complained.add(path)
+            if not twins:
+                continue
+            twin = twins[0]
+            key = next(key for key, value in arm.compared.items() if value != twin.compared[key])
+            path = cell.sources.get(key, ("compare", key, str(arm.compared[key])))
+            if path not in complained:
+                self.complain(path, f"arms {twin.name} and {arm.name} are the same; delete one, or let them differ")
+            complained.add(path)
 
     def _errors(self, settings: dict[str, Value]) -> list[ErrorDetails]:
         try:
@@ -216,11 +225,14 @@ class ConfigCheck:
             return error.errors()
         return []
 
-    def _say_field(self, error: ErrorDetails, name: str, arm: Arm, cell: Cell) -> None:
+    def _note_field(self, error: ErrorDetails, name: str, arm: Arm, cell: Cell) -> None:
+        """Record an error of one setting."""
         fields = self.config.model_fields
         path = cell.sources.get(name, ("params", name))
         if error["type"] == "extra_forbidden":
-            hint = f"{self.owner} has no such setting{nearest(name, fields)}; it has: {', '.join(fields) or 'none'}"
+            hint = (
+                f"{self.owner} has no such setting{suggest_option(name, fields)}; it has: {', '.join(fields) or 'none'}"
+            )
             key_path = path[:-1] if isinstance(path[-1], int) else path
             self.complain(key_path, f"unknown key {name!r}: {hint}", at_key=True)
         elif error["type"] == "missing":
@@ -229,9 +241,9 @@ class ConfigCheck:
         else:
             self.complain(path, describe(error))
 
-    def _say_crossed(self, error: ErrorDetails, path: KeyPath, at: str) -> None:
-        """What a validator says that looks at several settings; the first arm stands for all."""
+    def _note_combination(self, error: ErrorDetails, path: KeyPath, at: str) -> None:
+        """Record an error of a combination of settings, for the first arm that has it."""
         message = describe(error)
-        if message not in self.said:
+        if message not in self.messages:
             self.complain(path, f"{message} ({at})")
-        self.said.add(message)
+        self.messages.add(message)

@@ -1,4 +1,4 @@
-"""The combinations of compared values, and what each sets, before any `when` of a parameter is decided."""
+"""The combinations of compared values with their parameters, before the conditions (`when`) of these are decided."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from orchestrator.messages import Complain, KeyPath, nearest, shown
+from orchestrator.messages import Complain, KeyPath, quote_value, suggest_option
 from orchestrator.search_space.domains import Choice, Value
 from orchestrator.search_space.schema import Resources, SearchSpace
 from orchestrator.search_space.values import Comparison, Parameter, Searched
 
 MAX_CELLS = 1000
-"""Combinations of compared values, those of `skip` included; to read so many takes a minute."""
+"""The most combinations of compared values, including skipped ones; reading so many takes a minute."""
 Wanted = Mapping[str, tuple[Value, ...]]
-"""Names of parameters, each with the values of which it must have one."""
+"""A condition: for each parameter the values of which it must have one."""
 
 
 @dataclass(frozen=True)
@@ -23,10 +23,10 @@ class Cell:
     """One combination of compared values.
 
     Attributes:
-        compared: the values by which it differs from others; of bundles their names.
-        parameters: what is set in it.
-        sources: where in the file each of them is set.
-        resources: what a trial gets.
+        compared: the compared values, by key of `compare`; for bundles their names.
+        parameters: the value or the domain of each parameter.
+        sources: the path in the file at which each parameter is set.
+        resources: the resources of each trial.
     """
 
     compared: Mapping[str, Value] = field(default_factory=dict)
@@ -36,27 +36,28 @@ class Cell:
 
     @property
     def name(self) -> str:
+        """The name of its arm."""
         return rendering_name(self.compared) or "all"
 
-    def having(self, parameters: Mapping[str, Parameter], sources: Mapping[str, KeyPath]) -> Cell:
-        """The cell with more parameters set, or with others in their place."""
+    def with_parameters(self, parameters: Mapping[str, Parameter], sources: Mapping[str, KeyPath]) -> Cell:
+        """Return a copy of the cell in which more parameters are set, or set to other values."""
         return replace(self, parameters={**self.parameters, **parameters}, sources={**self.sources, **sources})
 
     def settings(self) -> dict[str, Parameter]:
-        """All that a condition may ask for: parameters, and the names of bundles."""
+        """Return everything that a condition may refer to: parameters, and the names of bundles."""
         return {**self.compared, **self.parameters}
 
     def meets(self, wanted: Wanted) -> bool:
-        """Whether compared and fixed values are as wanted."""
+        """Return whether the compared and fixed values meet a condition."""
         settings = self.settings()
         return all(name in settings and settings[name] in values for name, values in wanted.items())
 
 
 def make_cells(space: SearchSpace, complain: Complain) -> tuple[list[Cell], list[str]]:
-    """Cross what is compared, leave out what is skipped, and apply `arms:`.
+    """Cross the compared values, leave out the combinations of `skip`, and apply `arms`.
 
     Returns:
-        The cells in the order of the file, the last comparison changing fastest, and those that are skipped in words.
+        The cells in the order of the file, where the last comparison changes fastest; and a line for each skipped one.
     """
     num_cells = math.prod(len(comparison) for comparison in space.compare.values())
     if num_cells > MAX_CELLS:
@@ -65,35 +66,37 @@ def make_cells(space: SearchSpace, complain: Complain) -> tuple[list[Cell], list
         )
         complain(("compare",), message)
         return [], []
-    _check_compared(space, complain)
+    _check_comparisons(space, complain)
     cells, skipped = _skip(space, list(_cross(space)), complain)
     return _change(space, cells, complain), skipped
 
 
 def _cross(space: SearchSpace) -> Iterator[Cell]:
-    base = Cell(resources=space.resources).having(space.params, _below(("params",), space.params))
-    base = base.having(space.objective.at, _below(("objective", "at"), space.objective.at))
+    """Yield the cell of each combination of compared values."""
+    base = Cell(resources=space.resources).with_parameters(space.params, _paths_below(("params",), space.params))
+    base = base.with_parameters(space.objective.at, _paths_below(("objective", "at"), space.objective.at))
     choices = [_choices(key, comparison) for key, comparison in space.compare.items()]
     for combination in itertools.product(*choices):
         cell = base
         for _, parameters, sources in combination:
-            cell = cell.having(parameters, sources)
+            cell = cell.with_parameters(parameters, sources)
         compared = {key: value for key, (value, _, _) in zip(space.compare, combination, strict=True)}
         yield replace(cell, compared=compared)
 
 
 def _choices(key: str, comparison: Comparison) -> list[tuple[Value, Mapping[str, Parameter], Mapping[str, KeyPath]]]:
-    """What is compared, each with the parameters that it sets and where it does."""
+    """Return (value, parameters that it sets, their paths in the file) for each value of a comparison."""
     if isinstance(comparison, dict):
-        return [(name, bundle, _below(("compare", key, name), bundle)) for name, bundle in comparison.items()]
+        return [(name, bundle, _paths_below(("compare", key, name), bundle)) for name, bundle in comparison.items()]
     return [(value, {key: value}, {key: ("compare", key, index)}) for index, value in enumerate(comparison)]
 
 
-def _below(path: KeyPath, names: Mapping[str, Parameter]) -> dict[str, KeyPath]:
+def _paths_below(path: KeyPath, names: Mapping[str, Parameter]) -> dict[str, KeyPath]:
     return {name: (*path, name) for name in names}
 
 
-def _check_compared(space: SearchSpace, complain: Complain) -> None:
+def _check_comparisons(space: SearchSpace, complain: Complain) -> None:
+    """Check that no two comparisons set the same parameter, and the values of each."""
     setters: dict[str, str] = {}
     for key, comparison in space.compare.items():
         if not isinstance(comparison, dict):
@@ -109,15 +112,16 @@ def _check_values(space: SearchSpace, key: str, values: tuple[Value, ...], compl
     if key in space.params:
         complain(("params", key), f"{key} is under compare too; delete one of them", at_key=True)
     for index, value in enumerate(values):
-        if written(value) in map(written, values[:index]):
-            complain(("compare", key, index), f"{shown(value)} is compared twice, which makes the same arm twice")
+        if format_value(value) in map(format_value, values[:index]):
+            complain(("compare", key, index), f"{quote_value(value)} is compared twice, which makes the same arm twice")
 
 
 def _skip(space: SearchSpace, cells: list[Cell], complain: Complain) -> tuple[list[Cell], list[str]]:
+    """Return the cells that `skip` leaves, and a line for each other one."""
     skipped: dict[str, str] = {}
     for index, wanted in enumerate(space.skip):
         for cell in _pick(wanted, cells, ("skip", index), complain):
-            skipped.setdefault(cell.name, f"{cell.name} (skip: {in_words(wanted)})")
+            skipped.setdefault(cell.name, f"{cell.name} (skip: {format_conditions(wanted)})")
     kept = [cell for cell in cells if cell.name not in skipped]
     if not kept:
         complain(("skip",), f"skips all {len(cells)} arms; at least one has to stay")
@@ -125,21 +129,22 @@ def _skip(space: SearchSpace, cells: list[Cell], complain: Complain) -> tuple[li
 
 
 def _change(space: SearchSpace, cells: list[Cell], complain: Complain) -> list[Cell]:
+    """Return the cells with the changes of `arms`."""
     changed = {cell.name: cell for cell in cells}
     for index, change in enumerate(space.arms):
         for name in change.params.keys() & space.compare.keys():
             complain(("arms", index, "params", name), f"{name} is compared, so an arm can't change it", at_key=True)
-        sources = _below(("arms", index, "params"), change.params)
+        sources = _paths_below(("arms", index, "params"), change.params)
         resources = {name: getattr(change.resources, name) for name in change.resources.model_fields_set}
         for cell in _pick(change.when, cells, ("arms", index, "when"), complain):
             before = changed[cell.name]
             after = replace(before, resources=before.resources.model_copy(update=resources))
-            changed[cell.name] = after.having(change.params, sources)
+            changed[cell.name] = after.with_parameters(change.params, sources)
     return list(changed.values())
 
 
 def _pick(wanted: Wanted, cells: Sequence[Cell], path: KeyPath, complain: Complain) -> list[Cell]:
-    """The cells whose compared and fixed values are as wanted; it is a mistake if there are none."""
+    """Return the cells that meet a condition of `skip` or `arms`; it is a mistake if there are none."""
     picked = [cell for cell in cells if cell.meets(wanted)]
     searched = {name for cell in cells for name in wanted if isinstance(cell.settings().get(name), Searched)}
     for name in searched:
@@ -147,24 +152,38 @@ def _pick(wanted: Wanted, cells: Sequence[Cell], path: KeyPath, complain: Compla
         complain((*path, name), message, at_key=True)
     settled = {name: values for name, values in wanted.items() if name not in searched}
     if check_conditions(settled, cells, path, complain) and cells and not picked and not searched:
-        complain(path, f"no arm has {in_words(wanted)}")
+        complain(path, f"no arm has {format_conditions(wanted)}")
     return picked
 
 
 def check_conditions(wanted: Wanted, cells: Sequence[Cell], path: KeyPath, complain: Complain) -> bool:
-    """Whether each parameter exists and takes each value somewhere; complains if not."""
+    """Check that each parameter of a condition is set in some cell, and can have each of its values in one.
+
+    Args:
+        wanted: the condition.
+        cells: all cells.
+        path: the path of the condition in the file.
+        complain: records a mistake.
+
+    Returns:
+        False if there was a mistake.
+    """
     possible = True
     for name, values in wanted.items():
         settings = [cell.settings()[name] for cell in cells if name in cell.settings()]
         for value in values:
             if settings and not any(_takes(setting, value) for setting in settings):
                 taken = list(dict.fromkeys(option for setting in settings for option in _options(setting)))
-                message = f"{name} is never {shown(value)}{nearest(value, taken)}; it is: {', '.join(taken)}"
+                message = (
+                    f"{name} is never {quote_value(value)}{suggest_option(value, taken)}; it is: {', '.join(taken)}"
+                )
                 complain((*path, name), message)
                 possible = False
         if not settings and cells:
             names = dict.fromkeys(key for cell in cells for key in cell.settings())
-            message = f"{name!r} is not set in this file{nearest(name, names)}; set are: {', '.join(names) or 'none'}"
+            message = (
+                f"{name!r} is not set in this file{suggest_option(name, names)}; set are: {', '.join(names) or 'none'}"
+            )
             complain((*path, name), message, at_key=True)
             possible = False
     return possible
@@ -175,22 +194,24 @@ def _takes(setting: Parameter, value: Value) -> bool:
 
 
 def _options(setting: Parameter) -> list[str]:
+    """Return the values of a parameter as text; for a continuous domain its description."""
     if not isinstance(setting, Searched):
-        return [written(setting)]
-    domain = setting.domain
-    return [written(option) for option in domain.options] if isinstance(domain, Choice) else [f"drawn from {domain}"]
+        return [format_value(setting)]
+    if isinstance(setting.domain, Choice):
+        return [format_value(option) for option in setting.domain.options]
+    return [f"drawn from {setting.domain}"]
 
 
-def written(value: Value) -> str:
-    """A value as YAML has it."""
+def format_value(value: Value) -> str:
+    """Return a value as text in YAML."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def rendering_name(settings: Mapping[str, Value]) -> str:
-    """How a rendering is called: `phase=griffin_lim, clip_statistics=own`."""
-    return in_words({name: (value,) for name, value in settings.items()})
+    """Return the name of a rendering or a cell from its settings: `phase=griffin_lim, clip_statistics=own`."""
+    return format_conditions({name: (value,) for name, value in settings.items()})
 
 
-def in_words(wanted: Wanted) -> str:
-    """`loss=vae, size=24x64|48x128`."""
-    return ", ".join(f"{name}={'|'.join(map(written, values))}" for name, values in wanted.items())
+def format_conditions(wanted: Wanted) -> str:
+    """Return a condition as text: `loss=vae, size=24x64|48x128`."""
+    return ", ".join(f"{name}={'|'.join(map(format_value, values))}" for name, values in wanted.items())

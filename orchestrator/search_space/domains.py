@@ -1,4 +1,4 @@
-"""Where the values of a searched parameter come from. Both bounds belong to a domain.
+"""The domains of searched parameters; both bounds of a domain are included.
 
 In YAML a domain is a mapping with one key, its kind: `{loguniform: [1e-4, 3e-3]}`.
 """
@@ -13,20 +13,20 @@ from typing import Any, ClassVar, Self, TypeGuard
 
 from pydantic import BaseModel, ConfigDict
 
-from orchestrator.messages import shown
+from orchestrator.messages import quote_value
 
 Value = str | int | float | bool
 
 LARGEST_INT = 2**53
-"""Beyond it a float, which samplers compute with, can't tell two neighbouring whole numbers apart."""
+"""The largest integer up to which floats, with which samplers compute, distinguish neighbouring integers."""
 
 
 class Domain(BaseModel, ABC):
     """The values that a searched parameter can take.
 
     Attributes:
-        kind: its key in YAML.
-        form: what has to stand behind that key, in words.
+        kind: the key of the domain in YAML.
+        form: what has to follow the key, as text for messages.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -37,19 +37,19 @@ class Domain(BaseModel, ABC):
     @classmethod
     @abstractmethod
     def parse(cls, arguments: Any) -> Self | None:
-        """The domain that YAML's list describes, or None if it has not the right form."""
+        """Return the domain that a list in YAML describes; None if the list has the wrong form."""
 
     @abstractmethod
     def at(self, u: float) -> Value:
-        """The value at quantile `u` in [0, 1)."""
+        """Return the value at quantile `u` in [0, 1)."""
 
     @abstractmethod
     def edges(self) -> tuple[Value, ...]:
-        """Values between which all others lie: both bounds, or each option."""
+        """Return the extreme values: both bounds, or each option."""
 
     @abstractmethod
     def takes(self, value: Value) -> bool:
-        """Whether a trial can be drawn at exactly this value; False where values are continuous."""
+        """Return whether a trial can have exactly this value; False for continuous domains."""
 
 
 class Choice(Domain):
@@ -62,21 +62,25 @@ class Choice(Domain):
 
     @classmethod
     def parse(cls, arguments: Any) -> Self | None:
+        """Return the choice from a list of different values; None for anything else."""
         if not isinstance(arguments, list | tuple) or not arguments or not all(map(is_value, arguments)):
             return None
         return cls(options=tuple(arguments)) if len(set(arguments)) == len(arguments) else None
 
     def at(self, u: float) -> Value:
+        """Return the option at quantile `u`."""
         return self.options[int(u * len(self.options))]
 
     def edges(self) -> tuple[Value, ...]:
+        """Return all options."""
         return self.options
 
     def takes(self, value: Value) -> bool:
+        """Return whether the value is an option."""
         return value in self.options
 
     def __str__(self) -> str:
-        return f"choice {shown(list(self.options))}"
+        return f"choice {quote_value(list(self.options))}"
 
 
 class _Interval(Domain):
@@ -113,6 +117,7 @@ class Uniform(_Interval):
     kind: ClassVar[str] = "uniform"
 
     def at(self, u: float) -> Value:
+        """Return the number at quantile `u`."""
         return self.low + u * (self.high - self.low)
 
 
@@ -127,6 +132,7 @@ class LogUniform(_Interval):
         return 0 < low < high
 
     def at(self, u: float) -> Value:
+        """Return the number at quantile `u`."""
         return _log_between(self.low, self.high, u)
 
 
@@ -140,6 +146,7 @@ class QUniform(_Interval):
 
     @classmethod
     def parse(cls, arguments: Any) -> Self | None:
+        """Return the domain from two bounds and a step that divides their difference; None for anything else."""
         if not isinstance(arguments, list | tuple) or len(arguments) != 3 or not all(map(is_number, arguments)):
             return None
         low, high, q = (Decimal(repr(argument)) for argument in arguments)
@@ -148,11 +155,13 @@ class QUniform(_Interval):
         return cls(low=arguments[0], high=arguments[1], q=arguments[2])
 
     def at(self, u: float) -> Value:
-        # In decimals, as a person wrote them: 0.3 and not 0.30000000000000004.
+        """Return the number of the grid at quantile `u`."""
+        # Computed in decimals, so that the result is 0.3 and not 0.30000000000000004.
         low, high, q = (Decimal(repr(number)) for number in (self.low, self.high, self.q))
         return float(low + int(u * (int((high - low) / q) + 1)) * q)
 
     def takes(self, value: Value) -> bool:
+        """Return whether the value is on the grid, within the bounds."""
         return is_number(value) and self.low <= value <= self.high and self._is_on_grid(value)
 
     def _is_on_grid(self, value: float) -> bool:
@@ -197,6 +206,7 @@ class Int(_WholeInterval):
     kind: ClassVar[str] = "int"
 
     def at(self, u: float) -> Value:
+        """Return the integer at quantile `u`."""
         return self.low + int(u * (self.high - self.low + 1))
 
 
@@ -211,26 +221,24 @@ class LogInt(_WholeInterval):
         return 0 < low < high
 
     def at(self, u: float) -> Value:
-        # Half a step more on both sides, so that the bounds get their share after rounding.
+        """Return the integer at quantile `u`."""
+        # Half a step more on both sides, so that the bounds are as likely as other values after rounding.
         rounded = math.floor(_log_between(self.low - 0.5, self.high + 0.5, u) + 0.5)
         return min(max(rounded, self.low), self.high)
 
 
-KINDS: dict[str, type[Domain]] = {
-    domain.kind: domain for domain in (Choice, Uniform, LogUniform, QUniform, Int, LogInt)
-}
+KINDS: dict[str, type[Domain]] = {cls.kind: cls for cls in (Choice, Uniform, LogUniform, QUniform, Int, LogInt)}
 
 
 def is_value(candidate: Any) -> TypeGuard[Value]:
-    """Whether something is text, true or false, or a finite number."""
+    """Return whether an object is a string, a bool or a finite number."""
     return isinstance(candidate, str | bool) or is_number(candidate)
 
 
 def is_number(candidate: Any) -> TypeGuard[float]:
-    """Whether something is a finite number; true and false are none."""
-    return (
-        isinstance(candidate, int | float) and not isinstance(candidate, bool) and abs(candidate) <= sys.float_info.max
-    )
+    """Return whether an object is a finite number; bools are not."""
+    is_numeric = isinstance(candidate, int | float) and not isinstance(candidate, bool)
+    return is_numeric and abs(candidate) <= sys.float_info.max
 
 
 def _is_whole(candidate: Any) -> bool:
@@ -238,4 +246,5 @@ def _is_whole(candidate: Any) -> bool:
 
 
 def _log_between(low: float, high: float, u: float) -> float:
+    """Return the quantile `u` of the log-uniform distribution between two bounds."""
     return min(max(math.exp(math.log(low) + u * (math.log(high) - math.log(low))), low), high)

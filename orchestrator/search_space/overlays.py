@@ -1,4 +1,4 @@
-"""What a search space says after a preset and options were laid over its file."""
+"""Changes of a search space before it is checked: a preset, `--set` options, and absolute paths."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 from orchestrator.errors import UserError
-from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, dotted
+from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, join_path
 from orchestrator.plugins import loader
 from orchestrator.search_space import yaml_tree
 from orchestrator.search_space.yaml_tree import Node
 
 
 def take_presets(root: Node, mistakes: Mistakes) -> dict[str, Node]:
-    """Take `presets:` out of a file; each node of them is marked with its preset's name.
+    """Remove `presets` from a file, and return its presets by name.
+
+    Each node of a preset is marked with the preset's name.
 
     Raises:
-        SearchSpaceError: a preset is no mapping.
+        SearchSpaceError: a preset is not a mapping.
     """
     presets = root.value.pop("presets", Node({}, root.place))
     nodes: dict[tuple[str, ...], Node] = {("presets",): presets}
@@ -26,52 +28,66 @@ def take_presets(root: Node, mistakes: Mistakes) -> dict[str, Node]:
     for path, node in nodes.items():
         if not isinstance(node.value, dict):
             message = "needs a mapping {key: value, …} of what the preset changes"
-            mistakes.found.add(Mistake(node.place, dotted(path), message))
+            mistakes.entries.add(Mistake(node.place, join_path(path), message))
     mistakes.raise_if_any()
     for path, node in nodes.items():
         node.mark(path[-1])
     return {path[-1]: node for path, node in nodes.items()}
 
 
-def lay_preset(root: Node, preset: Node) -> None:
+def apply_preset(root: Node, preset: Node) -> None:
     """Merge a preset over a file."""
-    yaml_tree.merge(root, preset, _is_whole)
+    yaml_tree.merge(root, preset, _replaces)
 
 
-def _is_whole(path: KeyPath, over: Node) -> bool:
-    """A parameter, a comparison and a corpus with a name are one value each: their parts don't mix with older ones."""
+def _replaces(path: KeyPath, over: Node) -> bool:
+    """Return whether a mapping of a preset replaces the one of the file, instead of being merged into it.
+
+    Parameters, comparisons, and a corpus with a name are replaced as a whole.
+    """
     return (len(path) == 2 and path[0] in ("params", "compare")) or (path == ("corpus",) and "name" in over.value)
 
 
-def lay_option(root: Node, option: str, mistakes: Mistakes) -> list[str]:
-    """Set what `--set key.path=value` says, and return what goes with it, a line each.
+def apply_option(root: Node, option: str, mistakes: Mistakes) -> list[str]:
+    """Apply an option `--set key.path=value`.
+
+    Args:
+        root: the search space, which is changed.
+        option: the text after `--set`.
+        mistakes: receives what is wrong with the option.
+
+    Returns:
+        A message for each setting that was removed with it.
 
     Raises:
-        SearchSpaceError: the value is no YAML.
+        SearchSpaceError: the value is not YAML.
     """
     key, equals, text = option.partition("=")
     place = Place(f"--set {option}", 0, 0, Path.cwd())
     if not equals or not key:
-        mistakes.found.add(Mistake(place, "", "needs key=value, such as budget.max_epochs=60"))
+        mistakes.entries.add(Mistake(place, "", "needs key=value, such as budget.max_epochs=60"))
         return []
     value = replace(yaml_tree.parse(text, place, mistakes), key_place=place)
     try:
         yaml_tree.put(root, key.split("."), value)
     except ValueError as error:
-        mistakes.found.add(Mistake(place, "", str(error)))
+        mistakes.entries.add(Mistake(place, "", str(error)))
         return []
     return _drop_stale(root) if key == "corpus.name" else []
 
 
 def _drop_stale(root: Node) -> list[str]:
-    """Drop what only the corpus had that the file names, and say so; what an option set is not dropped, but refused."""
-    corpus = root.find(("corpus",)).plain()
+    """Drop the settings of the file's corpus that the corpus of an option does not have; return a message for each.
+
+    Settings that come from an option are kept, so that they are refused as unknown.
+    """
+    corpus = root.find(("corpus",)).to_plain()
     if not isinstance(corpus["name"], str):
         return []
     try:
         fields = loader.corpus_model(corpus).model_fields
     except UserError:
-        # An unknown name is a mistake of its own.
+        # `reader` reports an unknown name of a corpus.
         return []
     settings = root.find(("corpus",)).value
     stale = [key for key, setting in settings.items() if key not in fields and setting.place.line]
@@ -81,7 +97,7 @@ def _drop_stale(root: Node) -> list[str]:
 
 
 def make_paths_absolute(root: Node) -> None:
-    """Make paths absolute: where one starts depends on where it was written, and workers run elsewhere."""
+    """Make paths absolute: they are relative to where they were written, and workers run in another folder."""
     components = root.find(("components",)).value
     indices = range(len(components)) if isinstance(components, list) else ()
     paths: list[KeyPath] = [("trainable",), ("corpus", "root"), *(("components", index) for index in indices)]

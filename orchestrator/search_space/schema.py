@@ -1,6 +1,6 @@
-"""What a search space may say: its keys, their defaults and bounds.
+"""The keys of a search space, with their types, defaults and bounds.
 
-Only what one key needs by itself is checked here; `arms` and `checks` hold what needs more than one.
+Each key is checked by itself here; rules between keys are in `arms` and `checks`.
 """
 
 from __future__ import annotations
@@ -18,22 +18,24 @@ from pydantic import (
     model_validator,
 )
 
-from orchestrator.messages import KeyPath, nearest
+from orchestrator.messages import KeyPath, suggest_option
 from orchestrator.search_space.domains import Value
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
 from orchestrator.search_space.values import Comparison, Conditions, Parameters, PlainValue, Values
 
 NoneWord = BeforeValidator(lambda value: None if value == "none" else value)
-"""YAML 1.2 reads `none` as text; here it switches a part off, as `null` does."""
+"""YAML 1.2 reads `none` as text; here it turns a part off, as `null` does."""
 
 
 class Section(BaseModel):
-    """A mapping whose keys are all known."""
+    """A mapping that has no other keys than the declared ones."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Objective(Section):
+    """The metric that orders trials."""
+
     metric: str = Field(description="the metric that orders trials, such as val/judge_probability")
     mode: Literal["min", "max"] = Field(description="which way is better")
     at: dict[str, PlainValue] = Field(
@@ -42,22 +44,26 @@ class Objective(Section):
 
 
 class Search(Section):
+    """The beginning of the search."""
+
     startup_trials: int = Field(
         10, ge=1, description="quasi-random points before TPE takes over, the same in every arm"
     )
 
 
 class Budget(Section):
+    """The number of trials and epochs, and the time limit."""
+
     trials_per_arm: Annotated[int | None, NoneWord] = Field(None, ge=1, description="trials that every arm gets")
     seeds: Annotated[int | None, NoneWord] = Field(
-        None, ge=1, description="instead, where nothing is searched: an arm's one configuration from so many seeds"
+        None, ge=1, description="instead, if nothing is searched: the number of seeds of each arm's configuration"
     )
     max_epochs: int = Field(ge=1, description="epochs of a trial that isn't pruned")
     hours: Annotated[float | None, NoneWord] = Field(
         None,
         gt=0,
         allow_inf_nan=False,
-        description="the sweep stops after this time, and goes on when it is given more; or none",
+        description="time limit of the sweep, which `orchestrate resume` can extend; or none",
     )
 
     @model_validator(mode="after")
@@ -69,17 +75,21 @@ class Budget(Section):
 
     @property
     def trials(self) -> int:
-        """Trials of an arm's search."""
+        """The number of trials of an arm's search."""
         return self.trials_per_arm or self.seeds or 0
 
 
 class Pruning(Section):
-    grace_epochs: int = Field(1, ge=1, description="no trial is pruned before it; ASHA's first rung")
-    reduction_factor: int = Field(3, ge=2, description="one trial in so many goes on at each rung")
+    """The parameters of ASHA."""
+
+    grace_epochs: int = Field(1, ge=1, description="no trial is pruned before this epoch, ASHA's first rung")
+    reduction_factor: int = Field(3, ge=2, description="one in this many trials continues at each rung")
     across_arms: bool = Field(False, description="whether trials of different arms are pruned against each other")
 
 
 class Resources(Section):
+    """The resources of one trial."""
+
     cpu: float = Field(1, gt=0, allow_inf_nan=False, description="CPU cores of one trial")
     gpu: float = Field(0, ge=0, allow_inf_nan=False, description="graphics cards of one trial; 0.25 shares a card")
     require_gpu: bool = Field(False, description="refuse to run where there is no graphics card")
@@ -93,17 +103,22 @@ class Resources(Section):
 
 
 class Limits(Section):
+    """The limits at which a trial or an arm is stopped."""
+
     minutes_per_epoch: Annotated[float | None, NoneWord] = Field(
         None, gt=0, allow_inf_nan=False, description="a trial whose epoch takes longer is stopped, or none"
     )
     blowup: Annotated[float | None, NoneWord] = Field(
-        10, gt=1, allow_inf_nan=False, description="a trial diverges at a loss so many times its median, or none"
+        10,
+        gt=1,
+        allow_inf_nan=False,
+        description="a trial diverges if a loss exceeds this many times its median, or none",
     )
     collapsed_epochs: Annotated[int | None, NoneWord] = Field(
-        3, ge=1, description="a trial diverges after so many epochs in a row of constant output or no KL, or none"
+        3, ge=1, description="a trial diverges after this many epochs in a row of constant output or no KL, or none"
     )
     max_same_errors: Annotated[int | None, NoneWord] = Field(
-        3, ge=1, description="an arm pauses after so many failures in a row with the same traceback, or none"
+        3, ge=1, description="an arm pauses after this many failures in a row with the same traceback, or none"
     )
     max_machine_failures: int = Field(
         3, ge=0, description="a trial fails after more deaths of its process than this; each is tried again"
@@ -111,6 +126,8 @@ class Limits(Section):
 
 
 class Disk(Section):
+    """The use of the disk."""
+
     keep_pruned_checkpoints: bool = Field(False, description="whether pruned trials keep their checkpoints")
     min_free_gib: float = Field(
         2, ge=0, allow_inf_nan=False, description="with less free than this the sweep pauses until there is more"
@@ -118,6 +135,8 @@ class Disk(Section):
 
 
 class Confirm(Section):
+    """The confirm stage: the best configurations run again, and are evaluated on the test split."""
+
     top: int = Field(3, ge=1, description="configurations of each arm that run again at full budget")
     seeds: int = Field(1, ge=1, description="fresh seeds for each of them")
 
@@ -137,6 +156,8 @@ def _check_different(values: tuple[Value, ...]) -> tuple[Value, ...]:
 
 
 class Media(Section):
+    """The sounds and pictures that trials render."""
+
     clips: int = Field(8, ge=0, description="probe clips that every trial renders")
     epochs: Annotated[tuple[int | str, ...], Field(strict=False), AfterValidator(_check_epochs)] = Field(
         (1, 5, 20, "best"), description="epochs at which they are rendered, those that a trial reaches"
@@ -144,7 +165,7 @@ class Media(Section):
 
 
 class ArmChange(Section):
-    """What is different in some arms."""
+    """Parameters and resources that differ in some arms."""
 
     when: Conditions = Field(description="compared or fixed parameters by which the arms are picked")
     params: Parameters = Field({}, description="parameters that these arms have instead")
@@ -158,53 +179,57 @@ def _check_corpus(corpus: dict[str, Any] | None) -> dict[str, Any] | None:
 
 
 class SearchSpace(Section):
-    """One YAML file: what is compared, what is searched, the budget."""
+    """The search space of a sweep: one YAML file with all of its settings."""
 
     name: Annotated[str, AfterValidator(check_sweep_name)] = Field(
         description="of the sweep and its folder; the file's name if omitted",
         json_schema_extra={"pattern": SWEEP_NAME, "maxLength": MAX_SWEEP_CHARACTERS},
     )
-    trainable: str = Field(description="what a trial runs: one that is shipped, or a file such as ./my_unet.py")
+    trainable: str = Field(description="the trainable: the name of a shipped one, or a file such as ./my_unet.py")
     corpus: Annotated[dict[str, PlainValue] | None, NoneWord, AfterValidator(_check_corpus)] = Field(
-        None, description="what the trainable learns from: {name: demo}, {name: folder, root: DIR}, …"
+        None, description="the recordings to learn from: {name: demo}, {name: folder, root: DIR}, …"
     )
-    objective: Objective = Field(description="what orders trials")
-    compare: dict[str, Comparison] = Field({}, description="crossed; every combination is an arm")
+    objective: Objective = Field(description="the metric that orders trials")
+    compare: dict[str, Comparison] = Field({}, description="compared values; every combination is an arm")
     baseline: dict[str, PlainValue] = Field({}, description="the compared values that the others are tested against")
     params: Parameters = Field({}, description="the trainable's settings: fixed, or searched inside every arm")
-    skip: Annotated[tuple[Conditions, ...], Field(strict=False)] = Field((), description="combinations left out")
-    arms: Annotated[tuple[ArmChange, ...], Field(strict=False)] = Field((), description="what differs in some arms")
+    skip: Annotated[tuple[Conditions, ...], Field(strict=False)] = Field(
+        (), description="combinations that are left out"
+    )
+    arms: Annotated[tuple[ArmChange, ...], Field(strict=False)] = Field((), description="changes of some arms")
     evaluate: dict[str, Annotated[Values, AfterValidator(_check_different)]] = Field(
         {},
-        description="settings that training has no use for; crossed, each trained model is rendered with all of them",
+        description="settings that do not affect training; each trained model is rendered with every combination",
     )
-    search: Search = Field(Search(), description="how the search begins")
-    budget: Budget = Field(description="how much is run")
+    search: Search = Field(Search(), description="the beginning of the search")
+    budget: Budget = Field(description="the number of trials and epochs, and the time limit")
     pruning: Annotated[Pruning | None, NoneWord] = Field(None, description="how ASHA stops weak trials, or none")
-    resources: Resources = Field(Resources(), description="what one trial gets")
-    limits: Limits = Field(Limits(), description="when a trial is stopped")
-    disk: Disk = Field(Disk(), description="what is kept, and what is left free")
+    resources: Resources = Field(Resources(), description="the resources of one trial")
+    limits: Limits = Field(Limits(), description="limits at which a trial or an arm is stopped")
+    disk: Disk = Field(Disk(), description="checkpoints that are kept, and space that is left free")
     confirm: Annotated[Confirm | None, NoneWord] = Field(
         None, description="run the best configurations again, then evaluate them on the test split; or none"
     )
-    media: Media = Field(Media(), description="what is rendered to be heard and seen")
-    seed: int = Field(0, ge=0, lt=2**31, description="everything random follows from it")
+    media: Media = Field(Media(), description="the sounds and pictures that trials render")
+    seed: int = Field(0, ge=0, lt=2**31, description="the seed from which all randomness follows")
     components: Annotated[tuple[Annotated[Path, Field(strict=False)], ...], Field(strict=False)] = Field(
         (), description="files that register losses, normalizations, …"
     )
 
 
 def unknown_key(path: KeyPath) -> str:
-    """Why a key that no section has is refused, with the keys that it may be."""
+    """Return the message about an unknown key, with the nearest match and all keys that are allowed there."""
     section: type[BaseModel] = SearchSpace
     for part in path[:-1]:
         field = section.model_fields.get(str(part))
         section = (_section_in(field.annotation) if field else None) or section
     allowed = sorted(section.model_fields)
-    return f"unknown key {path[-1]!r}{nearest(path[-1], allowed)}; allowed: {', '.join(allowed)}"
+    return f"unknown key {path[-1]!r}{suggest_option(path[-1], allowed)}; allowed: {', '.join(allowed)}"
 
 
 def _section_in(annotation: Any) -> type[Section] | None:
+    """Return the first section that occurs in a type annotation."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
         return annotation
-    return next((section for argument in get_args(annotation) if (section := _section_in(argument))), None)
+    sections = (_section_in(argument) for argument in get_args(annotation))
+    return next(filter(None, sections), None)

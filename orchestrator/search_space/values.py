@@ -1,4 +1,4 @@
-"""What can stand in a file for a parameter, for what is compared, and for a condition."""
+"""The forms that parameters, comparisons and conditions have in a YAML file."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from pydantic import (
     model_validator,
 )
 
-from orchestrator.messages import nearest, shown
+from orchestrator.messages import quote_value, suggest_option
 from orchestrator.search_space.domains import KINDS, Domain, Value, is_value
 
 
 def parse_value(value: Any) -> Any:
-    """What YAML gives for one value.
+    """Return a value of YAML if it can be that of a parameter.
 
     Raises:
-        ValueError: it is no text, number, true or false; the message says so.
+        ValueError: it is not a string, a finite number or a bool.
     """
     if not is_value(value):
-        raise ValueError(f"needs text, a finite number, true or false, got {shown(value)}")
+        raise ValueError(f"needs text, a finite number, true or false, got {quote_value(value)}")
     return value
 
 
@@ -37,16 +37,20 @@ PlainValue = Annotated[Value, BeforeValidator(parse_value), WithJsonSchema(VALUE
 
 
 def parse_conditions(conditions: Any) -> Any:
-    """What YAML gives for `when`: names, each with a value or a list of values.
+    """Return the conditions of a `when` in YAML with a tuple of values for each name.
+
+    Args:
+        conditions: a mapping from names to a value or a list of values.
 
     Raises:
-        ValueError: it has another form; the message says which it needs.
+        ValueError: it has another form.
     """
-    wanted = conditions if isinstance(conditions, dict) else {}
-    lists = {name: tuple(value) if isinstance(value, list | tuple) else (value,) for name, value in wanted.items()}
-    if not lists or not all(values and all(map(is_value, values)) for values in lists.values()):
-        raise ValueError(f"needs {{name: value}} or {{name: [value, …]}}, got {shown(conditions)}")
-    return lists
+    values_by_name: dict[Any, tuple[Any, ...]] = {}
+    for name, value in (conditions if isinstance(conditions, dict) else {}).items():
+        values_by_name[name] = tuple(value) if isinstance(value, list | tuple) else (value,)
+    if not values_by_name or not all(values and all(map(is_value, values)) for values in values_by_name.values()):
+        raise ValueError(f"needs {{name: value}} or {{name: [value, …]}}, got {quote_value(conditions)}")
+    return values_by_name
 
 
 CONDITIONS_SCHEMA: dict[str, Any] = {
@@ -58,11 +62,11 @@ CONDITIONS_SCHEMA: dict[str, Any] = {
 Conditions = Annotated[
     dict[str, tuple[Value, ...]], BeforeValidator(parse_conditions), WithJsonSchema(CONDITIONS_SCHEMA)
 ]
-"""Names of parameters, each with the values of which it must have one."""
+"""A condition: for each parameter the values of which it must have one."""
 
 
 class Searched(BaseModel):
-    """A parameter that is searched, where its conditions hold; it has no value elsewhere."""
+    """A searched parameter; where its conditions do not hold it has no value."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -72,20 +76,21 @@ class Searched(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _read(cls, mapping: Any) -> Any:
+        """Return the fields for the form in YAML, which is one key with the kind of the domain, and perhaps `when`."""
         kinds = [key for key in mapping if key != "when"]
         if len(kinds) != 1:
-            raise ValueError(f"needs one domain ({', '.join(KINDS)}), got {shown(mapping)}")
+            raise ValueError(f"needs one domain ({', '.join(KINDS)}), got {quote_value(mapping)}")
         kind = kinds[0]
         if kind not in KINDS:
-            raise ValueError(f"unknown domain {kind!r}{nearest(kind, KINDS)}; there are: {', '.join(KINDS)}")
+            raise ValueError(f"unknown domain {kind!r}{suggest_option(kind, KINDS)}; there are: {', '.join(KINDS)}")
         domain = KINDS[kind].parse(mapping[kind])
         if domain is None:
-            raise ValueError(f"{kind} needs {KINDS[kind].form}, got {shown(mapping[kind])}")
+            raise ValueError(f"{kind} needs {KINDS[kind].form}, got {quote_value(mapping[kind])}")
         return {"domain": domain} | ({"when": mapping["when"]} if "when" in mapping else {})
 
 
 def _shape(yaml_value: Any) -> str:
-    """Which of its YAML forms a parameter or a comparison has."""
+    """Return which of the forms in YAML a parameter or a comparison has."""
     if isinstance(yaml_value, dict | Searched):
         return "mapping"
     return "list" if isinstance(yaml_value, list | tuple) else "value"
@@ -101,14 +106,14 @@ Parameter = Annotated[
     | Annotated[PlainValue, BeforeValidator(_refuse_list), Tag("list")],
     Discriminator(_shape),
 ]
-"""A parameter in YAML: fixed to a value, or searched."""
+"""A parameter in YAML: a fixed value, or a domain."""
 
 Parameters = dict[str, Parameter]
 
 
 def _refuse_value(value: Any) -> Any:
     raise ValueError(
-        f"needs a list of values, or bundles {{name: {{parameter: value, …}}, …}}, got {shown(value)}; "
+        f"needs a list of values, or bundles {{name: {{parameter: value, …}}, …}}, got {quote_value(value)}; "
         "a single value belongs under params"
     )
 
@@ -127,4 +132,4 @@ Comparison = Annotated[
     | Annotated[dict[str, Parameters], BeforeValidator(_refuse_value), Tag("value")],
     Discriminator(_shape),
 ]
-"""What is compared: values of one parameter, or named bundles of parameters."""
+"""A comparison: values of one parameter, or named bundles of parameters."""

@@ -1,29 +1,37 @@
-"""How much a YAML file holds once its aliases are expanded: a few hundred bytes can stand for billions of values."""
+"""The size of a YAML file after its aliases are expanded: a few hundred bytes can expand to billions of values."""
 
 from __future__ import annotations
 
 from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode
 
 MAX_VALUES = 100_000
-"""The largest search space that is shipped has some 300."""
+"""The most values that are read; the largest shipped search space has about 300."""
 CHARACTERS_A_VALUE = 100
-"""A text that is longer counts as several values, since an alias repeats all of it."""
+"""A longer text counts as several values, because an alias repeats all of it."""
 
 
 class NotBounded(ValueError):
-    """A file that would be too large once its aliases are expanded; `node` is where that is seen."""
+    """A file that would be too large after its aliases are expanded.
+
+    Attributes:
+        node: the node that contains itself, or the root of the file.
+    """
 
     def __init__(self, node: Node, message: str) -> None:
+        """Keep the node."""
         super().__init__(message)
         self.node = node
 
 
 def check_size(root: Node | None) -> None:
-    """Check that what YAML composed, a graph in which aliases share nodes, makes a tree of bounded size.
+    """Check the size of a YAML file after its aliases are expanded.
+
+    Args:
+        root: the root of a graph in which aliases share nodes; None for an empty file.
 
     Raises:
-        NotBounded: it makes an endless tree, or one with more than `MAX_VALUES` values.
-        RecursionError: it is nested too deeply.
+        NotBounded: a node contains itself, or there are more than `MAX_VALUES` values.
+        RecursionError: the file is nested too deeply.
     """
     if root is not None and (size := _tree_size(root, {}, set())) > MAX_VALUES:
         raise NotBounded(
@@ -32,12 +40,12 @@ def check_size(root: Node | None) -> None:
 
 
 def _tree_size(node: Node, sizes: dict[int, int], open_nodes: set[int]) -> int:
-    """Count the values below a node, an alias as often as it is used.
+    """Return the number of values below a node, where an alias counts as often as it is used.
 
     Args:
-        node: where to begin.
-        sizes: of the nodes that are counted already, by their identity: each is visited once.
-        open_nodes: the nodes that lead here; one that comes again contains itself.
+        node: the node.
+        sizes: the sizes of the nodes that were counted before, by `id`, so that each node is visited once.
+        open_nodes: the `id`s of the ancestors of the node; a node among its own ancestors contains itself.
     """
     identity = id(node)
     if identity in open_nodes:

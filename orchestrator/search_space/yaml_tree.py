@@ -1,4 +1,4 @@
-"""YAML 1.2 whose every value knows where it was written."""
+"""YAML 1.2 as a tree of nodes that have their place in the file."""
 
 from __future__ import annotations
 
@@ -14,46 +14,47 @@ from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 from ruamel.yaml.nodes import Node as YamlNode
 
 from orchestrator.errors import SearchSpaceError, UserError
-from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, dotted, nearest_file, shown
+from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, join_path, quote_value, suggest_file
 from orchestrator.search_space.yaml_expansion import NotBounded, check_size
 
 CORE_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float")}
 TEXT_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "timestamp", "merge", "value")}
-"""YAML 1.2 knows neither dates nor merge keys: what looks like one is text."""
+"""Tags that are read as text: YAML 1.2 has neither dates nor merge keys, although ruamel resolves them."""
 
 
 @dataclass
 class Node:
-    """A value and where it was written; mappings and lists hold nodes.
+    """A value and its place in the file.
 
     Attributes:
         value: a scalar, or a mapping or list of nodes.
-        place: where the value begins.
-        key_place: where its key begins, if it stands in a mapping.
+        place: the place where the value begins.
+        key_place: the place where its key begins, if it is in a mapping.
     """
 
     value: Any
     place: Place
     key_place: Place | None = None
 
-    def plain(self) -> Any:
-        """The value without its places."""
+    def to_plain(self) -> Any:
+        """Return the value as plain mappings, lists and scalars."""
         if isinstance(self.value, dict):
-            return {key: child.plain() for key, child in self.value.items()}
+            return {key: child.to_plain() for key, child in self.value.items()}
         if isinstance(self.value, list):
-            return [child.plain() for child in self.value]
+            return [child.to_plain() for child in self.value]
         return self.value
 
     def mark(self, preset: str) -> None:
-        """Note everywhere that this belongs to a preset."""
+        """Mark this node and all nodes below it as those of a preset."""
         self.place = replace(self.place, preset=preset)
         if self.key_place is not None:
             self.key_place = replace(self.key_place, preset=preset)
-        children = self.value.values() if isinstance(self.value, dict) else self.value
-        for child in children if isinstance(self.value, dict | list) else ():
-            child.mark(preset)
+        if isinstance(self.value, dict | list):
+            for child in self.value.values() if isinstance(self.value, dict) else self.value:
+                child.mark(preset)
 
     def child(self, key: str | int) -> Node | None:
+        """Return the node at a key of a mapping or an index of a list; None if there is none."""
         if isinstance(self.value, dict):
             return self.value.get(key)
         if isinstance(self.value, list) and isinstance(key, int) and 0 <= key < len(self.value):
@@ -61,14 +62,15 @@ class Node:
         return None
 
     def trace(self, path: KeyPath) -> KeyPath:
-        """The part of a path that leads through this file: keys that nobody wrote are left out."""
+        """Return the keys of a path that exist in this tree; pydantic's paths also have tags of unions."""
         return tuple(key for key, _ in self._walk(path))
 
     def find(self, path: KeyPath) -> Node:
-        """The node at the end of `trace(path)`."""
+        """Return the node at the end of `trace(path)`."""
         return [self, *(child for _, child in self._walk(path))][-1]
 
     def _walk(self, path: KeyPath) -> Iterator[tuple[str | int, Node]]:
+        """Yield the keys of a path that exist, with their nodes; other keys are skipped."""
         node = self
         for key in path:
             child = node.child(key)
@@ -78,15 +80,15 @@ class Node:
 
 
 def read(path: Path, mistakes: Mistakes) -> Node:
-    """Read a file whose top level is a mapping; a key that is written twice is a mistake, and the first one counts.
+    """Read a YAML file whose top level is a mapping. Of a key that occurs twice the first one counts.
 
     Raises:
-        UserError: it can't be read, or is no YAML.
+        UserError: the file can't be read, or is not YAML.
     """
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file{nearest_file(path)}") from None
+        raise UserError(f"{path}: no such file{suggest_file(path)}") from None
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder, not a YAML file") from None
     except UnicodeDecodeError:
@@ -97,16 +99,18 @@ def read(path: Path, mistakes: Mistakes) -> Node:
     if root.value is None:
         raise SearchSpaceError([f"{path}: is empty; it needs at least trainable, objective and budget"])
     if not isinstance(root.value, dict):
-        kind = "a list" if isinstance(root.value, list) else shown(root.value)
+        kind = "a list" if isinstance(root.value, list) else quote_value(root.value)
         raise SearchSpaceError([f"{root.place}: needs keys at the top level (trainable: …), got {kind}"])
     return root
 
 
 def parse(text: str, place: Place, mistakes: Mistakes) -> Node:
-    """Turn text into nodes; `place` is where it begins, line 0 if lines mean nothing there.
+    """Return YAML as nodes, and add keys that occur twice and values that can't be read to `mistakes`.
+
+    The text begins at `place`. If that has the line 0, all nodes get this place.
 
     Raises:
-        SearchSpaceError: the text is no YAML, or aliases make far too much of it.
+        SearchSpaceError: the text is not YAML, or is too large after its aliases are expanded.
     """
     yaml = YAML(typ="safe", pure=True)
     builder = _Builder(yaml, place, mistakes)
@@ -127,7 +131,7 @@ def parse(text: str, place: Place, mistakes: Mistakes) -> Node:
 
 
 class _Builder:
-    """Makes nodes from what ruamel composes."""
+    """The conversion of ruamel's nodes into ours; see `parse` for the arguments."""
 
     def __init__(self, yaml: YAML, place: Place, mistakes: Mistakes) -> None:
         self.yaml = yaml
@@ -135,6 +139,7 @@ class _Builder:
         self.mistakes = mistakes
 
     def build(self, node: YamlNode | None, path: KeyPath = ()) -> Node:
+        """Return our form of a node of ruamel's that is at `path`."""
         if node is None:
             return Node(None, self.start)
         place = self.place_of(node)
@@ -151,13 +156,15 @@ class _Builder:
         for key_node, value_node in node.value:
             place = self.place_of(key_node)
             if not isinstance(key_node, ScalarNode):
-                self.mistakes.found.add(Mistake(place, dotted(path), "a key must be text, not a list or a mapping"))
+                message = "a key must be text, not a list or a mapping"
+                self.mistakes.entries.add(Mistake(place, join_path(path), message))
                 continue
-            key = str(key_node.value)  # as it was written, whatever it looks like
+            # The text of a key counts, even if it looks like a number or a bool.
+            key = str(key_node.value)
             if key in children:
                 first = children[key].key_place
                 message = f"{key!r} is written twice here; first at {first}"
-                self.mistakes.found.add(Mistake(place, dotted((*path, key)), message))
+                self.mistakes.entries.add(Mistake(place, join_path((*path, key)), message))
                 continue
             children[key] = self.build(value_node, (*path, key))
             children[key].key_place = place
@@ -172,40 +179,40 @@ class _Builder:
                 return self.yaml.constructor.construct_object(node)
             message = f"tags such as {tag} mean nothing here"
         except ValueError:
-            message = f"{shown(node.value)} can't be read as {tag.rpartition(':')[2]}"
-        self.mistakes.found.add(Mistake(place, dotted(path), message))
+            message = f"{quote_value(node.value)} can't be read as {tag.rpartition(':')[2]}"
+        self.mistakes.entries.add(Mistake(place, join_path(path), message))
         return str(node.value)
 
     def place_of(self, node: YamlNode) -> Place:
-        """Return where a node begins."""
+        """Return the place where a node of ruamel's begins."""
         if not self.start.line:
             return self.start
         return replace(self.start, line=node.start_mark.line + 1, column=node.start_mark.column + 1)
 
 
-def merge(base: Node, over: Node, is_whole: Callable[[KeyPath, Node], bool], path: KeyPath = ()) -> None:
-    """Lay a mapping over another, deeply: what both have as mappings is merged, all else is replaced.
+def merge(base: Node, over: Node, replaces: Callable[[KeyPath, Node], bool], path: KeyPath = ()) -> None:
+    """Merge a mapping into another one recursively. Other values replace those of the first one.
 
     Args:
-        base: what is changed.
-        over: what wins.
-        is_whole: whether a mapping replaces what was at its path, as a value does.
-        path: where both stand.
+        base: the mapping that is changed.
+        over: the mapping that is merged into it.
+        replaces: returns whether a mapping at a path replaces the other one instead of being merged.
+        path: the path of both mappings.
     """
     for key, child in over.value.items():
-        mine = base.value.get(key)
+        old = base.value.get(key)
         below = (*path, key)
-        if mine and isinstance(mine.value, dict) and isinstance(child.value, dict) and not is_whole(below, child):
-            merge(mine, child, is_whole, below)
+        if old and isinstance(old.value, dict) and isinstance(child.value, dict) and not replaces(below, child):
+            merge(old, child, replaces, below)
         else:
             base.value[key] = child
 
 
 def put(root: Node, path: Sequence[str], value: Node) -> None:
-    """Set the value at a path, and make the mappings that are missing on the way.
+    """Set the value at a path, and make mappings that are missing on the way.
 
     Raises:
-        ValueError: the path leads through something that holds nothing, or beyond a list.
+        ValueError: the path leads through a scalar, or beyond the end of a list.
     """
     node = root
     for depth, part in enumerate(path[:-1], 1):
@@ -214,21 +221,23 @@ def put(root: Node, path: Sequence[str], value: Node) -> None:
         if child is None or child.value in (None, "none"):
             child = node.value[key] = Node({}, value.place, value.place)
         elif not isinstance(child.value, dict | list):
-            raise ValueError(f"{dotted((*path[:depth],))} is {shown(child.value)}, so nothing can be set in it")
+            taken = quote_value(child.value)
+            raise ValueError(f"{join_path((*path[:depth],))} is {taken}, so nothing can be set in it")
         node = child
     node.value[_key_in(node, path[-1], path[:-1])] = value
 
 
 def _key_in(node: Node, part: str, path: Sequence[str]) -> str | int:
+    """Return a part of a path as a key of the node at `path`: an index if the node is a list."""
     if not isinstance(node.value, list):
         return part
     if not part.isdecimal() or int(part) >= len(node.value):
-        raise ValueError(f"{dotted((*path,))} is a list with places 0 to {len(node.value) - 1}, got {part!r}")
+        raise ValueError(f"{join_path((*path,))} is a list with places 0 to {len(node.value) - 1}, got {part!r}")
     return int(part)
 
 
 def write(data: Mapping[str, Any]) -> str:
-    """Data as YAML text; the innermost mappings and lists stand on one line."""
+    """Return data as YAML, with each innermost mapping or list on one line."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = None
     yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]

@@ -1,1 +1,1 @@
-"""The truth of a sweep on disk, and its one reading."""
+"""The state of a sweep: the log and the outboxes from which it is rebuilt, and the one writer of the log."""

@@ -1,4 +1,4 @@
-"""How much an arm is to run: what its search space says, and what `orchestrate resume` has added."""
+"""The budget of a sweep: that of its search space, and what `orchestrate resume` has granted beyond it."""
 
 from __future__ import annotations
 
@@ -12,29 +12,35 @@ if TYPE_CHECKING:
 
 
 class Budget:
-    """The larger of the two, so that neither takes back what the other gave."""
+    """The budget of each arm: the larger of the one in the search space and the granted one."""
 
     def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
-        self._said = sweep.space.budget
+        """Combine the two; grants that are added to the ledger later count too.
+
+        Args:
+            sweep: the search space.
+            ledger: the state of the sweep.
+        """
+        self._written = sweep.space.budget
         self._confirm = sweep.space.confirm
         self._granted = ledger.granted
 
-    def _of(self, arm: str) -> Grant:
+    def _grant(self, arm: str) -> Grant:
         return self._granted.get(arm, Grant())
 
     def trials(self, arm: str) -> int:
-        """Trials of an arm's search."""
-        return max(self._said.trials, self._of(arm).trials)
+        """Return the number of trials of an arm's search."""
+        return max(self._written.trials, self._grant(arm).trials)
 
-    def confirmed(self, arm: str) -> int:
-        """Trials of its confirm stage."""
+    def confirm_trials(self, arm: str) -> int:
+        """Return the number of trials of an arm's confirm stage."""
         return min(self._confirm.top, self.trials(arm)) * self._confirm.seeds if self._confirm else 0
 
     def epochs(self, arm: str) -> int:
-        """Epochs of a trial that nothing stops."""
-        return max(self._said.max_epochs, self._of(arm).epochs)
+        """Return the number of epochs of a trial that is not stopped early."""
+        return max(self._written.max_epochs, self._grant(arm).epochs)
 
     @property
     def hours(self) -> float | None:
-        """Hours that the sweep may take in all; None for as long as it takes."""
-        return None if self._said.hours is None else max(self._said.hours, self._of("").hours)
+        """The hours that the sweep may take in all; None if there is no limit."""
+        return None if self._written.hours is None else max(self._written.hours, self._grant("").hours)

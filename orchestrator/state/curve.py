@@ -22,7 +22,7 @@ class Objective:
     metric: str
     mode: Literal["min", "max"]
 
-    def better(self, value: float, than: float | None) -> bool:
+    def is_better(self, value: float, than: float | None) -> bool:
         """Return whether a value beats another: NaN beats nothing, and every number beats None."""
         if math.isnan(value):
             return False
@@ -34,7 +34,7 @@ class Objective:
         best: float | None = None
         for row in rows:
             value = self.value_in(row)
-            if self.better(value, best):
+            if self.is_better(value, best):
                 best, best_row = value, row
         return best_row
 
@@ -53,8 +53,8 @@ class Objective:
         return outcome == words.OUTCOME_COMPLETED, value if self.mode == "max" else -value
 
 
-def counted(lines: Iterable[Line], since: int) -> list[Line]:
-    """Return the epochs of an outbox that count, each once; a divergence that ended them comes last.
+def select_valid(lines: Iterable[Line], since: int) -> list[Line]:
+    """Return the valid lines of an outbox: each epoch once, and last the divergence that ended them, if one did.
 
     Args:
         lines: the outbox, from its beginning or from some epoch on.
@@ -68,7 +68,7 @@ def counted(lines: Iterable[Line], since: int) -> list[Line]:
         if rows and "diverged" in rows[-1]:
             # A later attempt tried the epoch again.
             rows.pop()
-        # A divergence counts in an epoch that is executed again, too: what comes after it is of a broken network.
+        # A divergence also counts if its epoch has a row already: an epoch that was executed again diverged.
         if not rows or "diverged" in line or line["epoch"] > rows[-1]["epoch"]:
             rows.append(line)
     return rows
@@ -111,13 +111,13 @@ class Curve:
         self._times_ms.append(row["ts"])
         self._values.append(value)
         self.trained_s += row["metrics"].get(words.EPOCH_S, 0.0)
-        if objective.better(value, self.best_value):
+        if objective.is_better(value, self.best_value):
             self.best_row, self.best_value = row, value
 
     def best_so_far(self, objective: Objective) -> Iterator[tuple[int, int, float]]:
         """Yield (epoch, its time in ms, best value up to it), from the first epoch with a number on."""
         best: float | None = None
         for epoch, time_ms, value in zip(self._epochs, self._times_ms, self._values, strict=True):
-            best = value if objective.better(value, best) else best
+            best = value if objective.is_better(value, best) else best
             if best is not None:
                 yield epoch, time_ms, best

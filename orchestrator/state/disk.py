@@ -1,4 +1,4 @@
-"""Room on the disk: what trials need, what they may leave behind, and when there is too little."""
+"""Disk space: the checkpoints that ended trials keep, and a check that running trials have enough space."""
 
 from __future__ import annotations
 
@@ -14,20 +14,21 @@ from reports import vocabulary as words
 
 GIB = 2**30
 LOOK_EVERY_S = 2.0
+"""The shortest time between two looks at the disk."""
 CHECKPOINTS_WRITTEN = 2
-"""Checkpoints that a running trial adds before it deletes one: the new one, and a best one that is another."""
+"""The most checkpoints that a running trial adds before it deletes one: the newest one, and the best one."""
 WAIT_S = 10.0
-"""After a write failed the disk counts as full for so long, whatever is said of it."""
+"""How long the disk counts as full after a write failed, even if it has free space (as under a quota)."""
 
 
 def tidy(folder: Path, outcome: str, *, keep_pruned: bool) -> None:
-    """Delete the checkpoints that an ended trial has no more use for.
+    """Delete the checkpoints that an ended trial no longer needs.
 
     Args:
-        folder: of the trial.
-        outcome: how it ended. Completed ones keep their best and their last; failed and diverged ones the last good
-            ones too, from which they can be tried again; pruned ones none.
-        keep_pruned: whether pruned ones are treated like completed ones.
+        folder: the trial's folder.
+        outcome: how the trial ended. A completed one keeps its best and its last checkpoint. A failed or diverged one
+            keeps all, so that it can be retried. A pruned one keeps none.
+        keep_pruned: whether a pruned trial keeps the same checkpoints as a completed one.
     """
     if outcome in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED):
         return
@@ -39,14 +40,14 @@ def tidy(folder: Path, outcome: str, *, keep_pruned: bool) -> None:
 
 
 def free_bytes(folder: Path) -> int:
-    """What is free where a folder is, or will be."""
+    """Return the free space on the disk of a folder, which need not exist yet."""
     while not folder.exists():
         folder = folder.parent
     return shutil.disk_usage(folder).free
 
 
-def in_bytes(number: float) -> str:
-    """A number of bytes as people read it."""
+def format_bytes(number: float) -> str:
+    """Return a number of bytes as text with a decimal unit: `25 MB`."""
     for unit in ("B", "kB", "MB"):
         if number < 1000:
             return f"{number:.0f} {unit}"
@@ -55,10 +56,10 @@ def in_bytes(number: float) -> str:
 
 
 def check_free(folder: Path, min_free_gib: float) -> None:
-    """Make sure that a sweep does not begin with a pause.
+    """Check that a sweep has the free space that its search space asks for; without it no trial would start.
 
     Raises:
-        UserError: there is less than `disk.min_free_gib`.
+        UserError: there is less free space than `disk.min_free_gib`.
     """
     free = free_bytes(folder)
     if free < min_free_gib * GIB:
@@ -69,43 +70,49 @@ def check_free(folder: Path, min_free_gib: float) -> None:
 
 
 class Space:
-    """Watches the disk of a sweep.
+    """The free space of a sweep's disk.
 
     Attributes:
-        shortage: what is short, in words, or nothing.
+        shortage: the message that space is short, as of the last look; empty if there is enough.
     """
 
     def __init__(self, folder: Path, min_free_gib: float) -> None:
+        """Look at nothing yet.
+
+        Args:
+            folder: the sweep's folder.
+            min_free_gib: the space to be kept free, in GiB.
+        """
         self.folder = folder
         self.min_free = min_free_gib * GIB
         self.shortage = ""
         self._looked_s = self._full_until_s = float("-inf")
 
-    def is_full(self) -> None:
-        """Somebody could not write."""
+    def note_full(self) -> None:
+        """Note that a write failed for lack of space."""
         self._full_until_s = time.monotonic() + WAIT_S
         self._looked_s = float("-inf")
 
     def look(self, live: Iterable[int]) -> str:
-        """What is short, or nothing; looks every two seconds at most.
+        """Look at the disk, at most every two seconds, and return the message that space is short; "" if it is not.
 
         Args:
-            live: the trials that are about to write.
+            live: numbers of the trials that will write checkpoints.
         """
         if time.monotonic() - self._looked_s > LOOK_EVERY_S:
             self._looked_s = time.monotonic()
             free = shutil.disk_usage(self.folder).free
             needed = max(self.min_free, sum(self._to_write(number) for number in live))
             is_short = free < needed or time.monotonic() < self._full_until_s
-            self.shortage = (
+            message = (
                 f"{self.folder}: its disk has {free / GIB:.2f} GiB free, {needed / GIB:.2f} are needed "
                 "(disk.min_free_gib, or what running trials still write); orchestrate clean frees some."
-                if is_short
-                else ""
             )
+            self.shortage = message if is_short else ""
         return self.shortage
 
     def _to_write(self, number: int) -> int:
+        """Return the bytes that a running trial may add; 0 before its first checkpoint, whose size is not known."""
         try:
             return CHECKPOINTS_WRITTEN * (trial_folder(self.folder, number) / CHECKPOINT / LAST).stat().st_size
         except FileNotFoundError:

@@ -1,6 +1,6 @@
-"""The events of a sweep log: one type for each kind, and the line that each is on the disk.
+"""The events of a sweep log: a class for each kind, and its form as a line of JSON.
 
-Whoever reads the log matches on these types. A new kind is a class here; it is found by its name in snake case.
+A new kind of event is a new class here. Its name in the log is that of the class in lower case, unless it has a `KIND`.
 """
 
 from __future__ import annotations
@@ -29,41 +29,41 @@ def now_ms() -> int:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """Something that happened to a sweep.
+    """An event of a sweep.
 
     Attributes:
-        ts: when, in milliseconds since 1970.
+        ts: when it happened, in milliseconds since 1970.
     """
 
     is_of_driver: ClassVar[bool] = True
-    """Whether only a driver writes it, while it works; others are also written long after a driver was killed."""
+    """Whether only a running driver writes it; other events may be written long after a driver was killed."""
     ts: int = field(default_factory=now_ms)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrialEvent(Event):
-    """Something that happened to a trial, by its number."""
+    """An event of the trial with the number `trial`."""
 
     trial: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Started(Event):
-    """A driver has started; `record` is all that it said of itself: arms, versions, corpus, judge, command."""
+    """A driver has started; `record` describes the run: arms, versions, corpus, judge, command."""
 
     record: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Restarted(Event):
-    """Ray has died, and a fresh driver takes the place of this one."""
+    """Ray has died, and a new driver replaces this one."""
 
     reason: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Closed(Event):
-    """A driver has stopped; `late` if a later one wrote that down."""
+    """A driver has stopped; `late` means that it was killed, and a later process wrote this."""
 
     outcome: str
     reason: str
@@ -81,7 +81,10 @@ class Redirected(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Granted(Event):
-    """An arm (or, for hours, the sweep: an empty name) has this much in all beside its file's budget."""
+    """An arm was granted a budget; hours are granted to the sweep, with "" as the arm.
+
+    Each number is the whole budget, not an increment. The larger of it and the budget in the search space counts.
+    """
 
     is_of_driver = False
     arm: str
@@ -92,7 +95,7 @@ class Granted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Asked(TrialEvent):
-    """A trial exists; the attributes are those of `Trial`."""
+    """A new trial; `Trial` describes the attributes."""
 
     arm: str
     index: int
@@ -108,7 +111,13 @@ class Asked(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Attempted(TrialEvent):
-    """A worker is about to go on with a trial, on this code, with so many times its arm's resources."""
+    """A worker is about to start or resume a trial.
+
+    Attributes:
+        attempt: the number of the attempt, from 1 on.
+        code: the fingerprint of the code.
+        share: how many times its arm's resources the trial gets.
+    """
 
     KIND: ClassVar[str] = "attempt"
     attempt: int
@@ -118,14 +127,14 @@ class Attempted(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Judged(TrialEvent):
-    """A trial may go on behind this epoch."""
+    """A trial may continue after its epoch number `epochs`."""
 
     epochs: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class Died(TrialEvent):
-    """The process of a trial has ended without a word."""
+    """The process of a trial was killed or crashed, without an exception in Python."""
 
     epochs: int
     cause: str
@@ -134,7 +143,7 @@ class Died(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Ended(TrialEvent):
-    """A trial has ended; `alike` tells the place of an error in the code from others."""
+    """A trial has ended; `alike` identifies the place of an error in the code."""
 
     epochs: int
     outcome: str
@@ -145,7 +154,7 @@ class Ended(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluated(TrialEvent):
-    """The best checkpoint of a trial has been rendered and judged, or could not be."""
+    """The best checkpoint of a trial was evaluated; `error` says why if that failed."""
 
     metrics: Mapping[str, float]
     error: str | None = None
@@ -154,14 +163,14 @@ class Evaluated(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Reevaluated(TrialEvent):
-    """An evaluation that failed is done again."""
+    """An evaluation that failed will be repeated."""
 
     is_of_driver = False
 
 
 @dataclass(frozen=True, kw_only=True)
 class Lost(TrialEvent):
-    """Epochs that were judged are nowhere any more: the trial goes on behind `epochs`."""
+    """Judged epochs were lost with all copies: the trial continues after its epoch number `epochs`."""
 
     is_of_driver = False
     epochs: int
@@ -169,7 +178,7 @@ class Lost(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Extended(TrialEvent):
-    """A completed trial has more epochs to go."""
+    """The budget of a completed trial has grown to `max_epochs`: it continues."""
 
     is_of_driver = False
     max_epochs: int
@@ -177,7 +186,7 @@ class Extended(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Retried(TrialEvent):
-    """A trial waits for another attempt."""
+    """A trial waits for another attempt, with `share` times its arm's resources."""
 
     is_of_driver = False
     reason: str
@@ -187,7 +196,7 @@ class Retried(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Held(TrialEvent):
-    """Somebody has stopped a trial until the next start."""
+    """A user has stopped a trial; the next start of the sweep resumes it."""
 
     reason: str
 
@@ -201,30 +210,37 @@ def _subclasses(cls: type[Event]) -> Iterator[type[Event]]:
 KINDS: dict[str, type[Event]] = {
     getattr(cls, "KIND", cls.__name__.lower()): cls for cls in _subclasses(Event) if cls is not TrialEvent
 }
-"""By the name that each has in the log."""
+"""The class of each kind of event, by its name in the log."""
 NAMES = {cls: name for name, cls in KINDS.items()}
-_KNOWN = {cls: frozenset(event_field.name for event_field in fields(cls)) for cls in NAMES}
-_REQUIRED = {
-    cls: frozenset(
+
+
+def _all_fields(cls: type[Event]) -> frozenset[str]:
+    return frozenset(event_field.name for event_field in fields(cls))
+
+
+def _required_fields(cls: type[Event]) -> frozenset[str]:
+    return frozenset(
         event_field.name
         for event_field in fields(cls)
         if event_field.default is MISSING and event_field.default_factory is MISSING
     )
-    for cls in NAMES
-}
+
+
+_FIELDS = {cls: _all_fields(cls) for cls in NAMES}
+_REQUIRED = {cls: _required_fields(cls) for cls in NAMES}
 
 
 def parse(line: Line) -> Event:
-    """Return the event of a line.
+    """Return the event that a line of the log holds.
 
     Raises:
-        UserError: another version of orchestrate has written it.
+        UserError: another version of orchestrate wrote the line.
     """
     cls = KINDS.get(line["event"])
     values = {key: value for key, value in line.items() if key != "event"}
     if cls is Started:
         return Started(ts=values.pop("ts"), record=values)
-    if cls is None or not values.keys() <= _KNOWN[cls] or not _REQUIRED[cls] <= values.keys():
+    if cls is None or not values.keys() <= _FIELDS[cls] or not _REQUIRED[cls] <= values.keys():
         of_trial = f" of trial {line['trial']}" if "trial" in line else ""
         raise UserError(
             f"the event {line['event']!r}{of_trial} was written by another version of orchestrate, with other fields; "
@@ -234,7 +250,7 @@ def parse(line: Line) -> Event:
 
 
 def to_line(event: Event) -> Line:
-    """Return the line that an event is in the log; what is as always is left out."""
+    """Return an event as a line of the log; fields with their default value are left out."""
     if isinstance(event, Started):
         return {"event": "started", "ts": event.ts, **event.record}
     line: Line = {"event": NAMES[type(event)], "ts": event.ts}
@@ -246,10 +262,10 @@ def to_line(event: Event) -> Line:
 
 
 def parse_all(lines: Iterable[Line], path: Path) -> list[Event]:
-    """Return the events of some lines.
+    """Return the events that lines of the log at `path` hold.
 
     Raises:
-        UserError: another version has written one of them; the message names the file.
+        UserError: another version of orchestrate wrote one of them; the message names the file.
     """
     try:
         return [parse(line) for line in lines]
@@ -258,5 +274,5 @@ def parse_all(lines: Iterable[Line], path: Path) -> list[Event]:
 
 
 def read_events(path: Path) -> list[Event]:
-    """Read every event of a sweep log; a last line that is not whole yet is left out."""
+    """Read every event of a sweep log; an incomplete last line is left out."""
     return parse_all(json_lines.read(path)[0], path)

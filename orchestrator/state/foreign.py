@@ -1,7 +1,7 @@
-"""Folders of trials that the sweep log does not know: they are set aside, so that no trial adopts them.
+"""Folders that belong to no trial of the sweep log: they are moved away, so that no trial continues from them.
 
-They are left where a log was put back from a backup, or lost its end in a power cut, and trials were asked for anew
-under the same numbers.
+They exist where a log was restored from a backup or lost its end in a power cut. New trials then get the numbers of the
+lost ones.
 """
 
 from __future__ import annotations
@@ -14,30 +14,37 @@ from orchestrator.state.paths import OUTBOX
 from orchestrator.storage import durable, json_lines
 
 SET_ASIDE = "set_aside"
-"""In a sweep's folder: what belongs to none of its trials."""
+"""In a sweep's folder: the folder to which they are moved."""
 
 
 def identity_line(trial_id: str, number: int) -> json_lines.Line:
-    """The first line of an outbox: whose it is."""
+    """Return the first line of an outbox, which identifies its trial."""
     return {"trial": number, "id": trial_id}
 
 
 def identity_in(lines: list[json_lines.Line]) -> str | None:
-    """The id of the trial whose outbox this is, `""` of one before trials had ids; None of an empty one."""
+    """Return the id of the trial that an outbox belongs to.
+
+    Args:
+        lines: the outbox, or its first line.
+
+    Returns:
+        None for an empty outbox; "" for one that was written before trials had ids.
+    """
     if not lines:
         return None
     return str(lines[0]["id"]) if "epoch" not in lines[0] else ""
 
 
 def set_foreign_folders_aside(sweep_folder: Path, ids: Mapping[int, str]) -> list[str]:
-    """Move the folders that belong to no trial of the log out of the way.
+    """Move the folders that belong to no trial of the log to `SET_ASIDE`.
 
     Args:
-        sweep_folder: whose only driver this process is.
-        ids: of its trials, by number.
+        sweep_folder: the sweep's folder; this process has to hold its lock.
+        ids: the id of each trial of the log, by number.
 
     Returns:
-        What was moved, and why, a line each.
+        A message for each folder that was moved, with the reason.
     """
     trials = sweep_folder / "trials"
     if not trials.is_dir():
@@ -57,6 +64,7 @@ def set_foreign_folders_aside(sweep_folder: Path, ids: Mapping[int, str]) -> lis
 
 
 def _why_foreign(folder: Path, ids: Mapping[int, str]) -> str:
+    """Return why a folder belongs to no trial of the log; "" if it belongs to one or is empty."""
     number = int(folder.name)
     if number not in ids:
         return "the sweep log has no such trial" if any(folder.iterdir()) else ""

@@ -1,4 +1,4 @@
-"""The state of a sweep, read from its folder as that grows; for those who never write it."""
+"""The state of a sweep, read from its folder while another process may write there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ PRIVATE = frozenset({"event", "ts", "pid", "tracking_uri", "artifact_root"})
 
 
 class History(SweepState):
-    """The state of a sweep that somebody else may be driving; `refresh` reads what is new.
+    """The state of a sweep that another process may be driving; `refresh` reads what is new.
 
     Attributes:
         files: what each trial's folder has, by the trial's number.
@@ -82,8 +82,10 @@ class History(SweepState):
         path = self.folder / SWEEP_LOG
         lines, self.offset = json_lines.read(path, self.offset)
         changed = {number for event in events.parse_all(lines, path) for number in self._take(event)}
-        looked = set(self.trials) if everywhere else changed | self.unfinished | (self._late() if late else set())
-        for number in looked:
+        to_look_at = set(self.trials) if everywhere else changed | self.unfinished
+        if late and not everywhere:
+            to_look_at |= self._late()
+        for number in to_look_at:
             if self.files[number].look():
                 changed.add(number)
                 (self.with_media.add if self.files[number].media else self.with_media.discard)(number)

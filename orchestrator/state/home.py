@@ -1,4 +1,4 @@
-"""The home (`runs/`) and a sweep's folder in it: who may write there, and whether the file is still the same."""
+"""The home (`runs/`) and the folder of a sweep in it: its lock, its search space, and how it is found by name."""
 
 from __future__ import annotations
 
@@ -26,34 +26,37 @@ if TYPE_CHECKING:
     from orchestrator.search_space.reader import Sweep
 
 LOCK = "driver.lock"
+"""In a sweep's folder: the file that its driver locks."""
 SEARCH_SPACE = "search_space.yaml"
 """In a sweep's folder: the search space as it was run."""
 REPORTS = "reports"
-"""In the home: the pages that sweeps end with."""
+"""In the home: the folder of the reports."""
 LOCK_PATIENCE_S = 0.5
-"""Whoever only looks whether there is a driver has the lock for a moment."""
+"""How long to wait for a lock: `driver_note` holds it for a moment when another process looks for a driver."""
 MIN_FREE_BYTES = 100 * 2**20
 FREE_TO_CHANGE = ("resources", "limits", "media", "disk")
+"""Sections of the search space that may differ when a sweep is resumed."""
 GROWING = ("trials_per_arm", "seeds", "max_epochs", "hours")
+"""Keys of `budget` that may be larger when a sweep is resumed."""
 KINDS = ("trials_per_arm", "seeds")
-"""Budgets of which one can't become the other."""
+"""Keys of `budget` of which one can't replace the other when a sweep is resumed."""
 
 
 def find_home(home: Path | None) -> Path:
-    """The folder of all sweeps: `--home`, else `ORCHESTRATE_HOME`, else `runs` in the current folder."""
+    """Return the folder of all sweeps: `--home`, else `ORCHESTRATE_HOME`, else `runs` in the current folder."""
     return Path(home or os.environ.get("ORCHESTRATE_HOME") or "runs").expanduser().resolve()
 
 
 def home_option(home: Path) -> list[str]:
-    """What a command needs to find this home from here: nothing, where it finds it by itself."""
+    """Return the option that a command needs to find this home; empty if it is the default from here."""
     return [] if home == find_home(None) else ["--home", str(home)]
 
 
 def open_home(home: Path) -> None:
-    """Make sure that the home can be written to.
+    """Make the home if it is missing, and check that it can be written to.
 
     Raises:
-        UserError: it can't, or its disk is full.
+        UserError: it can't be written to, or its disk is full.
     """
     try:
         home.mkdir(parents=True, exist_ok=True)
@@ -70,11 +73,17 @@ def open_home(home: Path) -> None:
 
 
 @contextlib.contextmanager
-def locked(folder: Path) -> Iterator[LockNote]:
-    """Be the only driver of a sweep; what is put into the dict is kept beside the lock for whoever comes next.
+def lock_sweep(folder: Path) -> Iterator[LockNote]:
+    """Hold the lock of a sweep, so that this process is its only driver.
+
+    Args:
+        folder: the sweep's folder.
+
+    Yields:
+        A dict that is written to the lock file at each change, for other processes to read.
 
     Raises:
-        UserError: another driver has it; the message says where. Or the folder can't be written to or locked.
+        UserError: another driver holds the lock (the message says where), or the folder can't be written to or locked.
     """
     with take_over(folder / LOCK) or _open_lock(folder) as file:
         file.seek(0)
@@ -90,17 +99,18 @@ def locked(folder: Path) -> Iterator[LockNote]:
             note.clear()
 
 
-def check_undriven(folder: Path) -> None:
-    """Refuse a sweep that is running; nothing is written and nothing deleted.
+def check_not_running(folder: Path) -> None:
+    """Check that no driver runs a sweep, without taking the lock.
 
     Raises:
-        UserError: it runs; the message says where.
+        UserError: the sweep is running; the message says where.
     """
     if (note := driver_note(folder)) is not None:
         raise UserError(_running_line(folder, note))
 
 
 def _running_line(folder: Path, note: dict[str, Any]) -> str:
+    """Return the message that a sweep is already running."""
     return (
         f"{folder.name}: this sweep is already running on {note.get('host', 'another machine')}, "
         f"process {note.get('pid', '?')}; wait for it, stop it, or start another one with --name"
@@ -113,6 +123,7 @@ def _open_lock(folder: Path) -> io.TextIOWrapper:
         return open(folder / LOCK, "r+", opener=lambda path, flags: os.open(path, flags | os.O_CREAT, 0o644))
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            # The caller reports a full disk.
             raise
         raise UserError(
             f"{folder}: can't write here ({error.strerror}); ask its owner, or name another folder with --home"
@@ -120,6 +131,7 @@ def _open_lock(folder: Path) -> io.TextIOWrapper:
 
 
 def _lock(file: io.TextIOWrapper) -> bool:
+    """Lock a file, and return whether that succeeded within `LOCK_PATIENCE_S`."""
     deadline = time.monotonic() + LOCK_PATIENCE_S
     while not try_lock(file, fcntl.LOCK_EX):
         if time.monotonic() > deadline:
@@ -129,7 +141,7 @@ def _lock(file: io.TextIOWrapper) -> bool:
 
 
 def driver_note(folder: Path) -> dict[str, Any] | None:
-    """What the driver of a sweep says of itself (`host`, `pid`, …); None if nobody drives it."""
+    """Return what the driver of a sweep wrote into its lock file (`host`, `pid`, …); None if no driver runs."""
     try:
         with open(folder / LOCK) as file:
             return None if try_lock(file, fcntl.LOCK_SH) else _parse_note(file.read())
@@ -146,7 +158,7 @@ def _parse_note(text: str) -> dict[str, Any]:
 
 
 def was_run(folder: Path) -> bool:
-    """Whether anything of a sweep was recorded here: one that never got over its corpus may be changed at will."""
+    """Return whether a sweep's log has any event; if not, its search space may still be changed freely."""
     try:
         return (folder / "sweep.jsonl").stat().st_size > 0
     except FileNotFoundError:
@@ -154,16 +166,16 @@ def was_run(folder: Path) -> bool:
 
 
 def sweep_names(home: Path) -> list[str]:
-    """The sweeps that were run in a home, the one that wrote last at the end."""
+    """Return the names of the sweeps that were run in a home, sorted by the time of their last event."""
     logs = [log for log in home.glob("*/sweep.jsonl") if was_run(log.parent)]
     return [log.parent.name for log in sorted(logs, key=lambda log: log.stat().st_mtime)]
 
 
 def find_sweep(home: Path, name: str | None) -> Path:
-    """A sweep's folder; without a name, the one that wrote last.
+    """Return the folder of a sweep; without a name, of the one with the latest event.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such sweep.
     """
     names = sweep_names(home)
     if not names:
@@ -176,29 +188,29 @@ def find_sweep(home: Path, name: str | None) -> Path:
 
 
 def keep_search_space(folder: Path, sweep: Sweep) -> None:
-    """Write the search space into the sweep's folder, if it is the one that was there or only adds to its budget.
+    """Write the search space into the sweep's folder, where it may only differ in what a resumed sweep may change.
 
     Raises:
-        UserError: it asks for something else; the message has the difference and the cure.
+        UserError: the folder has a search space with other differences; the message shows them and what to do.
     """
     path = folder / SEARCH_SPACE
     if was_run(folder) and path.exists():
         before, after = path.read_text(), sweep.text
-        if not _continues(_plain(before), _plain(after)):
+        if not _continues(_load_yaml(before), _load_yaml(after)):
             changes = difflib.unified_diff(
                 before.splitlines(), after.splitlines(), "as it ran", "as it is now", "", "", 0, ""
             )
-            shown = "\n".join(f"  {line}" for line in changes if not line.startswith("@@"))
+            diff = "\n".join(f"  {line}" for line in changes if not line.startswith("@@"))
             raise UserError(
-                f"{sweep.path}: sweep {sweep.name} in {folder.parent} was run with another search space:\n{shown}\n"
+                f"{sweep.path}: sweep {sweep.name} in {folder.parent} was run with another search space:\n{diff}\n"
                 f"Start the new one under a name of its own, orchestrate sweep FILE --name {sweep.name}-2; more budget "
                 "alone may keep the old one."
             )
     durable.write_whole(path, sweep.text)
 
 
-def _plain(text: str) -> dict[str, Any]:
-    # Half of what `orchestrate --help` would import.
+def _load_yaml(text: str) -> dict[str, Any]:
+    # Imported here because it would double the time of `orchestrate --help`.
     from ruamel.yaml import YAML
 
     search_space: dict[str, Any] = YAML(typ="safe", pure=True).load(text)
@@ -206,16 +218,18 @@ def _plain(text: str) -> dict[str, Any]:
 
 
 def _continues(before: dict[str, Any], after: dict[str, Any]) -> bool:
-    budgets = [search_space.pop("budget", {}) or {} for search_space in (before, after)]
+    """Return whether a sweep that was run with one search space can be resumed with another; both are changed here."""
+    old, new = (search_space.pop("budget", {}) or {} for search_space in (before, after))
     for search_space in (before, after):
         for key in (*FREE_TO_CHANGE, "presets"):
             search_space.pop(key, None)
-        changes = [
-            {key: value for key, value in entry.items() if key != "resources"} for entry in search_space.pop("arms", [])
-        ]
-        search_space["arms"] = [entry for entry in changes if entry.get("params")]
-    old, new = budgets
-    # Hours where there were none are a limit, not a smaller budget.
+        changes = []
+        for entry in search_space.pop("arms", []):
+            change = {key: value for key, value in entry.items() if key != "resources"}
+            if change.get("params"):
+                changes.append(change)
+        search_space["arms"] = changes
+    # A budget that is not set has no limit, so that adding a limit of hours is allowed.
     grows = all((new.get(key) or float("inf")) >= (old.get(key) or 0) for key in GROWING)
     is_same_kind = all((old.get(key) is None) == (new.get(key) is None) for key in KINDS)
     return before == after and grows and is_same_kind

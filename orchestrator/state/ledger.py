@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.state import events
-from orchestrator.state.curve import Objective, counted
+from orchestrator.state.curve import Objective, select_valid
 from orchestrator.state.events import Rendering
 from orchestrator.state.foreign import set_foreign_folders_aside
 from orchestrator.state.paths import OUTBOX, SWEEP_LOG, trial_folder
@@ -26,7 +26,7 @@ class Ledger(SweepState):
     """The state of one sweep, rebuilt from its folder; the only writer of its log.
 
     Attributes:
-        remarks: what somebody should know of the folder, a line each.
+        remarks: messages for the user about the folder, one line each.
     """
 
     def __init__(self, folder: Path, objective: Objective | None = None, *, read_only: bool = False) -> None:
@@ -34,14 +34,14 @@ class Ledger(SweepState):
 
         Args:
             folder: the sweep's folder.
-            objective: orders its trials; by default that of its last start.
-            read_only: only look, also while a driver writes.
+            objective: orders the trials; by default that of the last start.
+            read_only: whether the log is only read, which is also possible while a driver writes it.
         """
         super().__init__(folder, objective)
         self.remarks: list[str] = []
         self._held: list[events.Event] | None = None
         self._log = None if read_only else json_lines.Log(folder / SWEEP_LOG)
-        with json_lines.collector_paused():
+        with json_lines.pause_collector():
             self._rebuild()
 
     def _rebuild(self) -> None:
@@ -59,7 +59,7 @@ class Ledger(SweepState):
         return trial_folder(self.folder, trial.number) / OUTBOX
 
     def hold(self) -> None:
-        """Keep events in memory from now on, until it is known that what they ask for is possible."""
+        """Keep events in memory from now on, until `release` writes them or `discard` drops them."""
         self._held = []
 
     def release(self) -> None:
@@ -90,7 +90,7 @@ class Ledger(SweepState):
     def ask(self, **fields: Any) -> Trial:
         """Record a new trial with the next number; the fields are those of `events.Asked`."""
         number = len(self.trials) + 1
-        # Its first attempt is written next, and syncs this line too; nobody acts on the trial before.
+        # The event of its first attempt comes next, and syncs this line too, before anything is done with the trial.
         self.write(events.Asked(trial=number, id=uuid.uuid4().hex[:12], **fields), sync=False)
         return self.trials[number]
 
@@ -107,7 +107,7 @@ class Ledger(SweepState):
         """Record that a trial may continue after this epoch."""
         self.write(events.Judged(trial=trial.number, epochs=epoch))
 
-    def died(self, trial: Trial, cause: str, reason: str) -> None:
+    def record_death(self, trial: Trial, cause: str, reason: str) -> None:
         """Record that the worker's process ended without an error of its own."""
         self.write(events.Died(trial=trial.number, epochs=trial.epochs, cause=cause, reason=reason))
 
@@ -122,7 +122,7 @@ class Ledger(SweepState):
         )
 
     def lose(self, trial: Trial) -> None:
-        """Record that judged epochs are in no outbox any more: the trial continues after the newest one that is."""
+        """Record that the outbox has lost judged epochs: the trial continues after the newest one that is left."""
         self.write(events.Lost(trial=trial.number, epochs=trial.epochs))
 
     def retry(self, trial: Trial, reason: str, *, share: float | None = None, from_scratch: bool = False) -> None:
@@ -172,4 +172,4 @@ class Ledger(SweepState):
     def read_rows(self, trial: Trial) -> list[json_lines.Line]:
         """Read every epoch of a trial, with all of its metrics, from the disk."""
         lines = json_lines.read(self._outbox(trial))[0]
-        return [row for row in counted(lines, trial.since) if "diverged" not in row]
+        return [row for row in select_valid(lines, trial.since) if "diverged" not in row]

@@ -1,4 +1,4 @@
-"""What a driver keeps in its lock file, and how it hands the lock on to the driver that it becomes."""
+"""The contents of a driver's lock file, and the transfer of the lock to the driver that replaces it by `exec`."""
 
 from __future__ import annotations
 
@@ -9,31 +9,38 @@ from pathlib import Path
 from typing import Any
 
 HANDED_ON = "ORCHESTRATE_LOCK"
-"""In the environment of a driver that took another one's place: the lock file, and its open descriptor."""
+"""The environment variable with the lock file and its open descriptor, for the driver after `exec`."""
 
 
 class LockNote(dict[str, Any]):
-    """A dict that is written to the lock file at every change."""
+    """A dict that is written to the lock file by `update` and `clear`."""
 
     def __init__(self, file: io.TextIOWrapper) -> None:
+        """Begin empty, without writing.
+
+        Args:
+            file: the lock file, open for reading and writing, and locked.
+        """
         super().__init__()
         self._file = file
 
     def update(self, *args: Any, **kwargs: Any) -> None:
+        """Update the dict and write it."""
         super().update(*args, **kwargs)
         self._write()
 
     def clear(self) -> None:
+        """Empty the dict and write it."""
         super().clear()
         self._write()
 
     def hand_on(self) -> None:
-        """Let the lock survive `exec`: at no instant may another driver take it."""
+        """Keep the lock across `exec`, so that no other driver can take it in between."""
         os.set_inheritable(self._file.fileno(), True)
         os.environ[HANDED_ON] = f"{self._file.name}:{self._file.fileno()}"
 
     def _write(self) -> None:
-        # Over what is there, for which even a full disk has room, and then cut.
+        # It overwrites the old text before it truncates the file, because that also works on a full disk.
         self._file.seek(0)
         json.dump(self, self._file)
         self._file.flush()
@@ -41,7 +48,7 @@ class LockNote(dict[str, Any]):
 
 
 def take_over(path: Path) -> io.TextIOWrapper | None:
-    """Return the lock file that the driver before `exec` has handed on, still locked; None if there is none."""
+    """Return the lock file that the driver before `exec` kept locked with `hand_on`; None if there is none."""
     name, _, descriptor = os.environ.pop(HANDED_ON, "").rpartition(":")
     if name != str(path):
         return None

@@ -1,6 +1,6 @@
-"""The state of a sweep and its trials: the one place where the events of a sweep log are folded into it.
+"""The state of a sweep and its trials: the only module that computes it from the events of a sweep log.
 
-Everybody who wants to know how a sweep stands reads this: the driver through `ledger`, tracking through `history`.
+The driver uses it through `ledger`, tracking through `history`.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from orchestrator.state.trial import RANKED, Trial
 FINISHED = "finished"
 """The outcome of a sweep that has nothing left to do."""
 NO_OBJECTIVE = Objective("", "max")
-"""Of a sweep that has never started: it has no reports to order."""
+"""The objective of a sweep that was never started: it has no reports to order."""
 SIGNS_OF_LIFE = (events.Judged, events.Ended, events.Evaluated)
-"""Events that need a Ray that works."""
+"""Events that only occur while Ray works."""
 
 
 @dataclass
 class Grant:
-    """What an arm, or the sweep, was granted beyond its search space; 0 where nothing."""
+    """The budget that an arm, or the sweep, was granted beyond its search space; 0 if none was."""
 
     trials: int = 0
     epochs: int = 0
@@ -38,7 +38,7 @@ class Grant:
 
 
 class SweepState:
-    """The trials of one sweep, and how the sweep stands.
+    """The trials of one sweep, and the state of the sweep itself.
 
     Attributes:
         folder: the sweep's folder.
@@ -188,18 +188,21 @@ class SweepState:
         return left
 
     def _reopen(self, trial: Trial, ts: int) -> None:
+        """Take a trial's outcome back: from the time `ts` on it waits for another attempt."""
         trial.reopen()
         trial.started, trial.left_ms = self.started, ts
         self.reopened += 1
 
     def _add_judged(self, trial: Trial, epochs: int) -> None:
+        """Note that a trial was judged at an epoch, if that is new."""
         if epochs > trial.judged:
             self._judged_trials.append(trial.number)
             self._judged_epochs.append(epochs)
             trial.judged = epochs
 
-    def _forget_judged(self, trial: Trial, behind: int) -> None:
-        kept = [(number, epoch) for number, epoch in self.judged() if number != trial.number or epoch <= behind]
+    def _forget_judged(self, trial: Trial, epochs: int) -> None:
+        """Forget that a trial was judged after its first `epochs` epochs."""
+        kept = [(number, epoch) for number, epoch in self.judged() if number != trial.number or epoch <= epochs]
         self._judged_trials = array("l", (number for number, _ in kept))
         self._judged_epochs = array("l", (epoch for _, epoch in kept))
 

@@ -1,4 +1,4 @@
-"""An arm in numbers, kept up to date with every change of a trial, so that showing it costs the same at any size."""
+"""Sums over an arm's trials, updated with every change of a trial, so that reading them takes constant time."""
 
 from __future__ import annotations
 
@@ -84,6 +84,7 @@ class Tally:
         self._compete(trial, objective)
 
     def _add(self, share: _Share, times: int) -> None:
+        """Add a trial's share to the sums (`times` is 1), or take it away (-1)."""
         self.statuses[share.status] += times
         self.epochs += times * share.epochs
         self.trained_s += times * share.trained_s
@@ -93,6 +94,7 @@ class Tally:
             self._rendered[name] += times
 
     def _compete(self, trial: Trial, objective: Objective) -> None:
+        """Update the best trial after a change of one trial."""
         rank = trial.rank(objective)
         if self.best is None or self._best_rank is None:
             if rank is not None:
@@ -103,6 +105,6 @@ class Tally:
         elif rank is not None and rank >= self._best_rank:
             self._best_rank = rank
         else:
-            # The best one has been reopened or started over: now it may be any.
+            # The best trial was reopened or started over, so any trial may be the best now.
             self.best = best_trial(self.of_stage(words.STAGE_SEARCH), objective)
             self._best_rank = self.best.rank(objective) if self.best else None

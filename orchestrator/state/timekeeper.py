@@ -1,4 +1,4 @@
-"""How long drivers have worked on a sweep, as the times in its log tell."""
+"""How long drivers have worked on a sweep, computed from the times in its log."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from orchestrator.state import events
 
 
 class Timekeeper:
-    """Adds up the time between events while a driver runs; a clock that was set back counts as no time."""
+    """The sum of the times between events while a driver runs; a step back of the clock counts as 0."""
 
     def __init__(self) -> None:
         self._run_ms = 0
@@ -14,11 +14,11 @@ class Timekeeper:
 
     @property
     def seconds(self) -> float:
-        """Until the last event of a driver."""
+        """The time that drivers have run, up to their last event."""
         return self._run_ms / 1000
 
     def take(self, event: events.Event) -> None:
-        """Take over the next event of the log."""
+        """Add the next event of the log."""
         is_late = isinstance(event, events.Closed) and event.late
         if isinstance(event, events.Started):
             self._last_ms = event.ts

@@ -1,4 +1,4 @@
-"""A trial: what was asked for, and what the sweep log and its outbox say has become of it."""
+"""A trial: its parameters, and its state according to the sweep log and its outbox."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.search_space.domains import Value
-from orchestrator.state.curve import Curve, Objective, Rank, counted
+from orchestrator.state.curve import Curve, Objective, Rank, select_valid
 from orchestrator.state.events import Asked, Rendering, Stage
 from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
@@ -18,23 +18,23 @@ RANKED = (words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED)
 
 @dataclass
 class Trial:
-    """One set of parameters inside an arm; `number` is its name for ever, `index` its place in the arm and stage.
+    """One set of parameters in an arm; `number` identifies it in the sweep, `index` is its place in the arm and stage.
 
     Attributes:
-        id: distinguishes it from any other trial that ever had its number, such as one of a log that was lost; empty
-            in sweeps that were begun before trials had one.
+        id: distinguishes it from any other trial that ever had its number, as in a log that was lost; empty in sweeps
+            from before trials had one.
         asked_ms, ended_ms, evaluated_ms: when that last happened, in milliseconds since 1970; None if it has not.
         started: what the driver that ran it last wrote at its start: the judge, the commit, the corpus.
-        left_ms: since when it waits for another attempt; None while it runs, or before anybody left it.
+        left_ms: since when it waits for another attempt; None while it runs, and in a new trial.
         since: the attempt from which on its epochs count; a later one than the first after it was started over.
         retried: attempts that it had when it was last retried; earlier deaths and divergences no longer count.
         share: how many times its arm's resources it gets.
         diverged: the cause and the reason, if its training has diverged.
         codes: the fingerprint of the code that each attempt ran.
-        judged: the last epoch that was judged good enough to go on.
+        judged: the last epoch after which the trial was allowed to continue, or ended.
         died_at: the epochs recorded at each death of its process since it was last retried.
         ends: how often it has ended; more than once after it was retried or extended.
-        held: somebody stopped it; it goes on at the next start.
+        held: whether a user stopped it until the next start.
         alike: distinguishes the place of an error in the code from others.
         evaluation_error: why its best checkpoint could not be evaluated.
     """
@@ -127,7 +127,7 @@ class Trial:
 
     def take(self, lines: Iterable[Line], objective: Objective) -> None:
         """Add the new epochs of its outbox to its curve, and note whether the last one diverged."""
-        for line in counted(lines, self.since):
+        for line in select_valid(lines, self.since):
             is_broken = "diverged" in line
             # A retry starts afresh: what diverged before it no longer counts.
             self.diverged = line["diverged"] if is_broken and line["attempt"] > self.retried else None

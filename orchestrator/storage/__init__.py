@@ -1,1 +1,1 @@
-"""Files and file systems, whatever is in them: durable writes, append-only logs, temporary folders."""
+"""Files and file systems, independent of their contents: durable writes, append-only logs, temporary folders."""

@@ -1,6 +1,6 @@
-"""Files that survive a power cut: what a call here has written is on the disk when it returns.
+"""Writes that survive a power cut: they are on the disk when the function returns.
 
-A file survives once its bytes are synced and the folder that names it is synced too; a rename alone promises neither.
+A file survives once its bytes and the folder that has its name are synced; a rename alone guarantees neither.
 """
 
 from __future__ import annotations
@@ -11,11 +11,11 @@ import os
 from pathlib import Path
 
 NO_FOLDER_SYNC = (errno.EINVAL, errno.ENOTSUP)
-"""What some network file systems answer when a folder is to be synced; they do it by themselves."""
+"""The errors of network file systems that can't sync a folder; they sync names by themselves."""
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder survive a power cut."""
+    """Sync the names in a folder, so that they survive a power cut."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -27,7 +27,7 @@ def sync_folder(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it, where they are missing."""
+    """Make a folder and its missing parents, and sync their names."""
     if folder.is_dir():
         return
     make_folder(folder.parent)
@@ -37,7 +37,7 @@ def make_folder(folder: Path) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Make a file's bytes survive a power cut; its name needs `sync_folder`."""
+    """Sync a file's bytes, so that they survive a power cut; its name needs `sync_folder`."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -46,7 +46,7 @@ def sync_file(path: Path) -> None:
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Replace a file by one rename: at every instant the old text or the new one is there."""
+    """Replace a file's text by one rename, so that at any time the file has the old text or the new one."""
     temporary = path.with_name(f"{path.name}.tmp")
     temporary.write_text(text)
     sync_file(temporary)

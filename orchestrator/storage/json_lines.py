@@ -1,4 +1,4 @@
-"""An append-only file of JSON lines: the sweep log and every trial's outbox are one each."""
+"""Append-only files of JSON lines: the sweep log, and the outbox of each trial."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from orchestrator.errors import UserError
 from orchestrator.storage import durable
 
 Line = dict[str, Any]
+"""One line of a log."""
 
 
 @contextlib.contextmanager
-def collector_paused() -> Iterator[None]:
+def pause_collector() -> Iterator[None]:
     """Pause Python's garbage collector while very many lines are read.
 
-    They become hundreds of thousands of objects without a cycle, over which it would go again and again: half of the
-    time that a sweep of ten thousand trials takes to be read.
+    The lines become hundreds of thousands of objects without reference cycles. The collector would visit them again and
+    again, which takes half of the time in which a sweep of ten thousand trials is read.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -33,13 +34,20 @@ def collector_paused() -> Iterator[None]:
 
 
 def read(path: Path, offset: int = 0) -> tuple[list[Line], int]:
-    """The whole lines of a log from a byte offset on, and the offset behind the last of them.
+    """Read the complete lines of a log from a byte offset on.
 
-    A last line without its newline is being written, or was torn by a kill: it is not read. A log that has become
+    A last line without a newline is still being written, or a kill cut it short: it is not read. A log that has become
     shorter than the offset is read from its beginning.
 
+    Args:
+        path: the log; a missing one counts as empty.
+        offset: the end of the lines that were read before.
+
+    Returns:
+        The lines, and the offset of the end of the last one.
+
     Raises:
-        UserError: a line before it is broken, which no kill can do.
+        UserError: a complete line is not JSON. A kill can't cause that.
     """
     try:
         with path.open("rb") as file:
@@ -56,7 +64,7 @@ def read(path: Path, offset: int = 0) -> tuple[list[Line], int]:
 
 
 def read_first(path: Path) -> list[Line]:
-    """The first line of a log, if it has a whole one."""
+    """Return a list with the first line of a log; empty if the log has no complete line."""
     try:
         with path.open("rb") as file:
             line = file.readline()
@@ -66,6 +74,7 @@ def read_first(path: Path) -> list[Line]:
 
 
 def _parse(line: bytes, path: Path, number: int) -> Line:
+    """Return the line with this number in a log as a dict."""
     try:
         event = json.loads(line)
         if not isinstance(event, dict):
@@ -79,13 +88,18 @@ def _parse(line: bytes, path: Path, number: int) -> Line:
 
 
 class Log:
-    """The one writer of a log. Opening it cuts off a torn last line.
+    """The only writer of a log.
 
-    Each event is one `write` to a file opened for appending, so that a kill tears at most the last line, and is synced,
-    so that it survives a power cut too.
+    Each line is one `write` to a file that was opened for appending, so that a kill cuts at most the last line short.
+    The line is synced, so that it survives a power cut too.
     """
 
     def __init__(self, path: Path) -> None:
+        """Open or make a log, read it, and cut off an incomplete last line.
+
+        Args:
+            path: the log.
+        """
         durable.make_folder(path.parent)
         self.path = path
         self._events, end = read(path)
@@ -97,16 +111,20 @@ class Log:
             durable.sync_folder(path.parent)
 
     def take_lines(self) -> list[Line]:
-        """Return what the log held when it was opened; the log keeps none of it."""
+        """Return the lines that the log had when it was opened, once: they are not kept in memory."""
         events, self._events = self._events, []
         return events
 
     def append(self, event: Line, *, sync: bool = True) -> None:
-        """Write an event; it survives the death of this process from here on.
+        """Write a line. It survives the death of this process when this returns.
 
         Args:
             event: the line.
-            sync: whether it also survives a power cut from here on; else it does from the next synced event on.
+            sync: whether the line also survives a power cut when this returns; if not, it does so once a later line is
+                synced.
+
+        Raises:
+            OSError: the line could not be written, as on a full disk; the log is as it was before.
         """
         line = json.dumps(event, separators=(",", ":")).encode() + b"\n"
         start = os.fstat(self._file).st_size
@@ -121,4 +139,5 @@ class Log:
             raise
 
     def close(self) -> None:
+        """Close the file."""
         os.close(self._file)

@@ -1,4 +1,4 @@
-"""Ray's temporary folder of a driver that was killed: the next driver deletes it."""
+"""Ray's temporary folders, and the removal of one that a killed driver has left behind."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from typing import Any
 
 PREFIX = "orchestrate-"
 NAME = re.compile(rf"{PREFIX}[a-z0-9_]{{8}}")
-"""What `tempfile.mkdtemp` makes of the prefix."""
+"""The names that `tempfile.mkdtemp` makes from the prefix."""
 SHORT = "/tmp"
-"""Where it lies if the path of the system's temporary folder is too long for Ray's sockets."""
+"""The parent of Ray's folder if the path of the system's temporary folder is too long for Ray's sockets."""
 
 
 def make_scratch() -> Path:
-    """Make a temporary folder for Ray."""
-    # Ray's sockets live in here, and a socket's path may have 107 characters at most.
+    """Make a temporary folder for Ray, and return it."""
+    # Ray makes its sockets in here, and the path of a socket may have at most 107 characters.
     return Path(tempfile.mkdtemp(prefix=PREFIX, dir=None if len(tempfile.gettempdir()) < 24 else SHORT))
 
 
 def delete_scratch(note: Mapping[str, Any]) -> None:
-    """Delete the folder that a driver's note names, if a driver of this user on this machine left it.
+    """Delete the folder that a driver's note names, if a dead driver of this user on this machine made it.
 
-    Whoever gets a sweep's folder from somebody gets a note that may name any path.
+    The checks are needed because a sweep's folder may come from another user, with a note that names any path.
+
+    Args:
+        note: the note in the lock file, with `scratch`, `host` and `pid`.
     """
     path = Path(str(note.get("scratch", "")))
     if note.get("host") == socket.gethostname() and _is_ours(path) and not _is_alive(note.get("pid")):
@@ -36,7 +39,7 @@ def delete_scratch(note: Mapping[str, Any]) -> None:
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether `make_scratch` can have made this folder for this user."""
+    """Return whether `make_scratch` may have made this folder for this user."""
     if str(path.parent) not in (tempfile.gettempdir(), SHORT) or not NAME.fullmatch(path.name):
         return False
     try:
@@ -47,8 +50,9 @@ def _is_ours(path: Path) -> bool:
 
 
 def _is_alive(pid: Any) -> bool:
-    """Whether another process has a driver's number: in a copied folder the note is of one that may still run."""
-    import psutil  # some time, which is only spent where a driver was killed
+    """Return whether the driver with this process id may still run, as it may where a sweep's folder was copied."""
+    # Imported here because it takes time, and is needed only after a driver was killed.
+    import psutil
 
     try:
         return pid != os.getpid() and psutil.Process(int(pid)).status() != psutil.STATUS_ZOMBIE

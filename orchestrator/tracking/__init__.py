@@ -1,1 +1,1 @@
-"""From a sweep's folder to MLflow."""
+"""Transfer of a sweep from its folder to MLflow."""

@@ -1,8 +1,8 @@
 """The process that sends a sweep to MLflow: `python -m orchestrator.tracking SWEEP_FOLDER`.
 
-It only reads the sweep's folder, and remembers in `mlflow.json` files what MLflow has acknowledged, so that it can be
-killed and started at any time: what is missing is sent, and nothing twice. It ends when its standard input does, which
-is when the driver closes it or dies. How it stands is in `tracking.json`.
+It reads the sweep's folder, and writes what MLflow has acknowledged into files named `mlflow.json`. So it can be killed
+and started again at any time: it sends what is missing, and nothing twice. It ends when its standard input ends, which
+the driver closes, also by its death. Its state is in `tracking.json`.
 """
 
 from __future__ import annotations
@@ -20,34 +20,37 @@ from pathlib import Path
 from filelock import FileLock
 
 from orchestrator.state.history import History
-from orchestrator.tracking.batches import in_words
+from orchestrator.tracking.batches import describe_left_out
 from orchestrator.tracking.client import Gone, Refused, Unreachable
 from orchestrator.tracking.mirror import Mirror
 from orchestrator.tracking.sender import STATUS_FILE
 
 POLL_S = 0.5
+"""The time between two looks at the sweep's folder."""
 MAX_BACKOFF_S = 30.0
+"""The longest time between two attempts to reach MLflow."""
 LOOK_LATE_S = 5.0
-"""How often ended trials are looked at for what they still get."""
+"""The time between two looks for new files of ended trials."""
 NICENESS = 10
-"""Trials go before it: importing MLflow alone keeps a processor busy for seconds, just when the first trial starts."""
+"""Trials have priority: importing MLflow alone takes seconds of a processor, just when the first trial starts."""
 SWEEP_EVERY_S = 5.0
-"""How often the sweep's own run, with its table and its page of sounds, follows its trials."""
+"""The time between two updates of the sweep's own run, with its table and its page of sounds."""
 STATUS_EVERY_S = 1.0
+"""The time between two writes of `tracking.json` while many trials are sent."""
 PATIENCE_S = 30.0
-"""How long an MLflow that doesn't answer is waited for once the driver has gone."""
+"""How long to try to reach MLflow after the driver has ended."""
 
 
 def follow(
     folder: Path, *, once: bool = False, closed: threading.Event | None = None, patience_s: float = PATIENCE_S
 ) -> None:
-    """Send a sweep to MLflow until its driver has gone, and then what is left.
+    """Send a sweep to MLflow until its driver has ended, and then send what is left.
 
     Args:
-        folder: the sweep's folder; another process that follows it is waited for.
-        once: send what is there now, and end.
-        closed: set by the caller when the driver has gone.
-        patience_s: how long an MLflow that doesn't answer is waited for at the end.
+        folder: the sweep's folder; if another process sends it, wait for that one to end.
+        once: send what is in the folder now, and return.
+        closed: the event that the caller sets when the driver has ended.
+        patience_s: how long to try to reach MLflow at the end.
     """
     with FileLock(folder / "tracking.lock"):
         follower = Follower(folder)
@@ -59,9 +62,14 @@ def follow(
 
 
 class Follower:
-    """Looks at a sweep's folder, sends what is new, and says how that goes."""
+    """The loop's state: it looks at a sweep's folder, sends what is new, and writes `tracking.json`."""
 
     def __init__(self, folder: Path) -> None:
+        """Look at nothing yet.
+
+        Args:
+            folder: the sweep's folder.
+        """
         self._folder = folder
         self._history = History(folder)
         self._mirror: Mirror | None = None
@@ -77,20 +85,24 @@ class Follower:
         self._status_s = 0.0
 
     def look(self, *, everywhere: bool = False) -> None:
-        """Take in what was written since the last look, at ended trials only now and then, and at some of them."""
+        """Read what was written since the last look; some of the ended trials are included every `LOOK_LATE_S`.
+
+        Args:
+            everywhere: look for new files of all trials.
+        """
         before = self._history.started, self._history.closed
-        is_time = time.monotonic() - self._looked_late_s > LOOK_LATE_S
-        if is_time:
+        is_late_look = time.monotonic() - self._looked_late_s > LOOK_LATE_S
+        if is_late_look:
             self._looked_late_s = time.monotonic()
-        changed = self._history.refresh(everywhere=everywhere, late=is_time)
+        changed = self._history.refresh(everywhere=everywhere, late=is_late_look)
         self._waiting |= changed
         self._sweep_waits |= bool(changed) or before != (self._history.started, self._history.closed)
 
     def send(self) -> bool:
-        """Send what waits, unless MLflow was found unreachable a moment ago.
+        """Send what is waiting, unless the last failure was a moment ago.
 
         Returns:
-            Whether nothing waits any more.
+            True if everything has been sent.
         """
         if not self._history.started:
             return True
@@ -107,21 +119,22 @@ class Follower:
                 self._retry_s = time.monotonic() + min(MAX_BACKOFF_S, POLL_S * 2 ** (self._failures - 1))
                 self._unreachable_since = self._unreachable_since or int(time.time() * 1000)
                 self._error = str(error) or type(error).__name__
-        self._tell()
+        self._write_status()
         return not (self._waiting or self._sweep_waits)
 
     def finish(self, patience_s: float) -> None:
-        """Send what is left."""
+        """Send what is left, and return when that is done or MLflow was not reachable for `patience_s`."""
         self.look(everywhere=True)
-        self._notice_death()
+        self._note_death()
         deadline = time.monotonic() + patience_s
         self._retry_s = self._sweep_sent_s = 0.0
         while not self.send() and time.monotonic() < deadline:
             time.sleep(POLL_S)
             self._retry_s = min(self._retry_s, time.monotonic())
 
-    def _notice_death(self) -> None:
-        # A killed driver's end of the pipe may close a moment before its lock opens.
+    def _note_death(self) -> None:
+        """Note in the history if the driver was killed."""
+        # The pipe of a killed driver may close a moment before its lock is released.
         patience_s = time.monotonic() + 1
         while self._history.started and not self._history.closed and time.monotonic() < patience_s:
             if self._history.driver_is_dead():
@@ -130,9 +143,10 @@ class Follower:
             time.sleep(0.05)
 
     def _send(self, mirror: Mirror) -> None:
+        """Send the waiting trials, then the sweep's own run if that is due."""
         if mirror.pages is None:
             mirror.open()
-            # Their runs name the sweep's run, which may be a new one.
+            # All trials, because their runs refer to the sweep's run, which may be a new one.
             self._waiting |= set(self._history.trials)
             self._sweep_waits = True
         fault = None
@@ -143,38 +157,45 @@ class Follower:
             except (Unreachable, Refused, Gone):
                 raise
             except Exception as error:
-                # What is wrong with one trial must not keep back the others.
+                # An error of one trial must not keep the others from being sent.
                 fault = error
             if time.monotonic() - self._status_s > STATUS_EVERY_S:
-                self._tell()
+                self._write_status()
         if self._sweep_waits and time.monotonic() - self._sweep_sent_s > SWEEP_EVERY_S:
             mirror.send_sweep()
             self._sweep_waits, self._sweep_sent_s = False, time.monotonic()
         if fault:
             raise fault
 
-    def _tell(self) -> None:
+    def _write_status(self) -> None:
+        """Write `tracking.json` if anything in it has changed."""
         mirror = self._mirror
         pages = mirror and mirror.pages
         is_complete = bool(pages) and not (self._waiting or self._sweep_waits)
+        backlog, left_out = 0, ""
+        links: dict[str, str] = {}
+        if mirror:
+            backlog = mirror.backlog(self._waiting)
+            left_out = describe_left_out(mirror.left_out)
+            links = mirror.links()
         status = json.dumps(
             {
-                "backlog": mirror.backlog(self._waiting) if mirror else 0,
+                "backlog": backlog,
                 "complete_bytes": self._history.offset if is_complete else None,
                 "unreachable_since": self._unreachable_since,
                 "error": self._error,
                 "remark": mirror and mirror.remark,
-                "left_out": in_words(mirror.left_out) if mirror else "",
+                "left_out": left_out,
                 "tracking_uri": self._history.started["tracking_uri"],
                 "experiment_id": pages and pages.experiment_id,
                 "run_id": pages and pages.run_id,
-                "links": mirror.links() if mirror else {},
+                "links": links,
             }
         )
         self._status_s = time.monotonic()
         if status == self._status:
             return
-        # On a full disk nobody is told, until there is room again.
+        # On a full disk the file stays old until there is space again.
         with contextlib.suppress(OSError):
             temporary = self._folder / f"{STATUS_FILE}.tmp"
             temporary.write_text(status)
@@ -185,20 +206,20 @@ class Follower:
 def main() -> None:
     """Follow the sweep whose folder is named on the command line until standard input ends."""
     os.nice(NICENESS)
-    for ignored in (signal.SIGINT, signal.SIGHUP):
-        # They are meant for the driver, whose last words are still to be sent.
-        signal.signal(ignored, signal.SIG_IGN)
-    for chatty in ("mlflow", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.CRITICAL)
+    for number in (signal.SIGINT, signal.SIGHUP):
+        # These signals are for the driver; the last lines that it writes still have to be sent.
+        signal.signal(number, signal.SIG_IGN)
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     closed = threading.Event()
 
-    def wait_for_the_end() -> None:
+    def wait_for_end_of_input() -> None:
         # Not through sys.stdin, whose lock this thread would hold while the interpreter shuts down.
         while os.read(sys.stdin.fileno(), 1):
             pass
         closed.set()
 
-    threading.Thread(target=wait_for_the_end, daemon=True).start()
+    threading.Thread(target=wait_for_end_of_input, daemon=True).start()
     follow(Path(sys.argv[1]), closed=closed)
 
 

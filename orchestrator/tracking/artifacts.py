@@ -1,8 +1,8 @@
-"""A trial's renderings as the artifacts that MLflow's pages know how to show.
+"""The layout of a trial's renderings as artifacts that MLflow's pages show.
 
-Pictures and the table of clips are laid out as `MlflowClient.log_image` and `log_table` of MLflow 3.17 would, but under
-names that follow from the content: those calls invent a name or append at each call, so that sending again would
-double everything.
+Pictures and the table of clips have the layout that `MlflowClient.log_image` and `log_table` of MLflow 3.17 give them,
+but names that follow from the content. Those functions make a new name or append at each call, so that everything would
+be there twice after it was sent again.
 """
 
 from __future__ import annotations
@@ -19,29 +19,30 @@ from orchestrator.storage import json_lines
 from reports import vocabulary as words
 
 BEST = "best"
-"""The folder of the best epoch."""
+"""The name of the folder of the best epoch."""
 HISTORY_PREFIX = "epoch_"
-"""With which the folders of other epochs begin."""
+"""The prefix of the folders of other epochs."""
 PICTURES = {words.CLIP_SPECTROGRAM: words.SPECTROGRAM_PREFIX, words.CLIP_IMAGE: words.IMAGE_PREFIX}
-"""Columns that name pictures, and how the keys of those begin."""
+"""The columns of the table of clips that name pictures, and the prefixes of the pictures' keys."""
 LEADING = (words.CLIP_NAME, *PICTURES)
 """The first columns of the table of clips."""
 THUMBNAIL_PIXELS = 256
 IMAGES_TAG = {"mlflow.loggedImages": "true"}
+"""The tag of a run with pictures, without which MLflow's pages do not show them."""
 TABLE_TAG = {"mlflow.loggedArtifacts": json.dumps([{"path": words.ARTIFACT_CLIPS, "type": "table"}])}
-"""What tells MLflow's pages to look for pictures and for the table."""
+"""The tag of a run with a table of clips, without which MLflow's pages do not show it."""
 
 
 def lay_out(media: Path, target: Path, made_ms: int) -> dict[str, str]:
-    """Put a folder of renderings into `target` as it is to lie below the run's root.
+    """Fill a folder with the renderings of a trial in the layout of a run's artifacts.
 
     Args:
-        media: such as `media/epoch_05`, `media/best` or `renderings/phase=zero`: sounds, pictures and `clips.json`.
-        target: an empty folder; large files are linked, not copied.
-        made_ms: a time that is the same whenever this is done again.
+        media: a folder with sounds, pictures and `clips.json`: `media/epoch_05`, `media/best`, `renderings/phase=zero`.
+        target: the folder to fill; sounds and pictures are linked, not copied.
+        made_ms: a time that becomes a part of file names; it has to be the same at each call for a trial.
 
     Returns:
-        Tags that tell MLflow's pages what is there.
+        The tags of the run that make MLflow's pages show the artifacts.
     """
     clips = json.loads((media / words.ARTIFACT_CLIPS).read_text())
     is_history = media.name.startswith(HISTORY_PREFIX)
@@ -61,22 +62,23 @@ def lay_out(media: Path, target: Path, made_ms: int) -> dict[str, str]:
 
 
 def picture_keys(media: Path) -> dict[str, str]:
-    """The key of each picture of a folder of renderings, such as `spectrogram/dog_1`, by its stem."""
+    """Return the key of each picture in a folder of renderings, such as `spectrogram/dog_1`, by its stem."""
     clips = json.loads((media / words.ARTIFACT_CLIPS).read_text())["clips"]
     prefixes = {clip[column]: prefix for clip in clips for column, prefix in PICTURES.items() if column in clip}
-    stems = sorted(path.stem for path in media.glob("*.png"))
-    return {
-        stem: prefixes.get(stem, words.SPECTROGRAM_PREFIX) + re.sub(r"[^\w\-. ]", "_", stem, flags=re.ASCII)
-        for stem in stems
-    }
+    keys = {}
+    for stem in sorted(path.stem for path in media.glob("*.png")):
+        # MLflow refuses other characters in keys.
+        name = re.sub(r"[^\w\-. ]", "_", stem, flags=re.ASCII)
+        keys[stem] = prefixes.get(stem, words.SPECTROGRAM_PREFIX) + name
+    return keys
 
 
 def _lay_out_picture(file: Path, key: str, target: Path, epoch: int, made_ms: int) -> str:
-    """The picture and its thumbnail as a step of an image chart; its path without suffix."""
+    """Put a picture and its thumbnail into `target` as a step of an image chart; return its path without suffix."""
     name = f"images/{key.replace('/', '~')}+step+{epoch}+timestamp+{made_ms}"
     name = f"{name}+{uuid.uuid5(uuid.NAMESPACE_OID, name)}"
     if (target / f"{name}.png").exists():
-        # The best epoch may be one that is kept for the history too: the same picture.
+        # The best epoch may also be in the history, with the same picture.
         return name
     (target / "images").mkdir(exist_ok=True)
     (target / f"{name}.png").symlink_to(file)
@@ -87,13 +89,20 @@ def _lay_out_picture(file: Path, key: str, target: Path, epoch: int, made_ms: in
 
 
 def _table(clips: list[json_lines.Line], pictures: dict[str, str]) -> dict[str, Any]:
-    """A row a clip; a cell that names a picture shows it. The page of tables compares runs by the second column."""
-    keys = [key for clip in clips for key in clip]
-    columns = sorted(dict.fromkeys(keys), key=lambda key: LEADING.index(key) if key in LEADING else len(LEADING))
-    return {"columns": columns, "data": [[_cell(key, clip.get(key), pictures) for key in columns] for clip in clips]}
+    """Return MLflow's form of a table with a row for each clip; cells that name a picture show it.
+
+    The columns of `LEADING` come first, because MLflow's page of tables compares runs by the second column.
+    """
+    keys = dict.fromkeys(key for clip in clips for key in clip)
+    columns = sorted(keys, key=lambda key: LEADING.index(key) if key in LEADING else len(LEADING))
+    rows = []
+    for clip in clips:
+        rows.append([_cell(column, clip.get(column), pictures) for column in columns])
+    return {"columns": columns, "data": rows}
 
 
 def _cell(column: str, value: Any, pictures: dict[str, str]) -> Any:
+    """Return MLflow's form of a cell; `pictures` has the path of each picture without suffix, by its stem."""
     if column not in PICTURES or value not in pictures:
         return value
     path = pictures[value]

@@ -1,6 +1,6 @@
-"""Where runs are recorded: an MLflow server or a sqlite file. Every call is made once; its failure is told in one line.
+"""The connection to MLflow: a server or an SQLite file. Every call is made once, and errors become one line.
 
-MLflow itself is imported at the first connection: it takes more than a second.
+MLflow is imported at the first connection, because that takes more than a second.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from orchestrator.tracking.database import prepared
+from orchestrator.tracking.database import prepare_database
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 ENVIRONMENT = {
-    # A POST that MLflow itself repeats after a late answer makes two runs: one try, the follower comes back.
+    # If MLflow repeated a POST after a late answer, there would be two runs. `tracking.__main__` tries again instead.
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
     "MLFLOW_DISABLE_TELEMETRY": "true",
@@ -30,7 +30,7 @@ ENVIRONMENT = {
 }
 SCHEMES = "sqlite:////path/mlflow.db, http://host:port, https://…, postgresql://…, mysql://…"
 LINKED = (".wav", ".png")
-"""Files that are never written to again once they are there: they are replaced by new ones."""
+"""Suffixes of files that may be hard links, because they are replaced by new files and never changed in place."""
 REFUSALS = (
     "INVALID_PARAMETER_VALUE",
     "RESOURCE_DOES_NOT_EXIST",
@@ -38,83 +38,87 @@ REFUSALS = (
     "INVALID_STATE",
     "BAD_REQUEST",
 )
+"""MLflow's error codes for calls that would also fail the next time."""
 CREDENTIALS = ("UNAUTHENTICATED", "PERMISSION_DENIED", "CUSTOMER_UNAUTHORIZED")
 REASONS = (
     r"\[Errno \d+\] ([\w ]+)|(timed out)|(database is locked)|(Failed to resolve)|too many (\d+) error|error code (\d+)"
 )
-"""What of a long message says why nobody answered."""
+"""The part of a long message that says why there was no answer."""
 MISTAKES = (AssertionError, AttributeError, LookupError, NameError, TypeError)
-"""Exceptions that are our own fault: no waiting for a server helps."""
+"""Exceptions that are mistakes in our code, not failures of MLflow."""
 
 
 class Unreachable(Exception):
-    """MLflow can't be spoken to now; the same call may work later."""
+    """MLflow can't be reached now; the same call may work later."""
 
 
 class Unusable(Unreachable):
-    """The URI is none that MLflow can be spoken to by."""
+    """The tracking URI can't be that of an MLflow."""
 
 
 class Refused(Exception):
-    """MLflow understood the call and won't do it."""
+    """MLflow received the call and refused it."""
 
 
 class Gone(Exception):
-    """Somebody deleted what the call was about."""
+    """The run or the experiment of the call was deleted."""
 
 
 class Store:
-    """One tracking URI; `open` connects."""
+    """The MLflow at the tracking URI `uri`; `display_uri` is the URI without a password.
+
+    New experiments have their artifacts in `artifact_root`; if that is None, MLflow decides.
+    """
 
     def __init__(self, uri: str, artifact_root: str | None) -> None:
         self.uri = uri
-        self.shown = re.sub(r"//[^/@]+@", "//", uri)
-        """Without the password."""
+        self.display_uri = re.sub(r"//[^/@]+@", "//", uri)
         self._artifact_root = artifact_root
         self._client: MlflowClient | None = None
         self._roots: dict[str, Path | None] = {}
 
     @property
     def client(self) -> MlflowClient:
+        """MLflow's own client, after `open`."""
         assert self._client is not None, "open() comes first"
         return self._client
 
     def open(self) -> None:
-        """Connect; a new sqlite file gets its tables, which takes some seconds.
+        """Connect, if that was not done before; in a new SQLite file tables are made, which takes some seconds.
 
         Raises:
-            Unusable: of the URI.
-            Unreachable: nobody answers there.
+            Unusable: the URI can't be that of an MLflow.
+            Unreachable: there is no answer.
         """
         if self._client is not None:
             return
         os.environ.update(ENVIRONMENT)
         try:
-            with self.told(), prepared(self.uri):
+            with self.translate_errors(), prepare_database(self.uri):
                 from mlflow import MlflowClient
 
                 client = MlflowClient(self.uri)
                 client.search_experiments(max_results=1)
                 self._client = client
         except Refused as error:
-            raise Unusable(f"tracking URI {self.shown!r} can't be used ({error}); allowed: {SCHEMES}") from None
+            raise Unusable(f"tracking URI {self.display_uri!r} can't be used ({error}); allowed: {SCHEMES}") from None
 
     @contextlib.contextmanager
-    def told(self) -> Iterator[None]:
-        """Turn whatever goes wrong with MLflow, its database or the network into `Unreachable` or `Refused`."""
+    def translate_errors(self) -> Iterator[None]:
+        """Raise errors of MLflow, its database or the network as `Unreachable` or `Refused`."""
         try:
             yield
         except (Unreachable, Refused, Gone, *MISTAKES):
             raise
         except Exception as error:
-            raise _translate(error, self.shown) from error
+            raise _translate(error, self.display_uri) from error
 
-    def experiment(self, name: str) -> str:
-        """The id of the experiment of that name, made if there is none.
+    def get_or_create_experiment(self, name: str) -> str:
+        """Return the id of the experiment with a name; make it if there is none.
 
-        A deleted experiment keeps its name for itself, so that its successor is `<name>-2`.
+        MLflow keeps the name of a deleted experiment reserved, so that its successor is `<name>-2`.
         """
-        with self.told():
+        with self.translate_errors():
             candidate, number = name, 1
             while (experiment := self.client.get_experiment_by_name(candidate)) is not None:
                 if experiment.lifecycle_stage == "active":
@@ -125,9 +129,9 @@ class Store:
             return str(self.client.create_experiment(candidate, artifact_location=location))
 
     def experiment_of(self, run_id: str) -> str | None:
-        """The experiment of a run; None if either has been deleted."""
+        """Return the id of a run's experiment; None if the run or the experiment was deleted."""
         try:
-            with self.told():
+            with self.translate_errors():
                 run = self.client.get_run(run_id)
                 experiment = self.client.get_experiment(run.info.experiment_id)
         except Refused:
@@ -138,20 +142,23 @@ class Store:
     def find_runs(
         self, experiment_id: str, sweep_id: str, known_ids: Container[str | None], ids: Mapping[str, str]
     ) -> dict[str, str]:
-        """The runs of a sweep by trial number (`""` is the sweep's own), and of renderings by `NUMBER NAME`.
+        """Find the runs of a sweep, and delete double and foreign ones.
 
-        A call whose answer was lost may have made a run twice: the one that is in `known_ids`, else the oldest, is
-        kept, and the other deleted. So is a run of a trial that the sweep log does not know any more.
+        A call whose answer was lost may have made a run twice: then the one in `known_ids`, or else the older one, is
+        kept. Runs of trials that are not in the sweep log any more are deleted too.
 
         Args:
-            experiment_id: where they are.
-            sweep_id: tells the sweep from others.
-            known_ids: runs that are kept.
-            ids: of the sweep's trials, by number.
+            experiment_id: the experiment of the runs.
+            sweep_id: the id of the sweep.
+            known_ids: ids of runs that are kept.
+            ids: the ids of the sweep's trials, by number.
+
+        Returns:
+            Ids of runs: by trial number, by `NUMBER NAME` for renderings, and by "" for the sweep's own run.
         """
         runs: dict[str, str] = {}
         token = None
-        with self.told():
+        with self.translate_errors():
             while True:
                 page = self.client.search_runs(
                     [experiment_id],
@@ -175,9 +182,9 @@ class Store:
                     return runs
 
     def put_files(self, run_id: str, folder: Path) -> None:
-        """Send a folder to a run's root; to a folder of this machine as links to the same sounds and pictures.
+        """Send the files of a folder to a run's artifacts, and replace those of the same path.
 
-        What is heard is then on the disk once, and not once in the sweep's folder and once in MLflow's.
+        If the artifacts are in a folder of this machine, sounds and pictures become hard links, which take no space.
         """
         root = self._local_root(run_id)
         if root is None:
@@ -190,31 +197,32 @@ class Store:
             target.parent.mkdir(parents=True, exist_ok=True)
             temporary = target.with_name(f".{target.name}.tmp")
             temporary.unlink(missing_ok=True)
-            if path.suffix not in LINKED or not _linked(path.resolve(), temporary):
+            if path.suffix not in LINKED or not _try_link(path.resolve(), temporary):
                 shutil.copyfile(path, temporary)
             temporary.replace(target)
 
     def _local_root(self, run_id: str) -> Path | None:
-        """Where a run's artifacts are, if that is a folder of this machine."""
+        """Return the folder of a run's artifacts if it is on this machine, else None."""
         if run_id not in self._roots:
-            with self.told():
+            with self.translate_errors():
                 uri = urlsplit(self.client.get_run(run_id).info.artifact_uri)
             self._roots[run_id] = Path(unquote(uri.path)) if uri.scheme in ("", "file") else None
         return self._roots[run_id]
 
     def delete_run(self, run_id: str) -> None:
-        """Put a run where MLflow's users can still restore it from; one that is gone already is no fault."""
-        with contextlib.suppress(Refused), self.told():
+        """Delete a run, so that a user can still restore it; a run that is already deleted is no error."""
+        with contextlib.suppress(Refused), self.translate_errors():
             self.client.delete_run(run_id)
 
     def tag_experiment(self, experiment_id: str, tags: Mapping[str, str]) -> None:
-        with self.told():
+        """Set tags of an experiment."""
+        with self.translate_errors():
             for key, value in tags.items():
                 self.client.set_experiment_tag(experiment_id, key, value)
 
 
-def _linked(path: Path, target: Path) -> bool:
-    """Give a file a second name; False where its disk can't, or isn't the same."""
+def _try_link(path: Path, target: Path) -> bool:
+    """Make a hard link, and return whether that succeeded: some file systems can't, and it needs the same disk."""
     try:
         os.link(path, target)
     except OSError:
@@ -223,9 +231,10 @@ def _linked(path: Path, target: Path) -> bool:
 
 
 def _translate(error: Exception, uri: str) -> Unreachable | Refused:
+    """Return an exception of MLflow or the network as one of ours, with a message of one line."""
     text = " ".join(str(error).split())
     code = str(getattr(error, "error_code", ""))
-    # MLflow's own server answers with JSON; a bare status comes from a proxy, a login page, another server.
+    # MLflow's own server answers with JSON. A status without it is that of a proxy, a login page or another server.
     bare = re.search(r"API request to endpoint .* failed with error code (\d+)", text)
     status = bare.group(1) if bare else ""
     if status in ("401", "403") or code in CREDENTIALS:

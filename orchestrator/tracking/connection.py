@@ -1,4 +1,4 @@
-"""MLflow as those have it who only read what sweeps have sent there."""
+"""A connection to MLflow for commands that read what sweeps have sent."""
 
 from __future__ import annotations
 
@@ -18,30 +18,30 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
 
 TALKERS = ("mlflow", "requests", "sqlalchemy", "urllib3")
-"""Packages whose exceptions say that MLflow can't be read."""
+"""Packages whose exceptions mean that MLflow can't be read."""
 
 
 @contextlib.contextmanager
-def tracking(home: Path) -> Iterator[MlflowClient]:
-    """A client of the MLflow that a home's sweeps go to.
+def connect(home: Path) -> Iterator[MlflowClient]:
+    """Connect to the MLflow of a home, and yield its client.
 
     Raises:
-        UserError: its address can't be used, or there is nothing: whoever only reads makes no home and no database.
-        OrchestratorError: it does not answer, now or inside the block.
+        UserError: its address can't be used, or the database does not exist; reading never makes one.
+        OrchestratorError: MLflow does not answer, now or inside the block.
     """
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     sender.check_tracking_uri(home)
-    _check_there(home)
+    _check_database_exists(home)
     store = Store(sender.tracking_uri(home), None)
     try:
         store.open()
         try:
             yield store.client
         except Exception as error:
-            # What is wrong with a table or a figure is no fault of MLflow's.
+            # Other errors of the block, as in a figure, are not about MLflow.
             if not (isinstance(error, OSError) or type(error).__module__.startswith(TALKERS)):
                 raise
-            with store.told():
+            with store.translate_errors():
                 raise
     except Unusable as error:
         raise UserError(str(error)) from None
@@ -49,11 +49,11 @@ def tracking(home: Path) -> Iterator[MlflowClient]:
         raise OrchestratorError(str(error).partition("; everything is sent")[0]) from None
 
 
-def _check_there(home: Path) -> None:
-    """Refuse a sqlite file that nobody has written."""
+def _check_database_exists(home: Path) -> None:
+    """Check that the SQLite file of a home exists, if that is its MLflow."""
     uri = sender.tracking_uri(home)
     path = Path(uri.removeprefix(SQLITE))
     if uri.startswith(SQLITE) and not path.exists():
-        # Of a home without sweeps that is said as everywhere.
+        # In a home without sweeps this raises the message that all commands give.
         find_sweep(home, None)
         raise UserError(f"{path}: there is no such database; check MLFLOW_TRACKING_URI, or name another --home")

@@ -1,4 +1,4 @@
-"""The sqlite file that runs are recorded in, unless a server has them."""
+"""The SQLite file in which MLflow records runs, unless there is a server."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ SQLITE = "sqlite:///"
 
 
 def sqlite_path(uri: str) -> Path | None:
-    """Return the file that a tracking URI names; None if it names a server."""
+    """Return the SQLite file that a tracking URI names; None if it names a server."""
     return Path(uri.removeprefix(SQLITE)) if uri.startswith(SQLITE) else None
 
 
 @contextlib.contextmanager
-def prepared(uri: str) -> Iterator[None]:
-    """Put a sqlite file into write-ahead mode: readers don't wait for writers, and a commit costs fewer flushes.
+def prepare_database(uri: str) -> Iterator[None]:
+    """Set the journal mode of an SQLite file, and hold a lock in the block, in which MLflow makes missing tables.
 
-    On a disk that other machines may have too, SQLite excludes that mode. The mode stays in the file. Only one process
-    at a time may make the tables of a new file.
+    In write-ahead mode readers don't wait for writers, and a commit needs fewer flushes. SQLite does not allow it on a
+    disk that other machines may mount too. The mode is stored in the file. Nothing is done for a server.
     """
     path = sqlite_path(uri)
     if path is None:
         yield
         return
-    # Most verbs only ask for the path.
+    # Imported here because most commands only call `sqlite_path`.
     from filelock import FileLock
 
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +36,7 @@ def prepared(uri: str) -> Iterator[None]:
         mode = "DELETE" if is_shared(path) else "WAL"
         with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
             if connection.execute("PRAGMA journal_mode").fetchone()[0].upper() != mode:
-                # Whoever else has it open keeps the mode that it has.
+                # It fails if another process has the file open; then the mode stays as it is.
                 with contextlib.suppress(sqlite3.OperationalError):
                     connection.execute(f"PRAGMA journal_mode={mode}")
         yield

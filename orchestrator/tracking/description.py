@@ -1,4 +1,4 @@
-"""What MLflow has to show of a sweep and its trials: names, tags, params, scores and a description in words."""
+"""The MLflow runs of a sweep, its trials and their renderings: names, tags, params, scores and notes."""
 
 from __future__ import annotations
 
@@ -25,43 +25,44 @@ STATUS = {
 }
 """MLflow's status of each outcome."""
 CLOSED = {"finished": words.OUTCOME_COMPLETED}
-"""What the sweep log says otherwise than the vocabulary."""
+"""Outcomes of a sweep that have another name in the sweep log than in the vocabulary."""
 MARK = "(!)"
-"""Behind the name of an arm whose trials ran on different code; a star would be Markdown."""
+"""The mark of an arm whose trials ran on different code; a star would be Markdown."""
 MAX_NAME = 24
-"""Characters of a run's name that the tables show, about."""
+"""About how many characters of a run's name MLflow's tables show."""
 MAX_NOTE = 7500
-"""Characters; MLflow cuts a tag at 8000."""
+"""The most characters of a note; MLflow cuts a tag at 8000."""
 
 
 def trial_name(trial: Trial) -> str:
-    """The number, the compared values and as many searched ones, two at most, as fit: `t07-vae-lr3e-4`."""
-    parts = [f"t{trial.number:02d}", *(_short(value) for value in trial.compared.values())]
+    """Return a trial's name: its number, compared values, and up to two searched values that fit: `t07-vae-lr3e-4`."""
+    parts = [f"t{trial.number:02d}", *(_format_short(value) for value in trial.compared.values())]
     if trial.of is not None:
         return "-".join([*parts, f"confirms-t{trial.of:02d}"])
     for name, value in list(trial.searched.items())[:2]:
-        part = f"{name}{_short(value)}"
+        part = f"{name}{_format_short(value)}"
         if len("-".join([*parts, part])) <= MAX_NAME:
             parts.append(part)
     return "-".join(parts)
 
 
 def best_name(trial: Trial) -> str:
-    """The name of an arm's best trial; one that did not train to the end is said to be such."""
+    """Return the name of an arm's best trial, with its outcome if it did not train to the end."""
     return trial_name(trial) + ("" if trial.outcome == words.OUTCOME_COMPLETED else f" ({trial.outcome})")
 
 
-def best_in_words(history: History, trial: Trial) -> str:
-    """What a trial had at its best epoch, which it must have."""
+def describe_best(history: History, trial: Trial) -> str:
+    """Return the main metrics of a trial at its best epoch as text; the trial must have one."""
     row = trial.curve.best_row
     assert row is not None
     metrics = row["metrics"]
-    values = (f"{words.label_of(name)} {_number(metrics[name])}" for name in _read_metrics(history) if name in metrics)
+    names = [name for name in _main_metrics(history) if name in metrics]
+    values = [f"{words.label_of(name)} {_format_number(metrics[name])}" for name in names]
     return f"{', '.join(values)} (epoch {row['epoch']})"
 
 
 def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
-    """A trial's run, below the run of its sweep."""
+    """Return the run of a trial, whose parent is the run of its sweep."""
     tags = {
         words.TAG_ROLE: words.ROLE_TRIAL,
         words.TAG_ARM: trial.arm,
@@ -84,15 +85,15 @@ def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
         status=STATUS[trial.status],
         start_ms=trial.asked_ms,
         end_ms=trial.left_ms if trial.outcome is None else trial.ended_ms,
-        tags=_texts(tags | _provenance(history, trial.started)),
-        params=_texts({**trial.params, words.PARAM_SEED: trial.seed}),
+        tags=_to_texts(tags | _provenance(history, trial.started)),
+        params=_to_texts({**trial.params, words.PARAM_SEED: trial.seed}),
         scores=_scores(trial),
         since=trial.since,
     )
 
 
 def describe_rendering(history: History, trial: Trial, rendering: Rendering, parent: str) -> Wanted:
-    """A rendering's run, below the run of its trial."""
+    """Return the run of a rendering, whose parent is the run of its trial."""
     ts = trial.evaluated_ms
     assert ts is not None
     tags = {
@@ -113,14 +114,14 @@ def describe_rendering(history: History, trial: Trial, rendering: Rendering, par
         status=STATUS[words.OUTCOME_COMPLETED],
         start_ms=ts,
         end_ms=ts,
-        tags=_texts(tags | _provenance(history, trial.started)),
-        params=_texts({**trial.params, **rendering["settings"], words.PARAM_SEED: trial.seed}),
+        tags=_to_texts(tags | _provenance(history, trial.started)),
+        params=_to_texts({**trial.params, **rendering["settings"], words.PARAM_SEED: trial.seed}),
         scores={metric: (value, ts, 0) for metric, value in rendering["metrics"].items()},
     )
 
 
 def describe_sweep(history: History, pages: SweepPages | None) -> Wanted:
-    """A sweep's run; `pages` are known once it exists."""
+    """Return the run of a sweep; its note has links to `pages`, which are known once the run exists."""
     started, closed = history.started, history.closed
     ending = closed.outcome if closed else words.OUTCOME_RUNNING
     outcome = CLOSED.get(ending, ending)
@@ -140,12 +141,13 @@ def describe_sweep(history: History, pages: SweepPages | None) -> Wanted:
         status=STATUS[outcome],
         start_ms=history.first_ms,
         end_ms=closed.ts if closed else None,
-        tags=_texts(tags | _provenance(history, started)),
-        params=_texts({**params, "objective": f"{objective.mode} {objective.metric}"}),
+        tags=_to_texts(tags | _provenance(history, started)),
+        params=_to_texts({**params, "objective": f"{objective.mode} {objective.metric}"}),
     )
 
 
 def _provenance(history: History, started: Mapping[str, Any]) -> dict[str, Any]:
+    """Return tags with the sweep, the judge, the corpus and the commit, from what a driver wrote at its start."""
     corpus, git = started["corpus"] or {}, started["git"]
     return {
         words.TAG_SWEEP: history.name,
@@ -159,6 +161,7 @@ def _provenance(history: History, started: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _scores(trial: Trial) -> dict[str, tuple[float, int, int]]:
+    """Return (value, time in ms, step) of each metric that has one value for each end of a trial."""
     scores: dict[str, tuple[float, int, int]] = {}
     step = max(trial.ends - 1, 0)
     row = trial.curve.best_row
@@ -174,6 +177,7 @@ def _scores(trial: Trial) -> dict[str, tuple[float, int, int]]:
 
 
 def _trial_note(history: History, trial: Trial) -> str:
+    """Return the note of a trial's run in Markdown."""
     lines = [f"Trial {trial.number} of sweep {history.name}, arm {trial.arm}: **{trial.status}**."]
     if trial.outcome is not None:
         reason = f": {trial.reason}" if trial.reason else ""
@@ -181,15 +185,16 @@ def _trial_note(history: History, trial: Trial) -> str:
     if trial.of is not None:
         lines.append(f"It runs the configuration of trial {trial.of} again with a seed of its own.")
     if trial.curve.best_row:
-        lines.append(f"At its best it had {best_in_words(history, trial)}.")
+        lines.append(f"At its best it had {describe_best(history, trial)}.")
     if trial.evaluation_error:
         lines.append(f"Its best checkpoint could not be evaluated: {trial.evaluation_error}")
     return "\n\n".join(lines)
 
 
 def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
-    metrics = _read_metrics(history)
-    # It is written as soon as the sweep has ended.
+    """Return the note of a sweep's run in Markdown: links, and a table of the best trial of each arm."""
+    metrics = _main_metrics(history)
+    # The report is written when the sweep has ended.
     report = f", read the [report]({pages.report()})" if outcome == words.OUTCOME_COMPLETED else ""
     better = "higher" if history.objective.mode == "max" else "lower"
     head = [
@@ -203,7 +208,7 @@ def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
     rows += [_arm_row(arm, tally, metrics) for arm, tally in history.tallies.items()]
     for reference in history.started["references"]:
         name = " ".join(str(reference[key]) for key in ("reference", "size") if reference.get(key) is not None)
-        rows.append([f"*{name}*", "", *(_number(reference.get(metric)) for metric in metrics), ""])
+        rows.append([f"*{name}*", "", *(_format_number(reference.get(metric)) for metric in metrics), ""])
     table = [f"| {' | '.join(row)} |" for row in rows]
     if any(row[0].endswith(MARK) for row in rows):
         head.append(f"{MARK} Its trials ran on different code.")
@@ -213,38 +218,37 @@ def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
 
 
 def _arm_row(arm: str, tally: Tally, metrics: Sequence[str]) -> list[str]:
+    """Return the cells of an arm in the table of a sweep's note."""
     best = tally.best
     row = best.curve.best_row if best else None
     values: Mapping[str, float] = row["metrics"] if row else {}
     name = best_name(best) if best else "none yet"
     mark = f" {MARK}" if len(tally.codes) > 1 else ""
-    return [arm + mark, name, *(_number(values.get(metric)) for metric in metrics), str(tally.epochs)]
+    return [arm + mark, name, *(_format_number(values.get(metric)) for metric in metrics), str(tally.epochs)]
 
 
 def _counts(history: History) -> str:
+    """Return how many trials have each status, as text."""
     statuses = history.statuses()
     counts = (f"{statuses[status]} {status}" for status in STATUS if statuses[status])
     number = statuses.total()
     return f"{words.amount(number, 'trial')} ({', '.join(counts)})" if number else "No trial yet"
 
 
-def _read_metrics(history: History) -> list[str]:
-    """The objective, and what people read beside it."""
+def _main_metrics(history: History) -> list[str]:
+    """Return the names of the objective and of the metrics that are shown with it."""
     metrics = history.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
     return words.headline_metrics(history.objective.metric, metrics)
 
 
-def _texts(values: Mapping[str, Any]) -> dict[str, str]:
-    """Tags and params are strings: numbers and truths are written as YAML would; what is None is left out."""
-    return {
-        key: value if isinstance(value, str) else json.dumps(value)
-        for key, value in values.items()
-        if value is not None
-    }
+def _to_texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """Return tags or params as strings: numbers and bools in the form of YAML; values that are None are left out."""
+    present = {key: value for key, value in values.items() if value is not None}
+    return {key: value if isinstance(value, str) else json.dumps(value) for key, value in present.items()}
 
 
-def _short(value: Any) -> str:
-    """A value in a run's name: two digits of a number, `3e-4` for small and large ones."""
+def _format_short(value: Any) -> str:
+    """Return a value as a part of a run's name: a number has two digits, and the form `3e-4` if small or large."""
     if not isinstance(value, float):
         return str(value)
     if value == 0 or 0.01 <= abs(value) < 10_000:
@@ -253,5 +257,5 @@ def _short(value: Any) -> str:
     return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "" if value is None else f"{value:.3f}"

@@ -1,7 +1,7 @@
-"""Links that open MLflow's pages where they are worth looking at.
+"""Links to the pages of MLflow that show a sweep.
 
-Links begin with `#/`: put the server's address and a slash in front. Some open a prepared view, which holds filter,
-order, columns and charts; beside one, a filter in the link itself would drop its columns and charts.
+Links begin with `#/`; the server's address and a slash come before that. Some open a saved view, which has a filter, an
+order, columns and charts. Such a link has no filter of its own, because that would drop the view's columns and charts.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from orchestrator.command_line import typed
+from orchestrator.command_line import format_command
 from orchestrator.state.home import home_option
-from orchestrator.tracking.saved_views import ALL, RENDERINGS, TAG_PREFIX, Seen, packed
+from orchestrator.tracking.saved_views import ALL, RENDERINGS, TAG_PREFIX, Seen, pack_view
 from reports import vocabulary as words
 
 MODEL_TRAINING = "workflowType=machine_learning"
-"""Without it the pages for chat models open."""
+"""The part of each link without which MLflow opens its pages for language models."""
 
 
 @dataclass(frozen=True)
@@ -30,9 +30,9 @@ class SweepPages:
     """The pages of one sweep.
 
     Attributes:
-        sweep: its name.
-        experiment_id: MLflow's number of the experiment.
-        run_id: the sweep's own run.
+        sweep: the name of the sweep.
+        experiment_id: MLflow's id of the experiment.
+        run_id: the id of the sweep's own run.
     """
 
     sweep: str
@@ -40,36 +40,36 @@ class SweepPages:
     run_id: str
 
     def trials(self) -> str:
-        """The table of trials, best first."""
+        """Return the link to the table of trials, best first."""
         return self._runs(self._view_id(ALL))
 
     def charts(self, purpose: str) -> str:
-        """The charts of a prepared view."""
+        """Return the link to the charts of a saved view."""
         return f"{self._runs(self._view_id(purpose))}&compareRunsMode=CHART"
 
     def renderings(self) -> str:
-        """The table of renderings, each of them a run of its own."""
+        """Return the link to the table of renderings, each of which is a run."""
         return self._runs(self._view_id(RENDERINGS))
 
     def spectrograms(self) -> str:
-        """The pictures of the probe clips, a column a trial."""
+        """Return the link to the pictures of the probe clips, with a column for each trial."""
         return f"{self.trials()}&compareRunsMode=ARTIFACT"
 
     def listen(self) -> str:
-        """The best trial of each arm, side by side, with sound."""
+        """Return the link to the page with the sounds of the best trial of each arm, side by side."""
         return self.run(self.run_id, words.ARTIFACT_LISTEN)
 
     def report(self) -> str:
-        """What the sweep found."""
+        """Return the link to the sweep's report."""
         return self.run(self.run_id, words.ARTIFACT_REPORT)
 
     def run(self, run_id: str, artifact: str = "") -> str:
-        """A run's page, or one of its artifacts."""
+        """Return the link to a run's page, or to one of its artifacts."""
         path = f"/artifacts/{quote(artifact)}" if artifact else ""
         return f"#/experiments/{self.experiment_id}/runs/{run_id}{path}?{MODEL_TRAINING}"
 
     def compare(self, run_ids: Sequence[str]) -> str:
-        """Params and metrics of some runs beside one another."""
+        """Return the link to the comparison of the params and metrics of some runs."""
         runs, experiments = (quote(json.dumps(ids)) for ids in (list(run_ids), [self.experiment_id]))
         return f"#/compare-runs?runs={runs}&experiments={experiments}&{MODEL_TRAINING}"
 
@@ -79,27 +79,32 @@ class SweepPages:
     def _view_id(self, purpose: str) -> str:
         return f"{re.sub(r'[^A-Za-z0-9_-]', '-', self.sweep)}-{purpose}"
 
-    def prepared(self, contents: Seen, made_ms: int) -> dict[str, str]:
-        """The experiment's tags that make the views open."""
+    def view_tags(self, contents: Seen, made_ms: int) -> dict[str, str]:
+        """Return the tags of the experiment that hold the saved views.
+
+        Args:
+            contents: the contents of the views.
+            made_ms: the time of the views, in milliseconds since 1970.
+        """
         return {
-            TAG_PREFIX + self._view_id(purpose): packed(f"{self.sweep}: {purpose}", state, made_ms)
+            TAG_PREFIX + self._view_id(purpose): pack_view(f"{self.sweep}: {purpose}", state, made_ms)
             for purpose, state in contents.views().items()
         }
 
 
 UI_PORT = 5000
-"""Where `orchestrate ui` serves, unless told otherwise."""
+"""The default port of `orchestrate ui`."""
 
 
 def link_lines(name: str, tracking: Mapping[str, Any], home: Path) -> list[str]:
-    """The addresses of a sweep's pages, on the server that has them or on the one that `orchestrate ui` starts.
+    """Return lines with the addresses of a sweep's pages, on MLflow's server or on the one of `orchestrate ui`.
 
     Args:
-        name: the sweep.
-        tracking: what the process that sends to MLflow last said.
+        name: the name of the sweep.
+        tracking: the contents of `tracking.json`.
         home: the folder of all sweeps.
     """
-    command = f"Hear and compare them:  {typed('ui', name, *home_option(home))}"
+    command = f"Hear and compare them:  {format_command('ui', name, *home_option(home))}"
     uri = str(tracking.get("tracking_uri") or "")
     links: Mapping[str, str] = tracking.get("links") or {}
     if not links:
@@ -107,11 +112,12 @@ def link_lines(name: str, tracking: Mapping[str, Any], home: Path) -> list[str]:
     if uri.startswith(("http://", "https://")):
         return [f"{purpose:<13} {uri.rstrip('/')}/{link}" for purpose, link in links.items()]
     addresses = [f"  {purpose:<13} http://127.0.0.1:{UI_PORT}/{link}" for purpose, link in links.items()]
-    through = tunnel(UI_PORT)
-    return [command, *addresses, *([f"From the machine that you sit at, first:  {through}"] if through else [])]
+    ssh_command = tunnel(UI_PORT)
+    hints = [f"From the machine that you sit at, first:  {ssh_command}"] if ssh_command else []
+    return [command, *addresses, *hints]
 
 
 def tunnel(port: int) -> str | None:
-    """The command that brings a port of this machine to the one from which somebody is logged in over ssh."""
+    """Return the ssh command that forwards a port of this machine to the user's; None if the user is not on ssh."""
     connection = os.environ.get("SSH_CONNECTION", "").split()
     return f"ssh -N -L {port}:127.0.0.1:{port} {getpass.getuser()}@{connection[2]}" if len(connection) == 4 else None

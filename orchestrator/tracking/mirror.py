@@ -1,4 +1,4 @@
-"""A sweep as MLflow shows it: its experiment, its own run with the page of sounds, and a run a trial."""
+"""A sweep in MLflow: its experiment, its own run with the page of sounds, and a run for each trial and rendering."""
 
 from __future__ import annotations
 
@@ -20,32 +20,38 @@ from orchestrator.tracking.description import (
     describe_trial,
 )
 from orchestrator.tracking.links import SweepPages
-from orchestrator.tracking.presented import common_pictures, heard_columns
+from orchestrator.tracking.presented import find_common_pictures, make_columns
 from orchestrator.tracking.run import Run
 from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TOP, Seen
 from reports import vocabulary as words
 
 RUN_FILE = "mlflow.json"
+"""In the folder of a trial or a sweep: what MLflow has acknowledged of its run."""
 
 
 class Mirror:
-    """Brings MLflow up to date with a history; `open` comes first, and again after every failure.
+    """A copy of a sweep's history in MLflow; `open` has to be called first, and again after every failure.
 
     Attributes:
-        pages: where the sweep is shown, once it is open.
-        remark: what somebody should know, in one line.
-        left_out: of each run, what MLflow did not take, each with the reason.
+        pages: the pages of the sweep; None unless it is open.
+        remark: a message for the user, in one line.
+        left_out: for each run the reasons of what MLflow refused, by name.
     """
 
     def __init__(self, history: History) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            history: the state of the sweep, which has been started.
+        """
         self._history = history
         self._store = Store(history.started["tracking_uri"], history.started["artifact_root"])
         self._sweep_run = Run(self._store, history.folder / RUN_FILE)
         self._trial_runs: dict[int, Run] = {}
         self._rendering_runs: dict[tuple[int, str], Run] = {}
         self._views: dict[str, str] = {}
-        self._heard: list[sounds_page.Column] = []
-        self._told: json_lines.Line = {}
+        self._sent_columns: list[sounds_page.Column] = []
+        self._sent_record: json_lines.Line = {}
         self.pages: SweepPages | None = None
         self.remark: str | None = None
         self.left_out: dict[str, dict[str, str]] = {}
@@ -55,20 +61,18 @@ class Mirror:
         self._store.open()
         runs = {str(number): self._run(trial) for number, trial in self._history.trials.items()}
         for number, trial in self._history.trials.items():
-            runs |= {
-                f"{number} {rendering['name']}": self._rendering_run(trial, rendering) for rendering in trial.renderings
-            }
+            for rendering in trial.renderings:
+                runs[f"{number} {rendering['name']}"] = self._rendering_run(trial, rendering)
         sweep_run = runs[""] = self._sweep_run
         experiment_id = sweep_run.run_id and self._store.experiment_of(sweep_run.run_id)
         if not experiment_id:
             if sweep_run.run_id:
                 sweep_run.forget()
                 self.remark = "the sweep's MLflow run had been deleted; it is made anew"
-            experiment_id = self._store.experiment(self._history.started["search_space"])
+            experiment_id = self._store.get_or_create_experiment(self._history.started["search_space"])
         known_ids = {run.run_id for run in runs.values()}
-        for key, run_id in self._store.find_runs(
-            experiment_id, self._history.sweep_id, known_ids, self._history.ids()
-        ).items():
+        run_ids = self._store.find_runs(experiment_id, self._history.sweep_id, known_ids, self._history.ids())
+        for key, run_id in run_ids.items():
             if key in runs and runs[key].run_id is None:
                 runs[key].forget(run_id)
         sweep_run.create(experiment_id, describe_sweep(self._history, None))
@@ -77,18 +81,18 @@ class Mirror:
         self.pages = SweepPages(self._history.name, experiment_id, sweep_run.run_id)
 
     def close(self) -> None:
-        """Something failed: nothing is sure any more but what was acknowledged."""
+        """Note a failure: `open` has to look again at what is in MLflow."""
         self.pages = None
 
     def send_trial(self, trial: Trial) -> bool:
         """Send what is new about a trial.
 
         Returns:
-            Whether that is done; False after its run was found deleted.
+            False if its run was deleted, so that it has to be sent again.
 
         Raises:
             Unreachable: MLflow did not answer.
-            Refused: the sweep's own run has been deleted.
+            Refused: the sweep's own run was deleted.
         """
         assert self.pages is not None, "open() comes first"
         if not trial.attempts and trial.outcome is None:
@@ -97,7 +101,7 @@ class Mirror:
         wanted = describe_trial(self._history, trial, self.pages.run_id)
         try:
             if run.run_id and run.sent.since != trial.since:
-                # It was started over: its old points would stand beside the new ones for ever.
+                # The trial was started over, and MLflow can't delete the old points of its metrics.
                 for old_run in (run, *self._rendering_runs_of(trial)):
                     self._store.delete_run(old_run.run_id or "")
                     old_run.forget()
@@ -109,7 +113,7 @@ class Mirror:
             self._note_left_out(f"trial {trial.number}", run.sent.left_out)
             return self._send_renderings(trial, run)
         except Gone:
-            # Or it is one of another server, and this one has had its own before.
+            # The run was deleted, or the id is that of another server, and this one has another run of the trial.
             run_id_by_key = self._store.find_runs(
                 self.pages.experiment_id, self._history.sweep_id, (), self._history.ids()
             )
@@ -124,7 +128,7 @@ class Mirror:
         return True
 
     def _send_renderings(self, trial: Trial, parent: Run) -> bool:
-        """Send each rendering of a trained model as a run below the trial's; False after one was found deleted."""
+        """Send each rendering as a run whose parent is the trial's; return False if one of these runs was deleted."""
         assert self.pages is not None and parent.run_id is not None
         for rendering in trial.renderings:
             run = self._rendering_run(trial, rendering)
@@ -143,6 +147,7 @@ class Mirror:
         return True
 
     def _rendering_run(self, trial: Trial, rendering: Rendering) -> Run:
+        """Return the run of a rendering."""
         key = trial.number, str(rendering["name"])
         if key not in self._rendering_runs:
             path = self._history.files[trial.number].folder / f"{rendering['folder']}.{RUN_FILE}"
@@ -150,27 +155,27 @@ class Mirror:
         return self._rendering_runs[key]
 
     def _rendering_runs_of(self, trial: Trial) -> list[Run]:
-        """The runs of all renderings that were ever sent of a trial."""
+        """Return the runs of all renderings of a trial that were ever sent."""
         folder = self._history.files[trial.number].folder
         return [Run(self._store, path) for path in folder.glob(f"renderings/*.{RUN_FILE}")]
 
     def send_sweep(self) -> None:
-        """Send what is new about the sweep: its state in words, its prepared views, its page of sounds."""
+        """Send what is new about the sweep: its page of sounds, its record, its saved views and its own run."""
         assert self.pages is not None, "open() comes first"
         history, run = self._history, self._sweep_run
         self._send_files(run, history.folder, history.sweep_files(), history.first_ms)
-        columns = heard_columns(self._history)
-        if columns and columns != self._heard:
+        columns = make_columns(self._history)
+        if columns and columns != self._sent_columns:
             with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
                 sounds_page.write_page(Path(target) / words.ARTIFACT_LISTEN, f"Sweep {history.name}", columns)
                 run.upload(Path(target), {}, {})
-                self._heard = columns
-        if history.started != self._told:
+                self._sent_columns = columns
+        if history.started != self._sent_record:
             with tempfile.TemporaryDirectory() as target:
                 (Path(target) / words.ARTIFACT_SWEEP).write_text(json.dumps(history.record()))
                 run.upload(Path(target), {}, {})
-                self._told = history.started
-        views = self.pages.prepared(self._seen(), history.first_ms)
+                self._sent_record = history.started
+        views = self.pages.view_tags(self._view_contents(), history.first_ms)
         if views != self._views:
             self._store.tag_experiment(self.pages.experiment_id, views)
             self._views = views
@@ -184,33 +189,42 @@ class Mirror:
             self.left_out.pop(run, None)
 
     def links(self) -> dict[str, str]:
-        """Where to look, most worth looking at first; empty before anything is there."""
+        """Return the links to the pages that have contents, by purpose, the most useful ones first."""
         if self.pages is None:
             return {}
         pages, run_ids = self.pages, self._best_runs()
-        rendered = bool(self._history.with_media)
-        return {
-            **({"listen": pages.listen()} if rendered else {}),
-            **({"report": pages.report()} if self._history.is_finished else {}),
-            "trials": pages.trials(),
-            **{purpose: pages.charts(purpose) for purpose in (CURVES, BY_ARM, PARAMETERS)},
-            **({TOP: pages.charts(TOP)} if run_ids else {}),
-            **({"renderings": pages.renderings()} if self._rendered() else {}),
-            **({"spectrograms": pages.spectrograms()} if rendered else {}),
-            **({"compare": pages.compare(run_ids)} if len(run_ids) > 1 else {}),
-        }
+        has_media = bool(self._history.with_media)
+        links: dict[str, str] = {}
+        if has_media:
+            links["listen"] = pages.listen()
+        if self._history.is_finished:
+            links["report"] = pages.report()
+        links["trials"] = pages.trials()
+        for purpose in (CURVES, BY_ARM, PARAMETERS):
+            links[purpose] = pages.charts(purpose)
+        if run_ids:
+            links[TOP] = pages.charts(TOP)
+        if self._rendered_settings():
+            links["renderings"] = pages.renderings()
+        if has_media:
+            links["spectrograms"] = pages.spectrograms()
+        if len(run_ids) > 1:
+            links["compare"] = pages.compare(run_ids)
+        return links
 
     def _best_runs(self) -> list[str]:
+        """Return the ids of the runs of each arm's best trial."""
         return [run_id for best in self._history.best_trials() if (run_id := self._run(best).run_id)]
 
-    def _rendered(self) -> list[str]:
-        """The settings by which renderings differ."""
+    def _rendered_settings(self) -> list[str]:
+        """Return the names of the settings by which renderings differ."""
         return list(dict.fromkeys(name for tally in self._history.tallies.values() for name in tally.rendered))
 
-    def _seen(self) -> Seen:
+    def _view_contents(self) -> Seen:
+        """Return the contents of the saved views."""
         assert self.pages is not None
         history = self._history
-        folder, pictures = common_pictures([history.files[best.number] for best in history.best_trials()])
+        folder, pictures = find_common_pictures([history.files[best.number] for best in history.best_trials()])
         return Seen(
             history.name,
             history.sweep_id,
@@ -218,14 +232,14 @@ class Mirror:
             history.objective,
             compared=history.started["compare"],
             searched=list(history.searched),
-            rendered=self._rendered(),
+            rendered=self._rendered_settings(),
             best=self._best_runs(),
             pictures=pictures,
             picture_epoch=int(folder.rpartition("_")[2]) if folder else None,
         )
 
     def backlog(self, numbers: Iterable[int]) -> int:
-        """Lines of some trials' outboxes that MLflow has not acknowledged."""
+        """Return how many lines of some trials' outboxes MLflow has not acknowledged."""
         lines = 0
         for number in numbers:
             files, offset = self._history.files[number], self._run(self._history.trials[number]).sent.offset
@@ -236,18 +250,26 @@ class Mirror:
         return lines
 
     def _run(self, trial: Trial) -> Run:
+        """Return the run of a trial."""
         if trial.number not in self._trial_runs:
             self._trial_runs[trial.number] = Run(self._store, self._history.files[trial.number].folder / RUN_FILE)
         return self._trial_runs[trial.number]
 
     def _send_files(self, run: Run, folder: Path, files: Mapping[str, int], made_ms: int) -> None:
-        """Send what has been made or made again since it was sent."""
+        """Send the folders and files that are new or newer than when they were sent.
+
+        Args:
+            run: the run.
+            folder: the folder of the trial or the sweep.
+            files: names in the folder, each with the time of its making in nanoseconds.
+            made_ms: a time that becomes a part of file names.
+        """
         new = {name: made_ns for name, made_ns in files.items() if run.sent.files.get(name) != made_ns}
         if not new:
             return
         announced: dict[str, str] = {}
         with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
-            # A rendering that a worker is just replacing can't be found; the next look finds the new one.
+            # A rendering that a worker replaces at this moment is missing; the next look finds the new one.
             for name in new:
                 if (folder / name).is_dir():
                     announced |= artifacts.lay_out(folder / name, Path(target), made_ms)

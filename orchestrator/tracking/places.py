@@ -1,4 +1,4 @@
-"""Where a home was when its files were written: MLflow's database and each sweep's files have absolute paths."""
+"""Detection and repair of a home that was moved: MLflow's database and the files of sweeps have absolute paths."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.state.home import SEARCH_SPACE, locked, sweep_names
+from orchestrator.state.home import SEARCH_SPACE, lock_sweep, sweep_names
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import SWEEP_LOG
 from orchestrator.tracking import sender
@@ -23,12 +23,12 @@ COLUMNS = {
     "logged_models": ["artifact_location"],
     "model_versions": ["source", "storage_location"],
 }
-"""Where MLflow 3.17 keeps absolute paths in its database."""
+"""The columns of MLflow 3.17's database with absolute paths, by table."""
 FILE = "file://"
 
 
-def moved_from(home: Path) -> Path | None:
-    """Return where a home was when MLflow's database in it was written, if that was elsewhere."""
+def former_home(home: Path) -> Path | None:
+    """Return the folder in which a home was when MLflow's database in it was written; None if it was not moved."""
     path = home / "mlflow.db"
     if not path.exists():
         return None
@@ -36,7 +36,7 @@ def moved_from(home: Path) -> Path | None:
         try:
             rows = database.execute("SELECT name, artifact_location FROM experiments").fetchall()
         except sqlite3.Error:
-            # It is just being made.
+            # Another process is making the tables now.
             return None
     for name, location in rows:
         if location and location.endswith(f"/artifacts/{name}"):
@@ -46,8 +46,8 @@ def moved_from(home: Path) -> Path | None:
     return None
 
 
-def sweep_moved_from(folder: Path) -> Path | None:
-    """Return the other home that a sweep's log or its `tracking.json` names as the sweep's own, if one does."""
+def former_home_of_sweep(folder: Path) -> Path | None:
+    """Return the other home that a sweep's log or its `tracking.json` names; None if the sweep was not moved."""
     home = folder.parent
     homes = [Path(root).parent for root in _artifact_roots(folder) if root]
     if homes and homes[-1] != home:
@@ -57,14 +57,17 @@ def sweep_moved_from(folder: Path) -> Path | None:
     return next((place for place in former if database and database.is_relative_to(place)), None)
 
 
-def moved_sweeps(home: Path) -> dict[str, Path]:
-    """Return the sweeps of a home that name another home as theirs, each with that one."""
-    places = {name: sweep_moved_from(home / name) for name in sweep_names(home)}
+def find_moved_sweeps(home: Path) -> dict[str, Path]:
+    """Return the former homes of the sweeps in a home that were moved there, by name."""
+    places = {name: former_home_of_sweep(home / name) for name in sweep_names(home)}
     return {name: place for name, place in places.items() if place is not None}
 
 
 def _artifact_roots(folder: Path) -> Iterable[str | None]:
-    """Read what the starts of a sweep say; its log may be large, and few of its lines are starts."""
+    """Yield the artifact root in each start of a sweep's log.
+
+    Other lines are not parsed, because the log may be large.
+    """
     with (folder / SWEEP_LOG).open("rb") as file:
         for line in file:
             if b'"artifact_root"' in line and line.endswith(b"\n"):
@@ -73,16 +76,22 @@ def _artifact_roots(folder: Path) -> Iterable[str | None]:
 
 
 def relocate_sweep(home: Path, before: Path, name: str) -> None:
-    """Make a sweep's files name this home where they name the one before."""
+    """Replace the former home in a sweep's files with this home.
+
+    Args:
+        home: the home in which the sweep is now.
+        before: the former home.
+        name: the name of the sweep.
+    """
     folder = home / name
-    with locked(folder):
+    with lock_sweep(folder):
         ledger = Ledger(folder)
-        destination = {key: _relocated(value, home, before) for key, value in ledger.destination.items()}
+        destination = {key: _relocate_path(value, home, before) for key, value in ledger.destination.items()}
         if destination != ledger.destination:
             ledger.redirect(destination)
         path = folder / SEARCH_SPACE
         text = path.read_text() if path.exists() else ""
-        # A path that only ends alike is another one.
+        # Neither a longer path that contains this one, nor a name that begins with it.
         whole = re.compile(rf"(?<![\w./~-]){re.escape(str(before))}(?![\w.-])")
         if whole.search(text):
             _replace(path, whole.sub(lambda _: str(home), text))
@@ -90,21 +99,22 @@ def relocate_sweep(home: Path, before: Path, name: str) -> None:
 
 
 def _relocate_status(folder: Path, home: Path, before: Path) -> None:
+    """Replace the former home in a sweep's `tracking.json`."""
     status = sender.status(folder)
-    uri = _relocated(status.get("tracking_uri"), home, before)
+    uri = _relocate_path(status.get("tracking_uri"), home, before)
     if not status or uri == status.get("tracking_uri"):
         return
     database = sqlite_path(str(uri))
     path = folder / sender.STATUS_FILE
     if database and not database.exists():
-        # Its links would lead nowhere: nothing of the sweep is in this home's MLflow yet.
+        # Its links would be dead, because nothing of the sweep is in this home's MLflow yet.
         path.unlink()
     else:
         _replace(path, json.dumps(status | {"tracking_uri": uri}))
 
 
-def _relocated(value: Any, home: Path, before: Path) -> Any:
-    """Return a path or an sqlite URI with one home instead of another; anything else as it is."""
+def _relocate_path(value: Any, home: Path, before: Path) -> Any:
+    """Return a path or an SQLite URI with this home in place of the former one; return anything else unchanged."""
     prefix = SQLITE if str(value).startswith(SQLITE) else ""
     path = Path(str(value).removeprefix(prefix))
     return f"{prefix}{home / path.relative_to(before)}" if path.is_relative_to(before) else value
@@ -117,7 +127,7 @@ def _replace(path: Path, text: str) -> None:
 
 
 def relocate_database(home: Path, before: Path) -> dict[str, int]:
-    """Make MLflow's database name this home where it names the one before; return the changed rows of each table."""
+    """Replace the former home in MLflow's database; return the number of changed values by table."""
     counts: dict[str, int] = {}
     with contextlib.closing(sqlite3.connect(home / "mlflow.db", timeout=20)) as database, database:
         for table, columns in COLUMNS.items():
@@ -125,7 +135,7 @@ def relocate_database(home: Path, before: Path) -> dict[str, int]:
             for column in (column for column in columns if column in present):
                 for prefix in ("", FILE):
                     old, new = f"{prefix}{before}/", f"{prefix}{home}/"
-                    # Not LIKE, to which an underscore in a path is any character, and capitals are small letters.
+                    # Not LIKE, which ignores case, and to which an underscore matches any character.
                     changed = database.execute(
                         f"UPDATE {table} SET {column} = ? || substr({column}, ?) WHERE substr({column}, 1, ?) = ?",
                         (new, len(old) + 1, len(old), old),
@@ -135,12 +145,12 @@ def relocate_database(home: Path, before: Path) -> dict[str, int]:
 
 
 def check_place(home: Path) -> None:
-    """Make sure that MLflow's database still names the home's own folders.
+    """Check that the paths in MLflow's database are in the home itself.
 
     Raises:
-        UserError: the home was moved, so that MLflow would find no sound and write new ones to the old place.
+        UserError: the home was moved. MLflow would not find artifacts, and would write new ones to the old folder.
     """
-    if (before := moved_from(home)) is not None:
+    if (before := former_home(home)) is not None:
         raise UserError(
             f"{home}: this home was moved or copied from {before}, which mlflow.db still names; "
             f"put that right with: orchestrate doctor --relocate --home {home}"
@@ -148,12 +158,12 @@ def check_place(home: Path) -> None:
 
 
 def check_sweep_place(folder: Path) -> None:
-    """Make sure that a sweep's files name the home that it lies in.
+    """Check that the paths in a sweep's files are in its home.
 
     Raises:
-        UserError: they name another one, whose runs its links would open.
+        UserError: the sweep was moved. Its links would open runs in the MLflow of its former home.
     """
-    if (before := sweep_moved_from(folder)) is not None:
+    if (before := former_home_of_sweep(folder)) is not None:
         raise UserError(
             f"{folder}: this sweep was moved or copied from {before}, which its files still name; "
             f"put that right with: orchestrate doctor --relocate --home {folder.parent}"

@@ -1,4 +1,4 @@
-"""One MLflow run: what it has to show, what it has been sent, and the few calls in between."""
+"""One MLflow run: its wanted contents, what MLflow has acknowledged of them, and the calls that send the rest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.state.curve import counted
+from orchestrator.state.curve import select_valid
 from orchestrator.storage import json_lines
 from orchestrator.tracking import batches
 from orchestrator.tracking.client import Gone, Refused, Store
@@ -20,12 +20,17 @@ RUNNING = "RUNNING"
 
 @dataclass(frozen=True)
 class Wanted:
-    """What MLflow has to show of a run.
+    """The contents that a run should have.
 
     Attributes:
-        status: MLflow's word.
-        end_ms: when it ended; None while it runs.
-        scores: metrics that are no curves, each with its value, time and step: how often it was there before.
+        name: the name of the run.
+        status: MLflow's status.
+        start_ms: its start, in milliseconds since 1970.
+        end_ms: its end; None while it runs.
+        tags: its tags.
+        params: its params.
+        scores: metrics with one value, not one for each epoch: (value, time in ms, step), where the step is the number
+            of earlier values.
         since: the first attempt whose epochs count.
     """
 
@@ -41,16 +46,18 @@ class Wanted:
 
 @dataclass
 class Sent:
-    """What MLflow has acknowledged of a run; kept in `mlflow.json`.
+    """The contents of a run that MLflow has acknowledged, as stored in `mlflow.json`.
 
     Attributes:
-        offset: bytes of the outbox.
-        epoch: the last one.
+        run_id: MLflow's id of the run; None before it is made.
+        offset: the number of bytes of the outbox.
+        epoch: the last epoch.
         since: the first attempt whose epochs were sent.
         end: status and end time.
-        files: folders and files, each with the time of its making in nanoseconds.
-        announced: tags that tell MLflow's pages what is in them.
-        left_out: what MLflow did not take, such as `metric val/x`, each with the reason.
+        tags, params, scores: as in `Wanted`.
+        files: the time of making of each folder and file, in nanoseconds.
+        announced: tags that make MLflow's pages show the files.
+        left_out: the reason of each name that MLflow refused, such as `metric val/x`.
     """
 
     run_id: str | None = None
@@ -66,8 +73,11 @@ class Sent:
     left_out: dict[str, str] = field(default_factory=dict)
 
 
-def acknowledged(path: Path) -> Sent:
-    """What was kept; nothing, where that is no use: the run is then found by its tags, and nothing is sent twice."""
+def read_sent(path: Path) -> Sent:
+    """Read an `mlflow.json`; return an empty `Sent` if it is missing or damaged.
+
+    In that case the run is found by its tags, and MLflow ignores what is sent a second time.
+    """
     try:
         return Sent(**json.loads(path.read_text()))
     except (FileNotFoundError, ValueError, TypeError):
@@ -75,41 +85,45 @@ def acknowledged(path: Path) -> Sent:
 
 
 class Run:
-    """A run, made when it is first needed. What was acknowledged is remembered, also by the next process."""
+    """A run in the MLflow `store`; `sent`, what was acknowledged, is stored in the file `path`."""
 
     def __init__(self, store: Store, path: Path) -> None:
         self._store = store
         self._path = path
-        self.sent = acknowledged(path)
+        self.sent = read_sent(path)
 
     @property
     def run_id(self) -> str | None:
+        """MLflow's id of the run; None before it is made."""
         return self.sent.run_id
 
     def forget(self, run_id: str | None = None) -> None:
-        """Go on with this run, to which nothing is known to have been sent; with none, a new one."""
+        """Forget what was sent, and continue with the run `run_id`, or with a new one."""
         self.sent = Sent(run_id=run_id)
         self._save()
 
     def create(self, experiment_id: str, wanted: Wanted) -> None:
-        """Make the run, unless there is one. (Should this be forgotten, the run is found by its tags.)"""
+        """Make the run, unless there is one.
+
+        The id is stored by the next `update`; if this process dies before, the run is found by its tags.
+        """
         if self.sent.run_id is None:
-            with self._called():
-                texts, _ = batches.cut({("tag", name): text for name, text in wanted.tags.items()})
+            with self._translate_refusal():
+                texts, _ = batches.shorten({("tag", name): text for name, text in wanted.tags.items()})
                 tags = {name: text for (_, name), text in texts.items()}
                 name = wanted.name[: batches.MAX_NAME]
                 run = self._store.client.create_run(experiment_id, wanted.start_ms, tags, name)
                 self.sent = Sent(run.info.run_id, since=wanted.since, end=[RUNNING, None], tags=dict(wanted.tags))
 
     def upload(self, folder: Path, files: Mapping[str, int], announced: Mapping[str, str]) -> None:
-        """Send what is in a folder to the run's root, where files of the same path are replaced.
+        """Send the files of a folder to the run's artifacts, and replace those of the same path.
 
         Args:
-            folder: what is sent.
-            files: what it was made from, each with the time of its making in nanoseconds.
-            announced: tags that tell MLflow's pages about it; `update` sends them.
+            folder: the folder.
+            files: the sources of these files, each with the time of its making in nanoseconds.
+            announced: tags that make MLflow's pages show the files; `update` sends them.
         """
-        with self._called() as run_id:
+        with self._translate_refusal() as run_id:
             self._store.put_files(run_id, folder)
             self.sent.files |= files
             self.sent.announced |= announced
@@ -118,11 +132,16 @@ class Run:
     def update(self, wanted: Wanted, outbox: Path | None = None) -> None:
         """Send what is new: epochs, scores, params and tags in one call, the status in another.
 
-        What MLflow refuses is left out and named in a tag of the run: the rest and the status always arrive.
+        Names that MLflow refuses are left out, and listed in a tag of the run.
+
+        Args:
+            wanted: the contents that the run should have.
+            outbox: the file with the trial's epochs, if it is the run of a trial.
         """
         lines, offset = json_lines.read(outbox, self.sent.offset) if outbox else ([], 0)
-        # What was executed again is counted once, and an epoch that went wrong may yet be tried again.
-        rows = [row for row in counted(lines, wanted.since) if row["epoch"] > self.sent.epoch and "diverged" not in row]
+        # An epoch that was executed twice counts once, and one that diverged may yet be tried again.
+        valid_rows = select_valid(lines, wanted.since)
+        rows = [row for row in valid_rows if row["epoch"] > self.sent.epoch and "diverged" not in row]
         all_tags = {**wanted.tags, **self.sent.announced}
         tags = {key: value for key, value in all_tags.items() if self.sent.tags.get(key) != value}
         params = {key: value for key, value in wanted.params.items() if key not in self.sent.params}
@@ -142,7 +161,8 @@ class Run:
             self._save()
 
     def _end(self, wanted: Wanted) -> None:
-        with self._called() as run_id:
+        """Send the status and the end time."""
+        with self._translate_refusal() as run_id:
             if wanted.status == RUNNING:
                 self._store.client.update_run(run_id, status=RUNNING)
             else:
@@ -150,47 +170,47 @@ class Run:
             self.sent.end = [wanted.status, wanted.end_ms]
 
     def _log(self, batch: batches.Batch) -> None:
-        """Send a batch, and note on the run what had to be left out of it.
+        """Send a batch, and list what had to be left out of it in a tag of the run.
 
         Raises:
-            Gone: the run has been deleted.
+            Gone: the run was deleted.
             Unreachable: MLflow did not answer.
         """
-        # A metric that was refused once is refused at each epoch.
-        batch = batch.only(key for key in batch.keys if key[0] != "metric" or _label(key) not in self.sent.left_out)
-        batch, reasons = batches.take_out_unfit(batch)
-        batch.texts, shortened = batches.cut(batch.texts)
+        # A metric that was refused once would be refused at each epoch.
+        batch = batch.select(key for key in batch.keys if key[0] != "metric" or _label(key) not in self.sent.left_out)
+        batch, reasons = batches.split_unfit(batch)
+        batch.texts, shortened = batches.shorten(batch.texts)
         reasons |= shortened | batches.send(batch, self._call)
         fresh = {_label(key): reason for key, reason in reasons.items()}
         if fresh and fresh.items() - self.sent.left_out.items():
             self.sent.left_out |= fresh
             text = "; ".join(f"{name}: {reason}" for name, reason in self.sent.left_out.items())
-            texts, _ = batches.cut({("tag", words.TAG_LEFT_OUT): text})
+            texts, _ = batches.shorten({("tag", words.TAG_LEFT_OUT): text})
             batches.send(batches.Batch(texts=texts), self._call)
 
     def _call(self, batch: batches.Batch) -> None:
+        """Send a batch in one call of MLflow."""
         from mlflow.entities import Metric, Param, RunTag
 
-        texts = batch.texts.items()
-        with self._called() as run_id:
-            # A point with the same step, time and value is the same point to MLflow: sending it again changes nothing.
-            self._store.client.log_batch(
-                run_id,
-                metrics=[Metric(name, *point) for name, points in batch.points.items() for point in points],
-                params=[Param(name, text) for (kind, name), text in texts if kind == "param"],
-                tags=[RunTag(name, text) for (kind, name), text in texts if kind == "tag"],
-            )
+        metrics = [Metric(name, *point) for name, points in batch.points.items() for point in points]
+        params = [Param(name, text) for (kind, name), text in batch.texts.items() if kind == "param"]
+        tags = [RunTag(name, text) for (kind, name), text in batch.texts.items() if kind == "tag"]
+        with self._translate_refusal() as run_id:
+            # MLflow ignores a point with the same step, time and value as one that it has.
+            self._store.client.log_batch(run_id, metrics=metrics, params=params, tags=tags)
 
     @contextlib.contextmanager
-    def _called(self) -> Iterator[str]:
-        """Make a call about the run.
+    def _translate_refusal(self) -> Iterator[str]:
+        """Yield the id of the run for a call in the block, and raise its errors as ours.
 
         Raises:
-            Gone: the run has been deleted.
+            Gone: the run was deleted.
+            Refused: MLflow refused the call for another reason.
+            Unreachable: MLflow did not answer.
         """
         run_id = self.sent.run_id or ""
         try:
-            with self._store.told():
+            with self._store.translate_errors():
                 yield run_id
         except Refused:
             if run_id and self._store.experiment_of(run_id) is None:
@@ -210,7 +230,7 @@ def _batch(
     params: Mapping[str, str],
     tags: Mapping[str, str],
 ) -> batches.Batch:
-    """Return all of it under the names that MLflow has for it."""
+    """Return rows of an outbox, scores, params and tags as a batch, with their names in MLflow."""
     batch = batches.Batch()
     for row in rows:
         for name, value in row["metrics"].items():
@@ -223,5 +243,5 @@ def _batch(
 
 
 def _label(key: batches.Key) -> str:
-    """Return what people read of a metric, param or tag: `metric val/acc@5`."""
+    """Return the text for a metric, param or tag in messages: `metric val/acc@5`."""
     return f"{key[0]} {words.from_mlflow(key[1])}"

@@ -1,4 +1,4 @@
-"""The process that sends a sweep to MLflow, as the driver sees it: started, watched, and waited for."""
+"""The driver's side of the process that sends a sweep to MLflow: it starts it, restarts it, and waits for its end."""
 
 from __future__ import annotations
 
@@ -19,27 +19,27 @@ from orchestrator.tracking.database import sqlite_path
 
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
 WAIT_S = 120.0
-"""How long the end of a sweep waits for MLflow while it makes progress or is reachable."""
+"""How long to wait at the end of a sweep until the backlog of lines becomes smaller."""
 HURRIED_WAIT_S = 4.0
-"""How long, after a signal."""
+"""How long to wait at the end of a sweep after a signal."""
 MAX_DEATHS = 10
-"""Of the sending process in a row, after which it is not started again before the end."""
+"""The number of deaths of the process in a row after which it is not started again before the end."""
 WELL_S = 60.0
-"""A process that ran so long ran well: its death is the first of a row."""
+"""After a process has run this long, its death counts as the first of a row."""
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 60.0
-"""Before it is started again; twice as long after each death."""
+"""The pauses before the process is started again; they double with each death."""
 OLD_REFUSAL = "MLflow refused what was sent"
 STATUS_FILE = "tracking.json"
-"""In a sweep's folder: what the sending process last said of itself."""
+"""In a sweep's folder: the state of the sending process, which it writes itself."""
 
 
 def tracking_uri(home: Path) -> str:
-    """Where runs are recorded: `MLFLOW_TRACKING_URI`, else the home's own sqlite file."""
+    """Return MLflow's tracking URI: `MLFLOW_TRACKING_URI`, else the home's own SQLite file."""
     return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
 
 
 def check_tracking_uri(home: Path) -> None:
-    """Refuse what can't be an address before anything is run.
+    """Check that the tracking URI can be an address of MLflow.
 
     Raises:
         UserError: its scheme is unknown.
@@ -53,14 +53,14 @@ def check_tracking_uri(home: Path) -> None:
 
 
 def destination(home: Path) -> dict[str, str | None]:
-    """Where runs and their artifacts go, as the sweep log has it; servers decide themselves about artifacts."""
+    """Return the `tracking_uri` and the `artifact_root` for the sweep log; a server has its own root, so None there."""
     uri = tracking_uri(home)
     artifacts = None if uri.startswith(("http:", "https:", "databricks")) else str(home / "artifacts")
     return {"tracking_uri": uri, "artifact_root": artifacts}
 
 
 def status(folder: Path) -> dict[str, Any]:
-    """What the process last said of itself (`tracking.json`)."""
+    """Read a sweep's `tracking.json`; return {} if it is missing or damaged."""
     try:
         content = json.loads((folder / STATUS_FILE).read_text())
     except (OSError, ValueError):
@@ -69,25 +69,25 @@ def status(folder: Path) -> dict[str, Any]:
 
 
 def is_behind(folder: Path) -> bool:
-    """Whether MLflow still has to get something of a sweep that nobody drives."""
+    """Return whether MLflow does not have everything of a sweep that no driver runs."""
     last = status(folder)
     database = sqlite_path(str(last.get("tracking_uri")))
     if database is not None and not database.exists():
         return True
-    # Versions that left out a whole trial for one name that MLflow refuses took that for complete.
+    # Older versions left out a whole trial if MLflow refused one name of it, and counted the sweep as complete.
     is_old = "left_out" not in last and OLD_REFUSAL in str(last.get("remark"))
-    # Nothing is sent of a sweep that never got over its corpus, nor is anything missing.
+    # A sweep whose corpus could not be prepared has an empty log, and nothing to be sent.
     return is_old or (last.get("complete_bytes") or 0) != (folder / SWEEP_LOG).stat().st_size
 
 
 class Deaths:
-    """When the sending process is started again: after a longer and longer pause, unless it has run well since."""
+    """The pauses before the sending process is started again, which grow with each of several early deaths."""
 
     def __init__(self) -> None:
         self._in_a_row = 0
 
     def pause_s(self, ran_s: float) -> float | None:
-        """Return how long to wait after a process that ran so many seconds; None when it is no use any more."""
+        """Return the pause after the death of a process that ran `ran_s`; None if it has died too often."""
         self._in_a_row = 1 if ran_s >= WELL_S else self._in_a_row + 1
         if self._in_a_row >= MAX_DEATHS:
             return None
@@ -96,18 +96,18 @@ class Deaths:
 
 
 @contextlib.contextmanager
-def following(
+def run_sender(
     folder: Path, say: Callable[[str], None], is_hurried: Callable[[], bool] = lambda: False
 ) -> Iterator[Callable[[], None]]:
-    """Send the sweep to MLflow while the block runs and what is left at its end.
+    """Send a sweep to MLflow in another process while the block runs, and wait at its end until everything is sent.
 
     Args:
-        folder: of the sweep.
-        say: tells somebody a line.
-        is_hurried: whether somebody wants the end soon: what is left is then sent in the background.
+        folder: the sweep's folder.
+        say: prints a line for the user.
+        is_hurried: returns whether the user wants to stop soon; the rest is then sent in the background.
 
     Yields:
-        A function that says before the end of the block that no more will be written.
+        A function to call when nothing more will be written, before the end of the block.
     """
     sender = _Sender(folder, say)
     try:
@@ -118,10 +118,9 @@ def following(
 
 
 class _Sender:
-    """The process that sends, started again if it dies.
+    """The sending process of the sweep in `folder`, which is started again if it dies; `say` prints for the user.
 
-    It reads files only, so it is told nothing but the end: its standard input closes, whether the driver closes it or
-    dies.
+    It reads everything from files. Its standard input ends when the driver closes it or dies.
     """
 
     def __init__(self, folder: Path, say: Callable[[str], None]) -> None:
@@ -144,6 +143,7 @@ class _Sender:
             )
 
     def _keep(self) -> None:
+        """Start the process again after each death, in a thread of its own."""
         deaths = Deaths()
         while not self._closed.is_set():
             began = time.monotonic()
@@ -166,17 +166,17 @@ class _Sender:
             )
 
     def close(self) -> None:
-        """Nothing more will be written."""
+        """Close the process's standard input: nothing more will be written."""
         with self._lock:
             if not self._closed.is_set() and self._process.poll() is not None:
-                # It died a moment ago, or too often; the last lines are worth another one.
+                # The process has died, but the last lines still have to be sent.
                 self._process = self._start()
             self._closed.set()
             assert self._process.stdin is not None
             self._process.stdin.close()
 
     def wait(self, say: Callable[[str], None], is_hurried: Callable[[], bool]) -> None:
-        """Wait until everything is sent, or it seems that it can't be, and say what is left."""
+        """Wait until everything is sent or there is no progress, and print what MLflow did not get."""
         began = time.monotonic()
         deadline = began + WAIT_S
         backlog = None
@@ -198,11 +198,10 @@ class _Sender:
         if left.get("left_out"):
             say(f"MLflow did not take {left['left_out']}.")
         if is_behind(self._folder):
-            why = left.get("error") or (
-                f"its process ended with exit code {code}, see {self._folder / 'driver.log'}"
-                if (code := self._process.returncode)
-                else "out of time"
-            )
+            why = left.get("error")
+            if not why and (code := self._process.returncode):
+                why = f"its process ended with exit code {code}, see {self._folder / 'driver.log'}"
+            why = why or "out of time"
             say(
                 f"MLflow does not have everything ({why}); it is safe in the sweep's folder and is sent the next time "
                 "the sweep is run."

@@ -1,6 +1,6 @@
-"""The page on which the best trial of each arm is heard side by side: one HTML file that needs no other.
+"""The page with the sounds and pictures of each arm's best trial, side by side: one HTML file.
 
-MLflow shows it in a frame that may neither fetch nor link to anything, so that sounds and pictures are inside it.
+MLflow shows it in a frame that can't load anything, so that sounds and pictures are data URLs.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from PIL import Image
 from reports import vocabulary as words
 
 MAX_BYTES = 6_000_000
-"""Of sounds and pictures; a page of more clips than fit shows the first ones, and says so."""
+"""The most bytes of the page; if there are more clips than fit, it has the first ones and says so."""
 MIN_COLUMN_PX = 110
 PICTURE_PX = 480
 
@@ -61,9 +61,10 @@ class Column:
     """One arm on the page.
 
     Attributes:
-        caption: the trial and its figures.
-        media: its renderings: sounds, pictures and `clips.json`.
-        made_ns: when they were made.
+        arm: the name of the arm.
+        caption: the name of its best trial and its metrics.
+        media: the folder with its sounds, pictures and `clips.json`.
+        made_ns: the time of the folder's making, in nanoseconds.
     """
 
     arm: str
@@ -73,28 +74,34 @@ class Column:
 
 
 def write_page(path: Path, title: str, columns: Sequence[Column]) -> None:
-    """Write the page: a row a clip, the original first, then a column an arm."""
+    """Write the page, with a row for each clip, and columns for the original and each arm.
+
+    Args:
+        path: the HTML file.
+        title: the title of the page.
+        columns: the arms; the first one has the clips of the page.
+    """
     clips = [json.loads((column.media / words.ARTIFACT_CLIPS).read_text())["clips"] for column in columns]
+    tables: list[dict[str, Mapping[str, Any]]] = []
+    for arm_clips in clips:
+        tables.append({str(clip[words.CLIP_NAME]): clip for clip in arm_clips})
     rows: list[str] = []
     size = 0
-    for clip in (str(row[words.CLIP_NAME]) for row in clips[0]):
-        row = _row(
-            clip,
-            columns,
-            [{str(clip_row[words.CLIP_NAME]): clip_row for clip_row in table}.get(clip, {}) for table in clips],
-        )
+    for name in (str(clip[words.CLIP_NAME]) for clip in clips[0]):
+        row = _row(name, columns, [table.get(name, {}) for table in tables])
         size += len(row)
         if rows and size > MAX_BYTES:
             break
         rows.append(row)
-    shown = f"{len(rows)} of {len(clips[0])} probe clips" if len(rows) < len(clips[0]) else f"{len(rows)} probe clips"
+    all_clips = f"{len(clips[0])} probe clips"
+    count = f"{len(rows)} of {all_clips}" if len(rows) < len(clips[0]) else all_clips
     arms = "".join(
         f"<th>{html.escape(column.arm)} <kbd>{number}</kbd><small>{html.escape(column.caption)}</small></th>"
         for number, column in enumerate(columns, 1)
     )
     path.write_text(
         f"<!doctype html><meta charset=utf-8><title>{html.escape(title)}</title><style>{STYLE}</style>"
-        f"<h1>{html.escape(title)}</h1><p>{shown}, the best trial of each arm at its best epoch. While a clip plays, "
+        f"<h1>{html.escape(title)}</h1><p>{count}, the best trial of each arm at its best epoch. While a clip plays, "
         "the keys <kbd>0</kbd> (original), <kbd>1</kbd>, <kbd>2</kbd> … go on in another column from there.</p>"
         f"<table style='min-width: {MIN_COLUMN_PX * (len(columns) + 2)}px'>"
         f"<thead><tr><th>clip</th><th>original <kbd>0</kbd></th>{arms}</tr></thead>"
@@ -102,34 +109,38 @@ def write_page(path: Path, title: str, columns: Sequence[Column]) -> None:
     )
 
 
-def _row(clip: str, columns: Sequence[Column], facts: Sequence[Mapping[str, Any]]) -> str:
-    original = _audio(columns[0].media / f"{clip}_{words.ORIGINAL}.wav")
-    cells = "".join(_cell(clip, column, fact) for column, fact in zip(columns, facts, strict=True))
+def _row(clip: str, columns: Sequence[Column], entries: Sequence[Mapping[str, Any]]) -> str:
+    """Return the row of a clip; `entries` has its entry in the `clips.json` of each column."""
+    original = _audio_element(columns[0].media / f"{clip}_{words.ORIGINAL}.wav")
+    cells = "".join(_cell(clip, column, entry) for column, entry in zip(columns, entries, strict=True))
     return f"<tr><th>{html.escape(clip)}</th><td>{original}</td>{cells}</tr>"
 
 
-def _cell(clip: str, column: Column, facts: Mapping[str, Any]) -> str:
-    named = [facts[kind] for kind in (words.CLIP_SPECTROGRAM, words.CLIP_IMAGE) if kind in facts]
-    pictures = [path for stem in named if (path := column.media / f"{stem}.png").exists()]
-    image = "".join(f"<img alt='{html.escape(path.stem)}' src='{_small(path)}'>" for path in pictures)
+def _cell(clip: str, column: Column, entry: Mapping[str, Any]) -> str:
+    """Return the cell of a clip in an arm's column: its sound, its pictures and its values."""
+    stems = [entry[kind] for kind in (words.CLIP_SPECTROGRAM, words.CLIP_IMAGE) if kind in entry]
+    pictures = [path for stem in stems if (path := column.media / f"{stem}.png").exists()]
+    image = "".join(f"<img alt='{html.escape(path.stem)}' src='{_inline_picture(path)}'>" for path in pictures)
     path = column.media / f"{clip}_{words.RECONSTRUCTION}.wav"
-    # What makes images makes no sounds.
-    sound = "" if pictures and not path.exists() else _audio(path)
-    values = ", ".join(_in_words(key, value) for key, value in facts.items() if isinstance(value, float))
+    # A trainable that makes images has no sounds.
+    sound = "" if pictures and not path.exists() else _audio_element(path)
+    values = ", ".join(_format_value(key, value) for key, value in entry.items() if isinstance(value, float))
     return f"<td>{sound}{image}<small>{html.escape(values)}</small></td>"
 
 
-def _in_words(name: str, value: float) -> str:
+def _format_value(name: str, value: float) -> str:
     name, unit = (name.removesuffix("_db"), " dB") if name.endswith("_db") else (name, "")
     return f"{words.label_of(name)} {value:.2f}{unit}"
 
 
-def _audio(path: Path) -> str:
-    return f"<audio controls preload=metadata src='{_inline(path, 'audio/wav')}'></audio>" if path.exists() else "none"
+def _audio_element(path: Path) -> str:
+    return (
+        f"<audio controls preload=metadata src='{_data_url(path, 'audio/wav')}'></audio>" if path.exists() else "none"
+    )
 
 
-def _small(path: Path) -> str:
-    """A picture as wide as columns are: large ones would leave no room for sounds."""
+def _inline_picture(path: Path) -> str:
+    """Return a picture as a data URL, not wider than a column, because large ones would leave no space for sounds."""
     file = io.BytesIO()
     with Image.open(path) as picture:
         picture.thumbnail((PICTURE_PX, PICTURE_PX))
@@ -137,5 +148,5 @@ def _small(path: Path) -> str:
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
 
 
-def _inline(path: Path, kind: str) -> str:
+def _data_url(path: Path, kind: str) -> str:
     return f"data:{kind};base64,{base64.b64encode(path.read_bytes()).decode()}"

@@ -1,4 +1,4 @@
-"""The MLflow pages over a home: start the server, print the links that are worth opening, stop with Ctrl-C."""
+"""`orchestrate ui`: an MLflow server for a home, with links to the pages of a sweep, until Ctrl-C."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from orchestrator.tracking.places import check_place, check_sweep_place
 HOST = "127.0.0.1"
 LOG = "ui.log"
 START_S = 120.0
-"""How long a server may take to answer."""
+"""How long to wait for the first answer of a server."""
 BLOCKED_PORTS = {5060, 5061, 6000, 6566, *range(6665, 6670), 6679, 6697, 10080}
-"""Above 5000, what browsers refuse to open, since other protocols use it."""
+"""Ports above 5000 that browsers refuse to open, because other protocols use them."""
 TITLES = {
     "listen": "Hear the arms side by side",
     "report": "What the sweep found",
@@ -42,15 +42,16 @@ TITLES = {
 
 
 def serve(home: Path, name: str | None, port: int) -> None:
-    """Show a sweep's runs: where its server has them, or on a server of our own until Ctrl-C.
+    """Print links to a sweep's pages; if its MLflow is a file, run a server for it until Ctrl-C.
 
     Args:
         home: the folder of all sweeps.
-        name: the sweep; None for the newest.
-        port: of our own server, on this machine only.
+        name: the name of the sweep; None for the newest one.
+        port: the port of the server, which only this machine can reach.
 
     Raises:
         UserError: there is no such sweep, it was moved, its database is gone, or the port is taken.
+        OrchestratorError: the server did not start, or has ended.
     """
     folder = find_sweep(home, name)
     status = sender.status(folder)
@@ -66,7 +67,7 @@ def serve(home: Path, name: str | None, port: int) -> None:
         signal.signal(end, signal.default_int_handler)
     try:
         print(f"Starting MLflow on port {port} …", flush=True)
-        with running_server(home, uri, port) as server:
+        with run_server(home, uri, port) as server:
             print(_links(f"http://{HOST}:{port}", folder, status))
             if command := tunnel(port):
                 print(f"\nFrom the machine that you sit at, first:  {command}")
@@ -85,10 +86,10 @@ def _links(base: str, folder: Path, status: dict[str, Any]) -> str:
 
 
 def check_database(uri: str, folder: Path) -> None:
-    """Refuse an sqlite file that nobody has written: MLflow would make an empty one there.
+    """Check that an SQLite file exists, because MLflow would make an empty one.
 
     Raises:
-        UserError: there is no such file.
+        UserError: it does not exist.
     """
     path = sqlite_path(uri)
     if path is not None and not path.is_file():
@@ -99,10 +100,10 @@ def check_database(uri: str, folder: Path) -> None:
 
 
 def check_port(port: int) -> None:
-    """Refuse a port that nobody could be served on.
+    """Check that a server can use a port and browsers open it.
 
     Raises:
-        UserError: it is taken, or browsers refuse it; with one that is free.
+        UserError: the port is taken, or browsers refuse it; the message has a free one.
     """
     if port in BLOCKED_PORTS or not _is_free(port):
         others = (other for other in range(port + 1, 65536) if other not in BLOCKED_PORTS and _is_free(other))
@@ -122,12 +123,16 @@ def _is_free(port: int) -> bool:
 
 
 @contextlib.contextmanager
-def running_server(home: Path, uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
-    """An MLflow server that answers, for as long as the block runs."""
+def run_server(home: Path, uri: str, port: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Run an MLflow server while the block runs, and yield it once it answers.
+
+    Raises:
+        OrchestratorError: it did not answer in time, or has ended.
+    """
     log = home / LOG
     command = [sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(port), "--workers", "1"]
     command += ["--backend-store-uri", uri, "--artifacts-destination", str(home / "artifacts")]
-    # Its job runner alone would be eight processes and more than a gigabyte.
+    # MLflow's job runner would start eight processes with more than a gigabyte.
     environment = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"}
     with log.open("wb") as output:
         server = subprocess.Popen(
@@ -137,7 +142,7 @@ def running_server(home: Path, uri: str, port: int) -> Iterator[subprocess.Popen
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            # A group of its own: the server is several processes, which end together.
+            # The server is several processes, which are ended together as one process group.
             start_new_session=True,
         )
     try:
@@ -151,7 +156,7 @@ def running_server(home: Path, uri: str, port: int) -> Iterator[subprocess.Popen
 
 def _wait_for(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + START_S
-    # Past any proxy that the environment names: it would look for the server on its own machine.
+    # Without a proxy of the environment, which would look for the server on its own machine.
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while server.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError), direct.open(f"http://{HOST}:{port}/health", timeout=5):

@@ -1,4 +1,4 @@
-"""A trainable inside Ray: one actor that trains or evaluates one trial after the other."""
+"""The Ray actor that trains or evaluates one trial after the other."""
 
 from __future__ import annotations
 
@@ -26,46 +26,62 @@ from orchestrator.worker.shared_home import check_token
 from orchestrator.worker.spec import TrialSpec
 
 PR_SET_PDEATHSIG = 1
-"""prctl(2)"""
+"""The option of prctl(2) that sets the signal for a process whose parent dies."""
 EVALUATION_EPOCHS = 10
-"""An evaluation resynthesizes every clip of its split, which may take as long as so many epochs."""
+"""An evaluation may take this many times the limit of an epoch, because it resynthesizes every clip of its split."""
 
 
 class Worker(tune.Trainable):  # type: ignore[misc]
-    """What Ray runs; all that can fail happens in `step`, so that its exception reaches the driver with its class.
+    """The trainable that Ray Tune runs: each `step` is an epoch, or an evaluation.
 
-    Results travel as JSON text, because Tune flattens nested ones.
+    Everything that can fail happens in `step`, because Tune passes only its exceptions on with their class. Results are
+    sent as JSON text, because Tune flattens nested ones.
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        self._given = config
+        """Take the first task.
+
+        Args:
+            config: the `kind` of the task (`train` or `evaluate`), and its `spec`, the fields of a `TrialSpec`.
+        """
+        self._task = config
         self._run: Any = None
         die_with_parent()
         if config["spec"]["gpu"] == 0:
-            # Ray leaves the variable alone then, and the trial would see every card.
+            # Ray does not set the variable for an actor without a GPU, and the trial would see every GPU.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
+        """Take the next task; Tune reuses the process if this returns True."""
         self.cleanup()
         self.setup(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
-        spec = TrialSpec(**self._given["spec"])
+        """Train one epoch, or evaluate the best checkpoint.
+
+        Returns:
+            JSON texts: the `row` of the epoch and the `remarks` about checkpoints, or what was `evaluated`.
+
+        Raises:
+            TrialFailure: anything went wrong.
+        """
+        spec = TrialSpec(**self._task["spec"])
         try:
             check_token(Path(spec.folder).parents[1], spec.token)
-            with output_to(Path(spec.folder) / TRIAL_LOG) as output:
+            with redirect_output(Path(spec.folder) / TRIAL_LOG) as output:
                 return self._work(spec, output)
         except Exception as error:
-            # Outside, because on a full disk the log itself raises.
+            # Outside of the block that opens the log, because on a full disk the log itself raises.
             raise as_failure(error) from None
 
     def _work(self, spec: TrialSpec, output: IO[str]) -> dict[str, Any]:
+        # They import torch: an error in that belongs to the trial, and is written to its log.
         from orchestrator.worker.attempt import TrialRun
         from orchestrator.worker.evaluation import evaluate
 
         minutes = spec.minutes_per_epoch
-        if self._given["kind"] == "evaluate":
+        if self._task["kind"] == "evaluate":
             times = EVALUATION_EPOCHS * (1 + len(spec.renderings))
             with guard.time_limit(minutes, output, what="no evaluation", times=times):
                 return {"evaluated": json.dumps(evaluate(spec))}
@@ -83,35 +99,36 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         return {"row": json.dumps(row), "remarks": json.dumps(remarks)}
 
     def cleanup(self) -> None:
+        """Close the trial's outbox, if it is open."""
         if self._run is not None:
             self._run.close()
             self._run = None
 
 
 def die_with_parent() -> None:
-    """Let the kernel end this process together with its raylet, which it would outlive by half a minute.
+    """Have the kernel kill this process when its raylet dies (Linux only).
 
-    Until then it would hold its trial's outbox, and its GPU memory.
+    It would live on for half a minute, and hold its trial's outbox and its GPU memory.
     """
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @contextlib.contextmanager
-def output_to(path: Path) -> Iterator[IO[str]]:
-    """Append what is printed, the traceback of what is raised, and the stack of a crash, to a trial's log."""
+def redirect_output(path: Path) -> Iterator[IO[str]]:
+    """Append output, tracebacks of exceptions, and the stack of a crash to a trial's log, and yield the open log."""
     path.parent.mkdir(parents=True, exist_ok=True)
     exit_at_once = os._exit
 
-    def tell_and_exit(status: int) -> NoReturn:
-        # The one way out of Python that says nothing; everybody who reads the log would think of a kill.
+    def log_and_exit(status: int) -> NoReturn:
+        # `os._exit` prints nothing, so that without this line it would look like a kill in the log.
         print(f"{EXIT}({status})", file=file, flush=True)
         faulthandler.dump_traceback(file)
         exit_at_once(status)
 
     with path.open("a") as file, contextlib.redirect_stdout(file), contextlib.redirect_stderr(file):
         faulthandler.enable(file)
-        os._exit = tell_and_exit
+        os._exit = log_and_exit
         try:
             yield file
         finally:

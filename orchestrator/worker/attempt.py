@@ -24,12 +24,15 @@ from reports import vocabulary as words
 
 
 def device_of(spec: TrialSpec) -> str:
-    """`cuda` for a trial that was given a share of a card, else `cpu`."""
+    """Return `cuda` for a trial that has a share of a GPU, else `cpu`."""
     return "cuda" if spec.gpu > 0 and torch.cuda.is_available() else "cpu"
 
 
 def build(spec: TrialSpec, device: str) -> loader.Trainable:
-    """The trainable at its start."""
+    """Return a trial's trainable, untrained, on `device`.
+
+    It also sets the number of threads, the limit of GPU memory, and the seed of every global random generator.
+    """
     torch.set_num_threads(spec.threads)
     if device == "cuda" and spec.gpu < 1:
         torch.cuda.set_per_process_memory_fraction(spec.gpu)
@@ -42,7 +45,7 @@ def build(spec: TrialSpec, device: str) -> loader.Trainable:
 
 
 def write_config(path: Path, spec: TrialSpec) -> None:
-    """Every setting of a trial, the defaults that its search space doesn't name included."""
+    """Write every setting of a trial as YAML, including the defaults that its search space does not name."""
     config = loader.load_trainable(spec.trainable, Path(spec.trainable_folder)).Config(**spec.config)
     settings = {"trainable": spec.trainable, "seed": spec.seed, **config.model_dump(mode="json")}
     with path.open("w") as file:
@@ -50,22 +53,32 @@ def write_config(path: Path, spec: TrialSpec) -> None:
 
 
 class TrialRun:
-    """The only writer of a trial's outbox and checkpoints while it lives.
+    """One attempt at a trial: the only writer of its outbox and checkpoints.
 
-    A step counts once: the checkpoint that contains the epoch's row is renamed into place, then the row goes into the
-    outbox, then it is reported. A row that a kill kept out of the outbox is appended from the checkpoint here.
+    Each epoch counts once: first the checkpoint, which contains the epoch's row, is renamed into place; then the row is
+    appended to the outbox; then it is reported. If a kill came before the second step, the next attempt appends the row
+    from the checkpoint.
 
     Attributes:
-        remarks: what is wrong with checkpoints, a line each.
+        remarks: messages about unusable checkpoints, one line each.
     """
 
     def __init__(self, spec: TrialSpec) -> None:
+        """Lock and open the outbox, build the trainable, and restore the newest checkpoint.
+
+        Args:
+            spec: the trial.
+
+        Raises:
+            InUse: another process still trains the trial.
+            NotItsFolder: the folder belongs to another trial.
+        """
         self.spec = spec
         self.folder = Path(spec.folder)
         self.objective = Objective(spec.objective, "max" if spec.mode == "max" else "min")
         self.guard = Guard(spec.objective, spec.blowup, spec.collapsed_epochs)
         self._open = contextlib.ExitStack()
-        self._open.enter_context(outbox.locked(self.folder, spec.number))
+        self._open.enter_context(outbox.lock_trial(self.folder, spec.number))
         self.outbox = outbox.Outbox(self.folder, spec.number, spec.id, spec.since)
         self._open.callback(self.outbox.close)
         self.device = device_of(spec)
@@ -74,16 +87,16 @@ class TrialRun:
         write_config(self.folder / words.ARTIFACT_CONFIG, spec)
         self._epoch = self._restore()
         if not self._epoch:
-            # Of an attempt that was given up.
+            # The trial starts from scratch, so that earlier renderings are of discarded attempts.
             for stale_folder in (self.folder / "media", *(self.folder / "renderings").glob("*/")):
                 shutil.rmtree(stale_folder, ignore_errors=True)
         best = self.objective.best_of(self.outbox.rows)
         self._best = None if best is None else float(best["metrics"][spec.objective])
         self._best_epoch = None if best is None else int(best["epoch"])
-        self._untold = [row for row in self.outbox.rows if row["epoch"] > spec.known]
+        self._unreported = [row for row in self.outbox.rows if row["epoch"] > spec.reported_epochs]
 
     def _restore(self) -> int:
-        """Go back to the newest checkpoint; the epoch that it ended, 0 without one."""
+        """Restore the newest checkpoint, and return the number of its epoch; 0 if there is none."""
         folder = self.folder / CHECKPOINT
         saved, self.remarks = checkpoint.load_newest(folder, self.device, self.spec.since, self.spec.id)
         epoch = saved["row"]["epoch"] if saved else 0
@@ -101,16 +114,16 @@ class TrialRun:
 
     @property
     def epochs(self) -> int:
-        """Epochs in the outbox."""
+        """The number of epochs in the outbox."""
         return self.outbox.epochs
 
     def step(self) -> json_lines.Line:
-        """Train one epoch and return its row; rows that nobody was told of come first.
+        """Train one epoch and return its row; first return the recorded rows that were not reported, one in each call.
 
-        An epoch that the outbox has already is executed again where its checkpoint is lost, and counts no more.
+        An epoch that is in the outbox but whose checkpoint was lost is trained again without another row.
         """
-        if self._untold:
-            return self._untold.pop(0)
+        if self._unreported:
+            return self._unreported.pop(0)
         started = time.monotonic()
         metrics = {name: float(value) for name, value in self.trainable.step().items()}
         metrics["time/epoch_s"] = time.monotonic() - started
@@ -120,7 +133,7 @@ class TrialRun:
         before = [earlier for earlier in self.outbox.rows if earlier["epoch"] < self._epoch]
         diverged = self.guard.divergence(metrics, before, state)
         if diverged:
-            # Without a checkpoint: the last one is good, and another attempt may go on from there.
+            # It gets no checkpoint: the last one is from before the divergence, and a retry can start from it.
             row["diverged"] = {**diverged, "reason": f"epoch {self._epoch}: {diverged['reason']}"}
             self.outbox.append(row)
             return row
@@ -130,17 +143,18 @@ class TrialRun:
         return row
 
     def _save(self, state: Mapping[str, Any], row: json_lines.Line) -> None:
+        """Write the checkpoint of an epoch, then its row unless the outbox has it."""
         value = row["metrics"][self.objective.metric]
-        is_again = row["epoch"] <= self.epochs
-        best = row["epoch"] == self._best_epoch if is_again else self.objective.better(value, self._best)
+        is_repeated = row["epoch"] <= self.epochs
+        best = row["epoch"] == self._best_epoch if is_repeated else self.objective.is_better(value, self._best)
         checkpoint.save(self.folder / CHECKPOINT, state, row, best=best, trial_id=self.spec.id)
-        if not is_again:
+        if not is_repeated:
             self.outbox.append(row)
             if best:
                 self._best, self._best_epoch = value, row["epoch"]
 
     def _render(self, epoch: int) -> None:
-        # Listening must not change the training: whatever randomness it uses is put back.
+        # Rendering must not change the training, so the random states are restored after it.
         states = randomness.random_states()
         rendered_media = render(self.trainable, self.spec)
         randomness.restore_random_states(states)
@@ -148,11 +162,11 @@ class TrialRun:
             media.write(self.folder / "media" / f"epoch_{epoch:02d}", rendered_media, epoch=epoch)
 
     def close(self) -> None:
-        """Let another process have the outbox."""
+        """Close the outbox and release its lock."""
         self._open.close()
 
 
 def render(trainable: loader.Trainable, spec: TrialSpec) -> loader.Media | None:
-    """What the probe clips sound like now, if the trainable has something to show."""
+    """Return the sounds and pictures that a trainable makes of the probe clips; None if it renders nothing."""
     corpus = loader.open_corpus(spec.corpus, Path(spec.home)) if spec.corpus else None
     return trainable.render(corpus.probes(spec.clips)) if corpus is not None and spec.clips else None

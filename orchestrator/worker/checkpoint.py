@@ -1,7 +1,7 @@
-"""A checkpoint: the trainable's state, every global random state, and the row of the epoch that it ends.
+"""Checkpoints: the trainable's state, every global random state, and the outbox row of the epoch.
 
-Files are replaced by one rename, and are synced before it, so that there is always a whole one; the one before it is
-kept in case that the disk loses it all the same. They load with `weights_only`.
+A file is synced and then replaces the old one by a rename, so that there is always a complete one. The one before it is
+kept in case the disk loses the newest. Files load with `weights_only`.
 """
 
 from __future__ import annotations
@@ -19,26 +19,30 @@ from orchestrator.state.paths import BEST, LAST, PREVIOUS
 from orchestrator.storage import durable
 
 VERSION = 1
-"""Of what is in a file; one of another version is not read."""
+"""The version of the file format; a file of another version is not read."""
 
 
 class Unusable(Exception):
-    """A checkpoint that can't be gone on from: cut short, or of another version."""
+    """A checkpoint that can't be loaded: cut short, or of another version."""
 
 
 def save(folder: Path, state: Mapping[str, Any], row: Mapping[str, Any], *, best: bool, trial_id: str = "") -> None:
     """Replace the last checkpoint, and the best one too if this epoch is the best so far.
 
     Args:
-        folder: where the trial's checkpoints are.
+        folder: the folder of the trial's checkpoints.
         state: the trainable's `state_dict()`.
-        row: the outbox line of the epoch just ended, written after this.
-        best: whether the epoch is the best so far; recorded, so that a kill between the two renames is made good.
-        trial_id: tells the trial from any other that had its number.
+        row: the outbox line of the epoch, which is written after this.
+        best: whether the epoch is the best so far. The file has it too, so that the next attempt can repair a kill
+            between the two renames.
+        trial_id: distinguishes the trial from any other that had its number.
+
+    Raises:
+        OSError: the disk is full.
     """
     durable.make_folder(folder)
     temporary = folder / "saving.tmp"
-    # Through a file of Python's, whose error on a full disk says so; torch's own writer has several, and none does.
+    # Into a file object, because its error says that the disk is full; the errors of torch's own writer do not.
     with temporary.open("wb") as file:
         saved = {"version": VERSION, "state": dict(state), "random": random_states(), "row": dict(row), "best": best}
         torch.save(saved | {"trial": trial_id}, file)
@@ -58,7 +62,7 @@ def keep_as_best(folder: Path) -> None:
 
 
 def _keep_last_as(path: Path) -> None:
-    """Give the last checkpoint a second name; both share one file on disk."""
+    """Make a hard link to the last checkpoint, which replaces the file at `path`."""
     temporary = path.with_name("linking.tmp")
     temporary.unlink(missing_ok=True)
     os.link(path.with_name(LAST), temporary)
@@ -66,10 +70,10 @@ def _keep_last_as(path: Path) -> None:
 
 
 def load(path: Path, device: str) -> dict[str, Any]:
-    """A checkpoint, with its trainable's tensors on `device`.
+    """Return a checkpoint as a dict, with its tensors on `device`.
 
     Raises:
-        Unusable: it was cut short, or is of another version.
+        Unusable: the file is cut short, or of another version.
     """
     try:
         checkpoint: dict[str, Any] = torch.load(path, map_location=device, weights_only=True)
@@ -83,13 +87,16 @@ def load(path: Path, device: str) -> dict[str, Any]:
 
 
 def load_newest(folder: Path, device: str, since: int, trial_id: str = "") -> tuple[dict[str, Any] | None, list[str]]:
-    """The newest checkpoint that can be used, and what is wrong with newer ones, a line each.
+    """Load the newest checkpoint that can be used.
 
     Args:
-        folder: where the trial's checkpoints are.
-        device: where its tensors go.
-        since: the first attempt that counts; a checkpoint of one before it is none.
-        trial_id: of the trial; a checkpoint of another one is not used.
+        folder: the folder of the trial's checkpoints.
+        device: the device of the loaded tensors.
+        since: the first attempt that counts; a checkpoint of an earlier one is ignored.
+        trial_id: the id of the trial; a checkpoint of another trial is not used.
+
+    Returns:
+        The checkpoint, or None if none can be used; and a message about each newer one that can't be used.
     """
     wrong = []
     for name in (LAST, PREVIOUS, BEST):
@@ -106,12 +113,20 @@ def load_newest(folder: Path, device: str, since: int, trial_id: str = "") -> tu
     return None, wrong
 
 
-def rows_kept(folder: Path, since: int, trial_id: str) -> list[dict[str, Any]]:
-    """The outbox lines in a trial's checkpoints that can be used, in the order of their epochs."""
+def load_rows(folder: Path, since: int, trial_id: str) -> list[dict[str, Any]]:
+    """Return the outbox rows in a trial's usable checkpoints, sorted by epoch.
+
+    Args:
+        folder: the folder of the trial's checkpoints.
+        since: the first attempt that counts; checkpoints of earlier ones are ignored.
+        trial_id: the id of the trial; checkpoints of another trial are ignored.
+    """
     rows: dict[int, dict[str, Any]] = {}
-    for name in (BEST, PREVIOUS, LAST):
+    for path in (folder / BEST, folder / PREVIOUS, folder / LAST):
+        if not path.exists():
+            continue
         with contextlib.suppress(Unusable):
-            checkpoint = load(folder / name, "cpu") if (folder / name).exists() else {}
-            if checkpoint.get("trial", "") == trial_id and checkpoint and checkpoint["row"]["attempt"] >= since:
+            checkpoint = load(path, "cpu")
+            if checkpoint.get("trial", "") == trial_id and checkpoint["row"]["attempt"] >= since:
                 rows[checkpoint["row"]["epoch"]] = checkpoint["row"]
     return [rows[epoch] for epoch in sorted(rows)]

@@ -1,4 +1,4 @@
-"""Once a trial has ended: what its best checkpoint sounds like and, for confirmed trials, the test split."""
+"""The evaluation of an ended trial's best checkpoint: its renderings, and for confirm trials the test split."""
 
 from __future__ import annotations
 
@@ -18,24 +18,27 @@ from orchestrator.worker.spec import TrialSpec
 from reports import vocabulary as words
 
 RENDERINGS = "renderings"
-"""In a trial's folder: a folder a rendering."""
+"""In a trial's folder: the folder of the renderings, with a folder for each."""
 TABLES = {"test": words.ARTIFACT_PER_RECORDING, "validation": words.ARTIFACT_PER_RECORDING_VALIDATION}
 PREFIXES = {"test": words.TEST_PREFIX, "validation": words.SOUND_PREFIX}
 
 
 def evaluate(spec: TrialSpec) -> dict[str, Any]:
-    """Render the best checkpoint into `media/best`, and judge the splits that the trial asks for; then do the same
-    with the settings of each rendering, on the validation split too.
+    """Evaluate a trial's best checkpoint.
+
+    It is rendered into `media/best` and evaluated on the splits of `spec`. The same is done with the settings of each
+    rendering, and there always on the validation split too.
 
     Returns:
         The `metrics` (`test/<name>`: the mean over recordings of each column of `per_recording.csv`), and a list of
         `renderings`, each with its name, settings, folder and metrics.
 
     Raises:
-        InUse: another process still works on the trial, such as one that outlived its driver.
+        InUse: another process still evaluates the trial, such as one that has outlived its driver.
+        FileNotFoundError: the best checkpoint was deleted.
     """
-    # Two processes would write the same media at once.
-    with outbox.locked(Path(spec.folder), spec.number, outbox.EVALUATION_LOCK):
+    # Without the lock two processes could write the same media at once.
+    with outbox.lock_trial(Path(spec.folder), spec.number, outbox.EVALUATION_LOCK):
         return _evaluate(spec, Path(spec.folder))
 
 
@@ -54,15 +57,19 @@ def _evaluate(spec: TrialSpec, folder: Path) -> dict[str, Any]:
         trainable.config = trainable.Config(**{**spec.config, **settings})
         name = rendering_name(settings)
         target = f"{RENDERINGS}/{re.sub(r'[^A-Za-z0-9_=,-]+', '_', name)}"
-        judged = _judge(trainable, spec, folder / target, epoch, ("validation", *spec.splits))
-        renderings.append({"name": name, "settings": dict(settings), "folder": target, "metrics": judged})
+        rendering_metrics = _judge(trainable, spec, folder / target, epoch, ("validation", *spec.splits))
+        renderings.append({"name": name, "settings": dict(settings), "folder": target, "metrics": rendering_metrics})
     return {"metrics": metrics, "renderings": renderings}
 
 
 def _judge(
     trainable: loader.Trainable, spec: TrialSpec, target: Path, epoch: int, splits: Sequence[loader.Split]
 ) -> dict[str, float]:
-    """Write sounds, pictures and tables into a folder; the mean over recordings of each column of the tables."""
+    """Write sounds, pictures and tables of a trainable into a folder.
+
+    Returns:
+        The mean over recordings of each column of numbers in the tables.
+    """
     metrics: dict[str, float] = {}
     tables: dict[str, pd.DataFrame] = {}
     for split in splits:

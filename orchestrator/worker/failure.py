@@ -1,4 +1,4 @@
-"""Why an exception ends a trial, in a form that travels from a worker to the driver."""
+"""The failure of a trial: an exception that is sent from a worker to the driver."""
 
 from __future__ import annotations
 
@@ -12,22 +12,28 @@ from reports import vocabulary as words
 
 
 class InUse(Exception):
-    """An older process still has what a trial needs: its machine's fault."""
+    """An older process still holds a trial's lock: a failure of the machine, not of the trial."""
 
 
 class HomeNotShared(Exception):
-    """A worker does not see the sweep's folder."""
+    """A worker on another machine does not see the sweep's folder."""
 
 
 class NotItsFolder(Exception):
-    """What lies in a trial's folder is another trial's."""
+    """The files in a trial's folder belong to another trial."""
 
 
 class TrialFailure(Exception):
-    """A trial's end by an error: the cause in one word, the reason in words, and what tells the place of an error in
-    the code from others; pickled on its way to the driver."""
+    """The failure of a trial; it is pickled on its way to the driver.
+
+    Attributes:
+        cause: one of the causes in `reports.vocabulary`, or of those below.
+        reason: the message of the error.
+        alike: identifies the place of the error in the code; "" if that is not known.
+    """
 
     def __init__(self, cause: str, reason: str, alike: str = "") -> None:
+        """Keep the attributes."""
         super().__init__(cause, reason, alike)
         self.cause = cause
         self.reason = reason
@@ -35,24 +41,25 @@ class TrialFailure(Exception):
 
 
 NO_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATUS_ALLOC_FAILED")
-"""What torch says in a plain RuntimeError."""
+"""Phrases in the messages of torch's plain RuntimeErrors when memory is short."""
 DISK_FULL = "disk full"
-"""A cause that is nobody's fault in the sweep: the trial is not ended, the sweep pauses."""
+"""A cause that does not end the trial: the sweep pauses until there is free space."""
 HOME_NOT_SHARED = "home not shared"
-"""A cause that ends the sweep and no trial: a node would train on a disk of its own."""
+"""A cause that ends the sweep, not the trial: a machine would train into a folder that only it has."""
 OUT_OF_MEMORY = "out of memory"
-"""What tells shortages of memory from other failures: wherever in the code one shows, it is the same."""
+"""The value of `alike` for every shortage of memory, wherever in the code it occurs."""
 
 
 def as_failure(error: BaseException) -> TrialFailure:
-    """Why an exception ends a trial."""
+    """Return the failure that an exception in a worker means for its trial."""
+    # Imported here because the driver imports this module, and does not need torch.
     import torch
 
-    words_of_it = f"{type(error).__name__}: {error}".splitlines()[0]
+    message = f"{type(error).__name__}: {error}".splitlines()[0]
     if isinstance(error, MemoryError | torch.OutOfMemoryError) or any(phrase in str(error) for phrase in NO_MEMORY):
-        return TrialFailure(words.CAUSE_OOM, words_of_it, alike=OUT_OF_MEMORY)
+        return TrialFailure(words.CAUSE_OOM, message, alike=OUT_OF_MEMORY)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return TrialFailure(DISK_FULL, words_of_it)
+        return TrialFailure(DISK_FULL, message)
     if isinstance(error, HomeNotShared):
         return TrialFailure(HOME_NOT_SHARED, str(error))
     if isinstance(error, InUse):
@@ -60,5 +67,5 @@ def as_failure(error: BaseException) -> TrialFailure:
     if isinstance(error, guard.TooSlow):
         return TrialFailure(words.CAUSE_TIMEOUT, str(error))
     frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]
-    way = hashlib.sha256(" ".join([type(error).__name__, *frames]).encode()).hexdigest()[:12]
-    return TrialFailure(words.CAUSE_ERROR, f"{words_of_it} ({frames[-1]})", alike=way)
+    place = hashlib.sha256(" ".join([type(error).__name__, *frames]).encode()).hexdigest()[:12]
+    return TrialFailure(words.CAUSE_ERROR, f"{message} ({frames[-1]})", alike=place)

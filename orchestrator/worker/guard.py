@@ -1,4 +1,4 @@
-"""Why a trial is stopped although nothing crashed, in words."""
+"""Checks that stop a trial that has not crashed: divergence, collapse, and a limit of time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import faulthandler
 import math
 import signal
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import IO, Any
@@ -17,25 +17,27 @@ from reports import vocabulary as words
 LOSSES = ("train/loss", "val/loss")
 FINITE = (*LOSSES, "train/grad_norm")
 MAX_NONFINITE_STEPS = 3
-"""A trainable may leave out a step whose gradient isn't finite; more of them in an epoch are no accident."""
+"""The most steps of an epoch that a trainable may skip because their gradient is not finite."""
 MIN_RANGE_EPOCHS = 3
-"""Epochs before it can be said how far a loss usually goes."""
+"""The epochs that are needed to measure the usual range of a loss."""
 MIN_VARIATION = 1e-4
-TOLD = {"train/min_sigma": "smallest σ", "train/grad_norm": "gradient norm"}
-"""What is told with every divergence, where the trainable reports it."""
+"""The least `val/variation` of an output that counts as different between clips."""
+MEASUREMENTS = {"train/min_sigma": "smallest σ", "train/grad_norm": "gradient norm"}
+"""Metrics that the reason of every divergence includes if the trainable reports them, and their names there."""
 HANG_GRACE_S = 10.0
-"""What doesn't hear the time limit's exception, since it hangs in C, is ended so much later."""
+"""How long after the time limit's exception a process is ended that hangs in C, where no exception is raised."""
 
 
 @dataclass(frozen=True)
 class Guard:
-    """Looks at every epoch of a trial.
+    """The checks of every epoch of a trial.
 
     Attributes:
-        objective: the metric that orders trials; it must be there and be a number.
-        blowup: the loss may be so many times the median of the epochs before; None switches that off.
-        collapsed_epochs: so many epochs in a row may have a constant output or a KL divergence of nothing, less one,
-            unless the loss still falls.
+        objective: the metric that orders trials, which every epoch has to report as a finite number.
+        blowup: the trial diverged if a loss exceeds this many times its median over earlier epochs, or, where it can be
+            negative, its median plus this many times its range; None turns this off.
+        collapsed_epochs: the trial collapsed if so many epochs in a row had a constant output or a KL divergence of 0
+            while the training loss did not fall; None turns this off.
     """
 
     objective: str
@@ -45,42 +47,47 @@ class Guard:
     def divergence(
         self, metrics: Mapping[str, float], before: Sequence[json_lines.Line], state: Mapping[str, Any]
     ) -> dict[str, str] | None:
-        """The cause and the reason, if the training has gone wrong.
+        """Return the cause and the reason of a divergence; None if the training is sound.
 
         Args:
-            metrics: what the epoch reported.
+            metrics: the metrics of the epoch.
             before: the rows of the epochs before it.
             state: the trainable's `state_dict()`.
         """
-        histories = {name: [row["metrics"][name] for row in before if name in row["metrics"]] for name in LOSSES}
+        histories: dict[str, list[float]] = {}
+        for name in LOSSES:
+            histories[name] = [row["metrics"][name] for row in before if name in row["metrics"]]
         checks = (
-            (words.CAUSE_NONFINITE, self._nonfinite(metrics) or _nonfinite_weights(state)),
-            (words.CAUSE_BLOWUP, self._blowup(metrics, histories)),
-            (words.CAUSE_COLLAPSE, self._collapse([*(row["metrics"] for row in before), metrics])),
+            (words.CAUSE_NONFINITE, self._find_nonfinite_metric(metrics) or _find_nonfinite_weights(state)),
+            (words.CAUSE_BLOWUP, self._find_blowup(metrics, histories)),
+            (words.CAUSE_COLLAPSE, self._find_collapse([*(row["metrics"] for row in before), metrics])),
         )
         for cause, reason in checks:
             if reason:
-                measurements = [f"{called} {metrics[name]:.3g}" for name, called in TOLD.items() if name in metrics]
-                return {"cause": cause, "reason": reason + (f" ({', '.join(measurements)})" if measurements else "")}
+                measured = [f"{label} {metrics[name]:.3g}" for name, label in MEASUREMENTS.items() if name in metrics]
+                suffix = f" ({', '.join(measured)})" if measured else ""
+                return {"cause": cause, "reason": reason + suffix}
         return None
 
-    def _nonfinite(self, metrics: Mapping[str, float]) -> str | None:
+    def _find_nonfinite_metric(self, metrics: Mapping[str, float]) -> str | None:
+        """Return the reason if a metric is missing or not finite, or too many steps had no finite gradient."""
         if self.objective not in metrics:
             return f"the trainable did not report {self.objective}"
         for name in (*FINITE, self.objective):
             if not math.isfinite(metrics.get(name, 0.0)):
                 return f"{name} became {metrics[name]}"
-        left_out = metrics.get("train/nonfinite_steps", 0)
-        return f"{left_out:.0f} steps had a gradient that isn't finite" if left_out > MAX_NONFINITE_STEPS else None
+        skipped = metrics.get("train/nonfinite_steps", 0)
+        return f"{skipped:.0f} steps had a gradient that isn't finite" if skipped > MAX_NONFINITE_STEPS else None
 
-    def _blowup(self, metrics: Mapping[str, float], histories: Mapping[str, Sequence[float]]) -> str | None:
+    def _find_blowup(self, metrics: Mapping[str, float], histories: Mapping[str, Sequence[float]]) -> str | None:
+        """Return the reason if a loss rose far above its values in earlier epochs."""
         for name, history in histories.items():
             if self.blowup is None or name not in metrics or not history:
                 continue
             usual = median(history)
             limit = self.blowup * usual
             if min(history) <= 0:
-                # A log-likelihood may be anywhere around zero; how far it may go is measured by how far it went.
+                # A loss that is a log-likelihood may be near 0 or negative, so its limit follows from its range.
                 if len(history) < MIN_RANGE_EPOCHS:
                     continue
                 limit = usual + self.blowup * (max(history) - min(history))
@@ -88,12 +95,13 @@ class Guard:
                 return f"{name} rose to {metrics[name]:.4g}, its median before was {usual:.4g}"
         return None
 
-    def _collapse(self, epochs: Sequence[Mapping[str, float]]) -> str | None:
+    def _find_collapse(self, epochs: Sequence[Mapping[str, float]]) -> str | None:
+        """Return the reason if the last epochs had no active latent unit or a constant output; `epochs` are metrics."""
         if self.collapsed_epochs is None or len(epochs) < self.collapsed_epochs:
             return None
         last = epochs[-self.collapsed_epochs :]
-        if _fell([metrics.get("train/loss", 0.0) for metrics in last]):
-            # An untrained network's output hardly varies: first it learns the mean, then what differs.
+        if _still_falls([metrics.get("train/loss", 0.0) for metrics in last]):
+            # A network first learns the mean, so that its output hardly varies in the first epochs.
             return None
         if all(metrics.get("val/active_units") == 0 for metrics in last):
             return f"no latent has carried anything for {len(last)} epochs (the KL divergence collapsed)"
@@ -102,35 +110,51 @@ class Guard:
         return None
 
 
-def _fell(losses: Sequence[float]) -> bool:
-    """Whether losses still fall, by a hundredth of their size or more."""
+def _still_falls(losses: Sequence[float]) -> bool:
+    """Return whether losses fall by more than a hundredth of their largest absolute value."""
     return losses[0] - losses[-1] > 0.01 * max(map(abs, losses))
 
 
-def _nonfinite_weights(state: Any, name: str = "") -> str | None:
-    """The first tensor with a NaN or an infinity in it, by its place in the state."""
+def _find_nonfinite_weights(state: Any, name: str = "") -> str | None:
+    """Return the reason if a tensor of a state has a NaN or an infinity; it names the first such tensor.
+
+    Args:
+        state: a tensor, or mappings and sequences of tensors and other values.
+        name: the path of `state` in the whole state.
+    """
+    # Imported here because the driver imports this module, and does not need torch.
     import torch
 
     if isinstance(state, torch.Tensor):
-        whole = not state.is_floating_point() or bool(torch.isfinite(state).all())
-        return None if whole else f"{name} has values that are not finite"
-    items = state.items() if isinstance(state, Mapping) else enumerate(state) if isinstance(state, list | tuple) else ()
-    problems = (_nonfinite_weights(value, f"{name}.{key}" if name else str(key)) for key, value in items)
+        is_finite = not state.is_floating_point() or bool(torch.isfinite(state).all())
+        return None if is_finite else f"{name} has values that are not finite"
+    items: Iterable[tuple[Any, Any]] = ()
+    if isinstance(state, Mapping):
+        items = state.items()
+    elif isinstance(state, list | tuple):
+        items = enumerate(state)
+    prefix = f"{name}." if name else ""
+    problems = (_find_nonfinite_weights(value, f"{prefix}{key}") for key, value in items)
     return next(filter(None, problems), None)
 
 
 class TooSlow(Exception):
-    """Something took longer than its search space allows."""
+    """An epoch or an evaluation took longer than its search space allows."""
 
 
 @contextlib.contextmanager
 def time_limit(
     minutes: float | None, output: IO[str] | None = None, *, what: str = "no epoch", times: float = 1
 ) -> Iterator[None]:
-    """Raise `TooSlow` in the block, at Python's next instruction, once it has taken so many times the minutes that an
-    epoch may take. For the main thread.
+    """Raise `TooSlow` in the block once it has taken too long. It works in the main thread only.
 
-    A block that doesn't come back to Python by then is ended with its process, and its stack is written to `output`.
+    If the block hangs in C, where no exception can be raised, the whole process is ended and its stack written.
+
+    Args:
+        minutes: the time that an epoch may take; None for no limit.
+        output: the file for the stack of a process that hangs; without one a process that hangs is not ended.
+        what: what was not done in time, for the message.
+        times: how many times `minutes` the block may take.
     """
     if minutes is None:
         yield

@@ -1,4 +1,4 @@
-"""A trial's renderings on disk: a folder is complete once it exists."""
+"""Folders of sounds, pictures and tables that a trial makes; a folder is complete once it exists."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from orchestrator.plugins import loader
 
 
 def write(folder: Path, media: loader.Media, *, epoch: int, tables: Mapping[str, pd.DataFrame] | None = None) -> None:
-    """Write sounds (16-bit wav), pictures (png), `clips.json` and tables; a folder of that name is replaced.
+    """Write sounds (16-bit wav), pictures (png), `clips.json` and tables; an existing folder is replaced.
 
     Args:
-        folder: such as `trials/0007/media/epoch_05`.
-        media: what `render` returned.
-        epoch: the epoch whose weights made it.
-        tables: file name, ending in .csv, to table.
+        folder: the new folder, such as `trials/0007/media/epoch_05`.
+        media: the value that `render` returned.
+        epoch: the epoch of the weights that made the media.
+        tables: each table, by its file name, which ends in .csv.
     """
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)

@@ -1,4 +1,4 @@
-"""A trial's outbox as its one writer has it: locked, of the right trial, with the epochs that count."""
+"""The outbox of a trial for its only writer: a lock, a check of the trial's identity, and its valid epochs."""
 
 from __future__ import annotations
 
@@ -8,26 +8,31 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from orchestrator.state.curve import counted
+from orchestrator.state.curve import select_valid
 from orchestrator.state.foreign import identity_in, identity_line
 from orchestrator.state.paths import OUTBOX
 from orchestrator.storage import durable, json_lines
 from orchestrator.worker.failure import InUse, NotItsFolder
 
 LOCK = "outbox.lock"
-"""Held by the worker that trains; one that waits for its next trial still holds that of its last."""
+"""The lock file of the worker that trains. A worker that waits for its next trial still holds the lock of its last."""
 EVALUATION_LOCK = "evaluation.lock"
-"""Held by the worker that evaluates."""
+"""The lock file of the worker that evaluates."""
 LOCK_PATIENCE_S = 30
-"""A worker outlives its driver by a few seconds, and its node's Ray by up to 15; so long may it hold its outbox."""
+"""How long to wait for a lock: a worker may outlive its driver by a few seconds, and its machine's Ray by up to 15."""
 
 
 @contextlib.contextmanager
-def locked(folder: Path, number: int, name: str = LOCK) -> Iterator[None]:
-    """Be the only process that trains a trial, or that evaluates it.
+def lock_trial(folder: Path, number: int, name: str = LOCK) -> Iterator[None]:
+    """Hold the lock of a trial, so that only this process trains it, or evaluates it.
+
+    Args:
+        folder: the trial's folder; it is made if it is missing.
+        number: the trial's number, for the message.
+        name: `LOCK` or `EVALUATION_LOCK`.
 
     Raises:
-        InUse: another process is.
+        InUse: another process holds the lock.
     """
     durable.make_folder(folder)
     with open(folder / name, "w") as file:
@@ -49,21 +54,23 @@ def _lock(descriptor: int) -> bool:
 
 
 class Outbox:
-    """The lines of one trial, for the process that holds its lock.
+    """The outbox of one trial, for the process that holds its lock.
 
     Attributes:
-        rows: the epochs that count, each once.
+        rows: the valid epochs, each once, without divergences.
     """
 
     def __init__(self, folder: Path, number: int, trial_id: str, since: int) -> None:
-        """Args:
-        folder: of the trial.
-        number: of the trial.
-        trial_id: tells it from any other trial that had its number.
-        since: the first attempt that counts.
+        """Open or make the outbox of a trial.
+
+        Args:
+            folder: the trial's folder.
+            number: the trial's number.
+            trial_id: distinguishes the trial from any other that had its number.
+            since: the first attempt that counts.
 
         Raises:
-            NotItsFolder: the outbox is another trial's.
+            NotItsFolder: the outbox belongs to another trial.
         """
         self._log = json_lines.Log(folder / OUTBOX)
         lines = self._log.take_lines()
@@ -73,7 +80,7 @@ class Outbox:
         elif identity is not None and identity != trial_id:
             self._log.close()
             raise NotItsFolder(f"{folder / OUTBOX} is of another trial {number} than the one in the sweep log")
-        self.rows = [row for row in counted(lines, since) if "diverged" not in row]
+        self.rows = [row for row in select_valid(lines, since) if "diverged" not in row]
 
     @property
     def epochs(self) -> int:
@@ -81,10 +88,11 @@ class Outbox:
         return int(self.rows[-1]["epoch"]) if self.rows else 0
 
     def append(self, row: json_lines.Line) -> None:
-        """Write an epoch, or the divergence that ended it; it is on the disk when this returns."""
+        """Write the row of an epoch, or of a divergence; it is on the disk when this returns."""
         self._log.append(row)
         if "diverged" not in row:
             self.rows.append(row)
 
     def close(self) -> None:
+        """Close the file."""
         self._log.close()

@@ -1,4 +1,4 @@
-"""Why a trial's process died, as far as its log and the kernel can tell."""
+"""Why a trial's process died, inferred from its log and from the kernel's counter of out-of-memory kills."""
 
 from __future__ import annotations
 
@@ -10,17 +10,19 @@ from pathlib import Path
 from reports import vocabulary as words
 
 ATTEMPT = "--- attempt"
-"""How the lines of an attempt begin in a trial's log."""
+"""The beginning of the first line of each attempt in a trial's log."""
 EXIT = "os._exit"
-"""How a line begins that says that the code ended the process."""
+"""The beginning of the line in a trial's log that says that its code called `os._exit`."""
 TAIL_BYTES = 100_000
+"""How much of the end of a trial's log is read."""
 RECENT_S = 60.0
-"""So long after a kill Ray has noticed it."""
+"""The longest time between a kill by the kernel and Ray's report of the death."""
 OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
+"""The files with the kernel's count of kills for lack of memory: of this container, and of this machine."""
 
 
-def last_attempt(path: Path) -> list[str]:
-    """The lines of a trial's log since its last attempt began, at most the last 100 kB."""
+def read_last_attempt(path: Path) -> list[str]:
+    """Return the lines of a trial's log since its last attempt began, within the last 100 kB."""
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))
@@ -32,16 +34,16 @@ def last_attempt(path: Path) -> list[str]:
 
 
 def cause_of_death(path: Path, attempt: int, *, out_of_memory: Callable[[], bool]) -> tuple[str, str]:
-    """The cause and the reason of a process's death.
+    """Return the cause and the reason of the death of a trial's process.
 
     Args:
-        path: the trial's log, where a crash leaves its stack.
-        attempt: the attempt that died; it may not have come to write anything.
-        out_of_memory: whether a kill by the kernel for want of memory may be this one; asked where nothing else is
-            known.
+        path: the trial's log, to which a crash writes its stack.
+        attempt: the number of the attempt that died; it may have died before it wrote anything.
+        out_of_memory: returns whether the kernel may have killed the process for lack of memory. It is called only if
+            the log gives no cause.
     """
-    lines = last_attempt(path)
-    # An attempt that said much has its first line beyond the tail.
+    lines = read_last_attempt(path)
+    # The first line of an attempt with much output is before the part of the log that is read.
     is_another = bool(lines) and lines[0].startswith(ATTEMPT) and not lines[0].startswith(f"{ATTEMPT} {attempt},")
     text = "" if is_another else "\n".join(lines)
     if re.search(r"^Timeout \(", text, re.MULTILINE):
@@ -58,27 +60,27 @@ def cause_of_death(path: Path, attempt: int, *, out_of_memory: Callable[[], bool
 
 
 class MemoryKills:
-    """The kernel's kills for want of memory, each of which explains one death soon after it."""
+    """The kernel's kills for lack of memory since this was made; each of them explains at most one death."""
 
     def __init__(self) -> None:
-        self._count = kills_for_memory()
+        self._count = count_memory_kills()
         self._noticed_s: list[float] = []
 
     def look(self) -> None:
-        """Notice new ones."""
-        count = kills_for_memory()
+        """Note the time of new kills."""
+        count = count_memory_kills()
         self._noticed_s += [time.monotonic()] * (count - self._count)
         self._count = count
 
     def take(self) -> bool:
-        """Whether there is one that may explain a death just now; it explains no other."""
+        """Return whether a recent kill may explain a death that has just been reported, and use that kill up."""
         self.look()
         self._noticed_s = [noticed_s for noticed_s in self._noticed_s if time.monotonic() - noticed_s < RECENT_S]
         return bool(self._noticed_s and self._noticed_s.pop())
 
 
-def kills_for_memory() -> int:
-    """How often the kernel has killed for memory: in this container where it counts that, else on this machine."""
+def count_memory_kills() -> int:
+    """Return how often the kernel has killed for lack of memory, in this container if it counts that, else in all."""
     for path in OOM_COUNTERS:
         try:
             counter = re.search(r"^oom_kill (\d+)$", path.read_text(), re.MULTILINE)

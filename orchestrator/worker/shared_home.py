@@ -1,7 +1,7 @@
-"""Whether every machine of a Ray cluster sees the sweep's folder: one that does not would train into its own disk.
+"""A check that every machine of a Ray cluster sees the sweep's folder; others would train into a folder of their own.
 
 The driver writes a random token into the folder. Every machine has to read it before the first trial, and every worker
-before each of its trials, since machines may join later.
+before each epoch, since machines may join later.
 """
 
 from __future__ import annotations
@@ -15,24 +15,24 @@ from orchestrator.storage import durable
 from orchestrator.worker.failure import HomeNotShared
 
 TOKEN = "home.token"
-"""In a sweep's folder."""
+"""In a sweep's folder: the file with the token."""
 
 
 def check_home_is_shared(folder: Path) -> str:
-    """Write a new token, and let every machine of the cluster read it.
+    """Write a new token into a sweep's folder, and check that every machine of the cluster reads it.
 
     Returns:
         The token.
 
     Raises:
-        UserError: a machine can't read it.
+        UserError: a machine can't read the token.
     """
     token = uuid.uuid4().hex
     durable.write_whole(folder / TOKEN, token)
-    blind = _machines_without(folder / TOKEN, token)
-    if blind:
+    machines = _machines_without(folder / TOKEN, token)
+    if machines:
         raise UserError(
-            f"{folder.parent}: the home is not shared with {', '.join(blind)}: trials there would be recorded on "
+            f"{folder.parent}: the home is not shared with {', '.join(machines)}: trials there would be recorded on "
             "another disk; mount the home there under the same path, choose a shared one with --home, or leave that "
             "machine out of the cluster"
         )
@@ -40,10 +40,10 @@ def check_home_is_shared(folder: Path) -> str:
 
 
 def _machines_without(path: Path, token: str) -> list[str]:
-    """Names of the cluster's machines that do not read the token at this path.
+    """Return the names of the cluster's machines that do not read the token at this path.
 
     Raises:
-        UserError: a machine can't run this at all.
+        UserError: a machine can't run the check at all.
     """
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
@@ -52,23 +52,24 @@ def _machines_without(path: Path, token: str) -> list[str]:
     if len(nodes) < 2:
         return []
     read = ray.remote(num_cpus=0)(read_token)
-    blind = []
+    machines = []
     for node in nodes:
         machine = f"{node['NodeManagerHostname']} ({node['NodeManagerAddress']})"
         there = NodeAffinitySchedulingStrategy(node["NodeID"], soft=False)
         try:
-            is_blind = ray.get(read.options(scheduling_strategy=there).remote(str(path))) != token
+            token_there = ray.get(read.options(scheduling_strategy=there).remote(str(path)))
         except ray.exceptions.RayError as error:
             raise UserError(
                 f"{machine}: it can't run orchestrate ({str(error).strip().splitlines()[-1]}); install the same "
                 "version there, or leave that machine out of the cluster"
             ) from None
-        blind += [machine] if is_blind else []
-    return blind
+        if token_there != token:
+            machines.append(machine)
+    return machines
 
 
 def read_token(path: str) -> str:
-    """The token as this machine reads it; nothing where it does not see the file."""
+    """Return the token that this machine reads; "" if it does not see the file."""
     try:
         return Path(path).read_text()
     except OSError:
@@ -76,10 +77,10 @@ def read_token(path: str) -> str:
 
 
 def check_token(sweep_folder: Path, token: str) -> None:
-    """Make sure that this machine sees the sweep's folder.
+    """Check that this machine reads the driver's token in the sweep's folder.
 
     Raises:
-        HomeNotShared: it sees none, or another one.
+        HomeNotShared: it reads no token, or another one.
     """
     if token and read_token(str(sweep_folder / TOKEN)) != token:
         raise HomeNotShared(

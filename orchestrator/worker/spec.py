@@ -1,4 +1,4 @@
-"""What travels from the driver to a worker; the driver has no need of torch, so this module has none."""
+"""The description of a task that the driver sends to a worker; without torch, which the driver does not need."""
 
 from __future__ import annotations
 
@@ -11,15 +11,26 @@ from orchestrator.plugins.loader import Split
 
 @dataclass(frozen=True)
 class TrialSpec:
-    """All that a worker must know of a trial; plain values, since it travels through Ray.
+    """A trial as a worker needs it; only plain values, which Ray can send.
 
     Attributes:
-        id: tells the trial from any other that had its number.
+        trainable_folder: the folder to which a relative path in `trainable` is relative.
+        config: the trial's parameters.
+        corpus: the settings of the corpus; None for a trainable without one.
+        attempt: the number of this attempt, from 1 on.
+        objective: the metric that orders trials; `mode` is `min` or `max`.
+        clips: the number of probe clips that are rendered.
+        media_epochs: the epochs after which they are rendered.
+        gpu: the share of a GPU; 0 for none.
+        threads: the number of torch's threads.
+        id: distinguishes the trial from any other that had its number.
+        token: the text of the file by which a worker checks that it sees the driver's folder.
         since: the first attempt whose epochs and checkpoints count.
-        token: by which a worker knows that it sees the driver's disk.
-        known: epochs that the driver knows of.
-        splits: to be judged once more from the best checkpoint.
-        renderings: settings of each rendering of it.
+        reported_epochs: the number of epochs that the driver has.
+        minutes_per_epoch: the time limit of an epoch; None for no limit.
+        blowup: as in `guard.Guard`, like `collapsed_epochs`.
+        splits: the splits on which the best checkpoint is evaluated.
+        renderings: the settings of each additional rendering of the best checkpoint.
     """
 
     number: int
@@ -41,7 +52,7 @@ class TrialSpec:
     id: str = ""
     token: str = ""
     since: int = 1
-    known: int = 0
+    reported_epochs: int = 0
     minutes_per_epoch: float | None = None
     blowup: float | None = 10
     collapsed_epochs: int | None = 3

@@ -49,18 +49,16 @@ def find_winners(runs: SweepRuns) -> list[Winner]:
 def _winner(runs: SweepRuns, arm: str, row: pd.Series) -> Winner:
     domains = runs.record.get("arms", {}).get(arm, {}).get("searched", {})
     columns = [name for name in domains if name in row.index and not pd.isna(row[name])]
-    trials = runs.search_trials[
-        (runs.search_trials["arm"] == arm) & (runs.search_trials["outcome"] == words.OUTCOME_COMPLETED)
-    ]
-    near = trials[
-        _losses(trials[runs.best_column], row[runs.best_column], runs.mode) <= NEAR * abs(row[runs.best_column])
-    ]
+    best = runs.best_column
+    trials = runs.search_trials[runs.search_trials["arm"] == arm]
+    completed = trials[trials["outcome"] == words.OUTCOME_COMPLETED]
+    near = completed[_losses(completed[best], row[best], runs.mode) <= NEAR * abs(row[best])]
     numbers = near[columns].select_dtypes("number")
     return Winner(
         arm=arm,
         trial=int(row[ID]),
         run_id=str(row[RUN]),
-        value=float(row[runs.best_column]),
+        value=float(row[best]),
         searched={name: row[name] for name in columns},
         num_near=len(near),
         near={str(name): (float(values.min()), float(values.max())) for name, values in numbers.items()},

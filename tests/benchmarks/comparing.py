@@ -75,7 +75,7 @@ def first_row_s(sweep: SweepFolder) -> tuple[float, float]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     link = json.loads((sweep.path / "tracking.json").read_text())["links"]["trials"]
-    with ui.running_server(sweep.home, sweep.uri, port), chromium() as browser:
+    with ui.run_server(sweep.home, sweep.uri, port), chromium() as browser:
         page = browser.new_page(viewport={"width": 1500, "height": 900})
         waited = []
         for _ in range(2):

@@ -20,7 +20,7 @@ from orchestrator.tracking.__main__ import Follower
 from orchestrator.tracking.description import describe_sweep
 from orchestrator.tracking.links import SweepPages
 from orchestrator.tracking.mirror import Mirror
-from orchestrator.tracking.presented import heard_columns
+from orchestrator.tracking.presented import make_columns
 from tests.support.sweep_folder import METRICS, SweepFolder
 
 SIZES = ((2_000, 60), (10_000, 10))
@@ -70,8 +70,8 @@ class Looking:
         """Make what is sent of the sweep when something is new."""
         assert self.mirror.pages is not None
         describe_sweep(self.follower._history, self.mirror.pages)
-        heard_columns(self.follower._history)
-        self.mirror._seen()
+        make_columns(self.follower._history)
+        self.mirror._view_contents()
         self.mirror.links()
 
     def look_at_an_epoch(self) -> None:

@@ -161,12 +161,12 @@ def test_an_arm_that_fails_alike_three_times_pauses_and_the_other_goes_on(tmp_pa
     sweep = noop_sweep(tmp_path, pruning="none", limits={"max_same_errors": 3})
     driver = Driver(sweep, tmp_path / "tiny")
     fail_alike(driver, lambda index: "here", 6)
-    assert set(driver.agenda.paused()) == {"arm=a", "arm=b"}
-    assert driver.hand_out() is None and not driver.agenda.done()
+    assert set(driver.agenda.paused_arms()) == {"arm=a", "arm=b"}
+    assert driver.hand_out() is None and not driver.agenda.is_done()
     assert len(driver.ledger.trials) == 6
 
     mended = Driver(sweep, tmp_path / "tiny", code="mended")
-    assert not mended.agenda.paused()
+    assert not mended.agenda.paused_arms()
     trial = mended.hand_out()
     assert trial is not None and trial.number == 7
 
@@ -174,16 +174,16 @@ def test_an_arm_that_fails_alike_three_times_pauses_and_the_other_goes_on(tmp_pa
 def test_failures_at_different_places_pause_nothing(tmp_path: Path) -> None:
     driver = Driver(noop_sweep(tmp_path, pruning="none"), tmp_path / "tiny")
     fail_alike(driver, lambda index: f"line {index // 2}", 6)
-    assert not driver.agenda.paused()
+    assert not driver.agenda.paused_arms()
 
 
 def test_retried_failures_un_pause_their_arm(sweep: Sweep, tmp_path: Path) -> None:
     driver = Driver(sweep, tmp_path / "tiny")
     fail_alike(driver, lambda index: "here", 3)
-    assert driver.agenda.paused() and driver.hand_out() is None
+    assert driver.agenda.paused_arms() and driver.hand_out() is None
     for trial in driver.ledger.trials.values():
         driver.ledger.retry(trial, "asked for")
-    assert not driver.agenda.paused() and driver.hand_out() is driver.ledger.trials[1]
+    assert not driver.agenda.paused_arms() and driver.hand_out() is driver.ledger.trials[1]
 
 
 def test_stopping_lets_running_trials_end_their_epoch_and_hands_out_nothing(sweep: Sweep, tmp_path: Path) -> None:
@@ -214,7 +214,7 @@ def test_a_trial_that_somebody_stops_waits_for_the_next_start(sweep: Sweep, tmp_
     stop_file.touch()
     assert driver.epoch(trial) and trial.held and not stop_file.exists()
     other = driver.hand_out()
-    assert other is not None and other.number == 2 and driver.agenda.held() == [trial]
+    assert other is not None and other.number == 2 and driver.agenda.held_trials() == [trial]
     driver.ledger.write(Restarted(reason="Ray died"))
     driver.ledger.write(Started())
     assert trial.held, "a driver whose Ray died is nobody's wish to go on"

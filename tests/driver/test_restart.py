@@ -13,13 +13,13 @@ CODE = """
 import resource, sys
 from pathlib import Path
 from orchestrator.overview.screen import Screen
-from orchestrator.state.home import locked
+from orchestrator.state.home import lock_sweep
 from orchestrator.state.ledger import Ledger
 from orchestrator.driver.signals import OnSignal
 from orchestrator.driver.restart import Takeover
 
 folder = Path(sys.argv[1])
-with locked(folder) as note:
+with lock_sweep(folder) as note:
     ledger = Ledger(folder)
     {before}
     Takeover(ledger, Screen(), OnSignal(), {again}, "go on", Path("/no/scratch"), note)()
@@ -28,8 +28,8 @@ FULL_DISK = "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINIT
 HOLDER = """
 import sys
 from pathlib import Path
-from orchestrator.state.home import locked
-with locked(Path(sys.argv[1])):
+from orchestrator.state.home import lock_sweep
+with lock_sweep(Path(sys.argv[1])):
     print("locked", flush=True)
     sys.stdin.read()
 """

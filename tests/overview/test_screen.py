@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator.command_line import typed
+from orchestrator.command_line import format_command
 from orchestrator.overview.screen import Screen
 from tests.support.driving import drive
 from tests.support.spaces import noop_sweep
@@ -79,6 +79,6 @@ def test_commands_are_said_as_they_can_be_typed(tmp_path: Path, monkeypatch: pyt
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.argv", [str(program), "sweep"])
     monkeypatch.setenv("PATH", "/usr/bin")
-    assert typed("ui", "my sweep") == ".venv/bin/orchestrate ui 'my sweep'"
+    assert format_command("ui", "my sweep") == ".venv/bin/orchestrate ui 'my sweep'"
     monkeypatch.setenv("PATH", str(program.parent))
-    assert typed("ui") == "orchestrate ui"
+    assert format_command("ui") == "orchestrate ui"

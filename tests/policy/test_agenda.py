@@ -17,10 +17,10 @@ def test_arms_take_turns(tmp_path: Path) -> None:
 def test_trials_in_hand_are_not_handed_out_again_and_abandoned_ones_come_first(tmp_path: Path) -> None:
     sweep = noop_sweep(tmp_path)
     agenda = Agenda(sweep, ledger_of(sweep, tmp_path / "sweep"), evaluates=False)
-    first = agenda.next(set())
-    second = agenda.next({1})
+    first = agenda.next_task(set())
+    second = agenda.next_task({1})
     assert first and second and (first.trial.number, second.trial.number) == (1, 2)
-    again = Agenda(sweep, ledger_of(sweep, tmp_path / "sweep"), evaluates=False).next(set())
+    again = Agenda(sweep, ledger_of(sweep, tmp_path / "sweep"), evaluates=False).next_task(set())
     assert again and again.trial.number == 1
 
 
@@ -29,8 +29,8 @@ def test_a_finished_sweep_has_nothing_to_do(tmp_path: Path) -> None:
     drive(sweep, tmp_path / "sweep")
     before = (tmp_path / "sweep" / "sweep.jsonl").read_bytes()
     agenda = Agenda(sweep, ledger_of(sweep, tmp_path / "sweep"), evaluates=False)
-    assert agenda.done()
-    assert agenda.next(set()) is None
+    assert agenda.is_done()
+    assert agenda.next_task(set()) is None
     assert (tmp_path / "sweep" / "sweep.jsonl").read_bytes() == before
 
 
@@ -39,10 +39,10 @@ def test_ended_trials_are_evaluated_before_new_ones_are_asked_for(tmp_path: Path
     ledger = drive(sweep, tmp_path / "sweep", steps=4)
     assert ledger.trials[1].outcome == "completed"
     agenda = Agenda(sweep, ledger, evaluates=True)
-    task = agenda.next({2})
+    task = agenda.next_task({2})
     assert task and (task.kind, task.trial.number) == ("evaluate", 1)
     ledger.evaluate(ledger.trials[1], {})
-    following = agenda.next({2})
+    following = agenda.next_task({2})
     assert following and (following.kind, following.trial.number) == ("train", 3)
 
 

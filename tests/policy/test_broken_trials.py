@@ -42,7 +42,7 @@ def test_tpe_stays_away_from_where_trials_run_out_of_memory_or_time(tmp_path: Pa
     ledger = ledger_of(sweep, tmp_path / "tiny")
     agenda = Agenda(sweep, ledger, evaluates=False, code="code")
     beyond = []
-    while (task := agenda.next(set())) is not None:
+    while (task := agenda.next_task(set())) is not None:
         trial, x = task.trial, float(task.trial.params["x"])
         ledger.attempt(trial, "code")
         beyond.append(x > 0.5)
@@ -62,7 +62,7 @@ def test_an_arm_whose_trials_all_run_out_of_memory_pauses(tmp_path: Path) -> Non
     for _ in range(3):
         assert driver.hand_out() is not None
         driver.fails(Wrapped(failure))
-    assert driver.hand_out() is None and driver.agenda.paused()
+    assert driver.hand_out() is None and driver.agenda.paused_arms()
 
 
 def test_where_a_trial_got_through_shortages_of_memory_do_not_pause_its_arm(tmp_path: Path) -> None:

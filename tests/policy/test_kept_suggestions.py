@@ -33,7 +33,7 @@ def drive_several(sweep: Sweep, folder: Path, at_once: int) -> Ledger:
     live: list[Trial] = []
     turn = 0
     while True:
-        task = agenda.next({trial.number for trial in live}) if len(live) < at_once else None
+        task = agenda.next_task({trial.number for trial in live}) if len(live) < at_once else None
         if task is not None:
             ledger.attempt(task.trial, "code")
             live.append(task.trial)

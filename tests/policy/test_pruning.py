@@ -66,7 +66,7 @@ def test_a_report_that_nobody_judged_is_judged_at_the_next_start(tmp_path: Path)
     folder = tmp_path / "sweep"
     good = drive(sweep, folder, lambda trial, epoch: 10.0 + epoch, steps=8)
     agenda = Agenda(sweep, good, evaluates=False)
-    task = agenda.next(set())
+    task = agenda.next_task(set())
     assert task is not None and task.trial.epochs == 0
     # The worker reports a value that ASHA stops at, and the driver dies before it is read.
     put_row(folder, task.trial, -1.0)
@@ -83,9 +83,9 @@ def test_a_last_epoch_or_a_divergence_that_nobody_judged_ends_the_trial_at_the_n
     folder = tmp_path / "sweep"
     ledger = drive(sweep, folder, steps=0)
     agenda = Agenda(sweep, ledger, evaluates=False)
-    first = agenda.next(set())
+    first = agenda.next_task(set())
     assert first is not None
-    second = agenda.next({first.trial.number})
+    second = agenda.next_task({first.trial.number})
     assert second is not None
     put_row(folder, first.trial, 0.5)
     put_row(folder, second.trial, float("nan"))

@@ -16,7 +16,7 @@ from orchestrator.commands.report import hold_listening_test, sweep_named, write
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.search_space.combinations import rendering_name
 from orchestrator.tracking.__main__ import follow
-from orchestrator.tracking.connection import tracking
+from orchestrator.tracking.connection import connect
 from reports.errors import ReportError
 from reports.listening.session import Options
 from reports.page import figures
@@ -105,7 +105,7 @@ def two_arms(sweep: SweepFolder) -> None:
 
 def read(sweep: SweepFolder) -> Report:
     follow(sweep.path, once=True)
-    with tracking(sweep.home) as client:
+    with connect(sweep.home) as client:
         return read_report(client, sweep.name)
 
 
@@ -595,7 +595,7 @@ def test_a_report_is_of_the_sweep_in_this_home_whoever_else_runs_one_of_its_name
         mine.whole_trial(1, loss)
         mine.close()
         follow(mine.path, once=True)
-    with tracking(sweep.home) as client:
+    with connect(sweep.home) as client:
         names = {mine.home: sweep_named(mine.home, "vae") for mine in (sweep, other)}
         runs = {home: read_report(client, name).runs for home, name in names.items()}
     for mine, loss in ((sweep, "mine"), (other, "theirs")):
@@ -720,7 +720,7 @@ def test_what_is_missing_is_named_and_the_rest_is_shown(sweep: SweepFolder) -> N
 
 def read_again(sweep: SweepFolder) -> Report:
     """Without sending what is missing once more."""
-    with tracking(sweep.home) as client:
+    with connect(sweep.home) as client:
         return read_report(client, sweep.name)
 
 
@@ -742,7 +742,7 @@ def test_the_images_of_trials_that_make_some_are_shown_arm_by_arm(sweep: SweepFo
         sweep.render(number, "best", 1, picture="image", ends="original")
     sweep.close()
     report = read(sweep)
-    with tracking(sweep.home) as client:
+    with connect(sweep.home) as client:
         keys = {file.path for file in client.list_artifacts(str(report.runs.trials["run_id"].iloc[0]), "images")}
     assert any("image~dog_1" in key for key in keys) and not any("spectrogram" in key for key in keys)
     images = read_images(report.runs)

@@ -6,7 +6,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_param
 
-from orchestrator.search_space.names import TAKEN, param_problem
+from orchestrator.search_space.names import RESERVED, param_problem
 from tests.support.net_space import COMPARE, go_to_net, mistakes, read
 
 
@@ -16,7 +16,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return go_to_net(tmp_path, monkeypatch)
 
 
-@pytest.mark.parametrize("name", [*TAKEN, "Reports", "mlflow.db-wal"])
+@pytest.mark.parametrize("name", [*RESERVED, "Reports", "mlflow.db-wal"])
 def test_a_sweep_can_not_have_the_name_of_what_the_home_keeps(name: str) -> None:
     (line,) = mistakes(name=name)
     assert line.startswith(f"--name {name}: '{name}' is taken by the home itself, as are artifacts, cache, corpora, ")

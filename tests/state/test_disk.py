@@ -13,8 +13,8 @@ from rich.console import Console
 from orchestrator.commands.clean import clean
 from orchestrator.errors import UserError
 from orchestrator.state import disk
-from orchestrator.state.disk import GIB, Space, check_free, in_bytes, tidy
-from orchestrator.state.home import locked
+from orchestrator.state.disk import GIB, Space, check_free, format_bytes, tidy
+from orchestrator.state.home import lock_sweep
 from orchestrator.storage.scratch import make_scratch
 from orchestrator.tracking.__main__ import follow
 from tests.support.sweep_folder import SweepFolder
@@ -82,15 +82,15 @@ def test_a_write_that_failed_counts_for_a_while_whatever_the_disk_says(
 ) -> None:
     space = Space(tmp_path, min_free_gib=0)
     assert space.look([]) == ""
-    space.is_full()
+    space.note_full()
     assert space.look([]) != ""
     monkeypatch.setattr(disk, "WAIT_S", -1.0)
-    space.is_full()
+    space.note_full()
     assert space.look([]) == ""
 
 
 def test_sizes_are_told_as_people_read_them() -> None:
-    assert [in_bytes(size) for size in (0, 999, 1500, 2.5e7, 3.21e9)] == ["0 B", "999 B", "2 kB", "25 MB", "3.2 GB"]
+    assert [format_bytes(size) for size in (0, 999, 1500, 2.5e7, 3.21e9)] == ["0 B", "999 B", "2 kB", "25 MB", "3.2 GB"]
 
 
 @pytest.fixture
@@ -137,7 +137,7 @@ def test_a_dry_run_leaves_a_killed_drivers_scratch_and_its_note(swept: SweepFold
 
 
 def test_a_dry_run_of_a_sweep_that_runs_is_refused_too(swept: SweepFolder) -> None:
-    with locked(swept.path), pytest.raises(UserError, match="already running"):
+    with lock_sweep(swept.path), pytest.raises(UserError, match="already running"):
         cleaned(swept, dry_run=True)
 
 
@@ -156,7 +156,7 @@ def test_keep_best_leaves_one_checkpoint_an_arm(swept: SweepFolder) -> None:
 
 
 def test_a_sweep_that_runs_is_not_cleaned(swept: SweepFolder) -> None:
-    with locked(swept.path), pytest.raises(UserError, match="already running"):
+    with lock_sweep(swept.path), pytest.raises(UserError, match="already running"):
         cleaned(swept)
     assert checkpoints(swept) == [set(FILES)] * 3
 

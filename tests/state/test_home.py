@@ -14,7 +14,7 @@ import pytest
 
 from orchestrator.errors import UserError
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state.home import driver_note, find_home, keep_search_space, locked, open_home
+from orchestrator.state.home import driver_note, find_home, keep_search_space, lock_sweep, open_home
 from orchestrator.storage.scratch import make_scratch
 from tests.support.spaces import noop_sweep
 
@@ -35,19 +35,19 @@ def test_a_home_that_cannot_be_written_is_said_with_the_cure(tmp_path: Path) -> 
 
 def test_a_sweep_has_one_driver_and_the_second_hears_who_it_is(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib\nfrom orchestrator.state.home import locked\n"
-        "with locked(pathlib.Path(sys.argv[1])):\n print('locked', flush=True)\n sys.stdin.read()"
+        "import sys, pathlib\nfrom orchestrator.state.home import lock_sweep\n"
+        "with lock_sweep(pathlib.Path(sys.argv[1])):\n print('locked', flush=True)\n sys.stdin.read()"
     )
     command = [sys.executable, "-c", code, str(tmp_path / "vae")]
     other = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert other.stdout is not None and other.stdin is not None
     assert other.stdout.readline() == "locked\n"
     message = rf"vae: this sweep is already running on .*process {other.pid};"
-    with pytest.raises(UserError, match=message), locked(tmp_path / "vae"):
+    with pytest.raises(UserError, match=message), lock_sweep(tmp_path / "vae"):
         pass
     other.kill()
     other.wait()
-    with locked(tmp_path / "vae") as note:
+    with lock_sweep(tmp_path / "vae") as note:
         assert note["pid"] == os.getpid()
 
 
@@ -70,17 +70,17 @@ def scratch() -> Iterator[Path]:
 
 def test_the_scratch_folder_of_a_killed_driver_is_deleted(tmp_path: Path, scratch: Path) -> None:
     left_by_a_killed_driver(tmp_path / "vae", scratch=str(scratch))
-    with locked(tmp_path / "vae"):
+    with lock_sweep(tmp_path / "vae"):
         assert not scratch.exists()
 
 
 def test_a_note_of_another_machine_or_of_a_living_driver_deletes_nothing(tmp_path: Path, scratch: Path) -> None:
     left_by_a_killed_driver(tmp_path / "vae", scratch=str(scratch), host="elsewhere")
-    with locked(tmp_path / "vae"):
+    with lock_sweep(tmp_path / "vae"):
         assert scratch.exists()
     # A copy of a sweep's folder names the driver of the original.
     left_by_a_killed_driver(tmp_path / "vae", scratch=str(scratch), pid=os.getppid())
-    with locked(tmp_path / "vae"):
+    with lock_sweep(tmp_path / "vae"):
         assert scratch.exists()
 
 
@@ -93,7 +93,7 @@ def test_a_note_deletes_no_folder_that_no_driver_made(tmp_path: Path, scratch: P
     for path in named:
         path.mkdir(exist_ok=True)
         left_by_a_killed_driver(tmp_path / "vae", scratch=str(path))
-        with locked(tmp_path / "vae"):
+        with lock_sweep(tmp_path / "vae"):
             assert path.exists(), path
     link.unlink()
     foreign.rmdir()
@@ -102,7 +102,7 @@ def test_a_note_deletes_no_folder_that_no_driver_made(tmp_path: Path, scratch: P
 @pytest.mark.parametrize("scratch", [None, 3, "", ["/tmp"], "orchestrate-abcdefgh"])
 def test_a_note_that_names_no_folder_keeps_nobody_out(tmp_path: Path, scratch: object) -> None:
     left_by_a_killed_driver(tmp_path / "vae", scratch=scratch)
-    with locked(tmp_path / "vae") as note:
+    with lock_sweep(tmp_path / "vae") as note:
         assert note["pid"] == os.getpid()
 
 
@@ -115,7 +115,7 @@ def test_a_disk_without_locks_is_said_with_the_cure(tmp_path: Path, monkeypatch:
 
     monkeypatch.setattr(fcntl, "flock", refuse)
     message = r"vae/driver\.lock: its file system \(.+\) can't lock files \(No locks available\).*--home"
-    with pytest.raises(UserError, match=message), locked(tmp_path / "vae"):
+    with pytest.raises(UserError, match=message), lock_sweep(tmp_path / "vae"):
         pass
     with pytest.raises(UserError, match=message):
         driver_note(tmp_path / "vae")
@@ -123,7 +123,10 @@ def test_a_disk_without_locks_is_said_with_the_cure(tmp_path: Path, monkeypatch:
 
 def test_a_sweep_that_cannot_be_locked_is_said_in_one_line(tmp_path: Path) -> None:
     (tmp_path / "vae" / "driver.lock").mkdir(parents=True)
-    with pytest.raises(UserError, match=r"vae: can't write here \(Is a directory\).*--home"), locked(tmp_path / "vae"):
+    with (
+        pytest.raises(UserError, match=r"vae: can't write here \(Is a directory\).*--home"),
+        lock_sweep(tmp_path / "vae"),
+    ):
         pass
 
 
@@ -200,5 +203,5 @@ def test_a_kept_search_space_that_was_deleted_is_written_again(tmp_path: Path) -
 def test_a_note_that_says_nothing_keeps_nobody_out(tmp_path: Path, left: str) -> None:
     (tmp_path / "vae").mkdir()
     (tmp_path / "vae" / "driver.lock").write_text(left)
-    with locked(tmp_path / "vae") as note:
+    with lock_sweep(tmp_path / "vae") as note:
         assert note["pid"] == os.getpid()

@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.storage import file_system
 from orchestrator.storage.file_system import is_shared, type_of
-from orchestrator.tracking.database import prepared
+from orchestrator.tracking.database import prepare_database
 
 MOUNTS = """\
 /dev/sda1 / ext4 rw 0 0
@@ -57,7 +57,7 @@ def test_a_database_on_a_shared_disk_has_no_write_ahead_log(
         # As a version before left it.
         connection.execute("PRAGMA journal_mode=WAL")
     connection.close()
-    with prepared(f"sqlite:///{path}"):
+    with prepare_database(f"sqlite:///{path}"):
         pass
     with sqlite3.connect(path) as connection:
         assert connection.execute("PRAGMA journal_mode").fetchone() == (mode,)

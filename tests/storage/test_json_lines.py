@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.errors import UserError
-from orchestrator.storage.json_lines import Log, collector_paused, read
+from orchestrator.storage.json_lines import Log, pause_collector, read
 
 
 def test_what_was_appended_is_read(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def test_the_collector_goes_on_as_before_even_after_a_broken_line(tmp_path: Path
     for was_enabled in (True, False):
         (gc.enable if was_enabled else gc.disable)()
         try:
-            with pytest.raises(UserError, match="not a line that was written here"), collector_paused():
+            with pytest.raises(UserError, match="not a line that was written here"), pause_collector():
                 assert not gc.isenabled()
                 read(tmp_path / "sweep.jsonl")
             assert gc.isenabled() == was_enabled

@@ -34,7 +34,7 @@ def drive(sweep: Sweep, folder: Path, score: Score = score_of_x, *, steps: int =
     ledger = ledger_of(sweep, folder)
     agenda = Agenda(sweep, ledger, evaluates=False)
     rungs = Rungs(sweep, ledger)
-    while (task := agenda.next(set())) is not None:
+    while (task := agenda.next_task(set())) is not None:
         ledger.attempt(task.trial, "code")
         over = False
         while not over:

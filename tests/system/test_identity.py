@@ -82,7 +82,7 @@ def train(tmp_path: Path, epochs: int) -> tuple[Path, str]:
     sweep, folder = noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny"
     ledger = ledger_of(sweep, folder)
     agenda, rungs = Agenda(sweep, ledger, evaluates=False), Rungs(sweep, ledger)
-    task = agenda.next(set())
+    task = agenda.next_task(set())
     assert task is not None
     ledger.attempt(task.trial, "code")
     run = TrialRun(trial_spec(folder, id=task.trial.id))

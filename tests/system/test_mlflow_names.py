@@ -13,7 +13,7 @@ from rich.console import Console
 from orchestrator.commands.status import as_data, show_status
 from orchestrator.overview.snapshot import look
 from orchestrator.tracking.__main__ import follow
-from orchestrator.tracking.batches import Batch, in_words, send
+from orchestrator.tracking.batches import Batch, describe_left_out, send
 from orchestrator.tracking.client import Refused
 from orchestrator.tracking.saved_views import TAG_PREFIX
 from orchestrator.tracking.sender import is_behind
@@ -156,11 +156,11 @@ def test_what_mlflow_refuses_for_whatever_reason_is_found_by_halves() -> None:
 
 def test_what_is_missing_of_many_runs_is_one_line() -> None:
     left_out = {f"trial {number}": {"metric val/x": "refused", f"param p{number}": "cut"} for number in range(1, 6)}
-    assert in_words(left_out) == (
+    assert describe_left_out(left_out) == (
         "metric val/x of trial 1, trial 2, trial 3 and 2 more (refused), param p1 of trial 1 (cut), "
         "param p2 of trial 2 (cut) and 3 more"
     )
-    assert in_words({}) == ""
+    assert describe_left_out({}) == ""
 
 
 def test_a_param_that_mlflow_has_with_another_value_loses_no_trial(sweep: SweepFolder) -> None:

@@ -68,7 +68,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     links = json.loads((sweep.path / "tracking.json").read_text())["links"]
-    with behind_a_proxy(), ui.running_server(home, sweep.uri, port), chromium() as browser:
+    with behind_a_proxy(), ui.run_server(home, sweep.uri, port), chromium() as browser:
         page = browser.new_page(viewport={"width": 2200, "height": HEIGHT_PX})
         page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)

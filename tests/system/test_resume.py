@@ -15,7 +15,7 @@ from orchestrator.errors import UserError
 from orchestrator.overview.screen import Screen
 from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.pruning import Rungs
-from orchestrator.search_space.arms import matching
+from orchestrator.search_space.arms import select_arms
 from orchestrator.state.budget import Budget
 from orchestrator.state.events import Ended, Judged
 from orchestrator.state.ledger import Ledger
@@ -70,7 +70,7 @@ def test_an_arm_is_named_by_some_of_its_values(tmp_path: Path) -> None:
     sweep = noop_sweep(tmp_path, compare={"arm": ["a", "b"], "epoch_s": [0.0, 1.0]})
 
     def names(given: str | None) -> list[str]:
-        return [arm.name for arm in matching(sweep.arms, given, sweep.name)]
+        return [arm.name for arm in select_arms(sweep.arms, given, sweep.name)]
 
     assert names("arm=a") == ["arm=a, epoch_s=0.0", "arm=a, epoch_s=1.0"]
     assert names("epoch_s=1.0,arm=b") == ["arm=b, epoch_s=1.0"]
@@ -241,7 +241,7 @@ def test_hours_and_budget_are_given_to_the_arms_that_are_named(tmp_path: Path) -
         ledger,
         Screen(),
         More(trials=2, epochs=3, hours=1.5, arm="arm=b"),
-        [arm.name for arm in matching(sweep.arms, "arm=b", sweep.name)],
+        [arm.name for arm in select_arms(sweep.arms, "arm=b", sweep.name)],
     )
     budget = Budget(sweep, Ledger(tmp_path / "tiny", read_only=True))
     assert (budget.trials("arm=a"), budget.epochs("arm=a")) == (4, 4)

@@ -15,8 +15,8 @@ import pytest
 from orchestrator.tracking import __main__
 from orchestrator.tracking import sender as follower
 from orchestrator.tracking.__main__ import follow
-from orchestrator.tracking.sender import Deaths, following
-from orchestrator.tracking.ui import running_server
+from orchestrator.tracking.sender import Deaths, run_sender
+from orchestrator.tracking.ui import run_server
 from tests.support.sweep_folder import SweepFolder
 
 
@@ -54,7 +54,7 @@ def test_what_was_written_while_the_server_was_down_arrives_once_and_in_order(
     sender = threading.Thread(target=follow, args=(sweep.path,), kwargs={"closed": closed})
     sender.start()
     wait_until(lambda: sweep.status()["backlog"] == 1)
-    with running_server(sweep.home, database, port):
+    with run_server(sweep.home, database, port):
         wait_until(lambda: sweep.status()["error"] is None)
         assert sweep.steps(1) == [1]
         run_id = sweep.run(1).info.run_id
@@ -66,7 +66,7 @@ def test_what_was_written_while_the_server_was_down_arrives_once_and_in_order(
     wait_until(lambda: sweep.status()["backlog"] == 3)
     sweep.end(1, epochs=4)
     sweep.close()
-    with running_server(sweep.home, database, port):
+    with run_server(sweep.home, database, port):
         closed.set()
         sender.join(timeout=150)
         assert sweep.steps(1) == [1, 2, 3, 4]
@@ -92,7 +92,7 @@ def test_a_sending_process_that_is_killed_is_started_again(tmp_path: Path) -> No
     sweep.start()
     sweep.whole_trial(1)
     said: list[str] = []
-    with following(sweep.path, said.append):
+    with run_sender(sweep.path, said.append):
         wait_until(lambda: sweep.steps(1) == [1, 2])
         for each in psutil.Process().children():
             if "orchestrator.tracking" in each.cmdline():
@@ -121,7 +121,7 @@ def test_a_process_that_can_not_run_is_given_up_and_that_is_said(
     sweep.start()
     (sweep.path / "tracking.lock").mkdir()
     said: list[str] = []
-    with following(sweep.path, said.append):
+    with run_sender(sweep.path, said.append):
         wait_until(lambda: bool(said))
         assert said[0].startswith("MLflow: the process that sends died 2 times in a row (exit code 1, see ")
         # What stood in its way is gone: the last one sends all.

@@ -33,7 +33,7 @@ def test_a_second_attempt_goes_on_after_the_last_epoch(spec: TrialSpec) -> None:
     run = TrialRun(spec)
     first = [run.step()["metrics"]["val/score"] for _ in range(2)]
     run.close()
-    again = TrialRun(replace(spec, attempt=2, known=2))
+    again = TrialRun(replace(spec, attempt=2, reported_epochs=2))
     third = again.step()
     assert (third["epoch"], third["attempt"]) == (3, 2)
     assert third["metrics"]["val/score"] > first[-1]
@@ -59,7 +59,7 @@ def test_a_kill_while_a_checkpoint_is_written_leaves_the_one_before(spec: TrialS
     run.step()
     run.close()
     (Path(spec.folder) / "checkpoint" / "saving.tmp").write_bytes(b"half a checkp")
-    again = TrialRun(replace(spec, known=1))
+    again = TrialRun(replace(spec, reported_epochs=1))
     assert again.epochs == 1 and not again.remarks
     assert again.step()["epoch"] == 2
 
@@ -94,7 +94,7 @@ def test_an_evaluation_has_one_process(spec: TrialSpec, monkeypatch: pytest.Monk
     run = TrialRun(spec)
     run.step()
     monkeypatch.setattr(outbox, "LOCK_PATIENCE_S", 0.3)
-    with outbox.locked(Path(spec.folder), spec.number, outbox.EVALUATION_LOCK):
+    with outbox.lock_trial(Path(spec.folder), spec.number, outbox.EVALUATION_LOCK):
         with pytest.raises(Exception, match="another process still evaluates trial 1"):
             evaluate(spec)
     # A worker that waits for its next trial has not let go of its last one, which may be evaluated.
@@ -148,11 +148,11 @@ def test_a_checkpoint_that_is_no_use_is_said_and_the_one_before_taken(
     (folder / checkpoint.LAST).unlink()
     (folder / checkpoint.LAST).write_bytes(copy)
     damage(folder / checkpoint.LAST)
-    run = TrialRun(replace(spec, attempt=2, known=3))
+    run = TrialRun(replace(spec, attempt=2, reported_epochs=3))
     assert run.remarks[0].startswith(said)
     assert run.remarks[1] == "trial 1 goes on from epoch 2, it had reached 3"
     run.close()
-    again = train(replace(spec, attempt=3, known=3), 3)
+    again = train(replace(spec, attempt=3, reported_epochs=3), 3)
     # The third epoch was executed again and came out the same; it is recorded once.
     assert again == undisturbed[2:]
     assert epochs(spec) == [1, 2, 3, 4, 5]
@@ -164,10 +164,10 @@ def test_a_trial_whose_checkpoints_are_all_gone_starts_from_its_seed(tmp_path: P
     train(spec, 2)
     for path in (Path(spec.folder) / "checkpoint").iterdir():
         path.unlink()
-    run = TrialRun(replace(spec, attempt=2, known=2))
+    run = TrialRun(replace(spec, attempt=2, reported_epochs=2))
     assert run.remarks == ["trial 1 goes on from epoch 0, it had reached 2"]
     run.close()
-    assert train(replace(spec, attempt=3, known=2), 3) == undisturbed
+    assert train(replace(spec, attempt=3, reported_epochs=2), 3) == undisturbed
     assert epochs(spec) == [1, 2, 3]
 
 
@@ -182,7 +182,7 @@ def test_an_epoch_that_is_executed_again_replaces_the_best_only_if_it_was_it(spe
         file.write(json.dumps(third) + "\n")
     (folder / "checkpoint" / "last.pt").write_bytes(b"cut short")
     (folder / "checkpoint" / "best.pt").write_bytes(b"cut short")
-    again = TrialRun(replace(spec, attempt=2, known=3))
+    again = TrialRun(replace(spec, attempt=2, reported_epochs=3))
     best_after = []
     for _ in range(2):
         row = again.step()

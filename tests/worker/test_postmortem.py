@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.worker import postmortem
-from orchestrator.worker.postmortem import MemoryKills, cause_of_death, last_attempt
+from orchestrator.worker.postmortem import MemoryKills, cause_of_death, read_last_attempt
 
 
 def write(folder: Path, *lines: str) -> Path:
@@ -53,13 +53,13 @@ def test_a_kill_for_memory_is_one_unless_the_process_says_otherwise(tmp_path: Pa
 
 
 def test_a_trial_without_a_log_was_killed(tmp_path: Path) -> None:
-    assert last_attempt(tmp_path / "log.txt") == []
+    assert read_last_attempt(tmp_path / "log.txt") == []
     assert cause_of_death(tmp_path / "log.txt", 1, out_of_memory=lambda: False)[0] == "node"
 
 
 def test_of_a_long_log_only_the_end_is_read(tmp_path: Path) -> None:
     path = write(tmp_path, "--- attempt 1, now, process 7", *(f"line {number}" for number in range(50_000)))
-    assert last_attempt(path)[-1] == "line 49999" and len(last_attempt(path)) < 20_000
+    assert read_last_attempt(path)[-1] == "line 49999" and len(read_last_attempt(path)) < 20_000
 
 
 def test_an_attempt_that_said_much_still_tells_the_cause_of_its_death(tmp_path: Path) -> None:

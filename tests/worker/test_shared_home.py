@@ -40,7 +40,7 @@ def test_a_ray_worker_on_such_a_machine_reports_it_before_it_writes(tmp_path: Pa
 
     spec = trial_spec(tmp_path / "elsewhere" / "tiny", token="token")
     worker = Worker.__new__(Worker)
-    worker._given, worker._run = {"kind": "train", "spec": vars(spec)}, None
+    worker._task, worker._run = {"kind": "train", "spec": vars(spec)}, None
     with pytest.raises(TrialFailure) as failure:
         worker.step()
     assert failure.value.cause == HOME_NOT_SHARED
