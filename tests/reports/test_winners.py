@@ -11,7 +11,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from orchestrator.tracking.__main__ import follow
-from orchestrator.tracking.connection import tracking
+from orchestrator.tracking.connection import connect
 from reports.errors import ReportError
 from reports.runs.frames import SweepRuns, read_sweep
 from reports.runs.winners import as_yaml, find_winners, in_words
@@ -38,7 +38,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iter
             sweep.end(number, "pruned" if loss == "vae" else "completed", epochs=1)
     sweep.close()
     follow(sweep.path, once=True)
-    with tracking(sweep.home) as client:
+    with connect(sweep.home) as client:
         yield read_sweep(client, sweep.name)
 
 
