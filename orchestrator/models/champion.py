@@ -94,6 +94,17 @@ def export_best(home: Path, name: str, say: Callable[[str], None]) -> Champion:
     return Champion(folder, origin)
 
 
+def load_best(home: Path, name: str) -> loader.Trainable:
+    """Construct a sweep's best trial with the weights of its best epoch, to be used in Python.
+
+    Raises:
+        UserError: no trial has been finished, or its checkpoint is gone or of another version.
+    """
+    standing = look(home, name)
+    sweep = read_search_space(standing.ledger.folder / SEARCH_SPACE, overrides=[], name=standing.name)
+    return _load(sweep, home, _best(standing))
+
+
 def _best(standing: Standing) -> Trial:
     ended = [trial for trial in standing.ledger.trials.values() if trial.outcome is not None]
     best = standing.best_of(ended)
@@ -114,6 +125,12 @@ def _origin(folder: Path) -> dict[str, Any] | None:
 
 
 def _export(sweep: Sweep, home: Path, trial: Trial, folder: Path, origin: dict[str, Any]) -> None:
+    model = loader.exported(_load(sweep, home, trial))
+    loader.save_model(folder, replace(model, settings={**model.settings, "origin": origin}))
+
+
+def _load(sweep: Sweep, home: Path, trial: Trial) -> loader.Trainable:
+    """Construct a trial's trainable with the state of its best checkpoint."""
     spec = spec_of(sweep, home, trial, gpu=0, threads=1)
     path = Path(spec.folder) / CHECKPOINT / BEST
     where = f"{sweep.name}/{trial.number}"
@@ -127,5 +144,4 @@ def _export(sweep: Sweep, home: Path, trial: Trial, folder: Path, origin: dict[s
     except (checkpoint.Unusable, KeyError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{where}: its checkpoint is of another version of this program ({reason})") from error
-    model = loader.exported(trainable)
-    loader.save_model(folder, replace(model, settings={**model.settings, "origin": origin}))
+    return trainable

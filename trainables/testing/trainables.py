@@ -42,7 +42,6 @@ class TrainableCase:
         return self.kind(self.config, self.corpus, device="cpu", seed=seed)
 
 
-
 def saved(state: Mapping[str, Any]) -> io.BytesIO:
     """Write a state as a checkpoint does."""
     buffer = io.BytesIO()
