@@ -21,6 +21,8 @@ from reports import vocabulary as words
 
 MODEL = "model"
 """In a trial's folder: the model that it was exported as."""
+MOST_METRICS = 3
+"""Said of a model without a judge."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,9 @@ class Champion:
         origin = self.origin
         metrics = origin["metrics"]
         judge_metrics = (words.JUDGE_ACCURACY, words.JUDGE_PROBABILITY)
-        judged = ", ".join(f"{words.in_words(name)} {metrics[name]:.2f}" for name in judge_metrics if name in metrics)
+        # A trainable of one's own may have no judge; its own metrics say how good it is then.
+        shown = [name for name in judge_metrics if name in metrics] or sorted(metrics)[:MOST_METRICS]
+        judged = ", ".join(f"{words.in_words(name)} {metrics[name]:.2f}" for name in shown)
         return f"{origin['sweep']}/{origin['trial']} ({origin['arm']}), epoch {origin['epoch']}: {judged} on validation"
 
 

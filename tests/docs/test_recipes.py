@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
@@ -49,7 +50,7 @@ def folder(tmp_path: Path, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch) -
     return tmp_path
 
 
-def orchestrate(command: str, home: Path, *options: str) -> str:
+def orchestrate(command: str, home: Path, *options: str, exit_code: int = 0) -> str:
     """Run a command in a process of its own, as somebody who copied the recipe would."""
     words = shlex.split(command)
     assert words[0] == "orchestrate"
@@ -59,9 +60,9 @@ def orchestrate(command: str, home: Path, *options: str) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=450,
+        timeout=600,
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == exit_code, done.stdout
     return done.stdout
 
 
@@ -133,5 +134,7 @@ def test_the_recipe_that_generates_paints_a_picture(folder: Path, tiny_corpus: P
     orchestrate(sweep, tiny_home, *options_of("my_painter.yaml"), *on_tiny)
     (command,) = commands_of("generate")
     shown = orchestrate(command, tiny_home)
-    assert "val" in shown.splitlines()[0] or "my_painter/1" in shown
-    assert (folder / "out" / "siren_1.png").exists()
+    assert re.search(r"^my_painter/1 \(.*\), epoch \d: mse 0\.\d\d on validation$", shown, re.MULTILINE)
+    assert Image.open(folder / "out" / "siren_1.png").size == (16, 16)
+    refused = orchestrate("orchestrate promote my_painter", tiny_home, exit_code=2)
+    assert "MyPainterGenerator: stands outside of the package trainables" in refused
