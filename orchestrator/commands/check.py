@@ -83,7 +83,10 @@ def _of_python(path: Path, home: Path) -> Iterator[Outcome]:
     loader.load_components([path])
     has_trainable = may_define_trainable(path)
     if not has_trainable and contracts.registered_parts() == shipped:
-        raise UserError(f"{path}: defines no trainable and registers no part, so there is nothing to check")
+        raise UserError(
+            f"{path}: defines no trainable and registers no part, so there is nothing to check; for a corpus, check a "
+            "search space that names it"
+        )
     yield from _of_parts(shipped, lambda: loader.open_corpus(DEMO, home))
     if has_trainable:
         trainable = loader.load_trainable(str(path), path.parent)

@@ -88,7 +88,9 @@ def test_a_file_that_can_not_be_tried_is_one_message(
 
 def test_a_file_with_nothing_to_check_is_refused(tmp_path: Path, tiny_home: Path) -> None:
     (tmp_path / "empty.py").write_text("x = 1\n")
-    with pytest.raises(UserError, match=r"empty\.py: defines no trainable and registers no part"):
+    with pytest.raises(
+        UserError, match=r"empty\.py: defines no trainable and registers no part, .* for a corpus, check a"
+    ):
         lines_of(tmp_path / "empty.py", tiny_home)
 
 
