@@ -6,7 +6,6 @@ import errno
 import os
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ import typer
 from orchestrator.cli import results
 from orchestrator.cli.options import Detach, ExampleName, File, Home, Name, Overrides, Preset, search_spaces_in
 from orchestrator.cli.verbs import Verbs
+from orchestrator.command_line import version
 from orchestrator.errors import OrchestratorError, SweepStopped, UserError
 from reports.errors import ReportError
 
@@ -29,7 +29,7 @@ app = typer.Typer(
 
 def _show_version(is_asked: bool) -> None:
     if is_asked:
-        print(metadata.version("orchestrate"))
+        print(version())
         raise typer.Exit
 
 

@@ -16,7 +16,8 @@ from orchestrator.overview.snapshot import look
 from orchestrator.state.disk import in_bytes
 from orchestrator.state.home import SEARCH_SPACE, check_undriven, find_sweep, locked
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import BEST, CHECKPOINT, LAST, Trial, trial_folder
+from orchestrator.state.paths import BEST, CHECKPOINT, LAST, trial_folder
+from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
 KEPT = (BEST, LAST)

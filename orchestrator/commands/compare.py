@@ -16,7 +16,8 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.overview.snapshot import MIXED_CODE, Standing, look
-from orchestrator.state.trial import Trial, trial_folder, unfinished_line
+from orchestrator.state.paths import trial_folder
+from orchestrator.state.trial import Trial, unfinished_line
 from orchestrator.tracking.links import SweepPages, link_lines
 from reports import vocabulary as words
 
@@ -60,7 +61,7 @@ def _arm_rows(standing: Standing) -> list[Row]:
     rows = []
     for arm in names:
         own = [trial for trial in trials if trial.arm == arm]
-        best = standing.best_of(own)
+        best = standing.ledger.tally(arm).best
         row: Row = {"arm": arm, "trials": len(own), "best trial": best.number if best else None}
         row |= _best_values(standing, best) if best else {}
         tested = [trial.test for trial in own if trial.test]

@@ -5,15 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.overview.snapshot import Standing, find_trial
-from orchestrator.state import events
-from orchestrator.state.trial import Trial, trial_folder
+from orchestrator.state.paths import trial_folder
+from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
 BARS = "▁▂▃▄▅▆▇█"
@@ -63,7 +62,7 @@ def _facts_of(side: Side) -> dict[str, str]:
     metric = standing.objective.metric
     best = f"{row['metrics'][metric]:.4g} (epoch {row['epoch']})" if row else "–"
     reason = f": {trial.reason}" if trial.reason else ""
-    started = _start_of(standing, trial)
+    started = trial.started
     git = started.get("git") or {}
     dirty = " with uncommitted changes" if git.get("dirty") else ""
     return {
@@ -79,18 +78,6 @@ def _facts_of(side: Side) -> dict[str, str]:
         "code": ", ".join(dict.fromkeys(trial.codes)),
         **(started.get("versions") or {}),
     }
-
-
-def _start_of(standing: Standing, trial: Trial) -> Mapping[str, Any]:
-    """What the driver said that ran a trial last."""
-    started: Mapping[str, Any] = {}
-    last: Mapping[str, Any] = {}
-    for event in standing.ledger.read_events():
-        if isinstance(event, events.Started):
-            started = event.record
-        elif isinstance(event, events.Attempted) and event.trial == trial.number:
-            last = started
-    return last or started
 
 
 def _curves(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:

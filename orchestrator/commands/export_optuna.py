@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -16,10 +16,10 @@ from optuna.trial import FrozenTrial
 from orchestrator.errors import UserError
 from orchestrator.policy.suggestions import distribution, frozen
 from orchestrator.search_space.reader import Sweep, read_search_space
-from orchestrator.state.events import TrialEvent
+from orchestrator.state.curve import Objective
 from orchestrator.state.home import SEARCH_SPACE, find_sweep
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import Objective, Trial
+from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
 
@@ -53,10 +53,6 @@ def _write(file: Path, sweep: Sweep, ledger: Ledger) -> int:
 
 
 def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:
-    times_ms: dict[int, list[int]] = {}
-    for event in ledger.read_events():
-        if isinstance(event, TrialEvent):
-            times_ms.setdefault(event.trial, []).append(event.ts)
     objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
     count = 0
     for arm in sweep.arms:
@@ -66,17 +62,16 @@ def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:
         study.set_metric_names([objective.metric])
         study.set_user_attr("sweep", sweep.name)
         domains = {name: distribution(domain) for name, domain in arm.searched.items()}
-        study.add_trials([_told(frozen(trial, objective, domains), trial, times_ms[trial.number]) for trial in trials])
+        study.add_trials([_add_origin(frozen(trial, objective, domains), trial) for trial in trials])
         count += len(trials)
     return count
 
 
-def _told(frozen_trial: FrozenTrial, trial: Trial, times_ms: Sequence[int]) -> FrozenTrial:
-    """The trial with its number in the sweep, its outcome and when it ran."""
-    frozen_trial.datetime_start = datetime.fromtimestamp(times_ms[0] / 1000)
-    frozen_trial.datetime_complete = (
-        datetime.fromtimestamp(times_ms[-1] / 1000) if frozen_trial.state.is_finished() else None
-    )
+def _add_origin(frozen_trial: FrozenTrial, trial: Trial) -> FrozenTrial:
+    """Return the trial with its number in the sweep, its outcome, and when it was asked for and ended."""
+    frozen_trial.datetime_start = datetime.fromtimestamp(trial.asked_ms / 1000)
+    if frozen_trial.state.is_finished() and trial.ended_ms is not None:
+        frozen_trial.datetime_complete = datetime.fromtimestamp(trial.ended_ms / 1000)
     for key, value in (("trial", trial.number), ("outcome", trial.outcome), ("reason", trial.reason)):
         if value:
             frozen_trial.set_user_attr(key, value)

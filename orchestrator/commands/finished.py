@@ -9,13 +9,12 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.command_line import typed
+from orchestrator.command_line import typed, version
 from orchestrator.state.home import REPORTS, SEARCH_SPACE, driver_note, home_option
-from orchestrator.state.trial import SWEEP_LOG
+from orchestrator.state.paths import SWEEP_LOG
 from orchestrator.tracking import sender
 from orchestrator.tracking.links import link_lines
 from orchestrator.tracking.places import check_place, check_sweep_place
@@ -47,7 +46,7 @@ class Request:
         # Relative paths in options start at the current folder.
         folder = os.getcwd() if self.overrides else ""
         options = (self.preset, self.overrides, self.name, folder)
-        parts = (str(self.path.resolve()), content, options, metadata.version("orchestrate"), _code_fingerprint(code))
+        parts = (str(self.path.resolve()), content, options, version(), _code_fingerprint(code))
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

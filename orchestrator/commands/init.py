@@ -11,9 +11,10 @@ from orchestrator.command_line import typed
 from orchestrator.errors import UserError
 from orchestrator.messages import nearest, shown
 
-PACKAGE = Path(__file__).parents[1]
-PACKAGED = PACKAGE / "examples"
-"""Where a wheel has the files (see `force-include` in pyproject.toml); a checkout has them in its own folders."""
+ROOT = Path(__file__).parents[2]
+"""Of a checkout, which has the files in its own folders."""
+INSTALLED = Path("..", "examples")
+"""From there, where a wheel has them instead: see `force-include` in pyproject.toml."""
 SHIPPED, OWN = "search_spaces", "docs/examples"
 OWN_EXAMPLE = "my_net"
 """The example of a trainable of one's own, which `--own` writes."""
@@ -53,7 +54,7 @@ def find_examples() -> dict[str, Example]:
 
 
 def _examples_in(folder: str) -> Iterator[Example]:
-    root = PACKAGED if PACKAGED.is_dir() else PACKAGE.parent
+    root = ROOT if (ROOT / SHIPPED).is_dir() else ROOT / INSTALLED
     for path in sorted((root / folder).glob("*.yaml")):
         trainable = path.with_suffix(".py")
         yield Example(path.stem, (path, trainable) if trainable.exists() else (path,))

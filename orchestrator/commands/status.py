@@ -15,7 +15,7 @@ from rich.text import Text
 from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import MIXED_CODE, WAITING, Standing, look
 from orchestrator.state.home import sweep_names
-from orchestrator.state.ledger import FINISHED
+from orchestrator.state.sweep_state import FINISHED
 from orchestrator.state.trial import Trial
 from orchestrator.tracking import sender
 from reports import vocabulary as words
@@ -70,7 +70,7 @@ def as_data(standing: Standing) -> dict[str, Any]:
     for arm, wanted in _arms(standing).items():
         own = [trial for trial in trials if trial["arm"] == arm]
         states = [trial["state"] for trial in own]
-        best = standing.best_of(trial for trial in ledger.trials.values() if trial.arm == arm)
+        best = ledger.tally(arm).best
         arms.append(
             {
                 "arm": arm,
@@ -78,7 +78,7 @@ def as_data(standing: Standing) -> dict[str, Any]:
                 "max_epochs": wanted.get("epochs"),
                 "states": {state: states.count(state) for state in dict.fromkeys(states)},
                 "epochs": sum(trial["epoch"] for trial in own),
-                "best": best and objective.best(best),
+                "best": best and best.best_value,
                 "best_trial": best and best.number,
                 "mixed_code": standing.has_mixed_code(arm),
             }
@@ -145,7 +145,7 @@ def _print_home(standings: Iterable[Standing], console: Console) -> None:
             standing.name,
             standing.state,
             f"{ended} of {wanted or len(trials)}",
-            _number(standing.objective.best(best) if best else None),
+            _number(best.best_value if best else None),
             best.arm if best else "",
             f"{last:%Y-%m-%d %H:%M}",
         )

@@ -14,7 +14,7 @@ from orchestrator.command_line import typed
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.overview.snapshot import Standing, find_trial, look
 from orchestrator.state.home import driver_note, home_option
-from orchestrator.state.trial import STOP_FILE, trial_folder
+from orchestrator.state.paths import STOP_FILE, trial_folder
 from reports import vocabulary as words
 
 PATIENCE_S = 180.0

@@ -10,7 +10,8 @@ from orchestrator import processor
 from orchestrator.command_line import typed
 from orchestrator.overview.snapshot import STOPPED, Standing, find_trial
 from orchestrator.state.home import home_option
-from orchestrator.state.trial import TRIAL_LOG, Trial, trial_folder
+from orchestrator.state.paths import TRIAL_LOG, trial_folder
+from orchestrator.state.trial import Trial
 from orchestrator.worker.postmortem import last_attempt
 from reports import vocabulary as words
 
@@ -131,5 +132,5 @@ def _known_crash(log: list[str]) -> str:
 
 
 def _best(standing: Standing, trial: Trial) -> str:
-    value = standing.objective.best(trial)
+    value = trial.best_value
     return "–" if value is None else f"{value:.4g}"

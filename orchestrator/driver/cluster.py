@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avsweep import PACKAGES
 from orchestrator.errors import UserError
 from orchestrator.storage.scratch import make_scratch
 
@@ -126,14 +127,21 @@ def _start(scratch: Path, log_file: Path) -> Capacity:
     if address := os.environ.get("RAY_ADDRESS"):
         _join(address)
     else:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=str(scratch),
-        )
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=str(scratch),
+            )
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(
+                f"Ray could not be started on this machine ({reason}); where it is overloaded or short of memory,"
+                " the same command again goes on later"
+            ) from error
     # After init, which sets up the loggers its own way.
     quiet(log_file)
     total = ray.cluster_resources()
@@ -149,8 +157,15 @@ def _join(address: str) -> None:
     import ray
 
     try:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        # A worker there inherits nothing from here.
+        variables = {"PYTHONPATH": os.environ["PYTHONPATH"]} if PACKAGES.is_dir() else {}
+        ray.init(
+            address=address,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            runtime_env={"env_vars": variables} if variables else None,
+        )
+    except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"RAY_ADDRESS: the Ray at {address} can't be joined ({reason}); it needs the version of Ray and of Python "

@@ -17,7 +17,8 @@ from orchestrator.policy.pruning import Rungs
 from orchestrator.state import events
 from orchestrator.state.disk import Space, tidy
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import STOP_FILE, TRIAL_LOG, Trial, trial_folder
+from orchestrator.state.paths import STOP_FILE, TRIAL_LOG, trial_folder
+from orchestrator.state.trial import Trial
 from orchestrator.worker.failure import DISK_FULL, HOME_NOT_SHARED, TrialFailure
 from orchestrator.worker.postmortem import MemoryKills, cause_of_death
 from reports import vocabulary as words

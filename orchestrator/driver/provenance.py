@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.command_line import typed
+from orchestrator.command_line import NAME, typed, version
 from orchestrator.plugins import loader
 from orchestrator.state import events
 from reports import vocabulary as words
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from orchestrator.state.budget import Budget
     from trainables.corpora.corpus import Corpus
 
-PACKAGES = ("ray", "optuna", "mlflow", "torch", "torchvision", "librosa", "pandas", "orchestrate")
+PACKAGES = ("ray", "optuna", "mlflow", "torch", "torchvision", "librosa", "pandas")
 
 
 def record(
@@ -62,6 +62,7 @@ def record(
         "objective": {"metric": space.objective.metric, "mode": space.objective.mode},
         "at": space.objective.at,
         "compare": list(space.compare),
+        "bundles": [name for name, values in space.compare.items() if isinstance(values, dict)],
         "baseline": space.baseline,
         "arms": arms,
         "looks": looks(log, arms),
@@ -121,7 +122,7 @@ def _has_grown(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool
 
 def versions() -> dict[str, str]:
     """The packages that results depend on."""
-    return {name: metadata.version(name) for name in PACKAGES}
+    return {name: metadata.version(name) for name in PACKAGES} | {NAME: version()}
 
 
 def git_state(folder: Path) -> dict[str, Any]:

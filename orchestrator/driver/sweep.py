@@ -20,11 +20,13 @@ from orchestrator.plugins import loader
 from orchestrator.policy.agenda import Agenda
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
+from orchestrator.state.curve import Objective
 from orchestrator.state.disk import check_free
 from orchestrator.state.home import SEARCH_SPACE, home_option, keep_search_space, locked, open_home
-from orchestrator.state.ledger import FINISHED, Ledger
+from orchestrator.state.ledger import Ledger
 from orchestrator.state.lock_note import LockNote
-from orchestrator.state.trial import STOP_FILE, Objective, trial_folder
+from orchestrator.state.paths import STOP_FILE, trial_folder
+from orchestrator.state.sweep_state import FINISHED
 from orchestrator.tracking import sender
 from orchestrator.tracking.places import check_place
 from reports import vocabulary as words

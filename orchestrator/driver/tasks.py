@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.driver import cluster
 from orchestrator.overview.trial_reference import located
 from orchestrator.plugins import loader
-from orchestrator.state.trial import trial_folder
+from orchestrator.state.paths import trial_folder
 from orchestrator.worker.spec import TrialSpec
 from reports import vocabulary as words
 

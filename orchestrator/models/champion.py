@@ -14,7 +14,8 @@ from orchestrator.overview.snapshot import Standing, look
 from orchestrator.plugins import loader
 from orchestrator.search_space.reader import Sweep, read_search_space
 from orchestrator.state.home import SEARCH_SPACE, sweep_names
-from orchestrator.state.trial import BEST, CHECKPOINT, Trial, trial_folder
+from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder
+from orchestrator.state.trial import Trial
 from orchestrator.worker import checkpoint
 from orchestrator.worker.attempt import build, device_of
 from reports import vocabulary as words

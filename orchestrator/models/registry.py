@@ -17,7 +17,7 @@ import numpy as np
 from orchestrator.errors import UserError
 from orchestrator.models.champion import export_best
 from orchestrator.plugins import loader
-from orchestrator.state.trial import trial_folder
+from orchestrator.state.paths import trial_folder
 from orchestrator.tracking import sender
 from orchestrator.tracking.connection import tracking
 from orchestrator.tracking.mirror import RUN_FILE

@@ -18,7 +18,8 @@ from rich.text import Text
 
 from orchestrator.overview.snapshot import MIXED_CODE
 from orchestrator.overview.summary import ArmSummary, read_metrics, seconds_left, summarize
-from orchestrator.state.trial import Objective, Trial, unfinished_line
+from orchestrator.state.curve import Objective
+from orchestrator.state.trial import Trial, unfinished_line
 from orchestrator.tracking import sender
 from orchestrator.tracking.links import link_lines
 from reports import vocabulary as words
@@ -195,7 +196,7 @@ class _Board:
 
     def ended_line(self, trial: Trial) -> str:
         objective = Objective(self.sweep.space.objective.metric, self.sweep.space.objective.mode)
-        best = objective.best(trial)
+        best = trial.best_value
         value = "" if best is None else f", best {words.in_words(objective.metric)} {_number(best)}"
         return f"trial {trial.number} ({trial.arm}) {trial.outcome} after {words.counted(trial.epochs, 'epoch')}{value}"
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.state.curve import Objective
+from orchestrator.state.events import now_ms
 from orchestrator.state.home import driver_note, find_sweep
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import Objective, Trial, now_ms
+from orchestrator.state.trial import Trial, best_trial
 from orchestrator.tracking import sender
 from reports import vocabulary as words
 
@@ -27,14 +29,11 @@ class Standing:
 
     Attributes:
         driver: who drives it (`host`, `pid`, `paused`); None if nobody does.
-        live: numbers of the trials that workers have in hand.
         tracking: what the process that sends to MLflow last said.
     """
 
     ledger: Ledger
-    started: Mapping[str, Any]
     driver: dict[str, Any] | None
-    live: frozenset[int]
     tracking: dict[str, Any]
 
     @property
@@ -42,9 +41,14 @@ class Standing:
         return self.ledger.folder.name
 
     @property
+    def started(self) -> Mapping[str, Any]:
+        """What the last driver wrote at its start."""
+        return self.ledger.started
+
+    @property
     def objective(self) -> Objective:
-        """What orders the trials."""
-        return Objective(**self.started["objective"])
+        """The metric that orders the trials."""
+        return self.ledger.objective
 
     @property
     def state(self) -> str:
@@ -70,17 +74,15 @@ class Standing:
             return words.OUTCOME_INTERRUPTED
         if trial.held:
             return STOPPED
-        return words.OUTCOME_RUNNING if trial.number in self.live else WAITING
+        return words.OUTCOME_RUNNING if trial.number in self.ledger.live else WAITING
 
     def best_of(self, trials: Iterable[Trial]) -> Trial | None:
-        """The best of an arm's trials."""
-        return self.objective.best_trial(trials)
+        """Return the best of some trials, the first of equals; None if no trial can be the best."""
+        return best_trial(trials, self.objective)
 
     def best_trials(self) -> dict[int, Trial]:
         """Each arm's best trial, by number."""
-        arms = dict.fromkeys(trial.arm for trial in self.ledger.trials.values())
-        bests = (self.ledger.tally(arm).best for arm in arms)
-        return {best.number: best for best in bests if best}
+        return {best.number: best for best in self.ledger.best_trials()}
 
     def trial(self, number: int) -> Trial:
         """A trial by its number.
@@ -112,10 +114,9 @@ def look(home: Path, name: str | None) -> Standing:
     """
     folder = find_sweep(home, name)
     ledger = Ledger(folder, read_only=True)
-    started = ledger.started
-    if not started:
+    if not ledger.started:
         raise UserError(f"{folder.name}: nothing of it has started yet")
-    return Standing(ledger, started, driver_note(folder), frozenset(ledger.live), sender.status(folder))
+    return Standing(ledger, driver_note(folder), sender.status(folder))
 
 
 def find_trial(home: Path, trial_reference: str) -> tuple[Standing, Trial]:

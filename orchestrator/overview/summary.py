@@ -67,14 +67,14 @@ def _summarize(sweep: Sweep, budget: Budget, ledger: Ledger, arm: str) -> ArmSum
     repeated = ledger.of_arm(arm, "search") if sweep.space.budget.seeds is not None else None
     rows = ([row["metrics"]] if row else []) if repeated is None else _completed_rows(repeated)
     metrics, margins = _means(rows, names)
-    pruned = tally.outcomes[words.OUTCOME_PRUNED]
+    pruned = tally.statuses[words.OUTCOME_PRUNED]
     return ArmSummary(
         arm=arm,
         wanted=budget.trials(arm) + budget.confirmed(arm),
-        running=tally.outcomes[None],
+        running=tally.unfinished,
         pruned=pruned,
-        completed=tally.outcomes[words.OUTCOME_COMPLETED],
-        broken=tally.outcomes[words.OUTCOME_DIVERGED] + tally.outcomes[words.OUTCOME_FAILED],
+        completed=tally.statuses[words.OUTCOME_COMPLETED],
+        broken=tally.statuses[words.OUTCOME_DIVERGED] + tally.statuses[words.OUTCOME_FAILED],
         best=tally.best,
         best_epoch=row["epoch"] if row else 0,
         metrics=metrics,

@@ -13,9 +13,8 @@ from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import Standing, find_trial
 from orchestrator.plugins import loader
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state.events import Started
 from orchestrator.state.home import SEARCH_SPACE
-from orchestrator.state.trial import BEST, CHECKPOINT, trial_folder
+from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -66,8 +65,8 @@ def _check_unseen(what: str, sweep: Sweep, corpus: Corpus, standing: Standing, p
     """Check that a trial of another sweep was neither trained nor selected on what this sweep's corpus holds out."""
     folder = standing.ledger.folder
     other: dict[str, Any] = YAML(typ="safe", pure=True).load((folder / SEARCH_SPACE).read_text()) or {}
-    starts = (event.record.get("corpus") for event in standing.ledger.read_events() if isinstance(event, Started))
-    for fingerprint in dict.fromkeys(start["fingerprint"] for start in starts if start):
+    corpora = (start.record.get("corpus") for start in standing.ledger.starts)
+    for fingerprint in dict.fromkeys(corpus["fingerprint"] for corpus in corpora if corpus):
         reason = loader.describe_leak(sweep.space.corpus or {}, corpus, folder.parent, other["corpus"], fingerprint)
         if reason:
             raise UserError(

@@ -11,8 +11,9 @@ from orchestrator.policy.lost_rows import restore_rows
 from orchestrator.search_space.reader import Arm, Sweep
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
+from orchestrator.state.curve import Objective
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import RANKED, Objective, Trial
+from orchestrator.state.trial import RANKED, Trial
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
@@ -91,7 +92,7 @@ class Agenda:
             last = [self.ledger.trials[number] for number in itertools.islice(tally.last_ended(), most)]
             if len(last) < most or not last[0].alike:
                 continue
-            got_through = sum(tally.outcomes[outcome] for outcome in RANKED)
+            got_through = sum(tally.statuses[outcome] for outcome in RANKED)
             if last[0].cause == words.CAUSE_OOM and got_through:
                 continue
             if {(trial.alike, trial.codes[-1]) for trial in last} == {(last[0].alike, self.code)}:
@@ -171,7 +172,7 @@ class Agenda:
         search_trials = self.ledger.of_arm(arm.name, "search")
         if any(trial.outcome is None for trial in search_trials):
             return []
-        values = {trial.number: self.objective.best(trial) for trial in search_trials if trial.outcome in RANKED}
+        values = {trial.number: trial.best_value for trial in search_trials if trial.outcome in RANKED}
         sign = -1 if self.objective.mode == "max" else 1
         ranked = sorted((sign * value, number) for number, value in values.items() if value is not None)
         existing_pairs = {(trial.of, trial.index % confirm.seeds) for trial in self.ledger.of_arm(arm.name, "confirm")}

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import CHECKPOINT, Trial, trial_folder
+from orchestrator.state.paths import CHECKPOINT, trial_folder
+from orchestrator.state.trial import Trial
 from orchestrator.worker import outbox
 
 

@@ -10,8 +10,9 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.budget import Budget
+from orchestrator.state.curve import Objective
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import Objective, Trial
+from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
 
@@ -111,7 +112,7 @@ class Rungs:
         if trial.diverged:
             ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
             return True
-        best = self.objective.best(trial)
+        best = trial.best_value
         stops = best is not None and self._stops(trial, trial.epochs, best)
         self._settle(ledger, trial, trial.epochs, stops, best)
         return trial.outcome is not None

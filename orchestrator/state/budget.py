@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator.state.ledger import Grant, Ledger
+from orchestrator.state.ledger import Ledger
+from orchestrator.state.sweep_state import Grant
 
 if TYPE_CHECKING:
     from orchestrator.search_space.reader import Sweep

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from orchestrator.errors import UserError
-from orchestrator.state.trial import BEST, CHECKPOINT, LAST, trial_folder
+from orchestrator.state.paths import BEST, CHECKPOINT, LAST, trial_folder
 from reports import vocabulary as words
 
 GIB = 2**30

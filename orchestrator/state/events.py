@@ -5,17 +5,26 @@ Whoever reads the log matches on these types. A new kind is a class here; it is 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from orchestrator.errors import UserError
 from orchestrator.search_space.domains import Value
-from orchestrator.state.trial import Rendering, Stage, now_ms
 from orchestrator.storage import json_lines
 from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
+
+Stage = Literal["search", "confirm"]
+Rendering = Mapping[str, Any]
+"""One rendering of a trained model: its `name`, its `settings`, its `folder` in the trial's, and its `metrics`."""
+
+
+def now_ms() -> int:
+    """Return the milliseconds since 1970."""
+    return int(time.time() * 1000)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,108 +1,108 @@
-"""Sums and bests of each arm and of all trials, kept as trials change, so that no look goes over all of them."""
+"""An arm in numbers, kept up to date with every change of a trial, so that showing it costs the same at any size."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass
 
-from orchestrator.state.tracked import MEDIA, Trial
-from orchestrator.state.trial import Objective
-
-Rank = tuple[bool, float]
-
-
-@dataclass
-class Tally:
-    """An arm.
-
-    Attributes:
-        best: the best of its ended trials, the first of equals.
-        spent: epochs that its ended trials trained.
-        codes: fingerprints of the code that its trials ran.
-    """
-
-    best: Trial | None = None
-    spent: int = 0
-    codes: set[str] = field(default_factory=set)
-    _ranked: dict[int, tuple[Rank, Trial]] = field(default_factory=dict)
-
-    def rank(self, trial: Trial, rank: Rank | None) -> None:
-        """Let a trial compete with this rank, or no more with none."""
-        before = self._ranked.pop(trial.number, None)
-        if rank is not None:
-            self._ranked[trial.number] = rank, trial
-        if self.best is not None and self.best.number == trial.number and (before is None or before[0] != rank):
-            self.best = max(self._ranked.values(), key=_order, default=(None, None))[1]
-        elif rank is not None and (self.best is None or _order((rank, trial)) > self._order_of_best()):
-            self.best = trial
-
-    def _order_of_best(self) -> tuple[Rank, int]:
-        assert self.best is not None
-        return _order(self._ranked[self.best.number])
-
-
-def _order(ranked: tuple[Rank, Trial]) -> tuple[Rank, int]:
-    rank, trial = ranked
-    return rank, -trial.number
+from orchestrator.state.curve import Objective, Rank
+from orchestrator.state.events import Stage
+from orchestrator.state.trial import Trial, best_trial
+from reports import vocabulary as words
 
 
 @dataclass(frozen=True)
 class _Share:
-    """What a trial adds to the tallies."""
+    """What one trial adds to the sums of its arm."""
 
-    outcome: str
-    spent: int
+    status: str
+    epochs: int
+    trained_s: float
     rendered: tuple[str, ...]
-    is_heard: bool
 
 
-class Tallies:
-    """The arms, in the order in which they were first asked for, and what is said of all trials.
+class Tally:
+    """The sums and the best trial of one arm.
 
     Attributes:
-        arms: by name.
-        outcomes: how many trials have each.
-        num_heard: trials that have sounds or pictures.
+        best: the best trial of its search, the first of equals; None before the first number.
+        statuses: how many trials have each status.
+        epochs: the number of epochs of all trials.
+        pruned_epochs: the number of epochs of the pruned trials.
+        trained_s: the duration of all epochs.
+        codes: fingerprints of the code that its trials ran.
+        ended: numbers of the trials that have ended, in the order of their ends.
     """
 
     def __init__(self) -> None:
-        self.arms: dict[str, Tally] = {}
-        self.outcomes: Counter[str] = Counter()
-        self.num_heard = 0
-        self._rendered: Counter[str] = Counter()
+        self._trials: dict[Stage, list[Trial]] = {words.STAGE_SEARCH: [], words.STAGE_CONFIRM: []}
         self._shares: dict[int, _Share] = {}
+        self._best_rank: Rank | None = None
+        self._rendered: Counter[str] = Counter()
+        self.best: Trial | None = None
+        self.statuses: Counter[str] = Counter()
+        self.epochs = 0
+        self.pruned_epochs = 0
+        self.trained_s = 0.0
+        self.codes: set[str] = set()
+        self.ended: dict[int, None] = {}
+
+    def of_stage(self, stage: Stage) -> list[Trial]:
+        """Return the trials of a stage in the order in which they were asked for."""
+        return self._trials[stage]
 
     @property
-    def bests(self) -> list[Trial]:
-        """The best trial of each arm that has one."""
-        return [tally.best for tally in self.arms.values() if tally.best is not None]
+    def unfinished(self) -> int:
+        """The number of trials that have not ended."""
+        return self.statuses[words.OUTCOME_RUNNING] + self.statuses[words.OUTCOME_INTERRUPTED]
 
     @property
     def rendered(self) -> list[str]:
-        """Every setting that renderings differ by."""
+        """The settings by which the renderings of its trials differ."""
         return [name for name, count in self._rendered.items() if count]
 
-    def update(self, trial: Trial, objective: Objective) -> None:
-        """Take over what has become of a trial."""
-        arm = self.arms.setdefault(trial.arm, Tally())
-        if (before := self._shares.get(trial.number)) is not None:
-            self._add(arm, before, -1)
-        share = self._shares[trial.number] = _share(trial)
-        self._add(arm, share, 1)
-        arm.codes |= trial.codes
-        value = trial.best["metrics"][objective.metric] if trial.best else None
-        arm.rank(trial, objective.rank(trial.asked.stage, trial.outcome, value))
+    def last_ended(self) -> Iterator[int]:
+        """Yield the numbers of the trials that have ended, the last one first."""
+        return reversed(self.ended)
 
-    def _add(self, arm: Tally, share: _Share, times: int) -> None:
-        self.outcomes[share.outcome] += times
-        self.num_heard += times * share.is_heard
-        arm.spent += times * share.spent
+    def update(self, trial: Trial, objective: Objective) -> None:
+        """Replace what a trial adds to the sums, or add a new trial."""
+        if trial.number in self._shares:
+            self._add(self._shares[trial.number], -1)
+        else:
+            self._trials[trial.stage].append(trial)
+        settings = [name for rendering in trial.renderings for name in rendering["settings"]]
+        share = _Share(trial.status, trial.epochs, trial.curve.trained_s, tuple(settings))
+        self._shares[trial.number] = share
+        self._add(share, 1)
+        self.codes.update(trial.codes[-1:])
+        if trial.outcome is None:
+            self.ended.pop(trial.number, None)
+        else:
+            self.ended.setdefault(trial.number)
+        self._compete(trial, objective)
+
+    def _add(self, share: _Share, times: int) -> None:
+        self.statuses[share.status] += times
+        self.epochs += times * share.epochs
+        self.trained_s += times * share.trained_s
+        if share.status == words.OUTCOME_PRUNED:
+            self.pruned_epochs += times * share.epochs
         for name in share.rendered:
             self._rendered[name] += times
 
-
-def _share(trial: Trial) -> _Share:
-    rendered: Iterable[str] = (name for rendering in trial.renderings for name in rendering["settings"])
-    is_heard = any(name.startswith(MEDIA) for name in trial.files)
-    return _Share(trial.outcome, trial.ended.epochs if trial.ended else 0, tuple(rendered), is_heard)
+    def _compete(self, trial: Trial, objective: Objective) -> None:
+        rank = trial.rank(objective)
+        if self.best is None or self._best_rank is None:
+            if rank is not None:
+                self.best, self._best_rank = trial, rank
+        elif self.best is not trial:
+            if rank is not None and (rank, -trial.number) > (self._best_rank, -self.best.number):
+                self.best, self._best_rank = trial, rank
+        elif rank is not None and rank >= self._best_rank:
+            self._best_rank = rank
+        else:
+            # The best one has been reopened or started over: now it may be any.
+            self.best = best_trial(self.of_stage(words.STAGE_SEARCH), objective)
+            self._best_rank = self.best.rank(objective) if self.best else None

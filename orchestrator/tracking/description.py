@@ -6,10 +6,10 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from orchestrator.state.events import Rendering
 from orchestrator.state.history import History
 from orchestrator.state.tally import Tally
-from orchestrator.state.tracked import Trial
-from orchestrator.state.trial import Rendering
+from orchestrator.state.trial import Trial
 from orchestrator.tracking.links import SweepPages
 from orchestrator.tracking.run import RUNNING, Wanted
 from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TOP
@@ -36,11 +36,10 @@ MAX_NOTE = 7500
 
 def trial_name(trial: Trial) -> str:
     """The number, the compared values and as many searched ones, two at most, as fit: `t07-vae-lr3e-4`."""
-    request = trial.asked
-    parts = [f"t{trial.number:02d}", *(_short(value) for value in request.compared.values())]
-    if request.of is not None:
-        return "-".join([*parts, f"confirms-t{request.of:02d}"])
-    for name, value in list(request.searched.items())[:2]:
+    parts = [f"t{trial.number:02d}", *(_short(value) for value in trial.compared.values())]
+    if trial.of is not None:
+        return "-".join([*parts, f"confirms-t{trial.of:02d}"])
+    for name, value in list(trial.searched.items())[:2]:
         part = f"{name}{_short(value)}"
         if len("-".join([*parts, part])) <= MAX_NAME:
             parts.append(part)
@@ -54,39 +53,39 @@ def best_name(trial: Trial) -> str:
 
 def best_in_words(history: History, trial: Trial) -> str:
     """What a trial had at its best epoch, which it must have."""
-    assert trial.best is not None
-    metrics = trial.best["metrics"]
+    row = trial.curve.best_row
+    assert row is not None
+    metrics = row["metrics"]
     values = (f"{words.in_words(name)} {_number(metrics[name])}" for name in _read_metrics(history) if name in metrics)
-    return f"{', '.join(values)} (epoch {trial.best['epoch']})"
+    return f"{', '.join(values)} (epoch {row['epoch']})"
 
 
 def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
     """A trial's run, below the run of its sweep."""
-    request, ended, attempt = trial.asked, trial.ended, trial.attempt
     tags = {
         words.TAG_ROLE: words.ROLE_TRIAL,
         words.TAG_ARM: trial.arm,
         words.TAG_TRIAL: trial.number,
-        words.TAG_TRIAL_ID: request.id or None,
-        words.TAG_STAGE: request.stage,
-        words.TAG_SOURCE: request.source,
-        words.TAG_CONFIRMS: request.of,
-        words.TAG_OUTCOME: trial.outcome,
-        words.TAG_CAUSE: ended.cause if ended else words.CAUSE_NONE,
-        words.TAG_REASON: ended.reason if ended else "",
-        words.TAG_EPOCHS: ended and ended.epochs,
-        words.TAG_ATTEMPT: attempt and attempt.attempt,
-        words.TAG_CODE: attempt and attempt.code,
+        words.TAG_TRIAL_ID: trial.id or None,
+        words.TAG_STAGE: trial.stage,
+        words.TAG_SOURCE: trial.source,
+        words.TAG_CONFIRMS: trial.of,
+        words.TAG_OUTCOME: trial.status,
+        words.TAG_CAUSE: trial.cause,
+        words.TAG_REASON: trial.reason,
+        words.TAG_EPOCHS: None if trial.outcome is None else trial.epochs,
+        words.TAG_ATTEMPT: trial.attempts or None,
+        words.TAG_CODE: trial.codes[-1] if trial.codes else None,
         words.TAG_PARENT: parent,
         words.TAG_NOTE: _trial_note(history, trial),
     }
     return Wanted(
         name=trial_name(trial),
-        status=STATUS[trial.outcome],
-        start_ms=request.ts,
-        end_ms=ended.ts if ended else trial.left_ms,
+        status=STATUS[trial.status],
+        start_ms=trial.asked_ms,
+        end_ms=trial.left_ms if trial.outcome is None else trial.ended_ms,
         tags=_texts(tags | _provenance(history, trial.started)),
-        params=_texts({**request.params, words.PARAM_SEED: request.seed}),
+        params=_texts({**trial.params, words.PARAM_SEED: trial.seed}),
         scores=_scores(trial),
         since=trial.since,
     )
@@ -94,15 +93,15 @@ def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
 
 def describe_rendering(history: History, trial: Trial, rendering: Rendering, parent: str) -> Wanted:
     """A rendering's run, below the run of its trial."""
-    assert trial.evaluated is not None
-    ts, request = trial.evaluated.ts, trial.asked
+    ts = trial.evaluated_ms
+    assert ts is not None
     tags = {
         words.TAG_ROLE: words.ROLE_EVALUATION,
         words.TAG_ARM: trial.arm,
         words.TAG_TRIAL: trial.number,
-        words.TAG_TRIAL_ID: request.id or None,
-        words.TAG_STAGE: request.stage,
-        words.TAG_CONFIRMS: request.of,
+        words.TAG_TRIAL_ID: trial.id or None,
+        words.TAG_STAGE: trial.stage,
+        words.TAG_CONFIRMS: trial.of,
         words.TAG_RENDERING: rendering["name"],
         words.TAG_OUTCOME: words.OUTCOME_COMPLETED,
         words.TAG_PARENT: parent,
@@ -115,7 +114,7 @@ def describe_rendering(history: History, trial: Trial, rendering: Rendering, par
         start_ms=ts,
         end_ms=ts,
         tags=_texts(tags | _provenance(history, trial.started)),
-        params=_texts({**request.params, **rendering["settings"], words.PARAM_SEED: request.seed}),
+        params=_texts({**trial.params, **rendering["settings"], words.PARAM_SEED: trial.seed}),
         scores={metric: (value, ts, 0) for metric, value in rendering["metrics"].items()},
     )
 
@@ -162,31 +161,29 @@ def _provenance(history: History, started: Mapping[str, Any]) -> dict[str, Any]:
 def _scores(trial: Trial) -> dict[str, tuple[float, int, int]]:
     scores: dict[str, tuple[float, int, int]] = {}
     step = max(trial.ends - 1, 0)
-    if trial.ended and trial.best:
-        ts = trial.ended.ts
-        scores[words.BEST_EPOCH] = trial.best["epoch"], ts, step
-        scores[words.TRIAL_S] = trial.trained_s, ts, step
-        for metric, value in trial.best["metrics"].items():
+    row = trial.curve.best_row
+    if trial.ended_ms is not None and row is not None:
+        scores[words.BEST_EPOCH] = row["epoch"], trial.ended_ms, step
+        scores[words.TRIAL_S] = trial.curve.trained_s, trial.ended_ms, step
+        for metric, value in row["metrics"].items():
             if metric.startswith(words.VAL_PREFIX):
-                scores[words.best_name(metric)] = value, ts, step
-    if trial.evaluated:
-        ts = trial.evaluated.ts
-        scores |= {metric: (value, ts, step) for metric, value in trial.evaluated.metrics.items()}
+                scores[words.best_name(metric)] = value, trial.ended_ms, step
+    if trial.evaluated_ms is not None:
+        scores |= {metric: (value, trial.evaluated_ms, step) for metric, value in trial.test.items()}
     return scores
 
 
 def _trial_note(history: History, trial: Trial) -> str:
-    request, ended = trial.asked, trial.ended
-    lines = [f"Trial {trial.number} of sweep {history.name}, arm {trial.arm}: **{trial.outcome}**."]
-    if ended:
-        reason = f": {ended.reason}" if ended.reason else ""
-        lines[0] = f"{lines[0][:-1]} after {words.counted(ended.epochs, 'epoch')}{reason}."
-    if request.of is not None:
-        lines.append(f"It runs the configuration of trial {request.of} again with a seed of its own.")
-    if trial.best:
+    lines = [f"Trial {trial.number} of sweep {history.name}, arm {trial.arm}: **{trial.status}**."]
+    if trial.outcome is not None:
+        reason = f": {trial.reason}" if trial.reason else ""
+        lines[0] = f"{lines[0][:-1]} after {words.counted(trial.epochs, 'epoch')}{reason}."
+    if trial.of is not None:
+        lines.append(f"It runs the configuration of trial {trial.of} again with a seed of its own.")
+    if trial.curve.best_row:
         lines.append(f"At its best it had {best_in_words(history, trial)}.")
-    if trial.evaluated and trial.evaluated.error:
-        lines.append(f"Its best checkpoint could not be evaluated: {trial.evaluated.error}")
+    if trial.evaluation_error:
+        lines.append(f"Its best checkpoint could not be evaluated: {trial.evaluation_error}")
     return "\n\n".join(lines)
 
 
@@ -203,7 +200,7 @@ def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
         f"Best trials by {words.in_words(history.objective.metric)} ({better} is better), at their best epoch:",
     ]
     rows = [["arm", "best trial", *map(words.in_words, metrics), "epochs spent"], ["---"] * (len(metrics) + 3)]
-    rows += [_arm_row(arm, tally, metrics) for arm, tally in history.tallies.arms.items()]
+    rows += [_arm_row(arm, tally, metrics) for arm, tally in history.tallies.items()]
     for reference in history.started["references"]:
         name = " ".join(str(reference[key]) for key in ("reference", "size") if reference.get(key) is not None)
         rows.append([f"*{name}*", "", *(_number(reference.get(metric)) for metric in metrics), ""])
@@ -217,16 +214,17 @@ def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
 
 def _arm_row(arm: str, tally: Tally, metrics: Sequence[str]) -> list[str]:
     best = tally.best
-    values: Mapping[str, float] = best.best["metrics"] if best and best.best else {}
+    row = best.curve.best_row if best else None
+    values: Mapping[str, float] = row["metrics"] if row else {}
     name = best_name(best) if best else "none yet"
     mark = f" {MARK}" if len(tally.codes) > 1 else ""
-    return [arm + mark, name, *(_number(values.get(metric)) for metric in metrics), str(tally.spent)]
+    return [arm + mark, name, *(_number(values.get(metric)) for metric in metrics), str(tally.epochs)]
 
 
 def _counts(history: History) -> str:
-    outcomes = history.tallies.outcomes
-    counts = (f"{outcomes[outcome]} {outcome}" for outcome in STATUS if outcomes[outcome])
-    number = outcomes.total()
+    statuses = history.statuses()
+    counts = (f"{statuses[status]} {status}" for status in STATUS if statuses[status])
+    number = statuses.total()
     return f"{words.counted(number, 'trial')} ({', '.join(counts)})" if number else "No trial yet"
 
 

@@ -8,10 +8,9 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
+from orchestrator.state.events import Rendering
 from orchestrator.state.history import History
-from orchestrator.state.ledger import FINISHED
-from orchestrator.state.tracked import Trial
-from orchestrator.state.trial import Rendering
+from orchestrator.state.trial import Trial
 from orchestrator.storage import json_lines
 from orchestrator.tracking import artifacts, sounds_page
 from orchestrator.tracking.client import Gone, Refused, Store
@@ -92,7 +91,7 @@ class Mirror:
             Refused: the sweep's own run has been deleted.
         """
         assert self.pages is not None, "open() comes first"
-        if not (trial.attempt or trial.ended):
+        if not trial.attempts and trial.outcome is None:
             return True
         run = self._run(trial)
         wanted = describe_trial(self._history, trial, self.pages.run_id)
@@ -104,8 +103,9 @@ class Mirror:
                     old_run.forget()
                 self._rendering_runs.clear()
             run.create(self.pages.experiment_id, wanted)
-            self._send_files(run, trial.folder, trial.files, trial.asked.ts)
-            run.update(wanted, trial.outbox)
+            files = self._history.files[trial.number]
+            self._send_files(run, files.folder, files.made_ns, trial.asked_ms)
+            run.update(wanted, files.outbox)
             self._note_left_out(f"trial {trial.number}", run.sent.left_out)
             return self._send_renderings(trial, run)
         except Gone:
@@ -129,11 +129,12 @@ class Mirror:
         for rendering in trial.renderings:
             run = self._rendering_run(trial, rendering)
             wanted = describe_rendering(self._history, trial, rendering, parent.run_id)
-            folder = trial.folder / rendering["folder"]
+            trial_folder = self._history.files[trial.number].folder
+            folder = trial_folder / rendering["folder"]
             files = {rendering["folder"]: folder.stat().st_mtime_ns} if folder.exists() else {}
             try:
                 run.create(self.pages.experiment_id, wanted)
-                self._send_files(run, trial.folder, files, trial.asked.ts)
+                self._send_files(run, trial_folder, files, trial.asked_ms)
                 run.update(wanted)
                 self._note_left_out(f"trial {trial.number} {rendering['name']}", run.sent.left_out)
             except Gone:
@@ -144,19 +145,20 @@ class Mirror:
     def _rendering_run(self, trial: Trial, rendering: Rendering) -> Run:
         key = trial.number, str(rendering["name"])
         if key not in self._rendering_runs:
-            path = trial.folder / f"{rendering['folder']}.{RUN_FILE}"
+            path = self._history.files[trial.number].folder / f"{rendering['folder']}.{RUN_FILE}"
             self._rendering_runs[key] = Run(self._store, path)
         return self._rendering_runs[key]
 
     def _rendering_runs_of(self, trial: Trial) -> list[Run]:
         """The runs of all renderings that were ever sent of a trial."""
-        return [Run(self._store, path) for path in trial.folder.glob(f"renderings/*.{RUN_FILE}")]
+        folder = self._history.files[trial.number].folder
+        return [Run(self._store, path) for path in folder.glob(f"renderings/*.{RUN_FILE}")]
 
     def send_sweep(self) -> None:
         """Send what is new about the sweep: its state in words, its prepared views, its page of sounds."""
         assert self.pages is not None, "open() comes first"
         history, run = self._history, self._sweep_run
-        self._send_files(run, history.folder, history.files(), history.first_ms)
+        self._send_files(run, history.folder, history.sweep_files(), history.first_ms)
         columns = heard_columns(self._history)
         if columns and columns != self._heard:
             with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
@@ -186,34 +188,37 @@ class Mirror:
         if self.pages is None:
             return {}
         pages, run_ids = self.pages, self._best_runs()
-        is_finished = self._history.closed is not None and self._history.closed.outcome == FINISHED
-        rendered = self._history.tallies.num_heard > 0
+        rendered = bool(self._history.with_media)
         return {
             **({"listen": pages.listen()} if rendered else {}),
-            **({"report": pages.report()} if is_finished else {}),
+            **({"report": pages.report()} if self._history.is_finished else {}),
             "trials": pages.trials(),
             **{purpose: pages.charts(purpose) for purpose in (CURVES, BY_ARM, PARAMETERS)},
             **({TOP: pages.charts(TOP)} if run_ids else {}),
-            **({"renderings": pages.renderings()} if self._history.tallies.rendered else {}),
+            **({"renderings": pages.renderings()} if self._rendered() else {}),
             **({"spectrograms": pages.spectrograms()} if rendered else {}),
             **({"compare": pages.compare(run_ids)} if len(run_ids) > 1 else {}),
         }
 
     def _best_runs(self) -> list[str]:
-        return [run_id for best in self._history.tallies.bests if (run_id := self._run(best).run_id)]
+        return [run_id for best in self._history.best_trials() if (run_id := self._run(best).run_id)]
+
+    def _rendered(self) -> list[str]:
+        """The settings by which renderings differ."""
+        return list(dict.fromkeys(name for tally in self._history.tallies.values() for name in tally.rendered))
 
     def _seen(self) -> Seen:
         assert self.pages is not None
         history = self._history
-        folder, pictures = common_pictures(history.tallies.bests)
+        folder, pictures = common_pictures([history.files[best.number] for best in history.best_trials()])
         return Seen(
             history.name,
             history.sweep_id,
             self.pages.run_id,
             history.objective,
             compared=history.started["compare"],
-            searched=history.searched(),
-            rendered=history.tallies.rendered,
+            searched=list(history.searched),
+            rendered=self._rendered(),
             best=self._best_runs(),
             pictures=pictures,
             picture_epoch=int(folder.rpartition("_")[2]) if folder else None,
@@ -222,16 +227,17 @@ class Mirror:
     def backlog(self, numbers: Iterable[int]) -> int:
         """Lines of some trials' outboxes that MLflow has not acknowledged."""
         lines = 0
-        for trial in (self._history.trials[number] for number in numbers):
-            if trial.size > (offset := self._run(trial).sent.offset):
-                with trial.outbox.open("rb") as file:
+        for number in numbers:
+            files, offset = self._history.files[number], self._run(self._history.trials[number]).sent.offset
+            if files.size > offset:
+                with files.outbox.open("rb") as file:
                     file.seek(offset)
                     lines += file.read().count(b"\n")
         return lines
 
     def _run(self, trial: Trial) -> Run:
         if trial.number not in self._trial_runs:
-            self._trial_runs[trial.number] = Run(self._store, trial.folder / RUN_FILE)
+            self._trial_runs[trial.number] = Run(self._store, self._history.files[trial.number].folder / RUN_FILE)
         return self._trial_runs[trial.number]
 
     def _send_files(self, run: Run, folder: Path, files: Mapping[str, int], made_ms: int) -> None:

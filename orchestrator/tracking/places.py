@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.state.home import SEARCH_SPACE, locked, sweep_names
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import SWEEP_LOG
+from orchestrator.state.paths import SWEEP_LOG
 from orchestrator.tracking import sender
 from orchestrator.tracking.database import SQLITE, sqlite_path
 

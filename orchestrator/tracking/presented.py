@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from orchestrator.state.history import History
-from orchestrator.state.tracked import MEDIA, Trial
+from orchestrator.state.paths import MEDIA
+from orchestrator.state.trial_files import TrialFiles
 from orchestrator.tracking import artifacts
 from orchestrator.tracking.description import best_in_words, best_name
 from orchestrator.tracking.sounds_page import Column
@@ -14,18 +15,19 @@ from orchestrator.tracking.sounds_page import Column
 def heard_columns(history: History) -> list[Column]:
     """Return a column for the best trial of each arm that can be heard."""
     columns = []
-    for best in history.tallies.bests:
-        media = max((name for name in best.files if name.startswith(MEDIA)), default=None, key=_lateness)
+    for best in history.best_trials():
+        files = history.files[best.number]
+        media = max(files.media, default=None, key=_lateness)
         if media:
             caption = f"{best_name(best)}: {best_in_words(history, best)}"
-            columns.append(Column(best.arm, caption, best.folder / media, best.files[media]))
+            columns.append(Column(best.arm, caption, files.folder / media, files.made_ns[media]))
     return columns
 
 
-def common_pictures(bests: Sequence[Trial]) -> tuple[str | None, list[str]]:
-    """Return the last epoch's folder of renderings that all of these trials have, and the keys of its pictures."""
+def common_pictures(bests: Sequence[TrialFiles]) -> tuple[str | None, list[str]]:
+    """Return the newest folder of renderings that all of these trials have, and the keys of its pictures."""
     prefix = f"{MEDIA}/{artifacts.HISTORY_PREFIX}"
-    kept = [{name for name in best.files if name.startswith(prefix)} for best in bests]
+    kept = [{name for name in best.media if name.startswith(prefix)} for best in bests]
     folder = max(set.intersection(*kept), default=None) if kept else None
     return folder, list(artifacts.picture_keys(bests[0].folder / folder).values()) if folder else []
 

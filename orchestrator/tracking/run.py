@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.state.trial import counted
+from orchestrator.state.curve import counted
 from orchestrator.storage import json_lines
 from orchestrator.tracking import batches
 from orchestrator.tracking.client import Gone, Refused, Store

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from orchestrator.state.trial import Objective
+from orchestrator.state.curve import Objective
 from reports import vocabulary as words
 
 TAG_PREFIX = "mlflow.sharedViewState."

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.state.trial import SWEEP_LOG
+from orchestrator.state.paths import SWEEP_LOG
 from orchestrator.tracking.database import sqlite_path
 
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")

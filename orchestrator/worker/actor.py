@@ -18,7 +18,7 @@ from typing import IO, Any, NoReturn
 from ray import tune
 
 from orchestrator import processor
-from orchestrator.state.trial import TRIAL_LOG
+from orchestrator.state.paths import TRIAL_LOG
 from orchestrator.worker import guard
 from orchestrator.worker.failure import as_failure
 from orchestrator.worker.postmortem import ATTEMPT, EXIT

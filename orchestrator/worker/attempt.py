@@ -13,7 +13,9 @@ import torch
 from ruamel.yaml import YAML
 
 from orchestrator.plugins import loader, randomness
-from orchestrator.state.trial import CHECKPOINT, Objective, now_ms
+from orchestrator.state.curve import Objective
+from orchestrator.state.events import now_ms
+from orchestrator.state.paths import CHECKPOINT
 from orchestrator.storage import json_lines
 from orchestrator.worker import checkpoint, media, outbox
 from orchestrator.worker.guard import Guard

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from orchestrator.plugins.randomness import random_states
-from orchestrator.state.trial import BEST, LAST, PREVIOUS
+from orchestrator.state.paths import BEST, LAST, PREVIOUS
 from orchestrator.storage import durable
 
 VERSION = 1

@@ -11,7 +11,7 @@ import pandas as pd
 
 from orchestrator.plugins import loader
 from orchestrator.search_space.combinations import rendering_name
-from orchestrator.state.trial import BEST, CHECKPOINT
+from orchestrator.state.paths import BEST, CHECKPOINT
 from orchestrator.worker import checkpoint, media, outbox
 from orchestrator.worker.attempt import build, device_of, render
 from orchestrator.worker.spec import TrialSpec

@@ -8,8 +8,9 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from orchestrator.state.curve import counted
 from orchestrator.state.foreign import identity_in, identity_line
-from orchestrator.state.trial import OUTBOX, counted
+from orchestrator.state.paths import OUTBOX
 from orchestrator.storage import durable, json_lines
 from orchestrator.worker.failure import InUse, NotItsFolder
 

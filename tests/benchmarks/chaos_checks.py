@@ -15,9 +15,11 @@ import numpy as np
 
 from orchestrator.driver.tasks import Tasks
 from orchestrator.search_space.reader import Sweep
+from orchestrator.state.curve import Objective
 from orchestrator.state.events import Ended, Judged
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import Objective, Trial, trial_folder
+from orchestrator.state.paths import trial_folder
+from orchestrator.state.trial import Trial
 from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
 

@@ -29,7 +29,7 @@ import psutil
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import OUTBOX, trial_folder
+from orchestrator.state.paths import OUTBOX, trial_folder
 from orchestrator.storage import json_lines
 
 HERE = Path(__file__).parent

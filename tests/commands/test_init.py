@@ -101,7 +101,7 @@ def test_the_examples_come_with_the_wheel(tmp_path: Path) -> None:
     zipfile.ZipFile(wheel).extractall(tmp_path / "installed")
     (tmp_path / "here").mkdir()
     done = subprocess.run(
-        [sys.executable, "-m", "orchestrator", "init", "two_moons"],
+        [sys.executable, "-c", "import avsweep; avsweep.main()", "init", "two_moons"],
         cwd=tmp_path / "here",
         env={**os.environ, "PYTHONPATH": str(tmp_path / "installed")},
         capture_output=True,

@@ -25,6 +25,8 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = BLOCK.findall(RECIPES)
 FILES = {text.partition("\n")[0].removeprefix("# "): text for language, text in BLOCKS if language != "sh"}
 COMMANDS = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
+SHIPPED_PARTS = [(registry, dict(registry._parts)) for registry in (*REGISTRIES.values(), CORPORA)]
+"""What was registered before any test ran."""
 SMALL = {
     "my_losses.yaml": (
         *("corpus.recordings_per_class=3", "compare.loss=[charbonnier]", "params.lr=1e-3"),
@@ -45,8 +47,8 @@ def folder(tmp_path: Path, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch) -
         shutil.copy(sound, tmp_path / "sounds" / f"{sound.parent.name}_{sound.stem[-1]}.wav")
     monkeypatch.chdir(tmp_path)
     # Each test imports the recipes anew, and no other test sees what they register.
-    for registry in (*REGISTRIES.values(), CORPORA):
-        monkeypatch.setattr(registry, "_parts", dict(registry._parts))
+    for registry, parts in SHIPPED_PARTS:
+        monkeypatch.setattr(registry, "_parts", dict(parts))
     return tmp_path
 
 

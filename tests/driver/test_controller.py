@@ -17,7 +17,8 @@ from orchestrator.policy.pruning import Rungs
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.disk import Space
 from orchestrator.state.events import Restarted, Started
-from orchestrator.state.trial import Trial, trial_folder
+from orchestrator.state.paths import trial_folder
+from orchestrator.state.trial import Trial
 from orchestrator.worker import postmortem
 from orchestrator.worker.failure import DISK_FULL, TrialFailure
 from orchestrator.worker.postmortem import ATTEMPT

@@ -12,7 +12,7 @@ import soundfile
 from orchestrator.errors import UserError
 from orchestrator.overview.trial_reference import located
 from orchestrator.search_space.reader import Sweep, read_search_space
-from orchestrator.state.trial import BEST, CHECKPOINT
+from orchestrator.state.paths import BEST, CHECKPOINT
 from tests.support.spaces import write_space
 from tests.support.sweep_folder import SweepFolder
 from trainables.corpora.corpus import Corpus, open_corpus

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.policy.agenda import Agenda
-from orchestrator.state.trial import OUTBOX, trial_folder
+from orchestrator.state.paths import OUTBOX, trial_folder
 from orchestrator.storage.json_lines import Log
 from orchestrator.worker.failure import OUT_OF_MEMORY, TrialFailure, as_failure
 from tests.driver.test_controller import ONE_ARM, Driver, Wrapped, begin

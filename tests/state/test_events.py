@@ -55,7 +55,7 @@ def test_a_log_from_before_events_had_types_is_read_by_drivers_and_by_readers() 
     assert {number: trial.judged for number, trial in ledger.trials.items()} == EXPECTED_JUDGED
     history = History(OLD_LOG)
     history.refresh(everywhere=True)
-    assert {number: trial.outcome for number, trial in history.trials.items()} == {
+    assert {number: trial.status for number, trial in history.trials.items()} == {
         number: outcome or "interrupted" for number, outcome in EXPECTED_OUTCOMES.items()
     }
     assert {type(event) for event in ledger.read_events()} == set(KINDS.values())

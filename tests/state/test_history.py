@@ -11,8 +11,8 @@ import pytest
 
 from orchestrator.state import history
 from orchestrator.state.history import History
-from orchestrator.state.tracked import MEDIA, Trial
-from orchestrator.state.trial import first_best
+from orchestrator.state.paths import MEDIA
+from orchestrator.state.trial import Trial, best_trial
 from tests.support.sweep_folder import SweepFolder
 
 OUTCOMES = ("completed", "pruned", "failed", "diverged")
@@ -24,19 +24,17 @@ def check_tallies(read: History) -> None:
     arms: dict[str, list[Trial]] = {}
     for trial in trials:
         arms.setdefault(trial.arm, []).append(trial)
-    assert list(read.tallies.arms) == list(arms)
+    assert list(read.tallies) == list(arms)
     for arm, members in arms.items():
-        tally = read.tallies.arms[arm]
-        values = [(trial.best["metrics"][objective.metric] if trial.best else None, trial) for trial in members]
-        ranks = [(objective.rank(trial.asked.stage, trial.outcome, value), trial) for value, trial in values]
-        assert tally.best is first_best(ranks)
-        assert tally.spent == sum(trial.ended.epochs for trial in members if trial.ended)
+        tally = read.tallies[arm]
+        assert tally.best is best_trial(members, objective)
+        assert tally.epochs == sum(trial.epochs for trial in members)
         assert tally.codes == {code for trial in members for code in trial.codes}
-    assert +read.tallies.outcomes == Counter(trial.outcome for trial in trials)
-    renderings = [rendering for trial in trials for rendering in trial.renderings]
-    assert set(read.tallies.rendered) == {name for rendering in renderings for name in rendering["settings"]}
-    assert read.tallies.num_heard == sum(any(name.startswith(MEDIA) for name in trial.files) for trial in trials)
-    assert read.searched() == list(dict.fromkeys(name for trial in trials for name in trial.asked.searched))
+        renderings = [rendering for trial in members for rendering in trial.renderings]
+        assert set(tally.rendered) == {name for rendering in renderings for name in rendering["settings"]}
+    assert read.statuses() == Counter(trial.status for trial in trials)
+    assert read.with_media == {number for number, files in read.files.items() if files.media}
+    assert list(read.searched) == list(dict.fromkeys(name for trial in trials for name in trial.searched))
 
 
 class Happening:
@@ -101,7 +99,7 @@ def test_what_is_kept_is_what_going_over_all_trials_gives(tmp_path: Path, seed: 
     fresh.refresh(everywhere=True)
     for read in (grown, fresh):
         check_tallies(read)
-    assert [trial.files for trial in grown.trials.values()] == [trial.files for trial in fresh.trials.values()]
+    assert [files.made_ns for files in grown.files.values()] == [files.made_ns for files in fresh.files.values()]
     grown.lose_driver()
     check_tallies(grown)
 
@@ -146,7 +144,7 @@ def test_a_late_rendering_of_an_ended_trial_is_found_all_the_same(many: SweepFol
     many.render(number, "best", 1)
     rounds = 1 if number == 151 else 1 + 152 // history.IN_TURN
     assert {number} in [read.refresh(late=True) for _ in range(rounds)]
-    assert list(read.trials[number].files) == ["media/best"]
+    assert list(read.files[number].made_ns) == ["media/best"]
 
 
 def test_what_an_event_tells_of_an_old_trial_is_looked_at_once(many: SweepFolder) -> None:
@@ -154,7 +152,7 @@ def test_what_an_event_tells_of_an_old_trial_is_looked_at_once(many: SweepFolder
     read.refresh(everywhere=True)
     many.render(7, "best", 1)
     many.event("evaluated", trial=7, metrics={}, error=None)
-    assert read.refresh() == {7} and list(read.trials[7].files) == ["media/best"]
+    assert read.refresh() == {7} and list(read.files[7].made_ns) == ["media/best"]
     many.event("extended", trial=8, max_epochs=4)
     many.attempt(8, 2)
     assert read.refresh() == {8}

@@ -11,7 +11,7 @@ import pytest
 from orchestrator.errors import UserError
 from orchestrator.policy.agenda import Agenda
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import trial_folder
+from orchestrator.state.paths import trial_folder
 from tests.support.driving import drive, ledger_of
 from tests.support.spaces import noop_sweep
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.pruning import Rungs
 from orchestrator.search_space.reader import Sweep
+from orchestrator.state.curve import Objective
 from orchestrator.state.foreign import identity_line
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import Objective, Trial, trial_folder
+from orchestrator.state.paths import trial_folder
+from orchestrator.state.trial import Trial
 from orchestrator.storage.json_lines import Line, Log
 from orchestrator.worker.guard import Guard
 

@@ -24,7 +24,7 @@ from orchestrator.models.registry import promote
 from orchestrator.overview.screen import Screen
 from orchestrator.search_space.reader import read_search_space
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import BEST, CHECKPOINT, trial_folder
+from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder
 from orchestrator.worker import checkpoint
 from reports import vocabulary as words
 from tests.support.spaces import write_space

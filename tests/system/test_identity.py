@@ -9,7 +9,7 @@ import pytest
 
 from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.pruning import Rungs
-from orchestrator.state.trial import CHECKPOINT, LAST, OUTBOX, PREVIOUS, trial_folder
+from orchestrator.state.paths import CHECKPOINT, LAST, OUTBOX, PREVIOUS, trial_folder
 from orchestrator.storage.json_lines import read
 from orchestrator.worker import checkpoint
 from orchestrator.worker.attempt import TrialRun

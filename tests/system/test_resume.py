@@ -19,7 +19,8 @@ from orchestrator.search_space.arms import matching
 from orchestrator.state.budget import Budget
 from orchestrator.state.events import Ended, Judged
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.trial import Trial, trial_folder
+from orchestrator.state.paths import trial_folder
+from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, put_row, score_of_x
 from tests.support.spaces import noop_sweep
 from tests.system.test_sweep import points, trial_runs

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.errors import UserError
-from orchestrator.state.trial import Objective
+from orchestrator.state.curve import Objective
 from orchestrator.tracking import ui
 from orchestrator.tracking.__main__ import follow
 from orchestrator.tracking.links import SweepPages, tunnel

@@ -7,8 +7,7 @@ from typing import Any
 import pytest
 
 from orchestrator.driver.provenance import looks
-from orchestrator.state.events import Evaluated, Event, Started
-from orchestrator.state.trial import Rendering
+from orchestrator.state.events import Evaluated, Event, Rendering, Started
 
 
 def start(**trials: int) -> Event:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.state.trial import trial_folder
+from orchestrator.state.paths import trial_folder
 from orchestrator.worker.failure import HOME_NOT_SHARED, HomeNotShared, as_failure
 from orchestrator.worker.shared_home import TOKEN, check_home_is_shared, check_token
 from tests.driver.test_controller import ONE_ARM, Driver, Wrapped, begin

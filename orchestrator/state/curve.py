@@ -1,0 +1,123 @@
+"""The metric that orders trials, and its values over the epochs of one."""
+
+from __future__ import annotations
+
+import math
+from array import array
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from orchestrator.storage.json_lines import Line
+from reports import vocabulary as words
+
+Rank = tuple[bool, float]
+"""Whether a trial trained to the end, and its best value with the sign that makes the largest the best."""
+
+
+@dataclass(frozen=True)
+class Objective:
+    """The metric that orders trials."""
+
+    metric: str
+    mode: Literal["min", "max"]
+
+    def better(self, value: float, than: float | None) -> bool:
+        """Return whether a value beats another: NaN beats nothing, and every number beats None."""
+        if math.isnan(value):
+            return False
+        return than is None or (value > than if self.mode == "max" else value < than)
+
+    def best_of(self, rows: Iterable[Line]) -> Line | None:
+        """Return the epoch with the best value, the earliest of equals; None if no epoch has a number."""
+        best_row: Line | None = None
+        best: float | None = None
+        for row in rows:
+            value = self.value_in(row)
+            if self.better(value, best):
+                best, best_row = value, row
+        return best_row
+
+    def value_in(self, row: Line) -> float:
+        """Return the metric's value in a line of an outbox; NaN if it has none."""
+        return float(row["metrics"].get(self.metric, math.nan))
+
+    def rank(self, stage: str, outcome: str | None, value: float | None) -> Rank | None:
+        """Return what orders an arm's trials, the largest first; None if a trial can't be its arm's best.
+
+        Trials of the search that trained to the end come first: one that was pruned or still trains is the best only
+        as long as there is none of them.
+        """
+        if stage != words.STAGE_SEARCH or outcome == words.OUTCOME_FAILED or value is None or math.isnan(value):
+            return None
+        return outcome == words.OUTCOME_COMPLETED, value if self.mode == "max" else -value
+
+
+def counted(lines: Iterable[Line], since: int) -> list[Line]:
+    """Return the epochs of an outbox that count, each once; a divergence that ended them comes last.
+
+    Args:
+        lines: the outbox, from its beginning or from some epoch on.
+        since: the first attempt that counts; those before it were discarded when the trial was started over.
+    """
+    rows: list[Line] = []
+    for line in lines:
+        if "epoch" not in line or line["attempt"] < since:
+            # The first line says whose outbox it is.
+            continue
+        if rows and "diverged" in rows[-1]:
+            # A later attempt tried the epoch again.
+            rows.pop()
+        # A divergence counts in an epoch that is executed again, too: what comes after it is of a broken network.
+        if not rows or "diverged" in line or line["epoch"] > rows[-1]["epoch"]:
+            rows.append(line)
+    return rows
+
+
+class Curve:
+    """The objective over a trial's epochs, in 20 bytes an epoch; all other metrics stay in the outbox.
+
+    Attributes:
+        best_row: the outbox line of the best epoch; None before the first number.
+        best_value: the objective in that epoch; None before the first number.
+        trained_s: the duration of all epochs.
+    """
+
+    def __init__(self) -> None:
+        self._epochs = array("i")
+        self._times_ms = array("q")
+        self._values = array("d")
+        self.best_row: Line | None = None
+        self.best_value: float | None = None
+        self.trained_s = 0.0
+
+    def __len__(self) -> int:
+        return len(self._epochs)
+
+    @property
+    def last_epoch(self) -> int:
+        """The newest epoch; 0 before the first."""
+        return self._epochs[-1] if self._epochs else 0
+
+    @property
+    def last_ms(self) -> int | None:
+        """The time at which the newest epoch ended; None before the first."""
+        return self._times_ms[-1] if self._times_ms else None
+
+    def add(self, row: Line, objective: Objective) -> None:
+        """Append the next epoch."""
+        value = objective.value_in(row)
+        self._epochs.append(row["epoch"])
+        self._times_ms.append(row["ts"])
+        self._values.append(value)
+        self.trained_s += row["metrics"].get(words.EPOCH_S, 0.0)
+        if objective.better(value, self.best_value):
+            self.best_row, self.best_value = row, value
+
+    def best_so_far(self, objective: Objective) -> Iterator[tuple[int, int, float]]:
+        """Yield (epoch, its time in ms, best value up to it), from the first epoch with a number on."""
+        best: float | None = None
+        for epoch, time_ms, value in zip(self._epochs, self._times_ms, self._values, strict=True):
+            best = value if objective.better(value, best) else best
+            if best is not None:
+                yield epoch, time_ms, best

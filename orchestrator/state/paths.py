@@ -1,0 +1,25 @@
+"""Where everything lies in a sweep's folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+SWEEP_LOG = "sweep.jsonl"
+"""The events of the sweep, in the order in which they happened."""
+OUTBOX = "outbox.jsonl"
+"""In a trial's folder: a line an epoch, written by its worker."""
+TRIAL_LOG = "log.txt"
+"""In a trial's folder: what its worker printed."""
+STOP_FILE = "stop"
+"""In a trial's folder: asks the driver to stop it."""
+MEDIA = "media"
+"""In a trial's folder: its sounds and pictures, a folder for each epoch that was rendered."""
+CHECKPOINT = "checkpoint"
+"""In a trial's folder: its checkpoints."""
+LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
+"""The files in a trial's checkpoint folder."""
+
+
+def trial_folder(sweep_folder: Path, number: int) -> Path:
+    """Return the folder of a trial's outbox, checkpoints and media."""
+    return sweep_folder / "trials" / f"{number:04d}"
