@@ -13,7 +13,7 @@ from trainables.components.audio.grid import Grid
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.trainable import Metric, Trainable, TrialConfig
 
-SIZE = "24x64"
+SPECTROGRAM = Feature(Grid("24x64"))
 PIXELS = 24 * 64
 
 
@@ -30,7 +30,7 @@ class MyNet(Trainable):
     def __init__(self, config: Config, corpus: Corpus | None, *, device: str, seed: int) -> None:
         self.config = config
         corpus = require_corpus(corpus, MyNet)
-        features = corpus.features(Feature(Grid(SIZE)))
+        features = corpus.features(SPECTROGRAM)
         self.clips, self.labels = {}, {}
         for split in ("train", "validation"):
             indices = corpus.indices(split)

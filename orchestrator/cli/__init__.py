@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import results
-from orchestrator.cli.options import Detach, File, Home, Name, Overrides, Preset, search_spaces_in
+from orchestrator.cli.options import Detach, ExampleName, File, Home, Name, Overrides, Preset, search_spaces_in
 from orchestrator.cli.verbs import Verbs
 from orchestrator.command_line import version
 from orchestrator.errors import OrchestratorError, SweepStopped, UserError
@@ -40,6 +40,25 @@ def options(
     ] = False,
 ) -> None:
     """Audio-and-vision experiments from one YAML file."""
+
+
+@app.command()
+def init(
+    name: ExampleName = None,
+    own: Annotated[
+        bool, typer.Option("--own", help="A small trainable of your own with its search space, under this name.")
+    ] = False,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write into.")] = Path(),
+) -> None:
+    """Write an example search space into this folder, or list the examples."""
+    from orchestrator.commands.init import list_examples, write_example, write_own
+
+    if own:
+        write_own(name, out, print)
+    elif name is None:
+        list_examples(print)
+    else:
+        write_example(name, out, print)
 
 
 @app.command()

@@ -19,9 +19,24 @@ Name = Annotated[str | None, typer.Option(help="The sweep's name, instead of the
 Home = Annotated[
     Path | None, typer.Option(help="Folder of all sweeps [default: $ORCHESTRATE_HOME, or runs].", show_default=False)
 ]
-
 Detach = Annotated[
     bool, typer.Option("--detach", help="In the background of this machine, also when this connection closes.")
+]
+
+
+def complete_example(incomplete: str) -> list[tuple[str, str]]:
+    """Return the examples whose names begin with what was typed, each with its question."""
+    from orchestrator.commands.init import find_examples
+
+    examples = find_examples().values()
+    return [(example.name, example.question) for example in examples if example.name.startswith(incomplete)]
+
+
+ExampleName = Annotated[
+    str | None,
+    typer.Argument(
+        help="An example, such as vae [default: list them].", show_default=False, autocompletion=complete_example
+    ),
 ]
 
 

@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 
 EXAMPLES = {
     "Run": {
+        "init": "orchestrate init vae",
         "plan": "orchestrate plan search_spaces/vae.yaml",
         "check": "orchestrate check docs/examples/my_net.yaml",
         "try": "orchestrate try search_spaces/vae.yaml --arm loss=vae",

@@ -83,11 +83,31 @@ def _of_python(path: Path, home: Path) -> Iterator[Outcome]:
     loader.load_components([path])
     has_trainable = may_define_trainable(path)
     if not has_trainable and contracts.registered_parts() == shipped:
-        raise UserError(f"{path}: defines no trainable and registers no part, so there is nothing to check")
+        raise UserError(
+            f"{path}: defines no trainable and registers no part, so there is nothing to check; for a corpus, check a "
+            "search space that names it"
+        )
     yield from _of_parts(shipped, lambda: loader.open_corpus(DEMO, home))
     if has_trainable:
         trainable = loader.load_trainable(str(path), path.parent)
-        yield from _of_trainable(path, trainable, {}, loader.open_corpus(DEMO, home))
+        corpus = loader.open_corpus(DEMO, home) if _needs_corpus(trainable) else None
+        yield from _of_trainable(path, trainable, {}, corpus)
+
+
+def _needs_corpus(trainable: type[Trainable]) -> bool:
+    """Try whether a trainable can be constructed and trained for two batches without a corpus."""
+    from orchestrator.plugins import contracts
+
+    try:
+        without_corpus = contracts.TrainableCase(trainable, {}, None).make()
+        without_corpus.batches_per_epoch = 2
+        without_corpus.step()
+    except ValidationError:
+        # Its settings are refused, which is said without a corpus too.
+        return False
+    except Exception:
+        return True
+    return False
 
 
 def _of_parts(shipped: set[Part], open_corpus: Callable[[], Corpus]) -> Iterator[Outcome]:

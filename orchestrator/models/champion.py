@@ -22,6 +22,8 @@ from reports import vocabulary as words
 
 MODEL = "model"
 """In a trial's folder: the model that it was exported as."""
+MOST_METRICS = 3
+"""Said of a model without a judge."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +44,9 @@ class Champion:
         origin = self.origin
         metrics = origin["metrics"]
         judge_metrics = (words.JUDGE_ACCURACY, words.JUDGE_PROBABILITY)
-        judged = ", ".join(f"{words.label_of(name)} {metrics[name]:.2f}" for name in judge_metrics if name in metrics)
+        # A trainable of one's own may have no judge; its own metrics say how good it is then.
+        shown = [name for name in judge_metrics if name in metrics] or sorted(metrics)[:MOST_METRICS]
+        judged = ", ".join(f"{words.label_of(name)} {metrics[name]:.2f}" for name in shown)
         return f"{origin['sweep']}/{origin['trial']} ({origin['arm']}), epoch {origin['epoch']}: {judged} on validation"
 
 
@@ -95,6 +99,17 @@ def export_best(home: Path, name: str, say: Callable[[str], None]) -> Champion:
     return Champion(folder, origin)
 
 
+def load_best(home: Path, name: str) -> loader.Trainable:
+    """Construct a sweep's best trial with the weights of its best epoch, to be used in Python.
+
+    Raises:
+        UserError: no trial has been finished, or its checkpoint is gone or of another version.
+    """
+    standing = look(home, name)
+    sweep = read_search_space(standing.ledger.folder / SEARCH_SPACE, overrides=[], name=standing.name)
+    return _load(sweep, home, _best(standing))
+
+
 def _best(standing: Standing) -> Trial:
     ended = [trial for trial in standing.ledger.trials.values() if trial.outcome is not None]
     best = standing.best_of(ended)
@@ -115,6 +130,12 @@ def _origin(folder: Path) -> dict[str, Any] | None:
 
 
 def _export(sweep: Sweep, home: Path, trial: Trial, folder: Path, origin: dict[str, Any]) -> None:
+    model = loader.export_model(_load(sweep, home, trial))
+    loader.save_model(folder, replace(model, settings={**model.settings, "origin": origin}))
+
+
+def _load(sweep: Sweep, home: Path, trial: Trial) -> loader.Trainable:
+    """Construct a trial's trainable with the state of its best checkpoint."""
     spec = spec_of(sweep, home, trial, gpu=0, threads=1)
     path = Path(spec.folder) / CHECKPOINT / BEST
     where = f"{sweep.name}/{trial.number}"
@@ -128,5 +149,4 @@ def _export(sweep: Sweep, home: Path, trial: Trial, folder: Path, origin: dict[s
     except (checkpoint.Unusable, KeyError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{where}: its checkpoint is of another version of this program ({reason})") from error
-    model = loader.export_model(trainable)
-    loader.save_model(folder, replace(model, settings={**model.settings, "origin": origin}))
+    return trainable

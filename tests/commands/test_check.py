@@ -88,5 +88,25 @@ def test_a_file_that_can_not_be_tried_is_one_message(
 
 def test_a_file_with_nothing_to_check_is_refused(tmp_path: Path, tiny_home: Path) -> None:
     (tmp_path / "empty.py").write_text("x = 1\n")
-    with pytest.raises(UserError, match=r"empty\.py: defines no trainable and registers no part"):
+    with pytest.raises(
+        UserError, match=r"empty\.py: defines no trainable and registers no part, .* for a corpus, check a"
+    ):
         lines_of(tmp_path / "empty.py", tiny_home)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "problem"),
+    [
+        ('f"point {index}"', '"a point"', "needs one row for each name in the column `recording`"),
+        ('"recording"', '"name"', "needs a column `recording`, which names what each row is about"),
+    ],
+    ids=["one name twice", "no names"],
+)
+def test_a_trainable_without_a_corpus_has_a_name_for_each_row_that_it_judges(
+    tmp_path: Path, tiny_home: Path, before: str, after: str, problem: str
+) -> None:
+    (tmp_path / "moons.py").write_text(EXAMPLE.with_name("two_moons.py").read_text().replace(before, after))
+    said: list[str] = []
+    with pytest.raises(ContractBroken, match="1 of 7 promises"):
+        check(tmp_path / "moons.py", tiny_home, (), None, said.append)
+    assert said[-1].strip() == problem

@@ -1,0 +1,121 @@
+"""The files in docs/examples do what the README says of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from orchestrator.cli import main
+from orchestrator.commands.check import check
+from orchestrator.commands.plan import make_plan
+from orchestrator.driver.sweep import run_sweep
+from orchestrator.errors import UserError
+from orchestrator.models.champion import load_best
+from orchestrator.overview.screen import Screen
+from orchestrator.search_space.reader import read_search_space
+
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
+MY_NET = EXAMPLES / "my_net.yaml"
+TWO_MOONS = EXAMPLES / "two_moons.yaml"
+NOTEBOOK = EXAMPLES / "read_results.ipynb"
+MOST_CELLS = 10
+SMALL = ("budget.seeds=2", "budget.max_epochs=10", "compare.activation=[linear, relu]")
+
+
+def read_cells(kind: str) -> list[dict[str, Any]]:
+    """Return the cells of the notebook of one kind, `code` or `markdown`."""
+    return [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == kind]
+
+
+@pytest.fixture(scope="module")
+def moons_home(empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home in which the example without sound was run, smaller than its file says."""
+    home = tmp_path_factory.mktemp("moons_home")
+    (home / "mlflow.db").write_bytes(empty_database.read_bytes())
+    run_sweep(read_search_space(TWO_MOONS, overrides=SMALL), home, Screen())
+    return home
+
+
+def test_the_example_of_ones_own_network_trains(
+    monkeypatch: pytest.MonkeyPatch, tiny_corpus: Path, tiny_home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    options = ["--set", "corpus.name=folder", "--set", f"corpus.root={tiny_corpus}", "--home", str(tiny_home)]
+    monkeypatch.setattr("sys.argv", ["orchestrate", "try", str(MY_NET), *options])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert not ended.value.code
+    assert "val/accuracy" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("file", [TWO_MOONS, TWO_MOONS.with_suffix(".py")], ids=lambda path: path.name)
+def test_a_trainable_without_a_corpus_holds_all_promises_and_no_corpus_is_made(file: Path, tmp_path: Path) -> None:
+    said: list[str] = []
+    check(file, tmp_path, (), None, said.append)
+    assert said[-1] == f"{file}: all 7 promises hold"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_file_without_a_corpus_plans_what_its_head_says() -> None:
+    sweep = read_search_space(TWO_MOONS)
+    assert sweep.space.corpus is None
+    assert len(make_plan(sweep).arms) == 3
+
+
+def test_the_example_without_a_corpus_trains_and_the_test_split_judges_it(moons_home: Path) -> None:
+    champion = load_best(moons_home, "two_moons")
+    test_rows = champion.evaluate("test")
+    assert test_rows is not None
+    assert test_rows["accuracy"].mean() > 0.7
+    assert champion.config.activation in ("linear", "relu")
+
+
+def test_the_best_trial_of_an_unknown_sweep_is_one_message(moons_home: Path) -> None:
+    with pytest.raises(UserError, match="two_moons"):
+        load_best(moons_home, "two_moon")
+
+
+def test_the_notebook_is_short_and_has_no_outputs() -> None:
+    cells = read_cells("code")
+    assert len(cells) + len(read_cells("markdown")) <= MOST_CELLS
+    assert all(cell["outputs"] == [] and cell["execution_count"] is None for cell in cells)
+
+
+def test_the_notebook_runs_on_the_sweep_that_it_names(moons_home: Path, tmp_path: Path) -> None:
+    cells = ["".join(cell["source"]) for cell in read_cells("code")]
+    # What Jupyter would show of a cell, its last expression, is evaluated too, and the pictures are kept.
+    runner = "\n".join(
+        [
+            "import json, sys",
+            "import matplotlib.pyplot as plt",
+            "plt.show = lambda: plt.savefig('curves.png')",
+            "namespace = {}",
+            "for cell in json.load(sys.stdin):",
+            "    exec(compile(cell, 'cell', 'exec'), namespace)",
+            "namespace['sweep'].best_trials().to_csv('best.csv')",
+        ]
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", runner],
+        input=json.dumps(cells),
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            "ORCHESTRATE_HOME": str(moons_home),
+            "MPLBACKEND": "Agg",
+            "PYTHONPATH": str(EXAMPLES.parents[1]),
+        },
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("two_moons: 4 trials, max val/accuracy, compared: activation\n")
+    assert set(pd.read_csv(tmp_path / "best.csv")["activation"]) == {"linear", "relu"}
+    assert (tmp_path / "curves.png").stat().st_size > 1000
