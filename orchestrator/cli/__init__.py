@@ -89,7 +89,7 @@ def sweep(
             )
         finally:
             screen.close()
-        screen.results(sweep, ledger)
+        screen.print_results(sweep, ledger)
         _report(sweep.name, find_home(home), screen.say)
         keep_finished(find_home(home), request, sweep)
 
@@ -135,7 +135,7 @@ def resume(
         sweep, ledger = go_on(name, find_home(home), screen, more, set_ or [])
     finally:
         screen.close()
-    screen.results(sweep, ledger)
+    screen.print_results(sweep, ledger)
     _report(sweep.name, find_home(home), screen.say)
 
 

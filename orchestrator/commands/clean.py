@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
 
-from orchestrator.overview.snapshot import look
+from orchestrator.overview.snapshot import read_snapshot
 from orchestrator.state.disk import in_bytes
 from orchestrator.state.home import SEARCH_SPACE, check_undriven, find_sweep, locked
 from orchestrator.state.ledger import Ledger
@@ -58,9 +58,9 @@ def clean(home: Path, name: str, console: Console, *, keep_best: bool, dry_run: 
 
 def _kinds(home: Path, name: str, *, keep_best: bool) -> dict[str, list[Path]]:
     """What can go, by kind."""
-    standing = look(home, name)
-    ledger: Ledger = standing.ledger
-    bests = standing.best_trials()
+    snapshot = read_snapshot(home, name)
+    ledger: Ledger = snapshot.ledger
+    bests = snapshot.best_trials()
     trials = list(ledger.trials.values())
     space = YAML(typ="safe", pure=True).load((ledger.folder / SEARCH_SPACE).read_text())
     is_finished = ledger.is_finished

@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.overview.snapshot import MIXED_CODE, Standing, look
+from orchestrator.overview.snapshot import MIXED_CODE, Snapshot, read_snapshot
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial, unfinished_line
 from orchestrator.tracking.links import SweepPages, link_lines
@@ -41,32 +41,32 @@ def compare(home: Path, name: str, numbers: Sequence[int], form: str, console: C
     Raises:
         UserError: there is no such sweep or trial.
     """
-    standing = look(home, name)
-    rows = _trial_rows(standing, numbers) if numbers else _arm_rows(standing)
-    references = [] if numbers else _reference_rows(standing, rows)
+    snapshot = read_snapshot(home, name)
+    rows = _trial_rows(snapshot, numbers) if numbers else _arm_rows(snapshot)
+    references = [] if numbers else _reference_rows(snapshot, rows)
     if form == "csv":
         console.out(_csv([*rows, *references]), end="", highlight=False)
     elif form == "latex":
         console.out(_latex([*rows, *references]), highlight=False)
     else:
-        console.print(_side_by_side(rows) if numbers else _table(standing, rows, references))
-        remarks = _unlike(standing, numbers) if numbers else _remarks(standing, rows)
-        for line in (*remarks, *_links(standing, home, numbers)):
+        console.print(_side_by_side(rows) if numbers else _table(snapshot, rows, references))
+        remarks = _unlike(snapshot, numbers) if numbers else _remarks(snapshot, rows)
+        for line in (*remarks, *_links(snapshot, home, numbers)):
             console.print(Text(line), soft_wrap=True)
 
 
-def _arm_rows(standing: Standing) -> list[Row]:
-    trials = list(standing.ledger.trials.values())
-    names = list(dict.fromkeys([*standing.started.get("arms", {}), *(trial.arm for trial in trials)]))
+def _arm_rows(snapshot: Snapshot) -> list[Row]:
+    trials = list(snapshot.ledger.trials.values())
+    names = list(dict.fromkeys([*snapshot.started.get("arms", {}), *(trial.arm for trial in trials)]))
     rows = []
     for arm in names:
         own = [trial for trial in trials if trial.arm == arm]
-        best = standing.ledger.tally(arm).best
+        best = snapshot.ledger.tally(arm).best
         row: Row = {"arm": arm, "trials": len(own), "best trial": best.number if best else None}
-        row |= _best_values(standing, best) if best else {}
+        row |= _best_values(snapshot, best) if best else {}
         tested = [trial.test for trial in own if trial.test]
         for metric in (
-            f"{words.TEST_PREFIX}{val_metric.removeprefix(words.VAL_PREFIX)}" for val_metric in _metrics(standing)
+            f"{words.TEST_PREFIX}{val_metric.removeprefix(words.VAL_PREFIX)}" for val_metric in _metrics(snapshot)
         ):
             values = [values[metric] for values in tested if metric in values]
             row |= {metric: fmean(values), "tested": len(values)} if values else {}
@@ -75,8 +75,8 @@ def _arm_rows(standing: Standing) -> list[Row]:
     return rows
 
 
-def _trial_rows(standing: Standing, numbers: Sequence[int]) -> list[Row]:
-    chosen = [standing.trial(number) for number in numbers]
+def _trial_rows(snapshot: Snapshot, numbers: Sequence[int]) -> list[Row]:
+    chosen = [snapshot.trial(number) for number in numbers]
     # Parameters that they share say nothing of what tells them apart.
     differing = [
         key
@@ -86,9 +86,9 @@ def _trial_rows(standing: Standing, numbers: Sequence[int]) -> list[Row]:
     return [
         {
             "trial": trial.number,
-            "state": standing.state_of(trial),
+            "state": snapshot.state_of(trial),
             **{key: trial.params.get(key) for key in differing},
-            **_best_values(standing, trial),
+            **_best_values(snapshot, trial),
             **trial.test,
             "epochs": trial.epochs,
         }
@@ -96,21 +96,21 @@ def _trial_rows(standing: Standing, numbers: Sequence[int]) -> list[Row]:
     ]
 
 
-def _metrics(standing: Standing) -> list[str]:
+def _metrics(snapshot: Snapshot) -> list[str]:
     # Of a sweep that was started before these were recorded, those of the autoencoder.
-    metrics = standing.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
-    return words.read(standing.objective.metric, metrics)
+    metrics = snapshot.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
+    return words.read(snapshot.objective.metric, metrics)
 
 
-def _best_values(standing: Standing, trial: Trial) -> Row:
+def _best_values(snapshot: Snapshot, trial: Trial) -> Row:
     row = trial.curve.best_row
     metrics = row["metrics"] if row else {}
-    return {name: metrics[name] for name in _metrics(standing) if name in metrics}
+    return {name: metrics[name] for name in _metrics(snapshot) if name in metrics}
 
 
-def _reference_rows(standing: Standing, rows: Sequence[Row]) -> list[Row]:
+def _reference_rows(snapshot: Snapshot, rows: Sequence[Row]) -> list[Row]:
     shown = {key for row in rows for key in row}
-    references = standing.started.get("references", [])
+    references = snapshot.started.get("references", [])
     has_sizes = len({reference.get("size") for reference in references} - {None}) > 1
     reference_rows = []
     for reference in references:
@@ -127,7 +127,7 @@ def _columns(rows: Sequence[Row]) -> list[str]:
     return [key for key in keys if key not in last] + last
 
 
-def _table(standing: Standing, rows: Sequence[Row], references: Sequence[Row]) -> Table:
+def _table(snapshot: Snapshot, rows: Sequence[Row], references: Sequence[Row]) -> Table:
     label, *others = (key for key in _columns(rows) if key not in NO_ROOM)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column(label, vertical="bottom", overflow="fold", min_width=LABEL_WIDTH)
@@ -135,7 +135,7 @@ def _table(standing: Standing, rows: Sequence[Row], references: Sequence[Row]) -
         table.add_column("\n".join(_heading(key).split()), justify="right", vertical="bottom", no_wrap=True)
     columns = [label, *others]
     for row in rows:
-        mark = " *" if standing.has_mixed_code(row["arm"]) else ""
+        mark = " *" if snapshot.has_mixed_code(row["arm"]) else ""
         table.add_row(row["arm"] + mark, *(_shown(row.get(key)) for key in others))
     if references:
         table.add_section()
@@ -197,17 +197,17 @@ def _latex(rows: Sequence[Row]) -> str:
     return text
 
 
-def _remarks(standing: Standing, rows: Sequence[Row]) -> list[str]:
+def _remarks(snapshot: Snapshot, rows: Sequence[Row]) -> list[str]:
     """What a star means, and which arms' best trials are not to be ranked against the others."""
-    trials = standing.ledger.trials
-    lines = [MIXED_CODE] if any(standing.has_mixed_code(row["arm"]) for row in rows) else []
+    trials = snapshot.ledger.trials
+    lines = [MIXED_CODE] if any(snapshot.has_mixed_code(row["arm"]) for row in rows) else []
     lines += filter(None, (unfinished_line(row["arm"], trials.get(row["best trial"])) for row in rows))
     return ["", *lines] if lines else []
 
 
-def _unlike(standing: Standing, numbers: Sequence[int]) -> list[str]:
+def _unlike(snapshot: Snapshot, numbers: Sequence[int]) -> list[str]:
     """Why some trials are not to be ranked against the others."""
-    trials = [standing.ledger.trials[number] for number in numbers]
+    trials = [snapshot.ledger.trials[number] for number in numbers]
     pruned = [trial for trial in trials if trial.outcome == words.OUTCOME_PRUNED]
     if len(pruned) in (0, len(trials)):
         return []
@@ -215,17 +215,17 @@ def _unlike(standing: Standing, numbers: Sequence[int]) -> list[str]:
     return ["", f"Pruned: {ends}. What they reached can't be ranked against trials that had all epochs."]
 
 
-def _links(standing: Standing, home: Path, numbers: Sequence[int]) -> list[str]:
-    tracking = standing.tracking
-    if numbers and (ids := [_run_id(standing, number) for number in numbers]) and all(ids):
-        pages = SweepPages(standing.name, str(tracking.get("experiment_id")), str(tracking.get("run_id")))
+def _links(snapshot: Snapshot, home: Path, numbers: Sequence[int]) -> list[str]:
+    tracking = snapshot.tracking
+    if numbers and (ids := [_run_id(snapshot, number) for number in numbers]) and all(ids):
+        pages = SweepPages(snapshot.name, str(tracking.get("experiment_id")), str(tracking.get("run_id")))
         tracking = tracking | {"links": {"compare": pages.compare(list(map(str, ids)))}}
-    return ["", *link_lines(standing.name, tracking, home)]
+    return ["", *link_lines(snapshot.name, tracking, home)]
 
 
-def _run_id(standing: Standing, number: int) -> str | None:
+def _run_id(snapshot: Snapshot, number: int) -> str | None:
     try:
-        sent = json.loads((trial_folder(standing.ledger.folder, number) / "mlflow.json").read_text())
+        sent = json.loads((trial_folder(snapshot.ledger.folder, number) / "mlflow.json").read_text())
     except (OSError, ValueError):
         # Nothing was sent yet, or the file is just being made.
         return None

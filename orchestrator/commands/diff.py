@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.overview.snapshot import Standing, find_trial
+from orchestrator.overview.snapshot import Snapshot, find_trial
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
@@ -22,7 +22,7 @@ TABLES = (
     f"media/best/{words.ARTIFACT_PER_RECORDING}",
     f"media/best/{words.ARTIFACT_PER_RECORDING_VALIDATION}",
 )
-Side = tuple[Standing, Trial]
+Side = tuple[Snapshot, Trial]
 
 
 def diff(home: Path, first: str, second: str, console: Console) -> None:
@@ -57,9 +57,9 @@ def _facts(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
 
 
 def _facts_of(side: Side) -> dict[str, str]:
-    standing, trial = side
+    snapshot, trial = side
     row = trial.curve.best_row
-    metric = standing.objective.metric
+    metric = snapshot.objective.metric
     best = f"{row['metrics'][metric]:.4g} (epoch {row['epoch']})" if row else "–"
     reason = f": {trial.reason}" if trial.reason else ""
     started = trial.started
@@ -69,7 +69,7 @@ def _facts_of(side: Side) -> dict[str, str]:
         "arm": trial.arm,
         **{name: f"{value}" for name, value in trial.params.items()},
         "seed": str(trial.seed),
-        "state": standing.state_of(trial) + reason,
+        "state": snapshot.state_of(trial) + reason,
         "epochs": str(trial.epochs),
         f"best {words.in_words(metric)}": best,
         "judge": str(started.get("judge")),
@@ -85,7 +85,7 @@ def _curves(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
     for heading in ("curve", "trial", "", "first", "last", "best"):
         table.add_column(heading, justify="right" if heading in ("first", "last", "best") else "left")
     wanted = dict.fromkeys([sides[0][0].objective.metric, *CURVES])
-    rows_by_side = [standing.ledger.read_rows(trial) for standing, trial in sides]
+    rows_by_side = [snapshot.ledger.read_rows(trial) for snapshot, trial in sides]
     for metric in wanted:
         curves = [[row["metrics"].get(metric, math.nan) for row in rows] for rows in rows_by_side]
         finite_values = [value for values in curves for value in values if math.isfinite(value)]
@@ -101,10 +101,10 @@ def _curves(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
     return table
 
 
-def _mode(standing: Standing, metric: str) -> str:
+def _mode(snapshot: Snapshot, metric: str) -> str:
     """Which way a metric is better, as its trainable says; a loss, of which nothing is said, when it is small."""
-    objective = standing.objective
-    declared = standing.started.get("metrics", {}).get(metric, {})
+    objective = snapshot.objective
+    declared = snapshot.started.get("metrics", {}).get(metric, {})
     return str(declared.get("mode", objective.mode if metric == objective.metric else "min"))
 
 
@@ -121,9 +121,9 @@ def sparkline(values: Sequence[float], low: float, high: float) -> str:
 
 def _by_class(sides: tuple[Side, Side]) -> tuple[str, dict[str, list[float]]]:
     """What was measured of each class, where both trials were judged on the same split; its name, and the means."""
-    wanted = [*(standing.objective.metric for standing, _ in sides), words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY]
+    wanted = [*(snapshot.objective.metric for snapshot, _ in sides), words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY]
     for name in TABLES:
-        paths = [trial_folder(standing.ledger.folder, trial.number) / name for standing, trial in sides]
+        paths = [trial_folder(snapshot.ledger.folder, trial.number) / name for snapshot, trial in sides]
         if all(path.exists() for path in paths):
             import pandas as pd
 

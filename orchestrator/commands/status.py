@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.errors import UserError
-from orchestrator.overview.snapshot import MIXED_CODE, WAITING, Standing, look
+from orchestrator.overview.snapshot import MIXED_CODE, WAITING, Snapshot, read_snapshot
 from orchestrator.state.home import sweep_names
 from orchestrator.state.sweep_state import FINISHED
 from orchestrator.state.trial import Trial
@@ -40,34 +40,34 @@ def show_status(home: Path, name: str | None, *, as_json: bool, console: Console
         UserError: there is no such sweep.
     """
     if name is not None:
-        standing = look(home, name)
+        snapshot = read_snapshot(home, name)
         if as_json:
-            console.out(json.dumps(as_data(standing), indent=1), highlight=False)
+            console.out(json.dumps(as_data(snapshot), indent=1), highlight=False)
         else:
-            _print_sweep(standing, console, shows_all=shows_all)
+            _print_sweep(snapshot, console, shows_all=shows_all)
         return
     names = sweep_names(home)
     if not names:
         raise UserError(f"{home}: no sweep has been run here; run one (orchestrate sweep FILE) or name another --home")
-    standings = []
+    snapshots = []
     for sweep_name in names:
         try:
-            standings.append(look(home, sweep_name))
+            snapshots.append(read_snapshot(home, sweep_name))
         except UserError as error:
             # One that can't be read hides no other.
             Console(stderr=True, highlight=False).print(Text(str(error)), soft_wrap=True)
     if as_json:
-        console.out(json.dumps([as_data(standing) for standing in standings], indent=1), highlight=False)
+        console.out(json.dumps([as_data(snapshot) for snapshot in snapshots], indent=1), highlight=False)
     else:
-        _print_home(standings, console)
+        _print_home(snapshots, console)
 
 
-def as_data(standing: Standing) -> dict[str, Any]:
+def as_data(snapshot: Snapshot) -> dict[str, Any]:
     """Everything that `status` knows, in plain values; times are in seconds and ISO 8601."""
-    objective, ledger = standing.objective, standing.ledger
-    trials = [_trial_data(standing, trial) for trial in ledger.trials.values()]
+    objective, ledger = snapshot.objective, snapshot.ledger
+    trials = [_trial_data(snapshot, trial) for trial in ledger.trials.values()]
     arms = []
-    for arm, wanted in _arms(standing).items():
+    for arm, wanted in _arms(snapshot).items():
         own = [trial for trial in trials if trial["arm"] == arm]
         states = [trial["state"] for trial in own]
         best = ledger.tally(arm).best
@@ -80,17 +80,17 @@ def as_data(standing: Standing) -> dict[str, Any]:
                 "epochs": sum(trial["epoch"] for trial in own),
                 "best": best and best.best_value,
                 "best_trial": best and best.number,
-                "mixed_code": standing.has_mixed_code(arm),
+                "mixed_code": snapshot.has_mixed_code(arm),
             }
         )
-    tracking = standing.tracking
+    tracking = snapshot.tracking
     since_ms = tracking.get("unreachable_since")
-    is_sent = standing.driver is None and not sender.is_behind(standing.ledger.folder)
+    is_sent = snapshot.driver is None and not sender.is_behind(snapshot.ledger.folder)
     return {
-        "sweep": standing.name,
-        "state": standing.state,
-        "reason": standing.reason,
-        "driver": standing.driver and {key: standing.driver.get(key) for key in ("host", "pid")},
+        "sweep": snapshot.name,
+        "state": snapshot.state,
+        "reason": snapshot.reason,
+        "driver": snapshot.driver and {key: snapshot.driver.get(key) for key in ("host", "pid")},
         "objective": {"metric": objective.metric, "mode": objective.mode},
         "arms": arms,
         "trials": trials,
@@ -107,43 +107,43 @@ def as_data(standing: Standing) -> dict[str, Any]:
     }
 
 
-def _trial_data(standing: Standing, trial: Trial) -> dict[str, Any]:
+def _trial_data(snapshot: Snapshot, trial: Trial) -> dict[str, Any]:
     row = trial.curve.best_row
     return {
         "trial": trial.number,
         "arm": trial.arm,
         "stage": trial.stage,
-        "state": standing.state_of(trial),
+        "state": snapshot.state_of(trial),
         "cause": trial.cause,
         "reason": trial.reason,
         "epoch": trial.epochs,
-        "best": row and row["metrics"][standing.objective.metric],
+        "best": row and row["metrics"][snapshot.objective.metric],
         "best_epoch": row and row["epoch"],
-        "last_report_s": standing.report_age_s(trial),
+        "last_report_s": snapshot.report_age_s(trial),
         "attempts": trial.attempts,
         "params": trial.params,
     }
 
 
-def _arms(standing: Standing) -> dict[str, dict[str, int]]:
+def _arms(snapshot: Snapshot) -> dict[str, dict[str, int]]:
     """The arms and their budget."""
-    budget_by_arm: dict[str, dict[str, int]] = standing.started.get("arms", {})
-    return {trial.arm: {} for trial in standing.ledger.trials.values()} | budget_by_arm
+    budget_by_arm: dict[str, dict[str, int]] = snapshot.started.get("arms", {})
+    return {trial.arm: {} for trial in snapshot.ledger.trials.values()} | budget_by_arm
 
 
-def _print_home(standings: Iterable[Standing], console: Console) -> None:
+def _print_home(snapshots: Iterable[Snapshot], console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("sweep", "state", "trials ended", "best", "of arm", "last event"):
         table.add_column(heading)
-    for standing in standings:
-        trials = standing.ledger.trials.values()
-        best = standing.best_of(trials)
-        wanted = sum(arm.get("trials", 0) for arm in _arms(standing).values())
+    for snapshot in snapshots:
+        trials = snapshot.ledger.trials.values()
+        best = snapshot.best_of(trials)
+        wanted = sum(arm.get("trials", 0) for arm in _arms(snapshot).values())
         ended = sum(trial.outcome is not None for trial in trials)
-        last = datetime.fromtimestamp(standing.ledger.last_ms / 1000)
+        last = datetime.fromtimestamp(snapshot.ledger.last_ms / 1000)
         table.add_row(
-            standing.name,
-            standing.state,
+            snapshot.name,
+            snapshot.state,
             f"{ended} of {wanted or len(trials)}",
             _number(best.best_value if best else None),
             best.arm if best else "",
@@ -162,12 +162,12 @@ def _chosen(trials: list[dict[str, Any]], arms: Iterable[dict[str, Any]]) -> lis
     return [trial for trial in trials if trial["trial"] in chosen]
 
 
-def _print_sweep(standing: Standing, console: Console, *, shows_all: bool) -> None:
-    data = as_data(standing)
+def _print_sweep(snapshot: Snapshot, console: Console, *, shows_all: bool) -> None:
+    data = as_data(snapshot)
     reason = f": {data['reason']}" if data["reason"] and data["state"] != FINISHED else ""
     driver = f" on {data['driver']['host']}, process {data['driver']['pid']}" if data["driver"] else ""
-    console.print(Text(f"{standing.name}: {data['state']}{driver}{reason}"), soft_wrap=True)
-    metric = words.in_words(standing.objective.metric)
+    console.print(Text(f"{snapshot.name}: {data['state']}{driver}{reason}"), soft_wrap=True)
+    metric = words.in_words(snapshot.objective.metric)
     arms = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("arm", "trials", "states", "epochs", f"best {metric}", "trial"):
         arms.add_column(heading, justify="left" if heading in ("arm", "states") else "right")

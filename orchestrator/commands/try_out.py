@@ -20,7 +20,7 @@ BATCHES = 2
 def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> None:
     """Train two batches of the first trial of an arm (of the first that matches), validate, render, and print what it
     reports."""
-    from orchestrator.overview.trial_reference import located
+    from orchestrator.overview.trial_reference import resolve_trained_models
     from orchestrator.plugins.randomness import seed_everything
     from orchestrator.policy.suggestions import derive_seed, first_point
 
@@ -33,7 +33,7 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     params = {**arm.compared, **arm.fixed, **searched}
     screen.say(f"{arm.name}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
     corpus = loader.open_corpus(space.corpus, home, screen.progress) if space.corpus else None
-    settings = located(sweep, loader.config_values(sweep.trainable, params), home, corpus)
+    settings = resolve_trained_models(sweep, loader.config_values(sweep.trainable, params), home, corpus)
     # What other arms need, weights for one, may not be here.
     loader.prepare(sweep.trainable, [settings], corpus, screen.progress)
     seed = derive_seed(space.seed, "search", 0)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator import processor
 from orchestrator.command_line import typed
-from orchestrator.overview.snapshot import STOPPED, Standing, find_trial
+from orchestrator.overview.snapshot import STOPPED, Snapshot, find_trial
 from orchestrator.state.home import home_option
 from orchestrator.state.paths import TRIAL_LOG, trial_folder
 from orchestrator.state.trial import Trial
@@ -26,30 +26,30 @@ def explain(home: Path, trial_reference: str) -> Iterator[str]:
     Raises:
         UserError: there is no such trial.
     """
-    standing, trial = find_trial(home, trial_reference)
-    yield sentence(standing, trial)
-    since_ms = standing.tracking.get("unreachable_since")
+    snapshot, trial = find_trial(home, trial_reference)
+    yield sentence(snapshot, trial)
+    since_ms = snapshot.tracking.get("unreachable_since")
     if since_ms:
-        backlog = standing.tracking.get("backlog")
+        backlog = snapshot.tracking.get("backlog")
         yield f"MLflow unreachable since {datetime.fromtimestamp(since_ms / 1000):%H:%M}: {backlog} lines wait."
     yield ""
     yield "Parameters: " + ", ".join(f"{name}={value}" for name, value in trial.params.items()) + f", seed={trial.seed}"
-    alike = siblings(standing, trial)
+    alike = siblings(snapshot, trial)
     if alike:
         numbers = ", ".join(str(sibling.number) for sibling in alike)
         yield f"Trials that ended alike: {numbers}"
-    log = trial_folder(standing.ledger.folder, trial.number) / TRIAL_LOG
+    log = trial_folder(snapshot.ledger.folder, trial.number) / TRIAL_LOG
     lines = last_attempt(log)[-LOG_LINES:]
     if lines:
         yield f"The end of {log}:"
         yield from (f"  {line}" for line in lines)
     yield ""
-    yield advice(standing, trial, home)
+    yield advice(snapshot, trial, home)
 
 
-def sentence(standing: Standing, trial: Trial) -> str:
+def sentence(snapshot: Snapshot, trial: Trial) -> str:
     """What became of a trial, and why."""
-    state = standing.state_of(trial)
+    state = snapshot.state_of(trial)
     head = f"Trial {trial.number} ({trial.arm}) {state}"
     match trial.outcome:
         case words.OUTCOME_FAILED:
@@ -59,15 +59,15 @@ def sentence(standing: Standing, trial: Trial) -> str:
         case words.OUTCOME_PRUNED:
             return f"{head}: {trial.reason}."
         case words.OUTCOME_COMPLETED:
-            return f"{head}: {trial.reason}; its best {standing.objective.metric} was {_best(standing, trial)}."
+            return f"{head}: {trial.reason}; its best {snapshot.objective.metric} was {_best(snapshot, trial)}."
     if state == words.OUTCOME_RUNNING:
-        age_s = standing.report_age_s(trial)
+        age_s = snapshot.report_age_s(trial)
         last_report = "it has not reported yet" if age_s is None else f"its last report came {age_s:.0f} s ago"
         return f"Trial {trial.number} ({trial.arm}) is running its epoch {trial.epochs + 1}; {last_report}."
     if state == STOPPED:
         return f"{head} by hand after {words.counted(trial.epochs, 'epoch')}."
     if state == words.OUTCOME_INTERRUPTED:
-        reason = next(iter(standing.reason.splitlines()), "")
+        reason = next(iter(snapshot.reason.splitlines()), "")
         return f"{head} after {words.counted(trial.epochs, 'epoch')}: {reason}"
     return f"{head} for a worker, with {words.counted(trial.epochs, 'epoch')} done."
 
@@ -81,9 +81,9 @@ def _failure(trial: Trial) -> str:
     return trial.reason
 
 
-def siblings(standing: Standing, trial: Trial) -> list[Trial]:
+def siblings(snapshot: Snapshot, trial: Trial) -> list[Trial]:
     """Other trials that failed at the same place, or diverged or failed by the same cause."""
-    others = (other for other in standing.ledger.trials.values() if other.number != trial.number)
+    others = (other for other in snapshot.ledger.trials.values() if other.number != trial.number)
     broken = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
     return [
         other
@@ -94,15 +94,15 @@ def siblings(standing: Standing, trial: Trial) -> list[Trial]:
     ]
 
 
-def advice(standing: Standing, trial: Trial, home: Path) -> str:
+def advice(snapshot: Snapshot, trial: Trial, home: Path) -> str:
     """The command that would help."""
 
     def command(*more: str) -> str:
-        return typed("resume", standing.name, *more, *home_option(home))
+        return typed("resume", snapshot.name, *more, *home_option(home))
 
     if trial.outcome is None:
-        if standing.driver is not None and not trial.held:
-            return f"It goes on by itself; {typed('status', standing.name, *home_option(home))} shows how far it is."
+        if snapshot.driver is not None and not trial.held:
+            return f"It goes on by itself; {typed('status', snapshot.name, *home_option(home))} shows how far it is."
         return f"To go on: {command()}"
     if trial.outcome == words.OUTCOME_PRUNED:
         return "That is an ordinary end: others of its arm did better at the same epoch."
@@ -117,7 +117,7 @@ def advice(standing: Standing, trial: Trial, home: Path) -> str:
         case words.CAUSE_TIMEOUT:
             return f"To give it more time: {command(*retry_options, '--set', 'limits.minutes_per_epoch=MINUTES')}"
         case words.CAUSE_NODE:
-            log = last_attempt(trial_folder(standing.ledger.folder, trial.number) / TRIAL_LOG)
+            log = last_attempt(trial_folder(snapshot.ledger.folder, trial.number) / TRIAL_LOG)
             return f"{_known_crash(log)}To try it again: {command(*retry_options)}"
         case words.CAUSE_ERROR:
             return f"Once the code is mended: {command(*retry_options)}"
@@ -131,6 +131,6 @@ def _known_crash(log: list[str]) -> str:
     return f"A {warnings[0]}. Without a change of the code it may crash again. " if warnings and has_crashed else ""
 
 
-def _best(standing: Standing, trial: Trial) -> str:
+def _best(snapshot: Snapshot, trial: Trial) -> str:
     value = trial.best_value
     return "–" if value is None else f"{value:.4g}"

@@ -55,7 +55,7 @@ class Takeover:
         """
         # A terminal that closes and a batch system that cancels end every process of a job, Ray's as well.
         time.sleep(SIGNAL_S)
-        self.screen.leave()
+        self.screen.release_terminal()
         if self.on_signal.reason:
             self._end(self.on_signal.reason, Interrupted.exit_code)
         restarts = self.ledger.restarts + 1

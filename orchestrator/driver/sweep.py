@@ -15,7 +15,7 @@ from orchestrator.command_line import typed
 from orchestrator.driver import cluster, provenance
 from orchestrator.driver.signals import Interrupted, OnSignal, signals_kept
 from orchestrator.errors import SweepStopped, UserError
-from orchestrator.overview.trial_reference import located
+from orchestrator.overview.trial_reference import resolve_trained_models
 from orchestrator.plugins import loader
 from orchestrator.policy.agenda import Agenda
 from orchestrator.state import events
@@ -194,7 +194,8 @@ class _Driver:
         # A sweep that has begun can't name other models any more: it may be finished.
         unseen_by = None if self.ledger.trials else corpus
         settings = [
-            located(self.sweep, trial_settings, self.home, unseen_by) for trial_settings in self.sweep.settings()
+            resolve_trained_models(self.sweep, trial_settings, self.home, unseen_by)
+            for trial_settings in self.sweep.settings()
         ]
         prepared = loader.prepare(self.sweep.trainable, settings, corpus, self._progress)
         before = self.ledger.started.get("judge")
@@ -270,7 +271,7 @@ class _Driver:
         try:
             with (
                 self.on_signal.told_to(engine.stop),
-                self.screen.live(self.sweep, self.ledger, tasks.slots, self.folder),
+                self.screen.show_live(self.sweep, self.ledger, tasks.slots, self.folder),
                 daemons.watched(takeover),
             ):
                 self._fit(engine, scratch, tasks.slots, takeover)

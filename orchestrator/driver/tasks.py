@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.driver import cluster
-from orchestrator.overview.trial_reference import located
+from orchestrator.overview.trial_reference import resolve_trained_models
 from orchestrator.plugins import loader
 from orchestrator.state.paths import trial_folder
 from orchestrator.worker.spec import TrialSpec
@@ -30,7 +30,7 @@ def spec_of(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: int)
         trainable=space.trainable,
         trainable_folder=str(sweep.path.parent),
         components=tuple(map(str, space.components)),
-        config=located(sweep, loader.config_values(sweep.trainable, trial.params), home),
+        config=resolve_trained_models(sweep, loader.config_values(sweep.trainable, trial.params), home),
         corpus=dict(space.corpus) if space.corpus else None,
         seed=trial.seed,
         attempt=trial.attempts,

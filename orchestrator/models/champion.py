@@ -10,7 +10,7 @@ from typing import Any
 
 from orchestrator.driver.tasks import spec_of
 from orchestrator.errors import UserError
-from orchestrator.overview.snapshot import Standing, look
+from orchestrator.overview.snapshot import Snapshot, read_snapshot
 from orchestrator.plugins import loader
 from orchestrator.search_space.reader import Sweep, read_search_space
 from orchestrator.state.home import SEARCH_SPACE, sweep_names
@@ -73,35 +73,35 @@ def export_best(home: Path, name: str, say: Callable[[str], None]) -> Champion:
     Raises:
         UserError: no trial has been finished, its checkpoint is gone or of another version, or it generates nothing.
     """
-    standing = look(home, name)
-    sweep = read_search_space(standing.ledger.folder / SEARCH_SPACE, overrides=[], name=standing.name)
+    snapshot = read_snapshot(home, name)
+    sweep = read_search_space(snapshot.ledger.folder / SEARCH_SPACE, overrides=[], name=snapshot.name)
     if sweep.trainable.GENERATES is None:
         raise UserError(f"{name}: trainable {sweep.space.trainable} generates nothing; image_to_sound and others do")
-    trial = _best(standing)
+    trial = _best(snapshot)
     row = trial.curve.best_row
     assert row is not None, "the best of trials has a best epoch"
     origin = {
-        "sweep": standing.name,
+        "sweep": snapshot.name,
         "trial": trial.number,
         "arm": trial.arm,
         "epoch": row["epoch"],
         "written_ms": row["ts"],
         "metrics": {key: value for key, value in row["metrics"].items() if key.startswith(words.VAL_PREFIX)},
     }
-    folder = trial_folder(standing.ledger.folder, trial.number) / MODEL
+    folder = trial_folder(snapshot.ledger.folder, trial.number) / MODEL
     if _origin(folder) != origin:
-        say(f"exporting {standing.name}/{trial.number}")
+        say(f"exporting {snapshot.name}/{trial.number}")
         _export(sweep, home, trial, folder, origin)
     return Champion(folder, origin)
 
 
-def _best(standing: Standing) -> Trial:
-    ended = [trial for trial in standing.ledger.trials.values() if trial.outcome is not None]
-    best = standing.best_of(ended)
+def _best(snapshot: Snapshot) -> Trial:
+    ended = [trial for trial in snapshot.ledger.trials.values() if trial.outcome is not None]
+    best = snapshot.best_of(ended)
     if best is None:
         raise UserError(
-            f"{standing.name}: no trial has been finished yet ({len(standing.ledger.trials)} begun); wait for the first"
-            f" one, or go on: orchestrate resume {standing.name}"
+            f"{snapshot.name}: no trial has been finished yet ({len(snapshot.ledger.trials)} begun); wait for the first"
+            f" one, or go on: orchestrate resume {snapshot.name}"
         )
     return best
 

@@ -251,7 +251,7 @@ class TestPromote:
 
 
 def test_a_trial_of_another_sweep_can_be_begun_from(swept: Ledger, tiny_home: Path, tmp_path: Path) -> None:
-    from orchestrator.overview.trial_reference import located
+    from orchestrator.overview.trial_reference import resolve_trained_models
 
     space = {
         "trainable": "image_to_sound",
@@ -261,13 +261,13 @@ def test_a_trial_of_another_sweep_can_be_begun_from(swept: Ledger, tiny_home: Pa
         **dict.fromkeys(("compare", "search", "pruning")),
     }
     read = read_search_space(write_space(tmp_path / "next.yaml", **space, params={"audio_init": "paired/1"}))
-    found = located(read, {"audio_init": "paired/1", "lr": 0.1}, tiny_home)
+    found = resolve_trained_models(read, {"audio_init": "paired/1", "lr": 0.1}, tiny_home)
     assert found == {
         "audio_init": str(trial_folder(tiny_home / "paired", 1) / CHECKPOINT / BEST),
         "lr": 0.1,
     }
-    assert located(read, {"audio_init": "scratch"}, tiny_home) == {"audio_init": "scratch"}
-    assert located(read, {"audio_init": "./a.pt"}, tiny_home) == {"audio_init": str(tmp_path / "a.pt")}
+    assert resolve_trained_models(read, {"audio_init": "scratch"}, tiny_home) == {"audio_init": "scratch"}
+    assert resolve_trained_models(read, {"audio_init": "./a.pt"}, tiny_home) == {"audio_init": str(tmp_path / "a.pt")}
     for given, message in (("pared/1", "Did you mean 'paired'"), ("paired/9", "paired has no trial 9; it has 1 to 2")):
         with pytest.raises(UserError, match=f"audio_init: .*{message}"):
-            located(read, {"audio_init": given}, tiny_home)
+            resolve_trained_models(read, {"audio_init": given}, tiny_home)

@@ -207,7 +207,7 @@ def test_the_last_table_shows_renderings_below_their_arm(tmp_path: Path) -> None
         ledger.evaluate(trial, {}, [rendering])
     ledger.write(Started(record={"references": []}))
     console = Console(record=True, width=80)
-    Screen(console).results(sweep, ledger)
+    Screen(console).print_results(sweep, ledger)
     shown = console.export_text()
     assert "means over the seeds of each arm" in shown
     lines = [line.split() for line in shown.splitlines()]
