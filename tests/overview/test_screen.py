@@ -37,7 +37,7 @@ def test_the_live_display_says_what_runs_and_what_is_best(tmp_path: Path) -> Non
     ledger = drive(sweep, tmp_path / "home" / "tiny", steps=9)
     output = io.StringIO()
     console = Console(file=output, width=80, force_terminal=True, color_system=None)
-    with Screen(console).live(sweep, ledger, 2, tmp_path / "home" / "tiny"):
+    with Screen(console).show_live(sweep, ledger, 2, tmp_path / "home" / "tiny"):
         pass
     shown = output.getvalue()
     ended = sum(trial.outcome is not None for trial in ledger.trials.values())
@@ -51,7 +51,7 @@ def test_nothing_is_best_before_the_first_of_the_seeds_has_ended(tmp_path: Path)
     ledger = drive(sweep, tmp_path / "tiny", steps=2)
     output = io.StringIO()
     console = Console(file=output, width=80, force_terminal=True, color_system=None)
-    with Screen(console).live(sweep, ledger, 2, tmp_path / "tiny"):
+    with Screen(console).show_live(sweep, ledger, 2, tmp_path / "tiny"):
         pass
     assert "tiny: 0 of 4 trials ended · 1 running" in output.getvalue()
 
