@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.models.champion import Champion, export_best, find_generating
+from orchestrator.models.champion import Champion, export_best, find_generating_sweep
 from orchestrator.plugins import loader
 
 RATE_HZ = 22050
@@ -53,7 +53,7 @@ def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[
             f"{files[0]}: is {A[wanted]}, and {champion.origin['sweep']} makes {A[generator.makes]} of"
             f" {A[generator.takes]}; give it one, or name another --sweep or --model"
         )
-    say(champion.in_words)
+    say(champion.description)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         return [path for file in files for path in _write(generator, file, options, say)]
@@ -64,13 +64,13 @@ def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[
 @contextmanager
 def _champion(home: Path, options: Options, kind: str, say: Callable[[str], None]) -> Iterator[Champion]:
     if options.model is None:
-        yield export_best(home, options.sweep or find_generating(home, kind), say)
+        yield export_best(home, options.sweep or find_generating_sweep(home, kind), say)
         return
     if options.sweep is not None:
         raise UserError("--sweep and --model: give one of them")
-    from orchestrator.models.registry import fetched
+    from orchestrator.models.registry import download_model
 
-    with fetched(home, options.model) as folder:
+    with download_model(home, options.model) as folder:
         content = json.loads((folder / loader.MODEL_SETTINGS).read_text(encoding="utf-8"))
         yield Champion(folder, content["origin"])
 

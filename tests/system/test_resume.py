@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.commands.resume import More, added, grant, resume
-from orchestrator.driver.sweep import forget_stops, run_sweep
+from orchestrator.driver.sweep import delete_stop_files, run_sweep
 from orchestrator.errors import UserError
 from orchestrator.overview.screen import Screen
 from orchestrator.policy.agenda import Agenda
@@ -254,5 +254,5 @@ def test_stop_files_of_an_earlier_start_are_forgotten(tmp_path: Path) -> None:
     sweep, folder = noop_sweep(tmp_path), tmp_path / "tiny"
     ledger = drive(sweep, folder, steps=1)
     (trial_folder(folder, 1) / "stop").touch()
-    forget_stops(ledger)
+    delete_stop_files(ledger)
     assert not (trial_folder(folder, 1) / "stop").exists()
