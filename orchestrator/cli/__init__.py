@@ -52,7 +52,7 @@ def sweep(
     detach: Detach = False,
 ) -> None:
     """Run a search space; the same command again goes on where it was."""
-    from orchestrator.commands.finished import Request, find_finished, keep_finished, say_finished
+    from orchestrator.commands.finished import Request, find_finished, record_finished, say_finished
     from orchestrator.state.home import find_home, was_run
 
     paths = [path for argument in files for path in search_spaces_in(argument)]
@@ -91,7 +91,7 @@ def sweep(
             screen.close()
         screen.print_results(sweep, ledger)
         _report(sweep.name, find_home(home), screen.say)
-        keep_finished(find_home(home), request, sweep)
+        record_finished(find_home(home), request, sweep)
 
 
 @app.command()
@@ -113,18 +113,18 @@ def resume(
     detach: Detach = False,
 ) -> None:
     """Go on with a sweep where it was; with failed trials again, or with more budget."""
-    from orchestrator.commands.resume import More, added
+    from orchestrator.commands.resume import ResumeOptions, parse_increment
     from orchestrator.commands.resume import resume as go_on
     from orchestrator.overview.screen import Screen
     from orchestrator.state.home import find_home, find_sweep
 
-    more = More(
+    more = ResumeOptions(
         retry_failed,
         only,
         from_scratch,
-        int(added("--trials", trials, int)),
-        int(added("--epochs", epochs, int)),
-        added("--hours", hours, float),
+        int(parse_increment("--trials", trials, int)),
+        int(parse_increment("--epochs", epochs, int)),
+        parse_increment("--hours", hours, float),
         arm,
     )
     screen = Screen()
@@ -217,7 +217,7 @@ def plan(file: File, preset: Preset = None, set_: Overrides = None, home: Home =
     """Say what a search space would run, without starting anything."""
     from rich.console import Console
 
-    from orchestrator.commands.plan import make_plan, show
+    from orchestrator.commands.plan import make_plan, print_plan
     from orchestrator.plugins.loader import check_corpus
     from orchestrator.search_space.reader import read_search_space
     from orchestrator.state.disk import free_bytes
@@ -225,7 +225,7 @@ def plan(file: File, preset: Preset = None, set_: Overrides = None, home: Home =
 
     sweep = read_search_space(file, preset=preset, overrides=set_ or [])
     check_corpus(sweep.space.corpus)
-    show(make_plan(sweep), Console(highlight=False), free_bytes(find_home(home)))
+    print_plan(make_plan(sweep), Console(highlight=False), free_bytes(find_home(home)))
 
 
 @app.command(name="try")

@@ -1,4 +1,4 @@
-"""`orchestrate status`: the sweeps of a home, or one sweep's arms and trials, as tables or as JSON."""
+"""`orchestrate status`: print the sweeps of a home, or one sweep's arms and trials, as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ from orchestrator.tracking import sender
 from reports import vocabulary as words
 
 MOST_TRIALS = 60
-"""How many trials a person is shown of a sweep unless all are asked for; the terminal takes a second for a thousand."""
+"""The most trials in the table without `--all`; a thousand rows would take a second to print."""
 UNENDED = (words.OUTCOME_RUNNING, WAITING, words.OUTCOME_INTERRUPTED)
 BROKEN = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
 
 
 def show_status(home: Path, name: str | None, *, as_json: bool, console: Console, shows_all: bool = False) -> None:
-    """Print how a sweep stands; without a name, a line for each sweep of the home.
+    """Print the state of a sweep or, without a name, a line for each sweep of the home.
 
     Args:
-        home: where the sweeps are.
-        name: of one of them.
-        as_json: print everything that is known, for programs.
-        console: where to print.
-        shows_all: print a line for every trial, also where there are many.
+        home: the folder of all sweeps.
+        name: the sweep; None for all of them.
+        as_json: print all values as JSON.
+        console: prints the tables.
+        shows_all: print a row for every trial, even if there are thousands.
 
     Raises:
         UserError: there is no such sweep.
@@ -42,7 +42,7 @@ def show_status(home: Path, name: str | None, *, as_json: bool, console: Console
     if name is not None:
         snapshot = read_snapshot(home, name)
         if as_json:
-            console.out(json.dumps(as_data(snapshot), indent=1), highlight=False)
+            console.out(json.dumps(collect_status(snapshot), indent=1), highlight=False)
         else:
             _print_sweep(snapshot, console, shows_all=shows_all)
         return
@@ -54,20 +54,20 @@ def show_status(home: Path, name: str | None, *, as_json: bool, console: Console
         try:
             snapshots.append(read_snapshot(home, sweep_name))
         except UserError as error:
-            # One that can't be read hides no other.
+            # The other sweeps are printed although this one can't be read.
             Console(stderr=True, highlight=False).print(Text(str(error)), soft_wrap=True)
     if as_json:
-        console.out(json.dumps([as_data(snapshot) for snapshot in snapshots], indent=1), highlight=False)
+        console.out(json.dumps([collect_status(snapshot) for snapshot in snapshots], indent=1), highlight=False)
     else:
         _print_home(snapshots, console)
 
 
-def as_data(snapshot: Snapshot) -> dict[str, Any]:
-    """Everything that `status` knows, in plain values; times are in seconds and ISO 8601."""
+def collect_status(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the state of a sweep, its arms and trials as plain values; durations in seconds, times in ISO 8601."""
     objective, ledger = snapshot.objective, snapshot.ledger
-    trials = [_trial_data(snapshot, trial) for trial in ledger.trials.values()]
+    trials = [_collect_trial(snapshot, trial) for trial in ledger.trials.values()]
     arms = []
-    for arm, wanted in _arms(snapshot).items():
+    for arm, wanted in _read_budgets(snapshot).items():
         own = [trial for trial in trials if trial["arm"] == arm]
         states = [trial["state"] for trial in own]
         best = ledger.tally(arm).best
@@ -107,7 +107,7 @@ def as_data(snapshot: Snapshot) -> dict[str, Any]:
     }
 
 
-def _trial_data(snapshot: Snapshot, trial: Trial) -> dict[str, Any]:
+def _collect_trial(snapshot: Snapshot, trial: Trial) -> dict[str, Any]:
     row = trial.curve.best_row
     return {
         "trial": trial.number,
@@ -125,8 +125,8 @@ def _trial_data(snapshot: Snapshot, trial: Trial) -> dict[str, Any]:
     }
 
 
-def _arms(snapshot: Snapshot) -> dict[str, dict[str, int]]:
-    """The arms and their budget."""
+def _read_budgets(snapshot: Snapshot) -> dict[str, dict[str, int]]:
+    """Return the budget of each arm by its name; an empty one for an arm that the last start did not have."""
     budget_by_arm: dict[str, dict[str, int]] = snapshot.started.get("arms", {})
     return {trial.arm: {} for trial in snapshot.ledger.trials.values()} | budget_by_arm
 
@@ -138,22 +138,22 @@ def _print_home(snapshots: Iterable[Snapshot], console: Console) -> None:
     for snapshot in snapshots:
         trials = snapshot.ledger.trials.values()
         best = snapshot.best_of(trials)
-        wanted = sum(arm.get("trials", 0) for arm in _arms(snapshot).values())
+        wanted = sum(arm.get("trials", 0) for arm in _read_budgets(snapshot).values())
         ended = sum(trial.outcome is not None for trial in trials)
         last = datetime.fromtimestamp(snapshot.ledger.last_ms / 1000)
         table.add_row(
             snapshot.name,
             snapshot.state,
             f"{ended} of {wanted or len(trials)}",
-            _number(best.best_value if best else None),
+            _format_number(best.best_value if best else None),
             best.arm if best else "",
             f"{last:%Y-%m-%d %H:%M}",
         )
     console.print(table)
 
 
-def _chosen(trials: list[dict[str, Any]], arms: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Choose the trials worth a line where there are many: what runs or waits, bests, what broke, the newest."""
+def _choose_trials(trials: list[dict[str, Any]], arms: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Choose at most `MOST_TRIALS` trials: those that run or wait and the best, then broken ones, then the newest."""
     bests = {arm["best_trial"] for arm in arms}
     urgent = [trial for trial in trials if trial["state"] in UNENDED or trial["trial"] in bests]
     broken = [trial for trial in reversed(trials) if trial["state"] in BROKEN]
@@ -163,7 +163,13 @@ def _chosen(trials: list[dict[str, Any]], arms: Iterable[dict[str, Any]]) -> lis
 
 
 def _print_sweep(snapshot: Snapshot, console: Console, *, shows_all: bool) -> None:
-    data = as_data(snapshot)
+    data = collect_status(snapshot)
+    _print_arms(data, snapshot, console)
+    _print_trials(data, snapshot, console, shows_all=shows_all)
+    console.print(Text(_format_mlflow(data["mlflow"], is_running=bool(data["driver"]))), soft_wrap=True)
+
+
+def _print_arms(data: dict[str, Any], snapshot: Snapshot, console: Console) -> None:
     reason = f": {data['reason']}" if data["reason"] and data["state"] != FINISHED else ""
     driver = f" on {data['driver']['host']}, process {data['driver']['pid']}" if data["driver"] else ""
     console.print(Text(f"{snapshot.name}: {data['state']}{driver}{reason}"), soft_wrap=True)
@@ -173,37 +179,40 @@ def _print_sweep(snapshot: Snapshot, console: Console, *, shows_all: bool) -> No
         arms.add_column(heading, justify="left" if heading in ("arm", "states") else "right")
     for arm in data["arms"]:
         states = ", ".join(f"{count} {state}" for state, count in arm["states"].items())
-        best = _number(arm["best"])
+        best = _format_number(arm["best"])
         name = f"{arm['arm']} *" if arm["mixed_code"] else arm["arm"]
         arms.add_row(name, str(arm["trials"]), states, str(arm["epochs"]), best, str(arm["best_trial"] or "–"))
     console.print(arms)
     if any(arm["mixed_code"] for arm in data["arms"]):
         console.print(MIXED_CODE)
-    shown = data["trials"] if shows_all else _chosen(data["trials"], data["arms"])
+
+
+def _print_trials(data: dict[str, Any], snapshot: Snapshot, console: Console, *, shows_all: bool) -> None:
+    metric = words.in_words(snapshot.objective.metric)
+    shown = data["trials"] if shows_all else _choose_trials(data["trials"], data["arms"])
     trials = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("trial", "arm", "state", "epoch", f"best {metric}", "last report", "why"):
         trials.add_column(heading, justify="right" if heading in ("trial", "epoch", f"best {metric}") else "left")
     for trial in shown:
         age = trial["last_report_s"]
-        last_report = _ago(age) if age is not None and trial["state"] in UNENDED else ""
+        last_report = _format_age(age) if age is not None and trial["state"] in UNENDED else ""
         why = trial["reason"] if trial["state"] in BROKEN else ""
         cells = (
             str(trial["trial"]),
             trial["arm"],
             trial["state"],
             str(trial["epoch"]),
-            _number(trial["best"]),
+            _format_number(trial["best"]),
             last_report,
         )
         trials.add_row(*cells, Text(why, overflow="ellipsis", no_wrap=True))
     console.print()
     console.print(trials)
-    if left := len(data["trials"]) - len(shown):
-        console.print(f"{left:,} more trials; --all shows them.")
-    console.print(Text(_mlflow_line(data["mlflow"], is_running=bool(data["driver"]))), soft_wrap=True)
+    if num_hidden := len(data["trials"]) - len(shown):
+        console.print(f"{num_hidden:,} more trials; --all shows them.")
 
 
-def _mlflow_line(mlflow: dict[str, Any], *, is_running: bool) -> str:
+def _format_mlflow(mlflow: dict[str, Any], *, is_running: bool) -> str:
     if mlflow["unreachable_since"]:
         return f"\nMLflow unreachable since {mlflow['unreachable_since'][11:16]}: {mlflow['backlog']} lines wait."
     remark = f" {mlflow['remark']}." if mlflow["remark"] else ""
@@ -217,11 +226,11 @@ def _mlflow_line(mlflow: dict[str, Any], *, is_running: bool) -> str:
     return f"\nMLflow: not everything is there; resume sends it.{remark}"
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def _ago(seconds: float) -> str:
+def _format_age(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s ago"
     return f"{seconds / 60:.0f} min ago" if seconds < 5400 else f"{seconds / 3600:.1f} h ago"

@@ -1,4 +1,4 @@
-"""`orchestrate stop NAME[/7]`: end a sweep or one of its trials cleanly, so that it can be resumed."""
+"""`orchestrate stop NAME[/7]`: stop a sweep or one of its trials so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -18,13 +18,20 @@ from orchestrator.state.paths import STOP_FILE, trial_folder
 from reports import vocabulary as words
 
 PATIENCE_S = 180.0
-"""How long a driver may take: it sends to MLflow what is left, which may be slow."""
+"""The time for a driver to stop: sending the rest to MLflow may be slow."""
+POLL_S = 0.1
 
 
 def stop(home: Path, target: str, say: Callable[[str], None]) -> None:
-    """End a sweep, or the trial `NAME/7`.
+    """Stop a sweep, or one trial of it.
+
+    Args:
+        home: the folder of all sweeps.
+        target: the sweep, or a trial such as `vae/7`.
+        say: prints a line.
 
     Raises:
+        OrchestratorError: the driver has not stopped within `PATIENCE_S`.
         UserError: there is no such sweep or trial, it does not run, or its driver is on another machine.
     """
     if "/" in target:
@@ -34,7 +41,7 @@ def stop(home: Path, target: str, say: Callable[[str], None]) -> None:
 
 
 def _stop_sweep(home: Path, snapshot: Snapshot, say: Callable[[str], None]) -> None:
-    driver = _driver(snapshot)
+    driver = _require_driver(snapshot)
     if not {"host", "pid"} <= driver.keys():
         raise UserError(f"{snapshot.name}: its driver has not said yet where it runs; try again")
     if driver["host"] != socket.gethostname():
@@ -44,20 +51,20 @@ def _stop_sweep(home: Path, snapshot: Snapshot, say: Callable[[str], None]) -> N
     except PermissionError:
         raise UserError(f"{snapshot.name} is run by somebody else, process {driver['pid']}; ask its owner") from None
     except ProcessLookupError:
-        # It ends just now.
+        # The driver has just ended; the loop below sees that.
         pass
     say(f"{snapshot.name}: asked process {driver['pid']} to stop …")
     deadline = time.monotonic() + PATIENCE_S
     while driver_note(snapshot.ledger.folder) is not None:
         if time.monotonic() > deadline:
             raise OrchestratorError(f"{snapshot.name}: process {driver['pid']} still runs; stop again, or kill it")
-        time.sleep(0.1)
+        time.sleep(POLL_S)
     say(f"{snapshot.name} has stopped. Go on with: {typed('resume', snapshot.name, *home_option(home))}")
 
 
 def _stop_trial(home: Path, trial_reference: str, say: Callable[[str], None]) -> None:
     snapshot, trial = find_trial(home, trial_reference)
-    _driver(snapshot)
+    _require_driver(snapshot)
     if trial.outcome is not None:
         raise UserError(f"{trial_reference}: it has ended already ({trial.outcome})")
     (trial_folder(snapshot.ledger.folder, trial.number) / STOP_FILE).touch()
@@ -68,7 +75,8 @@ def _stop_trial(home: Path, trial_reference: str, say: Callable[[str], None]) ->
     )
 
 
-def _driver(snapshot: Snapshot) -> dict[str, Any]:
+def _require_driver(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the note of a sweep's driver; raise a `UserError` if the sweep does not run."""
     if snapshot.driver is None:
         raise UserError(f"{snapshot.name} does not run ({snapshot.state})")
     return snapshot.driver

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator.commands.plan import Plan, make_plan, show
+from orchestrator.commands.plan import Plan, make_plan, print_plan
 from orchestrator.search_space.reader import read_search_space
 from tests.support.net_space import COMPARE, WITHOUT_COMPARE, go_to_net, read, with_presets
 
@@ -20,7 +20,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def shown(plan: Plan, width: int = 100) -> str:
     stream = io.StringIO()
-    show(plan, Console(file=stream, width=width), 5 * 10**9)
+    print_plan(plan, Console(file=stream, width=width), 5 * 10**9)
     return stream.getvalue()
 
 

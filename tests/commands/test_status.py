@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestrator.commands.status import MOST_TRIALS, as_data, show_status
+from orchestrator.commands.status import MOST_TRIALS, collect_status, show_status
 from orchestrator.commands.stop import stop
 from orchestrator.commands.why import explain
 from orchestrator.errors import UserError
@@ -53,7 +53,7 @@ def shown(home: Path, name: str | None, *, as_json: bool = False) -> str:
 
 
 def states(folder: SweepFolder) -> dict[int, str]:
-    return {trial["trial"]: trial["state"] for trial in as_data(read_snapshot(folder.home, "vae"))["trials"]}
+    return {trial["trial"]: trial["state"] for trial in collect_status(read_snapshot(folder.home, "vae"))["trials"]}
 
 
 def test_each_trial_has_its_state_while_the_sweep_runs(folder: SweepFolder) -> None:
@@ -67,7 +67,7 @@ def test_each_trial_has_its_state_while_the_sweep_runs(folder: SweepFolder) -> N
             "running",
             "waiting",
         ]
-        data = as_data(read_snapshot(folder.home, "vae"))
+        data = collect_status(read_snapshot(folder.home, "vae"))
     assert data["state"] == "running"
     vae, l1 = (next(arm for arm in data["arms"] if arm["arm"] == name) for name in ARMS)
     assert (vae["trials"], vae["max_epochs"], vae["best_trial"], vae["best"]) == (8, 12, 9, 0.95)
@@ -89,7 +89,7 @@ def test_a_sweep_that_nobody_drives_says_how_it_ended(
 ) -> None:
     if closed:
         folder.close(*closed)
-    data = as_data(read_snapshot(folder.home, "vae"))
+    data = collect_status(read_snapshot(folder.home, "vae"))
     assert (data["state"], data["reason"], data["driver"]) == (state, reason, None)
     assert states(folder)[9] == "interrupted"
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.commands.resume import More, retry
+from orchestrator.commands.resume import ResumeOptions, retry
 from orchestrator.driver.controller import Callbacks, Engine
 from orchestrator.overview.screen import Screen
 from orchestrator.policy.agenda import Agenda
@@ -320,5 +320,5 @@ def test_an_evaluation_that_failed_is_said_and_tried_again_when_asked_for(sweep:
     assert trial.outcome == "completed" and "could not be evaluated: OutOfMemoryError" in driver.said[-1]
     assert not driver.agenda.wants_evaluation(trial)
     reopened = ledger_of(sweep, tmp_path / "tiny")
-    retry(reopened, Screen(), More(retry_failed=True), ["all"])
+    retry(reopened, Screen(), ResumeOptions(retry_failed=True), ["all"])
     assert driver.agenda.wants_evaluation(reopened.trials[1])

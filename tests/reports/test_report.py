@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from orchestrator.cli import _report
-from orchestrator.commands.report import hold_listening_test, sweep_named, write_reports
+from orchestrator.commands.report import find_unique_name, hold_listening_test, write_reports
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.search_space.combinations import rendering_name
 from orchestrator.tracking.__main__ import follow
@@ -588,7 +588,7 @@ def test_a_report_is_of_the_sweep_in_this_home_whoever_else_runs_one_of_its_name
         mine.close()
         follow(mine.path, once=True)
     with tracking(sweep.home) as client:
-        names = {mine.home: sweep_named(mine.home, "vae") for mine in (sweep, other)}
+        names = {mine.home: find_unique_name(mine.home, "vae") for mine in (sweep, other)}
         runs = {home: read_report(client, name).runs for home, name in names.items()}
     for mine, loss in ((sweep, "mine"), (other, "theirs")):
         assert f"loss={loss}" in runs[mine.home].arms and runs[mine.home].name == "vae"
