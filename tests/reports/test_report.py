@@ -691,7 +691,7 @@ def test_a_report_that_fails_takes_nothing_from_the_sweep_that_has_ended(sweep: 
     said: list[str] = []
     _report("vae", sweep.home, said.append)
     assert re.fullmatch(
-        r"No report \(ValueError: .*duplicate.*\); orchestrate report vae --home \S+ says where that is", said[-1]
+        r"No report \(ValueError: .*duplicate.*\); orchestrate report vae --home \S+ shows the traceback", said[-1]
     )
 
 
