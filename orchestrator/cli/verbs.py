@@ -26,12 +26,12 @@ EXAMPLES = {
         "diff": "orchestrate diff vae/3 vae/7",
         "listen": "orchestrate listen vae --method abx --trials 3 7",
     },
-    "Use what was found": {
+    "Use the results": {
         "generate": "orchestrate generate dog.jpg --sweep image_to_sound -o out/",
         "promote": "orchestrate promote image_to_sound --as audiovision --alias champion",
         "export": "orchestrate export vae --optuna vae.log",
     },
-    "Keep house": {
+    "Maintain": {
         "doctor": "orchestrate doctor",
         "clean": "orchestrate clean vae --dry-run",
         "schema": "orchestrate schema > schema.json",

@@ -32,7 +32,7 @@ def describe_detectable(sweep: Sweep) -> str:
     if not of_arms:
         return "detectable: nothing is tested, since there is no baseline; the report describes all pairs"
     if space.objective.metric not in OF_JUDGE:
-        return f"detectable: not known before, {words.in_words(space.objective.metric)} has a spread of its own"
+        return f"detectable: unknown, since the spread of {words.in_words(space.objective.metric)} is unknown before the sweep"
     num_contrasts = of_arms + of_renderings
     differences = [
         smallest_detectable(num_configurations, num_seeds, number, num_contrasts=num_contrasts) for number in RECORDINGS

@@ -79,7 +79,7 @@ def relocate(home: Path, say: Callable[[str], None]) -> None:
     before = moved_from(home)
     places = moved_sweeps(home)
     if before is None and not places:
-        say(f"{home}: it is where mlflow.db says; nothing to do.")
+        say(f"{home}: mlflow.db has this path already; nothing to do.")
         return
     running = [name for name in sweep_names(home) if driver_note(home / name) is not None]
     if running:

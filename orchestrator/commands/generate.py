@@ -62,7 +62,7 @@ def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[
     if generator.takes != kind:
         makes, takes = WITH_ARTICLE[generator.makes], WITH_ARTICLE[generator.takes]
         raise UserError(
-            f"{files[0]}: is {WITH_ARTICLE[kind]}, and {champion.origin['sweep']} makes {makes} of {takes}; "
+            f"{files[0]}: is {WITH_ARTICLE[kind]}, and {champion.origin['sweep']} generates {makes} from {takes}; "
             "give it one, or name another --sweep or --model"
         )
     say(champion.description)
@@ -101,7 +101,6 @@ def _write(generator: Any, file: Path, options: Options, say: Callable[[str], No
             from PIL import Image
 
             Image.fromarray(generated.content).save(path)
-        verb = "hears" if generator.makes == "sound" else "sees"
-        say(f"{path}: the judge {verb} {generated.class_name} ({generated.probability:.2f})")
+        say(f"{path}: the judge predicts {generated.class_name} ({generated.probability:.2f})")
         paths.append(path)
     return paths

@@ -160,7 +160,7 @@ def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     judged_finally = space.confirm is not None or space.budget.seeds is not None
     if judged_finally and sweep.trainable.evaluate is Trainable.evaluate:
         notes.append(
-            f"{sweep.trainable.__name__} has no evaluate(): the test split judges no trial, and the report can test "
+            f"{sweep.trainable.__name__} has no evaluate(): no trial is evaluated on the test split, and the report tests "
             "nothing"
         )
     if sweep.renderings:

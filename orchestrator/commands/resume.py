@@ -65,9 +65,11 @@ class ResumeOptions:
             )
         for option, option_value in (("--only", self.only), ("--from-scratch", self.from_scratch)):
             if option_value and not self.retry_failed:
-                raise UserError(f"{option} says which trials are tried again and how; add --retry-failed")
+                raise UserError(f"{option} changes what --retry-failed does; add --retry-failed")
         if self.arm is not None and not (self.trials or self.epochs or self.retry_failed):
-            raise UserError("--arm says for which arms; add --trials +N, --epochs +N or --retry-failed")
+            raise UserError(
+                "--arm restricts other options to some arms; add --trials +N, --epochs +N or --retry-failed"
+            )
 
 
 def parse_increment(option: str, amount: str | None, unit: type[int] | type[float]) -> int | float:

@@ -43,7 +43,7 @@ def stop(home: Path, target: str, say: Callable[[str], None]) -> None:
 def _stop_sweep(home: Path, snapshot: Snapshot, say: Callable[[str], None]) -> None:
     driver = _require_driver(snapshot)
     if not {"host", "pid"} <= driver.keys():
-        raise UserError(f"{snapshot.name}: its driver has not said yet where it runs; try again")
+        raise UserError(f"{snapshot.name}: its driver has not written yet where it runs; try again")
     if driver["host"] != socket.gethostname():
         raise UserError(f"{snapshot.name} runs on {driver['host']}, process {driver['pid']}; stop it from there")
     try:

@@ -108,7 +108,7 @@ def advise(snapshot: Snapshot, trial: Trial, home: Path) -> str:
 
     if trial.outcome is None:
         if snapshot.driver is not None and not trial.held:
-            return f"It goes on by itself; {typed('status', snapshot.name, *home_option(home))} shows how far it is."
+            return f"The sweep continues it; {typed('status', snapshot.name, *home_option(home))} shows its progress."
         return f"To go on: {command()}"
     if trial.outcome == words.OUTCOME_PRUNED:
         return "That is an ordinary end: others of its arm did better at the same epoch."

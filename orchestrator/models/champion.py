@@ -66,7 +66,7 @@ def find_generating_sweep(home: Path, kind: str) -> str:
             return name
     trainable = {"image": "image_to_sound", "sound": "sound_to_image"}[kind]
     raise UserError(
-        f"{home}: no sweep here makes anything of {'an image' if kind == 'image' else 'a sound'}; run one first"
+        f"{home}: no sweep here generates anything from {'an image' if kind == 'image' else 'a sound'}; run one first"
         f" (orchestrate sweep search_spaces/{trainable}.yaml), or name a model with --model"
     )
 

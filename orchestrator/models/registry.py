@@ -71,7 +71,9 @@ def promote(home: Path, name: str, registered: str, alias: str, say: Callable[[s
     say(champion.description)
     run_id = acknowledged(trial_folder(home / champion.origin["sweep"], champion.origin["trial"]) / RUN_FILE).run_id
     if run_id is None:
-        raise UserError(f"{name}: MLflow has not got its trials yet; resume the sweep once more, then promote it")
+        raise UserError(
+            f"{name}: MLflow does not have its best trial yet; resume the sweep, which sends it, then promote again"
+        )
     with tracking(home) as client:
         version = _register(client, sender.tracking_uri(home), run_id, champion.folder, registered)
         client.set_registered_model_alias(registered, alias, version)
@@ -162,5 +164,5 @@ def download_model(home: Path, uri: str) -> Iterator[Path]:
                 ) from error
         settings = next(download.rglob(loader.MODEL_SETTINGS), None)
         if settings is None:
-            raise UserError(f"--model {uri}: is no model that orchestrate promote made; promote a sweep's best trial")
+            raise UserError(f"--model {uri}: orchestrate promote did not make this model; promote a sweep's best trial")
         yield settings.parent

@@ -157,7 +157,7 @@ class Screen:
         if any(arm.mixed_code for arm in arms):
             self.say(MIXED_CODE)
         if any(arm.renderings for arm in arms):
-            self.say("\nThe best checkpoints, rendered in several ways: what they make of the whole validation split")
+            self.say("\nRenderings of the best checkpoints, whole validation split")
             self.console.print(make_renderings_table(arms, references))
         for trial in ledger.trials.values():
             if trial.outcome in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED):

@@ -66,7 +66,7 @@ class Snapshot:
         if self.driver is not None:
             return str(self.driver.get("paused", ""))
         closed = self.ledger.closed
-        return closed.reason if closed else "its driver died without a word"
+        return closed.reason if closed else "its driver died and gave no reason"
 
     def state_of(self, trial: Trial) -> str:
         """Return the outcome of a trial or, while it has none, `running`, `waiting`, `stopped` or `interrupted`."""
@@ -121,7 +121,7 @@ def read_snapshot(home: Path, name: str | None) -> Snapshot:
     folder = find_sweep(home, name)
     ledger = Ledger(folder, read_only=True)
     if not ledger.started:
-        raise UserError(f"{folder.name}: nothing of it has started yet")
+        raise UserError(f"{folder.name}: it has not started yet; wait until its driver has prepared it")
     return Snapshot(ledger, driver_note(folder), sender.status(folder))
 
 

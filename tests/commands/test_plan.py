@@ -95,7 +95,7 @@ def test_a_preset_is_planned_as_it_would_run() -> None:
     [
         ([], "nothing is tested, since there is no confirm stage"),
         (["confirm={top: 2, seeds: 2}", "baseline={}"], "nothing is tested, since there is no baseline"),
-        (["confirm={top: 2, seeds: 2}"], "not known before, score has a spread of its own"),
+        (["confirm={top: 2, seeds: 2}"], "unknown, since the spread of score is unknown before the sweep"),
     ],
 )
 def test_a_plan_says_what_could_be_detected(overrides: list[str], said: str) -> None:

@@ -78,7 +78,7 @@ def test_each_trial_has_its_state_while_the_sweep_runs(folder: SweepFolder) -> N
 @pytest.mark.parametrize(
     ("closed", "state", "reason"),
     [
-        (None, "interrupted", "its driver died without a word"),
+        (None, "interrupted", "its driver died and gave no reason"),
         (("interrupted", "Stopped by SIGTERM."), "interrupted", "Stopped by SIGTERM."),
         (("failed", "no judge"), "failed", "no judge"),
         (("finished", ""), "finished", ""),
@@ -104,7 +104,7 @@ def test_a_line_for_each_sweep_and_tables_for_one(folder: SweepFolder) -> None:
         ["night", "finished", "1", "of", "1"],
     ]
     text = shown(folder.home, "vae")
-    assert text.startswith("vae: interrupted: its driver died without a word")
+    assert text.startswith("vae: interrupted: its driver died and gave no reason")
     assert "ValueError: a shape (net.py:7)" in text and "MLflow: not everything is there; resume sends it." in text
 
 
@@ -160,7 +160,11 @@ def test_as_json_it_is_whole_and_plain(folder: SweepFolder) -> None:
         ),
         (6, "its process was killed (signal 9).", "--retry-failed --only node"),
         (7, "diverged at epoch 4: train/loss became nan (smallest σ 1e-06, gradient norm 1e+06).", "--only nonfinite"),
-        (9, "Trial 9 (loss=vae) interrupted after 1 epoch: its driver died without a word", "To go on: orchestrate"),
+        (
+            9,
+            "Trial 9 (loss=vae) interrupted after 1 epoch: its driver died and gave no reason",
+            "To go on: orchestrate",
+        ),
     ],
 )
 def test_why_says_it_in_a_sentence_and_what_helps(
@@ -242,5 +246,5 @@ def test_an_arm_of_mixed_code_is_marked(folder: SweepFolder) -> None:
 
 
 def test_a_driver_that_has_not_said_where_it_runs_is_not_stopped(folder: SweepFolder) -> None:
-    with folder.driven(), pytest.raises(UserError, match="has not said yet where it runs"):
+    with folder.driven(), pytest.raises(UserError, match="has not written yet where it runs"):
         stop(folder.home, "vae", print)

@@ -59,9 +59,9 @@ def test_what_is_added_has_a_plus() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"only": "oom"}, "--only says which trials.*add --retry-failed"),
+        ({"only": "oom"}, "--only changes what --retry-failed does; add --retry-failed"),
         ({"from_scratch": True}, "--from-scratch says"),
-        ({"arm": "arm=a"}, "--arm says for which arms"),
+        ({"arm": "arm=a"}, "--arm restricts other options to some arms"),
         ({"retry_failed": True, "only": "ooom"}, "did you mean 'oom'"),
     ],
 )
