@@ -48,7 +48,7 @@ def clean(home: Path, name: str, console: Console, *, keep_best: bool, dry_run: 
         total = 0
         for kind, paths in _find_deletable(home, name, keep_best=keep_best).items():
             files = [file for path in paths for file in _list_files(path)]
-            # Media with another hard link stay on the disk in MLflow's folder; of checkpoints all links are deleted.
+            # Media may be hard-linked into MLflow's folder, and then deleting them frees nothing.
             freed = [file for file in files if file.stat().st_nlink == 1 or file.suffix == ".pt"]
             size = sum(file.stat().st_size for file in freed)
             table.add_row(kind, str(len(files)), in_bytes(size))

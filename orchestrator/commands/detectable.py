@@ -31,8 +31,9 @@ def describe_detectable(sweep: Sweep) -> str:
     of_arms, of_renderings = _count_planned(sweep)
     if not of_arms:
         return "detectable: nothing is tested, since there is no baseline; the report describes all pairs"
+    metric = words.in_words(space.objective.metric)
     if space.objective.metric not in OF_JUDGE:
-        return f"detectable: unknown, since the spread of {words.in_words(space.objective.metric)} is unknown before the sweep"
+        return f"detectable: unknown, since the spread of {metric} is unknown before the sweep"
     num_contrasts = of_arms + of_renderings
     differences = [
         smallest_detectable(num_configurations, num_seeds, number, num_contrasts=num_contrasts) for number in RECORDINGS
@@ -46,7 +47,7 @@ def describe_detectable(sweep: Sweep) -> str:
         return f"detectable: nothing with {design}: a test needs three of them; use {key}: 3"
     small, large = (f"{value:.2f}" for value in differences if value is not None)
     return (
-        f"detectable: a difference of {small} in {words.in_words(space.objective.metric)} with {RECORDINGS[0]} test "
+        f"detectable: a difference of {small} in {metric} with {RECORDINGS[0]} test "
         f"recordings, of {large} with {RECORDINGS[1]} ({design}, {words.counted(num_contrasts, 'contrast')}, 80 % "
         f"power after Holm; if trainings differ by {SD_SEEDS} and configurations by {SD_CONFIGURATIONS})"
     )
@@ -63,7 +64,8 @@ def _count_planned(sweep: Sweep) -> tuple[int, int]:
     at = {name: _spell_level(space.evaluate[name], value) for name, value in space.objective.at.items()}
     of_arms = questions(arms, compared, baseline)
     of_renderings = questions(models, [*compared, *rendered], at, rendered) if rendered else ()
-    return sum(question.is_planned for question in of_arms), sum(question.is_planned for question in of_renderings)
+    num_of_arms = sum(question.is_planned for question in of_arms)
+    return num_of_arms, sum(question.is_planned for question in of_renderings)
 
 
 def _spell_level(options: Iterable[Value], level: Value) -> str:

@@ -82,23 +82,24 @@ def make_plan(sweep: Sweep) -> Plan:
     """Count what a sweep would run if `budget.hours` did not end it earlier."""
     space, budget = sweep.space, sweep.space.budget
     arms = tuple(_plan_arm(sweep, arm) for arm in sweep.arms)
-    confirmed = sum(arm.confirm for arm in arms) * budget.max_epochs
-    searched = sum(arm.trials for arm in arms)
+    num_confirm = sum(arm.confirm for arm in arms)
+    num_search = sum(arm.trials for arm in arms)
+    confirm_epochs = num_confirm * budget.max_epochs
     if space.pruning is None:
-        least = searched * budget.max_epochs
+        least = num_search * budget.max_epochs
     elif space.pruning.across_arms:
-        least = _least_epochs(searched, space.pruning, budget.max_epochs)
+        least = _least_epochs(num_search, space.pruning, budget.max_epochs)
     else:
         least = len(arms) * _least_epochs(budget.trials, space.pruning, budget.max_epochs)
     return Plan(
         sweep=sweep.name,
         arms=arms,
         skipped=sweep.skipped,
-        trials=searched + sum(arm.confirm for arm in arms),
-        most_epochs=searched * budget.max_epochs + confirmed,
-        least_epochs=least + confirmed,
+        trials=num_search + num_confirm,
+        most_epochs=num_search * budget.max_epochs + confirm_epochs,
+        least_epochs=least + confirm_epochs,
         checkpoint_bytes=_checkpoint_bytes(sweep, arms),
-        media_bytes=_media_bytes(sweep) * sum(arm.trials + arm.confirm for arm in arms),
+        media_bytes=_media_bytes(sweep) * (num_search + num_confirm),
         detectable=describe_detectable(sweep),
         notes=tuple(_make_notes(sweep, arms)),
     )
@@ -107,13 +108,16 @@ def make_plan(sweep: Sweep) -> Plan:
 def _plan_arm(sweep: Sweep, arm: Arm) -> ArmPlan:
     space = sweep.space
     trials = space.budget.trials
-    startup = min(space.search.startup_trials, trials) if arm.searched else 0
+    # Without searched parameters, Optuna proposes none of the trials.
+    proposed = trials if arm.searched else 0
+    startup = min(space.search.startup_trials, proposed)
+    confirm = min(space.confirm.top, trials) * space.confirm.seeds if space.confirm else 0
     return ArmPlan(
         name=arm.name,
         trials=trials,
         startup=startup,
-        tpe=trials - startup if arm.searched else 0,
-        confirm=min(space.confirm.top, trials) * space.confirm.seeds if space.confirm else 0,
+        tpe=proposed - startup,
+        confirm=confirm,
         searched={name: str(domain) for name, domain in arm.searched.items()},
     )
 
@@ -160,8 +164,8 @@ def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     judged_finally = space.confirm is not None or space.budget.seeds is not None
     if judged_finally and sweep.trainable.evaluate is Trainable.evaluate:
         notes.append(
-            f"{sweep.trainable.__name__} has no evaluate(): no trial is evaluated on the test split, and the report tests "
-            "nothing"
+            f"{sweep.trainable.__name__} has no evaluate(): no trial is evaluated on the test split, and the report "
+            "tests nothing"
         )
     if sweep.renderings:
         count = words.counted(len(sweep.renderings), "rendering")

@@ -141,12 +141,13 @@ def grant(sweep: Sweep, ledger: Ledger, screen: Screen, options: ResumeOptions, 
             raise UserError(f"--hours: sweep {sweep.name} has no budget.hours, it may take as long as it needs")
         ledger.grant("", hours=budget.hours + options.hours)
         screen.say(f"{sweep.name}: {budget.hours:g} hours in all.")
-    for arm in arms if options.trials or options.epochs else ():
-        ledger.grant(
-            arm,
-            trials=budget.trials(arm) + options.trials if options.trials else 0,
-            epochs=budget.epochs(arm) + options.epochs if options.epochs else 0,
-        )
+    if not (options.trials or options.epochs):
+        return
+    for arm in arms:
+        # A grant of 0 leaves the budget as it is.
+        trials = budget.trials(arm) + options.trials if options.trials else 0
+        epochs = budget.epochs(arm) + options.epochs if options.epochs else 0
+        ledger.grant(arm, trials=trials, epochs=epochs)
         screen.say(f"{arm}: {budget.trials(arm)} trials of {budget.epochs(arm)} epochs.")
 
 

@@ -70,13 +70,14 @@ def collect_status(snapshot: Snapshot) -> dict[str, Any]:
     for arm, wanted in _read_budgets(snapshot).items():
         own = [trial for trial in trials if trial["arm"] == arm]
         states = [trial["state"] for trial in own]
+        count_by_state = {state: states.count(state) for state in dict.fromkeys(states)}
         best = ledger.tally(arm).best
         arms.append(
             {
                 "arm": arm,
                 "trials": wanted.get("trials", len(own)),
                 "max_epochs": wanted.get("epochs"),
-                "states": {state: states.count(state) for state in dict.fromkeys(states)},
+                "states": count_by_state,
                 "epochs": sum(trial["epoch"] for trial in own),
                 "best": best and best.best_value,
                 "best_trial": best and best.number,
@@ -141,12 +142,13 @@ def _print_home(snapshots: Iterable[Snapshot], console: Console) -> None:
         wanted = sum(arm.get("trials", 0) for arm in _read_budgets(snapshot).values())
         ended = sum(trial.outcome is not None for trial in trials)
         last = datetime.fromtimestamp(snapshot.ledger.last_ms / 1000)
+        value, arm_name = (best.best_value, best.arm) if best else (None, "")
         table.add_row(
             snapshot.name,
             snapshot.state,
             f"{ended} of {wanted or len(trials)}",
-            _format_number(best.best_value if best else None),
-            best.arm if best else "",
+            _format_number(value),
+            arm_name,
             f"{last:%Y-%m-%d %H:%M}",
         )
     console.print(table)

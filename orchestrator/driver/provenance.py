@@ -47,15 +47,14 @@ def make_record(
         log: the events of the sweep so far.
     """
     space = sweep.space
-    arms = {
-        arm.name: {
+    arms = {}
+    for arm in sweep.arms:
+        arms[arm.name] = {
             "compared": arm.compared,
             "searched": {name: {domain.kind: domain.edges()} for name, domain in arm.searched.items()},
             "trials": budget.trials(arm.name) + budget.confirmed(arm.name),
             "epochs": budget.epochs(arm.name),
         }
-        for arm in sweep.arms
-    }
     return {
         "sweep": sweep.name,
         "search_space": space.name,

@@ -75,7 +75,7 @@ class EngineStopper(Stopper):  # type: ignore[misc]
     """A stopper that ends the experiment when the engine has stopped."""
 
     def __init__(self, engine: Engine) -> None:
-        """Ask an engine."""
+        """Stop together with an engine."""
         self.engine = engine
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:

@@ -220,10 +220,12 @@ class Board:
 
     def format_status(self, arms: Sequence[ArmSummary]) -> str:
         """Return the numbers of trials, the time left, and MLflow's backlog if it can't be reached."""
+        num_ended, num_wanted = sum(arm.ended for arm in arms), sum(arm.wanted for arm in arms)
+        num_pruned = sum(arm.pruned for arm in arms)
         parts = [
-            f"{self.sweep.name}: {sum(arm.ended for arm in arms)} of {sum(arm.wanted for arm in arms)} trials ended",
+            f"{self.sweep.name}: {num_ended} of {num_wanted} trials ended",
             f"{len(self.ledger.unfinished)} running",
-            f"{sum(arm.pruned for arm in arms)} pruned",
+            f"{num_pruned} pruned",
         ]
         seconds = seconds_left(self.sweep, self.ledger, self.slots)
         if seconds is not None:
