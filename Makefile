@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser sweep ui test test-gpu check format lock clean
+.PHONY: help install browser sweep ui docs test test-gpu check format lock clean
 
 help: ## what can be made (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,10 @@ sweep: $(READY) ## run search_spaces/vae.yaml on a corpus that it makes itself
 ui: $(READY) ## open what the sweeps recorded in the MLflow UI
 	$(BIN)/orchestrate ui
 
+docs: $(READY) ## build the documentation into site/ (open site/index.html)
+	$(BIN)/python -m docs.generate_reference
+	$(BIN)/mkdocs build --quiet --strict
+
 test: $(READY) browser ## every test that needs no graphics card
 	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile --no-loadscope-reorder
 
@@ -50,4 +54,4 @@ lock: $(READY) ## resolve the dependencies of pyproject.toml anew
 		--upgrade pyproject.toml --output-file requirements.lock
 
 clean: ## delete .venv and what tools cached; runs/ stays
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache *.egg-info
+	rm -rf .venv site .mypy_cache .pytest_cache .ruff_cache *.egg-info

@@ -1,4 +1,4 @@
-"""The command line as it has to be typed here."""
+"""What this program is called, its version, and its command line as it has to be typed here."""
 
 from __future__ import annotations
 
@@ -6,9 +6,17 @@ import os
 import shlex
 import shutil
 import sys
+from importlib import metadata
 from pathlib import Path
 
 NAME = "orchestrate"
+DISTRIBUTION = "avsweep"
+"""The name by which it is installed: `orchestrate` is somebody else's on the package index."""
+
+
+def version() -> str:
+    """Return the version of this installation."""
+    return metadata.version(DISTRIBUTION)
 
 
 def typed(*arguments: str) -> str:

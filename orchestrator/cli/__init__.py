@@ -9,7 +9,6 @@ import errno
 import os
 import sys
 from collections.abc import Callable
-from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
@@ -18,6 +17,7 @@ import typer
 from orchestrator.cli import results, search_spaces
 from orchestrator.cli.options import Detach, Home, Name, Overrides, Preset, find_search_spaces
 from orchestrator.cli.verbs import Verbs
+from orchestrator.command_line import version
 from orchestrator.errors import OrchestratorError, SweepStopped, UserError
 from reports.errors import ReportError
 
@@ -32,7 +32,7 @@ app = typer.Typer(
 
 def _show_version(is_given: bool) -> None:
     if is_given:
-        print(metadata.version("orchestrate"))
+        print(version())
         raise typer.Exit
 
 

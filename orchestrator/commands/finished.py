@@ -9,11 +9,10 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.command_line import typed
+from orchestrator.command_line import typed, version
 from orchestrator.state.home import REPORTS, SEARCH_SPACE, driver_note, home_option
 from orchestrator.state.paths import SWEEP_LOG
 from orchestrator.tracking import sender
@@ -55,7 +54,7 @@ class Request:
         # Relative paths in overrides are relative to the current folder.
         folder = os.getcwd() if self.overrides else ""
         options = (self.preset, self.overrides, self.name, folder)
-        parts = (str(self.path.resolve()), content, options, metadata.version("orchestrate"), _code_fingerprint(code))
+        parts = (str(self.path.resolve()), content, options, version(), _code_fingerprint(code))
         return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from avsweep import PACKAGES
 from orchestrator.errors import UserError
 from orchestrator.storage.scratch import make_scratch
 
@@ -132,14 +133,21 @@ def _connect(scratch: Path, log_file: Path) -> Capacity:
     if address := os.environ.get("RAY_ADDRESS"):
         _join(address)
     else:
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            logging_level=logging.ERROR,
-            log_to_driver=False,
-            object_store_memory=OBJECT_STORE_BYTES,
-            _temp_dir=str(scratch),
-        )
+        try:
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                logging_level=logging.ERROR,
+                log_to_driver=False,
+                object_store_memory=OBJECT_STORE_BYTES,
+                _temp_dir=str(scratch),
+            )
+        except Exception as error:
+            reason = str(error).strip().partition("\n")[0]
+            raise UserError(
+                f"Ray could not be started on this machine ({reason}); if it is overloaded or short of memory, run "
+                "the same command again later"
+            ) from error
     # After `init`, which configures the loggers itself.
     redirect_ray_logs(log_file)
     total = ray.cluster_resources()
@@ -151,8 +159,15 @@ def _join(address: str) -> None:
     import ray
 
     try:
-        ray.init(address=address, logging_level=logging.ERROR, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
+        # Workers of a cluster don't inherit the environment of this process.
+        variables = {"PYTHONPATH": os.environ["PYTHONPATH"]} if PACKAGES.is_dir() else {}
+        ray.init(
+            address=address,
+            logging_level=logging.ERROR,
+            log_to_driver=False,
+            runtime_env={"env_vars": variables} if variables else None,
+        )
+    except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
         raise UserError(
             f"RAY_ADDRESS: the Ray at {address} can't be joined ({reason}); it needs the version of Ray and of Python "

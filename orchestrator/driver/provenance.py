@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.command_line import typed
+from orchestrator.command_line import NAME, typed, version
 from orchestrator.plugins import loader
 from orchestrator.state import events
 from reports import vocabulary as words
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from orchestrator.state.budget import Budget
     from trainables.corpora.corpus import Corpus
 
-PACKAGES = ("ray", "optuna", "mlflow", "torch", "torchvision", "librosa", "pandas", "orchestrate")
-"""The packages whose versions are recorded."""
+PACKAGES = ("ray", "optuna", "mlflow", "torch", "torchvision", "librosa", "pandas")
+"""The packages whose versions are recorded beside our own."""
 
 
 def make_record(
@@ -62,6 +62,7 @@ def make_record(
         "objective": {"metric": space.objective.metric, "mode": space.objective.mode},
         "at": space.objective.at,
         "compare": list(space.compare),
+        "bundles": [name for name, values in space.compare.items() if isinstance(values, dict)],
         "baseline": space.baseline,
         "arms": arms,
         "looks": find_looks(log, arms),
@@ -120,8 +121,8 @@ def _has_grown(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool
 
 
 def read_versions() -> dict[str, str]:
-    """Return the installed version of each package that results depend on."""
-    return {name: metadata.version(name) for name in PACKAGES}
+    """Return the installed version of each package that results depend on, our own included."""
+    return {name: metadata.version(name) for name in PACKAGES} | {NAME: version()}
 
 
 def read_git_state(folder: Path) -> dict[str, Any]:

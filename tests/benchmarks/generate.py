@@ -23,7 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
-from trainables.components.representation.phase_rendering import sounds_alone
+from trainables.components.representation.phase_rendering import render_magnitudes
 from trainables.image_to_sound.config import ImageToSoundConfig
 from trainables.image_to_sound.model import SoundFromPicture
 
@@ -44,8 +44,8 @@ class OneShot:
     def __call__(self, phase: str) -> Tensor:
         autocast = torch.autocast("cpu", enabled=False)
         latents = self.model.routed(self.model.seen(self.picture, autocast), "decode")
-        log_power = self.config.clip_representation.grid.full(self.model.log_power(latents, autocast))
-        return sounds_alone(log_power, phase)
+        log_power = self.config.clip_representation.grid.to_full(self.model.log_power(latents, autocast))
+        return render_magnitudes(log_power, phase)
 
     @property
     def num_weights(self) -> int:

@@ -22,7 +22,7 @@ from trainables.components.audio.grid import Grid
 from trainables.components.audio.log_power_metrics import lsd_db
 from trainables.components.audio.sound_metrics import mel_lsd_db, spectral_convergence
 from trainables.components.audio.spectrogram import griffin_lim
-from trainables.components.representation.phase_rendering import PHASES, Memory, Scene
+from trainables.components.representation.phase_rendering import PHASES, Scene, TrainingClips
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.features import read_waveforms
 
@@ -32,7 +32,7 @@ POOLED = ("original", "griffin_lim", "nearest_own_class", "nearest_griffin_lim")
 
 def rows(corpus: Corpus, clips: np.ndarray) -> pd.DataFrame:
     """A row a way."""
-    originals, memory = read_waveforms(corpus.waveforms(), clips), Memory(corpus)
+    originals, training_clips = read_waveforms(corpus.waveforms(), clips), TrainingClips(corpus)
     found: list[dict[str, object]] = []
 
     def add(magnitudes: str, phase: str, sounds: torch.Tensor) -> None:
@@ -42,22 +42,22 @@ def rows(corpus: Corpus, clips: np.ndarray) -> pd.DataFrame:
         found.append({"magnitudes": magnitudes, "phase": phase, **medians})
 
     def sound_all(name: str, grid: Grid, phases: tuple[str, ...]) -> None:
-        log_power = grid.full(grid.log_power(originals))
+        log_power = grid.to_full(grid.log_power(originals))
         for phase in phases:
-            add(name, phase, PHASES[phase].sound(Scene(log_power, clips, memory)))
+            add(name, phase, PHASES[phase].sound(Scene(log_power, clips, training_clips)))
 
     sound_all("linear 192x512", Grid("192x512"), LINEAR)
     full = spectrogram.power(originals).sqrt()
     add("linear 192x512", "griffin_lim, 100 iterations", griffin_lim(full, iterations=100))
     noise = 2 * torch.pi * torch.rand(full.shape, generator=torch.Generator().manual_seed(0))
-    add("linear 192x512", "random", spectrogram.synthesized(full, noise))
+    add("linear 192x512", "random", spectrogram.synthesize(full, noise))
     sound_all("mel 192x512", Grid("192x512", "mel"), ("griffin_lim",))
     sound_all("linear 48x128, pooled", Grid("48x128"), POOLED)
     sound_all("mel 48x128, pooled", Grid("48x128", "mel"), ("griffin_lim",))
     sound_all("linear 48x128, decimated", Grid("48x128", "linear", "decimate"), ("original", "griffin_lim"))
     reported: dict[str, Callable[[torch.Tensor], torch.Tensor]] = {
         "192x512": lambda values: values,
-        "48x128, decimated": lambda values: Grid("48x128").repeated(values[:, ::4, ::4]),
+        "48x128, decimated": lambda values: Grid("48x128").repeat(values[:, ::4, ::4]),
     }
     mel, frequency = audiovision.log_mel_power(originals), audiovision.mel_frequency(originals)
     for name, reduced in reported.items():

@@ -33,4 +33,4 @@ def test_a_verb_has_an_example_that_its_options_understand(verb: str) -> None:
 
 
 def test_the_version_is_that_of_the_package() -> None:
-    assert CliRunner().invoke(app, ["--version"]).output == f"{metadata.version('orchestrate')}\n"
+    assert CliRunner().invoke(app, ["--version"]).output == f"{metadata.version('avsweep')}\n"

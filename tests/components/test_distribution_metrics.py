@@ -13,7 +13,7 @@ from torch import Tensor
 
 from trainables.components.assessment.distributions import (
     Bins,
-    binned,
+    count_bins,
     diversity,
     frechet_distance,
     frechet_distance_infinity,
@@ -159,22 +159,22 @@ def blobs(counts: list[int], seed: int) -> Tensor:
 
 
 def test_bins_are_where_the_reference_is() -> None:
-    bins = binned(blobs([5, 0, 60, 7], 1), blobs([30, 20, 40, 10], 2), num_bins=4)
+    bins = count_bins(blobs([5, 0, 60, 7], 1), blobs([30, 20, 40, 10], 2), num_bins=4)
     counted = sorted(zip(bins.reference.tolist(), bins.generated.tolist(), strict=True))
     assert counted == [(10, 7), (20, 0), (30, 5), (40, 60)]
 
 
 def test_bins_of_the_same_clips_do_not_differ_and_of_others_all_do() -> None:
     reference = blobs([25, 25, 25, 25], 0)
-    same = binned(reference, reference, num_bins=4)
+    same = count_bins(reference, reference, num_bins=4)
     assert same.num_different == same.fraction_different == same.divergence_bits == 0
-    assert binned(blobs([200, 0, 0, 0], 1), reference, num_bins=4).fraction_different == 1
+    assert count_bins(blobs([200, 0, 0, 0], 1), reference, num_bins=4).fraction_different == 1
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_seed_decides_on_the_bins(seed: int) -> None:
     generated, reference = clips(1, 200, 4), clips(0, 300, 4)
-    first, again, other = (binned(generated, reference, num_bins=20, seed=each) for each in (seed, seed, seed + 1))
+    first, again, other = (count_bins(generated, reference, num_bins=20, seed=each) for each in (seed, seed, seed + 1))
     assert first.reference.tolist() == again.reference.tolist() != other.reference.tolist()
     assert first.generated.sum() == 200 and first.reference.sum() == 300 and first.reference.min() > 0
 
@@ -243,7 +243,7 @@ def test_clips_that_are_all_the_same_give_numbers() -> None:
         for distance in (frechet_distance, frechet_distance_infinity, kernel_distance):
             assert np.isfinite(distance(generated, reference))
         assert np.isfinite(diversity(generated, reference, labels, labels))
-    assert binned(same, real).divergence_bits > 0.5
+    assert count_bins(same, real).divergence_bits > 0.5
 
 
 @pytest.mark.parametrize(
@@ -254,7 +254,7 @@ def test_clips_that_are_all_the_same_give_numbers() -> None:
         (lambda: frechet_distance_infinity(clips(0, 3, 4), clips(1, 9, 4)), "3 clips are too few; give 4"),
         (lambda: kernel_distance(clips(0, 1, 4), clips(1, 9, 4)), "kernel distance: 1 clips"),
         (lambda: inception_score(torch.zeros(0, 4)), "inception score: 0 clips"),
-        (lambda: binned(clips(0, 9, 4), clips(1, 49, 4)), "50 bins: 49 clips"),
+        (lambda: count_bins(clips(0, 9, 4), clips(1, 49, 4)), "50 bins: 49 clips"),
         (lambda: diversity(clips(0, 2, 4), clips(1, 2, 4), np.array([0, 1]), np.array([0, 0])), "no class has two"),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 
 from trainables.components.audio import audiovision, spectrogram
 from trainables.components.audio.grid import Grid, RepresentationName
-from trainables.components.audio.spectrogram import SIZES, Size, resized
+from trainables.components.audio.spectrogram import SIZES, Size, resize
 from trainables.components.representation.representation import PhaseName, Representation
 
 GRIDS = [
@@ -32,9 +32,9 @@ def test_every_grid_has_its_size_and_a_way_back_to_the_level_of_each_octave(grid
     given = sounds()
     reduced = grid.log_power(given)
     assert reduced.shape == (2, *SIZES[grid.size])
-    full = grid.full(reduced)
-    expected = resized(spectrogram.log_power(spectrogram.power(given)), "24x64")
-    found = resized(full, "24x64")
+    full = grid.to_full(reduced)
+    expected = resize(spectrogram.log_power(spectrogram.power(given)), "24x64")
+    found = resize(full, "24x64")
     # The report's own grid is off by a bin, and its lowest band is empty.
     tolerance_nats = 0.4 if grid.representation != "audiovision" else 0.8
     by_octave = [(found - expected)[:, 2:-2, low : 2 * low].mean().abs().item() for low in (8, 16, 32)]
@@ -46,7 +46,7 @@ def test_a_clip_is_the_same_alone_and_silence_is_finite(grid: Grid) -> None:
     given = sounds(3)
     torch.testing.assert_close(grid.log_power(given)[1:2], grid.log_power(given[1:2]))
     silence = grid.log_power(torch.zeros(1, 44100))
-    assert silence.isfinite().all() and grid.full(silence).isfinite().all()
+    assert silence.isfinite().all() and grid.to_full(silence).isfinite().all()
 
 
 def test_names_and_labels_tell_grids_apart() -> None:
@@ -77,7 +77,7 @@ def test_every_size_is_floored_at_the_same_level(representation: RepresentationN
 
 # The report's own representation, against what is known of it
 
-BANDS = audiovision._bands(torch.device("cpu"))
+BANDS = audiovision._band_matrix(torch.device("cpu"))
 
 
 def test_the_reports_bands_are_empty_at_the_bottom_and_dependent() -> None:
@@ -93,9 +93,9 @@ def test_the_reports_frames_begin_with_nineteen_of_padding() -> None:
 
 def test_the_reports_overlap_add_is_exact_but_for_its_bands() -> None:
     given = sounds()
-    frames = audiovision._frames(given)
+    frames = audiovision._stft(given)
     window = torch.hann_window(1024)
-    restored = audiovision._overlapped(torch.fft.irfft(torch.nn.functional.pad(frames, (1, 0)), n=1024) * window / 1.5)
+    restored = audiovision._overlap_add(torch.fft.irfft(torch.nn.functional.pad(frames, (1, 0)), n=1024) * window / 1.5)
     inner = slice(2000, 42000)
     error = restored[:, 5820:][:, inner] - given[:, inner]
     assert error.square().mean() < 1e-3 * given[:, inner].square().mean()
@@ -109,7 +109,7 @@ def test_the_reports_overlap_add_is_exact_but_for_its_bands() -> None:
 def test_a_clips_own_phase_at_full_resolution_gives_its_sound_back(phase: PhaseName) -> None:
     given = sounds()
     seen = Representation(Grid("192x512"), "both", phase)
-    clips = seen.assembled([feature.of(given) for feature in seen.features])
+    clips = seen.assemble([feature.compute(given) for feature in seen.features])
     assert clips.shape[1:] == seen.shape
     log_power = seen.log_power(clips)
     assert log_power is not None
@@ -121,7 +121,7 @@ def test_a_clips_own_phase_at_full_resolution_gives_its_sound_back(phase: PhaseN
 
 def test_a_decimated_phase_stands_for_its_block() -> None:
     seen = Representation(Grid("96x256"), "phase", "angle")
-    clips = seen.assembled([feature.of(sounds()) for feature in seen.features])
+    clips = seen.assemble([feature.compute(sounds()) for feature in seen.features])
     angle = seen.angle(clips)
     assert angle is not None
     torch.testing.assert_close(angle[:, ::2, ::2], spectrogram.phase(sounds())[:, ::2, ::2])

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from trainables.components.assessment.distributions import frechet_distance
-from trainables.components.audio.log_power_metrics import Hearing, hearing
-from trainables.components.audio.spectrogram import SIZES, Size, log_power, resized, to_waveform
+from trainables.components.audio.log_power_metrics import RecordingScores, score_recordings
+from trainables.components.audio.spectrogram import SIZES, Size, log_power, resize, to_waveform
 from trainables.components.judges.sound_judge import Judge, open_judge
 from trainables.components.judges.training import prepare_lessons
 from trainables.corpora.corpus import Corpus, open_corpus
@@ -21,15 +21,15 @@ def judge(corpus: Corpus) -> Judge:
     return open_judge(corpus)
 
 
-def told(corpus: Corpus, probabilities: torch.Tensor, clips: np.ndarray) -> Hearing:
-    return hearing(probabilities, corpus.labels(clips), corpus.clips["recording"].to_numpy(str)[clips])
+def told(corpus: Corpus, probabilities: torch.Tensor, clips: np.ndarray) -> RecordingScores:
+    return score_recordings(probabilities, corpus.labels(clips), corpus.clips["recording"].to_numpy(str)[clips])
 
 
 @pytest.mark.parametrize("size", SIZES)
 def test_classes_are_told_apart_at_every_size(corpus: Corpus, judge: Judge, size: Size) -> None:
     clips = corpus.indices("validation")
     magnitudes = log_power(clip_power(corpus.waveforms(), clips), size)
-    heard = told(corpus, judge.hear_log_power(resized(magnitudes, "192x512")), clips)
+    heard = told(corpus, judge.hear_log_power(resize(magnitudes, "192x512")), clips)
     assert heard.accuracy == 1
     assert heard.mean_probability > 0.7
 

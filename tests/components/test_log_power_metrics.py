@@ -6,7 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.components.audio.log_power_metrics import FractionUnexplained, by_recording, hearing, lsd_db
+from trainables.components.audio.log_power_metrics import (
+    FractionUnexplained,
+    average_by_recording,
+    lsd_db,
+    score_recordings,
+)
 
 NATS_PER_DB = math.log(10) / 10
 
@@ -37,7 +42,7 @@ def test_lsd_is_the_level_difference_of_two_spectra() -> None:
 
 def test_a_recording_counts_once_however_many_clips_it_has() -> None:
     probabilities = torch.tensor([[0.9, 0.1], [0.9, 0.1], [0.9, 0.1], [0.6, 0.4]])
-    heard = hearing(probabilities, np.array([0, 0, 0, 1]), np.array(["a", "a", "a", "b"]))
+    heard = score_recordings(probabilities, np.array([0, 0, 0, 1]), np.array(["a", "a", "a", "b"]))
     assert list(heard.recordings) == ["a", "b"]
     assert heard.mean_probability == pytest.approx((0.9 + 0.4) / 2)
     assert heard.accuracy == 0.5
@@ -45,10 +50,10 @@ def test_a_recording_counts_once_however_many_clips_it_has() -> None:
 
 def test_a_recording_is_heard_by_the_mean_over_its_clips() -> None:
     probabilities = torch.tensor([[0.55, 0.45], [0.1, 0.9], [0.52, 0.48]])
-    heard = hearing(probabilities, np.array([1, 1, 1]), np.array(["a", "a", "a"]))
+    heard = score_recordings(probabilities, np.array([1, 1, 1]), np.array(["a", "a", "a"]))
     assert heard.accuracy == 1
 
 
 def test_means_by_recording_keep_the_columns_apart() -> None:
-    means = by_recording(np.array([[1.0, 10.0], [3.0, 30.0], [5.0, 50.0]]), np.array([1, 1, 0]))
+    means = average_by_recording(np.array([[1.0, 10.0], [3.0, 30.0], [5.0, 50.0]]), np.array([1, 1, 0]))
     assert means.tolist() == [[5, 50], [2, 20]]

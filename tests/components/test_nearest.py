@@ -41,41 +41,41 @@ TRAIN, QUERIES = clips(0, 50), clips(1, 40)
 
 def test_the_nearest_clip_is_the_one_at_the_least_distance() -> None:
     assert len(index(TRAIN)) == 50
-    assert torch.equal(index(TRAIN).nearest(QUERIES), distances(QUERIES, TRAIN).argmin(dim=1))
+    assert torch.equal(index(TRAIN).find(QUERIES), distances(QUERIES, TRAIN).argmin(dim=1))
 
 
 def test_with_labels_it_is_the_nearest_of_the_class() -> None:
     of_queries = torch.arange(len(QUERIES)).flip(0) % CLASSES
-    found = index(TRAIN).nearest(QUERIES, labels=of_queries)
+    found = index(TRAIN).find(QUERIES, labels=of_queries)
     assert torch.equal(labels(50)[found], of_queries)
     is_other = of_queries[:, None] != labels(50)
     assert torch.equal(found, distances(QUERIES, TRAIN).masked_fill(is_other, torch.inf).argmin(dim=1))
 
 
 def test_a_class_without_a_clip_is_looked_for_in_all_of_them() -> None:
-    found = index(TRAIN).nearest(QUERIES[:1], labels=torch.tensor([CLASSES]))
-    assert torch.equal(found, index(TRAIN).nearest(QUERIES[:1]))
+    found = index(TRAIN).find(QUERIES[:1], labels=torch.tensor([CLASSES]))
+    assert torch.equal(found, index(TRAIN).find(QUERIES[:1]))
 
 
 def test_a_clip_finds_itself_at_any_level_and_contrast() -> None:
     many = clips(2, 300)
-    assert torch.equal(index(many).nearest(3 + 0.5 * many), torch.arange(300))
+    assert torch.equal(index(many).find(3 + 0.5 * many), torch.arange(300))
 
 
 def test_neither_batches_nor_parts_of_the_search_change_anything(monkeypatch: pytest.MonkeyPatch) -> None:
-    expected = index(TRAIN).nearest(QUERIES, labels=labels(40))
+    expected = index(TRAIN).find(QUERIES, labels=labels(40))
     monkeypatch.setattr(nearest, "SEARCHED_VALUES", 150)
-    assert torch.equal(index(TRAIN, batch=50).nearest(QUERIES, labels=labels(40)), expected)
-    assert torch.equal(index(TRAIN).nearest(QUERIES[:1], labels=labels(1)), expected[:1])
+    assert torch.equal(index(TRAIN, batch=50).find(QUERIES, labels=labels(40)), expected)
+    assert torch.equal(index(TRAIN).find(QUERIES[:1], labels=labels(1)), expected[:1])
 
 
 def test_a_sample_is_enough_to_find_the_components() -> None:
     many, asked = clips(2, 400), clips(3, 60)
     built = NearestClips(many[::4], many.split(64), labels(400))
-    assert (built.nearest(asked) == distances(asked, many).argmin(dim=1)).float().mean() > 0.95
+    assert (built.find(asked) == distances(asked, many).argmin(dim=1)).float().mean() > 0.95
 
 
 def test_alike_and_constant_clips_are_no_trouble() -> None:
     flat = torch.full((2, 24, 64), -13.8)
-    assert NearestClips(flat, [flat], labels(2)).nearest(QUERIES).shape == (40,)
-    assert index(TRAIN).nearest(flat).shape == (2,)
+    assert NearestClips(flat, [flat], labels(2)).find(QUERIES).shape == (40,)
+    assert index(TRAIN).find(flat).shape == (2,)

@@ -11,9 +11,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.components.audio.pghi import integrated_phase
-from trainables.components.audio.phase import wrapped
-from trainables.components.audio.spectrogram import dithered, griffin_lim, phase, power
+from trainables.components.audio.pghi import integrate_phase
+from trainables.components.audio.phase import wrap
+from trainables.components.audio.spectrogram import dither, griffin_lim, phase, power
 from trainables.corpora.demo.recording import RECIPES, microphone
 from trainables.corpora.demo.scene import Latent
 
@@ -32,7 +32,7 @@ def loudest_clip(name: str) -> Tensor:
 
 @pytest.fixture(scope="module")
 def sounds() -> Tensor:
-    return dithered(torch.stack([loudest_clip(name) for name in CLASSES]), torch.arange(len(CLASSES)))
+    return dither(torch.stack([loudest_clip(name) for name in CLASSES]), torch.arange(len(CLASSES)))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +47,7 @@ def convergence(waveforms: Tensor, amplitude: Tensor) -> Tensor:
 
 
 def test_integrated_phases_fit_their_magnitudes_far_better_than_random_ones(amplitude: Tensor) -> None:
-    integrated = convergence(griffin_lim(amplitude, first_phase=integrated_phase(amplitude), iterations=0), amplitude)
+    integrated = convergence(griffin_lim(amplitude, first_phase=integrate_phase(amplitude), iterations=0), amplitude)
     random = convergence(griffin_lim(amplitude, iterations=0), amplitude)
     assert integrated.mean() < 0.2
     assert (random / integrated).min() > 2
@@ -55,7 +55,7 @@ def test_integrated_phases_fit_their_magnitudes_far_better_than_random_ones(ampl
 
 
 def test_griffin_lim_ends_better_where_it_begins_with_them(amplitude: Tensor) -> None:
-    integrated = convergence(griffin_lim(amplitude, first_phase=integrated_phase(amplitude)), amplitude)
+    integrated = convergence(griffin_lim(amplitude, first_phase=integrate_phase(amplitude)), amplitude)
     random = convergence(griffin_lim(amplitude), amplitude)
     assert integrated.mean() < 0.8 * random.mean()
 
@@ -64,32 +64,32 @@ def test_the_phase_of_a_chirp_is_its_own_but_for_a_constant() -> None:
     time_s = torch.arange(SAMPLES) / RATE_HZ
     chirp = 0.3 * torch.sin(2 * math.pi * (500 + 300 * time_s) * time_s)[None]
     amplitude = power(chirp).sqrt()
-    error = integrated_phase(amplitude) - phase(chirp)
+    error = integrate_phase(amplitude) - phase(chirp)
     at_peak = amplitude[0, 5:-5].argmax(dim=1, keepdim=True)
     # Where the chirp is: along it from frame to frame, and across it from bin to bin.
     beside = torch.cat([error[0, 5:-5].gather(1, at_peak + bins) for bins in (-1, 0, 1)], dim=1)
-    assert wrapped(beside.diff(dim=0)).abs().median() < 0.05
-    assert wrapped(beside.diff(dim=1)).abs().median() < 0.1
+    assert wrap(beside.diff(dim=0)).abs().median() < 0.05
+    assert wrap(beside.diff(dim=1)).abs().median() < 0.1
 
 
 def test_a_clip_has_the_same_phase_in_every_batch_and_layout(amplitude: Tensor) -> None:
-    together = integrated_phase(amplitude)
+    together = integrate_phase(amplitude)
     assert together.dtype == amplitude.dtype and together.abs().max() <= math.pi + 1e-6
-    assert torch.equal(integrated_phase(amplitude[2:3].contiguous()), together[2:3])
-    assert torch.equal(integrated_phase(amplitude), together)
+    assert torch.equal(integrate_phase(amplitude[2:3].contiguous()), together[2:3])
+    assert torch.equal(integrate_phase(amplitude), together)
 
 
 def test_a_louder_clip_has_the_same_phase(amplitude: Tensor) -> None:
     # A power of two, which changes no digit of a slope.
-    assert wrapped(integrated_phase(1024 * amplitude) - integrated_phase(amplitude)).abs().median() < 1e-3
+    assert wrap(integrate_phase(1024 * amplitude) - integrate_phase(amplitude)).abs().median() < 1e-3
 
 
 def test_silence_and_what_is_far_below_the_maximum_get_random_phases() -> None:
-    silence = integrated_phase(torch.zeros(1, 192, 512))
+    silence = integrate_phase(torch.zeros(1, 192, 512))
     assert silence.isfinite().all() and silence.std().item() == pytest.approx(math.pi / math.sqrt(3), rel=0.01)
     amplitude = torch.full((2, 192, 512), 1e-7)
     amplitude[:, :, 100:120] = 1
-    angle = integrated_phase(amplitude)
+    angle = integrate_phase(amplitude)
     is_quiet = amplitude < 1e-6
     assert torch.equal(angle[is_quiet], silence.expand_as(angle)[is_quiet])
     assert not (angle == silence)[~is_quiet].any()
@@ -98,9 +98,9 @@ def test_silence_and_what_is_far_below_the_maximum_get_random_phases() -> None:
 def test_every_bin_of_two_islands_is_reached() -> None:
     amplitude = torch.full((1, 192, 512), 1e-9)
     amplitude[:, 10:20, 10:20], amplitude[:, 100:120, 300:320] = 1, 0.5
-    angle = integrated_phase(amplitude)
+    angle = integrate_phase(amplitude)
     for frame, bin in ((15, 14), (110, 310)):
-        per_hop = wrapped(angle[0, frame + 1, bin] - angle[0, frame, bin] - 2 * math.pi * 230 / 1024 * (bin + 1))
+        per_hop = wrap(angle[0, frame + 1, bin] - angle[0, frame, bin] - 2 * math.pi * 230 / 1024 * (bin + 1))
         assert per_hop.abs() < 1e-5
 
 

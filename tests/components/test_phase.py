@@ -13,12 +13,12 @@ from torch import Tensor
 from trainables.components.audio.phase import (
     angle_from_cos_sin,
     angle_from_frequency,
-    anti_wrapping,
+    anti_wrapping_loss,
     cos_sin,
     cosine_distance,
     instantaneous_frequency,
-    unwrapped,
-    wrapped,
+    unwrap,
+    wrap,
 )
 from trainables.components.audio.spectrogram import phase
 
@@ -44,23 +44,23 @@ EVERY_KIND = pytest.mark.parametrize("angle", ANGLES.values(), ids=ANGLES)
 
 
 def assert_same_direction(angle: Tensor, expected: Tensor) -> None:
-    assert wrapped(angle - expected).abs().max() < 1e-4
+    assert wrap(angle - expected).abs().max() < 1e-4
 
 
 @EVERY_KIND
 def test_wrapping_takes_whole_turns_off(angle: Tensor) -> None:
     turns = 2 * math.pi * torch.arange(-95, 97)[:, None]
-    assert wrapped(angle + turns).abs().max() <= math.pi + 1e-4
-    assert_same_direction(wrapped(angle + turns), angle)
+    assert wrap(angle + turns).abs().max() <= math.pi + 1e-4
+    assert_same_direction(wrap(angle + turns), angle)
 
 
 @EVERY_KIND
 def test_unwrapping_is_that_of_numpy(angle: Tensor) -> None:
     expected = np.unwrap(angle.double().numpy(), axis=1)
-    torch.testing.assert_close(unwrapped(angle.double()), torch.from_numpy(expected))
+    torch.testing.assert_close(unwrap(angle.double()), torch.from_numpy(expected))
     # In single precision a jump of π to the last digit may go either way, as long as it is no longer one.
-    assert unwrapped(angle).diff(dim=1).abs().max() <= math.pi + 1e-4
-    assert_same_direction(unwrapped(angle), angle)
+    assert unwrap(angle).diff(dim=1).abs().max() <= math.pi + 1e-4
+    assert_same_direction(unwrap(angle), angle)
 
 
 @EVERY_KIND
@@ -86,7 +86,7 @@ def test_angles_come_back_from_pairs_of_any_length(angle: Tensor) -> None:
 
 
 LOSSES: dict[str, Callable[..., Tensor]] = {
-    "anti_wrapping": anti_wrapping,
+    "anti_wrapping": anti_wrapping_loss,
     "cosine_distance": lambda estimate, target, weight=None: cosine_distance(
         cos_sin(estimate), cos_sin(target), weight
     ),
@@ -130,12 +130,12 @@ def test_only_what_has_weight_counts(loss: Callable[..., Tensor]) -> None:
 
 
 def test_an_angle_that_knows_nothing_costs_a_quarter_turn_a_term() -> None:
-    assert anti_wrapping(random(0), random(1)).item() == pytest.approx(3 * math.pi / 2, rel=0.01)
+    assert anti_wrapping_loss(random(0), random(1)).item() == pytest.approx(3 * math.pi / 2, rel=0.01)
     assert cosine_distance(cos_sin(random(0)), cos_sin(random(1))).item() == pytest.approx(1, abs=0.01)
 
 
 def test_anti_wrapping_sees_a_constant_error_in_one_term_only() -> None:
-    assert anti_wrapping(random(0) + 1, random(0)).item() == pytest.approx(1, abs=1e-4)
+    assert anti_wrapping_loss(random(0) + 1, random(0)).item() == pytest.approx(1, abs=1e-4)
 
 
 def test_the_cosine_distance_is_one_minus_the_cosine_whatever_the_length() -> None:
@@ -147,7 +147,7 @@ def test_the_cosine_distance_is_one_minus_the_cosine_whatever_the_length() -> No
 @pytest.mark.parametrize("error", [0.0, math.pi, -math.pi, 3 * math.pi, 1e4])
 def test_gradients_of_anti_wrapping_are_finite(error: float) -> None:
     estimate = (random(0) + error).requires_grad_()
-    anti_wrapping(estimate, random(0), torch.rand(2, 192, 512)).backward()
+    anti_wrapping_loss(estimate, random(0), torch.rand(2, 192, 512)).backward()
     assert estimate.grad is not None and estimate.grad.isfinite().all()
 
 

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from trainables.components.assessment.retrieval import Found, search
+from trainables.components.assessment.retrieval import SearchResult, search
 
 NUM_CLASSES = 4
 
@@ -23,7 +23,7 @@ def labelled(count: int) -> Tensor:
     return torch.arange(count) * NUM_CLASSES // count
 
 
-def of_pairs(queries: Tensor, items: Tensor) -> Found:
+def of_pairs(queries: Tensor, items: Tensor) -> SearchResult:
     """Each query's own item stands where it does."""
     labels = labelled(len(items))
     return search(queries, items, torch.arange(len(queries)), labels[: len(queries)], labels)

@@ -50,30 +50,30 @@ def test_nothing_lies_more_than_80_db_below_a_clips_maximum() -> None:
 
 def test_dither_belongs_to_a_clip_and_not_to_its_batch() -> None:
     silence = torch.zeros(3, SAMPLES)
-    together = spectrogram.dithered(silence, torch.tensor([4, 5, 6]))
-    alone = spectrogram.dithered(silence[:1], torch.tensor([5]))
+    together = spectrogram.dither(silence, torch.tensor([4, 5, 6]))
+    alone = spectrogram.dither(silence[:1], torch.tensor([5]))
     assert torch.equal(together[1:2], alone)
     assert not torch.equal(together[0], together[1])
     assert together.square().mean().sqrt().item() == pytest.approx(1e-4, rel=0.02)
 
 
 def test_digital_silence_is_not_constant() -> None:
-    power = spectrogram.power(spectrogram.dithered(torch.zeros(1, SAMPLES), torch.tensor([0])))
+    power = spectrogram.power(spectrogram.dither(torch.zeros(1, SAMPLES), torch.tensor([0])))
     assert spectrogram.log_power(power).std(dim=1).min() > 0.1
 
 
 def test_interpolation_keeps_block_centres() -> None:
     ramp = torch.arange(48.0)[:, None].expand(48, 128)[None]
-    large = spectrogram.resized(ramp, "192x512")
+    large = spectrogram.resize(ramp, "192x512")
     centres = (torch.arange(192) + 0.5) / 4 - 0.5
     torch.testing.assert_close(large[0, 2:-2, 0], centres[2:-2])
-    torch.testing.assert_close(spectrogram.resized(ramp, "48x128"), ramp)
+    torch.testing.assert_close(spectrogram.resize(ramp, "48x128"), ramp)
 
 
 def test_a_larger_size_is_pooled_in_power() -> None:
     power = spectrogram.power(sounds())
     once = spectrogram.log_power(power, "24x64")
-    twice = spectrogram.resized(spectrogram.log_power(power, "96x256"), "24x64")
+    twice = spectrogram.resize(spectrogram.log_power(power, "96x256"), "24x64")
     torch.testing.assert_close(once, twice, atol=0.02, rtol=0)
 
 

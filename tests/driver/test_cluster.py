@@ -48,3 +48,12 @@ def test_an_address_at_which_no_ray_answers_is_refused_at_once(monkeypatch: pyte
     message = r"RAY_ADDRESS: no Ray answers at 127\.0\.0\.1:9 \(Connection refused\); .*unset it"
     with pytest.raises(UserError, match=message), start_ray(tmp_path / "driver.log"):
         pass
+
+
+def test_a_ray_that_does_not_start_ends_in_one_message(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    # Less than Ray accepts.
+    monkeypatch.setattr("orchestrator.driver.cluster.OBJECT_STORE_BYTES", 1000)
+    message = r"Ray could not be started on this machine \(.*\); .* run the same command again later"
+    with pytest.raises(UserError, match=message), start_ray(tmp_path / "driver.log") as (_, capacity):
+        capacity()

@@ -15,7 +15,7 @@ from torch import Tensor
 from tests.support import tiny_autoencoder
 from tests.trainables.test_contracts import assert_equal
 from trainables.autoencoder.trainable import Autoencoder
-from trainables.components.assessment.pair_baselines import at_random, nearest, of_the_class
+from trainables.components.assessment.pair_baselines import choose_at_random, choose_nearest, choose_of_class
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.generation import open_model, save_model
 from trainables.components.judges.sound_judge import open_judge
@@ -445,9 +445,9 @@ def test_the_test_split_is_looked_for_among_all_held_out_recordings(corpus: Corp
     assert table["onset_correlation"].isna().all(), "still pictures don't move"
 
     pairs = trainable._pairs(corpus.indices("test"))
-    first = pairs.one_a_recording()
+    first = pairs.first_of_each_recording()
     with torch.no_grad():
-        heard = [trainable._heard(each, each.one_a_recording())[0] for each in (pairs, trainable.validation)]
+        heard = [trainable._heard(each, each.first_of_each_recording())[0] for each in (pairs, trainable.validation)]
         gallery = trainable.model.standardized(torch.cat(heard))
         queries = trainable.model.standardized(trainable.model.seen(pairs.pictures(first), ON_PROCESSOR)[0])
     cosines = torch.nn.functional.cosine_similarity(queries[:, None], gallery[None], dim=2)
@@ -468,7 +468,7 @@ class TestPairs:
 
     def test_of_each_recording_there_is_the_first_one(self, trainable: ImageToSound) -> None:
         recordings = trainable.train.recordings
-        first = trainable.train.one_a_recording().numpy()
+        first = trainable.train.first_of_each_recording().numpy()
         assert len(first) == len(set(recordings)) < len(recordings)
         assert all(recordings[place] not in recordings[:place] for place in first)
 
@@ -476,27 +476,27 @@ class TestPairs:
 class TestBaselines:
     def test_a_training_clip_is_nearest_to_itself(self, corpus: Corpus) -> None:
         train = corpus.indices("train")
-        assert nearest(corpus, "sound", train, train).tolist() == train.tolist()
+        assert choose_nearest(corpus, "sound", train, train).tolist() == train.tolist()
         # All clips of a recording show the same picture.
-        found = nearest(corpus, "picture", train, train)
+        found = choose_nearest(corpus, "picture", train, train)
         recordings = corpus.clips["recording"].to_numpy(str)
         assert (recordings[found] == recordings[train]).all()
 
     def test_held_out_sounds_are_nearest_to_those_of_their_class(self, corpus: Corpus) -> None:
         queries, train = corpus.indices("validation"), corpus.indices("train")
-        found = nearest(corpus, "sound", queries, train)
+        found = choose_nearest(corpus, "sound", queries, train)
         assert set(found) <= set(train)
         assert (corpus.labels(found) == corpus.labels(queries)).mean() > 0.6
 
     def test_others_are_drawn_from_the_class_or_from_all(self, corpus: Corpus) -> None:
         train = corpus.indices("train")
         queries = np.repeat(corpus.indices("test"), 20)
-        of_class, of_any = of_the_class(corpus, queries, train), at_random(corpus, queries, train)
+        of_class, of_any = choose_of_class(corpus, queries, train), choose_at_random(corpus, queries, train)
         assert (corpus.labels(of_class) == corpus.labels(queries)).all()
         assert set(of_class) == set(of_any) == set(train)
         assert (corpus.labels(of_any) == corpus.labels(queries)).mean() == pytest.approx(1 / 3, abs=0.12)
         alone = train[corpus.labels(train) == 0]
-        assert set(of_the_class(corpus, queries, alone)) <= set(alone), "a class without training clips takes any"
+        assert set(choose_of_class(corpus, queries, alone)) <= set(alone), "a class without training clips takes any"
 
 
 def test_reference_lines_have_their_names_and_real_clips_are_best(corpus: Corpus) -> None:

@@ -10,7 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trainables.components.representation.normalizations import Clips, Statistics
-from trainables.components.representation.normalizer import Prediction
+from trainables.components.representation.normalizer import RidgeRegression
 from trainables.components.representation.representation import ClipSplit
 
 MAX_CLIPS = 2048
@@ -29,9 +29,9 @@ class KnownLatents:
         self._statistics = torch.cat([statistics for _, statistics in pairs])
 
     @cached_property
-    def predict(self) -> Prediction:
+    def predict(self) -> RidgeRegression:
         """Clips' statistics from their latents."""
-        return Prediction(self._latents, self._statistics)
+        return RidgeRegression(self._latents, self._statistics)
 
     def draw(self, count: int) -> Latents:
         """From a Gaussian that has their mean and covariance: random mixtures of what they deviate by."""

@@ -29,8 +29,8 @@ def reference_lines(configs: Sequence[AutoencoderConfig], corpus: Corpus, progre
     phases = dict.fromkeys(config.phase for config in configs)
     compared = [phase for phase in phases if phase != "own"] if len(phases) > 1 else []
     return [
-        references.real_clips(),
-        *(line for grid in grids for line in references.of_grid(grid)),
-        *(references.pca(grid, latent_dim) for grid, latent_dim in latents),
-        *(line for phase in compared for line in references.phase(phase, [*grids][:1])),
+        references.real_clips_line(),
+        *(line for grid in grids for line in references.grid_lines(grid)),
+        *(references.pca_line(grid, latent_dim) for grid, latent_dim in latents),
+        *(line for phase in compared for line in references.phase_lines(phase, [*grids][:1])),
     ]

@@ -14,7 +14,7 @@ from trainables.components.assessment.media import Rendered
 from trainables.components.assessment.references import class_means
 from trainables.components.audio.spectrogram import BINS, FRAMES, log_power
 from trainables.components.representation.normalizations import Clips
-from trainables.components.representation.phase_rendering import PHASES, Memory, Scene
+from trainables.components.representation.phase_rendering import PHASES, Scene, TrainingClips
 from trainables.components.representation.representation import ClipSplit
 from trainables.corpora.features import clip_power
 
@@ -24,31 +24,33 @@ Full = Float[Tensor, "clips 192 512"]
 class Sounds:
     """Makes sounds of clips, given as rows of the corpus's table."""
 
-    def __init__(self, config: AutoencoderConfig, codec: Codec, memory: Memory, device: torch.device) -> None:
+    def __init__(
+        self, config: AutoencoderConfig, codec: Codec, training_clips: TrainingClips, device: torch.device
+    ) -> None:
         self._config = config
         self._codec = codec
-        self._memory = memory
+        self._training_clips = training_clips
         self._device = device
 
     def of(self, clips: NDArray[np.int64]) -> Rendered:
         """Their magnitudes and sounds, through the latent."""
         representation = self._codec.representation
-        split = ClipSplit(self._memory.corpus, representation, clips, self._device)
+        split = ClipSplit(self._training_clips.corpus, representation, clips, self._device)
         target = self._codec.target(split.batch(torch.arange(len(clips))))
         restored = self._codec.restored(self._codec.estimate(target), target, self._config.clip_statistics)
         magnitudes = self._magnitudes(clips, restored)
         own = (lambda: representation.own_sound(restored, magnitudes)) if self._config.phase == "own" else None
-        sounds = PHASES[self._config.phase].sound(Scene(magnitudes, clips, self._memory, own))
+        sounds = PHASES[self._config.phase].sound(Scene(magnitudes, clips, self._training_clips, own))
         return Rendered(magnitudes, sounds)
 
     def _magnitudes(self, clips: NDArray[np.int64], restored: Clips) -> Full:
-        corpus, grid = self._memory.corpus, self._codec.representation.grid
+        corpus, grid = self._training_clips.corpus, self._codec.representation.grid
         if self._config.magnitude == "original":
             return log_power(clip_power(corpus.waveforms(), clips)).to(self._device)
         if self._config.magnitude == "class_mean":
             labels = torch.from_numpy(corpus.labels(clips))
-            return grid.full(class_means(corpus, grid)[labels].to(self._device))
-        return grid.full(restored[:, 0])
+            return grid.to_full(class_means(corpus, grid)[labels].to(self._device))
+        return grid.to_full(restored[:, 0])
 
     @property
     def side_info_floats(self) -> int:

@@ -22,7 +22,7 @@ from trainables.components.audio.log_power_metrics import FractionUnexplained, V
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.losses.reconstruction import LOSSES
 from trainables.components.representation.normalizations import Clips
-from trainables.components.representation.phase_rendering import Memory
+from trainables.components.representation.phase_rendering import TrainingClips
 from trainables.components.representation.representation import ClipSplit
 from trainables.components.training.cuda_graph import Replayed
 from trainables.components.training.loop import (
@@ -76,7 +76,7 @@ class Autoencoder(Trainable):
             torch.manual_seed(seed)
             self.codec = Codec(config, self.train, self.device, self._order)
         self.objective = Objective(config, self.codec.normalizer)
-        self.memory = Memory(self.corpus)
+        self.training_clips = TrainingClips(self.corpus)
         betas = BETA1, config.adam_beta2
         self.optimizer = torch.optim.AdamW(self.codec.networks.parameter_groups(), config.lr, betas, fused=True)
         self._replayed = Replayed(self._noise)
@@ -108,7 +108,7 @@ class Autoencoder(Trainable):
     @property
     def sounds(self) -> Sounds:
         """As the settings of now say, which renderings change."""
-        return Sounds(self.config, self.codec, self.memory, self.device)
+        return Sounds(self.config, self.codec, self.training_clips, self.device)
 
     def step(self) -> dict[str, float]:
         return self._train_epoch() | self._validate()
@@ -169,7 +169,7 @@ class Autoencoder(Trainable):
         if "magnitude" in representation.parts:
             metrics = self.assessor.assess((restored[:, 0] for restored in estimates()), representation.grid)
             samples = self.codec.samples(min(MAX_SAMPLES, len(self.validation)))
-            metrics |= self.assessor.assess_samples(representation.grid.full(samples[:, 0]))
+            metrics |= self.assessor.assess_samples(representation.grid.to_full(samples[:, 0]))
         else:
             metrics = {}
             for _ in estimates():

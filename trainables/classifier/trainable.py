@@ -22,7 +22,7 @@ from trainables.classifier.modalities import (
     Sounds,
     make_network,
 )
-from trainables.components.audio.log_power_metrics import hearing
+from trainables.components.audio.log_power_metrics import score_recordings
 from trainables.components.pictures import spectrogram_pictures
 from trainables.components.training.loop import Scalar, batches, descend, fetched, finite_means, warm_up
 from trainables.corpora.corpus import Corpus, required
@@ -166,7 +166,7 @@ class Classifier(Trainable):
         """A row a recording, and the cross-entropy."""
         logits, labels = self._logits(examples), self.corpus.labels(examples.clips)
         recordings = self.corpus.clips["recording"].to_numpy(str)[examples.clips]
-        verdict = hearing(logits.softmax(dim=1), labels, recordings)
+        verdict = score_recordings(logits.softmax(dim=1), labels, recordings)
         classes = self.corpus.clips.drop_duplicates("recording").set_index("recording")["class"]
         table = pd.DataFrame(
             {

@@ -41,8 +41,8 @@ def open_features(
             clips = np.arange(start, min(start + BATCH_CLIPS, total))
             sounds = read_waveforms(waveforms, clips)
             if feature.grid.is_dithered:
-                sounds = spectrogram.dithered(sounds, torch.from_numpy(clips))
-            features[clips] = feature.of(sounds).numpy()
+                sounds = spectrogram.dither(sounds, torch.from_numpy(clips))
+            features[clips] = feature.compute(sounds).numpy()
         features.flush()
         progress(what, total, total)
 
@@ -57,7 +57,7 @@ def read_waveforms(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Fl
 
 def clip_power(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Float[Tensor, "clips 192 512"]:
     """Some clips' power spectrograms, dithered."""
-    dithered = spectrogram.dithered(read_waveforms(waveforms, clips), torch.from_numpy(clips))
+    dithered = spectrogram.dither(read_waveforms(waveforms, clips), torch.from_numpy(clips))
     return spectrogram.power(dithered)
 
 

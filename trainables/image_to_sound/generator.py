@@ -7,12 +7,12 @@ from typing import ClassVar
 
 import torch
 
-from trainables.components.assessment.media import within_full_scale
+from trainables.components.assessment.media import limit_to_full_scale
 from trainables.components.generation import Generated, Generator, Kind, Model, register_generator
 from trainables.components.judges.networks import NETWORKS
 from trainables.components.judges.sound_judge import Judge
 from trainables.components.pictures.augmentation import Pictures, as_floats
-from trainables.components.representation.phase_rendering import sounds_alone
+from trainables.components.representation.phase_rendering import render_magnitudes
 from trainables.corpora.picture_files import read_picture
 from trainables.image_to_sound.config import ImageToSoundConfig
 from trainables.image_to_sound.model import SoundFromPicture
@@ -60,8 +60,8 @@ class SoundGenerator(Generator[Pictures]):
         several = mean.expand(count - 1, -1), None if log_variance is None else log_variance.expand(count - 1, -1)
         others = self.model.routed(several, "sample" if route == "decode" else route, generator)
         log_power = self.model.log_power(torch.cat([first, others]), autocast)
-        full = self.config.clip_representation.grid.full(log_power)
-        sounds = sounds_alone(full, self.config.phase)
+        full = self.config.clip_representation.grid.to_full(log_power)
+        sounds = render_magnitudes(full, self.config.phase)
         return self._told(
-            [within_full_scale(sound.cpu()) for sound in sounds], self._judge.hear_waveforms(sounds).cpu()
+            [limit_to_full_scale(sound.cpu()) for sound in sounds], self._judge.hear_waveforms(sounds).cpu()
         )

@@ -10,8 +10,8 @@ import torch
 from numpy.typing import NDArray
 
 from trainables.components.assessment.assessor import Assessor
-from trainables.components.assessment.pair_baselines import at_random, nearest, of_the_class
-from trainables.components.assessment.reference_lines import reference_line
+from trainables.components.assessment.pair_baselines import choose_at_random, choose_nearest, choose_of_class
+from trainables.components.assessment.reference_lines import measure_reference_line
 from trainables.components.assessment.references import FULL, class_means
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
@@ -55,9 +55,9 @@ def reference_lines(configs: Sequence[ImageToSoundConfig], corpus: Corpus, progr
     lines = {
         "real clips": lambda: sounds(clips),
         "class mean": means,
-        "nearest image's sound": lambda: sounds(nearest(corpus, "picture", clips, train)),
-        "another sound of the class": lambda: sounds(of_the_class(corpus, clips, train)),
-        "any sound": lambda: sounds(at_random(corpus, clips, train)),
+        "nearest image's sound": lambda: sounds(choose_nearest(corpus, "picture", clips, train)),
+        "another sound of the class": lambda: sounds(choose_of_class(corpus, clips, train)),
+        "any sound": lambda: sounds(choose_at_random(corpus, clips, train)),
     }
-    told_by = f"pairs-{sources(corpus)}-{judge.id}"
-    return [reference_line(corpus, name, "", told_by, measure) for name, measure in lines.items()]
+    key = f"pairs-{sources(corpus)}-{judge.id}"
+    return [measure_reference_line(corpus, name, "", key, measure) for name, measure in lines.items()]

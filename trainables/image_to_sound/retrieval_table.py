@@ -11,8 +11,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trainables.components.assessment.pairs import PairSplit
-from trainables.components.assessment.retrieval import Found, search
-from trainables.components.audio.spectrogram import resized
+from trainables.components.assessment.retrieval import SearchResult, search
+from trainables.components.audio.spectrogram import resize
 from trainables.components.judges.sound_judge import Judge
 from trainables.image_to_sound.model import Distribution, Latents, SoundFromPicture
 
@@ -21,7 +21,7 @@ LogPower = Float[Tensor, "clips frames bins"]
 
 def found_in(
     picture_latents: Latents, sound_latents: Latents, labels: Tensor, count: int | None = None
-) -> dict[str, Found]:
+) -> dict[str, SearchResult]:
     """What the halves of pairs find among those of all of them; the first `count` pairs are asked for."""
     own = torch.arange(len(picture_latents), device=picture_latents.device)[:count]
     return {
@@ -48,7 +48,7 @@ def retrieval_table(
     Args:
         make: magnitudes of pictures' latents, on the model's grid.
     """
-    firsts = [(split, split.one_a_recording()) for split in splits]
+    firsts = [(split, split.first_of_each_recording()) for split in splits]
     picture_distributions = [model.seen(split.pictures(first), autocast) for split, first in firsts]
     sound_latents = torch.cat(
         [model.heard(model.normalized(split.sounds(first)), autocast)[0] for split, first in firsts]
@@ -59,11 +59,11 @@ def retrieval_table(
     log_power = torch.cat([make(distribution) for distribution in picture_distributions])
     hits_by_prefix = found_in(*pair, labels, count)
     grid = model.config.clip_representation.grid
-    clips = resized(grid.full(log_power[:count]), model.config.spectrogram)[:, None]
+    clips = resize(grid.to_full(log_power[:count]), model.config.spectrogram)[:, None]
     of_made = model.standardized(model.heard(model.normalized(clips), autocast)[0])
     position = torch.arange(count, device=sound_latents.device)
     hits_by_prefix["image_round_trip"] = search(of_made, pair[0], position, labels[:count], labels)
-    predicted_labels = judge.hear_log_power(grid.full(log_power)).argmax(dim=1).to(sound_latents.device)
+    predicted_labels = judge.hear_log_power(grid.to_full(log_power)).argmax(dim=1).to(sound_latents.device)
     columns = {
         "recording": splits[0].recordings[own.numpy()],
         "image_round_trip_accuracy": _of_class(labels[hits_by_prefix["image_round_trip"].first], labels[:count]),

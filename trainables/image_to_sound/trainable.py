@@ -22,7 +22,7 @@ from trainables.components.judges.sound_judge import open_judge
 from trainables.components.networks.backbones import Backbone
 from trainables.components.networks.pca_path import sample_size
 from trainables.components.pictures.augmentation import augmented
-from trainables.components.representation.phase_rendering import sounds_alone
+from trainables.components.representation.phase_rendering import render_magnitudes
 from trainables.components.training.loop import batches, descend, fetched, finite_means, saved_bytes, warm_up
 from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.pictures import open_motion
@@ -175,7 +175,7 @@ class ImageToSound(Trainable):
         metrics |= {f"reconstruction_{name}": rebuilt[name] for name in ("fvu", "judge_accuracy")}
         latents = torch.cat([mean for mean, _ in pictures]), torch.cat(sounds)
         pair = self.model.standardized(latents[0]), self.model.standardized(latents[1])
-        one = self.validation.one_a_recording()
+        one = self.validation.first_of_each_recording()
         for prefix, hits in found_in(pair[0][one], pair[1][one], self.validation.labels[one].to(self.device)).items():
             metrics |= hits.metrics(prefix)
         metrics["latent_mse"] = (pair[0] - pair[1]).square().mean().item()
@@ -216,8 +216,8 @@ class ImageToSound(Trainable):
         """The sounds of some clips' pictures."""
         pairs = self._pairs(clips)
         distribution = self.model.seen(pairs.pictures(torch.arange(len(pairs))), self._autocast())
-        log_power = self.config.clip_representation.grid.full(self._made(distribution))
-        return Rendered(log_power, sounds_alone(log_power, self.config.phase))
+        log_power = self.config.clip_representation.grid.to_full(self._made(distribution))
+        return Rendered(log_power, render_magnitudes(log_power, self.config.phase))
 
     def exported(self) -> Model:
         judge = open_judge(self.corpus)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.assessment.distributions import inception_score
-from trainables.components.assessment.embeddings import Clips, Embeddings, Reference, embedded_once, sampled_clips
+from trainables.components.assessment.embeddings import Clips, Embeddings, Reference, cache_embeddings, sample_clips
 from trainables.components.assessment.retrieval import search
-from trainables.components.audio.log_power_metrics import hearing
+from trainables.components.audio.log_power_metrics import score_recordings
 from trainables.components.judges.picture_judge import SIZE_PX, PictureJudge
 from trainables.components.pictures.augmentation import Pictures, as_floats
 from trainables.corpora.pictures import visible
@@ -46,7 +46,7 @@ class PictureAssessor:
         probabilities, embeddings = (
             torch.cat(batches) for batches in zip(*map(self._judge.perceive, pictures), strict=True)
         )
-        verdict = hearing(probabilities, self._labels, self._recordings)
+        verdict = score_recordings(probabilities, self._labels, self._recordings)
         labels = torch.from_numpy(self._labels[self._first]).to(embeddings.device)
         own = torch.arange(len(labels), device=embeddings.device)
         hits = search(embeddings[torch.from_numpy(self._first)], self._real, own, labels, labels)
@@ -81,7 +81,7 @@ def table_of(
     names, first = np.unique(recordings[clips], return_index=True)
     table = pd.DataFrame({"recording": names, "class": corpus.clips["class"].to_numpy()[clips[first]]})
     for prefix, parts in perceived_by_judge.items():
-        verdict = hearing(torch.cat([batch for batch, _ in parts]), corpus.labels(clips), recordings[clips])
+        verdict = score_recordings(torch.cat([batch for batch, _ in parts]), corpus.labels(clips), recordings[clips])
         table[f"{prefix}_probability"] = verdict.probability
         table[f"{prefix}_accuracy"] = verdict.is_right.astype(float)
     prefix, judge = next(iter(judges.items()))
@@ -112,6 +112,6 @@ def firsts(recordings: NDArray[Any]) -> NDArray[np.int64]:
 
 def _reference(corpus: Corpus, judge: PictureJudge, device: torch.device) -> Reference:
     """What the judge makes of training pictures."""
-    clips = sampled_clips(visible(corpus, corpus.frames(SIZE_PX), corpus.indices("train")))
+    clips = sample_clips(visible(corpus, corpus.frames(SIZE_PX), corpus.indices("train")))
     path = corpus.folder / f"embeddings-{judge.id}.npy"
-    return Reference(embedded_once(path, lambda: embedded(corpus, judge, clips)).to(device), corpus.labels(clips))
+    return Reference(cache_embeddings(path, lambda: embedded(corpus, judge, clips)).to(device), corpus.labels(clips))

@@ -11,8 +11,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.components.assessment.pair_baselines import at_random, nearest, of_the_class
-from trainables.components.assessment.reference_lines import reference_line
+from trainables.components.assessment.pair_baselines import choose_at_random, choose_nearest, choose_of_class
+from trainables.components.assessment.reference_lines import measure_reference_line
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.log_power_metrics import COMMON_SIZE
@@ -57,12 +57,12 @@ def reference_lines(configs: Sequence[SoundToImageConfig], corpus: Corpus, progr
     lines = {
         "real pictures": lambda: shown(clips),
         "class mean": means,
-        "nearest sound's picture": lambda: shown(nearest(corpus, "sound", clips, train)),
-        "another picture of the class": lambda: shown(of_the_class(corpus, clips, train)),
-        "any picture": lambda: shown(at_random(corpus, clips, train)),
+        "nearest sound's picture": lambda: shown(choose_nearest(corpus, "sound", clips, train)),
+        "another picture of the class": lambda: shown(choose_of_class(corpus, clips, train)),
+        "any picture": lambda: shown(choose_at_random(corpus, clips, train)),
     }
-    told_by = f"pairs-{judge.id}"
-    return [reference_line(corpus, name, "", told_by, measure) for name, measure in lines.items()]
+    key = f"pairs-{judge.id}"
+    return [measure_reference_line(corpus, name, "", key, measure) for name, measure in lines.items()]
 
 
 def _class_means(corpus: Corpus, train: NDArray[np.int64]) -> Float[Tensor, "classes 3 height width"]:

@@ -13,7 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.components.assessment.media import JUDGES, within_full_scale
+from trainables.components.assessment.media import JUDGES, limit_to_full_scale
 from trainables.components.assessment.pairs import PairSplit
 from trainables.components.audio.clip import RATE_HZ
 from trainables.components.audio.grid import Grid
@@ -180,7 +180,7 @@ class SoundToImage(Trainable):
         real = pairs.pictures(torch.arange(len(pairs)))
         sounds = read_waveforms(self.corpus.waveforms(), clips)
         return Media(
-            audio={f"{name}_original": within_full_scale(sound) for name, sound in zip(names, sounds, strict=True)},
+            audio={f"{name}_original": limit_to_full_scale(sound) for name, sound in zip(names, sounds, strict=True)},
             images={name: _row(*pictures) for name, *pictures in zip(names, real, *generated, strict=True)},
             clips=[
                 {"clip": name, "judge_probability": chance, "image": name}

@@ -8,11 +8,11 @@ import torch
 from torch import Tensor
 
 from trainables.components.audio.clip import CLIP_SAMPLES
-from trainables.components.audio.spectrogram import log_power, synthesized
+from trainables.components.audio.spectrogram import log_power, synthesize
 from trainables.components.audio.spectrogram import phase as phase_of
 from trainables.components.representation.normalizations import NORMALIZATIONS
 from trainables.components.representation.normalizer import Normalizer
-from trainables.components.representation.phase_rendering import PHASES, Memory, Scene
+from trainables.components.representation.phase_rendering import PHASES, Scene, TrainingClips
 from trainables.components.representation.representation import Part
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power, read_waveforms
@@ -107,8 +107,8 @@ class PhaseCase:
         clips = self.corpus.probes(3)
         real = log_power(clip_power(self.corpus.waveforms(), clips))
         magnitudes = torch.full_like(real, FLOOR_NATS) if silent else real
-        own = synthesized((magnitudes / 2).exp(), phase_of(read_waveforms(self.corpus.waveforms(), clips)))
-        return Scene(magnitudes, clips, Memory(self.corpus), lambda: own)
+        own = synthesize((magnitudes / 2).exp(), phase_of(read_waveforms(self.corpus.waveforms(), clips)))
+        return Scene(magnitudes, clips, TrainingClips(self.corpus), lambda: own)
 
 
 def check_sound(case: PhaseCase) -> None:
@@ -126,7 +126,9 @@ def check_sound_alone(case: PhaseCase) -> None:
     """Check that a clip sounds the same without the others."""
     scene = case.scene()
     own_sound = scene.own_sound
-    alone = Scene(scene.log_power[1:2], scene.clips[1:2], scene.memory, own_sound and (lambda: own_sound()[1:2]))
+    alone = Scene(
+        scene.log_power[1:2], scene.clips[1:2], scene.training_clips, own_sound and (lambda: own_sound()[1:2])
+    )
     together = PHASES[case.name].sound(scene)[1:2]
     if not torch.allclose(PHASES[case.name].sound(alone), together, atol=1e-3, rtol=0):
         raise Broken("a clip sounds different alone")

@@ -1,1 +1,1 @@
-"""How good estimates are, measured in the same way for trials and reference lines."""
+"""The evaluation of estimates, the same for trials and for reference lines."""

@@ -1,4 +1,4 @@
-"""One pass over a split that says how good estimates are, in the same way for every trial and every reference line."""
+"""Metrics of estimates on a split, computed in the same way for every trial and every reference line."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.assessment.distributions import inception_score
-from trainables.components.assessment.embeddings import Embeddings, Reference, embedded_once, sampled_clips
+from trainables.components.assessment.embeddings import Embeddings, Reference, cache_embeddings, sample_clips
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
-from trainables.components.audio.log_power_metrics import COMMON_SIZE, FractionUnexplained, hearing, lsd_db
+from trainables.components.audio.log_power_metrics import COMMON_SIZE, FractionUnexplained, lsd_db, score_recordings
 from trainables.components.audio.sound_metrics import mel_lsd_db, phase_error_rad
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges.sound_judge import Judge
@@ -32,7 +32,15 @@ Full = Float[Tensor, "clips 192 512"]
 
 
 class Assessor:
-    """Compares estimates of a split's spectrograms with the real ones, on the common grid and by the judge."""
+    """A comparison of estimated spectrograms of a split with the original ones, on the common grid and by the judge.
+
+    Args:
+        corpus: provides the originals.
+        split: the split of the estimates.
+        judge: scores the estimates.
+        device: where the metrics are computed.
+        clips: a part of the split, as rows of the corpus's table; None for all of it.
+    """
 
     def __init__(
         self,
@@ -42,32 +50,37 @@ class Assessor:
         device: torch.device,
         clips: NDArray[np.int64] | None = None,
     ) -> None:
-        """Args:
-        clips: a part of the split, as rows of the corpus's table; None for all of it.
-        """
         self.clips = corpus.indices(split) if clips is None else clips
         self._corpus = corpus
         self._judge = judge
         self._labels = corpus.labels(self.clips)
         self._recordings = corpus.clips["recording"].to_numpy(str)[self.clips]
         self._targets = FeatureSplit(corpus.features(Feature(Grid(COMMON_SIZE))), self.clips, device)
-        self._reference = _reference(corpus, judge, device)
+        self._reference = _open_reference(corpus, judge, device)
 
     def positions(self) -> Iterator[Tensor]:
-        """The split's clips in order, in the batches in which estimates are expected."""
+        """Return the positions of the clips, in the batches in which `assess` expects estimates."""
         return iter(torch.arange(len(self._targets)).split(BATCH_CLIPS))
 
     def assess(self, estimates: Iterable[Batch], grid: Grid) -> dict[str, float]:
-        """Metrics of estimates on a grid (log-power in nats), given in the batches of `positions`."""
+        """Compute metrics of estimates of all clips.
+
+        Args:
+            estimates: log-power in nats, in the batches of `positions`.
+            grid: the grid of the estimates.
+
+        Returns:
+            Metrics by name, without the prefix `val/`.
+        """
         fvu, distances_db, class_probabilities, embeddings = FractionUnexplained(), [], [], []
         for positions, estimate in zip(self.positions(), estimates, strict=True):
-            target, common = self._targets.batch(positions), grid.resized(estimate, COMMON_SIZE)
+            target, common = self._targets.batch(positions), grid.resize(estimate, COMMON_SIZE)
             fvu.add(common, target)
             distances_db.append(lsd_db(common, target))
-            probabilities, embedded = self._judge.perceive(grid.full(estimate))
+            probabilities, embedded = self._judge.perceive(grid.to_full(estimate))
             class_probabilities.append(probabilities)
             embeddings.append(embedded)
-        verdict = hearing(torch.cat(class_probabilities), self._labels, self._recordings)
+        verdict = score_recordings(torch.cat(class_probabilities), self._labels, self._recordings)
         return {
             "judge_probability": verdict.mean_probability,
             "judge_accuracy": verdict.accuracy,
@@ -79,8 +92,11 @@ class Assessor:
         }
 
     def assess_samples(self, samples: Full) -> dict[str, float]:
-        """Metrics of magnitudes that stand for no clip: how far they are from the training clips as a whole, and how
-        many classes the judge hears, and how surely."""
+        """Compute metrics of generated magnitudes: distances from the training clips, and the inception score.
+
+        Args:
+            samples: log-power in nats, on the full grid.
+        """
         probabilities, embeddings = self._judge.perceive(samples)
         distances = self._reference.distances(embeddings, "fad")
         return {
@@ -89,7 +105,7 @@ class Assessor:
         }
 
     def assess_sounds(self, sounds: Float[Tensor, "clips samples"], clips: NDArray[np.int64]) -> dict[str, float]:
-        """Metrics of the sounds of some clips, given as rows of the corpus's table."""
+        """Compute metrics of sounds, given the clips that they reconstruct as rows of the corpus's table."""
         originals = read_waveforms(self._corpus.waveforms(), clips).to(sounds.device)
         return {
             "mel_lsd_db": mel_lsd_db(sounds, originals).mean().item(),
@@ -97,14 +113,14 @@ class Assessor:
         }
 
 
-def _reference(corpus: Corpus, judge: Judge, device: torch.device) -> Reference:
-    """What the judge makes of training clips as they are."""
-    clips = sampled_clips(corpus.indices("train"))
+def _open_reference(corpus: Corpus, judge: Judge, device: torch.device) -> Reference:
+    """Return the judge's embeddings of original training clips; they are computed once per corpus and judge."""
+    clips = sample_clips(corpus.indices("train"))
 
     def embed() -> Embeddings:
         parts = np.array_split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS))
         waveforms = corpus.waveforms()
         return torch.cat([judge.embed_log_power(log_power(clip_power(waveforms, part))).cpu() for part in parts])
 
-    embeddings = embedded_once(corpus.folder / f"embeddings-{judge.id}.npy", embed)
+    embeddings = cache_embeddings(corpus.folder / f"embeddings-{judge.id}.npy", embed)
     return Reference(embeddings.to(device), corpus.labels(clips))

@@ -1,7 +1,7 @@
-"""How far what was generated is, as a whole, from what is real: of a judge's embeddings or of its probabilities.
+"""Distances between the distributions of generated and real clips, from a judge's embeddings or probabilities.
 
-Values of different judges are not comparable, nor are those published with other networks. Distances take the generated
-clips first; a reference of real clips against others of them gives the floor.
+Values are comparable only for the same judge: not between judges, nor with published values from other networks.
+Distances take the generated clips first. The distance between two disjoint sets of real clips is the best to expect.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from torch import Tensor
 from trainables.errors import InputError
 
 SHRINKAGE = 1e-6
-"""Added to the variances, so that features that never vary have a defined covariance."""
+"""Added to the variances, so that the covariance of constant features is not singular."""
 SUBSETS, SUBSET_CLIPS = 100, 1000
+"""The subsets over which the kernel distance of larger sets is averaged."""
 NUM_BINS = 50
 SIGNIFICANT_Z = 1.96
-"""Two-sided at 0.05."""
+"""The critical value of a two-sided z-test at 0.05."""
 
 Generated = Float[Tensor, "generated features"]
 Reference = Float[Tensor, "reference features"]
@@ -32,41 +33,62 @@ Covariance = Float[Tensor, "features features"]
 
 
 def frechet_distance(generated: Generated, reference: Reference) -> float:
-    """‖μ_g − μ_r‖² + tr(Σ_g + Σ_r − 2 (Σ_r^½ Σ_g Σ_r^½)^½): FID and FAD, on these features (Heusel et al., 2017).
+    """Compute the Fréchet distance, known as FID and FAD (Heusel et al., 2017).
 
-    0 is perfect. Its bias grows with features / clips: compare at equal numbers of clips, best ten a feature or more.
+    It is ‖μ_g − μ_r‖² + tr(Σ_g + Σ_r − 2 (Σ_r^½ Σ_g Σ_r^½)^½); 0 is perfect. Its bias grows with features / clips:
+    compare values for equal numbers of clips, at best ten per feature or more. It is NaN where generated embeddings
+    are not finite.
+
+    Raises:
+        InputError: there are fewer than two clips on either side.
     """
-    _require("the Fréchet distance", 2, len(generated), len(reference))
+    _require_clips("the Fréchet distance", 2, len(generated), len(reference))
     if not generated.isfinite().all():
         return math.nan
     generated, reference = generated.double(), reference.double()
     mean_term = (generated.mean(dim=0) - reference.mean(dim=0)).square().sum()
     covariance, reference_covariance = _covariance(generated), _covariance(reference)
-    # The symmetric form has real eigenvalues, which the root of a product of two covariances need not.
+    # The symmetric form has real eigenvalues; the product of two covariances need not be symmetric.
     root = _root(reference_covariance)
     shared = torch.linalg.eigvalsh(root @ covariance @ root).clamp(min=0).sqrt().sum()
     return float(mean_term + (covariance + reference_covariance).trace() - 2 * shared)
 
 
 def frechet_distance_infinity(generated: Generated, reference: Reference, *, seed: int = 0) -> float:
-    """What `frechet_distance` would be of endless generated clips: its bias is ∝ 1 / N (Chong and Forsyth, 2020).
+    """Extrapolate `frechet_distance` to infinitely many generated clips (Chong and Forsyth, 2020).
 
-    The line through its values at N clips and, averaged over two halves, at N / 2, followed to 1 / N = 0. It may fall
-    below 0, and with less than five clips a feature it is systematically too low.
+    The bias is ∝ 1 / N. A line through the value at N clips and the mean of two halves at N / 2 is extrapolated to
+    1 / N = 0. The result may be negative, and with fewer than five clips per feature it is systematically too low.
+
+    Args:
+        generated: embeddings of generated clips.
+        reference: embeddings of real clips.
+        seed: draws the halves.
+
+    Raises:
+        InputError: there are fewer than four generated or two real clips.
     """
-    _require("the Fréchet distance of two halves", 4, len(generated))
+    _require_clips("the Fréchet distance of two halves", 4, len(generated))
     order = torch.randperm(len(generated), generator=torch.Generator().manual_seed(seed))
     halves = [frechet_distance(half, reference) for half in generated[order].tensor_split(2)]
     return 2 * frechet_distance(generated, reference) - sum(halves) / 2
 
 
 def kernel_distance(generated: Generated, reference: Reference, *, seed: int = 0) -> float:
-    """Unbiased MMD² with the kernel (x · y / d + 1)³: KID (Bińkowski et al., 2018).
+    """Compute the kernel distance KID: the unbiased MMD² with the kernel (x · y / d + 1)³ (Bińkowski et al., 2018).
 
-    0 is perfect on average, however few the clips: it may fall below 0. More than 1,000 clips are compared by the mean
-    over 100 subsets of 1,000.
+    Its expected value for equal distributions is 0 for any number of clips, so that it may be negative. For more than
+    1,000 clips, it is the mean over 100 random subsets of 1,000.
+
+    Args:
+        generated: embeddings of generated clips.
+        reference: embeddings of real clips.
+        seed: draws the subsets.
+
+    Raises:
+        InputError: there are fewer than two clips on either side.
     """
-    _require("the kernel distance", 2, len(generated), len(reference))
+    _require_clips("the kernel distance", 2, len(generated), len(reference))
     generated, reference = generated.double(), reference.double()
     if max(len(generated), len(reference)) <= SUBSET_CLIPS:
         return float(_squared_discrepancy(generated, reference))
@@ -78,13 +100,17 @@ def kernel_distance(generated: Generated, reference: Reference, *, seed: int = 0
 
 
 def inception_score(probabilities: Float[Tensor, "clips classes"]) -> float:
-    """exp E KL(p(y|x) ‖ p(y)), from 1 to the number of classes (Salimans et al., 2016).
+    """Compute the inception score exp E KL(p(y|x) ‖ p(y)), from 1 to the number of classes (Salimans et al., 2016).
 
-    It is highest when every clip is surely of a class and every class is as frequent. It knows nothing of real clips.
+    It is highest when each clip has one class with certainty and all classes are equally frequent. It does not compare
+    with real clips.
+
+    Raises:
+        InputError: there is no clip.
     """
-    _require("the inception score", 1, len(probabilities))
+    _require_clips("the inception score", 1, len(probabilities))
     probabilities = probabilities.double()
-    # The divergence is what is unsure of all clips together less what is unsure of each.
+    # The mean divergence is the entropy of the mean distribution minus the mean entropy of the distributions.
     entropy, conditional = (
         torch.special.entr(distribution).sum(dim=-1) for distribution in (probabilities.mean(dim=0), probabilities)
     )
@@ -93,14 +119,14 @@ def inception_score(probabilities: Float[Tensor, "clips classes"]) -> float:
 
 @dataclass(frozen=True)
 class Bins:
-    """How many generated and how many reference clips lie in each bin of the reference (Richardson and Weiss, 2018)."""
+    """The numbers of generated and of reference clips in each bin of the reference (Richardson and Weiss, 2018)."""
 
     generated: NDArray[np.int64]
     reference: NDArray[np.int64]
 
     @property
     def num_different(self) -> int:
-        """Bins whose proportions differ in a two-proportion z-test at 0.05: one in twenty does by chance."""
+        """NDB: the number of bins whose proportions differ in a z-test at 0.05; one in twenty does by chance."""
         first, second = self._proportions
         pooled = (self.generated + self.reference) / (self.generated.sum() + self.reference.sum())
         variance = pooled * (1 - pooled) * (1 / self.generated.sum() + 1 / self.reference.sum())
@@ -108,12 +134,12 @@ class Bins:
 
     @property
     def fraction_different(self) -> float:
-        """NDB / K: 0 is best, 1 worst."""
+        """NDB / K for K bins: 0 is best, 1 is worst."""
         return self.num_different / len(self.reference)
 
     @property
     def divergence_bits(self) -> float:
-        """Jensen-Shannon divergence of the proportions: 0 is best, 1 bit worst."""
+        """The Jensen-Shannon divergence of the proportions: 0 is best, 1 bit is worst."""
         first, second = self._proportions
         return _entropy_bits((first + second) / 2) - (_entropy_bits(first) + _entropy_bits(second)) / 2
 
@@ -122,13 +148,23 @@ class Bins:
         return self.generated / self.generated.sum(), self.reference / self.reference.sum()
 
 
-def binned(generated: Generated, reference: Reference, *, num_bins: int = NUM_BINS, seed: int = 0) -> Bins:
-    """Count clips in the bins that k-means finds in the reference; each should get ten reference clips or more."""
-    # Trials that don't ask for bins don't have to wait for scipy.
+def count_bins(generated: Generated, reference: Reference, *, num_bins: int = NUM_BINS, seed: int = 0) -> Bins:
+    """Count clips in bins, which are k-means clusters of the reference.
+
+    Args:
+        generated: embeddings of generated clips.
+        reference: embeddings of real clips, at best ten per bin or more.
+        num_bins: the number of clusters.
+        seed: initializes k-means.
+
+    Raises:
+        InputError: there is no generated clip, or there are fewer reference clips than bins.
+    """
+    # Imported here, because most processes never count bins.
     from scipy.cluster.vq import kmeans2, vq
 
-    _require("bins", 1, len(generated))
-    _require(f"{num_bins} bins", num_bins, len(reference))
+    _require_clips("bins", 1, len(generated))
+    _require_clips(f"{num_bins} bins", num_bins, len(reference))
     clips, reference_clips = (features.double().cpu().numpy() for features in (generated, reference))
     centres, of_reference = kmeans2(reference_clips, num_bins, minit="++", rng=seed)
     of_generated, _ = vq(clips, centres)
@@ -141,18 +177,25 @@ def diversity(
     generated_labels: NDArray[np.int64],
     reference_labels: NDArray[np.int64],
 ) -> float:
-    """Mean cosine distance between generated clips of a class as a part of that between real ones, 1 being as diverse.
+    """Compute the mean cosine distance between generated clips of a class, divided by that between real ones.
 
-    0 when all of a class are the same. Both are averaged over the classes of which there are two clips on either side.
+    1 is as diverse as real clips; 0 means that all clips of a class are equal. Both distances are averaged over the
+    classes with at least two clips on each side.
+
+    Raises:
+        InputError: there is no such class.
     """
-    ours, real = _distances_within(generated, generated_labels), _distances_within(reference, reference_labels)
-    shared = sorted(ours.keys() & real.keys())
+    distances = _mean_distances(generated, generated_labels)
+    real_distances = _mean_distances(reference, reference_labels)
+    shared = sorted(distances.keys() & real_distances.keys())
     if not shared:
         raise InputError("diversity: no class has two generated and two real clips; give more clips")
-    return sum(ours[label] for label in shared) / max(sum(real[label] for label in shared), 1e-12)
+    total = sum(distances[label] for label in shared)
+    real_total = sum(real_distances[label] for label in shared)
+    return total / max(real_total, 1e-12)
 
 
-def _require(metric: str, at_least: int, *counts: int) -> None:
+def _require_clips(metric: str, at_least: int, *counts: int) -> None:
     if min(counts) < at_least:
         raise InputError(f"{metric}: {min(counts)} clips are too few; give {at_least} or more")
 
@@ -192,8 +235,8 @@ def _entropy_bits(proportions: NDArray[np.float64]) -> float:
     return float(-(occupied * np.log2(occupied)).sum())
 
 
-def _distances_within(clips: Clips, labels: NDArray[np.int64]) -> dict[int, float]:
-    """Mean cosine distance between different clips of each class that has two."""
+def _mean_distances(clips: Clips, labels: NDArray[np.int64]) -> dict[int, float]:
+    """Return the mean cosine distance between different clips of each class that has at least two."""
     unique_labels, counts = np.unique(labels, return_counts=True)
     return {
         int(label): _mean_distance(clips[torch.from_numpy(labels == label)]) for label in unique_labels[counts >= 2]
@@ -202,6 +245,6 @@ def _distances_within(clips: Clips, labels: NDArray[np.int64]) -> dict[int, floa
 
 def _mean_distance(clips: Clips) -> float:
     units = F.normalize(clips.double(), dim=1)
-    # ‖Σ u‖² is the sum of the products of all pairs, those of each clip with itself included.
+    # ‖Σ u‖² is the sum of the inner products of all pairs, including each clip with itself.
     products = units.sum(dim=0).square().sum() - units.square().sum()
     return float(1 - products / (len(clips) * (len(clips) - 1)))

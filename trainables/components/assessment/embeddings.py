@@ -1,4 +1,4 @@
-"""How far what was made is, as a whole, from training clips: in a judge's embeddings of them, kept once a corpus."""
+"""Distances of generated from training clips, by a judge's embeddings, which are cached once per corpus."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from torch import Tensor
 from trainables.components.assessment.distributions import (
     NUM_BINS,
     SUBSET_CLIPS,
-    binned,
+    count_bins,
     diversity,
     frechet_distance,
     kernel_distance,
@@ -24,47 +24,65 @@ from trainables.errors import InputError
 from trainables.support.cache import made_once
 
 CLIPS_A_BIN = 10
+"""Reference clips per bin, at least: fewer clips are counted in fewer bins."""
 REFERENCE_CLIPS = 2048
-"""Training clips that the distances are taken to."""
+"""The most training clips that others are compared with."""
 
 Embeddings = Float[Tensor, "clips features"]
 Clips = NDArray[np.int64]
 
 
 class Reference:
-    """The embeddings of training clips, and their classes."""
+    """The embeddings of training clips, as a reference for generated ones.
+
+    Args:
+        embeddings: of the training clips.
+        labels: their classes.
+    """
 
     def __init__(self, embeddings: Embeddings, labels: NDArray[np.int64]) -> None:
         self._embeddings = embeddings
         self._labels = labels
 
     def distances(self, embeddings: Embeddings, frechet: str) -> dict[str, float]:
-        """The Fréchet distance under the name that it has, `kid` and `different_bins`; not a number where clips are too
-        few to tell."""
+        """Compute the Fréchet distance, `kid` and `different_bins`.
+
+        Args:
+            embeddings: of generated clips.
+            frechet: the name of the Fréchet distance in the result: `fad` or `fid`.
+
+        Returns:
+            Metrics by name; NaN where there are fewer than two clips or embeddings are not finite.
+        """
         if min(len(embeddings), len(self._embeddings)) < 2 or not embeddings.isfinite().all():
             return dict.fromkeys((frechet, "kid", "different_bins"), math.nan)
         num_bins = min(NUM_BINS, max(2, len(self._embeddings) // CLIPS_A_BIN))
         return {
             frechet: frechet_distance(embeddings, self._embeddings),
-            "kid": kernel_distance(_some(embeddings), _some(self._embeddings)),
-            "different_bins": binned(embeddings, self._embeddings, num_bins=num_bins).fraction_different,
+            "kid": kernel_distance(_subsample(embeddings), _subsample(self._embeddings)),
+            "different_bins": count_bins(embeddings, self._embeddings, num_bins=num_bins).fraction_different,
         }
 
     def diversity(self, embeddings: Embeddings, labels: NDArray[np.int64]) -> float:
-        """How diverse the clips of a class are, as a part of the training ones; not a number where none can tell."""
+        """Compute `distributions.diversity`; NaN where no class has two generated and two training clips."""
         try:
             return diversity(embeddings, self._embeddings, labels, self._labels)
         except InputError:
             return math.nan
 
 
-def sampled_clips(train: Clips) -> Clips:
-    """The training clips that everything is compared with."""
+def sample_clips(train: Clips) -> Clips:
+    """Draw the training clips to compare with: always the same ones, at most 2,048."""
     return np.random.default_rng(0).permutation(train)[:REFERENCE_CLIPS]
 
 
-def embedded_once(path: Path, embed: Callable[[], Embeddings]) -> Embeddings:
-    """What a judge makes of them, on the processor; computed the first time."""
+def cache_embeddings(path: Path, embed: Callable[[], Embeddings]) -> Embeddings:
+    """Return embeddings on the CPU from a cache file, which is computed the first time.
+
+    Args:
+        path: the cache file.
+        embed: computes the embeddings.
+    """
 
     def make(path: Path) -> None:
         with path.open("wb") as file:
@@ -73,7 +91,7 @@ def embedded_once(path: Path, embed: Callable[[], Embeddings]) -> Embeddings:
     return torch.from_numpy(np.load(made_once(path, make)))
 
 
-def _some(embeddings: Embeddings) -> Float[Tensor, "some features"]:
-    """As many as the kernel distance compares at once, from all over."""
+def _subsample(embeddings: Embeddings) -> Float[Tensor, "some features"]:
+    """Draw at most as many embeddings as `kernel_distance` compares without subsets."""
     order = torch.randperm(len(embeddings), generator=torch.Generator().manual_seed(0))
     return embeddings[order[:SUBSET_CLIPS].to(embeddings.device)]

@@ -1,4 +1,4 @@
-"""What estimates sound and look like: the media of probe clips, and the tables of a whole split."""
+"""Reconstructions as people and judges perceive them: the media of probe clips, and the table of a split."""
 
 from __future__ import annotations
 
@@ -15,7 +15,13 @@ from torch import Tensor
 
 from trainables.components.audio import spectrogram
 from trainables.components.audio.clip import RATE_HZ
-from trainables.components.audio.log_power_metrics import COMMON_SIZE, by_recording, hearing, lsd_db, squared_errors
+from trainables.components.audio.log_power_metrics import (
+    COMMON_SIZE,
+    average_by_recording,
+    lsd_db,
+    score_recordings,
+    squared_errors,
+)
 from trainables.components.audio.onsets import onset_correlation
 from trainables.components.audio.sound_metrics import (
     mcd_db,
@@ -35,10 +41,12 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 PEAK = 0.99
+"""The peak of a sound that would otherwise clip."""
 BATCH_CLIPS = 64
 
 Full = Float[Tensor, "clips 192 512"]
 JUDGES: dict[str, JudgeName] = {"judge": "A", "judge_b": "B"}
+"""Judges by the prefix of their columns."""
 SOUND_METRICS: dict[str, Callable[..., Tensor]] = {
     "mel_lsd_db": mel_lsd_db,
     "mcd_db": mcd_db,
@@ -50,11 +58,11 @@ SOUND_METRICS: dict[str, Callable[..., Tensor]] = {
 
 @dataclass(frozen=True)
 class Rendered:
-    """Some clips as a model makes them now.
+    """A batch of clips as rendered by a model.
 
     Attributes:
-        log_power: on the full grid, in nats.
-        sounds: within no particular level.
+        log_power: magnitudes in nats, on the full grid.
+        sounds: waveforms at any level: they may exceed ±1.
     """
 
     log_power: Full
@@ -65,43 +73,42 @@ def render(
     corpus: Corpus,
     clips: NDArray[np.int64],
     rendered: Rendered,
-    shown: Float[Tensor, "clips 3 height width"] | None = None,
+    pictures: Float[Tensor, "clips 3 height width"] | None = None,
 ) -> Media:
-    """Sounds, pictures and a row of numbers for each clip.
+    """Return sounds, pictures of spectrograms, and a row of numbers for each clip.
 
-    What was `shown`, within −1..1, stands beside the spectrograms.
+    The judge scores the sound. `lsd_db` and the pictures are those of the magnitudes, as in `val/lsd_db`.
 
-    The judge hears the sound; `lsd_db` and the picture are those of the magnitudes themselves, as in `val/lsd_db`.
+    Args:
+        corpus: provides the originals.
+        clips: rows of the corpus's table.
+        rendered: reconstructions of these clips.
+        pictures: the pictures that sounds were generated from, within ±1, to place beside the spectrograms.
     """
     sounds = rendered.sounds.cpu()
     originals = read_waveforms(corpus.waveforms(), clips)
     targets = spectrogram.log_power(clip_power(corpus.waveforms(), clips), COMMON_SIZE)
-    compared = spectrogram.resized(rendered.log_power.cpu(), COMMON_SIZE)
+    compared = spectrogram.resize(rendered.log_power.cpu(), COMMON_SIZE)
     probabilities = open_judge(corpus).hear_waveforms(sounds)
     probability = probabilities[torch.arange(len(clips)), torch.from_numpy(corpus.labels(clips))].tolist()
     names = [str(name) for name in corpus.clips["clip"].to_numpy()[clips]]
-    kind = "spectrogram" if shown is None else "image"
+    audio = {}
+    for suffix, batch in (("original", originals), ("reconstruction", sounds)):
+        for name, sound in zip(names, batch, strict=True):
+            audio[f"{name}_{suffix}"] = limit_to_full_scale(sound)
+    images = {}
+    for name, target, estimate in zip(names, targets, compared, strict=True):
+        images[name] = spectrogram_pictures.compared(target, estimate)
+    if pictures is not None:
+        for name, picture in zip(names, pictures, strict=True):
+            images[name] = spectrogram_pictures.beside(picture, images[name])
+    image_column = "spectrogram" if pictures is None else "image"
     distances = lsd_db(compared, targets).tolist(), mel_lsd_db(sounds, originals).tolist()
-    return Media(
-        audio={
-            f"{name}_{kind}": within_full_scale(sound)
-            for kind, batch in (("original", originals), ("reconstruction", sounds))
-            for name, sound in zip(names, batch, strict=True)
-        },
-        images={
-            name: spectrogram_pictures.compared(*pair)
-            if photo is None
-            else spectrogram_pictures.beside(photo, spectrogram_pictures.compared(*pair))
-            for name, photo, *pair in zip(
-                names, [None] * len(clips) if shown is None else shown, targets, compared, strict=True
-            )
-        },
-        clips=[
-            {"clip": name, "judge_probability": chance, "lsd_db": lsd, "mel_lsd_db": mel_lsd, kind: name}
-            for name, chance, lsd, mel_lsd in zip(names, probability, *distances, strict=True)
-        ],
-        rate_hz=RATE_HZ,
-    )
+    rows = [
+        {"clip": name, "judge_probability": chance, "lsd_db": lsd, "mel_lsd_db": mel_lsd, image_column: name}
+        for name, chance, lsd, mel_lsd in zip(names, probability, *distances, strict=True)
+    ]
+    return Media(audio=audio, images=images, clips=rows, rate_hz=RATE_HZ)
 
 
 def evaluate(
@@ -112,12 +119,20 @@ def evaluate(
     clips: NDArray[np.int64] | None = None,
     motion: NDArray[np.float32] | None = None,
 ) -> pd.DataFrame:
-    """Judge the sounds of a split's clips, or of a part of them; a row a recording.
+    """Evaluate the rendered sounds of a split, or of a part of it.
 
-    Given the `motion` of every clip of the corpus, `onset_correlation` is a column too.
+    Args:
+        corpus: provides the originals.
+        split: the test split is also scored by judge B.
+        make: renders clips, given as rows of the corpus's table.
+        device: of the judges.
+        clips: a part of the split; None for all of it.
+        motion: the motion of every clip of the corpus; with it, `onset_correlation` is a column too.
 
-    Columns: `recording`, `class`, `judge_probability` and `judge_accuracy` by judge A, of the test split `judge_b_…` by
-    judge B, those of `SOUND_METRICS`, and `fvu` and `lsd_db` of the sound's own spectrogram on the common grid.
+    Returns:
+        One row per recording, with the columns `recording`, `class`, `judge_probability`, `judge_accuracy`, for judge B
+        `judge_b_probability` and `judge_b_accuracy`, the names of `SOUND_METRICS`, and `lsd_db` and `fvu`, which
+        compare the spectrogram of the sound on the common grid.
     """
     clips = corpus.indices(split) if clips is None else clips
     judges = {
@@ -126,7 +141,7 @@ def evaluate(
         if name == "A" or split == "test"
     }
     probabilities_by_judge: dict[str, list[Tensor]] = {prefix: [] for prefix in judges}
-    measured = []
+    metrics = []
     for part in np.split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS)):
         sounds = make(part).sounds
         originals = read_waveforms(corpus.waveforms(), part).to(sounds.device)
@@ -136,22 +151,25 @@ def evaluate(
         if motion is not None:
             columns.append(onset_correlation(sounds, torch.from_numpy(motion[part])))
         columns += [lsd_db(estimate, target), *squared_errors(estimate, target)]
-        measured.append(torch.stack(columns, dim=1).cpu())
+        metrics.append(torch.stack(columns, dim=1).cpu())
         for prefix, judge in judges.items():
             probabilities_by_judge[prefix].append(judge.hear_waveforms(sounds).cpu())
     recordings = corpus.clips["recording"].to_numpy(np.str_)[clips]
     unique, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
-    *means, error, total = by_recording(torch.cat(measured).double().numpy(), of_clip).T
+    *means, error, total = average_by_recording(torch.cat(metrics).double().numpy(), of_clip).T
     table = pd.DataFrame({"recording": unique, "class": corpus.clips["class"].to_numpy()[clips[first]]})
     for prefix, probabilities in probabilities_by_judge.items():
-        verdict = hearing(torch.cat(probabilities), corpus.labels(clips), recordings)
+        verdict = score_recordings(torch.cat(probabilities), corpus.labels(clips), recordings)
         table[f"{prefix}_probability"] = verdict.probability
         table[f"{prefix}_accuracy"] = verdict.is_right.astype(float)
-    names = [*SOUND_METRICS, *([] if motion is None else ["onset_correlation"]), "lsd_db"]
+    names = [*SOUND_METRICS]
+    if motion is not None:
+        names.append("onset_correlation")
+    names.append("lsd_db")
     return table.assign(**dict(zip(names, means, strict=True)), fvu=error / total)
 
 
-def within_full_scale(sound: Float[Tensor, " samples"]) -> NDArray[np.float32]:
-    """The sound at its own level, or just below full scale where it would clip."""
+def limit_to_full_scale(sound: Float[Tensor, " samples"]) -> NDArray[np.float32]:
+    """Scale a sound to just below full scale if it would clip; leave its level otherwise."""
     scaled: NDArray[np.float32] = (sound * min(1.0, PEAK / sound.abs().max().clamp(min=1e-9).item())).numpy()
     return scaled

@@ -1,4 +1,4 @@
-"""Pairs of a picture and a clip of sound."""
+"""Pairs of a picture and a sound."""
 
 from __future__ import annotations
 
@@ -19,7 +19,24 @@ if TYPE_CHECKING:
 
 
 class PairSplit:
-    """Those clips of some that can be seen too, drawn in batches."""
+    """The clips of one split that have a picture, read in batches.
+
+    Args:
+        corpus: provides sounds and pictures.
+        representation: of the sounds.
+        clips: the rows of the corpus's table that belong to the split; those without a picture are left out.
+        picture_size: height and width in pixels.
+        device: where batches are returned.
+        required: whether a split without any picture is an error.
+
+    Attributes:
+        clips: the rows of the pairs.
+        labels: their classes.
+        recordings: the names of their recordings.
+
+    Raises:
+        InputError: no clip has a picture, and `required` is set.
+    """
 
     def __init__(
         self,
@@ -31,9 +48,6 @@ class PairSplit:
         *,
         required: bool = True,
     ) -> None:
-        """Args:
-        required: whether it is an error that none of them can be seen.
-        """
         self._pictures = corpus.frames(picture_size)
         self._device = device
         self.clips = visible(corpus, self._pictures, clips, required=required)
@@ -45,13 +59,13 @@ class PairSplit:
         return len(self.clips)
 
     def pictures(self, positions: Int64[Tensor, " pairs"]) -> Pictures:
-        """The pictures at these positions, on the device."""
+        """Return the pictures at these positions within the pairs."""
         return as_floats(torch.from_numpy(self._pictures[self.clips[positions.numpy()]]).to(self._device))
 
     def sounds(self, positions: Int64[Tensor, " pairs"]) -> Clips:
-        """The clips at these positions, on the device: log-power in nats."""
+        """Return the sounds at these positions within the pairs, in the representation."""
         return self._sounds.batch(positions)
 
-    def one_a_recording(self) -> Int64[Tensor, " recordings"]:
-        """The position of each recording's first pair."""
+    def first_of_each_recording(self) -> Int64[Tensor, " recordings"]:
+        """Return the position of the first pair of each recording."""
         return torch.from_numpy(np.sort(np.unique(self.recordings, return_index=True)[1]))

@@ -1,4 +1,4 @@
-"""One reference line: what is reached without a model, measured once a corpus and judge."""
+"""Reference lines: baselines without a trained model, measured once per corpus and judge."""
 
 from __future__ import annotations
 
@@ -13,20 +13,23 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 
-def reference_line(
-    corpus: Corpus, name: str, size: str, told_by: str, measure: Callable[[], Mapping[str, float]]
+def measure_reference_line(
+    corpus: Corpus, name: str, size: str, key: str, measure: Callable[[], Mapping[str, float]]
 ) -> dict[str, Any]:
-    """A row of a sweep's tables; read from the corpus's folder where it was measured before.
+    """Return one reference line as a row of a sweep's tables; it is cached in the corpus's folder.
 
     Args:
-        size: of the grid that it is about; empty where it is about none.
-        told_by: tells the judge, and what else it depends on, from others.
-        measure: its metrics without the prefix `val/`.
+        corpus: the corpus that it is measured on.
+        name: of the line, in tables.
+        size: the label of its grid; empty if it has none.
+        key: part of the cache file's name; identifies the judge and whatever else the values depend on.
+        measure: returns its metrics without the prefix `val/`.
     """
 
     def make(path: Path) -> None:
-        path.write_text(json.dumps({f"val/{key}": value for key, value in measure().items()}), encoding="utf-8")
+        metrics = {f"val/{metric}": value for metric, value in measure().items()}
+        path.write_text(json.dumps(metrics), encoding="utf-8")
 
     parts = "-".join(f"{name} {size}".replace(",", "").split())
-    path = made_once(corpus.folder / f"reference-{parts}-{told_by}.json", make)
+    path = made_once(corpus.folder / f"reference-{parts}-{key}.json", make)
     return {"reference": name, "size": size or None, **json.loads(path.read_text("utf-8"))}

@@ -1,4 +1,4 @@
-"""How well one modality finds the other in a shared latent: each query is a pair's one half, each item another half."""
+"""Cross-modal retrieval in a shared latent space: a query is one half of a pair, and items are the other halves."""
 
 from __future__ import annotations
 
@@ -17,16 +17,15 @@ Latents = Float[Tensor, "pairs latents"]
 
 
 @dataclass(frozen=True)
-class Found:
-    """What each query found.
+class SearchResult:
+    """The result of each query.
 
     Attributes:
-        rank: the place of its own pair, 1 being the first; ties count against it by half. Not a number for latents that
-            aren't finite.
-        first: the item that is found first.
-        precision: its average precision, of items of its class, those of a tie counted together; not a number where
-            there is none.
-        num_items: of how many.
+        rank: the rank of its pair, from 1; of a tie, the mean rank. NaN for latents that are not finite.
+        first: the item that is ranked first.
+        precision: the average precision of items of the query's class; items of a tie share the last rank of the tie.
+            NaN if no item has the class.
+        num_items: the number of items.
     """
 
     rank: Float[Tensor, " queries"]
@@ -35,11 +34,11 @@ class Found:
     num_items: int
 
     def recall(self, at: int) -> Float[Tensor, " queries"]:
-        """Whether the own pair is among the first so many; by chance `at / num_items`."""
+        """Return whether each query's pair is among the first `at` items; by chance, `at / num_items` are."""
         return (self.rank <= at).float()
 
     def metrics(self, prefix: str) -> dict[str, float]:
-        """R@1, R@5, R@10, the median rank, and the mean average precision of the class."""
+        """Return R@1, R@5, R@10, the median rank, and the mean average precision of the class."""
         recalls = {f"{prefix}_r_at_{at}": self.recall(at).mean().item() for at in RANKS}
         return {
             **recalls,
@@ -48,7 +47,7 @@ class Found:
         }
 
     def columns(self, prefix: str) -> dict[str, NDArray[np.float32]]:
-        """The same of each query: whether it is among the first 1, 5 and 10, its rank and its average precision."""
+        """Return the values of each query: recalls at 1, 5 and 10, the rank, and the average precision."""
         return {
             **{f"{prefix}_r_at_{at}": self.recall(at).cpu().numpy() for at in RANKS},
             f"{prefix}_rank": self.rank.cpu().numpy(),
@@ -62,11 +61,15 @@ def search(
     own: Int64[Tensor, " pairs"],
     query_labels: Int64[Tensor, " pairs"],
     item_labels: Int64[Tensor, " items"],
-) -> Found:
-    """Order items by the cosine of their latents.
+) -> SearchResult:
+    """Rank all items for each query by the cosine similarity of latents.
 
     Args:
-        own: the item that each query is a pair with.
+        queries: the latents of queries.
+        items: the latents of items.
+        own: the index of the item that forms a pair with each query.
+        query_labels: the class of each query.
+        item_labels: the class of each item.
     """
     similarity = F.normalize(queries, dim=1) @ F.normalize(items, dim=1).T
     own_similarity = similarity.gather(1, own[:, None])
@@ -75,7 +78,8 @@ def search(
     rank = (better + (same + 1) / 2).masked_fill(is_broken, torch.nan)
     ordered, order = similarity.sort(dim=1, descending=True, stable=True)
     is_right = (item_labels[order] == query_labels[:, None]).double()
-    # The last place of those that are as similar: an order within ties would be that of the corpus, class by class.
-    place = torch.searchsorted(-ordered, -ordered, right=True).clamp(max=len(items))
-    precision = (is_right * is_right.cumsum(dim=1).gather(1, place - 1) / place).sum(dim=1) / is_right.sum(dim=1)
-    return Found(rank.float(), order[:, 0], precision.masked_fill(is_broken, torch.nan).float(), len(items))
+    # Items of a tie share its last rank: their order would be that of the corpus, which is sorted by class.
+    last_rank = torch.searchsorted(-ordered, -ordered, right=True).clamp(max=len(items))
+    num_right = is_right.cumsum(dim=1).gather(1, last_rank - 1)
+    precision = (is_right * num_right / last_rank).sum(dim=1) / is_right.sum(dim=1)
+    return SearchResult(rank.float(), order[:, 0], precision.masked_fill(is_broken, torch.nan).float(), len(items))

@@ -1,1 +1,1 @@
-"""Sounds as signals: clips, spectra, phases, and how far one sound is from another."""
+"""Signal processing of clips: spectrograms, phases, grids, and metrics between sounds."""

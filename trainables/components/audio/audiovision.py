@@ -1,7 +1,8 @@
-"""The report's own representation, faults included: what its experiments saw, and how they made sound of it.
+"""The mel representation of the Audiovision report and its inversion, reproduced with their faults.
 
-After GANSynth (Engel et al., 2019): frames every 256 samples behind 5,820 zeros, so that the first 19 of 192 frames are
-empty; log-power and instantaneous frequency on 512 "mel" bands, of which the lowest is empty and 403 are independent.
+It follows GANSynth (Engel et al., 2019): log-power and instantaneous frequency on 512 "mel" bands, with a frame every
+256 samples. 5,820 zeros precede each clip, so that the first 19 of 192 frames are empty. The lowest band is empty, and
+only 403 bands are linearly independent.
 """
 
 from __future__ import annotations
@@ -15,36 +16,43 @@ from jaxtyping import Complex, Float
 from torch import Tensor
 
 from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
-from trainables.components.audio.phase import instantaneous_frequency, unwrapped
+from trainables.components.audio.phase import instantaneous_frequency, unwrap
 from trainables.components.audio.spectrogram import BINS, FFT_SAMPLES, FRAMES, HOP_SAMPLES, RANGE_NATS
 
 OWN_HOP_SAMPLES = 256
 PADDING_SAMPLES = FFT_SAMPLES + OWN_HOP_SAMPLES * (FRAMES - 1) - CLIP_SAMPLES
 PADDED_FRAMES = math.ceil(PADDING_SAMPLES / OWN_HOP_SAMPLES)
-"""Frames at the beginning that have zeros in them."""
+"""Frames at the beginning that contain zeros of the padding."""
 EPSILON = 1e-6
+"""Added before square roots and logarithms, as in the report."""
 MIN_BAND_BINS = 1.5
+"""Least width of a band, from its lower to its upper edge."""
 
 Full = Float[Tensor, "clips 192 512"]
 Waveforms = Float[Tensor, "clips samples"]
 
 
 def log_mel_power(waveforms: Waveforms) -> Full:
-    """ln(|S|² M + 1e-6) in nats; −13.8 where the padding is."""
-    power = (_frames(waveforms).abs() + EPSILON).square()
-    return (power @ _bands(power.device) + EPSILON).log()
+    """Return ln(|S|² M + 1e-6) in nats, with M from `_band_matrix`; it is −13.8 in the padding."""
+    power = (_stft(waveforms).abs() + EPSILON).square()
+    return (power @ _band_matrix(power.device) + EPSILON).log()
 
 
 def mel_frequency(waveforms: Waveforms) -> Full:
-    """Instantaneous frequency in units of π, within ±1, of phases unwrapped over time and mixed into bands."""
-    return instantaneous_frequency(unwrapped(_frames(waveforms).angle()) @ _bands(waveforms.device))
+    """Return the instantaneous frequency of each band in units of π, within ±1.
+
+    As in the report, the phases are unwrapped over time and then mixed by the same matrix as the power.
+    """
+    return instantaneous_frequency(unwrap(_stft(waveforms).angle()) @ _band_matrix(waveforms.device))
 
 
 def linear_log_power(log_mel: Full) -> Full:
-    """Log-power in nats on the full linear grid: of the frames of `spectrogram`, 80 dB below each clip's maximum or
-    more."""
-    power = log_mel.exp() @ _unbands(log_mel.device)
-    # A frame of ours lies between two of theirs.
+    """Convert log-power of mel bands to log-power in nats on the full linear grid, with the frames of `spectrogram`.
+
+    The result is floored 80 dB below each clip's maximum.
+    """
+    power = log_mel.exp() @ _inverse_band_matrix(log_mel.device)
+    # The two framings have different hops: interpolate between the two nearest frames of the report.
     centres = (
         torch.arange(FRAMES, device=power.device) * HOP_SAMPLES + PADDING_SAMPLES - FFT_SAMPLES / 2
     ) / OWN_HOP_SAMPLES
@@ -56,28 +64,28 @@ def linear_log_power(log_mel: Full) -> Full:
 
 
 def to_waveform(log_mel: Full, frequency: Full) -> Waveforms:
-    """Sound of log-power and instantaneous frequency in mel bands, by the report's overlap-add."""
-    amplitude = (log_mel.exp() @ _unbands(log_mel.device) + EPSILON).sqrt()
-    phase = (math.pi * frequency).cumsum(dim=1) @ _unbands(log_mel.device)
+    """Synthesize sound from log-power and instantaneous frequency of mel bands, by the report's overlap-add."""
+    amplitude = (log_mel.exp() @ _inverse_band_matrix(log_mel.device) + EPSILON).sqrt()
+    phase = (math.pi * frequency).cumsum(dim=1) @ _inverse_band_matrix(log_mel.device)
     spectrum = F.pad(torch.polar(amplitude, phase), (1, 0))
     window = torch.hann_window(FFT_SAMPLES, device=log_mel.device)
     frames = torch.fft.irfft(spectrum, n=FFT_SAMPLES)
     # The squares of all windows over a sample sum up to four times their mean.
     scale = 1 / (4 * float(window.square().mean()))
-    padded = _overlapped(scale * window * frames)
+    padded = _overlap_add(scale * window * frames)
     waveforms: Waveforms = padded[:, PADDING_SAMPLES:]
     return waveforms
 
 
-def _frames(waveforms: Waveforms) -> Complex[Tensor, "clips 192 512"]:
-    """The short-time Fourier transform (periodic Hann window), without the constant bin."""
+def _stft(waveforms: Waveforms) -> Complex[Tensor, "clips 192 512"]:
+    """Return the short-time Fourier transform (periodic Hann window) of padded clips, without the 0 Hz bin."""
     padded = F.pad(waveforms, (PADDING_SAMPLES, 0))
     window = torch.hann_window(FFT_SAMPLES, device=waveforms.device)
     spectrum: Tensor = torch.fft.rfft(padded.unfold(1, FFT_SAMPLES, OWN_HOP_SAMPLES) * window)
     return spectrum[..., 1:]
 
 
-def _overlapped(frames: Float[Tensor, "clips 192 1024"]) -> Waveforms:
+def _overlap_add(frames: Float[Tensor, "clips 192 1024"]) -> Waveforms:
     length = FFT_SAMPLES + OWN_HOP_SAMPLES * (FRAMES - 1)
     columns = frames.transpose(1, 2)
     folded = F.fold(columns, (1, length), (1, FFT_SAMPLES), stride=(1, OWN_HOP_SAMPLES))
@@ -86,11 +94,10 @@ def _overlapped(frames: Float[Tensor, "clips 192 1024"]) -> Waveforms:
 
 
 @lru_cache(maxsize=2)
-def _bands(device: torch.device) -> Float[Tensor, "512 512"]:
-    """The report's matrix M from linear bins to bands.
+def _band_matrix(device: torch.device) -> Float[Tensor, "512 512"]:
+    """Return the report's matrix M from linear bins to bands.
 
-    Edges of a band that is narrower than 1.5 bins are moved apart, and with them those of its neighbours, which share
-    them.
+    The edges of a band narrower than 1.5 bins are moved apart. Its neighbours share these edges, so they change too.
     """
     top = _to_mel(RATE_HZ / 2)
     edges = torch.linspace(0, top, BINS + 2, dtype=torch.float64)
@@ -101,7 +108,7 @@ def _bands(device: torch.device) -> Float[Tensor, "512 512"]:
             ratio = 0.5 * narrowest_hz / (700 * math.exp(centre / 1127))
             half = 1127 * math.asinh(ratio)
             edges[band], edges[band + 2] = centre - half, centre + half
-    lower_hz, centre_hz, upper_hz = (700 * torch.expm1(part / 1127) for part in (edges[:-2], edges[1:-1], edges[2:]))
+    lower_hz, centre_hz, upper_hz = (700 * torch.expm1(mel / 1127) for mel in (edges[:-2], edges[1:-1], edges[2:]))
     bins_hz = torch.linspace(0, RATE_HZ / 2, BINS, dtype=torch.float64)[:, None]
     triangles = torch.minimum(
         (bins_hz - lower_hz) / (centre_hz - lower_hz), (upper_hz - bins_hz) / (upper_hz - centre_hz)
@@ -111,9 +118,9 @@ def _bands(device: torch.device) -> Float[Tensor, "512 512"]:
 
 
 @lru_cache(maxsize=2)
-def _unbands(device: torch.device) -> Float[Tensor, "512 512"]:
-    """The report's way back, Mᵀ with columns scaled by those of M Mᵀ."""
-    bands = _bands(device)
+def _inverse_band_matrix(device: torch.device) -> Float[Tensor, "512 512"]:
+    """Return the report's approximate inverse of M: Mᵀ, its columns divided by the column sums of M Mᵀ."""
+    bands = _band_matrix(device)
     total = (bands @ bands.T).sum(dim=0)
     scale = torch.where(total.abs() > 1e-8, 1 / total.clamp(min=1e-8), total)
     return bands.T * scale

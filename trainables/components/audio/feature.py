@@ -1,4 +1,4 @@
-"""What is computed of every clip of a corpus before anything trains, and then only read."""
+"""Features: values of every clip of a corpus that are computed once, before training, and cached."""
 
 from __future__ import annotations
 
@@ -19,23 +19,32 @@ Waveforms = Float[Tensor, "clips samples"]
 
 @dataclass(frozen=True)
 class Feature:
-    """One quantity of every clip on a grid, computed once a corpus."""
+    """One quantity of a clip on a grid.
+
+    Attributes:
+        grid: the frames and bins of the result.
+        quantity: log-power in nats, instantaneous frequency or angle in units of π.
+    """
 
     grid: Grid
     quantity: Literal["log_power", "instantaneous_frequency", "angle"] = "log_power"
 
     @property
     def name(self) -> str:
-        """Tells it from every other one."""
+        """The unique name of the feature, used for cache files."""
         return f"{self.quantity}-{self.grid.name}"
 
-    def of(self, waveforms: Waveforms) -> Batch:
-        """Log-power in nats, or a phase in units of π; of a block of the full resolution its first phase."""
+    def compute(self, waveforms: Waveforms) -> Batch:
+        """Compute log-power in nats or a phase in units of π.
+
+        A phase is decimated, not pooled: an average of phases would mean nothing.
+        """
         if self.quantity == "log_power":
             return self.grid.log_power(waveforms)
         if self.grid.representation == "audiovision":
             phase = audiovision.mel_frequency(waveforms)
+        elif self.quantity == "angle":
+            phase = spectrogram.phase(waveforms) / math.pi
         else:
-            angle = spectrogram.phase(waveforms)
-            phase = angle / math.pi if self.quantity == "angle" else instantaneous_frequency(angle)
+            phase = instantaneous_frequency(spectrogram.phase(waveforms))
         return phase[:, :: self.grid.step, :: self.grid.step]

@@ -1,6 +1,6 @@
-"""Grids: what is left of a spectrogram for a network, and the way back to the full linear one.
+"""Grids: the frames and bins to which a spectrogram is reduced for a network, and the expansion to the full grid.
 
-Trials are compared behind that way back, so that grids can be compared.
+Metrics are computed after the expansion, so that trials on different grids are comparable.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from trainables.components.audio.spectrogram import BINS, FFT_SAMPLES, FRAMES, P
 RepresentationName = Literal["linear", "mel", "audiovision"]
 Reduction = Literal["pool", "decimate"]
 MIN_HALF_WIDTH_BINS = 1.0
-"""Half of a mel band's width: a narrower triangle may fall between two bins and hold nothing."""
+"""Least half-width of a mel band: a narrower triangle could lie between two bins, and its band would be empty."""
 
 Batch = Float[Tensor, "clips frames bins"]
 Resized = Float[Tensor, "clips frames2 bins2"]
@@ -32,14 +32,14 @@ Waveforms = Float[Tensor, "clips samples"]
 
 @dataclass(frozen=True)
 class Grid:
-    """On which frames and bins a log-power spectrogram is held.
+    """The frames and bins of a log-power spectrogram.
 
     Attributes:
         size: frames x bins.
-        representation: what the bins are: `linear` in frequency; `mel` bands; `audiovision`, the report's own mel
-            bands, with its framing.
-        reduction: how the full resolution becomes the size: the mean power of blocks, or the first value of each, as
-            in the report, which keeps the speckle of noise.
+        representation: `linear` in frequency, `mel` bands, or `audiovision`: the mel bands and the framing of the
+            Audiovision report.
+        reduction: how the full resolution is reduced to the size: `pool` takes the mean power of each block;
+            `decimate` takes its first value, as in the report, which keeps the speckle of noise.
     """
 
     size: Size = "48x128"
@@ -48,87 +48,103 @@ class Grid:
 
     @property
     def name(self) -> str:
-        """Tells it from every other one."""
+        """The unique name of the grid, used for cache files."""
         return "-".join([self.representation, self.size, self.reduction])
 
     @property
     def label(self) -> str:
-        """How tables call it: the size alone where nothing else is unusual."""
-        other = [self.representation] * (self.representation != "linear") + [self.reduction] * (
-            self.reduction != "pool"
-        )
-        return " ".join([self.size, *other])
+        """The name in tables: the size, followed by what differs from a pooled linear grid."""
+        words: list[str] = [self.size]
+        if self.representation != "linear":
+            words.append(self.representation)
+        if self.reduction != "pool":
+            words.append(self.reduction)
+        return " ".join(words)
 
     @property
     def is_dithered(self) -> bool:
-        """Whether the sounds are, so that no value is constant; the report's were not."""
+        """Whether sounds are dithered first, so that no value is constant; the report did not dither."""
         return self.representation != "audiovision"
 
     @property
     def padded_frames(self) -> int:
-        """Frames at the beginning of every clip that are made of padding, in part or whole."""
-        return -(-audiovision.PADDED_FRAMES // self.step) if self.representation == "audiovision" else 0
+        """The number of frames at the beginning of every clip that contain padding."""
+        if self.representation != "audiovision":
+            return 0
+        # Rounded up.
+        return -(-audiovision.PADDED_FRAMES // self.step)
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Frames and bins."""
+        """The numbers of frames and bins."""
         return SIZES[self.size]
 
     @property
     def step(self) -> int:
-        """Frames (and bins) of the full resolution in one of the grid's."""
+        """The number of full-resolution frames per frame of the grid; the same holds for bins."""
         return FRAMES // self.shape[0]
 
     def log_power(self, waveforms: Waveforms) -> Batch:
-        """Log-power in nats of sounds, floored 80 dB below each clip's maximum (`audiovision` as the report has it)."""
+        """Compute log-power in nats on the grid, floored 80 dB below each clip's maximum.
+
+        `audiovision` has no such floor, as in the report.
+        """
         if self.representation == "audiovision":
             log_mel = audiovision.log_mel_power(waveforms)
-            return self._thinned(log_mel) if self.reduction == "decimate" else self._pooled(log_mel.exp()).log()
+            if self.reduction == "decimate":
+                return self._decimate(log_mel)
+            return self._pool(log_mel.exp()).log()
         power = spectrogram.power(waveforms)
         if self.representation == "linear" and self.reduction == "pool":
             return spectrogram.log_power(power, self.size)
         if self.representation == "linear":
-            return self._thinned(spectrogram.log_power(power))
+            return self._decimate(spectrogram.log_power(power))
         if self.reduction == "decimate":
-            mel = self._thinned(power @ mel_bands(BINS, power.device))
+            mel = self._decimate(power @ mel_bands(BINS, power.device))
         else:
             mel = F.adaptive_avg_pool2d(power, (self.shape[0], BINS)) @ mel_bands(self.shape[1], power.device)
-        return spectrogram.floored((mel + POWER_FLOOR).log(), power)
+        return spectrogram.apply_floor((mel + POWER_FLOOR).log(), power)
 
-    def full(self, log_power: Batch) -> Full:
-        """The same on the full linear grid: interpolated between the centres of pooled blocks, or the one value of a
-        block repeated, as in the report."""
+    def to_full(self, log_power: Batch) -> Full:
+        """Expand log-power on the grid to the full linear grid.
+
+        Pooled values are interpolated between the centres of their blocks; decimated ones are repeated, as in the
+        report.
+        """
         if self.representation == "audiovision":
-            return audiovision.linear_log_power(self.repeated(log_power))
+            return audiovision.linear_log_power(self.repeat(log_power))
         if self.representation == "linear":
-            return spectrogram.resized(log_power, "192x512") if self.reduction == "pool" else self.repeated(log_power)
+            if self.reduction == "decimate":
+                return self.repeat(log_power)
+            return spectrogram.resize(log_power, "192x512")
         if self.reduction == "pool":
             frames = F.interpolate(
                 log_power[:, None], (FRAMES, log_power.shape[2]), mode="bilinear", align_corners=False
             )[:, 0]
         else:
-            frames = self.repeated(log_power)
-        return frames @ _between_bands(frames.shape[2], frames.device)
+            frames = self.repeat(log_power)
+        return frames @ _interpolation_weights(frames.shape[2], frames.device)
 
-    def resized(self, log_power: Batch, size: Size) -> Resized:
-        """The same on a pooled linear grid of a size."""
-        # Pooled to a smaller size directly, since what is interpolated first is smoother than what it is compared with.
-        is_pooled = self.representation == "linear" and self.reduction == "pool"
-        return spectrogram.resized(log_power if is_pooled else self.full(log_power), size)
+    def resize(self, log_power: Batch, size: Size) -> Resized:
+        """Convert log-power on this grid to a pooled linear grid of the given size."""
+        # A pooled linear grid is resized directly: interpolating it first would make it smoother than its target.
+        if self.representation != "linear" or self.reduction != "pool":
+            log_power = self.to_full(log_power)
+        return spectrogram.resize(log_power, size)
 
-    def _thinned(self, full: Full) -> Batch:
+    def _decimate(self, full: Full) -> Batch:
         return full[:, :: self.step, :: self.step]
 
-    def _pooled(self, full: Full) -> Batch:
+    def _pool(self, full: Full) -> Batch:
         return F.adaptive_avg_pool2d(full, self.shape)
 
-    def repeated(self, values: Batch) -> Full:
-        """Every value as often as the full resolution has frames and bins in its place."""
+    def repeat(self, values: Batch) -> Full:
+        """Expand values to the full resolution by repeating each over its block."""
         return values.repeat_interleave(self.step, dim=1).repeat_interleave(self.step, dim=2)
 
 
 def mel_bands(bands: int, device: torch.device) -> Float[Tensor, "512 bands"]:
-    """Weights that make the mean power of each band: triangles around `_centres_hz`, two bins wide or more."""
+    """Return weights for the mean power of each band: triangles around `_centres_hz`, at least two bins wide."""
     return _mel_bands(bands).to(device)
 
 
@@ -146,8 +162,8 @@ def _mel_bands(bands: int) -> Float[Tensor, "512 bands"]:
 
 
 @lru_cache(maxsize=4)
-def _between_bands(bands: int, device: torch.device) -> Float[Tensor, "bands 512"]:
-    """Weights that interpolate log-power linearly between the centres of mel bands."""
+def _interpolation_weights(bands: int, device: torch.device) -> Float[Tensor, "bands 512"]:
+    """Return weights that interpolate log-power linearly from the centres of mel bands to linear bins."""
     bins_hz = torch.arange(1, BINS + 1, dtype=torch.float64) * RATE_HZ / FFT_SAMPLES
     centres = _centres_hz(bands)
     above = torch.searchsorted(centres, bins_hz).clamp(1, bands - 1)
@@ -160,6 +176,6 @@ def _between_bands(bands: int, device: torch.device) -> Float[Tensor, "bands 512
 
 
 def _centres_hz(bands: int) -> Float[Tensor, " bands"]:
-    """Equally spaced on the scale mel = 1127 ln(1 + f / 700), from the first bin to the last."""
+    """Return band centres that are equally spaced on the scale mel = 1127 ln(1 + f / 700), over all bins."""
     first, last = (1127 * math.log(1 + k * RATE_HZ / FFT_SAMPLES / 700) for k in (1, BINS))
     return 700 * torch.expm1(torch.linspace(first, last, bands, dtype=torch.float64) / 1127)

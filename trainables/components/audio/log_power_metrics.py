@@ -1,4 +1,4 @@
-"""Metrics that mean the same for every trial: taken on one grid, in log-power nats or dB, or by the judge."""
+"""Metrics that are comparable between all trials: errors of log-power on one common grid, and scores of the judge."""
 
 from __future__ import annotations
 
@@ -22,50 +22,62 @@ PerClip = Float[Tensor, " clips"]
 
 @dataclass
 class FractionUnexplained:
-    """FVU = Σ(x − x̂)² / Σ(x − x̄)², x̄ being each clip's own mean: 0 is perfect, 1 as good as a constant.
+    """The fraction of variance unexplained, FVU = Σ(x − x̂)² / Σ(x − x̄)², where x̄ is the mean of each clip.
 
-    Gathered batch by batch: it is a ratio of sums, not a mean of ratios.
+    0 is perfect; 1 is as good as a constant. It is a ratio of sums over all batches, not a mean of ratios.
+
+    Attributes:
+        error: the numerator so far.
+        total: the denominator so far.
     """
 
     error: float = 0.0
     total: float = 0.0
 
     def add(self, estimate: Clips, target: Clips) -> None:
+        """Add a batch."""
         error, total = squared_errors(estimate, target)
         self.error += float(error.sum())
         self.total += float(total.sum())
 
     @property
     def value(self) -> float:
+        """The FVU of all batches added so far."""
         return self.error / self.total
 
 
 class Variation:
-    """Variance between clips of the estimates as a part of that of the targets, both averaged over pixels.
+    """The variance between estimated clips divided by that between target clips, both averaged over pixels.
 
-    0 when every clip is made into the same thing. Gathered batch by batch.
+    It is 0 when all estimates are equal.
     """
 
     def __init__(self) -> None:
         self._count = 0
+        # Sums over clips of estimates, squared estimates, targets, squared targets.
         self._sums: list[Tensor] = []
 
     def add(self, estimate: Clips, target: Clips) -> None:
+        """Add a batch."""
+        sums = []
         # In double precision, since the variance is a small difference of large sums.
-        batches = (estimate.double(), target.double())
-        sums = [part for batch in batches for part in (batch.sum(dim=0), batch.square().sum(dim=0))]
-        self._sums = [before + new for before, new in zip(self._sums, sums, strict=True)] if self._sums else sums
+        for batch in (estimate.double(), target.double()):
+            sums += [batch.sum(dim=0), batch.square().sum(dim=0)]
+        if self._sums:
+            sums = [before + new for before, new in zip(self._sums, sums, strict=True)]
+        self._sums = sums
         self._count += len(target)
 
     @property
     def value(self) -> float:
+        """The ratio over all batches added so far."""
         means = [total / self._count for total in self._sums]
         estimates, targets = (float((square - mean.square()).mean()) for mean, square in (means[:2], means[2:]))
         return estimates / targets
 
 
 def squared_errors(estimate: Clips, target: Clips) -> tuple[PerClip, PerClip]:
-    """Each clip's Σ(x − x̂)² and Σ(x − x̄)²."""
+    """Return Σ(x − x̂)² and Σ(x − x̄)² of each clip: the terms of `FractionUnexplained`."""
     estimate, target = estimate.flatten(1), target.flatten(1)
     error = (estimate - target).square().sum(dim=1)
     total = (target - target.mean(dim=1, keepdim=True)).square().sum(dim=1)
@@ -73,17 +85,18 @@ def squared_errors(estimate: Clips, target: Clips) -> tuple[PerClip, PerClip]:
 
 
 def lsd_db(estimate: Batch, target: Batch) -> PerClip:
-    """Log-spectral distance in dB: over bins the root mean square, over frames the mean, of log-power in nats."""
+    """Compute the log-spectral distance in dB from log-power in nats: root mean square over bins, mean over frames."""
     return DB_PER_NAT * (estimate - target).square().mean(dim=2).sqrt().mean(dim=1)
 
 
 @dataclass(frozen=True)
-class Hearing:
-    """What a judge hears, averaged within each recording; the unit of every test is the recording.
+class RecordingScores:
+    """A judge's scores, one per recording, since recordings are the units of every statistical test.
 
     Attributes:
-        probability: of the true class, a value a recording.
-        is_right: whether the true class is the most probable one, by the mean over the recording's clips.
+        recordings: their names, sorted.
+        probability: the probability of the true class, averaged over the clips of the recording.
+        is_right: whether the true class has the highest average probability.
     """
 
     recordings: NDArray[Any]
@@ -92,25 +105,41 @@ class Hearing:
 
     @property
     def mean_probability(self) -> float:
+        """The mean over recordings of the probability of the true class."""
         return float(self.probability.mean())
 
     @property
     def accuracy(self) -> float:
+        """The fraction of recordings whose class is right."""
         return float(self.is_right.mean())
 
 
-def hearing(
+def score_recordings(
     probabilities: Float[Tensor, "clips classes"], labels: NDArray[np.int64], recordings: NDArray[Any]
-) -> Hearing:
-    """Average a judge's probabilities within recordings, given the class and the recording of each clip."""
+) -> RecordingScores:
+    """Average a judge's class probabilities within recordings, and score them.
+
+    Args:
+        probabilities: the class probabilities of each clip.
+        labels: the true class of each clip.
+        recordings: the name of each clip's recording.
+    """
     names, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
-    means = by_recording(probabilities.double().cpu().numpy(), of_clip)
+    means = average_by_recording(probabilities.double().cpu().numpy(), of_clip)
     truth = labels[first]
-    return Hearing(names, means[np.arange(len(names)), truth], means.argmax(axis=1) == truth)
+    return RecordingScores(names, means[np.arange(len(names)), truth], means.argmax(axis=1) == truth)
 
 
-def by_recording(values: NDArray[np.float64], of_clip: NDArray[np.intp]) -> NDArray[np.float64]:
-    """Means over the clips of each recording, given each clip's recording as a number; shape (recordings, columns)."""
+def average_by_recording(values: NDArray[np.float64], of_clip: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Average each column of values over the clips of each recording.
+
+    Args:
+        values: shape (clips, columns).
+        of_clip: the index of each clip's recording.
+
+    Returns:
+        The means, of shape (recordings, columns).
+    """
     counts = np.bincount(of_clip)
     sums = np.zeros((len(counts), values.shape[1]))
     np.add.at(sums, of_clip, values)

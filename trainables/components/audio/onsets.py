@@ -1,4 +1,4 @@
-"""Whether what is heard begins when something moves."""
+"""The correlation of sound onsets with motion in the video."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from trainables.components.audio.spectrogram import DB_PER_NAT, POWER_FLOOR, mel
 
 
 def onset_strength(sounds: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips steps"]:
-    """How much louder, in dB and on average over 80 mel bands, each frame is than the one before it: spectral flux, as
-    librosa's `onset_strength` (Böck and Widmer, 2013)."""
+    """Compute the spectral flux: the rise in dB from frame to frame, averaged over 80 mel bands; falls count as 0.
+
+    It follows librosa's `onset_strength` (Böck and Widmer, 2013).
+    """
     levels_db = DB_PER_NAT * (power(sounds) @ mel_filters(MEL_BANDS, sounds.device) + POWER_FLOOR).log()
     return levels_db.diff(dim=1).clamp(min=0).mean(dim=2)
 
@@ -20,8 +22,11 @@ def onset_strength(sounds: Float[Tensor, "clips samples"]) -> Float[Tensor, "cli
 def onset_correlation(
     sounds: Float[Tensor, "clips samples"], motion: Float[Tensor, "clips steps2"]
 ) -> Float[Tensor, " clips"]:
-    """Pearson's correlation of onsets with motion, from −1 to 1, at motion's rate: 0 by chance, and where one of them
-    never changes; not a number without motion."""
+    """Compute Pearson's correlation of onset strength with motion, at the rate of the motion.
+
+    Returns:
+        Values from −1 to 1. Chance is 0; it is also 0 where one of the two is constant, and NaN where the motion is.
+    """
     onsets = F.adaptive_avg_pool1d(onset_strength(sounds)[:, None], motion.shape[1])[:, 0]
     centred_onsets, centred_motion = (
         series - series.mean(dim=1, keepdim=True) for series in (onsets, motion.to(onsets))

@@ -1,7 +1,8 @@
 """Phase gradient heap integration (Průša, Balazs and Søndergaard, 2017): a phase from magnitudes, without iterations.
 
-For a Gaussian window the slopes of the phase are those of the log-magnitude, time and frequency exchanged; a Hann
-window is nearly one. They are integrated from a clip's loudest bin outwards, always on from the loudest bin reached.
+For a Gaussian window, the phase gradient follows from the gradient of the log-magnitude with time and frequency
+exchanged; a Hann window is close to a Gaussian. The gradient is integrated from the loudest bin of a clip outwards,
+always continuing from the loudest bin reached so far.
 """
 
 from __future__ import annotations
@@ -18,39 +19,40 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
-from trainables.components.audio.phase import wrapped
+from trainables.components.audio.phase import wrap
 from trainables.components.audio.spectrogram import BINS, FFT_SAMPLES, FRAMES, HOP_SAMPLES
 
 GAMMA_SAMPLES2 = 0.25645 * FFT_SAMPLES**2
-"""exp(−π t² / γ) is the Gaussian nearest to the Hann window."""
+"""γ in samples²: exp(−π t² / γ) is the Gaussian nearest to the Hann window."""
 TOLERANCE = 1e-6
-"""Bins below this part of a clip's maximum get a random phase."""
+"""Bins below this fraction of the clip's maximum get a random phase."""
 
 Slopes = Float64[Tensor, "clips 192 512"]
 
 
-def integrated_phase(amplitude: Float[Tensor, "clips 192 512"]) -> Float[Tensor, "clips 192 512"]:
-    """Angles that `griffin_lim` can begin with, in radians within ±π; a clip's are the same in every batch.
+def integrate_phase(amplitude: Float[Tensor, "clips 192 512"]) -> Float[Tensor, "clips 192 512"]:
+    """Estimate phases from amplitudes, in radians within ±π, for example to initialize `griffin_lim`.
 
-    They are found on the processor, in a thread a clip; the first call on a machine compiles for some seconds.
+    The result for a clip does not depend on its batch. It is computed on the CPU, in one thread per clip; the first
+    call on a machine compiles for some seconds.
     """
     exact = amplitude.detach().cpu().double().contiguous()
     floor = TOLERANCE * exact.amax(dim=(1, 2), keepdim=True)
     log_amplitude = exact.clamp(min=floor.clamp(min=torch.finfo(exact.dtype).tiny)).log()
     angle = _random_angles().repeat(len(exact), 1, 1)
-    # In double precision too: a clip's angles add up to 10⁵ radians before they are wrapped.
+    # In double precision: the angles of a clip sum up to 10⁵ radians before they are wrapped.
     clips = (batch.contiguous().numpy() for batch in (log_amplitude, *_slopes(log_amplitude), exact <= floor, angle))
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        list(pool.map(_compiled(), *clips))
-    return wrapped(angle).to(amplitude)
+        list(pool.map(_compile_integrate(), *clips))
+    return wrap(angle).to(amplitude)
 
 
 def _slopes(log_amplitude: Float64[Tensor, "clips 192 512"]) -> tuple[Slopes, Slopes]:
-    """Radians that the phase advances by from frame to frame, and from bin to bin."""
+    """Return the phase advance in radians from frame to frame, and from bin to bin."""
     over_frames, over_bins = torch.gradient(log_amplitude, dim=(1, 2))
     ratio = HOP_SAMPLES * FFT_SAMPLES / GAMMA_SAMPLES2
     per_frame = 2 * math.pi * HOP_SAMPLES / FFT_SAMPLES * torch.arange(1, BINS + 1) + ratio * over_bins
-    # torch counts time from a frame's first sample, so that its centre turns every other bin round.
+    # torch measures phase at a frame's first sample, half a window before its centre: −π from each bin to the next.
     per_bin = -math.pi - over_frames / ratio
     return per_frame, per_bin
 
@@ -62,8 +64,8 @@ def _random_angles() -> Float64[Tensor, "192 512"]:
 
 
 @lru_cache(maxsize=1)
-def _compiled() -> Callable[..., None]:
-    # Here, because numba takes a second to import and most processes never integrate.
+def _compile_integrate() -> Callable[..., None]:
+    # Imported here, because numba takes a second to import and most processes never integrate.
     from numba import njit
 
     compiled: Callable[..., None] = njit(nogil=True, cache=True)(_integrate)
@@ -72,7 +74,7 @@ def _compiled() -> Callable[..., None]:
 
 @no_type_check
 def _integrate(log_amplitude: Any, per_frame: Any, per_bin: Any, is_done: Any, angle: Any) -> None:
-    """Integrate one clip by the trapezoid rule, overwriting the angles that are not done yet."""
+    """Integrate one clip by the trapezoid rule, overwriting `is_done` and the angles that are not done yet."""
     num_frames, num_bins = log_amplitude.shape
     for start in np.argsort(-log_amplitude.ravel()):
         if is_done[start // num_bins, start % num_bins]:

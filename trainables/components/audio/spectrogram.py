@@ -1,14 +1,14 @@
-"""The short-time Fourier transform of 2 s clips, its log-power spectrograms, and the way back to sound.
+"""The short-time Fourier transform of 2 s clips, their log-power spectrograms, and the synthesis of sound from them.
 
-Time is the height (frames) and frequency the width (bins): a size is "frames x bins". All values are natural
-logarithms of power, in nats; 1 nat is 4.34 dB. Every function works on a whole batch.
+Time is the height (frames) and frequency the width (bins): a size is "frames x bins". Log-power is the natural
+logarithm of power, in nats; 1 nat is 4.34 dB. Every function works on a batch.
 """
 
 from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Literal, cast, get_args
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -19,70 +19,87 @@ from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
 
 FFT_SAMPLES = 1024
 HOP_SAMPLES = 230
-"""Centred frames every 230 samples: exactly 192 of them, none made of padding alone."""
+"""With centred frames every 230 samples, a clip has exactly 192, and none consists of padding alone."""
 FRAMES, BINS = 192, 512
-"""The constant bin (0 Hz) is left out."""
+"""The shape of the full grid; the 0 Hz bin is left out."""
 
 Size = Literal["24x64", "48x128", "96x256", "192x512"]
 SIZES: dict[Size, tuple[int, int]] = {
-    size: cast("tuple[int, int]", tuple(int(number) for number in size.split("x"))) for size in get_args(Size)
+    "24x64": (24, 64),
+    "48x128": (48, 128),
+    "96x256": (96, 256),
+    "192x512": (192, 512),
 }
+"""Frames and bins of each size."""
 
 DITHER_RMS = 1e-4
+"""−80 dBFS."""
 POWER_FLOOR = 1e-6
+"""Added to power before its logarithm."""
 RANGE_NATS = 8 * math.log(10)
-"""80 dB: what lies further below a clip's maximum is lifted to there."""
+"""80 dB: lower values are raised to this distance below the clip's maximum."""
 LOUDEST_NATS = 30.0
-"""130 dB above what full scale can have: what a network makes louder is cut off there."""
+"""130 dB: louder outputs of a network are clamped to it."""
 DB_PER_NAT = 10 / math.log(10)
 GRIFFIN_LIM_CLIPS = {"cpu": 4, "cuda": 32}
-"""At a time: more would not fit into a processor's cache."""
-"""Clips that are resynthesised together: about 150 MB of spectra."""
+"""Clips per batch of Griffin-Lim, by device type: 4 fit into the cache of a CPU, 32 take 150 MB of a GPU."""
 
 
-def dithered(
-    waveforms: Float[Tensor, "clips samples"], clips: Int64[Tensor, " clips"]
-) -> Float[Tensor, "clips samples"]:
-    """Add white noise of −80 dBFS, so that no value of a spectrogram is constant; a clip's number decides its noise."""
+def dither(waveforms: Float[Tensor, "clips samples"], clips: Int64[Tensor, " clips"]) -> Float[Tensor, "clips samples"]:
+    """Add white noise of −80 dBFS, so that no value of a spectrogram is constant.
+
+    Args:
+        waveforms: samples within ±1.
+        clips: the number of each clip, which determines its noise.
+    """
     noise = _noise(waveforms.device)
+    # The factor is prime: consecutive clips begin far apart in the noise.
     start = (clips.to(waveforms.device) * 7919) % len(noise)
     sample = torch.arange(waveforms.shape[1], device=waveforms.device)
     return waveforms + DITHER_RMS * noise[(start[:, None] + sample) % len(noise)]
 
 
 def power(waveforms: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips 192 512"]:
-    """Power |S|² of the short-time Fourier transform (periodic Hann window of 1,024 samples, reflected edges)."""
+    """Return the power |S|² of `spectrum`."""
     return spectrum(waveforms).abs().square()
 
 
 def phase(waveforms: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips 192 512"]:
-    """Angles of the same transform in radians, within ±π; a frame's are those at its first sample."""
+    """Return the angles of `spectrum` in radians, within ±π, measured at the first sample of each frame."""
     return spectrum(waveforms).angle()
 
 
 def spectrum(waveforms: Float[Tensor, "clips samples"]) -> Complex[Tensor, "clips 192 512"]:
-    """The transform itself."""
+    """Return the short-time Fourier transform (periodic Hann window of 1,024 samples, reflected edges)."""
     return _stft(waveforms)[:, 1:].transpose(1, 2)
 
 
 def log_power(power: Float[Tensor, "clips 192 512"], size: Size = "192x512") -> Float[Tensor, "clips frames bins"]:
-    """ln(P + 1e-6) of the power averaged over blocks, floored 80 dB below each clip's maximum at full resolution.
+    """Return ln(P + 1e-6) of the power averaged over blocks, floored as by `apply_floor`.
 
-    The average is taken before the logarithm: it removes the speckle of noise instead of sampling it.
+    Averaging before the logarithm removes the speckle of noise instead of sampling it.
     """
-    return floored((F.adaptive_avg_pool2d(power, SIZES[size]) + POWER_FLOOR).log(), power)
+    return apply_floor((F.adaptive_avg_pool2d(power, SIZES[size]) + POWER_FLOOR).log(), power)
 
 
-def floored(
+def apply_floor(
     log_power: Float[Tensor, "clips frames bins"], power: Float[Tensor, "clips 192 512"]
 ) -> Float[Tensor, "clips frames bins"]:
-    """Log-power lifted to 80 dB below the maximum at full resolution, the same for every size."""
+    """Raise log-power to at least 80 dB below the clip's maximum at full resolution: one floor for every size.
+
+    Args:
+        log_power: in nats, on any grid.
+        power: of the same clips, at full resolution.
+    """
     floor = (power.amax(dim=(1, 2), keepdim=True) + POWER_FLOOR).log() - RANGE_NATS
     return torch.maximum(log_power, floor)
 
 
-def resized(log_power: Float[Tensor, "clips frames bins"], size: Size) -> Float[Tensor, "clips frames2 bins2"]:
-    """The same at another size: power averaged over blocks, or log-power interpolated between their centres."""
+def resize(log_power: Float[Tensor, "clips frames bins"], size: Size) -> Float[Tensor, "clips frames2 bins2"]:
+    """Convert log-power to another size.
+
+    To a smaller one, power is averaged over blocks; to a larger one, log-power is interpolated between block centres.
+    """
     shape = SIZES[size]
     if log_power.shape[1:] == shape:
         return log_power
@@ -94,14 +111,14 @@ def resized(log_power: Float[Tensor, "clips frames bins"], size: Size) -> Float[
 def to_waveform(
     log_power: Float[Tensor, "clips frames bins"], *, iterations: int = 32
 ) -> Float[Tensor, "clips samples"]:
-    """Sound of 2 s for spectrograms of any size, by interpolation and Griffin-Lim."""
-    return griffin_lim((resized(log_power, "192x512") / 2).exp(), iterations=iterations)
+    """Synthesize 2 s of sound from log-power in nats of any size, by interpolation and Griffin-Lim."""
+    return griffin_lim((resize(log_power, "192x512") / 2).exp(), iterations=iterations)
 
 
-def synthesized(
+def synthesize(
     amplitude: Float[Tensor, "clips 192 512"], phase: Float[Tensor, "clips 192 512"]
 ) -> Float[Tensor, "clips samples"]:
-    """Sound of amplitudes and a phase in radians, as of `phase`."""
+    """Synthesize sound from amplitudes and a phase in radians, measured as by `phase`."""
     return _istft(F.pad(torch.polar(amplitude, phase).transpose(1, 2), (0, 0, 1, 0)))
 
 
@@ -112,10 +129,14 @@ def griffin_lim(
     iterations: int = 32,
     momentum: float = 0.99,
 ) -> Float[Tensor, "clips samples"]:
-    """Find a phase for amplitudes: the fast Griffin-Lim algorithm (Perraudin, Balazs and Søndergaard, 2013).
+    """Synthesize sound from amplitudes by the fast Griffin-Lim algorithm (Perraudin, Balazs and Søndergaard, 2013).
 
-    The first phase (in radians, as of `phase`), unless one is given, is random, and the same for every clip: a clip
-    sounds the same in every batch.
+    Args:
+        amplitude: magnitudes on the full grid.
+        first_phase: the initial phase in radians, measured as by `phase`. Without it, the initial phase is random and
+            the same for every clip, so that the result does not depend on the batch.
+        iterations: 0 synthesizes with the initial phase.
+        momentum: α of the paper.
     """
     size = GRIFFIN_LIM_CLIPS[amplitude.device.type]
     phases = [None] * len(amplitude) if first_phase is None else first_phase.split(size)
@@ -149,7 +170,7 @@ def _griffin_lim(
 @lru_cache(maxsize=8)
 @torch.inference_mode(False)
 def mel_filters(bands: int, device: torch.device | str = "cpu") -> Float[Tensor, "512 bands"]:
-    """Triangles of unit height, equally spaced from 0 to 11,025 Hz on the scale mel = 1127 ln(1 + f / 700)."""
+    """Return triangles of unit height, equally spaced from 0 to 11,025 Hz on the scale mel = 1127 ln(1 + f / 700)."""
     top = 1127 * math.log(1 + RATE_HZ / 2 / 700)
     edges_hz = 700 * (torch.expm1(torch.linspace(0, top, bands + 2, dtype=torch.float64) / 1127))
     bins_hz = torch.arange(1, BINS + 1, dtype=torch.float64)[:, None] * RATE_HZ / FFT_SAMPLES

@@ -78,7 +78,7 @@ def variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) 
         sigma = torch.empty(()).uniform_(*BLUR_SIGMA, generator=generator).item()
         noise = torch.randn(pooled.shape, generator=generator) * torch.rand(len(pooled), 1, 1, generator=generator)
         spoilt = gaussian_blur(pooled, [9, 9], [sigma, sigma]) + NOISE_NATS * noise
-        log_powers += [spectrogram.resized(pooled, "192x512"), spectrogram.resized(spoilt, "192x512")]
+        log_powers += [spectrogram.resize(pooled, "192x512"), spectrogram.resize(spoilt, "192x512")]
     return torch.stack([log_mel(log_power).half() for log_power in log_powers])
 
 

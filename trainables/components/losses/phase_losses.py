@@ -58,7 +58,7 @@ register_phase_loss("l2", in_own_units=True)(l2)
 @register_phase_loss("anti_wrapping", takes=("instantaneous_frequency", "angle"))
 def anti_wrapping(estimate: Phases, target: Phases) -> Scalar:
     """|wrapped error| of the phase and of its differences along both axes, in radians (Ai and Ling, 2023)."""
-    return phase.anti_wrapping(math.pi * estimate[:, 0], math.pi * target[:, 0])
+    return phase.anti_wrapping_loss(math.pi * estimate[:, 0], math.pi * target[:, 0])
 
 
 @register_phase_loss("cosine", takes=("cos_sin",))

@@ -1,1 +1,1 @@
-"""What a network sees of a clip, and the way back to sound."""
+"""The tensors that networks process, their normalization, and the rendering of sound from them."""

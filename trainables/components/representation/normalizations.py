@@ -1,7 +1,7 @@
-"""Normalizations: what is done to log-power, or to a phase, before a network sees it, and undone behind it.
+"""Normalizations of log-power or of a phase before a network, inverted on its output.
 
-A new one is a class here, or in a file named under `components:`. Those of the training split are fitted; those of a
-clip take its own statistics, which nobody knows of a sound that a network makes up: they are predicted then.
+To add one, register a class here or in a file named under `components:`. Some use statistics of the training split,
+from `fit`. Others use statistics of each clip, which must be predicted to invert a clip that a network generates.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from trainables.support.registry import Registry
 
 Clips = Float[Tensor, "clips channels frames bins"]
 Statistics = Float[Tensor, "clips statistics"]
-Values = Float[Tensor, "clips measured frames bins"]
+Values = Float[Tensor, "clips selected frames bins"]
 
 SCALE_FLOOR = 0.1
-"""In nats 0.4 dB: what varies less is constant to the ear, and is not blown up to unit variance."""
+"""0.4 dB in nats: smaller variations are inaudible, and are not amplified to unit variance."""
 RANGE_MARGIN = 0.8
-"""The extremes land at ±0.8, as in GANSynth (Engel et al., 2019), away from where an output would saturate."""
+"""Extremes are mapped to ±0.8, as in GANSynth (Engel et al., 2019), where an output through tanh does not saturate."""
 
 
 class Normalization(ABC):
     """An invertible map of one part of clips: their log-power in nats, or their phase.
 
     Attributes:
-        num_statistics: numbers of each clip that it takes to undo it.
-        is_bounded: the training clips lie within ±1, which a tanh can reach.
-        needs_both: it is one of its own only where clips have magnitude and phase.
+        num_statistics: the number of values per clip that its inversion needs.
+        is_bounded: whether normalized training clips lie within ±1, the range of tanh.
+        needs_both: whether it uses magnitude and phase together; without one of them it equals another normalization.
     """
 
     num_statistics: ClassVar[int] = 0
@@ -40,65 +40,86 @@ class Normalization(ABC):
     needs_both: ClassVar[bool] = False
 
     def fit(self, batches: Iterable[Float[Tensor, "_ channels frames bins"]]) -> None:  # noqa: B027
-        """Take the statistics of the part in the training split, given in batches."""
+        """Fit to the training split, given as batches of the part; does nothing by default."""
 
     def statistics(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Statistics:
-        """What it takes to undo it, of a part of clips and of all their channels."""
+        """Compute the values per clip that `apply` and `invert` need.
+
+        Args:
+            part: the channels to normalize.
+            clips: all channels of the same clips.
+
+        Returns:
+            Shape (clips, num_statistics).
+        """
         return part.new_zeros(len(part), 0)
 
     @abstractmethod
-    def apply(self, part: Clips, statistics: Statistics) -> Clips: ...
+    def apply(self, part: Clips, statistics: Statistics) -> Clips:
+        """Normalize a part of clips, given what `statistics` returned for them."""
 
     @abstractmethod
-    def invert(self, normalized: Clips, statistics: Statistics) -> Clips: ...
+    def invert(self, normalized: Clips, statistics: Statistics) -> Clips:
+        """Invert `apply`, given the statistics of the clips or predictions of them."""
 
     def state_dict(self) -> dict[str, Tensor]:
+        """Return what `fit` computed."""
         return {}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027
-        """Go back to what `state_dict` gave."""
+        """Restore what `state_dict` returned."""
 
 
 NORMALIZATIONS: Registry[type[Normalization]] = Registry("normalization")
 
 
 class Affine(Normalization):
-    """(x − shift) / scale, with statistics of the training split that broadcast against clips."""
+    """The map (x − shift) / scale, with a shift and a scale of the training split that broadcast against clips."""
 
     def __init__(self) -> None:
         self.shift = torch.zeros(1, 1, 1)
         self.scale = torch.ones(1, 1, 1)
 
     def apply(self, part: Clips, statistics: Statistics) -> Clips:
+        """Return (x − shift) / scale."""
         return (part - self.shift) / self.scale
 
     def invert(self, normalized: Clips, statistics: Statistics) -> Clips:
+        """Return x · scale + shift."""
         return normalized * self.scale + self.shift
 
     def state_dict(self) -> dict[str, Tensor]:
+        """Return the shift and the scale."""
         return {"shift": self.shift, "scale": self.scale}
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Restore the shift and the scale, on the device of the current ones."""
         self.shift = state["shift"].to(self.shift.device)
         self.scale = state["scale"].to(self.scale.device)
 
 
 @NORMALIZATIONS.register("none")
 class Unchanged(Affine):
-    """Log-power in nats, phases in units of π, as they are."""
+    """The identity: log-power stays in nats, phases in units of π."""
 
     def fit(self, batches: Iterable[Float[Tensor, "_ channels frames bins"]]) -> None:
+        """Move shift and scale to the device of the clips."""
         for batch in batches:
             self.shift, self.scale = self.shift.to(batch.device), self.scale.to(batch.device)
             return
 
 
 class Standardized(Affine):
-    """Zero mean and unit variance over clips and, where `dims` says so, over frames."""
+    """Zero mean and unit variance on the training split.
+
+    Attributes:
+        dims: the dimensions that the mean and the variance are taken over: 0 for clips, 2 for frames.
+    """
 
     dims: tuple[int, ...]
 
     def fit(self, batches: Iterable[Float[Tensor, "_ channels frames bins"]]) -> None:
+        """Compute mean and standard deviation from sums over all batches, in double precision."""
         count, total, total_squared = 0, torch.zeros(()), torch.zeros(())
         for batch in batches:
             values = batch.double()
@@ -119,18 +140,19 @@ class PerFrequency(Standardized):
 
 @NORMALIZATIONS.register("per_bin")
 class PerBin(Standardized):
-    """Zero mean and unit variance in each frame and frequency bin of the 2 s."""
+    """Zero mean and unit variance in each cell of the grid, a frame and a frequency bin."""
 
     dims = (0,)
 
 
 @NORMALIZATIONS.register("range")
 class Range(Affine):
-    """The training split's minimum and maximum become −0.8 and 0.8."""
+    """The minimum and the maximum of the training split are mapped to −0.8 and 0.8."""
 
     is_bounded = True
 
     def fit(self, batches: Iterable[Float[Tensor, "_ channels frames bins"]]) -> None:
+        """Compute shift and scale from the extremes of all batches."""
         extremes = [torch.stack([*batch.aminmax()]) for batch in batches]
         low, high = torch.stack(extremes)[:, 0].min(), torch.stack(extremes)[:, 1].max()
         self.shift = ((high + low) / 2).reshape(1, 1, 1)
@@ -138,63 +160,69 @@ class Range(Affine):
 
 
 class OwnStatistics(Normalization):
-    """(x − shift) / scale with each clip's own shift and scale; its statistics are the shift and ln scale."""
+    """The map (x − shift) / scale with a shift and a scale of each clip; its statistics are the shift and ln scale."""
 
     num_statistics = 2
 
     def statistics(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Statistics:
-        values = self.measured(part, clips).flatten(1)
+        """Compute the shift and ln scale of each clip."""
+        values = self.select_channels(part, clips).flatten(1)
         shift = values.mean(dim=1)
         scale = self.scale(values - shift[:, None]).clamp(min=SCALE_FLOOR)
         return torch.stack([shift, scale.log()], dim=1)
 
-    def measured(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Values:
-        """Whose statistics they are."""
+    def select_channels(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Values:
+        """Return the channels that the statistics are computed from."""
         return part
 
     def scale(self, centred: Float[Tensor, "clips pixels"]) -> Float[Tensor, " clips"]:
-        """What each clip is divided by."""
+        """Compute the scale of each clip from its values minus their mean."""
         return centred.square().mean(dim=1).sqrt()
 
     def apply(self, part: Clips, statistics: Statistics) -> Clips:
+        """Return (x − shift) / scale with the statistics of each clip."""
         shift, log_scale = statistics[:, :, None, None, None].unbind(1)
         return (part - shift) / log_scale.exp()
 
     def invert(self, normalized: Clips, statistics: Statistics) -> Clips:
+        """Return x · scale + shift with the statistics of each clip."""
         shift, log_scale = statistics[:, :, None, None, None].unbind(1)
         return normalized * log_scale.exp() + shift
 
 
 @NORMALIZATIONS.register("clip")
 class Clip(OwnStatistics):
-    """Each clip at zero mean and unit variance."""
+    """Zero mean and unit variance in each clip."""
 
 
 @NORMALIZATIONS.register("clip_joint")
 class ClipJoint(OwnStatistics):
-    """With the mean and the standard deviation of magnitude and phase together, as in most of the report."""
+    """Mean and standard deviation over magnitude and phase together, as in most of the Audiovision report."""
 
     needs_both = True
 
-    def measured(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Values:
+    def select_channels(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Values:
+        """Return all channels."""
         return clips
 
 
 @NORMALIZATIONS.register("clip_magnitude")
 class ClipMagnitude(OwnStatistics):
-    """With the mean and the standard deviation of the magnitude, for the phase too."""
+    """Mean and standard deviation of the magnitude, used for the phase too."""
 
     needs_both = True
 
-    def measured(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Values:
+    def select_channels(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Values:
+        """Return the magnitude."""
         return clips[:, :1]
 
 
 @NORMALIZATIONS.register("max_abs")
 class MaxAbs(OwnStatistics):
-    """Each clip at zero mean, and 1 away from it at most; for an output through tanh."""
+    """Zero mean in each clip, divided by the largest deviation from it; for an output through tanh."""
 
     is_bounded = True
 
     def scale(self, centred: Float[Tensor, "clips pixels"]) -> Float[Tensor, " clips"]:
+        """Return the largest deviation from the mean."""
         return centred.abs().amax(dim=1)

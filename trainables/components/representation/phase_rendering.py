@@ -1,6 +1,6 @@
-"""How magnitudes become sound: the phases that they can be given, and what each of them is told for free.
+"""Renderings of magnitudes as sound: the phases to choose from, and the side information that each one uses.
 
-A new one is a function with `@register_phase` here, or in a file named under `components:`.
+To add one, register a function with `@register_phase` here or in a file named under `components:`.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from torch import Tensor
 from trainables.components.audio import spectrogram
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
-from trainables.components.audio.pghi import integrated_phase
+from trainables.components.audio.pghi import integrate_phase
 from trainables.components.audio.phase import angle_from_frequency, instantaneous_frequency
-from trainables.components.audio.spectrogram import BINS, FRAMES, Size, griffin_lim, synthesized
+from trainables.components.audio.spectrogram import BINS, FRAMES, Size, griffin_lim, synthesize
 from trainables.components.representation.nearest import NearestClips
 from trainables.corpora.features import FeatureSplit, read_waveforms
 from trainables.support.cache import made_once
@@ -32,30 +32,41 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 INDEX_SIZE: Size = "48x128"
+"""The grid on which neighbours are searched."""
 SAMPLE_CLIPS = 2048
+"""Training clips that the principal components of the index, and the mean frequency, are computed from."""
 BATCH_CLIPS = 256
 
 Full = Float[Tensor, "clips 192 512"]
 Waveforms = Float[Tensor, "clips samples"]
 
 
-class Memory:
-    """What is known of the training clips of a corpus when a sound is made."""
+class TrainingClips:
+    """The training clips of a corpus as a source of phases: nearest neighbours, and the mean."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
         self._clips = corpus.indices("train")
 
-    def nearest(self, log_power: Full, clips: NDArray[np.int64], *, same_class: bool) -> Int64[Tensor, " clips"]:
-        """The training clip whose magnitudes are nearest, as a place in the split; `same_class` looks at the label."""
-        queries = spectrogram.resized(log_power, INDEX_SIZE)
+    def find_nearest(self, log_power: Full, clips: NDArray[np.int64], *, same_class: bool) -> Int64[Tensor, " clips"]:
+        """Find the training clips whose magnitudes are nearest.
+
+        Args:
+            log_power: magnitudes in nats, on the full grid.
+            clips: the clips that they are estimates of, as rows of the corpus's table; read only with `same_class`.
+            same_class: whether to search only the true class of each clip, which makes it an oracle.
+
+        Returns:
+            Positions within the training split.
+        """
+        queries = spectrogram.resize(log_power, INDEX_SIZE)
         labels = torch.from_numpy(self.corpus.labels(clips)) if same_class else None
-        positions: Int64[Tensor, " clips"] = self._index.nearest(queries, labels=labels)
+        positions: Int64[Tensor, " clips"] = self._index.find(queries, labels=labels)
         return positions
 
     def nearest_phase(self, log_power: Full, clips: NDArray[np.int64], *, same_class: bool) -> Full:
-        """Its phase in radians."""
-        positions = self.nearest(log_power, clips, same_class=same_class).numpy()
+        """Return the phase in radians of the clips that `find_nearest` finds."""
+        positions = self.find_nearest(log_power, clips, same_class=same_class).numpy()
         waveforms = read_waveforms(self.corpus.waveforms(), self._clips[positions])
         return spectrogram.phase(waveforms).to(log_power.device)
 
@@ -76,9 +87,10 @@ class Memory:
             rows = np.random.default_rng(0).permutation(self._clips)[:SAMPLE_CLIPS]
             parts = np.array_split(rows, range(BATCH_CLIPS, len(rows), BATCH_CLIPS))
             waveforms = self.corpus.waveforms()
-            sums = [
-                instantaneous_frequency(spectrogram.phase(read_waveforms(waveforms, part))).sum(dim=0) for part in parts
-            ]
+            sums = []
+            for part in parts:
+                phase = spectrogram.phase(read_waveforms(waveforms, part))
+                sums.append(instantaneous_frequency(phase).sum(dim=0))
             with path.open("wb") as file:
                 np.save(file, (torch.stack(sums).sum(dim=0) / len(rows)).numpy())
 
@@ -87,38 +99,39 @@ class Memory:
 
 @dataclass(frozen=True)
 class Scene:
-    """Clips that are to be heard.
+    """A batch of magnitudes to render as sound, with everything that a phase may use.
 
     Attributes:
-        log_power: their magnitudes on the full grid, in nats.
-        clips: which clips they stand for, as rows of `corpus.clips`; empty where they stand for none.
-        memory: what is known of the corpus; None far from it.
-        own_sound: with the phase that the model made; None where it made none.
+        log_power: the magnitudes in nats, on the full grid.
+        clips: the clips that they are estimates of, as rows of `corpus.clips`; empty for generated ones.
+        training_clips: None where there is no corpus.
+        own_sound: renders the magnitudes with the phase that the model generated; None if it generated none.
     """
 
     log_power: Full
     clips: NDArray[np.int64]
-    memory: Memory | None
+    training_clips: TrainingClips | None
     own_sound: Callable[[], Waveforms] | None = None
 
     @property
     def amplitude(self) -> Full:
+        """The magnitudes as amplitudes: the square root of power."""
         return (self.log_power / 2).exp()
 
-    @property
-    def known(self) -> Memory:
-        """The memory, where there has to be one."""
-        assert self.memory is not None, "the settings were checked"
-        return self.memory
+    def require_training_clips(self) -> TrainingClips:
+        """Return the training clips; the settings are checked before a phase that needs them is used."""
+        assert self.training_clips is not None, "the settings were checked"
+        return self.training_clips
 
 
 @dataclass(frozen=True)
 class Phase:
-    """One way to give magnitudes a phase.
+    """One way to render magnitudes as sound.
 
     Attributes:
-        side_info_floats: numbers of each clip that it is told for free; above 0 it is an oracle.
-        follows_magnitude: it is found from magnitudes alone.
+        sound: renders a scene.
+        side_info_floats: the number of values of each original clip that it uses; more than 0 makes it an oracle.
+        follows_magnitude: whether the phase is computed from the magnitudes.
     """
 
     sound: Callable[[Scene], Waveforms]
@@ -132,7 +145,13 @@ PHASES: Registry[Phase] = Registry("phase")
 def register_phase(
     name: str, *, side_info_floats: int = 0, follows_magnitude: bool = False
 ) -> Callable[[Callable[[Scene], Waveforms]], Callable[[Scene], Waveforms]]:
-    """Decorator that makes a function of a scene known as a phase."""
+    """Return a decorator that registers a function from a `Scene` to sounds as a phase.
+
+    Args:
+        name: the value of the setting `phase`.
+        side_info_floats: see `Phase`.
+        follows_magnitude: see `Phase`.
+    """
 
     def add(sound: Callable[[Scene], Waveforms]) -> Callable[[Scene], Waveforms]:
         PHASES.register(name)(Phase(sound, side_info_floats, follows_magnitude))
@@ -142,72 +161,77 @@ def register_phase(
 
 
 @register_phase("own")
-def own(scene: Scene) -> Waveforms:
-    """The model's own."""
+def render_own(scene: Scene) -> Waveforms:
+    """Render with the phase that the model generated."""
     assert scene.own_sound is not None, "the settings were checked"
     return scene.own_sound()
 
 
 @register_phase("original", side_info_floats=FRAMES * BINS)
-def original(scene: Scene) -> Waveforms:
-    """The clip's own, passed through: an oracle."""
-    sounds = read_waveforms(scene.known.corpus.waveforms(), scene.clips)
-    return synthesized(scene.amplitude, spectrogram.phase(sounds).to(scene.log_power.device))
+def render_original(scene: Scene) -> Waveforms:
+    """Render with the phase of the original clip: an oracle."""
+    sounds = read_waveforms(scene.require_training_clips().corpus.waveforms(), scene.clips)
+    return synthesize(scene.amplitude, spectrogram.phase(sounds).to(scene.log_power.device))
 
 
 @register_phase("griffin_lim", follows_magnitude=True)
-def from_griffin_lim(scene: Scene) -> Waveforms:
-    """32 iterations of fast Griffin-Lim from a random phase."""
+def render_griffin_lim(scene: Scene) -> Waveforms:
+    """Render by 32 iterations of fast Griffin-Lim from a random phase."""
     return griffin_lim(scene.amplitude)
 
 
 @register_phase("pghi", follows_magnitude=True)
-def from_gradients(scene: Scene) -> Waveforms:
-    """Phase gradient heap integration (Průša, Balazs and Søndergaard, 2017)."""
-    return synthesized(scene.amplitude, integrated_phase(scene.amplitude))
+def render_pghi(scene: Scene) -> Waveforms:
+    """Render by phase gradient heap integration (Průša, Balazs and Søndergaard, 2017)."""
+    return synthesize(scene.amplitude, integrate_phase(scene.amplitude))
 
 
 @register_phase("pghi_griffin_lim", follows_magnitude=True)
-def from_gradients_on(scene: Scene) -> Waveforms:
-    """Griffin-Lim that starts there."""
-    return griffin_lim(scene.amplitude, first_phase=integrated_phase(scene.amplitude))
+def render_pghi_griffin_lim(scene: Scene) -> Waveforms:
+    """Render by Griffin-Lim from the phase of gradient heap integration."""
+    return griffin_lim(scene.amplitude, first_phase=integrate_phase(scene.amplitude))
 
 
 @register_phase("nearest", follows_magnitude=True)
-def nearest(scene: Scene) -> Waveforms:
-    """That of the nearest training clip of any class."""
-    return synthesized(scene.amplitude, _nearest(scene))
+def render_nearest(scene: Scene) -> Waveforms:
+    """Render with the phase of the nearest training clip of any class."""
+    return synthesize(scene.amplitude, _nearest_phase(scene))
 
 
 @register_phase("nearest_griffin_lim", follows_magnitude=True)
-def nearest_on(scene: Scene) -> Waveforms:
-    """Griffin-Lim that starts there."""
-    return griffin_lim(scene.amplitude, first_phase=_nearest(scene))
+def render_nearest_griffin_lim(scene: Scene) -> Waveforms:
+    """Render by Griffin-Lim from the phase of the nearest training clip."""
+    return griffin_lim(scene.amplitude, first_phase=_nearest_phase(scene))
 
 
 @register_phase("nearest_own_class", side_info_floats=1, follows_magnitude=True)
-def nearest_of_class(scene: Scene) -> Waveforms:
-    """That of the nearest training clip of the clip's own class: an oracle, since it looks at the label."""
-    return synthesized(scene.amplitude, _nearest(scene, same_class=True))
+def render_nearest_own_class(scene: Scene) -> Waveforms:
+    """Render with the phase of the nearest training clip of the same class: an oracle, since it uses the label."""
+    return synthesize(scene.amplitude, _nearest_phase(scene, same_class=True))
 
 
 @register_phase("zero")
-def zero(scene: Scene) -> Waveforms:
-    """An instantaneous frequency of 0 everywhere."""
-    return synthesized(scene.amplitude, torch.zeros_like(scene.log_power))
+def render_zero(scene: Scene) -> Waveforms:
+    """Render with a phase of 0 everywhere."""
+    return synthesize(scene.amplitude, torch.zeros_like(scene.log_power))
 
 
 @register_phase("corpus_mean")
-def corpus_mean(scene: Scene) -> Waveforms:
-    """The mean instantaneous frequency of the training clips."""
-    frequency = scene.known.mean_frequency.to(scene.log_power.device)
-    return synthesized(scene.amplitude, angle_from_frequency(frequency[None]).expand_as(scene.log_power))
+def render_corpus_mean(scene: Scene) -> Waveforms:
+    """Render with the mean instantaneous frequency of the training clips."""
+    frequency = scene.require_training_clips().mean_frequency.to(scene.log_power.device)
+    return synthesize(scene.amplitude, angle_from_frequency(frequency[None]).expand_as(scene.log_power))
 
 
-def sounds_alone(log_power: Full, phase: str) -> Waveforms:
-    """Sound of magnitudes on the full grid, by a phase that needs no more than them."""
+def render_magnitudes(log_power: Full, phase: str) -> Waveforms:
+    """Render magnitudes without a corpus, by a phase that needs nothing else.
+
+    Args:
+        log_power: in nats, on the full grid.
+        phase: a registered phase.
+    """
     return PHASES[phase].sound(Scene(log_power, np.empty(0, np.int64), None))
 
 
-def _nearest(scene: Scene, *, same_class: bool = False) -> Full:
-    return scene.known.nearest_phase(scene.log_power, scene.clips, same_class=same_class)
+def _nearest_phase(scene: Scene, *, same_class: bool = False) -> Full:
+    return scene.require_training_clips().nearest_phase(scene.log_power, scene.clips, same_class=same_class)

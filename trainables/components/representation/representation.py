@@ -1,7 +1,7 @@
-"""What a network sees of a clip: its magnitude, its phase, or both, on a grid.
+"""The tensors that networks process: the magnitude of clips, their phase, or both, on a grid.
 
-Clips are tensors of shape (clips, channels, frames, bins): log-power in nats first, if it is there, then the phase, in
-units of π or as its cosine and sine.
+Clips have the shape (clips, channels, frames, bins). The first channel is log-power in nats, if it is included. Then
+comes the phase, in units of π or as its cosine and sine.
 """
 
 from __future__ import annotations
@@ -38,7 +38,13 @@ Waveforms = Float[Tensor, "clips samples"]
 
 @dataclass(frozen=True)
 class Representation:
-    """Assembles what a network sees, and takes it apart again."""
+    """The choice of a grid and of channels, and the conversion from features to clips and back.
+
+    Attributes:
+        grid: the frames and bins.
+        channels: magnitude, phase, or both.
+        phase: the form of the phase; `cos_sin` has two channels.
+    """
 
     grid: Grid
     channels: ChannelsName = "magnitude"
@@ -46,7 +52,7 @@ class Representation:
 
     @property
     def parts(self) -> dict[Part, slice]:
-        """Which channels each part has."""
+        """The channels of each part that is included."""
         phase_channels = 2 if self.phase == "cos_sin" else 1
         match self.channels:
             case "magnitude":
@@ -57,19 +63,19 @@ class Representation:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Channels, frames and bins of a clip."""
+        """The numbers of channels, frames and bins of a clip."""
         return (max(part.stop for part in self.parts.values()), *self.grid.shape)
 
     @property
     def features(self) -> list[Feature]:
-        """What has to be computed of a corpus."""
+        """The features of a corpus that clips are assembled from, one per part."""
         quantity: Literal["angle", "instantaneous_frequency"]
         quantity = "instantaneous_frequency" if self.phase == "instantaneous_frequency" else "angle"
-        wanted = {"magnitude": Feature(self.grid), "phase": Feature(self.grid, quantity)}
-        return [wanted[part] for part in self.parts]
+        feature_by_part = {"magnitude": Feature(self.grid), "phase": Feature(self.grid, quantity)}
+        return [feature_by_part[part] for part in self.parts]
 
-    def assembled(self, features: Sequence[Batch]) -> Clips:
-        """Clips of features, given in the order of `features`."""
+    def assemble(self, features: Sequence[Batch]) -> Clips:
+        """Stack the values of `features`, in their order, to clips."""
         channels = []
         for part, values in zip(self.parts, features, strict=True):
             if part == "phase" and self.phase == "cos_sin":
@@ -79,31 +85,47 @@ class Representation:
         return torch.stack(channels, dim=1)
 
     def log_power(self, clips: Clips) -> Batch | None:
-        """Their log-power in nats, on the grid; None where they have none."""
+        """Return the log-power of clips in nats, on the grid, or None if it is not included."""
         return clips[:, 0] if "magnitude" in self.parts else None
 
     def angle(self, clips: Clips) -> Full | None:
-        """Their phase in radians at full resolution; None where they have none, or one of other frames."""
+        """Return the phase of clips in radians at full resolution.
+
+        It is None if the phase is not included, or is on the frames of `audiovision`, which differ from those of
+        `spectrogram`.
+        """
         if "phase" not in self.parts or self.grid.representation == "audiovision":
             return None
         phase = clips[:, self.parts["phase"]]
         if self.phase == "cos_sin":
-            return self.grid.repeated(angle_from_cos_sin(phase))
-        values = self.grid.repeated(phase[:, 0])
+            return self.grid.repeat(angle_from_cos_sin(phase))
+        values = self.grid.repeat(phase[:, 0])
         return angle_from_frequency(values) if self.phase == "instantaneous_frequency" else math.pi * values
 
     def own_sound(self, clips: Clips, log_power: Full) -> Waveforms:
-        """Sound of the given magnitudes with the clips' own phase; in the report's own way where it has one."""
+        """Synthesize sound from the phase of clips and the given magnitudes.
+
+        Args:
+            clips: must include a phase; on an `audiovision` grid, both parts.
+            log_power: in nats, on the full grid; unused on an `audiovision` grid, which has its own inversion.
+        """
         if self.grid.representation == "audiovision":
-            mel, frequency = (self.grid.repeated(clips[:, channel]) for channel in (0, 1))
+            mel, frequency = (self.grid.repeat(clips[:, channel]) for channel in (0, 1))
             return audiovision.to_waveform(mel, frequency)
         angle = self.angle(clips)
         assert angle is not None, "has no phase"
-        return spectrogram.synthesized((log_power / 2).exp(), angle)
+        return spectrogram.synthesize((log_power / 2).exp(), angle)
 
 
 class ClipSplit:
-    """The clips of one split as a network sees them, drawn in batches."""
+    """The clips of one split in a representation, read in batches.
+
+    Args:
+        corpus: provides the features.
+        representation: of the clips.
+        clips: the rows of the corpus's table that belong to the split.
+        device: where batches are returned.
+    """
 
     def __init__(
         self, corpus: Corpus, representation: Representation, clips: NDArray[np.int64], device: torch.device
@@ -116,5 +138,5 @@ class ClipSplit:
         return len(self.clips)
 
     def batch(self, positions: Int64[Tensor, " clips"]) -> Clips:
-        """The clips at these positions within the split."""
-        return self._representation.assembled([feature_split.batch(positions) for feature_split in self._features])
+        """Return the clips at these positions within the split."""
+        return self._representation.assemble([feature_split.batch(positions) for feature_split in self._features])

@@ -1,0 +1,138 @@
+"""The pages of docs/ agree with the code: references, search spaces, commands, metrics, links, and the built site."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mkdocs.commands.build import build
+from mkdocs.config import load_config
+from ruamel.yaml import YAML
+from typer.main import get_command
+
+from docs.generate_reference import make_pages
+from orchestrator.cli import app
+from orchestrator.plugins import loader
+from orchestrator.search_space.reader import read_search_space
+
+ROOT = Path(__file__).parents[2]
+FOLDER = ROOT / "docs"
+PAGES = sorted(FOLDER.glob("*.md"))
+TEXTS = [*PAGES, ROOT / "README.md"]
+FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
+INLINE = re.compile(r"`(?P<code>[^`\n]+)`")
+COMMAND = re.compile(r"\borchestrate +(?P<verb>[a-z]+)(?P<rest>[^\n]*)")
+LINK = re.compile(r"\]\((?P<target>[^)#\s]+)(?:#[^)\s]*)?\)")
+REST_OF_A_FILE = {
+    "trainable": "autoencoder",
+    "corpus": {"name": "demo"},
+    "objective": {"metric": "val/judge_probability", "mode": "max"},
+    "compare": {"loss": ["l1", "l2", "vae"]},
+    "budget": {"trials_per_arm": 8, "max_epochs": 12},
+}
+"""What a block leaves out that shows a part of a search space."""
+VERBS = get_command(app).commands
+
+
+def blocks(page: Path, language: str) -> Iterator[str]:
+    """Yield the code blocks of a page that are in a language."""
+    for match in FENCE.finditer(page.read_text(encoding="utf-8")):
+        if match["language"] == language:
+            yield match["code"]
+
+
+def named_file(code: str, suffix: str) -> str | None:
+    """Return the file that the first line of a block names, such as `# curve.py`."""
+    match = re.match(rf"# ([\w./]+{re.escape(suffix)})\n", code)
+    return match[1] if match else None
+
+
+def search_spaces() -> list[Any]:
+    """Return every block of YAML in the pages that shows a search space, with its page."""
+    return [
+        pytest.param(page, code, id=f"{page.stem}-{number}")
+        for page in PAGES
+        for number, code in enumerate(blocks(page, "yaml"), 1)
+    ]
+
+
+def commands(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the verb and the rest of each command in the code of a page."""
+    code = [match["code"] for match in FENCE.finditer(text)]
+    code += [match["code"] for match in INLINE.finditer(FENCE.sub("", text))]
+    for part in code:
+        for match in COMMAND.finditer(part):
+            yield match["verb"], match["rest"].partition(" # ")[0]
+
+
+def test_there_are_search_spaces_to_read() -> None:
+    assert len(search_spaces()) >= 10
+
+
+@pytest.mark.parametrize("name", make_pages())
+def test_a_reference_page_is_up_to_date(name: str) -> None:
+    written = (FOLDER / name).read_text(encoding="utf-8")
+    assert written == make_pages()[name], "run: python -m docs.generate_reference"
+
+
+@pytest.mark.parametrize(("page", "code"), search_spaces())
+def test_a_search_space_in_a_page_is_read(page: Path, code: str, tmp_path: Path) -> None:
+    for other in PAGES:
+        for module in blocks(other, "python"):
+            if name := named_file(module, ".py"):
+                (tmp_path / name).write_text(module)
+    (tmp_path / "flat_sounds").mkdir()
+    content = YAML(typ="safe", pure=True).load(code)
+    whole = content if "trainable" in content else REST_OF_A_FILE | content
+    path = tmp_path / "space.yaml"
+    with path.open("w") as file:
+        YAML(typ="safe", pure=True).dump(whole, file)
+    assert read_search_space(path).arms
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.stem)
+def test_commands_in_a_page_exist(page: Path) -> None:
+    for verb, rest in commands(page.read_text(encoding="utf-8")):
+        assert verb in VERBS, f"{page.name}: orchestrate {verb}"
+        known = {name for parameter in VERBS[verb].params for name in parameter.opts}
+        unknown = set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest)) - known - {"--help"}
+        assert not unknown, f"{page.name}: orchestrate {verb}{rest}"
+
+
+def test_every_verb_has_a_section() -> None:
+    headings = re.findall(r"^## (\w+)$", (FOLDER / "commands.md").read_text(encoding="utf-8"), re.MULTILINE)
+    assert sorted(headings) == sorted(VERBS)
+
+
+def test_every_metric_is_explained() -> None:
+    text = (FOLDER / "judge_and_metrics.md").read_text(encoding="utf-8")
+    metrics = {metric for name in loader.find_trainables() for metric in loader.load_trainable(name, Path()).METRICS}
+    # Those of pairs have a prefix for each direction.
+    pairs = re.compile(r"val/(image_to_sound|sound_to_image|generated_to_image)_")
+    missing = {metric for metric in metrics if f"`{pairs.sub('…_', metric)}`" not in text}
+    assert not missing
+
+
+@pytest.mark.parametrize("page", TEXTS, ids=lambda page: page.stem)
+def test_relative_links_of_a_page_lead_somewhere(page: Path) -> None:
+    text = FENCE.sub("", page.read_text(encoding="utf-8"))
+    targets = [target for target in LINK.findall(text) if ":" not in target]
+    assert [target for target in targets if not (page.parent / target).exists()] == []
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    text = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    assert sorted(re.findall(r": (\w+\.md)$", text, re.MULTILINE)) == [page.name for page in PAGES]
+
+
+def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
+    config = load_config(str(ROOT / "mkdocs.yml"), site_dir=str(tmp_path / "site"))
+    assert config.strict
+    build(config)
+    for page in PAGES:
+        html = (tmp_path / "site" / f"{page.stem}.html").read_text(encoding="utf-8")
+        fetched = re.findall(r"<(?:script|img|link)\b[^>]*(?:src|href)=\"(https?:[^\"]*)\"", html)
+        assert [address for address in fetched if "canonical" not in address] == [], page.name
