@@ -80,14 +80,14 @@ def listen(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
     more: Annotated[list[int] | None, typer.Argument(metavar="", hidden=True)] = None,
     method: Annotated[str, typer.Option(help="mos: rate each sound; abx: distinguish two sounds.")] = "mos",
-    top: Annotated[int, typer.Option(help="The number of arms at most; of each the best trial.")] = 5,
+    top: Annotated[int, typer.Option(help="Test the best trials of at most this number of arms.")] = 5,
     trials: Annotated[
-        list[int] | None, typer.Option(help="These trials instead: --trials 7 12.", show_default=False)
+        list[int] | None, typer.Option(help="Test these trials instead: --trials 7 12.", show_default=False)
     ] = None,
     vary: Annotated[
         str | None,
         typer.Option(
-            help="The renderings of one model that differ in this setting, such as phase.", show_default=False
+            help="Test renderings of one model that differ in this setting, such as phase.", show_default=False
         ),
     ] = None,
     against_original: Annotated[
@@ -122,7 +122,9 @@ def generate(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the generated files.")] = Path("generated"),
     sweep_: Annotated[
         str | None,
-        typer.Option("--sweep", help="The sweep whose best trial generates [default: the newest].", show_default=False),
+        typer.Option(
+            "--sweep", help="The sweep whose best trial generates [default: the newest that can].", show_default=False
+        ),
     ] = None,
     model: Annotated[
         str | None,
