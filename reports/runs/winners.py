@@ -69,27 +69,25 @@ def _losses(values: pd.Series, best: float, mode: str) -> pd.Series:
 
 
 def as_yaml(runs: SweepRuns, arm: str | None = None) -> str:
-    """Return the best configuration of an arm as the `params` of a search space.
+    """Return the best configuration of a sweep, or of some of its arms, as the `params` of a search space.
 
     Args:
         runs: the sweep.
-        arm: its name; by default the arm with the best value.
+        arm: compared values that the arms have, such as `loss=vae`; by default all arms compete.
 
     Raises:
-        ReportError: there is no such arm, or it has no completed trial.
+        ReportError: no such arm has a completed trial.
     """
-    winners = {winner.arm: winner for winner in find_winners(runs)}
+    winners = find_winners(runs)
     if not winners:
         raise ReportError(f"{runs.name}: no trial has trained to the end yet, so that there is no best configuration")
-    if arm is None:
-        arm = (max if runs.mode == "max" else min)(winners, key=lambda name: winners[name].value)
-    if arm not in winners:
-        raise ReportError(f"{runs.name}: no completed trial of the arm {arm!r}; it has {', '.join(winners)}")
-    winner = winners[arm]
-    head = (
-        f"# {runs.name}, trial {winner.trial} ({arm}): {words.in_words(runs.metric)} {winner.value:.4g} at its best "
-        "epoch, validation split\n"
-    )
+    chosen = [winner for winner in winners if arm is None or set(arm.split(", ")) <= set(winner.arm.split(", "))]
+    if not chosen:
+        names = "; ".join(winner.arm for winner in winners)
+        raise ReportError(f"{runs.name}: no completed trial of an arm {arm!r}; there are some of {names}")
+    winner = (max if runs.mode == "max" else min)(chosen, key=lambda candidate: candidate.value)
+    value = f"{words.in_words(runs.metric)} {winner.value:.4g}"
+    head = f"# {runs.name}, trial {winner.trial} ({winner.arm}): {value} at its best epoch, validation split\n"
     text = io.StringIO()
     yaml = YAML()
     yaml.default_flow_style = False

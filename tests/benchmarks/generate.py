@@ -43,8 +43,8 @@ class OneShot:
     @torch.inference_mode()
     def __call__(self, phase: str) -> Tensor:
         autocast = torch.autocast("cpu", enabled=False)
-        latents = self.model.routed(self.model.seen(self.picture, autocast), "decode")
-        log_power = self.config.clip_representation.grid.to_full(self.model.log_power(latents, autocast))
+        latents = self.model.apply_route(self.model.encode_pictures(self.picture, autocast), "decode")
+        log_power = self.config.clip_representation.grid.to_full(self.model.decode_log_power(latents, autocast))
         return render_magnitudes(log_power, phase)
 
     @property

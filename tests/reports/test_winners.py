@@ -72,5 +72,5 @@ def test_the_name_of_a_bundle_is_no_setting(runs: SweepRuns) -> None:
 
 @pytest.mark.parametrize("arm", ["loss=vae", "loss=l7"])
 def test_an_arm_without_a_completed_trial_is_refused_with_those_that_have_one(runs: SweepRuns, arm: str) -> None:
-    with pytest.raises(ReportError, match=rf"no completed trial of the arm '{arm}'; it has loss=l2, loss=l1"):
+    with pytest.raises(ReportError, match=rf"no completed trial of an arm '{arm}'; there are some of loss=l2; loss=l1"):
         as_yaml(runs, arm)

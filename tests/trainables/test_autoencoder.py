@@ -213,7 +213,7 @@ def test_beside_a_linear_path_a_distribution_begins_open(corpus: Corpus) -> None
 def test_training_clips_are_rolled_as_wholes_and_others_are_not(corpus: Corpus) -> None:
     autoencoder = make(corpus, time_roll=True)
     clips = autoencoder.train.batch(torch.arange(4))
-    rolled = autoencoder.codec.rolled(clips, autoencoder._order)
+    rolled = autoencoder.codec.roll_clips(clips, autoencoder._order)
     assert not torch.equal(rolled, clips)
     for before, after in zip(clips, rolled, strict=True):
         assert any(torch.equal(before.roll(start, 1), after) for start in range(before.shape[1]))
@@ -224,7 +224,7 @@ def test_the_padding_of_the_reports_frames_is_not_rolled_into_its_clips(corpus: 
     clips = autoencoder.train.batch(torch.arange(4))
     padded = autoencoder.codec.representation.grid.padded_frames
     assert (clips[:, :, :4].std(dim=2) < 1e-5).all() and padded == 6
-    rolled = autoencoder.codec.rolled(clips, autoencoder._order)
+    rolled = autoencoder.codec.roll_clips(clips, autoencoder._order)
     assert torch.equal(rolled[:, :, :padded], clips[:, :, :padded]) and not torch.equal(rolled, clips)
     for before, after in zip(clips[:, :, padded:], rolled[:, :, padded:], strict=True):
         assert any(torch.equal(before.roll(start, 1), after) for start in range(before.shape[1]))

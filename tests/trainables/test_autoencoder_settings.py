@@ -22,7 +22,7 @@ BOTH = {"channels": "both", "phase": "own"}
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"spectrogram": "50x100"}, "what is left of 192x512 is halved down to 3x8"),
+        ({"spectrogram": "50x100"}, "halve frames and bins, from at most 192x512 down to 3x8"),
         ({"output": "tanh"}, "magnitude_normalization: per_frequency does not; use one of range, max_abs"),
         ({**BOTH, "output": "tanh", "magnitude_normalization": "range", "phase_normalization": "clip"}, "phase_norm"),
         ({"time_roll": True, **BOTH}, "would move the first angle"),
@@ -33,7 +33,7 @@ BOTH = {"channels": "both", "phase": "own"}
         ({**PHASE_ONLY, "magnitude": "own"}, "channels: phase makes no magnitudes"),
         ({**PHASE_ONLY, "loss": "vae"}, "a likelihood of magnitudes, which channels: phase has none of"),
         ({**PHASE_ONLY, "representation": "audiovision"}, "with its own magnitudes only"),
-        ({**BOTH, "representation": "mel"}, "representation: mel has no phase to go back from"),
+        ({**BOTH, "representation": "mel"}, "representation: mel has no phase that sounds could be made with"),
         ({"phase": "own"}, "phase: own needs a model that makes one"),
         ({**BOTH, "phase_loss": "cosine"}, "made for cos_sin, not for phase_representation: instantaneous_frequency"),
         (
@@ -97,7 +97,7 @@ def test_full_resolution_phases_can_be_learnt_by_heart(corpus: Corpus) -> None:
     clips = corpus.indices("train")
     autoencoder.codec.networks.eval()
     with torch.inference_mode():
-        rendered = autoencoder.sounds.of(clips[:4])
+        rendered = autoencoder.sounds.render(clips[:4])
     heard = autoencoder.assessor.assess_sounds(rendered.sounds, clips[:4])
     assert heard["phase_error_rad"] < 0.2 and heard["mel_lsd_db"] < 1
 

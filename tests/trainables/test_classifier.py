@@ -175,18 +175,20 @@ class TestGiven:
         clips = corpus.indices("train")
         expected = log_mel(log_power(clip_power(corpus.waveforms(), clips)))
         positions = torch.tensor([3, 0, 7])
-        torch.testing.assert_close(Sounds(corpus, clips, spoil=False, seed=0).plain(positions), expected[positions])
+        torch.testing.assert_close(Sounds(corpus, clips, spoil=False, seed=0).batch(positions), expected[positions])
         spoilt = Sounds(corpus, clips, spoil=True, seed=0)
-        torch.testing.assert_close(spoilt.plain(positions), expected[positions], atol=0.01, rtol=0)
+        torch.testing.assert_close(spoilt.batch(positions), expected[positions], atol=0.01, rtol=0)
         torch.testing.assert_close(spoilt.scale[0], expected.mean(dim=(0, 1)), atol=0.01, rtol=0)
 
     @pytest.mark.parametrize("spoil", [True, False])
     def test_the_generator_decides_how_clips_vary(self, corpus: Corpus, spoil: bool) -> None:
         clips, positions = corpus.indices("train"), torch.arange(6)
         for given in (Sounds(corpus, clips, spoil=spoil, seed=0), Images(corpus, clips, 32, spoil=spoil)):
-            one, same, other = (given.varied(positions, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
+            one, same, other = (
+                given.augmented_batch(positions, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
+            )
             assert torch.equal(one, same) and not torch.equal(one, other)
-            assert one.shape == given.plain(positions).shape and one.isfinite().all()
+            assert one.shape == given.batch(positions).shape and one.isfinite().all()
 
 
 class TestAsCondition:
@@ -217,7 +219,7 @@ class TestAsCondition:
     def test_one_of_other_classes_is_refused(self, corpus: Corpus, tmp_path: Path) -> None:
         trainable = make(corpus, network="residual")
         path = self.saved(trainable, tmp_path / "best.pt", classes=["cat", "dog", "rain"])
-        with pytest.raises(InputError, match="tells cat, dog, rain; the classes here are hiss, low hum, siren"):
+        with pytest.raises(InputError, match="predicts cat, dog, rain; the classes here are hiss, low hum, siren"):
             open_condition(corpus, path)
 
     def test_a_file_of_something_else_is_refused(self, corpus: Corpus, tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from trainables.components.pictures.augmentation import as_floats
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.features import clip_power
 from trainables.errors import InputError
-from trainables.image_to_sound.model import Distribution, unit_of
+from trainables.image_to_sound.model import Distribution, measure_unit
 from trainables.image_to_sound.trainable import ImageToSound
 from trainables.image_to_sound.training_loss import divergence
 from trainables.trainable import Media
@@ -51,16 +51,16 @@ class TestSettings:
             ),
             (
                 {"magnitude_normalization": "clip"},
-                "magnitude_normalization: clip is undone with a clip's own numbers, which nobody knows of a picture;"
+                "magnitude_normalization: clip is inverted with a clip's own statistics, which a picture does not have;"
                 " use one of ",
             ),
             (
                 {"image_weight": 0, "latent_weight": 0, "contrastive_weight": 0},
-                "would train what sees: image_weight, latent_weight and contrastive_weight are all 0; raise one",
+                "train the picture network: image_weight, latent_weight and contrastive_weight are all 0; raise one",
             ),
             (
                 {"image_weight": 0, "latent_weight": 0, "prior": "conditional", "kl_weight": 0},
-                "nothing would train what sees",
+                "nothing would train the picture network",
             ),
             ({"weights": "imagenet"}, "weights: imagenet: backbone: small has none; use resnet18 or resnet50"),
             (
@@ -176,8 +176,8 @@ class TestLearning:
         trainable = make(corpus, linear_path="none", **weights, **settings)
         # Untrained, a sound's latent may be the same for all.
         positions = torch.arange(8)
-        seen = trainable.model.seen(trainable.train.pictures(positions), ON_PROCESSOR)
-        target = trainable.model.normalized(trainable.train.sounds(positions))
+        seen = trainable.model.encode_pictures(trainable.train.pictures(positions), ON_PROCESSOR)
+        target = trainable.model.normalize(trainable.train.sounds(positions))
         labels, noise = trainable.train.labels[positions], torch.Generator().manual_seed(0)
         loss = trainable.objective(seen, target, labels, ON_PROCESSOR, noise)
         loss.backward()
@@ -203,8 +203,8 @@ class TestLearning:
 
     def test_a_unit_is_the_mean_and_the_spread_and_never_too_small(self) -> None:
         latents = torch.tensor([[1.0, 5.0, 0.0], [3.0, 5.0, 0.0]])
-        assert unit_of(latents).tolist() == [[2.0, 5.0, 0.0], [1.0, pytest.approx(1e-3), pytest.approx(1e-3)]]
-        assert unit_of(latents, least=torch.tensor([0.5, 2.0, 0.0]))[1].tolist() == [1.0, 2.0, pytest.approx(1e-3)]
+        assert measure_unit(latents).tolist() == [[2.0, 5.0, 0.0], [1.0, pytest.approx(1e-3), pytest.approx(1e-3)]]
+        assert measure_unit(latents, least=torch.tensor([0.5, 2.0, 0.0]))[1].tolist() == [1.0, 2.0, pytest.approx(1e-3)]
 
 
 SHARED = {"linear_path": "pca", "spectrogram": "24x64", "latent_dim": 8, "width": 8}
@@ -239,7 +239,7 @@ class TestAudioInit:
         clips = trainable.validation.sounds(torch.arange(4))
         model = trainable.model.eval()
         with torch.inference_mode():
-            rebuilt = model.log_power(model.heard(model.normalized(clips), ON_PROCESSOR)[0], ON_PROCESSOR)
+            rebuilt = model.decode_log_power(model.encode_sounds(model.normalize(clips), ON_PROCESSOR)[0], ON_PROCESSOR)
         assert torch.equal(rebuilt, trained.codec.reconstruct(clips)[:, 0])
 
     def test_a_variational_one_is_taken_for_a_conditional_prior_alone(self, corpus: Corpus, tmp_path: Path) -> None:
@@ -250,7 +250,9 @@ class TestAudioInit:
             clips = trainable.validation.sounds(torch.arange(4))
             model = trainable.model.eval()
             with torch.inference_mode():
-                rebuilt = model.log_power(model.heard(model.normalized(clips), ON_PROCESSOR)[0], ON_PROCESSOR)
+                rebuilt = model.decode_log_power(
+                    model.encode_sounds(model.normalize(clips), ON_PROCESSOR)[0], ON_PROCESSOR
+                )
             assert torch.equal(rebuilt, vae.codec.reconstruct(clips)[:, 0])
         told = refused(corpus, path)
         assert "is of no autoencoder that fits" in told and "of loss vae with prior: conditional" in told
@@ -344,44 +346,46 @@ def conditional(corpus: Corpus) -> ImageToSound:
 class TestRoutes:
     def seen(self, trainable: ImageToSound) -> Distribution:
         with torch.no_grad():
-            return trainable.model.seen(trainable.validation.pictures(torch.arange(5)), ON_PROCESSOR)
+            return trainable.model.encode_pictures(trainable.validation.pictures(torch.arange(5)), ON_PROCESSOR)
 
     def test_decoding_takes_the_latent_itself(self, trainable: ImageToSound, conditional: ImageToSound) -> None:
         for each in (trainable, conditional):
             seen = self.seen(each)
-            assert torch.equal(each.model.routed(seen, "decode"), seen[0])
+            assert torch.equal(each.model.apply_route(seen, "decode"), seen[0])
 
     @pytest.mark.parametrize("standardize", [True, False])
     def test_retrieving_takes_the_known_latent_that_is_most_similar(self, corpus: Corpus, standardize: bool) -> None:
         model = make(corpus, standardize_latent=standardize).model
         rng = torch.Generator().manual_seed(0)
         model.unit[:] = torch.stack([torch.full((8,), 3.0), torch.linspace(0.1, 5, 8)])
-        model.known, mean = (model.unit[1] * torch.randn(n, 8, generator=rng) + model.unit[0] for n in (30, 6))
-        found = model.routed((mean, None), "retrieve")
-        known, own = model.known.double(), mean.double()
+        model.train_latents, mean = (model.unit[1] * torch.randn(n, 8, generator=rng) + model.unit[0] for n in (30, 6))
+        found = model.apply_route((mean, None), "retrieve")
+        known, own = model.train_latents.double(), mean.double()
         if standardize:
             known, own = ((each - model.unit[0]) / model.unit[1] for each in (known, own))
         for latent, query in zip(found, own, strict=True):
             cosines = [float(query @ each / (query.norm() * each.norm())) for each in known]
-            assert torch.equal(latent, model.known[int(np.argmax(cosines))])
+            assert torch.equal(latent, model.train_latents[int(np.argmax(cosines))])
 
     def test_what_pictures_can_find_are_the_training_sounds(self, trainable: ImageToSound) -> None:
         with torch.no_grad():
-            heard = trainable._heard(trainable.train, torch.arange(len(trainable.train)))[0]
-        assert len(trainable.model.known) == len(heard)
-        assert torch.cdist(heard, trainable.model.known).amin(dim=1).max() < 1e-3
+            heard = trainable._encode_sounds(trainable.train, torch.arange(len(trainable.train)))[0]
+        assert len(trainable.model.train_latents) == len(heard)
+        assert torch.cdist(heard, trainable.model.train_latents).amin(dim=1).max() < 1e-3
 
     def test_a_known_latent_finds_itself(self, trainable: ImageToSound) -> None:
-        known = trainable.model.known
-        assert torch.equal(trainable.model.routed((known, None), "retrieve"), known)
+        known = trainable.model.train_latents
+        assert torch.equal(trainable.model.apply_route((known, None), "retrieve"), known)
 
     def test_retrieving_several_chooses_among_the_nearest(self, trainable: ImageToSound) -> None:
         model, (mean, _) = trainable.model, self.seen(trainable)
-        once, again = (model.routed((mean, None), "retrieve", torch.Generator().manual_seed(1)) for _ in range(2))
+        once, again = (model.apply_route((mean, None), "retrieve", torch.Generator().manual_seed(1)) for _ in range(2))
         assert torch.equal(once, again)
-        many = model.routed((mean[:1].expand(200, -1), None), "retrieve", torch.Generator().manual_seed(1))
-        cosines = torch.nn.functional.cosine_similarity(model.standardized(model.known), model.standardized(mean[:1]))
-        expected = {tuple(model.known[index].tolist()) for index in cosines.topk(5).indices}
+        many = model.apply_route((mean[:1].expand(200, -1), None), "retrieve", torch.Generator().manual_seed(1))
+        cosines = torch.nn.functional.cosine_similarity(
+            model.standardize(model.train_latents), model.standardize(mean[:1])
+        )
+        expected = {tuple(model.train_latents[index].tolist()) for index in cosines.topk(5).indices}
         assert {tuple(each.tolist()) for each in many} == expected
 
     def test_sampling_is_decided_by_the_generator_and_around_the_latent(
@@ -389,22 +393,24 @@ class TestRoutes:
     ) -> None:
         for each in (trainable, conditional):
             model, seen = each.model, self.seen(each)
-            one, same, other = (model.routed(seen, "sample", torch.Generator().manual_seed(k)) for k in (1, 1, 2))
+            one, same, other = (model.apply_route(seen, "sample", torch.Generator().manual_seed(k)) for k in (1, 1, 2))
             assert torch.equal(one, same) and not torch.equal(one, other)
-            assert torch.equal(model.routed(seen, "sample"), model.routed(seen, "sample")), "the same when judged"
+            assert torch.equal(model.apply_route(seen, "sample"), model.apply_route(seen, "sample")), (
+                "the same when judged"
+            )
             first: Any = tuple(None if part is None else part[:1].expand(4000, -1) for part in seen)
-            drawn = model.routed(first, "sample", torch.Generator().manual_seed(3))
-            spread = model.spread if seen[1] is None else (seen[1][0] / 2).exp()
+            drawn = model.apply_route(first, "sample", torch.Generator().manual_seed(3))
+            spread = model.pair_deviation if seen[1] is None else (seen[1][0] / 2).exp()
             torch.testing.assert_close(drawn.std(dim=0), spread, rtol=0.1, atol=1e-4)
             torch.testing.assert_close(drawn.mean(dim=0), seen[0][0], rtol=0, atol=float(0.1 * spread.max()))
 
     def test_how_far_pictures_are_from_their_sounds_is_known(self, trainable: ImageToSound) -> None:
         with torch.no_grad():
             positions = torch.arange(len(trainable.train))
-            seen = trainable.model.seen(trainable.train.pictures(positions), ON_PROCESSOR)[0]
-            heard = trainable._heard(trainable.train, positions)[0]
-        torch.testing.assert_close(trainable.model.spread, (heard - seen).square().mean(dim=0).sqrt())
-        torch.testing.assert_close(trainable.model.unit, unit_of(heard))
+            seen = trainable.model.encode_pictures(trainable.train.pictures(positions), ON_PROCESSOR)[0]
+            heard = trainable._encode_sounds(trainable.train, positions)[0]
+        torch.testing.assert_close(trainable.model.pair_deviation, (heard - seen).square().mean(dim=0).sqrt())
+        torch.testing.assert_close(trainable.model.unit, measure_unit(heard))
 
 
 @pytest.mark.parametrize("settings", [{}, {"route": "retrieve"}, {**CONDITIONAL, "route": "sample"}])
@@ -447,9 +453,11 @@ def test_the_test_split_is_looked_for_among_all_held_out_recordings(corpus: Corp
     pairs = trainable._pairs(corpus.indices("test"))
     first = pairs.first_of_each_recording()
     with torch.no_grad():
-        heard = [trainable._heard(each, each.first_of_each_recording())[0] for each in (pairs, trainable.validation)]
-        gallery = trainable.model.standardized(torch.cat(heard))
-        queries = trainable.model.standardized(trainable.model.seen(pairs.pictures(first), ON_PROCESSOR)[0])
+        heard = [
+            trainable._encode_sounds(each, each.first_of_each_recording())[0] for each in (pairs, trainable.validation)
+        ]
+        gallery = trainable.model.standardize(torch.cat(heard))
+        queries = trainable.model.standardize(trainable.model.encode_pictures(pairs.pictures(first), ON_PROCESSOR)[0])
     cosines = torch.nn.functional.cosine_similarity(queries[:, None], gallery[None], dim=2)
     expected = [1 + int((row > row[index]).sum()) for index, row in enumerate(cosines)]
     recordings = pairs.recordings[first.numpy()]

@@ -20,19 +20,19 @@ from trainables.components.judges.networks import log_mel
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.features import clip_power
 from trainables.errors import InputError
-from trainables.sound_to_image.config import FOUND
+from trainables.sound_to_image.config import RETRIEVAL_PREFIX
 from trainables.sound_to_image.log_mels import open_mels
 from trainables.sound_to_image.model import PictureFromSound
 from trainables.sound_to_image.networks import (
     LEAST_CHANGE,
     Discriminator,
     Generator,
-    _smooth,
+    _interpolate,
     discriminator_loss,
-    follow,
     generator_loss,
     gradient_penalty,
     sameness,
+    update_average,
 )
 from trainables.sound_to_image.trainable import SoundToImage
 
@@ -118,14 +118,14 @@ def test_pictures_of_one_sound_are_compared_and_those_that_are_the_same_cost_mos
 def test_what_is_enlarged_has_no_edges_as_bilinear_interpolation_has_none() -> None:
     maps = torch.randn(2, 3, 4, 8)
     expected = F.interpolate(maps, scale_factor=2.0, mode="bilinear", align_corners=False)
-    torch.testing.assert_close(_smooth(maps), expected)
+    torch.testing.assert_close(_interpolate(maps), expected)
 
 
 def test_an_average_follows_weights_and_statistics() -> None:
     averaged, trained = (Generator(2, noise_dim=2, width=8, image_size=32) for _ in range(2))
     before = averaged.first.weight.clone()
     trained(torch.randn(8, 2), torch.randn(8, 2))
-    follow(averaged, trained, 0.75)
+    update_average(averaged, trained, 0.75)
     torch.testing.assert_close(averaged.first.weight, 0.75 * before + 0.25 * trained.first.weight)
     torch.testing.assert_close(averaged.last.normalize.running_mean, 0.25 * trained.last.normalize.running_mean)
 
@@ -141,8 +141,8 @@ def test_what_it_is_told_is_what_is_heard_and_never_the_label(corpus: Corpus) ->
     trainable = make(corpus, condition="class")
     clips = trainable.validation.clips
     mels = torch.from_numpy(open_mels(corpus)[clips].astype(np.float32))
-    heard = trainable.model.listened(mels)[1].argmax(dim=1)
-    assert torch.equal(trainable._told(clips).argmax(dim=1), heard)
+    heard = trainable.model.encode_sounds(mels)[1].argmax(dim=1)
+    assert torch.equal(trainable._conditions(clips).argmax(dim=1), heard)
     with torch.no_grad():
         # A network that hears the classes in another order.
         trainable.model.condition.network.classify[-1].weight.copy_(
@@ -151,7 +151,7 @@ def test_what_it_is_told_is_what_is_heard_and_never_the_label(corpus: Corpus) ->
         trainable.model.condition.network.classify[-1].bias.copy_(
             trainable.model.condition.network.classify[-1].bias.roll(1)
         )
-    assert torch.equal(trainable._told(clips).argmax(dim=1), (heard + 1) % 3)
+    assert torch.equal(trainable._conditions(clips).argmax(dim=1), (heard + 1) % 3)
 
 
 def test_it_makes_the_same_pictures_without_a_corpus(corpus: Corpus) -> None:
@@ -164,7 +164,7 @@ def test_it_makes_the_same_pictures_without_a_corpus(corpus: Corpus) -> None:
     made = alone.generate(given, torch.Generator().manual_seed(0))
     assert made.shape == (len(clips), 3, 32, 32) and made.abs().max() <= 1
     # What is trained with is kept in half precision.
-    torch.testing.assert_close(made, torch.cat(list(trainable._made(clips))).detach(), atol=0.02, rtol=0)
+    torch.testing.assert_close(made, torch.cat(list(trainable._generate(clips))).detach(), atol=0.02, rtol=0)
 
 
 def test_without_noise_a_sound_has_one_picture(corpus: Corpus) -> None:
@@ -173,7 +173,7 @@ def test_without_noise_a_sound_has_one_picture(corpus: Corpus) -> None:
 
     def spread() -> float:
         with torch.no_grad():
-            made = [torch.cat(list(trainable._made(trainable.validation.clips, seed))) for seed in (0, 1)]
+            made = [torch.cat(list(trainable._generate(trainable.validation.clips, seed))) for seed in (0, 1)]
         return (made[0] - made[1]).abs().max().item()
 
     assert spread() > 0.01
@@ -246,12 +246,12 @@ def test_clips_without_a_picture_are_left_out(half_seen: Corpus) -> None:
 def test_the_test_split_is_seen_by_both_judges_and_searched_among_all_that_was_held_out(corpus: Corpus) -> None:
     trainable = make(corpus)
     columns = {f"judge{which}_{what}" for which in ("", "_b") for what in ("probability", "accuracy")}
-    columns |= {f"{FOUND}_{what}" for what in ("rank", "class_map", "r_at_1", "r_at_5", "r_at_10")}
+    columns |= {f"{RETRIEVAL_PREFIX}_{what}" for what in ("rank", "class_map", "r_at_1", "r_at_5", "r_at_10")}
     test, validation = trainable.evaluate("test"), trainable.evaluate("validation")
     assert set(test) == {"recording", "class"} | columns
     assert set(validation) == {name for name in test if not name.startswith("judge_b")}
     metrics = trainable._validate()
-    for name in ("judge_probability", "judge_accuracy", f"{FOUND}_r_at_1", f"{FOUND}_class_map"):
+    for name in ("judge_probability", "judge_accuracy", f"{RETRIEVAL_PREFIX}_r_at_1", f"{RETRIEVAL_PREFIX}_class_map"):
         assert validation[name].mean() == pytest.approx(metrics[f"val/{name}"])
 
 
@@ -279,7 +279,7 @@ def test_reference_lines_are_ordered_and_computed_once(corpus: Corpus) -> None:
         "any picture",
     ]
     assert set(lines[0]) - {"reference", "size"} <= set(SoundToImage.METRICS)
-    assert lines[0][f"val/{FOUND}_r_at_1"] == 1, "a picture finds itself"
+    assert lines[0][f"val/{RETRIEVAL_PREFIX}_r_at_1"] == 1, "a picture finds itself"
     assert lines[1]["val/diversity"] == pytest.approx(0, abs=1e-6), "of a class there is one mean"
     written = {path: path.stat().st_mtime_ns for path in corpus.folder.glob("pair-reference-*picture*")}
     assert SoundToImage.prepare(configs, corpus) == lines

@@ -1,1 +1,1 @@
-"""Sounds through a latent and back."""
+"""The autoencoder: encodes clips of sound into a latent and decodes them again."""

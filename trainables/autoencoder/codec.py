@@ -1,6 +1,7 @@
-"""Clips through a latent and back: the normalizations and networks of an autoencoder, whoever trains or hears them.
+"""The codec of the autoencoder: its normalizations and networks, for training as well as for rendering.
 
-Clips are in nats and in units of π; targets and estimates of them are normalized, until they are `restored`.
+Clips hold log-power in nats and phases in units of π. Targets and estimates are normalized; `Codec.restore` inverts
+the normalization.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trainables.autoencoder.config import AutoencoderConfig
-from trainables.autoencoder.latent_statistics import KnownLatents
+from trainables.autoencoder.latent_statistics import TrainLatents
 from trainables.autoencoder.training_loss import Estimate, Target
 from trainables.components.audio.spectrogram import LOUDEST_NATS
 from trainables.components.losses.reconstruction import LOSSES, sampled
@@ -27,13 +28,19 @@ from trainables.components.representation.normalizer import Normalizer
 from trainables.components.representation.representation import ClipSplit
 
 FIT_CLIPS = 256
+"""Clips in a batch where no gradient is needed."""
 
 Latents = Float[Tensor, "clips latents"]
-Whose = Literal["predicted", "own"]
+StatisticsSource = Literal["predicted", "own"]
 
 
-def bottleneck(config: AutoencoderConfig, means: Sequence[float] = ()) -> Bottleneck:
-    """The networks that settings ask for; untrained, they give about `means` for every clip."""
+def make_bottleneck(config: AutoencoderConfig, means: Sequence[float] = ()) -> Bottleneck:
+    """Return untrained networks for a config.
+
+    Args:
+        config: the settings of the trial.
+        means: the mean of each channel over the training clips, which the untrained decoder outputs for every clip.
+    """
     loss = LOSSES[config.loss]
     return Bottleneck(
         config.clip_representation.shape,
@@ -50,20 +57,26 @@ def bottleneck(config: AutoencoderConfig, means: Sequence[float] = ()) -> Bottle
 
 
 class Codec:
-    """Fitted to training clips, and ready to be trained.
+    """Normalizer and networks, fitted to the training clips; the networks' weights are yet to be trained.
 
     Attributes:
-        representation: what the networks see of a clip.
-        normalizer: what is done to it before.
+        representation: the channels and the grid of the networks' input.
+        normalizer: normalizes clips before the networks, and inverts that after them.
         networks: encoder and decoder.
     """
 
     def __init__(
         self, config: AutoencoderConfig, train: ClipSplit, device: torch.device, order: torch.Generator
     ) -> None:
-        """Args:
-        train: the clips that it is fitted to.
-        order: on the processor; draws a sample of them. Weights come from torch's own generator.
+        """Fit the normalizer and the linear path to the training clips.
+
+        Weights are drawn from torch's global generator.
+
+        Args:
+            config: the settings of the trial.
+            train: the training clips.
+            device: where the networks run.
+            order: a generator on the CPU, from which the clips that the linear path is fitted to are drawn.
         """
         self.representation = config.clip_representation
         self.normalizer = Normalizer(config.normalizations, self.representation.parts)
@@ -73,7 +86,7 @@ class Codec:
         self._device = device
         sums = [self.target(batch).clips.mean(dim=(2, 3)).sum(dim=0) for batch in self._batches(train)]
         means = (torch.stack(sums).sum(dim=0) / len(train)).tolist()
-        self.networks = bottleneck(config, means).to(device)
+        self.networks = make_bottleneck(config, means).to(device)
         if self.networks.linear_path is not None:
             self.networks.linear_path.fit(self._sample(order))
 
@@ -81,21 +94,29 @@ class Codec:
         return (train.batch(positions) for positions in torch.arange(len(train)).split(FIT_CLIPS))
 
     def _sample(self, order: torch.Generator) -> Clips:
-        """Training clips as the network sees them, rolled ones among them until there are enough."""
+        """Return normalized training clips for the linear path's fit.
+
+        Where the corpus is too small and `time_roll` is set, the sample also holds rolled copies of its clips.
+        """
         wanted = sample_size(int(np.prod(self.representation.shape)))
         drawn = torch.randperm(len(self._train), generator=order)[:wanted]
         clips = torch.cat([self.target(self._train.batch(part)).clips for part in drawn.split(FIT_CLIPS)])
         copies = wanted // len(clips) if self._config.time_roll else 1
-        return torch.cat([clips, *(self.rolled(clips, order) for _ in range(copies - 1))])
+        return torch.cat([clips, *(self.roll_clips(clips, order) for _ in range(copies - 1))])
 
-    def rolled(self, clips: Clips, order: torch.Generator) -> Clips:
-        """Each clip rolled in time by a random number of frames; padding stays where it is."""
+    def roll_clips(self, clips: Clips, order: torch.Generator) -> Clips:
+        """Return each clip rolled in time by a random number of frames; frames of padding stay where they are.
+
+        Args:
+            clips: normalized or not.
+            order: a generator on the CPU.
+        """
         start = self.representation.grid.padded_frames
         padding, sound = clips[:, :, :start], clips[:, :, start:].transpose(1, 2)
         frames = sound.shape[1]
         starts = torch.randint(frames, (len(clips), 1), generator=order)
-        places = ((torch.arange(frames) + starts) % frames).to(clips.device, non_blocking=True)
-        rolled = sound[torch.arange(len(clips), device=clips.device)[:, None], places].transpose(1, 2)
+        indices = ((torch.arange(frames) + starts) % frames).to(clips.device, non_blocking=True)
+        rolled = sound[torch.arange(len(clips), device=clips.device)[:, None], indices].transpose(1, 2)
         return torch.cat([padding, rolled], dim=2) if start else rolled
 
     @property
@@ -105,12 +126,17 @@ class Codec:
         return torch.autocast(self._device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
     def target(self, clips: Clips) -> Target:
-        """Clips, normalized."""
+        """Normalize clips, and keep the statistics that invert it."""
         statistics = self.normalizer.statistics(clips)
         return Target(self.normalizer.apply(clips, statistics), statistics)
 
     def estimate(self, target: Target, noise: torch.Generator | None = None) -> Estimate:
-        """What the networks make of targets, through the latents' means or, with noise, through samples of them."""
+        """Encode and decode normalized clips.
+
+        Args:
+            target: normalized clips.
+            noise: on the device; samples the latents of a variational loss. Without it their means are decoded.
+        """
         mean, log_variance = self.networks.encode(target.clips, self._autocast)
         latents = mean if log_variance is None or noise is None else sampled(mean, log_variance, noise)
         clips, spread = self.networks.decode(latents, self._autocast)
@@ -118,58 +144,71 @@ class Codec:
         deviation = None if sigma is None else sigma(clips[:, :1], target.clips[:, :1], spread)
         return Estimate(clips, deviation, mean, log_variance)
 
-    def restored(self, estimate: Estimate, target: Target, clip_statistics: Whose = "predicted") -> Clips:
-        """Estimates in nats and in units of π again, by statistics that the latent tells or by the targets' own."""
-        statistics = self._predicted(estimate.mean) if clip_statistics == "predicted" else target.statistics
-        return self._audible(self.normalizer.invert(estimate.clips, statistics))
+    def restore(self, estimate: Estimate, target: Target, clip_statistics: StatisticsSource = "predicted") -> Clips:
+        """Invert the normalization of estimates: log-power in nats, phases in units of π.
+
+        Args:
+            estimate: what the networks returned.
+            target: the clips that were encoded.
+            clip_statistics: whether a normalization by clip is inverted with statistics that are predicted from the
+                latent, or with the clip's own.
+        """
+        statistics = target.statistics if clip_statistics == "own" else self._predict_statistics(estimate.mean)
+        return self._clamp_log_power(self.normalizer.invert(estimate.clips, statistics))
 
     @torch.inference_mode()
-    def reconstruct(self, clips: Clips, clip_statistics: Whose = "predicted") -> Clips:
-        """Clips through the latent (at its mean) and back."""
+    def reconstruct(self, clips: Clips, clip_statistics: StatisticsSource = "predicted") -> Clips:
+        """Return reconstructions of clips, decoded from the mean of their latents; sets the networks to evaluation."""
         self.networks.eval()
         target = self.target(clips)
-        return self.restored(self.estimate(target), target, clip_statistics)
+        return self.restore(self.estimate(target), target, clip_statistics)
 
     def samples(self, count: int) -> Clips:
-        """Clips decoded from latents of the prior or, without one, of a Gaussian fitted to those of training clips;
-        always the same ones."""
+        """Return clips decoded from random latents; a call with the same weights returns the same clips.
+
+        Latents come from the prior of a variational loss, otherwise from a Gaussian fitted to those of training clips.
+        """
         if self.networks.is_variational:
             noise = torch.randn(count, self._config.latent_dim, generator=torch.Generator().manual_seed(0))
             latents = noise.to(self._device)
         else:
-            latents = self._known.draw(count)
+            latents = self._train_latents.draw(count)
         parts = []
         for part in latents.split(FIT_CLIPS):
             decoded, _ = self.networks.decode(part, self._autocast)
-            parts.append(self._audible(self.normalizer.invert(decoded, self._predicted(part))))
+            parts.append(self._clamp_log_power(self.normalizer.invert(decoded, self._predict_statistics(part))))
         return torch.cat(parts)
 
-    def _predicted(self, latents: Latents) -> Statistics:
-        """What latents say of clips' statistics; nothing where nobody needs any."""
-        return self._known.predict(latents) if self.normalizer.num_statistics else latents.new_zeros(len(latents), 0)
+    def _predict_statistics(self, latents: Latents) -> Statistics:
+        """Predict the statistics of clips from their latents; no columns where the normalization needs none."""
+        if not self.normalizer.num_statistics:
+            return latents.new_zeros(len(latents), 0)
+        return self._train_latents.predict(latents)
 
-    def _audible(self, clips: Clips) -> Clips:
-        """Clips whose log-power has a finite power, whatever a network made of it."""
+    def _clamp_log_power(self, clips: Clips) -> Clips:
+        """Limit log-power, whose power would be infinite for some outputs of an untrained network."""
         return clips if "magnitude" not in self.representation.parts else clips.clamp(max=LOUDEST_NATS)
 
     @cached_property
-    def _known(self) -> KnownLatents:
-        """What training clips' latents tell while the weights are as they are."""
+    def _train_latents(self) -> TrainLatents:
+        """The latents of training clips under the current weights; `forget_latents` clears them."""
 
         def encode(clips: Clips) -> tuple[Latents, Statistics]:
             target = self.target(clips)
             return self.networks.encode(target.clips, self._autocast)[0], target.statistics
 
-        return KnownLatents(self._train, encode)
+        return TrainLatents(self._train, encode)
 
-    def forget(self) -> None:
-        """The weights are no longer what they were."""
-        self.__dict__.pop("_known", None)
+    def forget_latents(self) -> None:
+        """Clear the cached latents of training clips; call it whenever the weights change."""
+        self.__dict__.pop("_train_latents", None)
 
     def state_dict(self) -> dict[str, Any]:
+        """Return the weights and the fitted normalization."""
         return {"networks": self.networks.state_dict(), "normalization": self.normalizer.state_dict()}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        self.forget()
+        """Restore what `state_dict` returned."""
+        self.forget_latents()
         self.networks.load_state_dict(state["networks"])
         self.normalizer.load_state_dict(state["normalization"])

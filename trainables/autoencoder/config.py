@@ -1,4 +1,4 @@
-"""The settings of the autoencoder, which of them make no sense together, and what it reports."""
+"""The settings of the autoencoder, the checks of their combinations, and its metrics."""
 
 from __future__ import annotations
 
@@ -18,40 +18,40 @@ from trainables.components.representation.representation import ChannelsName, Pa
 from trainables.trainable import Metric, TrialConfig
 
 BOUNDED = [name for name, kind in NORMALIZATIONS.items() if kind.is_bounded]
-
+"""Normalizations whose output a tanh can reach."""
 
 METRICS = {
     "val/judge_probability": Metric("max", "all", "probability that the judge gives to the true class"),
-    "val/judge_accuracy": Metric("max", "all", "how often the judge hears the true class"),
+    "val/judge_accuracy": Metric("max", "all", "fraction of recordings whose class the judge recognizes"),
     "val/fvu": Metric("min", "all", "fraction of variance unexplained, 48x128, log-power in nats"),
     "val/lsd_db": Metric("min", "all", "log-spectral distance in dB, 48x128"),
     "val/fad": Metric("min", "all", "Fréchet distance to the training clips, in the judge's embeddings"),
-    "val/kid": Metric("min", "all", "the kernel distance of the same, unbiased however few the clips"),
-    "val/different_bins": Metric("min", "all", "part of the training clips' bins that are filled otherwise (NDB/K)"),
-    "val/diversity": Metric("max", "all", "how diverse the clips of a class are, as a part of the training clips"),
-    "val/inception_score": Metric("max", "all", "how many classes the judge hears, and how surely"),
+    "val/kid": Metric("min", "all", "kernel distance in the same embeddings, unbiased for any number of clips"),
+    "val/different_bins": Metric("min", "all", "fraction of bins filled unlike those of the training clips (NDB/K)"),
+    "val/diversity": Metric("max", "all", "distance between clips of a class, relative to that of training clips"),
+    "val/inception_score": Metric("max", "all", "inception score by the judge, from 1 to the number of classes"),
     "val/mel_lsd_db": Metric("min", "all", "log-spectral distance in dB of sounds, 80 mel bands"),
     "val/phase_error_rad": Metric("min", "all", "mean error of the sounds' phase in rad; π/2 by chance"),
-    "val/sample_fad": Metric("min", "all", "the same distance of sampled clips"),
-    "val/sample_kid": Metric("min", "all", "the kernel distance of sampled clips"),
-    "val/sample_different_bins": Metric("min", "all", "the bins that sampled clips fill otherwise"),
-    "val/sample_inception_score": Metric("max", "all", "how many classes the judge hears in sampled clips"),
+    "val/sample_fad": Metric("min", "all", "val/fad of clips that are decoded from random latents"),
+    "val/sample_kid": Metric("min", "all", "val/kid of clips that are decoded from random latents"),
+    "val/sample_different_bins": Metric("min", "all", "val/different_bins of clips decoded from random latents"),
+    "val/sample_inception_score": Metric("max", "all", "val/inception_score of clips decoded from random latents"),
     "val/fvu_own": Metric("min", "same_representation", "fraction of variance unexplained, in the trial's own units"),
     "val/loss": Metric("min", "same_loss", "the loss on the validation split"),
     "val/variation": Metric(
-        "max", "same_representation", "variance between reconstructed clips, as a part of that between the clips"
+        "max", "same_representation", "variance between reconstructed clips, relative to that between the clips"
     ),
-    "val/bits_per_dim": Metric("min", "same_loss", "a pixel's negative evidence lower bound in bits, own units"),
+    "val/bits_per_dim": Metric("min", "same_loss", "negative evidence lower bound in bits per pixel, own units"),
     "val/active_units": Metric("max", "same_loss", "latents whose mean varies between clips (variance above 0.01)"),
     "train/loss": Metric("min", "same_loss", "the loss, mean over the epoch"),
-    "train/kl": Metric("min", "same_loss", "KL divergence in nats a pixel, mean over the epoch"),
+    "train/kl": Metric("min", "same_loss", "KL divergence in nats per pixel, mean over the epoch"),
     "train/min_sigma": Metric("max", "same_loss", "the smallest standard deviation of any pixel in the epoch"),
     "train/grad_norm": Metric("min", "same_loss", "norm of the gradient before clipping, mean over the epoch"),
-    "train/nonfinite_steps": Metric("min", "all", "steps of the epoch left out because of a non-finite gradient"),
+    "train/nonfinite_steps": Metric("min", "all", "steps of the epoch skipped because of a non-finite gradient"),
     "optim/lr": Metric("min", "all", "learning rate of the last step"),
 }
 
-OF_MAGNITUDES = {
+MAGNITUDE_METRICS = {
     "val/judge_probability",
     "val/judge_accuracy",
     "val/fvu",
@@ -66,35 +66,37 @@ OF_MAGNITUDES = {
     "val/sample_different_bins",
     "val/sample_inception_score",
 }
-"""Metrics that a network of phases alone does not have."""
+"""Metrics that a trial with `channels: phase` does not report."""
 
 
 def _check_size(size: Any) -> Any:
     if size not in SIZES:
         frames, bins = BOTTOM
         raise ValueError(
-            f"must be one of {', '.join(SIZES)}, got {size!r}; what is left of {FRAMES}x{BINS} is halved down to "
-            f"{frames}x{bins}"
+            f"must be one of {', '.join(SIZES)}, got {size!r}; the networks halve frames and bins, from at most "
+            f"{FRAMES}x{BINS} down to {frames}x{bins}"
         )
     return size
 
 
 HalvedSize = Annotated[Size, BeforeValidator(_check_size)]
-"""A size that the networks can halve down."""
+"""A size that the encoder can halve down to `BOTTOM`."""
 
 
 class AutoencoderConfig(TrialConfig):
-    """What of a clip is encoded, into what, by which network, against which loss; and how it is heard."""
+    """The settings of one autoencoder: its input, latent, networks, training, and how its sounds are rendered."""
 
     loss: Annotated[str, LOSSES] = Field("l2", description="what training minimizes: a registered loss")
     spectrogram: HalvedSize = Field("48x128", description="frames x frequency bins of a clip of 2 s")
     representation: RepresentationName = Field(
         "linear", description="the frequency axis: linear, mel bands, or audiovision, the report's own with its faults"
     )
-    reduction: Reduction = Field("pool", description="to the size: mean power of blocks, or every so manieth value")
+    reduction: Reduction = Field(
+        "pool", description="from full resolution to that size: mean power of blocks, or one value of each block"
+    )
     channels: ChannelsName = Field("magnitude", description="what is encoded of a clip")
     phase_representation: PhaseName = Field(
-        "instantaneous_frequency", description="what a phase is encoded as, where there is one"
+        "instantaneous_frequency", description="how a phase is encoded, where channels has one"
     )
     magnitude_normalization: Annotated[str, NORMALIZATIONS] = Field(
         "per_frequency", description="what is done to log-power before the network"
@@ -103,80 +105,81 @@ class AutoencoderConfig(TrialConfig):
     output: Literal["linear", "tanh"] = Field("linear", description="what the decoder ends with")
     phase_loss: Annotated[str, PHASE_LOSSES] = Field("l2", description="the phase's part of what training minimizes")
     phase_weight: float = Field(1.0, gt=0, description="weight of that part, beside the magnitude's loss")
-    latent_dim: int = Field(128, ge=1, description="numbers that a clip is squeezed into")
+    latent_dim: int = Field(128, ge=1, description="size of the latent")
     linear_path: Literal["none", "pca"] = Field(
-        "none", description="a linear way beside the convolutions, which starts as principal components"
+        "none", description="a linear path beside the convolutions, which starts as principal components"
     )
-    time_roll: bool = Field(False, description="whether training clips are rolled in time, each time otherwise")
+    time_roll: bool = Field(False, description="whether training clips are rolled by a random time in every step")
     width: int = Field(32, ge=4, description="channels at the lowest resolution; the report had 256")
     norm: NormName = Field("group", description="normalization inside the network; the report's was batch")
     leaky_slope: float = Field(0.2, ge=0, lt=1, description="slope of the leaky ReLU below zero")
     batch_size: int = Field(8, ge=1, description="clips of a training step")
     lr: float = Field(1e-3, gt=0, description="learning rate of AdamW after its warm-up")
-    adam_beta2: float = Field(0.99, ge=0, lt=1, description="how slowly AdamW forgets squared gradients")
+    adam_beta2: float = Field(0.99, ge=0, lt=1, description="AdamW's decay rate of squared gradients")
     warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to lr")
     precision: Literal["auto", "bfloat16", "float32"] = Field(
         "auto",
         description="of convolutions; auto: bfloat16 on a graphics card, float32 on processors, of which only some are"
         " faster with bfloat16 (lscpu says avx512_bf16 or amx_bf16)",
     )
-    max_grad_norm: float = Field(1.0, ge=0, description="longer gradients are shortened to it; 0 for none")
+    max_grad_norm: float = Field(1.0, ge=0, description="gradients are clipped to this norm; 0 clips none")
     kl_weight: float = Field(1.0, ge=0, description="weight of the KL divergence; 1 is the evidence lower bound")
     kl_warmup_steps: int = Field(100, ge=0, description="steps over which the weight rises to kl_weight")
-    free_bits: float = Field(0.0, ge=0, description="nats that each latent may carry without a KL divergence")
+    free_bits: float = Field(0.0, ge=0, description="nats of KL divergence that each latent has for free")
     sigma: Annotated[str, SIGMAS] = Field("optimal", description="standard deviation of the loss vae's likelihood")
-    sigma_floor: float = Field(0.05, ge=0, description="sigma does not fall below it, in units of normalized data")
-    sound_clips: int = Field(4, ge=1, description="validation clips that are made into sound after every epoch")
+    sigma_floor: float = Field(0.05, ge=0, description="lower bound of sigma, in units of normalized data")
+    sound_clips: int = Field(4, ge=1, description="validation clips that are rendered as sound after every epoch")
     phase: Annotated[str, PHASES] = Field("griffin_lim", description="which phase the sounds get")
     magnitude: Literal["own", "original", "class_mean"] = Field(
-        "own", description="which magnitudes they get: the model's own, the clip's, the mean of its class"
+        "own", description="which magnitudes the sounds get: the model's own, the clip's, or the mean of its class"
     )
     clip_statistics: Literal["predicted", "own"] = Field(
-        "predicted", description="what undoes a normalization by clip: its own statistics, or those its latent predicts"
+        "predicted",
+        description="what inverts a normalization by clip: statistics predicted from the latent, or the clip's own",
     )
 
     @property
     def clip_representation(self) -> Representation:
-        """What the network sees of a clip."""
+        """The channels and the grid of the networks' input."""
         grid = Grid(self.spectrogram, self.representation, self.reduction)
         return Representation(grid, self.channels, self.phase_representation)
 
     @property
     def normalizations(self) -> dict[Part, str]:
-        """The normalization of each part that is encoded."""
+        """The name of the normalization of each part (magnitude, phase) that is encoded."""
         names: dict[Part, str] = {"magnitude": self.magnitude_normalization, "phase": self.phase_normalization}
         return {part: names[part] for part in self.clip_representation.parts}
 
     @model_validator(mode="after")
     def _check(self) -> AutoencoderConfig:
         reasons = (
-            self._unreachable(),
-            self._not_both(),
-            self._lost_phase(),
-            self._rolled_frequency(),
-            self._unfit_loss(),
+            self._output_conflict(),
+            self._normalization_conflict(),
+            self._phase_conflict(),
+            self._time_roll_conflict(),
+            self._loss_conflict(),
         )
         for reason in filter(None, reasons):
             raise ValueError(reason)
         return self
 
-    def _unreachable(self) -> str | None:
+    def _output_conflict(self) -> str | None:
         for part, name in self.normalizations.items():
-            # Phases are within ±1 as they are.
+            # Phases in units of π are within ±1 without a normalization.
             is_bounded = NORMALIZATIONS[name].is_bounded or (part, name) == ("phase", "none")
             if self.output == "tanh" and not is_bounded:
                 allowed = ", ".join(BOUNDED)
                 return f"output: tanh stays within ±1, {part}_normalization: {name} does not; use one of {allowed}"
         return None
 
-    def _not_both(self) -> str | None:
+    def _normalization_conflict(self) -> str | None:
         for part, name in self.normalizations.items():
             if self.channels != "both" and NORMALIZATIONS[name].needs_both:
                 mixed = f"{part}_normalization: {name} mixes magnitude and phase"
                 return f"{mixed}, channels: {self.channels} has only one of them; use clip"
         return None
 
-    def _lost_phase(self) -> str | None:
+    def _phase_conflict(self) -> str | None:
         phase = PHASES[self.phase]
         if self.channels == "magnitude" and self.phase == "own":
             return "phase: own needs a model that makes one; use channels: both or phase, or another phase"
@@ -187,12 +190,15 @@ class AutoencoderConfig(TrialConfig):
                 f"phase: {self.phase} is found from magnitudes, and would drop all that channels: phase learns; use own"
             )
         if self.channels != "magnitude" and self.representation == "mel":
-            return "representation: mel has no phase to go back from; use linear"
+            return "representation: mel has no phase that sounds could be made with; use linear"
         if self.representation == "audiovision" and self.phase == "own" and self.magnitude != "own":
-            return "representation: audiovision makes sound of its own phases with its own magnitudes only"
+            return (
+                "representation: audiovision makes sound of its own phases with its own magnitudes only; use "
+                "magnitude: own, or another representation"
+            )
         return None
 
-    def _rolled_frequency(self) -> str | None:
+    def _time_roll_conflict(self) -> str | None:
         has_frequency = self.channels != "magnitude" and self.phase_representation == "instantaneous_frequency"
         if self.time_roll and has_frequency:
             return (
@@ -200,7 +206,7 @@ class AutoencoderConfig(TrialConfig):
             )
         return None
 
-    def _unfit_loss(self) -> str | None:
+    def _loss_conflict(self) -> str | None:
         if self.channels == "magnitude":
             return None
         takes = PHASE_LOSSES[self.phase_loss].takes

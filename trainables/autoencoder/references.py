@@ -1,4 +1,4 @@
-"""The reference lines beside autoencoders, and what else trials of theirs share."""
+"""The baselines of the autoencoder, and the features and judge that its trials share."""
 
 from __future__ import annotations
 
@@ -17,17 +17,28 @@ if TYPE_CHECKING:
 
 
 def reference_lines(configs: Sequence[AutoencoderConfig], corpus: Corpus, progress: Progress) -> list[dict[str, Any]]:
-    """Compute features, judge and reference lines; where a phase is compared with others, what each makes of magnitudes
-    that need no model."""
+    """Return the baselines, after computing the features and the judge that trials share.
+
+    Where the configs compare several phases, each of them is a baseline too, on original magnitudes and on class means.
+
+    Args:
+        configs: the settings of every arm.
+        corpus: where features, judge and baselines are cached.
+        progress: called while something is computed.
+    """
     features = dict.fromkeys(feature for config in configs for feature in config.clip_representation.features)
     for feature in {**features, Feature(Grid(COMMON_SIZE)): None}:
         corpus.features(feature, progress)
     references = References(corpus, progress)
-    encoding = [config for config in configs if config.channels != "phase"]
-    grids = dict.fromkeys(config.clip_representation.grid for config in encoding)
-    latents = dict.fromkeys((config.clip_representation.grid, config.latent_dim) for config in encoding)
+    with_magnitudes = [config for config in configs if config.channels != "phase"]
+    grids = dict.fromkeys(config.clip_representation.grid for config in with_magnitudes)
+    latents = dict.fromkeys((config.clip_representation.grid, config.latent_dim) for config in with_magnitudes)
     phases = dict.fromkeys(config.phase for config in configs)
-    compared = [phase for phase in phases if phase != "own"] if len(phases) > 1 else []
+    if len(phases) > 1:
+        # The phase of the model itself needs a model.
+        compared = [phase for phase in phases if phase != "own"]
+    else:
+        compared = []
     return [
         references.real_clips_line(),
         *(line for grid in grids for line in references.grid_lines(grid)),

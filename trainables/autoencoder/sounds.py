@@ -1,4 +1,4 @@
-"""What a trained autoencoder sounds like in the ways that its settings name, and what it was told for that."""
+"""Reconstructed sounds of an autoencoder, for the settings `phase`, `magnitude` and `clip_statistics`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,14 @@ Full = Float[Tensor, "clips 192 512"]
 
 
 class Sounds:
-    """Makes sounds of clips, given as rows of the corpus's table."""
+    """Renders the reconstructions of clips as sounds.
+
+    Args:
+        config: the settings that the sounds are rendered with.
+        codec: the trained networks and their normalizer.
+        training_clips: the training clips, which some phases are taken from.
+        device: where the networks run.
+    """
 
     def __init__(
         self, config: AutoencoderConfig, codec: Codec, training_clips: TrainingClips, device: torch.device
@@ -32,18 +39,19 @@ class Sounds:
         self._training_clips = training_clips
         self._device = device
 
-    def of(self, clips: NDArray[np.int64]) -> Rendered:
-        """Their magnitudes and sounds, through the latent."""
+    def render(self, clips: NDArray[np.int64]) -> Rendered:
+        """Return magnitudes and sounds for clips, given as rows of the corpus's table."""
         representation = self._codec.representation
         split = ClipSplit(self._training_clips.corpus, representation, clips, self._device)
         target = self._codec.target(split.batch(torch.arange(len(clips))))
-        restored = self._codec.restored(self._codec.estimate(target), target, self._config.clip_statistics)
+        restored = self._codec.restore(self._codec.estimate(target), target, self._config.clip_statistics)
         magnitudes = self._magnitudes(clips, restored)
-        own = (lambda: representation.own_sound(restored, magnitudes)) if self._config.phase == "own" else None
-        sounds = PHASES[self._config.phase].sound(Scene(magnitudes, clips, self._training_clips, own))
+        own_sound = (lambda: representation.own_sound(restored, magnitudes)) if self._config.phase == "own" else None
+        sounds = PHASES[self._config.phase].sound(Scene(magnitudes, clips, self._training_clips, own_sound))
         return Rendered(magnitudes, sounds)
 
     def _magnitudes(self, clips: NDArray[np.int64], restored: Clips) -> Full:
+        """Return the magnitudes that the setting `magnitude` names, as log-power in nats at full resolution."""
         corpus, grid = self._training_clips.corpus, self._codec.representation.grid
         if self._config.magnitude == "original":
             return log_power(clip_power(corpus.waveforms(), clips)).to(self._device)
@@ -54,12 +62,12 @@ class Sounds:
 
     @property
     def side_info_floats(self) -> int:
-        """Numbers of each clip that its sound is told and that went through no latent."""
+        """Numbers of each original clip that its sound is made with and that did not pass through the latent."""
         phase = PHASES[self._config.phase].side_info_floats
         if self._config.magnitude == "original":
             return phase + FRAMES * BINS
         if self._config.magnitude == "class_mean":
-            # The class is told once.
+            # The class is one number; a phase that needs the class as well does not count it twice.
             return max(phase, 1)
-        is_told = self._config.clip_statistics == "own"
-        return phase + (self._codec.normalizer.side_info_floats if is_told else 0)
+        uses_own_statistics = self._config.clip_statistics == "own"
+        return phase + (self._codec.normalizer.side_info_floats if uses_own_statistics else 0)

@@ -1,4 +1,4 @@
-"""The autoencoder of the report, made sound: convolutions down to a latent and back, on magnitudes, phases, or both."""
+"""The convolutional autoencoder of the report, with its faults corrected, for magnitudes, phases, or both."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from trainables.autoencoder.codec import Codec, bottleneck
-from trainables.autoencoder.config import METRICS, OF_MAGNITUDES, AutoencoderConfig
+from trainables.autoencoder.codec import Codec, make_bottleneck
+from trainables.autoencoder.config import MAGNITUDE_METRICS, METRICS, AutoencoderConfig
 from trainables.autoencoder.references import reference_lines
 from trainables.autoencoder.sounds import Sounds
 from trainables.autoencoder.training_loss import Objective
@@ -40,18 +40,20 @@ from trainables.support.progress import Progress, silent
 from trainables.trainable import Media, Trainable
 
 BETA1 = 0.9
+"""AdamW's decay rate of gradients."""
 ACTIVE_VARIANCE = 0.01
-"""A latent whose mean varies less between clips carries nothing (Burda, Grosse and Salakhutdinov, 2016)."""
+"""A latent whose mean varies less between clips is inactive (Burda, Grosse and Salakhutdinov, 2016)."""
 MAX_SAMPLES = 512
+"""Clips that are decoded from random latents after every epoch, at most."""
 
 
 class Autoencoder(Trainable):
-    """Encodes a clip into `latent_dim` numbers and decodes it again.
+    """Encodes a clip into a latent of `latent_dim` numbers and decodes it again.
 
-    With `linear_path: pca` the convolutions add to what principal components do, in both directions.
-    With a variational loss the latent is a distribution, sampled in training and taken at its mean when it is judged.
-    The learning rate rises over `warmup_steps` and then stays, so that more epochs later are the same as more epochs
-    at once.
+    With `linear_path: pca` encoder and decoder add convolutions to a linear path that starts as principal components.
+    With a variational loss the latent is a distribution: training samples it, validation takes its mean.
+    The learning rate rises over `warmup_steps` and is constant afterwards: a trial that is resumed with more epochs
+    trains exactly as one that was given them at its start.
     """
 
     Config = AutoencoderConfig
@@ -60,6 +62,7 @@ class Autoencoder(Trainable):
     DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 4, "sound_clips": 1}
 
     def __init__(self, config: AutoencoderConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
+        """Fit the codec to the training clips, and draw its weights from `seed`; arguments as for every `Trainable`."""
         self.config: AutoencoderConfig = config
         self.corpus = required(corpus, Autoencoder)
         self.device = torch.device(device)
@@ -85,56 +88,68 @@ class Autoencoder(Trainable):
     def prepare(
         cls, configs: Sequence[AutoencoderConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
+        """Compute features, judge and baselines, and return the baselines."""
         return reference_lines(configs, required(corpus, cls), progress)
 
     @classmethod
     def reported(cls, config: AutoencoderConfig) -> Collection[str]:
+        """Return the metrics of `step` that exist for these channels and this loss."""
         loss = LOSSES[config.loss]
-        missing = set() if config.channels != "phase" else OF_MAGNITUDES
-        missing |= set() if loss.is_variational else {"train/kl", "val/active_units"}
-        missing |= set() if loss.has_sigma else {"train/min_sigma"}
-        missing |= set() if _has_bound(config) else {"val/bits_per_dim"}
+        missing: set[str] = set()
+        if config.channels == "phase":
+            missing |= MAGNITUDE_METRICS
+        if not loss.is_variational:
+            missing |= {"train/kl", "val/active_units"}
+        if not loss.has_sigma:
+            missing |= {"train/min_sigma"}
+        if not _has_bound(config):
+            missing |= {"val/bits_per_dim"}
         return [name for name in METRICS if name not in missing]
 
     @classmethod
     def checkpoint_bytes(cls, config: AutoencoderConfig) -> int:
+        """Estimate the size of a checkpoint, without allocating the networks."""
         with torch.device("meta"):
-            return saved_bytes([bottleneck(config)])
+            return saved_bytes([make_bottleneck(config)])
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
+        """Return the id of the corpus's sound judge."""
         return open_judge(required(corpus, cls)).id
 
     @property
     def sounds(self) -> Sounds:
-        """As the settings of now say, which renderings change."""
+        """Renderer for the current config, whose rendering settings `evaluate:` may have changed."""
         return Sounds(self.config, self.codec, self.training_clips, self.device)
 
     def step(self) -> dict[str, float]:
+        """Train one epoch, validate, and return the metrics."""
         return self._train_epoch() | self._validate()
 
     def _train_epoch(self) -> dict[str, float]:
-        self.codec.forget()
+        self.codec.forget_latents()
         self.codec.networks.train()
         order = torch.randperm(len(self.train), generator=self._order).split(self.config.batch_size)
         steps = fetched([self._train_step(self.train.batch(part)) for part in order[: self.batches_per_epoch]])
         metrics = {**finite_means(steps), "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
         if self.loss.has_sigma:
-            # A mean would hide the step that matters.
+            # The smallest of all steps: a mean would hide the one in which a likelihood diverges.
             metrics["train/min_sigma"] = min((step["min_sigma"] for step in finite_steps(steps)), default=math.nan)
         return metrics
 
     def _train_step(self, clips: Clips) -> dict[str, Scalar]:
-        """One step of the optimizer, left out if anything isn't finite; what was measured stays on the device."""
+        """Make one optimizer step, skipped if loss or gradient isn't finite; return measurements on the device."""
         self.num_steps += 1
         rates = warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
-        # The latent learns to carry something before it is asked to carry little.
+        # With the whole weight from the first step on, the KL divergence can close latents before they are used.
         kl_share = min(1.0, self.num_steps / max(1, self.config.kl_warmup_steps))
         if self.config.time_roll:
-            clips = self.codec.rolled(clips, self._order)
-        return self._replayed(self._descended, clips, kl_share, *rates)
+            # Outside of the recorded step, because it draws on the CPU.
+            clips = self.codec.roll_clips(clips, self._order)
+        return self._replayed(self._optimize, clips, kl_share, *rates)
 
-    def _descended(self, clips: Clips, kl_share: float | Scalar, *rates: float | Scalar) -> dict[str, Scalar]:
+    def _optimize(self, clips: Clips, kl_share: float | Scalar, *rates: float | Scalar) -> dict[str, Scalar]:
+        """Compute the loss of a batch and update the weights; a CUDA graph may record and replay this."""
         target = self.codec.target(clips)
         estimate = self.codec.estimate(target, self._noise)
         loss, kl = self.objective(estimate, target, kl_share)
@@ -163,7 +178,7 @@ class Autoencoder(Trainable):
                 if _has_bound(self.config):
                     bounds.append(len(clips) * self.objective.bound(self.codec.estimate(target, noise), target))
                 means.append(estimate.mean)
-                yield self.codec.restored(estimate, target, self.config.clip_statistics)
+                yield self.codec.restore(estimate, target, self.config.clip_statistics)
 
         representation = self.codec.representation
         if "magnitude" in representation.parts:
@@ -172,10 +187,11 @@ class Autoencoder(Trainable):
             metrics |= self.assessor.assess_samples(representation.grid.to_full(samples[:, 0]))
         else:
             metrics = {}
+            # Nothing judges phases alone, but the loop fills the sums and lists above.
             for _ in estimates():
                 pass
         probes = self.corpus.probes(self.config.sound_clips)
-        metrics |= self.assessor.assess_sounds(self.sounds.of(probes).sounds, probes)
+        metrics |= self.assessor.assess_sounds(self.sounds.render(probes).sounds, probes)
         metrics |= {
             "fvu_own": own.value,
             "variation": variation.value,
@@ -190,16 +206,19 @@ class Autoencoder(Trainable):
 
     @torch.inference_mode()
     def render(self, probes: NDArray[np.int64]) -> Media:
+        """Return original and reconstructed sounds of the probe clips, and pictures of their spectrograms."""
         self.codec.networks.eval()
-        return media.render(self.corpus, probes, self.sounds.of(probes))
+        return media.render(self.corpus, probes, self.sounds.render(probes))
 
     @torch.inference_mode()
     def evaluate(self, split: Split) -> pd.DataFrame:
+        """Judge the reconstructed sounds of a split, and add `side_info_floats` to the table of recordings."""
         self.codec.networks.eval()
-        table = media.evaluate(self.corpus, split, self.sounds.of, self.device)
+        table = media.evaluate(self.corpus, split, self.sounds.render, self.device)
         return table.assign(side_info_floats=float(self.sounds.side_info_floats))
 
     def state_dict(self) -> dict[str, Any]:
+        """Return config, codec, optimizer, number of steps and the states of the random generators."""
         return {
             "config": self.config.model_dump(mode="json"),
             **self.codec.state_dict(),
@@ -210,16 +229,17 @@ class Autoencoder(Trainable):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
         self.codec.load_state_dict(state)
         self.optimizer.load_state_dict(state["optimizer"])
         self.num_steps = state["num_steps"]
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
-        # A recording would go on with what has just been replaced.
+        # A recorded step would still read the optimizer's old state.
         self._replayed = Replayed(self._noise)
 
 
 def _has_bound(config: AutoencoderConfig) -> bool:
-    """Whether the loss is a likelihood of all that the latents carry."""
+    """Whether an evidence lower bound exists: the loss is variational, and a likelihood of all encoded channels."""
     return LOSSES[config.loss].is_variational and LOSSES[config.loss].has_sigma and config.channels == "magnitude"

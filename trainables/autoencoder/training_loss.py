@@ -1,4 +1,4 @@
-"""What the training of an autoencoder minimizes: its parts' losses and, of a distribution, the KL divergence."""
+"""The training objective of the autoencoder: the losses of magnitude and phase, and the KL divergence."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Scalar = Float[Tensor, ""]
 
 @dataclass(frozen=True)
 class Target:
-    """Clips as a network sees them, and their statistics, which undo that."""
+    """Normalized clips, which the networks reconstruct, and the statistics that invert the normalization."""
 
     clips: Clips
     statistics: Statistics
@@ -27,12 +27,13 @@ class Target:
 
 @dataclass(frozen=True)
 class Estimate:
-    """What a network makes of them.
+    """The networks' output for a target.
 
     Attributes:
-        sigma: the standard deviation of its magnitudes, where the loss has one.
-        mean: of the latents.
-        log_variance: of the latents, where they are distributions.
+        clips: the reconstruction, normalized.
+        sigma: the standard deviation of the magnitudes' likelihood; None for a loss that is no likelihood.
+        mean: mean of the latents.
+        log_variance: log-variance of the latents; None for a loss that is not variational.
     """
 
     clips: Clips
@@ -42,7 +43,14 @@ class Estimate:
 
 
 class Objective:
-    """loss(magnitude) + phase_weight · phase_loss(phase) + kl_weight · KL divergence, those of them that there are."""
+    """The training objective: loss(magnitude) + phase_weight · phase_loss(phase) + kl_weight · KL divergence.
+
+    Without magnitudes, phases or a variational loss, their term is left out.
+
+    Args:
+        config: the settings of the trial.
+        normalizer: the fitted one; some phase losses need phases in units of π.
+    """
 
     def __init__(self, config: AutoencoderConfig, normalizer: Normalizer) -> None:
         self._config = config
@@ -52,28 +60,43 @@ class Objective:
         self._normalizer = normalizer
 
     def __call__(self, estimate: Estimate, target: Target, kl_share: float | Scalar = 1.0) -> tuple[Scalar, Scalar]:
-        """The objective, with a share of the KL divergence's weight, and the divergence (0 without a distribution)."""
+        """Return the objective and, as its second value, the KL divergence in nats per pixel.
+
+        Args:
+            estimate: the networks' output.
+            target: normalized clips.
+            kl_share: the part of `kl_weight` that counts, from 0 to 1, for the warm-up.
+
+        Returns:
+            The objective, and the divergence without its weight: 0 for a loss that is not variational.
+        """
         loss = estimate.clips.new_zeros(())
         if magnitude := self._parts.get("magnitude"):
             pair = estimate.clips[:, magnitude], target.clips[:, magnitude]
             loss = loss + (self._loss(*pair) if estimate.sigma is None else self._loss(*pair, estimate.sigma))
         if phase := self._parts.get("phase"):
-            loss = loss + self._config.phase_weight * self._of_phase(estimate, target, phase)
+            loss = loss + self._config.phase_weight * self._phase_term(estimate, target, phase)
         if estimate.log_variance is None:
             return loss, loss.new_zeros(())
-        # The likelihood is that of one channel: each part's loss is a mean over its own pixels.
+        # The divergence is divided by one channel's pixels, because each part's loss is a mean over its own pixels.
         num_pixels = target.clips[0, 0].numel()
         kl = kl_divergence(estimate.mean, estimate.log_variance, num_pixels, self._config.free_bits)
         return loss + kl_share * self._config.kl_weight * kl, kl
 
     def bound(self, estimate: Estimate, target: Target) -> Scalar:
-        """The negative evidence lower bound in nats per pixel, in the network's units, if latents were sampled."""
+        """Return the negative evidence lower bound in nats per pixel of normalized data.
+
+        Args:
+            estimate: the networks' output for sampled latents.
+            target: normalized clips.
+        """
         assert estimate.sigma is not None and estimate.log_variance is not None
         error = self._loss(estimate.clips, target.clips, estimate.sigma)
         return error + kl_divergence(estimate.mean, estimate.log_variance, target.clips[0, 0].numel())
 
-    def _of_phase(self, estimate: Estimate, target: Target, phase: slice) -> Scalar:
+    def _phase_term(self, estimate: Estimate, target: Target, phase: slice) -> Scalar:
         clips = [estimate.clips, target.clips]
         if not self._phase_loss.in_own_units:
+            # Periodic losses need phases in units of π, or cosine and sine, as they were before the normalization.
             clips = [self._normalizer.invert(batch, target.statistics) for batch in clips]
         return self._phase_loss.loss(*(batch[:, phase] for batch in clips))

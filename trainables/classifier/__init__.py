@@ -1,1 +1,1 @@
-"""The class of a sound or of an image."""
+"""The classifier: predicts the class of a sound or of an image."""

@@ -1,4 +1,4 @@
-"""What classifiers are given of clips, and the networks that tell their classes."""
+"""The inputs of classifiers (log-mels or pictures of clips), and their networks."""
 
 from __future__ import annotations
 
@@ -26,79 +26,117 @@ if TYPE_CHECKING:
 Modality = Literal["sound", "image"]
 NetworkName = Literal["plain", "residual", "resnet18", "resnet50"]
 JUDGE_NAMES: dict[str, JudgeName] = {"plain": "A", "residual": "B"}
+"""The judge that has the same network, with other weights."""
 BATCH_CLIPS = 64
 
 Mels = Float[Tensor, "clips 96 64"]
-Given = Float[Tensor, "clips *shape"]
 
 
 class Sounds:
-    """The log-mels of clips, held in memory; with `spoil`, through all that trials do to them too, as judges learn."""
+    """The log-mels of clips, held in memory."""
 
     def __init__(self, corpus: Corpus, clips: NDArray[np.int64], *, spoil: bool, seed: int) -> None:
+        """Compute the log-mels.
+
+        Args:
+            corpus: where the clips are from.
+            clips: rows of the corpus's table.
+            spoil: whether to compute, as for judges, variants of smaller resolution, and of these blurred, noisy ones.
+            seed: of those variants' noise.
+        """
         self.clips = clips
         parts = np.array_split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS))
         plain = torch.cat([log_mel(log_power(clip_power(corpus.waveforms(), part))) for part in parts])
         generator = torch.Generator().manual_seed(seed)
         self._variants = plain[None]
         if spoil:
-            spoilt_too = [training.variants(clip_power(corpus.waveforms(), part), generator) for part in parts]
-            self._variants = torch.cat(spoilt_too, dim=1).float()
+            # Their first variant is the clip as it is.
+            variants = [training.variants(clip_power(corpus.waveforms(), part), generator) for part in parts]
+            self._variants = torch.cat(variants, dim=1).float()
 
     @cached_property
     def scale(self) -> tuple[Float[Tensor, " bands"], Float[Tensor, " bands"]]:
-        """Mean and standard deviation of each band."""
+        """Mean and standard deviation of each mel band, over clips and frames."""
         return self._variants[0].mean(dim=(0, 1)), self._variants[0].std(dim=(0, 1)).clamp(min=0.1)
 
-    def plain(self, positions: Tensor) -> Mels:
-        """As they are."""
+    def batch(self, positions: Tensor) -> Mels:
+        """Return the log-mels at some positions, without augmentation."""
         return self._variants[0, positions]
 
-    def varied(self, positions: Tensor, generator: torch.Generator) -> Mels:
-        """Rolled, louder or softer, noisy, and with a band of time and one of frequency at the mean."""
+    def augmented_batch(self, positions: Tensor, generator: torch.Generator) -> Mels:
+        """Return log-mels with a random variant, roll in time, gain and noise, and with masked bands.
+
+        A band of frames and one of frequencies is replaced by the mean (SpecAugment; Park et al., 2019).
+
+        Args:
+            positions: of the clips.
+            generator: on the CPU; all that is random is drawn from it.
+        """
         variant = torch.randint(len(self._variants), (len(positions),), generator=generator)
         mels = training.augmented(self._variants[variant, positions], generator)
         return torch.where(training.masked(len(mels), generator), self.scale[0], mels)
 
 
 class Images:
-    """The pictures of those clips that have one; with `spoil`, half of them blurred and noisy."""
+    """The pictures of those clips that have one.
+
+    Attributes:
+        clips: the clips that have a picture, as rows of the corpus's table.
+    """
 
     def __init__(
         self, corpus: Corpus, clips: NDArray[np.int64], size: int, *, spoil: bool, required: bool = True
     ) -> None:
+        """Open the pictures.
+
+        Args:
+            corpus: where the clips are from.
+            clips: rows of the corpus's table.
+            size: of a picture's side in pixels.
+            spoil: whether `augmented_batch` blurs half of the pictures and adds noise to them.
+            required: whether it is an error if no clip has a picture.
+
+        Raises:
+            InputError: no clip has a picture, and some are required.
+        """
         pictures = corpus.frames(size)
         self.clips = visible(corpus, pictures, clips, required=required)
         self._pictures = pictures
         self._spoil = spoil
 
-    def plain(self, positions: Tensor) -> Pictures:
-        """As they are."""
+    def batch(self, positions: Tensor) -> Pictures:
+        """Return the pictures at some positions, without augmentation."""
         return as_floats(torch.from_numpy(self._pictures[self.clips[positions.numpy()]]))
 
-    def varied(self, positions: Tensor, generator: torch.Generator) -> Pictures:
-        """In other colours, moved, turned left to right, and with a part missing."""
-        shown = augmented(self.plain(positions), generator)
+    def augmented_batch(self, positions: Tensor, generator: torch.Generator) -> Pictures:
+        """Return pictures at some positions: recoloured, moved, flipped, and with a part cut out.
+
+        Args:
+            positions: of the clips.
+            generator: on the CPU; all that is random is drawn from it.
+        """
+        pictures = augmented(self.batch(positions), generator)
         if not self._spoil:
-            return shown
-        is_spoilt = torch.rand(len(shown), 1, 1, 1, generator=generator) < 0.5
-        return torch.where(is_spoilt, spoilt(shown, generator), shown)
+            return pictures
+        is_spoilt = torch.rand(len(pictures), 1, 1, 1, generator=generator) < 0.5
+        return torch.where(is_spoilt, spoilt(pictures, generator), pictures)
 
 
 class SoundNetwork(nn.Module):
-    """A judge's kind of network behind its own scale."""
+    """A network of the same kind as a judge's; it standardizes log-mels itself."""
 
     def __init__(self, name: NetworkName, num_classes: int) -> None:
         super().__init__()
         self.body = NETWORKS[JUDGE_NAMES[name]](num_classes)
 
     def forward(self, mels: Mels) -> Float[Tensor, "clips classes"]:
+        """Return the logits of log-mels."""
         logits: Tensor = self.body(self.body.standardized(mels))
         return logits
 
 
 class ResNet(nn.Module):
-    """A ResNet of torchvision and a new last layer."""
+    """A ResNet of torchvision with dropout and a new last layer."""
 
     def __init__(self, name: Literal["resnet18", "resnet50"], weights: str, num_classes: int) -> None:
         super().__init__()
@@ -106,15 +144,22 @@ class ResNet(nn.Module):
         self.classify = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(self.body.num_features, num_classes))
 
     def forward(self, pictures: Pictures) -> Float[Tensor, "clips classes"]:
+        """Return the logits of pictures within −1..1."""
         logits: Tensor = self.classify(self.body(pictures))
         return logits
 
 
 def make_network(modality: Modality, name: NetworkName, weights: str, num_classes: int) -> nn.Module:
-    """An untrained network, but for the weights of a ResNet.
+    """Return a new network; its weights are random, but for those of a pretrained ResNet.
+
+    Args:
+        modality: the kind of the input.
+        name: the kind of the network.
+        weights: of a ResNet: `none`, `imagenet` (torchvision's), or the path of a file.
+        num_classes: how many classes the last layer has.
 
     Raises:
-        InputError: such weights can't be had.
+        InputError: the weights can't be downloaded or read, or are of another network.
     """
     if modality == "sound":
         return SoundNetwork(name, num_classes)

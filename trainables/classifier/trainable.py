@@ -1,4 +1,4 @@
-"""Which class is it? A classifier of sounds or of images: what generators are told of a sound, and what judges are."""
+"""A classifier of sounds or of images; sound_to_image can use one of sounds as its condition network."""
 
 from __future__ import annotations
 
@@ -37,17 +37,19 @@ Logits = Float[Tensor, "clips classes"]
 
 
 class ClassifierConfig(TrialConfig):
-    """What is classified, by which network, and how it learns."""
+    """The settings of one classifier: its input, network and training."""
 
-    modality: Modality = Field("sound", description="what is classified: the clips' sound or their image")
+    modality: Modality = Field("sound", description="what is classified: the sound of a clip, or its image")
     network: NetworkName = Field(
-        "plain", description="plain or residual, as the judges A and B; ResNets for images only"
+        "plain", description="plain or residual, like the judges A and B; ResNets for images only"
     )
     weights: str = Field("none", description="of a ResNet: none, imagenet (torchvision's), or a file")
     image_size: Literal[32, 64, 128, 224] = Field(64, description="pixels of an image's side")
-    spoil: bool = Field(False, description="whether it learns from blurred, noisy and resized clips too, as judges do")
+    spoil: bool = Field(
+        False, description="whether it is also trained on blurred, noisy and resized clips, as judges are"
+    )
     label_smoothing: float = Field(
-        0.1, ge=0, lt=1, description="part of the probability that goes to the other classes"
+        0.1, ge=0, lt=1, description="part of the target probability that is spread over all classes"
     )
     mixup: float = Field(0.0, ge=0, description="α of mixup's Beta distribution; 0 mixes nothing")
     batch_size: int = Field(32, ge=2, description="clips of a training step")
@@ -66,27 +68,29 @@ class ClassifierConfig(TrialConfig):
 
 
 class Classifier(Trainable):
-    """Learns the classes of a corpus's clips; never seen by a judge, whose seeds and weights are others."""
+    """Learns the classes of a corpus's clips; it shares neither seed nor weights with a judge."""
 
     Config = ClassifierConfig
     METRICS = {
-        "val/probability": Metric("max", "all", "mean probability of the true class, recordings first"),
-        "val/accuracy": Metric("max", "all", "how often the true class is the most probable one of a recording"),
-        "val/balanced_accuracy": Metric("max", "all", "the same, mean over classes"),
+        "val/probability": Metric("max", "all", "mean over recordings of the probability of the true class"),
+        "val/accuracy": Metric("max", "all", "fraction of recordings whose most probable class is the true one"),
+        "val/balanced_accuracy": Metric("max", "all", "val/accuracy within each class, mean over classes"),
         "val/loss": Metric("min", "same_loss", "cross-entropy in nats, without smoothing"),
         "train/loss": Metric("min", "same_loss", "the loss, mean over the epoch"),
         "train/grad_norm": Metric("min", "same_loss", "norm of the loss's gradient, mean over the epoch"),
-        "train/nonfinite_steps": Metric("min", "all", "steps of the epoch left out because of a non-finite gradient"),
+        "train/nonfinite_steps": Metric("min", "all", "steps of the epoch skipped because of a non-finite gradient"),
         "optim/lr": Metric("min", "all", "learning rate of the last step"),
     }
     DEBUG = {"batch_size": 8}
 
     def __init__(self, config: ClassifierConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
+        """Read the clips, and draw the network's weights from `seed`; arguments as for every `Trainable`."""
         self.config: ClassifierConfig = config
         self.corpus = required(corpus, Classifier)
         self.device = torch.device(device)
         self.num_steps = 0
-        self.train, self.validation = (self._given(self.corpus.indices(split)) for split in ("train", "validation"))
+        self.train = self._examples(self.corpus.indices("train"))
+        self.validation = self._examples(self.corpus.indices("validation"))
         self._order = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -99,7 +103,8 @@ class Classifier(Trainable):
             self.network.parameters(), config.lr, weight_decay=config.weight_decay, fused=True
         )
 
-    def _given(self, clips: NDArray[np.int64], *, required: bool = True) -> Sounds | Images:
+    def _examples(self, clips: NDArray[np.int64], *, required: bool = True) -> Sounds | Images:
+        """Return the inputs of clips, given as rows of the corpus's table."""
         if self.config.modality == "sound":
             return Sounds(self.corpus, clips, spoil=self.config.spoil, seed=0)
         return Images(self.corpus, clips, self.config.image_size, spoil=self.config.spoil, required=required)
@@ -108,40 +113,43 @@ class Classifier(Trainable):
     def prepare(
         cls, configs: Sequence[ClassifierConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
+        """Check the weights of ResNets, read pictures, and return the baseline of the most frequent class."""
         corpus = required(corpus, cls)
-        # Weights that can't be had are found out now, not in the first epoch of every trial.
+        # Weights that can't be downloaded or read are an error now, not in the first epoch of every trial.
         for config in {(config.network, config.weights): config for config in configs}.values():
             make_network(config.modality, config.network, config.weights, len(corpus.classes))
         for size in dict.fromkeys(config.image_size for config in configs if config.modality == "image"):
             corpus.frames(size, progress)
         counts = np.bincount(corpus.labels(corpus.indices("train")), minlength=len(corpus.classes))
         labels = corpus.labels(corpus.indices("validation"))
-        # Of a recording all clips have one class, so that the share of clips is about that of recordings.
+        # All clips of a recording have the same class, so that the fraction of clips is about that of recordings.
         commonest = float((labels == counts.argmax()).mean())
         return [{"reference": "commonest class", "size": None, "val/accuracy": commonest}]
 
     @classmethod
     def checkpoint_bytes(cls, config: ClassifierConfig) -> None:
-        """Unknown: it depends on how many classes there are."""
+        """Return None: the size depends on the number of classes, and is not known before a trial runs."""
         return None
 
     def step(self) -> dict[str, float]:
+        """Train one epoch, validate, and return the metrics."""
         return self._train_epoch() | self._validate()
 
     def _train_epoch(self) -> dict[str, float]:
         self.network.train()
-        drawn = batches(len(self.train.clips), self.config.batch_size, self._order, self.batches_per_epoch)
-        means = finite_means(fetched([self._train_step(part) for part in drawn]))
+        positions = batches(len(self.train.clips), self.config.batch_size, self._order, self.batches_per_epoch)
+        means = finite_means(fetched([self._train_step(part) for part in positions]))
         return {**means, "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
 
     def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
-        """One step of the optimizer, left out if anything isn't finite; what was measured stays on the device."""
+        """Make one optimizer step, skipped if loss or gradient isn't finite; return measurements on the device."""
         self.num_steps += 1
         warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
-        inputs = self.train.varied(positions, self._order).to(self.device)
+        inputs = self.train.augmented_batch(positions, self._order).to(self.device)
         labels = torch.from_numpy(self.corpus.labels(self.train.clips[positions.numpy()])).to(self.device)
         truth = F.one_hot(labels, len(self.corpus.classes)).float()
         if self.config.mixup > 0:
+            # A Dirichlet distribution of two is a Beta distribution, and can draw from a generator.
             share = float(torch._sample_dirichlet(torch.full((2,), self.config.mixup), self._order)[0])
             inputs, truth = (share * batch + (1 - share) * batch.roll(1, dims=0) for batch in (inputs, truth))
         loss = F.cross_entropy(self.network(inputs), truth, label_smoothing=self.config.label_smoothing)
@@ -158,12 +166,13 @@ class Classifier(Trainable):
 
     @torch.no_grad()
     def _logits(self, examples: Sounds | Images) -> Logits:
+        """Return the logits of all examples, on the CPU."""
         self.network.eval()
         parts = torch.arange(len(examples.clips)).split(BATCH_CLIPS)
-        return torch.cat([self.network(examples.plain(part).to(self.device)).cpu() for part in parts])
+        return torch.cat([self.network(examples.batch(part).to(self.device)).cpu() for part in parts])
 
     def _table(self, examples: Sounds | Images) -> tuple[pd.DataFrame, float]:
-        """A row a recording, and the cross-entropy."""
+        """Return a table with a row for each recording, and the mean cross-entropy of clips in nats."""
         logits, labels = self._logits(examples), self.corpus.labels(examples.clips)
         recordings = self.corpus.clips["recording"].to_numpy(str)[examples.clips]
         verdict = score_recordings(logits.softmax(dim=1), labels, recordings)
@@ -179,32 +188,38 @@ class Classifier(Trainable):
         return table, F.cross_entropy(logits, torch.from_numpy(labels)).item()
 
     def evaluate(self, split: Split) -> pd.DataFrame:
-        return self._table(self._given(self.corpus.indices(split)))[0]
+        """Return the probability of the true class and the accuracy, for each recording of a split."""
+        return self._table(self._examples(self.corpus.indices(split)))[0]
 
     def render(self, probes: NDArray[np.int64]) -> Media:
-        """What is classified, with the class that the network tells."""
-        examples = self._given(probes, required=False)
+        """Return the sounds and pictures of the probe clips, and the class that is predicted for each."""
+        examples = self._examples(probes, required=False)
         if not len(examples.clips):
             return Media()
         probabilities = self._logits(examples).softmax(dim=1)
         names = [str(name) for name in self.corpus.clips["clip"].to_numpy()[examples.clips]]
         sounds = read_waveforms(self.corpus.waveforms(), examples.clips).numpy()
-        shown = {}
+        pictures = {}
         if isinstance(examples, Images):
-            photos = examples.plain(torch.arange(len(names)))
-            shown = {
+            photos = examples.batch(torch.arange(len(names)))
+            pictures = {
                 name: spectrogram_pictures.enlarged(photo, spectrogram_pictures.HEIGHT_PX)
                 for name, photo in zip(names, photos, strict=True)
             }
         truth = probabilities[torch.arange(len(names)), torch.from_numpy(self.corpus.labels(examples.clips))]
         predicted = [self.corpus.classes[int(index)] for index in probabilities.argmax(dim=1)]
-        rows = [
-            {"clip": name, "told": label, "probability": chance, **({"image": name} if shown else {})}
-            for name, label, chance in zip(names, predicted, truth.tolist(), strict=True)
-        ]
-        return Media({f"{name}_original": sound for name, sound in zip(names, sounds, strict=True)}, shown, rows)
+        rows = []
+        for name, label, chance in zip(names, predicted, truth.tolist(), strict=True):
+            # `told` is the predicted class, under the name that it has in recorded tables.
+            row: dict[str, str | float] = {"clip": name, "told": label, "probability": chance}
+            if pictures:
+                row["image"] = name
+            rows.append(row)
+        audio = {f"{name}_original": sound for name, sound in zip(names, sounds, strict=True)}
+        return Media(audio, pictures, rows)
 
     def state_dict(self) -> dict[str, Any]:
+        """Return config, classes, network, optimizer, number of steps and the state of the random generator."""
         network = self.network.body if isinstance(self.network, SoundNetwork) else self.network
         return {
             "config": self.config.model_dump(mode="json"),
@@ -216,6 +231,7 @@ class Classifier(Trainable):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
         network: nn.Module = self.network.body if isinstance(self.network, SoundNetwork) else self.network
         network.load_state_dict(state["network"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -1,1 +1,1 @@
-"""A sound for a picture."""
+"""The trainable image_to_sound: generates a sound for a picture."""

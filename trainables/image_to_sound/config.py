@@ -1,4 +1,4 @@
-"""The settings of image_to_sound, which of them make no sense together, and what it reports."""
+"""The settings of image_to_sound, the checks of their combinations, and its metrics."""
 
 from __future__ import annotations
 
@@ -18,130 +18,137 @@ from trainables.trainable import Metric, TrainedModel, TrialConfig
 Route = Literal["decode", "sample", "retrieve"]
 
 
-def _retrieval(query: str, target: str) -> dict[str, Metric]:
+def _retrieval_metrics(query: str, target: str) -> dict[str, Metric]:
+    """Return the metrics of cross-modal retrieval in one direction."""
     prefix = f"val/{query}_to_{target}"
+    recalls = {
+        f"{prefix}_r_at_{at}": Metric(
+            "max", "all", f"R@{at}: fraction of {query}s that rank their own {target} so high"
+        )
+        for at in RANKS
+    }
     return {
-        **{
-            f"{prefix}_r_at_{at}": Metric(
-                "max", "all", f"how often a {query} finds its own {target} among the first {at}"
-            )
-            for at in RANKS
-        },
-        f"{prefix}_median_rank": Metric("min", "all", f"the median place of a {query}'s own {target}; 1 is the first"),
+        **recalls,
+        f"{prefix}_median_rank": Metric("min", "all", f"median rank of a {query}'s own {target}; 1 is the first"),
         f"{prefix}_class_map": Metric("max", "all", f"mean average precision of {target}s of a {query}'s class"),
     }
 
 
 METRICS = {
     "val/judge_probability": Metric("max", "all", "probability that the judge gives to the picture's class"),
-    "val/judge_accuracy": Metric("max", "all", "how often the judge hears the picture's class"),
+    "val/judge_accuracy": Metric("max", "all", "fraction of recordings where the judge recognizes the picture's class"),
     "val/fad": Metric("min", "all", "Fréchet distance to the training clips, in the judge's embeddings"),
-    "val/kid": Metric("min", "all", "the kernel distance of the same, unbiased however few the clips"),
-    "val/different_bins": Metric("min", "all", "part of the training clips' bins that are filled otherwise (NDB/K)"),
-    "val/diversity": Metric("max", "all", "how diverse the sounds of a class are, as a part of the training clips"),
-    "val/inception_score": Metric("max", "all", "how many classes the judge hears, and how surely"),
-    "val/fvu": Metric("min", "all", "fraction of variance unexplained of the picture's own sound, 48x128"),
-    "val/lsd_db": Metric("min", "all", "log-spectral distance in dB to it, 48x128"),
-    "val/reconstruction_fvu": Metric("min", "all", "fraction of variance unexplained, from the sound itself"),
-    "val/reconstruction_judge_accuracy": Metric("max", "all", "how often the judge hears the class in that"),
-    **_retrieval("image", "sound"),
-    **_retrieval("sound", "image"),
-    "val/latent_mse": Metric("min", "same_loss", "squared distance between a pair's latents, those of sounds at unit"),
-    "val/modality_gap": Metric("min", "same_loss", "distance between the mean latents of pictures and sounds"),
+    "val/kid": Metric("min", "all", "kernel distance in the same embeddings, unbiased for any number of clips"),
+    "val/different_bins": Metric("min", "all", "fraction of bins filled unlike those of the training clips (NDB/K)"),
+    "val/diversity": Metric("max", "all", "distance between sounds of a class, relative to that of training clips"),
+    "val/inception_score": Metric("max", "all", "inception score by the judge, from 1 to the number of classes"),
+    "val/fvu": Metric("min", "all", "fraction of variance unexplained, to the picture's own sound, 48x128"),
+    "val/lsd_db": Metric("min", "all", "log-spectral distance in dB to the picture's own sound, 48x128"),
+    "val/reconstruction_fvu": Metric("min", "all", "fraction of variance unexplained, of reconstructed sounds"),
+    "val/reconstruction_judge_accuracy": Metric("max", "all", "judge accuracy of reconstructed sounds"),
+    **_retrieval_metrics("image", "sound"),
+    **_retrieval_metrics("sound", "image"),
+    "val/latent_mse": Metric(
+        "min", "same_loss", "mean squared distance between a pair's latents, in the units of the loss"
+    ),
+    "val/modality_gap": Metric("min", "same_loss", "distance between the mean latents of pictures and of sounds"),
     "val/loss": Metric("min", "same_loss", "the loss on the validation split"),
     "train/loss": Metric("min", "same_loss", "the loss, mean over the epoch"),
     "train/grad_norm": Metric("min", "same_loss", "norm of the gradient before clipping, mean over the epoch"),
-    "train/nonfinite_steps": Metric("min", "all", "steps of the epoch left out because of a non-finite gradient"),
+    "train/nonfinite_steps": Metric("min", "all", "steps of the epoch skipped because of a non-finite gradient"),
     "optim/lr": Metric("min", "all", "learning rate of the last step"),
 }
 
 
 class ImageToSoundConfig(TrialConfig):
-    """Which network sees, which hears, what brings them together, and how a sound is made of a picture."""
+    """The settings of one image_to_sound model: its networks, its training, and how sounds are generated."""
 
     route: Route = Field(
         "decode",
-        description="from a picture's latent to a sound: decode it, one drawn around it, or that of the training sound"
-        " that it finds",
+        description="the latent that is decoded: the picture's own, a sample around it, or that of the nearest"
+        " training sound",
     )
-    backbone: BackboneName = Field("small", description="the network that sees: a small one, or torchvision's ResNets")
+    backbone: BackboneName = Field("small", description="the picture network: a small one, or torchvision's ResNets")
     weights: str = Field("none", description="of the backbone: none, imagenet (torchvision's), or a file")
     backbone_lr_share: float = Field(
-        1.0, ge=0, le=1, description="of the learning rate, for the backbone; 0 freezes it, 0.03 to 0.1 fine-tunes"
+        1.0, ge=0, le=1, description="the backbone's learning rate relative to lr; 0 freezes it, 0.03 to 0.1 fine-tunes"
     )
     image_size: Literal[32, 64, 128, 224] = Field(64, description="pixels of a picture's side")
-    augment: bool = Field(True, description="whether training pictures are moved and turned left to right")
+    augment: bool = Field(True, description="whether training pictures are moved and flipped")
     audio_init: TrainedModel = Field(
         "scratch",
-        description="the network that hears: scratch, or of a trial of autoencoder such as losses/7, or a file",
+        description="the sound network: scratch, or of a trial of autoencoder such as losses/7, or a file",
     )
-    audio_frozen: bool = Field(False, description="whether it stays as it begins")
-    loss: Annotated[str, LOSSES] = Field("l2", description="what reconstructions minimize: l1 or l2")
+    audio_frozen: bool = Field(False, description="whether the sound network is not trained")
+    loss: Annotated[str, LOSSES] = Field("l2", description="loss of the reconstructions: l1 or l2")
     latent_weight: float = Field(1.0, ge=0, description="weight of the distance between a pair's latents")
     image_weight: float = Field(1.0, ge=0, description="weight of the reconstruction from the picture")
     sound_weight: float = Field(1.0, ge=0, description="weight of the reconstruction from the sound")
-    stop_gradient: bool = Field(True, description="whether the picture's latent alone moves towards the sound's")
+    stop_gradient: bool = Field(True, description="whether the distance between latents trains pictures alone")
     standardize_latent: bool = Field(
-        True, description="whether latents are compared in units of their own spread, which shrinking them can't lower"
+        True,
+        description="whether latents are compared in units of their deviation, so that shrinking gains nothing",
     )
     contrastive_weight: float = Field(0.0, ge=0, description="weight of the contrastive loss")
-    class_share: float = Field(0.5, ge=0, le=1, description="its part for the class; the rest is for the own pair")
-    prior: Literal["none", "conditional"] = Field(
-        "none", description="conditional: latents are distributions, those of pictures the prior of those of sounds"
+    class_share: float = Field(
+        0.5, ge=0, le=1, description="share of the contrastive loss for pairs of a class; the rest is for the own pair"
     )
-    kl_weight: float = Field(0.1, ge=0, description="weight of the KL divergence between them, in nats a pixel")
+    prior: Literal["none", "conditional"] = Field(
+        "none", description="conditional: latents are Gaussians, and a picture's is the prior of its sound's"
+    )
+    kl_weight: float = Field(0.1, ge=0, description="weight of the KL divergence from that prior, in nats per pixel")
     spectrogram: HalvedSize = Field("48x128", description="frames x frequency bins of a clip of 2 s")
     magnitude_normalization: Annotated[str, NORMALIZATIONS] = Field(
         "per_frequency",
-        description="what is done to log-power before the network; none that needs a clip's own numbers",
+        description="what is done to log-power before the network; not by clip",
     )
-    latent_dim: int = Field(128, ge=1, description="numbers of the shared latent")
+    latent_dim: int = Field(128, ge=1, description="size of the shared latent")
     linear_path: Literal["none", "pca"] = Field(
-        "pca", description="a linear way beside the convolutions, which starts as principal components"
+        "pca", description="a linear path beside the convolutions, which starts as principal components"
     )
-    width: int = Field(32, ge=4, description="channels of the sound's network at the lowest resolution")
+    width: int = Field(32, ge=4, description="channels of the sound network at the lowest resolution")
     batch_size: int = Field(32, ge=2, description="pairs of a training step")
     lr: float = Field(1e-3, gt=0, description="learning rate of AdamW after its warm-up")
     warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to lr")
-    max_grad_norm: float = Field(1.0, ge=0, description="longer gradients are shortened to it; 0 for none")
+    max_grad_norm: float = Field(1.0, ge=0, description="gradients are clipped to this norm; 0 clips none")
     phase: Literal["griffin_lim", "pghi", "pghi_griffin_lim", "zero"] = Field(
         "griffin_lim", description="which phase the sounds get"
     )
 
     @property
     def clip_representation(self) -> Representation:
-        """What the network that hears is given of a clip."""
+        """The grid of the sound network's input: magnitudes of the setting's size."""
         return Representation(Grid(self.spectrogram))
 
     @model_validator(mode="after")
     def _check(self) -> ImageToSoundConfig:
-        for reason in filter(None, (self._unfit_loss(), self._unknown_statistics(), self._untrained())):
+        for reason in filter(None, (self._loss_conflict(), self._normalization_conflict(), self._network_conflict())):
             raise ValueError(reason)
         return self
 
-    def _unfit_loss(self) -> str | None:
+    def _loss_conflict(self) -> str | None:
         if LOSSES[self.loss].is_variational or LOSSES[self.loss].has_sigma:
             return (
                 f"loss: {self.loss} is a likelihood; use l1 or l2, and prior: conditional for latents that are sampled"
             )
         return None
 
-    def _unknown_statistics(self) -> str | None:
+    def _normalization_conflict(self) -> str | None:
         if issubclass(NORMALIZATIONS[self.magnitude_normalization], OwnStatistics):
             allowed = ", ".join(name for name, kind in NORMALIZATIONS.items() if not issubclass(kind, OwnStatistics))
             return (
-                f"magnitude_normalization: {self.magnitude_normalization} is undone with a clip's own numbers, which"
-                f" nobody knows of a picture; use one of {allowed}"
+                f"magnitude_normalization: {self.magnitude_normalization} is inverted with a clip's own statistics,"
+                f" which a picture does not have; use one of {allowed}"
             )
         return None
 
-    def _untrained(self) -> str | None:
+    def _network_conflict(self) -> str | None:
         kl_weight = self.kl_weight if self.prior == "conditional" else 0
         if self.image_weight == self.latent_weight == self.contrastive_weight == kl_weight == 0:
             also = " (and kl_weight)" if self.prior == "conditional" else ""
             return (
-                f"nothing would train what sees: image_weight, latent_weight and contrastive_weight{also} are all 0;"
-                " raise one"
+                f"nothing would train the picture network: image_weight, latent_weight and contrastive_weight{also} are"
+                " all 0; raise one"
             )
         if self.backbone == "small" and self.weights != "none":
             return f"weights: {self.weights}: backbone: small has none; use resnet18 or resnet50"

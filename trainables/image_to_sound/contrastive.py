@@ -1,4 +1,4 @@
-"""The loss that brings together the pictures and the sounds of one latent that belong together, and parts others."""
+"""The contrastive loss between the latents of pictures and of sounds."""
 
 from __future__ import annotations
 
@@ -17,10 +17,13 @@ Scalar = Float[Tensor, ""]
 
 
 class Contrast(nn.Module):
-    """α · class + (1 − α) · instance, of cosines over a learnt temperature, each in both directions.
+    """α · class + (1 − α) · instance, of cosines divided by a learnt temperature; mean of both directions.
 
-    The instance's part is InfoNCE (van den Oord et al., 2018), whose only positive is the own pair; that of the class
-    is SupCon (Khosla et al., 2020) across modalities: −1/|P| Σ_p log softmax, p being those of the same class.
+    The instance term is InfoNCE (van den Oord et al., 2018): the only positive is the other half of the pair. The class
+    term is SupCon (Khosla et al., 2020) across modalities: −1/|P| Σ_p log softmax over the pairs p of the same class.
+
+    Args:
+        class_share: α, from 0 to 1.
     """
 
     def __init__(self, class_share: float) -> None:
@@ -29,7 +32,8 @@ class Contrast(nn.Module):
         self.log_temperature = nn.Parameter(torch.tensor(FIRST_TEMPERATURE).log())
 
     def forward(self, pictures: Latents, sounds: Latents, labels: Int64[Tensor, " pairs"]) -> Scalar:
-        # The parameter itself, since what is clamped later has no gradient, and could never come back.
+        """Return the loss of a batch of pairs, given the class of each."""
+        # The parameter itself is clamped: through a clamped exponent it would get no gradient, and stay at the limit.
         with torch.no_grad():
             self.log_temperature.clamp_(min=math.log(MIN_TEMPERATURE))
         temperature = self.log_temperature.exp()
@@ -37,6 +41,6 @@ class Contrast(nn.Module):
         of_class = (labels[:, None] == labels).to(logits.dtype)
         own = torch.eye(len(labels), dtype=logits.dtype, device=logits.device)
         weights = self.class_share * of_class / of_class.sum(dim=1, keepdim=True) + (1 - self.class_share) * own
-        both = (-(weights * scores.log_softmax(dim=1)).sum(dim=1).mean() for scores in (logits, logits.T))
-        loss: Scalar = sum(both, logits.new_zeros(())) / 2
+        directions = (-(weights * scores.log_softmax(dim=1)).sum(dim=1).mean() for scores in (logits, logits.T))
+        loss: Scalar = sum(directions, logits.new_zeros(())) / 2
         return loss

@@ -1,4 +1,4 @@
-"""Sounds for pictures, by a trained model of image_to_sound."""
+"""Generates sounds for pictures with an exported model of image_to_sound, without its corpus."""
 
 from __future__ import annotations
 
@@ -17,51 +17,55 @@ from trainables.corpora.picture_files import read_picture
 from trainables.image_to_sound.config import ImageToSoundConfig
 from trainables.image_to_sound.model import SoundFromPicture
 
-KNOWN, SPREAD = "known", "spread"
+TRAIN_LATENTS, PAIR_DEVIATION = "known", "spread"
+"""Names of the two tensors in an exported model."""
 MODEL, NORMALIZATION, JUDGE = "model.", "normalization.", "judge."
+"""Prefixes of the other tensors."""
 
 
 @register_generator("image_to_sound")
 class SoundGenerator(Generator[Pictures]):
-    """Takes a picture, and decodes the latents that its own leads to."""
+    """Encodes a picture, chooses latents by the model's route, and decodes them into sounds."""
 
     takes: ClassVar[Kind] = "image"
     makes: ClassVar[Kind] = "sound"
 
     def __init__(self, model: Model) -> None:
+        """Build the model and its judge from exported settings and tensors."""
         super().__init__(model)
         self.config = ImageToSoundConfig(**model.settings["config"])
         tensors = model.tensors
-        self.device = tensors[KNOWN].device
-        # Its weights are in the state; a file of pretrained ones may be anywhere.
+        self.device = tensors[TRAIN_LATENTS].device
+        # The state has all weights; the file of pretrained ones, which the settings name, may no longer exist.
         self.model = SoundFromPicture(self.config, weights="none").to(self.device).eval()
         self.model.load_state_dict(model.part(MODEL))
         self.model.normalizer.load_state_dict({"magnitude": model.part(NORMALIZATION)})
-        self.model.known, self.model.spread = tensors[KNOWN], tensors[SPREAD]
+        self.model.train_latents = tensors[TRAIN_LATENTS]
+        self.model.pair_deviation = tensors[PAIR_DEVIATION]
         network = NETWORKS["A"](len(self.classes))
         network.load_state_dict(model.part(JUDGE))
         self._judge = Judge(model.settings["judge"], network, self.device)
 
     def read(self, path: Path, at_s: float = 0.0) -> Pictures:
+        """Read a picture file as a batch of one; `at_s` is ignored."""
         return as_floats(torch.from_numpy(read_picture(path, self.config.image_size))[None])
 
     @torch.inference_mode()
     def generate(self, source: Pictures, *, count: int, seed: int) -> list[Generated]:
-        """The first by the route as it was judged, the others by what else it could lead to.
+        """Return `count` sounds for a picture: the first as trials are judged, the others with random choices.
 
-        A route without a choice (decode) makes them all the same but for the first phase; there, the others are drawn
-        around it.
+        The route `decode` is deterministic, so that its other sounds are sampled around the picture's latent.
         """
         autocast = torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
-        mean, log_variance = self.model.seen(source.to(self.device), autocast)
+        mean, log_variance = self.model.encode_pictures(source.to(self.device), autocast)
         route = self.config.route
         generator = torch.Generator().manual_seed(seed)
-        first = self.model.routed((mean, log_variance), route, generator if route == "sample" else None)
-        several = mean.expand(count - 1, -1), None if log_variance is None else log_variance.expand(count - 1, -1)
-        others = self.model.routed(several, "sample" if route == "decode" else route, generator)
-        log_power = self.model.log_power(torch.cat([first, others]), autocast)
+        first = self.model.apply_route((mean, log_variance), route, generator if route == "sample" else None)
+        other_variances = None if log_variance is None else log_variance.expand(count - 1, -1)
+        repeated = mean.expand(count - 1, -1), other_variances
+        others = self.model.apply_route(repeated, "sample" if route == "decode" else route, generator)
+        log_power = self.model.decode_log_power(torch.cat([first, others]), autocast)
         full = self.config.clip_representation.grid.to_full(log_power)
         sounds = render_magnitudes(full, self.config.phase)
-        return self._told(
-            [limit_to_full_scale(sound.cpu()) for sound in sounds], self._judge.hear_waveforms(sounds).cpu()
-        )
+        contents = [limit_to_full_scale(sound.cpu()) for sound in sounds]
+        return self._told(contents, self._judge.hear_waveforms(sounds).cpu())

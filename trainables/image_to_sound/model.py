@@ -1,11 +1,11 @@
-"""The model of image_to_sound: a network that sees and one that hears share a latent, from which sounds are made.
+"""The model of image_to_sound: a picture network and a sound network with a shared latent, and a decoder.
 
-It needs no corpus, so that it can be taken elsewhere with its weights alone.
+It needs no corpus, so that an exported model is these weights and nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,11 @@ from trainables.image_to_sound.contrastive import Contrast
 from trainables.support.state_files import saved_state
 
 HIDDEN = 256
-MAX_KNOWN = 4096
-"""Training sounds that a picture can find, at most."""
-RETRIEVED = 5
-"""The nearest so many are chosen from where several sounds are asked for."""
-OF_AUTOENCODERS = {
+MAX_TRAIN_LATENTS = 4096
+"""Training sounds that the route `retrieve` searches, at most."""
+NUM_CANDIDATES = 5
+"""The route `retrieve` with a random generator chooses among so many nearest sounds."""
+FIXED_AUTOENCODER_SETTINGS = {
     "representation": "linear",
     "reduction": "pool",
     "channels": "magnitude",
@@ -38,31 +38,43 @@ OF_AUTOENCODERS = {
     "norm": "group",
     "leaky_slope": 0.2,
 }
-"""Settings of autoencoder that the network here has no choice of; most of them change no tensor's shape."""
+"""Settings of autoencoder that are fixed here; the shapes of tensors reveal few of them, so the config is compared."""
 
 Clips = Float[Tensor, "clips 1 frames bins"]
 LogPower = Float[Tensor, "clips frames bins"]
 Latents = Float[Tensor, "clips latents"]
 Distribution = tuple[Latents, Latents | None]
+"""Mean and log-variance of latents; no log-variance with `prior: none`."""
 
 
 class SoundFromPicture(nn.Module):
-    """Encodes pictures (`seen`) and sounds (`heard`), decodes latents, and knows the latents of training sounds."""
+    """Encodes pictures and sounds into a shared latent, and decodes latents into magnitudes.
 
-    known: Tensor
-    spread: Tensor
+    Attributes:
+        backbone, head: the picture network.
+        audio: encoder and decoder of sounds.
+        train_latents: latents of training sounds, for the route `retrieve`.
+        pair_deviation: root mean square distance in each latent between training pictures and their sounds.
+        unit: mean and standard deviation of the latents of training sounds.
+    """
+
+    train_latents: Tensor
+    pair_deviation: Tensor
     unit: Tensor
 
     def __init__(self, config: ImageToSoundConfig, *, weights: str | None = None, means: Sequence[float] = ()) -> None:
-        """Args:
-        weights: of the backbone, instead of those in the settings; `none` where a state will be loaded.
-        means: of the training clips as the network sees them, which an untrained decoder gives.
+        """Build the networks with random weights, but for those of a pretrained backbone.
+
+        Args:
+            config: the settings of the trial.
+            weights: of the backbone, instead of those in the config; `none` where a state will be loaded.
+            means: of normalized training clips, which an untrained decoder outputs for every latent.
         """
         super().__init__()
         self.config = config
         is_distribution = config.prior == "conditional"
         weights = config.weights if weights is None else weights
-        # Small batches of a corpus of its own would spoil the statistics that good weights came with.
+        # Pretrained weights keep their batch statistics: those of a corpus's small batches would be worse.
         is_tuned = config.weights != "none" and config.backbone_lr_share < 1
         self.backbone = Backbone(
             config.backbone, weights, frozen=config.backbone_lr_share == 0, keeps_statistics=is_tuned
@@ -88,92 +100,98 @@ class SoundFromPicture(nn.Module):
         self.audio.requires_grad_(not config.audio_frozen)
         self.contrast = Contrast(config.class_share)
         self.normalizer = Normalizer({"magnitude": config.magnitude_normalization}, {"magnitude": slice(0, 1)})
-        self.register_buffer("known", torch.zeros(0, config.latent_dim), persistent=False)
-        self.register_buffer("spread", torch.zeros(config.latent_dim), persistent=False)
+        self.register_buffer("train_latents", torch.zeros(0, config.latent_dim), persistent=False)
+        self.register_buffer("pair_deviation", torch.zeros(config.latent_dim), persistent=False)
         self.register_buffer("unit", torch.ones(2, config.latent_dim))
 
-    def seen(self, pictures: Pictures, autocast: torch.autocast) -> Distribution:
-        """The latents of pictures: their mean and, where they are distributions, log-variance."""
+    def encode_pictures(self, pictures: Pictures, autocast: torch.autocast) -> Distribution:
+        """Return the latents of pictures within −1..1."""
         with autocast:
             outputs = self.head(self.backbone(pictures))
         mean, log_variance = outputs.float(), None
         if self.config.prior == "conditional":
             mean, log_variance = mean.chunk(2, dim=1)
             log_variance = log_variance.clamp(*LOG_VARIANCE_RANGE)
-        return self._scaled_up(mean), log_variance
+        # The head predicts standardized latents, wherever the latents of sounds are.
+        return mean * self.unit[1] + self.unit[0], log_variance
 
-    def _scaled_up(self, standardized: Latents) -> Latents:
-        """The head answers in units of the spread of sounds' latents, wherever those are."""
-        return standardized * self.unit[1] + self.unit[0]
+    def standardize(self, latents: Latents, unit: Tensor | None = None) -> Latents:
+        """Subtract the mean of the latents of sounds and divide by their standard deviation.
 
-    def standardized(self, latents: Latents, unit: Tensor | None = None) -> Latents:
-        """Latents in units of the spread of those of sounds; as they are where the settings say so.
+        With `standardize_latent: false` latents are returned unchanged.
 
         Args:
-            unit: mean and spread, instead of those of the training sounds.
+            latents: of pictures or of sounds.
+            unit: mean and standard deviation, instead of those of the training sounds.
         """
-        mean, spread = self.unit if unit is None else unit
-        return (latents - mean) / spread if self.config.standardize_latent else latents
+        mean, deviation = self.unit if unit is None else unit
+        return (latents - mean) / deviation if self.config.standardize_latent else latents
 
-    def normalized(self, clips: Clips) -> Clips:
-        """Log-power in nats as the network that hears is given it."""
+    def normalize(self, clips: Clips) -> Clips:
+        """Normalize log-power in nats for the sound network."""
         return self.normalizer.apply(clips, clips.new_zeros(len(clips), 0))
 
-    def heard(self, clips: Clips, autocast: torch.autocast) -> Distribution:
-        """The latents of sounds, given as normalized clips."""
+    def encode_sounds(self, clips: Clips, autocast: torch.autocast) -> Distribution:
+        """Return the latents of sounds, given as normalized clips."""
         return self.audio.encode(clips, autocast)
 
-    def remember(self, sound_latents: Latents, picture_latents: Latents) -> None:
-        """Take the latents of training sounds, which pictures can then find, and how far from theirs pictures' are."""
-        self.known, self.spread = sound_latents, (sound_latents - picture_latents).square().mean(dim=0).sqrt()
+    def set_train_latents(self, sound_latents: Latents, picture_latents: Latents) -> None:
+        """Set `train_latents` and `pair_deviation` from the latents of training pairs."""
+        self.train_latents = sound_latents
+        self.pair_deviation = (sound_latents - picture_latents).square().mean(dim=0).sqrt()
 
-    def log_power(self, latents: Latents, autocast: torch.autocast) -> LogPower:
-        """What latents sound like, on the grid, in nats."""
+    def decode_log_power(self, latents: Latents, autocast: torch.autocast) -> LogPower:
+        """Decode latents into log-power in nats, on the model's grid."""
         clips, _ = self.audio.decode(latents, autocast)
-        nothing = latents.new_zeros(len(latents), 0)
-        return self.normalizer.invert(clips, nothing)[:, 0].clamp(max=LOUDEST_NATS)
+        no_statistics = latents.new_zeros(len(latents), 0)
+        return self.normalizer.invert(clips, no_statistics)[:, 0].clamp(max=LOUDEST_NATS)
 
-    def routed(self, distribution: Distribution, route: Route, generator: torch.Generator | None = None) -> Latents:
-        """The latents that pictures' own lead to; with a generator, others each time where the route has a choice."""
+    def apply_route(
+        self, distribution: Distribution, route: Route, generator: torch.Generator | None = None
+    ) -> Latents:
+        """Return the latents that are decoded for pictures.
+
+        Args:
+            distribution: the latents of the pictures.
+            route: `decode` takes their mean, `sample` draws around it, and `retrieve` takes the latents of the training
+                sounds with the highest cosine similarity.
+            generator: on the CPU. With it `retrieve` chooses at random among the `NUM_CANDIDATES` nearest sounds.
+                Without it `retrieve` takes the nearest, and `sample` draws with a fixed seed.
+        """
         mean, log_variance = distribution
         match route:
             case "decode":
                 return mean
             case "sample":
-                # A picture without a distribution of its own is as unsure as those of training were wrong.
-                deviation = self.spread if log_variance is None else (log_variance / 2).exp()
+                # Without a predicted variance, it is the error that training pictures have on average.
+                deviation = self.pair_deviation if log_variance is None else (log_variance / 2).exp()
                 drawn = torch.randn(mean.shape, generator=generator or torch.Generator().manual_seed(0))
                 return mean + deviation * drawn.to(mean.device)
-        similarity = F.normalize(self.standardized(mean), dim=1) @ F.normalize(self.standardized(self.known), dim=1).T
-        nearest = similarity.topk(min(RETRIEVED, len(self.known)), dim=1).indices
+        queries, items = self.standardize(mean), self.standardize(self.train_latents)
+        similarity = F.normalize(queries, dim=1) @ F.normalize(items, dim=1).T
+        nearest = similarity.topk(min(NUM_CANDIDATES, len(self.train_latents)), dim=1).indices
         if generator is None:
-            return self.known[nearest[:, 0]]
+            return self.train_latents[nearest[:, 0]]
         chosen = torch.randint(nearest.shape[1], (len(mean), 1), generator=generator)
-        return self.known[nearest.gather(1, chosen.to(nearest.device))[:, 0]]
+        return self.train_latents[nearest.gather(1, chosen.to(nearest.device))[:, 0]]
 
-    def measure(self, latents: Latents) -> None:
-        """Take the mean and the spread of the latents of training sounds as what latents are compared in."""
-        self.unit.copy_(unit_of(latents))
+    def set_unit(self, latents: Latents) -> None:
+        """Set `unit` to the mean and the standard deviation of the latents of training sounds."""
+        self.unit.copy_(measure_unit(latents))
 
     def parameter_groups(self) -> list[dict[str, Any]]:
-        """For an optimizer; each trains at `lr_share` of the learning rate."""
+        """Return the parameter groups for an optimizer; each trains at `lr_share` of the learning rate."""
         groups = [] if self.config.audio_frozen else self.audio.parameter_groups()
-        share = self.config.backbone_lr_share
-        for parameters, lr_share in ((self.backbone.parameters(), share), (self.head.parameters(), 1.0)):
-            own = list(parameters)
-            groups.append(
-                {"params": [parameter for parameter in own if parameter.ndim > 1], "weight_decay": WEIGHT_DECAY}
-            )
-            groups.append({"params": [parameter for parameter in own if parameter.ndim <= 1], "weight_decay": 0.0})
-            groups[-1]["lr_share"] = groups[-2]["lr_share"] = lr_share
+        groups += _picture_groups(self.backbone, self.config.backbone_lr_share)
+        groups += _picture_groups(self.head, 1.0)
         groups.append({"params": [self.contrast.log_temperature], "weight_decay": 0.0, "lr_share": 1.0})
         return [group for group in groups if group["lr_share"] > 0]
 
     def load_audio(self, path: Path) -> None:
-        """Take the network that hears, and its normalization, from a trial of autoencoder or of image_to_sound.
+        """Load the sound network and its normalization from a trial of autoencoder or of image_to_sound.
 
         Raises:
-            InputError: the file is of neither, or was trained with other settings.
+            InputError: the file is a checkpoint of neither, or was trained with other settings.
         """
         state = saved_state(path)
         if "model" in state:
@@ -181,23 +199,19 @@ class SoundFromPicture(nn.Module):
         else:
             networks = state.get("networks", {})
         own = self.audio.state_dict()
-        # A likelihood's standard deviation has no use here.
+        # A likelihood's standard deviation is not used here.
         networks = {key: value for key, value in networks.items() if not key.startswith("sigma.")}
-        theirs = state.get("config", {})
+        saved_config = state.get("config", {})
         names = ("spectrogram", "latent_dim", "width", "linear_path", "magnitude_normalization")
-        other = [
-            f"{name}: {theirs[name]}"
-            for name in names
-            if theirs.get(name, value := getattr(self.config, name)) != value
-        ]
-        if other:
-            raise InputError(f"audio_init: {path}: was trained with {', '.join(other)}; set the same here")
-        needs = OF_AUTOENCODERS.items()
-        fixed = [f"{name}: {theirs[name]}" for name, value in needs if theirs.get(name, value) != value]
-        if fixed:
-            needed = ", ".join(f"{name}: {value}" for name, value in needs)
+        different = _differences(saved_config, {name: getattr(self.config, name) for name in names})
+        if different:
+            raise InputError(f"audio_init: {path}: was trained with {', '.join(different)}; set the same here")
+        different = _differences(saved_config, FIXED_AUTOENCODER_SETTINGS)
+        if different:
+            needed = ", ".join(f"{name}: {value}" for name, value in FIXED_AUTOENCODER_SETTINGS.items())
             raise InputError(
-                f"audio_init: {path}: was trained with {', '.join(fixed)}; name a trial of autoencoder with {needed}"
+                f"audio_init: {path}: was trained with {', '.join(different)}; name a trial of autoencoder with"
+                f" {needed}"
             )
         wrong = [key for key in own if key not in networks or networks[key].shape != own[key].shape]
         if wrong:
@@ -210,7 +224,25 @@ class SoundFromPicture(nn.Module):
         self.normalizer.load_state_dict(state["normalization"])
 
 
-def unit_of(latents: Latents, least: Float[Tensor, " latents"] | None = None) -> Float[Tensor, "2 latents"]:
-    """The mean and the spread of latents, which is not taken as any smaller than `least`."""
-    spread = latents.std(dim=0, correction=0).clamp(min=1e-3)
-    return torch.stack([latents.mean(dim=0), spread if least is None else torch.maximum(spread, least)])
+def measure_unit(latents: Latents, least: Float[Tensor, " latents"] | None = None) -> Float[Tensor, "2 latents"]:
+    """Return the mean and the standard deviation of each latent, the latter at least 0.001 and at least `least`."""
+    deviation = latents.std(dim=0, correction=0).clamp(min=1e-3)
+    return torch.stack([latents.mean(dim=0), deviation if least is None else torch.maximum(deviation, least)])
+
+
+def _picture_groups(network: nn.Module, lr_share: float) -> list[dict[str, Any]]:
+    """Return two parameter groups: matrices with weight decay, and vectors (norms and biases) without."""
+    parameters = list(network.parameters())
+    matrices = [parameter for parameter in parameters if parameter.ndim > 1]
+    vectors = [parameter for parameter in parameters if parameter.ndim <= 1]
+    return [
+        {"params": matrices, "weight_decay": WEIGHT_DECAY, "lr_share": lr_share},
+        {"params": vectors, "weight_decay": 0.0, "lr_share": lr_share},
+    ]
+
+
+def _differences(saved_config: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
+    """Return the saved settings that are not as expected, as `name: value`; settings that weren't saved are."""
+    return [
+        f"{name}: {saved_config[name]}" for name, value in expected.items() if saved_config.get(name, value) != value
+    ]

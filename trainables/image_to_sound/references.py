@@ -1,4 +1,4 @@
-"""The reference lines beside image_to_sound, and what else trials of it share."""
+"""The baselines of image_to_sound, and the features and judge that its trials share."""
 
 from __future__ import annotations
 
@@ -28,8 +28,16 @@ if TYPE_CHECKING:
 
 
 def reference_lines(configs: Sequence[ImageToSoundConfig], corpus: Corpus, progress: Progress) -> list[dict[str, Any]]:
-    """Compute features, pictures, the judge, and what is reached without a model: the pairs' own sounds, the mean of
-    their class, the sound of the image that is nearest, of another recording of the class, of any."""
+    """Return the baselines, after computing the features, the pictures and the judge that trials share.
+
+    For each validation picture they give: its own sound, the mean of its class, the sound of the nearest training
+    picture, a random training sound of the class, and a random training sound.
+
+    Args:
+        configs: the settings of every arm.
+        corpus: where features, judge and baselines are cached.
+        progress: called while something is computed.
+    """
     features = dict.fromkeys(feature for config in configs for feature in config.clip_representation.features)
     for feature in {**features, Feature(Grid(COMMON_SIZE)): None}:
         corpus.features(feature, progress)
@@ -42,22 +50,22 @@ def reference_lines(configs: Sequence[ImageToSoundConfig], corpus: Corpus, progr
     assessor = Assessor(corpus, "validation", judge, device, clips)
     common = Grid(COMMON_SIZE)
 
-    def sounds(chosen: NDArray[np.int64]) -> dict[str, float]:
+    def assess_clips(chosen: NDArray[np.int64]) -> dict[str, float]:
         parts = (chosen[positions.numpy()] for positions in assessor.positions())
         estimates = (log_power(clip_power(corpus.waveforms(), part).to(device)) for part in parts)
         return assessor.assess(estimates, FULL)
 
-    def means() -> dict[str, float]:
+    def assess_class_means() -> dict[str, float]:
         labels = torch.from_numpy(corpus.labels(clips))
         log_power_by_class = class_means(corpus, common)
         return assessor.assess((log_power_by_class[labels[part]].to(device) for part in assessor.positions()), common)
 
     lines = {
-        "real clips": lambda: sounds(clips),
-        "class mean": means,
-        "nearest image's sound": lambda: sounds(choose_nearest(corpus, "picture", clips, train)),
-        "another sound of the class": lambda: sounds(choose_of_class(corpus, clips, train)),
-        "any sound": lambda: sounds(choose_at_random(corpus, clips, train)),
+        "real clips": lambda: assess_clips(clips),
+        "class mean": assess_class_means,
+        "nearest image's sound": lambda: assess_clips(choose_nearest(corpus, "picture", clips, train)),
+        "another sound of the class": lambda: assess_clips(choose_of_class(corpus, clips, train)),
+        "any sound": lambda: assess_clips(choose_at_random(corpus, clips, train)),
     }
-    key = f"pairs-{sources(corpus)}-{judge.id}"
-    return [measure_reference_line(corpus, name, "", key, measure) for name, measure in lines.items()]
+    cache_key = f"pairs-{sources(corpus)}-{judge.id}"
+    return [measure_reference_line(corpus, name, "", cache_key, measure) for name, measure in lines.items()]

@@ -1,4 +1,4 @@
-"""A sound for a picture: a network that sees and one that hears share a latent, which is decoded into magnitudes."""
+"""Generates a sound for a picture: both are encoded into a shared latent, which is decoded into magnitudes."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.pictures import open_motion
 from trainables.corpora.splits import Split
 from trainables.image_to_sound.config import METRICS, ImageToSoundConfig
-from trainables.image_to_sound.generator import JUDGE, KNOWN, MODEL, NORMALIZATION, SPREAD
+from trainables.image_to_sound.generator import JUDGE, MODEL, NORMALIZATION, PAIR_DEVIATION, TRAIN_LATENTS
 from trainables.image_to_sound.model import (
-    MAX_KNOWN,
+    MAX_TRAIN_LATENTS,
     Distribution,
     SoundFromPicture,
 )
 from trainables.image_to_sound.references import reference_lines
-from trainables.image_to_sound.retrieval_table import found_in, retrieval_table
+from trainables.image_to_sound.retrieval_table import retrieval_table, search_pairs
 from trainables.image_to_sound.training_loss import PairObjective
 from trainables.support.progress import Progress, silent
 from trainables.trainable import Media, Trainable
@@ -47,10 +47,9 @@ Scalar = Float[Tensor, ""]
 
 
 class ImageToSound(Trainable):
-    """Learns from pairs of a picture and a sound, and is judged by the sounds that it makes of pictures alone.
+    """Learns from pairs of a picture and a sound, and is judged by the sounds that it generates for pictures alone.
 
-    Its loss is the sum, each with its weight, of the distance between a pair's latents, the errors of the sounds
-    decoded from either, a contrastive loss, and with a conditional prior the KL divergence between their distributions.
+    `PairObjective` is its loss.
     """
 
     Config = ImageToSoundConfig
@@ -60,6 +59,7 @@ class ImageToSound(Trainable):
     DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 8, "image_size": 32}
 
     def __init__(self, config: ImageToSoundConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
+        """Read the pairs, and draw the networks' weights from `seed`; arguments as for every `Trainable`."""
         self.config: ImageToSoundConfig = config
         self.corpus = required(corpus, ImageToSound)
         self.device = torch.device(device)
@@ -72,17 +72,19 @@ class ImageToSound(Trainable):
         self._noise = torch.Generator(self.device).manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model = self._model()
+            self.model = self._make_model()
         self.objective = PairObjective(config, self.model)
         self.optimizer = torch.optim.AdamW(self.model.parameter_groups(), lr=config.lr, betas=BETAS, fused=True)
-        self._know()
+        self._update_train_latents()
 
     def _pairs(self, clips: NDArray[np.int64], *, required: bool = True) -> PairSplit:
+        """Return those of some clips, given as rows of the corpus's table, that have a picture."""
         config = self.config
         representation = config.clip_representation
         return PairSplit(self.corpus, representation, clips, config.image_size, self.device, required=required)
 
-    def _model(self) -> SoundFromPicture:
+    def _make_model(self) -> SoundFromPicture:
+        """Return the model, its sound network loaded from `audio_init` or fitted to the training clips."""
         model = SoundFromPicture(self.config).to(self.device)
         if self.config.audio_init != "scratch":
             model.load_audio(Path(self.config.audio_init))
@@ -91,18 +93,19 @@ class ImageToSound(Trainable):
             lambda: (self.train.sounds(part) for part in torch.arange(len(self.train)).split(FIT_CLIPS))
         )
         if model.audio.linear_path is not None:
-            wanted = sample_size(int(np.prod(self.config.clip_representation.shape)))
-            order = torch.randperm(len(self.train), generator=self._order)[:wanted]
-            sample = (model.normalized(self.train.sounds(part)) for part in order.split(FIT_CLIPS))
-            model.audio.linear_path.fit(torch.cat([*sample]))
+            num_clips = sample_size(int(np.prod(self.config.clip_representation.shape)))
+            positions = torch.randperm(len(self.train), generator=self._order)[:num_clips]
+            sample = [model.normalize(self.train.sounds(part)) for part in positions.split(FIT_CLIPS)]
+            model.audio.linear_path.fit(torch.cat(sample))
         return model
 
     @classmethod
     def prepare(
         cls, configs: Sequence[ImageToSoundConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
+        """Check the weights that trials load, compute features, judge and baselines, and return the baselines."""
         corpus = required(corpus, cls)
-        # Weights that can't be had are found out now, not in the first epoch of every trial.
+        # Weights that can't be downloaded or read are an error now, not in the first epoch of every trial.
         for name, weights in dict.fromkeys((config.backbone, config.weights) for config in configs):
             Backbone(name, weights)
         for config in {config.audio_init: config for config in configs if config.audio_init != "scratch"}.values():
@@ -111,34 +114,37 @@ class ImageToSound(Trainable):
 
     @classmethod
     def checkpoint_bytes(cls, config: ImageToSoundConfig) -> int:
+        """Estimate the size of a checkpoint, without allocating the networks."""
         with torch.device("meta"):
             return saved_bytes([SoundFromPicture(config, weights="none")])
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
+        """Return the id of the corpus's sound judge."""
         return open_judge(required(corpus, cls)).id
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.device.type == "cuda")
 
     def step(self) -> dict[str, float]:
+        """Train one epoch, validate, and return the metrics."""
         return self._train_epoch() | self._validate()
 
     def _train_epoch(self) -> dict[str, float]:
         self.model.train()
-        drawn = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
-        means = finite_means(fetched([self._train_step(part) for part in drawn]))
+        positions = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
+        means = finite_means(fetched([self._train_step(part) for part in positions]))
         return {**means, "optim/lr": float(self.optimizer.param_groups[-1]["lr"])}
 
     def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
-        """One step of the optimizer, left out if anything isn't finite; what was measured stays on the device."""
+        """Make one optimizer step, skipped if loss or gradient isn't finite; return measurements on the device."""
         self.num_steps += 1
         warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
         pictures = self.train.pictures(positions)
         if self.config.augment:
             pictures = augmented(pictures, self._order, colours=False, cutout=False)
-        picture_distribution = self.model.seen(pictures, self._autocast())
-        target = self.model.normalized(self.train.sounds(positions))
+        picture_distribution = self.model.encode_pictures(pictures, self._autocast())
+        target = self.model.normalize(self.train.sounds(positions))
         labels = self.train.labels[positions].to(self.device)
         loss = self.objective(picture_distribution, target, labels, self._autocast(), self._noise)
         return {
@@ -147,52 +153,60 @@ class ImageToSound(Trainable):
         }
 
     @torch.no_grad()
-    def _know(self) -> None:
-        """Let the model take the latents of training pairs as they are now."""
+    def _update_train_latents(self) -> None:
+        """Encode training pairs with the current weights, for the unit, the route `retrieve` and the deviation."""
         self.model.eval()
-        positions = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))[:MAX_KNOWN]
+        positions = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))[:MAX_TRAIN_LATENTS]
         parts = positions.split(FIT_CLIPS)
-        sound_latents = torch.cat([self._heard(self.train, part)[0] for part in parts])
-        self.model.measure(sound_latents)
-        picture_latents = torch.cat([self.model.seen(self.train.pictures(part), self._autocast())[0] for part in parts])
-        self.model.remember(sound_latents, picture_latents)
+        sound_latents = torch.cat([self._encode_sounds(self.train, part)[0] for part in parts])
+        # Before pictures are encoded: their latents are predicted in this unit.
+        self.model.set_unit(sound_latents)
+        picture_latents = torch.cat([self._encode_pictures(self.train, part)[0] for part in parts])
+        self.model.set_train_latents(sound_latents, picture_latents)
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
-        self._know()
+        self._update_train_latents()
         grid = self.config.clip_representation.grid
-        pictures, sounds, losses = [], [], []
+        picture_distributions, sounds, losses = [], [], []
         order = torch.arange(len(self.validation))
         for part in order.split(BATCH_CLIPS):
-            target = self.model.normalized(self.validation.sounds(part))
-            picture_distribution = self.model.seen(self.validation.pictures(part), self._autocast())
+            target = self.model.normalize(self.validation.sounds(part))
+            picture_distribution = self._encode_pictures(self.validation, part)
             labels = self.validation.labels[part].to(self.device)
             losses.append(len(part) * self.objective(picture_distribution, target, labels, self._autocast()).item())
-            pictures.append(picture_distribution)
-            sounds.append(self.model.heard(target, self._autocast())[0])
-        metrics = self.assessor.assess((self._made(picture_distribution) for picture_distribution in pictures), grid)
-        rebuilt = self.assessor.assess((self.model.log_power(part, self._autocast()) for part in sounds), grid)
-        metrics |= {f"reconstruction_{name}": rebuilt[name] for name in ("fvu", "judge_accuracy")}
-        latents = torch.cat([mean for mean, _ in pictures]), torch.cat(sounds)
-        pair = self.model.standardized(latents[0]), self.model.standardized(latents[1])
-        one = self.validation.first_of_each_recording()
-        for prefix, hits in found_in(pair[0][one], pair[1][one], self.validation.labels[one].to(self.device)).items():
+            picture_distributions.append(picture_distribution)
+            sounds.append(self.model.encode_sounds(target, self._autocast())[0])
+        metrics = self.assessor.assess((self._generate(distribution) for distribution in picture_distributions), grid)
+        reconstructions = (self.model.decode_log_power(part, self._autocast()) for part in sounds)
+        reconstruction_metrics = self.assessor.assess(reconstructions, grid)
+        for name in ("fvu", "judge_accuracy"):
+            metrics[f"reconstruction_{name}"] = reconstruction_metrics[name]
+        picture_latents = self.model.standardize(torch.cat([mean for mean, _ in picture_distributions]))
+        sound_latents = self.model.standardize(torch.cat(sounds))
+        firsts = self.validation.first_of_each_recording()
+        labels = self.validation.labels[firsts].to(self.device)
+        for prefix, hits in search_pairs(picture_latents[firsts], sound_latents[firsts], labels).items():
             metrics |= hits.metrics(prefix)
-        metrics["latent_mse"] = (pair[0] - pair[1]).square().mean().item()
-        metrics["modality_gap"] = (pair[0].mean(dim=0) - pair[1].mean(dim=0)).norm().item()
+        metrics["latent_mse"] = (picture_latents - sound_latents).square().mean().item()
+        metrics["modality_gap"] = (picture_latents.mean(dim=0) - sound_latents.mean(dim=0)).norm().item()
         metrics["loss"] = sum(losses) / len(self.validation)
         return {f"val/{name}": value for name, value in metrics.items()}
 
-    def _made(self, distribution: Distribution) -> Float[Tensor, "clips frames bins"]:
-        """Magnitudes by the route that the settings name, always the same ones."""
-        return self.model.log_power(self.model.routed(distribution, self.config.route), self._autocast())
+    def _generate(self, distribution: Distribution) -> Float[Tensor, "clips frames bins"]:
+        """Generate magnitudes by the config's route; the same ones in every call."""
+        return self.model.decode_log_power(self.model.apply_route(distribution, self.config.route), self._autocast())
 
-    def _heard(self, pairs: PairSplit, positions: Tensor) -> Distribution:
-        return self.model.heard(self.model.normalized(pairs.sounds(positions)), self._autocast())
+    def _encode_pictures(self, pairs: PairSplit, positions: Tensor) -> Distribution:
+        return self.model.encode_pictures(pairs.pictures(positions), self._autocast())
+
+    def _encode_sounds(self, pairs: PairSplit, positions: Tensor) -> Distribution:
+        return self.model.encode_sounds(self.model.normalize(pairs.sounds(positions)), self._autocast())
 
     @torch.no_grad()
     def render(self, probes: NDArray[np.int64]) -> Media:
-        self._know()
+        """Return the pictures of the probe clips with their original and their generated sounds."""
+        self._update_train_latents()
         pairs = self._pairs(probes, required=False)
         if not len(pairs):
             return Media()
@@ -201,31 +215,35 @@ class ImageToSound(Trainable):
 
     @torch.no_grad()
     def evaluate(self, split: Split) -> pd.DataFrame:
-        """Beside the judge and the distances to the pairs' own sounds: whether what was made begins and ends with what
-        moves, and what a recording's first pair finds among all held-out recordings."""
-        self._know()
+        """Judge the sounds that are generated for a split's pictures.
+
+        Beside the columns of `media.evaluate`: the correlation of onsets with the picture's motion, and the columns of
+        `retrieval_table` for a search among all held-out recordings.
+        """
+        self._update_train_latents()
         pairs = self._pairs(self.corpus.indices(split))
         motion = open_motion(self.corpus)
         table = media.evaluate(self.corpus, split, self._render, self.device, pairs.clips, motion)
-        # All that are held out are looked among, of which the validation split has been seen before.
+        # The test split is searched among all held-out recordings, so that its ranks are out of more.
         splits = [pairs] if split == "validation" else [pairs, self.validation]
         judge = open_judge(self.corpus, device=self.device)
-        return table.merge(retrieval_table(self.model, splits, self._made, judge, self._autocast()), on="recording")
+        return table.merge(retrieval_table(self.model, splits, self._generate, judge, self._autocast()), on="recording")
 
     def _render(self, clips: NDArray[np.int64]) -> Rendered:
-        """The sounds of some clips' pictures."""
+        """Generate sounds for the pictures of some clips, which all have one."""
         pairs = self._pairs(clips)
-        distribution = self.model.seen(pairs.pictures(torch.arange(len(pairs))), self._autocast())
-        log_power = self.config.clip_representation.grid.to_full(self._made(distribution))
+        distribution = self._encode_pictures(pairs, torch.arange(len(pairs)))
+        log_power = self.config.clip_representation.grid.to_full(self._generate(distribution))
         return Rendered(log_power, render_magnitudes(log_power, self.config.phase))
 
     def exported(self) -> Model:
+        """Return the model, its normalization, its latents of training sounds and its judge, for `SoundGenerator`."""
         judge = open_judge(self.corpus)
         parts = {
             MODEL: self.model.state_dict(),
             NORMALIZATION: self.model.normalizer.state_dict()["magnitude"],
             JUDGE: judge.state_dict(),
-            "": {KNOWN: self.model.known, SPREAD: self.model.spread},
+            "": {TRAIN_LATENTS: self.model.train_latents, PAIR_DEVIATION: self.model.pair_deviation},
         }
         settings = {
             "config": self.config.model_dump(mode="json"),
@@ -236,6 +254,7 @@ class ImageToSound(Trainable):
         return Model("image_to_sound", settings, tensors)
 
     def state_dict(self) -> dict[str, Any]:
+        """Return config, model, optimizer, normalization, number of steps and states of the random generators."""
         return {
             "config": self.config.model_dump(mode="json"),
             "model": self.model.state_dict(),
@@ -247,6 +266,7 @@ class ImageToSound(Trainable):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
         self.model.normalizer.load_state_dict(state["normalization"])
@@ -254,4 +274,4 @@ class ImageToSound(Trainable):
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
-        self._know()
+        self._update_train_latents()

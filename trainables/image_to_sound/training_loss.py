@@ -1,6 +1,7 @@
-"""What the training of image_to_sound minimizes: a picture and its sound meet in the latent, and become that sound.
+"""The training objective of image_to_sound.
 
-The report's three losses (latents, sound from the picture, sound from itself), and what they can be joined by.
+It is the sum of the report's three losses (distance of latents, sound from picture, sound from sound), a contrastive
+loss and a KL divergence.
 """
 
 from __future__ import annotations
@@ -12,14 +13,18 @@ from torch import Tensor
 from trainables.components.losses.reconstruction import LOSSES, sampled
 from trainables.components.representation.representation import Clips
 from trainables.image_to_sound.config import ImageToSoundConfig
-from trainables.image_to_sound.model import Distribution, SoundFromPicture, unit_of
+from trainables.image_to_sound.model import Distribution, SoundFromPicture, measure_unit
 
 Scalar = Float[Tensor, ""]
 
 
 class PairObjective:
-    """image_weight · loss(sound from the picture) + sound_weight · loss(sound from itself) + latent_weight · squared
-    distance of the latents + contrastive_weight · contrast + kl_weight · divergence, those of them that there are."""
+    """The training objective of a batch of pairs.
+
+    image_weight · loss(sound decoded from the picture) + sound_weight · loss(sound decoded from itself)
+    + latent_weight · squared distance of the latents + contrastive_weight · contrast + kl_weight · divergence;
+    a term of weight 0, and the divergence without a conditional prior, are left out.
+    """
 
     def __init__(self, config: ImageToSoundConfig, model: SoundFromPicture) -> None:
         self._config = config
@@ -33,15 +38,17 @@ class PairObjective:
         autocast: torch.autocast,
         noise: torch.Generator | None = None,
     ) -> Scalar:
-        """Of a batch; with noise, through samples of its latents.
+        """Return the objective of a batch.
 
         Args:
-            picture_distribution: what the model makes of the pictures.
-            target: the pairs' sounds, normalized.
-            labels: their classes.
+            picture_distribution: the latents of the pictures.
+            target: the sounds of the pairs, normalized.
+            labels: the class of each pair.
+            autocast: the precision of the networks.
+            noise: in training, a generator on the device that latents are sampled from; None in validation.
         """
         config, model = self._config, self._model
-        sound_distribution = model.heard(target, autocast)
+        sound_distribution = model.encode_sounds(target, autocast)
         loss = target.new_zeros(())
         for distribution, weight in (
             (picture_distribution, config.image_weight),
@@ -51,23 +58,23 @@ class PairObjective:
                 mean, log_variance = distribution
                 latents = mean if log_variance is None or noise is None else sampled(mean, log_variance, noise)
                 loss = loss + weight * LOSSES[config.loss](model.audio.decode(latents, autocast)[0], target)
-        towards = sound_distribution[0].detach() if config.stop_gradient else sound_distribution[0]
+        sound_latents = sound_distribution[0].detach() if config.stop_gradient else sound_distribution[0]
         unit = None
         if noise is not None and not config.stop_gradient:
-            # Those of the batch itself, so that shrinking all latents together would gain nothing.
-            unit = unit_of(towards, least=model.unit[1] / 4)
-        pair = model.standardized(picture_distribution[0], unit), model.standardized(towards, unit)
-        loss = loss + config.latent_weight * (pair[0] - pair[1]).square().mean()
+            # The unit of this batch, with a gradient: otherwise shrinking all latents together would lower the loss.
+            unit = measure_unit(sound_latents, least=model.unit[1] / 4)
+        pictures = model.standardize(picture_distribution[0], unit)
+        loss = loss + config.latent_weight * (pictures - model.standardize(sound_latents, unit)).square().mean()
         if config.contrastive_weight > 0:
-            standardized_sounds = model.standardized(sound_distribution[0], unit)
-            loss = loss + config.contrastive_weight * model.contrast(pair[0], standardized_sounds, labels)
+            sounds = model.standardize(sound_distribution[0], unit)
+            loss = loss + config.contrastive_weight * model.contrast(pictures, sounds, labels)
         if config.prior == "conditional":
             loss = loss + config.kl_weight * divergence(sound_distribution, picture_distribution) / target[0].numel()
         return loss
 
 
 def divergence(posterior: Distribution, prior: Distribution) -> Scalar:
-    """KL(N(posterior) ‖ N(prior)) in nats, summed over latents, mean over pairs."""
+    """Return KL(N(posterior) ‖ N(prior)) in nats, summed over latents, mean over pairs."""
     (mean, log_variance), (prior_mean, prior_log_variance) = posterior, prior
     assert log_variance is not None and prior_log_variance is not None, "the settings were checked"
     ratio = log_variance - prior_log_variance

@@ -1,1 +1,1 @@
-"""A picture for a sound."""
+"""The trainable sound_to_image: generates a picture for a sound."""

@@ -1,4 +1,4 @@
-"""How good made pictures are, in the same way for every trial and every reference line."""
+"""Metrics of generated pictures, computed in the same way for every trial and every baseline."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from trainables.components.audio.log_power_metrics import score_recordings
 from trainables.components.judges.picture_judge import SIZE_PX, PictureJudge
 from trainables.components.pictures.augmentation import Pictures, as_floats
 from trainables.corpora.pictures import visible
-from trainables.sound_to_image.config import FOUND
+from trainables.sound_to_image.config import RETRIEVAL_PREFIX
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -27,22 +27,30 @@ BATCH_CLIPS = 64
 
 
 class PictureAssessor:
-    """Compares the pictures made for some clips with real ones, by a judge's eyes; those are always 64 pixels wide."""
+    """Compares the pictures that are generated for some clips with real ones, in a judge's embeddings."""
 
     def __init__(self, corpus: Corpus, clips: Clips, judge: PictureJudge) -> None:
-        """Args:
-        clips: those that pictures are made for, as rows of the corpus's table; all can be seen.
+        """Embed the real pictures of the clips, and those of training clips.
+
+        Args:
+            corpus: where the clips are from.
+            clips: rows of the corpus's table, which all have a picture.
+            judge: the picture judge.
         """
         self.clips = clips
         self._judge = judge
         self._labels = corpus.labels(clips)
         self._recordings = corpus.clips["recording"].to_numpy(str)[clips]
-        self._first = firsts(self._recordings)
-        self._real = embedded(corpus, judge, clips[self._first])
+        self._first = first_positions(self._recordings)
+        self._real = embed_pictures(corpus, judge, clips[self._first])
         self._reference = _reference(corpus, judge, self._real.device)
 
     def assess(self, pictures: Iterable[Pictures]) -> dict[str, float]:
-        """Metrics of pictures within −1..1, one a clip, in batches."""
+        """Return metrics by name.
+
+        Args:
+            pictures: batches of pictures within −1..1, one for each clip in order.
+        """
         probabilities, embeddings = (
             torch.cat(batches) for batches in zip(*map(self._judge.perceive, pictures), strict=True)
         )
@@ -56,22 +64,30 @@ class PictureAssessor:
             **self._reference.distances(embeddings, "fid"),
             "diversity": self._reference.diversity(embeddings, self._labels),
             "inception_score": inception_score(probabilities),
-            **hits.metrics(FOUND),
+            **hits.metrics(RETRIEVAL_PREFIX),
         }
 
 
-def table_of(
+def evaluation_table(
     corpus: Corpus,
     clips: Clips,
     pictures: Iterable[Pictures],
     judges: dict[str, PictureJudge],
     others: Sequence[Clips] = (),
 ) -> pd.DataFrame:
-    """Judge the pictures made for some clips, given in batches; a row a recording.
+    """Judge the pictures that are generated for some clips.
 
-    Columns: `recording`, `class`, for each judge `{its name}_probability` and `_accuracy`, and what the picture of a
-    recording's first clip finds among the real ones of all recordings, those of `others` too, as the first judge sees
-    them.
+    Args:
+        corpus: where the clips are from.
+        clips: rows of the corpus's table.
+        pictures: batches of pictures within −1..1, one for each clip in order.
+        judges: by the prefix of their columns; the first one's embeddings are searched.
+        others: more clips, whose real pictures are searched, too.
+
+    Returns:
+        A row for each recording, with the columns `recording` and `class`; for each judge `{prefix}_probability` of the
+        true class and `{prefix}_accuracy`; and the retrieval of real pictures (those of all recordings' first clips) by
+        the picture that is generated for the recording's first clip.
     """
     perceived_by_judge: dict[str, list[tuple[Tensor, Tensor]]] = {prefix: [] for prefix in judges}
     for part in pictures:
@@ -86,32 +102,41 @@ def table_of(
         table[f"{prefix}_accuracy"] = verdict.is_right.astype(float)
     prefix, judge = next(iter(judges.items()))
     embeddings = torch.cat([batch for _, batch in perceived_by_judge[prefix]])[torch.from_numpy(first)]
-    items = np.concatenate([clips[first], *(other_clips[firsts(recordings[other_clips])] for other_clips in others)])
+    other_firsts = [other_clips[first_positions(recordings[other_clips])] for other_clips in others]
+    items = np.concatenate([clips[first], *other_firsts])
     labels = torch.from_numpy(corpus.labels(items)).to(embeddings.device)
     own = torch.arange(len(first), device=embeddings.device)
-    hits = search(embeddings, embedded(corpus, judge, items), own, labels[own], labels)
-    return table.assign(**hits.columns(FOUND))
+    hits = search(embeddings, embed_pictures(corpus, judge, items), own, labels[own], labels)
+    return table.assign(**hits.columns(RETRIEVAL_PREFIX))
 
 
 def real_pictures(corpus: Corpus, clips: Clips, size: int = SIZE_PX) -> Iterator[Pictures]:
-    """The pictures of clips within −1..1, in batches."""
+    """Yield the pictures of clips within −1..1, in batches.
+
+    Args:
+        corpus: where the clips are from.
+        clips: rows of the corpus's table.
+        size: of a picture's side in pixels.
+    """
     pictures = corpus.frames(size)
     for part in np.split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS)):
         yield as_floats(torch.from_numpy(pictures[part]))
 
 
-def embedded(corpus: Corpus, judge: PictureJudge, clips: Clips) -> Embeddings:
-    """What a judge makes of the pictures of clips, on its device."""
+def embed_pictures(corpus: Corpus, judge: PictureJudge, clips: Clips) -> Embeddings:
+    """Return a judge's embeddings of the real pictures of clips, on its device."""
     return torch.cat([judge.perceive(part)[1] for part in real_pictures(corpus, clips)])
 
 
-def firsts(recordings: NDArray[Any]) -> NDArray[np.int64]:
-    """Where each recording's first clip is, in order."""
+def first_positions(recordings: NDArray[Any]) -> NDArray[np.int64]:
+    """Return the position of each recording's first clip, ascending, given the recording of each clip."""
     return np.sort(np.unique(recordings, return_index=True)[1]).astype(np.int64)
 
 
 def _reference(corpus: Corpus, judge: PictureJudge, device: torch.device) -> Reference:
-    """What the judge makes of training pictures."""
+    """Return the judge's embeddings of a sample of training pictures, from the corpus's cache if they are there."""
     clips = sample_clips(visible(corpus, corpus.frames(SIZE_PX), corpus.indices("train")))
     path = corpus.folder / f"embeddings-{judge.id}.npy"
-    return Reference(cache_embeddings(path, lambda: embedded(corpus, judge, clips)).to(device), corpus.labels(clips))
+    return Reference(
+        cache_embeddings(path, lambda: embed_pictures(corpus, judge, clips)).to(device), corpus.labels(clips)
+    )

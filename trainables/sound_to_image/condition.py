@@ -1,4 +1,7 @@
-"""The condition network: what a generator is told of a sound. It shares neither seed nor weights with any judge."""
+"""The condition network: a classifier of sounds whose output conditions the generator.
+
+It shares neither seed nor weights with a judge.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 VERSION = 1
-"""Raise it when the network would hear otherwise than before."""
+"""Of the network's training; raise it when that changes, so that no cached network is used."""
 SEED = 11
 NUM_FEATURES = 64
 
@@ -30,19 +33,25 @@ Full = Float[Tensor, "clips 192 512"]
 
 
 class Condition(nn.Module):
-    """Hears magnitudes on the full grid (log-power in nats), as features and as the logits of the classes."""
+    """A residual network of sounds that returns its features beside the logits of the classes."""
 
     def __init__(self, num_classes: int) -> None:
         super().__init__()
         self.network: Network = ResidualNetwork(num_classes)
 
     def forward(self, log_power: Full) -> tuple[Float[Tensor, "clips 64"], Float[Tensor, "clips classes"]]:
+        """Return features and logits for magnitudes at full resolution (log-power in nats)."""
         features = self.network.embedded(self.network.standardized(log_mel(log_power)))
         return features, self.network.classify(features)
 
 
 def open_condition(corpus: Corpus, trained: str = "own", progress: Progress = silent) -> Condition:
-    """The condition network of a corpus, trained once and cached; or the file of a trial of classifier.
+    """Return the condition network of a corpus, which is trained once and cached, or load one from a file.
+
+    Args:
+        corpus: whose training clips the network learns.
+        trained: `own`, or the path of a checkpoint of a trial of classifier.
+        progress: called while the network is trained.
 
     Raises:
         InputError: the file is of no classifier of these sounds.
@@ -57,13 +66,13 @@ def open_condition(corpus: Corpus, trained: str = "own", progress: Progress = si
         torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
 
     name = digest(f"{corpus.fingerprint} {SEED} {VERSION}")[:12]
-    condition.network.load_state_dict(
-        torch.load(made_once(corpus.folder / f"condition-{name}.pt", make), weights_only=True)
-    )
+    path = made_once(corpus.folder / f"condition-{name}.pt", make)
+    condition.network.load_state_dict(torch.load(path, weights_only=True))
     return condition
 
 
 def _load(network: Network, path: Path, classes: Sequence[str]) -> None:
+    """Load the weights of a trial of classifier, after checking its settings and its classes."""
     state = saved_state(path)
     settings = state.get("config", {})
     weights, own = state.get("network", {}), network.state_dict()
@@ -76,7 +85,7 @@ def _load(network: Network, path: Path, classes: Sequence[str]) -> None:
     saved_classes = state.get("classes", classes)
     if list(saved_classes) != list(classes):
         raise InputError(
-            f"classifier: {path}: tells {', '.join(saved_classes)}; the classes here are {', '.join(classes)}: name a"
-            " trial of trainable classifier on a corpus with the same"
+            f"classifier: {path}: predicts {', '.join(saved_classes)}; the classes here are {', '.join(classes)}: name"
+            " a trial of trainable classifier on a corpus with the same"
         )
     network.load_state_dict(weights)

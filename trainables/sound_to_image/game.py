@@ -1,4 +1,4 @@
-"""The training of sound_to_image: a generator and a discriminator play against each other."""
+"""The adversarial training of sound_to_image: optimizer steps of the discriminator and of the generator."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from trainables.components.training.loop import Scalar, descend
 from trainables.sound_to_image.config import SoundToImageConfig
 from trainables.sound_to_image.model import PictureFromSound
 from trainables.sound_to_image.networks import (
+    Conditions,
     Discriminator,
     Noise,
-    Told,
     discriminator_loss,
     generator_loss,
     gradient_penalty,
@@ -22,25 +22,36 @@ from trainables.sound_to_image.networks import (
 )
 
 BETAS = (0.0, 0.9)
+"""Of both Adams."""
 
 
-def discriminator_of(config: SoundToImageConfig, told_dim: int) -> Discriminator:
-    """The one that settings ask for."""
-    discriminator = Discriminator(told_dim, width=config.width, image_size=config.image_size)
+def make_discriminator(config: SoundToImageConfig, condition_dim: int) -> Discriminator:
+    """Return an untrained discriminator for a config.
+
+    Args:
+        config: the settings of the trial.
+        condition_dim: size of the condition.
+    """
+    discriminator = Discriminator(condition_dim, width=config.width, image_size=config.image_size)
     return discriminator.to(memory_format=torch.channels_last)
 
 
 class Game:
-    """Steps of the discriminator and, in its turn, of the generator.
+    """Makes a step of the discriminator and, every `discriminator_steps` of them, one of the generator.
 
-    What they measure stays on the device; what isn't finite in any part is left out.
+    A step whose loss or gradient isn't finite is skipped. Measurements stay on the device.
     """
 
     def __init__(
         self, config: SoundToImageConfig, model: PictureFromSound, discriminator: Discriminator, order: torch.Generator
     ) -> None:
-        """Args:
-        order: on the processor; draws what the discriminator is shown of pictures.
+        """Make the two optimizers.
+
+        Args:
+            config: the settings of the trial.
+            model: whose generator is trained, and whose features are too if `classifier_lr_share` is above 0.
+            discriminator: the untrained discriminator.
+            order: a generator on the CPU, from which the augmentation for the discriminator is drawn.
         """
         self.discriminator = discriminator
         self.num_steps = 0
@@ -49,7 +60,7 @@ class Game:
         self._order = order
         groups: list[dict[str, Any]] = [{"params": list(model.generator.parameters())}]
         if config.classifier_lr_share > 0:
-            # What tells the classes has no part in the features.
+            # The layer after the features, which predicts classes, gets no gradient.
             features = list(model.condition.network.features.parameters())
             groups.append({"params": features, "lr": config.classifier_lr_share * config.lr})
         self._optimizers = {
@@ -61,67 +72,71 @@ class Game:
 
     @property
     def lr(self) -> float:
-        """The generator's learning rate."""
+        """The learning rate of the generator."""
         return float(self._optimizers["generator"].param_groups[0]["lr"])
 
     @property
     def is_generators_turn(self) -> bool:
-        """Whether it learns too in the next step."""
+        """Whether the next step trains the generator, too."""
         return (self.num_steps + 1) % self._config.discriminator_steps == 0
 
-    def step(self, pictures: Pictures, condition: Told, noise: Noise) -> dict[str, Scalar]:
-        """Play with the pictures of some sounds.
+    def step(self, pictures: Pictures, condition: Conditions, noise: Noise) -> dict[str, Scalar]:
+        """Train on a batch of pairs, and return the losses and the norm of the generator's gradient.
 
         Args:
-            condition: what both are told of the sounds; the generator's gradient goes through it.
-            noise: as many rows as there are pictures.
+            pictures: the real pictures of some sounds, within −1..1.
+            condition: the conditions of these sounds; with a gradient if the condition network is trained.
+            noise: a row for each picture.
         """
         is_generators_turn = self.is_generators_turn
         self.num_steps += 1
         with torch.set_grad_enabled(is_generators_turn):
-            # Two pictures of each sound, so that they can be compared.
+            # Two pictures for each of half of the sounds, whose distance `sameness` needs.
             generator_condition = torch.cat([condition[: (len(condition) + 1) // 2], condition[: len(condition) // 2]])
             generated = self._model.generator(noise, generator_condition)
         generator_condition = generator_condition.detach()
-        measured = self._discriminate(pictures, condition.detach(), generated.detach(), generator_condition)
-        return measured | self._generate(generated, generator_condition, noise) if is_generators_turn else measured
+        measured = self._train_discriminator(pictures, condition.detach(), generated.detach(), generator_condition)
+        if is_generators_turn:
+            measured |= self._train_generator(generated, generator_condition, noise)
+        return measured
 
-    def _discriminate(
-        self, pictures: Pictures, condition: Told, generated: Pictures, generator_condition: Told
+    def _train_discriminator(
+        self, pictures: Pictures, condition: Conditions, generated: Pictures, generator_condition: Conditions
     ) -> dict[str, Scalar]:
         config, count = self._config, len(pictures)
-        both = self._shown(torch.cat([pictures, generated]))
-        features = self.discriminator.see(both)
+        both = self._augment(torch.cat([pictures, generated]))
+        features = self.discriminator.embed(both)
         scores = self.discriminator.score(features, torch.cat([condition, generator_condition]))
+        # Real pictures with the condition of another clip, unless it is the same one, as predicted classes may be.
         others = condition.roll(1, dims=0)
         is_other = (others != condition).any(dim=1)
         mismatched = self.discriminator.score(features[:count][is_other], others[is_other])
         hinge = discriminator_loss(scores[:count], scores[count:], mismatched, config.mismatch_weight)
         loss = hinge
         if config.r1_weight > 0 and self.num_steps % config.r1_every == 0:
-            # Taken so seldom, it counts for the steps between.
+            # Its weight stands for the steps without a penalty, too (lazy regularization; Karras et al., 2020).
             penalty = gradient_penalty(self.discriminator, both[:count], condition)
             loss = loss + config.r1_every * config.r1_weight * penalty
         norm = descend(self._optimizers["discriminator"], self.discriminator, loss)
-        # The norm itself is no metric, but a step that it made void is no step.
+        # The norm is no metric, but a step that was skipped because of it has to count as skipped.
         return {"loss": hinge.detach().where(norm.isfinite(), torch.inf)}
 
-    def _generate(self, generated: Pictures, generator_condition: Told, noise: Noise) -> dict[str, Scalar]:
+    def _train_generator(self, generated: Pictures, generator_condition: Conditions, noise: Noise) -> dict[str, Scalar]:
         self.discriminator.requires_grad_(False)
-        loss = generator_loss(self.discriminator(self._shown(generated), generator_condition))
+        loss = generator_loss(self.discriminator(self._augment(generated), generator_condition))
         same = sameness(noise, generated)
         norm = descend(self._optimizers["generator"], self._model, loss + self._config.sameness_weight * same)
         self.discriminator.requires_grad_(True)
-        self._model.average(self.num_steps // self._config.discriminator_steps)
+        self._model.update_averaged(self.num_steps // self._config.discriminator_steps)
         return {"generator_loss": loss.detach(), "sameness": same.detach(), "grad_norm": norm}
 
-    def _shown(self, pictures: Pictures) -> Pictures:
-        """What the discriminator sees of pictures, real or made (DiffAugment)."""
-        # Turned left to right, made pictures would be like turned ones, and so turned themselves.
+    def _augment(self, pictures: Pictures) -> Pictures:
+        """Augment the discriminator's input, real or generated (DiffAugment; Zhao et al., 2020)."""
+        # No flips: the generator would learn to generate flipped pictures.
         return augmented(pictures, self._order, flip=False) if self._config.diff_augment else pictures
 
     def state_dict(self) -> dict[str, Any]:
-        """All but the generator."""
+        """Return discriminator, optimizers and number of steps; the model is saved elsewhere."""
         return {
             "discriminator": self.discriminator.state_dict(),
             "optimizers": {name: optimizer.state_dict() for name, optimizer in self._optimizers.items()},
@@ -129,6 +144,7 @@ class Game:
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
         self.discriminator.load_state_dict(state["discriminator"])
         for name, optimizer in self._optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])

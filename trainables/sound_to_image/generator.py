@@ -1,4 +1,4 @@
-"""Pictures for sounds, by a trained model of sound_to_image."""
+"""Generates pictures for sounds with an exported model of sound_to_image, without its corpus."""
 
 from __future__ import annotations
 
@@ -18,18 +18,20 @@ from trainables.sound_to_image.config import SoundToImageConfig
 from trainables.sound_to_image.model import PictureFromSound
 
 MODEL, JUDGE = "model.", "judge."
+"""Prefixes of the tensors in an exported model."""
 
 Sound = Float[Tensor, "1 samples"]
 
 
 @register_generator("sound_to_image")
 class PictureGenerator(Generator[Sound]):
-    """Takes two seconds of sound, and makes pictures of what the condition network hears and of noise."""
+    """Generates pictures from the condition that 2 s of sound give, and from noise."""
 
     takes: ClassVar[Kind] = "sound"
     makes: ClassVar[Kind] = "image"
 
     def __init__(self, model: Model) -> None:
+        """Build the model and its judge from exported settings and tensors."""
         super().__init__(model)
         self.config = SoundToImageConfig(**model.settings["config"])
         weights = model.part(MODEL)
@@ -41,11 +43,12 @@ class PictureGenerator(Generator[Sound]):
         self._judge = PictureJudge(model.settings["judge"], network, self.device)
 
     def read(self, path: Path, at_s: float = 0.0) -> Sound:
+        """Read 2 s of a recording, from `at_s` on, as a batch of one."""
         return torch.from_numpy(read_clip(path, at_s))[None]
 
     @torch.inference_mode()
     def generate(self, source: Sound, *, count: int, seed: int) -> list[Generated]:
-        """Each of other noise; at `truncation: 0` they are all the same."""
+        """Return `count` pictures for a sound, each from other noise; with `truncation: 0` they are all the same."""
         log_powers = log_power(power(source.to(self.device))).expand(count, -1, -1)
         pictures = self.model.generate(log_powers, torch.Generator().manual_seed(seed), self.config.truncation)
         contents = as_bytes(pictures.cpu()).permute(0, 2, 3, 1).numpy()

@@ -1,4 +1,4 @@
-"""What a network that hears is given of every clip, computed once a corpus."""
+"""The log-mels of every clip, which the condition network reads; computed once a corpus."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Mels = Float16[np.ndarray, "clips 96 64"]
 
 
 def open_mels(corpus: Corpus, progress: Progress = silent) -> Mels:
-    """The log-mel (`judges.networks.log_mel`) of every clip as a memory map."""
+    """Return the log-mel (`judges.networks.log_mel`) of every clip as a memory map; the first call computes it."""
 
     def make(path: Path) -> None:
         device, total = preparation_device(), len(corpus.clips)

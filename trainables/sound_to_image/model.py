@@ -1,6 +1,6 @@
-"""The model of sound_to_image: a network that hears, and a generator that is told of it and makes pictures.
+"""The model of sound_to_image: the condition network, and a generator of pictures that is conditioned on its output.
 
-It needs no corpus, so that it can be taken elsewhere with its weights alone.
+It needs no corpus, so that an exported model is these weights and nothing else.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from trainables.components.judges.networks import Mel, log_mel
 from trainables.components.pictures.augmentation import Pictures
 from trainables.sound_to_image.condition import NUM_FEATURES, Condition
 from trainables.sound_to_image.config import SoundToImageConfig
-from trainables.sound_to_image.networks import Generator, Told, follow
+from trainables.sound_to_image.networks import Conditions, Generator, update_average
 
 BATCH_CLIPS = 64
 WARM_UP_STEPS = 10
-"""At first the average of weights forgets faster: an untrained generator is worth nothing."""
+"""In about so many first steps the average decays faster, so that the untrained weights are soon forgotten."""
 
 Full = Float[Tensor, "clips 192 512"]
 Features = Float[Tensor, "clips features"]
@@ -26,27 +26,31 @@ Logits = Float[Tensor, "clips classes"]
 
 
 class PictureFromSound(nn.Module):
-    """Hears sounds, and makes pictures of what it heard and of noise.
+    """Generates pictures for sounds.
 
     Attributes:
-        generator: as it is trained.
-        averaged: the same with weights averaged over steps; it makes what is looked at (Yazıcı et al., 2019).
+        condition: the condition network.
+        condition_dim: size of the condition.
+        generator: the generator with its current weights, for training.
+        averaged: the generator with weights averaged over steps (Yazıcı et al., 2019), for everything else.
+        mean, std: of the features of training sounds.
     """
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, config: SoundToImageConfig, num_classes: int) -> None:
+        """Build the networks with random weights; those of the condition network are loaded later."""
         super().__init__()
         self.config = config
         self.num_classes = num_classes
-        self.told_dim = NUM_FEATURES if config.condition == "features" else num_classes
+        self.condition_dim = NUM_FEATURES if config.condition == "features" else num_classes
         self.condition = Condition(num_classes)
         self.condition.requires_grad_(config.classifier_lr_share > 0)
         self.generator, self.averaged = (
-            Generator(self.told_dim, noise_dim=config.noise_dim, width=config.width, image_size=config.image_size).to(
-                memory_format=torch.channels_last
-            )
+            Generator(
+                self.condition_dim, noise_dim=config.noise_dim, width=config.width, image_size=config.image_size
+            ).to(memory_format=torch.channels_last)
             for _ in range(2)
         )
         self.averaged.load_state_dict(self.generator.state_dict())
@@ -56,40 +60,45 @@ class PictureFromSound(nn.Module):
         self.train()
 
     def train(self, mode: bool = True) -> PictureFromSound:
-        """The generator alone: what hears keeps the statistics it has learnt with, and the average only follows."""
+        """Set the mode of the generator alone; the condition network and the average stay in evaluation mode."""
         super().train(mode)
         self.condition.eval()
         self.averaged.eval()
         return self
 
-    def listened(self, mel: Mel) -> tuple[Features, Logits]:
-        """What the condition network makes of log-mels (`judges.networks.log_mel`)."""
+    def encode_sounds(self, mel: Mel) -> tuple[Features, Logits]:
+        """Return the condition network's features and logits for log-mels (`judges.networks.log_mel`)."""
         network = self.condition.network
         features = network.embedded(network.standardized(mel))
         return features, network.classify(features)
 
-    def measure(self, features: Features) -> None:
-        """Take the mean and the spread of the features of training sounds as what they are compared with."""
+    def set_feature_statistics(self, features: Features) -> None:
+        """Set `mean` and `std` to those of the features of training sounds."""
         self.mean.copy_(features.mean(dim=0))
         self.std.copy_(features.std(dim=0, correction=0).clamp(min=1e-3))
 
-    def told(self, mel: Mel) -> Told:
-        """What the generator is told of sounds: their features at the same length, or the class that is heard."""
-        features, logits = self.listened(mel)
+    def make_conditions(self, mel: Mel) -> Conditions:
+        """Return the conditions of sounds, given as log-mels.
+
+        They are features, standardized and then scaled to the same norm, or the predicted class as a one-hot vector.
+        """
+        features, logits = self.encode_sounds(mel)
         if self.config.condition == "class":
             return F.one_hot(logits.argmax(dim=1), self.num_classes).float()
         return F.layer_norm((features - self.mean) / self.std, (NUM_FEATURES,))
 
-    def average(self, num_steps: int) -> None:
-        """Let the averaged weights follow after so many steps of the generator."""
-        follow(self.averaged, self.generator, min(self.config.ema, num_steps / (num_steps + WARM_UP_STEPS)))
+    def update_averaged(self, num_steps: int) -> None:
+        """Update the averaged weights after the generator's step of this number, counted from 1."""
+        decay = min(self.config.ema, num_steps / (num_steps + WARM_UP_STEPS))
+        update_average(self.averaged, self.generator, decay)
 
-    def made(self, condition: Told, noise: torch.Generator, truncation: float = 1.0) -> Pictures:
-        """Pictures of what the generator is told.
+    def generate_from(self, condition: Conditions, noise: torch.Generator, truncation: float = 1.0) -> Pictures:
+        """Generate a picture within −1..1 for each condition, with the averaged weights.
 
         Args:
-            noise: a generator on the processor; where it stands decides which pictures.
-            truncation: standard deviation of the noise; at 0 a sound has one picture.
+            condition: of each sound.
+            noise: a generator on the CPU; its state decides which pictures are generated.
+            truncation: standard deviation of the noise; at 0 all pictures of a sound are the same.
         """
         drawn = truncation * torch.randn(len(condition), self.config.noise_dim, generator=noise)
         parts = zip(drawn.to(condition.device).split(BATCH_CLIPS), condition.split(BATCH_CLIPS), strict=True)
@@ -97,6 +106,12 @@ class PictureFromSound(nn.Module):
 
     @torch.no_grad()
     def generate(self, log_power: Full, noise: torch.Generator, truncation: float = 1.0) -> Pictures:
-        """Pictures within −1..1 of sounds, given as magnitudes on the full grid (log-power in nats)."""
-        condition = torch.cat([self.told(log_mel(part)) for part in log_power.split(BATCH_CLIPS)])
-        return self.made(condition, noise, truncation)
+        """Generate a picture within −1..1 for each sound.
+
+        Args:
+            log_power: magnitudes at full resolution, log-power in nats.
+            noise: a generator on the CPU; its state decides which pictures are generated.
+            truncation: standard deviation of the noise; at 0 all pictures of a sound are the same.
+        """
+        condition = torch.cat([self.make_conditions(log_mel(part)) for part in log_power.split(BATCH_CLIPS)])
+        return self.generate_from(condition, noise, truncation)

@@ -1,4 +1,4 @@
-"""The reference lines beside sound_to_image, and what else trials of it share."""
+"""The baselines of sound_to_image, and what its trials share: pictures, log-mels, condition network and judge."""
 
 from __future__ import annotations
 
@@ -32,9 +32,16 @@ BATCH_CLIPS = 64
 
 
 def reference_lines(configs: Sequence[SoundToImageConfig], corpus: Corpus, progress: Progress) -> list[dict[str, Any]]:
-    """Compute pictures, what is heard, the network that hears, the judge, and what is reached without a model: the
-    clips' own pictures, the mean of their class, the picture of the sound that is nearest, of another recording of the
-    class, of any."""
+    """Return the baselines, after computing the pictures, log-mels, condition networks and judge that trials share.
+
+    For each validation sound they give: its own picture, the mean of its class, the picture of the nearest training
+    sound, a random training picture of the class, and a random training picture.
+
+    Args:
+        configs: the settings of every arm.
+        corpus: where pictures, networks and baselines are cached.
+        progress: called while something is computed.
+    """
     for size in dict.fromkeys([*(config.image_size for config in configs), SIZE_PX]):
         corpus.frames(size, progress)
     corpus.features(Feature(Grid(COMMON_SIZE)), progress)
@@ -46,27 +53,27 @@ def reference_lines(configs: Sequence[SoundToImageConfig], corpus: Corpus, progr
     train, clips = (visible(corpus, pictures, corpus.indices(split)) for split in ("train", "validation"))
     assessor = PictureAssessor(corpus, clips, judge)
 
-    def shown(chosen: NDArray[np.int64]) -> dict[str, float]:
+    def assess_clips(chosen: NDArray[np.int64]) -> dict[str, float]:
         return assessor.assess(real_pictures(corpus, chosen))
 
-    def means() -> dict[str, float]:
+    def assess_class_means() -> dict[str, float]:
         picture_by_class = _class_means(corpus, train)
         labels = torch.from_numpy(corpus.labels(clips))
         return assessor.assess(picture_by_class[part] for part in labels.split(BATCH_CLIPS))
 
     lines = {
-        "real pictures": lambda: shown(clips),
-        "class mean": means,
-        "nearest sound's picture": lambda: shown(choose_nearest(corpus, "sound", clips, train)),
-        "another picture of the class": lambda: shown(choose_of_class(corpus, clips, train)),
-        "any picture": lambda: shown(choose_at_random(corpus, clips, train)),
+        "real pictures": lambda: assess_clips(clips),
+        "class mean": assess_class_means,
+        "nearest sound's picture": lambda: assess_clips(choose_nearest(corpus, "sound", clips, train)),
+        "another picture of the class": lambda: assess_clips(choose_of_class(corpus, clips, train)),
+        "any picture": lambda: assess_clips(choose_at_random(corpus, clips, train)),
     }
-    key = f"pairs-{judge.id}"
-    return [measure_reference_line(corpus, name, "", key, measure) for name, measure in lines.items()]
+    cache_key = f"pairs-{judge.id}"
+    return [measure_reference_line(corpus, name, "", cache_key, measure) for name, measure in lines.items()]
 
 
 def _class_means(corpus: Corpus, train: NDArray[np.int64]) -> Float[Tensor, "classes 3 height width"]:
-    """The mean of each class's training pictures; of all, where a class has none."""
+    """Return the mean of each class's training pictures; the mean of all of them for a class without pictures."""
     sums = torch.zeros(len(corpus.classes), 3, SIZE_PX, SIZE_PX)
     labels = torch.from_numpy(corpus.labels(train))
     for part, of_part in zip(real_pictures(corpus, train), labels.split(BATCH_CLIPS), strict=True):

@@ -1,4 +1,4 @@
-"""A picture for a sound: a conditional GAN that is told what a classifier of sounds hears."""
+"""Generates a picture for a sound: a conditional GAN whose condition comes from a classifier of sounds."""
 
 from __future__ import annotations
 
@@ -27,31 +27,30 @@ from trainables.components.training.loop import Scalar, batches, fetched, finite
 from trainables.corpora.corpus import Corpus, required
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
-from trainables.sound_to_image.assessment import PictureAssessor, table_of
+from trainables.sound_to_image.assessment import PictureAssessor, evaluation_table
 from trainables.sound_to_image.condition import open_condition
 from trainables.sound_to_image.config import METRICS, SoundToImageConfig
-from trainables.sound_to_image.game import Game, discriminator_of
+from trainables.sound_to_image.game import Game, make_discriminator
 from trainables.sound_to_image.generator import JUDGE, MODEL
 from trainables.sound_to_image.log_mels import open_mels
 from trainables.sound_to_image.model import PictureFromSound
-from trainables.sound_to_image.networks import Told
+from trainables.sound_to_image.networks import Conditions
 from trainables.sound_to_image.references import reference_lines
 from trainables.support.progress import Progress, silent
 from trainables.trainable import Media, Trainable
 
-HEARD_CLIPS = 256
+CONDITION_CLIPS = 256
 BATCH_CLIPS = 64
-SHOWN = 3
-"""Pictures made of different noise beside each probe's own."""
-SHOWN_PX = 256
+NUM_RENDERED = 3
+RENDERED_PX = 256
 TYPICAL_CLASSES = 10
 
 
 class SoundToImage(Trainable):
-    """A generator and a discriminator that play against each other over pairs of a sound and a picture.
+    """A conditional GAN that learns from pairs of a sound and a picture.
 
-    Both are told what the network that hears makes of the sound; nobody is told its class. What is judged is made by
-    the generator with its weights averaged over steps. The judges have no part in training.
+    Generator and discriminator are conditioned on the condition network's output for the sound; the true class is never
+    an input. Pictures that are judged come from the generator with averaged weights. Judges have no part in training.
     """
 
     Config = SoundToImageConfig
@@ -61,6 +60,7 @@ class SoundToImage(Trainable):
     DEBUG = {"width": 8, "noise_dim": 8, "batch_size": 8, "image_size": 32, "r1_every": 2}
 
     def __init__(self, config: SoundToImageConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
+        """Read the pairs, and draw the networks' weights from `seed`; arguments as for every `Trainable`."""
         self.config: SoundToImageConfig = config
         self.corpus = required(corpus, SoundToImage)
         self.device = torch.device(device)
@@ -75,13 +75,13 @@ class SoundToImage(Trainable):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.model = PictureFromSound(config, len(self.corpus.classes))
-            discriminator = discriminator_of(config, self.model.told_dim).to(self.device)
+            discriminator = make_discriminator(config, self.model.condition_dim).to(self.device)
             condition = open_condition(self.corpus, config.classifier)
         self.model.condition.load_state_dict(condition.state_dict())
         self.model.to(self.device)
-        self._measure()
+        self._set_feature_statistics()
         self.game = Game(config, self.model, discriminator, self._order)
-        self._known = self._told_once()
+        self._train_conditions = self._cache_train_conditions()
 
     def _pairs(self, clips: NDArray[np.int64], *, required: bool = True) -> PairSplit:
         representation, size = Representation(Grid(COMMON_SIZE)), self.config.image_size
@@ -90,91 +90,98 @@ class SoundToImage(Trainable):
     def _mel(self, clips: NDArray[np.int64]) -> Float[Tensor, "clips 96 64"]:
         return torch.from_numpy(self._mels[clips].astype(np.float32)).to(self.device)
 
-    def _parts(self, clips: NDArray[np.int64]) -> Iterator[Float[Tensor, "clips 96 64"]]:
-        return (self._mel(part) for part in np.split(clips, range(HEARD_CLIPS, len(clips), HEARD_CLIPS)))
+    def _mel_batches(self, clips: NDArray[np.int64]) -> Iterator[Float[Tensor, "clips 96 64"]]:
+        return (self._mel(part) for part in np.split(clips, range(CONDITION_CLIPS, len(clips), CONDITION_CLIPS)))
 
     @torch.no_grad()
-    def _measure(self) -> None:
-        self.model.measure(torch.cat([self.model.listened(part)[0] for part in self._parts(self.train.clips)]))
+    def _set_feature_statistics(self) -> None:
+        features = [self.model.encode_sounds(mel)[0] for mel in self._mel_batches(self.train.clips)]
+        self.model.set_feature_statistics(torch.cat(features))
 
     @torch.no_grad()
-    def _told(self, clips: NDArray[np.int64]) -> Told:
-        """What the generator is told of clips."""
-        return torch.cat([self.model.told(part) for part in self._parts(clips)])
+    def _conditions(self, clips: NDArray[np.int64]) -> Conditions:
+        """Return the conditions of clips, without gradients."""
+        return torch.cat([self.model.make_conditions(mel) for mel in self._mel_batches(clips)])
 
-    def _told_once(self) -> Told | None:
-        """The same of all training clips, where that doesn't change."""
-        return self._told(self.train.clips) if self.config.classifier_lr_share == 0 else None
+    def _cache_train_conditions(self) -> Conditions | None:
+        """Return the conditions of all training clips; None if the condition network is trained, and they change."""
+        return self._conditions(self.train.clips) if self.config.classifier_lr_share == 0 else None
 
     @classmethod
     def prepare(
         cls, configs: Sequence[SoundToImageConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
+        """Compute pictures, log-mels, condition networks, judge and baselines, and return the baselines."""
         return reference_lines(configs, required(corpus, cls), progress)
 
     @classmethod
     def checkpoint_bytes(cls, config: SoundToImageConfig) -> int:
+        """Estimate the size of a checkpoint, without allocating the networks."""
         with torch.device("meta"):
             model = PictureFromSound(config, TYPICAL_CLASSES)
-            discriminator = discriminator_of(config, model.told_dim)
+            discriminator = make_discriminator(config, model.condition_dim)
         return saved_bytes([model, discriminator])
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
+        """Return the id of the corpus's picture judge."""
         return open_picture_judge(required(corpus, cls)).id
 
     def step(self) -> dict[str, float]:
+        """Train one epoch, validate, and return the metrics."""
         return self._train_epoch() | self._validate()
 
     def _train_epoch(self) -> dict[str, float]:
         self.model.train()
-        drawn = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
-        # With several steps of the discriminator for each of the generator, a short epoch may have none of those.
-        means = finite_means(fetched([self._train_step(part) for part in drawn]))
+        positions = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
+        # Not every step trains the generator: its measurements are averaged over the steps that have them.
+        means = finite_means(fetched([self._train_step(part) for part in positions]))
         return {**means, "optim/lr": self.game.lr}
 
     def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
         noise = torch.randn(len(positions), self.config.noise_dim, generator=self._noise).to(self.device)
         with torch.set_grad_enabled(self.game.is_generators_turn):
-            condition = self._told_of(positions)
+            condition = self._batch_conditions(positions)
         return self.game.step(self.train.pictures(positions), condition, noise)
 
-    def _told_of(self, positions: Tensor) -> Told:
-        if self._known is None:
-            return self.model.told(self._mel(self.train.clips[positions.numpy()]))
-        return self._known[positions.to(self.device)]
+    def _batch_conditions(self, positions: Tensor) -> Conditions:
+        """Return the conditions of a training batch, with gradients if the condition network is trained."""
+        if self._train_conditions is None:
+            return self.model.make_conditions(self._mel(self.train.clips[positions.numpy()]))
+        return self._train_conditions[positions.to(self.device)]
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
         self.model.eval()
         errors: list[float] = []
 
-        def watched() -> Iterator[Pictures]:
+        def generate_and_compare() -> Iterator[Pictures]:
             positions = torch.arange(len(self.validation)).split(BATCH_CLIPS)
-            for part, generated in zip(positions, self._made(self.validation.clips), strict=True):
+            for part, generated in zip(positions, self._generate(self.validation.clips), strict=True):
                 own = self.validation.pictures(part)
                 errors.append(F.mse_loss(generated, own).item() * len(part))
                 yield generated
 
-        metrics = self.assessor.assess(watched())
+        metrics = self.assessor.assess(generate_and_compare())
         metrics["loss"] = sum(errors) / len(self.validation)
         return {f"val/{name}": value for name, value in metrics.items()}
 
-    def _made(self, clips: NDArray[np.int64], seed: int = 0) -> Iterator[Pictures]:
-        """The pictures that are made for clips, in batches; always the same ones for a seed."""
+    def _generate(self, clips: NDArray[np.int64], seed: int = 0) -> Iterator[Pictures]:
+        """Yield the pictures that are generated for clips, in batches; the same ones for the same seed."""
         noise = torch.Generator().manual_seed(seed)
-        condition = self._told(clips)
-        return (self.model.made(part, noise, self.config.truncation) for part in condition.split(BATCH_CLIPS))
+        conditions = self._conditions(clips)
+        return (self.model.generate_from(part, noise, self.config.truncation) for part in conditions.split(BATCH_CLIPS))
 
     @torch.no_grad()
     def render(self, probes: NDArray[np.int64]) -> Media:
+        """Return the sounds of the probe clips, and their own pictures beside `NUM_RENDERED` generated ones."""
         self.model.eval()
         pairs = self._pairs(probes, required=False)
         if not len(pairs):
             return Media()
         clips = pairs.clips
         names = [str(name) for name in self.corpus.clips["clip"].to_numpy()[clips]]
-        generated = [torch.cat(list(self._made(clips, seed))) for seed in range(SHOWN)]
+        generated = [torch.cat(list(self._generate(clips, seed))) for seed in range(NUM_RENDERED)]
         judge, labels = open_picture_judge(self.corpus, device=self.device), pairs.labels.to(self.device)
         chances = torch.stack([judge.see(batch).gather(1, labels[:, None])[:, 0] for batch in generated]).mean(dim=0)
         real = pairs.pictures(torch.arange(len(pairs)))
@@ -191,7 +198,7 @@ class SoundToImage(Trainable):
 
     @torch.no_grad()
     def evaluate(self, split: Split) -> pd.DataFrame:
-        """Judge the pictures of a split's clips, and what they find among the real ones of all held-out recordings."""
+        """Judge the pictures that are generated for a split, and search the real ones of all held-out recordings."""
         self.model.eval()
         clips = self._pairs(self.corpus.indices(split)).clips
         judges = {
@@ -200,9 +207,10 @@ class SoundToImage(Trainable):
             if name == "A" or split == "test"
         }
         others = [] if split == "validation" else [self.validation.clips]
-        return table_of(self.corpus, clips, self._made(clips), judges, others)
+        return evaluation_table(self.corpus, clips, self._generate(clips), judges, others)
 
     def exported(self) -> Model:
+        """Return the model and its judge, for `PictureGenerator`."""
         judge = open_picture_judge(self.corpus)
         settings = {
             "config": self.config.model_dump(mode="json"),
@@ -214,6 +222,7 @@ class SoundToImage(Trainable):
         return Model("sound_to_image", settings, tensors)
 
     def state_dict(self) -> dict[str, Any]:
+        """Return config, model, discriminator, optimizers, number of steps and states of the random generators."""
         return {
             "config": self.config.model_dump(mode="json"),
             "model": self.model.state_dict(),
@@ -223,18 +232,19 @@ class SoundToImage(Trainable):
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
         self.model.load_state_dict(state["model"])
         self.game.load_state_dict(state)
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
-        self._known = self._told_once()
+        self._train_conditions = self._cache_train_conditions()
 
 
 def _row(real: Float[Tensor, "3 side side"], *generated: Float[Tensor, "3 side side"]) -> NDArray[np.uint8]:
-    """A real picture and, to its right, made ones."""
-    *shown, last = (real, *generated)
-    row = drawing.enlarged(last, SHOWN_PX)
-    for picture in reversed(shown):
+    """Return a real picture and, to its right, generated ones, as one image."""
+    *left, last = (real, *generated)
+    row = drawing.enlarged(last, RENDERED_PX)
+    for picture in reversed(left):
         row = drawing.beside(picture, row)
     return row
