@@ -1,4 +1,7 @@
-"""The verbs: each parses its arguments, calls one function and prints; heavy packages are imported inside."""
+"""The command line: each command parses its arguments and calls one function.
+
+Packages that take long to import are imported inside the commands, so that `--help` is fast.
+"""
 
 from __future__ import annotations
 
@@ -11,8 +14,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import results
-from orchestrator.cli.options import Detach, ExampleName, File, Home, Name, Overrides, Preset, search_spaces_in
+from orchestrator.cli import results, search_spaces
+from orchestrator.cli.options import Detach, Home, Name, Overrides, Preset, find_search_spaces
 from orchestrator.cli.verbs import Verbs
 from orchestrator.command_line import version
 from orchestrator.errors import OrchestratorError, SweepStopped, UserError
@@ -27,8 +30,8 @@ app = typer.Typer(
 )
 
 
-def _show_version(is_asked: bool) -> None:
-    if is_asked:
+def _show_version(is_given: bool) -> None:
+    if is_given:
         print(version())
         raise typer.Exit
 
@@ -43,25 +46,6 @@ def options(
 
 
 @app.command()
-def init(
-    name: ExampleName = None,
-    own: Annotated[
-        bool, typer.Option("--own", help="A small trainable of your own with its search space, under this name.")
-    ] = False,
-    out: Annotated[Path, typer.Option("--out", "-o", help="The folder to write into.")] = Path(),
-) -> None:
-    """Write an example search space into this folder, or list the examples."""
-    from orchestrator.commands.init import list_examples, write_example, write_own
-
-    if own:
-        write_own(name, out, print)
-    elif name is None:
-        list_examples(print)
-    else:
-        write_example(name, out, print)
-
-
-@app.command()
 def sweep(
     files: Annotated[list[Path], typer.Argument(help="Search spaces, or folders of them.", show_default=False)],
     preset: Preset = None,
@@ -70,19 +54,21 @@ def sweep(
     home: Home = None,
     detach: Detach = False,
 ) -> None:
-    """Run a search space; the same command again goes on where it was."""
-    from orchestrator.commands.finished import Request, find_finished, keep_finished, say_finished
+    """Run a search space; the same command resumes it."""
+    from orchestrator.commands.finished import Request, find_finished, record_finished, say_finished
     from orchestrator.state.home import find_home, was_run
 
-    paths = [path for argument in files for path in search_spaces_in(argument)]
+    home_path = find_home(home)
+    paths = [path for argument in files for path in find_search_spaces(argument)]
     if name is not None and len(paths) > 1:
         raise UserError(f"--name {name}: {len(paths)} search spaces can't share one name; run them one by one")
     requests = [Request(path, preset, tuple(set_ or ()), name) for path in paths]
-    finished = [find_finished(find_home(home), request) for request in requests]
+    finished = [find_finished(home_path, request) for request in requests]
     if all(finished):
         for sweep_name in filter(None, finished):
-            say_finished(find_home(home), sweep_name, print)
+            say_finished(home_path, sweep_name, print)
         return
+    # Imported only now: a finished sweep needs neither torch nor Ray.
     from orchestrator.driver.sweep import run_sweep
     from orchestrator.overview.screen import Screen
     from orchestrator.plugins.loader import check_corpus
@@ -91,26 +77,25 @@ def sweep(
     # Every file is checked before the first one runs.
     sweeps = [read_search_space(path, preset=preset, overrides=set_ or [], name=name) for path in paths]
     for sweep in sweeps:
-        # One that was run may be finished, and needs nothing more.
-        if not was_run(find_home(home) / sweep.name):
+        # A sweep that has started before may be finished, and a finished one needs no corpus.
+        if not was_run(home_path / sweep.name):
             check_corpus(sweep.space.corpus)
     screen = Screen()
     if detach:
-        _detach(find_home(home) / sweeps[0].name, screen.say)
+        _detach(home_path / sweeps[0].name, screen.say)
         return
+    # If Ray dies, the whole command is repeated, since other search spaces may follow this one.
+    resume_arguments = sys.argv[1:] if len(sweeps) > 1 else None
     for request, sweep in zip(requests, sweeps, strict=True):
         for remark in sweep.remarks:
             screen.say(f"{sweep.name}: {remark}")
         try:
-            # Of several, the others are still to come.
-            ledger = run_sweep(
-                sweep, find_home(home), screen, resume_arguments=sys.argv[1:] if len(sweeps) > 1 else None
-            )
+            ledger = run_sweep(sweep, home_path, screen, resume_arguments=resume_arguments)
         finally:
             screen.close()
-        screen.results(sweep, ledger)
-        _report(sweep.name, find_home(home), screen.say)
-        keep_finished(find_home(home), request, sweep)
+        screen.print_results(sweep, ledger)
+        _write_report(sweep.name, home_path, screen.say)
+        record_finished(home_path, request, sweep)
 
 
 @app.command()
@@ -118,10 +103,11 @@ def resume(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="Try failed trials again.")] = False,
     only: Annotated[
-        str | None, typer.Option(help="Those of one cause, such as oom or nonfinite.", show_default=False)
+        str | None,
+        typer.Option(help="Retry trials with this cause only, such as oom or nonfinite.", show_default=False),
     ] = None,
     from_scratch: Annotated[
-        bool, typer.Option("--from-scratch", help="From their first epoch, not from the last good checkpoint.")
+        bool, typer.Option("--from-scratch", help="Retry from the first epoch, not from the last good checkpoint.")
     ] = False,
     trials: Annotated[str | None, typer.Option(help="More trials in each arm: +4.", show_default=False)] = None,
     epochs: Annotated[str | None, typer.Option(help="More epochs for each trial: +10.", show_default=False)] = None,
@@ -131,19 +117,19 @@ def resume(
     home: Home = None,
     detach: Detach = False,
 ) -> None:
-    """Go on with a sweep where it was; with failed trials again, or with more budget."""
-    from orchestrator.commands.resume import More, added
-    from orchestrator.commands.resume import resume as go_on
+    """Resume a sweep; retry its failed trials, or add to its budget."""
+    from orchestrator.commands.resume import ResumeOptions, parse_increment
+    from orchestrator.commands.resume import resume as resume_sweep
     from orchestrator.overview.screen import Screen
     from orchestrator.state.home import find_home, find_sweep
 
-    more = More(
+    options = ResumeOptions(
         retry_failed,
         only,
         from_scratch,
-        int(added("--trials", trials, int)),
-        int(added("--epochs", epochs, int)),
-        added("--hours", hours, float),
+        int(parse_increment("--trials", trials, int)),
+        int(parse_increment("--epochs", epochs, int)),
+        parse_increment("--hours", hours, float),
         arm,
     )
     screen = Screen()
@@ -151,21 +137,21 @@ def resume(
         _detach(find_sweep(find_home(home), name), screen.say)
         return
     try:
-        sweep, ledger = go_on(name, find_home(home), screen, more, set_ or [])
+        sweep, ledger = resume_sweep(name, find_home(home), screen, options, set_ or [])
     finally:
         screen.close()
-    screen.results(sweep, ledger)
-    _report(sweep.name, find_home(home), screen.say)
+    screen.print_results(sweep, ledger)
+    _write_report(sweep.name, find_home(home), screen.say)
 
 
 @app.command()
 def status(
     name: Annotated[str | None, typer.Argument(help="A sweep [default: all of them].", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
-    shows_all: Annotated[bool, typer.Option("--all", help="A line for every trial, also of thousands.")] = False,
+    shows_all: Annotated[bool, typer.Option("--all", help="A row for every trial, even for thousands.")] = False,
     home: Home = None,
 ) -> None:
-    """Say where sweeps stand: each arm, each trial, and what MLflow still has to get."""
+    """Show the state of sweeps: their arms, their trials, and what MLflow does not have yet."""
     from rich.console import Console
 
     from orchestrator.commands.status import show_status
@@ -178,7 +164,7 @@ def status(
 def why(
     trial: Annotated[str, typer.Argument(help="A trial, such as vae/7.", show_default=False)], home: Home = None
 ) -> None:
-    """Say why a trial ended as it did, and what would help."""
+    """Explain why a trial ended, and print the command that would help."""
     from orchestrator.commands.why import explain
     from orchestrator.state.home import find_home
 
@@ -191,108 +177,55 @@ def stop(
     name: Annotated[str, typer.Argument(help="A sweep, or one of its trials: vae or vae/7.", show_default=False)],
     home: Home = None,
 ) -> None:
-    """End a sweep or a trial cleanly; it can be resumed."""
-    from orchestrator.commands.stop import stop as end
+    """Stop a sweep or a trial so that it can be resumed."""
+    from orchestrator.commands.stop import stop as stop_target
     from orchestrator.state.home import find_home
 
-    end(find_home(home), name, lambda line: print(line, flush=True))
+    stop_target(find_home(home), name, lambda line: print(line, flush=True))
 
 
 @app.command()
 def clean(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how much it would be.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print the sizes and delete nothing.")] = False,
     keep: Annotated[
         str | None,
         typer.Option(help="best: keep no checkpoint but the best one of each arm.", show_default=False),
     ] = None,
     home: Home = None,
 ) -> None:
-    """Free disk: delete what a sweep has no more use for."""
+    """Delete files that a sweep no longer needs."""
     from rich.console import Console
 
-    from orchestrator.commands.clean import clean as free
+    from orchestrator.commands.clean import clean as clean_sweep
     from orchestrator.state.home import find_home
 
     if keep not in (None, "best"):
-        raise UserError(f"--keep {keep}: only best is known")
-    free(find_home(home), name, Console(highlight=False), keep_best=keep == "best", dry_run=dry_run)
+        raise UserError(f"--keep {keep}: only best is allowed; leave the option out to keep the usual checkpoints")
+    clean_sweep(find_home(home), name, Console(highlight=False), keep_best=keep == "best", dry_run=dry_run)
 
 
 @app.command()
 def doctor(
-    move: Annotated[bool, typer.Option("--relocate", help="Put a home right that was moved to this place.")] = False,
+    is_moved: Annotated[
+        bool, typer.Option("--relocate", help="Replace the old absolute paths in a home that was moved.")
+    ] = False,
     home: Home = None,
 ) -> None:
-    """Say what is wrong with this machine and this home."""
+    """Check this machine and this home, and print what is wrong."""
     from orchestrator.commands.doctor import examine, relocate
     from orchestrator.state.home import find_home
 
-    (relocate if move else examine)(find_home(home), print)
+    command = relocate if is_moved else examine
+    command(find_home(home), print)
 
 
-@app.command()
-def plan(file: File, preset: Preset = None, set_: Overrides = None, home: Home = None) -> None:
-    """Say what a search space would run, without starting anything."""
-    from rich.console import Console
-
-    from orchestrator.commands.plan import make_plan, show
-    from orchestrator.plugins.loader import check_corpus
-    from orchestrator.search_space.reader import read_search_space
-    from orchestrator.state.disk import free_bytes
-    from orchestrator.state.home import find_home
-
-    sweep = read_search_space(file, preset=preset, overrides=set_ or [])
-    check_corpus(sweep.space.corpus)
-    show(make_plan(sweep), Console(highlight=False), free_bytes(find_home(home)))
-
-
-@app.command(name="try")
-def try_(
-    file: File,
-    arm: Annotated[str | None, typer.Option(help="The arm, such as loss=vae [default: the first].")] = None,
-    preset: Preset = None,
-    set_: Overrides = None,
-    home: Home = None,
-) -> None:
-    """Run one trial for two batches in this process and record nothing: for a debugger."""
-    from orchestrator.commands.try_out import try_out
-    from orchestrator.overview.screen import Screen
-    from orchestrator.search_space.reader import read_search_space
-    from orchestrator.state.home import find_home
-
-    try_out(read_search_space(file, preset=preset, overrides=set_ or []), find_home(home), Screen(), arm)
-
-
-@app.command()
-def check(
-    file: Annotated[
-        Path, typer.Argument(help="A search space, or a Python file with a trainable or losses.", show_default=False)
-    ],
-    arm: Annotated[str | None, typer.Option(help="The arm, such as loss=vae [default: the first].")] = None,
-    set_: Overrides = None,
-    home: Home = None,
-) -> None:
-    """Check that your own trainable, losses and corpus hold what ours must hold, exact resume among it."""
-    from orchestrator.commands.check import check as check_file
-    from orchestrator.state.home import find_home
-
-    check_file(file, find_home(home), set_ or [], arm, print)
-
-
-@app.command()
-def schema() -> None:
-    """Print the JSON Schema of a search space, for editors."""
-    from orchestrator.search_space.json_schema import schema_text
-
-    sys.stdout.write(schema_text())
-
-
+app.add_typer(search_spaces.app)
 app.add_typer(results.app)
 
 
-def _report(name: str, home: Path, say: Callable[[str], None]) -> None:
-    """Write the page of a sweep that has just ended, unless it is as new; that it can't be written takes nothing."""
+def _write_report(name: str, home: Path, say: Callable[[str], None]) -> None:
+    """Write the report of a sweep that has just ended, unless it is up to date; a failure is printed, not raised."""
     from orchestrator.command_line import format_command
     from orchestrator.commands.finished import has_report
     from orchestrator.commands.report import write_reports
@@ -305,22 +238,23 @@ def _report(name: str, home: Path, say: Callable[[str], None]) -> None:
     except (OrchestratorError, ReportError) as error:
         say(f"No report: {error}")
     except Exception as error:
-        # Whatever it is, the sweep has ended well.
+        # The sweep has ended without an error, whatever is wrong with its report.
         command = format_command("report", name, *home_option(home))
-        say(f"No report ({type(error).__name__}: {error}); {command} says where that is")
+        say(f"No report ({type(error).__name__}: {error}); {command} shows the traceback")
 
 
 def _detach(folder: Path, say: Callable[[str], None]) -> None:
-    """Run this very command in the background."""
+    """Run this command in the background."""
     from orchestrator.driver.background import detach
 
     detach([argument for argument in sys.argv[1:] if argument != "--detach"], folder, say)
 
 
 def main() -> None:
-    """Run the command line; a known error is its message and its exit code, never a traceback."""
-    # Read when torch is imported, here and in workers. Threads that wait in a loop take the processors from those that
-    # they wait for: beside two other busy processes on two cores a convolution took four times as long.
+    """Run the command line; a known error ends it with a message and an exit code instead of a traceback."""
+    # OpenMP reads this when torch is imported, here and in workers. By default its threads wait in a busy loop, and
+    # take processor time from the threads that they wait for: with two other busy processes on two cores, a
+    # convolution took four times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(standalone_mode=True)

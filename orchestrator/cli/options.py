@@ -1,4 +1,4 @@
-"""Arguments and options that several verbs have."""
+"""Arguments and options that several commands share."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ File = Annotated[Path, typer.Argument(help="A search space, such as search_space
 Preset = Annotated[str | None, typer.Option(help="A preset of the file.", show_default=False)]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Another value, such as budget.max_epochs=60; can be given again.", show_default=False),
+    typer.Option("--set", help="Replace a value, such as budget.max_epochs=60; may be repeated.", show_default=False),
 ]
 Name = Annotated[str | None, typer.Option(help="The sweep's name, instead of the file's.", show_default=False)]
 Home = Annotated[
     Path | None, typer.Option(help="Folder of all sweeps [default: $ORCHESTRATE_HOME, or runs].", show_default=False)
 ]
 Detach = Annotated[
-    bool, typer.Option("--detach", help="In the background of this machine, also when this connection closes.")
+    bool, typer.Option("--detach", help="Run in the background, where a closed connection does not end it.")
 ]
 
 
@@ -40,11 +40,11 @@ ExampleName = Annotated[
 ]
 
 
-def search_spaces_in(path: Path) -> list[Path]:
-    """Return the search spaces that an argument names: a file, or all those of a folder.
+def find_search_spaces(path: Path) -> list[Path]:
+    """Return the search spaces that an argument names: one file, or all `*.yaml` files of a folder.
 
     Raises:
-        UserError: the folder has none.
+        UserError: the folder has no such file.
     """
     if not path.is_dir():
         return [path]

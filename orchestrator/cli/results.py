@@ -1,4 +1,4 @@
-"""The verbs about what sweeps have recorded: to look at it, to compare it, to listen to it, to use it."""
+"""The commands that use what sweeps have recorded, such as `compare`, `report`, `listen` and `generate`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def ui(
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = UI_PORT,
     home: Home = None,
 ) -> None:
-    """Start the MLflow UI over the home, and print the links to a sweep's comparisons."""
+    """Start MLflow's user interface for the home, and print links to a sweep's pages."""
     from orchestrator.state.home import find_home
     from orchestrator.tracking.ui import serve
 
@@ -30,18 +30,20 @@ def ui(
 def compare(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
     trials: Annotated[list[int] | None, typer.Argument(help="Trials [default: its arms].", show_default=False)] = None,
-    csv: Annotated[bool, typer.Option("--csv", help="As CSV, every digit.")] = False,
+    csv: Annotated[bool, typer.Option("--csv", help="As CSV, with all digits.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="As a LaTeX table.")] = False,
     home: Home = None,
 ) -> None:
-    """Compare a sweep's arms, or some of its trials, in one table; and print the links to MLflow's pages of them."""
+    """Compare a sweep's arms, or some of its trials, in one table, and print links to MLflow's pages of them."""
     from rich.console import Console
 
-    from orchestrator.commands.compare import compare as show
+    from orchestrator.commands.compare import compare as print_comparison
     from orchestrator.state.home import find_home
 
-    form = "csv" if csv else "latex" if latex else "table"
-    show(find_home(home), name, trials or [], form, Console(highlight=False))
+    form = "latex" if latex else "table"
+    if csv:
+        form = "csv"
+    print_comparison(find_home(home), name, trials or [], form, Console(highlight=False))
 
 
 @app.command()
@@ -50,13 +52,13 @@ def diff(
     second: Annotated[str, typer.Argument(help="Another, also of another sweep.", show_default=False)],
     home: Home = None,
 ) -> None:
-    """Say what tells two trials apart: parameters, code, versions; and their curves and classes side by side."""
+    """Show the differences between two trials (parameters, code, versions), and their curves and classes."""
     from rich.console import Console
 
-    from orchestrator.commands.diff import diff as show
+    from orchestrator.commands.diff import diff as print_differences
     from orchestrator.state.home import find_home
 
-    show(find_home(home), first, second, Console(highlight=False))
+    print_differences(find_home(home), first, second, Console(highlight=False))
 
 
 @app.command()
@@ -66,7 +68,7 @@ def report(
     form: Annotated[str, typer.Option("--format", help="html, md, csv, latex, png or svg.")] = "html",
     home: Home = None,
 ) -> None:
-    """Say which arm was better, by how much, and whether that is luck: one page a sweep, from its runs in MLflow."""
+    """Write a report for each sweep from its runs in MLflow: which arm is better, by how much, and how surely."""
     from orchestrator.commands.report import write_reports
     from orchestrator.state.home import find_home
 
@@ -77,23 +79,25 @@ def report(
 def listen(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
     more: Annotated[list[int] | None, typer.Argument(metavar="", hidden=True)] = None,
-    method: Annotated[str, typer.Option(help="mos: how good is each; abx: can two be told apart.")] = "mos",
-    top: Annotated[int, typer.Option(help="The best trials of at most so many arms.")] = 5,
+    method: Annotated[str, typer.Option(help="mos: rate each sound; abx: distinguish two sounds.")] = "mos",
+    top: Annotated[int, typer.Option(help="Test the best trials of at most this number of arms.")] = 5,
     trials: Annotated[
-        list[int] | None, typer.Option(help="These trials instead: --trials 7 12.", show_default=False)
+        list[int] | None, typer.Option(help="Test these trials instead: --trials 7 12.", show_default=False)
     ] = None,
     vary: Annotated[
         str | None,
-        typer.Option(help="The renderings of one model that differ in this, such as phase.", show_default=False),
+        typer.Option(
+            help="Test renderings of one model that differ in this setting, such as phase.", show_default=False
+        ),
     ] = None,
     against_original: Annotated[
-        bool, typer.Option("--against-original", help="In an abx test, tell each from the original.")
+        bool, typer.Option("--against-original", help="In an abx test, compare each sound with the original.")
     ] = False,
     export: Annotated[
-        Path | None, typer.Option(help="Write the test into one HTML file, to be sent.", show_default=False)
+        Path | None, typer.Option(help="Write the test into one HTML file for other people.", show_default=False)
     ] = None,
     answers: Annotated[
-        Path | None, typer.Option("--import", help="Take the answers that came back.", show_default=False)
+        Path | None, typer.Option("--import", help="Read a file of answers to an exported test.", show_default=False)
     ] = None,
     port: Annotated[int, typer.Option(help="Port on 127.0.0.1.", min=1, max=65535)] = 5001,
     home: Home = None,
@@ -103,7 +107,7 @@ def listen(
     from orchestrator.state.home import find_home
     from reports.listening.session import Options
 
-    # All but the first number behind --trials arrive as arguments.
+    # The parser takes only the first number after --trials as the option's value, the others as arguments.
     numbers = (*(trials or ()), *(more or ()))
     options = Options(method, top, numbers, vary, against_original, export, answers, port)
     hold_listening_test(find_home(home), name, options, lambda line: print(line, flush=True))
@@ -115,36 +119,39 @@ def generate(
         list[Path],
         typer.Argument(help="Images (jpg, png, webp) or recordings (wav, flac, mp3, mp4).", show_default=False),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for what is made.")] = Path("generated"),
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the generated files.")] = Path("generated"),
     sweep_: Annotated[
         str | None,
-        typer.Option("--sweep", help="Whose best trial makes it [default: the newest that can].", show_default=False),
+        typer.Option(
+            "--sweep", help="The sweep whose best trial generates [default: the newest that can].", show_default=False
+        ),
     ] = None,
     model: Annotated[
         str | None,
         typer.Option(help="A promoted model instead, such as models:/audiovision@champion.", show_default=False),
     ] = None,
-    count: Annotated[int, typer.Option(help="So many for each file.", min=1, max=100)] = 4,
-    seed: Annotated[int, typer.Option(help="Other seeds make others.", min=0)] = 0,
-    at: Annotated[float, typer.Option(help="Where in a recording the two seconds begin, in s.", min=0)] = 0.0,
+    count: Annotated[int, typer.Option(help="Outputs for each file.", min=1, max=100)] = 4,
+    seed: Annotated[int, typer.Option(help="Seed of the outputs.", min=0)] = 0,
+    at: Annotated[float, typer.Option(help="Start of the two-second clip in a recording, in s.", min=0)] = 0.0,
     home: Home = None,
 ) -> None:
-    """Make sounds for images, or images for sounds, by the best trial of a sweep."""
+    """Generate sounds from images, or images from sounds, with the best trial of a sweep."""
     from orchestrator.commands.generate import Options
-    from orchestrator.commands.generate import generate as make
+    from orchestrator.commands.generate import generate as generate_files
     from orchestrator.state.home import find_home
 
-    make(find_home(home), files, Options(out, sweep_, model, count, seed, at), lambda line: print(line, flush=True))
+    options = Options(out, sweep_, model, count, seed, at)
+    generate_files(find_home(home), files, options, lambda line: print(line, flush=True))
 
 
 @app.command()
 def promote(
     name: Annotated[str, typer.Argument(help="A sweep whose trials generate something.", show_default=False)],
-    registered: Annotated[str, typer.Option("--as", help="Its name in MLflow's registry.")] = "audiovision",
-    alias: Annotated[str, typer.Option(help="The alias that names this version from now on.")] = "champion",
+    registered: Annotated[str, typer.Option("--as", help="The model's name in MLflow's registry.")] = "audiovision",
+    alias: Annotated[str, typer.Option(help="The alias to set for the new version.")] = "champion",
     home: Home = None,
 ) -> None:
-    """Put the best trial of a sweep into MLflow's model registry, to be loaded anywhere."""
+    """Register the best trial of a sweep in MLflow's model registry, so that it can be loaded anywhere."""
     from orchestrator.models.registry import promote as register
     from orchestrator.state.home import find_home
 
@@ -158,7 +165,7 @@ def export(
     home: Home = None,
 ) -> None:
     """Write a sweep's studies for optuna-dashboard."""
-    from orchestrator.commands.export_optuna import export as write
+    from orchestrator.commands.export_optuna import export as write_journal
     from orchestrator.state.home import find_home
 
-    write(find_home(home), name, optuna, print)
+    write_journal(find_home(home), name, optuna, print)

@@ -1,4 +1,4 @@
-"""The verbs as `--help` lists them: by what they are for, with an example each."""
+"""The commands in `--help`: grouped by purpose, with an example for each."""
 
 from __future__ import annotations
 
@@ -27,32 +27,36 @@ EXAMPLES = {
         "diff": "orchestrate diff vae/3 vae/7",
         "listen": "orchestrate listen vae --method abx --trials 3 7",
     },
-    "Use what was found": {
+    "Use the results": {
         "generate": "orchestrate generate dog.jpg --sweep image_to_sound -o out/",
         "promote": "orchestrate promote image_to_sound --as audiovision --alias champion",
         "export": "orchestrate export vae --optuna vae.log",
     },
-    "Keep house": {
+    "Maintain": {
         "doctor": "orchestrate doctor",
         "clean": "orchestrate clean vae --dry-run",
         "schema": "orchestrate schema > schema.json",
     },
 }
-"""By heading and verb; every verb is in one group."""
+"""An example of each command, by heading and command; every command has one heading."""
 DESCRIPTION_CHARACTERS = 200
+"""The length to which `--help` shortens descriptions: long enough for all of them."""
 
 
 class Verbs(TyperGroup):
     """A group of commands that lists them under the headings of `EXAMPLES`."""
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each heading."""
         for heading, examples in EXAMPLES.items():
             with formatter.section(heading):
-                formatter.write_dl(
-                    [(verb, self.commands[verb].get_short_help_str(DESCRIPTION_CHARACTERS)) for verb in examples]
-                )
+                descriptions = {
+                    verb: self.commands[verb].get_short_help_str(DESCRIPTION_CHARACTERS) for verb in examples
+                }
+                formatter.write_dl(list(descriptions.items()))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """Return a command, with its example below its own help."""
         command = super().get_command(ctx, cmd_name)
         for examples in EXAMPLES.values():
             if command is not None and cmd_name in examples:

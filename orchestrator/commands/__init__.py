@@ -1,1 +1,1 @@
-"""The verbs, one module each: what they do, apart from the parsing and the printing of the command line."""
+"""The commands of `orchestrate`, one module each; the command line itself is in `orchestrator.cli`."""

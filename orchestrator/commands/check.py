@@ -1,4 +1,4 @@
-"""`orchestrate check FILE`: whether files of one's own hold what every trainable, loss, … and corpus must hold."""
+"""`orchestrate check FILE`: run the contract tests on the user's own trainable, losses and corpus."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ if TYPE_CHECKING:
     from trainables.trainable import Trainable
 
 DEMO: Mapping[str, Any] = {"name": "demo"}
-"""The corpus of a Python file, which names none."""
+"""The corpus for a Python file, which names none itself."""
 SEARCH_SPACES = (".yaml", ".yml")
 
 
 class ContractBroken(OrchestratorError):
-    """Something does not hold what it must."""
+    """The checked code breaks a contract."""
 
     exit_code = 1
 
 
 def check(path: Path, home: Path, overrides: Sequence[str], arm_name: str | None, say: Callable[[str], None]) -> None:
-    """Try every promise of what a file brings, and say a line about each.
+    """Test every promise of the code that a file brings, and print a line for each.
 
     Args:
         path: a search space, or a Python file with a trainable or with parts such as losses.
-        home: where the corpus is kept.
-        overrides: other values of the search space.
-        arm_name: the arm of the search space whose settings the trainable gets; by default its first.
-        say: takes each line.
+        home: the folder of all sweeps and of cached corpora.
+        overrides: `key=value` pairs that replace values of the search space.
+        arm_name: the arm whose settings the trainable gets; None for the first one.
+        say: prints a line.
 
     Raises:
         UserError: the file can't be read or imported.
@@ -48,7 +48,9 @@ def check(path: Path, home: Path, overrides: Sequence[str], arm_name: str | None
     """
     open_home(home)
     is_search_space = path.suffix in SEARCH_SPACES
-    outcomes = _of_search_space(path, home, overrides, arm_name) if is_search_space else _of_python(path, home)
+    outcomes = (
+        _check_search_space(path, home, overrides, arm_name) if is_search_space else _check_python_file(path, home)
+    )
     num_checked, broken = 0, 0
     for outcome in outcomes:
         num_checked += 1
@@ -61,7 +63,7 @@ def check(path: Path, home: Path, overrides: Sequence[str], arm_name: str | None
     say(f"{path}: all {num_checked} promises hold")
 
 
-def _of_search_space(path: Path, home: Path, overrides: Sequence[str], arm_name: str | None) -> Iterator[Outcome]:
+def _check_search_space(path: Path, home: Path, overrides: Sequence[str], arm_name: str | None) -> Iterator[Outcome]:
     from orchestrator.plugins import contracts
 
     shipped = contracts.registered_parts()
@@ -70,11 +72,11 @@ def _of_search_space(path: Path, home: Path, overrides: Sequence[str], arm_name:
     corpus = loader.open_corpus(sweep.space.corpus, home) if sweep.space.corpus else None
     if corpus is not None:
         yield from contracts.outcomes(f"corpus {corpus.name}", corpus, contracts.CORPUS)
-    yield from _of_parts(shipped, lambda: corpus or loader.open_corpus(DEMO, home))
-    yield from _of_trainable(path, sweep.trainable, loader.config_values(sweep.trainable, arm.middle()), corpus)
+    yield from _check_parts(shipped, lambda: corpus or loader.open_corpus(DEMO, home))
+    yield from _check_trainable(path, sweep.trainable, loader.config_values(sweep.trainable, arm.middle()), corpus)
 
 
-def _of_python(path: Path, home: Path) -> Iterator[Outcome]:
+def _check_python_file(path: Path, home: Path) -> Iterator[Outcome]:
     from orchestrator.plugins import contracts
 
     path = path.resolve()
@@ -87,11 +89,11 @@ def _of_python(path: Path, home: Path) -> Iterator[Outcome]:
             f"{path}: defines no trainable and registers no part, so there is nothing to check; for a corpus, check a "
             "search space that names it"
         )
-    yield from _of_parts(shipped, lambda: loader.open_corpus(DEMO, home))
+    yield from _check_parts(shipped, lambda: loader.open_corpus(DEMO, home))
     if has_trainable:
         trainable = loader.load_trainable(str(path), path.parent)
         corpus = loader.open_corpus(DEMO, home) if _needs_corpus(trainable) else None
-        yield from _of_trainable(path, trainable, {}, corpus)
+        yield from _check_trainable(path, trainable, {}, corpus)
 
 
 def _needs_corpus(trainable: type[Trainable]) -> bool:
@@ -110,15 +112,15 @@ def _needs_corpus(trainable: type[Trainable]) -> bool:
     return False
 
 
-def _of_parts(shipped: set[Part], open_corpus: Callable[[], Corpus]) -> Iterator[Outcome]:
-    """Check what has been registered since."""
+def _check_parts(shipped: set[Part], open_corpus: Callable[[], Corpus]) -> Iterator[Outcome]:
+    """Check the parts that have been registered since `shipped` was read."""
     from orchestrator.plugins import contracts
 
     for part in sorted(contracts.registered_parts() - shipped, key=str):
         yield from contracts.part_outcomes(part, open_corpus)
 
 
-def _of_trainable(
+def _check_trainable(
     path: Path, trainable: type[Trainable], settings: Mapping[str, Any], corpus: Corpus | None
 ) -> Iterator[Outcome]:
     from orchestrator.plugins import contracts
@@ -127,9 +129,9 @@ def _of_trainable(
     try:
         config = case.config
     except ValidationError as error:
-        wrong = "; ".join(f"{join_path(each['loc'])}: {describe(each)}" for each in error.errors())
+        reasons = "; ".join(f"{join_path(detail['loc'])}: {describe(detail)}" for detail in error.errors())
         raise UserError(
-            f"{path}: the settings to check {trainable.__name__} with are refused: {wrong}; put small ones into "
+            f"{path}: the settings to check {trainable.__name__} with are refused: {reasons}; put small ones into "
             f"{trainable.__name__}.DEBUG, or check a search space that sets them"
         ) from None
     loader.prepare(trainable, [config.model_dump()], corpus)

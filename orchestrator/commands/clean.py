@@ -1,4 +1,4 @@
-"""`orchestrate clean NAME`: free disk, by kind of what is deleted, without losing what can't be made again."""
+"""`orchestrate clean NAME`: delete files of a sweep that are no longer needed, and print their sizes by kind."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
 
-from orchestrator.overview.snapshot import look
+from orchestrator.overview.snapshot import read_snapshot
 from orchestrator.state.disk import format_bytes
 from orchestrator.state.home import SEARCH_SPACE, check_not_running, find_sweep, lock_sweep
 from orchestrator.state.ledger import Ledger
@@ -21,33 +21,36 @@ from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
 KEPT = (BEST, LAST)
+"""The checkpoints that a trial keeps after its end."""
 
 
 def clean(home: Path, name: str, console: Console, *, keep_best: bool, dry_run: bool) -> None:
-    """Delete what nothing needs any more: leftovers, pruned trials' checkpoints, media that a server keeps.
+    """Delete incomplete files, checkpoints of pruned trials, and media that MLflow's server has.
 
     Args:
         home: the folder of all sweeps.
-        name: of the sweep.
-        console: where the table goes.
-        keep_best: delete more: every checkpoint but the best one of each arm's best trial. Other trials can then
-            only be started over.
-        dry_run: only say how much it would be.
+        name: the sweep.
+        console: prints a table of what is deleted.
+        keep_best: also delete every checkpoint but the best one of each arm's best trial. The other trials can then
+            not be resumed any more, only be started over.
+        dry_run: delete nothing.
 
     Raises:
         UserError: there is no such sweep, or it runs.
     """
     folder = find_sweep(home, name)
-    # Whoever holds the lock writes a note and clears up after the driver before: a dry run does neither.
     check_not_running(folder)
+    # Locking writes a note and deletes files of the last driver; a dry run must not change anything.
     with contextlib.nullcontext() if dry_run else lock_sweep(folder):
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in ("what", "files", "size"):
             table.add_column(heading, justify="left" if heading == "what" else "right")
         total = 0
-        for kind, paths in _kinds(home, name, keep_best=keep_best).items():
-            files = [file for path in paths for file in _files(path)]
-            size = sum(file.stat().st_size for file in files if file.stat().st_nlink == 1 or file.suffix == ".pt")
+        for kind, paths in _find_deletable(home, name, keep_best=keep_best).items():
+            files = [file for path in paths for file in _list_files(path)]
+            # Media may be hard-linked into MLflow's folder, and then deleting them frees nothing.
+            freed = [file for file in files if file.stat().st_nlink == 1 or file.suffix == ".pt"]
+            size = sum(file.stat().st_size for file in freed)
             table.add_row(kind, str(len(files)), format_bytes(size))
             total += size
             if not dry_run:
@@ -56,22 +59,22 @@ def clean(home: Path, name: str, console: Console, *, keep_best: bool, dry_run: 
     console.print(f"{'Would free' if dry_run else 'Freed'} {format_bytes(total)}.")
 
 
-def _kinds(home: Path, name: str, *, keep_best: bool) -> dict[str, list[Path]]:
-    """What can go, by kind."""
-    standing = look(home, name)
-    ledger: Ledger = standing.ledger
-    bests = standing.best_trials()
+def _find_deletable(home: Path, name: str, *, keep_best: bool) -> dict[str, list[Path]]:
+    """Return the files and folders that can be deleted, by kind."""
+    snapshot = read_snapshot(home, name)
+    ledger: Ledger = snapshot.ledger
+    bests = snapshot.best_trials()
     trials = list(ledger.trials.values())
     space = YAML(typ="safe", pure=True).load((ledger.folder / SEARCH_SPACE).read_text())
     is_finished = ledger.is_finished
     keeps_pruned = (space.get("disk") or {}).get("keep_pruned_checkpoints", False)
 
-    def checkpoints(wanted: Callable[[Trial, str], bool]) -> list[Path]:
-        candidates = ((trial, path) for trial in trials for path in _checkpoints(ledger, trial))
-        return [path for trial, path in candidates if wanted(trial, path.name)]
+    def select(is_deletable: Callable[[Trial, str], bool]) -> list[Path]:
+        candidates = ((trial, path) for trial in trials for path in _list_checkpoints(ledger, trial))
+        return [path for trial, path in candidates if is_deletable(trial, path.name)]
 
     def is_left_over(trial: Trial, file: str) -> bool:
-        # Those that broke may be tried again from whichever of their checkpoints is of use.
+        # Failed and diverged trials keep all checkpoints, since a retry may need any of them.
         is_over = trial.outcome in (words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED)
         return file.endswith(".tmp") or (file not in KEPT and is_over)
 
@@ -83,23 +86,25 @@ def _kinds(home: Path, name: str, *, keep_best: bool) -> dict[str, list[Path]]:
         return file in KEPT and not is_pruned(trial, file) and not (trial.number in bests and file == BEST)
 
     kinds = {
-        "leftovers of saving": checkpoints(is_left_over),
-        "checkpoints of pruned trials": checkpoints(is_pruned),
+        "leftovers of saving": select(is_left_over),
+        "checkpoints of pruned trials": select(is_pruned),
         "sounds and pictures that MLflow's server keeps": [
-            path for trial in trials if trial.number not in bests for path in _sent_media(ledger, trial)
+            path for trial in trials if trial.number not in bests for path in _find_sent_media(ledger, trial)
         ],
     }
-    return kinds | ({"all checkpoints but each arm's best": checkpoints(is_other)} if keep_best else {})
+    if keep_best:
+        kinds["all checkpoints but each arm's best"] = select(is_other)
+    return kinds
 
 
-def _checkpoints(ledger: Ledger, trial: Trial) -> Iterator[Path]:
+def _list_checkpoints(ledger: Ledger, trial: Trial) -> Iterator[Path]:
     folder = trial_folder(ledger.folder, trial.number) / CHECKPOINT
     if folder.is_dir():
         yield from sorted(folder.iterdir())
 
 
-def _sent_media(ledger: Ledger, trial: Trial) -> Iterator[Path]:
-    """Renderings of an ended trial that were acknowledged and are not linked to where MLflow keeps them."""
+def _find_sent_media(ledger: Ledger, trial: Trial) -> Iterator[Path]:
+    """Yield the folders of an ended trial's media that MLflow has received as copies, not as hard links."""
     folder = trial_folder(ledger.folder, trial.number)
     sent: dict[str, int] = {}
     for acknowledged in (folder / "mlflow.json", *folder.glob("renderings/*.mlflow.json")):
@@ -108,11 +113,11 @@ def _sent_media(ledger: Ledger, trial: Trial) -> Iterator[Path]:
     for name, made_ns in sent.items():
         path = folder / name
         if path.is_dir() and trial.outcome is not None:
-            if path.stat().st_mtime_ns == made_ns and all(file.stat().st_nlink == 1 for file in _files(path)):
+            if path.stat().st_mtime_ns == made_ns and all(file.stat().st_nlink == 1 for file in _list_files(path)):
                 yield path
 
 
-def _files(path: Path) -> list[Path]:
+def _list_files(path: Path) -> list[Path]:
     return [path] if path.is_file() else [file for file in path.rglob("*") if file.is_file()]
 
 

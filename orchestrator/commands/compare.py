@@ -1,4 +1,4 @@
-"""`orchestrate compare NAME [A B …]`: arms, or some trials, as one table; and the pages on which they can be heard."""
+"""`orchestrate compare NAME [A B …]`: one table of the arms or of some trials, and links to MLflow's pages of them."""
 
 from __future__ import annotations
 
@@ -15,80 +15,82 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.overview.snapshot import MIXED_CODE, Standing, look
+from orchestrator.overview.snapshot import MIXED_CODE, Snapshot, read_snapshot
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial, unfinished_line
 from orchestrator.tracking.links import SweepPages, link_lines
 from reports import vocabulary as words
 
-"""Metrics shown beside the objective, where trials have them."""
 LABEL_WIDTH = 16
-NO_ROOM = frozenset({"trials", "tested", "test/fvu", "test/side_info_floats"})
-"""For csv and latex; 80 columns are too few for them."""
+FILE_ONLY = frozenset({"trials", "tested", "test/fvu", "test/side_info_floats"})
+"""Columns of csv and latex only: a terminal of 80 columns has no space for them."""
 Row = dict[str, Any]
+"""The values of one arm, trial or baseline by the name of the column."""
 
 
 def compare(home: Path, name: str, numbers: Sequence[int], form: str, console: Console) -> None:
-    """Print a table: a row an arm or, with numbers, a row a trial.
+    """Print a table with a row for each arm or, if numbers of trials are given, for each of these trials.
 
     Args:
         home: the folder of all sweeps.
         name: the sweep.
-        numbers: trials.
+        numbers: the numbers of the trials; empty for the arms.
         form: `table`, `csv` or `latex`.
-        console: where to.
+        console: prints the table.
 
     Raises:
         UserError: there is no such sweep or trial.
     """
-    standing = look(home, name)
-    rows = _trial_rows(standing, numbers) if numbers else _arm_rows(standing)
-    references = [] if numbers else _reference_rows(standing, rows)
-    if form == "csv":
-        console.out(_csv([*rows, *references]), end="", highlight=False)
-    elif form == "latex":
-        console.out(_latex([*rows, *references]), highlight=False)
+    snapshot = read_snapshot(home, name)
+    if numbers:
+        rows, references = _make_trial_rows(snapshot, numbers), []
     else:
-        console.print(_side_by_side(rows) if numbers else _table(standing, rows, references))
-        remarks = _unlike(standing, numbers) if numbers else _remarks(standing, rows)
-        for line in (*remarks, *_links(standing, home, numbers)):
+        rows = _make_arm_rows(snapshot)
+        references = _make_reference_rows(snapshot, rows)
+    if form == "csv":
+        console.out(_format_csv([*rows, *references]), end="", highlight=False)
+    elif form == "latex":
+        console.out(_format_latex([*rows, *references]), highlight=False)
+    else:
+        if numbers:
+            table, remarks = _make_trial_table(rows), _make_trial_remarks(snapshot, numbers)
+        else:
+            table, remarks = _make_arm_table(snapshot, rows, references), _make_arm_remarks(snapshot, rows)
+        console.print(table)
+        for line in (*remarks, *_make_link_lines(snapshot, home, numbers)):
             console.print(Text(line), soft_wrap=True)
 
 
-def _arm_rows(standing: Standing) -> list[Row]:
-    trials = list(standing.ledger.trials.values())
-    names = list(dict.fromkeys([*standing.started.get("arms", {}), *(trial.arm for trial in trials)]))
+def _make_arm_rows(snapshot: Snapshot) -> list[Row]:
+    trials = list(snapshot.ledger.trials.values())
+    names = list(dict.fromkeys([*snapshot.started.get("arms", {}), *(trial.arm for trial in trials)]))
     rows = []
     for arm in names:
         own = [trial for trial in trials if trial.arm == arm]
-        best = standing.ledger.tally(arm).best
+        best = snapshot.ledger.tally(arm).best
         row: Row = {"arm": arm, "trials": len(own), "best trial": best.number if best else None}
-        row |= _best_values(standing, best) if best else {}
+        row |= _read_best_values(snapshot, best) if best else {}
         tested = [trial.test for trial in own if trial.test]
-        for metric in (
-            f"{words.TEST_PREFIX}{val_metric.removeprefix(words.VAL_PREFIX)}" for val_metric in _metrics(standing)
-        ):
-            values = [values[metric] for values in tested if metric in values]
+        for val_metric in _list_metrics(snapshot):
+            metric = f"{words.TEST_PREFIX}{val_metric.removeprefix(words.VAL_PREFIX)}"
+            values = [metrics[metric] for metrics in tested if metric in metrics]
             row |= {metric: fmean(values), "tested": len(values)} if values else {}
         row["epochs"] = sum(trial.epochs for trial in own)
         rows.append(row)
     return rows
 
 
-def _trial_rows(standing: Standing, numbers: Sequence[int]) -> list[Row]:
-    chosen = [standing.trial(number) for number in numbers]
-    # Parameters that they share say nothing of what tells them apart.
-    differing = [
-        key
-        for key in dict.fromkeys(key for trial in chosen for key in trial.params)
-        if len(chosen) == 1 or len({str(trial.params.get(key)) for trial in chosen}) > 1
-    ]
+def _make_trial_rows(snapshot: Snapshot, numbers: Sequence[int]) -> list[Row]:
+    chosen = [snapshot.trial(number) for number in numbers]
+    keys = dict.fromkeys(key for trial in chosen for key in trial.params)
+    # A parameter that several trials share can't explain a difference between them.
+    differing = [key for key in keys if len(chosen) == 1 or len({str(trial.params.get(key)) for trial in chosen}) > 1]
     return [
         {
             "trial": trial.number,
-            "state": standing.state_of(trial),
+            "state": snapshot.state_of(trial),
             **{key: trial.params.get(key) for key in differing},
-            **_best_values(standing, trial),
+            **_read_best_values(snapshot, trial),
             **trial.test,
             "epochs": trial.epochs,
         }
@@ -96,21 +98,21 @@ def _trial_rows(standing: Standing, numbers: Sequence[int]) -> list[Row]:
     ]
 
 
-def _metrics(standing: Standing) -> list[str]:
-    # Of a sweep that was started before these were recorded, those of the autoencoder.
-    metrics = standing.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
-    return words.headline_metrics(standing.objective.metric, metrics)
+def _list_metrics(snapshot: Snapshot) -> list[str]:
+    # Old sweeps did not record their metrics; all of them trained autoencoders.
+    metrics = snapshot.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
+    return words.headline_metrics(snapshot.objective.metric, metrics)
 
 
-def _best_values(standing: Standing, trial: Trial) -> Row:
+def _read_best_values(snapshot: Snapshot, trial: Trial) -> Row:
     row = trial.curve.best_row
     metrics = row["metrics"] if row else {}
-    return {name: metrics[name] for name in _metrics(standing) if name in metrics}
+    return {name: metrics[name] for name in _list_metrics(snapshot) if name in metrics}
 
 
-def _reference_rows(standing: Standing, rows: Sequence[Row]) -> list[Row]:
+def _make_reference_rows(snapshot: Snapshot, rows: Sequence[Row]) -> list[Row]:
     shown = {key for row in rows for key in row}
-    references = standing.started.get("references", [])
+    references = snapshot.started.get("references", [])
     has_sizes = len({reference.get("size") for reference in references} - {None}) > 1
     reference_rows = []
     for reference in references:
@@ -120,94 +122,89 @@ def _reference_rows(standing: Standing, rows: Sequence[Row]) -> list[Row]:
     return reference_rows
 
 
-def _columns(rows: Sequence[Row]) -> list[str]:
-    """Every key, counts last."""
+def _list_columns(rows: Sequence[Row]) -> list[str]:
+    """Return the keys of all rows, with the counts last."""
     keys = list(dict.fromkeys(key for row in rows for key in row))
     last = [key for key in ("tested", "epochs") if key in keys]
     return [key for key in keys if key not in last] + last
 
 
-def _table(standing: Standing, rows: Sequence[Row], references: Sequence[Row]) -> Table:
-    label, *others = (key for key in _columns(rows) if key not in NO_ROOM)
+def _make_arm_table(snapshot: Snapshot, rows: Sequence[Row], references: Sequence[Row]) -> Table:
+    label, *others = (key for key in _list_columns(rows) if key not in FILE_ONLY)
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column(label, vertical="bottom", overflow="fold", min_width=LABEL_WIDTH)
     for key in others:
-        table.add_column("\n".join(_heading(key).split()), justify="right", vertical="bottom", no_wrap=True)
+        table.add_column("\n".join(_format_heading(key).split()), justify="right", vertical="bottom", no_wrap=True)
     columns = [label, *others]
     for row in rows:
-        mark = " *" if standing.has_mixed_code(row["arm"]) else ""
-        table.add_row(row["arm"] + mark, *(_shown(row.get(key)) for key in others))
+        mark = " *" if snapshot.has_mixed_code(row["arm"]) else ""
+        table.add_row(row["arm"] + mark, *(_format_value(row.get(key)) for key in others))
     if references:
         table.add_section()
         table.add_row()
     for row in references:
-        table.add_row(*(Text(_shown(row.get(key)), style="dim") for key in columns))
+        table.add_row(*(Text(_format_value(row.get(key)), style="dim") for key in columns))
     return table
 
 
-def _side_by_side(rows: Sequence[Row]) -> Table:
-    """A column a trial: what they have are many short things."""
-    label, *others = _columns(rows)
+def _make_trial_table(rows: Sequence[Row]) -> Table:
+    """Return a table with a column for each trial, since trials have many short values."""
+    label, *others = _list_columns(rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(label)
     for row in rows:
-        table.add_column(_shown(row[label]), justify="right")
+        table.add_column(_format_value(row[label]), justify="right")
     for key in others:
-        table.add_row(_heading(key), *(_shown(row.get(key)) for row in rows))
+        table.add_row(_format_heading(key), *(_format_value(row.get(key)) for row in rows))
     return table
 
 
-def _heading(key: str) -> str:
+def _format_heading(key: str) -> str:
     if key.startswith(words.TEST_PREFIX):
         return f"test {key.removeprefix(words.TEST_PREFIX)}".replace("_", " ")
     return words.label_of(key) if key.startswith(words.VAL_PREFIX) else key
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     if value is None:
         return ""
-    if isinstance(value, float):
-        return (
-            "nan"
-            if math.isnan(value)
-            else f"{value:.3f}"
-            if value == 0 or 0.01 <= abs(value) < 1000
-            else f"{value:.1e}"
-        )
-    return str(value)
+    if not isinstance(value, float):
+        return str(value)
+    if math.isnan(value):
+        return "nan"
+    return f"{value:.3f}" if value == 0 or 0.01 <= abs(value) < 1000 else f"{value:.1e}"
 
 
-def _csv(rows: Sequence[Row]) -> str:
+def _format_csv(rows: Sequence[Row]) -> str:
     file = io.StringIO()
-    writer = csv.DictWriter(file, _columns(rows), lineterminator="\n")
+    writer = csv.DictWriter(file, _list_columns(rows), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return file.getvalue()
 
 
-def _latex(rows: Sequence[Row]) -> str:
+def _format_latex(rows: Sequence[Row]) -> str:
     import pandas as pd
 
-    columns = _columns(rows)
-    frame = pd.DataFrame(
-        [[_shown(row.get(key)) for key in columns] for row in rows], columns=list(map(_heading, columns))
-    )
+    columns = _list_columns(rows)
+    cells = [[_format_value(row.get(key)) for key in columns] for row in rows]
+    frame = pd.DataFrame(cells, columns=list(map(_format_heading, columns)))
     style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
     text: str = style.to_latex(hrules=True)
     return text
 
 
-def _remarks(standing: Standing, rows: Sequence[Row]) -> list[str]:
-    """What a star means, and which arms' best trials are not to be ranked against the others."""
-    trials = standing.ledger.trials
-    lines = [MIXED_CODE] if any(standing.has_mixed_code(row["arm"]) for row in rows) else []
+def _make_arm_remarks(snapshot: Snapshot, rows: Sequence[Row]) -> list[str]:
+    """Return lines about arms with mixed code, and arms whose best trial did not train to the end."""
+    trials = snapshot.ledger.trials
+    lines = [MIXED_CODE] if any(snapshot.has_mixed_code(row["arm"]) for row in rows) else []
     lines += filter(None, (unfinished_line(row["arm"], trials.get(row["best trial"])) for row in rows))
     return ["", *lines] if lines else []
 
 
-def _unlike(standing: Standing, numbers: Sequence[int]) -> list[str]:
-    """Why some trials are not to be ranked against the others."""
-    trials = [standing.ledger.trials[number] for number in numbers]
+def _make_trial_remarks(snapshot: Snapshot, numbers: Sequence[int]) -> list[str]:
+    """Return a warning about pruned trials if there are other ones beside them."""
+    trials = [snapshot.ledger.trials[number] for number in numbers]
     pruned = [trial for trial in trials if trial.outcome == words.OUTCOME_PRUNED]
     if len(pruned) in (0, len(trials)):
         return []
@@ -215,19 +212,20 @@ def _unlike(standing: Standing, numbers: Sequence[int]) -> list[str]:
     return ["", f"Pruned: {ends}. What they reached can't be ranked against trials that had all epochs."]
 
 
-def _links(standing: Standing, home: Path, numbers: Sequence[int]) -> list[str]:
-    tracking = standing.tracking
-    if numbers and (ids := [_run_id(standing, number) for number in numbers]) and all(ids):
-        pages = SweepPages(standing.name, str(tracking.get("experiment_id")), str(tracking.get("run_id")))
+def _make_link_lines(snapshot: Snapshot, home: Path, numbers: Sequence[int]) -> list[str]:
+    tracking = snapshot.tracking
+    if numbers and (ids := [_read_run_id(snapshot, number) for number in numbers]) and all(ids):
+        pages = SweepPages(snapshot.name, str(tracking.get("experiment_id")), str(tracking.get("run_id")))
         tracking = tracking | {"links": {"compare": pages.compare(list(map(str, ids)))}}
-    return ["", *link_lines(standing.name, tracking, home)]
+    return ["", *link_lines(snapshot.name, tracking, home)]
 
 
-def _run_id(standing: Standing, number: int) -> str | None:
+def _read_run_id(snapshot: Snapshot, number: int) -> str | None:
+    """Return the id of a trial's run in MLflow; None if it has none yet."""
     try:
-        sent = json.loads((trial_folder(standing.ledger.folder, number) / "mlflow.json").read_text())
+        sent = json.loads((trial_folder(snapshot.ledger.folder, number) / "mlflow.json").read_text())
     except (OSError, ValueError):
-        # Nothing was sent yet, or the file is just being made.
+        # Nothing was sent yet, or the file is being written now.
         return None
     run_id: str | None = sent.get("run_id")
     return run_id

@@ -1,16 +1,16 @@
-"""`orchestrate diff vae/3 vae/7`: what tells two trials apart, and what came of it."""
+"""`orchestrate diff vae/3 vae/7`: the differences between two trials, and their results side by side."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.overview.snapshot import Standing, find_trial
+from orchestrator.overview.snapshot import Snapshot, find_trial
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
@@ -18,48 +18,57 @@ from reports import vocabulary as words
 BARS = "▁▂▃▄▅▆▇█"
 MAX_BARS = 40
 CURVES = ("train/loss", words.VAL_LOSS, words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY, words.FVU)
+"""The metrics whose curves are shown beside the objective's."""
 TABLES = (
     f"media/best/{words.ARTIFACT_PER_RECORDING}",
     f"media/best/{words.ARTIFACT_PER_RECORDING_VALIDATION}",
 )
-Side = tuple[Standing, Trial]
+"""In a trial's folder: its metrics by recording on the test split and on the validation split."""
+Side = tuple[Snapshot, Trial]
+"""One of the two trials, with its sweep."""
 
 
 def diff(home: Path, first: str, second: str, console: Console) -> None:
-    """Print parameters, code, versions, curves and, where both were judged by recording, the judge by class.
+    """Print parameters, code, versions and curves and, if both were evaluated, the means of a metric by class.
+
+    Args:
+        home: the folder of all sweeps.
+        first: a trial, such as `vae/3`.
+        second: another trial, which may belong to another sweep.
+        console: prints the tables.
 
     Raises:
         UserError: there is no such sweep or trial.
     """
     sides = find_trial(home, first), find_trial(home, second)
-    console.print(_facts(sides, (first, second)))
+    console.print(_make_fact_table(sides, (first, second)))
     console.print()
-    console.print(_curves(sides, (first, second)))
-    measured, by_class = _by_class(sides)
+    console.print(_make_curve_table(sides, (first, second)))
+    metric, by_class = _mean_by_class(sides)
     if by_class:
         console.print()
-        console.print(_classes(measured, by_class, (first, second)))
+        console.print(_make_class_table(metric, by_class, (first, second)))
     else:
-        console.print(Text("\nBy class: only of trials that were evaluated, and heard by a judge of classes."))
+        console.print(Text("\nBy class: only of trials that were evaluated by a judge of classes."))
 
 
-def _facts(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
+def _make_fact_table(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("", *names):
         table.add_column(heading, overflow="fold")
-    facts = [_facts_of(side) for side in sides]
+    facts = [_collect_facts(side) for side in sides]
     for key in dict.fromkeys(key for side_facts in facts for key in side_facts):
         left, right = (side_facts.get(key, "–") for side_facts in facts)
-        # What is the same is dim: it's the rest that may have mattered.
+        # Equal values are dim, so that the differences stand out.
         style = "dim" if left == right else ""
         table.add_row(key, left, right, style=style)
     return table
 
 
-def _facts_of(side: Side) -> dict[str, str]:
-    standing, trial = side
+def _collect_facts(side: Side) -> dict[str, str]:
+    snapshot, trial = side
     row = trial.curve.best_row
-    metric = standing.objective.metric
+    metric = snapshot.objective.metric
     best = f"{row['metrics'][metric]:.4g} (epoch {row['epoch']})" if row else "–"
     reason = f": {trial.reason}" if trial.reason else ""
     started = trial.started
@@ -69,7 +78,7 @@ def _facts_of(side: Side) -> dict[str, str]:
         "arm": trial.arm,
         **{name: f"{value}" for name, value in trial.params.items()},
         "seed": str(trial.seed),
-        "state": standing.state_of(trial) + reason,
+        "state": snapshot.state_of(trial) + reason,
         "epochs": str(trial.epochs),
         f"best {words.label_of(metric)}": best,
         "judge": str(started.get("judge")),
@@ -80,18 +89,18 @@ def _facts_of(side: Side) -> dict[str, str]:
     }
 
 
-def _curves(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
+def _make_curve_table(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("curve", "trial", "", "first", "last", "best"):
         table.add_column(heading, justify="right" if heading in ("first", "last", "best") else "left")
     wanted = dict.fromkeys([sides[0][0].objective.metric, *CURVES])
-    rows_by_side = [standing.ledger.read_rows(trial) for standing, trial in sides]
+    rows_by_side = [snapshot.ledger.read_rows(trial) for snapshot, trial in sides]
     for metric in wanted:
         curves = [[row["metrics"].get(metric, math.nan) for row in rows] for rows in rows_by_side]
         finite_values = [value for values in curves for value in values if math.isfinite(value)]
         if not finite_values:
             continue
-        best = max if _mode(sides[0][0], metric) == "max" else min
+        best = max if _find_mode(sides[0][0], metric) == "max" else min
         for name, values in zip(names, curves, strict=True):
             numbers = [value for value in values if math.isfinite(value)]
             ends = (numbers[0], numbers[-1], best(numbers)) if numbers else ()
@@ -101,56 +110,64 @@ def _curves(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
     return table
 
 
-def _mode(standing: Standing, metric: str) -> str:
-    """Which way a metric is better, as its trainable says; a loss, of which nothing is said, when it is small."""
-    objective = standing.objective
-    declared = standing.started.get("metrics", {}).get(metric, {})
+def _find_mode(snapshot: Snapshot, metric: str) -> str:
+    """Return `min` or `max` as the trainable declares for a metric; `min` for losses, which are not declared."""
+    objective = snapshot.objective
+    declared = snapshot.started.get("metrics", {}).get(metric, {})
     return str(declared.get("mode", objective.mode if metric == objective.metric else "min"))
 
 
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
-    """Values as bars between two bounds; `·` is not a number. Of a long curve, evenly chosen epochs."""
+    """Return a line of bars for values between two bounds; NaN is `·`.
+
+    Of more than `MAX_BARS` values, evenly spaced ones are shown.
+
+    Args:
+        values: the values in order.
+        low: the value of the lowest bar.
+        high: the value of the highest bar.
+    """
     count = min(len(values), MAX_BARS)
     chosen = [values[round(index * (len(values) - 1) / max(count - 1, 1))] for index in range(count)]
     span = (high - low) or 1.0
-    return "".join(
-        BARS[min(len(BARS) - 1, int((value - low) / span * len(BARS)))] if math.isfinite(value) else "·"
-        for value in chosen
-    )
+
+    def draw_bar(value: float) -> str:
+        if not math.isfinite(value):
+            return "·"
+        return BARS[min(len(BARS) - 1, int((value - low) / span * len(BARS)))]
+
+    return "".join(map(draw_bar, chosen))
 
 
-def _by_class(sides: tuple[Side, Side]) -> tuple[str, dict[str, list[float]]]:
-    """What was measured of each class, where both trials were judged on the same split; its name, and the means."""
-    wanted = [*(standing.objective.metric for standing, _ in sides), words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY]
+def _mean_by_class(sides: tuple[Side, Side]) -> tuple[str, dict[str, list[float]]]:
+    """Return a metric's name and its mean for each class and trial, if both were evaluated on the same split."""
+    wanted = [*(snapshot.objective.metric for snapshot, _ in sides), words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY]
     for name in TABLES:
-        paths = [trial_folder(standing.ledger.folder, trial.number) / name for standing, trial in sides]
+        paths = [trial_folder(snapshot.ledger.folder, trial.number) / name for snapshot, trial in sides]
         if all(path.exists() for path in paths):
             import pandas as pd
 
             tables = [pd.read_csv(path) for path in paths]
             columns = (metric.removeprefix(words.VAL_PREFIX) for metric in wanted)
-            column = next(
-                (candidate for candidate in columns if all({"class", candidate} <= set(table) for table in tables)),
-                None,
-            )
+            shared = (name for name in columns if all({"class", name} <= set(table) for table in tables))
+            column = next(shared, None)
             if column is None:
                 continue
             means = pd.concat([table.groupby("class")[column].mean() for table in tables], axis=1).dropna()
-            return words.label_of(column), {
-                str(label): [float(value) for value in row]
-                for label, row in zip(means.index, means.to_numpy(), strict=True)
-            }
+            rows = zip(means.index, means.to_numpy(), strict=True)
+            return words.label_of(column), {str(label): [float(value) for value in row] for label, row in rows}
     return "", {}
 
 
-def _classes(measured: str, by_class: Mapping[str, Sequence[float]], names: tuple[str, str]) -> Table:
+def _make_class_table(metric: str, by_class: Mapping[str, Sequence[float]], names: tuple[str, str]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for number, heading in enumerate((f"{measured} by class", *names, "difference")):
+    for number, heading in enumerate((f"{metric} by class", *names, "difference")):
         table.add_column(heading, justify="right" if number else "left")
-    for label, (left, right) in _widest_first(by_class):
+    for label, (left, right) in _sort_by_difference(by_class):
         table.add_row(label, f"{left:.3f}", f"{right:.3f}", f"{right - left:+.3f}")
     return table
 
 
-def _widest_first(by_class: Mapping[str, Sequence[float]]) -> Iterator[tuple[str, Sequence[float]]]:
-    yield from sorted(by_class.items(), key=lambda item: -abs(item[1][1] - item[1][0]))
+def _sort_by_difference(by_class: Mapping[str, Sequence[float]]) -> list[tuple[str, Sequence[float]]]:
+    """Return the classes with their means, the largest difference first."""
+    return sorted(by_class.items(), key=lambda item: -abs(item[1][1] - item[1][0]))

@@ -1,4 +1,4 @@
-"""`orchestrate doctor`: what is wrong with this machine and this home, and a cure for a home that was moved."""
+"""`orchestrate doctor`: check this machine and this home, and repair a home that was moved."""
 
 from __future__ import annotations
 
@@ -25,13 +25,18 @@ from orchestrator.tracking.places import (
 )
 
 LITTLE_MEMORY_GIB = 4
+"""With less free memory than this, the user is warned."""
 
 
 def examine(home: Path, say: Callable[[str], None]) -> None:
-    """Say what there is and what is wrong.
+    """Print the processors, the memory, the graphics cards and the home, with a warning for each problem.
+
+    Args:
+        home: the folder of all sweeps.
+        say: prints a line.
 
     Raises:
-        UserError: something has to be done before a sweep can run.
+        UserError: a problem that has to be solved before a sweep can run.
     """
     memory = psutil.virtual_memory()
     outcome = processor.probe()
@@ -42,7 +47,7 @@ def examine(home: Path, say: Callable[[str], None]) -> None:
     say(f"instruction set: {processor.instruction_set()}, torch {processor.torch_version()}")
     if processor.is_broken() or outcome in ("crashed", "hung"):
         say(f"  {processor.warning(outcome)}")
-    say(f"graphics cards: {_cards() or 'none; trials run on processors'}")
+    say(f"graphics cards: {_list_cards() or 'none; trials run on processors'}")
     say(f"home: {home}, {format_bytes(free_bytes(home))} free, {len(sweep_names(home))} sweeps")
     open_home(home)
     say(f"MLflow: {sender.tracking_uri(home)}")
@@ -53,16 +58,20 @@ def examine(home: Path, say: Callable[[str], None]) -> None:
     say("Nothing is wrong.")
 
 
-def _cards() -> str:
+def _list_cards() -> str:
     if shutil.which("nvidia-smi") is None:
         return ""
     query = ["nvidia-smi", "--query-gpu=name,memory.free,memory.total", "--format=csv,noheader"]
-    done = subprocess.run(query, capture_output=True, text=True, timeout=20)
-    return "; ".join(done.stdout.strip().splitlines())
+    process = subprocess.run(query, capture_output=True, text=True, timeout=20)
+    return "; ".join(process.stdout.strip().splitlines())
 
 
 def relocate(home: Path, say: Callable[[str], None]) -> None:
-    """Make everything in a home that was moved name its new place.
+    """Replace the old absolute paths in a home that was moved.
+
+    Args:
+        home: the folder of all sweeps, at its new place.
+        say: prints a line.
 
     Raises:
         UserError: a sweep runs in it.
@@ -70,7 +79,7 @@ def relocate(home: Path, say: Callable[[str], None]) -> None:
     before = former_home(home)
     places = find_moved_sweeps(home)
     if before is None and not places:
-        say(f"{home}: it is where mlflow.db says; nothing to do.")
+        say(f"{home}: mlflow.db has this path already; nothing to do.")
         return
     running = [name for name in sweep_names(home) if driver_note(home / name) is not None]
     if running:
@@ -79,7 +88,7 @@ def relocate(home: Path, say: Callable[[str], None]) -> None:
         for place in dict.fromkeys(filter(None, (before, places.get(name)))):
             relocate_sweep(home, place, name)
             say(f"sweep {name}")
-    # At the end: it is by the database that a home is known to have been moved.
+    # The database is last: it shows that the home was moved, so that an interrupted run can be repeated.
     if before is not None:
         counts = relocate_database(home, before)
         for table in filter(counts.get, counts):

@@ -1,4 +1,4 @@
-"""`orchestrate export NAME --optuna FILE`: the studies as an Optuna journal, which optuna-dashboard opens."""
+"""`orchestrate export NAME --optuna FILE`: write the studies as an Optuna journal for optuna-dashboard."""
 
 from __future__ import annotations
 
@@ -24,7 +24,13 @@ from reports import vocabulary as words
 
 
 def export(home: Path, name: str, file: Path, say: Callable[[str], None]) -> None:
-    """Write one study an arm, named `<sweep>/<arm>`, with the trials of its search as TPE saw them.
+    """Write a study for each arm, named `<sweep>/<arm>`, with the trials of its search as TPE has seen them.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the sweep.
+        file: the new journal.
+        say: prints a line.
 
     Raises:
         UserError: there is no such sweep, or the file is there already or can't be written.
@@ -35,7 +41,7 @@ def export(home: Path, name: str, file: Path, say: Callable[[str], None]) -> Non
     sweep = read_search_space(folder / SEARCH_SPACE, name=name)
     ledger = Ledger(folder, Objective(sweep.space.objective.metric, sweep.space.objective.mode), read_only=True)
     try:
-        # It is made beside it: a file that is there is whole.
+        # Renamed at the end, so that the file is complete if it exists.
         temporary = file.with_name(f".{file.name}.tmp")
         temporary.unlink(missing_ok=True)
         count = _write(temporary, sweep, ledger)
@@ -68,7 +74,7 @@ def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:
 
 
 def _add_origin(frozen_trial: FrozenTrial, trial: Trial) -> FrozenTrial:
-    """Return the trial with its number in the sweep, its outcome, and when it was asked for and ended."""
+    """Set the times of a trial, and its number, outcome and reason as user attributes; return the trial."""
     frozen_trial.datetime_start = datetime.fromtimestamp(trial.asked_ms / 1000)
     if frozen_trial.state.is_finished() and trial.ended_ms is not None:
         frozen_trial.datetime_complete = datetime.fromtimestamp(trial.ended_ms / 1000)

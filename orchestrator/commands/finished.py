@@ -1,4 +1,4 @@
-"""A finished sweep that is asked for again: known by what was asked, without reading it, which would import torch."""
+"""Recognize a command that asks for a finished sweep again, without the imports that running it would need."""
 
 from __future__ import annotations
 
@@ -23,13 +23,21 @@ if TYPE_CHECKING:
     from orchestrator.search_space.reader import Sweep
 
 RECORD = "finished.json"
-"""In a sweep's folder: what was asked for when it was found finished, and how much its log had then."""
+"""In a sweep's folder: the request that the finished sweep has fulfilled, and the size of its log."""
 PACKAGES = ("orchestrator", "trainables", "reports")
+"""The packages whose code results depend on."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """What `orchestrate sweep` was given for one search space."""
+    """The arguments of `orchestrate sweep` for one search space.
+
+    Attributes:
+        path: the file of the search space.
+        preset: the preset of the file.
+        overrides: `key=value` pairs that replace values of the file.
+        name: the sweep's name, if it is not the file's.
+    """
 
     path: Path
     preset: str | None = None
@@ -37,13 +45,13 @@ class Request:
     name: str | None = None
 
     def fingerprint(self, code: Iterable[str]) -> str:
-        """Return what changes with the file, the options, the code or the version.
+        """Return a hash of the file, the options, the code and the version.
 
         Args:
-            code: files of the trainable and its components.
+            code: the files of the trainable and its components.
         """
         content = hashlib.sha256(self.path.read_bytes()).hexdigest()
-        # Relative paths in options start at the current folder.
+        # Relative paths in overrides are relative to the current folder.
         folder = os.getcwd() if self.overrides else ""
         options = (self.preset, self.overrides, self.name, folder)
         parts = (str(self.path.resolve()), content, options, version(), _code_fingerprint(code))
@@ -51,13 +59,17 @@ class Request:
 
 
 def find_finished(home: Path, request: Request) -> str | None:
-    """Return the name of the sweep that this gave, if it is finished, MLflow has it, and nothing has changed since.
+    """Return the name of the finished sweep that fulfils a request; None if there is none or something has changed.
+
+    Args:
+        home: the folder of all sweeps.
+        request: the arguments of the command.
 
     Raises:
         UserError: the home was moved, or the tracking URI can't be used.
     """
     folders = (path.parent for path in home.glob(f"*/{RECORD}"))
-    folder = next((folder for folder in folders if _is_asked_for(folder, request)), None)
+    folder = next((folder for folder in folders if _matches(folder, request)), None)
     if folder is None:
         return None
     sender.check_tracking_uri(home)
@@ -66,27 +78,33 @@ def find_finished(home: Path, request: Request) -> str | None:
     return folder.name
 
 
-def _is_asked_for(folder: Path, request: Request) -> bool:
-    """Whether a sweep's record says that it is what is asked for, and is still right."""
+def _matches(folder: Path, request: Request) -> bool:
+    """Return whether a sweep's record has this request, and neither the sweep nor the code has changed since."""
     try:
         record = json.loads((folder / RECORD).read_text())
         return (
             record["path"] == str(request.path.resolve())
-            and _is_untouched(folder, record["log_bytes"])
+            and _is_unchanged(folder, record["log_bytes"])
             and record["fingerprint"] == request.fingerprint(record["code"])
         )
     except (OSError, ValueError, TypeError, KeyError):
-        # It is no record of this version; or the file is gone, which reading it says.
+        # The record is of another version, or the search space is missing; reading it reports that.
         return False
 
 
-def keep_finished(home: Path, request: Request, sweep: Sweep) -> None:
-    """Keep what was asked for beside a sweep that has nothing left to do; nothing, where something is."""
+def record_finished(home: Path, request: Request, sweep: Sweep) -> None:
+    """Write the request into the folder of its sweep, if the sweep is finished, sent and reported.
+
+    Args:
+        home: the folder of all sweeps.
+        request: the arguments of the command.
+        sweep: the sweep that it has run.
+    """
     from orchestrator.plugins.loader import imported_files, source_files
 
     folder = home / sweep.name
     log_bytes = (folder / SWEEP_LOG).stat().st_size
-    if not _is_untouched(folder, log_bytes) or not _is_closed(folder):
+    if not _is_unchanged(folder, log_bytes) or not _is_closed(folder):
         return
     paths = source_files(sweep.trainable, sweep.space.components)
     paths += [path for _, path in imported_files(sweep.trainable, sweep.space.components)]
@@ -98,14 +116,20 @@ def keep_finished(home: Path, request: Request, sweep: Sweep) -> None:
         "log_bytes": log_bytes,
     }
     temporary = folder / f"{RECORD}.tmp"
-    # It only saves time the next time.
+    # Without the record the next command only takes longer.
     with contextlib.suppress(OSError):
         temporary.write_text(json.dumps(record))
         temporary.replace(folder / RECORD)
 
 
 def say_finished(home: Path, name: str, say: Callable[[str], None]) -> None:
-    """Say that nothing is left to do, and where to look."""
+    """Print that nothing is left to do, and the commands and links to the results.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the sweep.
+        say: prints a line.
+    """
     say(f"Sweep {name} is finished: nothing left to do.")
     say(f"What it found:          {format_command('compare', name, *home_option(home))}")
     for line in link_lines(name, sender.status(home / name), home):
@@ -113,22 +137,22 @@ def say_finished(home: Path, name: str, say: Callable[[str], None]) -> None:
 
 
 def has_report(home: Path, name: str) -> bool:
-    """Whether a sweep's report is newer than all that was recorded of it."""
+    """Return whether a sweep's report is newer than its log."""
     try:
         return (home / REPORTS / f"{name}.html").stat().st_mtime_ns >= (home / name / SWEEP_LOG).stat().st_mtime_ns
     except OSError:
         return False
 
 
-def _is_untouched(folder: Path, log_bytes: int) -> bool:
-    """Whether a sweep is as it was when its log had so many bytes, and everything has been made of it."""
+def _is_unchanged(folder: Path, log_bytes: int) -> bool:
+    """Return whether a sweep's log still has this size, no driver runs, and MLflow and the report have everything."""
     is_same = (folder / SWEEP_LOG).stat().st_size == log_bytes and (folder / SEARCH_SPACE).exists()
     is_idle = is_same and driver_note(folder) is None
     return is_idle and not sender.is_behind(folder) and has_report(folder.parent, folder.name)
 
 
 def _is_closed(folder: Path) -> bool:
-    """Whether the last driver's last word was that nothing is left to do."""
+    """Return whether the sweep's last event says that it is finished."""
     from orchestrator.state.ledger import Ledger
 
     return Ledger(folder, read_only=True).is_finished

@@ -1,4 +1,4 @@
-"""`orchestrate generate dog.jpg`: sounds for pictures and pictures for sounds, by the best trial of a sweep."""
+"""`orchestrate generate dog.jpg`: generate sounds from images, or images from sounds, with a sweep's best trial."""
 
 from __future__ import annotations
 
@@ -10,22 +10,24 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.models.champion import Champion, export_best, find_generating
+from orchestrator.models.champion import Champion, export_best, find_generating_sweep
 from orchestrator.plugins import loader
 
 RATE_HZ = 22050
-A = {"image": "an image", "sound": "a sound"}
+WITH_ARTICLE = {"image": "an image", "sound": "a sound"}
 
 
 @dataclass(frozen=True)
 class Options:
-    """What is made and where it goes.
+    """The options of the command.
 
     Attributes:
-        sweep: whose best trial makes it; None for the newest that can.
+        out: the folder of the generated files.
+        sweep: the sweep whose best trial generates; None for the newest one that takes this kind of file.
         model: a model in MLflow instead, such as `models:/audiovision@champion`.
-        count: of each file so many.
-        at_s: where in a recording the two seconds begin.
+        count: the number of outputs for each input file.
+        seed: the seed of the generated outputs.
+        at_s: the start of the clip in a recording, in seconds; clips have two seconds.
     """
 
     out: Path
@@ -37,23 +39,33 @@ class Options:
 
 
 def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[[str], None]) -> list[Path]:
-    """Write `out/<file>_<k>.wav` or `.png`, and say what the judge takes each for.
+    """Write `out/<file>_<k>.wav` or `.png`, and print the class that the judge predicts for each.
+
+    Args:
+        home: the folder of all sweeps.
+        files: the inputs, all images or all sounds.
+        options: the options of the command.
+        say: prints a line.
+
+    Returns:
+        The paths of the generated files.
 
     Raises:
-        UserError: a file can't be used, or there is no model for it; files before it are written.
+        UserError: a file can't be used, or there is no model for it; the outputs of files before it are written.
     """
     kinds = {loader.kind_of(path) for path in files}
     if len(kinds) > 1:
         raise UserError("images and sounds together; give one kind at a time")
-    wanted = kinds.pop()
-    with _champion(home, options, wanted, say) as champion:
+    kind = kinds.pop()
+    with _open_champion(home, options, kind, say) as champion:
         generator = loader.open_model(champion.folder)
-    if generator.takes != wanted:
+    if generator.takes != kind:
+        makes, takes = WITH_ARTICLE[generator.makes], WITH_ARTICLE[generator.takes]
         raise UserError(
-            f"{files[0]}: is {A[wanted]}, and {champion.origin['sweep']} makes {A[generator.makes]} of"
-            f" {A[generator.takes]}; give it one, or name another --sweep or --model"
+            f"{files[0]}: is {WITH_ARTICLE[kind]}, and {champion.origin['sweep']} generates {makes} from {takes}; "
+            "give it one, or name another --sweep or --model"
         )
-    say(champion.in_words)
+    say(champion.description)
     try:
         options.out.mkdir(parents=True, exist_ok=True)
         return [path for file in files for path in _write(generator, file, options, say)]
@@ -62,15 +74,15 @@ def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[
 
 
 @contextmanager
-def _champion(home: Path, options: Options, kind: str, say: Callable[[str], None]) -> Iterator[Champion]:
+def _open_champion(home: Path, options: Options, kind: str, say: Callable[[str], None]) -> Iterator[Champion]:
     if options.model is None:
-        yield export_best(home, options.sweep or find_generating(home, kind), say)
+        yield export_best(home, options.sweep or find_generating_sweep(home, kind), say)
         return
     if options.sweep is not None:
         raise UserError("--sweep and --model: give one of them")
-    from orchestrator.models.registry import fetched
+    from orchestrator.models.registry import download_model
 
-    with fetched(home, options.model) as folder:
+    with download_model(home, options.model) as folder:
         content = json.loads((folder / loader.MODEL_SETTINGS).read_text(encoding="utf-8"))
         yield Champion(folder, content["origin"])
 
@@ -78,7 +90,7 @@ def _champion(home: Path, options: Options, kind: str, say: Callable[[str], None
 def _write(generator: Any, file: Path, options: Options, say: Callable[[str], None]) -> list[Path]:
     with loader.user_errors():
         source = generator.read(file, options.at_s)
-    written = []
+    paths = []
     for number, generated in enumerate(generator.generate(source, count=options.count, seed=options.seed), start=1):
         path = options.out / f"{file.stem}_{number}.{'wav' if generator.makes == 'sound' else 'png'}"
         if generator.makes == "sound":
@@ -89,7 +101,6 @@ def _write(generator: Any, file: Path, options: Options, say: Callable[[str], No
             from PIL import Image
 
             Image.fromarray(generated.content).save(path)
-        verb = "hears" if generator.makes == "sound" else "sees"
-        say(f"{path}: the judge {verb} {generated.class_name} ({generated.probability:.2f})")
-        written.append(path)
-    return written
+        say(f"{path}: the judge predicts {generated.class_name} ({generated.probability:.2f})")
+        paths.append(path)
+    return paths

@@ -66,9 +66,8 @@ def list_examples(say: Callable[[str], None]) -> None:
     width = max(len(example.name) for example in examples)
     for example in examples:
         say(f"{example.name:{width}}  {example.question}")
-    say(
-        f"{format_command('init', 'NAME')} writes one into this folder, {format_command('init', '--own')} a trainable of your own."
-    )
+    write_shipped, write_own_one = format_command("init", "NAME"), format_command("init", "--own")
+    say(f"{write_shipped} writes one into this folder, {write_own_one} a trainable of your own.")
 
 
 def write_example(name: str, folder: Path, say: Callable[[str], None]) -> list[Path]:

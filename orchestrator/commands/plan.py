@@ -1,4 +1,4 @@
-"""What a search space would run, before anything starts."""
+"""`orchestrate plan FILE`: count what a search space would run, without starting anything."""
 
 from __future__ import annotations
 
@@ -9,14 +9,16 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from orchestrator.commands.detectable import detectable
+from orchestrator.commands.detectable import describe_detectable
 from orchestrator.plugins.loader import Trainable, config_values
 from orchestrator.search_space.combinations import rendering_name
 from orchestrator.state.disk import format_bytes
 from reports import vocabulary as words
 
 RENDERING_BYTES = 230_000
-"""A clip of two seconds, original and reconstructed, and its picture, in the sweep's folder or in MLflow's."""
+"""Size of one rendered clip of two seconds: the original, the reconstruction and their picture."""
+CHECKPOINTS_KEPT = 2
+"""A trial keeps its best and its last checkpoint."""
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -27,15 +29,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ArmPlan:
-    """What one arm runs.
+    """The trials of one arm.
 
     Attributes:
-        name: of the arm.
-        trials: trials of the search.
-        startup: of them, quasi-random points.
-        tpe: of them, proposed by TPE.
-        confirm: trials that run after the search.
-        searched: what is searched: name to domain, in words.
+        name: the name of the arm.
+        trials: the number of trials of the search.
+        startup: the number of them with quasi-random parameters.
+        tpe: the number of them with parameters that TPE proposes.
+        confirm: the number of trials of the confirm stage.
+        searched: the domain of each searched parameter, as text.
     """
 
     name: str
@@ -48,20 +50,20 @@ class ArmPlan:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a sweep runs.
+    """The trials, the epochs and the disk space of a sweep.
 
     Attributes:
-        sweep: its name.
-        arms: in the order of the sweep.
-        skipped: combinations left out, each with its reason.
-        trials: of all arms, the confirmation included.
-        most_epochs: if nothing is pruned.
-        least_epochs: if ASHA stops all but one in `reduction_factor` at each rung; it decides as reports come in, so
-            that the first trials to reach a rung go on and the sum ends above this.
-        checkpoint_bytes: what checkpoints take at most, pruned trials' included; None where that is not known.
-        media_bytes: what sounds and pictures take at most.
-        detectable: what its final comparison could find, in a line.
-        notes: what may surprise.
+        sweep: the name of the sweep.
+        arms: the arms in the order of the sweep.
+        skipped: combinations that are left out, each with its reason.
+        trials: the number of trials of all arms, those of the confirm stage included.
+        most_epochs: the number of epochs if nothing is pruned.
+        least_epochs: the number of epochs if ASHA continues one trial in `reduction_factor` at each rung. The real
+            number is larger: ASHA judges each report when it arrives, so that the first trials at a rung continue.
+        checkpoint_bytes: the size of all checkpoints at most, those of pruned trials included; None if it is unknown.
+        media_bytes: the size of all sounds and pictures at most.
+        detectable: a line about the smallest difference that the final comparison would detect.
+        notes: lines about what the user may not expect.
     """
 
     sweep: str
@@ -77,62 +79,67 @@ class Plan:
 
 
 def make_plan(sweep: Sweep) -> Plan:
-    """Count what a sweep would run; its own `budget.hours` may end it earlier."""
+    """Count what a sweep would run if `budget.hours` did not end it earlier."""
     space, budget = sweep.space, sweep.space.budget
     arms = tuple(_plan_arm(sweep, arm) for arm in sweep.arms)
-    confirmed = sum(arm.confirm for arm in arms) * budget.max_epochs
-    searched = sum(arm.trials for arm in arms)
+    num_confirm = sum(arm.confirm for arm in arms)
+    num_search = sum(arm.trials for arm in arms)
+    confirm_epochs = num_confirm * budget.max_epochs
     if space.pruning is None:
-        least = searched * budget.max_epochs
+        least = num_search * budget.max_epochs
     elif space.pruning.across_arms:
-        least = _least_epochs(searched, space.pruning, budget.max_epochs)
+        least = _least_epochs(num_search, space.pruning, budget.max_epochs)
     else:
         least = len(arms) * _least_epochs(budget.trials, space.pruning, budget.max_epochs)
     return Plan(
         sweep=sweep.name,
         arms=arms,
         skipped=sweep.skipped,
-        trials=searched + sum(arm.confirm for arm in arms),
-        most_epochs=searched * budget.max_epochs + confirmed,
-        least_epochs=least + confirmed,
+        trials=num_search + num_confirm,
+        most_epochs=num_search * budget.max_epochs + confirm_epochs,
+        least_epochs=least + confirm_epochs,
         checkpoint_bytes=_checkpoint_bytes(sweep, arms),
-        media_bytes=_media_bytes(sweep) * sum(arm.trials + arm.confirm for arm in arms),
-        detectable=detectable(sweep),
-        notes=tuple(_notes(sweep, arms)),
+        media_bytes=_media_bytes(sweep) * (num_search + num_confirm),
+        detectable=describe_detectable(sweep),
+        notes=tuple(_make_notes(sweep, arms)),
     )
 
 
 def _plan_arm(sweep: Sweep, arm: Arm) -> ArmPlan:
     space = sweep.space
     trials = space.budget.trials
-    startup = min(space.search.startup_trials, trials) if arm.searched else 0
+    # Without searched parameters, Optuna proposes none of the trials.
+    proposed = trials if arm.searched else 0
+    startup = min(space.search.startup_trials, proposed)
+    confirm = min(space.confirm.top, trials) * space.confirm.seeds if space.confirm else 0
     return ArmPlan(
         name=arm.name,
         trials=trials,
         startup=startup,
-        tpe=trials - startup if arm.searched else 0,
-        confirm=min(space.confirm.top, trials) * space.confirm.seeds if space.confirm else 0,
+        tpe=proposed - startup,
+        confirm=confirm,
         searched={name: str(domain) for name, domain in arm.searched.items()},
     )
 
 
 def _checkpoint_bytes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> int | None:
-    """The best and the last checkpoint of every trial, by the largest settings of its arm."""
+    """Return the size of all checkpoints if every trial had the settings of its arm with the largest checkpoint."""
     total = 0
     for arm, planned in zip(sweep.arms, arms, strict=True):
-        settings = [arm.middle(), *(corner for _, corner in arm.corners())]
-        configs = (
-            sweep.trainable.Config(**config_values(sweep.trainable, trial_settings)) for trial_settings in settings
-        )
-        sizes = [size for config in configs if (size := sweep.trainable.checkpoint_bytes(config)) is not None]
+        sizes = []
+        for params in (arm.middle(), *(corner for _, corner in arm.corners())):
+            config = sweep.trainable.Config(**config_values(sweep.trainable, params))
+            size = sweep.trainable.checkpoint_bytes(config)
+            if size is not None:
+                sizes.append(size)
         if not sizes:
             return None
-        total += 2 * max(sizes) * (planned.trials + planned.confirm)
+        total += CHECKPOINTS_KEPT * max(sizes) * (planned.trials + planned.confirm)
     return total
 
 
 def _media_bytes(sweep: Sweep) -> int:
-    """Renderings of one trial."""
+    """Return the size of one trial's renderings: at some epochs, at the best one, and in each way of `evaluate:`."""
     space = sweep.space
     if space.corpus is None or sweep.trainable.render is Trainable.render:
         return 0
@@ -141,7 +148,7 @@ def _media_bytes(sweep: Sweep) -> int:
 
 
 def _least_epochs(trials: int, pruning: Pruning, max_epochs: int) -> int:
-    """Epochs of successive halving: of the trials at each rung, one in `reduction_factor` goes on, at least one."""
+    """Return the epochs of successive halving: at each rung one trial in `reduction_factor` continues, at least one."""
     total, rung, before = 0, pruning.grace_epochs, 0
     while rung < max_epochs:
         total += trials * (rung - before)
@@ -150,15 +157,15 @@ def _least_epochs(trials: int, pruning: Pruning, max_epochs: int) -> int:
     return total + trials * (max_epochs - before)
 
 
-def _notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
+def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     space, notes = sweep.space, list(sweep.remarks)
     if space.budget.seeds is not None:
         notes.append(f"nothing is searched: an arm's trials are its {space.budget.seeds} seeds, the same in every arm")
     judged_finally = space.confirm is not None or space.budget.seeds is not None
     if judged_finally and sweep.trainable.evaluate is Trainable.evaluate:
         notes.append(
-            f"{sweep.trainable.__name__} has no evaluate(): the test split judges no trial, and the report can test "
-            "nothing"
+            f"{sweep.trainable.__name__} has no evaluate(): no trial is evaluated on the test split, and the report "
+            "tests nothing"
         )
     if sweep.renderings:
         count = words.amount(len(sweep.renderings), "rendering")
@@ -178,8 +185,14 @@ def _notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     return notes
 
 
-def show(plan: Plan, console: Console, free_bytes: int) -> None:
-    """Print a plan: a row an arm, then the sums, what is skipped and what may surprise."""
+def print_plan(plan: Plan, console: Console, free_bytes: int) -> None:
+    """Print a plan: a row for each arm, then the sums, the skipped combinations and the notes.
+
+    Args:
+        plan: the plan.
+        console: prints it.
+        free_bytes: the free space on the disk of the home.
+    """
     table = Table(title=f"{plan.sweep}: {words.amount(len(plan.arms), 'arm')}, {words.amount(plan.trials, 'trial')}")
     table.add_column("arm")
     for heading in ("trials", "startup", "TPE", "confirm"):
@@ -188,27 +201,22 @@ def show(plan: Plan, console: Console, free_bytes: int) -> None:
     for arm in plan.arms:
         counts = map(str, (arm.trials, arm.startup, arm.tpe, arm.confirm))
         searched = "\n".join(f"{name} {domain}" for name, domain in arm.searched.items())
-        # As Text, since brackets in strings are markup.
+        # A plain string would be read as markup, and brackets would disappear.
         table.add_row(Text(arm.name), *counts, Text(searched or "nothing"))
     console.print(table)
-    skipped = [f"skipped: {cell}" for cell in plan.skipped]
-    for line in (
-        _epochs(plan),
-        _disk(plan, free_bytes),
-        plan.detectable,
-        *skipped,
-        *(f"note: {note}" for note in plan.notes),
-    ):
+    skipped = [f"skipped: {combination}" for combination in plan.skipped]
+    notes = [f"note: {note}" for note in plan.notes]
+    for line in (_format_epochs(plan), _format_disk(plan, free_bytes), plan.detectable, *skipped, *notes):
         console.print(line, markup=False, soft_wrap=True)
 
 
-def _epochs(plan: Plan) -> str:
+def _format_epochs(plan: Plan) -> str:
     if plan.least_epochs == plan.most_epochs:
         return f"epochs: {plan.most_epochs} (nothing is pruned)"
     return f"epochs: {plan.most_epochs} at most, {plan.least_epochs} or more when ASHA prunes"
 
 
-def _disk(plan: Plan, free_bytes: int) -> str:
+def _format_disk(plan: Plan, free_bytes: int) -> str:
     checkpoints = (
         "not known before a trial runs" if plan.checkpoint_bytes is None else format_bytes(plan.checkpoint_bytes)
     )

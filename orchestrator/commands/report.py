@@ -1,4 +1,4 @@
-"""`orchestrate report NAME…`: the reports of some sweeps as files, and each page beside the runs that it is about."""
+"""`orchestrate report` and `listen`: write reports of sweeps, and hold listening tests, from their runs in MLflow."""
 
 from __future__ import annotations
 
@@ -20,14 +20,21 @@ if TYPE_CHECKING:
     from reports.listening.session import Options
 
 LISTENING = "listening"
-"""In the home."""
+"""In the home: a folder of listening tests for each sweep."""
 
 
 def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str, say: Callable[[str], None]) -> None:
-    """Write the reports of sweeps; a page becomes an artifact of its sweep's run too.
+    """Write the reports of sweeps; an html page is also logged as an artifact of its sweep's run.
+
+    Args:
+        home: the folder of all sweeps.
+        names: the sweeps.
+        out: the folder for the files; None for `reports` in the home.
+        form: `html`, `md`, `csv`, `latex`, `png` or `svg`.
+        say: prints a line.
 
     Raises:
-        ReportError: a sweep that isn't there or can't be ranked, an unknown form, a folder that can't be written.
+        ReportError: a sweep does not exist or can't be ranked, the form is unknown, or the folder can't be written.
         OrchestratorError: MLflow does not answer.
     """
     from reports.page.content import read_report
@@ -36,21 +43,27 @@ def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str,
     check_form(form)
     with connect(home) as client:
         for name in names:
-            report = read_report(client, sweep_named(home, name))
+            report = read_report(client, find_unique_name(home, name))
             for sentence in report.summary:
                 say(f"  {sentence}")
             paths = write(report, form, out or home / REPORTS)
             for path in paths:
                 say(f"{path}")
             if form == "html":
-                _keep(client, report.runs.run.info.run_id, paths[0], say)
+                _log_page(client, report.runs.run.info.run_id, paths[0], say)
 
 
 def hold_listening_test(home: Path, name: str, options: Options, say: Callable[[str], None]) -> None:
-    """Hold, export or import a blind listening test of a sweep; it is kept in the home.
+    """Hold, export or import a blind listening test of a sweep; its files are in the home.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the sweep.
+        options: the options of the command.
+        say: prints a line.
 
     Raises:
-        ReportError: something can't be done as asked.
+        ReportError: the test can't be held with these options.
         OrchestratorError: MLflow does not answer.
     """
     from reports.listening.session import listen
@@ -58,13 +71,13 @@ def hold_listening_test(home: Path, name: str, options: Options, say: Callable[[
     if options.export is None and options.answers is None:
         check_port(options.port)
     with connect(home) as client:
-        listen(client, sweep_named(home, name), home / LISTENING / name, options, say)
+        listen(client, find_unique_name(home, name), home / LISTENING / name, options, say)
 
 
-def sweep_named(home: Path, name: str) -> str:
-    """What names a sweep in an MLflow that others write to as well: its name and id, where its folder is in this home.
+def find_unique_name(home: Path, name: str) -> str:
+    """Return a sweep's name with its id, which is unique in an MLflow that several homes write to.
 
-    Elsewhere the name as it was given, which may have an id.
+    If the home has no folder of the sweep, the name is returned as it is; it may have an id already.
     """
     folder = home / name
     if not was_run(folder):
@@ -72,12 +85,12 @@ def sweep_named(home: Path, name: str) -> str:
     return MARK.join(read_identity(folder))
 
 
-def _keep(client: MlflowClient, run_id: str, path: Path, say: Callable[[str], None]) -> None:
+def _log_page(client: MlflowClient, run_id: str, path: Path, say: Callable[[str], None]) -> None:
     with tempfile.TemporaryDirectory() as folder:
         copy = Path(folder) / words.ARTIFACT_REPORT
         copy.write_bytes(path.read_bytes())
         try:
             client.log_artifact(run_id, str(copy))
         except Exception as error:
-            # The page is written: that MLflow has no copy is worth a line and no more.
+            # The page itself is written: a failed upload is not an error of the command.
             say(f"MLflow has no copy of it: {' '.join(str(error).split())[:200]}")

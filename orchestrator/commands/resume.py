@@ -1,4 +1,4 @@
-"""Go on with a sweep: its unfinished trials, failed ones again, more trials, more epochs, more time."""
+"""`orchestrate resume NAME`: continue a sweep, retry its failed trials, or add trials, epochs or hours."""
 
 from __future__ import annotations
 
@@ -33,20 +33,21 @@ CAUSES = (
     words.CAUSE_BLOWUP,
     words.CAUSE_COLLAPSE,
 )
+"""The causes that `--only` may name."""
 
 
 @dataclass(frozen=True)
-class More:
-    """What `orchestrate resume` is asked for beside going on.
+class ResumeOptions:
+    """The options of the command; without any, unfinished trials are continued.
 
     Attributes:
-        retry_failed: failed trials again; diverged ones too where `only` names their cause.
-        only: of this cause.
-        from_scratch: from the first epoch, not from the last good checkpoint.
-        trials: so many more in each arm.
-        epochs: so many more for each trial.
-        hours: so many more for the sweep.
-        arm: in these arms only, such as `loss=vae`.
+        retry_failed: try failed trials again; diverged ones too if `only` names their cause.
+        only: retry the trials with this cause only.
+        from_scratch: retry from the first epoch instead of the last good checkpoint.
+        trials: the number of trials to add to each arm.
+        epochs: the number of epochs to add to each trial.
+        hours: the hours to add to the sweep.
+        arm: change these arms only, such as `loss=vae`.
     """
 
     retry_failed: bool = False
@@ -64,16 +65,23 @@ class More:
             )
         for option, option_value in (("--only", self.only), ("--from-scratch", self.from_scratch)):
             if option_value and not self.retry_failed:
-                raise UserError(f"{option} says which trials are tried again and how; add --retry-failed")
+                raise UserError(f"{option} changes what --retry-failed does; add --retry-failed")
         if self.arm is not None and not (self.trials or self.epochs or self.retry_failed):
-            raise UserError("--arm says for which arms; add --trials +N, --epochs +N or --retry-failed")
+            raise UserError(
+                "--arm restricts other options to some arms; add --trials +N, --epochs +N or --retry-failed"
+            )
 
 
-def added(option: str, amount: str | None, unit: type[int] | type[float]) -> int | float:
-    """The number in an option such as `--trials +4`.
+def parse_increment(option: str, amount: str | None, unit: type[int] | type[float]) -> int | float:
+    """Return the number in an option such as `--trials +4`.
+
+    Args:
+        option: the name of the option, for a message.
+        amount: its text; None if it was not given.
+        unit: the type of the number.
 
     Raises:
-        UserError: it has no plus, or is no number above 0.
+        UserError: the text has no plus sign, or is no number above 0.
     """
     if amount is None:
         return 0
@@ -84,58 +92,78 @@ def added(option: str, amount: str | None, unit: type[int] | type[float]) -> int
     return unit(amount)
 
 
-def resume(name: str, home: Path, screen: Screen, more: More, overrides: Sequence[str]) -> tuple[Sweep, Ledger]:
-    """Go on with a sweep as it was run, with what `more` adds.
+def resume(
+    name: str, home: Path, screen: Screen, options: ResumeOptions, overrides: Sequence[str]
+) -> tuple[Sweep, Ledger]:
+    """Resume a sweep with the search space that it was run with.
 
     Args:
-        name: of the sweep.
+        name: the sweep.
         home: the folder of all sweeps.
-        screen: where it is shown.
-        more: what is added.
-        overrides: `key=value` each; only what may change of a sweep that was run.
+        screen: the display.
+        options: the trials to retry, and the budget to add.
+        overrides: `key=value` pairs; only keys that may change after a sweep has started.
+
+    Returns:
+        The search space of the sweep, and its state at the end.
 
     Raises:
         UserError: there is no such sweep, or it can't be changed like that.
     """
-    # The folder's name, should somebody have given it another.
+    # The name is that of the folder, which the user may have renamed.
     sweep = read_search_space(find_sweep(home, name) / SEARCH_SPACE, overrides=overrides, name=name)
 
     def add(ledger: Ledger) -> None:
-        arms = [arm.name for arm in select_arms(sweep.arms, more.arm, sweep.name)]
-        grant(sweep, ledger, screen, more, arms)
-        if more.retry_failed:
-            retry(ledger, screen, more, arms)
+        arms = [arm.name for arm in select_arms(sweep.arms, options.arm, sweep.name)]
+        grant(sweep, ledger, screen, options, arms)
+        if options.retry_failed:
+            retry(ledger, screen, options, arms)
 
     return sweep, run_sweep(sweep, home, screen, before=add)
 
 
-def grant(sweep: Sweep, ledger: Ledger, screen: Screen, more: More, arms: Sequence[str]) -> None:
-    """Write down the budget that these arms, and the sweep, get beyond what they have.
+def grant(sweep: Sweep, ledger: Ledger, screen: Screen, options: ResumeOptions, arms: Sequence[str]) -> None:
+    """Record the enlarged budget of some arms, and the hours of the sweep.
+
+    Args:
+        sweep: the search space.
+        ledger: the state of the sweep.
+        screen: prints the new budget.
+        options: the budget to add.
+        arms: the names of the arms.
 
     Raises:
-        UserError: the sweep may take as long as it needs.
+        UserError: hours are added to a sweep without `budget.hours`.
     """
     budget = Budget(sweep, ledger)
-    if more.hours:
+    if options.hours:
         if budget.hours is None:
             raise UserError(f"--hours: sweep {sweep.name} has no budget.hours, it may take as long as it needs")
-        ledger.grant("", hours=budget.hours + more.hours)
+        ledger.grant("", hours=budget.hours + options.hours)
         screen.say(f"{sweep.name}: {budget.hours:g} hours in all.")
-    for arm in arms if more.trials or more.epochs else ():
-        ledger.grant(
-            arm,
-            trials=budget.trials(arm) + more.trials if more.trials else 0,
-            epochs=budget.epochs(arm) + more.epochs if more.epochs else 0,
-        )
+    if not (options.trials or options.epochs):
+        return
+    for arm in arms:
+        # A grant of 0 leaves the budget as it is.
+        trials = budget.trials(arm) + options.trials if options.trials else 0
+        epochs = budget.epochs(arm) + options.epochs if options.epochs else 0
+        ledger.grant(arm, trials=trials, epochs=epochs)
         screen.say(f"{arm}: {budget.trials(arm)} trials of {budget.epochs(arm)} epochs.")
 
 
-def retry(ledger: Ledger, screen: Screen, more: More, arms: Sequence[str]) -> None:
-    """Open those trials of these arms again that are asked for, and say which."""
+def retry(ledger: Ledger, screen: Screen, options: ResumeOptions, arms: Sequence[str]) -> None:
+    """Record that trials are tried again and failed evaluations are repeated, and print which.
+
+    Args:
+        ledger: the state of the sweep.
+        screen: prints the numbers of the trials.
+        options: say which trials are chosen.
+        arms: the names of the arms whose trials may be chosen.
+    """
     broken = [trial for trial in ledger.trials.values() if trial.arm in arms and _is_broken(trial)]
-    chosen = [trial for trial in broken if _is_chosen(trial, more.only)]
+    chosen = [trial for trial in broken if _is_chosen(trial, options.only)]
     for trial in chosen:
-        ledger.retry(trial, "asked for", share=1, from_scratch=more.from_scratch)
+        ledger.retry(trial, "asked for", share=1, from_scratch=options.from_scratch)
     numbers = ", ".join(str(trial.number) for trial in chosen)
     screen.say(f"Tried again: {f'trials {numbers}' if chosen else 'none'}.")
     unevaluated = [trial for trial in ledger.trials.values() if trial.arm in arms and trial.evaluation_error]
@@ -143,10 +171,10 @@ def retry(ledger: Ledger, screen: Screen, more: More, arms: Sequence[str]) -> No
         ledger.write(events.Reevaluated(trial=trial.number))
     if unevaluated:
         screen.say(f"Evaluated again: trials {', '.join(str(trial.number) for trial in unevaluated)}.")
-    left = {trial.cause for trial in broken if trial not in chosen}
-    if left:
-        options = " or ".join(f"--only {cause}" for cause in sorted(left))
-        screen.say(f"Left as they are: {len(broken) - len(chosen)} trials ({options} names them).")
+    left_causes = {trial.cause for trial in broken if trial not in chosen}
+    if left_causes:
+        hint = " or ".join(f"--only {cause}" for cause in sorted(left_causes))
+        screen.say(f"Left as they are: {len(broken) - len(chosen)} trials ({hint} names them).")
 
 
 def _is_broken(trial: Trial) -> bool:
@@ -154,5 +182,5 @@ def _is_broken(trial: Trial) -> bool:
 
 
 def _is_chosen(trial: Trial, only: str | None) -> bool:
-    # A trial that diverged will diverge again, unless its code has changed: only if it is asked for by its cause.
+    # A diverged trial diverges again unless the code has changed, so it is chosen only by its cause.
     return trial.outcome == words.OUTCOME_FAILED if only is None else trial.cause == only

@@ -1,4 +1,4 @@
-"""`orchestrate status`: the sweeps of a home, or one sweep's arms and trials, as tables or as JSON."""
+"""`orchestrate status`: print the sweeps of a home, or one sweep's arms and trials, as tables or as JSON."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.errors import UserError
-from orchestrator.overview.snapshot import MIXED_CODE, WAITING, Standing, look
+from orchestrator.overview.snapshot import MIXED_CODE, WAITING, Snapshot, read_snapshot
 from orchestrator.state.home import sweep_names
 from orchestrator.state.sweep_state import FINISHED
 from orchestrator.state.trial import Trial
@@ -21,76 +21,77 @@ from orchestrator.tracking import sender
 from reports import vocabulary as words
 
 MOST_TRIALS = 60
-"""How many trials a person is shown of a sweep unless all are asked for; the terminal takes a second for a thousand."""
+"""The most trials in the table without `--all`; a thousand rows would take a second to print."""
 UNENDED = (words.OUTCOME_RUNNING, WAITING, words.OUTCOME_INTERRUPTED)
 BROKEN = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
 
 
 def show_status(home: Path, name: str | None, *, as_json: bool, console: Console, shows_all: bool = False) -> None:
-    """Print how a sweep stands; without a name, a line for each sweep of the home.
+    """Print the state of a sweep or, without a name, a line for each sweep of the home.
 
     Args:
-        home: where the sweeps are.
-        name: of one of them.
-        as_json: print everything that is known, for programs.
-        console: where to print.
-        shows_all: print a line for every trial, also where there are many.
+        home: the folder of all sweeps.
+        name: the sweep; None for all of them.
+        as_json: print all values as JSON.
+        console: prints the tables.
+        shows_all: print a row for every trial, even if there are thousands.
 
     Raises:
         UserError: there is no such sweep.
     """
     if name is not None:
-        standing = look(home, name)
+        snapshot = read_snapshot(home, name)
         if as_json:
-            console.out(json.dumps(as_data(standing), indent=1), highlight=False)
+            console.out(json.dumps(collect_status(snapshot), indent=1), highlight=False)
         else:
-            _print_sweep(standing, console, shows_all=shows_all)
+            _print_sweep(snapshot, console, shows_all=shows_all)
         return
     names = sweep_names(home)
     if not names:
         raise UserError(f"{home}: no sweep has been run here; run one (orchestrate sweep FILE) or name another --home")
-    standings = []
+    snapshots = []
     for sweep_name in names:
         try:
-            standings.append(look(home, sweep_name))
+            snapshots.append(read_snapshot(home, sweep_name))
         except UserError as error:
-            # One that can't be read hides no other.
+            # The other sweeps are printed although this one can't be read.
             Console(stderr=True, highlight=False).print(Text(str(error)), soft_wrap=True)
     if as_json:
-        console.out(json.dumps([as_data(standing) for standing in standings], indent=1), highlight=False)
+        console.out(json.dumps([collect_status(snapshot) for snapshot in snapshots], indent=1), highlight=False)
     else:
-        _print_home(standings, console)
+        _print_home(snapshots, console)
 
 
-def as_data(standing: Standing) -> dict[str, Any]:
-    """Everything that `status` knows, in plain values; times are in seconds and ISO 8601."""
-    objective, ledger = standing.objective, standing.ledger
-    trials = [_trial_data(standing, trial) for trial in ledger.trials.values()]
+def collect_status(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the state of a sweep, its arms and trials as plain values; durations in seconds, times in ISO 8601."""
+    objective, ledger = snapshot.objective, snapshot.ledger
+    trials = [_collect_trial(snapshot, trial) for trial in ledger.trials.values()]
     arms = []
-    for arm, wanted in _arms(standing).items():
+    for arm, wanted in _read_budgets(snapshot).items():
         own = [trial for trial in trials if trial["arm"] == arm]
         states = [trial["state"] for trial in own]
+        count_by_state = {state: states.count(state) for state in dict.fromkeys(states)}
         best = ledger.tally(arm).best
         arms.append(
             {
                 "arm": arm,
                 "trials": wanted.get("trials", len(own)),
                 "max_epochs": wanted.get("epochs"),
-                "states": {state: states.count(state) for state in dict.fromkeys(states)},
+                "states": count_by_state,
                 "epochs": sum(trial["epoch"] for trial in own),
                 "best": best and best.best_value,
                 "best_trial": best and best.number,
-                "mixed_code": standing.has_mixed_code(arm),
+                "mixed_code": snapshot.has_mixed_code(arm),
             }
         )
-    tracking = standing.tracking
+    tracking = snapshot.tracking
     since_ms = tracking.get("unreachable_since")
-    is_sent = standing.driver is None and not sender.is_behind(standing.ledger.folder)
+    is_sent = snapshot.driver is None and not sender.is_behind(snapshot.ledger.folder)
     return {
-        "sweep": standing.name,
-        "state": standing.state,
-        "reason": standing.reason,
-        "driver": standing.driver and {key: standing.driver.get(key) for key in ("host", "pid")},
+        "sweep": snapshot.name,
+        "state": snapshot.state,
+        "reason": snapshot.reason,
+        "driver": snapshot.driver and {key: snapshot.driver.get(key) for key in ("host", "pid")},
         "objective": {"metric": objective.metric, "mode": objective.mode},
         "arms": arms,
         "trials": trials,
@@ -107,53 +108,54 @@ def as_data(standing: Standing) -> dict[str, Any]:
     }
 
 
-def _trial_data(standing: Standing, trial: Trial) -> dict[str, Any]:
+def _collect_trial(snapshot: Snapshot, trial: Trial) -> dict[str, Any]:
     row = trial.curve.best_row
     return {
         "trial": trial.number,
         "arm": trial.arm,
         "stage": trial.stage,
-        "state": standing.state_of(trial),
+        "state": snapshot.state_of(trial),
         "cause": trial.cause,
         "reason": trial.reason,
         "epoch": trial.epochs,
-        "best": row and row["metrics"][standing.objective.metric],
+        "best": row and row["metrics"][snapshot.objective.metric],
         "best_epoch": row and row["epoch"],
-        "last_report_s": standing.report_age_s(trial),
+        "last_report_s": snapshot.report_age_s(trial),
         "attempts": trial.attempts,
         "params": trial.params,
     }
 
 
-def _arms(standing: Standing) -> dict[str, dict[str, int]]:
-    """The arms and their budget."""
-    budget_by_arm: dict[str, dict[str, int]] = standing.started.get("arms", {})
-    return {trial.arm: {} for trial in standing.ledger.trials.values()} | budget_by_arm
+def _read_budgets(snapshot: Snapshot) -> dict[str, dict[str, int]]:
+    """Return the budget of each arm by its name; an empty one for an arm that the last start did not have."""
+    budget_by_arm: dict[str, dict[str, int]] = snapshot.started.get("arms", {})
+    return {trial.arm: {} for trial in snapshot.ledger.trials.values()} | budget_by_arm
 
 
-def _print_home(standings: Iterable[Standing], console: Console) -> None:
+def _print_home(snapshots: Iterable[Snapshot], console: Console) -> None:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("sweep", "state", "trials ended", "best", "of arm", "last event"):
         table.add_column(heading)
-    for standing in standings:
-        trials = standing.ledger.trials.values()
-        best = standing.best_of(trials)
-        wanted = sum(arm.get("trials", 0) for arm in _arms(standing).values())
+    for snapshot in snapshots:
+        trials = snapshot.ledger.trials.values()
+        best = snapshot.best_of(trials)
+        wanted = sum(arm.get("trials", 0) for arm in _read_budgets(snapshot).values())
         ended = sum(trial.outcome is not None for trial in trials)
-        last = datetime.fromtimestamp(standing.ledger.last_ms / 1000)
+        last = datetime.fromtimestamp(snapshot.ledger.last_ms / 1000)
+        value, arm_name = (best.best_value, best.arm) if best else (None, "")
         table.add_row(
-            standing.name,
-            standing.state,
+            snapshot.name,
+            snapshot.state,
             f"{ended} of {wanted or len(trials)}",
-            _number(best.best_value if best else None),
-            best.arm if best else "",
+            _format_number(value),
+            arm_name,
             f"{last:%Y-%m-%d %H:%M}",
         )
     console.print(table)
 
 
-def _chosen(trials: list[dict[str, Any]], arms: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Choose the trials worth a line where there are many: what runs or waits, bests, what broke, the newest."""
+def _choose_trials(trials: list[dict[str, Any]], arms: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Choose at most `MOST_TRIALS` trials: those that run or wait and the best, then broken ones, then the newest."""
     bests = {arm["best_trial"] for arm in arms}
     urgent = [trial for trial in trials if trial["state"] in UNENDED or trial["trial"] in bests]
     broken = [trial for trial in reversed(trials) if trial["state"] in BROKEN]
@@ -162,48 +164,57 @@ def _chosen(trials: list[dict[str, Any]], arms: Iterable[dict[str, Any]]) -> lis
     return [trial for trial in trials if trial["trial"] in chosen]
 
 
-def _print_sweep(standing: Standing, console: Console, *, shows_all: bool) -> None:
-    data = as_data(standing)
+def _print_sweep(snapshot: Snapshot, console: Console, *, shows_all: bool) -> None:
+    data = collect_status(snapshot)
+    _print_arms(data, snapshot, console)
+    _print_trials(data, snapshot, console, shows_all=shows_all)
+    console.print(Text(_format_mlflow(data["mlflow"], is_running=bool(data["driver"]))), soft_wrap=True)
+
+
+def _print_arms(data: dict[str, Any], snapshot: Snapshot, console: Console) -> None:
     reason = f": {data['reason']}" if data["reason"] and data["state"] != FINISHED else ""
     driver = f" on {data['driver']['host']}, process {data['driver']['pid']}" if data["driver"] else ""
-    console.print(Text(f"{standing.name}: {data['state']}{driver}{reason}"), soft_wrap=True)
-    metric = words.label_of(standing.objective.metric)
+    console.print(Text(f"{snapshot.name}: {data['state']}{driver}{reason}"), soft_wrap=True)
+    metric = words.label_of(snapshot.objective.metric)
     arms = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("arm", "trials", "states", "epochs", f"best {metric}", "trial"):
         arms.add_column(heading, justify="left" if heading in ("arm", "states") else "right")
     for arm in data["arms"]:
         states = ", ".join(f"{count} {state}" for state, count in arm["states"].items())
-        best = _number(arm["best"])
+        best = _format_number(arm["best"])
         name = f"{arm['arm']} *" if arm["mixed_code"] else arm["arm"]
         arms.add_row(name, str(arm["trials"]), states, str(arm["epochs"]), best, str(arm["best_trial"] or "–"))
     console.print(arms)
     if any(arm["mixed_code"] for arm in data["arms"]):
         console.print(MIXED_CODE)
-    shown = data["trials"] if shows_all else _chosen(data["trials"], data["arms"])
+
+
+def _print_trials(data: dict[str, Any], snapshot: Snapshot, console: Console, *, shows_all: bool) -> None:
+    metric = words.label_of(snapshot.objective.metric)
+    shown = data["trials"] if shows_all else _choose_trials(data["trials"], data["arms"])
     trials = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("trial", "arm", "state", "epoch", f"best {metric}", "last report", "why"):
         trials.add_column(heading, justify="right" if heading in ("trial", "epoch", f"best {metric}") else "left")
     for trial in shown:
         age = trial["last_report_s"]
-        last_report = _ago(age) if age is not None and trial["state"] in UNENDED else ""
+        last_report = _format_age(age) if age is not None and trial["state"] in UNENDED else ""
         why = trial["reason"] if trial["state"] in BROKEN else ""
         cells = (
             str(trial["trial"]),
             trial["arm"],
             trial["state"],
             str(trial["epoch"]),
-            _number(trial["best"]),
+            _format_number(trial["best"]),
             last_report,
         )
         trials.add_row(*cells, Text(why, overflow="ellipsis", no_wrap=True))
     console.print()
     console.print(trials)
-    if left := len(data["trials"]) - len(shown):
-        console.print(f"{left:,} more trials; --all shows them.")
-    console.print(Text(_mlflow_line(data["mlflow"], is_running=bool(data["driver"]))), soft_wrap=True)
+    if num_hidden := len(data["trials"]) - len(shown):
+        console.print(f"{num_hidden:,} more trials; --all shows them.")
 
 
-def _mlflow_line(mlflow: dict[str, Any], *, is_running: bool) -> str:
+def _format_mlflow(mlflow: dict[str, Any], *, is_running: bool) -> str:
     if mlflow["unreachable_since"]:
         return f"\nMLflow unreachable since {mlflow['unreachable_since'][11:16]}: {mlflow['backlog']} lines wait."
     remark = f" {mlflow['remark']}." if mlflow["remark"] else ""
@@ -217,11 +228,11 @@ def _mlflow_line(mlflow: dict[str, Any], *, is_running: bool) -> str:
     return f"\nMLflow: not everything is there; resume sends it.{remark}"
 
 
-def _number(value: float | None) -> str:
+def _format_number(value: float | None) -> str:
     return "–" if value is None else f"{value:.4g}"
 
 
-def _ago(seconds: float) -> str:
+def _format_age(seconds: float) -> str:
     if seconds < 90:
         return f"{seconds:.0f} s ago"
     return f"{seconds / 60:.0f} min ago" if seconds < 5400 else f"{seconds / 3600:.1f} h ago"

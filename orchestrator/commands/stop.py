@@ -1,4 +1,4 @@
-"""`orchestrate stop NAME[/7]`: end a sweep or one of its trials cleanly, so that it can be resumed."""
+"""`orchestrate stop NAME[/7]`: stop a sweep or one of its trials so that it can be resumed."""
 
 from __future__ import annotations
 
@@ -12,63 +12,71 @@ from typing import Any
 
 from orchestrator.command_line import format_command
 from orchestrator.errors import OrchestratorError, UserError
-from orchestrator.overview.snapshot import Standing, find_trial, look
+from orchestrator.overview.snapshot import Snapshot, find_trial, read_snapshot
 from orchestrator.state.home import driver_note, home_option
 from orchestrator.state.paths import STOP_FILE, trial_folder
 from reports import vocabulary as words
 
 PATIENCE_S = 180.0
-"""How long a driver may take: it sends to MLflow what is left, which may be slow."""
+"""The time for a driver to stop: sending the rest to MLflow may be slow."""
+POLL_S = 0.1
 
 
 def stop(home: Path, target: str, say: Callable[[str], None]) -> None:
-    """End a sweep, or the trial `NAME/7`.
+    """Stop a sweep, or one trial of it.
+
+    Args:
+        home: the folder of all sweeps.
+        target: the sweep, or a trial such as `vae/7`.
+        say: prints a line.
 
     Raises:
+        OrchestratorError: the driver has not stopped within `PATIENCE_S`.
         UserError: there is no such sweep or trial, it does not run, or its driver is on another machine.
     """
     if "/" in target:
         _stop_trial(home, target, say)
     else:
-        _stop_sweep(home, look(home, target), say)
+        _stop_sweep(home, read_snapshot(home, target), say)
 
 
-def _stop_sweep(home: Path, standing: Standing, say: Callable[[str], None]) -> None:
-    driver = _driver(standing)
+def _stop_sweep(home: Path, snapshot: Snapshot, say: Callable[[str], None]) -> None:
+    driver = _require_driver(snapshot)
     if not {"host", "pid"} <= driver.keys():
-        raise UserError(f"{standing.name}: its driver has not said yet where it runs; try again")
+        raise UserError(f"{snapshot.name}: its driver has not written yet where it runs; try again")
     if driver["host"] != socket.gethostname():
-        raise UserError(f"{standing.name} runs on {driver['host']}, process {driver['pid']}; stop it from there")
+        raise UserError(f"{snapshot.name} runs on {driver['host']}, process {driver['pid']}; stop it from there")
     try:
         os.kill(driver["pid"], signal.SIGTERM)
     except PermissionError:
-        raise UserError(f"{standing.name} is run by somebody else, process {driver['pid']}; ask its owner") from None
+        raise UserError(f"{snapshot.name} is run by somebody else, process {driver['pid']}; ask its owner") from None
     except ProcessLookupError:
-        # It ends just now.
+        # The driver has just ended; the loop below sees that.
         pass
-    say(f"{standing.name}: asked process {driver['pid']} to stop …")
+    say(f"{snapshot.name}: asked process {driver['pid']} to stop …")
     deadline = time.monotonic() + PATIENCE_S
-    while driver_note(standing.ledger.folder) is not None:
+    while driver_note(snapshot.ledger.folder) is not None:
         if time.monotonic() > deadline:
-            raise OrchestratorError(f"{standing.name}: process {driver['pid']} still runs; stop again, or kill it")
-        time.sleep(0.1)
-    say(f"{standing.name} has stopped. Go on with: {format_command('resume', standing.name, *home_option(home))}")
+            raise OrchestratorError(f"{snapshot.name}: process {driver['pid']} still runs; stop again, or kill it")
+        time.sleep(POLL_S)
+    say(f"{snapshot.name} has stopped. Go on with: {format_command('resume', snapshot.name, *home_option(home))}")
 
 
 def _stop_trial(home: Path, trial_reference: str, say: Callable[[str], None]) -> None:
-    standing, trial = find_trial(home, trial_reference)
-    _driver(standing)
+    snapshot, trial = find_trial(home, trial_reference)
+    _require_driver(snapshot)
     if trial.outcome is not None:
         raise UserError(f"{trial_reference}: it has ended already ({trial.outcome})")
-    (trial_folder(standing.ledger.folder, trial.number) / STOP_FILE).touch()
-    when = "at the end of its epoch" if standing.state_of(trial) == words.OUTCOME_RUNNING else "before its next attempt"
+    (trial_folder(snapshot.ledger.folder, trial.number) / STOP_FILE).touch()
+    when = "at the end of its epoch" if snapshot.state_of(trial) == words.OUTCOME_RUNNING else "before its next attempt"
     say(
         f"{trial_reference} stops {when}; the sweep goes on without it, and "
-        f"{format_command('resume', standing.name, *home_option(home))} goes on with it once the sweep has ended."
+        f"{format_command('resume', snapshot.name, *home_option(home))} goes on with it once the sweep has ended."
     )
 
 
-def _driver(standing: Standing) -> dict[str, Any]:
-    if standing.driver is None:
-        raise UserError(f"{standing.name} does not run ({standing.state})")
-    return standing.driver
+def _require_driver(snapshot: Snapshot) -> dict[str, Any]:
+    """Return the note of a sweep's driver; raise a `UserError` if the sweep does not run."""
+    if snapshot.driver is None:
+        raise UserError(f"{snapshot.name} does not run ({snapshot.state})")
+    return snapshot.driver

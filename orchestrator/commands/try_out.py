@@ -1,4 +1,4 @@
-"""One trial in this process, with nothing recorded and nothing caught: for a debugger."""
+"""`orchestrate try FILE`: run one trial in this process for a debugger; nothing is recorded, no exception caught."""
 
 from __future__ import annotations
 
@@ -15,12 +15,19 @@ if TYPE_CHECKING:
     from orchestrator.search_space.reader import Sweep
 
 BATCHES = 2
+"""The number of training batches."""
 
 
 def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> None:
-    """Train two batches of the first trial of an arm (of the first that matches), validate, render, and print what it
-    reports."""
-    from orchestrator.overview.trial_reference import located
+    """Train the first trial of an arm for two batches, validate and render it, and print its metrics.
+
+    Args:
+        sweep: the search space.
+        home: the folder of all sweeps and of cached corpora.
+        screen: prints everything.
+        arm_name: the arm, such as `loss=vae`; None for the first one.
+    """
+    from orchestrator.overview.trial_reference import resolve_trained_models
     from orchestrator.plugins.randomness import seed_everything
     from orchestrator.policy.suggestions import derive_seed, first_point
 
@@ -33,8 +40,8 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     params = {**arm.compared, **arm.fixed, **searched}
     screen.say(f"{arm.name}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
     corpus = loader.open_corpus(space.corpus, home, screen.progress) if space.corpus else None
-    settings = located(sweep, loader.config_values(sweep.trainable, params), home, corpus)
-    # What other arms need, weights for one, may not be here.
+    settings = resolve_trained_models(sweep, loader.config_values(sweep.trainable, params), home, corpus)
+    # Only this arm is prepared: others may need files that are missing, such as pretrained weights.
     loader.prepare(sweep.trainable, [settings], corpus, screen.progress)
     seed = derive_seed(space.seed, "search", 0)
     seed_everything(seed)
@@ -48,4 +55,5 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
         screen.say(f"  {name:28} {value:.6g}")
     if corpus is not None:
         media = trainable.render(corpus.probes(space.media.clips))
-        screen.say(f"rendered: {len(media.audio) if media else 0} sounds, {len(media.images) if media else 0} pictures")
+        num_sounds, num_pictures = (len(media.audio), len(media.images)) if media else (0, 0)
+        screen.say(f"rendered: {num_sounds} sounds, {num_pictures} pictures")

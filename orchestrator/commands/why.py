@@ -1,4 +1,4 @@
-"""`orchestrate why NAME/7`: why a trial ended as it did, in a sentence, with what helps."""
+"""`orchestrate why NAME/7`: explain why a trial ended, and print the command that would help."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator import processor
 from orchestrator.command_line import format_command
-from orchestrator.overview.snapshot import STOPPED, Standing, find_trial
+from orchestrator.overview.snapshot import STOPPED, Snapshot, find_trial
 from orchestrator.state.home import home_option
 from orchestrator.state.paths import TRIAL_LOG, trial_folder
 from orchestrator.state.trial import Trial
@@ -16,94 +16,100 @@ from orchestrator.worker.postmortem import read_last_attempt
 from reports import vocabulary as words
 
 LOG_LINES = 12
+"""The number of lines shown of a trial's log."""
 HEAVY = ("batch_size", "spectrogram", "width", "latent_dim")
-"""Parameters by which people know how much memory a trial needs, where it has them."""
+"""The parameters that decide how much memory a trial needs."""
 
 
 def explain(home: Path, trial_reference: str) -> Iterator[str]:
-    """Lines about a trial `NAME/7`: a sentence, its parameters, its siblings, the end of its log, a command.
+    """Yield lines about a trial: what happened, its parameters, similar trials, the end of its log, a command.
+
+    Args:
+        home: the folder of all sweeps.
+        trial_reference: the trial, such as `vae/7`.
 
     Raises:
         UserError: there is no such trial.
     """
-    standing, trial = find_trial(home, trial_reference)
-    yield sentence(standing, trial)
-    since_ms = standing.tracking.get("unreachable_since")
+    snapshot, trial = find_trial(home, trial_reference)
+    yield describe_state(snapshot, trial)
+    since_ms = snapshot.tracking.get("unreachable_since")
     if since_ms:
-        backlog = standing.tracking.get("backlog")
+        backlog = snapshot.tracking.get("backlog")
         yield f"MLflow unreachable since {datetime.fromtimestamp(since_ms / 1000):%H:%M}: {backlog} lines wait."
     yield ""
-    yield "Parameters: " + ", ".join(f"{name}={value}" for name, value in trial.params.items()) + f", seed={trial.seed}"
-    alike = siblings(standing, trial)
-    if alike:
-        numbers = ", ".join(str(sibling.number) for sibling in alike)
+    params = [f"{name}={value}" for name, value in (*trial.params.items(), ("seed", trial.seed))]
+    yield f"Parameters: {', '.join(params)}"
+    similar_trials = find_similar_trials(snapshot, trial)
+    if similar_trials:
+        numbers = ", ".join(str(similar.number) for similar in similar_trials)
         yield f"Trials that ended alike: {numbers}"
-    log = trial_folder(standing.ledger.folder, trial.number) / TRIAL_LOG
+    log = trial_folder(snapshot.ledger.folder, trial.number) / TRIAL_LOG
     lines = read_last_attempt(log)[-LOG_LINES:]
     if lines:
         yield f"The end of {log}:"
         yield from (f"  {line}" for line in lines)
     yield ""
-    yield advice(standing, trial, home)
+    yield advise(snapshot, trial, home)
 
 
-def sentence(standing: Standing, trial: Trial) -> str:
-    """What became of a trial, and why."""
-    state = standing.state_of(trial)
+def describe_state(snapshot: Snapshot, trial: Trial) -> str:
+    """Return a sentence about the state of a trial and its reason."""
+    state = snapshot.state_of(trial)
     head = f"Trial {trial.number} ({trial.arm}) {state}"
     match trial.outcome:
         case words.OUTCOME_FAILED:
-            return f"{head} after {words.amount(trial.epochs, 'epoch')}: {_failure(trial)}."
+            return f"{head} after {words.amount(trial.epochs, 'epoch')}: {_describe_failure(trial)}."
         case words.OUTCOME_DIVERGED:
             return f"{head} at {trial.reason}."
         case words.OUTCOME_PRUNED:
             return f"{head}: {trial.reason}."
         case words.OUTCOME_COMPLETED:
-            return f"{head}: {trial.reason}; its best {standing.objective.metric} was {_best(standing, trial)}."
+            return f"{head}: {trial.reason}; its best {snapshot.objective.metric} was {_format_best(snapshot, trial)}."
     if state == words.OUTCOME_RUNNING:
-        age_s = standing.report_age_s(trial)
+        age_s = snapshot.report_age_s(trial)
         last_report = "it has not reported yet" if age_s is None else f"its last report came {age_s:.0f} s ago"
         return f"Trial {trial.number} ({trial.arm}) is running its epoch {trial.epochs + 1}; {last_report}."
     if state == STOPPED:
         return f"{head} by hand after {words.amount(trial.epochs, 'epoch')}."
     if state == words.OUTCOME_INTERRUPTED:
-        reason = next(iter(standing.reason.splitlines()), "")
+        reason = next(iter(snapshot.reason.splitlines()), "")
         return f"{head} after {words.amount(trial.epochs, 'epoch')}: {reason}"
     return f"{head} for a worker, with {words.amount(trial.epochs, 'epoch')} done."
 
 
-def _failure(trial: Trial) -> str:
+def _describe_failure(trial: Trial) -> str:
     if trial.cause == words.CAUSE_OOM:
         heavy = [f"{name} {trial.params[name]}" for name in HEAVY if name in trial.params]
-        return f"out of memory{' with ' + ', '.join(heavy) if heavy else ''} ({trial.reason})"
+        settings = f" with {', '.join(heavy)}" if heavy else ""
+        return f"out of memory{settings} ({trial.reason})"
     if trial.cause == words.CAUSE_TIMEOUT:
         return f"too slow, {trial.reason}"
     return trial.reason
 
 
-def siblings(standing: Standing, trial: Trial) -> list[Trial]:
-    """Other trials that failed at the same place, or diverged or failed by the same cause."""
-    others = (other for other in standing.ledger.trials.values() if other.number != trial.number)
-    broken = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
-    return [
-        other
-        for other in others
-        if other.outcome == trial.outcome
-        and trial.outcome in broken
-        and (other.alike == trial.alike if trial.alike else other.cause == trial.cause)
-    ]
+def find_similar_trials(snapshot: Snapshot, trial: Trial) -> list[Trial]:
+    """Return the other trials with the same outcome, failed or diverged, and the same error or cause."""
+    if trial.outcome not in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED):
+        return []
+    others = (other for other in snapshot.ledger.trials.values() if other.number != trial.number)
+    with_outcome = [other for other in others if other.outcome == trial.outcome]
+    if trial.alike:
+        # It distinguishes the place of the error in the code from other places.
+        return [other for other in with_outcome if other.alike == trial.alike]
+    return [other for other in with_outcome if other.cause == trial.cause]
 
 
-def advice(standing: Standing, trial: Trial, home: Path) -> str:
-    """The command that would help."""
+def advise(snapshot: Snapshot, trial: Trial, home: Path) -> str:
+    """Return a sentence with the command that would help."""
 
     def command(*more: str) -> str:
-        return format_command("resume", standing.name, *more, *home_option(home))
+        return format_command("resume", snapshot.name, *more, *home_option(home))
 
     if trial.outcome is None:
-        if standing.driver is not None and not trial.held:
-            status_command = format_command("status", standing.name, *home_option(home))
-            return f"It goes on by itself; {status_command} shows how far it is."
+        if snapshot.driver is not None and not trial.held:
+            status = format_command("status", snapshot.name, *home_option(home))
+            return f"The sweep continues it; {status} shows its progress."
         return f"To go on: {command()}"
     if trial.outcome == words.OUTCOME_PRUNED:
         return "That is an ordinary end: others of its arm did better at the same epoch."
@@ -118,20 +124,20 @@ def advice(standing: Standing, trial: Trial, home: Path) -> str:
         case words.CAUSE_TIMEOUT:
             return f"To give it more time: {command(*retry_options, '--set', 'limits.minutes_per_epoch=MINUTES')}"
         case words.CAUSE_NODE:
-            log = read_last_attempt(trial_folder(standing.ledger.folder, trial.number) / TRIAL_LOG)
-            return f"{_known_crash(log)}To try it again: {command(*retry_options)}"
+            log = read_last_attempt(trial_folder(snapshot.ledger.folder, trial.number) / TRIAL_LOG)
+            return f"{_describe_known_crash(log)}To try it again: {command(*retry_options)}"
         case words.CAUSE_ERROR:
             return f"Once the code is mended: {command(*retry_options)}"
     return f"Its parameters lead there: other ones may not. Once the code is changed: {command(*retry_options)}"
 
 
-def _known_crash(log: list[str]) -> str:
-    """What is known of a crash on a processor of which a worker warned in the trial's log; nothing of others."""
+def _describe_known_crash(log: list[str]) -> str:
+    """Return a sentence about a crash if the worker's log warns of a known problem of the processor; else nothing."""
     warnings = [line for line in log if line.startswith(processor.KNOWN)]
     has_crashed = any(line.startswith("Fatal Python error") for line in log)
     return f"A {warnings[0]}. Without a change of the code it may crash again. " if warnings and has_crashed else ""
 
 
-def _best(standing: Standing, trial: Trial) -> str:
+def _format_best(snapshot: Snapshot, trial: Trial) -> str:
     value = trial.best_value
     return "–" if value is None else f"{value:.4g}"

@@ -1,1 +1,1 @@
-"""The process that drives a sweep, and Ray below it."""
+"""The driver: the process that runs a sweep with Ray Tune."""

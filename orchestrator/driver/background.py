@@ -1,4 +1,4 @@
-"""`--detach`: the driver in the background of this machine, where a closed connection does not end it."""
+"""`--detach`: run the driver in the background of this machine, where a closed connection does not end it."""
 
 from __future__ import annotations
 
@@ -13,25 +13,28 @@ from orchestrator.errors import OrchestratorError
 from orchestrator.state.home import driver_note, home_option
 
 OUTPUT = "output.txt"
+"""In a sweep's folder: what a driver in the background prints."""
 PATIENCE_S = 60.0
+"""The longest time to wait for the driver to lock its sweep."""
 SETTLED_S = 3.0
-"""A driver that has held its sweep's lock for so long has found nothing to refuse."""
+"""A driver that has held its sweep's lock for this time has accepted its arguments."""
+POLL_S = 0.1
 
 
 def detach(arguments: Sequence[str], folder: Path, say: Callable[[str], None]) -> None:
-    """Start `orchestrate` with these arguments in a session of its own, and wait until it has its sweep.
+    """Start `orchestrate` in a session of its own, and wait until it has locked its sweep.
 
     Args:
-        arguments: of the command, without `--detach`.
-        folder: of the sweep, or of the first of several.
-        say: tells somebody a line.
+        arguments: the arguments of the command, without `--detach`.
+        folder: the folder of the sweep, or of the first of several.
+        say: prints a line.
 
     Raises:
-        OrchestratorError: it ended at once; the message is what it said.
+        OrchestratorError: the command ended at once; the message is what it printed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / OUTPUT
-    begins = path.stat().st_size if path.exists() else 0
+    previous_bytes = path.stat().st_size if path.exists() else 0
     with path.open("ab") as output:
         process = subprocess.Popen(
             [sys.executable, "-m", "orchestrator", *arguments],
@@ -41,20 +44,20 @@ def detach(arguments: Sequence[str], folder: Path, say: Callable[[str], None]) -
             start_new_session=True,
         )
     deadline = time.monotonic() + PATIENCE_S
-    has_it_since: float | None = None
-    while time.monotonic() < deadline and (has_it_since is None or time.monotonic() - has_it_since < SETTLED_S):
+    locked_since: float | None = None
+    while time.monotonic() < deadline and (locked_since is None or time.monotonic() - locked_since < SETTLED_S):
         if process.poll() is not None:
-            said = path.read_bytes()[begins:].decode(errors="replace").strip()
+            output_text = path.read_bytes()[previous_bytes:].decode(errors="replace").strip()
             if process.returncode == 0:
-                say(said)
+                say(output_text)
                 return
-            error = OrchestratorError(said)
+            error = OrchestratorError(output_text)
             error.exit_code = process.returncode
             raise error
-        if has_it_since is None and (driver_note(folder) or {}).get("pid") == process.pid:
-            has_it_since = time.monotonic()
-        time.sleep(0.1)
+        if locked_since is None and (driver_note(folder) or {}).get("pid") == process.pid:
+            locked_since = time.monotonic()
+        time.sleep(POLL_S)
     elsewhere = home_option(folder.parent)
-    say(f"{folder.name} runs in the background, process {process.pid}; what it says is in {path}")
-    say(f"See how it stands: {format_command('status', folder.name, *elsewhere)}")
-    say(f"End it cleanly:    {format_command('stop', folder.name, *elsewhere)}")
+    say(f"{folder.name} runs in the background, process {process.pid}; its output is in {path}")
+    say(f"Show its state:    {format_command('status', folder.name, *elsewhere)}")
+    say(f"Stop it cleanly:   {format_command('stop', folder.name, *elsewhere)}")

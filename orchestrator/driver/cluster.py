@@ -1,4 +1,4 @@
-"""Start or join Ray, and what a request for resources becomes on the machines that there are."""
+"""Start or join Ray, and fit the requested resources to what the cluster has."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ENVIRONMENT = {
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
     "RAY_DEDUP_LOGS": "0",
     "RAY_USAGE_STATS_ENABLED": "0",
-    # Ray's memory monitor kills a worker in a way that takes the whole sweep down; the kernel's takes one trial.
+    # If Ray's memory monitor kills a worker, the whole sweep fails; if the kernel does, only one trial fails.
     "RAY_memory_monitor_refresh_ms": "0",
     "TUNE_DISABLE_AUTO_CALLBACK_LOGGERS": "1",
     "TUNE_DISABLE_SIGINT_HANDLER": "1",
@@ -41,12 +41,12 @@ ENVIRONMENT = {
 }
 
 OBJECT_STORE_BYTES = 100 * 2**20
-"""Ray would take 30 % of the memory for objects; only parameters and rows of metrics travel here."""
+"""Size of Ray's object store, which holds only parameters and metrics here; its default is 30 % of the memory."""
 
 
 @dataclass(frozen=True)
 class Capacity:
-    """What the cluster has in all."""
+    """The processors and the graphics cards of the whole cluster."""
 
     cpus: float
     gpus: float
@@ -54,45 +54,50 @@ class Capacity:
 
 @dataclass(frozen=True)
 class Grant:
-    """What a trial of an arm is given."""
+    """The processors and the graphics cards of each trial of an arm; both may be fractions."""
 
     cpus: float
     gpus: float
 
     @property
     def threads(self) -> int:
-        """Threads of a trial, from its share of the processors."""
+        """The number of threads of a trial: its whole processors, at least 1."""
         return max(1, int(self.cpus))
 
-    def times(self, factor: float, capacity: Capacity) -> Grant:
-        """So many times as much, if there is as much: of one card at most all, of several only whole ones."""
+    def scale(self, factor: float, capacity: Capacity) -> Grant:
+        """Return a multiple of this grant, limited by the cluster's capacity."""
         gpus = min(self.gpus * factor, capacity.gpus)
-        return Grant(min(self.cpus * factor, capacity.cpus), min(gpus, 1.0) if self.gpus < 1 else float(int(gpus)))
+        # A fraction of a card grows to one whole card at most; several cards stay a whole number.
+        whole_gpus = min(gpus, 1.0) if self.gpus < 1 else float(int(gpus))
+        return Grant(min(self.cpus * factor, capacity.cpus), whole_gpus)
 
 
 @contextlib.contextmanager
-def starting(log_file: Path) -> Iterator[tuple[Path, Callable[[], Capacity]]]:
-    """A Ray that lives until the block ends: a new local one, or the cluster that `RAY_ADDRESS` names.
+def start_ray(log_file: Path) -> Iterator[tuple[Path, Callable[[], Capacity]]]:
+    """Run Ray until the block ends: a new local instance, or the cluster that `RAY_ADDRESS` names.
+
+    Args:
+        log_file: the file for Ray's log messages.
 
     Yields:
-        A temporary folder that is deleted at its end, and a function that waits until it has started, which takes
-        seconds; meanwhile the block can prepare its work.
+        A temporary folder, which is deleted after the block, and a function that waits until Ray has started, which
+        takes seconds, and returns the capacity.
 
     Raises:
-        UserError: nobody answers at `RAY_ADDRESS`.
+        UserError: no Ray answers at `RAY_ADDRESS`, or this process can't join it.
     """
     os.environ.update(ENVIRONMENT)
     if address := os.environ.get("RAY_ADDRESS"):
-        check_answers(address)
-        # Ray asks to be let in once, for 40 s, instead of 20 times.
+        check_address(address)
+        # One attempt to join takes 40 s then; by default Ray makes 20 attempts.
         os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
-    # Here, because two threads that import parts of one package at a time can see them half done.
+    # Imported before the thread starts: if two threads import one package, one may see it half initialized.
     import ray
 
     scratch = make_scratch()
-    # The kernel ends Ray's processes with the thread that started them: it has to outlive the shutdown.
+    # The kernel kills Ray's processes when the thread that started them ends: the thread has to outlive the shutdown.
     with ThreadPoolExecutor(1) as executor:
-        capacity = executor.submit(_start, scratch, log_file)
+        capacity = executor.submit(_connect, scratch, log_file)
         try:
             yield scratch, capacity.result
         finally:
@@ -101,11 +106,11 @@ def starting(log_file: Path) -> Iterator[tuple[Path, Callable[[], Capacity]]]:
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def check_answers(address: str) -> None:
-    """Make sure that somebody listens at a `host:port`: Ray itself would try for many minutes.
+def check_address(address: str) -> None:
+    """Check that something listens at a `host:port`; Ray itself would try to connect for many minutes.
 
     Raises:
-        UserError: nobody does.
+        UserError: nothing listens there.
     """
     host, _, port = address.rpartition(":")
     if not port.isdecimal() or "/" in host:
@@ -119,10 +124,11 @@ def check_answers(address: str) -> None:
         ) from None
 
 
-def _start(scratch: Path, log_file: Path) -> Capacity:
+def _connect(scratch: Path, log_file: Path) -> Capacity:
+    """Start or join Ray, and return the capacity of the cluster."""
     import ray
 
-    # Inherited by Ray's processes: a terminal that closes must end the driver, and the driver them.
+    # Ray's processes inherit the mask: when the terminal closes, only the driver may act on the signal and end them.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
     if address := os.environ.get("RAY_ADDRESS"):
         _join(address)
@@ -139,25 +145,21 @@ def _start(scratch: Path, log_file: Path) -> Capacity:
         except Exception as error:
             reason = str(error).strip().partition("\n")[0]
             raise UserError(
-                f"Ray could not be started on this machine ({reason}); where it is overloaded or short of memory,"
-                " the same command again goes on later"
+                f"Ray could not be started on this machine ({reason}); if it is overloaded or short of memory, run "
+                "the same command again later"
             ) from error
-    # After init, which sets up the loggers its own way.
-    quiet(log_file)
+    # After `init`, which configures the loggers itself.
+    redirect_ray_logs(log_file)
     total = ray.cluster_resources()
     return Capacity(total.get("CPU", 0.0), total.get("GPU", 0.0))
 
 
 def _join(address: str) -> None:
-    """Become a driver of the Ray at an address.
-
-    Raises:
-        UserError: it lets nobody in who is like this process.
-    """
+    """Connect this process to the Ray cluster at an address."""
     import ray
 
     try:
-        # A worker there inherits nothing from here.
+        # Workers of a cluster don't inherit the environment of this process.
         variables = {"PYTHONPATH": os.environ["PYTHONPATH"]} if PACKAGES.is_dir() else {}
         ray.init(
             address=address,
@@ -173,8 +175,8 @@ def _join(address: str) -> None:
         ) from None
 
 
-def quiet(log_file: Path) -> None:
-    """Send what Ray's loggers say to the sweep's `driver.log`."""
+def redirect_ray_logs(log_file: Path) -> None:
+    """Write the log messages of Ray and Optuna to a file instead of the terminal."""
     handler = logging.FileHandler(log_file)
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     import ray
@@ -182,7 +184,7 @@ def quiet(log_file: Path) -> None:
     def log_lines(data: dict[str, Any], ignore_prefix: bool) -> None:
         logging.getLogger("ray").error("\n".join(data["lines"]))
 
-    # Ray prints a long paragraph for every process that dies, over whatever is on the terminal.
+    # Ray prints a long paragraph for every process that dies, which would break the live table.
     ray._private.worker.print_to_stdstream = log_lines
     for name in ("ray", "ray.tune", "optuna"):
         logger = logging.getLogger(name)
@@ -190,17 +192,20 @@ def quiet(log_file: Path) -> None:
         logger.propagate = False
 
 
-def grants(sweep: Sweep, capacity: Capacity) -> tuple[dict[str, Grant], list[str]]:
-    """What each arm's trials are given here, and what has to be said about it.
+def grant_resources(sweep: Sweep, capacity: Capacity) -> tuple[dict[str, Grant], list[str]]:
+    """Fit the resources that each arm requests to the capacity of the cluster.
+
+    Returns:
+        The grant of each arm by its name, and a line for each request that was reduced.
 
     Raises:
-        UserError: a GPU is required where there is none, or more are asked for than there are.
+        UserError: a GPU is required where there is none, or more are requested than there are.
     """
     grant_by_arm: dict[str, Grant] = {}
     notes: dict[str, None] = {}
     for arm in sweep.arms:
-        grant_by_arm[arm.name], said = _grant(arm.resources, capacity)
-        notes |= dict.fromkeys(said)
+        grant_by_arm[arm.name], arm_notes = _grant(arm.resources, capacity)
+        notes |= dict.fromkeys(arm_notes)
     return grant_by_arm, list(notes)
 
 
@@ -227,20 +232,21 @@ def _grant(resources: Resources, capacity: Capacity) -> tuple[Grant, list[str]]:
     return Grant(cpus, gpus), notes
 
 
-def slots(grant_by_arm: dict[str, Grant], capacity: Capacity) -> int:
-    """How many trials can run at once, by the arm that asks for the least."""
+def count_slots(grant_by_arm: dict[str, Grant], capacity: Capacity) -> int:
+    """Return how many trials of the arm with the smallest grant can run at once."""
     return max(
-        min(_fits(capacity.cpus, grant.cpus), _fits(capacity.gpus, grant.gpus)) for grant in grant_by_arm.values()
+        min(_count_shares(capacity.cpus, grant.cpus), _count_shares(capacity.gpus, grant.gpus))
+        for grant in grant_by_arm.values()
     )
 
 
-def _fits(total: float, share: float) -> int:
-    # Shares such as 0.1 are not exact: 0.3 / 0.1 is 2.99….
+def _count_shares(total: float, share: float) -> int:
+    # Fractions such as 0.1 are not exact in binary: 0.3 / 0.1 is 2.99….
     return math.floor(total / share + 1e-6) if share else 1_000_000
 
 
-def busy_gpus() -> list[str]:
-    """Cards of this machine of which somebody else holds more than half, one line each."""
+def find_busy_gpus() -> list[str]:
+    """Return a warning for each card of this machine that has less than half of its memory free."""
     query = ["nvidia-smi", "--query-gpu=index,memory.free,memory.total", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout

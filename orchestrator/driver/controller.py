@@ -1,4 +1,4 @@
-"""What a driver decides, free of Ray: which task comes next, what a report and a failure mean."""
+"""The decisions of the driver, without Ray: the next task, and what follows from a report or a failure."""
 
 from __future__ import annotations
 
@@ -24,203 +24,247 @@ from orchestrator.worker.postmortem import MemoryKills, cause_of_death
 from reports import vocabulary as words
 
 MAX_DEATHS = 2
-"""Deaths of a trial's process without a new epoch between them that make it the trial's own failure."""
+"""After this number of deaths of its process without a new epoch between them, a trial has failed."""
 MORE_MEMORY = 2
-"""How many times its arm's resources a trial gets that ran out of memory."""
+"""The multiple of its arm's resources that a trial gets after it ran out of memory."""
 DRAIN_S = 3.0
-"""How long running trials may still end their epoch once the sweep is to stop."""
+"""The time in which running trials may still end their epoch when the sweep stops."""
 
 DISK_FULL_REASON = "The disk that holds {} is full; free some space and go on."
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """What the engine needs of the machine around it.
+class Callbacks:
+    """The functions that the engine calls to act on its environment.
 
     Attributes:
-        config_of: a task as plain values for a worker.
-        can_grow: whether a trial could be given more resources than it has.
-        is_alive: whether Ray is; deaths of workers say nothing of their trials when it is not.
-        end_workers: ends all that still runs, at once.
-        say: tells somebody a line.
-        note: keeps what is given for those who look at the driver from outside.
+        make_config: returns a task as plain values for a worker.
+        can_grow: returns whether the cluster has more resources for a trial.
+        is_ray_alive: returns whether Ray runs; if not, the death of a worker is not its trial's failure.
+        end_workers: kills all workers that still run.
+        say: prints a line.
+        update_note: stores keyword arguments in the note beside the lock, which `orchestrate status` reads.
     """
 
-    config_of: Callable[[Task], dict[str, Any]]
+    make_config: Callable[[Task], dict[str, Any]]
     can_grow: Callable[[Trial], bool]
-    is_alive: Callable[[], bool]
+    is_ray_alive: Callable[[], bool]
     end_workers: Callable[[], None]
     say: Callable[[str], None]
-    note: Callable[..., None]
+    update_note: Callable[..., None]
 
 
 class Engine:
-    """Hands out tasks and takes reports. Everything is called from one thread, but for `stop`."""
+    """Suggests tasks and handles reports and failures; only `stop` may be called from another thread.
 
-    def __init__(self, agenda: Agenda, ledger: Ledger, rungs: Rungs, space: Space, surroundings: Surroundings) -> None:
+    Attributes:
+        live: the tasks that Ray executes, by Ray's id.
+        stop_reason: why the sweep stops early; empty while it does not.
+    """
+
+    def __init__(self, agenda: Agenda, ledger: Ledger, rungs: Rungs, space: Space, callbacks: Callbacks) -> None:
+        """Start with no task.
+
+        Args:
+            agenda: decides which task is next.
+            ledger: the state of the sweep and its log.
+            rungs: decides which trials are pruned.
+            space: watches the disk.
+            callbacks: act on everything else.
+        """
         self.agenda = agenda
         self.ledger = ledger
         self.rungs = rungs
         self.space = space
-        self.around = surroundings
+        self.callbacks = callbacks
         self.live: dict[str, Task] = {}
         self.stop_reason = ""
         self._stop_s = float("inf")
-        self._ended_workers = False
+        self._has_ended_workers = False
         self._memory_kills = MemoryKills()
-        self._marked: set[str] = set()
-        # A signal's handler may come back to it in the thread that has it.
+        self._marked_arms: set[str] = set()
+        # Reentrant: a signal handler may call `stop` in the thread that is already in `stop`.
         self._lock = threading.RLock()
 
     def stop(self, reason: str) -> None:
-        """End the sweep soon: running trials may end their epoch, and go on from their last one the next time."""
+        """Stop the sweep soon; running trials have `DRAIN_S` to end their epoch, and can resume from their last one.
+
+        Args:
+            reason: a sentence for the user; only that of the first call counts.
+        """
         with self._lock:
             if not self.stop_reason:
                 self.stop_reason, self._stop_s = reason, time.monotonic() + DRAIN_S
 
     def is_over(self) -> bool:
-        """Whether it is to stop and nobody is waited for any more; what still runs then is ended."""
+        """Return whether the sweep has stopped; after the time to drain, kill the workers that still run."""
         is_late = time.monotonic() > self._stop_s
-        if is_late and not self._ended_workers:
-            self._ended_workers = True
-            self.around.end_workers()
+        if is_late and not self._has_ended_workers:
+            self._has_ended_workers = True
+            self.callbacks.end_workers()
         return is_late or bool(self.stop_reason and not self.live)
 
     def suggest(self, task_id: str) -> dict[str, Any] | None:
-        """The next task as a worker's configuration, or none for now."""
+        """Start the next task.
+
+        Args:
+            task_id: Ray's id for the task.
+
+        Returns:
+            The configuration for a worker; None if there is no task now, or the sweep stops.
+        """
         task = None
-        with self._writing():
+        with self._stop_on_full_disk():
             if not self.stop_reason and not self._is_short_of_space():
-                self._hold_what_is_to_stop()
+                self._hold_stopped_trials()
                 task = self.agenda.next_task({task.trial.number for task in self.live.values()})
             if task is not None and task.kind == "train":
-                self._mark_changed_code(task.trial)
+                self._warn_of_changed_code(task.trial)
                 self.ledger.attempt(task.trial, self.agenda.code)
         if task is None or self.stop_reason:
             return None
         self.live[task_id] = task
-        return self.around.config_of(task)
+        return self.callbacks.make_config(task)
 
     def is_waiting(self) -> bool:
-        """Whether there may be more tasks although there is none now and nothing is live."""
+        """Return whether tasks may follow although none runs now: the sweep is paused until the disk has space."""
         return not self.stop_reason and bool(self.space.shortage)
 
-    def report(self, task_id: str, result: Mapping[str, Any]) -> bool:
-        """Take a worker's result; whether its task is over."""
+    def handle_report(self, task_id: str, result: Mapping[str, Any]) -> bool:
+        """Record a worker's report, and judge its trial.
+
+        Args:
+            task_id: Ray's id for the task.
+            result: `evaluated` of an evaluation, or `row` and `remarks` of an epoch, each as JSON.
+
+        Returns:
+            Whether the task is over.
+        """
         task = self.live[task_id]
         trial = task.trial
         self._memory_kills.look()
-        with self._writing():
+        with self._stop_on_full_disk():
             if task.kind == "evaluate":
                 self.ledger.evaluate(trial, **json.loads(result["evaluated"]))
                 self._tidy(trial)
                 return True
             for remark in json.loads(result["remarks"]):
-                self.around.say(remark)
+                self.callbacks.say(remark)
             row = json.loads(result["row"])
             if row["epoch"] <= trial.epochs and "diverged" not in row:
-                # Executed again, since its checkpoint was lost.
+                # This epoch is recorded already: it was repeated because its checkpoint was lost.
                 return bool(self.stop_reason)
             self.ledger.report(trial, row)
-            over = self.rungs.judge(self.ledger, trial)
-            if over and not self.agenda.wants_evaluation(trial):
+            has_ended = self.rungs.judge(self.ledger, trial)
+            if has_ended and not self.agenda.wants_evaluation(trial):
                 self._tidy(trial)
-            return over or self._is_held(trial) or bool(self.stop_reason) or self._is_short_of_space()
+            return has_ended or self._hold_if_asked(trial) or bool(self.stop_reason) or self._is_short_of_space()
         return True
 
-    def failed(self, task_id: str, error: BaseException | None) -> None:
-        """A worker raised (`TrialFailure`) or its process died (anything else)."""
+    def handle_failure(self, task_id: str, error: BaseException | None) -> None:
+        """Record that a task failed, and decide whether its trial is tried again.
+
+        Args:
+            task_id: Ray's id for the task.
+            error: Ray's error with a `TrialFailure` that the worker raised; anything else if its process died.
+        """
         task = self.live.get(task_id)
-        if task is None or self._ended_workers:
+        if task is None or self._has_ended_workers:
             return
-        # Ray wraps an exception into one of its own, which is an instance of the same class too.
+        # Ray wraps the worker's exception in one of its own.
         failure = getattr(error, "cause", None)
-        with self._writing():
+        with self._stop_on_full_disk():
             if not isinstance(failure, TrialFailure):
-                # What ends the sweep may end its workers first: that says nothing of their trials.
-                if self.around.is_alive() and not self.stop_reason:
-                    self._died(task, *self._cause_of_death(task.trial))
+                # Workers that die together with Ray, or while the sweep stops, are not failures of their trials.
+                if self.callbacks.is_ray_alive() and not self.stop_reason:
+                    self._handle_death(task, *self._cause_of_death(task.trial))
             elif failure.cause == DISK_FULL:
                 self.space.note_full()
             elif failure.cause == HOME_NOT_SHARED:
                 self.stop(failure.reason)
             elif failure.cause == words.CAUSE_NODE:
-                self._died(task, failure.cause, failure.reason)
+                self._handle_death(task, failure.cause, failure.reason)
             elif task.kind == "evaluate":
-                self._can_not_evaluate(task.trial, failure.reason)
+                self._give_up_evaluation(task.trial, failure.reason)
             elif failure.cause == words.CAUSE_OOM and self._can_grow(task.trial):
                 self._grow(task.trial, failure.reason)
             else:
                 self.ledger.end(task.trial, words.OUTCOME_FAILED, failure.cause, failure.reason, alike=failure.alike)
 
-    def over(self, task_id: str) -> None:
-        """Ray has let go of a task."""
+    def forget_task(self, task_id: str) -> None:
+        """Forget a task that Ray has ended."""
         self.live.pop(task_id, None)
 
-    def crashed(self, reason: str) -> None:
-        """Ray gave up all that runs, for the sake of one trial, and does not say which: each has died once."""
-        with self._writing():
+    def handle_ray_crash(self, reason: str) -> None:
+        """Record one death of each running trial: Ray gave up because of one of them, and does not name it.
+
+        Args:
+            reason: Ray's error in words.
+        """
+        with self._stop_on_full_disk():
             for task in self.live.values():
-                self._died(task, words.CAUSE_NODE, reason)
+                self._handle_death(task, words.CAUSE_NODE, reason)
 
     def _cause_of_death(self, trial: Trial) -> tuple[str, str]:
         log = trial_folder(self.ledger.folder, trial.number) / TRIAL_LOG
         return cause_of_death(log, trial.attempts, out_of_memory=self._memory_kills.take)
 
-    def _died(self, task: Task, cause: str, reason: str) -> None:
+    def _handle_death(self, task: Task, cause: str, reason: str) -> None:
+        """Record the death of a worker's process; the trial fails if it has died too often, else it is tried again."""
         trial = task.trial
         self.ledger.record_death(trial, cause, reason)
-        most = self.agenda.sweep.space.limits.max_machine_failures
+        max_deaths = self.agenda.sweep.space.limits.max_machine_failures
         if task.kind == "evaluate":
             if trial.deaths >= MAX_DEATHS:
-                self._can_not_evaluate(trial, reason)
+                self._give_up_evaluation(trial, reason)
         elif cause == words.CAUSE_OOM and self._can_grow(trial):
             self._grow(trial, reason)
         elif cause == words.CAUSE_TIMEOUT:
             self.ledger.end(trial, words.OUTCOME_FAILED, cause, reason)
         elif trial.deaths >= MAX_DEATHS:
-            twice = f"{trial.deaths} times at epoch {trial.epochs + 1}: {reason}"
-            self.ledger.end(trial, words.OUTCOME_FAILED, cause, twice)
-        elif len(trial.died_at) > most:
+            repeated_reason = f"{trial.deaths} times at epoch {trial.epochs + 1}: {reason}"
+            self.ledger.end(trial, words.OUTCOME_FAILED, cause, repeated_reason)
+        elif len(trial.died_at) > max_deaths:
             deaths = words.amount(len(trial.died_at), "death")
-            often = f"{deaths} (limits.max_machine_failures is {most}), the last: {reason}"
-            self.ledger.end(trial, words.OUTCOME_FAILED, cause, often)
+            last_reason = f"{deaths} (limits.max_machine_failures is {max_deaths}), the last: {reason}"
+            self.ledger.end(trial, words.OUTCOME_FAILED, cause, last_reason)
         else:
-            self.around.say(f"Trial {trial.number} at epoch {trial.epochs + 1}: {reason}; it is tried again.")
+            self.callbacks.say(f"Trial {trial.number} at epoch {trial.epochs + 1}: {reason}; it is tried again.")
 
-    def _can_not_evaluate(self, trial: Trial, reason: str) -> None:
+    def _give_up_evaluation(self, trial: Trial, reason: str) -> None:
         self.ledger.evaluate(trial, {}, error=reason)
-        self.around.say(f"Trial {trial.number} could not be evaluated: {reason}; --retry-failed tries it again.")
+        self.callbacks.say(f"Trial {trial.number} could not be evaluated: {reason}; --retry-failed tries it again.")
         self._tidy(trial)
 
     def _can_grow(self, trial: Trial) -> bool:
-        return trial.share < MORE_MEMORY and self.around.can_grow(trial)
+        return trial.share < MORE_MEMORY and self.callbacks.can_grow(trial)
 
     def _grow(self, trial: Trial, reason: str) -> None:
         self.ledger.retry(trial, reason, share=MORE_MEMORY)
-        self.around.say(f"Trial {trial.number}: {reason}; it is tried again with {MORE_MEMORY} times its resources.")
+        self.callbacks.say(f"Trial {trial.number}: {reason}; it is tried again with {MORE_MEMORY} times its resources.")
 
     def _tidy(self, trial: Trial) -> None:
-        """Delete what an ended trial has no more use for."""
+        """Delete the checkpoints that a trial no longer needs, if it has ended."""
         if trial.outcome is not None:
             keep = self.agenda.sweep.space.disk.keep_pruned_checkpoints
             tidy(trial_folder(self.ledger.folder, trial.number), trial.outcome, keep_pruned=keep)
 
-    def _mark_changed_code(self, trial: Trial) -> None:
-        if self.ledger.tally(trial.arm).codes - {self.agenda.code} and trial.arm not in self._marked:
-            self._marked.add(trial.arm)
-            self.around.say(
+    def _warn_of_changed_code(self, trial: Trial) -> None:
+        if self.ledger.tally(trial.arm).codes - {self.agenda.code} and trial.arm not in self._marked_arms:
+            self._marked_arms.add(trial.arm)
+            self.callbacks.say(
                 f"The code has changed since trials of {trial.arm} ran: the arm is marked with * in tables."
             )
 
-    def _hold_what_is_to_stop(self) -> None:
+    def _hold_stopped_trials(self) -> None:
+        """Hold the waiting trials that the user has stopped; running ones are held at their next report."""
         live = {task.trial.number for task in self.live.values()}
         for trial in (self.ledger.trials[number] for number in sorted(self.ledger.unfinished - live)):
             if not trial.held:
-                self._is_held(trial)
+                self._hold_if_asked(trial)
 
-    def _is_held(self, trial: Trial) -> bool:
-        """Whether somebody has asked for a trial to stop."""
+    def _hold_if_asked(self, trial: Trial) -> bool:
+        """Hold a trial if its stop file exists; return whether it is held."""
         stop_file: Path = trial_folder(self.ledger.folder, trial.number) / STOP_FILE
         if trial.outcome is None and stop_file.exists():
             self.ledger.write(events.Held(trial=trial.number, reason="stopped by hand"))
@@ -228,19 +272,20 @@ class Engine:
         return trial.held
 
     def _is_short_of_space(self) -> bool:
+        """Return whether the disk has too little space; if that has changed, print it and note it."""
         before = self.space.shortage
         shortage = self.space.look([task.trial.number for task in self.live.values()])
         if shortage != before:
-            self.around.note(paused=shortage)
+            self.callbacks.update_note(paused=shortage)
         if shortage and not before:
-            self.around.say(f"{shortage} The sweep pauses until there is more.")
+            self.callbacks.say(f"{shortage} The sweep pauses until there is more.")
         elif before and not shortage:
-            self.around.say("There is room on the disk again: the sweep goes on.")
+            self.callbacks.say("There is room on the disk again: the sweep goes on.")
         return bool(shortage)
 
     @contextlib.contextmanager
-    def _writing(self) -> Iterator[None]:
-        """What can't be written to the sweep log is decided again by the next driver; this one stops."""
+    def _stop_on_full_disk(self) -> Iterator[None]:
+        """Stop the sweep if an event can't be written for lack of space; the next driver decides about it again."""
         try:
             yield
         except OSError as error:
@@ -249,5 +294,5 @@ class Engine:
             self.stop(DISK_FULL_REASON.format(self.ledger.folder))
 
     def __getstate__(self) -> dict[str, Any]:
-        # Ray pickles searcher and scheduler into a snapshot that nothing ever reads.
+        # Ray pickles the searcher and the scheduler, with the engine, into a snapshot that nothing reads.
         return {}

@@ -1,4 +1,4 @@
-"""What a sweep says of itself whenever it starts: what it compares, and on which code, packages and machine."""
+"""The record of a sweep at each start: what it compares, and with which code, packages and machine."""
 
 from __future__ import annotations
 
@@ -25,9 +25,10 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 PACKAGES = ("ray", "optuna", "mlflow", "torch", "torchvision", "librosa", "pandas")
+"""The packages whose versions are recorded beside our own."""
 
 
-def record(
+def make_record(
     sweep: Sweep,
     budget: Budget,
     prepared: Prepared,
@@ -35,26 +36,25 @@ def record(
     file: Path,
     log: Sequence[events.Event],
 ) -> dict[str, Any]:
-    """All that somebody who has only the sweep's log, or its runs in MLflow, needs to know of it.
+    """Return the facts about a sweep that its log and its run in MLflow keep.
 
     Args:
-        sweep: as it is run, with presets and overrides.
-        budget: with what was added to it.
-        prepared: its judge and reference lines.
-        corpus: what it learns from.
-        file: its search space.
-        log: its events so far.
+        sweep: the search space, with the preset and the overrides applied.
+        budget: the budget, with what `orchestrate resume` has added.
+        prepared: the judge and the baselines.
+        corpus: the corpus, if there is one.
+        file: the file of the search space.
+        log: the events of the sweep so far.
     """
     space = sweep.space
-    arms = {
-        arm.name: {
+    arms = {}
+    for arm in sweep.arms:
+        arms[arm.name] = {
             "compared": arm.compared,
             "searched": {name: {domain.kind: domain.edges()} for name, domain in arm.searched.items()},
             "trials": budget.trials(arm.name) + budget.confirm_trials(arm.name),
             "epochs": budget.epochs(arm.name),
         }
-        for arm in sweep.arms
-    }
     return {
         "sweep": sweep.name,
         "search_space": space.name,
@@ -65,14 +65,14 @@ def record(
         "bundles": [name for name, values in space.compare.items() if isinstance(values, dict)],
         "baseline": space.baseline,
         "arms": arms,
-        "looks": looks(log, arms),
+        "looks": find_looks(log, arms),
         "seeds": space.budget.seeds,
         "confirm": space.confirm and space.confirm.model_dump(),
         "pruning": space.pruning and space.pruning.model_dump(),
         "renders": sweep.trainable.render is not loader.Trainable.render,
         "metrics": {name: asdict(metric) for name, metric in sweep.trainable.METRICS.items()},
-        "git": git_state(file.parent),
-        "versions": versions(),
+        "git": read_git_state(file.parent),
+        "versions": read_versions(),
         "corpus": corpus and {"name": corpus.name, "fingerprint": corpus.fingerprint},
         "judge": prepared.judge,
         "references": prepared.references,
@@ -83,35 +83,35 @@ def record(
     }
 
 
-def looks(log: Sequence[events.Event], arms: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """Each time that a sweep was started with more trials or epochs although the test split had judged some before.
+def find_looks(log: Sequence[events.Event], arms: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Find the starts with a larger budget than before, after trials were evaluated on the test split.
 
-    Whoever grants more may have seen what the test split said, so that the report does not test these arms again.
+    Who enlarges the budget may have seen test results (an interim look); the report does not test these arms again.
 
     Args:
-        log: the events of the sweep's log; every start says the budget of each arm.
-        arms: those of the start that is about to be written.
+        log: the events of the sweep's log; every start has the budget of each arm.
+        arms: the budget of each arm at the start that is about to be written.
 
     Returns:
-        The arms that had grown at each of these starts, and how many trainings had been judged.
+        For each of these starts, the `arms` that had grown, and the number of trials that had been evaluated on the
+        test split (`judged`).
     """
     informed_starts: list[dict[str, Any]] = []
     before: Mapping[str, Any] = {}
     judged: set[int] = set()
     for event in (*log, events.Started(record={"arms": arms})):
-        if isinstance(event, events.Evaluated) and _is_judged(event):
+        if isinstance(event, events.Evaluated) and _has_test_metrics(event):
             judged.add(event.trial)
         elif isinstance(event, events.Started):
-            now_by_arm = event.record.get("arms", {})
-            grown = [arm for arm, now in now_by_arm.items() if _has_grown(before.get(arm), now)]
+            budget_by_arm = event.record.get("arms", {})
+            grown = [arm for arm, budget in budget_by_arm.items() if _has_grown(before.get(arm), budget)]
             if grown and judged:
                 informed_starts.append({"arms": grown, "judged": len(judged)})
-            before = now_by_arm
+            before = budget_by_arm
     return informed_starts
 
 
-def _is_judged(event: events.Evaluated) -> bool:
-    """Whether an evaluation asked the test split."""
+def _has_test_metrics(event: events.Evaluated) -> bool:
     metrics = [event.metrics, *(rendering["metrics"] for rendering in event.renderings)]
     return any(name.startswith(words.TEST_PREFIX) for values in metrics for name in values)
 
@@ -120,33 +120,33 @@ def _has_grown(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool
     return before is not None and any(now.get(key, 0) > before.get(key, 0) for key in ("trials", "epochs"))
 
 
-def versions() -> dict[str, str]:
-    """The packages that results depend on."""
+def read_versions() -> dict[str, str]:
+    """Return the installed version of each package that results depend on, our own included."""
     return {name: metadata.version(name) for name in PACKAGES} | {NAME: version()}
 
 
-def git_state(folder: Path) -> dict[str, Any]:
-    """Commit and dirty flag of the repository around a folder; None of each where there is none."""
+def read_git_state(folder: Path) -> dict[str, Any]:
+    """Return the `commit` of the repository around a folder and whether it is `dirty`; None for both without one."""
 
-    def git(*arguments: str) -> str | None:
+    def run_git(*arguments: str) -> str | None:
         try:
-            done = subprocess.run(
+            process = subprocess.run(
                 ["git", *arguments], cwd=folder, capture_output=True, text=True, timeout=20, check=True
             )
         except (OSError, subprocess.SubprocessError):
             return None
-        return done.stdout.strip()
+        return process.stdout.strip()
 
-    commit, changes = git("rev-parse", "HEAD"), git("status", "--porcelain")
+    commit, changes = run_git("rev-parse", "HEAD"), run_git("status", "--porcelain")
     return {"commit": commit, "dirty": None if changes is None else bool(changes)}
 
 
 def code_fingerprint(files: Iterable[Path], imported: Iterable[tuple[str, Path]] = ()) -> str:
-    """Twelve hexadecimal digits that change when any of the files' contents does.
+    """Return twelve hexadecimal digits of a hash over the names and the contents of files.
 
     Args:
-        files: each counts by its name.
-        imported: more files, each with the path by which it counts.
+        files: files that are identified by their names.
+        imported: more files, each with the path that identifies it.
     """
     digest = hashlib.sha256()
     for name, path in (*((path.name, path) for path in sorted(files)), *imported):

@@ -1,4 +1,4 @@
-"""Ray's view of the engine: a Searcher that hands out tasks and a scheduler that takes reports."""
+"""Connect the engine to Ray Tune: its searcher returns tasks, its scheduler passes reports on."""
 
 from __future__ import annotations
 
@@ -17,46 +17,53 @@ from orchestrator.worker.actor import Worker
 
 
 class TaskSearcher(Searcher):  # type: ignore[misc]
-    """Hands out the agenda's tasks."""
+    """A searcher whose suggestions are the engine's tasks; a trial of Ray is one task."""
 
     def __init__(self, engine: Engine) -> None:
+        """Suggest the tasks of an engine."""
         super().__init__()
         self.engine = engine
 
     def suggest(self, trial_id: str) -> dict[str, Any] | str | None:
+        """Return the next task, None if there is none now, or `FINISHED` if there will be none."""
         suggestion = self.engine.suggest(trial_id)
         if suggestion is None and not self.engine.live and not self.engine.is_waiting():
-            # With nothing live nothing will ever change, and Tune would wait for ever.
+            # While no task runs, no report can bring a new one, and Tune would wait forever.
             return str(Searcher.FINISHED)
         return suggestion
 
     def on_trial_complete(self, trial_id: str, result: dict[str, Any] | None = None, error: bool = False) -> None:
-        self.engine.over(trial_id)
+        """Forget a task that Ray has ended, after an error too."""
+        self.engine.forget_task(trial_id)
 
     def save(self, checkpoint_path: str) -> None:
-        """Nothing: the sweep log is the state."""
+        """Do nothing: the sweep log has the state."""
 
     def restore(self, checkpoint_path: str) -> None:
-        """Nothing: the sweep log is the state."""
+        """Do nothing: the sweep log has the state."""
 
 
 class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
-    """Passes each report on, and stops what has ended."""
+    """A scheduler that passes reports to the engine and stops the tasks that are over."""
 
     def __init__(self, engine: Engine) -> None:
+        """Pass reports to an engine."""
         super().__init__()
         self.engine = engine
 
     def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
-        over = self.engine.report(trial.trial_id, result)
-        return str(TrialScheduler.STOP if over else TrialScheduler.CONTINUE)
+        """Return whether Ray stops or continues a task after its report."""
+        is_over = self.engine.handle_report(trial.trial_id, result)
+        return str(TrialScheduler.STOP if is_over else TrialScheduler.CONTINUE)
 
     def on_trial_error(self, tune_controller: Any, trial: RayTrial) -> None:
-        self.engine.failed(trial.trial_id, _error_of(trial))
+        """Pass the error of a task to the engine."""
+        self.engine.handle_failure(trial.trial_id, _read_error(trial))
 
 
-def _error_of(trial: RayTrial) -> BaseException | None:
-    # Ray's own reader looks in the storage folder, where the file arrives later than this call.
+def _read_error(trial: RayTrial) -> BaseException | None:
+    """Return the exception that ended a task; None if its process died without one."""
+    # Ray's own reader looks in the storage folder, where the file arrives only after this call.
     path = trial.pickled_error_file
     if path is None or not Path(path).exists():
         return None
@@ -64,21 +71,33 @@ def _error_of(trial: RayTrial) -> BaseException | None:
     return error
 
 
-class StopWhenAsked(Stopper):  # type: ignore[misc]
-    """Ends the experiment when the engine is stopping."""
+class EngineStopper(Stopper):  # type: ignore[misc]
+    """A stopper that ends the experiment when the engine has stopped."""
 
     def __init__(self, engine: Engine) -> None:
+        """Stop together with an engine."""
         self.engine = engine
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+        """Return False: the scheduler stops single tasks."""
         return False
 
     def stop_all(self) -> bool:
+        """Return whether the experiment ends now."""
         return self.engine.is_over()
 
 
 def fit(engine: Engine, name: str, scratch: Path, slots: int) -> None:
-    """Let Ray Tune work through what the engine hands out; it retries nothing and remembers nothing."""
+    """Let Ray Tune execute the engine's tasks until there are no more.
+
+    Ray retries nothing and restores nothing: the engine decides both.
+
+    Args:
+        engine: returns tasks and takes reports.
+        name: the name of the sweep.
+        scratch: a temporary folder for Ray's own files.
+        slots: the number of tasks that run at once.
+    """
     tune.Tuner(
         tune.with_resources(Worker, lambda config: tune.PlacementGroupFactory([config["resources"]])),
         tune_config=tune.TuneConfig(
@@ -92,9 +111,9 @@ def fit(engine: Engine, name: str, scratch: Path, slots: int) -> None:
             name=name,
             storage_path=str(scratch / "tune"),
             failure_config=tune.FailureConfig(max_failures=0),
-            # Trials save themselves, and an actor without `save_checkpoint` counts as failed at its end.
+            # Workers write checkpoints themselves; Ray would count an actor without `save_checkpoint` as failed.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            stop=StopWhenAsked(engine),
+            stop=EngineStopper(engine),
             verbose=0,
         ),
     ).fit()

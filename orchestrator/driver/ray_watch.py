@@ -1,6 +1,6 @@
-"""Whether Ray is still there.
+"""Watch Ray's processes, and end them.
 
-A Ray whose raylet has died does not say so: `Tuner.fit` returns as if every trial had failed, or never returns.
+If the raylet dies, Ray reports no error: `Tuner.fit` returns as if every trial had failed, or never returns.
 """
 
 from __future__ import annotations
@@ -15,52 +15,60 @@ import psutil
 
 
 class RayDaemons:
-    """The raylet that this process talks to and, where it was started here, its GCS server."""
+    """The raylet to which this process is connected and, if this process started it, its GCS server."""
 
     def __init__(self) -> None:
+        """Find the processes; Ray must have started."""
         import ray
 
         socket = ray._private.worker._global_node.raylet_socket_name
         raylets = [process for process in psutil.process_iter() if _argument(process, "--raylet_socket_name") == socket]
-        # A driver that started again is the parent of those that died, too.
+        # After a restart this process is also the parent of the dead processes of the Ray before.
         own = [process for process in psutil.Process().children() if _status(process) != psutil.STATUS_ZOMBIE]
         self._started_here = [process for process in raylets if process in own]
         self._processes = [*raylets, *(process for process in own if _name(process) == "gcs_server")]
 
     def are_alive(self) -> bool:
-        """Whether all of them run."""
+        """Return whether all of them run."""
         return all(process.is_running() and _status(process) != psutil.STATUS_ZOMBIE for process in self._processes)
 
     def end_workers(self) -> None:
-        """End every trial at once, where nobody else's work runs: each goes on from its last epoch the next time.
+        """Kill the workers of a raylet that this process started; their trials can resume from their last epoch.
 
-        Tune would wait ten seconds for what is in the middle of an epoch.
+        Tune would wait ten seconds for a worker in the middle of an epoch. On a cluster that others use nothing is
+        killed.
         """
         for raylet in self._started_here:
             with contextlib.suppress(psutil.Error):
                 for child in raylet.children():
-                    if (title := " ".join(child.cmdline()).strip()).startswith("ray::") and not title.endswith("Agent"):
+                    title = " ".join(child.cmdline()).strip()
+                    # The raylet's agents are its children, too.
+                    if title.startswith("ray::") and not title.endswith("Agent"):
                         child.kill()
 
     @contextlib.contextmanager
-    def watched(self, on_death: Callable[[], None]) -> Iterator[None]:
-        """Call `on_death`, from a thread of its own, at the instant when one of them dies in the block.
+    def call_on_death(self, on_death: Callable[[], None]) -> Iterator[None]:
+        """Call a function from a thread of its own as soon as one of the processes dies during the block.
 
-        It is in a hurry: whichever thread asks Ray for something first makes it end the whole process.
+        The function must act at once: if another thread calls Ray before it, Ray ends the whole process.
+
+        Args:
+            on_death: the function.
         """
         with contextlib.ExitStack() as open_files:
-            over = os.eventfd(0)
-            open_files.callback(os.close, over)
+            block_ended = os.eventfd(0)
+            open_files.callback(os.close, block_ended)
             daemons = []
             for process in self._processes:
-                # One that died before is noticed by `are_alive`.
+                # If it has died already, `are_alive` is False below.
                 with contextlib.suppress(ProcessLookupError):
                     daemons.append(os.pidfd_open(process.pid))
                     open_files.callback(os.close, daemons[-1])
 
             def watch() -> None:
-                died, _, _ = select.select([over, *daemons], [], []) if self.are_alive() else ([], [], [])
-                if over not in died:
+                # A pidfd becomes readable when its process ends.
+                readable = select.select([block_ended, *daemons], [], [])[0] if self.are_alive() else []
+                if block_ended not in readable:
                     on_death()
 
             thread = threading.Thread(target=watch, daemon=True, name="watch over Ray")
@@ -68,14 +76,17 @@ class RayDaemons:
             try:
                 yield
             finally:
-                os.eventfd_write(over, 1)
+                os.eventfd_write(block_ended, 1)
                 thread.join()
 
 
 def _argument(process: psutil.Process, name: str) -> str | None:
+    """Return the value of an argument of a raylet; None for other processes."""
     try:
+        if _name(process) != "raylet":
+            return None
         arguments = (argument.partition("=") for argument in process.cmdline())
-        return next((value for key, _, value in arguments if key == name), None) if _name(process) == "raylet" else None
+        return next((value for key, _, value in arguments if key == name), None)
     except psutil.Error:
         return None
 

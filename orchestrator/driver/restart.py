@@ -1,4 +1,4 @@
-"""What becomes of a driver whose Ray has died: a fresh one takes its place."""
+"""Restart the driver after Ray has died: the process executes a fresh driver, which resumes the sweep."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import NoReturn
 
 import psutil
 
-from orchestrator.driver.signals import Interrupted, OnSignal
+from orchestrator.driver.signals import Interrupted, SignalHandler
 from orchestrator.overview.screen import Screen
 from orchestrator.state import events
 from orchestrator.state.ledger import Ledger
@@ -21,66 +21,71 @@ from orchestrator.state.lock_note import LockNote
 from reports import vocabulary as words
 
 MAX_RESTARTS = 3
-"""Deaths of Ray without a trial's report between them after which it is left to a person."""
+"""The most restarts without a report of a trial between them; then the driver gives up."""
 SIGNAL_S = 0.5
-"""A signal to every process of a job reaches them within so long of each other."""
+"""The time in which a signal to every process of a job reaches all of them."""
 
 
 @dataclass(frozen=True)
 class Takeover:
-    """What is needed when Ray dies.
+    """Replaces this process with a fresh driver when Ray dies.
 
     Attributes:
-        again: the arguments of `orchestrate` that go on with the sweep.
-        resume_line: tells a person how to go on with it.
-        scratch: Ray's temporary folder; what is left of its processes, which have it in their arguments, is ended.
-        note: of the sweep's lock, which the fresh driver has from the first instant on.
+        ledger: the state of the sweep.
+        screen: the display.
+        signal_handler: remembers whether somebody asked for the end.
+        resume_arguments: the arguments of `orchestrate` that resume the sweep.
+        resume_line: a sentence for the user with the command that resumes the sweep.
+        scratch: Ray's temporary folder; the processes of Ray that have it in their arguments are killed.
+        note: the note of the sweep's lock; the fresh driver inherits the lock.
     """
 
     ledger: Ledger
     screen: Screen
-    on_signal: OnSignal
-    again: Sequence[str]
+    signal_handler: SignalHandler
+    resume_arguments: Sequence[str]
     resume_line: str
     scratch: Path
     note: LockNote
 
     def __call__(self, what: str = "Ray has died") -> NoReturn:
-        """Become a fresh driver, or end: if somebody asked for the end, or Ray dies each time.
+        """Execute a fresh driver; exit instead after a signal, or after too many deaths of Ray.
 
-        Nothing is raised here: this may not be the thread that would hear it, and that one may wait for Ray for ever.
+        It never raises: it may run in another thread than the main one, which may wait for Ray forever.
 
         Args:
-            what: has happened, in words.
+            what: what has happened, as the start of a sentence.
         """
-        # A terminal that closes and a batch system that cancels end every process of a job, Ray's as well.
+        # A closed terminal and a batch system send their signal to every process of the job, also to Ray's, which may
+        # die before this process receives it.
         time.sleep(SIGNAL_S)
-        self.screen.leave()
-        if self.on_signal.reason:
-            self._end(self.on_signal.reason, Interrupted.exit_code)
+        self.screen.release_terminal()
+        if self.signal_handler.reason:
+            self._end(self.signal_handler.reason, Interrupted.exit_code)
         restarts = self.ledger.restarts + 1
         if restarts > MAX_RESTARTS:
             self._end(f"{what} {restarts} times without a report between; see driver.log in the sweep's folder", 1)
-        # On a full disk nothing is written; the fresh driver waits for room.
+        # On a full disk this write fails; the fresh driver then waits for space.
         with contextlib.suppress(OSError):
             self.ledger.write(events.Restarted(reason=what))
         self.screen.say(f"{what}; going on with a new one.")
-        self._end_rays_processes()
+        self._kill_ray_processes()
         sys.stdout.flush()
         sys.stderr.flush()
         self.note.hand_on()
-        # The same process id and terminal, and the lock; nothing else of before.
-        os.execv(sys.executable, [sys.executable, "-m", "orchestrator", *self.again])
+        # The new program keeps the process id, the terminal and the lock, and nothing else.
+        os.execv(sys.executable, [sys.executable, "-m", "orchestrator", *self.resume_arguments])
 
     def _end(self, why: str, exit_code: int) -> NoReturn:
         with contextlib.suppress(OSError):
             self.ledger.write(events.Closed(outcome=words.OUTCOME_INTERRUPTED, reason=why))
         self.screen.say(why)
         self.screen.say(self.resume_line)
-        self._end_rays_processes()
+        self._kill_ray_processes()
+        # Not `sys.exit`, which would only end this thread.
         os._exit(exit_code)
 
-    def _end_rays_processes(self) -> None:
+    def _kill_ray_processes(self) -> None:
         for process in psutil.Process().children(recursive=True):
             with contextlib.suppress(psutil.Error):
                 if str(self.scratch) in " ".join(process.cmdline()):

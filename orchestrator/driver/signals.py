@@ -1,4 +1,4 @@
-"""Ctrl-C, SIGTERM and SIGHUP end a sweep alike."""
+"""Handle Ctrl-C, SIGTERM and SIGHUP: each of them ends a sweep cleanly."""
 
 from __future__ import annotations
 
@@ -13,64 +13,72 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class Interrupted(SweepStopped):
-    """A signal ended the sweep; all that it recorded is safe."""
+    """A signal ended the sweep; everything that it recorded is on the disk."""
 
     exit_code = 130
 
 
-class OnSignal:
-    """Keeps the first signal in mind and ends the process at the second.
+class SignalHandler:
+    """Remembers the first signal and ends the process at the second.
 
-    Nothing is raised from a handler: in the middle of an import that would leave a module locked for ever, and in the
-    middle of a library's `try` it would be lost.
+    The handler itself raises nothing: during an import an exception would leave a module locked forever, and inside a
+    library's `try` it could be swallowed.
 
     Attributes:
-        reason: what to say of the signal that came, or nothing.
+        reason: a sentence about the first signal; empty before it.
     """
 
     def __init__(self) -> None:
         self.reason = ""
-        self._call: Callable[[str], None] | None = None
+        self._callback: Callable[[str], None] | None = None
 
     def install(self) -> None:
-        """Take the signals over, from Python's defaults or from Ray, whose C++ side aborts at SIGTERM once started."""
+        """Replace the current handlers of the signals: Python's, or those of Ray, which aborts at SIGTERM."""
         for number in SIGNALS:
-            # nohup has a driver ignore the end of its terminal.
+            # Under `nohup` SIGHUP is ignored, and has to stay so.
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                 signal.signal(number, self._handle)
 
     def check(self) -> None:
-        """Raise `Interrupted` if there was a signal."""
+        """Raise an exception if there was a signal.
+
+        Raises:
+            Interrupted: there was one.
+        """
         if self.reason:
             raise Interrupted(f"{self.reason} What is finished is kept.")
 
     @contextlib.contextmanager
-    def told_to(self, call: Callable[[str], None]) -> Iterator[None]:
-        """Call with the reason as soon as there is a signal, at once if there was one already."""
-        self._call = call
+    def forward_to(self, callback: Callable[[str], None]) -> Iterator[None]:
+        """Call a function with `reason` at the first signal during the block, or at once if it came before.
+
+        Args:
+            callback: the function; it is called from the signal handler, in the main thread.
+        """
+        self._callback = callback
         try:
             if self.reason:
-                call(self.reason)
+                callback(self.reason)
             yield
         finally:
-            self._call = None
+            self._callback = None
 
     def _handle(self, number: int, frame: object) -> None:
         if self.reason:
             os._exit(128 + number)
         self.reason = f"Stopped by {signal.Signals(number).name}."
-        if self._call is not None:
-            self._call(self.reason)
+        if self._callback is not None:
+            self._callback(self.reason)
 
 
 @contextlib.contextmanager
-def signals_kept() -> Iterator[OnSignal]:
-    """Make every usual way to end a process end the sweep cleanly."""
+def handle_signals() -> Iterator[SignalHandler]:
+    """Install a `SignalHandler` for the length of a block, and restore the previous handlers after it."""
     before = {number: signal.getsignal(number) for number in SIGNALS}
-    on_signal = OnSignal()
-    on_signal.install()
+    signal_handler = SignalHandler()
+    signal_handler.install()
     try:
-        yield on_signal
+        yield signal_handler
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

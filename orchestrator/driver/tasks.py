@@ -1,4 +1,4 @@
-"""A task as a worker needs it: what the trial is, where it stands, and what it gets of the machine."""
+"""Turn tasks into plain values for workers: the trial, its progress, and its resources."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.driver import cluster
-from orchestrator.overview.trial_reference import located
+from orchestrator.overview.trial_reference import resolve_trained_models
 from orchestrator.plugins import loader
 from orchestrator.state.paths import trial_folder
 from orchestrator.worker.spec import TrialSpec
@@ -19,8 +19,16 @@ if TYPE_CHECKING:
     from orchestrator.state.trial import Trial
 
 
-def spec_of(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: int) -> TrialSpec:
-    """A trial as plain values, with its share of a graphics card and its threads."""
+def make_spec(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: int) -> TrialSpec:
+    """Return a trial as plain values for a worker.
+
+    Args:
+        sweep: the sweep of the trial.
+        home: the folder of all sweeps.
+        trial: the trial.
+        gpu: the number of graphics cards that it gets, which may be a fraction.
+        threads: the number of its threads.
+    """
     space = sweep.space
     return TrialSpec(
         number=trial.number,
@@ -30,7 +38,7 @@ def spec_of(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: int)
         trainable=space.trainable,
         trainable_folder=str(sweep.path.parent),
         components=tuple(map(str, space.components)),
-        config=located(sweep, loader.config_values(sweep.trainable, trial.params), home),
+        config=resolve_trained_models(sweep, loader.config_values(sweep.trainable, trial.params), home),
         corpus=dict(space.corpus) if space.corpus else None,
         seed=trial.seed,
         attempt=trial.attempts,
@@ -49,43 +57,48 @@ def spec_of(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: int)
 
 
 class Tasks:
-    """Turns tasks into plain values, with what the cluster can give each arm."""
+    """Turns tasks into plain values, with the resources of each arm on this cluster.
+
+    Attributes:
+        notes: a line for each arm that gets fewer resources than it requests.
+    """
 
     def __init__(self, sweep: Sweep, home: Path, capacity: cluster.Capacity, token: str = "") -> None:
-        """Args:
-        sweep: whose tasks they are.
-        home: the folder of all sweeps.
-        capacity: what the cluster has.
-        token: by which a worker knows that it sees the home; empty where that is certain.
+        """Fit the requested resources to the cluster.
+
+        Args:
+            sweep: the sweep of the tasks.
+            home: the folder of all sweeps.
+            capacity: the capacity of the cluster.
+            token: the content of a file by which a worker checks that it sees the home; empty for no check.
 
         Raises:
-        UserError: a GPU is required where there is none, or more are asked for than there are.
+            UserError: a GPU is required where there is none, or more are requested than there are.
         """
         self._sweep = sweep
         self._home = home
         self._capacity = capacity
         self._token = token
-        self._grants, self.notes = cluster.grants(sweep, capacity)
+        self._grants, self.notes = cluster.grant_resources(sweep, capacity)
 
     @property
     def slots(self) -> int:
-        """How many can run at once."""
-        return cluster.slots(self._grants, self._capacity)
+        """The number of trials that can run at once."""
+        return cluster.count_slots(self._grants, self._capacity)
 
     def can_grow(self, trial: Trial) -> bool:
-        """Whether there is more for a trial than it has."""
-        now, grown = (
-            self._grants[trial.arm].times(factor, self._capacity) for factor in (trial.share, 2 * trial.share)
-        )
-        return grown != now
+        """Return whether the cluster can give a trial more resources than it has."""
+        grant = self._grants[trial.arm]
+        return grant.scale(2 * trial.share, self._capacity) != grant.scale(trial.share, self._capacity)
 
-    def config_of(self, task: Task) -> dict[str, Any]:
-        """A task as Ray carries it to a worker."""
+    def make_config(self, task: Task) -> dict[str, Any]:
+        """Return a task as the configuration that Ray sends to a worker: `kind`, `spec` and `resources`."""
         trial, space = task.trial, self._sweep.space
-        grant = self._grants[trial.arm].times(trial.share, self._capacity)
-        # Of the arm, not of the trial: with other threads sums would be taken in another order.
-        spec = spec_of(self._sweep, self._home, trial, gpu=grant.gpus, threads=self._grants[trial.arm].threads)
-        # Where nothing is searched, nothing was chosen by what validation said: every trial counts as confirmed.
+        grant = self._grants[trial.arm].scale(trial.share, self._capacity)
+        # The threads are those of the arm, not of a trial that has grown: their number changes the order in which
+        # floats are summed, and with it the results.
+        spec = make_spec(self._sweep, self._home, trial, gpu=grant.gpus, threads=self._grants[trial.arm].threads)
+        # Trials of `budget.seeds` were not selected by validation metrics, so that the test split may evaluate all.
         is_final = space.budget.seeds is not None and trial.outcome == words.OUTCOME_COMPLETED
         spec = replace(spec, token=self._token)
         if task.kind == "evaluate" and (is_final or trial.stage == words.STAGE_CONFIRM):

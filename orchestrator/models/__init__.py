@@ -1,1 +1,1 @@
-"""The best trial of a sweep outside of it: exported, registered, served."""
+"""Export the best trial of a sweep as a model, and register it in MLflow."""

@@ -1,4 +1,4 @@
-"""The best trial of a sweep as a model that can be taken elsewhere: a folder beside its checkpoints."""
+"""Export the best trial of a sweep: a folder beside its checkpoints that works without the sweep and the corpus."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from orchestrator.driver.tasks import spec_of
+from orchestrator.driver.tasks import make_spec
 from orchestrator.errors import UserError
-from orchestrator.overview.snapshot import Standing, look
+from orchestrator.overview.snapshot import Snapshot, read_snapshot
 from orchestrator.plugins import loader
 from orchestrator.search_space.reader import Sweep, read_search_space
 from orchestrator.state.home import SEARCH_SPACE, sweep_names
@@ -21,107 +21,121 @@ from orchestrator.worker.attempt import build, device_of
 from reports import vocabulary as words
 
 MODEL = "model"
-"""In a trial's folder: the model that it was exported as."""
+"""In a trial's folder: the exported model."""
 MOST_METRICS = 3
-"""Said of a model without a judge."""
+"""How many metrics describe a model without a judge."""
 
 
 @dataclass(frozen=True)
 class Champion:
-    """A sweep's best trial, exported.
+    """The exported model of a sweep's best trial.
 
     Attributes:
-        folder: of the model.
-        origin: sweep, trial, arm, epoch, and the validation metrics of that epoch.
+        folder: the folder of the model.
+        origin: `sweep`, `trial`, `arm`, `epoch`, and the validation `metrics` of that epoch.
     """
 
     folder: Path
     origin: dict[str, Any]
 
     @property
-    def in_words(self) -> str:
-        """Which trial it is and how good."""
+    def description(self) -> str:
+        """The trial, its best epoch, and the judge's metrics there, in a line."""
         origin = self.origin
         metrics = origin["metrics"]
-        judge_metrics = (words.JUDGE_ACCURACY, words.JUDGE_PROBABILITY)
-        # A trainable of one's own may have no judge; its own metrics say how good it is then.
-        shown = [name for name in judge_metrics if name in metrics] or sorted(metrics)[:MOST_METRICS]
-        judged = ", ".join(f"{words.label_of(name)} {metrics[name]:.2f}" for name in shown)
-        return f"{origin['sweep']}/{origin['trial']} ({origin['arm']}), epoch {origin['epoch']}: {judged} on validation"
+        judge_metrics = [name for name in (words.JUDGE_ACCURACY, words.JUDGE_PROBABILITY) if name in metrics]
+        # A trainable of one's own may have no judge; its own metrics describe it then.
+        names = judge_metrics or sorted(metrics)[:MOST_METRICS]
+        values = ", ".join(f"{words.label_of(name)} {metrics[name]:.2f}" for name in names)
+        return f"{origin['sweep']}/{origin['trial']} ({origin['arm']}), epoch {origin['epoch']}: {values} on validation"
 
 
-def find_generating(home: Path, kind: str) -> str:
-    """The newest sweep whose trials take an image, or a sound.
+def find_generating_sweep(home: Path, kind: str) -> str:
+    """Return the name of the newest sweep whose trials generate something from a kind of input.
+
+    Args:
+        home: the folder of all sweeps.
+        kind: the kind of input, `image` or `sound`.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such sweep.
     """
     for name in reversed(sweep_names(home)):
         try:
             sweep = read_search_space(home / name / SEARCH_SPACE, overrides=[], name=name)
         except UserError:
-            # Its trainable may be gone: it is not the one that is looked for.
+            # The trainable of an old sweep may have been deleted; other sweeps can still be used.
             continue
         if sweep.trainable.GENERATES and sweep.trainable.GENERATES[0] == kind:
             return name
-    ours = {"image": "image_to_sound", "sound": "sound_to_image"}[kind]
+    trainable = {"image": "image_to_sound", "sound": "sound_to_image"}[kind]
     raise UserError(
-        f"{home}: no sweep here makes anything of {'an image' if kind == 'image' else 'a sound'}; run one first"
-        f" (orchestrate sweep search_spaces/{ours}.yaml), or name a model with --model"
+        f"{home}: no sweep here generates anything from {'an image' if kind == 'image' else 'a sound'}; run one first"
+        f" (orchestrate sweep search_spaces/{trainable}.yaml), or name a model with --model"
     )
 
 
 def export_best(home: Path, name: str, say: Callable[[str], None]) -> Champion:
-    """Export a sweep's best trial, unless that was done before.
+    """Export the best trial of a sweep, unless this checkpoint has been exported before.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the sweep.
+        say: prints a line.
 
     Raises:
-        UserError: no trial has been finished, its checkpoint is gone or of another version, or it generates nothing.
+        UserError: no trial has ended, its checkpoint was deleted or is of another version, or it generates nothing.
     """
-    standing = look(home, name)
-    sweep = read_search_space(standing.ledger.folder / SEARCH_SPACE, overrides=[], name=standing.name)
+    snapshot = read_snapshot(home, name)
+    sweep = read_search_space(snapshot.ledger.folder / SEARCH_SPACE, overrides=[], name=snapshot.name)
     if sweep.trainable.GENERATES is None:
         raise UserError(f"{name}: trainable {sweep.space.trainable} generates nothing; image_to_sound and others do")
-    trial = _best(standing)
+    trial = _find_best(snapshot)
     row = trial.curve.best_row
-    assert row is not None, "the best of trials has a best epoch"
+    assert row is not None, "the best trial has a best epoch"
     origin = {
-        "sweep": standing.name,
+        "sweep": snapshot.name,
         "trial": trial.number,
         "arm": trial.arm,
         "epoch": row["epoch"],
         "written_ms": row["ts"],
         "metrics": {key: value for key, value in row["metrics"].items() if key.startswith(words.VAL_PREFIX)},
     }
-    folder = trial_folder(standing.ledger.folder, trial.number) / MODEL
-    if _origin(folder) != origin:
-        say(f"exporting {standing.name}/{trial.number}")
+    folder = trial_folder(snapshot.ledger.folder, trial.number) / MODEL
+    if _read_origin(folder) != origin:
+        say(f"exporting {snapshot.name}/{trial.number}")
         _export(sweep, home, trial, folder, origin)
     return Champion(folder, origin)
 
 
 def load_best(home: Path, name: str) -> loader.Trainable:
-    """Construct a sweep's best trial with the weights of its best epoch, to be used in Python.
+    """Construct the best trial of a sweep with the weights of its best epoch, for use in Python.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the sweep.
 
     Raises:
-        UserError: no trial has been finished, or its checkpoint is gone or of another version.
+        UserError: no trial has ended, or its checkpoint was deleted or is of another version.
     """
-    standing = look(home, name)
-    sweep = read_search_space(standing.ledger.folder / SEARCH_SPACE, overrides=[], name=standing.name)
-    return _load(sweep, home, _best(standing))
+    snapshot = read_snapshot(home, name)
+    sweep = read_search_space(snapshot.ledger.folder / SEARCH_SPACE, overrides=[], name=snapshot.name)
+    return _load(sweep, home, _find_best(snapshot))
 
 
-def _best(standing: Standing) -> Trial:
-    ended = [trial for trial in standing.ledger.trials.values() if trial.outcome is not None]
-    best = standing.best_of(ended)
+def _find_best(snapshot: Snapshot) -> Trial:
+    ended = [trial for trial in snapshot.ledger.trials.values() if trial.outcome is not None]
+    best = snapshot.best_of(ended)
     if best is None:
         raise UserError(
-            f"{standing.name}: no trial has been finished yet ({len(standing.ledger.trials)} begun); wait for the first"
-            f" one, or go on: orchestrate resume {standing.name}"
+            f"{snapshot.name}: no trial has been finished yet ({len(snapshot.ledger.trials)} begun); wait for the first"
+            f" one, or go on: orchestrate resume {snapshot.name}"
         )
     return best
 
 
-def _origin(folder: Path) -> dict[str, Any] | None:
+def _read_origin(folder: Path) -> dict[str, Any] | None:
+    """Return the origin of an exported model; None if the folder has none."""
     try:
         origin: dict[str, Any] = json.loads((folder / loader.MODEL_SETTINGS).read_text(encoding="utf-8"))["origin"]
     except (OSError, ValueError, KeyError):
@@ -135,8 +149,8 @@ def _export(sweep: Sweep, home: Path, trial: Trial, folder: Path, origin: dict[s
 
 
 def _load(sweep: Sweep, home: Path, trial: Trial) -> loader.Trainable:
-    """Construct a trial's trainable with the state of its best checkpoint."""
-    spec = spec_of(sweep, home, trial, gpu=0, threads=1)
+    """Construct the trainable of a trial with the state of its best checkpoint."""
+    spec = make_spec(sweep, home, trial, gpu=0, threads=1)
     path = Path(spec.folder) / CHECKPOINT / BEST
     where = f"{sweep.name}/{trial.number}"
     if not path.exists():

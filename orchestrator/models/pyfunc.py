@@ -1,8 +1,8 @@
-"""The code of a promoted model, which MLflow stores beside its weights and runs wherever the model is loaded.
+"""The code of a promoted model, which MLflow stores beside its weights and executes where the model is loaded.
 
-A row has the bytes of a picture (or of a sound) in `file`, and its name or suffix in `name`; the answer has a row for
-each sound (or picture): `file`, its bytes as wav (or png), the `class` that the judge takes it for, and the
-`probability`. Parameters: `count` of each, and `seed`.
+Each row of the input has an image or a sound file in `file` (bytes), and its name or suffix in `name`. Each row of the
+output has a generated sound (wav) or image (png) in `file` (bytes), the `class` that the judge predicts, and its
+`probability`. Parameters: `count`, the number of outputs for each input, and `seed`.
 """
 
 from __future__ import annotations
@@ -16,16 +16,20 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
+RATE_HZ = 22050
+
 
 class Served(PythonModel):
-    """Generates by the model in the artifact `model`."""
+    """A pyfunc model around the generator in the artifact `model`."""
 
     def load_context(self, context: Any) -> None:
+        """Open the generator."""
         from trainables.components.generation import open_model
 
         self.generator = open_model(Path(context.artifacts["model"]))
 
     def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> pd.DataFrame:
+        """Generate `count` outputs for each row of the input."""
         settings = {"count": 1, "seed": 0, **(params or {})}
         rows = []
         for content, name in zip(model_input["file"], model_input["name"], strict=True):
@@ -34,21 +38,21 @@ class Served(PythonModel):
                 path.write_bytes(content)
                 source = self.generator.read(path)
             for generated in self.generator.generate(source, count=int(settings["count"]), seed=int(settings["seed"])):
-                written = self._encoded(generated.content)
-                rows.append({"file": written, "class": generated.class_name, "probability": generated.probability})
+                encoded = self._encode(generated.content)
+                rows.append({"file": encoded, "class": generated.class_name, "probability": generated.probability})
         return pd.DataFrame(rows)
 
-    def _encoded(self, content: Any) -> bytes:
-        written = io.BytesIO()
+    def _encode(self, content: Any) -> bytes:
+        file = io.BytesIO()
         if self.generator.makes == "sound":
             import soundfile
 
-            soundfile.write(written, content, 22050, format="WAV", subtype="PCM_16")
+            soundfile.write(file, content, RATE_HZ, format="WAV", subtype="PCM_16")
         else:
             from PIL import Image
 
-            Image.fromarray(content).save(written, "PNG")
-        return written.getvalue()
+            Image.fromarray(content).save(file, "PNG")
+        return file.getvalue()
 
 
 set_model(Served())

@@ -1,4 +1,4 @@
-"""`orchestrate promote NAME`: the best trial as a model of MLflow's registry, and the way back from there."""
+"""`orchestrate promote NAME`: register the best trial as a model in MLflow, and download registered models."""
 
 from __future__ import annotations
 
@@ -28,7 +28,8 @@ if TYPE_CHECKING:
 
 TRACKING_URI = "MLFLOW_TRACKING_URI"
 ARTIFACT = "model"
-NEEDED = (
+"""The name of the logged model, and of the artifact with its weights."""
+REQUIREMENTS = (
     "mlflow",
     "torch",
     "torchvision",
@@ -43,26 +44,36 @@ NEEDED = (
     "filelock",
     "soundfile",
 )
-"""What the stored code imports where the model is loaded."""
+"""The packages that the stored code imports where the model is loaded."""
 EXAMPLES = {"image": "example.png", "sound": "example.wav"}
+"""The name of the example input, by kind."""
 EXAMPLE_PX, EXAMPLE_S, EXAMPLE_HZ, RATE_HZ = 64, 2, 440, 22050
 
 
 def promote(home: Path, name: str, registered: str, alias: str, say: Callable[[str], None]) -> str:
-    """Log the best trial of a sweep as a pyfunc model to its run, register it, and let an alias name it.
+    """Log the best trial of a sweep to its run as a pyfunc model, register it, and set an alias for its version.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the sweep.
+        registered: the name of the model in MLflow's registry.
+        alias: the alias.
+        say: prints a line.
 
     Returns:
-        Its URI, such as `models:/audiovision@champion`.
+        The URI of the model, such as `models:/audiovision@champion`.
 
     Raises:
         UserError: there is nothing to promote.
         OrchestratorError: MLflow does not answer.
     """
     champion = export_best(home, name, say)
-    say(champion.in_words)
+    say(champion.description)
     run_id = read_sent(trial_folder(home / champion.origin["sweep"], champion.origin["trial"]) / RUN_FILE).run_id
     if run_id is None:
-        raise UserError(f"{name}: MLflow has not got its trials yet; resume the sweep once more, then promote it")
+        raise UserError(
+            f"{name}: MLflow does not have its best trial yet; resume the sweep, which sends it, then promote again"
+        )
     with connect(home) as client:
         version = _register(client, sender.tracking_uri(home), run_id, champion.folder, registered)
         client.set_registered_model_alias(registered, alias, version)
@@ -75,21 +86,15 @@ def _register(client: MlflowClient, uri: str, run_id: str, folder: Path, registe
     import mlflow
     import pandas as pd
 
-    # What it says on the way is said here in one line.
+    # MLflow logs each step; `promote` prints one line instead.
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     generator = loader.open_model(folder)
-    package = loader.PACKAGE.name
-    if not type(generator).__module__.startswith(f"{package}."):
-        raise UserError(
-            f"{type(generator).__name__}: stands outside of the package {package}, whose code alone is stored beside"
-            f" the weights; put it into {package}/NAME/generator.py, or use it with orchestrate generate"
-        )
-    example = pd.DataFrame({"file": [_example(generator.takes)], "name": [EXAMPLES[generator.takes]]})
-    answer = pd.DataFrame({"file": [b""], "class": [""], "probability": [0.0]})
-    signature = mlflow.models.infer_signature(example, answer, params={"count": 1, "seed": 0})
+    example = pd.DataFrame({"file": [_make_example(generator.takes)], "name": [EXAMPLES[generator.takes]]})
+    output = pd.DataFrame({"file": [b""], "class": [""], "probability": [0.0]})
+    signature = mlflow.models.infer_signature(example, output, params={"count": 1, "seed": 0})
     before = client.get_run(run_id).info
-    # Entering a run sets it running, and leaving it finished: it gets its own end back.
-    with _talking_to(uri), mlflow.start_run(run_id=run_id):
+    # `start_run` changes the run's status and its end time; both are restored below.
+    with _use_tracking_uri(uri), mlflow.start_run(run_id=run_id):
         logged = mlflow.pyfunc.log_model(
             name=ARTIFACT,
             python_model=str(Path(__file__).with_name("pyfunc.py")),
@@ -97,7 +102,7 @@ def _register(client: MlflowClient, uri: str, run_id: str, folder: Path, registe
             code_paths=[str(loader.PACKAGE)],
             signature=signature,
             input_example=example,
-            pip_requirements=[f"{package}=={metadata.version(package)}" for package in NEEDED],
+            pip_requirements=[f"{package}=={metadata.version(package)}" for package in REQUIREMENTS],
             registered_model_name=registered,
         )
     client.set_terminated(run_id, before.status, before.end_time)
@@ -105,8 +110,8 @@ def _register(client: MlflowClient, uri: str, run_id: str, folder: Path, registe
 
 
 @contextmanager
-def _talking_to(uri: str) -> Iterator[None]:
-    """Let MLflow's functions talk to a server, for the length of a block: children of this process inherit it too."""
+def _use_tracking_uri(uri: str) -> Iterator[None]:
+    """Set MLflow's tracking URI for the length of a block, in the environment so that child processes inherit it."""
     before = os.environ.get(TRACKING_URI)
     os.environ[TRACKING_URI] = uri
     try:
@@ -117,34 +122,38 @@ def _talking_to(uri: str) -> Iterator[None]:
             os.environ[TRACKING_URI] = before
 
 
-def _example(kind: str) -> bytes:
-    """A gradient, or a tone: what the model is shown to record that it answers."""
-    written = io.BytesIO()
+def _make_example(kind: str) -> bytes:
+    """Return the example input that MLflow stores with the model: a gradient as png, or a sine as wav."""
+    file = io.BytesIO()
     if kind == "image":
         from PIL import Image
 
         ramp = np.linspace(0, 255, EXAMPLE_PX, dtype=np.uint8)
-        Image.fromarray(np.stack(np.broadcast_arrays(ramp, ramp[:, None], ramp[::-1]), axis=2)).save(written, "PNG")
+        Image.fromarray(np.stack(np.broadcast_arrays(ramp, ramp[:, None], ramp[::-1]), axis=2)).save(file, "PNG")
     else:
         import soundfile
 
         time_s = np.arange(EXAMPLE_S * RATE_HZ) / RATE_HZ
-        soundfile.write(written, 0.3 * np.sin(2 * np.pi * EXAMPLE_HZ * time_s), RATE_HZ, format="WAV")
-    return written.getvalue()
+        soundfile.write(file, 0.3 * np.sin(2 * np.pi * EXAMPLE_HZ * time_s), RATE_HZ, format="WAV")
+    return file.getvalue()
 
 
 @contextmanager
-def fetched(home: Path, uri: str) -> Iterator[Path]:
-    """A promoted model's folder, for the length of a block.
+def download_model(home: Path, uri: str) -> Iterator[Path]:
+    """Download a promoted model into a temporary folder, which is deleted after the block.
+
+    Args:
+        home: the folder of all sweeps.
+        uri: the URI of the model, such as `models:/audiovision@champion`.
 
     Raises:
-        UserError: MLflow has no such model, or one that is none of ours.
+        UserError: MLflow has no such model, or `orchestrate promote` did not make it.
         OrchestratorError: MLflow does not answer.
     """
     import mlflow
 
     with tempfile.TemporaryDirectory() as target:
-        with connect(home), _talking_to(sender.tracking_uri(home)):
+        with connect(home), _use_tracking_uri(sender.tracking_uri(home)):
             try:
                 download = Path(mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=target))
             except mlflow.exceptions.MlflowException as error:
@@ -155,5 +164,5 @@ def fetched(home: Path, uri: str) -> Iterator[Path]:
                 ) from error
         settings = next(download.rglob(loader.MODEL_SETTINGS), None)
         if settings is None:
-            raise UserError(f"--model {uri}: is no model that orchestrate promote made; promote a sweep's best trial")
+            raise UserError(f"--model {uri}: orchestrate promote did not make this model; promote a sweep's best trial")
         yield settings.parent

@@ -1,1 +1,1 @@
-"""A sweep as people see it while it runs."""
+"""The display of a sweep, and its state as read from its folder."""

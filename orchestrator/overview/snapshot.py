@@ -1,4 +1,4 @@
-"""How a sweep stands, read from its folder alone: while its driver runs or after it, without Ray and torch."""
+"""The state of a sweep, read from its folder alone while its driver runs or afterwards, without Ray and torch."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ WAITING = "waiting"
 STOPPED = "stopped"
 PAUSED = "paused"
 MIXED_CODE = "* Its trials ran on different code."
-"""What a star behind an arm's name means."""
+"""The meaning of a star after an arm's name."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """A sweep and its trials as they are now.
+class Snapshot:
+    """A sweep and its trials at one moment.
 
     Attributes:
-        driver: who drives it (`host`, `pid`, `paused`); None if nobody does.
-        tracking: what the process that sends to MLflow last said.
+        ledger: the trials and events of the sweep, read-only.
+        driver: the process that runs the sweep (`host`, `pid`, and `paused` with a reason); None if it does not run.
+        tracking: the last status of the process that sends to MLflow; empty before the first.
     """
 
     ledger: Ledger
@@ -38,6 +39,7 @@ class Standing:
 
     @property
     def name(self) -> str:
+        """The name of the sweep."""
         return self.ledger.folder.name
 
     @property
@@ -60,14 +62,14 @@ class Standing:
 
     @property
     def reason(self) -> str:
-        """Why it does not run, as far as that is known."""
+        """Why the sweep is paused or does not run; empty if it runs or is finished."""
         if self.driver is not None:
             return str(self.driver.get("paused", ""))
         closed = self.ledger.closed
-        return closed.reason if closed else "its driver died without a word"
+        return closed.reason if closed else "its driver died and gave no reason"
 
     def state_of(self, trial: Trial) -> str:
-        """How a trial stands: its outcome, or `running`, `waiting`, `stopped`, `interrupted`."""
+        """Return the outcome of a trial or, while it has none, `running`, `waiting`, `stopped` or `interrupted`."""
         if trial.outcome is not None:
             return trial.outcome
         if self.driver is None:
@@ -81,14 +83,14 @@ class Standing:
         return best_trial(trials, self.objective)
 
     def best_trials(self) -> dict[int, Trial]:
-        """Each arm's best trial, by number."""
+        """Return the best trial of each arm, by its number."""
         return {best.number: best for best in self.ledger.best_trials()}
 
     def trial(self, number: int) -> Trial:
-        """A trial by its number.
+        """Return the trial with this number.
 
         Raises:
-            UserError: there is none.
+            UserError: there is no such trial.
         """
         trials = self.ledger.trials
         if number not in trials:
@@ -97,38 +99,42 @@ class Standing:
         return trials[number]
 
     def has_mixed_code(self, arm: str) -> bool:
-        """Whether an arm's trials ran on different code."""
+        """Return whether an arm's trials ran on different code."""
         return len(self.ledger.tally(arm).codes) > 1
 
     def report_age_s(self, trial: Trial) -> float | None:
-        """Seconds since a trial's last report."""
+        """Return the seconds since a trial's last report; None before the first."""
         last_ms = trial.curve.last_ms
         return None if last_ms is None else (now_ms() - last_ms) / 1000
 
 
-def look(home: Path, name: str | None) -> Standing:
-    """How a sweep stands; without a name, the one that wrote last.
+def read_snapshot(home: Path, name: str | None) -> Snapshot:
+    """Read the state of a sweep from its folder.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the sweep; None for the one whose log changed last.
 
     Raises:
-        UserError: there is none.
+        UserError: there is no such sweep, or its driver has not started it yet.
     """
     folder = find_sweep(home, name)
     ledger = Ledger(folder, read_only=True)
     if not ledger.started:
-        raise UserError(f"{folder.name}: nothing of it has started yet")
-    return Standing(ledger, driver_note(folder), sender.status(folder))
+        raise UserError(f"{folder.name}: it has not started yet; wait until its driver has prepared it")
+    return Snapshot(ledger, driver_note(folder), sender.status(folder))
 
 
-def find_trial(home: Path, trial_reference: str) -> tuple[Standing, Trial]:
-    """The trial that `NAME/7` names.
+def find_trial(home: Path, trial_reference: str) -> tuple[Snapshot, Trial]:
+    """Return the sweep and the trial that a reference such as `vae/7` names.
 
     Raises:
-        UserError: there is no such sweep or trial.
+        UserError: the reference has another form, or there is no such sweep or trial.
     """
     name, slash, number = trial_reference.rpartition("/")
     if not slash or not number.isdecimal():
         raise UserError(
             f"{trial_reference}: give a sweep and the number of a trial, such as {name or trial_reference}/7"
         )
-    standing = look(home, name)
-    return standing, standing.trial(int(number))
+    snapshot = read_snapshot(home, name)
+    return snapshot, snapshot.trial(int(number))

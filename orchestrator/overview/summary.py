@@ -1,4 +1,4 @@
-"""How far a sweep is and what it has found, by arm: for the live display, the last table and the tests."""
+"""The progress and the results of a sweep by arm, for the live table and the final one."""
 
 from __future__ import annotations
 
@@ -13,12 +13,30 @@ from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
-"""Metrics that people read beside the objective, where a trainable reports them."""
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
 class ArmSummary:
-    """One arm's trials in numbers."""
+    """The trials of one arm in numbers.
+
+    Attributes:
+        arm: the name of the arm.
+        wanted: the number of trials that its budget allows, those of the confirm stage included.
+        running: the number of trials that have not ended.
+        pruned: the number of pruned trials.
+        completed: the number of trials that trained to the end.
+        broken: the number of diverged and failed trials.
+        best: the best trial of the search; None before the first value.
+        best_epoch: the best epoch of that trial; 0 if there is none.
+        metrics: by name, at the best epoch of the best trial; with `budget.seeds` the means over completed trials.
+        margins: with `budget.seeds`, half of the 95 % confidence interval of each mean.
+        judged: the number of trials that were evaluated on the test split.
+        renderings: by the name of the rendering, its metrics by name.
+        epochs: the number of epochs of all trials.
+        epochs_saved: the number of epochs that pruning has saved.
+        mixed_code: whether the trials ran on different code.
+    """
 
     arm: str
     wanted: int
@@ -29,32 +47,26 @@ class ArmSummary:
     best: Trial | None
     best_epoch: int
     metrics: dict[str, float]
-    """At the best epoch of the best trial; with `budget.seeds` their means over all of its completed trials."""
     margins: dict[str, float]
-    """With `budget.seeds`: half of the 95 % confidence interval of each mean."""
     judged: int
-    """Trainings that the test split has judged."""
     renderings: dict[str, dict[str, float]]
-    """What was measured of each rendering, by name."""
     epochs: int
     epochs_saved: int
-    """Epochs that pruned trials did not have to train."""
     mixed_code: bool
-    """Whether its trials ran on different code."""
 
     @property
     def ended(self) -> int:
-        """Trials that have ended, however."""
+        """The number of trials that have ended, with any outcome."""
         return self.pruned + self.completed + self.broken
 
 
-def read_metrics(sweep: Sweep) -> list[str]:
-    """The objective and the metrics that are read beside it."""
+def list_table_metrics(sweep: Sweep) -> list[str]:
+    """Return the names of the metrics in tables, the objective first."""
     return words.headline_metrics(sweep.space.objective.metric, sweep.trainable.METRICS)
 
 
 def summarize(sweep: Sweep, ledger: Ledger) -> list[ArmSummary]:
-    """Every arm, in the file's order; only trials of the search compete for the best."""
+    """Return the summary of every arm in the order of the search space; only the search has best trials."""
     budget = Budget(sweep, ledger)
     return [_summarize(sweep, budget, ledger, arm.name) for arm in sweep.arms]
 
@@ -62,11 +74,17 @@ def summarize(sweep: Sweep, ledger: Ledger) -> list[ArmSummary]:
 def _summarize(sweep: Sweep, budget: Budget, ledger: Ledger, arm: str) -> ArmSummary:
     tally = ledger.tally(arm)
     row = tally.best.curve.best_row if tally.best else None
-    names = read_metrics(sweep)
-    # Without seeds an arm may have thousands of trials, and this is asked for four times a second.
-    repeated = ledger.of_arm(arm, "search") if sweep.space.budget.seeds is not None else None
-    rows = ([row["metrics"]] if row else []) if repeated is None else _completed_rows(repeated)
-    metrics, margins = _means(rows, names)
+    if sweep.space.budget.seeds is not None:
+        # The trials of an arm are repetitions with other seeds: the table has their means.
+        seed_trials = ledger.of_arm(arm, words.STAGE_SEARCH)
+        rows, rendered = _completed_rows(seed_trials), seed_trials
+    else:
+        # An arm may have thousands of trials here, and the live table is made several times a second.
+        seed_trials = []
+        rows = [row["metrics"]] if row else []
+        rendered = [tally.best] if tally.best else []
+    metrics, margins = _means(rows, list_table_metrics(sweep))
+    evaluated = [*seed_trials, *ledger.of_arm(arm, words.STAGE_CONFIRM)]
     pruned = tally.statuses[words.OUTCOME_PRUNED]
     return ArmSummary(
         arm=arm,
@@ -79,8 +97,8 @@ def _summarize(sweep: Sweep, budget: Budget, ledger: Ledger, arm: str) -> ArmSum
         best_epoch=row["epoch"] if row else 0,
         metrics=metrics,
         margins=margins,
-        judged=sum(bool(trial.test) for trial in [*(repeated or ()), *ledger.of_arm(arm, "confirm")]),
-        renderings=_renderings(repeated if repeated is not None else [tally.best] if tally.best else []),
+        judged=sum(bool(trial.test) for trial in evaluated),
+        renderings=_mean_renderings(rendered),
         epochs=tally.epochs,
         epochs_saved=pruned * budget.epochs(arm) - tally.pruned_epochs,
         mixed_code=len(tally.codes) > 1,
@@ -88,48 +106,60 @@ def _summarize(sweep: Sweep, budget: Budget, ledger: Ledger, arm: str) -> ArmSum
 
 
 def _completed_rows(trials: Sequence[Trial]) -> list[Mapping[str, float]]:
-    """The metrics at the best epoch of each completed trial."""
+    """Return the metrics at the best epoch of each completed trial."""
     rows = (trial.curve.best_row for trial in trials if trial.outcome == words.OUTCOME_COMPLETED)
     return [row["metrics"] for row in rows if row]
 
 
-def _renderings(trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
-    """The mean of what was measured of each rendering of these trials, by its name."""
+def _mean_renderings(trials: Sequence[Trial]) -> dict[str, dict[str, float]]:
+    """Return the mean of each metric of each rendering over the trials, by the rendering's name."""
     rows_by_rendering: dict[str, list[Mapping[str, float]]] = {}
     for trial in trials:
         for rendering in trial.renderings:
             rows_by_rendering.setdefault(rendering["name"], []).append(rendering["metrics"])
-    return {
-        name: _means(rows, dict.fromkeys(key for row in rows for key in row))[0]
-        for name, rows in rows_by_rendering.items()
-    }
+    means_by_rendering = {}
+    for name, rows in rows_by_rendering.items():
+        metric_names = dict.fromkeys(key for row in rows for key in row)
+        means_by_rendering[name], _ = _means(rows, metric_names)
+    return means_by_rendering
 
 
 def _means(rows: Sequence[Mapping[str, float]], names: Iterable[str]) -> tuple[dict[str, float], dict[str, float]]:
-    """Mean of each metric and, of two or more, half of its 95 % confidence interval (Student's t)."""
+    """Return the mean of each metric, and the margin of those with two or more values."""
     values = {name: [row[name] for row in rows if name in row] for name in names}
     means = {name: statistics.fmean(numbers) for name, numbers in values.items() if numbers}
     return means, {name: margin(numbers) for name, numbers in values.items() if len(numbers) > 1}
 
 
 def margin(values: Sequence[float]) -> float:
-    """Half of the 95 % confidence interval of the mean of two or more values (Student's t)."""
-    from scipy.stats import t  # more than a second, which a sweep without seeds doesn't have to wait
+    """Return half of the 95 % confidence interval of the mean of two or more values (Student's t)."""
+    # This import takes more than a second, and a sweep without seeds does not need it.
+    from scipy.stats import t
 
-    quantile = float(t.ppf(0.975, len(values) - 1))
+    quantile = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
     return quantile * statistics.stdev(values) / math.sqrt(len(values))
 
 
 def seconds_left(sweep: Sweep, ledger: Ledger, slots: int) -> float | None:
-    """A guess from the mean epoch and the mean length of trials so far; none before the first epoch."""
+    """Estimate how long the sweep still takes; None before the first epoch.
+
+    The estimate is the number of epochs left, if every trial has as many as the mean of the ended ones, times the
+    mean duration of an epoch, divided by the number of trials that run at once.
+
+    Args:
+        sweep: the search space of the sweep.
+        ledger: its state.
+        slots: the number of trials that run at once.
+    """
     tallies = [ledger.tally(arm.name) for arm in sweep.arms]
     num_epochs = sum(tally.epochs for tally in tallies)
     if not num_epochs:
         return None
-    running = [ledger.trials[number].epochs for number in list(ledger.unfinished)]
-    num_ended = len(ledger.trials) - len(running)
-    expected = (num_epochs - sum(running)) / num_ended if num_ended else float(sweep.space.budget.max_epochs)
+    running_epochs = [ledger.trials[number].epochs for number in list(ledger.unfinished)]
+    num_ended = len(ledger.trials) - len(running_epochs)
+    expected = (num_epochs - sum(running_epochs)) / num_ended if num_ended else float(sweep.space.budget.max_epochs)
     wanted = sum(arm.wanted for arm in summarize(sweep, ledger))
-    epochs = (wanted - len(ledger.trials)) * expected + sum(max(expected - done, 1) for done in running)
+    epochs_of_new = (wanted - len(ledger.trials)) * expected
+    epochs_of_running = sum(max(expected - done, 1) for done in running_epochs)
     mean_s: float = sum(tally.trained_s for tally in tallies) / num_epochs
-    return epochs * mean_s / slots
+    return (epochs_of_new + epochs_of_running) * mean_s / slots

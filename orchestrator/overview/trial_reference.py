@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 
 from orchestrator.errors import UserError
-from orchestrator.overview.snapshot import Standing, find_trial
+from orchestrator.overview.snapshot import Snapshot, find_trial
 from orchestrator.plugins import loader
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.home import SEARCH_SPACE
@@ -20,52 +20,56 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 TRIAL_NAME = re.compile(r"[^/\\]+/\d+")
+"""A sweep and the number of a trial: `losses/7`."""
 
 
-def located(sweep: Sweep, settings: Mapping[str, Any], home: Path, corpus: Corpus | None = None) -> dict[str, Any]:
-    """The settings of a trial with the files that they name; a relative path is relative to the search space.
+def resolve_trained_models(
+    sweep: Sweep, settings: Mapping[str, Any], home: Path, corpus: Corpus | None = None
+) -> dict[str, Any]:
+    """Return a trial's settings with the absolute path of a checkpoint for each reference to a trained model.
 
     Args:
-        sweep: whose settings they are.
-        settings: of one trial.
+        sweep: the sweep of the trial; relative paths are relative to its search space.
+        settings: the settings of the trial.
         home: the folder of all sweeps.
-        corpus: of the sweep, to check that no trial that is named has learnt from what it holds out.
+        corpus: the corpus of the sweep; with it, a referenced trial must not have seen its held-out recordings.
 
     Raises:
         UserError: there is no such trial, it has no checkpoint, or it may have seen held-out recordings.
     """
-    located_settings = dict(settings)
+    resolved_settings = dict(settings)
     for name in loader.trained_model_fields(sweep.trainable):
-        reference = str(located_settings.get(name, ""))
+        reference = str(resolved_settings.get(name, ""))
         if TRIAL_NAME.fullmatch(reference):
-            standing, path = _checkpoint(home, name, reference)
+            snapshot, path = _find_checkpoint(home, name, reference)
             if corpus is not None:
-                _check_unseen(f"{name}: {reference}", sweep, corpus, standing, path)
-            located_settings[name] = str(path)
+                _check_unseen(f"{name}: {reference}", sweep, corpus, snapshot, path)
+            resolved_settings[name] = str(path)
         elif loader.is_path(reference):
-            located_settings[name] = str((sweep.path.parent / Path(reference).expanduser()).resolve())
-    return located_settings
+            resolved_settings[name] = str((sweep.path.parent / Path(reference).expanduser()).resolve())
+    return resolved_settings
 
 
-def _checkpoint(home: Path, name: str, reference: str) -> tuple[Standing, Path]:
+def _find_checkpoint(home: Path, name: str, reference: str) -> tuple[Snapshot, Path]:
+    """Return the sweep of a referenced trial, and the path of the trial's best checkpoint."""
     try:
-        standing, trial = find_trial(home, reference)
+        snapshot, trial = find_trial(home, reference)
     except UserError as error:
         raise UserError(f"{name}: {error}") from error
-    path = trial_folder(standing.ledger.folder, trial.number) / CHECKPOINT / BEST
+    path = trial_folder(snapshot.ledger.folder, trial.number) / CHECKPOINT / BEST
     if not path.exists():
         raise UserError(
             f"{name}: {reference}: it has no checkpoint (deleted, or no epoch yet); "
-            f"name another trial of {standing.name}"
+            f"name another trial of {snapshot.name}"
         )
-    return standing, path
+    return snapshot, path
 
 
-def _check_unseen(what: str, sweep: Sweep, corpus: Corpus, standing: Standing, path: Path) -> None:
-    """Check that a trial of another sweep was neither trained nor selected on what this sweep's corpus holds out."""
-    folder = standing.ledger.folder
+def _check_unseen(what: str, sweep: Sweep, corpus: Corpus, snapshot: Snapshot, path: Path) -> None:
+    """Check that a trial of another sweep was neither trained nor selected on held-out recordings of this sweep."""
+    folder = snapshot.ledger.folder
     other: dict[str, Any] = YAML(typ="safe", pure=True).load((folder / SEARCH_SPACE).read_text()) or {}
-    corpora = (start.record.get("corpus") for start in standing.ledger.starts)
+    corpora = (start.record.get("corpus") for start in snapshot.ledger.starts)
     for fingerprint in dict.fromkeys(corpus["fingerprint"] for corpus in corpora if corpus):
         reason = loader.describe_leak(sweep.space.corpus or {}, corpus, folder.parent, other["corpus"], fingerprint)
         if reason:

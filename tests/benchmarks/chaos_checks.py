@@ -178,7 +178,7 @@ def check_alone(verdict: Verdict, sweep: Sweep, ledger: Ledger, home: Path, capa
     differences = []
     for trial in ledger.trials.values():
         folder = home / "alone" / f"{trial.number}"
-        spec = tasks.config_of(Task("train", trial))["spec"] | {"folder": str(folder), "since": 1, "known": 0}
+        spec = tasks.make_config(Task("train", trial))["spec"] | {"folder": str(folder), "since": 1, "known": 0}
         run = TrialRun(TrialSpec(**spec))
         rows = [run.step() for _ in range(trial.epochs)]
         run.close()

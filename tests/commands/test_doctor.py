@@ -81,7 +81,7 @@ def test_relocated_the_sounds_are_heard_again_and_new_lines_arrive(moved: SweepF
     assert not home.exists()
 
     relocate(moved.home, said.append)
-    assert said[-1] == f"{moved.home}: it is where mlflow.db says; nothing to do."
+    assert said[-1] == f"{moved.home}: mlflow.db has this path already; nothing to do."
 
 
 def test_relocated_every_file_names_the_new_place(moved: SweepFolder, home: Path) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator.commands.plan import Plan, make_plan, show
+from orchestrator.commands.plan import Plan, make_plan, print_plan
 from orchestrator.search_space.reader import read_search_space
 from tests.support.net_space import COMPARE, WITHOUT_COMPARE, go_to_net, read, with_presets
 
@@ -20,7 +20,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def shown(plan: Plan, width: int = 100) -> str:
     stream = io.StringIO()
-    show(plan, Console(file=stream, width=width), 5 * 10**9)
+    print_plan(plan, Console(file=stream, width=width), 5 * 10**9)
     return stream.getvalue()
 
 
@@ -95,7 +95,7 @@ def test_a_preset_is_planned_as_it_would_run() -> None:
     [
         ([], "nothing is tested, since there is no confirm stage"),
         (["confirm={top: 2, seeds: 2}", "baseline={}"], "nothing is tested, since there is no baseline"),
-        (["confirm={top: 2, seeds: 2}"], "not known before, score has a spread of its own"),
+        (["confirm={top: 2, seeds: 2}"], "unknown, since the spread of score is unknown before the sweep"),
     ],
 )
 def test_a_plan_says_what_could_be_detected(overrides: list[str], said: str) -> None:

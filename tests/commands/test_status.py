@@ -11,11 +11,11 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orchestrator.commands.status import MOST_TRIALS, as_data, show_status
+from orchestrator.commands.status import MOST_TRIALS, collect_status, show_status
 from orchestrator.commands.stop import stop
 from orchestrator.commands.why import explain
 from orchestrator.errors import UserError
-from orchestrator.overview.snapshot import look
+from orchestrator.overview.snapshot import read_snapshot
 from tests.support.sweep_folder import SweepFolder
 
 ARMS = {"loss=vae": {"trials": 8, "epochs": 12}, "loss=l1": {"trials": 2, "epochs": 12}}
@@ -53,7 +53,7 @@ def shown(home: Path, name: str | None, *, as_json: bool = False) -> str:
 
 
 def states(folder: SweepFolder) -> dict[int, str]:
-    return {trial["trial"]: trial["state"] for trial in as_data(look(folder.home, "vae"))["trials"]}
+    return {trial["trial"]: trial["state"] for trial in collect_status(read_snapshot(folder.home, "vae"))["trials"]}
 
 
 def test_each_trial_has_its_state_while_the_sweep_runs(folder: SweepFolder) -> None:
@@ -67,7 +67,7 @@ def test_each_trial_has_its_state_while_the_sweep_runs(folder: SweepFolder) -> N
             "running",
             "waiting",
         ]
-        data = as_data(look(folder.home, "vae"))
+        data = collect_status(read_snapshot(folder.home, "vae"))
     assert data["state"] == "running"
     vae, l1 = (next(arm for arm in data["arms"] if arm["arm"] == name) for name in ARMS)
     assert (vae["trials"], vae["max_epochs"], vae["best_trial"], vae["best"]) == (8, 12, 9, 0.95)
@@ -78,7 +78,7 @@ def test_each_trial_has_its_state_while_the_sweep_runs(folder: SweepFolder) -> N
 @pytest.mark.parametrize(
     ("closed", "state", "reason"),
     [
-        (None, "interrupted", "its driver died without a word"),
+        (None, "interrupted", "its driver died and gave no reason"),
         (("interrupted", "Stopped by SIGTERM."), "interrupted", "Stopped by SIGTERM."),
         (("failed", "no judge"), "failed", "no judge"),
         (("finished", ""), "finished", ""),
@@ -89,7 +89,7 @@ def test_a_sweep_that_nobody_drives_says_how_it_ended(
 ) -> None:
     if closed:
         folder.close(*closed)
-    data = as_data(look(folder.home, "vae"))
+    data = collect_status(read_snapshot(folder.home, "vae"))
     assert (data["state"], data["reason"], data["driver"]) == (state, reason, None)
     assert states(folder)[9] == "interrupted"
 
@@ -104,7 +104,7 @@ def test_a_line_for_each_sweep_and_tables_for_one(folder: SweepFolder) -> None:
         ["night", "finished", "1", "of", "1"],
     ]
     text = shown(folder.home, "vae")
-    assert text.startswith("vae: interrupted: its driver died without a word")
+    assert text.startswith("vae: interrupted: its driver died and gave no reason")
     assert "ValueError: a shape (net.py:7)" in text and "MLflow: not everything is there; resume sends it." in text
 
 
@@ -160,7 +160,11 @@ def test_as_json_it_is_whole_and_plain(folder: SweepFolder) -> None:
         ),
         (6, "its process was killed (signal 9).", "--retry-failed --only node"),
         (7, "diverged at epoch 4: train/loss became nan (smallest σ 1e-06, gradient norm 1e+06).", "--only nonfinite"),
-        (9, "Trial 9 (loss=vae) interrupted after 1 epoch: its driver died without a word", "To go on: orchestrate"),
+        (
+            9,
+            "Trial 9 (loss=vae) interrupted after 1 epoch: its driver died and gave no reason",
+            "To go on: orchestrate",
+        ),
     ],
 )
 def test_why_says_it_in_a_sentence_and_what_helps(
@@ -242,5 +246,5 @@ def test_an_arm_of_mixed_code_is_marked(folder: SweepFolder) -> None:
 
 
 def test_a_driver_that_has_not_said_where_it_runs_is_not_stopped(folder: SweepFolder) -> None:
-    with folder.driven(), pytest.raises(UserError, match="has not said yet where it runs"):
+    with folder.driven(), pytest.raises(UserError, match="has not written yet where it runs"):
         stop(folder.home, "vae", print)

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.driver.cluster import Capacity, Grant, grants, slots, starting
+from orchestrator.driver.cluster import Capacity, Grant, count_slots, grant_resources, start_ray
 from orchestrator.errors import UserError
 from tests.support.spaces import noop_sweep
 
@@ -19,34 +19,34 @@ from tests.support.spaces import noop_sweep
 def test_trials_get_what_they_ask_for_and_as_many_run_as_fit(
     tmp_path: Path, asked: dict[str, float], capacity: Capacity, expected: Grant, at_once: int
 ) -> None:
-    given, notes = grants(noop_sweep(tmp_path, resources=asked), capacity)
+    given, notes = grant_resources(noop_sweep(tmp_path, resources=asked), capacity)
     assert given == {"arm=a": expected, "arm=b": expected}
     assert notes == []
-    assert slots(given, capacity) == at_once
+    assert count_slots(given, capacity) == at_once
 
 
 def test_more_processors_than_there_are_become_those_that_there_are_and_it_is_said_once(tmp_path: Path) -> None:
-    given, notes = grants(noop_sweep(tmp_path, resources={"cpu": 16}), Capacity(2, 0))
+    given, notes = grant_resources(noop_sweep(tmp_path, resources={"cpu": 16}), Capacity(2, 0))
     assert given["arm=a"] == Grant(2, 0)
     assert notes == ["resources.cpu: 16 asked for, 2 here: trials get 2."]
 
 
 def test_more_cards_than_there_are_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"resources\.gpu: 4 asked for each trial, 2 here"):
-        grants(noop_sweep(tmp_path, resources={"gpu": 4}), Capacity(8, 2))
+        grant_resources(noop_sweep(tmp_path, resources={"gpu": 4}), Capacity(8, 2))
 
 
 def test_arms_have_resources_of_their_own(tmp_path: Path) -> None:
     arms = [{"when": {"arm": "b"}, "resources": {"cpu": 4}}]
-    given, _ = grants(noop_sweep(tmp_path, arms=arms), Capacity(8, 0))
+    given, _ = grant_resources(noop_sweep(tmp_path, arms=arms), Capacity(8, 0))
     assert (given["arm=a"].cpus, given["arm=b"].cpus, given["arm=b"].threads) == (1, 4, 4)
-    assert slots(given, Capacity(8, 0)) == 8
+    assert count_slots(given, Capacity(8, 0)) == 8
 
 
 def test_an_address_at_which_no_ray_answers_is_refused_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:9")
     message = r"RAY_ADDRESS: no Ray answers at 127\.0\.0\.1:9 \(Connection refused\); .*unset it"
-    with pytest.raises(UserError, match=message), starting(tmp_path / "driver.log"):
+    with pytest.raises(UserError, match=message), start_ray(tmp_path / "driver.log"):
         pass
 
 
@@ -54,6 +54,6 @@ def test_a_ray_that_does_not_start_ends_in_one_message(monkeypatch: pytest.Monke
     monkeypatch.delenv("RAY_ADDRESS", raising=False)
     # Less than Ray accepts.
     monkeypatch.setattr("orchestrator.driver.cluster.OBJECT_STORE_BYTES", 1000)
-    message = r"Ray could not be started on this machine \(.*\); .* the same command again goes on later"
-    with pytest.raises(UserError, match=message), starting(tmp_path / "driver.log") as (_, capacity):
+    message = r"Ray could not be started on this machine \(.*\); .* run the same command again later"
+    with pytest.raises(UserError, match=message), start_ray(tmp_path / "driver.log") as (_, capacity):
         capacity()

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.commands.resume import More, retry
-from orchestrator.driver.controller import Engine, Surroundings
+from orchestrator.commands.resume import ResumeOptions, retry
+from orchestrator.driver.controller import Callbacks, Engine
 from orchestrator.overview.screen import Screen
 from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.pruning import Rungs
@@ -45,16 +45,16 @@ class Driver:
         self.ledger = ledger_of(sweep, folder)
         self.agenda = Agenda(sweep, self.ledger, evaluates=False, code=code)
         self.ended_workers = 0
-        around = Surroundings(
-            config_of=lambda task: {"trial": task.trial.number, "share": task.trial.share},
+        callbacks = Callbacks(
+            make_config=lambda task: {"trial": task.trial.number, "share": task.trial.share},
             can_grow=lambda trial: grows,
-            is_alive=lambda: is_alive,
+            is_ray_alive=lambda: is_alive,
             end_workers=self._end_workers,
             say=self.said.append,
-            note=self.notes.update,
+            update_note=self.notes.update,
         )
         self.space = Space(folder, 0)
-        self.engine = Engine(self.agenda, self.ledger, Rungs(sweep, self.ledger), self.space, around)
+        self.engine = Engine(self.agenda, self.ledger, Rungs(sweep, self.ledger), self.space, callbacks)
 
     def _end_workers(self) -> None:
         self.ended_workers += 1
@@ -71,14 +71,14 @@ class Driver:
     def epoch(self, trial: Trial, score: float = 0.5) -> bool:
         """A worker reports an epoch; whether its task is over."""
         row = put_row(self.folder, trial, score)
-        over = self.engine.report(self.name, {"row": json.dumps(row), "remarks": "[]"})
+        over = self.engine.handle_report(self.name, {"row": json.dumps(row), "remarks": "[]"})
         if over:
-            self.engine.over(self.name)
+            self.engine.forget_task(self.name)
         return over
 
     def fails(self, failure: Exception | None) -> None:
-        self.engine.failed(self.name, failure)
-        self.engine.over(self.name)
+        self.engine.handle_failure(self.name, failure)
+        self.engine.forget_task(self.name)
 
 
 @pytest.fixture
@@ -246,7 +246,7 @@ def test_an_epoch_that_is_executed_again_counts_once(sweep: Sweep, tmp_path: Pat
     driver = Driver(sweep, tmp_path / "tiny")
     trial = begin(driver, epochs=2)
     before = len(driver.ledger.read_events())
-    assert not driver.engine.report(
+    assert not driver.engine.handle_report(
         driver.name, {"row": json.dumps(driver.ledger.read_rows(trial)[0]), "remarks": '["said"]'}
     )
     assert trial.epochs == 2 and len(driver.ledger.read_events()) == before and driver.said == ["said"]
@@ -287,11 +287,11 @@ def test_when_ray_gives_up_everything_the_trial_that_it_was_for_fails_and_the_ot
     hog = begin(driver)
     hogs_task = driver.name
     other = begin(driver)
-    driver.engine.crashed("Ray gave up: the node was running low on memory")
+    driver.engine.handle_ray_crash("Ray gave up: the node was running low on memory")
     assert hog.outcome is None and other.outcome is None
     driver.epoch(other)
     driver.engine.live = {hogs_task: driver.engine.live[hogs_task]} | driver.engine.live
-    driver.engine.crashed("Ray gave up: the node was running low on memory")
+    driver.engine.handle_ray_crash("Ray gave up: the node was running low on memory")
     assert (hog.outcome, hog.cause, other.outcome) == ("failed", "node", None)
 
 
@@ -320,5 +320,5 @@ def test_an_evaluation_that_failed_is_said_and_tried_again_when_asked_for(sweep:
     assert trial.outcome == "completed" and "could not be evaluated: OutOfMemoryError" in driver.said[-1]
     assert not driver.agenda.wants_evaluation(trial)
     reopened = ledger_of(sweep, tmp_path / "tiny")
-    retry(reopened, Screen(), More(retry_failed=True), ["all"])
+    retry(reopened, Screen(), ResumeOptions(retry_failed=True), ["all"])
     assert driver.agenda.wants_evaluation(reopened.trials[1])

@@ -15,14 +15,14 @@ from pathlib import Path
 from orchestrator.overview.screen import Screen
 from orchestrator.state.home import lock_sweep
 from orchestrator.state.ledger import Ledger
-from orchestrator.driver.signals import OnSignal
+from orchestrator.driver.signals import SignalHandler
 from orchestrator.driver.restart import Takeover
 
 folder = Path(sys.argv[1])
 with lock_sweep(folder) as note:
     ledger = Ledger(folder)
     {before}
-    Takeover(ledger, Screen(), OnSignal(), {again}, "go on", Path("/no/scratch"), note)()
+    Takeover(ledger, Screen(), SignalHandler(), {again}, "go on", Path("/no/scratch"), note)()
 """
 FULL_DISK = "resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))"
 HOLDER = """

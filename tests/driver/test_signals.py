@@ -8,13 +8,13 @@ import sys
 
 import pytest
 
-from orchestrator.driver.signals import SIGNALS, Interrupted, signals_kept
+from orchestrator.driver.signals import SIGNALS, Interrupted, handle_signals
 
 
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_interrupts_where_somebody_checks_and_nowhere_else(number: signal.Signals) -> None:
     before = signal.getsignal(number)
-    with signals_kept() as on_signal:
+    with handle_signals() as on_signal:
         on_signal.check()
         signal.raise_signal(number)
         with pytest.raises(Interrupted, match=rf"Stopped by {number.name}\. What is finished is kept"):
@@ -24,19 +24,19 @@ def test_a_signal_interrupts_where_somebody_checks_and_nowhere_else(number: sign
 
 def test_whoever_is_told_hears_of_one_that_came_before() -> None:
     told: list[str] = []
-    with signals_kept() as on_signal:
-        with on_signal.told_to(told.append):
+    with handle_signals() as on_signal:
+        with on_signal.forward_to(told.append):
             assert not told
         signal.raise_signal(signal.SIGTERM)
         assert not told
-        with on_signal.told_to(told.append):
+        with on_signal.forward_to(told.append):
             assert told == ["Stopped by SIGTERM."]
 
 
 def test_a_second_signal_ends_the_process_at_once() -> None:
     code = (
-        "import signal\nfrom orchestrator.driver.signals import signals_kept\n"
-        "with signals_kept():\n"
+        "import signal\nfrom orchestrator.driver.signals import handle_signals\n"
+        "with handle_signals():\n"
         "    signal.raise_signal(signal.SIGTERM); print('once', flush=True); signal.raise_signal(signal.SIGINT)\n"
         "    print('twice', flush=True)"
     )
@@ -47,7 +47,7 @@ def test_a_second_signal_ends_the_process_at_once() -> None:
 def test_a_hangup_that_nohup_keeps_away_stays_away() -> None:
     before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
-        with signals_kept() as on_signal:
+        with handle_signals() as on_signal:
             signal.raise_signal(signal.SIGHUP)
             assert not on_signal.reason
     finally:

@@ -18,7 +18,7 @@ def test_the_last_table_fits_80_columns_with_every_number(tmp_path: Path) -> Non
     sweep = noop_sweep(tmp_path)
     ledger = drive(sweep, tmp_path / "home" / "tiny")
     output = io.StringIO()
-    Screen(Console(file=output, width=80)).results(sweep, ledger)
+    Screen(Console(file=output, width=80)).print_results(sweep, ledger)
     lines = output.getvalue().splitlines()
     assert max(map(len, lines[:-1])) <= 80
     for arm in sweep.arms:
@@ -37,7 +37,7 @@ def test_the_live_display_says_what_runs_and_what_is_best(tmp_path: Path) -> Non
     ledger = drive(sweep, tmp_path / "home" / "tiny", steps=9)
     output = io.StringIO()
     console = Console(file=output, width=80, force_terminal=True, color_system=None)
-    with Screen(console).live(sweep, ledger, 2, tmp_path / "home" / "tiny"):
+    with Screen(console).show_live(sweep, ledger, 2, tmp_path / "home" / "tiny"):
         pass
     shown = output.getvalue()
     ended = sum(trial.outcome is not None for trial in ledger.trials.values())
@@ -51,7 +51,7 @@ def test_nothing_is_best_before_the_first_of_the_seeds_has_ended(tmp_path: Path)
     ledger = drive(sweep, tmp_path / "tiny", steps=2)
     output = io.StringIO()
     console = Console(file=output, width=80, force_terminal=True, color_system=None)
-    with Screen(console).live(sweep, ledger, 2, tmp_path / "tiny"):
+    with Screen(console).show_live(sweep, ledger, 2, tmp_path / "tiny"):
         pass
     assert "tiny: 0 of 4 trials ended · 1 running" in output.getvalue()
 
@@ -66,7 +66,7 @@ def test_a_mean_over_seeds_has_an_interval_only_where_the_report_gives_one(
     for number in range(1, num_judged + 1):
         ledger.evaluate(ledger.trials[number], {"test/score": 0.5})
     output = io.StringIO()
-    Screen(Console(file=output, width=80)).results(sweep, ledger)
+    Screen(Console(file=output, width=80)).print_results(sweep, ledger)
     (line,) = (line for line in output.getvalue().splitlines() if line.split()[:1] == ["all"])
     assert f"{0.4 + 2 * spread:.3f}" in line
     assert ("±" in line) == ("95 % confidence interval" in output.getvalue()) == bool(num_judged * spread)

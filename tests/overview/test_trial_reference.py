@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from orchestrator.errors import UserError
-from orchestrator.overview.trial_reference import located
+from orchestrator.overview.trial_reference import resolve_trained_models
 from orchestrator.search_space.reader import Sweep, read_search_space
 from orchestrator.state.paths import BEST, CHECKPOINT
 from tests.support.spaces import write_space
@@ -65,12 +65,14 @@ def read_next(tmp_path: Path, root: Path) -> Sweep:
 def test_a_model_of_the_same_corpus_is_taken(root: Path, tmp_path: Path) -> None:
     corpus = opened(root, tmp_path)
     path = write_other(tmp_path, root, corpus)
-    assert located(read_next(tmp_path, root), GIVEN, tmp_path, corpus) == {"audio_init": str(path)}
+    assert resolve_trained_models(read_next(tmp_path, root), GIVEN, tmp_path, corpus) == {"audio_init": str(path)}
 
 
 def test_a_model_without_a_corpus_is_taken(root: Path, tmp_path: Path) -> None:
     path = write_other(tmp_path, root, None)
-    assert located(read_next(tmp_path, root), GIVEN, tmp_path, opened(root, tmp_path)) == {"audio_init": str(path)}
+    assert resolve_trained_models(read_next(tmp_path, root), GIVEN, tmp_path, opened(root, tmp_path)) == {
+        "audio_init": str(path)
+    }
 
 
 def test_a_model_of_a_corpus_that_has_grown_since_is_taken_as_its_splits_are_kept(root: Path, tmp_path: Path) -> None:
@@ -79,7 +81,7 @@ def test_a_model_of_a_corpus_that_has_grown_since_is_taken_as_its_splits_are_kep
     write_sounds(root, 6, 12)
     corpus = opened(root, tmp_path)
     assert corpus.fingerprint != before.fingerprint
-    assert located(read_next(tmp_path, root), GIVEN, tmp_path, corpus) == {"audio_init": str(path)}
+    assert resolve_trained_models(read_next(tmp_path, root), GIVEN, tmp_path, corpus) == {"audio_init": str(path)}
 
 
 def test_a_model_that_has_seen_the_test_split_is_refused(root: Path, tmp_path: Path) -> None:
@@ -89,7 +91,7 @@ def test_a_model_that_has_seen_the_test_split_is_refused(root: Path, tmp_path: P
     write_sounds(root, 6, 12)
     corpus = opened(root, tmp_path)
     with pytest.raises(UserError) as caught:
-        located(read_next(tmp_path, root), GIVEN, tmp_path, corpus)
+        resolve_trained_models(read_next(tmp_path, root), GIVEN, tmp_path, corpus)
     said = str(caught.value)
     assert said.startswith("audio_init: other/1: was trained on another corpus (")
     assert "): it has seen " in said and " of the 8 recordings that are held out here; train it on this" in said
@@ -107,4 +109,4 @@ def test_a_model_of_which_nobody_knows_what_it_has_seen_is_refused(root: Path, t
     write_sounds(root, 6, 8)
     corpus = opened(root, tmp_path)
     with pytest.raises(UserError, match=r"\): it may have seen recordings that are held out here; train it on this"):
-        located(read_next(tmp_path, root), GIVEN, tmp_path, corpus)
+        resolve_trained_models(read_next(tmp_path, root), GIVEN, tmp_path, corpus)

@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from orchestrator.cli import _report
-from orchestrator.commands.report import hold_listening_test, sweep_named, write_reports
+from orchestrator.cli import _write_report
+from orchestrator.commands.report import find_unique_name, hold_listening_test, write_reports
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.search_space.combinations import rendering_name
 from orchestrator.tracking.__main__ import follow
@@ -596,12 +596,12 @@ def test_a_report_is_of_the_sweep_in_this_home_whoever_else_runs_one_of_its_name
         mine.close()
         follow(mine.path, once=True)
     with connect(sweep.home) as client:
-        names = {mine.home: sweep_named(mine.home, "vae") for mine in (sweep, other)}
+        names = {mine.home: find_unique_name(mine.home, "vae") for mine in (sweep, other)}
         runs = {home: read_report(client, name).runs for home, name in names.items()}
     for mine, loss in ((sweep, "mine"), (other, "theirs")):
         assert f"loss={loss}" in runs[mine.home].arms and runs[mine.home].name == "vae"
         said: list[str] = []
-        _report("vae", mine.home, said.append)
+        _write_report("vae", mine.home, said.append)
         kept = Path(runs[mine.home].run.info.artifact_uri, "report.html").read_text()
         assert kept == (mine.home / "reports" / "vae.html").read_text() and f"loss={loss}" in kept
     elsewhere = tmp_path / "elsewhere"
@@ -697,9 +697,9 @@ def test_a_report_that_fails_takes_nothing_from_the_sweep_that_has_ended(sweep: 
     sweep.close()
     follow(sweep.path, once=True)
     said: list[str] = []
-    _report("vae", sweep.home, said.append)
+    _write_report("vae", sweep.home, said.append)
     assert re.fullmatch(
-        r"No report \(ValueError: .*duplicate.*\); orchestrate report vae --home \S+ says where that is", said[-1]
+        r"No report \(ValueError: .*duplicate.*\); orchestrate report vae --home \S+ shows the traceback", said[-1]
     )
 
 

@@ -31,4 +31,4 @@ def test_a_trainable_that_judges_and_renders_nothing_is_judged_on_the_test_split
 def test_a_trainable_that_judges_nothing_is_said_to_be_tested_by_nothing(tmp_path: Path) -> None:
     assert not can_be_evaluated(load_trainable(str(NOOP), Path()))
     notes = make_plan(noop_sweep(tmp_path, **SEEDS)).notes
-    assert any("Noop has no evaluate(): the test split judges no trial" in note for note in notes)
+    assert any("Noop has no evaluate(): no trial is evaluated on the test split" in note for note in notes)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commands.finished import Request, find_finished, has_report, keep_finished
+from orchestrator.commands.finished import Request, find_finished, has_report, record_finished
 from orchestrator.errors import UserError
 from orchestrator.search_space.reader import read_search_space
 from orchestrator.tracking.__main__ import follow
@@ -35,7 +35,7 @@ def finished(home: Path, tmp_path: Path) -> Request:
     follow(folder.path, once=True)
     (home / "reports").mkdir()
     (home / "reports" / "tiny.html").write_text("what it found")
-    keep_finished(home, finished, space)
+    record_finished(home, finished, space)
     return finished
 
 
@@ -109,7 +109,7 @@ def test_a_sweep_that_has_more_to_do_is_not_kept_as_finished(finished: Request, 
     follow(folder.path, once=True)
     (home / "reports" / "tiny.html").touch()
     (folder.path / "finished.json").unlink()
-    keep_finished(home, finished, read_search_space(finished.path, overrides=finished.overrides))
+    record_finished(home, finished, read_search_space(finished.path, overrides=finished.overrides))
     assert not (folder.path / "finished.json").exists()
 
 

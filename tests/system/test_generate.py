@@ -93,7 +93,7 @@ class TestGenerate:
             samples, rate_hz = soundfile.read(path)
             assert (len(samples), rate_hz) == (44100, 22050)
         assert any(line.startswith("paired/") and "judge accuracy" in line for line in said)
-        assert sum("the judge hears" in line for line in said) == 3
+        assert sum("the judge predicts" in line for line in said) == 3
 
     def test_the_same_seed_makes_the_same_and_another_makes_others(
         self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
@@ -148,7 +148,7 @@ class TestGenerate:
             ("gone.jpg", None, "No such file"),
             ("text.txt", b"hello", "neither a picture"),
             ("text.png", b"hello", "no picture that can be read"),
-            ("noise.wav", b"hello", "noise.wav: is a sound, and paired makes a sound of an image; give it one"),
+            ("noise.wav", b"hello", "noise.wav: is a sound, and paired generates a sound from an image; give it one"),
         ],
     )
     def test_a_file_that_cannot_be_used_is_one_line_and_exit_code_2(
@@ -167,7 +167,7 @@ class TestGenerate:
             lines(tiny_home, [tmp_path / "a.png", tmp_path / "a.wav"], Options(tmp_path / "out"))
 
     def test_a_home_without_such_a_sweep_says_which_to_run(self, home: Path, tmp_path: Path) -> None:
-        with pytest.raises(UserError, match=r"no sweep here makes anything of an image.*image_to_sound.yaml"):
+        with pytest.raises(UserError, match=r"no sweep here generates anything from an image.*image_to_sound.yaml"):
             lines(home, [tmp_path / "a.png"], Options(tmp_path / "out"))
 
     def test_a_mistyped_sweep_is_suggested(self, swept: Ledger, tiny_home: Path, tmp_path: Path) -> None:
@@ -184,7 +184,7 @@ class TestGenerate:
     def test_the_command_says_it_too(self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path) -> None:
         arguments = ["generate", str(image), "--home", str(tiny_home), "-o", str(tmp_path / "out"), "--count", "1"]
         done = CliRunner().invoke(app, arguments, catch_exceptions=False)
-        assert done.exit_code == 0 and "the judge hears" in done.output
+        assert done.exit_code == 0 and "the judge predicts" in done.output
 
 
 ALONE = """
@@ -251,7 +251,7 @@ class TestPromote:
 
 
 def test_a_trial_of_another_sweep_can_be_begun_from(swept: Ledger, tiny_home: Path, tmp_path: Path) -> None:
-    from orchestrator.overview.trial_reference import located
+    from orchestrator.overview.trial_reference import resolve_trained_models
 
     space = {
         "trainable": "image_to_sound",
@@ -261,13 +261,13 @@ def test_a_trial_of_another_sweep_can_be_begun_from(swept: Ledger, tiny_home: Pa
         **dict.fromkeys(("compare", "search", "pruning")),
     }
     read = read_search_space(write_space(tmp_path / "next.yaml", **space, params={"audio_init": "paired/1"}))
-    found = located(read, {"audio_init": "paired/1", "lr": 0.1}, tiny_home)
+    found = resolve_trained_models(read, {"audio_init": "paired/1", "lr": 0.1}, tiny_home)
     assert found == {
         "audio_init": str(trial_folder(tiny_home / "paired", 1) / CHECKPOINT / BEST),
         "lr": 0.1,
     }
-    assert located(read, {"audio_init": "scratch"}, tiny_home) == {"audio_init": "scratch"}
-    assert located(read, {"audio_init": "./a.pt"}, tiny_home) == {"audio_init": str(tmp_path / "a.pt")}
+    assert resolve_trained_models(read, {"audio_init": "scratch"}, tiny_home) == {"audio_init": "scratch"}
+    assert resolve_trained_models(read, {"audio_init": "./a.pt"}, tiny_home) == {"audio_init": str(tmp_path / "a.pt")}
     for given, message in (("pared/1", "Did you mean 'paired'"), ("paired/9", "paired has no trial 9; it has 1 to 2")):
         with pytest.raises(UserError, match=f"audio_init: .*{message}"):
-            located(read, {"audio_init": given}, tiny_home)
+            resolve_trained_models(read, {"audio_init": given}, tiny_home)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commands.resume import More, resume
+from orchestrator.commands.resume import ResumeOptions, resume
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
 from orchestrator.overview.screen import Screen
@@ -23,10 +23,10 @@ def test_more_trials_that_were_refused_can_be_asked_for_again(tmp_path: Path, ho
     before = log.read_bytes()
     for _ in range(2):
         with pytest.raises(UserError, match=r"resources\.gpu: 1 is required"):
-            resume("tiny", home, Screen(), More(trials=2), ["resources.gpu=1", "resources.require_gpu=true"])
+            resume("tiny", home, Screen(), ResumeOptions(trials=2), ["resources.gpu=1", "resources.require_gpu=true"])
         assert log.read_bytes() == before
     # The search space that was refused is kept, since resources may always change: it is changed back.
-    resume("tiny", home, Screen(), More(trials=2), ["resources.gpu=0", "resources.require_gpu=false"])
+    resume("tiny", home, Screen(), ResumeOptions(trials=2), ["resources.gpu=0", "resources.require_gpu=false"])
     assert len(Ledger(home / "tiny", read_only=True).trials) == 3
 
 

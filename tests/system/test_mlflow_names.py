@@ -10,8 +10,8 @@ import pytest
 from mlflow.utils.validation import _validate_metric_name
 from rich.console import Console
 
-from orchestrator.commands.status import as_data, show_status
-from orchestrator.overview.snapshot import look
+from orchestrator.commands.status import collect_status, show_status
+from orchestrator.overview.snapshot import read_snapshot
 from orchestrator.tracking.__main__ import follow
 from orchestrator.tracking.batches import Batch, describe_left_out, send
 from orchestrator.tracking.client import Refused
@@ -92,7 +92,7 @@ def test_a_name_that_is_too_long_is_left_out_and_said(sweep: SweepFolder) -> Non
     assert run.data.tags["orchestrate.left_out"].startswith(f"metric val/{LONG}: {reason}")
     assert "orchestrate.left_out" not in sweep.run(1).data.tags
     assert f"MLflow: has everything but metric val/{LONG} of trial 2 ({reason})" in shown(sweep)
-    mlflow = as_data(look(sweep.home, "vae"))["mlflow"]
+    mlflow = collect_status(read_snapshot(sweep.home, "vae"))["mlflow"]
     assert (mlflow["complete"], mlflow["sent"]) == (False, True)
     assert not is_behind(sweep.path), "sending again would bring nothing"
     # The next process knows it too.

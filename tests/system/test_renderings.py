@@ -190,7 +190,7 @@ def test_what_no_search_chose_is_judged_on_the_test_split(tmp_path: Path) -> Non
     sweep, searched = (noop_sweep(tmp_path, **changes) for changes in (SEEDS, {}))
     trial = drive(sweep, tmp_path / "sweep", lambda trial, epoch: epoch / 10).of_arm("arm=a", "search")[0]
     task = Task("evaluate", trial)
-    splits = [Tasks(each, tmp_path, Capacity(2, 0)).config_of(task)["spec"]["splits"] for each in (sweep, searched)]
+    splits = [Tasks(each, tmp_path, Capacity(2, 0)).make_config(task)["spec"]["splits"] for each in (sweep, searched)]
     assert splits == [("test",), ()]
 
 
@@ -207,7 +207,7 @@ def test_the_last_table_shows_renderings_below_their_arm(tmp_path: Path) -> None
         ledger.evaluate(trial, {}, [rendering])
     ledger.write(Started(record={"references": []}))
     console = Console(record=True, width=80)
-    Screen(console).results(sweep, ledger)
+    Screen(console).print_results(sweep, ledger)
     shown = console.export_text()
     assert "means over the seeds of each arm" in shown
     lines = [line.split() for line in shown.splitlines()]

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from orchestrator.commands.resume import More, added, grant, resume
-from orchestrator.driver.sweep import forget_stops, run_sweep
+from orchestrator.commands.resume import ResumeOptions, grant, parse_increment, resume
+from orchestrator.driver.sweep import delete_stop_files, run_sweep
 from orchestrator.errors import UserError
 from orchestrator.overview.screen import Screen
 from orchestrator.policy.agenda import Agenda
@@ -46,24 +46,28 @@ def rung_tables(rungs: Rungs) -> dict[str, dict[int, dict[int, float]]]:
 
 
 def test_what_is_added_has_a_plus() -> None:
-    assert (added("--trials", "+4", int), added("--hours", "+.5", float), added("--epochs", None, int)) == (4, 0.5, 0)
+    assert (
+        parse_increment("--trials", "+4", int),
+        parse_increment("--hours", "+.5", float),
+        parse_increment("--epochs", None, int),
+    ) == (4, 0.5, 0)
     for wrong in ("4", "+0", "-1", "+1.5", "+x"):
         with pytest.raises(UserError, match=r"--trials .*such as --trials \+4"):
-            added("--trials", wrong, int)
+            parse_increment("--trials", wrong, int)
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"only": "oom"}, "--only says which trials.*add --retry-failed"),
+        ({"only": "oom"}, "--only changes what --retry-failed does; add --retry-failed"),
         ({"from_scratch": True}, "--from-scratch says"),
-        ({"arm": "arm=a"}, "--arm says for which arms"),
+        ({"arm": "arm=a"}, "--arm restricts other options to some arms"),
         ({"retry_failed": True, "only": "ooom"}, "did you mean 'oom'"),
     ],
 )
 def test_options_that_mean_nothing_alone_are_refused(given: dict[str, Any], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        More(**given)
+        ResumeOptions(**given)
 
 
 def test_an_arm_is_named_by_some_of_its_values(tmp_path: Path) -> None:
@@ -214,7 +218,7 @@ def test_a_failed_trial_whose_code_was_mended_keeps_its_number_and_its_run(tmp_p
     net.write_text(MENDED.format(broken=False))
     # In a process of its own a driver would import it anew.
     forget(net)
-    more = More(retry_failed=True, only="error", trials=1, epochs=1)
+    more = ResumeOptions(retry_failed=True, only="error", trials=1, epochs=1)
     _, ledger = resume("tiny", home, Screen(), more, [])
     assert [(trial.outcome, trial.epochs, trial.attempts) for trial in ledger.trials.values()] == [
         ("completed", 4, 2),
@@ -240,19 +244,19 @@ def test_hours_and_budget_are_given_to_the_arms_that_are_named(tmp_path: Path) -
         sweep,
         ledger,
         Screen(),
-        More(trials=2, epochs=3, hours=1.5, arm="arm=b"),
+        ResumeOptions(trials=2, epochs=3, hours=1.5, arm="arm=b"),
         [arm.name for arm in select_arms(sweep.arms, "arm=b", sweep.name)],
     )
     budget = Budget(sweep, Ledger(tmp_path / "tiny", read_only=True))
     assert (budget.trials("arm=a"), budget.epochs("arm=a")) == (4, 4)
     assert (budget.trials("arm=b"), budget.epochs("arm=b"), budget.hours) == (6, 7, 2)
     with pytest.raises(UserError, match=r"--hours: sweep tiny has no budget\.hours"):
-        grant(noop_sweep(tmp_path), ledger, Screen(), More(hours=1), [])
+        grant(noop_sweep(tmp_path), ledger, Screen(), ResumeOptions(hours=1), [])
 
 
 def test_stop_files_of_an_earlier_start_are_forgotten(tmp_path: Path) -> None:
     sweep, folder = noop_sweep(tmp_path), tmp_path / "tiny"
     ledger = drive(sweep, folder, steps=1)
     (trial_folder(folder, 1) / "stop").touch()
-    forget_stops(ledger)
+    delete_stop_files(ledger)
     assert not (trial_folder(folder, 1) / "stop").exists()

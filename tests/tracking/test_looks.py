@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.driver.provenance import looks
+from orchestrator.driver.provenance import find_looks
 from orchestrator.state.events import Evaluated, Event, Rendering, Started
 
 
@@ -44,10 +44,10 @@ JUDGED = evaluated(1, test=0.5)
 def test_more_trials_after_the_test_split_has_judged_some_are_a_look(
     events: list[Event], expected: list[dict[str, Any]]
 ) -> None:
-    assert looks(events, arms(l2=3, vae=4)) == expected
+    assert find_looks(events, arms(l2=3, vae=4)) == expected
 
 
 def test_more_epochs_are_a_look_too_and_renderings_are_judged() -> None:
     rendering: Rendering = {"name": "loud", "settings": {}, "folder": "r", "metrics": {"test/score": 0.5}}
     events = [start(l2=3), Evaluated(trial=1, metrics={}, renderings=[rendering])]
-    assert looks(events, {"loss=l2": {"trials": 3, "epochs": 3}}) == [{"arms": ["loss=l2"], "judged": 1}]
+    assert find_looks(events, {"loss=l2": {"trials": 3, "epochs": 3}}) == [{"arms": ["loss=l2"], "judged": 1}]

@@ -1,0 +1,63 @@
+"""The sentences about why a sweep stopped, and the command that resumes it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.command_line import format_command
+from orchestrator.state.budget import Budget
+from orchestrator.state.home import home_option
+from orchestrator.state.ledger import Ledger
+
+if TYPE_CHECKING:
+    from orchestrator.driver.controller import Engine
+    from orchestrator.search_space.reader import Sweep
+
+
+@dataclass(frozen=True)
+class StopMessages:
+    """Writes the sentences about the end of one sweep.
+
+    Attributes:
+        sweep: the search space.
+        home: the folder of all sweeps.
+        ledger: the state of the sweep.
+    """
+
+    sweep: Sweep
+    home: Path
+    ledger: Ledger
+
+    @property
+    def hours_line(self) -> str:
+        """The sentence for a sweep that has spent its `budget.hours`."""
+        hours = Budget(self.sweep, self.ledger).hours or 0
+        command = self._resume("--hours", "+1")
+        return f"Sweep {self.sweep.name} has spent its budget.hours of {hours:g}; {command} gives it one more."
+
+    @property
+    def resume_line(self) -> str:
+        """The sentence with the command that resumes the sweep."""
+        return f"Nothing that was recorded is lost. Go on with: {self._resume()}"
+
+    def explain_stop(self, engine: Engine) -> str:
+        """Return why the sweep stopped before everything was done; an empty string if everything is done."""
+        agenda = engine.agenda
+        if agenda.is_done():
+            return ""
+        if engine.stop_reason:
+            return engine.stop_reason
+        lines = [f"Trial {trial.number} was stopped by hand." for trial in agenda.held_trials()]
+        for arm, trial in agenda.paused_arms().items():
+            times = self.sweep.space.limits.max_same_errors
+            lines.append(
+                f"{arm} is paused: its last {times} trials failed alike, {trial.reason}. Mend the code and go on, or "
+                f"try them again as they are: {self._resume('--retry-failed')}"
+            )
+        log = self.ledger.folder / "driver.log"
+        return "\n".join(lines) or f"Ray ended before the sweep did; see {log}"
+
+    def _resume(self, *options: str) -> str:
+        return format_command("resume", self.sweep.name, *options, *home_option(self.home))

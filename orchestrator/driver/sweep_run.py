@@ -1,0 +1,286 @@
+"""One run of a sweep whose folder is locked: prepare what all trials share, let Ray execute the tasks, and close."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator import processor
+from orchestrator.driver import cluster, provenance
+from orchestrator.driver.signals import Interrupted, SignalHandler
+from orchestrator.driver.stop_messages import StopMessages
+from orchestrator.errors import SweepStopped, UserError
+from orchestrator.overview.trial_reference import resolve_trained_models
+from orchestrator.plugins import loader
+from orchestrator.policy.agenda import Agenda
+from orchestrator.state import events
+from orchestrator.state.budget import Budget
+from orchestrator.state.home import SEARCH_SPACE
+from orchestrator.state.ledger import Ledger
+from orchestrator.state.lock_note import LockNote
+from orchestrator.state.sweep_state import FINISHED
+from orchestrator.tracking import sender
+from reports import vocabulary as words
+
+if TYPE_CHECKING:
+    from orchestrator.driver.controller import Engine
+    from orchestrator.driver.restart import Takeover
+    from orchestrator.driver.tasks import Tasks
+    from orchestrator.overview.screen import Screen
+    from orchestrator.search_space.reader import Sweep
+    from trainables.corpora.corpus import Corpus
+
+SHORT_OF_MEMORY = "running low on memory"
+"""Part of Ray's error when a cluster's memory monitor has killed a worker: Ray gives up all trials and names none.
+
+The monitor is switched off in a Ray that this process starts, but not in a cluster that it joins.
+"""
+
+
+class SweepRun:
+    """One run of a sweep whose folder is locked."""
+
+    def __init__(
+        self,
+        sweep: Sweep,
+        home: Path,
+        ledger: Ledger,
+        screen: Screen,
+        note: LockNote,
+        signal_handler: SignalHandler,
+        resume_arguments: Sequence[str],
+    ) -> None:
+        """Keep what the run needs.
+
+        Args:
+            sweep: the search space.
+            home: the folder of all sweeps.
+            ledger: the state of the sweep, which holds its new events.
+            screen: the display.
+            note: the note beside the lock of the sweep's folder.
+            signal_handler: remembers whether there was a signal.
+            resume_arguments: the arguments of `orchestrate` that resume the sweep if Ray dies.
+        """
+        self.sweep = sweep
+        self.home = home
+        self.folder = home / sweep.name
+        self.ledger = ledger
+        self.screen = screen
+        self.note = note
+        self.signal_handler = signal_handler
+        self.resume_arguments = resume_arguments
+        self.messages = StopMessages(sweep, home, ledger)
+
+    def run(self) -> None:
+        """Run what is left to do, and send what MLflow does not have yet."""
+        files = loader.source_files(self.sweep.trainable, self.sweep.space.components)
+        imported = loader.imported_files(self.sweep.trainable, self.sweep.space.components)
+        code = provenance.code_fingerprint(files, imported)
+        agenda = Agenda(self.sweep, self.ledger, evaluates=loader.can_be_evaluated(self.sweep.trainable), code=code)
+        for remark in agenda.remarks:
+            self.screen.say(remark)
+        hours = Budget(self.sweep, self.ledger).hours
+        seconds_left = None if hours is None else hours * 3600 - self.ledger.seconds_run()
+        following = sender.run_sender(self.folder, self.screen.say, lambda: bool(self.signal_handler.reason))
+        if agenda.is_done():
+            self.ledger.release()
+            if not self.ledger.is_finished:
+                # The last driver was killed just before it wrote this event.
+                self.ledger.write(events.Closed(outcome=FINISHED, reason="", late=True))
+            self.screen.say(f"Sweep {self.sweep.name} is finished: nothing left to do.")
+        elif seconds_left is not None and seconds_left <= 0:
+            self.ledger.discard()
+            self.screen.say(self.messages.hours_line)
+        else:
+            loader.check_corpus(self.sweep.space.corpus)
+            with following as all_is_written:
+                self._run(agenda, seconds_left, all_is_written)
+            return
+        # Nothing is left to run, but MLflow may not have everything.
+        if sender.is_behind(self.folder):
+            destination = sender.destination(self.home)
+            if self.ledger.destination["tracking_uri"] != destination["tracking_uri"]:
+                self.ledger.redirect(destination)
+            with following:
+                pass
+
+    def _run(self, agenda: Agenda, seconds_left: float | None, all_is_written: Callable[[], None]) -> None:
+        """Start Ray, run the tasks, and write how the sweep ended.
+
+        Args:
+            agenda: the tasks.
+            seconds_left: the rest of `budget.hours`; None without a limit.
+            all_is_written: is called after the last event, so that the process that sends to MLflow can end.
+
+        Raises:
+            SweepStopped: the sweep stopped before everything was done.
+        """
+        space = self.sweep.space
+        corpus = loader.open_corpus(space.corpus, self.home, self._progress) if space.corpus else None
+        for line in corpus.skipped if corpus else ():
+            self.screen.say(f"Skipped: {line}")
+        outcome, reason = words.OUTCOME_FAILED, ""
+        with cluster.start_ray(self.folder / "driver.log") as (scratch, wait_for_ray):
+            self.note.update(scratch=str(scratch))
+            prepared = self._prepare(corpus)
+            # The first suggestion needs this import, which takes a second; meanwhile Ray starts in its thread.
+            import orchestrator.policy.suggestions  # noqa: F401
+
+            tasks = self._make_tasks(wait_for_ray)
+            self._write_start(prepared, corpus)
+            try:
+                reason = self._work(agenda, tasks, seconds_left, scratch)
+                outcome = words.OUTCOME_INTERRUPTED if reason else FINISHED
+            except SweepStopped as stopped:
+                outcome, reason = words.OUTCOME_INTERRUPTED, str(stopped)
+                raise
+            except BaseException as error:
+                reason = str(error)
+                raise
+            finally:
+                with contextlib.suppress(OSError):
+                    self.ledger.write(events.Closed(outcome=outcome, reason=reason))
+                # The rest is sent to MLflow while Ray shuts down.
+                all_is_written()
+        if reason == self.messages.hours_line:
+            self.screen.say(reason)
+        elif reason:
+            error_class = Interrupted if self.signal_handler.reason else SweepStopped
+            raise error_class(f"{reason}\n{self.messages.resume_line}")
+
+    def _progress(self, what: str, done: int, total: int) -> None:
+        """Show the progress of the preparation; a signal ends it here."""
+        self.signal_handler.check()
+        self.screen.progress(what, done, total)
+
+    def _prepare(self, corpus: Corpus | None) -> loader.Prepared:
+        """Prepare what all trials share, such as the judge.
+
+        Raises:
+            UserError: the trials of the sweep were evaluated by another judge.
+        """
+        # Whether referenced models have seen held-out recordings is checked before the first trial only: a sweep with
+        # trials can't change to other models, and may be finished.
+        unseen_by = None if self.ledger.trials else corpus
+        settings = [
+            resolve_trained_models(self.sweep, trial_settings, self.home, unseen_by)
+            for trial_settings in self.sweep.settings()
+        ]
+        prepared = loader.prepare(self.sweep.trainable, settings, corpus, self._progress)
+        before = self.ledger.started.get("judge")
+        if self.ledger.trials and before != prepared.judge:
+            raise UserError(
+                f"sweep {self.sweep.name} was judged by {before}, the judge is now {prepared.judge} (the corpus or "
+                "orchestrate is another one): their values can't be compared; start another sweep with --name"
+            )
+        return prepared
+
+    def _make_tasks(self, wait_for_ray: Callable[[], cluster.Capacity]) -> Tasks:
+        """Wait for Ray, and fit the requested resources to the cluster.
+
+        Raises:
+            UserError: the cluster has too few GPUs, or one of its machines does not see the home.
+        """
+        from orchestrator.driver.tasks import Tasks
+        from orchestrator.worker.shared_home import check_home_is_shared
+
+        self.screen.progress("starting Ray", 0, 1)
+        capacity = wait_for_ray()
+        # Ray has installed its own handlers.
+        self.signal_handler.install()
+        self.signal_handler.check()
+        token = check_home_is_shared(self.folder)
+        self.screen.progress("starting Ray", 1, 1)
+        tasks = Tasks(self.sweep, self.home, capacity, token)
+        for line in (*tasks.notes, *(cluster.find_busy_gpus() if capacity.gpus else ())):
+            self.screen.say(line)
+        has_own_code = self.sweep.space.components or not self.sweep.trainable.__module__.startswith("trainables.")
+        if has_own_code and (problem := processor.known_problem()):
+            self.screen.say(problem)
+        return tasks
+
+    def _write_start(self, prepared: loader.Prepared, corpus: Corpus | None) -> None:
+        """Write the held events and the start of this driver to the sweep log."""
+        self.ledger.release()
+        file = self.sweep.path.resolve()
+        if file == self.folder / SEARCH_SPACE:
+            # `resume` reads the copy in the sweep's folder; the record keeps the original file.
+            file = Path(self.ledger.started.get("file", file))
+        budget, destination = Budget(self.sweep, self.ledger), sender.destination(self.home)
+        record = provenance.make_record(self.sweep, budget, prepared, corpus, file, self.ledger.read_events())
+        self.ledger.write(events.Started(record={**record, **destination}))
+
+    def _work(self, agenda: Agenda, tasks: Tasks, seconds_left: float | None, scratch: Path) -> str:
+        """Let Ray execute the tasks; return why the sweep stopped early, or an empty string."""
+        from orchestrator.driver.controller import Callbacks, Engine
+        from orchestrator.driver.ray_watch import RayDaemons
+        from orchestrator.driver.restart import Takeover
+        from orchestrator.policy.pruning import Rungs
+        from orchestrator.state.disk import Space
+
+        daemons = RayDaemons()
+        engine = Engine(
+            agenda,
+            self.ledger,
+            Rungs(self.sweep, self.ledger),
+            Space(self.folder, self.sweep.space.disk.min_free_gib),
+            Callbacks(
+                tasks.make_config,
+                tasks.can_grow,
+                daemons.are_alive,
+                daemons.end_workers,
+                self.screen.say,
+                self.note.update,
+            ),
+        )
+        takeover = Takeover(
+            self.ledger,
+            self.screen,
+            self.signal_handler,
+            self.resume_arguments,
+            self.messages.resume_line,
+            scratch,
+            self.note,
+        )
+        timer = threading.Timer(seconds_left or 0, engine.stop, [self.messages.hours_line])
+        timer.daemon = True
+        if seconds_left is not None:
+            timer.start()
+        try:
+            with (
+                self.signal_handler.forward_to(engine.stop),
+                self.screen.show_live(self.sweep, self.ledger, tasks.slots, self.folder),
+                daemons.call_on_death(takeover),
+            ):
+                self._fit(engine, scratch, tasks.slots, takeover)
+        finally:
+            timer.cancel()
+        return self.messages.explain_stop(engine)
+
+    def _fit(self, engine: Engine, scratch: Path, slots: int, takeover: Takeover) -> None:
+        """Run Ray Tune, and translate its errors.
+
+        Raises:
+            SweepStopped: Ray failed for an unknown reason.
+        """
+        from orchestrator.driver.ray_tune import fit
+
+        try:
+            fit(engine, self.sweep.name, scratch, slots)
+        except Exception as error:
+            logging.getLogger("ray").error("fit() raised\n%s", traceback.format_exc())
+            if engine.stop_reason or not engine.callbacks.is_ray_alive():
+                # If Ray has died, the thread of `call_on_death` is about to restart the driver.
+                return
+            last_line = str(error).strip().splitlines()[-1]
+            if SHORT_OF_MEMORY not in str(error):
+                raise SweepStopped(
+                    f"Ray stopped: {last_line} (see {self.folder / 'driver.log'})\n{self.messages.resume_line}"
+                ) from None
+            engine.handle_ray_crash(f"Ray gave up: {last_line}")
+            takeover(f"Ray gave up ({last_line})")
