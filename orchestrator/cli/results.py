@@ -66,12 +66,21 @@ def report(
     names: Annotated[list[str], typer.Argument(help="Sweeps that were run.", show_default=False)],
     out: Annotated[Path | None, typer.Option(help="Folder [default: reports in the home].", show_default=False)] = None,
     form: Annotated[str, typer.Option("--format", help="html, md, csv, latex, png or svg.")] = "html",
+    best_yaml: Annotated[
+        bool, typer.Option("--best-yaml", help="Print the best configuration as YAML, and write no report.")
+    ] = False,
+    arm: Annotated[
+        str | None, typer.Option(help="With --best-yaml: of these arms, such as loss=vae.", show_default=False)
+    ] = None,
     home: Home = None,
 ) -> None:
     """Write a report for each sweep from its runs in MLflow: which arm is better, by how much, and how surely."""
-    from orchestrator.commands.report import write_reports
+    from orchestrator.commands.report import print_best, write_reports
     from orchestrator.state.home import find_home
 
+    if best_yaml:
+        print_best(find_home(home), names, arm, print)
+        return
     write_reports(find_home(home), names, out, form, print)
 
 

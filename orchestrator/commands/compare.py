@@ -15,7 +15,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from orchestrator.command_line import format_command
 from orchestrator.overview.snapshot import MIXED_CODE, Snapshot, read_snapshot
+from orchestrator.overview.tables import describe_best_parameters
+from orchestrator.state.home import home_option
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial, unfinished_line
 from orchestrator.tracking.links import SweepPages, link_lines
@@ -195,10 +198,12 @@ def _format_latex(rows: Sequence[Row]) -> str:
 
 
 def _make_arm_remarks(snapshot: Snapshot, rows: Sequence[Row]) -> list[str]:
-    """Return lines about arms with mixed code, and arms whose best trial did not train to the end."""
+    """Return lines about mixed code, best trials that did not train to the end, and the best parameters."""
     trials = snapshot.ledger.trials
     lines = [MIXED_CODE] if any(snapshot.has_mixed_code(row["arm"]) for row in rows) else []
     lines += filter(None, (unfinished_line(row["arm"], trials.get(row["best trial"])) for row in rows))
+    command = format_command("report", snapshot.name, "--best-yaml", *home_option(snapshot.ledger.folder.parent))
+    lines += describe_best_parameters((trials.get(row["best trial"]) for row in rows), command)
     return ["", *lines] if lines else []
 
 

@@ -53,6 +53,27 @@ def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str,
                 _log_page(client, report.runs.run.info.run_id, paths[0], say)
 
 
+def print_best(home: Path, names: Sequence[str], arm: str | None, say: Callable[[str], None]) -> None:
+    """Print the best configuration of each sweep as the `params` of a search space.
+
+    Args:
+        home: the folder of all sweeps.
+        names: the sweeps.
+        arm: compared values that the arms have, such as `loss=vae`; None for all arms.
+        say: prints a line.
+
+    Raises:
+        ReportError: a sweep does not exist, or no such arm has a completed trial.
+        OrchestratorError: MLflow does not answer.
+    """
+    from reports.runs.frames import read_sweep
+    from reports.runs.winners import as_yaml
+
+    with connect(home) as client:
+        for name in names:
+            say(as_yaml(read_sweep(client, find_unique_name(home, name)), arm).rstrip())
+
+
 def hold_listening_test(home: Path, name: str, options: Options, say: Callable[[str], None]) -> None:
     """Hold, export or import a blind listening test of a sweep; its files are in the home.
 

@@ -15,15 +15,18 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Column, Table
 from rich.text import Text
 
+from orchestrator.command_line import format_command
 from orchestrator.overview.snapshot import MIXED_CODE
 from orchestrator.overview.summary import ArmSummary, list_table_metrics, seconds_left, summarize
 from orchestrator.overview.tables import (
+    describe_best_parameters,
     format_interval,
     format_number,
     make_renderings_table,
     make_results_table,
     mark_arm,
 )
+from orchestrator.state.home import home_option
 from orchestrator.state.trial import Trial, unfinished_line
 from orchestrator.tracking import sender
 from orchestrator.tracking.links import link_lines
@@ -156,6 +159,9 @@ class Screen:
             self.say(line)
         if any(arm.mixed_code for arm in arms):
             self.say(MIXED_CODE)
+        command = format_command("report", sweep.name, "--best-yaml", *home_option(ledger.folder.parent))
+        for line in describe_best_parameters((arm.best for arm in arms), command):
+            self.say(line)
         if any(arm.renderings for arm in arms):
             self.say("\nRenderings of the best checkpoints, whole validation split")
             self.console.print(make_renderings_table(arms, references))

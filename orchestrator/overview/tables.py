@@ -1,8 +1,8 @@
-"""The tables at the end of a sweep: the results by arm, and the renderings of the best checkpoints."""
+"""The end of a sweep: the results by arm, the best parameters, and the renderings of the best checkpoints."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
@@ -14,6 +14,7 @@ from reports import vocabulary as words
 
 if TYPE_CHECKING:
     from orchestrator.search_space.reader import Sweep
+    from orchestrator.state.trial import Trial
 
 
 def format_interval(arm: ArmSummary, metric: str) -> str:
@@ -68,6 +69,25 @@ def make_results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Seq
         values = [format_number(row.get(name)) for name in metrics]
         table.add_row(Text(label, style="dim"), "", *values, "", "")
     return table
+
+
+def describe_best_parameters(bests: Iterable[Trial | None], command: str) -> list[str]:
+    """Return lines with the searched parameters of the best trial of each arm; no line if nothing was searched.
+
+    Args:
+        bests: the best trial of each arm, None for an arm that has none.
+        command: prints the best configuration as YAML.
+    """
+    lines = []
+    for trial in bests:
+        if trial is not None and trial.searched:
+            values = ", ".join(f"{name} {_format_parameter(value)}" for name, value in trial.searched.items())
+            lines.append(f"  {trial.arm}: {values}")
+    return ["Best parameters:", *lines, f"As YAML:  {command}"] if lines else []
+
+
+def _format_parameter(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else f"{value}"
 
 
 def make_renderings_table(arms: Sequence[ArmSummary], references: Sequence[Mapping[str, Any]]) -> Table:

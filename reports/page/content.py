@@ -13,7 +13,7 @@ import pandas as pd
 
 from reports import vocabulary as words
 from reports.page import figures, matrix, sentences
-from reports.runs import findings, importance, stages
+from reports.runs import findings, importance, stages, winners
 from reports.runs.findings import ContrastSet, Table
 from reports.runs.frames import SweepRuns, read_sweep
 from reports.statistics.contrast import Contrast
@@ -78,6 +78,11 @@ class Report:
         rows = self.runs.record.get("references", [])
         labels = [" ".join(str(row[key]) for key in ("reference", "size") if row.get(key)) for row in rows]
         return pd.DataFrame({"arm": labels, "searched": [row.get(self.runs.metric, math.nan) for row in rows]})
+
+    @cached_property
+    def winners(self) -> list[winners.Winner]:
+        """The best configuration of each arm."""
+        return winners.find_winners(self.runs)
 
     @property
     def tested_sentences(self) -> list[str]:

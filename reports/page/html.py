@@ -18,6 +18,7 @@ from reports.page.drawings import drawings
 from reports.page.images import read_images
 from reports.page.matrix import OUTCOMES
 from reports.page.probes import Cell, read_probes
+from reports.runs import winners
 from reports.runs.findings import ContrastSet
 from reports.statistics.contrast import Contrast
 
@@ -40,6 +41,8 @@ def render(report: Report) -> str:
         contrasts=contrast_rows(report),
         remarks=report.remarks(),
         matrix=matrix_table(report),
+        winners=winner_rows(report),
+        best_yaml=winners.as_yaml(report.runs) if report.winners else "",
         confirmed=_records(report.confirmed),
         saved=_describe_saved(report),
         probes=probes,
@@ -79,6 +82,16 @@ def matrix_table(report: Report) -> list[dict[str, Any]]:
         )
     references = report.references.to_dict("records")
     return [*rows, *({"arm": row["arm"], best: row["searched"], "is_reference": True} for row in references)]
+
+
+def winner_rows(report: Report) -> list[dict[str, Any]]:
+    """Return a row for each arm's best configuration: the trial, its value, and its searched parameters."""
+    value = f"best {words.label_of(report.runs.metric)} (validation)"
+    rows = []
+    for winner in report.winners:
+        row = {"arm": winner.arm, "trial": winner.trial, value: winner.value, "trials as good": winner.num_near}
+        rows.append(row | winners.describe_parameters(winner))
+    return rows
 
 
 def listening_scores(report: Report) -> pd.DataFrame:

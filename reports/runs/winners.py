@@ -98,14 +98,14 @@ def as_yaml(runs: SweepRuns, arm: str | None = None) -> str:
 
 
 def _settings(runs: SweepRuns, winner: Winner) -> dict[str, Any]:
-    """The settings of a trial; the names of bundles are left out, whose settings are there one by one."""
+    """Return the settings of a trial; a bundle is left out, since each of its settings is there by itself."""
     bundles = set(runs.record.get("bundles", ()))
     params = runs.client.get_run(winner.run_id).data.params
     settings = {words.from_mlflow(name): parse_param(text) for name, text in params.items()}
     return {name: value for name, value in settings.items() if name not in bundles | {words.PARAM_SEED}}
 
 
-def in_words(winner: Winner) -> dict[str, str]:
+def describe_parameters(winner: Winner) -> dict[str, str]:
     """Return each searched parameter with its value and, where other trials were as good, their range."""
     cells = {}
     for name, value in winner.searched.items():

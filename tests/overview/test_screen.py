@@ -20,7 +20,8 @@ def test_the_last_table_fits_80_columns_with_every_number(tmp_path: Path) -> Non
     output = io.StringIO()
     Screen(Console(file=output, width=80)).print_results(sweep, ledger)
     lines = output.getvalue().splitlines()
-    assert max(map(len, lines[:-1])) <= 80
+    # Only a command is longer, since it has to stay on one line.
+    assert max(len(line) for line in lines if "orchestrate" not in line) <= 80
     for arm in sweep.arms:
         trials = ledger.of_arm(arm.name, "search")
         best = max(trials, key=lambda trial: max(row["metrics"]["val/score"] for row in ledger.read_rows(trial)))

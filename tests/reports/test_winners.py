@@ -14,7 +14,7 @@ from orchestrator.tracking.__main__ import follow
 from orchestrator.tracking.connection import connect
 from reports.errors import ReportError
 from reports.runs.frames import SweepRuns, read_sweep
-from reports.runs.winners import as_yaml, find_winners, in_words
+from reports.runs.winners import as_yaml, describe_parameters, find_winners
 from tests.support.sweep_folder import SweepFolder
 
 SEARCHED = {"lr": {"loguniform": [1e-4, 1e-2]}}
@@ -52,8 +52,8 @@ def test_the_best_completed_trial_of_each_arm_wins(runs: SweepRuns) -> None:
 def test_trials_that_are_at_most_a_twentieth_worse_say_how_flat_the_optimum_is(runs: SweepRuns) -> None:
     flat, sharp = find_winners(runs)
     assert (flat.num_near, flat.near["lr"]) == (3, (pytest.approx(1e-3), pytest.approx(1e-1)))
-    assert in_words(flat) == {"lr": "0.001 (0.001 to 0.1)"}
-    assert sharp.num_near == 1 and in_words(sharp) == {"lr": "0.001"}
+    assert describe_parameters(flat) == {"lr": "0.001 (0.001 to 0.1)"}
+    assert sharp.num_near == 1 and describe_parameters(sharp) == {"lr": "0.001"}
 
 
 def test_the_best_configuration_is_the_params_of_a_search_space(runs: SweepRuns) -> None:
