@@ -32,7 +32,15 @@ FLOORS = {
         *("testing", "image_to_sound", "sound_to_image", "autoencoder", "classifier"),
         *("components.assessment", "components.judges", "components.networks", "components.training"),
         *("components.losses", "components.representation", "components.pictures"),
-        *("trainable", "components.generation", "corpora", "components.audio", "support", "errors"),
+        *(
+            "trainable",
+            "components.generation",
+            "corpora",
+            "components.audio",
+            "components.shapes",
+            "support",
+            "errors",
+        ),
     ),
     "reports": ("page", "listening", "runs", "statistics", "vocabulary", "errors"),
 }

@@ -12,8 +12,6 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from trainables.autoencoder.config import AutoencoderConfig
 from trainables.autoencoder.latent_statistics import TrainLatents
@@ -23,14 +21,14 @@ from trainables.components.losses.reconstruction import LOSSES, sample_latents
 from trainables.components.losses.sigmas import SIGMAS
 from trainables.components.networks.bottleneck import Bottleneck
 from trainables.components.networks.pca_path import sample_size
-from trainables.components.representation.normalizations import Clips, Statistics
+from trainables.components.representation.normalizations import Statistics
 from trainables.components.representation.normalizer import Normalizer
 from trainables.components.representation.representation import ClipSplit
+from trainables.components.shapes import Clips, Latents
 
 FIT_CLIPS = 256
 """Clips in a batch where no gradient is needed."""
 
-Latents = Float[Tensor, "clips latents"]
 StatisticsSource = Literal["predicted", "own"]
 
 

@@ -6,18 +6,15 @@ from collections.abc import Callable
 from functools import cached_property
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from trainables.components.representation.normalizations import Clips, Statistics
+from trainables.components.representation.normalizations import Statistics
 from trainables.components.representation.normalizer import RidgeRegression
 from trainables.components.representation.representation import ClipSplit
+from trainables.components.shapes import Clips, Latents
 
 MAX_CLIPS = 2048
 """Training clips that are encoded at most."""
 BATCH_CLIPS = 256
-
-Latents = Float[Tensor, "clips latents"]
 
 
 class TrainLatents:

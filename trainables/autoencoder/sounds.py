@@ -4,21 +4,17 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
 from trainables.autoencoder.codec import Codec
 from trainables.autoencoder.config import AutoencoderConfig
 from trainables.components.assessment.media import Rendered
 from trainables.components.assessment.references import class_means
 from trainables.components.audio.spectrogram import BINS, FRAMES, log_power
-from trainables.components.representation.normalizations import Clips
 from trainables.components.representation.phase_rendering import PHASES, Scene, TrainingClips
 from trainables.components.representation.representation import ClipSplit
+from trainables.components.shapes import Clips, FullSpectrograms
 from trainables.corpora.features import clip_power
-
-Full = Float[Tensor, "clips 192 512"]
 
 
 class Sounds:
@@ -50,7 +46,7 @@ class Sounds:
         sounds = PHASES[self._config.phase].sound(Scene(magnitudes, clips, self._training_clips, own_sound))
         return Rendered(magnitudes, sounds)
 
-    def _magnitudes(self, clips: NDArray[np.int64], restored: Clips) -> Full:
+    def _magnitudes(self, clips: NDArray[np.int64], restored: Clips) -> FullSpectrograms:
         """Return the magnitudes that the setting `magnitude` names, as log-power in nats at full resolution."""
         corpus, grid = self._training_clips.corpus, self._codec.representation.grid
         if self._config.magnitude == "original":

@@ -21,12 +21,11 @@ from trainables.components.assessment.assessor import Assessor
 from trainables.components.audio.log_power_metrics import FractionUnexplained, Variation
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.losses.reconstruction import LOSSES
-from trainables.components.representation.normalizations import Clips
 from trainables.components.representation.phase_rendering import TrainingClips
 from trainables.components.representation.representation import ClipSplit
+from trainables.components.shapes import Clips, Scalar
 from trainables.components.training.cuda_graph import GraphReplayer
 from trainables.components.training.loop import (
-    Scalar,
     descend,
     estimate_checkpoint_bytes,
     fetch_values,

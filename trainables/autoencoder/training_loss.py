@@ -10,11 +10,9 @@ from torch import Tensor
 from trainables.autoencoder.config import AutoencoderConfig
 from trainables.components.losses.phase_losses import PHASE_LOSSES
 from trainables.components.losses.reconstruction import LOSSES, kl_divergence
-from trainables.components.representation.normalizations import Clips, Statistics
+from trainables.components.representation.normalizations import Statistics
 from trainables.components.representation.normalizer import Normalizer
-
-Latents = Float[Tensor, "clips latents"]
-Scalar = Float[Tensor, ""]
+from trainables.components.shapes import Clips, Latents, Scalar
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,8 @@ from trainables.classifier.modalities import (
 )
 from trainables.components.audio.log_power_metrics import score_recordings
 from trainables.components.pictures import spectrogram_pictures
-from trainables.components.training.loop import Scalar, batches, descend, fetch_values, finite_means, warm_up
+from trainables.components.shapes import Scalar
+from trainables.components.training.loop import batches, descend, fetch_values, finite_means, warm_up
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split

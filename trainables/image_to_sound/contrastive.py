@@ -9,11 +9,12 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from trainables.components.shapes import Scalar
+
 FIRST_TEMPERATURE = 0.07
 MIN_TEMPERATURE = 0.01
 
 Latents = Float[Tensor, "pairs latents"]
-Scalar = Float[Tensor, ""]
 
 
 class Contrast(nn.Module):

@@ -20,6 +20,7 @@ from trainables.components.networks.backbones import Backbone
 from trainables.components.networks.bottleneck import WEIGHT_DECAY, Bottleneck
 from trainables.components.pictures.augmentation import Pictures
 from trainables.components.representation.normalizer import Normalizer
+from trainables.components.shapes import Latents, Spectrograms
 from trainables.errors import InputError
 from trainables.image_to_sound.config import ImageToSoundConfig, Route
 from trainables.image_to_sound.contrastive import Contrast
@@ -41,8 +42,6 @@ FIXED_AUTOENCODER_SETTINGS = {
 """Settings of autoencoder that are fixed here; the shapes of tensors reveal few of them, so the config is compared."""
 
 Clips = Float[Tensor, "clips 1 frames bins"]
-LogPower = Float[Tensor, "clips frames bins"]
-Latents = Float[Tensor, "clips latents"]
 Distribution = tuple[Latents, Latents | None]
 """Mean and log-variance of latents; no log-variance with `prior: none`."""
 
@@ -140,7 +139,7 @@ class SoundFromPicture(nn.Module):
         self.train_latents = sound_latents
         self.pair_deviation = (sound_latents - picture_latents).square().mean(dim=0).sqrt()
 
-    def decode_log_power(self, latents: Latents, autocast: torch.autocast) -> LogPower:
+    def decode_log_power(self, latents: Latents, autocast: torch.autocast) -> Spectrograms:
         """Decode latents into log-power in nats, on the model's grid."""
         clips, _ = self.audio.decode(latents, autocast)
         no_statistics = latents.new_zeros(len(latents), 0)

@@ -7,16 +7,14 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pandas as pd
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from trainables.components.assessment.pairs import PairSplit
 from trainables.components.assessment.retrieval import SearchResult, search
 from trainables.components.audio.spectrogram import resize
 from trainables.components.judges.sound_judge import Judge
-from trainables.image_to_sound.model import Distribution, Latents, SoundFromPicture
-
-LogPower = Float[Tensor, "clips frames bins"]
+from trainables.components.shapes import Latents, Spectrograms
+from trainables.image_to_sound.model import Distribution, SoundFromPicture
 
 
 def search_pairs(
@@ -44,7 +42,7 @@ def search_pairs(
 def retrieval_table(
     model: SoundFromPicture,
     splits: Sequence[PairSplit],
-    make: Callable[[Distribution], LogPower],
+    make: Callable[[Distribution], Spectrograms],
     judge: Judge,
     autocast: torch.autocast,
 ) -> pd.DataFrame:

@@ -23,6 +23,7 @@ from trainables.components.networks.backbones import Backbone
 from trainables.components.networks.pca_path import sample_size
 from trainables.components.pictures.augmentation import augment
 from trainables.components.representation.phase_rendering import render_magnitudes
+from trainables.components.shapes import Scalar
 from trainables.components.training.loop import (
     batches,
     descend,
@@ -49,8 +50,6 @@ from trainables.trainable import Media, Trainable
 
 BETAS = (0.9, 0.99)
 FIT_CLIPS = 256
-
-Scalar = Float[Tensor, ""]
 
 
 class ImageToSound(Trainable):

@@ -7,15 +7,13 @@ loss and a KL divergence.
 from __future__ import annotations
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor
 
 from trainables.components.losses.reconstruction import LOSSES, sample_latents
-from trainables.components.representation.representation import Clips
+from trainables.components.shapes import Clips, Scalar
 from trainables.image_to_sound.config import ImageToSoundConfig
 from trainables.image_to_sound.model import Distribution, SoundFromPicture, measure_unit
-
-Scalar = Float[Tensor, ""]
 
 
 class PairObjective:

@@ -12,11 +12,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.assessment.distributions import inception_score
-from trainables.components.assessment.embeddings import Clips, Embeddings, Reference, cache_embeddings, sample_clips
+from trainables.components.assessment.embeddings import Clips, Reference, cache_embeddings, sample_clips
 from trainables.components.assessment.retrieval import search
 from trainables.components.audio.log_power_metrics import score_recordings
 from trainables.components.judges.picture_judge import SIZE_PX, PictureJudge
 from trainables.components.pictures.augmentation import Pictures, as_floats
+from trainables.components.shapes import Embeddings
 from trainables.corpora.pictures import select_visible
 from trainables.sound_to_image.config import RETRIEVAL_PREFIX
 

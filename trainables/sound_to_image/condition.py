@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from trainables.components.judges.networks import Network, ResidualNetwork, log_mel
 from trainables.components.judges.sound_judge import train_network
+from trainables.components.shapes import FullSpectrograms
 from trainables.corpora.splits import digest
 from trainables.errors import InputError
 from trainables.support.cache import write_once
@@ -29,8 +30,6 @@ VERSION = 1
 SEED = 11
 NUM_FEATURES = 64
 
-Full = Float[Tensor, "clips 192 512"]
-
 
 class Condition(nn.Module):
     """A residual network of sounds that returns its features beside the logits of the classes."""
@@ -39,7 +38,7 @@ class Condition(nn.Module):
         super().__init__()
         self.network: Network = ResidualNetwork(num_classes)
 
-    def forward(self, log_power: Full) -> tuple[Float[Tensor, "clips 64"], Float[Tensor, "clips classes"]]:
+    def forward(self, log_power: FullSpectrograms) -> tuple[Float[Tensor, "clips 64"], Float[Tensor, "clips classes"]]:
         """Return features and logits for magnitudes at full resolution (log-power in nats)."""
         features = self.network.embed(self.network.standardize(log_mel(log_power)))
         return features, self.network.classify(features)

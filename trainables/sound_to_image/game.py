@@ -8,7 +8,8 @@ from typing import Any
 import torch
 
 from trainables.components.pictures.augmentation import Pictures, augment
-from trainables.components.training.loop import Scalar, descend
+from trainables.components.shapes import Scalar
+from trainables.components.training.loop import descend
 from trainables.sound_to_image.config import SoundToImageConfig
 from trainables.sound_to_image.model import PictureFromSound
 from trainables.sound_to_image.networks import (

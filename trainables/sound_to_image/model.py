@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from trainables.components.judges.networks import Mel, log_mel
 from trainables.components.pictures.augmentation import Pictures
+from trainables.components.shapes import FullSpectrograms
 from trainables.sound_to_image.condition import NUM_FEATURES, Condition
 from trainables.sound_to_image.config import SoundToImageConfig
 from trainables.sound_to_image.networks import Conditions, Generator, update_average
@@ -20,7 +21,6 @@ BATCH_CLIPS = 64
 WARM_UP_STEPS = 10
 """In about so many first steps the average decays faster, so that the untrained weights are soon forgotten."""
 
-Full = Float[Tensor, "clips 192 512"]
 Features = Float[Tensor, "clips features"]
 Logits = Float[Tensor, "clips classes"]
 
@@ -105,7 +105,7 @@ class PictureFromSound(nn.Module):
         return torch.cat([self.averaged(*part) for part in parts])
 
     @torch.no_grad()
-    def generate(self, log_power: Full, noise: torch.Generator, truncation: float = 1.0) -> Pictures:
+    def generate(self, log_power: FullSpectrograms, noise: torch.Generator, truncation: float = 1.0) -> Pictures:
         """Generate a picture within −1..1 for each sound.
 
         Args:

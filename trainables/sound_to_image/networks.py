@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
 from trainables.components.pictures.augmentation import Pictures
+from trainables.components.shapes import Scalar
 
 FIRST_PX = 4
 WIDTHS = {4: 4.0, 8: 4.0, 16: 2.0, 32: 1.0, 64: 0.5}
@@ -34,7 +35,6 @@ Scores = Float[Tensor, " pictures"]
 Features = Float[Tensor, "pictures features"]
 Maps = Float[Tensor, "pictures channels rows columns"]
 Style = Float[Tensor, "pictures style"]
-Scalar = Float[Tensor, ""]
 
 
 class ConditionalNorm(nn.Module):

@@ -23,7 +23,8 @@ from trainables.components.judges.picture_judge import open_picture_judge
 from trainables.components.pictures import spectrogram_pictures as drawing
 from trainables.components.pictures.augmentation import Pictures
 from trainables.components.representation.representation import Representation
-from trainables.components.training.loop import Scalar, batches, estimate_checkpoint_bytes, fetch_values, finite_means
+from trainables.components.shapes import Scalar
+from trainables.components.training.loop import batches, estimate_checkpoint_bytes, fetch_values, finite_means
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split

@@ -12,13 +12,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.assessment.distributions import inception_score
-from trainables.components.assessment.embeddings import Embeddings, Reference, cache_embeddings, sample_clips
+from trainables.components.assessment.embeddings import Reference, cache_embeddings, sample_clips
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.log_power_metrics import COMMON_SIZE, FractionUnexplained, lsd_db, score_recordings
 from trainables.components.audio.sound_metrics import mel_lsd_db, phase_error_rad
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges.sound_judge import Judge
+from trainables.components.shapes import Embeddings, FullSpectrograms, Spectrograms
 from trainables.corpora.features import FeatureSplit, clip_power, read_waveforms
 from trainables.corpora.splits import Split
 
@@ -26,9 +27,6 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 BATCH_CLIPS = 64
-
-Batch = Float[Tensor, "clips frames bins"]
-Full = Float[Tensor, "clips 192 512"]
 
 
 class Assessor:
@@ -62,7 +60,7 @@ class Assessor:
         """Return the positions of the clips, in the batches in which `assess` expects estimates."""
         return iter(torch.arange(len(self._targets)).split(BATCH_CLIPS))
 
-    def assess(self, estimates: Iterable[Batch], grid: Grid) -> dict[str, float]:
+    def assess(self, estimates: Iterable[Spectrograms], grid: Grid) -> dict[str, float]:
         """Compute metrics of estimates of all clips.
 
         Args:
@@ -91,7 +89,7 @@ class Assessor:
             "inception_score": inception_score(torch.cat(class_probabilities)),
         }
 
-    def assess_samples(self, samples: Full) -> dict[str, float]:
+    def assess_samples(self, samples: FullSpectrograms) -> dict[str, float]:
         """Compute metrics of generated magnitudes: distances from the training clips, and the inception score.
 
         Args:

@@ -20,6 +20,7 @@ from trainables.components.assessment.distributions import (
     frechet_distance,
     kernel_distance,
 )
+from trainables.components.shapes import Embeddings
 from trainables.errors import InputError
 from trainables.support.cache import write_once
 
@@ -28,7 +29,6 @@ CLIPS_A_BIN = 10
 REFERENCE_CLIPS = 2048
 """The most training clips that others are compared with."""
 
-Embeddings = Float[Tensor, "clips features"]
 Clips = NDArray[np.int64]
 
 

@@ -33,6 +33,7 @@ from trainables.components.audio.sound_metrics import (
 from trainables.components.judges.networks import JudgeName
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.pictures import spectrogram_pictures
+from trainables.components.shapes import FullSpectrograms
 from trainables.corpora.features import clip_power, read_waveforms
 from trainables.corpora.splits import Split
 from trainables.trainable import Media
@@ -44,7 +45,6 @@ PEAK = 0.99
 """The peak of a sound that would otherwise clip."""
 BATCH_CLIPS = 64
 
-Full = Float[Tensor, "clips 192 512"]
 JUDGES: dict[str, JudgeName] = {"judge": "A", "judge_b": "B"}
 """Judges by the prefix of their columns."""
 SOUND_METRICS: dict[str, Callable[..., Tensor]] = {
@@ -65,7 +65,7 @@ class Rendered:
         sounds: waveforms at any level: they may exceed ±1.
     """
 
-    log_power: Full
+    log_power: FullSpectrograms
     sounds: Float[Tensor, "clips samples"]
 
 

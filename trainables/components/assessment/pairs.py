@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.pictures.augmentation import Pictures, as_floats
-from trainables.components.representation.representation import Clips, ClipSplit, Representation
+from trainables.components.representation.representation import ClipSplit, Representation
+from trainables.components.shapes import Clips
 from trainables.corpora.pictures import select_visible
 
 if TYPE_CHECKING:

@@ -22,6 +22,7 @@ from trainables.components.audio.grid import Grid
 from trainables.components.audio.spectrogram import log_power, power, to_waveform
 from trainables.components.judges.sound_judge import open_judge, preparation_device
 from trainables.components.representation.phase_rendering import PHASES, Scene, TrainingClips
+from trainables.components.shapes import FullSpectrograms, Spectrograms
 from trainables.corpora.features import FeatureSplit, clip_power
 from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
@@ -34,9 +35,6 @@ PCA_VALUES = 1 << 27
 PCA_CLIPS = 2048
 """The most training clips that they are fitted to."""
 FULL = Grid("192x512")
-
-Batch = Float[Tensor, "clips frames bins"]
-Full = Float[Tensor, "clips 192 512"]
 
 
 class References:
@@ -91,7 +89,7 @@ class References:
         self,
         name: str,
         grid: Grid,
-        estimates: Callable[[], Iterator[Batch]],
+        estimates: Callable[[], Iterator[Spectrograms]],
         *,
         estimated: Grid | None = None,
         size: str | None = None,
@@ -109,7 +107,7 @@ class References:
         return self._cached_line(name, label, lambda: self._assessor.assess(estimates(), estimated or grid))
 
     def _sound_line(
-        self, name: str, phase: str, grid: Grid | None, magnitudes: Callable[[NDArray[np.int64]], Full]
+        self, name: str, phase: str, grid: Grid | None, magnitudes: Callable[[NDArray[np.int64]], FullSpectrograms]
     ) -> dict[str, Any]:
         """Return a line that is measured on sounds, rendered with a phase from the magnitudes of clips."""
         done = 0
@@ -131,17 +129,17 @@ class References:
     def _cached_line(self, name: str, size: str, measure: Callable[[], dict[str, float]]) -> dict[str, Any]:
         return measure_reference_line(self._corpus, name, size, self._judge.id, measure)
 
-    def _original_log_power(self, clips: NDArray[np.int64]) -> Full:
+    def _original_log_power(self, clips: NDArray[np.int64]) -> FullSpectrograms:
         return log_power(clip_power(self._corpus.waveforms(), clips).to(self._device))
 
-    def _original_batches(self) -> Iterator[Batch]:
+    def _original_batches(self) -> Iterator[Spectrograms]:
         return (self._original_log_power(self._clips[positions.numpy()]) for positions in self._assessor.positions())
 
-    def _reduced_batches(self, grid: Grid) -> Iterator[Batch]:
+    def _reduced_batches(self, grid: Grid) -> Iterator[Spectrograms]:
         features = self._open_split(grid, self._clips)
         return (features.batch(positions) for positions in self._assessor.positions())
 
-    def _resynthesized_batches(self, grid: Grid) -> Iterator[Batch]:
+    def _resynthesized_batches(self, grid: Grid) -> Iterator[Spectrograms]:
         done = 0
         for reduced in self._reduced_batches(grid):
             self._progress(f"resynthesizing {grid.label} spectrograms", done, len(self._clips))
@@ -149,20 +147,20 @@ class References:
             done += len(reduced)
         self._progress(f"resynthesizing {grid.label} spectrograms", done, done)
 
-    def _mean_batches(self, grid: Grid) -> Iterator[Batch]:
+    def _mean_batches(self, grid: Grid) -> Iterator[Spectrograms]:
         mean = self._training_sample(grid).mean(dim=0).unflatten(0, grid.shape)
         return (mean.expand(len(positions), -1, -1) for positions in self._assessor.positions())
 
-    def _class_mean_batches(self, grid: Grid) -> Iterator[Batch]:
+    def _class_mean_batches(self, grid: Grid) -> Iterator[Spectrograms]:
         means = class_means(self._corpus, grid).to(self._device)
         labels = torch.from_numpy(self._corpus.labels(self._clips))
         return (means[labels[positions]] for positions in self._assessor.positions())
 
-    def _class_mean_log_power(self, grid: Grid, clips: NDArray[np.int64]) -> Full:
+    def _class_mean_log_power(self, grid: Grid, clips: NDArray[np.int64]) -> FullSpectrograms:
         labels = torch.from_numpy(self._corpus.labels(clips))
         return grid.to_full(class_means(self._corpus, grid)[labels].to(self._device))
 
-    def _nearest_batches(self, grid: Grid) -> Iterator[Batch]:
+    def _nearest_batches(self, grid: Grid) -> Iterator[Spectrograms]:
         train = self._corpus.indices("train")
         features = self._open_split(grid, train)
         for positions in self._assessor.positions():
@@ -170,7 +168,7 @@ class References:
             neighbours = self._training_clips.find_nearest(self._original_log_power(clips), clips, same_class=True)
             yield features.batch(neighbours)
 
-    def _pca_batches(self, grid: Grid, num_components: int) -> Iterator[Batch]:
+    def _pca_batches(self, grid: Grid, num_components: int) -> Iterator[Spectrograms]:
         train = self._training_sample(grid)
         mean = train.mean(dim=0)
         # With fewer clips than pixels, the matrix of inner products between clips is the smaller one to decompose.

@@ -18,6 +18,7 @@ from torch import Tensor
 from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
 from trainables.components.audio.phase import instantaneous_frequency, unwrap
 from trainables.components.audio.spectrogram import BINS, FFT_SAMPLES, FRAMES, HOP_SAMPLES, RANGE_NATS
+from trainables.components.shapes import FullSpectrograms, Waveforms
 
 OWN_HOP_SAMPLES = 256
 PADDING_SAMPLES = FFT_SAMPLES + OWN_HOP_SAMPLES * (FRAMES - 1) - CLIP_SAMPLES
@@ -28,17 +29,14 @@ EPSILON = 1e-6
 MIN_BAND_BINS = 1.5
 """Least width of a band, from its lower to its upper edge."""
 
-Full = Float[Tensor, "clips 192 512"]
-Waveforms = Float[Tensor, "clips samples"]
 
-
-def log_mel_power(waveforms: Waveforms) -> Full:
+def log_mel_power(waveforms: Waveforms) -> FullSpectrograms:
     """Return ln(|S|² M + 1e-6) in nats, with M from `_band_matrix`; it is −13.8 in the padding."""
     power = (_stft(waveforms).abs() + EPSILON).square()
     return (power @ _band_matrix(power.device) + EPSILON).log()
 
 
-def mel_frequency(waveforms: Waveforms) -> Full:
+def mel_frequency(waveforms: Waveforms) -> FullSpectrograms:
     """Return the instantaneous frequency of each band in units of π, within ±1.
 
     As in the report, the phases are unwrapped over time and then mixed by the same matrix as the power.
@@ -46,7 +44,7 @@ def mel_frequency(waveforms: Waveforms) -> Full:
     return instantaneous_frequency(unwrap(_stft(waveforms).angle()) @ _band_matrix(waveforms.device))
 
 
-def linear_log_power(log_mel: Full) -> Full:
+def linear_log_power(log_mel: FullSpectrograms) -> FullSpectrograms:
     """Convert log-power of mel bands to log-power in nats on the full linear grid, with the frames of `spectrogram`.
 
     The result is floored 80 dB below each clip's maximum.
@@ -63,7 +61,7 @@ def linear_log_power(log_mel: Full) -> Full:
     return torch.maximum(between, between.amax(dim=(1, 2), keepdim=True) - RANGE_NATS)
 
 
-def to_waveform(log_mel: Full, frequency: Full) -> Waveforms:
+def to_waveform(log_mel: FullSpectrograms, frequency: FullSpectrograms) -> Waveforms:
     """Synthesize sound from log-power and instantaneous frequency of mel bands, by the report's overlap-add."""
     amplitude = (log_mel.exp() @ _inverse_band_matrix(log_mel.device) + EPSILON).sqrt()
     phase = (math.pi * frequency).cumsum(dim=1) @ _inverse_band_matrix(log_mel.device)

@@ -6,15 +6,10 @@ import math
 from dataclasses import dataclass
 from typing import Literal
 
-from jaxtyping import Float
-from torch import Tensor
-
 from trainables.components.audio import audiovision, spectrogram
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.phase import instantaneous_frequency
-
-Batch = Float[Tensor, "clips frames bins"]
-Waveforms = Float[Tensor, "clips samples"]
+from trainables.components.shapes import Spectrograms, Waveforms
 
 
 @dataclass(frozen=True)
@@ -34,7 +29,7 @@ class Feature:
         """The unique name of the feature, used for cache files."""
         return f"{self.quantity}-{self.grid.name}"
 
-    def compute(self, waveforms: Waveforms) -> Batch:
+    def compute(self, waveforms: Waveforms) -> Spectrograms:
         """Compute log-power in nats or a phase in units of π.
 
         A phase is decimated, not pooled: an average of phases would mean nothing.

@@ -18,16 +18,14 @@ from torch import Tensor
 from trainables.components.audio import audiovision, spectrogram
 from trainables.components.audio.clip import RATE_HZ
 from trainables.components.audio.spectrogram import BINS, FFT_SAMPLES, FRAMES, POWER_FLOOR, SIZES, Size
+from trainables.components.shapes import FullSpectrograms, Spectrograms, Waveforms
 
 RepresentationName = Literal["linear", "mel", "audiovision"]
 Reduction = Literal["pool", "decimate"]
 MIN_HALF_WIDTH_BINS = 1.0
 """Least half-width of a mel band: a narrower triangle could lie between two bins, and its band would be empty."""
 
-Batch = Float[Tensor, "clips frames bins"]
 Resized = Float[Tensor, "clips frames2 bins2"]
-Full = Float[Tensor, "clips 192 512"]
-Waveforms = Float[Tensor, "clips samples"]
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ class Grid:
         """The number of full-resolution frames per frame of the grid; the same holds for bins."""
         return FRAMES // self.shape[0]
 
-    def log_power(self, waveforms: Waveforms) -> Batch:
+    def log_power(self, waveforms: Waveforms) -> Spectrograms:
         """Compute log-power in nats on the grid, floored 80 dB below each clip's maximum.
 
         `audiovision` has no such floor, as in the report.
@@ -105,7 +103,7 @@ class Grid:
             mel = F.adaptive_avg_pool2d(power, (self.shape[0], BINS)) @ mel_bands(self.shape[1], power.device)
         return spectrogram.apply_floor((mel + POWER_FLOOR).log(), power)
 
-    def to_full(self, log_power: Batch) -> Full:
+    def to_full(self, log_power: Spectrograms) -> FullSpectrograms:
         """Expand log-power on the grid to the full linear grid.
 
         Pooled values are interpolated between the centres of their blocks; decimated ones are repeated, as in the
@@ -125,20 +123,20 @@ class Grid:
             frames = self.repeat(log_power)
         return frames @ _interpolation_weights(frames.shape[2], frames.device)
 
-    def resize(self, log_power: Batch, size: Size) -> Resized:
+    def resize(self, log_power: Spectrograms, size: Size) -> Resized:
         """Convert log-power on this grid to a pooled linear grid of the given size."""
         # A pooled linear grid is resized directly: interpolating it first would make it smoother than its target.
         if self.representation != "linear" or self.reduction != "pool":
             log_power = self.to_full(log_power)
         return spectrogram.resize(log_power, size)
 
-    def _decimate(self, full: Full) -> Batch:
+    def _decimate(self, full: FullSpectrograms) -> Spectrograms:
         return full[:, :: self.step, :: self.step]
 
-    def _pool(self, full: Full) -> Batch:
+    def _pool(self, full: FullSpectrograms) -> Spectrograms:
         return F.adaptive_avg_pool2d(full, self.shape)
 
-    def repeat(self, values: Batch) -> Full:
+    def repeat(self, values: Spectrograms) -> FullSpectrograms:
         """Expand values to the full resolution by repeating each over its block."""
         return values.repeat_interleave(self.step, dim=1).repeat_interleave(self.step, dim=2)
 

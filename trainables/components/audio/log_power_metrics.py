@@ -11,13 +11,12 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.audio.spectrogram import DB_PER_NAT, Size
+from trainables.components.shapes import PerClip, Spectrograms
 
 COMMON_SIZE: Size = "48x128"
 """The grid on which trials of every size are compared."""
 
-Batch = Float[Tensor, "clips frames bins"]
 Clips = Float[Tensor, "clips *map"]
-PerClip = Float[Tensor, " clips"]
 
 
 @dataclass
@@ -84,7 +83,7 @@ def squared_errors(estimate: Clips, target: Clips) -> tuple[PerClip, PerClip]:
     return error, total
 
 
-def lsd_db(estimate: Batch, target: Batch) -> PerClip:
+def lsd_db(estimate: Spectrograms, target: Spectrograms) -> PerClip:
     """Compute the log-spectral distance in dB from log-power in nats: root mean square over bins, mean over frames."""
     return DB_PER_NAT * (estimate - target).square().mean(dim=2).sqrt().mean(dim=1)
 

@@ -12,11 +12,12 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
+from trainables.components.shapes import Scalar
+
 Angles = Float[Tensor, "clips frames bins"]
 Frequencies = Float[Tensor, "clips frames bins"]
 Pairs = Float[Tensor, "clips 2 frames bins"]
 Weights = Float[Tensor, "clips frames bins"]
-Scalar = Float[Tensor, ""]
 
 SHORTEST_PAIR = 1e-3
 """Shorter pairs of cosine and sine are not normalized to unit length: their gradient would be unbounded."""

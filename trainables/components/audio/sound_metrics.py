@@ -18,6 +18,7 @@ from trainables.components.audio.spectrogram import (
     power,
     spectrum,
 )
+from trainables.components.shapes import PerClip, Waveforms
 
 MEL_BANDS = 80
 CEPSTRA = 13
@@ -25,18 +26,16 @@ CEPSTRA = 13
 SI_SDR_RANGE_DB = 100
 """Values are limited to ±100 dB: 16 bits resolve no more."""
 
-Sounds = Float[Tensor, "clips samples"]
-PerClip = Float[Tensor, " clips"]
 LogMel = Float[Tensor, "clips frames 80"]
 Spectra = Complex[Tensor, "clips frames bins"]
 
 
-def mel_lsd_db(estimate: Sounds, target: Sounds) -> PerClip:
+def mel_lsd_db(estimate: Waveforms, target: Waveforms) -> PerClip:
     """Compute the log-spectral distance in dB in 80 mel bands, both floored 80 dB below the target's maximum."""
     return lsd_db(*_log_mels(estimate, target))
 
 
-def mcd_db(estimate: Sounds, target: Sounds) -> PerClip:
+def mcd_db(estimate: Waveforms, target: Waveforms) -> PerClip:
     """Compute the mel cepstral distortion in dB (Kubichek, 1993); 0 is perfect, 3 to 8 dB are usual for vocoders.
 
     It is the mean over frames of 10 / ln 10 · √(2 Σ (c_k − ĉ_k)²), k = 1..13. The c_k are a DCT-II, √(2/80) times the
@@ -49,7 +48,7 @@ def mcd_db(estimate: Sounds, target: Sounds) -> PerClip:
     return DB_PER_NAT * (2 * difference.square().sum(dim=2)).sqrt().mean(dim=1)
 
 
-def spectral_convergence(estimate: Sounds, target: Sounds) -> PerClip:
+def spectral_convergence(estimate: Waveforms, target: Waveforms) -> PerClip:
     """Compute ‖A − Â‖ / ‖A‖ of amplitudes A = √(P + 1e-6) (Sturmel and Daudet, 2011).
 
     0 is perfect; 1 is as good as silence.
@@ -59,7 +58,7 @@ def spectral_convergence(estimate: Sounds, target: Sounds) -> PerClip:
     return (error / total).sqrt()
 
 
-def si_sdr_db(estimate: Sounds, target: Sounds) -> PerClip:
+def si_sdr_db(estimate: Waveforms, target: Waveforms) -> PerClip:
     """Compute the scale-invariant signal-to-distortion ratio in dB (Le Roux et al., 2019).
 
     It is 10 log₁₀ ‖αs‖² / ‖αs − ŝ‖² with α = ⟨ŝ, s⟩ / ‖s‖². Higher is better, from −100 (orthogonal, or one of them
@@ -70,7 +69,7 @@ def si_sdr_db(estimate: Sounds, target: Sounds) -> PerClip:
     return (DB_PER_NAT * torch.logit(shared, eps=10 ** (-SI_SDR_RANGE_DB / 10))).float()
 
 
-def phase_error_rad(estimate: Sounds, target: Sounds) -> PerClip:
+def phase_error_rad(estimate: Waveforms, target: Waveforms) -> PerClip:
     """Compute the mean |φ − φ̂| in radians, wrapped to 0..π and weighted by the target's amplitude.
 
     0 is perfect; chance is π/2.
@@ -79,7 +78,7 @@ def phase_error_rad(estimate: Sounds, target: Sounds) -> PerClip:
     return _mean_angle(target_spectrum * estimate_spectrum.conj(), target_spectrum.abs())
 
 
-def frequency_error_rad(estimate: Sounds, target: Sounds) -> PerClip:
+def frequency_error_rad(estimate: Waveforms, target: Waveforms) -> PerClip:
     """Compute the mean error of the phase advance between frames, in radians per hop.
 
     It is wrapped to 0..π and weighted by the target's amplitude; a constant phase offset costs nothing. 0 is perfect.
@@ -89,7 +88,7 @@ def frequency_error_rad(estimate: Sounds, target: Sounds) -> PerClip:
     return _mean_angle(target_advance * estimate_advance.conj(), target_advance.abs().sqrt())
 
 
-def _log_mels(estimate: Sounds, target: Sounds) -> tuple[LogMel, LogMel]:
+def _log_mels(estimate: Waveforms, target: Waveforms) -> tuple[LogMel, LogMel]:
     """Return ln power of both in mel bands, floored 80 dB below the target's maximum."""
     filters = mel_filters(MEL_BANDS, target.device)
     estimate_log, target_log = ((power(sounds) @ filters + POWER_FLOOR).log() for sounds in (estimate, target))

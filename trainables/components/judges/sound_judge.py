@@ -21,6 +21,7 @@ from torch import Tensor
 from trainables.components.audio.spectrogram import log_power, power
 from trainables.components.judges.networks import NETWORKS, JudgeName, Network, log_mel
 from trainables.components.judges.training import prepare_lessons, train
+from trainables.components.shapes import Embeddings
 from trainables.corpora.splits import digest
 from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
@@ -34,7 +35,6 @@ SEEDS: dict[JudgeName, int] = {"A": 1, "B": 2}
 BATCH_CLIPS = 64
 
 Probabilities = Float[Tensor, "clips classes"]
-Embeddings = Float[Tensor, "clips features"]
 
 
 class Judge:

@@ -15,10 +15,10 @@ from torch import Tensor
 from trainables.components.audio import phase
 from trainables.components.losses.reconstruction import l1, l2
 from trainables.components.representation.representation import PhaseName
+from trainables.components.shapes import Scalar
 from trainables.support.registry import Registry
 
 Phases = Float[Tensor, "clips channels frames bins"]
-Scalar = Float[Tensor, ""]
 
 
 @dataclass(frozen=True)

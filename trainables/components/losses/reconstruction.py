@@ -14,11 +14,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trainables.components.shapes import Latents, Scalar
 from trainables.support.registry import Registry
 
 Batch = Float[Tensor, "clips *map"]
-Scalar = Float[Tensor, ""]
-Latents = Float[Tensor, "clips latents"]
 Reconstruction = Callable[..., Tensor]
 
 LOG_VARIANCE_RANGE = (-10.0, 4.0)

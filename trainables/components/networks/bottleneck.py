@@ -13,15 +13,13 @@ from trainables.components.losses.reconstruction import LOG_VARIANCE_RANGE
 from trainables.components.losses.sigmas import Sigma
 from trainables.components.networks.convolutions import HEAD_GAIN, Decoder, Encoder, NormName
 from trainables.components.networks.pca_path import LinearPath
+from trainables.components.shapes import Clips, Latents
 
 WEIGHT_DECAY = 1e-4
 LINEAR_LR_SHARE = 0.01
 """The learning rate of the linear path, relative to the others. At 1 the first steps would undo the PCA."""
 OPEN_LOG_VARIANCE = -4.0
 """The first log-variance beside a linear path: small against the unit variance of its latents, so that they pass."""
-
-Clips = Float[Tensor, "clips channels frames bins"]
-Latents = Float[Tensor, "clips latents"]
 
 
 class Bottleneck(nn.Module):

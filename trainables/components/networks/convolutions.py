@@ -22,6 +22,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trainables.components.shapes import Latents
+
 BOTTOM = (3, 8)
 MIN_CHANNELS = 4
 HEAD_GAIN = 0.1
@@ -31,7 +33,6 @@ NormName = Literal["group", "batch"]
 Clips = Float[Tensor, "clips maps frames bins"]
 Maps = Float[Tensor, "clips channels frames bins"]
 NextMaps = Float[Tensor, "clips channels2 frames2 bins2"]
-Latents = Float[Tensor, "clips latents"]
 
 
 def level_channels(width: int, frames: int) -> list[int]:

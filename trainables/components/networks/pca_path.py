@@ -9,16 +9,14 @@ from __future__ import annotations
 import math
 
 import torch
-from jaxtyping import Float
 from torch import Tensor, nn
+
+from trainables.components.shapes import Clips, Latents
 
 SAMPLE_CLIPS = 4096
 SAMPLE_VALUES = 1 << 25
 """The largest number of clips, and of values (128 MB), that the components are computed from."""
 POWER_ITERATIONS = 4
-
-Clips = Float[Tensor, "clips channels frames bins"]
-Latents = Float[Tensor, "clips latents"]
 
 
 class LinearPath(nn.Module):

@@ -12,12 +12,13 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor
 
+from trainables.components.shapes import Spectrograms
+
 NUM_COMPONENTS = 64
 """The size of the index: of 140,000 clips, 36 MB."""
 SEARCHED_VALUES = 1 << 24
 """The most distances that are computed at a time: 64 MB."""
 
-Spectrograms = Float[Tensor, "clips frames bins"]
 PerClip = Int64[Tensor, " clips"]
 
 

@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trainables.components.shapes import Clips
 from trainables.support.registry import Registry
 
-Clips = Float[Tensor, "clips channels frames bins"]
 Statistics = Float[Tensor, "clips statistics"]
 Values = Float[Tensor, "clips selected frames bins"]
 

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
-from trainables.components.representation.normalizations import NORMALIZATIONS, Clips, Normalization, Statistics
+from trainables.components.representation.normalizations import NORMALIZATIONS, Normalization, Statistics
 from trainables.components.representation.representation import Part
+from trainables.components.shapes import Clips, Latents
 
 RIDGE = 1.0
 """The weight of the penalty: it counts as much as one clip with unit variance in every latent."""
-
-Latents = Float[Tensor, "clips latents"]
 
 
 class Normalizer:

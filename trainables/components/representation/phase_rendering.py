@@ -24,6 +24,7 @@ from trainables.components.audio.pghi import integrate_phase
 from trainables.components.audio.phase import angle_from_frequency, instantaneous_frequency
 from trainables.components.audio.spectrogram import BINS, FRAMES, Size, griffin_lim, synthesize
 from trainables.components.representation.nearest import NearestClips
+from trainables.components.shapes import FullSpectrograms, Waveforms
 from trainables.corpora.features import FeatureSplit, read_waveforms
 from trainables.support.cache import write_once
 from trainables.support.registry import Registry
@@ -37,9 +38,6 @@ SAMPLE_CLIPS = 2048
 """Training clips that the principal components of the index, and the mean frequency, are computed from."""
 BATCH_CLIPS = 256
 
-Full = Float[Tensor, "clips 192 512"]
-Waveforms = Float[Tensor, "clips samples"]
-
 
 class TrainingClips:
     """The training clips of a corpus as a source of phases: nearest neighbours, and the mean."""
@@ -48,7 +46,9 @@ class TrainingClips:
         self.corpus = corpus
         self._clips = corpus.indices("train")
 
-    def find_nearest(self, log_power: Full, clips: NDArray[np.int64], *, same_class: bool) -> Int64[Tensor, " clips"]:
+    def find_nearest(
+        self, log_power: FullSpectrograms, clips: NDArray[np.int64], *, same_class: bool
+    ) -> Int64[Tensor, " clips"]:
         """Find the training clips whose magnitudes are nearest.
 
         Args:
@@ -64,7 +64,9 @@ class TrainingClips:
         positions: Int64[Tensor, " clips"] = self._index.find(queries, labels=labels)
         return positions
 
-    def nearest_phase(self, log_power: Full, clips: NDArray[np.int64], *, same_class: bool) -> Full:
+    def nearest_phase(
+        self, log_power: FullSpectrograms, clips: NDArray[np.int64], *, same_class: bool
+    ) -> FullSpectrograms:
         """Return the phase in radians of the clips that `find_nearest` finds."""
         positions = self.find_nearest(log_power, clips, same_class=same_class).numpy()
         waveforms = read_waveforms(self.corpus.waveforms(), self._clips[positions])
@@ -108,13 +110,13 @@ class Scene:
         own_sound: renders the magnitudes with the phase that the model generated; None if it generated none.
     """
 
-    log_power: Full
+    log_power: FullSpectrograms
     clips: NDArray[np.int64]
     training_clips: TrainingClips | None
     own_sound: Callable[[], Waveforms] | None = None
 
     @property
-    def amplitude(self) -> Full:
+    def amplitude(self) -> FullSpectrograms:
         """The magnitudes as amplitudes: the square root of power."""
         return (self.log_power / 2).exp()
 
@@ -223,7 +225,7 @@ def render_corpus_mean(scene: Scene) -> Waveforms:
     return synthesize(scene.amplitude, angle_from_frequency(frequency[None]).expand_as(scene.log_power))
 
 
-def render_magnitudes(log_power: Full, phase: str) -> Waveforms:
+def render_magnitudes(log_power: FullSpectrograms, phase: str) -> Waveforms:
     """Render magnitudes without a corpus, by a phase that needs nothing else.
 
     Args:
@@ -233,5 +235,5 @@ def render_magnitudes(log_power: Full, phase: str) -> Waveforms:
     return PHASES[phase].sound(Scene(log_power, np.empty(0, np.int64), None))
 
 
-def _nearest_phase(scene: Scene, *, same_class: bool = False) -> Full:
+def _nearest_phase(scene: Scene, *, same_class: bool = False) -> FullSpectrograms:
     return scene.require_training_clips().nearest_phase(scene.log_power, scene.clips, same_class=same_class)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
@@ -21,6 +21,7 @@ from trainables.components.audio import audiovision, spectrogram
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.phase import angle_from_cos_sin, angle_from_frequency, cos_sin
+from trainables.components.shapes import Clips, FullSpectrograms, Spectrograms, Waveforms
 from trainables.corpora.features import FeatureSplit
 
 if TYPE_CHECKING:
@@ -29,11 +30,6 @@ if TYPE_CHECKING:
 ChannelsName = Literal["magnitude", "phase", "both"]
 PhaseName = Literal["instantaneous_frequency", "angle", "cos_sin"]
 Part = Literal["magnitude", "phase"]
-
-Clips = Float[Tensor, "clips channels frames bins"]
-Batch = Float[Tensor, "clips frames bins"]
-Full = Float[Tensor, "clips 192 512"]
-Waveforms = Float[Tensor, "clips samples"]
 
 
 @dataclass(frozen=True)
@@ -74,7 +70,7 @@ class Representation:
         feature_by_part = {"magnitude": Feature(self.grid), "phase": Feature(self.grid, quantity)}
         return [feature_by_part[part] for part in self.parts]
 
-    def assemble(self, features: Sequence[Batch]) -> Clips:
+    def assemble(self, features: Sequence[Spectrograms]) -> Clips:
         """Stack the values of `features`, in their order, to clips."""
         channels = []
         for part, values in zip(self.parts, features, strict=True):
@@ -84,11 +80,11 @@ class Representation:
                 channels.append(values)
         return torch.stack(channels, dim=1)
 
-    def log_power(self, clips: Clips) -> Batch | None:
+    def log_power(self, clips: Clips) -> Spectrograms | None:
         """Return the log-power of clips in nats, on the grid, or None if it is not included."""
         return clips[:, 0] if "magnitude" in self.parts else None
 
-    def angle(self, clips: Clips) -> Full | None:
+    def angle(self, clips: Clips) -> FullSpectrograms | None:
         """Return the phase of clips in radians at full resolution.
 
         It is None if the phase is not included, or is on the frames of `audiovision`, which differ from those of
@@ -102,7 +98,7 @@ class Representation:
         values = self.grid.repeat(phase[:, 0])
         return angle_from_frequency(values) if self.phase == "instantaneous_frequency" else math.pi * values
 
-    def own_sound(self, clips: Clips, log_power: Full) -> Waveforms:
+    def own_sound(self, clips: Clips, log_power: FullSpectrograms) -> Waveforms:
         """Synthesize sound from the phase of clips and the given magnitudes.
 
         Args:

@@ -8,10 +8,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Int64
 from torch import Tensor, nn
 
-Scalar = Float[Tensor, ""]
+from trainables.components.shapes import Scalar
 
 TENSOR_BYTES = 300
 """The bytes of a tensor in a file, beside its numbers."""
