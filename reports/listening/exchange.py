@@ -16,6 +16,7 @@ from reports.listening.answers import Answers, Refusal, Vote, check_vote, listen
 from reports.listening.design import Step, file_session
 from reports.listening.page import render_test
 from reports.listening.preparation import ListeningTest, load_test, tests_of
+from reports.whole_file import write_whole
 
 
 class AnswersFile(BaseModel):
@@ -68,10 +69,8 @@ def export_test(test: ListeningTest, path: Path) -> int:
         "steps": [_exported_step(test, step, names) for step in steps],
         "sounds": {name: base64.b64encode(sound.read_bytes()).decode() for sound, name in names.items()},
     }
-    temporary = path.with_name(f".{path.name}.tmp")
     try:
-        temporary.write_text(render_test(test, exported))
-        temporary.replace(path)
+        write_whole(path, render_test(test, exported))
     except OSError as error:
         raise ReportError(
             f"--export {path}: can't be written there ({error.strerror}); give a file in another folder"

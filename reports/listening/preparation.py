@@ -32,6 +32,7 @@ from reports.listening.design import (
 from reports.listening.mlflow import fetch_sounds, report_mlflow_errors
 from reports.listening.sounds import TOO_QUIET_LUFS, Sound, content_hash, make_anchor, match_loudness, read_sound
 from reports.listening.sources import Sources, System
+from reports.whole_file import write_whole
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -239,7 +240,5 @@ def _update_runs(test: ListeningTest, rated: Mapping[str, RatedSystem], run_id: 
     """Return the test with the current runs of its systems, which change if a deleted run is made anew."""
     design = test.design.model_copy(update={"systems": test.design.systems | dict(rated), "run_id": run_id})
     if design != test.design:
-        temporary = test.folder / f".{DESIGN}.tmp"
-        temporary.write_text(design.model_dump_json(indent=1))
-        temporary.replace(test.folder / DESIGN)
+        write_whole(test.folder / DESIGN, design.model_dump_json(indent=1))
     return ListeningTest(design, test.secret, test.folder)

@@ -24,6 +24,7 @@ from torch import Tensor
 from trainables.corpora.picture_files import PICTURE_SUFFIXES
 from trainables.corpora.recordings import MEDIA_SUFFIXES
 from trainables.errors import InputError
+from trainables.support.cache import write_whole
 
 VERSION = 1
 """The version of the folder's format; `open_model` rejects others."""
@@ -142,9 +143,7 @@ def save_model(folder: Path, model: Model) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     save_file({key: value.detach().cpu().contiguous() for key, value in model.tensors.items()}, folder / WEIGHTS)
     content = {"version": VERSION, "trainable": model.trainable, **model.settings}
-    part = folder / f".{SETTINGS}.part"
-    part.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    part.replace(folder / SETTINGS)
+    write_whole(folder / SETTINGS, json.dumps(content, indent=1).encode())
 
 
 def open_model(folder: Path, device: str = "cpu") -> Generator[Any]:

@@ -15,7 +15,7 @@ from pathlib import Path
 from filelock import FileLock
 
 from trainables.corpora.splits import Split, digest
-from trainables.support.cache import explain_write_errors
+from trainables.support.cache import explain_write_errors, write_whole
 
 
 @dataclass
@@ -88,9 +88,7 @@ def edit_record(home: Path, source: str) -> Iterator[SplitRecord]:
         with explain_write_errors(home / "corpora"):
             path = _path(home, source)
             path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = path.with_suffix(".part")
-            temporary.write_text(json.dumps(asdict(record), indent=0, ensure_ascii=False), encoding="utf-8")
-            temporary.replace(path)
+            write_whole(path, json.dumps(asdict(record), indent=0, ensure_ascii=False).encode())
     finally:
         lock.release()
 

@@ -1,4 +1,4 @@
-"""Cached files: one process computes each once, the others wait and read it."""
+"""Files that appear whole or not at all; cached ones are computed by one process, while the others wait."""
 
 from __future__ import annotations
 
@@ -34,6 +34,13 @@ def write_once(path: Path, make: Callable[[Path], None]) -> Path:
                 make(temporary)
                 temporary.replace(path)
     return path
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file by renaming a complete one, so that a reader finds the whole file or none."""
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(content)
+    temporary.replace(path)
 
 
 @contextmanager

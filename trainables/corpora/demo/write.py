@@ -24,6 +24,7 @@ from filelock import FileLock
 from trainables.corpora.demo.recording import RECIPES, make_recording
 from trainables.corpora.demo.scene import DURATION_S
 from trainables.errors import InputError
+from trainables.support.cache import write_whole
 from trainables.support.progress import Progress, silent
 
 VERSION = 1
@@ -81,7 +82,7 @@ def _claim(root: Path, seed: int) -> None:
             f"{root}: has a folder data that isn't the demo corpus's (no demo.json); choose another folder"
         )
     else:
-        _write_whole(note, f"{wanted}\n".encode())
+        write_whole(note, f"{wanted}\n".encode())
 
 
 def _write_recordings(root: Path, recordings_per_class: int, seed: int, progress: Progress, workers: int) -> None:
@@ -129,7 +130,7 @@ def _write_recording(root: Path, name: str, index: int, seed: int) -> None:
     """Write the missing files of a recording, the sound last."""
     for path, content in zip(_files(root, name, index), make_recording(name, index, seed), strict=True):
         if not path.exists():
-            _write_whole(path, content)
+            write_whole(path, content)
 
 
 def _is_written(root: Path, name: str, index: int) -> bool:
@@ -144,17 +145,10 @@ def _write_index(folder: Path, name: str, recordings_per_class: int) -> None:
     content = ("YTID,start_second,end_second\n" + "".join(rows)).encode()
     path = folder / "video_info.csv"
     if not path.exists() or path.read_bytes() != content:
-        _write_whole(path, content)
+        write_whole(path, content)
 
 
 def _files(root: Path, name: str, index: int) -> tuple[Path, Path, Path]:
     """Return the paths of the mp4, jpg and wav of a recording, in the order in which they are written."""
     folder, stem = root / "data" / name, f"video_{index:05d}"
     return folder / "videos" / f"{stem}.mp4", folder / "img" / f"{stem}.jpg", folder / "audios" / f"{stem}.wav"
-
-
-def _write_whole(path: Path, content: bytes) -> None:
-    """Write a file by renaming a complete one, so that a killed process leaves no partial file."""
-    part = path.with_name(f".{path.name}.part")
-    part.write_bytes(content)
-    part.replace(path)
