@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from ruamel.yaml import YAML
 
+from orchestrator.commands.report import print_best
 from orchestrator.tracking.__main__ import follow
 from orchestrator.tracking.connection import connect
 from reports.errors import ReportError
@@ -22,7 +23,8 @@ TRIALS = {"l2": (0.50, 0.80, 0.79, 0.78), "l1": (0.60, 0.70), "vae": (0.90,)}
 
 
 @pytest.fixture(scope="module")
-def runs(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iterator[SweepRuns]:
+def recorded(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> SweepFolder:
+    """A sweep of three arms in MLflow, one of them without a completed trial."""
     home = tmp_path_factory.mktemp("winners")
     shutil.copy(empty_database, home / "mlflow.db")
     sweep = SweepFolder(home)
@@ -38,8 +40,13 @@ def runs(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Iter
             sweep.end(number, "pruned" if loss == "vae" else "completed", epochs=1)
     sweep.close()
     follow(sweep.path, once=True)
-    with connect(sweep.home) as client:
-        yield read_sweep(client, sweep.name)
+    return sweep
+
+
+@pytest.fixture(scope="module")
+def runs(recorded: SweepFolder) -> Iterator[SweepRuns]:
+    with connect(recorded.home) as client:
+        yield read_sweep(client, recorded.name)
 
 
 def test_the_best_completed_trial_of_each_arm_wins(runs: SweepRuns) -> None:
@@ -74,3 +81,9 @@ def test_the_name_of_a_bundle_is_no_setting(runs: SweepRuns) -> None:
 def test_an_arm_without_a_completed_trial_is_refused_with_those_that_have_one(runs: SweepRuns, arm: str) -> None:
     with pytest.raises(ReportError, match=rf"no completed trial of an arm '{arm}'; there are some of loss=l2; loss=l1"):
         as_yaml(runs, arm)
+
+
+def test_the_command_prints_the_best_configuration_of_the_arms_that_are_asked_for(recorded: SweepFolder) -> None:
+    lines: list[str] = []
+    print_best(recorded.home, ["vae"], "loss=l1", lines.append)
+    assert lines[0].startswith("# vae, trial 6 (loss=l1)") and "loss: l1" in lines[0]
