@@ -10,6 +10,7 @@ import getpass
 import json
 import os
 import re
+import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,13 +97,14 @@ UI_PORT = 5000
 """The default port of `orchestrate ui`."""
 
 
-def link_lines(name: str, tracking: Mapping[str, Any], home: Path) -> list[str]:
-    """Return lines with the addresses of a sweep's pages, on MLflow's server or on the one of `orchestrate ui`.
+def link_lines(name: str, tracking: Mapping[str, Any], home: Path, port: int = UI_PORT) -> list[str]:
+    """Return lines with the addresses of a sweep's pages where a server shows them, else the command that starts one.
 
     Args:
         name: the name of the sweep.
         tracking: the contents of `tracking.json`.
         home: the folder of all sweeps.
+        port: that of `orchestrate ui` on this machine.
     """
     command = f"Hear and compare them:  {format_command('ui', name, *home_option(home))}"
     uri = str(tracking.get("tracking_uri") or "")
@@ -111,10 +113,15 @@ def link_lines(name: str, tracking: Mapping[str, Any], home: Path) -> list[str]:
         return [f"Nothing of it is in MLflow yet ({tracking.get('error') or 'it has just begun'}).", command]
     if uri.startswith(("http://", "https://")):
         return [f"{purpose:<13} {uri.rstrip('/')}/{link}" for purpose, link in links.items()]
-    addresses = [f"  {purpose:<13} http://127.0.0.1:{UI_PORT}/{link}" for purpose, link in links.items()]
-    ssh_command = tunnel(UI_PORT)
-    hints = [f"From the machine that you sit at, first:  {ssh_command}"] if ssh_command else []
-    return [command, *addresses, *hints]
+    if not _is_served(port):
+        return [command]
+    return [command, *(f"  {purpose:<13} http://127.0.0.1:{port}/{link}" for purpose, link in links.items())]
+
+
+def _is_served(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.2)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def tunnel(port: int) -> str | None:

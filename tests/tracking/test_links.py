@@ -15,7 +15,7 @@ from orchestrator.errors import UserError
 from orchestrator.state.curve import Objective
 from orchestrator.tracking import ui
 from orchestrator.tracking.__main__ import follow
-from orchestrator.tracking.links import SweepPages, tunnel
+from orchestrator.tracking.links import SweepPages, link_lines, tunnel
 from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TAG_PREFIX, TOP, Seen
 from tests.support.sweep_folder import SweepFolder
 
@@ -87,6 +87,17 @@ def test_the_views_filter_and_order_find_the_trials_best_first(tmp_path: Path) -
     for column in state["selectedColumns"]:
         kind, name = column.split(".", 1)
         assert name.strip("`") in getattr(found[0].data, kind)
+
+
+def test_addresses_are_printed_only_where_a_server_answers(tmp_path: Path) -> None:
+    tracking = {"tracking_uri": f"sqlite:///{tmp_path}/mlflow.db", "links": {"trials": "#/t"}}
+    with socket.socket() as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        command = f"Hear and compare them:  orchestrate ui vae --home {tmp_path}"
+        assert link_lines("vae", tracking, tmp_path, port) == [command]
+        server.listen()
+        assert link_lines("vae", tracking, tmp_path, port) == [command, f"  trials        http://127.0.0.1:{port}/#/t"]
 
 
 @pytest.mark.parametrize(
