@@ -71,13 +71,13 @@ def matrix_table(report: Report) -> list[dict[str, Any]]:
         rows.append(
             {
                 "arm": row["arm"],
-                "best trial": row["best trial"],
+                "best trial": None if pd.isna(row["best trial"]) else int(row["best trial"]),
                 best: row["searched"],
                 "test": "" if math.isnan(row["test"]) else f"{row['test']:.3f}{margin}",
                 "trainings": row["trainings"] or "",
                 "trials": outcomes,
                 "epochs": row["epochs"],
-                "hours": row["hours"],
+                "time": format_hours(row["hours"]),
             }
         )
     references = report.references.to_dict("records")
@@ -152,8 +152,9 @@ def _figure_element(name: str, caption: str, svgs: Mapping[str, Markup]) -> Mark
 
 
 def _table_element(rows: list[dict[str, Any]]) -> Markup:
-    """Return a table with a column for each key; rows with the key `is_reference` are reference lines."""
-    columns = [key for key in dict.fromkeys(key for row in rows for key in row) if key != "is_reference"]
+    """Return a table with a column for each key that has a value; rows with the key `is_reference` are baselines."""
+    keys = dict.fromkeys(key for row in rows for key in row if key != "is_reference")
+    columns = [key for key in keys if any(format_value(row.get(key)) for row in rows)]
     numeric = {key for key in columns if any(isinstance(row.get(key), int | float) for row in rows)}
     head = Markup("").join(_table_cell("th", key, key in numeric) for key in columns)
     lines = []
@@ -178,6 +179,20 @@ def format_value(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:.3f}" if value == 0 or 0.001 <= abs(value) < 10_000 else f"{value:.3g}"
     return str(value)
+
+
+def format_hours(hours: float) -> str:
+    """Return a duration as people write it: `45 s`, `7 min`, `1 h 05 min`, `3 d 2 h`."""
+    seconds = round(3600 * hours)
+    if seconds < 60:
+        return f"{seconds} s"
+    minutes = round(seconds / 60)
+    if minutes < 60:
+        return f"{minutes} min"
+    if minutes < 48 * 60:
+        return f"{minutes // 60} h {minutes % 60:02d} min"
+    days, rest = divmod(round(minutes / 60), 24)
+    return f"{days} d {rest} h"
 
 
 def _cell_element(cell: Cell) -> Markup:

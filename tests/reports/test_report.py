@@ -21,7 +21,7 @@ from reports.errors import ReportError
 from reports.listening.session import Options
 from reports.page import figures
 from reports.page.content import Report, read_report
-from reports.page.html import render
+from reports.page.html import format_hours, render
 from reports.page.images import read_images
 from reports.statistics.contrast import Contrast
 from tests.support.browser import chromium
@@ -856,3 +856,19 @@ def test_one_arm_is_ranked_in_units_of_its_own(sweep: SweepFolder, tmp_path: Pat
     sweep.end(1)
     sweep.close()
     assert len(read(sweep).matrix) == 1
+
+
+@pytest.mark.parametrize(
+    ("hours", "text"),
+    [(0.0125, "45 s"), (0.116, "7 min"), (1.0833, "1 h 05 min"), (0.9999, "1 h 00 min"), (74.2, "3 d 2 h")],
+)
+def test_durations_are_shown_as_people_write_them(hours: float, text: str) -> None:
+    assert format_hours(hours) == text
+
+
+def test_a_table_of_the_page_has_no_empty_column(report: Report) -> None:
+    page = render(report)
+    for table in re.findall(r"<table>.*?</table>", page, re.DOTALL):
+        rows = re.findall(r"<tr[^>]*>(.*?)</tr>", table, re.DOTALL)
+        cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
+        assert all(any(column[1:]) for column in zip(*cells, strict=True)), cells[0]
