@@ -6,16 +6,31 @@ import pytest
 from rich.console import Console
 
 from orchestrator.commands.plan import Plan, make_plan, print_plan
-from orchestrator.search_space.reader import read_search_space
+from orchestrator.search_space.reader import Sweep, read_search_space
 from tests.support.net_space import COMPARE, WITHOUT_COMPARE, go_to_net, read, with_presets
 
-VAE = Path(__file__).parents[2] / "search_spaces" / "vae.yaml"
+LOSSES = """
+name: losses
+trainable: autoencoder
+corpus: {name: demo}
+objective: {metric: val/judge_probability, mode: max}
+compare: {loss: [l1, l2, vae]}
+baseline: {loss: l2}
+params: {spectrogram: 48x128, latent_dim: 128, lr: {loguniform: [1e-4, 3e-3]}}
+budget: {trials_per_arm: 8, max_epochs: 12}
+"""
 
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The current folder."""
     return go_to_net(tmp_path, monkeypatch)
+
+
+def losses(overrides: list[str]) -> Sweep:
+    """Three losses of the autoencoder, of which two are tested against a baseline."""
+    Path("losses.yaml").write_text(LOSSES)
+    return read_search_space(Path("losses.yaml"), overrides=overrides)
 
 
 def shown(plan: Plan, width: int = 100) -> str:
@@ -104,7 +119,7 @@ def test_a_plan_says_what_could_be_detected(overrides: list[str], said: str) -> 
 
 def test_more_trainings_detect_smaller_differences() -> None:
     none, few, many = (
-        shown(make_plan(read_search_space(VAE, overrides=[f"confirm={{top: {top}, seeds: {seeds}}}"])), width=400)
+        shown(make_plan(losses([f"confirm={{top: {top}, seeds: {seeds}}}"])), width=400)
         for top, seeds in ((1, 1), (3, 1), (5, 5))
     )
     assert "detectable: nothing with 1 configuration × 1 seed an arm" in none
@@ -117,7 +132,7 @@ def test_more_trainings_detect_smaller_differences() -> None:
     [("confirm={top: 1, seeds: 2}", "confirm.seeds: 3"), ("confirm={top: 2, seeds: 3}", "confirm.top: 3")],
 )
 def test_a_plan_of_too_few_trainings_for_a_test_says_how_many_it_takes(override: str, cure: str) -> None:
-    said = shown(make_plan(read_search_space(VAE, overrides=[override])), width=400)
+    said = shown(make_plan(losses([override])), width=400)
     assert re.search(f"detectable: nothing with .* an arm: a test needs three of them; use {cure}", said)
 
 
@@ -134,4 +149,4 @@ def test_a_plan_of_too_few_trainings_for_a_test_says_how_many_it_takes(override:
 )
 def test_a_plan_counts_what_the_report_will_test(overrides: list[str], contrasts: str) -> None:
     given = ["confirm={top: 3, seeds: 1}", *overrides]
-    assert f", {contrasts}," in shown(make_plan(read_search_space(VAE, overrides=given)), width=400)
+    assert f", {contrasts}," in shown(make_plan(losses(given)), width=400)

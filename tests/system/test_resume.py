@@ -60,7 +60,7 @@ def test_what_is_added_has_a_plus() -> None:
     ("given", "message"),
     [
         ({"only": "oom"}, "--only changes what --retry-failed does; add --retry-failed"),
-        ({"from_scratch": True}, "--from-scratch says"),
+        ({"from_scratch": True}, "--from-scratch changes what --retry-failed does; add --retry-failed"),
         ({"arm": "arm=a"}, "--arm restricts other options to some arms"),
         ({"retry_failed": True, "only": "ooom"}, "did you mean 'oom'"),
     ],
