@@ -1,4 +1,7 @@
-"""Recognize a command that asks for a finished sweep again, without the imports that running it would need."""
+"""Recognize a command that asks for a finished sweep again, without the imports that running it would need.
+
+`record_finished` writes a record after a sweep, and `find_finished` compares the next command with it.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ if TYPE_CHECKING:
     from orchestrator.search_space.reader import Sweep
 
 RECORD = "finished.json"
-"""In a sweep's folder: the request that the finished sweep has fulfilled, and the size of its log."""
+"""In a sweep's folder: the record of the request that the finished sweep has fulfilled, with the size of its log."""
 PACKAGES = ("orchestrator", "trainables", "reports")
 """The packages whose code results depend on."""
 
@@ -84,7 +87,7 @@ def _matches(folder: Path, request: Request) -> bool:
         record = json.loads((folder / RECORD).read_text())
         return (
             record["path"] == str(request.path.resolve())
-            and _is_unchanged(folder, record["log_bytes"])
+            and _is_settled(folder, record["log_bytes"])
             and record["fingerprint"] == request.fingerprint(record["code"])
         )
     except (OSError, ValueError, TypeError, KeyError):
@@ -93,22 +96,24 @@ def _matches(folder: Path, request: Request) -> bool:
 
 
 def record_finished(home: Path, request: Request, sweep: Sweep) -> None:
-    """Write the request into the folder of its sweep, if the sweep is finished, sent and reported.
+    """Write the record of a request, by which the same command later finds that nothing is left to do.
+
+    Nothing is written unless the sweep is finished, MLflow has all of it, and its report is up to date.
 
     Args:
         home: the folder of all sweeps.
         request: the arguments of the command.
-        sweep: the sweep that it has run.
+        sweep: the sweep that the command has run.
     """
     from orchestrator.plugins.loader import imported_files, source_files
 
     folder = home / sweep.name
     log_bytes = (folder / SWEEP_LOG).stat().st_size
-    if not _is_unchanged(folder, log_bytes) or not _is_closed(folder):
+    if not _is_settled(folder, log_bytes) or not _is_log_finished(folder):
         return
-    paths = source_files(sweep.trainable, sweep.space.components)
-    paths += [path for _, path in imported_files(sweep.trainable, sweep.space.components)]
-    code = [str(path) for path in paths]
+    trainable, components = sweep.trainable, sweep.space.components
+    helpers = [path for _, path in imported_files(trainable, components)]
+    code = [str(path) for path in (*source_files(trainable, components), *helpers)]
     record = {
         "path": str(request.path.resolve()),
         "fingerprint": request.fingerprint(code),
@@ -144,15 +149,15 @@ def has_report(home: Path, name: str) -> bool:
         return False
 
 
-def _is_unchanged(folder: Path, log_bytes: int) -> bool:
-    """Return whether a sweep's log still has this size, no driver runs, and MLflow and the report have everything."""
+def _is_settled(folder: Path, log_bytes: int) -> bool:
+    """Return whether a sweep's log has this size, no driver runs, and MLflow and the report are up to date."""
     is_same = (folder / SWEEP_LOG).stat().st_size == log_bytes and (folder / SEARCH_SPACE).exists()
     is_idle = is_same and driver_note(folder) is None
     return is_idle and not sender.is_behind(folder) and has_report(folder.parent, folder.name)
 
 
-def _is_closed(folder: Path) -> bool:
-    """Return whether the sweep's last event says that it is finished."""
+def _is_log_finished(folder: Path) -> bool:
+    """Return whether the last event in a sweep's log is that the sweep is finished."""
     from orchestrator.state.ledger import Ledger
 
     return Ledger(folder, read_only=True).is_finished

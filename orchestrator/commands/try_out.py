@@ -19,7 +19,7 @@ BATCHES = 2
 
 
 def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> None:
-    """Train the first trial of an arm for two batches, validate and render it, and print its metrics.
+    """Train the first trial of an arm on the CPU for `BATCHES` batches, validate and render it, and print its metrics.
 
     Args:
         sweep: the search space.

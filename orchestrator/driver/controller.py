@@ -196,7 +196,9 @@ class Engine:
         self.live.pop(task_id, None)
 
     def handle_ray_crash(self, reason: str) -> None:
-        """Record one death of each running trial: Ray gave up because of one of them, and does not name it.
+        """Record a death of the process of every running trial.
+
+        Ray gives up because of one of them, and its error does not name the one.
 
         Args:
             reason: Ray's error in words.

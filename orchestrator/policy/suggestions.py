@@ -106,8 +106,11 @@ class _ArmStudy:
         )
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._running: dict[int, Trial] = {}
+        """The trials that have not ended for Optuna, by their number in the study."""
         self._count = 0
+        """The number of trials in the study that the ledger has too."""
         self._asked: dict[str, Value] | None = None
+        """The last suggestion, until the ledger has a trial with it."""
         self._add(trials)
 
     def feed(self, trials: Sequence[Trial], reopened: int) -> bool:
@@ -129,9 +132,9 @@ class _ArmStudy:
             self._running[self._count] = trials[self._count]
             self._count, self._asked = self._count + 1, None
         self._add(trials[self._count :])
-        for place, trial in list(self._running.items()):
+        for number, trial in list(self._running.items()):
             if trial.outcome is not None:
-                self._finish(place, trial)
+                self._finish(number, trial)
         return True
 
     def _add(self, trials: Sequence[Trial]) -> None:
@@ -144,11 +147,16 @@ class _ArmStudy:
                 self._running[self._count] = trial
             self._count += 1
 
-    def _finish(self, place: int, trial: Trial) -> None:
-        """Finish the study's trial with the number `place`, which is running for Optuna but has ended."""
-        del self._running[place]
-        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, place)
-        state, value, steps = _result(trial, self._objective)
+    def _finish(self, number: int, trial: Trial) -> None:
+        """Give Optuna the result of a trial that has ended.
+
+        Args:
+            number: the trial's number in the study, which is not its number in the sweep.
+            trial: the trial.
+        """
+        del self._running[number]
+        trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
+        state, value, steps = _describe_result(trial, self._objective)
         for epoch, best in steps.items():
             self._storage.set_trial_intermediate_value(trial_id, epoch, best)
         self._storage.set_trial_state_values(trial_id, state, None if value is None else [value])
@@ -185,7 +193,7 @@ def make_frozen_trial(trial: Trial, objective: Objective, distributions: Mapping
         objective: the metric to optimize.
         distributions: Optuna's form of the domain of each searched parameter.
     """
-    state, value, steps = _result(trial, objective)
+    state, value, steps = _describe_result(trial, objective)
     return optuna.trial.create_trial(
         state=state,
         value=value,
@@ -195,7 +203,7 @@ def make_frozen_trial(trial: Trial, objective: Objective, distributions: Mapping
     )
 
 
-def _result(trial: Trial, objective: Objective) -> tuple[TrialState, float | None, dict[int, float]]:
+def _describe_result(trial: Trial, objective: Objective) -> tuple[TrialState, float | None, dict[int, float]]:
     """Return a trial's state, value and intermediate values by epoch, in Optuna's terms."""
     is_due_to_parameters = trial.outcome == words.OUTCOME_DIVERGED or trial.cause in PARAMETER_CAUSES
     if is_due_to_parameters:

@@ -7,7 +7,7 @@ from pathlib import Path
 SWEEP_LOG = "sweep.jsonl"
 """The events of the sweep, in the order in which they happened."""
 OUTBOX = "outbox.jsonl"
-"""In a trial's folder: a line an epoch, written by its worker."""
+"""In a trial's folder: one line per epoch, written by its worker."""
 TRIAL_LOG = "log.txt"
 """In a trial's folder: what its worker printed."""
 STOP_FILE = "stop"

@@ -64,7 +64,13 @@ def read(path: Path, offset: int = 0) -> tuple[list[Line], int]:
 
 
 def read_first(path: Path) -> list[Line]:
-    """Return a list with the first line of a log; empty if the log has no complete line."""
+    """Return the first line of a log as a list of one, without reading the others.
+
+    The list is empty if the log is missing or has no complete line.
+
+    Raises:
+        UserError: the line is not JSON.
+    """
     try:
         with path.open("rb") as file:
             line = file.readline()
@@ -74,17 +80,26 @@ def read_first(path: Path) -> list[Line]:
 
 
 def _parse(line: bytes, path: Path, number: int) -> Line:
-    """Return the line with this number in a log as a dict."""
+    """Return a line of a log as a dict.
+
+    Args:
+        line: the line's bytes.
+        path: the log, for the error message.
+        number: the line's number among those that are read, for the error message.
+
+    Raises:
+        UserError: the line is not a JSON object.
+    """
     try:
-        event = json.loads(line)
-        if not isinstance(event, dict):
+        parsed = json.loads(line)
+        if not isinstance(parsed, dict):
             raise ValueError
     except ValueError:
         raise UserError(
             f"{path}:{number}: not a line that was written here: {line[:40].decode(errors='replace')!r}; "
             "put the file back from a backup, or delete this line if nothing else is left of it"
         ) from None
-    return event
+    return parsed
 
 
 class Log:

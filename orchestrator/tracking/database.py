@@ -19,10 +19,14 @@ def sqlite_path(uri: str) -> Path | None:
 
 @contextlib.contextmanager
 def prepare_database(uri: str) -> Iterator[None]:
-    """Set the journal mode of an SQLite file, and hold a lock in the block, in which MLflow makes missing tables.
+    """Set the journal mode of MLflow's SQLite file, and lock the file until the `with` block ends.
 
-    In write-ahead mode readers don't wait for writers, and a commit needs fewer flushes. SQLite does not allow it on a
-    disk that other machines may mount too. The mode is stored in the file. Nothing is done for a server.
+    MLflow creates missing tables when it connects. The caller connects in the block, so that two processes don't create
+    them at once. In write-ahead mode readers don't wait for writers, and a commit needs fewer flushes. SQLite does not
+    allow it on a disk that other machines may mount too. The mode is stored in the file.
+
+    Args:
+        uri: the tracking URI; nothing is done if it names a server.
     """
     path = sqlite_path(uri)
     if path is None:
@@ -36,7 +40,7 @@ def prepare_database(uri: str) -> Iterator[None]:
         mode = "DELETE" if is_shared(path) else "WAL"
         with contextlib.closing(sqlite3.connect(path, timeout=20)) as connection:
             if connection.execute("PRAGMA journal_mode").fetchone()[0].upper() != mode:
-                # It fails if another process has the file open; then the mode stays as it is.
+                # This fails if another process has the file open; then the mode stays as it is.
                 with contextlib.suppress(sqlite3.OperationalError):
                     connection.execute(f"PRAGMA journal_mode={mode}")
         yield

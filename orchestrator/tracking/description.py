@@ -93,9 +93,16 @@ def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
 
 
 def describe_rendering(history: History, trial: Trial, rendering: Rendering, parent: str) -> Wanted:
-    """Return the run of a rendering, whose parent is the run of its trial."""
-    ts = trial.evaluated_ms
-    assert ts is not None
+    """Return the run of a rendering: its settings as params, its metrics over a whole split as scores.
+
+    Args:
+        history: the sweep.
+        trial: the trial whose best checkpoint was rendered.
+        rendering: the name, the settings and the metrics.
+        parent: the id of the trial's run.
+    """
+    evaluated_ms = trial.evaluated_ms
+    assert evaluated_ms is not None
     tags = {
         words.TAG_ROLE: words.ROLE_EVALUATION,
         words.TAG_ARM: trial.arm,
@@ -107,16 +114,16 @@ def describe_rendering(history: History, trial: Trial, rendering: Rendering, par
         words.TAG_OUTCOME: words.OUTCOME_COMPLETED,
         words.TAG_PARENT: parent,
         words.TAG_NOTE: f"The best checkpoint of trial {trial.number} ({trial.arm}), rendered with "
-        f"{rendering['name']}; what is measured is what it makes of the whole split.",
+        f"{rendering['name']}; its metrics are means over all recordings of a split.",
     }
     return Wanted(
         name=f"{trial_name(trial)}-{rendering['name']}",
         status=STATUS[words.OUTCOME_COMPLETED],
-        start_ms=ts,
-        end_ms=ts,
+        start_ms=evaluated_ms,
+        end_ms=evaluated_ms,
         tags=_to_texts(tags | _provenance(history, trial.started)),
         params=_to_texts({**trial.params, **rendering["settings"], words.PARAM_SEED: trial.seed}),
-        scores={metric: (value, ts, 0) for metric, value in rendering["metrics"].items()},
+        scores={metric: (value, evaluated_ms, 0) for metric, value in rendering["metrics"].items()},
     )
 
 

@@ -33,8 +33,8 @@ def save(folder: Path, state: Mapping[str, Any], row: Mapping[str, Any], *, best
         folder: the folder of the trial's checkpoints.
         state: the trainable's `state_dict()`.
         row: the outbox line of the epoch, which is written after this.
-        best: whether the epoch is the best so far. The file has it too, so that the next attempt can repair a kill
-            between the two renames.
+        best: whether the epoch is the best so far. The checkpoint contains it too: after a kill between the two
+            renames, the next attempt replaces the best checkpoint.
         trial_id: distinguishes the trial from any other that had its number.
 
     Raises:

@@ -173,7 +173,7 @@ class Report:
 
     @cached_property
     def rungs(self) -> list[int]:
-        """The epochs after which ASHA may prune a trial."""
+        """The epochs after which ASHA may prune a trial; empty if the sweep does not prune."""
         pruning = self.runs.record.get("pruning")
         if not pruning:
             return []

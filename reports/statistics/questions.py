@@ -78,14 +78,24 @@ def _make_question(
     at: Mapping[str, str],
     is_planned: bool,
 ) -> Question:
-    """Return the comparison of a pair of levels of one factor, with other factors held at the levels in `at`."""
+    """Return the comparison of two levels of one factor; it has no cells if no cell has arms with both levels.
+
+    Args:
+        arms: all arms.
+        factors: names of the factors, in the order of the arms' levels.
+        axis: the place of the compared factor in `factors`.
+        pair: the level, and the one that it is compared with.
+        at: the levels at which other factors are held; arms with other levels are left out.
+        is_planned: whether the sweep's baseline asks for it.
+    """
     held = [(factors.index(factor), level) for factor, level in at.items()]
 
-    def arm_by_cell(level: str) -> dict[Key, Key]:
+    def find_arms(level: str) -> dict[Key, Key]:
+        """Return the arms with a level by their cell: their levels of all other factors."""
         matching = [key for key in arms if key[axis] == level and all(key[other] == value for other, value in held)]
         return {key[:axis] + key[axis + 1 :]: key for key in matching}
 
-    of_level, of_baseline = (arm_by_cell(level) for level in pair)
-    cells = [(of_level[cell], of_baseline[cell]) for cell in sorted(of_level.keys() & of_baseline.keys())]
-    num_left_out = len(of_level.keys() ^ of_baseline.keys())
+    level_arms, baseline_arms = (find_arms(level) for level in pair)
+    cells = [(level_arms[cell], baseline_arms[cell]) for cell in sorted(level_arms.keys() & baseline_arms.keys())]
+    num_left_out = len(level_arms.keys() ^ baseline_arms.keys())
     return Question(factors[axis], *pair, at, cells, num_left_out, is_planned)

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 MOTION_HZ = 10
+"""The number of frames per second between which motion is measured."""
 MOTION_STEPS = int(CLIP_S * MOTION_HZ)
 MOTION_PX = 32
 """The side of the frames that motion is measured on."""
@@ -68,9 +69,15 @@ def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Pic
 
 
 def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
-    """Return the motion of every clip, ten times a second: the mean difference between frames, in 0..1.
+    """Return the motion in the video of every clip; the first time, it is computed and cached.
 
-    It is not a number for clips without a video. The first time, it is computed and cached.
+    Args:
+        corpus: the corpus.
+        progress: is called while videos are read.
+
+    Returns:
+        Shape (clips, `MOTION_STEPS`): the mean absolute difference between frames 0.1 s apart, in 0..1. NaN for clips
+        without a video.
     """
 
     def make(path: Path) -> None:

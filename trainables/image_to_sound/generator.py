@@ -31,7 +31,11 @@ class SoundGenerator(Generator[Pictures]):
     makes: ClassVar[Kind] = "sound"
 
     def __init__(self, model: Model) -> None:
-        """Build the model and its judge from exported settings and tensors."""
+        """Build the model and its judge.
+
+        Args:
+            model: what `exported` of the trainable returned.
+        """
         super().__init__(model)
         self.config = ImageToSoundConfig(**model.settings["config"])
         tensors = model.tensors

@@ -61,7 +61,14 @@ class SoundToImage(Trainable):
     DEBUG = {"width": 8, "noise_dim": 8, "batch_size": 8, "image_size": 32, "r1_every": 2}
 
     def __init__(self, config: SoundToImageConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
-        """Read the pairs, and draw the networks' weights from `seed`; arguments as for every `Trainable`."""
+        """Read the pairs, open the judge and the condition network, and draw the GAN's weights from `seed`.
+
+        Args:
+            config: the settings of the trial.
+            corpus: has sounds with pictures.
+            device: the device of the networks.
+            seed: seed of the initial weights, of the order of clips, of augmentations and of the noise.
+        """
         self.config: SoundToImageConfig = config
         self.corpus = require_corpus(corpus, SoundToImage)
         self.device = torch.device(device)
@@ -71,6 +78,7 @@ class SoundToImage(Trainable):
             self.corpus, self.validation.clips, open_picture_judge(self.corpus, device=self.device)
         )
         self._mels = open_mels(self.corpus)
+        # The generator of the order of clips and of the augmentation for the discriminator.
         self._order = torch.Generator().manual_seed(seed)
         self._noise = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
@@ -85,6 +93,7 @@ class SoundToImage(Trainable):
         self._train_conditions = self._cache_train_conditions()
 
     def _pairs(self, clips: NDArray[np.int64], *, required: bool = True) -> PairSplit:
+        """Return those of some clips that have a picture, with it."""
         representation, size = Representation(Grid(COMMON_SIZE)), self.config.image_size
         return PairSplit(self.corpus, representation, clips, size, self.device, required=required)
 
@@ -96,6 +105,7 @@ class SoundToImage(Trainable):
 
     @torch.no_grad()
     def _set_feature_statistics(self) -> None:
+        """Set the mean and the deviation of the condition network's features from the training sounds."""
         features = [self.model.encode_sounds(mel)[0] for mel in self._mel_batches(self.train.clips)]
         self.model.set_feature_statistics(torch.cat(features))
 

@@ -75,9 +75,10 @@ def render(
     rendered: Rendered,
     pictures: Float[Tensor, "clips 3 height width"] | None = None,
 ) -> Media:
-    """Return sounds, pictures of spectrograms, and a row of numbers for each clip.
+    """Return for each clip its original and its reconstructed sound, a picture of both spectrograms, and a table row.
 
-    The judge scores the sound. `lsd_db` and the pictures are those of the magnitudes, as in `val/lsd_db`.
+    `judge_probability` and `mel_lsd_db` are computed from the sound. `lsd_db` and the picture are computed from the
+    magnitudes on the common grid, as `val/lsd_db` is.
 
     Args:
         corpus: provides the originals.
@@ -88,25 +89,25 @@ def render(
     sounds = rendered.sounds.cpu()
     originals = read_waveforms(corpus.waveforms(), clips)
     targets = spectrogram.log_power(clip_power(corpus.waveforms(), clips), COMMON_SIZE)
-    compared = spectrogram.resize(rendered.log_power.cpu(), COMMON_SIZE)
+    estimates = spectrogram.resize(rendered.log_power.cpu(), COMMON_SIZE)
     probabilities = open_judge(corpus).classify_waveforms(sounds)
-    probability = probabilities[torch.arange(len(clips)), torch.from_numpy(corpus.labels(clips))].tolist()
+    true_class_probabilities = probabilities[torch.arange(len(clips)), torch.from_numpy(corpus.labels(clips))].tolist()
     names = [str(name) for name in corpus.clips["clip"].to_numpy()[clips]]
     audio = {}
     for suffix, batch in (("original", originals), ("reconstruction", sounds)):
         for name, sound in zip(names, batch, strict=True):
             audio[f"{name}_{suffix}"] = limit_to_full_scale(sound)
     images = {}
-    for name, target, estimate in zip(names, targets, compared, strict=True):
+    for name, target, estimate in zip(names, targets, estimates, strict=True):
         images[name] = spectrogram_pictures.draw_comparison(target, estimate)
     if pictures is not None:
         for name, picture in zip(names, pictures, strict=True):
             images[name] = spectrogram_pictures.join_photo(picture, images[name])
     image_column = "spectrogram" if pictures is None else "image"
-    distances = lsd_db(compared, targets).tolist(), mel_lsd_db(sounds, originals).tolist()
+    distances = lsd_db(estimates, targets).tolist(), mel_lsd_db(sounds, originals).tolist()
     rows = [
-        {"clip": name, "judge_probability": chance, "lsd_db": lsd, "mel_lsd_db": mel_lsd, image_column: name}
-        for name, chance, lsd, mel_lsd in zip(names, probability, *distances, strict=True)
+        {"clip": name, "judge_probability": probability, "lsd_db": lsd, "mel_lsd_db": mel_lsd, image_column: name}
+        for name, probability, lsd, mel_lsd in zip(names, true_class_probabilities, *distances, strict=True)
     ]
     return Media(audio=audio, images=images, clips=rows, rate_hz=RATE_HZ)
 

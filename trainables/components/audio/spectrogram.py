@@ -85,7 +85,9 @@ def log_power(power: Float[Tensor, "clips 192 512"], size: Size = "192x512") -> 
 def apply_floor(
     log_power: Float[Tensor, "clips frames bins"], power: Float[Tensor, "clips 192 512"]
 ) -> Float[Tensor, "clips frames bins"]:
-    """Raise log-power to at least 80 dB below the clip's maximum at full resolution: one floor for every size.
+    """Raise values that are more than 80 dB below the clip's maximum to that floor.
+
+    The maximum is that of the full resolution, so that a clip has the same floor at every size.
 
     Args:
         log_power: in nats, on any grid.

@@ -91,7 +91,11 @@ class PictureJudge:
 
     @torch.inference_mode()
     def classify_and_embed(self, pictures: Pictures) -> tuple[Probabilities, Embeddings]:
-        """Return class probabilities and the activations below the last layer, of pictures within −1..1 of any size."""
+        """Return class probabilities and the activations below the last layer, from one forward pass.
+
+        Args:
+            pictures: values within −1..1, of any size; they are resized to `SIZE_PX`.
+        """
         probabilities, embeddings = [], []
         for part in pictures.split(BATCH_PICTURES):
             resized = part.to(self._device)

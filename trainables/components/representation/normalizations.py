@@ -43,11 +43,11 @@ class Normalization(ABC):
         """Fit to the training split, given as batches of the part; does nothing by default."""
 
     def statistics(self, part: Clips, clips: Float[Tensor, "clips _ frames bins"]) -> Statistics:
-        """Compute the values per clip that `apply` and `invert` need.
+        """Compute the `num_statistics` values per clip that `apply` and `invert` need; none by default.
 
         Args:
             part: the channels to normalize.
-            clips: all channels of the same clips.
+            clips: all channels of the same clips, for normalizations that use magnitude and phase together.
 
         Returns:
             Shape (clips, num_statistics).
