@@ -60,7 +60,7 @@ def read(path: Path, offset: int = 0) -> tuple[list[Line], int]:
         return [], offset
     end = data.rfind(b"\n") + 1
     lines = data[:end].split(b"\n")[:-1]
-    return [_parse(line, path, number) for number, line in enumerate(lines, 1)], offset + end
+    return [_parse(line, path, offset, number) for number, line in enumerate(lines, 1)], offset + end
 
 
 def read_first(path: Path) -> list[Line]:
@@ -76,16 +76,23 @@ def read_first(path: Path) -> list[Line]:
             line = file.readline()
     except FileNotFoundError:
         return []
-    return [_parse(line, path, 1)] if line.endswith(b"\n") else []
+    return [_parse(line, path, 0, 1)] if line.endswith(b"\n") else []
 
 
-def _parse(line: bytes, path: Path, number: int) -> Line:
+def _count_lines(path: Path, end: int) -> int:
+    """Return the number of lines in the first bytes of a log."""
+    with path.open("rb") as file:
+        return file.read(end).count(b"\n")
+
+
+def _parse(line: bytes, path: Path, offset: int, number: int) -> Line:
     """Return a line of a log as a dict.
 
     Args:
         line: the line's bytes.
         path: the log, for the error message.
-        number: the line's number among those that are read, for the error message.
+        offset: where in the log reading began, for the error message.
+        number: the line's number from there on, for the error message.
 
     Raises:
         UserError: the line is not a JSON object.
@@ -95,8 +102,9 @@ def _parse(line: bytes, path: Path, number: int) -> Line:
         if not isinstance(parsed, dict):
             raise ValueError
     except ValueError:
+        place = f"{path}:{_count_lines(path, offset) + number}"
         raise UserError(
-            f"{path}:{number}: not a line that was written here: {line[:40].decode(errors='replace')!r}; "
+            f"{place}: not a line that was written here: {line[:40].decode(errors='replace')!r}; "
             "put the file back from a backup, or delete this line if nothing else is left of it"
         ) from None
     return parsed

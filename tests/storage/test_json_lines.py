@@ -75,3 +75,13 @@ def test_the_collector_goes_on_as_before_even_after_a_broken_line(tmp_path: Path
             assert gc.isenabled() == was_enabled
         finally:
             gc.enable()
+
+
+def test_a_broken_line_has_its_place_in_the_whole_log_wherever_reading_began(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"a": 1}\n{"b": 2}\n')
+    _, offset = read(path)
+    with path.open("a") as file:
+        file.write("broken\n")
+    with pytest.raises(UserError, match=r"log\.jsonl:3: not a line that was written here"):
+        read(path, offset)
