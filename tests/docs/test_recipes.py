@@ -29,8 +29,7 @@ SHIPPED_PARTS = [(registry, dict(registry._parts)) for registry in (*REGISTRIES.
 """What was registered before any test ran."""
 SMALL = {
     "my_losses.yaml": (
-        *("corpus.recordings_per_class=3", "compare.loss=[charbonnier]", "params.lr=1e-3"),
-        *("budget.trials_per_arm=1", "budget.max_epochs=1"),
+        *("compare.loss=[charbonnier]", "params.lr=1e-3", "budget.trials_per_arm=1", "budget.max_epochs=1"),
     ),
     "my_painter.yaml": ("params.width=16", "budget.trials_per_arm=1", "budget.max_epochs=2"),
 }
@@ -121,12 +120,13 @@ def test_other_commands_of_recipes_run(command: str, folder: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
-def test_the_recipe_for_a_loss_trains_on_the_demo_corpus(folder: Path) -> None:
+def test_the_recipe_for_a_loss_trains(folder: Path, tiny_corpus: Path, tiny_home: Path) -> None:
     (command,) = (command for command in commands_of("sweep") if "my_losses.yaml" in command)
-    shown = orchestrate(command, folder / "home", *options_of("my_losses.yaml"))
+    on_tiny = ("--set", "corpus.name=folder", "--set", f"corpus.root={tiny_corpus}")
+    shown = orchestrate(command, tiny_home, *options_of("my_losses.yaml"), *on_tiny)
     assert "loss=charbonnier" in shown
     assert "completed after 1 epoch" in shown
-    assert (folder / "home" / "reports" / "my_losses.html").exists()
+    assert (tiny_home / "reports" / "my_losses.html").exists()
 
 
 def test_the_recipe_that_generates_paints_a_picture(folder: Path, tiny_corpus: Path, tiny_home: Path) -> None:
