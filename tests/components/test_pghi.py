@@ -14,8 +14,9 @@ from torch import Tensor
 from trainables.components.audio.pghi import integrate_phase
 from trainables.components.audio.phase import wrap
 from trainables.components.audio.spectrogram import dither, griffin_lim, phase, power
-from trainables.corpora.demo.recording import RECIPES, microphone
+from trainables.corpora.demo.recording import RECIPES
 from trainables.corpora.demo.scene import Latent
+from trainables.corpora.demo.signal import record
 
 RATE_HZ, SAMPLES = 22050, 44100
 CLASSES = ("baby_cry", "chainsaw", "dog", "drum", "water_flowing")
@@ -25,7 +26,7 @@ def loudest_clip(name: str) -> Tensor:
     """2 s of a recording of the demo corpus."""
     rng = np.random.default_rng(0)
     latent = Latent.draw(rng)
-    sound = torch.from_numpy(microphone(rng, RECIPES[name].sound(rng, latent).sound, latent) / np.float32(32767))
+    sound = torch.from_numpy(record(rng, RECIPES[name].sound(rng, latent).sound, latent) / np.float32(32767))
     clips = sound.unfold(0, SAMPLES, SAMPLES // 2)
     return clips[clips.square().mean(dim=1).argmax()]
 

@@ -16,8 +16,6 @@ from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.search_space.reader import read_search_space
-from trainables.corpora.settings import CORPORA
-from trainables.testing.parts import REGISTRIES
 
 ROOT = Path(__file__).parents[2]
 RECIPES = (ROOT / "docs" / "recipes.md").read_text()
@@ -25,8 +23,6 @@ BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 BLOCKS = BLOCK.findall(RECIPES)
 FILES = {text.partition("\n")[0].removeprefix("# "): text for language, text in BLOCKS if language != "sh"}
 COMMANDS = [line for language, text in BLOCKS if language == "sh" for line in text.splitlines()]
-SHIPPED_PARTS = [(registry, dict(registry._parts)) for registry in (*REGISTRIES.values(), CORPORA)]
-"""What was registered before any test ran."""
 SMALL = {
     "my_losses.yaml": (
         *("compare.loss=[charbonnier]", "params.lr=1e-3", "budget.trials_per_arm=1", "budget.max_epochs=1"),
@@ -45,9 +41,6 @@ def folder(tmp_path: Path, tiny_corpus: Path, monkeypatch: pytest.MonkeyPatch) -
     for sound in tiny_corpus.glob("*/*.wav"):
         shutil.copy(sound, tmp_path / "sounds" / f"{sound.parent.name}_{sound.stem[-1]}.wav")
     monkeypatch.chdir(tmp_path)
-    # Each test imports the recipes anew, and no other test sees what they register.
-    for registry, parts in SHIPPED_PARTS:
-        monkeypatch.setattr(registry, "_parts", dict(parts))
     return tmp_path
 
 

@@ -27,7 +27,7 @@ def test_a_divergence_in_an_epoch_that_is_executed_again_ends_the_trial(tmp_path
     outbox = Log(trial_folder(driver.folder, trial.number) / OUTBOX)
     outbox.append(row)
     outbox.close()
-    assert driver.engine.report(driver.name, {"row": json.dumps(row), "remarks": "[]"})
+    assert driver.engine.handle_report(driver.name, {"row": json.dumps(row), "remarks": "[]"})
     assert (trial.outcome, trial.cause, trial.epochs) == ("diverged", "nonfinite", 2)
     reopened = ledger_of(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
     assert (reopened.trials[1].outcome, reopened.trials[1].epochs) == ("diverged", 2)
