@@ -196,11 +196,13 @@ class Board:
         metrics = list_table_metrics(self.sweep)
         leader = self._find_leader(arms)
         table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("arm")
+        table.add_column("arm", overflow="fold", vertical="bottom")
         for name in ("running", "pruned", "done", "of"):
-            table.add_column(name, justify="right")
+            table.add_column(name, justify="right", vertical="bottom")
         for name in metrics:
-            table.add_column(words.label_of(name), justify="right")
+            # One word a line: of 80 columns the arms' names need most.
+            heading = "\n".join(words.label_of(name).split())
+            table.add_column(heading, justify="right", vertical="bottom", no_wrap=True)
         for arm in arms:
             counts = [f"{arm.running}", f"{arm.pruned}", f"{arm.completed + arm.broken}", f"{arm.wanted}"]
             values = (format_number(arm.metrics.get(name)) for name in metrics)
