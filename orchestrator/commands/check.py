@@ -108,6 +108,8 @@ def _needs_corpus(trainable: type[Trainable]) -> bool:
         # Its settings are refused, which is said without a corpus too.
         return False
     except Exception:
+        # A user's code may raise anything on a missing corpus. If the error has another cause, the checks that follow
+        # meet it again and report it.
         return True
     return False
 
