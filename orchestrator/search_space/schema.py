@@ -106,7 +106,10 @@ class Limits(Section):
     """The limits at which a trial or an arm is stopped."""
 
     minutes_per_epoch: Annotated[float | None, NoneWord] = Field(
-        None, gt=0, allow_inf_nan=False, description="a trial whose epoch takes longer is stopped, or none"
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="a trial whose epoch takes longer is stopped; its start and evaluation may take 10 times as long",
     )
     blowup: Annotated[float | None, NoneWord] = Field(
         10,

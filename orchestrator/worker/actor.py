@@ -27,6 +27,9 @@ from orchestrator.worker.spec import TrialSpec
 
 PR_SET_PDEATHSIG = 1
 """The option of prctl(2) that sets the signal for a process whose parent dies."""
+START_EPOCHS = 10
+"""A start may take this many times the limit of an epoch: it may compute features, and wait for another trial's judge.
+"""
 EVALUATION_EPOCHS = 10
 """An evaluation may take this many times the limit of an epoch, because it resynthesizes every clip of its split."""
 
@@ -71,7 +74,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             check_token(Path(spec.folder).parents[1], spec.token)
             with redirect_output(Path(spec.folder) / TRIAL_LOG) as output:
                 return self._work(spec, output)
-        except Exception as error:
+        except (Exception, guard.TooSlow) as error:
             # Outside of the block that opens the log, because on a full disk the log itself raises.
             raise as_failure(error) from None
 
@@ -89,7 +92,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             print(f"{ATTEMPT} {spec.attempt}, {datetime.now():%Y-%m-%d %H:%M:%S}, process {os.getpid()}", flush=True)
             if problem := processor.known_problem():
                 print(problem, flush=True)
-            with guard.time_limit(minutes, output, what="not ready to train"):
+            with guard.time_limit(minutes, output, what="not ready to train", times=START_EPOCHS):
                 self._run = TrialRun(spec)
             for remark in self._run.remarks:
                 print(remark, flush=True)

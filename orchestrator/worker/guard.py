@@ -138,8 +138,11 @@ def _find_nonfinite_weights(state: Any, name: str = "") -> str | None:
     return next(filter(None, problems), None)
 
 
-class TooSlow(Exception):
-    """An epoch or an evaluation took longer than its search space allows."""
+class TooSlow(BaseException):
+    """A trial's start, epoch or evaluation took longer than its search space allows.
+
+    Not an `Exception`, because a trainable's `except Exception` must not swallow it: it is raised wherever the code is.
+    """
 
 
 @contextlib.contextmanager

@@ -6,7 +6,8 @@ import contextlib
 import shutil
 from collections.abc import Iterator
 
-from playwright.sync_api import Browser, sync_playwright
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Page, sync_playwright
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ALONE = (
@@ -33,3 +34,21 @@ def chromium() -> Iterator[Browser]:
             yield browser
         finally:
             browser.close()
+
+
+SERIOUS = ("serious", "critical")
+
+
+def find_barriers(page: Page) -> list[str]:
+    """What axe-core finds on a page that keeps somebody from using it: a line for each rule, with the first element."""
+    violations = Axe().run(page).response["violations"]
+    return [
+        f"{violation['id']}: {violation['help']}: {violation['nodes'][0]['html'][:200]}"
+        for violation in violations
+        if violation["impact"] in SERIOUS
+    ]
+
+
+def scrolls_sideways(page: Page) -> bool:
+    """Whether a page is wider than its window."""
+    return bool(page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"))

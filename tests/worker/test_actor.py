@@ -48,8 +48,8 @@ def test_a_checkpoint_that_the_disk_has_no_room_for_is_the_disks_failure(tmp_pat
 
 
 def test_what_hangs_before_its_first_epoch_is_ended_too(tmp_path: Path) -> None:
-    with pytest.raises(TrialFailure, match=r"not ready to train within limits\.minutes_per_epoch") as failure:
-        run_two_epochs(tmp_path, "hang_at_start", minutes_per_epoch=0.02)
+    with pytest.raises(TrialFailure, match=r"not ready to train within 10 times limits\.minutes_per_epoch") as failure:
+        run_two_epochs(tmp_path, "hang_at_start", minutes_per_epoch=0.002)
     assert failure.value.cause == "timeout"
 
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from orchestrator.plugins.user_files import import_outside
 from orchestrator.worker.guard import Guard, TooSlow, time_limit
 
 GOOD = {"val/score": 0.5, "train/loss": 1.0, "train/grad_norm": 2.0}
@@ -92,6 +95,18 @@ def test_an_epoch_that_takes_too_long_is_interrupted() -> None:
     with pytest.raises(TooSlow, match=r"limits\.minutes_per_epoch \(0\.002\)"), time_limit(0.002):
         time.sleep(30)
     assert time.monotonic() - began < 10
+
+
+def test_code_that_catches_every_exception_is_interrupted_too() -> None:
+    with pytest.raises(TooSlow), time_limit(0.002), contextlib.suppress(Exception):
+        time.sleep(30)
+
+
+def test_a_file_whose_import_takes_too_long_is_not_called_wrong(tmp_path: Path) -> None:
+    path = tmp_path / "slow.py"
+    path.write_text("import time\ntime.sleep(30)\n")
+    with pytest.raises(TooSlow), time_limit(0.002):
+        import_outside(path)
 
 
 def test_an_epoch_that_hangs_in_c_is_ended_with_its_process() -> None:
