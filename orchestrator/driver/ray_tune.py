@@ -68,7 +68,7 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
 
 
 def _drop_statistics(trial: RayTrial) -> None:
-    """Drop the mean, minimum and maximum of each number that a task reported, of which Ray keeps 12 kB for each task."""
+    """Drop mean, minimum and maximum of all that a task reported, of which Ray keeps 12 kB for each task."""
     trial.metric_analysis.clear()
     trial.metric_n_steps.clear()
 
