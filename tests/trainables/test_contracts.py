@@ -12,10 +12,8 @@ import torch
 from pydantic import ValidationError
 
 from orchestrator.plugins.loader import find_trainables, load_trainable
-from trainables.components.losses.phase_losses import PHASE_LOSSES
-from trainables.components.losses.reconstruction import LOSSES
-from trainables.components.representation.normalizations import NORMALIZATIONS
-from trainables.components.representation.phase_rendering import PHASES
+from trainables.components.losses.registries import LOSSES, PHASE_LOSSES
+from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.corpora.corpus import Corpus
 from trainables.support.randomness import seed_everything
 from trainables.testing.corpus import CORPUS

@@ -18,7 +18,6 @@ from torch import Tensor, nn
 from trainables.components.judges.networks import (
     DROPOUT,
     PLAIN_CHANNELS,
-    RESIDUAL_CHANNELS,
     JudgeName,
     Maps,
     mean_and_maximum,
@@ -26,6 +25,7 @@ from trainables.components.judges.networks import (
     residual_features,
 )
 from trainables.components.judges.sound_judge import preparation_device
+from trainables.components.judges.weights import RESIDUAL_CHANNELS
 from trainables.components.pictures.augmentation import Pictures, as_floats, augment, degrade
 from trainables.corpora.pictures import digest_sources, select_visible
 from trainables.corpora.splits import digest
