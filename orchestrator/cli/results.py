@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.options import Home
-from orchestrator.tracking.links import UI_PORT
+from orchestrator.command_line import UI_PORT
 
 app = typer.Typer()
 
@@ -43,7 +43,7 @@ def compare(
     form = "latex" if latex else "table"
     if csv:
         form = "csv"
-    print_comparison(find_home(home), name, trials or [], form, Console(highlight=False))
+    print_comparison(find_home(home), name, trials or [], form, Console(emoji=False, highlight=False))
 
 
 @app.command()
@@ -58,7 +58,7 @@ def diff(
     from orchestrator.commands.diff import diff as print_differences
     from orchestrator.state.home import find_home
 
-    print_differences(find_home(home), first, second, Console(highlight=False))
+    print_differences(find_home(home), first, second, Console(emoji=False, highlight=False))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.messages import Complain, KeyPath, describe, quote_value, suggest_option
 from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.combinations import Cell, format_value, rendering_name
-from orchestrator.search_space.domains import Value
+from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.schema import SearchSpace
 from orchestrator.search_space.values import PlainValue
 

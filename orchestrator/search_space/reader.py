@@ -28,8 +28,8 @@ from orchestrator.search_space.checks import (
     check_space,
 )
 from orchestrator.search_space.combinations import Cell, make_cells
-from orchestrator.search_space.domains import Value
 from orchestrator.search_space.names import check_params
+from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.schema import Resources, SearchSpace, unknown_key
 from orchestrator.search_space.valid_parts import keep_valid_parts, removable_part
 from orchestrator.search_space.yaml_tree import Node
