@@ -157,9 +157,7 @@ def status(
     from orchestrator.commands.status import show_status
     from orchestrator.state.home import find_home
 
-    show_status(
-        find_home(home), name, as_json=as_json, console=Console(emoji=False, highlight=False), shows_all=shows_all
-    )
+    show_status(find_home(home), name, as_json=as_json, console=Console(highlight=False), shows_all=shows_all)
 
 
 @app.command()
@@ -204,7 +202,7 @@ def clean(
 
     if keep not in (None, "best"):
         raise UserError(f"--keep {keep}: only best is allowed; leave the option out to keep the usual checkpoints")
-    clean_sweep(find_home(home), name, Console(emoji=False, highlight=False), keep_best=keep == "best", dry_run=dry_run)
+    clean_sweep(find_home(home), name, Console(highlight=False), keep_best=keep == "best", dry_run=dry_run)
 
 
 @app.command()

@@ -43,7 +43,7 @@ def compare(
     form = "latex" if latex else "table"
     if csv:
         form = "csv"
-    print_comparison(find_home(home), name, trials or [], form, Console(emoji=False, highlight=False))
+    print_comparison(find_home(home), name, trials or [], form, Console(highlight=False))
 
 
 @app.command()
@@ -58,7 +58,7 @@ def diff(
     from orchestrator.commands.diff import diff as print_differences
     from orchestrator.state.home import find_home
 
-    print_differences(find_home(home), first, second, Console(emoji=False, highlight=False))
+    print_differences(find_home(home), first, second, Console(highlight=False))
 
 
 @app.command()

@@ -45,7 +45,7 @@ def plan(file: File, preset: Preset = None, set_: Overrides = None, home: Home =
 
     sweep = read_search_space(file, preset=preset, overrides=set_ or [])
     check_corpus(sweep.space.corpus)
-    print_plan(make_plan(sweep), Console(emoji=False, highlight=False), free_bytes(find_home(home)))
+    print_plan(make_plan(sweep), Console(highlight=False), free_bytes(find_home(home)))
 
 
 @app.command(name="try")

@@ -55,7 +55,7 @@ def show_status(home: Path, name: str | None, *, as_json: bool, console: Console
             snapshots.append(read_snapshot(home, sweep_name))
         except UserError as error:
             # The other sweeps are printed although this one can't be read.
-            Console(stderr=True, emoji=False, highlight=False).print(Text(str(error)), soft_wrap=True)
+            Console(stderr=True, highlight=False).print(Text(str(error)), soft_wrap=True)
     if as_json:
         console.out(json.dumps([collect_status(snapshot) for snapshot in snapshots], indent=1), highlight=False)
     else:

@@ -52,7 +52,7 @@ class Screen:
         Args:
             console: where everything is printed; by default standard output.
         """
-        self.console = console or Console(emoji=False, highlight=False)
+        self.console = console or Console(highlight=False)
         self._bars: Progress | None = None
         self._tasks: dict[str, TaskID] = {}
         self._since: dict[str, float] = {}
