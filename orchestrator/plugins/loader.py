@@ -111,8 +111,9 @@ def load_declaration(reference: str, folder: Path) -> type[Declaration]:
     Raises:
         UserError: there is no such file, it can't be imported, or it does not define exactly one trainable.
     """
-    path = _resolve_path(reference, folder).with_name(DECLARATION)
-    if not path.is_relative_to(PACKAGE) or not path.exists():
+    trainable_path = _resolve_path(reference, folder)
+    path = trainable_path.with_name(DECLARATION)
+    if trainable_path not in find_trainables().values() or not path.exists():
         return load_trainable(reference, folder)
     module = _import_file(path)
     own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
