@@ -6,16 +6,20 @@ import os
 import shlex
 import shutil
 import sys
-from importlib import metadata
 from pathlib import Path
 
 NAME = "orchestrate"
 DISTRIBUTION = "avsweep"
 """The name by which it is installed: `orchestrate` is somebody else's on the package index."""
+UI_PORT = 5000
+"""The default port of `orchestrate ui`."""
 
 
 def version() -> str:
     """Return the version of this installation."""
+    # Imported here: other commands do not need it.
+    from importlib import metadata
+
     return metadata.version(DISTRIBUTION)
 
 

@@ -13,8 +13,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict
 
 from trainables.corpora.splits import Split
@@ -22,7 +20,9 @@ from trainables.errors import InputError
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
+    import numpy as np
     import pandas as pd
+    from numpy.typing import NDArray
 
     from trainables.components.generation import Model
     from trainables.corpora.corpus import Corpus
@@ -82,12 +82,11 @@ class Media:
     rate_hz: int = 22050
 
 
-class Trainable(ABC):
-    """Torch code that a trial runs; `step` is one epoch.
+class Declaration:
+    """What is known of a trainable before any of its trials runs: its settings and its metrics.
 
-    Random numbers come from generators that the trainable seeds with `seed` and saves in `state_dict`, or from the
-    global generators of torch, numpy and Python. The caller seeds the global ones before construction, and saves them
-    beside `state_dict`.
+    A `Trainable` is its own declaration. Those of this repository have theirs in a module of its own, which imports no
+    torch, so that a search space is checked at once: `class Autoencoder(AutoencoderDeclaration, Trainable)`.
     """
 
     Config: ClassVar[type[TrialConfig]] = TrialConfig
@@ -99,6 +98,41 @@ class Trainable(ABC):
     """The kinds of input and output, for a trainable whose model can be `exported`; None for others."""
     DEBUG: ClassVar[Mapping[str, Any]] = {}
     """Settings of the smallest model that is worth running; contract tests use them."""
+
+    @classmethod
+    def class_name(cls) -> str:
+        """Return the name of the trainable's class, for messages."""
+        return cls.__name__.removesuffix("Declaration")
+
+    @classmethod
+    def can_render(cls) -> bool:
+        """Return whether trials have sounds and pictures; a declaration apart from its trainable says yes."""
+        return True
+
+    @classmethod
+    def can_evaluate(cls) -> bool:
+        """Return whether trials are evaluated on the test split; a declaration apart from its trainable says yes."""
+        return True
+
+    @classmethod
+    def reported(cls, config: Any) -> Collection[str]:
+        """Return the names of those `METRICS` that `step` returns with these settings."""
+        return cls.METRICS
+
+    @classmethod
+    def checkpoint_bytes(cls, config: Any) -> int | None:
+        """Estimate the bytes of a saved `state_dict` with these settings; return None if that is not possible."""
+        return None
+
+
+class Trainable(Declaration, ABC):
+    """Torch code that a trial runs; `step` is one epoch.
+
+    Random numbers come from generators that the trainable seeds with `seed` and saves in `state_dict`, or from the
+    global generators of torch, numpy and Python. The caller seeds the global ones before construction, and saves them
+    beside `state_dict`.
+    """
+
     config: Any
     batches_per_epoch: int | None = None
     """The number of batches after which an epoch ends, for debugging; None for all of them."""
@@ -131,18 +165,18 @@ class Trainable(ABC):
         return []
 
     @classmethod
-    def reported(cls, config: Any) -> Collection[str]:
-        """Return the names of those `METRICS` that `step` returns with these settings."""
-        return cls.METRICS
+    def can_render(cls) -> bool:
+        """Return whether `render` is implemented."""
+        return cls.render is not Trainable.render
+
+    @classmethod
+    def can_evaluate(cls) -> bool:
+        """Return whether `evaluate` is implemented."""
+        return cls.evaluate is not Trainable.evaluate
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
         """Return the id of the judge that evaluates the trials on this corpus; None if no judge does."""
-        return None
-
-    @classmethod
-    def checkpoint_bytes(cls, config: Any) -> int | None:
-        """Estimate the bytes of a saved `state_dict` with these settings; return None if that is not possible."""
         return None
 
     @abstractmethod

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.options import Home
-from orchestrator.tracking.links import UI_PORT
+from orchestrator.command_line import UI_PORT
 
 app = typer.Typer()
 

@@ -73,7 +73,7 @@ def _check_search_space(path: Path, home: Path, overrides: Sequence[str], arm_na
     if corpus is not None:
         yield from contracts.outcomes(f"corpus {corpus.name}", corpus, contracts.CORPUS)
     yield from _check_parts(shipped, lambda: corpus or loader.open_corpus(DEMO, home))
-    yield from _check_trainable(path, sweep.trainable, loader.config_values(sweep.trainable, arm.middle()), corpus)
+    yield from _check_trainable(path, sweep.trainable, loader.config_values(sweep.declaration, arm.middle()), corpus)
 
 
 def _check_python_file(path: Path, home: Path) -> Iterator[Outcome]:

@@ -6,12 +6,11 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from reports import vocabulary as words
-from reports.statistics.precision import SD_CONFIGURATIONS, SD_SEEDS, smallest_detectable
 from reports.statistics.questions import questions
 
 if TYPE_CHECKING:
-    from orchestrator.search_space.domains import Value
     from orchestrator.search_space.reader import Sweep
+    from orchestrator.search_space.scalars import Value
 
 RECORDINGS = (20, 200)
 """Sizes of a small and of a large test split; the real size is unknown until the corpus is read."""
@@ -34,6 +33,9 @@ def describe_detectable(sweep: Sweep) -> str:
     metric = words.label_of(space.objective.metric)
     if space.objective.metric not in OF_JUDGE:
         return f"detectable: unknown, since the spread of {metric} is unknown before the sweep"
+    # Imported only here, because scipy takes a second.
+    from reports.statistics.precision import SD_CONFIGURATIONS, SD_SEEDS, smallest_detectable
+
     num_contrasts = of_arms + of_renderings
     differences = [
         smallest_detectable(num_configurations, num_seeds, number, num_contrasts=num_contrasts) for number in RECORDINGS

@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.commands.detectable import describe_detectable
-from orchestrator.plugins.loader import Trainable, config_values
+from orchestrator.plugins.loader import config_values
 from orchestrator.search_space.combinations import rendering_name
 from orchestrator.state.disk import format_bytes
 from reports import vocabulary as words
@@ -128,8 +128,8 @@ def _checkpoint_bytes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> int | None:
     for arm, planned in zip(sweep.arms, arms, strict=True):
         sizes = []
         for params in (arm.middle(), *(corner for _, corner in arm.corners())):
-            config = sweep.trainable.Config(**config_values(sweep.trainable, params))
-            size = sweep.trainable.checkpoint_bytes(config)
+            config = sweep.declaration.Config(**config_values(sweep.declaration, params))
+            size = sweep.declaration.checkpoint_bytes(config)
             if size is not None:
                 sizes.append(size)
         if not sizes:
@@ -141,7 +141,7 @@ def _checkpoint_bytes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> int | None:
 def _media_bytes(sweep: Sweep) -> int:
     """Return the size of one trial's renderings: at some epochs, at the best one, and in each way of `evaluate:`."""
     space = sweep.space
-    if space.corpus is None or sweep.trainable.render is Trainable.render:
+    if space.corpus is None or not sweep.declaration.can_render():
         return 0
     epochs = [epoch for epoch in space.media.epochs if isinstance(epoch, int) and epoch <= space.budget.max_epochs]
     return (len(epochs) + 1 + len(sweep.renderings)) * space.media.clips * RENDERING_BYTES
@@ -162,10 +162,10 @@ def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     if space.budget.seeds is not None:
         notes.append(f"nothing is searched: an arm's trials are its {space.budget.seeds} seeds, the same in every arm")
     judged_finally = space.confirm is not None or space.budget.seeds is not None
-    if judged_finally and sweep.trainable.evaluate is Trainable.evaluate:
+    if judged_finally and not sweep.declaration.can_evaluate():
         notes.append(
-            f"{sweep.trainable.__name__} has no evaluate(): no trial is evaluated on the test split, and the report "
-            "tests nothing"
+            f"{sweep.declaration.class_name()} has no evaluate(): no trial is evaluated on the test split, and the "
+            "report tests nothing"
         )
     if sweep.renderings:
         count = words.amount(len(sweep.renderings), "rendering")

@@ -40,7 +40,7 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     params = {**arm.compared, **arm.fixed, **searched}
     screen.say(f"{arm.name}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
     corpus = loader.open_corpus(space.corpus, home, screen.progress) if space.corpus else None
-    settings = resolve_trained_models(sweep, loader.config_values(sweep.trainable, params), home, corpus)
+    settings = resolve_trained_models(sweep, loader.config_values(sweep.declaration, params), home, corpus)
     # Only this arm is prepared: others may need files that are missing, such as pretrained weights.
     loader.prepare(sweep.trainable, [settings], corpus, screen.progress)
     seed = derive_seed(space.seed, "search", 0)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.command_line import NAME, format_command, version
-from orchestrator.plugins import loader
 from orchestrator.state import events
 from reports import vocabulary as words
 
@@ -69,8 +68,8 @@ def make_record(
         "seeds": space.budget.seeds,
         "confirm": space.confirm and space.confirm.model_dump(),
         "pruning": space.pruning and space.pruning.model_dump(),
-        "renders": sweep.trainable.render is not loader.Trainable.render,
-        "metrics": {name: asdict(metric) for name, metric in sweep.trainable.METRICS.items()},
+        "renders": sweep.declaration.can_render(),
+        "metrics": {name: asdict(metric) for name, metric in sweep.declaration.METRICS.items()},
         "git": read_git_state(file.parent),
         "versions": read_versions(),
         "corpus": corpus and {"name": corpus.name, "fingerprint": corpus.fingerprint},

@@ -81,7 +81,9 @@ class SweepRun:
         files = loader.source_files(self.sweep.trainable, self.sweep.space.components)
         imported = loader.imported_files(self.sweep.trainable, self.sweep.space.components)
         code = provenance.code_fingerprint(files, imported)
-        agenda = Agenda(self.sweep, self.ledger, evaluates=loader.can_be_evaluated(self.sweep.trainable), code=code)
+        declaration = self.sweep.declaration
+        evaluates = declaration.can_render() or declaration.can_evaluate()
+        agenda = Agenda(self.sweep, self.ledger, evaluates=evaluates, code=code)
         for remark in agenda.remarks:
             self.screen.say(remark)
         hours = Budget(self.sweep, self.ledger).hours

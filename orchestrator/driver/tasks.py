@@ -38,7 +38,7 @@ def make_spec(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: in
         trainable=space.trainable,
         trainable_folder=str(sweep.path.parent),
         components=tuple(map(str, space.components)),
-        config=resolve_trained_models(sweep, loader.config_values(sweep.trainable, trial.params), home),
+        config=resolve_trained_models(sweep, loader.config_values(sweep.declaration, trial.params), home),
         corpus=dict(space.corpus) if space.corpus else None,
         seed=trial.seed,
         attempt=trial.attempts,

@@ -66,7 +66,7 @@ def find_generating_sweep(home: Path, kind: str) -> str:
         except UserError:
             # The trainable of an old sweep may have been deleted; other sweeps can still be used.
             continue
-        if sweep.trainable.GENERATES and sweep.trainable.GENERATES[0] == kind:
+        if sweep.declaration.GENERATES and sweep.declaration.GENERATES[0] == kind:
             return name
     trainable = {"image": "image_to_sound", "sound": "sound_to_image"}[kind]
     raise UserError(
@@ -88,7 +88,7 @@ def export_best(home: Path, name: str, say: Callable[[str], None]) -> Champion:
     """
     snapshot = read_snapshot(home, name)
     sweep = read_search_space(snapshot.ledger.folder / SEARCH_SPACE, overrides=[], name=snapshot.name)
-    if sweep.trainable.GENERATES is None:
+    if sweep.declaration.GENERATES is None:
         raise UserError(f"{name}: trainable {sweep.space.trainable} generates nothing; image_to_sound and others do")
     trial = _find_best(snapshot)
     row = trial.curve.best_row

@@ -62,7 +62,7 @@ class ArmSummary:
 
 def list_table_metrics(sweep: Sweep) -> list[str]:
     """Return the names of the metrics in tables, the objective first."""
-    return words.headline_metrics(sweep.space.objective.metric, sweep.trainable.METRICS)
+    return words.headline_metrics(sweep.space.objective.metric, sweep.declaration.METRICS)
 
 
 def summarize(sweep: Sweep, ledger: Ledger) -> list[ArmSummary]:

@@ -38,7 +38,7 @@ def resolve_trained_models(
         UserError: there is no such trial, it has no checkpoint, or it may have seen held-out recordings.
     """
     resolved_settings = dict(settings)
-    for name in loader.trained_model_fields(sweep.trainable):
+    for name in loader.trained_model_fields(sweep.declaration):
         reference = str(resolved_settings.get(name, ""))
         if TRIAL_NAME.fullmatch(reference):
             snapshot, path = _find_checkpoint(home, name, reference)

@@ -21,7 +21,7 @@ from orchestrator.plugins.corpora import check_corpus, corpus_model, describe_le
 from orchestrator.plugins.user_imports import helper_files
 from trainables.corpora.splits import Split
 from trainables.support.progress import Progress, silent
-from trainables.trainable import Media, Metric, OfTrial, Trainable, TrialConfig
+from trainables.trainable import Declaration, Media, Metric, OfTrial, Trainable, TrialConfig
 
 if TYPE_CHECKING:
     from trainables.components.generation import Generator, Model
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "MODEL_SETTINGS",
+    "Declaration",
     "Media",
     "Metric",
     "Prepared",
@@ -36,7 +37,6 @@ __all__ = [
     "Split",
     "Trainable",
     "TrialConfig",
-    "can_be_evaluated",
     "check_component",
     "check_corpus",
     "check_trainable",
@@ -50,6 +50,7 @@ __all__ = [
     "is_path",
     "kind_of",
     "load_components",
+    "load_declaration",
     "load_trainable",
     "open_corpus",
     "open_model",
@@ -65,6 +66,8 @@ PACKAGE = Path(trainables.__file__).parent
 CHECKPOINT_SUFFIXES = (".pt", ".pth", ".bin")
 TRAINABLE = "trainable.py"
 """The file of a shipped trainable; its folder has the trainable's name in YAML."""
+DECLARATION = "declaration.py"
+"""The file beside it with its declaration, which imports no torch; a trainable without one is its own declaration."""
 
 
 def is_file(reference: str) -> bool:
@@ -94,6 +97,28 @@ def load_trainable(reference: str, folder: Path) -> type[Trainable]:
     """
     path = _resolve_path(reference, folder)
     return _find_only_trainable(_import_file(path), path)
+
+
+def load_declaration(reference: str, folder: Path) -> type[Declaration]:
+    """Return what is known of a trainable without its networks: settings and metrics.
+
+    Of a shipped trainable it is a class that imports no torch, of any other one the trainable itself.
+
+    Args:
+        reference: the name of a shipped trainable, or a path.
+        folder: the folder to which a relative path is relative.
+
+    Raises:
+        UserError: there is no such file, it can't be imported, or it does not define exactly one trainable.
+    """
+    trainable_path = _resolve_path(reference, folder)
+    path = trainable_path.with_name(DECLARATION)
+    if trainable_path not in find_trainables().values() or not path.exists():
+        return load_trainable(reference, folder)
+    module = _import_file(path)
+    own = [value for value in vars(module).values() if isinstance(value, type) and value.__module__ == module.__name__]
+    (declaration,) = (value for value in own if issubclass(value, Declaration))
+    return declaration
 
 
 def _resolve_path(reference: str, folder: Path) -> Path:
@@ -179,12 +204,12 @@ def _import_file(path: Path) -> ModuleType:
         raise UserError(f"{path}: can't be imported: {what}") from error
 
 
-def config_values(trainable: type[Trainable], params: Mapping[str, Any]) -> dict[str, Any]:
+def config_values(trainable: type[Declaration], params: Mapping[str, Any]) -> dict[str, Any]:
     """Return the params of a trial that are settings of its trainable, without the names of bundles."""
     return {name: value for name, value in params.items() if name in trainable.Config.model_fields}
 
 
-def trained_model_fields(trainable: type[Trainable]) -> list[str]:
+def trained_model_fields(trainable: type[Declaration]) -> list[str]:
     """Return the names of a trainable's settings that may name a trained model."""
     names = []
     for name, field in trainable.Config.model_fields.items():
@@ -226,11 +251,6 @@ def prepare(
     """
     configs = [trainable.Config(**trial_settings) for trial_settings in settings]
     return Prepared(trainable.prepare(configs, corpus, progress), trainable.judge_id(corpus))
-
-
-def can_be_evaluated(trainable: type[Trainable]) -> bool:
-    """Return whether a trainable can evaluate or render the best checkpoint of a trial."""
-    return trainable.render is not Trainable.render or trainable.evaluate is not Trainable.evaluate
 
 
 MODEL_SETTINGS = "model.json"

@@ -20,8 +20,9 @@ from optuna.distributions import (
 from optuna.trial import FrozenTrial, TrialState
 from scipy.stats import qmc
 
-from orchestrator.search_space.domains import Choice, Domain, Int, LogInt, LogUniform, QUniform, Uniform, Value
+from orchestrator.search_space.domains import Choice, Domain, Int, LogInt, LogUniform, QUniform, Uniform
 from orchestrator.search_space.reader import Arm, Sweep
+from orchestrator.search_space.scalars import Value
 from orchestrator.state.curve import Objective
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial

@@ -11,14 +11,14 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.messages import Complain, KeyPath, describe, quote_value, suggest_option
 from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.combinations import Cell, format_value, rendering_name
-from orchestrator.search_space.domains import Value
+from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.schema import SearchSpace
 from orchestrator.search_space.values import PlainValue
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from trainables.trainable import Trainable, TrialConfig
+    from trainables.trainable import Declaration, TrialConfig
 
 DEPENDS_ON = {
     "same_loss": "its scale depends on the loss",
@@ -82,12 +82,12 @@ def check_baseline(space: SearchSpace, cells: Sequence[Cell], complain: Complain
         complain(("baseline",), "all arms of the baseline are skipped")
 
 
-def check_objective(space: SearchSpace, trainable: type[Trainable], num_arms: int, complain: Complain) -> None:
+def check_objective(space: SearchSpace, trainable: type[Declaration], num_arms: int, complain: Complain) -> None:
     """Check that the objective's metric exists, has the given mode, and is comparable between all arms."""
     name, mode = space.objective.metric, space.objective.mode
     metric = trainable.METRICS.get(name)
     if metric is None:
-        hint = f"{trainable.__name__} reports: {', '.join(trainable.METRICS) or 'none'}"
+        hint = f"{trainable.class_name()} reports: {', '.join(trainable.METRICS) or 'none'}"
         complain(("objective", "metric"), f"unknown metric {name!r}{suggest_option(name, trainable.METRICS)}; {hint}")
         return
     if metric.mode != mode:
@@ -98,14 +98,14 @@ def check_objective(space: SearchSpace, trainable: type[Trainable], num_arms: in
         complain(("objective", "metric"), f"{reason}; rank by one of: {', '.join(others) or 'none'}")
 
 
-def check_renderings(space: SearchSpace, trainable: type[Trainable], complain: Complain) -> None:
+def check_renderings(space: SearchSpace, trainable: type[Declaration], complain: Complain) -> None:
     """Check that `evaluate` only varies settings of renderings, and that `objective.at` is one of the renderings."""
     allowed = ", ".join(sorted(trainable.RENDERING)) or "none"
     for key in space.evaluate:
         if key not in trainable.RENDERING:
             hint = suggest_option(key, trainable.RENDERING)
-            message = f"{key!r} is no setting of {trainable.__name__} that a trained model can change{hint}; those are"
-            complain(("evaluate", key), f"{message}: {allowed}", at_key=True)
+            message = f"{key!r} is no setting of {trainable.class_name()} that a trained model can change{hint}"
+            complain(("evaluate", key), f"{message}; those are: {allowed}", at_key=True)
         if key in space.compare:
             complain(("evaluate", key), f"{key} is under compare too; delete one of them", at_key=True)
     for key, value in space.objective.at.items():
@@ -138,9 +138,9 @@ def check_seeds(space: SearchSpace, arms: Sequence[tuple[Arm, Cell]], complain: 
 class ConfigCheck:
     """Checks of arms: a trainable's `Config` is built from their settings, and `complain` records its errors."""
 
-    def __init__(self, trainable: type[Trainable], complain: Complain) -> None:
+    def __init__(self, trainable: type[Declaration], complain: Complain) -> None:
         self.config = trainable.Config
-        self.owner = trainable.__name__
+        self.owner = trainable.class_name()
         self.complain = complain
         self.messages: set[str] = set()
 

@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator.messages import Complain, KeyPath, quote_value, suggest_option
-from orchestrator.search_space.domains import Choice, Value
+from orchestrator.search_space.domains import Choice
+from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.schema import Resources, SearchSpace
 from orchestrator.search_space.values import Comparison, Parameter, Searched
 

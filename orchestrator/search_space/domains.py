@@ -14,8 +14,7 @@ from typing import Any, ClassVar, Self, TypeGuard
 from pydantic import BaseModel, ConfigDict
 
 from orchestrator.messages import quote_value
-
-Value = str | int | float | bool
+from orchestrator.search_space.scalars import Value
 
 LARGEST_INT = 2**53
 """The largest integer up to which floats, with which samplers compute, distinguish neighbouring integers."""

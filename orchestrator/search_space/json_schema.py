@@ -102,7 +102,7 @@ def _trainable_condition(name: str) -> Schema:
 
 def _definitions_of(name: str) -> Schema:
     """Return the definitions of the settings of one trainable, for a file and its presets."""
-    config = loader.load_trainable(name, Path()).Config
+    config = loader.load_declaration(name, Path()).Config
     settings = _clean(config.model_json_schema(ref_template="#/$defs/{model}"))
     fields: Schema = settings.get("properties", {})
     params = {"$ref": f"#/$defs/{name}.params"}

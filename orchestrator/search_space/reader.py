@@ -28,14 +28,14 @@ from orchestrator.search_space.checks import (
     check_space,
 )
 from orchestrator.search_space.combinations import Cell, make_cells
-from orchestrator.search_space.domains import Value
 from orchestrator.search_space.names import check_params
+from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.schema import Resources, SearchSpace, unknown_key
 from orchestrator.search_space.valid_parts import keep_valid_parts, removable_part
 from orchestrator.search_space.yaml_tree import Node
 
 if TYPE_CHECKING:
-    from trainables.trainable import Trainable
+    from trainables.trainable import Declaration, Trainable
 
 __all__ = ["Arm", "Resources", "SearchSpace", "Sweep", "read_search_space"]
 
@@ -52,7 +52,7 @@ class Sweep:
         skipped: a line for each skipped combination, with the reason.
         text: the search space as YAML, with preset, options and absolute paths; it gives the same sweep when it is read
             from another folder.
-        trainable: the class that trials run.
+        declaration: the settings and metrics of the trainable.
         remarks: messages about settings that were removed from the file, one line each.
     """
 
@@ -62,8 +62,16 @@ class Sweep:
     arms: tuple[Arm, ...]
     skipped: tuple[str, ...]
     text: str
-    trainable: type[Trainable]
+    declaration: type[Declaration]
     remarks: tuple[str, ...] = ()
+
+    @property
+    def trainable(self) -> type[Trainable]:
+        """The class that trials run; importing one of this repository imports torch."""
+        if issubclass(self.declaration, loader.Trainable):
+            # The user's file may have been changed since.
+            return self.declaration
+        return loader.load_trainable(self.space.trainable, self.path.parent)
 
     @property
     def renderings(self) -> list[dict[str, Value]]:
@@ -164,16 +172,16 @@ class _Reading:
                 check_corpus(space.corpus, loader.corpus_model(space.corpus), self.note)
         self.broken.update(check_params(space, self.note))
         arms, skipped = self._make_arms(space)
-        trainable = self._import_trainable(space, components)
-        if trainable is not None:
-            self._check_against(trainable, space, arms)
+        declaration = self._load_declaration(space, components)
+        if declaration is not None:
+            self._check_against(declaration, space, arms)
         self._note_references()
-        if trainable is not None and not self.mistakes.entries:
-            ConfigCheck(trainable, self.note).check_distinct(arms)
-        if trainable is None or self.mistakes.entries:
+        if declaration is not None and not self.mistakes.entries:
+            ConfigCheck(declaration, self.note).check_distinct(arms)
+        if declaration is None or self.mistakes.entries:
             return None
         text = yaml_tree.write(self.root.to_plain())
-        return Sweep(space.name, self.path, space, tuple(arm for arm, _ in arms), tuple(skipped), text, trainable)
+        return Sweep(space.name, self.path, space, tuple(arm for arm, _ in arms), tuple(skipped), text, declaration)
 
     def note(self, path: KeyPath, message: str, *, at_key: bool = False) -> None:
         """Record a mistake at a path."""
@@ -241,18 +249,20 @@ class _Reading:
                 imported.append(path)
         return imported if len(imported) == len(space.components) else None
 
-    def _import_trainable(self, space: SearchSpace, components: Sequence[Path] | None) -> type[Trainable] | None:
-        """Import the trainable; return None if that fails, or if components could not be imported."""
+    def _load_declaration(self, space: SearchSpace, components: Sequence[Path] | None) -> type[Declaration] | None:
+        """Return the trainable's declaration; None if that fails, or if components could not be imported."""
         if "trainable" in self.lost:
             return None
-        trainable = None
+        declaration = None
         with self._note_errors_at(("trainable",)):
             loader.check_trainable(space.trainable, self.path.parent, components or ())
-            trainable = loader.load_trainable(space.trainable, self.path.parent)
+            declaration = loader.load_declaration(space.trainable, self.path.parent)
         # Otherwise names that the components register would be reported as unknown.
-        return trainable if components is not None else None
+        return declaration if components is not None else None
 
-    def _check_against(self, trainable: type[Trainable], space: SearchSpace, arms: Sequence[tuple[Arm, Cell]]) -> None:
+    def _check_against(
+        self, trainable: type[Declaration], space: SearchSpace, arms: Sequence[tuple[Arm, Cell]]
+    ) -> None:
         """Check the settings and the metrics of the trainable."""
         num_mistakes = len(self.mistakes.entries)
         if "objective" not in self.lost:

@@ -19,8 +19,8 @@ from pydantic import (
 )
 
 from orchestrator.messages import KeyPath, suggest_option
-from orchestrator.search_space.domains import Value
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
+from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.values import Comparison, Conditions, Parameters, PlainValue, Values
 
 NoneWord = BeforeValidator(lambda value: None if value == "none" else value)

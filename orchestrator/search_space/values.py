@@ -17,7 +17,8 @@ from pydantic import (
 )
 
 from orchestrator.messages import quote_value, suggest_option
-from orchestrator.search_space.domains import KINDS, Domain, Value, is_value
+from orchestrator.search_space.domains import KINDS, Domain, is_value
+from orchestrator.search_space.scalars import Value
 
 
 def parse_value(value: Any) -> Any:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, ClassVar, Literal
 
 from orchestrator.errors import UserError
-from orchestrator.search_space.domains import Value
+from orchestrator.search_space.scalars import Value
 from orchestrator.storage import json_lines
 from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from orchestrator.search_space.domains import Value
+from orchestrator.search_space.scalars import Value
 from orchestrator.state.curve import Curve, Objective, Rank, select_valid
 from orchestrator.state.events import Asked, Rendering, Stage
 from orchestrator.storage.json_lines import Line

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from orchestrator.command_line import format_command
+from orchestrator.command_line import UI_PORT, format_command
 from orchestrator.state.home import home_option
 from orchestrator.tracking.saved_views import ALL, RENDERINGS, TAG_PREFIX, Seen, pack_view
 from reports import vocabulary as words
@@ -91,10 +91,6 @@ class SweepPages:
             TAG_PREFIX + self._view_id(purpose): pack_view(f"{self.sweep}: {purpose}", state, made_ms)
             for purpose, state in contents.views().items()
         }
-
-
-UI_PORT = 5000
-"""The default port of `orchestrate ui`."""
 
 
 def link_lines(name: str, tracking: Mapping[str, Any], home: Path, port: int = UI_PORT) -> list[str]:

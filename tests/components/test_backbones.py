@@ -12,7 +12,8 @@ import torch
 from torch import Tensor, nn
 from torchvision import models
 
-from trainables.components.networks.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone, BackboneName
+from trainables.components.networks.backbones import IMAGENET_MEAN, IMAGENET_STD, Backbone
+from trainables.components.networks.weights import BackboneName
 from trainables.errors import InputError
 
 

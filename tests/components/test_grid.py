@@ -7,9 +7,11 @@ import pytest
 import torch
 
 from trainables.components.audio import audiovision, spectrogram
-from trainables.components.audio.grid import Grid, RepresentationName
-from trainables.components.audio.spectrogram import SIZES, Size, resize
-from trainables.components.representation.representation import PhaseName, Representation
+from trainables.components.audio.grid import Grid
+from trainables.components.audio.sizes import SIZES, RepresentationName, Size
+from trainables.components.audio.spectrogram import resize
+from trainables.components.representation.channels import PhaseName
+from trainables.components.representation.representation import Representation
 
 GRIDS = [
     Grid(size, representation, reduction)

@@ -8,7 +8,8 @@ import torch
 
 from trainables.components.assessment.distributions import frechet_distance
 from trainables.components.audio.log_power_metrics import RecordingScores, score_recordings
-from trainables.components.audio.spectrogram import SIZES, Size, log_power, resize, to_waveform
+from trainables.components.audio.sizes import SIZES, Size
+from trainables.components.audio.spectrogram import log_power, resize, to_waveform
 from trainables.components.judges.sound_judge import Judge, open_judge
 from trainables.components.judges.training import prepare_lessons
 from trainables.corpora.corpus import Corpus, open_corpus

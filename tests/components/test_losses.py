@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainables.components.losses.reconstruction import LOSSES, Loss, kl_divergence, register_loss, sample_latents
-from trainables.components.losses.sigmas import SIGMAS
+from trainables.components.losses.reconstruction import Loss, kl_divergence, register_loss, sample_latents
+from trainables.components.losses.registries import LOSSES, SIGMAS
 from trainables.errors import InputError
 
 

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.components.representation.normalizations import NORMALIZATIONS, Normalization
+from trainables.components.representation.normalizations import Normalization
 from trainables.components.representation.normalizer import RidgeRegression
+from trainables.components.representation.registries import NORMALIZATIONS
 
 
 def clips() -> Tensor:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainables.components.audio import spectrogram
-from trainables.components.audio.spectrogram import SIZES, Size
+from trainables.components.audio.sizes import SIZES, Size
 
 RATE_HZ, SAMPLES = 22050, 44100
 

@@ -102,6 +102,14 @@ def test_a_shipped_trainable_is_the_class_that_python_imports(name: str) -> None
     assert getattr(sys.modules[f"trainables.{name}.trainable"], found.__name__) is found
 
 
+def test_a_trainable_of_ones_own_is_its_own_declaration(tmp_path: Path) -> None:
+    written(tmp_path / "mine.py")
+    written(tmp_path / loader.DECLARATION, "raise SystemExit")
+    declaration = loader.load_declaration("mine.py", tmp_path)
+    assert declaration is loader.load_trainable("mine.py", tmp_path)
+    assert (declaration.class_name(), declaration.can_render(), declaration.can_evaluate()) == ("Mine", False, False)
+
+
 def test_components_are_imported_once(tmp_path: Path) -> None:
     path = written(
         tmp_path / "parts.py", "from pathlib import Path\nwith Path(__file__ + '.log').open('a') as f: f.write('x')"

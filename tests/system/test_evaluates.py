@@ -7,7 +7,7 @@ from pathlib import Path
 from orchestrator.commands.plan import make_plan
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.overview.screen import Screen
-from orchestrator.plugins.loader import can_be_evaluated, load_trainable
+from orchestrator.plugins.loader import load_trainable
 from tests.support.spaces import NOOP, noop_sweep
 
 JUDGED = """
@@ -29,6 +29,7 @@ def test_a_trainable_that_judges_and_renders_nothing_is_judged_on_the_test_split
 
 
 def test_a_trainable_that_judges_nothing_is_said_to_be_tested_by_nothing(tmp_path: Path) -> None:
-    assert not can_be_evaluated(load_trainable(str(NOOP), Path()))
+    noop = load_trainable(str(NOOP), Path())
+    assert not noop.can_render() and not noop.can_evaluate()
     notes = make_plan(noop_sweep(tmp_path, **SEEDS)).notes
     assert any("Noop has no evaluate(): no trial is evaluated on the test split" in note for note in notes)

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import json
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from tests.support.sweep_folder import SweepFolder
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = ("orchestrator", "trainables", "reports")
@@ -140,6 +143,56 @@ def test_help_imports_neither_torch_nor_ray(arguments: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, check=True)
     assert "heavy: []" in done.stdout
+
+
+HEAVY = {"torch", "ray", "mlflow", "optuna", "pandas", "numpy", "scipy", "matplotlib", "librosa", "av", "PIL"}
+"""Imports that each take longer than all that a command does without them."""
+SPACES = sorted(str(path) for path in (ROOT / "search_spaces").glob("*.yaml"))
+
+
+def modules_after(code: str, *arguments: str) -> set[str]:
+    """The top-level modules that a child process has imported at its end; what it prints is ignored."""
+    reported = f"{code}\nimport json, sys\nprint(json.dumps(sorted({{name.split('.')[0] for name in sys.modules}})))"
+    done = subprocess.run(
+        [sys.executable, "-c", reported, *arguments], capture_output=True, text=True, check=True, cwd=ROOT
+    )
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+RUN = "from orchestrator.cli import main\ntry: main()\nexcept SystemExit as end: assert not end.code, end.code"
+
+
+@pytest.fixture(scope="module")
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home of a sweep with one trial that has ended."""
+    sweep = SweepFolder(tmp_path_factory.mktemp("home"))
+    sweep.start(arms={"loss=l1": {"trials": 1, "epochs": 3}})
+    sweep.whole_trial(1, "l1", epochs=3)
+    return sweep.home
+
+
+@pytest.mark.parametrize(
+    "command", ["plan search_spaces/vae.yaml", "schema", "status", "status vae", "status --json vae", "why vae/1"]
+)
+def test_a_command_that_only_reads_imports_nothing_slow(command: str, recorded: Path) -> None:
+    home = ["--home", str(recorded)] if command != "schema" else []
+    assert not modules_after(RUN, *command.split(), *home) & HEAVY
+
+
+def test_no_search_space_of_ours_needs_torch_to_be_planned() -> None:
+    code = (
+        "import sys\nfrom pathlib import Path\n"
+        "from orchestrator.commands.plan import make_plan\n"
+        "from orchestrator.search_space.reader import read_search_space\n"
+        "for path in sys.argv[1:]: make_plan(read_search_space(Path(path)))"
+    )
+    assert not modules_after(code, *SPACES) & (HEAVY - {"numpy", "scipy"}) and SPACES
+
+
+def test_a_sweep_is_read_without_the_models_of_search_spaces() -> None:
+    """The command line's own library has pydantic anyway; building the models took as long as all the rest."""
+    code = "import orchestrator.commands.status, orchestrator.commands.why"
+    assert "pydantic" not in modules_after(code)
 
 
 def test_a_trial_whose_corpus_and_judge_are_cached_imports_nothing_that_made_them() -> None:

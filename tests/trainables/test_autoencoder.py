@@ -10,8 +10,8 @@ import torch
 
 from tests.support.tiny_autoencoder import make
 from trainables.autoencoder.trainable import Autoencoder
-from trainables.components.audio.spectrogram import SIZES, Size
-from trainables.components.losses.sigmas import SIGMAS
+from trainables.components.audio.sizes import SIZES, Size
+from trainables.components.losses.registries import SIGMAS
 from trainables.components.networks.convolutions import Decoder, Encoder
 from trainables.components.pictures import spectrogram_pictures
 from trainables.corpora.corpus import Corpus

@@ -11,8 +11,7 @@ import torch
 
 from tests.support.tiny_autoencoder import make
 from trainables.autoencoder.trainable import Autoencoder
-from trainables.components.representation.normalizations import NORMALIZATIONS
-from trainables.components.representation.phase_rendering import PHASES
+from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.corpora.corpus import Corpus
 
 PHASE_ONLY = {"channels": "phase", "magnitude": "original", "phase": "own"}

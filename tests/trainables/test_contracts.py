@@ -11,11 +11,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from orchestrator.plugins.loader import find_trainables, load_trainable
-from trainables.components.losses.phase_losses import PHASE_LOSSES
-from trainables.components.losses.reconstruction import LOSSES
-from trainables.components.representation.normalizations import NORMALIZATIONS
-from trainables.components.representation.phase_rendering import PHASES
+from orchestrator.plugins.loader import find_trainables, load_declaration, load_trainable
+from trainables.components.losses.registries import LOSSES, PHASE_LOSSES
+from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.corpora.corpus import Corpus
 from trainables.support.randomness import seed_everything
 from trainables.testing.corpus import CORPUS
@@ -95,6 +93,15 @@ class TestTrainable:
         judge = "" if kind.__name__ == "Classifier" else "judge_"
         assert table[f"{judge}probability"].between(0, 1).all()
         assert set(table[f"{judge}accuracy"]) <= {0.0, 1.0}
+
+
+@pytest.mark.parametrize("name", TRAINABLES)
+def test_a_trainable_is_what_its_declaration_says(name: str) -> None:
+    declaration, trainable = load_declaration(name, Path()), TRAINABLES[name]
+    assert issubclass(trainable, declaration) and declaration is not trainable
+    assert declaration.class_name() == trainable.class_name() == trainable.__name__
+    assert (declaration.can_render(), declaration.can_evaluate()) == (trainable.can_render(), trainable.can_evaluate())
+    assert not {"Config", "METRICS", "RENDERING", "GENERATES", "DEBUG", "reported"} & vars(trainable).keys()
 
 
 @pytest.mark.parametrize("promise", LOSS, ids=str)

@@ -19,7 +19,7 @@ from orchestrator.worker.attempt import TrialRun
 from tests.support.spaces import trial_spec, write_space
 from tests.trainables.test_contracts import TRAINABLES, assert_equal
 from trainables.autoencoder.trainable import Autoencoder
-from trainables.components.representation.phase_rendering import PHASES
+from trainables.components.representation.registries import PHASES
 from trainables.components.training import cuda_graph
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.support.randomness import random_states, restore_random_states, seed_everything

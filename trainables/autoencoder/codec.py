@@ -17,8 +17,8 @@ from trainables.autoencoder.config import AutoencoderConfig
 from trainables.autoencoder.latent_statistics import TrainLatents
 from trainables.autoencoder.training_loss import Estimate, Target
 from trainables.components.audio.spectrogram import LOUDEST_NATS
-from trainables.components.losses.reconstruction import LOSSES, sample_latents
-from trainables.components.losses.sigmas import SIGMAS
+from trainables.components.losses.reconstruction import sample_latents
+from trainables.components.losses.registries import LOSSES, SIGMAS
 from trainables.components.networks.bottleneck import Bottleneck
 from trainables.components.networks.pca_path import sample_size
 from trainables.components.representation.normalizations import Statistics

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from trainables.components.audio.grid import Grid, Reduction, RepresentationName
-from trainables.components.audio.spectrogram import BINS, FRAMES, SIZES, Size
-from trainables.components.losses.phase_losses import PHASE_LOSSES
-from trainables.components.losses.reconstruction import LOSSES
-from trainables.components.losses.sigmas import SIGMAS
-from trainables.components.networks.convolutions import BOTTOM, NormName
-from trainables.components.representation.normalizations import NORMALIZATIONS
-from trainables.components.representation.phase_rendering import PHASES
-from trainables.components.representation.representation import ChannelsName, Part, PhaseName, Representation
+from trainables.components.audio.sizes import BINS, FRAMES, SIZES, Reduction, RepresentationName, Size
+from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
+from trainables.components.networks.weights import BOTTOM, NormName
+from trainables.components.representation.channels import ChannelsName, Part, PhaseName, channels_of_parts
+from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.trainable import Metric, TrialConfig
 
-BOUNDED = [name for name, kind in NORMALIZATIONS.items() if kind.is_bounded]
-"""Normalizations whose output a tanh can reach."""
+if TYPE_CHECKING:
+    from trainables.components.representation.representation import Representation
 
 METRICS = {
     "val/judge_probability": Metric("max", "all", "probability that the judge gives to the true class"),
@@ -141,6 +137,10 @@ class AutoencoderConfig(TrialConfig):
     @property
     def clip_representation(self) -> Representation:
         """The channels and the grid of the networks' input."""
+        # Imported here: they need torch, and settings are checked without it.
+        from trainables.components.audio.grid import Grid
+        from trainables.components.representation.representation import Representation
+
         grid = Grid(self.spectrogram, self.representation, self.reduction)
         return Representation(grid, self.channels, self.phase_representation)
 
@@ -148,7 +148,7 @@ class AutoencoderConfig(TrialConfig):
     def normalizations(self) -> dict[Part, str]:
         """The name of the normalization of each part (magnitude, phase) that is encoded."""
         names: dict[Part, str] = {"magnitude": self.magnitude_normalization, "phase": self.phase_normalization}
-        return {part: names[part] for part in self.clip_representation.parts}
+        return {part: names[part] for part in channels_of_parts(self.channels, self.phase_representation)}
 
     @model_validator(mode="after")
     def _check(self) -> AutoencoderConfig:
@@ -166,26 +166,25 @@ class AutoencoderConfig(TrialConfig):
     def _output_conflict(self) -> str | None:
         for part, name in self.normalizations.items():
             # Phases in units of π are within ±1 without a normalization.
-            is_bounded = NORMALIZATIONS[name].is_bounded or (part, name) == ("phase", "none")
+            is_bounded = NORMALIZATIONS.traits(name).is_bounded or (part, name) == ("phase", "none")
             if self.output == "tanh" and not is_bounded:
-                allowed = ", ".join(BOUNDED)
+                allowed = ", ".join(other for other in NORMALIZATIONS if NORMALIZATIONS.traits(other).is_bounded)
                 return f"output: tanh stays within ±1, {part}_normalization: {name} does not; use one of {allowed}"
         return None
 
     def _normalization_conflict(self) -> str | None:
         for part, name in self.normalizations.items():
-            if self.channels != "both" and NORMALIZATIONS[name].needs_both:
+            if self.channels != "both" and NORMALIZATIONS.traits(name).needs_both:
                 mixed = f"{part}_normalization: {name} mixes magnitude and phase"
                 return f"{mixed}, channels: {self.channels} has only one of them; use clip"
         return None
 
     def _phase_conflict(self) -> str | None:
-        phase = PHASES[self.phase]
         if self.channels == "magnitude" and self.phase == "own":
             return "phase: own needs a model that makes one; use channels: both or phase, or another phase"
         if self.channels == "phase" and self.magnitude == "own":
             return "channels: phase makes no magnitudes; say which its sounds get (magnitude: original or class_mean)"
-        if self.channels == "phase" and phase.follows_magnitude:
+        if self.channels == "phase" and PHASES.traits(self.phase).follows_magnitude:
             return (
                 f"phase: {self.phase} is found from magnitudes, and would drop all that channels: phase learns; use own"
             )
@@ -209,12 +208,12 @@ class AutoencoderConfig(TrialConfig):
     def _loss_conflict(self) -> str | None:
         if self.channels == "magnitude":
             return None
-        takes = PHASE_LOSSES[self.phase_loss].takes
+        takes = PHASE_LOSSES.traits(self.phase_loss).takes
         if self.phase_representation not in takes:
             return (
                 f"phase_loss: {self.phase_loss} is made for {', '.join(takes)}, not for phase_representation: "
                 f"{self.phase_representation}"
             )
-        if self.channels == "phase" and LOSSES[self.loss].has_sigma:
+        if self.channels == "phase" and LOSSES.traits(self.loss).has_sigma:
             return f"loss: {self.loss} is a likelihood of magnitudes, which channels: phase has none of; use l1 or l2"
         return None

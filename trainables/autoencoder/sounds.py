@@ -10,8 +10,10 @@ from trainables.autoencoder.codec import Codec
 from trainables.autoencoder.config import AutoencoderConfig
 from trainables.components.assessment.media import Rendered
 from trainables.components.assessment.references import class_means
-from trainables.components.audio.spectrogram import BINS, FRAMES, log_power
-from trainables.components.representation.phase_rendering import PHASES, Scene, TrainingClips
+from trainables.components.audio.sizes import BINS, FRAMES
+from trainables.components.audio.spectrogram import log_power
+from trainables.components.representation.phase_rendering import Scene, TrainingClips
+from trainables.components.representation.registries import PHASES
 from trainables.components.representation.representation import ClipSplit
 from trainables.components.shapes import Clips, FullSpectrograms
 from trainables.corpora.features import clip_power

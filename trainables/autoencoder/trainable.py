@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,8 +11,9 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
-from trainables.autoencoder.codec import Codec, make_bottleneck
-from trainables.autoencoder.config import MAGNITUDE_METRICS, METRICS, AutoencoderConfig
+from trainables.autoencoder.codec import Codec
+from trainables.autoencoder.config import AutoencoderConfig
+from trainables.autoencoder.declaration import AutoencoderDeclaration, has_bound
 from trainables.autoencoder.references import reference_lines
 from trainables.autoencoder.sounds import Sounds
 from trainables.autoencoder.training_loss import Objective
@@ -20,14 +21,13 @@ from trainables.components.assessment import media
 from trainables.components.assessment.assessor import Assessor
 from trainables.components.audio.log_power_metrics import FractionUnexplained, Variation
 from trainables.components.judges.sound_judge import open_judge
-from trainables.components.losses.reconstruction import LOSSES
+from trainables.components.losses.registries import LOSSES
 from trainables.components.representation.phase_rendering import TrainingClips
 from trainables.components.representation.representation import ClipSplit
 from trainables.components.shapes import Clips, Scalar
 from trainables.components.training.cuda_graph import GraphReplayer
 from trainables.components.training.loop import (
     descend,
-    estimate_checkpoint_bytes,
     fetch_values,
     finite_means,
     finite_steps,
@@ -46,7 +46,7 @@ MAX_SAMPLES = 512
 """Clips that are decoded from random latents after every epoch, at most."""
 
 
-class Autoencoder(Trainable):
+class Autoencoder(AutoencoderDeclaration, Trainable):
     """Encodes a clip into a latent of `latent_dim` numbers and decodes it again.
 
     With `linear_path: pca` encoder and decoder add convolutions to a linear path that starts as principal components.
@@ -54,11 +54,6 @@ class Autoencoder(Trainable):
     The learning rate rises over `warmup_steps` and is constant afterwards: a trial that is resumed with more epochs
     trains exactly as one that was given them at its start.
     """
-
-    Config = AutoencoderConfig
-    RENDERING = frozenset({"phase", "magnitude", "clip_statistics"})
-    METRICS = METRICS
-    DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 4, "sound_clips": 1}
 
     def __init__(self, config: AutoencoderConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         """Fit the codec to the training clips, and draw its weights from `seed`; arguments as for every `Trainable`."""
@@ -89,27 +84,6 @@ class Autoencoder(Trainable):
     ) -> list[dict[str, Any]]:
         """Compute features, judge and baselines, and return the baselines."""
         return reference_lines(configs, require_corpus(corpus, cls), progress)
-
-    @classmethod
-    def reported(cls, config: AutoencoderConfig) -> Collection[str]:
-        """Return the metrics of `step` that exist for these channels and this loss."""
-        loss = LOSSES[config.loss]
-        missing: set[str] = set()
-        if config.channels == "phase":
-            missing |= MAGNITUDE_METRICS
-        if not loss.is_variational:
-            missing |= {"train/kl", "val/active_units"}
-        if not loss.has_sigma:
-            missing |= {"train/min_sigma"}
-        if not _has_bound(config):
-            missing |= {"val/bits_per_dim"}
-        return [name for name in METRICS if name not in missing]
-
-    @classmethod
-    def checkpoint_bytes(cls, config: AutoencoderConfig) -> int:
-        """Estimate the size of a checkpoint, without allocating the networks."""
-        with torch.device("meta"):
-            return estimate_checkpoint_bytes([make_bottleneck(config)])
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
@@ -174,7 +148,7 @@ class Autoencoder(Trainable):
                 own.add(estimate.clips, target.clips)
                 variation.add(estimate.clips, target.clips)
                 losses.append(len(clips) * self.objective(estimate, target)[0])
-                if _has_bound(self.config):
+                if has_bound(self.config):
                     bounds.append(len(clips) * self.objective.bound(self.codec.estimate(target, noise), target))
                 means.append(estimate.mean)
                 yield self.codec.restore(estimate, target, self.config.clip_statistics)
@@ -196,7 +170,7 @@ class Autoencoder(Trainable):
             "variation": variation.value,
             "loss": float(sum(losses)) / len(self.validation),
         }
-        if _has_bound(self.config):
+        if has_bound(self.config):
             metrics["bits_per_dim"] = float(sum(bounds)) / len(self.validation) / math.log(2)
         if self.loss.is_variational:
             variances = torch.cat(means).var(dim=0, correction=0)
@@ -237,8 +211,3 @@ class Autoencoder(Trainable):
         self._noise.set_state(state["noise"].cpu())
         # A recorded step would still read the optimizer's old state.
         self._replayed = GraphReplayer(self._noise)
-
-
-def _has_bound(config: AutoencoderConfig) -> bool:
-    """Whether an evidence lower bound exists: the loss is variational, and a likelihood of all encoded channels."""
-    return LOSSES[config.loss].is_variational and LOSSES[config.loss].has_sigma and config.channels == "magnitude"

@@ -8,8 +8,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trainables.autoencoder.config import AutoencoderConfig
-from trainables.components.losses.phase_losses import PHASE_LOSSES
-from trainables.components.losses.reconstruction import LOSSES, kl_divergence
+from trainables.components.losses.reconstruction import kl_divergence
+from trainables.components.losses.registries import LOSSES, PHASE_LOSSES
 from trainables.components.representation.normalizations import Statistics
 from trainables.components.representation.normalizer import Normalizer
 from trainables.components.shapes import Clips, Latents, Scalar

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trainables.classifier.config import Modality, NetworkName
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges import training
 from trainables.components.judges.networks import DROPOUT, NETWORKS, JudgeName, log_mel
@@ -23,8 +24,6 @@ from trainables.corpora.pictures import select_visible
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
-Modality = Literal["sound", "image"]
-NetworkName = Literal["plain", "residual", "resnet18", "resnet50"]
 JUDGE_NAMES: dict[str, JudgeName] = {"plain": "A", "residual": "B"}
 """The judge that has the same network, with other weights."""
 BATCH_CLIPS = 64

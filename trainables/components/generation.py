@@ -21,8 +21,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainables.corpora.picture_files import PICTURE_SUFFIXES
-from trainables.corpora.recordings import MEDIA_SUFFIXES
+from trainables.corpora.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from trainables.errors import InputError
 from trainables.support.cache import write_whole
 

@@ -15,7 +15,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trainables.components.audio.clip import CLIP_SAMPLES
-from trainables.corpora.recordings import MEDIA_SUFFIXES, Decoded, Recording, decode
+from trainables.corpora.files import MEDIA_SUFFIXES, Recording
+from trainables.corpora.recordings import Decoded, decode
 from trainables.corpora.settings import CorpusSettings, corpus_model
 from trainables.corpora.split_record import edit_record, extend_fingerprint, read_record
 from trainables.corpora.splits import Split, digest, split_groups

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from trainables.corpora.picture_files import PICTURE_SUFFIXES
-from trainables.corpora.recordings import MEDIA_SUFFIXES, VIDEO_SUFFIXES, Recording
+from trainables.corpora.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Recording
 from trainables.errors import InputError
 
 ESC_NAME = re.compile(r"(?P<source>\d+-\d+)-[A-Z](-\d+)?")

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image, ImageOps, UnidentifiedImageError
 
+from trainables.corpora.files import PICTURE_SUFFIXES
 from trainables.errors import InputError
 
-PICTURE_SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .png .tif .tiff .webp".split())
 FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 """The formats that Pillow may open. Some others start external programs, and none is usual for photos."""
 MIN_SIDE_PX = 16

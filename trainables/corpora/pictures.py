@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from trainables.components.audio.clip import CLIP_S
-from trainables.corpora.picture_files import PICTURE_SUFFIXES, crop_square, read_picture
+from trainables.corpora.files import PICTURE_SUFFIXES
+from trainables.corpora.picture_files import crop_square, read_picture
 from trainables.corpora.splits import digest
 from trainables.errors import InputError
 from trainables.support.cache import write_once

@@ -1,4 +1,4 @@
-"""Recordings: the files that a corpus lists, and functions that decode them to clips."""
+"""Functions that decode recordings to clips."""
 
 from __future__ import annotations
 
@@ -11,33 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.components.audio.clip import CLIP_S, CLIP_SAMPLES, RATE_HZ
+from trainables.corpora.files import Recording
 from trainables.errors import InputError
+
+__all__ = ["Decoded", "Recording", "decode", "read_clip"]
 
 SILENCE_RMS = 1e-4
 """The RMS below which a clip is silent (−80 dBFS)."""
-
-AUDIO_SUFFIXES = frozenset(".aac .aif .aiff .flac .m4a .mp3 .oga .ogg .opus .wav .wma".split())
-VIDEO_SUFFIXES = frozenset(".avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .ogv .webm .wmv".split())
-MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
-
-
-@dataclass(frozen=True)
-class Recording:
-    """One file with sound.
-
-    Attributes:
-        name: its path below the corpus's root; unique.
-        path: the file.
-        class_name: the name of its class.
-        group: the name of its source. All recordings of a group are in the same split.
-        picture: the video or picture that belongs to it; None if there is none.
-    """
-
-    name: str
-    path: Path
-    class_name: str
-    group: str
-    picture: Path | None = None
 
 
 @dataclass(frozen=True)

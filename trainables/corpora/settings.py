@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from trainables.corpora import folder as folder_layout
 from trainables.corpora import vegas as vegas_layout
-from trainables.corpora.recordings import Recording
+from trainables.corpora.files import Recording
 from trainables.errors import InputError
 from trainables.support.progress import Progress
 from trainables.support.registry import Registry

@@ -11,8 +11,8 @@ from __future__ import annotations
 import csv
 from pathlib import Path
 
+from trainables.corpora.files import Recording
 from trainables.corpora.folder import visible_folders
-from trainables.corpora.recordings import Recording
 from trainables.errors import InputError
 
 

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 from pydantic import Field, model_validator
 
 from trainables.autoencoder.config import HalvedSize
-from trainables.components.assessment.retrieval import RANKS
-from trainables.components.audio.grid import Grid
-from trainables.components.losses.reconstruction import LOSSES
-from trainables.components.networks.backbones import BackboneName
-from trainables.components.representation.normalizations import NORMALIZATIONS, OwnStatistics
-from trainables.components.representation.representation import Representation
+from trainables.components.assessment.ranks import RANKS
+from trainables.components.losses.registries import LOSSES
+from trainables.components.networks.weights import BackboneName
+from trainables.components.representation.registries import NORMALIZATIONS
 from trainables.trainable import Metric, TrainedModel, TrialConfig
+
+if TYPE_CHECKING:
+    from trainables.components.representation.representation import Representation
 
 Route = Literal["decode", "sample", "retrieve"]
 
@@ -118,6 +119,10 @@ class ImageToSoundConfig(TrialConfig):
     @property
     def clip_representation(self) -> Representation:
         """The grid of the sound network's input: magnitudes of the setting's size."""
+        # Imported here: they need torch, and settings are checked without it.
+        from trainables.components.audio.grid import Grid
+        from trainables.components.representation.representation import Representation
+
         return Representation(Grid(self.spectrogram))
 
     @model_validator(mode="after")
@@ -127,15 +132,16 @@ class ImageToSoundConfig(TrialConfig):
         return self
 
     def _loss_conflict(self) -> str | None:
-        if LOSSES[self.loss].is_variational or LOSSES[self.loss].has_sigma:
+        loss = LOSSES.traits(self.loss)
+        if loss.is_variational or loss.has_sigma:
             return (
                 f"loss: {self.loss} is a likelihood; use l1 or l2, and prior: conditional for latents that are sampled"
             )
         return None
 
     def _normalization_conflict(self) -> str | None:
-        if issubclass(NORMALIZATIONS[self.magnitude_normalization], OwnStatistics):
-            allowed = ", ".join(name for name, kind in NORMALIZATIONS.items() if not issubclass(kind, OwnStatistics))
+        if NORMALIZATIONS.traits(self.magnitude_normalization).num_statistics:
+            allowed = ", ".join(name for name in NORMALIZATIONS if not NORMALIZATIONS.traits(name).num_statistics)
             return (
                 f"magnitude_normalization: {self.magnitude_normalization} is inverted with a clip's own statistics,"
                 f" which a picture does not have; use one of {allowed}"

@@ -24,9 +24,9 @@ from trainables.components.shapes import Latents, Spectrograms
 from trainables.errors import InputError
 from trainables.image_to_sound.config import ImageToSoundConfig, Route
 from trainables.image_to_sound.contrastive import Contrast
+from trainables.image_to_sound.declaration import HIDDEN
 from trainables.support.state_files import read_state
 
-HIDDEN = 256
 MAX_TRAIN_LATENTS = 4096
 """Training sounds that the route `retrieve` searches, at most."""
 NUM_CANDIDATES = 5

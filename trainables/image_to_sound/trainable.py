@@ -27,7 +27,6 @@ from trainables.components.shapes import Scalar
 from trainables.components.training.loop import (
     batches,
     descend,
-    estimate_checkpoint_bytes,
     fetch_values,
     finite_means,
     warm_up,
@@ -35,7 +34,8 @@ from trainables.components.training.loop import (
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.pictures import open_motion
 from trainables.corpora.splits import Split
-from trainables.image_to_sound.config import METRICS, ImageToSoundConfig
+from trainables.image_to_sound.config import ImageToSoundConfig
+from trainables.image_to_sound.declaration import ImageToSoundDeclaration
 from trainables.image_to_sound.generator import JUDGE, MODEL, NORMALIZATION, PAIR_DEVIATION, TRAIN_LATENTS
 from trainables.image_to_sound.model import (
     MAX_TRAIN_LATENTS,
@@ -52,17 +52,11 @@ BETAS = (0.9, 0.99)
 FIT_CLIPS = 256
 
 
-class ImageToSound(Trainable):
+class ImageToSound(ImageToSoundDeclaration, Trainable):
     """Learns from pairs of a picture and a sound, and is judged by the sounds that it generates for pictures alone.
 
     `PairObjective` is its loss.
     """
-
-    Config = ImageToSoundConfig
-    RENDERING = frozenset({"route", "phase"})
-    METRICS = METRICS
-    GENERATES = ("image", "sound")
-    DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 8, "image_size": 32}
 
     def __init__(self, config: ImageToSoundConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         """Read the pairs, and draw the networks' weights from `seed`; arguments as for every `Trainable`."""
@@ -117,12 +111,6 @@ class ImageToSound(Trainable):
         for config in {config.audio_init: config for config in configs if config.audio_init != "scratch"}.values():
             SoundFromPicture(config, weights="none").load_audio(Path(config.audio_init))
         return reference_lines(configs, corpus, progress)
-
-    @classmethod
-    def checkpoint_bytes(cls, config: ImageToSoundConfig) -> int:
-        """Estimate the size of a checkpoint, without allocating the networks."""
-        with torch.device("meta"):
-            return estimate_checkpoint_bytes([SoundFromPicture(config, weights="none")])
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:

@@ -10,7 +10,8 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from trainables.components.losses.reconstruction import LOSSES, sample_latents
+from trainables.components.losses.reconstruction import sample_latents
+from trainables.components.losses.registries import LOSSES
 from trainables.components.shapes import Clips, Scalar
 from trainables.image_to_sound.config import ImageToSoundConfig
 from trainables.image_to_sound.model import Distribution, SoundFromPicture, measure_unit

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 VERSION = 1
 """Of the network's training; raise it when that changes, so that no cached network is used."""
 SEED = 11
-NUM_FEATURES = 64
 
 
 class Condition(nn.Module):

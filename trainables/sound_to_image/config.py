@@ -6,7 +6,7 @@ from typing import Literal
 
 from pydantic import Field, model_validator
 
-from trainables.components.assessment.retrieval import RANKS
+from trainables.components.assessment.ranks import RANKS
 from trainables.trainable import Metric, TrainedModel, TrialConfig
 
 RETRIEVAL_PREFIX = "generated_to_image"

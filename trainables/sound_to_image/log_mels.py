@@ -9,7 +9,8 @@ import numpy as np
 from jaxtyping import Float16
 
 from trainables.components.audio.spectrogram import log_power
-from trainables.components.judges.networks import MEL_BANDS, MEL_FRAMES, log_mel
+from trainables.components.judges.networks import log_mel
+from trainables.components.judges.weights import MEL_BANDS, MEL_FRAMES
 from trainables.components.training.train_once import preparation_device
 from trainables.corpora.features import clip_power
 from trainables.support.cache import write_once

@@ -19,12 +19,8 @@ from torch.nn.utils.parametrizations import spectral_norm
 
 from trainables.components.pictures.augmentation import Pictures
 from trainables.components.shapes import Scalar
+from trainables.sound_to_image.weights import EMBEDDED_DIM, FIRST_PX, discriminator_channels, generator_channels
 
-FIRST_PX = 4
-WIDTHS = {4: 4.0, 8: 4.0, 16: 2.0, 32: 1.0, 64: 0.5}
-"""Channels of the generator's maps by their side, in units of its width: each size costs about the same."""
-EMBEDDED_DIM = 64
-"""Size of the condition after the generator's first layer."""
 SLOPE = 0.2
 LEAST_CHANGE = 0.02
 """Added to the distance between pictures (within −1..1) in `sameness`, so that the ratio is bounded."""
@@ -79,11 +75,11 @@ class Generator(nn.Module):
         Args:
             condition_dim: size of the condition.
             noise_dim: size of the noise.
-            width: channels of maps that are 32 pixels wide; `WIDTHS` gives those of others.
+            width: channels of maps that are 32 pixels wide; `generator_channels` gives those of others.
             image_size: side of the pictures in pixels, a power of 2 from 4 to 64.
         """
         super().__init__()
-        channels = [int(width * share) for side, share in WIDTHS.items() if side <= image_size]
+        channels = generator_channels(width, image_size)
         style_dim = noise_dim + EMBEDDED_DIM
         self.noise_dim = noise_dim
         # Checkpoints and exported models hold its weights under this name.
@@ -130,9 +126,7 @@ class Discriminator(nn.Module):
             image_size: side of the pictures in pixels, 32 or 64.
         """
         super().__init__()
-        # The first convolution halves the picture, and each block halves its maps, down to 4x4.
-        shares = (1, 2, 4, 4)[: (image_size // FIRST_PX).bit_length() - 1]
-        channels = [width * share for share in shares]
+        channels = discriminator_channels(width, image_size)
         self.stem = spectral_norm(nn.Conv2d(3, channels[0], 4, stride=2, padding=1))
         self.blocks = nn.Sequential(*(DownBlock(above, below) for above, below in pairwise(channels)))
         self.realness = spectral_norm(nn.Linear(channels[-1], 1))

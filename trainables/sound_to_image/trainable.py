@@ -24,13 +24,14 @@ from trainables.components.pictures import spectrogram_pictures as drawing
 from trainables.components.pictures.augmentation import Pictures
 from trainables.components.representation.representation import Representation
 from trainables.components.shapes import Scalar
-from trainables.components.training.loop import batches, estimate_checkpoint_bytes, fetch_values, finite_means
+from trainables.components.training.loop import batches, fetch_values, finite_means
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
 from trainables.sound_to_image.assessment import PictureAssessor, evaluation_table
 from trainables.sound_to_image.condition import open_condition
-from trainables.sound_to_image.config import METRICS, SoundToImageConfig
+from trainables.sound_to_image.config import SoundToImageConfig
+from trainables.sound_to_image.declaration import SoundToImageDeclaration
 from trainables.sound_to_image.game import Game, make_discriminator
 from trainables.sound_to_image.generator import JUDGE, MODEL
 from trainables.sound_to_image.log_mels import open_mels
@@ -44,21 +45,14 @@ CONDITION_CLIPS = 256
 BATCH_CLIPS = 64
 NUM_RENDERED = 3
 RENDERED_PX = 256
-TYPICAL_CLASSES = 10
 
 
-class SoundToImage(Trainable):
+class SoundToImage(SoundToImageDeclaration, Trainable):
     """A conditional GAN that learns from pairs of a sound and a picture.
 
     Generator and discriminator are conditioned on the condition network's output for the sound; the true class is never
     an input. Pictures that are judged come from the generator with averaged weights. Judges have no part in training.
     """
-
-    Config = SoundToImageConfig
-    RENDERING = frozenset({"truncation"})
-    METRICS = METRICS
-    GENERATES = ("sound", "image")
-    DEBUG = {"width": 8, "noise_dim": 8, "batch_size": 8, "image_size": 32, "r1_every": 2}
 
     def __init__(self, config: SoundToImageConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
         """Read the pairs, open the judge and the condition network, and draw the GAN's weights from `seed`.
@@ -124,14 +118,6 @@ class SoundToImage(Trainable):
     ) -> list[dict[str, Any]]:
         """Compute pictures, log-mels, condition networks, judge and baselines, and return the baselines."""
         return reference_lines(configs, require_corpus(corpus, cls), progress)
-
-    @classmethod
-    def checkpoint_bytes(cls, config: SoundToImageConfig) -> int:
-        """Estimate the size of a checkpoint, without allocating the networks."""
-        with torch.device("meta"):
-            model = PictureFromSound(config, TYPICAL_CLASSES)
-            discriminator = make_discriminator(config, model.condition_dim)
-        return estimate_checkpoint_bytes([model, discriminator])
 
     @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:

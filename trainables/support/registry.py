@@ -40,20 +40,28 @@ class Registry(Mapping[str, T]):
 
         def add(part: T) -> T:
             # The same module may be imported again, under the same name.
-            module = getattr(part, "__module__", None)
-            if name in self._parts and getattr(self._parts[name], "__module__", None) != module:
+            if self._owner(name) not in (None, getattr(part, "__module__", None)):
                 raise InputError(f"{self.kind} {name!r} is registered twice; give yours another name")
             self._parts[name] = part
             return part
 
         return add
 
-    def __getitem__(self, name: str) -> T:
-        if name not in self._parts:
-            close = difflib.get_close_matches(str(name), self._parts, n=1)
+    def require_known(self, name: str) -> str:
+        """Return a name if there is such a part.
+
+        Raises:
+            InputError: there is none.
+        """
+        names = [*self]
+        if name not in names:
+            close = difflib.get_close_matches(str(name), names, n=1)
             hint = f" Did you mean {close[0]!r}?" if close else ""
-            raise InputError(f"unknown {self.kind} {name!r}.{hint} Available: {', '.join(sorted(self._parts))}.")
-        return self._parts[name]
+            raise InputError(f"unknown {self.kind} {name!r}.{hint} Available: {', '.join(sorted(names))}.")
+        return name
+
+    def __getitem__(self, name: str) -> T:
+        return self._parts[self.require_known(name)]
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._parts)
@@ -62,12 +70,12 @@ class Registry(Mapping[str, T]):
         return len(self._parts)
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        return core_schema.no_info_after_validator_function(self._require_known, handler(source))
+        return core_schema.no_info_after_validator_function(self.require_known, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         # Editors offer these names but allow others, because a component of the user's may register more.
-        return {"anyOf": [{"enum": sorted(self._parts)}, handler(schema)]}
+        return {"anyOf": [{"enum": sorted(self)}, handler(schema)]}
 
-    def _require_known(self, name: str) -> str:
-        self[name]
-        return name
+    def _owner(self, name: str) -> str | None:
+        """Return the module of a part; None if there is no such part."""
+        return getattr(self._parts[name], "__module__", None) if name in self._parts else None

@@ -8,9 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainables.components.losses.phase_losses import PHASE_LOSSES
-from trainables.components.losses.reconstruction import LOSSES
-from trainables.components.losses.sigmas import SIGMAS
+from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
 from trainables.testing.promise import Broken, Promise
 
 SIGMA_FLOOR = 0.05

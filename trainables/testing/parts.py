@@ -6,11 +6,8 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from trainables.components.losses.phase_losses import PHASE_LOSSES
-from trainables.components.losses.reconstruction import LOSSES
-from trainables.components.losses.sigmas import SIGMAS
-from trainables.components.representation.normalizations import NORMALIZATIONS
-from trainables.components.representation.phase_rendering import PHASES
+from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
+from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.corpora.corpus import Corpus
 from trainables.support.registry import Registry
 from trainables.testing.losses import LOSS, PHASE_LOSS, LossCase, loss_cases, phase_loss_cases

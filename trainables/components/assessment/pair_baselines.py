@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
-from trainables.components.audio.spectrogram import Size
+from trainables.components.audio.sizes import Size
 from trainables.components.pictures.augmentation import as_floats
 from trainables.components.representation.nearest import NearestClips
 

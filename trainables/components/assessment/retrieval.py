@@ -11,7 +11,7 @@ from jaxtyping import Float, Int64
 from numpy.typing import NDArray
 from torch import Tensor
 
-RANKS = (1, 5, 10)
+from trainables.components.assessment.ranks import RANKS
 
 Latents = Float[Tensor, "pairs latents"]
 

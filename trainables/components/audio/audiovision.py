@@ -17,7 +17,8 @@ from torch import Tensor
 
 from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
 from trainables.components.audio.phase import instantaneous_frequency, unwrap
-from trainables.components.audio.spectrogram import BINS, FFT_SAMPLES, FRAMES, HOP_SAMPLES, RANGE_NATS
+from trainables.components.audio.sizes import BINS, FRAMES
+from trainables.components.audio.spectrogram import FFT_SAMPLES, HOP_SAMPLES, RANGE_NATS
 from trainables.components.shapes import FullSpectrograms, Waveforms
 
 OWN_HOP_SAMPLES = 256

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -17,11 +16,10 @@ from torch import Tensor
 
 from trainables.components.audio import audiovision, spectrogram
 from trainables.components.audio.clip import RATE_HZ
-from trainables.components.audio.spectrogram import BINS, FFT_SAMPLES, FRAMES, POWER_FLOOR, SIZES, Size
+from trainables.components.audio.sizes import BINS, FRAMES, SIZES, Reduction, RepresentationName, Size
+from trainables.components.audio.spectrogram import FFT_SAMPLES, POWER_FLOOR
 from trainables.components.shapes import FullSpectrograms, Spectrograms, Waveforms
 
-RepresentationName = Literal["linear", "mel", "audiovision"]
-Reduction = Literal["pool", "decimate"]
 MIN_HALF_WIDTH_BINS = 1.0
 """Least half-width of a mel band: a narrower triangle could lie between two bins, and its band would be empty."""
 

@@ -10,7 +10,8 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainables.components.audio.spectrogram import DB_PER_NAT, Size
+from trainables.components.audio.sizes import Size
+from trainables.components.audio.spectrogram import DB_PER_NAT
 from trainables.components.shapes import PerClip, Spectrograms
 
 COMMON_SIZE: Size = "48x128"

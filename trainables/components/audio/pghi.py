@@ -20,7 +20,8 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from trainables.components.audio.phase import wrap
-from trainables.components.audio.spectrogram import BINS, FFT_SAMPLES, FRAMES, HOP_SAMPLES
+from trainables.components.audio.sizes import BINS, FRAMES
+from trainables.components.audio.spectrogram import FFT_SAMPLES, HOP_SAMPLES
 
 GAMMA_SAMPLES2 = 0.25645 * FFT_SAMPLES**2
 """γ in samples²: exp(−π t² / γ) is the Gaussian nearest to the Hann window."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from functools import lru_cache
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -16,22 +15,11 @@ from jaxtyping import Complex, Float, Int64
 from torch import Tensor
 
 from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
+from trainables.components.audio.sizes import BINS, FRAMES, SIZES, Size
 
 FFT_SAMPLES = 1024
 HOP_SAMPLES = 230
 """With centred frames every 230 samples, a clip has exactly 192, and none consists of padding alone."""
-FRAMES, BINS = 192, 512
-"""The shape of the full grid; the 0 Hz bin is left out."""
-
-Size = Literal["24x64", "48x128", "96x256", "192x512"]
-SIZES: dict[Size, tuple[int, int]] = {
-    "24x64": (24, 64),
-    "48x128": (48, 128),
-    "96x256": (96, 256),
-    "192x512": (192, 512),
-}
-"""Frames and bins of each size."""
-
 DITHER_RMS = 1e-4
 """−80 dBFS."""
 POWER_FLOOR = 1e-6

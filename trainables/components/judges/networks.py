@@ -12,13 +12,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.components.audio.spectrogram import POWER_FLOOR, mel_filters
+from trainables.components.judges.weights import MEL_BANDS, RESIDUAL_CHANNELS
 from trainables.components.networks.residual import ResidualBlock, conv_norm
 
 JudgeName = Literal["A", "B"]
-MEL_FRAMES, MEL_BANDS = 96, 64
 DROPOUT = 0.3
 PLAIN_CHANNELS = (16, 32, 64, 96)
-RESIDUAL_CHANNELS = (24, 32, 48, 64)
 
 Mel = Float[Tensor, "clips 96 64"]
 Maps = Float[Tensor, "clips channels frames bands"]

@@ -17,13 +17,13 @@ from torch import Tensor, nn
 from trainables.components.judges.networks import (
     DROPOUT,
     PLAIN_CHANNELS,
-    RESIDUAL_CHANNELS,
     JudgeName,
     Maps,
     mean_and_maximum,
     plain_features,
     residual_features,
 )
+from trainables.components.judges.weights import RESIDUAL_CHANNELS
 from trainables.components.pictures.augmentation import Pictures, as_floats, augment, degrade
 from trainables.components.training.train_once import isolate_training, load_or_train, preparation_device
 from trainables.corpora.pictures import digest_sources, select_visible

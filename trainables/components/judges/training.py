@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.audio import spectrogram
-from trainables.components.audio.spectrogram import SIZES, Size
-from trainables.components.judges.networks import MEL_BANDS, MEL_FRAMES, Mel, Network, log_mel
+from trainables.components.audio.sizes import SIZES, Size
+from trainables.components.judges.networks import Mel, Network, log_mel
+from trainables.components.judges.weights import MEL_BANDS, MEL_FRAMES
 from trainables.corpora.features import clip_power
 from trainables.support.progress import Progress
 

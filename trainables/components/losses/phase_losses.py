@@ -14,9 +14,9 @@ from torch import Tensor
 
 from trainables.components.audio import phase
 from trainables.components.losses.reconstruction import l1, l2
-from trainables.components.representation.representation import PhaseName
+from trainables.components.losses.registries import ANY_PHASE, PHASE_LOSSES
+from trainables.components.representation.channels import PhaseName
 from trainables.components.shapes import Scalar
-from trainables.support.registry import Registry
 
 Phases = Float[Tensor, "clips channels frames bins"]
 
@@ -36,12 +36,8 @@ class PhaseLoss:
     in_own_units: bool
 
 
-PHASE_LOSSES: Registry[PhaseLoss] = Registry("phase loss")
-ANY: tuple[PhaseName, ...] = ("instantaneous_frequency", "angle", "cos_sin")
-
-
 def register_phase_loss(
-    name: str, *, takes: tuple[PhaseName, ...] = ANY, in_own_units: bool = False
+    name: str, *, takes: tuple[PhaseName, ...] = ANY_PHASE, in_own_units: bool = False
 ) -> Callable[[Callable[[Phases, Phases], Scalar]], Callable[[Phases, Phases], Scalar]]:
     """Return a decorator that registers a function of `estimate, target` as a loss of phases.
 

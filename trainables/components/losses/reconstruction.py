@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trainables.components.losses.registries import LOSSES
 from trainables.components.shapes import Latents, Scalar
-from trainables.support.registry import Registry
 
 Batch = Float[Tensor, "clips *map"]
 Reconstruction = Callable[..., Tensor]
@@ -41,9 +41,6 @@ class Loss:
     def __call__(self, estimate: Batch, target: Batch, *sigma: Float[Tensor, "*size"]) -> Scalar:
         """Return the loss, a mean over clips."""
         return self.reconstruction(estimate, target, *sigma)
-
-
-LOSSES: Registry[Loss] = Registry("loss")
 
 
 def register_loss(

@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trainables.support.registry import Registry
+from trainables.components.losses.registries import SIGMAS
 
 Batch = Float[Tensor, "clips *map"]
 
@@ -35,9 +35,6 @@ class Sigma(nn.Module, ABC):
     @abstractmethod
     def forward(self, estimate: Batch, target: Batch, spread: Batch | None) -> Float[Tensor, "*size"]:
         """Return σ, given estimates, targets and, if `num_maps` is 1, the decoder's map for σ."""
-
-
-SIGMAS: Registry[type[Sigma]] = Registry("sigma")
 
 
 @SIGMAS.register("optimal")

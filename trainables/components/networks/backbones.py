@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.components.networks.residual import ResidualBlock
+from trainables.components.networks.weights import SMALL_CHANNELS, BackboneName
 from trainables.components.pictures.augmentation import Pictures
 from trainables.errors import InputError
 from trainables.support.state_files import read_tensors
 
-BackboneName = Literal["small", "resnet18", "resnet50"]
-SMALL_CHANNELS = (24, 48, 96, 128)
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from trainables.components.losses.reconstruction import LOG_VARIANCE_RANGE
 from trainables.components.losses.sigmas import Sigma
-from trainables.components.networks.convolutions import HEAD_GAIN, Decoder, Encoder, NormName
+from trainables.components.networks.convolutions import HEAD_GAIN, Decoder, Encoder
 from trainables.components.networks.pca_path import LinearPath
+from trainables.components.networks.weights import NormName
 from trainables.components.shapes import Clips, Latents
 
 WEIGHT_DECAY = 1e-4

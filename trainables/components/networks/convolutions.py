@@ -16,29 +16,20 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from itertools import pairwise
-from typing import Literal
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trainables.components.networks.weights import BOTTOM, NormName, level_channels
 from trainables.components.shapes import Latents
 
-BOTTOM = (3, 8)
-MIN_CHANNELS = 4
 HEAD_GAIN = 0.1
 """The gain of the decoder's last layer: small, so that the output starts near the mean, but gradients pass."""
 
-NormName = Literal["group", "batch"]
 Clips = Float[Tensor, "clips maps frames bins"]
 Maps = Float[Tensor, "clips channels frames bins"]
 NextMaps = Float[Tensor, "clips channels2 frames2 bins2"]
-
-
-def level_channels(width: int, frames: int) -> list[int]:
-    """Return the channels of each level, from the spectrogram down: `width` at the lowest two, half at each above."""
-    depth = int(math.log2(frames // BOTTOM[0]))
-    return [max(MIN_CHANNELS, width >> max(0, depth - level - 1)) for level in range(depth + 1)]
 
 
 def norm(kind: NormName, channels: int, *, gain: float = 1.0) -> nn.GroupNorm | nn.BatchNorm2d:

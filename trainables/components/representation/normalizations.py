@@ -14,8 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from trainables.components.representation.registries import NORMALIZATIONS
 from trainables.components.shapes import Clips
-from trainables.support.registry import Registry
 
 Statistics = Float[Tensor, "clips statistics"]
 Values = Float[Tensor, "clips selected frames bins"]
@@ -68,9 +68,6 @@ class Normalization(ABC):
 
     def load_state_dict(self, state: Mapping[str, Tensor]) -> None:  # noqa: B027
         """Restore what `state_dict` returned."""
-
-
-NORMALIZATIONS: Registry[type[Normalization]] = Registry("normalization")
 
 
 class Affine(Normalization):

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 import torch
 from torch import Tensor
 
-from trainables.components.representation.normalizations import NORMALIZATIONS, Normalization, Statistics
-from trainables.components.representation.representation import Part
+from trainables.components.representation.channels import Part
+from trainables.components.representation.normalizations import Normalization, Statistics
+from trainables.components.representation.registries import NORMALIZATIONS
 from trainables.components.shapes import Clips, Latents
 
 RIDGE = 1.0

@@ -22,12 +22,13 @@ from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.pghi import integrate_phase
 from trainables.components.audio.phase import angle_from_frequency, instantaneous_frequency
-from trainables.components.audio.spectrogram import BINS, FRAMES, Size, griffin_lim, synthesize
+from trainables.components.audio.sizes import BINS, FRAMES, Size
+from trainables.components.audio.spectrogram import griffin_lim, synthesize
 from trainables.components.representation.nearest import NearestClips
+from trainables.components.representation.registries import PHASES
 from trainables.components.shapes import FullSpectrograms, Waveforms
 from trainables.corpora.features import FeatureSplit, read_waveforms
 from trainables.support.cache import write_once
-from trainables.support.registry import Registry
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -139,9 +140,6 @@ class Phase:
     sound: Callable[[Scene], Waveforms]
     side_info_floats: int = 0
     follows_magnitude: bool = False
-
-
-PHASES: Registry[Phase] = Registry("phase")
 
 
 def register_phase(

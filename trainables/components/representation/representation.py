@@ -21,15 +21,12 @@ from trainables.components.audio import audiovision, spectrogram
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.phase import angle_from_cos_sin, angle_from_frequency, cos_sin
+from trainables.components.representation.channels import ChannelsName, Part, PhaseName, channels_of_parts, num_channels
 from trainables.components.shapes import Clips, FullSpectrograms, Spectrograms, Waveforms
 from trainables.corpora.features import FeatureSplit
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
-
-ChannelsName = Literal["magnitude", "phase", "both"]
-PhaseName = Literal["instantaneous_frequency", "angle", "cos_sin"]
-Part = Literal["magnitude", "phase"]
 
 
 @dataclass(frozen=True)
@@ -49,18 +46,12 @@ class Representation:
     @property
     def parts(self) -> dict[Part, slice]:
         """The channels of each part that is included."""
-        phase_channels = 2 if self.phase == "cos_sin" else 1
-        match self.channels:
-            case "magnitude":
-                return {"magnitude": slice(0, 1)}
-            case "phase":
-                return {"phase": slice(0, phase_channels)}
-        return {"magnitude": slice(0, 1), "phase": slice(1, 1 + phase_channels)}
+        return channels_of_parts(self.channels, self.phase)
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """The numbers of channels, frames and bins of a clip."""
-        return (max(part.stop for part in self.parts.values()), *self.grid.shape)
+        return (num_channels(self.channels, self.phase), *self.grid.shape)
 
     @property
     def features(self) -> list[Feature]:

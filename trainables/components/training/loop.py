@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
@@ -12,9 +12,6 @@ from jaxtyping import Int64
 from torch import Tensor, nn
 
 from trainables.components.shapes import Scalar
-
-TENSOR_BYTES = 300
-"""The bytes of a tensor in a file, beside its numbers."""
 
 
 def warm_up(optimizer: torch.optim.Optimizer, lr: float, num_steps: int, warmup_steps: int) -> list[float]:
@@ -125,18 +122,3 @@ def finite_means(steps: Sequence[dict[str, float]]) -> dict[str, float]:
         present = [values[name] for values in kept if name in values]
         means[f"train/{name}"] = float(np.mean(present)) if present else float("nan")
     return {**means, "train/nonfinite_steps": float(len(steps) - len(kept))}
-
-
-def estimate_checkpoint_bytes(networks: Iterable[nn.Module]) -> int:
-    """Estimate the size of a checkpoint of networks and of the Adam that trains them.
-
-    The networks may be on the meta device, since only shapes and types are read.
-    """
-    kept: list[Tensor] = []
-    trained: list[Tensor] = []
-    for network in networks:
-        kept += network.state_dict().values()
-        trained += [tensor for tensor in network.parameters() if tensor.requires_grad]
-    # For each trained tensor, Adam saves two of the same size and a counter.
-    adam_bytes = sum(2 * tensor.numel() * tensor.element_size() + 3 * TENSOR_BYTES for tensor in trained)
-    return adam_bytes + sum(tensor.numel() * tensor.element_size() + TENSOR_BYTES for tensor in kept)

@@ -1,0 +1,103 @@
+"""Registries whose parts are known before they are imported."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
+from trainables.components.representation.registries import NORMALIZATIONS, PHASES
+from trainables.support.lazy_registry import LazyRegistry, read_traits
+
+REGISTRIES: tuple[LazyRegistry[Any, Any], ...] = (LOSSES, PHASE_LOSSES, SIGMAS, NORMALIZATIONS, PHASES)
+SOURCE = """
+@register("plain")
+def plain(): ...
+
+@register("flagged", has_sigma=True, other=compute())
+def flagged(): ...
+
+register("called", takes=("a", "b"))(plain)
+
+class Base:
+    is_bounded = True
+
+@KINDS.register("heir")
+class Heir(Base):
+    num_maps: int = 2
+
+@KINDS.register("free")
+class Free(Heir):
+    is_bounded = False
+"""
+TRAITS = ("has_sigma", "takes", "is_bounded", "num_maps")
+
+
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
+def test_what_the_source_says_of_a_part_is_what_the_part_says(registry: LazyRegistry[Any, Any]) -> None:
+    module = importlib.import_module(registry.module)
+    traits = {field.name for field in dataclasses.fields(registry._traits)}
+    declared = read_traits(Path(str(module.__file__)), registry._decorator, traits)
+    own = {name for name, part in registry.items() if registry._owner(name) == registry.module}
+    assert declared.keys() == own and own
+    for name, values in declared.items():
+        part = registry[name]
+        assert dataclasses.asdict(registry._traits(**values)) == {trait: getattr(part, trait) for trait in traits}
+
+
+def test_a_file_is_read_without_being_run(tmp_path: Path) -> None:
+    path = tmp_path / "parts.py"
+    path.write_text(SOURCE)
+    assert read_traits(path, "register", TRAITS) == {
+        "plain": {},
+        "flagged": {"has_sigma": True},
+        "called": {"takes": ("a", "b")},
+    }
+    assert read_traits(path, "KINDS.register", TRAITS) == {
+        "heir": {"is_bounded": True, "num_maps": 2},
+        "free": {"is_bounded": False, "num_maps": 2},
+    }
+
+
+def run(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+
+
+def test_names_and_traits_import_no_part_and_a_part_is_imported_when_it_is_used() -> None:
+    code = """
+import sys
+from trainables.components.losses.registries import LOSSES
+assert [*LOSSES] == ["l1", "l2", "vae"] and len(LOSSES) == 3
+assert LOSSES.traits("vae").has_sigma and not LOSSES.traits("l1").has_sigma
+print("torch" in sys.modules, LOSSES["vae"].has_sigma, "torch" in sys.modules)
+"""
+    assert run(code) == "False True True\n"
+
+
+def test_a_name_of_a_part_that_is_not_imported_yet_is_taken() -> None:
+    code = """
+from trainables.components.losses.registries import SIGMAS
+from trainables.errors import InputError
+try:
+    SIGMAS.register("fixed")(type("Fixed", (), {}))
+except InputError as error:
+    print(error)
+"""
+    assert run(code) == "sigma 'fixed' is registered twice; give yours another name\n"
+
+
+def test_the_traits_of_a_users_part_are_its_own() -> None:
+    code = """
+from trainables.components.losses.reconstruction import register_loss
+from trainables.components.losses.registries import LOSSES
+@register_loss("mine", has_sigma=True)
+def mine(estimate, target, sigma): ...
+print([*LOSSES], LOSSES.traits("mine"))
+"""
+    assert run(code) == "['l1', 'l2', 'vae', 'mine'] LossTraits(is_variational=False, has_sigma=True)\n"

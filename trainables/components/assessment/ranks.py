@@ -1,0 +1,3 @@
+"""The ranks of retrieval metrics; apart from `retrieval`, which imports torch."""
+
+RANKS = (1, 5, 10)

@@ -1,0 +1,180 @@
+"""The number of weights of networks, from their settings alone: for the size of checkpoints, without torch.
+
+Each function counts what the network of the same name in `convolutions`, `bottleneck` or `backbones` has.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Literal
+
+BOTTOM = (3, 8)
+"""Frames and bins of the map at the lowest level of encoder and decoder."""
+MIN_CHANNELS = 4
+SMALL_CHANNELS = (24, 48, 96, 128)
+"""Channels of the small backbone of pictures."""
+RESNET_BLOCKS = {"resnet18": (2, 2, 2, 2), "resnet50": (3, 4, 6, 3)}
+"""Blocks of each stage (He et al., 2016)."""
+VALUE_BYTES = 4
+TENSOR_BYTES = 300
+"""The bytes of a tensor in a file, beside its numbers."""
+
+NormName = Literal["group", "batch"]
+BackboneName = Literal["small", "resnet18", "resnet50"]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Numbers of tensors, and of the float32 values in them.
+
+    Attributes:
+        trained: tensors that an optimizer trains.
+        trained_values: the values in them.
+        kept: the other tensors of a state, such as the statistics of a batch normalization.
+        kept_values: the values in them.
+    """
+
+    trained: int = 0
+    trained_values: int = 0
+    kept: int = 0
+    kept_values: int = 0
+
+    def __add__(self, other: Weights) -> Weights:
+        """Return the weights of both."""
+        return Weights(
+            self.trained + other.trained,
+            self.trained_values + other.trained_values,
+            self.kept + other.kept,
+            self.kept_values + other.kept_values,
+        )
+
+    def freeze(self) -> Weights:
+        """Return the same weights, none of them trained."""
+        return Weights(kept=self.trained + self.kept, kept_values=self.trained_values + self.kept_values)
+
+    @property
+    def checkpoint_bytes(self) -> int:
+        """The size of a checkpoint with these weights and the Adam that trains them."""
+        # For each trained tensor, Adam saves two of the same size and a counter.
+        num_values = 3 * self.trained_values + self.kept_values
+        return VALUE_BYTES * num_values + TENSOR_BYTES * (4 * self.trained + self.kept)
+
+
+def add_up(parts: Iterable[Weights]) -> Weights:
+    """Return the weights of all parts of a network."""
+    return sum(parts, Weights())
+
+
+def level_channels(width: int, frames: int) -> list[int]:
+    """Return the channels of each level, from the spectrogram down: `width` at the lowest two, half at each above."""
+    depth = int(math.log2(frames // BOTTOM[0]))
+    return [max(MIN_CHANNELS, width >> max(0, depth - level - 1)) for level in range(depth + 1)]
+
+
+def linear(num_inputs: int, num_outputs: int, *, bias: bool = True) -> Weights:
+    """Count a linear layer, or a convolution whose kernel has `num_inputs` values."""
+    return Weights(1 + bias, num_outputs * (num_inputs + bias))
+
+
+def transposed_conv(in_channels: int, channels: int, kernel: int) -> Weights:
+    """Count a transposed convolution whose kernel has so many pixels."""
+    return Weights(2, in_channels * channels * kernel + channels)
+
+
+def norm(channels: int, kind: NormName) -> Weights:
+    """Count a normalization: scale and offset; for batches also their statistics and a counter of eight bytes."""
+    affine = Weights(2, 2 * channels)
+    return affine + Weights(kept=3, kept_values=2 * channels + 2) if kind == "batch" else affine
+
+
+def _branches(channels: int, kind: NormName) -> Weights:
+    """Count the two residual branches of a block of the encoder or the decoder."""
+    branch = norm(channels, kind) + linear(9 * channels, channels)
+    return branch + branch
+
+
+def encoder(frames: int, num_outputs: int, *, width: int, kind: NormName, num_maps: int) -> Weights:
+    """Count an `Encoder`."""
+    channels = level_channels(width, frames)
+    parts = [linear(num_maps, channels[0]), linear(channels[-1] * math.prod(BOTTOM), num_outputs)]
+    for above, below in pairwise(channels):
+        parts += [linear(4 * above, below), linear(below, below), _branches(below, kind), _branches(below, kind)]
+    return add_up(parts)
+
+
+def decoder(frames: int, num_latents: int, *, width: int, kind: NormName, num_maps: int) -> Weights:
+    """Count a `Decoder`."""
+    channels = level_channels(width, frames)[::-1]
+    parts = [transposed_conv(num_latents, channels[0], math.prod(BOTTOM)), linear(channels[-1], num_maps)]
+    for below, above in pairwise(channels):
+        parts += [linear(below, below), linear(below, above), _branches(below, kind), _branches(above, kind)]
+        parts.append(transposed_conv(above, above, 16))
+    return add_up(parts)
+
+
+def bottleneck(
+    shape: tuple[int, int, int],
+    num_latents: int,
+    *,
+    width: int,
+    norm: NormName,
+    is_variational: bool,
+    has_linear_path: bool,
+    num_sigma_maps: int = 0,
+) -> Weights:
+    """Count a `Bottleneck` with these arguments.
+
+    `num_sigma_maps` is the number of maps that the decoder returns for σ. Weights of σ itself are left out: of this
+    repository's, only `learned` has any, a single number.
+    """
+    num_channels, frames = shape[:2]
+    num_outputs = num_latents * (2 if is_variational else 1)
+    num_maps = num_channels + num_sigma_maps
+    networks = encoder(frames, num_outputs, width=width, kind=norm, num_maps=num_channels)
+    networks += decoder(frames, num_latents, width=width, kind=norm, num_maps=num_maps)
+    if has_linear_path:
+        num_values = math.prod(shape)
+        networks += Weights(2, 2 * num_values * num_latents, 1, num_values)
+    return networks
+
+
+def backbone(name: BackboneName) -> tuple[Weights, int]:
+    """Count a `Backbone`, and return the number of its features, too."""
+    body, num_features = _small() if name == "small" else _resnet(name)
+    # Mean and standard deviation of the three colours.
+    return body + Weights(kept=2, kept_values=6), num_features
+
+
+def conv_norm(in_channels: int, channels: int, size: int) -> Weights:
+    """Count a convolution without bias, followed by batch normalization."""
+    return linear(in_channels * size**2, channels, bias=False) + norm(channels, "batch")
+
+
+def residual_block(in_channels: int, channels: int) -> Weights:
+    """Count a `ResidualBlock`."""
+    skip = linear(in_channels, channels, bias=False)
+    return conv_norm(in_channels, channels, 3) + conv_norm(channels, channels, 3) + skip
+
+
+def _small() -> tuple[Weights, int]:
+    return add_up(residual_block(*pair) for pair in pairwise((3, *SMALL_CHANNELS))), SMALL_CHANNELS[-1]
+
+
+def _resnet(name: str) -> tuple[Weights, int]:
+    """Count a ResNet without its last layer; the blocks of the 50-layer one are bottlenecks."""
+    is_deep = name == "resnet50"
+    parts, channels = [conv_norm(3, 64, 7)], 64
+    for stage, num_blocks in enumerate(RESNET_BLOCKS[name]):
+        width = 64 * 2**stage
+        num_outputs = 4 * width if is_deep else width
+        for _ in range(num_blocks):
+            sizes = (1, 3, 1) if is_deep else (3, 3)
+            widths = [channels, *[width] * (len(sizes) - 1), num_outputs]
+            parts += [conv_norm(*pair, size) for pair, size in zip(pairwise(widths), sizes, strict=True)]
+            if channels != num_outputs:
+                parts.append(conv_norm(channels, num_outputs, 1))
+            channels = num_outputs
+    return add_up(parts), channels

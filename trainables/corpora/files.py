@@ -1,0 +1,30 @@
+"""Recordings, and the suffixes of their files; apart from `recordings` and `picture_files`, which decode them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+AUDIO_SUFFIXES = frozenset(".aac .aif .aiff .flac .m4a .mp3 .oga .ogg .opus .wav .wma".split())
+VIDEO_SUFFIXES = frozenset(".avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .ogv .webm .wmv".split())
+MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
+PICTURE_SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .png .tif .tiff .webp".split())
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One file with sound.
+
+    Attributes:
+        name: its path below the corpus's root; unique.
+        path: the file.
+        class_name: the name of its class.
+        group: the name of its source. All recordings of a group are in the same split.
+        picture: the video or picture that belongs to it; None if there is none.
+    """
+
+    name: str
+    path: Path
+    class_name: str
+    group: str
+    picture: Path | None = None

@@ -1,0 +1,69 @@
+"""The number of weights of sound_to_image's networks, from their settings alone; without torch."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from trainables.components.judges.weights import residual_network
+from trainables.components.networks.weights import Weights, add_up, linear
+from trainables.sound_to_image.config import SoundToImageConfig
+
+NUM_FEATURES = 64
+"""Features of a sound in the condition network."""
+FIRST_PX = 4
+WIDTHS = {4: 4.0, 8: 4.0, 16: 2.0, 32: 1.0, 64: 0.5}
+"""Channels of the generator's maps by their side, in units of its width: each size costs about the same."""
+EMBEDDED_DIM = 64
+"""Size of the condition after the generator's first layer."""
+
+
+def generator_channels(width: int, image_size: int) -> list[int]:
+    """Return the channels of the generator's maps, from the smallest to those of the picture's size."""
+    return [int(width * share) for side, share in WIDTHS.items() if side <= image_size]
+
+
+def discriminator_channels(width: int, image_size: int) -> list[int]:
+    """Return the channels of the discriminator's maps: a convolution and each block halve them, down to 4x4."""
+    shares = (1, 2, 4, 4)[: (image_size // FIRST_PX).bit_length() - 1]
+    return [width * share for share in shares]
+
+
+def count_weights(config: SoundToImageConfig, num_classes: int) -> Weights:
+    """Count the networks of a `SoundToImage`: the condition network, the generator, its average, the discriminator."""
+    condition_dim = NUM_FEATURES if config.condition == "features" else num_classes
+    condition = residual_network(num_classes)
+    if config.classifier_lr_share == 0:
+        condition = condition.freeze()
+    generator = _generator(config, condition_dim)
+    scale = Weights(kept=2, kept_values=2 * NUM_FEATURES)
+    return condition + generator + generator.freeze() + scale + _discriminator(config, condition_dim)
+
+
+def _generator(config: SoundToImageConfig, condition_dim: int) -> Weights:
+    channels = generator_channels(config.width, config.image_size)
+    style_dim = config.noise_dim + EMBEDDED_DIM
+    parts = [linear(condition_dim, EMBEDDED_DIM), linear(style_dim, channels[0] * FIRST_PX**2)]
+    parts += [_conditional_norm(count, style_dim) for count in channels]
+    for above, below in pairwise(channels):
+        parts += [linear(9 * above, below), linear(above, below, bias=False)]
+    return add_up([*parts, linear(9 * channels[-1], 3)])
+
+
+def _conditional_norm(channels: int, style_dim: int) -> Weights:
+    """Count a `ConditionalNorm`: two layers, and the statistics of batches with a counter of eight bytes."""
+    layer = linear(style_dim, channels)
+    return layer + layer + Weights(kept=3, kept_values=2 * channels + 2)
+
+
+def _discriminator(config: SoundToImageConfig, condition_dim: int) -> Weights:
+    channels = discriminator_channels(config.width, config.image_size)
+    parts = [_spectral(16 * 3, channels[0]), _spectral(channels[-1], 1)]
+    parts.append(_spectral(condition_dim, channels[-1], bias=False))
+    for above, below in pairwise(channels):
+        parts += [_spectral(9 * above, below), _spectral(9 * below, below), _spectral(above, below, bias=False)]
+    return add_up(parts)
+
+
+def _spectral(num_inputs: int, num_outputs: int, *, bias: bool = True) -> Weights:
+    """Count a layer under spectral normalization, which keeps a vector for each side of its matrix."""
+    return linear(num_inputs, num_outputs, bias=bias) + Weights(kept=2, kept_values=num_inputs + num_outputs)
