@@ -1,0 +1,207 @@
+"""The rows of the page of sounds: each probe clip with its original, the arms' reconstructions and their values."""
+
+from __future__ import annotations
+
+import base64
+import io
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+
+from orchestrator.state.curve import Objective
+from orchestrator.tracking.clip_drawings import DrawnSound, draw_sounds
+from orchestrator.tracking.presented import Column
+from reports import vocabulary as words
+from reports.errors import ReportError
+from reports.listening.sounds import Sound, read_sound
+
+PICTURE_PX = 480
+DECIMALS, DECIBEL_DECIMALS = 3, 2
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One probe clip in the tables of all columns.
+
+    Attributes:
+        name: the name of the clip.
+        entries: its entry in the `clips.json` of each column; empty where a column lacks it.
+        spreads: for each number in the tables the largest minus the smallest over the columns.
+    """
+
+    name: str
+    entries: tuple[Mapping[str, Any], ...]
+    spreads: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """The original of a clip, or one arm's reconstruction of it.
+
+    Attributes:
+        label: `original`, or the name of the arm.
+        key: the key that switches to the cell, or None.
+        sound: the drawn sound, or None.
+        remark: why there is no sound.
+        pictures: pictures other than the spectrogram of the sound, as data URLs, by their descriptions.
+        values: each number of the clip as text, and whether it is the best of its row.
+    """
+
+    label: str
+    key: int | None
+    sound: DrawnSound | None
+    remark: str
+    pictures: Mapping[str, str]
+    values: Sequence[tuple[str, bool]]
+
+
+def read_clips(columns: Sequence[Column]) -> list[Clip]:
+    """Return all probe clips that are in the table of at least one column."""
+    tables: list[dict[str, Mapping[str, Any]]] = []
+    for column in columns:
+        table = json.loads((column.media / words.ARTIFACT_CLIPS).read_text())
+        tables.append({str(entry[words.CLIP_NAME]): entry for entry in table["clips"]})
+    clips: list[Clip] = []
+    for name in dict.fromkeys(name for table in tables for name in table):
+        entries = tuple(table.get(name, {}) for table in tables)
+        clips.append(Clip(name, entries, _measure_spreads(entries)))
+    return clips
+
+
+def metric_names(clips: Iterable[Clip], objective: Objective) -> list[str]:
+    """Return the numbers by which arms can differ on a clip: the objective first if the tables have it."""
+    names = dict.fromkeys(name for clip in clips for name in clip.spreads)
+    return sorted(names, key=lambda name: name != own_name(objective))
+
+
+def own_name(objective: Objective) -> str:
+    """Return the name that the objective has in tables of clips."""
+    return objective.metric.removeprefix(words.VAL_PREFIX)
+
+
+def draw_row(clip: Clip, columns: Sequence[Column], objective: Objective) -> list[Cell]:
+    """Return the cells of a clip: the original, then one for each column.
+
+    Args:
+        clip: the clip.
+        columns: the columns that `read_clips` got.
+        objective: decides which value of a row is the best.
+    """
+    paths = {words.ORIGINAL: _find_original(clip, columns)}
+    for column in columns:
+        paths[_key(column)] = column.media / f"{clip.name}_{words.RECONSTRUCTION}.wav"
+    sounds, remarks = _read_sounds(paths)
+    drawn = draw_sounds(sounds, words.ORIGINAL)
+    shared, pictures = _collect_pictures(clip, columns, drawn)
+    cells = [Cell(words.ORIGINAL, 0, drawn.get(words.ORIGINAL), remarks.get(words.ORIGINAL, ""), shared, [])]
+    best = _best_value(clip, objective)
+    for number, (column, entry) in enumerate(zip(columns, clip.entries, strict=True), 1):
+        key = number if number < 10 else None
+        values = [
+            (format_metric(name, value), best is not None and name == own_name(objective) and value == best)
+            for name, value in _numbers(entry).items()
+        ]
+        remark = "" if pictures[number - 1] else remarks.get(_key(column), "")
+        sound = drawn.get(_key(column))
+        cells.append(Cell(column.arm, key, sound, remark, pictures[number - 1], values))
+    return cells
+
+
+def split_unit(name: str) -> tuple[str, str]:
+    """Return the label of a metric and its unit with a space before it: `lsd_db` gives `lsd` and ` dB`."""
+    return (words.label_of(name.removesuffix("_db")), " dB") if name.endswith("_db") else (words.label_of(name), "")
+
+
+def format_number(name: str, value: float) -> str:
+    """Return a metric's value with its unit: two decimals for decibels, three for others."""
+    unit = split_unit(name)[1]
+    return f"{value:.{DECIBEL_DECIMALS if unit else DECIMALS}f}{unit}"
+
+
+def format_metric(name: str, value: float) -> str:
+    """Return a metric with its value: `judge probability 0.945`."""
+    return f"{split_unit(name)[0]} {format_number(name, value)}"
+
+
+def _measure_spreads(entries: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    values: dict[str, list[float]] = {}
+    for entry in entries:
+        for name, value in _numbers(entry).items():
+            values.setdefault(name, []).append(value)
+    return {name: max(numbers) - min(numbers) for name, numbers in values.items() if len(numbers) > 1}
+
+
+def _numbers(entry: Mapping[str, Any]) -> dict[str, float]:
+    return {name: value for name, value in entry.items() if isinstance(value, float) and math.isfinite(value)}
+
+
+def _best_value(clip: Clip, objective: Objective) -> float | None:
+    """Return the best value of the objective in a row; None if fewer than two columns have one."""
+    name = own_name(objective)
+    if name not in clip.spreads:
+        return None
+    values = [numbers[name] for entry in clip.entries if name in (numbers := _numbers(entry))]
+    return max(values) if objective.mode == "max" else min(values)
+
+
+def _key(column: Column) -> str:
+    """Return the key of a column's sound, which no original has."""
+    return f"arm {column.arm}"
+
+
+def _find_original(clip: Clip, columns: Sequence[Column]) -> Path:
+    """Return the path of the original, which every column's folder has a copy of."""
+    name = f"{clip.name}_{words.ORIGINAL}.wav"
+    paths = [column.media / name for column in columns]
+    return next((path for path in paths if path.exists()), paths[0])
+
+
+def _read_sounds(paths: Mapping[str, Path]) -> tuple[dict[str, Sound], dict[str, str]]:
+    """Return the sounds that can be read, and why the others can't, both by the keys of `paths`."""
+    sounds: dict[str, Sound] = {}
+    remarks: dict[str, str] = {}
+    for key, path in paths.items():
+        if not path.exists():
+            remarks[key] = "no sound"
+            continue
+        try:
+            sounds[key] = read_sound(path)
+        except ReportError as error:
+            remarks[key] = str(error)
+    return sounds, remarks
+
+
+def _collect_pictures(
+    clip: Clip, columns: Sequence[Column], drawn: Mapping[str, DrawnSound]
+) -> tuple[dict[str, str], list[dict[str, str]]]:
+    """Return the pictures of a clip that all columns share, and those of each column; data URLs by description.
+
+    A trial's picture of spectrograms also shows the original, so that it is left out where there is a sound to draw.
+    """
+    files: list[dict[str, Path]] = []
+    for column, entry in zip(columns, clip.entries, strict=True):
+        kinds = [words.CLIP_IMAGE] if _key(column) in drawn else [words.CLIP_SPECTROGRAM, words.CLIP_IMAGE]
+        paths = {kind: column.media / f"{entry[kind]}.png" for kind in kinds if kind in entry}
+        files.append({kind: path for kind, path in paths.items() if path.exists()})
+    contents = [{kind: path.read_bytes() for kind, path in kinds.items()} for kinds in files]
+    first = contents[0]
+    shared = {kind for kind in first if len(columns) > 1 and all(other.get(kind) == first[kind] for other in contents)}
+    pictures: list[dict[str, str]] = []
+    for kinds in files:
+        own = {kind: path for kind, path in kinds.items() if kind not in shared}
+        pictures.append({f"{kind} of {clip.name}": _inline_picture(path) for kind, path in own.items()})
+    return {f"{kind} of {clip.name}": _inline_picture(files[0][kind]) for kind in sorted(shared)}, pictures
+
+
+def _inline_picture(path: Path) -> str:
+    """Return a picture as a data URL, not wider than a column, because large ones would leave no space for sounds."""
+    file = io.BytesIO()
+    with Image.open(path) as picture:
+        picture.thumbnail((PICTURE_PX, PICTURE_PX))
+        picture.save(file, "WEBP", quality=90)
+    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
