@@ -47,7 +47,7 @@ class Cell:
         label: `original`, or the name of the arm.
         key: the key that switches to the cell, or None.
         sound: the drawn sound, or None.
-        remark: why there is no sound.
+        remark: why the sound can't be played; empty if it can, or if the trial made none.
         pictures: pictures other than the spectrogram of the sound, as data URLs, by their descriptions.
         values: each number of the clip as text, and whether it is the best of its row.
     """
@@ -106,8 +106,7 @@ def draw_row(clip: Clip, columns: Sequence[Column], objective: Objective) -> lis
             (format_metric(name, value), best is not None and name == own_name(objective) and value == best)
             for name, value in _numbers(entry).items()
         ]
-        remark = "" if pictures[number - 1] else remarks.get(_key(column), "")
-        sound = drawn.get(_key(column))
+        sound, remark = drawn.get(_key(column)), remarks.get(_key(column), "")
         cells.append(Cell(column.arm, key, sound, remark, pictures[number - 1], values))
     return cells
 
@@ -162,17 +161,15 @@ def _find_original(clip: Clip, columns: Sequence[Column]) -> Path:
 
 
 def _read_sounds(paths: Mapping[str, Path]) -> tuple[dict[str, Sound], dict[str, str]]:
-    """Return the sounds that can be read, and why the others can't, both by the keys of `paths`."""
+    """Return the sounds of the files that exist, and why some can't be read, both by the keys of `paths`."""
     sounds: dict[str, Sound] = {}
     remarks: dict[str, str] = {}
     for key, path in paths.items():
-        if not path.exists():
-            remarks[key] = "no sound"
-            continue
-        try:
-            sounds[key] = read_sound(path)
-        except ReportError as error:
-            remarks[key] = str(error)
+        if path.exists():
+            try:
+                sounds[key] = read_sound(path)
+            except ReportError as error:
+                remarks[key] = str(error)
     return sounds, remarks
 
 

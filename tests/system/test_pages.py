@@ -61,7 +61,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     for trial, loss in enumerate(("vae", "vae", "l2", "l2"), 1):
         sweep.whole_trial(trial, loss, epochs=3)
         sweep.render(trial, "epoch_01", 1, level=0.1 * trial)
-        sweep.render(trial, "best", 3, level=0.2 * trial)
+        sweep.render(trial, "best", 3, level=0.2 * trial, seconds=2.0)
     sweep.close()
     follow(sweep.path, once=True)
     with socket.socket() as probe:
@@ -125,6 +125,12 @@ def test_the_best_of_each_arm_can_be_seen(site: Site) -> None:
 def test_the_sounds_play_side_by_side(site: Site) -> None:
     page = site.open("listen")
     frame = page.frame_locator("iframe")
-    expect(frame.locator("audio")).to_have_count(6)
-    assert frame.locator("audio").nth(1).evaluate("sound => sound.play().then(() => sound.duration)") > 0
+    expect(frame.locator(".sound")).to_have_count(6)
+    frame.get_by_role("button", name="Play dog_1, loss=vae").click()
+    playing = frame.locator(".on input")
+    expect(playing).to_have_accessible_name("Second of dog_1, loss=vae")
+    expect(playing).not_to_have_value("0")
+    page.keyboard.press("0")
+    expect(playing).to_have_accessible_name("Second of dog_1, original")
+    expect(frame.locator("button[aria-pressed=true]")).to_have_count(1)
     site.keep("listen")

@@ -266,8 +266,9 @@ def test_the_best_trial_of_each_arm_is_heard_side_by_side(sweep: SweepFolder) ->
     follow(sweep.path, once=True)
     parent = sweep.runs()["vae"]
     page = sweep.download(parent, "listen.html").read_text()
-    assert re.findall(r"<small>(t\d\d)-", page) == ["t03", "t02", "t04"]
-    assert page.count("data:audio/wav") == 2 * (1 + 3)
+    assert re.findall(r"<td>(t\d\d)-", page) == ["t03", "t02", "t04"]
+    assert page.count("data-audio=") == 2 * (1 + 3)
+    assert "loss=vae</b> has the highest judge probability: 0.833" in page
     assert "http" not in page
     note = parent.data.tags["mlflow.note.content"]
     assert "| loss=l1 | t03-l1-lr3e-4 | 0.800 | 0.800 | 0.800 | 6 |" in note
