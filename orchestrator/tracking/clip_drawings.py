@@ -1,4 +1,4 @@
-"""What the page of sounds shows and plays of one clip: each sound with its gain, its waveform and its spectrogram.
+"""What the page of sounds shows and plays of one clip: sounds with gain, waveform and spectrogram, and pictures.
 
 Spectrograms are drawn from the sounds, in the way of the pictures that trials render: time runs to the right, frequency
 is linear, and all pictures of a clip have one colour scale.
@@ -9,8 +9,9 @@ from __future__ import annotations
 import base64
 import io
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import soundfile
@@ -27,6 +28,11 @@ BINS_PER_ROW = 4
 """How many bins of the Fourier transform one row of a picture averages: 128 rows are enough for a column's width."""
 RANGE_DB = 80.0
 """The range of the colours below the clip's loudest value, as in the pictures that trials render."""
+SPECTROGRAM_QUALITY, PICTURE_QUALITY = 85, 90
+MIN_SHARED_PART = 0.15
+"""The least part of a picture's width that is taken for a shared input; margins are narrower."""
+PICTURE_PX = 480
+"""The largest side of a trial's picture on the page: larger ones would leave no space for sounds."""
 WAVEFORM_STEPS, WAVEFORM_HEIGHT = 120, 100
 """The width of a waveform's path, and the height of its peak above 0."""
 
@@ -86,6 +92,46 @@ def draw_sounds(sounds: Mapping[str, Sound], reference: str) -> dict[str, DrawnS
     return drawn
 
 
+def read_picture(path: Path) -> str:
+    """Return a picture file as a data URL."""
+    return _encode(_read_pixels(path), PICTURE_QUALITY)
+
+
+def split_pictures(paths: Sequence[Path | None]) -> tuple[str | None, list[str | None]]:
+    """Split the pictures that the arms made of one clip into what all of them share and what is each arm's own.
+
+    Trials put the input, such as a photo, to the left of what they made of it, so that the shared part is at the left.
+
+    Args:
+        paths: the picture of each arm; None where there is none.
+
+    Returns:
+        The shared part, and the rest of each picture, as data URLs; None where nothing is left.
+    """
+    pictures = [None if path is None else _read_pixels(path) for path in paths]
+    present = [picture for picture in pictures if picture is not None]
+    shared_px = _count_shared(present) if len(present) == len(pictures) else 0
+    own: list[str | None] = []
+    for picture in pictures:
+        is_empty = picture is None or shared_px == picture.shape[1]
+        own.append(None if picture is None or is_empty else _encode(picture[:, shared_px:], PICTURE_QUALITY))
+    return (_encode(present[0][:, :shared_px], PICTURE_QUALITY) if shared_px else None), own
+
+
+def _count_shared(pictures: Sequence[NDArray[np.uint8]]) -> int:
+    """Return how many columns of pixels, from the left, are equal in all pictures; 0 if too few for an input."""
+    if len(pictures) < 2 or len({picture.shape for picture in pictures}) > 1:
+        return 0
+    is_equal = (np.stack(pictures) == pictures[0]).all(axis=(0, 1, 3))
+    shared_px = len(is_equal) if is_equal.all() else int(is_equal.argmin())
+    return shared_px if shared_px >= MIN_SHARED_PART * len(is_equal) else 0
+
+
+def _read_pixels(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
+
+
 def _describe_level(gain: float, unchanged_lufs: float | None) -> str:
     """Return what equal loudness does to a sound; `unchanged_lufs` is the loudness of one that is too quiet for it."""
     if unchanged_lufs is not None:
@@ -131,6 +177,13 @@ def _power_db(sound: Sound) -> NDArray[np.float64]:
 def _picture(decibels: NDArray[np.float64]) -> str:
     """Return a spectrogram in dB below the top of the colour scale as a data URL; low frequencies are at the bottom."""
     colours = colormaps["magma"](np.clip(decibels / RANGE_DB + 1, 0, 1))[::-1, :, :3]
+    return _encode((colours * 255).round().astype(np.uint8), SPECTROGRAM_QUALITY)
+
+
+def _encode(pixels: NDArray[np.uint8], quality: int) -> str:
+    """Return a picture of shape (height, width, 3) as a data URL, not larger than `PICTURE_PX`."""
+    picture = Image.fromarray(pixels)
+    picture.thumbnail((PICTURE_PX, PICTURE_PX))
     file = io.BytesIO()
-    Image.fromarray((colours * 255).round().astype(np.uint8)).save(file, "WEBP", quality=85)
+    picture.save(file, "WEBP", quality=quality)
     return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"

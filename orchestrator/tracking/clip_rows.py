@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,16 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from PIL import Image
-
 from orchestrator.state.curve import Objective
-from orchestrator.tracking.clip_drawings import DrawnSound, draw_sounds
+from orchestrator.tracking.clip_drawings import DrawnSound, draw_sounds, read_picture, split_pictures
 from orchestrator.tracking.presented import Column
 from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.listening.sounds import Sound, read_sound
 
-PICTURE_PX = 480
 DECIMALS, DECIBEL_DECIMALS = 3, 2
 
 
@@ -176,29 +171,28 @@ def _read_sounds(paths: Mapping[str, Path]) -> tuple[dict[str, Sound], dict[str,
 def _collect_pictures(
     clip: Clip, columns: Sequence[Column], drawn: Mapping[str, DrawnSound]
 ) -> tuple[dict[str, str], list[dict[str, str]]]:
-    """Return the pictures of a clip that all columns share, and those of each column; data URLs by description.
+    """Return what all columns share of their pictures of a clip, and the pictures of each column, by description.
 
     A trial's picture of spectrograms also shows the original, so that it is left out where there is a sound to draw.
     """
-    files: list[dict[str, Path]] = []
-    for column, entry in zip(columns, clip.entries, strict=True):
-        kinds = [words.CLIP_IMAGE] if _key(column) in drawn else [words.CLIP_SPECTROGRAM, words.CLIP_IMAGE]
-        paths = {kind: column.media / f"{entry[kind]}.png" for kind in kinds if kind in entry}
-        files.append({kind: path for kind, path in paths.items() if path.exists()})
-    contents = [{kind: path.read_bytes() for kind, path in kinds.items()} for kinds in files]
-    first = contents[0]
-    shared = {kind for kind in first if len(columns) > 1 and all(other.get(kind) == first[kind] for other in contents)}
+    paths = {
+        kind: [_find_picture(column, entry.get(kind)) for column, entry in zip(columns, clip.entries, strict=True)]
+        for kind in (words.CLIP_SPECTROGRAM, words.CLIP_IMAGE)
+    }
+    shared, images = split_pictures(paths[words.CLIP_IMAGE])
     pictures: list[dict[str, str]] = []
-    for kinds in files:
-        own = {kind: path for kind, path in kinds.items() if kind not in shared}
-        pictures.append({f"{kind} of {clip.name}": _inline_picture(path) for kind, path in own.items()})
-    return {f"{kind} of {clip.name}": _inline_picture(files[0][kind]) for kind in sorted(shared)}, pictures
+    for column, spectrogram, image in zip(columns, paths[words.CLIP_SPECTROGRAM], images, strict=True):
+        own: dict[str, str] = {}
+        is_drawn = _key(column) in drawn
+        if spectrogram and not is_drawn:
+            own[f"spectrogram of {clip.name}"] = read_picture(spectrogram)
+        # Right of a shared photo are spectrograms, if there are sounds.
+        if image and not (is_drawn and shared):
+            own[f"image of {clip.name}"] = image
+        pictures.append(own)
+    return {f"image of {clip.name}": shared} if shared else {}, pictures
 
 
-def _inline_picture(path: Path) -> str:
-    """Return a picture as a data URL, not wider than a column, because large ones would leave no space for sounds."""
-    file = io.BytesIO()
-    with Image.open(path) as picture:
-        picture.thumbnail((PICTURE_PX, PICTURE_PX))
-        picture.save(file, "WEBP", quality=90)
-    return f"data:image/webp;base64,{base64.b64encode(file.getvalue()).decode()}"
+def _find_picture(column: Column, stem: str | None) -> Path | None:
+    path = column.media / f"{stem}.png"
+    return path if stem and path.exists() else None

@@ -167,7 +167,9 @@ class Mirror:
         columns = make_columns(self._history)
         if columns and columns != self._sent_columns:
             with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
-                from orchestrator.tracking import sounds_page  # takes two seconds, and a sweep begins without renderings
+                from orchestrator.tracking import (
+                    sounds_page,
+                )  # takes two seconds, and a sweep begins without renderings
 
                 sounds_page.write_page(
                     Path(target) / words.ARTIFACT_LISTEN, f"Sweep {history.name}", columns, history.objective

@@ -25,7 +25,8 @@ class Column:
         arm: the name of the arm.
         trial: the name of the trial, with its outcome if it did not train to the end.
         epoch: its best epoch.
-        value: the objective at that epoch.
+        heard_epoch: the epoch of its sounds; an earlier or a later one while it trains.
+        value: the objective at its best epoch.
         rank: what orders the arms; the largest is the best.
         metrics: the other main metrics at that epoch, by name.
         searched: the searched parameters as text, by name.
@@ -37,6 +38,7 @@ class Column:
     arm: str
     trial: str
     epoch: int
+    heard_epoch: int
     value: float
     rank: Rank
     metrics: Mapping[str, float]
@@ -53,11 +55,13 @@ def make_columns(history: History) -> list[Column]:
         files = history.files[best.number]
         media = max(files.media, default=None, key=_preference)
         if media:
-            columns.append(_make_column(history, best, files.folder / media, files.made_ns[media]))
+            columns.append(_make_column(history, best, media))
     return columns
 
 
-def _make_column(history: History, best: Trial, media: Path, made_ns: int) -> Column:
+def _make_column(history: History, best: Trial, media: str) -> Column:
+    """Return the column of an arm's best trial; `media` is the name of the folder with its renderings."""
+    files = history.files[best.number]
     row, rank = best.curve.best_row, best.rank(history.objective)
     # A trial is an arm's best by a number of its best epoch.
     assert row is not None and rank is not None
@@ -69,13 +73,14 @@ def _make_column(history: History, best: Trial, media: Path, made_ns: int) -> Co
         arm=best.arm,
         trial=best_name(best),
         epoch=row["epoch"],
+        heard_epoch=row["epoch"] if media.endswith(artifacts.BEST) else int(media.rpartition("_")[2]),
         value=metrics[objective],
         rank=rank,
         metrics={name: metrics[name] for name in beside},
         searched=_to_texts(best.searched),
         fixed=_to_texts(fixed),
-        media=media,
-        made_ns=made_ns,
+        media=files.folder / media,
+        made_ns=files.made_ns[media],
     )
 
 

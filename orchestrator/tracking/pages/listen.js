@@ -135,12 +135,14 @@ document.addEventListener('keydown', event => {
   } else if (event.key === ' ' && current && !event.target.closest('button, select, input[type=checkbox]')) {
     event.preventDefault();
     if (voice) pause();
-    else play(current);
+    else play(slider ? slider.closest('.sound') : current);
   } else if (/^[0-9]$/.test(event.key) && !event.target.closest('select')) {
     const clip = current ? clipOf(current) : $('.clip');
     const next = clip && clip.querySelector(`.sound[data-key="${event.key}"]`);
     if (!next) return;
     next.closest('td').scrollIntoView({block: 'nearest', inline: 'nearest'});
+    // A focus that stayed behind would give the next space to another sound.
+    next.querySelector(slider ? 'input' : 'button').focus({preventScroll: true});
     play(next);
   }
 });
