@@ -95,6 +95,7 @@ class _Page:
     def render(self, rows: Sequence[str]) -> str:
         """Return the page with some rows."""
         winner = max(self._shown, key=lambda column: column.rank)
+        values = [clip_rows.format_number(self._objective.metric, column.value) for column in self._shown]
         return self._page.render(
             title=self._title,
             style=_read_file("listen.css"),
@@ -104,6 +105,7 @@ class _Page:
             better="highest" if self._objective.mode == "max" else "lowest",
             metrics=self._metrics,
             columns=self._shown,
+            num_ties=values.count(values[self._shown.index(winner)]) - 1,
             winner=winner if len(self._columns) > 1 else None,
             rows=[Markup(row) for row in rows],
             clips_left_out=len(self.clips) - len(rows),

@@ -6,6 +6,7 @@ import base64
 import io
 import json
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -311,6 +312,13 @@ def test_too_many_arms_leave_out_the_worst(columns: list[Column], tmp_path: Path
     assert len(text.encode()) <= limit
     assert "of 3 arms, those with the worst judge probability" in text
     assert "loss=l1 <kbd>" not in text and "loss=&lt;b&gt;l2&lt;/b&gt;" in text
+
+
+def test_values_that_look_equal_are_called_so(columns: list[Column], tmp_path: Path) -> None:
+    path = tmp_path / "listen.html"
+    close = [replace(column, value=0.9 + number / 1e5) for number, column in enumerate(columns)]
+    sounds_page.write_page(path, "Sweep vae", close, OBJECTIVE)
+    assert "0.900 (2 other arms have the same decimals)" in path.read_text()
 
 
 def test_a_damaged_sound_is_named_on_the_page(columns: list[Column], tmp_path: Path) -> None:
