@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,6 +18,8 @@ from reports.errors import ReportError
 from reports.listening.sounds import Sound, read_sound
 
 DECIMALS, DECIBEL_DECIMALS = 3, 2
+MAX_REMEMBERED = 16
+"""How many clips stay drawn in memory; a page has hardly more, and all that fit into it are a few megabytes."""
 
 
 @dataclass(frozen=True)
@@ -87,11 +90,7 @@ def draw_row(clip: Clip, columns: Sequence[Column], objective: Objective) -> lis
         columns: the columns that `read_clips` got.
         objective: decides which value of a row is the best.
     """
-    paths = {words.ORIGINAL: _find_original(clip, columns)}
-    for column in columns:
-        paths[_key(column)] = column.media / f"{clip.name}_{words.RECONSTRUCTION}.wav"
-    sounds, remarks = _read_sounds(paths)
-    drawn = draw_sounds(sounds, words.ORIGINAL)
+    drawn, remarks = _draw_clip(clip.name, tuple((column.media, column.made_ns) for column in columns))
     shared, pictures = _collect_pictures(clip, columns, drawn)
     cells = [Cell(words.ORIGINAL, 0, drawn.get(words.ORIGINAL), remarks.get(words.ORIGINAL, ""), shared, [])]
     best = _best_value(clip, objective)
@@ -145,27 +144,32 @@ def _best_value(clip: Clip, objective: Objective) -> float | None:
 
 def _key(column: Column) -> str:
     """Return the key of a column's sound, which no original has."""
-    return f"arm {column.arm}"
+    return str(column.media)
 
 
-def _find_original(clip: Clip, columns: Sequence[Column]) -> Path:
-    """Return the path of the original, which every column's folder has a copy of."""
-    name = f"{clip.name}_{words.ORIGINAL}.wav"
-    paths = [column.media / name for column in columns]
-    return next((path for path in paths if path.exists()), paths[0])
+@functools.lru_cache(maxsize=MAX_REMEMBERED)
+def _draw_clip(name: str, media: tuple[tuple[Path, int], ...]) -> tuple[Mapping[str, DrawnSound], Mapping[str, str]]:
+    """Return the drawn sounds of a clip, and why others can't be read; the arms' by the paths of their folders.
 
+    The result is remembered, because the page is written again whenever a number of a trial changes.
 
-def _read_sounds(paths: Mapping[str, Path]) -> tuple[dict[str, Sound], dict[str, str]]:
-    """Return the sounds of the files that exist, and why some can't be read, both by the keys of `paths`."""
+    Args:
+        name: the name of the clip.
+        media: the folder of each arm with the time of its making, in nanoseconds.
+    """
     sounds: dict[str, Sound] = {}
     remarks: dict[str, str] = {}
+    paths = {str(folder): folder / f"{name}_{words.RECONSTRUCTION}.wav" for folder, _ in media}
+    originals = [folder / f"{name}_{words.ORIGINAL}.wav" for folder, _ in media]
+    # All arms have a copy of the original.
+    paths[words.ORIGINAL] = next((path for path in originals if path.exists()), originals[0])
     for key, path in paths.items():
         if path.exists():
             try:
                 sounds[key] = read_sound(path)
             except ReportError as error:
                 remarks[key] = str(error)
-    return sounds, remarks
+    return draw_sounds(sounds, words.ORIGINAL), remarks
 
 
 def _collect_pictures(

@@ -167,9 +167,8 @@ class Mirror:
         columns = make_columns(self._history)
         if columns and columns != self._sent_columns:
             with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
-                from orchestrator.tracking import (
-                    sounds_page,
-                )  # takes two seconds, and a sweep begins without renderings
+                # It imports scipy and matplotlib, for which a sweep that has no renderings yet need not wait.
+                from orchestrator.tracking import sounds_page
 
                 sounds_page.write_page(
                     Path(target) / words.ARTIFACT_LISTEN, f"Sweep {history.name}", columns, history.objective

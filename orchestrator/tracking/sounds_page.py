@@ -10,7 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
 from orchestrator.state.curve import Objective
 from orchestrator.tracking import clip_rows
@@ -72,6 +72,7 @@ class _Page:
             loader=PackageLoader("orchestrator.tracking", "pages"), autoescape=True, undefined=StrictUndefined
         )
         environment.globals |= {"number": clip_rows.format_number, "label": lambda name: clip_rows.split_unit(name)[0]}
+        environment.filters["breakable"] = _breakable
         self._page, self._row = environment.get_template("listen.html"), environment.get_template("listen_row.html")
         self.clips = clip_rows.read_clips(shown)
         self._metrics = clip_rows.metric_names(self.clips, objective)
@@ -117,6 +118,11 @@ class _Page:
             column_px=MIN_COLUMN_PX,
             table_px=MIN_COLUMN_PX * (len(self._shown) + 1) + MARGINS_PX,
         )
+
+
+def _breakable(name: str) -> Markup:
+    """Return a name as HTML that may be broken after `_` and `=`, because those of arms are wider than a column."""
+    return escape(name).replace("_", Markup("_<wbr>")).replace("=", Markup("=<wbr>"))
 
 
 def _read_file(name: str) -> Markup:

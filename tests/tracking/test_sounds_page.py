@@ -311,7 +311,7 @@ def test_too_many_arms_leave_out_the_worst(columns: list[Column], tmp_path: Path
     text = path.read_text()
     assert len(text.encode()) <= limit
     assert "of 3 arms, those with the worst judge probability" in text
-    assert "loss=l1 <kbd>" not in text and "loss=&lt;b&gt;l2&lt;/b&gt;" in text
+    assert "Play bird_2, loss=&lt;b&gt;l2&lt;/b&gt;" in text and "Play bird_2, loss=l1" not in text
 
 
 def test_values_that_look_equal_are_called_so(columns: list[Column], tmp_path: Path) -> None:
