@@ -121,8 +121,8 @@ class _Page:
 
 
 def _breakable(name: str) -> Markup:
-    """Return a name as HTML that may be broken after `_` and `=`, because those of arms are wider than a column."""
-    return escape(name).replace("_", Markup("_<wbr>")).replace("=", Markup("=<wbr>"))
+    """Return a name as HTML that may be broken after `_`, because those of arms may be wider than a column."""
+    return escape(name).replace("_", Markup("_<wbr>"))
 
 
 def _read_file(name: str) -> Markup:
