@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser sweep ui docs test test-gpu check format lock clean
+.PHONY: help install browser sweep ui docs pictures test test-gpu check format lock clean
 
 help: ## what can be made (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,11 @@ ui: $(READY) ## open what the sweeps recorded in the MLflow UI
 docs: $(READY) ## build the documentation into site/ (open site/index.html)
 	$(BIN)/python -m docs.generate_reference
 	$(BIN)/mkdocs build --quiet --strict
+
+pictures: RUNS ?= runs
+pictures: SWEEP ?= vae
+pictures: $(READY) browser ## take the pictures of docs/pictures from a recorded sweep (RUNS=runs SWEEP=vae)
+	$(BIN)/python -m docs.take_pictures $(RUNS) $(SWEEP)
 
 test: $(READY) browser ## every test that needs no graphics card
 	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile --no-loadscope-reorder

@@ -56,7 +56,7 @@ def describe_best(history: History, trial: Trial) -> str:
     row = trial.curve.best_row
     assert row is not None
     metrics = row["metrics"]
-    names = [name for name in _main_metrics(history) if name in metrics]
+    names = [name for name in main_metrics(history) if name in metrics]
     values = [f"{words.label_of(name)} {_format_number(metrics[name])}" for name in names]
     return f"{', '.join(values)} (epoch {row['epoch']})"
 
@@ -200,7 +200,7 @@ def _trial_note(history: History, trial: Trial) -> str:
 
 def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
     """Return the note of a sweep's run in Markdown: links, and a table of the best trial of each arm."""
-    metrics = _main_metrics(history)
+    metrics = main_metrics(history)
     # The report is written when the sweep has ended.
     report = f", read the [report]({pages.report()})" if outcome == words.OUTCOME_COMPLETED else ""
     better = "higher" if history.objective.mode == "max" else "lower"
@@ -242,7 +242,7 @@ def _counts(history: History) -> str:
     return f"{words.amount(number, 'trial')} ({', '.join(counts)})" if number else "No trial yet"
 
 
-def _main_metrics(history: History) -> list[str]:
+def main_metrics(history: History) -> list[str]:
     """Return the names of the objective and of the metrics that are shown with it."""
     metrics = history.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
     return words.headline_metrics(history.objective.metric, metrics)

@@ -12,7 +12,7 @@ from orchestrator.state.events import Rendering
 from orchestrator.state.history import History
 from orchestrator.state.trial import Trial
 from orchestrator.storage import json_lines
-from orchestrator.tracking import artifacts, sounds_page
+from orchestrator.tracking import artifacts
 from orchestrator.tracking.client import Gone, Refused, Store
 from orchestrator.tracking.description import (
     describe_rendering,
@@ -20,7 +20,7 @@ from orchestrator.tracking.description import (
     describe_trial,
 )
 from orchestrator.tracking.links import SweepPages
-from orchestrator.tracking.presented import find_common_pictures, make_columns
+from orchestrator.tracking.presented import Column, find_common_pictures, make_columns
 from orchestrator.tracking.run import Run
 from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TOP, Seen
 from reports import vocabulary as words
@@ -50,7 +50,7 @@ class Mirror:
         self._trial_runs: dict[int, Run] = {}
         self._rendering_runs: dict[tuple[int, str], Run] = {}
         self._views: dict[str, str] = {}
-        self._sent_columns: list[sounds_page.Column] = []
+        self._sent_columns: list[Column] = []
         self._sent_record: json_lines.Line = {}
         self.pages: SweepPages | None = None
         self.remark: str | None = None
@@ -167,7 +167,12 @@ class Mirror:
         columns = make_columns(self._history)
         if columns and columns != self._sent_columns:
             with tempfile.TemporaryDirectory() as target, contextlib.suppress(FileNotFoundError):
-                sounds_page.write_page(Path(target) / words.ARTIFACT_LISTEN, f"Sweep {history.name}", columns)
+                # It imports scipy and matplotlib, for which a sweep that has no renderings yet need not wait.
+                from orchestrator.tracking import sounds_page
+
+                sounds_page.write_page(
+                    Path(target) / words.ARTIFACT_LISTEN, f"Sweep {history.name}", columns, history.objective
+                )
                 run.upload(Path(target), {}, {})
                 self._sent_columns = columns
         if history.started != self._sent_record:

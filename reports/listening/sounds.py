@@ -103,8 +103,26 @@ def make_anchor(original: Sound) -> Sound:
     return Sound(filtered[half : half + len(original.samples)], original.rate_hz)
 
 
+def loudness_gains(sounds: Mapping[str, Sound]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the gains that make the sounds of one clip equally loud: `TARGET_LUFS`, or less to stay below `MAX_PEAK`.
+
+    Args:
+        sounds: the sounds by any key.
+
+    Returns:
+        The linear gain of each sound by key, and the loudness in LUFS of those whose gain is 1 because they are too
+        quiet.
+    """
+    loudness_by_key = {key: sound.loudness_lufs() for key, sound in sounds.items()}
+    unchanged = {key: lufs for key, lufs in loudness_by_key.items() if lufs < TOO_QUIET_LUFS}
+    gains = {key: 10 ** ((TARGET_LUFS - lufs) / 20) for key, lufs in loudness_by_key.items() if key not in unchanged}
+    peak = max((gain * sounds[key].peak() for key, gain in gains.items()), default=0.0)
+    common = min(1.0, MAX_PEAK / peak) if peak else 1.0
+    return {key: common * gains[key] if key in gains else 1.0 for key in sounds}, unchanged
+
+
 def match_loudness(sounds: Mapping[str, Sound]) -> tuple[dict[str, Sound], dict[str, float]]:
-    """Return the sounds of one clip at equal loudness, `TARGET_LUFS` or less if a peak would exceed `MAX_PEAK`.
+    """Return the sounds of one clip at equal loudness, as `loudness_gains` defines it.
 
     Args:
         sounds: the sounds by any key.
@@ -112,12 +130,8 @@ def match_loudness(sounds: Mapping[str, Sound]) -> tuple[dict[str, Sound], dict[
     Returns:
         All sounds by key, and the loudness in LUFS of those that were not changed because they are too quiet.
     """
-    loudness_by_key = {key: sound.loudness_lufs() for key, sound in sounds.items()}
-    unchanged = {key: lufs for key, lufs in loudness_by_key.items() if lufs < TOO_QUIET_LUFS}
-    gains = {key: 10 ** ((TARGET_LUFS - lufs) / 20) for key, lufs in loudness_by_key.items() if key not in unchanged}
-    peak = max((gain * sounds[key].peak() for key, gain in gains.items()), default=0.0)
-    common = min(1.0, MAX_PEAK / peak) if peak else 1.0
-    matched = {key: sound.scale(common * gains[key]) if key in gains else sound for key, sound in sounds.items()}
+    gains, unchanged = loudness_gains(sounds)
+    matched = {key: sound if key in unchanged else sound.scale(gains[key]) for key, sound in sounds.items()}
     return matched, unchanged
 
 

@@ -119,13 +119,21 @@ class SweepFolder:
         self.end(trial, epochs=epochs)
 
     def render(
-        self, trial: int, folder: str, epoch: int, *, level: float = 0.5, picture: str = "spectrogram", ends: str = ""
+        self,
+        trial: int,
+        folder: str,
+        epoch: int,
+        *,
+        level: float = 0.5,
+        picture: str = "spectrogram",
+        ends: str = "",
+        seconds: float = 0.1,
     ) -> None:
         """Sounds and pictures of two probe clips; `picture` is the column that names those, `ends` the one sound."""
         target = self.trial(trial) / "media" / folder
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
-        sound = level * np.sin(2 * np.pi * 440 * np.arange(2205) / 22050)
+        sound = level * np.sin(2 * np.pi * 440 * np.arange(int(22050 * seconds)) / 22050)
         for clip in ("dog_1", "rain_2"):
             for kind in (ends,) if ends else ("original", "reconstruction"):
                 soundfile.write(target / f"{clip}_{kind}.wav", sound, 22050, subtype="PCM_16")

@@ -23,8 +23,12 @@ TO_REPORTS = (
     "orchestrator.cli.results",
     "orchestrator.commands.report",
     "orchestrator.commands.detectable",
+    "orchestrator.tracking.clip_rows",
+    "orchestrator.tracking.clip_drawings",
+    "orchestrator.tracking.sounds_page",
 )
-"""Where the orchestrator hands a command over to the pages, or asks their statistics what a sweep could find."""
+"""Where the orchestrator hands a command over to the pages, asks their statistics what a sweep could find, or makes
+sounds as loud as the pages do."""
 
 FLOORS = {
     "orchestrator": (

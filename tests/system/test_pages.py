@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import socket
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from PIL import Image
 from playwright.sync_api import Page, expect
 
+from docs import take_pictures
 from orchestrator.tracking import ui
 from orchestrator.tracking.__main__ import follow
 from tests.support.browser import chromium
@@ -25,10 +27,11 @@ HEIGHT_PX = 1400
 class Site:
     """A server over a finished sweep, and a browser."""
 
-    def __init__(self, page: Page, address: str, links: dict[str, str], screenshots: Path) -> None:
+    def __init__(self, page: Page, address: str, status: dict[str, Any], screenshots: Path) -> None:
         self.page = page
         self.address = address
-        self.links = links
+        self.status = status
+        self.links: dict[str, str] = status["links"]
         self._screenshots = screenshots
 
     def open(self, name: str) -> Page:
@@ -61,18 +64,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     for trial, loss in enumerate(("vae", "vae", "l2", "l2"), 1):
         sweep.whole_trial(trial, loss, epochs=3)
         sweep.render(trial, "epoch_01", 1, level=0.1 * trial)
-        sweep.render(trial, "best", 3, level=0.2 * trial)
+        sweep.render(trial, "best", 3, level=0.2 * trial, seconds=2.0)
     sweep.close()
     follow(sweep.path, once=True)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    links = json.loads((sweep.path / "tracking.json").read_text())["links"]
     with behind_a_proxy(), ui.run_server(home, sweep.uri, port), chromium() as browser:
         page = browser.new_page(viewport={"width": 2200, "height": HEIGHT_PX})
         page.set_default_timeout(PATIENCE_MS)
         expect.set_options(timeout=PATIENCE_MS)
-        site = Site(page, f"http://127.0.0.1:{port}", links, home)
+        site = Site(page, f"http://127.0.0.1:{port}", sweep.status(), home)
         # The first visit opens a pane over a quarter of the page.
         site.open("trials").get_by_role("button", name="Close").click()
         yield site
@@ -125,6 +127,26 @@ def test_the_best_of_each_arm_can_be_seen(site: Site) -> None:
 def test_the_sounds_play_side_by_side(site: Site) -> None:
     page = site.open("listen")
     frame = page.frame_locator("iframe")
-    expect(frame.locator("audio")).to_have_count(6)
-    assert frame.locator("audio").nth(1).evaluate("sound => sound.play().then(() => sound.duration)") > 0
+    expect(frame.locator(".sound")).to_have_count(6)
+    frame.get_by_role("button", name="Play dog_1, loss=vae").click()
+    playing = frame.locator(".on input")
+    expect(playing).to_have_accessible_name("Second of dog_1, loss=vae")
+    expect(playing).not_to_have_value("0")
+    page.keyboard.press("0")
+    expect(playing).to_have_accessible_name("Second of dog_1, original")
+    expect(frame.locator("button[aria-pressed=true]")).to_have_count(1)
     site.keep("listen")
+
+
+@pytest.mark.parametrize("name", ["listen", "mlflow-listen"])
+def test_pictures_of_the_documentation_are_taken(site: Site, tmp_path: Path, name: str) -> None:
+    browser = site.page.context.browser
+    assert browser
+    shot = next(shot for shot in take_pictures.SHOTS if shot.name == name)
+    paths = take_pictures.take(browser, site.address, site.status, shot, tmp_path)
+    brightness = {}
+    for path in paths:
+        assert path.stat().st_size <= take_pictures.MAX_BYTES
+        with Image.open(path) as picture:
+            brightness[path.stem] = picture.convert("L").resize((1, 1)).getpixel((0, 0))
+    assert brightness[f"{name}-light"] > 150 > 90 > brightness[f"{name}-dark"]

@@ -257,7 +257,7 @@ def test_the_best_trial_of_each_arm_is_heard_side_by_side(sweep: SweepFolder) ->
     sweep.start()
     for trial, loss in enumerate(["l1", "l2", "l1", "vae"], 1):
         sweep.whole_trial(trial, loss)
-        sweep.render(trial, "best" if trial > 1 else "epoch_01", 2)
+        sweep.render(trial, "epoch_01" if trial == 2 else "best", 2)
     sweep.ask(5, "l1", of=3)
     sweep.report(5, 1)
     sweep.report(5, 2)
@@ -266,8 +266,10 @@ def test_the_best_trial_of_each_arm_is_heard_side_by_side(sweep: SweepFolder) ->
     follow(sweep.path, once=True)
     parent = sweep.runs()["vae"]
     page = sweep.download(parent, "listen.html").read_text()
-    assert re.findall(r"<small>(t\d\d)-", page) == ["t03", "t02", "t04"]
-    assert page.count("data:audio/wav") == 2 * (1 + 3)
+    assert re.findall(r"<td>(t\d\d)-", page) == ["t03", "t02", "t04"]
+    assert page.count("data-audio=") == 2 * (1 + 3)
+    assert "loss=vae</b> has the highest judge probability: 0.833" in page
+    assert re.findall(r"(t\d\d)\S+, epoch 2; its sounds are of epoch 1", page) == ["t02"]
     assert "http" not in page
     note = parent.data.tags["mlflow.note.content"]
     assert "| loss=l1 | t03-l1-lr3e-4 | 0.800 | 0.800 | 0.800 | 6 |" in note
