@@ -20,6 +20,7 @@ from orchestrator.tracking.description import (
     describe_trial,
 )
 from orchestrator.tracking.links import SweepPages
+from orchestrator.tracking.notes import find_places
 from orchestrator.tracking.presented import find_common_pictures, make_columns
 from orchestrator.tracking.run import Run
 from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TOP, Seen
@@ -50,6 +51,7 @@ class Mirror:
         self._trial_runs: dict[int, Run] = {}
         self._rendering_runs: dict[tuple[int, str], Run] = {}
         self._views: dict[str, str] = {}
+        self._places: dict[int, str] = {}
         self._sent_columns: list[sounds_page.Column] = []
         self._sent_record: json_lines.Line = {}
         self.pages: SweepPages | None = None
@@ -98,7 +100,7 @@ class Mirror:
         if not trial.attempts and trial.outcome is None:
             return True
         run = self._run(trial)
-        wanted = describe_trial(self._history, trial, self.pages.run_id)
+        wanted = describe_trial(self._history, trial, self.pages.run_id, self._place(trial))
         try:
             if run.run_id and run.sent.since != trial.since:
                 # The trial was started over, and MLflow can't delete the old points of its metrics.
@@ -126,6 +128,17 @@ class Mirror:
                 raise
             self._note_left_out(f"trial {trial.number}", {"something": str(error)})
         return True
+
+    def _place(self, trial: Trial) -> str | None:
+        """Return the place of a trial at the end of the sweep as text; None before that.
+
+        The places are computed once: to do so for every trial that ends would take a loop over all trials each time.
+        """
+        if not self._history.is_finished:
+            self._places = {}
+            return None
+        self._places = self._places or find_places(self._history)
+        return self._places.get(trial.number)
 
     def _send_renderings(self, trial: Trial, parent: Run) -> bool:
         """Send each rendering as a run whose parent is the trial's; return False if one of these runs was deleted."""

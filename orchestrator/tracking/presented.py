@@ -8,7 +8,7 @@ from orchestrator.state.history import History
 from orchestrator.state.paths import MEDIA
 from orchestrator.state.trial_files import TrialFiles
 from orchestrator.tracking import artifacts
-from orchestrator.tracking.description import best_name, describe_best
+from orchestrator.tracking.notes import best_name, describe_best
 from orchestrator.tracking.sounds_page import Column
 
 

@@ -6,10 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow.entities import Run
 
 from orchestrator.tracking.__main__ import follow
 from orchestrator.tracking.sender import is_behind
 from tests.support.sweep_folder import METRICS, SweepFolder
+
+
+def note_of(run: Run) -> str:
+    return str(run.data.tags["mlflow.note.content"])
 
 
 def forget_what_was_sent(sweep: SweepFolder) -> None:
@@ -270,10 +275,36 @@ def test_the_best_trial_of_each_arm_is_heard_side_by_side(sweep: SweepFolder) ->
     assert page.count("data:audio/wav") == 2 * (1 + 3)
     assert "http" not in page
     note = parent.data.tags["mlflow.note.content"]
-    assert "| loss=l1 | t03-l1-lr3e-4 | 0.800 | 0.800 | 0.800 | 6 |" in note
-    assert "| *real clips* |  |  | 0.970 |  |  |" in note
+    assert "| loss=l1 | t03-l1-lr3e-4 | 0.800 | 0.800 | 0.800 | lr 3e-4 | 6 |" in note
+    assert "| *real clips* |  |  | 0.970 |  |  |  |" in note
     assert sweep.status()["links"]["listen"] in note
     assert (parent.info.status, parent.data.tags["orchestrate.outcome"]) == ("FINISHED", "completed")
+
+
+def test_the_notes_say_what_was_found_and_each_trials_place(sweep: SweepFolder) -> None:
+    sweep.start()
+    for trial, loss in enumerate(["l1", "l1", "vae"], 1):
+        sweep.whole_trial(trial, loss)
+    with sweep.driven():
+        follow(sweep.path, once=True)
+    places = "By judge probability it was"
+    assert "**Best judge probability so far: 0.800 by loss=vae**" in note_of(sweep.runs()["vae"])
+    assert places not in note_of(sweep.run(1))
+    sweep.ask(4, "vae")
+    sweep.report(4, 1)
+    sweep.end(4, "pruned", epochs=1, reason="worst of its rung")
+    sweep.ask(5, "vae")
+    sweep.end(5, "failed", "oom", "out of memory", epochs=0)
+    sweep.close()
+    follow(sweep.path, once=True)
+    note = note_of(sweep.runs()["vae"])
+    assert note.startswith("**Best judge probability: 0.800 by loss=vae**, trial t03-vae-lr3e-4 at epoch 2.")
+    assert "git checkout 0004459abc    # there were uncommitted changes\norchestrate sweep search_spaces/vae.yaml" in note
+    assert f"{places} number 2 of the 2 trials of its arm and number 3 of the 4 trials of the sweep" in note_of(sweep.run(1))
+    assert f"{places} number 1 of the 2 trials of its arm and number 1 of the 4 trials of the sweep" in note_of(sweep.run(3))
+    assert f"{places} number 2 of the 2 trials of its arm and number 4 of the 4 trials of the sweep" in note_of(sweep.run(4))
+    assert "arm loss=vae, with lr 3e-4 (chosen by TPE): **failed** after 0 epochs: out of memory." in note_of(sweep.run(5))
+    assert places not in note_of(sweep.run(5))
 
 
 def test_a_pruned_trial_is_best_only_while_none_of_its_arm_has_completed(sweep: SweepFolder) -> None:
