@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import shlex
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -19,6 +20,12 @@ MARK = "(!)"
 """The mark of an arm whose trials ran on different code; a star would be Markdown."""
 MAX_NAME = 24
 """About how many characters of a run's name MLflow's tables show."""
+MAX_COMMAND = 64
+"""The most characters of a line of a command in a note."""
+COMMIT_DIGITS = 12
+"""The digits of a commit in a note."""
+GAP = "&emsp;"
+"""The space between columns, which MLflow's tables in notes do not have."""
 MAX_NOTE = 7500
 """The most characters of a note; MLflow cuts a tag at 8000."""
 STATUSES = (
@@ -75,19 +82,19 @@ def find_places(history: History) -> dict[int, str]:
         in_arm.sort()
     places = {}
     for number, rank in ranks.items():
-        place = f"{_place(rank, by_arm[history.trials[number].arm])} of its arm"
+        place = f"number {_place(rank, by_arm[history.trials[number].arm])} of its arm"
         places[number] = place if len(by_arm) == 1 else f"{place} and {_place(rank, everywhere)} of the sweep"
     return places
 
 
 def _place(rank: Rank, ranks: Sequence[Rank]) -> str:
-    """Return the place of a rank among ranks in rising order: `number 2 of the 6 trials`."""
+    """Return the place of a rank among ranks in rising order: `2 of the 6 trials`."""
     number = len(ranks) - bisect.bisect_right(ranks, rank) + 1
-    return f"number {number} of the {words.amount(len(ranks), 'trial')}"
+    return f"{number} of the {words.amount(len(ranks), 'trial')}"
 
 
 def write_trial_note(history: History, trial: Trial, place: str | None) -> str:
-    """Return the note of a trial's run: what it is, why it ended, and its place.
+    """Return the note of a trial's run: what it is, why it ended, and its place; MLflow's page shows four lines.
 
     Args:
         history: the sweep.
@@ -107,10 +114,10 @@ def write_trial_note(history: History, trial: Trial, place: str | None) -> str:
         lines.append(f"At its best it had {describe_best(history, trial)}.")
     if place:
         label = words.label_of(history.objective.metric)
-        lines.append(f"By {label} it was {place} when the sweep ended; trials that trained to the end come first.")
+        lines.append(f"By {label} it is {place}, where those that trained to the end come first.")
     if trial.evaluation_error:
         lines.append(f"Its best checkpoint could not be evaluated: {trial.evaluation_error}")
-    return "\n\n".join(lines)
+    return " ".join(lines)
 
 
 def write_sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
@@ -131,7 +138,7 @@ def write_sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
         f"{words.label_of(history.objective.metric)} ({better} is better), at its best epoch:",
     ]
     after = [_views(pages), _reproduction(history, pages)]
-    if any(f" {MARK} |" in row for row in table):
+    if any(MARK in row for row in table):
         after.insert(0, f"{MARK} Its trials ran on different code.")
     while len(text := "\n\n".join([*before, "\n".join(table), *after])) > MAX_NOTE and len(table) > 2:
         table.pop()
@@ -172,14 +179,25 @@ def _views(pages: SweepPages) -> str:
 def _reproduction(history: History, pages: SweepPages) -> str:
     """Return the commands that run the sweep again, as a block of code."""
     git = history.started["git"]
-    lines = [f"git checkout {git['commit']}"] if git["commit"] else []
+    lines = [f"git checkout {git['commit'][:COMMIT_DIGITS]}"] if git["commit"] else []
     if lines and git["dirty"]:
         lines[0] += "    # there were uncommitted changes"
-    lines.append(history.started["command"])
+    lines += _wrap_command(history.started["command"])
     as_run = f"[{words.ARTIFACT_SEARCH_SPACE}]({pages.run(pages.run_id, words.ARTIFACT_SEARCH_SPACE)})"
     best = f"`{format_command('report', history.name, '--best-yaml')}` prints the best configuration."
     head = f"{best} To run the sweep again (the search space as it was run is {as_run}):"
     return "\n".join([head, "", "```", *lines, "```"])
+
+
+def _wrap_command(command: str) -> list[str]:
+    """Return a command as lines that a shell reads as one; a longer line would push MLflow's other column away."""
+    lines = [""]
+    for word in shlex.split(command):
+        if len(lines[-1]) + len(quoted := shlex.quote(word)) >= MAX_COMMAND and lines[-1].strip():
+            lines[-1] += " \\"
+            lines.append("   ")
+        lines[-1] += f" {quoted}" if lines[-1] else quoted
+    return lines
 
 
 def _arms_table(history: History) -> list[str]:
@@ -191,7 +209,7 @@ def _arms_table(history: History) -> list[str]:
     for reference in history.started["references"]:
         name = " ".join(str(reference[key]) for key in ("reference", "size") if reference.get(key) is not None)
         rows.append([f"*{name}*", "", *(_format_number(reference.get(metric)) for metric in metrics), "", ""])
-    return [f"| {' | '.join(row)} |" for row in rows]
+    return [f"| {f'{GAP} | '.join(row)} |" for row in rows]
 
 
 def _arm_row(arm: str, tally: Tally, metrics: Sequence[str]) -> list[str]:

@@ -1,6 +1,7 @@
 import json
 import math
 import re
+import shlex
 import shutil
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from tests.support.sweep_folder import METRICS, SweepFolder
 
 
 def note_of(run: Run) -> str:
-    return str(run.data.tags["mlflow.note.content"])
+    return str(run.data.tags["mlflow.note.content"]).replace("&emsp;", "")
 
 
 def forget_what_was_sent(sweep: SweepFolder) -> None:
@@ -274,7 +275,7 @@ def test_the_best_trial_of_each_arm_is_heard_side_by_side(sweep: SweepFolder) ->
     assert re.findall(r"<small>(t\d\d)-", page) == ["t03", "t02", "t04"]
     assert page.count("data:audio/wav") == 2 * (1 + 3)
     assert "http" not in page
-    note = parent.data.tags["mlflow.note.content"]
+    note = note_of(parent)
     assert "| loss=l1 | t03-l1-lr3e-4 | 0.800 | 0.800 | 0.800 | lr 3e-4 | 6 |" in note
     assert "| *real clips* |  |  | 0.970 |  |  |  |" in note
     assert sweep.status()["links"]["listen"] in note
@@ -282,12 +283,13 @@ def test_the_best_trial_of_each_arm_is_heard_side_by_side(sweep: SweepFolder) ->
 
 
 def test_the_notes_say_what_was_found_and_each_trials_place(sweep: SweepFolder) -> None:
-    sweep.start()
+    command = "orchestrate sweep search_spaces/vae.yaml --set 'params.lr=[1e-4, 1e-3]' --home /data/sweeps"
+    sweep.start(command=command)
     for trial, loss in enumerate(["l1", "l1", "vae"], 1):
         sweep.whole_trial(trial, loss)
     with sweep.driven():
         follow(sweep.path, once=True)
-    places = "By judge probability it was"
+    places = "By judge probability it is number"
     assert "**Best judge probability so far: 0.800 by loss=vae**" in note_of(sweep.runs()["vae"])
     assert places not in note_of(sweep.run(1))
     sweep.ask(4, "vae")
@@ -299,11 +301,15 @@ def test_the_notes_say_what_was_found_and_each_trials_place(sweep: SweepFolder) 
     follow(sweep.path, once=True)
     note = note_of(sweep.runs()["vae"])
     assert note.startswith("**Best judge probability: 0.800 by loss=vae**, trial t03-vae-lr3e-4 at epoch 2.")
-    assert "git checkout 0004459abc    # there were uncommitted changes\norchestrate sweep search_spaces/vae.yaml" in note
-    assert f"{places} number 2 of the 2 trials of its arm and number 3 of the 4 trials of the sweep" in note_of(sweep.run(1))
-    assert f"{places} number 1 of the 2 trials of its arm and number 1 of the 4 trials of the sweep" in note_of(sweep.run(3))
-    assert f"{places} number 2 of the 2 trials of its arm and number 4 of the 4 trials of the sweep" in note_of(sweep.run(4))
-    assert "arm loss=vae, with lr 3e-4 (chosen by TPE): **failed** after 0 epochs: out of memory." in note_of(sweep.run(5))
+    commit, *lines = note.partition("```\n")[2].removesuffix("\n```").splitlines()
+    assert commit == "git checkout 0004459abc    # there were uncommitted changes"
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(command) and max(map(len, lines)) < 72
+    assert f"{places} 2 of the 2 trials of its arm and 3 of the 4 trials of the sweep" in note_of(sweep.run(1))
+    assert f"{places} 1 of the 2 trials of its arm and 1 of the 4 trials of the sweep" in note_of(sweep.run(3))
+    assert f"{places} 2 of the 2 trials of its arm and 4 of the 4 trials of the sweep" in note_of(sweep.run(4))
+    assert "arm loss=vae, with lr 3e-4 (chosen by TPE): **failed** after 0 epochs: out of memory." in note_of(
+        sweep.run(5)
+    )
     assert places not in note_of(sweep.run(5))
 
 
@@ -316,7 +322,7 @@ def test_a_pruned_trial_is_best_only_while_none_of_its_arm_has_completed(sweep: 
         sweep.end(trial, "pruned", epochs=1)
     sweep.close()
     follow(sweep.path, once=True)
-    note = sweep.runs()["vae"].data.tags["mlflow.note.content"]
+    note = note_of(sweep.runs()["vae"])
     assert "| loss=l1 | t01-l1-lr3e-4 |" in note and "| loss=vae | t03-vae-lr3e-4 (pruned) |" in note
 
 
