@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +13,7 @@ from orchestrator.state.trial import Trial
 from orchestrator.tracking.links import SweepPages
 from orchestrator.tracking.notes import trial_name, write_sweep_note, write_trial_note
 from orchestrator.tracking.run import RUNNING, Wanted
+from orchestrator.tracking.sweep_views import find_log_scaled
 from reports import vocabulary as words
 
 STATUS = {
@@ -143,6 +145,9 @@ def _provenance(history: History, started: Mapping[str, Any]) -> dict[str, Any]:
 def _scores(trial: Trial) -> dict[str, tuple[float, int, int]]:
     """Return (value, time in ms, step) of each metric that has one value for each end of a trial."""
     scores: dict[str, tuple[float, int, int]] = {}
+    for name in find_log_scaled(trial.started, trial.arm):
+        if name in trial.searched:
+            scores[words.log_name(name)] = math.log10(float(trial.searched[name])), trial.asked_ms, 0
     step = max(trial.ends - 1, 0)
     row = trial.curve.best_row
     if trial.ended_ms is not None and row is not None:

@@ -7,11 +7,10 @@ order, columns and charts. Such a link has no filter of its own, because that wo
 from __future__ import annotations
 
 import getpass
-import json
 import os
 import re
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,8 @@ from urllib.parse import quote
 
 from orchestrator.command_line import format_command
 from orchestrator.state.home import home_option
-from orchestrator.tracking.saved_views import ALL, RENDERINGS, TAG_PREFIX, Seen, pack_view
+from orchestrator.tracking.saved_views import TAG_PREFIX, pack_view
+from orchestrator.tracking.sweep_views import ALL, RENDERINGS, SPECTROGRAMS, Seen
 from reports import vocabulary as words
 
 MODEL_TRAINING = "workflowType=machine_learning"
@@ -53,8 +53,8 @@ class SweepPages:
         return self._runs(self._view_id(RENDERINGS))
 
     def spectrograms(self) -> str:
-        """Return the link to the pictures of the probe clips, with a column for each trial."""
-        return f"{self.trials()}&compareRunsMode=ARTIFACT"
+        """Return the link to the pictures of the probe clips, with a column for the best trial of each arm."""
+        return f"{self._runs(self._view_id(SPECTROGRAMS))}&compareRunsMode=ARTIFACT"
 
     def listen(self) -> str:
         """Return the link to the page with the sounds of the best trial of each arm, side by side."""
@@ -68,11 +68,6 @@ class SweepPages:
         """Return the link to a run's page, or to one of its artifacts."""
         path = f"/artifacts/{quote(artifact)}" if artifact else ""
         return f"#/experiments/{self.experiment_id}/runs/{run_id}{path}?{MODEL_TRAINING}"
-
-    def compare(self, run_ids: Sequence[str]) -> str:
-        """Return the link to the comparison of the params and metrics of some runs."""
-        runs, experiments = (quote(json.dumps(ids)) for ids in (list(run_ids), [self.experiment_id]))
-        return f"#/compare-runs?runs={runs}&experiments={experiments}&{MODEL_TRAINING}"
 
     def _runs(self, view_id: str) -> str:
         return f"#/experiments/{self.experiment_id}/runs?{MODEL_TRAINING}&viewStateShareKey={view_id}"

@@ -13,7 +13,7 @@ from orchestrator.state.history import History
 from orchestrator.state.tally import Tally
 from orchestrator.state.trial import Trial
 from orchestrator.tracking.links import SweepPages
-from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TOP
+from orchestrator.tracking.sweep_views import BY_ARM, CURVES, PARAMETERS, TOP
 from reports import vocabulary as words
 
 MARK = "(!)"
@@ -63,7 +63,7 @@ def describe_best(history: History, trial: Trial) -> str:
     row = trial.curve.best_row
     assert row is not None
     metrics = row["metrics"]
-    names = [name for name in _main_metrics(history) if name in metrics]
+    names = [name for name in main_metrics(history) if name in metrics]
     values = [f"{words.label_of(name)} {_format_number(metrics[name])}" for name in names]
     return f"{', '.join(values)} (epoch {row['epoch']})"
 
@@ -172,7 +172,7 @@ def _views(pages: SweepPages) -> str:
     return (
         f"Views: [trials, best first]({pages.trials()}), [curves]({pages.charts(CURVES)}), "
         f"[means by arm]({pages.charts(BY_ARM)}), [parameters]({pages.charts(PARAMETERS)}), "
-        f"[best of each arm]({pages.charts(TOP)})."
+        f"[best of each arm]({pages.charts(TOP)}), [spectrograms]({pages.spectrograms()})."
     )
 
 
@@ -202,7 +202,7 @@ def _wrap_command(command: str) -> list[str]:
 
 def _arms_table(history: History) -> list[str]:
     """Return the lines of the table of arms and reference lines."""
-    metrics = _main_metrics(history)
+    metrics = main_metrics(history)
     columns = ["arm", "best trial", *map(words.label_of, metrics), "its searched values", "epochs spent"]
     rows = [columns, ["---"] * len(columns)]
     rows += [_arm_row(arm, tally, metrics) for arm, tally in history.tallies.items()]
@@ -236,7 +236,7 @@ def _counts(history: History) -> str:
     return f"{words.amount(number, 'trial')} ({', '.join(counts)})" if number else "No trial yet"
 
 
-def _main_metrics(history: History) -> list[str]:
+def main_metrics(history: History) -> list[str]:
     """Return the names of the objective and of the metrics that are shown with it."""
     metrics = history.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
     return words.headline_metrics(history.objective.metric, metrics)

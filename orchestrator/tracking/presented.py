@@ -24,23 +24,15 @@ def make_columns(history: History) -> list[Column]:
     return columns
 
 
-def find_common_pictures(bests: Sequence[TrialFiles]) -> tuple[str | None, list[str]]:
-    """Return the folder of the latest epoch that all of these trials have rendered, and the keys of its pictures.
+def find_best_pictures(bests: Sequence[TrialFiles]) -> list[str]:
+    """Return the keys of the pictures of the best epoch that all of these trials with pictures have.
 
     Args:
         bests: the files of the trials.
-
-    Returns:
-        The name of the folder, such as `media/epoch_05`, or None; and the keys of the pictures in it.
     """
-    prefix = f"{MEDIA}/{artifacts.HISTORY_PREFIX}"
-    folders: list[set[str]] = []
-    for best in bests:
-        folders.append({name for name in best.media if name.startswith(prefix)})
-    folder = max(set.intersection(*folders), default=None) if folders else None
-    if not folder:
-        return folder, []
-    return folder, list(artifacts.picture_keys(bests[0].folder / folder).values())
+    media = f"{MEDIA}/{artifacts.BEST}"
+    keys = [list(artifacts.picture_keys(best.folder / media).values()) for best in bests if media in best.media]
+    return [key for key in keys[0] if all(key in others for others in keys)] if keys else []
 
 
 def _preference(media: str) -> tuple[bool, str]:

@@ -16,7 +16,8 @@ from orchestrator.state.curve import Objective
 from orchestrator.tracking import ui
 from orchestrator.tracking.__main__ import follow
 from orchestrator.tracking.links import SweepPages, link_lines, tunnel
-from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TAG_PREFIX, TOP, Seen
+from orchestrator.tracking.saved_views import TAG_PREFIX
+from orchestrator.tracking.sweep_views import BY_ARM, COMPARE, CURVES, PARAMETERS, TOP, Seen
 from tests.support.sweep_folder import SweepFolder
 
 PAGES = SweepPages("my sweep", "3", "ab" * 16)
@@ -29,7 +30,9 @@ SEEN = Seen(
     searched=["lr", "kl_weight", "width", "slope"],
     best=[f"{number:032x}" for number in range(12)],
     pictures=[f"spectrogram/dog_{number}" for number in range(8)],
-    picture_epoch=5,
+    charted=["val/fvu", "val/judge_accuracy"],
+    shared=["lr", "width"],
+    log_scaled=["lr", "kl_weight"],
 )
 
 
@@ -44,19 +47,15 @@ def query_of(link: str) -> dict[str, list[str]]:
 
 
 def test_every_link_opens_the_pages_for_model_training() -> None:
-    links = [PAGES.trials(), PAGES.charts(CURVES), PAGES.spectrograms(), PAGES.listen(), PAGES.compare(["a", "b"])]
+    links = [PAGES.trials(), PAGES.charts(CURVES), PAGES.spectrograms(), PAGES.listen(), PAGES.charts(COMPARE)]
     assert [query_of(link)["workflowType"] for link in links] == [["machine_learning"]] * 5
-
-
-def test_the_compare_link_names_its_runs() -> None:
-    query = query_of(PAGES.compare(["a1", "b2"]))
-    assert (json.loads(query["runs"][0]), json.loads(query["experiments"][0])) == (["a1", "b2"], ["3"])
 
 
 def test_a_prepared_view_is_found_under_the_key_of_its_link() -> None:
     views = PAGES.view_tags(SEEN, 1)
-    charts = [PAGES.charts(purpose) for purpose in (CURVES, BY_ARM, PARAMETERS, TOP)]
-    keys = [query_of(link)["viewStateShareKey"][0] for link in (PAGES.trials(), *charts)]
+    charts = [PAGES.charts(purpose) for purpose in (CURVES, BY_ARM, PARAMETERS, TOP, COMPARE)]
+    links = PAGES.trials(), PAGES.spectrograms(), *charts
+    keys = [query_of(link)["viewStateShareKey"][0] for link in links]
     assert set(views) == {TAG_PREFIX + key for key in keys}
     # MLflow's page writes no longer ones; the server takes four times as many characters.
     assert max(map(len, views.values())) <= 5000
