@@ -18,9 +18,10 @@ GLOBAL_AXES = {"useGlobalXaxisKey": True, "useGlobalLineSmoothing": True}
 LEADING_COLUMNS = ("0", "attributes.`Run Name`")
 """The ids of the columns that the table of runs begins with."""
 NAME_PX = 220
-CHARACTER_PX = 8
-"""At most the mean width of a character in the head of a column."""
-PADDING_PX = 40
+CHARACTER_PX = 7
+"""The mean width of a character in the head of a column, rounded up."""
+PADDING_PX = 48
+"""The space in a head beside the name, for the arrow of the order."""
 Chart = dict[str, Any]
 
 
@@ -48,7 +49,7 @@ def pack_view(name: str, state: Mapping[str, Any], made_ms: int) -> str:
 
 
 def make_state(
-    search_filter: str, order_by: str, *, ascending: bool, columns: Sequence[str], sections: Sequence[Section] = ()
+    search_filter: str, order_by: str, *, ascending: bool, columns: Mapping[str, int], sections: Sequence[Section] = ()
 ) -> dict[str, Any]:
     """Return the state of MLflow's page of runs.
 
@@ -56,7 +57,8 @@ def make_state(
         search_filter: selects the runs.
         order_by: the metric that orders them.
         ascending: whether the lowest value comes first.
-        columns: the columns of the table, as MLflow names them: ``tags.`orchestrate.arm` ``.
+        columns: the columns of the table, as MLflow names them (``tags.`orchestrate.arm` ``), each with the most
+            characters of a cell that is not cut; the head is never cut.
         sections: the charts.
     """
     charts, headings = [], []
@@ -66,6 +68,7 @@ def make_state(
         flags = {"display": True, "isReordered": False, "deleted": False, "isGenerated": False}
         size = {"columns": section.columns, "cardHeight": section.height_px}
         headings.append({"uuid": section.name, "name": section.name, **flags, **size})
+    widths_px = {column: _width_px(column, length) for column, length in columns.items()}
     return {
         "searchFilter": search_filter,
         "orderByKey": f"metrics.`{order_by}`",
@@ -76,7 +79,7 @@ def make_state(
         "modelVersionFilter": "All Runs",
         "selectedColumns": list(columns),
         "columnOrder": [*LEADING_COLUMNS, *columns],
-        "columnWidths": {LEADING_COLUMNS[1]: NAME_PX} | {column: _width_px(column) for column in columns},
+        "columnWidths": {LEADING_COLUMNS[1]: NAME_PX} | widths_px,
         # The page would hide all but the first ten runs from charts.
         "runsHiddenMode": "SHOW_ALL",
         "compareRunCharts": charts,
@@ -103,7 +106,7 @@ def make_line(metric: str) -> Chart:
     return make_chart(f"line-{metric}", "LINE", metricKey=metric, selectedMetricKeys=[metric], **GLOBAL_AXES)
 
 
-def _width_px(column: str) -> int:
-    """Return the width at which the head of a column is not cut."""
-    name = column.partition("`")[2].rstrip("`") or column
-    return PADDING_PX + CHARACTER_PX * len(name)
+def _width_px(column: str, length: int) -> int:
+    """Return the width at which neither the head of a column nor a cell with `length` characters is cut."""
+    name = column.partition("`")[2].rstrip("`")
+    return PADDING_PX + CHARACTER_PX * max(len(name), length)

@@ -17,10 +17,13 @@ LOG_SCALES = frozenset({LogUniform.kind, LogInt.kind})
 MAX_PARAMS = 3
 """The most searched parameters that have a column or a chart."""
 MAX_PICTURES = 6
-PICTURE_ROW_PX = 250
-"""The height of a row of pictures, if four runs share the width of a window."""
+PICTURES_PX = 1000
+"""The width that the pictures of a chart share in a window of 1440 pixels; they are squares."""
+GAP_PX = 20
 HEAD_PX = 150
-"""The height of what a chart of pictures has beside them."""
+"""The height of what a chart of pictures has above and below them."""
+NO_RUN_LIST = {"runListHidden": True}
+"""The charts take the place of the list of runs beside them."""
 ALL, CURVES, BY_ARM, PARAMETERS, TOP, RENDERINGS = "all", "curves", "by-arm", "parameters", "top", "renderings"
 SPECTROGRAMS, COMPARE = "spectrograms", "compare"
 
@@ -51,7 +54,8 @@ class Seen:
         run_id: the id of its own run.
         objective: the metric that orders its trials.
         charted: the metrics that have charts: the objective and others that mean the same for all trials.
-        compared: the parameters that make the arms.
+        arms: the names of the arms.
+        compared: the parameters that make them.
         searched: the parameters that Optuna chose.
         shared: those of them that every arm has.
         log_scaled: those of them that were searched on a logarithmic scale.
@@ -65,6 +69,7 @@ class Seen:
     run_id: str
     objective: Objective
     charted: Sequence[str] = ()
+    arms: Sequence[str] = ()
     compared: Sequence[str] = ()
     searched: Sequence[str] = ()
     shared: Sequence[str] = ()
@@ -100,6 +105,7 @@ class Seen:
             run_id,
             history.objective,
             charted=charted,
+            arms=list(history.tallies),
             compared=started["compare"],
             searched=list(history.searched),
             shared=[name for name in history.searched if all(name in arm["searched"] for arm in arms.values())],
@@ -117,12 +123,12 @@ class Seen:
             ALL: self._state([]),
             CURVES: self._state([curves]),
             BY_ARM: self._state([curves]) | {"groupBy": by_arm},
-            PARAMETERS: self._state(self._parameters()),
+            PARAMETERS: self._state(self._parameters()) | NO_RUN_LIST,
         }
         if self.best:
             state_by_purpose |= {
                 TOP: self._of_best([*self._pictures(), curves]),
-                SPECTROGRAMS: self._of_best([]) | {"runListHidden": True},
+                SPECTROGRAMS: self._of_best([]),
                 COMPARE: self._of_best(self._comparison()),
             }
         if self.rendered:
@@ -132,6 +138,10 @@ class Seen:
     @property
     def _best_name(self) -> str:
         return words.to_mlflow(words.best_name(self.objective.metric))
+
+    @property
+    def _arm_length(self) -> int:
+        return max(map(len, self.arms), default=0)
 
     def _curves(self) -> Section:
         """Return the charts of the metrics over epochs, and of the best value.
@@ -172,8 +182,8 @@ class Seen:
         if not keys:
             return []
         chart = make_chart("pictures", "IMAGE", imageKeys=keys, step=0, showRunParams=False)
-        height_px = HEAD_PX + PICTURE_ROW_PX * len(keys)
-        return [Section(f"{self.sweep}: originals above reconstructions, at the best epoch", [chart], 1, height_px)]
+        height_px = HEAD_PX + (PICTURES_PX // len(self.best) + GAP_PX) * len(keys)
+        return [Section(f"{self.sweep}: originals above reconstructions", [chart], 1, height_px)]
 
     def _comparison(self) -> list[Section]:
         """Return the charts that compare the best trials: the parameters that differ, and the metrics at their best."""
@@ -189,18 +199,19 @@ class Seen:
     def _of_best(self, sections: Sequence[Section]) -> dict[str, Any]:
         """Return the state with the best trial of each arm alone."""
         runs = ", ".join(f"'{run_id}'" for run_id in self.best)
-        return self._state(sections) | {"searchFilter": f"attributes.run_id IN ({runs})"}
+        return self._state(sections) | {"searchFilter": f"attributes.run_id IN ({runs})"} | NO_RUN_LIST
 
     def _renderings(self) -> dict[str, Any]:
         """Return the state with the table of renderings."""
         params = [f"params.`{words.to_mlflow(name)}`" for name in self.rendered]
         metrics = [f"metrics.`{name}`" for name in words.SOUND_METRICS]
+        arm = f"tags.`{words.TAG_ARM}`"
         roles = f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}'"
         return make_state(
             f"{roles} AND tags.`{words.TAG_SWEEP_ID}` = '{self.sweep_id}'",
             words.SOUND_METRICS[0],
             ascending=True,
-            columns=[f"tags.`{words.TAG_ARM}`", *params, *metrics],
+            columns={arm: self._arm_length, **dict.fromkeys([*params, *metrics], 0)},
         )
 
     def _state(self, sections: Sequence[Section]) -> dict[str, Any]:
@@ -213,6 +224,6 @@ class Seen:
             f"tags.`{words.TAG_ROLE}` = '{words.ROLE_TRIAL}' AND tags.`{words.TAG_PARENT}` = '{self.run_id}'",
             self._best_name,
             ascending=self.objective.mode == "min",
-            columns=[arm, *metrics, outcome, epochs, *params],
+            columns={arm: self._arm_length, **dict.fromkeys([*metrics, outcome, epochs, *params], 0)},
             sections=sections,
         )
