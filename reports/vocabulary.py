@@ -165,6 +165,8 @@ ABX_ORIGINAL: Final = "listen/abx_original_accuracy"
 
 VAL_LOSS: Final = "val/loss"
 """Metric: the trial's own loss on the validation split; not comparable across arms."""
+TRAIN_LOSS: Final = "train/loss"
+"""Metric: the trial's own loss on the training split; not comparable across arms."""
 
 PARAM_SEED: Final = "seed"
 """Param: a trial's random seed."""

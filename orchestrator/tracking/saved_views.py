@@ -49,7 +49,14 @@ def pack_view(name: str, state: Mapping[str, Any], made_ms: int) -> str:
 
 
 def make_state(
-    search_filter: str, order_by: str, *, ascending: bool, columns: Mapping[str, int], sections: Sequence[Section] = ()
+    search_filter: str,
+    order_by: str,
+    *,
+    ascending: bool,
+    columns: Mapping[str, int],
+    sections: Sequence[Section] = (),
+    closed: Sequence[str] = (),
+    without: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return the state of MLflow's page of runs.
 
@@ -60,14 +67,16 @@ def make_state(
         columns: the columns of the table, as MLflow names them (``tags.`orchestrate.arm` ``), each with the most
             characters of a cell that is not cut; the head is never cut.
         sections: the charts.
+        closed: the names of sections that MLflow makes of all other metrics, and that are closed at first.
+        without: the metrics that have no chart of MLflow's own making.
     """
     charts, headings = [], []
     for section in sections:
-        place = {"metricSectionId": section.name, "deleted": False, "isGenerated": False}
-        charts += [chart | place for chart in section.charts]
-        flags = {"display": True, "isReordered": False, "deleted": False, "isGenerated": False}
+        charts += [chart | {"metricSectionId": section.name} for chart in section.charts]
         size = {"columns": section.columns, "cardHeight": section.height_px}
-        headings.append({"uuid": section.name, "name": section.name, **flags, **size})
+        headings.append(_heading(section.name, is_open=True) | size)
+    charts += [make_line(metric) | {"metricSectionId": metric.partition("/")[0], "deleted": True} for metric in without]
+    headings += [_heading(name, is_open=False) for name in closed]
     widths_px = {column: _width_px(column, length) for column, length in columns.items()}
     return {
         "searchFilter": search_filter,
@@ -98,12 +107,18 @@ def make_state(
 
 def make_chart(uuid: str, kind: str, **fields: Any) -> Chart:
     """Return a chart of the kind that MLflow's page calls `kind`."""
-    return {"uuid": uuid, "type": kind, "runsCountToCompare": 100, **fields}
+    return {"uuid": uuid, "type": kind, "runsCountToCompare": 100, "deleted": False, "isGenerated": False, **fields}
 
 
 def make_line(metric: str) -> Chart:
     """Return a chart of a metric over epochs."""
     return make_chart(f"line-{metric}", "LINE", metricKey=metric, selectedMetricKeys=[metric], **GLOBAL_AXES)
+
+
+def _heading(name: str, *, is_open: bool) -> dict[str, Any]:
+    """Return MLflow's form of a section."""
+    flags = {"display": is_open, "isReordered": False, "deleted": False, "isGenerated": False}
+    return {"uuid": name, "name": name, **flags}
 
 
 def _width_px(column: str, length: int) -> int:

@@ -14,6 +14,14 @@ from reports import vocabulary as words
 
 LOG_SCALES = frozenset({LogUniform.kind, LogInt.kind})
 """The kinds of domains with a logarithmic scale."""
+CLOSED_SECTIONS = ("best", "val", "train", "optim", "time", "param")
+"""The first parts of metrics' names: MLflow's page makes a section of each."""
+OF_OLD_LOGS: Mapping[str, Mapping[str, str]] = {
+    words.JUDGE_ACCURACY: {},
+    words.FVU: {},
+    words.VAL_LOSS: {"comparable": "same_loss"},
+}
+"""The metrics of a sweep that was started before its log had them."""
 MAX_PARAMS = 3
 """The most searched parameters that have a column or a chart."""
 MAX_PICTURES = 6
@@ -54,6 +62,7 @@ class Seen:
         run_id: the id of its own run.
         objective: the metric that orders its trials.
         charted: the metrics that have charts: the objective and others that mean the same for all trials.
+        incomparable: the metrics that mean something else in each arm: MLflow would draw all arms on one axis.
         arms: the names of the arms.
         compared: the parameters that make them.
         searched: the parameters that Optuna chose.
@@ -69,6 +78,7 @@ class Seen:
     run_id: str
     objective: Objective
     charted: Sequence[str] = ()
+    incomparable: Sequence[str] = ()
     arms: Sequence[str] = ()
     compared: Sequence[str] = ()
     searched: Sequence[str] = ()
@@ -90,12 +100,12 @@ class Seen:
         """
         started = history.started
         arms: Mapping[str, Mapping[str, Any]] = started.get("arms", {})
-        declared: Mapping[str, Any] = started.get("metrics", {words.JUDGE_ACCURACY: {}, words.FVU: {}})
-        charted = []
-        for name in [*words.headline_metrics(history.objective.metric, declared), words.VAL_LOSS]:
-            comparable = declared.get(name, {}).get("comparable", "all")
-            if name in declared and (comparable == "all" or len(history.tallies) == 1):
-                charted.append(name)
+        declared: Mapping[str, Any] = started.get("metrics", OF_OLD_LOGS)
+        incomparable: list[str] = []
+        if len(history.tallies) > 1:
+            incomparable = [name for name, metric in declared.items() if metric.get("comparable", "all") != "all"]
+            incomparable += [words.TRAIN_LOSS] if words.VAL_LOSS in incomparable else []
+        headline = [*words.headline_metrics(history.objective.metric, declared), words.VAL_LOSS]
         log_scaled: dict[str, None] = {}
         for arm in arms:
             log_scaled |= dict.fromkeys(find_log_scaled(started, arm))
@@ -104,7 +114,8 @@ class Seen:
             history.sweep_id,
             run_id,
             history.objective,
-            charted=charted,
+            charted=[name for name in headline if name in declared and name not in incomparable],
+            incomparable=incomparable,
             arms=list(history.tallies),
             compared=started["compare"],
             searched=list(history.searched),
@@ -120,7 +131,7 @@ class Seen:
         curves = self._curves()
         by_arm = {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": words.TAG_ARM}]}
         state_by_purpose = {
-            ALL: self._state([]),
+            ALL: self._state([curves]),
             CURVES: self._state([curves]),
             BY_ARM: self._state([curves]) | {"groupBy": by_arm},
             PARAMETERS: self._state(self._parameters()) | NO_RUN_LIST,
@@ -144,10 +155,7 @@ class Seen:
         return max(map(len, self.arms), default=0)
 
     def _curves(self) -> Section:
-        """Return the charts of the metrics over epochs, and of the best value.
-
-        A loss has none where it differs between arms: MLflow draws all arms on one axis.
-        """
+        """Return the charts of the metrics over epochs, and of the best value."""
         lines = [make_line(words.to_mlflow(metric)) for metric in dict.fromkeys([self.objective.metric, *self.charted])]
         return Section(self.sweep, [*lines, make_chart("best", "BAR", metricKey=self._best_name)])
 
@@ -220,10 +228,16 @@ class Seen:
         metrics = [f"metrics.`{words.to_mlflow(words.best_name(name))}`" for name in names]
         params = [f"params.`{words.to_mlflow(name)}`" for name in self.searched[:MAX_PARAMS]]
         arm, epochs, outcome = (f"tags.`{tag}`" for tag in (words.TAG_ARM, words.TAG_EPOCHS, words.TAG_OUTCOME))
+        pictures = dict.fromkeys(key.partition("/")[0] for key in self.pictures)
+        best_of_incomparable = [
+            words.best_name(name) for name in self.incomparable if name.startswith(words.VAL_PREFIX)
+        ]
         return make_state(
             f"tags.`{words.TAG_ROLE}` = '{words.ROLE_TRIAL}' AND tags.`{words.TAG_PARENT}` = '{self.run_id}'",
             self._best_name,
             ascending=self.objective.mode == "min",
             columns={arm: self._arm_length, **dict.fromkeys([*metrics, outcome, epochs, *params], 0)},
             sections=sections,
+            closed=[*CLOSED_SECTIONS, *pictures, *(name.removeprefix(words.BEST_PICTURE_PREFIX) for name in pictures)],
+            without=[*map(words.to_mlflow, self.incomparable), *map(words.to_mlflow, best_of_incomparable)],
         )

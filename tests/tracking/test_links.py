@@ -70,6 +70,39 @@ def test_a_prepared_view_sorts_by_the_objective_in_its_direction() -> None:
     assert (falling["orderByAsc"], rising["orderByAsc"]) == (False, True)
 
 
+def test_a_loss_that_differs_between_arms_has_no_chart(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    metrics = {name: {"comparable": "all"} for name in ("val/judge_probability", "val/judge_accuracy", "val/fvu")}
+    domains = {"lr": {"loguniform": [1e-4, 1e-2]}}
+    arms = {"loss=l1": {"searched": domains}, "loss=vae": {"searched": domains | {"kl_weight": {"uniform": [0, 4]}}}}
+    sweep.start(metrics=metrics | {"val/loss": {"comparable": "same_loss"}}, arms=arms)
+    charts = []
+    for trial, loss in enumerate(("l1", "vae"), 1):
+        searched = {"lr": 1e-3, "kl_weight": 2.0} if loss == "vae" else {"lr": 1e-2}
+        sweep.whole_trial(trial, loss, searched=searched)
+        follow(sweep.path, once=True)
+        experiment = sweep.client.get_experiment_by_name("vae")
+        assert experiment is not None
+        states = {
+            purpose: state_of(experiment.tags[f"{TAG_PREFIX}vae-{purpose}"]) for purpose in ("curves", "parameters")
+        }
+        charts.append({chart["metricKey"]: chart["deleted"] for chart in states["curves"]["compareRunCharts"]})
+    drawn = {"val/judge_probability": False, "val/judge_accuracy": False, "val/fvu": False}
+    assert charts[0] == drawn | {"val/loss": False, "best/val_judge_probability": False}
+    deleted = dict.fromkeys(["val/loss", "best/val_loss", "train/loss"], True)
+    assert charts[1] == drawn | {"best/val_judge_probability": False} | deleted
+    parallel, *scatters = states["parameters"]["compareRunCharts"][:3]
+    assert (parallel["selectedParams"], parallel["selectedMetrics"]) == (
+        ["loss"],
+        ["param/log10_lr", "best/val_judge_probability"],
+    )
+    assert [chart["xaxis"] for chart in scatters] == [
+        {"key": "param/log10_lr", "type": "METRIC"},
+        {"key": "kl_weight", "type": "PARAM"},
+    ]
+    assert [sweep.run(trial).data.metrics["param/log10_lr"] for trial in (1, 2)] == [-2, -3]
+
+
 def test_the_views_filter_and_order_find_the_trials_best_first(tmp_path: Path) -> None:
     sweep, other = SweepFolder(tmp_path), SweepFolder(tmp_path, "other")
     for each, trials in ((sweep, (1, 2)), (other, (3,))):

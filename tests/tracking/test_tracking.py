@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from mlflow.entities import Run
+from PIL import Image
 
 from orchestrator.tracking.__main__ import follow
 from orchestrator.tracking.sender import is_behind
@@ -177,30 +178,54 @@ def test_renderings_lie_where_mlflow_shows_them(sweep: SweepFolder) -> None:
     (sweep.trial(1) / "config.yaml").write_text("loss: vae\n")
     (sweep.trial(1) / "per_recording.csv").write_text("recording,class\n")
     sweep.render(1, "epoch_01", 1)
-    sweep.render(1, "best", 2)
+    sweep.render(1, "best", 2, level=0.25, alone=True)
     sweep.render(1, "epoch_02.tmp", 2)
     follow(sweep.path, once=True)
     follow(sweep.path, once=True)
     sounds = {f"{clip}_{kind}.wav" for clip in ("dog_1", "rain_2") for kind in ("original", "reconstruction")}
-    files = {"clips.json", "config.yaml", "per_recording.csv", "audio", "images"}
+    files = {"clips.json", "config.yaml", "per_recording.csv", "audio", "images", "pictures", "pictures.json"}
     assert sweep.artifacts(1) == sounds | files
     assert sweep.artifacts(1, "audio") == {"audio/epoch_01"}
     assert sweep.artifacts(1, "audio/epoch_01") == {f"audio/epoch_01/{sound}" for sound in sounds}
     table = sweep.clips(1)
     assert list(table["clip"]) == ["dog_1", "rain_2"]
     assert {cell["filepath"] for cell in table["spectrogram"]} < sweep.artifacts(1, "images")
+    assert "original" not in table and list(table["judge_probability"]) == [0.25, 0.25]
     assert "search_space.yaml" in {file.path for file in sweep.client.list_artifacts(sweep.runs()["vae"].info.run_id)}
 
 
-def test_the_best_epoch_may_be_one_of_the_history_too(sweep: SweepFolder) -> None:
+def test_the_pictures_of_the_best_epoch_are_at_one_step_in_all_trials(sweep: SweepFolder) -> None:
     sweep.start()
     sweep.whole_trial(1)
-    sweep.render(1, "epoch_02", 2)
-    sweep.render(1, "best", 2)
+    sweep.render(1, "epoch_02", 2, alone=True)
+    sweep.render(1, "best", 2, alone=True)
     follow(sweep.path, once=True)
-    pictures = {path for path in sweep.artifacts(1, "images") if path.endswith(".png")}
-    assert {cell["filepath"] for cell in sweep.clips(1)["spectrogram"]} == pictures
+    steps = {path.split("+timestamp")[0] for path in sweep.artifacts(1, "images")}
+    clips = ("dog_1", "rain_2")
+    of_history = {f"images/spectrogram~{clip}+step+2" for clip in clips}
+    assert steps == of_history | {f"images/best_spectrogram~{clip}+step+0" for clip in clips}
     assert sweep.artifacts(1, "audio") == {"audio/epoch_02"}
+
+
+def test_a_picture_is_in_the_half_of_its_cell_that_mlflow_shows(sweep: SweepFolder) -> None:
+    sweep.start()
+    sweep.whole_trial(1)
+    sweep.render(1, "best", 2, level=0.5, alone=True)
+    sweep.whole_trial(2)
+    sweep.render(2, "best", 2, level=0.5, picture="image")
+    follow(sweep.path, once=True)
+    tables = [json.loads(sweep.download(sweep.run(trial), "pictures.json").read_text()) for trial in (1, 2)]
+    rows = [f"{clip}, {kind}" for clip in ("dog_1", "rain_2") for kind in ("original", "reconstruction")]
+    assert [[row[0] for row in table["data"]] for table in tables] == [rows, ["dog_1", "rain_2"]]
+    for trial, table, shade in ((1, tables[0], 0), (2, tables[1], 127)):
+        # MLflow compares the first text column after the clip, and this table has none.
+        assert table["columns"] == ["clip", "picture"]
+        cell = np.asarray(Image.open(sweep.download(sweep.run(trial), table["data"][0][1]["compressed_filepath"])))
+        side = len(cell)
+        assert cell.shape == (side, side, 4) and not cell[side // 2 :, :, 3].any()
+        assert abs(int(cell[side // 4, side // 2, 0]) - shade) <= 2 and cell[side // 4, side // 2, 3] == 255
+    first = json.loads(sweep.run(1).data.tags["mlflow.loggedArtifacts"])[0]
+    assert first == {"path": "pictures.json", "type": "table"}
 
 
 def test_one_trial_that_cannot_be_sent_holds_back_no_other(sweep: SweepFolder) -> None:
