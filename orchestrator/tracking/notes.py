@@ -204,12 +204,12 @@ def _arms_table(history: History) -> list[str]:
     """Return the lines of the table of arms and reference lines."""
     metrics = main_metrics(history)
     columns = ["arm", "best trial", *map(words.label_of, metrics), "its searched values", "epochs spent"]
-    rows = [columns, ["---"] * len(columns)]
-    rows += [_arm_row(arm, tally, metrics) for arm, tally in history.tallies.items()]
+    rows = [columns, *(_arm_row(arm, tally, metrics) for arm, tally in history.tallies.items())]
     for reference in history.started["references"]:
         name = " ".join(str(reference[key]) for key in ("reference", "size") if reference.get(key) is not None)
         rows.append([f"*{name}*", "", *(_format_number(reference.get(metric)) for metric in metrics), "", ""])
-    return [f"| {f'{GAP} | '.join(row)} |" for row in rows]
+    head, *lines = [f"| {f'{GAP} | '.join(row)} |" for row in rows]
+    return [head, f"|{' --- |' * len(columns)}", *lines]
 
 
 def _arm_row(arm: str, tally: Tally, metrics: Sequence[str]) -> list[str]:

@@ -301,6 +301,7 @@ def test_the_best_trial_of_each_arm_is_heard_side_by_side(sweep: SweepFolder) ->
     assert page.count("data:audio/wav") == 2 * (1 + 3)
     assert "http" not in page
     note = note_of(parent)
+    assert "\n| --- | --- |" in note
     assert "| loss=l1 | t03-l1-lr3e-4 | 0.800 | 0.800 | 0.800 | lr 3e-4 | 6 |" in note
     assert "| *real clips* |  |  | 0.970 |  |  |  |" in note
     assert sweep.status()["links"]["listen"] in note
