@@ -7,10 +7,11 @@ order, columns and charts. Such a link has no filter of its own, because that wo
 from __future__ import annotations
 
 import getpass
+import json
 import os
 import re
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,11 @@ class SweepPages:
         """Return the link to a run's page, or to one of its artifacts."""
         path = f"/artifacts/{quote(artifact)}" if artifact else ""
         return f"#/experiments/{self.experiment_id}/runs/{run_id}{path}?{MODEL_TRAINING}"
+
+    def compare(self, run_ids: Sequence[str]) -> str:
+        """Return the link to MLflow's own comparison of some runs, which has no saved view."""
+        runs, experiments = (quote(json.dumps(ids)) for ids in (list(run_ids), [self.experiment_id]))
+        return f"#/compare-runs?runs={runs}&experiments={experiments}&{MODEL_TRAINING}"
 
     def _runs(self, view_id: str) -> str:
         return f"#/experiments/{self.experiment_id}/runs?{MODEL_TRAINING}&viewStateShareKey={view_id}"

@@ -47,8 +47,13 @@ def query_of(link: str) -> dict[str, list[str]]:
 
 
 def test_every_link_opens_the_pages_for_model_training() -> None:
-    links = [PAGES.trials(), PAGES.charts(CURVES), PAGES.spectrograms(), PAGES.listen(), PAGES.charts(COMPARE)]
+    links = [PAGES.trials(), PAGES.charts(CURVES), PAGES.spectrograms(), PAGES.listen(), PAGES.compare(["a", "b"])]
     assert [query_of(link)["workflowType"] for link in links] == [["machine_learning"]] * 5
+
+
+def test_the_compare_link_names_its_runs() -> None:
+    query = query_of(PAGES.compare(["a1", "b2"]))
+    assert (json.loads(query["runs"][0]), json.loads(query["experiments"][0])) == (["a1", "b2"], ["3"])
 
 
 def test_a_prepared_view_is_found_under_the_key_of_its_link() -> None:
