@@ -136,6 +136,9 @@ step 0; a trial that is extended or retried logs them again at step 1 when it en
 BEST_EPOCH: Final = "best/epoch"
 """Metric: the best epoch by the objective."""
 
+LOG_PREFIX: Final = "param/log10_"
+"""Metrics with the decimal logarithm of each parameter that was searched on a logarithmic scale: `param/log10_lr`."""
+
 JUDGE_PROBABILITY: Final = "val/judge_probability"
 """Metric: mean probability that the judge gives to the true class; the usual objective."""
 JUDGE_ACCURACY: Final = "val/judge_accuracy"
@@ -162,6 +165,8 @@ ABX_ORIGINAL: Final = "listen/abx_original_accuracy"
 
 VAL_LOSS: Final = "val/loss"
 """Metric: the trial's own loss on the validation split; not comparable across arms."""
+TRAIN_LOSS: Final = "train/loss"
+"""Metric: the trial's own loss on the training split; not comparable across arms."""
 
 PARAM_SEED: Final = "seed"
 """Param: a trial's random seed."""
@@ -181,6 +186,10 @@ ARTIFACT_CONFIG: Final = "config.yaml"
 """Artifact of a trial: its whole configuration."""
 ARTIFACT_CLIPS: Final = "clips.json"
 """Artifact of a trial: the table of probe clips at the best epoch, with pictures."""
+ARTIFACT_PICTURES: Final = "pictures.json"
+"""Artifact of a trial: the table of pictures of the probe clips at the best epoch, which MLflow's table of artifacts
+opens: a row with the original and one with the reconstruction for each clip. The pictures are in the folder
+`pictures`."""
 ARTIFACT_PER_RECORDING: Final = "per_recording.csv"
 """Artifact of an evaluated trial: scores on the test split, one row per recording."""
 ARTIFACT_PER_RECORDING_VALIDATION: Final = "per_recording_validation.csv"
@@ -191,6 +200,9 @@ SPECTROGRAM_PREFIX: Final = "spectrogram/"
 """Key of a picture in MLflow's image charts: `spectrogram/dog_1`."""
 IMAGE_PREFIX: Final = "image/"
 """The same for other pictures: input images, and images that were generated from sounds."""
+BEST_PICTURE_PREFIX: Final = "best_"
+"""Prefix of the key of a picture at a trial's best epoch: `best_spectrogram/dog_1`. These pictures are at step 0 in
+every trial, so that a chart shows those of several trials at once."""
 CLIP_NAME: Final = "clip"
 """Column of the table of clips: the clip's name; the file names of its sounds begin with it."""
 CLIP_SPECTROGRAM: Final = "spectrogram"
@@ -198,9 +210,11 @@ CLIP_SPECTROGRAM: Final = "spectrogram"
 CLIP_IMAGE: Final = "image"
 """Column of the table of clips: input or generated images; also how the file names of such pictures end."""
 ORIGINAL: Final = "original"
-"""How the file name of an original probe clip ends: `dog_1_original.wav`."""
+"""How the file name of an original probe clip ends: `dog_1_original.wav`; also the column of the table of clips with
+the picture of the original alone."""
 RECONSTRUCTION: Final = "reconstruction"
-"""How the file name of a reconstructed probe clip ends: `dog_1_reconstruction.wav`."""
+"""How the file name of a reconstructed probe clip ends: `dog_1_reconstruction.wav`; also the column of the table of
+clips with the picture of the reconstruction alone."""
 
 
 def headline_metrics(objective: str, metrics: Container[str]) -> list[str]:
@@ -212,6 +226,11 @@ def headline_metrics(objective: str, metrics: Container[str]) -> list[str]:
 def best_name(metric: str) -> str:
     """Return the name of a validation metric's value at the best epoch: `val/fvu` → `best/val_fvu`."""
     return BEST_PREFIX + metric.replace("/", "_")
+
+
+def log_name(param: str) -> str:
+    """Return the name of the metric with a parameter's decimal logarithm: `lr` → `param/log10_lr`."""
+    return LOG_PREFIX + param
 
 
 def label_of(metric: str) -> str:

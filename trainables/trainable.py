@@ -72,7 +72,8 @@ class Media:
         audio: file stem to samples, float32 of shape (samples,) within ±1.
         images: file stem to picture, uint8 of shape (height, width, 3).
         clips: the rows of the table of clips, one a clip. `clip` is its name. `spectrogram` or `image` is the stem of
-            its picture: `image` if an input or generated image is on it, `spectrogram` otherwise.
+            its picture: `image` if an input or generated image is on it, `spectrogram` otherwise. `original` and
+            `reconstruction` are the stems of pictures of one of the two alone, for tables that compare trials.
         rate_hz: the sampling rate of every sound.
     """
 

@@ -96,6 +96,9 @@ class Follower:
             self._looked_late_s = time.monotonic()
         changed = self._history.refresh(everywhere=everywhere, late=is_late_look)
         self._waiting |= changed
+        if self._history.closed is not before[1] and self._history.is_finished:
+            # The notes of all trials then have their places.
+            self._waiting |= set(self._history.trials)
         self._sweep_waits |= bool(changed) or before != (self._history.started, self._history.closed)
 
     def send(self) -> bool:

@@ -1,18 +1,19 @@
-"""The MLflow runs of a sweep, its trials and their renderings: names, tags, params, scores and notes."""
+"""The MLflow runs of a sweep, its trials and their renderings: names, tags, params and scores."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.state.events import Rendering
 from orchestrator.state.history import History
-from orchestrator.state.tally import Tally
 from orchestrator.state.trial import Trial
 from orchestrator.tracking.links import SweepPages
+from orchestrator.tracking.notes import trial_name, write_sweep_note, write_trial_note
 from orchestrator.tracking.run import RUNNING, Wanted
-from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TOP
+from orchestrator.tracking.sweep_views import find_log_scaled
 from reports import vocabulary as words
 
 STATUS = {
@@ -26,43 +27,17 @@ STATUS = {
 """MLflow's status of each outcome."""
 CLOSED = {"finished": words.OUTCOME_COMPLETED}
 """Outcomes of a sweep that have another name in the sweep log than in the vocabulary."""
-MARK = "(!)"
-"""The mark of an arm whose trials ran on different code; a star would be Markdown."""
-MAX_NAME = 24
-"""About how many characters of a run's name MLflow's tables show."""
-MAX_NOTE = 7500
-"""The most characters of a note; MLflow cuts a tag at 8000."""
 
 
-def trial_name(trial: Trial) -> str:
-    """Return a trial's name: its number, compared values, and up to two searched values that fit: `t07-vae-lr3e-4`."""
-    parts = [f"t{trial.number:02d}", *(_format_short(value) for value in trial.compared.values())]
-    if trial.of is not None:
-        return "-".join([*parts, f"confirms-t{trial.of:02d}"])
-    for name, value in list(trial.searched.items())[:2]:
-        part = f"{name}{_format_short(value)}"
-        if len("-".join([*parts, part])) <= MAX_NAME:
-            parts.append(part)
-    return "-".join(parts)
+def describe_trial(history: History, trial: Trial, parent: str, place: str | None = None) -> Wanted:
+    """Return the run of a trial.
 
-
-def best_name(trial: Trial) -> str:
-    """Return the name of an arm's best trial, with its outcome if it did not train to the end."""
-    return trial_name(trial) + ("" if trial.outcome == words.OUTCOME_COMPLETED else f" ({trial.outcome})")
-
-
-def describe_best(history: History, trial: Trial) -> str:
-    """Return the main metrics of a trial at its best epoch as text; the trial must have one."""
-    row = trial.curve.best_row
-    assert row is not None
-    metrics = row["metrics"]
-    names = [name for name in main_metrics(history) if name in metrics]
-    values = [f"{words.label_of(name)} {_format_number(metrics[name])}" for name in names]
-    return f"{', '.join(values)} (epoch {row['epoch']})"
-
-
-def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
-    """Return the run of a trial, whose parent is the run of its sweep."""
+    Args:
+        history: the sweep.
+        trial: the trial.
+        parent: the id of the sweep's run.
+        place: the place of the trial at the end of the sweep, as text; None before that.
+    """
     tags = {
         words.TAG_ROLE: words.ROLE_TRIAL,
         words.TAG_ARM: trial.arm,
@@ -78,7 +53,7 @@ def describe_trial(history: History, trial: Trial, parent: str) -> Wanted:
         words.TAG_ATTEMPT: trial.attempts or None,
         words.TAG_CODE: trial.codes[-1] if trial.codes else None,
         words.TAG_PARENT: parent,
-        words.TAG_NOTE: _trial_note(history, trial),
+        words.TAG_NOTE: write_trial_note(history, trial, place),
     }
     return Wanted(
         name=trial_name(trial),
@@ -139,7 +114,7 @@ def describe_sweep(history: History, pages: SweepPages | None) -> Wanted:
         words.TAG_COMMAND: started["command"],
         words.TAG_HOST: started["host"],
         **{words.TAG_VERSION_PREFIX + name: version for name, version in started["versions"].items()},
-        words.TAG_NOTE: pages and _sweep_note(history, pages, outcome),
+        words.TAG_NOTE: pages and write_sweep_note(history, pages, outcome),
     }
     objective = history.objective
     params = {words.PARAM_SEED: started["seed"], "compare": ", ".join(started["compare"])}
@@ -170,6 +145,9 @@ def _provenance(history: History, started: Mapping[str, Any]) -> dict[str, Any]:
 def _scores(trial: Trial) -> dict[str, tuple[float, int, int]]:
     """Return (value, time in ms, step) of each metric that has one value for each end of a trial."""
     scores: dict[str, tuple[float, int, int]] = {}
+    for name in find_log_scaled(trial.started, trial.arm):
+        if name in trial.searched:
+            scores[words.log_name(name)] = math.log10(float(trial.searched[name])), trial.asked_ms, 0
     step = max(trial.ends - 1, 0)
     row = trial.curve.best_row
     if trial.ended_ms is not None and row is not None:
@@ -183,86 +161,7 @@ def _scores(trial: Trial) -> dict[str, tuple[float, int, int]]:
     return scores
 
 
-def _trial_note(history: History, trial: Trial) -> str:
-    """Return the note of a trial's run in Markdown."""
-    lines = [f"Trial {trial.number} of sweep {history.name}, arm {trial.arm}: **{trial.status}**."]
-    if trial.outcome is not None:
-        reason = f": {trial.reason}" if trial.reason else ""
-        lines[0] = f"{lines[0][:-1]} after {words.amount(trial.epochs, 'epoch')}{reason}."
-    if trial.of is not None:
-        lines.append(f"It runs the configuration of trial {trial.of} again with a seed of its own.")
-    if trial.curve.best_row:
-        lines.append(f"At its best it had {describe_best(history, trial)}.")
-    if trial.evaluation_error:
-        lines.append(f"Its best checkpoint could not be evaluated: {trial.evaluation_error}")
-    return "\n\n".join(lines)
-
-
-def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
-    """Return the note of a sweep's run in Markdown: links, and a table of the best trial of each arm."""
-    metrics = main_metrics(history)
-    # The report is written when the sweep has ended.
-    report = f", read the [report]({pages.report()})" if outcome == words.OUTCOME_COMPLETED else ""
-    better = "higher" if history.objective.mode == "max" else "lower"
-    head = [
-        f"**[Hear the arms side by side]({pages.listen()})**{report}, or look at the [trials, best first]"
-        f"({pages.trials()}), the [curves]({pages.charts(CURVES)}), the means [by arm]({pages.charts(BY_ARM)}), the "
-        f"[parameters]({pages.charts(PARAMETERS)}), the [best of each arm]({pages.charts(TOP)}).",
-        f"Sweep {history.name}: {outcome}. {_counts(history)}. "
-        f"Best trials by {words.label_of(history.objective.metric)} ({better} is better), at their best epoch:",
-    ]
-    rows = [["arm", "best trial", *map(words.label_of, metrics), "epochs spent"], ["---"] * (len(metrics) + 3)]
-    rows += [_arm_row(arm, tally, metrics) for arm, tally in history.tallies.items()]
-    for reference in history.started["references"]:
-        name = " ".join(str(reference[key]) for key in ("reference", "size") if reference.get(key) is not None)
-        rows.append([f"*{name}*", "", *(_format_number(reference.get(metric)) for metric in metrics), ""])
-    table = [f"| {' | '.join(row)} |" for row in rows]
-    if any(row[0].endswith(MARK) for row in rows):
-        head.append(f"{MARK} Its trials ran on different code.")
-    while len(text := "\n\n".join([*head, "\n".join(table)])) > MAX_NOTE:
-        table.pop()
-    return text
-
-
-def _arm_row(arm: str, tally: Tally, metrics: Sequence[str]) -> list[str]:
-    """Return the cells of an arm in the table of a sweep's note."""
-    best = tally.best
-    row = best.curve.best_row if best else None
-    values: Mapping[str, float] = row["metrics"] if row else {}
-    name = best_name(best) if best else "none yet"
-    mark = f" {MARK}" if len(tally.codes) > 1 else ""
-    return [arm + mark, name, *(_format_number(values.get(metric)) for metric in metrics), str(tally.epochs)]
-
-
-def _counts(history: History) -> str:
-    """Return how many trials have each status, as text."""
-    statuses = history.statuses()
-    counts = (f"{statuses[status]} {status}" for status in STATUS if statuses[status])
-    number = statuses.total()
-    return f"{words.amount(number, 'trial')} ({', '.join(counts)})" if number else "No trial yet"
-
-
-def main_metrics(history: History) -> list[str]:
-    """Return the names of the objective and of the metrics that are shown with it."""
-    metrics = history.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
-    return words.headline_metrics(history.objective.metric, metrics)
-
-
 def _to_texts(values: Mapping[str, Any]) -> dict[str, str]:
     """Return tags or params as strings: numbers and bools in the form of YAML; values that are None are left out."""
     present = {key: value for key, value in values.items() if value is not None}
     return {key: value if isinstance(value, str) else json.dumps(value) for key, value in present.items()}
-
-
-def _format_short(value: Any) -> str:
-    """Return a value as a part of a run's name: a number has two digits, and the form `3e-4` if small or large."""
-    if not isinstance(value, float):
-        return str(value)
-    if value == 0 or 0.01 <= abs(value) < 10_000:
-        return f"{value:.2g}" if abs(value) < 100 else f"{value:.0f}"
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa.removesuffix('.0')}e{int(exponent)}"
-
-
-def _format_number(value: float | None) -> str:
-    return "" if value is None else f"{value:.3f}"

@@ -19,7 +19,8 @@ from urllib.parse import quote
 
 from orchestrator.command_line import UI_PORT, format_command
 from orchestrator.state.home import home_option
-from orchestrator.tracking.saved_views import ALL, RENDERINGS, TAG_PREFIX, Seen, pack_view
+from orchestrator.tracking.saved_views import TAG_PREFIX, pack_view
+from orchestrator.tracking.sweep_views import ALL, RENDERINGS, SPECTROGRAMS, Seen
 from reports import vocabulary as words
 
 MODEL_TRAINING = "workflowType=machine_learning"
@@ -53,8 +54,8 @@ class SweepPages:
         return self._runs(self._view_id(RENDERINGS))
 
     def spectrograms(self) -> str:
-        """Return the link to the pictures of the probe clips, with a column for each trial."""
-        return f"{self.trials()}&compareRunsMode=ARTIFACT"
+        """Return the link to the pictures of the probe clips, with a column for the best trial of each arm."""
+        return f"{self._runs(self._view_id(SPECTROGRAMS))}&compareRunsMode=ARTIFACT"
 
     def listen(self) -> str:
         """Return the link to the page with the sounds of the best trial of each arm, side by side."""
@@ -70,7 +71,7 @@ class SweepPages:
         return f"#/experiments/{self.experiment_id}/runs/{run_id}{path}?{MODEL_TRAINING}"
 
     def compare(self, run_ids: Sequence[str]) -> str:
-        """Return the link to the comparison of the params and metrics of some runs."""
+        """Return the link to MLflow's own comparison of some runs, which has no saved view."""
         runs, experiments = (quote(json.dumps(ids)) for ids in (list(run_ids), [self.experiment_id]))
         return f"#/compare-runs?runs={runs}&experiments={experiments}&{MODEL_TRAINING}"
 

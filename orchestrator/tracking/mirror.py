@@ -20,9 +20,10 @@ from orchestrator.tracking.description import (
     describe_trial,
 )
 from orchestrator.tracking.links import SweepPages
-from orchestrator.tracking.presented import Column, find_common_pictures, make_columns
+from orchestrator.tracking.notes import find_places
+from orchestrator.tracking.presented import Column, find_best_pictures, make_columns
 from orchestrator.tracking.run import Run
-from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TOP, Seen
+from orchestrator.tracking.sweep_views import BY_ARM, COMPARE, CURVES, PARAMETERS, TOP, Seen, find_rendered_settings
 from reports import vocabulary as words
 
 RUN_FILE = "mlflow.json"
@@ -50,6 +51,7 @@ class Mirror:
         self._trial_runs: dict[int, Run] = {}
         self._rendering_runs: dict[tuple[int, str], Run] = {}
         self._views: dict[str, str] = {}
+        self._places: dict[int, str] = {}
         self._sent_columns: list[Column] = []
         self._sent_record: json_lines.Line = {}
         self.pages: SweepPages | None = None
@@ -98,7 +100,7 @@ class Mirror:
         if not trial.attempts and trial.outcome is None:
             return True
         run = self._run(trial)
-        wanted = describe_trial(self._history, trial, self.pages.run_id)
+        wanted = describe_trial(self._history, trial, self.pages.run_id, self._place(trial))
         try:
             if run.run_id and run.sent.since != trial.since:
                 # The trial was started over, and MLflow can't delete the old points of its metrics.
@@ -126,6 +128,17 @@ class Mirror:
                 raise
             self._note_left_out(f"trial {trial.number}", {"something": str(error)})
         return True
+
+    def _place(self, trial: Trial) -> str | None:
+        """Return the place of a trial at the end of the sweep as text; None before that.
+
+        The places are computed once: to do so for every trial that ends would take a loop over all trials each time.
+        """
+        if not self._history.is_finished:
+            self._places = {}
+            return None
+        self._places = self._places or find_places(self._history)
+        return self._places.get(trial.number)
 
     def _send_renderings(self, trial: Trial, parent: Run) -> bool:
         """Send each rendering as a run whose parent is the trial's; return False if one of these runs was deleted."""
@@ -180,7 +193,9 @@ class Mirror:
                 (Path(target) / words.ARTIFACT_SWEEP).write_text(json.dumps(history.record()))
                 run.upload(Path(target), {}, {})
                 self._sent_record = history.started
-        views = self.pages.view_tags(self._view_contents(), history.first_ms)
+        pictures = find_best_pictures([history.files[best.number] for best in history.best_trials()])
+        contents = Seen.of_sweep(history, self.pages.run_id, self._best_runs(), pictures)
+        views = self.pages.view_tags(contents, history.first_ms)
         if views != self._views:
             self._store.tag_experiment(self.pages.experiment_id, views)
             self._views = views
@@ -209,39 +224,17 @@ class Mirror:
             links[purpose] = pages.charts(purpose)
         if run_ids:
             links[TOP] = pages.charts(TOP)
-        if self._rendered_settings():
+        if find_rendered_settings(self._history):
             links["renderings"] = pages.renderings()
-        if has_media:
+        if has_media and run_ids:
             links["spectrograms"] = pages.spectrograms()
         if len(run_ids) > 1:
-            links["compare"] = pages.compare(run_ids)
+            links[COMPARE] = pages.charts(COMPARE)
         return links
 
     def _best_runs(self) -> list[str]:
         """Return the ids of the runs of each arm's best trial."""
         return [run_id for best in self._history.best_trials() if (run_id := self._run(best).run_id)]
-
-    def _rendered_settings(self) -> list[str]:
-        """Return the names of the settings by which renderings differ."""
-        return list(dict.fromkeys(name for tally in self._history.tallies.values() for name in tally.rendered))
-
-    def _view_contents(self) -> Seen:
-        """Return the contents of the saved views."""
-        assert self.pages is not None
-        history = self._history
-        folder, pictures = find_common_pictures([history.files[best.number] for best in history.best_trials()])
-        return Seen(
-            history.name,
-            history.sweep_id,
-            self.pages.run_id,
-            history.objective,
-            compared=history.started["compare"],
-            searched=list(history.searched),
-            rendered=self._rendered_settings(),
-            best=self._best_runs(),
-            pictures=pictures,
-            picture_epoch=int(folder.rpartition("_")[2]) if folder else None,
-        )
 
     def backlog(self, numbers: Iterable[int]) -> int:
         """Return how many lines of some trials' outboxes MLflow has not acknowledged."""

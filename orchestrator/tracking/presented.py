@@ -14,7 +14,7 @@ from orchestrator.state.paths import MEDIA
 from orchestrator.state.trial import Trial
 from orchestrator.state.trial_files import TrialFiles
 from orchestrator.tracking import artifacts
-from orchestrator.tracking.description import best_name, main_metrics
+from orchestrator.tracking.notes import best_name, main_metrics
 
 
 @dataclass(frozen=True)
@@ -95,23 +95,15 @@ def _to_texts(params: Mapping[str, Value]) -> dict[str, str]:
     return texts
 
 
-def find_common_pictures(bests: Sequence[TrialFiles]) -> tuple[str | None, list[str]]:
-    """Return the folder of the latest epoch that all of these trials have rendered, and the keys of its pictures.
+def find_best_pictures(bests: Sequence[TrialFiles]) -> list[str]:
+    """Return the keys of the pictures of the best epoch that all of these trials with pictures have.
 
     Args:
         bests: the files of the trials.
-
-    Returns:
-        The name of the folder, such as `media/epoch_05`, or None; and the keys of the pictures in it.
     """
-    prefix = f"{MEDIA}/{artifacts.HISTORY_PREFIX}"
-    folders: list[set[str]] = []
-    for best in bests:
-        folders.append({name for name in best.media if name.startswith(prefix)})
-    folder = max(set.intersection(*folders), default=None) if folders else None
-    if not folder:
-        return folder, []
-    return folder, list(artifacts.picture_keys(bests[0].folder / folder).values())
+    media = f"{MEDIA}/{artifacts.BEST}"
+    keys = [list(artifacts.picture_keys(best.folder / media).values()) for best in bests if media in best.media]
+    return [key for key in keys[0] if all(key in others for others in keys)] if keys else []
 
 
 def _preference(media: str) -> tuple[bool, str]:

@@ -112,8 +112,10 @@ class SweepFolder:
     def close(self, outcome: str = "finished", reason: str = "") -> None:
         self.event("closed", outcome=outcome, reason=reason)
 
-    def whole_trial(self, trial: int, loss: str = "vae", epochs: int = 2) -> None:
-        self.ask(trial, loss)
+    def whole_trial(
+        self, trial: int, loss: str = "vae", epochs: int = 2, searched: Mapping[str, Any] | None = None
+    ) -> None:
+        self.ask(trial, loss, searched=searched)
         for epoch in range(1, epochs + 1):
             self.report(trial, epoch)
         self.end(trial, epochs=epochs)
@@ -128,8 +130,12 @@ class SweepFolder:
         picture: str = "spectrogram",
         ends: str = "",
         seconds: float = 0.1,
+        alone: bool = False,
     ) -> None:
-        """Sounds and pictures of two probe clips; `picture` is the column that names those, `ends` the one sound."""
+        """Sounds and pictures of two probe clips; `picture` is the column that names those, `ends` the one sound.
+
+        With `alone` the original, which is black, and the reconstruction have a picture each, too.
+        """
         target = self.trial(trial) / "media" / folder
         shutil.rmtree(target, ignore_errors=True)
         target.mkdir(parents=True)
@@ -142,6 +148,10 @@ class SweepFolder:
             {"clip": clip, "class": clip[:-2], "judge_probability": level, picture: clip}
             for clip in ("dog_1", "rain_2")
         ]
+        for row in rows if alone else []:
+            for kind, shade in (("original", 0), ("reconstruction", int(255 * level))):
+                row[kind] = f"{row['clip']}_{kind}"
+                imsave(target / f"{row[kind]}.png", np.full((8, 12, 3), shade, np.uint8))
         (target / "clips.json").write_text(json.dumps({"epoch": epoch, "clips": rows}))
 
     @contextlib.contextmanager

@@ -16,7 +16,8 @@ from orchestrator.state.curve import Objective
 from orchestrator.tracking import ui
 from orchestrator.tracking.__main__ import follow
 from orchestrator.tracking.links import SweepPages, link_lines, tunnel
-from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TAG_PREFIX, TOP, Seen
+from orchestrator.tracking.saved_views import TAG_PREFIX
+from orchestrator.tracking.sweep_views import BY_ARM, COMPARE, CURVES, PARAMETERS, TOP, Seen
 from tests.support.sweep_folder import SweepFolder
 
 PAGES = SweepPages("my sweep", "3", "ab" * 16)
@@ -29,7 +30,9 @@ SEEN = Seen(
     searched=["lr", "kl_weight", "width", "slope"],
     best=[f"{number:032x}" for number in range(12)],
     pictures=[f"spectrogram/dog_{number}" for number in range(8)],
-    picture_epoch=5,
+    charted=["val/fvu", "val/judge_accuracy"],
+    shared=["lr", "width"],
+    log_scaled=["lr", "kl_weight"],
 )
 
 
@@ -55,8 +58,9 @@ def test_the_compare_link_names_its_runs() -> None:
 
 def test_a_prepared_view_is_found_under_the_key_of_its_link() -> None:
     views = PAGES.view_tags(SEEN, 1)
-    charts = [PAGES.charts(purpose) for purpose in (CURVES, BY_ARM, PARAMETERS, TOP)]
-    keys = [query_of(link)["viewStateShareKey"][0] for link in (PAGES.trials(), *charts)]
+    charts = [PAGES.charts(purpose) for purpose in (CURVES, BY_ARM, PARAMETERS, TOP, COMPARE)]
+    links = PAGES.trials(), PAGES.spectrograms(), *charts
+    keys = [query_of(link)["viewStateShareKey"][0] for link in links]
     assert set(views) == {TAG_PREFIX + key for key in keys}
     # MLflow's page writes no longer ones; the server takes four times as many characters.
     assert max(map(len, views.values())) <= 5000
@@ -69,6 +73,39 @@ def test_a_prepared_view_sorts_by_the_objective_in_its_direction() -> None:
     )
     assert falling["orderByKey"] == rising["orderByKey"] == "metrics.`best/val_fvu`"
     assert (falling["orderByAsc"], rising["orderByAsc"]) == (False, True)
+
+
+def test_a_loss_that_differs_between_arms_has_no_chart(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    metrics = {name: {"comparable": "all"} for name in ("val/judge_probability", "val/judge_accuracy", "val/fvu")}
+    domains = {"lr": {"loguniform": [1e-4, 1e-2]}}
+    arms = {"loss=l1": {"searched": domains}, "loss=vae": {"searched": domains | {"kl_weight": {"uniform": [0, 4]}}}}
+    sweep.start(metrics=metrics | {"val/loss": {"comparable": "same_loss"}}, arms=arms)
+    charts = []
+    for trial, loss in enumerate(("l1", "vae"), 1):
+        searched = {"lr": 1e-3, "kl_weight": 2.0} if loss == "vae" else {"lr": 1e-2}
+        sweep.whole_trial(trial, loss, searched=searched)
+        follow(sweep.path, once=True)
+        experiment = sweep.client.get_experiment_by_name("vae")
+        assert experiment is not None
+        states = {
+            purpose: state_of(experiment.tags[f"{TAG_PREFIX}vae-{purpose}"]) for purpose in ("curves", "parameters")
+        }
+        charts.append({chart["metricKey"]: chart["deleted"] for chart in states["curves"]["compareRunCharts"]})
+    drawn = {"val/judge_probability": False, "val/judge_accuracy": False, "val/fvu": False}
+    assert charts[0] == drawn | {"val/loss": False, "best/val_judge_probability": False}
+    deleted = dict.fromkeys(["val/loss", "best/val_loss", "train/loss"], True)
+    assert charts[1] == drawn | {"best/val_judge_probability": False} | deleted
+    parallel, *scatters = states["parameters"]["compareRunCharts"][:3]
+    assert (parallel["selectedParams"], parallel["selectedMetrics"]) == (
+        ["loss"],
+        ["param/log10_lr", "best/val_judge_probability"],
+    )
+    assert [chart["xaxis"] for chart in scatters] == [
+        {"key": "param/log10_lr", "type": "METRIC"},
+        {"key": "kl_weight", "type": "PARAM"},
+    ]
+    assert [sweep.run(trial).data.metrics["param/log10_lr"] for trial in (1, 2)] == [-2, -3]
 
 
 def test_the_views_filter_and_order_find_the_trials_best_first(tmp_path: Path) -> None:

@@ -1,15 +1,22 @@
 import json
 import math
 import re
+import shlex
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from mlflow.entities import Run
+from PIL import Image
 
 from orchestrator.tracking.__main__ import follow
 from orchestrator.tracking.sender import is_behind
 from tests.support.sweep_folder import METRICS, SweepFolder
+
+
+def note_of(run: Run) -> str:
+    return str(run.data.tags["mlflow.note.content"]).replace("&emsp;", "")
 
 
 def forget_what_was_sent(sweep: SweepFolder) -> None:
@@ -171,30 +178,54 @@ def test_renderings_lie_where_mlflow_shows_them(sweep: SweepFolder) -> None:
     (sweep.trial(1) / "config.yaml").write_text("loss: vae\n")
     (sweep.trial(1) / "per_recording.csv").write_text("recording,class\n")
     sweep.render(1, "epoch_01", 1)
-    sweep.render(1, "best", 2)
+    sweep.render(1, "best", 2, level=0.25, alone=True)
     sweep.render(1, "epoch_02.tmp", 2)
     follow(sweep.path, once=True)
     follow(sweep.path, once=True)
     sounds = {f"{clip}_{kind}.wav" for clip in ("dog_1", "rain_2") for kind in ("original", "reconstruction")}
-    files = {"clips.json", "config.yaml", "per_recording.csv", "audio", "images"}
+    files = {"clips.json", "config.yaml", "per_recording.csv", "audio", "images", "pictures", "pictures.json"}
     assert sweep.artifacts(1) == sounds | files
     assert sweep.artifacts(1, "audio") == {"audio/epoch_01"}
     assert sweep.artifacts(1, "audio/epoch_01") == {f"audio/epoch_01/{sound}" for sound in sounds}
     table = sweep.clips(1)
     assert list(table["clip"]) == ["dog_1", "rain_2"]
     assert {cell["filepath"] for cell in table["spectrogram"]} < sweep.artifacts(1, "images")
+    assert "original" not in table and list(table["judge_probability"]) == [0.25, 0.25]
     assert "search_space.yaml" in {file.path for file in sweep.client.list_artifacts(sweep.runs()["vae"].info.run_id)}
 
 
-def test_the_best_epoch_may_be_one_of_the_history_too(sweep: SweepFolder) -> None:
+def test_the_pictures_of_the_best_epoch_are_at_one_step_in_all_trials(sweep: SweepFolder) -> None:
     sweep.start()
     sweep.whole_trial(1)
-    sweep.render(1, "epoch_02", 2)
-    sweep.render(1, "best", 2)
+    sweep.render(1, "epoch_02", 2, alone=True)
+    sweep.render(1, "best", 2, alone=True)
     follow(sweep.path, once=True)
-    pictures = {path for path in sweep.artifacts(1, "images") if path.endswith(".png")}
-    assert {cell["filepath"] for cell in sweep.clips(1)["spectrogram"]} == pictures
+    steps = {path.split("+timestamp")[0] for path in sweep.artifacts(1, "images")}
+    clips = ("dog_1", "rain_2")
+    of_history = {f"images/spectrogram~{clip}+step+2" for clip in clips}
+    assert steps == of_history | {f"images/best_spectrogram~{clip}+step+0" for clip in clips}
     assert sweep.artifacts(1, "audio") == {"audio/epoch_02"}
+
+
+def test_a_picture_is_in_the_half_of_its_cell_that_mlflow_shows(sweep: SweepFolder) -> None:
+    sweep.start()
+    sweep.whole_trial(1)
+    sweep.render(1, "best", 2, level=0.5, alone=True)
+    sweep.whole_trial(2)
+    sweep.render(2, "best", 2, level=0.5, picture="image")
+    follow(sweep.path, once=True)
+    tables = [json.loads(sweep.download(sweep.run(trial), "pictures.json").read_text()) for trial in (1, 2)]
+    rows = [f"{clip}, {kind}" for clip in ("dog_1", "rain_2") for kind in ("original", "reconstruction")]
+    assert [[row[0] for row in table["data"]] for table in tables] == [rows, ["dog_1", "rain_2"]]
+    for trial, table, shade in ((1, tables[0], 0), (2, tables[1], 127)):
+        # MLflow compares the first text column after the clip, and this table has none.
+        assert table["columns"] == ["clip", "picture"]
+        cell = np.asarray(Image.open(sweep.download(sweep.run(trial), table["data"][0][1]["compressed_filepath"])))
+        side = len(cell)
+        assert cell.shape == (side, side, 4) and not cell[side // 2 :, :, 3].any()
+        assert abs(int(cell[side // 4, side // 2, 0]) - shade) <= 2 and cell[side // 4, side // 2, 3] == 255
+    first = json.loads(sweep.run(1).data.tags["mlflow.loggedArtifacts"])[0]
+    assert first == {"path": "pictures.json", "type": "table"}
 
 
 def test_one_trial_that_cannot_be_sent_holds_back_no_other(sweep: SweepFolder) -> None:
@@ -271,11 +302,43 @@ def test_the_best_trial_of_each_arm_is_heard_side_by_side(sweep: SweepFolder) ->
     assert "loss=vae</b> has the highest judge probability: 0.833" in page
     assert re.findall(r"(t\d\d)\S+, epoch 2; its sounds are of epoch 1", page) == ["t02"]
     assert "http" not in page
-    note = parent.data.tags["mlflow.note.content"]
-    assert "| loss=l1 | t03-l1-lr3e-4 | 0.800 | 0.800 | 0.800 | 6 |" in note
-    assert "| *real clips* |  |  | 0.970 |  |  |" in note
+    note = note_of(parent)
+    assert "\n| --- | --- |" in note
+    assert "| loss=l1 | t03-l1-lr3e-4 | 0.800 | 0.800 | 0.800 | lr 3e-4 | 6 |" in note
+    assert "| *real clips* |  |  | 0.970 |  |  |  |" in note
     assert sweep.status()["links"]["listen"] in note
     assert (parent.info.status, parent.data.tags["orchestrate.outcome"]) == ("FINISHED", "completed")
+
+
+def test_the_notes_say_what_was_found_and_each_trials_place(sweep: SweepFolder) -> None:
+    command = "orchestrate sweep search_spaces/vae.yaml --set 'params.lr=[1e-4, 1e-3]' --home /data/sweeps"
+    sweep.start(command=command)
+    for trial, loss in enumerate(["l1", "l1", "vae"], 1):
+        sweep.whole_trial(trial, loss)
+    with sweep.driven():
+        follow(sweep.path, once=True)
+    places = "By judge probability it is number"
+    assert "**Best judge probability so far: 0.800 by loss=vae**" in note_of(sweep.runs()["vae"])
+    assert places not in note_of(sweep.run(1))
+    sweep.ask(4, "vae")
+    sweep.report(4, 1)
+    sweep.end(4, "pruned", epochs=1, reason="worst of its rung")
+    sweep.ask(5, "vae")
+    sweep.end(5, "failed", "oom", "out of memory", epochs=0)
+    sweep.close()
+    follow(sweep.path, once=True)
+    note = note_of(sweep.runs()["vae"])
+    assert note.startswith("**Best judge probability: 0.800 by loss=vae**, trial t03-vae-lr3e-4 at epoch 2.")
+    commit, *lines = note.partition("```\n")[2].removesuffix("\n```").splitlines()
+    assert commit == "git checkout 0004459abc    # there were uncommitted changes"
+    assert shlex.split("\n".join(lines).replace("\\\n", "")) == shlex.split(command) and max(map(len, lines)) < 72
+    assert f"{places} 2 of the 2 trials of its arm and 3 of the 4 trials of the sweep" in note_of(sweep.run(1))
+    assert f"{places} 1 of the 2 trials of its arm and 1 of the 4 trials of the sweep" in note_of(sweep.run(3))
+    assert f"{places} 2 of the 2 trials of its arm and 4 of the 4 trials of the sweep" in note_of(sweep.run(4))
+    assert "arm loss=vae, with lr 3e-4 (chosen by TPE): **failed** after 0 epochs: out of memory." in note_of(
+        sweep.run(5)
+    )
+    assert places not in note_of(sweep.run(5))
 
 
 def test_a_pruned_trial_is_best_only_while_none_of_its_arm_has_completed(sweep: SweepFolder) -> None:
@@ -287,7 +350,7 @@ def test_a_pruned_trial_is_best_only_while_none_of_its_arm_has_completed(sweep: 
         sweep.end(trial, "pruned", epochs=1)
     sweep.close()
     follow(sweep.path, once=True)
-    note = sweep.runs()["vae"].data.tags["mlflow.note.content"]
+    note = note_of(sweep.runs()["vae"])
     assert "| loss=l1 | t01-l1-lr3e-4 |" in note and "| loss=vae | t03-vae-lr3e-4 (pruned) |" in note
 
 

@@ -147,6 +147,17 @@ def test_originals_are_rendered_at_their_own_level(corpus: Corpus) -> None:
         np.testing.assert_allclose(media.audio[f"{name}_original"], original, atol=1e-4)
 
 
+def test_original_and_reconstruction_are_also_drawn_one_by_one(corpus: Corpus) -> None:
+    media = make(corpus).render(corpus.probes(1))
+    (row,) = media.clips
+    both, original, reconstruction = (
+        media.images[str(row[key])] for key in ("spectrogram", "original", "reconstruction")
+    )
+    height = len(original)
+    assert (both[:height] == original).all() and (both[-height:] == reconstruction).all()
+    assert (original != reconstruction).any()
+
+
 def test_reference_lines_are_ordered_and_computed_once(corpus: Corpus) -> None:
     configs = [Autoencoder.Config(**{**Autoencoder.DEBUG, "latent_dim": latents}) for latents in (4, 8)]
     lines = Autoencoder.prepare(configs, corpus)
@@ -174,7 +185,8 @@ def test_reference_lines_are_ordered_and_computed_once(corpus: Corpus) -> None:
 def test_pictures_show_time_to_the_right_and_low_frequencies_at_the_bottom() -> None:
     original = torch.full((48, 128), -10.0)
     original[:12, :32] = 5.0
-    picture = spectrogram_pictures.draw_comparison(original, torch.full((48, 128), -10.0)).astype(int).sum(axis=2)
+    pair = spectrogram_pictures.draw_pair(original, torch.full((48, 128), -10.0))
+    picture = spectrogram_pictures.stack(*pair).astype(int).sum(axis=2)
     height = (picture.shape[0] - spectrogram_pictures.DIVIDER_PX) // 2
     assert picture.shape[1] == 384
     assert picture[height - 1, 0] > picture[height - 1, -1], "the sound is over after a quarter"

@@ -75,7 +75,9 @@ def render(
     rendered: Rendered,
     pictures: Float[Tensor, "clips 3 height width"] | None = None,
 ) -> Media:
-    """Return for each clip its original and its reconstructed sound, a picture of both spectrograms, and a table row.
+    """Return for each clip its original and its reconstructed sound, pictures of their spectrograms, and a table row.
+
+    The spectrograms are drawn one by one, and once more on one picture.
 
     `judge_probability` and `mel_lsd_db` are computed from the sound. `lsd_db` and the picture are computed from the
     magnitudes on the common grid, as `val/lsd_db` is.
@@ -99,14 +101,18 @@ def render(
             audio[f"{name}_{suffix}"] = limit_to_full_scale(sound)
     images = {}
     for name, target, estimate in zip(names, targets, estimates, strict=True):
-        images[name] = spectrogram_pictures.draw_comparison(target, estimate)
+        pair = spectrogram_pictures.draw_pair(target, estimate)
+        images[name] = spectrogram_pictures.stack(*pair)
+        images |= dict(zip((f"{name}_original", f"{name}_reconstruction"), pair, strict=True))
     if pictures is not None:
         for name, picture in zip(names, pictures, strict=True):
             images[name] = spectrogram_pictures.join_photo(picture, images[name])
     image_column = "spectrogram" if pictures is None else "image"
+    columns = {"original": "_original", "reconstruction": "_reconstruction", image_column: ""}
     distances = lsd_db(estimates, targets).tolist(), mel_lsd_db(sounds, originals).tolist()
     rows = [
-        {"clip": name, "judge_probability": probability, "lsd_db": lsd, "mel_lsd_db": mel_lsd, image_column: name}
+        {"clip": name, "judge_probability": probability, "lsd_db": lsd, "mel_lsd_db": mel_lsd}
+        | {column: name + suffix for column, suffix in columns.items()}
         for name, probability, lsd, mel_lsd in zip(names, true_class_probabilities, *distances, strict=True)
     ]
     return Media(audio=audio, images=images, clips=rows, rate_hz=RATE_HZ)

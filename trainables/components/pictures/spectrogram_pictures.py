@@ -19,8 +19,8 @@ Photo = Float[Tensor, "3 side side"]
 Drawn = UInt8[np.ndarray, "height width 3"]
 
 
-def draw_comparison(original: Spectrogram, reconstruction: Spectrogram) -> UInt8[np.ndarray, "height width 3"]:
-    """Draw a spectrogram above its reconstruction, on one colour scale: the 80 dB below the original's maximum.
+def draw_pair(original: Spectrogram, reconstruction: Spectrogram) -> tuple[Drawn, Drawn]:
+    """Draw a spectrogram and its reconstruction, on one colour scale: the 80 dB below the original's maximum.
 
     Time runs to the right, and low frequencies are at the bottom.
 
@@ -35,9 +35,14 @@ def draw_comparison(original: Spectrogram, reconstruction: Spectrogram) -> UInt8
     # Adaptive averaging repeats pixels where a spectrogram is smaller than the picture.
     resized = F.adaptive_avg_pool2d(both, (HEIGHT_PX, WIDTH_PX))
     shade = ((resized - top) / RANGE_NATS + 1).clamp(0, 1).cpu().numpy()
-    colours = (matplotlib.colormaps["magma"](shade)[..., :3] * 255).round().astype(np.uint8)
-    divider = np.full((DIVIDER_PX, WIDTH_PX, 3), 255, np.uint8)
-    return np.concatenate([colours[0], divider, colours[1]])
+    upper, lower = (matplotlib.colormaps["magma"](shade)[..., :3] * 255).round().astype(np.uint8)
+    return upper, lower
+
+
+def stack(upper: Drawn, lower: Drawn) -> UInt8[np.ndarray, "taller width 3"]:
+    """Put a drawing above another of the same width."""
+    divider = np.full((DIVIDER_PX, upper.shape[1], 3), 255, np.uint8)
+    return np.concatenate([upper, divider, lower])
 
 
 def join_photo(photo: Photo, drawn: Drawn) -> UInt8[np.ndarray, "height wider 3"]:
