@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import json
+import os
+import pty
+import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
-from orchestrator.commands.status import MOST_TRIALS, collect_status, show_status
+from orchestrator.cli import app
+from orchestrator.commands.status import collect_status, show_status
+from orchestrator.commands.status_tables import MOST_TRIALS
 from orchestrator.commands.stop import stop
+from orchestrator.commands.watch import watch
 from orchestrator.commands.why import explain
 from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import read_snapshot
@@ -248,3 +259,55 @@ def test_an_arm_of_mixed_code_is_marked(folder: SweepFolder) -> None:
 def test_a_driver_that_has_not_said_where_it_runs_is_not_stopped(folder: SweepFolder) -> None:
     with folder.driven(), pytest.raises(UserError, match="has not written yet where it runs"):
         stop(folder.home, "vae", print)
+
+
+def read_screen(descriptor: int) -> str:
+    """Read what a program has written to a terminal since the last call; empty if it has ended."""
+    try:
+        return os.read(descriptor, 1 << 16).decode()
+    except OSError:
+        return ""
+
+
+def test_watch_draws_until_the_sweep_ends_and_the_last_table_stays(folder: SweepFolder) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 120, 0, 0))
+    command = [sys.executable, "-m", "orchestrator", "status", "vae", "--watch", "--home", str(folder.home)]
+    with folder.driven():
+        process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+        )
+        os.close(theirs)
+        shown = ""
+        while "0.9876" not in shown:
+            if "vae: running" in shown and "0.95" in shown:
+                folder.report(9, 2, judge_probability=0.9876)
+            shown += read_screen(ours)
+        folder.end(9)
+        folder.close()
+    last = ""
+    while part := read_screen(ours):
+        last += part
+    assert process.wait() == 0
+    assert "vae: finished" in last and "9  loss=vae  completed" in last
+    os.close(ours)
+
+
+def test_watch_ends_with_ctrl_c_and_needs_a_terminal(folder: SweepFolder) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "orchestrator", "status", "--watch", "--home", str(folder.home)]
+    with folder.driven():
+        process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+        )
+        os.close(theirs)
+        shown = ""
+        while "of 10" not in shown:
+            shown += read_screen(ours)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 0
+        os.close(ours)
+    with pytest.raises(UserError, match="--watch: needs a terminal"):
+        watch(folder.home, "vae", Console(file=io.StringIO()))
+    with pytest.raises(UserError, match="--watch: not with --json; leave one of them out"):
+        CliRunner().invoke(app, ["status", "--watch", "--json"], catch_exceptions=False)
