@@ -40,7 +40,7 @@ class _WrappedRender(LiveRender):
         self._widths: list[int] = []
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        segments = list(super().__rich_console__(console, options))
+        segments = [part for part in super().__rich_console__(console, options) if isinstance(part, Segment)]
         self._widths = [Segment.get_line_length(line) for line in Segment.split_lines(segments)]
         yield from segments
 
