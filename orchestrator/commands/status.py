@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from orchestrator.commands.status_tables import MOST_TRIALS, make_home_table, make_sweep_view
 from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import Snapshot, read_snapshot
+from orchestrator.overview.status_tables import MOST_TRIALS, make_home_table, make_sweep_view
 from orchestrator.state.home import sweep_names
 from orchestrator.state.trial import Trial
 from orchestrator.tracking import sender

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 
 from rich.console import Console, RenderableType
 
 from orchestrator.commands.status import collect_status, collect_wanted, read_snapshots
-from orchestrator.commands.status_tables import MOST_TRIALS, make_home_table, make_sweep_view
 from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import read_snapshot
+from orchestrator.overview.status_tables import MOST_TRIALS, make_home_table, make_sweep_view
 from orchestrator.overview.steady import SteadyLive
 
 EVERY_S = 2.0
@@ -28,6 +29,7 @@ class Watch:
 
     Attributes:
         is_over: whether no driver ran when the folder was read last.
+        pause_s: the time until it should be read again.
     """
 
     def __init__(self, home: Path, name: str | None, console: Console) -> None:
@@ -42,14 +44,22 @@ class Watch:
         self._name = name
         self._console = console
         self.is_over = False
+        self.pause_s = EVERY_S
 
     def draw(self) -> RenderableType:
         """Read the state, and return as much of it as the window has rows for."""
-        if self._name is None:
-            snapshots, _ = read_snapshots(self._home)
-            self.is_over = all(snapshot.driver is None for snapshot in snapshots)
-            return make_home_table(snapshots, [collect_wanted(snapshot) for snapshot in snapshots])
-        snapshot = read_snapshot(self._home, self._name)
+        begun_s = time.monotonic()
+        frame = self._draw_home() if self._name is None else self._draw_sweep(self._name)
+        self.pause_s = max(EVERY_S, (time.monotonic() - begun_s) / MOST_OF_TIME)
+        return frame
+
+    def _draw_home(self) -> RenderableType:
+        snapshots, _ = read_snapshots(self._home)
+        self.is_over = all(snapshot.driver is None for snapshot in snapshots)
+        return make_home_table(snapshots, [collect_wanted(snapshot) for snapshot in snapshots])
+
+    def _draw_sweep(self, name: str) -> RenderableType:
+        snapshot = read_snapshot(self._home, name)
         self.is_over = snapshot.driver is None
         data = collect_status(snapshot)
         free_rows = self._console.height - len(data["arms"]) - OTHER_ROWS
@@ -72,20 +82,15 @@ def watch(home: Path, name: str | None, console: Console) -> None:
     if not console.is_terminal:
         raise UserError("--watch: needs a terminal to draw in; leave it out to print the state once, or use --json")
     view = Watch(home, name, console)
-    frame = view.draw()
-    with SteadyLive(console, lambda: frame, refresh_hz=0) as live:
-        live.refresh()
-        try:
+    # The last frame stays after Ctrl-C, which is the usual end.
+    with contextlib.suppress(KeyboardInterrupt):
+        frame = view.draw()
+        with SteadyLive(console, lambda: frame, refresh_hz=0) as live:
+            live.refresh()
             while not view.is_over:
-                begun = time.monotonic()
-                next_frame = view.draw()
-                took_s = time.monotonic() - begun
-                frame = next_frame
+                _wait(view.pause_s, console)
+                frame = view.draw()
                 live.refresh()
-                _wait(max(EVERY_S, took_s / MOST_OF_TIME), console)
-        except KeyboardInterrupt:
-            # The last frame stays.
-            return
 
 
 def _wait(seconds: float, console: Console) -> None:

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.overview.machine import Load
+from orchestrator.overview.sparkline import sparkline
 from orchestrator.overview.summary import ArmSummary
 from orchestrator.overview.tables import format_number, format_parameter
 from orchestrator.state.budget import Budget
@@ -28,7 +29,6 @@ BAR_WIDTH = 24
 SPARK_WIDTH = 16
 LABEL_WIDTH = 17
 """Width of the first column of every panel, so that their bars begin alike."""
-SPARKS = "▁▂▃▄▅▆▇█"
 FULL, EMPTY = "━", "─"
 """Lines of two weights, which differ without colour, and where a terminal shows nothing dim."""
 
@@ -37,21 +37,6 @@ def draw_bar(share: float, width: int = BAR_WIDTH) -> Text:
     """Return a bar of which a share from 0 to 1 is filled."""
     filled = round(min(max(share, 0.0), 1.0) * width)
     return Text.assemble(FULL * filled, (EMPTY * (width - filled), "dim"))
-
-
-def draw_sparkline(values: Sequence[float], lowest: float, highest: float, width: int = SPARK_WIDTH) -> str:
-    """Return a line of blocks as high as the values; more values than `width` are thinned out, the last one stays.
-
-    Args:
-        values: in order; NaN is a gap.
-        lowest: the value of the lowest block.
-        highest: the value of the highest block.
-        width: the most characters.
-    """
-    count = min(width, len(values))
-    picked = [values[len(values) * (index + 1) // count - 1] for index in range(count)]
-    scale = (len(SPARKS) - 1) / (highest - lowest) if highest > lowest else 0.0
-    return "".join(" " if math.isnan(value) else SPARKS[round((value - lowest) * scale)] for value in picked)
 
 
 def make_running_table(sweep: Sweep, ledger: Ledger, most: int) -> Table:
@@ -72,7 +57,7 @@ def make_running_table(sweep: Sweep, ledger: Ledger, most: int) -> Table:
         table.add_column(heading, justify="left" if heading in ("arm", "so far") else "right", no_wrap=True)
     for trial, curve in list(zip(trials, curves, strict=True))[:most]:
         waits = "waits" if trial.left_ms is not None else format_duration((now_ms() - trial.asked_ms) / 1000)
-        spark = draw_sparkline([value if math.isfinite(value) else math.nan for value in curve], lowest, highest)
+        spark = sparkline(curve, lowest, highest, SPARK_WIDTH)
         value = format_number(curve[-1] if curve else None)
         epoch = f"{trial.epochs} of {budget.epochs(trial.arm)}"
         table.add_row(f"{trial.number}", trial.arm, epoch, value, spark, waits)

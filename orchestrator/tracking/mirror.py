@@ -19,7 +19,7 @@ from orchestrator.tracking.description import (
     describe_sweep,
     describe_trial,
 )
-from orchestrator.tracking.links import SweepPages
+from orchestrator.tracking.links import LISTEN, SweepPages
 from orchestrator.tracking.presented import find_common_pictures, make_columns
 from orchestrator.tracking.run import Run
 from orchestrator.tracking.saved_views import BY_ARM, CURVES, PARAMETERS, TOP, Seen
@@ -196,7 +196,7 @@ class Mirror:
         has_media = bool(self._history.with_media)
         links: dict[str, str] = {}
         if has_media:
-            links["listen"] = pages.listen()
+            links[LISTEN] = pages.listen()
         if self._history.is_finished:
             links["report"] = pages.report()
         links["trials"] = pages.trials()

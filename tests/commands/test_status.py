@@ -21,12 +21,12 @@ from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.commands.status import collect_status, show_status
-from orchestrator.commands.status_tables import MOST_TRIALS
 from orchestrator.commands.stop import stop
 from orchestrator.commands.watch import watch
 from orchestrator.commands.why import explain
 from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import read_snapshot
+from orchestrator.overview.status_tables import MOST_TRIALS
 from tests.support.sweep_folder import SweepFolder
 
 ARMS = {"loss=vae": {"trials": 8, "epochs": 12}, "loss=l1": {"trials": 2, "epochs": 12}}
@@ -186,6 +186,41 @@ def test_why_says_it_in_a_sentence_and_what_helps(
     assert sentence in lines[0]
     assert advice in lines[-1]
     assert any(line.startswith("Parameters: loss=") and line.endswith(f"seed={100 + number}") for line in lines)
+
+
+def test_why_asks_for_no_retry_of_a_trial_that_crashed_twice_alike(sweep: SweepFolder) -> None:
+    sweep.start(arms=ARMS)
+    for number, reason in (
+        (1, "its process crashed (Segmentation fault; the stack is in its log)"),
+        (2, "killed (signal 9)"),
+    ):
+        sweep.ask(number)
+        for _ in range(2):
+            sweep.event("died", trial=number, epochs=0, cause="node", reason=reason)
+        sweep.end(number, "failed", "node", f"2 times at epoch 1: {reason}", epochs=0)
+    crashed, killed = (list(explain(sweep.home, f"vae/{number}"))[-1] for number in (1, 2))
+    assert crashed.startswith("It is not the only death of this kind: another try would end alike. Once the cause")
+    assert "the machine may lack memory" in killed and "--only node" in killed and "resources.cpu=CORES" in killed
+
+
+def test_why_names_the_number_that_is_beyond_those_of_completed_trials(sweep: SweepFolder) -> None:
+    sweep.start(arms=ARMS)
+    for number, lr in ((1, 1e-4), (2, 3e-4), (3, 1e-2)):
+        sweep.ask(number, lr=lr)
+        sweep.report(number, 1)
+        sweep.end(number, *(("completed",) if number < 3 else ("diverged", "nonfinite", "epoch 2: train/loss is nan")))
+    *_, advice = explain(sweep.home, "vae/3")
+    assert advice.startswith(
+        "Its lr 0.01 is above that of every completed trial of its arm (0.0001 to 0.0003): a narrow"
+    )
+
+
+def test_why_gives_a_processor_no_graphics_card(sweep: SweepFolder) -> None:
+    sweep.start(arms=ARMS)
+    sweep.ask(1)
+    sweep.end(1, "failed", "oom", "the machine had no memory left, and the kernel killed its process", epochs=0)
+    *_, advice = explain(sweep.home, "vae/1")
+    assert "--set resources.cpu=CORES" in advice and "gpu" not in advice and "a smaller latent_dim" in advice
 
 
 def test_why_tells_siblings_that_failed_alike_and_the_end_of_the_log(folder: SweepFolder) -> None:

@@ -37,7 +37,7 @@ def test_the_last_table_fits_80_columns_with_every_number(tmp_path: Path) -> Non
         saved = sum(4 - trial.epochs for trial in trials if trial.outcome == "pruned")
         (line,) = (line for line in lines if line.split()[:1] == [arm.name])
         assert line.split() == [arm.name, f"{best.number}", f"{score:.3f}", f"{spent}", f"{saved}"]
-    assert lines[-1].startswith("Hear and compare them:  orchestrate ui tiny --home")
+    assert lines[-1].startswith("Compare them:  orchestrate ui tiny --home")
 
 
 def test_the_live_display_says_what_runs_and_what_is_best(tmp_path: Path) -> None:
