@@ -201,12 +201,13 @@ def _trial_note(history: History, trial: Trial) -> str:
 def _sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
     """Return the note of a sweep's run in Markdown: links, and a table of the best trial of each arm."""
     metrics = _main_metrics(history)
+    listen = f"**[Hear the arms side by side]({pages.listen()})**, or see" if history.with_media else "See"
     # The report is written when the sweep has ended.
-    report = f", read the [report]({pages.report()})" if outcome == words.OUTCOME_COMPLETED else ""
+    report = f" the [report]({pages.report()})," if outcome == words.OUTCOME_COMPLETED else ""
     better = "higher" if history.objective.mode == "max" else "lower"
     head = [
-        f"**[Hear the arms side by side]({pages.listen()})**{report}, or look at the [trials, best first]"
-        f"({pages.trials()}), the [curves]({pages.charts(CURVES)}), the means [by arm]({pages.charts(BY_ARM)}), the "
+        f"{listen}{report} the [trials, best first]({pages.trials()}), the [curves]({pages.charts(CURVES)}), "
+        f"the means [by arm]({pages.charts(BY_ARM)}), the "
         f"[parameters]({pages.charts(PARAMETERS)}), the [best of each arm]({pages.charts(TOP)}).",
         f"Sweep {history.name}: {outcome}. {_counts(history)}. "
         f"Best trials by {words.label_of(history.objective.metric)} ({better} is better), at their best epoch:",

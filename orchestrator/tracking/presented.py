@@ -18,7 +18,7 @@ def make_columns(history: History) -> list[Column]:
     for best in history.best_trials():
         files = history.files[best.number]
         media = max(files.media, default=None, key=_preference)
-        if media:
+        if media and best.number in history.with_media:
             caption = f"{best_name(best)}: {describe_best(history, best)}"
             columns.append(Column(best.arm, caption, files.folder / media, files.made_ns[media]))
     return columns
