@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,6 +25,8 @@ OWN_ENDS = 4
 """Ended trials from which on an arm's survival is its own; before, it is that of all arms together."""
 OVERDUE = 2.0
 """An epoch that takes so many times as long as the mean says nothing about its end."""
+RECENT_ENDS = 5
+"""The newest ended trials of each arm, from which the time is taken that a trial takes beside its epochs."""
 SLACK_S = 5.0
 """An epoch is not overdue before it has taken so much longer."""
 
@@ -95,8 +98,9 @@ class Survival:
 def seconds_left(sweep: Sweep, ledger: Ledger, slots: int) -> float | None:
     """Estimate how long the sweep still takes; None without evidence, when the end is overdue, or when all have ended.
 
-    Each trial is expected to last as long as the Kaplan-Meier estimate says, so that pruning counts. What all trials
-    need is divided by the number of those that run at once; the sweep takes no less than its longest running trial.
+    Each trial is expected to last as long as the Kaplan-Meier estimate says, so that pruning counts, and as long beside
+    its epochs as the newest ended ones. What all trials need is divided by the number of those that run at once; the
+    sweep takes no less than its longest running trial.
 
     Args:
         sweep: the search space of the sweep.
@@ -111,12 +115,14 @@ def seconds_left(sweep: Sweep, ledger: Ledger, slots: int) -> float | None:
     running = [ledger.trials[number] for number in list(ledger.unfinished)]
     budget = Budget(sweep, ledger)
     survivals = _estimate_survivals(sweep, ledger, budget, running)
+    overhead_s = _measure_overhead_s(sweep, ledger)
     new_s, num_new = 0.0, 0
     for arm, tally in tallies.items():
         epoch_s = tally.trained_s / tally.epochs if tally.epochs else mean_s
         num_search = max(0, budget.trials(arm) - len(tally.of_stage(words.STAGE_SEARCH)))
         num_confirm = max(0, budget.confirm_trials(arm) - len(tally.of_stage(words.STAGE_CONFIRM)))
         new_s += epoch_s * (num_search * survivals[arm].expect(0) + num_confirm * budget.epochs(arm))
+        new_s += overhead_s * (num_search + num_confirm)
         num_new += num_search + num_confirm
     rests = [_rest_s(trial, survivals[trial.arm], budget.epochs(trial.arm), mean_s) for trial in running]
     if not num_new and (not rests or None in rests):
@@ -143,6 +149,19 @@ def _estimate_survivals(sweep: Sweep, ledger: Ledger, budget: Budget, running: S
         epochs = [trial.epochs for trial in searching if not is_own or trial.arm == arm.name]
         survivals[arm.name] = Survival.estimate(ended if is_own else everything, epochs, budget.epochs(arm.name))
     return survivals
+
+
+def _measure_overhead_s(sweep: Sweep, ledger: Ledger) -> float:
+    """Return the seconds that a trial takes beside its epochs, such as for the start of its worker: a median."""
+    overheads_s = []
+    for arm in sweep.arms:
+        # A copy, because the driver's thread adds to it meanwhile.
+        for number in list(ledger.tally(arm.name).ended)[-RECENT_ENDS:]:
+            trial = ledger.trials[number]
+            # A second attempt may have come days after the first.
+            if trial.attempts == 1 and trial.ended_ms is not None:
+                overheads_s.append((trial.ended_ms - trial.asked_ms) / 1000 - trial.curve.trained_s)
+    return max(0.0, statistics.median(overheads_s)) if overheads_s else 0.0
 
 
 def _rest_s(trial: Trial, survival: Survival, max_epochs: int, mean_s: float) -> float | None:
