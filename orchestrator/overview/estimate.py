@@ -115,7 +115,7 @@ def seconds_left(sweep: Sweep, ledger: Ledger, slots: int) -> float | None:
     running = [ledger.trials[number] for number in list(ledger.unfinished)]
     budget = Budget(sweep, ledger)
     survivals = _estimate_survivals(sweep, ledger, budget, running)
-    overhead_s = _measure_overhead_s(sweep, ledger)
+    overhead_s = _measure_overhead_s(sweep, ledger, slots)
     new_s, num_new = 0.0, 0
     for arm, tally in tallies.items():
         epoch_s = tally.trained_s / tally.epochs if tally.epochs else mean_s
@@ -151,15 +151,15 @@ def _estimate_survivals(sweep: Sweep, ledger: Ledger, budget: Budget, running: S
     return survivals
 
 
-def _measure_overhead_s(sweep: Sweep, ledger: Ledger) -> float:
-    """Return the seconds that a trial takes beside its epochs, such as for the start of its worker: a median."""
+def _measure_overhead_s(sweep: Sweep, ledger: Ledger, slots: int) -> float:
+    """Return the seconds that a trial takes beside its epochs, such as for its start: a median."""
     overheads_s = []
     for arm in sweep.arms:
         # A copy, because the driver's thread adds to it meanwhile.
         for number in list(ledger.tally(arm.name).ended)[-RECENT_ENDS:]:
             trial = ledger.trials[number]
-            # A second attempt may have come days after the first.
-            if trial.attempts == 1 and trial.ended_ms is not None:
+            # The first trials start the workers, which later ones use. A second attempt may have come days later.
+            if number > slots and trial.attempts == 1 and trial.ended_ms is not None:
                 overheads_s.append((trial.ended_ms - trial.asked_ms) / 1000 - trial.curve.trained_s)
     return max(0.0, statistics.median(overheads_s)) if overheads_s else 0.0
 
