@@ -149,15 +149,25 @@ def status(
     name: Annotated[str | None, typer.Argument(help="A sweep [default: all of them].", show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="As JSON, for programs.")] = False,
     shows_all: Annotated[bool, typer.Option("--all", help="A row for every trial, even for thousands.")] = False,
+    watches: Annotated[
+        bool, typer.Option("--watch", help="Draw it again every 2 s, until the sweep ends or you press Ctrl-C.")
+    ] = False,
     home: Home = None,
 ) -> None:
     """Show the state of sweeps: their arms, their trials, and what MLflow does not have yet."""
     from rich.console import Console
 
     from orchestrator.commands.status import show_status
+    from orchestrator.commands.watch import watch
     from orchestrator.state.home import find_home
 
-    show_status(find_home(home), name, as_json=as_json, console=Console(highlight=False), shows_all=shows_all)
+    console = Console(highlight=False)
+    if watches and (as_json or shows_all):
+        raise UserError(f"--watch: not with {'--json' if as_json else '--all'}; leave one of them out")
+    if watches:
+        watch(find_home(home), name, console)
+    else:
+        show_status(find_home(home), name, as_json=as_json, console=console, shows_all=shows_all)
 
 
 @app.command()

@@ -144,7 +144,7 @@ def generate(
     at: Annotated[float, typer.Option(help="Start of the two-second clip in a recording, in s.", min=0)] = 0.0,
     home: Home = None,
 ) -> None:
-    """Generate sounds from images, or images from sounds, with the best trial of a sweep."""
+    """Generate sounds from images, images from sounds, or reconstruct sounds, with the best trial of a sweep."""
     from orchestrator.commands.generate import Options
     from orchestrator.commands.generate import generate as generate_files
     from orchestrator.state.home import find_home

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
-import math
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
 
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.command_line import format_command
+from orchestrator.commands.compare_formats import (
+    MARGIN,
+    Row,
+    format_csv,
+    format_heading,
+    format_latex,
+    format_value,
+    format_with_margin,
+    list_columns,
+)
 from orchestrator.overview.snapshot import MIXED_CODE, Snapshot, read_snapshot
+from orchestrator.overview.summary import margin
 from orchestrator.overview.tables import describe_best_parameters
 from orchestrator.state.home import home_option
 from orchestrator.state.paths import trial_folder
@@ -27,8 +34,6 @@ from reports import vocabulary as words
 LABEL_WIDTH = 16
 FILE_ONLY = frozenset({"trials", "tested", "test/fvu", "test/side_info_floats"})
 """Columns of csv and latex only: a terminal of 80 columns has no space for them."""
-Row = dict[str, Any]
-"""The values of one arm, trial or baseline by the name of the column."""
 
 
 def compare(home: Path, name: str, numbers: Sequence[int], form: str, console: Console) -> None:
@@ -51,9 +56,9 @@ def compare(home: Path, name: str, numbers: Sequence[int], form: str, console: C
         rows = _make_arm_rows(snapshot)
         references = _make_reference_rows(snapshot, rows)
     if form == "csv":
-        console.out(_format_csv([*rows, *references]), end="", highlight=False)
+        console.out(format_csv([*rows, *references]), end="", highlight=False)
     elif form == "latex":
-        console.out(_format_latex([*rows, *references]), highlight=False)
+        console.out(format_latex([*rows, *references]), highlight=False)
     else:
         if numbers:
             table, remarks = _make_trial_table(rows), _make_trial_remarks(snapshot, numbers)
@@ -72,15 +77,38 @@ def _make_arm_rows(snapshot: Snapshot) -> list[Row]:
         own = [trial for trial in trials if trial.arm == arm]
         best = snapshot.ledger.tally(arm).best
         row: Row = {"arm": arm, "trials": len(own), "best trial": best.number if best else None}
-        row |= _read_best_values(snapshot, best) if best else {}
         tested = [trial.test for trial in own if trial.test]
+        if snapshot.started.get("seeds"):
+            row |= _average_over_seeds(snapshot, own, has_margins=len(tested) > 1)
+        elif best:
+            row |= _read_best_values(snapshot, best)
         for val_metric in _list_metrics(snapshot):
             metric = f"{words.TEST_PREFIX}{val_metric.removeprefix(words.VAL_PREFIX)}"
             values = [metrics[metric] for metrics in tested if metric in metrics]
             row |= {metric: fmean(values), "tested": len(values)} if values else {}
+            row |= _measure_margin(metric, values)
         row["epochs"] = sum(trial.epochs for trial in own)
         rows.append(row)
     return rows
+
+
+def _average_over_seeds(snapshot: Snapshot, trials: Sequence[Trial], *, has_margins: bool) -> Row:
+    """Return the means over the completed trials of an arm, whose trials are repetitions with other seeds."""
+    rows = [_read_best_values(snapshot, trial) for trial in trials if trial.outcome == words.OUTCOME_COMPLETED]
+    means: Row = {}
+    for name in _list_metrics(snapshot):
+        values = [row[name] for row in rows if name in row]
+        means |= {name: fmean(values)} if values else {}
+        means |= _measure_margin(name, values) if has_margins else {}
+    return means
+
+
+def _measure_margin(metric: str, values: Sequence[float]) -> Row:
+    """Return half of the 95 % confidence interval of a mean; nothing if there is no spread to measure."""
+    if len(values) < 2:
+        return {}
+    half_width = margin(values)
+    return {metric + MARGIN: half_width} if float(f"{half_width:.3f}") else {}
 
 
 def _make_trial_rows(snapshot: Snapshot, numbers: Sequence[int]) -> list[Row]:
@@ -125,76 +153,37 @@ def _make_reference_rows(snapshot: Snapshot, rows: Sequence[Row]) -> list[Row]:
     return reference_rows
 
 
-def _list_columns(rows: Sequence[Row]) -> list[str]:
-    """Return the keys of all rows, with the counts last."""
-    keys = list(dict.fromkeys(key for row in rows for key in row))
-    last = [key for key in ("tested", "epochs") if key in keys]
-    return [key for key in keys if key not in last] + last
-
-
 def _make_arm_table(snapshot: Snapshot, rows: Sequence[Row], references: Sequence[Row]) -> Table:
-    label, *others = (key for key in _list_columns(rows) if key not in FILE_ONLY)
+    # With seeds, an arm's row has means and no best trial.
+    hidden = FILE_ONLY - {"trials"} | {"best trial"} if snapshot.started.get("seeds") else FILE_ONLY
+    shown = [key for key in list_columns(rows) if key not in hidden]
+    label, *others = (key for key in shown if not key.endswith(MARGIN))
     table = Table(box=None, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column(label, vertical="bottom", overflow="fold", min_width=LABEL_WIDTH)
     for key in others:
-        table.add_column("\n".join(_format_heading(key).split()), justify="right", vertical="bottom", no_wrap=True)
+        table.add_column("\n".join(format_heading(key).split()), justify="right", vertical="bottom", no_wrap=True)
     columns = [label, *others]
     for row in rows:
         mark = " *" if snapshot.has_mixed_code(row["arm"]) else ""
-        table.add_row(row["arm"] + mark, *(_format_value(row.get(key)) for key in others))
+        table.add_row(row["arm"] + mark, *(format_with_margin(row, key) for key in others))
     if references:
         table.add_section()
         table.add_row()
     for row in references:
-        table.add_row(*(Text(_format_value(row.get(key)), style="dim") for key in columns))
+        table.add_row(*(Text(format_value(row.get(key)), style="dim") for key in columns))
     return table
 
 
 def _make_trial_table(rows: Sequence[Row]) -> Table:
     """Return a table with a column for each trial, since trials have many short values."""
-    label, *others = _list_columns(rows)
+    label, *others = list_columns(rows)
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column(label)
     for row in rows:
-        table.add_column(_format_value(row[label]), justify="right")
+        table.add_column(format_value(row[label]), justify="right")
     for key in others:
-        table.add_row(_format_heading(key), *(_format_value(row.get(key)) for row in rows))
+        table.add_row(format_heading(key), *(format_value(row.get(key)) for row in rows))
     return table
-
-
-def _format_heading(key: str) -> str:
-    if key.startswith(words.TEST_PREFIX):
-        return f"test {key.removeprefix(words.TEST_PREFIX)}".replace("_", " ")
-    return words.label_of(key) if key.startswith(words.VAL_PREFIX) else key
-
-
-def _format_value(value: Any) -> str:
-    if value is None:
-        return ""
-    if not isinstance(value, float):
-        return str(value)
-    if math.isnan(value):
-        return "nan"
-    return f"{value:.3f}" if value == 0 or 0.01 <= abs(value) < 1000 else f"{value:.1e}"
-
-
-def _format_csv(rows: Sequence[Row]) -> str:
-    file = io.StringIO()
-    writer = csv.DictWriter(file, _list_columns(rows), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return file.getvalue()
-
-
-def _format_latex(rows: Sequence[Row]) -> str:
-    import pandas as pd
-
-    columns = _list_columns(rows)
-    cells = [[_format_value(row.get(key)) for key in columns] for row in rows]
-    frame = pd.DataFrame(cells, columns=list(map(_format_heading, columns)))
-    style = frame.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
-    text: str = style.to_latex(hrules=True)
-    return text
 
 
 def _make_arm_remarks(snapshot: Snapshot, rows: Sequence[Row]) -> list[str]:
@@ -203,6 +192,8 @@ def _make_arm_remarks(snapshot: Snapshot, rows: Sequence[Row]) -> list[str]:
     lines = [MIXED_CODE] if any(snapshot.has_mixed_code(row["arm"]) for row in rows) else []
     lines += filter(None, (unfinished_line(row["arm"], trials.get(row["best trial"])) for row in rows))
     command = format_command("report", snapshot.name, "--best-yaml", *home_option(snapshot.ledger.folder.parent))
+    if any(key.endswith(MARGIN) for row in rows for key in row):
+        lines.append("±: half of the mean's 95 % confidence interval over trials alone (Student's t).")
     lines += describe_best_parameters((trials.get(row["best trial"]) for row in rows), command)
     return ["", *lines] if lines else []
 

@@ -11,12 +11,11 @@ from rich.table import Table
 from rich.text import Text
 
 from orchestrator.overview.snapshot import Snapshot, find_trial
+from orchestrator.overview.sparkline import sparkline
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
-BARS = "▁▂▃▄▅▆▇█"
-MAX_BARS = 40
 CURVES = ("train/loss", words.VAL_LOSS, words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY, words.FVU)
 """The metrics whose curves are shown beside the objective's."""
 TABLES = (
@@ -29,7 +28,7 @@ Side = tuple[Snapshot, Trial]
 
 
 def diff(home: Path, first: str, second: str, console: Console) -> None:
-    """Print parameters, code, versions and curves and, if both were evaluated, the means of a metric by class.
+    """Print what differs of parameters, code and versions, the curves, and the means of a metric by class.
 
     Args:
         home: the folder of all sweeps.
@@ -41,7 +40,13 @@ def diff(home: Path, first: str, second: str, console: Console) -> None:
         UserError: there is no such sweep or trial.
     """
     sides = find_trial(home, first), find_trial(home, second)
-    console.print(_make_fact_table(sides, (first, second)))
+    left, right = (_collect_facts(side) for side in sides)
+    keys = dict.fromkeys([*left, *right])
+    equal = [key for key in keys if left.get(key) == right.get(key)]
+    if len(equal) < len(keys):
+        console.print(_make_fact_table(left, right, [key for key in keys if key not in equal], (first, second)))
+    if equal:
+        console.print(Text(f"Equal in {words.amount(len(equal), 'row')}: {', '.join(equal)}", style="dim"))
     console.print()
     console.print(_make_curve_table(sides, (first, second)))
     metric, by_class = _mean_by_class(sides)
@@ -52,16 +57,14 @@ def diff(home: Path, first: str, second: str, console: Console) -> None:
         console.print(Text("\nBy class: only of trials that were evaluated by a judge of classes."))
 
 
-def _make_fact_table(sides: tuple[Side, Side], names: tuple[str, str]) -> Table:
+def _make_fact_table(
+    left: Mapping[str, str], right: Mapping[str, str], keys: Sequence[str], names: tuple[str, str]
+) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("", *names):
         table.add_column(heading, overflow="fold")
-    facts = [_collect_facts(side) for side in sides]
-    for key in dict.fromkeys(key for side_facts in facts for key in side_facts):
-        left, right = (side_facts.get(key, "–") for side_facts in facts)
-        # Equal values are dim, so that the differences stand out.
-        style = "dim" if left == right else ""
-        table.add_row(key, left, right, style=style)
+    for key in keys:
+        table.add_row(key, left.get(key, "–"), right.get(key, "–"))
     return table
 
 
@@ -76,7 +79,7 @@ def _collect_facts(side: Side) -> dict[str, str]:
     dirty = " with uncommitted changes" if git.get("dirty") else ""
     return {
         "arm": trial.arm,
-        **{name: f"{value}" for name, value in trial.params.items()},
+        **{name: f"{value:.6g}" if isinstance(value, float) else f"{value}" for name, value in trial.params.items()},
         "seed": str(trial.seed),
         "state": snapshot.state_of(trial) + reason,
         "epochs": str(trial.epochs),
@@ -115,28 +118,6 @@ def _find_mode(snapshot: Snapshot, metric: str) -> str:
     objective = snapshot.objective
     declared = snapshot.started.get("metrics", {}).get(metric, {})
     return str(declared.get("mode", objective.mode if metric == objective.metric else "min"))
-
-
-def sparkline(values: Sequence[float], low: float, high: float) -> str:
-    """Return a line of bars for values between two bounds; NaN is `·`.
-
-    Of more than `MAX_BARS` values, evenly spaced ones are shown.
-
-    Args:
-        values: the values in order.
-        low: the value of the lowest bar.
-        high: the value of the highest bar.
-    """
-    count = min(len(values), MAX_BARS)
-    chosen = [values[round(index * (len(values) - 1) / max(count - 1, 1))] for index in range(count)]
-    span = (high - low) or 1.0
-
-    def draw_bar(value: float) -> str:
-        if not math.isfinite(value):
-            return "·"
-        return BARS[min(len(BARS) - 1, int((value - low) / span * len(BARS)))]
-
-    return "".join(map(draw_bar, chosen))
 
 
 def _mean_by_class(sides: tuple[Side, Side]) -> tuple[str, dict[str, list[float]]]:

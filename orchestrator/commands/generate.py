@@ -1,4 +1,4 @@
-"""`orchestrate generate dog.jpg`: generate sounds from images, or images from sounds, with a sweep's best trial."""
+"""`orchestrate generate dog.jpg`: generate sounds or images from images or sounds, with a sweep's best trial."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Options:
         out: the folder of the generated files.
         sweep: the sweep whose best trial generates; None for the newest one that takes this kind of file.
         model: a model in MLflow instead, such as `models:/audiovision@champion`.
-        count: the number of outputs for each input file.
+        count: the number of outputs for each input file; a reconstruction is always one.
         seed: the seed of the generated outputs.
         at_s: the start of the clip in a recording, in seconds; clips have two seconds.
     """

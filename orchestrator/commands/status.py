@@ -3,27 +3,19 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from orchestrator.errors import UserError
-from orchestrator.overview.snapshot import MIXED_CODE, WAITING, Snapshot, read_snapshot
+from orchestrator.overview.snapshot import Snapshot, read_snapshot
+from orchestrator.overview.status_tables import MOST_TRIALS, make_home_table, make_sweep_view
 from orchestrator.state.home import sweep_names
-from orchestrator.state.sweep_state import FINISHED
 from orchestrator.state.trial import Trial
 from orchestrator.tracking import sender
-from reports import vocabulary as words
-
-MOST_TRIALS = 60
-"""The most trials in the table without `--all`; a thousand rows would take a second to print."""
-UNENDED = (words.OUTCOME_RUNNING, WAITING, words.OUTCOME_INTERRUPTED)
-BROKEN = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
 
 
 def show_status(home: Path, name: str | None, *, as_json: bool, console: Console, shows_all: bool = False) -> None:
@@ -44,22 +36,39 @@ def show_status(home: Path, name: str | None, *, as_json: bool, console: Console
         if as_json:
             console.out(json.dumps(collect_status(snapshot), indent=1), highlight=False)
         else:
-            _print_sweep(snapshot, console, shows_all=shows_all)
+            most = len(snapshot.ledger.trials) if shows_all else MOST_TRIALS
+            console.print(make_sweep_view(snapshot.name, collect_status(snapshot), most_trials=most))
         return
-    names = sweep_names(home)
-    if not names:
-        raise UserError(f"{home}: no sweep has been run here; run one (orchestrate sweep FILE) or name another --home")
-    snapshots = []
-    for sweep_name in names:
-        try:
-            snapshots.append(read_snapshot(home, sweep_name))
-        except UserError as error:
-            # The other sweeps are printed although this one can't be read.
-            Console(stderr=True, highlight=False).print(Text(str(error)), soft_wrap=True)
+    snapshots, problems = read_snapshots(home)
+    for problem in problems:
+        Console(stderr=True, highlight=False).print(Text(problem), soft_wrap=True)
     if as_json:
         console.out(json.dumps([collect_status(snapshot) for snapshot in snapshots], indent=1), highlight=False)
     else:
-        _print_home(snapshots, console)
+        console.print(make_home_table(snapshots, [collect_wanted(snapshot) for snapshot in snapshots]))
+
+
+def read_snapshots(home: Path) -> tuple[list[Snapshot], list[str]]:
+    """Return the state of every sweep of a home, and a message for each sweep that can't be read.
+
+    Raises:
+        UserError: there is no sweep.
+    """
+    names = sweep_names(home)
+    if not names:
+        raise UserError(f"{home}: no sweep has been run here; run one (orchestrate sweep FILE) or name another --home")
+    snapshots, problems = [], []
+    for name in names:
+        try:
+            snapshots.append(read_snapshot(home, name))
+        except UserError as error:
+            problems.append(str(error))
+    return snapshots, problems
+
+
+def collect_wanted(snapshot: Snapshot) -> int:
+    """Return the number of trials of all arms' budgets; 0 if the last start did not record any."""
+    return sum(arm.get("trials", 0) for arm in _read_budgets(snapshot).values())
 
 
 def collect_status(snapshot: Snapshot) -> dict[str, Any]:
@@ -130,109 +139,3 @@ def _read_budgets(snapshot: Snapshot) -> dict[str, dict[str, int]]:
     """Return the budget of each arm by its name; an empty one for an arm that the last start did not have."""
     budget_by_arm: dict[str, dict[str, int]] = snapshot.started.get("arms", {})
     return {trial.arm: {} for trial in snapshot.ledger.trials.values()} | budget_by_arm
-
-
-def _print_home(snapshots: Iterable[Snapshot], console: Console) -> None:
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("sweep", "state", "trials ended", "best", "of arm", "last event"):
-        table.add_column(heading)
-    for snapshot in snapshots:
-        trials = snapshot.ledger.trials.values()
-        best = snapshot.best_of(trials)
-        wanted = sum(arm.get("trials", 0) for arm in _read_budgets(snapshot).values())
-        ended = sum(trial.outcome is not None for trial in trials)
-        last = datetime.fromtimestamp(snapshot.ledger.last_ms / 1000)
-        value, arm_name = (best.best_value, best.arm) if best else (None, "")
-        table.add_row(
-            snapshot.name,
-            snapshot.state,
-            f"{ended} of {wanted or len(trials)}",
-            _format_number(value),
-            arm_name,
-            f"{last:%Y-%m-%d %H:%M}",
-        )
-    console.print(table)
-
-
-def _choose_trials(trials: list[dict[str, Any]], arms: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Choose at most `MOST_TRIALS` trials: those that run or wait and the best, then broken ones, then the newest."""
-    bests = {arm["best_trial"] for arm in arms}
-    urgent = [trial for trial in trials if trial["state"] in UNENDED or trial["trial"] in bests]
-    broken = [trial for trial in reversed(trials) if trial["state"] in BROKEN]
-    numbers = [trial["trial"] for trial in (*urgent, *broken[: MOST_TRIALS // 2], *reversed(trials))]
-    chosen = set(list(dict.fromkeys(numbers))[:MOST_TRIALS])
-    return [trial for trial in trials if trial["trial"] in chosen]
-
-
-def _print_sweep(snapshot: Snapshot, console: Console, *, shows_all: bool) -> None:
-    data = collect_status(snapshot)
-    _print_arms(data, snapshot, console)
-    _print_trials(data, snapshot, console, shows_all=shows_all)
-    console.print(Text(_format_mlflow(data["mlflow"], is_running=bool(data["driver"]))), soft_wrap=True)
-
-
-def _print_arms(data: dict[str, Any], snapshot: Snapshot, console: Console) -> None:
-    reason = f": {data['reason']}" if data["reason"] and data["state"] != FINISHED else ""
-    driver = f" on {data['driver']['host']}, process {data['driver']['pid']}" if data["driver"] else ""
-    console.print(Text(f"{snapshot.name}: {data['state']}{driver}{reason}"), soft_wrap=True)
-    metric = words.label_of(snapshot.objective.metric)
-    arms = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("arm", "trials", "states", "epochs", f"best {metric}", "trial"):
-        arms.add_column(heading, justify="left" if heading in ("arm", "states") else "right")
-    for arm in data["arms"]:
-        states = ", ".join(f"{count} {state}" for state, count in arm["states"].items())
-        best = _format_number(arm["best"])
-        name = f"{arm['arm']} *" if arm["mixed_code"] else arm["arm"]
-        arms.add_row(name, str(arm["trials"]), states, str(arm["epochs"]), best, str(arm["best_trial"] or "–"))
-    console.print(arms)
-    if any(arm["mixed_code"] for arm in data["arms"]):
-        console.print(MIXED_CODE)
-
-
-def _print_trials(data: dict[str, Any], snapshot: Snapshot, console: Console, *, shows_all: bool) -> None:
-    metric = words.label_of(snapshot.objective.metric)
-    shown = data["trials"] if shows_all else _choose_trials(data["trials"], data["arms"])
-    trials = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("trial", "arm", "state", "epoch", f"best {metric}", "last report", "why"):
-        trials.add_column(heading, justify="right" if heading in ("trial", "epoch", f"best {metric}") else "left")
-    for trial in shown:
-        age = trial["last_report_s"]
-        last_report = _format_age(age) if age is not None and trial["state"] in UNENDED else ""
-        why = trial["reason"] if trial["state"] in BROKEN else ""
-        cells = (
-            str(trial["trial"]),
-            trial["arm"],
-            trial["state"],
-            str(trial["epoch"]),
-            _format_number(trial["best"]),
-            last_report,
-        )
-        trials.add_row(*cells, Text(why, overflow="ellipsis", no_wrap=True))
-    console.print()
-    console.print(trials)
-    if num_hidden := len(data["trials"]) - len(shown):
-        console.print(f"{num_hidden:,} more trials; --all shows them.")
-
-
-def _format_mlflow(mlflow: dict[str, Any], *, is_running: bool) -> str:
-    if mlflow["unreachable_since"]:
-        return f"\nMLflow unreachable since {mlflow['unreachable_since'][11:16]}: {mlflow['backlog']} lines wait."
-    remark = f" {mlflow['remark']}." if mlflow["remark"] else ""
-    if mlflow["backlog"]:
-        return f"\nMLflow: {mlflow['backlog']} lines wait.{remark}"
-    left_out = f" but {mlflow['left_out']}" if mlflow["left_out"] else ""
-    if mlflow["sent"]:
-        return f"\nMLflow: has everything{left_out}.{remark}"
-    if is_running:
-        return f"\nMLflow: has every epoch so far{left_out}.{remark}"
-    return f"\nMLflow: not everything is there; resume sends it.{remark}"
-
-
-def _format_number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.4g}"
-
-
-def _format_age(seconds: float) -> str:
-    if seconds < 90:
-        return f"{seconds:.0f} s ago"
-    return f"{seconds / 60:.0f} min ago" if seconds < 5400 else f"{seconds / 3600:.1f} h ago"

@@ -6,10 +6,8 @@ from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 
-from orchestrator import processor
-from orchestrator.command_line import format_command
+from orchestrator.commands.advice import HEAVY, advise
 from orchestrator.overview.snapshot import STOPPED, Snapshot, find_trial
-from orchestrator.state.home import home_option
 from orchestrator.state.paths import TRIAL_LOG, trial_folder
 from orchestrator.state.trial import Trial
 from orchestrator.worker.postmortem import read_last_attempt
@@ -17,8 +15,6 @@ from reports import vocabulary as words
 
 LOG_LINES = 12
 """The number of lines shown of a trial's log."""
-HEAVY = ("batch_size", "spectrogram", "width", "latent_dim")
-"""The parameters that decide how much memory a trial needs."""
 
 
 def explain(home: Path, trial_reference: str) -> Iterator[str]:
@@ -50,7 +46,7 @@ def explain(home: Path, trial_reference: str) -> Iterator[str]:
         yield f"The end of {log}:"
         yield from (f"  {line}" for line in lines)
     yield ""
-    yield advise(snapshot, trial, home)
+    yield advise(snapshot, trial, similar_trials, home)
 
 
 def describe_state(snapshot: Snapshot, trial: Trial) -> str:
@@ -98,44 +94,6 @@ def find_similar_trials(snapshot: Snapshot, trial: Trial) -> list[Trial]:
         # It distinguishes the place of the error in the code from other places.
         return [other for other in with_outcome if other.alike == trial.alike]
     return [other for other in with_outcome if other.cause == trial.cause]
-
-
-def advise(snapshot: Snapshot, trial: Trial, home: Path) -> str:
-    """Return a sentence with the command that would help."""
-
-    def command(*more: str) -> str:
-        return format_command("resume", snapshot.name, *more, *home_option(home))
-
-    if trial.outcome is None:
-        if snapshot.driver is not None and not trial.held:
-            status = format_command("status", snapshot.name, *home_option(home))
-            return f"The sweep continues it; {status} shows its progress."
-        return f"To go on: {command()}"
-    if trial.outcome == words.OUTCOME_PRUNED:
-        return "That is an ordinary end: others of its arm did better at the same epoch."
-    if trial.outcome == words.OUTCOME_COMPLETED:
-        return f"To train it for longer: {command('--epochs', '+10', '--arm', trial.arm)}"
-    retry_options = ["--retry-failed", "--only", trial.cause]
-    match trial.cause:
-        case words.CAUSE_OOM:
-            return (
-                f"To give it more room: {command(*retry_options, '--set', 'resources.gpu=1')} (on CPUs resources.cpu=…)"
-            )
-        case words.CAUSE_TIMEOUT:
-            return f"To give it more time: {command(*retry_options, '--set', 'limits.minutes_per_epoch=MINUTES')}"
-        case words.CAUSE_NODE:
-            log = read_last_attempt(trial_folder(snapshot.ledger.folder, trial.number) / TRIAL_LOG)
-            return f"{_describe_known_crash(log)}To try it again: {command(*retry_options)}"
-        case words.CAUSE_ERROR:
-            return f"Once the code is mended: {command(*retry_options)}"
-    return f"Its parameters lead there: other ones may not. Once the code is changed: {command(*retry_options)}"
-
-
-def _describe_known_crash(log: list[str]) -> str:
-    """Return a sentence about a crash if the worker's log warns of a known problem of the processor; else nothing."""
-    warnings = [line for line in log if line.startswith(processor.KNOWN)]
-    has_crashed = any(line.startswith("Fatal Python error") for line in log)
-    return f"A {warnings[0]}. Without a change of the code it may crash again. " if warnings and has_crashed else ""
 
 
 def _format_best(snapshot: Snapshot, trial: Trial) -> str:

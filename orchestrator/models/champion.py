@@ -89,7 +89,9 @@ def export_best(home: Path, name: str, say: Callable[[str], None]) -> Champion:
     snapshot = read_snapshot(home, name)
     sweep = read_search_space(snapshot.ledger.folder / SEARCH_SPACE, overrides=[], name=snapshot.name)
     if sweep.declaration.GENERATES is None:
-        raise UserError(f"{name}: trainable {sweep.space.trainable} generates nothing; image_to_sound and others do")
+        raise UserError(
+            f"{name}: trainable {sweep.space.trainable} generates nothing; autoencoder, image_to_sound and others do"
+        )
     trial = _find_best(snapshot)
     row = trial.curve.best_row
     assert row is not None, "the best trial has a best epoch"
@@ -144,7 +146,11 @@ def _read_origin(folder: Path) -> dict[str, Any] | None:
 
 
 def _export(sweep: Sweep, home: Path, trial: Trial, folder: Path, origin: dict[str, Any]) -> None:
-    model = loader.export_model(_load(sweep, home, trial))
+    trainable = _load(sweep, home, trial)
+    try:
+        model = loader.export_model(trainable)
+    except UserError as error:
+        raise UserError(f"{sweep.name}/{trial.number}: {error}") from error
     loader.save_model(folder, replace(model, settings={**model.settings, "origin": origin}))
 
 

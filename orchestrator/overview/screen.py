@@ -5,29 +5,28 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
+from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
 from orchestrator.command_line import format_command
+from orchestrator.overview.board import Board
 from orchestrator.overview.snapshot import MIXED_CODE
-from orchestrator.overview.summary import ArmSummary, list_table_metrics, seconds_left, summarize
+from orchestrator.overview.steady import SteadyLive
+from orchestrator.overview.summary import summarize
 from orchestrator.overview.tables import (
     describe_best_parameters,
     format_interval,
-    format_number,
     make_renderings_table,
     make_results_table,
-    mark_arm,
 )
 from orchestrator.state.home import home_option
-from orchestrator.state.trial import Trial, unfinished_line
+from orchestrator.state.trial import unfinished_line
 from orchestrator.tracking import sender
 from orchestrator.tracking.links import link_lines
 from reports import vocabulary as words
@@ -115,8 +114,15 @@ class Screen:
         """
         board = Board(sweep, ledger, slots, folder)
         if self.console.is_terminal:
-            with Live(get_renderable=board.render, console=self.console, refresh_per_second=REFRESH_HZ, transient=True):
-                yield
+            console = self.console
+            with SteadyLive(
+                console, lambda: board.render(console.width, console.height), refresh_hz=REFRESH_HZ
+            ) as live:
+                try:
+                    yield
+                finally:
+                    # The results follow at once, and have the same table.
+                    live.transient = board.is_complete()
             return
         stop = threading.Event()
         thread = threading.Thread(target=self._print_progress, args=(board, stop), daemon=True)
@@ -171,85 +177,3 @@ class Screen:
         folder = ledger.folder
         for line in link_lines(sweep.name, sender.status(folder), folder.parent):
             self.say(line)
-
-
-class Board:
-    """The live table of one sweep."""
-
-    def __init__(self, sweep: Sweep, ledger: Ledger, slots: int, folder: Path) -> None:
-        """Keep what the table is made of.
-
-        Args:
-            sweep: the search space of the sweep.
-            ledger: its state, which is read again at each refresh.
-            slots: the number of trials that run at once.
-            folder: the sweep's folder.
-        """
-        self.sweep = sweep
-        self.ledger = ledger
-        self.slots = slots
-        self.folder = folder
-
-    def render(self) -> RenderableType:
-        """Return the table of all arms, the best one bold, and the status line below it."""
-        arms = summarize(self.sweep, self.ledger)
-        metrics = list_table_metrics(self.sweep)
-        leader = self._find_leader(arms)
-        table = Table(box=None, pad_edge=False, header_style="bold")
-        table.add_column("arm", overflow="fold", vertical="bottom")
-        for name in ("running", "pruned", "done", "of"):
-            table.add_column(name, justify="right", vertical="bottom")
-        for name in metrics:
-            # One word a line: of 80 columns the arms' names need most.
-            heading = "\n".join(words.label_of(name).split())
-            table.add_column(heading, justify="right", vertical="bottom", no_wrap=True)
-        for arm in arms:
-            counts = [f"{arm.running}", f"{arm.pruned}", f"{arm.completed + arm.broken}", f"{arm.wanted}"]
-            values = (format_number(arm.metrics.get(name)) for name in metrics)
-            table.add_row(mark_arm(arm), *counts, *values, style="bold" if arm is leader else "")
-        return Group(table, Text(self.format_status(arms), style="dim"))
-
-    def _find_leader(self, arms: Sequence[ArmSummary]) -> ArmSummary | None:
-        """Return the arm with the best objective so far; None before the first value."""
-        objective = self.sweep.space.objective
-        pick = max if objective.mode == "max" else min
-        measured_arms = (arm for arm in arms if objective.metric in arm.metrics)
-        return pick(measured_arms, key=lambda arm: arm.metrics[objective.metric], default=None)
-
-    def format_progress(self) -> str:
-        """Return the status line and the best objective so far, for output without a table."""
-        arms = summarize(self.sweep, self.ledger)
-        metric = self.sweep.space.objective.metric
-        status = self.format_status(arms)
-        leader = self._find_leader(arms)
-        if leader is None:
-            return status
-        return f"{status} · best {words.label_of(metric)} {format_number(leader.metrics[metric])} ({leader.arm})"
-
-    def format_status(self, arms: Sequence[ArmSummary]) -> str:
-        """Return the numbers of trials, the time left, and MLflow's backlog if it can't be reached."""
-        num_ended, num_wanted = sum(arm.ended for arm in arms), sum(arm.wanted for arm in arms)
-        num_pruned = sum(arm.pruned for arm in arms)
-        parts = [
-            f"{self.sweep.name}: {num_ended} of {num_wanted} trials ended",
-            f"{len(self.ledger.unfinished)} running",
-            f"{num_pruned} pruned",
-        ]
-        seconds = seconds_left(self.sweep, self.ledger, self.slots)
-        if seconds is not None:
-            parts.append(f"about {_format_duration(seconds)} left")
-        tracking = sender.status(self.folder)
-        if tracking.get("unreachable_since"):
-            parts.append(f"MLflow unreachable, {tracking.get('backlog', 0)} lines wait")
-        return " · ".join(parts)
-
-    def format_ended_trial(self, trial: Trial) -> str:
-        """Return a line about a trial that has just ended."""
-        metric = words.label_of(self.sweep.space.objective.metric)
-        best = trial.best_value
-        value = "" if best is None else f", best {metric} {format_number(best)}"
-        return f"trial {trial.number} ({trial.arm}) {trial.outcome} after {words.amount(trial.epochs, 'epoch')}{value}"
-
-
-def _format_duration(seconds: float) -> str:
-    return f"{seconds / 60:.0f} min" if seconds >= 90 else f"{seconds:.0f} s"

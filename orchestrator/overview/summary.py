@@ -138,28 +138,3 @@ def margin(values: Sequence[float]) -> float:
 
     quantile = float(t.ppf((1 + CONFIDENCE) / 2, len(values) - 1))
     return quantile * statistics.stdev(values) / math.sqrt(len(values))
-
-
-def seconds_left(sweep: Sweep, ledger: Ledger, slots: int) -> float | None:
-    """Estimate how long the sweep still takes; None before the first epoch.
-
-    The estimate is the number of epochs left, if every trial has as many as the mean of the ended ones, times the
-    mean duration of an epoch, divided by the number of trials that run at once.
-
-    Args:
-        sweep: the search space of the sweep.
-        ledger: its state.
-        slots: the number of trials that run at once.
-    """
-    tallies = [ledger.tally(arm.name) for arm in sweep.arms]
-    num_epochs = sum(tally.epochs for tally in tallies)
-    if not num_epochs:
-        return None
-    running_epochs = [ledger.trials[number].epochs for number in list(ledger.unfinished)]
-    num_ended = len(ledger.trials) - len(running_epochs)
-    expected = (num_epochs - sum(running_epochs)) / num_ended if num_ended else float(sweep.space.budget.max_epochs)
-    wanted = sum(arm.wanted for arm in summarize(sweep, ledger))
-    epochs_of_new = (wanted - len(ledger.trials)) * expected
-    epochs_of_running = sum(max(expected - done, 1) for done in running_epochs)
-    mean_s: float = sum(tally.trained_s for tally in tallies) / num_epochs
-    return (epochs_of_new + epochs_of_running) * mean_s / slots

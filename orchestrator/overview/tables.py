@@ -81,12 +81,13 @@ def describe_best_parameters(bests: Iterable[Trial | None], command: str) -> lis
     lines = []
     for trial in bests:
         if trial is not None and trial.searched:
-            values = ", ".join(f"{name} {_format_parameter(value)}" for name, value in trial.searched.items())
+            values = ", ".join(f"{name} {format_parameter(value)}" for name, value in trial.searched.items())
             lines.append(f"  {trial.arm}: {values}")
     return ["Best parameters:", *lines, f"As YAML:  {command}"] if lines else []
 
 
-def _format_parameter(value: Any) -> str:
+def format_parameter(value: Any) -> str:
+    """Return the value of a parameter, a float with three digits."""
     return f"{value:.3g}" if isinstance(value, float) else f"{value}"
 
 

@@ -104,6 +104,10 @@ class Curve:
         """The time at which the newest epoch ended; None before the first."""
         return self._times_ms[-1] if self._times_ms else None
 
+    def values(self) -> list[float]:
+        """Return the objective of every epoch; NaN where an epoch has none."""
+        return self._values.tolist()
+
     def add(self, row: Line, objective: Objective) -> None:
         """Append the next epoch."""
         value = objective.value_in(row)

@@ -88,7 +88,7 @@ class History(SweepState):
         for number in to_look_at:
             if self.files[number].look():
                 changed.add(number)
-                (self.with_media.add if self.files[number].media else self.with_media.discard)(number)
+                (self.with_media.add if self.files[number].has_media else self.with_media.discard)(number)
         self._read_outboxes(changed)
         return changed
 

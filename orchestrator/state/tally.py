@@ -20,6 +20,8 @@ class _Share:
     epochs: int
     trained_s: float
     rendered: tuple[str, ...]
+    length: int | None
+    """Its epochs, once it has ended; None before, and for trials of the confirm stage, which are never pruned."""
 
 
 class Tally:
@@ -31,6 +33,7 @@ class Tally:
         epochs: the number of epochs of all trials.
         pruned_epochs: the number of epochs of the pruned trials.
         trained_s: the duration of all epochs.
+        lengths: how many trials of the search have ended after each number of epochs.
         codes: fingerprints of the code that its trials ran.
         ended: numbers of the trials that have ended, in the order of their ends.
     """
@@ -45,6 +48,7 @@ class Tally:
         self.epochs = 0
         self.pruned_epochs = 0
         self.trained_s = 0.0
+        self.lengths: Counter[int] = Counter()
         self.codes: set[str] = set()
         self.ended: dict[int, None] = {}
 
@@ -73,7 +77,9 @@ class Tally:
         else:
             self._trials[trial.stage].append(trial)
         settings = [name for rendering in trial.renderings for name in rendering["settings"]]
-        share = _Share(trial.status, trial.epochs, trial.curve.trained_s, tuple(settings))
+        has_length = trial.outcome is not None and trial.stage == words.STAGE_SEARCH
+        length = trial.epochs if has_length else None
+        share = _Share(trial.status, trial.epochs, trial.curve.trained_s, tuple(settings), length)
         self._shares[trial.number] = share
         self._add(share, 1)
         self.codes.update(trial.codes[-1:])
@@ -90,6 +96,8 @@ class Tally:
         self.trained_s += times * share.trained_s
         if share.status == words.OUTCOME_PRUNED:
             self.pruned_epochs += times * share.epochs
+        if share.length is not None:
+            self.lengths[share.length] += times
         for name in share.rendered:
             self._rendered[name] += times
 

@@ -12,6 +12,8 @@ from reports import vocabulary as words
 
 SINGLE_FILES = (words.ARTIFACT_CONFIG, words.ARTIFACT_PER_RECORDING)
 
+MEDIA_SUFFIXES = (".wav", ".png")
+
 
 class TrialFiles:
     """A trial's folder as it was when last looked at.
@@ -32,6 +34,8 @@ class TrialFiles:
         self.folder = folder
         self.size = 0
         self.made_ns: dict[str, int] = {}
+        self._with_contents: dict[tuple[str, int], bool] = {}
+        """For each folder of renderings that was looked into, and the time of its making, whether it has any."""
 
     @property
     def outbox(self) -> Path:
@@ -42,6 +46,18 @@ class TrialFiles:
     def media(self) -> list[str]:
         """The folders of sounds and pictures."""
         return [name for name in self.made_ns if name.startswith(f"{MEDIA}/")]
+
+    @property
+    def has_media(self) -> bool:
+        """Whether there is a sound or a picture; a trainable that renders nothing has folders with tables only."""
+        return any(self._has_contents(name) for name in self.media)
+
+    def _has_contents(self, name: str) -> bool:
+        key = name, self.made_ns[name]
+        if key not in self._with_contents:
+            with contextlib.suppress(FileNotFoundError), os.scandir(self.folder / name) as entries:
+                self._with_contents[key] = any(entry.name.endswith(MEDIA_SUFFIXES) for entry in entries)
+        return self._with_contents.get(key, False)
 
     def look(self) -> bool:
         """Look again; return whether the outbox has grown or a file is new."""

@@ -94,6 +94,10 @@ class SweepPages:
         }
 
 
+LISTEN = "listen"
+"""The purpose of the page with sounds among a sweep's links."""
+
+
 def link_lines(name: str, tracking: Mapping[str, Any], home: Path, port: int = UI_PORT) -> list[str]:
     """Return lines with the addresses of a sweep's pages where a server shows them, else the command that starts one.
 
@@ -103,9 +107,11 @@ def link_lines(name: str, tracking: Mapping[str, Any], home: Path, port: int = U
         home: the folder of all sweeps.
         port: that of `orchestrate ui` on this machine.
     """
-    command = f"Hear and compare them:  {format_command('ui', name, *home_option(home))}"
     uri = str(tracking.get("tracking_uri") or "")
     links: Mapping[str, str] = tracking.get("links") or {}
+    # Only a sweep that made sounds has a page to listen to.
+    purpose = "Hear and compare them" if LISTEN in links else "Compare them"
+    command = f"{purpose}:  {format_command('ui', name, *home_option(home))}"
     if not links:
         return [f"Nothing of it is in MLflow yet ({tracking.get('error') or 'it has just begun'}).", command]
     if uri.startswith(("http://", "https://")):

@@ -19,7 +19,7 @@ from orchestrator.tracking.description import (
     describe_sweep,
     describe_trial,
 )
-from orchestrator.tracking.links import SweepPages
+from orchestrator.tracking.links import LISTEN, SweepPages
 from orchestrator.tracking.notes import find_places
 from orchestrator.tracking.presented import Column, find_best_pictures, make_columns
 from orchestrator.tracking.run import Run
@@ -216,7 +216,7 @@ class Mirror:
         has_media = bool(self._history.with_media)
         links: dict[str, str] = {}
         if has_media:
-            links["listen"] = pages.listen()
+            links[LISTEN] = pages.listen()
         if self._history.is_finished:
             links["report"] = pages.report()
         links["trials"] = pages.trials()

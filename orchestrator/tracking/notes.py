@@ -137,7 +137,7 @@ def write_sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
         f"Sweep {history.name}: {outcome}. {_counts(history)}. Best trial of each arm by "
         f"{words.label_of(history.objective.metric)} ({better} is better), at its best epoch:",
     ]
-    after = [_views(pages), _reproduction(history, pages)]
+    after = [_views(history, pages), _reproduction(history, pages)]
     if any(MARK in row for row in table):
         after.insert(0, f"{MARK} Its trials ran on different code.")
     while len(text := "\n\n".join([*before, "\n".join(table), *after])) > MAX_NOTE and len(table) > 2:
@@ -162,17 +162,20 @@ def _answer(history: History, pages: SweepPages, outcome: str) -> str:
             answer += " Whether that is more than luck, only the report's intervals can tell."
     else:
         answer = f"**No trial has a {label} yet.**"
-    # The report is written when the sweep has ended.
-    report = f", [read the report]({pages.report()})" if outcome == words.OUTCOME_COMPLETED else ""
-    return f"{answer} **[Hear the arms side by side]({pages.listen()})**{report}."
+    links = [f"**[Hear the arms side by side]({pages.listen()})**."] if history.with_media else []
+    if outcome == words.OUTCOME_COMPLETED:
+        # The report is written when the sweep has ended.
+        links.append(f"[Read the report]({pages.report()}).")
+    return " ".join([answer, *links])
 
 
-def _views(pages: SweepPages) -> str:
+def _views(history: History, pages: SweepPages) -> str:
     """Return the links to the prepared views."""
+    spectrograms = f", [spectrograms]({pages.spectrograms()})" if history.with_media else ""
     return (
         f"Views: [trials, best first]({pages.trials()}), [curves]({pages.charts(CURVES)}), "
         f"[means by arm]({pages.charts(BY_ARM)}), [parameters]({pages.charts(PARAMETERS)}), "
-        f"[best of each arm]({pages.charts(TOP)}), [spectrograms]({pages.spectrograms()})."
+        f"[best of each arm]({pages.charts(TOP)}){spectrograms}."
     )
 
 

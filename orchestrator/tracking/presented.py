@@ -54,7 +54,7 @@ def make_columns(history: History) -> list[Column]:
     for best in history.best_trials():
         files = history.files[best.number]
         media = max(files.media, default=None, key=_preference)
-        if media:
+        if media and best.number in history.with_media:
             columns.append(_make_column(history, best, media))
     return columns
 

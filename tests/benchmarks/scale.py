@@ -29,7 +29,8 @@ from rich.console import Console
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from orchestrator.overview.screen import Board, Screen
+from orchestrator.overview.board import Board
+from orchestrator.overview.screen import Screen
 from orchestrator.policy.pruning import Rungs
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.reader import Sweep, read_search_space
@@ -132,7 +133,7 @@ def measure_parts(trials: int, epochs: int) -> dict[str, str]:
         replay_s = seconds(lambda: Rungs(sweep, ledger))
         board = Board(sweep, ledger, 2, home / NAME)
         console = Screen(Console(file=open(os.devnull, "w"))).console
-        render_s = seconds(lambda: console.print(board.render()), 5)
+        render_s = seconds(lambda: console.print(board.render(console.width, console.height)), 5)
         rebuilt_s = seconds(lambda: ask_anew(sweep, ledger, trials), 3)
         studies = Studies(sweep, ledger)
         studies.suggest(sweep.arms[0], trials)

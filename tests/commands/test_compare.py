@@ -12,8 +12,9 @@ import pytest
 from rich.console import Console
 
 from orchestrator.commands.compare import compare
-from orchestrator.commands.diff import diff, sparkline
+from orchestrator.commands.diff import diff
 from orchestrator.errors import UserError
+from orchestrator.overview.sparkline import sparkline
 from tests.support.sweep_folder import SweepFolder
 
 
@@ -93,6 +94,23 @@ def test_trials_are_compared_by_what_tells_them_apart(two_arms: SweepFolder) -> 
     assert "Pruned" not in shown(two_arms, 1, 3)
 
 
+def test_means_have_an_interval_where_several_trials_were_tested(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    sweep.start(arms={"loss=vae": {}, "loss=l1": {}}, seeds=3)
+    for number, loss in enumerate(("vae", "vae", "vae", "l1"), 1):
+        sweep.whole_trial(number, loss)
+        sweep.event("evaluated", trial=number, metrics={"test/judge_probability": 0.7 + number / 100}, error="")
+    text = shown(sweep)
+    (vae,) = (line.split() for line in text.splitlines() if line.startswith("loss=vae"))
+    (l1,) = (line.split() for line in text.splitlines() if line.startswith("loss=l1"))
+    # Student's t with two degrees of freedom: 4.303 times 0.01 / √3.
+    assert vae[:2] == ["loss=vae", "3"] and "0.720" in vae and "±0.025" in vae
+    assert l1[1] == "1" and not any("±" in cell for cell in l1)
+    assert "±: half of the mean's 95 % confidence interval" in text
+    (header, row, *_) = csv.reader(io.StringIO(shown(sweep, form="csv")))
+    assert float(row[header.index("test/judge_probability ±")]) == pytest.approx(0.02484, abs=1e-5)
+
+
 def test_a_trial_that_is_not_there_is_named(two_arms: SweepFolder) -> None:
     with pytest.raises(UserError, match="vae has no trial 9; it has 1 to 3"):
         shown(two_arms, 1, 9)
@@ -123,8 +141,11 @@ def test_links_of_some_trials_open_mlflows_comparison_of_them(two_arms: SweepFol
 def test_diff_says_what_differs_and_draws_the_curves(two_arms: SweepFolder) -> None:
     console = Console(record=True, width=100, file=io.StringIO())
     diff(two_arms.home, "vae/1", "vae/2", console)
-    lines = [line.split() for line in console.export_text().splitlines()]
-    assert ["lr", "0.0003", "0.01"] in lines and ["latent_dim", "128", "128"] in lines
+    text = console.export_text()
+    lines = [line.split() for line in text.splitlines()]
+    assert ["lr", "0.0003", "0.01"] in lines and not any(line[:1] == ["latent_dim"] for line in lines)
+    equal = "arm, loss, latent_dim, warm_up, judge, corpus, commit, code, torch"
+    assert f"Equal in 9 rows: {equal}" in text
     assert ["state", "completed", "pruned"] in lines
     assert ["val/judge_probability", "vae/1", "▅█", "0.5", "0.6667", "0.6667"] in lines
     assert ["vae/2", "▁", "0.25", "0.25", "0.25"] in lines

@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+import fcntl
+import io
 import json
+import os
+import pty
+import signal
+import struct
 import subprocess
 import sys
+import termios
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
-from orchestrator.commands.status import MOST_TRIALS, collect_status, show_status
+from orchestrator.cli import app
+from orchestrator.commands.status import collect_status, show_status
 from orchestrator.commands.stop import stop
+from orchestrator.commands.watch import watch
 from orchestrator.commands.why import explain
 from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import read_snapshot
+from orchestrator.overview.status_tables import MOST_TRIALS
 from tests.support.sweep_folder import SweepFolder
 
 ARMS = {"loss=vae": {"trials": 8, "epochs": 12}, "loss=l1": {"trials": 2, "epochs": 12}}
@@ -177,6 +188,41 @@ def test_why_says_it_in_a_sentence_and_what_helps(
     assert any(line.startswith("Parameters: loss=") and line.endswith(f"seed={100 + number}") for line in lines)
 
 
+def test_why_asks_for_no_retry_of_a_trial_that_crashed_twice_alike(sweep: SweepFolder) -> None:
+    sweep.start(arms=ARMS)
+    for number, reason in (
+        (1, "its process crashed (Segmentation fault; the stack is in its log)"),
+        (2, "killed (signal 9)"),
+    ):
+        sweep.ask(number)
+        for _ in range(2):
+            sweep.event("died", trial=number, epochs=0, cause="node", reason=reason)
+        sweep.end(number, "failed", "node", f"2 times at epoch 1: {reason}", epochs=0)
+    crashed, killed = (list(explain(sweep.home, f"vae/{number}"))[-1] for number in (1, 2))
+    assert crashed.startswith("It is not the only death of this kind: another try would end alike. Once the cause")
+    assert "the machine may lack memory" in killed and "--only node" in killed and "resources.cpu=CORES" in killed
+
+
+def test_why_names_the_number_that_is_beyond_those_of_completed_trials(sweep: SweepFolder) -> None:
+    sweep.start(arms=ARMS)
+    for number, lr in ((1, 1e-4), (2, 3e-4), (3, 1e-2)):
+        sweep.ask(number, lr=lr)
+        sweep.report(number, 1)
+        sweep.end(number, *(("completed",) if number < 3 else ("diverged", "nonfinite", "epoch 2: train/loss is nan")))
+    *_, advice = explain(sweep.home, "vae/3")
+    assert advice.startswith(
+        "Its lr 0.01 is above that of every completed trial of its arm (0.0001 to 0.0003): a narrow"
+    )
+
+
+def test_why_gives_a_processor_no_graphics_card(sweep: SweepFolder) -> None:
+    sweep.start(arms=ARMS)
+    sweep.ask(1)
+    sweep.end(1, "failed", "oom", "the machine had no memory left, and the kernel killed its process", epochs=0)
+    *_, advice = explain(sweep.home, "vae/1")
+    assert "--set resources.cpu=CORES" in advice and "gpu" not in advice and "a smaller latent_dim" in advice
+
+
 def test_why_tells_siblings_that_failed_alike_and_the_end_of_the_log(folder: SweepFolder) -> None:
     for number, place in ((11, "a"), (12, "b"), (13, "a")):
         folder.ask(number)
@@ -248,3 +294,55 @@ def test_an_arm_of_mixed_code_is_marked(folder: SweepFolder) -> None:
 def test_a_driver_that_has_not_said_where_it_runs_is_not_stopped(folder: SweepFolder) -> None:
     with folder.driven(), pytest.raises(UserError, match="has not written yet where it runs"):
         stop(folder.home, "vae", print)
+
+
+def read_screen(descriptor: int) -> str:
+    """Read what a program has written to a terminal since the last call; empty if it has ended."""
+    try:
+        return os.read(descriptor, 1 << 16).decode()
+    except OSError:
+        return ""
+
+
+def test_watch_draws_until_the_sweep_ends_and_the_last_table_stays(folder: SweepFolder) -> None:
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 120, 0, 0))
+    command = [sys.executable, "-m", "orchestrator", "status", "vae", "--watch", "--home", str(folder.home)]
+    with folder.driven():
+        process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+        )
+        os.close(theirs)
+        shown = ""
+        while "0.9876" not in shown:
+            if "vae: running" in shown and "0.95" in shown:
+                folder.report(9, 2, judge_probability=0.9876)
+            shown += read_screen(ours)
+        folder.end(9)
+        folder.close()
+    last = ""
+    while part := read_screen(ours):
+        last += part
+    assert process.wait() == 0
+    assert "vae: finished" in last and "9  loss=vae  completed" in last
+    os.close(ours)
+
+
+def test_watch_ends_with_ctrl_c_and_needs_a_terminal(folder: SweepFolder) -> None:
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "orchestrator", "status", "--watch", "--home", str(folder.home)]
+    with folder.driven():
+        process = subprocess.Popen(
+            command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"}
+        )
+        os.close(theirs)
+        shown = ""
+        while "of 10" not in shown:
+            shown += read_screen(ours)
+        process.send_signal(signal.SIGINT)
+        assert process.wait() == 0
+        os.close(ours)
+    with pytest.raises(UserError, match="--watch: needs a terminal"):
+        watch(folder.home, "vae", Console(file=io.StringIO()))
+    with pytest.raises(UserError, match="--watch: not with --json; leave one of them out"):
+        CliRunner().invoke(app, ["status", "--watch", "--json"], catch_exceptions=False)

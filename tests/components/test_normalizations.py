@@ -90,10 +90,10 @@ def test_statistics_that_follow_from_latents_are_predicted_for_clips_never_seen(
     latents = torch.randn(400, 5, generator=generator)
     statistics = latents @ torch.randn(5, 2, generator=generator) + torch.tensor([3.0, -1.0])
     noisy = statistics + 0.1 * torch.randn(400, 2, generator=generator)
-    prediction = RidgeRegression(latents[:300], noisy[:300])
+    prediction = RidgeRegression.fit(latents[:300], noisy[:300])
     assert (prediction(latents[300:]) - statistics[300:]).abs().max() < 0.1
 
 
 def test_where_latents_say_nothing_the_mean_is_predicted() -> None:
-    prediction = RidgeRegression(torch.zeros(10, 3), torch.arange(20.0).reshape(10, 2))
+    prediction = RidgeRegression.fit(torch.zeros(10, 3), torch.arange(20.0).reshape(10, 2))
     torch.testing.assert_close(prediction(torch.zeros(1, 3)), torch.tensor([[9.0, 10.0]]))

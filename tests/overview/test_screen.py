@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import io
+import re
 from pathlib import Path
 
 import pytest
 from rich.console import Console
+from rich.text import Text
 
 from orchestrator.command_line import format_command
 from orchestrator.overview.screen import Screen
+from orchestrator.overview.summary import summarize
+from orchestrator.overview.tables import format_parameter
+from orchestrator.search_space.reader import Sweep
+from orchestrator.state.ledger import Ledger
 from tests.support.driving import drive
 from tests.support.spaces import noop_sweep
+from tests.support.window import Window
 
 
 def test_the_last_table_fits_80_columns_with_every_number(tmp_path: Path) -> None:
@@ -30,7 +37,7 @@ def test_the_last_table_fits_80_columns_with_every_number(tmp_path: Path) -> Non
         saved = sum(4 - trial.epochs for trial in trials if trial.outcome == "pruned")
         (line,) = (line for line in lines if line.split()[:1] == [arm.name])
         assert line.split() == [arm.name, f"{best.number}", f"{score:.3f}", f"{spent}", f"{saved}"]
-    assert lines[-1].startswith("Hear and compare them:  orchestrate ui tiny --home")
+    assert lines[-1].startswith("Compare them:  orchestrate ui tiny --home")
 
 
 def test_the_live_display_says_what_runs_and_what_is_best(tmp_path: Path) -> None:
@@ -44,6 +51,53 @@ def test_the_live_display_says_what_runs_and_what_is_best(tmp_path: Path) -> Non
     ended = sum(trial.outcome is not None for trial in ledger.trials.values())
     assert f"tiny: {ended} of 12 trials ended · 1 running" in shown
     assert "left" in shown and "MLflow" not in shown
+
+
+def draw(ledger: Ledger, sweep: Sweep, width: int, **environment: str) -> str:
+    output = io.StringIO()
+    console = Console(
+        file=output, width=width, height=40, force_terminal=True, _environ={"TERM": "xterm", **environment}
+    )
+    with Screen(console).show_live(sweep, ledger, 2, ledger.folder):
+        pass
+    return output.getvalue()
+
+
+def test_a_wide_window_shows_what_runs_the_best_parameters_the_rungs_and_the_machine(tmp_path: Path) -> None:
+    sweep = noop_sweep(tmp_path)
+    ledger = drive(sweep, tmp_path / "tiny", steps=11)
+    (number,) = ledger.unfinished
+    best = max((arm.best for arm in summarize(sweep, ledger) if arm.best), key=lambda trial: trial.best_value or 0)
+    wide = Text.from_ansi(draw(ledger, sweep, 160)).plain
+    assert f"best so far: trial {best.number}, epoch {best.epochs}" in wide
+    assert re.search(rf"\bx +{format_parameter(best.searched['x'])}", wide)
+    reached = sum(trial.epochs >= 2 for trial in ledger.trials.values())
+    assert re.search(rf"epoch 2 +[━─]+ {reached}\b", wide) and re.search(
+        r"memory +[━─]+ +\d+ % [\d.]+ of [\d.]+ GiB", wide
+    )
+    trial = ledger.trials[number]
+    assert re.search(rf"\b{number}  {trial.arm} +{trial.epochs} of 4 +[\d.]+ +[▁▂▃▄▅▆▇█]{{{trial.epochs}}}", wide)
+    assert max(len(line) for line in wide.splitlines()) <= 160
+    narrow = Text.from_ansi(draw(ledger, sweep, 80)).plain
+    assert "best so far" not in narrow and "this machine" not in narrow
+
+
+def test_the_display_has_no_colour_of_its_own(tmp_path: Path) -> None:
+    sweep = noop_sweep(tmp_path)
+    ledger = drive(sweep, tmp_path / "tiny", steps=11)
+    for environment in ({}, {"NO_COLOR": "1"}):
+        codes = set(re.findall(r"\x1b\[([\d;]*)m", draw(ledger, sweep, 160, **environment)))
+        assert codes <= {"0", "1", "2", "1;2"}, "bold and dim only"
+
+
+def test_the_last_table_stays_where_a_sweep_was_stopped_and_makes_way_for_the_results(tmp_path: Path) -> None:
+    sweep = noop_sweep(tmp_path)
+    for steps, stays in ((9, True), (10**6, False)):
+        ledger = drive(sweep, tmp_path / f"tiny_{steps}", steps=steps)
+        window = Window(80)
+        with Screen(Console(file=window, width=80, height=40)).show_live(sweep, ledger, 2, ledger.folder):
+            pass
+        assert any("of 12 trials ended" in row for row in window.rows) == stays
 
 
 def test_nothing_is_best_before_the_first_of_the_seeds_has_ended(tmp_path: Path) -> None:

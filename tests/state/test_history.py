@@ -33,7 +33,7 @@ def check_tallies(read: History) -> None:
         renderings = [rendering for trial in members for rendering in trial.renderings]
         assert set(tally.rendered) == {name for rendering in renderings for name in rendering["settings"]}
     assert read.statuses() == Counter(trial.status for trial in trials)
-    assert read.with_media == {number for number, files in read.files.items() if files.media}
+    assert read.with_media == {number for number, files in read.files.items() if files.has_media}
     assert list(read.searched) == list(dict.fromkeys(name for trial in trials for name in trial.searched))
 
 

@@ -56,7 +56,7 @@ def test_asked_for_again_it_is_known_without_reading_it(finished: Request, home:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     *said, heavy, cpu_s = done.stdout.splitlines()
     assert said[0] == "Sweep tiny is finished: nothing left to do."
-    assert any(line.startswith("Hear and compare them:") for line in said)
+    assert any(line.startswith("Compare them:") for line in said)
     assert heavy == "heavy: []" and float(cpu_s) < 2
     assert written(home) == before
 

@@ -1,4 +1,4 @@
-"""A sweep of image_to_sound on a tiny corpus, what its best trial generates, and the model that it is promoted to."""
+"""Sweeps on a tiny corpus, what their best trials generate or reconstruct, and the models that they are promoted to."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import soundfile
 import torch
@@ -28,6 +29,7 @@ from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder
 from orchestrator.worker import checkpoint
 from reports import vocabulary as words
 from tests.support.spaces import write_space
+from trainables.autoencoder.trainable import Autoencoder
 
 SITE_PACKAGES = str(Path(soundfile.__file__).parent)
 
@@ -47,6 +49,22 @@ def swept(tiny_corpus: Path, tiny_home: Path, tmp_path_factory: pytest.TempPathF
         compare=None,
         search=None,
         pruning=None,
+    )
+    return run_sweep(read_search_space(space), tiny_home, Screen())
+
+
+@pytest.fixture(scope="module")
+def reconstructing(tiny_corpus: Path, tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Ledger:
+    space = write_space(
+        tmp_path_factory.mktemp("space") / "sounds.yaml",
+        name="sounds",
+        trainable="autoencoder",
+        corpus={"name": "folder", "root": str(tiny_corpus)},
+        objective={"metric": "val/judge_probability", "mode": "max"},
+        params={**Autoencoder.DEBUG, "linear_path": "pca", "loss": "vae", "phase": "original"},
+        budget={"seeds": 1, "max_epochs": 1},
+        media={"clips": 1, "epochs": ["best"]},
+        **dict.fromkeys(("compare", "search", "pruning")),
     )
     return run_sweep(read_search_space(space), tiny_home, Screen())
 
@@ -192,14 +210,28 @@ import sys
 sys.path.insert(0, sys.argv[1])
 import mlflow, pandas as pd
 mlflow.set_tracking_uri(sys.argv[2])
-model = mlflow.pyfunc.load_model("models:/tiny@best")
-given = pd.DataFrame({"file": [open(sys.argv[3], "rb").read()], "name": ["a.png"]})
+model = mlflow.pyfunc.load_model(sys.argv[5])
+given = pd.DataFrame({"file": [open(sys.argv[3], "rb").read()], "name": [sys.argv[3]]})
 made = model.predict(given, params={"count": 2, "seed": 0})
 import trainables
 print(trainables.__file__)
 open(sys.argv[4], "wb").write(made["file"][0])
 print(list(made.columns), len(made))
 """
+
+
+def predict_alone(uri: str, model: str, given: Path, written: Path) -> str:
+    """Write the first output of a model in a process without this checkout; return its columns and the number of rows.
+
+    Without site, the path file of an editable install is not read: nothing of this checkout can be imported.
+    """
+    arguments = [SITE_PACKAGES, uri, str(given), str(written), model]
+    environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
+    command = [sys.executable, "-S", "-c", ALONE, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=written.parent, env=environment, check=True)
+    where, shape = done.stdout.strip().splitlines()[-2:]
+    assert "code/trainables" in where
+    return shape
 
 
 class TestPromote:
@@ -213,13 +245,7 @@ class TestPromote:
         version = client.get_model_version_by_alias("tiny", "best")
         assert client.get_run(version.run_id).info.status == "FINISHED"
         assert "MLFLOW_TRACKING_URI" not in os.environ, "later sweeps of this process would go there"
-        # Without site, the path file of an editable install is not read: nothing of this checkout can be imported.
-        arguments = [SITE_PACKAGES, uri, str(image), str(tmp_path / "alone.wav")]
-        done = subprocess.run(
-            [sys.executable, "-S", "-c", ALONE, *arguments], capture_output=True, text=True, cwd=tmp_path, check=True
-        )
-        where, shape = done.stdout.strip().splitlines()[-2:]
-        assert "code/trainables" in where
+        shape = predict_alone(uri, "models:/tiny@best", image, tmp_path / "alone.wav")
         assert shape == "['file', 'class', 'probability'] 2"
         written, _ = lines(tiny_home, [image], Options(tmp_path / "here", model="models:/tiny@best", count=2))
         assert written[0].read_bytes() == (tmp_path / "alone.wav").read_bytes()
@@ -248,6 +274,34 @@ class TestPromote:
         write_space(folder / "search_space.yaml", name="paired")
         with pytest.raises(UserError, match=r"paired: trainable .*noop.py generates nothing"):
             promote(home, "paired", "tiny", "best", print)
+
+
+def relative_error(sound: np.ndarray, expected: np.ndarray) -> float:
+    """Return the energy of the difference, relative to that of the expected sound."""
+    return float(np.square(sound - expected).sum() / np.square(expected).sum())
+
+
+class TestReconstruct:
+    def test_a_promoted_autoencoder_renders_what_its_trial_recorded(
+        self, reconstructing: Ledger, tiny_home: Path, tmp_path: Path
+    ) -> None:
+        media = trial_folder(tiny_home / "sounds", 1) / "media" / "best"
+        (original,) = media.glob("*_original.wav")
+        (recorded,) = media.glob("*_reconstruction.wav")
+        assert promote(tiny_home, "sounds", "sounds", "best", print) == "models:/sounds@best"
+        uri = f"sqlite:///{tiny_home / 'mlflow.db'}"
+        alone = tmp_path / "alone.wav"
+        assert predict_alone(uri, "models:/sounds@best", original, alone) == "['file', 'class', 'probability'] 1"
+        (written,), said = lines(tiny_home, [original], Options(tmp_path / "here", model="models:/sounds@best"))
+        assert written.name == f"{original.stem}_1.wav" and said[0].startswith("sounds/1 (all), epoch 1: judge")
+        assert written.read_bytes() == alone.read_bytes()
+        made, expected, given = (soundfile.read(path)[0] for path in (alone, recorded, original))
+        # The corpus dithers each clip with other noise; a sound of one's own gets that of its first one.
+        assert relative_error(made, expected) < 0.01 < 0.1 < relative_error(given, expected)
+
+    def test_an_image_is_refused(self, reconstructing: Ledger, tiny_home: Path, image: Path, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="is an image, and sounds generates a sound from a sound; give it one"):
+            lines(tiny_home, [image], Options(tmp_path / "out", sweep="sounds"))
 
 
 def test_a_trial_of_another_sweep_can_be_begun_from(swept: Ledger, tiny_home: Path, tmp_path: Path) -> None:

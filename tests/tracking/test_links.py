@@ -131,10 +131,19 @@ def test_addresses_are_printed_only_where_a_server_answers(tmp_path: Path) -> No
     with socket.socket() as server:
         server.bind(("127.0.0.1", 0))
         port = server.getsockname()[1]
-        command = f"Hear and compare them:  orchestrate ui vae --home {tmp_path}"
+        command = f"Compare them:  orchestrate ui vae --home {tmp_path}"
         assert link_lines("vae", tracking, tmp_path, port) == [command]
         server.listen()
         assert link_lines("vae", tracking, tmp_path, port) == [command, f"  trials        http://127.0.0.1:{port}/#/t"]
+
+
+@pytest.mark.parametrize(("links", "purpose"), [({"listen": "#/l"}, "Hear and compare them"), ({}, "Compare them")])
+def test_only_a_sweep_with_sounds_can_be_heard(tmp_path: Path, links: dict[str, str], purpose: str) -> None:
+    tracking = {"tracking_uri": f"sqlite:///{tmp_path}/mlflow.db", "links": links}
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        lines = link_lines("vae", tracking, tmp_path, unused.getsockname()[1])
+    assert lines[-1] == f"{purpose}:  orchestrate ui vae --home {tmp_path}"
 
 
 @pytest.mark.parametrize(

@@ -341,6 +341,21 @@ def test_the_notes_say_what_was_found_and_each_trials_place(sweep: SweepFolder) 
     assert places not in note_of(sweep.run(5))
 
 
+def test_a_sweep_that_renders_nothing_has_no_page_to_listen_to(sweep: SweepFolder) -> None:
+    sweep.start()
+    sweep.whole_trial(1)
+    folder = sweep.trial(1) / "media" / "best"
+    folder.mkdir(parents=True)
+    (folder / "clips.json").write_text(json.dumps({"epoch": 2, "clips": []}))
+    sweep.close()
+    follow(sweep.path, once=True)
+    parent = sweep.runs()["vae"]
+    assert "listen.html" not in {file.path for file in sweep.client.list_artifacts(parent.info.run_id)}
+    assert not {"listen", "spectrograms"} & set(sweep.status()["links"])
+    note = parent.data.tags["mlflow.note.content"]
+    assert "Hear" not in note and "[spectrograms]" not in note and "[Read the report](#/" in note
+
+
 def test_a_pruned_trial_is_best_only_while_none_of_its_arm_has_completed(sweep: SweepFolder) -> None:
     sweep.start()
     sweep.whole_trial(1, "l1")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydantic
@@ -11,10 +12,12 @@ import torch
 from tests.support.tiny_autoencoder import make
 from trainables.autoencoder.trainable import Autoencoder
 from trainables.components.audio.sizes import SIZES, Size
+from trainables.components.generation import open_model, save_model
 from trainables.components.losses.registries import SIGMAS
 from trainables.components.networks.convolutions import Decoder, Encoder
 from trainables.components.pictures import spectrogram_pictures
 from trainables.corpora.corpus import Corpus
+from trainables.corpora.features import read_waveforms
 from trainables.errors import InputError
 
 
@@ -254,3 +257,43 @@ def test_with_a_linear_path_and_rolled_clips_it_goes_on_to_the_last_bit(corpus: 
     second = make(corpus, **settings)
     second.load_state_dict(torch.load(tmp_path / "state.pt", weights_only=True))
     assert [second.step() for _ in range(2)] == expected[1:]
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"loss": "vae"},
+        {"phase": "original", "magnitude": "original", "linear_path": "pca"},
+        {"magnitude_normalization": "clip", "phase": "zero"},
+        {"magnitude_normalization": "clip", "phase": "zero", "clip_statistics": "own"},
+        {"channels": "both", "phase": "own"},
+        {"channels": "both", "representation": "audiovision", "phase": "own", "spectrogram": "48x128"},
+    ],
+    ids=lambda settings: " ".join(map(str, settings.values())),
+)
+def test_an_exported_model_makes_the_same_reconstruction(
+    corpus: Corpus, tmp_path: Path, settings: dict[str, Any]
+) -> None:
+    autoencoder = make(corpus, **settings)
+    autoencoder.step()
+    save_model(tmp_path / "model", autoencoder.exported())
+    # The first clip of a corpus has the noise that a sound of one's own gets.
+    first = np.zeros(1, np.int64)
+    name = corpus.clips["clip"][0]
+    expected = autoencoder.render(first).audio[f"{name}_reconstruction"]
+    generator = open_model(tmp_path / "model")
+    (made,) = generator.generate(read_waveforms(corpus.waveforms(), first), count=4, seed=3)
+    np.testing.assert_allclose(made.content, expected, atol=1e-4)
+    assert made.class_name in corpus.classes and 0 < made.probability <= 1
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"phase": "nearest"}, "phase: nearest is taken from the training clips, which an exported model does not"),
+        ({"magnitude": "class_mean"}, "magnitude: class_mean needs the class of a clip"),
+    ],
+)
+def test_what_needs_the_corpus_is_not_exported(corpus: Corpus, settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        make(corpus, **settings).exported()

@@ -22,7 +22,7 @@ from trainables.components.losses.registries import LOSSES, SIGMAS
 from trainables.components.networks.bottleneck import Bottleneck
 from trainables.components.networks.pca_path import sample_size
 from trainables.components.representation.normalizations import Statistics
-from trainables.components.representation.normalizer import Normalizer
+from trainables.components.representation.normalizer import Normalizer, RidgeRegression
 from trainables.components.representation.representation import ClipSplit
 from trainables.components.shapes import Clips, Latents
 
@@ -179,9 +179,8 @@ class Codec:
 
     def _predict_statistics(self, latents: Latents) -> Statistics:
         """Predict the statistics of clips from their latents; no columns where the normalization needs none."""
-        if not self.normalizer.num_statistics:
-            return latents.new_zeros(len(latents), 0)
-        return self._train_latents.predict(latents)
+        regression = self.statistics_regression
+        return latents.new_zeros(len(latents), 0) if regression is None else regression(latents)
 
     def _clamp_log_power(self, clips: Clips) -> Clips:
         """Limit log-power, whose power would be infinite for some outputs of an untrained network."""
@@ -200,6 +199,11 @@ class Codec:
     def forget_latents(self) -> None:
         """Clear the cached latents of training clips; call it whenever the weights change."""
         self.__dict__.pop("_train_latents", None)
+
+    @property
+    def statistics_regression(self) -> RidgeRegression | None:
+        """The regression from latents to statistics under the current weights; None if nothing needs it."""
+        return self._train_latents.predict if self.normalizer.num_statistics else None
 
     def state_dict(self) -> dict[str, Any]:
         """Return the weights and the fitted normalization."""

@@ -16,6 +16,7 @@ class AutoencoderDeclaration(Declaration):
     """The settings and the metrics of `Autoencoder`."""
 
     Config = AutoencoderConfig
+    GENERATES = ("sound", "sound")
     RENDERING = frozenset({"phase", "magnitude", "clip_statistics"})
     METRICS = METRICS
     DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 4, "sound_clips": 1}

@@ -35,7 +35,7 @@ class TrainLatents:
     @cached_property
     def predict(self) -> RidgeRegression:
         """A ridge regression from latents to the statistics of their clips."""
-        return RidgeRegression(self._latents, self._statistics)
+        return RidgeRegression.fit(self._latents, self._statistics)
 
     def draw(self, count: int) -> Latents:
         """Draw latents from a Gaussian with the sample's mean and covariance; the same ones in every call.

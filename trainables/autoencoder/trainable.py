@@ -14,12 +14,14 @@ from numpy.typing import NDArray
 from trainables.autoencoder.codec import Codec
 from trainables.autoencoder.config import AutoencoderConfig
 from trainables.autoencoder.declaration import AutoencoderDeclaration, has_bound
+from trainables.autoencoder.generator import JUDGE, NETWORK, NORMALIZATION, STATISTICS, ReconstructionGenerator
 from trainables.autoencoder.references import reference_lines
 from trainables.autoencoder.sounds import Sounds
 from trainables.autoencoder.training_loss import Objective
 from trainables.components.assessment import media
 from trainables.components.assessment.assessor import Assessor
 from trainables.components.audio.log_power_metrics import FractionUnexplained, Variation
+from trainables.components.generation import Model
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.losses.registries import LOSSES
 from trainables.components.representation.phase_rendering import TrainingClips
@@ -34,6 +36,7 @@ from trainables.components.training.loop import (
     warm_up,
 )
 from trainables.corpora.corpus import Corpus, require_corpus
+from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
 from trainables.support.progress import Progress, silent
 from trainables.trainable import Media, Trainable
@@ -189,6 +192,32 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         self.codec.networks.eval()
         table = media.evaluate(self.corpus, split, self.sounds.render, self.device)
         return table.assign(side_info_floats=float(self.sounds.side_info_floats))
+
+    @torch.inference_mode()
+    def exported(self) -> Model:
+        """Return the networks, the normalization and the judge, for `ReconstructionGenerator`.
+
+        Raises:
+            InputError: a setting takes a part of the sounds from the corpus.
+        """
+        self.codec.networks.eval()
+        judge, regression = open_judge(self.corpus), self.codec.statistics_regression
+        parts = {NETWORK: self.codec.networks.state_dict(), JUDGE: judge.state_dict()}
+        for part, tensors in self.codec.normalizer.state_dict().items():
+            parts[f"{NORMALIZATION}{part}."] = tensors
+        if regression is not None:
+            parts[STATISTICS] = regression.state_dict()
+        settings = {
+            "config": self.config.model_dump(mode="json"),
+            "classes": list(self.corpus.classes),
+            "judge": judge.id,
+        }
+        weights = {prefix + key: value for prefix, tensors in parts.items() for key, value in tensors.items()}
+        model = Model("autoencoder", settings, weights)
+        # Settings that need the corpus are found here, not when the model is used.
+        first_clip = read_waveforms(self.corpus.waveforms(), np.zeros(1, np.int64))
+        ReconstructionGenerator(model).generate(first_clip, count=1, seed=0)
+        return model
 
     def state_dict(self) -> dict[str, Any]:
         """Return config, codec, optimizer, number of steps and the states of the random generators."""

@@ -68,7 +68,7 @@ class Generated:
 
 
 class Generator(ABC, Generic[Source]):
-    """A trained model that generates sounds from pictures, or pictures from sounds.
+    """A trained model that generates sounds from pictures, pictures from sounds, or sounds from sounds.
 
     Args:
         model: the saved form.
@@ -96,7 +96,10 @@ class Generator(ABC, Generic[Source]):
 
     @abstractmethod
     def generate(self, source: Source, *, count: int, seed: int) -> list[Generated]:
-        """Generate `count` sounds or pictures from one input; the same seed gives the same ones."""
+        """Generate `count` sounds or pictures from one input; the same seed gives the same ones.
+
+        A generator without chance, such as a reconstruction, returns one, whatever `count` is.
+        """
 
     def _label(self, contents: Sequence[NDArray[Any]], probabilities: Float[Tensor, "made classes"]) -> list[Generated]:
         """Return contents with the most probable class of each."""

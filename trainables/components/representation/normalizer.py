@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass
 
 import torch
 from torch import Tensor
@@ -84,26 +85,37 @@ class Normalizer:
             normalization.load_state_dict(state[part])
 
 
+@dataclass(frozen=True)
 class RidgeRegression:
     """A ridge regression from standardized latents to the statistics of clips.
 
-    Args:
-        latents: of the training clips that it is fitted to.
-        statistics: of the same clips.
+    Attributes:
+        mean: the mean of each latent.
+        deviation: the standard deviation of each latent.
+        weights: from standardized latents to statistics; shape (latents, statistics).
+        offset: the mean of each statistic.
     """
 
-    def __init__(self, latents: Latents, statistics: Statistics) -> None:
-        self._mean, self._deviation = latents.mean(dim=0), latents.std(dim=0, correction=0).clamp(min=1e-6)
-        self._offset = statistics.mean(dim=0)
-        inputs = self._standardize(latents).double()
+    mean: Tensor
+    deviation: Tensor
+    weights: Tensor
+    offset: Tensor
+
+    @classmethod
+    def fit(cls, latents: Latents, statistics: Statistics) -> RidgeRegression:
+        """Fit the regression to the latents and the statistics of training clips."""
+        mean, deviation = latents.mean(dim=0), latents.std(dim=0, correction=0).clamp(min=1e-6)
+        offset = statistics.mean(dim=0)
+        inputs = ((latents - mean) / deviation).double()
         penalty = RIDGE * torch.eye(inputs.shape[1], dtype=torch.float64, device=inputs.device)
-        right = inputs.T @ (statistics - self._offset).double()
-        self._weights = torch.linalg.solve(inputs.T @ inputs + penalty, right).float()
+        right = inputs.T @ (statistics - offset).double()
+        return cls(mean, deviation, torch.linalg.solve(inputs.T @ inputs + penalty, right).float(), offset)
 
     def __call__(self, latents: Latents) -> Statistics:
         """Predict the statistics of clips from their latents."""
-        statistics: Statistics = self._standardize(latents) @ self._weights + self._offset
+        statistics: Statistics = (latents - self.mean) / self.deviation @ self.weights + self.offset
         return statistics
 
-    def _standardize(self, latents: Latents) -> Latents:
-        return (latents - self._mean) / self._deviation
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the tensors by the names of the attributes."""
+        return asdict(self)

@@ -28,6 +28,7 @@ from trainables.components.representation.nearest import NearestClips
 from trainables.components.representation.registries import PHASES
 from trainables.components.shapes import FullSpectrograms, Waveforms
 from trainables.corpora.features import FeatureSplit, read_waveforms
+from trainables.errors import InputError
 from trainables.support.cache import write_once
 
 if TYPE_CHECKING:
@@ -109,12 +110,14 @@ class Scene:
         clips: the clips that they are estimates of, as rows of `corpus.clips`; empty for generated ones.
         training_clips: None where there is no corpus.
         own_sound: renders the magnitudes with the phase that the model generated; None if it generated none.
+        originals: the sounds that the magnitudes are estimates of, where they are not clips of a corpus.
     """
 
     log_power: FullSpectrograms
     clips: NDArray[np.int64]
     training_clips: TrainingClips | None
     own_sound: Callable[[], Waveforms] | None = None
+    originals: Waveforms | None = None
 
     @property
     def amplitude(self) -> FullSpectrograms:
@@ -122,9 +125,20 @@ class Scene:
         return (self.log_power / 2).exp()
 
     def require_training_clips(self) -> TrainingClips:
-        """Return the training clips; the settings are checked before a phase that needs them is used."""
-        assert self.training_clips is not None, "the settings were checked"
+        """Return the training clips.
+
+        Raises:
+            InputError: there is no corpus, as for an exported model.
+        """
+        if self.training_clips is None:
+            raise InputError("is taken from the training clips, which an exported model does not have")
         return self.training_clips
+
+    def read_originals(self) -> Waveforms:
+        """Return the sounds that the magnitudes are estimates of."""
+        if self.originals is not None:
+            return self.originals
+        return read_waveforms(self.require_training_clips().corpus.waveforms(), self.clips)
 
 
 @dataclass(frozen=True)
@@ -170,8 +184,7 @@ def render_own(scene: Scene) -> Waveforms:
 @register_phase("original", side_info_floats=FRAMES * BINS)
 def render_original(scene: Scene) -> Waveforms:
     """Render with the phase of the original clip: an oracle."""
-    sounds = read_waveforms(scene.require_training_clips().corpus.waveforms(), scene.clips)
-    return synthesize(scene.amplitude, spectrogram.phase(sounds).to(scene.log_power.device))
+    return synthesize(scene.amplitude, spectrogram.phase(scene.read_originals()).to(scene.log_power.device))
 
 
 @register_phase("griffin_lim", follows_magnitude=True)
