@@ -41,6 +41,11 @@ class Report:
         """The contrasts between arms and between renderings, each by the objective and by the judge's accuracy."""
         return findings.find_contrasts(self.runs, self.test_tables)
 
+    @cached_property
+    def histories(self) -> pd.DataFrame:
+        """The objective of the search's trials over epochs; columns `trial`, `arm`, `epoch` and the objective."""
+        return self.runs.read_histories([self.runs.metric], self.runs.search_trials)
+
     @property
     def stage(self) -> stages.Stage:
         """Whether trainings were evaluated on the test split, will be, or won't be (see `stage_of`)."""
@@ -157,17 +162,18 @@ class Report:
     def _edges(self) -> Iterator[tuple[str, str]]:
         for arm, row in self.runs.best_trials().iterrows():
             settings: dict[str, Any] = {str(key): value for key, value in row.items()}
-            for edge in importance.find_edges(settings, self._search_space(str(arm))):
+            for edge in importance.find_edges(settings, self.search_space(str(arm))):
                 yield str(arm), f"{edge}: better values may lie outside"
 
-    def _search_space(self, arm: str) -> dict[str, dict[str, list[Any]]]:
+    def search_space(self, arm: str) -> dict[str, dict[str, list[Any]]]:
+        """Return the searched parameters of an arm: `{"lr": {"loguniform": [1e-4, 3e-3]}}`."""
         domains: dict[str, dict[str, list[Any]]] = self.runs.record.get("arms", {}).get(arm, {}).get("searched", {})
         return domains
 
     @cached_property
     def params(self) -> list[str]:
         """The searched parameters that figures show; those that most arms have come first."""
-        names = [name for arm in self.runs.arms for name in self._search_space(arm)]
+        names = [name for arm in self.runs.arms for name in self.search_space(arm)]
         columns = [name for name in dict.fromkeys(names) if name in self.runs.trials]
         return sorted(columns, key=lambda name: -names.count(name))[:MAX_PARAMS]
 
@@ -202,7 +208,7 @@ class Report:
         if column not in trials:
             return {}
         shares_by_arm = {
-            arm: importance.importances(trials[trials["arm"] == arm], self._search_space(arm), column)
+            arm: importance.importances(trials[trials["arm"] == arm], self.search_space(arm), column)
             for arm in self.runs.arms
         }
         return {arm: shares for arm, shares in shares_by_arm.items() if shares is not None}

@@ -13,6 +13,7 @@ from reports.errors import ReportError
 from reports.page import figures, html
 from reports.page.content import Report
 from reports.page.drawings import drawings
+from reports.page.tables import format_value
 
 HEADINGS = {
     "judged": "test split",
@@ -69,7 +70,7 @@ def _write_markdown(report: Report, stem: Path) -> list[Path]:
 
 def _markdown_table(rows: list[dict[str, Any]]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [columns, ["---"] * len(columns), *([html.format_value(row.get(key)) for key in columns] for row in rows)]
+    lines = [columns, ["---"] * len(columns), *([format_value(row.get(key)) for key in columns] for row in rows)]
     return "\n".join(_markdown_line(line) for line in lines)
 
 
@@ -92,7 +93,7 @@ def _write_latex(report: Report, stem: Path) -> list[Path]:
 
 
 def _latex_table(frame: pd.DataFrame) -> str:
-    shown = frame.map(html.format_value).rename(columns=lambda name: str(name).replace("_", " "))
+    shown = frame.map(format_value).rename(columns=lambda name: str(name).replace("_", " "))
     style = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
     text: str = style.to_latex(hrules=True)
     return text

@@ -3,35 +3,51 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from reports import vocabulary as words
 from reports.page import figures
+from reports.page.chart_set import Charts, draw_charts, draw_shapes
 from reports.page.content import Report
-from reports.page.drawings import drawings
 from reports.page.images import read_images
 from reports.page.matrix import OUTCOMES
-from reports.page.probes import Cell, read_probes
+from reports.page.probes import read_probes
+from reports.page.tables import cell_element, format_hours, table_element, to_records
+from reports.page.trial_sounds import read_trial_sounds
+from reports.page.trial_table import trial_table
 from reports.runs import winners
 from reports.runs.findings import ContrastSet
 from reports.statistics.contrast import Contrast
+
+MAX_BYTES = 7_500_000
+"""Maximum size of what varies in a page: charts, tables, images and sounds."""
+SCRIPTS = ("report.js", "charts.js", "trials.js")
 
 
 def render(report: Report) -> str:
     """Return the report as an HTML page."""
     environment = Environment(loader=PackageLoader("reports", "pages"), autoescape=True, undefined=StrictUndefined)
-    svgs = {name: Markup(figures.to_svg(draw())) for name, draw in drawings(report).items()}
-    probes, num_probes = read_probes(report.runs)
+    charts = draw_charts(report)
+    trial_clip, trial_sounds = read_trial_sounds(report.runs)
+    trials = trial_table(report, trial_sounds)
+    images = read_images(report.runs)
+    # The sounds of probe clips get the room that everything else leaves.
+    num_bytes = (
+        sum(map(len, charts.values()))
+        + len(trials)
+        + sum(len(uri) for arms in images.values() for uri in arms.values())
+    )
+    probes, num_probes = read_probes(report.runs, MAX_BYTES - num_bytes)
     page: str = environment.get_template("report.html").render(
         title=f"Sweep {report.runs.name}",
         style=_read_file("report.css"),
-        script=_read_file("report.js"),
+        script=Markup("\n").join(map(_read_file, SCRIPTS)),
+        shapes=draw_shapes(),
         stage=report.stage,
         tested_by="budget.seeds" if report.runs.is_repeated else "the confirm stage",
         trainings=words.amount(len(report.runs.tested_trials), "training"),
@@ -43,20 +59,24 @@ def render(report: Report) -> str:
         matrix=matrix_table(report),
         winners=winner_rows(report),
         best_yaml=winners.as_yaml(report.runs) if report.winners else "",
-        confirmed=_records(report.confirmed),
+        confirmed=to_records(report.confirmed),
         saved=_describe_saved(report),
         probes=probes,
         num_left_out=num_probes - len(probes),
-        images=read_images(report.runs),
-        listening=_records(listening_scores(report)),
+        images=images,
+        arms=report.runs.arms,
+        trials=trials,
+        num_trials=len(report.runs.trials),
+        trial_clip=trial_clip,
+        listening=to_records(listening_scores(report)),
         agreement=report.runs.run.data.metrics.get(words.MOS_AGREEMENT),
-        failures=_records(report.failures),
+        failures=to_records(report.failures),
         rungs=", ".join(map(str, report.rungs)),
         facts=report.facts(),
-        figures=svgs,
-        figure=lambda name, caption: _figure_element(name, caption, svgs),
-        table=_table_element,
-        cell=_cell_element,
+        figures=charts,
+        figure=lambda name, caption: _figure_element(name, caption, charts),
+        table=table_element,
+        cell=cell_element,
     )
     return page
 
@@ -139,73 +159,13 @@ def _describe_saved(report: Report) -> str:
     return f"Pruning saved {num_saved} of {num_saved + num_trained} epochs." if num_saved else ""
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _figure_element(name: str, caption: str, svgs: Mapping[str, Markup]) -> Markup:
-    """Return one figure element with a caption and all figures whose names begin with `name`; empty if none do."""
-    matching = [svg for key, svg in svgs.items() if key.startswith(name)]
+def _figure_element(name: str, caption: str, charts: Charts) -> Markup:
+    """Return one figure element with a caption and all charts whose names begin with `name`; empty if none do."""
+    matching = [chart for key, chart in charts.items() if key.startswith(name)]
     if not matching:
         return Markup("")
-    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(Markup("").join(matching), caption)
-
-
-def _table_element(rows: list[dict[str, Any]]) -> Markup:
-    """Return a table with a column for each key that has a value; rows with the key `is_reference` are baselines."""
-    keys = dict.fromkeys(key for row in rows for key in row if key != "is_reference")
-    columns = [key for key in keys if any(format_value(row.get(key)) for row in rows)]
-    numeric = {key for key in columns if any(isinstance(row.get(key), int | float) for row in rows)}
-    head = Markup("").join(_table_cell("th", key, key in numeric) for key in columns)
-    lines = []
-    for row in rows:
-        style = Markup(' class="reference"') if row.get("is_reference") else ""
-        cells = [_table_cell("td", format_value(row.get(key)), key in numeric) for key in columns]
-        lines.append(Markup("<tr{}>{}</tr>").format(style, Markup("").join(cells)))
-    return Markup('<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
-        head, Markup("").join(lines)
-    )
-
-
-def _table_cell(tag: str, text: str, is_number: bool) -> Markup:
-    style = Markup(' class="number"') if is_number else ""
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(tag), style, text)
-
-
-def format_value(value: Any) -> str:
-    """Return a value as text: floats with three decimals, or three digits if very large or small; empty if missing."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float):
-        return f"{value:.3f}" if value == 0 or 0.001 <= abs(value) < 10_000 else f"{value:.3g}"
-    return str(value)
-
-
-def format_hours(hours: float) -> str:
-    """Return a duration as people write it: `45 s`, `7 min`, `1 h 05 min`, `3 d 2 h`."""
-    seconds = round(3600 * hours)
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    days, rest = divmod(round(minutes / 60), 24)
-    return f"{days} d {rest} h"
-
-
-def _cell_element(cell: Cell) -> Markup:
-    """Return the button that plays a sound and shows its pictures, or only the label if there is no sound."""
-    if not cell.audio:
-        return escape(cell.label)
-    difference = (
-        Markup("<img alt='difference to the original' src='{}'>").format(cell.difference) if cell.difference else ""
-    )
-    return Markup(
-        "<button class='cell' aria-pressed='false' data-audio='{}'>{}<img alt='spectrogram' src='{}'>{}"
-        "<progress max='1' value='0'></progress></button>"
-    ).format(cell.audio, cell.label, cell.picture, difference)
+    content = Markup("").join(matching)
+    return Markup("<figure><div class='panels'>{}</div><figcaption>{}</figcaption></figure>").format(content, caption)
 
 
 def _read_file(name: str) -> Markup:

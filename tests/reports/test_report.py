@@ -21,8 +21,9 @@ from reports.errors import ReportError
 from reports.listening.session import Options
 from reports.page import figures
 from reports.page.content import Report, read_report
-from reports.page.html import format_hours, render
+from reports.page.html import render
 from reports.page.images import read_images
+from reports.page.tables import format_hours
 from reports.statistics.contrast import Contrast
 from tests.support.browser import chromium
 from tests.support.sweep_folder import SweepFolder
