@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -227,24 +226,6 @@ class Report:
             arms.get(arm, {}).get("epochs", self.max_epochs) - int(epochs)
             for arm, epochs in zip(pruned["arm"], pruned["epochs"].fillna(0), strict=True)
         )
-
-    def facts(self) -> dict[str, str]:
-        """Return what is needed to reproduce the sweep: command, commit, corpus, judge, seed, versions."""
-        tags, record = self.runs.run.data.tags, self.runs.record
-        started = datetime.fromtimestamp(self.runs.run.info.start_time / 1000)
-        dirty = " with uncommitted changes" if tags.get(words.TAG_GIT_DIRTY) == "true" else ""
-        versions = ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items())
-        facts = {
-            "command": str(record.get("command", "")),
-            "commit": f"{tags.get(words.TAG_GIT_COMMIT, '')}{dirty}",
-            "corpus": f"{tags.get(words.TAG_CORPUS, '')} {tags.get(words.TAG_CORPUS_FINGERPRINT, '')}",
-            "judge": tags.get(words.TAG_JUDGE, ""),
-            "seed": str(record.get("seed", "")),
-            "versions": versions,
-            "started": f"{started:%Y-%m-%d %H:%M}",
-            "state": tags.get(words.TAG_OUTCOME, ""),
-        }
-        return {name: value for name, value in facts.items() if value.strip()}
 
 
 def read_report(client: MlflowClient, name: str) -> Report:

@@ -9,10 +9,12 @@ from typing import Any
 
 import pandas as pd
 
+from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.page import figures, html
 from reports.page.content import Report
 from reports.page.drawings import drawings
+from reports.page.latex import latex_tables
 from reports.page.tables import format_value
 
 HEADINGS = {
@@ -86,17 +88,7 @@ def _write_csv(report: Report, stem: Path) -> list[Path]:
 
 
 def _write_latex(report: Report, stem: Path) -> list[Path]:
-    return [
-        _write_text(stem.with_name(f"{stem.name}-{name}.tex"), _latex_table(frame))
-        for name, frame in _frames(report).items()
-    ]
-
-
-def _latex_table(frame: pd.DataFrame) -> str:
-    shown = frame.map(format_value).rename(columns=lambda name: str(name).replace("_", " "))
-    style = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
-    text: str = style.to_latex(hrules=True)
-    return text
+    return [_write_text(stem.with_name(f"{stem.name}-{name}.tex"), text) for name, text in latex_tables(report).items()]
 
 
 def _frames(report: Report) -> Mapping[str, pd.DataFrame]:
@@ -106,8 +98,28 @@ def _frames(report: Report) -> Mapping[str, pd.DataFrame]:
         "contrasts": report.contrasts,
         "confirmed": report.confirmed,
         "failures": report.failures,
+        "trials": report.runs.trials,
+        "curves": _read_curves(report),
+        "recordings": _join_recordings(report),
     }
     return {name: frame for name, frame in frame_by_name.items() if len(frame)}
+
+
+def _read_curves(report: Report) -> pd.DataFrame:
+    """Return the main metrics and the losses of all trials, one row per trial and epoch."""
+    declared = report.runs.record.get("metrics", {})
+    losses = [name for name in (words.TRAIN_LOSS, words.VAL_LOSS) if name in declared]
+    names = dict.fromkeys([*words.headline_metrics(report.runs.metric, declared), *losses])
+    return report.runs.read_histories(list(names))
+
+
+def _join_recordings(report: Report) -> pd.DataFrame:
+    """Return the scores on the test split, one row per trial and recording."""
+    tables = [table.assign(trial=row["trial"], arm=row["arm"]) for row, table in report.test_tables]
+    if not tables:
+        return pd.DataFrame()
+    joined = pd.concat(tables, ignore_index=True)
+    return joined[["trial", "arm", *(name for name in joined if name not in ("trial", "arm"))]]
 
 
 def _figure_writer(kind: str) -> Callable[[Report, Path], list[Path]]:

@@ -14,8 +14,10 @@ from reports import vocabulary as words
 from reports.page import figures
 from reports.page.chart_set import Charts, draw_charts, draw_shapes
 from reports.page.content import Report
+from reports.page.glossary import explain_page, terms_of
 from reports.page.images import read_images
 from reports.page.matrix import OUTCOMES
+from reports.page.method import describe_method
 from reports.page.probes import read_probes
 from reports.page.tables import cell_element, format_hours, table_element, to_records
 from reports.page.trial_sounds import read_trial_sounds
@@ -26,6 +28,8 @@ from reports.statistics.contrast import Contrast
 
 MAX_BYTES = 7_500_000
 """Maximum size of what varies in a page: charts, tables, images and sounds."""
+GLOSSARY = Markup("<!-- glossary -->")
+"""The place of the list of explanations in the page."""
 SCRIPTS = ("report.js", "charts.js", "trials.js")
 
 
@@ -72,13 +76,15 @@ def render(report: Report) -> str:
         agreement=report.runs.run.data.metrics.get(words.MOS_AGREEMENT),
         failures=to_records(report.failures),
         rungs=", ".join(map(str, report.rungs)),
-        facts=report.facts(),
+        facts=describe_method(report.runs, report.max_epochs),
+        glossary=GLOSSARY,
+        has_judge=bool(report.runs.run.data.tags.get(words.TAG_JUDGE)),
         figures=charts,
         figure=lambda name, caption: _figure_element(name, caption, charts),
         table=table_element,
         cell=cell_element,
     )
-    return page
+    return explain_page(page, terms_of(report.runs), GLOSSARY)
 
 
 def matrix_table(report: Report) -> list[dict[str, Any]]:

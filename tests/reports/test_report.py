@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -209,7 +210,7 @@ def test_a_sweep_without_confirmation_is_exploratory(sweep: SweepFolder, tmp_pat
     (sentence,) = report.fallback_sentences
     assert "loss=vae 0.750, loss=l2 0.667" in sentence and "nothing was tested" in sentence
     write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
-    assert "Exploratory, validation only" in (tmp_path / "out" / "vae.html").read_text()
+    assert "Exploratory, validation only" in text_of(tmp_path / "out" / "vae.html")
 
 
 def test_a_trial_that_runs_is_no_trial_less(sweep: SweepFolder, tmp_path: Path) -> None:
@@ -221,6 +222,12 @@ def test_a_trial_that_runs_is_no_trial_less(sweep: SweepFolder, tmp_path: Path) 
     assert "| 1 running |" in (tmp_path / "out" / "vae.md").read_text()
 
 
+def text_of(path: Path) -> str:
+    """What a page says, without its tags, scripts and styles."""
+    page = re.sub(r"<(script|style)>.*?</\1>", "", path.read_text(), flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", "", page).split())
+
+
 def test_a_sweep_that_asked_to_be_judged_is_not_told_to_ask(sweep: SweepFolder, tmp_path: Path) -> None:
     start(sweep, "l2", "vae", seeds=5)
     sweep.whole_trial(1, "l2")
@@ -229,7 +236,7 @@ def test_a_sweep_that_asked_to_be_judged_is_not_told_to_ask(sweep: SweepFolder, 
         report = read(sweep)
     assert report.stage == "waiting" and "come from one lucky seed" in report.fallback_sentences[0]
     write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
-    text = (tmp_path / "out" / "vae.html").read_text()
+    text = text_of(tmp_path / "out" / "vae.html")
     assert "Validation only: no training of budget.seeds has been evaluated on the test split yet" in text
     assert not any(word in text for word in ("Add", "Holm", "Student", "judge B")), "of what was not done"
 
@@ -455,7 +462,7 @@ def test_a_baseline_that_was_not_judged_is_not_called_missing(sweep: SweepFolder
     line = "loss: its baseline l2 was not judged on the test split; nothing is tested"
     assert line in read(sweep).remarks()
     write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
-    text = (tmp_path / "out" / "vae.html").read_text()
+    text = text_of(tmp_path / "out" / "vae.html")
     assert "the baseline was not judged on the test split" in text and "add baseline:" not in text
 
 
@@ -556,7 +563,7 @@ def test_while_seeds_are_outstanding_a_contrast_is_exploratory(sweep: SweepFolde
     assert sentence.startswith("loss: vae and l2 differ by +0.")
     assert sentence.endswith("exploratory: 1 trial of loss=vae is outstanding and 1 trial of loss=l2 is outstanding).")
     write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
-    assert "Holm-adjusted p" not in (tmp_path / "out" / "vae.html").read_text()
+    assert "Holm-adjusted p" not in text_of(tmp_path / "out" / "vae.html")
     seeds_of(sweep, 1, number)
     sweep.close()
     assert read(sweep).tested_sentences[0].startswith("loss: vae beats l2 by 0.")
@@ -794,15 +801,42 @@ def test_in_the_page_one_sound_goes_on_where_the_other_was(swept: SweepFolder, t
         assert page.locator("figure svg").count() >= 5 and not errors
 
 
+def read_csv(text: str) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(text))
+
+
 @pytest.mark.parametrize(
     ("form", "wanted"),
     [
         ("md", {"vae.md": lambda text: text.startswith("# Sweep vae: test split") and "| loss=vae | 15 |" in text}),
         (
             "csv",
-            {"vae-arms.csv": lambda text: "loss=vae" in text, "vae-contrasts.csv": lambda text: "p_adjusted" in text},
+            {
+                "vae-arms.csv": lambda text: "loss=vae" in text,
+                "vae-contrasts.csv": lambda text: "p_adjusted" in text,
+                "vae-trials.csv": lambda text: len(read_csv(text)) == 19 and read_csv(text)["lr"].notna().all(),
+                "vae-curves.csv": lambda text: (
+                    list(read_csv(text)) == ["trial", "arm", "epoch", "val/judge_probability", "val/judge_accuracy"]
+                    and len(read_csv(text)) == 18 * 2
+                ),
+                "vae-recordings.csv": lambda text: (
+                    len(read_csv(text)) == 9 * RECORDINGS and "judge_probability" in read_csv(text)
+                ),
+            },
         ),
-        ("latex", {"vae-arms.tex": lambda text: r"\begin{tabular}" in text}),
+        (
+            "latex",
+            {
+                "vae-arms.tex": lambda text: (
+                    r"\begin{tabular}{lrrr}" in text
+                    and r"\toprule" in text
+                    and re.search(r"loss=vae & \$0\.720\$ & \$0\.\d{3} \\pm 0\.\d{3}\$ & \$3\$", text)
+                ),
+                "vae-contrasts.tex": lambda text: (
+                    "judge accuracy" not in text and re.search(r"vae \$-\$ l2 & \$0\.\d{3}\$ & \$\[0\.", text)
+                ),
+            },
+        ),
         ("svg", {"vae-curves.svg": lambda text: "<svg" in text, "vae-contrasts_judge_probability.svg": bool}),
         ("png", {"vae-confirmed.png": bool, "vae-slices.png": bool, "vae-survival.png": bool}),
     ],

@@ -18,6 +18,17 @@ from tests.support.sweep_folder import SweepFolder
 
 LR = {"lr": {"loguniform": [1e-4, 1e-2]}}
 SEARCHED = {"l2": LR, "vae": LR | {"kl_weight": {"loguniform": [1e-3, 4.0]}}}
+CORPUS = {
+    "name": "demo",
+    "fingerprint": "ab12",
+    "classes": 10,
+    "splits": {
+        "train": {"recordings": 30, "clips": 60},
+        "validation": {"recordings": 10, "clips": 20},
+        "test": {"recordings": 1, "clips": 2},
+    },
+}
+HARDWARE = {"processor": "A processor", "cores": 8, "memory_gib": 64, "gpus": ["A card"]}
 ROOM = 8_000_000
 """The size in bytes that a page may have."""
 
@@ -30,7 +41,8 @@ def search(sweep: SweepFolder, *, with_sounds: bool = True) -> None:
     }
     metrics = {"val/judge_probability": {"mode": "max", "comparable": "all", "description": "what the judge gives"}}
     pruning = {"grace_epochs": 1, "reduction_factor": 3}
-    sweep.start(arms=arms, metrics=metrics, baseline={"loss": "l2"}, pruning=pruning, renders=with_sounds)
+    given = {"arms": arms, "metrics": metrics, "baseline": {"loss": "l2"}, "pruning": pruning, "renders": with_sounds}
+    sweep.start(**given, corpus=CORPUS, hardware=HARDWARE)
     for trial, (loss, lr, is_pruned) in enumerate(
         [("l2", 1e-4, False), ("l2", 1e-3, True), ("vae", 3e-4, False), ("vae", 1e-2, True)], 1
     ):
@@ -215,6 +227,35 @@ def test_labels_of_an_axis_do_not_touch(page: Page) -> None:
         lowest = max((box["y"] for box in boxes), default=0)
         row = sorted((box["x"], box["width"]) for box in boxes if abs(box["y"] - lowest) < 2)
         assert all(x + width < following for (x, width), (following, _) in itertools.pairwise(row))
+
+
+def test_a_word_is_explained_where_it_first_stands_by_keyboard_and_by_touch(page: Page) -> None:
+    word = page.get_by_role("button", name="judge probability", exact=True)
+    explanation = page.locator("#term-judge-probability")
+    expect(explanation).to_be_hidden()
+    assert "the judge gives to the true class" in (word.get_attribute("title") or "")
+    word.press("Enter")
+    expect(explanation).to_be_visible()
+    page.keyboard.press("Escape")
+    expect(explanation).to_be_hidden()
+    word.click()
+    expect(explanation).to_contain_text("guessing")
+    assert word.count() == 1 and page.get_by_role("button", name="judge", exact=True).count() == 1
+    # The list at the end has the words that occur, and no others.
+    words = page.locator(".glossary dt").all_inner_texts()
+    assert {"arm", "trial", "judge", "pruned", "ASHA"} <= set(words)
+    assert not {"Holm-adjusted p", "fANOVA", "Krippendorff’s alpha"} & set(words)
+
+
+def test_the_method_names_data_judge_seeds_machine_and_versions(page: Page) -> None:
+    facts = {row.locator("th").inner_text(): row.locator("td").inner_text() for row in page.locator(".facts tr").all()}
+    assert facts["splits"] == (
+        "train 30 recordings (60 clips), validation 10 recordings (20 clips), test 1 recording (2 clips); 10 classes"
+    )
+    assert facts["machine"] == "8 × A processor, 64 GiB of memory, A card"
+    assert facts["budget"] == "2 trials per arm, 3 epochs at most"
+    assert facts["seeds of the trials"] == "101, 102, 103, 104"
+    assert (facts["judge"], facts["versions"]) == ("judge-a", "torch 2.14.1")
 
 
 def test_a_page_is_one_file_of_at_most_eight_megabytes(path: Path) -> None:
