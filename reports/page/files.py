@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,16 +13,31 @@ import pandas as pd
 from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.page import figures, html
+from reports.page.comparison import name_sweeps
 from reports.page.content import Report
 from reports.page.drawings import drawings
 from reports.page.latex import latex_tables
 from reports.page.tables import format_value
 
+SEPARATOR = "-and-"
+MAX_STEM = 100
+"""Maximum length of the name of a page about several sweeps."""
 HEADINGS = {
     "judged": "test split",
     "waiting": "validation only, test split not evaluated yet",
     "exploratory": "exploratory, validation only",
 }
+
+
+def write_comparison(reports: Sequence[Report], folder: Path) -> Path:
+    """Write the page that compares several sweeps into a folder, and return its path.
+
+    Raises:
+        ReportError: the folder can't be written.
+    """
+    stem = SEPARATOR.join(name_sweeps(reports))[:MAX_STEM]
+    with _explain_unwritable(folder):
+        return _write_text(folder / f"{_make_safe(stem)}.html", html.render_comparison(reports))
 
 
 def write(report: Report, form: str, folder: Path) -> list[Path]:
@@ -35,13 +51,24 @@ def write(report: Report, form: str, folder: Path) -> list[Path]:
     Raises:
         ReportError: the folder can't be written.
     """
+    with _explain_unwritable(folder):
+        return FORMS[form](report, folder / _make_safe(report.runs.name))
+
+
+@contextlib.contextmanager
+def _explain_unwritable(folder: Path) -> Iterator[None]:
+    """Create the folder; an error of the disk becomes one that says what to do."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return FORMS[form](report, folder / re.sub(r"[^A-Za-z0-9_.-]", "-", report.runs.name))
+        yield
     except OSError as error:
         raise ReportError(
             f"{folder}: the report can't be written there ({error.strerror}); give another --out"
         ) from None
+
+
+def _make_safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", name)
 
 
 def check_form(form: str) -> None:

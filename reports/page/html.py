@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -11,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports import vocabulary as words
-from reports.page import figures
+from reports.page import comparison, figures
 from reports.page.chart_set import Charts, draw_charts, draw_shapes
 from reports.page.content import Report
 from reports.page.glossary import explain_page, terms_of
@@ -85,6 +86,30 @@ def render(report: Report) -> str:
         cell=cell_element,
     )
     return explain_page(page, terms_of(report.runs), GLOSSARY)
+
+
+def render_comparison(reports: Sequence[Report]) -> str:
+    """Return the page that compares several sweeps."""
+    environment = Environment(loader=PackageLoader("reports", "pages"), autoescape=True, undefined=StrictUndefined)
+    unranked = comparison.explain_unranked(reports)
+    split, ranked = ("", []) if unranked else comparison.rank_arms(reports)
+    differing, common = comparison.find_differences(reports)
+    metrics = dict.fromkeys(words.label_of(report.runs.metric) for report in reports)
+    page: str = environment.get_template("comparison.html").render(
+        title=f"Sweeps {', '.join(comparison.name_sweeps(reports))}",
+        style=_read_file("report.css"),
+        unranked=unranked,
+        differing=differing,
+        common=common,
+        ranked=ranked,
+        split=split,
+        metric=" or ".join(metrics),
+        contrasts=comparison.contrast_rows(reports),
+        arms=comparison.arm_rows(reports),
+        table=table_element,
+        glossary=GLOSSARY,
+    )
+    return explain_page(page, terms_of(reports[0].runs), GLOSSARY)
 
 
 def matrix_table(report: Report) -> list[dict[str, Any]]:

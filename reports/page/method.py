@@ -68,7 +68,10 @@ def describe_hardware(hardware: Mapping[str, Any]) -> str:
 def _describe_budget(runs: SweepRuns, max_epochs: int) -> str:
     arms = runs.record.get("arms", {})
     numbers = sorted({int(arm["trials"]) for arm in arms.values() if arm.get("trials")})
-    trials = " to ".join(dict.fromkeys(map(str, (numbers[0], numbers[-1])))) + " trials per arm, " if numbers else ""
+    trials = ""
+    if numbers:
+        fewest = f"{numbers[0]} to " if len(numbers) > 1 else ""
+        trials = f"{fewest}{words.amount(numbers[-1], 'trial')} per arm, "
     return f"{trials}{words.amount(max_epochs, 'epoch')} at most" if max_epochs else ""
 
 
