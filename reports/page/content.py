@@ -104,7 +104,9 @@ class Report:
         short = [
             sentence
             for contrast_set, contrasts in chosen
-            for sentence in sentences.summarize(contrasts, contrast_set.metric, self._mode(contrast_set.metric))
+            for sentence in sentences.summarize(
+                contrasts, contrast_set.metric, self._mode(contrast_set.metric), self.runs.unit
+            )
         ]
         return short or self.descriptive_sentences or self.fallback_sentences
 
@@ -139,7 +141,7 @@ class Report:
         for contrast in contrasts:
             # The baseline plans tests by the objective only.
             reported = contrast if contrast_set.is_tested else replace(contrast, is_planned=False)
-            yield sentences.describe(reported, contrast_set.metric, mode)
+            yield sentences.describe(reported, contrast_set.metric, mode, self.runs.unit)
 
     def _mode(self, metric: str) -> str:
         """Return whether a metric of the tables by recording is better when small (`min`) or large (`max`)."""

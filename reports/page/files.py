@@ -127,7 +127,7 @@ def _frames(report: Report) -> Mapping[str, pd.DataFrame]:
         "failures": report.failures,
         "trials": report.runs.trials,
         "curves": _read_curves(report),
-        "recordings": _join_recordings(report),
+        f"{report.runs.unit}s": _join_scores(report),
     }
     return {name: frame for name, frame in frame_by_name.items() if len(frame)}
 
@@ -140,8 +140,8 @@ def _read_curves(report: Report) -> pd.DataFrame:
     return report.runs.read_histories(list(names))
 
 
-def _join_recordings(report: Report) -> pd.DataFrame:
-    """Return the scores on the test split, one row per trial and recording."""
+def _join_scores(report: Report) -> pd.DataFrame:
+    """Return the scores on the test split, one row per trial and recording or example."""
     tables = [table.assign(trial=row["trial"], arm=row["arm"]) for row, table in report.test_tables]
     if not tables:
         return pd.DataFrame()

@@ -12,7 +12,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from reports import vocabulary as words
-from reports.page import comparison, figures
+from reports.page import comparison, figures, sentences
 from reports.page.chart_set import Charts, draw_charts, draw_shapes
 from reports.page.content import Report
 from reports.page.glossary import explain_page, terms_of
@@ -54,6 +54,8 @@ def render(report: Report) -> str:
         script=Markup("\n").join(map(_read_file, SCRIPTS)),
         shapes=draw_shapes(),
         stage=report.stage,
+        unit=report.runs.unit,
+        has_renderings=bool(len(report.runs.renderings)),
         tested_by="budget.seeds" if report.runs.is_repeated else "the confirm stage",
         trainings=words.amount(len(report.runs.tested_trials), "training"),
         tested=report.tested_sentences,
@@ -169,19 +171,19 @@ def contrast_rows(report: Report) -> list[dict[str, Any]]:
             "high": contrast.high,
             "Hedges' g": contrast.effect_size,
             "p": contrast.p_adjusted,
-            "test": _describe_test(contrast_set, contrast),
+            "test": _describe_test(contrast_set, contrast, report.runs.unit),
         }
         for contrast_set in report.contrast_sets
         for contrast in sorted(contrast_set.contrasts, key=lambda contrast: not contrast.is_planned)
     ]
 
 
-def _describe_test(contrast_set: ContrastSet, contrast: Contrast) -> str:
+def _describe_test(contrast_set: ContrastSet, contrast: Contrast, unit: str) -> str:
     """Return the name of the test that was made, or why there was none."""
     if contrast.p_adjusted is not None:
         return "Holm"
     is_wanted = contrast_set.is_tested and contrast.is_planned
-    return contrast.why_no_interval or (is_wanted and contrast.why_untested) or "descriptive"
+    return sentences.name_unit(contrast.why_no_interval, unit) or (is_wanted and contrast.why_untested) or "descriptive"
 
 
 def _describe_saved(report: Report) -> str:

@@ -648,6 +648,38 @@ def test_of_a_problem_without_sounds_nobody_says_that_sounds_are_missing(sweep: 
     assert not any("no sounds" in remark for remark in report.remarks())
 
 
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_a_sweep_without_sound_speaks_of_neither_sounds_nor_recordings(
+    sweep: SweepFolder, tmp_path: Path, num_seeds: int
+) -> None:
+    """As docs/examples/two_moons.yaml: points without a corpus and without a judge."""
+    metrics = {"val/accuracy": {"mode": "max", "comparable": "all", "description": "fraction of points"}}
+    without = {"corpus": None, "judge": None, "references": []}
+    objective = {"metric": "val/accuracy", "mode": "max"}
+    start(sweep, "l2", "vae", seeds=num_seeds, metrics=metrics, objective=objective, **without)
+    for number, (loss, level) in enumerate([("l2", 0.5), ("vae", 0.7)] * num_seeds, 1):
+        sweep.ask(number, loss)
+        sweep.report(number, 1, accuracy=level)
+        sweep.end(number, epochs=1)
+        accuracy = level + np.random.default_rng(number).normal(0, 0.05, 20)
+        table = pd.DataFrame({"recording": [f"point {index}" for index in range(20)], "accuracy": accuracy})
+        table.to_csv(sweep.trial(number) / "per_recording.csv", index=False)
+        metrics_of_test = {"test/accuracy": float(accuracy.mean())}
+        sweep.event("evaluated", trial=number, metrics=metrics_of_test, renderings=[], error="")
+    sweep.close()
+    follow(sweep.path, once=True)
+    said: list[str] = []
+    for form in ("html", "md", "csv"):
+        write_reports(sweep.home, ["vae"], tmp_path / "out", form, said.append)
+    sentences = [line for line in said if line.startswith("  ")]
+    texts = [text_of(tmp_path / "out" / "vae.html"), (tmp_path / "out" / "vae.md").read_text(), *sentences]
+    spoken = r"sound|recording|listen|hear|clip|judge[^d]|spectrogram|render"
+    for text in texts:
+        assert not re.search(spoken, text, re.IGNORECASE), text
+    assert f"n = {num_seeds} seed{'s' * (num_seeds > 1)} × 20 examples" in texts[0]
+    assert (tmp_path / "out" / "vae-examples.csv").exists()
+
+
 def test_one_arm_without_sounds_beside_others_is_named(sweep: SweepFolder) -> None:
     start(sweep, "l2", "vae")
     for number, loss in ((1, "l2"), (2, "vae")):
