@@ -12,6 +12,10 @@ from reports.page.drawings import MAX_SLICES, compute_expected_best, group_contr
 from reports.page.parallel import parallel, shade_bounds
 from reports.runs.importance import LOGARITHMIC
 
+MAX_MARKS = 2000
+"""Maximum number of trials with a mark in the figures of parameters."""
+MAX_CURVES = 200
+"""Maximum number of trials with a line of their own over epochs."""
 Charts = Mapping[str, Markup]
 """Charts with their legends, by name."""
 
@@ -37,17 +41,19 @@ def draw_charts(report: Report) -> Charts:
     if best not in trials or trials[best].isna().all():
         return drawn
     histories = report.histories
-    shown = charts.pick_shown(trials, best, runs.mode)
+    shown = charts.pick_best(trials, best, runs.mode, MAX_CURVES)
     drawn["curves"] = legend + charts.curves(histories, metric, arms, report.rungs, shown)
     if not runs.is_repeated and len(trials) > len(runs.arms):
         drawn["expected_best"] = legend + charts.expected_best(compute_expected_best(report), metric, arms)
     if report.params:
         logs = find_logs(report)
-        drawn["slices"] = legend + charts.slices(trials, report.params[:MAX_SLICES], logs, best, metric, arms)
+        # More marks would cover each other and fill the page.
+        marked = trials[trials["trial"].isin(charts.pick_best(trials, best, runs.mode, MAX_MARKS))]
+        drawn["slices"] = legend + charts.slices(marked, report.params[:MAX_SLICES], logs, best, metric, arms)
         # An axis on which all trials are at one place says nothing.
         params = [name for name in (*runs.factors, *report.params) if trials[name].nunique(dropna=False) > 1]
-        chart = parallel(trials, params, logs, best, metric, runs.mode, arms)
-        shades = _draw_shades(shade_bounds(trials, best, runs.mode))
+        chart = parallel(marked, params, logs, best, metric, runs.mode, arms)
+        shades = _draw_shades(shade_bounds(marked, best, runs.mode))
         drawn["parallel"] = legend + shades + WIDE.format("parallel coordinates", chart)
     return drawn
 

@@ -16,8 +16,6 @@ from reports.page.svg import Plot
 
 Arms = Mapping[str, int]
 """The number of each arm, which decides its colour, dash and marker."""
-MAX_CURVES = 200
-"""Maximum number of trials with a line of their own; of more trials the best ones have one."""
 MAX_POINTS = 120
 """Maximum number of points of a line; of longer ones some are left out, never the last."""
 MARKERS = 6
@@ -162,10 +160,10 @@ def confirmations(pairs: pd.DataFrame, metric: str, arms: Arms) -> Markup:
     return plot.draw(f"{words.label_of(metric)} of confirmed configurations in the search and when trained again")
 
 
-def pick_shown(trials: pd.DataFrame, column: str, mode: str) -> list[int]:
-    """Return the trials with a line of their own, the best one last so that it is drawn on top."""
+def pick_best(trials: pd.DataFrame, column: str, mode: str, most: int) -> list[int]:
+    """Return the numbers of the best trials, at most so many; the best one is last, so that it is drawn on top."""
     ranked = trials.dropna(subset=[column]).sort_values(column, ascending=mode == "max")
-    return [int(trial) for trial in ranked["trial"].tail(MAX_CURVES)]
+    return [int(trial) for trial in ranked["trial"].tail(most)]
 
 
 def _shift(x: float, y: float, taken: set[tuple[int, int]]) -> float:

@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from reports import vocabulary as words
 from reports.page import comparison, figures, sentences
-from reports.page.chart_set import Charts, draw_charts, draw_shapes
+from reports.page.chart_set import MAX_MARKS, Charts, draw_charts, draw_shapes
 from reports.page.content import Report
 from reports.page.glossary import explain_page, terms_of
 from reports.page.images import read_images
@@ -64,6 +64,8 @@ def render(report: Report) -> str:
         contrasts=contrast_rows(report),
         remarks=report.remarks(),
         matrix=matrix_table(report),
+        has_references=len(report.references) > 0,
+        has_searched=bool(report.params),
         winners=winner_rows(report),
         best_yaml=winners.as_yaml(report.runs) if report.winners else "",
         confirmed=to_records(report.confirmed),
@@ -74,6 +76,7 @@ def render(report: Report) -> str:
         arms=report.runs.arms,
         trials=trials,
         num_trials=len(report.runs.trials),
+        num_undrawn=max(0, len(report.runs.search_trials) - MAX_MARKS),
         trial_clip=trial_clip,
         listening=to_records(listening_scores(report)),
         agreement=report.runs.run.data.metrics.get(words.MOS_AGREEMENT),

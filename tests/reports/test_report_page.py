@@ -13,6 +13,9 @@ from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.commands.report import write_reports
 from orchestrator.tracking.__main__ import follow
+from orchestrator.tracking.connection import connect
+from reports.page.content import read_report
+from reports.page.probes import read_probes
 from tests.support.browser import chromium, find_barriers, scrolls_sideways
 from tests.support.sweep_folder import SweepFolder
 
@@ -256,6 +259,16 @@ def test_the_method_names_data_judge_seeds_machine_and_versions(page: Page) -> N
     assert facts["budget"] == "2 trials per arm, 3 epochs at most"
     assert facts["seeds of the trials"] == "101, 102, 103, 104"
     assert (facts["judge"], facts["versions"]) == ("judge-a", "torch 2.14.1")
+
+
+def test_a_clip_that_is_too_large_for_the_page_has_the_best_of_each_arm_only(swept: SweepFolder) -> None:
+    with connect(swept.home) as client:
+        runs = read_report(client, "vae").runs
+        (whole, *_), num_clips = read_probes(runs, ROOM)
+        probes, _ = read_probes(runs, 1)
+    assert num_clips == 2 and len(probes) == 1
+    assert [cell.label for cells in probes[0].arms.values() for cell in cells] == ["best", "best"]
+    assert [cell.label for cell in whole.arms["loss=vae"]] == ["epoch 1", "best"]
 
 
 def test_a_page_is_one_file_of_at_most_eight_megabytes(path: Path) -> None:
