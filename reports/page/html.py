@@ -13,7 +13,7 @@ from markupsafe import Markup
 
 from reports import vocabulary as words
 from reports.page import comparison, figures, sentences
-from reports.page.chart_set import MAX_MARKS, Charts, draw_charts, draw_shapes
+from reports.page.charts.chart_set import MAX_MARKS, Charts, draw_charts, draw_shapes
 from reports.page.content import Report
 from reports.page.glossary import explain_page, terms_of
 from reports.page.images import read_images

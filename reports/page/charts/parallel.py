@@ -11,9 +11,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from reports import vocabulary as words
-from reports.page import svg
 from reports.page.axes import CHARACTER_PX, Axis, make_axis, pick_labels, positions_of, shorten
-from reports.page.charts import Arms
+from reports.page.charts import svg
+from reports.page.charts.plots import Arms
 
 WIDTH, HEIGHT = 1040, 380
 LEFT, TOP, BOTTOM, MISSING = 50, 62, 320, 352

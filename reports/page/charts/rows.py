@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 import pandas as pd
 from markupsafe import Markup
 
-from reports.page import svg
 from reports.page.axes import CHARACTER_PX, Axis, make_axis, number_axis, pick_labels, shorten
-from reports.page.charts import Arms
+from reports.page.charts import svg
+from reports.page.charts.plots import Arms
 from reports.page.figures import label_contrast
 from reports.statistics.contrast import Contrast
 

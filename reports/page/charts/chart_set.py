@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 
 from markupsafe import Markup
 
-from reports.page import charts, rows, svg
+from reports.page.charts import plots, rows, svg
+from reports.page.charts.parallel import parallel, shade_bounds
 from reports.page.content import Report
 from reports.page.drawings import MAX_SLICES, compute_expected_best, group_contrasts, label_unit
-from reports.page.parallel import parallel, shade_bounds
 from reports.runs.importance import LOGARITHMIC
 
 MAX_MARKS = 2000
@@ -32,24 +32,24 @@ def draw_charts(report: Report) -> Charts:
         name: rows.contrasts(shown, label_unit(contrast_set)) for name, contrast_set, shown in group_contrasts(report)
     }
     if not report.confirmed.empty:
-        drawn["confirmed"] = legend + charts.confirmations(report.confirmed, metric, arms)
+        drawn["confirmed"] = legend + plots.confirmations(report.confirmed, metric, arms)
     if report.rungs and len(trials):
-        drawn["survival"] = legend + charts.survival(trials, report.max_epochs, arms, report.rungs)
+        drawn["survival"] = legend + plots.survival(trials, report.max_epochs, arms, report.rungs)
     if report.importances:
         drawn["importances"] = legend + rows.importances(report.importances, arms)
     best = runs.best_column
     if best not in trials or trials[best].isna().all():
         return drawn
     histories = report.histories
-    shown = charts.pick_best(trials, best, runs.mode, MAX_CURVES)
-    drawn["curves"] = legend + charts.curves(histories, metric, arms, report.rungs, shown)
+    shown = plots.pick_best(trials, best, runs.mode, MAX_CURVES)
+    drawn["curves"] = legend + plots.curves(histories, metric, arms, report.rungs, shown)
     if not runs.is_repeated and len(trials) > len(runs.arms):
-        drawn["expected_best"] = legend + charts.expected_best(compute_expected_best(report), metric, arms)
+        drawn["expected_best"] = legend + plots.expected_best(compute_expected_best(report), metric, arms)
     if report.params:
         logs = find_logs(report)
         # More marks would cover each other and fill the page.
-        marked = trials[trials["trial"].isin(charts.pick_best(trials, best, runs.mode, MAX_MARKS))]
-        drawn["slices"] = legend + charts.slices(marked, report.params[:MAX_SLICES], logs, best, metric, arms)
+        marked = trials[trials["trial"].isin(plots.pick_best(trials, best, runs.mode, MAX_MARKS))]
+        drawn["slices"] = legend + plots.slices(marked, report.params[:MAX_SLICES], logs, best, metric, arms)
         # An axis on which all trials are at one place says nothing.
         params = [name for name in (*runs.factors, *report.params) if trials[name].nunique(dropna=False) > 1]
         chart = parallel(marked, params, logs, best, metric, runs.mode, arms)

@@ -10,9 +10,9 @@ import pandas as pd
 from markupsafe import Markup
 
 from reports import vocabulary as words
-from reports.page import svg
 from reports.page.axes import choice_axis, make_axis, number_axis, positions_of
-from reports.page.svg import Plot
+from reports.page.charts import svg
+from reports.page.charts.svg import Plot
 
 Arms = Mapping[str, int]
 """The number of each arm, which decides its colour, dash and marker."""
