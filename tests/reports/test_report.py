@@ -300,11 +300,14 @@ def test_truths_and_mixed_choices_are_drawn(
         sweep.end(number, epochs=1)
     sweep.close()
     follow(sweep.path, once=True)
-    write_reports(sweep.home, ["vae"], tmp_path / "out", "svg", print)
+    for form in ("svg", "html"):
+        write_reports(sweep.home, ["vae"], tmp_path / "out", form, print)
     assert {"vae-slices.svg", "vae-parallel.svg"} <= {path.name for path in (tmp_path / "out").iterdir()}
     names = [str(option).lower() if isinstance(option, bool) else f"{option}" for option in options]
     text = (tmp_path / "out" / "vae-parallel.svg").read_text()
     assert " · ".join(sorted(names)) in text or "0.5 … 1" in text
+    labels = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "out" / "vae.html").read_text())
+    assert set(names) <= set(labels) or "0.5" in labels or "0.50" in labels
 
 
 def test_words_below_the_axes_of_parallel_lines_do_not_run_into_each_other() -> None:

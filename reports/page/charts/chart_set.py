@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+import numpy as np
 from markupsafe import Markup
 
 from reports.page.charts import plots, rows, svg
@@ -40,9 +41,10 @@ def draw_charts(report: Report) -> Charts:
     best = runs.best_column
     if best not in trials or trials[best].isna().all():
         return drawn
-    histories = report.histories
-    shown = plots.pick_best(trials, best, runs.mode, MAX_CURVES)
-    drawn["curves"] = legend + plots.curves(histories, metric, arms, report.rungs, shown)
+    histories = report.histories[np.isfinite(report.histories[metric].astype(float))]
+    if len(histories):
+        shown = plots.pick_best(trials, best, runs.mode, MAX_CURVES)
+        drawn["curves"] = legend + plots.curves(histories, metric, arms, report.rungs, shown)
     if not runs.is_repeated and len(trials) > len(runs.arms):
         drawn["expected_best"] = legend + plots.expected_best(compute_expected_best(report), metric, arms)
     if report.params:

@@ -29,28 +29,27 @@ def curves(histories: pd.DataFrame, metric: str, arms: Arms, rungs: Sequence[int
     """Draw the median and the quartiles of a metric over epochs of each arm, and a thin line for each trial.
 
     Args:
-        histories: columns `trial`, `arm`, `epoch` and the metric.
+        histories: columns `trial`, `arm`, `epoch` and the metric, whose values are finite; at least one row.
         metric: name of the metric.
         arms: the number of each arm.
         rungs: epochs at which ASHA pruned trials.
         shown: the trials with a line of their own.
     """
-    rows = histories.dropna(subset=[metric])
-    rows = rows[np.isfinite(rows[metric].astype(float))]
+    first, last = float(histories["epoch"].min()), float(histories["epoch"].max())
     plot = Plot(
-        number_axis(float(rows["epoch"].min()), max(float(rows["epoch"].max()), float(rows["epoch"].min()) + 1)),
-        make_axis(rows[metric], is_log=False),
+        number_axis(first, max(last, first + 1)),
+        make_axis(histories[metric], is_log=False),
         "epoch" + (" (dotted: ASHA prunes)" if rungs else ""),
         words.label_of(metric),
     )
     plot.add_rules(rungs)
-    by_trial = {int(str(trial)): own for trial, own in rows.groupby("trial")}
+    by_trial = {int(str(trial)): own for trial, own in histories.groupby("trial")}
     for trial in shown:
         if trial in by_trial:
             own = _thin_out(by_trial[trial].sort_values("epoch"))
             trace = plot.trace(zip(own["epoch"], own[metric], strict=True))
             plot.add(svg.line(trace, "thin", arms[str(own["arm"].iloc[0])], trial))
-    for arm, own in rows.groupby("arm", sort=False):
+    for arm, own in histories.groupby("arm", sort=False):
         quartiles = _thin_out(own.groupby("epoch")[metric].quantile(np.array([0.25, 0.5, 0.75])).unstack())
         number = arms[str(arm)]
         epochs = list(quartiles.index)

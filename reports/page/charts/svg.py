@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 
 from markupsafe import Markup
@@ -32,7 +33,7 @@ class Plot:
         # An option without a label could not be told apart from the others, a number can.
         self._is_slanted = x.is_choice and len(self._x_ticks) < len(x.ticks)
         if self._is_slanted:
-            self._x_ticks = list(x.ticks)
+            self._x_ticks = list(x.ticks)[:: math.ceil(len(x.ticks) * LINE / (self.right - self.left))]
         self.bottom = height - 2 * LINE - 8 - (0.6 * longest_px - 8 if self._is_slanted else 0)
 
     def x_px(self, value: float) -> float:
