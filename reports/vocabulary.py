@@ -163,6 +163,8 @@ ABX_ACCURACY: Final = "listen/abx_accuracy"
 ABX_ORIGINAL: Final = "listen/abx_original_accuracy"
 """Metric: the same against the original instead of the other systems."""
 
+TRAIN_LOSS: Final = "train/loss"
+"""Metric: the trial's own loss on the training split; not comparable across arms."""
 VAL_LOSS: Final = "val/loss"
 """Metric: the trial's own loss on the validation split; not comparable across arms."""
 TRAIN_LOSS: Final = "train/loss"

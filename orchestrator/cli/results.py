@@ -74,7 +74,10 @@ def report(
     ] = None,
     home: Home = None,
 ) -> None:
-    """Write a report for each sweep from its runs in MLflow: which arm is better, by how much, and how surely."""
+    """Write a report for each sweep from its runs in MLflow: which arm is better, by how much, and how surely.
+
+    Of several sweeps, a page that tells what differs between them is written, too.
+    """
     from orchestrator.commands.report import print_best, write_reports
     from orchestrator.state.home import find_home
 

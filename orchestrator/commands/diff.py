@@ -75,7 +75,7 @@ def _collect_facts(side: Side) -> dict[str, str]:
     best = f"{row['metrics'][metric]:.4g} (epoch {row['epoch']})" if row else "–"
     reason = f": {trial.reason}" if trial.reason else ""
     started = trial.started
-    git = started.get("git") or {}
+    git, corpus = started.get("git") or {}, started.get("corpus") or {}
     dirty = " with uncommitted changes" if git.get("dirty") else ""
     return {
         "arm": trial.arm,
@@ -85,7 +85,7 @@ def _collect_facts(side: Side) -> dict[str, str]:
         "epochs": str(trial.epochs),
         f"best {words.label_of(metric)}": best,
         "judge": str(started.get("judge")),
-        "corpus": " ".join(map(str, (started.get("corpus") or {}).values())),
+        "corpus": " ".join(str(corpus[name]) for name in ("name", "fingerprint") if name in corpus),
         "commit": f"{git.get('commit')}{dirty}",
         "code": ", ".join(dict.fromkeys(trial.codes)),
         **(started.get("versions") or {}),

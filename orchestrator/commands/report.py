@@ -26,6 +26,8 @@ LISTENING = "listening"
 def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str, say: Callable[[str], None]) -> None:
     """Write the reports of sweeps; an html page is also logged as an artifact of its sweep's run.
 
+    Of several sweeps, a page that compares them is written, too.
+
     Args:
         home: the folder of all sweeps.
         names: the sweeps.
@@ -37,13 +39,16 @@ def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str,
         ReportError: a sweep does not exist or can't be ranked, the form is unknown, or the folder can't be written.
         OrchestratorError: MLflow does not answer.
     """
+    from reports.page.comparison import explain_unranked
     from reports.page.content import read_report
-    from reports.page.files import check_form, write
+    from reports.page.files import check_form, write, write_comparison
 
     check_form(form)
+    reports = []
     with connect(home) as client:
-        for name in names:
+        for name in dict.fromkeys(names):
             report = read_report(client, find_unique_name(home, name))
+            reports.append(report)
             for sentence in report.summary:
                 say(f"  {sentence}")
             paths = write(report, form, out or home / REPORTS)
@@ -51,6 +56,10 @@ def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str,
                 say(f"{path}")
             if form == "html":
                 _log_page(client, report.runs.run.info.run_id, paths[0], say)
+        if form == "html" and len(reports) > 1:
+            if unranked := explain_unranked(reports):
+                say(f"  {unranked}")
+            say(f"{write_comparison(reports, out or home / REPORTS)}")
 
 
 def print_best(home: Path, names: Sequence[str], arm: str | None, say: Callable[[str], None]) -> None:

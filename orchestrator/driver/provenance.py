@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
+import re
 import socket
 import subprocess
 import sys
@@ -13,7 +15,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psutil
+
 from orchestrator.command_line import NAME, format_command, version
+from orchestrator.processor import CPUINFO
 from orchestrator.state import events
 from reports import vocabulary as words
 
@@ -72,7 +77,8 @@ def make_record(
         "metrics": {name: asdict(metric) for name, metric in sweep.declaration.METRICS.items()},
         "git": read_git_state(file.parent),
         "versions": read_versions(),
-        "corpus": corpus and {"name": corpus.name, "fingerprint": corpus.fingerprint},
+        "corpus": corpus and describe_corpus(corpus),
+        "hardware": read_hardware(),
         "judge": prepared.judge,
         "references": prepared.references,
         "seed": space.seed,
@@ -122,6 +128,44 @@ def _has_grown(before: Mapping[str, Any] | None, now: Mapping[str, Any]) -> bool
 def read_versions() -> dict[str, str]:
     """Return the installed version of each package that results depend on, our own included."""
     return {name: metadata.version(name) for name in PACKAGES} | {NAME: version()}
+
+
+def describe_corpus(corpus: Corpus) -> dict[str, Any]:
+    """Return the name and the fingerprint of a corpus, and its numbers of classes, recordings and clips by split."""
+    splits = {}
+    for split in ("train", "validation", "test"):
+        clips = corpus.clips[corpus.clips["split"] == split]
+        splits[split] = {"recordings": int(clips["recording"].nunique()), "clips": len(clips)}
+    return {
+        "name": corpus.name,
+        "fingerprint": corpus.fingerprint,
+        "classes": len(corpus.classes),
+        "splits": splits,
+    }
+
+
+def read_hardware() -> dict[str, Any]:
+    """Return the `processor`, the number of `cores`, `memory_gib` and the names of the `gpus` of this machine."""
+    try:
+        model = re.search(r"^model name\s*:\s*(.+)$", CPUINFO.read_text(), re.MULTILINE)
+    except OSError:
+        model = None
+    return {
+        "processor": model[1] if model else platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gib": round(psutil.virtual_memory().total / 2**30),
+        "gpus": _list_gpus(),
+    }
+
+
+def _list_gpus() -> list[str]:
+    """Return the names of this machine's graphics cards; empty if the driver's tool is missing or fails."""
+    query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
+    try:
+        process = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in process.stdout.splitlines() if line.strip()]
 
 
 def read_git_state(folder: Path) -> dict[str, Any]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +39,11 @@ class Report:
     def contrast_sets(self) -> list[ContrastSet]:
         """The contrasts between arms and between renderings, each by the objective and by the judge's accuracy."""
         return findings.find_contrasts(self.runs, self.test_tables)
+
+    @cached_property
+    def histories(self) -> pd.DataFrame:
+        """The objective of the search's trials over epochs; columns `trial`, `arm`, `epoch` and the objective."""
+        return self.runs.read_histories([self.runs.metric], self.runs.search_trials)
 
     @property
     def stage(self) -> stages.Stage:
@@ -100,7 +104,9 @@ class Report:
         short = [
             sentence
             for contrast_set, contrasts in chosen
-            for sentence in sentences.summarize(contrasts, contrast_set.metric, self._mode(contrast_set.metric))
+            for sentence in sentences.summarize(
+                contrasts, contrast_set.metric, self._mode(contrast_set.metric), self.runs.unit
+            )
         ]
         return short or self.descriptive_sentences or self.fallback_sentences
 
@@ -135,7 +141,7 @@ class Report:
         for contrast in contrasts:
             # The baseline plans tests by the objective only.
             reported = contrast if contrast_set.is_tested else replace(contrast, is_planned=False)
-            yield sentences.describe(reported, contrast_set.metric, mode)
+            yield sentences.describe(reported, contrast_set.metric, mode, self.runs.unit)
 
     def _mode(self, metric: str) -> str:
         """Return whether a metric of the tables by recording is better when small (`min`) or large (`max`)."""
@@ -157,17 +163,18 @@ class Report:
     def _edges(self) -> Iterator[tuple[str, str]]:
         for arm, row in self.runs.best_trials().iterrows():
             settings: dict[str, Any] = {str(key): value for key, value in row.items()}
-            for edge in importance.find_edges(settings, self._search_space(str(arm))):
+            for edge in importance.find_edges(settings, self.search_space(str(arm))):
                 yield str(arm), f"{edge}: better values may lie outside"
 
-    def _search_space(self, arm: str) -> dict[str, dict[str, list[Any]]]:
+    def search_space(self, arm: str) -> dict[str, dict[str, list[Any]]]:
+        """Return the searched parameters of an arm: `{"lr": {"loguniform": [1e-4, 3e-3]}}`."""
         domains: dict[str, dict[str, list[Any]]] = self.runs.record.get("arms", {}).get(arm, {}).get("searched", {})
         return domains
 
     @cached_property
     def params(self) -> list[str]:
         """The searched parameters that figures show; those that most arms have come first."""
-        names = [name for arm in self.runs.arms for name in self._search_space(arm)]
+        names = [name for arm in self.runs.arms for name in self.search_space(arm)]
         columns = [name for name in dict.fromkeys(names) if name in self.runs.trials]
         return sorted(columns, key=lambda name: -names.count(name))[:MAX_PARAMS]
 
@@ -202,7 +209,7 @@ class Report:
         if column not in trials:
             return {}
         shares_by_arm = {
-            arm: importance.importances(trials[trials["arm"] == arm], self._search_space(arm), column)
+            arm: importance.importances(trials[trials["arm"] == arm], self.search_space(arm), column)
             for arm in self.runs.arms
         }
         return {arm: shares for arm, shares in shares_by_arm.items() if shares is not None}
@@ -221,24 +228,6 @@ class Report:
             arms.get(arm, {}).get("epochs", self.max_epochs) - int(epochs)
             for arm, epochs in zip(pruned["arm"], pruned["epochs"].fillna(0), strict=True)
         )
-
-    def facts(self) -> dict[str, str]:
-        """Return what is needed to reproduce the sweep: command, commit, corpus, judge, seed, versions."""
-        tags, record = self.runs.run.data.tags, self.runs.record
-        started = datetime.fromtimestamp(self.runs.run.info.start_time / 1000)
-        dirty = " with uncommitted changes" if tags.get(words.TAG_GIT_DIRTY) == "true" else ""
-        versions = ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items())
-        facts = {
-            "command": str(record.get("command", "")),
-            "commit": f"{tags.get(words.TAG_GIT_COMMIT, '')}{dirty}",
-            "corpus": f"{tags.get(words.TAG_CORPUS, '')} {tags.get(words.TAG_CORPUS_FINGERPRINT, '')}",
-            "judge": tags.get(words.TAG_JUDGE, ""),
-            "seed": str(record.get("seed", "")),
-            "versions": versions,
-            "started": f"{started:%Y-%m-%d %H:%M}",
-            "state": tags.get(words.TAG_OUTCOME, ""),
-        }
-        return {name: value for name, value in facts.items() if value.strip()}
 
 
 def read_report(client: MlflowClient, name: str) -> Report:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -12,6 +12,8 @@ from matplotlib.figure import Figure
 from reports import vocabulary as words
 from reports.page import figures
 from reports.page.content import Report
+from reports.runs.findings import ContrastSet
+from reports.statistics.contrast import Contrast
 from reports.statistics.expected_best import expected_best
 
 MAX_SLICES = 4
@@ -24,7 +26,10 @@ def drawings(report: Report) -> Drawings:
     """Return the functions that draw the report's figures, for all figures that there are data for."""
     runs, trials = report.runs, report.runs.search_trials
     metric, best = runs.metric, runs.best_column
-    draw_by_name = _contrasts(report)
+    draw_by_name: Drawings = {
+        name: partial(figures.contrasts, shown, label_unit(contrast_set))
+        for name, contrast_set, shown in group_contrasts(report)
+    }
     if not report.confirmed.empty:
         draw_by_name["confirmed"] = partial(figures.confirmations, report.confirmed, metric)
     if report.rungs:
@@ -33,9 +38,9 @@ def drawings(report: Report) -> Drawings:
         draw_by_name["importances"] = partial(figures.importances, report.importances)
     if best not in trials or trials[best].isna().all():
         return draw_by_name
-    draw_by_name["curves"] = lambda: figures.curves(runs.read_histories([metric], trials), metric, report.rungs)
+    draw_by_name["curves"] = lambda: figures.curves(report.histories, metric, report.rungs)
     if not runs.is_repeated and len(trials) > len(runs.arms):
-        draw_by_name["expected_best"] = lambda: figures.expected_best(_expected_best(report), metric)
+        draw_by_name["expected_best"] = lambda: figures.expected_best(compute_expected_best(report), metric)
     if report.params:
         draw_by_name["slices"] = partial(figures.slices, trials, report.params[:MAX_SLICES], best, metric)
         params = [*runs.factors, *report.params]
@@ -43,20 +48,23 @@ def drawings(report: Report) -> Drawings:
     return draw_by_name
 
 
-def _contrasts(report: Report) -> Drawings:
-    draw_by_name: Drawings = {}
+def group_contrasts(report: Report) -> Iterator[tuple[str, ContrastSet, Sequence[Contrast]]]:
+    """Yield the figures of contrasts: the figure's name, the contrasts by that metric, and those to draw."""
     for contrast_set in report.contrast_sets:
         # With planned contrasts, those of all other pairs are left out of the figure: there can be very many.
         planned = [contrast for contrast in contrast_set.contrasts if contrast.is_planned]
         shown = planned or contrast_set.contrasts
         if any(contrast.low is not None for contrast in shown):
             prefix = "contrasts_renderings_" if contrast_set.of_renderings else "contrasts_"
-            unit = f"{words.label_of(contrast_set.metric)}, test split"
-            draw_by_name[prefix + contrast_set.metric] = partial(figures.contrasts, shown, unit)
-    return draw_by_name
+            yield prefix + contrast_set.metric, contrast_set, shown
 
 
-def _expected_best(report: Report) -> dict[str, dict[str, pd.DataFrame]]:
+def label_unit(contrast_set: ContrastSet) -> str:
+    """Return the label of the metric of contrasts."""
+    return f"{words.label_of(contrast_set.metric)}, test split"
+
+
+def compute_expected_best(report: Report) -> dict[str, dict[str, pd.DataFrame]]:
     """Return the data frame of `expected_best` by cost (`epochs` or `hours`) and arm."""
     runs = report.runs
     trials = runs.search_trials.merge(report.costs, on="trial")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -35,14 +34,6 @@ STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "orchestrate",
 }
-
-
-def to_svg(figure: Figure) -> str:
-    """Return a figure as an svg element for an HTML page; the same figure gives the same text."""
-    file = io.StringIO()
-    _save(figure, file, format="svg", metadata={"Date": None, "Creator": None})
-    text = file.getvalue()
-    return text[text.index("<svg") :]
 
 
 def save(figure: Figure, path: Any) -> None:

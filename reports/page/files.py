@@ -2,23 +2,42 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.page import figures, html
+from reports.page.comparison import name_sweeps
 from reports.page.content import Report
 from reports.page.drawings import drawings
+from reports.page.latex import latex_tables
+from reports.page.tables import format_value
 
+SEPARATOR = "-and-"
+MAX_STEM = 100
+"""Maximum length of the name of a page about several sweeps."""
 HEADINGS = {
     "judged": "test split",
     "waiting": "validation only, test split not evaluated yet",
     "exploratory": "exploratory, validation only",
 }
+
+
+def write_comparison(reports: Sequence[Report], folder: Path) -> Path:
+    """Write the page that compares several sweeps into a folder, and return its path.
+
+    Raises:
+        ReportError: the folder can't be written.
+    """
+    stem = SEPARATOR.join(name_sweeps(reports))[:MAX_STEM]
+    with _explain_unwritable(folder):
+        return _write_text(folder / f"{_make_safe(stem)}.html", html.render_comparison(reports))
 
 
 def write(report: Report, form: str, folder: Path) -> list[Path]:
@@ -32,13 +51,24 @@ def write(report: Report, form: str, folder: Path) -> list[Path]:
     Raises:
         ReportError: the folder can't be written.
     """
+    with _explain_unwritable(folder):
+        return FORMS[form](report, folder / _make_safe(report.runs.name))
+
+
+@contextlib.contextmanager
+def _explain_unwritable(folder: Path) -> Iterator[None]:
+    """Create the folder; an error of the disk becomes one that says what to do."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        return FORMS[form](report, folder / re.sub(r"[^A-Za-z0-9_.-]", "-", report.runs.name))
+        yield
     except OSError as error:
         raise ReportError(
             f"{folder}: the report can't be written there ({error.strerror}); give another --out"
         ) from None
+
+
+def _make_safe(name: str) -> str:
+    return re.sub(r"[^A-Za-z0-9_.-]", "-", name)
 
 
 def check_form(form: str) -> None:
@@ -69,7 +99,7 @@ def _write_markdown(report: Report, stem: Path) -> list[Path]:
 
 def _markdown_table(rows: list[dict[str, Any]]) -> str:
     columns = list(dict.fromkeys(key for row in rows for key in row))
-    lines = [columns, ["---"] * len(columns), *([html.format_value(row.get(key)) for key in columns] for row in rows)]
+    lines = [columns, ["---"] * len(columns), *([format_value(row.get(key)) for key in columns] for row in rows)]
     return "\n".join(_markdown_line(line) for line in lines)
 
 
@@ -85,17 +115,7 @@ def _write_csv(report: Report, stem: Path) -> list[Path]:
 
 
 def _write_latex(report: Report, stem: Path) -> list[Path]:
-    return [
-        _write_text(stem.with_name(f"{stem.name}-{name}.tex"), _latex_table(frame))
-        for name, frame in _frames(report).items()
-    ]
-
-
-def _latex_table(frame: pd.DataFrame) -> str:
-    shown = frame.map(html.format_value).rename(columns=lambda name: str(name).replace("_", " "))
-    style = shown.style.hide(axis="index").format(escape="latex").format_index(escape="latex", axis="columns")
-    text: str = style.to_latex(hrules=True)
-    return text
+    return [_write_text(stem.with_name(f"{stem.name}-{name}.tex"), text) for name, text in latex_tables(report).items()]
 
 
 def _frames(report: Report) -> Mapping[str, pd.DataFrame]:
@@ -105,8 +125,28 @@ def _frames(report: Report) -> Mapping[str, pd.DataFrame]:
         "contrasts": report.contrasts,
         "confirmed": report.confirmed,
         "failures": report.failures,
+        "trials": report.runs.trials,
+        "curves": _read_curves(report),
+        f"{report.runs.unit}s": _join_scores(report),
     }
     return {name: frame for name, frame in frame_by_name.items() if len(frame)}
+
+
+def _read_curves(report: Report) -> pd.DataFrame:
+    """Return the main metrics and the losses of all trials, one row per trial and epoch."""
+    declared = report.runs.record.get("metrics", {})
+    losses = [name for name in (words.TRAIN_LOSS, words.VAL_LOSS) if name in declared]
+    names = dict.fromkeys([*words.headline_metrics(report.runs.metric, declared), *losses])
+    return report.runs.read_histories(list(names))
+
+
+def _join_scores(report: Report) -> pd.DataFrame:
+    """Return the scores on the test split, one row per trial and recording or example."""
+    tables = [table.assign(trial=row["trial"], arm=row["arm"]) for row, table in report.test_tables]
+    if not tables:
+        return pd.DataFrame()
+    joined = pd.concat(tables, ignore_index=True)
+    return joined[["trial", "arm", *(name for name in joined if name not in ("trial", "arm"))]]
 
 
 def _figure_writer(kind: str) -> Callable[[Report, Path], list[Path]]:

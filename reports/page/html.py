@@ -3,36 +3,59 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from importlib.resources import files
 from typing import Any
 
 import pandas as pd
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup, escape
+from markupsafe import Markup
 
 from reports import vocabulary as words
-from reports.page import figures
+from reports.page import comparison, figures, sentences
+from reports.page.charts.chart_set import MAX_MARKS, Charts, draw_charts, draw_shapes
 from reports.page.content import Report
-from reports.page.drawings import drawings
+from reports.page.glossary import explain_page, terms_of
 from reports.page.images import read_images
 from reports.page.matrix import OUTCOMES
-from reports.page.probes import Cell, read_probes
+from reports.page.method import describe_method
+from reports.page.probes import read_probes
+from reports.page.tables import cell_element, format_hours, table_element, to_records
+from reports.page.trial_sounds import read_trial_sounds
+from reports.page.trial_table import trial_table
 from reports.runs import winners
 from reports.runs.findings import ContrastSet
 from reports.statistics.contrast import Contrast
+
+MAX_BYTES = 7_500_000
+"""Maximum size of what varies in a page: charts, tables, images and sounds."""
+GLOSSARY = Markup("<!-- glossary -->")
+"""The place of the list of explanations in the page."""
+SCRIPTS = ("report.js", "charts.js", "trials.js")
 
 
 def render(report: Report) -> str:
     """Return the report as an HTML page."""
     environment = Environment(loader=PackageLoader("reports", "pages"), autoescape=True, undefined=StrictUndefined)
-    svgs = {name: Markup(figures.to_svg(draw())) for name, draw in drawings(report).items()}
-    probes, num_probes = read_probes(report.runs)
+    charts = draw_charts(report)
+    trial_clip, trial_sounds = read_trial_sounds(report.runs)
+    trials = trial_table(report, trial_sounds)
+    images = read_images(report.runs)
+    # The sounds of probe clips get the room that everything else leaves.
+    num_bytes = (
+        sum(map(len, charts.values()))
+        + len(trials)
+        + sum(len(uri) for arms in images.values() for uri in arms.values())
+    )
+    probes, num_probes = read_probes(report.runs, MAX_BYTES - num_bytes)
     page: str = environment.get_template("report.html").render(
         title=f"Sweep {report.runs.name}",
         style=_read_file("report.css"),
-        script=_read_file("report.js"),
+        script=Markup("\n").join(map(_read_file, SCRIPTS)),
+        shapes=draw_shapes(),
         stage=report.stage,
+        unit=report.runs.unit,
+        has_renderings=bool(len(report.runs.renderings)),
         tested_by="budget.seeds" if report.runs.is_repeated else "the confirm stage",
         trainings=words.amount(len(report.runs.tested_trials), "training"),
         tested=report.tested_sentences,
@@ -41,24 +64,57 @@ def render(report: Report) -> str:
         contrasts=contrast_rows(report),
         remarks=report.remarks(),
         matrix=matrix_table(report),
+        has_references=len(report.references) > 0,
+        has_searched=bool(report.params),
         winners=winner_rows(report),
         best_yaml=winners.as_yaml(report.runs) if report.winners else "",
-        confirmed=_records(report.confirmed),
+        confirmed=to_records(report.confirmed),
         saved=_describe_saved(report),
         probes=probes,
         num_left_out=num_probes - len(probes),
-        images=read_images(report.runs),
-        listening=_records(listening_scores(report)),
+        images=images,
+        arms=report.runs.arms,
+        trials=trials,
+        num_trials=len(report.runs.trials),
+        num_undrawn=max(0, len(report.runs.search_trials) - MAX_MARKS),
+        trial_clip=trial_clip,
+        listening=to_records(listening_scores(report)),
         agreement=report.runs.run.data.metrics.get(words.MOS_AGREEMENT),
-        failures=_records(report.failures),
+        failures=to_records(report.failures),
         rungs=", ".join(map(str, report.rungs)),
-        facts=report.facts(),
-        figures=svgs,
-        figure=lambda name, caption: _figure_element(name, caption, svgs),
-        table=_table_element,
-        cell=_cell_element,
+        facts=describe_method(report.runs, report.max_epochs),
+        glossary=GLOSSARY,
+        has_judge=bool(report.runs.run.data.tags.get(words.TAG_JUDGE)),
+        figures=charts,
+        figure=lambda name, caption: _figure_element(name, caption, charts),
+        table=table_element,
+        cell=cell_element,
     )
-    return page
+    return explain_page(page, terms_of(report.runs), GLOSSARY)
+
+
+def render_comparison(reports: Sequence[Report]) -> str:
+    """Return the page that compares several sweeps."""
+    environment = Environment(loader=PackageLoader("reports", "pages"), autoescape=True, undefined=StrictUndefined)
+    unranked = comparison.explain_unranked(reports)
+    split, ranked = ("", []) if unranked else comparison.rank_arms(reports)
+    differing, common = comparison.find_differences(reports)
+    metrics = dict.fromkeys(words.label_of(report.runs.metric) for report in reports)
+    page: str = environment.get_template("comparison.html").render(
+        title=f"Sweeps {', '.join(comparison.name_sweeps(reports))}",
+        style=_read_file("report.css"),
+        unranked=unranked,
+        differing=differing,
+        common=common,
+        ranked=ranked,
+        split=split,
+        metric=" or ".join(metrics),
+        contrasts=comparison.contrast_rows(reports),
+        arms=comparison.arm_rows(reports),
+        table=table_element,
+        glossary=GLOSSARY,
+    )
+    return explain_page(page, terms_of(reports[0].runs), GLOSSARY)
 
 
 def matrix_table(report: Report) -> list[dict[str, Any]]:
@@ -118,19 +174,19 @@ def contrast_rows(report: Report) -> list[dict[str, Any]]:
             "high": contrast.high,
             "Hedges' g": contrast.effect_size,
             "p": contrast.p_adjusted,
-            "test": _describe_test(contrast_set, contrast),
+            "test": _describe_test(contrast_set, contrast, report.runs.unit),
         }
         for contrast_set in report.contrast_sets
         for contrast in sorted(contrast_set.contrasts, key=lambda contrast: not contrast.is_planned)
     ]
 
 
-def _describe_test(contrast_set: ContrastSet, contrast: Contrast) -> str:
+def _describe_test(contrast_set: ContrastSet, contrast: Contrast, unit: str) -> str:
     """Return the name of the test that was made, or why there was none."""
     if contrast.p_adjusted is not None:
         return "Holm"
     is_wanted = contrast_set.is_tested and contrast.is_planned
-    return contrast.why_no_interval or (is_wanted and contrast.why_untested) or "descriptive"
+    return sentences.name_unit(contrast.why_no_interval, unit) or (is_wanted and contrast.why_untested) or "descriptive"
 
 
 def _describe_saved(report: Report) -> str:
@@ -139,73 +195,13 @@ def _describe_saved(report: Report) -> str:
     return f"Pruning saved {num_saved} of {num_saved + num_trained} epochs." if num_saved else ""
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(key): value for key, value in row.items()} for row in frame.to_dict("records")]
-
-
-def _figure_element(name: str, caption: str, svgs: Mapping[str, Markup]) -> Markup:
-    """Return one figure element with a caption and all figures whose names begin with `name`; empty if none do."""
-    matching = [svg for key, svg in svgs.items() if key.startswith(name)]
+def _figure_element(name: str, caption: str, charts: Charts) -> Markup:
+    """Return one figure element with a caption and all charts whose names begin with `name`; empty if none do."""
+    matching = [chart for key, chart in charts.items() if key.startswith(name)]
     if not matching:
         return Markup("")
-    return Markup("<figure>{}<figcaption>{}</figcaption></figure>").format(Markup("").join(matching), caption)
-
-
-def _table_element(rows: list[dict[str, Any]]) -> Markup:
-    """Return a table with a column for each key that has a value; rows with the key `is_reference` are baselines."""
-    keys = dict.fromkeys(key for row in rows for key in row if key != "is_reference")
-    columns = [key for key in keys if any(format_value(row.get(key)) for row in rows)]
-    numeric = {key for key in columns if any(isinstance(row.get(key), int | float) for row in rows)}
-    head = Markup("").join(_table_cell("th", key, key in numeric) for key in columns)
-    lines = []
-    for row in rows:
-        style = Markup(' class="reference"') if row.get("is_reference") else ""
-        cells = [_table_cell("td", format_value(row.get(key)), key in numeric) for key in columns]
-        lines.append(Markup("<tr{}>{}</tr>").format(style, Markup("").join(cells)))
-    return Markup('<div class="scroll"><table><thead><tr>{}</tr></thead><tbody>{}</tbody></table></div>').format(
-        head, Markup("").join(lines)
-    )
-
-
-def _table_cell(tag: str, text: str, is_number: bool) -> Markup:
-    style = Markup(' class="number"') if is_number else ""
-    return Markup("<{0}{1}>{2}</{0}>").format(Markup(tag), style, text)
-
-
-def format_value(value: Any) -> str:
-    """Return a value as text: floats with three decimals, or three digits if very large or small; empty if missing."""
-    if value is None or (isinstance(value, float) and math.isnan(value)):
-        return ""
-    if isinstance(value, float):
-        return f"{value:.3f}" if value == 0 or 0.001 <= abs(value) < 10_000 else f"{value:.3g}"
-    return str(value)
-
-
-def format_hours(hours: float) -> str:
-    """Return a duration as people write it: `45 s`, `7 min`, `1 h 05 min`, `3 d 2 h`."""
-    seconds = round(3600 * hours)
-    if seconds < 60:
-        return f"{seconds} s"
-    minutes = round(seconds / 60)
-    if minutes < 60:
-        return f"{minutes} min"
-    if minutes < 48 * 60:
-        return f"{minutes // 60} h {minutes % 60:02d} min"
-    days, rest = divmod(round(minutes / 60), 24)
-    return f"{days} d {rest} h"
-
-
-def _cell_element(cell: Cell) -> Markup:
-    """Return the button that plays a sound and shows its pictures, or only the label if there is no sound."""
-    if not cell.audio:
-        return escape(cell.label)
-    difference = (
-        Markup("<img alt='difference to the original' src='{}'>").format(cell.difference) if cell.difference else ""
-    )
-    return Markup(
-        "<button class='cell' aria-pressed='false' data-audio='{}'>{}<img alt='spectrogram' src='{}'>{}"
-        "<progress max='1' value='0'></progress></button>"
-    ).format(cell.audio, cell.label, cell.picture, difference)
+    content = Markup("").join(matching)
+    return Markup("<figure><div class='panels'>{}</div><figcaption>{}</figcaption></figure>").format(content, caption)
 
 
 def _read_file(name: str) -> Markup:

@@ -11,7 +11,7 @@ from typing import Any
 from reports import vocabulary as words
 from reports.runs.frames import SweepRuns
 
-MAX_BYTES = 4_000_000
+MAX_BYTES = 1_500_000
 """Maximum size of the images in one page; images beyond it are left out."""
 
 Images = dict[str, dict[str, str]]

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import base64
 import io
+import itertools
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import librosa
@@ -30,8 +31,6 @@ DIFFERENCE_DB = 30.0
 """Range of the colours of differences: ±30 dB."""
 MAX_EPOCHS = 3
 """Number of epochs to play for each arm, besides the best one."""
-MAX_BYTES = 8_000_000
-"""Maximum size of sounds and pictures in one page; the page says how many clips are left out."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +63,19 @@ class Probe:
     original: Cell
     arms: dict[str, list[Cell]]
 
+    @property
+    def num_bytes(self) -> int:
+        """The size of the clip in the page."""
+        return sum(cell.num_bytes for cell in (self.original, *itertools.chain(*self.arms.values())))
 
-def read_probes(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> tuple[list[Probe], int]:
+
+def read_probes(runs: SweepRuns, max_bytes: int) -> tuple[list[Probe], int]:
     """Return the probe clips that fit into a page, and the number of all probe clips.
 
     Args:
         runs: the sweep; trials without sounds are added to its notes.
-        max_bytes: size of all clips together; at least one clip is returned even if it is larger.
+        max_bytes: size of all clips together. At least one clip is returned; if it is larger, it has only the best
+            epoch of each arm.
     """
     best = runs.best_trials()
     with tempfile.TemporaryDirectory() as folder:
@@ -88,8 +93,9 @@ def read_probes(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> tuple[list[Probe
         bytes_left = max_bytes
         for clip in clips:
             probe = _make_probe(clip, audible_by_arm)
-            cells = [probe.original, *(cell for arm_cells in probe.arms.values() for cell in arm_cells)]
-            bytes_left -= sum(cell.num_bytes for cell in cells)
+            if not probes and probe.num_bytes > bytes_left:
+                probe = replace(probe, arms={arm: cells[-1:] for arm, cells in probe.arms.items()})
+            bytes_left -= probe.num_bytes
             if probes and bytes_left < 0:
                 break
             probes.append(probe)

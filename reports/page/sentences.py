@@ -9,18 +9,19 @@ from reports import vocabulary as words
 from reports.statistics.contrast import Contrast
 
 
-def describe(contrast: Contrast, metric: str, mode: str) -> str:
+def describe(contrast: Contrast, metric: str, mode: str, unit: str) -> str:
     """Return a contrast as a sentence, with its interval, its sample sizes and its p.
 
     Args:
         contrast: the contrast.
         metric: name of its metric, such as `judge_probability`.
         mode: whether small (`min`) or large (`max`) values are better.
+        unit: what scores are of, such as `recording`.
     """
     level, baseline = _name_levels(contrast)
     pair = f"{contrast.factor}: {level} and {baseline}"
     if math.isnan(contrast.difference):
-        return f"{pair} can't be compared{_describe_cells(contrast)}: {contrast.why_no_interval}."
+        return f"{pair} can't be compared{_describe_cells(contrast)}: {name_unit(contrast.why_no_interval, unit)}."
     name = words.label_of(metric)
     if contrast.low is None or contrast.high is None:
         # A difference that is shown as 0.000 is none.
@@ -29,8 +30,8 @@ def describe(contrast: Contrast, metric: str, mode: str) -> str:
         else:
             ahead = "is ahead of" if _is_better(contrast, mode) else "is behind"
             statement = f"{contrast.factor}: {level} {ahead} {baseline} by {abs(contrast.difference):.3f} {name}"
-        why = f"no interval can be given: {contrast.why_no_interval}"
-        return f"{statement}{_describe_cells(contrast)} ({_sample_size(contrast)}), but {why}."
+        why = f"no interval can be given: {name_unit(contrast.why_no_interval, unit)}"
+        return f"{statement}{_describe_cells(contrast)} ({_sample_size(contrast, unit)}), but {why}."
     if contrast.is_distinguishable:
         verb = "beats" if _is_better(contrast, mode) else "is worse than"
         # The sentence has the absolute difference, so the interval has the same sign.
@@ -38,18 +39,18 @@ def describe(contrast: Contrast, metric: str, mode: str) -> str:
         low, high = sorted((sign * contrast.low, sign * contrast.high))
         return (
             f"{contrast.factor}: {level} {verb} {baseline} by {abs(contrast.difference):.3f} {name}"
-            f"{_describe_cells(contrast)} (95 % CI {low:.3f} to {high:.3f}, {_sample_size(contrast)}, "
+            f"{_describe_cells(contrast)} (95 % CI {low:.3f} to {high:.3f}, {_sample_size(contrast, unit)}, "
             f"{_describe_p(contrast)})."
         )
     difference = _format_signed(contrast.difference)
     interval = f"95 % CI {_format_signed(contrast.low)} to {_format_signed(contrast.high)}"
-    evidence = f"({interval}, {_sample_size(contrast)}, {_describe_p(contrast)})"
+    evidence = f"({interval}, {_sample_size(contrast, unit)}, {_describe_p(contrast)})"
     if contrast.p_adjusted is None:
         return f"{pair} differ by {difference} {name}{_describe_cells(contrast)} {evidence}."
     return f"{pair} are not distinguishable{_describe_cells(contrast)}: {name} {difference} {evidence}."
 
 
-def summarize(contrasts: Sequence[Contrast], metric: str, mode: str) -> Iterator[str]:
+def summarize(contrasts: Sequence[Contrast], metric: str, mode: str, unit: str) -> Iterator[str]:
     """Yield the contrasts as sentences, with one sentence for all levels that are not distinguishable from a baseline.
 
     A sweep of many arms would otherwise print many such lines, and the few arms that differ would be hard to find.
@@ -58,6 +59,7 @@ def summarize(contrasts: Sequence[Contrast], metric: str, mode: str) -> Iterator
         contrasts: the contrasts.
         metric: name of their metric.
         mode: whether small (`min`) or large (`max`) values are better.
+        unit: what scores are of, such as `recording`.
     """
     indistinguishable: dict[tuple[str, str, str, str], list[Contrast]] = {}
     for contrast in contrasts:
@@ -65,14 +67,19 @@ def summarize(contrasts: Sequence[Contrast], metric: str, mode: str) -> Iterator
             key = (contrast.factor, contrast.baseline, _describe_cells(contrast), contrast.scope)
             indistinguishable.setdefault(key, []).append(contrast)
         else:
-            yield describe(contrast, metric, mode)
+            yield describe(contrast, metric, mode, unit)
     for (factor, baseline, cells, scope), group in indistinguishable.items():
         if len(group) == 1:
-            yield describe(group[0], metric, mode)
+            yield describe(group[0], metric, mode, unit)
         else:
             levels = ", ".join(contrast.level for contrast in group)
             caveat = " (one configuration of each)" if scope == "configuration" else ""
             yield f"{factor}: not distinguishable from {baseline} in {words.label_of(metric)}{cells}: {levels}{caveat}."
+
+
+def name_unit(reason: str | None, unit: str) -> str:
+    """Return the reason why a contrast has no interval in terms of what its scores are of."""
+    return (reason or "").replace("recording", unit)
 
 
 def _format_signed(value: float) -> str:
@@ -97,11 +104,11 @@ def _name_levels(contrast: Contrast) -> tuple[str, str]:
     return contrast.level, contrast.baseline
 
 
-def _sample_size(contrast: Contrast) -> str:
-    units = words.amount(contrast.num_seeds, "seed")
+def _sample_size(contrast: Contrast, unit: str) -> str:
+    trainings = words.amount(contrast.num_seeds, "seed")
     if contrast.num_configurations > 1:
-        units = f"{contrast.num_configurations} configurations × {units}"
-    return f"n = {units} × {words.amount(contrast.num_recordings, 'recording')}"
+        trainings = f"{contrast.num_configurations} configurations × {trainings}"
+    return f"n = {trainings} × {words.amount(contrast.num_recordings, unit)}"
 
 
 def _describe_p(contrast: Contrast) -> str:

@@ -9,7 +9,7 @@ const stop = () => {
 
 const play = cell => {
   const isSame = current === cell && !sound.paused;
-  const goesOn = current && !sound.ended && current.closest('.probe') === cell.closest('.probe');
+  const goesOn = current && !sound.ended && current.closest('.probe, table') === cell.closest('.probe, table');
   const time = goesOn ? sound.currentTime : 0;
   stop();
   if (isSame) return;
@@ -22,12 +22,13 @@ const play = cell => {
 };
 
 sound.addEventListener('timeupdate', () => {
-  if (current) current.querySelector('progress').value = sound.currentTime / (sound.duration || 1);
+  const bar = current && current.querySelector('progress');
+  if (bar) bar.value = sound.currentTime / (sound.duration || 1);
 });
 sound.addEventListener('ended', stop);
 document.addEventListener('click', event => {
-  const cell = event.target.closest('.cell');
-  if (cell) play(cell);
+  const button = event.target.closest('[data-audio]');
+  if (button) play(button);
 });
 document.addEventListener('keydown', event => {
   const steps = {ArrowLeft: [0, -1], ArrowRight: [0, 1], ArrowUp: [-1, 0], ArrowDown: [1, 0]}[event.key];

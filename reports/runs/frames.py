@@ -73,6 +73,11 @@ class SweepRuns:
         return words.best_name(self.metric)
 
     @property
+    def unit(self) -> str:
+        """What a row of a table of scores is about: a recording of the corpus, or an example of data without one."""
+        return "recording" if self.run.data.tags.get(words.TAG_CORPUS) else "example"
+
+    @property
     def factors(self) -> list[str]:
         """The compared settings, which are columns of `trials`."""
         return [str(name) for name in self.record["compare"]]

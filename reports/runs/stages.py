@@ -62,7 +62,7 @@ def _explain_no_contrasts(runs: SweepRuns, tables: Sequence[Table]) -> str:
     if not runs.factors:
         return "The search space compares nothing"
     if not tables:
-        return f"The tables by recording ({words.ARTIFACT_PER_RECORDING}) are missing in MLflow"
+        return f"The tables by {runs.unit} ({words.ARTIFACT_PER_RECORDING}) are missing in MLflow"
     if not any(metric in table for _, table in tables):
         return f"{words.ARTIFACT_PER_RECORDING} has no column {metric}"
     return "No two arms that differ in one setting only have been judged on the test split yet"

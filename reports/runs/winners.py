@@ -116,4 +116,6 @@ def describe_parameters(winner: Winner) -> dict[str, str]:
 
 
 def _short(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:.2g}" if isinstance(value, float) else str(value)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +22,9 @@ from reports.errors import ReportError
 from reports.listening.session import Options
 from reports.page import figures
 from reports.page.content import Report, read_report
-from reports.page.html import format_hours, render
+from reports.page.html import render
 from reports.page.images import read_images
+from reports.page.tables import format_hours
 from reports.statistics.contrast import Contrast
 from tests.support.browser import chromium
 from tests.support.sweep_folder import SweepFolder
@@ -208,7 +210,7 @@ def test_a_sweep_without_confirmation_is_exploratory(sweep: SweepFolder, tmp_pat
     (sentence,) = report.fallback_sentences
     assert "loss=vae 0.750, loss=l2 0.667" in sentence and "nothing was tested" in sentence
     write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
-    assert "Exploratory, validation only" in (tmp_path / "out" / "vae.html").read_text()
+    assert "Exploratory, validation only" in text_of(tmp_path / "out" / "vae.html")
 
 
 def test_a_trial_that_runs_is_no_trial_less(sweep: SweepFolder, tmp_path: Path) -> None:
@@ -220,6 +222,12 @@ def test_a_trial_that_runs_is_no_trial_less(sweep: SweepFolder, tmp_path: Path) 
     assert "| 1 running |" in (tmp_path / "out" / "vae.md").read_text()
 
 
+def text_of(path: Path) -> str:
+    """What a page says, without its tags, scripts and styles."""
+    page = re.sub(r"<(script|style)>.*?</\1>", "", path.read_text(), flags=re.DOTALL)
+    return " ".join(re.sub(r"<[^>]*>", "", page).split())
+
+
 def test_a_sweep_that_asked_to_be_judged_is_not_told_to_ask(sweep: SweepFolder, tmp_path: Path) -> None:
     start(sweep, "l2", "vae", seeds=5)
     sweep.whole_trial(1, "l2")
@@ -228,7 +236,7 @@ def test_a_sweep_that_asked_to_be_judged_is_not_told_to_ask(sweep: SweepFolder, 
         report = read(sweep)
     assert report.stage == "waiting" and "come from one lucky seed" in report.fallback_sentences[0]
     write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
-    text = (tmp_path / "out" / "vae.html").read_text()
+    text = text_of(tmp_path / "out" / "vae.html")
     assert "Validation only: no training of budget.seeds has been evaluated on the test split yet" in text
     assert not any(word in text for word in ("Add", "Holm", "Student", "judge B")), "of what was not done"
 
@@ -292,11 +300,14 @@ def test_truths_and_mixed_choices_are_drawn(
         sweep.end(number, epochs=1)
     sweep.close()
     follow(sweep.path, once=True)
-    write_reports(sweep.home, ["vae"], tmp_path / "out", "svg", print)
+    for form in ("svg", "html"):
+        write_reports(sweep.home, ["vae"], tmp_path / "out", form, print)
     assert {"vae-slices.svg", "vae-parallel.svg"} <= {path.name for path in (tmp_path / "out").iterdir()}
     names = [str(option).lower() if isinstance(option, bool) else f"{option}" for option in options]
     text = (tmp_path / "out" / "vae-parallel.svg").read_text()
     assert " · ".join(sorted(names)) in text or "0.5 … 1" in text
+    labels = re.findall(r"<text[^>]*>([^<]*)</text>", (tmp_path / "out" / "vae.html").read_text())
+    assert set(names) <= set(labels) or "0.5" in labels or "0.50" in labels
 
 
 def test_words_below_the_axes_of_parallel_lines_do_not_run_into_each_other() -> None:
@@ -454,7 +465,7 @@ def test_a_baseline_that_was_not_judged_is_not_called_missing(sweep: SweepFolder
     line = "loss: its baseline l2 was not judged on the test split; nothing is tested"
     assert line in read(sweep).remarks()
     write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
-    text = (tmp_path / "out" / "vae.html").read_text()
+    text = text_of(tmp_path / "out" / "vae.html")
     assert "the baseline was not judged on the test split" in text and "add baseline:" not in text
 
 
@@ -555,7 +566,7 @@ def test_while_seeds_are_outstanding_a_contrast_is_exploratory(sweep: SweepFolde
     assert sentence.startswith("loss: vae and l2 differ by +0.")
     assert sentence.endswith("exploratory: 1 trial of loss=vae is outstanding and 1 trial of loss=l2 is outstanding).")
     write_reports(sweep.home, ["vae"], tmp_path / "out", "html", print)
-    assert "Holm-adjusted p" not in (tmp_path / "out" / "vae.html").read_text()
+    assert "Holm-adjusted p" not in text_of(tmp_path / "out" / "vae.html")
     seeds_of(sweep, 1, number)
     sweep.close()
     assert read(sweep).tested_sentences[0].startswith("loss: vae beats l2 by 0.")
@@ -638,6 +649,38 @@ def test_of_a_problem_without_sounds_nobody_says_that_sounds_are_missing(sweep: 
     report = read(sweep)
     render(report)
     assert not any("no sounds" in remark for remark in report.remarks())
+
+
+@pytest.mark.parametrize("num_seeds", [1, 3])
+def test_a_sweep_without_sound_speaks_of_neither_sounds_nor_recordings(
+    sweep: SweepFolder, tmp_path: Path, num_seeds: int
+) -> None:
+    """As docs/examples/two_moons.yaml: points without a corpus and without a judge."""
+    metrics = {"val/accuracy": {"mode": "max", "comparable": "all", "description": "fraction of points"}}
+    without = {"corpus": None, "judge": None, "references": []}
+    objective = {"metric": "val/accuracy", "mode": "max"}
+    start(sweep, "l2", "vae", seeds=num_seeds, metrics=metrics, objective=objective, **without)
+    for number, (loss, level) in enumerate([("l2", 0.5), ("vae", 0.7)] * num_seeds, 1):
+        sweep.ask(number, loss)
+        sweep.report(number, 1, accuracy=level)
+        sweep.end(number, epochs=1)
+        accuracy = level + np.random.default_rng(number).normal(0, 0.05, 20)
+        table = pd.DataFrame({"recording": [f"point {index}" for index in range(20)], "accuracy": accuracy})
+        table.to_csv(sweep.trial(number) / "per_recording.csv", index=False)
+        metrics_of_test = {"test/accuracy": float(accuracy.mean())}
+        sweep.event("evaluated", trial=number, metrics=metrics_of_test, renderings=[], error="")
+    sweep.close()
+    follow(sweep.path, once=True)
+    said: list[str] = []
+    for form in ("html", "md", "csv"):
+        write_reports(sweep.home, ["vae"], tmp_path / "out", form, said.append)
+    sentences = [line for line in said if line.startswith("  ")]
+    texts = [text_of(tmp_path / "out" / "vae.html"), (tmp_path / "out" / "vae.md").read_text(), *sentences]
+    spoken = r"sound|recording|listen|hear|clip|judge[^d]|spectrogram|render"
+    for text in texts:
+        assert not re.search(spoken, text, re.IGNORECASE), text
+    assert f"n = {num_seeds} seed{'s' * (num_seeds > 1)} × 20 examples" in texts[0]
+    assert (tmp_path / "out" / "vae-examples.csv").exists()
 
 
 def test_one_arm_without_sounds_beside_others_is_named(sweep: SweepFolder) -> None:
@@ -793,15 +836,42 @@ def test_in_the_page_one_sound_goes_on_where_the_other_was(swept: SweepFolder, t
         assert page.locator("figure svg").count() >= 5 and not errors
 
 
+def read_csv(text: str) -> pd.DataFrame:
+    return pd.read_csv(io.StringIO(text))
+
+
 @pytest.mark.parametrize(
     ("form", "wanted"),
     [
         ("md", {"vae.md": lambda text: text.startswith("# Sweep vae: test split") and "| loss=vae | 15 |" in text}),
         (
             "csv",
-            {"vae-arms.csv": lambda text: "loss=vae" in text, "vae-contrasts.csv": lambda text: "p_adjusted" in text},
+            {
+                "vae-arms.csv": lambda text: "loss=vae" in text,
+                "vae-contrasts.csv": lambda text: "p_adjusted" in text,
+                "vae-trials.csv": lambda text: len(read_csv(text)) == 19 and read_csv(text)["lr"].notna().all(),
+                "vae-curves.csv": lambda text: (
+                    list(read_csv(text)) == ["trial", "arm", "epoch", "val/judge_probability", "val/judge_accuracy"]
+                    and len(read_csv(text)) == 18 * 2
+                ),
+                "vae-recordings.csv": lambda text: (
+                    len(read_csv(text)) == 9 * RECORDINGS and "judge_probability" in read_csv(text)
+                ),
+            },
         ),
-        ("latex", {"vae-arms.tex": lambda text: r"\begin{tabular}" in text}),
+        (
+            "latex",
+            {
+                "vae-arms.tex": lambda text: (
+                    r"\begin{tabular}{lrrr}" in text
+                    and r"\toprule" in text
+                    and re.search(r"loss=vae & \$0\.720\$ & \$0\.\d{3} \\pm 0\.\d{3}\$ & \$3\$", text)
+                ),
+                "vae-contrasts.tex": lambda text: (
+                    "judge accuracy" not in text and re.search(r"vae \$-\$ l2 & \$0\.\d{3}\$ & \$\[0\.", text)
+                ),
+            },
+        ),
         ("svg", {"vae-curves.svg": lambda text: "<svg" in text, "vae-contrasts_judge_probability.svg": bool}),
         ("png", {"vae-confirmed.png": bool, "vae-slices.png": bool, "vae-survival.png": bool}),
     ],
