@@ -167,8 +167,6 @@ TRAIN_LOSS: Final = "train/loss"
 """Metric: the trial's own loss on the training split; not comparable across arms."""
 VAL_LOSS: Final = "val/loss"
 """Metric: the trial's own loss on the validation split; not comparable across arms."""
-TRAIN_LOSS: Final = "train/loss"
-"""Metric: the trial's own loss on the training split; not comparable across arms."""
 
 PARAM_SEED: Final = "seed"
 """Param: a trial's random seed."""

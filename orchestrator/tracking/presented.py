@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.search_space.domains import Value
+from orchestrator.search_space.scalars import Value
 from orchestrator.state.curve import Rank
 from orchestrator.state.history import History
 from orchestrator.state.paths import MEDIA
