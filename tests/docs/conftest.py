@@ -12,4 +12,5 @@ from trainables.testing.parts import REGISTRIES
 def shipped_parts(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give every registry a copy of its parts for the length of a test."""
     for registry in (*REGISTRIES.values(), CORPORA):
-        monkeypatch.setattr(registry, "_parts", dict(registry._parts))
+        # The mapping, not its parts so far: a part that a test imports first would be gone with the test.
+        monkeypatch.setattr(registry, "_parts", dict(registry))

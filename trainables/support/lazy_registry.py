@@ -73,8 +73,8 @@ class LazyRegistry(Registry[T], Generic[T, TraitsT]):
     def _declared(self) -> dict[str, TraitsT]:
         spec = importlib.util.find_spec(self.module)
         assert spec is not None and spec.origin is not None, self.module
-        found = read_traits(Path(spec.origin), self._decorator, self._trait_names)
-        return {name: self._traits(**values) for name, values in found.items()}
+        values_by_name = read_traits(Path(spec.origin), self._decorator, self._trait_names)
+        return {name: self._traits(**values) for name, values in values_by_name.items()}
 
 
 def read_traits(path: Path, decorator: str, traits: Collection[str]) -> dict[str, dict[str, Any]]:
@@ -97,8 +97,8 @@ def read_traits(path: Path, decorator: str, traits: Collection[str]) -> dict[str
             own = classes[statement.name] = _read_attributes(statement, classes, traits)
         for call in _find_calls(statement, decorator):
             keywords = {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg in traits}
-            given = {str(name): ast.literal_eval(value) for name, value in keywords.items()}
-            parts[ast.literal_eval(call.args[0])] = own | given
+            flags = {str(name): ast.literal_eval(value) for name, value in keywords.items()}
+            parts[ast.literal_eval(call.args[0])] = own | flags
     return parts
 
 
