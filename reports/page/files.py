@@ -36,8 +36,9 @@ def write_comparison(reports: Sequence[Report], folder: Path) -> Path:
         ReportError: the folder can't be written.
     """
     stem = SEPARATOR.join(name_sweeps(reports))[:MAX_STEM]
+    page = html.render_comparison(reports)
     with _explain_unwritable(folder):
-        return _write_text(folder / f"{_make_safe(stem)}.html", html.render_comparison(reports))
+        return _write_text(folder / f"{_make_safe(stem)}.html", page)
 
 
 def write(report: Report, form: str, folder: Path) -> list[Path]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 
 from reports import vocabulary as words
 from reports.statistics.contrast import Contrast
+from reports.statistics.contrasts import NO_RECORDING, NO_SPREAD, ONE_RECORDING
 
 
 def describe(contrast: Contrast, metric: str, mode: str, unit: str) -> str:
@@ -79,7 +80,10 @@ def summarize(contrasts: Sequence[Contrast], metric: str, mode: str, unit: str) 
 
 def name_unit(reason: str | None, unit: str) -> str:
     """Return the reason why a contrast has no interval in terms of what its scores are of."""
-    return (reason or "").replace("recording", unit)
+    if reason in (NO_RECORDING, ONE_RECORDING, NO_SPREAD):
+        return reason.replace("recording", unit)
+    # The other reasons have names of arms in them.
+    return reason or ""
 
 
 def _format_signed(value: float) -> str:
