@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from mlflow import MlflowClient
@@ -31,6 +31,7 @@ from tests.support.browser import chromium
 
 FOLDER = Path(__file__).parent / "pictures"
 Size = tuple[int, int]
+Scheme = Literal["light", "dark"]
 WIDE, NARROW = (1440, 900), (390, 844)
 MAX_BYTES = 150_000
 """The most bytes of a picture: the colours, then the size are reduced until it fits."""
@@ -57,7 +58,7 @@ class Shot:
     name: str
     page: str
     ready: str
-    schemes: tuple[str, ...] = ("light", "dark")
+    schemes: tuple[Scheme, ...] = ("light", "dark")
     sizes: tuple[Size, ...] = (WIDE,)
     key: str = ""
 
@@ -120,7 +121,7 @@ def take(browser: Browser, server: str, status: Mapping[str, Any], shot: Shot, f
 
 
 @contextmanager
-def _open_page(browser: Browser, address: str, scheme: str, size: Size) -> Iterator[Page]:
+def _open_page(browser: Browser, address: str, scheme: Scheme, size: Size) -> Iterator[Page]:
     width, height = size
     context = browser.new_context(viewport={"width": width, "height": height}, color_scheme=scheme)
     context.set_default_timeout(PATIENCE_MS)
@@ -173,7 +174,7 @@ def _reduce_colours(picture: Image.Image, colours: int) -> Image.Image:
     frequent = pixels[np.argsort(-counts)[: colours // 2]]
     others = picture.quantize(colours - len(frequent), dither=Image.Dither.NONE).getpalette() or []
     palette = np.concatenate([frequent, np.array(others, np.uint8).reshape(-1, 3)])[:colours]
-    nearest = cKDTree(palette).query(pixels)[1].astype(np.uint8)
+    nearest = np.asarray(cKDTree(palette).query(pixels)[1], np.uint8)
     reduced = Image.fromarray(nearest[places.reshape(picture.height, picture.width)], "P")
     reduced.putpalette(palette.tobytes())
     return reduced
