@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any, TypeGuard
 
 from orchestrator import processor
 from orchestrator.command_line import format_command
@@ -77,7 +78,7 @@ def _advise_on_death(snapshot: Snapshot, trial: Trial, similar_trials: Sequence[
             "It is not the only death of this kind, so the machine may lack memory. To give it more room, with fewer"
             f" trials beside it: {command} --set resources.cpu=CORES"
         )
-    again = "" if known else "It is not the only death of this kind: another try would end alike. "
+    again = "" if known else "It is not the only death of this kind: another try may end alike. "
     return f"{known}{again}Once the cause in its log is mended: {command}"
 
 
@@ -93,13 +94,17 @@ def _describe_extremes(snapshot: Snapshot, trial: Trial) -> str:
     parts = []
     for name, value in trial.searched.items():
         others = [sibling.searched.get(name) for sibling in completed]
-        numbers = [other for other in others if isinstance(other, int | float)]
-        if not isinstance(value, int | float) or not numbers or min(numbers) <= value <= max(numbers):
+        numbers = [other for other in others if _is_number(other)]
+        if not _is_number(value) or not numbers or min(numbers) <= value <= max(numbers):
             continue
         side = "above" if value > max(numbers) else "below"
         bounds = " to ".join(dict.fromkeys(format_parameter(bound) for bound in (min(numbers), max(numbers))))
         parts.append(f"{name} {format_parameter(value)} is {side} that of every completed trial of its arm ({bounds})")
     return f"Its {' and its '.join(parts)}: a narrower range may help the next sweep." if parts else ""
+
+
+def _is_number(value: Any) -> TypeGuard[int | float]:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _describe_known_crash(log: list[str]) -> str:

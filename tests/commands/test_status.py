@@ -199,7 +199,7 @@ def test_why_asks_for_no_retry_of_a_trial_that_crashed_twice_alike(sweep: SweepF
             sweep.event("died", trial=number, epochs=0, cause="node", reason=reason)
         sweep.end(number, "failed", "node", f"2 times at epoch 1: {reason}", epochs=0)
     crashed, killed = (list(explain(sweep.home, f"vae/{number}"))[-1] for number in (1, 2))
-    assert crashed.startswith("It is not the only death of this kind: another try would end alike. Once the cause")
+    assert crashed.startswith("It is not the only death of this kind: another try may end alike. Once the cause")
     assert "the machine may lack memory" in killed and "--only node" in killed and "resources.cpu=CORES" in killed
 
 
