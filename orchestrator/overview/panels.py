@@ -19,6 +19,7 @@ from orchestrator.overview.summary import ArmSummary
 from orchestrator.overview.tables import format_number, format_parameter
 from orchestrator.state.budget import Budget
 from orchestrator.state.events import now_ms
+from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
@@ -56,14 +57,21 @@ def make_running_table(sweep: Sweep, ledger: Ledger, most: int) -> Table:
     for heading in ("trial", "arm", "epoch", words.label_of(metric), "so far", "time"):
         table.add_column(heading, justify="left" if heading in ("arm", "so far") else "right", no_wrap=True)
     for trial, curve in list(zip(trials, curves, strict=True))[:most]:
-        waits = "waits" if trial.left_ms is not None else format_duration((now_ms() - trial.asked_ms) / 1000)
         spark = sparkline(curve, lowest, highest, SPARK_WIDTH)
         value = format_number(curve[-1] if curve else None)
         epoch = f"{trial.epochs} of {budget.epochs(trial.arm)}"
-        table.add_row(f"{trial.number}", trial.arm, epoch, value, spark, waits)
+        table.add_row(f"{trial.number}", trial.arm, epoch, value, spark, _describe_time(trial))
     if len(trials) > most:
         table.add_row("", Text(f"and {len(trials) - most} more", style="dim"))
     return table
+
+
+def _describe_time(trial: Trial) -> str:
+    """Return how long a trial has run; of one that was resumed, how long its epochs took."""
+    if trial.left_ms is not None:
+        return "waits"
+    seconds = (now_ms() - trial.asked_ms) / 1000 if trial.attempts == 1 else trial.curve.trained_s
+    return format_duration(seconds)
 
 
 def make_best_panel(leader: ArmSummary, metrics: Sequence[str]) -> Group:
