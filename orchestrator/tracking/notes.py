@@ -24,17 +24,13 @@ MAX_COMMAND = 64
 """The most characters of a line of a command in a note."""
 COMMIT_DIGITS = 12
 """The digits of a commit in a note."""
-GAP = "&emsp;"
+GAP = "&ensp;"
 """The space between columns, which MLflow's tables in notes do not have."""
 MAX_NOTE = 7500
 """The most characters of a note; MLflow cuts a tag at 8000."""
 STATUSES = (
-    words.OUTCOME_RUNNING,
-    words.OUTCOME_COMPLETED,
-    words.OUTCOME_PRUNED,
-    words.OUTCOME_DIVERGED,
-    words.OUTCOME_FAILED,
-    words.OUTCOME_INTERRUPTED,
+    *(words.OUTCOME_RUNNING, words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED),
+    *(words.OUTCOME_DIVERGED, words.OUTCOME_FAILED, words.OUTCOME_INTERRUPTED),
 )
 """The order in which a note counts trials by status."""
 SOURCES = {"startup": "drawn at random", "tpe": "chosen by TPE"}
@@ -150,7 +146,6 @@ def _answer(history: History, pages: SweepPages, outcome: str) -> str:
     ranked = [(rank, trial) for trial in history.best_trials() if (rank := trial.rank(history.objective))]
     label = words.label_of(history.objective.metric)
     if ranked:
-        # Python's max keeps the first of equals, as the choice of an arm's best does.
         _, best = max(ranked, key=lambda pair: pair[0])
         assert best.curve.best_row is not None
         so_far = "" if outcome == words.OUTCOME_COMPLETED else " so far"
@@ -158,8 +153,7 @@ def _answer(history: History, pages: SweepPages, outcome: str) -> str:
             f"**Best {label}{so_far}: {_format_number(best.best_value)} by {best.arm}**, trial {best_name(best)} at "
             f"epoch {best.curve.best_row['epoch']}."
         )
-        if len(history.tallies) > 1:
-            answer += " Whether that is more than luck, only the report's intervals can tell."
+        answer += " Whether that is more than luck, only the report's intervals can tell." * (len(history.tallies) > 1)
     else:
         answer = f"**No trial has a {label} yet.**"
     # The report is written when the sweep has ended.
