@@ -26,6 +26,7 @@ COMMIT_DIGITS = 12
 """The digits of a commit in a note."""
 GAP = "&ensp;"
 """The space between columns, which MLflow's tables in notes do not have."""
+LUCK = " Whether that is more than luck, only the report's intervals can tell."
 MAX_NOTE = 7500
 """The most characters of a note; MLflow cuts a tag at 8000."""
 STATUSES = (
@@ -85,8 +86,7 @@ def find_places(history: History) -> dict[int, str]:
 
 def _place(rank: Rank, ranks: Sequence[Rank]) -> str:
     """Return the place of a rank among ranks in rising order: `2 of the 6 trials`."""
-    number = len(ranks) - bisect.bisect_right(ranks, rank) + 1
-    return f"{number} of the {words.amount(len(ranks), 'trial')}"
+    return f"{len(ranks) - bisect.bisect_right(ranks, rank) + 1} of the {words.amount(len(ranks), 'trial')}"
 
 
 def write_trial_note(history: History, trial: Trial, place: str | None) -> str:
@@ -149,11 +149,11 @@ def _answer(history: History, pages: SweepPages, outcome: str) -> str:
         _, best = max(ranked, key=lambda pair: pair[0])
         assert best.curve.best_row is not None
         so_far = "" if outcome == words.OUTCOME_COMPLETED else " so far"
+        luck = LUCK if len(history.tallies) > 1 else ""
         answer = (
             f"**Best {label}{so_far}: {_format_number(best.best_value)} by {best.arm}**, trial {best_name(best)} at "
-            f"epoch {best.curve.best_row['epoch']}."
+            f"epoch {best.curve.best_row['epoch']}.{luck}"
         )
-        answer += " Whether that is more than luck, only the report's intervals can tell." * (len(history.tallies) > 1)
     else:
         answer = f"**No trial has a {label} yet.**"
     # The report is written when the sweep has ended.
