@@ -184,6 +184,7 @@ class Follower:
         status = json.dumps(
             {
                 "backlog": backlog,
+                "waiting": len(self._waiting),
                 "complete_bytes": self._history.offset if is_complete else None,
                 "unreachable_since": self._unreachable_since,
                 "error": self._error,

@@ -86,7 +86,7 @@ def picture_keys(media: Path) -> dict[str, str]:
     """
     clips = json.loads((media / words.ARTIFACT_CLIPS).read_text())["clips"]
     prefixes = {clip[column]: prefix for clip in clips for column, prefix in PICTURES.items() if column in clip}
-    single = {clip.get(column) for clip in clips for column in SINGLE} - set(prefixes)
+    single = {stem for clip in clips for stem in _single_stems(clip).values()} - set(prefixes)
     best = "" if media.name.startswith(HISTORY_PREFIX) else words.BEST_PICTURE_PREFIX
     keys = {}
     for stem in sorted(path.stem for path in media.glob("*.png")):
@@ -125,18 +125,25 @@ def _lay_out_cells(clips: list[json_lines.Line], media: Path, target: Path) -> d
     folder.mkdir(exist_ok=True)
     rows = []
     for clip in clips:
-        name = clip[words.CLIP_NAME]
-        stems = {f"{name}, {column}": clip[column] for column in SINGLE if column in clip}
+        name = clip.get(words.CLIP_NAME)
+        stems = {f"{name}, {column}": stem for column, stem in _single_stems(clip).items()}
         if not stems:
-            stems = dict.fromkeys([name], next((clip[column] for column in PICTURES if column in clip), ""))
+            stems = {str(name): str(next((clip[column] for column in PICTURES if column in clip), ""))}
         for row_name, stem in stems.items():
-            file = media / f"{stem}.png"
-            if file.exists():
-                path = folder.relative_to(target) / stem
-                (target / f"{path}.png").symlink_to(file)
-                _draw_cell(file).save(target / f"{path}.webp", quality=90)
-                rows.append([row_name, _picture_cell(f"{path}.png", f"{path}.webp")])
+            picture = folder / f"{stem}.png"
+            if (media / picture.name).exists() and not picture.exists():
+                thumbnail = picture.with_name(f"{stem}.webp")
+                picture.symlink_to(media / picture.name)
+                _draw_cell(picture).save(thumbnail, quality=90)
+                rows.append(
+                    [row_name, _picture_cell(*(str(path.relative_to(target)) for path in (picture, thumbnail)))]
+                )
     return {"columns": [words.CLIP_NAME, PICTURE], "data": rows}
+
+
+def _single_stems(clip: json_lines.Line) -> dict[str, str]:
+    """Return the stems of a clip's pictures of one sound, by their columns."""
+    return {column: clip[column] for column in SINGLE if isinstance(clip.get(column), str)}
 
 
 def _draw_cell(file: Path) -> Image.Image:
@@ -158,7 +165,7 @@ def _table(clips: list[json_lines.Line], pictures: dict[str, str]) -> dict[str, 
 
     The columns of `LEADING` come first, because MLflow's page of tables compares runs by the second column.
     """
-    keys = dict.fromkeys(key for clip in clips for key in clip if key not in SINGLE)
+    keys = dict.fromkeys(key for clip in clips for key in clip if key not in _single_stems(clip))
     columns = sorted(keys, key=lambda key: LEADING.index(key) if key in LEADING else len(LEADING))
     rows = []
     for clip in clips:

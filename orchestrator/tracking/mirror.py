@@ -51,7 +51,7 @@ class Mirror:
         self._trial_runs: dict[int, Run] = {}
         self._rendering_runs: dict[tuple[int, str], Run] = {}
         self._views: dict[str, str] = {}
-        self._places: dict[int, str] = {}
+        self._places: dict[int, str] | None = None
         self._sent_columns: list[Column] = []
         self._sent_record: json_lines.Line = {}
         self.pages: SweepPages | None = None
@@ -135,9 +135,10 @@ class Mirror:
         The places are computed once: to do so for every trial that ends would take a loop over all trials each time.
         """
         if not self._history.is_finished:
-            self._places = {}
+            self._places = None
             return None
-        self._places = self._places or find_places(self._history)
+        if self._places is None:
+            self._places = find_places(self._history)
         return self._places.get(trial.number)
 
     def _send_renderings(self, trial: Trial, parent: Run) -> bool:

@@ -24,17 +24,14 @@ MAX_COMMAND = 64
 """The most characters of a line of a command in a note."""
 COMMIT_DIGITS = 12
 """The digits of a commit in a note."""
-GAP = "&emsp;"
+GAP = "&ensp;"
 """The space between columns, which MLflow's tables in notes do not have."""
+LUCK = " Whether that is more than luck, only the report's intervals can tell."
 MAX_NOTE = 7500
 """The most characters of a note; MLflow cuts a tag at 8000."""
 STATUSES = (
-    words.OUTCOME_RUNNING,
-    words.OUTCOME_COMPLETED,
-    words.OUTCOME_PRUNED,
-    words.OUTCOME_DIVERGED,
-    words.OUTCOME_FAILED,
-    words.OUTCOME_INTERRUPTED,
+    *(words.OUTCOME_RUNNING, words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED),
+    *(words.OUTCOME_DIVERGED, words.OUTCOME_FAILED, words.OUTCOME_INTERRUPTED),
 )
 """The order in which a note counts trials by status."""
 SOURCES = {"startup": "drawn at random", "tpe": "chosen by TPE"}
@@ -89,8 +86,7 @@ def find_places(history: History) -> dict[int, str]:
 
 def _place(rank: Rank, ranks: Sequence[Rank]) -> str:
     """Return the place of a rank among ranks in rising order: `2 of the 6 trials`."""
-    number = len(ranks) - bisect.bisect_right(ranks, rank) + 1
-    return f"{number} of the {words.amount(len(ranks), 'trial')}"
+    return f"{len(ranks) - bisect.bisect_right(ranks, rank) + 1} of the {words.amount(len(ranks), 'trial')}"
 
 
 def write_trial_note(history: History, trial: Trial, place: str | None) -> str:
@@ -150,16 +146,14 @@ def _answer(history: History, pages: SweepPages, outcome: str) -> str:
     ranked = [(rank, trial) for trial in history.best_trials() if (rank := trial.rank(history.objective))]
     label = words.label_of(history.objective.metric)
     if ranked:
-        # Python's max keeps the first of equals, as the choice of an arm's best does.
         _, best = max(ranked, key=lambda pair: pair[0])
         assert best.curve.best_row is not None
         so_far = "" if outcome == words.OUTCOME_COMPLETED else " so far"
+        luck = LUCK if len(history.tallies) > 1 else ""
         answer = (
             f"**Best {label}{so_far}: {_format_number(best.best_value)} by {best.arm}**, trial {best_name(best)} at "
-            f"epoch {best.curve.best_row['epoch']}."
+            f"epoch {best.curve.best_row['epoch']}.{luck}"
         )
-        if len(history.tallies) > 1:
-            answer += " Whether that is more than luck, only the report's intervals can tell."
     else:
         answer = f"**No trial has a {label} yet.**"
     links = [f"**[Hear the arms side by side]({pages.listen()})**."] if history.with_media else []

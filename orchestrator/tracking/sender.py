@@ -179,11 +179,12 @@ class _Sender:
         """Wait until everything is sent or there is no progress, and print what MLflow did not get."""
         began = time.monotonic()
         deadline = began + WAIT_S
-        backlog = None
+        last_left = None
         while self._process.poll() is None:
             now = status(self._folder)
-            if now.get("backlog") != backlog:
-                backlog, deadline = now.get("backlog"), time.monotonic() + WAIT_S
+            # At its end a sweep sends notes of all its trials, which have no lines in the backlog.
+            if (left := (now.get("backlog"), now.get("waiting"))) != last_left:
+                last_left, deadline = left, time.monotonic() + WAIT_S
             if is_hurried() and time.monotonic() > began + HURRIED_WAIT_S:
                 say("MLflow: the last lines are sent in the background.")
                 return
@@ -192,13 +193,13 @@ class _Sender:
                 self._process.wait()
                 break
             time.sleep(0.1)
-        left = status(self._folder)
-        if left.get("remark"):
-            say(f"MLflow: {left['remark']}")
-        if left.get("left_out"):
-            say(f"MLflow did not take {left['left_out']}.")
+        end = status(self._folder)
+        if end.get("remark"):
+            say(f"MLflow: {end['remark']}")
+        if end.get("left_out"):
+            say(f"MLflow did not take {end['left_out']}.")
         if is_behind(self._folder):
-            why = left.get("error")
+            why = end.get("error")
             if not why and (code := self._process.returncode):
                 why = f"its process ended with exit code {code}, see {self._folder / 'driver.log'}"
             why = why or "out of time"

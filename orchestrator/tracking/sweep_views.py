@@ -119,7 +119,7 @@ class Seen:
             arms=list(history.tallies),
             compared=started["compare"],
             searched=list(history.searched),
-            shared=[name for name in history.searched if all(name in arm["searched"] for arm in arms.values())],
+            shared=[name for name in history.searched if all(name in arm.get("searched", {}) for arm in arms.values())],
             log_scaled=list(log_scaled),
             rendered=find_rendered_settings(history),
             best=best,

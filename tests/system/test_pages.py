@@ -37,6 +37,11 @@ CUT_LABELS = """cells => cells.flatMap(cell => [...cell.querySelectorAll("*")])
     .filter(element => getComputedStyle(element).overflowX == "hidden")
     .map(element => element.textContent)"""
 """The texts in some cells that are wider than their place."""
+LINE_NAMES = """names => {
+    const drawn = new Set((document.querySelector(".js-plotly-plot")?.data ?? []).map(line => line.name));
+    return JSON.stringify([...drawn].sort()) == JSON.stringify(names);
+}"""
+"""Whether the first chart has lines with these names alone."""
 
 
 class Site:
@@ -167,8 +172,8 @@ def test_the_table_has_the_trials_best_first_with_their_scores(site: Site) -> No
 
 def test_the_curves_are_of_all_trials_and_no_loss_is_among_them(site: Site) -> None:
     page = site.open("curves")
-    lines = draw(page.locator(".js-plotly-plot").first)
-    assert {line["name"] for line in lines} == {run.info.run_name for run in site.runs.values()}
+    # A chart is there before its lines.
+    page.wait_for_function(LINE_NAMES, arg=sorted(str(run.info.run_name) for run in site.runs.values()))
     expect(page.get_by_text("val/judge_probability", exact=True)).to_be_visible()
     page.get_by_text(re.compile(r"^val ?\(\d+\)$")).click()
     expect(page.get_by_text("val/lsd_db", exact=True)).to_be_visible()

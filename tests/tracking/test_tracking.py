@@ -16,7 +16,7 @@ from tests.support.sweep_folder import METRICS, SweepFolder
 
 
 def note_of(run: Run) -> str:
-    return str(run.data.tags["mlflow.note.content"]).replace("&emsp;", "")
+    return str(run.data.tags["mlflow.note.content"]).replace("&ensp;", "")
 
 
 def forget_what_was_sent(sweep: SweepFolder) -> None:
@@ -32,7 +32,7 @@ def test_following_twice_sends_every_point_once(sweep: SweepFolder) -> None:
     follow(sweep.path, once=True)
     assert set(sweep.runs()) == {"vae", "t01-vae-lr3e-4"}
     assert {metric: sweep.steps(1, metric) for metric in METRICS} == {metric: [1, 2, 3] for metric in METRICS}
-    assert sweep.status()["backlog"] == 0 and sweep.status()["error"] is None
+    assert sweep.status()["backlog"] == sweep.status()["waiting"] == 0 and sweep.status()["error"] is None
 
 
 def test_the_sweep_keeps_what_it_compared_beside_its_runs(sweep: SweepFolder) -> None:
