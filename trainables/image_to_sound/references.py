@@ -17,7 +17,8 @@ from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.log_power_metrics import COMMON_SIZE
 from trainables.components.audio.spectrogram import log_power
-from trainables.components.judges.sound_judge import open_judge, preparation_device
+from trainables.components.judges.sound_judge import open_judge
+from trainables.components.training.train_once import preparation_device
 from trainables.corpora.features import clip_power
 from trainables.corpora.pictures import digest_sources, select_visible
 from trainables.image_to_sound.config import ImageToSoundConfig

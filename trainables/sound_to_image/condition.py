@@ -9,16 +9,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.components.judges.networks import Network, ResidualNetwork, log_mel
 from trainables.components.judges.sound_judge import train_network
 from trainables.components.shapes import FullSpectrograms
+from trainables.components.training.train_once import load_or_train
 from trainables.corpora.splits import digest
 from trainables.errors import InputError
-from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 from trainables.support.state_files import read_state
 
@@ -59,13 +58,11 @@ def open_condition(corpus: Corpus, trained: str = "own", progress: Progress = si
         _load(condition.network, Path(trained), corpus.classes)
         return condition
 
-    def make(path: Path) -> None:
-        network = train_network(corpus, "B", corpus.indices("train"), seed=SEED, progress=progress)
-        torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
+    def train() -> Network:
+        return train_network(corpus, "B", corpus.indices("train"), seed=SEED, progress=progress)
 
     name = digest(f"{corpus.fingerprint} {SEED} {VERSION}")[:12]
-    path = write_once(corpus.folder / f"condition-{name}.pt", make)
-    condition.network.load_state_dict(torch.load(path, weights_only=True))
+    load_or_train(condition.network, corpus.folder / f"condition-{name}.pt", train)
     return condition
 
 

@@ -10,8 +10,8 @@ from jaxtyping import Float16
 
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges.networks import log_mel
-from trainables.components.judges.sound_judge import preparation_device
 from trainables.components.judges.weights import MEL_BANDS, MEL_FRAMES
+from trainables.components.training.train_once import preparation_device
 from trainables.corpora.features import clip_power
 from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent

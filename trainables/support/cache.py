@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -32,7 +33,7 @@ def write_once(path: Path, make: Callable[[Path], None]) -> Path:
             if not path.exists():
                 temporary = path.with_name(f".{path.name}.part")
                 make(temporary)
-                temporary.replace(path)
+                _rename(temporary, path)
     return path
 
 
@@ -40,6 +41,16 @@ def write_whole(path: Path, content: bytes) -> None:
     """Write a file by renaming a complete one, so that a reader finds the whole file or none."""
     temporary = path.with_name(f".{path.name}.part")
     temporary.write_bytes(content)
+    _rename(temporary, path)
+
+
+def _rename(temporary: Path, path: Path) -> None:
+    """Give a complete file its name once it is on the disk.
+
+    A power cut could otherwise leave the name with an empty file, which would be read as the whole one ever after.
+    """
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
     temporary.replace(path)
 
 

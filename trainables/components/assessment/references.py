@@ -20,10 +20,11 @@ from trainables.components.assessment.reference_lines import measure_reference_l
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.spectrogram import log_power, power, to_waveform
-from trainables.components.judges.sound_judge import open_judge, preparation_device
+from trainables.components.judges.sound_judge import open_judge
 from trainables.components.representation.phase_rendering import Scene, TrainingClips
 from trainables.components.representation.registries import PHASES
 from trainables.components.shapes import FullSpectrograms, Spectrograms
+from trainables.components.training.train_once import preparation_device
 from trainables.corpora.features import FeatureSplit, clip_power
 from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent

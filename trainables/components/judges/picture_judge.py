@@ -6,7 +6,6 @@ Judges A and B are different networks from different seeds, as those of sounds (
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,12 +23,11 @@ from trainables.components.judges.networks import (
     plain_features,
     residual_features,
 )
-from trainables.components.judges.sound_judge import preparation_device
 from trainables.components.judges.weights import RESIDUAL_CHANNELS
 from trainables.components.pictures.augmentation import Pictures, as_floats, augment, degrade
+from trainables.components.training.train_once import isolate_training, load_or_train, preparation_device
 from trainables.corpora.pictures import digest_sources, select_visible
 from trainables.corpora.splits import digest
-from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -125,16 +123,10 @@ def open_picture_judge(
         InputError: the corpus has no pictures.
     """
     judge_id = f"picture-{name}-{digest(f'{corpus.fingerprint} {digest_sources(corpus)} {SEEDS[name]} {VERSION}')[:12]}"
-
-    def make(path: Path) -> None:
-        network = _train(corpus, name, progress)
-        torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
-
-    path = write_once(corpus.folder / f"judge-{judge_id}.pt", make)
     # The initial weights are replaced; drawing them must not advance the caller's generator.
     with torch.random.fork_rng(devices=[]):
         network = PictureNetwork(name, len(corpus.classes))
-    network.load_state_dict(torch.load(path, weights_only=True))
+    load_or_train(network, corpus.folder / f"judge-{judge_id}.pt", lambda: _train(corpus, name, progress))
     return PictureJudge(judge_id, network, torch.device(device))
 
 
@@ -145,10 +137,7 @@ def _train(corpus: Corpus, name: JudgeName, progress: Progress) -> PictureNetwor
         corpus, pictures, np.random.default_rng(seed).permutation(corpus.indices("train"))[:MAX_PICTURES]
     )
     frames, labels = torch.from_numpy(pictures[clips]), torch.from_numpy(corpus.labels(clips))
-    # The caller may be in inference mode, and its random numbers must not depend on whether a judge was in the cache.
-    forked = [device] if device.type == "cuda" else []
-    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=forked):
-        torch.manual_seed(seed)
+    with isolate_training(seed, device):
         network = PictureNetwork(name, len(corpus.classes)).to(memory_format=torch.channels_last).to(device)
         generator = torch.Generator().manual_seed(seed)
         num_steps = int(np.clip(EPOCHS * len(clips) // BATCH_PICTURES, *STEPS))

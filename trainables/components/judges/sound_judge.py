@@ -8,7 +8,6 @@ differ, a trial may have fooled one of them.
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,8 +21,8 @@ from trainables.components.audio.spectrogram import log_power, power
 from trainables.components.judges.networks import NETWORKS, JudgeName, Network, log_mel
 from trainables.components.judges.training import prepare_lessons, train
 from trainables.components.shapes import Embeddings
+from trainables.components.training.train_once import isolate_training, load_or_train, preparation_device
 from trainables.corpora.splits import digest
-from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -82,11 +81,6 @@ class Judge:
         return torch.cat(probabilities), torch.cat(embeddings)
 
 
-def preparation_device() -> torch.device:
-    """Return the device for work that all trials share, such as judges: the first graphics card if there is one."""
-    return torch.device("cuda", 0) if torch.cuda.is_available() else torch.device("cpu")
-
-
 def open_judge(
     corpus: Corpus, name: JudgeName = "A", *, device: torch.device | str = "cpu", progress: Progress = silent
 ) -> Judge:
@@ -101,15 +95,13 @@ def open_judge(
     kind, seed = NETWORKS[name], SEEDS[name]
     judge_id = f"{name}-{digest(f'{corpus.fingerprint} {kind.__name__} {seed} {VERSION}')[:12]}"
 
-    def make(path: Path) -> None:
-        network = train_network(corpus, name, corpus.indices("train"), seed=seed, progress=progress)
-        torch.save({key: value.cpu() for key, value in network.state_dict().items()}, path)
+    def train_judge() -> Network:
+        return train_network(corpus, name, corpus.indices("train"), seed=seed, progress=progress)
 
-    path = write_once(corpus.folder / f"judge-{judge_id}.pt", make)
     # The initial weights are replaced; drawing them must not advance the caller's generator.
     with torch.random.fork_rng(devices=[]):
         network = kind(len(corpus.classes))
-    network.load_state_dict(torch.load(path, weights_only=True))
+    load_or_train(network, corpus.folder / f"judge-{judge_id}.pt", train_judge)
     return Judge(judge_id, network, torch.device(device))
 
 
@@ -126,10 +118,7 @@ def train_network(
         progress: is called during training.
     """
     device = preparation_device()
-    # The caller may be in inference mode, and its random numbers must not depend on whether a judge was in the cache.
-    forked = [device] if device.type == "cuda" else []
-    with torch.inference_mode(False), torch.enable_grad(), torch.random.fork_rng(devices=forked):
-        torch.manual_seed(seed)
+    with isolate_training(seed, device):
         network = NETWORKS[name](len(corpus.classes))
         lessons = prepare_lessons(corpus, clips, seed, progress)
         train(network, lessons, seed=seed, device=device, progress=progress)
