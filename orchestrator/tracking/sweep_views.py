@@ -67,7 +67,7 @@ class Seen:
         compared: the parameters that make them.
         searched: the parameters that Optuna chose.
         shared: those of them that every arm has.
-        log_scaled: those of them that were searched on a logarithmic scale.
+        log_scaled: those of them that every arm that searches them does on a logarithmic scale.
         rendered: the settings by which renderings differ.
         best: the ids of the runs of each arm's best trial.
         pictures: the keys of the pictures of probe clips at the best epoch that these trials have.
@@ -106,9 +106,9 @@ class Seen:
             incomparable = [name for name, metric in declared.items() if metric.get("comparable", "all") != "all"]
             incomparable += [words.TRAIN_LOSS] if words.VAL_LOSS in incomparable else []
         headline = [*words.headline_metrics(history.objective.metric, declared), words.VAL_LOSS]
-        log_scaled: dict[str, None] = {}
-        for arm in arms:
-            log_scaled |= dict.fromkeys(find_log_scaled(started, arm))
+        log_scaled = set(history.searched)
+        for name, arm in arms.items():
+            log_scaled -= set(arm.get("searched", {})).difference(find_log_scaled(started, name))
         return cls(
             history.name,
             history.sweep_id,
@@ -120,7 +120,7 @@ class Seen:
             compared=started["compare"],
             searched=list(history.searched),
             shared=[name for name in history.searched if all(name in arm.get("searched", {}) for arm in arms.values())],
-            log_scaled=list(log_scaled),
+            log_scaled=[name for name in history.searched if arms and name in log_scaled],
             rendered=find_rendered_settings(history),
             best=best,
             pictures=pictures,
