@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.models.champion import Champion, export_best, find_generating_sweep
-from orchestrator.plugins import loader
+from orchestrator.plugins import exported_models, loader
 
 RATE_HZ = 22050
 WITH_ARTICLE = {"image": "an image", "sound": "a sound"}
@@ -53,12 +53,12 @@ def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[
     Raises:
         UserError: a file can't be used, or there is no model for it; the outputs of files before it are written.
     """
-    kinds = {loader.kind_of(path) for path in files}
+    kinds = {exported_models.kind_of(path) for path in files}
     if len(kinds) > 1:
         raise UserError("images and sounds together; give one kind at a time")
     kind = kinds.pop()
     with _open_champion(home, options, kind, say) as champion:
-        generator = loader.open_model(champion.folder)
+        generator = exported_models.open_model(champion.folder)
     if generator.takes != kind:
         makes, takes = WITH_ARTICLE[generator.makes], WITH_ARTICLE[generator.takes]
         raise UserError(
@@ -83,7 +83,7 @@ def _open_champion(home: Path, options: Options, kind: str, say: Callable[[str],
     from orchestrator.models.registry import download_model
 
     with download_model(home, options.model) as folder:
-        content = json.loads((folder / loader.MODEL_SETTINGS).read_text(encoding="utf-8"))
+        content = json.loads((folder / exported_models.MODEL_SETTINGS).read_text(encoding="utf-8"))
         yield Champion(folder, content["origin"])
 
 

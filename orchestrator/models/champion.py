@@ -11,7 +11,7 @@ from typing import Any
 from orchestrator.driver.tasks import make_spec
 from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import Snapshot, read_snapshot
-from orchestrator.plugins import loader
+from orchestrator.plugins import exported_models, loader
 from orchestrator.search_space.reader import Sweep, read_search_space
 from orchestrator.state.home import SEARCH_SPACE, sweep_names
 from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder
@@ -139,7 +139,9 @@ def _find_best(snapshot: Snapshot) -> Trial:
 def _read_origin(folder: Path) -> dict[str, Any] | None:
     """Return the origin of an exported model; None if the folder has none."""
     try:
-        origin: dict[str, Any] = json.loads((folder / loader.MODEL_SETTINGS).read_text(encoding="utf-8"))["origin"]
+        origin: dict[str, Any] = json.loads((folder / exported_models.MODEL_SETTINGS).read_text(encoding="utf-8"))[
+            "origin"
+        ]
     except (OSError, ValueError, KeyError):
         return None
     return origin
@@ -148,10 +150,10 @@ def _read_origin(folder: Path) -> dict[str, Any] | None:
 def _export(sweep: Sweep, home: Path, trial: Trial, folder: Path, origin: dict[str, Any]) -> None:
     trainable = _load(sweep, home, trial)
     try:
-        model = loader.export_model(trainable)
+        model = exported_models.export_model(trainable)
     except UserError as error:
         raise UserError(f"{sweep.name}/{trial.number}: {error}") from error
-    loader.save_model(folder, replace(model, settings={**model.settings, "origin": origin}))
+    exported_models.save_model(folder, replace(model, settings={**model.settings, "origin": origin}))
 
 
 def _load(sweep: Sweep, home: Path, trial: Trial) -> loader.Trainable:

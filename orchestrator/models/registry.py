@@ -16,7 +16,7 @@ import numpy as np
 
 from orchestrator.errors import UserError
 from orchestrator.models.champion import export_best
-from orchestrator.plugins import loader
+from orchestrator.plugins import exported_models, loader
 from orchestrator.state.paths import trial_folder
 from orchestrator.tracking import sender
 from orchestrator.tracking.connection import connect
@@ -88,7 +88,7 @@ def _register(client: MlflowClient, uri: str, run_id: str, folder: Path, registe
 
     # MLflow logs each step; `promote` prints one line instead.
     logging.getLogger("mlflow").setLevel(logging.WARNING)
-    generator = loader.open_model(folder)
+    generator = exported_models.open_model(folder)
     package = loader.PACKAGE.name
     if not type(generator).__module__.startswith(f"{package}."):
         raise UserError(
@@ -168,7 +168,7 @@ def download_model(home: Path, uri: str) -> Iterator[Path]:
                 raise UserError(
                     f"--model {uri}: MLflow has none ({str(error).splitlines()[0]}); orchestrate promote NAME makes one"
                 ) from error
-        settings = next(download.rglob(loader.MODEL_SETTINGS), None)
+        settings = next(download.rglob(exported_models.MODEL_SETTINGS), None)
         if settings is None:
             raise UserError(f"--model {uri}: orchestrate promote did not make this model; promote a sweep's best trial")
         yield settings.parent

@@ -24,11 +24,9 @@ from trainables.support.progress import Progress, silent
 from trainables.trainable import Declaration, Media, Metric, OfTrial, Trainable, TrialConfig
 
 if TYPE_CHECKING:
-    from trainables.components.generation import Generator, Model
     from trainables.corpora.corpus import Corpus
 
 __all__ = [
-    "MODEL_SETTINGS",
     "Declaration",
     "Media",
     "Metric",
@@ -43,19 +41,15 @@ __all__ = [
     "config_values",
     "corpus_model",
     "describe_leak",
-    "export_model",
     "find_trainables",
     "imported_files",
     "is_file",
     "is_path",
-    "kind_of",
     "load_components",
     "load_declaration",
     "load_trainable",
     "open_corpus",
-    "open_model",
     "prepare",
-    "save_model",
     "silent",
     "source_files",
     "trained_model_fields",
@@ -251,52 +245,6 @@ def prepare(
     """
     configs = [trainable.Config(**trial_settings) for trial_settings in settings]
     return Prepared(trainable.prepare(configs, corpus, progress), trainable.judge_id(corpus))
-
-
-MODEL_SETTINGS = "model.json"
-"""The file with the settings of an exported model, in its folder."""
-
-
-@user_errors()
-def export_model(trainable: Trainable) -> Model:
-    """Return everything that a trained generator needs to generate without its corpus.
-
-    Raises:
-        UserError: the trainable is not a generator.
-    """
-    return trainable.exported()
-
-
-@user_errors()
-def save_model(folder: Path, model: Model) -> None:
-    """Write an exported model into a folder."""
-    from trainables.components.generation import save_model as save
-
-    save(folder, model)
-
-
-@user_errors()
-def open_model(folder: Path) -> Generator[Any]:
-    """Return the generator that was exported into a folder.
-
-    Raises:
-        UserError: the folder has none, or one of another version.
-    """
-    from trainables.components.generation import open_model as open_
-
-    return open_(folder)
-
-
-@user_errors()
-def kind_of(path: Path) -> str:
-    """Return whether a file is an `image` or a `sound`, by its suffix.
-
-    Raises:
-        UserError: it is neither.
-    """
-    from trainables.components.generation import detect_kind as kind
-
-    return kind(path)
 
 
 def source_files(trainable: type[Trainable], components: Iterable[Path]) -> list[Path]:
