@@ -89,6 +89,10 @@ def run_ray(home: Path, trials: int, *, with_mlflow: bool) -> dict[str, float]:
         callbacks.append(MLflowLoggerCallback(tracking_uri=f"sqlite:///{home / 'mlflow.db'}", experiment_name="ray"))
 
     def noop(config: dict[str, float]) -> None:
+        # As the trials of a real search do, and as ours do in any case.
+        import torch
+
+        assert torch.get_num_threads()
         for epoch in range(1, NUM_REPORTS + 1):
             tune.report(metrics_at(config["x"], epoch))
 
