@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import io
 from pathlib import Path
 
@@ -122,7 +123,8 @@ def test_the_parent_has_the_page_on_which_the_arms_are_heard_side_by_side(swept:
     (parent,) = runs(client, words.ROLE_SWEEP)
     page = load_text(f"{parent.info.artifact_uri}/{words.ARTIFACT_LISTEN}")
     assert all(arm in page for arm in ("loss=l1", "loss=l2", "loss=vae"))
-    assert page.count("data:audio/") >= 3
+    flac = base64.b64encode(b"fLaC").decode().rstrip("=")
+    assert page.count(flac[:5]) >= 3
 
 
 def test_only_confirmed_trials_are_judged_on_the_test_split(swept: tuple[Ledger, MlflowClient]) -> None:
