@@ -27,6 +27,8 @@ COMMIT_DIGITS = 12
 GAP = "&ensp;"
 """The space between columns, which MLflow's tables in notes do not have."""
 LUCK = " Whether that is more than luck, only the report's intervals can tell."
+MAX_PLACES = 1000
+"""The number of best trials whose notes have their place: MLflow takes 20 ms for each of these notes."""
 MAX_NOTE = 7500
 """The most characters of a note; MLflow cuts a tag at 8000."""
 STATUSES = (
@@ -66,7 +68,7 @@ def describe_best(history: History, trial: Trial) -> str:
 
 
 def find_places(history: History) -> dict[int, str]:
-    """Return the place of each trial of the search in its arm and in the sweep as text, by the trial's number.
+    """Return the places of the `MAX_PLACES` best trials in their arms and in the sweep as text, by the trial's number.
 
     Trials that trained to the end come first, as they do when an arm's best is chosen; equal trials share a place.
     """
@@ -79,6 +81,8 @@ def find_places(history: History) -> dict[int, str]:
         in_arm.sort()
     places = {}
     for number, rank in ranks.items():
+        if rank < everywhere[-MAX_PLACES:][0]:
+            continue
         place = f"number {_place(rank, by_arm[history.trials[number].arm])} of its arm"
         places[number] = place if len(by_arm) == 1 else f"{place} and {_place(rank, everywhere)} of the sweep"
     return places

@@ -341,6 +341,18 @@ def test_the_notes_say_what_was_found_and_each_trials_place(sweep: SweepFolder) 
     assert places not in note_of(sweep.run(5))
 
 
+def test_only_the_best_trials_of_a_large_sweep_have_their_place(
+    sweep: SweepFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.tracking.notes.MAX_PLACES", 1)
+    sweep.start()
+    sweep.whole_trial(1, epochs=1)
+    sweep.whole_trial(2, epochs=2)
+    sweep.close()
+    follow(sweep.path, once=True)
+    assert ["is number" in note_of(sweep.run(trial)) for trial in (1, 2)] == [False, True]
+
+
 def test_a_sweep_that_renders_nothing_has_no_page_to_listen_to(sweep: SweepFolder) -> None:
     sweep.start()
     sweep.whole_trial(1)
