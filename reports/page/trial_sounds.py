@@ -12,8 +12,10 @@ from pathlib import Path
 
 import pandas as pd
 import soundfile
+from mlflow.exceptions import MlflowException
 
 from reports import vocabulary as words
+from reports.errors import ReportError
 from reports.listening.sounds import Sound, match_loudness, read_sound
 from reports.runs.frames import READERS, SweepRuns
 
@@ -21,6 +23,8 @@ MAX_BYTES = 1_000_000
 """Maximum size of these sounds in one page; the best trials come first."""
 MAX_TRIALS = 60
 """Maximum number of trials whose sounds are read."""
+STORE_ERRORS = (MlflowException, OSError)
+"""What MLflow's client raises where artifacts are missing or their store does not answer; a report needs no sounds."""
 END = f"_{words.RECONSTRUCTION}.wav"
 MP3_RATES_HZ = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
 """Sampling rates that mp3 has; sounds at other rates are written without loss."""
@@ -73,20 +77,22 @@ def _best_first(runs: SweepRuns) -> pd.DataFrame:
 
 
 def _list_clips(runs: SweepRuns, run_id: str) -> set[str]:
-    """Return the names of the clips that a run has reconstructions of; empty if they can't be listed."""
+    """Return the names of the clips that a run has reconstructions of; none, and a note, if they can't be listed."""
     try:
         paths: Sequence[str] = [file.path for file in runs.client.list_artifacts(run_id)]
-    except Exception:  # MLflow's stores raise errors of many types; the section of sounds names what is missing.
+    except STORE_ERRORS as error:
+        runs.notes.append(f"run {run_id}: its sounds can't be listed ({error})")
         return set()
     return {path.removesuffix(END) for path in paths if path.endswith(END)}
 
 
 def _read(runs: SweepRuns, run_id: str, clip: str, folder: Path) -> Sound | None:
-    """Return a run's reconstruction of a clip; None if it can't be read."""
+    """Return a run's reconstruction of a clip; None, and a note of the report, if it can't be read."""
     folder.mkdir()
     try:
         return read_sound(Path(runs.client.download_artifacts(run_id, clip + END, str(folder))))
-    except Exception:  # As above.
+    except (*STORE_ERRORS, ReportError) as error:
+        runs.notes.append(f"trial {folder.name}: its sound of {clip} can't be read ({error})")
         return None
 
 
