@@ -19,6 +19,8 @@ from orchestrator.cli import app
 from orchestrator.cli.verbs import EXAMPLES
 from orchestrator.plugins import loader
 from orchestrator.search_space.json_schema import make_schema
+from trainables.components.assessment.added_metrics import METRICS
+from trainables.components.judges.plugin import JUDGES, JudgeSettings
 from trainables.corpora.settings import CORPORA
 
 FOLDER = Path(__file__).parent
@@ -45,6 +47,8 @@ FREE_FORM = {
     "evaluate": "a list of values for each setting",
     "corpus": "a mapping with a name, or `none`",
     "components": "a list of paths",
+    "judges": "a list of names, paths and mappings with a name",
+    "metrics": "a list of names",
     "presets": "named partial search spaces",
     "trainable": "a name or a path",
     "name": "letters, digits, `.`, `_` and `-`",
@@ -93,6 +97,7 @@ def _search_space_lines() -> Iterator[str]:
         yield from _settings_table(section["properties"], required)
     yield from _domain_lines(definitions["Searched"])
     yield from _corpus_lines()
+    yield from _judge_lines()
     for name in loader.find_trainables():
         yield from _trainable_lines(name, definitions[f"{name}.params"]["properties"])
 
@@ -118,6 +123,28 @@ def _corpus_lines() -> Iterator[str]:
         properties = {key: value for key, value in schema["properties"].items() if key != "name"}
         yield from (f"### corpus {name}", "")
         yield from _settings_table(properties, schema.get("required", ()))
+
+
+def _judge_lines() -> Iterator[str]:
+    yield from ("## judges", "")
+    yield "The keys of an entry of `judges:` follow from its `name`; `own` has none."
+    yield "[Judge and metrics](judge_and_metrics.md#more-judges) says what they are for. Every judge has:"
+    yield ""
+    common = JudgeSettings.model_json_schema()
+    yield from _settings_table(common["properties"], common["required"])
+    rows = []
+    for name, judge in JUDGES.items():
+        schema = judge.Settings.model_json_schema()
+        own = {key: value for key, value in schema["properties"].items() if key not in common["properties"]}
+        keys = [f"`{key}`: {setting['description']}" for key, setting in own.items()]
+        rows.append((f"`{name}`", f"{judge.modality}s", (judge.__doc__ or "").strip(), "; ".join(keys)))
+    yield from _table(("judge", "judges", "network", "more keys"), rows)
+    yield from ("## metrics", "")
+    yield "The names that `metrics:` may list. A metric of embeddings is computed for the own judge (`val/kad`) and for"
+    yield "every added one (`val/yamnet_kad`), with the ends of its 95 % interval (`…_low`, `…_high`)."
+    yield ""
+    rows = [(f"`{name}`", metric.of, metric.mode, metric.description) for name, metric in METRICS.items()]
+    yield from _table(("metric", "of", "better", "meaning"), rows)
 
 
 def _trainable_lines(name: str, properties: Schema) -> Iterator[str]:

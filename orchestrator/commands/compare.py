@@ -132,7 +132,7 @@ def _make_trial_rows(snapshot: Snapshot, numbers: Sequence[int]) -> list[Row]:
 def _list_metrics(snapshot: Snapshot) -> list[str]:
     # Old sweeps did not record their metrics; all of them trained autoencoders.
     metrics = snapshot.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
-    return words.headline_metrics(snapshot.objective.metric, metrics)
+    return words.headline_metrics(snapshot.objective.metric, metrics, snapshot.started.get("judges", ()))
 
 
 def _read_best_values(snapshot: Snapshot, trial: Trial) -> Row:

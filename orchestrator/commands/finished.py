@@ -111,7 +111,7 @@ def record_finished(home: Path, request: Request, sweep: Sweep) -> None:
     log_bytes = (folder / SWEEP_LOG).stat().st_size
     if not _is_settled(folder, log_bytes) or not _is_log_finished(folder):
         return
-    trainable, components = sweep.trainable, sweep.space.components
+    trainable, components = sweep.trainable, sweep.components
     helpers = [path for _, path in imported_files(trainable, components)]
     code = [str(path) for path in (*source_files(trainable, components), *helpers)]
     record = {

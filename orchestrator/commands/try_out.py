@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.plugins import loader
+from orchestrator.plugins import additions, loader
 from orchestrator.search_space.arms import select_arms
 from orchestrator.state.home import open_home
+from reports import vocabulary as words
 
 if TYPE_CHECKING:
     from orchestrator.overview.screen import Screen
@@ -40,9 +41,13 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     params = {**arm.compared, **arm.fixed, **searched}
     screen.say(f"{arm.name}: " + ", ".join(f"{name}={value}" for name, value in params.items()))
     corpus = loader.open_corpus(space.corpus, home, screen.progress) if space.corpus else None
+    if corpus is not None:
+        corpus = additions.add_to_corpus(corpus, sweep.judges, space.metrics)
     settings = resolve_trained_models(sweep, loader.config_values(sweep.declaration, params), home, corpus)
     # Only this arm is prepared: others may need files that are missing, such as pretrained weights.
-    loader.prepare(sweep.trainable, [settings], corpus, screen.progress)
+    prepared = loader.prepare(sweep.trainable, [settings], corpus, screen.progress)
+    for name, score in prepared.judges.items():
+        screen.say(words.describe_judge(name, score))
     seed = derive_seed(space.seed, "search", 0)
     seed_everything(seed)
     config = sweep.trainable.Config(**settings)

@@ -16,7 +16,7 @@ from orchestrator.driver.signals import Interrupted, SignalHandler
 from orchestrator.driver.stop_messages import StopMessages
 from orchestrator.errors import SweepStopped, UserError
 from orchestrator.overview.trial_reference import resolve_trained_models
-from orchestrator.plugins import loader
+from orchestrator.plugins import additions, loader
 from orchestrator.policy.agenda import Agenda
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
@@ -78,8 +78,8 @@ class SweepRun:
 
     def run(self) -> None:
         """Run what is left to do, and send what MLflow does not have yet."""
-        files = loader.source_files(self.sweep.trainable, self.sweep.space.components)
-        imported = loader.imported_files(self.sweep.trainable, self.sweep.space.components)
+        files = loader.source_files(self.sweep.trainable, self.sweep.components)
+        imported = loader.imported_files(self.sweep.trainable, self.sweep.components)
         code = provenance.code_fingerprint(files, imported)
         declaration = self.sweep.declaration
         evaluates = declaration.can_render() or declaration.can_evaluate()
@@ -124,6 +124,8 @@ class SweepRun:
         """
         space = self.sweep.space
         corpus = loader.open_corpus(space.corpus, self.home, self._progress) if space.corpus else None
+        if corpus is not None:
+            corpus = additions.add_to_corpus(corpus, self.sweep.judges, space.metrics)
         for line in corpus.skipped if corpus else ():
             self.screen.say(f"Skipped: {line}")
         outcome, reason = words.OUTCOME_FAILED, ""
@@ -180,7 +182,32 @@ class SweepRun:
                 f"sweep {self.sweep.name} was judged by {before}, the judge is now {prepared.judge} (the corpus or "
                 "orchestrate is another one): their values can't be compared; start another sweep with --name"
             )
+        self._check_judges(prepared)
         return prepared
+
+    def _check_judges(self, prepared: loader.Prepared) -> None:
+        """Say what added judges recognize of real clips.
+
+        Raises:
+            UserError: the objective is a metric of a judge that is deaf to real clips, or trials of the sweep were
+                judged by another judge of this name.
+        """
+        before = self.ledger.started.get("judges", {}) if self.ledger.trials else {}
+        for name, score in prepared.judges.items():
+            self.screen.say(words.describe_judge(name, score))
+            metric = self.sweep.space.objective.metric
+            if score["deaf"] and metric.startswith(f"{words.VAL_PREFIX}{name}_"):
+                raise UserError(
+                    f"objective.metric: {metric}: judge {name} is deaf to this corpus: it recognizes "
+                    f"{score['accuracy']:.2f} of real recordings, {score['chance']:.2f} by chance; choose the metric of"
+                    " another judge"
+                )
+            if name in before and before[name]["id"] != score["id"]:
+                raise UserError(
+                    f"sweep {self.sweep.name} was judged by {before[name]['id']}, the judge is now {score['id']} (its "
+                    "weights, settings or code are others): their values can't be compared; start another sweep with "
+                    "--name"
+                )
 
     def _make_tasks(self, wait_for_ray: Callable[[], cluster.Capacity]) -> Tasks:
         """Wait for Ray, and fit the requested resources to the cluster.
@@ -201,7 +228,7 @@ class SweepRun:
         tasks = Tasks(self.sweep, self.home, capacity, token)
         for line in (*tasks.notes, *(cluster.find_busy_gpus() if capacity.gpus else ())):
             self.screen.say(line)
-        has_own_code = self.sweep.space.components or not self.sweep.trainable.__module__.startswith("trainables.")
+        has_own_code = self.sweep.components or not self.sweep.trainable.__module__.startswith("trainables.")
         if has_own_code and (problem := processor.known_problem()):
             self.screen.say(problem)
         return tasks

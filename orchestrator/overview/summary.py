@@ -65,7 +65,8 @@ class ArmSummary:
 
 def list_table_metrics(sweep: Sweep) -> list[str]:
     """Return the names of the metrics in tables, the objective first."""
-    return words.headline_metrics(sweep.space.objective.metric, sweep.declaration.METRICS)
+    judges = [str(judge["name"]) for judge in sweep.judges]
+    return words.headline_metrics(sweep.space.objective.metric, sweep.metrics, judges)
 
 
 def summarize(sweep: Sweep, ledger: Ledger) -> list[ArmSummary]:

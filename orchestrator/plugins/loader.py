@@ -9,6 +9,7 @@ import importlib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import field as dataclass_field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ import trainables
 from orchestrator.errors import UserError
 from orchestrator.messages import suggest_option
 from orchestrator.plugins import user_files
+from orchestrator.plugins.additions import score_judges
 from orchestrator.plugins.corpora import check_corpus, corpus_model, describe_leak, open_corpus, user_errors
 from orchestrator.plugins.user_imports import helper_files
 from trainables.corpora.splits import Split
@@ -219,10 +221,12 @@ class Prepared:
     Attributes:
         references: a row for each baseline, as `Trainable.prepare` returns them.
         judge: the id of the judge; None if the trainable has no judge.
+        judges: what each added judge recognizes of real clips (see `additions.score_judges`).
     """
 
     references: list[dict[str, Any]]
     judge: str | None
+    judges: dict[str, dict[str, Any]] = dataclass_field(default_factory=dict)
 
 
 @user_errors()
@@ -244,7 +248,9 @@ def prepare(
         UserError: the corpus or the home can't be used.
     """
     configs = [trainable.Config(**trial_settings) for trial_settings in settings]
-    return Prepared(trainable.prepare(configs, corpus, progress), trainable.judge_id(corpus))
+    # First of all, because a judge that can't be loaded should not cost the time of the baselines.
+    judges = score_judges(corpus)
+    return Prepared(trainable.prepare(configs, corpus, progress), trainable.judge_id(corpus), judges)
 
 
 def source_files(trainable: type[Trainable], components: Iterable[Path]) -> list[Path]:

@@ -18,7 +18,7 @@ from orchestrator.search_space.values import PlainValue
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails
 
-    from trainables.trainable import Declaration, TrialConfig
+    from trainables.trainable import Declaration, Metric, TrialConfig
 
 DEPENDS_ON = {
     "same_loss": "its scale depends on the loss",
@@ -82,18 +82,28 @@ def check_baseline(space: SearchSpace, cells: Sequence[Cell], complain: Complain
         complain(("baseline",), "all arms of the baseline are skipped")
 
 
-def check_objective(space: SearchSpace, trainable: type[Declaration], num_arms: int, complain: Complain) -> None:
-    """Check that the objective's metric exists, has the given mode, and is comparable between all arms."""
+def check_objective(
+    space: SearchSpace, owner: str, metrics: Mapping[str, Metric], num_arms: int, complain: Complain
+) -> None:
+    """Check that the objective's metric exists, has the given mode, and is comparable between all arms.
+
+    Args:
+        space: the search space.
+        owner: the trainable's class, for messages.
+        metrics: all metrics of the sweep, also those of added judges.
+        num_arms: the number of arms.
+        complain: records a mistake.
+    """
     name, mode = space.objective.metric, space.objective.mode
-    metric = trainable.METRICS.get(name)
+    metric = metrics.get(name)
     if metric is None:
-        hint = f"{trainable.class_name()} reports: {', '.join(trainable.METRICS) or 'none'}"
-        complain(("objective", "metric"), f"unknown metric {name!r}{suggest_option(name, trainable.METRICS)}; {hint}")
+        hint = f"{owner} reports: {', '.join(metrics) or 'none'}"
+        complain(("objective", "metric"), f"unknown metric {name!r}{suggest_option(name, metrics)}; {hint}")
         return
     if metric.mode != mode:
         complain(("objective", "mode"), f"{name} is better when it is {metric.mode}, got {mode}")
     if metric.comparable != "all" and num_arms > 1:
-        others = [other_name for other_name, other in trainable.METRICS.items() if other.comparable == "all"]
+        others = [other_name for other_name, other in metrics.items() if other.comparable == "all"]
         reason = f"{name} means something else in each arm ({DEPENDS_ON[metric.comparable]})"
         complain(("objective", "metric"), f"{reason}; rank by one of: {', '.join(others) or 'none'}")
 

@@ -101,9 +101,14 @@ def make_paths_absolute(root: Node) -> None:
     components = root.find(("components",)).value
     indices = range(len(components)) if isinstance(components, list) else ()
     paths: list[KeyPath] = [("trainable",), ("corpus", "root"), *(("components", index) for index in indices)]
+    names: list[KeyPath] = [("trainable",)]
+    judges = root.find(("judges",)).value
+    for index in range(len(judges)) if isinstance(judges, list) else ():
+        names += [("judges", index), ("judges", index, "name")]
+        paths += [("judges", index), *(("judges", index, key) for key in ("name", "weights", "classes"))]
     for path in paths:
         node = root.find(path)
         if root.trace(path) != path or not isinstance(node.value, str):
             continue
-        if path != ("trainable",) or loader.is_file(node.value):
+        if path not in names or loader.is_file(node.value):
             node.value = os.path.abspath(node.place.folder / os.path.expanduser(node.value))

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import copy
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from pydantic import ValidationError
 
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, describe, join_path, suggest_option
-from orchestrator.plugins import loader
+from orchestrator.plugins import additions, loader
 from orchestrator.search_space import overlays, yaml_tree
 from orchestrator.search_space.arms import Arm, make_arms
 from orchestrator.search_space.checks import (
@@ -29,13 +29,14 @@ from orchestrator.search_space.checks import (
 )
 from orchestrator.search_space.combinations import Cell, make_cells
 from orchestrator.search_space.names import check_params
+from orchestrator.search_space.panel import Panel, read_panel
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.schema import Resources, SearchSpace, unknown_key
 from orchestrator.search_space.valid_parts import keep_valid_parts, removable_part
 from orchestrator.search_space.yaml_tree import Node
 
 if TYPE_CHECKING:
-    from trainables.trainable import Declaration, Trainable
+    from trainables.trainable import Declaration, Metric, Trainable, TrialConfig
 
 __all__ = ["Arm", "Resources", "SearchSpace", "Sweep", "read_search_space"]
 
@@ -53,6 +54,9 @@ class Sweep:
         text: the search space as YAML, with preset, options and absolute paths; it gives the same sweep when it is read
             from another folder.
         declaration: the settings and metrics of the trainable.
+        judges: the settings of each judge that is added to the own one; `name` is a registered name.
+        judge_files: the files that register some of them.
+        metrics: the metrics of trials by name, also those of added judges.
         remarks: messages about settings that were removed from the file, one line each.
     """
 
@@ -63,7 +67,15 @@ class Sweep:
     skipped: tuple[str, ...]
     text: str
     declaration: type[Declaration]
+    judges: tuple[dict[str, Value], ...] = ()
+    judge_files: tuple[Path, ...] = ()
+    metrics: Mapping[str, Metric] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+
+    @property
+    def components(self) -> tuple[Path, ...]:
+        """The files that register parts, those of judges included."""
+        return (*self.space.components, *self.judge_files)
 
     @property
     def trainable(self) -> type[Trainable]:
@@ -170,18 +182,32 @@ class _Reading:
         if "corpus" not in self.lost and space.corpus is not None:
             with self._note_errors_at(("corpus",)):
                 check_corpus(space.corpus, loader.corpus_model(space.corpus), self.note)
+        panel = self._read_panel(space)
         self.broken.update(check_params(space, self.note))
         arms, skipped = self._make_arms(space)
         declaration = self._load_declaration(space, components)
+        metrics: dict[str, Metric] = {}
         if declaration is not None:
-            self._check_against(declaration, space, arms)
+            metrics = panel.describe_metrics(declaration, self.note)
+            self._check_against(declaration, metrics, space, arms)
         self._note_references()
         if declaration is not None and not self.mistakes.entries:
             ConfigCheck(declaration, self.note).check_distinct(arms)
         if declaration is None or self.mistakes.entries:
             return None
         text = yaml_tree.write(self.root.to_plain())
-        return Sweep(space.name, self.path, space, tuple(arm for arm, _ in arms), tuple(skipped), text, declaration)
+        return Sweep(
+            space.name,
+            self.path,
+            space,
+            tuple(arm for arm, _ in arms),
+            tuple(skipped),
+            text,
+            declaration,
+            panel.judges,
+            panel.files,
+            metrics,
+        )
 
     def note(self, path: KeyPath, message: str, *, at_key: bool = False) -> None:
         """Record a mistake at a path."""
@@ -249,6 +275,12 @@ class _Reading:
                 imported.append(path)
         return imported if len(imported) == len(space.components) else None
 
+    def _read_panel(self, space: SearchSpace) -> Panel:
+        """Return the judges and metrics that the file adds."""
+        if not self.lost.isdisjoint({"judges", "metrics"}):
+            return Panel()
+        return read_panel(space, self.note)
+
     def _load_declaration(self, space: SearchSpace, components: Sequence[Path] | None) -> type[Declaration] | None:
         """Return the trainable's declaration; None if that fails, or if components could not be imported."""
         if "trainable" in self.lost:
@@ -261,12 +293,16 @@ class _Reading:
         return declaration if components is not None else None
 
     def _check_against(
-        self, trainable: type[Declaration], space: SearchSpace, arms: Sequence[tuple[Arm, Cell]]
+        self,
+        trainable: type[Declaration],
+        metrics: Mapping[str, Metric],
+        space: SearchSpace,
+        arms: Sequence[tuple[Arm, Cell]],
     ) -> None:
         """Check the settings and the metrics of the trainable."""
         num_mistakes = len(self.mistakes.entries)
         if "objective" not in self.lost:
-            check_objective(space, trainable, len(arms), self.note)
+            check_objective(space, trainable.class_name(), metrics, len(arms), self.note)
             check_renderings(space, trainable, self.note)
             check_objective_at(space, [cell for _, cell in arms], self.note)
         check = ConfigCheck(trainable, self._note_value)
@@ -276,9 +312,15 @@ class _Reading:
         if "budget" not in self.lost:
             check_seeds(space, arms, self.note)
         if len(self.mistakes.entries) == num_mistakes and "objective" not in self.lost:
+            added = [name for name in metrics if name not in trainable.METRICS]
+
+            def reported(config: TrialConfig) -> list[str]:
+                names = [*trainable.reported(config)]
+                return names + added if additions.reports_added(names) else names
+
             for arm, _ in arms:
                 check.check_renderings(arm, renderings(space))
-                if not check.check_reports(arm, space.objective.metric, trainable.reported):
+                if not check.check_reports(arm, space.objective.metric, reported):
                     break
 
     @contextmanager

@@ -14,14 +14,15 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    WithJsonSchema,
     field_validator,
     model_validator,
 )
 
-from orchestrator.messages import KeyPath, suggest_option
+from orchestrator.messages import KeyPath, quote_value, suggest_option
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.values import Comparison, Conditions, Parameters, PlainValue, Values
+from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
 
 NoneWord = BeforeValidator(lambda value: None if value == "none" else value)
 """YAML 1.2 reads `none` as text; here it turns a part off, as `null` does."""
@@ -175,6 +176,30 @@ class ArmChange(Section):
     resources: Resources = Field(Resources(), description="resources that these arms have instead")
 
 
+def _parse_judge(entry: Any) -> Any:
+    """Return an entry of `judges` as a mapping with a name."""
+    if isinstance(entry, str):
+        return {"name": entry}
+    if not isinstance(entry, dict) or not isinstance(entry.get("name"), str):
+        raise ValueError(f"needs a name, a path or a mapping with a name, got {quote_value(entry)}")
+    return entry
+
+
+JudgeEntry = Annotated[
+    dict[str, PlainValue],
+    BeforeValidator(_parse_judge),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                {"type": "string"},
+                {"type": "object", "required": ["name"], "additionalProperties": VALUE_SCHEMA},
+            ]
+        }
+    ),
+]
+"""A judge in YAML: a name, a path, or a mapping with a name and the judge's settings."""
+
+
 def _check_corpus(corpus: dict[str, Any] | None) -> dict[str, Any] | None:
     if corpus is not None and not isinstance(corpus.get("name"), str):
         raise ValueError("needs a name, such as {name: demo}")
@@ -200,6 +225,14 @@ class SearchSpace(Section):
         (), description="combinations that are left out"
     )
     arms: Annotated[tuple[ArmChange, ...], Field(strict=False)] = Field((), description="changes of some arms")
+    judges: Annotated[tuple[JudgeEntry, ...], Field(strict=False)] = Field(
+        ({"name": "own"},),
+        description="judges of the trials: own, which always judges, registered names, files that register one, or "
+        "{name: …, weights: …, classes: …}",
+    )
+    metrics: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_check_different)] = Field(
+        (), description="metrics beside those of the trainable: fad, kad, pesq, stoi, visqol or registered names"
+    )
     evaluate: dict[str, Annotated[Values, AfterValidator(_check_different)]] = Field(
         {},
         description="settings that do not affect training; each trained model is rendered with every combination",

@@ -240,7 +240,7 @@ def _counts(history: History) -> str:
 def main_metrics(history: History) -> list[str]:
     """Return the names of the objective and of the metrics that are shown with it."""
     metrics = history.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
-    return words.headline_metrics(history.objective.metric, metrics)
+    return words.headline_metrics(history.objective.metric, metrics, history.started.get("judges", ()))
 
 
 def _format_short(value: Any) -> str:

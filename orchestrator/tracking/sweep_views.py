@@ -105,7 +105,8 @@ class Seen:
         if len(history.tallies) > 1:
             incomparable = [name for name, metric in declared.items() if metric.get("comparable", "all") != "all"]
             incomparable += [words.TRAIN_LOSS] if words.VAL_LOSS in incomparable else []
-        headline = [*words.headline_metrics(history.objective.metric, declared), words.VAL_LOSS]
+        judges = started.get("judges", ())
+        headline = [*words.headline_metrics(history.objective.metric, declared, judges), words.VAL_LOSS]
         log_scaled = set(history.searched)
         for name, arm in arms.items():
             log_scaled -= set(arm.get("searched", {})).difference(find_log_scaled(started, name))

@@ -7,12 +7,12 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from ruamel.yaml import YAML
 
-from orchestrator.plugins import loader, randomness
+from orchestrator.plugins import additions, loader, randomness
 from orchestrator.state.curve import Objective
 from orchestrator.state.events import now_ms
 from orchestrator.state.paths import CHECKPOINT
@@ -21,6 +21,9 @@ from orchestrator.worker import checkpoint, media, outbox
 from orchestrator.worker.guard import Guard
 from orchestrator.worker.spec import TrialSpec
 from reports import vocabulary as words
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
 
 
 def device_of(spec: TrialSpec) -> str:
@@ -38,10 +41,17 @@ def build(spec: TrialSpec, device: str) -> loader.Trainable:
         torch.cuda.set_per_process_memory_fraction(spec.gpu)
     loader.load_components([Path(path) for path in spec.components])
     trainable_class = loader.load_trainable(spec.trainable, Path(spec.trainable_folder))
-    corpus = loader.open_corpus(spec.corpus, Path(spec.home)) if spec.corpus else None
+    corpus = open_corpus(spec)
     randomness.seed_everything(spec.seed)
     config = trainable_class.Config(**spec.config)
     return trainable_class(config, corpus, device=device, seed=spec.seed)
+
+
+def open_corpus(spec: TrialSpec) -> Corpus | None:
+    """Return a trial's corpus, with the judges and metrics that its search space adds; None if it has none."""
+    if spec.corpus is None:
+        return None
+    return additions.add_to_corpus(loader.open_corpus(spec.corpus, Path(spec.home)), spec.judges, spec.metrics)
 
 
 def write_config(path: Path, spec: TrialSpec) -> None:
@@ -168,5 +178,5 @@ class TrialRun:
 
 def render(trainable: loader.Trainable, spec: TrialSpec) -> loader.Media | None:
     """Return the sounds and pictures that a trainable makes of the probe clips; None if it renders nothing."""
-    corpus = loader.open_corpus(spec.corpus, Path(spec.home)) if spec.corpus else None
+    corpus = open_corpus(spec)
     return trainable.render(corpus.probes(spec.clips)) if corpus is not None and spec.clips else None

@@ -31,6 +31,8 @@ class TrialSpec:
         blowup: as in `guard.Guard`, like `collapsed_epochs`.
         splits: the splits on which the best checkpoint is evaluated.
         renderings: the settings of each additional rendering of the best checkpoint.
+        judges: the settings of each added judge.
+        metrics: the names of added metrics.
     """
 
     number: int
@@ -58,3 +60,5 @@ class TrialSpec:
     collapsed_epochs: int | None = 3
     splits: tuple[Split, ...] = ()
     renderings: tuple[Mapping[str, Any], ...] = ()
+    judges: tuple[Mapping[str, Any], ...] = ()
+    metrics: tuple[str, ...] = ()

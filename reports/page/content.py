@@ -12,7 +12,7 @@ import pandas as pd
 
 from reports import vocabulary as words
 from reports.page import figures, matrix, sentences
-from reports.runs import findings, importance, stages, winners
+from reports.runs import findings, importance, judges, stages, winners
 from reports.runs.findings import ContrastSet, Table
 from reports.runs.frames import SweepRuns, read_sweep
 from reports.statistics.contrast import Contrast
@@ -78,10 +78,12 @@ class Report:
 
     @cached_property
     def references(self) -> pd.DataFrame:
-        """The baselines without a trained model; columns `arm` (their label) and `searched` (validation objective)."""
+        """The baselines: columns `arm` (their label), `searched` (the objective), and each added judge's accuracy."""
         rows = self.runs.record.get("references", [])
         labels = [" ".join(str(row[key]) for key in ("reference", "size") if row.get(key)) for row in rows]
-        return pd.DataFrame({"arm": labels, "searched": [row.get(self.runs.metric, math.nan) for row in rows]})
+        metric_by_column = {"searched": self.runs.metric, **judges.accuracy_columns(self.runs)}
+        values = {column: [row.get(metric, math.nan) for row in rows] for column, metric in metric_by_column.items()}
+        return pd.DataFrame({"arm": labels, **values})
 
     @cached_property
     def winners(self) -> list[winners.Winner]:
@@ -152,13 +154,21 @@ class Report:
     def remarks(self) -> list[str]:
         """Return the caveats: best values at an edge, judges that disagree, mixed code, empty arms, missing data."""
         remarks = [f"{arm}: {edge}" for arm, edge in self._edges()]
-        disputed = [contrast for contrast_set in self.contrast_sets for contrast in contrast_set.find_disputed()]
-        labels = dict.fromkeys(figures.label_contrast(contrast) for contrast in disputed)
-        remarks += [f"judge B finds the opposite sign of judge A for {label}" for label in labels]
+        for contrast_set in self.contrast_sets:
+            first = judges.name_judge(contrast_set.metric)
+            disputed = contrast_set.find_disputed()
+            labels = dict.fromkeys((judge, figures.label_contrast(contrast)) for judge, contrast in disputed)
+            remarks += [f"{judge} finds the opposite sign of {first} for {label}" for judge, label in labels]
+        remarks = [*dict.fromkeys(remarks), *judges.describe_limits(self.runs)]
         if "code" in self.runs.trials:
             num_codes = self.runs.trials.groupby("arm")["code"].nunique()
             remarks += [f"{arm}: its trials ran on different code" for arm in num_codes[num_codes > 1].index]
         return [*remarks, *matrix.empty_cells(self.runs), *self.runs.notes]
+
+    @cached_property
+    def disagreements(self) -> list[str]:
+        """The pairs of judges that order the arms differently, a sentence each."""
+        return judges.find_disagreements(self.runs)
 
     def _edges(self) -> Iterator[tuple[str, str]]:
         for arm, row in self.runs.best_trials().iterrows():

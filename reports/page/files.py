@@ -137,7 +137,8 @@ def _read_curves(report: Report) -> pd.DataFrame:
     """Return the main metrics and the losses of all trials, one row per trial and epoch."""
     declared = report.runs.record.get("metrics", {})
     losses = [name for name in (words.TRAIN_LOSS, words.VAL_LOSS) if name in declared]
-    names = dict.fromkeys([*words.headline_metrics(report.runs.metric, declared), *losses])
+    headline = words.headline_metrics(report.runs.metric, declared, report.runs.record.get("judges", ()))
+    names = dict.fromkeys([*headline, *losses])
     return report.runs.read_histories(list(names))
 
 

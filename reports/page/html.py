@@ -23,7 +23,7 @@ from reports.page.probes import read_probes
 from reports.page.tables import cell_element, format_hours, table_element, to_records
 from reports.page.trial_sounds import read_trial_sounds
 from reports.page.trial_table import trial_table
-from reports.runs import winners
+from reports.runs import judges, winners
 from reports.runs.findings import ContrastSet
 from reports.statistics.contrast import Contrast
 
@@ -63,6 +63,7 @@ def render(report: Report) -> str:
         untested=report.why_untested,
         contrasts=contrast_rows(report),
         remarks=report.remarks(),
+        disagreements=report.disagreements,
         matrix=matrix_table(report),
         has_references=len(report.references) > 0,
         has_searched=bool(report.params),
@@ -120,6 +121,7 @@ def render_comparison(reports: Sequence[Report]) -> str:
 def matrix_table(report: Report) -> list[dict[str, Any]]:
     """Return the rows of the table of arms, as shown to users, with the reference lines below."""
     best = f"best {words.label_of(report.runs.metric)} (validation)"
+    columns = judges.accuracy_columns(report.runs)
     rows = []
     for row in report.matrix.to_dict("records"):
         margin = "" if math.isnan(row["margin"]) else f" ± {row['margin']:.3f}"
@@ -130,6 +132,7 @@ def matrix_table(report: Report) -> list[dict[str, Any]]:
                 "best trial": None if pd.isna(row["best trial"]) else int(row["best trial"]),
                 best: row["searched"],
                 "test": "" if math.isnan(row["test"]) else f"{row['test']:.3f}{margin}",
+                **{column: row[column] for column in columns},
                 "trainings": row["trainings"] or "",
                 "trials": outcomes,
                 "epochs": row["epochs"],
@@ -137,7 +140,10 @@ def matrix_table(report: Report) -> list[dict[str, Any]]:
             }
         )
     references = report.references.to_dict("records")
-    return [*rows, *({"arm": row["arm"], best: row["searched"], "is_reference": True} for row in references)]
+    for row in references:
+        values = {column: row[column] for column in columns}
+        rows.append({"arm": row["arm"], best: row["searched"], **values, "is_reference": True})
+    return rows
 
 
 def winner_rows(report: Report) -> list[dict[str, Any]]:

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from reports import vocabulary as words
+from reports.runs import judges
 from reports.runs.findings import Table, scores_of
 from reports.runs.frames import SweepRuns
 from reports.statistics.contrasts import margins
@@ -33,9 +34,10 @@ def matrix(runs: SweepRuns, tables: Sequence[Table], costs: pd.DataFrame) -> pd.
 
     Returns:
         One row per arm, with the columns `arm`, `trials` (number), a number for each outcome, `best trial`, `searched`
-        (that trial's objective on the validation split, at its best epoch), `test` (objective on the test split, the
-        mean over configurations, each the mean over its trainings), `margin` (half the width of the 95 % interval of
-        `test`), `trainings` (number in `test`), `epochs` and `hours` (sums over all trials).
+        (that trial's objective on the validation split, at its best epoch), the accuracy of each added judge at that
+        epoch, `test` (objective on the test split, the mean over configurations, each the mean over its trainings),
+        `margin` (half the width of the 95 % interval of `test`), `trainings` (number in `test`), `epochs` and `hours`
+        (sums over all trials).
     """
     best = runs.best_trials()
     hours = costs.set_index("trial")["hours"]
@@ -58,6 +60,10 @@ def matrix(runs: SweepRuns, tables: Sequence[Table], costs: pd.DataFrame) -> pd.
                 **{outcome: int(outcomes.get(outcome, 0)) for outcome in OUTCOMES},
                 "best trial": winner.get("trial"),
                 "searched": winner.get(runs.best_column, math.nan),
+                **{
+                    column: winner.get(words.best_name(accuracy), math.nan)
+                    for column, accuracy in judges.accuracy_columns(runs).items()
+                },
                 "test": tested.groupby("configuration")[column].mean().mean() if len(tested) else math.nan,
                 "margin": margin_by_arm.get((arm,), math.nan),
                 "trainings": len(tested),

@@ -11,6 +11,7 @@ import pandas as pd
 
 from reports import vocabulary as words
 from reports.errors import ReportError
+from reports.runs import judges
 from reports.runs.frames import SweepRuns, parse_param, to_text
 from reports.runs.shortfall import broken_arms, current_look, unsettled_arms
 from reports.statistics.contrast import Contrast, adjust_p
@@ -18,7 +19,6 @@ from reports.statistics.contrasts import contrasts
 
 SECOND_METRIC = words.JUDGE_ACCURACY
 """Metric by which contrasts are described beside the objective, if it was measured."""
-JUDGE_B_PREFIX = "judge_b_"
 Table = tuple[dict[str, Any], pd.DataFrame]
 """A run's row, and the run's table of scores by recording."""
 
@@ -33,21 +33,26 @@ class ContrastSet:
             other metric are descriptive.
         of_renderings: whether renderings are compared, not arms.
         contrasts: the contrasts.
-        by_second_judge: the same contrasts by judge B, for the trainings that judge B scored.
+        by_other_judges: for each other judge that scored the trainings, the same contrasts by it. Judges that are deaf
+            to real clips are left out.
     """
 
     metric: str
     is_tested: bool
     of_renderings: bool
     contrasts: list[Contrast]
-    by_second_judge: list[Contrast]
+    by_other_judges: Mapping[str, list[Contrast]]
 
-    def find_disputed(self) -> Iterator[Contrast]:
-        """Yield the contrasts with an interval on one side of 0 whose difference has the other sign by judge B."""
-        differences_by_b = {contrast.question: contrast.difference for contrast in self.by_second_judge}
-        for contrast in self.contrasts:
-            if contrast.excludes_zero and contrast.difference * differences_by_b.get(contrast.question, 0) < 0:
-                yield contrast
+    def find_disputed(self) -> Iterator[tuple[str, Contrast]]:
+        """Yield the contrasts with an interval on one side of 0 whose difference has the other sign by another judge.
+
+        Each comes with the name of that judge.
+        """
+        for judge, contrasts_by_judge in self.by_other_judges.items():
+            differences = {contrast.question: contrast.difference for contrast in contrasts_by_judge}
+            for contrast in self.contrasts:
+                if contrast.excludes_zero and contrast.difference * differences.get(contrast.question, 0) < 0:
+                    yield judge, contrast
 
 
 def check_objective(runs: SweepRuns) -> None:
@@ -145,11 +150,13 @@ def _contrasts_by_metric(
                 for name in levels
                 if name not in baseline
             )
-        scores_by_b = scores_of(tables, factors, metric.replace("judge_", JUDGE_B_PREFIX))
-        if not metric.startswith("judge_"):
-            scores_by_b = scores_by_b.iloc[:0]
-        by_a, by_b = (compare(values, factors, baseline, within=within) for values in (scores, scores_by_b))
-        yield ContrastSet(metric, is_objective, bool(within), by_a, by_b)
+        by_others = {}
+        for judge, column in judges.other_columns(runs, metric).items():
+            other_scores = scores_of(tables, factors, column)
+            by_others[judge] = compare(other_scores, factors, baseline, within=within)
+        yield ContrastSet(
+            metric, is_objective, bool(within), compare(scores, factors, baseline, within=within), by_others
+        )
 
 
 def level_of(value: Any, levels: Iterable[str]) -> str | None:

@@ -15,6 +15,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from trainables.components.audio.clip import CLIP_SAMPLES
+from trainables.corpora.additions import NO_ADDITIONS, Additions
 from trainables.corpora.files import MEDIA_SUFFIXES, Recording
 from trainables.corpora.recordings import Decoded, decode
 from trainables.corpora.settings import CorpusSettings, corpus_model
@@ -47,6 +48,7 @@ class Corpus:
             `split`, `start_s`.
         skipped: files without a clip, each with the reason.
         pictures: the video or picture of each recording that has one, by the recording's name.
+        additions: the judges and metrics that the search space adds to those of its trainable.
     """
 
     name: str
@@ -56,6 +58,7 @@ class Corpus:
     clips: pd.DataFrame
     skipped: tuple[str, ...]
     pictures: Mapping[str, Path] = field(default_factory=dict)
+    additions: Additions = NO_ADDITIONS
 
     def waveforms(self) -> NDArray[np.int16]:
         """Return the samples of every clip as a memory map of shape (clips, 44100); 32767 is full scale."""

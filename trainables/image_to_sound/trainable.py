@@ -173,7 +173,7 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
             sounds.append(self.model.encode_sounds(target, self._autocast())[0])
         metrics = self.assessor.assess((self._generate(distribution) for distribution in picture_distributions), grid)
         reconstructions = (self.model.decode_log_power(part, self._autocast()) for part in sounds)
-        reconstruction_metrics = self.assessor.assess(reconstructions, grid)
+        reconstruction_metrics = self.assessor.assess(reconstructions, grid, by_added_judges=False)
         for name in ("fvu", "judge_accuracy"):
             metrics[f"reconstruction_{name}"] = reconstruction_metrics[name]
         picture_latents = self.model.standardize(torch.cat([mean for mean, _ in picture_distributions]))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -13,8 +14,10 @@ from torch import Tensor
 
 from trainables.components.assessment.distributions import inception_score
 from trainables.components.assessment.embeddings import Clips, Reference, cache_embeddings, sample_clips
+from trainables.components.assessment.panel_metrics import PanelAssessor
 from trainables.components.assessment.retrieval import search
 from trainables.components.audio.log_power_metrics import score_recordings
+from trainables.components.judges.panel import PanelJudge, open_panel
 from trainables.components.judges.picture_judge import SIZE_PX, PictureJudge
 from trainables.components.pictures.augmentation import Pictures, as_floats
 from trainables.components.shapes import Embeddings
@@ -44,6 +47,8 @@ class PictureAssessor:
         self._recordings = corpus.clips["recording"].to_numpy(str)[clips]
         self._first = first_positions(self._recordings)
         self._real = embed_pictures(corpus, judge, clips[self._first])
+        self._panel = PanelAssessor(corpus, "picture", clips)
+        self._additions = corpus.additions
         self._reference = _reference(corpus, judge, self._real.device)
 
     def assess(self, pictures: Iterable[Pictures]) -> dict[str, float]:
@@ -52,14 +57,22 @@ class PictureAssessor:
         Args:
             pictures: batches of pictures within −1..1, one for each clip in order.
         """
-        probabilities, embeddings = (
-            torch.cat(batches) for batches in zip(*map(self._judge.classify_and_embed, pictures), strict=True)
-        )
+        perceived, shown = [], []
+        # The batches need not be of one size.
+        positions = iter(torch.arange(len(self.clips)))
+        for batch in pictures:
+            perceived.append(self._judge.classify_and_embed(batch))
+            is_needed = self._panel.select(torch.stack([*itertools.islice(positions, len(batch))]))
+            if self._panel:
+                shown.append(batch[is_needed.to(batch.device)].cpu())
+        probabilities, embeddings = (torch.cat(batches) for batches in zip(*perceived, strict=True))
         verdict = score_recordings(probabilities, self._labels, self._recordings)
         labels = torch.from_numpy(self._labels[self._first]).to(embeddings.device)
         own = torch.arange(len(labels), device=embeddings.device)
         hits = search(embeddings[torch.from_numpy(self._first)], self._real, own, labels, labels)
         return {
+            **self._reference.added_metrics(self._additions.metrics, embeddings, self._recordings),
+            **(self._panel.assess(torch.cat(shown)) if shown else {}),
             "judge_probability": verdict.mean_probability,
             "judge_accuracy": verdict.accuracy,
             **self._reference.distances(embeddings, "fid"),
@@ -86,14 +99,15 @@ def evaluation_table(
         others: more clips, whose real pictures are searched, too.
 
     Returns:
-        A row for each recording, with the columns `recording` and `class`; for each judge `{prefix}_probability` of the
-        true class and `{prefix}_accuracy`; and the retrieval of real pictures (those of all recordings' first clips) by
-        the picture that is generated for the recording's first clip.
+        A row for each recording, with the columns `recording` and `class`; for each judge, added ones included,
+        `{prefix}_probability` of the true class and `{prefix}_accuracy`; and the retrieval of real pictures (those of
+        all recordings' first clips) by the picture that is generated for the recording's first clip.
     """
-    perceived_by_judge: dict[str, list[tuple[Tensor, Tensor]]] = {prefix: [] for prefix in judges}
+    judges_by_prefix: dict[str, PictureJudge | PanelJudge] = {**judges, **open_panel(corpus, "picture")}
+    perceived_by_judge: dict[str, list[tuple[Tensor, Tensor]]] = {prefix: [] for prefix in judges_by_prefix}
     for part in pictures:
-        for prefix, judge in judges.items():
-            perceived_by_judge[prefix].append(judge.classify_and_embed(part))
+        for prefix, scorer in judges_by_prefix.items():
+            perceived_by_judge[prefix].append(scorer.classify_and_embed(part))
     recordings = corpus.clips["recording"].to_numpy(str)
     names, first = np.unique(recordings[clips], return_index=True)
     table = pd.DataFrame({"recording": names, "class": corpus.clips["class"].to_numpy()[clips[first]]})

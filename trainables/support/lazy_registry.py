@@ -66,8 +66,9 @@ class LazyRegistry(Registry[T], Generic[T, TraitsT]):
     def __len__(self) -> int:
         return len(self._declared.keys() | self._parts.keys())
 
-    def _owner(self, name: str) -> str | None:
-        return super()._owner(name) or (self.module if name in self._declared else None)
+    def owner(self, name: str) -> str | None:
+        """Return the module of a part; None if there is no such part."""
+        return super().owner(name) or (self.module if name in self._declared else None)
 
     @cached_property
     def _declared(self) -> dict[str, TraitsT]:

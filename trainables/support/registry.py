@@ -40,7 +40,7 @@ class Registry(Mapping[str, T]):
 
         def add(part: T) -> T:
             # The same module may be imported again, under the same name.
-            if self._owner(name) not in (None, getattr(part, "__module__", None)):
+            if self.owner(name) not in (None, getattr(part, "__module__", None)):
                 raise InputError(f"{self.kind} {name!r} is registered twice; give yours another name")
             self._parts[name] = part
             return part
@@ -76,6 +76,6 @@ class Registry(Mapping[str, T]):
         # Editors offer these names but allow others, because a component of the user's may register more.
         return {"anyOf": [{"enum": sorted(self)}, handler(schema)]}
 
-    def _owner(self, name: str) -> str | None:
+    def owner(self, name: str) -> str | None:
         """Return the module of a part; None if there is no such part."""
         return getattr(self._parts[name], "__module__", None) if name in self._parts else None

@@ -1,4 +1,4 @@
-"""The contracts of registered parts: losses, standard deviations, normalizations and phases."""
+"""The contracts of registered parts: losses, standard deviations, normalizations, phases, judges and metrics."""
 
 from __future__ import annotations
 
@@ -6,16 +6,19 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from trainables.components.assessment.added_metrics import METRICS
+from trainables.components.judges.plugin import JUDGES
 from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
 from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.corpora.corpus import Corpus
 from trainables.support.registry import Registry
+from trainables.testing.additions import JUDGE, METRIC, JudgeCase
 from trainables.testing.losses import LOSS, PHASE_LOSS, LossCase, loss_cases, phase_loss_cases
 from trainables.testing.promise import Outcome, outcomes
 from trainables.testing.representation import NORMALIZATION, PHASE, NormalizationCase, PhaseCase
 
 REGISTRIES: dict[str, Registry[Any]] = {
-    registry.kind: registry for registry in (LOSSES, SIGMAS, PHASE_LOSSES, NORMALIZATIONS, PHASES)
+    registry.kind: registry for registry in (LOSSES, SIGMAS, PHASE_LOSSES, NORMALIZATIONS, PHASES, JUDGES, METRICS)
 }
 """The registries of parts, by kind, such as `loss`."""
 
@@ -70,9 +73,19 @@ def _check_normalization(part: Part) -> Iterator[Outcome]:
     yield from outcomes(str(part), NormalizationCase(part.name), NORMALIZATION)
 
 
+def _check_judge(part: Part) -> Iterator[Outcome]:
+    yield from outcomes(str(part), JudgeCase(part.name), JUDGE)
+
+
+def _check_metric(part: Part) -> Iterator[Outcome]:
+    yield from outcomes(str(part), part.name, METRIC)
+
+
 CHECKS: Mapping[str, Callable[[Part], Iterator[Outcome]]] = {
     LOSSES.kind: _check_loss,
     SIGMAS.kind: _check_sigma,
     PHASE_LOSSES.kind: _check_phase_loss,
     NORMALIZATIONS.kind: _check_normalization,
+    JUDGES.kind: _check_judge,
+    METRICS.kind: _check_metric,
 }

@@ -13,11 +13,12 @@ from torch import Tensor
 
 from trainables.components.assessment.distributions import inception_score
 from trainables.components.assessment.embeddings import Reference, cache_embeddings, sample_clips
+from trainables.components.assessment.panel_metrics import PanelAssessor, score_sounds
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.log_power_metrics import COMMON_SIZE, FractionUnexplained, lsd_db, score_recordings
 from trainables.components.audio.sound_metrics import mel_lsd_db, phase_error_rad
-from trainables.components.audio.spectrogram import log_power
+from trainables.components.audio.spectrogram import log_power, to_waveform
 from trainables.components.judges.sound_judge import Judge
 from trainables.components.shapes import Embeddings, FullSpectrograms, Spectrograms
 from trainables.corpora.features import FeatureSplit, clip_power, read_waveforms
@@ -55,31 +56,42 @@ class Assessor:
         self._recordings = corpus.clips["recording"].to_numpy(str)[self.clips]
         self._targets = FeatureSplit(corpus.features(Feature(Grid(COMMON_SIZE))), self.clips, device)
         self._reference = _open_reference(corpus, judge, device)
+        self._panel = PanelAssessor(corpus, "sound", self.clips)
 
     def positions(self) -> Iterator[Tensor]:
         """Return the positions of the clips, in the batches in which `assess` expects estimates."""
         return iter(torch.arange(len(self._targets)).split(BATCH_CLIPS))
 
-    def assess(self, estimates: Iterable[Spectrograms], grid: Grid) -> dict[str, float]:
+    def assess(
+        self, estimates: Iterable[Spectrograms], grid: Grid, *, by_added_judges: bool = True
+    ) -> dict[str, float]:
         """Compute metrics of estimates of all clips.
+
+        Judges that the search space adds hear sounds, so the estimates are synthesized with Griffin-Lim for them.
 
         Args:
             estimates: log-power in nats, in the batches of `positions`.
             grid: the grid of the estimates.
+            by_added_judges: whether these judge the estimates, too.
 
         Returns:
             Metrics by name, without the prefix `val/`.
         """
-        fvu, distances_db, class_probabilities, embeddings = FractionUnexplained(), [], [], []
+        fvu, distances_db, class_probabilities, embeddings, sounds = FractionUnexplained(), [], [], [], []
         for positions, estimate in zip(self.positions(), estimates, strict=True):
             target, common = self._targets.batch(positions), grid.resize(estimate, COMMON_SIZE)
             fvu.add(common, target)
             distances_db.append(lsd_db(common, target))
-            probabilities, embedded = self._judge.classify_and_embed(grid.to_full(estimate))
+            full = grid.to_full(estimate)
+            probabilities, embedded = self._judge.classify_and_embed(full)
             class_probabilities.append(probabilities)
             embeddings.append(embedded)
+            if self._panel and by_added_judges:
+                sounds.append(to_waveform(full[self._panel.select(positions).to(full.device)]).cpu())
         verdict = score_recordings(torch.cat(class_probabilities), self._labels, self._recordings)
         return {
+            **self._reference.added_metrics(self._corpus.additions.metrics, torch.cat(embeddings), self._recordings),
+            **(self._panel.assess(torch.cat(sounds)) if sounds else {}),
             "judge_probability": verdict.mean_probability,
             "judge_accuracy": verdict.accuracy,
             "fvu": fvu.value,
@@ -106,6 +118,7 @@ class Assessor:
         """Compute metrics of sounds, given the clips that they reconstruct as rows of the corpus's table."""
         originals = read_waveforms(self._corpus.waveforms(), clips).to(sounds.device)
         return {
+            **score_sounds(self._corpus, sounds, originals).mean().to_dict(),
             "mel_lsd_db": mel_lsd_db(sounds, originals).mean().item(),
             "phase_error_rad": phase_error_rad(sounds, originals).mean().item(),
         }

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainables.components.assessment.added_metrics import measure_embeddings
 from trainables.components.assessment.distributions import (
     NUM_BINS,
     SUBSET_CLIPS,
@@ -62,6 +64,18 @@ class Reference:
             "kid": kernel_distance(_subsample(embeddings), _subsample(self._embeddings)),
             "different_bins": count_bins(embeddings, self._embeddings, num_bins=num_bins).fraction_different,
         }
+
+    def added_metrics(self, names: Sequence[str], embeddings: Embeddings, recordings: NDArray[Any]) -> dict[str, float]:
+        """Compute the metrics of embeddings that a search space adds, with their intervals.
+
+        Args:
+            names: of the added metrics.
+            embeddings: of generated clips.
+            recordings: the name of each clip's recording.
+        """
+        groups = np.unique(recordings, return_inverse=True)[1].astype(np.int64)
+        generated, reference = (values.float().cpu().numpy() for values in (embeddings, self._embeddings))
+        return measure_embeddings(names, "", generated, reference, groups)
 
     def diversity(self, embeddings: Embeddings, labels: NDArray[np.int64]) -> float:
         """Compute `distributions.diversity`; NaN where no class has two generated and two training clips."""

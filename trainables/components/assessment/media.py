@@ -13,6 +13,7 @@ from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainables.components.assessment.panel_metrics import score_sounds
 from trainables.components.audio import spectrogram
 from trainables.components.audio.clip import RATE_HZ
 from trainables.components.audio.log_power_metrics import (
@@ -31,7 +32,8 @@ from trainables.components.audio.sound_metrics import (
     spectral_convergence,
 )
 from trainables.components.judges.networks import JudgeName
-from trainables.components.judges.sound_judge import open_judge
+from trainables.components.judges.panel import PanelJudge, open_panel
+from trainables.components.judges.sound_judge import Judge, open_judge
 from trainables.components.pictures import spectrogram_pictures
 from trainables.components.shapes import FullSpectrograms
 from trainables.corpora.features import clip_power, read_waveforms
@@ -138,17 +140,18 @@ def evaluate(
 
     Returns:
         One row per recording, with the columns `recording`, `class`, `judge_probability`, `judge_accuracy`, for judge B
-        `judge_b_probability` and `judge_b_accuracy`, the names of `SOUND_METRICS`, and `lsd_db` and `fvu`, which
-        compare the spectrogram of the sound on the common grid.
+        and for each added judge the same with another prefix, the names of `SOUND_METRICS` and of added metrics of
+        sounds, and `lsd_db` and `fvu`, which compare the spectrogram of the sound on the common grid.
     """
     clips = corpus.indices(split) if clips is None else clips
-    judges = {
+    judges_by_prefix: dict[str, Judge | PanelJudge] = {
         prefix: open_judge(corpus, name, device=device)
         for prefix, name in JUDGES.items()
         if name == "A" or split == "test"
     }
-    probabilities_by_judge: dict[str, list[Tensor]] = {prefix: [] for prefix in judges}
-    metrics = []
+    judges_by_prefix |= open_panel(corpus, "sound")
+    probabilities_by_judge: dict[str, list[Tensor]] = {prefix: [] for prefix in judges_by_prefix}
+    metrics, added = [], []
     for part in np.split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS)):
         sounds = make(part).sounds
         originals = read_waveforms(corpus.waveforms(), part).to(sounds.device)
@@ -159,7 +162,8 @@ def evaluate(
             columns.append(onset_correlation(sounds, torch.from_numpy(motion[part])))
         columns += [lsd_db(estimate, target), *squared_errors(estimate, target)]
         metrics.append(torch.stack(columns, dim=1).cpu())
-        for prefix, judge in judges.items():
+        added.append(score_sounds(corpus, sounds, originals))
+        for prefix, judge in judges_by_prefix.items():
             probabilities_by_judge[prefix].append(judge.classify_waveforms(sounds).cpu())
     recordings = corpus.clips["recording"].to_numpy(np.str_)[clips]
     unique, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
@@ -173,7 +177,9 @@ def evaluate(
     if motion is not None:
         names.append("onset_correlation")
     names.append("lsd_db")
-    return table.assign(**dict(zip(names, means, strict=True)), fvu=error / total)
+    table = table.assign(**dict(zip(names, means, strict=True)), fvu=error / total)
+    # A clip in which an added metric finds no signal does not count.
+    return table.join(pd.concat(added, ignore_index=True).groupby(of_clip).mean())
 
 
 def limit_to_full_scale(sound: Float[Tensor, " samples"]) -> NDArray[np.float32]:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from trainables.components.assessment.panel_metrics import describe_additions
 from trainables.support.cache import write_once
 
 if TYPE_CHECKING:
@@ -27,9 +28,12 @@ def measure_reference_line(
     """
 
     def make(path: Path) -> None:
-        metrics = {f"val/{metric}": value for metric, value in measure().items()}
+        # The duration of an added judge is none of the line's values.
+        durations = {f"{judge['name']}_s" for judge in corpus.additions.judges}
+        metrics = {f"val/{metric}": value for metric, value in measure().items() if metric not in durations}
         path.write_text(json.dumps(metrics), encoding="utf-8")
 
     parts = "-".join(f"{name} {size}".replace(",", "").split())
+    key = "-".join(filter(None, (key, describe_additions(corpus))))
     path = write_once(corpus.folder / f"reference-{parts}-{key}.json", make)
     return {"reference": name, "size": size or None, **json.loads(path.read_text("utf-8"))}

@@ -1,0 +1,25 @@
+"""The judges and metrics that a search space adds to those of its trainable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Additions:
+    """What assesses trials beside the own judge.
+
+    A corpus carries them, because trials and reference lines are assessed with the same ones.
+
+    Attributes:
+        judges: the settings of each added judge; `name` is the one under which it is registered.
+        metrics: the names of added metrics.
+    """
+
+    judges: tuple[Mapping[str, Any], ...] = ()
+    metrics: tuple[str, ...] = ()
+
+
+NO_ADDITIONS = Additions()

@@ -1,0 +1,111 @@
+"""The contracts of judges and metrics that search spaces add."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainables.components.assessment.added_metrics import METRICS
+from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
+from trainables.components.judges.asking import ask
+from trainables.components.judges.plugin import JUDGES, AddedJudge, Answer
+from trainables.testing.promise import Broken, Promise
+
+CLASSES = ("bell", "engine", "rain")
+NUM_CLIPS, NUM_FEATURES = 6, 8
+TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class JudgeCase:
+    """A judge with the settings that it has without any in the search space."""
+
+    name: str
+
+    def judge(self) -> AddedJudge:
+        """Construct the judge for three classes."""
+        kind = JUDGES[self.name]
+        return kind(kind.Settings(name=self.name), CLASSES)
+
+    def clips(self) -> NDArray[np.float32]:
+        """Return noise of several levels as sounds or as pictures."""
+        kind, rng = JUDGES[self.name], np.random.default_rng(0)
+        shape = (CLIP_SAMPLES,) if kind.modality == "sound" else (3, kind.size_px, kind.size_px)
+        levels = np.linspace(0.01, 0.5, NUM_CLIPS).reshape(-1, *[1] * len(shape))
+        clips: NDArray[np.float32] = (levels * rng.uniform(0, 1, (NUM_CLIPS, *shape))).astype(np.float32)
+        return clips
+
+
+def check_answer(case: JudgeCase) -> None:
+    """Check that the answer can be used, also to silence."""
+    judge, clips = case.judge(), case.clips()
+    for batch in (clips, np.zeros_like(clips)):
+        answer = ask(judge, batch)
+        if not judge.knows_classes and answer.embeddings.shape[1] < 2:
+            raise Broken(f"needs at least 2 features for a probe, got {answer.embeddings.shape[1]}")
+
+
+def check_answer_again(case: JudgeCase) -> None:
+    """Check that another instance gives the same answer."""
+    clips = case.clips()
+    one, other = ask(case.judge(), clips), ask(case.judge(), clips)
+    if not _are_close(one, other):
+        raise Broken("another instance answers differently to the same clips")
+
+
+def check_answer_alone(case: JudgeCase) -> None:
+    """Check that a clip gets the same answer alone and in a batch."""
+    judge, clips = case.judge(), case.clips()
+    together = ask(judge, clips)
+    part = Answer(together.embeddings[2:3], None if together.scores is None else together.scores[2:3])
+    if not _are_close(part, ask(judge, clips[2:3])):
+        raise Broken("a clip gets another answer alone")
+
+
+def check_metric(name: str) -> None:
+    """Check that a metric has a finite value, for each clip if it is one of sounds."""
+    metric, rng = METRICS[name], np.random.default_rng(0)
+    if metric.of == "embeddings":
+        generated, reference = rng.standard_normal((2, 40, NUM_FEATURES)).astype(np.float32)
+        value = metric.function(generated, reference, np.arange(len(generated)) // 2).value
+        if not np.isfinite(value):
+            raise Broken(f"needs a finite value, got {value}")
+        return
+    sounds, originals = 0.1 * rng.standard_normal((2, NUM_CLIPS, CLIP_SAMPLES)).astype(np.float32)
+    for batch in (sounds, np.zeros_like(sounds)):
+        values = np.asarray(metric.function(batch, originals, RATE_HZ))
+        if values.shape != (NUM_CLIPS,) or np.isinf(values).any():
+            raise Broken(f"needs {NUM_CLIPS} values, NaN where it doesn't apply, got {values!r}")
+
+
+def check_direction(name: str) -> None:
+    """Check that the original is not worse than a noisy one, for a metric of sounds."""
+    metric, rng = METRICS[name], np.random.default_rng(0)
+    if metric.of == "embeddings":
+        return
+    originals = 0.1 * rng.standard_normal((NUM_CLIPS, CLIP_SAMPLES)).astype(np.float32)
+    noisy = originals + 0.1 * rng.standard_normal(originals.shape).astype(np.float32)
+    perfect, worse = (np.nanmean(metric.function(sounds, originals, RATE_HZ)) for sounds in (originals, noisy))
+    if (perfect < worse) if metric.mode == "max" else (perfect > worse):
+        raise Broken(f"mode is {metric.mode}, but originals have {perfect:g} and noisy ones {worse:g}")
+
+
+def _are_close(one: Answer, other: Answer) -> bool:
+    if not np.allclose(one.embeddings, other.embeddings, rtol=TOLERANCE, atol=TOLERANCE):
+        return False
+    if one.scores is None or other.scores is None:
+        return one.scores is other.scores
+    return np.allclose(one.scores, other.scores, rtol=TOLERANCE, atol=TOLERANCE)
+
+
+JUDGE = (
+    Promise("its answers have a row of finite numbers for each clip, also for silence", check_answer),
+    Promise("it answers the same in every process", check_answer_again),
+    Promise("it answers to a clip alone as in a batch", check_answer_alone),
+)
+METRIC = (
+    Promise("it has a value, for every clip if it is one of sounds", check_metric),
+    Promise("noise is not better than the original, by its mode", check_direction),
+)
