@@ -128,10 +128,10 @@ def _corpus_lines() -> Iterator[str]:
 def _judge_lines() -> Iterator[str]:
     yield from ("## judges", "")
     yield "The keys of an entry of `judges:` follow from its `name`; `own` has none."
-    yield "[Judge and metrics](judge_and_metrics.md#more-judges) says what they are for. Every judge has:"
+    yield "[Judge and metrics](judge_and_metrics.md#more-judges) says what they are for. Every other judge may have:"
     yield ""
     common = JudgeSettings.model_json_schema()
-    yield from _settings_table(common["properties"], common["required"])
+    yield from _settings_table({key: value for key, value in common["properties"].items() if key != "name"}, ())
     rows = []
     for name, judge in JUDGES.items():
         schema = judge.Settings.model_json_schema()
@@ -187,7 +187,7 @@ def _shape_in_words(setting: Schema) -> str:
     if "enum" in setting:
         return _listed(value for value in setting["enum"] if value is not None)
     if "anyOf" in setting:
-        options = [option for option in setting["anyOf"] if "$ref" not in option]
+        options = [option for option in setting["anyOf"] if "$ref" not in option and option != {"type": "null"}]
         # A registered name is an enumeration that files of one's own may extend.
         if {"type": "string"} in options and len(options) > 1:
             options.remove({"type": "string"})

@@ -192,16 +192,10 @@ class SweepRun:
             UserError: the objective is a metric of a judge that is deaf to real clips, or trials of the sweep were
                 judged by another judge of this name.
         """
+        additions.check_objective_judge(self.sweep.space.objective.metric, prepared.judges)
         before = self.ledger.started.get("judges", {}) if self.ledger.trials else {}
         for name, score in prepared.judges.items():
             self.screen.say(words.describe_judge(name, score))
-            metric = self.sweep.space.objective.metric
-            if score["deaf"] and metric.startswith(f"{words.VAL_PREFIX}{name}_"):
-                raise UserError(
-                    f"objective.metric: {metric}: judge {name} is deaf to this corpus: it recognizes "
-                    f"{score['accuracy']:.2f} of real recordings, {score['chance']:.2f} by chance; choose the metric of"
-                    " another judge"
-                )
             if name in before and before[name]["id"] != score["id"]:
                 raise UserError(
                     f"sweep {self.sweep.name} was judged by {before[name]['id']}, the judge is now {score['id']} (its "

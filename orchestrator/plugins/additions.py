@@ -11,8 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import UserError
 from orchestrator.plugins import user_files
 from orchestrator.plugins.corpora import user_errors
+from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
@@ -119,8 +121,12 @@ def add_to_corpus(corpus: Corpus, judges: Sequence[Mapping[str, Any]], metrics: 
 
 
 @user_errors()
-def score_judges(corpus: Corpus | None) -> dict[str, dict[str, Any]]:
+def score_judges(corpus: Corpus | None, progress: Progress = silent) -> dict[str, dict[str, Any]]:
     """Return what each added judge of a corpus recognizes of real clips, by the judge's name.
+
+    Args:
+        corpus: the corpus, with its additions.
+        progress: receives the progress.
 
     Returns:
         For each judge `id`, `accuracy`, `chance`, `recordings`, `ms_per_clip`, `features` (of its embedding), `clips`
@@ -134,7 +140,8 @@ def score_judges(corpus: Corpus | None) -> dict[str, dict[str, Any]]:
     from trainables.components.judges.panel import open_panel
 
     scores = {}
-    for judge in [*open_panel(corpus, "sound").values(), *open_panel(corpus, "picture").values()]:
+    panel = open_panel(corpus, "sound", progress) | open_panel(corpus, "picture", progress)
+    for judge in panel.values():
         score = judge.score_real_clips()
         scores[judge.name] = {
             **vars(score),
@@ -144,3 +151,22 @@ def score_judges(corpus: Corpus | None) -> dict[str, dict[str, Any]]:
             "deaf": score.is_deaf,
         }
     return scores
+
+
+def check_objective_judge(metric: str, scores: Mapping[str, Mapping[str, Any]]) -> None:
+    """Check that the objective is no metric of a judge that is deaf to real clips.
+
+    Args:
+        metric: the objective.
+        scores: what each added judge recognizes of real clips (see `score_judges`).
+
+    Raises:
+        UserError: it is.
+    """
+    for name, score in scores.items():
+        if score["deaf"] and metric.startswith(f"val/{name}_"):
+            raise UserError(
+                f"objective.metric: {metric}: judge {name} is deaf to this corpus: it recognizes "
+                f"{score['accuracy']:.2f} of {score['recordings']} real recordings, {score['chance']:.2f} by chance; "
+                "choose the metric of another judge"
+            )

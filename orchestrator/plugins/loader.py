@@ -249,7 +249,7 @@ def prepare(
     """
     configs = [trainable.Config(**trial_settings) for trial_settings in settings]
     # First of all, because a judge that can't be loaded should not cost the time of the baselines.
-    judges = score_judges(corpus)
+    judges = score_judges(corpus, progress)
     return Prepared(trainable.prepare(configs, corpus, progress), trainable.judge_id(corpus), judges)
 
 

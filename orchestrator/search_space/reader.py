@@ -204,9 +204,9 @@ class _Reading:
             tuple(skipped),
             text,
             declaration,
-            panel.judges,
-            panel.files,
-            metrics,
+            judges=panel.judges,
+            judge_files=panel.files,
+            metrics=metrics,
         )
 
     def note(self, path: KeyPath, message: str, *, at_key: bool = False) -> None:

@@ -28,12 +28,12 @@ from trainables.errors import InputError
 CPU = torch.device("cpu")
 
 
-def added(corpus: Corpus, *metrics: str, **settings: Any) -> Corpus:
+def with_ear(corpus: Corpus, *metrics: str, **settings: Any) -> Corpus:
     return replace(corpus, additions=Additions(({"name": "known_ear", **settings},), metrics))
 
 
-def known(corpus: Corpus, **settings: Any) -> PanelJudge:
-    return open_panel(added(corpus, **settings), "sound")["known_ear"]
+def open_ear(corpus: Corpus, **settings: Any) -> PanelJudge:
+    return open_panel(with_ear(corpus, **settings), "sound")["known_ear"]
 
 
 def assess(corpus: Corpus) -> dict[str, float]:
@@ -45,29 +45,29 @@ def assess(corpus: Corpus) -> dict[str, float]:
 
 def test_answers_become_probabilities_of_the_corpus_s_classes(corpus: Corpus) -> None:
     clips = corpus.indices("validation")
-    probabilities, embeddings = known(corpus).classify_and_embed(read_waveforms(corpus.waveforms(), clips))
+    probabilities, embeddings = open_ear(corpus).classify_and_embed(read_waveforms(corpus.waveforms(), clips))
     assert probabilities.argmax(dim=1).tolist() == corpus.labels(clips).tolist()
     torch.testing.assert_close(probabilities.max(dim=1).values, torch.full((len(clips),), 0.9))
     assert embeddings.shape == (len(clips), 3)
 
 
 def test_a_judge_that_hears_real_clips_is_not_deaf(corpus: Corpus) -> None:
-    score = known(corpus).score_real_clips()
+    score = open_ear(corpus).score_real_clips()
     assert (score.accuracy, score.is_deaf) == (1, False)
     assert score.ms_per_clip > 0
 
 
 def test_a_judge_that_answers_the_same_to_every_clip_is_deaf(corpus: Corpus) -> None:
-    assert known(corpus, fault="deaf").score_real_clips().is_deaf
+    assert open_ear(corpus, fault="deaf").score_real_clips().is_deaf
 
 
 def test_a_probe_learns_the_classes_from_embeddings_alone(corpus: Corpus) -> None:
-    judge = known(corpus, fault="embeddings only")
+    judge = open_ear(corpus, fault="embeddings only")
     clips = corpus.indices("validation")
     probabilities = judge.classify_waveforms(read_waveforms(corpus.waveforms(), clips))
     assert probabilities.argmax(dim=1).tolist() == corpus.labels(clips).tolist()
-    again = known(corpus, fault="embeddings only").classify_waveforms(read_waveforms(corpus.waveforms(), clips))
-    assert torch.equal(probabilities, again)
+    second = open_ear(corpus, fault="embeddings only").classify_waveforms(read_waveforms(corpus.waveforms(), clips))
+    assert torch.equal(probabilities, second)
     assert (corpus.folder / f"probe-{judge.id}.npz").exists()
 
 
@@ -76,7 +76,7 @@ def test_a_table_assigns_outputs_to_classes(corpus: Corpus, tmp_path: Path) -> N
     # The outputs of the judge are the classes in their order: hiss, low hum, siren.
     table.write_text("index,display_name,class\n0,Noise,hiss\n1,Hum,low hum\n2,Alarm,siren\n0,Wind,\n")
     clips = corpus.indices("validation")
-    judge = known(corpus, classes=table)
+    judge = open_ear(corpus, classes=table)
     probabilities = judge.classify_waveforms(read_waveforms(corpus.waveforms(), clips))
     assert probabilities.argmax(dim=1).tolist() == corpus.labels(clips).tolist()
 
@@ -95,7 +95,7 @@ def test_a_wrong_table_is_refused(corpus: Corpus, tmp_path: Path, text: str, mes
     table = tmp_path / "map.csv"
     table.write_text(text)
     with pytest.raises(InputError, match=message):
-        known(corpus, classes=table).score_real_clips()
+        open_ear(corpus, classes=table).score_real_clips()
 
 
 @pytest.mark.parametrize(
@@ -109,17 +109,17 @@ def test_a_wrong_table_is_refused(corpus: Corpus, tmp_path: Path, text: str, mes
 )
 def test_an_answer_that_cannot_be_used_is_one_message(corpus: Corpus, fault: str, message: str) -> None:
     with pytest.raises(InputError, match=f"judge known_ear: {message}"):
-        known(corpus, fault=fault)
+        open_ear(corpus, fault=fault)
 
 
 def test_a_judge_that_takes_too_long_is_not_waited_for(corpus: Corpus) -> None:
     with pytest.raises(InputError, match=r"has not answered to \d+ clips within 0.2 s"):
-        known(corpus, fault="slow", seconds_per_batch=0.2)
+        open_ear(corpus, fault="slow", seconds_per_batch=0.2)
 
 
 def test_every_judge_has_its_own_metrics(corpus: Corpus) -> None:
     alone = assess(corpus)
-    metrics = assess(added(corpus, "kad"))
+    metrics = assess(with_ear(corpus, "kad"))
     assert metrics["known_ear_accuracy"] == 1
     assert metrics["known_ear_probability"] > 0.8
     for prefix in ("", "known_ear_"):
@@ -131,12 +131,12 @@ def test_every_judge_has_its_own_metrics(corpus: Corpus) -> None:
 
 
 def test_a_judge_gets_the_same_part_of_the_clips_after_every_epoch(corpus: Corpus) -> None:
-    few = added(corpus, clips=3)
+    few = with_ear(corpus, clips=3)
     assert assess(few)["known_ear_accuracy"] == assess(few)["known_ear_accuracy"] == 1
 
 
 def test_a_model_that_has_diverged_is_no_fault_of_the_judge(corpus: Corpus) -> None:
-    probabilities, embeddings = known(corpus).classify_and_embed(torch.full((2, 44_100), torch.nan))
+    probabilities, embeddings = open_ear(corpus).classify_and_embed(torch.full((2, 44_100), torch.nan))
     assert probabilities.isnan().all() and embeddings.shape == (2, 3)
 
 
@@ -144,13 +144,13 @@ def test_recordings_of_a_split_are_scored_too(corpus: Corpus) -> None:
     def originals(clips: np.ndarray) -> Rendered:
         return Rendered(torch.zeros(len(clips), 192, 512), read_waveforms(corpus.waveforms(), clips))
 
-    table = evaluate(added(corpus), "test", originals, CPU)
+    table = evaluate(with_ear(corpus), "test", originals, CPU)
     assert table["known_ear_accuracy"].tolist() == [1] * len(table)
     assert {"judge_b_accuracy", "known_ear_probability"} <= set(table)
 
 
 def test_reference_lines_have_the_metrics_of_every_judge(corpus: Corpus) -> None:
-    line = References(added(corpus)).real_clips_line()
+    line = References(with_ear(corpus)).real_clips_line()
     assert line["val/known_ear_accuracy"] == 1
     assert "val/known_ear_s" not in line
     assert "val/known_ear_accuracy" not in References(corpus).real_clips_line()
@@ -159,11 +159,11 @@ def test_reference_lines_have_the_metrics_of_every_judge(corpus: Corpus) -> None
 def test_ids_follow_from_settings_and_files(corpus: Corpus, tmp_path: Path) -> None:
     table = tmp_path / "map.csv"
     table.write_text("index,class\n0,hiss\n1,low hum\n2,siren\n")
-    ids = {describe_additions(added(corpus, **settings)) for settings in ({}, {"clips": 9}, {"classes": table})}
+    ids = {describe_additions(with_ear(corpus, **settings)) for settings in ({}, {"clips": 9}, {"classes": table})}
     table.write_text("index,class\n1,hiss\n0,low hum\n2,siren\n")
-    ids.add(describe_additions(added(corpus, classes=table)))
+    ids.add(describe_additions(with_ear(corpus, classes=table)))
     assert len(ids) == 4 and describe_additions(corpus) == ""
-    assert describe_additions(added(corpus, seconds_per_batch=5)) in ids
+    assert describe_additions(with_ear(corpus, seconds_per_batch=5)) in ids
 
 
 def test_sounds_are_resampled_and_stay_within_full_scale() -> None:

@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 
+from trainables.components.assessment.added_metrics import METRICS
+from trainables.components.judges.plugin import JUDGES
 from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
 from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.support.lazy_registry import LazyRegistry, read_traits
 
-REGISTRIES: tuple[LazyRegistry[Any, Any], ...] = (LOSSES, PHASE_LOSSES, SIGMAS, NORMALIZATIONS, PHASES)
+REGISTRIES: tuple[LazyRegistry[Any, Any], ...] = (LOSSES, PHASE_LOSSES, SIGMAS, NORMALIZATIONS, PHASES, JUDGES, METRICS)
 SOURCE = """
 @register("plain")
 def plain(): ...
@@ -44,7 +46,7 @@ def test_what_the_source_says_of_a_part_is_what_the_part_says(registry: LazyRegi
     module = importlib.import_module(registry.module)
     traits = {field.name for field in dataclasses.fields(registry._traits)}
     declared = read_traits(Path(str(module.__file__)), registry._decorator, traits)
-    own = {name for name, part in registry.items() if registry._owner(name) == registry.module}
+    own = {name for name, part in registry.items() if registry.owner(name) == registry.module}
     assert declared.keys() == own and own
     for name, values in declared.items():
         part = registry[name]
@@ -72,6 +74,8 @@ def run(code: str) -> str:
 def test_names_and_traits_import_no_part_and_a_part_is_imported_when_it_is_used() -> None:
     code = """
 import sys
+from trainables.components.assessment.added_metrics import METRICS
+from trainables.components.judges.plugin import JUDGES
 from trainables.components.losses.registries import LOSSES
 assert [*LOSSES] == ["l1", "l2", "vae"] and len(LOSSES) == 3
 assert LOSSES.traits("vae").has_sigma and not LOSSES.traits("l1").has_sigma
@@ -82,6 +86,8 @@ print("torch" in sys.modules, LOSSES["vae"].has_sigma, "torch" in sys.modules)
 
 def test_a_name_of_a_part_that_is_not_imported_yet_is_taken() -> None:
     code = """
+from trainables.components.assessment.added_metrics import METRICS
+from trainables.components.judges.plugin import JUDGES
 from trainables.components.losses.registries import SIGMAS
 from trainables.errors import InputError
 try:
@@ -95,6 +101,8 @@ except InputError as error:
 def test_the_traits_of_a_users_part_are_its_own() -> None:
     code = """
 from trainables.components.losses.reconstruction import register_loss
+from trainables.components.assessment.added_metrics import METRICS
+from trainables.components.judges.plugin import JUDGES
 from trainables.components.losses.registries import LOSSES
 @register_loss("mine", has_sigma=True)
 def mine(estimate, target, sigma): ...

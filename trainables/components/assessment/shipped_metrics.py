@@ -27,7 +27,7 @@ MAX_GROUPS = 20
 """The number of groups of recordings of which the jackknife leaves out one after the other."""
 REFERENCE_CLIPS = 1000
 """The most train clips that distances are computed from."""
-KAD_SCALE = 100
+KAD_SCALE = 100.0
 """The factor of KAD in the authors' toolkit."""
 PESQ_HZ, VISQOL_HZ = 16_000, 48_000
 SILENCE_PEAK = 1e-4
@@ -85,7 +85,7 @@ def kernel_inception_distance(generated: Values, reference: Values, groups: NDAr
         values: Values = (first.astype(np.float64) @ second.T.astype(np.float64) / first.shape[1] + 1) ** 3
         return values
 
-    return jackknife(_discrepancy(generated, reference[:REFERENCE_CLIPS], kernel, 1), groups)
+    return jackknife(_discrepancy(generated, reference[:REFERENCE_CLIPS], kernel, 1.0), groups)
 
 
 @register_metric("pesq", of="sounds", mode="max", description="PESQ of speech, wide band at 16 kHz, from 1 to 4.6")

@@ -1,0 +1,43 @@
+"""Judges whose answers can't be used: one message, exit code 2, before anything is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+from typer.testing import CliRunner
+
+from orchestrator.cli import app
+
+EAR = Path(__file__).parents[1] / "support" / "known_ear.py"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"fault": "nan"}, "judge known_ear: embeddings have values that are not finite"),
+        ({"fault": "classes"}, "judge known_ear: scores of 2 classes, the corpus has 3"),
+        ({"fault": "slow", "seconds_per_batch": 0.2}, "within 0.2 s; use a faster network, or raise seconds_per_batch"),
+        ({"fault": "deaf"}, "objective.metric: val/known_ear_accuracy: judge known_ear is deaf to this corpus"),
+    ],
+)
+def test_a_judge_that_fails_ends_the_command_in_one_line(
+    tmp_path: Path, corpus: Any, tiny_corpus: Path, tiny_home: Path, settings: dict[str, Any], message: str
+) -> None:
+    space = {
+        "trainable": "autoencoder",
+        "corpus": {"name": "folder", "root": str(tiny_corpus)},
+        "objective": {"metric": "val/known_ear_accuracy", "mode": "max"},
+        "judges": ["own", {"name": str(EAR), **settings}],
+        "params": {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "lr": 1e-3},
+        "budget": {"trials_per_arm": 1, "max_epochs": 1},
+    }
+    path = tmp_path / "heard.yaml"
+    with path.open("w") as file:
+        YAML(typ="safe", pure=True).dump(space, file)
+    done = CliRunner().invoke(app, ["try", str(path), "--home", str(tiny_home)])
+    assert done.exit_code == 2, done.output
+    assert message in " ".join(done.output.split())
+    assert "Traceback" not in done.output
