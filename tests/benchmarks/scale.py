@@ -5,8 +5,9 @@
 First, of sweeps of these sizes (trials x epochs, sixteen metrics an epoch) that lie on the disk: reading the sweep,
 ASHA's replay, one picture of the live display, one question to TPE beside that of a study that is rebuilt, and the
 memory of a row. Then, of `--run` trials that do nothing, through the real command and in Ray Tune with `reuse_actors`,
-bare and with its own callback for MLflow, one after the other: how long they take, a trial at the end and at the start, the driver's memory, the
-same command again, and `status`; with random proposals, as bare Ray Tune has them, and with TPE's.
+bare and with its own callback for MLflow, one after the other: how long they take, a trial at the end and at the start,
+the driver's memory, the same command again, and `status`; with random proposals, as bare Ray Tune has them, and with
+TPE's.
 """
 
 from __future__ import annotations
