@@ -26,6 +26,7 @@ from trainables.corpora.settings import CORPORA
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Written by `python -m docs.generate_reference`; change the code, not this page. -->"
 SECTIONS = {
+    "trainable": "Command",
     "objective": "Objective",
     "search": "Search",
     "budget": "Budget",
@@ -38,6 +39,7 @@ SECTIONS = {
     "arms": "ArmChange",
 }
 """Keys of a file that hold a section, and the name of its definition in the schema."""
+SECTIONS_IN_WORDS = {"arms": "a list of sections", "trainable": "a name, a path, or a section"}
 DOMAINS = ("choice", "uniform", "loguniform", "quniform", "int", "logint")
 FREE_FORM = {
     "compare": "values of one parameter, or named bundles",
@@ -48,9 +50,9 @@ FREE_FORM = {
     "corpus": "a mapping with a name, or `none`",
     "components": "a list of paths",
     "judges": "a list of names, paths and mappings with a name",
-    "metrics": "a list of names",
     "presets": "named partial search spaces",
-    "trainable": "a name or a path",
+    "command": "text, or a list of words",
+    "metrics": "a regular expression for each metric, or `none`",
     "name": "letters, digits, `.`, `_` and `-`",
     "when": "a value, or a list of them, for each parameter",
     "at": "a value for each setting",
@@ -179,7 +181,10 @@ def _key_in_words(key: str) -> str:
 
 def _type_in_words(key: str, setting: Schema) -> str:
     if key in SECTIONS:
-        return "a list of sections" if key == "arms" else "a section"
+        return SECTIONS_IN_WORDS.get(key, "a section")
+    if key == "metrics" and setting.get("type") == "array":
+        # The metrics of a command are regular expressions.
+        return "a list of names"
     return FREE_FORM.get(key) or _shape_in_words(setting)
 
 
