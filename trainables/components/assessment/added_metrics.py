@@ -11,7 +11,6 @@ judge. This module imports neither torch nor numpy: a search space is checked wi
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
@@ -65,7 +64,9 @@ class AddedMetric:
         mode: Literal["min", "max"],
         description: str,
     ) -> None:
-        functools.update_wrapper(self, function)
+        # The registry refuses another module's part of the same name.
+        self.__module__ = function.__module__
+        self.__doc__ = function.__doc__
         self.function = function
         self.of = of
         self.mode = mode

@@ -117,8 +117,9 @@ class Assessor:
     def assess_sounds(self, sounds: Float[Tensor, "clips samples"], clips: NDArray[np.int64]) -> dict[str, float]:
         """Compute metrics of sounds, given the clips that they reconstruct as rows of the corpus's table."""
         originals = read_waveforms(self._corpus.waveforms(), clips).to(sounds.device)
+        added = score_sounds(self._corpus, sounds, originals).mean()
         return {
-            **score_sounds(self._corpus, sounds, originals).mean().to_dict(),
+            **{str(name): float(value) for name, value in added.items()},
             "mel_lsd_db": mel_lsd_db(sounds, originals).mean().item(),
             "phase_error_rad": phase_error_rad(sounds, originals).mean().item(),
         }

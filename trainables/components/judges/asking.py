@@ -49,7 +49,8 @@ def convert_sounds(sounds: Sounds, rate_hz: int) -> Sounds:
     if rate_hz != RATE_HZ:
         sounds = resample_poly(sounds, rate_hz // divisor, RATE_HZ // divisor, axis=1)
     peaks = np.abs(sounds).max(axis=1, keepdims=True)
-    return (sounds / np.maximum(peaks, 1)).astype(np.float32)
+    scaled: Sounds = (sounds / np.maximum(peaks, 1)).astype(np.float32)
+    return scaled
 
 
 def _answer_in_time(judge: AddedJudge, batch: NDArray[np.float32]) -> Answer:

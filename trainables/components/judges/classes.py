@@ -135,7 +135,8 @@ def open_probe(path: Path, embeddings: Embeddings, labels: Int64[Tensor, " clips
 
     def make(part: Path) -> None:
         with part.open("wb") as file:
-            np.savez(file, **fit_probe(embeddings, labels, num_classes))
+            weights = fit_probe(embeddings, labels, num_classes)
+            np.savez(file, allow_pickle=False, **weights)
 
     with np.load(write_once(path, make)) as stored:
         return Probe({name: stored[name] for name in stored.files})
