@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.commands.hearing import choose_trials, pass_votes_on, read_hearing
+from orchestrator.policy.listening import choose_trials, pass_votes_on, read_hearing
 from orchestrator.state.history import read_identity
 from orchestrator.state.home import REPORTS, was_run
 from orchestrator.tracking.connection import connect

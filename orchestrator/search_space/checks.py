@@ -53,6 +53,8 @@ def _check_preference(space: SearchSpace, complain: Complain) -> None:
         complain(("pruning",), "would stop trials that nobody has heard; objective.preference needs pruning: none")
     if space.budget.seeds is not None:
         complain(at, "orders the trials of a search, and budget.seeds searches nothing; needs budget.trials_per_arm")
+    if space.corpus is None:
+        complain(at, "lets people hear clips of a corpus; needs corpus")
     if space.media.clips < 1:
         complain(at, f"lets people hear the trials; needs media.clips of 1 or more, got {space.media.clips}")
 

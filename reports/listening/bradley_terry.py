@@ -106,21 +106,22 @@ def order_information(strengths: Strengths) -> Array:
     Laplace covariance. So votes go to pairs whose order is open, and not to those that merely have an open distance.
 
     Returns:
-        Symmetric, shape (systems, systems); the diagonal is 0.
+        Symmetric, with systems on the last two axes; the diagonal is 0.
     """
-    first, second = np.triu_indices(len(strengths.values), k=1)
-    mean = strengths.values[first] - strengths.values[second]
-    covariance, variances = strengths.covariance, np.diag(strengths.covariance)
-    spread = np.sqrt(variances[first] + variances[second] - 2 * covariance[first, second])
-    differences = mean[:, None] + spread[:, None] * STANDARD_NORMAL
-    probabilities = outcome_probabilities(differences, float(strengths.log_tie))
-    information = _entropy(probabilities.mean(axis=1))
+    values, covariance = strengths.values, strengths.covariance
+    first, second = np.triu_indices(values.shape[-1], k=1)
+    mean = values[..., first] - values[..., second]
+    variances = np.diagonal(covariance, axis1=-2, axis2=-1)
+    spread = np.sqrt(variances[..., first] + variances[..., second] - 2 * covariance[..., first, second])
+    differences = mean[..., None] + spread[..., None] * STANDARD_NORMAL
+    probabilities = outcome_probabilities(differences, strengths.log_tie[..., None, None])
+    information = _entropy(probabilities.mean(axis=-2))
     for is_of_sign in (differences > 0, differences <= 0):
-        share = is_of_sign.mean(axis=1)
-        weights = is_of_sign / np.maximum(is_of_sign.sum(axis=1, keepdims=True), 1)
-        information -= share * _entropy(np.einsum("pq,pqo->po", weights, probabilities))
-    matrix = np.zeros((len(strengths.values),) * 2)
-    matrix[first, second] = matrix[second, first] = np.maximum(information, 0)
+        share = is_of_sign.mean(axis=-1)
+        weights = is_of_sign / np.maximum(is_of_sign.sum(axis=-1, keepdims=True), 1)
+        information -= share * _entropy(np.einsum("...pq,...pqo->...po", weights, probabilities))
+    matrix = np.zeros((*values.shape, values.shape[-1]))
+    matrix[..., first, second] = matrix[..., second, first] = np.maximum(information, 0)
     return matrix
 
 

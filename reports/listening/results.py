@@ -64,6 +64,7 @@ def lines_of(results: Results) -> list[str]:
     width = max(len(row.name) for row in results.rows)
     lines += [f"  {row.name:<{width}}  {value_of(row, design)}" for row in results.rows]
     lines += [f"  {sentence}" for sentence in contrasts_of(results)]
+    lines += [f"  {one.metric} and the listeners: {agreement_text(one)}" for one in results.metric_agreements]
     return lines + [f"  {remark}" for remark in remarks_of(results)]
 
 
@@ -97,9 +98,9 @@ def contrasts_of(results: Results) -> list[str]:
 
 
 def agreement_text(agreement: MetricAgreement) -> str:
-    """Return the agreement of a metric with the listeners as text, such as `τ 0.80 [0.60, 1.00] over 5 systems`."""
+    """Return the agreement of a metric with the listeners, such as `Kendall's τ 0.80 [0.60, 1.00] over 5 systems`."""
     interval = f"[{agreement.low:.2f}, {agreement.high:.2f}]"
-    return f"τ {agreement.tau:.2f} {interval} over {words.amount(agreement.count, 'system')}"
+    return f"Kendall's τ {agreement.tau:.2f} {interval} over {words.amount(agreement.count, 'system')}"
 
 
 def remarks_of(results: Results) -> list[str]:
@@ -108,10 +109,6 @@ def remarks_of(results: Results) -> list[str]:
     if results.agreement is not None:
         remarks.append(
             f"agreement of listeners: Krippendorff's alpha {results.agreement:.2f} (ordinal; 1 is full, 0 is chance)"
-        )
-    for metric_agreement in results.metric_agreements:
-        remarks.append(
-            f"{metric_agreement.metric} orders the systems as the listeners do: {agreement_text(metric_agreement)}"
         )
     return [*remarks, EXPLANATIONS[results.design.method], *results.design.notes]
 

@@ -114,7 +114,8 @@ def make_test(client: MlflowClient, sweep: str, folder: Path, options: Options, 
     test = prepare(client, sources, folder, method, against_original=options.against_original, say=say)
     for line in describe_test(test):
         say(line)
-    for other in tests_of(folder):
+    # Votes of earlier preference tests about these trials count in this one, too; its results say so.
+    for other in tests_of(folder) if method != PREFER else ():
         count = len(read_answers(folder / other / ANSWERS))
         if count and other != test.design.id and other.startswith(method):
             say(f"  note: {other}, of other systems or sounds, has {words.amount(count, 'answer')}, not counted here")
@@ -184,7 +185,7 @@ def _sweep_metrics(results: Results) -> dict[str, dict[str, float]]:
     design = results.design
     values = dict(results.metrics.get(design.run_id, {}))
     for agreement in results.metric_agreements:
-        name = f"{words.METRIC_AGREEMENT}{design.method}/{agreement.metric}"
+        name = words.to_mlflow(f"{words.METRIC_AGREEMENT}{design.method}/{agreement.metric}")
         values |= {name: agreement.tau, f"{name}_low": agreement.low, f"{name}_high": agreement.high}
     return {design.run_id: values} if values else {}
 

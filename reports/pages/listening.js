@@ -230,19 +230,22 @@ const mushra = {
     this.stop();
     this.context = this.context || new AudioContext();
     [heard, this.rated, this.current] = [new Set(), new Set(), null];
-    all('[data-slot]').forEach(button => button.classList.remove('heard', 'playing'));
+    all('[data-slot]').forEach(button => { button.classList.remove('heard', 'playing'); button.disabled = true; });
     for (const slider of all('[data-rating]')) {
       slider.value = 0;
       slider.setAttribute('aria-valuetext', 'not rated');
       $(`[data-shown="${slider.dataset.rating}"]`).textContent = '–';
     }
     this.buffers = {};
-    this.tell();
+    $('#next').disabled = true;
+    $('#hint').textContent = 'The sounds are loading.';
     show('trial');
     try {
       const slots = all('[data-slot]').map(button => button.dataset.slot);
       const decoded = await Promise.all(slots.map(async slot => [slot, await this.context.decodeAudioData(await source.bytes(step, slot))]));
-      if (steps[0] === step) this.buffers = Object.fromEntries(decoded);
+      this.buffers = Object.fromEntries(decoded);
+      all('[data-slot]').forEach(button => { button.disabled = false; });
+      this.tell();
     } catch {
       complain(new Error('A sound can\'t be played: has the test\'s server been stopped?'));
     }

@@ -97,6 +97,6 @@ def test_a_plan_takes_no_pair_more_often_than_it_is_available() -> None:
 
 def test_adaptive_pairs_need_fewer_votes_than_random_ones() -> None:
     strengths = np.array([2.0, 0.0, -2.0])
-    adaptive, random_pairs = (votes_needed(strengths, is_adaptive, 40, 80) for is_adaptive in (True, False))
+    adaptive, random_pairs = (votes_needed(strengths, is_adaptive, 200, 80) for is_adaptive in (True, False))
     assert adaptive is not None and random_pairs is not None
     assert adaptive <= 0.8 * random_pairs

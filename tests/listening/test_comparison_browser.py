@@ -47,8 +47,8 @@ def prepare(sweep: Recorded, folder: Path, method: str, **options: Any) -> Liste
 def rate_page(page: Page, test: ListeningTest, listener: str, place: int) -> None:
     """Hear everything on a MUSHRA page by keyboard, and give the hidden original 100 and the others less."""
     step = test.plan(page_session(listener))[place]
-    expect(page.locator("#hint")).to_contain_text("7 sounds are not heard yet.")
-    page.wait_for_function("Object.keys(mushra.buffers).length === 7", timeout=PATIENCE_MS)
+    expect(page.locator("[data-slot=reference]")).to_be_enabled(timeout=PATIENCE_MS)
+    expect(page.locator("#hint")).to_have_text("7 sounds are not heard yet.")
     page.keyboard.press("r")
     for slot in step.rated_slots:
         page.keyboard.press(slot)
@@ -89,7 +89,7 @@ def test_all_sounds_of_a_mushra_page_run_together_and_one_is_audible(
 ) -> None:
     with holding(prepare(sweep, tmp_path, "mushra")) as held, browser.new_context() as context:
         anna = Listener(context, held.url, "anna")
-        anna.page.wait_for_function("Object.keys(mushra.buffers).length === 7", timeout=PATIENCE_MS)
+        expect(anna.page.locator("[data-slot=reference]")).to_be_enabled(timeout=PATIENCE_MS)
         for slot in "arb":
             anna.page.keyboard.press(slot)
         expect(anna.page.locator("[data-slot=b].playing")).to_be_visible()
@@ -148,7 +148,7 @@ def test_an_exported_file_is_taken_without_a_network_and_comes_back(
     with browser.new_context(offline=True, viewport=NARROW, color_scheme="dark") as context:
         cleo = Listener(context, exported.as_uri(), "cleo")
         if method == "mushra":
-            cleo.page.wait_for_function("Object.keys(mushra.buffers).length === 7", timeout=PATIENCE_MS)
+            expect(cleo.page.locator("[data-slot=reference]")).to_be_enabled(timeout=PATIENCE_MS)
             for slot in "rabcdef":
                 cleo.page.keyboard.press(slot)
                 cleo.page.keyboard.press("ArrowRight")

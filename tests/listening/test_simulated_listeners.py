@@ -136,7 +136,7 @@ def test_mushra_ratings_become_means_medians_contrasts_and_agreements(sweep: Rec
     run = test.design.systems["s1"].run_id or ""
     assert results.metrics[run]["listen/mushra"] == pytest.approx(75, abs=5)
     said = lines_of(results)
-    assert "  val/fvu orders the systems as the listeners do: τ 1.00 [1.00, 1.00] over 3 systems" in said
+    assert "  val/fvu and the listeners: Kendall's τ 1.00 [1.00, 1.00] over 3 systems" in said
     assert not results.left_out and not results.remarks
 
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator.commands.hearing import choose_trials, pass_votes_on, read_hearing
 from orchestrator.errors import UserError
 from orchestrator.policy.agenda import Agenda
+from orchestrator.policy.listening import choose_trials, pass_votes_on, read_hearing
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state import events
