@@ -59,18 +59,15 @@ def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[
     kind = kinds.pop()
     with _open_champion(home, options, kind, say) as champion:
         generator = exported_models.open_model(champion.folder)
-    if generator.takes != kind:
-        makes, takes = WITH_ARTICLE[generator.makes], WITH_ARTICLE[generator.takes]
-        raise UserError(
-            f"{files[0]}: is {WITH_ARTICLE[kind]}, and {champion.origin['sweep']} generates {makes} from {takes}; "
-            "give it one, or name another --sweep or --model"
-        )
-    say(champion.description)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        return [path for file in files for path in _write(generator, file, options, say)]
-    except OSError as error:
-        raise UserError(f"--out {options.out}: can't be written ({error.strerror or error}); choose another") from error
+        if generator.takes != kind:
+            makes, takes = WITH_ARTICLE[generator.makes], WITH_ARTICLE[generator.takes]
+            raise UserError(
+                f"{files[0]}: is {WITH_ARTICLE[kind]}, and {champion.origin['sweep']} generates {makes} from {takes}; "
+                "give it one, or name another --sweep or --model"
+            )
+        say(champion.description)
+        # Inside the block: code of the user's in a downloaded model may import its other files late.
+        return _write_all(generator, files, options, say)
 
 
 @contextmanager
@@ -85,6 +82,14 @@ def _open_champion(home: Path, options: Options, kind: str, say: Callable[[str],
     with download_model(home, options.model) as folder:
         content = json.loads((folder / exported_models.MODEL_SETTINGS).read_text(encoding="utf-8"))
         yield Champion(folder, content["origin"])
+
+
+def _write_all(generator: Any, files: Sequence[Path], options: Options, say: Callable[[str], None]) -> list[Path]:
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        return [path for file in files for path in _write(generator, file, options, say)]
+    except OSError as error:
+        raise UserError(f"--out {options.out}: can't be written ({error.strerror or error}); choose another") from error
 
 
 def _write(generator: Any, file: Path, options: Options, say: Callable[[str], None]) -> list[Path]:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import processor
-from orchestrator.driver import cluster, provenance
+from orchestrator.driver import cluster, grants, provenance
 from orchestrator.driver.signals import Interrupted, SignalHandler
 from orchestrator.driver.stop_messages import StopMessages
 from orchestrator.errors import SweepStopped, UserError
@@ -182,7 +182,7 @@ class SweepRun:
             )
         return prepared
 
-    def _make_tasks(self, wait_for_ray: Callable[[], cluster.Capacity]) -> Tasks:
+    def _make_tasks(self, wait_for_ray: Callable[[], grants.Capacity]) -> Tasks:
         """Wait for Ray, and fit the requested resources to the cluster.
 
         Raises:
@@ -199,7 +199,7 @@ class SweepRun:
         token = check_home_is_shared(self.folder)
         self.screen.progress("starting Ray", 1, 1)
         tasks = Tasks(self.sweep, self.home, capacity, token)
-        for line in (*tasks.notes, *(cluster.find_busy_gpus() if capacity.gpus else ())):
+        for line in (*tasks.notes, *(grants.find_busy_gpus() if capacity.gpus else ())):
             self.screen.say(line)
         has_own_code = self.sweep.space.components or not self.sweep.trainable.__module__.startswith("trainables.")
         if has_own_code and (problem := processor.known_problem()):

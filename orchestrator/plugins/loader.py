@@ -96,14 +96,8 @@ def load_trainable(reference: str, folder: Path) -> type[Trainable]:
 def load_declaration(reference: str, folder: Path) -> type[Declaration]:
     """Return what is known of a trainable without its networks: settings and metrics.
 
-    Of a shipped trainable it is a class that imports no torch, of any other one the trainable itself.
-
-    Args:
-        reference: the name of a shipped trainable, or a path.
-        folder: the folder to which a relative path is relative.
-
-    Raises:
-        UserError: there is no such file, it can't be imported, or it does not define exactly one trainable.
+    Of a shipped trainable it is a class that imports no torch, of any other one the trainable itself. Arguments and
+    errors are those of `load_trainable`.
     """
     trainable_path = _resolve_path(reference, folder)
     path = trainable_path.with_name(DECLARATION)

@@ -8,7 +8,7 @@ from importlib.resources import files
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from reports import vocabulary as words
@@ -31,12 +31,11 @@ MAX_BYTES = 7_500_000
 """Maximum size of what varies in a page: charts, tables, images and sounds."""
 GLOSSARY = Markup("<!-- glossary -->")
 """The place of the list of explanations in the page."""
-SCRIPTS = ("report.js", "charts.js", "trials.js")
+SCRIPTS = ("report.js", "charts.js", "axes.js", "trials.js")
 
 
 def render(report: Report) -> str:
     """Return the report as an HTML page."""
-    environment = Environment(loader=PackageLoader("reports", "pages"), autoescape=True, undefined=StrictUndefined)
     charts = draw_charts(report)
     trial_clip, trial_sounds = read_trial_sounds(report.runs)
     trials = trial_table(report, trial_sounds)
@@ -48,7 +47,7 @@ def render(report: Report) -> str:
         + sum(len(uri) for arms in images.values() for uri in arms.values())
     )
     probes, num_probes = read_probes(report.runs, MAX_BYTES - num_bytes)
-    page: str = environment.get_template("report.html").render(
+    page: str = _template("report.html").render(
         title=f"Sweep {report.runs.name}",
         style=_read_file("report.css"),
         script=Markup("\n").join(map(_read_file, SCRIPTS)),
@@ -95,12 +94,11 @@ def render(report: Report) -> str:
 
 def render_comparison(reports: Sequence[Report]) -> str:
     """Return the page that compares several sweeps."""
-    environment = Environment(loader=PackageLoader("reports", "pages"), autoescape=True, undefined=StrictUndefined)
     unranked = comparison.explain_unranked(reports)
     split, ranked = ("", []) if unranked else comparison.rank_arms(reports)
     differing, common = comparison.find_differences(reports)
     metrics = dict.fromkeys(words.label_of(report.runs.metric) for report in reports)
-    page: str = environment.get_template("comparison.html").render(
+    page: str = _template("comparison.html").render(
         title=f"Sweeps {', '.join(comparison.name_sweeps(reports))}",
         style=_read_file("report.css"),
         unranked=unranked,
@@ -202,6 +200,11 @@ def _figure_element(name: str, caption: str, charts: Charts) -> Markup:
         return Markup("")
     content = Markup("").join(matching)
     return Markup("<figure><div class='panels'>{}</div><figcaption>{}</figcaption></figure>").format(content, caption)
+
+
+def _template(name: str) -> Template:
+    environment = Environment(loader=PackageLoader("reports", "pages"), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template(name)
 
 
 def _read_file(name: str) -> Markup:

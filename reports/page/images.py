@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from reports import vocabulary as words
+from reports.page.data_uris import encode
 from reports.runs.frames import SweepRuns
 
 MAX_BYTES = 1_500_000
@@ -36,8 +36,7 @@ def read_images(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> Images:
                     content = path.read_bytes()
                     num_bytes += len(content)
                     if num_bytes <= max_bytes:
-                        uri = f"data:image/{path.suffix[1:]};base64,{base64.b64encode(content).decode()}"
-                        images.setdefault(clip, {})[str(row["arm"])] = uri
+                        images.setdefault(clip, {})[str(row["arm"])] = encode(f"image/{path.suffix[1:]}", content)
             except Exception as error:  # A report without images is better than no report.
                 runs.notes.append(f"{target.name}: its images can't be read ({error})")
     return images

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
@@ -11,12 +9,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
-import soundfile
 from mlflow.exceptions import MlflowException
 
 from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.listening.sounds import Sound, match_loudness, read_sound
+from reports.page.data_uris import encode_sound
 from reports.runs.frames import READERS, SweepRuns
 
 MAX_BYTES = 1_000_000
@@ -26,8 +24,6 @@ MAX_TRIALS = 60
 STORE_ERRORS = (MlflowException, OSError)
 """What MLflow's client raises where artifacts are missing or their store does not answer; a report needs no sounds."""
 END = f"_{words.RECONSTRUCTION}.wav"
-MP3_RATES_HZ = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-"""Sampling rates that mp3 has; sounds at other rates are written without loss."""
 
 
 def read_trial_sounds(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> tuple[str, dict[int, str]]:
@@ -58,7 +54,7 @@ def read_trial_sounds(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> tuple[str,
     uris: dict[int, str] = {}
     bytes_left = max_bytes
     for trial, sound in match_loudness(readable)[0].items():
-        uri = _encode(sound)
+        uri = encode_sound(sound, is_compressed=True)
         bytes_left -= len(uri)
         if bytes_left < 0:
             break
@@ -94,11 +90,3 @@ def _read(runs: SweepRuns, run_id: str, clip: str, folder: Path) -> Sound | None
     except (*STORE_ERRORS, ReportError) as error:
         runs.notes.append(f"trial {folder.name}: its sound of {clip} can't be read ({error})")
         return None
-
-
-def _encode(sound: Sound) -> str:
-    """Return a sound as a data URI."""
-    kind, name = ("mpeg", "MP3") if sound.rate_hz in MP3_RATES_HZ else ("flac", "FLAC")
-    file = io.BytesIO()
-    soundfile.write(file, sound.samples, sound.rate_hz, format=name)
-    return f"data:audio/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import re
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,12 +11,11 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.commands.report import write_reports
-from orchestrator.tracking.__main__ import follow
 from orchestrator.tracking.connection import connect
 from reports.page.content import read_report
 from reports.page.probes import read_probes
-from tests.support.browser import chromium, find_barriers, scrolls_sideways
-from tests.support.sweep_folder import SweepFolder
+from tests.support.browser import find_barriers, scrolls_sideways, wide_page
+from tests.support.sweep_folder import SweepFolder, record_sweep
 
 LR = {"lr": {"loguniform": [1e-4, 1e-2]}}
 SEARCHED = {"l2": LR, "vae": LR | {"kl_weight": {"loguniform": [1e-3, 4.0]}}}
@@ -63,13 +61,8 @@ def search(sweep: SweepFolder, *, with_sounds: bool = True) -> None:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> SweepFolder:
-    """Two arms in MLflow, to be read only."""
-    home = tmp_path_factory.mktemp("swept")
-    shutil.copy(empty_database, home / "mlflow.db")
-    sweep = SweepFolder(home)
-    search(sweep)
-    follow(sweep.path, once=True)
-    return sweep
+    """Two arms in MLflow."""
+    return record_sweep(tmp_path_factory.mktemp("swept"), empty_database, search)
 
 
 @pytest.fixture(scope="module")
@@ -78,22 +71,11 @@ def path(swept: SweepFolder) -> Path:
     return swept.home / "out" / "vae.html"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def page(browser: Browser, path: Path) -> Iterator[Page]:
     """The page in a wide window; no script may fail."""
-    page = browser.new_page(viewport={"width": 1440, "height": 1000})
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"file://{path}")
-    yield page
-    page.close()
-    assert not errors
+    with wide_page(browser, path) as page:
+        yield page
 
 
 def test_a_point_under_the_pointer_names_its_trial_and_what_was_searched(page: Page) -> None:
