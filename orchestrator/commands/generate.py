@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.messages import suggest_file
 from orchestrator.models.champion import Champion, export_best, find_generating_sweep
 from orchestrator.plugins import exported_models, loader
 
@@ -53,6 +54,10 @@ def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[
     Raises:
         UserError: a file can't be used, or there is no model for it; the outputs of files before it are written.
     """
+    for file in files:
+        # Before a model is exported, which takes seconds.
+        if not file.is_file():
+            raise UserError(f"{file}: no such file{suggest_file(file)}")
     kinds = {exported_models.kind_of(path) for path in files}
     if len(kinds) > 1:
         raise UserError("images and sounds together; give one kind at a time")

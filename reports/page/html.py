@@ -23,7 +23,7 @@ from reports.page.probes import read_probes
 from reports.page.tables import cell_element, format_hours, table_element, to_records
 from reports.page.trial_sounds import read_trial_sounds
 from reports.page.trial_table import trial_table
-from reports.runs import winners
+from reports.runs import importance, winners
 from reports.runs.findings import ContrastSet
 from reports.statistics.contrast import Contrast
 
@@ -75,6 +75,7 @@ def render(report: Report) -> str:
         arms=report.runs.arms,
         trials=trials,
         num_trials=len(report.runs.trials),
+        max_importance_trials=importance.MAX_TRIALS,
         num_undrawn=max(0, len(report.runs.search_trials) - MAX_MARKS),
         trial_clip=trial_clip,
         listening=to_records(listening_scores(report)),

@@ -5,14 +5,18 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.commands.report import write_reports
 from orchestrator.tracking.connection import connect
-from reports.page.content import read_report
+from reports.page.axes import make_axis
+from reports.page.content import Report, read_report
+from reports.page.html import render
 from reports.page.probes import read_probes
 from tests.support.browser import find_barriers, scrolls_sideways, wide_page
 from tests.support.sweep_folder import SweepFolder, record_sweep
@@ -125,6 +129,35 @@ def test_an_entry_of_a_legend_hides_its_arm_in_all_charts(page: Page) -> None:
     assert page.locator("svg.chart [data-arm='0']").first.evaluate("mark => mark.checkVisibility()")
     entry.click()
     assert all(mark.evaluate("mark => mark.checkVisibility()") for mark in marks.all())
+
+
+def test_an_axis_fits_the_arms_that_are_shown(page: Page) -> None:
+    chart = page.locator("svg.chart[data-frame]").first
+    entry = page.get_by_role("button", name="loss=vae", exact=True).first
+    line = chart.locator(".line[data-arm='0']")
+
+    def look() -> tuple[list[str], float]:
+        heights = line.evaluate("line => [...line.points].map(point => point.y)")
+        return chart.locator(".ticks.y text").all_text_contents(), max(heights) - min(heights)
+
+    labels, height = look()
+    entry.click()
+    fitted, fitted_height = look()
+    # Alone, the arm reaches from 0.25 to 0.65; with the other one, the axis went to 0.75.
+    assert fitted_height > 1.1 * height and fitted != labels
+    assert max(float(label) for label in fitted) <= 0.65
+    frame = [float(px) for px in str(chart.get_attribute("data-frame")).split()]
+    ticks = chart.locator(".ticks.y path").evaluate_all("paths => paths.map(path => path.getBBox().y)")
+    assert all(frame[1] <= y <= frame[3] for y in ticks)
+    entry.click()
+    assert look() == (labels, height)
+
+
+def test_ticks_of_the_page_are_those_of_the_program(page: Page) -> None:
+    for low, high, is_log in ((0.0, 1.0, False), (0.93, 0.955, False), (1e-4, 1e-2, True), (3.0, 4e4, True)):
+        axis = make_axis(pd.Series([low, high]), is_log=is_log, padding=0)
+        ticks = page.evaluate(f"{'logTicks' if is_log else 'linearTicks'}({low}, {high}, false)")
+        assert [label for _, label in ticks] == [label for _, label in axis.ticks]
 
 
 def test_arms_differ_in_dash_and_marker_too(page: Page) -> None:
@@ -251,6 +284,22 @@ def test_a_clip_that_is_too_large_for_the_page_has_the_best_of_each_arm_only(swe
     assert num_clips == 2 and len(probes) == 1
     assert [cell.label for cells in probes[0].arms.values() for cell in cells] == ["best", "best"]
     assert [cell.label for cell in whole.arms["loss=vae"]] == ["epoch 1", "best"]
+
+
+def test_a_page_of_three_thousand_trials_is_no_larger(swept: SweepFolder) -> None:
+    with connect(swept.home) as client:
+        few = read_report(client, "vae")
+        trials, histories = (
+            pd.concat([frame.assign(trial=frame["trial"] + 4 * number) for number in range(750)], ignore_index=True)
+            for frame in (few.runs.trials, few.histories)
+        )
+        report = Report(replace(few.runs, trials=trials))
+        # MLflow would be asked for each trial's curve.
+        vars(report)["histories"] = histories
+        html = render(report)
+    assert html.count("<tr data-row=") == 3000 and "1000 others are in the table only" in html
+    assert html.count("class='path ") == 2000 and html.count("class='thin ") == 200
+    assert len(html.encode()) < ROOM
 
 
 def test_a_page_is_one_file_of_at_most_eight_megabytes(path: Path) -> None:

@@ -113,6 +113,14 @@ def image(tiny_corpus: Path) -> Path:
     return tiny_corpus / "siren" / "take 0.png"
 
 
+def make_files(folder: Path, *names: str) -> list[Path]:
+    """Files without content."""
+    paths = [folder / name for name in names]
+    for path in paths:
+        path.touch()
+    return paths
+
+
 def lines(home: Path, files: list[Path], options: Options) -> tuple[list[Path], list[str]]:
     said: list[str] = []
     return generate(home, files, options, said.append), said
@@ -202,7 +210,7 @@ class TestGenerate:
     @pytest.mark.parametrize(
         ("name", "content", "message"),
         [
-            ("gone.jpg", None, "No such file"),
+            ("gone.jpg", None, "gone.jpg: no such file"),
             ("text.txt", b"hello", "neither a picture"),
             ("text.png", b"hello", "no picture that can be read"),
             ("noise.wav", b"hello", "noise.wav: is a sound, and paired generates a sound from an image; give it one"),
@@ -221,15 +229,15 @@ class TestGenerate:
 
     def test_images_and_sounds_together_are_refused(self, tiny_home: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="one kind at a time"):
-            lines(tiny_home, [tmp_path / "a.png", tmp_path / "a.wav"], Options(tmp_path / "out"))
+            lines(tiny_home, make_files(tmp_path, "a.png", "a.wav"), Options(tmp_path / "out"))
 
     def test_a_home_without_such_a_sweep_says_which_to_run(self, home: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"no sweep here generates anything from an image.*image_to_sound.yaml"):
-            lines(home, [tmp_path / "a.png"], Options(tmp_path / "out"))
+            lines(home, make_files(tmp_path, "a.png"), Options(tmp_path / "out"))
 
     def test_a_mistyped_sweep_is_suggested(self, swept: Ledger, tiny_home: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"no sweep 'pared'\. Did you mean 'paired'"):
-            lines(tiny_home, [tmp_path / "a.png"], Options(tmp_path / "out", sweep="pared"))
+            lines(tiny_home, make_files(tmp_path, "a.png"), Options(tmp_path / "out", sweep="pared"))
 
     def test_a_folder_that_cannot_be_written_is_named(
         self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
