@@ -31,6 +31,8 @@ MAX_BYTES = 7_500_000
 """Maximum size of what varies in a page: charts, tables, images and sounds."""
 GLOSSARY = Markup("<!-- glossary -->")
 """The place of the list of explanations in the page."""
+NO_BREAK = "\u00a0"
+"""A space at which no line breaks."""
 SCRIPTS = ("report.js", "charts.js", "axes.js", "trials.js")
 
 
@@ -145,7 +147,12 @@ def winner_rows(report: Report) -> list[dict[str, Any]]:
     rows = []
     for winner in report.winners:
         row = {"arm": winner.arm, "trial": winner.trial, value: winner.value, "trials as good": winner.num_near}
-        rows.append(row | winners.describe_parameters(winner))
+        # In a narrow column a line may break before the range, and nowhere inside.
+        parameters = {
+            name: text.replace(" to ", f"{NO_BREAK}to{NO_BREAK}")
+            for name, text in winners.describe_parameters(winner).items()
+        }
+        rows.append(row | parameters)
     return rows
 
 

@@ -20,6 +20,7 @@ from PIL import Image
 from reports import vocabulary as words
 from reports.listening.sounds import Sound, match_loudness, read_sound
 from reports.page.data_uris import encode, encode_sound
+from reports.runs.artifacts import ArtifactError, download, list_files
 from reports.runs.frames import SweepRuns
 
 BEST = "best"
@@ -110,11 +111,11 @@ def _download(runs: SweepRuns, run_id: str, folder: Path) -> dict[str, Path] | N
     """
     folder.mkdir()
     try:
-        paths = [file.path for file in runs.client.list_artifacts(run_id)]
+        paths = list_files(runs.client, run_id)
         for path in [*(path for path in paths if path.endswith(".wav")), words.ARTIFACT_AUDIO]:
             if path in paths:
-                runs.client.download_artifacts(run_id, path, str(folder))
-    except Exception as error:  # A report without sounds is better than no report.
+                download(runs.client, run_id, path, folder)
+    except ArtifactError as error:
         runs.notes.append(f"{folder.name}: its sounds can't be read ({error})")
         return None
     history = _pick_evenly(sorted((folder / words.ARTIFACT_AUDIO).glob("epoch_*")))

@@ -14,7 +14,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.commands.report import write_reports
 from orchestrator.tracking.connection import connect
-from reports.page.axes import make_axis
+from reports.page.axes import make_axis, number_axis
 from reports.page.content import Report, read_report
 from reports.page.html import render
 from reports.page.probes import read_probes
@@ -154,8 +154,8 @@ def test_an_axis_fits_the_arms_that_are_shown(page: Page) -> None:
 
 
 def test_ticks_of_the_page_are_those_of_the_program(page: Page) -> None:
-    for low, high, is_log in ((0.0, 1.0, False), (0.93, 0.955, False), (1e-4, 1e-2, True), (3.0, 4e4, True)):
-        axis = make_axis(pd.Series([low, high]), is_log=is_log, padding=0)
+    for low, high, is_log in ((0.0, 0.9, False), (0.93, 0.953, False), (1e-4, 1e-2, True), (3.0, 4e4, True)):
+        axis = make_axis(pd.Series([low, high]), is_log=True, padding=0) if is_log else number_axis(low, high)
         ticks = page.evaluate(f"{'logTicks' if is_log else 'linearTicks'}({low}, {high}, false)")
         assert [label for _, label in ticks] == [label for _, label in axis.ticks]
 
@@ -286,20 +286,44 @@ def test_a_clip_that_is_too_large_for_the_page_has_the_best_of_each_arm_only(swe
     assert [cell.label for cell in whole.arms["loss=vae"]] == ["epoch 1", "best"]
 
 
-def test_a_page_of_three_thousand_trials_is_no_larger(swept: SweepFolder) -> None:
+def render_copies(swept: SweepFolder, times: int) -> str:
+    """Return the page of a sweep that has each of the four trials many times."""
     with connect(swept.home) as client:
         few = read_report(client, "vae")
         trials, histories = (
-            pd.concat([frame.assign(trial=frame["trial"] + 4 * number) for number in range(750)], ignore_index=True)
+            pd.concat([frame.assign(trial=frame["trial"] + 4 * number) for number in range(times)], ignore_index=True)
             for frame in (few.runs.trials, few.histories)
         )
         report = Report(replace(few.runs, trials=trials))
         # MLflow would be asked for each trial's curve.
         vars(report)["histories"] = histories
-        html = render(report)
-    assert html.count("<tr data-row=") == 3000 and "1000 others are in the table only" in html
+        return render(report)
+
+
+def test_a_page_of_three_thousand_trials_is_no_larger(swept: SweepFolder) -> None:
+    html = render_copies(swept, 750)
+    assert html.count(" data-row=") == 3000 and "1000 others are in the table only" in html
     assert html.count("class='path ") == 2000 and html.count("class='thin ") == 200
     assert len(html.encode()) < ROOM
+
+
+def test_of_many_trials_the_first_are_shown_until_all_are_wanted(
+    swept: SweepFolder, browser: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "many.html").write_text(render_copies(swept, 75))
+    with wide_page(browser, tmp_path / "many.html") as page:
+        shown = page.locator("#trials tbody tr:visible")
+        assert shown.count() == 200
+        expect(page.locator("#count")).to_have_text("300 of 300, the first 200 are shown")
+        # The first 200 are those in the order of the table, and of those that fit the filter.
+        page.locator("#trials th", has_text="best judge probability").get_by_role("button").click()
+        assert shown.count() == 200 and {row.get_attribute("data-of") for row in shown.all()[:75]} == {"0"}
+        page.get_by_label("Arm", exact=True).select_option("loss=vae")
+        assert shown.count() == 150
+        page.get_by_label("Arm", exact=True).select_option("")
+        page.get_by_role("button", name="show all of them").click()
+        assert shown.count() == 300
+        expect(page.get_by_role("button", name="show all of them")).to_be_hidden()
 
 
 def test_a_page_is_one_file_of_at_most_eight_megabytes(path: Path) -> None:
