@@ -219,7 +219,8 @@ class SweepRun:
 
     def _work(self, agenda: Agenda, tasks: Tasks, seconds_left: float | None, scratch: Path) -> str:
         """Let Ray execute the tasks; return why the sweep stopped early, or an empty string."""
-        from orchestrator.driver.controller import Callbacks, Engine
+        from orchestrator.driver.callbacks import Callbacks
+        from orchestrator.driver.controller import Engine
         from orchestrator.driver.ray_watch import RayDaemons
         from orchestrator.driver.restart import Takeover
         from orchestrator.policy.pruning import Rungs

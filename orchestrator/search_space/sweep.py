@@ -48,7 +48,7 @@ class Sweep:
         if issubclass(self.declaration, loader.Trainable):
             # The user's file may have been changed since.
             return self.declaration
-        return loader.load_trainable(self.space.trainable, self.path.parent)
+        return loader.load_trainable(self.space.trainable_reference, self.path.parent)
 
     @property
     def renderings(self) -> list[dict[str, Value]]:
