@@ -37,8 +37,8 @@ FLOORS = {
     ),
     "trainables": (
         *("testing", "image_to_sound", "sound_to_image", "autoencoder", "classifier", "command"),
-        *("components.assessment", "components.judges", "components.networks", "components.training"),
-        *("components.losses", "components.representation", "components.pictures"),
+        *("components.assessment", "components.judges", "components.networks"),
+        *("components.losses", "components.representation", "components.pictures", "components.training"),
         *(
             "trainable",
             "components.generation",
