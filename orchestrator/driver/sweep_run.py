@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import processor
-from orchestrator.driver import cluster, provenance
+from orchestrator.driver import cluster, grants, provenance
 from orchestrator.driver.signals import Interrupted, SignalHandler
 from orchestrator.driver.stop_messages import StopMessages
 from orchestrator.errors import SweepStopped, UserError
@@ -186,7 +186,7 @@ class SweepRun:
             )
         return prepared
 
-    def _make_tasks(self, wait_for_ray: Callable[[], cluster.Capacity]) -> Tasks:
+    def _make_tasks(self, wait_for_ray: Callable[[], grants.Capacity]) -> Tasks:
         """Wait for Ray, and fit the requested resources to the cluster.
 
         Raises:
@@ -203,7 +203,7 @@ class SweepRun:
         token = check_home_is_shared(self.folder)
         self.screen.progress("starting Ray", 1, 1)
         tasks = Tasks(self.sweep, self.home, capacity, token)
-        for line in (*tasks.notes, *(cluster.find_busy_gpus() if capacity.gpus else ())):
+        for line in (*tasks.notes, *(grants.find_busy_gpus() if capacity.gpus else ())):
             self.screen.say(line)
         has_own_code = self.sweep.space.components or not self.sweep.trainable.__module__.startswith("trainables.")
         if has_own_code and (problem := processor.known_problem()):
@@ -223,7 +223,8 @@ class SweepRun:
 
     def _work(self, agenda: Agenda, tasks: Tasks, seconds_left: float | None, scratch: Path) -> str:
         """Let Ray execute the tasks; return why the sweep stopped early, or an empty string."""
-        from orchestrator.driver.controller import Callbacks, Engine
+        from orchestrator.driver.callbacks import Callbacks
+        from orchestrator.driver.controller import Engine
         from orchestrator.driver.ray_watch import RayDaemons
         from orchestrator.driver.restart import Takeover
         from orchestrator.policy.pruning import Rungs

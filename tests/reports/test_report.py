@@ -27,7 +27,7 @@ from reports.page.images import read_images
 from reports.page.tables import format_hours
 from reports.statistics.contrast import Contrast
 from tests.support.browser import chromium
-from tests.support.sweep_folder import SweepFolder
+from tests.support.sweep_folder import SweepFolder, record_sweep
 
 SEARCHED = {"lr": {"loguniform": [1e-4, 1e-2]}}
 METRICS = {
@@ -113,13 +113,8 @@ def read(sweep: SweepFolder) -> Report:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> SweepFolder:
-    """Two arms in MLflow, to be read only."""
-    home = tmp_path_factory.mktemp("report")
-    shutil.copy(empty_database, home / "mlflow.db")
-    sweep = SweepFolder(home)
-    two_arms(sweep)
-    follow(sweep.path, once=True)
-    return sweep
+    """Two arms in MLflow."""
+    return record_sweep(tmp_path_factory.mktemp("report"), empty_database, two_arms)
 
 
 @pytest.fixture(scope="module")
