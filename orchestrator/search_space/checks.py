@@ -39,9 +39,24 @@ def check_space(space: SearchSpace, complain: Complain) -> None:
         )
     if pruning and budget.seeds is not None:
         complain(("pruning",), "stops some of the seeds over which budget.seeds is to average; needs pruning: none")
+    if space.objective.preference:
+        _check_preference(space, complain)
     wants_gpu = resources.gpu > 0 or any(change.resources.gpu > 0 for change in space.arms)
     if resources.require_gpu and not wants_gpu:
         complain(("resources", "require_gpu"), "needs resources.gpu above 0, got 0")
+
+
+def _check_preference(space: SearchSpace, complain: Complain) -> None:
+    """Check that trials that listeners shall order have sounds, and that nothing else stops or averages them."""
+    at = ("objective", "preference")
+    if space.pruning:
+        complain(("pruning",), "would stop trials that nobody has heard; objective.preference needs pruning: none")
+    if space.budget.seeds is not None:
+        complain(at, "orders the trials of a search, and budget.seeds searches nothing; needs budget.trials_per_arm")
+    if space.corpus is None:
+        complain(at, "lets people hear clips of a corpus; needs corpus")
+    if space.media.clips < 1:
+        complain(at, f"lets people hear the trials; needs media.clips of 1 or more, got {space.media.clips}")
 
 
 def check_corpus(settings: Mapping[str, PlainValue], model: type[BaseModel], complain: Complain) -> None:
@@ -83,13 +98,17 @@ def check_baseline(space: SearchSpace, cells: Sequence[Cell], complain: Complain
 
 
 def check_objective(
-    space: SearchSpace, owner: str, metrics: Mapping[str, Metric], num_arms: int, complain: Complain
+    space: SearchSpace,
+    trainable: type[Declaration],
+    metrics: Mapping[str, Metric],
+    num_arms: int,
+    complain: Complain,
 ) -> None:
     """Check that the objective's metric exists, has the given mode, and is comparable between all arms.
 
     Args:
         space: the search space.
-        owner: the trainable's class, for messages.
+        trainable: the trainable.
         metrics: all metrics of the sweep, also those of added judges.
         num_arms: the number of arms.
         complain: records a mistake.
@@ -97,9 +116,11 @@ def check_objective(
     name, mode = space.objective.metric, space.objective.mode
     metric = metrics.get(name)
     if metric is None:
-        hint = f"{owner} reports: {', '.join(metrics) or 'none'}"
+        hint = f"{trainable.class_name()} reports: {', '.join(metrics) or 'none'}"
         complain(("objective", "metric"), f"unknown metric {name!r}{suggest_option(name, metrics)}; {hint}")
         return
+    if space.objective.preference and not trainable.can_render():
+        complain(("objective", "preference"), f"{trainable.class_name()} makes no sounds that listeners could prefer")
     if metric.mode != mode:
         complain(("objective", "mode"), f"{name} is better when it is {metric.mode}, got {mode}")
     if metric.comparable != "all" and num_arms > 1:
