@@ -45,8 +45,7 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
         corpus = additions.add_to_corpus(corpus, sweep.judges, space.metrics)
     settings = resolve_trained_models(sweep, loader.config_values(sweep.declaration, params), home, corpus)
     # Only this arm is prepared: others may need files that are missing, such as pretrained weights.
-    prepared = loader.prepare(sweep.trainable, [settings], corpus, screen.progress)
-    additions.check_objective_judge(space.objective.metric, prepared.judges)
+    prepared = loader.prepare(sweep.trainable, [settings], corpus, screen.progress, space.objective.metric)
     for name, score in prepared.judges.items():
         screen.say(words.describe_judge(name, score))
     seed = derive_seed(space.seed, "search", 0)

@@ -179,7 +179,8 @@ class SweepRun:
             resolve_trained_models(self.sweep, trial_settings, self.home, unseen_by)
             for trial_settings in self.sweep.settings()
         ]
-        prepared = loader.prepare(self.sweep.trainable, settings, corpus, self._progress)
+        objective = self.sweep.space.objective.metric
+        prepared = loader.prepare(self.sweep.trainable, settings, corpus, self._progress, objective)
         before = self.ledger.started.get("judge")
         if self.ledger.trials and before != prepared.judge:
             raise UserError(
@@ -193,10 +194,8 @@ class SweepRun:
         """Say what added judges recognize of real clips.
 
         Raises:
-            UserError: the objective is a metric of a judge that is deaf to real clips, or trials of the sweep were
-                judged by another judge of this name.
+            UserError: trials of the sweep were judged by another judge of this name.
         """
-        additions.check_objective_judge(self.sweep.space.objective.metric, prepared.judges)
         before = self.ledger.started.get("judges", {}) if self.ledger.trials else {}
         for name, score in prepared.judges.items():
             self.screen.say(words.describe_judge(name, score))

@@ -18,7 +18,7 @@ import trainables
 from orchestrator.errors import UserError
 from orchestrator.messages import suggest_option
 from orchestrator.plugins import user_files
-from orchestrator.plugins.additions import score_judges
+from orchestrator.plugins.additions import check_objective_judge, score_judges
 from orchestrator.plugins.corpora import check_corpus, corpus_model, describe_leak, open_corpus, user_errors
 from orchestrator.plugins.user_imports import helper_files
 from trainables.corpora.splits import Split
@@ -251,6 +251,7 @@ def prepare(
     settings: Iterable[Mapping[str, Any]],
     corpus: Corpus | None,
     progress: Progress = silent,
+    objective: str = "",
 ) -> Prepared:
     """Compute what all trials share: features, judges, baselines.
 
@@ -259,13 +260,15 @@ def prepare(
         settings: configurations of trials, which decide what is needed.
         corpus: the corpus, if the trainable has one.
         progress: receives the progress.
+        objective: the metric that orders trials, which must not be that of a judge that is deaf to real clips.
 
     Raises:
-        UserError: the corpus or the home can't be used.
+        UserError: the corpus or the home can't be used, or a judge can't.
     """
     configs = [trainable.Config(**trial_settings) for trial_settings in settings]
     # First of all, because a judge that can't be loaded should not cost the time of the baselines.
     judges = score_judges(corpus, progress)
+    check_objective_judge(objective, judges)
     return Prepared(trainable.prepare(configs, corpus, progress), trainable.judge_id(corpus), judges)
 
 
