@@ -37,7 +37,13 @@ FLOORS = {
     ),
     "trainables": (
         *("testing", "image_to_sound", "sound_to_image", "autoencoder", "classifier"),
-        *("components.assessment", "components.judges", "components.networks", "components.training"),
+        *(
+            "components.assessment",
+            "components.judges",
+            "components.flow",
+            "components.networks",
+            "components.training",
+        ),
         *("components.losses", "components.representation", "components.pictures"),
         *(
             "trainable",
