@@ -39,7 +39,9 @@ class SoundFlow(LatentFlow):
         """
         mean, deviation = unit
         conditions = make_conditions(pictures, unit)
-        return deviation * self.sample(conditions, generator, num_steps=how.flow_steps, guidance=how.guidance) + mean
+        latents = self.sample(conditions, generator, num_steps=how.flow_steps, guidance=how.guidance)
+        generated: Latents = deviation * latents + mean
+        return generated
 
 
 def make_conditions(pictures: Latents, unit: Unit) -> Conditions:
@@ -48,7 +50,8 @@ def make_conditions(pictures: Latents, unit: Unit) -> Conditions:
     Without their length: latents of held-out pictures are shorter than those of pictures that were trained on.
     """
     mean, deviation = unit
-    return F.normalize((pictures - mean) / deviation, dim=1) * pictures.shape[1] ** 0.5
+    directions: Conditions = F.normalize((pictures - mean) / deviation, dim=1)
+    return directions * pictures.shape[1] ** 0.5
 
 
 def make_flow(config: ImageToSoundConfig) -> SoundFlow | None:
