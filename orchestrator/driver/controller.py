@@ -135,7 +135,8 @@ class Engine:
 
         Args:
             task_id: Ray's id for the task.
-            result: `evaluated` of an evaluation, or `row` and `remarks` of an epoch, each as JSON.
+            result: `evaluated` of an evaluation, or `row` and `remarks` of an epoch, each as JSON; `over` instead of
+                `row` says why there is no further epoch.
 
         Returns:
             Whether the task is over.
@@ -150,6 +151,10 @@ class Engine:
                 return True
             for remark in json.loads(result["remarks"]):
                 self.callbacks.say(remark)
+            if "over" in result:
+                self.ledger.end(trial, words.OUTCOME_COMPLETED, words.CAUSE_OVER, result["over"])
+                self._tidy(trial)
+                return True
             row = json.loads(result["row"])
             if row["epoch"] <= trial.epochs and "diverged" not in row:
                 # This epoch is recorded already: it was repeated because its checkpoint was lost.

@@ -35,7 +35,7 @@ def make_spec(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: in
         id=trial.id,
         folder=str(trial_folder(home / sweep.name, trial.number)),
         home=str(home),
-        trainable=space.trainable,
+        trainable=space.trainable_reference,
         trainable_folder=str(sweep.path.parent),
         components=tuple(map(str, space.components)),
         config=resolve_trained_models(sweep, loader.config_values(sweep.declaration, trial.params), home),
@@ -100,7 +100,7 @@ class Tasks:
         spec = make_spec(self._sweep, self._home, trial, gpu=grant.gpus, threads=self._grants[trial.arm].threads)
         # Trials of `budget.seeds` were not selected by validation metrics, so that the test split may evaluate all.
         is_final = space.budget.seeds is not None and trial.outcome == words.OUTCOME_COMPLETED
-        spec = replace(spec, token=self._token)
+        spec = replace(spec, token=self._token, max_epochs=task.max_epochs)
         if task.kind == "evaluate" and (is_final or trial.stage == words.STAGE_CONFIRM):
             spec = replace(spec, splits=("test",))
         if task.kind == "evaluate" and trial.outcome == words.OUTCOME_COMPLETED:

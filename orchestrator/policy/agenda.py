@@ -22,10 +22,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """One task for a worker: an attempt at a trial, or the evaluation of its best checkpoint."""
+    """One task for a worker: an attempt at a trial, or the evaluation of its best checkpoint.
+
+    Attributes:
+        kind: what the worker does.
+        trial: the trial.
+        max_epochs: the epochs of the trial if it isn't pruned; None for an evaluation.
+    """
 
     kind: Literal["train", "evaluate"]
     trial: Trial
+    max_epochs: int | None = None
 
 
 class Agenda:
@@ -60,7 +67,7 @@ class Agenda:
             if trial.epochs < trial.judged:
                 self._recover_epochs(trial)
             epochs = self.budget.epochs(trial.arm)
-            if trial.outcome == words.OUTCOME_COMPLETED and trial.epochs < epochs:
+            if trial.outcome == words.OUTCOME_COMPLETED and trial.epochs < epochs and trial.cause != words.CAUSE_OVER:
                 self.ledger.write(events.Extended(trial=trial.number, max_epochs=epochs))
 
     def _recover_epochs(self, trial: Trial) -> None:
@@ -126,12 +133,15 @@ class Agenda:
         paused = self.paused_arms()
         for trial in self._unfinished(live):
             if not trial.held and trial.arm not in paused:
-                return Task("train", trial)
+                return self._train(trial)
         if self.evaluates and (waiting := self.ledger.unevaluated - live):
             return Task("evaluate", self.ledger.trials[min(waiting)])
         arms = [arm for arm in self.sweep.arms if arm.name not in paused]
         trial_or_none = self._ask_search(arms) or self._ask_confirm(arms)
-        return None if trial_or_none is None else Task("train", trial_or_none)
+        return None if trial_or_none is None else self._train(trial_or_none)
+
+    def _train(self, trial: Trial) -> Task:
+        return Task("train", trial, self.budget.epochs(trial.arm))
 
     def is_done(self) -> bool:
         """Return whether every task of the sweep is done; held trials and paused arms count as not done."""

@@ -71,7 +71,7 @@ class Sweep:
         if issubclass(self.declaration, loader.Trainable):
             # The user's file may have been changed since.
             return self.declaration
-        return loader.load_trainable(self.space.trainable, self.path.parent)
+        return loader.load_trainable(self.space.trainable_reference, self.path.parent)
 
     @property
     def renderings(self) -> list[dict[str, Value]]:
@@ -255,8 +255,8 @@ class _Reading:
             return None
         declaration = None
         with self._note_errors_at(("trainable",)):
-            loader.check_trainable(space.trainable, self.path.parent, components or ())
-            declaration = loader.load_declaration(space.trainable, self.path.parent)
+            loader.check_trainable(space.trainable_reference, self.path.parent, components or ())
+            declaration = loader.load_declaration(space.trainable_reference, self.path.parent)
         # Otherwise names that the components register would be reported as unknown.
         return declaration if components is not None else None
 

@@ -16,6 +16,8 @@ MEDIA = "media"
 """In a trial's folder: its sounds and pictures, a folder for each epoch that was rendered."""
 CHECKPOINT = "checkpoint"
 """In a trial's folder: its checkpoints."""
+TRAINABLE_FOLDER = "trainable"
+"""In a trial's folder: files of the trainable's own."""
 LAST, PREVIOUS, BEST = "last.pt", "previous.pt", "best.pt"
 """The files in a trial's checkpoint folder."""
 

@@ -36,7 +36,7 @@ FLOORS = {
         *("search_space", "plugins", "messages", "command_line", "processor", "storage", "errors"),
     ),
     "trainables": (
-        *("testing", "image_to_sound", "sound_to_image", "autoencoder", "classifier"),
+        *("testing", "image_to_sound", "sound_to_image", "autoencoder", "classifier", "command"),
         *(
             "components.assessment",
             "components.judges",

@@ -30,7 +30,7 @@ def make(corpus: Corpus, *, seed: int = 0, **settings: Any) -> ImageToSound:
 
 @pytest.fixture(scope="module")
 def trained(corpus: Corpus) -> ImageToSound:
-    trainable = make(corpus, **FLOW)
+    trainable = make(corpus, **{**FLOW, "flow_batches": 50})
     trainable.step()
     return trainable
 

@@ -50,8 +50,8 @@ def make_conditions(pictures: Latents, unit: Unit) -> Conditions:
     Without their length: latents of held-out pictures are shorter than those of pictures that were trained on.
     """
     mean, deviation = unit
-    directions: Conditions = F.normalize((pictures - mean) / deviation, dim=1)
-    return directions * pictures.shape[1] ** 0.5
+    conditions: Conditions = F.normalize((pictures - mean) / deviation, dim=1) * pictures.shape[1] ** 0.5
+    return conditions
 
 
 def make_flow(config: ImageToSoundConfig) -> SoundFlow | None:
