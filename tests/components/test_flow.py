@@ -46,13 +46,13 @@ def sample(flow: LatentFlow, condition: int, *, seed: int = 0, num_steps: int = 
 @pytest.mark.parametrize("condition", [0, 1])
 def test_samples_have_the_mean_and_the_deviation_of_their_condition(trained: LatentFlow, condition: int) -> None:
     samples = sample(trained, condition)
-    torch.testing.assert_close(samples.mean(dim=0), CENTRES[condition], atol=0.12, rtol=0)
-    torch.testing.assert_close(samples.std(dim=0), torch.full((2,), SPREAD), atol=0.12, rtol=0)
+    torch.testing.assert_close(samples.mean(dim=0), CENTRES[condition], atol=0.15, rtol=0)
+    torch.testing.assert_close(samples.std(dim=0), torch.full((2,), SPREAD), atol=0.15, rtol=0)
 
 
 def test_one_step_gives_the_mean_of_the_condition_and_more_steps_give_samples(trained: LatentFlow) -> None:
     once, often = (sample(trained, 0, num_steps=steps) for steps in (1, 32))
-    torch.testing.assert_close(once.mean(dim=0), CENTRES[0], atol=0.12, rtol=0)
+    torch.testing.assert_close(once.mean(dim=0), CENTRES[0], atol=0.2, rtol=0)
     assert once.std(dim=0).max() < 0.8 * often.std(dim=0).min()
 
 

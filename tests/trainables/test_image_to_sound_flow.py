@@ -20,7 +20,14 @@ from trainables.image_to_sound.trainable import DISTRIBUTION_METRICS, ImageToSou
 from trainables.testing.trainables import TRAINABLE, TrainableCase
 from trainables.trainable import SPLIT_METRICS
 
-FLOW = {"flow": True, "route": "flow", "flow_width": 16, "flow_blocks": 1, "flow_batches": 3, "flow_steps": 2}
+FLOW: dict[str, Any] = {
+    "flow": True,
+    "route": "flow",
+    "flow_width": 16,
+    "flow_blocks": 1,
+    "flow_batches": 3,
+    "flow_steps": 2,
+}
 
 
 def make(corpus: Corpus, *, seed: int = 0, **settings: Any) -> ImageToSound:
