@@ -119,14 +119,8 @@ def _make_command(reference: Mapping[str, Any]) -> type[Trainable]:
 def load_declaration(reference: Reference, folder: Path) -> type[Declaration]:
     """Return what is known of a trainable without its networks: settings and metrics.
 
-    Of a shipped trainable it is a class that imports no torch, of any other one the trainable itself.
-
-    Args:
-        reference: the name of a shipped trainable, a path, or a command.
-        folder: the folder to which a relative path is relative.
-
-    Raises:
-        UserError: as in `load_trainable`.
+    Of a shipped trainable it is a class that imports no torch, of any other one the trainable itself. Arguments and
+    errors are those of `load_trainable`.
     """
     if isinstance(reference, Mapping):
         return load_trainable(reference, folder)

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from orchestrator.driver.cluster import Capacity
+from orchestrator.driver.grants import Capacity
 from orchestrator.driver.tasks import Tasks
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.overview.screen import Screen
