@@ -1,4 +1,4 @@
-"""Loads a trained sound network into image_to_sound."""
+"""The first weights of the sound network of image_to_sound: of a trained one, or fitted to training clips."""
 
 from __future__ import annotations
 
@@ -6,10 +6,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+
+from trainables.components.assessment.pairs import PairSplit
+from trainables.components.networks.pca_path import sample_size
 from trainables.errors import InputError
 from trainables.image_to_sound.model import SoundFromPicture
 from trainables.support.state_files import read_state
 
+FIT_CLIPS = 256
 FIXED_AUTOENCODER_SETTINGS = {
     "representation": "linear",
     "reduction": "pool",
@@ -19,6 +25,25 @@ FIXED_AUTOENCODER_SETTINGS = {
     "leaky_slope": 0.2,
 }
 """Settings of autoencoder that are fixed here; the shapes of tensors reveal few of them, so the config is compared."""
+
+
+def initialize_audio(model: SoundFromPicture, train: PairSplit, order: torch.Generator) -> None:
+    """Load the sound network from `audio_init`, or fit its normalization and its linear path to training clips.
+
+    Args:
+        model: gets the weights.
+        train: the training pairs.
+        order: draws the clips that principal components are computed from.
+    """
+    if model.config.audio_init != "scratch":
+        load_audio(model, Path(model.config.audio_init))
+        return
+    model.normalizer.fit(lambda: (train.sounds(part) for part in torch.arange(len(train)).split(FIT_CLIPS)))
+    if model.audio.linear_path is not None:
+        num_clips = sample_size(int(np.prod(model.config.clip_representation.shape)))
+        positions = torch.randperm(len(train), generator=order)[:num_clips]
+        sample = [model.normalize(train.sounds(part)) for part in positions.split(FIT_CLIPS)]
+        model.audio.linear_path.fit(torch.cat(sample))
 
 
 def load_audio(model: SoundFromPicture, path: Path) -> None:

@@ -21,7 +21,6 @@ from trainables.components.flow.training import FlowTraining
 from trainables.components.generation import Model
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.networks.backbones import Backbone
-from trainables.components.networks.pca_path import sample_size
 from trainables.components.pictures.augmentation import augment
 from trainables.components.representation.phase_rendering import render_magnitudes
 from trainables.components.shapes import Latents, Scalar
@@ -35,15 +34,11 @@ from trainables.components.training.loop import (
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.pictures import open_motion
 from trainables.corpora.splits import Split
-from trainables.image_to_sound.audio_weights import load_audio
+from trainables.image_to_sound.audio_weights import FIT_CLIPS, initialize_audio, load_audio
 from trainables.image_to_sound.config import ImageToSoundConfig
 from trainables.image_to_sound.declaration import ImageToSoundDeclaration
 from trainables.image_to_sound.generator import JUDGE, MODEL, NORMALIZATION, PAIR_DEVIATION, TRAIN_LATENTS
-from trainables.image_to_sound.model import (
-    MAX_TRAIN_LATENTS,
-    Distribution,
-    SoundFromPicture,
-)
+from trainables.image_to_sound.model import MAX_TRAIN_LATENTS, Distribution, SoundFromPicture
 from trainables.image_to_sound.references import reference_lines
 from trainables.image_to_sound.retrieval_table import retrieval_table, search_pairs
 from trainables.image_to_sound.training_loss import PairObjective
@@ -53,7 +48,6 @@ from trainables.trainable import SPLIT_METRICS, Media, Trainable
 BETAS = (0.9, 0.99)
 DISTRIBUTION_METRICS = ("fad", "kid", "different_bins", "diversity", "inception_score")
 """Metrics of sounds together, which single recordings don't have."""
-FIT_CLIPS = 256
 
 
 class ImageToSound(ImageToSoundDeclaration, Trainable):
@@ -76,7 +70,8 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         self._noise = torch.Generator(self.device).manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model = self._make_model()
+            self.model = SoundFromPicture(config).to(self.device)
+            initialize_audio(self.model, self.train, self._order)
         self.objective = PairObjective(config, self.model)
         self.optimizer = torch.optim.AdamW(self.model.parameter_groups(), lr=config.lr, betas=BETAS, fused=True)
         flow = self.model.flow
@@ -88,22 +83,6 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         config = self.config
         representation = config.clip_representation
         return PairSplit(self.corpus, representation, clips, config.image_size, self.device, required=required)
-
-    def _make_model(self) -> SoundFromPicture:
-        """Return the model, its sound network loaded from `audio_init` or fitted to the training clips."""
-        model = SoundFromPicture(self.config).to(self.device)
-        if self.config.audio_init != "scratch":
-            load_audio(model, Path(self.config.audio_init))
-            return model
-        model.normalizer.fit(
-            lambda: (self.train.sounds(part) for part in torch.arange(len(self.train)).split(FIT_CLIPS))
-        )
-        if model.audio.linear_path is not None:
-            num_clips = sample_size(int(np.prod(self.config.clip_representation.shape)))
-            positions = torch.randperm(len(self.train), generator=self._order)[:num_clips]
-            sample = [model.normalize(self.train.sounds(part)) for part in positions.split(FIT_CLIPS)]
-            model.audio.linear_path.fit(torch.cat(sample))
-        return model
 
     @classmethod
     def prepare(
