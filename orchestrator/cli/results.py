@@ -95,7 +95,13 @@ def report(
 def listen(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
     more: Annotated[list[int] | None, typer.Argument(metavar="", hidden=True)] = None,
-    method: Annotated[str, typer.Option(help="mos: rate each sound; abx: distinguish two sounds.")] = "mos",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="mos: rate each sound; mushra: rate all of a clip beside the original; prefer: say which of two is "
+            "better; abx: distinguish two sounds."
+        ),
+    ] = "mos",
     top: Annotated[int, typer.Option(help="Test the best trials of at most this number of arms.")] = 5,
     trials: Annotated[
         list[int] | None, typer.Option(help="Test these trials instead: --trials 7 12.", show_default=False)

@@ -98,6 +98,10 @@ class SweepRun:
         elif seconds_left is not None and seconds_left <= 0:
             self.ledger.discard()
             self.screen.say(self.messages.hours_line)
+        elif agenda.waits_for_votes():
+            # Votes that have come, but not on all trials, stay in their file until the sweep goes on.
+            self.ledger.discard()
+            self.screen.say(self.messages.ask_for_votes(agenda))
         else:
             loader.check_corpus(self.sweep.space.corpus)
             with following as all_is_written:
@@ -149,7 +153,7 @@ class SweepRun:
                     self.ledger.write(events.Closed(outcome=outcome, reason=reason))
                 # The rest is sent to MLflow while Ray shuts down.
                 all_is_written()
-        if reason == self.messages.hours_line:
+        if reason and reason in (self.messages.hours_line, self.messages.ask_for_votes(agenda)):
             self.screen.say(reason)
         elif reason:
             error_class = Interrupted if self.signal_handler.reason else SweepStopped

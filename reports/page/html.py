@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -82,6 +82,7 @@ def render(report: Report) -> str:
         trial_clip=trial_clip,
         listening=to_records(listening_scores(report)),
         agreement=report.runs.run.data.metrics.get(words.MOS_AGREEMENT),
+        metric_agreements=metric_agreements(report.runs.run.data.metrics),
         failures=to_records(report.failures),
         rungs=", ".join(map(str, report.rungs)),
         facts=describe_method(report.runs, report.max_epochs),
@@ -167,6 +168,22 @@ def listening_scores(report: Report) -> pd.DataFrame:
         return pd.DataFrame()
     name_columns = [name for name in ("trial", "arm", "rendering") if name in both]
     return both.dropna(subset=score_columns, how="all")[[*name_columns, *score_columns]]
+
+
+def metric_agreements(logged: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the rows of the table of metrics that agree with listeners, the best first.
+
+    Args:
+        logged: the metrics of the sweep's run.
+    """
+    rows = []
+    for name, tau in logged.items():
+        if name.startswith(words.METRIC_AGREEMENT) and f"{name}_low" in logged:
+            method, _, metric = name.removeprefix(words.METRIC_AGREEMENT).partition("/")
+            low, high = logged[f"{name}_low"], logged[f"{name}_high"]
+            row = {"listening test": method, "metric": metric, "Kendall's τ": tau, "low": low, "high": high}
+            rows.append(row)
+    return sorted(rows, key=lambda row: (row["listening test"], -row["Kendall's τ"]))
 
 
 def contrast_rows(report: Report) -> list[dict[str, Any]]:
