@@ -68,9 +68,11 @@ def mel(estimate: LogPower, target: LogPower) -> Scalar:
 def _power(log_power: LogPower) -> Maps:
     """Return power as maps of one channel; an untrained network's log-power could overflow without the limit."""
     frames, bins = log_power.shape[-2:]
-    return log_power.clamp(max=LOUDEST_NATS).exp().reshape(len(log_power), -1, frames, bins).mean(1, keepdim=True)
+    power: Maps = log_power.clamp(max=LOUDEST_NATS).exp().reshape(len(log_power), 1, frames, bins)
+    return power
 
 
 def _bands(count: int, bins: int, device: torch.device) -> Float[Tensor, "bins bands"]:
     """Return weights for the mean power in mel bands of bins that each stand for a block of full-resolution bins."""
-    return mel_bands(count, device).unflatten(0, (bins, BINS // bins)).sum(dim=1)
+    bands: Float[Tensor, "bins bands"] = mel_bands(count, device).unflatten(0, (bins, BINS // bins)).sum(dim=1)
+    return bands

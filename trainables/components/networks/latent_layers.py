@@ -36,7 +36,8 @@ class SpectralLayer(nn.Module):
 
     def forward(self, maps: Clips) -> Tensor:
         """Return γ W x / σ(W) + b."""
-        return self.gain * self.layer(maps) + self.bias[:, None, None]
+        outputs: Tensor = self.gain * self.layer(maps) + self.bias[:, None, None]
+        return outputs
 
 
 class MapAttention(nn.Module):
