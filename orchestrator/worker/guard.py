@@ -22,8 +22,6 @@ MIN_RANGE_EPOCHS = 3
 """The epochs that are needed to measure the usual range of a loss."""
 MIN_VARIATION = 1e-4
 """The least `val/variation` of an output that counts as different between clips."""
-MIN_PERPLEXITY = 1.5
-"""The least `val/codebook_perplexity` of codebooks that carry anything; at 1 every latent gets the same code."""
 MEASUREMENTS = {"train/min_sigma": "smallest σ", "train/grad_norm": "gradient norm"}
 """Metrics that the reason of every divergence includes if the trainable reports them, and their names there."""
 HANG_GRACE_S = 10.0
@@ -39,7 +37,7 @@ class Guard:
         blowup: the trial diverged if a loss exceeds this many times its median over earlier epochs, or, where it can be
             negative, its median plus this many times its range; None turns this off.
         collapsed_epochs: the trial collapsed if so many epochs in a row had a constant output, a KL divergence of 0 or
-            one code for every latent, while the training loss did not fall; None turns this off.
+            the same codes for every clip, while the training loss did not fall; None turns this off.
     """
 
     objective: str
@@ -98,7 +96,7 @@ class Guard:
         return None
 
     def _find_collapse(self, epochs: Sequence[Mapping[str, float]]) -> str | None:
-        """Return the reason if the last epochs had no active latent unit, one code in use or a constant output.
+        """Return the reason if the last epochs had no active latent, one set of codes or a constant output.
 
         `epochs` are the metrics of all epochs.
         """
@@ -110,11 +108,10 @@ class Guard:
             return None
         if all(metrics.get("val/active_units") == 0 for metrics in last):
             return f"no latent has carried anything for {len(last)} epochs (the KL divergence collapsed)"
-        if all(metrics.get("val/codebook_perplexity", MIN_PERPLEXITY) < MIN_PERPLEXITY for metrics in last):
-            used = last[-1]["val/codebook_perplexity"]
+        if all(metrics.get("val/active_vectors") == 0 for metrics in last):
             return (
-                f"the codebooks collapsed: {used:.2f} codes in use (val/codebook_perplexity) for {len(last)} epochs;"
-                " try a smaller lr, or a larger commitment_weight"
+                f"every clip has had the same codes for {len(last)} epochs (the codebooks collapsed); try a smaller lr,"
+                " or a larger commitment_weight"
             )
         if all(metrics.get("val/variation", 1.0) < MIN_VARIATION for metrics in last):
             return f"the output has been the same for every clip for {len(last)} epochs"

@@ -120,6 +120,16 @@ def test_the_use_of_codebooks_is_that_of_its_definition() -> None:
     even.add(torch.arange(16)[:, None].repeat(4, 2))
     one.add(torch.zeros(64, 2, dtype=torch.int64))
     # Two vectors a clip, with a code of two codebooks each.
-    assert even.metrics() == pytest.approx({"codebook_perplexity": 16, "codes_used": 1, "latent_bits": 2 * 2 * 4})
-    assert one.metrics() == pytest.approx({"codebook_perplexity": 1, "codes_used": 1 / 16, "latent_bits": 0})
+    bits = 2 * 2 * 4
+    assert even.metrics() == pytest.approx(
+        {"codebook_perplexity": 16, "codes_used": 1, "latent_bits": bits, "active_vectors": 2}
+    )
+    assert one.metrics() == pytest.approx(
+        {"codebook_perplexity": 1, "codes_used": 1 / 16, "latent_bits": 0, "active_vectors": 0}
+    )
+    # Different codes of the two vectors carry nothing if they are those of every clip; here one vector's do.
+    same, one_vector = CodebookUse(quantizer), CodebookUse(quantizer)
+    same.add(torch.tensor([[3, 4], [5, 6]] * 8))
+    one_vector.add(torch.tensor([[3, 4], [5, 6], [3, 4], [5, 7]]))
+    assert (same.metrics()["active_vectors"], one_vector.metrics()["active_vectors"]) == (0, 1)
     assert quantizer.bits_per_clip == 2 * 2 * math.log2(16)

@@ -46,9 +46,12 @@ METRICS = {
         "max", "same_loss", "loss of the discriminators, mean over the epoch; 0.25 if they can't tell clips apart"
     ),
     "val/codebook_perplexity": Metric(
-        "max", "same_loss", "codes in use, as e to the entropy of their use, mean over codebooks; 1 is a collapse"
+        "max", "same_loss", "codes in use, as e to the entropy of their use, mean over codebooks; 1 if one is all"
     ),
     "val/codes_used": Metric("max", "same_loss", "fraction of the codes that any validation clip uses"),
+    "val/active_vectors": Metric(
+        "max", "same_loss", "vectors of a latent whose codes differ between clips; 0 is a collapse"
+    ),
     "val/latent_bits": Metric("min", "same_loss", "bits of a clip's codes by their entropy"),
     "train/grad_norm": Metric("min", "same_loss", "norm of the gradient before clipping, mean over the epoch"),
     "train/nonfinite_steps": Metric("min", "all", "steps of the epoch skipped because of a non-finite gradient"),

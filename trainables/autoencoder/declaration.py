@@ -35,7 +35,7 @@ class AutoencoderDeclaration(Declaration):
         if not has_bound(config):
             missing |= {"val/bits_per_dim"}
         if not loss.is_quantized:
-            missing |= {"val/codebook_perplexity", "val/codes_used", "val/latent_bits"}
+            missing |= {"val/codebook_perplexity", "val/codes_used", "val/latent_bits", "val/active_vectors"}
         if config.adversarial_weight == 0:
             missing |= {"train/discriminator_loss"}
         return [name for name in METRICS if name not in missing]

@@ -134,9 +134,14 @@ class CodebookUse:
     def __init__(self, quantizer: ResidualQuantizer) -> None:
         self._counts = torch.zeros_like(quantizer.uses, dtype=torch.float64)
         self._num_vectors = quantizer.num_vectors
+        self._first: Tensor | None = None
+        self._varies = torch.zeros(self._num_vectors, dtype=torch.bool, device=quantizer.uses.device)
 
     def add(self, codes: Codes) -> None:
-        """Count the codes of a batch."""
+        """Count the codes of a batch of clips."""
+        by_clip = codes.unflatten(0, (-1, self._num_vectors))
+        self._first = by_clip[:1] if self._first is None else self._first
+        self._varies |= (by_clip != self._first).any(dim=2).any(dim=0)
         ones = torch.ones(len(codes), dtype=torch.float64, device=codes.device)
         for counts, column in zip(self._counts, codes.T, strict=True):
             counts.index_add_(0, column, ones)
@@ -147,7 +152,7 @@ class CodebookUse:
         Returns:
             `codebook_perplexity`: e to the entropy of the use of codes, mean over codebooks; 1 if one code is all that
             is used. `codes_used`: the share of codes that were used at all. `latent_bits`: the entropy in bits of the
-            codes of a clip.
+            codes of a clip. `active_vectors`: the vectors of a latent whose codes are not the same for every clip.
         """
         shares = self._counts / self._counts.sum(dim=1, keepdim=True)
         entropies = -torch.xlogy(shares, shares).sum(dim=1)
@@ -155,4 +160,5 @@ class CodebookUse:
             "codebook_perplexity": float(entropies.exp().mean()),
             "codes_used": float((self._counts > 0).double().mean()),
             "latent_bits": float(entropies.sum()) * self._num_vectors / math.log(2),
+            "active_vectors": float(self._varies.sum()),
         }
