@@ -80,6 +80,7 @@ def test_the_autoencoder_has_as_many_weights_as_are_counted(settings: dict[str, 
         {"backbone": "resnet18", "backbone_lr_share": 0},
         {"backbone": "resnet50", "backbone_lr_share": 0.1},
         {"audio_frozen": True, "audio_init": "file.pt"},
+        {"flow": True, "flow_width": 24, "flow_blocks": 2, "latent_dim": 16},
     ],
     ids=str,
 )
