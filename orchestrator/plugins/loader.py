@@ -21,12 +21,22 @@ from orchestrator.plugins.corpora import check_corpus, corpus_model, describe_le
 from orchestrator.plugins.user_imports import helper_files
 from trainables.corpora.splits import Split
 from trainables.support.progress import Progress, silent
-from trainables.trainable import Declaration, Media, Metric, OfTrial, Trainable, TrainingOver, TrialConfig
+from trainables.trainable import (
+    SPLIT_METRICS,
+    Declaration,
+    Media,
+    Metric,
+    OfTrial,
+    Trainable,
+    TrainingOver,
+    TrialConfig,
+)
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 __all__ = [
+    "SPLIT_METRICS",
     "Declaration",
     "Media",
     "Metric",

@@ -18,9 +18,8 @@ if (table) {
   const chosen = document.getElementById('arm');
   const count = document.getElementById('count');
   const more = document.getElementById('more');
-  const firstRows = rows.filter(row => !row.classList.contains('later')).length;
   let inOrder = rows;
-  let most = firstRows;
+  let most = rows.filter(row => !row.classList.contains('later')).length;
 
   head.addEventListener('click', event => {
     const cell = event.target.closest('th[aria-sort]');

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from dataclasses import replace
@@ -15,6 +16,7 @@ from playwright.sync_api import Browser, Page, expect
 from orchestrator.commands.report import write_reports
 from orchestrator.tracking.connection import connect
 from reports.page.axes import make_axis, number_axis
+from reports.page.charts.svg import Plot
 from reports.page.content import Report, read_report
 from reports.page.html import render
 from reports.page.probes import read_probes
@@ -158,6 +160,11 @@ def test_ticks_of_the_page_are_those_of_the_program(page: Page) -> None:
         axis = make_axis(pd.Series([low, high]), is_log=True, padding=0) if is_log else number_axis(low, high)
         ticks = page.evaluate(f"{'logTicks' if is_log else 'linearTicks'}({low}, {high}, false)")
         assert [label for _, label in ticks] == [label for _, label in axis.ticks]
+
+
+def test_a_chart_without_values_has_an_axis_without_ticks() -> None:
+    drawn = Plot(number_axis(0, 1), make_axis(pd.Series([math.nan])), "epoch", "loss").draw("nothing")
+    assert "<g class='ticks y'></g>" in drawn and "data-x=" in drawn and "data-y=" not in drawn
 
 
 def test_arms_differ_in_dash_and_marker_too(page: Page) -> None:

@@ -37,7 +37,7 @@ FLOORS = {
     ),
     "trainables": (
         *("testing", "image_to_sound", "sound_to_image", "autoencoder", "classifier", "command"),
-        *("components.assessment", "components.judges", "components.networks"),
+        *("components.assessment", "components.judges", "components.flow", "components.networks"),
         *("components.losses", "components.representation", "components.pictures", "components.training"),
         *(
             "trainable",

@@ -29,7 +29,7 @@ class Plot:
         self._size = width, height
         self._labels = x_label, y_label
         self._marks: list[Markup] = []
-        self.left = 14 + max(MIN_LABEL, *(len(label) for _, label in y.ticks)) * CHARACTER_PX
+        self.left = 14 + max([MIN_LABEL, *(len(label) for _, label in y.ticks)]) * CHARACTER_PX
         self.right = width - RIGHT
         self._x_ticks, longest_px = pick_labels(x.ticks, self.x_px)
         # An option without a label could not be told apart from the others, a number can.
