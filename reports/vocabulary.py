@@ -159,6 +159,15 @@ MOS: Final = "listen/mos"
 `listen/mos_high`, the 95 % interval, and `listen/mos_ratings`."""
 MOS_AGREEMENT: Final = "listen/mos_agreement"
 """Metric of a sweep: Krippendorff's ordinal alpha of the listeners' ratings, if there are two listeners or more."""
+MUSHRA: Final = "listen/mushra"
+"""Metric of trials and evaluations: mean rating from 0 to 100 in a MUSHRA test. Beside it are `listen/mushra_low` and
+`listen/mushra_high`, the 95 % interval, and `listen/mushra_ratings`."""
+PREFERENCE: Final = "listen/preference"
+"""Metric of trials and evaluations: Bradley–Terry strength in a preference test; the mean of its systems is 0. Beside
+it are `listen/preference_low` and `listen/preference_high`, the 95 % interval, and `listen/preference_votes`."""
+METRIC_AGREEMENT: Final = "listen/agreement/"
+"""Metrics of a sweep: Kendall's τ of a metric and the listeners' scores. `listen/agreement/mushra/val/fvu` is that of
+`val/fvu` in the last MUSHRA test; beside it are its 95 % interval, with `_low` and `_high`."""
 ABX_ACCURACY: Final = "listen/abx_accuracy"
 """Metric: share of right answers in an ABX test of this system against the others; 0.5 is guessing. Beside it are
 `listen/abx_accuracy_low` and `_high`, the 95 % interval, and `listen/abx_answers`."""

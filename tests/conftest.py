@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,9 +20,12 @@ import soundfile
 from PIL import Image, ImageDraw
 
 from orchestrator.tracking.client import Store
+from tests.support.browser import chromium
 from tests.support.sweep_folder import SweepFolder
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from trainables.corpora.corpus import Corpus
 
 # Whoever runs the tests in the background ignores these, and the drivers that are sent them would inherit that.
@@ -108,6 +112,13 @@ def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
     with sqlite3.connect(path) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
     return path
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 Comparable = Literal["all", "same_representation", "same_loss"]
+SPLIT_METRICS = "split_metrics"
+"""Name in `attrs` of the table of `evaluate`: metrics of a whole split, by name."""
 
 
 class TrainingOver(Exception):
@@ -237,5 +239,7 @@ class Trainable(Declaration, ABC):
 
         Returns:
             A row a recording: `recording`, `class`, and a column for each metric. None if there is nothing to evaluate.
+            Metrics that a single recording does not have, such as distances between distributions, are by name in
+            `table.attrs[SPLIT_METRICS]`.
         """
         return None

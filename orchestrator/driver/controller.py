@@ -7,11 +7,11 @@ import errno
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.driver.callbacks import Callbacks
 from orchestrator.policy.agenda import Agenda, Task
 from orchestrator.policy.pruning import Rungs
 from orchestrator.state import events
@@ -31,27 +31,6 @@ DRAIN_S = 3.0
 """The time in which running trials may still end their epoch when the sweep stops."""
 
 DISK_FULL_REASON = "The disk that holds {} is full; free some space and go on."
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """The functions that the engine calls to act on its environment.
-
-    Attributes:
-        make_config: returns a task as plain values for a worker.
-        can_grow: returns whether the cluster has more resources for a trial.
-        is_ray_alive: returns whether Ray runs; if not, the death of a worker is not its trial's failure.
-        end_workers: kills all workers that still run.
-        say: prints a line.
-        update_note: stores keyword arguments in the note beside the lock, which `orchestrate status` reads.
-    """
-
-    make_config: Callable[[Task], dict[str, Any]]
-    can_grow: Callable[[Trial], bool]
-    is_ray_alive: Callable[[], bool]
-    end_workers: Callable[[], None]
-    say: Callable[[str], None]
-    update_note: Callable[..., None]
 
 
 class Engine:

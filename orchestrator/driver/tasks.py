@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.driver import cluster
+from orchestrator.driver import grants
 from orchestrator.overview.trial_reference import resolve_trained_models
 from orchestrator.plugins import loader
 from orchestrator.state.paths import trial_folder
@@ -63,7 +63,7 @@ class Tasks:
         notes: a line for each arm that gets fewer resources than it requests.
     """
 
-    def __init__(self, sweep: Sweep, home: Path, capacity: cluster.Capacity, token: str = "") -> None:
+    def __init__(self, sweep: Sweep, home: Path, capacity: grants.Capacity, token: str = "") -> None:
         """Fit the requested resources to the cluster.
 
         Args:
@@ -79,12 +79,12 @@ class Tasks:
         self._home = home
         self._capacity = capacity
         self._token = token
-        self._grants, self.notes = cluster.grant_resources(sweep, capacity)
+        self._grants, self.notes = grants.grant_resources(sweep, capacity)
 
     @property
     def slots(self) -> int:
         """The number of trials that can run at once."""
-        return cluster.count_slots(self._grants, self._capacity)
+        return grants.count_slots(self._grants, self._capacity)
 
     def can_grow(self, trial: Trial) -> bool:
         """Return whether the cluster can give a trial more resources than it has."""

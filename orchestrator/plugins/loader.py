@@ -21,12 +21,22 @@ from orchestrator.plugins.corpora import check_corpus, corpus_model, describe_le
 from orchestrator.plugins.user_imports import helper_files
 from trainables.corpora.splits import Split
 from trainables.support.progress import Progress, silent
-from trainables.trainable import Declaration, Media, Metric, OfTrial, Trainable, TrainingOver, TrialConfig
+from trainables.trainable import (
+    SPLIT_METRICS,
+    Declaration,
+    Media,
+    Metric,
+    OfTrial,
+    Trainable,
+    TrainingOver,
+    TrialConfig,
+)
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 __all__ = [
+    "SPLIT_METRICS",
     "Declaration",
     "Media",
     "Metric",
@@ -109,14 +119,8 @@ def _make_command(reference: Mapping[str, Any]) -> type[Trainable]:
 def load_declaration(reference: Reference, folder: Path) -> type[Declaration]:
     """Return what is known of a trainable without its networks: settings and metrics.
 
-    Of a shipped trainable it is a class that imports no torch, of any other one the trainable itself.
-
-    Args:
-        reference: the name of a shipped trainable, a path, or a command.
-        folder: the folder to which a relative path is relative.
-
-    Raises:
-        UserError: as in `load_trainable`.
+    Of a shipped trainable it is a class that imports no torch, of any other one the trainable itself. Arguments and
+    errors are those of `load_trainable`.
     """
     if isinstance(reference, Mapping):
         return load_trainable(reference, folder)

@@ -31,6 +31,11 @@ class Objective(Section):
 
     metric: str = Field(description="the metric that orders trials, such as val/judge_probability")
     mode: Literal["min", "max"] = Field(description="which way is better")
+    preference: bool = Field(
+        False,
+        description="whether votes of listeners (orchestrate listen NAME --method prefer) order the trials instead; "
+        "the metric still picks the best epoch of each",
+    )
     at: dict[str, PlainValue] = Field(
         {}, description="the one of the renderings under evaluate that orders trials: {phase: griffin_lim}"
     )

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.driver.cluster import Capacity, Grant, count_slots, grant_resources, start_ray
+from orchestrator.driver.cluster import start_ray
+from orchestrator.driver.grants import Capacity, Grant, count_slots, grant_resources
 from orchestrator.errors import UserError
 from tests.support.spaces import noop_sweep
 
