@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from orchestrator.search_space.reader import Resources, Sweep
 
 ENVIRONMENT = {
+    # Tune sets it for its actors, see `ray_tune.use_started_workers`.
+    "PL_DISABLE_FORK": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",
