@@ -36,6 +36,14 @@ def test_more_cards_than_there_are_is_refused(tmp_path: Path) -> None:
         grant_resources(noop_sweep(tmp_path, resources={"gpu": 4}), Capacity(8, 2))
 
 
+def test_a_card_that_is_required_where_there_is_none_is_refused_and_one_that_is_not_is_said(tmp_path: Path) -> None:
+    asked = {"gpu": 1, "require_gpu": True}
+    with pytest.raises(UserError, match=r"resources\.gpu: 1 is required .*require_gpu=false"):
+        grant_resources(noop_sweep(tmp_path, resources=asked), Capacity(2, 0))
+    given, notes = grant_resources(noop_sweep(tmp_path, resources={"gpu": 0.25}), Capacity(2, 0))
+    assert given["arm=a"].gpus == 0 and notes == ["No GPU here: trials run on the CPU."]
+
+
 def test_arms_have_resources_of_their_own(tmp_path: Path) -> None:
     arms = [{"when": {"arm": "b"}, "resources": {"cpu": 4}}]
     given, _ = grant_resources(noop_sweep(tmp_path, arms=arms), Capacity(8, 0))

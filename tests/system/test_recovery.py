@@ -11,15 +11,20 @@ import time
 from pathlib import Path
 
 import psutil
+import pytest
 
+from orchestrator.driver.sweep import run_sweep
+from orchestrator.errors import UserError
+from orchestrator.overview.screen import Screen
+from orchestrator.search_space.reader import read_search_space
 from orchestrator.state.events import Restarted
 from orchestrator.state.home import driver_note
 from orchestrator.state.ledger import Ledger
-from orchestrator.storage.json_lines import read
 from tests.support.spaces import write_space
 from tests.system.test_sweep import (
     SLOW,
     assert_mlflow_has_what_the_outboxes_have,
+    assert_stopped_cleanly,
     orchestrate,
     wait_for_rows,
 )
@@ -71,11 +76,9 @@ def test_ctrl_c_in_the_middle_of_an_epoch_ends_the_sweep_soon_and_twice_at_once(
     wait_until_both_train(driver)
     began = time.monotonic()
     driver.send_signal(signal.SIGINT)
-    output, _ = driver.communicate(timeout=60)
-    assert driver.returncode == 130, output
+    assert_stopped_cleanly(driver, home / "tiny", signal.SIGINT)
     # 9 s on two quiet cores; the epoch alone would take 60.
     assert time.monotonic() - began < 30
-    assert not read(home / "tiny" / "sweep.jsonl")[0][-1]["reason"].startswith("Ray")
 
     driver = orchestrate("sweep", space, "--home", home)
     wait_until_both_train(driver)
@@ -94,12 +97,10 @@ def test_a_job_that_is_cancelled_with_all_its_processes_ends_and_does_not_start_
     driver = orchestrate("sweep", space, "--home", home, start_new_session=True)
     wait_until_both_train(driver)
     os.killpg(driver.pid, signal.SIGTERM)
-    output, _ = driver.communicate(timeout=60)
-    assert driver.returncode == 130 and "Stopped by SIGTERM." in output and "orchestrate resume tiny" in output
-    assert read(home / "tiny" / "sweep.jsonl")[0][-1]["event"] == "closed"
+    assert_stopped_cleanly(driver, home / "tiny", signal.SIGTERM)
 
 
-def test_a_driver_in_the_background_is_seen_and_stopped(tmp_path: Path, home: Path) -> None:
+def test_a_driver_in_the_background_is_seen_refuses_a_second_one_and_is_stopped(tmp_path: Path, home: Path) -> None:
     space = write_space(
         tmp_path / "tiny.yaml", **SLOW | {"budget": {"trials_per_arm": 3, "max_epochs": 400}, "pruning": "none"}
     )
@@ -116,6 +117,8 @@ def test_a_driver_in_the_background_is_seen_and_stopped(tmp_path: Path, home: Pa
         status = json.loads(told("status", "tiny", "--json"))
         assert status["state"] == "running" and status["driver"]["pid"] == driver_note(home / "tiny")["pid"]
         assert any(trial["state"] == "running" for trial in status["trials"])
+        with pytest.raises(UserError, match=f"already running on .*process {status['driver']['pid']}"):
+            run_sweep(read_search_space(space), home, Screen())
         assert "stops at the end of its epoch" in told("stop", "tiny/1")
         deadline = time.monotonic() + 30
         while not Ledger(home / "tiny", read_only=True).trials[1].held:
