@@ -30,8 +30,20 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-LONG_FILES = ("test_sweep.py", "test_chaos.py", "test_recovery.py", "test_generate.py", "test_resume.py")
-"""What takes minutes, longest first: begun last, it would be waited for alone."""
+LONG_FILES = (
+    "test_sweep.py",
+    "test_recovery.py",
+    "test_chaos.py",
+    "test_power_cut.py",
+    "test_generate.py",
+    "test_recipes.py",
+    "test_examples.py",
+    "test_resume.py",
+    "test_end_to_end.py",
+    "test_picture_judge.py",
+    "test_processors.py",
+)
+"""What takes a minute or more, longest first: begun last, it would be waited for alone."""
 RATE_HZ = 16_000
 RECORDING_S = 4.2
 CLASSES = ("hiss", "low hum", "siren")

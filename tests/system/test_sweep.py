@@ -29,6 +29,8 @@ from tests.support.spaces import noop_sweep, write_space
 
 ODD = str(Path(__file__).parents[1] / "support" / "odd.py")
 SLOW = {"params": {"x": {"uniform": [0.0, 1.0]}, "epoch_s": 0.15}, "budget": {"trials_per_arm": 4, "max_epochs": 4}}
+ONE_AT_A_TIME = {"resources": {"cpu": 2}}
+"""For what is shown with one trial as well as with two: a second process that imports torch takes seconds."""
 
 
 def orchestrate(*arguments: object, start_new_session: bool = False, **environment: str) -> subprocess.Popen[str]:
@@ -142,7 +144,7 @@ def assert_stopped_cleanly(driver: subprocess.Popen[str], folder: Path, number: 
 
 def test_a_hangup_ends_a_sweep_cleanly_and_mlflow_has_all_of_it(tmp_path: Path, home: Path) -> None:
     """Of SIGINT and SIGTERM see `test_recovery.py`."""
-    space = write_space(tmp_path / "tiny.yaml", **SLOW)
+    space = write_space(tmp_path / "tiny.yaml", **SLOW, **ONE_AT_A_TIME)
     driver = orchestrate("sweep", space, "--home", home)
     wait_for_rows(home / "tiny", 3)
     driver.send_signal(signal.SIGHUP)
