@@ -23,6 +23,7 @@ from orchestrator.state.ledger import Ledger
 from tests.support.spaces import write_space
 from tests.system.test_sweep import (
     ONE_AT_A_TIME,
+    PATIENCE_S,
     SLOW,
     assert_mlflow_has_what_the_outboxes_have,
     assert_stopped_cleanly,
@@ -61,7 +62,7 @@ def test_a_driver_whose_ray_dies_becomes_a_fresh_one_and_loses_nothing(tmp_path:
     wait_for_rows(home / "tiny", 5)
     workers = workers_of(driver)
     raylet_of(driver).kill()
-    output, _ = driver.communicate(timeout=120)
+    output, _ = driver.communicate(timeout=PATIENCE_S)
     assert driver.returncode == 0, output
     assert "Ray has died; going on with a new one." in output and "Traceback" not in output
     assert not any(each.is_running() for each in workers)
@@ -113,7 +114,7 @@ def test_a_driver_in_the_background_is_seen_refuses_a_second_one_and_is_stopped(
 
     def told(*arguments: object) -> str:
         process = orchestrate(*arguments, "--home", home)
-        output, _ = process.communicate(timeout=120)
+        output, _ = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == 0, output
         return output
 
