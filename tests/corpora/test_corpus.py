@@ -188,7 +188,7 @@ def test_features_are_shared_as_one_memory_map(tiny_corpus: Path, tiny_home: Pat
     assert features.dtype == np.float16
     assert features.max(axis=(1, 2)).std() > 0
     file = Path(str(features.filename))
-    assert file.parent == corpus.folder and not file.with_name(f".{file.name}.part").exists()
+    assert file.parent == corpus.folder.resolve() and not file.with_name(f".{file.name}.part").exists()
 
 
 @pytest.mark.parametrize("above", ["", "data", "VEGAS/data"])

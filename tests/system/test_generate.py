@@ -49,7 +49,6 @@ def swept(tiny_corpus: Path, tiny_home: Path, tmp_path_factory: pytest.TempPathF
         compare=None,
         search=None,
         pruning=None,
-        resources={"cpu": 2},
     )
     return run_sweep(read_search_space(space), tiny_home, Screen())
 
