@@ -24,6 +24,7 @@ from trainables.corpora.settings import CORPORA
 FOLDER = Path(__file__).parent
 NOTICE = "<!-- Written by `python -m docs.generate_reference`; change the code, not this page. -->"
 SECTIONS = {
+    "trainable": "Command",
     "objective": "Objective",
     "search": "Search",
     "budget": "Budget",
@@ -36,6 +37,7 @@ SECTIONS = {
     "arms": "ArmChange",
 }
 """Keys of a file that hold a section, and the name of its definition in the schema."""
+SECTIONS_IN_WORDS = {"arms": "a list of sections", "trainable": "a name, a path, or a section"}
 DOMAINS = ("choice", "uniform", "loguniform", "quniform", "int", "logint")
 FREE_FORM = {
     "compare": "values of one parameter, or named bundles",
@@ -46,7 +48,8 @@ FREE_FORM = {
     "corpus": "a mapping with a name, or `none`",
     "components": "a list of paths",
     "presets": "named partial search spaces",
-    "trainable": "a name or a path",
+    "command": "text, or a list of words",
+    "metrics": "a regular expression for each metric, or `none`",
     "name": "letters, digits, `.`, `_` and `-`",
     "when": "a value, or a list of them, for each parameter",
     "at": "a value for each setting",
@@ -152,7 +155,7 @@ def _key_in_words(key: str) -> str:
 
 def _type_in_words(key: str, setting: Schema) -> str:
     if key in SECTIONS:
-        return "a list of sections" if key == "arms" else "a section"
+        return SECTIONS_IN_WORDS.get(key, "a section")
     return FREE_FORM.get(key) or _shape_in_words(setting)
 
 

@@ -24,9 +24,12 @@ def version() -> str:
 
 
 def format_command(*arguments: str) -> str:
-    """Return `orchestrate …`, quoted for a shell; by its relative path if it is not on the shell's search path."""
+    """Return `orchestrate …`, quoted for a shell; with a path if the shell does not find it by its name."""
     program = Path(sys.argv[0])
     # `make sweep` calls `.venv/bin/orchestrate` without activating the environment.
     is_off_path = program.name == NAME and program.exists() and shutil.which(NAME) is None
-    command = os.path.relpath(program) if is_off_path else NAME
+    command = NAME
+    if is_off_path:
+        relative = os.path.relpath(program)
+        command = str(program.absolute()) if relative.startswith(os.pardir) else relative
     return shlex.join([command, *arguments])

@@ -113,15 +113,19 @@ def suggest_option(misspelling: object, allowed: Iterable[object]) -> str:
     return f" (did you mean {close[0]!r}?)" if close else ""
 
 
+YAML_SUFFIXES = (".yaml", ".yml")
+
+
 def suggest_file(path: Path) -> str:
     """Return ` (did you mean 'x.yaml'?)` with the file whose name is most like a missing one's; "" if there is none.
 
-    Only files in the same folder with the same suffix are considered.
+    Only files in the same folder with the same suffix are considered; `.yml` and `.yaml` count as one.
     """
+    suffixes = YAML_SUFFIXES if path.suffix in YAML_SUFFIXES else (path.suffix,)
     # Stems are compared, because the common suffix would make all names alike.
-    stems = sorted(neighbour.stem for neighbour in path.parent.glob(f"*{path.suffix}"))
-    close = difflib.get_close_matches(path.stem, stems, n=1)
-    return f" (did you mean {close[0] + path.suffix!r}?)" if close else ""
+    names = {neighbour.stem: neighbour.name for suffix in suffixes for neighbour in path.parent.glob(f"*{suffix}")}
+    close = difflib.get_close_matches(path.stem, sorted(names), n=1)
+    return f" (did you mean {names[close[0]]!r}?)" if close else ""
 
 
 def quote_value(value: object, limit: int = 80) -> str:

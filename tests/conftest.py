@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,9 +21,12 @@ from filelock import FileLock
 from PIL import Image, ImageDraw
 
 from orchestrator.tracking.client import Store
+from tests.support.browser import chromium
 from tests.support.sweep_folder import SweepFolder
 
 if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
     from trainables.corpora.corpus import Corpus
 
 # Whoever runs the tests in the background ignores these, and the drivers that are sent them would inherit that.
@@ -152,6 +155,13 @@ def corpus(tiny_corpus: Path, tiny_home: Path) -> Corpus:
     from trainables.corpora.corpus import open_corpus
 
     return open_corpus({"name": "folder", "root": str(tiny_corpus)}, tiny_home)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    with chromium() as browser:
+        yield browser
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
@@ -28,6 +29,12 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 Comparable = Literal["all", "same_representation", "same_loss"]
+SPLIT_METRICS = "split_metrics"
+"""Name in `attrs` of the table of `evaluate`: metrics of a whole split, by name."""
+
+
+class TrainingOver(Exception):
+    """Raised by `step` if there is no further epoch: the trial is complete with those that it has."""
 
 
 class OfTrial:
@@ -134,6 +141,9 @@ class Trainable(Declaration, ABC):
     beside `state_dict`.
     """
 
+    STATE_IS_WHOLE: ClassVar[bool] = True
+    """Whether `state_dict` has everything; a command has its state in files of the trial's folder, too."""
+
     config: Any
     batches_per_epoch: int | None = None
     """The number of batches after which an epoch ends, for debugging; None for all of them."""
@@ -176,13 +186,33 @@ class Trainable(Declaration, ABC):
         return cls.evaluate is not Trainable.evaluate
 
     @classmethod
+    def code_files(cls) -> Sequence[Path]:
+        """Return files of code, beside the trainable's own, on which results depend."""
+        return ()
+
+    @classmethod
     def judge_id(cls, corpus: Corpus | None) -> str | None:
         """Return the id of the judge that evaluates the trials on this corpus; None if no judge does."""
         return None
 
+    def place(self, folder: Path, max_epochs: int) -> None:
+        """Take the trial's own folder before the first step, for a trainable that keeps files of its own.
+
+        Args:
+            folder: a folder that stays as long as the trial; it may not exist yet.
+            max_epochs: the epochs of a trial that isn't pruned.
+        """
+
     @abstractmethod
     def step(self) -> dict[str, float]:
-        """Train one epoch, validate, and return the metrics, named `split/name[_unit]`."""
+        """Train one epoch, validate, and return the metrics, named `split/name[_unit]`.
+
+        Raises:
+            TrainingOver: there is no further epoch.
+        """
+
+    def close(self) -> None:
+        """Release what the trainable holds outside of Python, such as a process; no step follows."""
 
     @abstractmethod
     def state_dict(self) -> dict[str, Any]:
@@ -209,5 +239,7 @@ class Trainable(Declaration, ABC):
 
         Returns:
             A row a recording: `recording`, `class`, and a column for each metric. None if there is nothing to evaluate.
+            Metrics that a single recording does not have, such as distances between distributions, are by name in
+            `table.attrs[SPLIT_METRICS]`.
         """
         return None

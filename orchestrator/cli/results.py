@@ -29,7 +29,9 @@ def ui(
 @app.command()
 def compare(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
-    trials: Annotated[list[int] | None, typer.Argument(help="Trials [default: its arms].", show_default=False)] = None,
+    trials: Annotated[
+        list[str] | None, typer.Argument(help="Trials, such as 3 or vae/3 [default: its arms].", show_default=False)
+    ] = None,
     csv: Annotated[bool, typer.Option("--csv", help="As CSV, with all digits.")] = False,
     latex: Annotated[bool, typer.Option("--latex", help="As a LaTeX table.")] = False,
     home: Home = None,
@@ -38,12 +40,14 @@ def compare(
     from rich.console import Console
 
     from orchestrator.commands.compare import compare as print_comparison
+    from orchestrator.commands.compare import parse_trials
     from orchestrator.state.home import find_home
 
     form = "latex" if latex else "table"
     if csv:
         form = "csv"
-    print_comparison(find_home(home), name, trials or [], form, Console(highlight=False))
+    sweep_name, numbers = parse_trials(name, trials or [])
+    print_comparison(find_home(home), sweep_name, numbers, form, Console(highlight=False))
 
 
 @app.command()
@@ -91,7 +95,13 @@ def report(
 def listen(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
     more: Annotated[list[int] | None, typer.Argument(metavar="", hidden=True)] = None,
-    method: Annotated[str, typer.Option(help="mos: rate each sound; abx: distinguish two sounds.")] = "mos",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="mos: rate each sound; mushra: rate all of a clip beside the original; prefer: say which of two is "
+            "better; abx: distinguish two sounds."
+        ),
+    ] = "mos",
     top: Annotated[int, typer.Option(help="Test the best trials of at most this number of arms.")] = 5,
     trials: Annotated[
         list[int] | None, typer.Option(help="Test these trials instead: --trials 7 12.", show_default=False)

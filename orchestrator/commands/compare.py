@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
@@ -22,6 +23,7 @@ from orchestrator.commands.compare_formats import (
     format_with_margin,
     list_columns,
 )
+from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import MIXED_CODE, Snapshot, read_snapshot
 from orchestrator.overview.summary import margin
 from orchestrator.overview.tables import describe_best_parameters
@@ -32,8 +34,34 @@ from orchestrator.tracking.links import SweepPages, link_lines
 from reports import vocabulary as words
 
 LABEL_WIDTH = 16
+TRIAL = re.compile(r".+/\d+")
+"""A trial as other commands name it: `vae/3`."""
 FILE_ONLY = frozenset({"trials", "tested", "test/fvu", "test/side_info_floats"})
 """Columns of csv and latex only: a terminal of 80 columns has no space for them."""
+
+
+def parse_trials(name: str, trials: Sequence[str]) -> tuple[str, list[int]]:
+    """Return the sweep and the numbers of the trials that a user has named: `vae 3 7` or `vae/3 vae/7`.
+
+    Args:
+        name: the sweep, or the first trial.
+        trials: the trials.
+
+    Raises:
+        UserError: a trial is not a number, or of another sweep.
+    """
+    sweep, is_trial, _ = name.rpartition("/") if TRIAL.fullmatch(name) else (name, "", "")
+    numbers = []
+    for trial in [name, *trials] if is_trial else trials:
+        of_sweep, _, number = trial.rpartition("/")
+        if not number.isdecimal() or of_sweep not in ("", sweep):
+            example = format_command("compare", sweep, "1", "2")
+            raise UserError(
+                f"{trial}: is not a trial of {sweep}; give numbers, such as {example} (orchestrate diff compares trials"
+                " of two sweeps)"
+            )
+        numbers.append(int(number))
+    return sweep, numbers
 
 
 def compare(home: Path, name: str, numbers: Sequence[int], form: str, console: Console) -> None:

@@ -54,7 +54,7 @@ def diff(home: Path, first: str, second: str, console: Console) -> None:
         console.print()
         console.print(_make_class_table(metric, by_class, (first, second)))
     else:
-        console.print(Text("\nBy class: only of trials that were evaluated by a judge of classes."))
+        console.print(Text("\nThere is no table of classes: these trials were not evaluated by class."))
 
 
 def _make_fact_table(

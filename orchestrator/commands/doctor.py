@@ -23,6 +23,7 @@ from orchestrator.tracking.places import (
     relocate_database,
     relocate_sweep,
 )
+from reports import vocabulary as words
 
 LITTLE_MEMORY_GIB = 4
 """With less free memory than this, the user is warned."""
@@ -48,7 +49,7 @@ def examine(home: Path, say: Callable[[str], None]) -> None:
     if processor.is_broken() or outcome in ("crashed", "hung"):
         say(f"  {processor.warning(outcome)}")
     say(f"graphics cards: {_list_cards() or 'none; trials run on processors'}")
-    say(f"home: {home}, {format_bytes(free_bytes(home))} free, {len(sweep_names(home))} sweeps")
+    say(f"home: {home}, {format_bytes(free_bytes(home))} free, {words.amount(len(sweep_names(home)), 'sweep')}")
     open_home(home)
     say(f"MLflow: {sender.tracking_uri(home)}")
     sender.check_tracking_uri(home)

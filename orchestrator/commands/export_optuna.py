@@ -63,12 +63,15 @@ def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:
     count = 0
     for arm in sweep.arms:
         trials = ledger.of_arm(arm.name, words.STAGE_SEARCH)
-        direction = StudyDirection.MAXIMIZE if objective.mode == "max" else StudyDirection.MINIMIZE
+        preferences = ledger.preferences if sweep.space.objective.preference else None
+        is_maximized = objective.mode == "max" or preferences is not None
+        direction = StudyDirection.MAXIMIZE if is_maximized else StudyDirection.MINIMIZE
         study = optuna.create_study(storage=storage, study_name=f"{sweep.name}/{arm.name}", direction=direction)
-        study.set_metric_names([objective.metric])
+        study.set_metric_names([objective.metric if preferences is None else words.PREFERENCE])
         study.set_user_attr("sweep", sweep.name)
         domains = {name: distribution(domain) for name, domain in arm.searched.items()}
-        study.add_trials([_add_origin(make_frozen_trial(trial, objective, domains), trial) for trial in trials])
+        frozen_trials = [make_frozen_trial(trial, objective, domains, preferences) for trial in trials]
+        study.add_trials([_add_origin(frozen, trial) for frozen, trial in zip(frozen_trials, trials, strict=True)])
         count += len(trials)
     return count
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
+from orchestrator.messages import suggest_file
 from orchestrator.models.champion import Champion, export_best, find_generating_sweep
 from orchestrator.plugins import exported_models, loader
 
@@ -53,24 +54,25 @@ def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[
     Raises:
         UserError: a file can't be used, or there is no model for it; the outputs of files before it are written.
     """
+    for file in files:
+        # Before a model is exported, which takes seconds.
+        if not file.is_file():
+            raise UserError(f"{file}: no such file{suggest_file(file)}")
     kinds = {exported_models.kind_of(path) for path in files}
     if len(kinds) > 1:
         raise UserError("images and sounds together; give one kind at a time")
     kind = kinds.pop()
     with _open_champion(home, options, kind, say) as champion:
         generator = exported_models.open_model(champion.folder)
-    if generator.takes != kind:
-        makes, takes = WITH_ARTICLE[generator.makes], WITH_ARTICLE[generator.takes]
-        raise UserError(
-            f"{files[0]}: is {WITH_ARTICLE[kind]}, and {champion.origin['sweep']} generates {makes} from {takes}; "
-            "give it one, or name another --sweep or --model"
-        )
-    say(champion.description)
-    try:
-        options.out.mkdir(parents=True, exist_ok=True)
-        return [path for file in files for path in _write(generator, file, options, say)]
-    except OSError as error:
-        raise UserError(f"--out {options.out}: can't be written ({error.strerror or error}); choose another") from error
+        if generator.takes != kind:
+            makes, takes = WITH_ARTICLE[generator.makes], WITH_ARTICLE[generator.takes]
+            raise UserError(
+                f"{files[0]}: is {WITH_ARTICLE[kind]}, and {champion.origin['sweep']} generates {makes} from {takes}; "
+                "give it one, or name another --sweep or --model"
+            )
+        say(champion.description)
+        # Inside the block: code of the user's in a downloaded model may import its other files late.
+        return _write_all(generator, files, options, say)
 
 
 @contextmanager
@@ -85,6 +87,14 @@ def _open_champion(home: Path, options: Options, kind: str, say: Callable[[str],
     with download_model(home, options.model) as folder:
         content = json.loads((folder / exported_models.MODEL_SETTINGS).read_text(encoding="utf-8"))
         yield Champion(folder, content["origin"])
+
+
+def _write_all(generator: Any, files: Sequence[Path], options: Options, say: Callable[[str], None]) -> list[Path]:
+    try:
+        options.out.mkdir(parents=True, exist_ok=True)
+        return [path for file in files for path in _write(generator, file, options, say)]
+    except OSError as error:
+        raise UserError(f"--out {options.out}: can't be written ({error.strerror or error}); choose another") from error
 
 
 def _write(generator: Any, file: Path, options: Options, say: Callable[[str], None]) -> list[Path]:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.policy.listening import choose_trials, pass_votes_on, read_hearing
 from orchestrator.state.history import read_identity
 from orchestrator.state.home import REPORTS, was_run
 from orchestrator.tracking.connection import connect
@@ -96,12 +98,23 @@ def hold_listening_test(home: Path, name: str, options: Options, say: Callable[[
         ReportError: the test can't be held with these options.
         OrchestratorError: MLflow does not answer.
     """
+    from reports.listening.design import PREFER
+    from reports.listening.preferences import score_trials
     from reports.listening.session import listen
 
     if options.export is None and options.answers is None:
         check_port(options.port)
+    tests = home / LISTENING / name
+    hearing = read_hearing(home / name)
+    is_free = not (options.trials or options.vary or options.answers)
+    if hearing is not None and options.method == PREFER and is_free:
+        options = replace(options, trials=choose_trials(hearing))
     with connect(home) as client:
-        listen(client, find_unique_name(home, name), home / LISTENING / name, options, say)
+        listen(client, find_unique_name(home, name), tests, options, say)
+    if hearing is not None:
+        scored = score_trials(tests)
+        if scored.scores:
+            pass_votes_on(hearing, scored.scores, scored.votes, say)
 
 
 def find_unique_name(home: Path, name: str) -> str:

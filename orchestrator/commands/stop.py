@@ -66,7 +66,7 @@ def _stop_trial(home: Path, trial_reference: str, say: Callable[[str], None]) ->
     snapshot, trial = find_trial(home, trial_reference)
     _require_driver(snapshot)
     if trial.outcome is not None:
-        raise UserError(f"{trial_reference}: it has ended already ({trial.outcome})")
+        raise UserError(f"{trial_reference}: it has ended already ({trial.outcome}); there is nothing to stop")
     (trial_folder(snapshot.ledger.folder, trial.number) / STOP_FILE).touch()
     when = "at the end of its epoch" if snapshot.state_of(trial) == words.OUTCOME_RUNNING else "before its next attempt"
     say(

@@ -7,11 +7,11 @@ import errno
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from orchestrator.driver.callbacks import Callbacks
 from orchestrator.policy.agenda import Agenda, Task
 from orchestrator.policy.pruning import Rungs
 from orchestrator.state import events
@@ -31,27 +31,6 @@ DRAIN_S = 3.0
 """The time in which running trials may still end their epoch when the sweep stops."""
 
 DISK_FULL_REASON = "The disk that holds {} is full; free some space and go on."
-
-
-@dataclass(frozen=True)
-class Callbacks:
-    """The functions that the engine calls to act on its environment.
-
-    Attributes:
-        make_config: returns a task as plain values for a worker.
-        can_grow: returns whether the cluster has more resources for a trial.
-        is_ray_alive: returns whether Ray runs; if not, the death of a worker is not its trial's failure.
-        end_workers: kills all workers that still run.
-        say: prints a line.
-        update_note: stores keyword arguments in the note beside the lock, which `orchestrate status` reads.
-    """
-
-    make_config: Callable[[Task], dict[str, Any]]
-    can_grow: Callable[[Trial], bool]
-    is_ray_alive: Callable[[], bool]
-    end_workers: Callable[[], None]
-    say: Callable[[str], None]
-    update_note: Callable[..., None]
 
 
 class Engine:
@@ -135,7 +114,8 @@ class Engine:
 
         Args:
             task_id: Ray's id for the task.
-            result: `evaluated` of an evaluation, or `row` and `remarks` of an epoch, each as JSON.
+            result: `evaluated` of an evaluation, or `row` and `remarks` of an epoch, each as JSON; `over` instead of
+                `row` says why there is no further epoch.
 
         Returns:
             Whether the task is over.
@@ -150,6 +130,10 @@ class Engine:
                 return True
             for remark in json.loads(result["remarks"]):
                 self.callbacks.say(remark)
+            if "over" in result:
+                self.ledger.end(trial, words.OUTCOME_COMPLETED, words.CAUSE_OVER, result["over"])
+                self._tidy(trial)
+                return True
             row = json.loads(result["row"])
             if row["epoch"] <= trial.epochs and "diverged" not in row:
                 # This epoch is recorded already: it was repeated because its checkpoint was lost.

@@ -65,6 +65,7 @@ def make_record(
         "file": str(file),
         "objective": {"metric": space.objective.metric, "mode": space.objective.mode},
         "at": space.objective.at,
+        "preference": space.objective.preference,
         "compare": list(space.compare),
         "bundles": [name for name, values in space.compare.items() if isinstance(values, dict)],
         "baseline": space.baseline,

@@ -13,6 +13,7 @@ from orchestrator.state.ledger import Ledger
 
 if TYPE_CHECKING:
     from orchestrator.driver.controller import Engine
+    from orchestrator.policy.agenda import Agenda
     from orchestrator.search_space.reader import Sweep
 
 
@@ -37,6 +38,16 @@ class StopMessages:
         command = self._resume("--hours", "+1")
         return f"Sweep {self.sweep.name} has spent its budget.hours of {hours:g}; {command} gives it one more."
 
+    def ask_for_votes(self, agenda: Agenda) -> str:
+        """Return the sentence for a sweep of which trials wait for the votes of listeners."""
+        unheard = [str(trial.number) for trial in agenda.hearing.unheard()]
+        listen = format_command("listen", self.sweep.name, "--method", "prefer", *home_option(self.home))
+        trials = f"trial {unheard[0]} waits" if len(unheard) == 1 else f"trials {', '.join(unheard)} wait"
+        return (
+            f"Sweep {self.sweep.name} waits for listeners: {trials} for votes. Collect some with  {listen}  and go on "
+            f"with  {self._resume()}"
+        )
+
     @property
     def resume_line(self) -> str:
         """The sentence with the command that resumes the sweep."""
@@ -56,6 +67,8 @@ class StopMessages:
                 f"{arm} is paused: its last {times} trials failed alike, {trial.reason}. Mend the code and go on, or "
                 f"try them again as they are: {self._resume('--retry-failed')}"
             )
+        if agenda.hearing.unheard():
+            lines.append(self.ask_for_votes(agenda))
         log = self.ledger.folder / "driver.log"
         return "\n".join(lines) or f"Ray ended before the sweep did; see {log}"
 

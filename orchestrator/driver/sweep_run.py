@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator import processor
-from orchestrator.driver import cluster, provenance
+from orchestrator.driver import cluster, grants, provenance
 from orchestrator.driver.signals import Interrupted, SignalHandler
 from orchestrator.driver.stop_messages import StopMessages
 from orchestrator.errors import SweepStopped, UserError
@@ -98,6 +98,10 @@ class SweepRun:
         elif seconds_left is not None and seconds_left <= 0:
             self.ledger.discard()
             self.screen.say(self.messages.hours_line)
+        elif agenda.waits_for_votes():
+            # Votes that have come, but not on all trials, stay in their file until the sweep goes on.
+            self.ledger.discard()
+            self.screen.say(self.messages.ask_for_votes(agenda))
         else:
             loader.check_corpus(self.sweep.space.corpus)
             with following as all_is_written:
@@ -149,7 +153,7 @@ class SweepRun:
                     self.ledger.write(events.Closed(outcome=outcome, reason=reason))
                 # The rest is sent to MLflow while Ray shuts down.
                 all_is_written()
-        if reason == self.messages.hours_line:
+        if reason and reason in (self.messages.hours_line, self.messages.ask_for_votes(agenda)):
             self.screen.say(reason)
         elif reason:
             error_class = Interrupted if self.signal_handler.reason else SweepStopped
@@ -182,7 +186,7 @@ class SweepRun:
             )
         return prepared
 
-    def _make_tasks(self, wait_for_ray: Callable[[], cluster.Capacity]) -> Tasks:
+    def _make_tasks(self, wait_for_ray: Callable[[], grants.Capacity]) -> Tasks:
         """Wait for Ray, and fit the requested resources to the cluster.
 
         Raises:
@@ -199,7 +203,7 @@ class SweepRun:
         token = check_home_is_shared(self.folder)
         self.screen.progress("starting Ray", 1, 1)
         tasks = Tasks(self.sweep, self.home, capacity, token)
-        for line in (*tasks.notes, *(cluster.find_busy_gpus() if capacity.gpus else ())):
+        for line in (*tasks.notes, *(grants.find_busy_gpus() if capacity.gpus else ())):
             self.screen.say(line)
         has_own_code = self.sweep.space.components or not self.sweep.trainable.__module__.startswith("trainables.")
         if has_own_code and (problem := processor.known_problem()):
@@ -219,7 +223,8 @@ class SweepRun:
 
     def _work(self, agenda: Agenda, tasks: Tasks, seconds_left: float | None, scratch: Path) -> str:
         """Let Ray execute the tasks; return why the sweep stopped early, or an empty string."""
-        from orchestrator.driver.controller import Callbacks, Engine
+        from orchestrator.driver.callbacks import Callbacks
+        from orchestrator.driver.controller import Engine
         from orchestrator.driver.ray_watch import RayDaemons
         from orchestrator.driver.restart import Takeover
         from orchestrator.policy.pruning import Rungs

@@ -6,7 +6,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.driver import cluster
+from orchestrator.driver import grants
 from orchestrator.overview.trial_reference import resolve_trained_models
 from orchestrator.plugins import loader
 from orchestrator.state.paths import trial_folder
@@ -35,7 +35,7 @@ def make_spec(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: in
         id=trial.id,
         folder=str(trial_folder(home / sweep.name, trial.number)),
         home=str(home),
-        trainable=space.trainable,
+        trainable=space.trainable_reference,
         trainable_folder=str(sweep.path.parent),
         components=tuple(map(str, space.components)),
         config=resolve_trained_models(sweep, loader.config_values(sweep.declaration, trial.params), home),
@@ -63,7 +63,7 @@ class Tasks:
         notes: a line for each arm that gets fewer resources than it requests.
     """
 
-    def __init__(self, sweep: Sweep, home: Path, capacity: cluster.Capacity, token: str = "") -> None:
+    def __init__(self, sweep: Sweep, home: Path, capacity: grants.Capacity, token: str = "") -> None:
         """Fit the requested resources to the cluster.
 
         Args:
@@ -79,12 +79,12 @@ class Tasks:
         self._home = home
         self._capacity = capacity
         self._token = token
-        self._grants, self.notes = cluster.grant_resources(sweep, capacity)
+        self._grants, self.notes = grants.grant_resources(sweep, capacity)
 
     @property
     def slots(self) -> int:
         """The number of trials that can run at once."""
-        return cluster.count_slots(self._grants, self._capacity)
+        return grants.count_slots(self._grants, self._capacity)
 
     def can_grow(self, trial: Trial) -> bool:
         """Return whether the cluster can give a trial more resources than it has."""
@@ -100,7 +100,7 @@ class Tasks:
         spec = make_spec(self._sweep, self._home, trial, gpu=grant.gpus, threads=self._grants[trial.arm].threads)
         # Trials of `budget.seeds` were not selected by validation metrics, so that the test split may evaluate all.
         is_final = space.budget.seeds is not None and trial.outcome == words.OUTCOME_COMPLETED
-        spec = replace(spec, token=self._token)
+        spec = replace(spec, token=self._token, max_epochs=task.max_epochs)
         if task.kind == "evaluate" and (is_final or trial.stage == words.STAGE_CONFIRM):
             spec = replace(spec, splits=("test",))
         if task.kind == "evaluate" and trial.outcome == words.OUTCOME_COMPLETED:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,8 @@ class Champion:
 
     Attributes:
         folder: the folder of the model.
-        origin: `sweep`, `trial`, `arm`, `epoch`, and the validation `metrics` of that epoch.
+        origin: `sweep`, `trial`, `arm`, `epoch`, the validation `metrics` of that epoch, and the hashes of the
+            user's `code`.
     """
 
     folder: Path
@@ -103,10 +104,14 @@ def export_best(home: Path, name: str, say: Callable[[str], None]) -> Champion:
         "written_ms": row["ts"],
         "metrics": {key: value for key, value in row["metrics"].items() if key.startswith(words.VAL_PREFIX)},
     }
+    code = exported_models.collect_code(sweep.declaration, sweep.space.components)
+    if code:
+        # A file that was changed since is exported again.
+        origin["code"] = [file.digest for file in code]
     folder = trial_folder(snapshot.ledger.folder, trial.number) / MODEL
     if _read_origin(folder) != origin:
         say(f"exporting {snapshot.name}/{trial.number}")
-        _export(sweep, home, trial, folder, origin)
+        _export(sweep, home, trial, folder, origin, code)
     return Champion(folder, origin)
 
 
@@ -147,13 +152,20 @@ def _read_origin(folder: Path) -> dict[str, Any] | None:
     return origin
 
 
-def _export(sweep: Sweep, home: Path, trial: Trial, folder: Path, origin: dict[str, Any]) -> None:
+def _export(
+    sweep: Sweep,
+    home: Path,
+    trial: Trial,
+    folder: Path,
+    origin: dict[str, Any],
+    code: Sequence[exported_models.CodeFile],
+) -> None:
     trainable = _load(sweep, home, trial)
     try:
         model = exported_models.export_model(trainable)
     except UserError as error:
         raise UserError(f"{sweep.name}/{trial.number}: {error}") from error
-    exported_models.save_model(folder, replace(model, settings={**model.settings, "origin": origin}))
+    exported_models.save_model(folder, replace(model, settings={**model.settings, "origin": origin}), code)
 
 
 def _load(sweep: Sweep, home: Path, trial: Trial) -> loader.Trainable:

@@ -89,12 +89,6 @@ def _register(client: MlflowClient, uri: str, run_id: str, folder: Path, registe
     # MLflow logs each step; `promote` prints one line instead.
     logging.getLogger("mlflow").setLevel(logging.WARNING)
     generator = exported_models.open_model(folder)
-    package = loader.PACKAGE.name
-    if not type(generator).__module__.startswith(f"{package}."):
-        raise UserError(
-            f"{type(generator).__name__}: stands outside of the package {package}, whose code alone is stored beside"
-            f" the weights; put it into {package}/NAME/generator.py, or use it with orchestrate generate"
-        )
     example = pd.DataFrame({"file": [_make_example(generator.takes)], "name": [EXAMPLES[generator.takes]]})
     output = pd.DataFrame({"file": [b""], "class": [""], "probability": [0.0]})
     signature = mlflow.models.infer_signature(example, output, params={"count": 1, "seed": 0})

@@ -21,12 +21,22 @@ from orchestrator.plugins.corpora import check_corpus, corpus_model, describe_le
 from orchestrator.plugins.user_imports import helper_files
 from trainables.corpora.splits import Split
 from trainables.support.progress import Progress, silent
-from trainables.trainable import Declaration, Media, Metric, OfTrial, Trainable, TrialConfig
+from trainables.trainable import (
+    SPLIT_METRICS,
+    Declaration,
+    Media,
+    Metric,
+    OfTrial,
+    Trainable,
+    TrainingOver,
+    TrialConfig,
+)
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 __all__ = [
+    "SPLIT_METRICS",
     "Declaration",
     "Media",
     "Metric",
@@ -34,6 +44,7 @@ __all__ = [
     "Progress",
     "Split",
     "Trainable",
+    "TrainingOver",
     "TrialConfig",
     "check_component",
     "check_corpus",
@@ -60,6 +71,8 @@ PACKAGE = Path(trainables.__file__).parent
 CHECKPOINT_SUFFIXES = (".pt", ".pth", ".bin")
 TRAINABLE = "trainable.py"
 """The file of a shipped trainable; its folder has the trainable's name in YAML."""
+Reference = str | Mapping[str, Any]
+"""A value of `trainable:`: the name of a shipped trainable, the path of a file, or the fields of a command."""
 DECLARATION = "declaration.py"
 """The file beside it with its declaration, which imports no torch; a trainable without one is its own declaration."""
 
@@ -79,32 +92,38 @@ def find_trainables() -> dict[str, Path]:
     return {path.parent.name: path for path in sorted(PACKAGE.glob(f"*/{TRAINABLE}"))}
 
 
-def load_trainable(reference: str, folder: Path) -> type[Trainable]:
-    """Return the trainable that a file defines.
+def load_trainable(reference: Reference, folder: Path) -> type[Trainable]:
+    """Return the trainable that a file defines, or the one that runs a command.
 
     Args:
-        reference: the name of a shipped trainable, or a path.
+        reference: the name of a shipped trainable, a path, or a command.
         folder: the folder to which a relative path is relative.
 
     Raises:
-        UserError: there is no such file, it can't be imported, or it does not define exactly one trainable.
+        UserError: there is no such file, it can't be imported, it does not define exactly one trainable, or the command
+            can't be run.
     """
+    if isinstance(reference, Mapping):
+        return _make_command(reference)
     path = _resolve_path(reference, folder)
     return _find_only_trainable(_import_file(path), path)
 
 
-def load_declaration(reference: str, folder: Path) -> type[Declaration]:
+@user_errors()
+def _make_command(reference: Mapping[str, Any]) -> type[Trainable]:
+    from trainables.command.script import make_trainable
+
+    return make_trainable(reference)
+
+
+def load_declaration(reference: Reference, folder: Path) -> type[Declaration]:
     """Return what is known of a trainable without its networks: settings and metrics.
 
-    Of a shipped trainable it is a class that imports no torch, of any other one the trainable itself.
-
-    Args:
-        reference: the name of a shipped trainable, or a path.
-        folder: the folder to which a relative path is relative.
-
-    Raises:
-        UserError: there is no such file, it can't be imported, or it does not define exactly one trainable.
+    Of a shipped trainable it is a class that imports no torch, of any other one the trainable itself. Arguments and
+    errors are those of `load_trainable`.
     """
+    if isinstance(reference, Mapping):
+        return load_trainable(reference, folder)
     trainable_path = _resolve_path(reference, folder)
     path = trainable_path.with_name(DECLARATION)
     if trainable_path not in find_trainables().values() or not path.exists():
@@ -127,17 +146,19 @@ def _resolve_path(reference: str, folder: Path) -> Path:
     )
 
 
-def check_trainable(reference: str, folder: Path, components: Sequence[Path] = ()) -> None:
+def check_trainable(reference: Reference, folder: Path, components: Sequence[Path] = ()) -> None:
     """Check that a trainable's file can be imported and may define a trainable, without running it in this process.
 
     Args:
-        reference: the name of a shipped trainable, which is not checked, or a path.
+        reference: the name of a shipped trainable, which is not checked like a command, or a path.
         folder: the folder to which a relative path is relative.
         components: files that are imported before it.
 
     Raises:
         UserError: there is no such file, its import fails, or it defines no trainable (a script, for instance).
     """
+    if isinstance(reference, Mapping):
+        return
     path = _resolve_path(reference, folder)
     if not path.is_relative_to(PACKAGE):
         user_files.check_file(path, components, defines_trainable=True)
@@ -199,7 +220,12 @@ def _import_file(path: Path) -> ModuleType:
 
 
 def config_values(trainable: type[Declaration], params: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the params of a trial that are settings of its trainable, without the names of bundles."""
+    """Return the params of a trial that are settings of its trainable, without the names of bundles.
+
+    A command gets all of them.
+    """
+    if trainable.Config.model_config.get("extra") == "allow":
+        return dict(params)
     return {name: value for name, value in params.items() if name in trainable.Config.model_fields}
 
 
@@ -249,7 +275,8 @@ def prepare(
 
 def source_files(trainable: type[Trainable], components: Iterable[Path]) -> list[Path]:
     """Return the files of code on which results depend: all of `trainables`, the sweep's trainable and components."""
-    return sorted({*PACKAGE.rglob("*.py"), Path(inspect.getfile(trainable)), *components})
+    own = {Path(inspect.getfile(trainable)), *trainable.code_files()}
+    return sorted({*PACKAGE.rglob("*.py"), *own, *components})
 
 
 def imported_files(trainable: type[Trainable], components: Iterable[Path]) -> list[tuple[str, Path]]:
@@ -258,7 +285,8 @@ def imported_files(trainable: type[Trainable], components: Iterable[Path]) -> li
     Returns:
         The path relative to the folder, and the file.
     """
-    own = {Path(inspect.getfile(trainable)).resolve(), *(path.resolve() for path in components)}
+    files = {Path(inspect.getfile(trainable)), *trainable.code_files(), *components}
+    own = {path.resolve() for path in files}
     outside = [path for path in own if not path.is_relative_to(PACKAGE)]
     helpers = {(name, helper) for path in outside for name, helper in helper_files(path).items()}
     return sorted((name, helper) for name, helper in helpers if helper not in own)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from orchestrator.policy.hearing import Hearing
 from orchestrator.policy.lost_rows import restore_rows
 from orchestrator.search_space.reader import Arm, Sweep
 from orchestrator.state import events
@@ -22,10 +23,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Task:
-    """One task for a worker: an attempt at a trial, or the evaluation of its best checkpoint."""
+    """One task for a worker: an attempt at a trial, or the evaluation of its best checkpoint.
+
+    Attributes:
+        kind: what the worker does.
+        trial: the trial.
+        max_epochs: the epochs of the trial if it isn't pruned; None for an evaluation.
+    """
 
     kind: Literal["train", "evaluate"]
     trial: Trial
+    max_epochs: int | None = None
 
 
 class Agenda:
@@ -53,6 +61,7 @@ class Agenda:
         self.remarks: list[str] = []
         self._studies: Studies | None = None
         self._reopen_trials()
+        self.hearing = Hearing(sweep, ledger)
 
     def _reopen_trials(self) -> None:
         """Recover lost epochs, and extend completed trials whose budget has grown."""
@@ -60,7 +69,7 @@ class Agenda:
             if trial.epochs < trial.judged:
                 self._recover_epochs(trial)
             epochs = self.budget.epochs(trial.arm)
-            if trial.outcome == words.OUTCOME_COMPLETED and trial.epochs < epochs:
+            if trial.outcome == words.OUTCOME_COMPLETED and trial.epochs < epochs and trial.cause != words.CAUSE_OVER:
                 self.ledger.write(events.Extended(trial=trial.number, max_epochs=epochs))
 
     def _recover_epochs(self, trial: Trial) -> None:
@@ -126,21 +135,39 @@ class Agenda:
         paused = self.paused_arms()
         for trial in self._unfinished(live):
             if not trial.held and trial.arm not in paused:
-                return Task("train", trial)
+                return self._train(trial)
         if self.evaluates and (waiting := self.ledger.unevaluated - live):
             return Task("evaluate", self.ledger.trials[min(waiting)])
         arms = [arm for arm in self.sweep.arms if arm.name not in paused]
         trial_or_none = self._ask_search(arms) or self._ask_confirm(arms)
-        return None if trial_or_none is None else Task("train", trial_or_none)
+        return None if trial_or_none is None else self._train(trial_or_none)
+
+    def _train(self, trial: Trial) -> Task:
+        return Task("train", trial, self.budget.epochs(trial.arm))
 
     def is_done(self) -> bool:
         """Return whether every task of the sweep is done; held trials and paused arms count as not done."""
         return (
             not self.ledger.unfinished
             and not (self.evaluates and self.ledger.unevaluated)
+            and not self.hearing.unheard()
             and self._arm_to_search(self.sweep.arms) is None
             and all(not self._to_confirm(arm) for arm in self.sweep.arms)
         )
+
+    def waits_for_votes(self) -> bool:
+        """Return whether there is nothing to do until listeners have voted on trials."""
+        return (
+            bool(self.hearing.unheard())
+            and not self.ledger.unfinished
+            and not (self.evaluates and self.ledger.unevaluated)
+            and self._arm_to_search([arm for arm in self.sweep.arms if not self._is_held_back(arm)]) is None
+            and all(not self._to_confirm(arm) for arm in self.sweep.arms)
+        )
+
+    def _is_held_back(self, arm: Arm) -> bool:
+        """Return whether an arm's next search trial has to wait for votes."""
+        return self.hearing.holds_back(arm, self._count(arm))
 
     def wants_evaluation(self, trial: Trial) -> bool:
         """Return whether the best checkpoint of a trial is still to be evaluated."""
@@ -158,7 +185,7 @@ class Agenda:
 
     def _ask_search(self, arms: Sequence[Arm]) -> Trial | None:
         """Write the next search trial to the ledger; return it, or None if the search needs no more."""
-        arm = self._arm_to_search(arms)
+        arm = self._arm_to_search([arm for arm in arms if not self._is_held_back(arm)])
         if arm is None:
             return None
         # It imports Optuna and SciPy, which takes long and is not needed to resume trials.
@@ -186,10 +213,15 @@ class Agenda:
         if confirm is None or self._count(arm) < self.budget.trials(arm.name):
             return []
         search_trials = self.ledger.of_arm(arm.name, "search")
-        if any(trial.outcome is None for trial in search_trials):
+        if any(trial.outcome is None for trial in search_trials) or self.hearing.unheard(arm.name):
             return []
-        values = {trial.number: trial.best_value for trial in search_trials if trial.outcome in RANKED}
-        sign = -1 if self.objective.mode == "max" else 1
+        if self.hearing.is_wanted:
+            values: dict[int, float | None] = {
+                trial.number: self.ledger.preferences.get(trial.number) for trial in search_trials
+            }
+        else:
+            values = {trial.number: trial.best_value for trial in search_trials if trial.outcome in RANKED}
+        sign = -1 if self.objective.mode == "max" or self.hearing.is_wanted else 1
         # Of equal trials the earlier one is first.
         ranked = sorted((sign * value, number) for number, value in values.items() if value is not None)
         existing_pairs = {(trial.of, trial.index % confirm.seeds) for trial in self.ledger.of_arm(arm.name, "confirm")}

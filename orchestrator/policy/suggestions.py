@@ -80,30 +80,43 @@ class Studies:
             return _startup_point(self._sweep, arm, index), "startup"
         study = self._studies.get(arm.name)
         trials = self._ledger.of_arm(arm.name, words.STAGE_SEARCH)
-        if study is None or not study.feed(trials, self._ledger.reopened):
-            study = self._studies[arm.name] = _ArmStudy(arm, self._objective, trials, self._ledger.reopened)
+        # New votes change the strengths of all trials, which Optuna can't do to trials that have ended.
+        changes = self._ledger.reopened + self._ledger.hearings
+        if study is None or not study.feed(trials, changes):
+            preferences = self._ledger.preferences if self._sweep.space.objective.preference else None
+            study = self._studies[arm.name] = _ArmStudy(arm, self._objective, trials, changes, preferences)
         return study.ask(derive_seed(self._sweep.space.seed, arm.name, index)), "tpe"
 
 
 class _ArmStudy:
     """Optuna's study of one arm; trials are in the order in which they were asked for, on which TPE depends."""
 
-    def __init__(self, arm: Arm, objective: Objective, trials: Sequence[Trial], reopened: int) -> None:
+    def __init__(
+        self,
+        arm: Arm,
+        objective: Objective,
+        trials: Sequence[Trial],
+        changes: int,
+        preferences: Mapping[int, float] | None = None,
+    ) -> None:
         """Make a study of an arm's search trials.
 
         Args:
             arm: the arm.
             objective: the metric to optimize.
             trials: all search trials of the arm, in the order in which they were asked for.
-            reopened: how often a trial of the sweep was reopened so far.
+            changes: how often results of trials that had ended have changed so far.
+            preferences: strengths of trials from votes, which are maximized instead of the metric; None without votes.
         """
         self._arm = arm
         self._objective = objective
-        self._reopened = reopened
+        self._changes = changes
+        self._preferences = preferences
         self._distributions = {name: distribution(domain) for name, domain in arm.searched.items()}
         self._storage = optuna.storages.InMemoryStorage()
         self._study = optuna.create_study(
-            storage=self._storage, direction="maximize" if objective.mode == "max" else "minimize"
+            storage=self._storage,
+            direction="maximize" if objective.mode == "max" or preferences is not None else "minimize",
         )
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._running: dict[int, Trial] = {}
@@ -114,17 +127,18 @@ class _ArmStudy:
         """The last suggestion, until the ledger has a trial with it."""
         self._add(trials)
 
-    def feed(self, trials: Sequence[Trial], reopened: int) -> bool:
+    def feed(self, trials: Sequence[Trial], changes: int) -> bool:
         """Add the arm's new trials to the study, and finish those that have ended.
 
         Args:
             trials: all search trials of the arm, in the order in which they were asked for.
-            reopened: how often a trial of the sweep was reopened so far; Optuna can't reopen a finished trial.
+            changes: how often results of trials that had ended have changed so far, as when one was reopened or votes
+                came; Optuna can't change a finished trial.
 
         Returns:
             False if the study can't be updated and has to be made anew.
         """
-        if reopened != self._reopened:
+        if changes != self._changes:
             return False
         if self._asked is not None:
             if len(trials) == self._count or trials[self._count].searched != self._asked:
@@ -134,17 +148,23 @@ class _ArmStudy:
             self._count, self._asked = self._count + 1, None
         self._add(trials[self._count :])
         for number, trial in list(self._running.items()):
-            if trial.outcome is not None:
+            if not self._is_running(trial):
                 self._finish(number, trial)
         return True
+
+    def _is_running(self, trial: Trial) -> bool:
+        """Return whether a trial has no result for Optuna yet: it is training, or waits for votes."""
+        return _describe_result(trial, self._objective, self._preferences)[0] is TrialState.RUNNING
 
     def _add(self, trials: Sequence[Trial]) -> None:
         """Add trials of the ledger to the study."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-            self._study.add_trials([make_frozen_trial(trial, self._objective, self._distributions) for trial in trials])
+            self._study.add_trials(
+                [make_frozen_trial(trial, self._objective, self._distributions, self._preferences) for trial in trials]
+            )
         for trial in trials:
-            if trial.outcome is None:
+            if self._is_running(trial):
                 self._running[self._count] = trial
             self._count += 1
 
@@ -157,7 +177,7 @@ class _ArmStudy:
         """
         del self._running[number]
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
-        state, value, steps = _describe_result(trial, self._objective)
+        state, value, steps = _describe_result(trial, self._objective, self._preferences)
         for epoch, best in steps.items():
             self._storage.set_trial_intermediate_value(trial_id, epoch, best)
         self._storage.set_trial_state_values(trial_id, state, None if value is None else [value])
@@ -186,15 +206,21 @@ def _startup_point(sweep: Sweep, arm: Arm, index: int) -> dict[str, Value]:
     return arm.draw(lambda name, domain: domain.at(float(point[names.index(name)])))
 
 
-def make_frozen_trial(trial: Trial, objective: Objective, distributions: Mapping[str, BaseDistribution]) -> FrozenTrial:
+def make_frozen_trial(
+    trial: Trial,
+    objective: Objective,
+    distributions: Mapping[str, BaseDistribution],
+    preferences: Mapping[int, float] | None = None,
+) -> FrozenTrial:
     """Return a trial in Optuna's form; its intermediate values are the best objective up to each epoch.
 
     Args:
         trial: the trial.
         objective: the metric to optimize.
         distributions: Optuna's form of the domain of each searched parameter.
+        preferences: strengths of trials from votes, which are maximized instead of the metric; None without votes.
     """
-    state, value, steps = _describe_result(trial, objective)
+    state, value, steps = _describe_result(trial, objective, preferences)
     return optuna.trial.create_trial(
         state=state,
         value=value,
@@ -204,13 +230,21 @@ def make_frozen_trial(trial: Trial, objective: Objective, distributions: Mapping
     )
 
 
-def _describe_result(trial: Trial, objective: Objective) -> tuple[TrialState, float | None, dict[int, float]]:
+def _describe_result(
+    trial: Trial, objective: Objective, preferences: Mapping[int, float] | None
+) -> tuple[TrialState, float | None, dict[int, float]]:
     """Return a trial's state, value and intermediate values by epoch, in Optuna's terms."""
     is_due_to_parameters = trial.outcome == words.OUTCOME_DIVERGED or trial.cause in PARAMETER_CAUSES
     if is_due_to_parameters:
         # TPE ignores trials with the state FAIL, and would propose such parameters again.
         return TrialState.PRUNED, None, {}
     state = STATES[trial.outcome]
+    if preferences is not None:
+        strength = preferences.get(trial.number)
+        if state is TrialState.COMPLETE and strength is None:
+            # It waits for votes.
+            return TrialState.RUNNING, None, {}
+        return state, strength if state is TrialState.COMPLETE else None, {}
     steps = {epoch: best for epoch, _, best in trial.curve.best_so_far(objective)}
     if state is TrialState.COMPLETE and not steps:
         state = TrialState.FAIL

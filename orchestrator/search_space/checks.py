@@ -39,9 +39,24 @@ def check_space(space: SearchSpace, complain: Complain) -> None:
         )
     if pruning and budget.seeds is not None:
         complain(("pruning",), "stops some of the seeds over which budget.seeds is to average; needs pruning: none")
+    if space.objective.preference:
+        _check_preference(space, complain)
     wants_gpu = resources.gpu > 0 or any(change.resources.gpu > 0 for change in space.arms)
     if resources.require_gpu and not wants_gpu:
         complain(("resources", "require_gpu"), "needs resources.gpu above 0, got 0")
+
+
+def _check_preference(space: SearchSpace, complain: Complain) -> None:
+    """Check that trials that listeners shall order have sounds, and that nothing else stops or averages them."""
+    at = ("objective", "preference")
+    if space.pruning:
+        complain(("pruning",), "would stop trials that nobody has heard; objective.preference needs pruning: none")
+    if space.budget.seeds is not None:
+        complain(at, "orders the trials of a search, and budget.seeds searches nothing; needs budget.trials_per_arm")
+    if space.corpus is None:
+        complain(at, "lets people hear clips of a corpus; needs corpus")
+    if space.media.clips < 1:
+        complain(at, f"lets people hear the trials; needs media.clips of 1 or more, got {space.media.clips}")
 
 
 def check_corpus(settings: Mapping[str, PlainValue], model: type[BaseModel], complain: Complain) -> None:
@@ -90,6 +105,8 @@ def check_objective(space: SearchSpace, trainable: type[Declaration], num_arms: 
         hint = f"{trainable.class_name()} reports: {', '.join(trainable.METRICS) or 'none'}"
         complain(("objective", "metric"), f"unknown metric {name!r}{suggest_option(name, trainable.METRICS)}; {hint}")
         return
+    if space.objective.preference and not trainable.can_render():
+        complain(("objective", "preference"), f"{trainable.class_name()} makes no sounds that listeners could prefer")
     if metric.mode != mode:
         complain(("objective", "mode"), f"{name} is better when it is {metric.mode}, got {mode}")
     if metric.comparable != "all" and num_arms > 1:

@@ -32,7 +32,9 @@ def make_schema() -> Schema:
     definitions: Schema = file.pop("$defs")
     del definitions["Domain"]
     definitions["Searched"] = _searched_schema(definitions["Searched"])
-    file["properties"]["trainable"]["anyOf"] = [{"enum": [*names]}, {"pattern": r"(/|\.py$)"}]
+    forms = [{"enum": [*names]}, {"type": "string", "pattern": r"(/|\.py$)"}, {"$ref": "#/$defs/Command"}]
+    documentation = _documentation(file["properties"]["trainable"])
+    file["properties"]["trainable"] = {**documentation, "anyOf": forms}
     file["properties"]["presets"] = {
         "description": "partial search spaces, each merged over the file by --preset NAME",
         "type": "object",

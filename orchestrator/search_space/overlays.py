@@ -101,6 +101,11 @@ def make_paths_absolute(root: Node) -> None:
     components = root.find(("components",)).value
     indices = range(len(components)) if isinstance(components, list) else ()
     paths: list[KeyPath] = [("trainable",), ("corpus", "root"), *(("components", index) for index in indices)]
+    trainable = root.find(("trainable",))
+    if isinstance(trainable.value, dict):
+        # A command is run in the folder of its file, also when the sweep is resumed from its copy.
+        trainable.value.setdefault("folder", Node(".", trainable.place))
+        paths.append(("trainable", "folder"))
     for path in paths:
         node = root.find(path)
         if root.trace(path) != path or not isinstance(node.value, str):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import itertools
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,67 +28,15 @@ from orchestrator.search_space.checks import (
 )
 from orchestrator.search_space.combinations import Cell, make_cells
 from orchestrator.search_space.names import check_params
-from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.schema import Resources, SearchSpace, unknown_key
+from orchestrator.search_space.sweep import Sweep, renderings
 from orchestrator.search_space.valid_parts import keep_valid_parts, removable_part
 from orchestrator.search_space.yaml_tree import Node
 
 if TYPE_CHECKING:
-    from trainables.trainable import Declaration, Trainable
+    from trainables.trainable import Declaration
 
 __all__ = ["Arm", "Resources", "SearchSpace", "Sweep", "read_search_space"]
-
-
-@dataclass(frozen=True)
-class Sweep:
-    """One run of a search space.
-
-    Attributes:
-        name: the name of the sweep, of its folder and of its runs in MLflow.
-        path: the path of the file, as the user gave it.
-        space: the contents of the file.
-        arms: the combinations of the compared values, without the skipped ones.
-        skipped: a line for each skipped combination, with the reason.
-        text: the search space as YAML, with preset, options and absolute paths; it gives the same sweep when it is read
-            from another folder.
-        declaration: the settings and metrics of the trainable.
-        remarks: messages about settings that were removed from the file, one line each.
-    """
-
-    name: str
-    path: Path
-    space: SearchSpace
-    arms: tuple[Arm, ...]
-    skipped: tuple[str, ...]
-    text: str
-    declaration: type[Declaration]
-    remarks: tuple[str, ...] = ()
-
-    @property
-    def trainable(self) -> type[Trainable]:
-        """The class that trials run; importing one of this repository imports torch."""
-        if issubclass(self.declaration, loader.Trainable):
-            # The user's file may have been changed since.
-            return self.declaration
-        return loader.load_trainable(self.space.trainable, self.path.parent)
-
-    @property
-    def renderings(self) -> list[dict[str, Value]]:
-        """The settings of each rendering of a trained model."""
-        return renderings(self.space)
-
-    def settings(self) -> Iterator[dict[str, Value]]:
-        """Yield configurations of each arm: in the middle and at the edges of its domains, and with each rendering."""
-        for arm in self.arms:
-            yield arm.middle()
-            yield from (corner for _, corner in arm.corners())
-            yield from (arm.middle() | rendering for rendering in self.renderings)
-
-
-def renderings(space: SearchSpace) -> list[dict[str, Value]]:
-    """Return the combinations of the values of `evaluate`; none if it is empty."""
-    combinations = itertools.product(*space.evaluate.values()) if space.evaluate else ()
-    return [dict(zip(space.evaluate, combination, strict=True)) for combination in combinations]
 
 
 def read_search_space(
@@ -255,8 +202,8 @@ class _Reading:
             return None
         declaration = None
         with self._note_errors_at(("trainable",)):
-            loader.check_trainable(space.trainable, self.path.parent, components or ())
-            declaration = loader.load_declaration(space.trainable, self.path.parent)
+            loader.check_trainable(space.trainable_reference, self.path.parent, components or ())
+            declaration = loader.load_declaration(space.trainable_reference, self.path.parent)
         # Otherwise names that the components register would be reported as unknown.
         return declaration if components is not None else None
 

@@ -11,26 +11,19 @@ from typing import Annotated, Any, Literal, Self, get_args
 from pydantic import (
     AfterValidator,
     BaseModel,
-    BeforeValidator,
-    ConfigDict,
+    Discriminator,
     Field,
+    Tag,
     field_validator,
     model_validator,
 )
 
 from orchestrator.messages import KeyPath, suggest_option
+from orchestrator.search_space.command import Command
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
 from orchestrator.search_space.scalars import Value
+from orchestrator.search_space.section import NoneWord, Section
 from orchestrator.search_space.values import Comparison, Conditions, Parameters, PlainValue, Values
-
-NoneWord = BeforeValidator(lambda value: None if value == "none" else value)
-"""YAML 1.2 reads `none` as text; here it turns a part off, as `null` does."""
-
-
-class Section(BaseModel):
-    """A mapping that has no other keys than the declared ones."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Objective(Section):
@@ -38,6 +31,11 @@ class Objective(Section):
 
     metric: str = Field(description="the metric that orders trials, such as val/judge_probability")
     mode: Literal["min", "max"] = Field(description="which way is better")
+    preference: bool = Field(
+        False,
+        description="whether votes of listeners (orchestrate listen NAME --method prefer) order the trials instead; "
+        "the metric still picks the best epoch of each",
+    )
     at: dict[str, PlainValue] = Field(
         {}, description="the one of the renderings under evaluate that orders trials: {phase: griffin_lim}"
     )
@@ -181,6 +179,10 @@ def _check_corpus(corpus: dict[str, Any] | None) -> dict[str, Any] | None:
     return corpus
 
 
+def _form_of_trainable(value: object) -> str:
+    return "mapping" if isinstance(value, dict | Command) else "name"
+
+
 class SearchSpace(Section):
     """The search space of a sweep: one YAML file with all of its settings."""
 
@@ -188,7 +190,9 @@ class SearchSpace(Section):
         description="of the sweep and its folder; the file's name if omitted",
         json_schema_extra={"pattern": SWEEP_NAME, "maxLength": MAX_SWEEP_CHARACTERS},
     )
-    trainable: str = Field(description="the trainable: the name of a shipped one, or a file such as ./my_unet.py")
+    trainable: Annotated[
+        Annotated[str, Tag("name")] | Annotated[Command, Tag("mapping")], Discriminator(_form_of_trainable)
+    ] = Field(description="the name of a shipped one, a file such as ./my_unet.py, or {command: python train.py …}")
     corpus: Annotated[dict[str, PlainValue] | None, NoneWord, AfterValidator(_check_corpus)] = Field(
         None, description="the recordings to learn from: {name: demo}, {name: folder, root: DIR}, …"
     )
@@ -218,6 +222,14 @@ class SearchSpace(Section):
     components: Annotated[tuple[Annotated[Path, Field(strict=False)], ...], Field(strict=False)] = Field(
         (), description="files that register losses, normalizations, …"
     )
+
+    @property
+    def trainable_reference(self) -> str | dict[str, Any]:
+        """The trainable as the loader takes it: its name, its path, or its command with the objective."""
+        if isinstance(self.trainable, str):
+            return self.trainable
+        objective = {"objective": self.objective.metric, "mode": self.objective.mode}
+        return {**self.trainable.model_dump(mode="json"), **objective}
 
 
 def unknown_key(path: KeyPath) -> str:

@@ -90,7 +90,7 @@ def read(path: Path, mistakes: Mistakes) -> Node:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file{suggest_file(path)}") from None
     except IsADirectoryError:
-        raise UserError(f"{path}: is a folder, not a YAML file") from None
+        raise UserError(f"{path}: is a folder, not a YAML file; name a file in it") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: is no text (UTF-8), so no YAML file") from None
     except OSError as error:

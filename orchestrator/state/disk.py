@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from orchestrator.errors import UserError
-from orchestrator.state.paths import BEST, CHECKPOINT, LAST, trial_folder
+from orchestrator.state.paths import BEST, CHECKPOINT, LAST, TRAINABLE_FOLDER, trial_folder
 from reports import vocabulary as words
 
 GIB = 2**30
@@ -27,12 +27,16 @@ def tidy(folder: Path, outcome: str, *, keep_pruned: bool) -> None:
     Args:
         folder: the trial's folder.
         outcome: how the trial ended. A completed one keeps its best and its last checkpoint. A failed or diverged one
-            keeps all, so that it can be retried. A pruned one keeps none.
+            keeps all, so that it can be retried. A pruned one keeps none, nor files of its trainable's own.
         keep_pruned: whether a pruned trial keeps the same checkpoints as a completed one.
     """
     if outcome in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED):
         return
-    kept = () if outcome == words.OUTCOME_PRUNED and not keep_pruned else (BEST, LAST)
+    keeps_nothing = outcome == words.OUTCOME_PRUNED and not keep_pruned
+    kept = () if keeps_nothing else (BEST, LAST)
+    if keeps_nothing:
+        # Its command may still be writing, and is stopped in a moment.
+        shutil.rmtree(folder / TRAINABLE_FOLDER, ignore_errors=True)
     with contextlib.suppress(FileNotFoundError):
         for path in (folder / CHECKPOINT).iterdir():
             if path.name not in kept:

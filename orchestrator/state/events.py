@@ -94,6 +94,20 @@ class Granted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Preferred(Event):
+    """Listeners have voted: the strengths of all trials with enough votes, which replace earlier ones.
+
+    Attributes:
+        scores: the strengths by the trial's number, which JSON makes a string.
+        votes: the number of votes.
+    """
+
+    is_of_driver = False
+    scores: Mapping[str, float]
+    votes: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Asked(TrialEvent):
     """A new trial; `Trial` describes the attributes."""
 

@@ -55,6 +55,8 @@ class SweepState:
         searched: the parameters that Optuna chose for some trial.
         tallies: the arms in numbers, in the order in which they were first asked for.
         reopened: how often a trial that had ended was opened again.
+        preferences: strengths of trials from the votes of listeners, by number.
+        hearings: how often such strengths have come; each time, those of all trials may change.
         restarts: how often Ray has died since a trial last gave a sign of life.
         is_restart: whether the next driver only takes the place of one whose Ray had died.
         last_ms: the time of the last event.
@@ -81,6 +83,8 @@ class SweepState:
         self.searched: dict[str, None] = {}
         self.tallies: dict[str, Tally] = {}
         self.reopened = 0
+        self.preferences: dict[int, float] = {}
+        self.hearings = 0
         self.restarts = 0
         self.is_restart = False
         self.last_ms = 0
@@ -135,6 +139,9 @@ class SweepState:
                 self.started |= {"tracking_uri": event.tracking_uri, "artifact_root": event.artifact_root}
             case events.Granted():
                 self.granted[event.arm] = Grant(event.trials, event.epochs, event.hours)
+            case events.Preferred():
+                self.preferences = {int(number): score for number, score in event.scores.items()}
+                self.hearings += 1
             case events.Restarted():
                 self.is_restart = True
                 self.restarts += 1

@@ -18,6 +18,7 @@ from typing import IO, Any, NoReturn
 from ray import tune
 
 from orchestrator import processor
+from orchestrator.plugins.loader import TrainingOver
 from orchestrator.state.paths import TRIAL_LOG
 from orchestrator.worker import guard
 from orchestrator.worker.failure import as_failure
@@ -64,7 +65,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """Train one epoch, or evaluate the best checkpoint.
 
         Returns:
-            JSON texts: the `row` of the epoch and the `remarks` about checkpoints, or what was `evaluated`.
+            JSON texts: the `row` of the epoch and the `remarks` about checkpoints, or what was `evaluated`; or, instead
+            of a row, why the trial is `over`, which is no JSON.
 
         Raises:
             TrialFailure: anything went wrong.
@@ -96,10 +98,13 @@ class Worker(tune.Trainable):  # type: ignore[misc]
                 self._run = TrialRun(spec)
             for remark in self._run.remarks:
                 print(remark, flush=True)
-        with guard.time_limit(minutes, output):
-            row = self._run.step()
+        try:
+            with guard.time_limit(minutes, output):
+                result = {"row": json.dumps(self._run.step())}
+        except TrainingOver as over:
+            result = {"over": str(over)}
         remarks, self._run.remarks = self._run.remarks, []
-        return {"row": json.dumps(row), "remarks": json.dumps(remarks)}
+        return result | {"remarks": json.dumps(remarks)}
 
     def cleanup(self) -> None:
         """Close the trial's outbox, if it is open."""

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from orchestrator.plugins import loader, randomness
 from orchestrator.state.curve import Objective
 from orchestrator.state.events import now_ms
-from orchestrator.state.paths import CHECKPOINT
+from orchestrator.state.paths import CHECKPOINT, TRAINABLE_FOLDER
 from orchestrator.storage import json_lines
 from orchestrator.worker import checkpoint, media, outbox
 from orchestrator.worker.guard import Guard
@@ -83,6 +83,10 @@ class TrialRun:
         self._open.callback(self.outbox.close)
         self.device = device_of(spec)
         self.trainable = build(spec, self.device)
+        # Before the checkpoint is restored, and not in `build`: an evaluation or an export has no epochs.
+        self._open.callback(self.trainable.close)
+        if spec.max_epochs is not None:
+            self.trainable.place(self.folder / TRAINABLE_FOLDER, spec.max_epochs)
         self.remarks: list[str] = []
         write_config(self.folder / words.ARTIFACT_CONFIG, spec)
         self._epoch = self._restore()
@@ -121,6 +125,9 @@ class TrialRun:
         """Train one epoch and return its row; first return the recorded rows that were not reported, one in each call.
 
         An epoch that is in the outbox but whose checkpoint was lost is trained again without another row.
+
+        Raises:
+            TrainingOver: there is no further epoch.
         """
         if self._unreported:
             return self._unreported.pop(0)
@@ -162,7 +169,7 @@ class TrialRun:
             media.write(self.folder / "media" / f"epoch_{epoch:02d}", rendered_media, epoch=epoch)
 
     def close(self) -> None:
-        """Close the outbox and release its lock."""
+        """Close the trainable, then the outbox, and release its lock."""
         self._open.close()
 
 

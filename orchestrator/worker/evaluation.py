@@ -30,8 +30,8 @@ def evaluate(spec: TrialSpec) -> dict[str, Any]:
     rendering, and there always on the validation split too.
 
     Returns:
-        The `metrics` (`test/<name>`: the mean over recordings of each column of `per_recording.csv`), and a list of
-        `renderings`, each with its name, settings, folder and metrics.
+        The `metrics` (`test/<name>`: the mean over recordings of each column of `per_recording.csv`, and metrics of the
+        whole split), and a list of `renderings`, each with its name, settings, folder and metrics.
 
     Raises:
         InUse: another process still evaluates the trial, such as one that has outlived its driver.
@@ -68,7 +68,7 @@ def _judge(
     """Write sounds, pictures and tables of a trainable into a folder.
 
     Returns:
-        The mean over recordings of each column of numbers in the tables.
+        The mean over recordings of each column of numbers in the tables, and their `split_metrics`.
     """
     metrics: dict[str, float] = {}
     tables: dict[str, pd.DataFrame] = {}
@@ -76,7 +76,7 @@ def _judge(
         table = trainable.evaluate(split)
         if table is not None:
             tables[TABLES[split]] = table
-            numbers = table.select_dtypes("number").mean()
+            numbers = table.select_dtypes("number").mean().to_dict() | table.attrs.get(loader.SPLIT_METRICS, {})
             metrics |= {f"{PREFIXES[split]}{name}": float(value) for name, value in numbers.items()}
     rendered_media = render(trainable, spec)
     if rendered_media is not None or tables:

@@ -14,6 +14,7 @@ class TrialSpec:
     """A trial as a worker needs it; only plain values, which Ray can send.
 
     Attributes:
+        trainable: the name of a shipped trainable, the path of a file, or a command.
         trainable_folder: the folder to which a relative path in `trainable` is relative.
         config: the trial's parameters.
         corpus: the settings of the corpus; None for a trainable without one.
@@ -27,6 +28,7 @@ class TrialSpec:
         token: the text of the file by which a worker checks that it sees the driver's folder.
         since: the first attempt whose epochs and checkpoints count.
         reported_epochs: the number of epochs that the driver has.
+        max_epochs: the epochs of the trial if it isn't pruned; None for an evaluation.
         minutes_per_epoch: the time limit of an epoch; None for no limit.
         blowup: as in `guard.Guard`, like `collapsed_epochs`.
         splits: the splits on which the best checkpoint is evaluated.
@@ -36,7 +38,7 @@ class TrialSpec:
     number: int
     folder: str
     home: str
-    trainable: str
+    trainable: str | Mapping[str, Any]
     trainable_folder: str
     components: tuple[str, ...]
     config: Mapping[str, Any]
@@ -53,6 +55,7 @@ class TrialSpec:
     token: str = ""
     since: int = 1
     reported_epochs: int = 0
+    max_epochs: int | None = None
     minutes_per_epoch: float | None = None
     blowup: float | None = 10
     collapsed_epochs: int | None = 3

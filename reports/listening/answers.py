@@ -7,7 +7,6 @@ import json
 import os
 import threading
 import time
-from collections.abc import Iterable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -16,7 +15,18 @@ from filelock import FileLock, Timeout
 from pydantic import BaseModel, ConfigDict, StrictInt, StrictStr
 
 from reports.errors import ReportError
-from reports.listening.design import ABX_ANSWERS, MOS, SCALE, Step, token_of
+from reports.listening.design import (
+    ABX,
+    ABX_ANSWERS,
+    MAX_QUALITY,
+    MOS,
+    MUSHRA,
+    PREFERENCES,
+    SCALE,
+    Method,
+    Step,
+    token_of,
+)
 from reports.listening.preparation import ListeningTest
 
 ANSWERS = "answers.jsonl"
@@ -24,7 +34,8 @@ LOCK = "answers.lock"
 MAX_CODE = 40
 """Maximum number of characters of a listener's code."""
 
-Answer = StrictInt | StrictStr
+Answer = StrictInt | StrictStr | dict[str, StrictInt]
+"""A rating, a slot, or the ratings of several sounds by slot or, once it is stored, by key of the system."""
 
 
 class Vote(BaseModel):
@@ -33,7 +44,7 @@ class Vote(BaseModel):
     Attributes:
         item: id of the item.
         token: the step's token.
-        answer: a rating, or `a` or `b`.
+        answer: a rating, a slot, `tie`, or ratings from 0 to 100 by slot.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -50,8 +61,8 @@ class StoredAnswer(BaseModel):
         listener: code of the listener.
         item: id of the item.
         clip: name of the clip.
-        systems: key of the system that was rated, or keys of A and B.
-        answer: a rating, or `a` or `b`.
+        systems: key of the system that was rated, or keys of A and B, or of all in the order of their slots.
+        answer: a rating, a slot, `tie`, or ratings from 0 to 100 by key of the system.
         right: whether the ABX answer is right; None for a rating.
         via: name of the session, of a served page or an exported file.
     """
@@ -64,6 +75,12 @@ class StoredAnswer(BaseModel):
     answer: Answer
     right: bool | None
     via: str
+
+    @property
+    def rating(self) -> int:
+        """The rating of a sound that was rated alone."""
+        assert isinstance(self.answer, int)
+        return self.answer
 
 
 class Refusal(Exception):
@@ -108,11 +125,32 @@ def check_vote(test: ListeningTest, session: str, vote: Vote) -> Step:
     issued = token_of(design, test.secret, session, vote.item)
     if not hmac.compare_digest(issued.encode(), vote.token.encode(errors="replace")):
         raise Refusal(403, "this token was not issued by this test for this listener and clip")
-    allowed: Iterable[int | str] = SCALE if design.method == MOS else ABX_ANSWERS
-    if vote.answer not in allowed:
-        shown = "1 to 5" if design.method == MOS else "a or b"
-        raise Refusal(422, f"an answer is {shown}, got {str(vote.answer)[:20]!r}")
-    return next(step for step in test.plan(session) if step.item.id == vote.item)
+    step = next(step for step in test.plan(session) if step.item.id == vote.item)
+    allowed = _describe_allowed(step, vote.answer, design.method)
+    if allowed:
+        raise Refusal(422, f"an answer is {allowed}, got {str(vote.answer)[:20]!r}")
+    return step
+
+
+def by_system(step: Step, answer: Answer) -> Answer:
+    """Return an answer as it is stored: ratings by slot become ratings by key of the system."""
+    if isinstance(answer, dict):
+        return {step.slots[slot]: rating for slot, rating in answer.items()}
+    return answer
+
+
+def _describe_allowed(step: Step, answer: Answer, method: Method) -> str:
+    """Return the answers that a step allows, in words, if this is none of them; else an empty string."""
+    if method == MUSHRA:
+        ratings = answer if isinstance(answer, dict) else {}
+        is_complete = ratings.keys() == set(step.rated_slots)
+        is_valid = is_complete and all(0 <= rating <= MAX_QUALITY for rating in ratings.values())
+        return "" if is_valid else f"a rating from 0 to {MAX_QUALITY} for each of {', '.join(step.rated_slots)}"
+    if method == MOS:
+        return "" if isinstance(answer, int) and answer in SCALE else "1 to 5"
+    if method == ABX:
+        return "" if answer in ABX_ANSWERS else "a or b"
+    return "" if answer in PREFERENCES else "a, b or tie"
 
 
 class Answers:
@@ -155,11 +193,11 @@ class Answers:
         os.close(self._file)
         self._process_lock.release()
 
-    def answer_of(self, listener: str, item: str) -> int | str | None:
+    def answer_of(self, listener: str, item: str) -> Answer | None:
         """Return a listener's answer to an item; None if there is none yet."""
         return self._known.get((listener, item))
 
-    def add(self, listener: str, step: Step, answer: int | str, via: str) -> None:
+    def add(self, listener: str, step: Step, answer: Answer, via: str) -> None:
         """Store an answer; it is on disk when this returns.
 
         Args:
@@ -173,7 +211,8 @@ class Answers:
             OSError: the file can't be written; then nothing is stored.
         """
         right = None if step.right is None else answer == step.right
-        systems = tuple(key for slot, key in step.slots.items() if slot != "x")
+        systems = tuple(step.slots[slot] for slot in step.rated_slots)
+        answer = by_system(step, answer)
         line = StoredAnswer(
             ts=time.time_ns() // 1_000_000,
             listener=listener,

@@ -12,8 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
 from reports.errors import ReportError
-from reports.listening.answers import Answers, Refusal, Vote, check_vote, listener_code
+from reports.listening.answers import Answer, Answers, Refusal, Vote, by_system, check_vote, listener_code
 from reports.listening.design import Step, file_session
+from reports.listening.open_steps import steps_of_copy
 from reports.listening.page import render_test
 from reports.listening.preparation import ListeningTest, load_test, tests_of
 from reports.whole_file import write_whole
@@ -61,7 +62,7 @@ def export_test(test: ListeningTest, path: Path) -> int:
         ReportError: the file can't be written.
     """
     copy = secrets.token_hex(8)
-    steps = test.plan(file_session(copy))
+    steps = steps_of_copy(test, copy)
     sounds = sorted({test.sound(step.item.clip, system) for step in steps for system in step.slots.values()})
     names = {sound: f"s{number}" for number, sound in enumerate(sounds)}
     exported = {
@@ -126,14 +127,14 @@ def import_answers(answers: Answers, test: ListeningTest, answers_file: AnswersF
         steps = [check_vote(test, session, vote) for vote in answers_file.answers]
     except Refusal as refusal:
         raise ReportError(f"--import {path}: {refusal}; nothing was imported from this file") from None
-    new: dict[str, tuple[Step, int | str]] = {}
+    new: dict[str, tuple[Step, Answer]] = {}
     for vote, step in zip(answers_file.answers, steps, strict=True):
         before = answers.answer_of(listener, vote.item)
         if before is None and vote.item in new:
-            _, before = new[vote.item]
+            before = by_system(step, new[vote.item][1])
         if before is None:
             new[vote.item] = (step, vote.answer)
-        elif vote.answer != before:
+        elif by_system(step, vote.answer) != before:
             raise ReportError(
                 f"--import {path}: {listener!r} has given other answers before; if this is another listener, change "
                 "listener in this file to another code; nothing was imported from it"

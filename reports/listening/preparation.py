@@ -19,8 +19,13 @@ from reports.errors import ReportError
 from reports.listening.design import (
     ABX,
     ANCHOR,
+    MAX_MUSHRA_SYSTEMS,
+    MID_ANCHOR,
     MOS,
+    MUSHRA,
+    PREFER,
     REFERENCE,
+    ComparedMetric,
     Design,
     Method,
     RatedSystem,
@@ -30,7 +35,16 @@ from reports.listening.design import (
     plan,
 )
 from reports.listening.mlflow import fetch_sounds, report_mlflow_errors
-from reports.listening.sounds import TOO_QUIET_LUFS, Sound, content_hash, make_anchor, match_loudness, read_sound
+from reports.listening.sounds import (
+    ANCHOR_HZ,
+    MID_ANCHOR_HZ,
+    TOO_QUIET_LUFS,
+    Sound,
+    content_hash,
+    make_anchor,
+    match_loudness,
+    read_sound,
+)
 from reports.listening.sources import Sources, System
 from reports.whole_file import write_whole
 
@@ -43,6 +57,8 @@ SOUNDS = "sounds"
 HASHED_CHARACTERS = 10
 
 Say = Callable[[str], None]
+ANCHORS = {ANCHOR: ANCHOR_HZ, MID_ANCHOR: MID_ANCHOR_HZ}
+"""Cutoff of each anchor in Hz, by its key."""
 Files = dict[str, dict[str, Path]]
 """Sound files by clip and by key of the system; the original has the key `REFERENCE`."""
 
@@ -79,7 +95,7 @@ def prepare(
         client: client of the MLflow that has the sounds.
         sources: the systems and clips.
         folder: the folder with all tests of the sweep.
-        method: `mos` or `abx`.
+        method: the method.
         against_original: whether an ABX test compares each system with the original instead of with each other.
         say: function that prints a line.
 
@@ -88,9 +104,18 @@ def prepare(
     """
     systems = {f"s{number}": system for number, system in enumerate(sources.systems)}
     groups = _groups(method, list(systems), against_original, sources)
+    key_by_run = {system.run_id: key for key, system in systems.items()}
+    metrics = {
+        name: ComparedMetric(
+            mode=metric.mode, values={key_by_run[run_id]: value for run_id, value in metric.values.items()}
+        )
+        for name, metric in sources.metrics.items()
+    }
     clips = choose_clips(method, sources.clips, len(groups))
     say(f"Fetching {len(clips)} clips of {len(systems)} systems from MLflow …")
-    rated = {key: RatedSystem(name=system.name, run_id=system.run_id) for key, system in systems.items()}
+    rated = {
+        key: RatedSystem(name=system.name, run_id=system.run_id, trial=system.trial) for key, system in systems.items()
+    }
     with tempfile.TemporaryDirectory() as scratch:
         files, notes = _fetch(client, sources, systems, clips, Path(scratch))
         setup = (method, against_original, sources.sweep_identity, [system.identity for system in systems.values()])
@@ -107,9 +132,10 @@ def prepare(
                 items=tuple(make_items(method, secret, list(files), groups)),
                 sounds={},
                 notes=tuple(notes),
+                metrics=metrics,
             )
             _write_test(folder, design, secret, files)
-    return _update_runs(load_test(folder / test_id), rated, sources.sweep_run_id)
+    return _update_runs(load_test(folder / test_id), rated, metrics, sources.sweep_run_id)
 
 
 def load_test(folder: Path) -> ListeningTest:
@@ -137,14 +163,29 @@ def _groups(method: Method, keys: list[str], against_original: bool, sources: So
     """Return the keys of the systems in each kind of item: each system, or each pair that is compared."""
     if method == MOS:
         return [(key,) for key in (*keys, REFERENCE, ANCHOR)]
+    if method == MUSHRA:
+        if len(keys) > MAX_MUSHRA_SYSTEMS:
+            raise ReportError(
+                f"--method mushra plays all systems of a clip on one page, at most {MAX_MUSHRA_SYSTEMS}, and these are "
+                f"{len(keys)}; give --top {MAX_MUSHRA_SYSTEMS} or fewer --trials, or use --method prefer"
+            )
+        _require_two(method, keys, sources, "rate it alone with --method mos")
+        return [(*keys, REFERENCE, MID_ANCHOR, ANCHOR)]
+    if method == PREFER:
+        _require_two(method, keys, sources, "rate it alone with --method mos")
+        return [*itertools.combinations(keys, 2), (REFERENCE, ANCHOR)]
     if against_original:
         return [(key, REFERENCE) for key in keys]
+    _require_two(method, keys, sources, "compare with the original: --against-original")
+    return list(itertools.combinations(keys, 2))
+
+
+def _require_two(method: Method, keys: Sequence[str], sources: Sources, instead: str) -> None:
     if len(keys) < 2:
         raise ReportError(
-            f"--method abx compares systems, and {sources.sweep} has only one here: {sources.systems[0].name}; give "
-            "two with --trials, or compare with the original: --against-original"
+            f"--method {method} compares systems, and {sources.sweep} has only one here: {sources.systems[0].name}; "
+            f"give two with --trials, or {instead}"
         )
-    return list(itertools.combinations(keys, 2))
 
 
 def _fetch(
@@ -174,10 +215,10 @@ def _fetch(
 def _reference_systems(method: Method, against_original: bool) -> dict[str, RatedSystem]:
     if method == ABX:
         return {REFERENCE: RatedSystem(name="original")} if against_original else {}
-    return {
-        REFERENCE: RatedSystem(name="original (hidden)"),
-        ANCHOR: RatedSystem(name="anchor (original below 3.5 kHz)"),
-    }
+    references = {REFERENCE: RatedSystem(name="original (hidden)")}
+    if method == MUSHRA:
+        references[MID_ANCHOR] = RatedSystem(name="anchor (original below 7 kHz)")
+    return references | {ANCHOR: RatedSystem(name="anchor (original below 3.5 kHz)")}
 
 
 def _fingerprint(setup: Sequence[object], files: Files) -> str:
@@ -203,8 +244,9 @@ def _write_test(folder: Path, design: Design, secret: bytes, files: Files) -> No
         notes = list(design.notes)
         for clip, path_by_key in files.items():
             sound_by_key = {key: read_sound(path) for key, path in path_by_key.items()}
-            if ANCHOR in design.systems:
-                sound_by_key[ANCHOR] = make_anchor(sound_by_key[REFERENCE])
+            for key, cutoff_hz in ANCHORS.items():
+                if key in design.systems:
+                    sound_by_key[key] = make_anchor(sound_by_key[REFERENCE], cutoff_hz)
             rated = {key: sound for key, sound in sound_by_key.items() if key in design.systems}
             sounds[clip], unchanged = _write_sounds(target / SOUNDS, rated)
             notes += [
@@ -236,9 +278,12 @@ def _describe_loudness(lufs: float) -> str:
     return f"{lufs:.0f} LUFS is below {TOO_QUIET_LUFS:.0f}"
 
 
-def _update_runs(test: ListeningTest, rated: Mapping[str, RatedSystem], run_id: str) -> ListeningTest:
+def _update_runs(
+    test: ListeningTest, rated: Mapping[str, RatedSystem], metrics: Mapping[str, ComparedMetric], run_id: str
+) -> ListeningTest:
     """Return the test with the current runs of its systems, which change if a deleted run is made anew."""
-    design = test.design.model_copy(update={"systems": test.design.systems | dict(rated), "run_id": run_id})
+    systems = test.design.systems | dict(rated)
+    design = test.design.model_copy(update={"systems": systems, "metrics": dict(metrics), "run_id": run_id})
     if design != test.design:
         write_whole(test.folder / DESIGN, design.model_dump_json(indent=1))
     return ListeningTest(design, test.secret, test.folder)

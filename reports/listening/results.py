@@ -2,105 +2,115 @@
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 
 import numpy as np
 
 from reports import vocabulary as words
 from reports.listening.answers import StoredAnswer
-from reports.listening.design import MOS, REFERENCE, Design
+from reports.listening.bootstrap import bootstrap_means, collect_ratings
+from reports.listening.design import ABX, MOS, MUSHRA, PREFER, REFERENCE, Design
+from reports.listening.metric_agreement import compare_metrics
+from reports.listening.mushra import summarize_mushra
+from reports.listening.preferences import summarize_preferences
+from reports.listening.preparation import ListeningTest
 from reports.listening.statistics import Estimate, agreement, holm, mean_opinion, p_guessing, share_right
+from reports.listening.tables import MetricAgreement, Results, Row, estimate_metrics
+from reports.listening.votes import PairVote, earlier_votes
 
+EXPLANATIONS = {
+    MOS: "intervals: 95 %, Student's t over ratings, one for each listener and clip",
+    ABX: "intervals: 95 %, Wilson; p: one-sided binomial test, Holm's adjustment for all pairs",
+    MUSHRA: "intervals and p: 95 %, bootstrap over listeners and clips; Holm's adjustment for all pairs",
+    PREFER: "strengths: Bradley and Terry with Davidson's ties; a system that is 1 stronger is preferred 2.7 times as "
+    "often; intervals: 95 %, as if votes were independent; p: Holm's adjustment for all pairs",
+}
+"""How intervals and p values are computed, for each method."""
 REFERENCE_FLOOR = 3.5
 """Listeners whose mean rating of the hidden original is lower are excluded (post-screening as in ITU-R BS.1534)."""
 
 
-@dataclass(frozen=True)
-class Row:
-    """A line of the results: the ratings of a system, or the ABX answers about a pair.
+def summarize(design: Design, answers: Sequence[StoredAnswer], earlier: Sequence[PairVote] = ()) -> Results:
+    """Return the results of the answers so far.
 
-    Attributes:
-        name: name of the system, or of both.
-        estimate: mean rating or share of right answers; None without answers.
-        p: probability of so many right answers by guessing, adjusted over all pairs; None for ratings.
-    """
-
-    name: str
-    estimate: Estimate | None
-    p: float | None = None
-
-
-@dataclass(frozen=True)
-class Results:
-    """The results of one test.
-
-    Attributes:
+    Args:
         design: the test.
-        rows: one row per system (MOS) or pair (ABX).
-        listeners: number of answers of each listener.
-        left_out: one line for each excluded listener, with the reason.
-        agreement: Krippendorff's alpha of the ratings; None for ABX tests or without enough ratings.
-        metrics: MLflow metrics, by run id and name.
+        answers: its answers.
+        earlier: votes of earlier preference tests about the same trials.
     """
-
-    design: Design
-    rows: tuple[Row, ...]
-    listeners: dict[str, int]
-    left_out: tuple[str, ...] = ()
-    agreement: float | None = None
-    metrics: dict[str, dict[str, float]] = field(default_factory=dict)
-
-
-def summarize(design: Design, answers: Sequence[StoredAnswer]) -> Results:
-    """Return the results of the answers so far."""
     counts = dict(Counter(answer.listener for answer in answers))
-    summarize_answers = _summarize_ratings if design.method == MOS else _summarize_abx
+    if design.method == PREFER:
+        return summarize_preferences(design, answers, counts, earlier)
+    summarize_answers = {MOS: _summarize_ratings, ABX: _summarize_abx, MUSHRA: summarize_mushra}[design.method]
     return summarize_answers(design, answers, counts)
+
+
+def summarize_test(test: ListeningTest, answers: Sequence[StoredAnswer]) -> Results:
+    """Return the results of a test, which in a preference test include votes of the sweep's other preference tests."""
+    is_preference = test.design.method == PREFER
+    return summarize(test.design, answers, earlier_votes(test.folder.parent, test.design) if is_preference else ())
 
 
 def lines_of(results: Results) -> list[str]:
     """Return the results as lines for a terminal."""
     design = results.design
-    if not results.listeners:
+    if not results.listeners and not any(row.estimate for row in results.rows):
         return [f"{design.id}: no answers yet"]
-    total = len(design.items)
+    total = design.num_answers
     listeners = ", ".join(f"{name} {count} of {total}" for name, count in results.listeners.items())
-    noun = "ratings" if design.method == MOS else "answers"
+    noun = {MOS: "ratings", ABX: "answers", MUSHRA: "pages", PREFER: "votes"}[design.method]
     lines = [f"{design.id}, sweep {design.sweep}; {noun} of {listeners}"]
     width = max(len(row.name) for row in results.rows)
     lines += [f"  {row.name:<{width}}  {value_of(row, design)}" for row in results.rows]
-    lines += [f"  {remark}" for remark in remarks_of(results)]
-    return lines
+    lines += [f"  {sentence}" for sentence in contrasts_of(results)]
+    lines += [f"  {one.metric} and the listeners: {agreement_text(one)}" for one in results.metric_agreements]
+    return lines + [f"  {remark}" for remark in remarks_of(results)]
 
 
 def value_of(row: Row, design: Design) -> str:
     """Return a row's estimate as text, such as `3.42 [3.01, 3.83], 24 ratings`."""
     estimate = row.estimate
     if estimate is None:
-        return "no ratings yet" if design.method == MOS else "no answers yet"
-    if design.method == MOS:
-        interval = f" [{estimate.low:.2f}, {estimate.high:.2f}]" if estimate.low is not None else ""
-        return f"{estimate.value:.2f}{interval}, {words.amount(estimate.count, 'rating')}"
-    interval = f" [{100 * (estimate.low or 0):.0f}, {100 * (estimate.high or 0):.0f}]"
-    verdict = "told apart" if row.p is not None and row.p < 0.05 else "may be guessing"
-    return f"{100 * estimate.value:.0f} %{interval} right of {estimate.count}, p = {row.p:.2g}: {verdict}"
+        return {ABX: "no answers yet", PREFER: "no votes yet"}.get(design.method, "no ratings yet")
+    if design.method == ABX:
+        interval = f" [{100 * (estimate.low or 0):.0f}, {100 * (estimate.high or 0):.0f}]"
+        verdict = "told apart" if row.p is not None and row.p < 0.05 else "may be guessing"
+        return f"{100 * estimate.value:.0f} %{interval} right of {estimate.count}, p = {row.p:.2g}: {verdict}"
+    digits = "+.2f" if design.method == PREFER else ".1f" if design.method == MUSHRA else ".2f"
+    interval = f" [{estimate.low:{digits}}, {estimate.high:{digits}}]" if estimate.low is not None else ""
+    value = f"{estimate.value:{digits}}{interval}"
+    if design.method == PREFER:
+        return f"{value}, preferred in {100 * (row.share or 0):.0f} % of {words.amount(estimate.count, 'vote')}"
+    median = f", median {row.median:.0f}" if row.median is not None else ""
+    return f"{value}{median}, {words.amount(estimate.count, 'rating')}"
+
+
+def contrasts_of(results: Results) -> list[str]:
+    """Return the differences between systems as lines, those that are certain first."""
+    digits = "+.2f" if results.design.method == PREFER else "+.1f"
+    ordered = sorted(results.contrasts, key=lambda contrast: contrast.p)
+    return [
+        f"{one.name}: {one.difference:{digits}} [{one.low:{digits}}, {one.high:{digits}}], p = {one.p:.2g}"
+        + ("" if one.p < 0.05 else ": may be chance")
+        for one in ordered
+    ]
+
+
+def agreement_text(agreement: MetricAgreement) -> str:
+    """Return the agreement of a metric with the listeners, such as `Kendall's τ 0.80 [0.60, 1.00] over 5 systems`."""
+    interval = f"[{agreement.low:.2f}, {agreement.high:.2f}]"
+    return f"Kendall's τ {agreement.tau:.2f} {interval} over {words.amount(agreement.count, 'system')}"
 
 
 def remarks_of(results: Results) -> list[str]:
     """Return the notes on the results: excluded listeners, agreement, methods, and the notes of the test."""
-    remarks = list(results.left_out)
+    remarks = [*results.left_out, *results.remarks]
     if results.agreement is not None:
         remarks.append(
             f"agreement of listeners: Krippendorff's alpha {results.agreement:.2f} (ordinal; 1 is full, 0 is chance)"
         )
-    if results.design.method == MOS:
-        remarks.append("intervals: 95 %, Student's t over ratings, one for each listener and clip")
-    else:
-        remarks.append("intervals: 95 %, Wilson; p: one-sided binomial test, Holm's adjustment for all pairs")
-    return remarks + list(results.design.notes)
+    return [*remarks, EXPLANATIONS[results.design.method], *results.design.notes]
 
 
 def _summarize_ratings(design: Design, answers: Sequence[StoredAnswer], counts: dict[str, int]) -> Results:
@@ -108,7 +118,7 @@ def _summarize_ratings(design: Design, answers: Sequence[StoredAnswer], counts: 
     kept = [answer for answer in answers if answer.listener not in left_out]
     estimates = {key: _mean_of(key, kept) for key in design.systems}
     metrics = {
-        judged.run_id: _metrics(words.MOS, estimates[key], "ratings")
+        judged.run_id: estimate_metrics(words.MOS, estimates[key], "ratings")
         for key, judged in design.systems.items()
         if judged.run_id and any(answer.systems == (key,) for answer in answers)
     }
@@ -121,7 +131,17 @@ def _summarize_ratings(design: Design, answers: Sequence[StoredAnswer], counts: 
     alpha = _agreement(design, kept)
     if alpha is not None:
         metrics[design.run_id] = {words.MOS_AGREEMENT: alpha}
-    return Results(design, rows, counts, lines, alpha, metrics)
+    agreements = _compare_metrics(design, kept)
+    return Results(design, rows, counts, lines, alpha, metrics, metric_agreements=agreements)
+
+
+def _compare_metrics(design: Design, answers: Sequence[StoredAnswer]) -> tuple[MetricAgreement, ...]:
+    """Return how each metric agrees with the mean opinion scores, once every system has one."""
+    keys = [key for key, judged in design.systems.items() if judged.run_id]
+    if not set(keys) <= {key for answer in answers for key in answer.systems}:
+        return ()
+    rated = bootstrap_means(collect_ratings(design, answers, keys), keys)
+    return compare_metrics(design.metrics, keys, rated.means, rated.replicates)
 
 
 def _summarize_abx(design: Design, answers: Sequence[StoredAnswer], counts: dict[str, int]) -> Results:
@@ -134,7 +154,7 @@ def _summarize_abx(design: Design, answers: Sequence[StoredAnswer], counts: dict
     rows = tuple(Row(name_by_pair[pair], _share_of(answers_by_pair[pair]), p_by_pair.get(pair)) for pair in pairs)
     name = words.ABX_ORIGINAL if REFERENCE in design.systems else words.ABX_ACCURACY
     metrics = {
-        judged.run_id: _metrics(name, share, "answers")
+        judged.run_id: estimate_metrics(name, share, "answers")
         for key, judged in design.systems.items()
         if judged.run_id and (share := _share_of([answer for answer in answers if key in answer.systems]))
     }
@@ -146,7 +166,7 @@ def _find_unreliable(answers: Sequence[StoredAnswer]) -> dict[str, float]:
     ratings: dict[str, list[int]] = {}
     for answer in answers:
         if answer.systems == (REFERENCE,):
-            ratings.setdefault(answer.listener, []).append(int(answer.answer))
+            ratings.setdefault(answer.listener, []).append(answer.rating)
     means = {listener: sum(values) / len(values) for listener, values in ratings.items()}
     return {listener: mean for listener, mean in means.items() if mean < REFERENCE_FLOOR}
 
@@ -156,12 +176,12 @@ def _agreement(design: Design, answers: Sequence[StoredAnswer]) -> float | None:
     items = {item.id: column for column, item in enumerate(design.items)}
     ratings = np.full((len(listeners), len(items)), np.nan)
     for answer in answers:
-        ratings[listeners.index(answer.listener), items[answer.item]] = int(answer.answer)
+        ratings[listeners.index(answer.listener), items[answer.item]] = answer.rating
     return agreement(ratings) if len(listeners) > 1 else None
 
 
 def _mean_of(key: str, answers: Sequence[StoredAnswer]) -> Estimate | None:
-    ratings = [float(answer.answer) for answer in answers if answer.systems == (key,)]
+    ratings = [float(answer.rating) for answer in answers if answer.systems == (key,)]
     return mean_opinion(ratings) if ratings else None
 
 
@@ -171,14 +191,3 @@ def _share_of(answers: Sequence[StoredAnswer]) -> Estimate | None:
 
 def _num_right(answers: Sequence[StoredAnswer]) -> int:
     return sum(answer.right is True for answer in answers)
-
-
-def _metrics(name: str, estimate: Estimate | None, noun: str) -> dict[str, float]:
-    """Return the metrics of an estimate.
-
-    They are NaN without an estimate: when a listener is excluded, a value that was logged before can't be deleted.
-    """
-    estimate = estimate or Estimate(math.nan, None, None, 0)
-    low, high = (math.nan if end is None else end for end in (estimate.low, estimate.high))
-    stem = name.removesuffix("_accuracy")
-    return {name: estimate.value, f"{name}_low": low, f"{name}_high": high, f"{stem}_{noun}": float(estimate.count)}

@@ -17,9 +17,10 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from reports.errors import ReportError
 from reports.listening.answers import Answer, Answers, Refusal, Vote, check_vote, listener_code
 from reports.listening.design import page_session
+from reports.listening.open_steps import open_steps
 from reports.listening.page import render_results, render_test
 from reports.listening.preparation import ListeningTest
-from reports.listening.results import summarize
+from reports.listening.results import summarize_test
 
 HOST = "127.0.0.1"
 PORT = 5001
@@ -47,7 +48,7 @@ class PageVote(BaseModel):
         listener: the code as it was typed.
         item: id of the item.
         token: the step's token.
-        answer: a rating, or `a` or `b`.
+        answer: a rating, a slot, `tie`, or ratings by slot.
     """
 
     model_config = ConfigDict(extra="forbid")
@@ -87,15 +88,14 @@ def make_app(test: ListeningTest, answers: Answers) -> FastAPI:
 
     @app.get("/results")
     def results() -> HTMLResponse:
-        return HTMLResponse(render_results(summarize(test.design, answers.stored)))
+        return HTMLResponse(render_results(summarize_test(test, answers.stored)))
 
     @app.post("/session")
     def open_session(body: SessionRequest) -> dict[str, object]:
         listener = listener_code(body.listener)
-        steps = test.plan(page_session(listener))
-        open_steps = [step for step in steps if answers.answer_of(listener, step.item.id) is None]
-        item_tokens = [{"item": step.item.id, "token": step.token} for step in open_steps]
-        return {"listener": listener, "total": len(steps), "steps": item_tokens}
+        steps, done = open_steps(test, answers, listener)
+        item_tokens = [{"item": step.item.id, "token": step.token} for step in steps]
+        return {"listener": listener, "total": test.design.num_answers, "done": done, "steps": item_tokens}
 
     @app.get("/sound")
     def sound(

@@ -15,21 +15,31 @@ from typing import TYPE_CHECKING
 from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.listening.answers import ANSWERS, Answers, read_answers
-from reports.listening.design import ABX, MOS, Method
+from reports.listening.design import ABX, CATCH_ITEMS, MOS, MUSHRA, PREFER, Method
 from reports.listening.exchange import export_test, import_answers, read_answers_file
 from reports.listening.mlflow import report_mlflow_errors
+from reports.listening.mushra import HIGH_RATING, MAX_SHARE
 from reports.listening.page import render_results
+from reports.listening.preferences import MAX_WRONG
 from reports.listening.preparation import ListeningTest, Say, prepare, tests_of
-from reports.listening.results import REFERENCE_FLOOR, Results, lines_of, summarize
+from reports.listening.results import REFERENCE_FLOOR, lines_of, summarize_test
 from reports.listening.server import HOST, PORT, make_server, take_port
 from reports.listening.sources import find_sources
 from reports.listening.statistics import describe_abx_threshold, describe_mos_precision
+from reports.listening.tables import Results
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-METHODS: dict[str, Method] = {"mos": MOS, "abx": ABX}
+METHODS: dict[str, Method] = {"mos": MOS, "abx": ABX, "mushra": MUSHRA, "prefer": PREFER}
 RESULTS_PAGE = "results.html"
+RULES: dict[Method, str] = {
+    MUSHRA: f"Listeners who rate the hidden original below {HIGH_RATING}, or the 7 kHz anchor above it, on more than "
+    f"{100 * MAX_SHARE:.0f} % of the pages are left out (ITU-R BS.1534-3).",
+    PREFER: f"The next pair is the one that says most about the order. {CATCH_ITEMS} answers are attention checks: "
+    f"listeners who fail more than {100 * MAX_WRONG:.0f} % of them are left out.",
+}
+"""The rules by which listeners are left out, for the methods that have their own."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +47,7 @@ class Options:
     """The options of `orchestrate listen`.
 
     Attributes:
-        method: `mos` or `abx`.
+        method: `mos`, `abx`, `mushra` or `prefer`.
         top: compare the best trials of at most so many arms.
         trials: numbers of trials to compare instead.
         vary: a setting; compare the renderings of one trial that differ in it instead.
@@ -104,7 +114,8 @@ def make_test(client: MlflowClient, sweep: str, folder: Path, options: Options, 
     test = prepare(client, sources, folder, method, against_original=options.against_original, say=say)
     for line in describe_test(test):
         say(line)
-    for other in tests_of(folder):
+    # Votes of earlier preference tests about these trials count in this one, too; its results say so.
+    for other in tests_of(folder) if method != PREFER else ():
         count = len(read_answers(folder / other / ANSWERS))
         if count and other != test.design.id and other.startswith(method):
             say(f"  note: {other}, of other systems or sounds, has {words.amount(count, 'answer')}, not counted here")
@@ -115,11 +126,13 @@ def describe_test(test: ListeningTest) -> list[str]:
     """Return lines about a test: its systems, clips and notes, and the precision to expect."""
     design = test.design
     items_per_group = len(design.items) // len({item.systems for item in design.items})
-    lines = [f"{design.id}: {len(design.items)} answers a listener; {words.amount(len(design.clips), 'clip')} of"]
+    lines = [f"{design.id}: {design.num_answers} answers a listener; {words.amount(len(design.clips), 'clip')} of"]
     lines += [f"  {judged.name}" for judged in design.systems.values()]
     lines += [f"  note: {note}" for note in design.notes]
     if design.method == ABX:
         return [*lines, describe_abx_threshold(items_per_group)]
+    if design.method in RULES:
+        return [*lines, RULES[design.method]]
     rule = f"Listeners who rate the hidden original below {REFERENCE_FLOOR} on average are left out of the means."
     return [*lines, describe_mos_precision(items_per_group), rule]
 
@@ -158,7 +171,7 @@ def record(client: MlflowClient, results: Results, answers: Path) -> None:
     names = {key: judged.name for key, judged in design.systems.items()}
     answer_log = {"systems": names, "answers": [json.loads(line) for line in answers.read_text().splitlines()]}
     with report_mlflow_errors(client):
-        for run_id, values in results.metrics.items():
+        for run_id, values in {**results.metrics, **_sweep_metrics(results)}.items():
             logged = client.get_run(run_id).data.metrics
             changed = {name: value for name, value in values.items() if not _is_equal(logged.get(name), value)}
             client.log_batch(run_id, [Metric(name, value, now_ms, 0) for name, value in changed.items()])
@@ -167,20 +180,30 @@ def record(client: MlflowClient, results: Results, answers: Path) -> None:
         client.log_text(design.run_id, json.dumps(answer_log, indent=1), f"{stem}.json")
 
 
+def _sweep_metrics(results: Results) -> dict[str, dict[str, float]]:
+    """Return the metrics of the sweep's run: the listeners' agreement among each other, and that of each metric."""
+    design = results.design
+    values = dict(results.metrics.get(design.run_id, {}))
+    for agreement in results.metric_agreements:
+        name = words.to_mlflow(f"{words.METRIC_AGREEMENT}{design.method}/{agreement.metric}")
+        values |= {name: agreement.tau, f"{name}_low": agreement.low, f"{name}_high": agreement.high}
+    return {design.run_id: values} if values else {}
+
+
 def _check(options: Options) -> None:
     if options.method not in METHODS:
-        raise ReportError(f"--method {options.method}: is unknown; {' and '.join(METHODS)} are allowed")
+        raise ReportError(f"--method {options.method}: is unknown; {', '.join(METHODS)} are allowed")
     if options.top < 1:
         raise ReportError(f"--top {options.top}: must be at least 1")
     if options.export and options.answers:
         raise ReportError("--export and --import: only one of them at a time")
     if options.against_original and options.method != ABX:
-        raise ReportError("--against-original: is for --method abx; a mos test always has the original in it")
+        raise ReportError("--against-original: is for --method abx; mos and mushra always have the original in them")
 
 
 def _report_results(client: MlflowClient, test: ListeningTest, answers: Answers, say: Say) -> None:
     """Print the results so far, write their page, and log them to MLflow."""
-    results = summarize(test.design, answers.stored)
+    results = summarize_test(test, answers.stored)
     for line in lines_of(results):
         say(line)
     if not answers.stored:

@@ -26,8 +26,11 @@ BLOCK_S = 0.4
 """Length of a block in ITU-R BS.1770; shorter sounds have no loudness."""
 ANCHOR_HZ = 3500.0
 """Cutoff of the low anchor."""
-ANCHOR_STOP_HZ = 4000.0
-"""Begin of the stop band. ITU-R BS.1534 requires 25 dB from here on, and 50 dB from 4.5 kHz on."""
+MID_ANCHOR_HZ = 7000.0
+"""Cutoff of the anchor of medium quality, of ITU-R BS.1534-3."""
+STOP_RATIO = 4000 / 3500
+"""Begin of the stop band as a multiple of the cutoff. For the low anchor, ITU-R BS.1534 requires 25 dB from 4 kHz on,
+and 50 dB from 4.5 kHz on."""
 STOP_DB = 60.0
 """Attenuation in the stop band."""
 
@@ -82,19 +85,25 @@ def read_sound(path: Path) -> Sound:
     return Sound(samples, int(rate_hz))
 
 
-def make_anchor(original: Sound) -> Sound:
-    """Return the low anchor of ITU-R BS.1534: the original after a zero-phase low-pass filter of 3.5 kHz.
+def make_anchor(original: Sound, cutoff_hz: float = ANCHOR_HZ) -> Sound:
+    """Return an anchor of ITU-R BS.1534: the original after a zero-phase low-pass filter.
+
+    Args:
+        original: the sound.
+        cutoff_hz: end of the pass band, 3.5 kHz for the low anchor and 7 kHz for the other one.
 
     Raises:
         ReportError: the sampling rate is too low for the filter.
     """
     nyquist_hz = original.rate_hz / 2
-    if nyquist_hz <= ANCHOR_STOP_HZ:
+    stop_hz = STOP_RATIO * cutoff_hz
+    if nyquist_hz <= stop_hz:
         raise ReportError(
-            f"sounds of {original.rate_hz} Hz have too little above the low anchor's 3.5 kHz; use --method abx"
+            f"sounds of {original.rate_hz} Hz have too little above the anchor's {cutoff_hz / 1000:g} kHz; use "
+            "--method abx"
         )
-    taps, beta = signal.kaiserord(STOP_DB, (ANCHOR_STOP_HZ - ANCHOR_HZ) / nyquist_hz)
-    kernel = signal.firwin(taps | 1, (ANCHOR_HZ + ANCHOR_STOP_HZ) / 2, window=("kaiser", beta), fs=original.rate_hz)
+    taps, beta = signal.kaiserord(STOP_DB, (stop_hz - cutoff_hz) / nyquist_hz)
+    kernel = signal.firwin(taps | 1, (cutoff_hz + stop_hz) / 2, window=("kaiser", beta), fs=original.rate_hz)
     # Along time, for each channel.
     shape = (-1,) + (1,) * (original.samples.ndim - 1)
     half = len(kernel) // 2

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from reports import vocabulary as words
 from reports.errors import ReportError
+from reports.listening.design import ComparedMetric
 from reports.listening.mlflow import clips_of, find_sweep, report_mlflow_errors, runs_of_role
 from reports.runs.sweeps import identity, read_record
 
@@ -25,11 +26,13 @@ class System:
         name: its name in the results.
         identity: its trial and rendering; unlike the run id it does not change if the run is deleted and made anew.
         run_id: its MLflow run.
+        trial: number of its trial; None for a rendering.
     """
 
     name: str
     identity: str
     run_id: str
+    trial: int | None = None
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,7 @@ class Sources:
         systems: the systems, sorted by name.
         clips: names of the clips that all systems have.
         notes: what was left out or replaced, one line each.
+        metrics: metrics that two systems or more have, by name, with values by run id.
     """
 
     sweep: str
@@ -51,6 +55,7 @@ class Sources:
     systems: tuple[System, ...]
     clips: tuple[str, ...]
     notes: tuple[str, ...]
+    metrics: dict[str, ComparedMetric] = field(default_factory=dict)
 
 
 def find_sources(
@@ -78,8 +83,9 @@ def find_sources(
         # The order of --trials must not change the test's id.
         systems.sort(key=lambda system: system.name)
         clips = finder.find_shared_clips(systems)
+        metrics = finder.find_metrics(systems)
     name, run_id = parent.data.tags[words.TAG_SWEEP], parent.info.run_id
-    return Sources(name, run_id, identity(parent), tuple(systems), tuple(clips), tuple(finder.notes))
+    return Sources(name, run_id, identity(parent), tuple(systems), tuple(clips), tuple(finder.notes), metrics)
 
 
 class _Finder:
@@ -158,6 +164,26 @@ class _Finder:
             self.notes.append(f"{len(union - shared)} of {len(union)} clips are missing for some systems: left out")
         return sorted(shared)
 
+    def find_metrics(self, systems: Sequence[System]) -> dict[str, ComparedMetric]:
+        """Return the validation metrics that two systems or more have, with their better direction."""
+        declared = (read_record(self._client, self._parent) or {}).get("metrics", {})
+        metrics_by_run = {
+            system.run_id: self._client.get_run(system.run_id).data.metrics for system in systems if declared
+        }
+        compared = {}
+        for name, description in declared.items():
+            sound_name = words.SOUND_PREFIX + name.removeprefix(words.VAL_PREFIX)
+            for logged_as in (words.best_name(name), sound_name):
+                values = {
+                    run_id: metrics[key]
+                    for run_id, metrics in metrics_by_run.items()
+                    if math.isfinite(metrics.get(key := words.to_mlflow(logged_as), math.nan))
+                }
+                if len(values) > 1:
+                    shown = name if logged_as != sound_name else sound_name
+                    compared[shown] = ComparedMetric(mode=description["mode"], values=values)
+        return compared
+
     def _runs(self, role: str) -> list[Run]:
         """Return the sweep's runs with a role; another sweep in the experiment may have the same name."""
         identity_tags = (words.TAG_SWEEP, words.TAG_SWEEP_ID)
@@ -228,7 +254,9 @@ class _Finder:
 
     def _system(self, run: Run) -> System:
         number = run.data.tags[words.TAG_TRIAL]
-        return System(f"{run.data.tags[words.TAG_ARM]}, trial {number}", f"trial {number}", run.info.run_id)
+        return System(
+            f"{run.data.tags[words.TAG_ARM]}, trial {number}", f"trial {number}", run.info.run_id, int(number)
+        )
 
     def _rendered_system(self, number: str, run: Run) -> System:
         rendering = run.data.tags[words.TAG_RENDERING]

@@ -80,6 +80,8 @@ class Axis:
         is_log: whether the axis is logarithmic.
         ticks: the values with a label, and their labels.
         is_choice: whether the values are the numbers of options.
+        is_padded: whether there is space between the outermost values and the ends.
+        is_whole: whether the values are whole numbers.
     """
 
     low: float
@@ -87,6 +89,8 @@ class Axis:
     is_log: bool
     ticks: tuple[tuple[float, str], ...]
     is_choice: bool = False
+    is_padded: bool = False
+    is_whole: bool = False
 
     def place(self, value: float) -> float:
         """Return where a value stands on the axis, 0 at its beginning and 1 at its end."""
@@ -112,7 +116,8 @@ def make_axis(values: pd.Series, *, is_log: bool | None = None, num_ticks: int =
     low, high = float(numbers.min()), float(numbers.max())
     log = low > 0 and (is_logarithmic(numbers) if is_log is None else is_log)
     low, high = _widen(low, high, log, padding)
-    return Axis(low, high, log, _log_ticks(low, high) if log else _linear_ticks(low, high, num_ticks))
+    ticks = _log_ticks(low, high) if log else _linear_ticks(low, high, num_ticks)
+    return Axis(low, high, log, ticks, is_padded=padding > 0)
 
 
 def choice_axis(options: Sequence[str]) -> Axis:
@@ -121,9 +126,9 @@ def choice_axis(options: Sequence[str]) -> Axis:
     return Axis(-0.5, len(options) - 0.5, False, ticks, is_choice=True)
 
 
-def number_axis(low: float, high: float, num_ticks: int = 5) -> Axis:
-    """Return a linear axis from one number to another, without space at its ends."""
-    return Axis(low, high, False, _linear_ticks(low, high, num_ticks))
+def number_axis(low: float, high: float, num_ticks: int = 5, *, is_whole: bool = False) -> Axis:
+    """Return a linear axis from one number to another, without space at its ends; whole numbers have whole ticks."""
+    return Axis(low, high, False, _linear_ticks(low, high, num_ticks, is_whole=is_whole), is_whole=is_whole)
 
 
 def pick_labels(
@@ -177,8 +182,9 @@ def _widen(low: float, high: float, is_log: bool, padding: float) -> tuple[float
     return low - margin, high + margin
 
 
-def _linear_ticks(low: float, high: float, num_ticks: int) -> tuple[tuple[float, str], ...]:
-    values = [float(value) for value in MaxNLocator(num_ticks, steps=[1, 2, 5, 10]).tick_values(low, high)]
+def _linear_ticks(low: float, high: float, num_ticks: int, *, is_whole: bool = False) -> tuple[tuple[float, str], ...]:
+    locator = MaxNLocator(num_ticks, steps=[1, 2, 5, 10], integer=is_whole)
+    values = [float(value) for value in locator.tick_values(low, high)]
     step = values[1] - values[0] if len(values) > 1 else 0.0
     shown = [0.0 if abs(value) < step / 1e6 else value for value in values if low <= value <= high]
     return tuple((value, format_tick(value, step)) for value in shown)

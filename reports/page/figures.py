@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from reports import vocabulary as words
 from reports.page.axes import describe_range, is_logarithmic, positions_of, scale_to_unit
-from reports.statistics.contrast import Contrast
+from reports.statistics.contrast import Contrast, find_intervals
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b5b5b", "#b8a800")
 """Safe for colour-blind people (Okabe & Ito 2008); the last two are darker than in the original palette."""
@@ -48,11 +48,7 @@ def contrasts(comparisons: Sequence[Contrast], unit: str) -> Figure:
         comparisons: contrasts; those without an interval are left out.
         unit: label of the metric.
     """
-    shown = [
-        (contrast, contrast.low, contrast.high)
-        for contrast in comparisons
-        if contrast.low is not None and contrast.high is not None
-    ]
+    shown = find_intervals(comparisons)
     figure, (axes,) = _figure(height=0.7 + 0.32 * max(1, len(shown)))
     for row, (contrast, low, high) in enumerate(reversed(shown)):
         color = COLORS[0] if contrast.is_distinguishable else GREY

@@ -37,6 +37,8 @@ class Term:
 SKIPPED = frozenset("button select option svg script style code pre summary h1 h2 h3 label title a".split())
 """Elements in which no word becomes a button."""
 TAG = re.compile(r"(<[^>]*>)")
+ENDING = re.compile(r"[.,;:!?)’”]*")
+"""Punctuation after a word."""
 
 
 def terms_of(runs: SweepRuns) -> list[Term]:
@@ -115,9 +117,14 @@ def _explain_text(text: str, any_term: re.Pattern[str], terms: Sequence[Term], m
             continue
         missing.remove(term.key)
         yield text[end : match.start()]
-        yield Markup("<button type='button' class='term' popovertarget='{}' title='{}'>").format(term.key, term.meaning)
-        yield f"{match[0]}</button>"
-        end = match.end()
+        # A line may break after a button: punctuation would begin the next one.
+        ending = ENDING.match(text, match.end())
+        assert ending is not None, "the pattern matches no characters, too"
+        yield Markup("<span class='kept'><button type='button' class='term' popovertarget='{}' title='{}'>").format(
+            term.key, term.meaning
+        )
+        yield f"{match[0]}</button>{ending[0]}</span>"
+        end = ending.end()
     yield text[end:]
 
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
 import pandas as pd
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup
 
 from reports import vocabulary as words
@@ -23,7 +23,7 @@ from reports.page.probes import read_probes
 from reports.page.tables import cell_element, format_hours, table_element, to_records
 from reports.page.trial_sounds import read_trial_sounds
 from reports.page.trial_table import trial_table
-from reports.runs import winners
+from reports.runs import importance, winners
 from reports.runs.findings import ContrastSet
 from reports.statistics.contrast import Contrast
 
@@ -31,12 +31,13 @@ MAX_BYTES = 7_500_000
 """Maximum size of what varies in a page: charts, tables, images and sounds."""
 GLOSSARY = Markup("<!-- glossary -->")
 """The place of the list of explanations in the page."""
-SCRIPTS = ("report.js", "charts.js", "trials.js")
+NO_BREAK = "\u00a0"
+"""A space at which no line breaks."""
+SCRIPTS = ("report.js", "charts.js", "axes.js", "trials.js")
 
 
 def render(report: Report) -> str:
     """Return the report as an HTML page."""
-    environment = Environment(loader=PackageLoader("reports", "pages"), autoescape=True, undefined=StrictUndefined)
     charts = draw_charts(report)
     trial_clip, trial_sounds = read_trial_sounds(report.runs)
     trials = trial_table(report, trial_sounds)
@@ -48,7 +49,7 @@ def render(report: Report) -> str:
         + sum(len(uri) for arms in images.values() for uri in arms.values())
     )
     probes, num_probes = read_probes(report.runs, MAX_BYTES - num_bytes)
-    page: str = environment.get_template("report.html").render(
+    page: str = _template("report.html").render(
         title=f"Sweep {report.runs.name}",
         style=_read_file("report.css"),
         script=Markup("\n").join(map(_read_file, SCRIPTS)),
@@ -76,10 +77,12 @@ def render(report: Report) -> str:
         arms=report.runs.arms,
         trials=trials,
         num_trials=len(report.runs.trials),
+        max_importance_trials=importance.MAX_TRIALS,
         num_undrawn=max(0, len(report.runs.search_trials) - MAX_MARKS),
         trial_clip=trial_clip,
         listening=to_records(listening_scores(report)),
         agreement=report.runs.run.data.metrics.get(words.MOS_AGREEMENT),
+        metric_agreements=metric_agreements(report.runs.run.data.metrics),
         failures=to_records(report.failures),
         rungs=", ".join(map(str, report.rungs)),
         facts=describe_method(report.runs, report.max_epochs),
@@ -95,12 +98,11 @@ def render(report: Report) -> str:
 
 def render_comparison(reports: Sequence[Report]) -> str:
     """Return the page that compares several sweeps."""
-    environment = Environment(loader=PackageLoader("reports", "pages"), autoescape=True, undefined=StrictUndefined)
     unranked = comparison.explain_unranked(reports)
     split, ranked = ("", []) if unranked else comparison.rank_arms(reports)
     differing, common = comparison.find_differences(reports)
     metrics = dict.fromkeys(words.label_of(report.runs.metric) for report in reports)
-    page: str = environment.get_template("comparison.html").render(
+    page: str = _template("comparison.html").render(
         title=f"Sweeps {', '.join(comparison.name_sweeps(reports))}",
         style=_read_file("report.css"),
         unranked=unranked,
@@ -146,7 +148,12 @@ def winner_rows(report: Report) -> list[dict[str, Any]]:
     rows = []
     for winner in report.winners:
         row = {"arm": winner.arm, "trial": winner.trial, value: winner.value, "trials as good": winner.num_near}
-        rows.append(row | winners.describe_parameters(winner))
+        # In a narrow column a line may break before the range, and nowhere inside.
+        parameters = {
+            name: text.replace(" to ", f"{NO_BREAK}to{NO_BREAK}")
+            for name, text in winners.describe_parameters(winner).items()
+        }
+        rows.append(row | parameters)
     return rows
 
 
@@ -161,6 +168,22 @@ def listening_scores(report: Report) -> pd.DataFrame:
         return pd.DataFrame()
     name_columns = [name for name in ("trial", "arm", "rendering") if name in both]
     return both.dropna(subset=score_columns, how="all")[[*name_columns, *score_columns]]
+
+
+def metric_agreements(logged: Mapping[str, float]) -> list[dict[str, Any]]:
+    """Return the rows of the table of metrics that agree with listeners, the best first.
+
+    Args:
+        logged: the metrics of the sweep's run.
+    """
+    rows = []
+    for name, tau in logged.items():
+        if name.startswith(words.METRIC_AGREEMENT) and f"{name}_low" in logged:
+            method, _, metric = name.removeprefix(words.METRIC_AGREEMENT).partition("/")
+            low, high = logged[f"{name}_low"], logged[f"{name}_high"]
+            row = {"listening test": method, "metric": metric, "Kendall's τ": tau, "low": low, "high": high}
+            rows.append(row)
+    return sorted(rows, key=lambda row: (row["listening test"], -row["Kendall's τ"]))
 
 
 def contrast_rows(report: Report) -> list[dict[str, Any]]:
@@ -202,6 +225,11 @@ def _figure_element(name: str, caption: str, charts: Charts) -> Markup:
         return Markup("")
     content = Markup("").join(matching)
     return Markup("<figure><div class='panels'>{}</div><figcaption>{}</figcaption></figure>").format(content, caption)
+
+
+def _template(name: str) -> Template:
+    environment = Environment(loader=PackageLoader("reports", "pages"), autoescape=True, undefined=StrictUndefined)
+    return environment.get_template(name)
 
 
 def _read_file(name: str) -> Markup:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import tempfile
 from pathlib import Path
 from typing import Any
 
 from reports import vocabulary as words
+from reports.page.data_uris import encode
+from reports.runs.artifacts import ArtifactError, download, list_files
 from reports.runs.frames import SweepRuns
 
 MAX_BYTES = 1_500_000
@@ -36,23 +37,22 @@ def read_images(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> Images:
                     content = path.read_bytes()
                     num_bytes += len(content)
                     if num_bytes <= max_bytes:
-                        uri = f"data:image/{path.suffix[1:]};base64,{base64.b64encode(content).decode()}"
-                        images.setdefault(clip, {})[str(row["arm"])] = uri
-            except Exception as error:  # A report without images is better than no report.
+                        images.setdefault(clip, {})[str(row["arm"])] = encode(f"image/{path.suffix[1:]}", content)
+            # A table of another form than MLflow's lacks these keys.
+            except (ArtifactError, ValueError, KeyError, TypeError) as error:
                 runs.notes.append(f"{target.name}: its images can't be read ({error})")
     return images
 
 
 def _images(runs: SweepRuns, run_id: str, folder: Path) -> dict[str, Path]:
     """Download the thumbnails in a trial's table of clips and return their paths by clip; empty if it has no images."""
-    names = [file.path for file in runs.client.list_artifacts(run_id)]
-    if words.ARTIFACT_CLIPS not in names:
+    if words.ARTIFACT_CLIPS not in list_files(runs.client, run_id):
         return {}
-    table = json.loads(Path(runs.client.download_artifacts(run_id, words.ARTIFACT_CLIPS, str(folder))).read_text())
+    table = json.loads(download(runs.client, run_id, words.ARTIFACT_CLIPS, folder).read_text())
     if words.CLIP_IMAGE not in table["columns"]:
         return {}
     rows: list[dict[str, Any]] = [dict(zip(table["columns"], values, strict=True)) for values in table["data"]]
     cells = {str(row[words.CLIP_NAME]): row[words.CLIP_IMAGE] for row in rows if row[words.CLIP_IMAGE]}
     # MLflow stores each image of a table in full and as a compressed thumbnail.
     paths = {clip: cell["compressed_filepath"] for clip, cell in cells.items()}
-    return {clip: Path(runs.client.download_artifacts(run_id, path, str(folder))) for clip, path in paths.items()}
+    return {clip: download(runs.client, run_id, path, folder) for clip, path in paths.items()}

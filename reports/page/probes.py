@@ -5,7 +5,6 @@ All sounds of a clip are made equally loud. Their spectrograms show the original
 
 from __future__ import annotations
 
-import base64
 import io
 import itertools
 import tempfile
@@ -14,13 +13,14 @@ from pathlib import Path
 
 import librosa
 import numpy as np
-import soundfile
 from matplotlib import colormaps
 from numpy.typing import NDArray
 from PIL import Image
 
 from reports import vocabulary as words
 from reports.listening.sounds import Sound, match_loudness, read_sound
+from reports.page.data_uris import encode, encode_sound
+from reports.runs.artifacts import ArtifactError, download, list_files
 from reports.runs.frames import SweepRuns
 
 BEST = "best"
@@ -111,11 +111,11 @@ def _download(runs: SweepRuns, run_id: str, folder: Path) -> dict[str, Path] | N
     """
     folder.mkdir()
     try:
-        paths = [file.path for file in runs.client.list_artifacts(run_id)]
+        paths = list_files(runs.client, run_id)
         for path in [*(path for path in paths if path.endswith(".wav")), words.ARTIFACT_AUDIO]:
             if path in paths:
-                runs.client.download_artifacts(run_id, path, str(folder))
-    except Exception as error:  # A report without sounds is better than no report.
+                download(runs.client, run_id, path, folder)
+    except ArtifactError as error:
         runs.notes.append(f"{folder.name}: its sounds can't be read ({error})")
         return None
     history = _pick_evenly(sorted((folder / words.ARTIFACT_AUDIO).glob("epoch_*")))
@@ -156,7 +156,7 @@ def _make_probe(clip: str, folders_by_arm: dict[str, dict[str, Path]]) -> Probe:
     for (arm, label), sound in sounds.items():
         sound_db = _log_mel_db(sound)
         difference = None if not arm or original_db is None else _encode_difference(sound_db, original_db)
-        audio = _encode_sound(matched["\0".join((arm, label))])
+        audio = encode_sound(matched["\0".join((arm, label))], is_compressed=False)
         cells.setdefault(arm, []).append(Cell(label, audio, _encode_spectrogram(sound_db), difference))
     missing = Cell("original is missing", "", "", None)
     return Probe(clip, cells.pop("", [missing])[0], cells)
@@ -203,14 +203,4 @@ def _encode_picture(colors: NDArray[np.float64]) -> str:
     """Return RGBA values from 0 to 1, shape (bands, frames, 4), as a data URI; the lowest band is at the bottom."""
     file = io.BytesIO()
     Image.fromarray((colors[::-1, :, :3] * 255).round().astype(np.uint8)).save(file, "WEBP", quality=90)
-    return _uri("image/webp", file.getvalue())
-
-
-def _encode_sound(sound: Sound) -> str:
-    file = io.BytesIO()
-    soundfile.write(file, sound.samples, sound.rate_hz, format="FLAC", subtype="PCM_16")
-    return _uri("audio/flac", file.getvalue())
-
-
-def _uri(kind: str, data: bytes) -> str:
-    return f"data:{kind};base64,{base64.b64encode(data).decode()}"
+    return encode("image/webp", file.getvalue())

@@ -2,32 +2,25 @@
 
 from __future__ import annotations
 
-import base64
-import io
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pandas as pd
-import soundfile
-from mlflow.exceptions import MlflowException
 
 from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.listening.sounds import Sound, match_loudness, read_sound
+from reports.page.data_uris import encode_sound
+from reports.runs.artifacts import ArtifactError, download, list_files
 from reports.runs.frames import READERS, SweepRuns
 
 MAX_BYTES = 1_000_000
 """Maximum size of these sounds in one page; the best trials come first."""
 MAX_TRIALS = 60
 """Maximum number of trials whose sounds are read."""
-STORE_ERRORS = (MlflowException, OSError)
-"""What MLflow's client raises where artifacts are missing or their store does not answer; a report needs no sounds."""
 END = f"_{words.RECONSTRUCTION}.wav"
-MP3_RATES_HZ = (16_000, 22_050, 24_000, 32_000, 44_100, 48_000)
-"""Sampling rates that mp3 has; sounds at other rates are written without loss."""
 
 
 def read_trial_sounds(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> tuple[str, dict[int, str]]:
@@ -58,7 +51,7 @@ def read_trial_sounds(runs: SweepRuns, max_bytes: int = MAX_BYTES) -> tuple[str,
     uris: dict[int, str] = {}
     bytes_left = max_bytes
     for trial, sound in match_loudness(readable)[0].items():
-        uri = _encode(sound)
+        uri = encode_sound(sound, is_compressed=True)
         bytes_left -= len(uri)
         if bytes_left < 0:
             break
@@ -79,8 +72,8 @@ def _best_first(runs: SweepRuns) -> pd.DataFrame:
 def _list_clips(runs: SweepRuns, run_id: str) -> set[str]:
     """Return the names of the clips that a run has reconstructions of; none, and a note, if they can't be listed."""
     try:
-        paths: Sequence[str] = [file.path for file in runs.client.list_artifacts(run_id)]
-    except STORE_ERRORS as error:
+        paths = list_files(runs.client, run_id)
+    except ArtifactError as error:
         runs.notes.append(f"run {run_id}: its sounds can't be listed ({error})")
         return set()
     return {path.removesuffix(END) for path in paths if path.endswith(END)}
@@ -90,15 +83,7 @@ def _read(runs: SweepRuns, run_id: str, clip: str, folder: Path) -> Sound | None
     """Return a run's reconstruction of a clip; None, and a note of the report, if it can't be read."""
     folder.mkdir()
     try:
-        return read_sound(Path(runs.client.download_artifacts(run_id, clip + END, str(folder))))
-    except (*STORE_ERRORS, ReportError) as error:
+        return read_sound(download(runs.client, run_id, clip + END, folder))
+    except ReportError as error:
         runs.notes.append(f"trial {folder.name}: its sound of {clip} can't be read ({error})")
         return None
-
-
-def _encode(sound: Sound) -> str:
-    """Return a sound as a data URI."""
-    kind, name = ("mpeg", "MP3") if sound.rate_hz in MP3_RATES_HZ else ("flac", "FLAC")
-    file = io.BytesIO()
-    soundfile.write(file, sound.samples, sound.rate_hz, format=name)
-    return f"data:audio/{kind};base64,{base64.b64encode(file.getvalue()).decode()}"

@@ -13,6 +13,8 @@ from reports import vocabulary as words
 from reports.page.content import Report
 from reports.page.tables import format_hours, format_value, to_records
 
+FIRST_ROWS = 200
+"""Number of rows that the page's script shows at first: a browser needs seconds to lay out thousands."""
 PLAY = Markup(
     "<button type='button' class='play' data-audio='{}' aria-label='play trial {}' aria-pressed='false'></button>"
 )
@@ -32,12 +34,16 @@ def trial_table(report: Report, sounds: Mapping[int, str]) -> Markup:
     head = [Markup("<th class='sound'><span class='hidden'>sound</span></th>")] if sounds else []
     head += [_head_cell(name, name in numeric) for name in columns]
     lines = []
-    for row in to_records(frame):
+    for number, row in enumerate(to_records(frame)):
         cells = [_sound_cell(int(row["trial"]), sounds)] if sounds else []
         cells += [_cell(row, name, name in numeric) for name in columns]
         lines.append(
-            Markup("<tr data-row='{}' data-of='{}' data-name='{}'>{}</tr>").format(
-                row["trial"], arms.get(row["arm"], -1), row["name"], Markup("").join(cells)
+            Markup("<tr{} data-row='{}' data-of='{}' data-name='{}'>{}</tr>").format(
+                Markup(" class='later'") if number >= FIRST_ROWS else "",
+                row["trial"],
+                arms.get(row["arm"], -1),
+                row["name"],
+                Markup("").join(cells),
             )
         )
     return Markup("<table id='trials'><thead><tr>{}</tr></thead><tbody>{}</tbody></table>").format(

@@ -112,6 +112,7 @@ document.addEventListener('click', event => {
   const isShown = entry.getAttribute('aria-pressed') !== 'true';
   for (const same of document.querySelectorAll(`[data-entry="${entry.dataset.entry}"]`)) same.setAttribute('aria-pressed', isShown);
   for (const one of document.querySelectorAll(`svg.chart [data-arm="${entry.dataset.entry}"]`)) one.classList.toggle('off', !isShown);
+  for (const chart of document.querySelectorAll('svg.chart[data-frame]')) fitAxes(chart);
 });
 
 for (const row of rows) {

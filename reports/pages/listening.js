@@ -12,6 +12,11 @@ const served = {
   },
   url: (step, slot) => 'sound?' + new URLSearchParams({listener, item: step.item, slot}),
   sample: () => 'sample',
+  bytes: async (step, slot) => {
+    const reply = await fetch(served.url(step, slot));
+    if (!reply.ok) throw new Error(`The server answers with ${reply.status}.`);
+    return await reply.arrayBuffer();
+  },
   async store(step, answer) {
     await post('votes', {listener, item: step.item, token: step.token, answer});
   },
@@ -35,10 +40,11 @@ const inFile = {
   sample() {
     return this.blob(Object.keys(data.sounds)[0]);
   },
+  decode: name => Uint8Array.from(atob(data.sounds[name]), character => character.charCodeAt(0)),
+  bytes: async (step, slot) => inFile.decode(step.sounds[slot]).buffer,
   blob(name) {
     if (!this.urls.has(name)) {
-      const bytes = Uint8Array.from(atob(data.sounds[name]), character => character.charCodeAt(0));
-      this.urls.set(name, URL.createObjectURL(new Blob([bytes], {type: 'audio/wav'})));
+      this.urls.set(name, URL.createObjectURL(new Blob([this.decode(name)], {type: 'audio/wav'})));
     }
     return this.urls.get(name);
   },
@@ -58,7 +64,9 @@ const inFile = {
 };
 
 const source = data.copy ? inFile : served;
-let listener = '', steps = [], total = 0;
+let listener = '', steps = [], total = 0, done = 0;
+const isPair = data.method === 'abx' || data.method === 'prefer';
+const howToHear = {mos: 'Hear it to its end first.', abx: 'Hear A, B and X to their end first.', prefer: 'Hear A and B to their end first.'};
 let sounds = {}, heard = new Set(), playing = null, last = null, busy = false;
 
 async function post(path, body) {
@@ -117,10 +125,10 @@ function load(step) {
 let next = null;
 function begin() {
   if (!steps.length) return finish();
-  const done = total - steps.length;
   $('#count').textContent = `${done + 1} of ${total}`;
   $('#progress').setAttribute('aria-valuenow', done);
   $('#progress div').style.width = `${100 * done / total}%`;
+  if (data.method === 'mushra') return void mushra.begin(steps[0]);
   sounds = next || load(steps[0]);
   next = steps.length > 1 ? load(steps[1]) : null;
   heard = new Set();
@@ -128,13 +136,13 @@ function begin() {
   for (const button of all('[data-slot]')) {
     button.classList.remove('heard', 'playing');
     button.style.setProperty('--played', 0);
-    if (data.method === 'abx') button.querySelector('span').textContent = 'not heard yet';
+    if (isPair) button.querySelector('span').textContent = 'not heard yet';
     const audio = sounds[button.dataset.slot];
     audio.onended = () => ended(button);
     audio.onerror = () => complain(new Error('A sound can\'t be played: has the test\'s server been stopped?'));
   }
   all('[data-answer]').forEach(button => { button.disabled = true; button.classList.remove('chosen'); });
-  $('#hint').textContent = data.method === 'abx' ? 'Hear all three first.' : 'Hear it to its end first.';
+  $('#hint').textContent = data.method === 'abx' ? 'Hear all three first.' : howToHear[data.method];
   show('trial');
   if (data.method === 'mos') setTimeout(() => play('sound', true), HEADSTART_MS);
 }
@@ -179,36 +187,137 @@ function ended(button) {
   stop();
   heard.add(button.dataset.slot);
   button.classList.add('heard');
-  if (data.method === 'abx') button.querySelector('span').textContent = 'heard ✓';
+  if (isPair) button.querySelector('span').textContent = 'heard ✓';
   if (heard.size < Object.keys(sounds).length || busy) return;
   all('[data-answer]').forEach(choice => { choice.disabled = false; });
   $('#hint').textContent = '';
 }
 
 async function answer(button) {
+  const chosen = button.dataset.answer;
+  await give(data.method === 'mos' ? Number(chosen) : chosen, button, all('[data-answer]'));
+}
+
+async function give(value, button, choices) {
   if (busy) return;
   busy = true;
   complain();
   stop();
-  all('[data-answer]').forEach(choice => { choice.disabled = true; });
+  choices.forEach(choice => { choice.disabled = true; });
   button.classList.add('chosen');
-  const chosen = button.dataset.answer;
   try {
-    await source.store(steps[0], data.method === 'mos' ? Number(chosen) : chosen);
+    await source.store(steps[0], value);
+    // The server chooses the next pair by all answers so far.
+    const reply = data.method === 'prefer' && !data.copy ? await source.open(listener) : null;
+    steps = reply ? reply.steps : steps.slice(1);
+    done = reply ? reply.done : done + 1;
   } catch (error) {
     busy = false;
     button.classList.remove('chosen');
-    all('[data-answer]').forEach(choice => { choice.disabled = false; });
+    choices.forEach(choice => { choice.disabled = false; });
     return complain(error);
   }
-  steps.shift();
+  button.classList.remove('chosen');
   busy = false;
   begin();
 }
 
+// All sounds of a MUSHRA page run together in a loop, and only one of them is audible: so a switch keeps the place.
+const FADE_S = 0.01;
+const mushra = {
+  context: null, buffers: {}, gains: {}, sources: [], rated: new Set(), current: null,
+  async begin(step) {
+    this.stop();
+    this.context = this.context || new AudioContext();
+    [heard, this.rated, this.current] = [new Set(), new Set(), null];
+    all('[data-slot]').forEach(button => { button.classList.remove('heard', 'playing'); button.disabled = true; });
+    for (const slider of all('[data-rating]')) {
+      slider.value = 0;
+      slider.setAttribute('aria-valuetext', 'not rated');
+      $(`[data-shown="${slider.dataset.rating}"]`).textContent = '–';
+    }
+    this.buffers = {};
+    $('#next').disabled = true;
+    $('#hint').textContent = 'The sounds are loading.';
+    show('trial');
+    try {
+      const slots = all('[data-slot]').map(button => button.dataset.slot);
+      const decoded = await Promise.all(slots.map(async slot => [slot, await this.context.decodeAudioData(await source.bytes(step, slot))]));
+      this.buffers = Object.fromEntries(decoded);
+      all('[data-slot]').forEach(button => { button.disabled = false; });
+      this.tell();
+    } catch {
+      complain(new Error('A sound can\'t be played: has the test\'s server been stopped?'));
+    }
+  },
+  async play(slot) {
+    if (!this.buffers[slot]) return;
+    complain();
+    await this.context.resume();
+    if (!this.sources.length) this.start();
+    const now = this.context.currentTime;
+    for (const [name, gain] of Object.entries(this.gains)) gain.gain.setTargetAtTime(name === slot ? 1 : 0, now, FADE_S / 3);
+    this.current = slot;
+    heard.add(slot);
+    for (const button of all('[data-slot]')) {
+      button.classList.toggle('playing', button.dataset.slot === slot);
+      button.classList.toggle('heard', heard.has(button.dataset.slot));
+    }
+    const slider = $(`[data-rating="${slot}"]`);
+    if (slider) slider.focus();
+    else if (document.activeElement) document.activeElement.blur();
+    this.tell();
+  },
+  start() {
+    const length = Math.min(...Object.values(this.buffers).map(buffer => buffer.duration));
+    const begin = this.context.currentTime + 0.02;
+    for (const [slot, buffer] of Object.entries(this.buffers)) {
+      const node = new AudioBufferSourceNode(this.context, {buffer, loop: true, loopEnd: length});
+      this.gains[slot] = new GainNode(this.context, {gain: 0});
+      node.connect(this.gains[slot]).connect(this.context.destination);
+      node.start(begin);
+      this.sources.push(node);
+    }
+  },
+  stop() {
+    this.sources.forEach(node => node.stop());
+    [this.sources, this.gains] = [[], {}];
+    all('[data-slot]').forEach(button => button.classList.remove('playing'));
+  },
+  rate(slider) {
+    const slot = slider.dataset.rating;
+    const word = ['Bad', 'Poor', 'Fair', 'Good', 'Excellent'][Math.min(4, Math.floor(slider.value / 20))];
+    this.rated.add(slot);
+    slider.setAttribute('aria-valuetext', `${slider.value}, ${word}`);
+    $(`[data-shown="${slot}"]`).textContent = slider.value;
+    this.tell();
+  },
+  tell() {
+    const slots = all('[data-rating]').map(slider => slider.dataset.rating);
+    const unheard = [...slots, 'reference'].filter(slot => !heard.has(slot)).length;
+    const unrated = slots.filter(slot => !this.rated.has(slot)).length;
+    $('#next').disabled = Boolean(unheard || unrated);
+    $('#hint').textContent = unheard ? `${unheard} sounds are not heard yet.` : unrated ? `${unrated} sounds are not rated yet.` : '';
+  },
+  async next() {
+    this.stop();
+    const ratings = Object.fromEntries(all('[data-rating]').map(slider => [slider.dataset.rating, Number(slider.value)]));
+    await give(ratings, $('#next'), [$('#next')]);
+  },
+  key(event) {
+    if (event.key === ' ') {
+      event.preventDefault();
+      return void (this.sources.length ? this.stop() : this.play(this.current || 'reference'));
+    }
+    if (event.key === 'Enter' && document.activeElement.tagName !== 'BUTTON') return void ($('#next').disabled || this.next());
+    const button = $(`#trial [data-key="${CSS.escape(event.key.toLowerCase())}"]`);
+    if (button) this.play(button.dataset.slot);
+  },
+};
+
 function finish() {
   stop();
-  $('#thanks').textContent = `All ${total} answers of ${listener} are ${data.copy ? 'given' : 'stored; you can close this page'}.`;
+  $('#thanks').textContent = `All ${done} answers of ${listener} are ${data.copy ? 'given' : 'stored; you can close this page'}.`;
   show('end');
 }
 
@@ -216,7 +325,9 @@ $('#opening').addEventListener('submit', async event => {
   event.preventDefault();
   complain();
   try {
-    ({listener, steps, total} = await source.open($('#code').value));
+    const reply = await source.open($('#code').value);
+    ({listener, steps, total} = reply);
+    done = reply.done ?? total - steps.length;
   } catch (error) {
     return complain(error);
   }
@@ -233,17 +344,20 @@ $('#sample').addEventListener('click', () => {
   sample.play().catch(error => complain(new Error(`This browser can't play sounds (${error.message}).`)));
 });
 
-all('[data-slot]').forEach(button => button.addEventListener('click', () => play(button.dataset.slot)));
+all('[data-slot]').forEach(button => button.addEventListener('click', () => data.method === 'mushra' ? mushra.play(button.dataset.slot) : play(button.dataset.slot)));
+all('[data-rating]').forEach(slider => slider.addEventListener('input', () => mushra.rate(slider)));
+if ($('#next')) $('#next').addEventListener('click', () => mushra.next());
 all('[data-answer]').forEach(button => button.addEventListener('click', () => answer(button)));
 if ($('#save')) $('#save').addEventListener('click', () => inFile.save());
 
 // A button that was clicked has the focus, so the space key would click it again instead of playing the sound.
 document.addEventListener('click', event => {
-  if (event.detail && event.target.closest('button')) event.target.closest('button').blur();
+  if (event.detail && data.method !== 'mushra' && event.target.closest('button')) event.target.closest('button').blur();
 });
 
 document.addEventListener('keydown', event => {
   if ($('#trial').hidden || event.repeat || event.ctrlKey || event.metaKey || event.altKey) return;
+  if (data.method === 'mushra') return mushra.key(event);
   if (event.key === ' ') {
     if (document.activeElement.tagName === 'BUTTON') return;
     event.preventDefault();
@@ -252,5 +366,5 @@ document.addEventListener('keydown', event => {
   const button = $(`#trial [data-key="${CSS.escape(event.key.toLowerCase())}"]`);
   if (!button) return;
   if (!button.disabled) return button.click();
-  if (!busy) $('#hint').textContent = data.method === 'abx' ? 'Hear A, B and X to their end first.' : 'Hear it to its end first.';
+  if (!busy) $('#hint').textContent = howToHear[data.method];
 });

@@ -17,6 +17,9 @@ if (table) {
   const search = document.getElementById('search');
   const chosen = document.getElementById('arm');
   const count = document.getElementById('count');
+  const more = document.getElementById('more');
+  let inOrder = rows;
+  let most = rows.filter(row => !row.classList.contains('later')).length;
 
   head.addEventListener('click', event => {
     const cell = event.target.closest('th[aria-sort]');
@@ -26,20 +29,31 @@ if (table) {
     cell.setAttribute('aria-sort', isAscending ? 'ascending' : 'descending');
     const sorted = rows.map(row => [valueOf(row, cell.cellIndex), row]);
     sorted.sort(([one], [other]) => compare(one, other, isAscending ? 1 : -1));
-    table.tBodies[0].append(...sorted.map(([, row]) => row));
+    inOrder = sorted.map(([, row]) => row);
+    table.tBodies[0].append(...inOrder);
+    filter();
   });
+
+  const texts = new Map();
+  const textOf = row => {
+    if (!texts.has(row)) texts.set(row, `${row.dataset.name} ${[...row.cells].map(cell => cell.textContent).join(' ')}`.toLowerCase());
+    return texts.get(row);
+  };
 
   const filter = () => {
     const parts = search.value.toLowerCase().split(/\s+/);
-    let shown = 0;
-    for (const row of rows) {
-      const text = `${row.dataset.name} ${[...row.cells].map(cell => cell.textContent).join(' ')}`.toLowerCase();
-      const fits = parts.every(part => text.includes(part)) && (!chosen.value || chosen.value === row.dataset.of);
+    let fitting = 0;
+    for (const row of inOrder) {
+      const isOfArm = !chosen.value || chosen.value === row.dataset.of;
+      const fits = isOfArm && (!search.value || parts.every(part => textOf(row).includes(part)));
       row.hidden = !fits;
-      shown += fits;
+      fitting += fits;
+      row.classList.toggle('later', fitting > most);
     }
-    count.textContent = `${shown} of ${rows.length}`;
+    more.hidden = fitting <= most;
+    count.textContent = `${fitting} of ${rows.length}${more.hidden ? '' : `, the first ${most} are shown`}`;
   };
+  more.addEventListener('click', () => { most = Infinity; filter(); });
   search.addEventListener('input', filter);
   chosen.addEventListener('change', filter);
   // Without a script nothing can be filtered, so the fields are hidden until here.

@@ -19,6 +19,7 @@ import pandas as pd
 
 from reports import vocabulary as words
 from reports.errors import ReportError
+from reports.runs.artifacts import ArtifactError, download
 from reports.runs.columns import TAG_PREFIX, column_of, rename_settings
 from reports.runs.sweeps import choose, identity, name_of, read_record
 
@@ -153,8 +154,9 @@ class SweepRuns:
         def read(row: dict[str, Any]) -> pd.DataFrame | None:
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    return pd.read_csv(self.client.download_artifacts(row[RUN], name, folder))
-                except Exception:  # MLflow's stores raise errors of many types for a missing artifact.
+                    return pd.read_csv(download(self.client, row[RUN], name, folder))
+                # A file that is no table is a ValueError of pandas.
+                except (ArtifactError, ValueError):
                     return None
 
         with ThreadPoolExecutor(READERS) as pool:

@@ -12,6 +12,11 @@ from reports import vocabulary as words
 
 MIN_TRIALS = 8
 """With fewer completed trials, fANOVA's random forest would fit noise."""
+MAX_TRIALS = 200
+"""Number of completed trials whose forest is fitted; of more, so many are drawn at random.
+
+With three parameters, fANOVA took 19 s for 750 trials and 5 s for 200 of them; the shares differed by 0.002.
+"""
 EDGE_FRACTION = 0.02
 """A value closer to a bound than this fraction of the range (log range if searched on a log scale) is at its edge."""
 LOGARITHMIC = ("loguniform", "logint")
@@ -35,6 +40,8 @@ def importances(trials: pd.DataFrame, searched: Mapping[str, Mapping[str, list[A
     completed = trials[(trials["outcome"] == words.OUTCOME_COMPLETED)].dropna(subset=[column])
     if len(completed) < MIN_TRIALS or len(names) < 2 or completed[column].nunique() < 2:
         return None
+    if len(completed) > MAX_TRIALS:
+        completed = completed.sample(MAX_TRIALS, random_state=0)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     distributions = {name: _distribution(searched[name]) for name in names}
     study = optuna.create_study()

@@ -6,11 +6,11 @@ import json
 import tempfile
 from collections.abc import Sequence
 from datetime import datetime
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from reports import vocabulary as words
 from reports.errors import ReportError
+from reports.runs.artifacts import ArtifactError, download
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -64,12 +64,12 @@ def choose(client: MlflowClient, runs: Sequence[Run], sweep: str) -> Run | None:
 
 
 def read_record(client: MlflowClient, run: Run) -> dict[str, Any] | None:
-    """Return a sweep's record of its last start (`words.ARTIFACT_SWEEP`); None if it is missing in MLflow."""
+    """Return a sweep's record of its last start (`words.ARTIFACT_SWEEP`); None if MLflow has none that can be read."""
     with tempfile.TemporaryDirectory() as folder:
         try:
-            path = client.download_artifacts(run.info.run_id, words.ARTIFACT_SWEEP, folder)
-            record: dict[str, Any] = json.loads(Path(path).read_text())
-        except Exception:  # MLflow's stores raise errors of many types for a missing artifact.
+            path = download(client, run.info.run_id, words.ARTIFACT_SWEEP, folder)
+            record: dict[str, Any] = json.loads(path.read_text())
+        except (ArtifactError, ValueError):
             return None
     return record
 

@@ -98,6 +98,15 @@ class Contrast:
         return self.p_adjusted is not None and self.p_adjusted < ALPHA and self.excludes_zero
 
 
+def find_intervals(contrasts: Sequence[Contrast]) -> list[tuple[Contrast, float, float]]:
+    """Return the contrasts that have an interval, with its lower and upper end."""
+    return [
+        (contrast, contrast.low, contrast.high)
+        for contrast in contrasts
+        if contrast.low is not None and contrast.high is not None
+    ]
+
+
 def adjust_p(family: Sequence[Contrast], look: int | None = 1) -> list[Contrast]:
     """Return the contrasts with p adjusted by Holm's method over those that are planned and can be tested.
 

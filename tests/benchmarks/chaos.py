@@ -33,7 +33,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from orchestrator.driver.cluster import Capacity
+from orchestrator.driver.grants import Capacity
 from orchestrator.search_space.reader import read_search_space
 from orchestrator.state.ledger import Ledger
 from tests.benchmarks import chaos_checks as checks

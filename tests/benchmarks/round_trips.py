@@ -27,8 +27,8 @@ from trainables.components.representation.registries import PHASES
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.features import read_waveforms
 
-LINEAR = ("original", "griffin_lim", "pghi", "pghi_griffin_lim", "nearest", "nearest_own_class", "zero")
-POOLED = ("original", "griffin_lim", "nearest_own_class", "nearest_griffin_lim")
+LINEAR = ("original", "griffin_lim", "pghi", "pghi_griffin_lim", "vocoder", "nearest", "nearest_own_class", "zero")
+POOLED = ("original", "griffin_lim", "vocoder", "nearest_own_class", "nearest_griffin_lim")
 
 
 def rows(corpus: Corpus, clips: np.ndarray) -> pd.DataFrame:

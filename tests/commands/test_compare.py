@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from orchestrator.commands.compare import compare
+from orchestrator.commands.compare import compare, parse_trials
 from orchestrator.commands.diff import diff
 from orchestrator.errors import UserError
 from orchestrator.overview.sparkline import sparkline
@@ -94,6 +94,19 @@ def test_trials_are_compared_by_what_tells_them_apart(two_arms: SweepFolder) -> 
     assert "Pruned" not in shown(two_arms, 1, 3)
 
 
+@pytest.mark.parametrize("named", [("vae", "1", "3"), ("vae/1", "vae/3"), ("vae", "vae/1", "3")])
+def test_trials_are_named_as_in_other_commands_too(named: tuple[str, ...]) -> None:
+    name, *trials = named
+    assert parse_trials(name, trials) == ("vae", [1, 3])
+
+
+@pytest.mark.parametrize("named", [("vae", "one"), ("vae/1", "l1/3")])
+def test_something_else_than_a_trial_of_the_sweep_is_refused(named: tuple[str, ...]) -> None:
+    name, *trials = named
+    with pytest.raises(UserError, match=f"{named[1]}: is not a trial of vae; give numbers, such as .*compare vae 1 2"):
+        parse_trials(name, trials)
+
+
 def test_means_have_an_interval_where_several_trials_were_tested(tmp_path: Path) -> None:
     sweep = SweepFolder(tmp_path)
     sweep.start(arms={"loss=vae": {}, "loss=l1": {}}, seeds=3)
@@ -168,7 +181,7 @@ def test_the_best_of_a_curve_is_what_its_metric_calls_better(tmp_path: Path) -> 
 
 @pytest.mark.parametrize(
     ("column", "metric", "last"),
-    [("accuracy", "val/accuracy", "dog 0.500 1.000 +0.500"), ("other", "val/accuracy", "By class: only of trials")],
+    [("accuracy", "val/accuracy", "dog 0.500 1.000 +0.500"), ("other", "val/accuracy", "There is no table of classes")],
 )
 def test_diff_compares_classes_by_the_objective_where_there_is_no_judge(
     tmp_path: Path, column: str, metric: str, last: str

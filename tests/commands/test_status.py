@@ -304,15 +304,20 @@ def read_screen(descriptor: int) -> str:
         return ""
 
 
-def test_watch_draws_until_the_sweep_ends_and_the_last_table_stays(folder: SweepFolder) -> None:
+def start_watching(home: Path, *names: str) -> tuple[subprocess.Popen[bytes], int]:
+    """Start `status --watch` in a terminal; return the process, and the descriptor of what it writes to."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 30, 120, 0, 0))
-    command = [sys.executable, "-m", "orchestrator", "status", "vae", "--watch", "--home", str(folder.home)]
+    command = [sys.executable, "-m", "orchestrator", "status", *names, "--watch", "--home", str(home)]
+    environment = {**os.environ, "TERM": "xterm"}
+    process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs, env=environment)
+    os.close(theirs)
+    return process, ours
+
+
+def test_watch_draws_until_the_sweep_ends_and_the_last_table_stays(folder: SweepFolder) -> None:
     with folder.driven():
-        process = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"}
-        )
-        os.close(theirs)
+        process, ours = start_watching(folder.home, "vae")
         shown = ""
         while "0.9876" not in shown:
             if "vae: running" in shown and "0.95" in shown:
@@ -329,13 +334,8 @@ def test_watch_draws_until_the_sweep_ends_and_the_last_table_stays(folder: Sweep
 
 
 def test_watch_ends_with_ctrl_c_and_needs_a_terminal(folder: SweepFolder) -> None:
-    ours, theirs = pty.openpty()
-    command = [sys.executable, "-m", "orchestrator", "status", "--watch", "--home", str(folder.home)]
     with folder.driven():
-        process = subprocess.Popen(
-            command, stdin=theirs, stdout=theirs, stderr=theirs, env={**os.environ, "TERM": "xterm"}
-        )
-        os.close(theirs)
+        process, ours = start_watching(folder.home)
         shown = ""
         while "of 10" not in shown:
             shown += read_screen(ours)

@@ -153,3 +153,20 @@ def test_the_site_is_built_without_a_warning(tmp_path: Path) -> None:
         html = (tmp_path / "site" / f"{page.stem}.html").read_text(encoding="utf-8")
         fetched = re.findall(r"<(?:script|img|link)\b[^>]*(?:src|href)=\"(https?:[^\"]*)\"", html)
         assert [address for address in fetched if "canonical" not in address] == [], page.name
+
+
+def test_the_files_on_the_path_of_a_value_have_the_symbols_that_the_page_names() -> None:
+    text = (FOLDER / "architecture.md").read_text(encoding="utf-8")
+    _, _, section = text.partition("## One value, from YAML to the report")
+    rows = re.findall(r"^\| `([\w/]+\.py)` \| ([^|]+) \|", section.partition("\n## ")[0], re.MULTILINE)
+    for path, symbols in rows:
+        tree = ast.parse((ROOT / path).read_text(encoding="utf-8"))
+        defined = {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)}
+        defined |= {
+            node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
+        }
+        assert set(re.findall(r"`(\w+)`", symbols)) <= defined, path
+    files = [path.rpartition("/")[2] for path, _ in rows]
+    # The sentence below the table says these two numbers.
+    assert (files.index("arms.py") + 1, files.index("trainable.py") + 1) == (7, 14)
+    assert "Seven files lead to an arm and fourteen to the optimizer." in section

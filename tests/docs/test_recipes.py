@@ -131,5 +131,9 @@ def test_the_recipe_that_generates_paints_a_picture(folder: Path, tiny_corpus: P
     shown = orchestrate(command, tiny_home)
     assert re.search(r"^my_painter/1 \(.*\), epoch \d: mse 0\.\d\d on validation$", shown, re.MULTILINE)
     assert Image.open(folder / "out" / "siren_1.png").size == (16, 16)
-    refused = orchestrate("orchestrate promote my_painter", tiny_home, exit_code=2)
-    assert "MyPainterGenerator: stands outside of the package trainables" in refused
+    orchestrate("orchestrate promote my_painter --as painter", tiny_home)
+    (folder / "my_painter.py").unlink()
+    shown = orchestrate(
+        "orchestrate generate siren.wav --model models:/painter@champion -o again/ --count 1", tiny_home
+    )
+    assert (folder / "again" / "siren_1.png").read_bytes() == (folder / "out" / "siren_1.png").read_bytes(), shown

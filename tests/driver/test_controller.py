@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 
 from orchestrator.commands.resume import ResumeOptions, retry
-from orchestrator.driver.controller import Callbacks, Engine
+from orchestrator.driver.callbacks import Callbacks
+from orchestrator.driver.controller import Engine
 from orchestrator.overview.screen import Screen
 from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.pruning import Rungs

@@ -6,7 +6,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +17,8 @@ from reports.listening.preparation import ListeningTest
 from reports.listening.session import Options, listen, make_test
 from tests.listening.test_listening_server import holding
 from tests.listening.test_listening_sources import Recorded, small_sweep
-from tests.support.browser import chromium
 
 PATIENCE_MS = 15_000
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
 
 
 @pytest.fixture(scope="module")

@@ -227,12 +227,12 @@ def test_names_that_are_html_are_text_on_every_page(home: Path, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        ({"method": "mushra"}, "--method mushra: is unknown; mos and abx are allowed"),
+        ({"method": "mus"}, "--method mus: is unknown; mos, abx, mushra, prefer are allowed"),
         ({"top": 0}, "--top 0: must be at least 1"),
         ({"export": Path("a"), "answers": Path("b")}, "--export and --import: only one of them at a time"),
         (
             {"against_original": True},
-            "--against-original: is for --method abx; a mos test always has the original",
+            "--against-original: is for --method abx; mos and mushra always have the original",
         ),
         (
             {"method": "abx", "trials": (1,)},

@@ -135,5 +135,9 @@ def test_commands_are_said_as_they_can_be_typed(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr("sys.argv", [str(program), "sweep"])
     monkeypatch.setenv("PATH", "/usr/bin")
     assert format_command("ui", "my sweep") == ".venv/bin/orchestrate ui 'my sweep'"
+    # A path that climbs would be hard to read.
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    assert format_command("ui") == f"{program} ui"
     monkeypatch.setenv("PATH", str(program.parent))
     assert format_command("ui") == "orchestrate ui"

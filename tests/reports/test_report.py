@@ -22,12 +22,12 @@ from reports.errors import ReportError
 from reports.listening.session import Options
 from reports.page import figures
 from reports.page.content import Report, read_report
-from reports.page.html import render
+from reports.page.html import metric_agreements, render
 from reports.page.images import read_images
 from reports.page.tables import format_hours
 from reports.statistics.contrast import Contrast
 from tests.support.browser import chromium
-from tests.support.sweep_folder import SweepFolder
+from tests.support.sweep_folder import SweepFolder, record_sweep
 
 SEARCHED = {"lr": {"loguniform": [1e-4, 1e-2]}}
 METRICS = {
@@ -113,13 +113,8 @@ def read(sweep: SweepFolder) -> Report:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> SweepFolder:
-    """Two arms in MLflow, to be read only."""
-    home = tmp_path_factory.mktemp("report")
-    shutil.copy(empty_database, home / "mlflow.db")
-    sweep = SweepFolder(home)
-    two_arms(sweep)
-    follow(sweep.path, once=True)
-    return sweep
+    """Two arms in MLflow."""
+    return record_sweep(tmp_path_factory.mktemp("report"), empty_database, two_arms)
 
 
 @pytest.fixture(scope="module")
@@ -942,3 +937,20 @@ def test_a_table_of_the_page_has_no_empty_column(report: Report) -> None:
         rows = re.findall(r"<tr[^>]*>(.*?)</tr>", table, re.DOTALL)
         cells = [re.findall(r"<t[hd][^>]*>(.*?)</t[hd]>", row, re.DOTALL) for row in rows]
         assert all(any(column[1:]) for column in zip(*cells, strict=True)), cells[0]
+
+
+def test_the_report_names_the_metric_that_agrees_best_with_listeners() -> None:
+    logged = {
+        "listen/agreement/prefer/val/fvu": 0.2,
+        "listen/agreement/prefer/val/fvu_low": -0.2,
+        "listen/agreement/prefer/val/fvu_high": 0.6,
+        "listen/agreement/prefer/val/judge_accuracy": 0.8,
+        "listen/agreement/prefer/val/judge_accuracy_low": 0.6,
+        "listen/agreement/prefer/val/judge_accuracy_high": 1.0,
+        "listen/mos_agreement": 0.5,
+    }
+    rows = metric_agreements(logged)
+    assert [(row["metric"], row["Kendall's τ"], row["low"]) for row in rows] == [
+        ("val/judge_accuracy", 0.8, 0.6),
+        ("val/fvu", 0.2, -0.2),
+    ]

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
-import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from orchestrator.commands.report import write_reports
-from orchestrator.tracking.__main__ import follow
 from orchestrator.tracking.connection import connect
-from reports.page.content import read_report
+from reports.page.axes import make_axis, number_axis
+from reports.page.charts.svg import Plot
+from reports.page.content import Report, read_report
+from reports.page.html import render
 from reports.page.probes import read_probes
-from tests.support.browser import chromium, find_barriers, scrolls_sideways
-from tests.support.sweep_folder import SweepFolder
+from tests.support.browser import find_barriers, scrolls_sideways, wide_page
+from tests.support.sweep_folder import SweepFolder, record_sweep
 
 LR = {"lr": {"loguniform": [1e-4, 1e-2]}}
 SEARCHED = {"l2": LR, "vae": LR | {"kl_weight": {"loguniform": [1e-3, 4.0]}}}
@@ -63,13 +67,8 @@ def search(sweep: SweepFolder, *, with_sounds: bool = True) -> None:
 
 @pytest.fixture(scope="module")
 def swept(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> SweepFolder:
-    """Two arms in MLflow, to be read only."""
-    home = tmp_path_factory.mktemp("swept")
-    shutil.copy(empty_database, home / "mlflow.db")
-    sweep = SweepFolder(home)
-    search(sweep)
-    follow(sweep.path, once=True)
-    return sweep
+    """Two arms in MLflow."""
+    return record_sweep(tmp_path_factory.mktemp("swept"), empty_database, search)
 
 
 @pytest.fixture(scope="module")
@@ -78,22 +77,11 @@ def path(swept: SweepFolder) -> Path:
     return swept.home / "out" / "vae.html"
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def page(browser: Browser, path: Path) -> Iterator[Page]:
     """The page in a wide window; no script may fail."""
-    page = browser.new_page(viewport={"width": 1440, "height": 1000})
-    errors: list[str] = []
-    page.on("pageerror", lambda error: errors.append(str(error)))
-    page.goto(f"file://{path}")
-    yield page
-    page.close()
-    assert not errors
+    with wide_page(browser, path) as page:
+        yield page
 
 
 def test_a_point_under_the_pointer_names_its_trial_and_what_was_searched(page: Page) -> None:
@@ -143,6 +131,40 @@ def test_an_entry_of_a_legend_hides_its_arm_in_all_charts(page: Page) -> None:
     assert page.locator("svg.chart [data-arm='0']").first.evaluate("mark => mark.checkVisibility()")
     entry.click()
     assert all(mark.evaluate("mark => mark.checkVisibility()") for mark in marks.all())
+
+
+def test_an_axis_fits_the_arms_that_are_shown(page: Page) -> None:
+    chart = page.locator("svg.chart[data-frame]").first
+    entry = page.get_by_role("button", name="loss=vae", exact=True).first
+    line = chart.locator(".line[data-arm='0']")
+
+    def look() -> tuple[list[str], float]:
+        heights = line.evaluate("line => [...line.points].map(point => point.y)")
+        return chart.locator(".ticks.y text").all_text_contents(), max(heights) - min(heights)
+
+    labels, height = look()
+    entry.click()
+    fitted, fitted_height = look()
+    # Alone, the arm reaches from 0.25 to 0.65; with the other one, the axis went to 0.75.
+    assert fitted_height > 1.1 * height and fitted != labels
+    assert max(float(label) for label in fitted) <= 0.65
+    frame = [float(px) for px in str(chart.get_attribute("data-frame")).split()]
+    ticks = chart.locator(".ticks.y path").evaluate_all("paths => paths.map(path => path.getBBox().y)")
+    assert all(frame[1] <= y <= frame[3] for y in ticks)
+    entry.click()
+    assert look() == (labels, height)
+
+
+def test_ticks_of_the_page_are_those_of_the_program(page: Page) -> None:
+    for low, high, is_log in ((0.0, 0.9, False), (0.93, 0.953, False), (1e-4, 1e-2, True), (3.0, 4e4, True)):
+        axis = make_axis(pd.Series([low, high]), is_log=True, padding=0) if is_log else number_axis(low, high)
+        ticks = page.evaluate(f"{'logTicks' if is_log else 'linearTicks'}({low}, {high}, false)")
+        assert [label for _, label in ticks] == [label for _, label in axis.ticks]
+
+
+def test_a_chart_without_values_has_an_axis_without_ticks() -> None:
+    drawn = Plot(number_axis(0, 1), make_axis(pd.Series([math.nan])), "epoch", "loss").draw("nothing")
+    assert "<g class='ticks y'></g>" in drawn and "data-x=" in drawn and "data-y=" not in drawn
 
 
 def test_arms_differ_in_dash_and_marker_too(page: Page) -> None:
@@ -269,6 +291,46 @@ def test_a_clip_that_is_too_large_for_the_page_has_the_best_of_each_arm_only(swe
     assert num_clips == 2 and len(probes) == 1
     assert [cell.label for cells in probes[0].arms.values() for cell in cells] == ["best", "best"]
     assert [cell.label for cell in whole.arms["loss=vae"]] == ["epoch 1", "best"]
+
+
+def render_copies(swept: SweepFolder, times: int) -> str:
+    """Return the page of a sweep that has each of the four trials many times."""
+    with connect(swept.home) as client:
+        few = read_report(client, "vae")
+        trials, histories = (
+            pd.concat([frame.assign(trial=frame["trial"] + 4 * number) for number in range(times)], ignore_index=True)
+            for frame in (few.runs.trials, few.histories)
+        )
+        report = Report(replace(few.runs, trials=trials))
+        # MLflow would be asked for each trial's curve.
+        vars(report)["histories"] = histories
+        return render(report)
+
+
+def test_a_page_of_three_thousand_trials_is_no_larger(swept: SweepFolder) -> None:
+    html = render_copies(swept, 750)
+    assert html.count(" data-row=") == 3000 and "1000 others are in the table only" in html
+    assert html.count("class='path ") == 2000 and html.count("class='thin ") == 200
+    assert len(html.encode()) < ROOM
+
+
+def test_of_many_trials_the_first_are_shown_until_all_are_wanted(
+    swept: SweepFolder, browser: Browser, tmp_path: Path
+) -> None:
+    (tmp_path / "many.html").write_text(render_copies(swept, 75))
+    with wide_page(browser, tmp_path / "many.html") as page:
+        shown = page.locator("#trials tbody tr:visible")
+        assert shown.count() == 200
+        expect(page.locator("#count")).to_have_text("300 of 300, the first 200 are shown")
+        # The first 200 are those in the order of the table, and of those that fit the filter.
+        page.locator("#trials th", has_text="best judge probability").get_by_role("button").click()
+        assert shown.count() == 200 and {row.get_attribute("data-of") for row in shown.all()[:75]} == {"0"}
+        page.get_by_label("Arm", exact=True).select_option("loss=vae")
+        assert shown.count() == 150
+        page.get_by_label("Arm", exact=True).select_option("")
+        page.get_by_role("button", name="show all of them").click()
+        assert shown.count() == 300
+        expect(page.get_by_role("button", name="show all of them")).to_be_hidden()
 
 
 def test_a_page_is_one_file_of_at_most_eight_megabytes(path: Path) -> None:

@@ -74,7 +74,7 @@ def test_aliases_of_reasonable_size_are_values_as_if_they_were_written_out() -> 
 def test_a_missing_file_and_a_folder_are_refused(folder: Path) -> None:
     with pytest.raises(UserError, match=r"^none\.yaml: no such file$"):
         read_search_space(Path("none.yaml"))
-    with pytest.raises(UserError, match=r": is a folder, not a YAML file$"):
+    with pytest.raises(UserError, match=r": is a folder, not a YAML file; name a file in it$"):
         read_search_space(folder)
 
 

@@ -4,7 +4,7 @@ import contextlib
 import fcntl
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,10 @@ from mlflow import MlflowClient
 from mlflow.entities import Run
 
 from orchestrator.search_space.combinations import rendering_name
+from orchestrator.tracking.__main__ import follow
 
+Fill = Callable[["SweepFolder"], None]
+"""Writes the trials of a sweep."""
 METRICS = ("train/loss", "val/loss", "val/judge_probability", "val/judge_accuracy", "val/fvu", "val/lsd_db")
 
 
@@ -193,3 +196,18 @@ class SweepFolder:
 
     def artifacts(self, trial: int, folder: str | None = None) -> set[str]:
         return {file.path for file in self.client.list_artifacts(self.run(trial).info.run_id, folder)}
+
+
+def record_sweep(home: Path, empty_database: Path, fill: Fill) -> SweepFolder:
+    """Return a sweep in a home of its own whose runs are in MLflow, to be read only.
+
+    Args:
+        home: an empty folder.
+        empty_database: a database of MLflow without runs, which is copied because making one takes seconds.
+        fill: writes the trials.
+    """
+    shutil.copy(empty_database, home / "mlflow.db")
+    sweep = SweepFolder(home)
+    fill(sweep)
+    follow(sweep.path, once=True)
+    return sweep

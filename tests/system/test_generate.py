@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +26,7 @@ from orchestrator.errors import UserError
 from orchestrator.models.champion import export_best
 from orchestrator.models.registry import promote
 from orchestrator.overview.screen import Screen
+from orchestrator.plugins.exported_models import open_model
 from orchestrator.search_space.reader import read_search_space
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder
@@ -34,44 +38,87 @@ from trainables.autoencoder.trainable import Autoencoder
 SITE_PACKAGES = str(Path(soundfile.__file__).parent)
 
 
+def write_judged_space(path: Path, corpus: Path, **changes: Any) -> Path:
+    """A search space of one arm on the tiny corpus, judged by the judge."""
+    return write_space(
+        path,
+        name=path.stem,
+        corpus={"name": "folder", "root": str(corpus)},
+        objective={"metric": "val/judge_probability", "mode": "max"},
+        **dict.fromkeys(("compare", "search", "pruning")),
+        **changes,
+    )
+
+
 @pytest.fixture(scope="module")
 def swept(tiny_corpus: Path, tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    space = write_space(
+    space = write_judged_space(
         tmp_path_factory.mktemp("space") / "paired.yaml",
-        name="paired",
+        tiny_corpus,
         trainable="image_to_sound",
-        corpus={"name": "folder", "root": str(tiny_corpus)},
-        objective={"metric": "val/judge_probability", "mode": "max"},
         params={"spectrogram": "24x64", "latent_dim": 8, "width": 8, "image_size": 32, "batch_size": 8, "lr": 1e-3},
         budget={"seeds": 2, "max_epochs": 2},
         evaluate={"route": ["sample", "retrieve"]},
         media={"clips": 3, "epochs": [1, "best"]},
-        compare=None,
-        search=None,
-        pruning=None,
     )
     return run_sweep(read_search_space(space), tiny_home, Screen())
+
+
+OWN_LOSS = """
+from trainables.components.losses.reconstruction import register_loss
+from smooth import smooth_absolute
+
+@register_loss("carried")
+def carried(estimate, target):
+    return smooth_absolute(estimate - target).mean()
+"""
+HELPER = "def smooth_absolute(error):\n    return (error.square() + 1e-6).sqrt()\n"
 
 
 @pytest.fixture(scope="module")
-def reconstructing(tiny_corpus: Path, tiny_home: Path, tmp_path_factory: pytest.TempPathFactory) -> Ledger:
-    space = write_space(
-        tmp_path_factory.mktemp("space") / "sounds.yaml",
-        name="sounds",
+def own_code(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with a loss of a user's, which imports another file of the folder."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "own_loss.py").write_text(OWN_LOSS)
+    (folder / "smooth.py").write_text(HELPER)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def reconstructing(tiny_corpus: Path, tiny_home: Path, own_code: Path) -> Ledger:
+    space = write_judged_space(
+        own_code / "sounds.yaml",
+        tiny_corpus,
         trainable="autoencoder",
-        corpus={"name": "folder", "root": str(tiny_corpus)},
-        objective={"metric": "val/judge_probability", "mode": "max"},
-        params={**Autoencoder.DEBUG, "linear_path": "pca", "loss": "vae", "phase": "original"},
+        components=["./own_loss.py"],
+        params={**Autoencoder.DEBUG, "linear_path": "pca", "loss": "carried", "phase": "original"},
         budget={"seeds": 1, "max_epochs": 1},
         media={"clips": 1, "epochs": ["best"]},
-        **dict.fromkeys(("compare", "search", "pruning")),
     )
     return run_sweep(read_search_space(space), tiny_home, Screen())
+
+
+@contextlib.contextmanager
+def moved_away(folder: Path) -> Iterator[None]:
+    """A folder is not where it was within the block."""
+    away = folder.rename(folder.with_name(f"{folder.name}-away"))
+    try:
+        yield
+    finally:
+        away.rename(folder)
 
 
 @pytest.fixture
 def image(tiny_corpus: Path) -> Path:
     return tiny_corpus / "siren" / "take 0.png"
+
+
+def make_files(folder: Path, *names: str) -> list[Path]:
+    """Files without content."""
+    paths = [folder / name for name in names]
+    for path in paths:
+        path.touch()
+    return paths
 
 
 def lines(home: Path, files: list[Path], options: Options) -> tuple[list[Path], list[str]]:
@@ -163,7 +210,7 @@ class TestGenerate:
     @pytest.mark.parametrize(
         ("name", "content", "message"),
         [
-            ("gone.jpg", None, "No such file"),
+            ("gone.jpg", None, "gone.jpg: no such file"),
             ("text.txt", b"hello", "neither a picture"),
             ("text.png", b"hello", "no picture that can be read"),
             ("noise.wav", b"hello", "noise.wav: is a sound, and paired generates a sound from an image; give it one"),
@@ -182,15 +229,15 @@ class TestGenerate:
 
     def test_images_and_sounds_together_are_refused(self, tiny_home: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="one kind at a time"):
-            lines(tiny_home, [tmp_path / "a.png", tmp_path / "a.wav"], Options(tmp_path / "out"))
+            lines(tiny_home, make_files(tmp_path, "a.png", "a.wav"), Options(tmp_path / "out"))
 
     def test_a_home_without_such_a_sweep_says_which_to_run(self, home: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"no sweep here generates anything from an image.*image_to_sound.yaml"):
-            lines(home, [tmp_path / "a.png"], Options(tmp_path / "out"))
+            lines(home, make_files(tmp_path, "a.png"), Options(tmp_path / "out"))
 
     def test_a_mistyped_sweep_is_suggested(self, swept: Ledger, tiny_home: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"no sweep 'pared'\. Did you mean 'paired'"):
-            lines(tiny_home, [tmp_path / "a.png"], Options(tmp_path / "out", sweep="pared"))
+            lines(tiny_home, make_files(tmp_path, "a.png"), Options(tmp_path / "out", sweep="pared"))
 
     def test_a_folder_that_cannot_be_written_is_named(
         self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
@@ -282,8 +329,8 @@ def relative_error(sound: np.ndarray, expected: np.ndarray) -> float:
 
 
 class TestReconstruct:
-    def test_a_promoted_autoencoder_renders_what_its_trial_recorded(
-        self, reconstructing: Ledger, tiny_home: Path, tmp_path: Path
+    def test_a_promoted_autoencoder_renders_what_its_trial_recorded_without_the_files_of_its_user(
+        self, reconstructing: Ledger, tiny_home: Path, own_code: Path, tmp_path: Path
     ) -> None:
         media = trial_folder(tiny_home / "sounds", 1) / "media" / "best"
         (original,) = media.glob("*_original.wav")
@@ -291,13 +338,35 @@ class TestReconstruct:
         assert promote(tiny_home, "sounds", "sounds", "best", print) == "models:/sounds@best"
         uri = f"sqlite:///{tiny_home / 'mlflow.db'}"
         alone = tmp_path / "alone.wav"
-        assert predict_alone(uri, "models:/sounds@best", original, alone) == "['file', 'class', 'probability'] 1"
+        with moved_away(own_code):
+            assert predict_alone(uri, "models:/sounds@best", original, alone) == "['file', 'class', 'probability'] 1"
         (written,), said = lines(tiny_home, [original], Options(tmp_path / "here", model="models:/sounds@best"))
         assert written.name == f"{original.stem}_1.wav" and said[0].startswith("sounds/1 (all), epoch 1: judge")
         assert written.read_bytes() == alone.read_bytes()
         made, expected, given = (soundfile.read(path)[0] for path in (alone, recorded, original))
         # The corpus dithers each clip with other noise; a sound of one's own gets that of its first one.
         assert relative_error(made, expected) < 0.01 < 0.1 < relative_error(given, expected)
+
+    def test_code_that_cannot_be_imported_is_one_line(
+        self, reconstructing: Ledger, tiny_home: Path, tmp_path: Path
+    ) -> None:
+        model = tmp_path / "model"
+        shutil.copytree(export_best(tiny_home, "sounds", print).folder, model)
+        (model / "code" / "1" / "own_loss.py").write_text("import no_such_package\n")
+        with pytest.raises(UserError, match=r"own_loss\.py: the model needs this file, .*No module named 'no_such_p"):
+            open_model(model)
+
+    def test_a_file_that_was_changed_since_is_exported_again(
+        self, reconstructing: Ledger, tiny_home: Path, own_code: Path
+    ) -> None:
+        says: list[str] = []
+        carried = export_best(tiny_home, "sounds", print).folder / "code" / "1" / "smooth.py"
+        try:
+            (own_code / "smooth.py").write_text(HELPER + "# changed\n")
+            export_best(tiny_home, "sounds", says.append)
+            assert says == ["exporting sounds/1"] and carried.read_text().endswith("# changed\n")
+        finally:
+            (own_code / "smooth.py").write_text(HELPER)
 
     def test_an_image_is_refused(self, reconstructing: Ledger, tiny_home: Path, image: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="is an image, and sounds generates a sound from a sound; give it one"):

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from orchestrator.driver.cluster import Capacity
+from orchestrator.driver.grants import Capacity
 from orchestrator.driver.tasks import Tasks
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.overview.screen import Screen
@@ -109,11 +109,11 @@ def test_the_best_checkpoint_is_judged_with_each_setting(tmp_path: Path) -> None
     run.step()
     run.close()
     judged = evaluate(replace(spec, renderings=({"voice": "soft"}, {"voice": "loud"}), splits=("test",)))
-    assert judged["metrics"] == {"test/score": 0.5}
+    assert judged["metrics"] == {"test/score": 0.5, "test/range": 0.5}
     assert [each["name"] for each in judged["renderings"]] == ["voice=soft", "voice=loud"]
     assert [each["metrics"] for each in judged["renderings"]] == [
-        {"val/sound_score": 0.5, "test/score": 0.5},
-        {"val/sound_score": 1.0, "test/score": 1.0},
+        {"val/sound_score": 0.5, "val/sound_range": 0.5, "test/score": 0.5, "test/range": 0.5},
+        {"val/sound_score": 1.0, "val/sound_range": 1.0, "test/score": 1.0, "test/range": 1.0},
     ]
     folder = Path(spec.folder) / judged["renderings"][1]["folder"]
     assert pd.read_csv(folder / "per_recording_validation.csv")["score"].tolist() == [0.5, 1.5]

@@ -22,7 +22,7 @@ from orchestrator.tracking import sounds_page
 from orchestrator.tracking.presented import Column
 from orchestrator.worker import media
 from reports.listening.sounds import TARGET_LUFS, Sound
-from tests.support.browser import chromium, find_barriers, scrolls_sideways
+from tests.support.browser import find_barriers, scrolls_sideways, wide_page
 
 RATE_HZ, SECONDS = 22_050, 2.0
 OBJECTIVE = Objective("val/judge_probability", "max")
@@ -76,21 +76,10 @@ def path(columns: list[Column]) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with chromium() as browser:
-        yield browser
-
-
 @pytest.fixture
 def page(browser: Browser, path: Path) -> Iterator[Page]:
-    page = browser.new_page(viewport={"width": 1440, "height": 900})
-    problems: list[str] = []
-    page.on("pageerror", lambda error: problems.append(str(error)))
-    page.goto(path.as_uri())
-    yield page
-    page.close()
-    assert not problems
+    with wide_page(browser, path) as page:
+        yield page
 
 
 def cell(page: Page, clip: str, column: int) -> Locator:

@@ -290,7 +290,8 @@ def test_an_exported_model_makes_the_same_reconstruction(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"phase": "nearest"}, "phase: nearest is taken from the training clips, which an exported model does not"),
+        ({"phase": "nearest"}, "phase: nearest needs the corpus, which an exported model does not have"),
+        ({"phase": "vocoder"}, "phase: vocoder needs the corpus, which an exported model does not have"),
         ({"magnitude": "class_mean"}, "magnitude: class_mean needs the class of a clip"),
     ],
 )

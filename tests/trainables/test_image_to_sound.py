@@ -68,7 +68,7 @@ class TestSettings:
                 "audio_frozen: true with audio_init: scratch would keep an untrained network; name a trained one",
             ),
             ({"spectrogram": "10x10"}, "must be one of 24x64, "),
-            ({"route": "guess"}, "Input should be 'decode', 'sample' or 'retrieve'"),
+            ({"route": "guess"}, "Input should be 'decode', 'sample', 'retrieve' or 'flow'"),
             ({"class_share": 1.5}, "less than or equal to 1"),
             ({"batch_size": 1}, "greater than or equal to 2"),
             ({"image_size": 48}, "Input should be 32, 64, 128 or 224"),
@@ -143,7 +143,7 @@ class TestLearning:
         losses = [trainable.step() for _ in range(8)]
         train = [metrics["train/loss"] for metrics in losses]
         assert min(train[-3:]) < 0.8 * np.mean(train[:2])
-        assert set(losses[0]) == set(ImageToSound.METRICS)
+        assert set(losses[0]) == set(ImageToSound.reported(trainable.config))
 
     def test_a_conditional_prior_goes_on_as_if_it_had_never_stopped(self, corpus: Corpus, tmp_path: Path) -> None:
         settings = {**CONDITIONAL, "route": "sample", "stop_gradient": False}

@@ -17,6 +17,7 @@ from PIL import Image
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.generation import open_model, save_model
 from trainables.components.judges.networks import log_mel
+from trainables.components.training.averaging import update_average
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.features import clip_power
 from trainables.errors import InputError
@@ -32,7 +33,6 @@ from trainables.sound_to_image.networks import (
     generator_loss,
     gradient_penalty,
     sameness,
-    update_average,
 )
 from trainables.sound_to_image.trainable import SoundToImage
 

@@ -79,7 +79,9 @@ def test_a_log_likelihood_near_zero_is_measured_by_how_far_it_went() -> None:
     assert found is not None and found["cause"] == "blowup"
 
 
-@pytest.mark.parametrize(("name", "value"), [("val/active_units", 0.0), ("val/variation", 1e-5)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("val/active_units", 0.0), ("val/variation", 1e-5), ("val/active_vectors", 0.0)]
+)
 def test_what_stays_collapsed_for_three_epochs_ends(name: str, value: float) -> None:
     before = rows(1.0, 1.0, **{name.replace("/", "_"): value})
     found = Guard("val/score").divergence(GOOD | {name: value}, before, {})

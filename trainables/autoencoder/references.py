@@ -10,6 +10,7 @@ from trainables.components.assessment.references import References
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.log_power_metrics import COMMON_SIZE
+from trainables.components.representation.registries import PHASES
 from trainables.support.progress import Progress
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ def reference_lines(configs: Sequence[AutoencoderConfig], corpus: Corpus, progre
     features = dict.fromkeys(feature for config in configs for feature in config.clip_representation.features)
     for feature in {**features, Feature(Grid(COMMON_SIZE)): None}:
         corpus.features(feature, progress)
+    for phase in dict.fromkeys(config.phase for config in configs):
+        if (prepare := PHASES[phase].prepare) is not None:
+            prepare(corpus, progress)
     references = References(corpus, progress)
     with_magnitudes = [config for config in configs if config.channels != "phase"]
     grids = dict.fromkeys(config.clip_representation.grid for config in with_magnitudes)

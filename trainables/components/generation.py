@@ -1,5 +1,7 @@
 """Trained generators in folders of their own, which need no corpus: `model.json` and `weights.safetensors`.
 
+A model whose sweep used files of the user's has them in `code/`; opening it runs them.
+
 generator = open_model(Path("model"))
 sounds = generator.generate(generator.read(Path("dog.jpg")), count=4, seed=0)
 """
@@ -24,10 +26,13 @@ from torch import Tensor
 from trainables.corpora.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from trainables.errors import InputError
 from trainables.support.cache import write_whole
+from trainables.support.carried_code import CodeFile, import_code, save_code
 
 VERSION = 1
 """The version of the folder's format; `open_model` rejects others."""
 SETTINGS, WEIGHTS = "model.json", "weights.safetensors"
+CODE = "code"
+"""The entry of the settings with the files of the user's that are imported before the model is opened."""
 
 Kind = Literal["sound", "image"]
 Source = TypeVar("Source")
@@ -140,11 +145,19 @@ def detect_kind(path: Path) -> Kind:
     raise InputError(f"{path}: neither a picture ({pictures}) nor a sound ({sounds})")
 
 
-def save_model(folder: Path, model: Model) -> None:
-    """Write a model into a folder. The settings come last: a folder with settings is complete."""
+def save_model(folder: Path, model: Model, code: Sequence[CodeFile] = ()) -> None:
+    """Write a model into a folder. The settings come last: a folder with settings is complete.
+
+    Args:
+        folder: the folder.
+        model: the model.
+        code: files of the user's that register what the model is made of, in the order in which they are imported.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     save_file({key: value.detach().cpu().contiguous() for key, value in model.tensors.items()}, folder / WEIGHTS)
     content = {"version": VERSION, "trainable": model.trainable, **model.settings}
+    if names := save_code(folder, code):
+        content[CODE] = names
     write_whole(folder / SETTINGS, json.dumps(content, indent=1).encode())
 
 
@@ -156,13 +169,14 @@ def open_model(folder: Path, device: str = "cpu") -> Generator[Any]:
         device: the torch device to generate on.
 
     Raises:
-        InputError: there is no model in the folder, or one of another version.
+        InputError: there is no model in the folder, or one of another version, or its code can't be imported here.
     """
     try:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         version, trainable = settings.pop("version"), settings.pop("trainable")
         if version != VERSION:
             raise InputError(f"{folder}: a model of version {version}; this program reads {VERSION}: promote it again")
+        import_code(folder, settings.pop(CODE, []))
         tensors = load_file(folder / WEIGHTS, device=device)
         return _find_generator(trainable)(Model(trainable, settings, tensors))
     except InputError:

@@ -130,7 +130,9 @@ def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = si
     recordings = corpus_settings.recordings(home, progress)
     files, source = _fingerprint(corpus_settings.name, recordings), corpus_settings.source()
     if not corpus_settings.keeps_splits:
-        return _open_cached(corpus_settings, recordings, home / "cache" / files, {}, progress)
+        fixed_splits = corpus_settings.fixed_splits(recordings)
+        folder = home / "cache" / extend_fingerprint(files, fixed_splits)
+        return _open_cached(corpus_settings, recordings, folder, fixed_splits, progress)
     # A corpus that is recorded and cached is opened without the lock, which another process may hold for long.
     fingerprint = read_record(home, source).fingerprints.get(files, "")
     if not (home / "cache" / fingerprint / CLIPS).is_file():

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
 from typing import Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from trainables.corpora import esc50 as esc50_layout
 from trainables.corpora import folder as folder_layout
 from trainables.corpora import vegas as vegas_layout
 from trainables.corpora.files import Recording
+from trainables.corpora.splits import Split
 from trainables.errors import InputError
 from trainables.support.progress import Progress
 from trainables.support.registry import Registry
@@ -45,6 +47,13 @@ class CorpusSettings(BaseModel):
             home: the folder of caches; a generated corpus is written below it.
             progress: is called while files are written.
         """
+
+    def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
+        """Return the split of each group, where the data set defines them; it is read only without `keeps_splits`.
+
+        Without fixed splits, which the empty result means, they follow from the names of the groups.
+        """
+        return {}
 
 
 CORPORA: Registry[type[CorpusSettings]] = Registry("corpus")
@@ -119,6 +128,41 @@ class Vegas(CorpusSettings):
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
         """Return every recording of the data set."""
         return vegas_layout.find_recordings(self.root.expanduser())
+
+
+@CORPORA.register("esc50")
+class Esc50(CorpusSettings):
+    """ESC-50 or ESC-10, with two of their folds held out."""
+
+    name: Literal["esc50"] = "esc50"
+    root: Path = Field(description="folder of ESC-50, or of ESC-10 with one sub-folder per class")
+    esc10: bool = Field(False, description="whether only the ten classes of ESC-10 are read from ESC-50")
+    validation_fold: int = Field(4, ge=1, le=5, description="the fold that is the validation split")
+    test_fold: int = Field(5, ge=1, le=5, description="the fold that is the test split")
+    # The folds are the splits, whatever was opened before.
+    keeps_splits = False
+
+    @model_validator(mode="after")
+    def _check_folds(self) -> Esc50:
+        if self.validation_fold == self.test_fold:
+            raise ValueError(f"validation_fold and test_fold are both {self.test_fold}; hold out two different folds")
+        return self
+
+    def check_root(self) -> None:
+        """Check that the root can be read as a folder."""
+        folder_layout.visible_folders(self.root.expanduser())
+
+    def source(self) -> str:
+        """Return the name with the resolved root."""
+        return _name_source(self.name, self.root)
+
+    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        """Return the recordings of the table, or those of the sub-folders where there is none."""
+        return esc50_layout.find_recordings(self.root.expanduser(), esc10_only=self.esc10)
+
+    def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
+        """Return the splits that follow from the folds."""
+        return esc50_layout.split_by_fold(recordings, validation_fold=self.validation_fold, test_fold=self.test_fold)
 
 
 def _name_source(name: str, root: Path) -> str:

@@ -16,7 +16,7 @@ from trainables.trainable import Metric, TrainedModel, TrialConfig
 if TYPE_CHECKING:
     from trainables.components.representation.representation import Representation
 
-Route = Literal["decode", "sample", "retrieve"]
+Route = Literal["decode", "sample", "retrieve", "flow"]
 
 
 def _retrieval_metrics(query: str, target: str) -> dict[str, Metric]:
@@ -53,8 +53,12 @@ METRICS = {
         "min", "same_loss", "mean squared distance between a pair's latents, in the units of the loss"
     ),
     "val/modality_gap": Metric("min", "same_loss", "distance between the mean latents of pictures and of sounds"),
+    "val/flow_loss": Metric(
+        "min", "same_loss", "squared error of the flow's velocity on the validation split; 2 for a velocity of 0"
+    ),
     "val/loss": Metric("min", "same_loss", "the loss on the validation split"),
     "train/loss": Metric("min", "same_loss", "the loss, mean over the epoch"),
+    "train/flow_loss": Metric("min", "same_loss", "squared error of the flow's velocity, mean over the epoch"),
     "train/grad_norm": Metric("min", "same_loss", "norm of the gradient before clipping, mean over the epoch"),
     "train/nonfinite_steps": Metric("min", "all", "steps of the epoch skipped because of a non-finite gradient"),
     "optim/lr": Metric("min", "all", "learning rate of the last step"),
@@ -66,8 +70,8 @@ class ImageToSoundConfig(TrialConfig):
 
     route: Route = Field(
         "decode",
-        description="the latent that is decoded: the picture's own, a sample around it, or that of the nearest"
-        " training sound",
+        description="the latent that is decoded: the picture's own, a sample around it, that of the nearest training"
+        " sound, or one that the flow generates",
     )
     backbone: BackboneName = Field("small", description="the picture network: a small one, or torchvision's ResNets")
     weights: str = Field("none", description="of the backbone: none, imagenet (torchvision's), or a file")
@@ -98,6 +102,19 @@ class ImageToSoundConfig(TrialConfig):
         "none", description="conditional: latents are Gaussians, and a picture's is the prior of its sound's"
     )
     kl_weight: float = Field(0.1, ge=0, description="weight of the KL divergence from that prior, in nats per pixel")
+    flow: bool = Field(
+        False, description="whether a flow that generates latents of sounds for pictures is trained; for route: flow"
+    )
+    flow_width: int = Field(256, ge=8, description="hidden units of the flow")
+    flow_blocks: int = Field(3, ge=1, description="residual blocks of the flow")
+    flow_batches: int = Field(200, ge=1, description="batches that the flow is trained on in an epoch")
+    flow_noise: float = Field(
+        0.5, ge=0, description="noise on the flow's conditions in training, relative to their standard deviation"
+    )
+    flow_steps: int = Field(16, description="steps from noise to a latent in which the flow generates; 1 or more")
+    guidance: float = Field(
+        1.0, ge=0, description="how much the picture counts for the flow: 0 not at all, above 1 more than in training"
+    )
     spectrogram: HalvedSize = Field("48x128", description="frames x frequency bins of a clip of 2 s")
     magnitude_normalization: Annotated[str, NORMALIZATIONS] = Field(
         "per_frequency",
@@ -127,12 +144,17 @@ class ImageToSoundConfig(TrialConfig):
 
     @model_validator(mode="after")
     def _check(self) -> ImageToSoundConfig:
-        for reason in filter(None, (self._loss_conflict(), self._normalization_conflict(), self._network_conflict())):
+        conflicts = self._loss_conflict(), self._normalization_conflict(), self._network_conflict()
+        for reason in filter(None, (*conflicts, self._flow_conflict())):
             raise ValueError(reason)
         return self
 
     def _loss_conflict(self) -> str | None:
         loss = LOSSES.traits(self.loss)
+        if loss.is_quantized:
+            return f"loss: {self.loss} quantizes latents, which a picture can't be mapped to; use l1 or l2"
+        if loss.in_nats:
+            return f"loss: {self.loss} compares log-power in nats, and this compares normalized clips; use l1 or l2"
         if loss.is_variational or loss.has_sigma:
             return (
                 f"loss: {self.loss} is a likelihood; use l1 or l2, and prior: conditional for latents that are sampled"
@@ -160,4 +182,14 @@ class ImageToSoundConfig(TrialConfig):
             return f"weights: {self.weights}: backbone: small has none; use resnet18 or resnet50"
         if self.audio_frozen and self.audio_init == "scratch":
             return "audio_frozen: true with audio_init: scratch would keep an untrained network; name a trained one"
+        return None
+
+    def _flow_conflict(self) -> str | None:
+        if self.flow_steps < 1:
+            return (
+                f"flow_steps: {self.flow_steps} steps would leave the noise as it is; use 1 or more, such as 16, or"
+                " another route than flow"
+            )
+        if self.route == "flow" and not self.flow:
+            return "route: flow needs a flow, which is trained with flow: true; set it, or use another route"
         return None

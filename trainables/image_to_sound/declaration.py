@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from trainables.components.audio.sizes import SIZES
+from trainables.components.flow.weights import latent_flow
 from trainables.components.networks import weights
 from trainables.image_to_sound.config import METRICS, ImageToSoundConfig
 from trainables.trainable import Declaration
@@ -15,10 +18,15 @@ class ImageToSoundDeclaration(Declaration):
     """The settings and the metrics of `ImageToSound`."""
 
     Config = ImageToSoundConfig
-    RENDERING = frozenset({"route", "phase"})
+    RENDERING = frozenset({"route", "phase", "flow_steps", "guidance"})
     METRICS = METRICS
     GENERATES = ("image", "sound")
     DEBUG = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "batch_size": 8, "image_size": 32}
+
+    @classmethod
+    def reported(cls, config: ImageToSoundConfig) -> Collection[str]:
+        """Return the names of all metrics, but for those of a flow where none is trained."""
+        return [name for name in METRICS if config.flow or not name.endswith("/flow_loss")]
 
     @classmethod
     def checkpoint_bytes(cls, config: ImageToSoundConfig) -> int:
@@ -39,4 +47,9 @@ class ImageToSoundDeclaration(Declaration):
         rest = weights.Weights(1, 1, 1, 2 * config.latent_dim)
         backbone = backbone.freeze() if config.backbone_lr_share == 0 else backbone
         audio = audio.freeze() if config.audio_frozen else audio
-        return (backbone + head + audio + rest).checkpoint_bytes
+        networks = backbone + head + audio + rest
+        if config.flow:
+            networks += latent_flow(
+                config.latent_dim, config.latent_dim, width=config.flow_width, num_blocks=config.flow_blocks
+            )
+        return networks.checkpoint_bytes

@@ -64,7 +64,7 @@ class SoundGenerator(Generator[Pictures]):
         mean, log_variance = self.model.encode_pictures(source.to(self.device), autocast)
         route = self.config.route
         generator = torch.Generator().manual_seed(seed)
-        first = self.model.apply_route((mean, log_variance), route, generator if route == "sample" else None)
+        first = self.model.apply_route((mean, log_variance), route, generator if route in ("sample", "flow") else None)
         other_variances = None if log_variance is None else log_variance.expand(count - 1, -1)
         repeated = mean.expand(count - 1, -1), other_variances
         others = self.model.apply_route(repeated, "sample" if route == "decode" else route, generator)

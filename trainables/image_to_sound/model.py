@@ -5,8 +5,7 @@ It needs no corpus, so that an exported model is these weights and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -21,26 +20,15 @@ from trainables.components.networks.bottleneck import WEIGHT_DECAY, Bottleneck
 from trainables.components.pictures.augmentation import Pictures
 from trainables.components.representation.normalizer import Normalizer
 from trainables.components.shapes import Latents, Spectrograms
-from trainables.errors import InputError
 from trainables.image_to_sound.config import ImageToSoundConfig, Route
 from trainables.image_to_sound.contrastive import Contrast
 from trainables.image_to_sound.declaration import HIDDEN
-from trainables.support.state_files import read_state
+from trainables.image_to_sound.sound_flow import make_flow
 
 MAX_TRAIN_LATENTS = 4096
 """Training sounds that the route `retrieve` searches, at most."""
 NUM_CANDIDATES = 5
 """The route `retrieve` with a random generator chooses among so many nearest sounds."""
-FIXED_AUTOENCODER_SETTINGS = {
-    "representation": "linear",
-    "reduction": "pool",
-    "channels": "magnitude",
-    "output": "linear",
-    "norm": "group",
-    "leaky_slope": 0.2,
-}
-"""Settings of autoencoder that are fixed here; the shapes of tensors reveal few of them, so the config is compared."""
-
 Clips = Float[Tensor, "clips 1 frames bins"]
 Distribution = tuple[Latents, Latents | None]
 """Mean and log-variance of latents; no log-variance with `prior: none`."""
@@ -55,6 +43,7 @@ class SoundFromPicture(nn.Module):
         train_latents: latents of training sounds, for the route `retrieve`.
         pair_deviation: root mean square distance in each latent between training pictures and their sounds.
         unit: mean and standard deviation of the latents of training sounds.
+        flow: generates latents of sounds; None without `flow: true`.
     """
 
     train_latents: Tensor
@@ -102,6 +91,7 @@ class SoundFromPicture(nn.Module):
         self.register_buffer("train_latents", torch.zeros(0, config.latent_dim), persistent=False)
         self.register_buffer("pair_deviation", torch.zeros(config.latent_dim), persistent=False)
         self.register_buffer("unit", torch.ones(2, config.latent_dim))
+        self.flow = make_flow(config)
 
     def encode_pictures(self, pictures: Pictures, autocast: torch.autocast) -> Distribution:
         """Return the latents of pictures within −1..1."""
@@ -146,16 +136,22 @@ class SoundFromPicture(nn.Module):
         return self.normalizer.invert(clips, no_statistics)[:, 0].clamp(max=LOUDEST_NATS)
 
     def apply_route(
-        self, distribution: Distribution, route: Route, generator: torch.Generator | None = None
+        self,
+        distribution: Distribution,
+        route: Route,
+        generator: torch.Generator | None = None,
+        *,
+        rendering: ImageToSoundConfig | None = None,
     ) -> Latents:
         """Return the latents that are decoded for pictures.
 
         Args:
             distribution: the latents of the pictures.
-            route: `decode` takes their mean, `sample` draws around it, and `retrieve` takes the latents of the training
-                sounds with the highest cosine similarity.
+            route: `decode` takes their mean, `sample` draws around it, `retrieve` takes the latents of the training
+                sounds with the highest cosine similarity, and `flow` those that the flow generates for the mean.
             generator: on the CPU. With it `retrieve` chooses at random among the `NUM_CANDIDATES` nearest sounds.
-                Without it `retrieve` takes the nearest, and `sample` draws with a fixed seed.
+                Without it `retrieve` takes the nearest, and `sample` and `flow` draw with a fixed seed.
+            rendering: has the flow's number of steps and guidance; the config of the trial if it is None.
         """
         mean, log_variance = distribution
         match route:
@@ -166,6 +162,10 @@ class SoundFromPicture(nn.Module):
                 deviation = self.pair_deviation if log_variance is None else (log_variance / 2).exp()
                 drawn = torch.randn(mean.shape, generator=generator or torch.Generator().manual_seed(0))
                 return mean + deviation * drawn.to(mean.device)
+            case "flow":
+                assert self.flow is not None, "the settings were checked"
+                generator = generator or torch.Generator().manual_seed(0)
+                return self.flow.generate(mean, self.unit, generator, rendering or self.config)
         queries, items = self.standardize(mean), self.standardize(self.train_latents)
         similarity = F.normalize(queries, dim=1) @ F.normalize(items, dim=1).T
         nearest = similarity.topk(min(NUM_CANDIDATES, len(self.train_latents)), dim=1).indices
@@ -186,42 +186,6 @@ class SoundFromPicture(nn.Module):
         groups.append({"params": [self.contrast.log_temperature], "weight_decay": 0.0, "lr_share": 1.0})
         return [group for group in groups if group["lr_share"] > 0]
 
-    def load_audio(self, path: Path) -> None:
-        """Load the sound network and its normalization from a trial of autoencoder or of image_to_sound.
-
-        Raises:
-            InputError: the file is a checkpoint of neither, or was trained with other settings.
-        """
-        state = read_state(path)
-        if "model" in state:
-            networks = {key.removeprefix("audio."): value for key, value in state["model"].items() if "audio." in key}
-        else:
-            networks = state.get("networks", {})
-        own = self.audio.state_dict()
-        # A likelihood's standard deviation is not used here.
-        networks = {key: value for key, value in networks.items() if not key.startswith("sigma.")}
-        saved_config = state.get("config", {})
-        names = ("spectrogram", "latent_dim", "width", "linear_path", "magnitude_normalization")
-        different = _differences(saved_config, {name: getattr(self.config, name) for name in names})
-        if different:
-            raise InputError(f"audio_init: {path}: was trained with {', '.join(different)}; set the same here")
-        different = _differences(saved_config, FIXED_AUTOENCODER_SETTINGS)
-        if different:
-            needed = ", ".join(f"{name}: {value}" for name, value in FIXED_AUTOENCODER_SETTINGS.items())
-            raise InputError(
-                f"audio_init: {path}: was trained with {', '.join(different)}; name a trial of autoencoder with"
-                f" {needed}"
-            )
-        wrong = [key for key in own if key not in networks or networks[key].shape != own[key].shape]
-        if wrong:
-            raise InputError(
-                f"audio_init: {path}: is of no autoencoder that fits: {len(wrong)} of {len(own)} tensors are missing or"
-                f" of another shape, such as {wrong[0]}; name a trial of autoencoder with the same spectrogram,"
-                " latent_dim, width and linear_path (of loss vae with prior: conditional, of another without)"
-            )
-        self.audio.load_state_dict({key: networks[key] for key in own})
-        self.normalizer.load_state_dict(state["normalization"])
-
 
 def measure_unit(latents: Latents, least: Float[Tensor, " latents"] | None = None) -> Float[Tensor, "2 latents"]:
     """Return the mean and the standard deviation of each latent, the latter at least 0.001 and at least `least`."""
@@ -237,11 +201,4 @@ def _picture_groups(network: nn.Module, lr_share: float) -> list[dict[str, Any]]
     return [
         {"params": matrices, "weight_decay": WEIGHT_DECAY, "lr_share": lr_share},
         {"params": vectors, "weight_decay": 0.0, "lr_share": lr_share},
-    ]
-
-
-def _differences(saved_config: Mapping[str, Any], expected: Mapping[str, Any]) -> list[str]:
-    """Return the saved settings that are not as expected, as `name: value`; settings that weren't saved are."""
-    return [
-        f"{name}: {saved_config[name]}" for name, value in expected.items() if saved_config.get(name, value) != value
     ]

@@ -17,13 +17,13 @@ from trainables.components.assessment import media
 from trainables.components.assessment.assessor import BATCH_CLIPS, Assessor
 from trainables.components.assessment.media import Rendered
 from trainables.components.assessment.pairs import PairSplit
+from trainables.components.flow.training import FlowTraining
 from trainables.components.generation import Model
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.networks.backbones import Backbone
-from trainables.components.networks.pca_path import sample_size
 from trainables.components.pictures.augmentation import augment
 from trainables.components.representation.phase_rendering import render_magnitudes
-from trainables.components.shapes import Scalar
+from trainables.components.shapes import Latents, Scalar
 from trainables.components.training.loop import (
     batches,
     descend,
@@ -34,22 +34,20 @@ from trainables.components.training.loop import (
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.pictures import open_motion
 from trainables.corpora.splits import Split
+from trainables.image_to_sound.audio_weights import FIT_CLIPS, initialize_audio, load_audio
 from trainables.image_to_sound.config import ImageToSoundConfig
 from trainables.image_to_sound.declaration import ImageToSoundDeclaration
 from trainables.image_to_sound.generator import JUDGE, MODEL, NORMALIZATION, PAIR_DEVIATION, TRAIN_LATENTS
-from trainables.image_to_sound.model import (
-    MAX_TRAIN_LATENTS,
-    Distribution,
-    SoundFromPicture,
-)
+from trainables.image_to_sound.model import MAX_TRAIN_LATENTS, Distribution, SoundFromPicture
 from trainables.image_to_sound.references import reference_lines
 from trainables.image_to_sound.retrieval_table import retrieval_table, search_pairs
 from trainables.image_to_sound.training_loss import PairObjective
 from trainables.support.progress import Progress, silent
-from trainables.trainable import Media, Trainable
+from trainables.trainable import SPLIT_METRICS, Media, Trainable
 
 BETAS = (0.9, 0.99)
-FIT_CLIPS = 256
+DISTRIBUTION_METRICS = ("fad", "kid", "different_bins", "diversity", "inception_score")
+"""Metrics of sounds together, which single recordings don't have."""
 
 
 class ImageToSound(ImageToSoundDeclaration, Trainable):
@@ -72,9 +70,12 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         self._noise = torch.Generator(self.device).manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model = self._make_model()
+            self.model = SoundFromPicture(config).to(self.device)
+            initialize_audio(self.model, self.train, self._order)
         self.objective = PairObjective(config, self.model)
         self.optimizer = torch.optim.AdamW(self.model.parameter_groups(), lr=config.lr, betas=BETAS, fused=True)
+        flow = self.model.flow
+        self._flow_training = None if flow is None else FlowTraining(flow, seed, condition_noise=config.flow_noise)
         self._update_train_latents()
 
     def _pairs(self, clips: NDArray[np.int64], *, required: bool = True) -> PairSplit:
@@ -82,22 +83,6 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         config = self.config
         representation = config.clip_representation
         return PairSplit(self.corpus, representation, clips, config.image_size, self.device, required=required)
-
-    def _make_model(self) -> SoundFromPicture:
-        """Return the model, its sound network loaded from `audio_init` or fitted to the training clips."""
-        model = SoundFromPicture(self.config).to(self.device)
-        if self.config.audio_init != "scratch":
-            model.load_audio(Path(self.config.audio_init))
-            return model
-        model.normalizer.fit(
-            lambda: (self.train.sounds(part) for part in torch.arange(len(self.train)).split(FIT_CLIPS))
-        )
-        if model.audio.linear_path is not None:
-            num_clips = sample_size(int(np.prod(self.config.clip_representation.shape)))
-            positions = torch.randperm(len(self.train), generator=self._order)[:num_clips]
-            sample = [model.normalize(self.train.sounds(part)) for part in positions.split(FIT_CLIPS)]
-            model.audio.linear_path.fit(torch.cat(sample))
-        return model
 
     @classmethod
     def prepare(
@@ -109,7 +94,7 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         for name, weights in dict.fromkeys((config.backbone, config.weights) for config in configs):
             Backbone(name, weights)
         for config in {config.audio_init: config for config in configs if config.audio_init != "scratch"}.values():
-            SoundFromPicture(config, weights="none").load_audio(Path(config.audio_init))
+            load_audio(SoundFromPicture(config, weights="none"), Path(config.audio_init))
         return reference_lines(configs, corpus, progress)
 
     @classmethod
@@ -122,7 +107,18 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
 
     def step(self) -> dict[str, float]:
         """Train one epoch, validate, and return the metrics."""
-        return self._train_epoch() | self._validate()
+        metrics = self._train_epoch()
+        picture_latents = self._update_train_latents()
+        if self._flow_training is not None:
+            metrics |= self._train_flow(self._flow_training, picture_latents)
+        return metrics | self._validate()
+
+    def _train_flow(self, training: FlowTraining, picture_latents: Latents) -> dict[str, float]:
+        """Train the flow on the latents of training pairs, with the networks as they are after the epoch."""
+        assert self.model.flow is not None
+        targets, conditions = self.model.flow.prepare(self.model.train_latents, picture_latents, self.model.unit)
+        num_batches = min(self.config.flow_batches, self.batches_per_epoch or self.config.flow_batches)
+        return {f"train/{name}": value for name, value in training.run(targets, conditions, num_batches).items()}
 
     def _train_epoch(self) -> dict[str, float]:
         self.model.train()
@@ -147,8 +143,12 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         }
 
     @torch.no_grad()
-    def _update_train_latents(self) -> None:
-        """Encode training pairs with the current weights, for the unit, the route `retrieve` and the deviation."""
+    def _update_train_latents(self) -> Latents:
+        """Encode training pairs with the current weights, for the unit, the route `retrieve` and the deviation.
+
+        Returns:
+            The latents of the pictures; `model.train_latents` are those of their sounds.
+        """
         self.model.eval()
         positions = torch.randperm(len(self.train), generator=torch.Generator().manual_seed(0))[:MAX_TRAIN_LATENTS]
         parts = positions.split(FIT_CLIPS)
@@ -157,10 +157,10 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         self.model.set_unit(sound_latents)
         picture_latents = torch.cat([self._encode_pictures(self.train, part)[0] for part in parts])
         self.model.set_train_latents(sound_latents, picture_latents)
+        return picture_latents
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
-        self._update_train_latents()
         grid = self.config.clip_representation.grid
         picture_distributions, sounds, losses = [], [], []
         order = torch.arange(len(self.validation))
@@ -185,11 +185,16 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         metrics["latent_mse"] = (picture_latents - sound_latents).square().mean().item()
         metrics["modality_gap"] = (picture_latents.mean(dim=0) - sound_latents.mean(dim=0)).norm().item()
         metrics["loss"] = sum(losses) / len(self.validation)
+        if self.model.flow is not None:
+            means = torch.cat([mean for mean, _ in picture_distributions])
+            held_out = self.model.flow.prepare(torch.cat(sounds), means, self.model.unit)
+            metrics["flow_loss"] = self.model.flow.validation_loss(*held_out)
         return {f"val/{name}": value for name, value in metrics.items()}
 
     def _generate(self, distribution: Distribution) -> Float[Tensor, "clips frames bins"]:
         """Generate magnitudes by the config's route; the same ones in every call."""
-        return self.model.decode_log_power(self.model.apply_route(distribution, self.config.route), self._autocast())
+        latents = self.model.apply_route(distribution, self.config.route, rendering=self.config)
+        return self.model.decode_log_power(latents, self._autocast())
 
     def _encode_pictures(self, pairs: PairSplit, positions: Tensor) -> Distribution:
         return self.model.encode_pictures(pairs.pictures(positions), self._autocast())
@@ -212,7 +217,8 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         """Judge the sounds that are generated for a split's pictures.
 
         Beside the columns of `media.evaluate`: the correlation of onsets with the picture's motion, and the columns of
-        `retrieval_table` for a search among all held-out recordings.
+        `retrieval_table` for a search among all held-out recordings. Distances of the distributions and the diversity
+        are metrics of the split.
         """
         self._update_train_latents()
         pairs = self._pairs(self.corpus.indices(split))
@@ -221,7 +227,22 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         # The test split is searched among all held-out recordings, so that its ranks are out of more.
         splits = [pairs] if split == "validation" else [pairs, self.validation]
         judge = open_judge(self.corpus, device=self.device)
-        return table.merge(retrieval_table(self.model, splits, self._generate, judge, self._autocast()), on="recording")
+        table = table.merge(
+            retrieval_table(self.model, splits, self._generate, judge, self._autocast()), on="recording"
+        )
+        table.attrs[SPLIT_METRICS] = self._assess_distribution(split, pairs)
+        return table
+
+    def _assess_distribution(self, split: Split, pairs: PairSplit) -> dict[str, float]:
+        """Compare the magnitudes that are generated for a split with those of training clips."""
+        assessor = self.assessor
+        if split != "validation":
+            judge = open_judge(self.corpus, device=self.device)
+            assessor = Assessor(self.corpus, split, judge, self.device, pairs.clips)
+        parts = torch.arange(len(pairs)).split(BATCH_CLIPS)
+        generated = (self._generate(self._encode_pictures(pairs, part)) for part in parts)
+        metrics = assessor.assess(generated, self.config.clip_representation.grid)
+        return {name: metrics[name] for name in DISTRIBUTION_METRICS}
 
     def _render(self, clips: NDArray[np.int64]) -> Rendered:
         """Generate sounds for the pictures of some clips, which all have one."""
@@ -257,6 +278,7 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
             "num_steps": self.num_steps,
             "order": self._order.get_state(),
             "noise": self._noise.get_state(),
+            **({} if self._flow_training is None else {"flow": self._flow_training.state_dict()}),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -265,6 +287,8 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         self.optimizer.load_state_dict(state["optimizer"])
         self.model.normalizer.load_state_dict(state["normalization"])
         self.num_steps = state["num_steps"]
+        if self._flow_training is not None:
+            self._flow_training.load_state_dict(state["flow"])
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())

@@ -13,9 +13,10 @@ from torch import Tensor, nn
 from trainables.components.judges.networks import Mel, log_mel
 from trainables.components.pictures.augmentation import Pictures
 from trainables.components.shapes import FullSpectrograms
+from trainables.components.training.averaging import update_average
 from trainables.sound_to_image.condition import Condition
 from trainables.sound_to_image.config import SoundToImageConfig
-from trainables.sound_to_image.networks import Conditions, Generator, update_average
+from trainables.sound_to_image.networks import Conditions, Generator
 from trainables.sound_to_image.weights import NUM_FEATURES
 
 BATCH_CLIPS = 64

@@ -39,12 +39,14 @@ from trainables.sound_to_image.model import PictureFromSound
 from trainables.sound_to_image.networks import Conditions
 from trainables.sound_to_image.references import reference_lines
 from trainables.support.progress import Progress, silent
-from trainables.trainable import Media, Trainable
+from trainables.trainable import SPLIT_METRICS, Media, Trainable
 
 CONDITION_CLIPS = 256
 BATCH_CLIPS = 64
 NUM_RENDERED = 3
 RENDERED_PX = 256
+DISTRIBUTION_METRICS = ("fid", "kid", "different_bins", "diversity", "inception_score")
+"""Metrics of pictures together, which single recordings don't have."""
 
 
 class SoundToImage(SoundToImageDeclaration, Trainable):
@@ -206,7 +208,13 @@ class SoundToImage(SoundToImageDeclaration, Trainable):
             if name == "A" or split == "test"
         }
         others = [] if split == "validation" else [self.validation.clips]
-        return evaluation_table(self.corpus, clips, self._generate(clips), judges, others)
+        table = evaluation_table(self.corpus, clips, self._generate(clips), judges, others)
+        assessor = self.assessor
+        if split != "validation":
+            assessor = PictureAssessor(self.corpus, clips, judges["judge"])
+        metrics = assessor.assess(self._generate(clips))
+        table.attrs[SPLIT_METRICS] = {name: metrics[name] for name in DISTRIBUTION_METRICS}
+        return table
 
     def exported(self) -> Model:
         """Return the model and its judge, for `PictureGenerator`."""

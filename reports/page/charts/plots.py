@@ -37,7 +37,7 @@ def curves(histories: pd.DataFrame, metric: str, arms: Arms, rungs: Sequence[int
     """
     first, last = float(histories["epoch"].min()), float(histories["epoch"].max())
     plot = Plot(
-        number_axis(first, max(last, first + 1)),
+        number_axis(first, max(last, first + 1), is_whole=True),
         make_axis(histories[metric], is_log=False),
         "epoch" + (" (dotted: ASHA prunes)" if rungs else ""),
         words.label_of(metric),
@@ -67,7 +67,10 @@ def survival(trials: pd.DataFrame, max_epochs: int, arms: Arms, rungs: Sequence[
     """Draw how many trials of each arm trained for at least so many epochs; `rungs` are the epochs of ASHA."""
     most = int(trials.groupby("arm").size().max())
     plot = Plot(
-        number_axis(1, max(max_epochs, 2)), number_axis(0, most), "epoch (dotted: ASHA prunes)", "trials still training"
+        number_axis(1, max(max_epochs, 2), is_whole=True),
+        number_axis(0, most, is_whole=True),
+        "epoch (dotted: ASHA prunes)",
+        "trials still training",
     )
     plot.add_rules(rungs)
     for arm, rows in trials.groupby("arm", sort=False):

@@ -11,7 +11,7 @@ from reports.page.axes import CHARACTER_PX, Axis, make_axis, number_axis, pick_l
 from reports.page.charts import svg
 from reports.page.charts.plots import Arms
 from reports.page.figures import label_contrast
-from reports.statistics.contrast import Contrast
+from reports.statistics.contrast import Contrast, find_intervals
 
 WIDTH, SIDE, ROW = 480, 14, 38
 """Size in px: the chart's width, the space beside the axis, and the height of a row."""
@@ -26,11 +26,7 @@ def contrasts(comparisons: Sequence[Contrast], unit: str) -> Markup:
         comparisons: contrasts; those without an interval are left out.
         unit: label of the metric.
     """
-    shown = [
-        (contrast, contrast.low, contrast.high)
-        for contrast in comparisons
-        if contrast.low is not None and contrast.high is not None
-    ]
+    shown = find_intervals(comparisons)
     ends = [0.0, *(end for _, low, high in shown for end in (low, high))]
     axis = make_axis(pd.Series(ends), is_log=False)
     bottom = ROW * len(shown) + 8

@@ -13,6 +13,8 @@ WIDTH, HEIGHT = 480, 290
 NUM_COLORS, NUM_DASHES, NUM_SHAPES = 8, 4, 6
 """How many colours, dashes and markers the style sheet and the page define."""
 TOP, RIGHT, LINE = 26, 14, 18
+MIN_LABEL = 5
+"""Number of characters that the labels of the vertical axis have room for, also after the page's script rescaled it."""
 SLANT = 35
 """Rotation of long labels below an axis in degrees."""
 
@@ -27,7 +29,7 @@ class Plot:
         self._size = width, height
         self._labels = x_label, y_label
         self._marks: list[Markup] = []
-        self.left = 14 + max((len(label) for _, label in y.ticks), default=2) * CHARACTER_PX
+        self.left = 14 + max([MIN_LABEL, *(len(label) for _, label in y.ticks)]) * CHARACTER_PX
         self.right = width - RIGHT
         self._x_ticks, longest_px = pick_labels(x.ticks, self.x_px)
         # An option without a label could not be told apart from the others, a number can.
@@ -63,21 +65,34 @@ class Plot:
         """Return the chart as an svg element with this title for those who don't see it."""
         width, height = self._size
         x_label, y_label = self._labels
-        parts = [self._draw_ticks()]
+        parts = [self._draw_y_ticks(), self._draw_x_ticks()]
         parts.append(text(2, 12, y_label, "title"))
         parts.append(text((self.left + self.right) / 2, height - 6, x_label, "title middle"))
-        return element(title, width, height, [*parts, *self._marks])
+        return element(title, width, height, [*parts, *self._marks], self._describe_axes())
 
-    def _draw_ticks(self) -> Markup:
+    def _describe_axes(self) -> Markup:
+        """Return what the page's script needs to rescale the axes; axes of options stay as they are."""
+        corners = (self.left, TOP, self.right, self.bottom)
+        axes = Markup(" data-frame='{}'").format(" ".join(f"{px:.1f}" for px in corners))
+        for name, axis in (("x", self.x), ("y", self.y)):
+            if axis.ticks and not axis.is_choice:
+                scale = "log" if axis.is_log else "whole" if axis.is_whole else "linear"
+                ends = "padded" if axis.is_padded else "fixed"
+                axes += Markup(" data-{}='{!r} {!r} {} {}'").format(Markup(name), axis.low, axis.high, scale, ends)
+        return axes
+
+    def _draw_y_ticks(self) -> Markup:
         parts = []
         for value, label in self.y.ticks:
             y = round(self.y_px(value), 1)
             parts.append(Markup("<path class='grid' d='M{} {}H{}'/>").format(round(self.left, 1), y, round(self.right)))
             parts.append(text(self.left - 6, y + 4, label, "end"))
+        return Markup("<g class='ticks y'>{}</g>").format(Markup("").join(parts))
+
+    def _draw_x_ticks(self) -> Markup:
         bottom = round(self.bottom, 1)
-        parts.append(
-            Markup("<path class='axis' d='M{} {}H{}'/>").format(round(self.left, 1), bottom, round(self.right))
-        )
+        line = Markup("<path class='axis' d='M{} {}H{}'/>").format(round(self.left, 1), bottom, round(self.right))
+        parts = []
         for value, label in self._x_ticks:
             x = round(self.x_px(value), 1)
             parts.append(Markup("<path class='axis' d='M{} {}v4'/>").format(x, bottom))
@@ -86,13 +101,13 @@ class Plot:
                 parts.append(text(x + 4, bottom + 14, label, "end", turn))
             else:
                 parts.append(text(x, bottom + 17, label, "middle"))
-        return Markup("").join(parts)
+        return line + Markup("<g class='ticks x'>{}</g>").format(Markup("").join(parts))
 
 
-def element(title: str, width: float, height: float, parts: Iterable[Markup]) -> Markup:
+def element(title: str, width: float, height: float, parts: Iterable[Markup], extra: Markup | None = None) -> Markup:
     """Return an svg element of this size with a title for those who don't see it."""
-    return Markup("<svg class='chart' viewBox='0 0 {} {}' role='img' aria-label='{}'>{}</svg>").format(
-        round(width), round(height), title, Markup("").join(parts)
+    return Markup("<svg class='chart' viewBox='0 0 {} {}' role='img' aria-label='{}'{}>{}</svg>").format(
+        round(width), round(height), title, extra or "", Markup("").join(parts)
     )
 
 

@@ -109,6 +109,7 @@ def synthesize(
     amplitude: Float[Tensor, "clips 192 512"], phase: Float[Tensor, "clips 192 512"]
 ) -> Float[Tensor, "clips samples"]:
     """Synthesize sound from amplitudes and a phase in radians, measured as by `phase`."""
+    # The amplitudes have no bin at 0 Hz; it is padded with 0.
     return _istft(F.pad(torch.polar(amplitude, phase).transpose(1, 2), (0, 0, 1, 0)))
 
 

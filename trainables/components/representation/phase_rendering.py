@@ -26,10 +26,12 @@ from trainables.components.audio.sizes import BINS, FRAMES, Size
 from trainables.components.audio.spectrogram import griffin_lim, synthesize
 from trainables.components.representation.nearest import NearestClips
 from trainables.components.representation.registries import PHASES
+from trainables.components.representation.vocoder import Vocoder, open_vocoder
 from trainables.components.shapes import FullSpectrograms, Waveforms
 from trainables.corpora.features import FeatureSplit, read_waveforms
 from trainables.errors import InputError
 from trainables.support.cache import write_once
+from trainables.support.progress import Progress
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -42,7 +44,7 @@ BATCH_CLIPS = 256
 
 
 class TrainingClips:
-    """The training clips of a corpus as a source of phases: nearest neighbours, and the mean."""
+    """The training clips of a corpus as a source of phases: nearest neighbours, the mean, and what a vocoder learnt."""
 
     def __init__(self, corpus: Corpus) -> None:
         self.corpus = corpus
@@ -82,6 +84,11 @@ class TrainingClips:
         batches = (split.batch(part) for part in torch.arange(len(split)).split(BATCH_CLIPS))
         labels = torch.from_numpy(self.corpus.labels(self._clips))
         return NearestClips(split.batch(order[:SAMPLE_CLIPS]), batches, labels)
+
+    @cached_property
+    def vocoder(self) -> Vocoder:
+        """The vocoder that was trained on these clips."""
+        return open_vocoder(self.corpus)
 
     @cached_property
     def mean_frequency(self) -> Float[Tensor, "192 512"]:
@@ -131,7 +138,7 @@ class Scene:
             InputError: there is no corpus, as for an exported model.
         """
         if self.training_clips is None:
-            raise InputError("is taken from the training clips, which an exported model does not have")
+            raise InputError("needs the corpus, which an exported model does not have")
         return self.training_clips
 
     def read_originals(self) -> Waveforms:
@@ -149,15 +156,21 @@ class Phase:
         sound: renders a scene.
         side_info_floats: the number of values of each original clip that it uses; more than 0 makes it an oracle.
         follows_magnitude: whether the phase is computed from the magnitudes.
+        prepare: computes what all trials share and takes long, before any of them starts; None if there is nothing.
     """
 
     sound: Callable[[Scene], Waveforms]
     side_info_floats: int = 0
     follows_magnitude: bool = False
+    prepare: Callable[[Corpus, Progress], object] | None = None
 
 
 def register_phase(
-    name: str, *, side_info_floats: int = 0, follows_magnitude: bool = False
+    name: str,
+    *,
+    side_info_floats: int = 0,
+    follows_magnitude: bool = False,
+    prepare: Callable[[Corpus, Progress], object] | None = None,
 ) -> Callable[[Callable[[Scene], Waveforms]], Callable[[Scene], Waveforms]]:
     """Return a decorator that registers a function from a `Scene` to sounds as a phase.
 
@@ -165,10 +178,11 @@ def register_phase(
         name: the value of the setting `phase`.
         side_info_floats: see `Phase`.
         follows_magnitude: see `Phase`.
+        prepare: see `Phase`.
     """
 
     def add(sound: Callable[[Scene], Waveforms]) -> Callable[[Scene], Waveforms]:
-        PHASES.register(name)(Phase(sound, side_info_floats, follows_magnitude))
+        PHASES.register(name)(Phase(sound, side_info_floats, follows_magnitude, prepare))
         return sound
 
     return add
@@ -221,6 +235,12 @@ def render_nearest_griffin_lim(scene: Scene) -> Waveforms:
 def render_nearest_own_class(scene: Scene) -> Waveforms:
     """Render with the phase of the nearest training clip of the same class: an oracle, since it uses the label."""
     return synthesize(scene.amplitude, _nearest_phase(scene, same_class=True))
+
+
+@register_phase("vocoder", follows_magnitude=True, prepare=open_vocoder)
+def render_vocoder(scene: Scene) -> Waveforms:
+    """Render by a network that was trained on the corpus: it corrects phases and magnitudes of a first rendering."""
+    return scene.require_training_clips().vocoder.render(scene.log_power)
 
 
 @register_phase("zero")

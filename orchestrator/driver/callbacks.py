@@ -1,0 +1,32 @@
+"""What the driver's decisions need of Ray, the screen and the disk, as functions: so they are made without Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from orchestrator.policy.agenda import Task
+    from orchestrator.state.trial import Trial
+
+
+@dataclass(frozen=True)
+class Callbacks:
+    """The functions that the engine calls to act on its environment.
+
+    Attributes:
+        make_config: returns a task as plain values for a worker.
+        can_grow: returns whether the cluster has more resources for a trial.
+        is_ray_alive: returns whether Ray runs; if not, the death of a worker is not its trial's failure.
+        end_workers: kills all workers that still run.
+        say: prints a line.
+        update_note: stores keyword arguments in the note beside the lock, which `orchestrate status` reads.
+    """
+
+    make_config: Callable[[Task], dict[str, Any]]
+    can_grow: Callable[[Trial], bool]
+    is_ray_alive: Callable[[], bool]
+    end_workers: Callable[[], None]
+    say: Callable[[str], None]
+    update_note: Callable[..., None]

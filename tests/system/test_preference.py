@@ -1,0 +1,97 @@
+"""A sweep whose trials people order: it waits for votes that come back in a file, goes on with them, and ends."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+
+from mlflow import MlflowClient
+
+from orchestrator.commands.report import hold_listening_test
+from orchestrator.driver.sweep import run_sweep
+from orchestrator.overview.screen import Screen
+from orchestrator.search_space.reader import Sweep, read_search_space
+from orchestrator.state import events
+from orchestrator.state.ledger import Ledger
+from reports.listening.design import REFERENCE, file_session, is_catch
+from reports.listening.preparation import load_test
+from reports.listening.session import Options
+from tests.support.spaces import write_space
+
+
+def few_trials(folder: Path, corpus: Path) -> Sweep:
+    space = write_space(
+        folder / "tiny.yaml",
+        trainable="autoencoder",
+        corpus={"name": "folder", "root": str(corpus)},
+        objective={"metric": "val/judge_probability", "mode": "max", "preference": True},
+        compare={"loss": ["l1"]},
+        params={
+            "spectrogram": "24x64",
+            "latent_dim": 8,
+            "width": 8,
+            "sound_clips": 1,
+            "lr": {"loguniform": [1e-4, 1e-2]},
+        },
+        search={"startup_trials": 3},
+        budget={"trials_per_arm": 4, "max_epochs": 1},
+        pruning="none",
+        media={"clips": 3, "epochs": ["best"]},
+    )
+    return read_search_space(space)
+
+
+def vote_by_file(home: Path, folder: Path) -> list[str]:
+    """Export the test of the trials that wait, prefer those with larger numbers, and import the answers."""
+    exported, saved, said = folder / "test.html", folder / "answers.json", list[str]()
+    hold_listening_test(home, "tiny", Options(method="prefer", export=exported), said.append)
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', exported.read_text(), re.DOTALL)
+    assert found
+    data = json.loads(found.group(1))
+    test = load_test(home / "listening" / "tiny" / data["test"])
+    steps = {step.item.id: step for step in test.plan(file_session(data["copy"]))}
+    votes = []
+    for asked in data["steps"]:
+        step = steps[asked["item"]]
+        order = [REFERENCE] if is_catch(step.item) else [f"s{number}" for number in range(9, -1, -1)]
+        better = next(key for key in order if key in step.item.systems)
+        slot = next(slot for slot, key in step.slots.items() if key == better)
+        votes.append({"item": asked["item"], "token": asked["token"], "answer": slot})
+    listener = f"anna {data['copy']}"
+    answers = {"test": data["test"], "copy": data["copy"], "listener": listener, "answers": votes}
+    saved.write_text(json.dumps(answers))
+    hold_listening_test(home, "tiny", Options(answers=saved), said.append)
+    return said
+
+
+def test_a_sweep_waits_for_votes_and_goes_on_with_them(tiny_corpus: Path, tiny_home: Path, tmp_path: Path) -> None:
+    sweep = few_trials(tmp_path, tiny_corpus)
+    messages: list[str] = []
+    screen = Screen()
+    screen.say = messages.append  # type: ignore[method-assign, assignment]
+    ledger = run_sweep(sweep, tiny_home, screen)
+    waits = f"orchestrate listen tiny --method prefer --home {tiny_home}"
+    assert len(ledger.trials) == 3 and any(waits in message for message in messages)
+    assert ledger.closed is not None and ledger.closed.outcome == "interrupted"
+    messages.clear()
+    before = (tiny_home / "tiny" / "sweep.jsonl").read_bytes()
+    run_sweep(sweep, tiny_home, screen)
+    assert (tiny_home / "tiny" / "sweep.jsonl").read_bytes() == before, "without votes there is nothing to do"
+    assert any("trials 1, 2, 3 wait for votes" in message for message in messages)
+    said = vote_by_file(tiny_home, tmp_path)
+    assert "All have votes: go on with  orchestrate resume tiny" in said
+    ledger = run_sweep(sweep, tiny_home, screen)
+    assert len(ledger.trials) == 4 and ledger.trials[4].source == "tpe"
+    assert sorted(ledger.preferences, key=lambda number: ledger.preferences[number]) == [1, 2, 3]
+    vote_by_file(tiny_home, tmp_path)
+    ledger = run_sweep(sweep, tiny_home, screen)
+    assert ledger.is_finished
+    log = Ledger(tiny_home / "tiny", read_only=True)
+    assert [sorted(event.scores) for event in log.read_events() if isinstance(event, events.Preferred)] == [
+        ["1", "2", "3"],
+        ["1", "2", "3", "4"],
+    ]
+    client = MlflowClient(f"sqlite:///{tiny_home / 'mlflow.db'}")
+    runs = client.search_runs([one.experiment_id for one in client.search_experiments()])
+    assert sum("listen/preference" in run.data.metrics for run in runs) == 4

@@ -1,0 +1,1 @@
+"""Conditional flow matching: generates latents from noise, given a condition."""

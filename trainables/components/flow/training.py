@@ -1,0 +1,78 @@
+"""The training of a flow on latents that are computed once an epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from trainables.components.flow.latent_flow import LatentFlow
+from trainables.components.flow.velocity import Conditions
+from trainables.components.shapes import Latents, Scalar
+from trainables.components.training.loop import descend, fetch_values, finite_means, warm_up
+
+BATCH_LATENTS = 128
+LR = 1e-3
+WARMUP_STEPS = 100
+MAX_GRAD_NORM = 1.0
+EMA = 0.999
+"""Decay of the averaged weights in a step."""
+
+
+class FlowTraining:
+    """Trains a flow with an optimizer and random numbers of its own, which change nothing of other networks' training.
+
+    Args:
+        flow: is trained in place.
+        seed: of the order of latents, the noise and the times.
+        condition_noise: standard deviation of noise that is added to the conditions of training. Those of held-out
+            clips are less certain than those of clips that the condition's network was trained on.
+    """
+
+    def __init__(self, flow: LatentFlow, seed: int, *, condition_noise: float = 0.0) -> None:
+        self._flow = flow
+        self._condition_noise = condition_noise
+        self._num_steps = 0
+        self._generator = torch.Generator().manual_seed(seed)
+        self._optimizer = torch.optim.AdamW(flow.network.parameters(), lr=LR, betas=(0.9, 0.99), fused=True)
+
+    def run(self, latents: Latents, conditions: Conditions, num_steps: int) -> dict[str, float]:
+        """Make optimizer steps, and return their mean loss as `flow_loss`.
+
+        Args:
+            latents: of all training clips, in units of their standard deviation.
+            conditions: theirs.
+            num_steps: number of steps.
+        """
+        self._flow.train()
+        losses = [self._step(latents, conditions) for _ in range(num_steps)]
+        # Nothing is left for the norm of another optimizer's gradient.
+        self._optimizer.zero_grad()
+        return {"flow_loss": finite_means(fetch_values(losses))["train/loss"]}
+
+    def _step(self, latents: Latents, conditions: Conditions) -> dict[str, Scalar]:
+        self._num_steps += 1
+        warm_up(self._optimizer, LR, self._num_steps, WARMUP_STEPS)
+        positions = torch.randint(len(latents), (BATCH_LATENTS,), generator=self._generator).to(latents.device)
+        noise = torch.randn(BATCH_LATENTS, conditions.shape[1], generator=self._generator).to(latents.device)
+        batch_conditions = conditions[positions] + self._condition_noise * noise
+        loss = self._flow.training_loss(latents[positions], batch_conditions, self._generator)
+        descend(self._optimizer, self._flow.network, loss, MAX_GRAD_NORM)
+        self._flow.update_averaged(self._num_steps, EMA)
+        return {"loss": loss.detach()}
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return optimizer, number of steps and random generator; the flow is saved elsewhere."""
+        return {
+            "optimizer": self._optimizer.state_dict(),
+            "num_steps": self._num_steps,
+            "generator": self._generator.get_state(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Restore what `state_dict` returned."""
+        self._optimizer.load_state_dict(state["optimizer"])
+        self._num_steps = state["num_steps"]
+        # Generators' states live on the CPU, wherever the checkpoint was loaded to.
+        self._generator.set_state(state["generator"].cpu())
