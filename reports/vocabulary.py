@@ -229,24 +229,13 @@ clips with the picture of the reconstruction alone."""
 
 
 def headline_metrics(objective: str, metrics: Container[str], judges: Iterable[str] = ()) -> list[str]:
-    """Return the objective and, as far as `metrics` has them, the accuracies of judges, accuracy, FVU and FID.
-
-    Args:
-        objective: the metric that orders trials.
-        metrics: all metrics of the trials.
-        judges: the names of added judges.
-    """
+    """Return the objective and, as far as `metrics` has them, the accuracies of judges, accuracy, FVU and FID."""
     beside = (JUDGE_ACCURACY, *(f"{VAL_PREFIX}{judge}_accuracy" for judge in judges), ACCURACY, FVU, FID)
     return list(dict.fromkeys([objective, *(name for name in beside if name in metrics)]))
 
 
 def describe_judge(name: str, score: Mapping[str, Any]) -> str:
-    """Return what an added judge recognizes of real clips, and what it costs, as a sentence.
-
-    Args:
-        name: of the judge.
-        score: its `accuracy`, `chance`, `recordings`, `ms_per_clip` and `deaf`.
-    """
+    """Return what an added judge recognizes of real clips, and what it costs, as a sentence."""
     hears = f"recognizes {score['accuracy']:.2f} of {score['recordings']} real validation recordings"
     sentence = f"Judge {name} {hears} ({score['chance']:.2f} by chance), {score['ms_per_clip']:.0f} ms a clip"
     return f"{sentence}: it is deaf to this corpus, and no answer relies on it" if score["deaf"] else sentence

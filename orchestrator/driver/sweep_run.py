@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator import processor
 from orchestrator.driver import cluster, grants, provenance
+from orchestrator.driver.judges import present_judges
 from orchestrator.driver.signals import Interrupted, SignalHandler
 from orchestrator.driver.stop_messages import StopMessages
 from orchestrator.errors import SweepStopped, UserError
@@ -187,24 +188,9 @@ class SweepRun:
                 f"sweep {self.sweep.name} was judged by {before}, the judge is now {prepared.judge} (the corpus or "
                 "orchestrate is another one): their values can't be compared; start another sweep with --name"
             )
-        self._check_judges(prepared)
+        record = self.ledger.started if self.ledger.trials else {}
+        present_judges(self.sweep.name, prepared.judges, record, self.screen.say)
         return prepared
-
-    def _check_judges(self, prepared: loader.Prepared) -> None:
-        """Say what added judges recognize of real clips.
-
-        Raises:
-            UserError: trials of the sweep were judged by another judge of this name.
-        """
-        before = self.ledger.started.get("judges", {}) if self.ledger.trials else {}
-        for name, score in prepared.judges.items():
-            self.screen.say(words.describe_judge(name, score))
-            if name in before and before[name]["id"] != score["id"]:
-                raise UserError(
-                    f"sweep {self.sweep.name} was judged by {before[name]['id']}, the judge is now {score['id']} (its "
-                    "weights, settings or code are others): their values can't be compared; start another sweep with "
-                    "--name"
-                )
 
     def _make_tasks(self, wait_for_ray: Callable[[], grants.Capacity]) -> Tasks:
         """Wait for Ray, and fit the requested resources to the cluster.

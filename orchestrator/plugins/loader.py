@@ -8,8 +8,7 @@ from __future__ import annotations
 import importlib
 import inspect
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from dataclasses import field as dataclass_field
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
@@ -234,8 +233,8 @@ def config_values(trainable: type[Declaration], params: Mapping[str, Any]) -> di
 def trained_model_fields(trainable: type[Declaration]) -> list[str]:
     """Return the names of a trainable's settings that may name a trained model."""
     names = []
-    for name, field in trainable.Config.model_fields.items():
-        if any(isinstance(mark, OfTrial) for mark in field.metadata):
+    for name, setting in trainable.Config.model_fields.items():
+        if any(isinstance(mark, OfTrial) for mark in setting.metadata):
             names.append(name)
     return names
 
@@ -252,7 +251,7 @@ class Prepared:
 
     references: list[dict[str, Any]]
     judge: str | None
-    judges: dict[str, dict[str, Any]] = dataclass_field(default_factory=dict)
+    judges: dict[str, dict[str, Any]] = field(default_factory=dict)
 
 
 @user_errors()
