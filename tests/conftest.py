@@ -6,7 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +17,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 import numpy as np
 import pytest
 import soundfile
+from filelock import FileLock
 from PIL import Image, ImageDraw
 
 from orchestrator.tracking.client import Store
@@ -32,8 +33,20 @@ if TYPE_CHECKING:
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-LONG_FILES = ("test_sweep.py", "test_chaos.py", "test_recovery.py", "test_generate.py", "test_resume.py")
-"""What takes minutes, longest first: begun last, it would be waited for alone."""
+LONG_FILES = (
+    "test_sweep.py",
+    "test_recovery.py",
+    "test_chaos.py",
+    "test_power_cut.py",
+    "test_generate.py",
+    "test_recipes.py",
+    "test_examples.py",
+    "test_resume.py",
+    "test_end_to_end.py",
+    "test_picture_judge.py",
+    "test_processors.py",
+)
+"""What takes a minute or more, longest first: begun last, it would be waited for alone."""
 RATE_HZ = 16_000
 RECORDING_S = 4.2
 CLASSES = ("hiss", "low hum", "siren")
@@ -78,22 +91,62 @@ def tiny_picture(kind: str, rng: np.random.Generator) -> Image.Image:
 
 
 @pytest.fixture(scope="session")
-def tiny_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder of three classes with five recordings each, and a picture beside each of them."""
-    root = tmp_path_factory.mktemp("tiny_corpus")
+def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder that all processes of this run of the tests share."""
+    folder = tmp_path_factory.getbasetemp()
+    # Below pytest-xdist each process has a folder of its own in the one of the run.
+    return folder.parent if "PYTEST_XDIST_WORKER" in os.environ else folder
+
+
+def make_once(path: Path, make: Callable[[Path], None]) -> Path:
+    """Let one process of the run make a file or a folder, and return its path; the others wait for it."""
+    with FileLock(f"{path}.lock"):
+        if not path.exists():
+            temporary = path.with_name(f"{path.name}.part")
+            make(temporary)
+            temporary.rename(path)
+    return path
+
+
+def write_tiny_corpus(root: Path) -> None:
+    """Write three classes with five recordings each, and a picture beside each of them."""
     rng = np.random.default_rng(0)
     for kind in CLASSES:
-        (root / kind).mkdir()
+        (root / kind).mkdir(parents=True)
         for index in range(5):
             soundfile.write(root / kind / f"take {index}.wav", tiny_sound(kind, rng), RATE_HZ)
             tiny_picture(kind, np.random.default_rng(index)).save(root / kind / f"take {index}.png")
-    return root
+
+
+def write_empty_database(path: Path) -> None:
+    """Write a new MLflow database."""
+    Store(f"sqlite:///{path}", None).open()
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 @pytest.fixture(scope="session")
-def tiny_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home that keeps the tiny corpus's features and judge for the whole session."""
-    return tmp_path_factory.mktemp("tiny_home")
+def tiny_corpus(shared_folder: Path) -> Path:
+    """A folder of three classes with five recordings each, and a picture beside each of them."""
+    return make_once(shared_folder / "tiny_corpus", write_tiny_corpus)
+
+
+@pytest.fixture(scope="session")
+def empty_database(shared_folder: Path) -> Path:
+    """A new MLflow database, whose making takes seconds."""
+    return make_once(shared_folder / "empty.db", write_empty_database)
+
+
+@pytest.fixture(scope="session")
+def tiny_home(shared_folder: Path, empty_database: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home for sweeps on the tiny corpus, whose features and judges are computed once in a run of the tests."""
+    folder = tmp_path_factory.mktemp("tiny_home")
+    for name in ("cache", "corpora"):
+        # Sweeps may share both: whoever needs a file first makes it, under a lock.
+        (shared_folder / name).mkdir(exist_ok=True)
+        (folder / name).symlink_to(shared_folder / name)
+    shutil.copy(empty_database, folder / "mlflow.db")
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -102,16 +155,6 @@ def corpus(tiny_corpus: Path, tiny_home: Path) -> Corpus:
     from trainables.corpora.corpus import open_corpus
 
     return open_corpus({"name": "folder", "root": str(tiny_corpus)}, tiny_home)
-
-
-@pytest.fixture(scope="session")
-def empty_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A new MLflow database, whose making takes seconds."""
-    path = tmp_path_factory.mktemp("template") / "mlflow.db"
-    Store(f"sqlite:///{path}", None).open()
-    with sqlite3.connect(path) as connection:
-        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-    return path
 
 
 @pytest.fixture(scope="module")

@@ -111,7 +111,7 @@ def hold_listening_test(home: Path, name: str, options: Options, say: Callable[[
         options = replace(options, trials=choose_trials(hearing))
     with connect(home) as client:
         listen(client, find_unique_name(home, name), tests, options, say)
-    if hearing is not None:
+    if hearing is not None and options.export is None:
         scored = score_trials(tests)
         if scored.scores:
             pass_votes_on(hearing, scored.scores, scored.votes, say)

@@ -19,6 +19,8 @@ from orchestrator.errors import UserError
 from orchestrator.storage.scratch import make_scratch
 
 ENVIRONMENT = {
+    # Tune sets it for its actors, see `ray_tune.use_started_workers`.
+    "PL_DISABLE_FORK": "1",
     "RAY_AIR_NEW_OUTPUT": "0",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_CHDIR_TO_TRIAL_DIR": "0",

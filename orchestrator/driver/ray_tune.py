@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import functools
+import os
 import pickle
 from pathlib import Path
 from typing import Any
 
 from ray import tune
+from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import Searcher
@@ -105,6 +107,17 @@ def _request(**resources: float) -> tune.PlacementGroupFactory:
     return tune.PlacementGroupFactory([resources])
 
 
+def use_started_workers() -> None:
+    """Let Tune's first actors use the idle processes that Ray has started while the driver was busy.
+
+    Tune sets environment variables of its own for its actors, and Ray starts another process for everything that has
+    some. A cluster's processes need them; those of a Ray that this process started inherit `cluster.ENVIRONMENT`.
+    """
+    if not os.environ.get("RAY_ADDRESS"):
+        class_cache.DEFAULT_ENV_VARS = {}
+        class_cache.ENV_VARS_TO_PROPAGATE = set()
+
+
 def fit(engine: Engine, name: str, scratch: Path, slots: int) -> None:
     """Let Ray Tune execute the engine's tasks until there are no more.
 
@@ -116,6 +129,7 @@ def fit(engine: Engine, name: str, scratch: Path, slots: int) -> None:
         scratch: a temporary folder for Ray's own files.
         slots: the number of tasks that run at once.
     """
+    use_started_workers()
     tune.Tuner(
         tune.with_resources(Worker, lambda config: _request(**config["resources"])),
         tune_config=tune.TuneConfig(

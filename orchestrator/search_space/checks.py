@@ -65,6 +65,10 @@ def check_corpus(settings: Mapping[str, PlainValue], model: type[BaseModel], com
         model(**settings)
     except ValidationError as error:
         for details in error.errors():
+            if not details["loc"]:
+                # Of settings that do not go together.
+                complain(("corpus",), describe(details))
+                continue
             key = str(details["loc"][0])
             if details["type"] == "extra_forbidden":
                 hint = f"corpus {settings['name']} has: {', '.join(model.model_fields)}"

@@ -36,8 +36,8 @@ class Guard:
         objective: the metric that orders trials, which every epoch has to report as a finite number.
         blowup: the trial diverged if a loss exceeds this many times its median over earlier epochs, or, where it can be
             negative, its median plus this many times its range; None turns this off.
-        collapsed_epochs: the trial collapsed if so many epochs in a row had a constant output or a KL divergence of 0
-            while the training loss did not fall; None turns this off.
+        collapsed_epochs: the trial collapsed if so many epochs in a row had a constant output, a KL divergence of 0 or
+            the same codes for every clip, while the training loss did not fall; None turns this off.
     """
 
     objective: str
@@ -96,7 +96,10 @@ class Guard:
         return None
 
     def _find_collapse(self, epochs: Sequence[Mapping[str, float]]) -> str | None:
-        """Return the reason if the last epochs had no active latent unit or a constant output; `epochs` are metrics."""
+        """Return the reason if the last epochs had no active latent, one set of codes or a constant output.
+
+        `epochs` are the metrics of all epochs.
+        """
         if self.collapsed_epochs is None or len(epochs) < self.collapsed_epochs:
             return None
         last = epochs[-self.collapsed_epochs :]
@@ -105,6 +108,11 @@ class Guard:
             return None
         if all(metrics.get("val/active_units") == 0 for metrics in last):
             return f"no latent has carried anything for {len(last)} epochs (the KL divergence collapsed)"
+        if all(metrics.get("val/active_vectors") == 0 for metrics in last):
+            return (
+                f"every clip has had the same codes for {len(last)} epochs (the codebooks collapsed); try a smaller lr,"
+                " or a larger commitment_weight"
+            )
         if all(metrics.get("val/variation", 1.0) < MIN_VARIATION for metrics in last):
             return f"the output has been the same for every clip for {len(last)} epochs"
         return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Sequence
 
@@ -109,6 +110,12 @@ def remarks_of(results: Results) -> list[str]:
     if results.agreement is not None:
         remarks.append(
             f"agreement of listeners: Krippendorff's alpha {results.agreement:.2f} (ordinal; 1 is full, 0 is chance)"
+        )
+    if results.metric_agreements:
+        count = max(one.count for one in results.metric_agreements)
+        remarks.append(
+            f"intervals of Kendall's τ are about other listeners and clips; a metric that has nothing to do with the "
+            f"sounds has the listeners' order of {count} systems in one of {math.factorial(count):,} cases"
         )
     return [*remarks, EXPLANATIONS[results.design.method], *results.design.notes]
 

@@ -165,13 +165,15 @@ class _Finder:
         return sorted(shared)
 
     def find_metrics(self, systems: Sequence[System]) -> dict[str, ComparedMetric]:
-        """Return the validation metrics that two systems or more have, with their better direction."""
+        """Return the validation metrics that two systems or more have and that mean the same for all of them."""
         declared = (read_record(self._client, self._parent) or {}).get("metrics", {})
         metrics_by_run = {
             system.run_id: self._client.get_run(system.run_id).data.metrics for system in systems if declared
         }
         compared = {}
         for name, description in declared.items():
+            if description.get("comparable", "all") != "all":
+                continue
             sound_name = words.SOUND_PREFIX + name.removeprefix(words.VAL_PREFIX)
             for logged_as in (words.best_name(name), sound_name):
                 values = {

@@ -16,6 +16,7 @@ import os
 import random
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 import time
@@ -136,21 +137,14 @@ def run_ours(
 
 
 def _reference(work: Path, corpus: Path, *, trials: int, epochs: int, at_once: int) -> Ledger:
-    """The same sweep, undisturbed."""
+    """The same sweep, undisturbed, which records in a database of its own."""
     space, home = work / "reference.yaml", work / "reference"
     write_space(space, corpus, work / "reference.txt", trials=trials, epochs=epochs, at_once=at_once)
-    server = Server(work / "reference-mlflow")
-    server.start()
-    rig = Rig(home, space, server, random.Random(0))
-    try:
-        rig.start()
-        while not rig.is_finished():
-            time.sleep(0.2)
-    finally:
-        rig.close()
-        server.kill()
-    if rig.surprises:
-        raise RuntimeError(f"the undisturbed sweep did not end well: {rig.surprises}")
+    command = [sys.executable, "-m", "orchestrator", "sweep", str(space), "--home", str(home)]
+    environment = {name: value for name, value in os.environ.items() if name != "MLFLOW_TRACKING_URI"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise RuntimeError(f"the undisturbed sweep did not end well: {done.stdout[-1000:]}{done.stderr[-1000:]}")
     return Ledger(home / "chaos", read_only=True)
 
 

@@ -197,8 +197,8 @@ def check_end(outcome: Outcome, folder: Path) -> None:
         outcome.wrong.append("the sweep did not finish")
 
 
-def run(folder: Path, disk: Disk, *, cuts: int, seed: int) -> Outcome:
-    """Cut the power so many times, then let the sweep end."""
+def run(folder: Path, disk: Disk, *, cuts: int, seed: int, put_back_every: int = 3) -> Outcome:
+    """Cut the power so many times, put an older log back after some cuts, then let the sweep end."""
     rng = random.Random(seed)
     home, space, output = folder / "home", folder / "cut.yaml", folder / "output.txt"
     sweep_folder, outcome = home / NAME, Outcome()
@@ -219,7 +219,7 @@ def run(folder: Path, disk: Disk, *, cuts: int, seed: int) -> Outcome:
         before = cut(disk, driver, sweep_folder)
         outcome.cuts += 1
         check_cut(outcome, before, sweep_folder)
-        if outcome.cuts % 3 == 0:
+        if outcome.cuts % put_back_every == 0:
             outcome.put_back += put_back_log(sweep_folder / "sweep.jsonl")
         print(f"cut {outcome.cuts} after {len(before)} events", file=sys.stderr, flush=True)
     if start(space, home, output).wait() != 0:

@@ -8,6 +8,7 @@ from rich.console import Console
 from orchestrator.commands.plan import Plan, make_plan, print_plan
 from orchestrator.search_space.reader import Sweep, read_search_space
 from tests.support.net_space import COMPARE, WITHOUT_COMPARE, go_to_net, read, with_presets
+from tests.support.spaces import noop_sweep
 
 LOSSES = """
 name: losses
@@ -115,6 +116,13 @@ def test_a_preset_is_planned_as_it_would_run() -> None:
 )
 def test_a_plan_says_what_could_be_detected(overrides: list[str], said: str) -> None:
     assert f"detectable: {said}" in shown(make_plan(read(overrides=overrides)), width=400)
+
+
+def test_a_plan_says_that_a_trainable_which_judges_nothing_is_tested_by_nothing(tmp_path: Path) -> None:
+    sweep = noop_sweep(tmp_path, budget={"seeds": 3, "max_epochs": 1}, pruning="none", params={"x": 0.5}, search=None)
+    assert not sweep.declaration.can_render() and not sweep.declaration.can_evaluate()
+    said = "Noop has no evaluate(): no trial is evaluated on the test split"
+    assert any(said in note for note in make_plan(sweep).notes)
 
 
 def test_more_trainings_detect_smaller_differences() -> None:

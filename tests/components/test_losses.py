@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import math
+
+import numpy as np
 import pytest
 import torch
 
+from trainables.components.audio.grid import mel_bands
 from trainables.components.losses.reconstruction import Loss, kl_divergence, register_loss, sample_latents
 from trainables.components.losses.registries import LOSSES, SIGMAS
 from trainables.errors import InputError
@@ -66,6 +70,44 @@ def test_perfect_pixels_do_not_make_the_likelihood_explode() -> None:
     LOSSES["vae"](estimate, target, SIGMAS["optimal"](FLOOR)(estimate, target, None)).backward()
     assert estimate.grad is not None
     assert estimate.grad.norm() < 1 / FLOOR
+
+
+def random_log_power(frames: int, bins: int, seed: int) -> torch.Tensor:
+    return 3 * torch.randn(3, frames, bins, generator=torch.Generator().manual_seed(seed)) - 4
+
+
+def pool(power: np.ndarray, frames: int, bins: int) -> np.ndarray:
+    clips, rows, columns = power.shape
+    return power.reshape(clips, rows // frames, frames, columns // bins, bins).mean(axis=(2, 4))
+
+
+def test_the_multi_resolution_loss_is_that_of_its_formula() -> None:
+    estimate, target = random_log_power(12, 16, 0), random_log_power(12, 16, 1)
+    terms = []
+    for frames, bins in ((1, 1), (4, 1), (1, 4)):
+        one, other = (np.sqrt(pool(batch.double().exp().numpy(), frames, bins)) for batch in (estimate, target))
+        convergence = [np.linalg.norm(a - b) / np.linalg.norm(b) for a, b in zip(one, other, strict=True)]
+        terms.append(np.mean(convergence) + np.abs(np.log(one) - np.log(other)).mean())
+    assert LOSSES["multi_resolution"](estimate, target).item() == pytest.approx(np.mean(terms), rel=1e-4)
+
+
+def test_the_mel_loss_is_that_of_the_full_resolution_whose_blocks_are_constant() -> None:
+    estimate, target = random_log_power(12, 128, 0), random_log_power(12, 128, 1)
+    terms = []
+    for count in (10, 20, 40, 80):
+        bands = mel_bands(count, torch.device("cpu")).double()
+        full = (batch.double().exp().repeat_interleave(4, dim=2) for batch in (estimate, target))
+        logs = [(power @ bands).log() for power in full]
+        terms.append(float((logs[0] - logs[1]).abs().mean()))
+    assert LOSSES["mel"](estimate, target).item() == pytest.approx(np.mean(terms), rel=1e-4)
+
+
+@pytest.mark.parametrize("nats", [0.5, -2.0])
+def test_a_change_of_loudness_costs_what_the_formulas_say(nats: float) -> None:
+    target = random_log_power(12, 128, 0)
+    assert LOSSES["mel"](target + nats, target).item() == pytest.approx(abs(nats), rel=1e-3)
+    expected = abs(1 - math.exp(nats / 2)) + abs(nats) / 2
+    assert LOSSES["multi_resolution"](target + nats, target).item() == pytest.approx(expected, rel=1e-3)
 
 
 def test_free_bits_cost_nothing_and_pull_at_nothing() -> None:

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from trainables.autoencoder.adversary import BandDiscriminators
 from trainables.autoencoder.codec import make_bottleneck
 from trainables.autoencoder.declaration import AutoencoderDeclaration
 from trainables.components.networks.weights import TENSOR_BYTES
@@ -53,13 +54,20 @@ def count(kind: type[Declaration], settings: dict[str, Any]) -> tuple[Any, int]:
         {"loss": "vae", "sigma": "learned"},
         {"channels": "both", "phase_representation": "cos_sin", "linear_path": "pca"},
         {"channels": "phase", "phase": "own", "magnitude": "original"},
+        {"loss": "rvq", "vector_size": 8, "codebooks": 3, "codebook_size": 64},
+        {"bottleneck": "spectral_norm", "loss": "vae", "linear_path": "pca"},
+        {"bottleneck": "attention", "width": 12},
+        {"adversarial_weight": 0.1},
     ],
     ids=str,
 )
 def test_the_autoencoder_has_as_many_weights_as_are_counted(settings: dict[str, Any]) -> None:
     config, size = count(AutoencoderDeclaration, settings)
     with torch.device("meta"):
-        expected = measure([make_bottleneck(config)])
+        networks: list[nn.Module] = [make_bottleneck(config)]
+        if config.adversarial_weight > 0:
+            networks.append(BandDiscriminators())
+        expected = measure(networks)
     assert size == expected - (LEARNED_BYTES if config.sigma == "learned" else 0)
 
 

@@ -20,6 +20,7 @@ from orchestrator.errors import UserError
 from orchestrator.models.champion import load_best
 from orchestrator.overview.screen import Screen
 from orchestrator.search_space.reader import read_search_space
+from orchestrator.state.ledger import Ledger
 
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 MY_NET = EXAMPLES / "my_net.yaml"
@@ -74,6 +75,10 @@ def test_the_example_without_a_corpus_trains_and_the_test_split_judges_it(moons_
     assert test_rows is not None
     assert test_rows["accuracy"].mean() > 0.7
     assert champion.config.activation in ("linear", "relu")
+    # It judges and renders nothing: its trials were evaluated all the same, before anybody asked.
+    trials = Ledger(moons_home / "two_moons", read_only=True).trials.values()
+    assert all(trial.test for trial in trials)
+    assert test_rows["accuracy"].mean() in [trial.test["test/accuracy"] for trial in trials]
 
 
 def test_the_best_trial_of_an_unknown_sweep_is_one_message(moons_home: Path) -> None:

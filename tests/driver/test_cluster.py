@@ -1,10 +1,13 @@
 from pathlib import Path
 
 import pytest
+from ray.tune.execution import class_cache
 
 from orchestrator.driver.cluster import start_ray
 from orchestrator.driver.grants import Capacity, Grant, count_slots, grant_resources
+from orchestrator.driver.ray_tune import use_started_workers
 from orchestrator.errors import UserError
+from orchestrator.worker.actor import Worker
 from tests.support.spaces import noop_sweep
 
 
@@ -35,6 +38,27 @@ def test_more_processors_than_there_are_become_those_that_there_are_and_it_is_sa
 def test_more_cards_than_there_are_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"resources\.gpu: 4 asked for each trial, 2 here"):
         grant_resources(noop_sweep(tmp_path, resources={"gpu": 4}), Capacity(8, 2))
+
+
+def test_a_card_that_is_required_where_there_is_none_is_refused_and_one_that_is_not_is_said(tmp_path: Path) -> None:
+    asked = {"gpu": 1, "require_gpu": True}
+    with pytest.raises(UserError, match=r"resources\.gpu: 1 is required .*require_gpu=false"):
+        grant_resources(noop_sweep(tmp_path, resources=asked), Capacity(2, 0))
+    given, notes = grant_resources(noop_sweep(tmp_path, resources={"gpu": 0.25}), Capacity(2, 0))
+    assert given["arm=a"].gpus == 0 and notes == ["No GPU here: trials run on the CPU."]
+
+
+@pytest.mark.parametrize(("address", "variables"), [("", {}), ("10.0.0.7:6379", {"PL_DISABLE_FORK": "1"})])
+def test_trials_get_a_process_with_variables_of_their_own_on_a_cluster_alone(
+    monkeypatch: pytest.MonkeyPatch, address: str, variables: dict[str, str]
+) -> None:
+    """Where they have none, Ray's idle processes are used."""
+    monkeypatch.setenv("RAY_ADDRESS", address)
+    monkeypatch.setattr(class_cache, "DEFAULT_ENV_VARS", {"PL_DISABLE_FORK": "1"})
+    monkeypatch.setattr(class_cache, "ENV_VARS_TO_PROPAGATE", set())
+    use_started_workers()
+    actor = class_cache._ActorClassCache().get(Worker)
+    assert actor._default_options["runtime_env"].get("env_vars", {}) == variables
 
 
 def test_arms_have_resources_of_their_own(tmp_path: Path) -> None:

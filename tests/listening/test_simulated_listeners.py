@@ -24,7 +24,7 @@ from reports.listening.tables import Results
 from tests.listening.test_listening_sources import Recorded, small_sweep
 
 QUALITY = {REFERENCE: 100, MID_ANCHOR: 60, ANCHOR: 20, "s0": 30, "s1": 75, "s2": 55}
-METRICS = {"val/fvu": (0.5, 0.1, 0.2), "val/judge_accuracy": (0.9, 0.2, 0.1)}
+METRICS = {"val/fvu": (0.5, 0.1, 0.2), "val/judge_accuracy": (0.9, 0.2, 0.1), "val/loss": (1.0, 2.0, 3.0)}
 Choose = Callable[[Step], Answer]
 
 
@@ -32,7 +32,11 @@ Choose = Callable[[Step], Answer]
 def sweep(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Recorded:
     """Three trials of which the first is the worst; FVU agrees with that, the judge says the opposite."""
     sweep = small_sweep(tmp_path_factory.mktemp("home"), empty_database, seconds=0.5)
-    declared = {"val/fvu": {"mode": "min"}, "val/judge_accuracy": {"mode": "max"}}
+    declared = {
+        "val/fvu": {"mode": "min", "comparable": "all"},
+        "val/judge_accuracy": {"mode": "max", "comparable": "all"},
+        "val/loss": {"mode": "min", "comparable": "same_loss"},
+    }
     sweep.client.log_dict(sweep.parent, {"metrics": declared, "renders": True}, "sweep.json")
     runs = {
         run.data.tags["orchestrate.trial"]: run.info.run_id
@@ -131,12 +135,14 @@ def test_mushra_ratings_become_means_medians_contrasts_and_agreements(sweep: Rec
     assert [contrast.p < 0.05 for contrast in results.contrasts] == [True] * 3
     assert contrasts_of(results)[0].startswith("loss=l1, trial 1 − loss=vae, trial 2: -4")
     by_metric = {agreement.metric: agreement for agreement in results.metric_agreements}
+    assert by_metric.keys() == {"val/fvu", "val/judge_accuracy"}, "the loss means something else in each arm"
     assert (by_metric["val/fvu"].tau, by_metric["val/fvu"].low) == (1, 1)
     assert by_metric["val/judge_accuracy"].tau == pytest.approx(-1 / 3)
     run = test.design.systems["s1"].run_id or ""
     assert results.metrics[run]["listen/mushra"] == pytest.approx(75, abs=5)
     said = lines_of(results)
     assert "  val/fvu and the listeners: Kendall's τ 1.00 [1.00, 1.00] over 3 systems" in said
+    assert any("has the listeners' order of 3 systems in one of 6 cases" in line for line in said)
     assert not results.left_out and not results.remarks
 
 

@@ -314,6 +314,10 @@ MISTAKES = {
         ("budget:", "corpus: {name: demo, recordings_per_class: 2}\nbudget:"),
         "11:44: corpus.recordings_per_class: must be 3 or more, got 2",
     ),
+    "settings of a corpus that do not go together": (
+        ("budget:", "corpus: {name: esc50, root: x, test_fold: 4}\nbudget:"),
+        "11:9: corpus: validation_fold and test_fold are both 4; hold out two different folds",
+    ),
     "corpus without a name": (("budget:", "corpus: {root: x}\nbudget:"), "corpus: needs a name, such as {name: demo}"),
     "no epoch": (
         ("budget:", "media: {epochs: [0, best]}\nbudget:"),

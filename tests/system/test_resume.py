@@ -202,7 +202,9 @@ def test_a_report_that_nobody_judged_is_judged_once_at_the_next_start(tmp_path: 
     assert len([event for event in judged if event.trial == trial.number and event.epochs == trial.epochs + 1]) == 1
 
 
-def test_a_failed_trial_whose_code_was_mended_keeps_its_number_and_its_run(tmp_path: Path, home: Path) -> None:
+def test_after_a_refusal_a_failed_trial_whose_code_was_mended_keeps_its_number_and_its_run(
+    tmp_path: Path, home: Path
+) -> None:
     net = tmp_path / "mended.py"
     net.write_text(MENDED.format(broken=True))
     space = {
@@ -219,7 +221,14 @@ def test_a_failed_trial_whose_code_was_mended_keeps_its_number_and_its_run(tmp_p
     # In a process of its own a driver would import it anew.
     forget(net)
     more = ResumeOptions(retry_failed=True, only="error", trials=1, epochs=1)
-    _, ledger = resume("tiny", home, Screen(), more, [])
+    log = home / "tiny" / "sweep.jsonl"
+    before = log.read_bytes()
+    with pytest.raises(UserError, match=r"resources\.gpu: 1 is required"):
+        resume("tiny", home, Screen(), more, ["resources.gpu=1", "resources.require_gpu=true"])
+    # What was refused was not granted: the same request grants it once.
+    assert log.read_bytes() == before
+    # The search space that was refused is kept, since resources may always change: it is changed back.
+    _, ledger = resume("tiny", home, Screen(), more, ["resources.gpu=0", "resources.require_gpu=false"])
     assert [(trial.outcome, trial.epochs, trial.attempts) for trial in ledger.trials.values()] == [
         ("completed", 4, 2),
         ("completed", 4, 1),

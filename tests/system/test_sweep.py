@@ -21,7 +21,6 @@ from mlflow.entities import Run
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
 from orchestrator.overview.screen import Screen
-from orchestrator.search_space.reader import read_search_space
 from orchestrator.state.events import Attempted, Ended, Started
 from orchestrator.state.ledger import Ledger
 from orchestrator.storage.json_lines import read
@@ -30,6 +29,10 @@ from tests.support.spaces import noop_sweep, write_space
 
 ODD = str(Path(__file__).parents[1] / "support" / "odd.py")
 SLOW = {"params": {"x": {"uniform": [0.0, 1.0]}, "epoch_s": 0.15}, "budget": {"trials_per_arm": 4, "max_epochs": 4}}
+PATIENCE_S = 600
+"""How long a whole sweep may take on a machine that is busy with much else."""
+ONE_AT_A_TIME = {"resources": {"cpu": 2}}
+"""For what is shown with one trial as well as with two: a second process that imports torch takes seconds."""
 
 
 def orchestrate(*arguments: object, start_new_session: bool = False, **environment: str) -> subprocess.Popen[str]:
@@ -73,12 +76,16 @@ def assert_mlflow_has_what_the_outboxes_have(home: Path, ledger: Ledger) -> None
         assert points(home, run, "val/score") == expected
 
 
-def test_a_sweep_runs_to_its_end_and_the_same_command_then_does_nothing(tmp_path: Path, home: Path) -> None:
-    sweep = noop_sweep(tmp_path)
+def test_a_sweep_runs_to_its_end_and_the_same_command_then_does_nothing(
+    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sweep = noop_sweep(tmp_path, resources={"cpu": 1, "gpu": 0.25})
     ledger = run_sweep(sweep, home, Screen())
+    assert "No GPU here: trials run on the CPU." in capsys.readouterr().out
     assert Counter(trial.arm for trial in ledger.trials.values()) == {"arm=a": 6, "arm=b": 6}
     assert {trial.outcome for trial in ledger.trials.values()} == {"completed", "pruned"}
     assert_mlflow_has_what_the_outboxes_have(home, ledger)
+    assert_one_name_leads_from_the_file_to_mlflow(home, ledger)
     before = (home / "tiny" / "sweep.jsonl").read_bytes()
     run_sweep(sweep, home, Screen())
     assert (home / "tiny" / "sweep.jsonl").read_bytes() == before
@@ -94,19 +101,12 @@ def test_a_sweep_runs_to_its_end_and_the_same_command_then_does_nothing(tmp_path
     assert parent.info.status == "FINISHED"
 
 
-def test_one_name_leads_from_the_file_to_mlflow(tmp_path: Path, home: Path) -> None:
+def assert_one_name_leads_from_the_file_to_mlflow(home: Path, ledger: Ledger) -> None:
     """The path of one value: YAML, Config, worker, MLflow param."""
-    space = {
-        "compare": None,
-        "params": {"x": {"uniform": [0.2, 0.4]}},
-        "budget": {"trials_per_arm": 1, "max_epochs": 1},
-        "pruning": "none",
-    }
-    ledger = run_sweep(noop_sweep(tmp_path, **space), home, Screen())
-    trial = ledger.trials[1]
-    (run,) = trial_runs(home)
-    assert float(run.data.params["x"]) == trial.params["x"]
-    assert ledger.read_rows(trial)[0]["metrics"]["val/score"] == 1 - abs(float(run.data.params["x"]) - 0.3) - 0.5
+    for run, trial in zip(trial_runs(home), ledger.trials.values(), strict=True):
+        x = float(run.data.params["x"])
+        assert x == trial.params["x"]
+        assert ledger.read_rows(trial)[0]["metrics"]["val/score"] == 1 - abs(x - 0.3) - 0.5
 
 
 def test_a_driver_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path: Path, home: Path) -> None:
@@ -120,7 +120,7 @@ def test_a_driver_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path: Pat
     assert any(trial.outcome is None for trial in killed.trials.values())
 
     again = orchestrate("sweep", space, "--home", home)
-    output, _ = again.communicate(timeout=120)
+    output, _ = again.communicate(timeout=PATIENCE_S)
     assert again.returncode == 0, output
     ledger = Ledger(home / "tiny")
     assert len(ledger.trials) == 8
@@ -133,20 +133,24 @@ def test_a_driver_that_is_killed_loses_nothing_and_doubles_nothing(tmp_path: Pat
     assert_mlflow_has_what_the_outboxes_have(home, ledger)
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_ends_a_sweep_cleanly_and_says_how_to_go_on(
-    tmp_path: Path, home: Path, number: signal.Signals
-) -> None:
-    space = write_space(tmp_path / "tiny.yaml", **SLOW)
-    driver = orchestrate("sweep", space, "--home", home)
-    wait_for_rows(home / "tiny", 3)
-    driver.send_signal(number)
+def assert_stopped_cleanly(driver: subprocess.Popen[str], folder: Path, number: signal.Signals) -> None:
+    """A signal has ended a sweep, whose last words are how to go on."""
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130, output
     assert f"Stopped by {number.name}" in output and "Go on with: orchestrate resume tiny" in output
     assert "Traceback" not in output
-    events, _ = read(home / "tiny" / "sweep.jsonl")
+    events, _ = read(folder / "sweep.jsonl")
     assert (events[-1]["event"], events[-1]["outcome"]) == ("closed", "interrupted")
+    assert not events[-1]["reason"].startswith("Ray")
+
+
+def test_a_hangup_ends_a_sweep_cleanly_and_mlflow_has_all_of_it(tmp_path: Path, home: Path) -> None:
+    """Of SIGINT and SIGTERM see `test_recovery.py`."""
+    space = write_space(tmp_path / "tiny.yaml", **SLOW, **ONE_AT_A_TIME)
+    driver = orchestrate("sweep", space, "--home", home)
+    wait_for_rows(home / "tiny", 3)
+    driver.send_signal(signal.SIGHUP)
+    assert_stopped_cleanly(driver, home / "tiny", signal.SIGHUP)
     assert_mlflow_has_what_the_outboxes_have(home, Ledger(home / "tiny"))
 
 
@@ -157,9 +161,7 @@ def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Pa
         "nan",
         "silent",
         "hang",
-        "hang_in_c",
         "exit",
-        "quit",
         "segfault",
         "kill_once",
         "good",
@@ -181,9 +183,7 @@ def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Pa
         "nan": ("diverged", "nonfinite", 1),
         "silent": ("diverged", "nonfinite", 1),
         "hang": ("failed", "timeout", 1),
-        "hang_in_c": ("failed", "timeout", 1),
         "exit": ("failed", "node", 1),
-        "quit": ("failed", "node", 1),
         "segfault": ("failed", "node", 1),
         "kill_once": ("completed", "none", 3),
         "good": ("completed", "none", 3),
@@ -191,7 +191,7 @@ def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Pa
     assert "a shape that does not fit" in found["raise"].reason and "odd.py:" in found["raise"].reason
     assert "no epoch within limits.minutes_per_epoch (0.05)" in found["hang"].reason
     assert (found["kill_once"].attempts, found["exit"].attempts) == (2, 2)
-    assert "os._exit(3)" in found["exit"].reason and "sys.exit(4)" in found["quit"].reason
+    assert "os._exit(3)" in found["exit"].reason
     assert "Segmentation fault" in found["segfault"].reason
     # Once more with twice the processors; then it is the trial's own failure.
     assert (found["memory"].attempts, found["memory"].share) == (2, 2)
@@ -203,34 +203,22 @@ def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Pa
     assert "ValueError: a shape that does not fit" in (home / "tiny" / "trials" / "0001" / "log.txt").read_text()
 
 
-def test_a_second_driver_is_refused_with_the_place_of_the_first(tmp_path: Path, home: Path) -> None:
-    space = write_space(tmp_path / "tiny.yaml", **SLOW)
-    driver = orchestrate("sweep", space, "--home", home)
-    try:
-        wait_for_rows(home / "tiny", 1)
-        with pytest.raises(UserError, match=f"already running on .*process {driver.pid}"):
-            run_sweep(read_search_space(space), home, Screen())
-    finally:
-        driver.send_signal(signal.SIGKILL)
-        driver.wait()
-
-
 def test_each_trial_sees_the_card_that_ray_gave_it(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.cluster_utils import Cluster
 
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 4, "num_gpus": 2})
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2, "num_gpus": 2})
     monkeypatch.setenv("RAY_ADDRESS", cluster.address)
     try:
-        for gpu, expected in ((0, {-1.0}), (1, {0.0, 1.0}), (0.5, {0.0, 1.0})):
+        for gpu, cpu, expected in ((0, 2, {-1.0}), (1, 1, {0.0, 1.0}), (0.5, 1, {0.0, 1.0})):
             sweep = noop_sweep(
                 tmp_path,
                 name=f"cards-{gpu}",
                 trainable=ODD,
                 compare=None,
                 params={"behaviour": "good"},
-                budget={"trials_per_arm": 8, "max_epochs": 2},
+                budget={"trials_per_arm": 4, "max_epochs": 2},
                 pruning="none",
-                resources={"cpu": 1, "gpu": gpu},
+                resources={"cpu": cpu, "gpu": gpu},
             )
             ledger = run_sweep(sweep, home, Screen())
             cards = {
@@ -262,21 +250,6 @@ def test_an_address_that_cannot_be_mlflows_is_refused_before_anything_runs(
     with pytest.raises(UserError, match=r"MLFLOW_TRACKING_URI: 'foo://here' .* sqlite, http, "):
         run_sweep(noop_sweep(tmp_path), home, Screen())
     assert not (home / "tiny").exists()
-
-
-def test_a_gpu_where_there_is_none_is_said_or_refused(
-    tmp_path: Path, home: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    asked: dict[str, Any] = {
-        "compare": None,
-        "pruning": "none",
-        "budget": {"trials_per_arm": 1, "max_epochs": 1},
-    }
-    run_sweep(noop_sweep(tmp_path, resources={"gpu": 0.25}, **asked), home, Screen())
-    assert "No GPU here: trials run on the CPU." in capsys.readouterr().out
-    required = noop_sweep(tmp_path, name="required", resources={"gpu": 1, "require_gpu": True}, **asked)
-    with pytest.raises(UserError, match=r"resources\.gpu: 1 is required .*require_gpu=false"):
-        run_sweep(required, home, Screen())
 
 
 def wait_for_rows(folder: Path, count: int) -> None:

@@ -75,8 +75,7 @@ def test_a_prepared_view_sorts_by_the_objective_in_its_direction() -> None:
     assert (falling["orderByAsc"], rising["orderByAsc"]) == (False, True)
 
 
-def test_a_loss_that_differs_between_arms_has_no_chart(tmp_path: Path) -> None:
-    sweep = SweepFolder(tmp_path)
+def test_a_loss_that_differs_between_arms_has_no_chart(sweep: SweepFolder) -> None:
     metrics = {name: {"comparable": "all"} for name in ("val/judge_probability", "val/judge_accuracy", "val/fvu")}
     domains = {"lr": {"loguniform": [1e-4, 1e-2]}}
     arms = {"loss=l1": {"searched": domains}, "loss=vae": {"searched": domains | {"kl_weight": {"uniform": [0, 4]}}}}
@@ -108,8 +107,8 @@ def test_a_loss_that_differs_between_arms_has_no_chart(tmp_path: Path) -> None:
     assert [sweep.run(trial).data.metrics["param/log10_lr"] for trial in (1, 2)] == [-2, -3]
 
 
-def test_the_views_filter_and_order_find_the_trials_best_first(tmp_path: Path) -> None:
-    sweep, other = SweepFolder(tmp_path), SweepFolder(tmp_path, "other")
+def test_the_views_filter_and_order_find_the_trials_best_first(sweep: SweepFolder) -> None:
+    other = SweepFolder(sweep.home, "other")
     for each, trials in ((sweep, (1, 2)), (other, (3,))):
         each.start()
         for trial in trials:

@@ -7,7 +7,6 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable
-from pathlib import Path
 
 import psutil
 import pytest
@@ -20,8 +19,7 @@ from orchestrator.tracking.ui import run_server
 from tests.support.sweep_folder import SweepFolder
 
 
-def test_the_process_sends_what_is_left_when_its_driver_has_gone(tmp_path: Path) -> None:
-    sweep = SweepFolder(tmp_path)
+def test_the_process_sends_what_is_left_when_its_driver_has_gone(sweep: SweepFolder) -> None:
     process = subprocess.Popen([sys.executable, "-m", "orchestrator.tracking", str(sweep.path)], stdin=subprocess.PIPE)
     sweep.start()
     sweep.ask(1)
@@ -87,8 +85,7 @@ def wait_until(holds: Callable[[], bool], timeout_s: float = 150) -> None:
     raise AssertionError("it did not happen in time")
 
 
-def test_a_sending_process_that_is_killed_is_started_again(tmp_path: Path) -> None:
-    sweep = SweepFolder(tmp_path)
+def test_a_sending_process_that_is_killed_is_started_again(sweep: SweepFolder) -> None:
     sweep.start()
     sweep.whole_trial(1)
     said: list[str] = []
@@ -114,10 +111,9 @@ def test_a_process_that_dies_is_started_after_longer_and_longer_pauses_until_it_
 
 
 def test_a_process_that_can_not_run_is_given_up_and_that_is_said(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    sweep: SweepFolder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(follower, "MAX_DEATHS", 2)
-    sweep = SweepFolder(tmp_path)
     sweep.start()
     (sweep.path / "tracking.lock").mkdir()
     said: list[str] = []

@@ -39,6 +39,12 @@ BOTH = {"channels": "both", "phase": "own"}
             {**BOTH, "phase_loss": "anti_wrapping", "phase_representation": "cos_sin"},
             "not for phase_representation: cos",
         ),
+        ({"loss": "mel", "representation": "mel"}, "are mel bands already; use multi_resolution"),
+        (
+            {"loss": "rvq", "latent_dim": 10},
+            "cuts latent_dim: 10 into vectors of vector_size: 4 numbers; use a divisor",
+        ),
+        ({**PHASE_ONLY, "adversarial_weight": 0.1}, "look at magnitudes, which channels: phase has none of; use 0"),
     ],
 )
 def test_what_makes_no_sense_together_is_refused_with_the_reason(settings: dict[str, Any], reason: str) -> None:

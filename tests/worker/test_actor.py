@@ -9,6 +9,7 @@ import pytest
 
 from orchestrator.worker.actor import Worker
 from orchestrator.worker.failure import DISK_FULL, TrialFailure, as_failure
+from orchestrator.worker.postmortem import cause_of_death
 from tests.support.spaces import trial_spec
 
 ODD = Path(__file__).parents[1] / "support" / "odd.py"
@@ -30,6 +31,13 @@ def test_a_trial_that_raises_says_why_and_where(tmp_path: Path) -> None:
         run_two_epochs(tmp_path, "raise")
     assert failure.value.cause == "error"
     assert "Traceback" in (tmp_path / "log.txt").read_text()
+
+
+def test_a_trial_that_ends_its_process_is_told_from_one_that_was_killed(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit):
+        run_two_epochs(tmp_path, "quit")
+    cause, reason = cause_of_death(tmp_path / "log.txt", 1, out_of_memory=lambda: False)
+    assert cause == "node" and "sys.exit(4)" in reason
 
 
 def test_a_log_that_the_disk_has_no_room_for_is_the_disks_failure_and_not_the_trials(tmp_path: Path) -> None:

@@ -14,6 +14,7 @@ import torch
 
 from orchestrator.plugins.user_files import import_outside
 from orchestrator.worker.guard import Guard, TooSlow, time_limit
+from orchestrator.worker.postmortem import ATTEMPT, cause_of_death
 
 GOOD = {"val/score": 0.5, "train/loss": 1.0, "train/grad_norm": 2.0}
 
@@ -78,7 +79,9 @@ def test_a_log_likelihood_near_zero_is_measured_by_how_far_it_went() -> None:
     assert found is not None and found["cause"] == "blowup"
 
 
-@pytest.mark.parametrize(("name", "value"), [("val/active_units", 0.0), ("val/variation", 1e-5)])
+@pytest.mark.parametrize(
+    ("name", "value"), [("val/active_units", 0.0), ("val/variation", 1e-5), ("val/active_vectors", 0.0)]
+)
 def test_what_stays_collapsed_for_three_epochs_ends(name: str, value: float) -> None:
     before = rows(1.0, 1.0, **{name.replace("/", "_"): value})
     found = Guard("val/score").divergence(GOOD | {name: value}, before, {})
@@ -109,10 +112,14 @@ def test_a_file_whose_import_takes_too_long_is_not_called_wrong(tmp_path: Path) 
         import_outside(path)
 
 
-def test_an_epoch_that_hangs_in_c_is_ended_with_its_process() -> None:
+def test_an_epoch_that_hangs_in_c_is_ended_with_its_process_whose_log_tells_why(tmp_path: Path) -> None:
     code = (
         "import sys\nfrom orchestrator.worker import guard\nguard.HANG_GRACE_S = 0.5\n"
         "with guard.time_limit(0.002, sys.stderr):\n    sum(range(10**13))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
-    assert done.returncode == 1 and done.stderr.startswith("Timeout (")
+    assert done.returncode == 1
+    log = tmp_path / "log.txt"
+    log.write_text(f"{ATTEMPT} 1, now, process 7\n{done.stderr}")
+    cause, reason = cause_of_death(log, 1, out_of_memory=lambda: False)
+    assert cause == "timeout" and "no epoch within limits.minutes_per_epoch" in reason

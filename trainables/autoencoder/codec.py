@@ -21,6 +21,7 @@ from trainables.components.losses.reconstruction import sample_latents
 from trainables.components.losses.registries import LOSSES, SIGMAS
 from trainables.components.networks.bottleneck import Bottleneck
 from trainables.components.networks.pca_path import sample_size
+from trainables.components.networks.quantizer import Quantized, ResidualQuantizer
 from trainables.components.representation.normalizations import Statistics
 from trainables.components.representation.normalizer import Normalizer, RidgeRegression
 from trainables.components.representation.representation import ClipSplit
@@ -51,6 +52,17 @@ def make_bottleneck(config: AutoencoderConfig, means: Sequence[float] = ()) -> B
         has_tanh=config.output == "tanh",
         sigma=SIGMAS[config.sigma](config.sigma_floor) if loss.has_sigma else None,
         means=means,
+        bottleneck=config.bottleneck,
+        quantizer=_make_quantizer(config) if loss.is_quantized else None,
+    )
+
+
+def _make_quantizer(config: AutoencoderConfig) -> ResidualQuantizer:
+    return ResidualQuantizer(
+        config.latent_dim,
+        vector_size=config.vector_size,
+        num_codebooks=config.codebooks,
+        codebook_size=config.codebook_size,
     )
 
 
@@ -133,14 +145,25 @@ class Codec:
 
         Args:
             target: normalized clips.
-            noise: on the device; samples the latents of a variational loss. Without it their means are decoded.
+            noise: on the device; samples the latents of a variational loss, and replaces dead codes. Without it means
+                are decoded, and codebooks stay as they are.
         """
-        mean, log_variance = self.networks.encode(target.clips, self._autocast)
+        mean, log_variance, quantized = self._encode(target.clips, noise)
         latents = mean if log_variance is None or noise is None else sample_latents(mean, log_variance, noise)
         clips, spread = self.networks.decode(latents, self._autocast)
         sigma = self.networks.sigma
         deviation = None if sigma is None else sigma(clips[:, :1], target.clips[:, :1], spread)
-        return Estimate(clips, deviation, mean, log_variance)
+        return Estimate(clips, deviation, mean, log_variance, quantized)
+
+    def _encode(
+        self, clips: Clips, noise: torch.Generator | None = None
+    ) -> tuple[Latents, Latents | None, Quantized | None]:
+        """Return the latents of normalized clips, their log-variances, and, where there are codebooks, their codes."""
+        mean, log_variance = self.networks.encode(clips, self._autocast)
+        if self.networks.quantizer is None:
+            return mean, log_variance, None
+        quantized = self.networks.quantizer(mean, noise)
+        return quantized.latents, log_variance, quantized
 
     def restore(self, estimate: Estimate, target: Target, clip_statistics: StatisticsSource = "predicted") -> Clips:
         """Invert the normalization of estimates: log-power in nats, phases in units of π.
@@ -171,6 +194,8 @@ class Codec:
             latents = noise.to(self._device)
         else:
             latents = self._train_latents.draw(count)
+        if self.networks.quantizer is not None:
+            latents = self.networks.quantizer(latents).latents
         parts = []
         for part in latents.split(FIT_CLIPS):
             decoded, _ = self.networks.decode(part, self._autocast)
@@ -192,7 +217,7 @@ class Codec:
 
         def encode(clips: Clips) -> tuple[Latents, Statistics]:
             target = self.target(clips)
-            return self.networks.encode(target.clips, self._autocast)[0], target.statistics
+            return self._encode(target.clips)[0], target.statistics
 
         return TrainLatents(self._train, encode)
 

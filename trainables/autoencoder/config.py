@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from trainables.components.audio.sizes import BINS, FRAMES, SIZES, Reduction, RepresentationName, Size
 from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
-from trainables.components.networks.weights import BOTTOM, NormName
+from trainables.components.networks.weights import BOTTOM, BottleneckName, NormName
 from trainables.components.representation.channels import ChannelsName, Part, PhaseName, channels_of_parts
 from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.trainable import Metric, TrialConfig
@@ -42,6 +42,17 @@ METRICS = {
     "train/loss": Metric("min", "same_loss", "the loss, mean over the epoch"),
     "train/kl": Metric("min", "same_loss", "KL divergence in nats per pixel, mean over the epoch"),
     "train/min_sigma": Metric("max", "same_loss", "the smallest standard deviation of any pixel in the epoch"),
+    "train/discriminator_loss": Metric(
+        "max", "same_loss", "loss of the discriminators, mean over the epoch; 0.25 if they can't tell clips apart"
+    ),
+    "val/codebook_perplexity": Metric(
+        "max", "same_loss", "codes in use, as e to the entropy of their use, mean over codebooks; 1 if one is all"
+    ),
+    "val/codes_used": Metric("max", "same_loss", "fraction of the codes that any validation clip uses"),
+    "val/active_vectors": Metric(
+        "max", "same_loss", "vectors of a latent whose codes differ between clips; 0 is a collapse"
+    ),
+    "val/latent_bits": Metric("min", "same_loss", "bits of a clip's codes by their entropy"),
     "train/grad_norm": Metric("min", "same_loss", "norm of the gradient before clipping, mean over the epoch"),
     "train/nonfinite_steps": Metric("min", "all", "steps of the epoch skipped because of a non-finite gradient"),
     "optim/lr": Metric("min", "all", "learning rate of the last step"),
@@ -106,6 +117,11 @@ class AutoencoderConfig(TrialConfig):
         "none", description="a linear path beside the convolutions, which starts as principal components"
     )
     time_roll: bool = Field(False, description="whether training clips are rolled by a random time in every step")
+    bottleneck: BottleneckName = Field(
+        "plain",
+        description="the layers next to the latent: plain convolutions, spectrally normalized ones, or with attention"
+        " between the positions of the lowest map",
+    )
     width: int = Field(32, ge=4, description="channels at the lowest resolution; the report had 256")
     norm: NormName = Field("group", description="normalization inside the network; the report's was batch")
     leaky_slope: float = Field(0.2, ge=0, lt=1, description="slope of the leaky ReLU below zero")
@@ -124,6 +140,17 @@ class AutoencoderConfig(TrialConfig):
     free_bits: float = Field(0.0, ge=0, description="nats of KL divergence that each latent has for free")
     sigma: Annotated[str, SIGMAS] = Field("optimal", description="standard deviation of the loss vae's likelihood")
     sigma_floor: float = Field(0.05, ge=0, description="lower bound of sigma, in units of normalized data")
+    vector_size: int = Field(
+        4, ge=1, description="numbers of a latent that share a code, for the loss rvq; latent_dim is a multiple of it"
+    )
+    codebooks: int = Field(4, ge=1, description="codebooks of the loss rvq; each one codes what the last left over")
+    codebook_size: int = Field(256, ge=2, description="codes in each of them")
+    commitment_weight: float = Field(0.25, ge=0, description="weight of the latents' distance from their codes")
+    adversarial_weight: float = Field(
+        0.0, ge=0, description="weight of discriminators by bands of frequency, beside the loss; 0 has none"
+    )
+    feature_weight: float = Field(2.0, ge=0, description="weight of their features' distance, within that weight")
+    discriminator_lr: float = Field(1e-3, gt=0, description="learning rate of the discriminators' Adam")
     sound_clips: int = Field(4, ge=1, description="validation clips that are rendered as sound after every epoch")
     phase: Annotated[str, PHASES] = Field("griffin_lim", description="which phase the sounds get")
     magnitude: Literal["own", "original", "class_mean"] = Field(
@@ -158,6 +185,8 @@ class AutoencoderConfig(TrialConfig):
             self._phase_conflict(),
             self._time_roll_conflict(),
             self._loss_conflict(),
+            self._quantizer_conflict(),
+            self._adversary_conflict(),
         )
         for reason in filter(None, reasons):
             raise ValueError(reason)
@@ -206,6 +235,12 @@ class AutoencoderConfig(TrialConfig):
         return None
 
     def _loss_conflict(self) -> str | None:
+        loss = LOSSES.traits(self.loss)
+        if loss.needs_linear_axis and self.representation != "linear":
+            return (
+                f"loss: {self.loss} puts linear bins into mel bands, and the bins of representation: "
+                f"{self.representation} are mel bands already; use multi_resolution, or representation: linear"
+            )
         if self.channels == "magnitude":
             return None
         takes = PHASE_LOSSES.traits(self.phase_loss).takes
@@ -214,6 +249,19 @@ class AutoencoderConfig(TrialConfig):
                 f"phase_loss: {self.phase_loss} is made for {', '.join(takes)}, not for phase_representation: "
                 f"{self.phase_representation}"
             )
-        if self.channels == "phase" and LOSSES.traits(self.loss).has_sigma:
+        if self.channels == "phase" and loss.has_sigma:
             return f"loss: {self.loss} is a likelihood of magnitudes, which channels: phase has none of; use l1 or l2"
+        return None
+
+    def _quantizer_conflict(self) -> str | None:
+        if LOSSES.traits(self.loss).is_quantized and self.latent_dim % self.vector_size:
+            return (
+                f"loss: {self.loss} cuts latent_dim: {self.latent_dim} into vectors of vector_size: {self.vector_size}"
+                " numbers; use a divisor of it"
+            )
+        return None
+
+    def _adversary_conflict(self) -> str | None:
+        if self.channels == "phase" and self.adversarial_weight > 0:
+            return "adversarial_weight: the discriminators look at magnitudes, which channels: phase has none of; use 0"
         return None

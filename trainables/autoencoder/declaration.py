@@ -34,11 +34,15 @@ class AutoencoderDeclaration(Declaration):
             missing |= {"train/min_sigma"}
         if not has_bound(config):
             missing |= {"val/bits_per_dim"}
+        if not loss.is_quantized:
+            missing |= {"val/codebook_perplexity", "val/codes_used", "val/latent_bits", "val/active_vectors"}
+        if config.adversarial_weight == 0:
+            missing |= {"train/discriminator_loss"}
         return [name for name in METRICS if name not in missing]
 
     @classmethod
     def checkpoint_bytes(cls, config: AutoencoderConfig) -> int:
-        """Estimate the size of a checkpoint: of its networks and their optimizer."""
+        """Estimate the size of a checkpoint: of its networks and their optimizers."""
         loss = LOSSES.traits(config.loss)
         networks = weights.bottleneck(
             (num_channels(config.channels, config.phase_representation), *SIZES[config.spectrogram]),
@@ -48,7 +52,12 @@ class AutoencoderDeclaration(Declaration):
             is_variational=loss.is_variational,
             has_linear_path=config.linear_path == "pca",
             num_sigma_maps=SIGMAS.traits(config.sigma).num_maps if loss.has_sigma else 0,
+            bottleneck=config.bottleneck,
         )
+        if loss.is_quantized:
+            networks += weights.quantizer(config.vector_size, config.codebooks, config.codebook_size)
+        if config.adversarial_weight > 0:
+            networks += weights.discriminators()
         return networks.checkpoint_bytes
 
 

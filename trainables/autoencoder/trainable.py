@@ -11,6 +11,7 @@ import pandas as pd
 import torch
 from numpy.typing import NDArray
 
+from trainables.autoencoder.adversary import Adversary
 from trainables.autoencoder.codec import Codec
 from trainables.autoencoder.config import AutoencoderConfig
 from trainables.autoencoder.declaration import AutoencoderDeclaration, has_bound
@@ -24,6 +25,7 @@ from trainables.components.audio.log_power_metrics import FractionUnexplained, V
 from trainables.components.generation import Model
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.losses.registries import LOSSES
+from trainables.components.networks.quantizer import CodebookUse
 from trainables.components.representation.phase_rendering import TrainingClips
 from trainables.components.representation.representation import ClipSplit
 from trainables.components.shapes import Clips, Scalar
@@ -75,6 +77,8 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self.codec = Codec(config, self.train, self.device, self._order)
+            # Drawn last, so that the codec's weights are the same with and without an adversary.
+            self.adversary = Adversary(config, self.device) if config.adversarial_weight > 0 else None
         self.objective = Objective(config, self.codec.normalizer)
         self.training_clips = TrainingClips(self.corpus)
         betas = BETA1, config.adam_beta2
@@ -129,8 +133,14 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         target = self.codec.target(clips)
         estimate = self.codec.estimate(target, self._noise)
         loss, kl = self.objective(estimate, target, kl_share)
+        measured: dict[str, Scalar] = {}
+        if self.adversary is not None:
+            magnitude = self.codec.representation.parts["magnitude"]
+            pair = estimate.clips[:, magnitude], target.clips[:, magnitude]
+            measured |= self.adversary.train(*pair)
+            loss = loss + self.adversary.loss(*pair)
         norm = descend(self.optimizer, self.codec.networks, loss, self.config.max_grad_norm, rates)
-        measured = {"loss": loss.detach(), "grad_norm": norm}
+        measured |= {"loss": loss.detach(), "grad_norm": norm}
         if self.loss.is_variational:
             measured["kl"] = kl.detach()
         if estimate.sigma is not None:
@@ -142,6 +152,8 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         self.codec.networks.eval()
         own, variation, losses, bounds, means = FractionUnexplained(), Variation(), [], [], []
         noise = torch.Generator(self.device).manual_seed(0)
+        quantizer = self.codec.networks.quantizer
+        codebook_use = None if quantizer is None else CodebookUse(quantizer)
 
         def estimates() -> Iterator[Clips]:
             for positions in self.assessor.positions():
@@ -154,6 +166,8 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
                 if has_bound(self.config):
                     bounds.append(len(clips) * self.objective.bound(self.codec.estimate(target, noise), target))
                 means.append(estimate.mean)
+                if codebook_use is not None and estimate.quantized is not None:
+                    codebook_use.add(estimate.quantized.codes)
                 yield self.codec.restore(estimate, target, self.config.clip_statistics)
 
         representation = self.codec.representation
@@ -175,6 +189,8 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         }
         if has_bound(self.config):
             metrics["bits_per_dim"] = float(sum(bounds)) / len(self.validation) / math.log(2)
+        if codebook_use is not None:
+            metrics |= codebook_use.metrics()
         if self.loss.is_variational:
             variances = torch.cat(means).var(dim=0, correction=0)
             metrics["active_units"] = float((variances > ACTIVE_VARIANCE).sum())
@@ -220,11 +236,12 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         return model
 
     def state_dict(self) -> dict[str, Any]:
-        """Return config, codec, optimizer, number of steps and the states of the random generators."""
+        """Return config, codec, optimizer, adversary, number of steps and the states of the random generators."""
         return {
             "config": self.config.model_dump(mode="json"),
             **self.codec.state_dict(),
             "optimizer": self.optimizer.state_dict(),
+            **({} if self.adversary is None else {"adversary": self.adversary.state_dict()}),
             "num_steps": self.num_steps,
             "order": self._order.get_state(),
             "noise": self._noise.get_state(),
@@ -234,6 +251,8 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         """Restore what `state_dict` returned."""
         self.codec.load_state_dict(state)
         self.optimizer.load_state_dict(state["optimizer"])
+        if self.adversary is not None:
+            self.adversary.load_state_dict(state["adversary"])
         self.num_steps = state["num_steps"]
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())

@@ -10,6 +10,7 @@ from torch import Tensor
 from trainables.autoencoder.config import AutoencoderConfig
 from trainables.components.losses.reconstruction import kl_divergence
 from trainables.components.losses.registries import LOSSES, PHASE_LOSSES
+from trainables.components.networks.quantizer import Quantized
 from trainables.components.representation.normalizations import Statistics
 from trainables.components.representation.normalizer import Normalizer
 from trainables.components.shapes import Clips, Latents, Scalar
@@ -30,20 +31,23 @@ class Estimate:
     Attributes:
         clips: the reconstruction, normalized.
         sigma: the standard deviation of the magnitudes' likelihood; None for a loss that is no likelihood.
-        mean: mean of the latents.
+        mean: mean of the latents; quantized, if the loss has codebooks.
         log_variance: log-variance of the latents; None for a loss that is not variational.
+        quantized: codes of the latents; None for a loss without codebooks.
     """
 
     clips: Clips
     sigma: Float[Tensor, "*size"] | None
     mean: Latents
     log_variance: Latents | None
+    quantized: Quantized | None = None
 
 
 class Objective:
-    """The training objective: loss(magnitude) + phase_weight · phase_loss(phase) + kl_weight · KL divergence.
+    """The training objective.
 
-    Without magnitudes, phases or a variational loss, their term is left out.
+    It is loss(magnitude) + phase_weight · phase_loss(phase) + kl_weight · KL divergence + commitment_weight ·
+    commitment. Without magnitudes, phases, a variational or a quantized loss, their term is left out.
 
     Args:
         config: the settings of the trial.
@@ -70,10 +74,13 @@ class Objective:
         """
         loss = estimate.clips.new_zeros(())
         if magnitude := self._parts.get("magnitude"):
-            pair = estimate.clips[:, magnitude], target.clips[:, magnitude]
+            batches = self._in_units(estimate, target) if self._loss.in_nats else (estimate.clips, target.clips)
+            pair = batches[0][:, magnitude], batches[1][:, magnitude]
             loss = loss + (self._loss(*pair) if estimate.sigma is None else self._loss(*pair, estimate.sigma))
         if phase := self._parts.get("phase"):
             loss = loss + self._config.phase_weight * self._phase_term(estimate, target, phase)
+        if estimate.quantized is not None:
+            loss = loss + self._config.commitment_weight * estimate.quantized.commitment
         if estimate.log_variance is None:
             return loss, loss.new_zeros(())
         # The divergence is divided by one channel's pixels, because each part's loss is a mean over its own pixels.
@@ -93,8 +100,13 @@ class Objective:
         return error + kl_divergence(estimate.mean, estimate.log_variance, target.clips[0, 0].numel())
 
     def _phase_term(self, estimate: Estimate, target: Target, phase: slice) -> Scalar:
-        clips = [estimate.clips, target.clips]
+        clips = estimate.clips, target.clips
         if not self._phase_loss.in_own_units:
             # Periodic losses need phases in units of π, or cosine and sine, as they were before the normalization.
-            clips = [self._normalizer.invert(batch, target.statistics) for batch in clips]
+            clips = self._in_units(estimate, target)
         return self._phase_loss.loss(*(batch[:, phase] for batch in clips))
+
+    def _in_units(self, estimate: Estimate, target: Target) -> tuple[Clips, Clips]:
+        """Return estimate and target before the normalization: log-power in nats, phases in units of π."""
+        invert = self._normalizer.invert
+        return invert(estimate.clips, target.statistics), invert(target.clips, target.statistics)

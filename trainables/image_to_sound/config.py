@@ -151,6 +151,10 @@ class ImageToSoundConfig(TrialConfig):
 
     def _loss_conflict(self) -> str | None:
         loss = LOSSES.traits(self.loss)
+        if loss.is_quantized:
+            return f"loss: {self.loss} quantizes latents, which a picture can't be mapped to; use l1 or l2"
+        if loss.in_nats:
+            return f"loss: {self.loss} compares log-power in nats, and this compares normalized clips; use l1 or l2"
         if loss.is_variational or loss.has_sigma:
             return (
                 f"loss: {self.loss} is a likelihood; use l1 or l2, and prior: conditional for latents that are sampled"

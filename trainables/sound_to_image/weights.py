@@ -5,7 +5,7 @@ from __future__ import annotations
 from itertools import pairwise
 
 from trainables.components.judges.weights import residual_network
-from trainables.components.networks.weights import Weights, add_up, linear
+from trainables.components.networks.weights import Weights, add_up, linear, spectral
 from trainables.sound_to_image.config import SoundToImageConfig
 
 NUM_FEATURES = 64
@@ -57,13 +57,8 @@ def _conditional_norm(channels: int, style_dim: int) -> Weights:
 
 def _discriminator(config: SoundToImageConfig, condition_dim: int) -> Weights:
     channels = discriminator_channels(config.width, config.image_size)
-    parts = [_spectral(16 * 3, channels[0]), _spectral(channels[-1], 1)]
-    parts.append(_spectral(condition_dim, channels[-1], bias=False))
+    parts = [spectral(16 * 3, channels[0]), spectral(channels[-1], 1)]
+    parts.append(spectral(condition_dim, channels[-1], bias=False))
     for above, below in pairwise(channels):
-        parts += [_spectral(9 * above, below), _spectral(9 * below, below), _spectral(above, below, bias=False)]
+        parts += [spectral(9 * above, below), spectral(9 * below, below), spectral(above, below, bias=False)]
     return add_up(parts)
-
-
-def _spectral(num_inputs: int, num_outputs: int, *, bias: bool = True) -> Weights:
-    """Count a layer under spectral normalization, which keeps a vector for each side of its matrix."""
-    return linear(num_inputs, num_outputs, bias=bias) + Weights(kept=2, kept_values=num_inputs + num_outputs)

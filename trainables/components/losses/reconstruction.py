@@ -1,4 +1,4 @@
-"""Reconstruction losses of magnitudes, in normalized units, and the KL divergence of a VAE.
+"""Reconstruction losses of magnitudes, in normalized units or in nats, and the KL divergence of a VAE.
 
 To add a loss, write a function with `@register_loss` here, or in a file that `components:` names. Its value must be a
 mean over the clips of the batch.
@@ -14,7 +14,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trainables.components.losses.registries import LOSSES
+from trainables.components.losses import spectral
+from trainables.components.losses.registries import LOSSES, LossTraits
 from trainables.components.shapes import Latents, Scalar
 
 Batch = Float[Tensor, "clips *map"]
@@ -30,13 +31,19 @@ class Loss:
         reconstruction: the function.
         is_variational: whether the latent is a distribution, and `kl_divergence` is added to the loss.
         has_sigma: whether the loss is a likelihood, whose standard deviation the setting `sigma` chooses.
+        is_quantized: whether the latent is quantized by codebooks, and their commitment loss is added to the loss.
+        in_nats: whether the arguments are log-power in nats; else they are normalized.
+        needs_linear_axis: whether the arguments' bins have to be equally spaced in Hz.
     """
 
-    def __init__(self, reconstruction: Reconstruction, is_variational: bool, has_sigma: bool) -> None:
+    def __init__(self, reconstruction: Reconstruction, traits: LossTraits) -> None:
         functools.update_wrapper(self, reconstruction)
         self.reconstruction = reconstruction
-        self.is_variational = is_variational
-        self.has_sigma = has_sigma
+        self.is_variational = traits.is_variational
+        self.has_sigma = traits.has_sigma
+        self.is_quantized = traits.is_quantized
+        self.in_nats = traits.in_nats
+        self.needs_linear_axis = traits.needs_linear_axis
 
     def __call__(self, estimate: Batch, target: Batch, *sigma: Float[Tensor, "*size"]) -> Scalar:
         """Return the loss, a mean over clips."""
@@ -44,7 +51,13 @@ class Loss:
 
 
 def register_loss(
-    name: str, *, is_variational: bool = False, has_sigma: bool = False
+    name: str,
+    *,
+    is_variational: bool = False,
+    has_sigma: bool = False,
+    is_quantized: bool = False,
+    in_nats: bool = False,
+    needs_linear_axis: bool = False,
 ) -> Callable[[Reconstruction], Reconstruction]:
     """Return a decorator that registers a function of `estimate, target` (and `sigma`) as a loss.
 
@@ -52,10 +65,14 @@ def register_loss(
         name: the loss's name in YAML.
         is_variational: whether the latent is a distribution, and `kl_divergence` is added to the loss.
         has_sigma: whether the function takes the standard deviation of a likelihood as third argument.
+        is_quantized: whether the latent is quantized by codebooks, and their commitment loss is added to the loss.
+        in_nats: whether its arguments are log-power in nats; else they are normalized.
+        needs_linear_axis: whether its arguments' bins have to be equally spaced in Hz.
     """
+    traits = LossTraits(is_variational, has_sigma, is_quantized, in_nats, needs_linear_axis)
 
     def add(reconstruction: Reconstruction) -> Reconstruction:
-        LOSSES.register(name)(Loss(reconstruction, is_variational, has_sigma))
+        LOSSES.register(name)(Loss(reconstruction, traits))
         return reconstruction
 
     return add
@@ -80,6 +97,32 @@ def gaussian(estimate: Batch, target: Batch, sigma: Float[Tensor, "*size"]) -> S
     # With one σ for all pixels, dividing the mean is faster than dividing each pixel.
     error = squared.mean() if sigma.ndim == 0 else squared
     return (error / (2 * sigma.square()) + sigma.log()).mean() + 0.5 * math.log(2 * math.pi)
+
+
+@register_loss("rvq", is_quantized=True)
+def quantized(estimate: Batch, target: Batch) -> Scalar:
+    """Return the mean squared difference, as `l2`; the latent is quantized by `ResidualQuantizer`."""
+    return l2(estimate, target)
+
+
+@register_loss("multi_resolution", in_nats=True)
+def multi_resolution(estimate: Batch, target: Batch) -> Scalar:
+    """Return spectral convergence plus log-magnitude distance, mean over resolutions (Yamamoto, Song and Kim, 2020).
+
+    There the resolutions are STFTs of a waveform. A model of magnitudes has no waveform before a phase is found, so
+    that here they are the magnitudes themselves, pooled in time or in frequency.
+    """
+    return spectral.multi_resolution(estimate, target)
+
+
+@register_loss("mel", in_nats=True, needs_linear_axis=True)
+def mel(estimate: Batch, target: Batch) -> Scalar:
+    """Return the mean absolute difference of log-power in mel bands, mean over several numbers of bands.
+
+    One number of bands is the mel loss of HiFi-GAN (Kong, Kim and Bae, 2020), several are that of the Descript Audio
+    Codec (Kumar et al., 2023).
+    """
+    return spectral.mel(estimate, target)
 
 
 def kl_divergence(mean: Latents, log_variance: Latents, num_pixels: int, free_bits: float = 0.0) -> Scalar:

@@ -22,6 +22,9 @@ class LossTraits:
 
     is_variational: bool = False
     has_sigma: bool = False
+    is_quantized: bool = False
+    in_nats: bool = False
+    needs_linear_axis: bool = False
 
 
 @dataclass(frozen=True)

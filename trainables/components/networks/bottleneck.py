@@ -13,7 +13,8 @@ from trainables.components.losses.reconstruction import LOG_VARIANCE_RANGE
 from trainables.components.losses.sigmas import Sigma
 from trainables.components.networks.convolutions import HEAD_GAIN, Decoder, Encoder
 from trainables.components.networks.pca_path import LinearPath
-from trainables.components.networks.weights import NormName
+from trainables.components.networks.quantizer import ResidualQuantizer
+from trainables.components.networks.weights import BottleneckName, NormName
 from trainables.components.shapes import Clips, Latents
 
 WEIGHT_DECAY = 1e-4
@@ -40,6 +41,8 @@ class Bottleneck(nn.Module):
         has_tanh: whether the output is bounded by a tanh.
         sigma: the module that computes σ; None for losses without one.
         means: the mean of each channel over the train clips.
+        bottleneck: the layers next to the latent.
+        quantizer: quantizes the latents; None for losses without codebooks.
     """
 
     def __init__(
@@ -55,6 +58,8 @@ class Bottleneck(nn.Module):
         has_tanh: bool,
         sigma: Sigma | None,
         means: Sequence[float] = (),
+        bottleneck: BottleneckName = "plain",
+        quantizer: ResidualQuantizer | None = None,
     ) -> None:
         super().__init__()
         self.num_latents = num_latents
@@ -71,6 +76,7 @@ class Bottleneck(nn.Module):
             kind=norm,
             gain=gains[0],
             num_maps=self.num_channels,
+            bottleneck=bottleneck,
         )
         self.decoder = Decoder(
             frames,
@@ -81,8 +87,10 @@ class Bottleneck(nn.Module):
             means=() if has_linear_path else means,
             gain=gains[1],
             num_maps=self.num_channels + (0 if sigma is None else sigma.num_maps),
+            bottleneck=bottleneck,
         )
         self.sigma = sigma
+        self.quantizer = quantizer
         # On CPUs convolutions with few channels are twice as fast with the channels last.
         self.to(memory_format=torch.channels_last)
         self.linear_path = LinearPath(shape, num_latents) if has_linear_path else None

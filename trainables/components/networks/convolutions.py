@@ -21,7 +21,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trainables.components.networks.weights import BOTTOM, NormName, level_channels
+from trainables.components.networks.latent_layers import MapAttention, SpectralLayer
+from trainables.components.networks.weights import BOTTOM, BottleneckName, NormName, level_channels
 from trainables.components.shapes import Latents
 
 HEAD_GAIN = 0.1
@@ -149,6 +150,7 @@ class Encoder(nn.Module):
         kind: the normalization.
         gain: the gain of the last layer's initial weights.
         num_maps: channels of a clip.
+        bottleneck: the layers next to the latent.
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class Encoder(nn.Module):
         kind: NormName,
         gain: float = 1.0,
         num_maps: int = 1,
+        bottleneck: BottleneckName = "plain",
     ) -> None:
         super().__init__()
         channels = level_channels(width, frames)
@@ -170,11 +173,16 @@ class Encoder(nn.Module):
             blocks.append(EncoderBlock(above, below, halve=True, slope=slope, kind=kind))
             blocks.append(EncoderBlock(below, below, halve=False, slope=slope, kind=kind))
         self.blocks = nn.Sequential(*blocks)
-        self.end = conv(channels[-1], num_outputs, BOTTOM, gain=gain)
+        self.mix = MapAttention(channels[-1]) if bottleneck == "attention" else nn.Identity()
+        self.end: nn.Conv2d | SpectralLayer
+        if bottleneck == "spectral_norm":
+            self.end = SpectralLayer(conv(channels[-1], num_outputs, BOTTOM), gain)
+        else:
+            self.end = conv(channels[-1], num_outputs, BOTTOM, gain=gain)
 
     def forward(self, clips: Clips) -> Latents:
         """Return the outputs of each clip."""
-        latents: Latents = self.end(self.blocks(self.stem(clips))).flatten(1)
+        latents: Latents = self.end(self.mix(self.blocks(self.stem(clips)))).flatten(1)
         return latents
 
 
@@ -190,6 +198,7 @@ class Decoder(nn.Module):
         means: the initial biases of the first maps; those of the others are 0.
         gain: the gain of the last layer's initial weights.
         num_maps: maps a clip.
+        bottleneck: the layers next to the latent.
     """
 
     def __init__(
@@ -203,10 +212,13 @@ class Decoder(nn.Module):
         means: Sequence[float],
         gain: float = HEAD_GAIN,
         num_maps: int = 1,
+        bottleneck: BottleneckName = "plain",
     ) -> None:
         super().__init__()
         channels = level_channels(width, frames)[::-1]
-        self.start = transposed_conv(num_latents, channels[0], BOTTOM)
+        start = transposed_conv(num_latents, channels[0], BOTTOM)
+        self.start = SpectralLayer(start, 1.0) if bottleneck == "spectral_norm" else start
+        self.mix = MapAttention(channels[0]) if bottleneck == "attention" else nn.Identity()
         blocks = []
         for below, above in pairwise(channels):
             blocks.append(DecoderBlock(below, below, up=False, slope=slope, kind=kind))
@@ -219,5 +231,5 @@ class Decoder(nn.Module):
 
     def forward(self, latents: Latents) -> Maps:
         """Return the maps of each clip."""
-        maps: Maps = self.head(self.blocks(self.start(latents[:, :, None, None])))
+        maps: Maps = self.head(self.blocks(self.mix(self.start(latents[:, :, None, None]))))
         return maps

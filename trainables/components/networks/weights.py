@@ -22,7 +22,16 @@ VALUE_BYTES = 4
 TENSOR_BYTES = 300
 """The bytes of a tensor in a file, beside its numbers."""
 
+MAX_HEADS = 4
+"""The most heads of the attention next to the latent."""
+DISCRIMINATOR_BANDS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
+"""The edges of the discriminators' bands, as shares of a spectrogram's bins (Kumar et al., 2023)."""
+DISCRIMINATOR_WIDTH = 16
+DISCRIMINATOR_STEPS = 3
+"""The channels of a discriminator's maps, and the number of times that its frames are halved."""
+
 NormName = Literal["group", "batch"]
+BottleneckName = Literal["plain", "spectral_norm", "attention"]
 BackboneName = Literal["small", "resnet18", "resnet50"]
 
 
@@ -96,23 +105,62 @@ def _branches(channels: int, kind: NormName) -> Weights:
     return branch + branch
 
 
-def encoder(frames: int, num_outputs: int, *, width: int, kind: NormName, num_maps: int) -> Weights:
+def spectral(num_inputs: int, num_outputs: int, *, bias: bool = True) -> Weights:
+    """Count a layer under spectral normalization, which keeps a vector for each side of its matrix."""
+    return linear(num_inputs, num_outputs, bias=bias) + Weights(kept=2, kept_values=num_inputs + num_outputs)
+
+
+def latent_layers(bottleneck: BottleneckName, channels: int, matrix: tuple[int, int]) -> Weights:
+    """Count what a bottleneck adds to the plain layer next to the latent, in an encoder or a decoder.
+
+    Args:
+        bottleneck: the setting.
+        channels: channels of the lowest map.
+        matrix: rows and columns of the layer's matrix under spectral normalization.
+    """
+    if bottleneck == "spectral_norm":
+        return Weights(1, 1, 2, sum(matrix))
+    if bottleneck == "attention":
+        positions = Weights(1, math.prod(BOTTOM) * channels)
+        return norm(channels, "group") + positions + linear(channels, 3 * channels) + linear(channels, channels)
+    return Weights()
+
+
+def encoder(
+    frames: int, num_outputs: int, *, width: int, kind: NormName, num_maps: int, bottleneck: BottleneckName = "plain"
+) -> Weights:
     """Count an `Encoder`."""
     channels = level_channels(width, frames)
     parts = [linear(num_maps, channels[0]), linear(channels[-1] * math.prod(BOTTOM), num_outputs)]
     for above, below in pairwise(channels):
         parts += [linear(4 * above, below), linear(below, below), _branches(below, kind), _branches(below, kind)]
-    return add_up(parts)
+    matrix = num_outputs, channels[-1] * math.prod(BOTTOM)
+    return add_up([*parts, latent_layers(bottleneck, channels[-1], matrix)])
 
 
-def decoder(frames: int, num_latents: int, *, width: int, kind: NormName, num_maps: int) -> Weights:
+def decoder(
+    frames: int, num_latents: int, *, width: int, kind: NormName, num_maps: int, bottleneck: BottleneckName = "plain"
+) -> Weights:
     """Count a `Decoder`."""
     channels = level_channels(width, frames)[::-1]
     parts = [transposed_conv(num_latents, channels[0], math.prod(BOTTOM)), linear(channels[-1], num_maps)]
     for below, above in pairwise(channels):
         parts += [linear(below, below), linear(below, above), _branches(below, kind), _branches(above, kind)]
         parts.append(transposed_conv(above, above, 16))
-    return add_up(parts)
+    matrix = channels[0], num_latents * math.prod(BOTTOM)
+    return add_up([*parts, latent_layers(bottleneck, channels[0], matrix)])
+
+
+def quantizer(vector_size: int, num_codebooks: int, codebook_size: int) -> Weights:
+    """Count a `ResidualQuantizer`: codes, their moving averages and a flag, none of them trained by an optimizer."""
+    return Weights(kept=4, kept_values=num_codebooks * codebook_size * (2 * vector_size + 1) + 1)
+
+
+def discriminators() -> Weights:
+    """Count `BandDiscriminators`."""
+    width = DISCRIMINATOR_WIDTH
+    one = spectral(9, width) + add_up([spectral(9 * width, width)] * (DISCRIMINATOR_STEPS + 1)) + spectral(9 * width, 1)
+    return add_up([one] * (len(DISCRIMINATOR_BANDS) - 1))
 
 
 def bottleneck(
@@ -124,6 +172,7 @@ def bottleneck(
     is_variational: bool,
     has_linear_path: bool,
     num_sigma_maps: int = 0,
+    bottleneck: BottleneckName = "plain",
 ) -> Weights:
     """Count a `Bottleneck` with these arguments.
 
@@ -133,8 +182,9 @@ def bottleneck(
     num_channels, frames = shape[:2]
     num_outputs = num_latents * (2 if is_variational else 1)
     num_maps = num_channels + num_sigma_maps
-    networks = encoder(frames, num_outputs, width=width, kind=norm, num_maps=num_channels)
-    networks += decoder(frames, num_latents, width=width, kind=norm, num_maps=num_maps)
+    networks = encoder(
+        frames, num_outputs, width=width, kind=norm, num_maps=num_channels, bottleneck=bottleneck
+    ) + decoder(frames, num_latents, width=width, kind=norm, num_maps=num_maps, bottleneck=bottleneck)
     if has_linear_path:
         num_values = math.prod(shape)
         networks += Weights(2, 2 * num_values * num_latents, 1, num_values)
