@@ -12,26 +12,34 @@ from typer.testing import CliRunner
 from orchestrator.cli import app
 from orchestrator.errors import UserError
 
-EAR = Path(__file__).parents[1] / "support" / "known_ear.py"
+KNOWN_EAR = Path(__file__).parents[1] / "support" / "known_ear.py"
+
+
+@pytest.fixture(scope="module")
+def ear(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A file with the test's judge under another name, because other tests of this process may have registered it."""
+    path = tmp_path_factory.mktemp("ear") / "failing_ear.py"
+    path.write_text(KNOWN_EAR.read_text().replace("known_ear", "failing_ear"))
+    return path
 
 
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"fault": "nan"}, "judge known_ear: embeddings have values that are not finite"),
-        ({"fault": "classes"}, "judge known_ear: scores of 2 classes, the corpus has 3"),
+        ({"fault": "nan"}, "judge failing_ear: embeddings have values that are not finite"),
+        ({"fault": "classes"}, "judge failing_ear: scores of 2 classes, the corpus has 3"),
         ({"fault": "slow", "seconds_per_batch": 0.2}, "within 0.2 s; use a faster network, or raise seconds_per_batch"),
-        ({"fault": "deaf"}, "objective.metric: val/known_ear_accuracy: judge known_ear is deaf to this corpus"),
+        ({"fault": "deaf"}, "objective.metric: val/failing_ear_accuracy: judge failing_ear is deaf to this corpus"),
     ],
 )
 def test_a_judge_that_fails_ends_the_command_in_one_line(
-    tmp_path: Path, corpus: Any, tiny_corpus: Path, tiny_home: Path, settings: dict[str, Any], message: str
+    tmp_path: Path, ear: Path, corpus: Any, tiny_corpus: Path, tiny_home: Path, settings: dict[str, Any], message: str
 ) -> None:
     space = {
         "trainable": "autoencoder",
         "corpus": {"name": "folder", "root": str(tiny_corpus)},
-        "objective": {"metric": "val/known_ear_accuracy", "mode": "max"},
-        "judges": ["own", {"name": str(EAR), **settings}],
+        "objective": {"metric": "val/failing_ear_accuracy", "mode": "max"},
+        "judges": ["own", {"name": str(ear), **settings}],
         "params": {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "lr": 1e-3},
         "budget": {"trials_per_arm": 1, "max_epochs": 1},
     }

@@ -92,6 +92,7 @@ def test_a_search_space_in_a_page_is_read(page: Path, code: str, tmp_path: Path)
             if name := named_file(module, ".py"):
                 (tmp_path / name).write_text(module)
     (tmp_path / "flat_sounds").mkdir()
+    (tmp_path / "yamnet.tflite").touch()
     content = YAML(typ="safe", pure=True).load(code)
     whole = content if "trainable" in content else REST_OF_A_FILE | content
     path = tmp_path / "space.yaml"
