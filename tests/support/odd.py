@@ -49,6 +49,9 @@ class Odd(Trainable):
                     return {"train/loss": 1.0}
                 case "hang":
                     time.sleep(600)
+                case "hang_in_c":
+                    # No signal handler of Python's runs before this ends.
+                    sum(range(10**13))
                 case "exit":
                     os._exit(3)
                 case "quit":

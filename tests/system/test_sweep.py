@@ -161,7 +161,9 @@ def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Pa
         "nan",
         "silent",
         "hang",
+        "hang_in_c",
         "exit",
+        "quit",
         "segfault",
         "kill_once",
         "good",
@@ -183,7 +185,9 @@ def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Pa
         "nan": ("diverged", "nonfinite", 1),
         "silent": ("diverged", "nonfinite", 1),
         "hang": ("failed", "timeout", 1),
+        "hang_in_c": ("failed", "timeout", 1),
         "exit": ("failed", "node", 1),
+        "quit": ("failed", "node", 1),
         "segfault": ("failed", "node", 1),
         "kill_once": ("completed", "none", 3),
         "good": ("completed", "none", 3),
@@ -191,7 +195,7 @@ def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Pa
     assert "a shape that does not fit" in found["raise"].reason and "odd.py:" in found["raise"].reason
     assert "no epoch within limits.minutes_per_epoch (0.05)" in found["hang"].reason
     assert (found["kill_once"].attempts, found["exit"].attempts) == (2, 2)
-    assert "os._exit(3)" in found["exit"].reason
+    assert "os._exit(3)" in found["exit"].reason and "sys.exit(4)" in found["quit"].reason
     assert "Segmentation fault" in found["segfault"].reason
     # Once more with twice the processors; then it is the trial's own failure.
     assert (found["memory"].attempts, found["memory"].share) == (2, 2)
