@@ -2,13 +2,12 @@ from __future__ import annotations
 
 import math
 from importlib.util import find_spec
-from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
-from trainables.components.assessment import added_metrics, shipped_metrics
+from trainables.components.assessment import added_metrics
 from trainables.components.assessment.added_metrics import METRICS, measure_embeddings, measure_sounds, register_metric
 from trainables.components.assessment.distributions import frechet_distance, kernel_distance
 from trainables.components.assessment.shipped_metrics import frechet, kernel_audio_distance, kernel_inception_distance
@@ -121,33 +120,11 @@ def speech(seed: int) -> np.ndarray:
     return (0.1 * rhythm * (pitch + 0.1 * rng.standard_normal(len(time_s))))[None].astype(np.float32)
 
 
-@pytest.mark.parametrize("name", ["pesq", "stoi", "visqol"])
-def test_scores_fall_with_noise_and_silence_has_none(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    if find_spec({"stoi": "pystoi"}.get(name, name)) is None:
-        # Where the package is not installed, what is around it is tested with this one.
-        monkeypatch.setattr(shipped_metrics, "import_package", lambda *_: STAND_IN)
+# The lock file has the package of stoi; the others need a compiler, and are tested where somebody installed them.
+@pytest.mark.parametrize("name", ["stoi", *filter(find_spec, ("pesq", "visqol"))])
+def test_scores_fall_with_noise_and_silence_has_none(name: str) -> None:
     original = speech(0)
     noise = np.random.default_rng(1).standard_normal(original.shape).astype(np.float32)
     sounds = np.concatenate([original, original + 0.1 * noise, np.zeros_like(original)])
     scores = measure_sounds([name], sounds, np.concatenate([original] * 3), RATE_HZ)[name]
     assert scores[0] > scores[1] and math.isnan(scores[2])
-
-
-def _correlate(original: np.ndarray, sound: np.ndarray, *_: object) -> float:
-    return 1 + float(np.corrcoef(original, sound)[0, 1])
-
-
-class _Api:
-    def create(self, mode: str) -> None:
-        assert mode == "audio"
-
-    def measure_from_arrays(self, original: np.ndarray, sound: np.ndarray, rate_hz: int) -> SimpleNamespace:
-        assert rate_hz == 48_000 and len(original) == 96_000
-        return SimpleNamespace(moslqo=_correlate(original, sound))
-
-
-STAND_IN = ModuleType("stand_in")
-STAND_IN.PesqError = SimpleNamespace(RETURN_VALUES=1)  # type: ignore[attr-defined]
-STAND_IN.pesq = lambda rate_hz, original, sound, mode, on_error: _correlate(original, sound)  # type: ignore[attr-defined]
-STAND_IN.stoi = _correlate  # type: ignore[attr-defined]
-STAND_IN.VisqolApi = _Api  # type: ignore[attr-defined]

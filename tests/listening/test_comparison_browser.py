@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, ViewportSize, expect
 
 from reports.listening.answers import Answers, read_answers
 from reports.listening.design import REFERENCE, page_session
@@ -22,7 +22,8 @@ from tests.listening.test_listening_sources import Recorded, small_sweep
 from tests.listening.test_simulated_listeners import rater, voter
 from tests.support.browser import chromium, find_barriers, scrolls_sideways
 
-WIDE, NARROW = {"width": 1440, "height": 900}, {"width": 390, "height": 760}
+WIDE: ViewportSize = {"width": 1440, "height": 900}
+NARROW: ViewportSize = {"width": 390, "height": 760}
 
 
 @pytest.fixture(scope="module")
@@ -172,6 +173,9 @@ def test_an_exported_file_is_taken_without_a_network_and_comes_back(
     assert said[0] == "cleo: 1 new answer, 0 that were there already"
 
 
+SCREENS: tuple[tuple[Literal["light", "dark"], ViewportSize], ...] = (("light", WIDE), ("dark", NARROW))
+
+
 @pytest.mark.parametrize(("method", "choose"), [("mushra", rater), ("prefer", voter)])
 def test_the_results_are_a_page_for_any_screen(
     browser: Browser, sweep: Recorded, tmp_path: Path, method: str, choose: Any
@@ -185,8 +189,8 @@ def test_the_results_are_a_page_for_any_screen(
         page_text = render_results(summarize_test(test, answers.stored))
     path = tmp_path / "results.html"
     path.write_text(page_text)
-    for scheme, viewport in (("light", WIDE), ("dark", NARROW)):
-        with browser.new_context(color_scheme=scheme, viewport=viewport) as context:  # type: ignore[arg-type]
+    for scheme, viewport in SCREENS:
+        with browser.new_context(color_scheme=scheme, viewport=viewport) as context:
             page = context.new_page()
             page.goto(path.as_uri())
             page.screenshot(path=tmp_path / f"results_{method}_{scheme}.png", full_page=True)

@@ -13,6 +13,16 @@ from orchestrator.worker.spec import TrialSpec
 NOOP = Path(__file__).parents[1] / "benchmarks" / "noop.py"
 
 
+TINY_PARAMS = {
+    "spectrogram": "24x64",
+    "latent_dim": 8,
+    "width": 8,
+    "sound_clips": 1,
+    "lr": {"loguniform": [1e-4, 1e-2]},
+}
+"""Parameters of an autoencoder that trains in a moment."""
+
+
 def write_space(path: Path, **changes: Any) -> Path:
     """A search space over `Noop`, two arms of six trials, with sections replaced by `changes` (None leaves one out)."""
     space: dict[str, Any] = {

@@ -18,7 +18,7 @@ from orchestrator.overview.screen import Screen
 from orchestrator.search_space.reader import read_search_space
 from orchestrator.state.ledger import Ledger
 from reports import vocabulary as words
-from tests.support.spaces import write_space
+from tests.support.spaces import TINY_PARAMS, write_space
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +29,7 @@ def swept(tiny_corpus: Path, tiny_home: Path, tmp_path_factory: pytest.TempPathF
         corpus={"name": "folder", "root": str(tiny_corpus)},
         objective={"metric": "val/judge_probability", "mode": "max"},
         compare={"loss": ["l1", "vae"]},
-        params={
-            "spectrogram": "24x64",
-            "latent_dim": 8,
-            "width": 8,
-            "sound_clips": 1,
-            "lr": {"loguniform": [1e-4, 1e-2]},
-            "kl_weight": {"loguniform": [1e-3, 1.0], "when": {"loss": "vae"}},
-        },
+        params={**TINY_PARAMS, "kl_weight": {"loguniform": [1e-3, 1.0], "when": {"loss": "vae"}}},
         budget={"trials_per_arm": 2, "max_epochs": 3},
         evaluate={"phase": ["original", "zero"]},
         confirm={"top": 1, "seeds": 1},

@@ -6,7 +6,9 @@ import json
 import re
 from pathlib import Path
 
+import pytest
 from mlflow import MlflowClient
+from rich.console import Console
 
 from orchestrator.commands.report import hold_listening_test
 from orchestrator.driver.sweep import run_sweep
@@ -17,7 +19,7 @@ from orchestrator.state.ledger import Ledger
 from reports.listening.design import REFERENCE, file_session, is_catch
 from reports.listening.preparation import load_test
 from reports.listening.session import Options
-from tests.support.spaces import write_space
+from tests.support.spaces import TINY_PARAMS, write_space
 
 
 def few_trials(folder: Path, corpus: Path) -> Sweep:
@@ -27,13 +29,7 @@ def few_trials(folder: Path, corpus: Path) -> Sweep:
         corpus={"name": "folder", "root": str(corpus)},
         objective={"metric": "val/judge_probability", "mode": "max", "preference": True},
         compare={"loss": ["l1"]},
-        params={
-            "spectrogram": "24x64",
-            "latent_dim": 8,
-            "width": 8,
-            "sound_clips": 1,
-            "lr": {"loguniform": [1e-4, 1e-2]},
-        },
+        params=TINY_PARAMS,
         search={"startup_trials": 3},
         budget={"trials_per_arm": 4, "max_epochs": 1},
         pruning="none",
@@ -65,20 +61,20 @@ def vote_by_file(home: Path, folder: Path) -> list[str]:
     return said
 
 
-def test_a_sweep_waits_for_votes_and_goes_on_with_them(tiny_corpus: Path, tiny_home: Path, tmp_path: Path) -> None:
+def test_a_sweep_waits_for_votes_and_goes_on_with_them(
+    tiny_corpus: Path, tiny_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     sweep = few_trials(tmp_path, tiny_corpus)
-    messages: list[str] = []
-    screen = Screen()
-    screen.say = messages.append  # type: ignore[method-assign, assignment]
+    # Wide enough for a message in one line.
+    screen = Screen(Console(width=1000))
     ledger = run_sweep(sweep, tiny_home, screen)
     waits = f"orchestrate listen tiny --method prefer --home {tiny_home}"
-    assert len(ledger.trials) == 3 and any(waits in message for message in messages)
+    assert len(ledger.trials) == 3 and waits in capsys.readouterr().out
     assert ledger.closed is not None and ledger.closed.outcome == "interrupted"
-    messages.clear()
     before = (tiny_home / "tiny" / "sweep.jsonl").read_bytes()
     run_sweep(sweep, tiny_home, screen)
     assert (tiny_home / "tiny" / "sweep.jsonl").read_bytes() == before, "without votes there is nothing to do"
-    assert any("trials 1, 2, 3 wait for votes" in message for message in messages)
+    assert "trials 1, 2, 3 wait for votes" in capsys.readouterr().out
     said = vote_by_file(tiny_home, tmp_path)
     assert "All have votes: go on with  orchestrate resume tiny" in said
     ledger = run_sweep(sweep, tiny_home, screen)

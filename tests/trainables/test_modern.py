@@ -68,7 +68,7 @@ def test_a_spectral_bottleneck_has_the_spectral_norm_that_its_gain_says() -> Non
     encoder = Encoder(24, 6, width=8, slope=0.2, kind="group", bottleneck="spectral_norm")
     assert isinstance(encoder.end, SpectralLayer)
     with torch.no_grad():
-        encoder.end.layer.parametrizations.weight.original.mul_(7.0)  # type: ignore[union-attr]
+        encoder.get_parameter("end.layer.parametrizations.weight.original").mul_(7.0)
     for _ in range(20):
         encoder(torch.randn(2, 1, 24, 64))
     assert torch.linalg.matrix_norm(encoder.end.layer.weight.flatten(1), 2).item() == pytest.approx(1, abs=0.02)

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from trainables.errors import InputError
 
@@ -37,7 +37,7 @@ class Command:
     Attributes:
         command: the program and its arguments, or a text that a shell runs.
         objective: the metric that orders trials; a line with it ends an epoch.
-        mode: whether larger or smaller values of the objective are better, `max` or `min`.
+        mode: whether larger or smaller values of the objective are better.
         folder: the folder in which the command is run.
         metrics: a regular expression for each metric, whose group is the value; None if lines are JSON objects.
         output: the file from which the metrics are read, or `stdout`.
@@ -47,7 +47,7 @@ class Command:
 
     command: tuple[str, ...]
     objective: str
-    mode: str
+    mode: Literal["min", "max"]
     folder: str
     metrics: Mapping[str, str] | None = None
     output: str = STDOUT

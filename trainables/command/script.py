@@ -273,6 +273,6 @@ def make_trainable(reference: Mapping[str, Any]) -> type[CommandTrainable]:
         name: (str | int | float | bool, Field(description=description)) for name in command.parameters
     }
     config = create_model("Config", __base__=AnyConfig, **fields)
-    metric = Metric(command.mode, "all", f"as {command.title} prints it")  # type: ignore[arg-type]
+    metric = Metric(command.mode, "all", f"as {command.title} prints it")
     members = {"__module__": __name__, "COMMAND": command, "Config": config, "METRICS": {command.objective: metric}}
     return type(command.title, (CommandTrainable,), members)
