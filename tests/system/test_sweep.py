@@ -144,13 +144,15 @@ def assert_stopped_cleanly(driver: subprocess.Popen[str], folder: Path, number: 
     assert not events[-1]["reason"].startswith("Ray")
 
 
-def test_a_hangup_ends_a_sweep_cleanly_and_mlflow_has_all_of_it(tmp_path: Path, home: Path) -> None:
-    """Of SIGINT and SIGTERM see `test_recovery.py`."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_ends_a_sweep_cleanly_and_mlflow_has_all_of_it(
+    tmp_path: Path, home: Path, number: signal.Signals
+) -> None:
     space = write_space(tmp_path / "tiny.yaml", **SLOW, **ONE_AT_A_TIME)
     driver = orchestrate("sweep", space, "--home", home)
     wait_for_rows(home / "tiny", 3)
-    driver.send_signal(signal.SIGHUP)
-    assert_stopped_cleanly(driver, home / "tiny", signal.SIGHUP)
+    driver.send_signal(number)
+    assert_stopped_cleanly(driver, home / "tiny", number)
     assert_mlflow_has_what_the_outboxes_have(home, Ledger(home / "tiny"))
 
 
