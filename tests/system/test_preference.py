@@ -24,7 +24,8 @@ from tests.support.spaces import TINY_PARAMS, write_space
 
 def few_trials(folder: Path, corpus: Path) -> Sweep:
     space = write_space(
-        folder / "tiny.yaml",
+        folder / "voted.yaml",
+        name="voted",
         trainable="autoencoder",
         corpus={"name": "folder", "root": str(corpus)},
         objective={"metric": "val/judge_probability", "mode": "max", "preference": True},
@@ -41,11 +42,11 @@ def few_trials(folder: Path, corpus: Path) -> Sweep:
 def vote_by_file(home: Path, folder: Path) -> list[str]:
     """Export the test of the trials that wait, prefer those with larger numbers, and import the answers."""
     exported, saved, said = folder / "test.html", folder / "answers.json", list[str]()
-    hold_listening_test(home, "tiny", Options(method="prefer", export=exported), said.append)
+    hold_listening_test(home, "voted", Options(method="prefer", export=exported), said.append)
     found = re.search(r'<script type="application/json" id="data">(.*?)</script>', exported.read_text(), re.DOTALL)
     assert found
     data = json.loads(found.group(1))
-    test = load_test(home / "listening" / "tiny" / data["test"])
+    test = load_test(home / "listening" / "voted" / data["test"])
     steps = {step.item.id: step for step in test.plan(file_session(data["copy"]))}
     votes = []
     for asked in data["steps"]:
@@ -57,7 +58,7 @@ def vote_by_file(home: Path, folder: Path) -> list[str]:
     listener = f"anna {data['copy']}"
     answers = {"test": data["test"], "copy": data["copy"], "listener": listener, "answers": votes}
     saved.write_text(json.dumps(answers))
-    hold_listening_test(home, "tiny", Options(answers=saved), said.append)
+    hold_listening_test(home, "voted", Options(answers=saved), said.append)
     return said
 
 
@@ -68,22 +69,22 @@ def test_a_sweep_waits_for_votes_and_goes_on_with_them(
     # Wide enough for a message in one line.
     screen = Screen(Console(width=1000))
     ledger = run_sweep(sweep, tiny_home, screen)
-    waits = f"orchestrate listen tiny --method prefer --home {tiny_home}"
+    waits = f"orchestrate listen voted --method prefer --home {tiny_home}"
     assert len(ledger.trials) == 3 and waits in capsys.readouterr().out
     assert ledger.closed is not None and ledger.closed.outcome == "interrupted"
-    before = (tiny_home / "tiny" / "sweep.jsonl").read_bytes()
+    before = (tiny_home / "voted" / "sweep.jsonl").read_bytes()
     run_sweep(sweep, tiny_home, screen)
-    assert (tiny_home / "tiny" / "sweep.jsonl").read_bytes() == before, "without votes there is nothing to do"
+    assert (tiny_home / "voted" / "sweep.jsonl").read_bytes() == before, "without votes there is nothing to do"
     assert "trials 1, 2, 3 wait for votes" in capsys.readouterr().out
     said = vote_by_file(tiny_home, tmp_path)
-    assert "All have votes: go on with  orchestrate resume tiny" in said
+    assert "All have votes: go on with  orchestrate resume voted" in said
     ledger = run_sweep(sweep, tiny_home, screen)
     assert len(ledger.trials) == 4 and ledger.trials[4].source == "tpe"
     assert sorted(ledger.preferences, key=lambda number: ledger.preferences[number]) == [1, 2, 3]
     vote_by_file(tiny_home, tmp_path)
     ledger = run_sweep(sweep, tiny_home, screen)
     assert ledger.is_finished
-    log = Ledger(tiny_home / "tiny", read_only=True)
+    log = Ledger(tiny_home / "voted", read_only=True)
     assert [sorted(event.scores) for event in log.read_events() if isinstance(event, events.Preferred)] == [
         ["1", "2", "3"],
         ["1", "2", "3", "4"],
