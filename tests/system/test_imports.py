@@ -32,7 +32,8 @@ sounds as loud as the pages do."""
 
 FLOORS = {
     "orchestrator": (
-        *("__main__", "cli", "commands", "models", "driver", "overview", "policy", "tracking", "worker", "state"),
+        *("__main__", "cli", "commands", "models", "driver", "machines", "overview", "policy", "tracking", "worker"),
+        "state",
         *("search_space", "plugins", "messages", "command_line", "processor", "storage", "errors"),
     ),
     "trainables": (
