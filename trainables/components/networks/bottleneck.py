@@ -14,7 +14,8 @@ from trainables.components.losses.sigmas import Sigma
 from trainables.components.networks.convolutions import HEAD_GAIN, Decoder, Encoder
 from trainables.components.networks.pca_path import LinearPath
 from trainables.components.networks.quantizer import ResidualQuantizer
-from trainables.components.networks.weights import BottleneckName, NormName
+from trainables.components.networks.time_slots import SlotDecoder, SlotEncoder, SlotPath
+from trainables.components.networks.weights import ArchitectureName, BottleneckName, NormName
 from trainables.components.shapes import Clips, Latents
 
 WEIGHT_DECAY = 1e-4
@@ -43,6 +44,7 @@ class Bottleneck(nn.Module):
         means: the mean of each channel over the train clips.
         bottleneck: the layers next to the latent.
         quantizer: quantizes the latents; None for losses without codebooks.
+        architecture: `maps` halves a map of the whole clip; `time_slots` shares its weights over time.
     """
 
     def __init__(
@@ -60,43 +62,58 @@ class Bottleneck(nn.Module):
         means: Sequence[float] = (),
         bottleneck: BottleneckName = "plain",
         quantizer: ResidualQuantizer | None = None,
+        architecture: ArchitectureName = "maps",
     ) -> None:
         super().__init__()
         self.num_latents = num_latents
         self.is_variational = is_variational
         self.has_tanh = has_tanh
-        self.num_channels, frames = shape[:2]
+        self.num_channels, frames, bins = shape
         # Beside a linear path, the outputs of the untrained convolutions are 0.
         gains = (0.0, 0.0) if has_linear_path else (1.0, HEAD_GAIN)
-        self.encoder = Encoder(
-            frames,
-            num_latents * (2 if is_variational else 1),
-            width=width,
-            slope=slope,
-            kind=norm,
-            gain=gains[0],
-            num_maps=self.num_channels,
-            bottleneck=bottleneck,
-        )
-        self.decoder = Decoder(
-            frames,
-            num_latents,
-            width=width,
-            slope=slope,
-            kind=norm,
-            means=() if has_linear_path else means,
-            gain=gains[1],
-            num_maps=self.num_channels + (0 if sigma is None else sigma.num_maps),
-            bottleneck=bottleneck,
-        )
+        means = () if has_linear_path else means
+        num_outputs = 2 if is_variational else 1
+        num_maps = self.num_channels + (0 if sigma is None else sigma.num_maps)
+        self.encoder: Encoder | SlotEncoder
+        self.decoder: Decoder | SlotDecoder
+        if architecture == "time_slots":
+            self.encoder = SlotEncoder(
+                shape, num_latents, width=width, slope=slope, kind=norm, num_outputs=num_outputs, gain=gains[0]
+            )
+            self.decoder = SlotDecoder(
+                (num_maps, frames, bins), num_latents, width=width, slope=slope, kind=norm, means=means, gain=gains[1]
+            )
+        else:
+            self.encoder = Encoder(
+                frames,
+                num_latents * num_outputs,
+                width=width,
+                slope=slope,
+                kind=norm,
+                gain=gains[0],
+                num_maps=self.num_channels,
+                bottleneck=bottleneck,
+            )
+            self.decoder = Decoder(
+                frames,
+                num_latents,
+                width=width,
+                slope=slope,
+                kind=norm,
+                means=means,
+                gain=gains[1],
+                num_maps=num_maps,
+                bottleneck=bottleneck,
+            )
         self.sigma = sigma
         self.quantizer = quantizer
         # On CPUs convolutions with few channels are twice as fast with the channels last.
         self.to(memory_format=torch.channels_last)
-        self.linear_path = LinearPath(shape, num_latents) if has_linear_path else None
+        self.linear_path = _make_linear_path(architecture, shape, num_latents) if has_linear_path else None
         if has_linear_path and is_variational:
-            assert self.encoder.end.bias is not None
-            nn.init.constant_(self.encoder.end.bias[num_latents:], OPEN_LOG_VARIANCE)
+            biases = self.encoder.end.bias
+            assert biases is not None
+            nn.init.constant_(biases[len(biases) // 2 :], OPEN_LOG_VARIANCE)
 
     def encode(self, normalized: Clips, autocast: torch.autocast) -> tuple[Latents, Latents | None]:
         """Return the means of the latents and, of a variational network, their log-variances."""
@@ -137,3 +154,9 @@ class Bottleneck(nn.Module):
             {"params": linear, "weight_decay": 0.0, "lr_share": LINEAR_LR_SHARE},
         ]
         return [group for group in groups if group["params"]]
+
+
+def _make_linear_path(
+    architecture: ArchitectureName, shape: tuple[int, int, int], num_latents: int
+) -> LinearPath | SlotPath:
+    return SlotPath(shape, num_latents) if architecture == "time_slots" else LinearPath(shape, num_latents)
