@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -68,43 +69,25 @@ class Bottleneck(nn.Module):
         self.num_latents = num_latents
         self.is_variational = is_variational
         self.has_tanh = has_tanh
-        self.num_channels, frames, bins = shape
+        self.num_channels = shape[0]
+        sizes = _Sizes(
+            shape=shape,
+            num_latents=num_latents,
+            num_outputs=2 if is_variational else 1,
+            num_maps=self.num_channels + (0 if sigma is None else sigma.num_maps),
+            width=width,
+            slope=slope,
+            norm=norm,
+        )
         # Beside a linear path, the outputs of the untrained convolutions are 0.
         gains = (0.0, 0.0) if has_linear_path else (1.0, HEAD_GAIN)
         means = () if has_linear_path else means
-        num_outputs = 2 if is_variational else 1
-        num_maps = self.num_channels + (0 if sigma is None else sigma.num_maps)
         self.encoder: Encoder | SlotEncoder
         self.decoder: Decoder | SlotDecoder
         if architecture == "time_slots":
-            self.encoder = SlotEncoder(
-                shape, num_latents, width=width, slope=slope, kind=norm, num_outputs=num_outputs, gain=gains[0]
-            )
-            self.decoder = SlotDecoder(
-                (num_maps, frames, bins), num_latents, width=width, slope=slope, kind=norm, means=means, gain=gains[1]
-            )
+            self.encoder, self.decoder = _make_slots(sizes, means, gains)
         else:
-            self.encoder = Encoder(
-                frames,
-                num_latents * num_outputs,
-                width=width,
-                slope=slope,
-                kind=norm,
-                gain=gains[0],
-                num_maps=self.num_channels,
-                bottleneck=bottleneck,
-            )
-            self.decoder = Decoder(
-                frames,
-                num_latents,
-                width=width,
-                slope=slope,
-                kind=norm,
-                means=means,
-                gain=gains[1],
-                num_maps=num_maps,
-                bottleneck=bottleneck,
-            )
+            self.encoder, self.decoder = _make_maps(sizes, means, gains, bottleneck)
         self.sigma = sigma
         self.quantizer = quantizer
         # On CPUs convolutions with few channels are twice as fast with the channels last.
@@ -154,6 +137,72 @@ class Bottleneck(nn.Module):
             {"params": linear, "weight_decay": 0.0, "lr_share": LINEAR_LR_SHARE},
         ]
         return [group for group in groups if group["params"]]
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """The sizes of an encoder and a decoder, with the names that `Bottleneck` gives them.
+
+    `num_outputs` is the number of the encoder's outputs for each latent, `num_maps` that of the decoder's maps.
+    """
+
+    shape: tuple[int, int, int]
+    num_latents: int
+    num_outputs: int
+    num_maps: int
+    width: int
+    slope: float
+    norm: NormName
+
+
+def _make_maps(
+    sizes: _Sizes, means: Sequence[float], gains: tuple[float, float], bottleneck: BottleneckName
+) -> tuple[Encoder, Decoder]:
+    num_channels, frames, _ = sizes.shape
+    encoder = Encoder(
+        frames,
+        sizes.num_latents * sizes.num_outputs,
+        width=sizes.width,
+        slope=sizes.slope,
+        kind=sizes.norm,
+        gain=gains[0],
+        num_maps=num_channels,
+        bottleneck=bottleneck,
+    )
+    decoder = Decoder(
+        frames,
+        sizes.num_latents,
+        width=sizes.width,
+        slope=sizes.slope,
+        kind=sizes.norm,
+        means=means,
+        gain=gains[1],
+        num_maps=sizes.num_maps,
+        bottleneck=bottleneck,
+    )
+    return encoder, decoder
+
+
+def _make_slots(sizes: _Sizes, means: Sequence[float], gains: tuple[float, float]) -> tuple[SlotEncoder, SlotDecoder]:
+    encoder = SlotEncoder(
+        sizes.shape,
+        sizes.num_latents,
+        width=sizes.width,
+        slope=sizes.slope,
+        kind=sizes.norm,
+        num_outputs=sizes.num_outputs,
+        gain=gains[0],
+    )
+    decoder = SlotDecoder(
+        (sizes.num_maps, *sizes.shape[1:]),
+        sizes.num_latents,
+        width=sizes.width,
+        slope=sizes.slope,
+        kind=sizes.norm,
+        means=means,
+        gain=gains[1],
+    )
+    return encoder, decoder
 
 
 def _make_linear_path(
