@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -19,6 +20,8 @@ RENDERING_BYTES = 230_000
 """Size of one rendered clip of two seconds: the original, the reconstruction and their picture."""
 CHECKPOINTS_KEPT = 2
 """A trial keeps its best and its last checkpoint."""
+TEXT_WIDTH = 100
+"""Characters in a line of a plan as text."""
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -76,6 +79,14 @@ class Plan:
     media_bytes: int
     detectable: str
     notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return the plan as `orchestrate plan` prints it."""
+        from rich.console import Console
+
+        stream = io.StringIO()
+        print_plan(self, Console(file=stream, width=TEXT_WIDTH, highlight=False), None)
+        return stream.getvalue().rstrip()
 
 
 def make_plan(sweep: Sweep) -> Plan:
@@ -185,13 +196,13 @@ def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     return notes
 
 
-def print_plan(plan: Plan, console: Console, free_bytes: int) -> None:
+def print_plan(plan: Plan, console: Console, free_bytes: int | None) -> None:
     """Print a plan: a row for each arm, then the sums, the skipped combinations and the notes.
 
     Args:
         plan: the plan.
         console: prints it.
-        free_bytes: the free space on the disk of the home.
+        free_bytes: the free space on the disk of the home; None leaves it out.
     """
     table = Table(title=f"{plan.sweep}: {words.amount(len(plan.arms), 'arm')}, {words.amount(plan.trials, 'trial')}")
     table.add_column("arm")
@@ -216,12 +227,12 @@ def _format_epochs(plan: Plan) -> str:
     return f"epochs: {plan.most_epochs} at most, {plan.least_epochs} or more when ASHA prunes"
 
 
-def _format_disk(plan: Plan, free_bytes: int) -> str:
+def _format_disk(plan: Plan, free_bytes: int | None) -> str:
     checkpoints = (
         "not known before a trial runs" if plan.checkpoint_bytes is None else format_bytes(plan.checkpoint_bytes)
     )
     total = format_bytes((plan.checkpoint_bytes or 0) + plan.media_bytes)
+    free = "" if free_bytes is None else f"; {format_bytes(free_bytes)} free"
     return (
-        f"disk: {total} at most (checkpoints {checkpoints}, sounds and pictures {format_bytes(plan.media_bytes)}); "
-        f"{format_bytes(free_bytes)} free"
+        f"disk: {total} at most (checkpoints {checkpoints}, sounds and pictures {format_bytes(plan.media_bytes)}){free}"
     )

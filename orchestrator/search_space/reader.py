@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
@@ -37,7 +37,10 @@ from orchestrator.search_space.yaml_tree import Node
 if TYPE_CHECKING:
     from trainables.trainable import Declaration, Metric, TrialConfig
 
-__all__ = ["Arm", "Resources", "SearchSpace", "Sweep", "read_search_space"]
+__all__ = ["Arm", "Resources", "SearchSpace", "Sweep", "read_mapping", "read_search_space"]
+
+IN_PYTHON = "Sweep()"
+"""The place that messages name where a search space has no file."""
 
 
 def read_search_space(
@@ -74,6 +77,24 @@ def read_search_space(
     mistakes.raise_if_any()
     assert sweep is not None, "no sweep without a mistake"
     return replace(sweep, remarks=tuple(remarks))
+
+
+def read_mapping(space: Mapping[str, Any], folder: Path) -> Sweep:
+    """Check a search space that was written in Python.
+
+    Args:
+        space: its sections by their names in YAML, `name` among them; their values are those of YAML.
+        folder: the folder to which relative paths are relative.
+
+    Raises:
+        SearchSpaceError: it has mistakes; the error has one line for each.
+    """
+    mistakes = Mistakes()
+    root = yaml_tree.build(space, Place(IN_PYTHON, 0, 0, folder))
+    sweep = _Reading(root, folder / f"{space['name']}.yaml", mistakes).sweep()
+    mistakes.raise_if_any()
+    assert sweep is not None, "no sweep without a mistake"
+    return sweep
 
 
 def _check_other_preset(root: Node, preset: Node, path: Path, mistakes: Mistakes) -> None:

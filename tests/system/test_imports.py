@@ -32,7 +32,19 @@ sounds as loud as the pages do."""
 
 FLOORS = {
     "orchestrator": (
-        *("__main__", "cli", "commands", "models", "driver", "overview", "policy", "tracking", "worker", "state"),
+        *(
+            "__main__",
+            "cli",
+            "api",
+            "commands",
+            "models",
+            "driver",
+            "overview",
+            "policy",
+            "tracking",
+            "worker",
+            "state",
+        ),
         *("search_space", "plugins", "messages", "command_line", "processor", "storage", "errors"),
     ),
     "trainables": (
