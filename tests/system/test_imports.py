@@ -32,8 +32,20 @@ sounds as loud as the pages do."""
 
 FLOORS = {
     "orchestrator": (
-        *("__main__", "cli", "commands", "models", "driver", "machines", "overview", "policy", "tracking", "worker"),
-        "state",
+        *(
+            "__main__",
+            "cli",
+            "api",
+            "commands",
+            "models",
+            "driver",
+            "machines",
+            "overview",
+            "policy",
+            "tracking",
+            "worker",
+            "state",
+        ),
         *("search_space", "plugins", "messages", "command_line", "processor", "storage", "errors"),
     ),
     "trainables": (
