@@ -13,6 +13,7 @@ from rich.text import Text
 from orchestrator.commands.detectable import describe_detectable
 from orchestrator.plugins.loader import config_values
 from orchestrator.search_space.combinations import rendering_name
+from orchestrator.search_space.search import WITHOUT_STARTUP, choose_sampler, describe_choices, label_of
 from orchestrator.state.disk import format_bytes
 from reports import vocabulary as words
 
@@ -38,7 +39,8 @@ class ArmPlan:
         name: the name of the arm.
         trials: the number of trials of the search.
         startup: the number of them with quasi-random parameters.
-        tpe: the number of them with parameters that TPE proposes.
+        sampler: the label of the sampler that proposes the others.
+        proposed: the number of the others.
         confirm: the number of trials of the confirm stage.
         searched: the domain of each searched parameter, as text.
     """
@@ -46,7 +48,8 @@ class ArmPlan:
     name: str
     trials: int
     startup: int
-    tpe: int
+    sampler: str
+    proposed: int
     confirm: int
     searched: dict[str, str]
 
@@ -121,13 +124,15 @@ def _plan_arm(sweep: Sweep, arm: Arm) -> ArmPlan:
     trials = space.budget.trials
     # Without searched parameters, Optuna proposes none of the trials.
     proposed = trials if arm.searched else 0
-    startup = min(space.search.startup_trials, proposed)
+    sampler = choose_sampler(space, arm).name
+    startup = 0 if sampler in WITHOUT_STARTUP else min(space.search.startup_trials, proposed)
     confirm = min(space.confirm.top, trials) * space.confirm.seeds if space.confirm else 0
     return ArmPlan(
         name=arm.name,
         trials=trials,
         startup=startup,
-        tpe=proposed - startup,
+        sampler=label_of(sampler),
+        proposed=proposed - startup,
         confirm=confirm,
         searched={name: str(domain) for name, domain in arm.searched.items()},
     )
@@ -181,9 +186,11 @@ def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     if sweep.renderings:
         count = words.amount(len(sweep.renderings), "rendering")
         notes.append(f"each completed trial is judged with {count}: {', '.join(map(rendering_name, sweep.renderings))}")
-    if any(arm.searched and not arm.tpe for arm in arms):
+    notes += describe_choices(space, sweep.arms)
+    idle = [arm.sampler for arm in arms if arm.searched and not arm.proposed]
+    if idle:
         notes.append(
-            f"TPE proposes nothing: search.startup_trials ({space.search.startup_trials}) takes all of "
+            f"{idle[0]} proposes nothing: search.startup_trials ({space.search.startup_trials}) takes all of "
             f"budget.trials_per_arm ({space.budget.trials})"
         )
     fixed = [arm.name for arm in arms if not arm.searched]
@@ -206,11 +213,12 @@ def print_plan(plan: Plan, console: Console, free_bytes: int | None) -> None:
     """
     table = Table(title=f"{plan.sweep}: {words.amount(len(plan.arms), 'arm')}, {words.amount(plan.trials, 'trial')}")
     table.add_column("arm")
-    for heading in ("trials", "startup", "TPE", "confirm"):
+    samplers = {arm.sampler for arm in plan.arms if arm.proposed} or {plan.arms[0].sampler}
+    for heading in ("trials", "startup", samplers.pop() if len(samplers) == 1 else "proposed", "confirm"):
         table.add_column(heading, justify="right")
     table.add_column("searched")
     for arm in plan.arms:
-        counts = map(str, (arm.trials, arm.startup, arm.tpe, arm.confirm))
+        counts = map(str, (arm.trials, arm.startup, arm.proposed, arm.confirm))
         searched = "\n".join(f"{name} {domain}" for name, domain in arm.searched.items())
         # A plain string would be read as markup, and brackets would disappear.
         table.add_row(Text(arm.name), *counts, Text(searched or "nothing"))

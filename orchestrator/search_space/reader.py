@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, describe, join_path, suggest_option
 from orchestrator.plugins import additions, loader
+from orchestrator.plugins.samplers import check_sampler_file
 from orchestrator.search_space import overlays, yaml_tree
 from orchestrator.search_space.arms import Arm, make_arms
 from orchestrator.search_space.checks import (
@@ -30,6 +31,7 @@ from orchestrator.search_space.combinations import Cell, make_cells
 from orchestrator.search_space.names import check_params
 from orchestrator.search_space.panel import Panel, read_panel
 from orchestrator.search_space.schema import Resources, SearchSpace, unknown_key
+from orchestrator.search_space.search import check_sampler, is_file
 from orchestrator.search_space.sweep import Sweep, renderings
 from orchestrator.search_space.valid_parts import keep_valid_parts, removable_part
 from orchestrator.search_space.yaml_tree import Node
@@ -148,6 +150,11 @@ class _Reading:
             metrics = panel.describe_metrics(declaration, self.note)
             self._check_against(declaration, metrics, space, arms)
         self._note_references()
+        if self.lost.isdisjoint({"search", "budget"}):
+            check_sampler(space, [arm for arm, _ in arms], self.note)
+            with self._note_errors_at(("search", "sampler")):
+                if is_file(space.search.sampler):
+                    check_sampler_file(Path(space.search.sampler))
         if declaration is not None and not self.mistakes.entries:
             ConfigCheck(declaration, self.note).check_distinct(arms)
         if declaration is None or self.mistakes.entries:
