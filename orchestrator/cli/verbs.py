@@ -16,10 +16,12 @@ EXAMPLES = {
         "sweep": "orchestrate sweep search_spaces/vae.yaml --set budget.max_epochs=60",
         "resume": "orchestrate resume vae --trials +4 --arm loss=vae",
         "stop": "orchestrate stop vae/7",
+        "attach": "orchestrate attach vae --address http://head:8265",
     },
     "Look": {
         "status": "orchestrate status vae",
         "why": "orchestrate why vae/7",
+        "logs": "orchestrate logs vae --address http://head:8265",
         "ui": "orchestrate ui vae",
     },
     "Compare": {
