@@ -232,7 +232,8 @@ class Engine:
     def _tidy(self, trial: Trial) -> None:
         """Delete the checkpoints that a trial no longer needs, if it has ended."""
         if trial.outcome is not None:
-            keep = self.agenda.sweep.space.disk.keep_pruned_checkpoints
+            # A paused trial goes on from its checkpoint when it is promoted.
+            keep = self.agenda.sweep.space.disk.keep_pruned_checkpoints or self.agenda.promotion.is_wanted
             tidy(trial_folder(self.ledger.folder, trial.number), trial.outcome, keep_pruned=keep)
 
     def _warn_of_changed_code(self, trial: Trial) -> None:

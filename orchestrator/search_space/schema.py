@@ -78,6 +78,11 @@ class Pruning(Section):
     grace_epochs: int = Field(1, ge=1, description="no trial is pruned before this epoch, ASHA's first rung")
     reduction_factor: int = Field(3, ge=2, description="one in this many trials continues at each rung")
     across_arms: bool = Field(False, description="whether trials of different arms are pruned against each other")
+    promote: bool = Field(
+        False,
+        description="whether trials pause at a rung, and go on from their checkpoint when they come to be among the "
+        "best; otherwise ASHA only stops trials",
+    )
 
 
 class Resources(Section):

@@ -199,6 +199,13 @@ class Extended(TrialEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Promoted(TrialEvent):
+    """A trial that was pruned after its epoch number `epochs` has come to be among the best: it continues."""
+
+    epochs: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Retried(TrialEvent):
     """A trial waits for another attempt, with `share` times its arm's resources."""
 

@@ -163,7 +163,7 @@ class SweepState:
                 trial.ends += 1
                 self._add_judged(trial, event.epochs)
                 self.live.discard(trial.number)
-            case events.Extended():
+            case events.Extended() | events.Promoted():
                 self._reopen(trial, event.ts)
             case events.Lost():
                 trial.judged = event.epochs

@@ -29,7 +29,8 @@ def wide_sweep(folder: Path, pruning: object) -> Sweep:
 def drive_several(sweep: Sweep, folder: Path, at_once: int) -> Ledger:
     """Run a sweep with several trials at a time, which end in another order than they were asked for."""
     ledger = ledger_of(sweep, folder)
-    agenda, rungs = Agenda(sweep, ledger, evaluates=False), Rungs(sweep, ledger)
+    agenda = Agenda(sweep, ledger, evaluates=False)
+    rungs = Rungs(sweep, ledger, agenda.promotion)
     live: list[Trial] = []
     turn = 0
     while True:
