@@ -12,7 +12,8 @@ from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.pruning import Rungs
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state.events import Asked, to_line
+from orchestrator.state.event_lines import to_line
+from orchestrator.state.events import Asked
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, put_row

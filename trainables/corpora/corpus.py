@@ -88,6 +88,10 @@ class Corpus:
 
         return open_pictures(self, size, progress)
 
+    def read_skipped(self) -> pd.DataFrame:
+        """Return a row for each recording without a clip: `recording`, `class` and `reason`."""
+        return read_table(self.folder / SKIPPED, dtype=str)
+
     def indices(self, split: Split) -> NDArray[np.int64]:
         """Return the rows of the clips of a split."""
         return np.flatnonzero(self.clips["split"] == split).astype(np.int64)
@@ -215,7 +219,9 @@ class _Opening:
         problems = {name: place.entry.problem for name, place in places.items() if place.entry.problem}
         usable = [recording for recording in self._recordings if recording.name not in problems]
         check_classes(self._where, usable, problems)
-        skipped = pd.DataFrame(problems.items(), columns=["recording", "reason"])
+        class_of = {recording.name: recording.class_name for recording in self._recordings}
+        rows = [(name, class_of[name], problem) for name, problem in problems.items()]
+        skipped = pd.DataFrame(rows, columns=["recording", "class", "reason"])
         write_once(folder / SKIPPED, lambda path: write_table(path, skipped))
         starts_s = {recording.name: places[recording.name].entry.starts_s for recording in usable}
         clips = make_table(usable, starts_s, earlier_splits)
