@@ -156,6 +156,14 @@ class Died(TrialEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Displaced(TrialEvent):
+    """The machine of a trial has left the cluster, which is no failure of the trial; it waits for another attempt."""
+
+    epochs: int
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Ended(TrialEvent):
     """A trial has ended; `alike` identifies the place of an error in the code."""
 

@@ -111,6 +111,10 @@ class Ledger(SweepState):
         """Record that the worker's process ended without an error of its own."""
         self.write(events.Died(trial=trial.number, epochs=trial.epochs, cause=cause, reason=reason))
 
+    def displace(self, trial: Trial, reason: str) -> None:
+        """Record that the machine of a trial has left the cluster."""
+        self.write(events.Displaced(trial=trial.number, epochs=trial.epochs, reason=reason))
+
     def end(
         self, trial: Trial, outcome: str, cause: str = words.CAUSE_NONE, reason: str = "", *, alike: str = ""
     ) -> None:
