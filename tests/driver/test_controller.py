@@ -46,6 +46,9 @@ class Driver:
         self.ledger = ledger_of(sweep, folder)
         self.agenda = Agenda(sweep, self.ledger, evaluates=False, code=code)
         self.ended_workers = 0
+        self.left_out: dict[str, str] = {}
+        self.gone: set[str] = set()
+        self.leaving: set[str] = set()
         callbacks = Callbacks(
             make_config=lambda task: {"trial": task.trial.number, "share": task.trial.share},
             can_grow=lambda trial: grows,
@@ -53,9 +56,16 @@ class Driver:
             end_workers=self._end_workers,
             say=self.said.append,
             update_note=self.notes.update,
+            explain_loss=lambda machine: f"its machine {machine} is gone" if machine in self.gone else "",
+            leave_out=self._leave_out,
+            is_leaving=lambda machine: machine in self.leaving,
         )
         self.space = Space(folder, 0)
         self.engine = Engine(self.agenda, self.ledger, Rungs(sweep, self.ledger), self.space, callbacks)
+
+    def _leave_out(self, machine: str, reason: str) -> bool:
+        self.left_out[machine] = reason
+        return bool(machine)
 
     def _end_workers(self) -> None:
         self.ended_workers += 1
@@ -69,10 +79,10 @@ class Driver:
         self.name = name
         return self.ledger.trials[config["trial"]]
 
-    def epoch(self, trial: Trial, score: float = 0.5) -> bool:
+    def epoch(self, trial: Trial, score: float = 0.5, machine: str = "") -> bool:
         """A worker reports an epoch; whether its task is over."""
         row = put_row(self.folder, trial, score)
-        over = self.engine.handle_report(self.name, {"row": json.dumps(row), "remarks": "[]"})
+        over = self.engine.handle_report(self.name, {"row": json.dumps(row), "remarks": "[]", "machine": machine})
         if over:
             self.engine.forget_task(self.name)
         return over

@@ -39,6 +39,7 @@ FLOORS = {
             "commands",
             "models",
             "driver",
+            "machines",
             "overview",
             "policy",
             "tracking",
