@@ -215,6 +215,16 @@ class Held(TrialEvent):
     reason: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Released(TrialEvent):
+    """A user lets a trial that was stopped continue in the running sweep."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Yielded(TrialEvent):
+    """A trial has given its place back, because the sweep pauses or runs too many at once; it waits for another."""
+
+
 def _subclasses(cls: type[Event]) -> Iterator[type[Event]]:
     for subclass in cls.__subclasses__():
         yield subclass
@@ -228,10 +238,6 @@ KINDS: dict[str, type[Event]] = {
 NAMES = {cls: name for name, cls in KINDS.items()}
 
 
-def _all_fields(cls: type[Event]) -> frozenset[str]:
-    return frozenset(event_field.name for event_field in fields(cls))
-
-
 def _required_fields(cls: type[Event]) -> frozenset[str]:
     return frozenset(
         event_field.name
@@ -240,7 +246,7 @@ def _required_fields(cls: type[Event]) -> frozenset[str]:
     )
 
 
-_FIELDS = {cls: _all_fields(cls) for cls in NAMES}
+_FIELDS = {cls: frozenset(event_field.name for event_field in fields(cls)) for cls in NAMES}
 _REQUIRED = {cls: _required_fields(cls) for cls in NAMES}
 
 
