@@ -14,7 +14,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from orchestrator.errors import UserError
-from orchestrator.policy.suggestions import distribution, make_frozen_trial
+from orchestrator.policy.frozen_trials import distribution, make_frozen_trial
 from orchestrator.search_space.reader import Sweep, read_search_space
 from orchestrator.state.curve import Objective
 from orchestrator.state.home import SEARCH_SPACE, find_sweep

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -12,6 +13,7 @@ from rich.text import Text
 from orchestrator.commands.detectable import describe_detectable
 from orchestrator.plugins.loader import config_values
 from orchestrator.search_space.combinations import rendering_name
+from orchestrator.search_space.search import WITHOUT_STARTUP, choose_sampler, describe_choices, label_of
 from orchestrator.state.disk import format_bytes
 from reports import vocabulary as words
 
@@ -19,6 +21,8 @@ RENDERING_BYTES = 230_000
 """Size of one rendered clip of two seconds: the original, the reconstruction and their picture."""
 CHECKPOINTS_KEPT = 2
 """A trial keeps its best and its last checkpoint."""
+TEXT_WIDTH = 100
+"""Characters in a line of a plan as text."""
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -35,7 +39,8 @@ class ArmPlan:
         name: the name of the arm.
         trials: the number of trials of the search.
         startup: the number of them with quasi-random parameters.
-        tpe: the number of them with parameters that TPE proposes.
+        sampler: the label of the sampler that proposes the others.
+        proposed: the number of the others.
         confirm: the number of trials of the confirm stage.
         searched: the domain of each searched parameter, as text.
     """
@@ -43,7 +48,8 @@ class ArmPlan:
     name: str
     trials: int
     startup: int
-    tpe: int
+    sampler: str
+    proposed: int
     confirm: int
     searched: dict[str, str]
 
@@ -76,6 +82,14 @@ class Plan:
     media_bytes: int
     detectable: str
     notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return the plan as `orchestrate plan` prints it."""
+        from rich.console import Console
+
+        stream = io.StringIO()
+        print_plan(self, Console(file=stream, width=TEXT_WIDTH, highlight=False), None)
+        return stream.getvalue().rstrip()
 
 
 def make_plan(sweep: Sweep) -> Plan:
@@ -110,13 +124,15 @@ def _plan_arm(sweep: Sweep, arm: Arm) -> ArmPlan:
     trials = space.budget.trials
     # Without searched parameters, Optuna proposes none of the trials.
     proposed = trials if arm.searched else 0
-    startup = min(space.search.startup_trials, proposed)
+    sampler = choose_sampler(space, arm).name
+    startup = 0 if sampler in WITHOUT_STARTUP else min(space.search.startup_trials, proposed)
     confirm = min(space.confirm.top, trials) * space.confirm.seeds if space.confirm else 0
     return ArmPlan(
         name=arm.name,
         trials=trials,
         startup=startup,
-        tpe=proposed - startup,
+        sampler=label_of(sampler),
+        proposed=proposed - startup,
         confirm=confirm,
         searched={name: str(domain) for name, domain in arm.searched.items()},
     )
@@ -170,9 +186,11 @@ def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     if sweep.renderings:
         count = words.amount(len(sweep.renderings), "rendering")
         notes.append(f"each completed trial is judged with {count}: {', '.join(map(rendering_name, sweep.renderings))}")
-    if any(arm.searched and not arm.tpe for arm in arms):
+    notes += describe_choices(space, sweep.arms)
+    idle = [arm.sampler for arm in arms if arm.searched and not arm.proposed]
+    if idle:
         notes.append(
-            f"TPE proposes nothing: search.startup_trials ({space.search.startup_trials}) takes all of "
+            f"{idle[0]} proposes nothing: search.startup_trials ({space.search.startup_trials}) takes all of "
             f"budget.trials_per_arm ({space.budget.trials})"
         )
     fixed = [arm.name for arm in arms if not arm.searched]
@@ -185,21 +203,22 @@ def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     return notes
 
 
-def print_plan(plan: Plan, console: Console, free_bytes: int) -> None:
+def print_plan(plan: Plan, console: Console, free_bytes: int | None) -> None:
     """Print a plan: a row for each arm, then the sums, the skipped combinations and the notes.
 
     Args:
         plan: the plan.
         console: prints it.
-        free_bytes: the free space on the disk of the home.
+        free_bytes: the free space on the disk of the home; None leaves it out.
     """
     table = Table(title=f"{plan.sweep}: {words.amount(len(plan.arms), 'arm')}, {words.amount(plan.trials, 'trial')}")
     table.add_column("arm")
-    for heading in ("trials", "startup", "TPE", "confirm"):
+    samplers = {arm.sampler for arm in plan.arms if arm.proposed} or {plan.arms[0].sampler}
+    for heading in ("trials", "startup", samplers.pop() if len(samplers) == 1 else "proposed", "confirm"):
         table.add_column(heading, justify="right")
     table.add_column("searched")
     for arm in plan.arms:
-        counts = map(str, (arm.trials, arm.startup, arm.tpe, arm.confirm))
+        counts = map(str, (arm.trials, arm.startup, arm.proposed, arm.confirm))
         searched = "\n".join(f"{name} {domain}" for name, domain in arm.searched.items())
         # A plain string would be read as markup, and brackets would disappear.
         table.add_row(Text(arm.name), *counts, Text(searched or "nothing"))
@@ -216,12 +235,12 @@ def _format_epochs(plan: Plan) -> str:
     return f"epochs: {plan.most_epochs} at most, {plan.least_epochs} or more when ASHA prunes"
 
 
-def _format_disk(plan: Plan, free_bytes: int) -> str:
+def _format_disk(plan: Plan, free_bytes: int | None) -> str:
     checkpoints = (
         "not known before a trial runs" if plan.checkpoint_bytes is None else format_bytes(plan.checkpoint_bytes)
     )
     total = format_bytes((plan.checkpoint_bytes or 0) + plan.media_bytes)
+    free = "" if free_bytes is None else f"; {format_bytes(free_bytes)} free"
     return (
-        f"disk: {total} at most (checkpoints {checkpoints}, sounds and pictures {format_bytes(plan.media_bytes)}); "
-        f"{format_bytes(free_bytes)} free"
+        f"disk: {total} at most (checkpoints {checkpoints}, sounds and pictures {format_bytes(plan.media_bytes)}){free}"
     )

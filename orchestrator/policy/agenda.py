@@ -191,7 +191,8 @@ class Agenda:
         if arm is None:
             return None
         # It imports Optuna and SciPy, which takes long and is not needed to resume trials.
-        from orchestrator.policy.suggestions import Studies, derive_seed
+        from orchestrator.policy.points import derive_seed
+        from orchestrator.policy.suggestions import Studies
 
         self._studies = self._studies or Studies(self.sweep, self.ledger)
         index = self._count(arm)
@@ -232,7 +233,7 @@ class Agenda:
 
     def _ask_confirm(self, arms: Sequence[Arm]) -> Trial | None:
         """Write the next confirm trial to the ledger; return it, or None if no arm needs one now."""
-        from orchestrator.policy.suggestions import derive_seed
+        from orchestrator.policy.points import derive_seed
 
         for arm in arms:
             for number, repetition in self._to_confirm(arm):

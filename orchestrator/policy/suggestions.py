@@ -1,49 +1,34 @@
-"""Parameters of new trials: quasi-random startup points, then Optuna's TPE, with a study for each arm.
+"""Parameters of new trials: quasi-random startup points, then those of a sampler, with a study for each arm.
 
-The same sweep log gives the same suggestions. An arm's study stays in memory and gets what has changed since the last
-suggestion. It is rebuilt where that is not possible, as after a trial was reopened.
+The same sweep log gives the same suggestions. TPE's study of an arm stays in memory and gets what has changed since the
+last suggestion. It is rebuilt where that is not possible, as after a trial was reopened. All other samplers start from
+the log at each suggestion.
 """
 
 from __future__ import annotations
 
-import hashlib
 import warnings
 from collections.abc import Mapping, Sequence
 
 import optuna
-from optuna.distributions import (
-    BaseDistribution,
-    CategoricalDistribution,
-    FloatDistribution,
-    IntDistribution,
-)
-from optuna.trial import FrozenTrial, TrialState
-from scipy.stats import qmc
+from optuna.trial import TrialState
 
-from orchestrator.search_space.domains import Choice, Domain, Int, LogInt, LogUniform, QUniform, Uniform
+from orchestrator.plugins.samplers import make_sampler
+from orchestrator.policy.forecast import forecast_values
+from orchestrator.policy.frozen_trials import describe_result, distribution, make_frozen_trial, suggest_value
+from orchestrator.policy.points import derive_seed, grid_point, random_point, sobol_point
 from orchestrator.search_space.reader import Arm, Sweep
 from orchestrator.search_space.scalars import Value
+from orchestrator.search_space.search import CMAES, GP, GRID, RANDOM, SOBOL, TPE, choose_sampler, is_file
 from orchestrator.state.curve import Objective
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-
-STATES = {
-    words.OUTCOME_COMPLETED: TrialState.COMPLETE,
-    words.OUTCOME_PRUNED: TrialState.PRUNED,
-    words.OUTCOME_FAILED: TrialState.FAIL,
-    None: TrialState.RUNNING,
-}
-PARAMETER_CAUSES = (words.CAUSE_OOM, words.CAUSE_TIMEOUT)
-"""Causes of failures that depend on the parameters: TPE has to learn from them, as it does from divergences."""
-
-
-def derive_seed(*parts: object) -> int:
-    """Return a seed in [0, 2³¹) that is a hash of the parts."""
-    digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
-    return int.from_bytes(digest[:4], "big") >> 1
+POINTS = {SOBOL: sobol_point, RANDOM: random_point, GRID: grid_point}
+"""The samplers that need no results."""
+CUSTOM = "custom"
+"""The source of parameters that a sampler of the user's has proposed."""
 
 
 class Studies:
@@ -64,28 +49,55 @@ class Studies:
     def suggest(self, arm: Arm, index: int) -> tuple[dict[str, Value], str]:
         """Return values of an arm's searched parameters for its next trial.
 
-        The first `startup_trials` are the same quasi-random points in every arm. TPE proposes the others from the arm's
-        own trials.
+        The first `startup_trials` are the same quasi-random points in every arm. The sampler proposes the others from
+        the arm's own trials.
 
         Args:
             arm: the arm of the next trial.
-            index: the place of the next trial in its arm, from 0 on; TPE's seed comes from (seed, arm, index).
+            index: the place of the next trial in its arm, from 0 on; the seed comes from (seed, arm, index).
 
         Returns:
-            The values and their source: `startup`, `tpe`, or `fixed` where nothing is searched.
+            The values and their source: `startup`, the sampler, or `fixed` where nothing is searched.
         """
         if not arm.searched:
             return {}, "fixed"
+        sampler = choose_sampler(self._sweep.space, arm).name
+        if sampler in POINTS:
+            return POINTS[sampler](self._sweep, arm, index), sampler
         if index < self._sweep.space.search.startup_trials:
-            return _startup_point(self._sweep, arm, index), "startup"
-        study = self._studies.get(arm.name)
+            return sobol_point(self._sweep, arm, index), "startup"
+        seed = derive_seed(self._sweep.space.seed, arm.name, index)
         trials = self._ledger.of_arm(arm.name, words.STAGE_SEARCH)
+        if sampler == TPE:
+            return self._keep_study(arm, trials).ask(seed), TPE
+        return self._propose(sampler, arm, trials, seed), CUSTOM if is_file(sampler) else sampler
+
+    @property
+    def _preferences(self) -> Mapping[int, float] | None:
+        """The strengths of trials from votes, if these order the trials."""
+        return self._ledger.preferences if self._sweep.space.objective.preference else None
+
+    def _keep_study(self, arm: Arm, trials: Sequence[Trial]) -> _ArmStudy:
+        """Return TPE's study of an arm with all of its trials."""
+        study = self._studies.get(arm.name)
         # New votes change the strengths of all trials, which Optuna can't do to trials that have ended.
         changes = self._ledger.reopened + self._ledger.hearings
         if study is None or not study.feed(trials, changes):
-            preferences = self._ledger.preferences if self._sweep.space.objective.preference else None
-            study = self._studies[arm.name] = _ArmStudy(arm, self._objective, trials, changes, preferences)
-        return study.ask(derive_seed(self._sweep.space.seed, arm.name, index)), "tpe"
+            study = _ArmStudy(arm, self._objective, trials, changes, self._preferences)
+            self._studies[arm.name] = study
+        return study
+
+    def _propose(self, sampler: str, arm: Arm, trials: Sequence[Trial], seed: int) -> dict[str, Value]:
+        """Return the proposal of a sampler that starts from the log: the GP, CMA-ES, or one of the user's."""
+        values = forecast_values(trials, self._objective, self._preferences)
+        if sampler == CMAES:
+            # Imported here, since few sweeps need it.
+            from orchestrator.policy.evolution import propose
+
+            arm_seed = derive_seed(self._sweep.space.seed, arm.name)
+            return propose(arm, trials, values, self._objective, arm_seed=arm_seed, seed=seed)
+        study = _ArmStudy(arm, self._objective, trials, 0, self._preferences, values if sampler == GP else None)
+        return study.ask(seed, sampler)
 
 
 class _ArmStudy:
@@ -98,6 +110,7 @@ class _ArmStudy:
         trials: Sequence[Trial],
         changes: int,
         preferences: Mapping[int, float] | None = None,
+        values: Mapping[int, float] | None = None,
     ) -> None:
         """Make a study of an arm's search trials.
 
@@ -107,8 +120,11 @@ class _ArmStudy:
             trials: all search trials of the arm, in the order in which they were asked for.
             changes: how often results of trials that had ended have changed so far.
             preferences: strengths of trials from votes, which are maximized instead of the metric; None without votes.
+            values: what each trial that has ended counts for a sampler that only learns from complete trials; by
+                default Optuna gets the outcome and the curve of each.
         """
         self._arm = arm
+        self._values = values
         self._objective = objective
         self._changes = changes
         self._preferences = preferences
@@ -154,14 +170,17 @@ class _ArmStudy:
 
     def _is_running(self, trial: Trial) -> bool:
         """Return whether a trial has no result for Optuna yet: it is training, or waits for votes."""
-        return _describe_result(trial, self._objective, self._preferences)[0] is TrialState.RUNNING
+        return describe_result(trial, self._objective, self._preferences)[0] is TrialState.RUNNING
 
     def _add(self, trials: Sequence[Trial]) -> None:
         """Add trials of the ledger to the study."""
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
             self._study.add_trials(
-                [make_frozen_trial(trial, self._objective, self._distributions, self._preferences) for trial in trials]
+                [
+                    make_frozen_trial(trial, self._objective, self._distributions, self._preferences, self._values)
+                    for trial in trials
+                ]
             )
         for trial in trials:
             if self._is_running(trial):
@@ -177,113 +196,14 @@ class _ArmStudy:
         """
         del self._running[number]
         trial_id = self._storage.get_trial_id_from_study_id_trial_number(self._study_id, number)
-        state, value, steps = _describe_result(trial, self._objective, self._preferences)
+        state, value, steps = describe_result(trial, self._objective, self._preferences)
         for epoch, best in steps.items():
             self._storage.set_trial_intermediate_value(trial_id, epoch, best)
         self._storage.set_trial_state_values(trial_id, state, None if value is None else [value])
 
-    def ask(self, seed: int) -> dict[str, Value]:
-        """Return the values that TPE proposes for the next trial."""
-        # `_startup_point` made the startup points, so TPE needs none of its own.
-        self._study.sampler = optuna.samplers.TPESampler(n_startup_trials=1, seed=seed)
+    def ask(self, seed: int, sampler: str = TPE) -> dict[str, Value]:
+        """Return the values that a sampler proposes for the next trial."""
+        self._study.sampler = make_sampler(sampler, seed)
         optuna_trial = self._study.ask()
-        self._asked = self._arm.draw(lambda name, domain: _suggest_value(optuna_trial, name, domain))
+        self._asked = self._arm.draw(lambda name, domain: suggest_value(optuna_trial, name, domain))
         return self._asked
-
-
-def first_point(sweep: Sweep, arm: Arm) -> dict[str, Value]:
-    """Return the values of the searched parameters of an arm's first trial."""
-    return _startup_point(sweep, arm, 0) if arm.searched else {}
-
-
-def _startup_point(sweep: Sweep, arm: Arm, index: int) -> dict[str, Value]:
-    """Return the values of an arm's startup trial with this index: a point of a scrambled Sobol sequence."""
-    # One Sobol dimension for each name searched anywhere, so that a parameter has the same values in all arms.
-    names = list(dict.fromkeys(name for other in sweep.arms for name in other.searched))
-    count = sweep.space.search.startup_trials
-    sobol = qmc.Sobol(len(names), scramble=True, rng=derive_seed(sweep.space.seed, "startup"))
-    point = sobol.random_base2((count - 1).bit_length())[index]
-    return arm.draw(lambda name, domain: domain.at(float(point[names.index(name)])))
-
-
-def make_frozen_trial(
-    trial: Trial,
-    objective: Objective,
-    distributions: Mapping[str, BaseDistribution],
-    preferences: Mapping[int, float] | None = None,
-) -> FrozenTrial:
-    """Return a trial in Optuna's form; its intermediate values are the best objective up to each epoch.
-
-    Args:
-        trial: the trial.
-        objective: the metric to optimize.
-        distributions: Optuna's form of the domain of each searched parameter.
-        preferences: strengths of trials from votes, which are maximized instead of the metric; None without votes.
-    """
-    state, value, steps = _describe_result(trial, objective, preferences)
-    return optuna.trial.create_trial(
-        state=state,
-        value=value,
-        params=dict(trial.searched),
-        distributions={name: distributions[name] for name in trial.searched},
-        intermediate_values=steps,
-    )
-
-
-def _describe_result(
-    trial: Trial, objective: Objective, preferences: Mapping[int, float] | None
-) -> tuple[TrialState, float | None, dict[int, float]]:
-    """Return a trial's state, value and intermediate values by epoch, in Optuna's terms."""
-    is_due_to_parameters = trial.outcome == words.OUTCOME_DIVERGED or trial.cause in PARAMETER_CAUSES
-    if is_due_to_parameters:
-        # TPE ignores trials with the state FAIL, and would propose such parameters again.
-        return TrialState.PRUNED, None, {}
-    state = STATES[trial.outcome]
-    if preferences is not None:
-        strength = preferences.get(trial.number)
-        if state is TrialState.COMPLETE and strength is None:
-            # It waits for votes.
-            return TrialState.RUNNING, None, {}
-        return state, strength if state is TrialState.COMPLETE else None, {}
-    steps = {epoch: best for epoch, _, best in trial.curve.best_so_far(objective)}
-    if state is TrialState.COMPLETE and not steps:
-        state = TrialState.FAIL
-    value = steps[max(steps)] if state is TrialState.COMPLETE else None
-    return state, value, steps
-
-
-def distribution(domain: Domain) -> BaseDistribution:
-    """Return Optuna's form of a domain; both bounds are included."""
-    match domain:
-        case Choice():
-            return CategoricalDistribution(domain.options)
-        case Uniform():
-            return FloatDistribution(domain.low, domain.high)
-        case LogUniform():
-            return FloatDistribution(domain.low, domain.high, log=True)
-        case QUniform():
-            return FloatDistribution(domain.low, domain.high, step=domain.q)
-        case Int():
-            return IntDistribution(domain.low, domain.high)
-        case LogInt():
-            return IntDistribution(domain.low, domain.high, log=True)
-    raise AssertionError(f"no distribution for {domain!r}")
-
-
-def _suggest_value(trial: optuna.Trial, name: str, domain: Domain) -> Value:
-    """Return the value that Optuna suggests for one parameter of a trial."""
-    optuna_distribution = distribution(domain)
-    if isinstance(optuna_distribution, FloatDistribution):
-        return trial.suggest_float(
-            name,
-            optuna_distribution.low,
-            optuna_distribution.high,
-            step=optuna_distribution.step,
-            log=optuna_distribution.log,
-        )
-    if isinstance(optuna_distribution, IntDistribution):
-        return trial.suggest_int(name, optuna_distribution.low, optuna_distribution.high, log=optuna_distribution.log)
-    assert isinstance(optuna_distribution, CategoricalDistribution)
-    chosen = trial.suggest_categorical(name, optuna_distribution.choices)
-    assert chosen is not None
-    return chosen

@@ -100,8 +100,13 @@ def make_paths_absolute(root: Node) -> None:
     """Make paths absolute: they are relative to where they were written, and workers run in another folder."""
     components = root.find(("components",)).value
     indices = range(len(components)) if isinstance(components, list) else ()
-    paths: list[KeyPath] = [("trainable",), ("corpus", "root"), *(("components", index) for index in indices)]
-    names: list[KeyPath] = [("trainable",)]
+    paths: list[KeyPath] = [
+        ("trainable",),
+        ("corpus", "root"),
+        ("search", "sampler"),
+        *(("components", index) for index in indices),
+    ]
+    names: list[KeyPath] = [("trainable",), ("search", "sampler")]
     judges = root.find(("judges",)).value
     for index in range(len(judges)) if isinstance(judges, list) else ():
         names += [("judges", index), ("judges", index, "name")]

@@ -7,13 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, describe, join_path, suggest_option
 from orchestrator.plugins import additions, loader
+from orchestrator.plugins.samplers import check_sampler_file
 from orchestrator.search_space import overlays, yaml_tree
 from orchestrator.search_space.arms import Arm, make_arms
 from orchestrator.search_space.checks import (
@@ -30,6 +31,7 @@ from orchestrator.search_space.combinations import Cell, make_cells
 from orchestrator.search_space.names import check_params
 from orchestrator.search_space.panel import Panel, read_panel
 from orchestrator.search_space.schema import Resources, SearchSpace, unknown_key
+from orchestrator.search_space.search import check_sampler, is_file
 from orchestrator.search_space.sweep import Sweep, renderings
 from orchestrator.search_space.valid_parts import keep_valid_parts, removable_part
 from orchestrator.search_space.yaml_tree import Node
@@ -37,7 +39,10 @@ from orchestrator.search_space.yaml_tree import Node
 if TYPE_CHECKING:
     from trainables.trainable import Declaration, Metric, TrialConfig
 
-__all__ = ["Arm", "Resources", "SearchSpace", "Sweep", "read_search_space"]
+__all__ = ["Arm", "Resources", "SearchSpace", "Sweep", "read_mapping", "read_search_space"]
+
+IN_PYTHON = "Sweep()"
+"""The place that messages name where a search space has no file."""
 
 
 def read_search_space(
@@ -74,6 +79,24 @@ def read_search_space(
     mistakes.raise_if_any()
     assert sweep is not None, "no sweep without a mistake"
     return replace(sweep, remarks=tuple(remarks))
+
+
+def read_mapping(space: Mapping[str, Any], folder: Path) -> Sweep:
+    """Check a search space that was written in Python.
+
+    Args:
+        space: its sections by their names in YAML, `name` among them; their values are those of YAML.
+        folder: the folder to which relative paths are relative.
+
+    Raises:
+        SearchSpaceError: it has mistakes; the error has one line for each.
+    """
+    mistakes = Mistakes()
+    root = yaml_tree.build(space, Place(IN_PYTHON, 0, 0, folder))
+    sweep = _Reading(root, folder / f"{space['name']}.yaml", mistakes).sweep()
+    mistakes.raise_if_any()
+    assert sweep is not None, "no sweep without a mistake"
+    return sweep
 
 
 def _check_other_preset(root: Node, preset: Node, path: Path, mistakes: Mistakes) -> None:
@@ -127,6 +150,11 @@ class _Reading:
             metrics = panel.describe_metrics(declaration, self.note)
             self._check_against(declaration, metrics, space, arms)
         self._note_references()
+        if self.lost.isdisjoint({"search", "budget"}):
+            check_sampler(space, [arm for arm, _ in arms], self.note)
+            with self._note_errors_at(("search", "sampler")):
+                if is_file(space.search.sampler):
+                    check_sampler_file(Path(space.search.sampler))
         if declaration is not None and not self.mistakes.entries:
             ConfigCheck(declaration, self.note).check_distinct(arms)
         if declaration is None or self.mistakes.entries:

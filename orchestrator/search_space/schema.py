@@ -24,6 +24,7 @@ from orchestrator.messages import KeyPath, quote_value, suggest_option
 from orchestrator.search_space.command import Command
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
 from orchestrator.search_space.scalars import Value
+from orchestrator.search_space.search import Search
 from orchestrator.search_space.section import NoneWord, Section
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
 
@@ -40,14 +41,6 @@ class Objective(Section):
     )
     at: dict[str, PlainValue] = Field(
         {}, description="the one of the renderings under evaluate that orders trials: {phase: griffin_lim}"
-    )
-
-
-class Search(Section):
-    """The beginning of the search."""
-
-    startup_trials: int = Field(
-        10, ge=1, description="quasi-random points before TPE takes over, the same in every arm"
     )
 
 
@@ -242,7 +235,7 @@ class SearchSpace(Section):
         {},
         description="settings that do not affect training; each trained model is rendered with every combination",
     )
-    search: Search = Field(Search(), description="the beginning of the search")
+    search: Search = Field(Search(), description="who proposes the parameters of trials")
     budget: Budget = Field(description="the number of trials and epochs, and the time limit")
     pruning: Annotated[Pruning | None, NoneWord] = Field(None, description="how ASHA stops weak trials, or none")
     resources: Resources = Field(Resources(), description="the resources of one trial")

@@ -130,6 +130,23 @@ def parse(text: str, place: Place, mistakes: Mistakes) -> Node:
         raise SearchSpaceError([f"{place.source}: not usable: nested too deeply"]) from None
 
 
+def build(data: Any, place: Place, path: KeyPath = ()) -> Node:
+    """Return plain data as nodes; the place of each is named by its path, such as `Sweep(): budget.max_epochs`.
+
+    Args:
+        data: a scalar, or a mapping or list.
+        place: the place of the whole.
+        path: where in the whole the data is.
+    """
+    here = replace(place, source=f"{place.source}: {join_path(path)}") if path else place
+    value = data
+    if isinstance(data, Mapping):
+        value = {key: build(entry, place, (*path, key)) for key, entry in data.items()}
+    elif isinstance(data, list):
+        value = [build(entry, place, (*path, index)) for index, entry in enumerate(data)]
+    return Node(value, here, here if path and isinstance(path[-1], str) else None)
+
+
 class _Builder:
     """The conversion of ruamel's nodes into ours; see `parse` for the arguments."""
 

@@ -36,7 +36,16 @@ STATUSES = (
     *(words.OUTCOME_DIVERGED, words.OUTCOME_FAILED, words.OUTCOME_INTERRUPTED),
 )
 """The order in which a note counts trials by status."""
-SOURCES = {"startup": "drawn at random", "tpe": "chosen by TPE"}
+SOURCES = {
+    "startup": "drawn at random",
+    "tpe": "chosen by TPE",
+    "gp": "chosen by a Gaussian process",
+    "cmaes": "chosen by CMA-ES",
+    "sobol": "a quasi-random point",
+    "random": "drawn at random",
+    "grid": "a point of the grid",
+    "custom": "chosen by your sampler",
+}
 """How the searched values of a trial were chosen, in words."""
 
 

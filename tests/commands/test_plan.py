@@ -42,7 +42,7 @@ def shown(plan: Plan, width: int = 100) -> str:
 
 def test_a_plan_counts_trials_by_where_they_come_from() -> None:
     plan = make_plan(read(overrides=["search.startup_trials=3", "confirm={top: 2, seeds: 2}"]))
-    counts = [(arm.name, arm.trials, arm.startup, arm.tpe, arm.confirm) for arm in plan.arms]
+    counts = [(arm.name, arm.trials, arm.startup, arm.proposed, arm.confirm) for arm in plan.arms]
     assert counts == [(f"loss={loss}", 8, 3, 5, 4) for loss in ("l1", "l2", "vae")]
     assert plan.trials == 3 * 12
     assert [list(arm.searched) for arm in plan.arms] == [["lr"], ["lr"], ["lr", "kl_weight"]]
@@ -80,13 +80,13 @@ def test_confirmation_is_never_pruned() -> None:
 
 def test_a_plan_says_that_tpe_gets_no_trial() -> None:
     plan = make_plan(read(overrides=["search.startup_trials=9"]))
-    assert [(arm.startup, arm.tpe) for arm in plan.arms] == [(8, 0)] * 3
+    assert [(arm.startup, arm.proposed) for arm in plan.arms] == [(8, 0)] * 3
     assert "TPE proposes nothing: search.startup_trials (9) takes all of budget.trials_per_arm (8)" in shown(plan)
 
 
 def test_a_plan_says_where_nothing_is_searched() -> None:
     plan = make_plan(read(WITHOUT_COMPARE, overrides=["params={size: 24x64}"]))
-    assert [(arm.startup, arm.tpe) for arm in plan.arms] == [(0, 0)]
+    assert [(arm.startup, arm.proposed) for arm in plan.arms] == [(0, 0)]
     assert "where nothing is searched (all), trials differ by their seeds only" in shown(plan)
 
 

@@ -58,6 +58,9 @@ def count(kind: type[Declaration], settings: dict[str, Any]) -> tuple[Any, int]:
         {"bottleneck": "spectral_norm", "loss": "vae", "linear_path": "pca"},
         {"bottleneck": "attention", "width": 12},
         {"adversarial_weight": 0.1},
+        {"architecture": "time_slots", "width": 64, "loss": "vae", "sigma": "per_pixel", "linear_path": "pca"},
+        {"ema": 0.99, "loss": "rvq"},
+        {"architecture": "time_slots", "spectrogram": "192x512", "channels": "both", "norm": "batch"},
     ],
     ids=str,
 )
@@ -65,6 +68,8 @@ def test_the_autoencoder_has_as_many_weights_as_are_counted(settings: dict[str, 
     config, size = count(AutoencoderDeclaration, settings)
     with torch.device("meta"):
         networks: list[nn.Module] = [make_bottleneck(config)]
+        if config.ema > 0:
+            networks.append(make_bottleneck(config).requires_grad_(False))
         if config.adversarial_weight > 0:
             networks.append(BandDiscriminators())
         expected = measure(networks)

@@ -15,7 +15,10 @@ from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.corpora.corpus import Corpus, corpus_model, open_corpus
 from trainables.corpora.features import open_features
+from trainables.corpora.files import Recording
 from trainables.corpora.recordings import decode
+from trainables.corpora.shards.decoded import Decoded
+from trainables.corpora.shards.waveforms import open_store
 from trainables.corpora.splits import split_groups
 from trainables.errors import InputError
 
@@ -46,6 +49,15 @@ def write_video(path: Path, sound: np.ndarray | None) -> None:
             samples.sample_rate, samples.pts = 22050, 0
             container.mux(audio.encode(samples))
             container.mux(audio.encode())
+
+
+def decode_file(path: Path) -> Decoded:
+    return decode(Recording(path.name, path, "any", path.stem))
+
+
+def shards_in(home: Path) -> dict[Path, int]:
+    """The shards of clips, and when each was written."""
+    return {path: path.stat().st_mtime_ns for path in (home / "cache").glob("clips-*/[!.]*.npy")}
 
 
 def open_folder(root: Path, home: Path, **more: Any) -> Corpus:
@@ -125,7 +137,7 @@ def test_any_rate_and_channels_are_read(tmp_path: Path, rate_hz: int, channels: 
     time_s = np.arange(5 * rate_hz) / rate_hz
     sound = 0.5 * np.sin(2 * np.pi * 440 * time_s)[:, None].repeat(channels, axis=1)
     soundfile.write(tmp_path / f"a.{format}", sound, rate_hz)
-    clips = decode(tmp_path / f"a.{format}").clips
+    clips = decode_file(tmp_path / f"a.{format}").items
     assert clips.shape == (2, 44100)
     assert np.abs(np.fft.rfft(clips[1])).argmax() / 2 == 440
     assert np.abs(clips[1]).max() / 32767 == pytest.approx(0.5, abs=0.05)
@@ -133,11 +145,11 @@ def test_any_rate_and_channels_are_read(tmp_path: Path, rate_hz: int, channels: 
 
 def test_a_short_recording_is_repeated_and_a_silent_clip_dropped(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "short.wav", noise(0.5, rate_hz=22050), 22050)
-    short = decode(tmp_path / "short.wav").clips
+    short = decode_file(tmp_path / "short.wav").items
     assert np.array_equal(short[0, :11025], short[0, 11025:22050])
     padded = np.concatenate([np.zeros(2 * 22050), noise(2, rate_hz=22050)])
     soundfile.write(tmp_path / "padded.wav", padded, 22050)
-    assert decode(tmp_path / "padded.wav").starts_s == (2.0,)
+    assert decode_file(tmp_path / "padded.wav").starts_s == (2.0,)
 
 
 def test_files_that_cannot_be_used_are_skipped_and_named(two_classes: Path, tmp_path: Path) -> None:
@@ -163,13 +175,18 @@ def test_files_that_cannot_be_used_are_skipped_and_named(two_classes: Path, tmp_
 def test_the_second_opening_decodes_nothing_and_a_changed_file_is_another_corpus(
     two_classes: Path, tmp_path: Path
 ) -> None:
-    first = open_folder(two_classes, tmp_path / "home")
-    written = (first.folder / "waveforms.npy").stat().st_mtime_ns
-    again = open_folder(two_classes, tmp_path / "home")
-    assert (again.folder / "waveforms.npy").stat().st_mtime_ns == written
+    home = tmp_path / "home"
+    first = open_folder(two_classes, home)
+    written = shards_in(home)
+    again = open_folder(two_classes, home)
+    assert shards_in(home) == written and len(written) == 1
     assert again.clips.equals(first.clips)
     soundfile.write(two_classes / "rain" / "take 0.wav", noise(4), 8000)
-    assert open_folder(two_classes, tmp_path / "home").fingerprint != first.fingerprint
+    changed = open_folder(two_classes, home)
+    assert changed.fingerprint != first.fingerprint
+    assert shards_in(home).items() > written.items()
+    assert [place.entry.name for place in open_store(home, changed.source).read()].count("rain/take 0.wav") == 2
+    assert np.array_equal(first.waveforms()[:6], changed.waveforms()[:6])
 
 
 def test_probes_are_validation_clips_of_each_class_in_turn(tiny_corpus: Path, tiny_home: Path) -> None:
@@ -263,7 +280,7 @@ def test_many_files_are_decoded_in_order_by_several_processes(tmp_path: Path) ->
     assert told[-1] == ("reading the corpus", 32, 32)
     for index in (0, 17):
         path = tmp_path / "sounds" / str(corpus.clips["recording"][index])
-        assert np.array_equal(corpus.waveforms()[index], decode(path).clips[0])
+        assert np.array_equal(corpus.waveforms()[index], decode_file(path).items[0])
 
 
 HELD_OUT = ("validation", "test")

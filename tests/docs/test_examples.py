@@ -103,7 +103,7 @@ def test_the_notebook_runs_on_the_sweep_that_it_names(moons_home: Path, tmp_path
             "namespace = {}",
             "for cell in json.load(sys.stdin):",
             "    exec(compile(cell, 'cell', 'exec'), namespace)",
-            "namespace['sweep'].best_trials().to_csv('best.csv')",
+            "namespace['results'].best.join(namespace['results'].trials['activation'], on='trial').to_csv('best.csv')",
         ]
     )
     done = subprocess.run(
@@ -121,6 +121,6 @@ def test_the_notebook_runs_on_the_sweep_that_it_names(moons_home: Path, tmp_path
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.startswith("two_moons: 4 trials, max val/accuracy, compared: activation\n")
+    assert done.stdout.startswith("two_moons: 4 trials, finished, max val/accuracy\n")
     assert set(pd.read_csv(tmp_path / "best.csv")["activation"]) == {"linear", "relu"}
     assert (tmp_path / "curves.png").stat().st_size > 1000

@@ -6,6 +6,7 @@ the normalization.
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
@@ -54,6 +55,7 @@ def make_bottleneck(config: AutoencoderConfig, means: Sequence[float] = ()) -> B
         means=means,
         bottleneck=config.bottleneck,
         quantizer=_make_quantizer(config) if loss.is_quantized else None,
+        architecture=config.architecture,
     )
 
 
@@ -220,6 +222,12 @@ class Codec:
             return self._encode(target.clips)[0], target.statistics
 
         return TrainLatents(self._train, encode)
+
+    def copy_networks(self) -> Codec:
+        """Return a codec with a copy of the networks and the same normalizer."""
+        copied = copy.copy(self)
+        copied.networks = copy.deepcopy(self.networks)
+        return copied
 
     def forget_latents(self) -> None:
         """Clear the cached latents of training clips; call it whenever the weights change."""

@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from trainables.components.audio.sizes import BINS, FRAMES, SIZES, Reduction, RepresentationName, Size
 from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
-from trainables.components.networks.weights import BOTTOM, BottleneckName, NormName
+from trainables.components.networks.weights import BOTTOM, ArchitectureName, BottleneckName, NormName, count_slots
 from trainables.components.representation.channels import ChannelsName, Part, PhaseName, channels_of_parts
 from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.trainable import Metric, TrialConfig
@@ -117,18 +117,31 @@ class AutoencoderConfig(TrialConfig):
         "none", description="a linear path beside the convolutions, which starts as principal components"
     )
     time_roll: bool = Field(False, description="whether training clips are rolled by a random time in every step")
+    architecture: ArchitectureName = Field(
+        "maps",
+        description="maps: convolutions halve a map of the whole clip, as in the report; time_slots: 16 slots in time"
+        " (8 at 24 frames) share all weights and have equally many latents",
+    )
     bottleneck: BottleneckName = Field(
         "plain",
         description="the layers next to the latent: plain convolutions, spectrally normalized ones, or with attention"
         " between the positions of the lowest map",
     )
-    width: int = Field(32, ge=4, description="channels at the lowest resolution; the report had 256")
+    width: int = Field(
+        32, ge=4, description="channels at the lowest resolution; the report had 256, and time_slots trains best at 256"
+    )
     norm: NormName = Field("group", description="normalization inside the network; the report's was batch")
     leaky_slope: float = Field(0.2, ge=0, lt=1, description="slope of the leaky ReLU below zero")
     batch_size: int = Field(8, ge=1, description="clips of a training step")
     lr: float = Field(1e-3, gt=0, description="learning rate of AdamW after its warm-up")
     adam_beta2: float = Field(0.99, ge=0, lt=1, description="AdamW's decay rate of squared gradients")
     warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to lr")
+    ema: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="decay of the networks' averaged weights in a step, which everything but training uses; 0 for none",
+    )
     precision: Literal["auto", "bfloat16", "float32"] = Field(
         "auto",
         description="of convolutions; auto: bfloat16 on a graphics card, float32 on processors, of which only some are"
@@ -185,6 +198,7 @@ class AutoencoderConfig(TrialConfig):
             self._phase_conflict(),
             self._time_roll_conflict(),
             self._loss_conflict(),
+            self._architecture_conflict(),
             self._quantizer_conflict(),
             self._adversary_conflict(),
         )
@@ -251,6 +265,22 @@ class AutoencoderConfig(TrialConfig):
             )
         if self.channels == "phase" and loss.has_sigma:
             return f"loss: {self.loss} is a likelihood of magnitudes, which channels: phase has none of; use l1 or l2"
+        return None
+
+    def _architecture_conflict(self) -> str | None:
+        if self.architecture != "time_slots":
+            return None
+        if self.bottleneck != "plain":
+            return (
+                f"bottleneck: {self.bottleneck} is for the lowest map of architecture: maps, which time_slots has none"
+                " of; use plain"
+            )
+        num_slots = count_slots(SIZES[self.spectrogram][0])
+        if self.latent_dim % num_slots:
+            return (
+                f"latent_dim: {self.latent_dim} can't be shared by the {num_slots} slots that architecture: time_slots"
+                f" has at spectrogram: {self.spectrogram}; use a multiple of {num_slots}"
+            )
         return None
 
     def _quantizer_conflict(self) -> str | None:

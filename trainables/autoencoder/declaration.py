@@ -53,9 +53,12 @@ class AutoencoderDeclaration(Declaration):
             has_linear_path=config.linear_path == "pca",
             num_sigma_maps=SIGMAS.traits(config.sigma).num_maps if loss.has_sigma else 0,
             bottleneck=config.bottleneck,
+            architecture=config.architecture,
         )
         if loss.is_quantized:
             networks += weights.quantizer(config.vector_size, config.codebooks, config.codebook_size)
+        if config.ema > 0:
+            networks += networks.freeze()
         if config.adversarial_weight > 0:
             networks += weights.discriminators()
         return networks.checkpoint_bytes

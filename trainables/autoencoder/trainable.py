@@ -29,6 +29,7 @@ from trainables.components.networks.quantizer import CodebookUse
 from trainables.components.representation.phase_rendering import TrainingClips
 from trainables.components.representation.representation import ClipSplit
 from trainables.components.shapes import Clips, Scalar
+from trainables.components.training.averaging import update_average
 from trainables.components.training.cuda_graph import GraphReplayer
 from trainables.components.training.loop import (
     descend,
@@ -47,6 +48,8 @@ BETA1 = 0.9
 """AdamW's decay rate of gradients."""
 ACTIVE_VARIANCE = 0.01
 """A latent whose mean varies less between clips is inactive (Burda, Grosse and Salakhutdinov, 2016)."""
+AVERAGE_WARM_UP_STEPS = 10
+"""In about so many first steps the average decays faster, so that the untrained weights are soon forgotten."""
 MAX_SAMPLES = 512
 """Clips that are decoded from random latents after every epoch, at most."""
 
@@ -56,6 +59,7 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
 
     With `linear_path: pca` encoder and decoder add convolutions to a linear path that starts as principal components.
     With a variational loss the latent is a distribution: training samples it, validation takes its mean.
+    With `ema` the average of the trained weights is what is validated, rendered and exported.
     The learning rate rises over `warmup_steps` and is constant afterwards: a trial that is resumed with more epochs
     trains exactly as one that was given them at its start.
     """
@@ -79,10 +83,12 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
             self.codec = Codec(config, self.train, self.device, self._order)
             # Drawn last, so that the codec's weights are the same with and without an adversary.
             self.adversary = Adversary(config, self.device) if config.adversarial_weight > 0 else None
+        # What the optimizer trains; `codec` has their average then.
+        self.trained = self.codec.copy_networks() if config.ema > 0 else self.codec
         self.objective = Objective(config, self.codec.normalizer)
         self.training_clips = TrainingClips(self.corpus)
         betas = BETA1, config.adam_beta2
-        self.optimizer = torch.optim.AdamW(self.codec.networks.parameter_groups(), config.lr, betas, fused=True)
+        self.optimizer = torch.optim.AdamW(self.trained.networks.parameter_groups(), config.lr, betas, fused=True)
         self._replayed = GraphReplayer(self._noise)
 
     @classmethod
@@ -108,7 +114,7 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
 
     def _train_epoch(self) -> dict[str, float]:
         self.codec.forget_latents()
-        self.codec.networks.train()
+        self.trained.networks.train()
         order = torch.randperm(len(self.train), generator=self._order).split(self.config.batch_size)
         steps = fetch_values([self._train_step(self.train.batch(part)) for part in order[: self.batches_per_epoch]])
         metrics = {**finite_means(steps), "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
@@ -126,12 +132,16 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         if self.config.time_roll:
             # Outside of the recorded step, because it draws on the CPU.
             clips = self.codec.roll_clips(clips, self._order)
-        return self._replayed(self._optimize, clips, kl_share, *rates)
+        measured = self._replayed(self._optimize, clips, kl_share, *rates)
+        if self.config.ema > 0:
+            decay = min(self.config.ema, self.num_steps / (self.num_steps + AVERAGE_WARM_UP_STEPS))
+            update_average(self.codec.networks, self.trained.networks, decay)
+        return measured
 
     def _optimize(self, clips: Clips, kl_share: float | Scalar, *rates: float | Scalar) -> dict[str, Scalar]:
         """Compute the loss of a batch and update the weights; a CUDA graph may record and replay this."""
-        target = self.codec.target(clips)
-        estimate = self.codec.estimate(target, self._noise)
+        target = self.trained.target(clips)
+        estimate = self.trained.estimate(target, self._noise)
         loss, kl = self.objective(estimate, target, kl_share)
         measured: dict[str, Scalar] = {}
         if self.adversary is not None:
@@ -139,7 +149,7 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
             pair = estimate.clips[:, magnitude], target.clips[:, magnitude]
             measured |= self.adversary.train(*pair)
             loss = loss + self.adversary.loss(*pair)
-        norm = descend(self.optimizer, self.codec.networks, loss, self.config.max_grad_norm, rates)
+        norm = descend(self.optimizer, self.trained.networks, loss, self.config.max_grad_norm, rates)
         measured |= {"loss": loss.detach(), "grad_norm": norm}
         if self.loss.is_variational:
             measured["kl"] = kl.detach()
@@ -236,10 +246,11 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         return model
 
     def state_dict(self) -> dict[str, Any]:
-        """Return config, codec, optimizer, adversary, number of steps and the states of the random generators."""
+        """Return config, codec, trained weights, optimizer, adversary, steps and the random generators' states."""
         return {
             "config": self.config.model_dump(mode="json"),
             **self.codec.state_dict(),
+            **({"trained": self.trained.networks.state_dict()} if self.config.ema > 0 else {}),
             "optimizer": self.optimizer.state_dict(),
             **({} if self.adversary is None else {"adversary": self.adversary.state_dict()}),
             "num_steps": self.num_steps,
@@ -250,6 +261,8 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Restore what `state_dict` returned."""
         self.codec.load_state_dict(state)
+        if self.config.ema > 0:
+            self.trained.networks.load_state_dict(state["trained"])
         self.optimizer.load_state_dict(state["optimizer"])
         if self.adversary is not None:
             self.adversary.load_state_dict(state["adversary"])

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,16 +12,18 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainables.components.audio.clip import CLIP_SAMPLES
 from trainables.corpora.additions import NO_ADDITIONS, Additions
-from trainables.corpora.files import MEDIA_SUFFIXES, Recording
-from trainables.corpora.recordings import Decoded, decode
-from trainables.corpora.settings import CorpusSettings, corpus_model
+from trainables.corpora.base import CorpusSettings
+from trainables.corpora.files import Recording
+from trainables.corpora.settings import corpus_model
+from trainables.corpora.shards.array import ShardedArray, open_places, write_places
+from trainables.corpora.shards.store import Observe, Placed
+from trainables.corpora.shards.waveforms import open_store, prepare_recordings
 from trainables.corpora.split_record import edit_record, extend_fingerprint, read_record
-from trainables.corpora.splits import Split, digest, split_groups
+from trainables.corpora.splits import Split, digest
+from trainables.corpora.table import check_classes, make_table, read_table, write_table
 from trainables.errors import InputError
 from trainables.support.cache import write_once
-from trainables.support.parallel import map_in_parallel
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
 
 CACHE_VERSION = 1
 """Raise it with any change that changes the clips of a recording: it is part of every fingerprint."""
-CLIPS = "clips.csv"
-"""The table of clips in the corpus's folder. It is written last: a folder that has it is complete."""
+CLIPS, SKIPPED, PLACES = "clips.csv", "skipped.csv", "waveforms.npz"
+"""In the corpus's folder: the table of clips, that of recordings without one, and where the clips are in the shards."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,6 +49,7 @@ class Corpus:
         skipped: files without a clip, each with the reason.
         pictures: the video or picture of each recording that has one, by the recording's name.
         additions: the judges and metrics that the search space adds to those of its trainable.
+        source: the name of the source of the recordings (see `CorpusSettings.source`).
     """
 
     name: str
@@ -59,10 +60,20 @@ class Corpus:
     skipped: tuple[str, ...]
     pictures: Mapping[str, Path] = field(default_factory=dict)
     additions: Additions = NO_ADDITIONS
+    source: str = ""
 
-    def waveforms(self) -> NDArray[np.int16]:
-        """Return the samples of every clip as a memory map of shape (clips, 44100); 32767 is full scale."""
-        waveforms: NDArray[np.int16] = np.load(self.folder / "waveforms.npy", mmap_mode="r")
+    def waveforms(self) -> ShardedArray:
+        """Return the samples of every clip, int16 of shape (clips, 44100); 32767 is full scale.
+
+        They are read from memory maps when they are used.
+        """
+        return self._waveforms
+
+    @cached_property
+    def _waveforms(self) -> ShardedArray:
+        waveforms = open_places(self.folder / PLACES, open_store(self.folder.parents[1], self.source))
+        if waveforms is None:
+            raise InputError(f"{self.folder.parent}: the clips of corpus {self.name} are gone; start again")
         return waveforms
 
     def features(self, feature: Feature, progress: Progress = silent) -> NDArray[np.float16]:
@@ -71,8 +82,8 @@ class Corpus:
 
         return open_features(self.folder, self.waveforms(), feature, progress)
 
-    def frames(self, size: int, progress: Progress = silent) -> NDArray[np.uint8]:
-        """Return a picture of every clip as a memory map of shape (clips, 3, size, size); black if there is none."""
+    def frames(self, size: int, progress: Progress = silent) -> ShardedArray:
+        """Return a picture of every clip, uint8 of shape (clips, 3, size, size); black if there is none."""
         from trainables.corpora.pictures import open_pictures
 
         return open_pictures(self, size, progress)
@@ -117,13 +128,16 @@ def require_corpus(corpus: Corpus | None, trainable: type) -> Corpus:
     return corpus
 
 
-def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = silent) -> Corpus:
-    """Open a corpus; the first time, it is written (demo), decoded, split and cached.
+def open_corpus(
+    settings: Mapping[str, Any], home: Path, progress: Progress = silent, observe: Observe | None = None
+) -> Corpus:
+    """Open a corpus; recordings that were never opened are decoded, and the corpus is split and cached.
 
     Args:
         settings: the `corpus:` of the search space.
         home: the folder of caches.
         progress: is called while files are written and decoded.
+        observe: is called instead of `progress` while files are decoded, with all counts.
 
     Raises:
         InputError: no corpus has that name, the files can't be used for training, or the home can't be written.
@@ -131,37 +145,92 @@ def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = si
     """
     corpus_settings = corpus_model(settings)(**settings)
     recordings = corpus_settings.recordings(home, progress)
-    files, source = _fingerprint(corpus_settings.name, recordings), corpus_settings.source()
+    opening = _Opening(corpus_settings, recordings, home, observe or _report_to(progress))
+    files = _fingerprint(corpus_settings.name, recordings)
     if not corpus_settings.keeps_splits:
         fixed_splits = corpus_settings.fixed_splits(recordings)
-        folder = home / "cache" / extend_fingerprint(files, fixed_splits)
-        return _open_cached(corpus_settings, recordings, folder, fixed_splits, progress)
-    # A corpus that is recorded and cached is opened without the lock, which another process may hold for long.
-    fingerprint = read_record(home, source).fingerprints.get(files, "")
-    if not (home / "cache" / fingerprint / CLIPS).is_file():
-        with edit_record(home, source) as record:
-            earlier_splits = record.find_splits(recording.group for recording in recordings)
-            fingerprint = record.fingerprints.get(files) or extend_fingerprint(files, earlier_splits)
-            corpus = _open_cached(corpus_settings, recordings, home / "cache" / fingerprint, earlier_splits, progress)
-            record.add(files, fingerprint, _collect_splits(corpus, recordings))
-            return corpus
-    return _open_cached(corpus_settings, recordings, home / "cache" / fingerprint, {}, progress)
+        fingerprint = extend_fingerprint(files, fixed_splits)
+        return opening.read(fingerprint) or opening.build(fingerprint, fixed_splits)
+    # A corpus that is recorded and cached is opened without the lock.
+    fingerprint = read_record(home, opening.source).fingerprints.get(files, "")
+    if fingerprint and (corpus := opening.read(fingerprint)):
+        return corpus
+    # The recordings are decoded before the lock is taken, which is then held for a moment.
+    opening.prepare()
+    with edit_record(home, opening.source) as record:
+        earlier_splits = record.find_splits(recording.group for recording in recordings)
+        fingerprint = record.fingerprints.get(files) or extend_fingerprint(files, earlier_splits)
+        corpus = opening.build(fingerprint, earlier_splits)
+        record.add(files, fingerprint, _collect_splits(corpus, recordings))
+    return corpus
 
 
-def _open_cached(
-    settings: CorpusSettings,
-    recordings: Sequence[Recording],
-    folder: Path,
-    earlier_splits: Mapping[str, Split],
-    progress: Progress,
-) -> Corpus:
-    """Read a corpus from its folder in the cache; build it there first if it is missing."""
-    write_once(folder / CLIPS, lambda path: _build(settings, recordings, earlier_splits, folder, path, progress))
-    clips = pd.read_csv(folder / CLIPS, keep_default_na=False)
-    classes = clips.drop_duplicates("label").sort_values("label")["class"].astype(str)
-    skipped = json.loads((folder / "skipped.json").read_text(encoding="utf-8"))
-    pictures = {recording.name: recording.picture for recording in recordings if recording.picture is not None}
-    return Corpus(settings.name, tuple(classes), folder.name, folder, clips, tuple(skipped), pictures)
+def _report_to(progress: Progress) -> Observe:
+    return lambda counts: progress("reading the corpus", counts.files, counts.total)
+
+
+class _Opening:
+    """What opening a corpus needs: its recordings, and the shards of their source."""
+
+    def __init__(self, settings: CorpusSettings, recordings: Sequence[Recording], home: Path, observe: Observe) -> None:
+        self.source = settings.source()
+        self._settings = settings
+        self._recordings = recordings
+        self._home = home
+        self._observe = observe
+        self._store = open_store(home, self.source)
+        self._places: dict[str, Placed] | None = None
+
+    def read(self, fingerprint: str) -> Corpus | None:
+        """Return the corpus from its folder in the cache; None if it, or a shard of it, is missing."""
+        folder = self._home / "cache" / fingerprint
+        if not (folder / CLIPS).is_file() or open_places(folder / PLACES, self._store) is None:
+            return None
+        clips = read_table(folder / CLIPS)
+        classes = clips.drop_duplicates("label").sort_values("label")["class"].astype(str)
+        pictures = {item.name: item.picture for item in self._recordings if item.picture is not None}
+        skipped = read_table(folder / SKIPPED, dtype=str)
+        return Corpus(
+            self._settings.name,
+            tuple(classes),
+            folder.name,
+            folder,
+            clips,
+            tuple(f"{name}: {reason}" for name, reason in zip(skipped["recording"], skipped["reason"], strict=True)),
+            pictures,
+            source=self.source,
+        )
+
+    def prepare(self) -> dict[str, Placed]:
+        """Decode the recordings that are in no shard, and return where each one is."""
+        if self._places is None:
+            check_classes(self._where, self._recordings, {})
+            self._places = prepare_recordings(self._store, self._recordings, self._observe)
+        return self._places
+
+    def build(self, fingerprint: str, earlier_splits: Mapping[str, Split]) -> Corpus:
+        """Write the corpus's folder in the cache, and return the corpus."""
+        folder = self._home / "cache" / fingerprint
+        places = self.prepare()
+        problems = {name: place.entry.problem for name, place in places.items() if place.entry.problem}
+        usable = [recording for recording in self._recordings if recording.name not in problems]
+        check_classes(self._where, usable, problems)
+        skipped = pd.DataFrame(problems.items(), columns=["recording", "reason"])
+        write_once(folder / SKIPPED, lambda path: write_table(path, skipped))
+        starts_s = {recording.name: places[recording.name].entry.starts_s for recording in usable}
+        clips = make_table(usable, starts_s, earlier_splits)
+        write_once(folder / CLIPS, lambda path: write_table(path, clips))
+        # The table may be older than the shards: its rows count.
+        names = read_table(folder / CLIPS, usecols=["recording"], dtype=str)["recording"]
+        numbers = names.groupby(names).cumcount()
+        write_places(folder / PLACES, [(places[name], number) for name, number in zip(names, numbers, strict=True)])
+        corpus = self.read(fingerprint)
+        assert corpus is not None
+        return corpus
+
+    @property
+    def _where(self) -> str:
+        return f"corpus {self._settings.name} ({getattr(self._settings, 'root', 'generated')})"
 
 
 def _collect_splits(corpus: Corpus, recordings: Sequence[Recording]) -> dict[str, Split]:
@@ -179,110 +248,10 @@ def read_splits(home: Path, fingerprint: str) -> dict[str, Split] | None:
     path = home / "cache" / fingerprint / CLIPS
     if not path.is_file():
         return None
-    clips = pd.read_csv(path, keep_default_na=False, usecols=["recording", "split"], dtype=str)
+    clips = read_table(path, usecols=["recording", "split"], dtype=str)
     return dict(zip(clips["recording"], clips["split"], strict=True))
 
 
 def _fingerprint(name: str, recordings: Sequence[Recording]) -> str:
-    stats = ((recording, recording.path.stat()) for recording in recordings)
-    lines = [f"{recording.name} {recording.group} {stat.st_size} {stat.st_mtime_ns}" for recording, stat in stats]
+    lines = [f"{recording.name} {recording.group} {recording.key}" for recording in recordings]
     return digest("\n".join([f"{name} {CACHE_VERSION}", *lines]))[:12]
-
-
-def _build(
-    settings: CorpusSettings,
-    recordings: Sequence[Recording],
-    earlier_splits: Mapping[str, Split],
-    folder: Path,
-    clips_path: Path,
-    progress: Progress,
-) -> None:
-    """Decode every recording into `waveforms.npy` in `folder`, and write the table of clips to `clips_path` last."""
-    where = f"corpus {settings.name} ({getattr(settings, 'root', 'generated')})"
-    _check_classes(where, recordings)
-    kept: list[tuple[Recording, Decoded]] = []
-    skipped: list[str] = []
-    with WaveformWriter(folder / "waveforms.npy") as waveforms:
-        paths = [recording.path for recording in recordings]
-        work = map_in_parallel(decode, paths, "reading the corpus", progress)
-        for recording, decoded in zip(recordings, work, strict=True):
-            waveforms.append(decoded.clips)
-            if decoded.problem:
-                skipped.append(f"{recording.name}: {decoded.problem}")
-            else:
-                # The samples are in the file now; only the starts are needed for the table.
-                kept.append((recording, Decoded(decoded.clips[:0], decoded.starts_s)))
-    _check_classes(where, [recording for recording, _ in kept], skipped)
-    (folder / "skipped.json").write_text(json.dumps(skipped), encoding="utf-8")
-    _make_table(kept, earlier_splits).to_csv(clips_path, index=False)
-
-
-def _check_classes(where: str, recordings: Sequence[Recording], skipped: Sequence[str] = ()) -> None:
-    groups = {(recording.class_name, recording.group) for recording in recordings}
-    num_groups = Counter(class_name for class_name, _ in groups)
-    lost = f"; {len(skipped)} files can't be used, such as {skipped[0]}" if skipped else ""
-    if not num_groups:
-        suffixes = " ".join(sorted(MEDIA_SUFFIXES))
-        raise InputError(f"{where} has no recording{lost}; one sub-folder per class with files of {suffixes} is needed")
-    if len(num_groups) == 1:
-        raise InputError(f"{where} has one class only, {next(iter(num_groups))!r}{lost}; the judge needs two or more")
-    if max(num_groups.values()) < 3:
-        raise InputError(
-            f"{where} has {max(num_groups.values())} independent recordings in its largest class{lost};"
-            " 3 or more are needed, so that one can be kept for validation and one for the test"
-        )
-
-
-def _make_table(kept: Sequence[tuple[Recording, Decoded]], earlier_splits: Mapping[str, Split]) -> pd.DataFrame:
-    classes = sorted({recording.class_name for recording, _ in kept})
-    groups_of_class: dict[str, list[str]] = {name: [] for name in classes}
-    for recording, _ in kept:
-        groups_of_class[recording.class_name].append(recording.group)
-    splits = split_groups(groups_of_class, earlier_splits)
-    numbers: Counter[str] = Counter()
-    rows = []
-    for recording, decoded in kept:
-        # A clip's name becomes that of files, such as dog_1.wav.
-        stem = re.sub(r"\W+", "_", recording.class_name).strip("_") or "class"
-        for start_s in decoded.starts_s:
-            numbers[stem] += 1
-            rows.append(
-                {
-                    "clip": f"{stem}_{numbers[stem]}",
-                    "recording": recording.name,
-                    "class": recording.class_name,
-                    "label": classes.index(recording.class_name),
-                    "split": splits[recording.group],
-                    "start_s": start_s,
-                }
-            )
-    return pd.DataFrame(rows)
-
-
-class WaveformWriter:
-    """A writer of a .npy file of shape (clips, 44100) that appends clips, since a corpus may be larger than memory."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._count = 0
-
-    def __enter__(self) -> WaveformWriter:
-        self._file = self._path.open("wb")
-        self._write_header()
-        return self
-
-    def append(self, clips: NDArray[np.int16]) -> None:
-        """Append clips of shape (clips, 44100)."""
-        self._file.write(clips.tobytes())
-        self._count += len(clips)
-
-    def __exit__(self, *error: object) -> None:
-        # numpy pads the header, so that a larger first axis fits in its place.
-        self._file.seek(0)
-        self._write_header()
-        self._file.close()
-
-    def _write_header(self) -> None:
-        np.lib.format.write_array_header_1_0(
-            self._file, {"descr": "<i2", "fortran_order": False, "shape": (self._count, CLIP_SAMPLES)}
-        )

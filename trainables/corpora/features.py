@@ -13,20 +13,21 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.audio import spectrogram
+from trainables.corpora.shards.array import ShardedArray
 from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
     from trainables.components.audio.feature import Feature
 
+Clips = NDArray[np.int16] | ShardedArray
+"""The samples of clips, of shape (clips, 44100); 32767 is full scale."""
 BATCH_CLIPS = 64
 RESIDENT_BYTES = 1 << 30
 """The size up to which the features of a split are copied to the training device."""
 
 
-def open_features(
-    folder: Path, waveforms: NDArray[np.int16], feature: Feature, progress: Progress = silent
-) -> NDArray[np.float16]:
+def open_features(folder: Path, waveforms: Clips, feature: Feature, progress: Progress = silent) -> NDArray[np.float16]:
     """Open a feature of every clip as a memory map of shape (clips, frames, bins); the first time, it is computed.
 
     Args:
@@ -58,12 +59,12 @@ def open_features(
     return features
 
 
-def read_waveforms(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Float[Tensor, "clips samples"]:
+def read_waveforms(waveforms: Clips, clips: NDArray[np.int64]) -> Float[Tensor, "clips samples"]:
     """Return the samples of some clips, within ±1."""
     return torch.from_numpy(waveforms[clips].astype(np.float32) / 32767)
 
 
-def clip_power(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Float[Tensor, "clips 192 512"]:
+def clip_power(waveforms: Clips, clips: NDArray[np.int64]) -> Float[Tensor, "clips 192 512"]:
     """Return the power spectrograms of some clips, dithered."""
     dithered = spectrogram.dither(read_waveforms(waveforms, clips), torch.from_numpy(clips))
     return spectrogram.power(dithered)

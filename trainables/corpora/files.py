@@ -13,7 +13,7 @@ PICTURE_SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .png .tif .tiff .webp".split(
 
 @dataclass(frozen=True)
 class Recording:
-    """One file with sound.
+    """One file with sound, or a section of one.
 
     Attributes:
         name: its path below the corpus's root; unique.
@@ -21,6 +21,8 @@ class Recording:
         class_name: the name of its class.
         group: the name of its source. All recordings of a group are in the same split.
         picture: the video or picture that belongs to it; None if there is none.
+        start_s: where it starts in the file.
+        end_s: where it ends in the file; None for the file's end.
     """
 
     name: str
@@ -28,3 +30,16 @@ class Recording:
     class_name: str
     group: str
     picture: Path | None = None
+    start_s: float = 0.0
+    end_s: float | None = None
+
+    @property
+    def key(self) -> str:
+        """The state of the file: its size, its time and the section of it. A recording with another key is read anew.
+
+        Raises:
+            OSError: the file is gone.
+        """
+        stat = self.path.stat()
+        section = f" {self.start_s:g} {self.end_s:g}" if self.end_s is not None else f" {self.start_s:g}"
+        return f"{stat.st_size} {stat.st_mtime_ns}" + (section if section != " 0" else "")

@@ -16,6 +16,9 @@ from PIL import Image
 from trainables.components.audio.clip import CLIP_S
 from trainables.corpora.files import PICTURE_SUFFIXES
 from trainables.corpora.picture_files import crop_square, read_picture
+from trainables.corpora.shards.array import ShardedArray, open_places, write_places
+from trainables.corpora.shards.decoded import Decoded
+from trainables.corpora.shards.store import Observe, Placed, ShardStore, Wanted
 from trainables.corpora.splits import digest
 from trainables.errors import InputError
 from trainables.support.cache import write_once
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
 MOTION_HZ = 10
 """The number of frames per second between which motion is measured."""
 MOTION_STEPS = int(CLIP_S * MOTION_HZ)
+PICTURES_VERSION = 1
+"""Raise it with any change of the pictures of a recording: they are read anew."""
 MOTION_PX = 32
 """The side of the frames that motion is measured on."""
 
@@ -42,9 +47,20 @@ class Shown:
     path: Path
     starts_s: tuple[float, ...]
 
+    @property
+    def key(self) -> str:
+        """The state of the file, and the times of its clips.
 
-def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Pictures:
-    """Open a picture of every clip as a memory map; the first time, the files are read.
+        Raises:
+            OSError: the file is gone.
+        """
+        stat = self.path.stat()
+        times = digest(" ".join(map(str, self.starts_s)))[:12]
+        return f"{self.path.suffix} {stat.st_size} {stat.st_mtime_ns} {times}"
+
+
+def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> ShardedArray:
+    """Open a picture of every clip, of shape (clips, 3, size, size); the first time, the files are read.
 
     The picture of a clip is the frame in its middle or, without a video, the recording's picture. It is black if none
     can be read; `select_visible` returns the others.
@@ -55,18 +71,46 @@ def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Pic
         progress: is called while files are read.
     """
 
-    def make(path: Path) -> None:
-        pictures = np.lib.format.open_memmap(path, mode="w+", dtype=np.uint8, shape=(len(corpus.clips), 3, size, size))
-        rows, shown = _list_shown(corpus)
-        work = map_in_parallel(partial(_read_pictures, size=size), shown, "reading the corpus's pictures", progress)
-        for clips, frames in zip(rows, work, strict=True):
-            if frames is not None:
-                pictures[clips] = frames
-        pictures.flush()
+    store = _open_store(corpus, size)
+    path = corpus.folder / f"pictures-{size}-{digest_sources(corpus)}.npz"
+    if (pictures := open_places(path, store)) is not None:
+        return pictures
+    names, rows, shown = _list_shown(corpus)
+    wanted = [Wanted(name, picture.key, picture) for name, picture in zip(names, shown, strict=True)]
+    places = store.prepare(wanted, partial(_decode_pictures, size=size), _report_to(progress), _has_changed)
+    by_clip: list[tuple[Placed | None, int]] = [(None, 0)] * len(corpus.clips)
+    for clips, task in zip(rows, wanted, strict=True):
+        if not (place := places[task.name]).entry.problem:
+            for number, clip in enumerate(clips):
+                by_clip[clip] = (place, number)
+    write_places(path, by_clip)
+    opened = open_places(path, store)
+    assert opened is not None
+    return opened
 
-    path = write_once(corpus.folder / f"pictures-{size}-{digest_sources(corpus)}.npy", make)
-    pictures: Pictures = np.load(path, "r")
-    return pictures
+
+def _open_store(corpus: Corpus, size: int) -> ShardStore:
+    """Return the shards of the pictures of a corpus's source."""
+    name = digest(f"{corpus.source} {PICTURES_VERSION}")[:12]
+    return ShardStore(corpus.folder.parent / f"pictures-{size}-{name}", (3, size, size), np.uint8)
+
+
+def _report_to(progress: Progress) -> Observe:
+    return lambda counts: progress("reading the corpus's pictures", counts.files, counts.total)
+
+
+def _has_changed(task: Wanted[Shown]) -> bool:
+    try:
+        return task.value.key != task.key
+    except OSError:
+        return True
+
+
+def _decode_pictures(shown: Shown, size: int) -> Decoded:
+    pictures = _read_pictures(shown, size)
+    if pictures is None:
+        return Decoded(np.empty((0, 3, size, size), np.uint8), (), "no picture that can be read")
+    return Decoded(pictures, shown.starts_s)
 
 
 def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
@@ -83,7 +127,7 @@ def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
 
     def make(path: Path) -> None:
         motion = np.full((len(corpus.clips), MOTION_STEPS), np.nan, np.float32)
-        rows, shown = _list_shown(corpus)
+        _, rows, shown = _list_shown(corpus)
         work = map_in_parallel(_measure_motion, shown, "reading the corpus's motion", progress)
         for clips, recording_motion in zip(rows, work, strict=True):
             if recording_motion is not None:
@@ -96,7 +140,7 @@ def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
 
 
 def select_visible(
-    corpus: Corpus, pictures: Pictures, clips: NDArray[np.int64], *, required: bool = True
+    corpus: Corpus, pictures: Pictures | ShardedArray, clips: NDArray[np.int64], *, required: bool = True
 ) -> NDArray[np.int64]:
     """Return those of some clips that have a picture.
 
@@ -118,8 +162,8 @@ def select_visible(
     return visible_clips
 
 
-def _list_shown(corpus: Corpus) -> tuple[list[NDArray[np.intp]], list[Shown]]:
-    """Return the recordings that have a picture or video: the rows of their clips, and the files."""
+def _list_shown(corpus: Corpus) -> tuple[list[str], list[NDArray[np.intp]], list[Shown]]:
+    """Return the recordings that have a picture or video: their names, the rows of their clips, and the files."""
     recordings = corpus.clips["recording"].to_numpy(str)
     starts_s = corpus.clips["start_s"].to_numpy(float)
     names = [name for name in dict.fromkeys(recordings.tolist()) if name in corpus.pictures]
@@ -127,9 +171,11 @@ def _list_shown(corpus: Corpus) -> tuple[list[NDArray[np.intp]], list[Shown]]:
     ends = np.searchsorted(recordings, names, side="right", sorter=order)
     starts = np.searchsorted(recordings, names, side="left", sorter=order)
     rows = [order[start:end] for start, end in zip(starts, ends, strict=True)]
-    return rows, [
-        Shown(corpus.pictures[name], tuple(starts_s[clip_rows])) for name, clip_rows in zip(names, rows, strict=True)
-    ]
+    return (
+        names,
+        rows,
+        [Shown(corpus.pictures[name], tuple(starts_s[clip_rows])) for name, clip_rows in zip(names, rows, strict=True)],
+    )
 
 
 def digest_sources(corpus: Corpus) -> str:
@@ -197,4 +243,6 @@ def read_frames(path: Path, times_s: list[float], size: int) -> Pictures | None:
 
 
 def _crop_frame(frame: av.VideoFrame, size: int) -> UInt8[np.ndarray, "3 size size"]:
-    return crop_square(Image.fromarray(frame.to_ndarray(format="rgb24")), size)
+    # A telephone that was held upright stores the rotation beside the frame; a quarter turn loses nothing.
+    pixels = np.rot90(frame.to_ndarray(format="rgb24"), round(frame.rotation / 90))
+    return crop_square(Image.fromarray(np.ascontiguousarray(pixels)), size)

@@ -8,10 +8,12 @@ from pathlib import Path
 
 import av
 import numpy as np
+from av.container import InputContainer
 from numpy.typing import NDArray
 
 from trainables.components.audio.clip import CLIP_S, CLIP_SAMPLES, RATE_HZ
 from trainables.corpora.files import Recording
+from trainables.corpora.shards.decoded import Decoded
 from trainables.errors import InputError
 
 __all__ = ["Decoded", "Recording", "decode", "read_clip"]
@@ -20,29 +22,24 @@ SILENCE_RMS = 1e-4
 """The RMS below which a clip is silent (−80 dBFS)."""
 
 
-@dataclass(frozen=True)
-class Decoded:
-    """The clips of a recording, or the reason why there are none.
+LATE_S = 0.05
+"""Sound that starts this much later than its file starts late: its clips are later, too. It is more than a frame."""
 
-    Attributes:
-        clips: samples of shape (clips, 44100); 32767 is full scale.
-        starts_s: the start of each clip in the recording.
-        problem: why there are no clips; empty if there are some.
+
+def decode(recording: Recording) -> Decoded:
+    """Read the sound of an audio or video file as clips of 2 s, leaving out silent ones.
+
+    Returns:
+        int16 clips of shape (clips, 44100), where 32767 is full scale, with their starts in the file.
     """
-
-    clips: NDArray[np.int16]
-    starts_s: tuple[float, ...]
-    problem: str = ""
-
-
-def decode(path: Path) -> Decoded:
-    """Read the sound of an audio or video file as clips of 2 s, leaving out silent ones."""
     try:
-        waveform = _read_mono(path)
+        sound = _read_mono(recording.path, recording.end_s)
     except (av.FFmpegError, OSError, ValueError) as error:
         return _reject(f"unreadable ({getattr(error, 'strerror', None) or error})")
-    if waveform is None:
+    if sound is None:
         return _reject("no audio stream")
+    begin_s = max(recording.start_s, sound.start_s)
+    waveform = sound.cut(recording.start_s, recording.end_s)
     if not len(waveform):
         return _reject("zero length")
     clips = _cut_clips(waveform)
@@ -50,7 +47,7 @@ def decode(path: Path) -> Decoded:
     if not audible.any():
         return _reject("silent")
     samples = np.round(np.clip(clips[audible], -1, 1) * 32767).astype(np.int16)
-    return Decoded(samples, tuple(float(index) * CLIP_S for index in np.flatnonzero(audible)))
+    return Decoded(samples, tuple(begin_s + float(index) * CLIP_S for index in np.flatnonzero(audible)))
 
 
 def read_clip(path: Path, at_s: float = 0.0) -> NDArray[np.float32]:
@@ -64,10 +61,11 @@ def read_clip(path: Path, at_s: float = 0.0) -> NDArray[np.float32]:
         InputError: the file can't be read, ends before `at_s`, or is silent there.
     """
     try:
-        waveform = _read_mono(path)
+        sound = _read_mono(path)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from error
-    if waveform is None or not len(waveform):
+    waveform = np.empty(0, np.float32) if sound is None else sound.waveform
+    if not len(waveform):
         raise InputError(f"{path}: has no sound; give a file with an audio stream")
     if at_s < 0 or at_s * RATE_HZ >= len(waveform):
         raise InputError(f"{path}: --at {at_s:g}: it is {len(waveform) / RATE_HZ:.1f} s long; give a time within it")
@@ -81,25 +79,68 @@ def _reject(problem: str) -> Decoded:
     return Decoded(np.empty((0, CLIP_SAMPLES), np.int16), (), problem)
 
 
-def _read_mono(path: Path) -> NDArray[np.float32] | None:
-    """Read the first audio stream, channels averaged, at 22,050 Hz; return None if the file has none."""
+@dataclass(frozen=True)
+class _Sound:
+    """The sound of a file.
+
+    Attributes:
+        waveform: its samples at 22,050 Hz.
+        start_s: the time of the first one, counted from the beginning of the file.
+    """
+
+    waveform: NDArray[np.float32]
+    start_s: float = 0.0
+
+    def cut(self, start_s: float, end_s: float | None) -> NDArray[np.float32]:
+        """Return the samples of a section of the file."""
+        first = max(0, round((start_s - self.start_s) * RATE_HZ))
+        last = None if end_s is None else max(0, round((end_s - self.start_s) * RATE_HZ))
+        return self.waveform[first:last]
+
+
+def _read_mono(path: Path, end_s: float | None = None) -> _Sound | None:
+    """Read the first audio stream up to a time, channels averaged, at 22,050 Hz; return None if the file has none.
+
+    Of a file that breaks off, what comes before is read.
+    """
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return None
-        to_float = av.AudioResampler(format="fltp")
-        frames = [part for frame in container.decode(audio=0) for part in to_float.resample(frame)]
-        if not frames:
-            return np.empty(0, np.float32)
-        rate_hz = frames[0].sample_rate
-        waveform = np.concatenate([frame.to_ndarray().mean(axis=0) for frame in frames])
+        parts, rate_hz, start_s = _read_parts(container, end_s)
+    if not parts:
+        return _Sound(np.empty(0, np.float32))
     # Samples of float formats may be NaN or infinite.
-    waveform = np.nan_to_num(waveform.astype(np.float32))
+    waveform = np.nan_to_num(np.concatenate(parts).astype(np.float32))
     if rate_hz == RATE_HZ:
-        return waveform
+        return _Sound(waveform, start_s)
     ratio = Fraction(RATE_HZ, rate_hz)
     from scipy.signal import resample_poly  # takes more than a second, and a cached corpus doesn't need it
 
-    return np.asarray(resample_poly(waveform, ratio.numerator, ratio.denominator), np.float32)
+    return _Sound(np.asarray(resample_poly(waveform, ratio.numerator, ratio.denominator), np.float32), start_s)
+
+
+def _read_parts(container: InputContainer, end_s: float | None) -> tuple[list[NDArray[np.float32]], int, float]:
+    """Return the samples of the first audio stream in parts, their rate, and the time of the first one."""
+    to_float = av.AudioResampler(format="fltp")
+    parts: list[NDArray[np.float32]] = []
+    rate_hz, start_s, samples_needed = 0, 0.0, float("inf")
+    num_samples = 0
+    try:
+        for frame in container.decode(audio=0):
+            for part in to_float.resample(frame):
+                if not parts:
+                    rate_hz = part.sample_rate
+                    late_s = (part.time or 0.0) - (container.start_time or 0) / av.time_base
+                    start_s = late_s if late_s > LATE_S else 0.0
+                    samples_needed = float("inf") if end_s is None else (end_s - start_s + 1) * rate_hz
+                parts.append(part.to_ndarray().mean(axis=0))
+                num_samples += part.samples
+            if num_samples > samples_needed:
+                break
+    except av.FFmpegError:
+        if num_samples < CLIP_S * rate_hz or not parts:
+            raise
+    return parts, rate_hz, start_s
 
 
 def _cut_clips(waveform: NDArray[np.float32]) -> NDArray[np.float32]:

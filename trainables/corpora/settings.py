@@ -2,61 +2,23 @@
 
 from __future__ import annotations
 
-from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from trainables.corpora import esc50 as esc50_layout
 from trainables.corpora import folder as folder_layout
 from trainables.corpora import vegas as vegas_layout
+from trainables.corpora.base import CORPORA, CorpusSettings, name_source
 from trainables.corpora.files import Recording
 from trainables.corpora.splits import Split
 from trainables.errors import InputError
 from trainables.support.progress import Progress
-from trainables.support.registry import Registry
 
-
-class CorpusSettings(BaseModel):
-    """The `corpus:` of a search space; a sub-class for every `name`."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-    keeps_splits: ClassVar[bool] = True
-    """Whether recordings keep their splits when others are added (see `split_record`)."""
-    name: str
-
-    def check_root(self) -> None:
-        """Check quickly, without reading files, that there is a corpus at the root.
-
-        Raises:
-            InputError: there is none.
-        """
-
-    @abstractmethod
-    def source(self) -> str:
-        """Return the name of the source: within one source, recordings of the same name are the same recording."""
-
-    @abstractmethod
-    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
-        """Return the recordings, sorted by class.
-
-        Args:
-            home: the folder of caches; a generated corpus is written below it.
-            progress: is called while files are written.
-        """
-
-    def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
-        """Return the split of each group, where the data set defines them; it is read only without `keeps_splits`.
-
-        Without fixed splits, which the empty result means, they follow from the names of the groups.
-        """
-        return {}
-
-
-CORPORA: Registry[type[CorpusSettings]] = Registry("corpus")
+__all__ = ["CORPORA", "CorpusSettings", "corpus_model"]
 
 
 @CORPORA.register("demo")
@@ -103,7 +65,7 @@ class Folder(CorpusSettings):
 
     def source(self) -> str:
         """Return the name with the resolved root."""
-        return _name_source(self.name, self.root)
+        return name_source(self.name, self.root)
 
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
         """Return every audio or video file below the sub-folders."""
@@ -123,7 +85,7 @@ class Vegas(CorpusSettings):
 
     def source(self) -> str:
         """Return the name with the resolved root."""
-        return _name_source(self.name, self.root)
+        return name_source(self.name, self.root)
 
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
         """Return every recording of the data set."""
@@ -154,7 +116,7 @@ class Esc50(CorpusSettings):
 
     def source(self) -> str:
         """Return the name with the resolved root."""
-        return _name_source(self.name, self.root)
+        return name_source(self.name, self.root)
 
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
         """Return the recordings of the table, or those of the sub-folders where there is none."""
@@ -163,10 +125,6 @@ class Esc50(CorpusSettings):
     def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
         """Return the splits that follow from the folds."""
         return esc50_layout.split_by_fold(recordings, validation_fold=self.validation_fold, test_fold=self.test_fold)
-
-
-def _name_source(name: str, root: Path) -> str:
-    return f"{name} {root.expanduser().resolve()}"
 
 
 def corpus_model(settings: Mapping[str, Any]) -> type[CorpusSettings]:

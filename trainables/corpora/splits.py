@@ -61,4 +61,5 @@ def split_groups(
 
 def digest(text: str) -> str:
     """Return the SHA-256 of a text in hexadecimal; unlike Python's `hash` it is the same in every process."""
-    return hashlib.sha256(text.encode()).hexdigest()
+    # The name of a file need not be valid UTF-8.
+    return hashlib.sha256(text.encode(errors="surrogateescape")).hexdigest()

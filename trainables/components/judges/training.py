@@ -21,7 +21,7 @@ from trainables.components.audio import spectrogram
 from trainables.components.audio.sizes import SIZES, Size
 from trainables.components.judges.networks import Mel, Network, log_mel
 from trainables.components.judges.weights import MEL_BANDS, MEL_FRAMES
-from trainables.corpora.features import clip_power
+from trainables.corpora.features import Clips, clip_power
 from trainables.support.progress import Progress
 
 if TYPE_CHECKING:
@@ -112,7 +112,7 @@ def make_variants(power: Float[Tensor, "clips 192 512"], generator: torch.Genera
     return torch.stack([log_mel(log_power).half() for log_power in log_powers])
 
 
-def _resynthesize(waveforms: NDArray[np.int16], clips: NDArray[np.int64]) -> Float16[Tensor, "clips 96 64"]:
+def _resynthesize(waveforms: Clips, clips: NDArray[np.int64]) -> Float16[Tensor, "clips 96 64"]:
     """Return log-mel spectrograms of clips after Griffin-Lim, an equal part of them from each size."""
     mels = torch.empty(len(clips), MEL_FRAMES, MEL_BANDS, dtype=torch.float16)
     sizes: list[Size] = list(SIZES)

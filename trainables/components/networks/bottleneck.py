@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -14,7 +15,8 @@ from trainables.components.losses.sigmas import Sigma
 from trainables.components.networks.convolutions import HEAD_GAIN, Decoder, Encoder
 from trainables.components.networks.pca_path import LinearPath
 from trainables.components.networks.quantizer import ResidualQuantizer
-from trainables.components.networks.weights import BottleneckName, NormName
+from trainables.components.networks.time_slots import SlotDecoder, SlotEncoder, SlotPath
+from trainables.components.networks.weights import ArchitectureName, BottleneckName, NormName
 from trainables.components.shapes import Clips, Latents
 
 WEIGHT_DECAY = 1e-4
@@ -43,6 +45,7 @@ class Bottleneck(nn.Module):
         means: the mean of each channel over the train clips.
         bottleneck: the layers next to the latent.
         quantizer: quantizes the latents; None for losses without codebooks.
+        architecture: `maps` halves a map of the whole clip; `time_slots` shares its weights over time.
     """
 
     def __init__(
@@ -60,43 +63,40 @@ class Bottleneck(nn.Module):
         means: Sequence[float] = (),
         bottleneck: BottleneckName = "plain",
         quantizer: ResidualQuantizer | None = None,
+        architecture: ArchitectureName = "maps",
     ) -> None:
         super().__init__()
         self.num_latents = num_latents
         self.is_variational = is_variational
         self.has_tanh = has_tanh
-        self.num_channels, frames = shape[:2]
+        self.num_channels = shape[0]
+        sizes = _Sizes(
+            shape=shape,
+            num_latents=num_latents,
+            num_outputs=2 if is_variational else 1,
+            num_maps=self.num_channels + (0 if sigma is None else sigma.num_maps),
+            width=width,
+            slope=slope,
+            norm=norm,
+        )
         # Beside a linear path, the outputs of the untrained convolutions are 0.
         gains = (0.0, 0.0) if has_linear_path else (1.0, HEAD_GAIN)
-        self.encoder = Encoder(
-            frames,
-            num_latents * (2 if is_variational else 1),
-            width=width,
-            slope=slope,
-            kind=norm,
-            gain=gains[0],
-            num_maps=self.num_channels,
-            bottleneck=bottleneck,
-        )
-        self.decoder = Decoder(
-            frames,
-            num_latents,
-            width=width,
-            slope=slope,
-            kind=norm,
-            means=() if has_linear_path else means,
-            gain=gains[1],
-            num_maps=self.num_channels + (0 if sigma is None else sigma.num_maps),
-            bottleneck=bottleneck,
-        )
+        means = () if has_linear_path else means
+        self.encoder: Encoder | SlotEncoder
+        self.decoder: Decoder | SlotDecoder
+        if architecture == "time_slots":
+            self.encoder, self.decoder = _make_slots(sizes, means, gains)
+        else:
+            self.encoder, self.decoder = _make_maps(sizes, means, gains, bottleneck)
         self.sigma = sigma
         self.quantizer = quantizer
         # On CPUs convolutions with few channels are twice as fast with the channels last.
         self.to(memory_format=torch.channels_last)
-        self.linear_path = LinearPath(shape, num_latents) if has_linear_path else None
+        self.linear_path = _make_linear_path(architecture, shape, num_latents) if has_linear_path else None
         if has_linear_path and is_variational:
-            assert self.encoder.end.bias is not None
-            nn.init.constant_(self.encoder.end.bias[num_latents:], OPEN_LOG_VARIANCE)
+            biases = self.encoder.end.bias
+            assert biases is not None
+            nn.init.constant_(biases[len(biases) // 2 :], OPEN_LOG_VARIANCE)
 
     def encode(self, normalized: Clips, autocast: torch.autocast) -> tuple[Latents, Latents | None]:
         """Return the means of the latents and, of a variational network, their log-variances."""
@@ -137,3 +137,75 @@ class Bottleneck(nn.Module):
             {"params": linear, "weight_decay": 0.0, "lr_share": LINEAR_LR_SHARE},
         ]
         return [group for group in groups if group["params"]]
+
+
+@dataclass(frozen=True)
+class _Sizes:
+    """The sizes of an encoder and a decoder, with the names that `Bottleneck` gives them.
+
+    `num_outputs` is the number of the encoder's outputs for each latent, `num_maps` that of the decoder's maps.
+    """
+
+    shape: tuple[int, int, int]
+    num_latents: int
+    num_outputs: int
+    num_maps: int
+    width: int
+    slope: float
+    norm: NormName
+
+
+def _make_maps(
+    sizes: _Sizes, means: Sequence[float], gains: tuple[float, float], bottleneck: BottleneckName
+) -> tuple[Encoder, Decoder]:
+    num_channels, frames, _ = sizes.shape
+    encoder = Encoder(
+        frames,
+        sizes.num_latents * sizes.num_outputs,
+        width=sizes.width,
+        slope=sizes.slope,
+        kind=sizes.norm,
+        gain=gains[0],
+        num_maps=num_channels,
+        bottleneck=bottleneck,
+    )
+    decoder = Decoder(
+        frames,
+        sizes.num_latents,
+        width=sizes.width,
+        slope=sizes.slope,
+        kind=sizes.norm,
+        means=means,
+        gain=gains[1],
+        num_maps=sizes.num_maps,
+        bottleneck=bottleneck,
+    )
+    return encoder, decoder
+
+
+def _make_slots(sizes: _Sizes, means: Sequence[float], gains: tuple[float, float]) -> tuple[SlotEncoder, SlotDecoder]:
+    encoder = SlotEncoder(
+        sizes.shape,
+        sizes.num_latents,
+        width=sizes.width,
+        slope=sizes.slope,
+        kind=sizes.norm,
+        num_outputs=sizes.num_outputs,
+        gain=gains[0],
+    )
+    decoder = SlotDecoder(
+        (sizes.num_maps, *sizes.shape[1:]),
+        sizes.num_latents,
+        width=sizes.width,
+        slope=sizes.slope,
+        kind=sizes.norm,
+        means=means,
+        gain=gains[1],
+    )
+    return encoder, decoder
+
+
+def _make_linear_path(
+    architecture: ArchitectureName, shape: tuple[int, int, int], num_latents: int
+) -> LinearPath | SlotPath:
+    return SlotPath(shape, num_latents) if architecture == "time_slots" else LinearPath(shape, num_latents)

@@ -1,6 +1,6 @@
 """The number of weights of networks, from their settings alone: for the size of checkpoints, without torch.
 
-Each function counts what the network of the same name in `convolutions`, `bottleneck` or `backbones` has.
+Each function counts what the network of the same name in `convolutions`, `time_slots`, `bottleneck` or `backbones` has.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ VALUE_BYTES = 4
 TENSOR_BYTES = 300
 """The bytes of a tensor in a file, beside its numbers."""
 
+MAX_SLOTS = 16
+MIN_SLOT_FRAMES = 3
+"""The most slots of a network that shares its weights over time, and the fewest frames in a slot."""
+SLOT_BRANCHES = 2
+"""Its residual branches, at each of its two resolutions."""
 MAX_HEADS = 4
 """The most heads of the attention next to the latent."""
 DISCRIMINATOR_BANDS = (0.0, 0.1, 0.25, 0.5, 0.75, 1.0)
@@ -32,6 +37,7 @@ DISCRIMINATOR_STEPS = 3
 
 NormName = Literal["group", "batch"]
 BottleneckName = Literal["plain", "spectral_norm", "attention"]
+ArchitectureName = Literal["maps", "time_slots"]
 BackboneName = Literal["small", "resnet18", "resnet50"]
 
 
@@ -81,6 +87,11 @@ def level_channels(width: int, frames: int) -> list[int]:
     """Return the channels of each level, from the spectrogram down: `width` at the lowest two, half at each above."""
     depth = int(math.log2(frames // BOTTOM[0]))
     return [max(MIN_CHANNELS, width >> max(0, depth - level - 1)) for level in range(depth + 1)]
+
+
+def count_slots(frames: int) -> int:
+    """Return the number of slots that a network of the architecture `time_slots` divides so many frames into."""
+    return min(MAX_SLOTS, frames // MIN_SLOT_FRAMES)
 
 
 def linear(num_inputs: int, num_outputs: int, *, bias: bool = True) -> Weights:
@@ -163,6 +174,31 @@ def discriminators() -> Weights:
     return add_up([one] * (len(DISCRIMINATOR_BANDS) - 1))
 
 
+def slot_encoder(shape: tuple[int, int, int], num_outputs: int, *, width: int, kind: NormName) -> Weights:
+    """Count a `SlotEncoder` with so many outputs a clip."""
+    num_maps, frames, bins = shape
+    num_slots = count_slots(frames)
+    ends = linear(num_maps * bins, width // 2) + linear(width, num_outputs // num_slots)
+    return ends + _slots(frames // num_slots * (width // 2), width, width, kind)
+
+
+def slot_decoder(shape: tuple[int, int, int], num_latents: int, *, width: int, kind: NormName) -> Weights:
+    """Count a `SlotDecoder`."""
+    num_maps, frames, bins = shape
+    num_slots = count_slots(frames)
+    ends = linear(num_latents // num_slots, width) + linear(width // 2, num_maps * bins)
+    return ends + _slots(width, frames // num_slots * (width // 2), width, kind)
+
+
+def _slots(num_inputs: int, num_outputs: int, width: int, kind: NormName) -> Weights:
+    """Count the layer between frames and slots, and the branches on both of its sides."""
+    branches = [
+        norm(channels, kind) + linear(3 * channels, channels) + linear(channels, channels)
+        for channels in (width // 2, width)
+    ]
+    return linear(num_inputs, num_outputs) + add_up(branches * SLOT_BRANCHES)
+
+
 def bottleneck(
     shape: tuple[int, int, int],
     num_latents: int,
@@ -173,6 +209,7 @@ def bottleneck(
     has_linear_path: bool,
     num_sigma_maps: int = 0,
     bottleneck: BottleneckName = "plain",
+    architecture: ArchitectureName = "maps",
 ) -> Weights:
     """Count a `Bottleneck` with these arguments.
 
@@ -182,12 +219,17 @@ def bottleneck(
     num_channels, frames = shape[:2]
     num_outputs = num_latents * (2 if is_variational else 1)
     num_maps = num_channels + num_sigma_maps
-    networks = encoder(
-        frames, num_outputs, width=width, kind=norm, num_maps=num_channels, bottleneck=bottleneck
-    ) + decoder(frames, num_latents, width=width, kind=norm, num_maps=num_maps, bottleneck=bottleneck)
+    if architecture == "time_slots":
+        networks = slot_encoder(shape, num_outputs, width=width, kind=norm)
+        networks += slot_decoder((num_maps, *shape[1:]), num_latents, width=width, kind=norm)
+    else:
+        networks = encoder(
+            frames, num_outputs, width=width, kind=norm, num_maps=num_channels, bottleneck=bottleneck
+        ) + decoder(frames, num_latents, width=width, kind=norm, num_maps=num_maps, bottleneck=bottleneck)
     if has_linear_path:
-        num_values = math.prod(shape)
-        networks += Weights(2, 2 * num_values * num_latents, 1, num_values)
+        num_slots = count_slots(frames) if architecture == "time_slots" else 1
+        num_values = math.prod(shape) // num_slots
+        networks += Weights(2, 2 * num_values * (num_latents // num_slots), 1, num_values)
     return networks
 
 

@@ -1,0 +1,1 @@
+"""Sweeps and their results from Python: `from orchestrator import Sweep, load`."""

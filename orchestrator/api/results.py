@@ -1,0 +1,178 @@
+"""The results of a sweep as data frames, read from its folder; neither MLflow nor Ray is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.overview.snapshot import Snapshot, read_snapshot
+from orchestrator.state.home import find_home
+from orchestrator.state.trial import Trial
+from reports import vocabulary as words
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from matplotlib.axes import Axes
+
+COLUMNS = ("arm", "stage", "source", "outcome", "cause", "seed", "epochs", "best_epoch", "seconds")
+"""The columns of `Results.trials` that are neither settings nor metrics."""
+TRIAL, EPOCH = "trial", "epoch"
+
+
+def load(name: str | None = None, home: Path | str | None = None) -> Results:
+    """Return the results of a sweep, also while it runs; they stay as they are at this moment.
+
+    Args:
+        name: the sweep; None for the one that ran last.
+        home: the folder of all sweeps; by default `ORCHESTRATE_HOME`, else `runs` in the current folder.
+
+    Raises:
+        UserError: there is no such sweep, or it has not started yet.
+    """
+    return Results(read_snapshot(find_home(None if home is None else Path(home)), name))
+
+
+class Results:
+    """The trials of a sweep at one moment.
+
+    Attributes:
+        name: the name of the sweep.
+        state: `running`, `paused`, `finished`, `interrupted` or `failed`.
+        metric: the metric that orders trials.
+        mode: the direction in which it is better, `min` or `max`.
+        trials: a row for each trial.
+        curves: a row for each epoch of each trial.
+        best: a row for each arm: its best trial.
+    """
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        """Keep a snapshot; frames are made when they are first used.
+
+        Args:
+            snapshot: the state of the sweep.
+        """
+        self._snapshot = snapshot
+        self.name = snapshot.name
+        self.state = snapshot.state
+        self.metric = snapshot.objective.metric
+        self.mode = snapshot.objective.mode
+
+    def __repr__(self) -> str:
+        count = words.amount(len(self._snapshot.ledger.trials), "trial")
+        return f"<Results of {self.name!r}: {self.state}, {count}, {self.mode} {self.metric}>"
+
+    @cached_property
+    def trials(self) -> pd.DataFrame:
+        """A row for each trial, by its number: where it belongs, how it ended, its settings and its metrics.
+
+        A metric is that of the trial's best epoch by the objective; those with `test/` come from the test split. A
+        setting that has the name of another column is called `seed (setting)`.
+        """
+        import pandas as pd
+
+        rows = [_make_row(trial, self._snapshot.state_of(trial)) for trial in self._snapshot.ledger.trials.values()]
+        columns = list(dict.fromkeys([*COLUMNS, *(column for row in rows for column in row)]))
+        return pd.DataFrame(rows, columns=[TRIAL, *(column for column in columns if column != TRIAL)]).set_index(TRIAL)
+
+    @cached_property
+    def curves(self) -> pd.DataFrame:
+        """A row for each epoch of each trial: `trial`, `arm`, `epoch` and all metrics."""
+        import pandas as pd
+
+        ledger = self._snapshot.ledger
+        rows = [
+            {TRIAL: trial.number, "arm": trial.arm, EPOCH: row["epoch"], **row["metrics"]}
+            for trial in ledger.trials.values()
+            for row in ledger.read_rows(trial)
+        ]
+        columns = list(dict.fromkeys([TRIAL, "arm", EPOCH, *(column for row in rows for column in row)]))
+        return pd.DataFrame(rows, columns=columns)
+
+    @cached_property
+    def best(self) -> pd.DataFrame:
+        """The best trial of each arm's search, by the arm: its number, its outcome, the objective, its parameters.
+
+        As long as no trial of an arm has trained to the end, a pruned or an unfinished one counts; `outcome` says so.
+        """
+        import pandas as pd
+
+        rows = []
+        for best in self._snapshot.ledger.best_trials():
+            row = {
+                "arm": best.arm,
+                TRIAL: best.number,
+                "outcome": self._snapshot.state_of(best),
+                self.metric: best.best_value,
+            }
+            rows.append(row | _name_settings(best.searched, row))
+        columns = list(dict.fromkeys(["arm", TRIAL, "outcome", self.metric, *(name for row in rows for name in row)]))
+        return pd.DataFrame(rows, columns=columns).set_index("arm")
+
+    def plot(self, metric: str | None = None, ax: Axes | None = None) -> Axes:
+        """Draw a metric over the epochs: a thin line for each trial, a thick one for the best of each arm.
+
+        Args:
+            metric: a column of `curves`; by default the objective.
+            ax: where to draw; by default a new figure.
+
+        Returns:
+            The axes, to change or save them: `results.plot().figure.savefig("curves.png")`.
+
+        Raises:
+            KeyError: no trial has reported the metric.
+        """
+        import matplotlib.pyplot as plt
+        from matplotlib.ticker import MaxNLocator
+
+        metric = metric or self.metric
+        if metric not in self.curves:
+            reported = ", ".join(str(column) for column in self.curves.columns[3:])
+            raise KeyError(f"no trial of {self.name} has reported {metric!r}; reported are: {reported or 'none'}")
+        if ax is None:
+            ax = plt.subplots(layout="constrained")[1]
+        best_numbers = set(self.best[TRIAL])
+        colors: dict[str, str] = {}
+        for (number, arm), curve in self.curves.groupby([TRIAL, "arm"], sort=False):
+            color = colors.setdefault(str(arm), f"C{len(colors)}")
+            is_best = number in best_numbers
+            ax.plot(
+                curve[EPOCH],
+                curve[metric],
+                color=color,
+                linewidth=2 if is_best else 0.8,
+                alpha=1 if is_best else 0.35,
+                marker="." if len(curve) == 1 else None,
+                label=f"{arm} (trial {number})" if is_best else None,
+                zorder=3 if is_best else 2,
+            )
+        ax.set(xlabel="epoch", ylabel=metric, title=f"{self.name}: every trial; thick: the best of each arm")
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if best_numbers:
+            ax.legend()
+        return ax
+
+
+def _make_row(trial: Trial, state: str) -> dict[str, Any]:
+    """Return a trial as a row of `Results.trials`; `state` is its outcome, or what it does without one."""
+    best_row = trial.curve.best_row
+    row: dict[str, Any] = {
+        TRIAL: trial.number,
+        "arm": trial.arm,
+        "stage": trial.stage,
+        "source": trial.source,
+        "outcome": state,
+        "cause": trial.cause,
+        "seed": trial.seed,
+        "epochs": trial.epochs,
+        "best_epoch": best_row["epoch"] if best_row else None,
+        "seconds": trial.curve.trained_s,
+    }
+    metrics = best_row["metrics"] if best_row else {}
+    return row | _name_settings(trial.params, row) | metrics | trial.test
+
+
+def _name_settings(settings: Mapping[str, Any], taken: Iterable[str]) -> dict[str, Any]:
+    """Return settings by the names of their columns, which differ from the columns that are taken."""
+    return {f"{name} (setting)" if name in taken else name: value for name, value in settings.items()}

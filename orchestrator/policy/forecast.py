@@ -1,0 +1,56 @@
+"""What a pruned trial would have reached, for samplers that can only learn from complete trials.
+
+Optuna's GP ignores pruned trials, and so half of what a sweep with ASHA has measured. A pruned trial's value at its
+last epoch is not comparable with the values of complete trials: it would have improved until the last epoch. So the
+median improvement of the complete trials from that epoch on is added to it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+
+from orchestrator.policy.frozen_trials import PARAMETER_CAUSES
+from orchestrator.state.curve import Objective
+from orchestrator.state.trial import Trial
+from reports import vocabulary as words
+
+
+def forecast_values(
+    trials: Sequence[Trial], objective: Objective, preferences: Mapping[int, float] | None = None
+) -> dict[int, float]:
+    """Return the value of each trial that has ended: measured for complete trials, estimated for others.
+
+    - A pruned trial gets its best value, plus the median improvement of the complete trials after its last epoch, but
+      no better value than the best complete trial: it was stopped because others were better.
+    - A trial that its parameters made diverge, or need too much, gets the worst value of all.
+    - Other failed trials get none.
+
+    Args:
+        trials: the trials of an arm.
+        objective: orders the trials.
+        preferences: strengths of trials from votes, which count instead; None without votes.
+
+    Returns:
+        The values by the numbers of the trials.
+    """
+    if preferences is not None:
+        return {trial.number: preferences[trial.number] for trial in trials if trial.number in preferences}
+    complete = [trial for trial in trials if trial.outcome == words.OUTCOME_COMPLETED and trial.best_value is not None]
+    curves = [
+        {epoch: best for epoch, _, best in trial.curve.best_so_far(objective)} for trial in complete if trial.epochs
+    ]
+    values = {trial.number: float(trial.best_value) for trial in complete if trial.best_value is not None}
+    best = (max if objective.mode == "max" else min)(values.values(), default=None)
+    worse = min if objective.mode == "max" else max
+    for trial in trials:
+        if trial.outcome == words.OUTCOME_PRUNED and trial.best_value is not None:
+            gains = [curve[max(curve)] - curve[trial.epochs] for curve in curves if trial.epochs in curve]
+            estimate = trial.best_value + (median(gains) if gains else 0.0)
+            values[trial.number] = estimate if best is None else worse(estimate, best)
+    worst = worse(values.values(), default=None)
+    for trial in trials:
+        is_due_to_parameters = trial.outcome == words.OUTCOME_DIVERGED or trial.cause in PARAMETER_CAUSES
+        if is_due_to_parameters and worst is not None:
+            values[trial.number] = worst
+    return values

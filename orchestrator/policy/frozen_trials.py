@@ -1,0 +1,119 @@
+"""Trials in Optuna's form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import optuna
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.trial import FrozenTrial, TrialState
+
+from orchestrator.search_space.domains import Choice, Domain, Int, LogInt, LogUniform, QUniform, Uniform
+from orchestrator.search_space.scalars import Value
+from orchestrator.state.curve import Objective
+from orchestrator.state.trial import Trial
+from reports import vocabulary as words
+
+optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+STATES = {
+    words.OUTCOME_COMPLETED: TrialState.COMPLETE,
+    words.OUTCOME_PRUNED: TrialState.PRUNED,
+    words.OUTCOME_FAILED: TrialState.FAIL,
+    None: TrialState.RUNNING,
+}
+PARAMETER_CAUSES = (words.CAUSE_OOM, words.CAUSE_TIMEOUT)
+"""Causes of failures that depend on the parameters: TPE has to learn from them, as it does from divergences."""
+
+
+def make_frozen_trial(
+    trial: Trial,
+    objective: Objective,
+    distributions: Mapping[str, BaseDistribution],
+    preferences: Mapping[int, float] | None = None,
+    values: Mapping[int, float] | None = None,
+) -> FrozenTrial:
+    """Return a trial in Optuna's form; its intermediate values are the best objective up to each epoch.
+
+    Args:
+        trial: the trial.
+        objective: the metric to optimize.
+        distributions: Optuna's form of the domain of each searched parameter.
+        preferences: strengths of trials from votes, which are maximized instead of the metric; None without votes.
+        values: the values of the trials that count as complete, by number; None if their own outcomes count.
+    """
+    state, value, steps = describe_result(trial, objective, preferences)
+    if values is not None and state is not TrialState.RUNNING:
+        value, steps = values.get(trial.number), {}
+        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+    return optuna.trial.create_trial(
+        state=state,
+        value=value,
+        params=dict(trial.searched),
+        distributions={name: distributions[name] for name in trial.searched},
+        intermediate_values=steps,
+    )
+
+
+def describe_result(
+    trial: Trial, objective: Objective, preferences: Mapping[int, float] | None
+) -> tuple[TrialState, float | None, dict[int, float]]:
+    """Return a trial's state, value and intermediate values by epoch, in Optuna's terms."""
+    is_due_to_parameters = trial.outcome == words.OUTCOME_DIVERGED or trial.cause in PARAMETER_CAUSES
+    if is_due_to_parameters:
+        # TPE ignores trials with the state FAIL, and would propose such parameters again.
+        return TrialState.PRUNED, None, {}
+    state = STATES[trial.outcome]
+    if preferences is not None:
+        strength = preferences.get(trial.number)
+        if state is TrialState.COMPLETE and strength is None:
+            # It waits for votes.
+            return TrialState.RUNNING, None, {}
+        return state, strength if state is TrialState.COMPLETE else None, {}
+    steps = {epoch: best for epoch, _, best in trial.curve.best_so_far(objective)}
+    if state is TrialState.COMPLETE and not steps:
+        state = TrialState.FAIL
+    value = steps[max(steps)] if state is TrialState.COMPLETE else None
+    return state, value, steps
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """Return Optuna's form of a domain; both bounds are included."""
+    match domain:
+        case Choice():
+            return CategoricalDistribution(domain.options)
+        case Uniform():
+            return FloatDistribution(domain.low, domain.high)
+        case LogUniform():
+            return FloatDistribution(domain.low, domain.high, log=True)
+        case QUniform():
+            return FloatDistribution(domain.low, domain.high, step=domain.q)
+        case Int():
+            return IntDistribution(domain.low, domain.high)
+        case LogInt():
+            return IntDistribution(domain.low, domain.high, log=True)
+    raise AssertionError(f"no distribution for {domain!r}")
+
+
+def suggest_value(trial: optuna.Trial, name: str, domain: Domain) -> Value:
+    """Return the value that Optuna suggests for one parameter of a trial."""
+    optuna_distribution = distribution(domain)
+    if isinstance(optuna_distribution, FloatDistribution):
+        return trial.suggest_float(
+            name,
+            optuna_distribution.low,
+            optuna_distribution.high,
+            step=optuna_distribution.step,
+            log=optuna_distribution.log,
+        )
+    if isinstance(optuna_distribution, IntDistribution):
+        return trial.suggest_int(name, optuna_distribution.low, optuna_distribution.high, log=optuna_distribution.log)
+    assert isinstance(optuna_distribution, CategoricalDistribution)
+    chosen = trial.suggest_categorical(name, optuna_distribution.choices)
+    assert chosen is not None
+    return chosen

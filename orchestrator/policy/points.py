@@ -1,0 +1,58 @@
+"""Parameters that don't depend on results: quasi-random, random and grid points, the same in every arm."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import random
+
+from scipy.stats import qmc
+
+from orchestrator.search_space.arms import Arm
+from orchestrator.search_space.scalars import Value
+from orchestrator.search_space.search import grid_points
+from orchestrator.search_space.sweep import Sweep
+
+
+def derive_seed(*parts: object) -> int:
+    """Return a seed in [0, 2³¹) that is a hash of the parts."""
+    digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:4], "big") >> 1
+
+
+def first_point(sweep: Sweep, arm: Arm) -> dict[str, Value]:
+    """Return the values of the searched parameters of an arm's first trial."""
+    return sobol_point(sweep, arm, 0) if arm.searched else {}
+
+
+def sobol_point(sweep: Sweep, arm: Arm, index: int) -> dict[str, Value]:
+    """Return the values of an arm's trial with this index: a point of a scrambled Sobol sequence.
+
+    The sequence begins with the same points, however many of them are used.
+    """
+    # One Sobol dimension for each name searched anywhere, so that a parameter has the same values in all arms.
+    names = searched_names(sweep)
+    count = max(sweep.space.search.startup_trials, index + 1)
+    sobol = qmc.Sobol(len(names), scramble=True, rng=derive_seed(sweep.space.seed, "startup"))
+    point = sobol.random_base2((count - 1).bit_length())[index]
+    return arm.draw(lambda name, domain: domain.at(float(point[names.index(name)])))
+
+
+def random_point(sweep: Sweep, arm: Arm, index: int) -> dict[str, Value]:
+    """Return independent random values for an arm's trial with this index."""
+    generator = random.Random(derive_seed(sweep.space.seed, "random", index))
+    quantiles = {name: generator.random() for name in searched_names(sweep)}
+    return arm.draw(lambda name, domain: domain.at(quantiles[name]))
+
+
+def grid_point(sweep: Sweep, arm: Arm, index: int) -> dict[str, Value]:
+    """Return the point of an arm's grid with this index, in a random order, so that its beginning covers the grid."""
+    points = list(grid_points(arm))
+    random.Random(derive_seed(sweep.space.seed, "grid")).shuffle(points)
+    # A budget that was granted beyond the grid begins it anew, with other seeds.
+    return next(itertools.islice(itertools.cycle(points), index, None))
+
+
+def searched_names(sweep: Sweep) -> list[str]:
+    """Return the names of the parameters that are searched in any arm."""
+    return list(dict.fromkeys(name for arm in sweep.arms for name in arm.searched))

@@ -1,0 +1,181 @@
+"""`search:`: who proposes the parameters of trials, and which search spaces each sampler can search."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import AfterValidator, Field, WithJsonSchema
+
+from orchestrator.messages import Complain, quote_value, suggest_option
+from orchestrator.search_space.domains import Choice, Domain, Int, LogInt, QUniform
+from orchestrator.search_space.scalars import Value
+from orchestrator.search_space.section import Section
+
+if TYPE_CHECKING:
+    from orchestrator.search_space.arms import Arm
+    from orchestrator.search_space.schema import SearchSpace
+
+AUTO, TPE, GP, CMAES, SOBOL, RANDOM, GRID = "auto", "tpe", "gp", "cmaes", "sobol", "random", "grid"
+SAMPLERS = (AUTO, TPE, GP, CMAES, SOBOL, RANDOM, GRID)
+LABELS = {TPE: "TPE", GP: "GP", CMAES: "CMA-ES", SOBOL: "Sobol", RANDOM: "random", GRID: "grid"}
+WITHOUT_STARTUP = (SOBOL, RANDOM, GRID)
+"""Samplers that don't learn from results, and so need no startup trials."""
+MAX_PARAMETERS_OF_GP = 10
+MAX_TRIALS_OF_GP = 250
+"""Up to here `auto` chooses the GP, whose time for one proposal grows with the cube of the trials of an arm."""
+MAX_GRID = 100_000
+
+
+def is_file(sampler: str) -> bool:
+    """Return whether a value of `search.sampler` is a file of the user's."""
+    return sampler.endswith(".py")
+
+
+def label_of(sampler: str) -> str:
+    """Return a sampler as tables and messages name it."""
+    return LABELS.get(sampler, Path(sampler).name)
+
+
+def _check_sampler(sampler: str) -> str:
+    if sampler not in SAMPLERS and not is_file(sampler):
+        raise ValueError(
+            f"unknown sampler {quote_value(sampler)}{suggest_option(sampler, SAMPLERS)}; one of {', '.join(SAMPLERS)}, "
+            "or a file such as ./my_sampler.py"
+        )
+    return sampler
+
+
+class Search(Section):
+    """Who proposes the parameters of trials."""
+
+    startup_trials: int = Field(
+        10, ge=1, description="quasi-random points before the sampler takes over, the same in every arm"
+    )
+    sampler: Annotated[
+        str,
+        AfterValidator(_check_sampler),
+        WithJsonSchema({"anyOf": [{"enum": list(SAMPLERS)}, {"type": "string", "pattern": r"\.py$"}]}),
+    ] = Field(
+        TPE,
+        description="who proposes parameters: tpe, gp, cmaes, sobol, random, grid, auto (gp where it can, else tpe), "
+        "or a file with a sampler of Optuna's",
+    )
+
+
+@dataclass(frozen=True)
+class SamplerChoice:
+    """The sampler of one arm.
+
+    Attributes:
+        name: the sampler, never `auto`.
+        why: why `auto` has chosen it; empty if the search space names it.
+    """
+
+    name: str
+    why: str = ""
+
+
+def choose_sampler(space: SearchSpace, arm: Arm) -> SamplerChoice:
+    """Return the sampler of an arm.
+
+    `auto` follows OptunaHub's AutoSampler: a GP where parameters are few and numeric, TPE elsewhere. It looks at the
+    search space only, so that it chooses the same sampler when a sweep is resumed with more trials.
+    """
+    if space.search.sampler != AUTO:
+        return SamplerChoice(space.search.sampler)
+    if arm.when:
+        return SamplerChoice(TPE, f"{', '.join(arm.when)} exists under a condition only")
+    if choices := [name for name, domain in arm.searched.items() if isinstance(domain, Choice)]:
+        return SamplerChoice(TPE, f"{', '.join(choices)} is a choice")
+    if len(arm.searched) > MAX_PARAMETERS_OF_GP:
+        return SamplerChoice(TPE, f"{len(arm.searched)} parameters are more than {MAX_PARAMETERS_OF_GP}")
+    if space.budget.trials > MAX_TRIALS_OF_GP:
+        return SamplerChoice(TPE, f"{space.budget.trials} trials an arm are more than {MAX_TRIALS_OF_GP}")
+    return SamplerChoice(GP, "its parameters are few and numeric")
+
+
+def check_sampler(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -> None:
+    """Check that the sampler can search every arm; the first arm that it can't search is reported."""
+    if space.budget.seeds is not None:
+        return
+    for arm in arms:
+        if arm.searched and (problem := _find_problem(space, arm)):
+            complain(("search", "sampler"), problem)
+            return
+
+
+def _find_problem(space: SearchSpace, arm: Arm) -> str:
+    """Return why the sampler can't search an arm; empty if it can."""
+    sampler = space.search.sampler
+    where = "" if len(arm.name) > 80 or not arm.compared else f" in arm {arm.name}"
+    if sampler in (GP, CMAES) and arm.when:
+        conditional = ", ".join(arm.when)
+        return f"{sampler} can't search {conditional}{where}, which exists under a condition only; use tpe or auto"
+    if sampler == CMAES:
+        choices = [name for name, domain in arm.searched.items() if isinstance(domain, Choice)]
+        if choices:
+            return f"cmaes searches numbers, and {', '.join(choices)}{where} is a choice; use tpe or auto"
+        if len(arm.searched) < 2:
+            return f"cmaes needs two parameters or more, got {', '.join(arm.searched)}{where}; use gp or tpe"
+    if sampler == GRID:
+        return _find_problem_of_grid(space, arm, where)
+    return ""
+
+
+def _find_problem_of_grid(space: SearchSpace, arm: Arm, where: str) -> str:
+    continuous = [name for name, domain in arm.searched.items() if options_of(domain) is None]
+    if continuous:
+        names = ", ".join(sorted(continuous))
+        return f"grid needs choice, quniform, int or logint, and {names}{where} can have any number"
+    size = sum(1 for _ in itertools.islice(grid_points(arm), MAX_GRID + 1))
+    if size > MAX_GRID:
+        return f"the grid{where} has more than {MAX_GRID:,} points; leave some out, or use sobol"
+    if space.budget.trials > size:
+        return f"the grid{where} has {size} points, fewer than budget.trials_per_arm ({space.budget.trials})"
+    return ""
+
+
+def options_of(domain: Domain) -> Sequence[Value] | None:
+    """Return all values of a domain, in order; None if it is continuous."""
+    match domain:
+        case Choice():
+            return domain.options
+        case Int() | LogInt():
+            return range(domain.low, domain.high + 1)
+        case QUniform():
+            count = round((domain.high - domain.low) / domain.q) + 1
+            return [domain.at((index + 0.5) / count) for index in range(count)]
+    return None
+
+
+def grid_points(arm: Arm) -> Iterator[dict[str, Value]]:
+    """Yield all combinations of the values of an arm's searched parameters, each with its active ones only."""
+
+    def extend(names: Sequence[str], chosen: dict[str, Value]) -> Iterator[dict[str, Value]]:
+        if not names:
+            yield chosen
+        elif not arm.is_active(names[0], chosen):
+            yield from extend(names[1:], chosen)
+        else:
+            for value in options_of(arm.searched[names[0]]) or ():
+                yield from extend(names[1:], {**chosen, names[0]: value})
+
+    yield from extend(list(arm.searched), {})
+
+
+def describe_choices(space: SearchSpace, arms: Sequence[Arm]) -> list[str]:
+    """Return a line for each reason for which `auto` has chosen a sampler, with its arms."""
+    choices: dict[SamplerChoice, list[str]] = {}
+    for arm in arms:
+        choice = choose_sampler(space, arm)
+        if arm.searched and choice.why:
+            choices.setdefault(choice, []).append(arm.name)
+    lines = []
+    for choice, names in choices.items():
+        of_arms = "" if len(choices) == 1 else f" for {'; '.join(names)}"
+        lines.append(f"search.sampler auto chooses {label_of(choice.name)}{of_arms}: {choice.why}")
+    return lines

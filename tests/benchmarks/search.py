@@ -1,0 +1,157 @@
+"""Which sampler finds the best value with few trials: functions with known optima, each with noise.
+
+    python -m tests.benchmarks.search [--seeds 20] [--samplers tpe gp]
+
+Each search is a sweep without processes, through the real ledger, agenda and suggestions: four startup trials, then the
+sampler. The value without noise of the trial that looked best counts, as in a sweep, whose best trial is the one that
+looks best. The table has the median over the seeds, lower is better, with the quartiles.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from orchestrator.search_space.reader import Sweep, read_search_space
+from orchestrator.state.trial import Trial
+from tests.support.driving import drive
+
+NOISE = 0.02
+SAMPLERS = ("random", "sobol", "tpe", "cmaes", "gp")
+STARTUP_TRIALS = 4
+TRAINABLE = """
+from typing import Any
+from pydantic import Field
+from trainables.trainable import Metric, Trainable, TrialConfig
+
+class Function(Trainable):
+    class Config(TrialConfig):
+        x1: float = 0.0
+        x2: float = 0.0
+        x3: float = 0.0
+        x4: float = 0.0
+        x5: float = 0.0
+        x6: float = 0.0
+    METRICS = {"val/error": Metric("min", "all", "the function's value")}
+    def __init__(self, config, corpus, *, device, seed): raise NotImplementedError
+    def step(self): raise NotImplementedError
+    def state_dict(self): raise NotImplementedError
+    def load_state_dict(self, state): raise NotImplementedError
+"""
+"""The settings of all functions; nothing is trained, since `drive` gets the values from here."""
+HARTMANN_A3 = np.array([[3, 10, 30], [0.1, 10, 35], [3, 10, 30], [0.1, 10, 35]])
+HARTMANN_P3 = 1e-4 * np.array([[3689, 1170, 2673], [4699, 4387, 7470], [1091, 8732, 5547], [381, 5743, 8828]])
+HARTMANN_A6 = np.array(
+    [
+        [10, 3, 17, 3.5, 1.7, 8],
+        [0.05, 10, 17, 0.1, 8, 14],
+        [3, 3.5, 1.7, 10, 17, 8],
+        [17, 8, 0.05, 10, 0.1, 14],
+    ]
+)
+HARTMANN_P6 = 1e-4 * np.array(
+    [
+        [1312, 1696, 5569, 124, 8283, 5886],
+        [2329, 4135, 8307, 3736, 1004, 9991],
+        [2348, 1451, 3522, 2883, 3047, 6650],
+        [4047, 8828, 8732, 5743, 1091, 381],
+    ]
+)
+HARTMANN_WEIGHTS = np.array([1.0, 1.2, 3.0, 3.2])
+
+
+def valley(x: np.ndarray) -> float:
+    """Return a curved valley in two dimensions, with the minimum 0 at (0.3, 0.6)."""
+    return float(4 * (x[1] - 0.6 - (x[0] - 0.3) ** 2) ** 2 + 0.5 * (x[0] - 0.3) ** 2)
+
+
+def hartmann(x: np.ndarray) -> float:
+    """Return the Hartmann function of three or six dimensions (Dixon and Szegö, 1978); minima −3.86 and −3.32."""
+    scale, places = (HARTMANN_A3, HARTMANN_P3) if len(x) == 3 else (HARTMANN_A6, HARTMANN_P6)
+    return -float(HARTMANN_WEIGHTS @ np.exp(-(scale * (x - places) ** 2).sum(axis=1)))
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A function of points in the unit cube, and the number of trials to find its minimum."""
+
+    name: str
+    function: Callable[[np.ndarray], float]
+    dimensions: int
+    trials: int
+
+    def point(self, trial: Trial) -> np.ndarray:
+        """Return the parameters of a trial, of shape (dimensions,)."""
+        return np.array([float(trial.params[f"x{index}"]) for index in range(1, self.dimensions + 1)])
+
+
+PROBLEMS = (
+    Problem("2-D valley", valley, 2, 8),
+    Problem("2-D valley", valley, 2, 24),
+    Problem("Hartmann-3", hartmann, 3, 16),
+    Problem("Hartmann-6", hartmann, 6, 24),
+)
+
+
+def make_sweep(folder: Path, problem: Problem, sampler: str, seed: int) -> Sweep:
+    """Write the search space of a problem into a folder, and read it."""
+    (folder / "function.py").write_text(TRAINABLE)
+    params = "".join(f"  x{index}: {{uniform: [0.0, 1.0]}}\n" for index in range(1, problem.dimensions + 1))
+    (folder / "space.yaml").write_text(
+        "trainable: ./function.py\nobjective: {metric: val/error, mode: min}\n"
+        f"params:\n{params}search: {{sampler: {sampler}, startup_trials: {STARTUP_TRIALS}}}\n"
+        f"budget: {{trials_per_arm: {problem.trials}, max_epochs: 1}}\nseed: {seed}\n"
+    )
+    return read_search_space(folder / "space.yaml")
+
+
+def search(problem: Problem, sampler: str, seed: int) -> float:
+    """Return the value without noise of the trial that looked best."""
+    noise = np.random.default_rng(seed).normal(0.0, NOISE, problem.trials)
+
+    def score(trial: Trial, epoch: int) -> float:
+        return problem.function(problem.point(trial)) + float(noise[trial.index])
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        ledger = drive(make_sweep(folder, problem, sampler, seed), folder / "sweep", score)
+        best = ledger.tally("all").best
+        assert best is not None
+        return problem.function(problem.point(best))
+
+
+def describe(values: Sequence[float]) -> str:
+    """Return the median with the quartiles."""
+    low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
+    digits = 3 if abs(middle) < 1 else 2
+    return f"{middle:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})"
+
+
+def main() -> None:
+    """Print a row for each problem."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--seeds", type=int, default=20)
+    parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS))
+    options = parser.parse_args()
+    print(f"| function, trials | {' | '.join(options.samplers)} |\n|---|{'---|' * len(options.samplers)}", flush=True)
+    seconds = dict.fromkeys(options.samplers, 0.0)
+    for problem in PROBLEMS:
+        cells = []
+        for sampler in options.samplers:
+            begin = time.perf_counter()
+            cells.append(describe([search(problem, sampler, seed) for seed in range(options.seeds)]))
+            seconds[sampler] += time.perf_counter() - begin
+        print(f"| {problem.name}, {problem.trials} | {' | '.join(cells)} |", flush=True)
+    num_trials = options.seeds * sum(problem.trials for problem in PROBLEMS)
+    spent = ", ".join(f"{sampler} {1000 * value / num_trials:.0f}" for sampler, value in seconds.items())
+    print(f"\nms per trial: {spent}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The interface of corpora: a class of settings that lists recordings."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from pydantic import BaseModel, ConfigDict
+
+from trainables.corpora.files import Recording
+from trainables.corpora.splits import Split
+from trainables.support.progress import Progress
+from trainables.support.registry import Registry
+
+
+class CorpusSettings(BaseModel):
+    """The `corpus:` of a search space; a sub-class for every `name`."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    keeps_splits: ClassVar[bool] = True
+    """Whether recordings keep their splits when others are added (see `split_record`)."""
+    name: str
+
+    def check_root(self) -> None:
+        """Check quickly, without reading files, that there is a corpus at the root.
+
+        Raises:
+            InputError: there is none.
+        """
+
+    @abstractmethod
+    def source(self) -> str:
+        """Return the name of the source: within one source, recordings of the same name are the same recording."""
+
+    @abstractmethod
+    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        """Return the recordings, sorted by class.
+
+        Args:
+            home: the folder of caches; a generated corpus is written below it.
+            progress: is called while files are written.
+        """
+
+    def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
+        """Return the split of each group, where the data set defines them; it is read only without `keeps_splits`.
+
+        Without fixed splits, which the empty result means, they follow from the names of the groups.
+        """
+        return {}
+
+
+CORPORA: Registry[type[CorpusSettings]] = Registry("corpus")
+
+
+def name_source(name: str, root: Path) -> str:
+    """Return the name of a source that is a folder or a file: the corpus's name with the resolved path."""
+    return f"{name} {root.expanduser().resolve()}"

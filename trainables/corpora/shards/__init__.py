@@ -1,0 +1,1 @@
+"""The cache of decoded recordings: shards, to which recordings are appended."""

@@ -1,0 +1,42 @@
+"""The shards of a source's clips."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
+from trainables.corpora.files import Recording
+from trainables.corpora.shards.decoded import Decoded
+from trainables.corpora.shards.store import Observe, Placed, ShardStore, Wanted
+from trainables.corpora.splits import digest
+
+DECODER_VERSION = 1
+"""Raise it with any change of what `decode` returns: the recordings are decoded anew."""
+
+
+def open_store(home: Path, source: str) -> ShardStore:
+    """Return the shards of the clips of a source."""
+    name = digest(f"{source} {DECODER_VERSION} {RATE_HZ} {CLIP_SAMPLES}")[:12]
+    return ShardStore(home / "cache" / f"clips-{name}", (CLIP_SAMPLES,), np.int16)
+
+
+def prepare_recordings(store: ShardStore, recordings: Sequence[Recording], observe: Observe) -> dict[str, Placed]:
+    """Decode the recordings that are in no shard yet, and return where each recording is, by its name."""
+    wanted = [Wanted(recording.name, recording.key, recording) for recording in recordings]
+    return store.prepare(wanted, _decode, observe, _has_changed)
+
+
+def _decode(recording: Recording) -> Decoded:
+    from trainables.corpora.recordings import decode  # an import that a corpus in the cache doesn't need
+
+    return decode(recording)
+
+
+def _has_changed(task: Wanted[Recording]) -> bool:
+    try:
+        return task.value.key != task.key
+    except OSError:
+        return True

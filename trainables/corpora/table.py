@@ -1,0 +1,89 @@
+"""The table of clips: which recordings can be used, and a row for each of their clips."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from trainables.corpora.files import MEDIA_SUFFIXES, Recording
+from trainables.corpora.splits import Split, split_groups
+from trainables.errors import InputError
+
+
+def check_classes(where: str, recordings: Sequence[Recording], problems: Mapping[str, str]) -> None:
+    """Check that there are enough classes, and enough recordings in the largest one.
+
+    Args:
+        where: the corpus, which the error message names.
+        recordings: the recordings that can be used.
+        problems: the reason why each other recording can't be used, by its name.
+
+    Raises:
+        InputError: there are too few.
+    """
+    groups = {(recording.class_name, recording.group) for recording in recordings}
+    num_groups = Counter(class_name for class_name, _ in groups)
+    example = next((f"{name}: {problem}" for name, problem in problems.items()), "")
+    lost = f"; {len(problems)} files can't be used, such as {example}" if problems else ""
+    if not num_groups:
+        suffixes = " ".join(sorted(MEDIA_SUFFIXES))
+        raise InputError(f"{where} has no recording{lost}; one sub-folder per class with files of {suffixes} is needed")
+    if len(num_groups) == 1:
+        raise InputError(f"{where} has one class only, {next(iter(num_groups))!r}{lost}; the judge needs two or more")
+    if max(num_groups.values()) < 3:
+        raise InputError(
+            f"{where} has {max(num_groups.values())} independent recordings in its largest class{lost};"
+            " 3 or more are needed, so that one can be kept for validation and one for the test"
+        )
+
+
+def make_table(
+    recordings: Sequence[Recording], starts_s: Mapping[str, Sequence[float]], earlier_splits: Mapping[str, Split]
+) -> pd.DataFrame:
+    """Return a row for each clip (see `Corpus.clips`).
+
+    Args:
+        recordings: the recordings that have clips.
+        starts_s: the start of each of its clips, by the recording's name.
+        earlier_splits: the splits of groups that keep theirs.
+    """
+    classes = sorted({recording.class_name for recording in recordings})
+    groups_of_class: dict[str, list[str]] = {name: [] for name in classes}
+    for recording in recordings:
+        groups_of_class[recording.class_name].append(recording.group)
+    splits = split_groups(groups_of_class, earlier_splits)
+    numbers: Counter[str] = Counter()
+    labels = {name: label for label, name in enumerate(classes)}
+    rows = []
+    for recording in recordings:
+        # A clip's name becomes that of files, such as dog_1.wav.
+        stem = re.sub(r"\W+", "_", recording.class_name).strip("_") or "class"
+        for start_s in starts_s[recording.name]:
+            numbers[stem] += 1
+            rows.append(
+                {
+                    "clip": f"{stem}_{numbers[stem]}",
+                    "recording": recording.name,
+                    "class": recording.class_name,
+                    "label": labels[recording.class_name],
+                    "split": splits[recording.group],
+                    "start_s": start_s,
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def read_table(path: Path, **options: Any) -> pd.DataFrame:
+    """Read a table whose names need not be valid UTF-8."""
+    table: pd.DataFrame = pd.read_csv(path, keep_default_na=False, encoding_errors="surrogateescape", **options)
+    return table
+
+
+def write_table(path: Path, table: pd.DataFrame) -> None:
+    """Write a table that `read_table` reads."""
+    table.to_csv(path, index=False, errors="surrogateescape")

@@ -1,0 +1,174 @@
+"""A map over files in processes that may die: a file that kills its process is reported, and the others go on."""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import resource
+import signal
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from multiprocessing.process import BaseProcess
+from typing import Generic, TypeVar
+
+FILES_PER_PROCESS = 4
+"""With fewer files for each, another process costs more than it saves."""
+MEMORY_BYTES = 3 << 30
+"""What a process may allocate for one file; more raises a MemoryError there, before the machine runs out."""
+ATTEMPTS = 2
+"""A file is tried again in a fresh process, because memory may have been short for another reason."""
+PATIENCE_S = 2.0
+"""How long a process may take to end after its last file."""
+PRELOADED = ("trainables.corpora.recordings", "trainables.corpora.pictures", "scipy.signal")
+"""What the process imports once that the others are forked from."""
+
+Input = TypeVar("Input")
+Output = TypeVar("Output")
+
+
+@dataclass(frozen=True)
+class Failed:
+    """What is returned for an input of which nothing could be made.
+
+    Attributes:
+        reason: the error, or how the process ended.
+        has_killed: whether the process ended.
+    """
+
+    reason: str
+    has_killed: bool = False
+
+
+def map_surviving(
+    make: Callable[[Input], Output],
+    inputs: Sequence[Input],
+    *,
+    num_processes: int | None = None,
+    memory_bytes: int = MEMORY_BYTES,
+) -> Iterator[tuple[int, Output | Failed]]:
+    """Yield the position of each input with `make` of it, in the order in which they are ready.
+
+    Args:
+        make: a function that can be pickled.
+        inputs: such as recordings.
+        num_processes: the number of processes; by default as many as pay off.
+        memory_bytes: what a process may allocate.
+    """
+    most = num_processes or len(os.sched_getaffinity(0))
+    waiting, attempts = deque(range(len(inputs))), [0] * len(inputs)
+    workers = [
+        _Worker(make, memory_bytes) for _ in range(min(most, -(-len(inputs) // FILES_PER_PROCESS))) if len(inputs)
+    ]
+    try:
+        for worker in workers:
+            _give(worker, waiting, inputs)
+        while busy := {worker.connection: worker for worker in workers if worker.position is not None}:
+            for connection in wait(list(busy)):
+                worker = busy[connection]  # type: ignore[index]
+                position, answer = worker.receive()
+                if isinstance(answer, Failed) and answer.has_killed:
+                    worker.restart()
+                    attempts[position] += 1
+                    if attempts[position] < ATTEMPTS:
+                        # The last of all: by then, the others may have freed memory.
+                        waiting.append(position)
+                        _give(worker, waiting, inputs)
+                        continue
+                _give(worker, waiting, inputs)
+                yield position, answer
+    finally:
+        for worker in workers:
+            worker.close()
+
+
+def _give(worker: _Worker[Input, Output], waiting: deque[int], inputs: Sequence[Input]) -> None:
+    if waiting:
+        position = waiting.popleft()
+        worker.send(position, inputs[position])
+
+
+class _Worker(Generic[Input, Output]):
+    """A process, and the position of the input that it works on."""
+
+    def __init__(self, make: Callable[[Input], Output], memory_bytes: int) -> None:
+        self._make = make
+        self._memory_bytes = memory_bytes
+        self.position: int | None = None
+        self._start()
+
+    def _start(self) -> None:
+        # Forked from a process without threads: a fork of this one would copy locks that threads of torch and of Ray
+        # hold at that moment, and a fresh interpreter takes seconds to import what a decoder needs.
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(PRELOADED))
+        self.connection, other_end = context.Pipe()
+        self._process: BaseProcess = context.Process(
+            target=_work, args=(other_end, self._make, self._memory_bytes), daemon=True
+        )
+        self._process.start()
+        other_end.close()
+
+    def send(self, position: int, value: Input) -> None:
+        """Give the process an input."""
+        self.position = position
+        with contextlib.suppress(BrokenPipeError):  # a dead process is noticed by `receive`
+            self.connection.send(value)
+
+    def receive(self) -> tuple[int, Output | Failed]:
+        """Return the position of the input, and what was made of it."""
+        position, self.position = self.position, None
+        assert position is not None
+        try:
+            answer: Output | Failed = self.connection.recv()
+        except (EOFError, ConnectionResetError):
+            self._process.join()
+            answer = Failed(_describe(self._process.exitcode or 0), has_killed=True)
+        return position, answer
+
+    def restart(self) -> None:
+        """Replace the process."""
+        self.close()
+        self._start()
+
+    def close(self) -> None:
+        """End the process, which works on nothing that anybody waits for."""
+        self.connection.close()
+        if self.position is not None:
+            self._process.terminate()
+        self._process.join(PATIENCE_S)
+        if self._process.is_alive():
+            self._process.kill()
+            self._process.join()
+
+
+def _work(connection: Connection, make: Callable[[Input], Output], memory_bytes: int) -> None:
+    """Answer each input with what was made of it, until the connection ends."""
+    # Ctrl-C reaches the whole group; the end of the connection ends this process.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1]))
+    # A decoder that dies leaves no core dump of gigabytes.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
+        while True:
+            connection.send(_try(make, connection.recv(), memory_bytes))
+
+
+def _try(make: Callable[[Input], Output], value: Input, memory_bytes: int) -> Output | Failed:
+    try:
+        return make(value)
+    except MemoryError:
+        return Failed(f"needs more than {memory_bytes / (1 << 30):.3g} GiB of memory")
+    except Exception as error:
+        # A decoder may raise anything on a broken file, and the other files can be used.
+        return Failed(" ".join(f"{type(error).__name__}: {error}".split()))
+
+
+def _describe(exit_code: int) -> str:
+    if exit_code >= 0:
+        return f"its decoder ended (exit code {exit_code})"
+    name = signal.Signals(-exit_code).name
+    hint = ", as the kernel does when memory is short" if name == "SIGKILL" else ""
+    return f"its decoder was killed ({name}{hint})"
