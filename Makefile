@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser sweep ui docs pictures test test-gpu check format lock clean
+.PHONY: help install browser sweep ui docs pictures gallery test test-gpu check format lock clean
 
 help: ## what can be made (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,10 @@ pictures: RUNS ?= runs
 pictures: SWEEP ?= vae
 pictures: $(READY) browser ## take the pictures of docs/pictures from a recorded sweep (RUNS=runs SWEEP=vae)
 	$(BIN)/python -m docs.take_pictures $(RUNS) $(SWEEP)
+
+gallery: RUNS ?= runs
+gallery: $(READY) ## make docs/gallery, a page with sounds for each question, from recorded sweeps (RUNS=runs)
+	$(BIN)/python -m docs.make_gallery $(RUNS)
 
 test: $(READY) browser ## every test that needs no graphics card
 	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile --no-loadscope-reorder

@@ -16,11 +16,18 @@ if PACKAGES.is_dir() and str(PACKAGES) not in sys.path:
     sys.path.insert(0, str(PACKAGES))
 
 
+def prepare_process() -> None:
+    """Let the processes that this one starts find the packages, too, such as trackers and Ray's workers.
+
+    On a cluster every worker of Ray calls it first, because the packages may lie elsewhere on each machine.
+    """
+    if PACKAGES.is_dir():
+        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PACKAGES), os.environ.get("PYTHONPATH"))))
+
+
 def main() -> None:
     """Run the command `orchestrate`."""
-    if PACKAGES.is_dir():
-        # The processes that it starts find the packages too: trackers, Ray's workers, trials of one's own files.
-        os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(PACKAGES), os.environ.get("PYTHONPATH"))))
+    prepare_process()
     from orchestrator.cli import main as run
 
     run()

@@ -244,8 +244,17 @@ def _command_lines() -> Iterator[str]:
             command = group.commands[verb]
             yield from (f"### orchestrate {verb}", "", str(command.help).strip(), "")
             yield from ("```", example, "```", "")
-            rows = [row for parameter in command.params if (row := _parameter_row(parameter))]
-            yield from _table(("argument or option", "meaning"), rows)
+            if isinstance(command, TyperGroup):
+                for name, part in command.commands.items():
+                    yield from (f"#### orchestrate {verb} {name}", "", str(part.help).strip(), "")
+                    yield from _parameter_table(part)
+            else:
+                yield from _parameter_table(command)
+
+
+def _parameter_table(command: Any) -> Iterator[str]:
+    rows = [row for parameter in command.params if (row := _parameter_row(parameter))]
+    yield from _table(("argument or option", "meaning"), rows)
 
 
 def _parameter_row(parameter: Any) -> Row | None:

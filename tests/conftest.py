@@ -36,6 +36,7 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 LONG_FILES = (
     "test_sweep.py",
     "test_recovery.py",
+    "test_machines.py",
     "test_chaos.py",
     "test_power_cut.py",
     "test_generate.py",

@@ -14,8 +14,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import results, search_spaces, steering, sweeps
-from orchestrator.cli.options import Detach, Home, Name, Overrides, Preset, find_search_spaces
+from orchestrator.cli import data, results, search_spaces, steering, sweeps
+from orchestrator.cli.options import Address, Detach, Home, Name, Overrides, Preset, find_search_spaces
 from orchestrator.cli.verbs import Verbs
 from orchestrator.command_line import version
 from orchestrator.errors import OrchestratorError, SweepStopped, UserError
@@ -53,11 +53,14 @@ def sweep(
     name: Name = None,
     home: Home = None,
     detach: Detach = False,
+    address: Address = None,
 ) -> None:
     """Run a search space; the same command resumes it."""
     from orchestrator.commands.finished import Request, find_finished, record_finished, say_finished
+    from orchestrator.machines.address import use_address
     from orchestrator.state.home import find_home, was_run
 
+    use_address(address, detached=detach)
     home_path = find_home(home)
     paths = [path for argument in files for path in find_search_spaces(argument)]
     if name is not None and len(paths) > 1:
@@ -116,13 +119,16 @@ def resume(
     set_: Overrides = None,
     home: Home = None,
     detach: Detach = False,
+    address: Address = None,
 ) -> None:
     """Resume a sweep; retry its failed trials, or add to its budget."""
     from orchestrator.commands.resume import ResumeOptions, parse_increment
     from orchestrator.commands.resume import resume as resume_sweep
+    from orchestrator.machines.address import use_address
     from orchestrator.overview.screen import Screen
     from orchestrator.state.home import find_home, find_sweep
 
+    use_address(address, detached=detach)
     options = ResumeOptions(
         retry_failed,
         only,
@@ -148,6 +154,7 @@ app.add_typer(search_spaces.app)
 app.add_typer(sweeps.app)
 app.add_typer(steering.app)
 app.add_typer(results.app)
+app.add_typer(data.app, name="data")
 
 
 def _write_report(name: str, home: Path, say: Callable[[str], None]) -> None:

@@ -23,6 +23,15 @@ Detach = Annotated[
     bool, typer.Option("--detach", help="Run in the background, where a closed connection does not end it.")
 ]
 
+Address = Annotated[
+    str | None,
+    typer.Option(
+        help="The Ray cluster: HOST:PORT, auto (this machine's) or local (a Ray of its own); with --detach also its "
+        "dashboard's URL [default: $RAY_ADDRESS, or local].",
+        show_default=False,
+    ),
+]
+
 
 def complete_example(incomplete: str) -> list[tuple[str, str]]:
     """Return the examples whose names begin with what was typed, each with its question."""

@@ -10,6 +10,7 @@ EXAMPLES = {
     "Run": {
         "init": "orchestrate init vae",
         "plan": "orchestrate plan search_spaces/vae.yaml",
+        "data": "orchestrate data prepare search_spaces/vae.yaml",
         "check": "orchestrate check docs/examples/my_net.yaml",
         "try": "orchestrate try search_spaces/vae.yaml --arm loss=vae",
         "sweep": "orchestrate sweep search_spaces/vae.yaml --set budget.max_epochs=60",

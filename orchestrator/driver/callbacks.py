@@ -21,6 +21,9 @@ class Callbacks:
         is_ray_alive: returns whether Ray runs; if not, the death of a worker is not its trial's failure.
         end_workers: kills all workers that still run.
         say: prints a line.
+        explain_loss: returns a sentence if a machine, by Ray's id, is gone; "" if it is not.
+        leave_out: gives a machine no more trials, for a reason; returns whether other machines are left.
+        is_leaving: returns whether a machine is about to leave the cluster, or gets no more trials.
         update_note: stores keyword arguments in the note beside the lock, which `orchestrate status` reads.
     """
 
@@ -30,3 +33,6 @@ class Callbacks:
     end_workers: Callable[[], None]
     say: Callable[[str], None]
     update_note: Callable[..., None]
+    explain_loss: Callable[[str], str] = lambda machine: ""
+    leave_out: Callable[[str, str], bool] = lambda machine, reason: False
+    is_leaving: Callable[[str], bool] = lambda machine: False

@@ -1,4 +1,4 @@
-"""Start Ray, or join the cluster that `RAY_ADDRESS` names."""
+"""Start Ray, or join the cluster that `--address` or `RAY_ADDRESS` names."""
 
 from __future__ import annotations
 
@@ -7,15 +7,13 @@ import logging
 import os
 import shutil
 import signal
-import socket
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Any
 
-from avsweep import PACKAGES
-from orchestrator.driver.grants import Capacity
 from orchestrator.errors import UserError
+from orchestrator.machines.address import AUTO, VARIABLE, check_answers, cluster_address
 from orchestrator.storage.scratch import make_scratch
 
 ENVIRONMENT = {
@@ -37,12 +35,14 @@ ENVIRONMENT = {
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000",
 }
 
+SETUP_HOOK = "avsweep.prepare_process"
+"""What each worker process of a cluster calls first: where this package lies may differ from machine to machine."""
 OBJECT_STORE_BYTES = 100 * 2**20
 """Size of Ray's object store, which holds only parameters and metrics here; its default is 30 % of the memory."""
 
 
 @contextlib.contextmanager
-def start_ray(log_file: Path) -> Iterator[tuple[Path, Callable[[], Capacity]]]:
+def start_ray(log_file: Path) -> Iterator[tuple[Path, Callable[[], None]]]:
     """Run Ray until the block ends: a new local instance, or the cluster that `RAY_ADDRESS` names.
 
     Args:
@@ -50,14 +50,14 @@ def start_ray(log_file: Path) -> Iterator[tuple[Path, Callable[[], Capacity]]]:
 
     Yields:
         A temporary folder, which is deleted after the block, and a function that waits until Ray has started, which
-        takes seconds, and returns the capacity.
+        takes seconds.
 
     Raises:
         UserError: no Ray answers at `RAY_ADDRESS`, or this process can't join it.
     """
     os.environ.update(ENVIRONMENT)
-    if address := os.environ.get("RAY_ADDRESS"):
-        check_address(address)
+    if address := cluster_address():
+        check_answers(address)
         # One attempt to join takes 40 s then; by default Ray makes 20 attempts.
         os.environ.setdefault("RAY_gcs_server_port_wait_time_s", "1")
     # Imported before the thread starts: if two threads import one package, one may see it half initialized.
@@ -66,40 +66,22 @@ def start_ray(log_file: Path) -> Iterator[tuple[Path, Callable[[], Capacity]]]:
     scratch = make_scratch()
     # The kernel kills Ray's processes when the thread that started them ends: the thread has to outlive the shutdown.
     with ThreadPoolExecutor(1) as executor:
-        capacity = executor.submit(_connect, scratch, log_file)
+        connection = executor.submit(_connect, scratch, log_file)
         try:
-            yield scratch, capacity.result
+            yield scratch, connection.result
         finally:
-            wait([capacity])
+            wait([connection])
             ray.shutdown()
             shutil.rmtree(scratch, ignore_errors=True)
 
 
-def check_address(address: str) -> None:
-    """Check that something listens at a `host:port`; Ray itself would try to connect for many minutes.
-
-    Raises:
-        UserError: nothing listens there.
-    """
-    host, _, port = address.rpartition(":")
-    if not port.isdecimal() or "/" in host:
-        return
-    try:
-        socket.create_connection((host, int(port)), timeout=10).close()
-    except OSError as error:
-        raise UserError(
-            f"RAY_ADDRESS: no Ray answers at {address} ({error.strerror or error}); start one there (ray start --head) "
-            "or unset it, and a Ray of this machine's own is started"
-        ) from None
-
-
-def _connect(scratch: Path, log_file: Path) -> Capacity:
-    """Start or join Ray, and return the capacity of the cluster."""
+def _connect(scratch: Path, log_file: Path) -> None:
+    """Start or join Ray."""
     import ray
 
     # Ray's processes inherit the mask: when the terminal closes, only the driver may act on the signal and end them.
     signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGHUP])
-    if address := os.environ.get("RAY_ADDRESS"):
+    if address := cluster_address():
         _join(address)
     else:
         try:
@@ -119,8 +101,6 @@ def _connect(scratch: Path, log_file: Path) -> Capacity:
             ) from error
     # After `init`, which configures the loggers itself.
     redirect_ray_logs(log_file)
-    total = ray.cluster_resources()
-    return Capacity(total.get("CPU", 0.0), total.get("GPU", 0.0))
 
 
 def _join(address: str) -> None:
@@ -128,18 +108,21 @@ def _join(address: str) -> None:
     import ray
 
     try:
-        # Workers of a cluster don't inherit the environment of this process.
-        variables = {"PYTHONPATH": os.environ["PYTHONPATH"]} if PACKAGES.is_dir() else {}
         ray.init(
             address=address,
             logging_level=logging.ERROR,
             log_to_driver=False,
-            runtime_env={"env_vars": variables} if variables else None,
+            runtime_env={"worker_process_setup_hook": SETUP_HOOK},
         )
     except (ray.exceptions.RayError, OSError, RuntimeError, ValueError) as error:
         reason = str(error).strip().partition("\n")[0]
+        if address == AUTO and isinstance(error, ConnectionError):
+            raise UserError(
+                f"{VARIABLE}: no Ray runs on this machine ({reason}); start one (ray start), or give "
+                "--address HOST:PORT"
+            ) from None
         raise UserError(
-            f"RAY_ADDRESS: the Ray at {address} can't be joined ({reason}); it needs the version of Ray and of Python "
+            f"{VARIABLE}: the Ray at {address} can't be joined ({reason}); it needs the version of Ray and of Python "
             "that this environment has and, where it was started with RAY_AUTH_MODE=token, that and its token here too"
         ) from None
 

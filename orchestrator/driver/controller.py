@@ -11,22 +11,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from orchestrator.driver.callbacks import Callbacks
+from orchestrator.driver.failures import Failures
 from orchestrator.driver.live_control import LiveControl
 from orchestrator.policy.agenda import Agenda, Task
 from orchestrator.policy.pruning import Rungs
 from orchestrator.state import events
-from orchestrator.state.disk import Space, tidy
+from orchestrator.state.disk import Space
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.paths import TRIAL_LOG, trial_folder
 from orchestrator.state.trial import Trial
-from orchestrator.worker.failure import DISK_FULL, HOME_NOT_SHARED, TrialFailure
-from orchestrator.worker.postmortem import MemoryKills, cause_of_death
+from orchestrator.worker.failure import DISK_FULL, UNFIT_MACHINE, TrialFailure
 from reports import vocabulary as words
 
-MAX_DEATHS = 2
-"""After this number of deaths of its process without a new epoch between them, a trial has failed."""
-MORE_MEMORY = 2
-"""The multiple of its arm's resources that a trial gets after it ran out of memory."""
 DRAIN_S = 3.0
 """The time in which running trials may still end their epoch when the sweep stops."""
 
@@ -62,7 +57,7 @@ class Engine:
         self._stop_s = float("inf")
         self._pause_reason = ""
         self._has_ended_workers = False
-        self._memory_kills = MemoryKills()
+        self._failures = Failures(agenda, ledger, callbacks)
         self._marked_arms: set[str] = set()
         # Reentrant: a signal handler may call `stop` in the thread that is already in `stop`.
         self._lock = threading.RLock()
@@ -120,24 +115,25 @@ class Engine:
         Args:
             task_id: Ray's id for the task.
             result: `evaluated` of an evaluation, or `row` and `remarks` of an epoch, each as JSON; `over` instead of
-                `row` says why there is no further epoch.
+                `row` says why there is no further epoch. `machine` is Ray's id of the worker's machine.
 
         Returns:
             Whether the task is over.
         """
         task = self.live[task_id]
         trial = task.trial
-        self._memory_kills.look()
+        machine = result.get("machine", "")
+        self._failures.note_report(machine)
         with self._stop_on_full_disk():
             if task.kind == "evaluate":
                 self.ledger.evaluate(trial, **json.loads(result["evaluated"]))
-                self._tidy(trial)
+                self._failures.tidy(trial)
                 return True
             for remark in json.loads(result["remarks"]):
                 self.callbacks.say(remark)
             if "over" in result:
                 self.ledger.end(trial, words.OUTCOME_COMPLETED, words.CAUSE_OVER, result["over"])
-                self._tidy(trial)
+                self._failures.tidy(trial)
                 return True
             row = json.loads(result["row"])
             if row["epoch"] <= trial.epochs and "diverged" not in row:
@@ -146,8 +142,8 @@ class Engine:
             self.ledger.report(trial, row)
             has_ended = self.rungs.judge(self.ledger, trial)
             if has_ended and not self.agenda.wants_evaluation(trial):
-                self._tidy(trial)
-            return has_ended or self.control.hold_if_requested(trial) or self._leaves(trial)
+                self._failures.tidy(trial)
+            return has_ended or self.control.hold_if_requested(trial) or self._leaves(trial, machine)
         return True
 
     def handle_failure(self, task_id: str, error: BaseException | None) -> None:
@@ -166,79 +162,27 @@ class Engine:
             if not isinstance(failure, TrialFailure):
                 # Workers that die together with Ray, or while the sweep stops, are not failures of their trials.
                 if self.callbacks.is_ray_alive() and not self.stop_reason:
-                    self._handle_death(task, *self._cause_of_death(task.trial))
+                    self._failures.handle_end_of_process(task)
             elif failure.cause == DISK_FULL:
                 self.space.note_full()
-            elif failure.cause == HOME_NOT_SHARED:
-                self.stop(failure.reason)
-            elif failure.cause == words.CAUSE_NODE:
-                self._handle_death(task, failure.cause, failure.reason)
-            elif task.kind == "evaluate":
-                self._give_up_evaluation(task.trial, failure.reason)
-            elif failure.cause == words.CAUSE_OOM and self._can_grow(task.trial):
-                self._grow(task.trial, failure.reason)
+            elif failure.cause == UNFIT_MACHINE:
+                if not self.callbacks.leave_out(failure.machine, failure.reason):
+                    self.stop(failure.reason)
             else:
-                self.ledger.end(task.trial, words.OUTCOME_FAILED, failure.cause, failure.reason, alike=failure.alike)
+                self._failures.handle_exception(task, failure)
 
     def forget_task(self, task_id: str) -> None:
         """Forget a task that Ray has ended."""
         self.live.pop(task_id, None)
 
     def handle_ray_crash(self, reason: str) -> None:
-        """Record a death of the process of every running trial.
-
-        Ray gives up because of one of them, and its error does not name the one.
+        """Record a death of the process of every running trial, since Ray's error does not name the one that died.
 
         Args:
             reason: Ray's error in words.
         """
         with self._stop_on_full_disk():
-            for task in self.live.values():
-                self._handle_death(task, words.CAUSE_NODE, reason)
-
-    def _cause_of_death(self, trial: Trial) -> tuple[str, str]:
-        log = trial_folder(self.ledger.folder, trial.number) / TRIAL_LOG
-        return cause_of_death(log, trial.attempts, out_of_memory=self._memory_kills.take)
-
-    def _handle_death(self, task: Task, cause: str, reason: str) -> None:
-        """Record the death of a worker's process; the trial fails if it has died too often, else it is tried again."""
-        trial = task.trial
-        self.ledger.record_death(trial, cause, reason)
-        max_deaths = self.agenda.sweep.space.limits.max_machine_failures
-        if task.kind == "evaluate":
-            if trial.deaths >= MAX_DEATHS:
-                self._give_up_evaluation(trial, reason)
-        elif cause == words.CAUSE_OOM and self._can_grow(trial):
-            self._grow(trial, reason)
-        elif cause == words.CAUSE_TIMEOUT:
-            self.ledger.end(trial, words.OUTCOME_FAILED, cause, reason)
-        elif trial.deaths >= MAX_DEATHS:
-            repeated_reason = f"{trial.deaths} times at epoch {trial.epochs + 1}: {reason}"
-            self.ledger.end(trial, words.OUTCOME_FAILED, cause, repeated_reason)
-        elif len(trial.died_at) > max_deaths:
-            deaths = words.amount(len(trial.died_at), "death")
-            last_reason = f"{deaths} (limits.max_machine_failures is {max_deaths}), the last: {reason}"
-            self.ledger.end(trial, words.OUTCOME_FAILED, cause, last_reason)
-        else:
-            self.callbacks.say(f"Trial {trial.number} at epoch {trial.epochs + 1}: {reason}; it is tried again.")
-
-    def _give_up_evaluation(self, trial: Trial, reason: str) -> None:
-        self.ledger.evaluate(trial, {}, error=reason)
-        self.callbacks.say(f"Trial {trial.number} could not be evaluated: {reason}; --retry-failed tries it again.")
-        self._tidy(trial)
-
-    def _can_grow(self, trial: Trial) -> bool:
-        return trial.share < MORE_MEMORY and self.callbacks.can_grow(trial)
-
-    def _grow(self, trial: Trial, reason: str) -> None:
-        self.ledger.retry(trial, reason, share=MORE_MEMORY)
-        self.callbacks.say(f"Trial {trial.number}: {reason}; it is tried again with {MORE_MEMORY} times its resources.")
-
-    def _tidy(self, trial: Trial) -> None:
-        """Delete the checkpoints that a trial no longer needs, if it has ended."""
-        if trial.outcome is not None:
-            keep = self.agenda.sweep.space.disk.keep_pruned_checkpoints
-            tidy(trial_folder(self.ledger.folder, trial.number), trial.outcome, keep_pruned=keep)
+            self._failures.handle_crash(list(self.live.values()), reason)
 
     def _warn_of_changed_code(self, trial: Trial) -> None:
         if self.ledger.tally(trial.arm).codes - {self.agenda.code} and trial.arm not in self._marked_arms:
@@ -251,11 +195,13 @@ class Engine:
         """Return the numbers of the trials that workers execute now."""
         return {task.trial.number for task in self.live.values()}
 
-    def _leaves(self, trial: Trial) -> bool:
+    def _leaves(self, trial: Trial, machine: str) -> bool:
         """Return whether a trial has to give its place back after its report, and record that."""
         if self.stop_reason:
             return True
-        if not (self._is_paused() or self.control.is_surplus(trial, self._live_numbers())):
+        # On a machine that is about to leave, the trial makes room; it goes on elsewhere from this epoch.
+        is_leaving = self.callbacks.is_leaving(machine)
+        if not (is_leaving or self._is_paused() or self.control.is_surplus(trial, self._live_numbers())):
             return False
         self.ledger.write(events.Yielded(trial=trial.number))
         return True

@@ -2,31 +2,20 @@
 
 from __future__ import annotations
 
-import math
 import subprocess
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UserError
+from orchestrator.machines.inventory import Capacity, Machine, Request
 
 if TYPE_CHECKING:
     from orchestrator.search_space.reader import Resources, Sweep
 
 
 @dataclass(frozen=True)
-class Capacity:
-    """The processors and the graphics cards of the whole cluster."""
-
-    cpus: float
-    gpus: float
-
-
-@dataclass(frozen=True)
-class Grant:
-    """The processors and the graphics cards of each trial of an arm; both may be fractions."""
-
-    cpus: float
-    gpus: float
+class Grant(Request):
+    """The resources of each trial of an arm, as far as the cluster has them."""
 
     @property
     def threads(self) -> int:
@@ -34,21 +23,28 @@ class Grant:
         return max(1, int(self.cpus))
 
     def scale(self, factor: float, capacity: Capacity) -> Grant:
-        """Return a multiple of this grant, limited by the cluster's capacity."""
-        gpus = min(self.gpus * factor, capacity.gpus)
+        """Return a multiple of this grant, limited by what one machine has."""
+        return max(
+            (self._scale_on(machine, factor) for machine in capacity.machines if machine.count(self)),
+            key=lambda grant: (grant.gpus, grant.cpus),
+            default=self,
+        )
+
+    def _scale_on(self, machine: Machine, factor: float) -> Grant:
+        gpus = min(self.gpus * factor, machine.gpus)
         # A fraction of a card grows to one whole card at most; several cards stay a whole number.
         whole_gpus = min(gpus, 1.0) if self.gpus < 1 else float(int(gpus))
-        return Grant(min(self.cpus * factor, capacity.cpus), whole_gpus)
+        return replace(self, cpus=min(self.cpus * factor, machine.cpus), gpus=whole_gpus)
 
 
 def grant_resources(sweep: Sweep, capacity: Capacity) -> tuple[dict[str, Grant], list[str]]:
-    """Fit the resources that each arm requests to the capacity of the cluster.
+    """Fit the resources that each arm requests to the machines of the cluster.
 
     Returns:
         The grant of each arm by its name, and a line for each request that was reduced.
 
     Raises:
-        UserError: a GPU is required where there is none, or more are requested than there are.
+        UserError: a GPU is required where there is none, or no machine has what a trial requests.
     """
     grant_by_arm: dict[str, Grant] = {}
     notes: dict[str, None] = {}
@@ -60,38 +56,29 @@ def grant_resources(sweep: Sweep, capacity: Capacity) -> tuple[dict[str, Grant],
 
 def _grant(resources: Resources, capacity: Capacity) -> tuple[Grant, list[str]]:
     notes = []
-    cpus, gpus = resources.cpu, resources.gpu
-    if cpus > capacity.cpus:
-        notes.append(
-            f"resources.cpu: {resources.cpu:g} asked for, {capacity.cpus:g} here: trials get {capacity.cpus:g}."
-        )
-        cpus = capacity.cpus
-    if gpus > 0 and capacity.gpus == 0:
+    grant = Grant(resources.cpu, resources.gpu, resources.custom, resources.accelerator_type or "")
+    if grant.gpus > 0 and capacity.gpus == 0:
         if resources.require_gpu:
             raise UserError(
                 f"resources.gpu: {resources.gpu:g} is required and Ray sees no GPU here; "
                 "run where there is one, or set resources.require_gpu=false to train on the CPU"
             )
         notes.append("No GPU here: trials run on the CPU.")
-        gpus = 0
-    elif gpus > capacity.gpus:
+        grant = replace(grant, gpus=0, accelerator_type="")
+    if len(capacity.machines) == 1 and grant.cpus > (cpus := capacity.machines[0].cpus) > 0:
+        notes.append(f"resources.cpu: {resources.cpu:g} asked for, {cpus:g} here: trials get {cpus:g}.")
+        grant = replace(grant, cpus=cpus)
+    if capacity.count(grant) == 0:
         raise UserError(
-            f"resources.gpu: {resources.gpu:g} asked for each trial, {capacity.gpus:g} here; set at most that"
+            f"resources: no machine has all that a trial asks for ({grant}), so that it would wait forever; ask for "
+            f"what one of them has: {capacity.describe()}"
         )
-    return Grant(cpus, gpus), notes
+    return grant, notes
 
 
 def count_slots(grant_by_arm: dict[str, Grant], capacity: Capacity) -> int:
     """Return how many trials of the arm with the smallest grant can run at once."""
-    return max(
-        min(_count_shares(capacity.cpus, grant.cpus), _count_shares(capacity.gpus, grant.gpus))
-        for grant in grant_by_arm.values()
-    )
-
-
-def _count_shares(total: float, share: float) -> int:
-    # Fractions such as 0.1 are not exact in binary: 0.3 / 0.1 is 2.99….
-    return math.floor(total / share + 1e-6) if share else 1_000_000
+    return max(capacity.count(grant) for grant in grant_by_arm.values())
 
 
 def find_busy_gpus() -> list[str]:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import os
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from ray import tune
 from ray.tune.execution import class_cache
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
-from ray.tune.search import Searcher
+from ray.tune.search import ConcurrencyLimiter, Searcher
 from ray.tune.stopper import Stopper
 
 from orchestrator.driver.controller import Engine
+from orchestrator.machines.address import cluster_address
 from orchestrator.worker.actor import Worker
 
 
@@ -86,11 +87,17 @@ def _read_error(trial: RayTrial) -> BaseException | None:
 
 
 class EngineStopper(Stopper):  # type: ignore[misc]
-    """A stopper that ends the experiment when the engine has stopped."""
+    """A stopper that ends the experiment when the engine has stopped; Tune asks it in each turn of its loop."""
 
-    def __init__(self, engine: Engine) -> None:
-        """Stop together with an engine."""
+    def __init__(self, engine: Engine, follow_machines: Callable[[], None]) -> None:
+        """Stop together with an engine.
+
+        Args:
+            engine: the engine.
+            follow_machines: lets as many tasks run at once as the machines of now have room for.
+        """
         self.engine = engine
+        self.follow_machines = follow_machines
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Return False: the scheduler stops single tasks."""
@@ -98,13 +105,24 @@ class EngineStopper(Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Return whether the experiment ends now."""
+        self.follow_machines()
         return self.engine.is_over()
+
+    def __getstate__(self) -> dict[str, Any]:
+        # Ray pickles it into a snapshot that nothing reads.
+        return {}
 
 
 @functools.cache
-def _request(**resources: float) -> tune.PlacementGroupFactory:
-    """Return the request of a task for resources; the same object for equal ones, because each takes 5 kB."""
-    return tune.PlacementGroupFactory([resources])
+def _request(labels: tuple[tuple[str, str], ...], **resources: float) -> tune.PlacementGroupFactory:
+    """Return the request of a task for resources; the same object for equal ones, because each takes 5 kB.
+
+    Args:
+        labels: labels that the machine has to have.
+        resources: amounts by name.
+    """
+    options = {"bundle_label_selector": [dict(labels)]} if labels else {}
+    return tune.PlacementGroupFactory([resources], **options)
 
 
 def use_started_workers() -> None:
@@ -113,12 +131,12 @@ def use_started_workers() -> None:
     Tune sets environment variables of its own for its actors, and Ray starts another process for everything that has
     some. A cluster's processes need them; those of a Ray that this process started inherit `cluster.ENVIRONMENT`.
     """
-    if not os.environ.get("RAY_ADDRESS"):
+    if cluster_address() is None:
         class_cache.DEFAULT_ENV_VARS = {}
         class_cache.ENV_VARS_TO_PROPAGATE = set()
 
 
-def fit(engine: Engine, name: str, scratch: Path, slots: int) -> None:
+def fit(engine: Engine, name: str, scratch: Path, count_slots: Callable[[], int]) -> None:
     """Let Ray Tune execute the engine's tasks until there are no more.
 
     Ray retries nothing and restores nothing: the engine decides both.
@@ -127,16 +145,16 @@ def fit(engine: Engine, name: str, scratch: Path, slots: int) -> None:
         engine: returns tasks and takes reports.
         name: the name of the sweep.
         scratch: a temporary folder for Ray's own files.
-        slots: the number of tasks that run at once.
+        count_slots: returns the number of tasks that run at once; it follows machines that come and go.
     """
     use_started_workers()
+    searcher = ConcurrencyLimiter(TaskSearcher(engine), max_concurrent=count_slots())
     tune.Tuner(
-        tune.with_resources(Worker, lambda config: _request(**config["resources"])),
+        tune.with_resources(Worker, lambda config: _request(tuple(config["labels"].items()), **config["resources"])),
         tune_config=tune.TuneConfig(
-            search_alg=TaskSearcher(engine),
+            search_alg=searcher,
             scheduler=ReportScheduler(engine),
             num_samples=-1,
-            max_concurrent_trials=slots,
             reuse_actors=True,
         ),
         run_config=tune.RunConfig(
@@ -145,7 +163,7 @@ def fit(engine: Engine, name: str, scratch: Path, slots: int) -> None:
             failure_config=tune.FailureConfig(max_failures=0),
             # Workers write checkpoints themselves; Ray would count an actor without `save_checkpoint` as failed.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            stop=EngineStopper(engine),
+            stop=EngineStopper(engine, lambda: searcher.set_max_concurrency(count_slots())),
             verbose=0,
         ),
     ).fit()

@@ -10,12 +10,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator import processor
-from orchestrator.driver import cluster, grants, provenance
+from orchestrator.driver import cluster, provenance
+from orchestrator.driver.allocation import allocate
 from orchestrator.driver.judges import present_judges
 from orchestrator.driver.signals import Interrupted, SignalHandler
 from orchestrator.driver.stop_messages import StopMessages
 from orchestrator.errors import SweepStopped, UserError
+from orchestrator.machines.address import check_answers, cluster_address
 from orchestrator.overview.trial_reference import resolve_trained_models
 from orchestrator.plugins import additions, loader
 from orchestrator.policy.agenda import Agenda
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from orchestrator.driver.controller import Engine
     from orchestrator.driver.restart import Takeover
     from orchestrator.driver.tasks import Tasks
+    from orchestrator.machines.watch import Machines
     from orchestrator.overview.screen import Screen
     from orchestrator.search_space.reader import Sweep
     from trainables.corpora.corpus import Corpus
@@ -128,6 +130,9 @@ class SweepRun:
             SweepStopped: the sweep stopped before everything was done.
         """
         space = self.sweep.space
+        if address := cluster_address():
+            # Before the corpus, whose features may take minutes.
+            check_answers(address)
         corpus = loader.open_corpus(space.corpus, self.home, self._progress) if space.corpus else None
         if corpus is not None:
             corpus = additions.add_to_corpus(corpus, self.sweep.judges, space.metrics)
@@ -140,10 +145,11 @@ class SweepRun:
             # The first suggestion needs this import, which takes a second; meanwhile Ray starts in its thread.
             import orchestrator.policy.suggestions  # noqa: F401
 
-            tasks = self._make_tasks(wait_for_ray)
+            tasks, machines = allocate(self.sweep, self.home, self.screen, self.signal_handler, wait_for_ray)
             self._write_start(prepared, corpus)
             try:
-                reason = self._work(agenda, tasks, seconds_left, scratch)
+                with machines.watch():
+                    reason = self._work(agenda, tasks, machines, seconds_left, scratch)
                 outcome = words.OUTCOME_INTERRUPTED if reason else FINISHED
             except SweepStopped as stopped:
                 outcome, reason = words.OUTCOME_INTERRUPTED, str(stopped)
@@ -192,30 +198,6 @@ class SweepRun:
         present_judges(self.sweep.name, prepared.judges, record, self.screen.say)
         return prepared
 
-    def _make_tasks(self, wait_for_ray: Callable[[], grants.Capacity]) -> Tasks:
-        """Wait for Ray, and fit the requested resources to the cluster.
-
-        Raises:
-            UserError: the cluster has too few GPUs, or one of its machines does not see the home.
-        """
-        from orchestrator.driver.tasks import Tasks
-        from orchestrator.worker.shared_home import check_home_is_shared
-
-        self.screen.progress("starting Ray", 0, 1)
-        capacity = wait_for_ray()
-        # Ray has installed its own handlers.
-        self.signal_handler.install()
-        self.signal_handler.check()
-        token = check_home_is_shared(self.folder)
-        self.screen.progress("starting Ray", 1, 1)
-        tasks = Tasks(self.sweep, self.home, capacity, token)
-        for line in (*tasks.notes, *(grants.find_busy_gpus() if capacity.gpus else ())):
-            self.screen.say(line)
-        has_own_code = self.sweep.components or not self.sweep.trainable.__module__.startswith("trainables.")
-        if has_own_code and (problem := processor.known_problem()):
-            self.screen.say(problem)
-        return tasks
-
     def _write_start(self, prepared: loader.Prepared, corpus: Corpus | None) -> None:
         """Write the held events and the start of this driver to the sweep log."""
         self.ledger.release()
@@ -227,7 +209,7 @@ class SweepRun:
         record = provenance.make_record(self.sweep, budget, prepared, corpus, file, self.ledger.read_events())
         self.ledger.write(events.Started(record={**record, **destination}))
 
-    def _work(self, agenda: Agenda, tasks: Tasks, seconds_left: float | None, scratch: Path) -> str:
+    def _work(self, agenda: Agenda, tasks: Tasks, machines: Machines, seconds_left: float | None, scratch: Path) -> str:
         """Let Ray execute the tasks; return why the sweep stopped early, or an empty string."""
         from orchestrator.driver.callbacks import Callbacks
         from orchestrator.driver.controller import Engine
@@ -240,7 +222,7 @@ class SweepRun:
         engine = Engine(
             agenda,
             self.ledger,
-            Rungs(self.sweep, self.ledger),
+            Rungs(self.sweep, self.ledger, agenda.promotion),
             Space(self.folder, self.sweep.space.disk.min_free_gib),
             Callbacks(
                 tasks.make_config,
@@ -249,6 +231,9 @@ class SweepRun:
                 daemons.end_workers,
                 self.screen.say,
                 self.note.update,
+                machines.explain_loss,
+                machines.leave_out,
+                machines.is_leaving,
             ),
         )
         takeover = Takeover(
@@ -270,12 +255,12 @@ class SweepRun:
                 self.screen.show_live(self.sweep, self.ledger, tasks.slots, self.folder),
                 daemons.call_on_death(takeover),
             ):
-                self._fit(engine, scratch, tasks.slots, takeover)
+                self._fit(engine, scratch, tasks, takeover)
         finally:
             timer.cancel()
         return self.messages.explain_stop(engine)
 
-    def _fit(self, engine: Engine, scratch: Path, slots: int, takeover: Takeover) -> None:
+    def _fit(self, engine: Engine, scratch: Path, tasks: Tasks, takeover: Takeover) -> None:
         """Run Ray Tune, and translate its errors.
 
         Raises:
@@ -284,7 +269,7 @@ class SweepRun:
         from orchestrator.driver.ray_tune import fit
 
         try:
-            fit(engine, self.sweep.name, scratch, slots)
+            fit(engine, self.sweep.name, scratch, lambda: tasks.slots)
         except Exception as error:
             logging.getLogger("ray").error("fit() raised\n%s", traceback.format_exc())
             if engine.stop_reason or not engine.callbacks.is_ray_alive():

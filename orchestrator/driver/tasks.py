@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.driver import grants
+from orchestrator.machines.inventory import Capacity
 from orchestrator.overview.trial_reference import resolve_trained_models
 from orchestrator.plugins import loader
 from orchestrator.state.paths import trial_folder
@@ -14,6 +16,7 @@ from orchestrator.worker.spec import TrialSpec
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
+    from orchestrator.machines.watch import Machines
     from orchestrator.policy.agenda import Task
     from orchestrator.search_space.reader import Sweep
     from orchestrator.state.trial import Trial
@@ -65,28 +68,44 @@ class Tasks:
         notes: a line for each arm that gets fewer resources than it requests.
     """
 
-    def __init__(self, sweep: Sweep, home: Path, capacity: grants.Capacity, token: str = "") -> None:
+    def __init__(
+        self,
+        sweep: Sweep,
+        home: Path,
+        capacity: Capacity,
+        token: str = "",
+        versions: Mapping[str, str] | None = None,
+        machines: Machines | None = None,
+    ) -> None:
         """Fit the requested resources to the cluster.
 
         Args:
             sweep: the sweep of the tasks.
             home: the folder of all sweeps.
-            capacity: the capacity of the cluster.
+            capacity: the machines of the cluster at the start.
             token: the content of a file by which a worker checks that it sees the home; empty for no check.
+            versions: the driver's, which those of workers have to be; None for no check.
+            machines: the machines as they come and go; None if they stay.
 
         Raises:
             UserError: a GPU is required where there is none, or more are requested than there are.
         """
         self._sweep = sweep
         self._home = home
-        self._capacity = capacity
+        self._first_capacity = capacity
         self._token = token
+        self._versions = versions or {}
+        self._machines = machines
         self._grants, self.notes = grants.grant_resources(sweep, capacity)
 
     @property
+    def _capacity(self) -> Capacity:
+        return self._machines.capacity if self._machines else self._first_capacity
+
+    @property
     def slots(self) -> int:
-        """The number of trials that can run at once."""
-        return grants.count_slots(self._grants, self._capacity)
+        """The number of trials that can run at once; at least 1, which waits while no machine has room."""
+        return max(1, grants.count_slots(self._grants, self._capacity))
 
     def can_grow(self, trial: Trial) -> bool:
         """Return whether the cluster can give a trial more resources than it has."""
@@ -94,7 +113,7 @@ class Tasks:
         return grant.scale(2 * trial.share, self._capacity) != grant.scale(trial.share, self._capacity)
 
     def make_config(self, task: Task) -> dict[str, Any]:
-        """Return a task as the configuration that Ray sends to a worker: `kind`, `spec` and `resources`."""
+        """Return a task as the configuration for a worker: `kind`, `spec`, `resources`, and `labels` of a machine."""
         trial, space = task.trial, self._sweep.space
         grant = self._grants[trial.arm].scale(trial.share, self._capacity)
         # The threads are those of the arm, not of a trial that has grown: their number changes the order in which
@@ -102,9 +121,10 @@ class Tasks:
         spec = make_spec(self._sweep, self._home, trial, gpu=grant.gpus, threads=self._grants[trial.arm].threads)
         # Trials of `budget.seeds` were not selected by validation metrics, so that the test split may evaluate all.
         is_final = space.budget.seeds is not None and trial.outcome == words.OUTCOME_COMPLETED
-        spec = replace(spec, token=self._token, max_epochs=task.max_epochs)
+        spec = replace(spec, token=self._token, versions=self._versions, max_epochs=task.max_epochs)
         if task.kind == "evaluate" and (is_final or trial.stage == words.STAGE_CONFIRM):
             spec = replace(spec, splits=("test",))
         if task.kind == "evaluate" and trial.outcome == words.OUTCOME_COMPLETED:
             spec = replace(spec, renderings=tuple(self._sweep.renderings))
-        return {"kind": task.kind, "spec": asdict(spec), "resources": {"CPU": grant.cpus, "GPU": grant.gpus}}
+        labels = self._machines.selector() if self._machines else {}
+        return {"kind": task.kind, "spec": asdict(spec), "resources": grant.as_bundle(), "labels": labels}

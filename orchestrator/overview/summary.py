@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from orchestrator.plugins import additions
 from orchestrator.state.budget import Budget
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
@@ -65,7 +66,7 @@ class ArmSummary:
 
 def list_table_metrics(sweep: Sweep) -> list[str]:
     """Return the names of the metrics in tables, the objective first."""
-    judges = [str(judge["name"]) for judge in sweep.judges]
+    judges = [str(judge["name"]) for judge in additions.exclude_own(sweep.judges)]
     return words.headline_metrics(sweep.space.objective.metric, sweep.metrics, judges)
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 OWN_JUDGE = "own"
 """The entry of `judges:` for the judge that is trained on the corpus; it always judges."""
+AUGMENT = "augment"
+"""The own judge's only setting: names of augmentations that are joined by +."""
 
 
 def register_judge_file(path: Path) -> list[str]:
@@ -50,6 +52,24 @@ def judge_model(name: str) -> type[BaseModel]:
     from trainables.components.judges.plugin import JUDGES
 
     return JUDGES[name].Settings
+
+
+@user_errors()
+def check_augment(names: str) -> None:
+    """Check the names of augmentations, which are joined by +.
+
+    Raises:
+        UserError: there is no such augmentation.
+    """
+    from trainables.components.judges.registries import AUGMENTATIONS
+
+    for name in names.split("+"):
+        AUGMENTATIONS.require_known(name)
+
+
+def exclude_own(judges: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the added judges: all but the own one, which is among a sweep's judges where it has settings."""
+    return [judge for judge in judges if judge["name"] != OWN_JUDGE]
 
 
 @user_errors()
@@ -93,6 +113,7 @@ def added_metrics(
     declaration: type[Declaration], judges: Sequence[Mapping[str, Any]], metrics: Sequence[str]
 ) -> dict[str, Metric]:
     """Return the metrics that the judges and metrics of a search space add to those of its trainable, by name."""
+    judges = exclude_own(judges)
     if not judges and not metrics:
         return {}
     from trainables.components.assessment.added_metrics import describe_added
@@ -112,12 +133,17 @@ def reports_added(names: Sequence[str]) -> bool:
 
 
 def add_to_corpus(corpus: Corpus, judges: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Corpus:
-    """Return a corpus whose trials and reference lines are also assessed by these judges and metrics."""
+    """Return a corpus whose trials and reference lines are also assessed by these judges and metrics.
+
+    The own judge, if it is among them, is trained with its setting `augment`.
+    """
     if not judges and not metrics:
         return corpus
     from trainables.corpora.additions import Additions
 
-    return replace(corpus, additions=Additions(tuple(dict(judge) for judge in judges), tuple(metrics)))
+    added = tuple(dict(judge) for judge in exclude_own(judges))
+    augment = [str(judge[AUGMENT]).split("+") for judge in judges if judge["name"] == OWN_JUDGE]
+    return replace(corpus, additions=Additions(added, tuple(metrics), tuple(augment[0]) if augment else ()))
 
 
 @user_errors()

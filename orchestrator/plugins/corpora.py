@@ -7,16 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UserError
+from trainables.components.audio.clip import CLIP_S, CLIP_SAMPLES
 from trainables.errors import InputError
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
+    from trainables.corpora.estimate import Estimate
     from trainables.corpora.settings import CorpusSettings
+    from trainables.corpora.shards.store import Observe
+    from trainables.corpora.shards.verification import Verified
+
+CLIP_BYTES = 2 * CLIP_SAMPLES
+"""The size of a clip in the cache: a sample has 16 bits."""
 
 
 @contextmanager
@@ -52,15 +60,94 @@ def check_corpus(settings: Mapping[str, Any] | None) -> None:
 
 
 @user_errors()
-def open_corpus(settings: Mapping[str, Any], home: Path, progress: Progress = silent) -> Corpus:
+def open_corpus(
+    settings: Mapping[str, Any], home: Path, progress: Progress = silent, observe: Observe | None = None
+) -> Corpus:
     """Return a corpus; the first call makes it and caches it in `home`.
+
+    Args:
+        settings: the settings of the corpus.
+        home: the folder of caches.
+        progress: is called while files are written and decoded.
+        observe: is called instead of `progress` while files are decoded, with all counts.
 
     Raises:
         UserError: the corpus can't be used.
     """
     from trainables.corpora.corpus import open_corpus as open_
 
-    return open_(settings, home, progress)
+    return open_(settings, home, progress, observe)
+
+
+@user_errors()
+def verify_cache(settings: Mapping[str, Any], home: Path) -> Verified:
+    """Compare the cache of a corpus with its files.
+
+    Raises:
+        UserError: the corpus can't be used.
+    """
+    from trainables.corpora.pictures import find_stores
+    from trainables.corpora.shards.verification import verify
+    from trainables.corpora.shards.waveforms import open_store
+
+    model = corpus_model(settings)(**settings)
+    recordings = model.recordings(home, silent)
+    return verify([open_store(home, model.source()), *find_stores(home, model.source())], recordings)
+
+
+@user_errors()
+def estimate_clips(settings: Mapping[str, Any], home: Path) -> Estimate:
+    """Estimate the number of clips of a corpus.
+
+    Raises:
+        UserError: the corpus can't be used.
+    """
+    from trainables.corpora.estimate import estimate_clips as estimate
+
+    return estimate(corpus_model(settings)(**settings).recordings(home, silent))
+
+
+@dataclass(frozen=True)
+class ClassCounts:
+    """What a corpus has of a class.
+
+    Attributes:
+        name: the name of the class.
+        recordings: the number of recordings with a clip.
+        clips: the number of clips.
+        hours: the duration of the clips.
+        splits: the number of recordings of each split.
+        skipped: the number of recordings without a clip.
+    """
+
+    name: str
+    recordings: int
+    clips: int
+    hours: float
+    splits: Mapping[str, int]
+    skipped: int
+
+
+def count_clips(corpus: Corpus) -> list[ClassCounts]:
+    """Return what a corpus has of each class; a class of which nothing can be used is the last."""
+    skipped = corpus.read_skipped()["class"].value_counts()
+    counts = []
+    for name in (*corpus.classes, *sorted(set(skipped.index) - set(corpus.classes))):
+        clips = corpus.clips[corpus.clips["class"].astype(str) == name]
+        splits = clips.drop_duplicates("recording")["split"].value_counts()
+        recordings = int(clips["recording"].nunique())
+        hours = len(clips) * CLIP_S / 3600
+        counts.append(ClassCounts(name, recordings, len(clips), hours, splits.to_dict(), int(skipped.get(name, 0))))
+    return counts
+
+
+def skip_reasons(corpus: Corpus) -> list[tuple[str, list[str]]]:
+    """Return the reasons why recordings have no clip, the most frequent first, each with the recordings' names."""
+    names_by_reason: dict[str, list[str]] = {}
+    skipped = corpus.read_skipped()
+    for name, reason in zip(skipped["recording"], skipped["reason"], strict=True):
+        names_by_reason.setdefault(reason, []).append(name)
+    return sorted(names_by_reason.items(), key=lambda item: -len(item[1]))
 
 
 @user_errors()

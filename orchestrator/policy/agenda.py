@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.policy.hearing import Hearing
 from orchestrator.policy.lost_rows import restore_rows
+from orchestrator.policy.promotion import Promotion
 from orchestrator.search_space.reader import Arm, Sweep
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
@@ -62,6 +63,7 @@ class Agenda:
         self._studies: Studies | None = None
         self._reopen_trials()
         self.hearing = Hearing(sweep, ledger)
+        self.promotion = Promotion(sweep, ledger)
 
     def _reopen_trials(self) -> None:
         """Recover lost epochs, and extend completed trials whose budget has grown."""
@@ -138,11 +140,27 @@ class Agenda:
         for trial in sorted(self._unfinished(live), key=lambda trial: place.get(trial.number, len(place))):
             if not trial.held and trial.arm not in paused:
                 return self._train(trial)
-        if self.evaluates and (waiting := self.ledger.unevaluated - live):
+        if waiting := self._to_evaluate(live):
             return Task("evaluate", self.ledger.trials[min(waiting)])
         arms = [arm for arm in self.sweep.arms if arm.name not in paused]
-        trial_or_none = self._ask_search(arms) or self._ask_confirm(arms)
+        trial_or_none = self._promote(arms, live) or self._ask_search(arms) or self._ask_confirm(arms)
         return None if trial_or_none is None else self._train(trial_or_none)
+
+    def _to_evaluate(self, live: set[int]) -> set[int]:
+        """Return the numbers of the trials to evaluate now; a pruned one that may be promoted has to wait."""
+        waiting = self.ledger.unevaluated - live if self.evaluates else set()
+        if not waiting or not self.promotion.is_wanted:
+            return waiting
+        open_arms = {arm.name for arm in self.sweep.arms if self.promotion.is_open(arm)}
+        trials = [self.ledger.trials[number] for number in waiting]
+        return {trial.number for trial in trials if trial.outcome != words.OUTCOME_PRUNED or trial.arm not in open_arms}
+
+    def _promote(self, arms: Sequence[Arm], live: set[int]) -> Trial | None:
+        """Let the next paused trial go on, if one is to be promoted, and return it."""
+        trial = self.promotion.next_trial(arms, live)
+        if trial is not None:
+            self.promotion.promote(trial)
+        return trial
 
     def _train(self, trial: Trial) -> Task:
         return Task("train", trial, self.budget.epochs(trial.arm))
@@ -154,6 +172,7 @@ class Agenda:
             and not (self.evaluates and self.ledger.unevaluated)
             and not self.hearing.unheard()
             and self._arm_to_search(self.sweep.arms) is None
+            and self.promotion.next_trial(self.sweep.arms) is None
             and all(not self._to_confirm(arm) for arm in self.sweep.arms)
         )
 

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
+from orchestrator.policy.promotion import Promotion
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective
@@ -40,13 +41,15 @@ class Rungs:
     ASHA is given the best value so far at each epoch, not the value of the epoch itself.
     """
 
-    def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
+    def __init__(self, sweep: Sweep, ledger: Ledger, promotion: Promotion | None = None) -> None:
         """Replay the reports of the ledger, and judge those on which no driver has decided.
 
         Args:
             sweep: the search space.
             ledger: the state of the sweep; decisions on unjudged reports are written to it.
+            promotion: the rungs that the agenda promotes from; by default those of the ledger.
         """
+        self.promotion = promotion or Promotion(sweep, ledger)
         self.objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
         self.budget = Budget(sweep, ledger)
         self.pruning = sweep.space.pruning
@@ -113,6 +116,8 @@ class Rungs:
 
     def _stops(self, trial: Trial, epoch: int, best: float) -> bool:
         """Give a report to ASHA if it is one for ASHA, and return whether the trial has to stop."""
+        if self.promotion.is_wanted:
+            return self.promotion.pauses(trial, epoch, best)
         return self._is_for_asha(trial, epoch) and self._asha_stops(trial, epoch, best)
 
     def _is_for_asha(self, trial: Trial, epoch: int) -> bool:
@@ -121,8 +126,8 @@ class Rungs:
         return is_search and epoch < self.budget.epochs(trial.arm)
 
     def _record(self, trial: Trial, epoch: int, best: float) -> None:
-        """Give ASHA a report that was judged before."""
-        if self._is_for_asha(trial, epoch):
+        """Give ASHA a report that was judged before; the rungs of promotions have it already."""
+        if not self.promotion.is_wanted and self._is_for_asha(trial, epoch):
             scheduler = self._scheduler(trial)
             with scheduler.suspend_cutoffs():
                 scheduler.on_trial_result(None, _stub(trial), {"epoch": epoch, "best": best})
@@ -149,7 +154,8 @@ class Rungs:
                 trial,
                 words.OUTCOME_PRUNED,
                 reason=f"at epoch {epoch}, {self.objective.metric} {best:.4g} was not among the best "
-                f"1/{self.pruning.reduction_factor if self.pruning else 1} of its arm",
+                f"1/{self.pruning.reduction_factor if self.pruning else 1} of its arm"
+                + (" so far" if self.promotion.is_wanted else ""),
             )
         else:
             ledger.judge(trial, epoch)

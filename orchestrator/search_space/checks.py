@@ -44,6 +44,8 @@ def check_space(space: SearchSpace, complain: Complain) -> None:
     wants_gpu = resources.gpu > 0 or any(change.resources.gpu > 0 for change in space.arms)
     if resources.require_gpu and not wants_gpu:
         complain(("resources", "require_gpu"), "needs resources.gpu above 0, got 0")
+    if resources.accelerator_type and not wants_gpu:
+        complain(("resources", "accelerator_type"), "needs resources.gpu above 0, got 0")
 
 
 def _check_preference(space: SearchSpace, complain: Complain) -> None:

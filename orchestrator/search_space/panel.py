@@ -30,7 +30,7 @@ class Panel:
     """The added judges and metrics of a search space.
 
     Attributes:
-        judges: the settings of each judge; `name` is the registered one.
+        judges: the settings of each judge; `name` is the registered one. The own judge is among them if it has any.
         files: the files that register judges.
         metrics: the names of added metrics.
     """
@@ -48,7 +48,7 @@ class Panel:
             return dict(declaration.METRICS)
         for judge in self.judges:
             name = str(judge["name"])
-            judged = additions.judge_modality(name)
+            judged = "sound" if name == OWN_JUDGE else additions.judge_modality(name)
             if judged != modality:
                 complain(("judges",), f"{name} judges {judged}s, {declaration.class_name()} makes {modality}s")
                 return dict(declaration.METRICS)
@@ -63,8 +63,11 @@ def read_panel(space: SearchSpace, complain: Complain) -> Panel:
     files: list[Path] = []
     for index, entry in enumerate(space.judges):
         try:
+            if entry["name"] == OWN_JUDGE:
+                judges += _read_own(entry)
+                continue
             name = _find_name(entry, files)
-            if name is not None and _check_settings(name, entry, index, complain):
+            if _check_settings(name, entry, index, complain):
                 judges.append({**entry, "name": name})
         except UserError as error:
             complain(("judges", index), str(error))
@@ -87,17 +90,29 @@ def read_panel(space: SearchSpace, complain: Complain) -> Panel:
     return Panel(tuple(judges), tuple(files), tuple(metrics))
 
 
-def _find_name(entry: dict[str, Value], files: list[Path]) -> str | None:
-    """Return the registered name of a judge, importing its file into `files`; None for the own judge.
+def _read_own(entry: dict[str, Value]) -> list[dict[str, Value]]:
+    """Return the settings of the own judge, in a list; an empty one if it has none.
+
+    Raises:
+        UserError: it has no such setting, or there is no such augmentation.
+    """
+    if unknown := [key for key in entry if key not in ("name", additions.AUGMENT)]:
+        raise UserError(
+            f"the judge own is trained on the corpus, and has no setting {unknown[0]!r}; it has: {additions.AUGMENT}"
+        )
+    if additions.AUGMENT not in entry:
+        return []
+    additions.check_augment(str(entry[additions.AUGMENT]))
+    return [entry]
+
+
+def _find_name(entry: dict[str, Value], files: list[Path]) -> str:
+    """Return the registered name of an added judge, importing its file into `files`.
 
     Raises:
         UserError: there is no such judge, or the file does not register exactly one.
     """
     reference = str(entry["name"])
-    if reference == OWN_JUDGE:
-        if len(entry) > 1:
-            raise UserError("the judge own is trained on the corpus, and has no settings")
-        return None
     if not loader.is_file(reference):
         additions.judge_model(reference)
         return reference

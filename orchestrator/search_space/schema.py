@@ -24,7 +24,7 @@ from orchestrator.messages import KeyPath, quote_value, suggest_option
 from orchestrator.search_space.command import Command
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.search import Search
+from orchestrator.search_space.search import Pruning, Search
 from orchestrator.search_space.section import NoneWord, Section
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
 
@@ -72,20 +72,28 @@ class Budget(Section):
         return self.trials_per_arm or self.seeds or 0
 
 
-class Pruning(Section):
-    """The parameters of ASHA."""
-
-    grace_epochs: int = Field(1, ge=1, description="no trial is pruned before this epoch, ASHA's first rung")
-    reduction_factor: int = Field(3, ge=2, description="one in this many trials continues at each rung")
-    across_arms: bool = Field(False, description="whether trials of different arms are pruned against each other")
-
-
 class Resources(Section):
     """The resources of one trial."""
 
     cpu: float = Field(1, gt=0, allow_inf_nan=False, description="CPU cores of one trial")
     gpu: float = Field(0, ge=0, allow_inf_nan=False, description="graphics cards of one trial; 0.25 shares a card")
     require_gpu: bool = Field(False, description="refuse to run where there is no graphics card")
+    accelerator_type: Annotated[str | None, NoneWord] = Field(
+        None,
+        pattern=r"^[A-Za-z0-9._-]+$",
+        description="the kind of graphics card, by Ray's name for it, such as H100 or A100-80G; or none for any",
+    )
+    custom: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
+        {}, description="other resources of one trial, by the names that `ray start --resources` gave them"
+    )
+
+    @field_validator("custom")
+    @classmethod
+    def _check_custom(cls, custom: dict[str, float]) -> dict[str, float]:
+        for name in custom:
+            if name.upper() in ("CPU", "GPU") or name in ("memory", "object_store_memory") or ":" in name:
+                raise ValueError(f"has {name!r}, which is Ray's own; use cpu, gpu or accelerator_type")
+        return custom
 
     @field_validator("gpu")
     @classmethod

@@ -157,13 +157,16 @@ class SweepState:
             case events.Died():
                 trial.died_at.append(event.epochs)
                 self.live.discard(trial.number)
+            case events.Displaced():
+                trial.displaced_at.append(event.epochs)
+                self.live.discard(trial.number)
             case events.Ended():
                 trial.outcome, trial.cause, trial.reason = event.outcome, event.cause, event.reason
                 trial.alike, trial.ended_ms = event.alike, event.ts
                 trial.ends += 1
                 self._add_judged(trial, event.epochs)
                 self.live.discard(trial.number)
-            case events.Extended():
+            case events.Extended() | events.Promoted():
                 self._reopen(trial, event.ts)
             case events.Lost():
                 trial.judged = event.epochs
@@ -173,6 +176,7 @@ class SweepState:
             case events.Retried():
                 self._reopen(trial, event.ts)
                 trial.retried, trial.share, trial.died_at, trial.diverged = trial.attempts, event.share, [], None
+                trial.displaced_at = []
                 if event.from_scratch:
                     trial.start_over()
                     self._forget_judged(trial, 0)

@@ -8,6 +8,7 @@ import faulthandler
 import json
 import os
 import signal
+import socket
 import sys
 import traceback
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
+import ray
 from ray import tune
 
 from orchestrator import processor
@@ -22,9 +24,10 @@ from orchestrator.plugins.loader import TrainingOver
 from orchestrator.state.paths import TRIAL_LOG
 from orchestrator.worker import guard
 from orchestrator.worker.failure import as_failure
-from orchestrator.worker.postmortem import ATTEMPT, EXIT
+from orchestrator.worker.postmortem import ATTEMPT, EXIT, MACHINE
 from orchestrator.worker.shared_home import check_token
 from orchestrator.worker.spec import TrialSpec
+from orchestrator.worker.versions import check_versions
 
 PR_SET_PDEATHSIG = 1
 """The option of prctl(2) that sets the signal for a process whose parent dies."""
@@ -66,19 +69,20 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
         Returns:
             JSON texts: the `row` of the epoch and the `remarks` about checkpoints, or what was `evaluated`; or, instead
-            of a row, why the trial is `over`, which is no JSON.
+            of a row, why the trial is `over`, which is no JSON. `machine` is Ray's id of this machine.
 
         Raises:
             TrialFailure: anything went wrong.
         """
         spec = TrialSpec(**self._task["spec"])
         try:
+            check_versions(spec.versions)
             check_token(Path(spec.folder).parents[1], spec.token)
             with redirect_output(Path(spec.folder) / TRIAL_LOG) as output:
-                return self._work(spec, output)
+                return self._work(spec, output) | {"machine": machine_id()}
         except (Exception, guard.TooSlow) as error:
             # Outside of the block that opens the log, because on a full disk the log itself raises.
-            raise as_failure(error) from None
+            raise as_failure(error, machine_id()) from None
 
     def _work(self, spec: TrialSpec, output: IO[str]) -> dict[str, Any]:
         # They import torch: an error in that belongs to the trial, and is written to its log.
@@ -87,11 +91,13 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
         minutes = spec.minutes_per_epoch
         if self._task["kind"] == "evaluate":
+            print_machine()
             times = EVALUATION_EPOCHS * (1 + len(spec.renderings))
             with guard.time_limit(minutes, output, what="no evaluation", times=times):
                 return {"evaluated": json.dumps(evaluate(spec))}
         if self._run is None:
             print(f"{ATTEMPT} {spec.attempt}, {datetime.now():%Y-%m-%d %H:%M:%S}, process {os.getpid()}", flush=True)
+            print_machine()
             if problem := processor.known_problem():
                 print(problem, flush=True)
             with guard.time_limit(minutes, output, what="not ready to train", times=START_EPOCHS):
@@ -111,6 +117,17 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         if self._run is not None:
             self._run.close()
             self._run = None
+
+
+def print_machine() -> None:
+    """Print where this process runs, for the driver and for readers of the log."""
+    if machine := machine_id():
+        print(f"{MACHINE} {machine}, {socket.gethostname()}", flush=True)
+
+
+def machine_id() -> str:
+    """Return Ray's id of this machine; "" outside of Ray."""
+    return str(ray.get_runtime_context().get_node_id()) if ray.is_initialized() else ""
 
 
 def die_with_parent() -> None:

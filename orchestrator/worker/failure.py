@@ -15,8 +15,8 @@ class InUse(Exception):
     """An older process still holds a trial's lock: a failure of the machine, not of the trial."""
 
 
-class HomeNotShared(Exception):
-    """A worker on another machine does not see the sweep's folder."""
+class UnfitMachine(Exception):
+    """The machine of a worker can't run trials: it does not see the sweep's folder, or it has other versions."""
 
 
 class NotItsFolder(Exception):
@@ -30,11 +30,13 @@ class TrialFailure(Exception):
         cause: one of the causes in `reports.vocabulary`, or of those below.
         reason: the message of the error.
         alike: identifies the place of the error in the code; "" if that is not known.
+        machine: Ray's id of the worker's machine; "" if it is not known.
     """
 
-    def __init__(self, cause: str, reason: str, alike: str = "") -> None:
+    def __init__(self, cause: str, reason: str, alike: str = "", machine: str = "") -> None:
         """Keep the attributes."""
-        super().__init__(cause, reason, alike)
+        super().__init__(cause, reason, alike, machine)
+        self.machine = machine
         self.cause = cause
         self.reason = reason
         self.alike = alike
@@ -44,14 +46,24 @@ NO_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATU
 """Phrases in the messages of torch's plain RuntimeErrors when memory is short."""
 DISK_FULL = "disk full"
 """A cause that does not end the trial: the sweep pauses until there is free space."""
-HOME_NOT_SHARED = "home not shared"
-"""A cause that ends the sweep, not the trial: a machine would train into a folder that only it has."""
+UNFIT_MACHINE = "unfit machine"
+"""A cause that takes the worker's machine out of the sweep, and does not end the trial."""
 OUT_OF_MEMORY = "out of memory"
 """The value of `alike` for every shortage of memory, wherever in the code it occurs."""
 
 
-def as_failure(error: BaseException) -> TrialFailure:
-    """Return the failure that an exception in a worker means for its trial."""
+def as_failure(error: BaseException, machine: str = "") -> TrialFailure:
+    """Return the failure that an exception in a worker means for its trial.
+
+    Args:
+        error: the exception.
+        machine: Ray's id of the worker's machine.
+    """
+    failure = _classify(error)
+    return TrialFailure(failure.cause, failure.reason, failure.alike, machine)
+
+
+def _classify(error: BaseException) -> TrialFailure:
     # Imported here because the driver imports this module, and does not need torch.
     import torch
 
@@ -60,8 +72,8 @@ def as_failure(error: BaseException) -> TrialFailure:
         return TrialFailure(words.CAUSE_OOM, message, alike=OUT_OF_MEMORY)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return TrialFailure(DISK_FULL, message)
-    if isinstance(error, HomeNotShared):
-        return TrialFailure(HOME_NOT_SHARED, str(error))
+    if isinstance(error, UnfitMachine):
+        return TrialFailure(UNFIT_MACHINE, str(error))
     if isinstance(error, InUse):
         return TrialFailure(words.CAUSE_NODE, str(error))
     if isinstance(error, guard.TooSlow):

@@ -11,6 +11,8 @@ from reports import vocabulary as words
 
 ATTEMPT = "--- attempt"
 """The beginning of the first line of each attempt in a trial's log."""
+MACHINE = "--- machine"
+"""The beginning of the line in a trial's log with Ray's id of the machine that works on it from there on."""
 EXIT = "os._exit"
 """The beginning of the line in a trial's log that says that its code called `os._exit`."""
 TAIL_BYTES = 100_000
@@ -31,6 +33,12 @@ def read_last_attempt(path: Path) -> list[str]:
         return []
     begins = [number for number, line in enumerate(lines) if line.startswith(ATTEMPT)]
     return lines[begins[-1] :] if begins else lines
+
+
+def read_machine(path: Path) -> str:
+    """Return Ray's id of the machine that worked on a trial last, according to its log; "" if it is not there."""
+    lines = [line for line in read_last_attempt(path) if line.startswith(MACHINE)]
+    return lines[-1].removeprefix(MACHINE).split()[0].rstrip(",") if lines else ""
 
 
 def cause_of_death(path: Path, attempt: int, *, out_of_memory: Callable[[], bool]) -> tuple[str, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.plugins.loader import Split
@@ -26,6 +26,7 @@ class TrialSpec:
         threads: the number of torch's threads.
         id: distinguishes the trial from any other that had its number.
         token: the text of the file by which a worker checks that it sees the driver's folder.
+        versions: the driver's versions, which the worker's have to be; empty for no check.
         since: the first attempt whose epochs and checkpoints count.
         reported_epochs: the number of epochs that the driver has.
         max_epochs: the epochs of the trial if it isn't pruned; None for an evaluation.
@@ -55,6 +56,7 @@ class TrialSpec:
     threads: int
     id: str = ""
     token: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
     since: int = 1
     reported_epochs: int = 0
     max_epochs: int | None = None

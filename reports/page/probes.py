@@ -151,13 +151,13 @@ def _make_probe(clip: str, folders_by_arm: dict[str, dict[str, Path]]) -> Probe:
     sounds = _read_sounds(clip, folders_by_arm)
     matched = match_loudness({"\0".join(key): sound for key, sound in sounds.items()})[0]
     original = sounds.get(ORIGINAL_KEY)
-    original_db = None if original is None else _log_mel_db(original)
+    original_db = None if original is None else log_mel_db(original)
     cells: dict[str, list[Cell]] = {}
     for (arm, label), sound in sounds.items():
-        sound_db = _log_mel_db(sound)
+        sound_db = log_mel_db(sound)
         difference = None if not arm or original_db is None else _encode_difference(sound_db, original_db)
         audio = encode_sound(matched["\0".join((arm, label))], is_compressed=False)
-        cells.setdefault(arm, []).append(Cell(label, audio, _encode_spectrogram(sound_db), difference))
+        cells.setdefault(arm, []).append(Cell(label, audio, encode_spectrogram(sound_db), difference))
     missing = Cell("original is missing", "", "", None)
     return Probe(clip, cells.pop("", [missing])[0], cells)
 
@@ -176,7 +176,7 @@ def _read_sounds(clip: str, folders_by_arm: dict[str, dict[str, Path]]) -> dict[
     return sounds
 
 
-def _log_mel_db(sound: Sound) -> NDArray[np.float64]:
+def log_mel_db(sound: Sound) -> NDArray[np.float64]:
     """Return the log-mel power spectrogram in dB, the loudest 80 dB of it; shape (bands, frames)."""
     samples = sound.samples if sound.samples.ndim == 1 else sound.samples.mean(axis=1)
     power = librosa.feature.melspectrogram(
@@ -186,7 +186,7 @@ def _log_mel_db(sound: Sound) -> NDArray[np.float64]:
     return decibels
 
 
-def _encode_spectrogram(decibels: NDArray[np.float64]) -> str:
+def encode_spectrogram(decibels: NDArray[np.float64]) -> str:
     """Return a spectrogram as the data URI of a picture; shape of the spectrogram (bands, frames)."""
     top = decibels.max()
     return _encode_picture(colormaps["magma"](np.clip((decibels - top + RANGE_DB) / RANGE_DB, 0, 1)))

@@ -33,7 +33,7 @@ from rich.table import Table
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from orchestrator.driver.grants import Capacity
+from orchestrator.machines.inventory import Capacity, Machine
 from orchestrator.search_space.reader import read_search_space
 from orchestrator.state.ledger import Ledger
 from tests.benchmarks import chaos_checks as checks
@@ -131,7 +131,7 @@ def run_ours(
             checks.check_renderings(verdict, ledger, reference)
         else:
             cpus = float(os.cpu_count() or 1)
-            checks.check_alone(verdict, sweep, ledger, home, Capacity(cpus, 0))
+            checks.check_alone(verdict, sweep, ledger, home, Capacity((Machine(cpus),)))
         verdict.equal("exit codes and what they should be", rig.surprises)
     return verdict
 

@@ -1,6 +1,6 @@
 """How well a judge hears real recordings, cross-validated by the folds that their file names begin with.
 
-    python tests/benchmarks/judge.py DIR [--seeds 5] [--judge A]
+    python tests/benchmarks/judge.py DIR [--seeds 5] [--judge A] [--augment mix+pitch]
 
 DIR has one folder per class, and files named `FOLD-rest`, as ESC-10's are. For every fold and seed the judge is trained
 from scratch on the other folds, by the code that trains a sweep's judge, and votes on each recording of the fold: the
@@ -60,7 +60,9 @@ def main() -> None:
     parser.add_argument("folder", type=Path, metavar="DIR")
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--judge", choices=list(NETWORKS), default="A")
+    parser.add_argument("--augment", default="", help="augmentations beside the usual ones, such as mix+pitch")
     given = parser.parse_args()
+    augment = given.augment.split("+") if given.augment else []
     with tempfile.TemporaryDirectory() as home:
         corpus = open_corpus({"name": "folder", "root": str(given.folder)}, Path(home))
         recordings = corpus.clips["recording"].astype(str)
@@ -70,7 +72,7 @@ def main() -> None:
         for seed in range(1, given.seeds + 1):
             for fold in sorted(set(folds)):
                 started = time.perf_counter()
-                network = train_network(corpus, given.judge, np.flatnonzero(folds != fold), seed=seed)
+                network = train_network(corpus, given.judge, np.flatnonzero(folds != fold), seed=seed, augment=augment)
                 seconds.append(time.perf_counter() - started)
                 judge = Judge(f"{given.judge}-seed{seed}", network, torch.device("cpu"))
                 run = votes(corpus, judge, np.flatnonzero(folds == fold)).assign(fold=fold, seed=seed)

@@ -13,11 +13,15 @@ import pytest
 
 from trainables.components.assessment.added_metrics import METRICS
 from trainables.components.judges.plugin import JUDGES
+from trainables.components.judges.registries import AUGMENTATIONS
 from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
 from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.support.lazy_registry import LazyRegistry, read_traits
 
-REGISTRIES: tuple[LazyRegistry[Any, Any], ...] = (LOSSES, PHASE_LOSSES, SIGMAS, NORMALIZATIONS, PHASES, JUDGES, METRICS)
+REGISTRIES: tuple[LazyRegistry[Any, Any], ...] = (
+    *(LOSSES, PHASE_LOSSES, SIGMAS, NORMALIZATIONS, PHASES, JUDGES, METRICS),
+    AUGMENTATIONS,
+)
 SOURCE = """
 @register("plain")
 def plain(): ...
@@ -76,6 +80,7 @@ def test_names_and_traits_import_no_part_and_a_part_is_imported_when_it_is_used(
 import sys
 from trainables.components.assessment.added_metrics import METRICS
 from trainables.components.judges.plugin import JUDGES
+from trainables.components.judges.registries import AUGMENTATIONS
 from trainables.components.losses.registries import LOSSES
 assert [*LOSSES] == ["l1", "l2", "vae", "rvq", "multi_resolution", "mel"] and len(LOSSES) == 6
 assert LOSSES.traits("vae").has_sigma and not LOSSES.traits("l1").has_sigma
@@ -88,6 +93,7 @@ def test_a_name_of_a_part_that_is_not_imported_yet_is_taken() -> None:
     code = """
 from trainables.components.assessment.added_metrics import METRICS
 from trainables.components.judges.plugin import JUDGES
+from trainables.components.judges.registries import AUGMENTATIONS
 from trainables.components.losses.registries import SIGMAS
 from trainables.errors import InputError
 try:
@@ -103,6 +109,7 @@ def test_the_traits_of_a_users_part_are_its_own() -> None:
 from trainables.components.losses.reconstruction import register_loss
 from trainables.components.assessment.added_metrics import METRICS
 from trainables.components.judges.plugin import JUDGES
+from trainables.components.judges.registries import AUGMENTATIONS
 from trainables.components.losses.registries import LOSSES
 @register_loss("mine", has_sigma=True)
 def mine(estimate, target, sigma): ...

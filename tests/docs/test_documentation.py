@@ -16,6 +16,7 @@ import pytest
 from mkdocs.commands.build import build
 from mkdocs.config import load_config
 from ruamel.yaml import YAML
+from typer.core import TyperGroup
 from typer.main import get_command
 
 from orchestrator.cli import app
@@ -115,7 +116,10 @@ def test_what_a_page_imports_exists(page: Path) -> None:
 def test_commands_in_a_page_exist(page: Path) -> None:
     for verb, rest in commands(page.read_text(encoding="utf-8")):
         assert verb in VERBS, f"{page.name}: orchestrate {verb}"
-        known = {name for parameter in VERBS[verb].params for name in parameter.opts}
+        command = VERBS[verb]
+        if isinstance(command, TyperGroup):
+            command = command.commands[rest.split()[0]]
+        known = {name for parameter in command.params for name in parameter.opts}
         unknown = set(re.findall(r"(?<=\s)--?[a-z][a-z-]*", rest)) - known - {"--help"}
         assert not unknown, f"{page.name}: orchestrate {verb}{rest}"
 

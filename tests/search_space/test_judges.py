@@ -9,6 +9,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from orchestrator.errors import SearchSpaceError
+from orchestrator.overview.summary import list_table_metrics
 from orchestrator.search_space.reader import Sweep, read_search_space
 
 EAR = """
@@ -53,6 +54,13 @@ def test_without_the_key_nothing_is_added(tmp_path: Path) -> None:
     assert read(tmp_path, judges=["own"]).judges == ()
 
 
+def test_the_own_judge_learns_with_augmentations(tmp_path: Path) -> None:
+    sweep = read(tmp_path, judges=[{"name": "own", "augment": "mix+pitch"}])
+    assert sweep.judges == ({"name": "own", "augment": "mix+pitch"},)
+    assert sweep.metrics == read(tmp_path, judges=["own"]).metrics
+    assert "own_probability" not in " ".join(list_table_metrics(sweep))
+
+
 def test_a_judge_brings_its_metrics_and_may_be_the_objective(tmp_path: Path, weights: Path) -> None:
     sweep = read(
         tmp_path,
@@ -91,7 +99,12 @@ def test_a_file_registers_a_judge_and_the_copy_in_the_sweep_s_folder_is_the_same
             "unknown key 'weigths' (did you mean 'weights'?); judge yamnet has: name, weights",
         ),
         ([{"name": "yamnet", "weights": "yamnet.tflite", "clips": 1}], "judges.0.clips: must be 2 or more, got 1"),
-        ([{"name": "own", "clips": 4}], "the judge own is trained on the corpus, and has no settings"),
+        (
+            [{"name": "own", "clips": 4}],
+            "the judge own is trained on the corpus, and has no setting 'clips'; it has: aug",
+        ),
+        ([{"name": "own", "augment": "mix+pich"}], "judges.0: unknown augmentation 'pich'. Did you mean 'pitch'?"),
+        (["own", {"name": "own", "augment": "mix"}, {"name": "own", "augment": "mix"}], "has own twice"),
         ([{"weights": "x"}], "needs a name, a path or a mapping with a name"),
         ([{"name": "imagenet", "weights": "yamnet.tflite"}], "imagenet judges pictures, Autoencoder makes sounds"),
         ([{"name": "yamnet", "weights": "yamnet.tflite"}] * 2, "judges: has yamnet twice"),

@@ -33,7 +33,7 @@ def drive(sweep: Sweep, folder: Path, score: Score = score_of_x, *, steps: int =
     """Open the folder, run at most so many epochs, one trial at a time, and leave everything as a kill would."""
     ledger = ledger_of(sweep, folder)
     agenda = Agenda(sweep, ledger, evaluates=False)
-    rungs = Rungs(sweep, ledger)
+    rungs = Rungs(sweep, ledger, agenda.promotion)
     while (task := agenda.next_task(set())) is not None:
         ledger.attempt(task.trial, "code")
         over = False

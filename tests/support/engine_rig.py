@@ -35,6 +35,9 @@ class EngineRig:
         self.agenda = Agenda(sweep, self.ledger, evaluates=False, code=code)
         self.ended_workers = 0
         self.tasks: dict[int, str] = {}
+        self.left_out: dict[str, str] = {}
+        self.gone: set[str] = set()
+        self.leaving: set[str] = set()
         callbacks = Callbacks(
             make_config=lambda task: {"trial": task.trial.number, "share": task.trial.share},
             can_grow=lambda trial: grows,
@@ -42,9 +45,16 @@ class EngineRig:
             end_workers=self._end_workers,
             say=self.said.append,
             update_note=self.notes.update,
+            explain_loss=lambda machine: f"its machine {machine} is gone" if machine in self.gone else "",
+            leave_out=self._leave_out,
+            is_leaving=lambda machine: machine in self.leaving,
         )
         self.space = Space(folder, 0)
         self.engine = Engine(self.agenda, self.ledger, Rungs(sweep, self.ledger), self.space, callbacks)
+
+    def _leave_out(self, machine: str, reason: str) -> bool:
+        self.left_out[machine] = reason
+        return bool(machine)
 
     def _end_workers(self) -> None:
         self.ended_workers += 1
@@ -60,11 +70,11 @@ class EngineRig:
         self.tasks[trial.number] = name
         return trial
 
-    def epoch(self, trial: Trial, score: float = 0.5) -> bool:
+    def epoch(self, trial: Trial, score: float = 0.5, machine: str = "") -> bool:
         """A worker reports an epoch; whether its task is over."""
         row = put_row(self.folder, trial, score)
         task = self.tasks[trial.number]
-        over = self.engine.handle_report(task, {"row": json.dumps(row), "remarks": "[]"})
+        over = self.engine.handle_report(task, {"row": json.dumps(row), "remarks": "[]", "machine": machine})
         if over:
             self.engine.forget_task(task)
         return over

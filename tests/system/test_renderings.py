@@ -11,9 +11,9 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
-from orchestrator.driver.grants import Capacity
 from orchestrator.driver.tasks import Tasks
 from orchestrator.errors import SearchSpaceError, UserError
+from orchestrator.machines.inventory import Capacity, Machine
 from orchestrator.overview.screen import Screen
 from orchestrator.overview.summary import summarize
 from orchestrator.policy.agenda import Task
@@ -190,7 +190,9 @@ def test_what_no_search_chose_is_judged_on_the_test_split(tmp_path: Path) -> Non
     sweep, searched = (noop_sweep(tmp_path, **changes) for changes in (SEEDS, {}))
     trial = drive(sweep, tmp_path / "sweep", lambda trial, epoch: epoch / 10).of_arm("arm=a", "search")[0]
     task = Task("evaluate", trial)
-    splits = [Tasks(each, tmp_path, Capacity(2, 0)).make_config(task)["spec"]["splits"] for each in (sweep, searched)]
+    splits = [
+        Tasks(each, tmp_path, Capacity((Machine(2),))).make_config(task)["spec"]["splits"] for each in (sweep, searched)
+    ]
     assert splits == [("test",), ()]
 
 

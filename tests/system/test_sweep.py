@@ -11,7 +11,7 @@ import sys
 import time
 from collections import Counter
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 from filelock import FileLock
@@ -35,11 +35,18 @@ ONE_AT_A_TIME = {"resources": {"cpu": 2}}
 """For what is shown with one trial as well as with two: a second process that imports torch takes seconds."""
 
 
-def orchestrate(*arguments: object, start_new_session: bool = False, **environment: str) -> subprocess.Popen[str]:
+def orchestrate(
+    *arguments: object,
+    start_new_session: bool = False,
+    stdout: int | IO[str] = subprocess.PIPE,
+    cwd: str | None = None,
+    **environment: str,
+) -> subprocess.Popen[str]:
     """The command line in a process of its own."""
     return subprocess.Popen(
         [sys.executable, "-m", "orchestrator", *map(str, arguments)],
-        stdout=subprocess.PIPE,
+        stdout=stdout,
+        cwd=cwd,
         stderr=subprocess.STDOUT,
         text=True,
         env={**os.environ, **environment},

@@ -7,19 +7,19 @@ from pathlib import Path
 import pytest
 
 from orchestrator.state.paths import trial_folder
-from orchestrator.worker.failure import HOME_NOT_SHARED, HomeNotShared, as_failure
-from orchestrator.worker.shared_home import TOKEN, check_home_is_shared, check_token
+from orchestrator.worker.failure import UNFIT_MACHINE, UnfitMachine, as_failure
+from orchestrator.worker.shared_home import TOKEN, check_token
 from tests.driver.test_controller import ONE_ARM, begin
 from tests.support.engine_rig import EngineRig, Wrapped
 from tests.support.spaces import noop_sweep, trial_spec
 
 
 def test_a_worker_that_does_not_see_the_sweeps_folder_makes_none(tmp_path: Path) -> None:
-    with pytest.raises(HomeNotShared, match=r"not shared with .*, which has joined the cluster; mount it there"):
+    with pytest.raises(UnfitMachine, match=r"not shared with .*, which has joined the cluster; mount it there"):
         check_token(tmp_path / "elsewhere" / "tiny", "token")
     assert not (tmp_path / "elsewhere").exists()
     (tmp_path / TOKEN).write_text("of another driver")
-    with pytest.raises(HomeNotShared):
+    with pytest.raises(UnfitMachine):
         check_token(tmp_path, "token")
     (tmp_path / TOKEN).write_text("token")
     check_token(tmp_path, "token")
@@ -28,8 +28,8 @@ def test_a_worker_that_does_not_see_the_sweeps_folder_makes_none(tmp_path: Path)
 def test_a_home_that_a_machine_does_not_share_ends_the_sweep_and_no_trial(tmp_path: Path) -> None:
     driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
     trial = begin(driver)
-    failure = as_failure(HomeNotShared("the home is not shared with node-7"))
-    assert failure.cause == HOME_NOT_SHARED
+    failure = as_failure(UnfitMachine("the home is not shared with node-7"))
+    assert failure.cause == UNFIT_MACHINE
     driver.fails(Wrapped(failure))
     assert trial.outcome is None and trial.deaths == 0
     assert driver.engine.stop_reason == "the home is not shared with node-7" and driver.hand_out() is None
@@ -44,13 +44,5 @@ def test_a_ray_worker_on_such_a_machine_reports_it_before_it_writes(tmp_path: Pa
     worker._task, worker._run = {"kind": "train", "spec": vars(spec)}, None
     with pytest.raises(TrialFailure) as failure:
         worker.step()
-    assert failure.value.cause == HOME_NOT_SHARED
+    assert failure.value.cause == UNFIT_MACHINE
     assert not trial_folder(tmp_path / "elsewhere" / "tiny", 1).exists()
-
-
-def test_one_machine_alone_is_asked_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import ray
-
-    monkeypatch.setattr(ray, "nodes", lambda: [{"Alive": True}])
-    assert (tmp_path / TOKEN).exists() is False
-    assert check_home_is_shared(tmp_path) == (tmp_path / TOKEN).read_text()

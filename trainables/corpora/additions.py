@@ -16,10 +16,12 @@ class Additions:
     Attributes:
         judges: the settings of each added judge; `name` is the one under which it is registered.
         metrics: the names of added metrics.
+        augment: the names of the augmentations that the own judge of sounds is trained with beside its usual ones.
     """
 
     judges: tuple[Mapping[str, Any], ...] = ()
     metrics: tuple[str, ...] = ()
+    augment: tuple[str, ...] = ()
 
 
 NO_ADDITIONS = Additions()

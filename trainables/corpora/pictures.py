@@ -71,7 +71,7 @@ def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Sha
         progress: is called while files are read.
     """
 
-    store = _open_store(corpus, size)
+    store = _open_store(corpus.folder.parents[1], corpus.source, size)
     path = corpus.folder / f"pictures-{size}-{digest_sources(corpus)}.npz"
     if (pictures := open_places(path, store)) is not None:
         return pictures
@@ -89,10 +89,17 @@ def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Sha
     return opened
 
 
-def _open_store(corpus: Corpus, size: int) -> ShardStore:
-    """Return the shards of the pictures of a corpus's source."""
-    name = digest(f"{corpus.source} {PICTURES_VERSION}")[:12]
-    return ShardStore(corpus.folder.parent / f"pictures-{size}-{name}", (3, size, size), np.uint8)
+def _open_store(home: Path, source: str, size: int) -> ShardStore:
+    """Return the shards of the pictures of a source in one size."""
+    name = digest(f"{source} {PICTURES_VERSION}")[:12]
+    return ShardStore(home / "cache" / f"pictures-{size}-{name}", (3, size, size), np.uint8)
+
+
+def find_stores(home: Path, source: str) -> list[ShardStore]:
+    """Return the shards of the pictures of a source in each size that was used."""
+    pattern = _open_store(home, source, 0).folder.name.replace("-0-", "-*-")
+    sizes = sorted(int(folder.name.split("-")[1]) for folder in (home / "cache").glob(pattern))
+    return [_open_store(home, source, size) for size in sizes]
 
 
 def _report_to(progress: Progress) -> Observe:

@@ -1,16 +1,20 @@
-"""The contracts of judges and metrics that search spaces add."""
+"""The contracts of judges and metrics that search spaces add, and of what the own judge learns from."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from trainables.components.assessment.added_metrics import METRICS
 from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
 from trainables.components.judges.asking import ask
+from trainables.components.judges.augmentations import Batch
 from trainables.components.judges.plugin import JUDGES, AddedJudge, Answer
+from trainables.components.judges.registries import AUGMENTATIONS
+from trainables.components.judges.weights import MEL_BANDS, MEL_FRAMES
 from trainables.testing.promise import Broken, Promise
 
 CLASSES = ("bell", "engine", "rain")
@@ -92,6 +96,36 @@ def check_direction(name: str) -> None:
         raise Broken(f"mode is {metric.mode}, but originals have {perfect:g} and noisy ones {worse:g}")
 
 
+def check_augmented(name: str) -> None:
+    """Check that augmented clips and targets can be learned, and that the clips that were drawn stay as they are."""
+    batch = _draw_batch(0)
+    changed = _augment(name, batch, seed=0)
+    if changed.mels.shape != batch.mels.shape or not changed.mels.isfinite().all():
+        raise Broken(f"needs finite clips of shape {tuple(batch.mels.shape)}, got {tuple(changed.mels.shape)}")
+    sums = changed.targets.sum(dim=1)
+    if changed.targets.shape != batch.targets.shape or changed.targets.min() < 0 or (sums - 1).abs().max() > TOLERANCE:
+        raise Broken("the targets of a clip need to be probabilities of the classes, which add up to 1")
+    if not torch.equal(batch.mels, _draw_batch(0).mels):
+        raise Broken("changes the clips in place; return new ones")
+
+
+def check_augmented_again(name: str) -> None:
+    """Check that the generator decides everything."""
+    first, second = (_augment(name, _draw_batch(0), seed=0) for _ in range(2))
+    if not (torch.equal(first.mels, second.mels) and torch.equal(first.targets, second.targets)):
+        raise Broken("another call with the same seed changes the clips differently; draw from the generator alone")
+
+
+def _augment(name: str, batch: Batch, seed: int) -> Batch:
+    return AUGMENTATIONS[name](batch, lambda: _draw_batch(1), torch.Generator().manual_seed(seed))
+
+
+def _draw_batch(seed: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    targets = torch.eye(len(CLASSES)).repeat(NUM_CLIPS // len(CLASSES), 1)
+    return Batch(torch.randn(len(targets), MEL_FRAMES, MEL_BANDS, generator=generator), targets)
+
+
 def _are_close(one: Answer, other: Answer) -> bool:
     if not np.allclose(one.embeddings, other.embeddings, rtol=TOLERANCE, atol=TOLERANCE):
         return False
@@ -108,4 +142,8 @@ JUDGE = (
 METRIC = (
     Promise("it has a value, for every clip if it is one of sounds", check_metric),
     Promise("noise is not better than the original, by its mode", check_direction),
+)
+AUGMENTATION = (
+    Promise("its clips and targets can be learned, and what was drawn is unchanged", check_augmented),
+    Promise("the same seed changes the same clips in the same way", check_augmented_again),
 )

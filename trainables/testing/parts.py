@@ -1,4 +1,4 @@
-"""The contracts of registered parts: losses, standard deviations, normalizations, phases, judges and metrics."""
+"""The contracts of registered parts: losses, sigmas, normalizations, phases, judges, metrics and augmentations."""
 
 from __future__ import annotations
 
@@ -8,17 +8,19 @@ from typing import Any
 
 from trainables.components.assessment.added_metrics import METRICS
 from trainables.components.judges.plugin import JUDGES
+from trainables.components.judges.registries import AUGMENTATIONS
 from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
 from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.corpora.corpus import Corpus
 from trainables.support.registry import Registry
-from trainables.testing.additions import JUDGE, METRIC, JudgeCase
+from trainables.testing.additions import AUGMENTATION, JUDGE, METRIC, JudgeCase
 from trainables.testing.losses import LOSS, PHASE_LOSS, LossCase, loss_cases, phase_loss_cases
 from trainables.testing.promise import Outcome, outcomes
 from trainables.testing.representation import NORMALIZATION, PHASE, NormalizationCase, PhaseCase
 
 REGISTRIES: dict[str, Registry[Any]] = {
-    registry.kind: registry for registry in (LOSSES, SIGMAS, PHASE_LOSSES, NORMALIZATIONS, PHASES, JUDGES, METRICS)
+    registry.kind: registry
+    for registry in (LOSSES, SIGMAS, PHASE_LOSSES, NORMALIZATIONS, PHASES, JUDGES, METRICS, AUGMENTATIONS)
 }
 """The registries of parts, by kind, such as `loss`."""
 
@@ -81,6 +83,10 @@ def _check_metric(part: Part) -> Iterator[Outcome]:
     yield from outcomes(str(part), part.name, METRIC)
 
 
+def _check_augmentation(part: Part) -> Iterator[Outcome]:
+    yield from outcomes(str(part), part.name, AUGMENTATION)
+
+
 CHECKS: Mapping[str, Callable[[Part], Iterator[Outcome]]] = {
     LOSSES.kind: _check_loss,
     SIGMAS.kind: _check_sigma,
@@ -88,4 +94,5 @@ CHECKS: Mapping[str, Callable[[Part], Iterator[Outcome]]] = {
     NORMALIZATIONS.kind: _check_normalization,
     JUDGES.kind: _check_judge,
     METRICS.kind: _check_metric,
+    AUGMENTATIONS.kind: _check_augmentation,
 }

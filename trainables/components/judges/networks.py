@@ -50,6 +50,7 @@ class Network(nn.Module, ABC):
         super().__init__()
         self.register_buffer("mean", torch.zeros(MEL_BANDS))
         self.register_buffer("std", torch.ones(MEL_BANDS))
+        self.num_classes = num_classes
         self.features = features
         self.classify = nn.Sequential(nn.Dropout(DROPOUT), nn.Linear(num_pooled, num_classes))
 

@@ -7,7 +7,9 @@ differ, a trial may have fooled one of them.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,6 +21,7 @@ from torch import Tensor
 
 from trainables.components.audio.spectrogram import log_power, power
 from trainables.components.judges.networks import NETWORKS, JudgeName, Network, log_mel
+from trainables.components.judges.registries import AUGMENTATIONS
 from trainables.components.judges.training import prepare_lessons, train
 from trainables.components.shapes import Embeddings
 from trainables.components.training.train_once import isolate_training, load_or_train, preparation_device
@@ -92,11 +95,15 @@ def open_judge(
         device: the device to evaluate on. Training uses `preparation_device()`.
         progress: is called during training.
     """
-    kind, seed = NETWORKS[name], SEEDS[name]
-    judge_id = f"{name}-{digest(f'{corpus.fingerprint} {kind.__name__} {seed} {VERSION}')[:12]}"
+    kind, seed, augment = NETWORKS[name], SEEDS[name], corpus.additions.augment
+    text = f"{corpus.fingerprint} {kind.__name__} {seed} {VERSION}"
+    if augment:
+        text += f" {identify_augmentations(augment)}"
+    judge_id = f"{name}-{digest(text)[:12]}"
 
     def train_judge() -> Network:
-        return train_network(corpus, name, corpus.indices("train"), seed=seed, progress=progress)
+        clips = corpus.indices("train")
+        return train_network(corpus, name, clips, seed=seed, progress=progress, augment=augment)
 
     # The initial weights are replaced; drawing them must not advance the caller's generator.
     with torch.random.fork_rng(devices=[]):
@@ -106,7 +113,13 @@ def open_judge(
 
 
 def train_network(
-    corpus: Corpus, name: JudgeName, clips: NDArray[np.int64], *, seed: int, progress: Progress = silent
+    corpus: Corpus,
+    name: JudgeName,
+    clips: NDArray[np.int64],
+    *,
+    seed: int,
+    progress: Progress = silent,
+    augment: Sequence[str] = (),
 ) -> Network:
     """Train a judge's network on some clips of a corpus.
 
@@ -116,10 +129,22 @@ def train_network(
         clips: the rows of `corpus.clips` to train on.
         seed: the seed of the weights and of the augmentation.
         progress: is called during training.
+        augment: names of augmentations beside those that every judge has.
     """
     device = preparation_device()
+    augmentations = [AUGMENTATIONS[augmentation] for augmentation in augment]
     with isolate_training(seed, device):
         network = NETWORKS[name](len(corpus.classes))
         lessons = prepare_lessons(corpus, clips, seed, progress)
-        train(network, lessons, seed=seed, device=device, progress=progress)
+        train(network, lessons, seed=seed, device=device, progress=progress, augmentations=augmentations)
     return network
+
+
+def identify_augmentations(names: Sequence[str]) -> str:
+    """Return the names, with a hash of the file of each that is not of this repository."""
+    parts = []
+    for name in names:
+        file = sys.modules[AUGMENTATIONS[name].__module__].__file__
+        is_own = AUGMENTATIONS.owner(name) == AUGMENTATIONS.module
+        parts.append(name if is_own or file is None else f"{name}-{digest(Path(file).read_text('utf-8'))}")
+    return " ".join(parts)

@@ -6,6 +6,7 @@ variants of each clip for all of these.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,7 @@ from torch import Tensor
 
 from trainables.components.audio import spectrogram
 from trainables.components.audio.sizes import SIZES, Size
+from trainables.components.judges.augmentations import Augmentation, Batch
 from trainables.components.judges.networks import Mel, Network, log_mel
 from trainables.components.judges.weights import MEL_BANDS, MEL_FRAMES
 from trainables.corpora.features import Clips, clip_power
@@ -131,7 +133,15 @@ def _find_siblings(corpus: Corpus, clips: NDArray[np.int64]) -> Int64[Tensor, " 
     return torch.from_numpy(following.to_numpy(np.int64))
 
 
-def train(network: Network, lessons: Lessons, *, seed: int, device: torch.device, progress: Progress) -> None:
+def train(
+    network: Network,
+    lessons: Lessons,
+    *,
+    seed: int,
+    device: torch.device,
+    progress: Progress,
+    augmentations: Sequence[Augmentation] = (),
+) -> None:
     """Fit a network to the lessons, and leave it in evaluation mode.
 
     No recordings are held out to choose the best weights: small corpora need all of them for training, and the
@@ -143,30 +153,54 @@ def train(network: Network, lessons: Lessons, *, seed: int, device: torch.device
         seed: the seed of the batches and of the augmentation.
         device: the device that the network is moved to.
         progress: is called after each step.
+        augmentations: are applied beside those that every judge has, in this order.
     """
     generator = torch.Generator().manual_seed(seed)
     plain = lessons.mels[0].float()
     network.mean.copy_(plain.mean(dim=(0, 1)))
     network.std.copy_(plain.std(dim=(0, 1)).clamp(min=0.1))
     network.to(memory_format=torch.channels_last).to(device)
-    num_clips = len(lessons.labels)
+    num_clips, num_classes = len(lessons.labels), network.num_classes
     num_steps = int(np.clip(EPOCHS * num_clips // BATCH_CLIPS, *STEPS))
     optimizer = torch.optim.AdamW(network.parameters(), PEAK_LR, weight_decay=1e-2, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, PEAK_LR, total_steps=num_steps)
     for step in range(1, num_steps + 1):
-        drawn = torch.randint(num_clips, (BATCH_CLIPS,), generator=generator)
-        variant = torch.randint(len(lessons.mels), (BATCH_CLIPS,), generator=generator)
-        mels, siblings = (lessons.mels[variant, clips].float() for clips in (drawn, lessons.sibling[drawn]))
-        mels = augment(_join_siblings(mels, siblings, generator), generator)
+        if augmentations:
+            mels, targets = _draw_augmented(lessons, num_classes, augmentations, generator)
+        else:
+            mels, targets = _draw(lessons, generator)
         hidden = draw_masks(len(mels), generator).to(device)
         standardized = network.standardize(mels.to(device)).masked_fill(hidden, 0)
-        loss = F.cross_entropy(network(standardized), lessons.labels[drawn].to(device))
+        loss = F.cross_entropy(network(standardized), targets.to(device))
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         schedule.step()
         progress("training the judge", step, num_steps)
     network.eval()
+
+
+def _draw(lessons: Lessons, generator: torch.Generator) -> tuple[Mel, Int64[Tensor, " clips"]]:
+    """Draw a batch of clips in random variants, augmented as for every judge, and return it with the classes."""
+    drawn = torch.randint(len(lessons.labels), (BATCH_CLIPS,), generator=generator)
+    variant = torch.randint(len(lessons.mels), (BATCH_CLIPS,), generator=generator)
+    mels, siblings = (lessons.mels[variant, clips].float() for clips in (drawn, lessons.sibling[drawn]))
+    return augment(_join_siblings(mels, siblings, generator), generator), lessons.labels[drawn]
+
+
+def _draw_augmented(
+    lessons: Lessons, num_classes: int, augmentations: Sequence[Augmentation], generator: torch.Generator
+) -> tuple[Mel, Float[Tensor, "clips classes"]]:
+    """Draw a batch, and apply more augmentations; return it with the probabilities of the classes."""
+
+    def draw() -> Batch:
+        mels, labels = _draw(lessons, generator)
+        return Batch(mels, F.one_hot(labels, num_classes).float())
+
+    batch = draw()
+    for change in augmentations:
+        batch = change(batch, draw, generator)
+    return batch.mels, batch.targets
 
 
 def _join_siblings(mel: Mel, sibling: Mel, generator: torch.Generator) -> Mel:

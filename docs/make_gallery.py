@@ -1,0 +1,243 @@
+"""Make docs/gallery: a page for each question of the search spaces, with its answer, sounds and pictures.
+
+`make gallery RUNS=runs` calls it. The answers are those of recorded sweeps. A sweep belongs to the search space whose
+name it has, or begins with, as `losses-mine` does. Sweeps without a completed trial are left out.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from mlflow import MlflowClient
+
+from orchestrator.commands.init import find_examples
+from orchestrator.commands.report import find_unique_name
+from orchestrator.errors import UserError
+from orchestrator.state.home import sweep_names
+from orchestrator.tracking.connection import connect
+from reports import vocabulary as words
+from reports.errors import ReportError
+from reports.listening.sounds import match_loudness, read_sound
+from reports.page.content import Report, read_report
+from reports.page.data_uris import encode_sound
+from reports.page.html import matrix_table
+from reports.page.images import read_images
+from reports.page.probes import encode_spectrogram, log_mel_db
+from reports.page.tables import format_value
+from reports.runs.artifacts import download, list_files
+from reports.runs.frames import SweepRuns
+
+FOLDER = Path(__file__).parent / "gallery"
+TEMPLATES = Path(__file__).parent
+PAGE, INDEX = "gallery_page.jinja", "gallery_index.jinja"
+MAX_ARMS = 6
+"""Arms to be heard in a row; of more, the better ones."""
+MAX_CLIPS = 3
+MAX_BYTES = 200_000
+"""The most bytes of a page's sounds and pictures, so that 14 questions take less than 3 MB; the first row is always
+there."""
+MAX_SENTENCES = 3
+END = f"_{words.RECONSTRUCTION}.wav"
+
+
+@dataclass(frozen=True)
+class Card:
+    """A sound with its spectrogram, or a picture, as data URIs.
+
+    Attributes:
+        label: `original`, or the arm.
+        value: what its trial reached, as text; empty for the original.
+        picture: the spectrogram or the picture.
+        audio: the sound; empty where the trial makes pictures.
+    """
+
+    label: str
+    value: str
+    picture: str
+    audio: str = ""
+
+    @property
+    def num_bytes(self) -> int:
+        """The size of the card in the page."""
+        return len(self.picture) + len(self.audio)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A probe clip: the original, if there is one, and what the arms make of it."""
+
+    clip: str
+    cards: tuple[Card, ...]
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question with the answer of a recorded sweep.
+
+    Attributes:
+        name: the sweep, which is the name of its page.
+        text: the question.
+        command: the command that runs the sweep.
+        answers: the findings, a sentence each; the first one is the answer.
+        table: the arms and the baselines, by column.
+        rows: the clips.
+    """
+
+    name: str
+    text: str
+    command: str
+    answers: Sequence[str]
+    table: Sequence[dict[str, Any]]
+    rows: Sequence[Row]
+
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the table that any row has."""
+        names = dict.fromkeys(name for row in self.table for name, value in row.items() if value not in (None, ""))
+        return [name for name in names if name not in ("is_reference", "trials", "time", "trainings")]
+
+
+def make_gallery(home: Path, folder: Path) -> list[Path]:
+    """Write a page for each sweep of a home that answers a question, and the list of them; return the paths.
+
+    Raises:
+        UserError: no sweep of the home answers a question.
+    """
+    questions: list[Question] = []
+    with connect(home) as client:
+        for name, example in _match_sweeps(sweep_names(home)):
+            try:
+                report = read_report(client, find_unique_name(home, name))
+            except ReportError as error:
+                print(f"{name}: left out ({error})", file=sys.stderr)
+                continue
+            if len(report.runs.best_trials()):
+                questions.append(_read_question(report, name, example))
+    if not questions:
+        raise UserError(
+            f"{home}: has no finished sweep of a search space in search_spaces/; run one, such as "
+            "orchestrate sweep search_spaces/vae.yaml"
+        )
+    folder.mkdir(exist_ok=True)
+    for path in folder.glob("*.html"):
+        path.unlink()
+    templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
+    templates.filters["plain"] = format_value
+    pages = {"index.html": templates.get_template(INDEX).render(questions=questions)}
+    for index, question in enumerate(questions):
+        neighbours = questions[index - 1] if index else None, (questions[index + 1 :] or [None])[0]
+        pages[f"{question.name}.html"] = templates.get_template(PAGE).render(question=question, neighbours=neighbours)
+    return [_write(folder / name, text) for name, text in pages.items()]
+
+
+def _match_sweeps(names: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Yield each sweep with the search space that it belongs to, in the order of the search spaces."""
+    examples = find_examples()
+    for name in examples:
+        for sweep in sorted(names):
+            matching = [example for example in examples if sweep == example or sweep.startswith(f"{example}-")]
+            if matching and max(matching, key=len) == name:
+                yield sweep, name
+
+
+def _read_question(report: Report, name: str, example: str) -> Question:
+    command = f"orchestrate sweep search_spaces/{example}.yaml"
+    return Question(
+        name=name,
+        text=find_examples()[example].question,
+        command=command if name == example else f"{command} --name {name}",
+        answers=report.summary[:MAX_SENTENCES],
+        table=matrix_table(report),
+        rows=list(_limit(_read_pictures(report.runs) or _read_sounds(report.runs))),
+    )
+
+
+def _choose_arms(runs: SweepRuns) -> pd.DataFrame:
+    """Return the best trial of each arm that is shown, in the order of the arms."""
+    best = runs.best_trials()
+    ranked = best.sort_values(runs.best_column, ascending=runs.mode == "min").head(MAX_ARMS)
+    return best.loc[[arm for arm in best.index if arm in ranked.index]]
+
+
+def _describe_value(runs: SweepRuns, row: dict[str, Any]) -> str:
+    return f"{words.label_of(runs.metric)} {row[runs.best_column]:.3f}"
+
+
+def _read_pictures(runs: SweepRuns) -> list[Row]:
+    """Return the pictures of the arms, of sweeps that make any and no sounds."""
+    generates = runs.record.get("metrics", {})
+    if "val/fid" not in generates:
+        return []
+    chosen = _choose_arms(runs).to_dict("records")
+    values = {str(row["arm"]): _describe_value(runs, row) for row in chosen}
+    return [
+        Row(clip, tuple(Card(arm, values[arm], picture) for arm, picture in by_arm.items() if arm in values))
+        for clip, by_arm in list(read_images(runs).items())[:MAX_CLIPS]
+    ]
+
+
+def _read_sounds(runs: SweepRuns) -> list[Row]:
+    """Return the first clips that all chosen arms have, equally loud."""
+    chosen = _choose_arms(runs).to_dict("records")
+    clips_by_arm = {str(row["arm"]): _list_clips(runs.client, str(row["run_id"])) for row in chosen}
+    audible = [row for row in chosen if clips_by_arm[str(row["arm"])]]
+    if not audible:
+        return []
+    shared = set.intersection(*(clips_by_arm[str(row["arm"])] for row in audible))
+    with tempfile.TemporaryDirectory() as folder:
+        return [_read_row(runs, clip, audible, Path(folder)) for clip in sorted(shared)[:MAX_CLIPS]]
+
+
+def _list_clips(client: MlflowClient, run_id: str) -> set[str]:
+    return {path.removesuffix(END) for path in list_files(client, run_id) if path.endswith(END)}
+
+
+def _read_row(runs: SweepRuns, clip: str, rows: Sequence[dict[str, Any]], folder: Path) -> Row:
+    sounds = {}
+    original = f"{clip}_{words.ORIGINAL}.wav"
+    if original in list_files(runs.client, str(rows[0]["run_id"])):
+        sounds[words.ORIGINAL] = read_sound(download(runs.client, str(rows[0]["run_id"]), original, folder))
+    for row in rows:
+        sounds[str(row["arm"])] = read_sound(download(runs.client, str(row["run_id"]), clip + END, folder))
+    values = {str(row["arm"]): _describe_value(runs, row) for row in rows}
+    matched = match_loudness(sounds)[0]
+    cards = [
+        Card(label, values.get(label, ""), encode_spectrogram(log_mel_db(sound)), _encode(matched[label]))
+        for label, sound in sounds.items()
+    ]
+    return Row(clip, tuple(cards))
+
+
+def _encode(sound: Any) -> str:
+    return encode_sound(sound, is_compressed=True)
+
+
+def _limit(rows: Sequence[Row]) -> Iterator[Row]:
+    """Yield the first rows that fit into a page, at least one."""
+    num_bytes = 0
+    for number, row in enumerate(rows):
+        num_bytes += sum(card.num_bytes for card in row.cards)
+        if number and num_bytes > MAX_BYTES:
+            return
+        yield row
+
+
+def _write(path: Path, text: str) -> Path:
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+if __name__ == "__main__":
+    try:
+        for written in make_gallery(Path(sys.argv[1]).expanduser().resolve(), FOLDER):
+            print(f"{written.name}: {written.stat().st_size // 1000} kB")
+    except UserError as error:
+        print(error, file=sys.stderr)
+        sys.exit(2)

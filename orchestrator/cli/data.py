@@ -1,0 +1,55 @@
+"""The commands `data …`, which are about corpora: prepare, check and size."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from orchestrator.cli.options import File, Home, Overrides, Preset
+
+app = typer.Typer(
+    help="Prepare a corpus before a sweep needs it, check its cache, and say what a search space needs.",
+    no_args_is_help=True,
+    rich_markup_mode=None,
+)
+
+CorpusName = Annotated[
+    str, typer.Argument(metavar="FILE|CORPUS", help="A search space, or a corpus such as folder.", show_default=False)
+]
+Root = Annotated[Path | None, typer.Option(help="The corpus's folder or file, its `root`.", show_default=False)]
+
+
+@app.command()
+def prepare(corpus: CorpusName, root: Root = None, set_: Overrides = None, home: Home = None) -> None:
+    """Decode the files of a corpus that are not decoded yet, and show what each class has; a second start goes on."""
+    from rich.console import Console
+
+    from orchestrator.commands.data.corpus_argument import read_corpus
+    from orchestrator.commands.data.prepare import prepare as prepare_corpus
+    from orchestrator.state.home import find_home
+
+    prepare_corpus(read_corpus(corpus, root, set_ or []), find_home(home), Console(highlight=False))
+
+
+@app.command()
+def check(corpus: CorpusName, root: Root = None, set_: Overrides = None, home: Home = None) -> None:
+    """Compare the cache of a corpus with its files, and read all of it; the exit code is 1 if something is wrong."""
+    from orchestrator.commands.data.check import check as check_cache
+    from orchestrator.commands.data.corpus_argument import read_corpus
+    from orchestrator.state.home import find_home
+
+    check_cache(read_corpus(corpus, root, set_ or []), find_home(home), print)
+
+
+@app.command()
+def size(file: File, root: Root = None, preset: Preset = None, set_: Overrides = None, home: Home = None) -> None:
+    """Estimate what the corpus of a search space takes on the disk, before anything is decoded."""
+    from orchestrator.commands.data.corpus_argument import root_override
+    from orchestrator.commands.data.size import say_size
+    from orchestrator.search_space.reader import read_search_space
+    from orchestrator.state.home import find_home
+
+    overrides = [*(set_ or []), *root_override(root)]
+    say_size(read_search_space(file, preset=preset, overrides=overrides), find_home(home), print)

@@ -1,0 +1,1 @@
+"""`orchestrate data …`: prepare a corpus, check its cache, and say what it needs."""

@@ -1,0 +1,139 @@
+"""What follows from a task that failed: its trial is tried again, with more memory or elsewhere, or it ends."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from orchestrator.driver.callbacks import Callbacks
+from orchestrator.driver.faults import Faults
+from orchestrator.policy.agenda import Agenda, Task
+from orchestrator.state.disk import tidy
+from orchestrator.state.ledger import Ledger
+from orchestrator.state.paths import TRIAL_LOG, trial_folder
+from orchestrator.state.trial import Trial
+from orchestrator.worker.failure import TrialFailure
+from orchestrator.worker.postmortem import MemoryKills, cause_of_death, read_machine
+from reports import vocabulary as words
+
+MAX_DEATHS = 2
+"""After this number of deaths of its process without a new epoch between them, a trial has failed."""
+MAX_DISPLACEMENTS = 5
+"""After so many machines that were lost with it, without a new epoch between them, a trial has failed."""
+MORE_MEMORY = 2
+"""The multiple of its arm's resources that a trial gets after it ran out of memory."""
+
+
+class Failures:
+    """Records the failures of tasks, and decides whether their trials are tried again."""
+
+    def __init__(self, agenda: Agenda, ledger: Ledger, callbacks: Callbacks) -> None:
+        """Start without a failure.
+
+        Args:
+            agenda: knows the limits of the sweep.
+            ledger: the state of the sweep and its log.
+            callbacks: know the machines, and print.
+        """
+        self._agenda = agenda
+        self._ledger = ledger
+        self._callbacks = callbacks
+        self._memory_kills = MemoryKills()
+        self._faults = Faults(ledger, callbacks)
+
+    def note_report(self, machine: str) -> None:
+        """Note a report from a machine; "" if it is not known."""
+        self._memory_kills.look()
+        self._faults.note_success(machine)
+
+    def handle_exception(self, task: Task, failure: TrialFailure) -> None:
+        """Record that a worker raised an exception."""
+        trial = task.trial
+        if failure.cause == words.CAUSE_NODE:
+            self._handle_death(task, failure.cause, failure.reason)
+        elif task.kind == "evaluate":
+            self._give_up_evaluation(trial, failure.reason)
+        elif failure.cause == words.CAUSE_OOM and self._can_grow(trial):
+            self._grow(trial, failure.reason)
+        else:
+            self._ledger.end(trial, words.OUTCOME_FAILED, failure.cause, failure.reason, alike=failure.alike)
+            self._faults.note_failure(failure.machine, trial)
+
+    def handle_end_of_process(self, task: Task) -> None:
+        """Record that a worker's process ended without an exception, or was lost with its machine."""
+        trial = task.trial
+        log = trial_folder(self._ledger.folder, trial.number) / TRIAL_LOG
+        # Ray's error does not say where the process ran, and often comes before Ray has noticed the machine's end.
+        machine = read_machine(log)
+        if loss := self._callbacks.explain_loss(machine):
+            self._displace(task, loss)
+            return
+        self._handle_death(task, *cause_of_death(log, trial.attempts, out_of_memory=self._memory_kills.take))
+        self._faults.note_failure(machine, trial)
+
+    def handle_crash(self, tasks: Iterable[Task], reason: str) -> None:
+        """Record a death of the process of every running trial.
+
+        Ray gives up because of one of them, and its error does not name the one.
+
+        Args:
+            tasks: the tasks that run.
+            reason: Ray's error in words.
+        """
+        for task in tasks:
+            self._handle_death(task, words.CAUSE_NODE, reason)
+
+    def tidy(self, trial: Trial) -> None:
+        """Delete the checkpoints that a trial no longer needs, if it has ended."""
+        if trial.outcome is not None:
+            # A paused trial goes on from its checkpoint when it is promoted.
+            keep = self._agenda.sweep.space.disk.keep_pruned_checkpoints or self._agenda.promotion.is_wanted
+            tidy(trial_folder(self._ledger.folder, trial.number), trial.outcome, keep_pruned=keep)
+
+    def _displace(self, task: Task, loss: str) -> None:
+        """Record that a trial has lost its machine, which is no failure unless it happens again and again."""
+        trial = task.trial
+        self._ledger.displace(trial, loss)
+        times = trial.displaced_at.count(trial.epochs)
+        if times < MAX_DISPLACEMENTS:
+            self._callbacks.say(f"Trial {trial.number} at epoch {trial.epochs + 1}: {loss}; it goes on elsewhere.")
+        elif task.kind == "evaluate":
+            self._give_up_evaluation(trial, loss)
+        else:
+            reason = f"{times} machines were lost at epoch {trial.epochs + 1}, perhaps because of it: {loss}"
+            self._ledger.end(trial, words.OUTCOME_FAILED, words.CAUSE_NODE, reason)
+
+    def _handle_death(self, task: Task, cause: str, reason: str) -> None:
+        """Record the death of a worker's process; the trial fails if it has died too often, else it is tried again."""
+        trial = task.trial
+        self._ledger.record_death(trial, cause, reason)
+        max_deaths = self._agenda.sweep.space.limits.max_machine_failures
+        if task.kind == "evaluate":
+            if trial.deaths >= MAX_DEATHS:
+                self._give_up_evaluation(trial, reason)
+        elif cause == words.CAUSE_OOM and self._can_grow(trial):
+            self._grow(trial, reason)
+        elif cause == words.CAUSE_TIMEOUT:
+            self._ledger.end(trial, words.OUTCOME_FAILED, cause, reason)
+        elif trial.deaths >= MAX_DEATHS:
+            repeated_reason = f"{trial.deaths} times at epoch {trial.epochs + 1}: {reason}"
+            self._ledger.end(trial, words.OUTCOME_FAILED, cause, repeated_reason)
+        elif len(trial.died_at) > max_deaths:
+            deaths = words.amount(len(trial.died_at), "death")
+            last_reason = f"{deaths} (limits.max_machine_failures is {max_deaths}), the last: {reason}"
+            self._ledger.end(trial, words.OUTCOME_FAILED, cause, last_reason)
+        else:
+            self._callbacks.say(f"Trial {trial.number} at epoch {trial.epochs + 1}: {reason}; it is tried again.")
+
+    def _give_up_evaluation(self, trial: Trial, reason: str) -> None:
+        self._ledger.evaluate(trial, {}, error=reason)
+        self._callbacks.say(f"Trial {trial.number} could not be evaluated: {reason}; --retry-failed tries it again.")
+        self.tidy(trial)
+
+    def _can_grow(self, trial: Trial) -> bool:
+        return trial.share < MORE_MEMORY and self._callbacks.can_grow(trial)
+
+    def _grow(self, trial: Trial, reason: str) -> None:
+        self._ledger.retry(trial, reason, share=MORE_MEMORY)
+        self._callbacks.say(
+            f"Trial {trial.number}: {reason}; it is tried again with {MORE_MEMORY} times its resources."
+        )

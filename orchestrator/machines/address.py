@@ -1,0 +1,90 @@
+"""The address of the Ray cluster that runs the trials: the option `--address`, or `RAY_ADDRESS`."""
+
+from __future__ import annotations
+
+import os
+import socket
+
+from orchestrator.errors import UserError
+
+VARIABLE = "RAY_ADDRESS"
+"""The environment variable that Ray reads too; `use_address` sets it, so that a restarted driver has it."""
+OWN = "local"
+"""The address that stands for a Ray of this process's own."""
+AUTO = "auto"
+"""The address that stands for the Ray that runs on this machine."""
+FORMS = "HOST:PORT (of `ray start --head`), auto (the Ray of this machine) or local (a Ray of its own)"
+PATIENCE_S = 10.0
+
+
+def use_address(address: str | None, *, detached: bool = False) -> None:
+    """Let this process, and every driver that it becomes, use the Ray at an address.
+
+    Args:
+        address: the value of `--address`; None leaves `RAY_ADDRESS` as it is.
+        detached: whether the driver is sent to the cluster, so that the URL of its dashboard is an address, too.
+
+    Raises:
+        UserError: the address has another form, or the driver can't work through it.
+    """
+    if address is not None:
+        os.environ[VARIABLE] = address
+    if (given := cluster_address()) is not None:
+        check_form(given, detached=detached)
+
+
+def cluster_address() -> str | None:
+    """Return the address of the cluster that trials run on; None for a Ray of this process's own."""
+    address = os.environ.get(VARIABLE, "").strip()
+    return None if address in ("", OWN) else address
+
+
+def is_dashboard(address: str) -> bool:
+    """Return whether an address is the URL of a Ray dashboard."""
+    return address.startswith(("http://", "https://"))
+
+
+def check_form(address: str, *, detached: bool) -> None:
+    """Check the form of an address.
+
+    Args:
+        address: the address of a cluster.
+        detached: whether the driver is sent there.
+
+    Raises:
+        UserError: it has another form, or the driver can't work through it.
+    """
+    if address.startswith("ray://"):
+        host = address.removeprefix("ray://").partition(":")[0]
+        raise UserError(
+            f"--address {address}: through Ray's client the sweep would end with this connection; send the driver to "
+            f"the cluster (--detach --address http://{host}:8265), or run this on one of its machines (--address auto)"
+        )
+    if is_dashboard(address):
+        if not detached:
+            raise UserError(
+                f"--address {address}: a dashboard takes jobs only; add --detach, so that the driver runs on the "
+                "cluster, or run this on one of its machines (--address auto)"
+            )
+        return
+    host, _, port = address.rpartition(":")
+    if address != AUTO and not (host and "/" not in host and port.isdecimal() and 0 < int(port) < 2**16):
+        raise UserError(f"--address {address}: no address of a Ray cluster; give {FORMS}")
+
+
+def check_answers(address: str) -> None:
+    """Check that something listens at `HOST:PORT`; Ray itself would try to connect for many minutes.
+
+    Raises:
+        UserError: nothing listens there.
+    """
+    host, _, port = address.rpartition(":")
+    if not port.isdecimal() or "/" in host:
+        return
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=PATIENCE_S).close()
+    except OSError as error:
+        raise UserError(
+            f"{VARIABLE}: no Ray answers at {address} ({error.strerror or error}); start one there (ray start --head), "
+            f"give another --address, or unset both, and a Ray of this machine's own is started"
+        ) from None

@@ -1,0 +1,77 @@
+"""A look at machines of the cluster before trials run there: do they see the home, and have the driver's versions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from orchestrator.errors import UserError
+from orchestrator.machines.inventory import Machine
+from orchestrator.worker.shared_home import TOKEN, read_token
+from orchestrator.worker.versions import describe_difference, read_versions
+
+PATIENCE_S = 120.0
+"""The longest time for all machines to answer; a machine's first process imports this program from a cold disk."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """What every machine has to have.
+
+    Attributes:
+        folder: the sweep's folder.
+        token: the token in it.
+        versions: the versions of the driver.
+    """
+
+    folder: Path
+    token: str
+    versions: Mapping[str, str]
+
+    def find_problems(self, machines: Sequence[Machine]) -> dict[str, str]:
+        """Return why machines can't run trials, as a sentence by the machine's id; those that can are left out."""
+        import ray
+        from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
+
+        look = ray.remote(num_cpus=0, max_retries=0)(look_around)
+        pending = {}
+        for machine in machines:
+            there = NodeAffinitySchedulingStrategy(machine.id, soft=False)
+            pending[look.options(scheduling_strategy=there).remote(str(self.folder / TOKEN))] = machine
+        ray.wait(list(pending), num_returns=len(pending), timeout=PATIENCE_S)
+        problems = {}
+        for answer, machine in pending.items():
+            try:
+                problem = self._describe_problem(*ray.get(answer, timeout=0))
+            except ray.exceptions.RayError as error:
+                reason = (str(error).strip() or f"no answer within {PATIENCE_S:g} s").splitlines()[-1]
+                problem = f"it can't run orchestrate ({reason}); install the same version there"
+            if problem:
+                problems[machine.id] = f"{problem}, or take that machine out of the cluster"
+        return problems
+
+    def check(self, machines: Sequence[Machine]) -> None:
+        """Check machines before a sweep starts.
+
+        Raises:
+            UserError: a machine can't run trials; each one has a line.
+        """
+        if problems := self.find_problems(machines):
+            names = {machine.id: machine.name for machine in machines}
+            raise UserError("\n".join(f"{names[key]}: {problem}" for key, problem in problems.items()))
+
+    def _describe_problem(self, token: str, versions: Mapping[str, str]) -> str:
+        if difference := describe_difference(self.versions, versions):
+            return f"it has other versions than the driver ({difference}); install the driver's there"
+        if token != self.token:
+            return (
+                f"the home {self.folder.parent} is not shared with it, so that trials there would be recorded on "
+                "another disk; mount it there under the same path, choose a shared one with --home"
+            )
+        return ""
+
+
+def look_around(path: str) -> tuple[str, dict[str, str]]:
+    """Return the token that this machine reads at a path, and its versions."""
+    return read_token(path), read_versions()

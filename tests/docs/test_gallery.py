@@ -1,0 +1,83 @@
+"""The gallery of a recorded sweep: the question, its answer, and sounds that play, on wide and narrow screens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from docs.make_gallery import Card, Row, _limit, make_gallery
+from orchestrator.commands.init import find_examples
+from orchestrator.errors import UserError
+from tests.support.browser import find_barriers, scrolls_sideways
+from tests.support.sweep_folder import SweepFolder, record_sweep
+
+
+def search(sweep: SweepFolder) -> None:
+    """One trial of each arm, the second of which is the better one."""
+    metrics = {"val/judge_probability": {"mode": "max", "comparable": "all", "description": "what the judge gives"}}
+    sweep.start(metrics=metrics, renders=True)
+    for trial, loss in ((1, "l2"), (2, "vae")):
+        sweep.ask(trial, loss, searched={})
+        for epoch in (1, 2):
+            sweep.report(trial, epoch, judge_probability=0.2 * epoch + 0.05 * trial)
+        sweep.end(trial, "completed", epochs=2)
+        sweep.render(trial, "best", 2, level=0.1 * trial, seconds=1.0)
+    sweep.close()
+
+
+@pytest.fixture(scope="module")
+def gallery(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> Path:
+    sweep = record_sweep(tmp_path_factory.mktemp("gallery"), empty_database, search)
+    folder = sweep.home / "gallery"
+    folder.mkdir()
+    (folder / "removed.html").write_text("a page of a search space that is gone")
+    paths = make_gallery(sweep.home, folder)
+    assert [path.name for path in paths] == ["index.html", "vae.html"]
+    assert sorted(folder.glob("*")) == sorted(paths)
+    return folder
+
+
+@pytest.fixture(params=[(1440, "light"), (390, "dark")], ids=str)
+def page(request: pytest.FixtureRequest, browser: Browser, gallery: Path) -> Iterator[Page]:
+    width, scheme = request.param
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    page.goto((gallery / "index.html").as_uri())
+    yield page
+    context.close()
+
+
+def test_a_question_is_answered_and_heard(page: Page) -> None:
+    question = find_examples()["vae"].question
+    assert not find_barriers(page) and not scrolls_sideways(page)
+    page.get_by_role("link", name=question).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(question)
+    expect(page.locator(".answer")).to_contain_text("0.500")
+    expect(page.get_by_text("orchestrate sweep search_spaces/vae.yaml")).to_be_visible()
+    expect(page.locator(".cards li b").filter(has_text="original").first).to_be_visible()
+    for arm, value in (("loss=l2", "0.450"), ("loss=vae", "0.500")):
+        card = page.locator(".cards li").filter(has_text=arm).first
+        expect(card).to_contain_text(f"judge probability {value}")
+        expect(page.get_by_role("row").filter(has_text=arm)).to_contain_text(value)
+    assert page.locator(".cards img").evaluate_all("images => images.every(image => image.naturalWidth > 40)")
+    page.locator("audio").nth(1).evaluate("audio => audio.play()")
+    page.wait_for_function("document.querySelectorAll('audio')[1].currentTime > 0.1")
+    assert page.locator("audio").nth(1).evaluate("audio => audio.duration") == pytest.approx(1, abs=0.2)
+    assert not find_barriers(page) and not scrolls_sideways(page)
+
+
+def test_a_page_has_as_many_clips_as_fit_and_never_none() -> None:
+    large = Card("original", "", "x" * 150_000)
+    rows = [Row(str(number), (large,)) for number in range(3)]
+    assert [row.clip for row in _limit(rows)] == ["0"]
+    small = [Row(str(number), (Card("original", "", "x" * 90_000),)) for number in range(3)]
+    assert [row.clip for row in _limit(small)] == ["0", "1"]
+
+
+def test_a_home_without_an_answer_is_one_message(home: Path, tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"has no finished sweep of a search space .*; run one"):
+        make_gallery(home, tmp_path / "gallery")
+    assert not (tmp_path / "gallery").exists()

@@ -1,0 +1,91 @@
+"""Machines that are lost, leave, or let trial after trial fail; no Ray, everything else is real."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.driver.failures import MAX_DISPLACEMENTS
+from orchestrator.state.ledger import Ledger
+from orchestrator.state.paths import TRIAL_LOG, trial_folder
+from orchestrator.state.trial import Trial
+from orchestrator.worker.failure import UNFIT_MACHINE, TrialFailure
+from orchestrator.worker.postmortem import ATTEMPT, MACHINE
+from tests.driver.test_controller import ONE_ARM, begin
+from tests.support.engine_rig import EngineRig, Wrapped
+from tests.support.spaces import noop_sweep
+
+
+def put_on(driver: EngineRig, trial: Trial, machine: str) -> None:
+    """What a worker writes when it begins."""
+    log = trial_folder(driver.folder, trial.number) / TRIAL_LOG
+    with log.open("a") as file:
+        file.write(f"{ATTEMPT} {trial.attempts}, today, process 1\n{MACHINE} {machine}, node-7\n")
+
+
+def test_a_machine_that_is_lost_is_no_failure_of_its_trial_until_it_happens_again_and_again(tmp_path: Path) -> None:
+    driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM, limits={"max_machine_failures": 0}), tmp_path / "tiny")
+    trial = begin(driver)
+    driver.gone = {"a1"}
+    for loss in range(1, MAX_DISPLACEMENTS):
+        put_on(driver, trial, "a1")
+        driver.fails(None)
+        assert trial.outcome is None and not trial.died_at and len(trial.displaced_at) == loss
+        assert driver.said[-1] == "Trial 1 at epoch 2: its machine a1 is gone; it goes on elsewhere."
+        assert driver.hand_out() is trial
+    # A new epoch counts from 0.
+    driver.epoch(trial)
+    put_on(driver, trial, "a1")
+    driver.fails(None)
+    assert trial.outcome is None and driver.hand_out() is trial
+    for _ in range(1, MAX_DISPLACEMENTS):
+        put_on(driver, trial, "a1")
+        driver.fails(None)
+        driver.hand_out()
+    assert (trial.outcome, trial.cause) == ("failed", "node")
+    assert trial.reason == "5 machines were lost at epoch 3, perhaps because of it: its machine a1 is gone"
+    assert Ledger(driver.folder, read_only=True).trials[1].displaced_at == trial.displaced_at
+
+
+def test_a_trial_makes_room_at_the_end_of_its_epoch_on_a_machine_that_leaves(tmp_path: Path) -> None:
+    driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
+    trial = begin(driver)
+    driver.leaving = {"a1"}
+    assert not driver.epoch(trial, machine="b2")
+    trial = begin(driver, epochs=0)
+    assert driver.epoch(trial, machine="a1")
+    assert trial.outcome is None and trial.epochs == 1 and driver.hand_out() is not None
+
+
+def test_a_machine_on_which_trial_after_trial_fails_is_left_out_and_its_trials_run_elsewhere(tmp_path: Path) -> None:
+    space = {**ONE_ARM, "budget": {"trials_per_arm": 6, "max_epochs": 3}, "limits": {"max_same_errors": "none"}}
+    driver = EngineRig(noop_sweep(tmp_path, **space), tmp_path / "tiny")
+    good = begin(driver, epochs=0)
+    for _ in range(3):
+        driver.epoch(good, machine="good")
+    failed = []
+    for _ in range(3):
+        trial = begin(driver, epochs=0)
+        failed.append(trial)
+        assert driver.left_out == {}
+        driver.fails(Wrapped(TrialFailure("error", "FileNotFoundError: /data", "place", "bad")))
+    assert driver.left_out == {
+        "bad": "trials 2, 3, 4 failed there one after the other, the last: FileNotFoundError: /data"
+    }
+    assert [trial.outcome for trial in failed] == [None] * 3 and driver.hand_out() in failed
+
+
+def test_code_that_fails_everywhere_is_no_machines_fault(tmp_path: Path) -> None:
+    space = {**ONE_ARM, "budget": {"trials_per_arm": 6, "max_epochs": 3}, "limits": {"max_same_errors": "none"}}
+    driver = EngineRig(noop_sweep(tmp_path, **space), tmp_path / "tiny")
+    for _ in range(6):
+        begin(driver, epochs=0)
+        driver.fails(Wrapped(TrialFailure("error", "ValueError: no", "place", "only")))
+    assert driver.left_out == {}
+
+
+def test_a_machine_that_is_unfit_is_left_out_and_its_trial_goes_on(tmp_path: Path) -> None:
+    driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
+    trial = begin(driver)
+    driver.fails(Wrapped(TrialFailure(UNFIT_MACHINE, "it has other versions", machine="a1")))
+    assert driver.left_out == {"a1": "it has other versions"} and not driver.engine.stop_reason
+    assert trial.outcome is None and not trial.died_at and driver.hand_out() is trial

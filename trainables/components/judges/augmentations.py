@@ -1,0 +1,88 @@
+"""Augmentations of what the own judge of sounds learns from, beside those that it always has (see `training`).
+
+They change batches of log-mel spectrograms, in which a gain, a filter or the sum of two sounds that don't know of each
+other is what it would be for the waveforms.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+from trainables.components.judges.networks import Mel
+from trainables.components.judges.registries import AUGMENTATIONS
+from trainables.components.judges.weights import MEL_BANDS, MEL_FRAMES
+
+MIXED_SHARE = 0.5
+"""The share of clips that get another clip mixed in."""
+MOST_BANDS = 3
+"""Mel bands by which a pitch is moved at most."""
+SPEEDS = (0.8, 1.25)
+TILT_NATS = 1.0
+TILT_KNOTS = 4
+"""Standard deviation of a filter's log-power at so many frequencies; between them it is interpolated."""
+LEAST_SHARE = 1e-4
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Log-mel spectrograms, and the probability of each class that the judge is taught for them."""
+
+    mels: Mel
+    targets: Float[Tensor, "clips classes"]
+
+
+Augmentation = Callable[[Batch, Callable[[], Batch], torch.Generator], Batch]
+"""Takes clips that were drawn at random, a function that draws as many more, and the source of randomness (on the
+processor), and returns the changed clips; registered with `@AUGMENTATIONS.register`."""
+
+
+@AUGMENTATIONS.register("mix")
+def mix(batch: Batch, draw: Callable[[], Batch], generator: torch.Generator) -> Batch:
+    """Add another sound to half of the clips; the classes share the target as the sounds share the power.
+
+    Between-class learning (Tokozume, Ushiku and Harada, 2018) with the mean power instead of a gain by loudness.
+    """
+    other, count = draw(), len(batch.mels)
+    share = torch.rand(count, generator=generator)
+    is_mixed = torch.rand(count, generator=generator) < MIXED_SHARE
+    share = torch.where(is_mixed, share, torch.ones(count))[:, None]
+    gains, other_gains = (part.clamp(min=LEAST_SHARE).log()[..., None] for part in (share, 1 - share))
+    mels = torch.logaddexp(batch.mels + gains, other.mels + other_gains)
+    mels = torch.where(is_mixed[:, None, None], mels, batch.mels)
+    return Batch(mels, share * batch.targets + (1 - share) * other.targets)
+
+
+@AUGMENTATIONS.register("pitch")
+def pitch(batch: Batch, draw: Callable[[], Batch], generator: torch.Generator) -> Batch:
+    """Move the spectra by up to `MOST_BANDS` mel bands; the outermost band is repeated."""
+    shift = torch.randint(-MOST_BANDS, MOST_BANDS + 1, (len(batch.mels), 1, 1), generator=generator)
+    bands = (torch.arange(MEL_BANDS) + shift).clamp(0, MEL_BANDS - 1)
+    return Batch(batch.mels.gather(2, bands.expand(-1, MEL_FRAMES, -1)), batch.targets)
+
+
+@AUGMENTATIONS.register("speed")
+def speed(batch: Batch, draw: Callable[[], Batch], generator: torch.Generator) -> Batch:
+    """Play clips faster or slower without a change of pitch; the last frame of a fast one is repeated."""
+    low, high = (math.log(factor) for factor in SPEEDS)
+    factor = (low + (high - low) * torch.rand(len(batch.mels), 1, generator=generator)).exp()
+    position = (torch.arange(MEL_FRAMES) * factor).clamp(max=MEL_FRAMES - 1)
+    before = position.long()
+    after = (before + 1).clamp(max=MEL_FRAMES - 1)
+    weight = (position - before)[..., None]
+    clips = torch.arange(len(batch.mels))[:, None]
+    return Batch(batch.mels[clips, before].lerp(batch.mels[clips, after], weight), batch.targets)
+
+
+@AUGMENTATIONS.register("filter")
+def filter_bands(batch: Batch, draw: Callable[[], Batch], generator: torch.Generator) -> Batch:
+    """Filter clips as another microphone or room would: a smooth random gain over frequency."""
+    knots = TILT_NATS * torch.randn(len(batch.mels), 1, TILT_KNOTS, generator=generator)
+    gains = F.interpolate(knots, MEL_BANDS, mode="linear", align_corners=True)
+    return Batch(batch.mels + gains, batch.targets)
