@@ -57,7 +57,7 @@ class Agenda:
         self.ledger = ledger
         self.budget = Budget(sweep, ledger)
         self.code = code
-        self.objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
+        self.objective = Objective.of(sweep.space)
         self.evaluates = evaluates
         self.remarks: list[str] = []
         self._studies: Studies | None = None
@@ -192,7 +192,8 @@ class Agenda:
 
     def wants_evaluation(self, trial: Trial) -> bool:
         """Return whether the best checkpoint of a trial is still to be evaluated."""
-        return self.evaluates and trial.outcome in RANKED and not trial.evaluated
+        is_ranked = trial.outcome in RANKED and not trial.is_infeasible(self.objective)
+        return self.evaluates and is_ranked and not trial.evaluated
 
     def _arm_to_search(self, arms: Sequence[Arm]) -> Arm | None:
         """Return the arm with the fewest search trials, of those below their budget; None if all have reached it."""

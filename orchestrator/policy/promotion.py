@@ -35,7 +35,7 @@ class Promotion:
         """
         self._pruning = sweep.space.pruning
         self.is_wanted = self._pruning is not None and self._pruning.promote
-        self._objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
+        self._objective = Objective.of(sweep.space)
         self._budget = Budget(sweep, ledger)
         self._ledger = ledger
         self._rungs: dict[tuple[str, int], list[tuple[float, int]]] = {}
@@ -106,8 +106,9 @@ class Promotion:
 
     def _enter(self, trial: Trial, epoch: int, best: float) -> bool:
         """Enter a trial into the rung at an epoch; return False if there is none, as at its last epoch."""
-        is_search = self.is_wanted and trial.stage == words.STAGE_SEARCH
-        if not is_search or epoch >= self._budget.epochs(trial.arm) or not self._is_rung(epoch):
+        if self._pruning is None or not self.is_wanted or trial.stage != words.STAGE_SEARCH:
+            return False
+        if epoch >= self._budget.epochs(trial.arm) or not self._pruning.is_rung(epoch):
             return False
         rung = self._rungs.setdefault((self._key(trial), epoch), [])
         entry = (self._loss(best), trial.number)
@@ -116,13 +117,6 @@ class Promotion:
             rung.insert(place, entry)
         return True
 
-    def _is_rung(self, epoch: int) -> bool:
-        assert self._pruning is not None
-        rung = self._pruning.grace_epochs
-        while rung < epoch:
-            rung *= self._pruning.reduction_factor
-        return rung == epoch
-
     def _best_numbers(self, key: str, epoch: int) -> list[int]:
         """Return the numbers of the trials of a rung that go on, the best first."""
         assert self._pruning is not None
@@ -130,5 +124,6 @@ class Promotion:
         return [number for _, number in rung[: len(rung) // self._pruning.reduction_factor]]
 
     def _is_paused_at(self, trial: Trial, epoch: int) -> bool:
+        assert self._pruning is not None
         is_paused = trial.outcome == words.OUTCOME_PRUNED and trial.stage == words.STAGE_SEARCH
-        return is_paused and trial.epochs == epoch and trial.best_value is not None and self._is_rung(epoch)
+        return is_paused and trial.epochs == epoch and trial.best_value is not None and self._pruning.is_rung(epoch)

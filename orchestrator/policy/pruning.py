@@ -11,7 +11,7 @@ from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 from orchestrator.policy.promotion import Promotion
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.budget import Budget
-from orchestrator.state.curve import Objective
+from orchestrator.state.curve import Objective, describe_constraints
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
@@ -50,7 +50,7 @@ class Rungs:
             promotion: the rungs that the agenda promotes from; by default those of the ledger.
         """
         self.promotion = promotion or Promotion(sweep, ledger)
-        self.objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
+        self.objective = Objective.of(sweep.space)
         self.budget = Budget(sweep, ledger)
         self.pruning = sweep.space.pruning
         self._arms = [arm.name for arm in sweep.arms]
@@ -113,6 +113,8 @@ class Rungs:
         for trial in [ledger.trials[number] for number in sorted(ledger.unfinished)]:
             if trial.diverged:
                 ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
+            elif trial.epochs > trial.judged and trial.best_value is None:
+                self._settle(ledger, trial, trial.epochs, self._is_hopeless(trial), None)
 
     def _stops(self, trial: Trial, epoch: int, best: float) -> bool:
         """Give a report to ASHA if it is one for ASHA, and return whether the trial has to stop."""
@@ -141,14 +143,22 @@ class Rungs:
             ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
             return True
         best = trial.best_value
-        stops = best is not None and self._stops(trial, trial.epochs, best)
+        stops = self._is_hopeless(trial) if best is None else self._stops(trial, trial.epochs, best)
         self._settle(ledger, trial, trial.epochs, stops, best)
         return trial.outcome is not None
+
+    def _is_hopeless(self, trial: Trial) -> bool:
+        """Return whether a trial stops at a rung because none of its epochs has met the constraints."""
+        is_judged = bool(self.objective.constraints) and self._is_for_asha(trial, trial.epochs)
+        return is_judged and self.pruning is not None and self.pruning.is_rung(trial.epochs)
 
     def _settle(self, ledger: Ledger, trial: Trial, epoch: int, stops: bool, best: float | None) -> None:
         """Write the decision on an epoch to the ledger: the trial completed, was pruned, or goes on."""
         if epoch >= self.budget.epochs(trial.arm):
             ledger.end(trial, words.OUTCOME_COMPLETED, reason=f"all {trial.epochs} epochs")
+        elif stops and best is None:
+            bounds = describe_constraints(self.objective)
+            ledger.end(trial, words.OUTCOME_PRUNED, reason=f"no epoch up to {epoch} has met {bounds}")
         elif stops:
             ledger.end(
                 trial,

@@ -6,7 +6,7 @@ Each key is checked by itself here; rules between keys are in `arms` and `checks
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,25 +23,11 @@ from pydantic import (
 from orchestrator.messages import KeyPath, quote_value, suggest_option
 from orchestrator.search_space.command import Command
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
+from orchestrator.search_space.objective import Objective
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import Pruning, Search
 from orchestrator.search_space.section import NoneWord, Section
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
-
-
-class Objective(Section):
-    """The metric that orders trials."""
-
-    metric: str = Field(description="the metric that orders trials, such as val/judge_probability")
-    mode: Literal["min", "max"] = Field(description="which way is better")
-    preference: bool = Field(
-        False,
-        description="whether votes of listeners (orchestrate listen NAME --method prefer) order the trials instead; "
-        "the metric still picks the best epoch of each",
-    )
-    at: dict[str, PlainValue] = Field(
-        {}, description="the one of the renderings under evaluate that orders trials: {phase: griffin_lim}"
-    )
 
 
 class Budget(Section):

@@ -78,6 +78,13 @@ class Pruning(Section):
         "best; otherwise ASHA only stops trials",
     )
 
+    def is_rung(self, epoch: int) -> bool:
+        """Return whether trials are compared after this epoch."""
+        rung = self.grace_epochs
+        while rung < epoch:
+            rung *= self.reduction_factor
+        return rung == epoch
+
 
 @dataclass(frozen=True)
 class SamplerChoice:

@@ -230,7 +230,7 @@ class SweepState:
         is_ranked = trial.outcome in RANKED
         for numbers, belongs in (
             (self.unfinished, trial.outcome is None),
-            (self.unevaluated, is_ranked and not trial.evaluated),
+            (self.unevaluated, is_ranked and not trial.evaluated and not trial.is_infeasible(self.objective)),
         ):
             (numbers.add if belongs else numbers.discard)(trial.number)
 

@@ -26,7 +26,7 @@ def score_of_x(trial: Trial, epoch: int) -> float:
 
 def ledger_of(sweep: Sweep, folder: Path) -> Ledger:
     """The ledger of a sweep that may never have started."""
-    return Ledger(folder, Objective(sweep.space.objective.metric, sweep.space.objective.mode))
+    return Ledger(folder, Objective.of(sweep.space))
 
 
 def drive(sweep: Sweep, folder: Path, score: Score = score_of_x, *, steps: int = 10**6) -> Ledger:
