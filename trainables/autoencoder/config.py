@@ -136,6 +136,11 @@ class AutoencoderConfig(TrialConfig):
     lr: float = Field(1e-3, gt=0, description="learning rate of AdamW after its warm-up")
     adam_beta2: float = Field(0.99, ge=0, lt=1, description="AdamW's decay rate of squared gradients")
     warmup_steps: int = Field(50, ge=0, description="steps over which the learning rate rises to lr")
+    lr_decay_steps: int = Field(
+        0,
+        ge=0,
+        description="steps after which the learning rate has fallen to half, to a third after twice as many; 0: never",
+    )
     ema: float = Field(
         0.0,
         ge=0,
