@@ -29,7 +29,7 @@ from orchestrator.overview.summary import margin
 from orchestrator.overview.tables import describe_best_parameters
 from orchestrator.state.home import home_option
 from orchestrator.state.paths import trial_folder
-from orchestrator.state.trial import Trial, unfinished_line
+from orchestrator.state.trial import Trial, infeasible_line, unfinished_line
 from orchestrator.tracking.links import SweepPages, link_lines
 from reports import vocabulary as words
 
@@ -219,6 +219,7 @@ def _make_arm_remarks(snapshot: Snapshot, rows: Sequence[Row]) -> list[str]:
     trials = snapshot.ledger.trials
     lines = [MIXED_CODE] if any(snapshot.has_mixed_code(row["arm"]) for row in rows) else []
     lines += filter(None, (unfinished_line(row["arm"], trials.get(row["best trial"])) for row in rows))
+    lines += filter(None, [infeasible_line(trials.values(), snapshot.objective)])
     command = format_command("report", snapshot.name, "--best-yaml", *home_option(snapshot.ledger.folder.parent))
     if any(key.endswith(MARGIN) for row in rows for key in row):
         lines.append("±: half of the mean's 95 % confidence interval over trials alone (Student's t).")

@@ -39,7 +39,7 @@ def export(home: Path, name: str, file: Path, say: Callable[[str], None]) -> Non
     if file.exists():
         raise UserError(f"{file} is there already; a journal is written once: give another file")
     sweep = read_search_space(folder / SEARCH_SPACE, name=name)
-    ledger = Ledger(folder, Objective(sweep.space.objective.metric, sweep.space.objective.mode), read_only=True)
+    ledger = Ledger(folder, Objective.of(sweep.space), read_only=True)
     try:
         # Renamed at the end, so that the file is complete if it exists.
         temporary = file.with_name(f".{file.name}.tmp")
@@ -59,7 +59,7 @@ def _write(file: Path, sweep: Sweep, ledger: Ledger) -> int:
 
 
 def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:
-    objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
+    objective = Objective.of(sweep.space)
     count = 0
     for arm in sweep.arms:
         trials = ledger.of_arm(arm.name, words.STAGE_SEARCH)

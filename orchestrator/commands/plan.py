@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from orchestrator.search_space.reader import Arm, Sweep
-    from orchestrator.search_space.schema import Pruning
+    from orchestrator.search_space.search import Pruning
 
 
 @dataclass(frozen=True)

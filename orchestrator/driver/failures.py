@@ -85,7 +85,8 @@ class Failures:
     def tidy(self, trial: Trial) -> None:
         """Delete the checkpoints that a trial no longer needs, if it has ended."""
         if trial.outcome is not None:
-            keep = self._agenda.sweep.space.disk.keep_pruned_checkpoints
+            # A paused trial goes on from its checkpoint when it is promoted.
+            keep = self._agenda.sweep.space.disk.keep_pruned_checkpoints or self._agenda.promotion.is_wanted
             tidy(trial_folder(self._ledger.folder, trial.number), trial.outcome, keep_pruned=keep)
 
     def _displace(self, task: Task, loss: str) -> None:

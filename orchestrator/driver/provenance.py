@@ -20,6 +20,7 @@ import psutil
 from orchestrator.command_line import NAME, format_command, version
 from orchestrator.processor import CPUINFO
 from orchestrator.state import events
+from orchestrator.state.curve import Objective
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
@@ -63,7 +64,7 @@ def make_record(
         "sweep": sweep.name,
         "search_space": space.name,
         "file": str(file),
-        "objective": {"metric": space.objective.metric, "mode": space.objective.mode},
+        "objective": Objective.of(space).to_record(),
         "at": space.objective.at,
         "preference": space.objective.preference,
         "compare": list(space.compare),

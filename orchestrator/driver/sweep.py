@@ -52,8 +52,7 @@ def run_sweep(
     folder = home / sweep.name
     with lock_sweep(folder) as note:
         keep_search_space(folder, sweep)
-        objective = sweep.space.objective
-        ledger = Ledger(folder, Objective(objective.metric, objective.mode))
+        ledger = Ledger(folder, Objective.of(sweep.space))
         for remark in ledger.remarks:
             screen.say(remark)
         if not ledger.is_restart:

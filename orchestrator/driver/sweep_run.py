@@ -222,7 +222,7 @@ class SweepRun:
         engine = Engine(
             agenda,
             self.ledger,
-            Rungs(self.sweep, self.ledger),
+            Rungs(self.sweep, self.ledger, agenda.promotion),
             Space(self.folder, self.sweep.space.disk.min_free_gib),
             Callbacks(
                 tasks.make_config,

@@ -51,6 +51,7 @@ def make_spec(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: in
         reported_epochs=trial.epochs,
         objective=space.objective.metric,
         mode=space.objective.mode,
+        constraints=space.objective.plain_constraints(),
         clips=space.media.clips,
         media_epochs=tuple(epoch for epoch in space.media.epochs if isinstance(epoch, int)),
         gpu=gpu,

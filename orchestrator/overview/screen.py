@@ -26,7 +26,7 @@ from orchestrator.overview.tables import (
     make_results_table,
 )
 from orchestrator.state.home import home_option
-from orchestrator.state.trial import unfinished_line
+from orchestrator.state.trial import infeasible_line, unfinished_line
 from orchestrator.tracking import sender
 from orchestrator.tracking.links import link_lines
 from reports import vocabulary as words
@@ -163,6 +163,8 @@ class Screen:
             )
         for line in filter(None, (unfinished_line(arm.arm, arm.best) for arm in arms)):
             self.say(line)
+        if infeasible := infeasible_line(ledger.trials.values(), ledger.objective):
+            self.say(infeasible)
         if any(arm.mixed_code for arm in arms):
             self.say(MIXED_CODE)
         command = format_command("report", sweep.name, "--best-yaml", *home_option(ledger.folder.parent))

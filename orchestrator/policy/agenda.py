@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from orchestrator.policy.hearing import Hearing
 from orchestrator.policy.lost_rows import restore_rows
+from orchestrator.policy.promotion import Promotion
 from orchestrator.search_space.reader import Arm, Sweep
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
@@ -56,12 +57,13 @@ class Agenda:
         self.ledger = ledger
         self.budget = Budget(sweep, ledger)
         self.code = code
-        self.objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
+        self.objective = Objective.of(sweep.space)
         self.evaluates = evaluates
         self.remarks: list[str] = []
         self._studies: Studies | None = None
         self._reopen_trials()
         self.hearing = Hearing(sweep, ledger)
+        self.promotion = Promotion(sweep, ledger)
 
     def _reopen_trials(self) -> None:
         """Recover lost epochs, and extend completed trials whose budget has grown."""
@@ -136,11 +138,27 @@ class Agenda:
         for trial in self._unfinished(live):
             if not trial.held and trial.arm not in paused:
                 return self._train(trial)
-        if self.evaluates and (waiting := self.ledger.unevaluated - live):
+        if waiting := self._to_evaluate(live):
             return Task("evaluate", self.ledger.trials[min(waiting)])
         arms = [arm for arm in self.sweep.arms if arm.name not in paused]
-        trial_or_none = self._ask_search(arms) or self._ask_confirm(arms)
+        trial_or_none = self._promote(arms, live) or self._ask_search(arms) or self._ask_confirm(arms)
         return None if trial_or_none is None else self._train(trial_or_none)
+
+    def _to_evaluate(self, live: set[int]) -> set[int]:
+        """Return the numbers of the trials to evaluate now; a pruned one that may be promoted has to wait."""
+        waiting = self.ledger.unevaluated - live if self.evaluates else set()
+        if not waiting or not self.promotion.is_wanted:
+            return waiting
+        open_arms = {arm.name for arm in self.sweep.arms if self.promotion.is_open(arm)}
+        trials = [self.ledger.trials[number] for number in waiting]
+        return {trial.number for trial in trials if trial.outcome != words.OUTCOME_PRUNED or trial.arm not in open_arms}
+
+    def _promote(self, arms: Sequence[Arm], live: set[int]) -> Trial | None:
+        """Let the next paused trial go on, if one is to be promoted, and return it."""
+        trial = self.promotion.next_trial(arms, live)
+        if trial is not None:
+            self.promotion.promote(trial)
+        return trial
 
     def _train(self, trial: Trial) -> Task:
         return Task("train", trial, self.budget.epochs(trial.arm))
@@ -152,6 +170,7 @@ class Agenda:
             and not (self.evaluates and self.ledger.unevaluated)
             and not self.hearing.unheard()
             and self._arm_to_search(self.sweep.arms) is None
+            and self.promotion.next_trial(self.sweep.arms) is None
             and all(not self._to_confirm(arm) for arm in self.sweep.arms)
         )
 
@@ -171,7 +190,8 @@ class Agenda:
 
     def wants_evaluation(self, trial: Trial) -> bool:
         """Return whether the best checkpoint of a trial is still to be evaluated."""
-        return self.evaluates and trial.outcome in RANKED and not trial.evaluated
+        is_ranked = trial.outcome in RANKED and not trial.is_infeasible(self.objective)
+        return self.evaluates and is_ranked and not trial.evaluated
 
     def _arm_to_search(self, arms: Sequence[Arm]) -> Arm | None:
         """Return the arm with the fewest search trials, of those below their budget; None if all have reached it."""

@@ -12,7 +12,7 @@ from statistics import median
 
 from orchestrator.policy.frozen_trials import PARAMETER_CAUSES
 from orchestrator.state.curve import Objective
-from orchestrator.state.trial import Trial
+from orchestrator.state.trial import RANKED, Trial
 from reports import vocabulary as words
 
 
@@ -23,7 +23,8 @@ def forecast_values(
 
     - A pruned trial gets its best value, plus the median improvement of the complete trials after its last epoch, but
       no better value than the best complete trial: it was stopped because others were better.
-    - A trial that its parameters made diverge, or need too much, gets the worst value of all.
+    - A trial that its parameters made diverge, or need too much, or of which no epoch meets the constraints, gets the
+      worst value of all.
     - Other failed trials get none.
 
     Args:
@@ -51,6 +52,7 @@ def forecast_values(
     worst = worse(values.values(), default=None)
     for trial in trials:
         is_due_to_parameters = trial.outcome == words.OUTCOME_DIVERGED or trial.cause in PARAMETER_CAUSES
-        if is_due_to_parameters and worst is not None:
+        is_infeasible = bool(objective.constraints) and trial.outcome in RANKED and trial.best_value is None
+        if (is_due_to_parameters or is_infeasible) and worst is not None:
             values[trial.number] = worst
     return values

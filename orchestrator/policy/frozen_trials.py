@@ -76,6 +76,9 @@ def describe_result(
             return TrialState.RUNNING, None, {}
         return state, strength if state is TrialState.COMPLETE else None, {}
     steps = {epoch: best for epoch, _, best in trial.curve.best_so_far(objective)}
+    if objective.constraints and not steps and state in (TrialState.COMPLETE, TrialState.PRUNED):
+        # No epoch has met the constraints: worse than any other trial, and to be learned from.
+        return TrialState.PRUNED, None, {}
     if state is TrialState.COMPLETE and not steps:
         state = TrialState.FAIL
     value = steps[max(steps)] if state is TrialState.COMPLETE else None

@@ -8,9 +8,10 @@ from types import SimpleNamespace
 
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
+from orchestrator.policy.promotion import Promotion
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.budget import Budget
-from orchestrator.state.curve import Objective
+from orchestrator.state.curve import Objective, describe_constraints
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
@@ -40,14 +41,16 @@ class Rungs:
     ASHA is given the best value so far at each epoch, not the value of the epoch itself.
     """
 
-    def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
+    def __init__(self, sweep: Sweep, ledger: Ledger, promotion: Promotion | None = None) -> None:
         """Replay the reports of the ledger, and judge those on which no driver has decided.
 
         Args:
             sweep: the search space.
             ledger: the state of the sweep; decisions on unjudged reports are written to it.
+            promotion: the rungs that the agenda promotes from; by default those of the ledger.
         """
-        self.objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
+        self.promotion = promotion or Promotion(sweep, ledger)
+        self.objective = Objective.of(sweep.space)
         self.budget = Budget(sweep, ledger)
         self.pruning = sweep.space.pruning
         self._arms = [arm.name for arm in sweep.arms]
@@ -110,9 +113,13 @@ class Rungs:
         for trial in [ledger.trials[number] for number in sorted(ledger.unfinished)]:
             if trial.diverged:
                 ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
+            elif trial.epochs > trial.judged and trial.best_value is None:
+                self._settle(ledger, trial, trial.epochs, self._is_hopeless(trial), None)
 
     def _stops(self, trial: Trial, epoch: int, best: float) -> bool:
         """Give a report to ASHA if it is one for ASHA, and return whether the trial has to stop."""
+        if self.promotion.is_wanted:
+            return self.promotion.pauses(trial, epoch, best)
         return self._is_for_asha(trial, epoch) and self._asha_stops(trial, epoch, best)
 
     def _is_for_asha(self, trial: Trial, epoch: int) -> bool:
@@ -121,8 +128,8 @@ class Rungs:
         return is_search and epoch < self.budget.epochs(trial.arm)
 
     def _record(self, trial: Trial, epoch: int, best: float) -> None:
-        """Give ASHA a report that was judged before."""
-        if self._is_for_asha(trial, epoch):
+        """Give ASHA a report that was judged before; the rungs of promotions have it already."""
+        if not self.promotion.is_wanted and self._is_for_asha(trial, epoch):
             scheduler = self._scheduler(trial)
             with scheduler.suspend_cutoffs():
                 scheduler.on_trial_result(None, _stub(trial), {"epoch": epoch, "best": best})
@@ -136,20 +143,29 @@ class Rungs:
             ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
             return True
         best = trial.best_value
-        stops = best is not None and self._stops(trial, trial.epochs, best)
+        stops = self._is_hopeless(trial) if best is None else self._stops(trial, trial.epochs, best)
         self._settle(ledger, trial, trial.epochs, stops, best)
         return trial.outcome is not None
+
+    def _is_hopeless(self, trial: Trial) -> bool:
+        """Return whether a trial stops at a rung because none of its epochs has met the constraints."""
+        is_judged = bool(self.objective.constraints) and self._is_for_asha(trial, trial.epochs)
+        return is_judged and self.pruning is not None and self.pruning.is_rung(trial.epochs)
 
     def _settle(self, ledger: Ledger, trial: Trial, epoch: int, stops: bool, best: float | None) -> None:
         """Write the decision on an epoch to the ledger: the trial completed, was pruned, or goes on."""
         if epoch >= self.budget.epochs(trial.arm):
             ledger.end(trial, words.OUTCOME_COMPLETED, reason=f"all {trial.epochs} epochs")
+        elif stops and best is None:
+            bounds = describe_constraints(self.objective)
+            ledger.end(trial, words.OUTCOME_PRUNED, reason=f"no epoch up to {epoch} has met {bounds}")
         elif stops:
             ledger.end(
                 trial,
                 words.OUTCOME_PRUNED,
                 reason=f"at epoch {epoch}, {self.objective.metric} {best:.4g} was not among the best "
-                f"1/{self.pruning.reduction_factor if self.pruning else 1} of its arm",
+                f"1/{self.pruning.reduction_factor if self.pruning else 1} of its arm"
+                + (" so far" if self.promotion.is_wanted else ""),
             )
         else:
             ledger.judge(trial, epoch)

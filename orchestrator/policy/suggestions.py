@@ -43,7 +43,7 @@ class Studies:
         """
         self._sweep = sweep
         self._ledger = ledger
-        self._objective = Objective(sweep.space.objective.metric, sweep.space.objective.mode)
+        self._objective = Objective.of(sweep.space)
         self._studies: dict[str, _ArmStudy] = {}
 
     def suggest(self, arm: Arm, index: int) -> tuple[dict[str, Value], str]:

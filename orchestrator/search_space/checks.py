@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from orchestrator.messages import Complain, KeyPath, describe, quote_value, suggest_option
 from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.combinations import Cell, format_value, rendering_name
+from orchestrator.search_space.objective import Objective
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.schema import SearchSpace
 from orchestrator.search_space.values import PlainValue
@@ -127,6 +128,13 @@ def check_objective(
         return
     if space.objective.preference and not trainable.can_render():
         complain(("objective", "preference"), f"{trainable.class_name()} makes no sounds that listeners could prefer")
+    for constrained in space.objective.constraints:
+        at = ("objective", "constraints", constrained)
+        if constrained not in metrics:
+            hint = f"{trainable.class_name()} reports: {', '.join(metrics)}"
+            complain(at, f"unknown metric {constrained!r}{suggest_option(constrained, metrics)}; {hint}", at_key=True)
+        elif constrained == name:
+            complain(at, f"{name} is the objective; constraints bound other metrics", at_key=True)
     if metric.mode != mode:
         complain(("objective", "mode"), f"{name} is better when it is {metric.mode}, got {mode}")
     if metric.comparable != "all" and num_arms > 1:
@@ -209,20 +217,22 @@ class ConfigCheck:
             elif error["loc"][0] not in wrong:
                 self._note_field(error, str(error["loc"][0]), arm, cell)
 
-    def check_reports(self, arm: Arm, metric: str, reported: Callable[[Any], Collection[str]]) -> bool:
-        """Check that an arm reports the objective, unless its settings are wrong; return False if it does not.
+    def check_reports(self, arm: Arm, objective: Objective, reported: Callable[[Any], Collection[str]]) -> bool:
+        """Check that an arm reports the objective and what its constraints bound; return False if it does not.
 
-        `reported` returns the names of the metrics that a trainable with a `Config` reports.
+        An arm whose settings are wrong is not checked. `reported` returns the names of the metrics that a trainable
+        with a `Config` reports.
         """
         if self._errors(arm.middle()):
             return True
         names = reported(self.config(**arm.middle()))
-        if metric not in names:
+        paths: dict[str, KeyPath] = {objective.metric: ("objective", "metric")}
+        paths |= {name: ("objective", "constraints", name) for name in objective.constraints}
+        missing = [metric for metric in paths if metric not in names]
+        for metric in missing:
             reported_metrics = ", ".join(names) or "none"
-            self.complain(
-                ("objective", "metric"), f"arm {arm.name} does not report {metric}; it reports: {reported_metrics}"
-            )
-        return metric in names
+            self.complain(paths[metric], f"arm {arm.name} does not report {metric}; it reports: {reported_metrics}")
+        return not missing
 
     def check_renderings(self, arm: Arm, renderings: Sequence[Mapping[str, Value]]) -> None:
         """Check the settings of every rendering in an arm, unless the arm's own settings are wrong."""

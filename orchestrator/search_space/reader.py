@@ -284,7 +284,7 @@ class _Reading:
 
             for arm, _ in arms:
                 check.check_renderings(arm, renderings(space))
-                if not check.check_reports(arm, space.objective.metric, reported):
+                if not check.check_reports(arm, space.objective, reported):
                     break
 
     @contextmanager

@@ -6,7 +6,7 @@ Each key is checked by itself here; rules between keys are in `arms` and `checks
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self, get_args
+from typing import Annotated, Any, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -23,25 +23,11 @@ from pydantic import (
 from orchestrator.messages import KeyPath, quote_value, suggest_option
 from orchestrator.search_space.command import Command
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
+from orchestrator.search_space.objective import Objective
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.search import Search
+from orchestrator.search_space.search import Pruning, Search
 from orchestrator.search_space.section import NoneWord, Section
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
-
-
-class Objective(Section):
-    """The metric that orders trials."""
-
-    metric: str = Field(description="the metric that orders trials, such as val/judge_probability")
-    mode: Literal["min", "max"] = Field(description="which way is better")
-    preference: bool = Field(
-        False,
-        description="whether votes of listeners (orchestrate listen NAME --method prefer) order the trials instead; "
-        "the metric still picks the best epoch of each",
-    )
-    at: dict[str, PlainValue] = Field(
-        {}, description="the one of the renderings under evaluate that orders trials: {phase: griffin_lim}"
-    )
 
 
 class Budget(Section):
@@ -70,14 +56,6 @@ class Budget(Section):
     def trials(self) -> int:
         """The number of trials of an arm's search."""
         return self.trials_per_arm or self.seeds or 0
-
-
-class Pruning(Section):
-    """The parameters of ASHA."""
-
-    grace_epochs: int = Field(1, ge=1, description="no trial is pruned before this epoch, ASHA's first rung")
-    reduction_factor: int = Field(3, ge=2, description="one in this many trials continues at each rung")
-    across_arms: bool = Field(False, description="whether trials of different arms are pruned against each other")
 
 
 class Resources(Section):

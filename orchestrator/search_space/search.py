@@ -1,4 +1,4 @@
-"""`search:`: who proposes the parameters of trials, and which search spaces each sampler can search."""
+"""`search:` and `pruning:`: who proposes parameters, which search spaces each sampler can search, and ASHA's rungs."""
 
 from __future__ import annotations
 
@@ -64,6 +64,26 @@ class Search(Section):
         description="who proposes parameters: tpe, gp, cmaes, sobol, random, grid, auto (gp where it can, else tpe), "
         "or a file with a sampler of Optuna's",
     )
+
+
+class Pruning(Section):
+    """The parameters of ASHA."""
+
+    grace_epochs: int = Field(1, ge=1, description="no trial is pruned before this epoch, ASHA's first rung")
+    reduction_factor: int = Field(3, ge=2, description="one in this many trials continues at each rung")
+    across_arms: bool = Field(False, description="whether trials of different arms are pruned against each other")
+    promote: bool = Field(
+        False,
+        description="whether trials pause at a rung, and go on from their checkpoint when they come to be among the "
+        "best; otherwise ASHA only stops trials",
+    )
+
+    def is_rung(self, epoch: int) -> bool:
+        """Return whether trials are compared after this epoch."""
+        rung = self.grace_epochs
+        while rung < epoch:
+            rung *= self.reduction_factor
+        return rung == epoch
 
 
 @dataclass(frozen=True)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
 
 from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
+
+if TYPE_CHECKING:
+    from orchestrator.search_space.schema import SearchSpace
 
 Rank = tuple[bool, float]
 """Whether a trial trained to the end, and its best value with the sign that makes the largest the best."""
@@ -17,10 +20,35 @@ Rank = tuple[bool, float]
 
 @dataclass(frozen=True)
 class Objective:
-    """The metric that orders trials."""
+    """The metric that orders trials, and what an epoch has to meet to count.
+
+    Attributes:
+        metric: the name of the metric.
+        mode: which way is better.
+        constraints: bounds of other metrics, `min` and `max`, by metric; both bounds are included.
+    """
 
     metric: str
     mode: Literal["min", "max"]
+    constraints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, space: SearchSpace) -> Objective:
+        """Return the objective of a search space."""
+        return cls(space.objective.metric, space.objective.mode, space.objective.plain_constraints())
+
+    def to_record(self) -> dict[str, Any]:
+        """Return the objective as the sweep log has it, from which `Objective(**record)` makes it again."""
+        constraints = {"constraints": dict(self.constraints)} if self.constraints else {}
+        return {"metric": self.metric, "mode": self.mode, **constraints}
+
+    def is_feasible(self, row: Line) -> bool:
+        """Return whether an epoch meets all constraints; a metric that is missing or NaN meets none."""
+        for name, bounds in self.constraints.items():
+            value = float(row["metrics"].get(name, math.nan))
+            if not bounds.get("min", -math.inf) <= value <= bounds.get("max", math.inf):
+                return False
+        return True
 
     def is_better(self, value: float, than: float | None) -> bool:
         """Return whether a value beats another: NaN beats nothing, and every number beats None."""
@@ -39,7 +67,9 @@ class Objective:
         return best_row
 
     def value_in(self, row: Line) -> float:
-        """Return the metric's value in a line of an outbox; NaN if it has none."""
+        """Return the metric's value in a line of an outbox; NaN if it has none, or does not meet the constraints."""
+        if not self.is_feasible(row):
+            return math.nan
         return float(row["metrics"].get(self.metric, math.nan))
 
     def rank(self, stage: str, outcome: str | None, value: float | None) -> Rank | None:
@@ -51,6 +81,15 @@ class Objective:
         if stage != words.STAGE_SEARCH or outcome == words.OUTCOME_FAILED or value is None or math.isnan(value):
             return None
         return outcome == words.OUTCOME_COMPLETED, value if self.mode == "max" else -value
+
+
+def describe_constraints(objective: Objective) -> str:
+    """Return the constraints as text, such as `val/params_m ≤ 5, val/fvu ≥ 0.1 and ≤ 0.2`."""
+    signs = {"min": "≥", "max": "≤"}
+    texts = []
+    for name, bounds in objective.constraints.items():
+        texts.append(f"{name} {' and '.join(f'{signs[side]} {bound:g}' for side, bound in bounds.items())}")
+    return ", ".join(texts)
 
 
 def select_valid(lines: Iterable[Line], since: int) -> list[Line]:

@@ -1,4 +1,4 @@
-"""The events of a sweep log: a class for each kind, and its form as a line of JSON.
+"""The events of a sweep log: a class for each kind; `event_lines` writes and reads them.
 
 A new kind of event is a new class here. Its name in the log is that of the class in lower case, unless it has a `KIND`.
 """
@@ -6,15 +6,11 @@ A new kind of event is a new class here. Its name in the log is that of the clas
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import MISSING, dataclass, field, fields
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
-from orchestrator.errors import UserError
 from orchestrator.search_space.scalars import Value
-from orchestrator.storage import json_lines
-from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
 
 Stage = Literal["search", "confirm"]
@@ -207,6 +203,13 @@ class Extended(TrialEvent):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Promoted(TrialEvent):
+    """A trial that was pruned after its epoch number `epochs` has come to be among the best: it continues."""
+
+    epochs: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Retried(TrialEvent):
     """A trial waits for another attempt, with `share` times its arm's resources."""
 
@@ -221,80 +224,3 @@ class Held(TrialEvent):
     """A user has stopped a trial; the next start of the sweep resumes it."""
 
     reason: str
-
-
-def _subclasses(cls: type[Event]) -> Iterator[type[Event]]:
-    for subclass in cls.__subclasses__():
-        yield subclass
-        yield from _subclasses(subclass)
-
-
-KINDS: dict[str, type[Event]] = {
-    getattr(cls, "KIND", cls.__name__.lower()): cls for cls in _subclasses(Event) if cls is not TrialEvent
-}
-"""The class of each kind of event, by its name in the log."""
-NAMES = {cls: name for name, cls in KINDS.items()}
-
-
-def _all_fields(cls: type[Event]) -> frozenset[str]:
-    return frozenset(event_field.name for event_field in fields(cls))
-
-
-def _required_fields(cls: type[Event]) -> frozenset[str]:
-    return frozenset(
-        event_field.name
-        for event_field in fields(cls)
-        if event_field.default is MISSING and event_field.default_factory is MISSING
-    )
-
-
-_FIELDS = {cls: _all_fields(cls) for cls in NAMES}
-_REQUIRED = {cls: _required_fields(cls) for cls in NAMES}
-
-
-def parse(line: Line) -> Event:
-    """Return the event that a line of the log holds.
-
-    Raises:
-        UserError: another version of orchestrate wrote the line.
-    """
-    cls = KINDS.get(line["event"])
-    values = {key: value for key, value in line.items() if key != "event"}
-    if cls is Started:
-        return Started(ts=values.pop("ts"), record=values)
-    if cls is None or not values.keys() <= _FIELDS[cls] or not _REQUIRED[cls] <= values.keys():
-        of_trial = f" of trial {line['trial']}" if "trial" in line else ""
-        raise UserError(
-            f"the event {line['event']!r}{of_trial} was written by another version of orchestrate, with other fields; "
-            "go on with that one, or start another sweep with --name"
-        )
-    return cls(**values)
-
-
-def to_line(event: Event) -> Line:
-    """Return an event as a line of the log; fields with their default value are left out."""
-    if isinstance(event, Started):
-        return {"event": "started", "ts": event.ts, **event.record}
-    line: Line = {"event": NAMES[type(event)], "ts": event.ts}
-    for event_field in fields(event):
-        value = getattr(event, event_field.name)
-        if event_field.name != "ts" and (event_field.name in _REQUIRED[type(event)] or value != event_field.default):
-            line[event_field.name] = value
-    return line
-
-
-def parse_all(lines: Iterable[Line], path: Path) -> list[Event]:
-    """Return the events that lines of the log at `path` hold.
-
-    Raises:
-        UserError: another version of orchestrate wrote one of them; the message names the file.
-    """
-    try:
-        return [parse(line) for line in lines]
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from None
-
-
-def read_events(path: Path) -> list[Event]:
-    """Read every event of a sweep log; an incomplete last line is left out."""
-    return parse_all(json_lines.read(path)[0], path)

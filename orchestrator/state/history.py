@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from orchestrator.state import events
+from orchestrator.state import event_lines, events
 from orchestrator.state.curve import Curve
 from orchestrator.state.home import driver_note
 from orchestrator.state.paths import SWEEP_LOG, trial_folder
@@ -81,7 +81,7 @@ class History(SweepState):
         """
         path = self.folder / SWEEP_LOG
         lines, self.offset = json_lines.read(path, self.offset)
-        changed = {number for event in events.parse_all(lines, path) for number in self._take(event)}
+        changed = {number for event in event_lines.parse_all(lines, path) for number in self._take(event)}
         to_look_at = set(self.trials) if everywhere else changed | self.unfinished
         if late and not everywhere:
             to_look_at |= self._late()
@@ -143,6 +143,6 @@ class History(SweepState):
 
 def read_identity(folder: Path) -> tuple[str, str]:
     """Read the name and the id of the sweep in a folder that was run."""
-    starts = [event for event in events.read_events(folder / SWEEP_LOG) if isinstance(event, events.Started)]
+    starts = [event for event in event_lines.read_events(folder / SWEEP_LOG) if isinstance(event, events.Started)]
     name = str(starts[-1].record["sweep"])
     return name, identify(name, starts[0])

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.state import events
+from orchestrator.state import event_lines, events
 from orchestrator.state.curve import Objective, select_valid
 from orchestrator.state.events import Rendering
 from orchestrator.state.foreign import set_foreign_folders_aside
@@ -47,7 +47,7 @@ class Ledger(SweepState):
     def _rebuild(self) -> None:
         path = self.folder / SWEEP_LOG
         lines = self._log.take_lines() if self._log else json_lines.read(path)[0]
-        for event in events.parse_all(lines, path):
+        for event in event_lines.parse_all(lines, path):
             self.apply(event)
         if self._log:
             ids = {trial.number: trial.id for trial in self.trials.values()}
@@ -77,7 +77,7 @@ class Ledger(SweepState):
 
     def _append(self, event: events.Event, *, sync: bool = True) -> None:
         assert self._log is not None, "opened read-only"
-        self._log.append(events.to_line(event), sync=sync)
+        self._log.append(event_lines.to_line(event), sync=sync)
 
     def write(self, event: events.Event, *, sync: bool = True) -> None:
         """Append an event to the log, then let it change the state."""
@@ -171,7 +171,7 @@ class Ledger(SweepState):
 
     def read_events(self) -> list[events.Event]:
         """Read every event of the sweep log from the disk."""
-        return events.read_events(self.folder / SWEEP_LOG)
+        return event_lines.read_events(self.folder / SWEEP_LOG)
 
     def read_rows(self, trial: Trial) -> list[json_lines.Line]:
         """Read every epoch of a trial, with all of its metrics, from the disk."""

@@ -166,7 +166,7 @@ class SweepState:
                 trial.ends += 1
                 self._add_judged(trial, event.epochs)
                 self.live.discard(trial.number)
-            case events.Extended():
+            case events.Extended() | events.Promoted():
                 self._reopen(trial, event.ts)
             case events.Lost():
                 trial.judged = event.epochs
@@ -225,7 +225,7 @@ class SweepState:
         is_ranked = trial.outcome in RANKED
         for numbers, belongs in (
             (self.unfinished, trial.outcome is None),
-            (self.unevaluated, is_ranked and not trial.evaluated),
+            (self.unevaluated, is_ranked and not trial.evaluated and not trial.is_infeasible(self.objective)),
         ):
             (numbers.add if belongs else numbers.discard)(trial.number)
 

@@ -7,13 +7,15 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.search_space.scalars import Value
-from orchestrator.state.curve import Curve, Objective, Rank, select_valid
+from orchestrator.state.curve import Curve, Objective, Rank, describe_constraints, select_valid
 from orchestrator.state.events import Asked, Rendering, Stage
 from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
 
 RANKED = (words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED)
 """Outcomes of trials that may be an arm's best."""
+MAX_NAMED = 20
+"""The most trials whose numbers a sentence lists."""
 
 
 @dataclass
@@ -150,6 +152,10 @@ class Trial:
         """Take its evaluation back, so that it is done again."""
         self.evaluated_ms, self.evaluation_error, self.renderings = None, "", []
 
+    def is_infeasible(self, objective: Objective) -> bool:
+        """Return whether it has epochs, of which none has met the constraints."""
+        return bool(objective.constraints) and self.epochs > 0 and self.best_value is None
+
     def rank(self, objective: Objective) -> Rank | None:
         """Return what orders it among its arm's trials; None if it can't be the best."""
         return objective.rank(self.stage, self.outcome, self.best_value)
@@ -164,6 +170,16 @@ def best_trial(trials: Iterable[Trial], objective: Objective) -> Trial | None:
         if rank is not None and (best_rank is None or rank > best_rank):
             best, best_rank = trial, rank
     return best
+
+
+def infeasible_line(trials: Iterable[Trial], objective: Objective) -> str | None:
+    """Return a sentence about the trials that have met the constraints in no epoch; None if there are none."""
+    numbers = [str(trial.number) for trial in trials if trial.is_infeasible(objective)]
+    if not numbers:
+        return None
+    shown = ", ".join(numbers[:MAX_NAMED]) + (", …" if len(numbers) > MAX_NAMED else "")
+    of_trials = words.amount(len(numbers), "trial")
+    return f"{of_trials} met {describe_constraints(objective)} in no epoch, and can't be the best: {shown}."
 
 
 def unfinished_line(arm: str, best: Trial | None) -> str | None:

@@ -85,7 +85,7 @@ class TrialRun:
         """
         self.spec = spec
         self.folder = Path(spec.folder)
-        self.objective = Objective(spec.objective, "max" if spec.mode == "max" else "min")
+        self.objective = Objective(spec.objective, "max" if spec.mode == "max" else "min", spec.constraints)
         self.guard = Guard(spec.objective, spec.blowup, spec.collapsed_epochs)
         self._open = contextlib.ExitStack()
         self._open.enter_context(outbox.lock_trial(self.folder, spec.number))
@@ -161,7 +161,7 @@ class TrialRun:
 
     def _save(self, state: Mapping[str, Any], row: json_lines.Line) -> None:
         """Write the checkpoint of an epoch, then its row unless the outbox has it."""
-        value = row["metrics"][self.objective.metric]
+        value = self.objective.value_in(row)
         is_repeated = row["epoch"] <= self.epochs
         best = row["epoch"] == self._best_epoch if is_repeated else self.objective.is_better(value, self._best)
         checkpoint.save(self.folder / CHECKPOINT, state, row, best=best, trial_id=self.spec.id)

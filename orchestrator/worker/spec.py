@@ -32,6 +32,7 @@ class TrialSpec:
         max_epochs: the epochs of the trial if it isn't pruned; None for an evaluation.
         minutes_per_epoch: the time limit of an epoch; None for no limit.
         blowup: as in `guard.Guard`, like `collapsed_epochs`.
+        constraints: the bounds of metrics that an epoch has to meet to be the best.
         splits: the splits on which the best checkpoint is evaluated.
         renderings: the settings of each additional rendering of the best checkpoint.
         judges: the settings of each added judge.
@@ -63,6 +64,7 @@ class TrialSpec:
     minutes_per_epoch: float | None = None
     blowup: float | None = 10
     collapsed_epochs: int | None = 3
+    constraints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     splits: tuple[Split, ...] = ()
     renderings: tuple[Mapping[str, Any], ...] = ()
     judges: tuple[Mapping[str, Any], ...] = ()

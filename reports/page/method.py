@@ -25,6 +25,7 @@ def describe_method(runs: SweepRuns, max_epochs: int) -> dict[str, str]:
     versions = ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items())
     facts = {
         "objective": f"{runs.metric}, {'larger' if runs.mode == 'max' else 'smaller'} is better",
+        "constraints": describe_constraints(record["objective"].get("constraints") or {}),
         "budget": _describe_budget(runs, max_epochs),
         "corpus": f"{tags.get(words.TAG_CORPUS, '')} {tags.get(words.TAG_CORPUS_FINGERPRINT, '')}",
         "splits": describe_splits(record),
@@ -39,6 +40,14 @@ def describe_method(runs: SweepRuns, max_epochs: int) -> dict[str, str]:
         "state": tags.get(words.TAG_OUTCOME, ""),
     }
     return {name: value for name, value in facts.items() if value.strip()}
+
+
+def describe_constraints(constraints: Mapping[str, Mapping[str, float]]) -> str:
+    """Return the bounds of metrics that an epoch had to meet to count, as text; empty without constraints."""
+    signs = {"min": "≥", "max": "≤"}
+    return ", ".join(
+        f"{name} {signs[side]} {bound:g}" for name, sides in constraints.items() for side, bound in sides.items()
+    )
 
 
 def describe_splits(record: Mapping[str, Any]) -> str:

@@ -143,7 +143,7 @@ Rungs = dict[tuple[str, int], list[float]]
 
 def _replay(sweep: Sweep, ledger: Ledger) -> tuple[Rungs, list[str]]:
     """ASHA, written down once more: its rungs, and the reports to which the sweep gave another answer."""
-    pruning, objective = sweep.space.pruning, Objective(sweep.space.objective.metric, sweep.space.objective.mode)
+    pruning, objective = sweep.space.pruning, Objective.of(sweep.space)
     assert pruning is not None
     sign = 1 if objective.mode == "max" else -1
     budget = sweep.space.budget.max_epochs

@@ -12,7 +12,8 @@ from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.pruning import Rungs
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state.events import Asked, to_line
+from orchestrator.state.event_lines import to_line
+from orchestrator.state.events import Asked
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, put_row
@@ -29,7 +30,8 @@ def wide_sweep(folder: Path, pruning: object) -> Sweep:
 def drive_several(sweep: Sweep, folder: Path, at_once: int) -> Ledger:
     """Run a sweep with several trials at a time, which end in another order than they were asked for."""
     ledger = ledger_of(sweep, folder)
-    agenda, rungs = Agenda(sweep, ledger, evaluates=False), Rungs(sweep, ledger)
+    agenda = Agenda(sweep, ledger, evaluates=False)
+    rungs = Rungs(sweep, ledger, agenda.promotion)
     live: list[Trial] = []
     turn = 0
     while True:

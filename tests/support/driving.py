@@ -26,14 +26,14 @@ def score_of_x(trial: Trial, epoch: int) -> float:
 
 def ledger_of(sweep: Sweep, folder: Path) -> Ledger:
     """The ledger of a sweep that may never have started."""
-    return Ledger(folder, Objective(sweep.space.objective.metric, sweep.space.objective.mode))
+    return Ledger(folder, Objective.of(sweep.space))
 
 
 def drive(sweep: Sweep, folder: Path, score: Score = score_of_x, *, steps: int = 10**6) -> Ledger:
     """Open the folder, run at most so many epochs, one trial at a time, and leave everything as a kill would."""
     ledger = ledger_of(sweep, folder)
     agenda = Agenda(sweep, ledger, evaluates=False)
-    rungs = Rungs(sweep, ledger)
+    rungs = Rungs(sweep, ledger, agenda.promotion)
     while (task := agenda.next_task(set())) is not None:
         ledger.attempt(task.trial, "code")
         over = False

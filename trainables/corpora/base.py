@@ -44,7 +44,7 @@ class CorpusSettings(BaseModel):
         """
 
     def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
-        """Return the split of each group, where the data set defines them; it is read only without `keeps_splits`.
+        """Return the split of each group, where the data set defines them.
 
         Without fixed splits, which the empty result means, they follow from the names of the groups.
         """

@@ -21,7 +21,7 @@ from trainables.corpora.shards.store import Observe, Placed
 from trainables.corpora.shards.waveforms import open_store, prepare_recordings
 from trainables.corpora.split_record import edit_record, extend_fingerprint, read_record
 from trainables.corpora.splits import Split, digest
-from trainables.corpora.table import check_classes, make_table, read_table, write_table
+from trainables.corpora.table import check_classes, check_splits, make_table, read_table, write_table
 from trainables.errors import InputError
 from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
@@ -151,8 +151,8 @@ def open_corpus(
     recordings = corpus_settings.recordings(home, progress)
     opening = _Opening(corpus_settings, recordings, home, observe or _report_to(progress))
     files = _fingerprint(corpus_settings.name, recordings)
-    if not corpus_settings.keeps_splits:
-        fixed_splits = corpus_settings.fixed_splits(recordings)
+    fixed_splits = corpus_settings.fixed_splits(recordings)
+    if fixed_splits or not corpus_settings.keeps_splits:
         fingerprint = extend_fingerprint(files, fixed_splits)
         return opening.read(fingerprint) or opening.build(fingerprint, fixed_splits)
     # A corpus that is recorded and cached is opened without the lock.
@@ -225,6 +225,7 @@ class _Opening:
         write_once(folder / SKIPPED, lambda path: write_table(path, skipped))
         starts_s = {recording.name: places[recording.name].entry.starts_s for recording in usable}
         clips = make_table(usable, starts_s, earlier_splits)
+        check_splits(self._where, clips)
         write_once(folder / CLIPS, lambda path: write_table(path, clips))
         # The table may be older than the shards: its rows count.
         names = read_table(folder / CLIPS, usecols=["recording"], dtype=str)["recording"]

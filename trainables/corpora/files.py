@@ -35,11 +35,10 @@ class Recording:
 
     @property
     def key(self) -> str:
-        """The state of the file: its size, its time and the section of it. A recording with another key is read anew.
-
-        Raises:
-            OSError: the file is gone.
-        """
-        stat = self.path.stat()
-        section = f" {self.start_s:g} {self.end_s:g}" if self.end_s is not None else f" {self.start_s:g}"
-        return f"{stat.st_size} {stat.st_mtime_ns}" + (section if section != " 0" else "")
+        """The state of the file: its size, its time and the section of it; in another state it is read anew."""
+        try:
+            stat = self.path.stat()
+        except FileNotFoundError:
+            return "missing"
+        section = "" if self.start_s == 0 and self.end_s is None else f" {self.start_s:g} {self.end_s}"
+        return f"{stat.st_size} {stat.st_mtime_ns}{section}"

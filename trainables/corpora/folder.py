@@ -30,7 +30,7 @@ def find_recordings(root: Path) -> list[Recording]:
                     path=path,
                     class_name=folder.name,
                     group=f"{folder.name}/{_name_group(inner_path)}",
-                    picture=_find_picture(path),
+                    picture=find_picture(path),
                 )
             )
     return recordings
@@ -51,7 +51,7 @@ def visible_folders(root: Path) -> list[Path]:
         ) from error
 
 
-def _find_picture(path: Path) -> Path | None:
+def find_picture(path: Path) -> Path | None:
     """Return a video itself, or the picture of the same name beside a sound; None if there is none."""
     if path.suffix.lower() in VIDEO_SUFFIXES:
         return path

@@ -32,6 +32,8 @@ def decode(recording: Recording) -> Decoded:
     Returns:
         int16 clips of shape (clips, 44100), where 32767 is full scale, with their starts in the file.
     """
+    if not recording.path.exists():
+        return _reject("no such file")
     try:
         sound = _read_mono(recording.path, recording.end_s)
     except (av.FFmpegError, OSError, ValueError) as error:

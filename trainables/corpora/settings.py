@@ -134,3 +134,7 @@ def corpus_model(settings: Mapping[str, Any]) -> type[CorpusSettings]:
         InputError: no corpus has that name.
     """
     return CORPORA[settings.get("name", "")]
+
+
+# They register themselves, after the corpora above.
+from trainables.corpora import adapters as adapters  # noqa: E402

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Literal
 
 Split = Literal["train", "validation", "test"]
@@ -55,6 +55,37 @@ def split_groups(
                     break
                 splits[group] = split
                 missing -= sizes[group]
+        splits |= {group: "train" for group in sizes if group not in splits}
+    return splits
+
+
+def hold_out_validation(groups: Iterable[tuple[str, str]], test_groups: Collection[str]) -> dict[str, Split]:
+    """Split groups where a data set defines its test split: a tenth of the others, by the hash of the names, validates.
+
+    Args:
+        groups: the class and the group of each recording.
+        test_groups: the groups of the test split.
+
+    Returns:
+        The split of every group.
+    """
+    groups_of_class: dict[str, list[str]] = {}
+    splits: dict[str, Split] = {}
+    for class_name, group in groups:
+        if group in test_groups:
+            splits[group] = "test"
+        else:
+            groups_of_class.setdefault(class_name, []).append(group)
+    for _, members in sorted(groups_of_class.items()):
+        sizes = Counter(members)
+        missing = num_held_out(len(members), len(sizes))
+        missing -= sum(sizes[group] for group in sizes if splits.get(group) == "validation")
+        ordered = sorted(sizes, key=lambda group: (sizes[group], digest(group)))
+        for group in [group for group in ordered if group not in splits][: len(sizes) // 3]:
+            if missing <= 0:
+                break
+            splits[group] = "validation"
+            missing -= sizes[group]
         splits |= {group: "train" for group in sizes if group not in splits}
     return splits
 

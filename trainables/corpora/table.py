@@ -42,6 +42,20 @@ def check_classes(where: str, recordings: Sequence[Recording], problems: Mapping
         )
 
 
+def check_splits(where: str, table: pd.DataFrame) -> None:
+    """Check that each split has a recording, which the splits of a data set's own lists may lack.
+
+    Raises:
+        InputError: a split has none.
+    """
+    for split in ("train", "validation", "test"):
+        if not (table["split"] == split).any():
+            raise InputError(
+                f"{where} has no recording in the {split} split; more of its recordings are needed, or splits that do"
+                " not follow its lists"
+            )
+
+
 def make_table(
     recordings: Sequence[Recording], starts_s: Mapping[str, Sequence[float]], earlier_splits: Mapping[str, Split]
 ) -> pd.DataFrame:

@@ -1,0 +1,129 @@
+"""Pause and promote, the form of ASHA in its paper (Li et al., 2020, Algorithm 2); Ray's ASHA only stops trials.
+
+A trial pauses at a rung unless it is among the best `1 / reduction_factor` of all trials that have reached the rung.
+A paused trial is a pruned one. As more trials reach the rung, it may come to be among the best: then it is promoted,
+and goes on from its checkpoint. So the first trials of a sweep can't waste epochs because nothing is there to compare.
+"""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Collection, Sequence
+
+from orchestrator.search_space.reader import Arm, Sweep
+from orchestrator.state import events
+from orchestrator.state.budget import Budget
+from orchestrator.state.curve import Objective
+from orchestrator.state.ledger import Ledger
+from orchestrator.state.trial import Trial
+from reports import vocabulary as words
+
+
+class Promotion:
+    """The rungs of every arm, or of all arms together (`pruning.across_arms`).
+
+    A rung is the set of the best values up to its epoch, of all trials that have reached it. So it depends on the
+    outboxes alone, and not on the order of reports; after a kill it is as it was.
+    """
+
+    def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
+        """Fill the rungs from the ledger.
+
+        Args:
+            sweep: the search space; without `pruning.promote` there are no rungs.
+            ledger: the state of the sweep.
+        """
+        self._pruning = sweep.space.pruning
+        self.is_wanted = self._pruning is not None and self._pruning.promote
+        self._objective = Objective.of(sweep.space)
+        self._budget = Budget(sweep, ledger)
+        self._ledger = ledger
+        self._rungs: dict[tuple[str, int], list[tuple[float, int]]] = {}
+        """By arm and epoch: (loss, trial number) of the trials that have reached it, the best first."""
+        if self.is_wanted:
+            for trial in ledger.trials.values():
+                for epoch, _, best in trial.curve.best_so_far(self._objective):
+                    self._enter(trial, epoch, best)
+
+    def pauses(self, trial: Trial, epoch: int, best: float) -> bool:
+        """Enter a report into its rung, and return whether the trial pauses there.
+
+        Args:
+            trial: a trial.
+            epoch: the epoch that it has reported.
+            best: its best value so far.
+        """
+        if not self._enter(trial, epoch, best):
+            return False
+        return trial.number not in self._best_numbers(self._key(trial), epoch)
+
+    def next_trial(self, arms: Sequence[Arm], live: Collection[int] = ()) -> Trial | None:
+        """Return the next trial to promote: of the highest rung that has one, the best; None if there is none.
+
+        Args:
+            arms: the arms that get tasks now.
+            live: numbers of the trials whose workers have not let go of them yet.
+        """
+        names = [arm.name for arm in arms]
+        for key, epoch in sorted(self._rungs, key=lambda rung: -rung[1]):
+            for number in self._best_numbers(key, epoch):
+                trial = self._ledger.trials[number]
+                if number not in live and trial.arm in names and self._is_paused_at(trial, epoch):
+                    return trial
+        last_hopes = (self._last_hope(name) for name in names if self.is_wanted)
+        return next((trial for trial in last_hopes if trial is not None and trial.number not in live), None)
+
+    def is_open(self, arm: Arm) -> bool:
+        """Return whether a paused trial of an arm may still be promoted."""
+        return not self._is_searched(arm.name) or self.next_trial([arm]) is not None
+
+    def promote(self, trial: Trial) -> None:
+        """Write to the log that a paused trial goes on."""
+        self._ledger.write(events.Promoted(trial=trial.number, epochs=trial.epochs))
+
+    def _is_searched(self, name: str) -> bool:
+        """Return whether all trials of an arm's search were asked for, and none of them runs or waits."""
+        tally = self._ledger.tally(name)
+        return not tally.unfinished and len(tally.of_stage(words.STAGE_SEARCH)) >= self._budget.trials(name)
+
+    def _last_hope(self, name: str) -> Trial | None:
+        """Return the best paused trial of the highest rung of an arm that has no other trial to train to the end.
+
+        Of fewer trials than `reduction_factor` none is among the best `1 / reduction_factor`.
+        """
+        if self._ledger.tally(name).statuses[words.OUTCOME_COMPLETED] or not self._is_searched(name):
+            return None
+        trials = self._ledger.of_arm(name, words.STAGE_SEARCH)
+        paused = [trial for trial in trials if self._is_paused_at(trial, trial.epochs)]
+        return min(paused, key=lambda trial: (-trial.epochs, self._loss(trial.best_value or 0.0)), default=None)
+
+    def _key(self, trial: Trial) -> str:
+        assert self._pruning is not None
+        return "" if self._pruning.across_arms else trial.arm
+
+    def _loss(self, best: float) -> float:
+        return -best if self._objective.mode == "max" else best
+
+    def _enter(self, trial: Trial, epoch: int, best: float) -> bool:
+        """Enter a trial into the rung at an epoch; return False if there is none, as at its last epoch."""
+        if self._pruning is None or not self.is_wanted or trial.stage != words.STAGE_SEARCH:
+            return False
+        if epoch >= self._budget.epochs(trial.arm) or not self._pruning.is_rung(epoch):
+            return False
+        rung = self._rungs.setdefault((self._key(trial), epoch), [])
+        entry = (self._loss(best), trial.number)
+        place = bisect.bisect_left(rung, entry)
+        if place == len(rung) or rung[place] != entry:
+            rung.insert(place, entry)
+        return True
+
+    def _best_numbers(self, key: str, epoch: int) -> list[int]:
+        """Return the numbers of the trials of a rung that go on, the best first."""
+        assert self._pruning is not None
+        rung = self._rungs[key, epoch]
+        return [number for _, number in rung[: len(rung) // self._pruning.reduction_factor]]
+
+    def _is_paused_at(self, trial: Trial, epoch: int) -> bool:
+        assert self._pruning is not None
+        is_paused = trial.outcome == words.OUTCOME_PRUNED and trial.stage == words.STAGE_SEARCH
+        return is_paused and trial.epochs == epoch and trial.best_value is not None and self._pruning.is_rung(epoch)

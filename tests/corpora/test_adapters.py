@@ -1,0 +1,338 @@
+"""One contract for every corpus that this repository reads, each in its own layout, written here."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+from PIL import Image
+
+from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.settings import CORPORA
+from trainables.corpora.splits import hold_out_validation
+from trainables.errors import InputError
+from trainables.testing.corpus import CORPUS
+
+RATE_HZ = 22_050
+CLASSES = ("dog", "drum")
+PER_CLASS = 6
+
+
+def write_sound(path: Path, seed: int, duration_s: float = 2.0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    noise = 0.1 * np.random.default_rng(seed).standard_normal(int(duration_s * RATE_HZ))
+    soundfile.write(path, noise, RATE_HZ)
+
+
+def write_picture(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (20, 20), "red").save(path)
+
+
+def write_table(path: Path, rows: list[list[Any]], delimiter: str = ",") -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as file:
+        csv.writer(file, delimiter=delimiter).writerows(rows)
+
+
+def samples() -> list[tuple[str, str, int]]:
+    """A class, an id and a seed for each recording. One id begins with a hyphen, as some of YouTube do."""
+    return [
+        (name, f"{'-' if index == 0 else ''}{name}{index}", 10 * number + index)
+        for number, name in enumerate(CLASSES)
+        for index in range(PER_CLASS)
+    ]
+
+
+def write_folder(root: Path) -> dict[str, Any]:
+    for name, stem, seed in samples():
+        write_sound(root / name / f"{stem}.wav", seed)
+    return {"name": "folder", "root": str(root)}
+
+
+def write_vegas(root: Path) -> dict[str, Any]:
+    for name, _, seed in samples():
+        write_sound(root / "data" / name / "audios" / f"video_{seed:05d}.wav", seed)
+        write_picture(root / "data" / name / "img" / f"video_{seed:05d}.jpg")
+    return {"name": "vegas", "root": str(root)}
+
+
+def write_esc50(root: Path) -> dict[str, Any]:
+    rows = [["filename", "fold", "target", "category", "esc10", "src_file", "take"]]
+    for name, _, seed in samples():
+        file = f"{seed % 5 + 1}-{1000 + seed}-A-{CLASSES.index(name)}.wav"
+        write_sound(root / "audio" / file, seed)
+        rows.append([file, file[0], "0", name, "True", str(1000 + seed), "A"])
+    write_table(root / "meta" / "esc50.csv", rows)
+    return {"name": "esc50", "root": str(root)}
+
+
+def write_pairs(root: Path) -> dict[str, Any]:
+    for name, stem, seed in samples():
+        write_sound(root / "sounds" / name / f"{stem}.wav", seed)
+        write_picture(root / "images" / name / f"{stem}.png")
+    write_sound(root / "sounds" / "dog" / "blind.wav", 99)
+    return {"name": "pairs", "root": str(root / "sounds"), "images": "../images"}
+
+
+def write_vggsound(root: Path) -> dict[str, Any]:
+    rows: list[list[Any]] = [["not downloaded", 3, "dog barking", "train"]]
+    for name, stem, seed in samples():
+        start_s = 7 * seed
+        file = f"{stem}_{start_s:06d}" if seed % 2 else f"{stem}_{1000 * start_s}_{1000 * (start_s + 10)}"
+        write_sound(root / "videos" / f"{file}.wav", seed)
+        label = {"dog": "dog barking", "drum": "playing drum kit"}[name]
+        # A carriage return, as VGGSound's own table has some.
+        rows.append([stem, start_s, label + "\r" * (seed % 3 == 0), "test" if seed % 10 < 2 else "train"])
+    write_table(root / "vggsound.csv", rows)
+    return {"name": "vggsound", "root": str(root), "classes": "vegas"}
+
+
+def write_audioset(root: Path) -> dict[str, Any]:
+    labels = [
+        ["index", "mid", "display_name"],
+        [0, "/m/0bt9lr", "Dog"],
+        [1, "/m/026t6", "Drum"],
+        [2, "/m/09x0r", "Speech"],
+    ]
+    write_table(root / "class_labels_indices.csv", labels)
+    lines = {
+        "eval_segments.csv": ["# Segments csv created", "# num_ytids=4", "# YTID, start_seconds, end_seconds, labels"]
+    }
+    lines["balanced_train_segments.csv"] = list(lines["eval_segments.csv"])
+    for name, stem, seed in samples():
+        mid = {"dog": "/m/0bt9lr", "drum": "/m/026t6"}[name]
+        table = "eval_segments.csv" if seed % 10 < 2 else "balanced_train_segments.csv"
+        lines[table].append(f'{stem}, 1.000, 3.500, "/m/09x0r,{mid}"')
+        write_sound(root / "audio" / f"{f'Y{stem}' if seed % 2 else f'{stem}_000001'}.wav", seed, 5.0)
+    lines["eval_segments.csv"].append('dog9, 1.000, 3.000, "/m/0bt9lr,/m/026t6"')
+    write_sound(root / "audio" / "dog9.wav", 99)
+    for table, texts in lines.items():
+        (root / table).write_text("\n".join(texts) + "\n")
+    return {"name": "audioset", "root": str(root), "cut": False}
+
+
+def write_ave(root: Path) -> dict[str, Any]:
+    rows = [[name, stem, "good", 1, 4] for name, stem, _ in samples()]
+    write_table(root / "Annotations.txt", [["Category", "VideoID", "Quality", "StartTime", "EndTime"], *rows], "&")
+    for number, file in enumerate(("trainSet.txt", "valSet.txt", "testSet.txt")):
+        write_table(root / file, [row for place, row in enumerate(rows) if place % 3 == number], "&")
+    for _, stem, seed in samples():
+        write_sound(root / "AVE" / f"{stem}.wav", seed, 4.0)
+    return {"name": "ave", "root": str(root)}
+
+
+def write_manifest(root: Path) -> dict[str, Any]:
+    rows: list[list[Any]] = [["audio_path", "image_path", "label", "split", "start", "end", "group"]]
+    for name, stem, seed in samples():
+        write_sound(root / "files" / f"{stem}.wav", seed, 5.0)
+        write_picture(root / "files" / f"{stem}.png")
+        split = ("train", "val", "test")[seed % 3]
+        rows.append([f"files/{stem}.wav", f"files/{stem}.png", name, split, "1.0", "3.0", stem])
+    write_table(root / "manifest.csv", rows)
+    return {"name": "manifest", "root": str(root / "manifest.csv")}
+
+
+def write_json_manifest(root: Path) -> dict[str, Any]:
+    for _, stem, seed in samples():
+        write_sound(root / "files" / f"{stem}.wav", seed)
+    lines = [json.dumps({"path": f"files/{stem}.wav", "label": name}) for name, stem, _ in samples()]
+    (root / "list.jsonl").write_text("\n".join(lines) + "\n")
+    return {"name": "manifest", "root": str(root / "list.jsonl")}
+
+
+WRITERS: dict[str, Callable[[Path], dict[str, Any]]] = {
+    "folder": write_folder,
+    "vegas": write_vegas,
+    "esc50": write_esc50,
+    "pairs": write_pairs,
+    "vggsound": write_vggsound,
+    "audioset": write_audioset,
+    "ave": write_ave,
+    "manifest": write_manifest,
+    "manifest, JSON": write_json_manifest,
+}
+
+
+def test_every_corpus_but_the_demo_is_tested_here() -> None:
+    own = {name for name in CORPORA if (CORPORA.owner(name) or "").startswith("trainables.")}
+    assert own - {"demo"} == {name.partition(",")[0] for name in WRITERS}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_corpus_keeps_the_contract(name: str, tmp_path: Path) -> None:
+    settings = WRITERS[name](tmp_path / "data set")
+    corpus = open_corpus(settings, tmp_path / "home")
+    for promise in CORPUS:
+        promise.check(corpus)
+    assert corpus.classes == CLASSES
+    assert corpus.clips["recording"].nunique() == len(CLASSES) * PER_CLASS
+    assert corpus.skipped == ()
+    again = open_corpus(settings, tmp_path / "home")
+    assert again.fingerprint == corpus.fingerprint and again.clips.equals(corpus.clips)
+    assert np.array_equal(np.asarray(again.waveforms()), np.asarray(corpus.waveforms()))
+    elsewhere = open_corpus(settings, tmp_path / "other home")
+    assert elsewhere.clips.equals(corpus.clips), "the same splits in every home"
+
+
+def split_of(corpus: Corpus) -> dict[str, str]:
+    """The split of each recording, by the stem of its id."""
+    names = corpus.clips["recording"].str.extract(r"(-?(?:dog|drum)\d)", expand=False)
+    return dict(zip(names, corpus.clips["split"], strict=True))
+
+
+@pytest.mark.parametrize("name", ["vggsound", "audioset"])
+def test_an_official_test_list_is_the_test_split(name: str, tmp_path: Path) -> None:
+    settings = WRITERS[name](tmp_path)
+    official = split_of(open_corpus(settings, tmp_path / "home"))
+    test = {stem for stem, split in official.items() if split == "test"}
+    assert test == {stem for _, stem, seed in samples() if seed % 10 < 2}
+    assert list(official.values()).count("validation") == 2
+    own = open_corpus({**settings, "official_test": False}, tmp_path / "home")
+    assert {stem for stem, split in split_of(own).items() if split == "test"} != test
+
+
+def test_the_splits_of_lists_are_used(tmp_path: Path) -> None:
+    expected = {stem: ("train", "validation", "test")[place % 3] for place, (_, stem, _) in enumerate(samples())}
+    assert split_of(open_corpus(write_ave(tmp_path / "ave"), tmp_path / "home")) == expected
+    expected = {stem: ("train", "validation", "test")[seed % 3] for _, stem, seed in samples()}
+    assert split_of(open_corpus(write_manifest(tmp_path / "list"), tmp_path / "home")) == expected
+
+
+@pytest.mark.parametrize(("name", "setting"), [("manifest", {}), ("audioset", {}), ("ave", {"events_only": True})])
+def test_a_section_of_a_file_is_cut_out(name: str, setting: dict[str, Any], tmp_path: Path) -> None:
+    settings = WRITERS[name](tmp_path)
+    corpus = open_corpus(settings | setting, tmp_path / "home")
+    seeds = {stem: seed for _, stem, seed in samples()}
+    assert (corpus.clips["start_s"] == 1).all()
+    for clip, stem in enumerate(corpus.clips["recording"].str.extract(r"(-?(?:dog|drum)\d)", expand=False)):
+        whole = 0.1 * np.random.default_rng(seeds[stem]).standard_normal(5 * RATE_HZ)
+        if name == "ave":
+            whole = 0.1 * np.random.default_rng(seeds[stem]).standard_normal(4 * RATE_HZ)
+        assert np.abs(corpus.waveforms()[clip] / 32767 - whole[RATE_HZ : 3 * RATE_HZ]).max() < 1e-3
+
+
+@pytest.mark.parametrize("name", ["pairs", "manifest", "vegas"])
+def test_pictures_are_found(name: str, tmp_path: Path) -> None:
+    corpus = open_corpus(WRITERS[name](tmp_path), tmp_path / "home")
+    assert np.asarray(corpus.frames(16)).any(axis=(1, 2, 3)).all()
+
+
+def test_a_split_without_a_recording_is_refused(tmp_path: Path) -> None:
+    settings = write_vggsound(tmp_path)
+    table = tmp_path / "vggsound.csv"
+    table.write_text(table.read_text().replace(",train", ",test"))
+    assert "has no recording in the train split" in message(settings, tmp_path / "home")
+    assert open_corpus({**settings, "official_test": False}, tmp_path / "home").indices("train").size
+
+
+def test_a_map_of_ones_own_names_the_classes(tmp_path: Path) -> None:
+    settings = write_vggsound(tmp_path)
+    write_table(tmp_path / "classes.csv", [["dog barking", "pet"], ["Playing drum kit", "band"]])
+    assert open_corpus({**settings, "classes": "classes.csv"}, tmp_path / "home").classes == ("band", "pet")
+    assert open_corpus({**settings, "classes": "all"}, tmp_path / "home").classes == ("dog barking", "playing drum kit")
+
+
+def test_a_validation_split_is_held_out_of_what_is_not_for_the_test() -> None:
+    groups = [("a", f"a{k}") for k in range(30)] + [("b", "b0"), ("b", "b1"), ("b", "a3")]
+    splits = hold_out_validation(groups, {"a0", "a1"})
+    assert splits["a0"] == splits["a1"] == "test" and list(splits.values()).count("test") == 2
+    assert list(splits.values()).count("validation") in (2, 3)
+    assert splits.keys() == {group for _, group in groups}
+    assert hold_out_validation(groups[::-1], {"a0", "a1"}) == splits
+
+
+def message(settings: dict[str, Any], home: Path) -> str:
+    """The one line in which a corpus is refused."""
+    with pytest.raises(InputError) as error:
+        open_corpus(settings, home)
+    assert "\n" not in str(error.value)
+    return str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("path,class\na.wav,dog\n", "m.csv:1: has no column label; the columns are path, audio_path"),
+        ("label\ndog\n", "m.csv:1: has no column path (or audio_path, or video_path)"),
+        ("path,label\n../a.wav,dog\n", "m.csv:2: ../a.wav is outside the folder of the table; move it there, or set"),
+        ("path,label\nlink/a.wav,dog\n", "m.csv:2: link/a.wav is outside the folder of the table"),
+        ("path,label\na.wav,\n", "m.csv:2: label is empty"),
+        ("path,label\na.wav,dog,extra\n", "m.csv:2: has 3 fields, and the first line names 2"),
+        ("path,label,split\na.wav,dog,training\n", "m.csv:2: split is 'training'; one of train, validation, val, test"),
+        ("path,label,start,end\na.wav,dog,x,\n", "m.csv:2: start is 'x'; a number of seconds"),
+        ("path,label,start,end\na.wav,dog,3,2\n", "m.csv:2: end 2 is not after start 3"),
+        ("path,label\na.wav,dog\na.wav,dog\n", "m.csv:3: dog/a.wav is in line 2 already"),
+        (
+            "path,label,split,group\na.wav,dog,train,g\nb.wav,dog,test,g\n",
+            "group 'g' is in split train above, and in test",
+        ),
+        ("path,label\n" + 10_000_000 * "x", "m.csv:2: more than 1,000,000 characters in a line"),
+        ("path,label\n" + 200_000 * "x" + ",dog\n", "m.csv:2: field larger than field limit"),
+        (b"path,label\n\xff\xfe.wav,dog\n", "m.csv: is not UTF-8"),
+        ("", "m.csv:1: has no column label"),
+    ],
+)
+def test_a_manifest_that_cannot_be_used_is_refused(text: str | bytes, expected: str, tmp_path: Path) -> None:
+    (tmp_path / "list").mkdir()
+    (tmp_path / "list" / "link").symlink_to(tmp_path)
+    path = tmp_path / "list" / "m.csv"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    for name in ("a.wav", "b.wav", "list/a.wav", "list/b.wav"):
+        write_sound(tmp_path / name, 0)
+    assert expected in message({"name": "manifest", "root": str(path)}, tmp_path / "home")
+
+
+def test_a_manifest_may_be_allowed_to_leave_its_folder_and_names_what_is_missing(tmp_path: Path) -> None:
+    settings = write_json_manifest(tmp_path / "list")
+    write_sound(tmp_path / "outside.wav", 77)
+    with (tmp_path / "list" / "list.jsonl").open("a") as file:
+        file.write(json.dumps({"path": "../outside.wav", "label": "dog"}) + "\n")
+        file.write(json.dumps({"path": "gone.wav", "label": "dog"}) + "\n")
+        file.write(json.dumps({"path": "once.wav", "label": "once"}) + "\n")
+    write_sound(tmp_path / "list" / "once.wav", 78)
+    corpus = open_corpus({**settings, "allow_outside": True}, tmp_path / "home")
+    assert "dog/../outside.wav" in set(corpus.clips["recording"])
+    assert corpus.skipped == ("dog/gone.wav: no such file",)
+    assert set(corpus.clips["split"][corpus.clips["class"] == "once"]) == {"train"}
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("vggsound", "has no vggsound.csv"),
+        ("audioset", "has no class_labels_indices.csv, or no *_segments.csv"),
+        ("ave", "has no Annotations.txt, trainSet.txt, valSet.txt, testSet.txt"),
+        ("pairs", "has no sub-folder"),
+        ("manifest", "a file named .csv .tsv .jsonl .ndjson is needed"),
+    ],
+)
+def test_a_folder_without_the_layout_is_refused_before_anything_is_read(
+    name: str, expected: str, tmp_path: Path
+) -> None:
+    settings = CORPORA[name](root=tmp_path)
+    with pytest.raises(InputError) as error:
+        settings.check_root()
+    assert str(error.value).startswith(f"corpus.root: {tmp_path}: ") and expected in str(error.value)
+
+
+def test_sounds_without_any_picture_are_no_pairs(tmp_path: Path) -> None:
+    settings = write_folder(tmp_path)
+    assert "none of 12 sounds has a picture of the same name" in message(
+        {**settings, "name": "pairs"}, tmp_path / "home"
+    )
+
+
+def test_a_broken_line_of_json_is_named(tmp_path: Path) -> None:
+    settings = write_json_manifest(tmp_path)
+    for line, expected in (("{", "list.jsonl:13: is no JSON"), ("[1]", "list.jsonl:13: is no JSON object")):
+        text = (tmp_path / "list.jsonl").read_text()
+        (tmp_path / "list.jsonl").write_text(f"{text}{line}\n")
+        assert expected in message(settings, tmp_path / "home")
+        (tmp_path / "list.jsonl").write_text(text)

@@ -1,0 +1,149 @@
+"""`corpus: {name: manifest, root: FILE}`: a table of files, as csv (.csv, .tsv) or as JSON lines (.jsonl, .ndjson).
+
+path                       the recording; or audio_path with image_path or video_path
+label                      its class
+split                      train, validation (val) or test; optional
+start, end                 a section of the file, in s; optional
+group                      recordings of one group are in one split; by default the path; optional
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from trainables.corpora.adapters.tables import parse_seconds, read_lines, read_rows
+from trainables.corpora.base import CORPORA, CorpusSettings, name_source
+from trainables.corpora.files import VIDEO_SUFFIXES, Recording
+from trainables.corpora.splits import Split, hold_out_validation
+from trainables.errors import InputError
+from trainables.support.progress import Progress
+
+SPLITS: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
+JSON_SUFFIXES = (".jsonl", ".ndjson")
+TABLE_SUFFIXES = (".csv", ".tsv")
+COLUMNS = ("path", "audio_path", "image_path", "video_path", "label", "split", "start", "end", "group")
+
+
+@CORPORA.register("manifest")
+class Manifest(CorpusSettings):
+    """A table of files."""
+
+    name: Literal["manifest"] = "manifest"
+    root: Path = Field(description="a .csv, .tsv, .jsonl or .ndjson file; its paths are relative to its folder")
+    allow_outside: bool = Field(False, description="whether files outside the folder of the table may be read")
+
+    def check_root(self) -> None:
+        """Check that the file is there, and has the columns that are needed."""
+        next(_read(self.root.expanduser()), None)
+
+    def source(self) -> str:
+        """Return the name with the resolved path."""
+        return name_source(self.name, self.root)
+
+    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        """Return the rows of the table."""
+        return [recording for recording, _, _ in self._rows()]
+
+    def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
+        """Return the splits of the table; without a validation split, it is held out of the train split."""
+        splits: dict[str, Split] = {}
+        for recording, split, number in self._rows():
+            if split and splits.setdefault(recording.group, split) != split:
+                raise InputError(
+                    f"{self.root}:{number}: group {recording.group!r} is in split {splits[recording.group]} above, and"
+                    f" in {split} here; a group is in one split"
+                )
+        if splits and "validation" not in splits.values():
+            test = {group for group, split in splits.items() if split == "test"}
+            return hold_out_validation([(recording.class_name, recording.group) for recording in recordings], test)
+        return splits
+
+    def _rows(self) -> list[tuple[Recording, Split | None, int]]:
+        path = self.root.expanduser()
+        rows: dict[str, tuple[Recording, Split | None, int]] = {}
+        for number, fields in _read(path):
+            recording = self._make_recording(path, number, fields)
+            if recording.name in rows:
+                raise InputError(f"{path}:{number}: {recording.name} is in line {rows[recording.name][2]} already")
+            split_name = fields.get("split", "")
+            if split_name and split_name not in SPLITS:
+                raise InputError(f"{path}:{number}: split is {split_name!r}; one of {', '.join(SPLITS)} is needed")
+            rows[recording.name] = (recording, SPLITS.get(split_name), number)
+        return [rows[name] for name in sorted(rows)]
+
+    def _make_recording(self, path: Path, number: int, fields: Mapping[str, str]) -> Recording:
+        media = fields.get("path") or fields.get("audio_path") or fields.get("video_path")
+        label = fields.get("label")
+        if not media or not label:
+            raise InputError(f"{path}:{number}: {'label' if media else 'path'} is empty; every row needs it")
+        sound = self._resolve(path, number, media)
+        shown = fields.get("video_path") or fields.get("image_path")
+        picture = self._resolve(path, number, shown) if shown else None
+        if picture is None and sound.suffix.lower() in VIDEO_SUFFIXES:
+            picture = sound
+        start_s = parse_seconds(path, number, fields["start"], "start") if fields.get("start") else 0.0
+        end_s = parse_seconds(path, number, fields["end"], "end") if fields.get("end") else None
+        if end_s is not None and end_s <= start_s:
+            raise InputError(f"{path}:{number}: end {end_s:g} is not after start {start_s:g}")
+        section = f"@{start_s:g}" if start_s or end_s is not None else ""
+        return Recording(
+            f"{label}/{media}{section}", sound, label, fields.get("group") or media, picture, start_s, end_s
+        )
+
+    def _resolve(self, path: Path, number: int, name: str) -> Path:
+        if "\0" in name:
+            raise InputError(f"{path}:{number}: {name!r} is no path")
+        file = path.parent / name
+        if not self.allow_outside and not file.resolve().is_relative_to(path.parent.resolve()):
+            raise InputError(
+                f"{path}:{number}: {name} is outside the folder of the table; move it there, or set"
+                " corpus.allow_outside: true"
+            )
+        return file
+
+
+def _read(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the number and the fields of each row.
+
+    Raises:
+        InputError: the file can't be read, or columns are missing.
+    """
+    if path.suffix in JSON_SUFFIXES:
+        yield from _read_json(path)
+        return
+    if path.suffix not in TABLE_SUFFIXES:
+        raise InputError(f"corpus.root: {path}: a file named {' '.join((*TABLE_SUFFIXES, *JSON_SUFFIXES))} is needed")
+    rows = read_rows(path, delimiter="\t" if path.suffix == ".tsv" else ",")
+    _, names = next(rows, (1, []))
+    _check_columns(path, 1, names)
+    for number, fields in rows:
+        if len(fields) > len(names):
+            raise InputError(f"{path}:{number}: has {len(fields)} fields, and the first line names {len(names)}")
+        yield number, dict(zip(names, fields, strict=False))
+
+
+def _read_json(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    for number, line in read_lines(path):
+        try:
+            fields: Any = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: is no JSON ({error}); one object in each line is needed") from error
+        if not isinstance(fields, dict):
+            raise InputError(f"{path}:{number}: is no JSON object; one in each line is needed")
+        _check_columns(path, number, list(fields))
+        yield number, {name: str(value) for name, value in fields.items() if value is not None}
+
+
+def _check_columns(path: Path, number: int, names: Sequence[str]) -> None:
+    missing = [] if "label" in names else ["label"]
+    if not {"path", "audio_path", "video_path"} & set(names):
+        missing.append("path (or audio_path, or video_path)")
+    if missing:
+        raise InputError(
+            f"{path}:{number}: has no column {' and no column '.join(missing)}; the columns are {', '.join(COLUMNS)}"
+        )

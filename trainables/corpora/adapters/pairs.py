@@ -1,0 +1,61 @@
+"""`corpus: {name: pairs, root: DIR}`: sounds with a picture each, by class.
+
+<class>/a.wav           a recording, in any folder below its class
+<class>/a.jpg           its picture, beside it or below `images` at the same place
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from trainables.corpora import folder as folder_layout
+from trainables.corpora.base import CORPORA, CorpusSettings, name_source
+from trainables.corpora.files import Recording
+from trainables.errors import InputError
+from trainables.support.progress import Progress
+
+
+@CORPORA.register("pairs")
+class Pairs(CorpusSettings):
+    """Sounds that have a picture or a video; those without one are left out."""
+
+    name: Literal["pairs"] = "pairs"
+    root: Path = Field(description="folder with one sub-folder of sounds or videos per class")
+    images: Path | None = Field(
+        None, description="folder of the pictures, with the same sub-folders and names [default: beside the sounds]"
+    )
+
+    def check_root(self) -> None:
+        """Check that both folders have sub-folders."""
+        for folder in self._folders():
+            if not folder_layout.visible_folders(folder):
+                raise InputError(f"corpus.root: {folder}: has no sub-folder; one per class is needed")
+
+    def source(self) -> str:
+        """Return the name with the resolved root."""
+        return name_source(self.name, self.root)
+
+    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        """Return the sounds that have a picture."""
+        recordings = folder_layout.find_recordings(self.root.expanduser())
+        if self.images is not None:
+            images = self._folders()[1]
+            recordings = [
+                dataclasses.replace(recording, picture=folder_layout.find_picture(images / recording.name))
+                for recording in recordings
+            ]
+        paired = [recording for recording in recordings if recording.picture is not None]
+        if recordings and not paired:
+            raise InputError(
+                f"corpus.root: {self.root}: none of {len(recordings)} sounds has a picture of the same name; use"
+                " corpus: {name: folder} for sounds alone"
+            )
+        return paired
+
+    def _folders(self) -> list[Path]:
+        root = self.root.expanduser()
+        return [root] if self.images is None else [root, root / self.images.expanduser()]

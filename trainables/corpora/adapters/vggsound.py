@@ -1,0 +1,85 @@
+"""`corpus: {name: vggsound, root: DIR}`: VGGSound (Chen et al., ICASSP 2020).
+
+vggsound.csv                   YTID,start_second,label,split; without a header
+**/YTID_000010.mp4             the name as the authors' script writes it: the start second, with six digits
+**/YTID_10000_20000.mp4        or the start and the end, in ms
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Literal
+
+from pydantic import Field
+
+from trainables.corpora.adapters.tables import (
+    find_sound_and_picture,
+    index_media,
+    index_pictures,
+    parse_seconds,
+    read_classes,
+    read_rows,
+    require_columns,
+)
+from trainables.corpora.base import CORPORA, CorpusSettings, name_source
+from trainables.corpora.files import Recording
+from trainables.corpora.splits import Split, hold_out_validation
+from trainables.errors import InputError
+from trainables.support.progress import Progress
+
+TABLE = "vggsound.csv"
+SEGMENT_S = 10
+COLUMNS = "YTID, start second, label, split"
+
+
+@CORPORA.register("vggsound")
+class VggSound(CorpusSettings):
+    """VGGSound, as much of it as there is."""
+
+    name: Literal["vggsound"] = "vggsound"
+    root: Path = Field(description="folder with vggsound.csv and the videos, also in folders below it")
+    classes: str = Field(
+        "all", description="all: each label is a class; vegas: VEGAS's ten; or a csv file of labels and their classes"
+    )
+    official_test: bool = Field(True, description="whether the test split is VGGSound's own")
+
+    def check_root(self) -> None:
+        """Check that the table is there."""
+        if not (self.root.expanduser() / TABLE).is_file():
+            raise InputError(
+                f"corpus.root: {self.root}: has no {TABLE}; the folder with VGGSound's own table is needed"
+            )
+
+    def source(self) -> str:
+        """Return the name with the resolved root."""
+        return name_source(self.name, self.root)
+
+    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        """Return the rows of the table whose file is there."""
+        self.check_root()
+        root = self.root.expanduser()
+        media, pictures, class_of = index_media(root), index_pictures(root), read_classes(root, self.classes)
+        recordings: dict[str, Recording] = {}
+        for number, (video, start, label, _) in self._read():
+            class_name = label if class_of is None else class_of.get(label.lower())
+            start_s = int(parse_seconds(root / TABLE, number, start, "the start second"))
+            for stem in (f"{video}_{start_s:06d}", f"{video}_{1000 * start_s}_{1000 * (start_s + SEGMENT_S)}"):
+                files = find_sound_and_picture(stem, media, pictures)
+                if class_name and files:
+                    name = f"{class_name}/{stem}"
+                    recordings[name] = Recording(name, files[0], class_name, video, files[1])
+        return [recordings[name] for name in sorted(recordings)]
+
+    def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
+        """Return VGGSound's test split, and a validation split out of its train split."""
+        if not self.official_test:
+            return {}
+        test = {video for _, (video, _, _, split) in self._read() if split == "test"}
+        return hold_out_validation([(recording.class_name, recording.group) for recording in recordings], test)
+
+    def _read(self) -> Iterator[tuple[int, list[str]]]:
+        path = self.root.expanduser() / TABLE
+        for number, fields in read_rows(path):
+            require_columns(path, number, fields, 4, COLUMNS)
+            yield number, fields[:4]
