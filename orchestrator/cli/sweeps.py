@@ -1,4 +1,4 @@
-"""The commands about sweeps that have started: their state, why a trial ended, stopping, cleaning, and repairs."""
+"""The commands about sweeps that have started: their state, why a trial ended, cleaning, and repairs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from orchestrator.cli.clusters import ask_cluster
 from orchestrator.cli.options import Home, Sent
 from orchestrator.errors import UserError
 
@@ -35,7 +36,7 @@ def status(
         if name is None or watches:
             raise UserError("--address: needs the name of a sweep, and not --watch; attach follows a sweep")
         options = [option for option, is_set in (("--json", as_json), ("--all", shows_all)) if is_set]
-        _ask(address, name, ["status", name, *options])
+        ask_cluster(address, name, ["status", name, *options])
         return
     if watches and (as_json or shows_all):
         raise UserError(f"--watch: not with {'--json' if as_json else '--all'}; leave one of them out")
@@ -55,67 +56,6 @@ def why(
 
     for line in explain(find_home(home), trial):
         print(line)
-
-
-@app.command()
-def stop(
-    name: Annotated[str, typer.Argument(help="A sweep, or one of its trials: vae or vae/7.", show_default=False)],
-    home: Home = None,
-    address: Sent = None,
-) -> None:
-    """Stop a sweep or a trial so that it can be resumed."""
-    if address is not None:
-        _ask(address, name.partition("/")[0], ["stop", name])
-        return
-    from orchestrator.commands.stop import stop as stop_target
-    from orchestrator.state.home import find_home
-
-    stop_target(find_home(home), name, lambda line: print(line, flush=True))
-
-
-@app.command()
-def attach(
-    name: Annotated[str, typer.Argument(help="A sweep that was sent to a cluster.", show_default=False)],
-    address: Sent = None,
-) -> None:
-    """Follow a sweep on a cluster until it ends, or until Ctrl-C, which does not end the sweep."""
-    from orchestrator.command_line import format_command
-    from orchestrator.machines.address import require_cluster
-    from orchestrator.machines.jobs import Jobs
-
-    jobs = Jobs(require_cluster(address))
-    job = jobs.find(name)
-    try:
-        if not jobs.follow(job, lambda text: print(text, end="", flush=True)):
-            raise typer.Exit(1)
-    except KeyboardInterrupt:
-        again = format_command("attach", name, "--address", str(address))
-        print(f"\n{name} goes on without this terminal; follow it again: {again}")
-
-
-@app.command()
-def logs(
-    name: Annotated[str, typer.Argument(help="A sweep that was sent to a cluster.", show_default=False)],
-    address: Sent = None,
-) -> None:
-    """Print what a sweep on a cluster has printed so far."""
-    from orchestrator.machines.address import require_cluster
-    from orchestrator.machines.jobs import Jobs
-
-    jobs = Jobs(require_cluster(address))
-    print(jobs.read_log(jobs.find(name)), end="")
-
-
-def _ask(address: str, name: str, arguments: list[str]) -> None:
-    """Run a command on the cluster to which a sweep was sent, and print what it prints."""
-    from orchestrator.machines.address import require_cluster
-    from orchestrator.machines.jobs import Jobs
-
-    jobs = Jobs(require_cluster(address))
-    text, succeeded = jobs.ask(jobs.find(name), arguments)
-    print(text, end="")
-    if not succeeded:
-        raise typer.Exit(1)
 
 
 @app.command()
