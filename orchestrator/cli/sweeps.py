@@ -1,4 +1,4 @@
-"""The commands about sweeps that have started: their state, why a trial ended, stopping, cleaning, and repairs."""
+"""The commands about sweeps that have started: their state, why a trial ended, cleaning, and repairs."""
 
 from __future__ import annotations
 
@@ -48,18 +48,6 @@ def why(
 
     for line in explain(find_home(home), trial):
         print(line)
-
-
-@app.command()
-def stop(
-    name: Annotated[str, typer.Argument(help="A sweep, or one of its trials: vae or vae/7.", show_default=False)],
-    home: Home = None,
-) -> None:
-    """Stop a sweep or a trial so that it can be resumed."""
-    from orchestrator.commands.stop import stop as stop_target
-    from orchestrator.state.home import find_home
-
-    stop_target(find_home(home), name, lambda line: print(line, flush=True))
 
 
 @app.command()

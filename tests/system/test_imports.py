@@ -32,21 +32,9 @@ sounds as loud as the pages do."""
 
 FLOORS = {
     "orchestrator": (
-        *(
-            "__main__",
-            "cli",
-            "api",
-            "commands",
-            "models",
-            "driver",
-            "machines",
-            "overview",
-            "policy",
-            "tracking",
-            "worker",
-            "state",
-        ),
-        *("search_space", "plugins", "messages", "command_line", "processor", "storage", "errors"),
+        *("__main__", "cli", "steering", "api", "commands", "models", "driver", "machines", "overview", "policy"),
+        *("tracking", "worker", "state", "search_space", "plugins", "messages", "command_line", "processor", "storage"),
+        "errors",
     ),
     "trainables": (
         *("testing", "image_to_sound", "sound_to_image", "autoencoder", "classifier", "command"),
