@@ -191,8 +191,8 @@ def _send(
     path: Path, address: str, home: Path | None, preset: str | None, overrides: list[str], name: str | None
 ) -> None:
     """Let a cluster run a search space, which is checked here before."""
+    from orchestrator.machines.code import own_files
     from orchestrator.machines.sending import require_home, send_sweep
-    from orchestrator.plugins.loader import own_files
     from orchestrator.search_space.reader import read_search_space
 
     home_there = require_home(home)
@@ -200,8 +200,7 @@ def _send(
     options = [part for override in overrides for part in ("--set", override)]
     for option, value in (("--preset", preset), ("--name", name)):
         options += [option, value] if value is not None else []
-    files = own_files(sweep.space.trainable_reference, sweep.path.parent, sweep.components)
-    send_sweep(address, home_there, path, sweep.name, options, print, files)
+    send_sweep(address, home_there, path, sweep.name, options, print, own_files(sweep))
 
 
 def _detach(folder: Path, say: Callable[[str], None]) -> None:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 from orchestrator import processor
 from orchestrator.driver import grants
 from orchestrator.machines.address import cluster_address
-from orchestrator.plugins import loader
 
 if TYPE_CHECKING:
     from orchestrator.driver.signals import SignalHandler
@@ -35,9 +34,9 @@ def share_code(sweep: Sweep, home: Path, machines: Machines, say: Callable[[str]
     Raises:
         UserError: some of the code is not in the folder of the search space, and a machine does not see it there.
     """
-    from orchestrator.machines.code import CODE, copy_code
+    from orchestrator.machines.code import CODE, copy_code, own_files
 
-    paths = loader.own_files(sweep.space.trainable_reference, sweep.path.parent, sweep.components)
+    paths = own_files(sweep)
     files = [str(path) for path in paths]
     if blind := machines.find_blind(files):
         source = sweep.path.resolve().parent

@@ -9,7 +9,12 @@ import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.plugins import loader
+
+if TYPE_CHECKING:
+    from orchestrator.search_space.reader import Sweep
 
 CODE = "code"
 """In the home: a folder for each sweep with the copy of its search space's folder."""
@@ -51,6 +56,17 @@ class CodeCopy:
         if isinstance(reference, str):
             return self.move(reference)
         return {**reference, "folder": self.move(str(reference["folder"]))}
+
+
+def own_files(sweep: Sweep) -> list[Path]:
+    """Return a user's own code that a sweep names: its components, and its trainable's file or a command's folder."""
+    own = [path.resolve() for path in sweep.components]
+    reference = sweep.space.trainable_reference
+    if isinstance(reference, Mapping):
+        own.append(Path(reference["folder"]))
+    elif loader.is_file(reference):
+        own.append((sweep.path.parent / reference).resolve())
+    return own
 
 
 def copy_code(source: Path, copy: Path) -> CodeCopy:

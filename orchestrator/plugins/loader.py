@@ -61,7 +61,6 @@ __all__ = [
     "load_declaration",
     "load_trainable",
     "open_corpus",
-    "own_files",
     "prepare",
     "silent",
     "source_files",
@@ -286,22 +285,6 @@ def source_files(trainable: type[Trainable], components: Iterable[Path]) -> list
     """Return the files of code on which results depend: all of `trainables`, the sweep's trainable and components."""
     own = {Path(inspect.getfile(trainable)), *trainable.code_files()}
     return sorted({*PACKAGE.rglob("*.py"), *own, *components})
-
-
-def own_files(reference: Reference, folder: Path, components: Iterable[Path]) -> list[Path]:
-    """Return the user's own code that a sweep names: its components, and its trainable's file or a command's folder.
-
-    Args:
-        reference: the value of `trainable:`.
-        folder: the folder to which a relative path is relative.
-        components: the files that register parts.
-    """
-    own = [path.resolve() for path in components]
-    if isinstance(reference, Mapping):
-        own.append(Path(reference["folder"]))
-    elif is_file(reference):
-        own.append(_resolve_path(reference, folder))
-    return own
 
 
 def imported_files(trainable: type[Trainable], components: Iterable[Path]) -> list[tuple[str, Path]]:
