@@ -45,6 +45,25 @@ class Budget(Section):
         description="time limit of the sweep, which `orchestrate resume` can extend; or none",
     )
 
+    gpu_hours: Annotated[float | None, NoneWord] = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="hours of graphics cards that all trials may hold together; or none",
+    )
+    cost: Annotated[float | None, NoneWord] = Field(
+        None, gt=0, allow_inf_nan=False, description="what these hours may cost at price_per_gpu_hour; or none"
+    )
+    price_per_gpu_hour: Annotated[float | None, NoneWord] = Field(
+        None, gt=0, allow_inf_nan=False, description="the price of a card for an hour, in the unit of cost; or none"
+    )
+
+    @model_validator(mode="after")
+    def _check_cost(self) -> Self:
+        if self.cost is not None and self.price_per_gpu_hour is None:
+            raise ValueError("has cost, which needs price_per_gpu_hour")
+        return self
+
     @model_validator(mode="after")
     def _check_trials(self) -> Self:
         set_fields = [name for name in ("trials_per_arm", "seeds") if getattr(self, name) is not None]
