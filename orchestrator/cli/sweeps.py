@@ -62,6 +62,22 @@ def stop(
     stop_target(find_home(home), name, lambda line: print(line, flush=True))
 
 
+@app.command(name="try-next")
+def try_next(
+    name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
+    settings: Annotated[
+        list[str],
+        typer.Argument(help="Searched or compared parameters: lr=3e-4 loss=vae.", show_default=False),
+    ],
+    home: Home = None,
+) -> None:
+    """Let the next trial of a sweep have these parameters; the others are proposed as usual."""
+    from orchestrator.policy.requests import request
+    from orchestrator.state.home import find_home
+
+    request(find_home(home), name, settings, print)
+
+
 @app.command()
 def clean(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],

@@ -16,6 +16,7 @@ EXAMPLES = {
         "sweep": "orchestrate sweep search_spaces/vae.yaml --set budget.max_epochs=60",
         "resume": "orchestrate resume vae --trials +4 --arm loss=vae",
         "stop": "orchestrate stop vae/7",
+        "try-next": "orchestrate try-next vae lr=3e-4 loss=vae",
     },
     "Look": {
         "status": "orchestrate status vae",
