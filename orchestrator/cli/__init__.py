@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import data, results, search_spaces, sweeps
+from orchestrator.cli import data, results, search_spaces, steering, sweeps
 from orchestrator.cli.options import Address, Detach, Home, Name, Overrides, Preset, find_search_spaces
 from orchestrator.cli.verbs import Verbs
 from orchestrator.command_line import version
@@ -152,6 +152,7 @@ def resume(
 
 app.add_typer(search_spaces.app)
 app.add_typer(sweeps.app)
+app.add_typer(steering.app)
 app.add_typer(results.app)
 app.add_typer(data.app, name="data")
 

@@ -1,4 +1,4 @@
-"""The commands `data …`, which are about corpora: prepare, check and size."""
+"""The commands `data …`, which are about corpora: prepare, check, show and size."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from orchestrator.cli.options import File, Home, Overrides, Preset
 
 app = typer.Typer(
-    help="Prepare a corpus before a sweep needs it, check its cache, and say what a search space needs.",
+    help="Prepare a corpus before a sweep needs it, look at it, check its cache, and say what a search space needs.",
     no_args_is_help=True,
     rich_markup_mode=None,
 )
@@ -41,6 +41,30 @@ def check(corpus: CorpusName, root: Root = None, set_: Overrides = None, home: H
     from orchestrator.state.home import find_home
 
     check_cache(read_corpus(corpus, root, set_ or []), find_home(home), print)
+
+
+@app.command()
+def show(
+    corpus: CorpusName,
+    root: Root = None,
+    set_: Overrides = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="The page [default: in reports/ of the home].", show_default=False),
+    ] = None,
+    home: Home = None,
+) -> None:
+    """Write a page that shows what is in a corpus; the exit code is 1 if a sound is in two splits."""
+    from orchestrator.commands.data.corpus_argument import read_corpus
+    from orchestrator.commands.data.show import show as show_corpus
+    from orchestrator.overview.screen import Screen
+    from orchestrator.state.home import find_home
+
+    screen = Screen()
+    try:
+        show_corpus(read_corpus(corpus, root, set_ or []), find_home(home), out, screen.progress, screen.say)
+    finally:
+        screen.close()
 
 
 @app.command()

@@ -1,4 +1,4 @@
-"""The commands about sweeps that have started: their state, why a trial ended, stopping, cleaning, and repairs."""
+"""The commands about sweeps that have started: their state, why a trial ended, cleaning, and repairs."""
 
 from __future__ import annotations
 
@@ -50,18 +50,6 @@ def why(
         print(line)
 
 
-@app.command()
-def stop(
-    name: Annotated[str, typer.Argument(help="A sweep, or one of its trials: vae or vae/7.", show_default=False)],
-    home: Home = None,
-) -> None:
-    """Stop a sweep or a trial so that it can be resumed."""
-    from orchestrator.commands.stop import stop as stop_target
-    from orchestrator.state.home import find_home
-
-    stop_target(find_home(home), name, lambda line: print(line, flush=True))
-
-
 @app.command(name="try-next")
 def try_next(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
@@ -72,10 +60,10 @@ def try_next(
     home: Home = None,
 ) -> None:
     """Let the next trial of a sweep have these parameters; the others are proposed as usual."""
-    from orchestrator.policy.requests import request
+    from orchestrator.policy.wanted import try_next as want_next
     from orchestrator.state.home import find_home
 
-    request(find_home(home), name, settings, print)
+    want_next(find_home(home), name, settings, print)
 
 
 @app.command()

@@ -15,8 +15,16 @@ EXAMPLES = {
         "try": "orchestrate try search_spaces/vae.yaml --arm loss=vae",
         "sweep": "orchestrate sweep search_spaces/vae.yaml --set budget.max_epochs=60",
         "resume": "orchestrate resume vae --trials +4 --arm loss=vae",
+    },
+    "Steer a sweep that runs": {
+        "top": "orchestrate top vae",
         "stop": "orchestrate stop vae/7",
         "try-next": "orchestrate try-next vae lr=3e-4 loss=vae",
+        "pause": "orchestrate pause vae",
+        "continue": "orchestrate continue vae",
+        "retry": "orchestrate retry vae/7",
+        "boost": "orchestrate boost vae/7",
+        "limit": "orchestrate limit vae 2",
     },
     "Look": {
         "status": "orchestrate status vae",

@@ -8,17 +8,16 @@ import json
 import threading
 import time
 from collections.abc import Iterator, Mapping
-from pathlib import Path
 from typing import Any
 
 from orchestrator.driver.callbacks import Callbacks
 from orchestrator.driver.failures import Failures
+from orchestrator.driver.live_control import LiveControl
 from orchestrator.policy.agenda import Agenda, Task
 from orchestrator.policy.pruning import Rungs
 from orchestrator.state import events
 from orchestrator.state.disk import Space
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.paths import STOP_FILE, trial_folder
 from orchestrator.state.trial import Trial
 from orchestrator.worker.failure import DISK_FULL, UNFIT_MACHINE, TrialFailure
 from reports import vocabulary as words
@@ -52,9 +51,11 @@ class Engine:
         self.rungs = rungs
         self.space = space
         self.callbacks = callbacks
+        self.control = LiveControl(ledger, callbacks.say)
         self.live: dict[str, Task] = {}
         self.stop_reason = ""
         self._stop_s = float("inf")
+        self._pause_reason = ""
         self._has_ended_workers = False
         self._failures = Failures(agenda, ledger, callbacks)
         self._marked_arms: set[str] = set()
@@ -73,6 +74,8 @@ class Engine:
 
     def is_over(self) -> bool:
         """Return whether the sweep has stopped; after the time to drain, kill the workers that still run."""
+        with self._stop_on_full_disk():
+            self.control.look(self._live_numbers())
         is_late = time.monotonic() > self._stop_s
         if is_late and not self._has_ended_workers:
             self._has_ended_workers = True
@@ -90,9 +93,10 @@ class Engine:
         """
         task = None
         with self._stop_on_full_disk():
-            if not self.stop_reason and not self._is_short_of_space():
-                self._hold_stopped_trials()
-                task = self.agenda.next_task({task.trial.number for task in self.live.values()})
+            live = self._live_numbers()
+            self.control.look(live)
+            if not self.stop_reason and not self._is_paused() and self.control.has_room(len(live)):
+                task = self.agenda.next_task(live, self.control.controls.boosted)
             if task is not None and task.kind == "train":
                 self._warn_of_changed_code(task.trial)
                 self.ledger.attempt(task.trial, self.agenda.code)
@@ -102,8 +106,8 @@ class Engine:
         return self.callbacks.make_config(task)
 
     def is_waiting(self) -> bool:
-        """Return whether tasks may follow although none runs now: the sweep is paused until the disk has space."""
-        return not self.stop_reason and bool(self.space.shortage)
+        """Return whether tasks may follow although none runs now: the sweep is paused."""
+        return not self.stop_reason and bool(self._pause_reason)
 
     def handle_report(self, task_id: str, result: Mapping[str, Any]) -> bool:
         """Record a worker's report, and judge its trial.
@@ -139,9 +143,7 @@ class Engine:
             has_ended = self.rungs.judge(self.ledger, trial)
             if has_ended and not self.agenda.wants_evaluation(trial):
                 self._failures.tidy(trial)
-            is_over = has_ended or self._hold_if_asked(trial) or bool(self.stop_reason) or self._is_short_of_space()
-            # On a machine that is about to leave, the trial makes room; it goes on elsewhere from this epoch.
-            return is_over or self.callbacks.is_leaving(machine)
+            return has_ended or self.control.hold_if_requested(trial) or self._leaves(trial, machine)
         return True
 
     def handle_failure(self, task_id: str, error: BaseException | None) -> None:
@@ -189,32 +191,37 @@ class Engine:
                 f"The code has changed since trials of {trial.arm} ran: the arm is marked with * in tables."
             )
 
-    def _hold_stopped_trials(self) -> None:
-        """Hold the waiting trials that the user has stopped; running ones are held at their next report."""
-        live = {task.trial.number for task in self.live.values()}
-        for trial in (self.ledger.trials[number] for number in sorted(self.ledger.unfinished - live)):
-            if not trial.held:
-                self._hold_if_asked(trial)
+    def _live_numbers(self) -> set[int]:
+        """Return the numbers of the trials that workers execute now."""
+        return {task.trial.number for task in self.live.values()}
 
-    def _hold_if_asked(self, trial: Trial) -> bool:
-        """Hold a trial if its stop file exists; return whether it is held."""
-        stop_file: Path = trial_folder(self.ledger.folder, trial.number) / STOP_FILE
-        if trial.outcome is None and stop_file.exists():
-            self.ledger.write(events.Held(trial=trial.number, reason="stopped by hand"))
-            stop_file.unlink(missing_ok=True)
-        return trial.held
+    def _leaves(self, trial: Trial, machine: str) -> bool:
+        """Return whether a trial has to give its place back after its report, and record that."""
+        if self.stop_reason:
+            return True
+        # On a machine that is about to leave, the trial makes room; it goes on elsewhere from this epoch.
+        is_leaving = self.callbacks.is_leaving(machine)
+        if not (is_leaving or self._is_paused() or self.control.is_surplus(trial, self._live_numbers())):
+            return False
+        self.ledger.write(events.Yielded(trial=trial.number))
+        return True
 
-    def _is_short_of_space(self) -> bool:
-        """Return whether the disk has too little space; if that has changed, print it and note it."""
+    def _is_paused(self) -> bool:
+        """Return whether the sweep pauses, by hand or until the disk has space; note it if that has changed."""
+        before, self._pause_reason = self._pause_reason, self._look_at_space() or self.control.pause_reason
+        if self._pause_reason != before:
+            self.callbacks.update_note(paused=self._pause_reason)
+        return bool(self._pause_reason)
+
+    def _look_at_space(self) -> str:
+        """Return the message that the disk has too little space, "" if it has enough; print it if that has changed."""
         before = self.space.shortage
-        shortage = self.space.look([task.trial.number for task in self.live.values()])
-        if shortage != before:
-            self.callbacks.update_note(paused=shortage)
+        shortage = self.space.look(self._live_numbers())
         if shortage and not before:
             self.callbacks.say(f"{shortage} The sweep pauses until there is more.")
         elif before and not shortage:
             self.callbacks.say("There is room on the disk again: the sweep goes on.")
-        return bool(shortage)
+        return shortage
 
     @contextlib.contextmanager
     def _stop_on_full_disk(self) -> Iterator[None]:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING
 
 from orchestrator.driver.signals import handle_signals
 from orchestrator.driver.sweep_run import SweepRun
+from orchestrator.state import requests
 from orchestrator.state.curve import Objective
 from orchestrator.state.disk import check_free
 from orchestrator.state.home import keep_search_space, lock_sweep, open_home
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.paths import STOP_FILE, trial_folder
 from orchestrator.tracking import sender
 from orchestrator.tracking.places import check_place
 
@@ -57,7 +57,7 @@ def run_sweep(
             screen.say(remark)
         if not ledger.is_restart:
             check_free(home, sweep.space.disk.min_free_gib)
-            delete_stop_files(ledger)
+            requests.forget(folder)
         # New events are written only when the sweep really starts: a request that is refused leaves no trace.
         ledger.hold()
         if before:
@@ -66,9 +66,3 @@ def run_sweep(
         with handle_signals() as signal_handler:
             SweepRun(sweep, home, ledger, screen, note, signal_handler, resume_arguments).run()
     return ledger
-
-
-def delete_stop_files(ledger: Ledger) -> None:
-    """Delete all requests to stop a trial: resuming a sweep also resumes its stopped trials."""
-    for number in ledger.trials:
-        (trial_folder(ledger.folder, number) / STOP_FILE).unlink(missing_ok=True)

@@ -61,7 +61,11 @@ def check_file(path: Path, before: Sequence[Path], *, defines_trainable: bool) -
     check_exists(path)
     try:
         if defines_trainable and not may_define_trainable(path):
-            raise UserError(f"{path}: defines no trainable, so it was not run; {WANTED}; {GUARD}")
+            as_it_is = f'trainable: {{command: "python {path.name} --lr {{lr}}"}}'
+            raise UserError(
+                f"{path}: defines no trainable, so it was not run; {WANTED}; a script is run as it is by {as_it_is}, "
+                "see docs/own_trainables.md"
+            )
     except (SyntaxError, ValueError) as error:
         raise _refusal(error, path) from error
     marker = _marker([*before, path])

@@ -128,14 +128,16 @@ class Agenda:
         """Return the unfinished trials that no worker executes, by number."""
         return [self.ledger.trials[number] for number in sorted(self.ledger.unfinished - live)]
 
-    def next_task(self, live: set[int]) -> Task | None:
+    def next_task(self, live: set[int], first: Sequence[int] = ()) -> Task | None:
         """Return the next task, or None if there is none now; write a new trial to the ledger if that is next.
 
         Args:
             live: numbers of the trials that workers execute now.
+            first: numbers of trials that come before all others that wait, in this order.
         """
         paused = self.paused_arms()
-        for trial in self._unfinished(live):
+        place = {number: index for index, number in enumerate(first)}
+        for trial in sorted(self._unfinished(live), key=lambda trial: place.get(trial.number, len(place))):
             if not trial.held and trial.arm not in paused:
                 return self._train(trial)
         if waiting := self._to_evaluate(live):

@@ -17,7 +17,7 @@ from orchestrator.plugins.samplers import make_sampler
 from orchestrator.policy.forecast import forecast_values
 from orchestrator.policy.frozen_trials import describe_result, distribution, make_frozen_trial, suggest_value
 from orchestrator.policy.points import derive_seed, grid_point, random_point, sobol_point
-from orchestrator.policy.requests import Requests
+from orchestrator.policy.wanted import WantedTrials
 from orchestrator.search_space.reader import Arm, Sweep
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import CMAES, GP, GRID, RANDOM, SOBOL, TPE, choose_sampler, is_file
@@ -46,7 +46,7 @@ class Studies:
         self._ledger = ledger
         self._objective = Objective.of(sweep.space)
         self._studies: dict[str, _ArmStudy] = {}
-        self._requests = Requests(sweep, ledger)
+        self._wanted = WantedTrials(sweep, ledger)
 
     def suggest(self, arm: Arm, index: int) -> tuple[dict[str, Value], str]:
         """Return values of an arm's searched parameters for its next trial.
@@ -64,7 +64,7 @@ class Studies:
         """
         if not arm.searched:
             return {}, "fixed"
-        wanted, source = self._requests.next_for(arm, index)
+        wanted, source = self._wanted.next_for(arm, index)
         if arm.searched.keys() <= wanted.keys():
             return arm.draw(lambda name, domain: wanted[name]), source
         proposed, sampler = self._propose_next(arm, index)

@@ -224,3 +224,13 @@ class Held(TrialEvent):
     """A user has stopped a trial; the next start of the sweep resumes it."""
 
     reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Released(TrialEvent):
+    """A user lets a trial that was stopped continue in the running sweep."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Yielded(TrialEvent):
+    """A trial has given its place back, as when the sweep pauses; it waits for another."""

@@ -184,6 +184,11 @@ class SweepState:
             case events.Held():
                 trial.held, trial.left_ms = True, event.ts
                 self.live.discard(trial.number)
+            case events.Released():
+                trial.held = False
+            case events.Yielded():
+                trial.left_ms = event.ts
+                self.live.discard(trial.number)
             case events.Evaluated():
                 trial.evaluated_ms = event.ts
                 trial.test, trial.evaluation_error = dict(event.metrics), event.error or ""

@@ -21,12 +21,12 @@ from typer.testing import CliRunner
 
 from orchestrator.cli import app
 from orchestrator.commands.status import collect_status, show_status
-from orchestrator.commands.stop import stop
 from orchestrator.commands.watch import watch
 from orchestrator.commands.why import explain
 from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import read_snapshot
 from orchestrator.overview.status_tables import MOST_TRIALS
+from orchestrator.steering.stop import stop
 from tests.support.sweep_folder import SweepFolder
 
 ARMS = {"loss=vae": {"trials": 8, "epochs": 12}, "loss=l1": {"trials": 2, "epochs": 12}}
@@ -248,20 +248,6 @@ def test_a_trial_that_is_not_there_is_said_with_those_that_are(folder: SweepFold
     with pytest.raises(UserError) as caught:
         list(explain(folder.home, given))
     assert message in str(caught.value)
-
-
-def test_a_running_trial_is_stopped_through_its_folder_and_nothing_else_is(folder: SweepFolder) -> None:
-    said: list[str] = []
-    with pytest.raises(UserError, match="vae does not run"):
-        stop(folder.home, "vae/9", said.append)
-    with pytest.raises(UserError, match="vae does not run"):
-        stop(folder.home, "vae", said.append)
-    with folder.driven():
-        stop(folder.home, "vae/9", said.append)
-        with pytest.raises(UserError, match=r"vae/1: it has ended already \(completed\)"):
-            stop(folder.home, "vae/1", said.append)
-    assert len(said) == 1 and said[0].startswith("vae/9 stops at the end of its epoch")
-    assert [path.parent.name for path in folder.path.glob("trials/*/stop")] == ["0009"]
 
 
 @pytest.mark.parametrize("arguments", [["status"], ["status", "vae", "--json"], ["why", "vae/1"], ["stop", "vae"]])

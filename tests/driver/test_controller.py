@@ -5,91 +5,24 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from orchestrator.commands.resume import ResumeOptions, retry
-from orchestrator.driver.callbacks import Callbacks
-from orchestrator.driver.controller import Engine
 from orchestrator.overview.screen import Screen
-from orchestrator.policy.agenda import Agenda
-from orchestrator.policy.pruning import Rungs
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state.disk import Space
 from orchestrator.state.events import Restarted, Started
 from orchestrator.state.paths import trial_folder
+from orchestrator.state.requests import Request, send
 from orchestrator.state.trial import Trial
 from orchestrator.worker import postmortem
 from orchestrator.worker.failure import DISK_FULL, TrialFailure
 from orchestrator.worker.postmortem import ATTEMPT
-from tests.support.driving import ledger_of, put_row
+from tests.support.driving import ledger_of
+from tests.support.engine_rig import EngineRig, Wrapped
 from tests.support.spaces import noop_sweep
 
 ONE_ARM = {"compare": None, "pruning": "none", "budget": {"trials_per_arm": 3, "max_epochs": 3}}
-
-
-class Wrapped(Exception):
-    """As Ray hands on what a worker raised."""
-
-    def __init__(self, cause: TrialFailure) -> None:
-        self.cause = cause
-
-
-class Driver:
-    """An engine, and hands that do what Ray would."""
-
-    def __init__(self, sweep: Sweep, folder: Path, *, code: str = "code", is_alive: bool = True, grows: bool = True):
-        self.folder = folder
-        self.said: list[str] = []
-        self.notes: dict[str, Any] = {}
-        self.ledger = ledger_of(sweep, folder)
-        self.agenda = Agenda(sweep, self.ledger, evaluates=False, code=code)
-        self.ended_workers = 0
-        self.left_out: dict[str, str] = {}
-        self.gone: set[str] = set()
-        self.leaving: set[str] = set()
-        callbacks = Callbacks(
-            make_config=lambda task: {"trial": task.trial.number, "share": task.trial.share},
-            can_grow=lambda trial: grows,
-            is_ray_alive=lambda: is_alive,
-            end_workers=self._end_workers,
-            say=self.said.append,
-            update_note=self.notes.update,
-            explain_loss=lambda machine: f"its machine {machine} is gone" if machine in self.gone else "",
-            leave_out=self._leave_out,
-            is_leaving=lambda machine: machine in self.leaving,
-        )
-        self.space = Space(folder, 0)
-        self.engine = Engine(self.agenda, self.ledger, Rungs(sweep, self.ledger), self.space, callbacks)
-
-    def _leave_out(self, machine: str, reason: str) -> bool:
-        self.left_out[machine] = reason
-        return bool(machine)
-
-    def _end_workers(self) -> None:
-        self.ended_workers += 1
-
-    def hand_out(self) -> Trial | None:
-        """The next trial that is to be trained."""
-        name = f"task {len(self.ledger.read_events())}"
-        config = self.engine.suggest(name)
-        if config is None:
-            return None
-        self.name = name
-        return self.ledger.trials[config["trial"]]
-
-    def epoch(self, trial: Trial, score: float = 0.5, machine: str = "") -> bool:
-        """A worker reports an epoch; whether its task is over."""
-        row = put_row(self.folder, trial, score)
-        over = self.engine.handle_report(self.name, {"row": json.dumps(row), "remarks": "[]", "machine": machine})
-        if over:
-            self.engine.forget_task(self.name)
-        return over
-
-    def fails(self, failure: Exception | None) -> None:
-        self.engine.handle_failure(self.name, failure)
-        self.engine.forget_task(self.name)
 
 
 @pytest.fixture
@@ -97,7 +30,7 @@ def sweep(tmp_path: Path) -> Sweep:
     return noop_sweep(tmp_path, **ONE_ARM)
 
 
-def begin(driver: Driver, epochs: int = 1) -> Trial:
+def begin(driver: EngineRig, epochs: int = 1) -> Trial:
     trial = driver.hand_out()
     assert trial is not None
     for _ in range(epochs):
@@ -108,7 +41,7 @@ def begin(driver: Driver, epochs: int = 1) -> Trial:
 def test_a_trial_whose_process_dies_is_tried_again_and_fails_the_second_time_at_one_epoch(
     sweep: Sweep, tmp_path: Path
 ) -> None:
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     trial = begin(driver)
     driver.fails(None)
     assert trial.outcome is None and "signal 9" in driver.said[-1]
@@ -119,7 +52,7 @@ def test_a_trial_whose_process_dies_is_tried_again_and_fails_the_second_time_at_
 
 
 def test_a_trial_that_gets_further_between_deaths_has_as_many_as_the_file_allows(tmp_path: Path) -> None:
-    driver = Driver(noop_sweep(tmp_path, **ONE_ARM, limits={"max_machine_failures": 1}), tmp_path / "tiny")
+    driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM, limits={"max_machine_failures": 1}), tmp_path / "tiny")
     trial = begin(driver)
     driver.fails(None)
     assert driver.hand_out() is trial
@@ -130,14 +63,14 @@ def test_a_trial_that_gets_further_between_deaths_has_as_many_as_the_file_allows
 
 
 def test_deaths_say_nothing_of_trials_while_ray_is_dead(sweep: Sweep, tmp_path: Path) -> None:
-    driver = Driver(sweep, tmp_path / "tiny", is_alive=False)
+    driver = EngineRig(sweep, tmp_path / "tiny", is_alive=False)
     trial = begin(driver)
     driver.fails(None)
     assert trial.outcome is None and not trial.died_at
 
 
 def test_a_trial_that_ran_out_of_memory_is_tried_once_with_twice_its_resources(sweep: Sweep, tmp_path: Path) -> None:
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     trial = begin(driver)
     driver.fails(Wrapped(TrialFailure("oom", "MemoryError: no room")))
     assert trial.outcome is None and "2 times its resources" in driver.said[-1]
@@ -147,14 +80,14 @@ def test_a_trial_that_ran_out_of_memory_is_tried_once_with_twice_its_resources(s
 
 
 def test_a_trial_that_has_all_there_is_is_not_tried_with_more(sweep: Sweep, tmp_path: Path) -> None:
-    driver = Driver(sweep, tmp_path / "tiny", grows=False)
+    driver = EngineRig(sweep, tmp_path / "tiny", grows=False)
     trial = begin(driver)
     driver.fails(Wrapped(TrialFailure("oom", "MemoryError: no room")))
     assert (trial.outcome, trial.cause, trial.attempts) == ("failed", "oom", 1)
 
 
 def test_a_process_that_was_ended_for_its_time_fails_at_once(sweep: Sweep, tmp_path: Path) -> None:
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     trial = begin(driver)
     log = trial_folder(tmp_path / "tiny", trial.number) / "log.txt"
     log.write_text(f"{ATTEMPT} 1, today, process 1\nTimeout (0:00:13)!\nThread 0x1 (most recent call first):\n")
@@ -162,7 +95,7 @@ def test_a_process_that_was_ended_for_its_time_fails_at_once(sweep: Sweep, tmp_p
     assert (trial.outcome, trial.cause) == ("failed", "timeout")
 
 
-def fail_alike(driver: Driver, alike: Callable[[int], str], count: int) -> None:
+def fail_alike(driver: EngineRig, alike: Callable[[int], str], count: int) -> None:
     for index in range(count):
         assert driver.hand_out() is not None
         driver.fails(Wrapped(TrialFailure("error", "ValueError: no (net.py:3)", alike(index))))
@@ -170,26 +103,26 @@ def fail_alike(driver: Driver, alike: Callable[[int], str], count: int) -> None:
 
 def test_an_arm_that_fails_alike_three_times_pauses_and_the_other_goes_on(tmp_path: Path) -> None:
     sweep = noop_sweep(tmp_path, pruning="none", limits={"max_same_errors": 3})
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     fail_alike(driver, lambda index: "here", 6)
     assert set(driver.agenda.paused_arms()) == {"arm=a", "arm=b"}
     assert driver.hand_out() is None and not driver.agenda.is_done()
     assert len(driver.ledger.trials) == 6
 
-    mended = Driver(sweep, tmp_path / "tiny", code="mended")
+    mended = EngineRig(sweep, tmp_path / "tiny", code="mended")
     assert not mended.agenda.paused_arms()
     trial = mended.hand_out()
     assert trial is not None and trial.number == 7
 
 
 def test_failures_at_different_places_pause_nothing(tmp_path: Path) -> None:
-    driver = Driver(noop_sweep(tmp_path, pruning="none"), tmp_path / "tiny")
+    driver = EngineRig(noop_sweep(tmp_path, pruning="none"), tmp_path / "tiny")
     fail_alike(driver, lambda index: f"line {index // 2}", 6)
     assert not driver.agenda.paused_arms()
 
 
 def test_retried_failures_un_pause_their_arm(sweep: Sweep, tmp_path: Path) -> None:
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     fail_alike(driver, lambda index: "here", 3)
     assert driver.agenda.paused_arms() and driver.hand_out() is None
     for trial in driver.ledger.trials.values():
@@ -198,7 +131,7 @@ def test_retried_failures_un_pause_their_arm(sweep: Sweep, tmp_path: Path) -> No
 
 
 def test_stopping_lets_running_trials_end_their_epoch_and_hands_out_nothing(sweep: Sweep, tmp_path: Path) -> None:
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     trial = begin(driver)
     driver.engine.stop("Stopped by SIGINT.")
     assert not driver.engine.is_over() and driver.engine.suggest("another") is None
@@ -210,7 +143,7 @@ def test_what_runs_on_when_the_sweep_should_have_stopped_is_ended_and_no_failure
     sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("orchestrator.driver.controller.DRAIN_S", -1.0)
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     trial = begin(driver)
     driver.engine.stop("Stopped by SIGINT.")
     assert driver.engine.is_over() and driver.engine.is_over() and driver.ended_workers == 1
@@ -218,12 +151,15 @@ def test_what_runs_on_when_the_sweep_should_have_stopped_is_ended_and_no_failure
     assert trial.outcome is None and not trial.died_at
 
 
-def test_a_trial_that_somebody_stops_waits_for_the_next_start(sweep: Sweep, tmp_path: Path) -> None:
-    driver = Driver(sweep, tmp_path / "tiny")
+def test_a_trial_that_somebody_stops_waits_for_the_next_start(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("orchestrator.driver.live_control.LOOK_EVERY_S", -1.0)
+    driver = EngineRig(sweep, tmp_path / "tiny")
     trial = begin(driver)
-    stop_file = trial_folder(tmp_path / "tiny", trial.number) / "stop"
-    stop_file.touch()
-    assert driver.epoch(trial) and trial.held and not stop_file.exists()
+    send(tmp_path / "tiny", Request(action="stop", trial=trial.number))
+    assert not driver.engine.is_over() and not trial.held, "it may end its epoch"
+    assert driver.epoch(trial) and trial.held
     other = driver.hand_out()
     assert other is not None and other.number == 2 and driver.agenda.held_trials() == [trial]
     driver.ledger.write(Restarted(reason="Ray died"))
@@ -235,7 +171,7 @@ def test_a_trial_that_somebody_stops_waits_for_the_next_start(sweep: Sweep, tmp_
 
 def test_a_full_disk_pauses_until_there_is_room(sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator.state.disk.LOOK_EVERY_S", -1.0)
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     trial = begin(driver)
     driver.space.min_free = 2.0**70
     assert driver.epoch(trial) and trial.outcome is None
@@ -247,14 +183,14 @@ def test_a_full_disk_pauses_until_there_is_room(sweep: Sweep, tmp_path: Path, mo
 
 
 def test_a_checkpoint_that_found_no_room_ends_no_trial(sweep: Sweep, tmp_path: Path) -> None:
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     trial = begin(driver)
     driver.fails(Wrapped(TrialFailure(DISK_FULL, "no space left")))
     assert trial.outcome is None and driver.hand_out() is None and driver.engine.is_waiting()
 
 
 def test_an_epoch_that_is_executed_again_counts_once(sweep: Sweep, tmp_path: Path) -> None:
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     trial = begin(driver, epochs=2)
     before = len(driver.ledger.read_events())
     assert not driver.engine.handle_report(
@@ -264,9 +200,9 @@ def test_an_epoch_that_is_executed_again_counts_once(sweep: Sweep, tmp_path: Pat
 
 
 def test_code_that_changed_is_said_once_an_arm(sweep: Sweep, tmp_path: Path) -> None:
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     begin(driver)
-    again = Driver(sweep, tmp_path / "tiny", code="other")
+    again = EngineRig(sweep, tmp_path / "tiny", code="other")
     trial = again.hand_out()
     assert trial is not None and trial.codes == ["code", "other"]
     again.fails(Wrapped(TrialFailure("error", "ValueError", "here")))
@@ -276,7 +212,7 @@ def test_code_that_changed_is_said_once_an_arm(sweep: Sweep, tmp_path: Path) -> 
 
 def test_deaths_say_nothing_of_trials_while_the_sweep_is_stopping(sweep: Sweep, tmp_path: Path) -> None:
     """A batch system ends every process of a job, workers before the raylet."""
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     trial = begin(driver)
     driver.engine.stop("Stopped by SIGTERM.")
     driver.fails(None)
@@ -284,7 +220,7 @@ def test_deaths_say_nothing_of_trials_while_the_sweep_is_stopping(sweep: Sweep, 
 
 
 def test_a_trial_whose_outbox_an_old_process_has_is_tried_again(sweep: Sweep, tmp_path: Path) -> None:
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     trial = begin(driver)
     driver.fails(Wrapped(TrialFailure("node", "another process still trains trial 1")))
     assert trial.outcome is None and driver.hand_out() is trial
@@ -294,7 +230,7 @@ def test_when_ray_gives_up_everything_the_trial_that_it_was_for_fails_and_the_ot
     sweep: Sweep, tmp_path: Path
 ) -> None:
     """A cluster's memory monitor ends `fit` as a whole."""
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     hog = begin(driver)
     hogs_task = driver.name
     other = begin(driver)
@@ -311,7 +247,7 @@ def test_a_kill_for_memory_is_tried_again_as_a_death_where_there_is_no_more_to_g
 ) -> None:
     monkeypatch.setattr(postmortem, "OOM_COUNTERS", (tmp_path / "vmstat",))
     (tmp_path / "vmstat").write_text("oom_kill 5\n")
-    driver = Driver(sweep, tmp_path / "tiny", grows=False)
+    driver = EngineRig(sweep, tmp_path / "tiny", grows=False)
     trial = begin(driver)
     (tmp_path / "vmstat").write_text("oom_kill 6\n")
     driver.fails(None)
@@ -323,7 +259,7 @@ def test_a_kill_for_memory_is_tried_again_as_a_death_where_there_is_no_more_to_g
 
 
 def test_an_evaluation_that_failed_is_said_and_tried_again_when_asked_for(sweep: Sweep, tmp_path: Path) -> None:
-    driver = Driver(sweep, tmp_path / "tiny")
+    driver = EngineRig(sweep, tmp_path / "tiny")
     driver.agenda.evaluates = True
     trial = begin(driver, epochs=2)
     assert driver.epoch(trial) and driver.hand_out() is trial

@@ -10,11 +10,12 @@ from orchestrator.state.paths import TRIAL_LOG, trial_folder
 from orchestrator.state.trial import Trial
 from orchestrator.worker.failure import UNFIT_MACHINE, TrialFailure
 from orchestrator.worker.postmortem import ATTEMPT, MACHINE
-from tests.driver.test_controller import ONE_ARM, Driver, Wrapped, begin
+from tests.driver.test_controller import ONE_ARM, begin
+from tests.support.engine_rig import EngineRig, Wrapped
 from tests.support.spaces import noop_sweep
 
 
-def put_on(driver: Driver, trial: Trial, machine: str) -> None:
+def put_on(driver: EngineRig, trial: Trial, machine: str) -> None:
     """What a worker writes when it begins."""
     log = trial_folder(driver.folder, trial.number) / TRIAL_LOG
     with log.open("a") as file:
@@ -22,7 +23,7 @@ def put_on(driver: Driver, trial: Trial, machine: str) -> None:
 
 
 def test_a_machine_that_is_lost_is_no_failure_of_its_trial_until_it_happens_again_and_again(tmp_path: Path) -> None:
-    driver = Driver(noop_sweep(tmp_path, **ONE_ARM, limits={"max_machine_failures": 0}), tmp_path / "tiny")
+    driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM, limits={"max_machine_failures": 0}), tmp_path / "tiny")
     trial = begin(driver)
     driver.gone = {"a1"}
     for loss in range(1, MAX_DISPLACEMENTS):
@@ -46,7 +47,7 @@ def test_a_machine_that_is_lost_is_no_failure_of_its_trial_until_it_happens_agai
 
 
 def test_a_trial_makes_room_at_the_end_of_its_epoch_on_a_machine_that_leaves(tmp_path: Path) -> None:
-    driver = Driver(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
+    driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
     trial = begin(driver)
     driver.leaving = {"a1"}
     assert not driver.epoch(trial, machine="b2")
@@ -57,7 +58,7 @@ def test_a_trial_makes_room_at_the_end_of_its_epoch_on_a_machine_that_leaves(tmp
 
 def test_a_machine_on_which_trial_after_trial_fails_is_left_out_and_its_trials_run_elsewhere(tmp_path: Path) -> None:
     space = {**ONE_ARM, "budget": {"trials_per_arm": 6, "max_epochs": 3}, "limits": {"max_same_errors": "none"}}
-    driver = Driver(noop_sweep(tmp_path, **space), tmp_path / "tiny")
+    driver = EngineRig(noop_sweep(tmp_path, **space), tmp_path / "tiny")
     good = begin(driver, epochs=0)
     for _ in range(3):
         driver.epoch(good, machine="good")
@@ -75,7 +76,7 @@ def test_a_machine_on_which_trial_after_trial_fails_is_left_out_and_its_trials_r
 
 def test_code_that_fails_everywhere_is_no_machines_fault(tmp_path: Path) -> None:
     space = {**ONE_ARM, "budget": {"trials_per_arm": 6, "max_epochs": 3}, "limits": {"max_same_errors": "none"}}
-    driver = Driver(noop_sweep(tmp_path, **space), tmp_path / "tiny")
+    driver = EngineRig(noop_sweep(tmp_path, **space), tmp_path / "tiny")
     for _ in range(6):
         begin(driver, epochs=0)
         driver.fails(Wrapped(TrialFailure("error", "ValueError: no", "place", "only")))
@@ -83,7 +84,7 @@ def test_code_that_fails_everywhere_is_no_machines_fault(tmp_path: Path) -> None
 
 
 def test_a_machine_that_is_unfit_is_left_out_and_its_trial_goes_on(tmp_path: Path) -> None:
-    driver = Driver(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
+    driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
     trial = begin(driver)
     driver.fails(Wrapped(TrialFailure(UNFIT_MACHINE, "it has other versions", machine="a1")))
     assert driver.left_out == {"a1": "it has other versions"} and not driver.engine.stop_reason

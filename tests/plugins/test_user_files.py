@@ -58,7 +58,9 @@ def test_a_script_without_a_trainable_is_refused_and_not_run(tmp_path: Path, mon
     path = written(tmp_path / "train.py", SCRIPT)
     (line,) = mistakes(("./net.py", "./train.py"))
     assert line.startswith(f"space.yaml:2:12: trainable: {path}: defines no trainable, so it was not run; a class such")
-    assert line.endswith('put what a script does under `if __name__ == "__main__":`')
+    assert line.endswith(
+        'a script is run as it is by trainable: {command: "python train.py --lr {lr}"}, see docs/own_trainables.md'
+    )
     assert not (tmp_path / "train.py.ran").exists()
 
 

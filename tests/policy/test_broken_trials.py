@@ -11,13 +11,14 @@ from orchestrator.policy.agenda import Agenda
 from orchestrator.state.paths import OUTBOX, trial_folder
 from orchestrator.storage.json_lines import Log
 from orchestrator.worker.failure import OUT_OF_MEMORY, TrialFailure, as_failure
-from tests.driver.test_controller import ONE_ARM, Driver, Wrapped, begin
+from tests.driver.test_controller import ONE_ARM, begin
 from tests.support.driving import ledger_of, put_row
+from tests.support.engine_rig import EngineRig, Wrapped
 from tests.support.spaces import noop_sweep
 
 
 def test_a_divergence_in_an_epoch_that_is_executed_again_ends_the_trial(tmp_path: Path) -> None:
-    driver = Driver(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
+    driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
     trial = begin(driver, epochs=2)
     driver.fails(None)
     assert driver.hand_out() is trial
@@ -56,7 +57,7 @@ def test_tpe_stays_away_from_where_trials_run_out_of_memory_or_time(tmp_path: Pa
 
 def test_an_arm_whose_trials_all_run_out_of_memory_pauses(tmp_path: Path) -> None:
     sweep = noop_sweep(tmp_path, **ONE_ARM | {"budget": {"trials_per_arm": 6, "max_epochs": 3}})
-    driver = Driver(sweep, tmp_path / "tiny", grows=False)
+    driver = EngineRig(sweep, tmp_path / "tiny", grows=False)
     failure = as_failure(MemoryError("no room"))
     assert failure.alike == OUT_OF_MEMORY
     for _ in range(3):
@@ -67,7 +68,7 @@ def test_an_arm_whose_trials_all_run_out_of_memory_pauses(tmp_path: Path) -> Non
 
 def test_where_a_trial_got_through_shortages_of_memory_do_not_pause_its_arm(tmp_path: Path) -> None:
     sweep = noop_sweep(tmp_path, **ONE_ARM | {"budget": {"trials_per_arm": 6, "max_epochs": 1}})
-    driver = Driver(sweep, tmp_path / "tiny", grows=False)
+    driver = EngineRig(sweep, tmp_path / "tiny", grows=False)
     trial = driver.hand_out()
     assert trial is not None and driver.epoch(trial) and trial.outcome == "completed"
     for _ in range(3):

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -106,7 +107,16 @@ def test_a_job_that_is_cancelled_with_all_its_processes_ends_and_does_not_start_
     assert_stopped_cleanly(driver, home / "tiny", signal.SIGTERM)
 
 
-def test_a_driver_in_the_background_is_seen_refuses_a_second_one_and_is_stopped(tmp_path: Path, home: Path) -> None:
+def wait_for(folder: Path, is_so: Callable[[Ledger], bool]) -> None:
+    deadline = time.monotonic() + 60
+    while not is_so(Ledger(folder, read_only=True)):
+        assert time.monotonic() < deadline
+        time.sleep(0.2)
+
+
+def test_a_driver_in_the_background_is_seen_refuses_a_second_one_pauses_and_is_stopped(
+    tmp_path: Path, home: Path
+) -> None:
     space = write_space(
         tmp_path / "tiny.yaml",
         **SLOW | ONE_AT_A_TIME | {"budget": {"trials_per_arm": 3, "max_epochs": 400}, "pruning": "none"},
@@ -127,10 +137,14 @@ def test_a_driver_in_the_background_is_seen_refuses_a_second_one_and_is_stopped(
         with pytest.raises(UserError, match=f"already running on .*process {status['driver']['pid']}"):
             run_sweep(read_search_space(space), home, Screen())
         assert "stops at the end of its epoch" in told("stop", "tiny/1")
-        deadline = time.monotonic() + 30
-        while not Ledger(home / "tiny", read_only=True).trials[1].held:
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        wait_for(home / "tiny", lambda ledger: ledger.trials[1].held)
+        assert "tiny/1 continues from epoch" in told("continue", "tiny/1")
+        wait_for(home / "tiny", lambda ledger: not ledger.trials[1].held)
+        assert "tiny pauses" in told("pause", "tiny")
+        wait_for(home / "tiny", lambda ledger: not ledger.live)
+        assert json.loads(told("status", "tiny", "--json"))["state"] == "paused"
+        assert "tiny goes on" in told("continue", "tiny")
+        wait_for(home / "tiny", lambda ledger: bool(ledger.live))
         assert "tiny has stopped. Go on with: orchestrate resume tiny" in told("stop", "tiny")
     finally:
         if note := driver_note(home / "tiny"):

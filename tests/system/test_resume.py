@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from orchestrator.commands.resume import ResumeOptions, grant, parse_increment, resume
-from orchestrator.driver.sweep import delete_stop_files, run_sweep
+from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
 from orchestrator.overview.screen import Screen
 from orchestrator.policy.agenda import Agenda
@@ -261,11 +261,3 @@ def test_hours_and_budget_are_given_to_the_arms_that_are_named(tmp_path: Path) -
     assert (budget.trials("arm=b"), budget.epochs("arm=b"), budget.hours) == (6, 7, 2)
     with pytest.raises(UserError, match=r"--hours: sweep tiny has no budget\.hours"):
         grant(noop_sweep(tmp_path), ledger, Screen(), ResumeOptions(hours=1), [])
-
-
-def test_stop_files_of_an_earlier_start_are_forgotten(tmp_path: Path) -> None:
-    sweep, folder = noop_sweep(tmp_path), tmp_path / "tiny"
-    ledger = drive(sweep, folder, steps=1)
-    (trial_folder(folder, 1) / "stop").touch()
-    delete_stop_files(ledger)
-    assert not (trial_folder(folder, 1) / "stop").exists()

@@ -281,6 +281,8 @@ class TestAudioInit:
         [
             ("magnitude_normalization", "clip"),
             ("representation", "mel"),
+            ("architecture", "time_slots"),
+            ("bottleneck", "attention"),
             ("reduction", "decimate"),
             ("leaky_slope", 0.1),
             ("norm", "batch"),

@@ -15,12 +15,13 @@ from trainables.autoencoder.codec import make_bottleneck
 from trainables.autoencoder.trainable import Autoencoder
 from trainables.components.generation import open_model, save_model
 from trainables.components.networks.time_slots import SlotPath
+from trainables.components.training.loop import decay_lr
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import read_waveforms
 from trainables.testing.trainables import TrainableCase, check_metrics, check_resume, check_size
 
 CASES: list[dict[str, Any]] = [
-    {"architecture": "time_slots", "ema": 0.9},
+    {"architecture": "time_slots", "ema": 0.9, "lr_decay_steps": 3},
     {"architecture": "time_slots", "linear_path": "pca", "time_roll": True, "loss": "vae", "sigma": "per_pixel"},
     {"architecture": "time_slots", "loss": "rvq", "codebook_size": 16, "vector_size": 1, "norm": "batch"},
     {"architecture": "time_slots", "channels": "both", "adversarial_weight": 0.1},
@@ -78,6 +79,16 @@ def test_the_untrained_decoder_returns_the_mean_of_each_channel() -> None:
     clips, _ = networks.decode(torch.zeros(1, 128), NO_AUTOCAST)
     assert clips.shape == (1, 2, 24, 64)
     torch.testing.assert_close(clips.mean(dim=(0, 2, 3)), torch.tensor([1.0, -2.0]), atol=0.1, rtol=0)
+
+
+def test_the_learning_rate_falls_without_an_end_to_be_known(corpus: Corpus) -> None:
+    rates = [decay_lr(1.0, steps, 10) for steps in (-5, 0, 10, 20, 90)]
+    assert rates == [1.0, 1.0, 1 / 2, 1 / 3, 1 / 10]
+    assert decay_lr(1.0, 1000, 0) == 1.0
+    autoencoder = make(corpus, lr=1e-3, warmup_steps=2, lr_decay_steps=5)
+    steps_per_epoch = -(-len(autoencoder.train) // autoencoder.config.batch_size)
+    measured = [autoencoder.step()["optim/lr"] for _ in range(2)]
+    assert measured == pytest.approx([1e-3 / (1 + (epoch * steps_per_epoch - 2) / 5) for epoch in (1, 2)])
 
 
 def test_everything_but_training_uses_the_averaged_weights(corpus: Corpus) -> None:

@@ -9,7 +9,8 @@ import pytest
 from orchestrator.state.paths import trial_folder
 from orchestrator.worker.failure import UNFIT_MACHINE, UnfitMachine, as_failure
 from orchestrator.worker.shared_home import TOKEN, check_token
-from tests.driver.test_controller import ONE_ARM, Driver, Wrapped, begin
+from tests.driver.test_controller import ONE_ARM, begin
+from tests.support.engine_rig import EngineRig, Wrapped
 from tests.support.spaces import noop_sweep, trial_spec
 
 
@@ -25,7 +26,7 @@ def test_a_worker_that_does_not_see_the_sweeps_folder_makes_none(tmp_path: Path)
 
 
 def test_a_home_that_a_machine_does_not_share_ends_the_sweep_and_no_trial(tmp_path: Path) -> None:
-    driver = Driver(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
+    driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
     trial = begin(driver)
     failure = as_failure(UnfitMachine("the home is not shared with node-7"))
     assert failure.cause == UNFIT_MACHINE

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from trainables.autoencoder.config import MAGNITUDE_METRICS, METRICS, AutoencoderConfig
+from trainables.autoencoder.config import AutoencoderConfig
+from trainables.autoencoder.metrics import MAGNITUDE_METRICS, METRICS
 from trainables.components.audio.sizes import SIZES
 from trainables.components.losses.registries import LOSSES, SIGMAS
 from trainables.components.networks import weights

@@ -32,6 +32,7 @@ from trainables.components.shapes import Clips, Scalar
 from trainables.components.training.averaging import update_average
 from trainables.components.training.cuda_graph import GraphReplayer
 from trainables.components.training.loop import (
+    decay_lr,
     descend,
     fetch_values,
     finite_means,
@@ -60,8 +61,9 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
     With `linear_path: pca` encoder and decoder add convolutions to a linear path that starts as principal components.
     With a variational loss the latent is a distribution: training samples it, validation takes its mean.
     With `ema` the average of the trained weights is what is validated, rendered and exported.
-    The learning rate rises over `warmup_steps` and is constant afterwards: a trial that is resumed with more epochs
-    trains exactly as one that was given them at its start.
+    The learning rate rises over `warmup_steps`. Afterwards it is constant, or falls by `lr_decay_steps`, which does not
+    depend on the number of epochs: a trial that is resumed with more of them trains exactly as one that was given them
+    at its start.
     """
 
     def __init__(self, config: AutoencoderConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
@@ -126,7 +128,8 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
     def _train_step(self, clips: Clips) -> dict[str, Scalar]:
         """Make one optimizer step, skipped if loss or gradient isn't finite; return measurements on the device."""
         self.num_steps += 1
-        rates = warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
+        lr = decay_lr(self.config.lr, self.num_steps - self.config.warmup_steps, self.config.lr_decay_steps)
+        rates = warm_up(self.optimizer, lr, self.num_steps, self.config.warmup_steps)
         # With the whole weight from the first step on, the KL divergence can close latents before they are used.
         kl_share = min(1.0, self.num_steps / max(1, self.config.kl_warmup_steps))
         if self.config.time_roll:

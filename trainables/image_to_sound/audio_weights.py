@@ -23,6 +23,8 @@ FIXED_AUTOENCODER_SETTINGS = {
     "output": "linear",
     "norm": "group",
     "leaky_slope": 0.2,
+    "architecture": "maps",
+    "bottleneck": "plain",
 }
 """Settings of autoencoder that are fixed here; the shapes of tensors reveal few of them, so the config is compared."""
 

@@ -31,6 +31,20 @@ def warm_up(optimizer: torch.optim.Optimizer, lr: float, num_steps: int, warmup_
     return [group["lr"] for group in optimizer.param_groups]
 
 
+def decay_lr(lr: float, num_steps: int, decay_steps: int) -> float:
+    """Return the learning rate after so many steps: half after `decay_steps`, a third after twice as many.
+
+    The sum of such rates has no limit, and that of their squares has one (Robbins and Monro, 1951), so that no end has
+    to be known.
+
+    Args:
+        lr: the learning rate at the beginning.
+        num_steps: the number of steps; it is `lr` up to 0.
+        decay_steps: the steps after which it has fallen to half; 0 for never.
+    """
+    return lr if decay_steps == 0 else lr / (1 + max(0, num_steps) / decay_steps)
+
+
 def batches(
     num_clips: int, size: int, order: torch.Generator, most: int | None = None
 ) -> list[Int64[Tensor, " batch"]]:

@@ -19,7 +19,7 @@ from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective
 from orchestrator.state.home import SEARCH_SPACE, find_sweep, home_option
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.paths import REQUESTS
+from orchestrator.state.paths import TRY_NEXT
 from orchestrator.storage import json_lines
 from reports import vocabulary as words
 
@@ -27,11 +27,11 @@ OWN, REQUESTED = "own", "requested"
 """Sources of parameters: `trials:` of the search space, and `orchestrate try-next`."""
 
 
-class Requests:
+class WantedTrials:
     """The configurations of each arm that come before those of the sampler.
 
-    Requests are kept in a file of the sweep's folder, to which only `orchestrate try-next` writes. The sweep log says
-    how many of them trials have had.
+    What was asked for is kept in a file of the sweep's folder, to which only `orchestrate try-next` writes. How many of
+    these configurations trials have had, the sweep log says.
     """
 
     def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
@@ -59,7 +59,7 @@ class Requests:
         own = self._own.get(arm.name, [])
         if index < len(own):
             return own[index], OWN
-        lines, self._offset = json_lines.read(self._ledger.folder / REQUESTS, self._offset)
+        lines, self._offset = json_lines.read(self._ledger.folder / TRY_NEXT, self._offset)
         for line in lines:
             self._requested.setdefault(line["arm"], []).append(line["searched"])
         requested = self._requested.get(arm.name, [])
@@ -71,7 +71,7 @@ class Requests:
         return {}, ""
 
 
-def request(home: Path, name: str, settings: Sequence[str], say: Callable[[str], None]) -> None:
+def try_next(home: Path, name: str, settings: Sequence[str], say: Callable[[str], None]) -> None:
     """Ask for a configuration, which the next trial of each arm that can have it gets.
 
     Args:
@@ -91,8 +91,8 @@ def request(home: Path, name: str, settings: Sequence[str], say: Callable[[str],
         raise UserError(f"try-next {name} {' '.join(settings)}: {error}") from None
     ledger = Ledger(folder, Objective.of(sweep.space), read_only=True)
     budget = Budget(sweep, ledger)
-    with FileLock(folder / f"{REQUESTS}.lock"):
-        log = json_lines.Log(folder / REQUESTS)
+    with FileLock(folder / f"{TRY_NEXT}.lock"):
+        log = json_lines.Log(folder / TRY_NEXT)
         for arm, searched in matches.items():
             log.append({"arm": arm, "searched": searched})
         log.close()

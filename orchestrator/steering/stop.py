@@ -8,14 +8,12 @@ import socket
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from orchestrator.command_line import format_command
 from orchestrator.errors import OrchestratorError, UserError
-from orchestrator.overview.snapshot import Snapshot, find_trial, read_snapshot
+from orchestrator.overview.snapshot import Snapshot, read_snapshot
 from orchestrator.state.home import driver_note, home_option
-from orchestrator.state.paths import STOP_FILE, trial_folder
-from reports import vocabulary as words
+from orchestrator.steering.requesting import require_driver, stop_trial
 
 PATIENCE_S = 180.0
 """The time for a driver to stop: sending the rest to MLflow may be slow."""
@@ -35,13 +33,13 @@ def stop(home: Path, target: str, say: Callable[[str], None]) -> None:
         UserError: there is no such sweep or trial, it does not run, or its driver is on another machine.
     """
     if "/" in target:
-        _stop_trial(home, target, say)
+        stop_trial(home, target, say)
     else:
         _stop_sweep(home, read_snapshot(home, target), say)
 
 
 def _stop_sweep(home: Path, snapshot: Snapshot, say: Callable[[str], None]) -> None:
-    driver = _require_driver(snapshot)
+    driver = require_driver(snapshot)
     if not {"host", "pid"} <= driver.keys():
         raise UserError(f"{snapshot.name}: its driver has not written yet where it runs; try again")
     if driver["host"] != socket.gethostname():
@@ -60,23 +58,3 @@ def _stop_sweep(home: Path, snapshot: Snapshot, say: Callable[[str], None]) -> N
             raise OrchestratorError(f"{snapshot.name}: process {driver['pid']} still runs; stop again, or kill it")
         time.sleep(POLL_S)
     say(f"{snapshot.name} has stopped. Go on with: {format_command('resume', snapshot.name, *home_option(home))}")
-
-
-def _stop_trial(home: Path, trial_reference: str, say: Callable[[str], None]) -> None:
-    snapshot, trial = find_trial(home, trial_reference)
-    _require_driver(snapshot)
-    if trial.outcome is not None:
-        raise UserError(f"{trial_reference}: it has ended already ({trial.outcome}); there is nothing to stop")
-    (trial_folder(snapshot.ledger.folder, trial.number) / STOP_FILE).touch()
-    when = "at the end of its epoch" if snapshot.state_of(trial) == words.OUTCOME_RUNNING else "before its next attempt"
-    say(
-        f"{trial_reference} stops {when}; the sweep goes on without it, and "
-        f"{format_command('resume', snapshot.name, *home_option(home))} goes on with it once the sweep has ended."
-    )
-
-
-def _require_driver(snapshot: Snapshot) -> dict[str, Any]:
-    """Return the note of a sweep's driver; raise a `UserError` if the sweep does not run."""
-    if snapshot.driver is None:
-        raise UserError(f"{snapshot.name} does not run ({snapshot.state})")
-    return snapshot.driver

@@ -10,7 +10,7 @@ import pytest
 from orchestrator.cli import main
 from orchestrator.commands.plan import make_plan
 from orchestrator.errors import SearchSpaceError, UserError
-from orchestrator.policy.requests import request
+from orchestrator.policy.wanted import try_next
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.budget import Budget
 from orchestrator.state.events import Started
@@ -86,7 +86,7 @@ def test_a_sweep_that_has_all_its_trials_says_how_it_gets_another_one(stopped: t
     sweep, home = stopped
     drive(sweep, home / "tiny")
     said: list[str] = []
-    request(home, "tiny", ["x=0.125"], said.append)
+    try_next(home, "tiny", ["x=0.125"], said.append)
     assert "All trials of arm=a; arm=b have been asked for." in said[-1] and "--trials +1" in said[-1]
     ledger = ledger_of(sweep, home / "tiny")
     ledger.grant("arm=a", trials=7)
@@ -108,9 +108,9 @@ def test_a_request_that_no_arm_can_have_is_one_message(
     stopped: tuple[Sweep, Path], settings: list[str], message: str
 ) -> None:
     with pytest.raises(UserError) as raised:
-        request(stopped[1], "tiny", settings, print)
+        try_next(stopped[1], "tiny", settings, print)
     assert message in str(raised.value)
-    assert not (stopped[1] / "tiny" / "requests.jsonl").exists()
+    assert not (stopped[1] / "tiny" / "try_next.jsonl").exists()
 
 
 @pytest.mark.parametrize(

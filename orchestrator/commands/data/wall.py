@@ -1,0 +1,95 @@
+"""What the page of a corpus draws: histograms, and the clips that are chosen to be seen and heard."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    from trainables.corpora.corpus import Corpus
+
+MOST_CLIPS = 48
+"""The page has at most so many clips: a sound and its pictures take 110 kB."""
+MOST_OF_CLASS = 4
+LEVEL_EDGES_DB = np.arange(-80, 1, 5)
+CLIP_S = 2
+MOST_BINS = 16
+
+
+@dataclass(frozen=True)
+class Bar:
+    """A bar of a histogram.
+
+    Attributes:
+        label: the interval.
+        count: the number of clips or recordings in it.
+        share: the height, as a fraction of the highest bar.
+    """
+
+    label: str
+    count: int
+    share: float
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """A histogram: its heading, what is counted, and its bars."""
+
+    heading: str
+    unit: str
+    bars: tuple[Bar, ...]
+
+
+@dataclass(frozen=True)
+class WallClip:
+    """A clip on the page; sound and pictures are data URIs, and `frame` is None without a picture."""
+
+    name: str
+    recording: str
+    class_name: str
+    split: str
+    level_db: float
+    sound: str
+    spectrogram: str
+    frame: str | None
+
+
+def count_levels(rms_db: NDArray[np.float32]) -> Histogram:
+    """Return the histogram of the RMS of clips, in dB; those below −80 dB are in the first bar."""
+    counts, _ = np.histogram(np.clip(rms_db, LEVEL_EDGES_DB[0], -1e-3), LEVEL_EDGES_DB)
+    labels = [f"{low} to {low + 5} dB" for low in LEVEL_EDGES_DB[:-1]]
+    return Histogram("Levels (RMS below full scale)", "clips", _make_bars(labels, counts))
+
+
+def count_durations(corpus: Corpus) -> Histogram:
+    """Return the histogram of the durations of recordings, in whole clips."""
+    durations_s = corpus.clips.groupby("recording").size().to_numpy() * CLIP_S
+    num_bins = min(MOST_BINS, int(durations_s.max()) // CLIP_S)
+    width_s = CLIP_S * -(-int(durations_s.max()) // (CLIP_S * num_bins))
+    edges_s = np.arange(num_bins + 1) * width_s + 0.5
+    counts, _ = np.histogram(durations_s, edges_s)
+    ends_s = [(number + 1) * width_s for number in range(num_bins)]
+    labels = [f"{end_s} s" if width_s == CLIP_S else f"{end_s - width_s + 1} to {end_s} s" for end_s in ends_s]
+    return Histogram("Durations, in whole clips", "recordings", _make_bars(labels, counts))
+
+
+def _make_bars(labels: list[str], counts: NDArray[np.int64]) -> tuple[Bar, ...]:
+    most = max(1, int(counts.max()))
+    return tuple(Bar(label, int(count), int(count) / most) for label, count in zip(labels, counts, strict=True))
+
+
+def choose_clips(corpus: Corpus) -> tuple[list[str], list[int]]:
+    """Return the classes that are shown, and the rows of their clips: the first ones of different recordings."""
+    classes = list(corpus.classes)[:MOST_CLIPS]
+    per_class = min(MOST_OF_CLASS, MOST_CLIPS // len(classes))
+    firsts = corpus.clips.drop_duplicates("recording")
+    rows: list[int] = []
+    for name in classes:
+        of_class = firsts[firsts["class"].astype(str) == name]
+        # One of each split first, so that all three are seen.
+        turn = of_class.groupby("split").cumcount()
+        rows += turn.sort_values(kind="stable").index[:per_class].tolist()
+    return classes, rows
