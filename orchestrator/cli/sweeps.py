@@ -58,6 +58,22 @@ def why(
         print(line)
 
 
+@app.command(name="try-next")
+def try_next(
+    name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
+    settings: Annotated[
+        list[str],
+        typer.Argument(help="Searched or compared parameters: lr=3e-4 loss=vae.", show_default=False),
+    ],
+    home: Home = None,
+) -> None:
+    """Let the next trial of a sweep have these parameters; the others are proposed as usual."""
+    from orchestrator.policy.wanted import try_next as want_next
+    from orchestrator.state.home import find_home
+
+    want_next(find_home(home), name, settings, print)
+
+
 @app.command()
 def clean(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],

@@ -19,6 +19,7 @@ EXAMPLES = {
     "Steer a sweep that runs": {
         "top": "orchestrate top vae",
         "stop": "orchestrate stop vae/7",
+        "try-next": "orchestrate try-next vae lr=3e-4 loss=vae",
         "attach": "orchestrate attach vae --address http://head:8265",
         "pause": "orchestrate pause vae",
         "continue": "orchestrate continue vae",
