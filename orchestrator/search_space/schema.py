@@ -23,10 +23,9 @@ from orchestrator.messages import KeyPath, quote_value, suggest_option
 from orchestrator.search_space.command import Command
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
 from orchestrator.search_space.objective import Objective
-from orchestrator.search_space.resources import Resources
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import Pruning, Search
-from orchestrator.search_space.section import NoneWord, Section
+from orchestrator.search_space.section import NoneWord, Resources, Section
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
 
 
