@@ -134,7 +134,7 @@ def read_versions() -> dict[str, str]:
 
 
 def describe_corpus(corpus: Corpus) -> dict[str, Any]:
-    """Return the name and the fingerprint of a corpus, and its numbers of classes, recordings and clips by split."""
+    """Return name, fingerprint and source of a corpus, and its numbers of classes, recordings and clips by split."""
     splits = {}
     for split in ("train", "validation", "test"):
         clips = corpus.clips[corpus.clips["split"] == split]
@@ -142,6 +142,7 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
     return {
         "name": corpus.name,
         "fingerprint": corpus.fingerprint,
+        "source": corpus.source,
         "classes": len(corpus.classes),
         "splits": splits,
     }

@@ -91,7 +91,7 @@ def verify_cache(settings: Mapping[str, Any], home: Path) -> Verified:
     from trainables.corpora.shards.waveforms import open_store
 
     model = corpus_model(settings)(**settings)
-    recordings = model.recordings(home, silent)
+    recordings = model.list_recordings(home, silent)
     return verify([open_store(home, model.source()), *find_stores(home, model.source())], recordings)
 
 
@@ -104,7 +104,7 @@ def estimate_clips(settings: Mapping[str, Any], home: Path) -> Estimate:
     """
     from trainables.corpora.estimate import estimate_clips as estimate
 
-    return estimate(corpus_model(settings)(**settings).recordings(home, silent))
+    return estimate(corpus_model(settings)(**settings).list_recordings(home, silent))
 
 
 @dataclass(frozen=True)

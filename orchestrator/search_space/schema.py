@@ -30,6 +30,14 @@ from orchestrator.search_space.section import NoneWord, Section
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
 
 
+class StopWhen(Section):
+    """When the search of an arm ends before it has had all of its trials."""
+
+    no_better_for: int = Field(
+        ge=1, description="trials in a row that ended without a better best trial, after which an arm gets no more"
+    )
+
+
 class Budget(Section):
     """The number of trials and epochs, and the time limit."""
 
@@ -43,6 +51,10 @@ class Budget(Section):
         gt=0,
         allow_inf_nan=False,
         description="time limit of the sweep, which `orchestrate resume` can extend; or none",
+    )
+
+    stop_when: Annotated[StopWhen | None, NoneWord] = Field(
+        None, description="when the search of an arm ends early: {no_better_for: 12}, or none"
     )
 
     @model_validator(mode="after")
@@ -228,6 +240,9 @@ class SearchSpace(Section):
     evaluate: dict[str, Annotated[Values, AfterValidator(_check_different)]] = Field(
         {},
         description="settings that do not affect training; each trained model is rendered with every combination",
+    )
+    trials: Annotated[tuple[dict[str, Value], ...], Field(strict=False)] = Field(
+        (), description="configurations of your own, which the arms that have their parameters train first"
     )
     search: Search = Field(Search(), description="who proposes the parameters of trials")
     budget: Budget = Field(description="the number of trials and epochs, and the time limit")

@@ -64,6 +64,7 @@ def describe_trial(history: History, trial: Trial, parent: str, place: str | Non
         params=_to_texts({**trial.params, words.PARAM_SEED: trial.seed}),
         scores=_scores(trial),
         since=trial.since,
+        corpus=trial.started["corpus"],
     )
 
 
@@ -99,6 +100,7 @@ def describe_rendering(history: History, trial: Trial, rendering: Rendering, par
         tags=_to_texts(tags | _provenance(history, trial.started)),
         params=_to_texts({**trial.params, **rendering["settings"], words.PARAM_SEED: trial.seed}),
         scores={metric: (value, evaluated_ms, 0) for metric, value in rendering["metrics"].items()},
+        corpus=trial.started["corpus"],
     )
 
 
@@ -125,6 +127,7 @@ def describe_sweep(history: History, pages: SweepPages | None) -> Wanted:
         end_ms=closed.ts if closed else None,
         tags=_to_texts(tags | _provenance(history, started)),
         params=_to_texts({**params, "objective": f"{objective.mode} {objective.metric}"}),
+        corpus=started["corpus"],
     )
 
 

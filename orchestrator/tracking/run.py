@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orchestrator.state.curve import select_valid
 from orchestrator.storage import json_lines
@@ -15,7 +15,12 @@ from orchestrator.tracking import batches
 from orchestrator.tracking.client import Gone, Refused, Store
 from reports import vocabulary as words
 
+if TYPE_CHECKING:
+    from mlflow.entities import DatasetInput
+
 RUNNING = "RUNNING"
+DATASET_CONTEXT = "mlflow.data.context"
+"""The tag of an input by which MLflow's pages say what a dataset was used for."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +37,7 @@ class Wanted:
         scores: metrics with one value, not one for each epoch: (value, time in ms, step), where the step is the number
             of earlier values.
         since: the first attempt whose epochs count.
+        corpus: the corpus, as the driver described it; None without one.
     """
 
     name: str
@@ -42,6 +48,7 @@ class Wanted:
     params: Mapping[str, str] = field(default_factory=dict)
     scores: Mapping[str, tuple[float, int, int]] = field(default_factory=dict)
     since: int = 1
+    corpus: Mapping[str, Any] | None = None
 
 
 @dataclass
@@ -58,6 +65,7 @@ class Sent:
         files: the time of making of each folder and file, in nanoseconds.
         announced: tags that make MLflow's pages show the files.
         left_out: the reason of each name that MLflow refused, such as `metric val/x`.
+        corpus: the fingerprint of the corpus among the run's inputs.
     """
 
     run_id: str | None = None
@@ -71,6 +79,7 @@ class Sent:
     files: dict[str, int] = field(default_factory=dict)
     announced: dict[str, str] = field(default_factory=dict)
     left_out: dict[str, str] = field(default_factory=dict)
+    corpus: str = ""
 
 
 def read_sent(path: Path) -> Sent:
@@ -148,6 +157,8 @@ class Run:
         scores = {key: list(score) for key, score in wanted.scores.items() if self.sent.scores.get(key) != list(score)}
         end = [wanted.status, wanted.end_ms]
         try:
+            if wanted.corpus and self.sent.corpus != wanted.corpus["fingerprint"]:
+                self._log_corpus(wanted.corpus)
             if lines or tags or params or scores:
                 self._log(_batch(rows, scores, params, tags))
                 self.sent.offset = offset
@@ -159,6 +170,12 @@ class Run:
                 self._end(wanted)
         finally:
             self._save()
+
+    def _log_corpus(self, corpus: Mapping[str, Any]) -> None:
+        """Add the corpus to the run's inputs; an MLflow that is too old for them goes without."""
+        with contextlib.suppress(Refused), self._translate_refusal() as run_id:
+            self._store.client.log_inputs(run_id, [_make_dataset(corpus)])
+        self.sent.corpus = corpus["fingerprint"]
 
     def _end(self, wanted: Wanted) -> None:
         """Send the status and the end time."""
@@ -245,3 +262,28 @@ def _batch(
 def _label(key: batches.Key) -> str:
     """Return the text for a metric, param or tag in messages: `metric val/acc@5`."""
     return f"{key[0]} {words.from_mlflow(key[1])}"
+
+
+def _make_dataset(corpus: Mapping[str, Any]) -> DatasetInput:
+    """Return a corpus as an input of a run: its name, fingerprint and source, and its numbers of recordings and clips.
+
+    Args:
+        corpus: the corpus, as the driver described it; logs of earlier versions lack the source.
+    """
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    # The name of a source is that of the corpus and, if there is one, the path of its folder.
+    name, _, where = str(corpus.get("source") or corpus["name"]).partition(" ")
+    if where.startswith("/"):
+        source_type, source = "local", json.dumps({"uri": where})
+    else:
+        source_type, source = "code", json.dumps({"tags": {"corpus": " ".join(filter(None, (name, where)))}})
+    counts = {key: corpus[key] for key in ("classes", "splits") if key in corpus}
+    dataset = Dataset(
+        name=corpus["name"],
+        digest=corpus["fingerprint"],
+        source_type=source_type,
+        source=source,
+        profile=json.dumps(counts),
+    )
+    return DatasetInput(dataset, [InputTag(DATASET_CONTEXT, "training")])

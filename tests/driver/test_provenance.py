@@ -19,6 +19,7 @@ def test_the_record_has_the_size_of_each_split(corpus: Corpus) -> None:
     splits = described["splits"]
     assert list(splits) == ["train", "validation", "test"]
     assert sum(size["recordings"] for size in splits.values()) == corpus.clips["recording"].nunique()
+    assert described["source"] == corpus.source and corpus.source.startswith("folder /")
     assert splits["test"]["clips"] == np.count_nonzero(corpus.clips["split"] == "test") > 0
 
 

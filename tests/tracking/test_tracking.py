@@ -4,7 +4,9 @@ import re
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
+import mlflow.data
 import numpy as np
 import pytest
 from mlflow.entities import Run
@@ -114,6 +116,30 @@ def test_an_outcome_is_a_status_a_tag_and_words(sweep: SweepFolder, outcome: str
     assert run.data.tags["orchestrate.outcome"] == outcome
     assert run.data.tags["orchestrate.reason"] == "for a reason"
     assert f"**{outcome}** after 1 epoch: for a reason." in run.data.tags["mlflow.note.content"]
+
+
+@pytest.mark.parametrize(
+    ("corpus", "source"),
+    [
+        ({"source": "folder /data/my sounds"}, {"uri": "/data/my sounds"}),
+        ({"source": "demo 0"}, {"tags": {"corpus": "demo 0"}}),
+        ({}, {"tags": {"corpus": "folder"}}),
+    ],
+)
+def test_the_corpus_is_a_dataset_among_the_inputs_of_every_run(
+    sweep: SweepFolder, corpus: dict[str, Any], source: dict[str, Any]
+) -> None:
+    splits = {"train": {"recordings": 3, "clips": 6}}
+    sweep.start(corpus={"name": "folder", "fingerprint": "ab12", "classes": 3, "splits": splits, **corpus})
+    sweep.whole_trial(1)
+    follow(sweep.path, once=True)
+    follow(sweep.path, once=True)
+    for run in (sweep.run(1), sweep.runs()["vae"]):
+        (logged,) = run.inputs.dataset_inputs
+        assert (logged.dataset.name, logged.dataset.digest) == ("folder", "ab12")
+        assert [(tag.key, tag.value) for tag in logged.tags] == [("mlflow.data.context", "training")]
+        assert json.loads(logged.dataset.profile) == {"classes": 3, "splits": splits}
+        assert mlflow.data.get_source(logged.dataset).to_dict() == source
 
 
 def test_params_and_tags_have_the_names_of_the_vocabulary(sweep: SweepFolder) -> None:

@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
-from trainables.corpora.files import Recording
+from trainables.corpora.files import Recording, make_printable
 from trainables.corpora.splits import Split
 from trainables.support.progress import Progress
 from trainables.support.registry import Registry
@@ -42,6 +42,10 @@ class CorpusSettings(BaseModel):
             home: the folder of caches; a generated corpus is written below it.
             progress: is called while files are written.
         """
+
+    def list_recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        """Return the recordings with names that can be written anywhere; arguments are those of `recordings`."""
+        return [make_printable(recording) for recording in self.recordings(home, progress)]
 
     def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
         """Return the split of each group, where the data set defines them.

@@ -21,7 +21,7 @@ from trainables.corpora.shards.store import Observe, Placed
 from trainables.corpora.shards.waveforms import open_store, prepare_recordings
 from trainables.corpora.split_record import edit_record, extend_fingerprint, read_record
 from trainables.corpora.splits import Split, digest
-from trainables.corpora.table import check_classes, check_splits, make_table, read_table, write_table
+from trainables.corpora.table import check_classes, check_splits, make_table, read_table
 from trainables.errors import InputError
 from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
@@ -148,7 +148,7 @@ def open_corpus(
         ValidationError: the settings are wrong.
     """
     corpus_settings = corpus_model(settings)(**settings)
-    recordings = corpus_settings.recordings(home, progress)
+    recordings = corpus_settings.list_recordings(home, progress)
     opening = _Opening(corpus_settings, recordings, home, observe or _report_to(progress))
     files = _fingerprint(corpus_settings.name, recordings)
     fixed_splits = corpus_settings.fixed_splits(recordings)
@@ -222,11 +222,11 @@ class _Opening:
         class_of = {recording.name: recording.class_name for recording in self._recordings}
         rows = [(name, class_of[name], problem) for name, problem in problems.items()]
         skipped = pd.DataFrame(rows, columns=["recording", "class", "reason"])
-        write_once(folder / SKIPPED, lambda path: write_table(path, skipped))
+        write_once(folder / SKIPPED, lambda path: skipped.to_csv(path, index=False))
         starts_s = {recording.name: places[recording.name].entry.starts_s for recording in usable}
         clips = make_table(usable, starts_s, earlier_splits)
         check_splits(self._where, clips)
-        write_once(folder / CLIPS, lambda path: write_table(path, clips))
+        write_once(folder / CLIPS, lambda path: clips.to_csv(path, index=False))
         # The table may be older than the shards: its rows count.
         names = read_table(folder / CLIPS, usecols=["recording"], dtype=str)["recording"]
         numbers = names.groupby(names).cumcount()

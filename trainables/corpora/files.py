@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 AUDIO_SUFFIXES = frozenset(".aac .aif .aiff .flac .m4a .mp3 .oga .ogg .opus .wav .wma".split())
@@ -42,3 +42,12 @@ class Recording:
             return "missing"
         section = "" if self.start_s == 0 and self.end_s is None else f" {self.start_s:g} {self.end_s}"
         return f"{stat.st_size} {stat.st_mtime_ns}{section}"
+
+
+def make_printable(recording: Recording) -> Recording:
+    """Return a recording whose names are valid UTF-8: a file's name may be any bytes, which are then escaped."""
+    names = (recording.name, recording.class_name, recording.group)
+    printable = [name.encode(errors="surrogateescape").decode(errors="backslashreplace") for name in names]
+    if tuple(printable) == names:
+        return recording
+    return replace(recording, name=printable[0], class_name=printable[1], group=printable[2])

@@ -93,11 +93,6 @@ def make_table(
 
 
 def read_table(path: Path, **options: Any) -> pd.DataFrame:
-    """Read a table whose names need not be valid UTF-8."""
-    table: pd.DataFrame = pd.read_csv(path, keep_default_na=False, encoding_errors="surrogateescape", **options)
+    """Read a table in which any text may be a name, such as NA."""
+    table: pd.DataFrame = pd.read_csv(path, keep_default_na=False, **options)
     return table
-
-
-def write_table(path: Path, table: pd.DataFrame) -> None:
-    """Write a table that `read_table` reads."""
-    table.to_csv(path, index=False, errors="surrogateescape")
