@@ -20,6 +20,8 @@ MEMORY_BYTES = 3 << 30
 """What a process may allocate for one file; more raises a MemoryError there, before the machine runs out."""
 ATTEMPTS = 2
 """A file is tried again in a fresh process, because memory may have been short for another reason."""
+IN_HAND = 2
+"""The number of inputs that a process has: it goes on with the second while the first answer is read."""
 PATIENCE_S = 2.0
 """How long a process may take to end after its last file."""
 PRELOADED = ("trainables.corpora.recordings", "trainables.corpora.pictures", "scipy.signal")
@@ -65,11 +67,13 @@ def map_surviving(
     try:
         for worker in workers:
             _give(worker, waiting, inputs)
-        while busy := {worker.connection: worker for worker in workers if worker.position is not None}:
+        while busy := {worker.connection: worker for worker in workers if worker.positions}:
             for connection in wait(list(busy)):
                 worker = busy[connection]  # type: ignore[index]
                 position, answer = worker.receive()
                 if isinstance(answer, Failed) and answer.has_killed:
+                    # What else it had in hand has not killed it.
+                    waiting.extendleft(reversed(worker.positions))
                     worker.restart()
                     attempts[position] += 1
                     if attempts[position] < ATTEMPTS:
@@ -85,18 +89,18 @@ def map_surviving(
 
 
 def _give(worker: _Worker[Input, Output], waiting: deque[int], inputs: Sequence[Input]) -> None:
-    if waiting:
+    while waiting and len(worker.positions) < IN_HAND:
         position = waiting.popleft()
         worker.send(position, inputs[position])
 
 
 class _Worker(Generic[Input, Output]):
-    """A process, and the position of the input that it works on."""
+    """A process, and the positions of the inputs that it has in hand, the first of which it works on."""
 
     def __init__(self, make: Callable[[Input], Output], memory_bytes: int) -> None:
         self._make = make
         self._memory_bytes = memory_bytes
-        self.position: int | None = None
+        self.positions: deque[int] = deque()
         self._start()
 
     def _start(self) -> None:
@@ -113,14 +117,13 @@ class _Worker(Generic[Input, Output]):
 
     def send(self, position: int, value: Input) -> None:
         """Give the process an input."""
-        self.position = position
+        self.positions.append(position)
         with contextlib.suppress(BrokenPipeError):  # a dead process is noticed by `receive`
             self.connection.send(value)
 
     def receive(self) -> tuple[int, Output | Failed]:
         """Return the position of the input, and what was made of it."""
-        position, self.position = self.position, None
-        assert position is not None
+        position = self.positions.popleft()
         try:
             answer: Output | Failed = self.connection.recv()
         except (EOFError, ConnectionResetError):
@@ -130,13 +133,14 @@ class _Worker(Generic[Input, Output]):
 
     def restart(self) -> None:
         """Replace the process."""
+        self.positions.clear()
         self.close()
         self._start()
 
     def close(self) -> None:
         """End the process, which works on nothing that anybody waits for."""
         self.connection.close()
-        if self.position is not None:
+        if self.positions:
             self._process.terminate()
         self._process.join(PATIENCE_S)
         if self._process.is_alive():
