@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import resource
@@ -22,6 +23,10 @@ ATTEMPTS = 2
 """A file is tried again in a fresh process, because memory may have been short for another reason."""
 IN_HAND = 2
 """The number of inputs that a process has: it goes on with the second while the first answer is read."""
+PIPE_BYTES = 1 << 20
+"""The buffer for answers, the largest that Linux gives to everybody: a process need not wait until its answer is read.
+
+The clips of 20 s of sound fit."""
 PATIENCE_S = 2.0
 """How long a process may take to end after its last file."""
 PRELOADED = ("trainables.corpora.recordings", "trainables.corpora.pictures", "scipy.signal")
@@ -108,18 +113,22 @@ class _Worker(Generic[Input, Output]):
         # hold at that moment, and a fresh interpreter takes seconds to import what a decoder needs.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(PRELOADED))
-        self.connection, other_end = context.Pipe()
+        inputs, self._inputs = context.Pipe(duplex=False)
+        self.connection, answers = context.Pipe(duplex=False)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._process: BaseProcess = context.Process(
-            target=_work, args=(other_end, self._make, self._memory_bytes), daemon=True
+            target=_work, args=(inputs, answers, self._make, self._memory_bytes), daemon=True
         )
         self._process.start()
-        other_end.close()
+        inputs.close()
+        answers.close()
 
     def send(self, position: int, value: Input) -> None:
         """Give the process an input."""
         self.positions.append(position)
         with contextlib.suppress(BrokenPipeError):  # a dead process is noticed by `receive`
-            self.connection.send(value)
+            self._inputs.send(value)
 
     def receive(self) -> tuple[int, Output | Failed]:
         """Return the position of the input, and what was made of it."""
@@ -139,6 +148,7 @@ class _Worker(Generic[Input, Output]):
 
     def close(self) -> None:
         """End the process, which works on nothing that anybody waits for."""
+        self._inputs.close()
         self.connection.close()
         if self.positions:
             self._process.terminate()
@@ -148,16 +158,16 @@ class _Worker(Generic[Input, Output]):
             self._process.join()
 
 
-def _work(connection: Connection, make: Callable[[Input], Output], memory_bytes: int) -> None:
-    """Answer each input with what was made of it, until the connection ends."""
-    # Ctrl-C reaches the whole group; the end of the connection ends this process.
+def _work(inputs: Connection, answers: Connection, make: Callable[[Input], Output], memory_bytes: int) -> None:
+    """Answer each input with what was made of it, until the inputs end."""
+    # Ctrl-C reaches the whole group; the end of the inputs ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     # A decoder that dies leaves no core dump of gigabytes.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            connection.send(_try(make, connection.recv(), memory_bytes))
+            answers.send(_try(make, inputs.recv(), memory_bytes))
 
 
 def _try(make: Callable[[Input], Output], value: Input, memory_bytes: int) -> Output | Failed:
