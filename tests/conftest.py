@@ -37,6 +37,7 @@ LONG_FILES = (
     "test_sweep.py",
     "test_recovery.py",
     "test_machines.py",
+    "test_sent_sweeps.py",
     "test_chaos.py",
     "test_power_cut.py",
     "test_generate.py",

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli import data, results, search_spaces, steering, sweeps
+from orchestrator.cli import clusters, data, results, search_spaces, steering, sweeps
 from orchestrator.cli.options import Address, Detach, Home, Name, Overrides, Preset, find_search_spaces
 from orchestrator.cli.verbs import Verbs
 from orchestrator.command_line import version
@@ -57,7 +57,7 @@ def sweep(
 ) -> None:
     """Run a search space; the same command resumes it."""
     from orchestrator.commands.finished import Request, find_finished, record_finished, say_finished
-    from orchestrator.machines.address import use_address
+    from orchestrator.machines.address import OWN, use_address
     from orchestrator.state.home import find_home, was_run
 
     use_address(address, detached=detach)
@@ -65,6 +65,10 @@ def sweep(
     paths = [path for argument in files for path in find_search_spaces(argument)]
     if name is not None and len(paths) > 1:
         raise UserError(f"--name {name}: {len(paths)} search spaces can't share one name; run them one by one")
+    if detach and address not in (None, OWN):
+        for path in paths:
+            _send(path, address, home, preset, set_ or [], name)
+        return
     requests = [Request(path, preset, tuple(set_ or ()), name) for path in paths]
     finished = [find_finished(home_path, request) for request in requests]
     if all(finished):
@@ -124,7 +128,7 @@ def resume(
     """Resume a sweep; retry its failed trials, or add to its budget."""
     from orchestrator.commands.resume import ResumeOptions, parse_increment
     from orchestrator.commands.resume import resume as resume_sweep
-    from orchestrator.machines.address import use_address
+    from orchestrator.machines.address import OWN, use_address
     from orchestrator.overview.screen import Screen
     from orchestrator.state.home import find_home, find_sweep
 
@@ -139,6 +143,12 @@ def resume(
         arm,
     )
     screen = Screen()
+    if detach and address not in (None, OWN):
+        from orchestrator.machines.sending import drop_options, require_home, send_resume
+
+        options_there = drop_options(sys.argv[2:], {name, "--detach"}, {"--address", "--home"})
+        send_resume(address, require_home(home), name, options_there, screen.say)
+        return
     if detach:
         _detach(find_sweep(find_home(home), name), screen.say)
         return
@@ -152,6 +162,7 @@ def resume(
 
 app.add_typer(search_spaces.app)
 app.add_typer(sweeps.app)
+app.add_typer(clusters.app)
 app.add_typer(steering.app)
 app.add_typer(results.app)
 app.add_typer(data.app, name="data")
@@ -174,6 +185,22 @@ def _write_report(name: str, home: Path, say: Callable[[str], None]) -> None:
         # The sweep has ended without an error, whatever is wrong with its report.
         command = format_command("report", name, *home_option(home))
         say(f"No report ({type(error).__name__}: {error}); {command} shows the traceback")
+
+
+def _send(
+    path: Path, address: str, home: Path | None, preset: str | None, overrides: list[str], name: str | None
+) -> None:
+    """Let a cluster run a search space, which is checked here before."""
+    from orchestrator.machines.code import own_files
+    from orchestrator.machines.sending import require_home, send_sweep
+    from orchestrator.search_space.reader import read_search_space
+
+    home_there = require_home(home)
+    sweep = read_search_space(path, preset=preset, overrides=overrides, name=name)
+    options = [part for override in overrides for part in ("--set", override)]
+    for option, value in (("--preset", preset), ("--name", name)):
+        options += [option, value] if value is not None else []
+    send_sweep(address, home_there, path, sweep.name, options, print, own_files(sweep))
 
 
 def _detach(folder: Path, say: Callable[[str], None]) -> None:

@@ -32,6 +32,15 @@ Address = Annotated[
     ),
 ]
 
+Sent = Annotated[
+    str | None,
+    typer.Option(
+        "--address",
+        help="The Ray cluster to which the sweep was sent with --detach: HOST:PORT, auto, or its dashboard's URL.",
+        show_default=False,
+    ),
+]
+
 
 def complete_example(incomplete: str) -> list[tuple[str, str]]:
     """Return the examples whose names begin with what was typed, each with its question."""

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import Home
+from orchestrator.cli.clusters import ask_cluster
+from orchestrator.cli.options import Home, Sent
 
 app = typer.Typer()
 Running = Annotated[str, typer.Argument(help="A sweep that runs.", show_default=False)]
@@ -33,8 +34,11 @@ def top(
 
 
 @app.command()
-def stop(name: Target, home: Home = None) -> None:
+def stop(name: Target, home: Home = None, address: Sent = None) -> None:
     """Stop a sweep or a trial so that it can be resumed."""
+    if address is not None:
+        ask_cluster(address, name.partition("/")[0], ["stop", name])
+        return
     from orchestrator.state.home import find_home
     from orchestrator.steering.stop import stop as stop_target
 

@@ -6,7 +6,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import Home
+from orchestrator.cli.clusters import ask_cluster
+from orchestrator.cli.options import Home, Sent
 from orchestrator.errors import UserError
 
 app = typer.Typer()
@@ -21,6 +22,7 @@ def status(
         bool, typer.Option("--watch", help="Draw it again every 2 s, until the sweep ends or you press Ctrl-C.")
     ] = False,
     home: Home = None,
+    address: Sent = None,
 ) -> None:
     """Show the state of sweeps: their arms, their trials, and what MLflow does not have yet."""
     from rich.console import Console
@@ -30,6 +32,12 @@ def status(
     from orchestrator.state.home import find_home
 
     console = Console(highlight=False)
+    if address is not None:
+        if name is None or watches:
+            raise UserError("--address: needs the name of a sweep, and not --watch; attach follows a sweep")
+        options = [option for option, is_set in (("--json", as_json), ("--all", shows_all)) if is_set]
+        ask_cluster(address, name, ["status", name, *options])
+        return
     if watches and (as_json or shows_all):
         raise UserError(f"--watch: not with {'--json' if as_json else '--all'}; leave one of them out")
     if watches:
@@ -48,6 +56,22 @@ def why(
 
     for line in explain(find_home(home), trial):
         print(line)
+
+
+@app.command(name="try-next")
+def try_next(
+    name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
+    settings: Annotated[
+        list[str],
+        typer.Argument(help="Searched or compared parameters: lr=3e-4 loss=vae.", show_default=False),
+    ],
+    home: Home = None,
+) -> None:
+    """Let the next trial of a sweep have these parameters; the others are proposed as usual."""
+    from orchestrator.policy.wanted import try_next as want_next
+    from orchestrator.state.home import find_home
+
+    want_next(find_home(home), name, settings, print)
 
 
 @app.command()

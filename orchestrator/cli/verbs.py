@@ -19,6 +19,8 @@ EXAMPLES = {
     "Steer a sweep that runs": {
         "top": "orchestrate top vae",
         "stop": "orchestrate stop vae/7",
+        "try-next": "orchestrate try-next vae lr=3e-4 loss=vae",
+        "attach": "orchestrate attach vae --address http://head:8265",
         "pause": "orchestrate pause vae",
         "continue": "orchestrate continue vae",
         "retry": "orchestrate retry vae/7",
@@ -28,6 +30,7 @@ EXAMPLES = {
     "Look": {
         "status": "orchestrate status vae",
         "why": "orchestrate why vae/7",
+        "logs": "orchestrate logs vae --address http://head:8265",
         "ui": "orchestrate ui vae",
     },
     "Compare": {

@@ -198,6 +198,15 @@ def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
         notes.append(f"where nothing is searched ({'; '.join(fixed)}), trials differ by their seeds only")
     if space.pruning and space.pruning.across_arms:
         notes.append("arms are pruned against each other: one that starts slowly may lose all its trials")
+    limits = {"gpu_hours": space.budget.gpu_hours, "cost": space.budget.cost}
+    for key, limit in limits.items():
+        if limit is not None:
+            notes.append(f"the sweep stops once trials have held graphics cards for budget.{key} of {limit:g}")
+    if space.trials:
+        notes.append(f"{words.amount(len(space.trials), 'configuration')} of your own (trials) come first")
+    if space.budget.stop_when is not None:
+        count = words.amount(space.budget.stop_when.no_better_for, "trial")
+        notes.append(f"an arm gets no more trials after {count} in a row without a better one (budget.stop_when)")
     if space.budget.hours is not None:
         notes.append(f"the sweep stops after {space.budget.hours:g} h (budget.hours)")
     return notes

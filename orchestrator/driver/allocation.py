@@ -13,9 +13,43 @@ from orchestrator.machines.address import cluster_address
 if TYPE_CHECKING:
     from orchestrator.driver.signals import SignalHandler
     from orchestrator.driver.tasks import Tasks
+    from orchestrator.machines.code import CodeCopy
     from orchestrator.machines.watch import Machines
     from orchestrator.overview.screen import Screen
     from orchestrator.search_space.reader import Sweep
+
+
+def share_code(sweep: Sweep, home: Path, machines: Machines, say: Callable[[str], None]) -> CodeCopy | None:
+    """Copy the sweep's own code into the home if a machine does not see it.
+
+    Args:
+        sweep: the search space.
+        home: the folder of all sweeps.
+        machines: the machines of the cluster.
+        say: prints a line.
+
+    Returns:
+        The copy; None if every machine sees the code itself, or there is none.
+
+    Raises:
+        UserError: some of the code is not in the folder of the search space, and a machine does not see it there.
+    """
+    from orchestrator.machines.code import CODE, copy_code, own_files
+
+    paths = own_files(sweep)
+    files = [str(path) for path in paths]
+    if blind := machines.find_blind(files):
+        source = sweep.path.resolve().parent
+        if home / sweep.name == source:
+            # A copy of the search space is resumed; its code is where it was.
+            source = paths[-1] if paths[-1].is_dir() else paths[-1].parent
+        code = copy_code(source, home / CODE / sweep.name)
+        files = [code.move(file) for file in files]
+        say(f"{', '.join(blind)} can't see {source}: trials run its copy {code.copy}.")
+        machines.require(files)
+        return code
+    machines.require(files)
+    return None
 
 
 def allocate(
@@ -51,7 +85,7 @@ def allocate(
     machines = Machines(Entry(folder, token, versions) if versions else None, screen.say)
     screen.progress("starting Ray", 1, 1)
     capacity = machines.capacity
-    tasks = Tasks(sweep, home, capacity, token, versions, machines)
+    tasks = Tasks(sweep, home, capacity, token, versions, machines, share_code(sweep, home, machines, screen.say))
     for line in (*tasks.notes, *(grants.find_busy_gpus() if capacity.gpus else ())):
         screen.say(line)
     has_own_code = sweep.components or not sweep.trainable.__module__.startswith("trainables.")

@@ -16,6 +16,7 @@ from orchestrator.worker.spec import TrialSpec
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
+    from orchestrator.machines.code import CodeCopy
     from orchestrator.machines.watch import Machines
     from orchestrator.policy.agenda import Task
     from orchestrator.search_space.reader import Sweep
@@ -77,6 +78,7 @@ class Tasks:
         token: str = "",
         versions: Mapping[str, str] | None = None,
         machines: Machines | None = None,
+        code: CodeCopy | None = None,
     ) -> None:
         """Fit the requested resources to the cluster.
 
@@ -87,6 +89,7 @@ class Tasks:
             token: the content of a file by which a worker checks that it sees the home; empty for no check.
             versions: the driver's, which those of workers have to be; None for no check.
             machines: the machines as they come and go; None if they stay.
+            code: the copy of the sweep's own code that trials run; None if they run it where it is.
 
         Raises:
             UserError: a GPU is required where there is none, or more are requested than there are.
@@ -97,6 +100,7 @@ class Tasks:
         self._token = token
         self._versions = versions or {}
         self._machines = machines
+        self._code = code
         self._grants, self.notes = grants.grant_resources(sweep, capacity)
 
     @property
@@ -113,6 +117,10 @@ class Tasks:
         grant = self._grants[trial.arm]
         return grant.scale(2 * trial.share, self._capacity) != grant.scale(trial.share, self._capacity)
 
+    def gpus_of(self, trial: Trial) -> float:
+        """Return the number of graphics cards that a trial holds while it runs."""
+        return self._grants[trial.arm].scale(trial.share, self._capacity).gpus
+
     def make_config(self, task: Task) -> dict[str, Any]:
         """Return a task as the configuration for a worker: `kind`, `spec`, `resources`, and `labels` of a machine."""
         trial, space = task.trial, self._sweep.space
@@ -127,5 +135,12 @@ class Tasks:
             spec = replace(spec, splits=("test",))
         if task.kind == "evaluate" and trial.outcome == words.OUTCOME_COMPLETED:
             spec = replace(spec, renderings=tuple(self._sweep.renderings))
+        if self._code is not None:
+            spec = replace(
+                spec,
+                trainable=self._code.move_trainable(spec.trainable),
+                trainable_folder=self._code.move(spec.trainable_folder),
+                components=tuple(map(self._code.move, spec.components)),
+            )
         labels = self._machines.selector() if self._machines else {}
         return {"kind": task.kind, "spec": asdict(spec), "resources": grant.as_bundle(), "labels": labels}

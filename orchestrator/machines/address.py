@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from pathlib import Path
 
 from orchestrator.errors import UserError
 
@@ -37,6 +38,29 @@ def cluster_address() -> str | None:
     """Return the address of the cluster that trials run on; None for a Ray of this process's own."""
     address = os.environ.get(VARIABLE, "").strip()
     return None if address in ("", OWN) else address
+
+
+def require_cluster(address: str | None) -> str:
+    """Return the address of the cluster to which drivers are sent.
+
+    Raises:
+        UserError: there is none, or it has another form.
+    """
+    use_address(address, detached=True)
+    cluster = cluster_address()
+    if cluster is None:
+        raise UserError(f"--address: needs a cluster to which sweeps are sent; give {FORMS.partition(' or ')[0]}")
+    return cluster
+
+
+def use_token() -> None:
+    """Let Ray send the token that this user has, if there is one; it must be called before Ray is imported.
+
+    Ray's own commands and `ray.init` do so by themselves, its client of jobs does not.
+    """
+    token_file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
+    if "RAY_AUTH_TOKEN" in os.environ or token_file.exists():
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
 
 
 def is_dashboard(address: str) -> bool:

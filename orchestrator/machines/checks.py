@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.errors import UserError
@@ -23,14 +23,24 @@ class Entry:
         folder: the sweep's folder.
         token: the token in it.
         versions: the versions of the driver.
+        files: the sweep's own code.
     """
 
     folder: Path
     token: str
     versions: Mapping[str, str]
+    files: tuple[str, ...] = ()
 
     def find_problems(self, machines: Sequence[Machine]) -> dict[str, str]:
         """Return why machines can't run trials, as a sentence by the machine's id; those that can are left out."""
+        return {key: problem for key, problem in self._ask(machines).items() if problem}
+
+    def find_blind(self, machines: Sequence[Machine], files: Sequence[str]) -> list[Machine]:
+        """Return the machines that do not see all files."""
+        problems = replace(self, files=tuple(files)).find_problems(machines)
+        return [machine for machine in machines if machine.id in problems]
+
+    def _ask(self, machines: Sequence[Machine]) -> dict[str, str]:
         import ray
         from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
@@ -38,17 +48,16 @@ class Entry:
         pending = {}
         for machine in machines:
             there = NodeAffinitySchedulingStrategy(machine.id, soft=False)
-            pending[look.options(scheduling_strategy=there).remote(str(self.folder / TOKEN))] = machine
+            pending[look.options(scheduling_strategy=there).remote(str(self.folder / TOKEN), self.files)] = machine
         ray.wait(list(pending), num_returns=len(pending), timeout=PATIENCE_S)
-        problems = {}
+        problems: dict[str, str] = {}
         for answer, machine in pending.items():
             try:
                 problem = self._describe_problem(*ray.get(answer, timeout=0))
             except ray.exceptions.RayError as error:
                 reason = (str(error).strip() or f"no answer within {PATIENCE_S:g} s").splitlines()[-1]
                 problem = f"it can't run orchestrate ({reason}); install the same version there"
-            if problem:
-                problems[machine.id] = f"{problem}, or take that machine out of the cluster"
+            problems[machine.id] = f"{problem}, or take that machine out of the cluster" if problem else ""
         return problems
 
     def check(self, machines: Sequence[Machine]) -> None:
@@ -61,7 +70,7 @@ class Entry:
             names = {machine.id: machine.name for machine in machines}
             raise UserError("\n".join(f"{names[key]}: {problem}" for key, problem in problems.items()))
 
-    def _describe_problem(self, token: str, versions: Mapping[str, str]) -> str:
+    def _describe_problem(self, token: str, versions: Mapping[str, str], missing: Sequence[str]) -> str:
         if difference := describe_difference(self.versions, versions):
             return f"it has other versions than the driver ({difference}); install the driver's there"
         if token != self.token:
@@ -69,9 +78,9 @@ class Entry:
                 f"the home {self.folder.parent} is not shared with it, so that trials there would be recorded on "
                 "another disk; mount it there under the same path, choose a shared one with --home"
             )
-        return ""
+        return f"it does not see {', '.join(missing)}; put that in the search space's folder" if missing else ""
 
 
-def look_around(path: str) -> tuple[str, dict[str, str]]:
-    """Return the token that this machine reads at a path, and its versions."""
-    return read_token(path), read_versions()
+def look_around(path: str, files: Sequence[str]) -> tuple[str, dict[str, str], list[str]]:
+    """Return the token that this machine reads at a path, its versions, and the files that it does not see."""
+    return read_token(path), read_versions(), [file for file in files if not Path(file).exists()]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from orchestrator.machines.checks import Entry
 from orchestrator.machines.inventory import Capacity, read_machines
@@ -39,6 +40,22 @@ class Machines:
         self._leaving: frozenset[str] = frozenset()
         if entry is not None:
             entry.check(tuple(self._all.values()))
+
+    def find_blind(self, files: Sequence[str]) -> list[str]:
+        """Return the names of the machines that do not see all files; none for a Ray of this process's own."""
+        if self._entry is None or not files:
+            return []
+        return [machine.name for machine in self._entry.find_blind(self.capacity.machines, files)]
+
+    def require(self, files: Sequence[str]) -> None:
+        """Demand of all machines, and of those that join later, that they see files.
+
+        Raises:
+            UserError: a machine does not.
+        """
+        if self._entry is not None and files:
+            self._entry = replace(self._entry, files=tuple(files))
+            self._entry.check(self.capacity.machines)
 
     @property
     def capacity(self) -> Capacity:

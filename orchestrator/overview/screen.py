@@ -25,6 +25,7 @@ from orchestrator.overview.tables import (
     make_renderings_table,
     make_results_table,
 )
+from orchestrator.state.budget import Budget
 from orchestrator.state.home import home_option
 from orchestrator.state.trial import infeasible_line, unfinished_line
 from orchestrator.tracking import sender
@@ -163,6 +164,12 @@ class Screen:
             )
         for line in filter(None, (unfinished_line(arm.arm, arm.best) for arm in arms)):
             self.say(line)
+        budget = Budget(sweep, ledger)
+        for name in (arm.name for arm in sweep.arms if budget.has_ended_early(arm.name)):
+            self.say(
+                f"{name}: ended after {budget.trials(name)} of {budget.most_trials(name)} trials, since the last "
+                "ones were no better (budget.stop_when)."
+            )
         if infeasible := infeasible_line(ledger.trials.values(), ledger.objective):
             self.say(infeasible)
         if any(arm.mixed_code for arm in arms):

@@ -17,6 +17,7 @@ from orchestrator.plugins.samplers import make_sampler
 from orchestrator.policy.forecast import forecast_values
 from orchestrator.policy.frozen_trials import describe_result, distribution, make_frozen_trial, suggest_value
 from orchestrator.policy.points import derive_seed, grid_point, random_point, sobol_point
+from orchestrator.policy.wanted import WantedTrials
 from orchestrator.search_space.reader import Arm, Sweep
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import CMAES, GP, GRID, RANDOM, SOBOL, TPE, choose_sampler, is_file
@@ -45,6 +46,7 @@ class Studies:
         self._ledger = ledger
         self._objective = Objective.of(sweep.space)
         self._studies: dict[str, _ArmStudy] = {}
+        self._wanted = WantedTrials(sweep, ledger)
 
     def suggest(self, arm: Arm, index: int) -> tuple[dict[str, Value], str]:
         """Return values of an arm's searched parameters for its next trial.
@@ -57,10 +59,23 @@ class Studies:
             index: the place of the next trial in its arm, from 0 on; the seed comes from (seed, arm, index).
 
         Returns:
-            The values and their source: `startup`, the sampler, or `fixed` where nothing is searched.
+            The values and their source: `own` or `requested` for a configuration of the user's, `startup`, the
+            sampler, or `fixed` where nothing is searched.
         """
         if not arm.searched:
             return {}, "fixed"
+        wanted, source = self._wanted.next_for(arm, index)
+        if arm.searched.keys() <= wanted.keys():
+            return arm.draw(lambda name, domain: wanted[name]), source
+        proposed, sampler = self._propose_next(arm, index)
+        if not wanted:
+            return proposed, sampler
+        # Where a wanted value makes a parameter active that the proposal has not, it gets the middle of its domain.
+        values = {**proposed, **wanted}
+        return arm.draw(lambda name, domain: values.get(name, domain.at(0.5))), source
+
+    def _propose_next(self, arm: Arm, index: int) -> tuple[dict[str, Value], str]:
+        """Return the values that the arm's sampler proposes, and their source."""
         sampler = choose_sampler(self._sweep.space, arm).name
         if sampler in POINTS:
             return POINTS[sampler](self._sweep, arm, index), sampler

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 from pydantic import AfterValidator, Field, WithJsonSchema
 
-from orchestrator.messages import Complain, quote_value, suggest_option
-from orchestrator.search_space.domains import Choice, Domain, Int, LogInt, QUniform
+from orchestrator.messages import Complain, KeyPath, quote_value, suggest_option
+from orchestrator.search_space.domains import Choice, Domain, Int, LogInt, LogUniform, QUniform, Uniform, is_number
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.section import Section
 
@@ -118,14 +118,85 @@ def choose_sampler(space: SearchSpace, arm: Arm) -> SamplerChoice:
     return SamplerChoice(GP, "its parameters are few and numeric")
 
 
-def check_sampler(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -> None:
-    """Check that the sampler can search every arm; the first arm that it can't search is reported."""
+def check_search(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -> None:
+    """Check `trials`, and that the sampler can search every arm; the first arm that it can't search is reported."""
     if space.budget.seeds is not None:
+        for section, is_set in (("trials", bool(space.trials)), ("budget", space.budget.stop_when is not None)):
+            if is_set:
+                at: KeyPath = ("budget", "stop_when") if section == "budget" else (section,)
+                complain(at, "is for a search, and budget.seeds searches nothing; needs budget.trials_per_arm")
         return
+    _check_trials(space, arms, complain)
     for arm in arms:
         if arm.searched and (problem := _find_problem(space, arm)):
             complain(("search", "sampler"), problem)
             return
+
+
+def _check_trials(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -> None:
+    """Check that some arm can train each of the user's own configurations, and that none gets too many."""
+    counts = dict.fromkeys((arm.name for arm in arms), 0)
+    for index, wanted in enumerate(space.trials):
+        try:
+            matches = match_arms(arms, wanted)
+        except ValueError as error:
+            complain(("trials", index), str(error))
+            continue
+        for name in matches:
+            counts[name] += 1
+    crowded = [name for name, count in counts.items() if count > space.budget.trials]
+    if crowded:
+        message = f"has {counts[crowded[0]]} for arm {crowded[0]}, more than budget.trials_per_arm"
+        complain(("trials",), f"{message} ({space.budget.trials})")
+
+
+def match_arms(arms: Sequence[Arm], wanted: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
+    """Return the searched values of a configuration for each arm that can have it, by the arm's name.
+
+    Args:
+        arms: all arms.
+        wanted: values of searched parameters and, to choose arms, of compared or fixed ones; parameters that are left
+            out are proposed.
+
+    Raises:
+        ValueError: no arm has these parameters with these values; the message says why.
+    """
+    problems: dict[str, None] = {}
+    matches = {}
+    for arm in arms:
+        searched, problem = _match_arm(arm, wanted)
+        if problem:
+            problems[problem] = None
+        else:
+            matches[arm.name] = searched
+    if not matches:
+        raise ValueError("; ".join(problems))
+    return matches
+
+
+def _match_arm(arm: Arm, wanted: Mapping[str, Value]) -> tuple[dict[str, Value], str]:
+    """Return the searched values of a configuration in an arm, and why the arm can't have it; empty if it can."""
+    settled = {**arm.compared, **arm.fixed}
+    searched = {}
+    for name, value in wanted.items():
+        if name in arm.searched:
+            domain = arm.searched[name]
+            if not _contains(domain, value):
+                return {}, f"{name} is searched in {domain}, got {quote_value(value)}"
+            searched[name] = value if isinstance(domain, Choice) else type(domain.at(0.5))(value)
+        elif name not in settled:
+            return {}, f"no parameter {name!r}{suggest_option(name, arm.searched)} in arm {arm.name}"
+        elif settled[name] != value:
+            return {}, f"{name} is {quote_value(settled[name])} in arm {arm.name}, got {quote_value(value)}"
+    if not searched:
+        return {}, f"names no searched parameter of arm {arm.name}: {', '.join(arm.searched) or 'nothing is searched'}"
+    return searched, ""
+
+
+def _contains(domain: Domain, value: Value) -> bool:
+    if isinstance(domain, Uniform | LogUniform):
+        return is_number(value) and domain.low <= value <= domain.high
+    return domain.takes(value)
 
 
 def _find_problem(space: SearchSpace, arm: Arm) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.sweep_state import Grant
+from reports import vocabulary as words
 
 if TYPE_CHECKING:
     from orchestrator.search_space.reader import Sweep
@@ -24,13 +25,37 @@ class Budget:
         self._written = sweep.space.budget
         self._confirm = sweep.space.confirm
         self._granted = ledger.granted
+        self._ledger = ledger
 
     def _grant(self, arm: str) -> Grant:
         return self._granted.get(arm, Grant())
 
     def trials(self, arm: str) -> int:
-        """Return the number of trials of an arm's search."""
+        """Return the number of trials of an arm's search; an arm that has ended early gets no more than it has."""
+        if self.has_ended_early(arm):
+            return len(self._ledger.tally(arm).of_stage(words.STAGE_SEARCH))
+        return self.most_trials(arm)
+
+    def most_trials(self, arm: str) -> int:
+        """Return the number of trials that an arm's search may have."""
         return max(self._written.trials, self._grant(arm).trials)
+
+    def has_ended_early(self, arm: str) -> bool:
+        """Return whether the last trials of an arm's search that have ended were no better than one before them."""
+        stop_when, tally = self._written.stop_when, self._ledger.tally(arm)
+        best = tally.best
+        if stop_when is None or best is None or best.outcome is None:
+            return False
+        if len(tally.of_stage(words.STAGE_SEARCH)) >= self.most_trials(arm):
+            return False
+        count = 0
+        for number in tally.last_ended():
+            if number == best.number:
+                return False
+            count += self._ledger.trials[number].stage == words.STAGE_SEARCH
+            if count >= stop_when.no_better_for:
+                return True
+        return False
 
     def confirm_trials(self, arm: str) -> int:
         """Return the number of trials of an arm's confirm stage."""
@@ -44,3 +69,11 @@ class Budget:
     def hours(self) -> float | None:
         """The hours that the sweep may take in all; None if there is no limit."""
         return None if self._written.hours is None else max(self._written.hours, self._grant("").hours)
+
+    @property
+    def gpu_seconds(self) -> float | None:
+        """The seconds for which trials may hold graphics cards, by `gpu_hours` and `cost`; None without a limit."""
+        limits = [self._written.gpu_hours] if self._written.gpu_hours is not None else []
+        if self._written.cost is not None and self._written.price_per_gpu_hour is not None:
+            limits.append(self._written.cost / self._written.price_per_gpu_hour)
+        return min(limits) * 3600 if limits else None

@@ -45,6 +45,8 @@ SOURCES = {
     "random": "drawn at random",
     "grid": "a point of the grid",
     "custom": "chosen by your sampler",
+    "own": "one of the search space's trials",
+    "requested": "asked for by hand",
 }
 """How the searched values of a trial were chosen, in words."""
 

@@ -17,21 +17,22 @@ from orchestrator.worker.failure import UnfitMachine
 
 PACKAGES = ("ray", "torch")
 """The packages whose versions have to be equal beside Python's and our own."""
+SOURCE = "source of orchestrate"
 DIGITS = 8
 
 
 @functools.cache
 def read_versions() -> dict[str, str]:
-    """Return the versions of Python, of `PACKAGES` and of this program in this process.
+    """Return the versions of Python, of `PACKAGES` and of this program, and a hash of our `source`.
 
-    Ours has a hash of the source, since two checkouts may differ and have one version. Python's patch version is left
-    out: it changes no result.
+    Two checkouts may have one version and differ. Python's patch version is left out: it changes no result.
     """
     python = ".".join(platform.python_version_tuple()[:2])
     return {
         "python": python,
         **{name: _installed(name) for name in PACKAGES},
-        NAME: f"{_own_version()}+{hash_source()}",
+        NAME: _own_version(),
+        SOURCE: hash_source(),
     }
 
 
@@ -72,7 +73,10 @@ def describe_difference(here: Mapping[str, str], there: Mapping[str, str]) -> st
 
 
 def check_versions(wanted: Mapping[str, str]) -> None:
-    """Check that this process has the driver's versions.
+    """Check that this process has the driver's versions, our source apart.
+
+    Whoever edits a checkout that all machines share must not stop the sweeps that use it; `provenance` marks their
+    trials.
 
     Args:
         wanted: the versions of the driver; empty for no check.
@@ -80,7 +84,8 @@ def check_versions(wanted: Mapping[str, str]) -> None:
     Raises:
         UnfitMachine: one of them is another.
     """
-    if wanted and (difference := describe_difference(wanted, read_versions())):
+    installed = {name: wanted_version for name, wanted_version in wanted.items() if name != SOURCE}
+    if difference := describe_difference(installed, read_versions() if installed else {}):
         raise UnfitMachine(
             f"{socket.gethostname()}: it has other versions than the driver ({difference}); install the driver's "
             "there, or take that machine out of the cluster"

@@ -1,6 +1,6 @@
 """Which sampler finds the best value with few trials: functions with known optima, each with noise.
 
-    python -m tests.benchmarks.search [--seeds 20] [--samplers tpe gp]
+    python -m tests.benchmarks.search [--seeds 20] [--samplers tpe gp] [--functions Hartmann-6]
 
 Each search is a sweep without processes, through the real ledger, agenda and suggestions: four startup trials, then the
 sampler. The value without noise of the trial that looked best counts, as in a sweep, whose best trial is the one that
@@ -138,17 +138,19 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS))
+    parser.add_argument("--functions", nargs="+", default=[problem.name for problem in PROBLEMS])
     options = parser.parse_args()
+    problems = [problem for problem in PROBLEMS if problem.name in options.functions]
     print(f"| function, trials | {' | '.join(options.samplers)} |\n|---|{'---|' * len(options.samplers)}", flush=True)
     seconds = dict.fromkeys(options.samplers, 0.0)
-    for problem in PROBLEMS:
+    for problem in problems:
         cells = []
         for sampler in options.samplers:
             begin = time.perf_counter()
             cells.append(describe([search(problem, sampler, seed) for seed in range(options.seeds)]))
             seconds[sampler] += time.perf_counter() - begin
         print(f"| {problem.name}, {problem.trials} | {' | '.join(cells)} |", flush=True)
-    num_trials = options.seeds * sum(problem.trials for problem in PROBLEMS)
+    num_trials = options.seeds * sum(problem.trials for problem in problems)
     spent = ", ".join(f"{sampler} {1000 * value / num_trials:.0f}" for sampler, value in seconds.items())
     print(f"\nms per trial: {spent}")
 

@@ -29,7 +29,7 @@ PAGES = sorted(FOLDER.glob("*.md"))
 TEXTS = [*PAGES, ROOT / "README.md"]
 FENCE = re.compile(r"^```(?P<language>\w*)\n(?P<code>.*?)^```$", re.MULTILINE | re.DOTALL)
 INLINE = re.compile(r"`(?P<code>[^`\n]+)`")
-COMMAND = re.compile(r"\borchestrate +(?P<verb>[a-z]+)(?P<rest>[^\n]*)")
+COMMAND = re.compile(r"\borchestrate +(?P<verb>[a-z][a-z-]*)(?P<rest>[^\n]*)")
 LINK = re.compile(r"\]\((?P<target>[^)#\s]+)(?:#[^)\s]*)?\)")
 REST_OF_A_FILE = {
     "trainable": "autoencoder",
@@ -125,7 +125,7 @@ def test_commands_in_a_page_exist(page: Path) -> None:
 
 
 def test_every_verb_has_a_section() -> None:
-    headings = re.findall(r"^## (\w+)$", (FOLDER / "commands.md").read_text(encoding="utf-8"), re.MULTILINE)
+    headings = re.findall(r"^## ([\w-]+)$", (FOLDER / "commands.md").read_text(encoding="utf-8"), re.MULTILINE)
     assert sorted(headings) == sorted(VERBS)
 
 

@@ -6,20 +6,23 @@ The machines are Ray nodes of their own on this one.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
 from orchestrator.state.events import Died, Displaced
 from orchestrator.state.ledger import Ledger
 from orchestrator.storage.json_lines import read
-from tests.support.spaces import write_space
+from tests.support.spaces import HELPED, write_space
 from tests.system.test_sweep import PATIENCE_S, orchestrate
 
 SPACE: dict[str, Any] = {
@@ -64,6 +67,16 @@ def drain(nodes: Cluster, node_id: str, seconds: int) -> None:
 def count_rows(folder: Path) -> int:
     """How many epochs a sweep has recorded so far."""
     return sum("epoch" in line for path in folder.glob("trials/*/outbox.jsonl") for line in read(path)[0])
+
+
+def wait_for_machines(nodes: Cluster, count: int) -> None:
+    """Wait until so many machines are in a cluster."""
+    from ray._raylet import GcsClient
+
+    deadline = time.monotonic() + 120
+    while len(GcsClient(address=nodes.address).get_all_node_info()) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
 
 
 class Output:
@@ -135,3 +148,59 @@ def test_a_cluster_is_looked_at_before_anything_starts(tmp_path: Path, home: Pat
         assert driver.returncode == 2 and "Traceback" not in output
         assert re.search(rf"\(.*\): it has other versions than the driver \(torch {ANOTHER_TORCH} instead of", output)
     assert not Ledger(home / "tiny", read_only=True).starts
+
+
+def test_a_machine_without_the_folder_of_the_code_runs_a_copy_in_the_home(tmp_path: Path, home: Path) -> None:
+    """The other machine is in a mount namespace of its own, in which that folder is empty."""
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "constants_of_mine.py").write_text("STEP = 0.25\n")
+    (mine / "helped.py").write_text(HELPED)
+    changes = {"params": {"x": {"uniform": [0.0, 1.0]}, "epoch_s": 0.2}, "resources": {"cpu": 2}}
+    budget = {"trials_per_arm": 1, "max_epochs": 3}
+    space = write_space(mine / "tiny.yaml", **SPACE | changes | {"trainable": "./helped.py", "budget": budget})
+    with cluster(num_cpus=0) as nodes:
+        join = f"mount -t tmpfs none {mine} && exec {sys.executable} -m ray.scripts.scripts start --block --num-cpus=2"
+        join += f" --address={nodes.address} --object-store-memory=80000000 --disable-usage-stats"
+        command = ["unshare", "--mount", "--map-root-user", "sh", "-c", join]
+        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+        machine = subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        )
+        try:
+            wait_for_machines(nodes, 2)
+            driver = orchestrate("sweep", space, "--home", home, "--address", nodes.address, cwd=str(tmp_path))
+            output, _ = driver.communicate(timeout=PATIENCE_S)
+        finally:
+            for child in psutil.Process(machine.pid).children(recursive=True):
+                with contextlib.suppress(psutil.Error):
+                    child.kill()
+            machine.kill()
+            machine.wait()
+    assert driver.returncode == 0, output
+    assert f"can't see {mine}: trials run its copy {home / 'code' / 'tiny'}." in output
+    ledger = Ledger(home / "tiny", read_only=True)
+    (row,) = ledger.read_rows(ledger.trials[1])[-1:]
+    assert row["metrics"]["val/score"] == 1 - abs(ledger.trials[1].params["x"] - 0.3) - 0.25**3
+
+
+def test_a_sweep_ends_cleanly_when_its_hours_of_cards_are_spent_and_goes_on_with_more(
+    tmp_path: Path, home: Path
+) -> None:
+    changes = {"params": {"x": {"uniform": [0.0, 1.0]}, "epoch_s": 0.4}, "resources": {"cpu": 1, "gpu": 0.5}}
+    budget = {"trials_per_arm": 4, "max_epochs": 10, "gpu_hours": 3 / 3600}
+    space = write_space(tmp_path / "tiny.yaml", **SPACE | changes | {"budget": budget})
+    with cluster(num_cpus=2, num_gpus=1) as nodes:
+        arguments = ("--home", home, "--address", nodes.address)
+        driver = orchestrate("sweep", space, *arguments, cwd=str(tmp_path))
+        output, _ = driver.communicate(timeout=PATIENCE_S)
+        assert driver.returncode == 0 and "has spent its budget.gpu_hours of 0.000833333" in output, output
+        spent = Ledger(home / "tiny", read_only=True)
+        assert not spent.is_finished and 3 <= spent.gpu_seconds < 10
+        driver = orchestrate("resume", "tiny", *arguments, "--set", "budget.gpu_hours=1", cwd=str(tmp_path))
+        output, _ = driver.communicate(timeout=PATIENCE_S)
+        assert driver.returncode == 0, output
+    ledger = Ledger(home / "tiny", read_only=True)
+    assert ledger.is_finished and [trial.epochs for trial in ledger.trials.values()] == [10] * 4
+    # Forty epochs of 0.4 s on half a card, and the starts of their processes.
+    assert ledger.gpu_seconds > 40 * 0.4 * 0.5

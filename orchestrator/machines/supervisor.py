@@ -1,0 +1,88 @@
+"""The process of a Ray job that keeps a driver running: one that is killed is started again, and goes on from its log.
+
+    python -m avsweep.job HOME NAME sweep vae.yaml
+
+The files that were sent with a search space are first copied into the home, where they stay when the cluster ends, and
+where every machine sees them.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from orchestrator.machines.address import AUTO, VARIABLE
+from orchestrator.machines.code import CODE, replace_folder
+from orchestrator.state.home import check_not_running
+from orchestrator.state.paths import SWEEP_LOG
+
+FINAL = (0, 1, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit codes of a driver that has ended by itself: finished, stopped, refused, or stopped by a signal."""
+MAX_RESTARTS = 5
+"""The most restarts in a row without a new event in the sweep's log."""
+PAUSE_S = 2.0
+
+
+def supervise(home: Path, name: str, arguments: Sequence[str]) -> int:
+    """Run a driver, and start it again as often as it is killed.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the name of the sweep.
+        arguments: those of `orchestrate`, without the home and the address.
+
+    Returns:
+        The exit code of the last driver.
+
+    Raises:
+        UserError: the sweep is running already.
+    """
+    check_not_running(home / name)
+    folder = Path.cwd()
+    if arguments[0] == "sweep":
+        sent, folder = folder, home / CODE / name
+        replace_folder(folder, lambda fresh: shutil.copytree(sent, fresh))
+    log = home / name / SWEEP_LOG
+    # Ray names its cluster to each job.
+    os.environ.setdefault(VARIABLE, AUTO)
+    # The files are in the home now: workers need not fetch what was sent with the job.
+    os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
+    command = [sys.executable, "-m", "avsweep", *arguments, "--home", str(home)]
+    restarts, bytes_before = 0, -1
+    while True:
+        code, was_stopped = _run(command, folder)
+        if code in FINAL or was_stopped:
+            return code
+        size = log.stat().st_size if log.exists() else 0
+        restarts = restarts + 1 if size == bytes_before else 1
+        bytes_before = size
+        if restarts > MAX_RESTARTS:
+            print(
+                f"The driver ended {restarts} times without a new event (the last time: {code}); given up.", flush=True
+            )
+            return code
+        print(f"The driver was killed ({code}); it is started again, and goes on from its log.", flush=True)
+        time.sleep(PAUSE_S)
+
+
+def _run(command: Sequence[str], folder: Path) -> tuple[int, bool]:
+    """Run a driver to its end; return its exit code, and whether this process was asked to end."""
+    process = subprocess.Popen(command, cwd=folder)
+    signals: list[int] = []
+
+    def forward(number: int, frame: FrameType | None) -> None:
+        # Whoever stops a job signals all of its processes: a second signal would end the driver at once.
+        signals.append(number)
+
+    before = signal.signal(signal.SIGTERM, forward)
+    try:
+        return process.wait(), bool(signals)
+    finally:
+        signal.signal(signal.SIGTERM, before)

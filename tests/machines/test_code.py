@@ -1,0 +1,58 @@
+"""What is copied of a sweep's own code, and which paths then change."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from orchestrator.machines.code import CodeCopy, copy_code, replace_folder
+from orchestrator.machines.sending import drop_options
+
+
+def write(folder: Path, *names: str) -> None:
+    for name in names:
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(name)
+
+
+def test_the_folder_is_copied_without_what_is_ignored_and_replaces_the_copy_before(tmp_path: Path) -> None:
+    source = tmp_path / "mine"
+    write(source, "net.yaml", "net.py", "helpers/layers.py", "data/big.wav", "secret.env", "runs/net/sweep.jsonl")
+    write(source, ".git/config", "helpers/__pycache__/layers.cpython-311.pyc")
+    (source / ".gitignore").write_text("*.env\n")
+    (source / ".rayignore").write_text("data/\n")
+    write(tmp_path / "home/code/net", "of_before.py")
+    copy_code(source, tmp_path / "home/code/net")
+    copied = {str(path.relative_to(tmp_path / "home/code/net")) for path in (tmp_path / "home").rglob("*.*")}
+    assert (
+        {"net.yaml", "net.py", "helpers/layers.py"}
+        <= copied
+        <= {*("net.yaml", "net.py", "helpers/layers.py", ".gitignore", ".rayignore")}
+    )
+    assert [path.name for path in (tmp_path / "home/code").iterdir()] == ["net"]
+
+
+def test_paths_in_the_folder_move_and_others_stay() -> None:
+    code = CodeCopy(Path("/mine"), Path("/home/code/net"))
+    assert code.move("/mine/lib/net.py") == "/home/code/net/lib/net.py"
+    assert code.move("/elsewhere/net.py") == "/elsewhere/net.py"
+    assert code.move_trainable("autoencoder") == "autoencoder"
+    command = {"command": "python train.py", "folder": "/mine"}
+    assert code.move_trainable(command) == {"command": "python train.py", "folder": "/home/code/net"}
+
+
+def test_a_folder_that_can_not_be_filled_leaves_the_one_before(tmp_path: Path) -> None:
+    write(tmp_path / "code", "of_before.py")
+
+    def fill(folder: Path) -> None:
+        raise OSError("no room")
+
+    try:
+        replace_folder(tmp_path / "code", fill)
+    except OSError:
+        pass
+    assert (tmp_path / "code/of_before.py").exists()
+
+
+def test_options_that_are_this_machines_are_not_sent() -> None:
+    arguments = ["vae", "--detach", "--address", "head:6379", "--trials", "+4", "--home=/runs", "--set", "a.b=1"]
+    assert drop_options(arguments, {"vae", "--detach"}, {"--address", "--home"}) == ["--trials", "+4", "--set", "a.b=1"]
