@@ -198,6 +198,10 @@ def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
         notes.append(f"where nothing is searched ({'; '.join(fixed)}), trials differ by their seeds only")
     if space.pruning and space.pruning.across_arms:
         notes.append("arms are pruned against each other: one that starts slowly may lose all its trials")
+    limits = {"gpu_hours": space.budget.gpu_hours, "cost": space.budget.cost}
+    for key, limit in limits.items():
+        if limit is not None:
+            notes.append(f"the sweep stops once trials have held graphics cards for budget.{key} of {limit:g}")
     if space.trials:
         notes.append(f"{words.amount(len(space.trials), 'configuration')} of your own (trials) come first")
     if space.budget.stop_when is not None:

@@ -89,15 +89,15 @@ def _read_error(trial: RayTrial) -> BaseException | None:
 class EngineStopper(Stopper):  # type: ignore[misc]
     """A stopper that ends the experiment when the engine has stopped; Tune asks it in each turn of its loop."""
 
-    def __init__(self, engine: Engine, follow_machines: Callable[[], None]) -> None:
+    def __init__(self, engine: Engine, in_each_turn: Callable[[], None]) -> None:
         """Stop together with an engine.
 
         Args:
             engine: the engine.
-            follow_machines: lets as many tasks run at once as the machines of now have room for.
+            in_each_turn: is called in each turn before the engine is asked.
         """
         self.engine = engine
-        self.follow_machines = follow_machines
+        self.in_each_turn = in_each_turn
 
     def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
         """Return False: the scheduler stops single tasks."""
@@ -105,7 +105,7 @@ class EngineStopper(Stopper):  # type: ignore[misc]
 
     def stop_all(self) -> bool:
         """Return whether the experiment ends now."""
-        self.follow_machines()
+        self.in_each_turn()
         return self.engine.is_over()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -136,7 +136,7 @@ def use_started_workers() -> None:
         class_cache.ENV_VARS_TO_PROPAGATE = set()
 
 
-def fit(engine: Engine, name: str, scratch: Path, count_slots: Callable[[], int]) -> None:
+def fit(engine: Engine, name: str, scratch: Path, count_slots: Callable[[], int], measure: Callable[[], None]) -> None:
     """Let Ray Tune execute the engine's tasks until there are no more.
 
     Ray retries nothing and restores nothing: the engine decides both.
@@ -146,7 +146,13 @@ def fit(engine: Engine, name: str, scratch: Path, count_slots: Callable[[], int]
         name: the name of the sweep.
         scratch: a temporary folder for Ray's own files.
         count_slots: returns the number of tasks that run at once; it follows machines that come and go.
+        measure: is called in each turn of Tune's loop.
     """
+
+    def follow() -> None:
+        searcher.set_max_concurrency(count_slots())
+        measure()
+
     use_started_workers()
     searcher = ConcurrencyLimiter(TaskSearcher(engine), max_concurrent=count_slots())
     tune.Tuner(
@@ -163,7 +169,7 @@ def fit(engine: Engine, name: str, scratch: Path, count_slots: Callable[[], int]
             failure_config=tune.FailureConfig(max_failures=0),
             # Workers write checkpoints themselves; Ray would count an actor without `save_checkpoint` as failed.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            stop=EngineStopper(engine, lambda: searcher.set_max_concurrency(count_slots())),
+            stop=EngineStopper(engine, follow),
             verbose=0,
         ),
     ).fit()

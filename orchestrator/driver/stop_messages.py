@@ -38,6 +38,18 @@ class StopMessages:
         command = self._resume("--hours", "+1")
         return f"Sweep {self.sweep.name} has spent its budget.hours of {hours:g}; {command} gives it one more."
 
+    @property
+    def gpu_line(self) -> str:
+        """The sentence for a sweep that has spent its `budget.gpu_hours` or its `budget.cost`."""
+        budget = self.sweep.space.budget
+        limit_s = Budget(self.sweep, self.ledger).gpu_seconds or 0
+        by_hours = budget.gpu_hours is not None and limit_s == budget.gpu_hours * 3600
+        key = "gpu_hours" if by_hours else "cost"
+        limit = getattr(budget, key) or 0
+        what = "" if by_hours else f" ({limit_s / 3600:g} hours of cards at {budget.price_per_gpu_hour:g})"
+        command = self._resume("--set", f"budget.{key}={2 * limit:g}")
+        return f"Sweep {self.sweep.name} has spent its budget.{key} of {limit:g}{what}; {command} goes on."
+
     def ask_for_votes(self, agenda: Agenda) -> str:
         """Return the sentence for a sweep of which trials wait for the votes of listeners."""
         unheard = [str(trial.number) for trial in agenda.hearing.unheard()]

@@ -101,6 +101,9 @@ class SweepRun:
         elif seconds_left is not None and seconds_left <= 0:
             self.ledger.discard()
             self.screen.say(self.messages.hours_line)
+        elif (limit_s := Budget(self.sweep, self.ledger).gpu_seconds) and self.ledger.gpu_seconds >= limit_s:
+            self.ledger.discard()
+            self.screen.say(self.messages.gpu_line)
         elif agenda.waits_for_votes():
             # Votes that have come, but not on all trials, stay in their file until the sweep goes on.
             self.ledger.discard()
@@ -162,7 +165,7 @@ class SweepRun:
                     self.ledger.write(events.Closed(outcome=outcome, reason=reason))
                 # The rest is sent to MLflow while Ray shuts down.
                 all_is_written()
-        if reason and reason in (self.messages.hours_line, self.messages.ask_for_votes(agenda)):
+        if reason and reason in (self.messages.hours_line, self.messages.gpu_line, self.messages.ask_for_votes(agenda)):
             self.screen.say(reason)
         elif reason:
             error_class = Interrupted if self.signal_handler.reason else SweepStopped
@@ -213,6 +216,7 @@ class SweepRun:
         """Let Ray execute the tasks; return why the sweep stopped early, or an empty string."""
         from orchestrator.driver.callbacks import Callbacks
         from orchestrator.driver.controller import Engine
+        from orchestrator.driver.gpu_meter import GpuMeter
         from orchestrator.driver.ray_watch import RayDaemons
         from orchestrator.driver.restart import Takeover
         from orchestrator.policy.pruning import Rungs
@@ -249,18 +253,27 @@ class SweepRun:
         timer.daemon = True
         if seconds_left is not None:
             timer.start()
+        meter = GpuMeter(
+            self.ledger,
+            Budget(self.sweep, self.ledger).gpu_seconds,
+            lambda: sum(tasks.gpus_of(task.trial) for task in engine.live.values()),
+            lambda: engine.stop(self.messages.gpu_line),
+        )
         try:
             with (
                 self.signal_handler.forward_to(engine.stop),
                 self.screen.show_live(self.sweep, self.ledger, tasks.slots, self.folder),
                 daemons.call_on_death(takeover),
             ):
-                self._fit(engine, scratch, tasks, takeover)
+                self._fit(engine, scratch, tasks, takeover, meter.look)
         finally:
             timer.cancel()
+            meter.write()
         return self.messages.explain_stop(engine)
 
-    def _fit(self, engine: Engine, scratch: Path, tasks: Tasks, takeover: Takeover) -> None:
+    def _fit(
+        self, engine: Engine, scratch: Path, tasks: Tasks, takeover: Takeover, measure: Callable[[], None]
+    ) -> None:
         """Run Ray Tune, and translate its errors.
 
         Raises:
@@ -269,7 +282,7 @@ class SweepRun:
         from orchestrator.driver.ray_tune import fit
 
         try:
-            fit(engine, self.sweep.name, scratch, lambda: tasks.slots)
+            fit(engine, self.sweep.name, scratch, lambda: tasks.slots, measure)
         except Exception as error:
             logging.getLogger("ray").error("fit() raised\n%s", traceback.format_exc())
             if engine.stop_reason or not engine.callbacks.is_ray_alive():

@@ -117,6 +117,10 @@ class Tasks:
         grant = self._grants[trial.arm]
         return grant.scale(2 * trial.share, self._capacity) != grant.scale(trial.share, self._capacity)
 
+    def gpus_of(self, trial: Trial) -> float:
+        """Return the number of graphics cards that a trial holds while it runs."""
+        return self._grants[trial.arm].scale(trial.share, self._capacity).gpus
+
     def make_config(self, task: Task) -> dict[str, Any]:
         """Return a task as the configuration for a worker: `kind`, `spec`, `resources`, and `labels` of a machine."""
         trial, space = task.trial, self._sweep.space

@@ -11,7 +11,7 @@ from orchestrator.messages import Complain
 from orchestrator.search_space.combinations import Cell, check_conditions
 from orchestrator.search_space.domains import Domain
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.schema import Resources
+from orchestrator.search_space.section import Resources
 from orchestrator.search_space.values import Searched
 
 BETWEEN = 0.382

@@ -10,7 +10,8 @@ from dataclasses import dataclass, field, replace
 from orchestrator.messages import Complain, KeyPath, quote_value, suggest_option
 from orchestrator.search_space.domains import Choice
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.schema import Resources, SearchSpace
+from orchestrator.search_space.schema import SearchSpace
+from orchestrator.search_space.section import Resources
 from orchestrator.search_space.values import Comparison, Parameter, Searched
 
 MAX_CELLS = 1000

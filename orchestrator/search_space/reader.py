@@ -30,8 +30,9 @@ from orchestrator.search_space.checks import (
 from orchestrator.search_space.combinations import Cell, make_cells
 from orchestrator.search_space.names import check_params
 from orchestrator.search_space.panel import Panel, read_panel
-from orchestrator.search_space.schema import Resources, SearchSpace, unknown_key
+from orchestrator.search_space.schema import SearchSpace, unknown_key
 from orchestrator.search_space.search import check_search, is_file
+from orchestrator.search_space.section import Resources
 from orchestrator.search_space.sweep import Sweep, renderings
 from orchestrator.search_space.valid_parts import keep_valid_parts, removable_part
 from orchestrator.search_space.yaml_tree import Node

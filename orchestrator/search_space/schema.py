@@ -16,7 +16,6 @@ from pydantic import (
     Field,
     Tag,
     WithJsonSchema,
-    field_validator,
     model_validator,
 )
 
@@ -26,7 +25,7 @@ from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, ch
 from orchestrator.search_space.objective import Objective
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import Pruning, Search
-from orchestrator.search_space.section import NoneWord, Section
+from orchestrator.search_space.section import NoneWord, Resources, Section
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
 
 
@@ -52,10 +51,27 @@ class Budget(Section):
         allow_inf_nan=False,
         description="time limit of the sweep, which `orchestrate resume` can extend; or none",
     )
-
+    gpu_hours: Annotated[float | None, NoneWord] = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="hours of graphics cards that all trials may hold together; or none",
+    )
+    cost: Annotated[float | None, NoneWord] = Field(
+        None, gt=0, allow_inf_nan=False, description="what these hours may cost at price_per_gpu_hour; or none"
+    )
+    price_per_gpu_hour: Annotated[float | None, NoneWord] = Field(
+        None, gt=0, allow_inf_nan=False, description="the price of a card for an hour, in the unit of cost; or none"
+    )
     stop_when: Annotated[StopWhen | None, NoneWord] = Field(
         None, description="when the search of an arm ends early: {no_better_for: 12}, or none"
     )
+
+    @model_validator(mode="after")
+    def _check_cost(self) -> Self:
+        if self.cost is not None and self.price_per_gpu_hour is None:
+            raise ValueError("has cost, which needs price_per_gpu_hour")
+        return self
 
     @model_validator(mode="after")
     def _check_trials(self) -> Self:
@@ -68,37 +84,6 @@ class Budget(Section):
     def trials(self) -> int:
         """The number of trials of an arm's search."""
         return self.trials_per_arm or self.seeds or 0
-
-
-class Resources(Section):
-    """The resources of one trial."""
-
-    cpu: float = Field(1, gt=0, allow_inf_nan=False, description="CPU cores of one trial")
-    gpu: float = Field(0, ge=0, allow_inf_nan=False, description="graphics cards of one trial; 0.25 shares a card")
-    require_gpu: bool = Field(False, description="refuse to run where there is no graphics card")
-    accelerator_type: Annotated[str | None, NoneWord] = Field(
-        None,
-        pattern=r"^[A-Za-z0-9._-]+$",
-        description="the kind of graphics card, by Ray's name for it, such as H100 or A100-80G; or none for any",
-    )
-    custom: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
-        {}, description="other resources of one trial, by the names that `ray start --resources` gave them"
-    )
-
-    @field_validator("custom")
-    @classmethod
-    def _check_custom(cls, custom: dict[str, float]) -> dict[str, float]:
-        for name in custom:
-            if name.upper() in ("CPU", "GPU") or name in ("memory", "object_store_memory") or ":" in name:
-                raise ValueError(f"has {name!r}, which is Ray's own; use cpu, gpu or accelerator_type")
-        return custom
-
-    @field_validator("gpu")
-    @classmethod
-    def _check_gpu(cls, gpu: float) -> float:
-        if gpu > 1 and gpu != int(gpu):
-            raise ValueError(f"must be a part of one card (0.25) or whole cards (2), got {gpu:g}")
-        return gpu
 
 
 class Limits(Section):

@@ -69,3 +69,11 @@ class Budget:
     def hours(self) -> float | None:
         """The hours that the sweep may take in all; None if there is no limit."""
         return None if self._written.hours is None else max(self._written.hours, self._grant("").hours)
+
+    @property
+    def gpu_seconds(self) -> float | None:
+        """The seconds for which trials may hold graphics cards, by `gpu_hours` and `cost`; None without a limit."""
+        limits = [self._written.gpu_hours] if self._written.gpu_hours is not None else []
+        if self._written.cost is not None and self._written.price_per_gpu_hour is not None:
+            limits.append(self._written.cost / self._written.price_per_gpu_hour)
+        return min(limits) * 3600 if limits else None

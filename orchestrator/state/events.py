@@ -90,6 +90,13 @@ class Granted(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Spent(Event):
+    """Trials have held graphics cards for `gpu_s` seconds since the last such event, counted by cards."""
+
+    gpu_s: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preferred(Event):
     """Listeners have voted: the strengths of all trials with enough votes, which replace earlier ones.
 

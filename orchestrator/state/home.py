@@ -36,7 +36,7 @@ LOCK_PATIENCE_S = 0.5
 MIN_FREE_BYTES = 100 * 2**20
 FREE_TO_CHANGE = ("resources", "limits", "media", "disk")
 """Sections of the search space that may differ when a sweep is resumed."""
-GROWING = ("trials_per_arm", "seeds", "max_epochs", "hours")
+GROWING = ("trials_per_arm", "seeds", "max_epochs", "hours", "gpu_hours", "cost")
 """Keys of `budget` that may be larger when a sweep is resumed."""
 KINDS = ("trials_per_arm", "seeds")
 """Keys of `budget` of which one can't replace the other when a sweep is resumed."""

@@ -57,6 +57,7 @@ class SweepState:
         reopened: how often a trial that had ended was opened again.
         preferences: strengths of trials from the votes of listeners, by number.
         hearings: how often such strengths have come; each time, those of all trials may change.
+        gpu_seconds: the time for which trials have held graphics cards, where the budget limits it.
         restarts: how often Ray has died since a trial last gave a sign of life.
         is_restart: whether the next driver only takes the place of one whose Ray had died.
         last_ms: the time of the last event.
@@ -85,6 +86,7 @@ class SweepState:
         self.reopened = 0
         self.preferences: dict[int, float] = {}
         self.hearings = 0
+        self.gpu_seconds = 0.0
         self.restarts = 0
         self.is_restart = False
         self.last_ms = 0
@@ -139,6 +141,8 @@ class SweepState:
                 self.started |= {"tracking_uri": event.tracking_uri, "artifact_root": event.artifact_root}
             case events.Granted():
                 self.granted[event.arm] = Grant(event.trials, event.epochs, event.hours)
+            case events.Spent():
+                self.gpu_seconds += event.gpu_s
             case events.Preferred():
                 self.preferences = {int(number): score for number, score in event.scores.items()}
                 self.hearings += 1

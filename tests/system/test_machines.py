@@ -182,3 +182,25 @@ def test_a_machine_without_the_folder_of_the_code_runs_a_copy_in_the_home(tmp_pa
     ledger = Ledger(home / "tiny", read_only=True)
     (row,) = ledger.read_rows(ledger.trials[1])[-1:]
     assert row["metrics"]["val/score"] == 1 - abs(ledger.trials[1].params["x"] - 0.3) - 0.25**3
+
+
+def test_a_sweep_ends_cleanly_when_its_hours_of_cards_are_spent_and_goes_on_with_more(
+    tmp_path: Path, home: Path
+) -> None:
+    changes = {"params": {"x": {"uniform": [0.0, 1.0]}, "epoch_s": 0.4}, "resources": {"cpu": 1, "gpu": 0.5}}
+    budget = {"trials_per_arm": 4, "max_epochs": 10, "gpu_hours": 3 / 3600}
+    space = write_space(tmp_path / "tiny.yaml", **SPACE | changes | {"budget": budget})
+    with cluster(num_cpus=2, num_gpus=1) as nodes:
+        arguments = ("--home", home, "--address", nodes.address)
+        driver = orchestrate("sweep", space, *arguments, cwd=str(tmp_path))
+        output, _ = driver.communicate(timeout=PATIENCE_S)
+        assert driver.returncode == 0 and "has spent its budget.gpu_hours of 0.000833333" in output, output
+        spent = Ledger(home / "tiny", read_only=True)
+        assert not spent.is_finished and 3 <= spent.gpu_seconds < 10
+        driver = orchestrate("resume", "tiny", *arguments, "--set", "budget.gpu_hours=1", cwd=str(tmp_path))
+        output, _ = driver.communicate(timeout=PATIENCE_S)
+        assert driver.returncode == 0, output
+    ledger = Ledger(home / "tiny", read_only=True)
+    assert ledger.is_finished and [trial.epochs for trial in ledger.trials.values()] == [10] * 4
+    # Forty epochs of 0.4 s on half a card, and the starts of their processes.
+    assert ledger.gpu_seconds > 40 * 0.4 * 0.5

@@ -1,0 +1,64 @@
+"""The time for which trials have held graphics cards, where `budget.gpu_hours` or `budget.cost` limits it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+from orchestrator.state import events
+from orchestrator.state.ledger import Ledger
+
+WRITE_S = 60.0
+"""The time between two entries in the sweep's log: as much is not counted of a driver that is killed."""
+
+
+class GpuMeter:
+    """Adds up the seconds of graphics cards that running tasks hold, and stops the sweep when all are spent.
+
+    A task that holds a quarter of a card for a minute has spent 15 s.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        limit_s: float | None,
+        count_gpus: Callable[[], float],
+        stop: Callable[[], None],
+        clock_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Begin to measure.
+
+        Args:
+            ledger: the state of the sweep, with what earlier drivers have measured.
+            limit_s: the seconds that the sweep may spend in all; None without a limit, which measures nothing.
+            count_gpus: returns how many cards the running tasks hold.
+            stop: is called as soon as the limit is reached.
+            clock_s: returns the time in seconds.
+        """
+        self._ledger = ledger
+        self._limit_s = limit_s
+        self._count_gpus = count_gpus
+        self._stop = stop
+        self._clock_s = clock_s
+        self._looked_s = self._written_s = clock_s()
+        self._unwritten_s = 0.0
+
+    def look(self) -> None:
+        """Add the time since the last look; it is called several times a second."""
+        if self._limit_s is None:
+            return
+        now_s = self._clock_s()
+        self._unwritten_s += self._count_gpus() * (now_s - self._looked_s)
+        self._looked_s = now_s
+        is_spent = self._ledger.gpu_seconds + self._unwritten_s >= self._limit_s
+        if is_spent or now_s - self._written_s > WRITE_S:
+            self.write()
+        if is_spent:
+            self._stop()
+
+    def write(self) -> None:
+        """Write what is not in the log yet."""
+        self._written_s = self._looked_s
+        if self._unwritten_s:
+            self._ledger.write(events.Spent(gpu_s=round(self._unwritten_s, 3)))
+            self._unwritten_s = 0.0
