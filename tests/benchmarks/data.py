@@ -12,7 +12,6 @@ videos of the demo corpus are used.
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import os
 import random
 import subprocess
@@ -35,7 +34,7 @@ from trainables.corpora.splits import split_groups
 from trainables.support.progress import silent
 
 RATE_HZ, CLIP_SAMPLES = 22_050, 44_100
-WATCH_EVERY_S = 0.5
+WATCH_EVERY_S = 0.2
 ADDED = 100
 
 
@@ -53,30 +52,39 @@ def link_demo_videos(folder: Path) -> Path:
     return folder / "videos"
 
 
-def decode_alone(paths: list[Path]) -> float:
-    """The clips per second of one process that decodes and resamples with PyAV, and keeps nothing."""
-    began_s, samples = time.perf_counter(), 0
+def decode_alone(paths: list[Path]) -> tuple[float, float]:
+    """The clips per second, and per second of its processor, of a process that decodes with PyAV alone."""
+    began_s, began_cpu_s, samples = time.perf_counter(), time.process_time(), 0
     for path in paths:
         resampler = av.AudioResampler(format="s16", layout="mono", rate=RATE_HZ)
         with av.open(str(path)) as container:
             for frame in container.decode(audio=0):
                 samples += sum(part.to_ndarray().size for part in resampler.resample(frame))
-    return samples / CLIP_SAMPLES / (time.perf_counter() - began_s)
+    clips = samples / CLIP_SAMPLES
+    return clips / (time.perf_counter() - began_s), clips / (time.process_time() - began_cpu_s)
 
 
-class MemoryWatch(threading.Thread):
-    """The largest memory of a process below this one, in bytes, without the pages that it shares."""
+class Watch(threading.Thread):
+    """The processes below this one.
+
+    Attributes:
+        most_bytes: the largest memory of one, without the pages that it shares.
+        cpu_s: the processor time of each so far.
+    """
 
     def __init__(self) -> None:
         super().__init__(daemon=True)
         self.most_bytes = 0
+        self.cpu_s: dict[int, float] = {}
         self.is_over = threading.Event()
 
     def run(self) -> None:
         while not self.is_over.wait(WATCH_EVERY_S):
             for process in psutil.Process().children(recursive=True):
                 try:
-                    self.most_bytes = max(self.most_bytes, process.memory_full_info().uss)
+                    self.cpu_s[process.pid] = sum(process.cpu_times()[:2])
+                    memory = process.memory_info()
+                    self.most_bytes = max(self.most_bytes, memory.rss - memory.shared)
                 except psutil.Error:
                     continue
 
@@ -86,25 +94,23 @@ def measure_speed(root: Path, home: Path) -> None:
     # The first preparation starts the process that the decoders are forked from.
     open_corpus(settings_of(root), home / "first")
     alone = [decode_alone(paths)]
-    watch = MemoryWatch()
+    before = {process.pid: sum(process.cpu_times()[:2]) for process in psutil.Process().children(recursive=True)}
+    watch = Watch()
     watch.start()
-    began_s = time.perf_counter()
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
     corpus = open_corpus(settings_of(root), home / "second")
-    prepared = len(corpus.clips) / (time.perf_counter() - began_s)
+    clips, seconds, own_cpu_s = len(corpus.clips), time.perf_counter() - began_s, time.process_time() - began_cpu_s
     watch.is_over.set()
+    cpu_s = own_cpu_s + sum(spent_s - before.get(pid, 0.0) for pid, spent_s in watch.cpu_s.items())
     alone.append(decode_alone(paths))
     cores = len(os.sched_getaffinity(0))
-    with multiprocessing.get_context("spawn").Pool(cores) as pool:
-        # The first call waits for the imports of the processes.
-        pool.map(decode_alone, [paths[:1]] * cores)
-        together = sum(pool.map(decode_alone, [paths] * cores))
-    baseline = cores * float(np.mean(alone))
-    print(f"{len(paths)} files, {len(corpus.clips)} clips, {cores} cores")
-    print(f"PyAV alone, one process (before and after): {alone[0]:.0f} and {alone[1]:.0f} clips/s")
-    print(f"PyAV alone, {cores} processes at once: {together:.0f} clips/s")
-    print(
-        f"preparation: {prepared:.0f} clips/s, {prepared / baseline:.2f} x cores x one, {prepared / together:.2f} x all"
-    )
+    wall_ratio = clips / seconds / (cores * np.mean([by_wall for by_wall, _ in alone]))
+    cpu_ratio = clips / cpu_s / np.mean([by_cpu for _, by_cpu in alone])
+    print(f"{len(paths)} files, {clips} clips, {cores} cores, load {os.getloadavg()[0]:.1f}")
+    for (by_wall, by_cpu), when in zip(alone, ("before", "after"), strict=True):
+        print(f"PyAV alone, one process, {when}: {by_wall:.0f} clips/s, {by_cpu:.0f} for each second of a processor")
+    print(f"preparation: {clips / seconds:.0f} clips/s, {clips / cpu_s:.0f} for each second of a processor")
+    print(f"the preparation's share: {wall_ratio:.2f} x cores x PyAV alone; {cpu_ratio:.2f} by processor time")
     print(f"largest decoder: {watch.most_bytes / 1e6:.0f} MB")
 
 
@@ -121,13 +127,14 @@ def write_large(root: Path, count: int, clips: int) -> None:
 
 def measure_large(root: Path, home: Path, count: int, clips: int) -> None:
     write_large(root, count, clips)
-    began_s = time.perf_counter()
+    began_s, began_cpu_s = time.perf_counter(), time.process_time()
     recordings = corpus_model(settings_of(root))(**settings_of(root)).list_recordings(home, silent)
     groups: dict[str, list[str]] = {}
     for recording in recordings:
         groups.setdefault(recording.class_name, []).append(recording.group)
     split_groups(groups)
-    print(f"listing and splitting {len(recordings)} files: {time.perf_counter() - began_s:.1f} s")
+    seconds, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
+    print(f"listing and splitting {len(recordings)} files: {seconds:.1f} s, {cpu_s:.1f} s of a processor")
     began_s = time.perf_counter()
     corpus = open_corpus(settings_of(root), home)
     print(f"preparing {len(corpus.clips)} clips: {time.perf_counter() - began_s:.0f} s")
@@ -156,12 +163,14 @@ def splits_of(corpus: Corpus) -> dict[str, str]:
 
 def open_once(root: Path, home: Path) -> None:
     process = psutil.Process()
-    before_bytes, began_s = process.memory_info().rss, time.perf_counter()
+    before_bytes, began_s, began_cpu_s = process.memory_info().rss, time.perf_counter(), time.process_time()
     corpus = open_corpus(settings_of(root), home)
     waveforms = corpus.waveforms()
-    seconds = time.perf_counter() - began_s
+    seconds, cpu_s = time.perf_counter() - began_s, time.process_time() - began_cpu_s
     grown_mb = (process.memory_info().rss - before_bytes) / 1e6
-    print(f"opening {waveforms.shape[0]} prepared clips: {seconds:.2f} s, {grown_mb:.0f} MB")
+    print(
+        f"opening {waveforms.shape[0]} prepared clips: {seconds:.2f} s, {cpu_s:.2f} s of a processor, {grown_mb:.0f} MB"
+    )
 
 
 def measure_kills(root: Path, home: Path, kills: int) -> None:
