@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import html
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -11,10 +14,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from rich.console import Console
 
 from orchestrator.cli import main
 from orchestrator.commands.check import check
+from orchestrator.commands.compare import compare
 from orchestrator.commands.plan import make_plan
+from orchestrator.commands.report import write_reports
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
 from orchestrator.models.champion import load_best
@@ -25,6 +31,9 @@ from orchestrator.state.ledger import Ledger
 EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 MY_NET = EXAMPLES / "my_net.yaml"
 TWO_MOONS = EXAMPLES / "two_moons.yaml"
+DIGITS = EXAMPLES.parents[1] / "search_spaces" / "digits.yaml"
+AUDIO = re.compile(r"\b(audio|sounds?|clips?|judges?|spectrograms?|recordings?|listen\w*|hear\w*)\b", re.IGNORECASE)
+"""Words that a sweep without sound has no use for."""
 NOTEBOOK = EXAMPLES / "read_results.ipynb"
 MOST_CELLS = 10
 SMALL = ("budget.seeds=2", "budget.max_epochs=10", "compare.activation=[linear, relu]")
@@ -55,7 +64,7 @@ def test_the_example_of_ones_own_network_trains(
     assert "val/accuracy" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("file", [TWO_MOONS, TWO_MOONS.with_suffix(".py")], ids=lambda path: path.name)
+@pytest.mark.parametrize("file", [TWO_MOONS, TWO_MOONS.with_suffix(".py"), DIGITS], ids=lambda path: path.name)
 def test_a_trainable_without_a_corpus_holds_all_promises_and_no_corpus_is_made(file: Path, tmp_path: Path) -> None:
     said: list[str] = []
     check(file, tmp_path, (), None, said.append)
@@ -79,6 +88,24 @@ def test_the_example_without_a_corpus_trains_and_the_test_split_judges_it(moons_
     trials = Ledger(moons_home / "two_moons", read_only=True).trials.values()
     assert all(trial.test for trial in trials)
     assert test_rows["accuracy"].mean() in [trial.test["test/accuracy"] for trial in trials]
+
+
+def test_tables_and_the_report_of_a_sweep_without_sound_have_no_word_of_audio(moons_home: Path) -> None:
+    stream = io.StringIO()
+    compare(moons_home, "two_moons", [], "table", Console(file=stream, width=100))
+    assert "accuracy" in stream.getvalue() and not AUDIO.search(stream.getvalue())
+    write_reports(moons_home, ["two_moons"], None, "html", lambda line: None)
+    page = (moons_home / "reports" / "two_moons.html").read_text()
+    visible = re.sub(r"<[^>]+>", " ", re.sub(r"<(script|style).*?</\1>", "", page, flags=re.DOTALL))
+    assert "accuracy" in visible
+    assert not AUDIO.findall(html.unescape(visible))
+
+
+def test_digits_searches_with_a_gp_below_a_limit_of_weights() -> None:
+    sweep = read_search_space(DIGITS)
+    plan = make_plan(sweep)
+    assert [(arm.trials, arm.sampler, arm.confirm) for arm in plan.arms] == [(9, "GP", 3)] * 3
+    assert list(sweep.space.objective.constraints) == ["val/kiloparams"]
 
 
 def test_the_best_trial_of_an_unknown_sweep_is_one_message(moons_home: Path) -> None:

@@ -225,7 +225,8 @@ class _Opening:
         write_once(folder / SKIPPED, lambda path: skipped.to_csv(path, index=False))
         starts_s = {recording.name: places[recording.name].entry.starts_s for recording in usable}
         clips = make_table(usable, starts_s, earlier_splits)
-        check_splits(self._where, clips)
+        if self._settings.fixed_splits(self._recordings):
+            check_splits(self._where, clips)
         write_once(folder / CLIPS, lambda path: clips.to_csv(path, index=False))
         # The table may be older than the shards: its rows count.
         names = read_table(folder / CLIPS, usecols=["recording"], dtype=str)["recording"]

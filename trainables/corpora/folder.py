@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
@@ -20,20 +21,63 @@ def find_recordings(root: Path) -> list[Recording]:
     """
     recordings = []
     for folder in visible_folders(root):
-        for path in sorted(folder.rglob("*")):
-            inner_path = path.relative_to(folder)
-            if path.suffix.lower() not in MEDIA_SUFFIXES or _is_hidden(inner_path) or not path.is_file():
-                continue
+        files = list_files(folder)
+        # Sorted by parts, as paths are.
+        for parts in sorted(tuple(name.split("/")) for name in files if _suffix(name) in MEDIA_SUFFIXES):
+            inner_path = Path(*parts)
             recordings.append(
                 Recording(
-                    name=path.relative_to(root).as_posix(),
-                    path=path,
+                    name=f"{folder.name}/{'/'.join(parts)}",
+                    path=folder / inner_path,
                     class_name=folder.name,
                     group=f"{folder.name}/{_name_group(inner_path)}",
-                    picture=find_picture(path),
+                    picture=find_picture(folder, "/".join(parts), files),
                 )
             )
     return recordings
+
+
+def list_files(folder: Path) -> set[str]:
+    """Return the path of each file below a folder, relative to it, without hidden ones.
+
+    Each folder is read once: a corpus may have tens of thousands of files.
+    """
+    files: set[str] = set()
+    waiting = [""]
+    while waiting:
+        inner_folder = waiting.pop()
+        try:
+            entries = list(os.scandir(folder / inner_folder))
+        except PermissionError:
+            continue
+        for entry in entries:
+            if entry.name.startswith("."):
+                continue
+            if entry.is_dir(follow_symlinks=False):
+                waiting.append(f"{inner_folder}{entry.name}/")
+            elif entry.is_file():
+                files.add(f"{inner_folder}{entry.name}")
+    return files
+
+
+def _suffix(name: str) -> str:
+    return os.path.splitext(name)[1].lower()
+
+
+def find_picture(folder: Path, name: str, files: set[str]) -> Path | None:
+    """Return a video itself, or the picture of the same name as a sound; None if there is none.
+
+    Args:
+        folder: the folder in which it is looked for.
+        name: the path of the video or sound, relative to a folder.
+        files: what `list_files` lists of the folder.
+    """
+    if _suffix(name) in VIDEO_SUFFIXES:
+        return folder / name
+    stem = os.path.splitext(name)[0]
+    # Cameras write suffixes in capitals.
+    spellings = (spelling for suffix in sorted(PICTURE_SUFFIXES) for spelling in (suffix, suffix.upper()))
+    return next((folder / f"{stem}{spelling}" for spelling in spellings if f"{stem}{spelling}" in files), None)
 
 
 def visible_folders(root: Path) -> list[Path]:
@@ -49,18 +93,6 @@ def visible_folders(root: Path) -> list[Path]:
             f"corpus.root: {root}: {error.strerror};"
             " a folder with one sub-folder of audio or video files per class is needed"
         ) from error
-
-
-def find_picture(path: Path) -> Path | None:
-    """Return a video itself, or the picture of the same name beside a sound; None if there is none."""
-    if path.suffix.lower() in VIDEO_SUFFIXES:
-        return path
-    for suffix in sorted(PICTURE_SUFFIXES):
-        # Cameras write suffixes in capitals.
-        for spelling in (suffix, suffix.upper()):
-            if (picture := path.with_suffix(spelling)).is_file():
-                return picture
-    return None
 
 
 def _is_hidden(path: Path) -> bool:

@@ -135,7 +135,9 @@ def _read_parts(container: InputContainer, end_s: float | None) -> tuple[list[ND
                     late_s = (part.time or 0.0) - (container.start_time or 0) / av.time_base
                     start_s = late_s if late_s > LATE_S else 0.0
                     samples_needed = float("inf") if end_s is None else (end_s - start_s + 1) * rate_hz
-                parts.append(part.to_ndarray().mean(axis=0))
+                channels = part.to_ndarray()
+                # The mean of one channel is the channel, and takes a fifth of the time of decoding.
+                parts.append(channels[0] if len(channels) == 1 else channels.mean(axis=0))
                 num_samples += part.samples
             if num_samples > samples_needed:
                 break

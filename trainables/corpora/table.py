@@ -43,7 +43,7 @@ def check_classes(where: str, recordings: Sequence[Recording], problems: Mapping
 
 
 def check_splits(where: str, table: pd.DataFrame) -> None:
-    """Check that each split has a recording, which the splits of a data set's own lists may lack.
+    """Check that each split of a data set's own lists has a recording.
 
     Raises:
         InputError: a split has none.

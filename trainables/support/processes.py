@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import multiprocessing
 import os
 import resource
@@ -20,6 +21,12 @@ MEMORY_BYTES = 3 << 30
 """What a process may allocate for one file; more raises a MemoryError there, before the machine runs out."""
 ATTEMPTS = 2
 """A file is tried again in a fresh process, because memory may have been short for another reason."""
+IN_HAND = 2
+"""The number of inputs that a process has: it goes on with the second while the first answer is read."""
+PIPE_BYTES = 1 << 20
+"""The buffer for answers, the largest that Linux gives to everybody: a process need not wait until its answer is read.
+
+The clips of 20 s of sound fit."""
 PATIENCE_S = 2.0
 """How long a process may take to end after its last file."""
 PRELOADED = ("trainables.corpora.recordings", "trainables.corpora.pictures", "scipy.signal")
@@ -65,11 +72,13 @@ def map_surviving(
     try:
         for worker in workers:
             _give(worker, waiting, inputs)
-        while busy := {worker.connection: worker for worker in workers if worker.position is not None}:
+        while busy := {worker.connection: worker for worker in workers if worker.positions}:
             for connection in wait(list(busy)):
                 worker = busy[connection]  # type: ignore[index]
                 position, answer = worker.receive()
                 if isinstance(answer, Failed) and answer.has_killed:
+                    # What else it had in hand has not killed it.
+                    waiting.extendleft(reversed(worker.positions))
                     worker.restart()
                     attempts[position] += 1
                     if attempts[position] < ATTEMPTS:
@@ -85,18 +94,18 @@ def map_surviving(
 
 
 def _give(worker: _Worker[Input, Output], waiting: deque[int], inputs: Sequence[Input]) -> None:
-    if waiting:
+    while waiting and len(worker.positions) < IN_HAND:
         position = waiting.popleft()
         worker.send(position, inputs[position])
 
 
 class _Worker(Generic[Input, Output]):
-    """A process, and the position of the input that it works on."""
+    """A process, and the positions of the inputs that it has in hand, the first of which it works on."""
 
     def __init__(self, make: Callable[[Input], Output], memory_bytes: int) -> None:
         self._make = make
         self._memory_bytes = memory_bytes
-        self.position: int | None = None
+        self.positions: deque[int] = deque()
         self._start()
 
     def _start(self) -> None:
@@ -104,23 +113,26 @@ class _Worker(Generic[Input, Output]):
         # hold at that moment, and a fresh interpreter takes seconds to import what a decoder needs.
         context = multiprocessing.get_context("forkserver")
         context.set_forkserver_preload(list(PRELOADED))
-        self.connection, other_end = context.Pipe()
+        inputs, self._inputs = context.Pipe(duplex=False)
+        self.connection, answers = context.Pipe(duplex=False)
+        with contextlib.suppress(OSError):
+            fcntl.fcntl(answers.fileno(), fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._process: BaseProcess = context.Process(
-            target=_work, args=(other_end, self._make, self._memory_bytes), daemon=True
+            target=_work, args=(inputs, answers, self._make, self._memory_bytes), daemon=True
         )
         self._process.start()
-        other_end.close()
+        inputs.close()
+        answers.close()
 
     def send(self, position: int, value: Input) -> None:
         """Give the process an input."""
-        self.position = position
+        self.positions.append(position)
         with contextlib.suppress(BrokenPipeError):  # a dead process is noticed by `receive`
-            self.connection.send(value)
+            self._inputs.send(value)
 
     def receive(self) -> tuple[int, Output | Failed]:
         """Return the position of the input, and what was made of it."""
-        position, self.position = self.position, None
-        assert position is not None
+        position = self.positions.popleft()
         try:
             answer: Output | Failed = self.connection.recv()
         except (EOFError, ConnectionResetError):
@@ -130,13 +142,15 @@ class _Worker(Generic[Input, Output]):
 
     def restart(self) -> None:
         """Replace the process."""
+        self.positions.clear()
         self.close()
         self._start()
 
     def close(self) -> None:
         """End the process, which works on nothing that anybody waits for."""
+        self._inputs.close()
         self.connection.close()
-        if self.position is not None:
+        if self.positions:
             self._process.terminate()
         self._process.join(PATIENCE_S)
         if self._process.is_alive():
@@ -144,16 +158,16 @@ class _Worker(Generic[Input, Output]):
             self._process.join()
 
 
-def _work(connection: Connection, make: Callable[[Input], Output], memory_bytes: int) -> None:
-    """Answer each input with what was made of it, until the connection ends."""
-    # Ctrl-C reaches the whole group; the end of the connection ends this process.
+def _work(inputs: Connection, answers: Connection, make: Callable[[Input], Output], memory_bytes: int) -> None:
+    """Answer each input with what was made of it, until the inputs end."""
+    # Ctrl-C reaches the whole group; the end of the inputs ends this process.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     # A decoder that dies leaves no core dump of gigabytes.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            connection.send(_try(make, connection.recv(), memory_bytes))
+            answers.send(_try(make, inputs.recv(), memory_bytes))
 
 
 def _try(make: Callable[[Input], Output], value: Input, memory_bytes: int) -> Output | Failed:

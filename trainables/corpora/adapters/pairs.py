@@ -14,14 +14,14 @@ from pydantic import Field
 
 from trainables.corpora import folder as folder_layout
 from trainables.corpora.base import CORPORA, CorpusSettings, name_source
-from trainables.corpora.files import Recording
+from trainables.corpora.files import VIDEO_SUFFIXES, Recording
 from trainables.errors import InputError
 from trainables.support.progress import Progress
 
 
 @CORPORA.register("pairs")
 class Pairs(CorpusSettings):
-    """Sounds that have a picture or a video; those without one are left out."""
+    """Sounds that have a picture, or videos; what has no picture is left out, and with `images` videos are, too."""
 
     name: Literal["pairs"] = "pairs"
     root: Path = Field(description="folder with one sub-folder of sounds or videos per class")
@@ -44,9 +44,11 @@ class Pairs(CorpusSettings):
         recordings = folder_layout.find_recordings(self.root.expanduser())
         if self.images is not None:
             images = self._folders()[1]
+            pictures = folder_layout.list_files(images)
             recordings = [
-                dataclasses.replace(recording, picture=folder_layout.find_picture(images / recording.name))
+                dataclasses.replace(recording, picture=folder_layout.find_picture(images, recording.name, pictures))
                 for recording in recordings
+                if recording.path.suffix.lower() not in VIDEO_SUFFIXES
             ]
         paired = [recording for recording in recordings if recording.picture is not None]
         if recordings and not paired:
