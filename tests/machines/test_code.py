@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 from pathlib import Path
 
 from orchestrator.machines.code import CodeCopy, copy_code, replace_folder
@@ -56,3 +57,12 @@ def test_a_folder_that_can_not_be_filled_leaves_the_one_before(tmp_path: Path) -
 def test_options_that_are_this_machines_are_not_sent() -> None:
     arguments = ["vae", "--detach", "--address", "head:6379", "--trials", "+4", "--home=/runs", "--set", "a.b=1"]
     assert drop_options(arguments, {"vae", "--detach"}, {"--address", "--home"}) == ["--trials", "+4", "--set", "a.b=1"]
+
+
+def test_the_script_for_slurm_is_bash_and_asks_for_what_its_traps_wait_for() -> None:
+    script = Path(__file__).parents[2] / "deploy" / "slurm.sh"
+    subprocess.run(["bash", "-n", str(script)], check=True)
+    text = script.read_text()
+    assert "#SBATCH --signal=B:USR1@" in text and "#SBATCH --requeue" in text
+    # Before anything that takes time, because the default of a signal is to end the shell.
+    assert text.index("trap 'requeue=yes; stop_driver' USR1") < text.index("srun")
