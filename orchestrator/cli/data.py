@@ -8,8 +8,10 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli.options import File, Home, Overrides, Preset
+from orchestrator.cli.verbs import WholeDescriptions
 
 app = typer.Typer(
+    cls=WholeDescriptions,
     help="Prepare a corpus before a sweep needs it, look at it, check its cache, and say what a search space needs.",
     no_args_is_help=True,
     rich_markup_mode=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from typer.core import TyperGroup
@@ -19,17 +20,17 @@ EXAMPLES = {
     "Steer a sweep that runs": {
         "top": "orchestrate top vae",
         "stop": "orchestrate stop vae/7",
-        "try-next": "orchestrate try-next vae lr=3e-4 loss=vae",
-        "attach": "orchestrate attach vae --address http://head:8265",
         "pause": "orchestrate pause vae",
         "continue": "orchestrate continue vae",
         "retry": "orchestrate retry vae/7",
         "boost": "orchestrate boost vae/7",
         "limit": "orchestrate limit vae 2",
+        "try-next": "orchestrate try-next vae lr=3e-4 loss=vae",
     },
     "Look": {
         "status": "orchestrate status vae",
         "why": "orchestrate why vae/7",
+        "attach": "orchestrate attach vae --address http://head:8265",
         "logs": "orchestrate logs vae --address http://head:8265",
         "ui": "orchestrate ui vae",
     },
@@ -55,6 +56,20 @@ DESCRIPTION_CHARACTERS = 200
 """The length to which `--help` shortens descriptions: long enough for all of them."""
 
 
+def _describe(commands: Mapping[str, Any], names: Iterable[str]) -> list[tuple[str, str]]:
+    """Return the names and the descriptions of commands."""
+    return [(name, commands[name].get_short_help_str(DESCRIPTION_CHARACTERS)) for name in names]
+
+
+class WholeDescriptions(TyperGroup):
+    """A group of commands whose descriptions are not cut."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section of all commands."""
+        with formatter.section("Commands"):
+            formatter.write_dl(_describe(self.commands, self.commands))
+
+
 class Verbs(TyperGroup):
     """A group of commands that lists them under the headings of `EXAMPLES`."""
 
@@ -62,10 +77,7 @@ class Verbs(TyperGroup):
         """Write a section for each heading."""
         for heading, examples in EXAMPLES.items():
             with formatter.section(heading):
-                descriptions = {
-                    verb: self.commands[verb].get_short_help_str(DESCRIPTION_CHARACTERS) for verb in examples
-                }
-                formatter.write_dl(list(descriptions.items()))
+                formatter.write_dl(_describe(self.commands, examples))
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
         """Return a command, with its example below its own help."""

@@ -40,9 +40,11 @@ class StopMessages:
 
     @property
     def gpu_line(self) -> str:
-        """The sentence for a sweep that has spent its `budget.gpu_hours` or its `budget.cost`."""
+        """The sentence for a sweep that has spent its `budget.gpu_hours` or its `budget.cost`; "" without either."""
         budget = self.sweep.space.budget
-        limit_s = Budget(self.sweep, self.ledger).gpu_seconds or 0
+        limit_s = Budget(self.sweep, self.ledger).gpu_seconds
+        if limit_s is None:
+            return ""
         by_hours = budget.gpu_hours is not None and limit_s == budget.gpu_hours * 3600
         key = "gpu_hours" if by_hours else "cost"
         limit = getattr(budget, key) or 0

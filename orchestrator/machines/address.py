@@ -32,6 +32,7 @@ def use_address(address: str | None, *, detached: bool = False) -> None:
         os.environ[VARIABLE] = address
     if (given := cluster_address()) is not None:
         check_form(given, detached=detached)
+        use_token()
 
 
 def cluster_address() -> str | None:
@@ -56,7 +57,7 @@ def require_cluster(address: str | None) -> str:
 def use_token() -> None:
     """Let Ray send the token that this user has, if there is one; it must be called before Ray is imported.
 
-    Ray's own commands and `ray.init` do so by themselves, its client of jobs does not.
+    `ray start` demands it where the file exists; `ray.init` with an address, and the client of jobs, do not send it.
     """
     token_file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     if "RAY_AUTH_TOKEN" in os.environ or token_file.exists():

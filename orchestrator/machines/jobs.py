@@ -23,8 +23,12 @@ SWEEP, HOME = "orchestrate_sweep", "orchestrate_home"
 ENDED = ("SUCCEEDED", "FAILED", "STOPPED")
 STOP_S = 120
 """The time that Ray gives a job to stop: the driver sends the rest to MLflow."""
-SETTLED_S = 15.0
-"""A driver that runs after this time has accepted its arguments, or is still starting Ray."""
+START_S = 90.0
+"""The longest wait for a driver to start; one that prepares a corpus takes longer, and is not waited for."""
+STARTED = "starting Ray: done"
+"""What a driver prints once it has looked at the machines; whatever it refuses then, it refuses at once."""
+SETTLED_S = 10.0
+"""A driver that still runs so long after that has accepted its arguments."""
 ANSWER_S = 300.0
 """The longest wait for a command on the cluster, such as `stop`."""
 POLL_S = 0.5
@@ -102,8 +106,10 @@ class Jobs:
             )
         code: dict[str, Any] = {"working_dir": str(folder), "excludes": list(IGNORED)} if folder else {}
         job = self._submit(name, home, ["avsweep.job", home, name, *arguments], code)
-        deadline = time.monotonic() + SETTLED_S
+        deadline, has_started = time.monotonic() + START_S, False
         while time.monotonic() < deadline and self._status(job) not in ENDED:
+            if not has_started and STARTED in self.read_log(job):
+                deadline, has_started = time.monotonic() + SETTLED_S, True
             time.sleep(POLL_S)
         if self._status(job) in ENDED and self._status(job) != "SUCCEEDED":
             error = OrchestratorError(self._explain_end(job))

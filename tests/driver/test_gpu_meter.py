@@ -51,6 +51,7 @@ def test_a_sweep_without_such_a_limit_measures_nothing(tmp_path: Path) -> None:
     meter.look()
     meter.write()
     assert ledger.read_events() == [] and ledger.gpu_seconds == 0
+    assert StopMessages(sweep, tmp_path, ledger).gpu_line == ""
 
 
 @pytest.mark.parametrize(

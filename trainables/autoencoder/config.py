@@ -69,7 +69,7 @@ class AutoencoderConfig(TrialConfig):
         " between the positions of the lowest map",
     )
     width: int = Field(
-        32, ge=4, description="channels at the lowest resolution; the report had 256, and time_slots trains best at 256"
+        32, ge=4, description="channels at the lowest resolution; the report had 256, as has time_slots in modern.yaml"
     )
     norm: NormName = Field("group", description="normalization inside the network; the report's was batch")
     leaky_slope: float = Field(0.2, ge=0, lt=1, description="slope of the leaky ReLU below zero")

@@ -8,7 +8,6 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
@@ -95,8 +94,8 @@ class _Display:
 
 def print_corpus(corpus: Corpus, console: Console) -> None:
     """Print what a corpus has of each class, and what was left out and why."""
-    table = Table(title=f"corpus {corpus.name} ({corpus.fingerprint})", box=box.SIMPLE_HEAD)
-    table.add_column("class")
+    table = Table(title=f"corpus {corpus.name} ({corpus.fingerprint})", box=None, pad_edge=False, header_style="bold")
+    table.add_column("class", no_wrap=True)
     for heading in ("recordings", "clips", "hours", "train", "validation", "test", "skipped"):
         table.add_column(heading, justify="right")
     for row in count_clips(corpus):
