@@ -194,13 +194,16 @@ def _send(
     from orchestrator.machines.code import own_files
     from orchestrator.machines.sending import require_home, send_sweep
     from orchestrator.search_space.reader import read_search_space
+    from orchestrator.search_space.search import is_file
 
     home_there = require_home(home)
     sweep = read_search_space(path, preset=preset, overrides=overrides, name=name)
     options = [part for override in overrides for part in ("--set", override)]
     for option, value in (("--preset", preset), ("--name", name)):
         options += [option, value] if value is not None else []
-    send_sweep(address, home_there, path, sweep.name, options, print, own_files(sweep))
+    sampler = sweep.space.search.sampler
+    own = [*own_files(sweep), *([Path(sampler)] if is_file(sampler) else [])]
+    send_sweep(address, home_there, path, sweep.name, options, print, own)
 
 
 def _detach(folder: Path, say: Callable[[str], None]) -> None:

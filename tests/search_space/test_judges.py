@@ -75,10 +75,10 @@ def test_a_judge_brings_its_metrics_and_may_be_the_objective(tmp_path: Path, wei
 
 
 def test_a_file_registers_a_judge_and_the_copy_in_the_sweep_s_folder_is_the_same(tmp_path: Path) -> None:
-    (tmp_path / "my_ear.py").write_text(EAR.replace("class Ear", "@JUDGES.register('my_ear')\nclass Ear"))
-    sweep = read(tmp_path, judges=["./my_ear.py"])
-    assert sweep.judges == ({"name": "my_ear"},)
-    assert sweep.components == (tmp_path / "my_ear.py",)
+    (tmp_path / "ear_of_a_file.py").write_text(EAR.replace("class Ear", "@JUDGES.register('ear_of_a_file')\nclass Ear"))
+    sweep = read(tmp_path, judges=["./ear_of_a_file.py"])
+    assert sweep.judges == ({"name": "ear_of_a_file"},)
+    assert sweep.components == (tmp_path / "ear_of_a_file.py",)
     copy = tmp_path / "elsewhere" / "search_space.yaml"
     copy.parent.mkdir()
     copy.write_text(sweep.text)
