@@ -225,8 +225,10 @@ def _find_problem_of_grid(space: SearchSpace, arm: Arm, where: str) -> str:
     size = sum(1 for _ in itertools.islice(grid_points(arm), MAX_GRID + 1))
     if size > MAX_GRID:
         return f"the grid{where} has more than {MAX_GRID:,} points; leave some out, or use sobol"
-    if space.budget.trials > size:
-        return f"the grid{where} has {size} points, fewer than budget.trials_per_arm ({space.budget.trials})"
+    num_own = sum(not _match_arm(arm, wanted)[1] for wanted in space.trials)
+    if space.budget.trials > size + num_own:
+        own = f" and trials has {num_own} more" if num_own else ""
+        return f"the grid{where} has {size} points{own}, fewer than budget.trials_per_arm ({space.budget.trials})"
     return ""
 
 
