@@ -94,7 +94,10 @@ def test_size_estimates_what_a_search_space_takes(root: Path, tmp_path: Path) ->
     output = call("size", SEARCH_SPACES / "vae.yaml", *settings, "--home", tmp_path / "home").output
     assert "6 recordings, 12 clips (estimated from the durations of 6 files)" in output
     assert "clips: 1 MB" in output
-    assert f"spectrograms of 24x64, each quantity: {12 * 24 * 64 * 2 / 1000:.0f} kB" in output
+    assert f"spectrogram log_power-linear-24x64-pool: {12 * 24 * 64 * 2 / 1000:.0f} kB" in output
+    output = call("size", SEARCH_SPACES / "channels.yaml", *settings, "--home", tmp_path / "home").output
+    for quantity in ("log_power", "instantaneous_frequency", "angle"):
+        assert f"spectrogram {quantity}-linear-24x64-pool: 37 kB" in output
     assert not (tmp_path / "home").exists(), "nothing is decoded"
 
 

@@ -13,10 +13,12 @@ import pytest
 import soundfile
 from PIL import Image
 
+from trainables.corpora.adapters.tables import index_media
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.settings import CORPORA
 from trainables.corpora.splits import hold_out_validation
 from trainables.errors import InputError
+from trainables.support.progress import silent
 from trainables.testing.corpus import CORPUS
 
 RATE_HZ = 22_050
@@ -276,6 +278,11 @@ def message(settings: dict[str, Any], home: Path) -> str:
         ("path,label\n" + 10_000_000 * "x", "m.csv:2: more than 1,000,000 characters in a line"),
         ("path,label\n" + 200_000 * "x" + ",dog\n", "m.csv:2: field larger than field limit"),
         (b"path,label\n\xff\xfe.wav,dog\n", "m.csv: is not UTF-8"),
+        ('path,label\na.wav,"dog\nb.wav,dog\n', "m.csv:2: unexpected end of data; close each quote"),
+        (
+            "path,label,start,end\na.wav,dog,0,1\na.wav,dog,0,2\na.wav,dog,0,2\n",
+            "m.csv:4: dog/a.wav@0-2.0 is in line 3",
+        ),
         ("", "m.csv:1: has no column label"),
     ],
 )
@@ -296,10 +303,17 @@ def test_a_manifest_may_be_allowed_to_leave_its_folder_and_names_what_is_missing
         file.write(json.dumps({"path": "../outside.wav", "label": "dog"}) + "\n")
         file.write(json.dumps({"path": "gone.wav", "label": "dog"}) + "\n")
         file.write(json.dumps({"path": "once.wav", "label": "once"}) + "\n")
+        file.write(json.dumps({"path": "once.wav/x.wav", "label": "dog"}) + "\n")
+        file.write(json.dumps({"path": 300 * "x", "label": "dog"}) + "\n")
+        file.write(json.dumps({"path": "gone.mp4", "label": "dog"}) + "\n")
     write_sound(tmp_path / "list" / "once.wav", 78)
     corpus = open_corpus({**settings, "allow_outside": True}, tmp_path / "home")
     assert "dog/../outside.wav" in set(corpus.clips["recording"])
-    assert corpus.skipped == ("dog/gone.wav: no such file",)
+    assert corpus.skipped[:3] == tuple(
+        f"dog/{name}: no such file" for name in ("gone.mp4", "gone.wav", "once.wav/x.wav")
+    )
+    assert corpus.skipped[3].endswith(": unreadable (File name too long)")
+    assert "dog/gone.mp4" not in corpus.pictures and len(corpus.frames(8)) == len(corpus.clips)
     assert set(corpus.clips["split"][corpus.clips["class"] == "once"]) == {"train"}
 
 
@@ -327,6 +341,42 @@ def test_sounds_without_any_picture_are_no_pairs(tmp_path: Path) -> None:
     assert "none of 12 sounds has a picture of the same name" in message(
         {**settings, "name": "pairs"}, tmp_path / "home"
     )
+
+
+def test_sections_of_one_file_are_kept_apart(tmp_path: Path) -> None:
+    times = [(0, 1), (0, 2), (1, ""), (1, 2), (12345.61, 12346), (12345.64, 12346)]
+    rows = [["a.wav", "dog", *section] for section in times]
+    write_table(tmp_path / "list.csv", [["path", "label", "start", "end"], *rows])
+    recordings = CORPORA["manifest"].model_validate({"root": tmp_path / "list.csv"}).list_recordings(tmp_path, silent)
+    names = "@0 @0-2.0 @1 @1-2.0 @12345.61 @12345.64".split()
+    assert [recording.name for recording in recordings] == [f"dog/a.wav{name}" for name in names]
+    write_sound(tmp_path / "a.wav", 0)
+    assert len({recording.key for recording in recordings}) == len(times)
+
+
+def test_rows_without_a_split_fill_up_those_that_no_row_has(tmp_path: Path) -> None:
+    rows = [[f"{stem}.wav", name, "train" if seed % 2 else ""] for name, stem, seed in samples()]
+    write_table(tmp_path / "list.csv", [["path", "label", "split"], *rows])
+    for _, stem, seed in samples():
+        write_sound(tmp_path / f"{stem}.wav", seed)
+    split_of_recording = split_of(
+        open_corpus({"name": "manifest", "root": str(tmp_path / "list.csv")}, tmp_path / "home")
+    )
+    assert set(split_of_recording.values()) == {"train", "validation", "test"}
+    assert all(split_of_recording[path.removesuffix(".wav")] == "train" for path, _, split in rows if split)
+
+
+def test_files_in_hidden_folders_are_ignored(tmp_path: Path) -> None:
+    root = tmp_path / ".root"
+    for path in (root / "a.wav", root / ".hidden" / "b.wav", root / "folder" / ".c.wav", root / "folder" / "d.wav"):
+        write_sound(path, 0)
+    assert index_media(root) == {"a": root / "a.wav", "d": root / "folder" / "d.wav"}
+
+
+def test_a_folder_of_pictures_that_is_missing_is_named_by_its_setting(tmp_path: Path) -> None:
+    settings = {**write_pairs(tmp_path), "images": "nowhere"}
+    with pytest.raises(InputError, match=r"corpus\.images: .*nowhere: No such file"):
+        CORPORA["pairs"].model_validate(settings).check_root()
 
 
 def test_a_broken_line_of_json_is_named(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -47,7 +48,7 @@ class Corpus:
         clips: a row a clip: `clip` (its name, such as dog_1), `recording`, `class`, `label` (position in `classes`),
             `split`, `start_s`.
         skipped: files without a clip, each with the reason.
-        pictures: the video or picture of each recording that has one, by the recording's name.
+        pictures: the video or picture of each recording whose file is there, by the recording's name.
         additions: the judges and metrics that the search space adds to those of its trainable.
         source: the name of the source of the recordings (see `CorpusSettings.source`).
     """
@@ -192,7 +193,11 @@ class _Opening:
             return None
         clips = read_table(folder / CLIPS)
         classes = clips.drop_duplicates("label").sort_values("label")["class"].astype(str)
-        pictures = {item.name: item.picture for item in self._recordings if item.picture is not None}
+        pictures = {
+            item.name: item.picture
+            for item in self._recordings
+            if item.picture is not None and os.path.isfile(item.picture)
+        }
         skipped = read_table(folder / SKIPPED, dtype=str)
         return Corpus(
             self._settings.name,
@@ -230,6 +235,7 @@ class _Opening:
         write_once(folder / CLIPS, lambda path: clips.to_csv(path, index=False))
         # The table may be older than the shards: its rows count.
         names = read_table(folder / CLIPS, usecols=["recording"], dtype=str)["recording"]
+        _check_counts(folder, names, places)
         numbers = names.groupby(names).cumcount()
         write_places(folder / PLACES, [(places[name], number) for name, number in zip(names, numbers, strict=True)])
         corpus = self.read(fingerprint)
@@ -239,6 +245,27 @@ class _Opening:
     @property
     def _where(self) -> str:
         return f"corpus {self._settings.name} ({getattr(self._settings, 'root', 'generated')})"
+
+
+def _check_counts(folder: Path, names: pd.Series[str], places: Mapping[str, Placed]) -> None:
+    """Check that the shards have as many clips of each recording as the table: others would be heard in their place.
+
+    Args:
+        folder: the corpus's folder in the cache, which the error message names.
+        names: the recording of each clip of the table.
+        places: where each recording is in the shards.
+
+    Raises:
+        InputError: a recording has more or fewer clips.
+    """
+    for name, count in names.value_counts(sort=False).items():
+        entry = places[str(name)].entry
+        if entry.count != count:
+            reason = f" ({entry.problem})" if entry.problem else ""
+            raise InputError(
+                f"{folder}: {name} had {count} clips, and has {entry.count} now{reason}; start again, or delete this"
+                " folder to go on with those of now"
+            )
 
 
 def _collect_splits(corpus: Corpus, recordings: Sequence[Recording]) -> dict[str, Split]:
