@@ -40,9 +40,6 @@ def check_space(space: SearchSpace, complain: Complain) -> None:
         )
     if pruning and budget.seeds is not None:
         complain(("pruning",), "stops some of the seeds over which budget.seeds is to average; needs pruning: none")
-    if pruning and pruning.promote and budget.stop_when is not None:
-        message = "ends an arm by its best trial, which pruning.promote may still change; needs pruning.promote: false"
-        complain(("budget", "stop_when"), message)
     if space.objective.preference:
         _check_preference(space, complain)
     wants_gpu = resources.gpu > 0 or any(change.resources.gpu > 0 for change in space.arms)
@@ -62,9 +59,6 @@ def _check_preference(space: SearchSpace, complain: Complain) -> None:
         complain(("pruning",), "would stop trials that nobody has heard; objective.preference needs pruning: none")
     if space.budget.seeds is not None:
         complain(at, "orders the trials of a search, and budget.seeds searches nothing; needs budget.trials_per_arm")
-    if space.budget.stop_when is not None:
-        message = "ends an arm by the metric, which orders no trials here; objective.preference needs stop_when: none"
-        complain(("budget", "stop_when"), message)
     if space.corpus is None:
         complain(at, "lets people hear clips of a corpus; needs corpus")
     if space.media.clips < 1:
