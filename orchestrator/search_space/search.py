@@ -119,7 +119,7 @@ def choose_sampler(space: SearchSpace, arm: Arm) -> SamplerChoice:
 
 
 def check_search(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -> None:
-    """Check `trials`, `stop_when`, and that the sampler can search every arm; the first one that it can't is reported."""
+    """Check `trials`, `stop_when`, and that the sampler can search every arm; the first that it can't is reported."""
     if space.budget.seeds is not None:
         for section, is_set in (("trials", bool(space.trials)), ("budget", space.budget.stop_when is not None)):
             if is_set:
