@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -248,6 +249,34 @@ def test_a_validation_split_is_held_out_of_what_is_not_for_the_test() -> None:
     assert list(splits.values()).count("validation") in (2, 3)
     assert splits.keys() == {group for _, group in groups}
     assert hold_out_validation(groups[::-1], {"a0", "a1"}) == splits
+
+
+def test_recordings_keep_their_splits_beside_an_official_test_split(tmp_path: Path) -> None:
+    settings = write_vggsound(tmp_path / "root")
+    home = tmp_path / "home"
+    first = open_corpus(settings, home)
+    table = tmp_path / "root" / "vggsound.csv"
+    (record,) = (home / "corpora").glob("splits-*.json")
+    record.unlink()
+    assert open_corpus(settings, home).fingerprint == first.fingerprint, "as it was cached before there was a record"
+    rows = []
+    for index in range(24):
+        (source, *_) = (tmp_path / "root").rglob("dog1_*")
+        shutil.copy(source, source.with_name(f"more{index}_000010{source.suffix}"))
+        rows.append(f"more{index},10,dog,train")
+    table.write_text(table.read_text().rstrip("\n") + "\n" + "\n".join(rows) + "\n")
+
+    def splits_in(corpus: Corpus) -> dict[str, str]:
+        return dict(zip(corpus.clips["recording"], corpus.clips["split"], strict=True))
+
+    before, grown = splits_in(first), open_corpus(settings, home)
+    assert splits_in(grown).items() >= before.items()
+    assert open_corpus(settings, home).fingerprint == grown.fingerprint != first.fingerprint
+    anew = splits_in(open_corpus(settings, tmp_path / "other home"))
+    assert any(anew[name] != split for name, split in before.items()), "or nothing would have to be kept"
+    assert {name for name, split in anew.items() if split == "test"} == {
+        name for name, split in before.items() if split == "test"
+    }
 
 
 def message(settings: dict[str, Any], home: Path) -> str:
