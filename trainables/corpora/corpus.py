@@ -156,20 +156,22 @@ def open_corpus(
     if test_groups is not None:
         return _open_with_test_split(opening, files, recordings, test_groups, home)
     fixed_splits = corpus_settings.fixed_splits(recordings)
-    if fixed_splits or not corpus_settings.keeps_splits:
-        fingerprint = extend_fingerprint(files, fixed_splits)
-        return opening.read(fingerprint) or opening.build(fingerprint, fixed_splits)
+    # The list of files together with those splits that are fixed; without any, the list alone.
+    listed = extend_fingerprint(files, fixed_splits)
+    is_fixed = bool(fixed_splits) and all(recording.group in fixed_splits for recording in recordings)
+    if is_fixed or not corpus_settings.keeps_splits:
+        return opening.read(listed) or opening.build(listed, fixed_splits)
     # A corpus that is recorded and cached is opened without the lock.
-    fingerprint = read_record(home, opening.source).fingerprints.get(files, "")
+    fingerprint = read_record(home, opening.source).fingerprints.get(listed, "")
     if fingerprint and (corpus := opening.read(fingerprint)):
         return corpus
     # The recordings are decoded before the lock is taken, which is then held for a moment.
     opening.prepare()
     with edit_record(home, opening.source) as record:
-        earlier_splits = record.find_splits(recording.group for recording in recordings)
-        fingerprint = record.fingerprints.get(files) or extend_fingerprint(files, earlier_splits)
+        earlier_splits = record.find_splits(recording.group for recording in recordings) | fixed_splits
+        fingerprint = record.fingerprints.get(listed) or extend_fingerprint(files, earlier_splits)
         corpus = opening.build(fingerprint, earlier_splits)
-        record.add(files, fingerprint, _collect_splits(corpus, recordings))
+        record.add(listed, fingerprint, _collect_splits(corpus, recordings))
     return corpus
 
 
@@ -186,8 +188,7 @@ def _open_with_test_split(
 
     record = read_record(home, source)
     splits = split(record)
-    is_recorded = record.find_splits(splits) == splits
-    if is_recorded and (corpus := opening.read(extend_fingerprint(files, splits))):
+    if record.find_splits(splits) == splits and (corpus := opening.read(extend_fingerprint(files, splits))):
         return corpus
     opening.prepare()
     with edit_record(home, source) as record:
