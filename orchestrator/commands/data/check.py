@@ -44,8 +44,8 @@ def check(settings: Mapping[str, Any], home: Path, say: Callable[[str], None]) -
     counts = f"{words.amount(verified.recordings, 'recording')} in {words.amount(verified.shards, 'shard')}"
     if verified.damaged:
         raise CacheWrong(
-            f"{counts}: {words.amount(len(verified.damaged), 'shard')} damaged; delete each of them (.npy and .jsonl),"
-            " and orchestrate data prepare decodes what was in it again"
+            f"{counts}: {words.amount(len(verified.damaged), 'shard')} damaged; delete each of them (.npy and .jsonl);"
+            " orchestrate data prepare decodes their sounds again, and the next sweep their pictures"
         )
     if verified.missing:
         raise CacheWrong(
