@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -250,6 +251,34 @@ def test_a_validation_split_is_held_out_of_what_is_not_for_the_test() -> None:
     assert hold_out_validation(groups[::-1], {"a0", "a1"}) == splits
 
 
+def test_recordings_keep_their_splits_beside_an_official_test_split(tmp_path: Path) -> None:
+    settings = write_vggsound(tmp_path / "root")
+    home = tmp_path / "home"
+    first = open_corpus(settings, home)
+    table = tmp_path / "root" / "vggsound.csv"
+    (record,) = (home / "corpora").glob("splits-*.json")
+    record.unlink()
+    assert open_corpus(settings, home).fingerprint == first.fingerprint, "as it was cached before there was a record"
+    rows = []
+    for index in range(24):
+        (source, *_) = (tmp_path / "root").rglob("dog1_*")
+        shutil.copy(source, source.with_name(f"more{index}_000010{source.suffix}"))
+        rows.append(f"more{index},10,dog,train")
+    table.write_text(table.read_text().rstrip("\n") + "\n" + "\n".join(rows) + "\n")
+
+    def splits_in(corpus: Corpus) -> dict[str, str]:
+        return dict(zip(corpus.clips["recording"], corpus.clips["split"], strict=True))
+
+    before, grown = splits_in(first), open_corpus(settings, home)
+    assert splits_in(grown).items() >= before.items()
+    assert open_corpus(settings, home).fingerprint == grown.fingerprint != first.fingerprint
+    anew = splits_in(open_corpus(settings, tmp_path / "other home"))
+    assert any(anew[name] != split for name, split in before.items()), "or nothing would have to be kept"
+    assert {name for name, split in anew.items() if split == "test"} == {
+        name for name, split in before.items() if split == "test"
+    }
+
+
 def message(settings: dict[str, Any], home: Path) -> str:
     """The one line in which a corpus is refused."""
     with pytest.raises(InputError) as error:
@@ -354,16 +383,28 @@ def test_sections_of_one_file_are_kept_apart(tmp_path: Path) -> None:
     assert len({recording.key for recording in recordings}) == len(times)
 
 
-def test_rows_without_a_split_fill_up_those_that_no_row_has(tmp_path: Path) -> None:
+def test_rows_without_a_split_fill_up_those_that_no_row_has_and_keep_theirs(tmp_path: Path) -> None:
+    settings = {"name": "manifest", "root": str(tmp_path / "list.csv")}
     rows = [[f"{stem}.wav", name, "train" if seed % 2 else ""] for name, stem, seed in samples()]
-    write_table(tmp_path / "list.csv", [["path", "label", "split"], *rows])
-    for _, stem, seed in samples():
-        write_sound(tmp_path / f"{stem}.wav", seed)
-    split_of_recording = split_of(
-        open_corpus({"name": "manifest", "root": str(tmp_path / "list.csv")}, tmp_path / "home")
-    )
-    assert set(split_of_recording.values()) == {"train", "validation", "test"}
-    assert all(split_of_recording[path.removesuffix(".wav")] == "train" for path, _, split in rows if split)
+    for path, *_ in rows:
+        write_sound(tmp_path / path, len(path))
+
+    def open_rows(home: Path) -> dict[str, str]:
+        write_table(tmp_path / "list.csv", [["path", "label", "split"], *rows])
+        corpus = open_corpus(settings, home)
+        return dict(zip(corpus.clips["recording"], corpus.clips["split"], strict=True))
+
+    before = open_rows(tmp_path / "home")
+    assert set(before.values()) == {"train", "validation", "test"}
+    assert all(before[f"{label}/{path}"] == "train" for path, label, split in rows if split)
+    for index in range(24):
+        rows.append([f"more{index}.wav", "dog", ""])
+        write_sound(tmp_path / f"more{index}.wav", index)
+    assert open_rows(tmp_path / "home").items() >= before.items()
+    anew = open_rows(tmp_path / "other home")
+    assert any(anew[name] != split for name, split in before.items()), "or nothing would have to be kept"
+    rows[0][2] = "train" if before[f"dog/{rows[0][0]}"] != "train" else "test"
+    assert open_rows(tmp_path / "home")[f"dog/{rows[0][0]}"] == rows[0][2], "what the table says counts"
 
 
 def test_files_in_hidden_folders_are_ignored(tmp_path: Path) -> None:

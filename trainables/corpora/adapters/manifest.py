@@ -20,7 +20,7 @@ from pydantic import Field
 from trainables.corpora.adapters.tables import parse_seconds, read_lines, read_rows
 from trainables.corpora.base import CORPORA, CorpusSettings, name_source
 from trainables.corpora.files import VIDEO_SUFFIXES, Recording, format_time
-from trainables.corpora.splits import Split, hold_out_validation
+from trainables.corpora.splits import Split
 from trainables.errors import InputError
 from trainables.support.progress import Progress
 
@@ -51,11 +51,17 @@ class Manifest(CorpusSettings):
         return [recording for recording, _, _ in self._rows()]
 
     def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
-        """Return the splits of the table.
+        """Return the splits of the table; rows without one fill up the splits that are missing."""
+        return super().fixed_splits(recordings) or self._read_splits()
 
-        A table with a test split only has its validation split held out of the other rows. Where both are missing, rows
-        without a split fill them up.
-        """
+    def list_test_groups(self, recordings: Sequence[Recording]) -> set[str] | None:
+        """Return the groups of the test rows of a table without a validation row."""
+        splits = self._read_splits()
+        if "test" not in splits.values() or "validation" in splits.values():
+            return None
+        return {group for group, split in splits.items() if split == "test"}
+
+    def _read_splits(self) -> dict[str, Split]:
         splits: dict[str, Split] = {}
         for recording, split, number in self._rows():
             if split and splits.setdefault(recording.group, split) != split:
@@ -63,9 +69,6 @@ class Manifest(CorpusSettings):
                     f"{self.root}:{number}: group {recording.group!r} is in split {splits[recording.group]} above, and"
                     f" in {split} here; a group is in one split"
                 )
-        if "test" in splits.values() and "validation" not in splits.values():
-            test = {group for group, split in splits.items() if split == "test"}
-            return hold_out_validation([(recording.class_name, recording.group) for recording in recordings], test)
         return splits
 
     def _rows(self) -> list[tuple[Recording, Split | None, int]]:
