@@ -53,7 +53,8 @@ def look(folder: SweepFolder, act: Act, *, size: tuple[int, int] = (160, 45)) ->
 
 
 async def until(is_so: Callable[[], bool], pilot: Pilot[None]) -> None:
-    for _ in range(200):
+    # Under load the sweep is read less often.
+    for _ in range(1200):
         if is_so():
             return
         await pilot.pause(0.05)
