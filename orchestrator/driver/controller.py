@@ -123,7 +123,7 @@ class Engine:
         task = self.live[task_id]
         trial = task.trial
         machine = result.get("machine", "")
-        self._failures.note_report(machine)
+        self._failures.note_report(machine, trial)
         with self._stop_on_full_disk():
             if task.kind == "evaluate":
                 self.ledger.evaluate(trial, **json.loads(result["evaluated"]))

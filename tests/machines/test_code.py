@@ -56,7 +56,13 @@ def test_a_folder_that_can_not_be_filled_leaves_the_one_before(tmp_path: Path) -
 
 def test_options_that_are_this_machines_are_not_sent() -> None:
     arguments = ["vae", "--detach", "--address", "head:6379", "--trials", "+4", "--home=/runs", "--set", "a.b=1"]
-    assert drop_options(arguments, {"vae", "--detach"}, {"--address", "--home"}) == ["--trials", "+4", "--set", "a.b=1"]
+    assert drop_options(arguments, "vae", {"--detach"}, {"--address", "--home"}) == [
+        *("--trials", "+4"),
+        "--set",
+        "a.b=1",
+    ]
+    # An arm may have the name of its sweep.
+    assert drop_options(["vae", "--arm", "vae", "--detach"], "vae", {"--detach"}, set()) == ["--arm", "vae"]
 
 
 def test_the_script_for_slurm_is_bash_and_asks_for_what_its_traps_wait_for() -> None:
