@@ -55,6 +55,15 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
         super().__init__()
         self.engine = engine
 
+    def choose_trial_to_run(self, tune_controller: Any) -> RayTrial | None:
+        """Return the next task that Ray starts; it is called in each turn of Tune's loop.
+
+        Tune keeps one actor for a task that may follow: while the sweep pauses, it would hold its card and its memory.
+        """
+        # The argument is a wrapper, on which an attribute would be set without an effect.
+        tune_controller._tune_controller._actor_cache._may_keep_one = not self.engine.is_waiting()
+        return super().choose_trial_to_run(tune_controller)
+
     def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
         """Return whether Ray stops or continues a task after its report."""
         is_over = self.engine.handle_report(trial.trial_id, result)

@@ -137,12 +137,15 @@ class Tasks:
             spec = replace(spec, splits=("test",))
         if task.kind == "evaluate" and trial.outcome == words.OUTCOME_COMPLETED:
             spec = replace(spec, renderings=tuple(self._sweep.renderings))
+        if self._machines is not None:
+            spec = replace(spec, looked_at=self._machines.looked_at, files=self._machines.required_files)
         if self._code is not None:
             spec = replace(
                 spec,
                 trainable=self._code.move_trainable(spec.trainable),
                 trainable_folder=self._code.move(spec.trainable_folder),
                 components=tuple(map(self._code.move, spec.components)),
+                judges=tuple(map(self._code.move_judge, spec.judges)),
             )
         labels = self._machines.selector() if self._machines else {}
         return {"kind": task.kind, "spec": asdict(spec), "resources": grant.as_bundle(), "labels": labels}
