@@ -58,14 +58,22 @@ class Failures:
             self._ledger.end(trial, words.OUTCOME_FAILED, failure.cause, failure.reason, alike=failure.alike)
             self._faults.note_failure(failure.machine, trial, failure.cause)
 
-    def handle_end_of_process(self, task: Task) -> None:
-        """Record that a worker's process ended without an exception, or was lost with its machine."""
+    def handle_end_of_process(self, task: Task, start_problem: str = "") -> None:
+        """Record that a worker's process ended without an exception, or was lost with its machine.
+
+        Args:
+            task: its task.
+            start_problem: why it could not be started; "" if it was.
+        """
         trial = task.trial
         log = trial_folder(self._ledger.folder, trial.number) / TRIAL_LOG
         # Ray's error does not say where the process ran, and often comes before Ray has noticed the machine's end.
         machine = read_machine(log, trial.attempts)
         if loss := self._callbacks.explain_loss(machine):
             self._displace(task, loss)
+            return
+        if start_problem:
+            self._handle_death(task, words.CAUSE_NODE, f"its process could not be started: {start_problem}")
             return
         cause, reason = cause_of_death(log, trial.attempts, out_of_memory=self._memory_kills.take)
         self._handle_death(task, cause, reason)

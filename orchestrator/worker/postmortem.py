@@ -17,6 +17,8 @@ EXIT = "os._exit"
 """The beginning of the line in a trial's log that says that its code called `os._exit`."""
 TAIL_BYTES = 100_000
 """How much of the end of a trial's log is read."""
+NEVER_STARTED = ("an error raised in its creation task", "The actor never ran")
+"""Phrases in Ray's errors about a process that could not be started, such as one that can't import this program."""
 RECENT_S = 60.0
 """The longest time between a kill by the kernel and Ray's report of the death."""
 OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
@@ -46,6 +48,12 @@ def read_machine(path: Path, attempt: int) -> str:
     lines = read_last_attempt(path)
     named = [] if is_of_another(lines, attempt) else [line for line in lines if line.startswith(MACHINE)]
     return named[-1].removeprefix(MACHINE).split()[0].rstrip(",") if named else ""
+
+
+def explain_start(error: BaseException | None) -> str:
+    """Return the last line of Ray's error if it says that a process could not be started; "" if it was started."""
+    text = str(error or "").strip()
+    return text.splitlines()[-1].strip() if any(phrase in text for phrase in NEVER_STARTED) else ""
 
 
 def cause_of_death(path: Path, attempt: int, *, out_of_memory: Callable[[], bool]) -> tuple[str, str]:

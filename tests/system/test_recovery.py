@@ -119,8 +119,8 @@ def find_actors(driver: int) -> list[str]:
     titles = []
     for process in psutil.Process(driver).children(recursive=True):
         with contextlib.suppress(psutil.Error):
-            titles += [title for title in process.cmdline()[:1] if title.startswith("ray::")]
-    return [title for title in titles if not title.startswith("ray::IDLE")]
+            titles += process.cmdline()[:1]
+    return [title for title in titles if title.startswith(("ray::Worker", "ray::ResourceTrainable"))]
 
 
 def test_a_driver_in_the_background_is_seen_refuses_a_second_one_pauses_and_is_stopped(
@@ -143,6 +143,7 @@ def test_a_driver_in_the_background_is_seen_refuses_a_second_one_pauses_and_is_s
         status = json.loads(told("status", "tiny", "--json"))
         assert status["state"] == "running" and status["driver"]["pid"] == driver_note(home / "tiny")["pid"]
         assert any(trial["state"] == "running" for trial in status["trials"])
+        assert find_actors(status["driver"]["pid"])
         with pytest.raises(UserError, match=f"already running on .*process {status['driver']['pid']}"):
             run_sweep(read_search_space(space), home, Screen())
         assert "stops at the end of its epoch" in told("stop", "tiny/1")
