@@ -129,7 +129,7 @@ def _corpus_lines() -> Iterator[str]:
 
 def _judge_lines() -> Iterator[str]:
     yield from ("## judges", "")
-    yield "The keys of an entry of `judges:` follow from its `name`; `own` has none."
+    yield "The keys of an entry of `judges:` follow from its `name`; `own` has `augment` alone."
     yield "[Judge and metrics](judge_and_metrics.md#more-judges) says what they are for. Every other judge may have:"
     yield ""
     common = JudgeSettings.model_json_schema()

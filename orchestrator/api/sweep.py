@@ -11,7 +11,7 @@ from orchestrator.api.driver_process import run_driver
 from orchestrator.api.plain import to_plain
 from orchestrator.plugins.loader import check_corpus
 from orchestrator.search_space.reader import read_mapping, read_search_space
-from orchestrator.state.home import find_home
+from orchestrator.state.home import find_home, open_home
 from orchestrator.storage import durable
 
 if TYPE_CHECKING:
@@ -128,6 +128,7 @@ class Sweep:
         from orchestrator.api.results import load
 
         file, arguments = self._file, self._arguments
+        open_home(self.home)
         if file is None:
             file = self.home / self.name / FILE
             durable.make_folder(file.parent)

@@ -145,7 +145,7 @@ def grant(sweep: Sweep, ledger: Ledger, screen: Screen, options: ResumeOptions, 
         return
     for arm in arms:
         # A grant of 0 leaves the budget as it is.
-        trials = budget.most_trials(arm) + options.trials if options.trials else 0
+        trials = budget.trials(arm) + options.trials if options.trials else 0
         epochs = budget.epochs(arm) + options.epochs if options.epochs else 0
         ledger.grant(arm, trials=trials, epochs=epochs)
         screen.say(f"{arm}: {budget.trials(arm)} trials of {budget.epochs(arm)} epochs.")

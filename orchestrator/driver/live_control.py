@@ -10,13 +10,12 @@ from orchestrator.state import events
 from orchestrator.state.home import home_option
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.requests import Request, read_controls, take, write_controls
-from orchestrator.state.trial import Trial
+from orchestrator.state.trial import BROKEN, Trial
 from reports import vocabulary as words
 
 LOOK_EVERY_S = 0.5
 """The shortest time between two looks at the requests."""
 BY_HAND = "requested by hand"
-RETRIED = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
 
 
 class LiveControl:
@@ -107,11 +106,11 @@ class LiveControl:
                 self._stopped.discard(trial.number)
                 if trial.held:
                     self._ledger.write(events.Released(trial=trial.number))
-            case "retry" if trial.outcome in RETRIED:
+            case "retry" if trial.outcome in BROKEN:
                 self._ledger.retry(trial, BY_HAND)
                 self._say(f"Trial {trial.number} is tried again, as {BY_HAND}.")
             case "boost" if trial.outcome is None:
                 others = (number for number in self.controls.boosted if number != trial.number)
                 self._set(boosted=(*others, trial.number))
             case _:
-                self._say(f"Trial {trial.number} is {trial.outcome}: nothing to {request.action}.")
+                self._say(f"Trial {trial.number} is {trial.status}: nothing to {request.action}.")

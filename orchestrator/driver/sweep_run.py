@@ -278,6 +278,7 @@ class SweepRun:
 
         Raises:
             SweepStopped: Ray failed for an unknown reason.
+            UserError: a sampler of the user's raised.
         """
         from orchestrator.driver.ray_tune import fit
 
@@ -285,6 +286,8 @@ class SweepRun:
             fit(engine, self.sweep.name, scratch, lambda: tasks.slots, measure)
         except Exception as error:
             logging.getLogger("ray").error("fit() raised\n%s", traceback.format_exc())
+            if isinstance(error, UserError):
+                raise
             if engine.stop_reason or not engine.callbacks.is_ray_alive():
                 # If Ray has died, the thread of `call_on_death` is about to restart the driver.
                 return

@@ -21,6 +21,7 @@ from orchestrator.overview.panels import (
 )
 from orchestrator.overview.summary import ArmSummary, list_table_metrics, summarize
 from orchestrator.overview.tables import format_number, mark_arm
+from orchestrator.state.requests import read_controls
 from orchestrator.state.trial import Trial
 from orchestrator.tracking import sender
 from reports import vocabulary as words
@@ -124,15 +125,18 @@ class Board:
         return f"{status} · best {words.label_of(metric)} {format_number(leader.metrics[metric])} ({leader.arm})"
 
     def format_status(self, arms: Sequence[ArmSummary]) -> str:
-        """Return the numbers of trials, the time left, and MLflow's backlog if it can't be reached."""
+        """Return the numbers of trials, the time left or a pause, and MLflow's backlog if it can't be reached."""
         num_ended, num_wanted = sum(arm.ended for arm in arms), sum(arm.wanted for arm in arms)
         num_pruned = sum(arm.pruned for arm in arms)
+        is_paused = read_controls(self.folder).paused
+        running = self.ledger.live if is_paused else self.ledger.unfinished
         parts = [
             f"{self.sweep.name}: {num_ended} of {num_wanted} trials ended",
-            f"{len(self.ledger.unfinished)} running",
+            f"{len(running)} running",
             f"{num_pruned} pruned",
         ]
-        seconds = seconds_left(self.sweep, self.ledger, self.slots)
+        parts += ["paused by hand"] if is_paused else []
+        seconds = None if is_paused else seconds_left(self.sweep, self.ledger, self.slots)
         if seconds is not None:
             parts.append(f"about {format_duration(seconds)} left")
         tracking = sender.status(self.folder)

@@ -12,12 +12,12 @@ from rich.text import Text
 
 from orchestrator.overview.snapshot import MIXED_CODE, WAITING, Snapshot
 from orchestrator.state.sweep_state import FINISHED
+from orchestrator.state.trial import BROKEN
 from reports import vocabulary as words
 
 MOST_TRIALS = 60
 """The most trials in the table without `--all`; a thousand rows would take a second to print."""
 UNENDED = (words.OUTCOME_RUNNING, WAITING, words.OUTCOME_INTERRUPTED)
-BROKEN = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
 
 
 def make_home_table(snapshots: Sequence[Snapshot], wanted: Sequence[int]) -> Table:

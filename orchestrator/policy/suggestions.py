@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 import optuna
 from optuna.trial import TrialState
 
+from orchestrator.errors import UserError
 from orchestrator.plugins.samplers import make_sampler
 from orchestrator.policy.forecast import forecast_values
 from orchestrator.policy.frozen_trials import describe_result, distribution, make_frozen_trial, suggest_value
@@ -77,12 +79,15 @@ class Studies:
     def _propose_next(self, arm: Arm, index: int) -> tuple[dict[str, Value], str]:
         """Return the values that the arm's sampler proposes, and their source."""
         sampler = choose_sampler(self._sweep.space, arm).name
+        trials = self._ledger.of_arm(arm.name, words.STAGE_SEARCH)
+        if sampler == GRID:
+            # The trials that were wanted come on top, so that no point of the grid is left out.
+            index = sum(trial.source == GRID for trial in trials)
         if sampler in POINTS:
             return POINTS[sampler](self._sweep, arm, index), sampler
         if index < self._sweep.space.search.startup_trials:
             return sobol_point(self._sweep, arm, index), "startup"
         seed = derive_seed(self._sweep.space.seed, arm.name, index)
-        trials = self._ledger.of_arm(arm.name, words.STAGE_SEARCH)
         if sampler == TPE:
             return self._keep_study(arm, trials).ask(seed), TPE
         return self._propose(sampler, arm, trials, seed), CUSTOM if is_file(sampler) else sampler
@@ -110,9 +115,19 @@ class Studies:
             from orchestrator.policy.evolution import propose
 
             arm_seed = derive_seed(self._sweep.space.seed, arm.name)
-            return propose(arm, trials, values, self._objective, arm_seed=arm_seed, seed=seed)
+            # Of strengths the largest is the best, whichever way the metric goes.
+            objective = self._objective if self._preferences is None else replace(self._objective, mode="max")
+            return propose(arm, trials, values, objective, arm_seed=arm_seed, seed=seed)
         study = _ArmStudy(arm, self._objective, trials, 0, self._preferences, values if sampler == GP else None)
-        return study.ask(seed, sampler)
+        try:
+            return study.ask(seed, sampler)
+        except Exception as error:
+            if not is_file(sampler) or isinstance(error, UserError):
+                raise
+            raise UserError(
+                f"{sampler}: raised {type(error).__name__}: {error}; mend it and resume the sweep "
+                f"({self._ledger.folder / 'driver.log'} has the traceback)"
+            ) from error
 
 
 class _ArmStudy:

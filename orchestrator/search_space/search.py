@@ -119,7 +119,7 @@ def choose_sampler(space: SearchSpace, arm: Arm) -> SamplerChoice:
 
 
 def check_search(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -> None:
-    """Check `trials`, and that the sampler can search every arm; the first arm that it can't search is reported."""
+    """Check `trials`, `stop_when`, and that the sampler can search every arm; the first that it can't is reported."""
     if space.budget.seeds is not None:
         for section, is_set in (("trials", bool(space.trials)), ("budget", space.budget.stop_when is not None)):
             if is_set:
@@ -127,6 +127,7 @@ def check_search(space: SearchSpace, arms: Sequence[Arm], complain: Complain) ->
                 complain(at, "is for a search, and budget.seeds searches nothing; needs budget.trials_per_arm")
         return
     _check_trials(space, arms, complain)
+    _check_stop_when(space, complain)
     for arm in arms:
         if arm.searched and (problem := _find_problem(space, arm)):
             complain(("search", "sampler"), problem)
@@ -148,6 +149,18 @@ def _check_trials(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -
     if crowded:
         message = f"has {counts[crowded[0]]} for arm {crowded[0]}, more than budget.trials_per_arm"
         complain(("trials",), f"{message} ({space.budget.trials})")
+
+
+def _check_stop_when(space: SearchSpace, complain: Complain) -> None:
+    """Check that an arm's best trial stays what it was when its search ends early."""
+    if space.budget.stop_when is None:
+        return
+    if space.pruning and space.pruning.promote:
+        message = "ends an arm by its best trial, which pruning.promote may still change; needs pruning.promote: false"
+        complain(("budget", "stop_when"), message)
+    if space.objective.preference:
+        message = "ends an arm by the metric, which orders no trials here; objective.preference needs stop_when: none"
+        complain(("budget", "stop_when"), message)
 
 
 def match_arms(arms: Sequence[Arm], wanted: Mapping[str, Value]) -> dict[str, dict[str, Value]]:
@@ -225,8 +238,10 @@ def _find_problem_of_grid(space: SearchSpace, arm: Arm, where: str) -> str:
     size = sum(1 for _ in itertools.islice(grid_points(arm), MAX_GRID + 1))
     if size > MAX_GRID:
         return f"the grid{where} has more than {MAX_GRID:,} points; leave some out, or use sobol"
-    if space.budget.trials > size:
-        return f"the grid{where} has {size} points, fewer than budget.trials_per_arm ({space.budget.trials})"
+    num_own = sum(not _match_arm(arm, wanted)[1] for wanted in space.trials)
+    if space.budget.trials > size + num_own:
+        own = f" and trials has {num_own} more" if num_own else ""
+        return f"the grid{where} has {size} points{own}, fewer than budget.trials_per_arm ({space.budget.trials})"
     return ""
 
 

@@ -46,7 +46,9 @@ class Budget:
         best = tally.best
         if stop_when is None or best is None or best.outcome is None:
             return False
-        if len(tally.of_stage(words.STAGE_SEARCH)) >= self.most_trials(arm):
+        num_trials = len(tally.of_stage(words.STAGE_SEARCH))
+        # Trials that were granted are run, even where the last ones were no better.
+        if num_trials >= self.most_trials(arm) or num_trials < self._grant(arm).trials:
             return False
         count = 0
         for number in tally.last_ended():

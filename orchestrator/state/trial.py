@@ -14,6 +14,8 @@ from reports import vocabulary as words
 
 RANKED = (words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED)
 """Outcomes of trials that may be an arm's best."""
+BROKEN = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
+"""Outcomes of trials that can be tried again."""
 MAX_NAMED = 20
 """The most trials whose numbers a sentence lists."""
 

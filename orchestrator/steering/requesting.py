@@ -11,12 +11,11 @@ from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import STOPPED, Snapshot, find_trial, read_snapshot
 from orchestrator.state.home import home_option
 from orchestrator.state.requests import Request, send
-from orchestrator.state.trial import Trial
+from orchestrator.state.trial import BROKEN, Trial
 from reports import vocabulary as words
 
 Say = Callable[[str], None]
 ALL = "all"
-BROKEN = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
 
 
 def pause(home: Path, target: str, say: Say) -> None:
@@ -93,9 +92,12 @@ def boost(home: Path, reference: str, say: Say) -> None:
     """Give a waiting trial the next free place.
 
     Raises:
-        UserError: there is no such trial, its sweep does not run, or it has ended.
+        UserError: there is no such trial, its sweep does not run, or it has ended or is stopped.
     """
     snapshot, trial = _find_unfinished(home, reference, "boost")
+    if snapshot.state_of(trial) == STOPPED:
+        command = format_command("continue", reference, *home_option(home))
+        raise UserError(f"{reference} is stopped: only a trial that waits can be boosted; {command} goes on with it")
     send(snapshot.ledger.folder, Request(action="boost", trial=trial.number))
     say(f"{reference} gets the next place that is free.")
 

@@ -14,11 +14,10 @@ from orchestrator.overview.machine import Load
 from orchestrator.overview.panels import draw_bar
 from orchestrator.overview.snapshot import STOPPED, WAITING, Snapshot
 from orchestrator.overview.sparkline import sparkline
-from orchestrator.overview.status_tables import BROKEN
 from orchestrator.overview.tables import format_number, format_parameter
 from orchestrator.state.paths import TRIAL_LOG, trial_folder
 from orchestrator.state.requests import Controls
-from orchestrator.state.trial import Trial
+from orchestrator.state.trial import BROKEN, Trial
 from reports import vocabulary as words
 
 SPARK_WIDTH, LOAD_WIDTH = 12, 10

@@ -129,6 +129,12 @@ def test_an_unknown_sweep_is_one_message(recorded: Path) -> None:
         load("vea", recorded)
 
 
+def test_a_home_that_is_a_file_is_one_message(tmp_path: Path) -> None:
+    (tmp_path / "runs").write_text("")
+    with pytest.raises(UserError, match="runs: can't write here"):
+        Sweep(name="tiny", home=tmp_path / "runs", **SPACE).run()
+
+
 def test_a_sweep_runs_from_python_and_a_finished_one_stays(
     empty_database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

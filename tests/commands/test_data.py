@@ -77,6 +77,7 @@ def test_check_finds_what_is_new_and_what_is_damaged(root: Path, tmp_path: Path)
     shard.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
     result = call("check", *arguments, exception=CacheWrong)
     assert f"damaged: {shard}: " in result.output and "1 shard damaged; delete" in str(result.exception)
+    assert "data prepare decodes their sounds again" in str(result.exception)
     assert CacheWrong.exit_code == 1
     shard.write_bytes(whole[:100_000])
     call("check", *arguments, exception=CacheWrong)
@@ -87,11 +88,16 @@ def test_check_finds_what_is_new_and_what_is_damaged(root: Path, tmp_path: Path)
 
 
 def test_size_estimates_what_a_search_space_takes(root: Path, tmp_path: Path) -> None:
-    settings = ("--set", "corpus.name=folder", "--set", f"corpus.root={root}", "--set", "params.spectrogram=24x64")
+    # What follows ` #` is no comment.
+    root = root.rename(tmp_path / "sounds #2 🐕")
+    settings = ("--set", "corpus.name=folder", "--root", root, "--set", "params.spectrogram=24x64")
     output = call("size", SEARCH_SPACES / "vae.yaml", *settings, "--home", tmp_path / "home").output
     assert "6 recordings, 12 clips (estimated from the durations of 6 files)" in output
     assert "clips: 1 MB" in output
-    assert f"spectrograms of 24x64, each quantity: {12 * 24 * 64 * 2 / 1000:.0f} kB" in output
+    assert f"spectrogram log_power-linear-24x64-pool: {12 * 24 * 64 * 2 / 1000:.0f} kB" in output
+    output = call("size", SEARCH_SPACES / "channels.yaml", *settings, "--home", tmp_path / "home").output
+    for quantity in ("log_power", "instantaneous_frequency", "angle"):
+        assert f"spectrogram {quantity}-linear-24x64-pool: 37 kB" in output
     assert not (tmp_path / "home").exists(), "nothing is decoded"
 
 

@@ -44,9 +44,12 @@ def test_an_augmentation_changes_clips_by_its_seed_alone(name: str) -> None:
     assert torch.equal(batch.mels, draw_batch(1).mels), "the clips that were drawn stay as they are"
 
 
-def test_a_mixture_has_the_power_and_the_classes_of_both() -> None:
+@pytest.mark.parametrize("level", [0.0, -9.2])
+def test_a_mixture_has_the_power_and_the_classes_of_both(level: float) -> None:
     low, high = (torch.full((COUNT, 96, 64), -20.0) for _ in range(2))
     low[:, :, 10], high[:, :, 50] = 0.0, 0.0
+    # The other sound is as loud, or 40 dB quieter.
+    high += level
     classes = torch.eye(2)[:, None].expand(-1, COUNT, -1)
     mixed = change("mix", Batch(low, classes[0]), Batch(high, classes[1]))
     is_mixed = mixed.targets[:, 0] < 1
@@ -111,6 +114,6 @@ def test_a_changed_file_of_a_users_augmentation_makes_another_judge(tmp_path: Pa
         assert float(change("louder", draw_batch(1)).mels.mean() - draw_batch(1).mels.mean()) == pytest.approx(
             level, abs=1e-4
         )
-    assert ids[0] != ids[1] and all(text.startswith("mix louder-") for text in ids)
+    assert ids[0] != ids[1] and all(text.startswith("mix-2 louder-") for text in ids)
     AUGMENTATIONS._parts.pop("louder")
     del sys.modules["my_augmentation"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,10 +14,12 @@ import pytest
 import soundfile
 from PIL import Image
 
+from trainables.corpora.adapters.tables import index_media
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.settings import CORPORA
 from trainables.corpora.splits import hold_out_validation
 from trainables.errors import InputError
+from trainables.support.progress import silent
 from trainables.testing.corpus import CORPUS
 
 RATE_HZ = 22_050
@@ -248,6 +251,34 @@ def test_a_validation_split_is_held_out_of_what_is_not_for_the_test() -> None:
     assert hold_out_validation(groups[::-1], {"a0", "a1"}) == splits
 
 
+def test_recordings_keep_their_splits_beside_an_official_test_split(tmp_path: Path) -> None:
+    settings = write_vggsound(tmp_path / "root")
+    home = tmp_path / "home"
+    first = open_corpus(settings, home)
+    table = tmp_path / "root" / "vggsound.csv"
+    (record,) = (home / "corpora").glob("splits-*.json")
+    record.unlink()
+    assert open_corpus(settings, home).fingerprint == first.fingerprint, "as it was cached before there was a record"
+    rows = []
+    for index in range(24):
+        (source, *_) = (tmp_path / "root").rglob("dog1_*")
+        shutil.copy(source, source.with_name(f"more{index}_000010{source.suffix}"))
+        rows.append(f"more{index},10,dog,train")
+    table.write_text(table.read_text().rstrip("\n") + "\n" + "\n".join(rows) + "\n")
+
+    def splits_in(corpus: Corpus) -> dict[str, str]:
+        return dict(zip(corpus.clips["recording"], corpus.clips["split"], strict=True))
+
+    before, grown = splits_in(first), open_corpus(settings, home)
+    assert splits_in(grown).items() >= before.items()
+    assert open_corpus(settings, home).fingerprint == grown.fingerprint != first.fingerprint
+    anew = splits_in(open_corpus(settings, tmp_path / "other home"))
+    assert any(anew[name] != split for name, split in before.items()), "or nothing would have to be kept"
+    assert {name for name, split in anew.items() if split == "test"} == {
+        name for name, split in before.items() if split == "test"
+    }
+
+
 def message(settings: dict[str, Any], home: Path) -> str:
     """The one line in which a corpus is refused."""
     with pytest.raises(InputError) as error:
@@ -276,6 +307,11 @@ def message(settings: dict[str, Any], home: Path) -> str:
         ("path,label\n" + 10_000_000 * "x", "m.csv:2: more than 1,000,000 characters in a line"),
         ("path,label\n" + 200_000 * "x" + ",dog\n", "m.csv:2: field larger than field limit"),
         (b"path,label\n\xff\xfe.wav,dog\n", "m.csv: is not UTF-8"),
+        ('path,label\na.wav,"dog\nb.wav,dog\n', "m.csv:2: unexpected end of data; close each quote"),
+        (
+            "path,label,start,end\na.wav,dog,0,1\na.wav,dog,0,2\na.wav,dog,0,2\n",
+            "m.csv:4: dog/a.wav@0-2.0 is in line 3",
+        ),
         ("", "m.csv:1: has no column label"),
     ],
 )
@@ -296,10 +332,17 @@ def test_a_manifest_may_be_allowed_to_leave_its_folder_and_names_what_is_missing
         file.write(json.dumps({"path": "../outside.wav", "label": "dog"}) + "\n")
         file.write(json.dumps({"path": "gone.wav", "label": "dog"}) + "\n")
         file.write(json.dumps({"path": "once.wav", "label": "once"}) + "\n")
+        file.write(json.dumps({"path": "once.wav/x.wav", "label": "dog"}) + "\n")
+        file.write(json.dumps({"path": 300 * "x", "label": "dog"}) + "\n")
+        file.write(json.dumps({"path": "gone.mp4", "label": "dog"}) + "\n")
     write_sound(tmp_path / "list" / "once.wav", 78)
     corpus = open_corpus({**settings, "allow_outside": True}, tmp_path / "home")
     assert "dog/../outside.wav" in set(corpus.clips["recording"])
-    assert corpus.skipped == ("dog/gone.wav: no such file",)
+    assert corpus.skipped[:3] == tuple(
+        f"dog/{name}: no such file" for name in ("gone.mp4", "gone.wav", "once.wav/x.wav")
+    )
+    assert corpus.skipped[3].endswith(": unreadable (File name too long)")
+    assert "dog/gone.mp4" not in corpus.pictures and len(corpus.frames(8)) == len(corpus.clips)
     assert set(corpus.clips["split"][corpus.clips["class"] == "once"]) == {"train"}
 
 
@@ -327,6 +370,54 @@ def test_sounds_without_any_picture_are_no_pairs(tmp_path: Path) -> None:
     assert "none of 12 sounds has a picture of the same name" in message(
         {**settings, "name": "pairs"}, tmp_path / "home"
     )
+
+
+def test_sections_of_one_file_are_kept_apart(tmp_path: Path) -> None:
+    times = [(0, 1), (0, 2), (1, ""), (1, 2), (12345.61, 12346), (12345.64, 12346)]
+    rows = [["a.wav", "dog", *section] for section in times]
+    write_table(tmp_path / "list.csv", [["path", "label", "start", "end"], *rows])
+    recordings = CORPORA["manifest"].model_validate({"root": tmp_path / "list.csv"}).list_recordings(tmp_path, silent)
+    names = "@0 @0-2.0 @1 @1-2.0 @12345.61 @12345.64".split()
+    assert [recording.name for recording in recordings] == [f"dog/a.wav{name}" for name in names]
+    write_sound(tmp_path / "a.wav", 0)
+    assert len({recording.key for recording in recordings}) == len(times)
+
+
+def test_rows_without_a_split_fill_up_those_that_no_row_has_and_keep_theirs(tmp_path: Path) -> None:
+    settings = {"name": "manifest", "root": str(tmp_path / "list.csv")}
+    rows = [[f"{stem}.wav", name, "train" if seed % 2 else ""] for name, stem, seed in samples()]
+    for path, *_ in rows:
+        write_sound(tmp_path / path, len(path))
+
+    def open_rows(home: Path) -> dict[str, str]:
+        write_table(tmp_path / "list.csv", [["path", "label", "split"], *rows])
+        corpus = open_corpus(settings, home)
+        return dict(zip(corpus.clips["recording"], corpus.clips["split"], strict=True))
+
+    before = open_rows(tmp_path / "home")
+    assert set(before.values()) == {"train", "validation", "test"}
+    assert all(before[f"{label}/{path}"] == "train" for path, label, split in rows if split)
+    for index in range(24):
+        rows.append([f"more{index}.wav", "dog", ""])
+        write_sound(tmp_path / f"more{index}.wav", index)
+    assert open_rows(tmp_path / "home").items() >= before.items()
+    anew = open_rows(tmp_path / "other home")
+    assert any(anew[name] != split for name, split in before.items()), "or nothing would have to be kept"
+    rows[0][2] = "train" if before[f"dog/{rows[0][0]}"] != "train" else "test"
+    assert open_rows(tmp_path / "home")[f"dog/{rows[0][0]}"] == rows[0][2], "what the table says counts"
+
+
+def test_files_in_hidden_folders_are_ignored(tmp_path: Path) -> None:
+    root = tmp_path / ".root"
+    for path in (root / "a.wav", root / ".hidden" / "b.wav", root / "folder" / ".c.wav", root / "folder" / "d.wav"):
+        write_sound(path, 0)
+    assert index_media(root) == {"a": root / "a.wav", "d": root / "folder" / "d.wav"}
+
+
+def test_a_folder_of_pictures_that_is_missing_is_named_by_its_setting(tmp_path: Path) -> None:
+    settings = {**write_pairs(tmp_path), "images": "nowhere"}
+    with pytest.raises(InputError, match=r"corpus\.images: .*nowhere: No such file"):
+        CORPORA["pairs"].model_validate(settings).check_root()
 
 
 def test_a_broken_line_of_json_is_named(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import shutil
 from collections import Counter
 from fractions import Fraction
@@ -331,6 +332,22 @@ def test_splits_are_kept_when_the_cache_is_deleted(two_classes: Path, tmp_path: 
     again = open_folder(two_classes, home)
     assert again.fingerprint == grown.fingerprint
     assert splits_in(again) == splits_in(grown)
+
+
+def test_a_table_that_the_clips_no_longer_fit_is_refused(two_classes: Path, tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    corpus = open_folder(two_classes, home)
+    (shards,) = (home / "cache").glob("clips-*")
+    shutil.rmtree(shards)
+    # It can't be decoded now, and has the same state as before.
+    path = two_classes / "big dog" / "take 1.wav"
+    content, stat = path.read_bytes(), path.stat()
+    path.write_bytes(bytes(len(content)))
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
+    with pytest.raises(InputError, match=r"big dog/take 1.wav had 1 clips, and has 0 now \(unreadable .*delete this"):
+        open_folder(two_classes, home)
+    shutil.rmtree(corpus.folder)
+    assert open_folder(two_classes, home).skipped[0].startswith("big dog/take 1.wav: unreadable")
 
 
 def test_a_corpus_that_was_cached_before_splits_were_remembered_keeps_them_from_now_on(

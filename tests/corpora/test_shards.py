@@ -7,6 +7,7 @@ import multiprocessing
 import os
 import resource
 import signal
+import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -14,12 +15,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from trainables.corpora.shards import store as store_module
 from trainables.corpora.shards.array import ABSENT, ShardedArray, open_places, write_places
 from trainables.corpora.shards.decoded import Decoded
 from trainables.corpora.shards.shard import ARRAY, LINES
 from trainables.corpora.shards.store import Counts, Placed, ShardStore, Wanted
+from trainables.corpora.shards.verification import verify
 from trainables.errors import InputError
 from trainables.support.processes import IN_HAND, Failed, map_surviving
 
@@ -136,7 +139,7 @@ def test_a_preparation_that_is_killed_goes_on(tmp_path: Path, monkeypatch: pytes
     assert np.array_equal(read(folder, places)[:, 0], np.repeat([k for k in range(60) if k % 7], 3))
 
 
-@pytest.mark.parametrize("cut", ["items", "line", "lines", "array", "renamed"])
+@pytest.mark.parametrize("cut", ["items", "line", "zeros", "lines", "array", "renamed"])
 def test_what_a_power_cut_leaves_is_repaired(tmp_path: Path, cut: str) -> None:
     folder = tmp_path / "shards"
     writer = store_module.ShardWriter(_make(folder), SHAPE, np.int16)
@@ -149,6 +152,9 @@ def test_what_a_power_cut_leaves_is_repaired(tmp_path: Path, cut: str) -> None:
             os.truncate(array, array.stat().st_size - 3)
         case "line":
             os.truncate(lines, lines.stat().st_size - 3)
+        case "zeros":
+            data = lines.read_bytes()
+            lines.write_bytes(data[:-3] + 2 * b"\0" + b"\n")
         case "lines":
             lines.unlink()
         case "array":
@@ -196,8 +202,76 @@ def test_a_file_whose_process_was_killed_is_tried_again(tmp_path: Path) -> None:
     assert sorted(map_surviving(kill_once, paths)) == [(0, "a"), (1, "b"), (2, "c")]
 
 
+def test_a_file_that_could_not_be_decoded_for_another_reason_than_itself_is_tried_next_time(tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    places = prepare(folder, range(1, 4), kill_at_two)
+    assert places["r2"].entry.problem.startswith("its decoder was killed (SIGKILL")
+    log = tmp_path / "log"
+    places = prepare(folder, range(1, 4), partial(decode, log=log))
+    assert log.read_text().split() == ["2"]
+    assert np.array_equal(read(folder, places)[:, 0], np.repeat([1, 2, 3], 3))
+
+
+def kill_at_two(number: int) -> Decoded:
+    if number == 2:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return decode(number)
+
+
+def test_a_process_may_die_while_it_answers(tmp_path: Path) -> None:
+    flag = tmp_path / "flag"
+    answers = map_surviving(partial(answer_and_die, flag=flag), [0, 1], num_processes=1)
+    assert next(answers) == (0, b"")
+    # The second answer fills the pipe, which nobody reads meanwhile.
+    while not flag.exists():
+        time.sleep(0.01)
+    time.sleep(0.5)
+    assert list(answers) == [(1, bytes(4 << 20))]
+
+
+def answer_and_die(number: int, flag: Path) -> bytes:
+    """Answer with nothing, then with 4 MiB; the first time, the process ends meanwhile."""
+    if number and not flag.exists():
+        flag.touch()
+        threading.Timer(0.3, os._exit, (9,)).start()
+    return bytes(number * (4 << 20))
+
+
+def test_where_items_are_is_never_missing_while_it_is_written_again(tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    read(folder, prepare(folder, range(1, 3)))
+    places = folder / "places.npz"
+    store = ShardStore(folder, SHAPE, np.int16)
+    with FileLock(places.with_name(f".{places.name}.lock")):
+        # Another process is about to read them, or writes them, too.
+        thread = threading.Thread(target=write_places, args=(places, []))
+        thread.start()
+        time.sleep(0.2)
+        before = open_places(places, store)
+    thread.join()
+    after = open_places(places, store)
+    assert before is not None and after is not None and (len(before), len(after)) == (6, 0)
+
+
+def test_a_damaged_line_hides_what_is_behind_it_and_is_found(tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    prepare(folder, range(1, 4))
+    (lines,) = folder.glob(f"[!.]*{LINES}")
+    before = lines.read_bytes()
+    lines.write_bytes(before.replace(b'"r2"', b'"r\xff"'))
+    store = ShardStore(folder, SHAPE, np.int16)
+    assert [place.entry.name for place in store.read()] == ["r1"]
+    assert verify([store], []).damaged == {lines: ["r1"]}
+    log = tmp_path / "log"
+    places = prepare(folder, range(1, 4), partial(decode, log=log))
+    assert log.read_text().split() == ["2", "3"]
+    assert np.array_equal(read(folder, places)[:, 0], np.repeat([1, 2, 3], 3))
+    lines.write_bytes(before.replace(b"key 1", b"key 2"))
+    assert verify([store], []).damaged == {lines: ["r1", "r2", "r3"]}
+
+
 def test_a_file_that_is_always_killed_is_tried_twice() -> None:
-    assert list(map_surviving(os._exit, [5])) == [(0, Failed("its decoder ended (exit code 5)", has_killed=True))]
+    assert list(map_surviving(os._exit, [5])) == [(0, Failed("its decoder ended (exit code 5)", True, True))]
 
 
 def test_a_file_that_changes_while_it_is_read_is_not_used(tmp_path: Path) -> None:

@@ -11,11 +11,13 @@ from rich.console import Console
 from rich.text import Text
 
 from orchestrator.command_line import format_command
+from orchestrator.overview.board import Board
 from orchestrator.overview.screen import Screen
 from orchestrator.overview.summary import summarize
 from orchestrator.overview.tables import format_parameter
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.ledger import Ledger
+from orchestrator.state.requests import Controls, write_controls
 from tests.support.driving import drive
 from tests.support.spaces import noop_sweep
 from tests.support.window import Window
@@ -51,6 +53,17 @@ def test_the_live_display_says_what_runs_and_what_is_best(tmp_path: Path) -> Non
     ended = sum(trial.outcome is not None for trial in ledger.trials.values())
     assert f"tiny: {ended} of 12 trials ended · 1 running" in shown
     assert "left" in shown and "MLflow" not in shown
+
+
+def test_a_paused_sweep_says_so_and_has_no_time_left(tmp_path: Path) -> None:
+    sweep, folder = noop_sweep(tmp_path), tmp_path / "home" / "tiny"
+    board = Board(sweep, drive(sweep, folder, steps=9), 2, folder)
+    assert "left" in board.format_progress()
+    write_controls(folder, Controls(paused=True))
+    assert "1 running · 0 pruned · paused by hand · best" in board.format_progress()
+    output = io.StringIO()
+    Console(file=output, width=80).print(board.render(80, 24))
+    assert "paused by hand" in output.getvalue() and "left" not in output.getvalue()
 
 
 def draw(ledger: Ledger, sweep: Sweep, width: int, **environment: str) -> str:

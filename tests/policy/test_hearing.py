@@ -74,6 +74,19 @@ def test_optuna_is_told_the_votes_and_not_the_metric(tmp_path: Path) -> None:
     assert sum(liked) / len(liked) > sum(scored) / len(scored) + 0.1
 
 
+def test_cma_es_begins_at_what_listeners_like_most_whichever_way_the_metric_goes(tmp_path: Path) -> None:
+    params = {"x": {"uniform": [0.0, 1.0]}, "epoch_s": {"loguniform": [1e-6, 1e-4]}}
+    search = {"startup_trials": 8, "sampler": "cmaes"}
+    sweep, folder = preference_sweep(tmp_path, search=search, params=params, budget=BUDGET), tmp_path / "tiny"
+    vote(drive(sweep, folder))
+    ledger = ledger_of(sweep, folder)
+    Agenda(sweep, ledger, evaluates=False)
+    lowest = sweep.space.objective.model_copy(update={"mode": "min"})
+    opposite = replace(sweep, space=sweep.space.model_copy(update={"objective": lowest}))
+    suggested = Studies(sweep, ledger).suggest(sweep.arms[0], 8)
+    assert suggested[1] == "cmaes" and Studies(opposite, ledger).suggest(sweep.arms[0], 8) == suggested
+
+
 def reseeded(sweep: Sweep) -> list[Sweep]:
     return [replace(sweep, space=sweep.space.model_copy(update={"seed": seed})) for seed in range(12)]
 
@@ -155,6 +168,10 @@ def test_listen_offers_the_trials_that_wait_and_some_that_were_heard(tmp_path: P
             "would stop trials that nobody has heard; objective.preference needs pruning",
         ),
         ({"media": {"clips": 0}, "pruning": "none"}, "needs media.clips of 1 or more, got 0"),
+        (
+            {"pruning": "none", "budget": {"trials_per_arm": 6, "max_epochs": 4, "stop_when": {"no_better_for": 2}}},
+            "budget.stop_when: ends an arm by the metric, which orders no trials here",
+        ),
         ({"pruning": "none"}, "Noop makes no sounds that listeners could prefer"),
     ],
 )

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from orchestrator.commands.plan import make_plan
-from orchestrator.errors import SearchSpaceError
+from orchestrator.driver.sweep import run_sweep
+from orchestrator.errors import SearchSpaceError, UserError
+from orchestrator.overview.screen import Screen
 from orchestrator.policy.forecast import forecast_values
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.domains import Int, LogInt, LogUniform, QUniform, Uniform
@@ -103,6 +105,25 @@ def test_a_grid_has_every_point_once(tmp_path: Path) -> None:
     assert sum("epoch_s" in trial.searched for trial in ledger.trials.values()) == 22
     # A part of the grid is spread over it.
     assert len({trial.searched["x"] for trial in list(ledger.trials.values())[:12]}) >= 6
+
+
+def test_a_grid_has_every_point_beside_trials_of_ones_own(tmp_path: Path) -> None:
+    budget = {"trials_per_arm": 23, "max_epochs": 1}
+    sweep = sampler_sweep(tmp_path, "grid", trials=[{"x": 0.5, "arm": "a"}], budget=budget, pruning="none")
+    ledger = drive(sweep, tmp_path / "killed", steps=9)
+    ledger = drive(sweep, tmp_path / "killed")
+    assert sources(ledger) == ["own"] + ["grid"] * 22
+    assert len({tuple(trial.searched.items()) for trial in list(ledger.trials.values())[1:]}) == 22
+
+
+def test_what_a_users_sampler_raises_ends_the_sweep_with_its_name(empty_database: Path, tmp_path: Path) -> None:
+    (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
+    (tmp_path / "broken.py").write_text(SAMPLER_FILE.replace("complete = [", "complete = undefined + ["))
+    sweep = sampler_sweep(tmp_path, "./broken.py", compare=None)
+    with pytest.raises(UserError) as raised:
+        run_sweep(sweep, tmp_path, Screen())
+    assert f"{tmp_path / 'broken.py'}: raised NameError: name 'undefined' is not defined" in str(raised.value)
+    assert "in sample_relative" in (tmp_path / "tiny" / "driver.log").read_text()
 
 
 def test_the_gp_knows_of_the_trials_that_run(tmp_path: Path) -> None:
@@ -203,6 +224,11 @@ def test_a_plan_has_no_startup_trials_where_nothing_is_learned(tmp_path: Path) -
             "grid",
             {"budget": {"trials_per_arm": 23, "max_epochs": 3}},
             "the grid has 22 points, fewer than budget.trials_per_arm (23)",
+        ),
+        (
+            "grid",
+            {"budget": {"trials_per_arm": 24, "max_epochs": 3}, "trials": [{"x": 0.5}]},
+            "the grid has 22 points and trials has 1 more, fewer than budget.trials_per_arm (24)",
         ),
         ("./none.py", {}, "none.py: no such file"),
     ],

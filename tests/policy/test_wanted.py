@@ -9,7 +9,9 @@ import pytest
 
 from orchestrator.cli import main
 from orchestrator.commands.plan import make_plan
+from orchestrator.commands.resume import ResumeOptions, grant
 from orchestrator.errors import SearchSpaceError, UserError
+from orchestrator.overview.screen import Screen
 from orchestrator.policy.wanted import try_next
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.budget import Budget
@@ -126,6 +128,13 @@ def test_a_request_that_no_arm_can_have_is_one_message(
             {"budget": {"seeds": 2, "max_epochs": 1, "stop_when": {"no_better_for": 2}}, "params": {"x": 0.1}},
             "budget.stop_when: is for a search",
         ),
+        (
+            {
+                "budget": {"trials_per_arm": 6, "max_epochs": 4, "stop_when": {"no_better_for": 2}},
+                "pruning": {"promote": True},
+            },
+            "budget.stop_when: ends an arm by its best trial, which pruning.promote may still change",
+        ),
     ],
 )
 def test_wrong_trials_of_a_search_space_are_one_message(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
@@ -151,6 +160,16 @@ def test_an_arm_ends_when_its_last_trials_were_no_better(tmp_path: Path) -> None
     assert "an arm gets no more trials after 3 trials in a row without a better one (budget.stop_when)" in (
         make_plan(sweep).notes
     )
+
+
+def test_an_arm_that_ended_early_has_the_trials_that_it_is_granted(tmp_path: Path) -> None:
+    budget = {"trials_per_arm": 9, "max_epochs": 1, "stop_when": {"no_better_for": 3}}
+    sweep = wanted_sweep(tmp_path, budget=budget)
+    ledger = drive(sweep, tmp_path / "sweep", best_second)
+    grant(sweep, ledger, Screen(), ResumeOptions(trials=2), ["arm=a"])
+    ledger = drive(sweep, tmp_path / "sweep", best_second)
+    assert [len(ledger.of_arm(arm.name, "search")) for arm in sweep.arms] == [7, 5]
+    assert Budget(sweep, ledger).has_ended_early("arm=a"), "two more were no better either"
 
 
 def test_an_arm_that_gets_better_has_all_of_its_trials(tmp_path: Path) -> None:

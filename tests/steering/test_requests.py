@@ -98,6 +98,8 @@ def test_a_failed_trial_is_tried_again_from_its_last_epoch(rig: EngineRig) -> No
     rig.fails(Wrapped(TrialFailure("error", "ValueError: no")))
     assert trial.outcome == "failed"
     ask(rig, action="retry", trial=trial.number)
+    ask(rig, action="retry", trial=trial.number)
+    assert rig.said[-1] == "Trial 1 is interrupted: nothing to retry."
     assert rig.hand_out() is trial and trial.epochs == 1
     assert rig.epoch(trial) is False and rig.epoch(trial) and trial.outcome == "completed"
     ask(rig, action="retry", trial=trial.number)
@@ -207,6 +209,13 @@ def test_what_is_no_use_is_refused_with_the_state(
     with folder.driven(), pytest.raises(UserError) as caught:
         command(folder.home, target, print)
     assert message in str(caught.value)
+
+
+def test_a_stopped_trial_is_continued_before_it_is_boosted(folder: SweepFolder) -> None:
+    folder.event("held", trial=2, reason="stopped by hand")
+    with folder.driven(), pytest.raises(UserError, match=r"vae/2 is stopped: .* continue vae/2 --home .* goes on"):
+        requesting.boost(folder.home, "vae/2", print)
+    assert not (folder.path / "requests.jsonl").exists()
 
 
 def test_each_command_leaves_its_request_and_says_what_will_happen(folder: SweepFolder) -> None:

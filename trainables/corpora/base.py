@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict
 
 from trainables.corpora.files import Recording, make_printable
-from trainables.corpora.splits import Split
+from trainables.corpora.splits import Split, hold_out_validation
 from trainables.support.progress import Progress
 from trainables.support.registry import Registry
 
@@ -52,7 +52,17 @@ class CorpusSettings(BaseModel):
 
         Without fixed splits, which the empty result means, they follow from the names of the groups.
         """
-        return {}
+        test_groups = self.list_test_groups(recordings)
+        if test_groups is None:
+            return {}
+        return hold_out_validation([(recording.class_name, recording.group) for recording in recordings], test_groups)
+
+    def list_test_groups(self, recordings: Sequence[Recording]) -> Collection[str] | None:
+        """Return the groups of the test split, where the data set defines this split only; None for other corpora.
+
+        The validation split is held out of the other groups, which keep their splits when recordings are added.
+        """
+        return None
 
 
 CORPORA: Registry[type[CorpusSettings]] = Registry("corpus")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -19,9 +20,9 @@ from trainables.corpora.settings import corpus_model
 from trainables.corpora.shards.array import ShardedArray, open_places, write_places
 from trainables.corpora.shards.store import Observe, Placed
 from trainables.corpora.shards.waveforms import open_store, prepare_recordings
-from trainables.corpora.split_record import edit_record, extend_fingerprint, read_record
-from trainables.corpora.splits import Split, digest
-from trainables.corpora.table import check_classes, check_splits, make_table, read_table
+from trainables.corpora.split_record import SplitRecord, edit_record, extend_fingerprint, read_record
+from trainables.corpora.splits import Split, digest, hold_out_validation
+from trainables.corpora.table import check_classes, check_counts, check_splits, make_table, read_table
 from trainables.errors import InputError
 from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
@@ -47,7 +48,7 @@ class Corpus:
         clips: a row a clip: `clip` (its name, such as dog_1), `recording`, `class`, `label` (position in `classes`),
             `split`, `start_s`.
         skipped: files without a clip, each with the reason.
-        pictures: the video or picture of each recording that has one, by the recording's name.
+        pictures: the video or picture of each recording whose file is there, by the recording's name.
         additions: the judges and metrics that the search space adds to those of its trainable.
         source: the name of the source of the recordings (see `CorpusSettings.source`).
     """
@@ -151,21 +152,50 @@ def open_corpus(
     recordings = corpus_settings.list_recordings(home, progress)
     opening = _Opening(corpus_settings, recordings, home, observe or _report_to(progress))
     files = _fingerprint(corpus_settings.name, recordings)
+    test_groups = corpus_settings.list_test_groups(recordings)
+    if test_groups is not None:
+        return _open_with_test_split(opening, files, recordings, test_groups, home)
     fixed_splits = corpus_settings.fixed_splits(recordings)
-    if fixed_splits or not corpus_settings.keeps_splits:
-        fingerprint = extend_fingerprint(files, fixed_splits)
-        return opening.read(fingerprint) or opening.build(fingerprint, fixed_splits)
+    # The list of files together with those splits that are fixed; without any, the list alone.
+    listed = extend_fingerprint(files, fixed_splits)
+    is_fixed = bool(fixed_splits) and all(recording.group in fixed_splits for recording in recordings)
+    if is_fixed or not corpus_settings.keeps_splits:
+        return opening.read(listed) or opening.build(listed, fixed_splits)
     # A corpus that is recorded and cached is opened without the lock.
-    fingerprint = read_record(home, opening.source).fingerprints.get(files, "")
+    fingerprint = read_record(home, opening.source).fingerprints.get(listed, "")
     if fingerprint and (corpus := opening.read(fingerprint)):
         return corpus
     # The recordings are decoded before the lock is taken, which is then held for a moment.
     opening.prepare()
     with edit_record(home, opening.source) as record:
-        earlier_splits = record.find_splits(recording.group for recording in recordings)
-        fingerprint = record.fingerprints.get(files) or extend_fingerprint(files, earlier_splits)
+        earlier_splits = record.find_splits(recording.group for recording in recordings) | fixed_splits
+        fingerprint = record.fingerprints.get(listed) or extend_fingerprint(files, earlier_splits)
         corpus = opening.build(fingerprint, earlier_splits)
-        record.add(files, fingerprint, _collect_splits(corpus, recordings))
+        record.add(listed, fingerprint, _collect_splits(corpus, recordings))
+    return corpus
+
+
+def _open_with_test_split(
+    opening: _Opening, files: str, recordings: Sequence[Recording], test_groups: Collection[str], home: Path
+) -> Corpus:
+    """Open a corpus whose data set defines the test split only: the others keep train and validation."""
+    # Another record than that of the same files without the official test split.
+    source = f"{opening.source} official test"
+    groups = [(recording.class_name, recording.group) for recording in recordings]
+
+    def split(record: SplitRecord) -> dict[str, Split]:
+        return hold_out_validation(groups, test_groups, record.find_splits(group for _, group in groups))
+
+    record = read_record(home, source)
+    splits = split(record)
+    if record.find_splits(splits) == splits and (corpus := opening.read(extend_fingerprint(files, splits))):
+        return corpus
+    opening.prepare()
+    with edit_record(home, source) as record:
+        splits = split(record)
+        fingerprint = extend_fingerprint(files, splits)
+        corpus = opening.read(fingerprint) or opening.build(fingerprint, splits)
+        record.add(files, fingerprint, splits)
     return corpus
 
 
@@ -192,7 +222,11 @@ class _Opening:
             return None
         clips = read_table(folder / CLIPS)
         classes = clips.drop_duplicates("label").sort_values("label")["class"].astype(str)
-        pictures = {item.name: item.picture for item in self._recordings if item.picture is not None}
+        pictures = {
+            item.name: item.picture
+            for item in self._recordings
+            if item.picture is not None and os.path.isfile(item.picture)
+        }
         skipped = read_table(folder / SKIPPED, dtype=str)
         return Corpus(
             self._settings.name,
@@ -230,6 +264,7 @@ class _Opening:
         write_once(folder / CLIPS, lambda path: clips.to_csv(path, index=False))
         # The table may be older than the shards: its rows count.
         names = read_table(folder / CLIPS, usecols=["recording"], dtype=str)["recording"]
+        check_counts(folder, names, places)
         numbers = names.groupby(names).cumcount()
         write_places(folder / PLACES, [(places[name], number) for name, number in zip(names, numbers, strict=True)])
         corpus = self.read(fingerprint)

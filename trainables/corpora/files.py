@@ -38,10 +38,16 @@ class Recording:
         """The state of the file: its size, its time and the section of it; in another state it is read anew."""
         try:
             stat = self.path.stat()
-        except FileNotFoundError:
+        except OSError:  # also a path through a file, or a name that is too long
             return "missing"
-        section = "" if self.start_s == 0 and self.end_s is None else f" {self.start_s:g} {self.end_s}"
+        section = "" if self.start_s == 0 and self.end_s is None else f" {format_time(self.start_s)} {self.end_s}"
         return f"{stat.st_size} {stat.st_mtime_ns}{section}"
+
+
+def format_time(time_s: float) -> str:
+    """Return a time without digits that say nothing, and with all that do."""
+    short = f"{time_s:g}"
+    return short if float(short) == time_s else repr(time_s)
 
 
 def make_printable(recording: Recording) -> Recording:

@@ -80,8 +80,12 @@ def find_picture(folder: Path, name: str, files: set[str]) -> Path | None:
     return next((folder / f"{stem}{spelling}" for spelling in spellings if f"{stem}{spelling}" in files), None)
 
 
-def visible_folders(root: Path) -> list[Path]:
+def visible_folders(root: Path, setting: str = "root") -> list[Path]:
     """Return the sub-folders of a corpus's root, sorted, without hidden ones.
+
+    Args:
+        root: the folder.
+        setting: the corpus's setting that names it, for the error message.
 
     Raises:
         InputError: the root is missing, is no folder or can't be read.
@@ -90,7 +94,7 @@ def visible_folders(root: Path) -> list[Path]:
         return sorted(path for path in root.iterdir() if path.is_dir() and not _is_hidden(Path(path.name)))
     except OSError as error:
         raise InputError(
-            f"corpus.root: {root}: {error.strerror};"
+            f"corpus.{setting}: {root}: {error.strerror};"
             " a folder with one sub-folder of audio or video files per class is needed"
         ) from error
 

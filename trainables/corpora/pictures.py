@@ -17,7 +17,7 @@ from trainables.components.audio.clip import CLIP_S
 from trainables.corpora.files import PICTURE_SUFFIXES
 from trainables.corpora.picture_files import crop_square, read_picture
 from trainables.corpora.shards.array import ShardedArray, open_places, write_places
-from trainables.corpora.shards.decoded import Decoded
+from trainables.corpora.shards.decoded import Decoded, can_be_read
 from trainables.corpora.shards.store import Observe, Placed, ShardStore, Wanted
 from trainables.corpora.splits import digest
 from trainables.errors import InputError
@@ -116,7 +116,8 @@ def _has_changed(task: Wanted[Shown]) -> bool:
 def _decode_pictures(shown: Shown, size: int) -> Decoded:
     pictures = _read_pictures(shown, size)
     if pictures is None:
-        return Decoded(np.empty((0, 3, size, size), np.uint8), (), "no picture that can be read")
+        problem, is_passing = "no picture that can be read", not can_be_read(shown.path)
+        return Decoded(np.empty((0, 3, size, size), np.uint8), (), problem, is_passing)
     return Decoded(pictures, shown.starts_s)
 
 

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from trainables.components.audio.clip import CLIP_S, CLIP_SAMPLES, RATE_HZ
 from trainables.corpora.files import Recording
-from trainables.corpora.shards.decoded import Decoded
+from trainables.corpora.shards.decoded import Decoded, can_be_read
 from trainables.errors import InputError
 
 __all__ = ["Decoded", "Recording", "decode", "read_clip"]
@@ -32,12 +32,13 @@ def decode(recording: Recording) -> Decoded:
     Returns:
         int16 clips of shape (clips, 44100), where 32767 is full scale, with their starts in the file.
     """
-    if not recording.path.exists():
-        return _reject("no such file")
     try:
+        if not recording.path.exists():
+            return _reject("no such file")
         sound = _read_mono(recording.path, recording.end_s)
     except (av.FFmpegError, OSError, ValueError) as error:
-        return _reject(f"unreadable ({getattr(error, 'strerror', None) or error})")
+        problem = f"unreadable ({getattr(error, 'strerror', None) or error})"
+        return _reject(problem, is_passing=not can_be_read(recording.path))
     if sound is None:
         return _reject("no audio stream")
     begin_s = max(recording.start_s, sound.start_s)
@@ -77,8 +78,8 @@ def read_clip(path: Path, at_s: float = 0.0) -> NDArray[np.float32]:
     return clip
 
 
-def _reject(problem: str) -> Decoded:
-    return Decoded(np.empty((0, CLIP_SAMPLES), np.int16), (), problem)
+def _reject(problem: str, is_passing: bool = False) -> Decoded:
+    return Decoded(np.empty((0, CLIP_SAMPLES), np.int16), (), problem, is_passing)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,8 @@ class SplitRecord:
     Attributes:
         source: the source, such as `folder /data/sounds`.
         splits: the split of every group of recordings that was ever opened.
-        fingerprints: the fingerprint of the corpus for each list of files that was opened, by that list's fingerprint.
+        fingerprints: the fingerprint of the corpus for each list of files that was opened, by the fingerprint of that
+            list and of those splits that it fixes.
     """
 
     source: str
@@ -40,7 +41,7 @@ class SplitRecord:
         """Add a corpus and the splits of its groups.
 
         Args:
-            files: the fingerprint of the files alone.
+            files: the fingerprint of the files and the fixed splits.
             fingerprint: the fingerprint of the corpus.
             splits: the splits of its groups; a group that is in the record keeps its split.
         """

@@ -59,18 +59,26 @@ def split_groups(
     return splits
 
 
-def hold_out_validation(groups: Iterable[tuple[str, str]], test_groups: Collection[str]) -> dict[str, Split]:
+def hold_out_validation(
+    groups: Iterable[tuple[str, str]],
+    test_groups: Collection[str],
+    earlier_splits: Mapping[str, Split] | None = None,
+) -> dict[str, Split]:
     """Split groups where a data set defines its test split: a tenth of the others, by the hash of the names, validates.
 
     Args:
         groups: the class and the group of each recording.
         test_groups: the groups of the test split.
+        earlier_splits: the splits of some of these groups, which keep train and validation.
 
     Returns:
         The split of every group.
     """
     groups_of_class: dict[str, list[str]] = {}
-    splits: dict[str, Split] = {}
+    kept = {
+        group: split for group, split in (earlier_splits or {}).items() if split != "test" and group not in test_groups
+    }
+    splits: dict[str, Split] = dict(kept)
     for class_name, group in groups:
         if group in test_groups:
             splits[group] = "test"
@@ -81,7 +89,8 @@ def hold_out_validation(groups: Iterable[tuple[str, str]], test_groups: Collecti
         missing = num_held_out(len(members), len(sizes))
         missing -= sum(sizes[group] for group in sizes if splits.get(group) == "validation")
         ordered = sorted(sizes, key=lambda group: (sizes[group], digest(group)))
-        for group in [group for group in ordered if group not in splits][: len(sizes) // 3]:
+        most = len(sizes) // 3 - sum(kept.get(group) == "validation" for group in sizes)
+        for group in [group for group in ordered if group not in splits][: max(0, most)]:
             if missing <= 0:
                 break
             splits[group] = "validation"

@@ -11,6 +11,7 @@ from typing import Any
 import pandas as pd
 
 from trainables.corpora.files import MEDIA_SUFFIXES, Recording
+from trainables.corpora.shards.store import Placed
 from trainables.corpora.splits import Split, split_groups
 from trainables.errors import InputError
 
@@ -53,6 +54,27 @@ def check_splits(where: str, table: pd.DataFrame) -> None:
             raise InputError(
                 f"{where} has no recording in the {split} split; more of its recordings are needed, or splits that do"
                 " not follow its lists"
+            )
+
+
+def check_counts(folder: Path, names: pd.Series[str], places: Mapping[str, Placed]) -> None:
+    """Check that the shards have as many clips of each recording as the table: others would be heard in their place.
+
+    Args:
+        folder: the corpus's folder in the cache, which the error message names.
+        names: the recording of each clip of the table.
+        places: where each recording is in the shards.
+
+    Raises:
+        InputError: a recording has more or fewer clips.
+    """
+    for name, count in names.value_counts(sort=False).items():
+        entry = places[str(name)].entry
+        if entry.count != count:
+            reason = f" ({entry.problem})" if entry.problem else ""
+            raise InputError(
+                f"{folder}: {name} had {count} clips, and has {entry.count} now{reason}; start again, or delete this"
+                " folder to go on with those of now"
             )
 
 

@@ -12,7 +12,7 @@ from filelock import FileLock
 from trainables.errors import InputError
 
 
-def write_once(path: Path, make: Callable[[Path], None]) -> Path:
+def write_once(path: Path, make: Callable[[Path], None], *, replaces: bool = False) -> Path:
     """Write a file with `make` unless it exists, and return its path.
 
     `make` writes to a temporary name, so that a reader finds the whole file or none. A lock lets one process write;
@@ -21,16 +21,17 @@ def write_once(path: Path, make: Callable[[Path], None]) -> Path:
     Args:
         path: the file.
         make: writes the content to the path that it is called with.
+        replaces: whether a file that exists is replaced; until then, readers find the old one.
 
     Raises:
         InputError: the folder can't be written, or its disk is full.
     """
-    if path.exists():
+    if path.exists() and not replaces:
         return path
     with explain_write_errors(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(path.with_name(f".{path.name}.lock")):
-            if not path.exists():
+            if replaces or not path.exists():
                 temporary = path.with_name(f".{path.name}.part")
                 make(temporary)
                 _rename(temporary, path)

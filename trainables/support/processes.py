@@ -43,10 +43,12 @@ class Failed:
     Attributes:
         reason: the error, or how the process ended.
         has_killed: whether the process ended.
+        is_passing: whether the input may work next time: the process was killed from outside, or could not start.
     """
 
     reason: str
     has_killed: bool = False
+    is_passing: bool = False
 
 
 def map_surviving(
@@ -135,9 +137,11 @@ class _Worker(Generic[Input, Output]):
         position = self.positions.popleft()
         try:
             answer: Output | Failed = self.connection.recv()
-        except (EOFError, ConnectionResetError):
+        except (EOFError, OSError):  # the second if it died within an answer
             self._process.join()
-            answer = Failed(_describe(self._process.exitcode or 0), has_killed=True)
+            exit_code = self._process.exitcode or 0
+            is_passing = exit_code >= 0 or -exit_code in (signal.SIGKILL, signal.SIGTERM)
+            answer = Failed(_describe(exit_code), has_killed=True, is_passing=is_passing)
         return position, answer
 
     def restart(self) -> None:

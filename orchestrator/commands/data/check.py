@@ -32,7 +32,10 @@ def check(settings: Mapping[str, Any], home: Path, say: Callable[[str], None]) -
         CacheWrong: a recording is missing, has changed since, or is damaged.
     """
     verified = verify_cache(settings, home)
-    lines = [f"damaged: {path}: {names[0]} and {len(names) - 1} more" for path, names in verified.damaged.items()]
+    lines = [
+        f"damaged: {path}" + (f": {names[0]} and {len(names) - 1} more" if names else "")
+        for path, names in verified.damaged.items()
+    ]
     lines += [f"not prepared: {name}" for name in verified.missing]
     for line in lines[:MOST_LINES]:
         say(line)
@@ -41,8 +44,8 @@ def check(settings: Mapping[str, Any], home: Path, say: Callable[[str], None]) -
     counts = f"{words.amount(verified.recordings, 'recording')} in {words.amount(verified.shards, 'shard')}"
     if verified.damaged:
         raise CacheWrong(
-            f"{counts}: {words.amount(len(verified.damaged), 'shard')} damaged; delete each of them (.npy and .jsonl),"
-            " and orchestrate data prepare decodes what was in it again"
+            f"{counts}: {words.amount(len(verified.damaged), 'shard')} damaged; delete each of them (.npy and .jsonl);"
+            " orchestrate data prepare decodes their sounds again, and the next sweep their pictures"
         )
     if verified.missing:
         raise CacheWrong(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,10 @@ def read_corpus(argument: str, root: Path | None, overrides: Sequence[str]) -> M
 
 def root_override(root: Path | None) -> list[str]:
     """Return the override of a search space that `--root` means."""
-    return [] if root is None else [f"corpus.root={root}"]
+    if root is None:
+        return []
+    # Quoted, since the text of an override is YAML, in which ` #` begins a comment.
+    return [f"corpus.root={json.dumps(str(root), ensure_ascii=False)}"]
 
 
 def _describe(detail: Any) -> str:

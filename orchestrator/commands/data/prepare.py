@@ -107,7 +107,12 @@ def print_corpus(corpus: Corpus, console: Console) -> None:
             f"skipped: {words.amount(len(names), 'file')}: {reason}, such as {names[0]}", soft_wrap=True, markup=False
         )
     if reasons:
-        console.print(f"All of them: {corpus.folder / 'skipped.csv'}", soft_wrap=True, markup=False)
+        console.print(
+            f"All of them: {corpus.folder / 'skipped.csv'}. A file whose reason is gone, such as short memory, is used"
+            " once that folder is deleted and the corpus prepared again.",
+            soft_wrap=True,
+            markup=False,
+        )
 
 
 def _format_row(row: ClassCounts) -> tuple[Text | str, ...]:

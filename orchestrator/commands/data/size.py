@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +14,8 @@ from orchestrator.state.disk import format_bytes, free_bytes
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from orchestrator.search_space.sweep import Sweep
 
 GRID = re.compile(r"(\d+)x(\d+)")
@@ -49,15 +52,29 @@ def say_size(sweep: Sweep, home: Path, say: Callable[[str], None]) -> None:
 
 def _features(sweep: Sweep) -> Iterator[tuple[str, int]]:
     """Yield what is cached of each clip beside its samples, and its bytes."""
-    values: set[tuple[str, str]] = set()
+    parts: dict[str, int] = {}
     for arm in sweep.arms:
         for params in (arm.middle(), *(corner for _, corner in arm.corners())):
             config = sweep.declaration.Config(
                 **{name: value for name, value in params.items() if name in sweep.declaration.Config.model_fields}
             )
-            values |= {(name, str(value)) for name, value in config}
-    for name, value in sorted(values):
-        if grid := GRID.fullmatch(value):
-            yield f"spectrograms of {value}, each quantity", int(grid[1]) * int(grid[2]) * FEATURE_BYTES
-        elif name == IMAGE_SETTING:
-            yield f"images of {value} px", 3 * int(value) ** 2
+            parts |= _spectrograms(config)
+            if (size := getattr(config, IMAGE_SETTING, None)) is not None:
+                parts[f"images of {size} px"] = 3 * int(size) ** 2
+    yield from sorted(parts.items())
+
+
+def _spectrograms(config: BaseModel) -> dict[str, int]:
+    """Return the bytes of each spectrogram of a clip that a configuration needs, by its name."""
+    if (representation := getattr(config, "clip_representation", None)) is not None:
+        return {
+            f"spectrogram {feature.name}": math.prod(feature.grid.shape) * FEATURE_BYTES
+            for feature in representation.features
+        }
+    # A trainable of one's own may say no more than the size.
+    grids = {str(value): GRID.fullmatch(str(value)) for _, value in config}
+    return {
+        f"spectrograms of {value}, each quantity": int(grid[1]) * int(grid[2]) * FEATURE_BYTES
+        for value, grid in grids.items()
+        if grid
+    }

@@ -28,6 +28,8 @@ TILT_NATS = 1.0
 TILT_KNOTS = 4
 """Standard deviation of a filter's log-power at so many frequencies; between them it is interpolated."""
 LEAST_SHARE = 1e-4
+VERSIONS = {"mix": 2}
+"""The versions of augmentations that have changed, so that judges are trained anew."""
 
 
 @dataclass(frozen=True)
@@ -47,14 +49,16 @@ processor), and returns the changed clips; registered with `@AUGMENTATIONS.regis
 def mix(batch: Batch, draw: Callable[[], Batch], generator: torch.Generator) -> Batch:
     """Add another sound to half of the clips; the classes share the target as the sounds share the power.
 
-    Between-class learning (Tokozume, Ushiku and Harada, 2018) with the mean power instead of a gain by loudness.
+    Between-class learning (Tokozume, Ushiku and Harada, 2018) with the mean power instead of a gain by loudness: the
+    other sound gets the power of the clip before the two are weighted.
     """
     other, count = draw(), len(batch.mels)
+    level, other_level = (mels.logsumexp(dim=(1, 2), keepdim=True) for mels in (batch.mels, other.mels))
     share = torch.rand(count, generator=generator)
     is_mixed = torch.rand(count, generator=generator) < MIXED_SHARE
     share = torch.where(is_mixed, share, torch.ones(count))[:, None]
     gains, other_gains = (part.clamp(min=LEAST_SHARE).log()[..., None] for part in (share, 1 - share))
-    mels = torch.logaddexp(batch.mels + gains, other.mels + other_gains)
+    mels = torch.logaddexp(batch.mels + gains, other.mels + level - other_level + other_gains)
     mels = torch.where(is_mixed[:, None, None], mels, batch.mels)
     return Batch(mels, share * batch.targets + (1 - share) * other.targets)
 

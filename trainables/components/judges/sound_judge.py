@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.audio.spectrogram import log_power, power
+from trainables.components.judges.augmentations import VERSIONS
 from trainables.components.judges.networks import NETWORKS, JudgeName, Network, log_mel
 from trainables.components.judges.registries import AUGMENTATIONS
 from trainables.components.judges.training import prepare_lessons, train
@@ -141,10 +142,13 @@ def train_network(
 
 
 def identify_augmentations(names: Sequence[str]) -> str:
-    """Return the names, with a hash of the file of each that is not of this repository."""
+    """Return the names, with the version of each that has changed, and a hash of the file of a user's own."""
     parts = []
     for name in names:
         file = sys.modules[AUGMENTATIONS[name].__module__].__file__
         is_own = AUGMENTATIONS.owner(name) == AUGMENTATIONS.module
-        parts.append(name if is_own or file is None else f"{name}-{digest(Path(file).read_text('utf-8'))}")
+        if is_own or file is None:
+            parts.append(f"{name}-{VERSIONS[name]}" if name in VERSIONS else name)
+        else:
+            parts.append(f"{name}-{digest(Path(file).read_text('utf-8'))}")
     return " ".join(parts)

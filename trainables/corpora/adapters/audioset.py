@@ -24,7 +24,6 @@ from trainables.corpora.adapters.tables import (
 )
 from trainables.corpora.base import CORPORA, CorpusSettings, name_source
 from trainables.corpora.files import Recording
-from trainables.corpora.splits import Split, hold_out_validation
 from trainables.errors import InputError
 from trainables.support.progress import Progress
 
@@ -79,13 +78,12 @@ class AudioSet(CorpusSettings):
                     recordings[name] = Recording(name, files[0], class_name, video, files[1], *section)
         return [recordings[name] for name in sorted(recordings)]
 
-    def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
-        """Return the evaluation set as the test split, and a validation split out of the others."""
+    def list_test_groups(self, recordings: Sequence[Recording]) -> set[str] | None:
+        """Return the videos of the evaluation set."""
         path = self.root.expanduser() / EVALUATION
         if not self.official_test or not path.is_file():
-            return {}
-        test = {video for video, *_ in _read_segments(path)}
-        return hold_out_validation([(recording.class_name, recording.group) for recording in recordings], test)
+            return None
+        return {video for video, *_ in _read_segments(path)}
 
 
 def _read_segments(path: Path) -> Iterator[tuple[str, float, float, list[str]]]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -18,8 +19,8 @@ from pydantic import Field
 
 from trainables.corpora.adapters.tables import parse_seconds, read_lines, read_rows
 from trainables.corpora.base import CORPORA, CorpusSettings, name_source
-from trainables.corpora.files import VIDEO_SUFFIXES, Recording
-from trainables.corpora.splits import Split, hold_out_validation
+from trainables.corpora.files import VIDEO_SUFFIXES, Recording, format_time
+from trainables.corpora.splits import Split
 from trainables.errors import InputError
 from trainables.support.progress import Progress
 
@@ -50,7 +51,17 @@ class Manifest(CorpusSettings):
         return [recording for recording, _, _ in self._rows()]
 
     def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
-        """Return the splits of the table; without a validation split, it is held out of the train split."""
+        """Return the splits of the table; rows without one fill up the splits that are missing."""
+        return super().fixed_splits(recordings) or self._read_splits()
+
+    def list_test_groups(self, recordings: Sequence[Recording]) -> set[str] | None:
+        """Return the groups of the test rows of a table without a validation row."""
+        splits = self._read_splits()
+        if "test" not in splits.values() or "validation" in splits.values():
+            return None
+        return {group for group, split in splits.items() if split == "test"}
+
+    def _read_splits(self) -> dict[str, Split]:
         splits: dict[str, Split] = {}
         for recording, split, number in self._rows():
             if split and splits.setdefault(recording.group, split) != split:
@@ -58,9 +69,6 @@ class Manifest(CorpusSettings):
                     f"{self.root}:{number}: group {recording.group!r} is in split {splits[recording.group]} above, and"
                     f" in {split} here; a group is in one split"
                 )
-        if splits and "validation" not in splits.values():
-            test = {group for group, split in splits.items() if split == "test"}
-            return hold_out_validation([(recording.class_name, recording.group) for recording in recordings], test)
         return splits
 
     def _rows(self) -> list[tuple[Recording, Split | None, int]]:
@@ -68,6 +76,10 @@ class Manifest(CorpusSettings):
         rows: dict[str, tuple[Recording, Split | None, int]] = {}
         for number, fields in _read(path):
             recording = self._make_recording(path, number, fields)
+            earlier = rows.get(recording.name, (None,))[0]
+            if earlier is not None and earlier.end_s != recording.end_s:
+                # Only the second section with this start is named after its end, too: names are part of a fingerprint.
+                recording = replace(recording, name=f"{recording.name}-{recording.end_s or 'end'}")
             if recording.name in rows:
                 raise InputError(f"{path}:{number}: {recording.name} is in line {rows[recording.name][2]} already")
             split_name = fields.get("split", "")
@@ -90,7 +102,7 @@ class Manifest(CorpusSettings):
         end_s = parse_seconds(path, number, fields["end"], "end") if fields.get("end") else None
         if end_s is not None and end_s <= start_s:
             raise InputError(f"{path}:{number}: end {end_s:g} is not after start {start_s:g}")
-        section = f"@{start_s:g}" if start_s or end_s is not None else ""
+        section = f"@{format_time(start_s)}" if start_s or end_s is not None else ""
         return Recording(
             f"{label}/{media}{section}", sound, label, fields.get("group") or media, picture, start_s, end_s
         )

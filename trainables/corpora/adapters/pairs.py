@@ -31,9 +31,9 @@ class Pairs(CorpusSettings):
 
     def check_root(self) -> None:
         """Check that both folders have sub-folders."""
-        for folder in self._folders():
-            if not folder_layout.visible_folders(folder):
-                raise InputError(f"corpus.root: {folder}: has no sub-folder; one per class is needed")
+        for setting, folder in zip(("root", "images"), self._folders(), strict=False):
+            if not folder_layout.visible_folders(folder, setting):
+                raise InputError(f"corpus.{setting}: {folder}: has no sub-folder; one per class is needed")
 
     def source(self) -> str:
         """Return the name with the resolved root."""

@@ -55,7 +55,7 @@ def read_rows(path: Path, *, delimiter: str = ",") -> Iterator[tuple[int, list[s
     """Yield the number and the fields of each row of a table; spaces around fields are left out.
 
     Raises:
-        InputError: see `read_lines`; or a quote is not closed.
+        InputError: see `read_lines`; or a quote is not closed, or not followed by the next field.
     """
     numbers: list[int] = []
 
@@ -64,12 +64,15 @@ def read_rows(path: Path, *, delimiter: str = ",") -> Iterator[tuple[int, list[s
             numbers.append(number)
             yield line
 
-    reader = csv.reader(texts(), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader(texts(), delimiter=delimiter, skipinitialspace=True, strict=True)
+    num_lines = 0
     try:
         for fields in reader:
+            num_lines = len(numbers)
             yield numbers[-1], [field.strip() for field in fields]
     except csv.Error as error:
-        raise InputError(f"{path}:{numbers[-1] if numbers else 1}: {error}; save the table again") from error
+        # The line in which the row begins: a quote that is not closed takes in all that follow.
+        raise InputError(f"{path}:{numbers[num_lines]}: {error}; close each quote, or save the table again") from error
 
 
 def require_columns(path: Path, number: int, fields: Sequence[str], count: int, names: str) -> None:
@@ -98,7 +101,9 @@ def parse_seconds(path: Path, number: int, text: str, name: str) -> float:
 
 
 def index_media(root: Path, suffixes: frozenset[str] = MEDIA_SUFFIXES) -> dict[str, Path]:
-    """Return the media files below a folder by their stems, videos before sounds; hidden ones are ignored.
+    """Return the media files below a folder by their stems, videos before sounds.
+
+    Hidden files and those in hidden folders are ignored.
 
     Raises:
         InputError: the folder can't be read.
@@ -107,7 +112,8 @@ def index_media(root: Path, suffixes: frozenset[str] = MEDIA_SUFFIXES) -> dict[s
         raise InputError(f"corpus.root: {root}: no such folder; the folder of the data set is needed")
     files: dict[str, Path] = {}
     for path in sorted(root.rglob("*"), key=lambda path: (path.suffix.lower() not in VIDEO_SUFFIXES, path)):
-        if path.suffix.lower() in suffixes and not path.name.startswith("."):
+        is_hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if path.suffix.lower() in suffixes and not is_hidden:
             files.setdefault(path.stem, path)
     return files
 

@@ -24,7 +24,6 @@ from trainables.corpora.adapters.tables import (
 )
 from trainables.corpora.base import CORPORA, CorpusSettings, name_source
 from trainables.corpora.files import Recording
-from trainables.corpora.splits import Split, hold_out_validation
 from trainables.errors import InputError
 from trainables.support.progress import Progress
 
@@ -71,12 +70,11 @@ class VggSound(CorpusSettings):
                     recordings[name] = Recording(name, files[0], class_name, video, files[1])
         return [recordings[name] for name in sorted(recordings)]
 
-    def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
-        """Return VGGSound's test split, and a validation split out of its train split."""
+    def list_test_groups(self, recordings: Sequence[Recording]) -> set[str] | None:
+        """Return the videos of VGGSound's test split."""
         if not self.official_test:
-            return {}
-        test = {video for _, (video, _, _, split) in self._read() if split == "test"}
-        return hold_out_validation([(recording.class_name, recording.group) for recording in recordings], test)
+            return None
+        return {video for _, (video, _, _, split) in self._read() if split == "test"}
 
     def _read(self) -> Iterator[tuple[int, list[str]]]:
         path = self.root.expanduser() / TABLE

@@ -94,13 +94,13 @@ def write_places(path: Path, places: Sequence[tuple[Placed | None, int]]) -> Non
     number_by_name = {name: number for number, name in enumerate(names)}
     shard = [ABSENT if place is None else number_by_name[place.shard] for place, _ in places]
     row = [0 if place is None else place.entry.first + index for place, index in places]
-    path.unlink(missing_ok=True)
 
     def make(temporary: Path) -> None:
         with temporary.open("wb") as file:
             np.savez(file, names=np.array(names, "U16"), shard=np.array(shard, np.int64), row=np.array(row, np.int64))
 
-    write_once(path, make)
+    # It is never missing in between: another process may have written it, and be about to read it.
+    write_once(path, make, replaces=True)
 
 
 def open_places(path: Path, store: ShardStore) -> ShardedArray | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zlib
@@ -14,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.corpora.shards.decoded import Decoded
-from trainables.corpora.splits import digest
 
 ARRAY, LINES = ".npy", ".jsonl"
 
@@ -43,14 +43,27 @@ class Entry:
 
 
 def read_entries(path: Path) -> list[Entry]:
-    """Return the entries of a shard, up to a last line that was cut off."""
+    """Return the entries of a shard, up to a line that is damaged, or was cut off."""
     entries = []
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
-        if not line.endswith("\n"):
+    for line in path.read_bytes().splitlines(keepends=True):
+        if not line.endswith(b"\n"):
             break
-        fields = json.loads(line)
-        entries.append(Entry(**{**fields, "starts_s": tuple(fields["starts_s"])}))
+        try:
+            fields = json.loads(line)
+            entries.append(Entry(**{**fields, "starts_s": tuple(fields["starts_s"])}))
+        except (ValueError, TypeError, KeyError):
+            break
     return entries
+
+
+def has_damaged_lines(path: Path) -> bool:
+    """Return whether the lines of a finished shard are not those that its name is the digest of."""
+    return digest_lines(path.read_bytes()) != path.stem
+
+
+def digest_lines(lines: bytes) -> str:
+    """Return the name of a shard with these lines."""
+    return hashlib.sha256(lines).hexdigest()[:16]
 
 
 @cache
@@ -110,7 +123,7 @@ class ShardWriter:
             file.flush()
             os.fsync(file.fileno())
             file.close()
-        name = digest("".join(map(_format, self.entries)))[:16]
+        name = digest_lines("".join(map(_format, self.entries)).encode())
         # A shard exists if its lines do.
         self._array_path.replace(self._folder / f"{name}{ARRAY}")
         self._lines_path.replace(self._folder / f"{name}{LINES}")

@@ -19,6 +19,9 @@ from trainables.support.processes import Failed, map_surviving
 SHARD_BYTES = 256 << 20
 """A shard is finished once it is larger. A process keeps a file open for each: 48 for the clips of VEGAS."""
 
+NO_SHARD = ""
+"""In place of the shard of a recording that may be decoded next time."""
+
 Input = TypeVar("Input")
 
 
@@ -39,7 +42,7 @@ class Wanted(Generic[Input]):
 
 @dataclass(frozen=True)
 class Placed:
-    """Where the items of a recording are: the name of a shard, and the entry in it."""
+    """Where the items of a recording are: the name of a shard, or `NO_SHARD`, and the entry in it."""
 
     shard: str
     entry: Entry
@@ -134,16 +137,22 @@ class ShardStore:
                 progress.report()
             for position, answer in map_surviving(make, [task.value for task in missing]):
                 task = missing[position]
-                decoded = self._reject(answer.reason) if isinstance(answer, Failed) else answer
+                decoded = self._reject(answer.reason, answer.is_passing) if isinstance(answer, Failed) else answer
                 if has_changed(task):
                     decoded = self._reject("changed while it was read")
-                progress.add(writer.append(task, decoded))
+                if decoded.is_passing:
+                    # No shard gets it, so that the next preparation tries the file again.
+                    entry = Entry(task.name, task.key, 0, 0, 0, problem=decoded.problem)
+                    placed[task.name, task.key] = Placed(NO_SHARD, entry)
+                else:
+                    entry = writer.append(task, decoded)
+                progress.add(entry)
                 progress.report()
         placed |= {(place.entry.name, place.entry.key): place for place in writer.finished}
         return {task.name: placed[task.name, task.key] for task in wanted}
 
-    def _reject(self, problem: str) -> Decoded:
-        return Decoded(np.empty((0, *self.shape), self.dtype), (), problem)
+    def _reject(self, problem: str, is_passing: bool = False) -> Decoded:
+        return Decoded(np.empty((0, *self.shape), self.dtype), (), problem, is_passing)
 
     @contextmanager
     def _writer(self) -> Iterator[_Writer]:

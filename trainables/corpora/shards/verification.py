@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from trainables.corpora.files import Recording
-from trainables.corpora.shards.shard import ARRAY, LINES, is_damaged, read_entries
+from trainables.corpora.shards.shard import ARRAY, LINES, has_damaged_lines, is_damaged, read_entries
 from trainables.corpora.shards.store import ShardStore
 
 
@@ -20,7 +20,8 @@ class Verified:
     Attributes:
         recordings: the number of the corpus's recordings.
         shards: the number of shards that were read.
-        damaged: the names of the recordings that are damaged, by the path of their shard.
+        damaged: the names of the recordings that are damaged, by the path of the damaged file; of damaged lines, those
+            before the damage.
         missing: the names of recordings that no shard has, or only in an earlier state of their file.
     """
 
@@ -40,7 +41,9 @@ def verify(stores: Sequence[ShardStore], recordings: Sequence[Recording]) -> Ver
     damaged: dict[Path, list[str]] = {}
     shards = [path for store in stores for path in sorted(store.folder.glob(f"[!.]*{LINES}"))]
     for path in shards:
-        if names := _find_damaged(path):
+        if has_damaged_lines(path):
+            damaged[path] = [entry.name for entry in read_entries(path)]
+        elif names := _find_damaged(path):
             damaged[path.with_suffix(ARRAY)] = names
     placed = {(place.entry.name, place.entry.key) for place in stores[0].read()}
     missing = [recording.name for recording in recordings if (recording.name, recording.key) not in placed]
