@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from orchestrator.state import requests
 from orchestrator.state.requests import Controls, write_controls
 from orchestrator.steering import top
 from orchestrator.steering.top import Top, show_top
+from orchestrator.steering.top_rows import describe_sweep
 from tests.support.sweep_folder import SweepFolder
 
 Act = Callable[[Pilot[None], Top], Awaitable[None]]
@@ -127,6 +129,13 @@ def test_what_was_set_and_what_is_on_the_way_is_said(folder: SweepFolder, monkey
         await until(lambda: "at most 1 trial at once · 1 request on the way" in text_of(app, "#sweep"), pilot)
 
     look(folder, act)
+
+
+def test_a_paused_sweep_is_said_to_be_paused_by_hand(folder: SweepFolder) -> None:
+    reason = "It was paused by hand; orchestrate continue vae goes on with it."
+    snapshot = replace(read_snapshot(folder.home, "vae"), driver={"host": "here", "pid": 1, "paused": reason})
+    text = describe_sweep(snapshot, Controls(paused=True), 0).plain
+    assert text.startswith("vae  paused on here, process 1") and reason in text and "left" not in text
 
 
 def test_the_cursor_stays_on_its_trial_while_others_end(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
