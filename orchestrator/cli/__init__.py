@@ -57,7 +57,7 @@ def sweep(
 ) -> None:
     """Run a search space; the same command resumes it."""
     from orchestrator.commands.finished import Request, find_finished, record_finished, say_finished
-    from orchestrator.machines.address import OWN, use_address
+    from orchestrator.machines.address import cluster_address, use_address
     from orchestrator.state.home import find_home, was_run
 
     use_address(address, detached=detach)
@@ -65,9 +65,9 @@ def sweep(
     paths = [path for argument in files for path in find_search_spaces(argument)]
     if name is not None and len(paths) > 1:
         raise UserError(f"--name {name}: {len(paths)} search spaces can't share one name; run them one by one")
-    if detach and address not in (None, OWN):
+    if detach and (cluster := cluster_address()):
         for path in paths:
-            _send(path, address, home, preset, set_ or [], name)
+            _send(path, cluster, home, preset, set_ or [], name)
         return
     requests = [Request(path, preset, tuple(set_ or ()), name) for path in paths]
     finished = [find_finished(home_path, request) for request in requests]
@@ -128,7 +128,7 @@ def resume(
     """Resume a sweep; retry its failed trials, or add to its budget."""
     from orchestrator.commands.resume import ResumeOptions, parse_increment
     from orchestrator.commands.resume import resume as resume_sweep
-    from orchestrator.machines.address import OWN, use_address
+    from orchestrator.machines.address import cluster_address, use_address
     from orchestrator.overview.screen import Screen
     from orchestrator.state.home import find_home, find_sweep
 
@@ -143,11 +143,11 @@ def resume(
         arm,
     )
     screen = Screen()
-    if detach and address not in (None, OWN):
+    if detach and (cluster := cluster_address()):
         from orchestrator.machines.sending import drop_options, require_home, send_resume
 
-        options_there = drop_options(sys.argv[2:], {name, "--detach"}, {"--address", "--home"})
-        send_resume(address, require_home(home), name, options_there, screen.say)
+        options_there = drop_options(sys.argv[2:], name, {"--detach"}, {"--address", "--home"})
+        send_resume(cluster, require_home(home), name, options_there, screen.say)
         return
     if detach:
         _detach(find_sweep(find_home(home), name), screen.say)

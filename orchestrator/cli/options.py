@@ -36,7 +36,8 @@ Sent = Annotated[
     str | None,
     typer.Option(
         "--address",
-        help="The Ray cluster to which the sweep was sent with --detach: HOST:PORT, auto, or its dashboard's URL.",
+        help="The Ray cluster to which the sweep was sent with --detach: HOST:PORT, auto, or its dashboard's URL "
+        "[default: $RAY_ADDRESS; for status and stop only if that is a URL, and without --home].",
         show_default=False,
     ),
 ]

@@ -36,8 +36,10 @@ def top(
 @app.command()
 def stop(name: Target, home: Home = None, address: Sent = None) -> None:
     """Stop a sweep or a trial so that it can be resumed."""
-    if address is not None:
-        ask_cluster(address, name.partition("/")[0], ["stop", name])
+    from orchestrator.machines.address import default_dashboard
+
+    if cluster := address or (default_dashboard() if home is None else None):
+        ask_cluster(cluster, name.partition("/")[0], ["stop", name])
         return
     from orchestrator.state.home import find_home
     from orchestrator.steering.stop import stop as stop_target

@@ -29,14 +29,15 @@ def status(
 
     from orchestrator.commands.status import show_status
     from orchestrator.commands.watch import watch
+    from orchestrator.machines.address import default_dashboard
     from orchestrator.state.home import find_home
 
     console = Console(highlight=False)
-    if address is not None:
+    if cluster := address or (default_dashboard() if name and not watches and home is None else None):
         if name is None or watches:
             raise UserError("--address: needs the name of a sweep, and not --watch; attach follows a sweep")
         options = [option for option, is_set in (("--json", as_json), ("--all", shows_all)) if is_set]
-        ask_cluster(address, name, ["status", name, *options])
+        ask_cluster(cluster, name, ["status", name, *options])
         return
     if watches and (as_json or shows_all):
         raise UserError(f"--watch: not with {'--json' if as_json else '--all'}; leave one of them out")

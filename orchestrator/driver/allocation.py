@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def share_code(sweep: Sweep, home: Path, machines: Machines, say: Callable[[str], None]) -> CodeCopy | None:
-    """Copy the sweep's own code into the home if a machine does not see it.
+    """Copy the sweep's own code, and the files of its judges, into the home if a machine does not see them.
 
     Args:
         sweep: the search space.
@@ -34,9 +34,9 @@ def share_code(sweep: Sweep, home: Path, machines: Machines, say: Callable[[str]
     Raises:
         UserError: some of the code is not in the folder of the search space, and a machine does not see it there.
     """
-    from orchestrator.machines.code import CODE, copy_code, own_files
+    from orchestrator.machines.code import CODE, copy_code, judge_files, own_files
 
-    paths = own_files(sweep)
+    paths = [*judge_files(sweep), *own_files(sweep)]
     files = [str(path) for path in paths]
     if blind := machines.find_blind(files):
         source = sweep.path.resolve().parent

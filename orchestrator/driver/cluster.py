@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.machines.address import AUTO, VARIABLE, check_answers, cluster_address
+from orchestrator.machines.address import (
+    AUTO,
+    TOKEN_MODE,
+    VARIABLE,
+    check_answers,
+    cluster_address,
+    works_without_token,
+)
 from orchestrator.storage.scratch import make_scratch
 
 ENVIRONMENT = {
@@ -107,6 +114,11 @@ def _join(address: str) -> None:
     """Connect this process to the Ray cluster at an address."""
     import ray
 
+    if works_without_token(address):
+        # A driver that demands a token refuses the calls of a cluster that has none, and each of its actors dies.
+        os.environ[TOKEN_MODE] = "disabled"
+        # Ray reads its variables again.
+        ray._raylet.Config.initialize("")
     try:
         ray.init(
             address=address,

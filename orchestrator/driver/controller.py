@@ -20,6 +20,7 @@ from orchestrator.state.disk import Space
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from orchestrator.worker.failure import DISK_FULL, UNFIT_MACHINE, TrialFailure
+from orchestrator.worker.postmortem import explain_start
 from reports import vocabulary as words
 
 DRAIN_S = 3.0
@@ -123,7 +124,7 @@ class Engine:
         task = self.live[task_id]
         trial = task.trial
         machine = result.get("machine", "")
-        self._failures.note_report(machine)
+        self._failures.note_report(machine, trial)
         with self._stop_on_full_disk():
             if task.kind == "evaluate":
                 self.ledger.evaluate(trial, **json.loads(result["evaluated"]))
@@ -162,7 +163,7 @@ class Engine:
             if not isinstance(failure, TrialFailure):
                 # Workers that die together with Ray, or while the sweep stops, are not failures of their trials.
                 if self.callbacks.is_ray_alive() and not self.stop_reason:
-                    self._failures.handle_end_of_process(task)
+                    self._failures.handle_end_of_process(task, explain_start(error))
             elif failure.cause == DISK_FULL:
                 self.space.note_full()
             elif failure.cause == UNFIT_MACHINE:

@@ -40,10 +40,10 @@ class Failures:
         self._memory_kills = MemoryKills()
         self._faults = Faults(ledger, callbacks)
 
-    def note_report(self, machine: str) -> None:
-        """Note a report from a machine; "" if it is not known."""
+    def note_report(self, machine: str, trial: Trial) -> None:
+        """Note a report of a trial from a machine; "" if it is not known."""
         self._memory_kills.look()
-        self._faults.note_success(machine)
+        self._faults.note_success(machine, trial)
 
     def handle_exception(self, task: Task, failure: TrialFailure) -> None:
         """Record that a worker raised an exception."""
@@ -56,19 +56,28 @@ class Failures:
             self._grow(trial, failure.reason)
         else:
             self._ledger.end(trial, words.OUTCOME_FAILED, failure.cause, failure.reason, alike=failure.alike)
-            self._faults.note_failure(failure.machine, trial)
+            self._faults.note_failure(failure.machine, trial, failure.cause)
 
-    def handle_end_of_process(self, task: Task) -> None:
-        """Record that a worker's process ended without an exception, or was lost with its machine."""
+    def handle_end_of_process(self, task: Task, start_problem: str = "") -> None:
+        """Record that a worker's process ended without an exception, or was lost with its machine.
+
+        Args:
+            task: its task.
+            start_problem: why it could not be started; "" if it was.
+        """
         trial = task.trial
         log = trial_folder(self._ledger.folder, trial.number) / TRIAL_LOG
         # Ray's error does not say where the process ran, and often comes before Ray has noticed the machine's end.
-        machine = read_machine(log)
+        machine = read_machine(log, trial.attempts)
         if loss := self._callbacks.explain_loss(machine):
             self._displace(task, loss)
             return
-        self._handle_death(task, *cause_of_death(log, trial.attempts, out_of_memory=self._memory_kills.take))
-        self._faults.note_failure(machine, trial)
+        if start_problem:
+            self._handle_death(task, words.CAUSE_NODE, f"its process could not be started: {start_problem}")
+            return
+        cause, reason = cause_of_death(log, trial.attempts, out_of_memory=self._memory_kills.take)
+        self._handle_death(task, cause, reason)
+        self._faults.note_failure(machine, trial, cause)
 
     def handle_crash(self, tasks: Iterable[Task], reason: str) -> None:
         """Record a death of the process of every running trial.

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_FAILURES = 3
 """So many different trials in a row have failed on a machine that is left out."""
+OF_PARAMETERS = (words.CAUSE_OOM, words.CAUSE_TIMEOUT, words.CAUSE_NONFINITE)
+"""Causes that follow from a trial's parameters: they say nothing about its machine."""
 
 
 class Faults:
@@ -29,26 +31,38 @@ class Faults:
         self._ledger = ledger
         self._callbacks = callbacks
         self._failed: dict[str, dict[int, None]] = {}
-        self._good: set[str] = set()
+        self._machines_by_arm: dict[str, set[str]] = {}
 
-    def note_success(self, machine: str) -> None:
-        """Note an epoch that was trained on a machine; "" for one that is not known."""
-        self._good.add(machine)
-        self._failed.pop(machine, None)
+    def note_success(self, machine: str, trial: Trial) -> None:
+        """Note a report of a trial from a machine; "" for one that is not known."""
+        if machine:
+            self._machines_by_arm.setdefault(trial.arm, set()).add(machine)
+            self._failed.pop(machine, None)
 
-    def note_failure(self, machine: str, trial: Trial) -> None:
+    def note_failure(self, machine: str, trial: Trial, cause: str) -> None:
         """Note that a trial failed on a machine, or that its process died there.
 
-        Code that is broken fails on every machine: a machine is left out only if another one has trained an epoch.
+        An arm that is broken fails on every machine: a machine is left out only if another one, which stays, has
+        trained an epoch of each arm that has failed.
         """
+        if not machine or cause in OF_PARAMETERS:
+            return
         trials = self._failed.setdefault(machine, {})
         trials[trial.number] = None
-        if not machine or len(trials) < MAX_FAILURES or not self._good - {"", machine}:
+        arms = {self._ledger.trials[number].arm for number in trials}
+        if len(trials) < MAX_FAILURES or not all(self._runs_elsewhere(arm, machine) for arm in arms):
             return
         numbers = ", ".join(map(str, trials))
         reason = f"trials {numbers} failed there one after the other, the last: {trial.reason or 'its process died'}"
         if self._callbacks.leave_out(machine, reason):
             self._retry(trials)
+
+    def _runs_elsewhere(self, arm: str, machine: str) -> bool:
+        """Return whether a machine other than this one has trained an epoch of an arm, and still gets trials."""
+        others = self._machines_by_arm.get(arm, set()) - {machine}
+        return any(
+            not self._callbacks.is_leaving(other) and not self._callbacks.explain_loss(other) for other in others
+        )
 
     def _retry(self, numbers: Iterable[int]) -> None:
         """Let trials that have failed on a machine that is left out run elsewhere."""

@@ -10,6 +10,7 @@ from typing import Any
 
 from ray import tune
 from ray.tune.execution import class_cache
+from ray.tune.execution.tune_controller import TuneController
 from ray.tune.experiment import Trial as RayTrial
 from ray.tune.schedulers import FIFOScheduler, TrialScheduler
 from ray.tune.search import ConcurrencyLimiter, Searcher
@@ -18,6 +19,9 @@ from ray.tune.stopper import Stopper
 from orchestrator.driver.controller import Engine
 from orchestrator.machines.address import cluster_address
 from orchestrator.worker.actor import Worker
+
+TURN_S = 1
+"""The length of a turn of Tune's loop while the sweep pauses."""
 
 
 class TaskSearcher(Searcher):  # type: ignore[misc]
@@ -58,6 +62,9 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
     def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
         """Return whether Ray stops or continues a task after its report."""
         is_over = self.engine.handle_report(trial.trial_id, result)
+        # Tune keeps one actor for a task that may follow, which would hold its card while the sweep pauses.
+        # The argument is a wrapper, on which an attribute would be set without an effect.
+        tune_controller._tune_controller._reuse_actors = not self.engine.is_waiting()
         return str(TrialScheduler.STOP if is_over else TrialScheduler.CONTINUE)
 
     def on_trial_complete(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> None:
@@ -154,6 +161,8 @@ def fit(engine: Engine, name: str, scratch: Path, count_slots: Callable[[], int]
         measure()
 
     use_started_workers()
+    # `timeout`: while no task runs, Tune waits as long for the next one, and meanwhile ends no actor.
+    TuneController._update_trial_queue.__defaults__ = (False, TURN_S)
     searcher = ConcurrencyLimiter(TaskSearcher(engine), max_concurrent=count_slots())
     tune.Tuner(
         tune.with_resources(Worker, lambda config: _request(tuple(config["labels"].items()), **config["resources"])),

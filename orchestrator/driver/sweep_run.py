@@ -256,7 +256,7 @@ class SweepRun:
         meter = GpuMeter(
             self.ledger,
             Budget(self.sweep, self.ledger).gpu_seconds,
-            lambda: sum(tasks.gpus_of(task.trial) for task in engine.live.values()),
+            lambda: tasks.count_gpus(task.trial for task in engine.live.values()),
             lambda: engine.stop(self.messages.gpu_line),
         )
         try:

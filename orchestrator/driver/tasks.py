@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -117,9 +117,11 @@ class Tasks:
         grant = self._grants[trial.arm]
         return grant.scale(2 * trial.share, self._capacity) != grant.scale(trial.share, self._capacity)
 
-    def gpus_of(self, trial: Trial) -> float:
-        """Return the number of graphics cards that a trial holds while it runs."""
-        return self._grants[trial.arm].scale(trial.share, self._capacity).gpus
+    def count_gpus(self, trials: Iterable[Trial]) -> float:
+        """Return the number of graphics cards that trials hold; some of them may still wait for theirs."""
+        capacity = self._capacity
+        held = sum(self._grants[trial.arm].scale(trial.share, capacity).gpus for trial in trials)
+        return min(held, capacity.gpus)
 
     def make_config(self, task: Task) -> dict[str, Any]:
         """Return a task as the configuration for a worker: `kind`, `spec`, `resources`, and `labels` of a machine."""
@@ -135,12 +137,15 @@ class Tasks:
             spec = replace(spec, splits=("test",))
         if task.kind == "evaluate" and trial.outcome == words.OUTCOME_COMPLETED:
             spec = replace(spec, renderings=tuple(self._sweep.renderings))
+        if self._machines is not None:
+            spec = replace(spec, looked_at=self._machines.looked_at, files=self._machines.required_files)
         if self._code is not None:
             spec = replace(
                 spec,
                 trainable=self._code.move_trainable(spec.trainable),
                 trainable_folder=self._code.move(spec.trainable_folder),
                 components=tuple(map(self._code.move, spec.components)),
+                judges=tuple(map(self._code.move_judge, spec.judges)),
             )
         labels = self._machines.selector() if self._machines else {}
         return {"kind": task.kind, "spec": asdict(spec), "resources": grant.as_bundle(), "labels": labels}

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 from orchestrator.errors import UserError
@@ -16,6 +18,9 @@ AUTO = "auto"
 """The address that stands for the Ray that runs on this machine."""
 FORMS = "HOST:PORT (of `ray start --head`), auto (the Ray of this machine) or local (a Ray of its own)"
 PATIENCE_S = 10.0
+TOKEN_MODE = "RAY_AUTH_MODE"
+"""The environment variable that says whether Ray's processes send a token, and demand it of each other."""
+PROBE_S = 60.0
 
 
 def use_address(address: str | None, *, detached: bool = False) -> None:
@@ -54,6 +59,12 @@ def require_cluster(address: str | None) -> str:
     return cluster
 
 
+def default_dashboard() -> str | None:
+    """Return `RAY_ADDRESS` if that is the URL of a dashboard, to which sweeps can only have been sent; else None."""
+    address = cluster_address()
+    return address if address is not None and is_dashboard(address) else None
+
+
 def use_token() -> None:
     """Let Ray send the token that this user has, if there is one; it must be called before Ray is imported.
 
@@ -61,7 +72,22 @@ def use_token() -> None:
     """
     token_file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     if "RAY_AUTH_TOKEN" in os.environ or token_file.exists():
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
+        os.environ.setdefault(TOKEN_MODE, "token")
+
+
+def works_without_token(address: str) -> bool:
+    """Return whether the Ray at an address demands no token, although this process would send one.
+
+    Another process asks: Ray decides once for a process whether it sends one.
+    """
+    if os.environ.get(TOKEN_MODE) != "token":
+        return False
+    ask = [sys.executable, "-m", "ray.scripts.scripts", "health-check", "--skip-version-check", "--address", address]
+    try:
+        answer = subprocess.run(ask, env=os.environ | {TOKEN_MODE: "disabled"}, capture_output=True, timeout=PROBE_S)
+    except subprocess.TimeoutExpired:
+        return False
+    return answer.returncode == 0
 
 
 def is_dashboard(address: str) -> bool:

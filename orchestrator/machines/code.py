@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 CODE = "code"
 """In the home: a folder for each sweep with the copy of its search space's folder."""
+JUDGE_FILES = ("weights", "classes")
+"""The settings of an added judge that name files."""
 IGNORED = (
     ".git",
     ".venv",
@@ -47,9 +49,11 @@ class CodeCopy:
 
     def move(self, path: str) -> str:
         """Return the path of a file in the copy; a file outside of the folder keeps its path."""
-        if not Path(path).is_relative_to(self.source):
-            return path
-        return str(self.copy / Path(path).relative_to(self.source))
+        # The folder of the search space may be named through a symbolic link.
+        for candidate in (Path(path), Path(path).expanduser().resolve()):
+            if candidate.is_relative_to(self.source):
+                return str(self.copy / candidate.relative_to(self.source))
+        return path
 
     def move_trainable(self, reference: str | Mapping[str, Any]) -> str | dict[str, Any]:
         """Return a value of `trainable:` that names the copy: a path, or the folder in which a command runs."""
@@ -57,13 +61,23 @@ class CodeCopy:
             return self.move(reference)
         return {**reference, "folder": self.move(str(reference["folder"]))}
 
+    def move_judge(self, judge: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the settings of an added judge with files that lie in the copy."""
+        return {**judge, **{key: self.move(str(judge[key])) for key in JUDGE_FILES if judge.get(key) is not None}}
+
+
+def judge_files(sweep: Sweep) -> list[Path]:
+    """Return the files of the judges that a sweep adds: their weights and tables of classes."""
+    files = [judge[key] for judge in sweep.judges for key in JUDGE_FILES if judge.get(key) is not None]
+    return [Path(str(file)).expanduser().resolve() for file in files]
+
 
 def own_files(sweep: Sweep) -> list[Path]:
     """Return a user's own code that a sweep names: its components, and its trainable's file or a command's folder."""
     own = [path.resolve() for path in sweep.components]
     reference = sweep.space.trainable_reference
     if isinstance(reference, Mapping):
-        own.append(Path(reference["folder"]))
+        own.append(Path(reference["folder"]).resolve())
     elif loader.is_file(reference):
         own.append((sweep.path.parent / reference).resolve())
     return own

@@ -71,11 +71,12 @@ def _send(
         say(line)
 
 
-def drop_options(arguments: Sequence[str], flags: Collection[str], valued: Collection[str]) -> list[str]:
-    """Return the arguments of a command without some options.
+def drop_options(arguments: Sequence[str], name: str, flags: Collection[str], valued: Collection[str]) -> list[str]:
+    """Return the arguments of a command without the name of its sweep and without some options.
 
     Args:
         arguments: the arguments.
+        name: the sweep, which may also be the value of an option.
         flags: options without a value that are dropped.
         valued: options that are dropped with their value.
     """
@@ -87,4 +88,5 @@ def drop_options(arguments: Sequence[str], flags: Collection[str], valued: Colle
             skips_next = True
         elif argument not in flags and argument.partition("=")[0] not in valued:
             kept.append(argument)
+    kept.remove(name)
     return kept

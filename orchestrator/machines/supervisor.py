@@ -77,11 +77,11 @@ def _run(command: Sequence[str], folder: Path) -> tuple[int, bool]:
     process = subprocess.Popen(command, cwd=folder)
     signals: list[int] = []
 
-    def forward(number: int, frame: FrameType | None) -> None:
+    def note_signal(number: int, frame: FrameType | None) -> None:
         # Whoever stops a job signals all of its processes: a second signal would end the driver at once.
         signals.append(number)
 
-    before = signal.signal(signal.SIGTERM, forward)
+    before = signal.signal(signal.SIGTERM, note_signal)
     try:
         return process.wait(), bool(signals)
     finally:

@@ -78,6 +78,17 @@ class Machines:
             self._say(f"No more trials of this sweep run on {name}: {reason}.")
         return bool(self.capacity.machines)
 
+    @property
+    def looked_at(self) -> tuple[str, ...]:
+        """Ray's ids of the machines that have what trials need; on any other one, a worker looks for itself."""
+        with self._lock:
+            return tuple(sorted(self._all.keys() - self._left_out))
+
+    @property
+    def required_files(self) -> tuple[str, ...]:
+        """The files that every machine has to see."""
+        return self._entry.files if self._entry else ()
+
     def selector(self) -> dict[str, str]:
         """Return the labels by which Ray leaves out the machines that get no trials."""
         with self._lock:
@@ -111,12 +122,14 @@ class Machines:
         with self._lock:
             gone = [machine for key, machine in self._all.items() if key not in now]
             newly_leaving = [now[key].name for key in leaving - self._leaving]
-            self._all, self._leaving = now, leaving
+            unfit = problems.keys() - self._left_out
+            # Together with the machines: one that is unfit is never among those that get trials.
+            self._all, self._leaving, self._left_out = now, leaving, self._left_out | unfit
         for machine in joined:
             if machine.id not in problems:
                 self._say(f"{machine.name} has joined the cluster ({machine.possessions}).")
-        for machine_id, problem in problems.items():
-            self.leave_out(machine_id, problem)
+        for machine_id in unfit:
+            self._say(f"No more trials of this sweep run on {now[machine_id].name}: {problems[machine_id]}.")
         for name in newly_leaving:
             self._say(f"{name} is about to leave the cluster: its trials move on at the end of their epochs.")
         for machine in gone:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SWEEP_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 MAX_SWEEP_CHARACTERS = 100
 """A sweep's name is a part of file names, which may have 255 bytes on most file systems."""
-RESERVED = ("artifacts", "cache", "corpora", "listening", "mlflow.db", "reports", "ui.log")
+RESERVED = ("artifacts", "cache", "code", "corpora", "listening", "mlflow.db", "reports", "ui.log")
 """Names of other files and folders in a home."""
 MAX_PARAM_CHARACTERS = 250
 """MLflow's MAX_ENTITY_KEY_LENGTH."""

@@ -27,7 +27,7 @@ from orchestrator.worker.failure import as_failure
 from orchestrator.worker.postmortem import ATTEMPT, EXIT, MACHINE
 from orchestrator.worker.shared_home import check_token
 from orchestrator.worker.spec import TrialSpec
-from orchestrator.worker.versions import check_versions
+from orchestrator.worker.versions import check_files, check_versions
 
 PR_SET_PDEATHSIG = 1
 """The option of prctl(2) that sets the signal for a process whose parent dies."""
@@ -76,7 +76,10 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """
         spec = TrialSpec(**self._task["spec"])
         try:
-            check_versions(spec.versions)
+            # A machine that has just joined gets trials before the driver has looked at it.
+            is_known = machine_id() in spec.looked_at
+            check_versions(spec.versions, is_known=is_known)
+            check_files(() if is_known else spec.files)
             check_token(Path(spec.folder).parents[1], spec.token)
             with redirect_output(Path(spec.folder) / TRIAL_LOG) as output:
                 return self._work(spec, output) | {"machine": machine_id()}

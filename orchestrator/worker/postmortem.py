@@ -17,6 +17,8 @@ EXIT = "os._exit"
 """The beginning of the line in a trial's log that says that its code called `os._exit`."""
 TAIL_BYTES = 100_000
 """How much of the end of a trial's log is read."""
+NEVER_STARTED = ("an error raised in its creation task", "The actor never ran")
+"""Phrases in Ray's errors about a process that could not be started, such as one that can't import this program."""
 RECENT_S = 60.0
 """The longest time between a kill by the kernel and Ray's report of the death."""
 OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
@@ -35,10 +37,23 @@ def read_last_attempt(path: Path) -> list[str]:
     return lines[begins[-1] :] if begins else lines
 
 
-def read_machine(path: Path) -> str:
-    """Return Ray's id of the machine that worked on a trial last, according to its log; "" if it is not there."""
-    lines = [line for line in read_last_attempt(path) if line.startswith(MACHINE)]
-    return lines[-1].removeprefix(MACHINE).split()[0].rstrip(",") if lines else ""
+def is_of_another(lines: list[str], attempt: int) -> bool:
+    """Return whether the lines of a log's last attempt are of an earlier one: this one died before it wrote any."""
+    # The first line of an attempt with much output is before the part of the log that is read.
+    return bool(lines) and lines[0].startswith(ATTEMPT) and not lines[0].startswith(f"{ATTEMPT} {attempt},")
+
+
+def read_machine(path: Path, attempt: int) -> str:
+    """Return Ray's id of the machine that worked on an attempt last, according to its log; "" if it is not there."""
+    lines = read_last_attempt(path)
+    named = [] if is_of_another(lines, attempt) else [line for line in lines if line.startswith(MACHINE)]
+    return named[-1].removeprefix(MACHINE).split()[0].rstrip(",") if named else ""
+
+
+def explain_start(error: BaseException | None) -> str:
+    """Return the last line of Ray's error if it says that a process could not be started; "" if it was started."""
+    text = str(error or "").strip()
+    return text.splitlines()[-1].strip() if any(phrase in text for phrase in NEVER_STARTED) else ""
 
 
 def cause_of_death(path: Path, attempt: int, *, out_of_memory: Callable[[], bool]) -> tuple[str, str]:
@@ -51,9 +66,7 @@ def cause_of_death(path: Path, attempt: int, *, out_of_memory: Callable[[], bool
             the log gives no cause.
     """
     lines = read_last_attempt(path)
-    # The first line of an attempt with much output is before the part of the log that is read.
-    is_another = bool(lines) and lines[0].startswith(ATTEMPT) and not lines[0].startswith(f"{ATTEMPT} {attempt},")
-    text = "" if is_another else "\n".join(lines)
+    text = "" if is_of_another(lines, attempt) else "\n".join(lines)
     if re.search(r"^Timeout \(", text, re.MULTILINE):
         return words.CAUSE_TIMEOUT, "no epoch within limits.minutes_per_epoch, and nothing but its end could stop it"
     if crash := re.search(r"^Fatal Python error: (.+)$", text, re.MULTILINE):

@@ -27,6 +27,8 @@ class TrialSpec:
         id: distinguishes the trial from any other that had its number.
         token: the text of the file by which a worker checks that it sees the driver's folder.
         versions: the driver's versions, which the worker's have to be; empty for no check.
+        looked_at: Ray's ids of the machines at which the driver has looked; on another one the worker does.
+        files: the sweep's own files, which such a machine has to see.
         since: the first attempt whose epochs and checkpoints count.
         reported_epochs: the number of epochs that the driver has.
         max_epochs: the epochs of the trial if it isn't pruned; None for an evaluation.
@@ -58,6 +60,8 @@ class TrialSpec:
     id: str = ""
     token: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
+    looked_at: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
     since: int = 1
     reported_epochs: int = 0
     max_epochs: int | None = None

@@ -6,7 +6,7 @@ import functools
 import hashlib
 import platform
 import socket
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
 
@@ -72,21 +72,35 @@ def describe_difference(here: Mapping[str, str], there: Mapping[str, str]) -> st
     return ", ".join(f"{name} {found} instead of {wanted}" for name, wanted, found in pairs if found != wanted)
 
 
-def check_versions(wanted: Mapping[str, str]) -> None:
-    """Check that this process has the driver's versions, our source apart.
+def check_versions(wanted: Mapping[str, str], *, is_known: bool = True) -> None:
+    """Check that this process has the driver's versions; our source on a machine that the driver does not know yet.
 
     Whoever edits a checkout that all machines share must not stop the sweeps that use it; `provenance` marks their
     trials.
 
     Args:
         wanted: the versions of the driver; empty for no check.
+        is_known: whether the driver has compared the source of this machine.
 
     Raises:
         UnfitMachine: one of them is another.
     """
-    installed = {name: wanted_version for name, wanted_version in wanted.items() if name != SOURCE}
+    installed = {name: wanted_version for name, wanted_version in wanted.items() if name != SOURCE or not is_known}
     if difference := describe_difference(installed, read_versions() if installed else {}):
         raise UnfitMachine(
             f"{socket.gethostname()}: it has other versions than the driver ({difference}); install the driver's "
             "there, or take that machine out of the cluster"
+        )
+
+
+def check_files(files: Sequence[str]) -> None:
+    """Check that this machine sees files.
+
+    Raises:
+        UnfitMachine: it does not.
+    """
+    if missing := [file for file in files if not Path(file).exists()]:
+        raise UnfitMachine(
+            f"{socket.gethostname()}: it does not see {', '.join(missing)}; put that in the search space's folder, or "
+            "take that machine out of the cluster"
         )

@@ -54,6 +54,18 @@ def test_no_search_space_runs_before_the_corpora_of_all_are_found(space: Path, t
     assert not (tmp_path / "home" / "another").exists()
 
 
+def test_the_dashboard_in_the_environment_is_where_drivers_are_sent_and_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "http://127.0.0.1:9")
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    space = write_space(tmp_path / "tiny.yaml")
+    sent = call("sweep", str(space), "--detach", "--home", str(tmp_path / "home"))
+    assert "which is what is sent to the cluster" in str(sent.exception)
+    for verb in ("status", "stop"):
+        assert "--address http://127.0.0.1:9: no dashboard takes jobs there" in str(call(verb, "tiny").exception)
+
+
 def test_a_folder_without_search_spaces_is_refused(tmp_path: Path) -> None:
     result = call("sweep", str(tmp_path))
     assert isinstance(result.exception, UserError)

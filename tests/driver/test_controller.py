@@ -51,6 +51,14 @@ def test_a_trial_whose_process_dies_is_tried_again_and_fails_the_second_time_at_
     assert "2 times at epoch 2" in trial.reason
 
 
+def test_a_process_that_can_not_be_started_is_not_called_killed(sweep: Sweep, tmp_path: Path) -> None:
+    driver = EngineRig(sweep, tmp_path / "tiny")
+    trial = begin(driver)
+    driver.fails(RuntimeError("The actor died because of an error raised in its creation task\nImportError: no torch"))
+    assert "its process could not be started: ImportError: no torch; it is tried again" in driver.said[-1]
+    assert driver.hand_out() is trial
+
+
 def test_a_trial_that_gets_further_between_deaths_has_as_many_as_the_file_allows(tmp_path: Path) -> None:
     driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM, limits={"max_machine_failures": 1}), tmp_path / "tiny")
     trial = begin(driver)

@@ -83,6 +83,66 @@ def test_code_that_fails_everywhere_is_no_machines_fault(tmp_path: Path) -> None
     assert driver.left_out == {}
 
 
+TWO_ARMS = {
+    "compare": {"arm": ["sound", "broken"]},
+    "pruning": "none",
+    "budget": {"trials_per_arm": 9, "max_epochs": 9},
+    "limits": {"max_same_errors": "none"},
+}
+
+
+def fail_on(driver: EngineRig, machine: str, cause: str = "error", arm: str = "arm=broken") -> None:
+    """Three trials of an arm fail on a machine one after the other."""
+    number = 0
+    while number < 3:
+        trial = begin(driver, epochs=0)
+        if trial.arm == arm:
+            number += 1
+            driver.fails(Wrapped(TrialFailure(cause, "no", "place", machine)))
+
+
+def test_an_arm_that_is_broken_takes_no_machine_out_though_another_arm_runs(tmp_path: Path) -> None:
+    driver = EngineRig(noop_sweep(tmp_path, **TWO_ARMS), tmp_path / "tiny")
+    sound = next(trial for trial in (begin(driver, epochs=0), begin(driver, epochs=0)) if trial.arm == "arm=sound")
+    driver.epoch(sound, machine="a1")
+    driver.epoch(sound, machine="b2")
+    fail_on(driver, "a1")
+    fail_on(driver, "b2")
+    assert driver.left_out == {}
+
+
+def test_the_last_machine_on_which_an_arm_has_run_is_not_left_out(tmp_path: Path) -> None:
+    driver = EngineRig(noop_sweep(tmp_path, **TWO_ARMS), tmp_path / "tiny")
+    sound = next(trial for trial in (begin(driver, epochs=0), begin(driver, epochs=0)) if trial.arm == "arm=sound")
+    for machine in ("a1", "b2"):
+        driver.epoch(sound, machine=machine)
+    fail_on(driver, "a1", arm="arm=sound")
+    assert list(driver.left_out) == ["a1"]
+    # As the machines say from then on.
+    driver.leaving = {"a1"}
+    fail_on(driver, "b2", arm="arm=sound")
+    assert list(driver.left_out) == ["a1"]
+
+
+def test_failures_that_follow_from_parameters_are_no_machines_fault(tmp_path: Path) -> None:
+    driver = EngineRig(noop_sweep(tmp_path, **TWO_ARMS), tmp_path / "tiny", grows=False)
+    sound = next(trial for trial in (begin(driver, epochs=0), begin(driver, epochs=0)) if trial.arm == "arm=sound")
+    driver.epoch(sound, machine="b2")
+    fail_on(driver, "a1", cause="oom", arm="arm=sound")
+    assert driver.left_out == {}
+
+
+def test_a_death_before_the_first_line_is_not_held_against_the_machine_of_the_attempt_before(tmp_path: Path) -> None:
+    driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
+    trial = begin(driver)
+    put_on(driver, trial, "a1")
+    driver.gone = {"a1"}
+    driver.fails(None)
+    assert len(trial.displaced_at) == 1 and driver.hand_out() is trial
+    driver.fails(None)
+    assert len(trial.displaced_at) == 1 and len(trial.died_at) == 1
+
+
 def test_a_machine_that_is_unfit_is_left_out_and_its_trial_goes_on(tmp_path: Path) -> None:
     driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
     trial = begin(driver)

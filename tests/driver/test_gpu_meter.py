@@ -10,11 +10,14 @@ import pytest
 
 from orchestrator.driver.gpu_meter import GpuMeter
 from orchestrator.driver.stop_messages import StopMessages
+from orchestrator.driver.tasks import Tasks
 from orchestrator.errors import SearchSpaceError
+from orchestrator.machines.inventory import Capacity, Machine
 from orchestrator.state.budget import Budget
 from orchestrator.state.events import Spent
 from orchestrator.state.ledger import Ledger
 from tests.support.driving import ledger_of
+from tests.support.engine_rig import EngineRig
 from tests.support.spaces import noop_sweep
 
 LIMITED: dict[str, Any] = {"trials_per_arm": 2, "max_epochs": 4, "gpu_hours": 1}
@@ -52,6 +55,16 @@ def test_a_sweep_without_such_a_limit_measures_nothing(tmp_path: Path) -> None:
     meter.write()
     assert ledger.read_events() == [] and ledger.gpu_seconds == 0
     assert StopMessages(sweep, tmp_path, ledger).gpu_line == ""
+
+
+def test_tasks_that_wait_for_a_card_hold_none(tmp_path: Path) -> None:
+    sweep = noop_sweep(
+        tmp_path, resources={"gpu": 0.5}, pruning="none", compare=None, budget={**LIMITED, "trials_per_arm": 5}
+    )
+    driver = EngineRig(sweep, tmp_path / "tiny")
+    trials = [trial for trial in (driver.hand_out() for _ in range(5)) if trial is not None]
+    tasks = Tasks(sweep, tmp_path, Capacity((Machine(8, 1),)))
+    assert [tasks.count_gpus(trials[:count]) for count in (1, 2, 5)] == [0.5, 1, 1]
 
 
 @pytest.mark.parametrize(

@@ -41,6 +41,17 @@ def test_paths_in_the_folder_move_and_others_stay() -> None:
     assert code.move_trainable(command) == {"command": "python train.py", "folder": "/home/code/net"}
 
 
+def test_a_folder_that_is_named_through_a_link_moves_and_the_files_of_judges_with_it(tmp_path: Path) -> None:
+    write(tmp_path / "mine", "net.py", "clap.pt")
+    (tmp_path / "link").symlink_to(tmp_path / "mine")
+    code = CodeCopy(tmp_path / "mine", Path("/home/code/net"))
+    assert code.move(str(tmp_path / "link/net.py")) == "/home/code/net/net.py"
+    judge = {"name": "clap", "weights": str(tmp_path / "link/clap.pt"), "classes": "/shared/classes.csv", "clips": 8}
+    moved = {"weights": "/home/code/net/clap.pt", "classes": "/shared/classes.csv"}
+    assert code.move_judge(judge) == judge | moved
+    assert code.move_judge({"name": "own"}) == {"name": "own"}
+
+
 def test_a_folder_that_can_not_be_filled_leaves_the_one_before(tmp_path: Path) -> None:
     write(tmp_path / "code", "of_before.py")
 
@@ -56,7 +67,13 @@ def test_a_folder_that_can_not_be_filled_leaves_the_one_before(tmp_path: Path) -
 
 def test_options_that_are_this_machines_are_not_sent() -> None:
     arguments = ["vae", "--detach", "--address", "head:6379", "--trials", "+4", "--home=/runs", "--set", "a.b=1"]
-    assert drop_options(arguments, {"vae", "--detach"}, {"--address", "--home"}) == ["--trials", "+4", "--set", "a.b=1"]
+    assert drop_options(arguments, "vae", {"--detach"}, {"--address", "--home"}) == [
+        *("--trials", "+4"),
+        "--set",
+        "a.b=1",
+    ]
+    # An arm may have the name of its sweep.
+    assert drop_options(["vae", "--arm", "vae", "--detach"], "vae", {"--detach"}, set()) == ["--arm", "vae"]
 
 
 def test_the_script_for_slurm_is_bash_and_asks_for_what_its_traps_wait_for() -> None:

@@ -19,7 +19,9 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize("name", [*RESERVED, "Reports", "mlflow.db-wal"])
 def test_a_sweep_can_not_have_the_name_of_what_the_home_keeps(name: str) -> None:
     (line,) = mistakes(name=name)
-    assert line.startswith(f"--name {name}: '{name}' is taken by the home itself, as are artifacts, cache, corpora, ")
+    assert line.startswith(
+        f"--name {name}: '{name}' is taken by the home itself, as are artifacts, cache, code, corpora, "
+    )
 
 
 def test_a_sweep_can_not_have_a_name_that_is_too_long_for_a_file() -> None:

@@ -185,12 +185,14 @@ def test_a_machine_without_the_folder_of_the_code_runs_a_copy_in_the_home(tmp_pa
 
 
 def test_a_sweep_ends_cleanly_when_its_hours_of_cards_are_spent_and_goes_on_with_more(
-    tmp_path: Path, home: Path
+    tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     changes = {"params": {"x": {"uniform": [0.0, 1.0]}, "epoch_s": 0.4}, "resources": {"cpu": 1, "gpu": 0.5}}
     budget = {"trials_per_arm": 4, "max_epochs": 10, "gpu_hours": 3 / 3600}
     space = write_space(tmp_path / "tiny.yaml", **SPACE | changes | {"budget": budget})
     with cluster(num_cpus=2, num_gpus=1) as nodes:
+        # This user has a token, which the cluster was started without.
+        monkeypatch.setenv("RAY_AUTH_TOKEN", "0" * 64)
         arguments = ("--home", home, "--address", nodes.address)
         driver = orchestrate("sweep", space, *arguments, cwd=str(tmp_path))
         output, _ = driver.communicate(timeout=PATIENCE_S)

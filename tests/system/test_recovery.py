@@ -114,6 +114,15 @@ def wait_for(folder: Path, is_so: Callable[[Ledger], bool]) -> None:
         time.sleep(0.2)
 
 
+def find_actors(driver: int) -> list[str]:
+    """The titles that Ray gives to the processes of a driver's actors."""
+    titles = []
+    for process in psutil.Process(driver).children(recursive=True):
+        with contextlib.suppress(psutil.Error):
+            titles += process.cmdline()[:1]
+    return [title for title in titles if title.startswith(("ray::Worker", "ray::ResourceTrainable"))]
+
+
 def test_a_driver_in_the_background_is_seen_refuses_a_second_one_pauses_and_is_stopped(
     tmp_path: Path, home: Path
 ) -> None:
@@ -134,6 +143,7 @@ def test_a_driver_in_the_background_is_seen_refuses_a_second_one_pauses_and_is_s
         status = json.loads(told("status", "tiny", "--json"))
         assert status["state"] == "running" and status["driver"]["pid"] == driver_note(home / "tiny")["pid"]
         assert any(trial["state"] == "running" for trial in status["trials"])
+        assert find_actors(status["driver"]["pid"])
         with pytest.raises(UserError, match=f"already running on .*process {status['driver']['pid']}"):
             run_sweep(read_search_space(space), home, Screen())
         assert "stops at the end of its epoch" in told("stop", "tiny/1")
@@ -143,6 +153,8 @@ def test_a_driver_in_the_background_is_seen_refuses_a_second_one_pauses_and_is_s
         assert "tiny pauses" in told("pause", "tiny")
         wait_for(home / "tiny", lambda ledger: not ledger.live)
         assert json.loads(told("status", "tiny", "--json"))["state"] == "paused"
+        # The last process that trained gives back what it holds, too.
+        wait_for(home / "tiny", lambda ledger: not find_actors(status["driver"]["pid"]))
         assert "tiny goes on" in told("continue", "tiny")
         wait_for(home / "tiny", lambda ledger: bool(ledger.live))
         assert "tiny has stopped. Go on with: orchestrate resume tiny" in told("stop", "tiny")

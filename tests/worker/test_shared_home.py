@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from orchestrator.state.paths import trial_folder
 from orchestrator.worker.failure import UNFIT_MACHINE, UnfitMachine, as_failure
 from orchestrator.worker.shared_home import TOKEN, check_token
+from orchestrator.worker.versions import SOURCE
 from tests.driver.test_controller import ONE_ARM, begin
 from tests.support.engine_rig import EngineRig, Wrapped
 from tests.support.spaces import noop_sweep, trial_spec
@@ -46,3 +48,28 @@ def test_a_ray_worker_on_such_a_machine_reports_it_before_it_writes(tmp_path: Pa
         worker.step()
     assert failure.value.cause == UNFIT_MACHINE
     assert not trial_folder(tmp_path / "elsewhere" / "tiny", 1).exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"versions": {SOURCE: "00000000"}}, "source of orchestrate .* instead of 00000000"),
+        ({"files": ("/nowhere/net.py",)}, "it does not see /nowhere/net.py"),
+    ],
+)
+def test_a_worker_looks_for_itself_on_a_machine_at_which_the_driver_has_not_looked(
+    tmp_path: Path, changes: dict[str, Any], said: str
+) -> None:
+    from orchestrator.worker.actor import Worker
+    from orchestrator.worker.failure import TrialFailure
+
+    worker = Worker.__new__(Worker)
+    spec = trial_spec(tmp_path / "tiny", token="token", **changes)
+    worker._task, worker._run = {"kind": "train", "spec": vars(spec)}, None
+    with pytest.raises(TrialFailure, match=said) as failure:
+        worker.step()
+    assert failure.value.cause == UNFIT_MACHINE
+    # Outside of Ray a machine has the id "". It was looked at, and has another home.
+    worker._task = {"kind": "train", "spec": vars(spec) | {"looked_at": ("",)}}
+    with pytest.raises(TrialFailure, match="is not shared"):
+        worker.step()
