@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import struct
+import tracemalloc
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -140,6 +142,23 @@ def test_any_format_of_samples_is_read(rate_hz: int, channels: int, subtype: str
     clips = read(path).items
     assert clips.shape == (2, 2 * RATE_HZ) and clips.dtype == np.int16
     assert is_tone(clips[0]) and is_tone(clips[1])
+
+
+@pytest.mark.parametrize("rate_hz", [22_050, 48_000, 12_345])
+def test_a_late_section_is_the_same_sound_and_holds_little_of_what_is_before_it(rate_hz: int, tmp_path: Path) -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal(60 * rate_hz)
+    soundfile.write(tmp_path / "long.wav", noise, rate_hz)
+    recording = Recording("long", tmp_path / "long.wav", "a", "long")
+    whole = decode(recording)
+    section = replace(recording, start_s=50.0, end_s=54.0)
+    tracemalloc.start()
+    try:
+        decoded = decode(section)
+        _, peak_bytes = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert decoded.starts_s == (50.0, 52.0) and np.array_equal(decoded.items, whole.items[25:27])
+    assert peak_bytes < noise.astype(np.float32).nbytes
 
 
 def test_samples_that_are_no_numbers_count_as_silence(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -22,6 +23,8 @@ SILENCE_RMS = 1e-4
 """The RMS below which a clip is silent (−80 dBFS)."""
 
 
+MARGIN_S = 2.0
+"""The sound before a section that is read, too: more than a period of the resampling and the length of its filter."""
 LATE_S = 0.05
 """Sound that starts this much later than its file starts late: its clips are later, too. It is more than a frame."""
 
@@ -35,7 +38,7 @@ def decode(recording: Recording) -> Decoded:
     try:
         if not recording.path.exists():
             return _reject("no such file")
-        sound = _read_mono(recording.path, recording.end_s)
+        sound = _read_mono(recording.path, recording.start_s, recording.end_s)
     except (av.FFmpegError, OSError, ValueError) as error:
         problem = f"unreadable ({getattr(error, 'strerror', None) or error})"
         return _reject(problem, is_passing=not can_be_read(recording.path))
@@ -88,46 +91,61 @@ class _Sound:
 
     Attributes:
         waveform: its samples at 22,050 Hz.
-        start_s: the time of the first one, counted from the beginning of the file.
+        start_s: the time at which the sound starts, counted from the beginning of the file.
+        num_dropped: the number of samples from there that are left out of `waveform`.
     """
 
     waveform: NDArray[np.float32]
     start_s: float = 0.0
+    num_dropped: int = 0
 
     def cut(self, start_s: float, end_s: float | None) -> NDArray[np.float32]:
         """Return the samples of a section of the file."""
-        first = max(0, round((start_s - self.start_s) * RATE_HZ))
-        last = None if end_s is None else max(0, round((end_s - self.start_s) * RATE_HZ))
+        first = max(0, round((start_s - self.start_s) * RATE_HZ) - self.num_dropped)
+        last = None if end_s is None else max(0, round((end_s - self.start_s) * RATE_HZ) - self.num_dropped)
         return self.waveform[first:last]
 
 
-def _read_mono(path: Path, end_s: float | None = None) -> _Sound | None:
+def _read_mono(path: Path, from_s: float = 0.0, end_s: float | None = None) -> _Sound | None:
     """Read the first audio stream up to a time, channels averaged, at 22,050 Hz; return None if the file has none.
+
+    Sound that is long before `from_s` is left out, because a section may be hours behind the start of its file.
 
     Of a file that breaks off, what comes before is read.
     """
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return None
-        parts, rate_hz, start_s = _read_parts(container, end_s)
+        parts, rate_hz, start_s, num_dropped = _read_parts(container, from_s, end_s)
     if not parts:
         return _Sound(np.empty(0, np.float32))
-    # Samples of float formats may be NaN or infinite.
-    waveform = np.nan_to_num(np.concatenate(parts).astype(np.float32))
-    if rate_hz == RATE_HZ:
-        return _Sound(waveform, start_s)
     ratio = Fraction(RATE_HZ, rate_hz)
+    # A whole number of periods of the resampling, less than a second each: the samples behind are the same as without.
+    num_more = -num_dropped % ratio.denominator
+    num_dropped += num_more
+    # Samples of float formats may be NaN or infinite.
+    waveform = np.nan_to_num(np.concatenate(parts)[num_more:].astype(np.float32, copy=False), copy=False)
+    del parts
+    if not len(waveform) or rate_hz == RATE_HZ:
+        return _Sound(waveform, start_s, num_dropped)
+    num_dropped = num_dropped // ratio.denominator * ratio.numerator
     from scipy.signal import resample_poly  # takes more than a second, and a cached corpus doesn't need it
 
-    return _Sound(np.asarray(resample_poly(waveform, ratio.numerator, ratio.denominator), np.float32), start_s)
+    resampled = np.asarray(resample_poly(waveform, ratio.numerator, ratio.denominator), np.float32)
+    return _Sound(resampled, start_s, num_dropped)
 
 
-def _read_parts(container: InputContainer, end_s: float | None) -> tuple[list[NDArray[np.float32]], int, float]:
-    """Return the samples of the first audio stream in parts, their rate, and the time of the first one."""
+def _read_parts(
+    container: InputContainer, from_s: float, end_s: float | None
+) -> tuple[deque[NDArray[np.float32]], int, float, int]:
+    """Return the samples of the first audio stream in parts, with their rate, the start, and the number left out.
+
+    Parts that end more than `MARGIN_S` before `from_s` are left out.
+    """
     to_float = av.AudioResampler(format="fltp")
-    parts: list[NDArray[np.float32]] = []
+    parts: deque[NDArray[np.float32]] = deque()
     rate_hz, start_s, samples_needed = 0, 0.0, float("inf")
-    num_samples = 0
+    num_samples = num_dropped = 0
     try:
         for frame in container.decode(audio=0):
             for part in to_float.resample(frame):
@@ -140,12 +158,14 @@ def _read_parts(container: InputContainer, end_s: float | None) -> tuple[list[ND
                 # The mean of one channel is the channel, and takes a fifth of the time of decoding.
                 parts.append(channels[0] if len(channels) == 1 else channels.mean(axis=0))
                 num_samples += part.samples
+                while len(parts) > 1 and num_dropped + len(parts[0]) <= (from_s - start_s - MARGIN_S) * rate_hz:
+                    num_dropped += len(parts.popleft())
             if num_samples > samples_needed:
                 break
     except av.FFmpegError:
         if num_samples < CLIP_S * rate_hz or not parts:
             raise
-    return parts, rate_hz, start_s
+    return parts, rate_hz, start_s, num_dropped
 
 
 def _cut_clips(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
