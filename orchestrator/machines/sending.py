@@ -88,5 +88,6 @@ def drop_options(arguments: Sequence[str], name: str, flags: Collection[str], va
             skips_next = True
         elif argument not in flags and argument.partition("=")[0] not in valued:
             kept.append(argument)
-    kept.remove(name)
+    if name in kept:
+        kept.remove(name)
     return kept

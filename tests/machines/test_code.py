@@ -74,6 +74,7 @@ def test_options_that_are_this_machines_are_not_sent() -> None:
     ]
     # An arm may have the name of its sweep.
     assert drop_options(["vae", "--arm", "vae", "--detach"], "vae", {"--detach"}, set()) == ["--arm", "vae"]
+    assert drop_options(["--trials", "+4"], "vae", {"--detach"}, set()) == ["--trials", "+4"]
 
 
 def test_the_script_for_slurm_is_bash_and_asks_for_what_its_traps_wait_for() -> None:
