@@ -171,7 +171,9 @@ class Top(App[None]):
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Show another trial's log and parameters."""
-        if event.data_table.id == "trials" and event.row_key.value is not None:
+        # While the table is drawn anew, its cursor passes rows that nobody has chosen.
+        is_there = event.data_table.id == "trials" and event.cursor_row == event.data_table.cursor_row
+        if is_there and event.row_key.value is not None:
             self._chosen = int(event.row_key.value)
             self._draw_chosen()
 

@@ -145,9 +145,10 @@ def test_the_cursor_stays_on_its_trial_while_others_end(folder: SweepFolder, mon
     async def act(pilot: Pilot[None], app: Top) -> None:
         table = app.query_one("#trials", DataTable)
         await pilot.press("down")
+        await until(lambda: "trial 4" in text_of(app, "#trial"), pilot)
         folder.end(3, epochs=1)
-        await until(lambda: cells_of(table, 0)[0].startswith("4"), pilot)
-        assert table.cursor_row == 0 and "trial 4" in text_of(app, "#trial")
+        await until(lambda: cells_of(table, 0)[:1] == ["4 ★"] and table.cursor_row == 0, pilot)
+        assert "trial 4" in text_of(app, "#trial")
 
     look(folder, act)
 
