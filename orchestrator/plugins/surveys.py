@@ -12,6 +12,7 @@ from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
+    from trainables.corpora.shards.array import ShardedArray
     from trainables.corpora.survey import Survey
 
 FRAME_PX = 96
@@ -41,7 +42,7 @@ def draw_spectrogram(corpus: Corpus, clip: int) -> NDArray[np.uint8]:
 
 
 @user_errors()
-def open_frames(corpus: Corpus, progress: Progress = silent) -> NDArray[np.uint8] | None:
+def open_frames(corpus: Corpus, progress: Progress = silent) -> ShardedArray | None:
     """Return a small picture of every clip, of shape (clips, 3, 96, 96); None if the corpus has no pictures.
 
     Raises:
@@ -49,5 +50,4 @@ def open_frames(corpus: Corpus, progress: Progress = silent) -> NDArray[np.uint8
     """
     if not corpus.pictures:
         return None
-    frames: NDArray[np.uint8] = corpus.frames(FRAME_PX, progress)  # type: ignore[assignment]
-    return frames
+    return corpus.frames(FRAME_PX, progress)

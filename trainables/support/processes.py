@@ -74,9 +74,9 @@ def map_surviving(
     try:
         for worker in workers:
             _give(worker, waiting, inputs)
-        while busy := {worker.connection: worker for worker in workers if worker.positions}:
-            for connection in wait(list(busy)):
-                worker = busy[connection]  # type: ignore[index]
+        while busy := [worker for worker in workers if worker.positions]:
+            ready = wait([worker.connection for worker in busy])
+            for worker in [worker for worker in busy if worker.connection in ready]:
                 position, answer = worker.receive()
                 if isinstance(answer, Failed) and answer.has_killed:
                     # What else it had in hand has not killed it.
