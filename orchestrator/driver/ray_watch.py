@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
+import selectors
 import threading
 from collections.abc import Callable, Iterator
 
@@ -67,8 +67,7 @@ class RayDaemons:
 
             def watch() -> None:
                 # A pidfd becomes readable when its process ends.
-                readable = select.select([block_ended, *daemons], [], [])[0] if self.are_alive() else []
-                if block_ended not in readable:
+                if not self.are_alive() or block_ended not in _wait_for_any(block_ended, *daemons):
                     on_death()
 
             thread = threading.Thread(target=watch, daemon=True, name="watch over Ray")
@@ -78,6 +77,14 @@ class RayDaemons:
             finally:
                 os.eventfd_write(block_ended, 1)
                 thread.join()
+
+
+def _wait_for_any(*files: int) -> list[int]:
+    """Wait until files can be read, and return which; `select.select` refuses numbers above 1023."""
+    with selectors.DefaultSelector() as selector:
+        for file in files:
+            selector.register(file, selectors.EVENT_READ)
+        return [key.fd for key, _ in selector.select()]
 
 
 def _argument(process: psutil.Process, name: str) -> str | None:

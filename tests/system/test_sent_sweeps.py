@@ -103,7 +103,7 @@ def test_a_sweep_is_sent_with_its_code_survives_its_driver_and_is_asked_and_stop
         mine / "sent.yaml",
         name=None,
         trainable="./helped.py",
-        params={"x": {"uniform": [0.0, 1.0]}, "epoch_s": 0.4},
+        params={"x": {"uniform": [0.0, 1.0]}, "epoch_s": 1.0},
         compare=None,
         pruning="none",
         budget={"trials_per_arm": 4, "max_epochs": 12},
@@ -119,11 +119,12 @@ def test_a_sweep_is_sent_with_its_code_survives_its_driver_and_is_asked_and_stop
     assert note is not None
     psutil.Process(note["pid"]).kill()
     wait_for_epochs(home / "sent", 14)
+    # First of all, before the sweep ends by itself on a machine where a command takes long.
+    said = head.orchestrate("stop", "sent")
+    assert "sent has stopped. Go on with:" in said
     assert "The driver was killed (-9); it is started again" in head.orchestrate("logs", "sent")
     status = head.orchestrate("status", "sent", "--json")
     assert '"sweep": "sent"' in status or '"name": "sent"' in status, status
-    said = head.orchestrate("stop", "sent")
-    assert "sent has stopped. Go on with:" in said
     assert driver_note(home / "sent") is None and not Ledger(home / "sent", read_only=True).is_finished
     # Everything that a driver needs is in the home.
     head.orchestrate("resume", "sent", "--home", home, "--detach")

@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 import fcntl
 import os
-import select
+import selectors
 import signal
 import subprocess
 import sys
@@ -19,6 +19,8 @@ from typing import IO
 
 PAUSE, GO, STOP = b"p", b"g", b"s"
 """The orders, a byte each on standard input; the end of the input means `STOP` too."""
+PAUSED = b"P"
+"""The answer to `PAUSE` on standard output, after the command has come to a halt."""
 CANT_RUN = 127
 """The exit code if the command could not be started, as a shell has it."""
 LOCK_S = 60.0
@@ -74,17 +76,25 @@ def _die_with_parent() -> None:
 
 def _obey(child: subprocess.Popen[bytes], grace_s: float) -> None:
     """Obey orders until the command has ended."""
-    end = os.pidfd_open(child.pid)
+    orders = selectors.DefaultSelector()
+    orders.register(sys.stdin, selectors.EVENT_READ)
+    orders.register(os.pidfd_open(child.pid), selectors.EVENT_READ)
     while child.poll() is None:
-        ready, _, _ = select.select([sys.stdin, end], [], [])
-        if sys.stdin in ready:
+        if any(key.fileobj is sys.stdin for key, _ in orders.select()):
             order = os.read(sys.stdin.fileno(), 1)
             if order == PAUSE:
-                _signal(child, signal.SIGSTOP)
+                _pause(child)
             elif order == GO:
                 _signal(child, signal.SIGCONT)
             else:
                 _stop(child, grace_s)
+
+
+def _pause(child: subprocess.Popen[bytes]) -> None:
+    """Halt the command, and say so once it has halted: a signal alone takes a while on a machine with much to do."""
+    _signal(child, signal.SIGSTOP)
+    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    os.write(sys.stdout.fileno(), PAUSED)
 
 
 def _stop(child: subprocess.Popen[bytes], grace_s: float) -> None:

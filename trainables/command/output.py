@@ -82,6 +82,12 @@ class Output:
         self._parser = parser
         self._position = path.stat().st_size if path.exists() else 0
         self._part = b""
+        self._ends_with_row = False
+
+    @property
+    def printed_ns(self) -> int | None:
+        """When the last row was printed, in ns as the file system counts; None if something was printed after it."""
+        return self._path.stat().st_mtime_ns if self._ends_with_row and not self._part else None
 
     def rows(self, *, ended: bool = False) -> Iterator[Row]:
         """Yield the rows that are new.
@@ -91,6 +97,7 @@ class Output:
         """
         for line in self._lines(ended=ended):
             row = self._parser.feed(line.decode(errors="replace"))
+            self._ends_with_row = row is not None
             if row is not None:
                 yield row
 

@@ -26,6 +26,10 @@ from trainables.trainable import Metric, Trainable, TrainingOver, TrialConfig
 
 POLL_S = 0.02
 """The time between two looks at the output."""
+SETTLE_S = 0.1
+"""How long the command goes on after its first epoch: one with short epochs prints more of them in this time."""
+SURE_RATIO = 10
+"""If an epoch takes this many times as long as a pause, the command is paused long before its next checkpoint."""
 SHOWN_LINES = 20
 """The lines of the output that go to the trial's log when the command fails."""
 NO_MEMORY = ("out of memory", "MemoryError", "can't allocate memory", "Cannot allocate memory")
@@ -71,7 +75,8 @@ class CommandTrainable(Trainable):
         self._keeper: subprocess.Popen[bytes] | None = None
         self._parser = Parser(self.COMMAND.objective, self.COMMAND.metrics)
         self._pending: deque[Row] = deque()
-        self._num_read = self._num_saved = self._num_skipped = 0
+        self._num_read = self._num_saved = self._num_skipped = self._num_since_go = 0
+        self._was_paused = self._is_numbered = False
         self._first: float | None = None
 
     @classmethod
@@ -115,20 +120,49 @@ class CommandTrainable(Trainable):
         """Let the command go on until it has printed an epoch, pause it, and copy its checkpoint."""
         if self._keeper is None:
             self._start()
+        self._num_since_go, go = 0, time.monotonic()
         self._order(keeper.GO)
         assert self._keeper is not None
+        looked = time.monotonic()
         while not self._read():
             code = self._keeper.poll()
             if code is not None:
                 if self._read(ended=True):
                     break
                 raise self._explain_end(code)
+            looked = time.monotonic()
             time.sleep(POLL_S)
-        self._order(keeper.PAUSE)
+        printed = time.monotonic()
+        if not self._was_paused:
+            time.sleep(SETTLE_S)
+        self._pause()
+        pause_s = time.monotonic() - looked
         # It may have printed more before it was paused, and its checkpoint is as far as that.
         self._read()
-        if self._snapshots.take(self._num_read):
+        is_slow = self._was_paused and printed - go >= SURE_RATIO * pause_s
+        if self._snapshots.take(self._num_read, is_sure=self._is_sure(is_slow=is_slow)):
             self._num_saved = self._num_read
+        self._was_paused = True
+
+    def _is_sure(self, *, is_slow: bool) -> bool:
+        """Return whether the checkpoint is whole and of the last epoch that was printed.
+
+        A command whose epochs are shorter than a pause may already write the next one.
+
+        Args:
+            is_slow: whether the epochs are much longer than a pause.
+        """
+        # The number of a repeated or a missing epoch tells; without numbers one of several may have been saved.
+        if self._num_since_go > 1 and not self._is_numbered:
+            return False
+        if is_slow:
+            return True
+        printed_ns, written_ns = self._output.printed_ns, self._snapshots.written_ns
+        if printed_ns is None:
+            return False
+        # File systems count time in steps of some ms. After the first epoch there was time to print a second one.
+        is_alone = not self._was_paused and self._num_since_go == 1
+        return written_ns <= printed_ns if is_alone else written_ns < printed_ns
 
     def _start(self) -> None:
         """Start the command from its last checkpoint, or from the beginning."""
@@ -150,9 +184,11 @@ class CommandTrainable(Trainable):
         words = command.fill(values)
         if self._own_folder is None:
             print(f"Running {shlex.join(words)} in {command.folder}; its output is in {log}", flush=True)
+        self._was_paused = False
         self._keeper = subprocess.Popen(
             [sys.executable, "-I", keeper.__file__, str(log), str(command.grace_s), *words],
             stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             bufsize=0,
             cwd=command.folder,
             env=os.environ
@@ -176,7 +212,10 @@ class CommandTrainable(Trainable):
     def _read(self, *, ended: bool = False) -> bool:
         """Read the output; return whether there are rows that `step` has not returned."""
         for row in self._output.rows(ended=ended):
-            if self._is_new(row.pop(EPOCH, None)):
+            self._num_since_go += 1
+            number = row.pop(EPOCH, None)
+            self._is_numbered = number is not None
+            if self._is_new(number):
                 self._num_read += 1
                 self._pending.append(row)
         return bool(self._pending)
@@ -228,6 +267,12 @@ class CommandTrainable(Trainable):
             with contextlib.suppress(BrokenPipeError):
                 self._keeper.stdin.write(order)
 
+    def _pause(self) -> None:
+        """Wait until the command has come to a halt or has ended."""
+        self._order(keeper.PAUSE)
+        if self._keeper is not None and self._keeper.stdout is not None:
+            self._keeper.stdout.read(len(keeper.PAUSED))
+
     def state_dict(self) -> dict[str, Any]:
         """Return which epochs were read, and which copy of the checkpoint belongs to them."""
         return {
@@ -254,6 +299,8 @@ class CommandTrainable(Trainable):
                 self._keeper.wait(self.COMMAND.grace_s)
         self._keeper.stdin.close()
         self._keeper.wait()
+        if self._keeper.stdout is not None:
+            self._keeper.stdout.close()
         self._keeper = None
 
 

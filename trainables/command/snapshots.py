@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from pathlib import Path
@@ -19,19 +20,28 @@ class Snapshots:
         self._folder = folder
         self._signature: object = None
 
-    def take(self, epoch: int) -> bool:
-        """Copy the checkpoint if it has changed since the last copy.
+    @property
+    def written_ns(self) -> int:
+        """When the checkpoint was written or moved to its place, in ns as the file system counts; 0 without one."""
+        return max((max(state.st_mtime_ns, state.st_ctime_ns) for _, state in self._states()), default=0)
+
+    def take(self, epoch: int, *, is_sure: bool) -> bool:
+        """Copy the checkpoint if it has changed since the last call.
 
         Args:
             epoch: the number of epochs that the command has printed.
+            is_sure: whether the checkpoint is known to be whole and of this epoch. One of which that is not sure is
+                never copied, also not later, when its epoch would be taken for a later one.
 
         Returns:
-            Whether it has changed.
+            Whether it was copied.
         """
         signature = self._sign()
         if signature is None or signature == self._signature:
             return False
         self._signature = signature
+        if not is_sure:
+            return False
         temporary = self._folder / "copying.tmp"
         _delete(temporary)
         self._folder.mkdir(parents=True, exist_ok=True)
@@ -65,11 +75,17 @@ class Snapshots:
 
     def _sign(self) -> object:
         """Return what changes whenever the checkpoint is written; None if there is no checkpoint."""
-        if not self._checkpoint.exists():
-            return None
-        paths = [self._checkpoint, *sorted(self._checkpoint.rglob("*"))]
-        states = [(path, path.stat()) for path in paths if path.is_file()]
-        return [(str(path), state.st_mtime_ns, state.st_size, state.st_ino) for path, state in states]
+        states = self._states()
+        return [(str(path), state.st_mtime_ns, state.st_size, state.st_ino) for path, state in states] or None
+
+    def _states(self) -> list[tuple[Path, os.stat_result]]:
+        """Return the files of the checkpoint with their states; a file that is just being replaced is left out."""
+        states = []
+        for path in [self._checkpoint, *sorted(self._checkpoint.rglob("*"))]:
+            with contextlib.suppress(FileNotFoundError):
+                if path.is_file():
+                    states.append((path, path.stat()))
+        return states
 
 
 def _copy(source: Path, target: Path) -> None:
