@@ -15,14 +15,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
-from pydantic import ConfigDict, Field, create_model, model_validator
+from pydantic import Field, create_model
 
 from trainables.command import keeper
-from trainables.command.description import STDOUT, SUPPLIED, Command, fill, to_text, variable_name
-from trainables.command.output import EPOCH, Output, Parser, Row, last_lines
+from trainables.command.config import AnyConfig
+from trainables.command.description import STDOUT, Command, fill, to_text, variable_name
+from trainables.command.ending import explain_end
+from trainables.command.output import EPOCH, Output, Parser, Row
 from trainables.command.snapshots import Snapshots
 from trainables.errors import InputError
-from trainables.trainable import Metric, Trainable, TrainingOver, TrialConfig
+from trainables.trainable import Metric, Trainable
 
 POLL_S = 0.02
 """The time between two looks at the output."""
@@ -30,28 +32,10 @@ SETTLE_S = 0.1
 """How long the command goes on after its first epoch: one with short epochs prints more of them in this time."""
 SURE_RATIO = 10
 """If an epoch takes this many times as long as a pause, the command is paused long before its next checkpoint."""
-SHOWN_LINES = 20
-"""The lines of the output that go to the trial's log when the command fails."""
-NO_MEMORY = ("out of memory", "MemoryError", "can't allocate memory", "Cannot allocate memory")
-SIGKILL_CODE = 128 + 9
 
 
 class EpochsMissing(InputError):
     """The command went on after a later epoch than the last one that it had printed."""
-
-
-class AnyConfig(TrialConfig):
-    """The settings of a command: every parameter of the search space."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _check_names(cls, settings: dict[str, Any]) -> dict[str, Any]:
-        # No parameter of any trainable may be called seed, which is refused elsewhere.
-        for name in sorted(SUPPLIED.keys() & settings.keys() - {"seed"}):
-            raise ValueError(f"{name} can't be a parameter of a command: it is {SUPPLIED[name]}")
-        return settings
 
 
 class CommandTrainable(Trainable):
@@ -129,7 +113,8 @@ class CommandTrainable(Trainable):
             if code is not None:
                 if self._read(ended=True):
                     break
-                raise self._explain_end(code)
+                log = self._folder / "output.log"
+                raise explain_end(self.COMMAND, code, log, self._num_read, self._parser.num_lines)
             looked = time.monotonic()
             time.sleep(POLL_S)
         printed = time.monotonic()
@@ -240,26 +225,6 @@ class CommandTrainable(Trainable):
                 "has to save its checkpoint before it prints an epoch"
             )
         return index > self._num_read
-
-    def _explain_end(self, code: int) -> Exception:
-        """Return the exception for a command that ended without a new epoch."""
-        log = self._folder / "output.log"
-        lines = last_lines(log, SHOWN_LINES)
-        last = f"; its last line: {lines[-1][:200]}" if lines else "; it printed nothing"
-        title = self.COMMAND.title
-        if code == 0 and self._num_read:
-            return TrainingOver(f"{title} ended by itself after {self._num_read} epochs")
-        for line in lines:
-            print(f"  {line}")
-        if code == 0:
-            wanted = "is a JSON object with" if self.COMMAND.metrics is None else "matches the pattern of"
-            num_lines = self._parser.num_lines
-            return InputError(
-                f"{title} ended, and none of its {num_lines} lines {wanted} {self.COMMAND.objective}{last}"
-            )
-        if code == SIGKILL_CODE or any(phrase in line for phrase in NO_MEMORY for line in lines):
-            return MemoryError(f"{title} ended with exit code {code}{last}")
-        return InputError(f"{title} ended with exit code {code}{last}")
 
     def _order(self, order: bytes) -> None:
         """Give the keeper an order; it may have ended."""
