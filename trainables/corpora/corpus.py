@@ -1,4 +1,4 @@
-"""A corpus: recordings of several classes as clips of 2 s, split by recording and cached."""
+"""A corpus: recordings of several classes as clips, split by recording and cached."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from trainables.components.audio.clip import RATE_HZ, clip_seconds
 from trainables.corpora.additions import NO_ADDITIONS, Additions
 from trainables.corpora.base import CorpusSettings
 from trainables.corpora.files import Recording
@@ -38,7 +39,7 @@ CLIPS, SKIPPED, PLACES = "clips.csv", "skipped.csv", "waveforms.npz"
 
 @dataclass(frozen=True, eq=False)
 class Corpus:
-    """Clips of 2 s with their classes and splits.
+    """Clips with their classes and splits.
 
     Attributes:
         name: the name in `corpus:`, such as `demo`.
@@ -51,6 +52,7 @@ class Corpus:
         pictures: the video or picture of each recording whose file is there, by the recording's name.
         additions: the judges and metrics that the search space adds to those of its trainable.
         source: the name of the source of the recordings (see `CorpusSettings.source`).
+        rate_hz: the samples per second of every clip.
     """
 
     name: str
@@ -62,6 +64,12 @@ class Corpus:
     pictures: Mapping[str, Path] = field(default_factory=dict)
     additions: Additions = NO_ADDITIONS
     source: str = ""
+    rate_hz: int = RATE_HZ
+
+    @property
+    def clip_s(self) -> float:
+        """The length of a clip in seconds."""
+        return clip_seconds(self.rate_hz)
 
     def waveforms(self) -> ShardedArray:
         """Return the samples of every clip, int16 of shape (clips, 44100); 32767 is full scale.
@@ -72,7 +80,7 @@ class Corpus:
 
     @cached_property
     def _waveforms(self) -> ShardedArray:
-        waveforms = open_places(self.folder / PLACES, open_store(self.folder.parents[1], self.source))
+        waveforms = open_places(self.folder / PLACES, open_store(self.folder.parents[1], self.source, self.rate_hz))
         if waveforms is None:
             raise InputError(f"{self.folder.parent}: the clips of corpus {self.name} are gone; start again")
         return waveforms
@@ -151,7 +159,7 @@ def open_corpus(
     corpus_settings = corpus_model(settings)(**settings)
     recordings = corpus_settings.list_recordings(home, progress)
     opening = _Opening(corpus_settings, recordings, home, observe or _report_to(progress))
-    files = _fingerprint(corpus_settings.name, recordings)
+    files = _fingerprint(corpus_settings, recordings)
     test_groups = corpus_settings.list_test_groups(recordings)
     if test_groups is not None:
         return _open_with_test_split(opening, files, recordings, test_groups, home)
@@ -212,7 +220,7 @@ class _Opening:
         self._recordings = recordings
         self._home = home
         self._observe = observe
-        self._store = open_store(home, self.source)
+        self._store = open_store(home, self.source, settings.rate_hz)
         self._places: dict[str, Placed] | None = None
 
     def read(self, fingerprint: str) -> Corpus | None:
@@ -237,13 +245,14 @@ class _Opening:
             tuple(f"{name}: {reason}" for name, reason in zip(skipped["recording"], skipped["reason"], strict=True)),
             pictures,
             source=self.source,
+            rate_hz=self._settings.rate_hz,
         )
 
     def prepare(self) -> dict[str, Placed]:
         """Decode the recordings that are in no shard, and return where each one is."""
         if self._places is None:
             check_classes(self._where, self._recordings, {})
-            self._places = prepare_recordings(self._store, self._recordings, self._observe)
+            self._places = prepare_recordings(self._store, self._recordings, self._settings.rate_hz, self._observe)
         return self._places
 
     def build(self, fingerprint: str, earlier_splits: Mapping[str, Split]) -> Corpus:
@@ -295,6 +304,8 @@ def read_splits(home: Path, fingerprint: str) -> dict[str, Split] | None:
     return dict(zip(clips["recording"], clips["split"], strict=True))
 
 
-def _fingerprint(name: str, recordings: Sequence[Recording]) -> str:
+def _fingerprint(settings: CorpusSettings, recordings: Sequence[Recording]) -> str:
     lines = [f"{recording.name} {recording.group} {recording.key}" for recording in recordings]
-    return digest("\n".join([f"{name} {CACHE_VERSION}", *lines]))[:12]
+    # Corpora at the usual rate keep the fingerprints that they had before there was a choice.
+    rate = "" if settings.rate_hz == RATE_HZ else f" {settings.rate_hz} Hz"
+    return digest("\n".join([f"{settings.name} {CACHE_VERSION}{rate}", *lines]))[:12]

@@ -13,7 +13,7 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.components.audio.clip import CLIP_S
+from trainables.components.audio.clip import RATE_HZ
 from trainables.corpora.files import PICTURE_SUFFIXES
 from trainables.corpora.picture_files import crop_square, read_picture
 from trainables.corpora.shards.array import ShardedArray, open_places, write_places
@@ -28,9 +28,8 @@ from trainables.support.progress import Progress, silent
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
-MOTION_HZ = 10
-"""The number of frames per second between which motion is measured."""
-MOTION_STEPS = int(CLIP_S * MOTION_HZ)
+MOTION_STEPS = 20
+"""The number of times in a clip at which motion is measured, 0.1 s apart in a clip of 2 s."""
 PICTURES_VERSION = 1
 """Raise it with any change of the pictures of a recording: they are read anew."""
 MOTION_PX = 32
@@ -42,10 +41,11 @@ Motion = Float32[np.ndarray, "clips 20"]
 
 @dataclass(frozen=True)
 class Shown:
-    """The picture or video of a recording, and the starts of its clips."""
+    """The picture or video of a recording, and the starts and the length of its clips."""
 
     path: Path
     starts_s: tuple[float, ...]
+    clip_s: float
 
     @property
     def key(self) -> str:
@@ -71,7 +71,7 @@ def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Sha
         progress: is called while files are read.
     """
 
-    store = _open_store(corpus.folder.parents[1], corpus.source, size)
+    store = _open_store(corpus.folder.parents[1], corpus.source, corpus.rate_hz, size)
     path = corpus.folder / f"pictures-{size}-{digest_sources(corpus)}.npz"
     if (pictures := open_places(path, store)) is not None:
         return pictures
@@ -89,17 +89,18 @@ def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Sha
     return opened
 
 
-def _open_store(home: Path, source: str, size: int) -> ShardStore:
-    """Return the shards of the pictures of a source in one size."""
-    name = digest(f"{source} {PICTURES_VERSION}")[:12]
+def _open_store(home: Path, source: str, rate_hz: int, size: int) -> ShardStore:
+    """Return the shards of the pictures of a source in one size; clips of another length have other pictures."""
+    rate = "" if rate_hz == RATE_HZ else f" {rate_hz} Hz"
+    name = digest(f"{source} {PICTURES_VERSION}{rate}")[:12]
     return ShardStore(home / "cache" / f"pictures-{size}-{name}", (3, size, size), np.uint8)
 
 
-def find_stores(home: Path, source: str) -> list[ShardStore]:
+def find_stores(home: Path, source: str, rate_hz: int) -> list[ShardStore]:
     """Return the shards of the pictures of a source in each size that was used."""
-    pattern = _open_store(home, source, 0).folder.name.replace("-0-", "-*-")
+    pattern = _open_store(home, source, rate_hz, 0).folder.name.replace("-0-", "-*-")
     sizes = sorted(int(folder.name.split("-")[1]) for folder in (home / "cache").glob(pattern))
-    return [_open_store(home, source, size) for size in sizes]
+    return [_open_store(home, source, rate_hz, size) for size in sizes]
 
 
 def _report_to(progress: Progress) -> Observe:
@@ -129,8 +130,8 @@ def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
         progress: is called while videos are read.
 
     Returns:
-        Shape (clips, `MOTION_STEPS`): the mean absolute difference between frames 0.1 s apart, in 0..1. NaN for clips
-        without a video.
+        Shape (clips, `MOTION_STEPS`): the mean absolute difference between frames a twentieth of a clip apart, in 0..1.
+        NaN for clips without a video.
     """
 
     def make(path: Path) -> None:
@@ -182,7 +183,10 @@ def _list_shown(corpus: Corpus) -> tuple[list[str], list[NDArray[np.intp]], list
     return (
         names,
         rows,
-        [Shown(corpus.pictures[name], tuple(starts_s[clip_rows])) for name, clip_rows in zip(names, rows, strict=True)],
+        [
+            Shown(corpus.pictures[name], tuple(starts_s[clip_rows]), corpus.clip_s)
+            for name, clip_rows in zip(names, rows, strict=True)
+        ],
     )
 
 
@@ -199,7 +203,7 @@ def _read_pictures(shown: Shown, size: int) -> Pictures | None:
             return np.stack([read_picture(shown.path, size)] * len(shown.starts_s))
         except InputError:
             return None
-    return read_frames(shown.path, [start + CLIP_S / 2 for start in shown.starts_s], size)
+    return read_frames(shown.path, [start + shown.clip_s / 2 for start in shown.starts_s], size)
 
 
 def _measure_motion(shown: Shown) -> Motion | None:
@@ -207,7 +211,7 @@ def _measure_motion(shown: Shown) -> Motion | None:
     if shown.path.suffix.lower() in PICTURE_SUFFIXES:
         return None
     steps = np.arange(-1, MOTION_STEPS) + 0.5
-    times_s = [start + step / MOTION_HZ for start in shown.starts_s for step in steps]
+    times_s = [start + step * shown.clip_s / MOTION_STEPS for start in shown.starts_s for step in steps]
     frames = read_frames(shown.path, times_s, MOTION_PX)
     if frames is None:
         return None
