@@ -242,8 +242,7 @@ class _Opening:
     def prepare(self) -> dict[str, Placed]:
         """Decode the recordings that are in no shard, and return where each one is."""
         if self._places is None:
-            left_out = {recording.name: recording.problem for recording in self._recordings if recording.problem}
-            check_classes(self._where, [item for item in self._recordings if not item.problem], left_out)
+            check_classes(self._where, self._recordings, {})
             self._places = prepare_recordings(self._store, self._recordings, self._observe)
         return self._places
 
