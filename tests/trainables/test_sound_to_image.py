@@ -18,8 +18,9 @@ from trainables.components.audio.spectrogram import log_power
 from trainables.components.generation import open_model, save_model
 from trainables.components.judges.networks import log_mel
 from trainables.components.training.averaging import update_average
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power
+from trainables.corpora.opening import open_corpus
 from trainables.errors import InputError
 from trainables.sound_to_image.config import RETRIEVAL_PREFIX
 from trainables.sound_to_image.log_mels import open_mels
@@ -52,7 +53,8 @@ def half_seen(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Co
     for path in sorted(root.rglob("*.wav"))[::2]:
         colour = {"hiss": "red", "low hum": "lime", "siren": "blue"}[path.parent.name]
         Image.new("RGB", (32, 32), colour).save(path.with_suffix(".png"))
-    return open_corpus({"name": "folder", "root": str(root)}, tmp_path_factory.mktemp("home"))
+    settings = {"name": "folder", "root": str(root), "follow_links": True}
+    return open_corpus(settings, tmp_path_factory.mktemp("home"))
 
 
 @pytest.mark.parametrize("size", [32, 64])

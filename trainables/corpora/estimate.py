@@ -44,6 +44,8 @@ def estimate_clips(recordings: Sequence[Recording], rate_hz: int = RATE_HZ) -> E
 
 
 def _count_clips(recording: Recording, clip_s: float) -> int:
+    if recording.problem:
+        return 0
     try:
         with av.open(str(recording.path)) as container:
             duration_s = (container.duration or 0) / av.time_base

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
 import av
 import numpy as np
+import pandas as pd
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from PIL import Image
@@ -25,9 +27,6 @@ from trainables.support.cache import write_once
 from trainables.support.parallel import map_in_parallel
 from trainables.support.progress import Progress, silent
 
-if TYPE_CHECKING:
-    from trainables.corpora.corpus import Corpus
-
 MOTION_STEPS = 20
 """The number of times in a clip at which motion is measured, 0.1 s apart in a clip of 2 s."""
 PICTURES_VERSION = 1
@@ -37,6 +36,39 @@ MOTION_PX = 32
 
 Pictures = UInt8[np.ndarray, "clips 3 size size"]
 Motion = Float32[np.ndarray, "clips 20"]
+
+
+@runtime_checkable
+class HasPictures(Protocol):
+    """What is read of a `Corpus` here; `Corpus.frames` uses this module, so that it can't import that one."""
+
+    @property
+    def name(self) -> str:
+        """The name in messages."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder in the cache."""
+
+    @property
+    def source(self) -> str:
+        """The name of the source of the recordings."""
+
+    @property
+    def rate_hz(self) -> int:
+        """The samples per second."""
+
+    @property
+    def clip_s(self) -> float:
+        """The length of a clip in seconds."""
+
+    @property
+    def clips(self) -> pd.DataFrame:
+        """The table of clips."""
+
+    @property
+    def pictures(self) -> Mapping[str, Path]:
+        """The video or picture of each recording, by the recording's name."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +91,7 @@ class Shown:
         return f"{self.path.suffix} {stat.st_size} {stat.st_mtime_ns} {times}"
 
 
-def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> ShardedArray:
+def open_pictures(corpus: HasPictures, size: int, progress: Progress = silent) -> ShardedArray:
     """Open a picture of every clip, of shape (clips, 3, size, size); the first time, the files are read.
 
     The picture of a clip is the frame in its middle or, without a video, the recording's picture. It is black if none
@@ -122,7 +154,7 @@ def _decode_pictures(shown: Shown, size: int) -> Decoded:
     return Decoded(pictures, shown.starts_s)
 
 
-def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
+def open_motion(corpus: HasPictures, progress: Progress = silent) -> Motion:
     """Return the motion in the video of every clip; the first time, it is computed and cached.
 
     Args:
@@ -149,7 +181,7 @@ def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
 
 
 def select_visible(
-    corpus: Corpus, pictures: Pictures | ShardedArray, clips: NDArray[np.int64], *, required: bool = True
+    corpus: HasPictures, pictures: Pictures | ShardedArray, clips: NDArray[np.int64], *, required: bool = True
 ) -> NDArray[np.int64]:
     """Return those of some clips that have a picture.
 
@@ -171,7 +203,7 @@ def select_visible(
     return visible_clips
 
 
-def _list_shown(corpus: Corpus) -> tuple[list[str], list[NDArray[np.intp]], list[Shown]]:
+def _list_shown(corpus: HasPictures) -> tuple[list[str], list[NDArray[np.intp]], list[Shown]]:
     """Return the recordings that have a picture or video: their names, the rows of their clips, and the files."""
     recordings = corpus.clips["recording"].to_numpy(str)
     starts_s = corpus.clips["start_s"].to_numpy(float)
@@ -190,7 +222,7 @@ def _list_shown(corpus: Corpus) -> tuple[list[str], list[NDArray[np.intp]], list
     )
 
 
-def digest_sources(corpus: Corpus) -> str:
+def digest_sources(corpus: HasPictures) -> str:
     """Return a digest of the names, sizes and times of the picture files, which changes with any of them."""
     stats = ((name, path.suffix, path.stat()) for name, path in sorted(corpus.pictures.items()))
     return digest("\n".join(f"{name} {suffix} {stat.st_size} {stat.st_mtime_ns}" for name, suffix, stat in stats))[:12]
