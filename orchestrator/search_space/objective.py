@@ -99,7 +99,10 @@ class Pruning(Section):
         for key in sorted(self.model_fields_set & USES.keys()):
             if self.kind not in USES[key]:
                 kinds = " and ".join(USES[key])
-                raise ValueError(f"has {key}, which is for kind {kinds} and not for {self.kind}; leave it out")
+                raise ValueError(
+                    f"has {key}, which is for kind {kinds} and not for {self.kind}; leave it out, as "
+                    f"'pruning={{kind: {self.kind}}}' does"
+                )
         if self.kind == PATIENT and self.patience is None:
             raise ValueError("of kind patient needs patience, the epochs without improvement, such as {patience: 5}")
         return self
