@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -87,7 +88,12 @@ def _describe_for_hub(champion: Champion, trainable: str, corpus: str, tested: M
     task_name = f"{task.takes}-to-{task.makes}"
     results = []
     for split, metrics in (("validation", origin["metrics"]), ("test", tested)):
-        values = [{"type": name, "name": words.label_of(name), "value": value} for name, value in metrics.items()]
+        values = [
+            {"type": name, "name": words.label_of(name), "value": value}
+            for name, value in metrics.items()
+            # The Hub's numbers have to be finite.
+            if math.isfinite(value)
+        ]
         if values:
             dataset = {"type": corpus, "name": corpus, "split": split}
             results.append({"task": {"type": TASKS.get(task_name, task_name)}, "dataset": dataset, "metrics": values})
