@@ -18,6 +18,7 @@ from trainables.corpora.adapters.tables import index_media
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.settings import CORPORA
 from trainables.corpora.splits import hold_out_validation
+from trainables.corpora.tree import LEADS_NOWHERE, LEADS_OUT, Tree
 from trainables.errors import InputError
 from trainables.support.progress import silent
 from trainables.testing.corpus import CORPUS
@@ -184,6 +185,68 @@ def test_a_corpus_keeps_the_contract(name: str, tmp_path: Path) -> None:
     assert elsewhere.clips.equals(corpus.clips), "the same splits in every home"
 
 
+def write_links(root: Path, name: str) -> None:
+    """Move the file of a recording out of the root, with a link in its place, and add links to folders."""
+    moved = next(path for path in sorted(root.rglob("*.wav")) if "audios" in path.parts or name != "vegas")
+    outside = root.parent / "outside"
+    outside.mkdir()
+    moved.rename(outside / moved.name)
+    moved.symlink_to(outside / moved.name)
+    folder = moved.parent
+    write_sound(outside / "more" / "1-777-A-0.wav", 777)
+    (folder / "more").symlink_to(outside / "more")
+    (folder / "again").symlink_to(folder)
+    (folder / "up").symlink_to(root.parent)
+    (folder / "itself.wav").symlink_to(folder / "itself.wav")
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_link_out_of_the_root_is_followed_only_if_that_is_allowed(name: str, tmp_path: Path) -> None:
+    settings = WRITERS[name](tmp_path / "root")
+
+    def list_all(**more: Any) -> tuple[set[str], list[str]]:
+        """The names of the recordings that are used, and why others are not."""
+        listed = CORPORA[settings["name"]].model_validate(settings | more).list_recordings(tmp_path, silent)
+        return {item.name for item in listed if not item.problem}, [item.problem for item in listed if item.problem]
+
+    before, _ = list_all()
+    write_links(tmp_path / "root", name)
+    names, problems = list_all()
+    assert names < before and len(names) == len(before) - 1
+    if name in ("esc50", "manifest", "manifest, JSON"):
+        assert problems == [LEADS_OUT], "only the files of the table are looked at"
+    else:
+        assert sorted(problems) == sorted([LEADS_NOWHERE, *[LEADS_OUT] * 3])
+    names, problems = list_all(follow_links=True)
+    assert names >= before and LEADS_OUT not in problems
+
+
+def test_a_class_that_is_a_link_and_a_picture_that_is_one_are_left_out(tmp_path: Path) -> None:
+    settings = write_folder(tmp_path / "root")
+    write_folder(tmp_path / "elsewhere")
+    (tmp_path / "root" / "cat").symlink_to(tmp_path / "elsewhere" / "dog")
+    (tmp_path / "root" / "wolf").symlink_to(tmp_path / "root" / "dog")
+    write_picture(tmp_path / "elsewhere" / "dog1.png")
+    (tmp_path / "root" / "dog" / "dog1.png").symlink_to(tmp_path / "elsewhere" / "dog1.png")
+    corpus = open_corpus(settings, tmp_path / "home")
+    assert corpus.classes == ("dog", "drum", "wolf"), "a link within the root is followed"
+    assert set(corpus.skipped) == {f"cat: {LEADS_OUT}", f"dog/dog1.png: {LEADS_OUT}", f"wolf/dog1.png: {LEADS_OUT}"}
+    assert not corpus.pictures
+    corpus = open_corpus({**settings, "follow_links": True}, tmp_path / "home")
+    assert corpus.classes == ("cat", "dog", "drum", "wolf") and not corpus.skipped
+    assert set(corpus.pictures) == {"dog/dog1.wav", "wolf/dog1.wav"}
+
+
+def test_a_corpus_of_links_alone_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    write_folder(tmp_path / "elsewhere")
+    (tmp_path / "root").mkdir()
+    for name in CLASSES:
+        (tmp_path / "root" / name).symlink_to(tmp_path / "elsewhere" / name)
+    settings = {"name": "folder", "root": str(tmp_path / "root")}
+    assert "has no recording; 2 files can't be used, such as dog: a link" in message(settings, tmp_path / "home")
+    assert len(open_corpus({**settings, "follow_links": True}, tmp_path / "home").clips) == 2 * PER_CLASS
+
+
 def split_of(corpus: Corpus) -> dict[str, str]:
     """The split of each recording, by the stem of its id."""
     names = corpus.clips["recording"].str.extract(r"(-?(?:dog|drum)\d)", expand=False)
@@ -293,7 +356,6 @@ def message(settings: dict[str, Any], home: Path) -> str:
         ("path,class\na.wav,dog\n", "m.csv:1: has no column label; the columns are path, audio_path"),
         ("label\ndog\n", "m.csv:1: has no column path (or audio_path, or video_path)"),
         ("path,label\n../a.wav,dog\n", "m.csv:2: ../a.wav is outside the folder of the table; move it there, or set"),
-        ("path,label\nlink/a.wav,dog\n", "m.csv:2: link/a.wav is outside the folder of the table"),
         ("path,label\na.wav,\n", "m.csv:2: label is empty"),
         ("path,label\na.wav,dog,extra\n", "m.csv:2: has 3 fields, and the first line names 2"),
         ("path,label,split\na.wav,dog,training\n", "m.csv:2: split is 'training'; one of train, validation, val, test"),
@@ -317,7 +379,6 @@ def message(settings: dict[str, Any], home: Path) -> str:
 )
 def test_a_manifest_that_cannot_be_used_is_refused(text: str | bytes, expected: str, tmp_path: Path) -> None:
     (tmp_path / "list").mkdir()
-    (tmp_path / "list" / "link").symlink_to(tmp_path)
     path = tmp_path / "list" / "m.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     for name in ("a.wav", "b.wav", "list/a.wav", "list/b.wav"):
@@ -411,7 +472,7 @@ def test_files_in_hidden_folders_are_ignored(tmp_path: Path) -> None:
     root = tmp_path / ".root"
     for path in (root / "a.wav", root / ".hidden" / "b.wav", root / "folder" / ".c.wav", root / "folder" / "d.wav"):
         write_sound(path, 0)
-    assert index_media(root) == {"a": root / "a.wav", "d": root / "folder" / "d.wav"}
+    assert index_media(Tree([root])) == {"a": root / "a.wav", "d": root / "folder" / "d.wav"}
 
 
 def test_a_folder_of_pictures_that_is_missing_is_named_by_its_setting(tmp_path: Path) -> None:
