@@ -13,7 +13,7 @@ from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
-LEFT_OUT = "outside of it stay in tables and reports, and no sampler learns from them"
+LEFT_OUT = "outside of it, for tables and reports, but for no sampler"
 
 
 def is_inside(arm: Arm, trial: Trial) -> bool:

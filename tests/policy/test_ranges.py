@@ -98,8 +98,8 @@ def test_a_change_is_told_with_the_trials_that_lie_outside(tmp_path: Path) -> No
     num_outside = sum(not 0.3 <= value <= 0.5 for value in xs(ledger))
     (line,) = describe_changes(sweep_of(tmp_path, {"uniform": [0.3, 0.5]}, "tpe"), ledger)
     assert line == (
-        f"x: uniform [0.2, 0.6] is now uniform [0.3, 0.5]; {num_outside} trials outside of it stay in tables and "
-        "reports, and no sampler learns from them."
+        f"x: uniform [0.2, 0.6] is now uniform [0.3, 0.5]; {num_outside} trials outside of it, for tables and reports, "
+        "but for no sampler."
     )
     (line,) = describe_changes(sweep_of(tmp_path, {"uniform": [0.0, 1.0]}, "tpe"), ledger)
     assert line == "x: uniform [0.2, 0.6] is now uniform [0, 1]."
