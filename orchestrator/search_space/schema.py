@@ -22,6 +22,7 @@ from pydantic import (
 from orchestrator.messages import KeyPath, quote_value, suggest_option
 from orchestrator.search_space.command import Command
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
+from orchestrator.search_space.notices import Notice
 from orchestrator.search_space.objective import Objective
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import Pruning, Search
@@ -239,6 +240,9 @@ class SearchSpace(Section):
         None, description="run the best configurations again, then evaluate them on the test split; or none"
     )
     media: Media = Field(Media(), description="the sounds and pictures that trials render")
+    notify: Annotated[tuple[Notice, ...], Field(strict=False)] = Field(
+        (), description="addresses that get a notice when the sweep ends, stalls, …"
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="the seed from which all randomness follows")
     components: Annotated[tuple[Annotated[Path, Field(strict=False)], ...], Field(strict=False)] = Field(
         (), description="files that register losses, normalizations, …"
