@@ -21,7 +21,7 @@ from ruamel.yaml import YAML
 from orchestrator.notices.delivery import Deliveries
 from orchestrator.notices.occasions import Watch
 from orchestrator.search_space.notices import Notice
-from orchestrator.state.home import SEARCH_SPACE, driver_note
+from orchestrator.state.home import SEARCH_SPACE
 
 POLL_S = 1.0
 """The time between two looks at the sweep's folder."""
@@ -60,8 +60,8 @@ def follow(folder: Path, closed: threading.Event, patience_s: float = PATIENCE_S
             watch.note_death()
             _step(watch, deliveries)
         deadline = time.monotonic() + patience_s
-        # A new driver has a process of its own, which waits for this one.
-        while not deliveries.are_complete and time.monotonic() < deadline and driver_note(folder) is None:
+        # If the sweep has started once more, its driver has a process of its own, which waits for this one.
+        while not (deliveries.are_complete or watch.is_open) and time.monotonic() < deadline:
             time.sleep(POLL_S)
             _step(watch, deliveries)
 

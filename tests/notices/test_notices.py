@@ -7,9 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -24,59 +21,11 @@ from orchestrator.notices.delivery import Deliveries
 from orchestrator.notices.occasions import Happening, Watch
 from orchestrator.notices.sender import send_notices
 from orchestrator.search_space.notices import Notice
+from tests.support.inbox import inbox, wait_until
 from tests.support.spaces import noop_sweep
 from tests.support.sweep_folder import SweepFolder
 
 SECRET = "Xk29secret"
-
-
-class Inbox(ThreadingHTTPServer):
-    """A server that keeps what it is sent; its first answers are `refusals` times an error."""
-
-    def __init__(self, refusals: int = 0) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.refusals = refusals
-        self.attempts: list[str] = []
-        self.received: list[dict[str, Any]] = []
-        self.gate = threading.Event()
-        self.gate.set()
-
-    @property
-    def url(self) -> str:
-        """Its address, with a secret from the environment as a part of the path."""
-        return f"json://127.0.0.1:{self.server_port}/${{env:NOTICE_TOKEN}}"
-
-    @property
-    def titles(self) -> list[str]:
-        return [message["title"] for message in self.received]
-
-
-class Answer(BaseHTTPRequestHandler):
-    """Answers one request."""
-
-    server: Inbox
-
-    def do_POST(self) -> None:
-        self.server.gate.wait(60)
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.attempts.append(self.path)
-        is_refused = len(self.server.attempts) <= self.server.refusals
-        if not is_refused:
-            self.server.received.append(body)
-        self.send_response(500 if is_refused else 200)
-        self.end_headers()
-
-    def log_message(self, format: str, *arguments: Any) -> None:
-        pass
-
-
-@contextmanager
-def inbox(refusals: int = 0) -> Iterator[Inbox]:
-    with Inbox(refusals) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield server
-        server.gate.set()
-        server.shutdown()
 
 
 @pytest.fixture(autouse=True)
@@ -239,13 +188,15 @@ def test_a_driver_does_not_wait_for_a_server_that_does_not_answer(sweep: SweepFo
         server.gate.clear()
         entry = {"url": server.url}
         notify(sweep, entry)
-        with send_notices(sweep.path, [Notice(**entry)]):
-            run_trials(sweep)
-            wait_until(lambda: '"begun"' in (sweep.path / delivery.MEMORY).read_text())
-            began = time.monotonic()
-        assert time.monotonic() - began < 1
-        server.gate.set()
-        wait_until(lambda: len(server.received) == 2)
+        # The driver holds its lock for some time after its last event.
+        with sweep.driven():
+            with send_notices(sweep.path, [Notice(**entry)]):
+                run_trials(sweep)
+                wait_until(lambda: '"begun"' in (sweep.path / delivery.MEMORY).read_text())
+                began = time.monotonic()
+            assert time.monotonic() - began < 1
+            server.gate.set()
+            wait_until(lambda: len(server.received) == 2)
 
 
 @pytest.mark.parametrize(
@@ -290,10 +241,3 @@ def test_what_could_not_be_sent_is_kept_for_the_next_process(sweep: SweepFolder)
     deliveries.add(happening, deliveries.addresses[0])
     (restored,) = Deliveries(sweep.path, [notice]).addresses
     assert list(restored.waiting.values()) == [happening] and not restored.wants(happening)
-
-
-def wait_until(holds: Callable[[], bool], timeout_s: float = 60) -> None:
-    deadline = time.monotonic() + timeout_s
-    while not holds():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
