@@ -86,6 +86,7 @@ class Deliveries:
                 address.waiting.pop(line["key"], None)
             elif line["state"] == FAILED:
                 address.waiting[line["key"]] = Happening(**line["happening"])
+        address.waiting = dict(sorted(address.waiting.items(), key=lambda entry: entry[1].ts))
         if not address.since_ms:
             address.since_ms = now_ms()
             self._log.append({"address": address.id, "state": SINCE, "ts": address.since_ms})
