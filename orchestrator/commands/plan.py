@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import itertools
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -13,6 +15,7 @@ from rich.text import Text
 from orchestrator.commands.detectable import describe_detectable
 from orchestrator.plugins.loader import config_values
 from orchestrator.search_space.combinations import rendering_name
+from orchestrator.search_space.objective import ASHA, MEDIAN, PASHA, PATIENT
 from orchestrator.search_space.search import WITHOUT_STARTUP, choose_sampler, describe_choices, label_of
 from orchestrator.state.disk import format_bytes
 from reports import vocabulary as words
@@ -21,14 +24,21 @@ RENDERING_BYTES = 230_000
 """Size of one rendered clip of two seconds: the original, the reconstruction and their picture."""
 CHECKPOINTS_KEPT = 2
 """A trial keeps its best and its last checkpoint."""
+PRUNERS = {
+    ASHA: "when ASHA prunes",
+    PASHA: "when PASHA prunes",
+    MEDIAN: "when the median rule prunes",
+    PATIENT: "when trials stop improving",
+}
+"""By the kind of pruning, when a sweep needs fewer epochs than its budget has."""
 TEXT_WIDTH = 100
 """Characters in a line of a plan as text."""
 
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from orchestrator.search_space.objective import Pruning
     from orchestrator.search_space.reader import Arm, Sweep
-    from orchestrator.search_space.search import Pruning
 
 
 @dataclass(frozen=True)
@@ -64,8 +74,10 @@ class Plan:
         skipped: combinations that are left out, each with its reason.
         trials: the number of trials of all arms, those of the confirm stage included.
         most_epochs: the number of epochs if nothing is pruned.
-        least_epochs: the number of epochs if ASHA continues one trial in `reduction_factor` at each rung. The real
-            number is larger: ASHA judges each report when it arrives, so that the first trials at a rung continue.
+        least_epochs: the number of epochs if pruning ends trials as early as it can, such as if ASHA continues one
+            trial in `reduction_factor` at each rung. The real number is larger: ASHA judges each report when it
+            arrives, so that the first trials at a rung continue.
+        pruner: when that is, in words.
         checkpoint_bytes: the size of all checkpoints at most, those of pruned trials included; None if it is unknown.
         media_bytes: the size of all sounds and pictures at most.
         detectable: a line about the smallest difference that the final comparison would detect.
@@ -78,6 +90,7 @@ class Plan:
     trials: int
     most_epochs: int
     least_epochs: int
+    pruner: str
     checkpoint_bytes: int | None
     media_bytes: int
     detectable: str
@@ -112,6 +125,7 @@ def make_plan(sweep: Sweep) -> Plan:
         trials=num_search + num_confirm,
         most_epochs=num_search * budget.max_epochs + confirm_epochs,
         least_epochs=least + confirm_epochs,
+        pruner=PRUNERS[space.pruning.kind] if space.pruning else "",
         checkpoint_bytes=_checkpoint_bytes(sweep, arms),
         media_bytes=_media_bytes(sweep) * (num_search + num_confirm),
         detectable=describe_detectable(sweep),
@@ -164,17 +178,24 @@ def _media_bytes(sweep: Sweep) -> int:
 
 
 def _least_epochs(trials: int, pruning: Pruning, max_epochs: int) -> int:
-    """Return the epochs of successive halving: at each rung one trial in `reduction_factor` continues, at least one."""
-    total, rung, before = 0, pruning.grace_epochs, 0
-    while rung < max_epochs:
+    """Return the epochs that some trials need at least, of which one always trains to the end."""
+    first = min(pruning.first_epoch, max_epochs)
+    if pruning.kind == PATIENT:
+        return trials * first
+    if pruning.kind == MEDIAN:
+        whole = min(trials, pruning.min_trials)
+        return whole * max_epochs + (trials - whole) * first
+    # Successive halving: at each rung one trial in `reduction_factor` continues, at least one.
+    total, before = 0, 0
+    for rung in itertools.takewhile(lambda rung: rung < max_epochs, pruning.rungs()):
         total += trials * (rung - before)
-        trials = math.ceil(trials / pruning.reduction_factor)
-        rung, before = rung * pruning.reduction_factor, rung
+        is_top = rung >= pruning.first_top()
+        trials, before = 1 if is_top else math.ceil(trials / pruning.reduction_factor), rung
     return total + trials * (max_epochs - before)
 
 
 def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
-    space, notes = sweep.space, list(sweep.remarks)
+    space, budget, notes = sweep.space, sweep.space.budget, list(sweep.remarks)
     if space.budget.seeds is not None:
         notes.append(f"nothing is searched: an arm's trials are its {space.budget.seeds} seeds, the same in every arm")
     judged_finally = space.confirm is not None or space.budget.seeds is not None
@@ -196,6 +217,8 @@ def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     fixed = [arm.name for arm in arms if not arm.searched]
     if fixed and (space.budget.trials_per_arm or 0) > 1:
         notes.append(f"where nothing is searched ({'; '.join(fixed)}), trials differ by their seeds only")
+    if space.pruning is not None:
+        notes += _describe_pruning(space.pruning, budget.max_epochs)
     if space.pruning and space.pruning.across_arms:
         notes.append("arms are pruned against each other: one that starts slowly may lose all its trials")
     limits = {"gpu_hours": space.budget.gpu_hours, "cost": space.budget.cost}
@@ -210,6 +233,22 @@ def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     if space.budget.hours is not None:
         notes.append(f"the sweep stops after {space.budget.hours:g} h (budget.hours)")
     return notes
+
+
+def _describe_pruning(pruning: Pruning, max_epochs: int) -> Iterator[str]:
+    """Yield a line about a kind of pruning other than ASHA."""
+    top = pruning.first_top()
+    if pruning.kind == PASHA and top < max_epochs:
+        yield f"the top rung of pruning is epoch {top:g}, and rises as long as the ranking of an arm's trials changes"
+    elif pruning.kind == PASHA:
+        yield f"pasha prunes as asha does: its top rung (epoch {top:g}) is not below the last epoch ({max_epochs})"
+    elif pruning.kind == MEDIAN:
+        yield (
+            f"from epoch {pruning.first_epoch} on, a trial stops below the median of the running averages of its arm's "
+            f"other trials, once {pruning.min_trials} have reached the epoch"
+        )
+    elif pruning.kind == PATIENT:
+        yield f"a trial that has not improved for {pruning.patience} epochs has completed, after fewer than its budget"
 
 
 def print_plan(plan: Plan, console: Console, free_bytes: int | None) -> None:
@@ -241,7 +280,7 @@ def print_plan(plan: Plan, console: Console, free_bytes: int | None) -> None:
 def _format_epochs(plan: Plan) -> str:
     if plan.least_epochs == plan.most_epochs:
         return f"epochs: {plan.most_epochs} (nothing is pruned)"
-    return f"epochs: {plan.most_epochs} at most, {plan.least_epochs} or more when ASHA prunes"
+    return f"epochs: {plan.most_epochs} at most, {plan.least_epochs} or more {plan.pruner}"
 
 
 def _format_disk(plan: Plan, free_bytes: int | None) -> str:

@@ -73,11 +73,13 @@ class RootedCorpus(CorpusSettings):
     follow_links: bool = Field(False, description="whether symbolic links that lead out of the root are followed")
 
     @abstractmethod
-    def find_recordings(self, tree: Tree) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return the recordings.
 
         Args:
             tree: lists the files below the root, and checks those that a table names.
+            home: the folder of caches.
+            progress: is called while files are written.
 
         Raises:
             InputError: there is no such corpus at the root.
@@ -94,7 +96,7 @@ class RootedCorpus(CorpusSettings):
     def recordings(self, home: Path, progress: Progress) -> list[Recording]:
         """Return the recordings, and after them the links that are left out."""
         tree = Tree(self.list_roots(), follow_links=self.follow_links)
-        return [*self.find_recordings(tree), *tree.list_left_out()]
+        return [*self.find_recordings(tree, home, progress), *tree.list_left_out()]
 
 
 CORPORA: Registry[type[CorpusSettings]] = Registry("corpus")
