@@ -20,7 +20,7 @@ from ruamel.yaml import YAML
 
 from orchestrator.notices.delivery import Deliveries
 from orchestrator.notices.occasions import Watch
-from orchestrator.search_space.notices import Notice
+from orchestrator.search_space.section import Notice
 from orchestrator.state.home import SEARCH_SPACE
 
 POLL_S = 1.0

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UserError
-from orchestrator.search_space.notices import VARIABLE, Notice
+from orchestrator.search_space.section import VARIABLE, Notice
 
 if TYPE_CHECKING:
     from apprise import Apprise

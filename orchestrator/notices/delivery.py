@@ -12,7 +12,7 @@ from pathlib import Path
 from orchestrator.errors import UserError
 from orchestrator.notices.addresses import open_address
 from orchestrator.notices.occasions import Happening
-from orchestrator.search_space.notices import Notice
+from orchestrator.search_space.section import Notice
 from orchestrator.state.events import now_ms
 from orchestrator.storage import json_lines
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.command_line import format_command
-from orchestrator.search_space.notices import Level, Occasion
+from orchestrator.search_space.section import Level, Occasion
 from orchestrator.state.events import now_ms
 from orchestrator.state.history import History
 from orchestrator.state.home import driver_note, home_option

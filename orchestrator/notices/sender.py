@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from orchestrator.search_space.notices import Notice
+from orchestrator.search_space.section import Notice
 
 
 @contextlib.contextmanager

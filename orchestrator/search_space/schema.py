@@ -22,11 +22,10 @@ from pydantic import (
 from orchestrator.messages import KeyPath, quote_value, suggest_option
 from orchestrator.search_space.command import Command
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
-from orchestrator.search_space.notices import Notice
 from orchestrator.search_space.objective import Objective, Pruning
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import Search
-from orchestrator.search_space.section import NoneWord, Resources, Section
+from orchestrator.search_space.section import NoneWord, Notice, Resources, Section
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
 
 

@@ -20,7 +20,7 @@ from orchestrator.notices.addresses import check_addresses
 from orchestrator.notices.delivery import Deliveries
 from orchestrator.notices.occasions import Happening, Watch
 from orchestrator.notices.sender import send_notices
-from orchestrator.search_space.notices import Notice
+from orchestrator.search_space.section import Notice
 from tests.support.inbox import inbox, wait_until
 from tests.support.spaces import noop_sweep
 from tests.support.sweep_folder import SweepFolder
