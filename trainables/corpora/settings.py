@@ -64,7 +64,7 @@ class Folder(RootedCorpus):
                 f"corpus.root: {self.root}: has no sub-folder; one of audio or video files per class is needed"
             )
 
-    def find_recordings(self, tree: Tree) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return every audio or video file below the sub-folders."""
         return folder_layout.find_recordings(tree)
 
@@ -80,7 +80,7 @@ class Vegas(RootedCorpus):
         """Check that there are folders of classes."""
         vegas_layout.class_folders(self.root.expanduser())
 
-    def find_recordings(self, tree: Tree) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return every recording of the data set."""
         return vegas_layout.find_recordings(tree)
 
@@ -107,7 +107,7 @@ class Esc50(RootedCorpus):
         """Check that the root can be read as a folder."""
         folder_layout.visible_folders(self.root.expanduser())
 
-    def find_recordings(self, tree: Tree) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return the recordings of the table, or those of the sub-folders where there is none."""
         return esc50_layout.find_recordings(tree, esc10_only=self.esc10)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trainables.corpora.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES, Recording
 
-LEADS_OUT = "a link that leads out of the corpus's root (corpus.follow_links: true follows it)"
+LEADS_OUT = "out of the corpus's root (corpus.follow_links: true reads it)"
 LEADS_NOWHERE = "a link that leads nowhere"
 
 
@@ -28,8 +28,10 @@ class Tree:
         self._real_folders: dict[Path, Path] = {}
         self._left_out: dict[str, Recording] = {}
 
-    def list_files(self, folder: Path, class_name: str = "") -> set[str]:
-        """Return the path of each file below a folder, relative to it, without hidden ones.
+    def list_files(
+        self, folder: Path, class_name: str = "", suffixes: frozenset[str] = MEDIA_SUFFIXES | PICTURE_SUFFIXES
+    ) -> set[str]:
+        """Return the path of each file with one of some suffixes below a folder, relative to it, without hidden ones.
 
         Each folder is read once: a corpus may have tens of thousands of files, and a link may lead to a folder that
         contains it. Links to folders below it are followed with `follow_links` only.
@@ -37,6 +39,7 @@ class Tree:
         Args:
             folder: a folder; it may be missing.
             class_name: the class of the files, where it is known.
+            suffixes: the suffixes, in small letters.
         """
         if self._leave_out(folder, class_name):
             return set()
@@ -59,16 +62,15 @@ class Tree:
                 name = f"{inner_folder}{entry.name}"
                 if entry.name.startswith("."):
                     continue
-                if not entry.is_symlink():
-                    if entry.is_dir():
+                is_link = entry.is_symlink()
+                if os.path.isdir(entry.path) if is_link else entry.is_dir():
+                    if not is_link:
                         waiting.append(f"{name}/")
-                    elif entry.is_file():
-                        files.add(name)
-                elif os.path.isdir(entry.path):
-                    if not self._leave_out(folder / name, class_name) and self._follow_links:
+                    elif not self._leave_out(folder / name, class_name) and self._follow_links:
                         links.append(f"{name}/")
-                elif _is_media(name) and not self._leave_out(folder / name, class_name):
-                    files.add(name)
+                elif os.path.splitext(name)[1].lower() in suffixes:
+                    if not is_link or not self._leave_out(folder / name, class_name):
+                        files.add(name)
         return files
 
     def check(self, recording: Recording) -> Recording:
@@ -76,10 +78,12 @@ class Tree:
 
         A picture that leads out is taken from it, and listed among what is left out.
         """
+        if self._leads_out(recording.path):
+            return replace(recording, problem=LEADS_OUT)
         if recording.picture is not None and recording.picture != recording.path:
             if self._leave_out(recording.picture, recording.class_name):
-                recording = replace(recording, picture=None)
-        return replace(recording, problem=LEADS_OUT) if self._leads_out(recording.path) else recording
+                return replace(recording, picture=None)
+        return recording
 
     def list_left_out(self) -> list[Recording]:
         """Return the links that were left out so far, each with its problem, sorted."""
@@ -108,7 +112,3 @@ class Tree:
             folder = self._real_folders[path.parent] = Path(os.path.realpath(path.parent))
         real = Path(os.path.realpath(path)) if os.path.islink(path) else folder / path.name
         return not any(real.is_relative_to(root) for root in self._real_roots)
-
-
-def _is_media(name: str) -> bool:
-    return os.path.splitext(name)[1].lower() in MEDIA_SUFFIXES | PICTURE_SUFFIXES

@@ -26,6 +26,7 @@ from trainables.corpora.base import CORPORA, RootedCorpus
 from trainables.corpora.files import Recording
 from trainables.corpora.tree import Tree
 from trainables.errors import InputError
+from trainables.support.progress import Progress
 
 LABELS = "class_labels_indices.csv"
 SEGMENTS = "*_segments.csv"
@@ -55,7 +56,7 @@ class AudioSet(RootedCorpus):
                 f"corpus.root: {self.root}: has no {LABELS}, or no {SEGMENTS}; AudioSet's tables are needed"
             )
 
-    def find_recordings(self, tree: Tree) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return the segments of the tables whose file is there."""
         self.check_root()
         root = self.root.expanduser()

@@ -26,6 +26,7 @@ from trainables.corpora.files import Recording
 from trainables.corpora.splits import Split
 from trainables.corpora.tree import Tree
 from trainables.errors import InputError
+from trainables.support.progress import Progress
 
 ANNOTATIONS = "Annotations.txt"
 LISTS: dict[str, Split] = {"trainSet.txt": "train", "valSet.txt": "validation", "testSet.txt": "test"}
@@ -51,7 +52,7 @@ class Ave(RootedCorpus):
                 f"corpus.root: {self.root}: has no {', '.join(missing)}; the folder with AVE's lists is needed"
             )
 
-    def find_recordings(self, tree: Tree) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return the annotated videos that are there."""
         self.check_root()
         root = self.root.expanduser()

@@ -9,21 +9,21 @@ group                      recordings of one group are in one split; by default 
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from trainables.corpora.adapters.tables import parse_seconds, read_lines, read_rows
+from trainables.corpora.adapters.tables import parse_seconds, read_json_rows, read_rows
 from trainables.corpora.base import CORPORA, RootedCorpus
 from trainables.corpora.files import VIDEO_SUFFIXES, Recording, format_time
 from trainables.corpora.splits import Split
 from trainables.corpora.tree import Tree
 from trainables.errors import InputError
+from trainables.support.progress import Progress
 
 SPLITS: dict[str, Split] = {"train": "train", "validation": "validation", "val": "validation", "test": "test"}
 JSON_SUFFIXES = (".jsonl", ".ndjson")
@@ -43,7 +43,7 @@ class Manifest(RootedCorpus):
         """Check that the file is there, and has the columns that are needed."""
         next(_read(self.root.expanduser()), None)
 
-    def find_recordings(self, tree: Tree) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return the rows of the table."""
         recordings = [recording for recording, _, _ in self._rows()]
         return recordings if self.allow_outside else [tree.check(recording) for recording in recordings]
@@ -145,15 +145,9 @@ def _read(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _read_json(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    for number, line in read_lines(path):
-        try:
-            fields: Any = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{path}:{number}: is no JSON ({error}); one object in each line is needed") from error
-        if not isinstance(fields, dict):
-            raise InputError(f"{path}:{number}: is no JSON object; one in each line is needed")
+    for number, fields in read_json_rows(path):
         _check_columns(path, number, list(fields))
-        yield number, {name: str(value) for name, value in fields.items() if value is not None}
+        yield number, fields
 
 
 def _check_columns(path: Path, number: int, names: Sequence[str]) -> None:

@@ -17,6 +17,7 @@ from trainables.corpora.base import CORPORA, RootedCorpus
 from trainables.corpora.files import VIDEO_SUFFIXES, Recording
 from trainables.corpora.tree import Tree
 from trainables.errors import InputError
+from trainables.support.progress import Progress
 
 
 @CORPORA.register("pairs")
@@ -35,7 +36,7 @@ class Pairs(RootedCorpus):
             if not folder_layout.visible_folders(folder, setting):
                 raise InputError(f"corpus.{setting}: {folder}: has no sub-folder; one per class is needed")
 
-    def find_recordings(self, tree: Tree) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return the sounds that have a picture."""
         recordings = folder_layout.find_recordings(tree)
         if self.images is not None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import csv
-import os
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from trainables.corpora.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from trainables.corpora.tree import Tree
@@ -77,6 +78,22 @@ def read_rows(path: Path, *, delimiter: str = ",") -> Iterator[tuple[int, list[s
         raise InputError(f"{path}:{numbers[num_lines]}: {error}; close each quote, or save the table again") from error
 
 
+def read_json_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the number and the fields of each line of a file of JSON lines; fields that are null are left out.
+
+    Raises:
+        InputError: see `read_lines`; or a line is no JSON object.
+    """
+    for number, line in read_lines(path):
+        try:
+            fields: Any = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: is no JSON ({error}); one object in each line is needed") from error
+        if not isinstance(fields, dict):
+            raise InputError(f"{path}:{number}: is no JSON object; one in each line is needed")
+        yield number, {name: str(value) for name, value in fields.items() if value is not None}
+
+
 def require_columns(path: Path, number: int, fields: Sequence[str], count: int, names: str) -> None:
     """Check that a row has enough fields.
 
@@ -114,7 +131,7 @@ def index_media(tree: Tree, suffixes: frozenset[str] = MEDIA_SUFFIXES) -> dict[s
     if not root.is_dir():
         raise InputError(f"corpus.root: {root}: no such folder; the folder of the data set is needed")
     files: dict[str, Path] = {}
-    paths = (root / name for name in tree.list_files(root) if os.path.splitext(name)[1].lower() in suffixes)
+    paths = [root / name for name in tree.list_files(root, suffixes=suffixes)]
     for path in sorted(paths, key=lambda path: (path.suffix.lower() not in VIDEO_SUFFIXES, path)):
         files.setdefault(path.stem, path)
     return files

@@ -26,6 +26,7 @@ from trainables.corpora.base import CORPORA, RootedCorpus
 from trainables.corpora.files import Recording
 from trainables.corpora.tree import Tree
 from trainables.errors import InputError
+from trainables.support.progress import Progress
 
 TABLE = "vggsound.csv"
 SEGMENT_S = 10
@@ -50,7 +51,7 @@ class VggSound(RootedCorpus):
                 f"corpus.root: {self.root}: has no {TABLE}; the folder with VGGSound's own table is needed"
             )
 
-    def find_recordings(self, tree: Tree) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return the rows of the table whose file is there."""
         self.check_root()
         root = self.root.expanduser()
