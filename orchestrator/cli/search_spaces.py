@@ -38,6 +38,7 @@ def plan(file: File, preset: Preset = None, set_: Overrides = None, home: Home =
     from rich.console import Console
 
     from orchestrator.commands.plan import make_plan, print_plan
+    from orchestrator.notices.addresses import check_addresses
     from orchestrator.plugins.loader import check_corpus
     from orchestrator.search_space.reader import read_search_space
     from orchestrator.state.disk import free_bytes
@@ -45,6 +46,7 @@ def plan(file: File, preset: Preset = None, set_: Overrides = None, home: Home =
 
     sweep = read_search_space(file, preset=preset, overrides=set_ or [])
     check_corpus(sweep.space.corpus)
+    check_addresses(sweep.space.notify, sweep.path)
     print_plan(make_plan(sweep), Console(highlight=False), free_bytes(find_home(home)))
 
 
