@@ -47,7 +47,8 @@ def plan(file: File, preset: Preset = None, set_: Overrides = None, home: Home =
     sweep = read_search_space(file, preset=preset, overrides=set_ or [])
     check_corpus(sweep.space.corpus)
     check_addresses(sweep.space.notify, sweep.path)
-    print_plan(make_plan(sweep), Console(highlight=False), free_bytes(find_home(home)))
+    folder = find_home(home)
+    print_plan(make_plan(sweep, folder), Console(highlight=False), free_bytes(folder))
 
 
 @app.command(name="try")

@@ -3,41 +3,33 @@
 from __future__ import annotations
 
 import io
-import itertools
-import math
-from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.table import Table
 from rich.text import Text
 
 from orchestrator.commands.detectable import describe_detectable
+from orchestrator.commands.pruning_plan import PRUNERS, count_least_epochs, describe_pruning
 from orchestrator.plugins.loader import config_values
+from orchestrator.policy.warm_start import WarmStart
 from orchestrator.search_space.combinations import rendering_name
-from orchestrator.search_space.objective import ASHA, MEDIAN, PASHA, PATIENT
 from orchestrator.search_space.search import WITHOUT_STARTUP, choose_sampler, describe_choices, label_of
 from orchestrator.state.disk import format_bytes
+from orchestrator.state.ledger import Ledger
 from reports import vocabulary as words
 
 RENDERING_BYTES = 230_000
 """Size of one rendered clip of two seconds: the original, the reconstruction and their picture."""
 CHECKPOINTS_KEPT = 2
 """A trial keeps its best and its last checkpoint."""
-PRUNERS = {
-    ASHA: "when ASHA prunes",
-    PASHA: "when PASHA prunes",
-    MEDIAN: "when the median rule prunes",
-    PATIENT: "when trials stop improving",
-}
-"""By the kind of pruning, when a sweep needs fewer epochs than its budget has."""
 TEXT_WIDTH = 100
 """Characters in a line of a plan as text."""
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from orchestrator.search_space.objective import Pruning
     from orchestrator.search_space.reader import Arm, Sweep
 
 
@@ -105,8 +97,13 @@ class Plan:
         return stream.getvalue().rstrip()
 
 
-def make_plan(sweep: Sweep) -> Plan:
-    """Count what a sweep would run if `budget.hours` did not end it earlier."""
+def make_plan(sweep: Sweep, home: Path | None = None) -> Plan:
+    """Count what a sweep would run if `budget.hours` did not end it earlier.
+
+    Args:
+        sweep: the search space.
+        home: the folder of all sweeps, which says what a warm start would learn from; None leaves that out.
+    """
     space, budget = sweep.space, sweep.space.budget
     arms = tuple(_plan_arm(sweep, arm) for arm in sweep.arms)
     num_confirm = sum(arm.confirm for arm in arms)
@@ -115,9 +112,9 @@ def make_plan(sweep: Sweep) -> Plan:
     if space.pruning is None:
         least = num_search * budget.max_epochs
     elif space.pruning.across_arms:
-        least = _least_epochs(num_search, space.pruning, budget.max_epochs)
+        least = count_least_epochs(num_search, space.pruning, budget.max_epochs)
     else:
-        least = len(arms) * _least_epochs(budget.trials, space.pruning, budget.max_epochs)
+        least = len(arms) * count_least_epochs(budget.trials, space.pruning, budget.max_epochs)
     return Plan(
         sweep=sweep.name,
         arms=arms,
@@ -129,7 +126,7 @@ def make_plan(sweep: Sweep) -> Plan:
         checkpoint_bytes=_checkpoint_bytes(sweep, arms),
         media_bytes=_media_bytes(sweep) * (num_search + num_confirm),
         detectable=describe_detectable(sweep),
-        notes=tuple(_make_notes(sweep, arms)),
+        notes=(*_make_notes(sweep, arms), *(_describe_warm_start(sweep, home) if home else ())),
     )
 
 
@@ -177,23 +174,6 @@ def _media_bytes(sweep: Sweep) -> int:
     return (len(epochs) + 1 + len(sweep.renderings)) * space.media.clips * RENDERING_BYTES
 
 
-def _least_epochs(trials: int, pruning: Pruning, max_epochs: int) -> int:
-    """Return the epochs that some trials need at least, of which one always trains to the end."""
-    first = min(pruning.first_epoch, max_epochs)
-    if pruning.kind == PATIENT:
-        return trials * first
-    if pruning.kind == MEDIAN:
-        whole = min(trials, pruning.min_trials)
-        return whole * max_epochs + (trials - whole) * first
-    # Successive halving: at each rung one trial in `reduction_factor` continues, at least one.
-    total, before = 0, 0
-    for rung in itertools.takewhile(lambda rung: rung < max_epochs, pruning.rungs()):
-        total += trials * (rung - before)
-        is_top = rung >= pruning.first_top()
-        trials, before = 1 if is_top else math.ceil(trials / pruning.reduction_factor), rung
-    return total + trials * (max_epochs - before)
-
-
 def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     space, budget, notes = sweep.space, sweep.space.budget, list(sweep.remarks)
     if space.budget.seeds is not None:
@@ -218,7 +198,7 @@ def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     if fixed and (space.budget.trials_per_arm or 0) > 1:
         notes.append(f"where nothing is searched ({'; '.join(fixed)}), trials differ by their seeds only")
     if space.pruning is not None:
-        notes += _describe_pruning(space.pruning, budget.max_epochs)
+        notes += describe_pruning(space.pruning, budget.max_epochs)
     if space.pruning and space.pruning.across_arms:
         notes.append("arms are pruned against each other: one that starts slowly may lose all its trials")
     limits = {"gpu_hours": space.budget.gpu_hours, "cost": space.budget.cost}
@@ -235,20 +215,9 @@ def _make_notes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> list[str]:
     return notes
 
 
-def _describe_pruning(pruning: Pruning, max_epochs: int) -> Iterator[str]:
-    """Yield a line about a kind of pruning other than ASHA."""
-    top = pruning.first_top()
-    if pruning.kind == PASHA and top < max_epochs:
-        yield f"the top rung of pruning is epoch {top:g}, and rises as long as the ranking of an arm's trials changes"
-    elif pruning.kind == PASHA:
-        yield f"pasha prunes as asha does: its top rung (epoch {top:g}) is not below the last epoch ({max_epochs})"
-    elif pruning.kind == MEDIAN:
-        yield (
-            f"from epoch {pruning.first_epoch} on, a trial stops below the median of the running averages of its arm's "
-            f"other trials, once {pruning.min_trials} have reached the epoch"
-        )
-    elif pruning.kind == PATIENT:
-        yield f"a trial that has not improved for {pruning.patience} epochs has completed, after fewer than its budget"
+def _describe_warm_start(sweep: Sweep, home: Path) -> list[str]:
+    """Return a line for each sweep of a warm start; the fingerprint of the code and the judge are not known yet."""
+    return WarmStart(sweep, home, Ledger(home / sweep.name, read_only=True), None).lines
 
 
 def print_plan(plan: Plan, console: Console, free_bytes: int | None) -> None:
