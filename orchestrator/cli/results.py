@@ -183,11 +183,29 @@ def promote(
 @app.command()
 def export(
     name: Annotated[str, typer.Argument(help="A sweep that was run.", show_default=False)],
-    optuna: Annotated[Path, typer.Option(help="A file for the studies, as an Optuna journal.", show_default=False)],
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--to",
+            help="optuna (studies for optuna-dashboard), csv, tensorboard (event files), or hf (the best model with a "
+            "model card, for the Hugging Face Hub).",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The folder to write.", show_default=False)],
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace the folder if an earlier export has written it.")
+    ] = False,
     home: Home = None,
 ) -> None:
-    """Write a sweep's studies for optuna-dashboard."""
-    from orchestrator.commands.export_optuna import export as write_journal
+    """Write what a sweep has recorded as files for another program."""
+    from orchestrator.commands.exports.export import Request
+    from orchestrator.commands.exports.export import export as write_export
+    from orchestrator.overview.screen import Screen
     from orchestrator.state.home import find_home
 
-    write_journal(find_home(home), name, optuna, print)
+    screen = Screen()
+    try:
+        write_export(Request(find_home(home), name, screen.say, screen.progress), kind, out, overwrite=overwrite)
+    finally:
+        screen.close()

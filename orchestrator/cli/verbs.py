@@ -43,7 +43,7 @@ EXAMPLES = {
     "Use the results": {
         "generate": "orchestrate generate dog.jpg --sweep image_to_sound -o out/",
         "promote": "orchestrate promote image_to_sound --as audiovision --alias champion",
-        "export": "orchestrate export vae --optuna vae.log",
+        "export": "orchestrate export vae --to tensorboard --out vae-tensorboard",
     },
     "Maintain": {
         "doctor": "orchestrate doctor",

@@ -40,6 +40,8 @@ def advise(snapshot: Snapshot, trial: Trial, similar_trials: Sequence[Trial], ho
         return f"To go on: {command()}"
     if trial.outcome == words.OUTCOME_PRUNED:
         return "That is an ordinary end: others of its arm did better at the same epoch."
+    if trial.outcome == words.OUTCOME_COMPLETED and trial.cause == words.CAUSE_OVER:
+        return "That is an ordinary end: it has had all the epochs that it needs."
     if trial.outcome == words.OUTCOME_COMPLETED:
         return f"To train it for longer: {command('--epochs', '+10', '--arm', trial.arm)}"
     retry_options = ["--retry-failed", "--only", trial.cause]

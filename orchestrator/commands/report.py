@@ -64,6 +64,43 @@ def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str,
             say(f"{write_comparison(reports, out or home / REPORTS)}")
 
 
+def write_tables(home: Path, name: str, folder: Path) -> list[Path]:
+    """Write the tables of a sweep's report as CSV, as `orchestrate report --format csv` does; return their paths.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the sweep.
+        folder: the folder for the files.
+
+    Raises:
+        ReportError: MLflow does not have the sweep, it can't be ranked, or the folder can't be written.
+        OrchestratorError: MLflow does not answer.
+    """
+    from reports.page.content import read_report
+    from reports.page.files import write
+
+    with connect(home) as client:
+        return write(read_report(client, find_unique_name(home, name)), "csv", folder)
+
+
+def read_markdown(home: Path, name: str) -> str:
+    """Return the report of a sweep in Markdown, as `orchestrate report --format md` writes it.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the sweep.
+
+    Raises:
+        ReportError: MLflow does not have the sweep, or it can't be ranked.
+        OrchestratorError: MLflow does not answer.
+    """
+    from reports.page.content import read_report
+    from reports.page.files import make_markdown
+
+    with connect(home) as client:
+        return make_markdown(read_report(client, find_unique_name(home, name)))
+
+
 def print_best(home: Path, names: Sequence[str], arm: str | None, say: Callable[[str], None]) -> None:
     """Print the best configuration of each sweep as the `params` of a search space.
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import math
+import itertools
 import statistics
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import accumulate
 from typing import TYPE_CHECKING
 
+from orchestrator.search_space.objective import HALVING
 from orchestrator.state.budget import Budget
 from orchestrator.state.events import now_ms
 from orchestrator.state.trial import Trial
@@ -32,14 +32,13 @@ SLACK_S = 5.0
 
 
 def list_rungs(sweep: Sweep, max_epochs: int) -> list[int]:
-    """Return the epochs at which ASHA decides on a trial, and the last epoch."""
+    """Return the epochs at which trials are compared, or the first after which one may end, and the last epoch."""
     pruning = sweep.space.pruning
-    rungs = []
-    milestone = float(pruning.grace_epochs) if pruning else math.inf
-    while pruning and milestone < max_epochs:
-        rungs.append(math.ceil(milestone))
-        milestone *= pruning.reduction_factor
-    return [*rungs, max_epochs]
+    if pruning is None:
+        return [max_epochs]
+    if pruning.kind not in HALVING:
+        return sorted({min(pruning.first_epoch, max_epochs), max_epochs})
+    return [*itertools.takewhile(lambda rung: rung < max_epochs, pruning.rungs()), max_epochs]
 
 
 def count_reached(sweep: Sweep, ledger: Ledger) -> dict[int, int]:
@@ -82,7 +81,7 @@ class Survival:
         """
         lengths = ended + Counter(running)
         # At index k: how many trials had at least k epochs.
-        at_risk = list(accumulate(lengths[epoch] for epoch in range(max(lengths, default=0), -1, -1)))[::-1]
+        at_risk = list(itertools.accumulate(lengths[epoch] for epoch in range(max(lengths, default=0), -1, -1)))[::-1]
         shares = [1.0]
         for epoch in range(1, max_epochs):
             num_at_risk = at_risk[epoch] if epoch < len(at_risk) else 0

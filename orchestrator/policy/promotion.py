@@ -3,6 +3,9 @@
 A trial pauses at a rung unless it is among the best `1 / reduction_factor` of all trials that have reached the rung.
 A paused trial is a pruned one. As more trials reach the rung, it may come to be among the best: then it is promoted,
 and goes on from its checkpoint. So the first trials of a sweep can't waste epochs because nothing is there to compare.
+
+PASHA (Bohdal et al., ICLR 2023) also has a top rung, from which no trial is promoted. It is the second rung at first,
+and rises by one as long as the trials at the top rung are ranked otherwise than at the rung below.
 """
 
 from __future__ import annotations
@@ -10,10 +13,11 @@ from __future__ import annotations
 import bisect
 from collections.abc import Collection, Sequence
 
+from orchestrator.policy.ranking import is_ranking_stable
 from orchestrator.search_space.reader import Arm, Sweep
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
-from orchestrator.state.curve import Objective
+from orchestrator.state.curve import Curve, Objective
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
@@ -23,18 +27,18 @@ class Promotion:
     """The rungs of every arm, or of all arms together (`pruning.across_arms`).
 
     A rung is the set of the best values up to its epoch, of all trials that have reached it. So it depends on the
-    outboxes alone, and not on the order of reports; after a kill it is as it was.
+    outboxes alone, and not on the order of reports; after a kill it is as it was. PASHA's top rung is in the sweep log.
     """
 
     def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
         """Fill the rungs from the ledger.
 
         Args:
-            sweep: the search space; without `pruning.promote` there are no rungs.
+            sweep: the search space; unless its pruning pauses trials, there are no rungs.
             ledger: the state of the sweep.
         """
         self._pruning = sweep.space.pruning
-        self.is_wanted = self._pruning is not None and self._pruning.promote
+        self.is_wanted = self._pruning is not None and self._pruning.pauses
         self._objective = Objective.of(sweep.space)
         self._budget = Budget(sweep, ledger)
         self._ledger = ledger
@@ -45,17 +49,25 @@ class Promotion:
                 for epoch, _, best in trial.curve.best_so_far(self._objective):
                     self._enter(trial, epoch, best)
 
-    def pauses(self, trial: Trial, epoch: int, best: float) -> bool:
-        """Enter a report into its rung, and return whether the trial pauses there.
+    def find_reason(self, trial: Trial, epoch: int, best: float) -> str:
+        """Enter a report into its rung, and return why the trial pauses there; empty if it goes on.
 
         Args:
             trial: a trial.
             epoch: the epoch that it has reported.
             best: its best value so far.
         """
-        if not self._enter(trial, epoch, best):
-            return False
-        return trial.number not in self._best_numbers(self._key(trial), epoch)
+        if self._pruning is None or not self._enter(trial, epoch, best):
+            return ""
+        key = self._key(trial)
+        if epoch == self._top(key) and not self._is_ranking_stable(key, epoch):
+            self._ledger.write(events.Raised(arm=key, epochs=epoch * self._pruning.reduction_factor))
+        result = f"at epoch {epoch}, {self._objective.metric} {best:.4g}"
+        if epoch >= self._top(key):
+            return f"{result} waits at the top rung: up to there, more epochs do not change how trials are ranked"
+        if trial.number in self._best_numbers(key, epoch):
+            return ""
+        return f"{result} was not among the best 1/{self._pruning.reduction_factor} of its arm so far"
 
     def next_trial(self, arms: Sequence[Arm], live: Collection[int] = ()) -> Trial | None:
         """Return the next trial to promote: of the highest rung that has one, the best; None if there is none.
@@ -117,9 +129,31 @@ class Promotion:
             rung.insert(place, entry)
         return True
 
+    def _top(self, key: str) -> float:
+        """Return the epoch of the top rung, infinity if there is none."""
+        assert self._pruning is not None
+        return self._ledger.top_rungs.get(key, self._pruning.first_top())
+
+    def _is_ranking_stable(self, key: str, epoch: int) -> bool:
+        """Return whether the trials of a rung are ranked as at the rung below."""
+        assert self._pruning is not None
+        curves = (self._ledger.trials[number].curve for _, number in self._rungs[key, epoch])
+        losses = [self._losses_until(curve, epoch) for curve in curves]
+        return is_ranking_stable(losses, epoch // self._pruning.reduction_factor)
+
+    def _losses_until(self, curve: Curve, epoch: int) -> list[float]:
+        """Return the best loss so far after each epoch up to this one; before the first value, that value."""
+        losses: list[float] = []
+        for number, _, best in curve.best_so_far(self._objective):
+            if number <= epoch:
+                losses += [self._loss(best)] * (number - len(losses))
+        return losses
+
     def _best_numbers(self, key: str, epoch: int) -> list[int]:
         """Return the numbers of the trials of a rung that go on, the best first."""
         assert self._pruning is not None
+        if epoch >= self._top(key):
+            return []
         rung = self._rungs[key, epoch]
         return [number for _, number in rung[: len(rung) // self._pruning.reduction_factor]]
 

@@ -1,4 +1,8 @@
-"""Pruning by ASHA, with a scheduler for each arm, so that no arm is pruned because another one learns faster."""
+"""The end of trials before their last epoch, inside each arm, so that none is pruned because another one learns faster.
+
+ASHA is Ray's, with a scheduler for each arm; `promotion` has the rungs from which trials are promoted, `stopping_rules`
+what judges a trial after every epoch.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ from types import SimpleNamespace
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from orchestrator.policy.promotion import Promotion
+from orchestrator.policy.stopping_rules import MedianRule, find_stagnation
+from orchestrator.search_space.objective import MEDIAN, PATIENT
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective, describe_constraints
@@ -36,7 +42,7 @@ class _ReplayableASHA(ASHAScheduler):  # type: ignore[misc]
 
 
 class Rungs:
-    """Ray's ASHA for each arm, or one for all arms (`pruning.across_arms`), rebuilt by replaying all reports.
+    """The pruning of each arm, or of all arms together (`pruning.across_arms`), rebuilt by replaying all reports.
 
     ASHA is given the best value so far at each epoch, not the value of the epoch itself.
     """
@@ -54,6 +60,8 @@ class Rungs:
         self.budget = Budget(sweep, ledger)
         self.pruning = sweep.space.pruning
         self._arms = [arm.name for arm in sweep.arms]
+        is_median = self.pruning is not None and self.pruning.kind == MEDIAN
+        self._median = MedianRule(self.pruning, self.objective) if self.pruning and is_median else None
         self._schedulers: dict[str, _ReplayableASHA] = {}
         self._added: set[int] = set()
         """Numbers of the trials that a scheduler has."""
@@ -82,13 +90,18 @@ class Rungs:
         """Return the largest budget of the arms that share a scheduler; the key "" stands for all arms."""
         return max(self.budget.epochs(arm) for arm in self._arms if key in ("", arm))
 
-    def _asha_stops(self, trial: Trial, epoch: int, best: float) -> bool:
-        """Give a report to ASHA, and return whether it stops the trial."""
+    def _ask_asha(self, trial: Trial, epoch: int, best: float) -> str:
+        """Give a report to ASHA, and return why it stops the trial; empty if it does not."""
         decision = self._scheduler(trial).on_trial_result(None, _stub(trial), {"epoch": epoch, "best": best})
-        return bool(decision == TrialScheduler.STOP)
+        if self.pruning is None or decision != TrialScheduler.STOP:
+            return ""
+        return (
+            f"at epoch {epoch}, {self.objective.metric} {best:.4g} was not among the best "
+            f"1/{self.pruning.reduction_factor} of its arm"
+        )
 
     def _replay(self, ledger: Ledger) -> None:
-        """Give every report of the log to ASHA, in the order in which the reports were judged.
+        """Take in every report of the log, in the order in which the reports were judged.
 
         A report on which the last driver had not decided before it died is judged now, so that a trial that has to stop
         does not go on.
@@ -99,7 +112,7 @@ class Rungs:
             for epoch, time_ms, best in trial.curve.best_so_far(self.objective)
         }
         for number, epoch in ledger.judged():
-            # Epochs before the first finite value were judged too, but ASHA never got them.
+            # Epochs before the first finite value were judged too, but are compared with nothing.
             _, best = bests.pop((number, epoch), (0, None))
             if best is not None:
                 self._record(ledger.trials[number], epoch, best)
@@ -107,29 +120,41 @@ class Rungs:
         for _, number, epoch, best in unjudged:
             trial = ledger.trials[number]
             if trial.outcome is None:
-                self._settle(ledger, trial, epoch, self._stops(trial, epoch, best), best)
+                self._settle(ledger, trial, epoch, self._find_reason(trial, epoch, best))
             else:
-                self._stops(trial, epoch, best)
+                self._find_reason(trial, epoch, best)
         for trial in [ledger.trials[number] for number in sorted(ledger.unfinished)]:
             if trial.diverged:
                 ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
             elif trial.epochs > trial.judged and trial.best_value is None:
-                self._settle(ledger, trial, trial.epochs, self._is_hopeless(trial), None)
+                self._settle(ledger, trial, trial.epochs, self._find_hopelessness(trial))
 
-    def _stops(self, trial: Trial, epoch: int, best: float) -> bool:
-        """Give a report to ASHA if it is one for ASHA, and return whether the trial has to stop."""
+    def _find_reason(self, trial: Trial, epoch: int, best: float) -> str:
+        """Take in a report if pruning is about it, and return why the trial has to stop; empty if it goes on."""
         if self.promotion.is_wanted:
-            return self.promotion.pauses(trial, epoch, best)
-        return self._is_for_asha(trial, epoch) and self._asha_stops(trial, epoch, best)
+            return self.promotion.find_reason(trial, epoch, best)
+        if self.pruning is None or not self._is_judged(trial, epoch):
+            return ""
+        if self._median is not None:
+            reason = self._median.find_reason(trial, epoch, best)
+            self._median.enter(trial, epoch)
+            return reason
+        if self.pruning.kind == PATIENT:
+            return find_stagnation(trial, epoch, self.pruning, self.objective)
+        return self._ask_asha(trial, epoch, best)
 
-    def _is_for_asha(self, trial: Trial, epoch: int) -> bool:
-        """Return whether ASHA decides on a report: neither on confirm trials nor on a trial's last epoch."""
+    def _is_judged(self, trial: Trial, epoch: int) -> bool:
+        """Return whether pruning decides on a report: neither on confirm trials nor on a trial's last epoch."""
         is_search = self.pruning is not None and trial.stage == words.STAGE_SEARCH
         return is_search and epoch < self.budget.epochs(trial.arm)
 
     def _record(self, trial: Trial, epoch: int, best: float) -> None:
-        """Give ASHA a report that was judged before; the rungs of promotions have it already."""
-        if not self.promotion.is_wanted and self._is_for_asha(trial, epoch):
+        """Take in a report that was judged before; the rungs of promotions have it already."""
+        if self.pruning is None or self.promotion.is_wanted or not self._is_judged(trial, epoch):
+            return
+        if self._median is not None:
+            self._median.enter(trial, epoch)
+        elif self.pruning.kind != PATIENT:
             scheduler = self._scheduler(trial)
             with scheduler.suspend_cutoffs():
                 scheduler.on_trial_result(None, _stub(trial), {"epoch": epoch, "best": best})
@@ -142,33 +167,36 @@ class Rungs:
         if trial.diverged:
             ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
             return True
-        best = trial.best_value
-        stops = self._is_hopeless(trial) if best is None else self._stops(trial, trial.epochs, best)
-        self._settle(ledger, trial, trial.epochs, stops, best)
+        best, epoch = trial.best_value, trial.epochs
+        reason = self._find_hopelessness(trial) if best is None else self._find_reason(trial, epoch, best)
+        self._settle(ledger, trial, epoch, reason)
         return trial.outcome is not None
 
-    def _is_hopeless(self, trial: Trial) -> bool:
-        """Return whether a trial stops at a rung because none of its epochs has met the constraints."""
-        is_judged = bool(self.objective.constraints) and self._is_for_asha(trial, trial.epochs)
-        return is_judged and self.pruning is not None and self.pruning.is_rung(trial.epochs)
+    def _find_hopelessness(self, trial: Trial) -> str:
+        """Return why a trial stops because none of its epochs has met the constraints; empty if it goes on."""
+        is_judged = bool(self.objective.constraints) and self._is_judged(trial, trial.epochs)
+        if not is_judged or self.pruning is None or not self.pruning.is_rung(trial.epochs):
+            return ""
+        return f"no epoch up to {trial.epochs} has met {describe_constraints(self.objective)}"
 
-    def _settle(self, ledger: Ledger, trial: Trial, epoch: int, stops: bool, best: float | None) -> None:
-        """Write the decision on an epoch to the ledger: the trial completed, was pruned, or goes on."""
+    def _settle(self, ledger: Ledger, trial: Trial, epoch: int, reason: str) -> None:
+        """Write the decision on an epoch to the ledger: the trial completed, was pruned, or goes on.
+
+        Args:
+            ledger: the state of the sweep.
+            trial: the trial.
+            epoch: its epoch.
+            reason: why the trial has to stop; empty if it goes on.
+        """
         if epoch >= self.budget.epochs(trial.arm):
             ledger.end(trial, words.OUTCOME_COMPLETED, reason=f"all {trial.epochs} epochs")
-        elif stops and best is None:
-            bounds = describe_constraints(self.objective)
-            ledger.end(trial, words.OUTCOME_PRUNED, reason=f"no epoch up to {epoch} has met {bounds}")
-        elif stops:
-            ledger.end(
-                trial,
-                words.OUTCOME_PRUNED,
-                reason=f"at epoch {epoch}, {self.objective.metric} {best:.4g} was not among the best "
-                f"1/{self.pruning.reduction_factor if self.pruning else 1} of its arm"
-                + (" so far" if self.promotion.is_wanted else ""),
-            )
-        else:
+        elif not reason:
             ledger.judge(trial, epoch)
+        elif trial.best_value is not None and self.pruning is not None and self.pruning.kind == PATIENT:
+            # More epochs would not have made it better, so that it can be ranked against trials that had all.
+            ledger.end(trial, words.OUTCOME_COMPLETED, words.CAUSE_OVER, reason)
+        else:
+            ledger.end(trial, words.OUTCOME_PRUNED, reason=reason)
 
 
 def _stub(trial: Trial) -> SimpleNamespace:

@@ -31,9 +31,10 @@ DEPENDS_ON = {
 def check_space(space: SearchSpace, complain: Complain) -> None:
     """Check rules between two keys of the file."""
     pruning, budget, resources = space.pruning, space.budget, space.resources
-    if pruning and pruning.grace_epochs >= budget.max_epochs:
-        message = f"must be below budget.max_epochs ({budget.max_epochs}), got {pruning.grace_epochs}"
-        complain(("pruning", "grace_epochs"), f"{message}; or pruning: none")
+    for key in ("grace_epochs", "patience") if pruning else ():
+        if (epochs := getattr(pruning, key) or 0) >= budget.max_epochs:
+            message = f"must be below budget.max_epochs ({budget.max_epochs}), got {epochs}"
+            complain(("pruning", key), f"{message}; or pruning: none")
     if space.confirm and budget.seeds is not None:
         complain(
             ("confirm",), "confirms what a search has found, and budget.seeds searches nothing; needs confirm: none"

@@ -1,13 +1,31 @@
-"""`objective:`: the metric that orders trials, and the constraints that they have to meet."""
+"""`objective:` and `pruning:`: the metric that orders trials, the constraints to meet, and how weak trials end."""
 
 from __future__ import annotations
 
-from typing import Literal, Self
+import math
+from collections.abc import Iterator
+from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from orchestrator.search_space.section import Section
+from orchestrator.search_space.section import NoneWord, Section
 from orchestrator.search_space.values import PlainValue
+
+ASHA: Final = "asha"
+PASHA: Final = "pasha"
+MEDIAN: Final = "median"
+PATIENT: Final = "patient"
+HALVING = (ASHA, PASHA)
+"""Kinds that compare trials at rungs; the other kinds decide after every epoch."""
+USES = {
+    "reduction_factor": HALVING,
+    "across_arms": (*HALVING, MEDIAN),
+    "promote": (ASHA,),
+    "min_trials": (MEDIAN,),
+    "patience": (PATIENT,),
+    "min_delta": (PATIENT,),
+}
+"""The kinds that use a key of `pruning`; every kind uses the others."""
 
 
 class Bounds(Section):
@@ -47,3 +65,71 @@ class Objective(Section):
     def plain_constraints(self) -> dict[str, dict[str, float]]:
         """Return the bounds that are set, by metric."""
         return {name: bounds.model_dump(exclude_none=True) for name, bounds in self.constraints.items()}
+
+
+class Pruning(Section):
+    """How trials end before their last epoch."""
+
+    kind: Literal["asha", "pasha", "median", "patient", "none"] = Field(
+        ASHA,
+        description="asha compares trials at rungs; pasha raises the top rung only as long as the ranking changes; "
+        "median stops a trial below the median of the others; patient ends one that does not improve; or none",
+    )
+    grace_epochs: int = Field(1, ge=1, description="no trial is pruned before this epoch, ASHA's first rung")
+    reduction_factor: int = Field(3, ge=2, description="one in this many trials continues at each rung")
+    across_arms: bool = Field(False, description="whether trials of different arms are pruned against each other")
+    promote: bool = Field(
+        False,
+        description="whether trials pause at a rung, and go on from their checkpoint when they come to be among the "
+        "best; otherwise ASHA only stops trials; pasha always does so",
+    )
+    min_trials: int = Field(5, ge=1, description="median: other trials that have to have reached the epoch")
+    patience: Annotated[int | None, NoneWord] = Field(
+        None, ge=1, description="patient: epochs without improvement after which a trial ends"
+    )
+    min_delta: float = Field(
+        0, ge=0, allow_inf_nan=False, description="patient: how much better a value has to be to be an improvement"
+    )
+
+    @model_validator(mode="after")
+    def _check_keys(self) -> Self:
+        if self.kind == "none":
+            # `--set pruning.kind=none` switches off what the file describes.
+            return self
+        for key in sorted(self.model_fields_set & USES.keys()):
+            if self.kind not in USES[key]:
+                kinds = " and ".join(USES[key])
+                raise ValueError(
+                    f"has {key}, which is for kind {kinds} and not for {self.kind}; leave it out, as "
+                    f"'pruning={{kind: {self.kind}}}' does"
+                )
+        if self.kind == PATIENT and self.patience is None:
+            raise ValueError("of kind patient needs patience, the epochs without improvement, such as {patience: 5}")
+        return self
+
+    @property
+    def pauses(self) -> bool:
+        """Whether trials pause at rungs, from which they may be promoted."""
+        return self.promote or self.kind == PASHA
+
+    @property
+    def first_epoch(self) -> int:
+        """The first epoch after which a trial may be pruned."""
+        return max(self.grace_epochs, (self.patience or 0) + 1)
+
+    def rungs(self) -> Iterator[int]:
+        """Yield the epochs at which ASHA and PASHA compare trials, without end."""
+        rung = self.grace_epochs
+        while True:
+            yield rung
+            rung *= self.reduction_factor
+
+    def is_rung(self, epoch: int) -> bool:
+        """Return whether trials are judged after this epoch: compared at a rung, or by a rule for every epoch."""
+        if self.kind not in HALVING:
+            return epoch >= self.first_epoch
+        return next(rung for rung in self.rungs() if rung >= epoch) == epoch
+
+    def first_top(self) -> float:
+        """Return the top rung at first: PASHA's second rung (Bohdal et al., 2023, Algorithm 1), else infinity."""
+        return self.grace_epochs * self.reduction_factor if self.kind == PASHA else math.inf

@@ -22,9 +22,9 @@ from pydantic import (
 from orchestrator.messages import KeyPath, quote_value, suggest_option
 from orchestrator.search_space.command import Command
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
-from orchestrator.search_space.objective import Objective
+from orchestrator.search_space.objective import Objective, Pruning
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.search import Pruning, Search
+from orchestrator.search_space.search import Search
 from orchestrator.search_space.section import NoneWord, Resources, Section
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
 
@@ -193,6 +193,10 @@ def _form_of_trainable(value: object) -> str:
     return "mapping" if isinstance(value, dict | Command) else "name"
 
 
+def _drop_none(pruning: Pruning | None) -> Pruning | None:
+    return None if pruning is not None and pruning.kind == "none" else pruning
+
+
 class SearchSpace(Section):
     """The search space of a sweep: one YAML file with all of its settings."""
 
@@ -231,7 +235,9 @@ class SearchSpace(Section):
     )
     search: Search = Field(Search(), description="who proposes the parameters of trials")
     budget: Budget = Field(description="the number of trials and epochs, and the time limit")
-    pruning: Annotated[Pruning | None, NoneWord] = Field(None, description="how ASHA stops weak trials, or none")
+    pruning: Annotated[Pruning | None, NoneWord, AfterValidator(_drop_none)] = Field(
+        None, description="how weak trials end early, or none"
+    )
     resources: Resources = Field(Resources(), description="the resources of one trial")
     limits: Limits = Field(Limits(), description="limits at which a trial or an arm is stopped")
     disk: Disk = Field(Disk(), description="checkpoints that are kept, and space that is left free")

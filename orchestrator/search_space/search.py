@@ -1,4 +1,4 @@
-"""`search:` and `pruning:`: who proposes parameters, which search spaces each sampler can search, and ASHA's rungs."""
+"""`search:`: who proposes parameters, and which search spaces each sampler can search."""
 
 from __future__ import annotations
 
@@ -64,26 +64,6 @@ class Search(Section):
         description="who proposes parameters: tpe, gp, cmaes, sobol, random, grid, auto (gp where it can, else tpe), "
         "or a file with a sampler of Optuna's",
     )
-
-
-class Pruning(Section):
-    """The parameters of ASHA."""
-
-    grace_epochs: int = Field(1, ge=1, description="no trial is pruned before this epoch, ASHA's first rung")
-    reduction_factor: int = Field(3, ge=2, description="one in this many trials continues at each rung")
-    across_arms: bool = Field(False, description="whether trials of different arms are pruned against each other")
-    promote: bool = Field(
-        False,
-        description="whether trials pause at a rung, and go on from their checkpoint when they come to be among the "
-        "best; otherwise ASHA only stops trials",
-    )
-
-    def is_rung(self, epoch: int) -> bool:
-        """Return whether trials are compared after this epoch."""
-        rung = self.grace_epochs
-        while rung < epoch:
-            rung *= self.reduction_factor
-        return rung == epoch
 
 
 @dataclass(frozen=True)
@@ -155,8 +135,11 @@ def _check_stop_when(space: SearchSpace, complain: Complain) -> None:
     """Check that an arm's best trial stays what it was when its search ends early."""
     if space.budget.stop_when is None:
         return
-    if space.pruning and space.pruning.promote:
-        message = "ends an arm by its best trial, which pruning.promote may still change; needs pruning.promote: false"
+    if space.pruning and space.pruning.pauses:
+        cause = "promote" if space.pruning.promote else "kind pasha"
+        message = (
+            f"ends an arm by its best trial, which pruning.{cause} may still change; needs pruning that only stops"
+        )
         complain(("budget", "stop_when"), message)
     if space.objective.preference:
         message = "ends an arm by the metric, which orders no trials here; objective.preference needs stop_when: none"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -146,6 +147,11 @@ class Curve:
     def values(self) -> list[float]:
         """Return the objective of every epoch; NaN where an epoch has none."""
         return self._values.tolist()
+
+    def points(self, first: int, last: int) -> Iterator[tuple[int, float]]:
+        """Yield (epoch, objective) from the epoch `first` to `last`, both included; NaN where an epoch has none."""
+        part = slice(bisect_left(self._epochs, first), bisect_right(self._epochs, last))
+        yield from zip(self._epochs[part], self._values[part], strict=True)
 
     def add(self, row: Line, objective: Objective) -> None:
         """Append the next epoch."""

@@ -111,6 +111,14 @@ class Preferred(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Raised(Event):
+    """PASHA's top rung has risen to this epoch in an arm, or in all arms ("")."""
+
+    arm: str
+    epochs: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class Asked(TrialEvent):
     """A new trial; `Trial` describes the attributes."""
 

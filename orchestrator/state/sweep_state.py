@@ -57,6 +57,7 @@ class SweepState:
         reopened: how often a trial that had ended was opened again.
         preferences: strengths of trials from the votes of listeners, by number.
         hearings: how often such strengths have come; each time, those of all trials may change.
+        top_rungs: the epoch of PASHA's top rung, by arm, once it has risen; under `""` that of all arms together.
         gpu_seconds: the time for which trials have held graphics cards, where the budget limits it.
         restarts: how often Ray has died since a trial last gave a sign of life.
         is_restart: whether the next driver only takes the place of one whose Ray had died.
@@ -86,6 +87,7 @@ class SweepState:
         self.reopened = 0
         self.preferences: dict[int, float] = {}
         self.hearings = 0
+        self.top_rungs: dict[str, int] = {}
         self.gpu_seconds = 0.0
         self.restarts = 0
         self.is_restart = False
@@ -141,6 +143,8 @@ class SweepState:
                 self.started |= {"tracking_uri": event.tracking_uri, "artifact_root": event.artifact_root}
             case events.Granted():
                 self.granted[event.arm] = Grant(event.trials, event.epochs, event.hours)
+            case events.Raised():
+                self.top_rungs[event.arm] = event.epochs
             case events.Spent():
                 self.gpu_seconds += event.gpu_s
             case events.Preferred():

@@ -134,7 +134,7 @@ def _collect_facts(report: Report) -> dict[str, str]:
     facts |= {
         name: value for name, value in describe_method(runs, report.max_epochs).items() if name not in NOT_COMPARED
     }
-    facts["pruning"] = "after epochs " + ", ".join(map(str, report.rungs)) if report.rungs else "none"
+    facts["pruning"] = report.pruning or "none"
     facts["trials"] = str(len(runs.trials))
     facts |= {f"setting {name}": value for name, value in _shared_settings(report)}
     return {name: value for name, value in facts.items() if value}

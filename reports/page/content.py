@@ -190,15 +190,28 @@ class Report:
 
     @cached_property
     def rungs(self) -> list[int]:
-        """The epochs after which ASHA may prune a trial; empty if the sweep does not prune."""
+        """The epochs after which ASHA may prune a trial; empty if the sweep is pruned otherwise, or not at all."""
         pruning = self.runs.record.get("pruning")
-        if not pruning:
+        if not pruning or pruning.get("kind", "asha") not in ("asha", "pasha"):
             return []
         epochs, rung = [], int(pruning["grace_epochs"])
         while rung < self.max_epochs:
             epochs.append(rung)
             rung *= int(pruning["reduction_factor"])
         return epochs
+
+    @cached_property
+    def pruning(self) -> str:
+        """How trials ended early, in words; empty if none did."""
+        pruning = self.runs.record.get("pruning") or {}
+        match pruning.get("kind", "asha"):
+            case "median":
+                return f"the median rule, from epoch {pruning['grace_epochs']} on"
+            case "patient":
+                return f"after {pruning['patience']} epochs without improvement"
+            case "pasha" if self.rungs:
+                return f"PASHA, after epochs {', '.join(map(str, self.rungs))}"
+        return f"after epochs {', '.join(map(str, self.rungs))}" if self.rungs else ""
 
     @property
     def max_epochs(self) -> int:

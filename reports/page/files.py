@@ -86,7 +86,8 @@ def _write_html(report: Report, stem: Path) -> list[Path]:
     return [_write_text(stem.with_name(f"{stem.name}.html"), html.render(report))]
 
 
-def _write_markdown(report: Report, stem: Path) -> list[Path]:
+def make_markdown(report: Report) -> str:
+    """Return the findings, the table of arms with the reference lines, and the caveats of a report, in Markdown."""
     rows = [{key: value for key, value in row.items() if key != "is_reference"} for row in html.matrix_table(report)]
     sentences = (*report.tested_sentences, *report.descriptive_sentences, *report.fallback_sentences)
     parts = [
@@ -95,7 +96,7 @@ def _write_markdown(report: Report, stem: Path) -> list[Path]:
         _markdown_table(rows),
         "\n".join(f"- {remark}" for remark in report.remarks()),
     ]
-    return [_write_text(stem.with_name(f"{stem.name}.md"), "\n\n".join(filter(None, parts)) + "\n")]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def _markdown_table(rows: list[dict[str, Any]]) -> str:
@@ -106,6 +107,10 @@ def _markdown_table(rows: list[dict[str, Any]]) -> str:
 
 def _markdown_line(cells: list[str]) -> str:
     return f"| {' | '.join(str(cell).replace('|', chr(92) + '|') for cell in cells)} |"
+
+
+def _write_markdown(report: Report, stem: Path) -> list[Path]:
+    return [_write_text(stem.with_name(f"{stem.name}.md"), make_markdown(report))]
 
 
 def _write_csv(report: Report, stem: Path) -> list[Path]:

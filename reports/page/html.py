@@ -86,6 +86,7 @@ def render(report: Report) -> str:
         metric_agreements=metric_agreements(report.runs.run.data.metrics),
         failures=to_records(report.failures),
         rungs=", ".join(map(str, report.rungs)),
+        pruning=report.pruning,
         facts=describe_method(report.runs, report.max_epochs),
         glossary=GLOSSARY,
         has_judge=bool(report.runs.run.data.tags.get(words.TAG_JUDGE)),
@@ -219,7 +220,7 @@ def _describe_test(contrast_set: ContrastSet, contrast: Contrast, unit: str) -> 
 
 
 def _describe_saved(report: Report) -> str:
-    num_saved = report.count_saved_epochs() if report.rungs else 0
+    num_saved = report.count_saved_epochs() if report.pruning else 0
     num_trained = int(report.runs.search_trials["epochs"].fillna(0).sum())
     return f"Pruning saved {num_saved} of {num_saved + num_trained} epochs." if num_saved else ""
 

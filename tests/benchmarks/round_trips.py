@@ -22,8 +22,8 @@ from trainables.components.audio.grid import Grid
 from trainables.components.audio.log_power_metrics import lsd_db
 from trainables.components.audio.sound_metrics import mel_lsd_db, spectral_convergence
 from trainables.components.audio.spectrogram import griffin_lim
-from trainables.components.representation.phase_rendering import Scene, TrainingClips
 from trainables.components.representation.registries import PHASES
+from trainables.components.representation.scene import Scene, TrainingClips
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.features import read_waveforms
 

@@ -1,10 +1,14 @@
 """Which sampler finds the best value with few trials: functions with known optima, each with noise.
 
     python -m tests.benchmarks.search [--seeds 20] [--samplers tpe gp] [--functions Hartmann-6]
+    python -m tests.benchmarks.search --pruning [--seeds 20]
 
 Each search is a sweep without processes, through the real ledger, agenda and suggestions: four startup trials, then the
 sampler. The value without noise of the trial that looked best counts, as in a sweep, whose best trial is the one that
 looks best. The table has the median over the seeds, lower is better, with the quartiles.
+
+With `--pruning`, the same 27 Sobol points of Hartmann-6 have learning curves, of which those with a large first
+parameter fall slowly. The table has the epochs that each kind of pruning trains, and the value of the best trial.
 """
 
 from __future__ import annotations
@@ -79,7 +83,21 @@ PROBLEMS = (
 )
 
 
-def make_sweep(folder: Path, problem: Problem, sampler: str, seed: int) -> Sweep:
+CURVED = Problem("Hartmann-6", hartmann, 6, 27)
+MAX_EPOCHS = 27
+PRUNINGS = {
+    "none": "none",
+    "asha": "{kind: asha}",
+    "asha, promote": "{kind: asha, promote: true}",
+    "pasha": "{kind: pasha}",
+    "median": "{kind: median, grace_epochs: 3}",
+    "patient": "{kind: patient, patience: 5, min_delta: 0.02}",
+}
+
+
+def make_sweep(
+    folder: Path, problem: Problem, sampler: str, seed: int, max_epochs: int = 1, pruning: str = "none"
+) -> Sweep:
     """Write the search space of a problem into a folder, and read it."""
     # The command names the parameters. It never runs, since `drive` gets the values from here.
     command = " ".join(["true", *(f"{{x{index}}}" for index in range(1, problem.dimensions + 1))])
@@ -87,7 +105,8 @@ def make_sweep(folder: Path, problem: Problem, sampler: str, seed: int) -> Sweep
     (folder / "space.yaml").write_text(
         f'trainable: {{command: "{command}"}}\nobjective: {{metric: val/error, mode: min}}\n'
         f"params:\n{params}search: {{sampler: {sampler}, startup_trials: {STARTUP_TRIALS}}}\n"
-        f"budget: {{trials_per_arm: {problem.trials}, max_epochs: 1}}\nseed: {seed}\n"
+        f"budget: {{trials_per_arm: {problem.trials}, max_epochs: {max_epochs}}}\nseed: {seed}\n"
+        f"pruning: {pruning}\n"
     )
     return read_search_space(folder / "space.yaml")
 
@@ -107,6 +126,37 @@ def search(problem: Problem, sampler: str, seed: int) -> float:
         return problem.function(problem.point(best))
 
 
+def prune(pruning: str, seed: int) -> tuple[int, float]:
+    """Return the epochs of a sweep of learning curves, and the value without noise of its best trial at its end."""
+    noise = np.random.default_rng(seed).normal(0.0, NOISE, (CURVED.trials, MAX_EPOCHS))
+
+    def score(trial: Trial, epoch: int) -> float:
+        return at_epoch(trial, epoch) + float(noise[trial.index, epoch - 1])
+
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        sweep = make_sweep(folder, CURVED, "sobol", seed, MAX_EPOCHS, PRUNINGS[pruning])
+        ledger = drive(sweep, folder / "sweep", score)
+        best = ledger.tally("all").best
+        assert best is not None
+        return sum(trial.epochs for trial in ledger.trials.values()), at_epoch(best, best.epochs)
+
+
+def at_epoch(trial: Trial, epoch: int) -> float:
+    """Return the learning curve of a trial: the slower the larger its first parameter is."""
+    point = CURVED.point(trial)
+    return CURVED.function(point) + 2 * float(np.exp(-epoch / (1 + 6 * point[0])))
+
+
+def compare_prunings(num_seeds: int) -> None:
+    """Print a row for each kind of pruning."""
+    print("| pruning | epochs | best value at its end |\n|---|---|---|", flush=True)
+    for pruning in PRUNINGS:
+        results = [prune(pruning, seed) for seed in range(num_seeds)]
+        epochs = describe([float(epochs) for epochs, _ in results])
+        print(f"| {pruning} | {epochs} | {describe([value for _, value in results])} |", flush=True)
+
+
 def describe(values: Sequence[float]) -> str:
     """Return the median with the quartiles."""
     low, middle, high = np.quantile(values, [0.25, 0.5, 0.75])
@@ -120,7 +170,11 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--samplers", nargs="+", default=list(SAMPLERS))
     parser.add_argument("--functions", nargs="+", default=[problem.name for problem in PROBLEMS])
+    parser.add_argument("--pruning", action="store_true", help="compare kinds of pruning instead")
     options = parser.parse_args()
+    if options.pruning:
+        compare_prunings(options.seeds)
+        return
     problems = [problem for problem in PROBLEMS if problem.name in options.functions]
     print(f"| function, trials | {' | '.join(options.samplers)} |\n|---|{'---|' * len(options.samplers)}", flush=True)
     seconds = dict.fromkeys(options.samplers, 0.0)

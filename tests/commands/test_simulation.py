@@ -13,7 +13,7 @@ import pytest
 from orchestrator.commands.planning.expectation import make_load
 from orchestrator.commands.planning.load import ArmLoad, Durations, Load
 from orchestrator.commands.planning.simulation import simulate
-from orchestrator.search_space.search import Pruning
+from orchestrator.search_space.objective import Pruning
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive
 from tests.support.spaces import noop_sweep

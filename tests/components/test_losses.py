@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from trainables.components.audio.grid import mel_bands
-from trainables.components.losses.reconstruction import Loss, kl_divergence, register_loss, sample_latents
+from trainables.components.losses.base import Loss
+from trainables.components.losses.reconstruction import kl_divergence, register_loss, sample_latents
 from trainables.components.losses.registries import LOSSES, SIGMAS
 from trainables.errors import InputError
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainables.components.representation.normalizations import Normalization
+from trainables.components.representation.normalization import Normalization
 from trainables.components.representation.normalizer import RidgeRegression
 from trainables.components.representation.registries import NORMALIZATIONS
 

@@ -16,6 +16,7 @@ from trainables.components.judges.plugin import JUDGES
 from trainables.components.judges.registries import AUGMENTATIONS
 from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
 from trainables.components.representation.registries import NORMALIZATIONS, PHASES
+from trainables.errors import InputError
 from trainables.support.lazy_registry import LazyRegistry, read_traits
 
 REGISTRIES: tuple[LazyRegistry[Any, Any], ...] = (
@@ -102,6 +103,17 @@ except InputError as error:
     print(error)
 """
     assert run(code) == "sigma 'fixed' is registered twice; give yours another name\n"
+
+
+@pytest.mark.parametrize("registry", REGISTRIES, ids=lambda registry: registry.kind)
+def test_a_part_of_another_module_replaces_none_of_ours(registry: LazyRegistry[Any, Any]) -> None:
+    name = next(iter(registry))
+    module = importlib.import_module(registry.module)
+    function, _, method = registry._decorator.partition(".")
+    decorator = getattr(getattr(module, function), method) if method else getattr(module, function)
+    needed = {"of": "sounds", "mode": "min", "description": "mine"} if registry.kind == "metric" else {}
+    with pytest.raises(InputError, match="is registered twice"):
+        decorator(name, **needed)(lambda *_: None)
 
 
 def test_the_traits_of_a_users_part_are_its_own() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,12 @@ import pytest
 import soundfile
 from PIL import Image
 
+from tests.support.hf_tables import embed, write_hf_table
 from trainables.corpora.adapters.tables import index_media
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.settings import CORPORA
 from trainables.corpora.splits import hold_out_validation
+from trainables.corpora.tree import LEADS_NOWHERE, LEADS_OUT, Tree
 from trainables.errors import InputError
 from trainables.support.progress import silent
 from trainables.testing.corpus import CORPUS
@@ -150,6 +152,53 @@ def write_json_manifest(root: Path) -> dict[str, Any]:
     return {"name": "manifest", "root": str(root / "list.jsonl")}
 
 
+def make_hf_rows(source: Path, stems: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows with the sounds and pictures of some recordings."""
+    rows = []
+    for name, stem, seed in samples():
+        if stem in stems:
+            write_sound(source / f"{stem}.wav", seed)
+            write_picture(source / f"{stem}.png")
+            media = {"audio": embed(source / f"{stem}.wav"), "image": embed(source / f"{stem}.png")}
+            rows.append({**media, "label": CLASSES.index(name)})
+    return rows
+
+
+def stems_of_splits() -> dict[str, list[str]]:
+    """The ids of the recordings in the splits of a data set."""
+    stems = [stem for _, stem, _ in samples()]
+    return {split: stems[number::3] for number, split in enumerate(("train", "validation", "test"))}
+
+
+def write_hf(root: Path) -> dict[str, Any]:
+    for split, stems in stems_of_splits().items():
+        table = root / "data" / f"{split}-00000-of-00001.parquet"
+        write_hf_table(table, make_hf_rows(root.with_name("source"), stems))
+    return {"name": "hf", "root": str(root)}
+
+
+def write_hf_arrow(root: Path) -> dict[str, Any]:
+    for split, stems in stems_of_splits().items():
+        table = root / split / "data-00000-of-00001.arrow"
+        write_hf_table(table, make_hf_rows(root.with_name("source"), stems))
+        state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}], "_split": split}
+        (root / split / "state.json").write_text(json.dumps(state))
+        (root / split / "cache-92341baf.arrow").write_bytes(b"what the library cached")
+    return {"name": "hf", "root": str(root)}
+
+
+def write_hf_audiofolder(root: Path) -> dict[str, Any]:
+    for split, stems in stems_of_splits().items():
+        rows = [["file_name", "image_file_name", "label"]]
+        for name, stem, seed in samples():
+            if stem in stems:
+                write_sound(root / split / f"{stem}.wav", seed)
+                write_picture(root / split / f"{stem}.png")
+                rows.append([f"{stem}.wav", f"{stem}.png", name])
+        write_table(root / split / "metadata.csv", rows)
+    return {"name": "hf", "root": str(root)}
+
+
 WRITERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "folder": write_folder,
     "vegas": write_vegas,
@@ -160,7 +209,14 @@ WRITERS: dict[str, Callable[[Path], dict[str, Any]]] = {
     "ave": write_ave,
     "manifest": write_manifest,
     "manifest, JSON": write_json_manifest,
+    "hf, audiofolder": write_hf_audiofolder,
+    "hf, Arrow": write_hf_arrow,
+    "hf": write_hf,
 }
+NAMED = {"esc50", "manifest", "manifest, JSON", "hf, audiofolder"}
+"""Those that read only the files which a table names."""
+EMBEDDED = {"hf, Arrow", "hf"}
+"""Those whose sounds are in tables."""
 
 
 def test_every_corpus_but_the_demo_is_tested_here() -> None:
@@ -182,6 +238,70 @@ def test_a_corpus_keeps_the_contract(name: str, tmp_path: Path) -> None:
     assert np.array_equal(np.asarray(again.waveforms()), np.asarray(corpus.waveforms()))
     elsewhere = open_corpus(settings, tmp_path / "other home")
     assert elsewhere.clips.equals(corpus.clips), "the same splits in every home"
+
+
+def write_links(root: Path, name: str) -> None:
+    """Move the file of a recording out of the root, with a link in its place, and add links to folders."""
+    moved = next(path for path in sorted(root.rglob("*.wav")) if "audios" in path.parts or name != "vegas")
+    outside = root.parent / "outside"
+    outside.mkdir()
+    moved.rename(outside / moved.name)
+    moved.symlink_to(outside / moved.name)
+    folder = moved.parent
+    write_sound(outside / "more" / "1-777-A-0.wav", 777)
+    (folder / "more").symlink_to(outside / "more")
+    (folder / "again").symlink_to(folder)
+    (folder / "up").symlink_to(root.parent)
+    (folder / "itself.wav").symlink_to(folder / "itself.wav")
+
+
+@pytest.mark.parametrize("name", sorted(WRITERS.keys() - EMBEDDED))
+def test_a_link_out_of_the_root_is_followed_only_if_that_is_allowed(name: str, tmp_path: Path) -> None:
+    settings = WRITERS[name](tmp_path / "root")
+
+    def list_all(**more: Any) -> tuple[set[str], list[str]]:
+        """The names of the recordings that are used, and why others are not."""
+        listed = CORPORA[settings["name"]].model_validate(settings | more).list_recordings(tmp_path, silent)
+        return {item.name for item in listed if not item.problem}, [item.problem for item in listed if item.problem]
+
+    before, _ = list_all()
+    write_links(tmp_path / "root", name)
+    names, problems = list_all()
+    assert names < before and len(names) == len(before) - 1
+    if name == "hf, audiofolder":
+        assert problems == [LEADS_OUT] * 3, "its tables are looked for in folders"
+    elif name in NAMED:
+        assert problems == [LEADS_OUT], "only the files of the table are looked at"
+    else:
+        assert sorted(problems) == sorted([LEADS_NOWHERE, *[LEADS_OUT] * 3])
+    names, problems = list_all(follow_links=True)
+    assert names >= before and LEADS_OUT not in problems
+
+
+def test_a_class_that_is_a_link_and_a_picture_that_is_one_are_left_out(tmp_path: Path) -> None:
+    settings = write_folder(tmp_path / "root")
+    write_folder(tmp_path / "elsewhere")
+    (tmp_path / "root" / "cat").symlink_to(tmp_path / "elsewhere" / "dog")
+    (tmp_path / "root" / "wolf").symlink_to(tmp_path / "root" / "dog")
+    write_picture(tmp_path / "elsewhere" / "dog1.png")
+    (tmp_path / "root" / "dog" / "dog1.png").symlink_to(tmp_path / "elsewhere" / "dog1.png")
+    corpus = open_corpus(settings, tmp_path / "home")
+    assert corpus.classes == ("dog", "drum", "wolf"), "a link within the root is followed"
+    assert set(corpus.skipped) == {f"cat: {LEADS_OUT}", f"dog/dog1.png: {LEADS_OUT}", f"wolf/dog1.png: {LEADS_OUT}"}
+    assert not corpus.pictures
+    corpus = open_corpus({**settings, "follow_links": True}, tmp_path / "home")
+    assert corpus.classes == ("cat", "dog", "drum", "wolf") and not corpus.skipped
+    assert set(corpus.pictures) == {"dog/dog1.wav", "wolf/dog1.wav"}
+
+
+def test_a_corpus_of_links_alone_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    write_folder(tmp_path / "elsewhere")
+    (tmp_path / "root").mkdir()
+    for name in CLASSES:
+        (tmp_path / "root" / name).symlink_to(tmp_path / "elsewhere" / name)
+    settings = {"name": "folder", "root": str(tmp_path / "root")}
+    assert "has no recording; 2 files can't be used, such as dog: out of" in message(settings, tmp_path / "home")
+    assert len(open_corpus({**settings, "follow_links": True}, tmp_path / "home").clips) == 2 * PER_CLASS
 
 
 def split_of(corpus: Corpus) -> dict[str, str]:
@@ -206,6 +326,8 @@ def test_the_splits_of_lists_are_used(tmp_path: Path) -> None:
     assert split_of(open_corpus(write_ave(tmp_path / "ave"), tmp_path / "home")) == expected
     expected = {stem: ("train", "validation", "test")[seed % 3] for _, stem, seed in samples()}
     assert split_of(open_corpus(write_manifest(tmp_path / "list"), tmp_path / "home")) == expected
+    expected = {stem: split for split, stems in stems_of_splits().items() for stem in stems}
+    assert split_of(open_corpus(write_hf(tmp_path / "hf"), tmp_path / "home")) == expected
 
 
 @pytest.mark.parametrize(("name", "setting"), [("manifest", {}), ("audioset", {}), ("ave", {"events_only": True})])
@@ -221,7 +343,7 @@ def test_a_section_of_a_file_is_cut_out(name: str, setting: dict[str, Any], tmp_
         assert np.abs(corpus.waveforms()[clip] / 32767 - whole[RATE_HZ : 3 * RATE_HZ]).max() < 1e-3
 
 
-@pytest.mark.parametrize("name", ["pairs", "manifest", "vegas"])
+@pytest.mark.parametrize("name", ["pairs", "manifest", "vegas", "hf, audiofolder", "hf"])
 def test_pictures_are_found(name: str, tmp_path: Path) -> None:
     corpus = open_corpus(WRITERS[name](tmp_path), tmp_path / "home")
     assert np.asarray(corpus.frames(16)).any(axis=(1, 2, 3)).all()
@@ -293,7 +415,6 @@ def message(settings: dict[str, Any], home: Path) -> str:
         ("path,class\na.wav,dog\n", "m.csv:1: has no column label; the columns are path, audio_path"),
         ("label\ndog\n", "m.csv:1: has no column path (or audio_path, or video_path)"),
         ("path,label\n../a.wav,dog\n", "m.csv:2: ../a.wav is outside the folder of the table; move it there, or set"),
-        ("path,label\nlink/a.wav,dog\n", "m.csv:2: link/a.wav is outside the folder of the table"),
         ("path,label\na.wav,\n", "m.csv:2: label is empty"),
         ("path,label\na.wav,dog,extra\n", "m.csv:2: has 3 fields, and the first line names 2"),
         ("path,label,split\na.wav,dog,training\n", "m.csv:2: split is 'training'; one of train, validation, val, test"),
@@ -317,7 +438,6 @@ def message(settings: dict[str, Any], home: Path) -> str:
 )
 def test_a_manifest_that_cannot_be_used_is_refused(text: str | bytes, expected: str, tmp_path: Path) -> None:
     (tmp_path / "list").mkdir()
-    (tmp_path / "list" / "link").symlink_to(tmp_path)
     path = tmp_path / "list" / "m.csv"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
     for name in ("a.wav", "b.wav", "list/a.wav", "list/b.wav"):
@@ -353,6 +473,7 @@ def test_a_manifest_may_be_allowed_to_leave_its_folder_and_names_what_is_missing
         ("audioset", "has no class_labels_indices.csv, or no *_segments.csv"),
         ("ave", "has no Annotations.txt, trainSet.txt, valSet.txt, testSet.txt"),
         ("pairs", "has no sub-folder"),
+        ("hf", "has no .arrow or .parquet file, and no metadata.csv or metadata.jsonl"),
         ("manifest", "a file named .csv .tsv .jsonl .ndjson is needed"),
     ],
 )
@@ -411,7 +532,7 @@ def test_files_in_hidden_folders_are_ignored(tmp_path: Path) -> None:
     root = tmp_path / ".root"
     for path in (root / "a.wav", root / ".hidden" / "b.wav", root / "folder" / ".c.wav", root / "folder" / "d.wav"):
         write_sound(path, 0)
-    assert index_media(root) == {"a": root / "a.wav", "d": root / "folder" / "d.wav"}
+    assert index_media(Tree([root])) == {"a": root / "a.wav", "d": root / "folder" / "d.wav"}
 
 
 def test_a_folder_of_pictures_that_is_missing_is_named_by_its_setting(tmp_path: Path) -> None:

@@ -283,5 +283,5 @@ def test_an_empty_class_folder_and_a_label_that_occurs_once_are_no_obstacle(tmp_
     write_class(tmp_path / "sounds" / "once", ["only.wav"])
     (tmp_path / "sounds" / "dog" / "dangling.wav").symlink_to(tmp_path / "nowhere.wav")
     corpus = open_folder(tmp_path / "sounds", tmp_path / "home")
-    assert corpus.classes == ("dog", "once") and corpus.skipped == ()
+    assert corpus.classes == ("dog", "once") and corpus.skipped == ("dog/dangling.wav: a link that leads nowhere",)
     assert set(corpus.clips["split"][corpus.clips["class"] == "once"]) == {"train"}

@@ -17,6 +17,7 @@ from trainables.corpora import vegas as vegas_layout
 from trainables.corpora.corpus import Corpus, open_corpus
 from trainables.corpora.picture_files import read_picture
 from trainables.corpora.pictures import open_motion, open_pictures, read_frames, select_visible
+from trainables.corpora.tree import Tree
 from trainables.support.parallel import map_in_parallel
 from trainables.support.progress import silent
 
@@ -183,7 +184,8 @@ def test_nothing_is_visible_where_there_are_only_sounds(tiny_corpus: Path, tmp_p
     for path in tiny_corpus.rglob("*.wav"):
         (tmp_path / "sounds" / path.parent.name).mkdir(parents=True, exist_ok=True)
         (tmp_path / "sounds" / path.parent.name / path.name).symlink_to(path)
-    corpus = open_corpus({"name": "folder", "root": str(tmp_path / "sounds")}, tmp_path / "home")
+    settings = {"name": "folder", "root": str(tmp_path / "sounds"), "follow_links": True}
+    corpus = open_corpus(settings, tmp_path / "home")
     pictures = open_pictures(corpus, 16)
     assert corpus.pictures == {}
     assert not np.asarray(pictures).any()
@@ -279,7 +281,7 @@ def test_beside_a_sound_a_picture_of_the_same_name_is_found(tmp_path: Path) -> N
     (folder / "d.png").mkdir()
     (folder / "film.MKV").write_bytes(b"")
     (folder / "film.png").write_bytes(b"")
-    found = {each.name: each.picture and each.picture.name for each in folder_layout.find_recordings(tmp_path)}
+    found = {each.name: each.picture and each.picture.name for each in folder_layout.find_recordings(Tree([tmp_path]))}
     assert found == {
         "birds/a.wav": "a.jpg",
         "birds/b.mp3": "b.PNG",
@@ -299,7 +301,8 @@ def test_vegas_shows_the_video_and_otherwise_the_image(tmp_path: Path) -> None:
     write_picture(dog / "img" / "video_00000.jpg", "white")
     write_picture(dog / "img" / "video_00001.jpg", "red")
     (dog / "videos" / "video_00003.mp4").write_bytes(b"broken")
-    found = {each.name: each.picture for each in vegas_layout.find_recordings(tmp_path) if each.class_name == "dog"}
+    recordings = vegas_layout.find_recordings(Tree([tmp_path]))
+    found = {each.name: each.picture for each in recordings if each.class_name == "dog"}
     assert found == {
         "dog/video_00000": dog / "videos" / "video_00000.mp4",
         "dog/video_00001": dog / "img" / "video_00001.jpg",

@@ -10,7 +10,18 @@ import pytest
 
 from orchestrator.errors import UserError
 from orchestrator.state.event_lines import KINDS, parse, read_events, to_line
-from orchestrator.state.events import Closed, Displaced, Preferred, Promoted, Released, Retried, Spent, Started, Yielded
+from orchestrator.state.events import (
+    Closed,
+    Displaced,
+    Preferred,
+    Promoted,
+    Raised,
+    Released,
+    Retried,
+    Spent,
+    Started,
+    Yielded,
+)
 from orchestrator.state.history import History
 from orchestrator.state.ledger import Ledger
 
@@ -60,5 +71,5 @@ def test_a_log_from_before_events_had_types_is_read_by_drivers_and_by_readers() 
         number: outcome or "interrupted" for number, outcome in EXPECTED_OUTCOMES.items()
     }
     # Newer kinds of events are not in it.
-    newer = {Displaced, Spent, Preferred, Promoted, Released, Yielded}
+    newer = {Displaced, Spent, Preferred, Promoted, Raised, Released, Yielded}
     assert {type(event) for event in ledger.read_events()} == set(KINDS.values()) - newer

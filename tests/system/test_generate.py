@@ -16,11 +16,14 @@ import numpy as np
 import pytest
 import soundfile
 import torch
+from huggingface_hub import ModelCard
 from mlflow import MlflowClient
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
+from orchestrator.commands.exports.export import Request, export
 from orchestrator.commands.generate import Options, generate
+from orchestrator.commands.report import write_reports
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
 from orchestrator.models.champion import export_best
@@ -321,6 +324,30 @@ class TestPromote:
         write_space(folder / "search_space.yaml", name="paired")
         with pytest.raises(UserError, match=r"paired: trainable .*noop.py generates nothing"):
             promote(home, "paired", "tiny", "best", print)
+
+
+class TestExport:
+    def test_a_folder_for_the_hub_has_the_model_and_a_card_with_the_numbers_of_the_report(
+        self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
+    ) -> None:
+        out = tmp_path / "hub"
+        said: list[str] = []
+        export(Request(tiny_home, "paired", said.append, print), "hf", out, overwrite=False)
+        assert said[-1].endswith(f"hf upload USER/paired {out}")
+        model = open_model(out)
+        assert model.generate(model.read(image), count=1, seed=0)[0].content.shape == (44100,)
+        champion = export_best(tiny_home, "paired", print)
+        card = ModelCard.load(out / "README.md")
+        # The Hub's own class names the parts of the head, and reads all numbers back.
+        results = {(score.dataset_split, score.metric_type): score.metric_value for score in card.data.eval_results}
+        trial = swept.trials[champion.origin["trial"]]
+        recorded = {("validation", name): value for name, value in champion.origin["metrics"].items()}
+        recorded |= {("test", name): value for name, value in trial.test.items()}
+        assert results == {key: value for key, value in recorded.items() if np.isfinite(value)} and len(results) > 40
+        assert card.data.library_name == "avsweep" and "image_to_sound" in card.data.tags
+        write_reports(tiny_home, ["paired"], tmp_path, "md", lambda line: None)
+        report = (tmp_path / "paired.md").read_text()
+        assert (out / "README.md").read_text().endswith(report) and "| real clips |" in report and "±" in report
 
 
 def relative_error(sound: np.ndarray, expected: np.ndarray) -> float:

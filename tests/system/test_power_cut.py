@@ -10,11 +10,14 @@ import pytest
 from tests.benchmarks.power_cut import mounted_disk, run
 from trainables.support.cache import write_once
 
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root may mount the file system that loses its power")
+CANNOT_MOUNT = "root can't mount a file system here: there are no loop devices"
+
 
 @pytest.mark.timeout(1800)
 def test_a_power_cut_mixes_nothing_and_loses_nothing_that_was_judged(tmp_path: Path) -> None:
     with mounted_disk(tmp_path) as disk:
-        assert disk is not None, "a file system can't be mounted here: it needs root and loop devices"
+        assert disk is not None, CANNOT_MOUNT
         outcome = run(tmp_path, disk, cuts=2, seed=1, put_back_every=2)
     assert not outcome.wrong
     assert outcome.cuts == 2 and outcome.put_back == 1 and outcome.trials == 16
@@ -27,7 +30,7 @@ def test_a_power_cut_leaves_no_part_of_a_cached_file_under_its_name(tmp_path: Pa
         part.write_bytes(content)
 
     with mounted_disk(tmp_path) as disk:
-        assert disk is not None, "a file system can't be mounted here: it needs root and loop devices"
+        assert disk is not None, CANNOT_MOUNT
         path = write_once(tmp_path / "home" / "cache" / "judge.pt", write)
         # The name reaches the disk together with whatever the next process syncs.
         folder = os.open(path.parent, os.O_RDONLY)

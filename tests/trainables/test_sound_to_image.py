@@ -52,7 +52,8 @@ def half_seen(tiny_corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Co
     for path in sorted(root.rglob("*.wav"))[::2]:
         colour = {"hiss": "red", "low hum": "lime", "siren": "blue"}[path.parent.name]
         Image.new("RGB", (32, 32), colour).save(path.with_suffix(".png"))
-    return open_corpus({"name": "folder", "root": str(root)}, tmp_path_factory.mktemp("home"))
+    settings = {"name": "folder", "root": str(root), "follow_links": True}
+    return open_corpus(settings, tmp_path_factory.mktemp("home"))
 
 
 @pytest.mark.parametrize("size", [32, 64])

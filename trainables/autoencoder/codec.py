@@ -23,7 +23,7 @@ from trainables.components.losses.registries import LOSSES, SIGMAS
 from trainables.components.networks.bottleneck import Bottleneck
 from trainables.components.networks.pca_path import sample_size
 from trainables.components.networks.quantizer import Quantized, ResidualQuantizer
-from trainables.components.representation.normalizations import Statistics
+from trainables.components.representation.normalization import Statistics
 from trainables.components.representation.normalizer import Normalizer, RidgeRegression
 from trainables.components.representation.representation import ClipSplit
 from trainables.components.shapes import Clips, Latents

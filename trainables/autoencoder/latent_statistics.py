@@ -7,7 +7,7 @@ from functools import cached_property
 
 import torch
 
-from trainables.components.representation.normalizations import Statistics
+from trainables.components.representation.normalization import Statistics
 from trainables.components.representation.normalizer import RidgeRegression
 from trainables.components.representation.representation import ClipSplit
 from trainables.components.shapes import Clips, Latents

@@ -12,9 +12,9 @@ from trainables.components.assessment.media import Rendered
 from trainables.components.assessment.references import class_means
 from trainables.components.audio.sizes import BINS, FRAMES
 from trainables.components.audio.spectrogram import dither, log_power, power
-from trainables.components.representation.phase_rendering import Scene, TrainingClips
 from trainables.components.representation.registries import PHASES
 from trainables.components.representation.representation import ClipSplit
+from trainables.components.representation.scene import Scene, TrainingClips
 from trainables.components.shapes import Clips, FullSpectrograms, Waveforms
 from trainables.corpora.features import clip_power
 from trainables.errors import InputError

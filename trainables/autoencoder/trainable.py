@@ -26,8 +26,8 @@ from trainables.components.generation import Model
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.losses.registries import LOSSES
 from trainables.components.networks.quantizer import CodebookUse
-from trainables.components.representation.phase_rendering import TrainingClips
 from trainables.components.representation.representation import ClipSplit
+from trainables.components.representation.scene import TrainingClips
 from trainables.components.shapes import Clips, Scalar
 from trainables.components.training.averaging import update_average
 from trainables.components.training.cuda_graph import GraphReplayer

@@ -11,7 +11,7 @@ from trainables.autoencoder.config import AutoencoderConfig
 from trainables.components.losses.reconstruction import kl_divergence
 from trainables.components.losses.registries import LOSSES, PHASE_LOSSES
 from trainables.components.networks.quantizer import Quantized
-from trainables.components.representation.normalizations import Statistics
+from trainables.components.representation.normalization import Statistics
 from trainables.components.representation.normalizer import Normalizer
 from trainables.components.shapes import Clips, Latents, Scalar
 

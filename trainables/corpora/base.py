@@ -7,10 +7,11 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from trainables.corpora.files import Recording, make_printable
 from trainables.corpora.splits import Split, hold_out_validation
+from trainables.corpora.tree import Tree
 from trainables.support.progress import Progress
 from trainables.support.registry import Registry
 
@@ -65,9 +66,37 @@ class CorpusSettings(BaseModel):
         return None
 
 
+class RootedCorpus(CorpusSettings):
+    """A corpus of files below a root."""
+
+    root: Path
+    follow_links: bool = Field(False, description="whether symbolic links that lead out of the root are followed")
+
+    @abstractmethod
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
+        """Return the recordings.
+
+        Args:
+            tree: lists the files below the root, and checks those that a table names.
+            home: the folder of caches.
+            progress: is called while files are written.
+
+        Raises:
+            InputError: there is no such corpus at the root.
+        """
+
+    def list_roots(self) -> list[Path]:
+        """Return the folders that the settings name, the root first."""
+        return [self.root.expanduser()]
+
+    def source(self) -> str:
+        """Return the name with the resolved root."""
+        return f"{self.name} {self.root.expanduser().resolve()}"
+
+    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+        """Return the recordings, and after them the links that are left out."""
+        tree = Tree(self.list_roots(), follow_links=self.follow_links)
+        return [*self.find_recordings(tree, home, progress), *tree.list_left_out()]
+
+
 CORPORA: Registry[type[CorpusSettings]] = Registry("corpus")
-
-
-def name_source(name: str, root: Path) -> str:
-    """Return the name of a source that is a folder or a file: the corpus's name with the resolved path."""
-    return f"{name} {root.expanduser().resolve()}"

@@ -14,24 +14,26 @@ from pathlib import Path
 from trainables.corpora import folder
 from trainables.corpora.files import Recording
 from trainables.corpora.splits import Split
+from trainables.corpora.tree import Tree
 from trainables.errors import InputError
 
 TABLE = Path("meta", "esc50.csv")
 COLUMNS = ("filename", "category", "esc10")
 
 
-def find_recordings(root: Path, *, esc10_only: bool) -> list[Recording]:
+def find_recordings(tree: Tree, *, esc10_only: bool) -> list[Recording]:
     """Return the recordings, sorted by class; takes of one source are one group.
 
     Args:
-        root: the folder of the data set, in one of the two layouts.
+        tree: the folder of the data set, in one of the two layouts.
         esc10_only: whether only the ten classes of ESC-10 are read. Without the table, all classes are.
 
     Raises:
         InputError: there is no ESC-50 at the root, or a file of its table is missing.
     """
+    root = tree.roots[0]
     if not (root / TABLE).is_file():
-        return [_name_source(recording) for recording in folder.find_recordings(root)]
+        return [_name_source(recording) for recording in folder.find_recordings(tree)]
     with (root / TABLE).open(newline="", encoding="utf-8") as file:
         reader = csv.DictReader(file)
         if missing := [column for column in COLUMNS if column not in (reader.fieldnames or ())]:
@@ -40,7 +42,7 @@ def find_recordings(root: Path, *, esc10_only: bool) -> list[Recording]:
             )
         rows = [row for row in reader if not esc10_only or row["esc10"] == "True"]
     rows.sort(key=lambda row: (row["category"], row["filename"]))
-    return [_name_source(_read_row(root, row)) for row in rows]
+    return [tree.check(_name_source(_read_row(root, row))) for row in rows]
 
 
 def split_by_fold(recordings: Iterable[Recording], *, validation_fold: int, test_fold: int) -> dict[str, Split]:

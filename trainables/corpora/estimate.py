@@ -39,6 +39,8 @@ def estimate_clips(recordings: Sequence[Recording]) -> Estimate:
 
 
 def _count_clips(recording: Recording) -> int:
+    if recording.problem:
+        return 0
     try:
         with av.open(str(recording.path)) as container:
             duration_s = (container.duration or 0) / av.time_base

@@ -23,6 +23,7 @@ class Recording:
         picture: the video or picture that belongs to it; None if there is none.
         start_s: where it starts in the file.
         end_s: where it ends in the file; None for the file's end.
+        problem: why it is left out without being read; empty for most.
     """
 
     name: str
@@ -32,10 +33,13 @@ class Recording:
     picture: Path | None = None
     start_s: float = 0.0
     end_s: float | None = None
+    problem: str = ""
 
     @property
     def key(self) -> str:
         """The state of the file: its size, its time and the section of it; in another state it is read anew."""
+        if self.problem:
+            return "left out"
         try:
             stat = self.path.stat()
         except OSError:  # also a path through a file, or a name that is too long

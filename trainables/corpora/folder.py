@@ -7,21 +7,22 @@ import re
 from pathlib import Path
 
 from trainables.corpora.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES, Recording
+from trainables.corpora.tree import Tree
 from trainables.errors import InputError
 
 ESC_NAME = re.compile(r"(?P<source>\d+-\d+)-[A-Z](-\d+)?")
 """The file names of ESC-10 and ESC-50: fold-source-take(-class). Takes of one source are one group."""
 
 
-def find_recordings(root: Path) -> list[Recording]:
+def find_recordings(tree: Tree) -> list[Recording]:
     """Return every audio or video file below the root's sub-folders, sorted; hidden files and folders are ignored.
 
     Raises:
         InputError: the root can't be read as a folder.
     """
     recordings = []
-    for folder in visible_folders(root):
-        files = list_files(folder)
+    for folder in visible_folders(tree.roots[0]):
+        files = tree.list_files(folder, folder.name)
         # Sorted by parts, as paths are.
         for parts in sorted(tuple(name.split("/")) for name in files if _suffix(name) in MEDIA_SUFFIXES):
             inner_path = Path(*parts)
@@ -37,29 +38,6 @@ def find_recordings(root: Path) -> list[Recording]:
     return recordings
 
 
-def list_files(folder: Path) -> set[str]:
-    """Return the path of each file below a folder, relative to it, without hidden ones.
-
-    Each folder is read once: a corpus may have tens of thousands of files.
-    """
-    files: set[str] = set()
-    waiting = [""]
-    while waiting:
-        inner_folder = waiting.pop()
-        try:
-            entries = list(os.scandir(folder / inner_folder))
-        except PermissionError:
-            continue
-        for entry in entries:
-            if entry.name.startswith("."):
-                continue
-            if entry.is_dir(follow_symlinks=False):
-                waiting.append(f"{inner_folder}{entry.name}/")
-            elif entry.is_file():
-                files.add(f"{inner_folder}{entry.name}")
-    return files
-
-
 def _suffix(name: str) -> str:
     return os.path.splitext(name)[1].lower()
 
@@ -70,7 +48,7 @@ def find_picture(folder: Path, name: str, files: set[str]) -> Path | None:
     Args:
         folder: the folder in which it is looked for.
         name: the path of the video or sound, relative to a folder.
-        files: what `list_files` lists of the folder.
+        files: what `Tree.list_files` lists of the folder.
     """
     if _suffix(name) in VIDEO_SUFFIXES:
         return folder / name

@@ -35,6 +35,8 @@ def decode(recording: Recording) -> Decoded:
     Returns:
         int16 clips of shape (clips, 44100), where 32767 is full scale, with their starts in the file.
     """
+    if recording.problem:
+        return _reject(recording.problem)
     try:
         if not recording.path.exists():
             return _reject("no such file")

@@ -12,9 +12,10 @@ from pydantic import Field, model_validator
 from trainables.corpora import esc50 as esc50_layout
 from trainables.corpora import folder as folder_layout
 from trainables.corpora import vegas as vegas_layout
-from trainables.corpora.base import CORPORA, CorpusSettings, name_source
+from trainables.corpora.base import CORPORA, CorpusSettings, RootedCorpus
 from trainables.corpora.files import Recording
 from trainables.corpora.splits import Split
+from trainables.corpora.tree import Tree
 from trainables.errors import InputError
 from trainables.support.progress import Progress
 
@@ -42,7 +43,7 @@ class Demo(CorpusSettings):
         root = home / "corpora" / ("demo" if self.seed == 0 else f"demo-seed{self.seed}")
         write_demo(root, recordings_per_class=self.recordings_per_class, seed=self.seed, progress=progress)
         # The folder has more recordings if a larger corpus was written before.
-        written = vegas_layout.find_recordings(root)
+        written = vegas_layout.find_recordings(Tree([root]))
         recordings: list[Recording] = []
         for _, members in groupby(written, key=lambda recording: recording.class_name):
             recordings += list(members)[: self.recordings_per_class]
@@ -50,7 +51,7 @@ class Demo(CorpusSettings):
 
 
 @CORPORA.register("folder")
-class Folder(CorpusSettings):
+class Folder(RootedCorpus):
     """A folder with one sub-folder per class."""
 
     name: Literal["folder"] = "folder"
@@ -63,17 +64,13 @@ class Folder(CorpusSettings):
                 f"corpus.root: {self.root}: has no sub-folder; one of audio or video files per class is needed"
             )
 
-    def source(self) -> str:
-        """Return the name with the resolved root."""
-        return name_source(self.name, self.root)
-
-    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return every audio or video file below the sub-folders."""
-        return folder_layout.find_recordings(self.root.expanduser())
+        return folder_layout.find_recordings(tree)
 
 
 @CORPORA.register("vegas")
-class Vegas(CorpusSettings):
+class Vegas(RootedCorpus):
     """The VEGAS data set."""
 
     name: Literal["vegas"] = "vegas"
@@ -83,17 +80,13 @@ class Vegas(CorpusSettings):
         """Check that there are folders of classes."""
         vegas_layout.class_folders(self.root.expanduser())
 
-    def source(self) -> str:
-        """Return the name with the resolved root."""
-        return name_source(self.name, self.root)
-
-    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return every recording of the data set."""
-        return vegas_layout.find_recordings(self.root.expanduser())
+        return vegas_layout.find_recordings(tree)
 
 
 @CORPORA.register("esc50")
-class Esc50(CorpusSettings):
+class Esc50(RootedCorpus):
     """ESC-50 or ESC-10, with two of their folds held out."""
 
     name: Literal["esc50"] = "esc50"
@@ -114,13 +107,9 @@ class Esc50(CorpusSettings):
         """Check that the root can be read as a folder."""
         folder_layout.visible_folders(self.root.expanduser())
 
-    def source(self) -> str:
-        """Return the name with the resolved root."""
-        return name_source(self.name, self.root)
-
-    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return the recordings of the table, or those of the sub-folders where there is none."""
-        return esc50_layout.find_recordings(self.root.expanduser(), esc10_only=self.esc10)
+        return esc50_layout.find_recordings(tree, esc10_only=self.esc10)
 
     def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
         """Return the splits that follow from the folds."""

@@ -21,13 +21,14 @@ def check_classes(where: str, recordings: Sequence[Recording], problems: Mapping
 
     Args:
         where: the corpus, which the error message names.
-        recordings: the recordings that can be used.
+        recordings: the recordings that can be used; those that have a problem of their own are not counted.
         problems: the reason why each other recording can't be used, by its name.
 
     Raises:
         InputError: there are too few.
     """
-    groups = {(recording.class_name, recording.group) for recording in recordings}
+    problems = {recording.name: recording.problem for recording in recordings if recording.problem} | dict(problems)
+    groups = {(recording.class_name, recording.group) for recording in recordings if not recording.problem}
     num_groups = Counter(class_name for class_name, _ in groups)
     example = next((f"{name}: {problem}" for name, problem in problems.items()), "")
     lost = f"; {len(problems)} files can't be used, such as {example}" if problems else ""

@@ -13,16 +13,17 @@ from pathlib import Path
 
 from trainables.corpora.files import Recording
 from trainables.corpora.folder import visible_folders
+from trainables.corpora.tree import Tree
 from trainables.errors import InputError
 
 
-def find_recordings(root: Path) -> list[Recording]:
+def find_recordings(tree: Tree) -> list[Recording]:
     """Return every recording, sorted.
 
     Raises:
         InputError: there is no VEGAS at the root.
     """
-    return [recording for folder in class_folders(root) for recording in _find_in_class(folder)]
+    return [recording for folder in class_folders(tree.roots[0]) for recording in _find_in_class(folder, tree)]
 
 
 def class_folders(root: Path) -> list[Path]:
@@ -44,10 +45,17 @@ def _is_class(folder: Path) -> bool:
     return (folder / "videos").is_dir() or (folder / "audios").is_dir()
 
 
-def _find_in_class(folder: Path) -> list[Recording]:
-    videos = {path.stem: path for path in (folder / "videos").glob("[!.]*.mp4")}
-    files = videos | {path.stem: path for path in (folder / "audios").glob("[!.]*.wav")}
-    pictures = {path.stem: path for path in (folder / "img").glob("[!.]*.jpg")} | videos
+def _find_in_class(folder: Path, tree: Tree) -> list[Recording]:
+    videos, sounds, pictures = (
+        {
+            Path(name).stem: folder / kind / name
+            for name in tree.list_files(folder / kind, folder.name)
+            if name.endswith(suffix) and "/" not in name
+        }
+        for kind, suffix in (("videos", ".mp4"), ("audios", ".wav"), ("img", ".jpg"))
+    )
+    files = videos | sounds
+    pictures |= videos
     ids = _read_video_ids(folder / "video_info.csv")
     return [
         Recording(

@@ -12,8 +12,8 @@ from trainables.components.audio.spectrogram import log_power, synthesize
 from trainables.components.audio.spectrogram import phase as phase_of
 from trainables.components.representation.channels import Part
 from trainables.components.representation.normalizer import Normalizer
-from trainables.components.representation.phase_rendering import Scene, TrainingClips
 from trainables.components.representation.registries import NORMALIZATIONS, PHASES
+from trainables.components.representation.scene import Scene, TrainingClips
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power, read_waveforms
 from trainables.testing.promise import Broken, Promise

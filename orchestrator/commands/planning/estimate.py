@@ -124,6 +124,8 @@ def describe_estimate(
         f"time: {seconds.format(format_duration)}; begun now, finished at {_format_time(now, seconds.p50)} (p50), "
         f"{_format_time(now, seconds.p90)} (p90)",
     ]
+    if plan.epochs is None:
+        lines.append(f"note: that is without pruning, and less {plan.pruner}")
     hours = sweep.space.budget.hours
     if hours is not None and seconds.p50 > hours * 3600:
         lines.append(f"note: budget.hours ({hours:g}) ends the sweep before that")

@@ -11,6 +11,7 @@ from orchestrator.commands.planning.load import ArmLoad, Course, Durations, Load
 from orchestrator.commands.planning.rungs import interpolate_quantile
 from orchestrator.commands.planning.simulation import simulate
 from orchestrator.overview.estimate import list_rungs
+from orchestrator.search_space.objective import ASHA
 
 if TYPE_CHECKING:
     from orchestrator.search_space.reader import Sweep
@@ -65,7 +66,7 @@ def make_load(
     gpus: Mapping[str, float] | None = None,
     durations: Mapping[str, tuple[Durations, ...]] | None = None,
 ) -> Load:
-    """Return what a sweep has to run, for a simulation.
+    """Return what a sweep has to run, for a simulation; without pruning if its kind is not ASHA.
 
     Args:
         sweep: the search space.
@@ -83,6 +84,8 @@ def make_load(
         arm_durations = (durations or {}).get(arm.name, (Durations(),))
         arms.append(ArmLoad(arm.name, trials, num_confirm, share, (gpus or {}).get(arm.name, 0.0), arm_durations))
     media_epochs = tuple(epoch for epoch in space.media.epochs if isinstance(epoch, int))
+    if space.pruning is None or space.pruning.kind != ASHA:
+        return Load(tuple(arms), (space.budget.max_epochs,), None, media_epochs)
     return Load(tuple(arms), tuple(list_rungs(sweep, space.budget.max_epochs)), space.pruning, media_epochs)
 
 

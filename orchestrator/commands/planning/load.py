@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 
-from orchestrator.search_space.search import Pruning
+from orchestrator.search_space.objective import Pruning
 
 
 @dataclass(frozen=True)

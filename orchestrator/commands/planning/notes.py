@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from orchestrator.search_space.combinations import rendering_name
+from orchestrator.search_space.objective import MEDIAN, PASHA, PATIENT
 from orchestrator.search_space.search import describe_choices
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
     from orchestrator.commands.planning.plan import ArmPlan
+    from orchestrator.search_space.objective import Pruning
     from orchestrator.search_space.reader import Sweep
 
 
@@ -21,7 +23,7 @@ def make_notes(sweep: Sweep, arms: Sequence[ArmPlan]) -> list[str]:
         sweep: the search space.
         arms: the plans of its arms.
     """
-    space, notes = sweep.space, list(sweep.remarks)
+    space, budget, notes = sweep.space, sweep.space.budget, list(sweep.remarks)
     if space.budget.seeds is not None:
         notes.append(f"nothing is searched: an arm's trials are its {space.budget.seeds} seeds, the same in every arm")
     judged_finally = space.confirm is not None or space.budget.seeds is not None
@@ -43,6 +45,8 @@ def make_notes(sweep: Sweep, arms: Sequence[ArmPlan]) -> list[str]:
     fixed = [arm.name for arm in arms if not arm.searched]
     if fixed and (space.budget.trials_per_arm or 0) > 1:
         notes.append(f"where nothing is searched ({'; '.join(fixed)}), trials differ by their seeds only")
+    if space.pruning is not None:
+        notes += _describe_pruning(space.pruning, budget.max_epochs)
     if space.pruning and space.pruning.across_arms:
         notes.append("arms are pruned against each other: one that starts slowly may lose all its trials")
     limits = {"gpu_hours": space.budget.gpu_hours, "cost": space.budget.cost}
@@ -57,3 +61,19 @@ def make_notes(sweep: Sweep, arms: Sequence[ArmPlan]) -> list[str]:
     if space.budget.hours is not None:
         notes.append(f"the sweep stops after {space.budget.hours:g} h (budget.hours)")
     return notes
+
+
+def _describe_pruning(pruning: Pruning, max_epochs: int) -> Iterator[str]:
+    """Yield a line about a kind of pruning other than ASHA."""
+    top = pruning.first_top()
+    if pruning.kind == PASHA and top < max_epochs:
+        yield f"the top rung of pruning is epoch {top:g}, and rises as long as the ranking of an arm's trials changes"
+    elif pruning.kind == PASHA:
+        yield f"pasha prunes as asha does: its top rung (epoch {top:g}) is not below the last epoch ({max_epochs})"
+    elif pruning.kind == MEDIAN:
+        yield (
+            f"from epoch {pruning.first_epoch} on, a trial stops below the median of the running averages of its arm's "
+            f"other trials, once {pruning.min_trials} have reached the epoch"
+        )
+    elif pruning.kind == PATIENT:
+        yield f"a trial that has not improved for {pruning.patience} epochs has completed, after fewer than its budget"

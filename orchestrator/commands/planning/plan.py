@@ -15,9 +15,11 @@ from orchestrator.commands.planning.expectation import (
     make_load,
     simulate_often,
 )
+from orchestrator.commands.planning.least import PRUNERS, count_least_epochs
 from orchestrator.commands.planning.notes import make_notes
 from orchestrator.commands.planning.printing import print_plan
 from orchestrator.plugins.loader import config_values
+from orchestrator.search_space.objective import ASHA
 from orchestrator.search_space.search import WITHOUT_STARTUP, choose_sampler, label_of
 
 RENDERING_BYTES = 230_000
@@ -64,8 +66,11 @@ class Plan:
         skipped: combinations that are left out, each with its reason.
         trials: the number of trials of all arms, those of the confirm stage included.
         most_epochs: the number of epochs if nothing is pruned.
-        epochs: the number of epochs that is expected with pruning, from simulations.
-        rungs: how many trials of the search are expected to reach each rung; only the last epoch without pruning.
+        epochs: the number of epochs that is expected, from simulations; None for a kind of pruning that depends on the
+            curves of trials, which nobody knows beforehand: PASHA, the median rule and patience.
+        rungs: how many trials of the search are expected to reach each rung; none if that is not known either.
+        least_epochs: the number of epochs if pruning ends trials as early as it can.
+        pruner: when that is, in words; empty if epochs are simulated.
         checkpoint_bytes: the size of all checkpoints at most, those of pruned trials included; None if it is unknown.
         media_bytes: the size of all sounds and pictures at most.
         detectable: a line about the smallest difference that the final comparison would detect.
@@ -77,8 +82,10 @@ class Plan:
     skipped: tuple[str, ...]
     trials: int
     most_epochs: int
-    epochs: Spread
+    epochs: Spread | None
     rungs: tuple[RungPlan, ...]
+    least_epochs: int
+    pruner: str
     checkpoint_bytes: int | None
     media_bytes: int
     detectable: str
@@ -102,19 +109,32 @@ def make_plan(sweep: Sweep) -> Plan:
     slots = max(1, int(count_processors() // min(arm.resources.cpu for arm in sweep.arms)))
     load = make_load(sweep, slots=slots)
     courses = simulate_often(load)
+    pruning = sweep.space.pruning
+    is_simulated = pruning is None or pruning.kind == ASHA
     return Plan(
         sweep=sweep.name,
         arms=arms,
         skipped=sweep.skipped,
         trials=num_search + num_confirm,
         most_epochs=(num_search + num_confirm) * budget.max_epochs,
-        epochs=Spread.of([course.epochs for course in courses]),
-        rungs=expect_rungs(load, courses),
+        epochs=Spread.of([course.epochs for course in courses]) if is_simulated else None,
+        rungs=expect_rungs(load, courses) if is_simulated else (),
+        least_epochs=_count_least_epochs(sweep, num_search) + num_confirm * budget.max_epochs,
+        pruner="" if pruning is None else PRUNERS.get(pruning.kind, ""),
         checkpoint_bytes=_checkpoint_bytes(sweep, arms),
         media_bytes=_media_bytes(sweep) * (num_search + num_confirm),
         detectable=describe_detectable(sweep),
         notes=tuple(make_notes(sweep, arms)),
     )
+
+
+def _count_least_epochs(sweep: Sweep, num_search: int) -> int:
+    """Return the epochs of the search if pruning ends trials as early as it can."""
+    pruning, max_epochs = sweep.space.pruning, sweep.space.budget.max_epochs
+    if pruning is None:
+        return num_search * max_epochs
+    groups = 1 if pruning.across_arms else len(sweep.arms)
+    return groups * count_least_epochs(num_search // groups, pruning, max_epochs)
 
 
 def _plan_arm(sweep: Sweep, arm: Arm) -> ArmPlan:

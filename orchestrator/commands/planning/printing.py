@@ -64,6 +64,8 @@ def _format_range(spread: Spread) -> str:
 
 
 def _format_epochs(plan: Plan) -> str:
+    if plan.epochs is None:
+        return f"epochs: {plan.most_epochs} at most, {plan.least_epochs} or more {plan.pruner}"
     if plan.epochs.low == plan.epochs.high == plan.most_epochs:
         return f"epochs: {plan.most_epochs} (nothing is pruned)"
     return (

@@ -21,8 +21,8 @@ from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.spectrogram import log_power, power, to_waveform
 from trainables.components.judges.sound_judge import open_judge
-from trainables.components.representation.phase_rendering import Scene, TrainingClips
 from trainables.components.representation.registries import PHASES
+from trainables.components.representation.scene import Scene, TrainingClips
 from trainables.components.shapes import FullSpectrograms, Spectrograms
 from trainables.components.training.train_once import preparation_device
 from trainables.corpora.features import FeatureSplit, clip_power

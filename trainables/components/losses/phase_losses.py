@@ -7,33 +7,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
-
-from jaxtyping import Float
-from torch import Tensor
 
 from trainables.components.audio import phase
+from trainables.components.losses.base import PhaseLoss, Phases
 from trainables.components.losses.reconstruction import l1, l2
-from trainables.components.losses.registries import ANY_PHASE, PHASE_LOSSES
+from trainables.components.losses.registries import PHASE_LOSSES
+from trainables.components.losses.traits import ANY_PHASE
 from trainables.components.representation.channels import PhaseName
 from trainables.components.shapes import Scalar
-
-Phases = Float[Tensor, "clips channels frames bins"]
-
-
-@dataclass(frozen=True)
-class PhaseLoss:
-    """A loss of phases.
-
-    Attributes:
-        loss: the function, called as `loss(estimate, target)`.
-        takes: the representations of phases that it can compare.
-        in_own_units: whether its arguments are normalized phases; else they are in units of π, or cosine and sine.
-    """
-
-    loss: Callable[[Phases, Phases], Scalar]
-    takes: tuple[PhaseName, ...]
-    in_own_units: bool
 
 
 def register_phase_loss(
@@ -54,8 +35,16 @@ def register_phase_loss(
     return add
 
 
-register_phase_loss("l1", in_own_units=True)(l1)
-register_phase_loss("l2", in_own_units=True)(l2)
+@register_phase_loss("l1", in_own_units=True)
+def absolute(estimate: Phases, target: Phases) -> Scalar:
+    """Return the mean absolute difference; −π and π are far apart."""
+    return l1(estimate, target)
+
+
+@register_phase_loss("l2", in_own_units=True)
+def squared(estimate: Phases, target: Phases) -> Scalar:
+    """Return the mean squared difference; −π and π are far apart."""
+    return l2(estimate, target)
 
 
 @register_phase_loss("anti_wrapping", takes=("instantaneous_frequency", "angle"))

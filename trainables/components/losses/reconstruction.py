@@ -6,7 +6,6 @@ mean over the clips of the batch.
 
 from __future__ import annotations
 
-import functools
 import math
 from collections.abc import Callable
 
@@ -15,39 +14,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trainables.components.losses import spectral
-from trainables.components.losses.registries import LOSSES, LossTraits
+from trainables.components.losses.base import Batch, Loss, Reconstruction
+from trainables.components.losses.registries import LOSSES
+from trainables.components.losses.traits import LossTraits
 from trainables.components.shapes import Latents, Scalar
 
-Batch = Float[Tensor, "clips *map"]
-Reconstruction = Callable[..., Tensor]
-
 LOG_VARIANCE_RANGE = (-10.0, 4.0)
-
-
-class Loss:
-    """A reconstruction loss, called as `loss(estimate, target)` or, if `has_sigma`, `loss(estimate, target, sigma)`.
-
-    Attributes:
-        reconstruction: the function.
-        is_variational: whether the latent is a distribution, and `kl_divergence` is added to the loss.
-        has_sigma: whether the loss is a likelihood, whose standard deviation the setting `sigma` chooses.
-        is_quantized: whether the latent is quantized by codebooks, and their commitment loss is added to the loss.
-        in_nats: whether the arguments are log-power in nats; else they are normalized.
-        needs_linear_axis: whether the arguments' bins have to be equally spaced in Hz.
-    """
-
-    def __init__(self, reconstruction: Reconstruction, traits: LossTraits) -> None:
-        functools.update_wrapper(self, reconstruction)
-        self.reconstruction = reconstruction
-        self.is_variational = traits.is_variational
-        self.has_sigma = traits.has_sigma
-        self.is_quantized = traits.is_quantized
-        self.in_nats = traits.in_nats
-        self.needs_linear_axis = traits.needs_linear_axis
-
-    def __call__(self, estimate: Batch, target: Batch, *sigma: Float[Tensor, "*size"]) -> Scalar:
-        """Return the loss, a mean over clips."""
-        return self.reconstruction(estimate, target, *sigma)
 
 
 def register_loss(

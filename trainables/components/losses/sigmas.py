@@ -6,35 +6,13 @@ with `@SIGMAS.register` here, or in a file that `components:` names.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trainables.components.losses.base import Batch, Sigma
 from trainables.components.losses.registries import SIGMAS
-
-Batch = Float[Tensor, "clips *map"]
-
-
-class Sigma(nn.Module, ABC):
-    """A module that computes σ in units of the normalized data: one for all pixels, or one for each.
-
-    Attributes:
-        num_maps: the number of maps that the decoder returns for σ, beside the means.
-        floor: the lower bound of σ. Without it, the likelihood of values that can be predicted exactly is unbounded.
-    """
-
-    num_maps = 0
-
-    def __init__(self, floor: float) -> None:
-        super().__init__()
-        self.floor = floor
-
-    @abstractmethod
-    def forward(self, estimate: Batch, target: Batch, spread: Batch | None) -> Float[Tensor, "*size"]:
-        """Return σ, given estimates, targets and, if `num_maps` is 1, the decoder's map for σ."""
 
 
 @SIGMAS.register("optimal")

@@ -10,8 +10,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trainables.components.losses.base import Sigma
 from trainables.components.losses.reconstruction import LOG_VARIANCE_RANGE
-from trainables.components.losses.sigmas import Sigma
 from trainables.components.networks.convolutions import HEAD_GAIN, Decoder, Encoder
 from trainables.components.networks.pca_path import LinearPath
 from trainables.components.networks.quantizer import ResidualQuantizer

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from trainables.components.representation.channels import Part
-from trainables.components.representation.normalizations import Normalization, Statistics
+from trainables.components.representation.normalization import Normalization, Statistics
 from trainables.components.representation.registries import NORMALIZATIONS
 from trainables.components.shapes import Clips, Latents
 

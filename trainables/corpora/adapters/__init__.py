@@ -1,5 +1,5 @@
 """Corpora that are listed in tables: one module each, with its settings and its layout."""
 
-from trainables.corpora.adapters import audioset, ave, manifest, pairs, vggsound
+from trainables.corpora.adapters import audioset, ave, hf, manifest, pairs, vggsound
 
-__all__ = ["audioset", "ave", "manifest", "pairs", "vggsound"]
+__all__ = ["audioset", "ave", "hf", "manifest", "pairs", "vggsound"]

@@ -22,8 +22,9 @@ from trainables.corpora.adapters.tables import (
     read_rows,
     require_columns,
 )
-from trainables.corpora.base import CORPORA, CorpusSettings, name_source
+from trainables.corpora.base import CORPORA, RootedCorpus
 from trainables.corpora.files import Recording
+from trainables.corpora.tree import Tree
 from trainables.errors import InputError
 from trainables.support.progress import Progress
 
@@ -34,7 +35,7 @@ COLUMNS = "YTID, start second, end second, labels"
 
 
 @CORPORA.register("audioset")
-class AudioSet(CorpusSettings):
+class AudioSet(RootedCorpus):
     """AudioSet, as much of it as there is."""
 
     name: Literal["audioset"] = "audioset"
@@ -55,15 +56,11 @@ class AudioSet(CorpusSettings):
                 f"corpus.root: {self.root}: has no {LABELS}, or no {SEGMENTS}; AudioSet's tables are needed"
             )
 
-    def source(self) -> str:
-        """Return the name with the resolved root."""
-        return name_source(self.name, self.root)
-
-    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return the segments of the tables whose file is there."""
         self.check_root()
         root = self.root.expanduser()
-        media, pictures = index_media(root), index_pictures(root)
+        media, pictures = index_media(tree), index_pictures(tree)
         name_of = {fields[1]: fields[2] for _, fields in read_rows(root / LABELS) if len(fields) > 2}
         class_of = read_classes(root, self.classes)
         recordings: dict[str, Recording] = {}

@@ -21,9 +21,10 @@ from trainables.corpora.adapters.tables import (
     read_rows,
     require_columns,
 )
-from trainables.corpora.base import CORPORA, CorpusSettings, name_source
+from trainables.corpora.base import CORPORA, RootedCorpus
 from trainables.corpora.files import Recording
 from trainables.corpora.splits import Split
+from trainables.corpora.tree import Tree
 from trainables.errors import InputError
 from trainables.support.progress import Progress
 
@@ -34,7 +35,7 @@ HEADER = "Category"
 
 
 @CORPORA.register("ave")
-class Ave(CorpusSettings):
+class Ave(RootedCorpus):
     """AVE, with its own splits."""
 
     name: Literal["ave"] = "ave"
@@ -51,15 +52,11 @@ class Ave(CorpusSettings):
                 f"corpus.root: {self.root}: has no {', '.join(missing)}; the folder with AVE's lists is needed"
             )
 
-    def source(self) -> str:
-        """Return the name with the resolved root."""
-        return name_source(self.name, self.root)
-
-    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return the annotated videos that are there."""
         self.check_root()
         root = self.root.expanduser()
-        media, pictures = index_media(root), index_pictures(root)
+        media, pictures = index_media(tree), index_pictures(tree)
         recordings: dict[str, Recording] = {}
         for number, fields in read_rows(root / ANNOTATIONS, delimiter="&"):
             if fields[0] == HEADER:

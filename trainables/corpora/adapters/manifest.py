@@ -9,18 +9,19 @@ group                      recordings of one group are in one split; by default 
 
 from __future__ import annotations
 
-import json
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from trainables.corpora.adapters.tables import parse_seconds, read_lines, read_rows
-from trainables.corpora.base import CORPORA, CorpusSettings, name_source
+from trainables.corpora.adapters.tables import parse_seconds, read_json_rows, read_rows
+from trainables.corpora.base import CORPORA, RootedCorpus
 from trainables.corpora.files import VIDEO_SUFFIXES, Recording, format_time
 from trainables.corpora.splits import Split
+from trainables.corpora.tree import Tree
 from trainables.errors import InputError
 from trainables.support.progress import Progress
 
@@ -31,7 +32,7 @@ COLUMNS = ("path", "audio_path", "image_path", "video_path", "label", "split", "
 
 
 @CORPORA.register("manifest")
-class Manifest(CorpusSettings):
+class Manifest(RootedCorpus):
     """A table of files."""
 
     name: Literal["manifest"] = "manifest"
@@ -42,13 +43,14 @@ class Manifest(CorpusSettings):
         """Check that the file is there, and has the columns that are needed."""
         next(_read(self.root.expanduser()), None)
 
-    def source(self) -> str:
-        """Return the name with the resolved path."""
-        return name_source(self.name, self.root)
-
-    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return the rows of the table."""
-        return [recording for recording, _, _ in self._rows()]
+        recordings = [recording for recording, _, _ in self._rows()]
+        return recordings if self.allow_outside else [tree.check(recording) for recording in recordings]
+
+    def list_roots(self) -> list[Path]:
+        """Return the folder of the table."""
+        return [self.root.expanduser().parent]
 
     def fixed_splits(self, recordings: Sequence[Recording]) -> dict[str, Split]:
         """Return the splits of the table; rows without one fill up the splits that are missing."""
@@ -111,7 +113,10 @@ class Manifest(CorpusSettings):
         if "\0" in name:
             raise InputError(f"{path}:{number}: {name!r} is no path")
         file = path.parent / name
-        if not self.allow_outside and not file.resolve().is_relative_to(path.parent.resolve()):
+        # Links are followed later, or left out.
+        named = Path(os.path.abspath(file))
+        folders = (Path(os.path.abspath(path.parent)), path.parent.resolve())
+        if not self.allow_outside and not any(named.is_relative_to(folder) for folder in folders):
             raise InputError(
                 f"{path}:{number}: {name} is outside the folder of the table; move it there, or set"
                 " corpus.allow_outside: true"
@@ -140,15 +145,9 @@ def _read(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
 
 
 def _read_json(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
-    for number, line in read_lines(path):
-        try:
-            fields: Any = json.loads(line)
-        except ValueError as error:
-            raise InputError(f"{path}:{number}: is no JSON ({error}); one object in each line is needed") from error
-        if not isinstance(fields, dict):
-            raise InputError(f"{path}:{number}: is no JSON object; one in each line is needed")
+    for number, fields in read_json_rows(path):
         _check_columns(path, number, list(fields))
-        yield number, {name: str(value) for name, value in fields.items() if value is not None}
+        yield number, fields
 
 
 def _check_columns(path: Path, number: int, names: Sequence[str]) -> None:

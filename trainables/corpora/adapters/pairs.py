@@ -13,14 +13,15 @@ from typing import Literal
 from pydantic import Field
 
 from trainables.corpora import folder as folder_layout
-from trainables.corpora.base import CORPORA, CorpusSettings, name_source
+from trainables.corpora.base import CORPORA, RootedCorpus
 from trainables.corpora.files import VIDEO_SUFFIXES, Recording
+from trainables.corpora.tree import Tree
 from trainables.errors import InputError
 from trainables.support.progress import Progress
 
 
 @CORPORA.register("pairs")
-class Pairs(CorpusSettings):
+class Pairs(RootedCorpus):
     """Sounds that have a picture, or videos; what has no picture is left out, and with `images` videos are, too."""
 
     name: Literal["pairs"] = "pairs"
@@ -31,20 +32,16 @@ class Pairs(CorpusSettings):
 
     def check_root(self) -> None:
         """Check that both folders have sub-folders."""
-        for setting, folder in zip(("root", "images"), self._folders(), strict=False):
+        for setting, folder in zip(("root", "images"), self.list_roots(), strict=False):
             if not folder_layout.visible_folders(folder, setting):
                 raise InputError(f"corpus.{setting}: {folder}: has no sub-folder; one per class is needed")
 
-    def source(self) -> str:
-        """Return the name with the resolved root."""
-        return name_source(self.name, self.root)
-
-    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return the sounds that have a picture."""
-        recordings = folder_layout.find_recordings(self.root.expanduser())
+        recordings = folder_layout.find_recordings(tree)
         if self.images is not None:
-            images = self._folders()[1]
-            pictures = folder_layout.list_files(images)
+            images = self.list_roots()[1]
+            pictures = tree.list_files(images)
             recordings = [
                 dataclasses.replace(recording, picture=folder_layout.find_picture(images, recording.name, pictures))
                 for recording in recordings
@@ -58,6 +55,7 @@ class Pairs(CorpusSettings):
             )
         return paired
 
-    def _folders(self) -> list[Path]:
+    def list_roots(self) -> list[Path]:
+        """Return the root, and the folder of the pictures if it is another one."""
         root = self.root.expanduser()
         return [root] if self.images is None else [root, root / self.images.expanduser()]

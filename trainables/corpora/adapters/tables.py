@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from trainables.corpora.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
+from trainables.corpora.tree import Tree
 from trainables.errors import InputError
 
 MOST_CHARACTERS = 1_000_000
@@ -75,6 +78,22 @@ def read_rows(path: Path, *, delimiter: str = ",") -> Iterator[tuple[int, list[s
         raise InputError(f"{path}:{numbers[num_lines]}: {error}; close each quote, or save the table again") from error
 
 
+def read_json_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
+    """Yield the number and the fields of each line of a file of JSON lines; fields that are null are left out.
+
+    Raises:
+        InputError: see `read_lines`; or a line is no JSON object.
+    """
+    for number, line in read_lines(path):
+        try:
+            fields: Any = json.loads(line)
+        except ValueError as error:
+            raise InputError(f"{path}:{number}: is no JSON ({error}); one object in each line is needed") from error
+        if not isinstance(fields, dict):
+            raise InputError(f"{path}:{number}: is no JSON object; one in each line is needed")
+        yield number, {name: str(value) for name, value in fields.items() if value is not None}
+
+
 def require_columns(path: Path, number: int, fields: Sequence[str], count: int, names: str) -> None:
     """Check that a row has enough fields.
 
@@ -100,21 +119,21 @@ def parse_seconds(path: Path, number: int, text: str, name: str) -> float:
     return seconds
 
 
-def index_media(root: Path, suffixes: frozenset[str] = MEDIA_SUFFIXES) -> dict[str, Path]:
-    """Return the media files below a folder by their stems, videos before sounds.
+def index_media(tree: Tree, suffixes: frozenset[str] = MEDIA_SUFFIXES) -> dict[str, Path]:
+    """Return the media files below the root by their stems, videos before sounds.
 
     Hidden files and those in hidden folders are ignored.
 
     Raises:
         InputError: the folder can't be read.
     """
+    root = tree.roots[0]
     if not root.is_dir():
         raise InputError(f"corpus.root: {root}: no such folder; the folder of the data set is needed")
     files: dict[str, Path] = {}
-    for path in sorted(root.rglob("*"), key=lambda path: (path.suffix.lower() not in VIDEO_SUFFIXES, path)):
-        is_hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
-        if path.suffix.lower() in suffixes and not is_hidden:
-            files.setdefault(path.stem, path)
+    paths = [root / name for name in tree.list_files(root, suffixes=suffixes)]
+    for path in sorted(paths, key=lambda path: (path.suffix.lower() not in VIDEO_SUFFIXES, path)):
+        files.setdefault(path.stem, path)
     return files
 
 
@@ -127,9 +146,9 @@ def find_sound_and_picture(
     return path, path if path.suffix.lower() in VIDEO_SUFFIXES else pictures.get(stem)
 
 
-def index_pictures(root: Path) -> dict[str, Path]:
-    """Return the pictures below a folder by their stems."""
-    return index_media(root, PICTURE_SUFFIXES)
+def index_pictures(tree: Tree) -> dict[str, Path]:
+    """Return the pictures below the root by their stems."""
+    return index_media(tree, PICTURE_SUFFIXES)
 
 
 def read_classes(root: Path, classes: str) -> Mapping[str, str] | None:

@@ -22,8 +22,9 @@ from trainables.corpora.adapters.tables import (
     read_rows,
     require_columns,
 )
-from trainables.corpora.base import CORPORA, CorpusSettings, name_source
+from trainables.corpora.base import CORPORA, RootedCorpus
 from trainables.corpora.files import Recording
+from trainables.corpora.tree import Tree
 from trainables.errors import InputError
 from trainables.support.progress import Progress
 
@@ -33,7 +34,7 @@ COLUMNS = "YTID, start second, label, split"
 
 
 @CORPORA.register("vggsound")
-class VggSound(CorpusSettings):
+class VggSound(RootedCorpus):
     """VGGSound, as much of it as there is."""
 
     name: Literal["vggsound"] = "vggsound"
@@ -50,15 +51,11 @@ class VggSound(CorpusSettings):
                 f"corpus.root: {self.root}: has no {TABLE}; the folder with VGGSound's own table is needed"
             )
 
-    def source(self) -> str:
-        """Return the name with the resolved root."""
-        return name_source(self.name, self.root)
-
-    def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+    def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return the rows of the table whose file is there."""
         self.check_root()
         root = self.root.expanduser()
-        media, pictures, class_of = index_media(root), index_pictures(root), read_classes(root, self.classes)
+        media, pictures, class_of = index_media(tree), index_pictures(tree), read_classes(root, self.classes)
         recordings: dict[str, Recording] = {}
         for number, (video, start, label, _) in self._read():
             class_name = label if class_of is None else class_of.get(label.lower())

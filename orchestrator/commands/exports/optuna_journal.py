@@ -1,9 +1,8 @@
-"""`orchestrate export NAME --optuna FILE`: write the studies as an Optuna journal for optuna-dashboard."""
+"""The studies of a sweep as an Optuna journal, which optuna-dashboard opens."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 
@@ -13,7 +12,6 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from orchestrator.errors import UserError
 from orchestrator.policy.frozen_trials import distribution, make_frozen_trial
 from orchestrator.search_space.reader import Sweep, read_search_space
 from orchestrator.state.curve import Objective
@@ -23,39 +21,28 @@ from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
 
-def export(home: Path, name: str, file: Path, say: Callable[[str], None]) -> None:
+def write_journal(home: Path, name: str, file: Path) -> str:
     """Write a study for each arm, named `<sweep>/<arm>`, with the trials of its search as TPE has seen them.
 
     Args:
         home: the folder of all sweeps.
         name: the sweep.
         file: the new journal.
-        say: prints a line.
+
+    Returns:
+        What was written, in words.
 
     Raises:
-        UserError: there is no such sweep, or the file is there already or can't be written.
+        UserError: there is no such sweep.
     """
     folder = find_sweep(home, name)
-    if file.exists():
-        raise UserError(f"{file} is there already; a journal is written once: give another file")
     sweep = read_search_space(folder / SEARCH_SPACE, name=name)
     ledger = Ledger(folder, Objective.of(sweep.space), read_only=True)
-    try:
-        # Renamed at the end, so that the file is complete if it exists.
-        temporary = file.with_name(f".{file.name}.tmp")
-        temporary.unlink(missing_ok=True)
-        count = _write(temporary, sweep, ledger)
-        temporary.replace(file)
-    except OSError as error:
-        raise UserError(f"{file}: can't be written ({error.strerror}); give a file in a folder that is there") from None
-    arms = words.amount(len(sweep.arms), "study") if len(sweep.arms) == 1 else f"{len(sweep.arms)} studies"
-    say(f"{arms}, {words.amount(count, 'trial')}. Look at them:  optuna-dashboard {file}")
-
-
-def _write(file: Path, sweep: Sweep, ledger: Ledger) -> int:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
-        return _add_studies(JournalStorage(JournalFileBackend(str(file))), sweep, ledger)
+        count = _add_studies(JournalStorage(JournalFileBackend(str(file))), sweep, ledger)
+    arms = "1 study" if len(sweep.arms) == 1 else f"{len(sweep.arms)} studies"
+    return f"{arms}, {words.amount(count, 'trial')}"
 
 
 def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:

@@ -1,0 +1,1 @@
+"""`orchestrate export`: what a sweep has recorded, in the files of other programs."""

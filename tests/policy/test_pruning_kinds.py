@@ -1,0 +1,177 @@
+"""`pruning.kind`: PASHA's top rung, the median of the others, and patience; a kill changes no decision."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from orchestrator.commands.planning.plan import make_plan
+from ray.tune.schedulers import MedianStoppingRule
+
+from orchestrator.errors import SearchSpaceError
+from orchestrator.policy.agenda import Agenda
+from orchestrator.policy.ranking import estimate_noise, is_ranking_stable
+from orchestrator.search_space.reader import Sweep
+from orchestrator.state.trial import Trial
+from tests.support.driving import drive, ledger_of, told
+from tests.support.spaces import noop_sweep
+
+PASHA = {"kind": "pasha", "grace_epochs": 1, "reduction_factor": 2}
+MEDIAN = {"kind": "median", "grace_epochs": 2, "min_trials": 3}
+PATIENT = {"kind": "patient", "patience": 3}
+
+
+def sweep_of(folder: Path, pruning: dict[str, Any], trials: int = 12, epochs: int = 16, **changes: Any) -> Sweep:
+    budget = {"trials_per_arm": trials, "max_epochs": epochs}
+    return noop_sweep(folder, **{"compare": None, "budget": budget, "pruning": pruning} | changes)
+
+
+def steady(trial: Trial, epoch: int) -> float:
+    """The first epoch ranks the trials as the last one does."""
+    return (trial.index * 0.37 % 1) * (1 - 0.5**epoch)
+
+
+def crossing(trial: Trial, epoch: int) -> float:
+    """Every rung has another ranking."""
+    return epoch + (trial.index * 0.37 + epoch.bit_length() * 0.29) % 1
+
+
+def wavy(trial: Trial, epoch: int) -> float:
+    return trial.index * 0.61 % 1 + 0.4 * float(np.sin(trial.index + epoch))
+
+
+def test_pasha_raises_the_top_rung_only_while_the_ranking_changes(tmp_path: Path) -> None:
+    calm = drive(sweep_of(tmp_path, PASHA), tmp_path / "calm", steady)
+    assert calm.top_rungs == {}
+    epochs = sorted(trial.epochs for trial in calm.trials.values())
+    # Nobody passes the second rung but the best trial, which trains to the end.
+    assert epochs[-1] == 16 and epochs[-2] == 2
+    best = max(calm.trials.values(), key=lambda trial: steady(trial, 16))
+    assert best.outcome == "completed"
+    waiting = [trial for trial in calm.trials.values() if trial.epochs == 2]
+    assert waiting and all("waits at the top rung" in trial.reason for trial in waiting)
+
+    wild = drive(sweep_of(tmp_path, PASHA), tmp_path / "wild", crossing)
+    assert wild.top_rungs["all"] > 2
+    asha = drive(sweep_of(tmp_path, PASHA | {"kind": "asha", "promote": True}), tmp_path / "asha", steady)
+    assert sum(epochs) < sum(trial.epochs for trial in asha.trials.values())
+
+
+def test_arms_have_top_rungs_of_their_own_unless_they_share_all(tmp_path: Path) -> None:
+    def score(trial: Trial, epoch: int) -> float:
+        return crossing(trial, epoch) if trial.arm == "arm=a" else steady(trial, epoch)
+
+    apart = drive(sweep_of(tmp_path, PASHA, compare={"arm": ["a", "b"]}), tmp_path / "apart", score)
+    assert set(apart.top_rungs) == {"arm=a"}
+    shared = PASHA | {"across_arms": True}
+    together = drive(sweep_of(tmp_path, shared, compare={"arm": ["a", "b"]}), tmp_path / "together", score)
+    assert set(together.top_rungs) == {""}
+
+
+def test_a_ranking_is_stable_apart_from_the_noise_of_crossing_curves() -> None:
+    swapped = [[0.5, 0.5, 0.40], [0.4, 0.4, 0.41]]
+    assert not is_ranking_stable(swapped, below=1)
+    assert is_ranking_stable([[0.5, 0.5, 0.41], [0.4, 0.4, 0.40]], below=1)
+    assert is_ranking_stable(swapped[:1], below=1)
+    # The second and the third trial cross twice, at a distance of 0.2 in the end.
+    noisy = np.array([[9.0, 9.0, 9.0], [1.1, 1.0, 1.2], [1.0, 1.1, 1.0]])
+    assert estimate_noise(noisy) == pytest.approx(0.2)
+    assert estimate_noise(np.array(swapped)) == 0.0
+    assert is_ranking_stable([[1.1, 1.0, 1.2], [1.0, 1.1, 1.0]], below=2)
+
+
+@pytest.mark.parametrize("across_arms", [False, True])
+def test_the_median_rule_decides_as_rays_does(tmp_path: Path, across_arms: bool) -> None:
+    pruning = MEDIAN | {"across_arms": across_arms}
+    sweep = sweep_of(tmp_path, pruning, epochs=8, compare={"arm": ["a", "b"]})
+    ledger = drive(sweep, tmp_path / "sweep", wavy)
+    rules: dict[str, MedianStoppingRule] = {}
+    for trial in ledger.trials.values():
+        key = "" if across_arms else trial.arm
+        if key not in rules:
+            rules[key] = MedianStoppingRule(
+                "epoch", "score", "max", grace_period=2, min_samples_required=3, min_time_slice=math.inf
+            )
+        stub = _Stub()
+        stopped = next(
+            (
+                epoch
+                for epoch in range(1, 8)
+                if rules[key].on_trial_result(None, stub, {"epoch": epoch, "score": wavy(trial, epoch)}) == "STOP"
+            ),
+            8,
+        )
+        if stopped == 8:
+            rules[key].on_trial_complete(None, stub, {"epoch": 8, "score": wavy(trial, 8)})
+        assert trial.epochs == stopped, trial.number
+    pruned = [trial for trial in ledger.trials.values() if trial.outcome == "pruned"]
+    assert len(pruned) >= 4
+    assert "the median of the running averages of" in pruned[0].reason
+
+
+class _Stub:
+    """A trial as Ray's rule needs it: an object that can be a key."""
+
+    trial_id = 0
+
+
+def test_a_patient_trial_completes_when_it_no_longer_improves(tmp_path: Path) -> None:
+    def plateau(trial: Trial, epoch: int) -> float:
+        return min(epoch, 4 + trial.index) + (0.001 * epoch if trial.index == 1 else 0.0)
+
+    ledger = drive(sweep_of(tmp_path, PATIENT, trials=2), tmp_path / "sweep", plateau)
+    assert [(trial.outcome, trial.cause, trial.epochs) for trial in ledger.trials.values()] == [
+        ("completed", "over", 7),
+        ("completed", "none", 16),
+    ]
+    assert ledger.trials[1].reason == "val/score has not improved for 3 epochs, since epoch 4"
+    picky = drive(sweep_of(tmp_path, PATIENT | {"min_delta": 0.01}, trials=2), tmp_path / "picky", plateau)
+    assert picky.trials[2].epochs == 8
+    # Of more epochs it would make no use.
+    longer = sweep_of(tmp_path, PATIENT, trials=2, epochs=20)
+    agenda = Agenda(longer, ledger_of(longer, tmp_path / "sweep"), evaluates=False)
+    task = agenda.next_task(set())
+    assert task is not None and task.trial.number == 2
+
+
+@pytest.mark.parametrize(("pruning", "score"), [(PASHA, crossing), (MEDIAN, wavy), (PATIENT, wavy)])
+def test_kills_change_no_decision(tmp_path: Path, pruning: dict[str, Any], score: Any) -> None:
+    sweep = sweep_of(tmp_path, pruning, trials=6, epochs=8, compare={"arm": ["a", "b"]})
+    whole = drive(sweep, tmp_path / "whole", score)
+    for steps in (1, 1, 1, 5, 2, 9):
+        drive(sweep, tmp_path / "killed", score, steps=steps)
+    killed = drive(sweep, tmp_path / "killed", score)
+    assert told(killed) == told(whole)
+    assert [trial.reason for trial in killed.trials.values()] == [trial.reason for trial in whole.trials.values()]
+    assert killed.top_rungs == whole.top_rungs
+
+
+@pytest.mark.parametrize(
+    ("pruning", "message"),
+    [
+        ({"kind": "median", "reduction_factor": 3}, "reduction_factor, which is for kind asha and pasha"),
+        ({"kind": "pasha", "promote": False}, "promote, which is for kind asha and not for pasha"),
+        ({"patience": 3}, "patience, which is for kind patient and not for asha"),
+        ({"kind": "patient"}, r"needs patience, the epochs without improvement, such as \{patience: 5\}"),
+        ({"kind": "patient", "patience": 16}, r"must be below budget.max_epochs \(16\), got 16"),
+        ({"kind": "hyperband"}, "kind"),
+    ],
+)
+def test_a_key_of_another_kind_is_refused(tmp_path: Path, pruning: dict[str, Any], message: str) -> None:
+    with pytest.raises(SearchSpaceError, match=message):
+        sweep_of(tmp_path, pruning)
+
+
+def test_a_plan_says_how_trials_end(tmp_path: Path) -> None:
+    plans = {pruning["kind"]: str(make_plan(sweep_of(tmp_path, pruning))) for pruning in (PASHA, MEDIAN, PATIENT)}
+    # 12 trials of one epoch, six of two, and one that goes on for 14.
+    assert "epochs: 192 at most, 32 or more when PASHA prunes" in plans["pasha"]
+    assert "the top rung of pruning is epoch 2, and rises" in plans["pasha"]
+    assert "epochs: 192 at most, 66 or more when the median rule prunes" in plans["median"]
+    assert "epochs: 192 at most, 48 or more when trials stop improving" in plans["patient"]
+    off = sweep_of(tmp_path, {"kind": "none", "grace_epochs": 2})
+    assert off.space.pruning is None
+    assert "(nothing is pruned)" in str(make_plan(off))
