@@ -60,6 +60,7 @@ def plan(
     from orchestrator.commands.planning.plan import make_plan
     from orchestrator.commands.planning.printing import print_plan
     from orchestrator.machines.address import use_address
+    from orchestrator.notices.addresses import check_addresses
     from orchestrator.plugins.loader import check_corpus
     from orchestrator.search_space.reader import read_search_space
     from orchestrator.state.disk import free_bytes
@@ -72,6 +73,7 @@ def plan(
         use_address(address)
     sweep = read_search_space(file, preset=preset, overrides=set_ or [])
     check_corpus(sweep.space.corpus)
+    check_addresses(sweep.space.notify, sweep.path)
     sweep_plan = make_plan(sweep)
     print_plan(sweep_plan, Console(highlight=False), free_bytes(find_home(home)))
     if probe:

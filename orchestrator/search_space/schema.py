@@ -25,7 +25,7 @@ from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, ch
 from orchestrator.search_space.objective import Objective, Pruning
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import Search
-from orchestrator.search_space.section import NoneWord, Resources, Section
+from orchestrator.search_space.section import NoneWord, Notice, Resources, Section
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
 
 
@@ -245,6 +245,9 @@ class SearchSpace(Section):
         None, description="run the best configurations again, then evaluate them on the test split; or none"
     )
     media: Media = Field(Media(), description="the sounds and pictures that trials render")
+    notify: Annotated[tuple[Notice, ...], Field(strict=False)] = Field(
+        (), description="addresses that get a notice when the sweep ends, stalls, …"
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="the seed from which all randomness follows")
     components: Annotated[tuple[Annotated[Path, Field(strict=False)], ...], Field(strict=False)] = Field(
         (), description="files that register losses, normalizations, …"

@@ -177,7 +177,7 @@ def _match_arm(arm: Arm, wanted: Mapping[str, Value]) -> tuple[dict[str, Value],
     for name, value in wanted.items():
         if name in arm.searched:
             domain = arm.searched[name]
-            if not _contains(domain, value):
+            if not contains(domain, value):
                 return {}, f"{name} is searched in {domain}, got {quote_value(value)}"
             searched[name] = value if isinstance(domain, Choice) else type(domain.at(0.5))(value)
         elif name not in settled:
@@ -189,9 +189,14 @@ def _match_arm(arm: Arm, wanted: Mapping[str, Value]) -> tuple[dict[str, Value],
     return searched, ""
 
 
-def _contains(domain: Domain, value: Value) -> bool:
+def contains(domain: Domain, value: Value) -> bool:
+    """Return whether a domain has a value, of which a continuous one has every number between its bounds."""
     if isinstance(domain, Uniform | LogUniform):
         return is_number(value) and domain.low <= value <= domain.high
+    if isinstance(domain, QUniform):
+        # Optuna's own tolerance, since it proposes 0.1 + 2 * 0.1.
+        steps = (value - domain.low) / domain.q if is_number(value) else 0.5
+        return abs(steps - round(steps)) < 1e-8 and 0 <= round(steps) <= round((domain.high - domain.low) / domain.q)
     return domain.takes(value)
 
 

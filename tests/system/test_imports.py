@@ -33,7 +33,8 @@ sounds as loud as the pages do."""
 FLOORS = {
     "orchestrator": (
         *("__main__", "cli", "steering", "api", "commands", "models", "driver", "machines", "overview", "policy"),
-        *("tracking", "worker", "state", "search_space", "plugins", "messages", "command_line", "processor", "storage"),
+        *("notices", "tracking", "worker", "state", "search_space", "plugins", "messages", "command_line"),
+        *("processor", "storage"),
         "errors",
     ),
     "trainables": (
