@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.commands.plan import make_plan
+from orchestrator.commands.planning.plan import make_plan
 from orchestrator.driver.provenance import make_record
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.plugins.loader import Prepared
