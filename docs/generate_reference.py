@@ -37,9 +37,14 @@ SECTIONS = {
     "confirm": "Confirm",
     "media": "Media",
     "arms": "ArmChange",
+    "notify": "Notice",
 }
 """Keys of a file that hold a section, and the name of its definition in the schema."""
-SECTIONS_IN_WORDS = {"arms": "a list of sections", "trainable": "a name, a path, or a section"}
+SECTIONS_IN_WORDS = {
+    "arms": "a list of sections",
+    "notify": "a list of sections",
+    "trainable": "a name, a path, or a section",
+}
 DOMAINS = ("choice", "uniform", "loguniform", "quniform", "int", "logint")
 FREE_FORM = {
     "compare": "values of one parameter, or named bundles",
@@ -185,6 +190,9 @@ def _type_in_words(key: str, setting: Schema) -> str:
     if key == "metrics" and setting.get("type") == "array":
         # The metrics of a command are regular expressions.
         return "a list of names"
+    if key == "when" and setting.get("type") == "array":
+        # In other sections it is a condition on parameters.
+        return f"a list of {_listed(setting['items']['enum'])}"
     return FREE_FORM.get(key) or _shape_in_words(setting)
 
 

@@ -154,7 +154,7 @@ def tiny_home(shared_folder: Path, empty_database: Path, tmp_path_factory: pytes
 @pytest.fixture(scope="session")
 def corpus(tiny_corpus: Path, tiny_home: Path) -> Corpus:
     # Imported any earlier, its shapes would not be checked.
-    from trainables.corpora.corpus import open_corpus
+    from trainables.corpora.opening import open_corpus
 
     return open_corpus({"name": "folder", "root": str(tiny_corpus)}, tiny_home)
 

@@ -77,6 +77,7 @@ def sweep(
         return
     # Imported only now: a finished sweep needs neither torch nor Ray.
     from orchestrator.driver.sweep import run_sweep
+    from orchestrator.notices.addresses import check_addresses
     from orchestrator.overview.screen import Screen
     from orchestrator.plugins.loader import check_corpus
     from orchestrator.search_space.reader import read_search_space
@@ -87,6 +88,7 @@ def sweep(
         # A sweep that has started before may be finished, and a finished one needs no corpus.
         if not was_run(home_path / sweep.name):
             check_corpus(sweep.space.corpus)
+            check_addresses(sweep.space.notify, sweep.path)
     screen = Screen()
     if detach:
         _detach(home_path / sweeps[0].name, screen.say)

@@ -14,7 +14,6 @@ from orchestrator.messages import suggest_file
 from orchestrator.models.champion import Champion, export_best, find_generating_sweep
 from orchestrator.plugins import exported_models, loader
 
-RATE_HZ = 22050
 WITH_ARTICLE = {"image": "an image", "sound": "a sound"}
 
 
@@ -28,7 +27,7 @@ class Options:
         model: a model in MLflow instead, such as `models:/audiovision@champion`.
         count: the number of outputs for each input file; a reconstruction is always one.
         seed: the seed of the generated outputs.
-        at_s: the start of the clip in a recording, in seconds; clips have two seconds.
+        at_s: the start of the clip in a recording, in seconds.
     """
 
     out: Path
@@ -106,7 +105,7 @@ def _write(generator: Any, file: Path, options: Options, say: Callable[[str], No
         if generator.makes == "sound":
             import soundfile
 
-            soundfile.write(path, generated.content, RATE_HZ, subtype="PCM_16")
+            soundfile.write(path, generated.content, generator.rate_hz, subtype="PCM_16")
         else:
             from PIL import Image
 

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.driver.signals import handle_signals
 from orchestrator.driver.sweep_run import SweepRun
+from orchestrator.notices.addresses import check_addresses
+from orchestrator.notices.sender import send_notices
+from orchestrator.policy.ranges import describe_changes
 from orchestrator.state import requests
 from orchestrator.state.curve import Objective
 from orchestrator.state.disk import check_free
@@ -53,7 +56,7 @@ def run_sweep(
     with lock_sweep(folder) as note:
         keep_search_space(folder, sweep)
         ledger = Ledger(folder, Objective.of(sweep.space))
-        for remark in ledger.remarks:
+        for remark in (*ledger.remarks, *describe_changes(sweep, ledger)):
             screen.say(remark)
         if not ledger.is_restart:
             check_free(home, sweep.space.disk.min_free_gib)
@@ -63,6 +66,7 @@ def run_sweep(
         if before:
             before(ledger)
         resume_arguments = resume_arguments or ["resume", sweep.name, "--home", str(home)]
-        with handle_signals() as signal_handler:
+        check_addresses(sweep.space.notify, sweep.path)
+        with handle_signals() as signal_handler, send_notices(folder, sweep.space.notify):
             SweepRun(sweep, home, ledger, screen, note, signal_handler, resume_arguments).run()
     return ledger

@@ -16,8 +16,6 @@ import pandas as pd
 from mlflow.models import set_model
 from mlflow.pyfunc.model import PythonModel
 
-RATE_HZ = 22050
-
 
 class Served(PythonModel):
     """A pyfunc model around the generator in the artifact `model`."""
@@ -47,7 +45,7 @@ class Served(PythonModel):
         if self.generator.makes == "sound":
             import soundfile
 
-            soundfile.write(file, content, RATE_HZ, format="WAV", subtype="PCM_16")
+            soundfile.write(file, content, self.generator.rate_hz, format="WAV", subtype="PCM_16")
         else:
             from PIL import Image
 

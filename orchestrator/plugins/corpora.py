@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UserError
-from trainables.components.audio.clip import CLIP_S, CLIP_SAMPLES
+from trainables.components.audio.clip import CLIP_SAMPLES
 from trainables.errors import InputError
 from trainables.support.progress import Progress, silent
 
@@ -74,7 +74,7 @@ def open_corpus(
     Raises:
         UserError: the corpus can't be used.
     """
-    from trainables.corpora.corpus import open_corpus as open_
+    from trainables.corpora.opening import open_corpus as open_
 
     return open_(settings, home, progress, observe)
 
@@ -92,7 +92,9 @@ def verify_cache(settings: Mapping[str, Any], home: Path) -> Verified:
 
     model = corpus_model(settings)(**settings)
     recordings = model.list_recordings(home, silent)
-    return verify([open_store(home, model.source()), *find_stores(home, model.source())], recordings)
+    return verify(
+        [open_store(home, model.source(), model.rate_hz), *find_stores(home, model.source(), model.rate_hz)], recordings
+    )
 
 
 @user_errors()
@@ -104,7 +106,8 @@ def estimate_clips(settings: Mapping[str, Any], home: Path) -> Estimate:
     """
     from trainables.corpora.estimate import estimate_clips as estimate
 
-    return estimate(corpus_model(settings)(**settings).list_recordings(home, silent))
+    model = corpus_model(settings)(**settings)
+    return estimate(model.list_recordings(home, silent), model.rate_hz)
 
 
 @dataclass(frozen=True)
@@ -137,7 +140,7 @@ def count_clips(corpus: Corpus) -> list[ClassCounts]:
         clips = corpus.clips[corpus.clips["class"].astype(str) == name]
         splits = clips.drop_duplicates("recording")["split"].value_counts()
         recordings = int(clips["recording"].nunique())
-        hours = len(clips) * CLIP_S / 3600
+        hours = len(clips) * corpus.clip_s / 3600
         counts.append(ClassCounts(name, recordings, len(clips), hours, splits.to_dict(), int(skipped.get(name, 0))))
     return counts
 

@@ -25,7 +25,7 @@ from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, ch
 from orchestrator.search_space.objective import Objective, Pruning
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import Search
-from orchestrator.search_space.section import NoneWord, Resources, Section
+from orchestrator.search_space.section import NoneWord, Notice, Resources, Section
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
 
 
@@ -233,6 +233,9 @@ class SearchSpace(Section):
     trials: Annotated[tuple[dict[str, Value], ...], Field(strict=False)] = Field(
         (), description="configurations of your own, which the arms that have their parameters train first"
     )
+    warm_start: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_check_different)] = Field(
+        (), description="sweeps of this home from whose trials the samplers learn before the first one"
+    )
     search: Search = Field(Search(), description="who proposes the parameters of trials")
     budget: Budget = Field(description="the number of trials and epochs, and the time limit")
     pruning: Annotated[Pruning | None, NoneWord, AfterValidator(_drop_none)] = Field(
@@ -245,6 +248,9 @@ class SearchSpace(Section):
         None, description="run the best configurations again, then evaluate them on the test split; or none"
     )
     media: Media = Field(Media(), description="the sounds and pictures that trials render")
+    notify: Annotated[tuple[Notice, ...], Field(strict=False)] = Field(
+        (), description="addresses that get a notice when the sweep ends, stalls, …"
+    )
     seed: int = Field(0, ge=0, lt=2**31, description="the seed from which all randomness follows")
     components: Annotated[tuple[Annotated[Path, Field(strict=False)], ...], Field(strict=False)] = Field(
         (), description="files that register losses, normalizations, …"

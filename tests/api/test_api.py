@@ -15,11 +15,12 @@ import pytest
 from orchestrator import Sweep, load
 from orchestrator.api.driver_process import run_driver
 from orchestrator.api.plain import to_plain
-from orchestrator.commands.plan import make_plan
+from orchestrator.commands.planning.plan import make_plan
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.search_space.reader import read_search_space
 from tests.benchmarks.noop import Noop
 from tests.support.driving import drive
+from tests.support.inbox import inbox, wait_until
 from tests.support.spaces import NOOP, noop_sweep, write_space
 from tests.support.sweep_folder import SweepFolder
 
@@ -136,18 +137,23 @@ def test_a_home_that_is_a_file_is_one_message(tmp_path: Path) -> None:
 
 
 def test_a_sweep_runs_from_python_and_a_finished_one_stays(
-    empty_database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    empty_database: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "mlflow.db").write_bytes(empty_database.read_bytes())
-    sweep = Sweep(name="tiny", home=tmp_path, **SPACE)
-    results = sweep.run()
+    monkeypatch.setenv("NOTICE_TOKEN", "secret")
+    with inbox(refusals=2) as server:
+        sweep = Sweep(name="tiny", home=tmp_path, **SPACE, notify=[{"url": server.url}])
+        results = sweep.run()
+        wait_until(lambda: server.titles == ["tiny: finished"])
+        # Another start of a finished sweep has nothing to say.
+        assert sweep.run().trials.equals(results.trials)
+    assert server.titles == ["tiny: finished"] and len(server.attempts) == 3
     assert results.state == "finished"
     assert list(results.trials["outcome"]) == ["completed"] * 4
     assert "trial 4" in capsys.readouterr().out
     # The parameters are those that a driver without processes gives the trials.
     driven = drive(noop_sweep(tmp_path, **SPACE | {"trainable": str(NOOP), "seed": 0} | plain_budget()), tmp_path / "d")
     assert sorted(results.trials["x"]) == sorted(float(trial.params["x"]) for trial in driven.trials.values())
-    assert sweep.run().trials.equals(results.trials)
     with pytest.raises(UserError, match="was run with another search space"):
         Sweep(name="tiny", home=tmp_path, **SPACE | {"seed": 1}).run()
 

@@ -26,8 +26,9 @@ import numpy as np
 import psutil
 import soundfile
 
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.demo.write import write_demo
+from trainables.corpora.opening import open_corpus
 from trainables.corpora.settings import corpus_model
 from trainables.corpora.shards.store import Counts
 from trainables.corpora.splits import split_groups

@@ -22,9 +22,10 @@ import torch
 
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges.sound_judge import NETWORKS, Judge, train_network
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power
 from trainables.corpora.folder import ESC_NAME
+from trainables.corpora.opening import open_corpus
 
 
 def fold_of(recording: str) -> int:

@@ -42,7 +42,7 @@ def drive(folder: Path, corpus: Path, trials: int, uri: str) -> None:
             import torch
 
             from tests.benchmarks.counted import Counted
-            from trainables.corpora.corpus import open_corpus
+            from trainables.corpora.opening import open_corpus
 
             torch.set_num_threads(1)
             home = folder / "home"

@@ -18,7 +18,8 @@ import torch
 
 from trainables.autoencoder.trainable import Autoencoder
 from trainables.components.representation.representation import ClipSplit, Representation
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
+from trainables.corpora.opening import open_corpus
 
 BEST: dict[str, Any] = {
     "representation": "audiovision",

@@ -24,8 +24,9 @@ from trainables.components.audio.sound_metrics import mel_lsd_db, spectral_conve
 from trainables.components.audio.spectrogram import griffin_lim
 from trainables.components.representation.registries import PHASES
 from trainables.components.representation.scene import Scene, TrainingClips
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import read_waveforms
+from trainables.corpora.opening import open_corpus
 
 LINEAR = ("original", "griffin_lim", "pghi", "pghi_griffin_lim", "vocoder", "nearest", "nearest_own_class", "zero")
 POOLED = ("original", "griffin_lim", "vocoder", "nearest_own_class", "nearest_griffin_lim")

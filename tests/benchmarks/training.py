@@ -42,8 +42,9 @@ from trainables.autoencoder.trainable import Autoencoder
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.training import cuda_graph
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power
+from trainables.corpora.opening import open_corpus
 
 CONFIG = Autoencoder.Config(width=256, batch_size=64, latent_dim=128, loss="l2", spectrogram="48x128")
 CHANNELS = CONFIG.width

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 from orchestrator.cli import app
 from orchestrator.commands.data.show import Leaks
 from tests.support.browser import find_barriers, scrolls_sideways
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
+from trainables.corpora.opening import open_corpus
 from trainables.corpora.survey import survey
 
 RATE_HZ = 22_050

@@ -169,7 +169,7 @@ def test_ids_follow_from_settings_and_files(corpus: Corpus, tmp_path: Path) -> N
 def test_sounds_are_resampled_and_stay_within_full_scale() -> None:
     time_s = np.arange(44_100) / 22_050
     tone = (2 * np.sin(2 * np.pi * 1000 * time_s))[None].astype(np.float32)
-    resampled = convert_sounds(tone, 16_000)
+    resampled = convert_sounds(tone, 22_050, 16_000)
     assert resampled.shape == (1, 32_000)
     assert np.abs(resampled).max() == pytest.approx(1)
     assert np.abs(np.fft.rfft(resampled[0])).argmax() == 2000

@@ -12,8 +12,9 @@ from trainables.components.audio.sizes import SIZES, Size
 from trainables.components.audio.spectrogram import log_power, resize, to_waveform
 from trainables.components.judges.sound_judge import Judge, open_judge
 from trainables.components.judges.training import prepare_lessons
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power, read_waveforms
+from trainables.corpora.opening import open_corpus
 from trainables.support.progress import silent
 
 

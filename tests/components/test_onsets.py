@@ -10,11 +10,11 @@ import torch
 from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
 from trainables.components.audio.onsets import onset_correlation, onset_strength
 from trainables.components.audio.spectrogram import HOP_SAMPLES
-from trainables.corpora.pictures import MOTION_HZ, MOTION_STEPS
+from trainables.corpora.pictures import MOTION_STEPS
 
 BEATS = (2, 7, 11, 16)
 """Steps of a tenth of a second in which something happens."""
-STEP_SAMPLES = RATE_HZ // MOTION_HZ
+STEP_SAMPLES = CLIP_SAMPLES // MOTION_STEPS
 
 
 def bursts(kind: str, steps: tuple[int, ...] = BEATS) -> np.ndarray:

@@ -15,8 +15,9 @@ from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges.picture_judge import PictureJudge, open_picture_judge
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.pictures.augmentation import as_floats
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power
+from trainables.corpora.opening import open_corpus
 from trainables.corpora.splits import Split
 from trainables.errors import InputError
 from trainables.sound_to_image.condition import Condition, open_condition

@@ -16,8 +16,9 @@ from trainables.components.audio.spectrogram import griffin_lim, phase, synthesi
 from trainables.components.representation import vocoder
 from trainables.components.representation.vocoder import open_vocoder, spectral_loss
 from trainables.components.representation.vocoder_network import FIRST_ITERATIONS, VocoderNetwork
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import read_waveforms
+from trainables.corpora.opening import open_corpus
 from trainables.support.progress import silent
 
 

@@ -16,7 +16,8 @@ from PIL import Image
 
 from tests.support.hf_tables import embed, write_hf_table
 from trainables.corpora.adapters.tables import index_media
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
+from trainables.corpora.opening import open_corpus
 from trainables.corpora.settings import CORPORA
 from trainables.corpora.splits import hold_out_validation
 from trainables.corpora.tree import LEADS_NOWHERE, LEADS_OUT, Tree

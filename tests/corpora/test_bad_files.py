@@ -16,8 +16,9 @@ import pytest
 import soundfile
 from numpy.typing import NDArray
 
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.files import Recording
+from trainables.corpora.opening import open_corpus
 from trainables.corpora.pictures import read_frames
 from trainables.corpora.recordings import decode
 from trainables.corpora.shards.decoded import Decoded

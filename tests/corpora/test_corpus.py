@@ -14,10 +14,13 @@ import soundfile
 
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
-from trainables.corpora.corpus import Corpus, corpus_model, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import open_features
 from trainables.corpora.files import Recording
+from trainables.corpora.leaks import describe_leak
+from trainables.corpora.opening import open_corpus
 from trainables.corpora.recordings import decode
+from trainables.corpora.settings import corpus_model
 from trainables.corpora.shards.decoded import Decoded
 from trainables.corpora.shards.waveforms import open_store
 from trainables.corpora.splits import split_groups
@@ -186,7 +189,9 @@ def test_the_second_opening_decodes_nothing_and_a_changed_file_is_another_corpus
     changed = open_folder(two_classes, home)
     assert changed.fingerprint != first.fingerprint
     assert shards_in(home).items() > written.items()
-    assert [place.entry.name for place in open_store(home, changed.source).read()].count("rain/take 0.wav") == 2
+    assert [place.entry.name for place in open_store(home, changed.source, changed.rate_hz).read()].count(
+        "rain/take 0.wav"
+    ) == 2
     assert np.array_equal(first.waveforms()[:6], changed.waveforms()[:6])
 
 
@@ -361,3 +366,31 @@ def test_a_corpus_that_was_cached_before_splits_were_remembered_keeps_them_from_
     for index in range(6, 20):
         soundfile.write(two_classes / "rain" / f"take {index}.wav", noise(2, seed=index), 8000)
     assert splits_in(open_folder(two_classes, home)).items() >= splits_in(before).items()
+
+
+def test_a_corpus_chooses_its_rate_and_so_the_length_of_its_clips(tmp_path: Path) -> None:
+    time_s = np.arange(8 * 22_050) / 22_050
+    for kind, tone_hz in (("low", 500), ("high", 2000)):
+        (tmp_path / "sounds" / kind).mkdir(parents=True)
+        for index in range(4):
+            sound = 0.5 * np.sin(2 * np.pi * (tone_hz + index) * time_s)
+            soundfile.write(tmp_path / "sounds" / kind / f"take {index}.wav", sound, 22_050)
+    settings = {"name": "folder", "root": str(tmp_path / "sounds")}
+    usual, slow, fast = (
+        open_corpus({**settings, "rate_hz": rate_hz}, tmp_path / "home") for rate_hz in (22_050, 11_025, 44_100)
+    )
+    assert usual.fingerprint == open_corpus(settings, tmp_path / "home").fingerprint
+    assert len({corpus.fingerprint for corpus in (usual, slow, fast)}) == 3
+    assert [len(corpus.clips) for corpus in (usual, slow, fast)] == [32, 16, 64]
+    assert slow.clips["start_s"].drop_duplicates().tolist() == [0, 4] and fast.clip_s == 1
+    for corpus in (usual, slow, fast):
+        clip = corpus.clips.index[corpus.clips["recording"] == "high/take 1.wav"][0]
+        spectrum = np.abs(np.fft.rfft(corpus.waveforms()[clip].astype(float)))
+        assert spectrum.argmax() / corpus.clip_s == pytest.approx(2001, abs=1)
+    leak = describe_leak({**settings, "rate_hz": 11_025}, slow, tmp_path / "home", settings, usual.fingerprint)
+    assert leak == "its sounds have 22050 samples per second, and those here have 11025"
+    # A recording is in the same split at every rate.
+    splits = [
+        dict(zip(corpus.clips["recording"], corpus.clips["split"], strict=True)) for corpus in (usual, slow, fast)
+    ]
+    assert splits[0] == splits[1] == splits[2]

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 from pydantic import ValidationError
 
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
+from trainables.corpora.opening import open_corpus
 from trainables.corpora.settings import Esc50
 from trainables.errors import InputError
 from trainables.testing.corpus import CORPUS

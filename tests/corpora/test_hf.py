@@ -11,8 +11,8 @@ import pytest
 import soundfile
 
 from tests.support.hf_tables import FEATURES, embed, write_hf_table
-from trainables.corpora.corpus import open_corpus
 from trainables.corpora.files import Recording
+from trainables.corpora.opening import open_corpus
 from trainables.corpora.settings import CORPORA
 from trainables.errors import InputError
 from trainables.support.progress import silent

@@ -14,7 +14,8 @@ from PIL import Image
 
 from trainables.corpora import folder as folder_layout
 from trainables.corpora import vegas as vegas_layout
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
+from trainables.corpora.opening import open_corpus
 from trainables.corpora.picture_files import read_picture
 from trainables.corpora.pictures import open_motion, open_pictures, read_frames, select_visible
 from trainables.corpora.tree import Tree
@@ -349,3 +350,14 @@ def test_what_goes_wrong_with_a_file_is_raised(tmp_path: Path, count: int) -> No
     paths = [tmp_path / "missing.png"] * count
     with pytest.raises(ValueError, match=f"{paths[0]}: No such file"):
         list(map_in_parallel(partial(read_picture, size=16), paths, "looking", silent))
+
+
+def test_the_picture_of_a_longer_clip_is_later(tmp_path: Path) -> None:
+    for name in ("a", "b", "c"):
+        write_video(tmp_path / "videos" / "seen" / f"{name}.mp4", seconds_of(*COLOURS))
+        write_wav(tmp_path / "videos" / "heard" / f"{name}.wav", 4)
+    settings = {"name": "folder", "root": str(tmp_path / "videos")}
+    short, long = (open_corpus({**settings, "rate_hz": rate_hz}, tmp_path / "home") for rate_hz in (22_050, 11_025))
+    assert (short.clip_s, long.clip_s) == (2, 4) and short.fingerprint != long.fingerprint
+    first = [open_pictures(corpus, 16)[rows_of(corpus, "seen/a.mp4")[0]] for corpus in (short, long)]
+    assert near(first[0], COLOURS[1]) and near(first[1], COLOURS[2])

@@ -15,7 +15,8 @@ from orchestrator.search_space.reader import Sweep, read_search_space
 from orchestrator.state.paths import BEST, CHECKPOINT
 from tests.support.spaces import write_space
 from tests.support.sweep_folder import SweepFolder
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
+from trainables.corpora.opening import open_corpus
 
 GIVEN = {"audio_init": "other/1"}
 

@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 import pydantic
 import pytest
+import soundfile
 import torch
 
+from tests.conftest import RATE_HZ
 from tests.support.tiny_autoencoder import make
 from trainables.autoencoder.trainable import Autoencoder
 from trainables.components.audio.sizes import SIZES, Size
@@ -18,6 +20,7 @@ from trainables.components.networks.convolutions import Decoder, Encoder
 from trainables.components.pictures import spectrogram_pictures
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import read_waveforms
+from trainables.corpora.opening import open_corpus
 from trainables.errors import InputError
 
 
@@ -285,6 +288,24 @@ def test_an_exported_model_makes_the_same_reconstruction(
     (made,) = generator.generate(read_waveforms(corpus.waveforms(), first), count=4, seed=3)
     np.testing.assert_allclose(made.content, expected, atol=1e-4)
     assert made.class_name in corpus.classes and 0 < made.probability <= 1
+
+
+def test_sounds_have_the_rate_of_their_corpus_in_mlflow_and_in_an_exported_model(
+    tiny_corpus: Path, tiny_home: Path, tmp_path: Path
+) -> None:
+    slow = open_corpus({"name": "folder", "root": str(tiny_corpus), "rate_hz": 11_025}, tiny_home)
+    autoencoder = make(slow)
+    autoencoder.step()
+    assert autoencoder.render(np.zeros(1, np.int64)).rate_hz == 11_025
+    save_model(tmp_path / "model", autoencoder.exported())
+    generator = open_model(tmp_path / "model")
+    recording = next((tiny_corpus / "siren").glob("*.wav"))
+    (made,) = generator.generate(generator.read(recording, at_s=0.2), count=1, seed=0)
+    # The recording has 4.2 s, of which a clip is the last four.
+    assert (generator.rate_hz, made.content.shape) == (11_025, (44_100,))
+    expected = soundfile.read(recording, dtype="float32")[0][int(0.2 * RATE_HZ) :]
+    read = generator.read(recording, at_s=0.2)[0].numpy()
+    assert np.sqrt(np.mean(read**2)) == pytest.approx(np.sqrt(np.mean(expected**2)), rel=0.05)
 
 
 @pytest.mark.parametrize(

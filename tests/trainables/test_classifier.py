@@ -18,8 +18,9 @@ from trainables.classifier.modalities import Images, Sounds
 from trainables.classifier.trainable import Classifier
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges.networks import log_mel
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power
+from trainables.corpora.opening import open_corpus
 from trainables.errors import InputError
 from trainables.sound_to_image.condition import open_condition
 from trainables.support.randomness import seed_everything

@@ -21,7 +21,8 @@ from tests.trainables.test_contracts import TRAINABLES, assert_equal
 from trainables.autoencoder.trainable import Autoencoder
 from trainables.components.representation.registries import PHASES
 from trainables.components.training import cuda_graph
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
+from trainables.corpora.opening import open_corpus
 from trainables.support.randomness import random_states, restore_random_states, seed_everything
 from trainables.trainable import Trainable
 

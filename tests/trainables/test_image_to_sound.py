@@ -20,8 +20,9 @@ from trainables.components.audio.spectrogram import log_power
 from trainables.components.generation import open_model, save_model
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.pictures.augmentation import as_floats
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power
+from trainables.corpora.opening import open_corpus
 from trainables.errors import InputError
 from trainables.image_to_sound.model import Distribution, measure_unit
 from trainables.image_to_sound.trainable import ImageToSound

@@ -18,8 +18,9 @@ from trainables.components.audio.spectrogram import log_power
 from trainables.components.generation import open_model, save_model
 from trainables.components.judges.networks import log_mel
 from trainables.components.training.averaging import update_average
-from trainables.corpora.corpus import Corpus, open_corpus
+from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power
+from trainables.corpora.opening import open_corpus
 from trainables.errors import InputError
 from trainables.sound_to_image.config import RETRIEVAL_PREFIX
 from trainables.sound_to_image.log_mels import open_mels

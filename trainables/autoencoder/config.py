@@ -36,7 +36,7 @@ class AutoencoderConfig(TrialConfig):
     """The settings of one autoencoder: its input, latent, networks, training, and how its sounds are rendered."""
 
     loss: Annotated[str, LOSSES] = Field("l2", description="what training minimizes: a registered loss")
-    spectrogram: HalvedSize = Field("48x128", description="frames x frequency bins of a clip of 2 s")
+    spectrogram: HalvedSize = Field("48x128", description="frames x frequency bins of a clip")
     representation: RepresentationName = Field(
         "linear", description="the frequency axis: linear, mel bands, or audiovision, the report's own with its faults"
     )

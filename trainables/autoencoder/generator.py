@@ -51,7 +51,7 @@ class ExportedCodec(Codec):
 
 @register_generator("autoencoder")
 class ReconstructionGenerator(Generator[Waveforms]):
-    """Encodes 2 s of sound, decodes the mean of its latent, and renders it as the trial does."""
+    """Encodes a clip of sound, decodes the mean of its latent, and renders it as the trial does."""
 
     takes: ClassVar[Kind] = "sound"
     makes: ClassVar[Kind] = "sound"
@@ -67,8 +67,8 @@ class ReconstructionGenerator(Generator[Waveforms]):
         self._judge = Judge(model.settings["judge"], network, self.device)
 
     def read(self, path: Path, at_s: float = 0.0) -> Waveforms:
-        """Read 2 s of a recording, from `at_s` on, as a batch of one."""
-        return torch.from_numpy(read_clip(path, at_s))[None]
+        """Read a clip of a recording, from `at_s` on, as a batch of one."""
+        return torch.from_numpy(read_clip(path, at_s, self.rate_hz))[None]
 
     @torch.inference_mode()
     def generate(self, source: Waveforms, *, count: int, seed: int) -> list[Generated]:

@@ -48,7 +48,7 @@ class Sounds:
         """Return magnitudes and sounds for sounds that need not be of the corpus.
 
         Args:
-            waveforms: 2 s each, samples within ±1, on the device.
+            waveforms: one clip each, samples within ±1 at the rate of the training clips, on the device.
 
         Raises:
             InputError: a setting takes a part of the sounds from the corpus.

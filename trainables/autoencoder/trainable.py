@@ -244,6 +244,7 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         settings = {
             "config": self.config.model_dump(mode="json"),
             "classes": list(self.corpus.classes),
+            "rate_hz": self.corpus.rate_hz,
             "judge": judge.id,
         }
         weights = {prefix + key: value for prefix, tensors in parts.items() for key, value in tensors.items()}

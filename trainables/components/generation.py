@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from trainables.components.audio.clip import RATE_HZ
 from trainables.corpora.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from trainables.errors import InputError
 from trainables.support.cache import write_whole
@@ -62,7 +63,7 @@ class Generated:
     """One generated sound or picture, with the judge's classification.
 
     Attributes:
-        content: samples within ±1 of shape (samples,), at 22,050 Hz, or pixels of shape (height, width, 3).
+        content: samples within ±1 of shape (samples,), at the generator's rate, or pixels of shape (height, width, 3).
         class_name: the most probable class.
         probability: its probability.
     """
@@ -77,6 +78,10 @@ class Generator(ABC, Generic[Source]):
 
     Args:
         model: the saved form.
+
+    Attributes:
+        classes: the names of the corpus's classes.
+        rate_hz: the sampling rate of the sounds that it reads or makes.
     """
 
     takes: ClassVar[Kind]
@@ -86,6 +91,8 @@ class Generator(ABC, Generic[Source]):
 
     def __init__(self, model: Model) -> None:
         self.classes: list[str] = list(model.settings["classes"])
+        # Models that were promoted before corpora could choose a rate have no entry.
+        self.rate_hz = int(model.settings.get("rate_hz", RATE_HZ))
 
     @abstractmethod
     def read(self, path: Path, at_s: float = 0.0) -> Source:
@@ -93,7 +100,7 @@ class Generator(ABC, Generic[Source]):
 
         Args:
             path: a picture or a recording, as `takes` says.
-            at_s: the start of the 2 s to read from a recording.
+            at_s: the start of the clip to read from a recording.
 
         Raises:
             InputError: the file can't be used.

@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from trainables.components.audio.clip import HIGHEST_HZ, LOWEST_HZ, RATE_HZ
 from trainables.corpora.files import Recording, make_printable
 from trainables.corpora.splits import Split, hold_out_validation
 from trainables.corpora.tree import Tree
@@ -23,6 +24,13 @@ class CorpusSettings(BaseModel):
     keeps_splits: ClassVar[bool] = True
     """Whether recordings keep their splits when others are added (see `split_record`)."""
     name: str
+    rate_hz: int = Field(
+        RATE_HZ,
+        ge=LOWEST_HZ,
+        le=HIGHEST_HZ,
+        description="samples per second that recordings are converted to; a clip has 44,100 samples, so that it lasts"
+        " 2 s at 22050, 1 s at 44100 and 4 s at 11025",
+    )
 
     def check_root(self) -> None:
         """Check quickly, without reading files, that there is a corpus at the root.

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from trainables.components.audio.clip import CLIP_S
+from trainables.components.audio.clip import RATE_HZ, clip_seconds
 from trainables.corpora.files import Recording
 
 MOST_PROBED = 200
@@ -30,15 +30,20 @@ class Estimate:
     probed: int
 
 
-def estimate_clips(recordings: Sequence[Recording]) -> Estimate:
-    """Estimate the number of clips from the durations of at most `MOST_PROBED` recordings, evenly spaced."""
+def estimate_clips(recordings: Sequence[Recording], rate_hz: int = RATE_HZ) -> Estimate:
+    """Estimate the number of clips from the durations of at most `MOST_PROBED` recordings, evenly spaced.
+
+    Args:
+        recordings: all recordings.
+        rate_hz: the sampling rate of the clips.
+    """
     positions = np.unique(np.linspace(0, len(recordings) - 1, min(MOST_PROBED, len(recordings))).astype(int))
-    counts = [_count_clips(recordings[position]) for position in positions]
+    counts = [_count_clips(recordings[position], clip_seconds(rate_hz)) for position in positions]
     clips = sum(counts) / max(1, len(counts)) * len(recordings)
     return Estimate(len(recordings), round(clips), len(counts))
 
 
-def _count_clips(recording: Recording) -> int:
+def _count_clips(recording: Recording, clip_s: float) -> int:
     if recording.problem:
         return 0
     try:
@@ -49,4 +54,4 @@ def _count_clips(recording: Recording) -> int:
     except (av.FFmpegError, OSError, ValueError):
         return 0
     end_s = duration_s if recording.end_s is None else min(duration_s, recording.end_s)
-    return max(1, int((end_s - recording.start_s) / CLIP_S))
+    return max(1, int((end_s - recording.start_s) / clip_s))

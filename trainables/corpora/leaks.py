@@ -30,11 +30,11 @@ def describe_leak(
     """
     if fingerprint == corpus.fingerprint:
         return ""
-    source, other_source = (
-        corpus_model(corpus_settings)(**corpus_settings).source() for corpus_settings in (settings, other)
-    )
+    here, there = (corpus_model(corpus_settings)(**corpus_settings) for corpus_settings in (settings, other))
+    if here.rate_hz != there.rate_hz:
+        return f"its sounds have {there.rate_hz} samples per second, and those here have {here.rate_hz}"
     other_splits = read_splits(home, fingerprint)
-    if source != other_source or other_splits is None:
+    if here.source() != there.source() or other_splits is None:
         return "it may have seen recordings that are held out here"
     splits = dict(zip(corpus.clips["recording"].astype(str), corpus.clips["split"], strict=True))
     leaking_splits = {name: SEEN[split] for name, split in splits.items() if split in SEEN}

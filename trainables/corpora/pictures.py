@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
 import av
 import numpy as np
+import pandas as pd
 from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.components.audio.clip import CLIP_S
+from trainables.components.audio.clip import RATE_HZ
 from trainables.corpora.files import PICTURE_SUFFIXES
 from trainables.corpora.picture_files import crop_square, read_picture
 from trainables.corpora.shards.array import ShardedArray, open_places, write_places
@@ -25,12 +27,8 @@ from trainables.support.cache import write_once
 from trainables.support.parallel import map_in_parallel
 from trainables.support.progress import Progress, silent
 
-if TYPE_CHECKING:
-    from trainables.corpora.corpus import Corpus
-
-MOTION_HZ = 10
-"""The number of frames per second between which motion is measured."""
-MOTION_STEPS = int(CLIP_S * MOTION_HZ)
+MOTION_STEPS = 20
+"""The number of times in a clip at which motion is measured, 0.1 s apart in a clip of 2 s."""
 PICTURES_VERSION = 1
 """Raise it with any change of the pictures of a recording: they are read anew."""
 MOTION_PX = 32
@@ -40,12 +38,46 @@ Pictures = UInt8[np.ndarray, "clips 3 size size"]
 Motion = Float32[np.ndarray, "clips 20"]
 
 
+@runtime_checkable
+class HasPictures(Protocol):
+    """What is read of a `Corpus` here; `Corpus.frames` uses this module, so that it can't import that one."""
+
+    @property
+    def name(self) -> str:
+        """The name in messages."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder in the cache."""
+
+    @property
+    def source(self) -> str:
+        """The name of the source of the recordings."""
+
+    @property
+    def rate_hz(self) -> int:
+        """The samples per second."""
+
+    @property
+    def clip_s(self) -> float:
+        """The length of a clip in seconds."""
+
+    @property
+    def clips(self) -> pd.DataFrame:
+        """The table of clips."""
+
+    @property
+    def pictures(self) -> Mapping[str, Path]:
+        """The video or picture of each recording, by the recording's name."""
+
+
 @dataclass(frozen=True)
 class Shown:
-    """The picture or video of a recording, and the starts of its clips."""
+    """The picture or video of a recording, and the starts and the length of its clips."""
 
     path: Path
     starts_s: tuple[float, ...]
+    clip_s: float
 
     @property
     def key(self) -> str:
@@ -59,7 +91,7 @@ class Shown:
         return f"{self.path.suffix} {stat.st_size} {stat.st_mtime_ns} {times}"
 
 
-def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> ShardedArray:
+def open_pictures(corpus: HasPictures, size: int, progress: Progress = silent) -> ShardedArray:
     """Open a picture of every clip, of shape (clips, 3, size, size); the first time, the files are read.
 
     The picture of a clip is the frame in its middle or, without a video, the recording's picture. It is black if none
@@ -71,7 +103,7 @@ def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Sha
         progress: is called while files are read.
     """
 
-    store = _open_store(corpus.folder.parents[1], corpus.source, size)
+    store = _open_store(corpus.folder.parents[1], corpus.source, corpus.rate_hz, size)
     path = corpus.folder / f"pictures-{size}-{digest_sources(corpus)}.npz"
     if (pictures := open_places(path, store)) is not None:
         return pictures
@@ -89,17 +121,18 @@ def open_pictures(corpus: Corpus, size: int, progress: Progress = silent) -> Sha
     return opened
 
 
-def _open_store(home: Path, source: str, size: int) -> ShardStore:
-    """Return the shards of the pictures of a source in one size."""
-    name = digest(f"{source} {PICTURES_VERSION}")[:12]
+def _open_store(home: Path, source: str, rate_hz: int, size: int) -> ShardStore:
+    """Return the shards of the pictures of a source in one size; clips of another length have other pictures."""
+    rate = "" if rate_hz == RATE_HZ else f" {rate_hz} Hz"
+    name = digest(f"{source} {PICTURES_VERSION}{rate}")[:12]
     return ShardStore(home / "cache" / f"pictures-{size}-{name}", (3, size, size), np.uint8)
 
 
-def find_stores(home: Path, source: str) -> list[ShardStore]:
+def find_stores(home: Path, source: str, rate_hz: int) -> list[ShardStore]:
     """Return the shards of the pictures of a source in each size that was used."""
-    pattern = _open_store(home, source, 0).folder.name.replace("-0-", "-*-")
+    pattern = _open_store(home, source, rate_hz, 0).folder.name.replace("-0-", "-*-")
     sizes = sorted(int(folder.name.split("-")[1]) for folder in (home / "cache").glob(pattern))
-    return [_open_store(home, source, size) for size in sizes]
+    return [_open_store(home, source, rate_hz, size) for size in sizes]
 
 
 def _report_to(progress: Progress) -> Observe:
@@ -121,7 +154,7 @@ def _decode_pictures(shown: Shown, size: int) -> Decoded:
     return Decoded(pictures, shown.starts_s)
 
 
-def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
+def open_motion(corpus: HasPictures, progress: Progress = silent) -> Motion:
     """Return the motion in the video of every clip; the first time, it is computed and cached.
 
     Args:
@@ -129,8 +162,8 @@ def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
         progress: is called while videos are read.
 
     Returns:
-        Shape (clips, `MOTION_STEPS`): the mean absolute difference between frames 0.1 s apart, in 0..1. NaN for clips
-        without a video.
+        Shape (clips, `MOTION_STEPS`): the mean absolute difference between frames a twentieth of a clip apart, in 0..1.
+        NaN for clips without a video.
     """
 
     def make(path: Path) -> None:
@@ -148,7 +181,7 @@ def open_motion(corpus: Corpus, progress: Progress = silent) -> Motion:
 
 
 def select_visible(
-    corpus: Corpus, pictures: Pictures | ShardedArray, clips: NDArray[np.int64], *, required: bool = True
+    corpus: HasPictures, pictures: Pictures | ShardedArray, clips: NDArray[np.int64], *, required: bool = True
 ) -> NDArray[np.int64]:
     """Return those of some clips that have a picture.
 
@@ -170,7 +203,7 @@ def select_visible(
     return visible_clips
 
 
-def _list_shown(corpus: Corpus) -> tuple[list[str], list[NDArray[np.intp]], list[Shown]]:
+def _list_shown(corpus: HasPictures) -> tuple[list[str], list[NDArray[np.intp]], list[Shown]]:
     """Return the recordings that have a picture or video: their names, the rows of their clips, and the files."""
     recordings = corpus.clips["recording"].to_numpy(str)
     starts_s = corpus.clips["start_s"].to_numpy(float)
@@ -182,11 +215,14 @@ def _list_shown(corpus: Corpus) -> tuple[list[str], list[NDArray[np.intp]], list
     return (
         names,
         rows,
-        [Shown(corpus.pictures[name], tuple(starts_s[clip_rows])) for name, clip_rows in zip(names, rows, strict=True)],
+        [
+            Shown(corpus.pictures[name], tuple(starts_s[clip_rows]), corpus.clip_s)
+            for name, clip_rows in zip(names, rows, strict=True)
+        ],
     )
 
 
-def digest_sources(corpus: Corpus) -> str:
+def digest_sources(corpus: HasPictures) -> str:
     """Return a digest of the names, sizes and times of the picture files, which changes with any of them."""
     stats = ((name, path.suffix, path.stat()) for name, path in sorted(corpus.pictures.items()))
     return digest("\n".join(f"{name} {suffix} {stat.st_size} {stat.st_mtime_ns}" for name, suffix, stat in stats))[:12]
@@ -199,7 +235,7 @@ def _read_pictures(shown: Shown, size: int) -> Pictures | None:
             return np.stack([read_picture(shown.path, size)] * len(shown.starts_s))
         except InputError:
             return None
-    return read_frames(shown.path, [start + CLIP_S / 2 for start in shown.starts_s], size)
+    return read_frames(shown.path, [start + shown.clip_s / 2 for start in shown.starts_s], size)
 
 
 def _measure_motion(shown: Shown) -> Motion | None:
@@ -207,7 +243,7 @@ def _measure_motion(shown: Shown) -> Motion | None:
     if shown.path.suffix.lower() in PICTURE_SUFFIXES:
         return None
     steps = np.arange(-1, MOTION_STEPS) + 0.5
-    times_s = [start + step / MOTION_HZ for start in shown.starts_s for step in steps]
+    times_s = [start + step * shown.clip_s / MOTION_STEPS for start in shown.starts_s for step in steps]
     frames = read_frames(shown.path, times_s, MOTION_PX)
     if frames is None:
         return None

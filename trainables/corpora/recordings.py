@@ -12,7 +12,7 @@ import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from trainables.components.audio.clip import CLIP_S, CLIP_SAMPLES, RATE_HZ
+from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ, clip_seconds
 from trainables.corpora.files import Recording
 from trainables.corpora.shards.decoded import Decoded, can_be_read
 from trainables.errors import InputError
@@ -29,8 +29,12 @@ LATE_S = 0.05
 """Sound that starts this much later than its file starts late: its clips are later, too. It is more than a frame."""
 
 
-def decode(recording: Recording) -> Decoded:
-    """Read the sound of an audio or video file as clips of 2 s, leaving out silent ones.
+def decode(recording: Recording, rate_hz: int = RATE_HZ) -> Decoded:
+    """Read the sound of an audio or video file as clips, leaving out silent ones.
+
+    Args:
+        recording: the file, or a section of it.
+        rate_hz: the sampling rate of the clips.
 
     Returns:
         int16 clips of shape (clips, 44100), where 32767 is full scale, with their starts in the file.
@@ -40,7 +44,7 @@ def decode(recording: Recording) -> Decoded:
     try:
         if not recording.path.exists():
             return _reject("no such file")
-        sound = _read_mono(recording.path, recording.start_s, recording.end_s)
+        sound = _read_mono(recording.path, rate_hz, recording.start_s, recording.end_s)
     except (av.FFmpegError, OSError, ValueError) as error:
         problem = f"unreadable ({getattr(error, 'strerror', None) or error})"
         return _reject(problem, is_passing=not can_be_read(recording.path))
@@ -55,31 +59,33 @@ def decode(recording: Recording) -> Decoded:
     if not audible.any():
         return _reject("silent")
     samples = np.round(np.clip(clips[audible], -1, 1) * 32767).astype(np.int16)
-    return Decoded(samples, tuple(begin_s + float(index) * CLIP_S for index in np.flatnonzero(audible)))
+    return Decoded(samples, tuple(begin_s + float(index) * clip_seconds(rate_hz) for index in np.flatnonzero(audible)))
 
 
-def read_clip(path: Path, at_s: float = 0.0) -> NDArray[np.float32]:
-    """Read 2 s of a recording, repeated if less is left; samples within ±1 of shape (44100,), at 22,050 Hz.
+def read_clip(path: Path, at_s: float = 0.0, rate_hz: int = RATE_HZ) -> NDArray[np.float32]:
+    """Read a clip of a recording, repeated if less is left; samples within ±1 of shape (44100,).
 
     Args:
         path: an audio or video file.
         at_s: the start of the clip.
+        rate_hz: the sampling rate of the clip.
 
     Raises:
         InputError: the file can't be read, ends before `at_s`, or is silent there.
     """
     try:
-        sound = _read_mono(path)
+        sound = _read_mono(path, rate_hz)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from error
     waveform = np.empty(0, np.float32) if sound is None else sound.waveform
     if not len(waveform):
         raise InputError(f"{path}: has no sound; give a file with an audio stream")
-    if at_s < 0 or at_s * RATE_HZ >= len(waveform):
-        raise InputError(f"{path}: --at {at_s:g}: it is {len(waveform) / RATE_HZ:.1f} s long; give a time within it")
-    clip = np.resize(waveform[int(at_s * RATE_HZ) :][:CLIP_SAMPLES], CLIP_SAMPLES)
+    if at_s < 0 or at_s * rate_hz >= len(waveform):
+        raise InputError(f"{path}: --at {at_s:g}: it is {len(waveform) / rate_hz:.1f} s long; give a time within it")
+    clip = np.resize(waveform[int(at_s * rate_hz) :][:CLIP_SAMPLES], CLIP_SAMPLES)
     if np.sqrt(np.mean(np.square(clip))) < SILENCE_RMS:
-        raise InputError(f"{path}: silent from {at_s:g} to {at_s + CLIP_S:g} s; choose another time with --at")
+        end_s = at_s + clip_seconds(rate_hz)
+        raise InputError(f"{path}: silent from {at_s:g} to {end_s:g} s; choose another time with --at")
     return clip
 
 
@@ -92,24 +98,26 @@ class _Sound:
     """The sound of a file.
 
     Attributes:
-        waveform: its samples at 22,050 Hz.
+        waveform: its samples.
+        rate_hz: their number per second.
         start_s: the time at which the sound starts, counted from the beginning of the file.
         num_dropped: the number of samples from there that are left out of `waveform`.
     """
 
     waveform: NDArray[np.float32]
+    rate_hz: int
     start_s: float = 0.0
     num_dropped: int = 0
 
     def cut(self, start_s: float, end_s: float | None) -> NDArray[np.float32]:
         """Return the samples of a section of the file."""
-        first = max(0, round((start_s - self.start_s) * RATE_HZ) - self.num_dropped)
-        last = None if end_s is None else max(0, round((end_s - self.start_s) * RATE_HZ) - self.num_dropped)
+        first = max(0, round((start_s - self.start_s) * self.rate_hz) - self.num_dropped)
+        last = None if end_s is None else max(0, round((end_s - self.start_s) * self.rate_hz) - self.num_dropped)
         return self.waveform[first:last]
 
 
-def _read_mono(path: Path, from_s: float = 0.0, end_s: float | None = None) -> _Sound | None:
-    """Read the first audio stream up to a time, channels averaged, at 22,050 Hz; return None if the file has none.
+def _read_mono(path: Path, rate_hz: int, from_s: float = 0.0, end_s: float | None = None) -> _Sound | None:
+    """Read the first audio stream up to a time, channels averaged, at a rate; return None if the file has none.
 
     Sound that is long before `from_s` is left out, because a section may be hours behind the start of its file.
 
@@ -118,31 +126,32 @@ def _read_mono(path: Path, from_s: float = 0.0, end_s: float | None = None) -> _
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return None
-        parts, rate_hz, start_s, num_dropped = _read_parts(container, from_s, end_s)
+        parts, file_hz, start_s, num_dropped = _read_parts(container, from_s, end_s, clip_seconds(rate_hz))
     if not parts:
-        return _Sound(np.empty(0, np.float32))
-    ratio = Fraction(RATE_HZ, rate_hz)
+        return _Sound(np.empty(0, np.float32), rate_hz)
+    ratio = Fraction(rate_hz, file_hz)
     # A whole number of periods of the resampling, less than a second each: the samples behind are the same as without.
     num_more = -num_dropped % ratio.denominator
     num_dropped += num_more
     # Samples of float formats may be NaN or infinite.
     waveform = np.nan_to_num(np.concatenate(parts)[num_more:].astype(np.float32, copy=False), copy=False)
     del parts
-    if not len(waveform) or rate_hz == RATE_HZ:
-        return _Sound(waveform, start_s, num_dropped)
+    if not len(waveform) or file_hz == rate_hz:
+        return _Sound(waveform, rate_hz, start_s, num_dropped)
     num_dropped = num_dropped // ratio.denominator * ratio.numerator
     from scipy.signal import resample_poly  # takes more than a second, and a cached corpus doesn't need it
 
     resampled = np.asarray(resample_poly(waveform, ratio.numerator, ratio.denominator), np.float32)
-    return _Sound(resampled, start_s, num_dropped)
+    return _Sound(resampled, rate_hz, start_s, num_dropped)
 
 
 def _read_parts(
-    container: InputContainer, from_s: float, end_s: float | None
+    container: InputContainer, from_s: float, end_s: float | None, least_s: float
 ) -> tuple[deque[NDArray[np.float32]], int, float, int]:
     """Return the samples of the first audio stream in parts, with their rate, the start, and the number left out.
 
-    Parts that end more than `MARGIN_S` before `from_s` are left out.
+    Parts that end more than `MARGIN_S` before `from_s` are left out. Of a file that breaks off, what comes before is
+    returned if it lasts for `least_s`.
     """
     to_float = av.AudioResampler(format="fltp")
     parts: deque[NDArray[np.float32]] = deque()
@@ -165,7 +174,7 @@ def _read_parts(
             if num_samples > samples_needed:
                 break
     except av.FFmpegError:
-        if num_samples < CLIP_S * rate_hz or not parts:
+        if num_samples < least_s * rate_hz or not parts:
             raise
     return parts, rate_hz, start_s, num_dropped
 

@@ -115,7 +115,7 @@ class ImageToSoundConfig(TrialConfig):
     guidance: float = Field(
         1.0, ge=0, description="how much the picture counts for the flow: 0 not at all, above 1 more than in training"
     )
-    spectrogram: HalvedSize = Field("48x128", description="frames x frequency bins of a clip of 2 s")
+    spectrogram: HalvedSize = Field("48x128", description="frames x frequency bins of a clip")
     magnitude_normalization: Annotated[str, NORMALIZATIONS] = Field(
         "per_frequency",
         description="what is done to log-power before the network; not by clip",

@@ -263,6 +263,7 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         settings = {
             "config": self.config.model_dump(mode="json"),
             "classes": list(self.corpus.classes),
+            "rate_hz": self.corpus.rate_hz,
             "judge": judge.id,
         }
         tensors = {prefix + key: value for prefix, part in parts.items() for key, value in part.items()}

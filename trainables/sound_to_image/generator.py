@@ -25,7 +25,7 @@ Sound = Float[Tensor, "1 samples"]
 
 @register_generator("sound_to_image")
 class PictureGenerator(Generator[Sound]):
-    """Generates pictures from the condition that 2 s of sound give, and from noise."""
+    """Generates pictures from the condition that a clip of sound gives, and from noise."""
 
     takes: ClassVar[Kind] = "sound"
     makes: ClassVar[Kind] = "image"
@@ -43,8 +43,8 @@ class PictureGenerator(Generator[Sound]):
         self._judge = PictureJudge(model.settings["judge"], network, self.device)
 
     def read(self, path: Path, at_s: float = 0.0) -> Sound:
-        """Read 2 s of a recording, from `at_s` on, as a batch of one."""
-        return torch.from_numpy(read_clip(path, at_s))[None]
+        """Read a clip of a recording, from `at_s` on, as a batch of one."""
+        return torch.from_numpy(read_clip(path, at_s, self.rate_hz))[None]
 
     @torch.inference_mode()
     def generate(self, source: Sound, *, count: int, seed: int) -> list[Generated]:

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from trainables.components.assessment.media import JUDGES, limit_to_full_scale
 from trainables.components.assessment.pairs import PairSplit
-from trainables.components.audio.clip import RATE_HZ
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.log_power_metrics import COMMON_SIZE
 from trainables.components.generation import Model
@@ -194,7 +193,7 @@ class SoundToImage(SoundToImageDeclaration, Trainable):
                 {"clip": name, "judge_probability": chance, "image": name}
                 for name, chance in zip(names, chances.tolist(), strict=True)
             ],
-            rate_hz=RATE_HZ,
+            rate_hz=self.corpus.rate_hz,
         )
 
     @torch.no_grad()
@@ -222,6 +221,7 @@ class SoundToImage(SoundToImageDeclaration, Trainable):
         settings = {
             "config": self.config.model_dump(mode="json"),
             "classes": list(self.corpus.classes),
+            "rate_hz": self.corpus.rate_hz,
             "judge": judge.id,
         }
         parts = {MODEL: self.model.state_dict(), JUDGE: judge.state_dict()}

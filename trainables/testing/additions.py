@@ -48,7 +48,7 @@ def check_answer(case: JudgeCase) -> None:
     """Check that the answer can be used, also to silence."""
     judge, clips = case.judge(), case.clips()
     for batch in (clips, np.zeros_like(clips)):
-        answer = ask(judge, batch)
+        answer = ask(judge, batch, RATE_HZ)
         if not judge.knows_classes and answer.embeddings.shape[1] < 2:
             raise Broken(f"needs at least 2 features for a probe, got {answer.embeddings.shape[1]}")
 
@@ -56,7 +56,7 @@ def check_answer(case: JudgeCase) -> None:
 def check_answer_again(case: JudgeCase) -> None:
     """Check that another instance gives the same answer."""
     clips = case.clips()
-    one, other = ask(case.judge(), clips), ask(case.judge(), clips)
+    one, other = ask(case.judge(), clips, RATE_HZ), ask(case.judge(), clips, RATE_HZ)
     if not _are_close(one, other):
         raise Broken("another instance answers differently to the same clips")
 
@@ -64,9 +64,9 @@ def check_answer_again(case: JudgeCase) -> None:
 def check_answer_alone(case: JudgeCase) -> None:
     """Check that a clip gets the same answer alone and in a batch."""
     judge, clips = case.judge(), case.clips()
-    together = ask(judge, clips)
+    together = ask(judge, clips, RATE_HZ)
     part = Answer(together.embeddings[2:3], None if together.scores is None else together.scores[2:3])
-    if not _are_close(part, ask(judge, clips[2:3])):
+    if not _are_close(part, ask(judge, clips[2:3], RATE_HZ)):
         raise Broken("a clip gets another answer alone")
 
 

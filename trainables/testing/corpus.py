@@ -34,7 +34,7 @@ def check_splits(corpus: Corpus) -> None:
 
 
 def check_waveforms(corpus: Corpus) -> None:
-    """Check that every clip has 2 s of sound, none of them silent."""
+    """Check that every clip has 44,100 samples, none of them silent."""
     waveforms = corpus.waveforms()
     expected = (len(corpus.clips), CLIP_SAMPLES)
     if waveforms.shape != expected or waveforms.dtype != np.int16:
@@ -52,6 +52,6 @@ def check_probes(corpus: Corpus) -> None:
 CORPUS = (
     Promise("its table of clips has every column, unique names and right labels", check_table),
     Promise("every split has clips, and no recording is in two", check_splits),
-    Promise("every clip has two seconds of sound", check_waveforms),
+    Promise("every clip has 44,100 samples of sound", check_waveforms),
     Promise("the probe clips are of the validation split", check_probes),
 )

@@ -114,7 +114,7 @@ class PhaseCase:
 
 
 def check_sound(case: PhaseCase) -> None:
-    """Check that it renders sounds of two seconds, and silence as silence."""
+    """Check that it renders sounds of the length of a clip, and silence as silence."""
     for silent in (False, True):
         scene = case.scene(silent=silent)
         sounds = PHASES[case.name].sound(scene)
@@ -144,6 +144,6 @@ NORMALIZATION = (
     Promise("its statistics survive a checkpoint", check_checkpoint),
 )
 PHASE = (
-    Promise("it makes sounds of two seconds, silent ones of silence", check_sound),
+    Promise("it makes sounds as long as clips, silent ones of silence", check_sound),
     Promise("a clip sounds the same alone as in a batch", check_sound_alone),
 )

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
     from trainables.corpora.survey import Survey
 
-RATE_HZ = 22_050
 MOST_LISTED = 50
 """Longer lists are cut: the page has to be opened quickly."""
 
@@ -131,7 +130,7 @@ def _list(corpus: Corpus, is_listed: NDArray[np.bool_], values_db: NDArray[np.fl
 def _make_clip(corpus: Corpus, survey: Survey, frames: Any, clip: int) -> WallClip:
     row = corpus.clips.iloc[clip]
     sound = io.BytesIO()
-    soundfile.write(sound, np.asarray(corpus.waveforms()[clip]), RATE_HZ, format="FLAC")
+    soundfile.write(sound, np.asarray(corpus.waveforms()[clip]), corpus.rate_hz, format="FLAC")
     frame = None if frames is None else np.asarray(frames[clip]).transpose(1, 2, 0)
     return WallClip(
         name=str(row["clip"]),

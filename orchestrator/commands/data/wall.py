@@ -15,7 +15,6 @@ MOST_CLIPS = 48
 """The page has at most so many clips: a sound and its pictures take 110 kB."""
 MOST_OF_CLASS = 4
 LEVEL_EDGES_DB = np.arange(-80, 1, 5)
-CLIP_S = 2
 MOST_BINS = 16
 
 
@@ -66,13 +65,13 @@ def count_levels(rms_db: NDArray[np.float32]) -> Histogram:
 
 def count_durations(corpus: Corpus) -> Histogram:
     """Return the histogram of the durations of recordings, in whole clips."""
-    durations_s = corpus.clips.groupby("recording").size().to_numpy() * CLIP_S
-    num_bins = min(MOST_BINS, int(durations_s.max()) // CLIP_S)
-    width_s = CLIP_S * -(-int(durations_s.max()) // (CLIP_S * num_bins))
-    edges_s = np.arange(num_bins + 1) * width_s + 0.5
-    counts, _ = np.histogram(durations_s, edges_s)
-    ends_s = [(number + 1) * width_s for number in range(num_bins)]
-    labels = [f"{end_s} s" if width_s == CLIP_S else f"{end_s - width_s + 1} to {end_s} s" for end_s in ends_s]
+    clips = corpus.clips.groupby("recording").size().to_numpy()
+    num_bins = min(MOST_BINS, int(clips.max()))
+    width = -(-int(clips.max()) // num_bins)
+    counts, _ = np.histogram(clips, np.arange(num_bins + 1) * width + 0.5)
+    lasts = [(number + 1) * width for number in range(num_bins)]
+    spans = [(last - width + 1, last) for last in lasts]
+    labels = [" to ".join(f"{count * corpus.clip_s:.3g}" for count in dict.fromkeys(span)) + " s" for span in spans]
     return Histogram("Durations, in whole clips", "recordings", _make_bars(labels, counts))
 
 

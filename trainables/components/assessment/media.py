@@ -15,7 +15,6 @@ from torch import Tensor
 
 from trainables.components.assessment.panel_metrics import score_sounds
 from trainables.components.audio import spectrogram
-from trainables.components.audio.clip import RATE_HZ
 from trainables.components.audio.log_power_metrics import (
     COMMON_SIZE,
     average_by_recording,
@@ -117,7 +116,7 @@ def render(
         | {column: name + suffix for column, suffix in columns.items()}
         for name, probability, lsd, mel_lsd in zip(names, true_class_probabilities, *distances, strict=True)
     ]
-    return Media(audio=audio, images=images, clips=rows, rate_hz=RATE_HZ)
+    return Media(audio=audio, images=images, clips=rows, rate_hz=corpus.rate_hz)
 
 
 def evaluate(

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.assessment.added_metrics import DISTANCES, METRICS, measure_embeddings, measure_sounds
-from trainables.components.audio.clip import RATE_HZ
 from trainables.components.audio.log_power_metrics import score_recordings
 from trainables.components.judges.panel import identify_panel, open_panel
 from trainables.components.judges.plugin import Modality
@@ -89,7 +88,7 @@ def score_sounds(
     if not names or not sounds.isfinite().all():
         return pd.DataFrame(math.nan, index=range(len(sounds)), columns=names)
     scaled = sounds / sounds.abs().amax(dim=1, keepdim=True).clamp(min=1)
-    return pd.DataFrame(measure_sounds(names, scaled.cpu().numpy(), originals.cpu().numpy(), RATE_HZ))
+    return pd.DataFrame(measure_sounds(names, scaled.cpu().numpy(), originals.cpu().numpy(), corpus.rate_hz))
 
 
 def describe_additions(corpus: Corpus) -> str:

@@ -1,4 +1,4 @@
-"""The short-time Fourier transform of 2 s clips, their log-power spectrograms, and the synthesis of sound from them.
+"""The short-time Fourier transform of clips, their log-power spectrograms, and the synthesis of sound from them.
 
 Time is the height (frames) and frequency the width (bins): a size is "frames x bins". Log-power is the natural
 logarithm of power, in nats; 1 nat is 4.34 dB. Every function works on a batch.
@@ -101,7 +101,7 @@ def resize(log_power: Float[Tensor, "clips frames bins"], size: Size) -> Float[T
 def to_waveform(
     log_power: Float[Tensor, "clips frames bins"], *, iterations: int = 32
 ) -> Float[Tensor, "clips samples"]:
-    """Synthesize 2 s of sound from log-power in nats of any size, by interpolation and Griffin-Lim."""
+    """Synthesize a clip from log-power in nats of any size, by interpolation and Griffin-Lim."""
     return griffin_lim((resize(log_power, "192x512") / 2).exp(), iterations=iterations)
 
 

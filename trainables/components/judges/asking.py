@@ -9,22 +9,22 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainables.components.audio.clip import RATE_HZ
 from trainables.components.judges.plugin import AddedJudge, Answer
 from trainables.errors import InputError
 
 BATCH_CLIPS = 16
 
 Sounds = NDArray[np.float32]
-"""Samples at 22,050 Hz, of shape (clips, samples)."""
+"""Samples of shape (clips, samples)."""
 
 
-def ask(judge: AddedJudge, clips: NDArray[np.float32]) -> Answer:
+def ask(judge: AddedJudge, clips: NDArray[np.float32], rate_hz: int) -> Answer:
     """Return a judge's answer to any number of clips; sounds are resampled and scaled to within ±1.
 
     Args:
         judge: the judge.
-        clips: sounds at 22,050 Hz, or pictures in the judge's size.
+        clips: sounds, or pictures in the judge's size.
+        rate_hz: the sampling rate of the sounds.
 
     Raises:
         InputError: the judge raises an error, exceeds its time limit, or gives an answer that can't be used.
@@ -33,21 +33,21 @@ def ask(judge: AddedJudge, clips: NDArray[np.float32]) -> Answer:
     for start in range(0, len(clips), BATCH_CLIPS):
         batch = clips[start : start + BATCH_CLIPS]
         if judge.modality == "sound":
-            batch = convert_sounds(batch, judge.rate_hz)
+            batch = convert_sounds(batch, rate_hz, judge.rate_hz)
         answers.append(_check(judge, _answer_in_time(judge, batch), len(batch)))
     embeddings = np.concatenate([answer.embeddings for answer in answers])
     scores = [answer.scores for answer in answers if answer.scores is not None]
     return Answer(embeddings, np.concatenate(scores) if scores else None)
 
 
-def convert_sounds(sounds: Sounds, rate_hz: int) -> Sounds:
-    """Resample sounds from 22,050 Hz, and lower the level of those that would exceed ±1."""
+def convert_sounds(sounds: Sounds, from_hz: int, to_hz: int) -> Sounds:
+    """Resample sounds, and lower the level of those that would exceed ±1."""
     # Imported here: processes without added judges don't need it.
     from scipy.signal import resample_poly
 
-    divisor = math.gcd(rate_hz, RATE_HZ)
-    if rate_hz != RATE_HZ:
-        sounds = resample_poly(sounds, rate_hz // divisor, RATE_HZ // divisor, axis=1)
+    divisor = math.gcd(from_hz, to_hz)
+    if from_hz != to_hz:
+        sounds = resample_poly(sounds, to_hz // divisor, from_hz // divisor, axis=1)
     peaks = np.abs(sounds).max(axis=1, keepdims=True)
     scaled: Sounds = (sounds / np.maximum(peaks, 1)).astype(np.float32)
     return scaled

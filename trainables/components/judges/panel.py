@@ -104,7 +104,7 @@ class PanelJudge:
         """Return class probabilities and embeddings on the CPU.
 
         Args:
-            clips: sounds at 22,050 Hz of shape (clips, samples), or pictures within −1..1 of any size.
+            clips: sounds at the corpus's rate, of shape (clips, samples), or pictures within −1..1 of any size.
         """
         if not clips.isfinite().all():
             # A model that has diverged, which is no fault of the judge.
@@ -119,7 +119,7 @@ class PanelJudge:
         return self._probe.to_probabilities(embeddings), embeddings
 
     def classify_waveforms(self, waveforms: Tensor) -> Probabilities:
-        """Return the probability of each class, given samples at 22,050 Hz."""
+        """Return the probability of each class, given samples at the corpus's rate."""
         return self.classify_and_embed(waveforms)[0]
 
     def choose_clips(self, count: int) -> NDArray[np.int64]:
@@ -186,7 +186,7 @@ class PanelJudge:
             if clips.shape[-1] != size:
                 clips = F.interpolate(clips, (size, size), mode="bilinear", antialias=True)
             clips = (clips + 1) / 2
-        answer = ask(self._plugin, clips.float().cpu().numpy())
+        answer = ask(self._plugin, clips.float().cpu().numpy(), self._corpus.rate_hz)
         self.seconds += time.monotonic() - started
         return answer
 

@@ -93,8 +93,9 @@ class AddedJudge(ABC):
         """Return the answer to a batch of clips.
 
         Args:
-            clips: sounds of 2 s within ±1 at `rate_hz`, of shape (clips, samples); or pictures within 0..1, of shape
-                (clips, 3, `size_px`, `size_px`).
+            clips: sounds within ±1 at `rate_hz`, of shape (clips, samples), all of the length of the corpus's clips,
+                which is 2 s unless it chooses another; or pictures within 0..1, of shape (clips, 3, `size_px`,
+                `size_px`).
         """
 
 

@@ -20,8 +20,6 @@ from trainables.components.judges.plugin import JUDGES, AddedJudge, Answer, Judg
 from trainables.errors import InputError
 
 YAMNET_SAMPLES = 15_600
-YAMNET_WINDOWS = 3
-"""Windows of 0.975 s that cover a clip of 2 s; their scores and embeddings are averaged."""
 YAMNET_SCORES, YAMNET_FEATURES = 521, 1024
 PANNS_LABELS = Path("~/panns_data/class_labels_indices.csv")
 """The file that the package panns_inference downloads when it is imported, unless it is there."""
@@ -62,8 +60,11 @@ class Yamnet(AddedJudge):
         self._embedding = embeddings[-1]
 
     def answer(self, clips: NDArray[np.float32]) -> Answer:
-        """Return scores and embeddings, averaged over the windows of each clip."""
-        starts = np.linspace(0, clips.shape[1] - YAMNET_SAMPLES, YAMNET_WINDOWS).astype(int)
+        """Return scores and embeddings, averaged over windows of 0.975 s: three for a clip of 2 s."""
+        if clips.shape[1] < YAMNET_SAMPLES:
+            clips = np.stack([np.resize(clip, YAMNET_SAMPLES) for clip in clips])
+        num_windows = -(-clips.shape[1] // YAMNET_SAMPLES)
+        starts = np.linspace(0, clips.shape[1] - YAMNET_SAMPLES, num_windows).astype(int)
         scores, embeddings = [], []
         for clip in clips:
             windows = [self._listen(clip[start : start + YAMNET_SAMPLES]) for start in starts]

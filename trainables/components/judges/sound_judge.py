@@ -70,7 +70,7 @@ class Judge:
         return self._classify_and_embed(log_power, lambda part: part)
 
     def classify_waveforms(self, waveforms: Float[Tensor, "clips samples"]) -> Probabilities:
-        """Return the probability of each class, given samples within ±1 at 22,050 Hz."""
+        """Return the probability of each class, given samples within ±1 at the corpus's rate."""
         return self._classify_and_embed(waveforms, lambda part: log_power(power(part)))[0]
 
     @torch.inference_mode()

@@ -1,0 +1,188 @@
+"""Opening a corpus: its recordings are listed, decoded where no shard has them, split, and written as a table."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from trainables.components.audio.clip import RATE_HZ
+from trainables.corpora.base import CorpusSettings
+from trainables.corpora.corpus import CLIPS, PLACES, SKIPPED, Corpus
+from trainables.corpora.files import Recording
+from trainables.corpora.settings import corpus_model
+from trainables.corpora.shards.array import open_places, write_places
+from trainables.corpora.shards.store import Observe, Placed
+from trainables.corpora.shards.waveforms import open_store, prepare_recordings
+from trainables.corpora.split_record import SplitRecord, edit_record, extend_fingerprint, read_record
+from trainables.corpora.splits import Split, digest, hold_out_validation
+from trainables.corpora.table import check_classes, check_counts, check_splits, make_table, read_table
+from trainables.support.cache import write_once
+from trainables.support.progress import Progress, silent
+
+CACHE_VERSION = 1
+"""Raise it with any change that changes the clips of a recording: it is part of every fingerprint."""
+
+
+def open_corpus(
+    settings: Mapping[str, Any], home: Path, progress: Progress = silent, observe: Observe | None = None
+) -> Corpus:
+    """Open a corpus; recordings that were never opened are decoded, and the corpus is split and cached.
+
+    Args:
+        settings: the `corpus:` of the search space.
+        home: the folder of caches.
+        progress: is called while files are written and decoded.
+        observe: is called instead of `progress` while files are decoded, with all counts.
+
+    Raises:
+        InputError: no corpus has that name, the files can't be used for training, or the home can't be written.
+        ValidationError: the settings are wrong.
+    """
+    corpus_settings = corpus_model(settings)(**settings)
+    recordings = corpus_settings.list_recordings(home, progress)
+    opening = _Opening(corpus_settings, recordings, home, observe or _report_to(progress))
+    files = _fingerprint(corpus_settings, recordings)
+    test_groups = corpus_settings.list_test_groups(recordings)
+    if test_groups is not None:
+        return _open_with_test_split(opening, files, recordings, test_groups, home)
+    fixed_splits = corpus_settings.fixed_splits(recordings)
+    # The list of files together with those splits that are fixed; without any, the list alone.
+    listed = extend_fingerprint(files, fixed_splits)
+    is_fixed = bool(fixed_splits) and all(recording.group in fixed_splits for recording in recordings)
+    if is_fixed or not corpus_settings.keeps_splits:
+        return opening.read(listed) or opening.build(listed, fixed_splits)
+    # A corpus that is recorded and cached is opened without the lock.
+    fingerprint = read_record(home, opening.source).fingerprints.get(listed, "")
+    if fingerprint and (corpus := opening.read(fingerprint)):
+        return corpus
+    # The recordings are decoded before the lock is taken, which is then held for a moment.
+    opening.prepare()
+    with edit_record(home, opening.source) as record:
+        earlier_splits = record.find_splits(recording.group for recording in recordings) | fixed_splits
+        fingerprint = record.fingerprints.get(listed) or extend_fingerprint(files, earlier_splits)
+        corpus = opening.build(fingerprint, earlier_splits)
+        record.add(listed, fingerprint, _collect_splits(corpus, recordings))
+    return corpus
+
+
+def _open_with_test_split(
+    opening: _Opening, files: str, recordings: Sequence[Recording], test_groups: Collection[str], home: Path
+) -> Corpus:
+    """Open a corpus whose data set defines the test split only: the others keep train and validation."""
+    # Another record than that of the same files without the official test split.
+    source = f"{opening.source} official test"
+    groups = [(recording.class_name, recording.group) for recording in recordings]
+
+    def split(record: SplitRecord) -> dict[str, Split]:
+        return hold_out_validation(groups, test_groups, record.find_splits(group for _, group in groups))
+
+    record = read_record(home, source)
+    splits = split(record)
+    if record.find_splits(splits) == splits and (corpus := opening.read(extend_fingerprint(files, splits))):
+        return corpus
+    opening.prepare()
+    with edit_record(home, source) as record:
+        splits = split(record)
+        fingerprint = extend_fingerprint(files, splits)
+        corpus = opening.read(fingerprint) or opening.build(fingerprint, splits)
+        record.add(files, fingerprint, splits)
+    return corpus
+
+
+def _report_to(progress: Progress) -> Observe:
+    return lambda counts: progress("reading the corpus", counts.files, counts.total)
+
+
+class _Opening:
+    """What opening a corpus needs: its recordings, and the shards of their source."""
+
+    def __init__(self, settings: CorpusSettings, recordings: Sequence[Recording], home: Path, observe: Observe) -> None:
+        self.source = settings.source()
+        self._settings = settings
+        self._recordings = recordings
+        self._home = home
+        self._observe = observe
+        self._store = open_store(home, self.source, settings.rate_hz)
+        self._places: dict[str, Placed] | None = None
+
+    def read(self, fingerprint: str) -> Corpus | None:
+        """Return the corpus from its folder in the cache; None if it, or a shard of it, is missing."""
+        folder = self._home / "cache" / fingerprint
+        if not (folder / CLIPS).is_file() or open_places(folder / PLACES, self._store) is None:
+            return None
+        clips = read_table(folder / CLIPS)
+        classes = clips.drop_duplicates("label").sort_values("label")["class"].astype(str)
+        pictures = {
+            item.name: item.picture
+            for item in self._recordings
+            if item.picture is not None and os.path.isfile(item.picture)
+        }
+        skipped = read_table(folder / SKIPPED, dtype=str)
+        return Corpus(
+            self._settings.name,
+            tuple(classes),
+            folder.name,
+            folder,
+            clips,
+            tuple(f"{name}: {reason}" for name, reason in zip(skipped["recording"], skipped["reason"], strict=True)),
+            pictures,
+            source=self.source,
+            rate_hz=self._settings.rate_hz,
+        )
+
+    def prepare(self) -> dict[str, Placed]:
+        """Decode the recordings that are in no shard, and return where each one is."""
+        if self._places is None:
+            check_classes(self._where, self._recordings, {})
+            self._places = prepare_recordings(self._store, self._recordings, self._settings.rate_hz, self._observe)
+        return self._places
+
+    def build(self, fingerprint: str, earlier_splits: Mapping[str, Split]) -> Corpus:
+        """Write the corpus's folder in the cache, and return the corpus."""
+        folder = self._home / "cache" / fingerprint
+        places = self.prepare()
+        problems = {name: place.entry.problem for name, place in places.items() if place.entry.problem}
+        usable = [recording for recording in self._recordings if recording.name not in problems]
+        check_classes(self._where, usable, problems)
+        class_of = {recording.name: recording.class_name for recording in self._recordings}
+        rows = [(name, class_of[name], problem) for name, problem in problems.items()]
+        skipped = pd.DataFrame(rows, columns=["recording", "class", "reason"])
+        write_once(folder / SKIPPED, lambda path: skipped.to_csv(path, index=False))
+        starts_s = {recording.name: places[recording.name].entry.starts_s for recording in usable}
+        clips = make_table(usable, starts_s, earlier_splits)
+        if self._settings.fixed_splits(self._recordings):
+            check_splits(self._where, clips)
+        write_once(folder / CLIPS, lambda path: clips.to_csv(path, index=False))
+        # The table may be older than the shards: its rows count.
+        names = read_table(folder / CLIPS, usecols=["recording"], dtype=str)["recording"]
+        check_counts(folder, names, places)
+        numbers = names.groupby(names).cumcount()
+        write_places(folder / PLACES, [(places[name], number) for name, number in zip(names, numbers, strict=True)])
+        corpus = self.read(fingerprint)
+        assert corpus is not None
+        return corpus
+
+    @property
+    def _where(self) -> str:
+        return f"corpus {self._settings.name} ({getattr(self._settings, 'root', 'generated')})"
+
+
+def _collect_splits(corpus: Corpus, recordings: Sequence[Recording]) -> dict[str, Split]:
+    """Return the split of each group."""
+    split_of_recording = dict(zip(corpus.clips["recording"].astype(str), corpus.clips["split"], strict=True))
+    return {
+        recording.group: split_of_recording[recording.name]
+        for recording in recordings
+        if recording.name in split_of_recording
+    }
+
+
+def _fingerprint(settings: CorpusSettings, recordings: Sequence[Recording]) -> str:
+    lines = [f"{recording.name} {recording.group} {recording.key}" for recording in recordings]
+    # Corpora at the usual rate keep the fingerprints that they had before there was a choice.
+    rate = "" if settings.rate_hz == RATE_HZ else f" {settings.rate_hz} Hz"
+    return digest("\n".join([f"{settings.name} {CACHE_VERSION}{rate}", *lines]))[:12]
