@@ -74,12 +74,13 @@ def plan(
     sweep = read_search_space(file, preset=preset, overrides=set_ or [])
     check_corpus(sweep.space.corpus)
     check_addresses(sweep.space.notify, sweep.path)
-    sweep_plan = make_plan(sweep)
-    print_plan(sweep_plan, Console(highlight=False), free_bytes(find_home(home)))
+    folder = find_home(home)
+    sweep_plan = make_plan(sweep, folder)
+    print_plan(sweep_plan, Console(highlight=False), free_bytes(folder))
     if probe:
         from orchestrator.commands.planning.estimate import print_estimate
 
-        print_estimate(sweep, sweep_plan, find_home(home), price)
+        print_estimate(sweep, sweep_plan, folder, price)
 
 
 @app.command(name="try")

@@ -54,8 +54,8 @@ class Studies:
     def suggest(self, arm: Arm, index: int) -> tuple[dict[str, Value], str]:
         """Return values of an arm's searched parameters for its next trial.
 
-        The first `startup_trials` are the same quasi-random points in every arm. The sampler proposes the others from
-        the arm's own trials.
+        The first `startup_trials` are the same quasi-random points in every arm, and trials of a warm start count as
+        some of them. The sampler proposes the others from the arm's own trials and from these.
 
         Args:
             arm: the arm of the next trial.
@@ -81,14 +81,16 @@ class Studies:
         """Return the values that the arm's sampler proposes, and their source."""
         sampler = choose_sampler(self._sweep.space, arm).name
         # Optuna takes no value outside of a range, which may have been narrowed since.
-        trials = [trial for trial in self._ledger.of_arm(arm.name, words.STAGE_SEARCH) if is_inside(arm, trial)]
+        warm = self._ledger.warm_trials.get(arm.name, [])
+        trials = [*warm, *self._ledger.of_arm(arm.name, words.STAGE_SEARCH)]
+        trials = [trial for trial in trials if is_inside(arm, trial)]
         if sampler == GRID:
             # The trials that were wanted come on top, so that no point of the grid is left out.
             used = [trial.searched for trial in trials if trial.source == GRID]
             return grid_point(self._sweep, arm, used), GRID
         if sampler in POINTS:
             return POINTS[sampler](self._sweep, arm, index), sampler
-        if index < self._sweep.space.search.startup_trials:
+        if index + len(warm) < self._sweep.space.search.startup_trials:
             return sobol_point(self._sweep, arm, index), "startup"
         seed = derive_seed(self._sweep.space.seed, arm.name, index)
         if sampler == TPE:

@@ -100,8 +100,13 @@ def choose_sampler(space: SearchSpace, arm: Arm) -> SamplerChoice:
 
 def check_search(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -> None:
     """Check `trials`, `stop_when`, and that the sampler can search every arm; the first that it can't is reported."""
+    if space.warm_start and space.objective.preference:
+        complain(("warm_start",), "has values of a metric, which orders no trials here (objective.preference)")
+    if space.warm_start and space.search.sampler in WITHOUT_STARTUP:
+        complain(("warm_start",), f"teaches a sampler, and {space.search.sampler} learns from no trial; use tpe or gp")
     if space.budget.seeds is not None:
-        for section, is_set in (("trials", bool(space.trials)), ("budget", space.budget.stop_when is not None)):
+        own = (("trials", bool(space.trials)), ("warm_start", bool(space.warm_start)))
+        for section, is_set in (*own, ("budget", space.budget.stop_when is not None)):
             if is_set:
                 at: KeyPath = ("budget", "stop_when") if section == "budget" else (section,)
                 complain(at, "is for a search, and budget.seeds searches nothing; needs budget.trials_per_arm")

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.policy.warm_start import WarmStart
 from orchestrator.search_space.combinations import rendering_name
 from orchestrator.search_space.objective import MEDIAN, PASHA, PATIENT
 from orchestrator.search_space.search import describe_choices
+from orchestrator.state.ledger import Ledger
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
@@ -16,12 +19,13 @@ if TYPE_CHECKING:
     from orchestrator.search_space.reader import Sweep
 
 
-def make_notes(sweep: Sweep, arms: Sequence[ArmPlan]) -> list[str]:
+def make_notes(sweep: Sweep, arms: Sequence[ArmPlan], home: Path | None = None) -> list[str]:
     """Return the notes on a plan.
 
     Args:
         sweep: the search space.
         arms: the plans of its arms.
+        home: the folder of all sweeps; None without a note on a warm start.
     """
     space, budget, notes = sweep.space, sweep.space.budget, list(sweep.remarks)
     if space.budget.seeds is not None:
@@ -53,6 +57,9 @@ def make_notes(sweep: Sweep, arms: Sequence[ArmPlan]) -> list[str]:
     for key, limit in limits.items():
         if limit is not None:
             notes.append(f"the sweep stops once trials have held graphics cards for budget.{key} of {limit:g}")
+    if space.warm_start and home is not None:
+        # The fingerprint of the code, the corpus and the judge are not known before the start.
+        notes += WarmStart(sweep, home, Ledger(home / sweep.name, read_only=True), None).lines
     if space.trials:
         notes.append(f"{words.amount(len(space.trials), 'configuration')} of your own (trials) come first")
     if space.budget.stop_when is not None:

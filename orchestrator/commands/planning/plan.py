@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.commands.detectable import describe_detectable
@@ -100,8 +101,13 @@ class Plan:
         return stream.getvalue().rstrip()
 
 
-def make_plan(sweep: Sweep) -> Plan:
-    """Count what a sweep would run if `budget.hours` did not end it earlier."""
+def make_plan(sweep: Sweep, home: Path | None = None) -> Plan:
+    """Count what a sweep would run if `budget.hours` did not end it earlier.
+
+    Args:
+        sweep: the search space.
+        home: the folder of all sweeps, which says what a warm start would learn from; None leaves that out.
+    """
     budget = sweep.space.budget
     arms = tuple(_plan_arm(sweep, arm) for arm in sweep.arms)
     num_confirm = sum(arm.confirm for arm in arms)
@@ -124,7 +130,7 @@ def make_plan(sweep: Sweep) -> Plan:
         checkpoint_bytes=_checkpoint_bytes(sweep, arms),
         media_bytes=_media_bytes(sweep) * (num_search + num_confirm),
         detectable=describe_detectable(sweep),
-        notes=tuple(make_notes(sweep, arms)),
+        notes=tuple(make_notes(sweep, arms, home)),
     )
 
 
