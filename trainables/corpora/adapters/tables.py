@@ -10,7 +10,7 @@ from typing import Any
 
 from trainables.corpora.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from trainables.corpora.tree import Tree
-from trainables.corpora.vegas_classes import VEGAS_CLASSES
+from trainables.corpora.vegas import VEGAS_CLASSES
 from trainables.errors import InputError
 
 MOST_CHARACTERS = 1_000_000
