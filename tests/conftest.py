@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import sqlite3
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -90,6 +91,21 @@ def tiny_picture(kind: str, rng: np.random.Generator) -> Image.Image:
         case _:
             draw.polygon([(x, y), (x + side, y), (x, y + side)], colour)
     return picture
+
+
+STORES = ("mlflow.store.tracking.sqlalchemy_store", "mlflow.store.model_registry.sqlalchemy_store")
+
+
+@pytest.fixture(autouse=True)
+def closed_databases() -> Iterator[None]:
+    """Close the connections to MLflow's databases after each test; MLflow keeps those of every database for ever.
+
+    A thousand tests would need more open files than most machines allow.
+    """
+    yield
+    for store in (sys.modules[name].SqlAlchemyStore for name in STORES if name in sys.modules):
+        for engine in store._engine_map.values():
+            engine.dispose()
 
 
 @pytest.fixture(scope="session")

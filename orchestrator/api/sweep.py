@@ -16,7 +16,7 @@ from orchestrator.storage import durable
 
 if TYPE_CHECKING:
     from orchestrator.api.results import Results
-    from orchestrator.commands.plan import Plan
+    from orchestrator.commands.planning.plan import Plan
 
 FILE = "python.yaml"
 """In a sweep's folder: the search space of a sweep that was described in Python."""
@@ -109,7 +109,7 @@ class Sweep:
         Raises:
             UserError: the corpus can't be used.
         """
-        from orchestrator.commands.plan import make_plan
+        from orchestrator.commands.planning.plan import make_plan
 
         check_corpus(self._sweep.space.corpus)
         return make_plan(self._sweep)

@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from orchestrator.cli.options import ExampleName, File, Home, Overrides, Preset
+from orchestrator.cli.options import Address, ExampleName, File, Home, Overrides, Preset
+from orchestrator.errors import UserError
 
 app = typer.Typer()
 
@@ -33,21 +34,53 @@ def init(
 
 
 @app.command()
-def plan(file: File, preset: Preset = None, set_: Overrides = None, home: Home = None) -> None:
-    """Show what a search space would run, without starting anything."""
+def plan(
+    file: File,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Train an epoch or two of each distinct shape, and estimate time and money."),
+    ] = False,
+    price: Annotated[
+        float | None,
+        typer.Option(
+            "--price-per-gpu-hour",
+            min=0,
+            help="What a graphics card costs an hour, with --probe [default: budget.price_per_gpu_hour].",
+            show_default=False,
+        ),
+    ] = None,
+    preset: Preset = None,
+    set_: Overrides = None,
+    home: Home = None,
+    address: Address = None,
+) -> None:
+    """Show what a search space would run; with --probe also how long it takes, and what it costs."""
     from rich.console import Console
 
-    from orchestrator.commands.plan import make_plan, print_plan
+    from orchestrator.commands.planning.plan import make_plan
+    from orchestrator.commands.planning.printing import print_plan
+    from orchestrator.machines.address import use_address
     from orchestrator.notices.addresses import check_addresses
     from orchestrator.plugins.loader import check_corpus
     from orchestrator.search_space.reader import read_search_space
     from orchestrator.state.disk import free_bytes
     from orchestrator.state.home import find_home
 
+    for option, value in (("--price-per-gpu-hour", price), ("--address", address)):
+        if value is not None and not probe:
+            raise UserError(f"{option} {value}: is for the estimate of --probe; add --probe, or leave it out")
+    if probe:
+        use_address(address)
     sweep = read_search_space(file, preset=preset, overrides=set_ or [])
     check_corpus(sweep.space.corpus)
     check_addresses(sweep.space.notify, sweep.path)
-    print_plan(make_plan(sweep), Console(highlight=False), free_bytes(find_home(home)))
+    folder = find_home(home)
+    sweep_plan = make_plan(sweep, folder)
+    print_plan(sweep_plan, Console(highlight=False), free_bytes(folder))
+    if probe:
+        from orchestrator.commands.planning.estimate import print_estimate
+
+        print_estimate(sweep, sweep_plan, folder, price)
 
 
 @app.command(name="try")

@@ -42,6 +42,11 @@ ENVIRONMENT = {
     "TUNE_WARN_SLOW_EXPERIMENT_CHECKPOINT_SYNC_THRESHOLD_S": "1000000",
 }
 
+SHORT_OF_MEMORY = "running low on memory"
+"""Part of Ray's error when a cluster's memory monitor has killed a worker: Ray gives up all trials and names none.
+
+The monitor is switched off in a Ray that this process starts, but not in a cluster that it joins.
+"""
 SETUP_HOOK = "avsweep.prepare_process"
 """What each worker process of a cluster calls first: where this package lies may differ from machine to machine."""
 OBJECT_STORE_BYTES = 100 * 2**20

@@ -10,6 +10,7 @@ from orchestrator.driver.signals import handle_signals
 from orchestrator.driver.sweep_run import SweepRun
 from orchestrator.notices.addresses import check_addresses
 from orchestrator.notices.sender import send_notices
+from orchestrator.policy.ranges import describe_changes
 from orchestrator.state import requests
 from orchestrator.state.curve import Objective
 from orchestrator.state.disk import check_free
@@ -55,7 +56,7 @@ def run_sweep(
     with lock_sweep(folder) as note:
         keep_search_space(folder, sweep)
         ledger = Ledger(folder, Objective.of(sweep.space))
-        for remark in ledger.remarks:
+        for remark in (*ledger.remarks, *describe_changes(sweep, ledger)):
             screen.say(remark)
         if not ledger.is_restart:
             check_free(home, sweep.space.disk.min_free_gib)

@@ -20,6 +20,7 @@ from orchestrator.machines.address import check_answers, cluster_address
 from orchestrator.overview.trial_reference import resolve_trained_models
 from orchestrator.plugins import additions, loader
 from orchestrator.policy.agenda import Agenda
+from orchestrator.policy.warm_start import WarmStart
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
 from orchestrator.state.home import SEARCH_SPACE
@@ -37,12 +38,6 @@ if TYPE_CHECKING:
     from orchestrator.overview.screen import Screen
     from orchestrator.search_space.reader import Sweep
     from trainables.corpora.corpus import Corpus
-
-SHORT_OF_MEMORY = "running low on memory"
-"""Part of Ray's error when a cluster's memory monitor has killed a worker: Ray gives up all trials and names none.
-
-The monitor is switched off in a Ray that this process starts, but not in a cluster that it joins.
-"""
 
 
 class SweepRun:
@@ -110,6 +105,7 @@ class SweepRun:
             self.screen.say(self.messages.ask_for_votes(agenda))
         else:
             loader.check_corpus(self.sweep.space.corpus)
+            self._warm_start = WarmStart(self.sweep, self.home, self.ledger, code)
             with following as all_is_written:
                 self._run(agenda, seconds_left, all_is_written)
             return
@@ -198,6 +194,7 @@ class SweepRun:
                 "orchestrate is another one): their values can't be compared; start another sweep with --name"
             )
         record = self.ledger.started if self.ledger.trials else {}
+        self._warm_start.check_judge(self.sweep, prepared.judge, corpus.fingerprint if corpus else None)
         present_judges(self.sweep.name, prepared.judges, record, self.screen.say)
         return prepared
 
@@ -211,6 +208,7 @@ class SweepRun:
         budget, destination = Budget(self.sweep, self.ledger), sender.destination(self.home)
         record = provenance.make_record(self.sweep, budget, prepared, corpus, file, self.ledger.read_events())
         self.ledger.write(events.Started(record={**record, **destination}))
+        self._warm_start.write(self.ledger, self.screen.say)
 
     def _work(self, agenda: Agenda, tasks: Tasks, machines: Machines, seconds_left: float | None, scratch: Path) -> str:
         """Let Ray execute the tasks; return why the sweep stopped early, or an empty string."""
@@ -292,7 +290,7 @@ class SweepRun:
                 # If Ray has died, the thread of `call_on_death` is about to restart the driver.
                 return
             last_line = str(error).strip().splitlines()[-1]
-            if SHORT_OF_MEMORY not in str(error):
+            if cluster.SHORT_OF_MEMORY not in str(error):
                 raise SweepStopped(
                     f"Ray stopped: {last_line} (see {self.folder / 'driver.log'})\n{self.messages.resume_line}"
                 ) from None

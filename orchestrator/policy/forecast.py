@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from statistics import median
 
-from orchestrator.policy.frozen_trials import PARAMETER_CAUSES
 from orchestrator.state.curve import Objective
-from orchestrator.state.trial import RANKED, Trial
+from orchestrator.state.trial import PARAMETER_CAUSES, RANKED, Trial
 from reports import vocabulary as words
 
 

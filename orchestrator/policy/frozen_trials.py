@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial, TrialState
 from orchestrator.search_space.domains import Choice, Domain, Int, LogInt, LogUniform, QUniform, Uniform
 from orchestrator.search_space.scalars import Value
 from orchestrator.state.curve import Objective
-from orchestrator.state.trial import Trial
+from orchestrator.state.trial import PARAMETER_CAUSES, Trial
 from reports import vocabulary as words
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -27,8 +27,6 @@ STATES = {
     words.OUTCOME_FAILED: TrialState.FAIL,
     None: TrialState.RUNNING,
 }
-PARAMETER_CAUSES = (words.CAUSE_OOM, words.CAUSE_TIMEOUT)
-"""Causes of failures that depend on the parameters: TPE has to learn from them, as it does from divergences."""
 
 
 def make_frozen_trial(

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import random
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
 from scipy.stats import qmc
 
@@ -45,12 +46,19 @@ def random_point(sweep: Sweep, arm: Arm, index: int) -> dict[str, Value]:
     return arm.draw(lambda name, domain: domain.at(quantiles[name]))
 
 
-def grid_point(sweep: Sweep, arm: Arm, index: int) -> dict[str, Value]:
-    """Return the point of an arm's grid with this index, in a random order, so that its beginning covers the grid."""
+def grid_point(sweep: Sweep, arm: Arm, used: Sequence[Mapping[str, Value]]) -> dict[str, Value]:
+    """Return the next point of an arm's grid, in a random order, so that its beginning covers the grid.
+
+    Args:
+        sweep: the search space.
+        arm: the arm.
+        used: the points that trials have had, also of a grid that was coarser or wider.
+    """
     points = list(grid_points(arm))
     random.Random(derive_seed(sweep.space.seed, "grid")).shuffle(points)
+    counts = Counter(frozenset(point.items()) for point in used)
     # A budget that was granted beyond the grid begins it anew, with other seeds.
-    return next(itertools.islice(itertools.cycle(points), index, None))
+    return min(points, key=lambda point: counts[frozenset(point.items())])
 
 
 def searched_names(sweep: Sweep) -> list[str]:

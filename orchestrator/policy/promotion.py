@@ -14,6 +14,7 @@ import bisect
 from collections.abc import Collection, Sequence
 
 from orchestrator.policy.ranking import is_ranking_stable
+from orchestrator.policy.stopping_rules import Rule
 from orchestrator.search_space.reader import Arm, Sweep
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
@@ -23,7 +24,7 @@ from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
 
-class Promotion:
+class Promotion(Rule):
     """The rungs of every arm, or of all arms together (`pruning.across_arms`).
 
     A rung is the set of the best values up to its epoch, of all trials that have reached it. So it depends on the
@@ -49,14 +50,11 @@ class Promotion:
                 for epoch, _, best in trial.curve.best_so_far(self._objective):
                     self._enter(trial, epoch, best)
 
-    def find_reason(self, trial: Trial, epoch: int, best: float) -> str:
-        """Enter a report into its rung, and return why the trial pauses there; empty if it goes on.
+    def record(self, trial: Trial, epoch: int, best: float) -> None:
+        """Do nothing: the rungs were filled from the ledger."""
 
-        Args:
-            trial: a trial.
-            epoch: the epoch that it has reported.
-            best: its best value so far.
-        """
+    def find_reason(self, trial: Trial, epoch: int, best: float) -> str:
+        """Enter a report into its rung, and return why the trial pauses there; empty if it goes on."""
         if self._pruning is None or not self._enter(trial, epoch, best):
             return ""
         key = self._key(trial)

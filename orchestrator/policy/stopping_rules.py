@@ -1,16 +1,41 @@
-"""Rules that judge a trial after every epoch: the median of the other trials, and patience with the trial itself."""
+"""What a rule of pruning is, and the rules that judge a trial after every epoch: the median, and patience."""
 
 from __future__ import annotations
 
 import bisect
 import math
+from abc import ABC, abstractmethod
 
 from orchestrator.search_space.objective import Pruning
 from orchestrator.state.curve import Objective
 from orchestrator.state.trial import Trial
 
 
-class MedianRule:
+class Rule(ABC):
+    """Decides which trials end early, from the reports of trials of the search before their last epoch.
+
+    Attributes:
+        completes: whether a trial that it ends has completed; otherwise it was pruned.
+    """
+
+    completes = False
+
+    @abstractmethod
+    def record(self, trial: Trial, epoch: int, best: float) -> None:
+        """Take in a report that was judged before.
+
+        Args:
+            trial: the trial.
+            epoch: the epoch that it has reported.
+            best: its best value so far.
+        """
+
+    @abstractmethod
+    def find_reason(self, trial: Trial, epoch: int, best: float) -> str:
+        """Take in a report, and return why the trial has to stop; empty if it goes on. See `record`."""
+
+
+class MedianRule(Rule):
     """The median stopping rule of each arm, or of all arms together (`pruning.across_arms`).
 
     A trial stops if its best value so far is worse than the median of the running averages of the other trials that
@@ -33,8 +58,8 @@ class MedianRule:
         self._sums: dict[int, tuple[int, float, int]] = {}
         """By trial: its last epoch, the sum of its values from the grace epoch on, and their number."""
 
-    def enter(self, trial: Trial, epoch: int) -> None:
-        """Add a report of a trial to what others are compared with; a report that is there already is left out."""
+    def record(self, trial: Trial, epoch: int, best: float) -> None:
+        """Add a report to what other trials are compared with; one that is there already is left out."""
         last, total, count = self._sums.get(trial.number, (0, 0.0, 0))
         if epoch <= last:
             return
@@ -46,13 +71,12 @@ class MedianRule:
             bisect.insort(self._averages.setdefault((self._key(trial), epoch), []), total / count)
 
     def find_reason(self, trial: Trial, epoch: int, best: float) -> str:
-        """Return why a trial has to stop after an epoch; empty if it goes on.
+        """Compare a trial with the others that have reached the epoch, then add its report."""
+        reason = self._compare(trial, epoch, best)
+        self.record(trial, epoch, best)
+        return reason
 
-        Args:
-            trial: a trial whose report at this epoch was not entered yet.
-            epoch: the epoch.
-            best: its best value so far.
-        """
+    def _compare(self, trial: Trial, epoch: int, best: float) -> str:
         averages = self._averages.get((self._key(trial), epoch), [])
         if epoch < self._pruning.grace_epochs or len(averages) < self._pruning.min_trials:
             return ""
@@ -70,24 +94,37 @@ class MedianRule:
         return "" if self._pruning.across_arms else trial.arm
 
 
-def find_stagnation(trial: Trial, epoch: int, pruning: Pruning, objective: Objective) -> str:
-    """Return why a trial ends because it has not improved for `pruning.patience` epochs; empty if it goes on.
+class PatienceRule(Rule):
+    """Ends a trial that has not improved for `pruning.patience` epochs; it depends on the trial's own values alone.
 
-    It depends on nothing but the trial's own values.
-
-    Args:
-        trial: the trial.
-        epoch: the epoch after which it is judged.
-        pruning: the settings.
-        objective: says which way is better.
+    More epochs would not have made the trial better, so that it can be ranked against trials that had all.
     """
-    assert pruning.patience is not None
-    gain = pruning.min_delta if objective.mode == "max" else -pruning.min_delta
-    best: float | None = None
-    best_epoch = 0
-    for number, value in trial.curve.points(1, epoch):
-        if objective.is_better(value, None if best is None else best + gain):
-            best, best_epoch = value, number
-    if epoch < pruning.first_epoch or epoch - best_epoch < pruning.patience:
-        return ""
-    return f"{objective.metric} has not improved for {pruning.patience} epochs, since epoch {best_epoch}"
+
+    completes = True
+
+    def __init__(self, pruning: Pruning, objective: Objective) -> None:
+        """Keep the settings.
+
+        Args:
+            pruning: the settings.
+            objective: says which way is better.
+        """
+        assert pruning.patience is not None
+        self._first_epoch = pruning.first_epoch
+        self._patience = pruning.patience
+        self._gain = pruning.min_delta if objective.mode == "max" else -pruning.min_delta
+        self._objective = objective
+
+    def record(self, trial: Trial, epoch: int, best: float) -> None:
+        """Do nothing: the trial's curve has the report."""
+
+    def find_reason(self, trial: Trial, epoch: int, best: float) -> str:
+        """Count the epochs since the last improvement."""
+        reached: float | None = None
+        since = 0
+        for number, value in trial.curve.points(1, epoch):
+            if self._objective.is_better(value, None if reached is None else reached + self._gain):
+                reached, since = value, number
+        if epoch < self._first_epoch or epoch - since < self._patience:
+            return ""
+        return f"{self._objective.metric} has not improved for {self._patience} epochs, since epoch {since}"

@@ -19,6 +19,7 @@ from orchestrator.plugins.samplers import make_sampler
 from orchestrator.policy.forecast import forecast_values
 from orchestrator.policy.frozen_trials import describe_result, distribution, make_frozen_trial, suggest_value
 from orchestrator.policy.points import derive_seed, grid_point, random_point, sobol_point
+from orchestrator.policy.ranges import is_inside
 from orchestrator.policy.wanted import WantedTrials
 from orchestrator.search_space.reader import Arm, Sweep
 from orchestrator.search_space.scalars import Value
@@ -28,8 +29,8 @@ from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
-POINTS = {SOBOL: sobol_point, RANDOM: random_point, GRID: grid_point}
-"""The samplers that need no results."""
+POINTS = {SOBOL: sobol_point, RANDOM: random_point}
+"""The samplers that look at no other trial."""
 CUSTOM = "custom"
 """The source of parameters that a sampler of the user's has proposed."""
 
@@ -53,8 +54,8 @@ class Studies:
     def suggest(self, arm: Arm, index: int) -> tuple[dict[str, Value], str]:
         """Return values of an arm's searched parameters for its next trial.
 
-        The first `startup_trials` are the same quasi-random points in every arm. The sampler proposes the others from
-        the arm's own trials.
+        The first `startup_trials` are the same quasi-random points in every arm, and trials of a warm start count as
+        some of them. The sampler proposes the others from the arm's own trials and from these.
 
         Args:
             arm: the arm of the next trial.
@@ -79,14 +80,19 @@ class Studies:
     def _propose_next(self, arm: Arm, index: int) -> tuple[dict[str, Value], str]:
         """Return the values that the arm's sampler proposes, and their source."""
         sampler = choose_sampler(self._sweep.space, arm).name
-        trials = self._ledger.of_arm(arm.name, words.STAGE_SEARCH)
+        # Optuna takes no value outside of a range, which may have been narrowed since.
+        warm = self._ledger.warm_trials.get(arm.name, [])
+        trials = [*warm, *self._ledger.of_arm(arm.name, words.STAGE_SEARCH)]
+        trials = [trial for trial in trials if is_inside(arm, trial)]
         if sampler == GRID:
             # The trials that were wanted come on top, so that no point of the grid is left out.
-            index = sum(trial.source == GRID for trial in trials)
+            used = [trial.searched for trial in trials if trial.source == GRID]
+            return grid_point(self._sweep, arm, used), GRID
         if sampler in POINTS:
             return POINTS[sampler](self._sweep, arm, index), sampler
-        if index < self._sweep.space.search.startup_trials:
-            return sobol_point(self._sweep, arm, index), "startup"
+        # A sweep with the same seed had the first points of the sequence.
+        if index + len(warm) < self._sweep.space.search.startup_trials:
+            return sobol_point(self._sweep, arm, index + len(warm)), "startup"
         seed = derive_seed(self._sweep.space.seed, arm.name, index)
         if sampler == TPE:
             return self._keep_study(arm, trials).ask(seed), TPE

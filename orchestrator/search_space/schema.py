@@ -233,6 +233,9 @@ class SearchSpace(Section):
     trials: Annotated[tuple[dict[str, Value], ...], Field(strict=False)] = Field(
         (), description="configurations of your own, which the arms that have their parameters train first"
     )
+    warm_start: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_check_different)] = Field(
+        (), description="sweeps of this home from whose trials the samplers learn before the first one"
+    )
     search: Search = Field(Search(), description="who proposes the parameters of trials")
     budget: Budget = Field(description="the number of trials and epochs, and the time limit")
     pruning: Annotated[Pruning | None, NoneWord, AfterValidator(_drop_none)] = Field(

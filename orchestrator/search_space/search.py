@@ -100,8 +100,13 @@ def choose_sampler(space: SearchSpace, arm: Arm) -> SamplerChoice:
 
 def check_search(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -> None:
     """Check `trials`, `stop_when`, and that the sampler can search every arm; the first that it can't is reported."""
+    if space.warm_start and space.objective.preference:
+        complain(("warm_start",), "has values of a metric, which orders no trials here (objective.preference)")
+    if space.warm_start and space.search.sampler in WITHOUT_STARTUP:
+        complain(("warm_start",), f"teaches a sampler, and {space.search.sampler} learns from no trial; use tpe or gp")
     if space.budget.seeds is not None:
-        for section, is_set in (("trials", bool(space.trials)), ("budget", space.budget.stop_when is not None)):
+        own = (("trials", bool(space.trials)), ("warm_start", bool(space.warm_start)))
+        for section, is_set in (*own, ("budget", space.budget.stop_when is not None)):
             if is_set:
                 at: KeyPath = ("budget", "stop_when") if section == "budget" else (section,)
                 complain(at, "is for a search, and budget.seeds searches nothing; needs budget.trials_per_arm")
@@ -177,7 +182,7 @@ def _match_arm(arm: Arm, wanted: Mapping[str, Value]) -> tuple[dict[str, Value],
     for name, value in wanted.items():
         if name in arm.searched:
             domain = arm.searched[name]
-            if not _contains(domain, value):
+            if not contains(domain, value):
                 return {}, f"{name} is searched in {domain}, got {quote_value(value)}"
             searched[name] = value if isinstance(domain, Choice) else type(domain.at(0.5))(value)
         elif name not in settled:
@@ -189,9 +194,14 @@ def _match_arm(arm: Arm, wanted: Mapping[str, Value]) -> tuple[dict[str, Value],
     return searched, ""
 
 
-def _contains(domain: Domain, value: Value) -> bool:
+def contains(domain: Domain, value: Value) -> bool:
+    """Return whether a domain has a value, of which a continuous one has every number between its bounds."""
     if isinstance(domain, Uniform | LogUniform):
         return is_number(value) and domain.low <= value <= domain.high
+    if isinstance(domain, QUniform):
+        # Optuna's own tolerance, since it proposes 0.1 + 2 * 0.1.
+        steps = (value - domain.low) / domain.q if is_number(value) else 0.5
+        return abs(steps - round(steps)) < 1e-8 and 0 <= round(steps) <= round((domain.high - domain.low) / domain.q)
     return domain.takes(value)
 
 

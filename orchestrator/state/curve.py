@@ -131,6 +131,19 @@ class Curve:
         self.best_value: float | None = None
         self.trained_s = 0.0
 
+    @classmethod
+    def restore(cls, values: Iterable[float | None], objective: Objective) -> Curve:
+        """Return the curve with these values of the objective from epoch 1 on; None where an epoch has none."""
+        curve = cls()
+        for epoch, value in enumerate(values, 1):
+            number = math.nan if value is None else value
+            curve._epochs.append(epoch)
+            curve._times_ms.append(0)
+            curve._values.append(number)
+            if objective.is_better(number, curve.best_value):
+                curve.best_value = number
+        return curve
+
     def __len__(self) -> int:
         return len(self._epochs)
 

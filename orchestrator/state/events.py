@@ -111,6 +111,20 @@ class Preferred(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Warmed(Event):
+    """The studies begin with trials of another sweep.
+
+    Attributes:
+        sweep: the name of the other sweep.
+        trials: the arm that learns from each trial; its number, outcome and cause in the other sweep; its searched
+            values; and the objective of every epoch (`values`, None where an epoch has none).
+    """
+
+    sweep: str
+    trials: list[Mapping[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Raised(Event):
     """PASHA's top rung has risen to this epoch in an arm, or in all arms ("")."""
 

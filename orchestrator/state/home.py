@@ -38,6 +38,8 @@ FREE_TO_CHANGE = ("resources", "limits", "media", "disk", "notify")
 """Sections of the search space that may differ when a sweep is resumed."""
 GROWING = ("trials_per_arm", "seeds", "max_epochs", "hours", "gpu_hours", "cost")
 """Keys of `budget` that may be larger when a sweep is resumed."""
+RANGES = ("uniform", "loguniform", "quniform", "int", "logint")
+"""Domains of searched parameters whose bounds may differ when a sweep is resumed."""
 KINDS = ("trials_per_arm", "seeds")
 """Keys of `budget` of which one can't replace the other when a sweep is resumed."""
 
@@ -217,10 +219,23 @@ def _load_yaml(text: str) -> dict[str, Any]:
     return search_space
 
 
+def _hide_ranges(search_space: dict[str, Any]) -> None:
+    """Take the bounds of searched parameters out, since ranges may change when a sweep is resumed."""
+    bundles = [values for values in search_space.get("compare", {}).values() if isinstance(values, dict)]
+    options = [params for values in bundles for params in values.values()]
+    changes = [change.get("params") for change in search_space.get("arms", [])]
+    for params in (search_space.get("params"), *options, *changes):
+        for setting in params.values() if isinstance(params, dict) else ():
+            for kind in RANGES:
+                if isinstance(setting, dict) and kind in setting:
+                    setting[kind] = "any range"
+
+
 def _continues(before: dict[str, Any], after: dict[str, Any]) -> bool:
     """Return whether a sweep that was run with one search space can be resumed with another; both are changed here."""
     old, new = (search_space.pop("budget", {}) or {} for search_space in (before, after))
     for search_space in (before, after):
+        _hide_ranges(search_space)
         for key in (*FREE_TO_CHANGE, "presets"):
             search_space.pop(key, None)
         changes = []

@@ -57,6 +57,8 @@ class SweepState:
         reopened: how often a trial that had ended was opened again.
         preferences: strengths of trials from the votes of listeners, by number.
         hearings: how often such strengths have come; each time, those of all trials may change.
+        warm_trials: the trials of other sweeps that the study of each arm begins with, by arm.
+        warm_sweeps: the names of these sweeps.
         top_rungs: the epoch of PASHA's top rung, by arm, once it has risen; under `""` that of all arms together.
         gpu_seconds: the time for which trials have held graphics cards, where the budget limits it.
         restarts: how often Ray has died since a trial last gave a sign of life.
@@ -87,6 +89,8 @@ class SweepState:
         self.reopened = 0
         self.preferences: dict[int, float] = {}
         self.hearings = 0
+        self.warm_trials: dict[str, list[Trial]] = {}
+        self.warm_sweeps: list[str] = []
         self.top_rungs: dict[str, int] = {}
         self.gpu_seconds = 0.0
         self.restarts = 0
@@ -143,6 +147,12 @@ class SweepState:
                 self.started |= {"tracking_uri": event.tracking_uri, "artifact_root": event.artifact_root}
             case events.Granted():
                 self.granted[event.arm] = Grant(event.trials, event.epochs, event.hours)
+            case events.Warmed():
+                self.warm_sweeps.append(event.sweep)
+                first = -1 - sum(map(len, self.warm_trials.values()))
+                for index, record in enumerate(event.trials):
+                    trial = Trial.from_other_sweep(record, first - index, self.objective)
+                    self.warm_trials.setdefault(trial.arm, []).append(trial)
             case events.Raised():
                 self.top_rungs[event.arm] = event.epochs
             case events.Spent():

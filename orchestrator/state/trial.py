@@ -16,6 +16,10 @@ RANKED = (words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED)
 """Outcomes of trials that may be an arm's best."""
 BROKEN = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
 """Outcomes of trials that can be tried again."""
+PARAMETER_CAUSES = (words.CAUSE_OOM, words.CAUSE_TIMEOUT)
+"""Causes of failures that depend on the parameters: TPE has to learn from them, as it does from divergences."""
+WARM = "warm"
+"""The source of the parameters of another sweep's trials."""
 MAX_NAMED = 20
 """The most trials whose numbers a sentence lists."""
 
@@ -103,6 +107,21 @@ class Trial:
             asked_ms=event.ts,
             started=started,
         )
+
+    @classmethod
+    def from_other_sweep(cls, record: Mapping[str, Any], number: int, objective: Objective) -> Trial:
+        """Return a trial of another sweep, of which only a study knows.
+
+        Args:
+            record: the trial in `events.Warmed`.
+            number: a number below 0, which no trial of this sweep has.
+            objective: the metric of both sweeps.
+        """
+        searched = dict(record["searched"])
+        trial = cls(number, record["arm"], -1, "search", WARM, None, 0, {}, searched, searched)
+        trial.outcome, trial.cause = record["outcome"], record["cause"]
+        trial.curve = Curve.restore(record["values"], objective)
+        return trial
 
     @property
     def epochs(self) -> int:

@@ -38,6 +38,9 @@ def importances(trials: pd.DataFrame, searched: Mapping[str, Mapping[str, list[A
 
     names = [name for name in searched if name in trials and trials[name].notna().all()]
     completed = trials[(trials["outcome"] == words.OUTCOME_COMPLETED)].dropna(subset=[column])
+    for name in names:
+        # A range that was narrowed when the sweep was resumed has no place for the trials before.
+        completed = completed[[_contains(searched[name], value) for value in completed[name]]]
     if len(completed) < MIN_TRIALS or len(names) < 2 or completed[column].nunique() < 2:
         return None
     if len(completed) > MAX_TRIALS:
@@ -68,6 +71,9 @@ def find_edges(trial: Mapping[str, Any], searched: Mapping[str, Mapping[str, lis
         if kind == "choice" or not isinstance(value, int | float) or math.isnan(value):
             continue
         low, high = bounds[0], bounds[-1]
+        if not low <= value <= high:
+            edges.append(f"{name} = {value:.3g} lies outside of {low:g} to {high:g}, its range since it was changed")
+            continue
         if kind in LOGARITHMIC:
             position = math.log(value / low) / math.log(high / low)
         else:
@@ -76,6 +82,11 @@ def find_edges(trial: Mapping[str, Any], searched: Mapping[str, Mapping[str, lis
             side = "lower" if position < 0.5 else "upper"
             edges.append(f"{name} = {value:.3g} is at the {side} edge of {low:g} to {high:g}")
     return edges
+
+
+def _contains(domain: Mapping[str, list[Any]], value: Any) -> bool:
+    ((kind, bounds),) = domain.items()
+    return bool(value in bounds if kind == "choice" else bounds[0] <= value <= bounds[-1])
 
 
 def _distribution(domain: Mapping[str, list[Any]]) -> Any:

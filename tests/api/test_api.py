@@ -15,7 +15,7 @@ import pytest
 from orchestrator import Sweep, load
 from orchestrator.api.driver_process import run_driver
 from orchestrator.api.plain import to_plain
-from orchestrator.commands.plan import make_plan
+from orchestrator.commands.planning.plan import make_plan
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.search_space.reader import read_search_space
 from tests.benchmarks.noop import Noop

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from orchestrator.commands.plan import Plan, make_plan, print_plan
+from orchestrator.commands.planning.expectation import Spread
+from orchestrator.commands.planning.plan import Plan, make_plan, print_plan
 from orchestrator.search_space.reader import Sweep, read_search_space
 from tests.support.net_space import COMPARE, WITHOUT_COMPARE, go_to_net, read, with_presets
 from tests.support.spaces import noop_sweep
@@ -56,25 +57,45 @@ def test_no_more_is_confirmed_than_was_searched() -> None:
 def test_without_pruning_every_trial_runs_to_its_end() -> None:
     plan = make_plan(read(overrides=["pruning=none"]))
     assert plan.most_epochs == plan.least_epochs == 3 * 8 * 12
+    assert plan.epochs == Spread(288, 288, 288)
+    assert [(rung.epoch, rung.expected.mean) for rung in plan.rungs] == [(12, 24)]
     assert "epochs: 288 (nothing is pruned)" in shown(plan)
 
 
-def test_the_least_epochs_are_those_of_successive_halving() -> None:
-    # Rungs at 2 and 6 of 12 epochs; 8, then 3, then 1 trials.
+def test_a_plan_says_how_many_trials_are_expected_to_reach_each_rung() -> None:
     plan = make_plan(read())
-    assert plan.most_epochs == 3 * 8 * 12
-    assert plan.least_epochs == 3 * (8 * 2 + 3 * 4 + 1 * 6)
+    assert [(rung.epoch, rung.most) for rung in plan.rungs] == [(2, 24), (6, 24), (12, 24)]
+    first, second, last = (rung.expected for rung in plan.rungs)
+    assert first.low == first.high == 24
+    # One in three continues, and more of the first trials, with which nothing could be compared.
+    assert 3 * 3 <= second.low <= second.mean <= second.high < 24
+    assert 3 <= last.low <= last.mean < second.mean
+    # Rungs at 2 and 6 of 12 epochs: the synchronous form of the rule continues 8, then 3, then 1 trials of an arm.
+    assert plan.least_epochs == 3 * (8 * 2 + 3 * 4 + 1 * 6) and plan.epochs
+    assert plan.least_epochs < plan.epochs.low <= plan.epochs.mean <= plan.epochs.high < 3 * 8 * 12
+    assert re.search(r"│ +6 │ +24 │ +1\d │ +\d+ to \d+ │", shown(plan))
+    assert re.search(
+        r"epochs: 1\d\d expected with pruning \(\d+ to \d+ in 4 of 5 simulations\), 288 without", shown(plan)
+    )
+
+
+def test_epochs_that_depend_on_curves_have_bounds_only() -> None:
+    plan = make_plan(read(overrides=["pruning={kind: patient, patience: 2}"]))
+    assert plan.epochs is None and plan.rungs == ()
+    assert "epochs: 288 at most, 72 or more when trials stop improving" in shown(plan)
 
 
 def test_arms_that_are_pruned_against_each_other_share_their_rungs() -> None:
-    plan = make_plan(read(overrides=["pruning.across_arms=true"]))
-    assert plan.least_epochs == 24 * 2 + 8 * 4 + 3 * 6
-    assert any("against each other" in note for note in plan.notes)
+    together, apart = (make_plan(read(overrides=[f"pruning.across_arms={answer}"])) for answer in ("true", "false"))
+    # Apart, the first trials of three arms continue without comparison.
+    assert together.rungs[-1].expected.mean < apart.rungs[-1].expected.mean
+    assert any("against each other" in note for note in together.notes)
 
 
 def test_confirmation_is_never_pruned() -> None:
     without, with_confirm = (make_plan(read(overrides=[f"confirm={given}"])) for given in ("none", "{top: 3}"))
-    assert with_confirm.least_epochs - without.least_epochs == 3 * 3 * 12
+    assert with_confirm.epochs and without.epochs
+    assert with_confirm.epochs.mean - without.epochs.mean == pytest.approx(3 * 3 * 12, rel=0.1)
     assert with_confirm.most_epochs - without.most_epochs == 3 * 3 * 12
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from trainables.components.assessment.added_metrics import METRICS
+from trainables.components.audio.registries import WAVEFORM_AUGMENTATIONS
 from trainables.components.judges.plugin import JUDGES
 from trainables.components.judges.registries import AUGMENTATIONS
 from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
@@ -21,7 +22,7 @@ from trainables.support.lazy_registry import LazyRegistry, read_traits
 
 REGISTRIES: tuple[LazyRegistry[Any, Any], ...] = (
     *(LOSSES, PHASE_LOSSES, SIGMAS, NORMALIZATIONS, PHASES, JUDGES, METRICS),
-    AUGMENTATIONS,
+    *(AUGMENTATIONS, WAVEFORM_AUGMENTATIONS),
 )
 SOURCE = """
 @register("plain")

@@ -19,7 +19,7 @@ from rich.console import Console
 from orchestrator.cli import main
 from orchestrator.commands.check import check
 from orchestrator.commands.compare import compare
-from orchestrator.commands.plan import make_plan
+from orchestrator.commands.planning.plan import make_plan
 from orchestrator.commands.report import write_reports
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError

@@ -137,7 +137,7 @@ def test_an_unknown_corpus_is_a_user_error() -> None:
 
 def test_reading_search_spaces_imports_neither_torch_nor_ray() -> None:
     code = (
-        "import orchestrator.search_space.reader, orchestrator.commands.plan, sys; "
+        "import orchestrator.search_space.reader, orchestrator.commands.planning.plan, sys; "
         "print({'torch', 'ray', 'optuna'} & {*sys.modules})"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "set()\n"

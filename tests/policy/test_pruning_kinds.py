@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from ray.tune.schedulers import MedianStoppingRule
 
-from orchestrator.commands.plan import make_plan
+from orchestrator.commands.planning.plan import make_plan
 from orchestrator.errors import SearchSpaceError
 from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.ranking import estimate_noise, is_ranking_stable

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from orchestrator.commands.plan import make_plan
+from orchestrator.commands.planning.plan import make_plan
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.overview.screen import Screen

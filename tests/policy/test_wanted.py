@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from orchestrator.cli import main
-from orchestrator.commands.plan import make_plan
+from orchestrator.commands.planning.plan import make_plan
 from orchestrator.commands.resume import ResumeOptions, grant
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.overview.screen import Screen

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commands.plan import make_plan
+from orchestrator.commands.planning.plan import make_plan
 from orchestrator.search_space.domains import Choice, LogUniform
 from orchestrator.search_space.reader import Arm, Sweep, read_search_space
 from tests.support.net_space import COMPARE, SPACE, WITHOUT_COMPARE, go_to_net, mistakes, read, with_presets

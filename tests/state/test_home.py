@@ -151,8 +151,10 @@ def test_a_changed_search_space_under_the_same_name_is_refused_with_the_differen
     folder = tmp_path / "tiny"
     keep_what_ran(folder, noop_sweep(tmp_path))
     before = (folder / "search_space.yaml").read_text()
-    changed = noop_sweep(tmp_path, params={"x": {"uniform": [0.0, 0.5]}})
-    with pytest.raises(UserError, match=r"(?s)was run with another search space:.*-.*1\.0.*\+.*0\.5.*--name tiny-2"):
+    changed = noop_sweep(tmp_path, params={"x": {"uniform": [0.0, 0.5]}}, seed=8)
+    with pytest.raises(
+        UserError, match=r"(?s)was run with another search space:.*-.*seed: 7.*\+.*seed: 8.*--name tiny-2"
+    ):
         keep_search_space(folder, changed)
     assert (folder / "search_space.yaml").read_text() == before
 
@@ -173,6 +175,25 @@ def test_more_budget_and_other_resources_go_on_under_the_same_name(tmp_path: Pat
     grown = noop_sweep(tmp_path, **change)
     keep_search_space(folder, grown)
     assert (folder / "search_space.yaml").read_text() == grown.text
+
+
+def bundles(small: dict[str, object], large: float = 0.1) -> dict[str, object]:
+    return {"size": {"small": {"arm": "a", "epoch_s": small}, "large": {"arm": "b", "epoch_s": large}}}
+
+
+def test_a_range_may_change_and_nothing_else_about_a_parameter(tmp_path: Path) -> None:
+    folder = tmp_path / "tiny"
+    compare = bundles({"uniform": [1.0, 4.0]})
+    keep_what_ran(folder, noop_sweep(tmp_path, compare=compare))
+    ranges = bundles({"uniform": [2.0, 9.0]})
+    changed = noop_sweep(tmp_path, compare=ranges, params={"x": {"uniform": [0.5, 0.8]}})
+    keep_search_space(folder, changed)
+    assert (folder / "search_space.yaml").read_text() == changed.text
+    for params in ({"x": {"loguniform": [0.5, 0.8]}}, {"x": 0.5}, {"x": {"choice": [0.5, 0.8]}}):
+        with pytest.raises(UserError, match="another search space"):
+            keep_search_space(folder, noop_sweep(tmp_path, compare=ranges, params=params))
+    with pytest.raises(UserError, match="another search space"):
+        keep_search_space(folder, noop_sweep(tmp_path, compare=bundles({"uniform": [2.0, 9.0]}, large=0.2)))
 
 
 def test_less_budget_is_refused(tmp_path: Path) -> None:

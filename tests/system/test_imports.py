@@ -202,7 +202,7 @@ def test_a_command_that_only_reads_imports_nothing_slow(command: str, recorded: 
 def test_no_search_space_of_ours_needs_torch_to_be_planned() -> None:
     code = (
         "import sys\nfrom pathlib import Path\n"
-        "from orchestrator.commands.plan import make_plan\n"
+        "from orchestrator.commands.planning.plan import make_plan\n"
         "from orchestrator.search_space.reader import read_search_space\n"
         "for path in sys.argv[1:]: make_plan(read_search_space(Path(path)))"
     )

@@ -14,6 +14,7 @@ from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
 from orchestrator.overview.screen import Screen
 from orchestrator.policy.agenda import Agenda
+from orchestrator.policy.asha import AshaRule
 from orchestrator.policy.pruning import Rungs
 from orchestrator.search_space.arms import select_arms
 from orchestrator.state.budget import Budget
@@ -42,7 +43,8 @@ class Mended(Odd):
 
 
 def rung_tables(rungs: Rungs) -> dict[str, dict[int, dict[int, float]]]:
-    return {arm: dict(each._brackets[0]._rungs) for arm, each in rungs._schedulers.items()}
+    assert isinstance(rungs.rule, AshaRule)
+    return {arm: dict(each._brackets[0]._rungs) for arm, each in rungs.rule.schedulers.items()}
 
 
 def test_what_is_added_has_a_plus() -> None:

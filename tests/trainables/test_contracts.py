@@ -12,10 +12,12 @@ import torch
 from pydantic import ValidationError
 
 from orchestrator.plugins.loader import find_trainables, load_declaration, load_trainable
+from trainables.components.audio.registries import WAVEFORM_AUGMENTATIONS
 from trainables.components.losses.registries import LOSSES, PHASE_LOSSES
 from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.corpora.corpus import Corpus
 from trainables.support.randomness import seed_everything
+from trainables.testing.additions import WAVEFORM_AUGMENTATION
 from trainables.testing.corpus import CORPUS
 from trainables.testing.losses import LOSS, PHASE_LOSS, LossCase, PhaseLossCase, loss_cases, phase_loss_cases
 from trainables.testing.promise import Promise
@@ -126,6 +128,12 @@ def test_a_normalization_holds(name: str, promise: Promise[NormalizationCase]) -
 @pytest.mark.parametrize("name", PHASES)
 def test_a_phase_holds(name: str, corpus: Corpus, promise: Promise[PhaseCase]) -> None:
     promise.check(PhaseCase(name, corpus))
+
+
+@pytest.mark.parametrize("promise", WAVEFORM_AUGMENTATION, ids=str)
+@pytest.mark.parametrize("name", WAVEFORM_AUGMENTATIONS)
+def test_an_augmentation_of_waveforms_holds(name: str, promise: Promise[str]) -> None:
+    promise.check(name)
 
 
 @pytest.mark.parametrize("name", PHASES)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from trainables.components.audio.registries import check_augmentations
 from trainables.components.audio.sizes import BINS, FRAMES, SIZES, Reduction, RepresentationName, Size
 from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
 from trainables.components.networks.weights import BOTTOM, ArchitectureName, BottleneckName, NormName, count_slots
@@ -56,6 +57,11 @@ class AutoencoderConfig(TrialConfig):
     latent_dim: int = Field(128, ge=1, description="size of the latent")
     linear_path: Literal["none", "pca"] = Field(
         "none", description="a linear path beside the convolutions, which starts as principal components"
+    )
+    augment: Annotated[str, AfterValidator(check_augmentations)] = Field(
+        "none",
+        description="what is done anew to the waveforms of training clips in every step: none, or gain, shift, mix,"
+        " mask or your own, joined by +",
     )
     time_roll: bool = Field(False, description="whether training clips are rolled by a random time in every step")
     architecture: ArchitectureName = Field(

@@ -22,10 +22,12 @@ from trainables.autoencoder.training_loss import Objective
 from trainables.components.assessment import media
 from trainables.components.assessment.assessor import Assessor
 from trainables.components.audio.log_power_metrics import FractionUnexplained, Variation
+from trainables.components.audio.registries import split_augmentations
 from trainables.components.generation import Model
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.losses.registries import LOSSES
 from trainables.components.networks.quantizer import CodebookUse
+from trainables.components.representation.augmented_clips import AugmentedClips
 from trainables.components.representation.representation import ClipSplit
 from trainables.components.representation.scene import TrainingClips
 from trainables.components.shapes import Clips, Scalar
@@ -89,6 +91,8 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         self.trained = self.codec.copy_networks() if config.ema > 0 else self.codec
         self.objective = Objective(config, self.codec.normalizer)
         self.training_clips = TrainingClips(self.corpus)
+        names = split_augmentations(config.augment)
+        self.augmented = AugmentedClips(self.corpus, config.clip_representation, self.train, names, self.device)
         betas = BETA1, config.adam_beta2
         self.optimizer = torch.optim.AdamW(self.trained.networks.parameter_groups(), config.lr, betas, fused=True)
         self._replayed = GraphReplayer(self._noise)
@@ -118,7 +122,8 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         self.codec.forget_latents()
         self.trained.networks.train()
         order = torch.randperm(len(self.train), generator=self._order).split(self.config.batch_size)
-        steps = fetch_values([self._train_step(self.train.batch(part)) for part in order[: self.batches_per_epoch]])
+        batches = (self.augmented.batch(part, self._order) for part in order[: self.batches_per_epoch])
+        steps = fetch_values([self._train_step(batch) for batch in batches])
         metrics = {**finite_means(steps), "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
         if self.loss.has_sigma:
             # The smallest of all steps: a mean would hide the one in which a likelihood diverges.

@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from trainables.components.assessment.added_metrics import METRICS
 from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
+from trainables.components.audio.registries import WAVEFORM_AUGMENTATIONS
 from trainables.components.judges.asking import ask
 from trainables.components.judges.augmentations import Batch
 from trainables.components.judges.plugin import JUDGES, AddedJudge, Answer
@@ -116,6 +118,36 @@ def check_augmented_again(name: str) -> None:
         raise Broken("another call with the same seed changes the clips differently; draw from the generator alone")
 
 
+def check_augmented_waveforms(name: str) -> None:
+    """Check that augmented waveforms are clips still, also of silence and of one clip, and that the old ones stay."""
+    for waveforms in (_draw_waveforms(), _draw_waveforms()[:1], torch.zeros(NUM_CLIPS, CLIP_SAMPLES)):
+        before = waveforms.clone()
+        changed = _augment_waveforms(name, waveforms)
+        if changed.shape != waveforms.shape or changed.dtype != torch.float32 or not changed.isfinite().all():
+            raise Broken(f"needs finite float32 of shape {tuple(waveforms.shape)}, got {tuple(changed.shape)}")
+        if not torch.equal(waveforms, before):
+            raise Broken("changes the clips in place; return new ones")
+    if torch.equal(_augment_waveforms(name, _draw_waveforms()), _draw_waveforms()):
+        raise Broken("changes no clip")
+
+
+def check_augmented_waveforms_again(name: str) -> None:
+    """Check that the generator decides everything."""
+    first, second, other = (_augment_waveforms(name, _draw_waveforms(), seed) for seed in (0, 0, 1))
+    if not torch.equal(first, second):
+        raise Broken("another call with the same seed changes the clips differently; draw from the generator alone")
+    if torch.equal(first, other):
+        raise Broken("changes the clips in the same way for another seed; draw from the generator")
+
+
+def _augment_waveforms(name: str, waveforms: Tensor, seed: int = 0) -> Tensor:
+    return WAVEFORM_AUGMENTATIONS[name](waveforms, torch.Generator().manual_seed(seed))
+
+
+def _draw_waveforms() -> Tensor:
+    return 0.1 * torch.randn(NUM_CLIPS, CLIP_SAMPLES, generator=torch.Generator().manual_seed(0))
+
+
 def _augment(name: str, batch: Batch, seed: int) -> Batch:
     return AUGMENTATIONS[name](batch, lambda: _draw_batch(1), torch.Generator().manual_seed(seed))
 
@@ -142,6 +174,10 @@ JUDGE = (
 METRIC = (
     Promise("it has a value, for every clip if it is one of sounds", check_metric),
     Promise("noise is not better than the original, by its mode", check_direction),
+)
+WAVEFORM_AUGMENTATION = (
+    Promise("its clips are clips still, and those that it takes are unchanged", check_augmented_waveforms),
+    Promise("the seed alone decides how clips are changed", check_augmented_waveforms_again),
 )
 AUGMENTATION = (
     Promise("its clips and targets can be learned, and what was drawn is unchanged", check_augmented),

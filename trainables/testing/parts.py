@@ -7,20 +7,31 @@ from dataclasses import dataclass
 from typing import Any
 
 from trainables.components.assessment.added_metrics import METRICS
+from trainables.components.audio.registries import WAVEFORM_AUGMENTATIONS
 from trainables.components.judges.plugin import JUDGES
 from trainables.components.judges.registries import AUGMENTATIONS
 from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
 from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.corpora.corpus import Corpus
 from trainables.support.registry import Registry
-from trainables.testing.additions import AUGMENTATION, JUDGE, METRIC, JudgeCase
+from trainables.testing.additions import AUGMENTATION, JUDGE, METRIC, WAVEFORM_AUGMENTATION, JudgeCase
 from trainables.testing.losses import LOSS, PHASE_LOSS, LossCase, loss_cases, phase_loss_cases
 from trainables.testing.promise import Outcome, outcomes
 from trainables.testing.representation import NORMALIZATION, PHASE, NormalizationCase, PhaseCase
 
 REGISTRIES: dict[str, Registry[Any]] = {
     registry.kind: registry
-    for registry in (LOSSES, SIGMAS, PHASE_LOSSES, NORMALIZATIONS, PHASES, JUDGES, METRICS, AUGMENTATIONS)
+    for registry in (
+        LOSSES,
+        SIGMAS,
+        PHASE_LOSSES,
+        NORMALIZATIONS,
+        PHASES,
+        JUDGES,
+        METRICS,
+        AUGMENTATIONS,
+        WAVEFORM_AUGMENTATIONS,
+    )
 }
 """The registries of parts, by kind, such as `loss`."""
 
@@ -87,6 +98,10 @@ def _check_augmentation(part: Part) -> Iterator[Outcome]:
     yield from outcomes(str(part), part.name, AUGMENTATION)
 
 
+def _check_waveform_augmentation(part: Part) -> Iterator[Outcome]:
+    yield from outcomes(str(part), part.name, WAVEFORM_AUGMENTATION)
+
+
 CHECKS: Mapping[str, Callable[[Part], Iterator[Outcome]]] = {
     LOSSES.kind: _check_loss,
     SIGMAS.kind: _check_sigma,
@@ -95,4 +110,5 @@ CHECKS: Mapping[str, Callable[[Part], Iterator[Outcome]]] = {
     JUDGES.kind: _check_judge,
     METRICS.kind: _check_metric,
     AUGMENTATIONS.kind: _check_augmentation,
+    WAVEFORM_AUGMENTATIONS.kind: _check_waveform_augmentation,
 }

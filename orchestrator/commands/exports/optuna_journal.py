@@ -13,6 +13,7 @@ from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
 from orchestrator.policy.frozen_trials import distribution, make_frozen_trial
+from orchestrator.policy.ranges import cover_trials
 from orchestrator.search_space.reader import Sweep, read_search_space
 from orchestrator.state.curve import Objective
 from orchestrator.state.home import SEARCH_SPACE, find_sweep
@@ -56,7 +57,7 @@ def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:
         study = optuna.create_study(storage=storage, study_name=f"{sweep.name}/{arm.name}", direction=direction)
         study.set_metric_names([objective.metric if preferences is None else words.PREFERENCE])
         study.set_user_attr("sweep", sweep.name)
-        domains = {name: distribution(domain) for name, domain in arm.searched.items()}
+        domains = {name: distribution(domain) for name, domain in cover_trials(arm, trials).items()}
         frozen_trials = [make_frozen_trial(trial, objective, domains, preferences) for trial in trials]
         study.add_trials([_add_origin(frozen, trial) for frozen, trial in zip(frozen_trials, trials, strict=True)])
         count += len(trials)

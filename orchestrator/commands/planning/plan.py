@@ -1,0 +1,187 @@
+"""`orchestrate plan FILE`: count what a search space would run, without starting anything."""
+
+from __future__ import annotations
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.commands.detectable import describe_detectable
+from orchestrator.commands.planning.expectation import (
+    RungPlan,
+    Spread,
+    count_processors,
+    expect_rungs,
+    make_load,
+    simulate_often,
+)
+from orchestrator.commands.planning.least import PRUNERS, count_least_epochs
+from orchestrator.commands.planning.notes import make_notes
+from orchestrator.commands.planning.printing import print_plan
+from orchestrator.plugins.loader import config_values
+from orchestrator.search_space.objective import ASHA
+from orchestrator.search_space.search import WITHOUT_STARTUP, choose_sampler, label_of
+
+RENDERING_BYTES = 230_000
+"""Size of one rendered clip of two seconds: the original, the reconstruction and their picture."""
+CHECKPOINTS_KEPT = 2
+"""A trial keeps its best and its last checkpoint."""
+TEXT_WIDTH = 100
+"""Characters in a line of a plan as text."""
+
+if TYPE_CHECKING:
+    from orchestrator.search_space.reader import Arm, Sweep
+
+
+@dataclass(frozen=True)
+class ArmPlan:
+    """The trials of one arm.
+
+    Attributes:
+        name: the name of the arm.
+        trials: the number of trials of the search.
+        startup: the number of them with quasi-random parameters.
+        sampler: the label of the sampler that proposes the others.
+        proposed: the number of the others.
+        confirm: the number of trials of the confirm stage.
+        searched: the domain of each searched parameter, as text.
+    """
+
+    name: str
+    trials: int
+    startup: int
+    sampler: str
+    proposed: int
+    confirm: int
+    searched: dict[str, str]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The trials, the epochs and the disk space of a sweep.
+
+    Attributes:
+        sweep: the name of the sweep.
+        arms: the arms in the order of the sweep.
+        skipped: combinations that are left out, each with its reason.
+        trials: the number of trials of all arms, those of the confirm stage included.
+        most_epochs: the number of epochs if nothing is pruned.
+        epochs: the number of epochs that is expected, from simulations; None for a kind of pruning that depends on the
+            curves of trials, which nobody knows beforehand: PASHA, the median rule and patience.
+        rungs: how many trials of the search are expected to reach each rung; none if that is not known either.
+        least_epochs: the number of epochs if pruning ends trials as early as it can.
+        pruner: when that is, in words; empty if epochs are simulated.
+        checkpoint_bytes: the size of all checkpoints at most, those of pruned trials included; None if it is unknown.
+        media_bytes: the size of all sounds and pictures at most.
+        detectable: a line about the smallest difference that the final comparison would detect.
+        notes: lines about what the user may not expect.
+    """
+
+    sweep: str
+    arms: tuple[ArmPlan, ...]
+    skipped: tuple[str, ...]
+    trials: int
+    most_epochs: int
+    epochs: Spread | None
+    rungs: tuple[RungPlan, ...]
+    least_epochs: int
+    pruner: str
+    checkpoint_bytes: int | None
+    media_bytes: int
+    detectable: str
+    notes: tuple[str, ...]
+
+    def __str__(self) -> str:
+        """Return the plan as `orchestrate plan` prints it."""
+        from rich.console import Console
+
+        stream = io.StringIO()
+        print_plan(self, Console(file=stream, width=TEXT_WIDTH, highlight=False), None)
+        return stream.getvalue().rstrip()
+
+
+def make_plan(sweep: Sweep, home: Path | None = None) -> Plan:
+    """Count what a sweep would run if `budget.hours` did not end it earlier.
+
+    Args:
+        sweep: the search space.
+        home: the folder of all sweeps, which says what a warm start would learn from; None leaves that out.
+    """
+    budget = sweep.space.budget
+    arms = tuple(_plan_arm(sweep, arm) for arm in sweep.arms)
+    num_confirm = sum(arm.confirm for arm in arms)
+    num_search = sum(arm.trials for arm in arms)
+    slots = max(1, int(count_processors() // min(arm.resources.cpu for arm in sweep.arms)))
+    load = make_load(sweep, slots=slots)
+    courses = simulate_often(load)
+    pruning = sweep.space.pruning
+    is_simulated = pruning is None or pruning.kind == ASHA
+    return Plan(
+        sweep=sweep.name,
+        arms=arms,
+        skipped=sweep.skipped,
+        trials=num_search + num_confirm,
+        most_epochs=(num_search + num_confirm) * budget.max_epochs,
+        epochs=Spread.of([course.epochs for course in courses]) if is_simulated else None,
+        rungs=expect_rungs(load, courses) if is_simulated else (),
+        least_epochs=_count_least_epochs(sweep, num_search) + num_confirm * budget.max_epochs,
+        pruner="" if pruning is None else PRUNERS.get(pruning.kind, ""),
+        checkpoint_bytes=_checkpoint_bytes(sweep, arms),
+        media_bytes=_media_bytes(sweep) * (num_search + num_confirm),
+        detectable=describe_detectable(sweep),
+        notes=tuple(make_notes(sweep, arms, home)),
+    )
+
+
+def _count_least_epochs(sweep: Sweep, num_search: int) -> int:
+    """Return the epochs of the search if pruning ends trials as early as it can."""
+    pruning, max_epochs = sweep.space.pruning, sweep.space.budget.max_epochs
+    if pruning is None:
+        return num_search * max_epochs
+    groups = 1 if pruning.across_arms else len(sweep.arms)
+    return groups * count_least_epochs(num_search // groups, pruning, max_epochs)
+
+
+def _plan_arm(sweep: Sweep, arm: Arm) -> ArmPlan:
+    space = sweep.space
+    trials = space.budget.trials
+    # Without searched parameters, Optuna proposes none of the trials.
+    proposed = trials if arm.searched else 0
+    sampler = choose_sampler(space, arm).name
+    startup = 0 if sampler in WITHOUT_STARTUP else min(space.search.startup_trials, proposed)
+    confirm = min(space.confirm.top, trials) * space.confirm.seeds if space.confirm else 0
+    return ArmPlan(
+        name=arm.name,
+        trials=trials,
+        startup=startup,
+        sampler=label_of(sampler),
+        proposed=proposed - startup,
+        confirm=confirm,
+        searched={name: str(domain) for name, domain in arm.searched.items()},
+    )
+
+
+def _checkpoint_bytes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> int | None:
+    """Return the size of all checkpoints if every trial had the settings of its arm with the largest checkpoint."""
+    total = 0
+    for arm, planned in zip(sweep.arms, arms, strict=True):
+        sizes = []
+        for params in (arm.middle(), *(corner for _, corner in arm.corners())):
+            config = sweep.declaration.Config(**config_values(sweep.declaration, params))
+            size = sweep.declaration.checkpoint_bytes(config)
+            if size is not None:
+                sizes.append(size)
+        if not sizes:
+            return None
+        total += CHECKPOINTS_KEPT * max(sizes) * (planned.trials + planned.confirm)
+    return total
+
+
+def _media_bytes(sweep: Sweep) -> int:
+    """Return the size of one trial's renderings: at some epochs, at the best one, and in each way of `evaluate:`."""
+    space = sweep.space
+    if space.corpus is None or not sweep.declaration.can_render():
+        return 0
+    epochs = [epoch for epoch in space.media.epochs if isinstance(epoch, int) and epoch <= space.budget.max_epochs]
+    return (len(epochs) + 1 + len(sweep.renderings)) * space.media.clips * RENDERING_BYTES
