@@ -90,8 +90,9 @@ class Studies:
             return grid_point(self._sweep, arm, used), GRID
         if sampler in POINTS:
             return POINTS[sampler](self._sweep, arm, index), sampler
+        # A sweep with the same seed had the first points of the sequence.
         if index + len(warm) < self._sweep.space.search.startup_trials:
-            return sobol_point(self._sweep, arm, index), "startup"
+            return sobol_point(self._sweep, arm, index + len(warm)), "startup"
         seed = derive_seed(self._sweep.space.seed, arm.name, index)
         if sampler == TPE:
             return self._keep_study(arm, trials).ask(seed), TPE

@@ -77,6 +77,15 @@ def test_the_sampler_begins_with_what_the_other_sweep_has_learned(home: Path, tm
     assert ledger.tally("arm=a").best in ledger.trials.values()
 
 
+def test_startup_trials_that_are_left_are_not_those_of_the_other_sweep(home: Path, tmp_path: Path) -> None:
+    second = sweep_of(tmp_path, "second", warm_start=["first"], search={"startup_trials": 8})
+    start(second, home)
+    ledger = drive(second, home / "second", near_nine)
+    points = {trial.params["x"] for trial in ledger.trials.values() if trial.source == "startup"}
+    assert len(points) == 2
+    assert points.isdisjoint(trial.searched["x"] for trials in ledger.warm_trials.values() for trial in trials)
+
+
 def test_a_kill_and_the_end_of_the_other_sweep_change_no_suggestion(home: Path, tmp_path: Path) -> None:
     second = sweep_of(tmp_path, "second", warm_start=["first"])
     start(second, home)
