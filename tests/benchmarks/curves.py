@@ -34,6 +34,7 @@ from tests.support.spaces import noop_sweep
 NAME = "curves"
 """The sweep that is recorded."""
 DIGITS = 4
+MIN_EPOCHS = 5
 PRUNINGS: Mapping[str, Any] = {
     "none": "none",
     "asha": {"kind": "asha"},
@@ -142,6 +143,9 @@ def describe(values: Sequence[float]) -> str:
 
 def compare(table: Table, num_seeds: int) -> None:
     """Print a row for each kind of pruning."""
+    shortest = min(len(curve) for curves in table.curves.values() for curve in curves)
+    if shortest < MIN_EPOCHS:
+        raise SystemExit(f"the curves have {shortest} epochs; a replay needs {MIN_EPOCHS}, for the grace of the rules")
     print("| pruning | epochs | regret |\n|---|---|---|")
     for name, pruning in PRUNINGS.items():
         replays = [replay(table, pruning, seed) for seed in range(num_seeds)]
