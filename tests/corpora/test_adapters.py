@@ -322,6 +322,47 @@ def test_an_official_test_list_is_the_test_split(name: str, tmp_path: Path) -> N
     assert {stem for stem, split in split_of(own).items() if split == "test"} != test
 
 
+def test_classes_of_vegas_are_recognized_by_other_names_and_in_other_places(tmp_path: Path) -> None:
+    folders = {
+        "Rail transport": "rail_transport",
+        "printers": "printer",
+        "Baby cry, infant cry": "baby_cry",
+        "cough": "cough",
+    }
+    for number, (folder, data) in enumerate(
+        zip(folders, ("a", "a/data", "a/VEGAS", "a/VEGAS/VEGAS/data"), strict=True)
+    ):
+        root = tmp_path / str(number)
+        write_sound(root / data / folder / "audios" / "video_00000.wav", 0)
+        (recording,) = CORPORA["vegas"].model_validate({"root": root / "a"}).list_recordings(tmp_path, silent)
+        assert (recording.class_name, recording.name) == (folders[folder], f"{folder}/video_00000")
+
+
+@pytest.mark.parametrize("style", ["{}/{}", "{}/videos/{}.mp4", "{},{}"])
+def test_a_test_list_of_vegas_is_the_test_split(style: str, tmp_path: Path) -> None:
+    settings = write_vegas(tmp_path) | {"test_list": "test.txt"}
+    (tmp_path / "data" / "dog").rename(tmp_path / "data" / "Dogs")
+    info = [["YTID", "start_second", "end_second"], *([f"id {row // 2}", 0, 10] for row in range(16))]
+    write_table(tmp_path / "data" / "drum" / "video_info.csv", info)
+    lines = [
+        style.format("dog", "video_00001"),
+        style.format("Dogs", "video_00003"),
+        style.format("dog", "video_99999"),
+    ]
+    (tmp_path / "test.txt").write_text("\n".join([*lines, "id 6", ""]))
+    corpus = open_corpus(settings, tmp_path / "home")
+    assert set(corpus.clips["recording"][corpus.clips["split"] == "test"]) == {
+        *("Dogs/video_00001", "Dogs/video_00003"),
+        *("drum/video_00012", "drum/video_00013"),
+    }
+    (tmp_path / "test.txt").write_text("cat/video_00000\n")
+    assert f"corpus.test_list: {tmp_path}/test.txt: names none of the 12 recordings" in message(
+        settings, tmp_path / "home"
+    )
+    (tmp_path / "test.txt").unlink()
+    assert "test.txt: No such file or directory; a text with a recording" in message(settings, tmp_path / "home")
+
+
 def test_the_splits_of_lists_are_used(tmp_path: Path) -> None:
     expected = {stem: ("train", "validation", "test")[place % 3] for place, (_, stem, _) in enumerate(samples())}
     assert split_of(open_corpus(write_ave(tmp_path / "ave"), tmp_path / "home")) == expected

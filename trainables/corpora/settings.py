@@ -75,6 +75,11 @@ class Vegas(RootedCorpus):
 
     name: Literal["vegas"] = "vegas"
     root: Path = Field(description="folder of the VEGAS data set")
+    test_list: Path | None = Field(
+        None,
+        description="file of the recordings of the test split, such as the 128 of each class in the paper, one in each"
+        " line (dog/video_00012); relative to the root [default: a tenth of each class]",
+    )
 
     def check_root(self) -> None:
         """Check that there are folders of classes."""
@@ -83,6 +88,12 @@ class Vegas(RootedCorpus):
     def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return every recording of the data set."""
         return vegas_layout.find_recordings(tree)
+
+    def list_test_groups(self, recordings: Sequence[Recording]) -> set[str] | None:
+        """Return the groups that the test list names."""
+        if self.test_list is None:
+            return None
+        return vegas_layout.read_test_groups(self.root.expanduser() / self.test_list.expanduser(), recordings)
 
 
 @CORPORA.register("esc50")

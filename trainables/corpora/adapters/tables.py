@@ -10,24 +10,11 @@ from typing import Any
 
 from trainables.corpora.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES, VIDEO_SUFFIXES
 from trainables.corpora.tree import Tree
+from trainables.corpora.vegas import VEGAS_CLASSES
 from trainables.errors import InputError
 
 MOST_CHARACTERS = 1_000_000
 """The longest line of a table: a longer one is no table of files."""
-
-VEGAS_CLASSES = {
-    "baby_cry": ("Baby cry, infant cry", "baby babbling", "baby crying", "infant crying"),
-    "chainsaw": ("Chainsaw", "chainsawing trees"),
-    "dog": ("Dog", "Bark", "dog barking", "dog bow-wow", "Bow-wow"),
-    "drum": ("Drum", "Drum kit", "Snare drum", "Bass drum", "playing drum kit", "playing snare drum"),
-    "fireworks": ("Fireworks", "fireworks banging"),
-    "helicopter": ("Helicopter", "helicopter"),
-    "printer": ("Printer", "printer printing"),
-    "rail_transport": ("Rail transport", "Train", "railroad car, train wagon", "train wheels squealing"),
-    "snoring": ("Snoring", "people snoring"),
-    "water_flowing": ("Water", "Stream", "stream burbling", "waterfall burbling"),
-}
-"""The ten classes of VEGAS, each with the labels of AudioSet and VGGSound that mean it."""
 
 
 def read_lines(path: Path) -> Iterator[tuple[int, str]]:
