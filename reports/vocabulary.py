@@ -181,6 +181,8 @@ VAL_LOSS: Final = "val/loss"
 
 PARAM_SEED: Final = "seed"
 """Param: a trial's random seed."""
+TRIAL_COLUMNS: Final = ("arm", "stage", "source", "outcome", "cause", "seed", "epochs", "best_epoch", "seconds")
+"""Columns of the plain table of trials, in CSV and in Python, that are neither settings nor metrics."""
 
 ARTIFACT_SEARCH_SPACE: Final = "search_space.yaml"
 """Artifact of a sweep: the search space as it was run."""
@@ -239,6 +241,11 @@ def describe_judge(name: str, score: Mapping[str, Any]) -> str:
     hears = f"recognizes {score['accuracy']:.2f} of {score['recordings']} real validation recordings"
     sentence = f"Judge {name} {hears} ({score['chance']:.2f} by chance), {score['ms_per_clip']:.0f} ms a clip"
     return f"{sentence}: it is deaf to this corpus, and no answer relies on it" if score["deaf"] else sentence
+
+
+def setting_column(setting: str) -> str:
+    """Return the column of a setting in the plain table of trials: `seed (setting)` where `seed` is another column."""
+    return f"{setting} (setting)" if setting in ("trial", *TRIAL_COLUMNS) else setting
 
 
 def best_name(metric: str) -> str:

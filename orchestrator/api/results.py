@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.overview.snapshot import Snapshot, read_snapshot
 from orchestrator.state.home import find_home
+from orchestrator.state.paths import MEDIA, trial_folder
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
@@ -16,8 +17,6 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-COLUMNS = ("arm", "stage", "source", "outcome", "cause", "seed", "epochs", "best_epoch", "seconds")
-"""The columns of `Results.trials` that are neither settings nor metrics."""
 TRIAL, EPOCH = "trial", "epoch"
 
 
@@ -44,6 +43,7 @@ class Results:
         mode: the direction in which it is better, `min` or `max`.
         trials: a row for each trial.
         curves: a row for each epoch of each trial.
+        recordings: a row for each recording of the test split and each trial that was evaluated on it.
         best: a row for each arm: its best trial.
     """
 
@@ -72,9 +72,18 @@ class Results:
         """
         import pandas as pd
 
-        rows = [_make_row(trial, self._snapshot.state_of(trial)) for trial in self._snapshot.ledger.trials.values()]
-        columns = list(dict.fromkeys([*COLUMNS, *(column for row in rows for column in row)]))
-        return pd.DataFrame(rows, columns=[TRIAL, *(column for column in columns if column != TRIAL)]).set_index(TRIAL)
+        rows: list[dict[str, Any]] = []
+        settings, metrics, tests = set[str](), set[str](), set[str]()
+        for trial in self._snapshot.ledger.trials.values():
+            row = _make_row(trial, self._snapshot.state_of(trial))
+            chosen = {words.setting_column(name): value for name, value in trial.params.items()}
+            best_row = trial.curve.best_row
+            at_best = best_row["metrics"] if best_row else {}
+            for names, part in ((settings, chosen), (metrics, at_best), (tests, trial.test)):
+                names.update(part)
+            rows.append(row | chosen | at_best | trial.test)
+        columns = [*words.TRIAL_COLUMNS, *sorted(settings), *sorted(metrics), *sorted(tests)]
+        return pd.DataFrame(rows, columns=list(dict.fromkeys([TRIAL, *columns]))).set_index(TRIAL)
 
     @cached_property
     def curves(self) -> pd.DataFrame:
@@ -87,8 +96,26 @@ class Results:
             for trial in ledger.trials.values()
             for row in ledger.read_rows(trial)
         ]
-        columns = list(dict.fromkeys([TRIAL, "arm", EPOCH, *(column for row in rows for column in row)]))
-        return pd.DataFrame(rows, columns=columns)
+        keys = [TRIAL, "arm", EPOCH]
+        metrics = {name for row in rows for name in row if name not in keys}
+        return pd.DataFrame(rows, columns=[*keys, *sorted(metrics)])
+
+    @cached_property
+    def recordings(self) -> pd.DataFrame:
+        """A row for each trial that was evaluated on the test split, and each recording or example: its scores."""
+        import pandas as pd
+
+        tables = []
+        for trial in self._snapshot.ledger.trials.values():
+            folder = trial_folder(self._snapshot.ledger.folder, trial.number)
+            paths = [place / words.ARTIFACT_PER_RECORDING for place in (folder / MEDIA / "best", folder)]
+            path = next(filter(Path.exists, paths), None)
+            if trial.test and path is not None:
+                tables.append(pd.read_csv(path).assign(trial=trial.number, arm=trial.arm))
+        if not tables:
+            return pd.DataFrame(columns=[TRIAL, "arm"])
+        joined = pd.concat(tables, ignore_index=True)
+        return joined[[TRIAL, "arm", *(name for name in joined if name not in (TRIAL, "arm"))]]
 
     @cached_property
     def best(self) -> pd.DataFrame:
@@ -155,9 +182,9 @@ class Results:
 
 
 def _make_row(trial: Trial, state: str) -> dict[str, Any]:
-    """Return a trial as a row of `Results.trials`; `state` is its outcome, or what it does without one."""
+    """Return `words.TRIAL_COLUMNS` of a trial; `state` is its outcome, or what it does without one."""
     best_row = trial.curve.best_row
-    row: dict[str, Any] = {
+    return {
         TRIAL: trial.number,
         "arm": trial.arm,
         "stage": trial.stage,
@@ -169,8 +196,6 @@ def _make_row(trial: Trial, state: str) -> dict[str, Any]:
         "best_epoch": best_row["epoch"] if best_row else None,
         "seconds": trial.curve.trained_s,
     }
-    metrics = best_row["metrics"] if best_row else {}
-    return row | _name_settings(trial.params, row) | metrics | trial.test
 
 
 def _name_settings(settings: Mapping[str, Any], taken: Iterable[str]) -> dict[str, Any]:

@@ -49,7 +49,9 @@ def make_results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Seq
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0), header_style="bold")
     table.add_column("arm", overflow="fold", vertical="bottom")
     trials = "best trial" if sweep.space.budget.seeds is None else "seeds"
-    for name in (trials, *metrics, "epochs spent", "epochs saved"):
+    # Without pruning no epoch is saved.
+    epochs = ("epochs spent", "epochs saved") if any(arm.epochs_saved for arm in arms) else ("epochs spent",)
+    for name in (trials, *metrics, *epochs):
         # One word a line: of 80 columns the arms' names need most.
         table.add_column("\n".join(words.label_of(name).split()), justify="right", no_wrap=True)
     for arm in arms:
@@ -59,7 +61,8 @@ def make_results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Seq
             number = "–" if arm.best is None else f"{arm.best.number}"
         values = [format_number(arm.metrics.get(metric)) for metric in metrics]
         values[0] += format_interval(arm, metrics[0])
-        table.add_row(mark_arm(arm), number, *values, f"{arm.epochs}", f"{arm.epochs_saved}")
+        counts = (f"{arm.epochs}", f"{arm.epochs_saved}")[: len(epochs)]
+        table.add_row(mark_arm(arm), number, *values, *counts)
     shown = [row for row in references if any(name in row for name in metrics)]
     if shown:
         table.add_section()
@@ -67,7 +70,7 @@ def make_results_table(sweep: Sweep, arms: Sequence[ArmSummary], references: Seq
     for row in shown:
         label = f"{row['reference']}, {row['size']}" if has_sizes and row.get("size") else f"{row['reference']}"
         values = [format_number(row.get(name)) for name in metrics]
-        table.add_row(Text(label, style="dim"), "", *values, "", "")
+        table.add_row(Text(label, style="dim"), "", *values)
     return table
 
 

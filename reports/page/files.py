@@ -10,7 +10,6 @@ from typing import Any
 
 import pandas as pd
 
-from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.page import figures, html
 from reports.page.comparison import name_sweeps
@@ -18,6 +17,7 @@ from reports.page.content import Report
 from reports.page.drawings import drawings
 from reports.page.latex import latex_tables
 from reports.page.tables import format_value
+from reports.runs.plain_tables import read_curves, tabulate_trials
 
 SEPARATOR = "-and-"
 MAX_STEM = 100
@@ -126,25 +126,18 @@ def _write_latex(report: Report, stem: Path) -> list[Path]:
 
 def _frames(report: Report) -> Mapping[str, pd.DataFrame]:
     """Return the report's tables that are not empty, by name."""
+    curves = read_curves(report.runs)
     frame_by_name = {
         "arms": report.matrix,
         "contrasts": report.contrasts,
         "confirmed": report.confirmed,
         "failures": report.failures,
-        "trials": report.runs.trials,
-        "curves": _read_curves(report),
+        "trials": tabulate_trials(report.runs, curves),
+        "curves": curves,
+        "runs": report.runs.trials,
         f"{report.runs.unit}s": _join_scores(report),
     }
     return {name: frame for name, frame in frame_by_name.items() if len(frame)}
-
-
-def _read_curves(report: Report) -> pd.DataFrame:
-    """Return the main metrics and the losses of all trials, one row per trial and epoch."""
-    declared = report.runs.record.get("metrics", {})
-    losses = [name for name in (words.TRAIN_LOSS, words.VAL_LOSS) if name in declared]
-    headline = words.headline_metrics(report.runs.metric, declared, report.runs.record.get("judges", ()))
-    names = dict.fromkeys([*headline, *losses])
-    return report.runs.read_histories(list(names))
 
 
 def _join_scores(report: Report) -> pd.DataFrame:

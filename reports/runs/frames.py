@@ -48,6 +48,7 @@ class SweepRuns:
         renderings: the same for evaluations, with the column `rendering`.
         client: client of the MLflow that has the runs.
         notes: one line for each thing that is missing, for the report; readers of artifacts append to it.
+        trial_runs: the runs of the trials, as MLflow has them.
     """
 
     name: str
@@ -57,6 +58,7 @@ class SweepRuns:
     renderings: pd.DataFrame
     client: MlflowClient = field(repr=False)
     notes: list[str] = field(default_factory=list)
+    trial_runs: Sequence[Run] = field(default=(), repr=False)
 
     @property
     def metric(self) -> str:
@@ -188,11 +190,11 @@ def read_sweep(client: MlflowClient, sweep: str) -> SweepRuns:
     of_renderings = (
         f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}' AND tags.`{words.TAG_SWEEP_ID}` = '{identity(run)}'"
     )
-    trials, renderings = (
-        _make_frame(list(_search(client, condition, run.info.experiment_id)), record)
-        for condition in (of_trials, of_renderings)
+    trial_runs, rendering_runs = (
+        list(_search(client, condition, run.info.experiment_id)) for condition in (of_trials, of_renderings)
     )
-    return SweepRuns(name, run, record, trials, renderings, client, notes)
+    trials, renderings = (_make_frame(runs, record) for runs in (trial_runs, rendering_runs))
+    return SweepRuns(name, run, record, trials, renderings, client, notes, trial_runs)
 
 
 def _load_record(client: MlflowClient, run: Run, notes: list[str]) -> dict[str, Any]:

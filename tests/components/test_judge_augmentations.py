@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from trainables.components.audio.spectrogram import log_power
-from trainables.components.judges.augmentations import Batch
+from trainables.components.judges.batch import Batch
 from trainables.components.judges.registries import AUGMENTATIONS
 from trainables.components.judges.sound_judge import identify_augmentations, open_judge, train_network
 from trainables.corpora.additions import Additions
@@ -100,7 +100,7 @@ def test_a_changed_file_of_a_users_augmentation_makes_another_judge(tmp_path: Pa
     ids = []
     for level in (1, 2):
         path.write_text(
-            "from trainables.components.judges.augmentations import Batch\n"
+            "from trainables.components.judges.batch import Batch\n"
             "from trainables.components.judges.registries import AUGMENTATIONS\n"
             '@AUGMENTATIONS.register("louder")\n'
             f"def louder(batch, draw, generator): return Batch(batch.mels + {level}, batch.targets)\n"

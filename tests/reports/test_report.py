@@ -12,12 +12,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from orchestrator import load
 from orchestrator.cli import _write_report
 from orchestrator.commands.report import find_unique_name, hold_listening_test, write_reports
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.search_space.combinations import rendering_name
 from orchestrator.tracking.__main__ import follow
 from orchestrator.tracking.connection import connect
+from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.listening.session import Options
 from reports.page import figures
@@ -27,6 +29,7 @@ from reports.page.images import read_images
 from reports.page.tables import format_hours
 from reports.statistics.contrast import Contrast
 from tests.support.browser import chromium
+from tests.support.sweep_folder import METRICS as ALL_METRICS
 from tests.support.sweep_folder import SweepFolder, record_sweep
 
 SEARCHED = {"lr": {"loguniform": [1e-4, 1e-2]}}
@@ -846,7 +849,7 @@ def read_csv(text: str) -> pd.DataFrame:
                 "vae-contrasts.csv": lambda text: "p_adjusted" in text,
                 "vae-trials.csv": lambda text: len(read_csv(text)) == 19 and read_csv(text)["lr"].notna().all(),
                 "vae-curves.csv": lambda text: (
-                    list(read_csv(text)) == ["trial", "arm", "epoch", "val/judge_probability", "val/judge_accuracy"]
+                    list(read_csv(text)) == ["trial", "arm", "epoch", *sorted(ALL_METRICS)]
                     and len(read_csv(text)) == 18 * 2
                 ),
                 "vae-recordings.csv": lambda text: (
@@ -877,6 +880,18 @@ def test_tables_and_pictures_can_be_had_alone(
     write_reports(swept.home, ["vae"], tmp_path / "out", form, print)
     for name, holds in wanted.items():
         assert holds((tmp_path / "out" / name).read_text(errors="replace")), name
+
+
+def test_csv_has_the_columns_and_values_of_python(swept: SweepFolder, tmp_path: Path) -> None:
+    write_reports(swept.home, ["vae"], tmp_path, "csv", print)
+    results = load("vae", swept.home)
+    frames = {"trials": results.trials.reset_index(), "curves": results.curves, "recordings": results.recordings}
+    for name, frame in frames.items():
+        written = (tmp_path / f"vae-{name}.csv").read_text()
+        pd.testing.assert_frame_equal(read_csv(written), read_csv(frame.to_csv(index=False)), check_exact=True)
+        assert len(frame) > 18 and not frame.columns.duplicated().any()
+    assert list(frames["trials"])[:10] == ["trial", *words.TRIAL_COLUMNS]
+    assert {"lr", "loss", "warm_up", "val/fvu", "test/judge_accuracy"} <= set(frames["trials"])
 
 
 def test_a_folder_that_can_not_be_written_is_said_with_the_cure(swept: SweepFolder, tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from trainables.components.assessment.added_metrics import METRICS
 from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
 from trainables.components.audio.registries import WAVEFORM_AUGMENTATIONS
 from trainables.components.judges.asking import ask
-from trainables.components.judges.augmentations import Batch
+from trainables.components.judges.batch import Batch
 from trainables.components.judges.plugin import JUDGES, AddedJudge, Answer
 from trainables.components.judges.registries import AUGMENTATIONS
 from trainables.components.judges.weights import MEL_BANDS, MEL_FRAMES

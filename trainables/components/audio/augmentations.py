@@ -1,9 +1,12 @@
-"""Augmentations of waveforms: clips that a model trains on, changed anew whenever they are read."""
+"""Augmentations of waveforms: clips that a model trains on, changed anew whenever they are read.
+
+To add one, write a function of clips and the source of randomness, both on the processor, that returns the changed
+clips, with `@WAVEFORM_AUGMENTATIONS.register` here or in a file that `components:` names.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -13,10 +16,6 @@ from torch import Tensor
 from trainables.components.audio.clip import RATE_HZ
 from trainables.components.audio.registries import WAVEFORM_AUGMENTATIONS
 from trainables.components.shapes import Waveforms
-
-WaveformAugmentation = Callable[[Waveforms, torch.Generator], Waveforms]
-"""Takes clips and the source of randomness, both on the processor, and returns the changed clips; registered with
-`@WAVEFORM_AUGMENTATIONS.register`."""
 
 MOST_GAIN_DB = 6.0
 MIXED_SHARE = 0.5

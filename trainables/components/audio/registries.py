@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from trainables.support.lazy_registry import LazyRegistry
 
 if TYPE_CHECKING:
-    from trainables.components.audio.augmentations import WaveformAugmentation
+    import torch
+
+    from trainables.components.shapes import Waveforms
+
+    WaveformAugmentation = Callable[[Waveforms, torch.Generator], Waveforms]
+    """Takes clips and the source of randomness, both on the processor, and returns the changed clips."""
 
 NO_AUGMENTATION = "none"
 

@@ -8,14 +8,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
 
-from trainables.components.judges.networks import Mel
+from trainables.components.judges.batch import Batch
 from trainables.components.judges.registries import AUGMENTATIONS
 from trainables.components.judges.weights import MEL_BANDS, MEL_FRAMES
 
@@ -30,19 +27,6 @@ TILT_KNOTS = 4
 LEAST_SHARE = 1e-4
 VERSIONS = {"mix": 2}
 """The versions of augmentations that have changed, so that judges are trained anew."""
-
-
-@dataclass(frozen=True)
-class Batch:
-    """Log-mel spectrograms, and the probability of each class that the judge is taught for them."""
-
-    mels: Mel
-    targets: Float[Tensor, "clips classes"]
-
-
-Augmentation = Callable[[Batch, Callable[[], Batch], torch.Generator], Batch]
-"""Takes clips that were drawn at random, a function that draws as many more, and the source of randomness (on the
-processor), and returns the changed clips; registered with `@AUGMENTATIONS.register`."""
 
 
 @AUGMENTATIONS.register("mix")

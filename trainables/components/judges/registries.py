@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from trainables.support.lazy_registry import LazyRegistry
 
 if TYPE_CHECKING:
-    from trainables.components.judges.augmentations import Augmentation
+    from trainables.components.judges.batch import Augmentation
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from trainables.components.audio import spectrogram
 from trainables.components.audio.sizes import SIZES, Size
-from trainables.components.judges.augmentations import Augmentation, Batch
+from trainables.components.judges.batch import Augmentation, Batch
 from trainables.components.judges.networks import Mel, Network, log_mel
 from trainables.components.judges.weights import MEL_BANDS, MEL_FRAMES
 from trainables.corpora.features import Clips, clip_power
