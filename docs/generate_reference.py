@@ -34,6 +34,7 @@ SECTIONS = {
     "resources": "Resources",
     "limits": "Limits",
     "disk": "Disk",
+    "cache": "Cache",
     "confirm": "Confirm",
     "media": "Media",
     "arms": "ArmChange",

@@ -18,6 +18,7 @@ from ray.tune.stopper import Stopper
 
 from orchestrator.driver.controller import Engine
 from orchestrator.machines.address import cluster_address
+from orchestrator.machines.metrics import SweepMetrics
 from orchestrator.worker.actor import Worker
 
 TURN_S = 1
@@ -156,9 +157,12 @@ def fit(engine: Engine, name: str, scratch: Path, count_slots: Callable[[], int]
         measure: is called in each turn of Tune's loop.
     """
 
+    metrics = SweepMetrics(engine.ledger, count_slots, lambda: len(engine.live), engine.is_waiting)
+
     def follow() -> None:
         searcher.set_max_concurrency(count_slots())
         measure()
+        metrics.look()
 
     use_started_workers()
     # `timeout`: while no task runs, Tune waits as long for the next one, and meanwhile ends no actor.

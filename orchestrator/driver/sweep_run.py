@@ -19,6 +19,7 @@ from orchestrator.errors import SweepStopped, UserError
 from orchestrator.machines.address import check_answers, cluster_address
 from orchestrator.overview.trial_reference import resolve_trained_models
 from orchestrator.plugins import additions, loader
+from orchestrator.plugins.corpora import evict_features
 from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.warm_start import WarmStart
 from orchestrator.state import events
@@ -141,6 +142,7 @@ class SweepRun:
         with cluster.start_ray(self.folder / "driver.log") as (scratch, wait_for_ray):
             self.note.update(scratch=str(scratch))
             prepared = self._prepare(corpus)
+            evict_features(self.home, space.cache.max_gib, self.screen.say)
             # The first suggestion needs this import, which takes a second; meanwhile Ray starts in its thread.
             import orchestrator.policy.suggestions  # noqa: F401
 

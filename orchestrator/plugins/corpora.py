@@ -5,7 +5,7 @@ An `InputError` of trainables is raised as a `UserError`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,6 +108,27 @@ def estimate_clips(settings: Mapping[str, Any], home: Path) -> Estimate:
 
     model = corpus_model(settings)(**settings)
     return estimate(model.list_recordings(home, silent), model.rate_hz)
+
+
+def evict_features(home: Path, max_gib: float | None, say: Callable[[str], None]) -> None:
+    """Delete the features of a home that were used least recently, until the others fit; those in use stay.
+
+    Args:
+        home: the folder of caches.
+        max_gib: the largest size of all features; None for no limit.
+        say: is called with a line if features were deleted, or don't fit.
+    """
+    if max_gib is None:
+        return
+    from trainables.corpora.features import list_feature_sets
+    from trainables.support.evictable import evict
+
+    evicted, size_bytes = evict(list_feature_sets(home), int(max_gib * 2**30))
+    if evicted:
+        names = ", ".join(f"{path.parent.name}/{path.stem}" for path in evicted)
+        say(f"Deleted from the cache, since cache.max_gib is {max_gib:g}: {names}")
+    if size_bytes > max_gib * 2**30:
+        say(f"The cache has {size_bytes / 2**30:.2f} GiB of features in use, more than cache.max_gib ({max_gib:g})")
 
 
 @dataclass(frozen=True)

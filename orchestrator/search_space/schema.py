@@ -121,6 +121,18 @@ class Disk(Section):
     )
 
 
+class Cache(Section):
+    """The features of corpora in the home, which are computed once and kept."""
+
+    max_gib: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="when the sweep starts, those that were used least recently are deleted until the others fit; "
+        "those that a process uses stay [default: all stay]",
+    )
+
+
 class Confirm(Section):
     """The confirm stage: the best configurations run again, and are evaluated on the test split."""
 
@@ -244,6 +256,7 @@ class SearchSpace(Section):
     resources: Resources = Field(Resources(), description="the resources of one trial")
     limits: Limits = Field(Limits(), description="limits at which a trial or an arm is stopped")
     disk: Disk = Field(Disk(), description="checkpoints that are kept, and space that is left free")
+    cache: Cache = Field(Cache(), description="the features of corpora that are kept in the home")
     confirm: Annotated[Confirm | None, NoneWord] = Field(
         None, description="run the best configurations again, then evaluate them on the test split; or none"
     )

@@ -34,7 +34,7 @@ REPORTS = "reports"
 LOCK_PATIENCE_S = 0.5
 """How long to wait for a lock: `driver_note` holds it for a moment when another process looks for a driver."""
 MIN_FREE_BYTES = 100 * 2**20
-FREE_TO_CHANGE = ("resources", "limits", "media", "disk", "notify")
+FREE_TO_CHANGE = ("resources", "limits", "media", "disk", "cache", "notify")
 """Sections of the search space that may differ when a sweep is resumed."""
 GROWING = ("trials_per_arm", "seeds", "max_epochs", "hours", "gpu_hours", "cost")
 """Keys of `budget` that may be larger when a sweep is resumed."""

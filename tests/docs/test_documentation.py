@@ -175,3 +175,11 @@ def test_the_files_on_the_path_of_a_value_have_the_symbols_that_the_page_names()
     # The sentence below the table says these two numbers.
     assert (files.index("arms.py") + 1, files.index("trainable.py") + 1) == (7, 14)
     assert "Seven files lead to an arm and fourteen to the optimizer." in section
+
+
+def test_what_scaling_calls_recorded_is_in_the_benchmarks() -> None:
+    rows = [line.split(" | ") for line in (FOLDER / "scaling.md").read_text().splitlines() if line.count(" | ") == 4]
+    numbers = [number for row in rows for number in re.findall(r"`([\d.]+)[^`]*`", row[1])]
+    assert len(numbers) > 10
+    recorded = re.findall(r"[\d.]*\d", (FOLDER / "benchmarks.md").read_text().replace(",", ""))
+    assert set(numbers) <= set(recorded)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import time
@@ -13,12 +14,14 @@ from typing import Any
 
 import psutil
 import pytest
+from ruamel.yaml import YAML
 
 from trainables.command.output import MAX_LINE_BYTES, Output, Parser
 from trainables.command.script import CommandTrainable, make_trainable
 from trainables.errors import InputError
 from trainables.trainable import TrainingOver
 
+EXAMPLES = Path(__file__).parents[2] / "docs" / "examples"
 COUNTING = """
 import json, os, sys, time
 checkpoint, epochs, wait_s = sys.argv[1], int(sys.argv[2]), float(sys.argv[3])
@@ -69,6 +72,26 @@ def test_epochs_after_a_kill_are_those_of_an_undisturbed_run(tmp_path: Path, fla
             assert trainable._keeper is not None
             trainable._keeper.send_signal(signal.SIGKILL)
     assert losses == pytest.approx(EXPECTED)
+
+
+def test_a_lightning_script_that_was_ended_goes_on_exactly(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
+    fields = YAML(typ="safe", pure=True).load(EXAMPLES / "lightning_script.yaml")["trainable"]
+    trainable_class = make_trainable({**fields, "objective": "val/loss", "mode": "min", "folder": str(EXAMPLES)})
+    losses, state = [], None
+    # The first one is ended, as by pruning, with an epoch left; the second one trains its last epoch once more.
+    for num_steps in (3, 1):
+        trainable = trainable_class(trainable_class.Config(lr=0.01, width=4), None, device="cpu", seed=3)
+        trainable.place(tmp_path / "trial", 4)
+        if state is not None:
+            trainable.load_state_dict(state)
+        for _ in range(num_steps):
+            losses.append(trainable.step()["val/loss"])
+            if len(losses) == 2:
+                state = json.loads(json.dumps(trainable.state_dict()))
+        trainable.close()
+        assert not [child for child in psutil.Process().children(recursive=True) if child.is_running()]
+    assert losses[3] == losses[2] != losses[1]
 
 
 def test_a_command_that_prints_faster_than_it_is_read_loses_no_epoch(tmp_path: Path) -> None:

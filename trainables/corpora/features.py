@@ -14,7 +14,7 @@ from torch import Tensor
 
 from trainables.components.audio import spectrogram
 from trainables.corpora.shards.array import ShardedArray
-from trainables.support.cache import write_once
+from trainables.support.evictable import hold_once
 from trainables.support.progress import Progress, silent
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Clips = NDArray[np.int16] | ShardedArray
 """The samples of clips, of shape (clips, 44100); 32767 is full scale."""
+QUANTITIES = ("log_power", "instantaneous_frequency", "angle")
+"""What names of features begin with."""
 BATCH_CLIPS = 64
 RESIDENT_BYTES = 1 << 30
 """The size up to which the features of a split are copied to the training device."""
@@ -29,6 +31,8 @@ RESIDENT_BYTES = 1 << 30
 
 def open_features(folder: Path, waveforms: Clips, feature: Feature, progress: Progress = silent) -> NDArray[np.float16]:
     """Open a feature of every clip as a memory map of shape (clips, frames, bins); the first time, it is computed.
+
+    Nothing evicts it before this process ends.
 
     Args:
         folder: the corpus's folder in the cache.
@@ -55,8 +59,13 @@ def open_features(folder: Path, waveforms: Clips, feature: Feature, progress: Pr
         features.flush()
         progress(what, total, total)
 
-    features: NDArray[np.float16] = np.load(write_once(folder / f"{feature.name}.npy", make), mmap_mode="r")
+    features: NDArray[np.float16] = np.load(hold_once(folder / f"{feature.name}.npy", make), mmap_mode="r")
     return features
+
+
+def list_feature_sets(home: Path) -> list[Path]:
+    """Return the files of all features in a home."""
+    return [path for quantity in QUANTITIES for path in (home / "cache").glob(f"*/{quantity}-*.npy")]
 
 
 def read_waveforms(waveforms: Clips, clips: NDArray[np.int64]) -> Float[Tensor, "clips samples"]:
