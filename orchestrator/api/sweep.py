@@ -16,7 +16,7 @@ from orchestrator.storage import durable
 
 if TYPE_CHECKING:
     from orchestrator.api.results import Results
-    from orchestrator.commands.planning.plan import Plan
+    from orchestrator.commands.planning.contents import Plan
 
 FILE = "python.yaml"
 """In a sweep's folder: the search space of a sweep that was described in Python."""

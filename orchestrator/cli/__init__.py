@@ -196,7 +196,7 @@ def _send(
     from orchestrator.machines.code import own_files
     from orchestrator.machines.sending import require_home, send_sweep
     from orchestrator.search_space.reader import read_search_space
-    from orchestrator.search_space.search import is_file
+    from orchestrator.search_space.sampler import is_file
 
     home_there = require_home(home)
     sweep = read_search_space(path, preset=preset, overrides=overrides, name=name)

@@ -57,8 +57,8 @@ def plan(
     """Show what a search space would run; with --probe also how long it takes, and what it costs."""
     from rich.console import Console
 
+    from orchestrator.commands.planning.contents import print_plan
     from orchestrator.commands.planning.plan import make_plan
-    from orchestrator.commands.planning.printing import print_plan
     from orchestrator.machines.address import use_address
     from orchestrator.notices.addresses import check_addresses
     from orchestrator.plugins.loader import check_corpus

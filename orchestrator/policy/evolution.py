@@ -10,8 +10,8 @@ from cmaes import CMA
 
 from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.domains import Domain, Int, LogInt, LogUniform, QUniform, Uniform
+from orchestrator.search_space.sampler import CMAES
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.search import CMAES
 from orchestrator.state.curve import Objective
 from orchestrator.state.trial import Trial
 

@@ -22,8 +22,9 @@ from orchestrator.policy.points import derive_seed, grid_point, random_point, so
 from orchestrator.policy.ranges import is_inside
 from orchestrator.policy.wanted import WantedTrials
 from orchestrator.search_space.reader import Arm, Sweep
+from orchestrator.search_space.sampler import CMAES, GP, GRID, RANDOM, SOBOL, TPE, is_file
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.search import CMAES, GP, GRID, RANDOM, SOBOL, TPE, choose_sampler, is_file
+from orchestrator.search_space.search import choose_sampler
 from orchestrator.state.curve import Objective
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial

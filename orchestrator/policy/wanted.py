@@ -14,7 +14,7 @@ from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.reader import Sweep, read_search_space
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import match_arms
-from orchestrator.search_space.yaml_tree import parse
+from orchestrator.search_space.yaml.tree import parse
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective
 from orchestrator.state.home import SEARCH_SPACE, find_sweep, home_option

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from orchestrator.messages import Complain, KeyPath, quote_value, suggest_option
 from orchestrator.search_space.domains import Choice
+from orchestrator.search_space.names import param_problem
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.schema import SearchSpace
 from orchestrator.search_space.section import Resources
@@ -53,6 +54,26 @@ class Cell:
         """Return whether the compared and fixed values meet a condition."""
         settings = self.settings()
         return all(name in settings and settings[name] in values for name, values in wanted.items())
+
+
+def check_params(space: SearchSpace, complain: Complain) -> set[str]:
+    """Check the names of all parameters, which become params in MLflow; return the names that are refused."""
+    paths: list[KeyPath] = []
+    for section, names in (("compare", space.compare), ("params", space.params), ("evaluate", space.evaluate)):
+        paths += [(section, name) for name in names]
+    for key, comparison in space.compare.items():
+        bundles = comparison if isinstance(comparison, dict) else {}
+        for bundle, parameters in bundles.items():
+            paths += [("compare", key, bundle, name) for name in parameters]
+    for index, change in enumerate(space.arms):
+        paths += [("arms", index, "params", name) for name in change.params]
+    refused = set()
+    for path in paths:
+        name = str(path[-1])
+        if problem := param_problem(name):
+            complain(path, problem, at_key=True)
+            refused.add(name)
+    return refused
 
 
 def make_cells(space: SearchSpace, complain: Complain) -> tuple[list[Cell], list[str]]:

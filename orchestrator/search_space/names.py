@@ -4,13 +4,9 @@ from __future__ import annotations
 
 import posixpath
 import re
-from typing import TYPE_CHECKING
 
-from orchestrator.messages import Complain, KeyPath, quote_value
+from orchestrator.messages import quote_value
 from reports.vocabulary import PARAM_SEED
-
-if TYPE_CHECKING:
-    from orchestrator.search_space.schema import SearchSpace
 
 SWEEP_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 MAX_SWEEP_CHARACTERS = 100
@@ -56,23 +52,3 @@ def param_problem(name: str) -> str | None:
     if len(name) > MAX_PARAM_CHARACTERS:
         return f"MLflow stores names of at most {MAX_PARAM_CHARACTERS} characters, got {len(name)}: {quote_value(name)}"
     return None
-
-
-def check_params(space: SearchSpace, complain: Complain) -> set[str]:
-    """Check the names of all parameters, which become params in MLflow; return the names that are refused."""
-    paths: list[KeyPath] = []
-    for section, names in (("compare", space.compare), ("params", space.params), ("evaluate", space.evaluate)):
-        paths += [(section, name) for name in names]
-    for key, comparison in space.compare.items():
-        bundles = comparison if isinstance(comparison, dict) else {}
-        for bundle, parameters in bundles.items():
-            paths += [("compare", key, bundle, name) for name in parameters]
-    for index, change in enumerate(space.arms):
-        paths += [("arms", index, "params", name) for name in change.params]
-    refused = set()
-    for path in paths:
-        name = str(path[-1])
-        if problem := param_problem(name):
-            complain(path, problem, at_key=True)
-            refused.add(name)
-    return refused

@@ -9,8 +9,8 @@ from pathlib import Path
 from orchestrator.errors import UserError
 from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, join_path
 from orchestrator.plugins import loader
-from orchestrator.search_space import yaml_tree
-from orchestrator.search_space.yaml_tree import Node
+from orchestrator.search_space.yaml import tree as yaml_tree
+from orchestrator.search_space.yaml.tree import Node
 
 
 def take_presets(root: Node, mistakes: Mistakes) -> dict[str, Node]:

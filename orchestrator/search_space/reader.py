@@ -15,7 +15,7 @@ from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, describe, join_path, suggest_option
 from orchestrator.plugins import additions, loader
 from orchestrator.plugins.samplers import check_sampler_file
-from orchestrator.search_space import overlays, yaml_tree
+from orchestrator.search_space import overlays
 from orchestrator.search_space.arms import Arm, make_arms
 from orchestrator.search_space.checks import (
     ConfigCheck,
@@ -27,15 +27,16 @@ from orchestrator.search_space.checks import (
     check_seeds,
     check_space,
 )
-from orchestrator.search_space.combinations import Cell, make_cells
-from orchestrator.search_space.names import check_params
+from orchestrator.search_space.combinations import Cell, check_params, make_cells
 from orchestrator.search_space.panel import Panel, read_panel
+from orchestrator.search_space.sampler import is_file
 from orchestrator.search_space.schema import SearchSpace, unknown_key
-from orchestrator.search_space.search import check_search, is_file
+from orchestrator.search_space.search import check_search
 from orchestrator.search_space.section import Resources
 from orchestrator.search_space.sweep import Sweep, renderings
 from orchestrator.search_space.valid_parts import keep_valid_parts, removable_part
-from orchestrator.search_space.yaml_tree import Node
+from orchestrator.search_space.yaml import tree as yaml_tree
+from orchestrator.search_space.yaml.tree import Node
 
 if TYPE_CHECKING:
     from trainables.trainable import Declaration, Metric, TrialConfig

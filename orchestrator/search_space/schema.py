@@ -23,8 +23,8 @@ from orchestrator.messages import KeyPath, quote_value, suggest_option
 from orchestrator.search_space.command import Command
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
 from orchestrator.search_space.objective import Objective, Pruning
+from orchestrator.search_space.sampler import Search
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.search import Search
 from orchestrator.search_space.section import NoneWord, Notice, Resources, Section
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
 

@@ -1,69 +1,22 @@
-"""`search:`: who proposes parameters, and which search spaces each sampler can search."""
+"""Which arms each sampler can search, and which sampler `auto` chooses for an arm."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
-
-from pydantic import AfterValidator, Field, WithJsonSchema
 
 from orchestrator.messages import Complain, KeyPath, quote_value, suggest_option
+from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.domains import Choice, Domain, Int, LogInt, LogUniform, QUniform, Uniform, is_number
+from orchestrator.search_space.sampler import AUTO, CMAES, GP, GRID, TPE, WITHOUT_STARTUP, label_of
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.section import Section
+from orchestrator.search_space.schema import SearchSpace
 
-if TYPE_CHECKING:
-    from orchestrator.search_space.arms import Arm
-    from orchestrator.search_space.schema import SearchSpace
-
-AUTO, TPE, GP, CMAES, SOBOL, RANDOM, GRID = "auto", "tpe", "gp", "cmaes", "sobol", "random", "grid"
-SAMPLERS = (AUTO, TPE, GP, CMAES, SOBOL, RANDOM, GRID)
-LABELS = {TPE: "TPE", GP: "GP", CMAES: "CMA-ES", SOBOL: "Sobol", RANDOM: "random", GRID: "grid"}
-WITHOUT_STARTUP = (SOBOL, RANDOM, GRID)
-"""Samplers that don't learn from results, and so need no startup trials."""
 MAX_PARAMETERS_OF_GP = 10
 MAX_TRIALS_OF_GP = 250
 """Up to here `auto` chooses the GP, whose time for one proposal grows with the cube of the trials of an arm."""
 MAX_GRID = 100_000
-
-
-def is_file(sampler: str) -> bool:
-    """Return whether a value of `search.sampler` is a file of the user's."""
-    return sampler.endswith(".py")
-
-
-def label_of(sampler: str) -> str:
-    """Return a sampler as tables and messages name it."""
-    return LABELS.get(sampler, Path(sampler).name)
-
-
-def _check_sampler(sampler: str) -> str:
-    if sampler not in SAMPLERS and not is_file(sampler):
-        raise ValueError(
-            f"unknown sampler {quote_value(sampler)}{suggest_option(sampler, SAMPLERS)}; one of {', '.join(SAMPLERS)}, "
-            "or a file such as ./my_sampler.py"
-        )
-    return sampler
-
-
-class Search(Section):
-    """Who proposes the parameters of trials."""
-
-    startup_trials: int = Field(
-        10, ge=1, description="quasi-random points before the sampler takes over, the same in every arm"
-    )
-    sampler: Annotated[
-        str,
-        AfterValidator(_check_sampler),
-        WithJsonSchema({"anyOf": [{"enum": list(SAMPLERS)}, {"type": "string", "pattern": r"\.py$"}]}),
-    ] = Field(
-        TPE,
-        description="who proposes parameters: tpe, gp, cmaes, sobol, random, grid, auto (gp where it can, else tpe), "
-        "or a file with a sampler of Optuna's",
-    )
 
 
 @dataclass(frozen=True)

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from orchestrator.commands.planning.contents import Plan, print_plan
 from orchestrator.commands.planning.expectation import Spread
-from orchestrator.commands.planning.plan import Plan, make_plan, print_plan
+from orchestrator.commands.planning.plan import make_plan
 from orchestrator.search_space.reader import Sweep, read_search_space
 from tests.support.net_space import COMPARE, WITHOUT_COMPARE, go_to_net, read, with_presets
 from tests.support.spaces import noop_sweep

@@ -223,7 +223,7 @@ def test_another_corpus_drops_what_only_the_old_one_has_and_says_so() -> None:
 def test_what_an_option_sets_is_refused_where_the_corpus_has_no_such_key() -> None:
     demo = ("budget:", "corpus: {name: demo}\nbudget:")
     (line,) = mistakes(demo, overrides=["corpus.seed=3", "corpus.name=folder", "corpus.root=data"])
-    assert line == "--set corpus.seed=3: unknown key 'seed'; corpus folder has: name, root"
+    assert line == "--set corpus.seed=3: unknown key 'seed'; corpus folder has: name, rate_hz, root, follow_links"
     (line,) = mistakes(demo, overrides=["corpus.name=foldr"])
     assert "Did you mean 'folder'" in line
 

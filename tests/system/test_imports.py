@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import graphlib
 import json
 import subprocess
 import sys
@@ -128,6 +129,14 @@ def test_every_module_has_a_floor_and_imports_none_above_it(path: Path) -> None:
     for name in own_imports(path) - FLOORLESS:
         other, below = floor_of(name)
         assert other != package or below >= floor, name
+
+
+def test_no_two_modules_import_each_other_by_whatever_way() -> None:
+    """Imports inside functions and those for types only count, too."""
+    graph = {NAMES[path]: own_imports(path) - {NAMES[path], *PACKAGES} for path in MODULES}
+    # Raises a CycleError that names the modules.
+    order = list(graphlib.TopologicalSorter(graph).static_order())
+    assert len(order) >= len(MODULES) - len(PACKAGES)
 
 
 @pytest.mark.parametrize("folder", sorted({path.parent for path in MODULES}), ids=lambda path: str(path))

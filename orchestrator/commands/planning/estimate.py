@@ -19,7 +19,7 @@ from reports import vocabulary as words
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from orchestrator.commands.planning.plan import Plan
+    from orchestrator.commands.planning.contents import Plan
     from orchestrator.commands.planning.probe import Probe
     from orchestrator.search_space.sweep import Sweep
 

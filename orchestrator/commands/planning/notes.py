@@ -14,7 +14,7 @@ from orchestrator.state.ledger import Ledger
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
-    from orchestrator.commands.planning.plan import ArmPlan
+    from orchestrator.commands.planning.contents import ArmPlan
     from orchestrator.search_space.objective import Pruning
     from orchestrator.search_space.reader import Sweep
 

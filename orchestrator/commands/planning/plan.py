@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import io
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.commands.detectable import describe_detectable
+from orchestrator.commands.planning.contents import ArmPlan, Plan
 from orchestrator.commands.planning.expectation import (
-    RungPlan,
     Spread,
     count_processors,
     expect_rungs,
@@ -18,87 +16,18 @@ from orchestrator.commands.planning.expectation import (
 )
 from orchestrator.commands.planning.least import PRUNERS, count_least_epochs
 from orchestrator.commands.planning.notes import make_notes
-from orchestrator.commands.planning.printing import print_plan
 from orchestrator.plugins.loader import config_values
 from orchestrator.search_space.objective import ASHA
-from orchestrator.search_space.search import WITHOUT_STARTUP, choose_sampler, label_of
+from orchestrator.search_space.sampler import WITHOUT_STARTUP, label_of
+from orchestrator.search_space.search import choose_sampler
 
 RENDERING_BYTES = 230_000
 """Size of one rendered clip of two seconds: the original, the reconstruction and their picture."""
 CHECKPOINTS_KEPT = 2
 """A trial keeps its best and its last checkpoint."""
-TEXT_WIDTH = 100
-"""Characters in a line of a plan as text."""
 
 if TYPE_CHECKING:
     from orchestrator.search_space.reader import Arm, Sweep
-
-
-@dataclass(frozen=True)
-class ArmPlan:
-    """The trials of one arm.
-
-    Attributes:
-        name: the name of the arm.
-        trials: the number of trials of the search.
-        startup: the number of them with quasi-random parameters.
-        sampler: the label of the sampler that proposes the others.
-        proposed: the number of the others.
-        confirm: the number of trials of the confirm stage.
-        searched: the domain of each searched parameter, as text.
-    """
-
-    name: str
-    trials: int
-    startup: int
-    sampler: str
-    proposed: int
-    confirm: int
-    searched: dict[str, str]
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The trials, the epochs and the disk space of a sweep.
-
-    Attributes:
-        sweep: the name of the sweep.
-        arms: the arms in the order of the sweep.
-        skipped: combinations that are left out, each with its reason.
-        trials: the number of trials of all arms, those of the confirm stage included.
-        most_epochs: the number of epochs if nothing is pruned.
-        epochs: the number of epochs that is expected, from simulations; None for a kind of pruning that depends on the
-            curves of trials, which nobody knows beforehand: PASHA, the median rule and patience.
-        rungs: how many trials of the search are expected to reach each rung; none if that is not known either.
-        least_epochs: the number of epochs if pruning ends trials as early as it can.
-        pruner: when that is, in words; empty if epochs are simulated.
-        checkpoint_bytes: the size of all checkpoints at most, those of pruned trials included; None if it is unknown.
-        media_bytes: the size of all sounds and pictures at most.
-        detectable: a line about the smallest difference that the final comparison would detect.
-        notes: lines about what the user may not expect.
-    """
-
-    sweep: str
-    arms: tuple[ArmPlan, ...]
-    skipped: tuple[str, ...]
-    trials: int
-    most_epochs: int
-    epochs: Spread | None
-    rungs: tuple[RungPlan, ...]
-    least_epochs: int
-    pruner: str
-    checkpoint_bytes: int | None
-    media_bytes: int
-    detectable: str
-    notes: tuple[str, ...]
-
-    def __str__(self) -> str:
-        """Return the plan as `orchestrate plan` prints it."""
-        from rich.console import Console
-
-        stream = io.StringIO()
-        print_plan(self, Console(file=stream, width=TEXT_WIDTH, highlight=False), None)
-        return stream.getvalue().rstrip()
 
 
 def make_plan(sweep: Sweep, home: Path | None = None) -> Plan:

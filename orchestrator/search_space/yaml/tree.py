@@ -15,7 +15,7 @@ from ruamel.yaml.nodes import Node as YamlNode
 
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, join_path, quote_value, suggest_file
-from orchestrator.search_space.yaml_expansion import NotBounded, check_size
+from orchestrator.search_space.yaml.expansion import NotBounded, check_size
 
 CORE_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float")}
 TEXT_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "timestamp", "merge", "value")}
