@@ -308,8 +308,8 @@ MISTAKES = {
     ),
     "corpus with an unknown key": (
         ("budget:", "corpus: {name: folder, rot: x, root: y}\nbudget:"),
-        "11:24: corpus.rot: unknown key 'rot' (did you mean 'root'?); corpus folder has: name, rate_hz, root, "
-        "follow_links",
+        "11:24: corpus.rot: unknown key 'rot' (did you mean 'root'?); corpus folder has: "
+        "name, rate_hz, root, follow_links",
     ),
     "corpus with a wrong number": (
         ("budget:", "corpus: {name: demo, recordings_per_class: 2}\nbudget:"),
