@@ -12,10 +12,10 @@ from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
 from orchestrator.messages import suggest_option
 from orchestrator.search_space.arms import select_arms
-from orchestrator.search_space.reader import read_search_space
+from orchestrator.search_space.reader import read_stored
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
-from orchestrator.state.home import SEARCH_SPACE, find_sweep
+from orchestrator.state.home import find_sweep
 from orchestrator.state.ledger import Ledger
 from reports import vocabulary as words
 
@@ -111,7 +111,7 @@ def resume(
         UserError: there is no such sweep, or it can't be changed like that.
     """
     # The name is that of the folder, which the user may have renamed.
-    sweep = read_search_space(find_sweep(home, name) / SEARCH_SPACE, overrides=overrides, name=name)
+    sweep = read_stored(find_sweep(home, name), overrides)
 
     def add(ledger: Ledger) -> None:
         arms = [arm.name for arm in select_arms(sweep.arms, options.arm, sweep.name)]

@@ -12,8 +12,8 @@ from orchestrator.driver.tasks import make_spec
 from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import Snapshot, read_snapshot
 from orchestrator.plugins import exported_models, loader
-from orchestrator.search_space.reader import Sweep, read_search_space
-from orchestrator.state.home import SEARCH_SPACE, sweep_names
+from orchestrator.search_space.reader import Sweep, read_stored
+from orchestrator.state.home import sweep_names
 from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder
 from orchestrator.state.trial import Trial
 from orchestrator.worker import checkpoint
@@ -63,7 +63,7 @@ def find_generating_sweep(home: Path, kind: str) -> str:
     """
     for name in reversed(sweep_names(home)):
         try:
-            sweep = read_search_space(home / name / SEARCH_SPACE, overrides=[], name=name)
+            sweep = read_stored(home / name)
         except UserError:
             # The trainable of an old sweep may have been deleted; other sweeps can still be used.
             continue
@@ -88,7 +88,7 @@ def export_best(home: Path, name: str, say: Callable[[str], None]) -> Champion:
         UserError: no trial has ended, its checkpoint was deleted or is of another version, or it generates nothing.
     """
     snapshot = read_snapshot(home, name)
-    sweep = read_search_space(snapshot.ledger.folder / SEARCH_SPACE, overrides=[], name=snapshot.name)
+    sweep = read_stored(snapshot.ledger.folder)
     if sweep.declaration.GENERATES is None:
         raise UserError(
             f"{name}: trainable {sweep.space.trainable} generates nothing; autoencoder, image_to_sound and others do"
@@ -126,7 +126,7 @@ def load_best(home: Path, name: str) -> loader.Trainable:
         UserError: no trial has ended, or its checkpoint was deleted or is of another version.
     """
     snapshot = read_snapshot(home, name)
-    sweep = read_search_space(snapshot.ledger.folder / SEARCH_SPACE, overrides=[], name=snapshot.name)
+    sweep = read_stored(snapshot.ledger.folder)
     return _load(sweep, home, _find_best(snapshot))
 
 

@@ -11,13 +11,13 @@ from orchestrator.command_line import format_command
 from orchestrator.errors import UserError
 from orchestrator.messages import Mistakes, Place
 from orchestrator.search_space.arms import Arm
-from orchestrator.search_space.reader import Sweep, read_search_space
+from orchestrator.search_space.reader import Sweep, read_stored
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import match_arms
 from orchestrator.search_space.yaml.tree import parse
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective
-from orchestrator.state.home import SEARCH_SPACE, find_sweep, home_option
+from orchestrator.state.home import find_sweep, home_option
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import TRY_NEXT
 from orchestrator.storage import json_lines
@@ -84,7 +84,7 @@ def try_next(home: Path, name: str, settings: Sequence[str], say: Callable[[str]
         UserError: there is no such sweep, or no arm can have these values.
     """
     folder = find_sweep(home, name)
-    sweep = read_search_space(folder / SEARCH_SPACE, name=name)
+    sweep = read_stored(folder)
     try:
         matches = match_arms(sweep.arms, _parse(settings))
     except ValueError as error:

@@ -14,13 +14,13 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.plugins.loader import config_values
 from orchestrator.search_space.arms import Arm
-from orchestrator.search_space.reader import Sweep, read_search_space
+from orchestrator.search_space.reader import Sweep, read_stored
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import contains
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective
-from orchestrator.state.home import SEARCH_SPACE, find_sweep
+from orchestrator.state.home import find_sweep
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import PARAMETER_CAUSES, RANKED, Trial
 from reports import vocabulary as words
@@ -66,7 +66,7 @@ class WarmStart:
             folder = find_sweep(home, name)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
-        other_sweep = read_search_space(folder / SEARCH_SPACE, name=name)
+        other_sweep = read_stored(folder)
         other = Ledger(folder, read_only=True)
         self._others[name] = other.started
         _check_kind(f"{where}: {name}", sweep, other_sweep, other)

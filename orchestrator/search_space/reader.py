@@ -1,47 +1,29 @@
-"""Reading of a search space: from a YAML file to the arms of a sweep, with all checks."""
+"""Reading of a search space: from a YAML file, with a preset and options, to a sweep."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
-from orchestrator.errors import SearchSpaceError, UserError
-from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, describe, join_path, suggest_option
-from orchestrator.plugins import additions, loader
-from orchestrator.plugins.samplers import check_sampler_file
+from orchestrator.errors import SearchSpaceError
+from orchestrator.messages import Mistakes, Place, suggest_option
 from orchestrator.search_space import overlays
-from orchestrator.search_space.arms import Arm, make_arms
-from orchestrator.search_space.checks import (
-    ConfigCheck,
-    check_baseline,
-    check_corpus,
-    check_objective,
-    check_objective_at,
-    check_renderings,
-    check_seeds,
-    check_space,
-)
-from orchestrator.search_space.combinations import Cell, check_params, make_cells
-from orchestrator.search_space.panel import Panel, read_panel
-from orchestrator.search_space.sampler import is_file
-from orchestrator.search_space.schema import SearchSpace, unknown_key
-from orchestrator.search_space.search import check_search
+from orchestrator.search_space.arms import Arm
+from orchestrator.search_space.reading import Reading
+from orchestrator.search_space.schema import SearchSpace
 from orchestrator.search_space.section import Resources
-from orchestrator.search_space.sweep import Sweep, renderings
-from orchestrator.search_space.valid_parts import keep_valid_parts, removable_part
+from orchestrator.search_space.sweep import Sweep
 from orchestrator.search_space.yaml import tree as yaml_tree
 from orchestrator.search_space.yaml.tree import Node
+from reports.vocabulary import ARTIFACT_SEARCH_SPACE
 
 if TYPE_CHECKING:
-    from trainables.trainable import Declaration, Metric, TrialConfig
+    pass
 
-__all__ = ["Arm", "Resources", "SearchSpace", "Sweep", "read_mapping", "read_search_space"]
+__all__ = ["Arm", "Resources", "SearchSpace", "Sweep", "read_mapping", "read_search_space", "read_stored"]
 
 IN_PYTHON = "Sweep()"
 """The place that messages name where a search space has no file."""
@@ -62,6 +44,24 @@ def read_search_space(
         UserError: the file can't be read.
         SearchSpaceError: the file has mistakes; it has one line for each.
     """
+    return _read(path, preset, overrides, name, was_checked=False)
+
+
+def read_stored(folder: Path, overrides: Sequence[str] = ()) -> Sweep:
+    """Read the search space of a sweep from its folder, where its presets and options are part of the file.
+
+    Args:
+        folder: the folder of the sweep.
+        overrides: new options, as of `read_search_space`.
+
+    Raises:
+        UserError: the file can't be read.
+        SearchSpaceError: it has mistakes, or the options have.
+    """
+    return _read(folder / ARTIFACT_SEARCH_SPACE, None, overrides, folder.name, was_checked=True)
+
+
+def _read(path: Path, preset: str | None, overrides: Sequence[str], name: str | None, *, was_checked: bool) -> Sweep:
     mistakes = Mistakes()
     root = yaml_tree.read(path, mistakes)
     presets = overlays.take_presets(root, mistakes)
@@ -77,7 +77,7 @@ def read_search_space(
     remarks = [remark for override in overrides for remark in overlays.apply_option(root, override, mistakes)]
     if name is not None:
         root.value["name"] = Node(name, Place(f"--name {name}", 0, 0, Path.cwd()))
-    sweep = _Reading(root, path, mistakes).sweep()
+    sweep = Reading(root, path, mistakes, was_checked=was_checked).sweep()
     mistakes.raise_if_any()
     assert sweep is not None, "no sweep without a mistake"
     return replace(sweep, remarks=tuple(remarks))
@@ -95,7 +95,7 @@ def read_mapping(space: Mapping[str, Any], folder: Path) -> Sweep:
     """
     mistakes = Mistakes()
     root = yaml_tree.build(space, Place(IN_PYTHON, 0, 0, folder))
-    sweep = _Reading(root, folder / f"{space['name']}.yaml", mistakes).sweep()
+    sweep = Reading(root, folder / f"{space['name']}.yaml", mistakes).sweep()
     mistakes.raise_if_any()
     assert sweep is not None, "no sweep without a mistake"
     return sweep
@@ -105,194 +105,5 @@ def _check_other_preset(root: Node, preset: Node, path: Path, mistakes: Mistakes
     """Add the mistakes in a preset that is not used; those in the file itself are found without it."""
     merged, preset_mistakes = copy.deepcopy(root), Mistakes()
     overlays.apply_preset(merged, preset)
-    _Reading(merged, path, preset_mistakes).sweep()
+    Reading(merged, path, preset_mistakes).sweep()
     mistakes.entries |= {mistake for mistake in preset_mistakes.entries if mistake.place.preset is not None}
-
-
-class _Reading:
-    """The checks of a file after presets and options were applied.
-
-    Attributes:
-        root: the file.
-        path: its path.
-        mistakes: receives all mistakes.
-        lost: top-level keys that are left out of all checks.
-        broken: names of parameters that are left out of all checks.
-        wrong: names of parameters whose value is wrong.
-        references: mistakes in references to other entries, as (path, message, whether it is at the key). They are not
-            reported if those entries have mistakes of their own.
-    """
-
-    def __init__(self, root: Node, path: Path, mistakes: Mistakes) -> None:
-        self.root = root
-        self.path = path
-        self.mistakes = mistakes
-        self.lost: set[str] = set()
-        self.broken: set[str | int] = set()
-        self.wrong: set[str | int] = set()
-        self.references: list[tuple[KeyPath, str, bool]] = []
-
-    def sweep(self) -> Sweep | None:
-        """Check the file, and return its sweep; None if it has mistakes."""
-        self.root.value.setdefault("name", Node(self.path.stem, self.root.place))
-        overlays.make_paths_absolute(self.root)
-        space = self._validate()
-        if self.lost.isdisjoint({"budget", "pruning", "resources", "arms"}):
-            check_space(space, self.note)
-        components = self._import_components(space)
-        if "corpus" not in self.lost and space.corpus is not None:
-            with self._note_errors_at(("corpus",)):
-                check_corpus(space.corpus, loader.corpus_model(space.corpus), self.note)
-        panel = self._read_panel(space)
-        self.broken.update(check_params(space, self.note))
-        arms, skipped = self._make_arms(space)
-        declaration = self._load_declaration(space, components)
-        metrics: dict[str, Metric] = {}
-        if declaration is not None:
-            metrics = panel.describe_metrics(declaration, self.note)
-            self._check_against(declaration, metrics, space, arms)
-        self._note_references()
-        if self.lost.isdisjoint({"search", "budget"}):
-            check_search(space, [arm for arm, _ in arms], self.note)
-            with self._note_errors_at(("search", "sampler")):
-                if is_file(space.search.sampler):
-                    check_sampler_file(Path(space.search.sampler))
-        if declaration is not None and not self.mistakes.entries:
-            ConfigCheck(declaration, self.note).check_distinct(arms)
-        if declaration is None or self.mistakes.entries:
-            return None
-        text = yaml_tree.write(self.root.to_plain())
-        return Sweep(
-            space.name,
-            self.path,
-            space,
-            tuple(arm for arm, _ in arms),
-            tuple(skipped),
-            text,
-            declaration,
-            judges=panel.judges,
-            judge_files=panel.files,
-            metrics=metrics,
-        )
-
-    def note(self, path: KeyPath, message: str, *, at_key: bool = False) -> None:
-        """Record a mistake at a path."""
-        node = self.root.find(path)
-        place = node.key_place if at_key and node.key_place else node.place
-        self.mistakes.entries.add(Mistake(place, join_path(self.root.trace(path)), message))
-
-    def _note_value(self, path: KeyPath, message: str, *, at_key: bool = False) -> None:
-        """Record a value that the trainable refuses, unless its entry was left out of the checks."""
-        if self.broken.isdisjoint(path[-1:]):
-            self.note(path, message, at_key=at_key)
-            self.wrong.update(removable_part(path)[1:])
-
-    def _keep_reference(self, path: KeyPath, message: str, *, at_key: bool = False) -> None:
-        self.references.append((path, message, at_key))
-
-    def _note_references(self) -> None:
-        """Record wrong references, unless their target is wrong itself or was narrowed by a preset or an option."""
-        for path, message, at_key in self.references:
-            is_consequence = not (self.broken | self.wrong).isdisjoint(path[-1:])
-            if not is_consequence and (path[0] == "baseline" or not self._is_narrowed(path)):
-                self.note(path, message, at_key=at_key)
-
-    def _is_narrowed(self, reference: KeyPath) -> bool:
-        """Return whether a condition of the file itself is on a parameter that a preset or an option sets.
-
-        `--set compare.loss=[l1, l2]` must not be a mistake because the file has parameters for `vae` only.
-        """
-        entries = [(section, reference[-1]) for section in ("compare", "params")]
-        places = [self.root.find(entry).place for entry in entries if self.root.trace(entry) == entry]
-        return any(place.is_override for place in places) and not self.root.find(reference).place.is_override
-
-    def _validate(self) -> SearchSpace:
-        """Return the models of the file, or of its valid parts."""
-        tree = self.root.to_plain()
-        try:
-            return SearchSpace.model_validate(tree)
-        except ValidationError as error:
-            errors = error.errors()
-        paths = []
-        for details in errors:
-            path = self.root.trace(details["loc"])
-            paths.append(path)
-            unknown = details["type"] == "extra_forbidden"
-            self.note(path, unknown_key(path) if unknown else describe(details), at_key=unknown)
-        parts = keep_valid_parts(tree, paths)
-        self.lost |= parts.lost
-        self.broken |= parts.broken
-        return parts.space
-
-    def _make_arms(self, space: SearchSpace) -> tuple[list[tuple[Arm, Cell]], list[str]]:
-        if not self.lost.isdisjoint({"params", "compare"}):
-            return [], []
-        cells, skipped = make_cells(space, self._keep_reference)
-        check_baseline(space, cells, self._keep_reference)
-        return make_arms(cells, self._keep_reference), skipped
-
-    def _import_components(self, space: SearchSpace) -> list[Path] | None:
-        """Import the files that register losses, corpora, …; return None if that fails."""
-        imported: list[Path] = []
-        for index, path in enumerate(space.components):
-            with self._note_errors_at(("components", index)):
-                loader.check_component(path, imported)
-                loader.load_components([path])
-                imported.append(path)
-        return imported if len(imported) == len(space.components) else None
-
-    def _read_panel(self, space: SearchSpace) -> Panel:
-        """Return the judges and metrics that the file adds."""
-        if not self.lost.isdisjoint({"judges", "metrics"}):
-            return Panel()
-        return read_panel(space, self.note)
-
-    def _load_declaration(self, space: SearchSpace, components: Sequence[Path] | None) -> type[Declaration] | None:
-        """Return the trainable's declaration; None if that fails, or if components could not be imported."""
-        if "trainable" in self.lost:
-            return None
-        declaration = None
-        with self._note_errors_at(("trainable",)):
-            loader.check_trainable(space.trainable_reference, self.path.parent, components or ())
-            declaration = loader.load_declaration(space.trainable_reference, self.path.parent)
-        # Otherwise names that the components register would be reported as unknown.
-        return declaration if components is not None else None
-
-    def _check_against(
-        self,
-        trainable: type[Declaration],
-        metrics: Mapping[str, Metric],
-        space: SearchSpace,
-        arms: Sequence[tuple[Arm, Cell]],
-    ) -> None:
-        """Check the settings and the metrics of the trainable."""
-        num_mistakes = len(self.mistakes.entries)
-        if "objective" not in self.lost:
-            check_objective(space, trainable, metrics, len(arms), self.note)
-            check_renderings(space, trainable, self.note)
-            check_objective_at(space, [cell for _, cell in arms], self.note)
-        check = ConfigCheck(trainable, self._note_value)
-        check.check_bundles(space)
-        for arm, cell in arms:
-            check.check_arm(arm, cell)
-        if "budget" not in self.lost:
-            check_seeds(space, arms, self.note)
-        if len(self.mistakes.entries) == num_mistakes and "objective" not in self.lost:
-            added = [name for name in metrics if name not in trainable.METRICS]
-
-            def reported(config: TrialConfig) -> list[str]:
-                names = [*trainable.reported(config)]
-                return names + added if additions.reports_added(names) else names
-
-            for arm, _ in arms:
-                check.check_renderings(arm, renderings(space))
-                if not check.check_reports(arm, space.objective, reported):
-                    break
-
-    @contextmanager
-    def _note_errors_at(self, path: KeyPath) -> Iterator[None]:
-        """Record a `UserError` of the block as a mistake at a path."""
-        try:
-            yield
-        except UserError as error:
-            self.note(path, str(error))

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from orchestrator.commands.planning.plan import make_plan
+from orchestrator.errors import SearchSpaceError
 from orchestrator.search_space.domains import Choice, LogUniform
-from orchestrator.search_space.reader import Arm, Sweep, read_search_space
+from orchestrator.search_space.reader import Arm, Sweep, read_search_space, read_stored
 from tests.support.net_space import COMPARE, SPACE, WITHOUT_COMPARE, go_to_net, mistakes, read, with_presets
 from tests.support.spaces import write_space
 
@@ -164,6 +165,18 @@ def test_an_option_or_a_preset_may_leave_conditions_of_the_file_without_a_case()
     assert [sorted(arm.searched) for arm in sweep.arms] == [["lr"], ["lr"]]
     narrow = ("pruning: {grace_epochs: 2}\n", "presets: {narrow: {compare: {loss: [l1, l2]}}}\n")
     assert len(read(narrow, preset="narrow").arms) == 2
+
+
+def test_what_an_option_has_narrowed_can_be_read_again_from_the_sweeps_folder(folder: Path) -> None:
+    stored = folder / "narrowed"
+    stored.mkdir()
+    (stored / "search_space.yaml").write_text(read(overrides=["compare.loss=[l1, l2]"]).text)
+    again = read_stored(stored)
+    assert again.name == "narrowed" and [arm.name for arm in again.arms] == ["loss=l1", "loss=l2"]
+    assert read_stored(stored, ["budget.max_epochs=99"]).space.budget.max_epochs == 99
+    # A new option is checked as ever.
+    with pytest.raises(SearchSpaceError, match="loss is never 'l3'"):
+        read_stored(stored, ["skip=[{loss: l3}]"])
 
 
 def test_an_option_reaches_into_lists_and_over_none() -> None:

@@ -14,9 +14,9 @@ from optuna.trial import FrozenTrial
 
 from orchestrator.policy.frozen_trials import distribution, make_frozen_trial
 from orchestrator.policy.ranges import cover_trials
-from orchestrator.search_space.reader import Sweep, read_search_space
+from orchestrator.search_space.reader import Sweep, read_stored
 from orchestrator.state.curve import Objective
-from orchestrator.state.home import SEARCH_SPACE, find_sweep
+from orchestrator.state.home import find_sweep
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
@@ -37,7 +37,7 @@ def write_journal(home: Path, name: str, file: Path) -> str:
         UserError: there is no such sweep.
     """
     folder = find_sweep(home, name)
-    sweep = read_search_space(folder / SEARCH_SPACE, name=name)
+    sweep = read_stored(folder)
     ledger = Ledger(folder, Objective.of(sweep.space), read_only=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
