@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from reports import vocabulary as words
@@ -40,7 +41,9 @@ def importances(trials: pd.DataFrame, searched: Mapping[str, Mapping[str, list[A
     completed = trials[(trials["outcome"] == words.OUTCOME_COMPLETED)].dropna(subset=[column])
     for name in names:
         # A range that was narrowed when the sweep was resumed has no place for the trials before.
-        completed = completed[[_contains(searched[name], value) for value in completed[name]]]
+        # As booleans even if there is no trial: an empty list would select columns.
+        is_inside = np.array([_contains(searched[name], value) for value in completed[name]], dtype=bool)
+        completed = completed[is_inside]
     if len(completed) < MIN_TRIALS or len(names) < 2 or completed[column].nunique() < 2:
         return None
     if len(completed) > MAX_TRIALS:
