@@ -157,9 +157,14 @@ def test_a_clip_is_played(browser: Browser, path: Path) -> None:
     page.close()
 
 
-def test_a_corpus_without_leaks_is_shown_without_an_error(tiny_corpus: Path, tiny_home: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("rate_hz", "length_s", "top_khz"), [(22_050, 2, 11), (11_025, 4, 5.5)])
+def test_a_corpus_without_leaks_is_shown_without_an_error(
+    tiny_corpus: Path, tiny_home: Path, tmp_path: Path, rate_hz: int, length_s: int, top_khz: float
+) -> None:
     out = tmp_path / "pages" / "corpus.html"
     arguments = ["data", "show", "folder", "--root", str(tiny_corpus), "--home", str(tiny_home), "-o", str(out)]
-    result = CliRunner().invoke(app, arguments)
+    result = CliRunner().invoke(app, [*arguments, "--set", f"rate_hz={rate_hz}"])
     assert result.exit_code == 0, result.exception
-    assert "Error" not in out.read_text() and "Nothing: no file was skipped" in out.read_text()
+    text = out.read_text()
+    assert "Error" not in text and "Nothing: no file was skipped" in text
+    assert f"of {length_s} s in" in text and f"frequency upwards to {top_khz} kHz" in text
