@@ -42,8 +42,9 @@ gallery: RUNS ?= runs
 gallery: $(READY) ## make docs/gallery, a page with sounds for each question, from recorded sweeps (RUNS=runs)
 	$(BIN)/python -m docs.make_gallery $(RUNS)
 
-test: $(READY) browser ## every test that needs no graphics card
-	$(BIN)/python -m pytest -m "not gpu" -n 2 --dist loadfile --no-loadscope-reorder
+test: MARKED := not gpu$(if $(filter 0,$(shell id -u)),, and not root)
+test: $(READY) browser ## every test that needs no graphics card, and no root unless this is root
+	$(BIN)/python -m pytest -m "$(MARKED)" -n 2 --dist loadfile --no-loadscope-reorder
 
 test-gpu: $(READY) ## the tests that train on a real graphics card
 	$(BIN)/python -m pytest -m gpu

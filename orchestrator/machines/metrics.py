@@ -81,8 +81,8 @@ class SweepMetrics:
         try:
             for sample in self.samples():
                 self._gauges[sample.name].set(sample.value, sample.labels)
-        except Exception as error:
-            # Nothing that watches a sweep may end it.
+        except (OSError, RuntimeError, ValueError) as error:
+            # Ray refuses the values, or a file can't be read: nothing that watches a sweep may end it.
             logging.getLogger("ray").warning("metrics of the sweep could not be published: %s", error)
 
     def samples(self) -> Iterator[Sample]:

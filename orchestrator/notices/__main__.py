@@ -8,8 +8,6 @@ for it.
 from __future__ import annotations
 
 import contextlib
-import os
-import signal
 import sys
 import threading
 import time
@@ -18,6 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 from ruamel.yaml import YAML
 
+from orchestrator.companion import follow_driver
 from orchestrator.notices.delivery import Deliveries
 from orchestrator.notices.occasions import Watch
 from orchestrator.search_space.section import Notice
@@ -25,8 +24,6 @@ from orchestrator.state.home import SEARCH_SPACE
 
 POLL_S = 1.0
 """The time between two looks at the sweep's folder."""
-NICENESS = 10
-"""Trials have priority."""
 DEATH_S = 2.0
 """How long to wait at the end for the driver's last event, or for its lock."""
 PATIENCE_S = 600.0
@@ -80,20 +77,7 @@ def _step(watch: Watch, deliveries: Deliveries) -> None:
 
 def main() -> None:
     """Send the notices of the sweep whose folder is named on the command line until standard input ends."""
-    os.nice(NICENESS)
-    for number in (signal.SIGINT, signal.SIGHUP):
-        # These signals are for the driver, whose end is still to be noticed.
-        signal.signal(number, signal.SIG_IGN)
-    closed = threading.Event()
-
-    def wait_for_end_of_input() -> None:
-        # Not through sys.stdin, whose lock this thread would hold while the interpreter shuts down.
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        closed.set()
-
-    threading.Thread(target=wait_for_end_of_input, daemon=True).start()
-    follow(Path(sys.argv[1]), closed)
+    follow(Path(sys.argv[1]), follow_driver())
 
 
 if __name__ == "__main__":

@@ -10,8 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
-import signal
 import sys
 import threading
 import time
@@ -19,6 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from orchestrator.companion import follow_driver
 from orchestrator.state.history import History
 from orchestrator.tracking.batches import describe_left_out
 from orchestrator.tracking.client import Gone, Refused, Unreachable
@@ -31,8 +30,6 @@ MAX_BACKOFF_S = 30.0
 """The longest time between two attempts to reach MLflow."""
 LOOK_LATE_S = 5.0
 """The time between two looks for new files of ended trials."""
-NICENESS = 10
-"""Trials have priority: importing MLflow alone takes seconds of a processor, just when the first trial starts."""
 SWEEP_EVERY_S = 5.0
 """The time between two updates of the sweep's own run, with its table and its page of sounds."""
 STATUS_EVERY_S = 1.0
@@ -209,22 +206,9 @@ class Follower:
 
 def main() -> None:
     """Follow the sweep whose folder is named on the command line until standard input ends."""
-    os.nice(NICENESS)
-    for number in (signal.SIGINT, signal.SIGHUP):
-        # These signals are for the driver; the last lines that it writes still have to be sent.
-        signal.signal(number, signal.SIG_IGN)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    closed = threading.Event()
-
-    def wait_for_end_of_input() -> None:
-        # Not through sys.stdin, whose lock this thread would hold while the interpreter shuts down.
-        while os.read(sys.stdin.fileno(), 1):
-            pass
-        closed.set()
-
-    threading.Thread(target=wait_for_end_of_input, daemon=True).start()
-    follow(Path(sys.argv[1]), closed=closed)
+    follow(Path(sys.argv[1]), closed=follow_driver())
 
 
 if __name__ == "__main__":

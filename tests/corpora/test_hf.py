@@ -126,7 +126,7 @@ def message(root: Path, **settings: Any) -> str:
 def test_a_column_that_is_missing_or_of_another_type_is_named_with_those_that_there_are(tmp_path: Path) -> None:
     write_hf_table(tmp_path / "root" / "a.parquet", make_rows(tmp_path, 2))
     shown = "its columns are audio (Audio), label (ClassLabel)"
-    assert f"corpus.label: {tmp_path}/root/a.parquet: has no column kind; {shown}" in message(
+    assert f"corpus.label: {tmp_path / 'root' / 'a.parquet'}: has no column kind; {shown}" in message(
         tmp_path / "root", label="kind"
     )
     assert "label is no column of sounds or videos; " + shown in message(tmp_path / "root", sound="label")
@@ -152,9 +152,10 @@ def test_a_column_that_is_missing_or_of_another_type_is_named_with_those_that_th
     ],
 )
 def test_a_file_that_is_no_table_is_refused(name: str, content: bytes, expected: str, tmp_path: Path) -> None:
-    (tmp_path / "root").mkdir()
-    (tmp_path / "root" / name).write_bytes(content)
-    assert message(tmp_path / "root").startswith(f"{tmp_path}/root/{name}: ") and expected in message(tmp_path / "root")
+    file = tmp_path / "root" / name
+    file.parent.mkdir()
+    file.write_bytes(content)
+    assert message(file.parent).startswith(f"{file}: ") and expected in message(file.parent)
 
 
 def test_an_audiofolder_without_the_columns_is_refused(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ sounds as loud as the pages do."""
 FLOORS = {
     "orchestrator": (
         *("__main__", "cli", "steering", "api", "commands", "models", "driver", "machines", "overview", "policy"),
-        *("notices", "tracking", "worker", "state", "search_space", "plugins", "messages", "command_line"),
+        *("notices", "tracking", "worker", "state", "search_space", "plugins", "messages", "command_line", "companion"),
         *("processor", "storage"),
         "errors",
     ),
