@@ -46,7 +46,7 @@ class Results:
         curves: a row for each epoch of each trial.
         recordings: a row for each recording of the test split and each trial that was evaluated on it.
         best: a row for each arm: its best trial.
-        front: with several objectives, a row for each trial that no other of its arm beats in all of them.
+        front: with several objectives, a row for each trial that no other of its arm dominates.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -147,7 +147,7 @@ class Results:
     def front(self) -> pd.DataFrame:
         """The trials on the front of their arm, by their number: arm, outcome, all objectives, searched parameters.
 
-        `front` is `sweep` where no trial of any arm beats it in all objectives, else `arm`. The best by the objective
+        `front` is `sweep` where no trial of any arm dominates it, else `arm`. The best by the objective
         that orders trials come first. A search space with a single objective has no front: the frame is empty.
         """
         import pandas as pd

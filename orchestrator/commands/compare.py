@@ -24,7 +24,7 @@ from orchestrator.commands.compare_formats import (
     list_columns,
 )
 from orchestrator.errors import UserError
-from orchestrator.overview.front import show_front
+from orchestrator.overview.front import print_front
 from orchestrator.overview.snapshot import MIXED_CODE, Snapshot, read_snapshot
 from orchestrator.overview.summary import margin
 from orchestrator.overview.tables import describe_best_parameters
@@ -96,8 +96,8 @@ def compare(home: Path, name: str, numbers: Sequence[int], form: str, console: C
         else:
             table, remarks = _make_arm_table(snapshot, rows, references), _make_arm_remarks(snapshot, rows)
         console.print(table)
-        for part in show_front(snapshot.ledger) if not numbers else ():
-            console.print(part)
+        if not numbers:
+            print_front(snapshot.ledger, console)
         for line in (*remarks, *_make_link_lines(snapshot, home, numbers)):
             console.print(Text(line), soft_wrap=True)
 

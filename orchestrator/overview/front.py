@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 from rich import box
-from rich.console import RenderableType
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
@@ -18,11 +16,8 @@ MAX_ROWS = 20
 """The most trials in the table; Python and CSV have all."""
 
 
-def show_front(state: SweepState) -> Iterator[RenderableType]:
-    """Yield what a terminal shows of the front: a heading, the front over all arms, and what is on the arms' own.
-
-    Nothing is yielded for a sweep with a single objective.
-    """
+def print_front(state: SweepState, console: Console) -> None:
+    """Print the front over all arms, and what else is on the front of its arm; nothing with a single objective."""
     modes = state.objective.modes
     if len(modes) == 1:
         return
@@ -30,16 +25,20 @@ def show_front(state: SweepState) -> Iterator[RenderableType]:
     places = state.front_places()
     on_front = [number for number, place in places.items() if place == words.FRONT_SWEEP]
     if not on_front:
-        yield Text(f"\nFront of {names}: no trial that has ended has all of them yet.")
+        _print_line(f"\nFront of {names}: no trial that has ended has all of them yet.", console)
         return
     over = " over all arms" if len(state.tallies) > 1 else ""
-    yield Text(f"\nFront{over} of {names}: {words.amount(len(on_front), 'trial')} that no other beats in all of them")
-    yield _make_table(state, on_front[:MAX_ROWS])
+    _print_line(f"\nFront{over} of {names}: {words.amount(len(on_front), 'trial')} that no other dominates", console)
+    console.print(_make_table(state, on_front[:MAX_ROWS]))
     if len(on_front) > MAX_ROWS:
-        yield Text(f"… and {len(on_front) - MAX_ROWS} more, which results.front of orchestrator.load() has.")
+        _print_line(f"… and {len(on_front) - MAX_ROWS} more, which results.front of orchestrator.load() has.", console)
     of_arms = [f"{name}: {_list_numbers(own)}" for name, own in _group_by_arm(state, places).items()]
     if of_arms:
-        yield Text(f"On the front of their arm only: {'; '.join(of_arms)}")
+        _print_line(f"On the front of their arm only: {'; '.join(of_arms)}", console)
+
+
+def _print_line(line: str, console: Console) -> None:
+    console.print(Text(line), soft_wrap=True)
 
 
 def _make_table(state: SweepState, numbers: list[int]) -> Table:

@@ -124,8 +124,8 @@ class Studies:
     def _propose(self, sampler: str, arm: Arm, trials: Sequence[Trial], seed: int) -> dict[str, Value]:
         """Return the proposal of a sampler that starts from the log: the GP, CMA-ES, one of the user's, or TPE."""
         if self._objective.beside:
-            points = forecast_points(trials, self._objective)
-            return self._ask_afresh(sampler, _ArmStudy(arm, self._objective, trials, 0, values=points), seed)
+            front_study = _ArmStudy(arm, self._objective, trials, 0, values=forecast_points(trials, self._objective))
+            return self._ask_afresh(sampler, front_study, seed)
         values = forecast_values(trials, self._objective, self._preferences)
         if sampler == CMAES:
             # Imported here, since few sweeps need it.

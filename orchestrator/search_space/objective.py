@@ -55,7 +55,7 @@ class Objective(Section):
     beside: dict[str, Literal["min", "max"]] = Field(
         {},
         description="further objectives, such as {val/params_m: min}: parameters are searched for all of them, and "
-        "results have a front of the trials that no other trial beats; metric still orders the trials",
+        "results have a front of the trials that no other dominates; metric still orders the trials",
     )
     preference: bool = Field(
         False,

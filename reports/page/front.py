@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -59,11 +60,20 @@ def front_rows(runs: SweepRuns, searched: Sequence[str]) -> list[dict[str, Any]]
     if on_front.empty:
         return []
     on_front = on_front.sort_values(runs.best_column, ascending=runs.mode == "min").head(MAX_ROWS)
-    columns: Mapping[str, str] = {
-        "trial": "trial",
-        "arm": "arm",
-        **{words.best_name(name): words.label_of(name) for name in runs.modes},
-        "outcome": "outcome",
-        **{name: name for name in searched},
-    }
-    return to_records(on_front[list(columns)].rename(columns=columns))
+    return [
+        {
+            "trial": row["trial"],
+            "arm": row["arm"],
+            **{words.label_of(name): row[words.best_name(name)] for name in runs.modes},
+            "outcome": row["outcome"],
+            **{name: _format_setting(row[name]) for name in searched},
+        }
+        for row in to_records(on_front)
+    ]
+
+
+def _format_setting(value: Any) -> str:
+    """Return a setting as text with three digits, since settings may span decades; empty if an arm lacks it."""
+    if isinstance(value, float):
+        return "" if math.isnan(value) else f"{value:.3g}"
+    return str(value)
