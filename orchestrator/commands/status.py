@@ -101,7 +101,7 @@ def collect_status(snapshot: Snapshot) -> dict[str, Any]:
         "state": snapshot.state,
         "reason": snapshot.reason,
         "driver": snapshot.driver and {key: snapshot.driver.get(key) for key in ("host", "pid")},
-        "objective": {"metric": objective.metric, "mode": objective.mode},
+        "objective": {"metric": objective.metric, "mode": objective.mode, "beside": dict(objective.beside)},
         "arms": arms,
         "trials": trials,
         "mlflow": {

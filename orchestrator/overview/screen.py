@@ -16,6 +16,7 @@ from rich.text import Text
 
 from orchestrator.command_line import format_command
 from orchestrator.overview.board import Board
+from orchestrator.overview.front import print_front
 from orchestrator.overview.snapshot import MIXED_CODE
 from orchestrator.overview.steady import SteadyLive
 from orchestrator.overview.summary import summarize
@@ -170,6 +171,7 @@ class Screen:
                 f"{name}: ended after {budget.trials(name)} of {budget.most_trials(name)} trials, since the last "
                 "ones were no better (budget.stop_when)."
             )
+        print_front(ledger, self.console)
         if infeasible := infeasible_line(ledger.trials.values(), ledger.objective):
             self.say(infeasible)
         if any(arm.mixed_code for arm in arms):

@@ -15,16 +15,9 @@ from orchestrator.plugins import additions, loader
 from orchestrator.plugins.samplers import check_sampler_file
 from orchestrator.search_space import overlays
 from orchestrator.search_space.arms import Arm, make_arms
-from orchestrator.search_space.checks import (
-    ConfigCheck,
-    check_baseline,
-    check_corpus,
-    check_objective,
-    check_objective_at,
-    check_renderings,
-    check_seeds,
-    check_space,
-)
+from orchestrator.search_space.checks.config import ConfigCheck
+from orchestrator.search_space.checks.objective import check_objective, check_objective_at, check_renderings
+from orchestrator.search_space.checks.rules import check_baseline, check_corpus, check_seeds, check_space
 from orchestrator.search_space.combinations import Cell, check_params, make_cells
 from orchestrator.search_space.panel import Panel, read_panel
 from orchestrator.search_space.sampler import is_file

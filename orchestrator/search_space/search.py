@@ -165,6 +165,8 @@ def _find_problem(space: SearchSpace, arm: Arm) -> str:
     if sampler in (GP, CMAES) and arm.when:
         conditional = ", ".join(arm.when)
         return f"{sampler} can't search {conditional}{where}, which exists under a condition only; use tpe or auto"
+    if sampler == CMAES and space.objective.beside:
+        return f"cmaes searches for one objective, and there are {len(space.objective.beside) + 1}; use tpe or auto"
     if sampler == CMAES:
         choices = [name for name, domain in arm.searched.items() if isinstance(domain, Choice)]
         if choices:

@@ -117,7 +117,8 @@ class Warmed(Event):
     Attributes:
         sweep: the name of the other sweep.
         trials: the arm that learns from each trial; its number, outcome and cause in the other sweep; its searched
-            values; and the objective of every epoch (`values`, None where an epoch has none).
+            values; the objective of every epoch (`values`, None where an epoch has none); and with several objectives
+            those of its best epoch (`at_best`).
     """
 
     sweep: str

@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.state import events
 from orchestrator.state.curve import Objective
 from orchestrator.state.events import Stage
+from orchestrator.state.front import join_fronts
 from orchestrator.state.tally import Tally
 from orchestrator.state.timekeeper import Timekeeper
 from orchestrator.state.trial import RANKED, Trial
@@ -266,6 +267,10 @@ class SweepState:
     def best_trials(self) -> list[Trial]:
         """Return the best trial of each arm that has one."""
         return [tally.best for tally in self.tallies.values() if tally.best is not None]
+
+    def front_places(self) -> dict[int, str]:
+        """Return where the trials on a front are (see `join_fronts`); empty with a single objective."""
+        return join_fronts(tally.front for tally in self.tallies.values())
 
     def statuses(self) -> Counter[str]:
         """Return how many trials of all arms have each status."""

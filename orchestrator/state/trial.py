@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.search_space.scalars import Value
-from orchestrator.state.curve import Curve, Objective, Rank, describe_constraints, select_valid
+from orchestrator.state.curve import Curve, Objective, Point, Rank, describe_constraints, select_valid
 from orchestrator.state.events import Asked, Rendering, Stage
 from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
@@ -124,6 +124,8 @@ class Trial:
         trial = cls(number, record["arm"], -1, "search", WARM, None, 0, {}, searched, searched)
         trial.outcome, trial.cause = record["outcome"], record["cause"]
         trial.curve = Curve.restore(record["values"], objective)
+        if "at_best" in record:
+            trial.curve.best_row = {"metrics": record["at_best"]}
         return trial
 
     @property
@@ -179,6 +181,26 @@ class Trial:
     def is_infeasible(self, objective: Objective) -> bool:
         """Return whether it has epochs, of which none has met the constraints."""
         return bool(objective.constraints) and self.epochs > 0 and self.best_value is None
+
+    def point(self, objective: Objective) -> Point | None:
+        """Return its values of several objectives at its best epoch; None if it can't be on a front.
+
+        A pruned trial can: what it has reached was measured, and its checkpoint is there.
+        """
+        row = self.curve.best_row
+        if not objective.beside or self.stage != words.STAGE_SEARCH or self.outcome not in RANKED or row is None:
+            return None
+        return objective.point_of(row)
+
+    def front_place(self, places: Mapping[int, str]) -> str | None:
+        """Return one of `words.FRONT_…` in a sweep with several objectives; None until it has ended.
+
+        Args:
+            places: where the trials on a front are, by number.
+        """
+        if self.outcome is None or self.stage != words.STAGE_SEARCH:
+            return None
+        return places.get(self.number, words.FRONT_NO)
 
     def rank(self, objective: Objective) -> Rank | None:
         """Return what orders it among its arm's trials; None if it can't be the best."""
