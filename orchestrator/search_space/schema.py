@@ -111,10 +111,7 @@ class Limits(Section):
         3, ge=0, description="a trial fails after more deaths of its process than this; each is tried again"
     )
     seconds_after_sigterm: float = Field(
-        20,
-        ge=0,
-        allow_inf_nan=False,
-        description="how long an epoch may go on after its process was told to end; less than until it is killed",
+        20, ge=0, le=86400, description="an epoch is broken off if it does not end so soon after SIGTERM"
     )
 
 
