@@ -110,6 +110,9 @@ class Limits(Section):
     max_machine_failures: int = Field(
         3, ge=0, description="a trial fails after more deaths of its process than this; each is tried again"
     )
+    seconds_after_sigterm: float = Field(
+        20, ge=0, le=86400, description="an epoch is broken off if it does not end so soon after SIGTERM"
+    )
 
 
 class Disk(Section):

@@ -183,7 +183,7 @@ class Died(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Displaced(TrialEvent):
-    """The machine of a trial has left the cluster, which is no failure of the trial; it waits for another attempt."""
+    """A trial has lost its machine, or its process was told to end: no failure of its own, it waits for an attempt."""
 
     epochs: int
     reason: str

@@ -112,7 +112,7 @@ class Ledger(SweepState):
         self.write(events.Died(trial=trial.number, epochs=trial.epochs, cause=cause, reason=reason))
 
     def displace(self, trial: Trial, reason: str) -> None:
-        """Record that the machine of a trial has left the cluster."""
+        """Record that a trial has lost its machine or its process, by nothing that it did."""
         self.write(events.Displaced(trial=trial.number, epochs=trial.epochs, reason=reason))
 
     def end(

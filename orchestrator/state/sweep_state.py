@@ -175,9 +175,11 @@ class SweepState:
                 self.live.add(trial.number)
             case events.Died():
                 trial.died_at.append(event.epochs)
+                trial.broken_off = event.reason
                 self.live.discard(trial.number)
             case events.Displaced():
                 trial.displaced_at.append(event.epochs)
+                trial.broken_off = event.reason
                 self.live.discard(trial.number)
             case events.Ended():
                 trial.outcome, trial.cause, trial.reason = event.outcome, event.cause, event.reason
@@ -195,7 +197,7 @@ class SweepState:
             case events.Retried():
                 self._reopen(trial, event.ts)
                 trial.retried, trial.share, trial.died_at, trial.diverged = trial.attempts, event.share, [], None
-                trial.displaced_at = []
+                trial.displaced_at, trial.broken_off = [], ""
                 if event.from_scratch:
                     trial.start_over()
                     self._forget_judged(trial, 0)

@@ -41,7 +41,9 @@ class Trial:
         codes: the fingerprint of the code that each attempt ran.
         judged: the last epoch after which the trial was allowed to continue, or ended.
         died_at: the epochs recorded at each death of its process since it was last retried.
-        displaced_at: the epochs recorded each time when its machine left the cluster since it was last retried.
+        displaced_at: the epochs recorded each time when it lost its machine or its process by nothing that it did,
+            since it was last retried.
+        broken_off: why its last attempt that ended before its time did; "" if none has since it was last retried.
         ends: how often it has ended; more than once after it was retried or extended.
         held: whether a user stopped it until the next start.
         alike: distinguishes the place of an error in the code from others.
@@ -82,6 +84,7 @@ class Trial:
     renderings: list[Rendering] = field(default_factory=list)
     died_at: list[int] = field(default_factory=list)
     displaced_at: list[int] = field(default_factory=list)
+    broken_off: str = ""
     held: bool = False
 
     @classmethod
