@@ -13,8 +13,10 @@ from orchestrator.policy.forecast import forecast_points, forecast_values
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.ledger import Ledger
+from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, told
+from tests.support.engine_rig import EngineRig
 from tests.support.spaces import noop_sweep
 
 BOTH = {"metric": "val/score", "mode": "max", "beside": {"val/error": "min"}}
@@ -133,6 +135,22 @@ def test_the_point_of_a_trial_is_at_one_epoch(tmp_path: Path) -> None:
     ledger = drive(sweep, tmp_path / "sweep", score)
     assert ledger.trials[1].point(ledger.objective) == (3.0, -3.0)
     assert ledger.front_places() == {1: "sweep"}
+
+
+def test_a_pruned_trial_on_the_front_keeps_its_checkpoint(tmp_path: Path) -> None:
+    rig = EngineRig(front_sweep(tmp_path, compare=None), tmp_path / "runs" / "tiny")
+    # The first trial goes on; the second is weak and has the least error; the third is weak in both.
+    kept = []
+    for score in ((0.9, 0.9), (0.2, 0.1), (0.1, 0.5)):
+        trial = rig.hand_out()
+        assert trial is not None
+        best = trial_folder(rig.folder, trial.number) / "checkpoint" / "best.pt"
+        best.parent.mkdir(parents=True)
+        best.touch()
+        is_over = rig.epoch(trial, score)
+        kept.append((is_over, best.exists()))
+    assert kept == [(False, True), (True, True), (True, False)]
+    assert rig.ledger.front_places() == {2: "sweep"}
 
 
 def test_a_plan_warns_that_pruning_goes_by_one_objective(tmp_path: Path) -> None:
