@@ -17,9 +17,17 @@ from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, told
 from tests.support.engine_rig import EngineRig
-from tests.support.spaces import noop_sweep
+from tests.support.spaces import NOOP, noop_sweep
 
 BOTH = {"metric": "val/score", "mode": "max", "beside": {"val/error": "min"}}
+SILENT_NOOP = (
+    NOOP.read_text()
+    + """
+    @classmethod
+    def reported(cls, config):
+        return [name for name in cls.METRICS if config.arm == "a" or name == "val/score"]
+"""
+)
 NUMBERS = {"x": {"uniform": [0.0, 1.0]}, "epoch_s": {"loguniform": [1e-6, 1e-4]}}
 
 
@@ -186,3 +194,18 @@ def test_what_makes_no_front_is_one_message(tmp_path: Path, changes: dict[str, A
     with pytest.raises(SearchSpaceError) as raised:
         front_sweep(tmp_path, **changes)
     assert [message in line for line in raised.value.lines] == [True], raised.value.lines
+
+
+def test_votes_and_further_objectives_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(SearchSpaceError) as raised:
+        front_sweep(tmp_path, objective=BOTH | {"preference": True}, pruning="none")
+    message = "objective.beside: has values of metrics, and objective.preference orders by votes; leave it out"
+    assert any(message in line for line in raised.value.lines)
+
+
+def test_every_arm_has_to_report_every_objective(tmp_path: Path) -> None:
+    (tmp_path / "silent.py").write_text(SILENT_NOOP)
+    with pytest.raises(SearchSpaceError) as raised:
+        front_sweep(tmp_path, trainable="./silent.py")
+    (line,) = raised.value.lines
+    assert "objective.beside.val/error: arm arm=b does not report val/error; it reports: val/score" in line

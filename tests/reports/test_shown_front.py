@@ -24,6 +24,7 @@ from orchestrator.tracking.saved_views import TAG_PREFIX
 from reports.page import figures
 from reports.page.content import Report, read_report
 from reports.page.drawings import drawings
+from reports.page.files import make_markdown
 from reports.page.front import make_stairs
 from reports.page.html import render
 from reports.runs.plain_tables import read_curves, tabulate_trials
@@ -170,6 +171,7 @@ def test_the_report_draws_the_front(report: Report, tmp_path: Path) -> None:
     assert len(corners) == 5
     for corner, trial in zip(corners[::2], ("2", "3", "1"), strict=True):
         assert corner == f"{float(places[trial]):.1f},{float(heights[trial]):.1f}"
+    assert "| 2 | loss=l1 | 0.600 | 0.200 | pruned |" in make_markdown(report)
     assert "The front</h2>" in page and "objectives beside it" in page
     figures.save(drawings(report)["front"](), tmp_path / "front.png")
     assert (tmp_path / "front.png").stat().st_size > 5000
