@@ -248,6 +248,9 @@ class SearchSpace(Section):
     warm_start: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_check_different)] = Field(
         (), description="sweeps of this home from whose trials the samplers learn before the first one"
     )
+    repeat: bool = Field(
+        False, description="whether a trial is trained although a sweep of this home has trained an equal one"
+    )
     search: Search = Field(Search(), description="who proposes the parameters of trials")
     budget: Budget = Field(description="the number of trials and epochs, and the time limit")
     pruning: Annotated[Pruning | None, NoneWord, AfterValidator(_drop_none)] = Field(

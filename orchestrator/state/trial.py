@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -24,6 +24,22 @@ MAX_NAMED = 20
 """The most trials whose numbers a sentence lists."""
 
 
+@dataclass(frozen=True)
+class Origin:
+    """The trial of another sweep from which a trial has its epochs; `events.Linked` describes the attributes."""
+
+    sweep: str
+    number: int
+    ids: tuple[str, ...]
+    run: str | None
+    epochs: int
+
+    @property
+    def name(self) -> str:
+        """The sweep and the number, such as `vae/7`."""
+        return f"{self.sweep}/{self.number}"
+
+
 @dataclass
 class Trial:
     """One set of parameters in an arm; `number` identifies it in the sweep, `index` is its place in the arm and stage.
@@ -34,11 +50,14 @@ class Trial:
         asked_ms, ended_ms, evaluated_ms: when that last happened, in milliseconds since 1970; None if it has not.
         started: what the driver that ran it last wrote at its start: the judge, the commit, the corpus.
         left_ms: since when it waits for another attempt; None while it runs, and in a new trial.
-        since: the attempt from which on its epochs count; a later one than the first after it was started over.
+        since: the attempt from which on its epochs count: 1, a later one after it was started over, and `TAKEN_OVER` if
+            its first epochs are those of another trial.
         retried: attempts that it had when it was last retried; earlier deaths and divergences no longer count.
         share: how many times its arm's resources it gets.
         diverged: the cause and the reason, if its training has diverged.
         codes: the fingerprint of the code that each attempt ran.
+        keys: what the training of each attempt depended on (see `policy.trial_key`); empty where that is not known.
+        origin: the trial from which it has its first epochs; None if it has trained all of them.
         judged: the last epoch after which the trial was allowed to continue, or ended.
         died_at: the epochs recorded at each death of its process since it was last retried.
         displaced_at: the epochs recorded each time when its machine left the cluster since it was last retried.
@@ -67,6 +86,8 @@ class Trial:
     retried: int = 0
     share: float = 1
     codes: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    origin: Origin | None = None
     curve: Curve = field(default_factory=Curve)
     diverged: Mapping[str, str] | None = None
     judged: int = 0
@@ -129,6 +150,16 @@ class Trial:
         return self.curve.last_epoch
 
     @property
+    def trained_epochs(self) -> int:
+        """The number of epochs that this sweep has trained."""
+        return self.epochs - (self.origin.epochs if self.origin else 0)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids that its checkpoints may contain: its own, and those of the trial from which it has its epochs."""
+        return (self.id, *(self.origin.ids if self.origin else ()))
+
+    @property
     def best_value(self) -> float | None:
         """The objective at the best epoch; None before the first number."""
         return self.curve.best_value
@@ -161,7 +192,7 @@ class Trial:
 
     def start_over(self) -> None:
         """Go back to before the first epoch: what was recorded so far no longer counts."""
-        self.since, self.judged, self.curve = self.attempts + 1, 0, Curve()
+        self.since, self.judged, self.curve, self.origin = self.attempts + 1, 0, Curve(), None
 
     def reopen(self) -> None:
         """Take its outcome and its evaluation back, so that it goes on."""
@@ -201,6 +232,17 @@ def infeasible_line(trials: Iterable[Trial], objective: Objective) -> str | None
     shown = ", ".join(numbers[:MAX_NAMED]) + (", …" if len(numbers) > MAX_NAMED else "")
     of_trials = words.amount(len(numbers), "trial")
     return f"{of_trials} met {describe_constraints(objective)} in no epoch, and can't be the best: {shown}."
+
+
+def linked_line(trials: Collection[Trial]) -> str | None:
+    """Return a sentence about the trials that have their epochs from other sweeps; None if there are none."""
+    origins = [trial.origin for trial in trials if trial.origin is not None]
+    if not origins:
+        return None
+    sweeps = ", ".join(dict.fromkeys(origin.sweep for origin in origins))
+    verb = "was" if len(origins) == 1 else "were"
+    spared = words.amount(sum(origin.epochs for origin in origins), "epoch")
+    return f"{len(origins)} of {words.amount(len(trials), 'trial')} {verb} taken over from {sweeps}: {spared} spared."
 
 
 def unfinished_line(arm: str, best: Trial | None) -> str | None:
