@@ -53,13 +53,11 @@ def describe_spared(sweep: Sweep, home: Path, num_warm: Mapping[str, int]) -> It
     num_spared, num_trials = by_sweep.total(), configurations.total() + num_unknown
     counts = ", ".join(f"{name} {count}" for name, count in by_sweep.items())
     epochs = words.amount(num_spared * sweep.space.budget.max_epochs, "epoch")
-    line = (
+    unknown = f"; whether one of the {num_unknown} that depend on results was, is not known yet" if num_unknown else ""
+    yield (
         f"{num_spared} of {words.amount(num_trials, 'trial')} of the search were trained before ({counts}) and are "
-        f"taken over, which spares {epochs}, if code, packages, corpus, judges and processor have not changed "
-        "(repeat: true trains them again)"
+        f"taken over: {epochs} spared, unless code, packages, corpus, judges or processor have changed{unknown}"
     )
-    unknown = f"; of the {num_unknown} that a sampler proposes from results, nobody knows it yet" if num_unknown else ""
-    yield line + unknown
 
 
 def _foresee_points(sweep: Sweep, arm: Arm, ledger: Ledger, num_warm: int) -> Iterator[dict[str, Value] | None]:
