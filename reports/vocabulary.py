@@ -101,10 +101,8 @@ TAG_HOST: Final = "orchestrate.host"
 """Tag of a sweep: the machine of its driver."""
 TAG_VERSION_PREFIX: Final = "orchestrate.version."
 """Tags of a sweep: `orchestrate.version.torch` and so on."""
-
 TAG_LEFT_OUT: Final = "orchestrate.left_out"
 """Tag: metrics, params and tags of a run that MLflow rejected, each with the reason; absent if it rejected none."""
-
 TAG_GIT_COMMIT: Final = "mlflow.source.git.commit"
 """MLflow's own tag: the commit; its pages show it as the run's version."""
 TAG_NOTE: Final = "mlflow.note.content"

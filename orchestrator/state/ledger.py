@@ -102,8 +102,18 @@ class Ledger(SweepState):
 
     def link(self, trial: Trial, origin: Origin, code: str, key: str) -> None:
         """Record that a trial has the epochs of another one, which are in its folder, and read them."""
-        fields = {"sweep": origin.sweep, "number": origin.number, "run": origin.run, "epochs": origin.epochs}
-        self.write(events.Linked(trial=trial.number, ids=list(origin.ids), code=code, key=key, **fields))
+        self.write(
+            events.Linked(
+                trial=trial.number,
+                sweep=origin.sweep,
+                number=origin.number,
+                ids=list(origin.ids),
+                run=origin.run,
+                epochs=origin.epochs,
+                code=code,
+                key=key,
+            )
+        )
         self.take_rows(trial, json_lines.read(self._outbox(trial))[0])
 
     def report(self, trial: Trial, row: json_lines.Line) -> None:

@@ -14,12 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.state import events
-from orchestrator.state.curve import TAKEN_OVER, Objective
+from orchestrator.state.curve import Objective
 from orchestrator.state.events import Stage
 from orchestrator.state.tally import Tally
 from orchestrator.state.timekeeper import Timekeeper
-from orchestrator.state.trial import RANKED, Origin, Trial
-from reports import vocabulary as words
+from orchestrator.state.trial import RANKED, Trial
 
 FINISHED = "finished"
 """The outcome of a sweep that has nothing left to do."""
@@ -175,7 +174,10 @@ class SweepState:
                 trial.started, trial.left_ms = self.started, None
                 self.live.add(trial.number)
             case events.Linked():
-                self._link(trial, event)
+                trial.link(event, self.started)
+                # Pruning takes them in as if they had been trained now.
+                for epoch in range(1, event.epochs + 1):
+                    self._add_judged(trial, epoch)
             case events.Died():
                 trial.died_at.append(event.epochs)
                 self.live.discard(trial.number)
@@ -217,19 +219,6 @@ class SweepState:
                 trial.renderings = event.renderings
             case events.Reevaluated():
                 trial.forget_evaluation()
-
-    def _link(self, trial: Trial, event: events.Linked) -> None:
-        """Let a trial have completed with the epochs of another one; pruning takes them in as if they were trained."""
-        trial.origin = Origin(event.sweep, event.number, tuple(event.ids), event.run, event.epochs)
-        trial.since = TAKEN_OVER
-        trial.codes.append(event.code)
-        trial.keys.append(event.key)
-        trial.started, trial.left_ms = self.started, None
-        for epoch in range(1, event.epochs + 1):
-            self._add_judged(trial, epoch)
-        trial.outcome, trial.ended_ms = words.OUTCOME_COMPLETED, event.ts
-        trial.reason = f"all {event.epochs} epochs, taken over from {trial.origin.name}"
-        trial.ends += 1
 
     def _leave_running(self, ts: int) -> set[int]:
         """Note that the driver has stopped: a trial that it ran waits for the next one."""

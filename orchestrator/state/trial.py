@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.search_space.scalars import Value
-from orchestrator.state.curve import Curve, Objective, Rank, describe_constraints, select_valid
-from orchestrator.state.events import Asked, Rendering, Stage
+from orchestrator.state.curve import TAKEN_OVER, Curve, Objective, Rank, describe_constraints, select_valid
+from orchestrator.state.events import Asked, Linked, Rendering, Stage
 from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
 
@@ -189,6 +189,16 @@ class Trial:
             self.diverged = line["diverged"] if is_broken and line["attempt"] > self.retried else None
             if not is_broken and line["epoch"] > self.epochs:
                 self.curve.add(line, objective)
+
+    def link(self, event: Linked, started: Mapping[str, Any]) -> None:
+        """Have completed with the epochs of a trial of another sweep; `started` is as in `from_event`."""
+        self.origin = Origin(event.sweep, event.number, tuple(event.ids), event.run, event.epochs)
+        self.since, self.started, self.left_ms = TAKEN_OVER, started, None
+        self.codes.append(event.code)
+        self.keys.append(event.key)
+        self.outcome, self.ended_ms = words.OUTCOME_COMPLETED, event.ts
+        self.reason = f"all {event.epochs} epochs, taken over from {self.origin.name}"
+        self.ends += 1
 
     def start_over(self) -> None:
         """Go back to before the first epoch: what was recorded so far no longer counts."""

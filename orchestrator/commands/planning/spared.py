@@ -65,7 +65,8 @@ def _foresee_points(sweep: Sweep, arm: Arm, ledger: Ledger, num_warm: int) -> It
     # It imports SciPy.
     from orchestrator.policy.points import propose_without_results
 
-    wanted_trials, used = WantedTrials(sweep, ledger), []
+    wanted_trials = WantedTrials(sweep, ledger)
+    used: list[dict[str, Value]] = []
     for index in range(sweep.space.budget.trials):
         wanted, _ = wanted_trials.next_for(arm, index)
         if arm.searched.keys() <= wanted.keys():
