@@ -14,7 +14,8 @@ from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import Snapshot, read_snapshot
 from orchestrator.overview.status_tables import MOST_TRIALS, make_home_table, make_sweep_view
 from orchestrator.state.home import sweep_names
-from orchestrator.state.trial import Trial, linked_line
+from orchestrator.state.origin import linked_line
+from orchestrator.state.trial import Trial
 from orchestrator.tracking import sender
 
 
@@ -101,9 +102,9 @@ def collect_status(snapshot: Snapshot) -> dict[str, Any]:
         "state": snapshot.state,
         "reason": snapshot.reason,
         "driver": snapshot.driver and {key: snapshot.driver.get(key) for key in ("host", "pid")},
-        "objective": {"metric": objective.metric, "mode": objective.mode},
+        "objective": {"metric": objective.metric, "mode": objective.mode, "beside": dict(objective.beside)},
         "arms": arms,
-        "linked": linked_line(ledger.trials.values()),
+        "linked": linked_line([trial.origin for trial in ledger.trials.values()]),
         "trials": trials,
         "mlflow": {
             "uri": tracking.get("tracking_uri"),

@@ -60,6 +60,7 @@ def make_spec(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: in
         gpu=gpu,
         threads=threads,
         minutes_per_epoch=space.limits.minutes_per_epoch,
+        seconds_after_sigterm=space.limits.seconds_after_sigterm,
         blowup=space.limits.blowup,
         collapsed_epochs=space.limits.collapsed_epochs,
     )

@@ -17,6 +17,7 @@ from orchestrator.state.curve import TAKEN_OVER, select_valid
 from orchestrator.state.foreign import identity_in, identity_line
 from orchestrator.state.home import sweep_names
 from orchestrator.state.ledger import Ledger
+from orchestrator.state.origin import Origin
 from orchestrator.state.paths import (
     BEST,
     CHECKPOINT,
@@ -30,7 +31,7 @@ from orchestrator.state.paths import (
     trial_folder,
 )
 from orchestrator.state.sweep_state import SweepState
-from orchestrator.state.trial import Origin, Trial
+from orchestrator.state.trial import Trial
 from orchestrator.storage import copies, durable, json_lines
 from orchestrator.tracking.run import read_sent
 from reports import vocabulary as words

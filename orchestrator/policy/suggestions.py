@@ -2,7 +2,8 @@
 
 The same sweep log gives the same suggestions. TPE's study of an arm stays in memory and gets what has changed since the
 last suggestion. It is rebuilt where that is not possible, as after a trial was reopened. All other samplers start from
-the log at each suggestion.
+the log at each suggestion. So does TPE with several objectives, since what a pruned trial counts for changes then with
+the other trials.
 """
 
 from __future__ import annotations
@@ -16,8 +17,14 @@ from optuna.trial import TrialState
 
 from orchestrator.errors import UserError
 from orchestrator.plugins.samplers import make_sampler
-from orchestrator.policy.forecast import forecast_values
-from orchestrator.policy.frozen_trials import describe_result, distribution, make_frozen_trial, suggest_value
+from orchestrator.policy.forecast import forecast_points, forecast_values
+from orchestrator.policy.frozen_trials import (
+    describe_result,
+    distribution,
+    make_directions,
+    make_frozen_trial,
+    suggest_value,
+)
 from orchestrator.policy.points import derive_seed, propose_without_results
 from orchestrator.policy.ranges import is_inside
 from orchestrator.policy.wanted import WantedTrials, complete
@@ -83,7 +90,7 @@ class Studies:
             return point
         sampler = choose_sampler(self._sweep.space, arm).name
         seed = derive_seed(self._sweep.space.seed, arm.name, index)
-        if sampler == TPE:
+        if sampler == TPE and not self._objective.beside:
             return self._keep_study(arm, trials).ask(seed), TPE
         return self._propose(sampler, arm, trials, seed), CUSTOM if is_file(sampler) else sampler
 
@@ -103,7 +110,10 @@ class Studies:
         return study
 
     def _propose(self, sampler: str, arm: Arm, trials: Sequence[Trial], seed: int) -> dict[str, Value]:
-        """Return the proposal of a sampler that starts from the log: the GP, CMA-ES, or one of the user's."""
+        """Return the proposal of a sampler that starts from the log: the GP, CMA-ES, one of the user's, or TPE."""
+        if self._objective.beside:
+            front_study = _ArmStudy(arm, self._objective, trials, 0, values=forecast_points(trials, self._objective))
+            return self._ask_afresh(sampler, front_study, seed)
         values = forecast_values(trials, self._objective, self._preferences)
         if sampler == CMAES:
             # Imported here, since few sweeps need it.
@@ -113,7 +123,12 @@ class Studies:
             # Of strengths the largest is the best, whichever way the metric goes.
             objective = self._objective if self._preferences is None else replace(self._objective, mode="max")
             return propose(arm, trials, values, objective, arm_seed=arm_seed, seed=seed)
-        study = _ArmStudy(arm, self._objective, trials, 0, self._preferences, values if sampler == GP else None)
+        points = {number: [value] for number, value in values.items()} if sampler == GP else None
+        study = _ArmStudy(arm, self._objective, trials, 0, self._preferences, points)
+        return self._ask_afresh(sampler, study, seed)
+
+    def _ask_afresh(self, sampler: str, study: _ArmStudy, seed: int) -> dict[str, Value]:
+        """Return the proposal of a sampler for a study that was made for it; name the file of a user's that raises."""
         try:
             return study.ask(seed, sampler)
         except Exception as error:
@@ -135,18 +150,18 @@ class _ArmStudy:
         trials: Sequence[Trial],
         changes: int,
         preferences: Mapping[int, float] | None = None,
-        values: Mapping[int, float] | None = None,
+        values: Mapping[int, Sequence[float]] | None = None,
     ) -> None:
         """Make a study of an arm's search trials.
 
         Args:
             arm: the arm.
-            objective: the metric to optimize.
+            objective: the objectives to optimize.
             trials: all search trials of the arm, in the order in which they were asked for.
             changes: how often results of trials that had ended have changed so far.
             preferences: strengths of trials from votes, which are maximized instead of the metric; None without votes.
-            values: what each trial that has ended counts for a sampler that only learns from complete trials; by
-                default Optuna gets the outcome and the curve of each.
+            values: what each trial that has ended counts for a sampler that only learns from complete trials, a
+                value for each objective; by default Optuna gets the outcome and the curve of each.
         """
         self._arm = arm
         self._values = values
@@ -155,10 +170,7 @@ class _ArmStudy:
         self._preferences = preferences
         self._distributions = {name: distribution(domain) for name, domain in arm.searched.items()}
         self._storage = optuna.storages.InMemoryStorage()
-        self._study = optuna.create_study(
-            storage=self._storage,
-            direction="maximize" if objective.mode == "max" or preferences is not None else "minimize",
-        )
+        self._study = optuna.create_study(storage=self._storage, directions=make_directions(objective, preferences))
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._running: dict[int, Trial] = {}
         """The trials that have not ended for Optuna, by their number in the study."""

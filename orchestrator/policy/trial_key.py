@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 WITHOUT_EFFECT = frozenset(
     {
         *("number", "id", "origin_ids", "folder", "home", "trainable_folder", "attempt", "since", "reported_epochs"),
-        *("token", "versions", "looked_at", "files", "minutes_per_epoch", "clips", "media_epochs"),
+        *(
+            "token",
+            "versions",
+            "looked_at",
+            "files",
+            "minutes_per_epoch",
+            "seconds_after_sigterm",
+            "clips",
+            "media_epochs",
+        ),
         *("splits", "renderings"),
     }
 )

@@ -117,7 +117,8 @@ class Warmed(Event):
     Attributes:
         sweep: the name of the other sweep.
         trials: the arm that learns from each trial; its number, outcome and cause in the other sweep; its searched
-            values; and the objective of every epoch (`values`, None where an epoch has none).
+            values; the objective of every epoch (`values`, None where an epoch has none); and with several objectives
+            those of its best epoch (`at_best`).
     """
 
     sweep: str
@@ -209,7 +210,7 @@ class Died(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Displaced(TrialEvent):
-    """The machine of a trial has left the cluster, which is no failure of the trial; it waits for another attempt."""
+    """A trial has lost its machine, or its process was told to end: no failure of its own, it waits for an attempt."""
 
     epochs: int
     reason: str

@@ -15,9 +15,10 @@ from orchestrator.state import event_lines, events
 from orchestrator.state.curve import Objective, select_valid
 from orchestrator.state.events import Rendering
 from orchestrator.state.foreign import set_foreign_folders_aside
+from orchestrator.state.origin import Origin
 from orchestrator.state.paths import OUTBOX, SWEEP_LOG, trial_folder
 from orchestrator.state.sweep_state import Grant, SweepState
-from orchestrator.state.trial import Origin, Trial
+from orchestrator.state.trial import Trial
 from orchestrator.storage import durable, json_lines
 from reports import vocabulary as words
 
@@ -129,7 +130,7 @@ class Ledger(SweepState):
         self.write(events.Died(trial=trial.number, epochs=trial.epochs, cause=cause, reason=reason))
 
     def displace(self, trial: Trial, reason: str) -> None:
-        """Record that the machine of a trial has left the cluster."""
+        """Record that a trial has lost its machine or its process, by nothing that it did."""
         self.write(events.Displaced(trial=trial.number, epochs=trial.epochs, reason=reason))
 
     def end(

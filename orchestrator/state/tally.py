@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from orchestrator.state.curve import Objective, Rank
 from orchestrator.state.events import Stage
+from orchestrator.state.front import Front
 from orchestrator.state.trial import Trial, best_trial
 from reports import vocabulary as words
 
@@ -29,6 +30,7 @@ class Tally:
 
     Attributes:
         best: the best trial of its search, the first of equals; None before the first number.
+        front: its trials that no other of them dominates; empty with a single objective.
         statuses: how many trials have each status.
         epochs: the number of epochs of all trials, without those of other sweeps.
         pruned_epochs: the number of these epochs of the pruned trials.
@@ -44,6 +46,7 @@ class Tally:
         self._best_rank: Rank | None = None
         self._rendered: Counter[str] = Counter()
         self.best: Trial | None = None
+        self.front = Front()
         self.statuses: Counter[str] = Counter()
         self.epochs = 0
         self.pruned_epochs = 0
@@ -88,6 +91,7 @@ class Tally:
         else:
             self.ended.setdefault(trial.number)
         self._compete(trial, objective)
+        self.front.update(trial.number, trial.point(objective))
 
     def _add(self, share: _Share, times: int) -> None:
         """Add a trial's share to the sums (`times` is 1), or take it away (-1)."""

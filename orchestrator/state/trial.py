@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.search_space.scalars import Value
-from orchestrator.state.curve import TAKEN_OVER, Curve, Objective, Rank, describe_constraints, select_valid
-from orchestrator.state.events import Asked, Linked, Rendering, Stage
+from orchestrator.state.curve import TAKEN_OVER, Curve, Objective, Point, Rank, describe_constraints, select_valid
+from orchestrator.state.events import Asked, Attempted, Ended, Evaluated, Linked, Rendering, Stage
+from orchestrator.state.origin import Origin
 from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
 
@@ -22,22 +23,6 @@ WARM = "warm"
 """The source of the parameters of another sweep's trials."""
 MAX_NAMED = 20
 """The most trials whose numbers a sentence lists."""
-
-
-@dataclass(frozen=True)
-class Origin:
-    """The trial of another sweep from which a trial has its epochs; `events.Linked` describes the attributes."""
-
-    sweep: str
-    number: int
-    ids: tuple[str, ...]
-    run: str | None
-    epochs: int
-
-    @property
-    def name(self) -> str:
-        """The sweep and the number, such as `vae/7`."""
-        return f"{self.sweep}/{self.number}"
 
 
 @dataclass
@@ -60,7 +45,9 @@ class Trial:
         origin: the trial from which it has its first epochs; None if it has trained all of them.
         judged: the last epoch after which the trial was allowed to continue, or ended.
         died_at: the epochs recorded at each death of its process since it was last retried.
-        displaced_at: the epochs recorded each time when its machine left the cluster since it was last retried.
+        displaced_at: the epochs recorded each time when it lost its machine or its process by nothing that it did,
+            since it was last retried.
+        broken_off: why its last attempt that ended before its time did; "" if none has since it was last retried.
         ends: how often it has ended; more than once after it was retried or extended.
         held: whether a user stopped it until the next start.
         alike: distinguishes the place of an error in the code from others.
@@ -103,6 +90,7 @@ class Trial:
     renderings: list[Rendering] = field(default_factory=list)
     died_at: list[int] = field(default_factory=list)
     displaced_at: list[int] = field(default_factory=list)
+    broken_off: str = ""
     held: bool = False
 
     @classmethod
@@ -142,6 +130,8 @@ class Trial:
         trial = cls(number, record["arm"], -1, "search", WARM, None, 0, {}, searched, searched)
         trial.outcome, trial.cause = record["outcome"], record["cause"]
         trial.curve = Curve.restore(record["values"], objective)
+        if "at_best" in record:
+            trial.curve.best_row = {"metrics": record["at_best"]}
         return trial
 
     @property
@@ -190,6 +180,24 @@ class Trial:
             if not is_broken and line["epoch"] > self.epochs:
                 self.curve.add(line, objective)
 
+    def attempt(self, event: Attempted, started: Mapping[str, Any]) -> None:
+        """Run; `started` is as in `from_event`."""
+        self.attempts, self.share = event.attempt, event.share
+        self.codes.append(event.code)
+        self.keys.append(event.key)
+        self.started, self.left_ms = started, None
+
+    def end(self, event: Ended) -> None:
+        """Have ended."""
+        self.outcome, self.cause, self.reason = event.outcome, event.cause, event.reason
+        self.alike, self.ended_ms = event.alike, event.ts
+        self.ends += 1
+
+    def evaluate(self, event: Evaluated) -> None:
+        """Take in its evaluation."""
+        self.evaluated_ms, self.renderings = event.ts, event.renderings
+        self.test, self.evaluation_error = dict(event.metrics), event.error or ""
+
     def link(self, event: Linked, started: Mapping[str, Any]) -> None:
         """Have completed with the epochs of a trial of another sweep; `started` is as in `from_event`."""
         self.origin = Origin(event.sweep, event.number, tuple(event.ids), event.run, event.epochs)
@@ -218,6 +226,26 @@ class Trial:
         """Return whether it has epochs, of which none has met the constraints."""
         return bool(objective.constraints) and self.epochs > 0 and self.best_value is None
 
+    def point(self, objective: Objective) -> Point | None:
+        """Return its values of several objectives at its best epoch; None if it can't be on a front.
+
+        A pruned trial can: what it has reached was measured, and its checkpoint is there.
+        """
+        row = self.curve.best_row
+        if not objective.beside or self.stage != words.STAGE_SEARCH or self.outcome not in RANKED or row is None:
+            return None
+        return objective.point_of(row)
+
+    def front_place(self, places: Mapping[int, str]) -> str | None:
+        """Return one of `words.FRONT_…` in a sweep with several objectives; None until it has ended.
+
+        Args:
+            places: where the trials on a front are, by number.
+        """
+        if self.outcome is None or self.stage != words.STAGE_SEARCH:
+            return None
+        return places.get(self.number, words.FRONT_NO)
+
     def rank(self, objective: Objective) -> Rank | None:
         """Return what orders it among its arm's trials; None if it can't be the best."""
         return objective.rank(self.stage, self.outcome, self.best_value)
@@ -242,17 +270,6 @@ def infeasible_line(trials: Iterable[Trial], objective: Objective) -> str | None
     shown = ", ".join(numbers[:MAX_NAMED]) + (", …" if len(numbers) > MAX_NAMED else "")
     of_trials = words.amount(len(numbers), "trial")
     return f"{of_trials} met {describe_constraints(objective)} in no epoch, and can't be the best: {shown}."
-
-
-def linked_line(trials: Collection[Trial]) -> str | None:
-    """Return a sentence about the trials that have their epochs from other sweeps; None if there are none."""
-    origins = [trial.origin for trial in trials if trial.origin is not None]
-    if not origins:
-        return None
-    sweeps = ", ".join(dict.fromkeys(origin.sweep for origin in origins))
-    verb = "was" if len(origins) == 1 else "were"
-    spared = words.amount(sum(origin.epochs for origin in origins), "epoch")
-    return f"{len(origins)} of {words.amount(len(trials), 'trial')} {verb} taken over from {sweeps}: {spared} spared."
 
 
 def unfinished_line(arm: str, best: Trial | None) -> str | None:

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from orchestrator.command_line import UI_PORT, format_command
 from orchestrator.state.home import home_option
 from orchestrator.tracking.saved_views import TAG_PREFIX, pack_view
-from orchestrator.tracking.sweep_views import ALL, RENDERINGS, SPECTROGRAMS, Seen
+from orchestrator.tracking.sweep_views import ALL, FRONT, RENDERINGS, SPECTROGRAMS, Seen
 from reports import vocabulary as words
 
 MODEL_TRAINING = "workflowType=machine_learning"
@@ -48,6 +48,10 @@ class SweepPages:
     def charts(self, purpose: str) -> str:
         """Return the link to the charts of a saved view."""
         return f"{self._runs(self._view_id(purpose))}&compareRunsMode=CHART"
+
+    def front(self) -> str:
+        """Return the link to the table of the trials on the front over all arms."""
+        return self._runs(self._view_id(FRONT))
 
     def renderings(self) -> str:
         """Return the link to the table of renderings, each of which is a run."""

@@ -231,6 +231,8 @@ class Mirror:
         if self._history.is_finished:
             links["report"] = pages.report()
         links["trials"] = pages.trials()
+        if self._history.objective.beside:
+            links["front"] = pages.front()
         for purpose in (CURVES, BY_ARM, PARAMETERS):
             links[purpose] = pages.charts(purpose)
         if run_ids:

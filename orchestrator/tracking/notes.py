@@ -185,9 +185,10 @@ def _answer(history: History, pages: SweepPages, outcome: str) -> str:
 
 def _views(history: History, pages: SweepPages) -> str:
     """Return the links to the prepared views."""
+    front = f"[front of all objectives]({pages.front()}), " if history.objective.beside else ""
     spectrograms = f", [spectrograms]({pages.spectrograms()})" if history.with_media else ""
     return (
-        f"Views: [trials, best first]({pages.trials()}), [curves]({pages.charts(CURVES)}), "
+        f"Views: [trials, best first]({pages.trials()}), {front}[curves]({pages.charts(CURVES)}), "
         f"[means by arm]({pages.charts(BY_ARM)}), [parameters]({pages.charts(PARAMETERS)}), "
         f"[best of each arm]({pages.charts(TOP)}){spectrograms}."
     )
@@ -256,7 +257,7 @@ def _counts(history: History) -> str:
 def main_metrics(history: History) -> list[str]:
     """Return the names of the objective and of the metrics that are shown with it."""
     metrics = history.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
-    return words.headline_metrics(history.objective.metric, metrics, history.started.get("judges", ()))
+    return words.headline_metrics(history.objective.modes, metrics, history.started.get("judges", ()))
 
 
 def _format_short(value: Any) -> str:

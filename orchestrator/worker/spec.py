@@ -34,6 +34,7 @@ class TrialSpec:
         reported_epochs: the number of epochs that the driver has.
         max_epochs: the epochs of the trial if it isn't pruned; None for an evaluation.
         minutes_per_epoch: the time limit of an epoch; None for no limit.
+        seconds_after_sigterm: how long an epoch may go on after SIGTERM.
         blowup: as in `guard.Guard`, like `collapsed_epochs`.
         constraints: the bounds of metrics that an epoch has to meet to be the best.
         splits: the splits on which the best checkpoint is evaluated.
@@ -68,6 +69,7 @@ class TrialSpec:
     reported_epochs: int = 0
     max_epochs: int | None = None
     minutes_per_epoch: float | None = None
+    seconds_after_sigterm: float = 20
     blowup: float | None = 10
     collapsed_epochs: int | None = 3
     constraints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

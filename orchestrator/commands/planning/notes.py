@@ -53,6 +53,11 @@ def make_notes(sweep: Sweep, arms: Sequence[ArmPlan], home: Path | None = None) 
         notes.append(f"where nothing is searched ({'; '.join(fixed)}), trials differ by their seeds only")
     if space.pruning is not None:
         notes += _describe_pruning(space.pruning, budget.max_epochs)
+    if space.pruning and space.objective.beside:
+        notes.append(
+            f"pruning goes by {space.objective.metric} alone: a trial that would come to the front by "
+            f"{' or '.join(space.objective.beside)} may be stopped; pruning: none lets all trials end"
+        )
     if space.pruning and space.pruning.across_arms:
         notes.append("arms are pruned against each other: one that starts slowly may lose all its trials")
     limits = {"gpu_hours": space.budget.gpu_hours, "cost": space.budget.cost}

@@ -16,8 +16,9 @@ from orchestrator.policy.trial_key import RESOURCES, WITHOUT_EFFECT, hash_config
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.events import Linked
 from orchestrator.state.ledger import Ledger
+from orchestrator.state.origin import linked_line
 from orchestrator.state.paths import CHECKPOINT, LAST, OUTBOX, SWEEP_LOG, trial_folder
-from orchestrator.state.trial import Trial, linked_line
+from orchestrator.state.trial import Trial
 from orchestrator.worker.attempt import TrialRun
 from reports import vocabulary as words
 from tests.support.driving import ledger_of
@@ -84,8 +85,8 @@ def test_what_was_trained_is_taken_over_with_the_numbers_of_a_training(home: Pat
         # None of it was spent here.
         assert (trial.trained_epochs, trial.curve.trained_s) == (0, 0.0) and twin.curve.trained_s > 0
     assert sum(tally.epochs for tally in ledger.tallies.values()) == 0
-    assert linked_line(ledger.trials.values()) == "4 of 4 trials were taken over from first: 12 epochs spared."
-    assert not linked_line(repeated.ledger.trials.values())
+    lines = [linked_line([trial.origin for trial in each.trials.values()]) for each in (ledger, repeated.ledger)]
+    assert lines == ["4 of 4 trials were taken over from first: 12 epochs spared.", None]
 
 
 def test_a_trial_that_was_taken_over_goes_on_without_the_other_sweep_and_is_taken_over_in_turn(
