@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+import locale
 import os
 import shlex
 import shutil
@@ -21,6 +23,20 @@ def version() -> str:
     from importlib import metadata
 
     return metadata.version(DISTRIBUTION)
+
+
+def use_utf8() -> None:
+    """Let this process and its children read and write UTF-8, and keep text that a terminal can't show from ending it.
+
+    Where the locale has another encoding, the command line starts again in Python's UTF-8 mode.
+    """
+    if locale.getencoding().lower() != "utf-8" and not sys.flags.utf8_mode:
+        os.environ["PYTHONUTF8"] = "1"
+        os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            # In UTF-8 only names of files that are not valid UTF-8 can't be printed; their bytes are.
+            stream.reconfigure(errors="backslashreplace" if stream.encoding.lower() == "utf-8" else "replace")
 
 
 def format_command(*arguments: str) -> str:

@@ -109,8 +109,14 @@ def join_path(path: KeyPath) -> str:
 
 def suggest_option(misspelling: object, allowed: Iterable[object]) -> str:
     """Return ` (did you mean 'x'?)` with the allowed value that is most like the given one; "" if none is like it."""
+    close = find_similar(misspelling, allowed)
+    return f" (did you mean {close!r}?)" if close else ""
+
+
+def find_similar(misspelling: object, allowed: Iterable[object]) -> str:
+    """Return the allowed value that is most like the given one; "" if none is like it."""
     close = difflib.get_close_matches(str(misspelling), [str(option) for option in allowed], n=1, cutoff=0.5)
-    return f" (did you mean {close[0]!r}?)" if close else ""
+    return close[0] if close else ""
 
 
 YAML_SUFFIXES = (".yaml", ".yml")

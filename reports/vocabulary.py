@@ -73,6 +73,12 @@ TAG_REASON: Final = "orchestrate.reason"
 """Tag: the outcome in words."""
 TAG_ATTEMPT: Final = "orchestrate.attempt"
 """Tag of a trial: how many attempts it has taken."""
+TAG_ORIGIN: Final = "orchestrate.origin"
+"""Tag of a trial: the trial of another sweep that has trained its epochs, such as `vae/7`; absent if it has itself."""
+TAG_FRONT: Final = "orchestrate.front"
+"""Tag of a trial of the search, in a sweep with several objectives: one of `FRONT_…`."""
+FRONT_SWEEP, FRONT_ARM, FRONT_NO = "sweep", "arm", "no"
+"""No trial of the sweep dominates it; none of its arm does; one does, or it has not ended, or lacks a value."""
 TAG_EPOCHS: Final = "orchestrate.epochs"
 """Tag of a trial: epochs trained. A tag, since a param can't grow when a trial is extended."""
 TAG_CODE: Final = "orchestrate.code"
@@ -99,17 +105,14 @@ TAG_HOST: Final = "orchestrate.host"
 """Tag of a sweep: the machine of its driver."""
 TAG_VERSION_PREFIX: Final = "orchestrate.version."
 """Tags of a sweep: `orchestrate.version.torch` and so on."""
-
 TAG_LEFT_OUT: Final = "orchestrate.left_out"
 """Tag: metrics, params and tags of a run that MLflow rejected, each with the reason; absent if it rejected none."""
-
 TAG_GIT_COMMIT: Final = "mlflow.source.git.commit"
 """MLflow's own tag: the commit; its pages show it as the run's version."""
 TAG_NOTE: Final = "mlflow.note.content"
 """MLflow's own tag: the run's description, in Markdown."""
 TAG_PARENT: Final = "mlflow.parentRunId"
 """MLflow's own tag: the run id of the sweep."""
-
 TRAIN_PREFIX: Final = "train/"
 """Metrics of the training split, once an epoch, at step = epoch (1, 2, …)."""
 VAL_PREFIX: Final = "val/"
@@ -147,7 +150,6 @@ JUDGE_ACCURACY: Final = "val/judge_accuracy"
 """Metric: how often the judge's most probable class is the true one; easier to read than the probability."""
 FVU: Final = "val/fvu"
 """Metric: fraction of variance unexplained, of the log-power spectrogram on the fixed grid; comparable across arms."""
-
 ACCURACY: Final = "val/accuracy"
 """Metric of classifiers: how often the true class is the most probable one."""
 FID: Final = "val/fid"
@@ -183,12 +185,13 @@ PARAM_SEED: Final = "seed"
 """Param: a trial's random seed."""
 TRIAL_COLUMNS: Final = ("arm", "stage", "source", "outcome", "cause", "seed", "epochs", "best_epoch", "seconds")
 """Columns of the plain table of trials, in CSV and in Python, that are neither settings nor metrics."""
+FRONT: Final = "front"
+"""Column of that table in sweeps with several objectives: one of `FRONT_…`; empty in the confirm stage."""
 
 ARTIFACT_SEARCH_SPACE: Final = "search_space.yaml"
 """Artifact of a sweep: the search space as it was run."""
 ARTIFACT_SWEEP: Final = "sweep.json"
-"""Artifact of a sweep: what is compared and by which metrics, the arms, their search spaces, the reference lines, the
-versions and the command. With the runs it is all that a report needs."""
+"""Artifact of a sweep: what is compared and by which metrics, the arms, their search spaces, the reference lines, …"""
 ARTIFACT_LISTEN: Final = "listen.html"
 """Artifact of a sweep: a page to compare the sounds of each arm's best trial; self-contained."""
 ARTIFACT_LISTENING: Final = "listening"
@@ -200,9 +203,8 @@ ARTIFACT_CONFIG: Final = "config.yaml"
 ARTIFACT_CLIPS: Final = "clips.json"
 """Artifact of a trial: the table of probe clips at the best epoch, with pictures."""
 ARTIFACT_PICTURES: Final = "pictures.json"
-"""Artifact of a trial: the table of pictures of the probe clips at the best epoch, which MLflow's table of artifacts
-opens: a row with the original and one with the reconstruction for each clip. The pictures are in the folder
-`pictures`."""
+"""Artifact of a trial: the table of pictures (in the folder `pictures`) of the probe clips at the best epoch, which
+MLflow's table of artifacts opens: a row with the original and one with the reconstruction for each clip."""
 ARTIFACT_PER_RECORDING: Final = "per_recording.csv"
 """Artifact of an evaluated trial: scores on the test split, one row per recording."""
 ARTIFACT_PER_RECORDING_VALIDATION: Final = "per_recording_validation.csv"
@@ -223,17 +225,15 @@ CLIP_SPECTROGRAM: Final = "spectrogram"
 CLIP_IMAGE: Final = "image"
 """Column of the table of clips: input or generated images; also how the file names of such pictures end."""
 ORIGINAL: Final = "original"
-"""How the file name of an original probe clip ends: `dog_1_original.wav`; also the column of the table of clips with
-the picture of the original alone."""
+"""How the file name of an original probe clip ends: `dog_1_original.wav`; also the column with its picture alone."""
 RECONSTRUCTION: Final = "reconstruction"
-"""How the file name of a reconstructed probe clip ends: `dog_1_reconstruction.wav`; also the column of the table of
-clips with the picture of the reconstruction alone."""
+"""How the file name of a reconstruction ends: `dog_1_reconstruction.wav`; also the column with its picture alone."""
 
 
-def headline_metrics(objective: str, metrics: Container[str], judges: Iterable[str] = ()) -> list[str]:
-    """Return the objective and, as far as `metrics` has them, the accuracies of judges, accuracy, FVU and FID."""
+def headline_metrics(objectives: Iterable[str], metrics: Container[str], judges: Iterable[str] = ()) -> list[str]:
+    """Return the objectives and, as far as `metrics` has them, the accuracies of judges, accuracy, FVU and FID."""
     beside = (JUDGE_ACCURACY, *(f"{VAL_PREFIX}{judge}_accuracy" for judge in judges), ACCURACY, FVU, FID)
-    return list(dict.fromkeys([objective, *(name for name in beside if name in metrics)]))
+    return list(dict.fromkeys([*objectives, *(name for name in beside if name in metrics)]))
 
 
 def describe_judge(name: str, score: Mapping[str, Any]) -> str:
@@ -245,7 +245,7 @@ def describe_judge(name: str, score: Mapping[str, Any]) -> str:
 
 def setting_column(setting: str) -> str:
     """Return the column of a setting in the plain table of trials: `seed (setting)` where `seed` is another column."""
-    return f"{setting} (setting)" if setting in ("trial", *TRIAL_COLUMNS) else setting
+    return f"{setting} (setting)" if setting in ("trial", FRONT, *TRIAL_COLUMNS) else setting
 
 
 def best_name(metric: str) -> str:

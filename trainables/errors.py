@@ -1,4 +1,4 @@
-"""The error that bad input raises."""
+"""The errors that trainables and corpora raise."""
 
 
 class InputError(ValueError):
@@ -6,3 +6,7 @@ class InputError(ValueError):
 
     The message is one line: where, what was given, what is allowed, what to do.
     """
+
+
+class EndedFromOutside(InputError):
+    """Somebody sent SIGTERM to the code of a trial, which is no failure of the trial."""

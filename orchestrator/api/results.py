@@ -41,10 +41,12 @@ class Results:
         state: `running`, `paused`, `finished`, `interrupted` or `failed`.
         metric: the metric that orders trials.
         mode: the direction in which it is better, `min` or `max`.
+        modes: the modes of all objectives by metric, that one first.
         trials: a row for each trial.
         curves: a row for each epoch of each trial.
         recordings: a row for each recording of the test split and each trial that was evaluated on it.
         best: a row for each arm: its best trial.
+        front: with several objectives, a row for each trial that no other of its arm dominates.
     """
 
     def __init__(self, snapshot: Snapshot) -> None:
@@ -58,6 +60,7 @@ class Results:
         self.state = snapshot.state
         self.metric = snapshot.objective.metric
         self.mode = snapshot.objective.mode
+        self.modes = snapshot.objective.modes
 
     def __repr__(self) -> str:
         count = words.amount(len(self._snapshot.ledger.trials), "trial")
@@ -74,15 +77,18 @@ class Results:
 
         rows: list[dict[str, Any]] = []
         settings, metrics, tests = set[str](), set[str](), set[str]()
+        front_column = [words.FRONT] if self._snapshot.objective.beside else []
+        places = self._snapshot.ledger.front_places()
         for trial in self._snapshot.ledger.trials.values():
             row = _make_row(trial, self._snapshot.state_of(trial))
+            row |= {words.FRONT: trial.front_place(places)} if front_column else {}
             chosen = {words.setting_column(name): value for name, value in trial.params.items()}
             best_row = trial.curve.best_row
             at_best = best_row["metrics"] if best_row else {}
             for names, part in ((settings, chosen), (metrics, at_best), (tests, trial.test)):
                 names.update(part)
             rows.append(row | chosen | at_best | trial.test)
-        columns = [*words.TRIAL_COLUMNS, *sorted(settings), *sorted(metrics), *sorted(tests)]
+        columns = [*words.TRIAL_COLUMNS, *front_column, *sorted(settings), *sorted(metrics), *sorted(tests)]
         return pd.DataFrame(rows, columns=list(dict.fromkeys([TRIAL, *columns]))).set_index(TRIAL)
 
     @cached_property
@@ -136,6 +142,26 @@ class Results:
             rows.append(row | _name_settings(best.searched, row))
         columns = list(dict.fromkeys(["arm", TRIAL, "outcome", self.metric, *(name for row in rows for name in row)]))
         return pd.DataFrame(rows, columns=columns).set_index("arm")
+
+    @cached_property
+    def front(self) -> pd.DataFrame:
+        """The trials on the front of their arm, by their number: arm, outcome, all objectives, searched parameters.
+
+        `front` is `sweep` where no trial of any arm dominates it, else `arm`. The best by the objective
+        that orders trials come first. A search space with a single objective has no front: the frame is empty.
+        """
+        import pandas as pd
+
+        ledger = self._snapshot.ledger
+        rows = []
+        for number, place in ledger.front_places().items():
+            trial = ledger.trials[number]
+            row = {TRIAL: number, "arm": trial.arm, words.FRONT: place, "outcome": self._snapshot.state_of(trial)}
+            best_row = trial.curve.best_row or {"metrics": {}}
+            row |= {name: best_row["metrics"][name] for name in self.modes}
+            rows.append(row | _name_settings(trial.searched, row))
+        columns = [TRIAL, "arm", words.FRONT, "outcome", *self.modes, *(name for row in rows for name in row)]
+        return pd.DataFrame(rows, columns=list(dict.fromkeys(columns))).set_index(TRIAL)
 
     def plot(self, metric: str | None = None, ax: Axes | None = None) -> Axes:
         """Draw a metric over the epochs: a thin line for each trial, a thick one for the best of each arm.

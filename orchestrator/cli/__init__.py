@@ -17,8 +17,8 @@ import typer
 from orchestrator.cli import clusters, data, results, search_spaces, steering, sweeps
 from orchestrator.cli.options import Address, Detach, Home, Name, Overrides, Preset, find_search_spaces
 from orchestrator.cli.verbs import Verbs
-from orchestrator.command_line import version
-from orchestrator.errors import OrchestratorError, SweepStopped, UserError
+from orchestrator.command_line import use_utf8, version
+from orchestrator.errors import OrchestratorError, UserError
 from reports.errors import ReportError
 
 app = typer.Typer(
@@ -221,6 +221,7 @@ def main() -> None:
     # take processor time from the threads that they wait for: with two other busy processes on two cores, a
     # convolution took four times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    use_utf8()
     try:
         app(standalone_mode=True)
     except OrchestratorError as error:
@@ -234,6 +235,3 @@ def main() -> None:
             raise
         print(f"the disk is full ({error}); free some space, and go on with orchestrate resume", file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print(SweepStopped("Stopped."), file=sys.stderr)
-        raise SystemExit(130) from None

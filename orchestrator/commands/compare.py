@@ -24,6 +24,7 @@ from orchestrator.commands.compare_formats import (
     list_columns,
 )
 from orchestrator.errors import UserError
+from orchestrator.overview.front import print_front
 from orchestrator.overview.snapshot import MIXED_CODE, Snapshot, read_snapshot
 from orchestrator.overview.summary import margin
 from orchestrator.overview.tables import describe_best_parameters
@@ -36,7 +37,9 @@ from reports import vocabulary as words
 LABEL_WIDTH = 16
 TRIAL = re.compile(r".+/\d+")
 """A trial as other commands name it: `vae/3`."""
-FILE_ONLY = frozenset({"trials", "tested", "test/fvu", "test/side_info_floats"})
+ON_FRONT = "trials on the front"
+"""The column with the trials of an arm that are on the front over all arms, in sweeps with several objectives."""
+FILE_ONLY = frozenset({"trials", "tested", ON_FRONT, "test/fvu", "test/side_info_floats"})
 """Columns of csv and latex only: a terminal of 80 columns has no space for them."""
 
 
@@ -93,12 +96,15 @@ def compare(home: Path, name: str, numbers: Sequence[int], form: str, console: C
         else:
             table, remarks = _make_arm_table(snapshot, rows, references), _make_arm_remarks(snapshot, rows)
         console.print(table)
+        if not numbers:
+            print_front(snapshot.ledger, console)
         for line in (*remarks, *_make_link_lines(snapshot, home, numbers)):
             console.print(Text(line), soft_wrap=True)
 
 
 def _make_arm_rows(snapshot: Snapshot) -> list[Row]:
     trials = list(snapshot.ledger.trials.values())
+    places = snapshot.ledger.front_places()
     names = list(dict.fromkeys([*snapshot.started.get("arms", {}), *(trial.arm for trial in trials)]))
     rows = []
     for arm in names:
@@ -115,6 +121,9 @@ def _make_arm_rows(snapshot: Snapshot) -> list[Row]:
             values = [metrics[metric] for metrics in tested if metric in metrics]
             row |= {metric: fmean(values), "tested": len(values)} if values else {}
             row |= _measure_margin(metric, values)
+        if snapshot.objective.beside:
+            on_front = [trial.number for trial in own if places.get(trial.number) == words.FRONT_SWEEP]
+            row[ON_FRONT] = " ".join(map(str, on_front))
         row["epochs"] = sum(trial.epochs for trial in own)
         rows.append(row)
     return rows
@@ -144,6 +153,7 @@ def _make_trial_rows(snapshot: Snapshot, numbers: Sequence[int]) -> list[Row]:
     keys = dict.fromkeys(key for trial in chosen for key in trial.params)
     # A parameter that several trials share can't explain a difference between them.
     differing = [key for key in keys if len(chosen) == 1 or len({str(trial.params.get(key)) for trial in chosen}) > 1]
+    places = snapshot.ledger.front_places()
     return [
         {
             "trial": trial.number,
@@ -151,6 +161,7 @@ def _make_trial_rows(snapshot: Snapshot, numbers: Sequence[int]) -> list[Row]:
             **{key: trial.params.get(key) for key in differing},
             **_read_best_values(snapshot, trial),
             **trial.test,
+            **({words.FRONT: trial.front_place(places)} if snapshot.objective.beside else {}),
             "epochs": trial.epochs,
         }
         for trial in chosen
@@ -160,7 +171,7 @@ def _make_trial_rows(snapshot: Snapshot, numbers: Sequence[int]) -> list[Row]:
 def _list_metrics(snapshot: Snapshot) -> list[str]:
     # Old sweeps did not record their metrics; all of them trained autoencoders.
     metrics = snapshot.started.get("metrics", (words.JUDGE_ACCURACY, words.FVU))
-    return words.headline_metrics(snapshot.objective.metric, metrics, snapshot.started.get("judges", ()))
+    return words.headline_metrics(snapshot.objective.modes, metrics, snapshot.started.get("judges", ()))
 
 
 def _read_best_values(snapshot: Snapshot, trial: Trial) -> Row:

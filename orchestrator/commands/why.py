@@ -29,6 +29,8 @@ def explain(home: Path, trial_reference: str) -> Iterator[str]:
     """
     snapshot, trial = find_trial(home, trial_reference)
     yield describe_state(snapshot, trial)
+    if trial.broken_off and trial.outcome != words.OUTCOME_FAILED:
+        yield f"An attempt at it was broken off: {trial.broken_off}."
     since_ms = snapshot.tracking.get("unreachable_since")
     if since_ms:
         backlog = snapshot.tracking.get("backlog")

@@ -11,14 +11,14 @@ from orchestrator.state.disk import tidy
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import TRIAL_LOG, trial_folder
 from orchestrator.state.trial import Trial
-from orchestrator.worker.failure import TrialFailure
-from orchestrator.worker.postmortem import MemoryKills, cause_of_death, read_machine
+from orchestrator.worker.failure import TOLD_TO_END, TOLD_TO_END_REASON, TrialFailure
+from orchestrator.worker.postmortem import MemoryKills, cause_of_death, read_machine, was_told_to_end
 from reports import vocabulary as words
 
 MAX_DEATHS = 2
 """After this number of deaths of its process without a new epoch between them, a trial has failed."""
 MAX_DISPLACEMENTS = 5
-"""After so many machines that were lost with it, without a new epoch between them, a trial has failed."""
+"""After so many losses of its machine or ends from outside, without a new epoch between them, a trial has failed."""
 MORE_MEMORY = 2
 """The multiple of its arm's resources that a trial gets after it ran out of memory."""
 
@@ -48,7 +48,9 @@ class Failures:
     def handle_exception(self, task: Task, failure: TrialFailure) -> None:
         """Record that a worker raised an exception."""
         trial = task.trial
-        if failure.cause == words.CAUSE_NODE:
+        if failure.cause == TOLD_TO_END:
+            self._displace(task, failure.reason, "in another process")
+        elif failure.cause == words.CAUSE_NODE:
             self._handle_death(task, failure.cause, failure.reason)
         elif task.kind == "evaluate":
             self._give_up_evaluation(trial, failure.reason)
@@ -70,10 +72,13 @@ class Failures:
         # Ray's error does not say where the process ran, and often comes before Ray has noticed the machine's end.
         machine = read_machine(log, trial.attempts)
         if loss := self._callbacks.explain_loss(machine):
-            self._displace(task, loss)
+            self._displace(task, loss, "elsewhere")
             return
         if start_problem:
             self._handle_death(task, words.CAUSE_NODE, f"its process could not be started: {start_problem}")
+            return
+        if was_told_to_end(log, trial.attempts):
+            self._displace(task, TOLD_TO_END_REASON, "in another process")
             return
         cause, reason = cause_of_death(log, trial.attempts, out_of_memory=self._memory_kills.take)
         self._handle_death(task, cause, reason)
@@ -96,19 +101,26 @@ class Failures:
         if trial.outcome is not None:
             # A paused trial goes on from its checkpoint when it is promoted.
             keep = self._agenda.sweep.space.disk.keep_pruned_checkpoints or self._agenda.promotion.is_wanted
+            keep |= trial.number in self._ledger.tally(trial.arm).front.numbers
             tidy(trial_folder(self._ledger.folder, trial.number), trial.outcome, keep_pruned=keep)
 
-    def _displace(self, task: Task, loss: str) -> None:
-        """Record that a trial has lost its machine, which is no failure unless it happens again and again."""
+    def _displace(self, task: Task, loss: str, place: str) -> None:
+        """Record that a trial has lost its machine or its process, which is no failure unless it happens repeatedly.
+
+        Args:
+            task: its task.
+            loss: what has happened.
+            place: where it goes on.
+        """
         trial = task.trial
         self._ledger.displace(trial, loss)
         times = trial.displaced_at.count(trial.epochs)
         if times < MAX_DISPLACEMENTS:
-            self._callbacks.say(f"Trial {trial.number} at epoch {trial.epochs + 1}: {loss}; it goes on elsewhere.")
+            self._callbacks.say(f"Trial {trial.number} at epoch {trial.epochs + 1}: {loss}; it goes on {place}.")
         elif task.kind == "evaluate":
             self._give_up_evaluation(trial, loss)
         else:
-            reason = f"{times} machines were lost at epoch {trial.epochs + 1}, perhaps because of it: {loss}"
+            reason = f"{times} times at epoch {trial.epochs + 1}, perhaps because of it: {loss}"
             self._ledger.end(trial, words.OUTCOME_FAILED, words.CAUSE_NODE, reason)
 
     def _handle_death(self, task: Task, cause: str, reason: str) -> None:

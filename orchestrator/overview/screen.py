@@ -16,6 +16,7 @@ from rich.text import Text
 
 from orchestrator.command_line import format_command
 from orchestrator.overview.board import Board
+from orchestrator.overview.front import print_front
 from orchestrator.overview.snapshot import MIXED_CODE
 from orchestrator.overview.steady import SteadyLive
 from orchestrator.overview.summary import summarize
@@ -27,6 +28,7 @@ from orchestrator.overview.tables import (
 )
 from orchestrator.state.budget import Budget
 from orchestrator.state.home import home_option
+from orchestrator.state.origin import linked_line
 from orchestrator.state.trial import infeasible_line, unfinished_line
 from orchestrator.tracking import sender
 from orchestrator.tracking.links import link_lines
@@ -170,8 +172,11 @@ class Screen:
                 f"{name}: ended after {budget.trials(name)} of {budget.most_trials(name)} trials, since the last "
                 "ones were no better (budget.stop_when)."
             )
+        print_front(ledger, self.console)
         if infeasible := infeasible_line(ledger.trials.values(), ledger.objective):
             self.say(infeasible)
+        if linked := linked_line([trial.origin for trial in ledger.trials.values()]):
+            self.say(linked)
         if any(arm.mixed_code for arm in arms):
             self.say(MIXED_CODE)
         command = format_command("report", sweep.name, "--best-yaml", *home_option(ledger.folder.parent))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.plugins import additions
 from orchestrator.state.budget import Budget
+from orchestrator.state.curve import Objective
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
@@ -65,9 +66,9 @@ class ArmSummary:
 
 
 def list_table_metrics(sweep: Sweep) -> list[str]:
-    """Return the names of the metrics in tables, the objective first."""
+    """Return the names of the metrics in tables, the objectives first."""
     judges = [str(judge["name"]) for judge in additions.exclude_own(sweep.judges)]
-    return words.headline_metrics(sweep.space.objective.metric, sweep.metrics, judges)
+    return words.headline_metrics(Objective.of(sweep.space).modes, sweep.metrics, judges)
 
 
 def summarize(sweep: Sweep, ledger: Ledger) -> list[ArmSummary]:

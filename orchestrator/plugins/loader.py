@@ -21,6 +21,7 @@ from orchestrator.plugins.additions import check_objective_judge, score_judges
 from orchestrator.plugins.corpora import check_corpus, corpus_model, describe_leak, open_corpus, user_errors
 from orchestrator.plugins.user_imports import helper_files
 from trainables.corpora.splits import Split
+from trainables.errors import EndedFromOutside
 from trainables.support.progress import Progress, silent
 from trainables.trainable import (
     SPLIT_METRICS,
@@ -39,10 +40,10 @@ if TYPE_CHECKING:
 __all__ = [
     "SPLIT_METRICS",
     "Declaration",
+    "EndedFromOutside",
     "Media",
     "Metric",
     "Prepared",
-    "Progress",
     "Split",
     "Trainable",
     "TrainingOver",
@@ -62,7 +63,6 @@ __all__ = [
     "load_trainable",
     "open_corpus",
     "prepare",
-    "silent",
     "source_files",
     "trained_model_fields",
     "user_errors",

@@ -15,6 +15,35 @@ from orchestrator.state.trial import PARAMETER_CAUSES, RANKED, Trial
 from reports import vocabulary as words
 
 
+def forecast_points(trials: Sequence[Trial], objective: Objective) -> dict[int, list[float]]:
+    """Return the values of all objectives of each trial that has ended, for samplers that search for a front.
+
+    The first value is that of `forecast_values`. The others are those at the best epoch of the trial, as measured. A
+    trial without them gets the worst of each that another trial has.
+
+    Args:
+        trials: the trials of an arm.
+        objective: the objectives.
+
+    Returns:
+        The values by the numbers of the trials; empty if no trial has all values.
+    """
+    rows = {trial.number: trial.curve.best_row for trial in trials if trial.outcome in RANKED}
+    measured = {
+        number: [float(row["metrics"][name]) for name in objective.beside]
+        for number, row in rows.items()
+        if row is not None and objective.point_of(row) is not None
+    }
+    if not measured:
+        return {}
+    columns = zip(*measured.values(), strict=True)
+    modes = objective.beside.values()
+    worst = [min(column) if mode == "max" else max(column) for column, mode in zip(columns, modes, strict=True)]
+    return {
+        number: [value, *measured.get(number, worst)] for number, value in forecast_values(trials, objective).items()
+    }
+
+
 def forecast_values(
     trials: Sequence[Trial], objective: Objective, preferences: Mapping[int, float] | None = None
 ) -> dict[int, float]:

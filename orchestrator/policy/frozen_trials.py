@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import optuna
 from optuna.distributions import (
@@ -11,6 +11,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
+from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState
 
 from orchestrator.search_space.domains import Choice, Domain, Int, LogInt, LogUniform, QUniform, Uniform
@@ -34,7 +35,7 @@ def make_frozen_trial(
     objective: Objective,
     distributions: Mapping[str, BaseDistribution],
     preferences: Mapping[int, float] | None = None,
-    values: Mapping[int, float] | None = None,
+    values: Mapping[int, Sequence[float]] | None = None,
 ) -> FrozenTrial:
     """Return a trial in Optuna's form; its intermediate values are the best objective up to each epoch.
 
@@ -43,19 +44,31 @@ def make_frozen_trial(
         objective: the metric to optimize.
         distributions: Optuna's form of the domain of each searched parameter.
         preferences: strengths of trials from votes, which are maximized instead of the metric; None without votes.
-        values: the values of the trials that count as complete, by number; None if their own outcomes count.
+        values: the values of the trials that count as complete, one for each objective, by number; None if their own
+            outcomes count, as is possible with a single objective.
     """
     state, value, steps = describe_result(trial, objective, preferences)
+    results = None if value is None else [value]
     if values is not None and state is not TrialState.RUNNING:
-        value, steps = values.get(trial.number), {}
-        state = TrialState.FAIL if value is None else TrialState.COMPLETE
+        steps = {}
+        results = list(values[trial.number]) if trial.number in values else None
+        state = TrialState.COMPLETE if results else TrialState.FAIL
+    if objective.beside:
+        # Optuna has no intermediate values of several objectives.
+        steps = {}
     return optuna.trial.create_trial(
         state=state,
-        value=value,
+        values=results,
         params=dict(trial.searched),
         distributions={name: distributions[name] for name in trial.searched},
         intermediate_values=steps,
     )
+
+
+def make_directions(objective: Objective, preferences: Mapping[int, float] | None) -> list[StudyDirection]:
+    """Return Optuna's direction of each objective; strengths from votes are maximized."""
+    modes = ["max"] if preferences is not None else objective.modes.values()
+    return [StudyDirection.MAXIMIZE if mode == "max" else StudyDirection.MINIMIZE for mode in modes]
 
 
 def describe_result(

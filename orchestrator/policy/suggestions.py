@@ -2,7 +2,8 @@
 
 The same sweep log gives the same suggestions. TPE's study of an arm stays in memory and gets what has changed since the
 last suggestion. It is rebuilt where that is not possible, as after a trial was reopened. All other samplers start from
-the log at each suggestion.
+the log at each suggestion. So does TPE with several objectives, since what a pruned trial counts for changes then with
+the other trials.
 """
 
 from __future__ import annotations
@@ -16,13 +17,19 @@ from optuna.trial import TrialState
 
 from orchestrator.errors import UserError
 from orchestrator.plugins.samplers import make_sampler
-from orchestrator.policy.forecast import forecast_values
-from orchestrator.policy.frozen_trials import describe_result, distribution, make_frozen_trial, suggest_value
-from orchestrator.policy.points import derive_seed, grid_point, random_point, sobol_point
+from orchestrator.policy.forecast import forecast_points, forecast_values
+from orchestrator.policy.frozen_trials import (
+    describe_result,
+    distribution,
+    make_directions,
+    make_frozen_trial,
+    suggest_value,
+)
+from orchestrator.policy.points import derive_seed, propose_without_results
 from orchestrator.policy.ranges import is_inside
-from orchestrator.policy.wanted import WantedTrials
+from orchestrator.policy.wanted import WantedTrials, complete
 from orchestrator.search_space.reader import Arm, Sweep
-from orchestrator.search_space.sampler import CMAES, GP, GRID, RANDOM, SOBOL, TPE, is_file
+from orchestrator.search_space.sampler import CMAES, GP, GRID, TPE, is_file
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import choose_sampler
 from orchestrator.state.curve import Objective
@@ -30,8 +37,6 @@ from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
-POINTS = {SOBOL: sobol_point, RANDOM: random_point}
-"""The samplers that look at no other trial."""
 CUSTOM = "custom"
 """The source of parameters that a sampler of the user's has proposed."""
 
@@ -72,30 +77,20 @@ class Studies:
         if arm.searched.keys() <= wanted.keys():
             return arm.draw(lambda name, domain: wanted[name]), source
         proposed, sampler = self._propose_next(arm, index)
-        if not wanted:
-            return proposed, sampler
-        # Where a wanted value makes a parameter active that the proposal has not, it gets the middle of its domain.
-        values = {**proposed, **wanted}
-        return arm.draw(lambda name, domain: values.get(name, domain.at(0.5))), source
+        return (complete(arm, wanted, proposed), source) if wanted else (proposed, sampler)
 
     def _propose_next(self, arm: Arm, index: int) -> tuple[dict[str, Value], str]:
         """Return the values that the arm's sampler proposes, and their source."""
-        sampler = choose_sampler(self._sweep.space, arm).name
         # Optuna takes no value outside of a range, which may have been narrowed since.
         warm = self._ledger.warm_trials.get(arm.name, [])
         trials = [*warm, *self._ledger.of_arm(arm.name, words.STAGE_SEARCH)]
         trials = [trial for trial in trials if is_inside(arm, trial)]
-        if sampler == GRID:
-            # The trials that were wanted come on top, so that no point of the grid is left out.
-            used = [trial.searched for trial in trials if trial.source == GRID]
-            return grid_point(self._sweep, arm, used), GRID
-        if sampler in POINTS:
-            return POINTS[sampler](self._sweep, arm, index), sampler
-        # A sweep with the same seed had the first points of the sequence.
-        if index + len(warm) < self._sweep.space.search.startup_trials:
-            return sobol_point(self._sweep, arm, index + len(warm)), "startup"
+        used = [trial.searched for trial in trials if trial.source == GRID]
+        if point := propose_without_results(self._sweep, arm, index, used, len(warm)):
+            return point
+        sampler = choose_sampler(self._sweep.space, arm).name
         seed = derive_seed(self._sweep.space.seed, arm.name, index)
-        if sampler == TPE:
+        if sampler == TPE and not self._objective.beside:
             return self._keep_study(arm, trials).ask(seed), TPE
         return self._propose(sampler, arm, trials, seed), CUSTOM if is_file(sampler) else sampler
 
@@ -115,7 +110,10 @@ class Studies:
         return study
 
     def _propose(self, sampler: str, arm: Arm, trials: Sequence[Trial], seed: int) -> dict[str, Value]:
-        """Return the proposal of a sampler that starts from the log: the GP, CMA-ES, or one of the user's."""
+        """Return the proposal of a sampler that starts from the log: the GP, CMA-ES, one of the user's, or TPE."""
+        if self._objective.beside:
+            front_study = _ArmStudy(arm, self._objective, trials, 0, values=forecast_points(trials, self._objective))
+            return self._ask_afresh(sampler, front_study, seed)
         values = forecast_values(trials, self._objective, self._preferences)
         if sampler == CMAES:
             # Imported here, since few sweeps need it.
@@ -125,7 +123,12 @@ class Studies:
             # Of strengths the largest is the best, whichever way the metric goes.
             objective = self._objective if self._preferences is None else replace(self._objective, mode="max")
             return propose(arm, trials, values, objective, arm_seed=arm_seed, seed=seed)
-        study = _ArmStudy(arm, self._objective, trials, 0, self._preferences, values if sampler == GP else None)
+        points = {number: [value] for number, value in values.items()} if sampler == GP else None
+        study = _ArmStudy(arm, self._objective, trials, 0, self._preferences, points)
+        return self._ask_afresh(sampler, study, seed)
+
+    def _ask_afresh(self, sampler: str, study: _ArmStudy, seed: int) -> dict[str, Value]:
+        """Return the proposal of a sampler for a study that was made for it; name the file of a user's that raises."""
         try:
             return study.ask(seed, sampler)
         except Exception as error:
@@ -147,18 +150,18 @@ class _ArmStudy:
         trials: Sequence[Trial],
         changes: int,
         preferences: Mapping[int, float] | None = None,
-        values: Mapping[int, float] | None = None,
+        values: Mapping[int, Sequence[float]] | None = None,
     ) -> None:
         """Make a study of an arm's search trials.
 
         Args:
             arm: the arm.
-            objective: the metric to optimize.
+            objective: the objectives to optimize.
             trials: all search trials of the arm, in the order in which they were asked for.
             changes: how often results of trials that had ended have changed so far.
             preferences: strengths of trials from votes, which are maximized instead of the metric; None without votes.
-            values: what each trial that has ended counts for a sampler that only learns from complete trials; by
-                default Optuna gets the outcome and the curve of each.
+            values: what each trial that has ended counts for a sampler that only learns from complete trials, a
+                value for each objective; by default Optuna gets the outcome and the curve of each.
         """
         self._arm = arm
         self._values = values
@@ -167,10 +170,7 @@ class _ArmStudy:
         self._preferences = preferences
         self._distributions = {name: distribution(domain) for name, domain in arm.searched.items()}
         self._storage = optuna.storages.InMemoryStorage()
-        self._study = optuna.create_study(
-            storage=self._storage,
-            direction="maximize" if objective.mode == "max" or preferences is not None else "minimize",
-        )
+        self._study = optuna.create_study(storage=self._storage, directions=make_directions(objective, preferences))
         self._study_id = self._storage.get_study_id_from_name(self._study.study_name)
         self._running: dict[int, Trial] = {}
         """The trials that have not ended for Optuna, by their number in the study."""

@@ -75,7 +75,7 @@ class WarmStart:
         trials = [trial for trial in other.trials.values() if trial.stage == words.STAGE_SEARCH]
         for trial in trials:
             matches, reason = _match(sweep, ledger, other, trial, code)
-            records += [_make_record(arm, trial, searched) for arm, searched in matches.items()]
+            records += [_make_record(arm, trial, searched, other.objective) for arm, searched in matches.items()]
             left_out.update([reason] if reason else [])
         reasons = ", ".join(f"{count} {reason}" for reason, count in left_out.items())
         if not records:
@@ -130,7 +130,11 @@ def _check_kind(where: str, sweep: Sweep, other_sweep: Sweep, other: Ledger) -> 
     now = {**Objective.of(sweep.space).to_record(), "at": sweep.space.objective.at}
     if before != now:
         texts = [f"{objective['mode']} {objective['metric']}" for objective in (before, now)]
-        difference = f"{texts[0]} and not {texts[1]}" if texts[0] != texts[1] else "other constraints or renderings"
+        difference = (
+            f"{texts[0]} and not {texts[1]}"
+            if texts[0] != texts[1]
+            else "other constraints, renderings or objectives beside it"
+        )
         raise UserError(f"{where} has another objective ({difference}); leave it out")
 
 
@@ -176,8 +180,12 @@ def match_arm(sweep: Sweep, arm: Arm, params: Mapping[str, Value]) -> dict[str, 
     return searched if is_same and all(contains(arm.searched[name], searched[name]) for name in searched) else None
 
 
-def _make_record(arm: str, trial: Trial, searched: Mapping[str, Value]) -> dict[str, Any]:
+def _make_record(arm: str, trial: Trial, searched: Mapping[str, Value], objective: Objective) -> dict[str, Any]:
     """Return a trial as the sweep log of another sweep keeps it; JSON has no NaN."""
     values = [None if value != value else value for value in trial.curve.values()]
     outcome = {"outcome": trial.outcome, "cause": trial.cause, "values": values}
-    return {"arm": arm, "number": trial.number, "searched": dict(searched), **outcome}
+    record = {"arm": arm, "number": trial.number, "searched": dict(searched), **outcome}
+    row = trial.curve.best_row
+    if objective.beside and row is not None and objective.point_of(row) is not None:
+        record["at_best"] = {name: row["metrics"][name] for name in objective.modes}
+    return record

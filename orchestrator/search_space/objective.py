@@ -43,11 +43,20 @@ class Bounds(Section):
         return self
 
 
+MAX_OBJECTIVES = 3
+"""Of many objectives, nearly every trial is better than all others in one, so that a front selects nothing."""
+
+
 class Objective(Section):
-    """The metric that orders trials."""
+    """The metric that orders trials, and further ones that make a front with it."""
 
     metric: str = Field(description="the metric that orders trials, such as val/judge_probability")
     mode: Literal["min", "max"] = Field(description="which way is better")
+    beside: dict[str, Literal["min", "max"]] = Field(
+        {},
+        description="further objectives, such as {val/params_m: min}: parameters are searched for all of them, and "
+        "results have a front of the trials that no other dominates; metric still orders the trials",
+    )
     preference: bool = Field(
         False,
         description="whether votes of listeners (orchestrate listen NAME --method prefer) order the trials instead; "
@@ -61,6 +70,17 @@ class Objective(Section):
         description="bounds of other metrics, such as {val/params_m: {max: 5}}; an epoch that does not meet them does "
         "not count, and a trial without one that does is never best",
     )
+
+    @model_validator(mode="after")
+    def _check_beside(self) -> Self:
+        if self.metric in self.beside:
+            raise ValueError(f"has {self.metric} twice, as metric and under beside; leave it out of beside")
+        if len(self.beside) >= MAX_OBJECTIVES:
+            raise ValueError(
+                f"has {len(self.beside) + 1} objectives, and {MAX_OBJECTIVES} are allowed: of more, nearly every trial "
+                "is on the front; bound the others by constraints"
+            )
+        return self
 
     def plain_constraints(self) -> dict[str, dict[str, float]]:
         """Return the bounds that are set, by metric."""

@@ -111,8 +111,8 @@ def make_paths_absolute(root: Node) -> None:
     for index in range(len(judges)) if isinstance(judges, list) else ():
         names += [("judges", index), ("judges", index, "name")]
         paths += [("judges", index), *(("judges", index, key) for key in ("name", "weights", "classes"))]
-    trainable = root.find(("trainable",))
-    if isinstance(trainable.value, dict):
+    trainable = root.child("trainable")
+    if trainable is not None and isinstance(trainable.value, dict):
         # A command is run in the folder of its file, also when the sweep is resumed from its copy.
         trainable.value.setdefault("folder", Node(".", trainable.place))
         paths.append(("trainable", "folder"))

@@ -10,21 +10,14 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 
 from orchestrator.errors import UserError
-from orchestrator.messages import KeyPath, Mistake, Mistakes, describe, join_path
+from orchestrator.messages import KeyPath, Mistake, Mistakes, describe, find_similar, join_path
 from orchestrator.plugins import additions, loader
 from orchestrator.plugins.samplers import check_sampler_file
 from orchestrator.search_space import overlays
 from orchestrator.search_space.arms import Arm, make_arms
-from orchestrator.search_space.checks import (
-    ConfigCheck,
-    check_baseline,
-    check_corpus,
-    check_objective,
-    check_objective_at,
-    check_renderings,
-    check_seeds,
-    check_space,
-)
+from orchestrator.search_space.checks.config import ConfigCheck
+from orchestrator.search_space.checks.objective import check_objective, check_objective_at, check_renderings
+from orchestrator.search_space.checks.rules import check_baseline, check_corpus, check_seeds, check_space
 from orchestrator.search_space.combinations import Cell, check_params, make_cells
 from orchestrator.search_space.panel import Panel, read_panel
 from orchestrator.search_space.sampler import is_file
@@ -86,7 +79,8 @@ class Reading:
             self._check_against(declaration, metrics, space, arms)
         self._note_references()
         if self.lost.isdisjoint({"search", "budget"}):
-            check_search(space, [arm for arm, _ in arms], self.note)
+            # Without the parameters that are left out, arms can be searched in other ways than their author means.
+            check_search(space, [] if self.broken else [arm for arm, _ in arms], self.note)
             with self._note_errors_at(("search", "sampler")):
                 if is_file(space.search.sampler):
                     check_sampler_file(Path(space.search.sampler))
@@ -154,6 +148,9 @@ class Reading:
             paths.append(path)
             unknown = details["type"] == "extra_forbidden"
             self.note(path, unknown_key(path) if unknown else describe(details), at_key=unknown)
+            if unknown and len(path) == 1:
+                # What refers to a misspelled section is right once its name is.
+                self.lost |= {find_similar(path[0], SearchSpace.model_fields)} - tree.keys()
         parts = keep_valid_parts(tree, paths)
         self.lost |= parts.lost
         self.broken |= parts.broken

@@ -52,7 +52,13 @@ def choose_sampler(space: SearchSpace, arm: Arm) -> SamplerChoice:
 
 
 def check_search(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -> None:
-    """Check `trials`, `stop_when`, and that the sampler can search every arm; the first that it can't is reported."""
+    """Check `trials`, `stop_when`, and that the sampler can search every arm; the first that it can't is reported.
+
+    Args:
+        space: the search space.
+        arms: its arms; none if a mistake hides some of their parameters.
+        complain: records a mistake.
+    """
     if space.warm_start and space.objective.preference:
         complain(("warm_start",), "has values of a metric, which orders no trials here (objective.preference)")
     if space.warm_start and space.search.sampler in WITHOUT_STARTUP:
@@ -74,6 +80,8 @@ def check_search(space: SearchSpace, arms: Sequence[Arm], complain: Complain) ->
 
 def _check_trials(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -> None:
     """Check that some arm can train each of the user's own configurations, and that none gets too many."""
+    if not arms:
+        return
     counts = dict.fromkeys((arm.name for arm in arms), 0)
     for index, wanted in enumerate(space.trials):
         try:
@@ -165,6 +173,8 @@ def _find_problem(space: SearchSpace, arm: Arm) -> str:
     if sampler in (GP, CMAES) and arm.when:
         conditional = ", ".join(arm.when)
         return f"{sampler} can't search {conditional}{where}, which exists under a condition only; use tpe or auto"
+    if sampler == CMAES and space.objective.beside:
+        return f"cmaes searches for one objective, and there are {len(space.objective.beside) + 1}; use tpe or auto"
     if sampler == CMAES:
         choices = [name for name, domain in arm.searched.items() if isinstance(domain, Choice)]
         if choices:

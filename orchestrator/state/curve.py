@@ -15,6 +15,10 @@ from reports import vocabulary as words
 if TYPE_CHECKING:
     from orchestrator.search_space.schema import SearchSpace
 
+TAKEN_OVER = 0
+"""The attempt of epochs that another trial has trained; a trial's own attempts count from 1."""
+Point = tuple[float, ...]
+"""The values of all objectives in one epoch, each with the sign that makes the largest the best."""
 Rank = tuple[bool, float]
 """Whether a trial trained to the end, and its best value with the sign that makes the largest the best."""
 
@@ -27,21 +31,42 @@ class Objective:
         metric: the name of the metric.
         mode: which way is better.
         constraints: bounds of other metrics, `min` and `max`, by metric; both bounds are included.
+        beside: the modes of the further objectives that make a front with this one, by metric.
     """
 
     metric: str
     mode: Literal["min", "max"]
     constraints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    beside: Mapping[str, Literal["min", "max"]] = field(default_factory=dict)
 
     @classmethod
     def of(cls, space: SearchSpace) -> Objective:
         """Return the objective of a search space."""
-        return cls(space.objective.metric, space.objective.mode, space.objective.plain_constraints())
+        chosen = space.objective
+        return cls(chosen.metric, chosen.mode, chosen.plain_constraints(), chosen.beside)
 
     def to_record(self) -> dict[str, Any]:
         """Return the objective as the sweep log has it, from which `Objective(**record)` makes it again."""
-        constraints = {"constraints": dict(self.constraints)} if self.constraints else {}
-        return {"metric": self.metric, "mode": self.mode, **constraints}
+        optional = {"constraints": dict(self.constraints), "beside": dict(self.beside)}
+        return {"metric": self.metric, "mode": self.mode} | {key: part for key, part in optional.items() if part}
+
+    @property
+    def modes(self) -> dict[str, Literal["min", "max"]]:
+        """The modes of all objectives by metric; the first one orders the trials."""
+        return {self.metric: self.mode, **self.beside}
+
+    def point_of(self, row: Line) -> Point | None:
+        """Return the values of all objectives in an epoch, each with the sign that makes the largest the best.
+
+        Returns:
+            None if a value is missing, NaN or infinite.
+        """
+        values = [float(row["metrics"].get(name, math.nan)) for name in self.modes]
+        if not all(map(math.isfinite, values)):
+            return None
+        return tuple(
+            value if mode == "max" else -value for value, mode in zip(values, self.modes.values(), strict=True)
+        )
 
     def is_feasible(self, row: Line) -> bool:
         """Return whether an epoch meets all constraints; a metric that is missing or NaN meets none."""
@@ -120,7 +145,7 @@ class Curve:
     Attributes:
         best_row: the outbox line of the best epoch; None before the first number.
         best_value: the objective in that epoch; None before the first number.
-        trained_s: the duration of all epochs.
+        trained_s: the duration of all epochs, without those that another trial has trained.
     """
 
     def __init__(self) -> None:
@@ -172,7 +197,8 @@ class Curve:
         self._epochs.append(row["epoch"])
         self._times_ms.append(row["ts"])
         self._values.append(value)
-        self.trained_s += row["metrics"].get(words.EPOCH_S, 0.0)
+        if row["attempt"] != TAKEN_OVER:
+            self.trained_s += row["metrics"].get(words.EPOCH_S, 0.0)
         if objective.is_better(value, self.best_value):
             self.best_row, self.best_value = row, value
 

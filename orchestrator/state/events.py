@@ -117,7 +117,8 @@ class Warmed(Event):
     Attributes:
         sweep: the name of the other sweep.
         trials: the arm that learns from each trial; its number, outcome and cause in the other sweep; its searched
-            values; and the objective of every epoch (`values`, None where an epoch has none).
+            values; the objective of every epoch (`values`, None where an epoch has none); and with several objectives
+            those of its best epoch (`at_best`).
     """
 
     sweep: str
@@ -156,12 +157,39 @@ class Attempted(TrialEvent):
         attempt: the number of the attempt, from 1 on.
         code: the fingerprint of the code.
         share: how many times its arm's resources the trial gets.
+        key: identifies all that the training depends on (see `policy.trial_key`); empty if it is not known.
     """
 
     KIND: ClassVar[str] = "attempt"
     attempt: int
     code: str
     share: float = 1
+    key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linked(TrialEvent):
+    """A trial was not trained: it has completed with the epochs and checkpoints of an equal trial of another sweep.
+
+    Its folder is complete before this is written.
+
+    Attributes:
+        sweep: the name of the other sweep.
+        number: the number of the trial there.
+        ids: the ids of the trials that its checkpoints may contain.
+        run: the trial's run in MLflow; None if it had none yet.
+        epochs: the number of its epochs.
+        code: the fingerprint of the code.
+        key: as in `Attempted`.
+    """
+
+    sweep: str
+    number: int
+    ids: list[str]
+    run: str | None
+    epochs: int
+    code: str
+    key: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +210,7 @@ class Died(TrialEvent):
 
 @dataclass(frozen=True, kw_only=True)
 class Displaced(TrialEvent):
-    """The machine of a trial has left the cluster, which is no failure of the trial; it waits for another attempt."""
+    """A trial has lost its machine, or its process was told to end: no failure of its own, it waits for an attempt."""
 
     epochs: int
     reason: str

@@ -29,6 +29,7 @@ class History(SweepState):
 
     Attributes:
         files: what each trial's folder has, by the trial's number.
+        places: where the trials on a front are, by number.
         with_media: numbers of the trials that have sounds or pictures.
         offset: bytes of the sweep log that were read.
     """
@@ -43,6 +44,7 @@ class History(SweepState):
         self.files: dict[int, TrialFiles] = {}
         self.offset = 0
         self.with_media: set[int] = set()
+        self.places: dict[int, str] = {}
         self._read_ends: dict[int, int] = {}
         """How often a trial had ended when its outbox was read."""
         self._recent: deque[tuple[int, int]] = deque()
@@ -90,7 +92,12 @@ class History(SweepState):
                 changed.add(number)
                 (self.with_media.add if self.files[number].has_media else self.with_media.discard)(number)
         self._read_outboxes(changed)
-        return changed
+        return changed | self._update_fronts()
+
+    def _update_fronts(self) -> set[int]:
+        """Return the trials that have come to a front, or have left one, because of other trials."""
+        before, self.places = self.places, self.front_places()
+        return {number for number in before | self.places if before.get(number) != self.places.get(number)}
 
     def _take(self, event: events.Event) -> set[int]:
         if isinstance(event, events.Asked):

@@ -16,6 +16,7 @@ from typing import Any
 from orchestrator.state import events
 from orchestrator.state.curve import Objective
 from orchestrator.state.events import Stage
+from orchestrator.state.front import join_fronts
 from orchestrator.state.tally import Tally
 from orchestrator.state.timekeeper import Timekeeper
 from orchestrator.state.trial import RANKED, Trial
@@ -168,20 +169,23 @@ class SweepState:
     def _apply_to_trial(self, trial: Trial, event: events.TrialEvent) -> None:
         match event:
             case events.Attempted():
-                trial.attempts, trial.share = event.attempt, event.share
-                trial.codes.append(event.code)
-                trial.started, trial.left_ms = self.started, None
+                trial.attempt(event, self.started)
                 self.live.add(trial.number)
+            case events.Linked():
+                trial.link(event, self.started)
+                # Pruning takes them in as if they had been trained now.
+                for epoch in range(1, event.epochs + 1):
+                    self._add_judged(trial, epoch)
             case events.Died():
                 trial.died_at.append(event.epochs)
+                trial.broken_off = event.reason
                 self.live.discard(trial.number)
             case events.Displaced():
                 trial.displaced_at.append(event.epochs)
+                trial.broken_off = event.reason
                 self.live.discard(trial.number)
             case events.Ended():
-                trial.outcome, trial.cause, trial.reason = event.outcome, event.cause, event.reason
-                trial.alike, trial.ended_ms = event.alike, event.ts
-                trial.ends += 1
+                trial.end(event)
                 self._add_judged(trial, event.epochs)
                 self.live.discard(trial.number)
             case events.Extended() | events.Promoted():
@@ -194,7 +198,7 @@ class SweepState:
             case events.Retried():
                 self._reopen(trial, event.ts)
                 trial.retried, trial.share, trial.died_at, trial.diverged = trial.attempts, event.share, [], None
-                trial.displaced_at = []
+                trial.displaced_at, trial.broken_off = [], ""
                 if event.from_scratch:
                     trial.start_over()
                     self._forget_judged(trial, 0)
@@ -208,9 +212,7 @@ class SweepState:
                 trial.left_ms = event.ts
                 self.live.discard(trial.number)
             case events.Evaluated():
-                trial.evaluated_ms = event.ts
-                trial.test, trial.evaluation_error = dict(event.metrics), event.error or ""
-                trial.renderings = event.renderings
+                trial.evaluate(event)
             case events.Reevaluated():
                 trial.forget_evaluation()
 
@@ -264,6 +266,10 @@ class SweepState:
     def best_trials(self) -> list[Trial]:
         """Return the best trial of each arm that has one."""
         return [tally.best for tally in self.tallies.values() if tally.best is not None]
+
+    def front_places(self) -> dict[int, str]:
+        """Return where the trials on a front are (see `join_fronts`); empty with a single objective."""
+        return join_fronts(tally.front for tally in self.tallies.values())
 
     def statuses(self) -> Counter[str]:
         """Return how many trials of all arms have each status."""

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from orchestrator.state.curve import Objective
 from orchestrator.state.events import Rendering
 from orchestrator.state.history import History
 from orchestrator.state.trial import Trial
@@ -29,7 +30,9 @@ CLOSED = {"finished": words.OUTCOME_COMPLETED}
 """Outcomes of a sweep that have another name in the sweep log than in the vocabulary."""
 
 
-def describe_trial(history: History, trial: Trial, parent: str, place: str | None = None) -> Wanted:
+def describe_trial(
+    history: History, trial: Trial, parent: str, place: str | None = None, origin_page: str = ""
+) -> Wanted:
     """Return the run of a trial.
 
     Args:
@@ -37,6 +40,7 @@ def describe_trial(history: History, trial: Trial, parent: str, place: str | Non
         trial: the trial.
         parent: the id of the sweep's run.
         place: the place of the trial at the end of the sweep, as text; None before that.
+        origin_page: the link to the run of the trial from which it has its epochs; empty if there is none.
     """
     tags = {
         words.TAG_ROLE: words.ROLE_TRIAL,
@@ -49,11 +53,13 @@ def describe_trial(history: History, trial: Trial, parent: str, place: str | Non
         words.TAG_OUTCOME: trial.status,
         words.TAG_CAUSE: trial.cause,
         words.TAG_REASON: trial.reason,
+        words.TAG_FRONT: trial.front_place(history.places) if history.objective.beside else None,
         words.TAG_EPOCHS: None if trial.outcome is None else trial.epochs,
         words.TAG_ATTEMPT: trial.attempts or None,
+        words.TAG_ORIGIN: trial.origin and trial.origin.name,
         words.TAG_CODE: trial.codes[-1] if trial.codes else None,
         words.TAG_PARENT: parent,
-        words.TAG_NOTE: write_trial_note(history, trial, place),
+        words.TAG_NOTE: write_trial_note(history, trial, place, origin_page),
     }
     return Wanted(
         name=trial_name(trial),
@@ -62,7 +68,7 @@ def describe_trial(history: History, trial: Trial, parent: str, place: str | Non
         end_ms=trial.left_ms if trial.outcome is None else trial.ended_ms,
         tags=_to_texts(tags | _provenance(history, trial.started)),
         params=_to_texts({**trial.params, words.PARAM_SEED: trial.seed}),
-        scores=_scores(trial),
+        scores=_scores(trial, history.objective),
         since=trial.since,
         corpus=trial.started["corpus"],
     )
@@ -145,7 +151,7 @@ def _provenance(history: History, started: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def _scores(trial: Trial) -> dict[str, tuple[float, int, int]]:
+def _scores(trial: Trial, objective: Objective) -> dict[str, tuple[float, int, int]]:
     """Return (value, time in ms, step) of each metric that has one value for each end of a trial."""
     scores: dict[str, tuple[float, int, int]] = {}
     for name in find_log_scaled(trial.started, trial.arm):
@@ -157,7 +163,7 @@ def _scores(trial: Trial) -> dict[str, tuple[float, int, int]]:
         scores[words.BEST_EPOCH] = row["epoch"], trial.ended_ms, step
         scores[words.TRIAL_S] = trial.curve.trained_s, trial.ended_ms, step
         for metric, value in row["metrics"].items():
-            if metric.startswith(words.VAL_PREFIX):
+            if metric.startswith(words.VAL_PREFIX) or metric in objective.modes:
                 scores[words.best_name(metric)] = value, trial.ended_ms, step
     if trial.evaluated_ms is not None:
         scores |= {metric: (value, trial.evaluated_ms, step) for metric, value in trial.test.items()}

@@ -20,7 +20,7 @@ from urllib.parse import quote
 from orchestrator.command_line import UI_PORT, format_command
 from orchestrator.state.home import home_option
 from orchestrator.tracking.saved_views import TAG_PREFIX, pack_view
-from orchestrator.tracking.sweep_views import ALL, RENDERINGS, SPECTROGRAMS, Seen
+from orchestrator.tracking.sweep_views import ALL, FRONT, RENDERINGS, SPECTROGRAMS, Seen
 from reports import vocabulary as words
 
 MODEL_TRAINING = "workflowType=machine_learning"
@@ -49,6 +49,10 @@ class SweepPages:
         """Return the link to the charts of a saved view."""
         return f"{self._runs(self._view_id(purpose))}&compareRunsMode=CHART"
 
+    def front(self) -> str:
+        """Return the link to the table of the trials on the front over all arms."""
+        return self._runs(self._view_id(FRONT))
+
     def renderings(self) -> str:
         """Return the link to the table of renderings, each of which is a run."""
         return self._runs(self._view_id(RENDERINGS))
@@ -67,8 +71,7 @@ class SweepPages:
 
     def run(self, run_id: str, artifact: str = "") -> str:
         """Return the link to a run's page, or to one of its artifacts."""
-        path = f"/artifacts/{quote(artifact)}" if artifact else ""
-        return f"#/experiments/{self.experiment_id}/runs/{run_id}{path}?{MODEL_TRAINING}"
+        return run_page(self.experiment_id, run_id, artifact)
 
     def compare(self, run_ids: Sequence[str]) -> str:
         """Return the link to MLflow's own comparison of some runs, which has no saved view."""
@@ -92,6 +95,12 @@ class SweepPages:
             TAG_PREFIX + self._view_id(purpose): pack_view(f"{self.sweep}: {purpose}", state, made_ms)
             for purpose, state in contents.views().items()
         }
+
+
+def run_page(experiment_id: str, run_id: str, artifact: str = "") -> str:
+    """Return the link to the page of a run, or to one of its artifacts."""
+    path = f"/artifacts/{quote(artifact)}" if artifact else ""
+    return f"#/experiments/{experiment_id}/runs/{run_id}{path}?{MODEL_TRAINING}"
 
 
 LISTEN = "listen"

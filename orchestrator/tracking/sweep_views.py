@@ -33,7 +33,7 @@ HEAD_PX = 150
 NO_RUN_LIST = {"runListHidden": True}
 """The charts take the place of the list of runs beside them."""
 ALL, CURVES, BY_ARM, PARAMETERS, TOP, RENDERINGS = "all", "curves", "by-arm", "parameters", "top", "renderings"
-SPECTROGRAMS, COMPARE = "spectrograms", "compare"
+SPECTROGRAMS, COMPARE, FRONT = "spectrograms", "compare", "front"
 
 
 def find_log_scaled(started: Mapping[str, Any], arm: str) -> list[str]:
@@ -60,7 +60,7 @@ class Seen:
         sweep: the name of the sweep.
         sweep_id: its id, which distinguishes it from others of that name.
         run_id: the id of its own run.
-        objective: the metric that orders its trials.
+        objective: the metric that orders its trials, and those beside it.
         charted: the metrics that have charts: the objective and others that mean the same for all trials.
         incomparable: the metrics that mean something else in each arm: MLflow would draw all arms on one axis.
         arms: the names of the arms.
@@ -106,7 +106,7 @@ class Seen:
             incomparable = [name for name, metric in declared.items() if metric.get("comparable", "all") != "all"]
             incomparable += [words.TRAIN_LOSS] if words.VAL_LOSS in incomparable else []
         judges = started.get("judges", ())
-        headline = [*words.headline_metrics(history.objective.metric, declared, judges), words.VAL_LOSS]
+        headline = [*words.headline_metrics(history.objective.modes, declared, judges), words.VAL_LOSS]
         log_scaled = set(history.searched)
         for name, arm in arms.items():
             log_scaled -= set(arm.get("searched", {})).difference(find_log_scaled(started, name))
@@ -143,6 +143,8 @@ class Seen:
                 SPECTROGRAMS: self._of_best([]),
                 COMPARE: self._of_best(self._comparison()),
             }
+        if self.objective.beside:
+            state_by_purpose[FRONT] = self._of_front()
         if self.rendered:
             state_by_purpose[RENDERINGS] = self._renderings()
         return state_by_purpose
@@ -210,6 +212,20 @@ class Seen:
         runs = ", ".join(f"'{run_id}'" for run_id in self.best)
         return self._state(sections) | {"searchFilter": f"attributes.run_id IN ({runs})"} | NO_RUN_LIST
 
+    def _of_front(self) -> dict[str, Any]:
+        """Return the state with the trials on the front over all arms, and a chart of each objective beside the first.
+
+        Trials come to the front and leave it, so that their tag selects them.
+        """
+        score = {"key": self._best_name, "type": "METRIC"}
+        scatters = []
+        for name in self.objective.beside:
+            axis = {"key": words.to_mlflow(words.best_name(name)), "type": "METRIC"}
+            scatters.append(make_chart(f"front-{name}", "SCATTER", xaxis=axis, yaxis=score))
+        state = self._state([Section(f"{self.sweep}: front", scatters)])
+        of_front = f"tags.`{words.TAG_FRONT}` = '{words.FRONT_SWEEP}'"
+        return state | {"searchFilter": f"{state['searchFilter']} AND {of_front}"}
+
     def _renderings(self) -> dict[str, Any]:
         """Return the state with the table of renderings."""
         params = [f"params.`{words.to_mlflow(name)}`" for name in self.rendered]
@@ -225,7 +241,7 @@ class Seen:
 
     def _state(self, sections: Sequence[Section]) -> dict[str, Any]:
         """Return the state with the table of trials, best first, and these charts."""
-        names = dict.fromkeys([self.objective.metric, words.JUDGE_ACCURACY, words.FVU, "val/lsd_db"])
+        names = dict.fromkeys([*self.objective.modes, words.JUDGE_ACCURACY, words.FVU, "val/lsd_db"])
         metrics = [f"metrics.`{words.to_mlflow(words.best_name(name))}`" for name in names]
         params = [f"params.`{words.to_mlflow(name)}`" for name in self.searched[:MAX_PARAMS]]
         arm, epochs, outcome = (f"tags.`{tag}`" for tag in (words.TAG_ARM, words.TAG_EPOCHS, words.TAG_OUTCOME))

@@ -23,6 +23,7 @@ from orchestrator import processor
 from orchestrator.plugins.loader import TrainingOver
 from orchestrator.state.paths import TRIAL_LOG
 from orchestrator.worker import guard
+from orchestrator.worker.ending import EndSignal, ToldToEnd
 from orchestrator.worker.failure import as_failure
 from orchestrator.worker.postmortem import ATTEMPT, EXIT, MACHINE
 from orchestrator.worker.shared_home import check_token
@@ -51,17 +52,23 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         Args:
             config: the `kind` of the task (`train` or `evaluate`), and its `spec`, the fields of a `TrialSpec`.
         """
+        die_with_parent()
+        self._end_signal = EndSignal()
+        self._take(config)
+
+    def _take(self, config: dict[str, Any]) -> None:
+        spec = TrialSpec(**config["spec"])
         self._task = config
         self._run: Any = None
-        die_with_parent()
-        if config["spec"]["gpu"] == 0:
+        self._end_signal.begin_task(Path(spec.folder) / TRIAL_LOG, spec.attempt, spec.seconds_after_sigterm)
+        if spec.gpu == 0:
             # Ray does not set the variable for an actor without a GPU, and the trial would see every GPU.
             os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
     def reset_config(self, new_config: dict[str, Any]) -> bool:
         """Take the next task; Tune reuses the process if this returns True."""
         self.cleanup()
-        self.setup(new_config)
+        self._take(new_config)
         return True
 
     def step(self) -> dict[str, Any]:
@@ -76,16 +83,18 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         """
         spec = TrialSpec(**self._task["spec"])
         try:
-            # A machine that has just joined gets trials before the driver has looked at it.
-            is_known = machine_id() in spec.looked_at
-            check_versions(spec.versions, is_known=is_known)
-            check_files(() if is_known else spec.files)
-            check_token(Path(spec.folder).parents[1], spec.token)
-            with redirect_output(Path(spec.folder) / TRIAL_LOG) as output:
-                return self._work(spec, output) | {"machine": machine_id()}
-        except (Exception, guard.TooSlow) as error:
+            with self._end_signal.during_step():
+                # A machine that has just joined gets trials before the driver has looked at it.
+                is_known = machine_id() in spec.looked_at
+                check_versions(spec.versions, is_known=is_known)
+                check_files(() if is_known else spec.files)
+                check_token(Path(spec.folder).parents[1], spec.token)
+                with redirect_output(Path(spec.folder) / TRIAL_LOG) as output:
+                    return self._work(spec, output) | {"machine": machine_id()}
+        except (Exception, guard.TooSlow, ToldToEnd) as error:
             # Outside of the block that opens the log, because on a full disk the log itself raises.
-            raise as_failure(error, machine_id()) from None
+            # What the trial's own child processes make of SIGTERM looks like any error.
+            raise as_failure(ToldToEnd() if self._end_signal.has_come else error, machine_id()) from None
 
     def _work(self, spec: TrialSpec, output: IO[str]) -> dict[str, Any]:
         # They import torch: an error in that belongs to the trial, and is written to its log.
@@ -111,6 +120,9 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             with guard.time_limit(minutes, output):
                 result = {"row": json.dumps(self._run.step())}
         except TrainingOver as over:
+            if self._end_signal.has_come:
+                # A command may end cleanly at SIGTERM, which is not the end of its training.
+                raise
             result = {"over": str(over)}
         remarks, self._run.remarks = self._run.remarks, []
         return result | {"remarks": json.dumps(remarks)}
@@ -161,6 +173,6 @@ def redirect_output(path: Path) -> Iterator[IO[str]]:
             yield file
         finally:
             os._exit = exit_at_once
-            if sys.exception() is not None:
+            if not isinstance(sys.exception(), ToldToEnd | None):
                 traceback.print_exc()
             faulthandler.disable()

@@ -7,7 +7,9 @@ import hashlib
 import traceback
 from pathlib import Path
 
+from orchestrator.plugins.loader import EndedFromOutside
 from orchestrator.worker import guard
+from orchestrator.worker.ending import ToldToEnd
 from reports import vocabulary as words
 
 
@@ -46,6 +48,9 @@ NO_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATU
 """Phrases in the messages of torch's plain RuntimeErrors when memory is short."""
 DISK_FULL = "disk full"
 """A cause that does not end the trial: the sweep pauses until there is free space."""
+TOLD_TO_END = "told to end"
+"""A cause that does not end the trial: its process received SIGTERM, and the trial goes on in another one."""
+TOLD_TO_END_REASON = "its process was told to end (SIGTERM)"
 UNFIT_MACHINE = "unfit machine"
 """A cause that takes the worker's machine out of the sweep, and does not end the trial."""
 OUT_OF_MEMORY = "out of memory"
@@ -74,6 +79,10 @@ def _classify(error: BaseException) -> TrialFailure:
         return TrialFailure(DISK_FULL, message)
     if isinstance(error, UnfitMachine):
         return TrialFailure(UNFIT_MACHINE, str(error))
+    if isinstance(error, ToldToEnd):
+        return TrialFailure(TOLD_TO_END, TOLD_TO_END_REASON)
+    if isinstance(error, EndedFromOutside):
+        return TrialFailure(TOLD_TO_END, str(error))
     if isinstance(error, InUse):
         return TrialFailure(words.CAUSE_NODE, str(error))
     if isinstance(error, guard.TooSlow):

@@ -13,6 +13,8 @@ ATTEMPT = "--- attempt"
 """The beginning of the first line of each attempt in a trial's log."""
 MACHINE = "--- machine"
 """The beginning of the line in a trial's log with Ray's id of the machine that works on it from there on."""
+END_SIGNAL = "--- its process was told to end (SIGTERM)"
+"""The beginning of the line in a trial's log that says that its process received SIGTERM."""
 EXIT = "os._exit"
 """The beginning of the line in a trial's log that says that its code called `os._exit`."""
 TAIL_BYTES = 100_000
@@ -27,14 +29,24 @@ OOM_COUNTERS = (Path("/sys/fs/cgroup/memory.events"), Path("/proc/vmstat"))
 
 def read_last_attempt(path: Path) -> list[str]:
     """Return the lines of a trial's log since its last attempt began, within the last 100 kB."""
+    lines = _read_tail(path).splitlines()
+    begins = [number for number, line in enumerate(lines) if line.startswith(ATTEMPT)]
+    return lines[begins[-1] :] if begins else lines
+
+
+def _read_tail(path: Path) -> str:
     try:
         with path.open("rb") as file:
             file.seek(max(0, path.stat().st_size - TAIL_BYTES))
-            lines = file.read().decode(errors="replace").splitlines()
+            return file.read().decode(errors="replace")
     except FileNotFoundError:
-        return []
-    begins = [number for number, line in enumerate(lines) if line.startswith(ATTEMPT)]
-    return lines[begins[-1] :] if begins else lines
+        return ""
+
+
+def was_told_to_end(path: Path, attempt: int) -> bool:
+    """Return whether the process of an attempt received SIGTERM, according to the trial's log."""
+    # The code may have printed half a line before the signal came.
+    return f"{END_SIGNAL}, attempt {attempt}\n" in _read_tail(path)
 
 
 def is_of_another(lines: list[str], attempt: int) -> bool:

@@ -25,6 +25,7 @@ class TrialSpec:
         gpu: the share of a GPU; 0 for none.
         threads: the number of torch's threads.
         id: distinguishes the trial from any other that had its number.
+        origin_ids: the ids that its checkpoints may contain beside its own.
         token: the text of the file by which a worker checks that it sees the driver's folder.
         versions: the driver's versions, which the worker's have to be; empty for no check.
         looked_at: Ray's ids of the machines at which the driver has looked; on another one the worker does.
@@ -33,6 +34,7 @@ class TrialSpec:
         reported_epochs: the number of epochs that the driver has.
         max_epochs: the epochs of the trial if it isn't pruned; None for an evaluation.
         minutes_per_epoch: the time limit of an epoch; None for no limit.
+        seconds_after_sigterm: how long an epoch may go on after SIGTERM.
         blowup: as in `guard.Guard`, like `collapsed_epochs`.
         constraints: the bounds of metrics that an epoch has to meet to be the best.
         splits: the splits on which the best checkpoint is evaluated.
@@ -58,6 +60,7 @@ class TrialSpec:
     gpu: float
     threads: int
     id: str = ""
+    origin_ids: tuple[str, ...] = ()
     token: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     looked_at: tuple[str, ...] = ()
@@ -66,6 +69,7 @@ class TrialSpec:
     reported_epochs: int = 0
     max_epochs: int | None = None
     minutes_per_epoch: float | None = None
+    seconds_after_sigterm: float = 20
     blowup: float | None = 10
     collapsed_epochs: int | None = 3
     constraints: Mapping[str, Mapping[str, float]] = field(default_factory=dict)

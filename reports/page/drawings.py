@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from reports import vocabulary as words
 from reports.page import figures
 from reports.page.content import Report
+from reports.page.front import find_points
 from reports.runs.findings import ContrastSet
 from reports.statistics.contrast import Contrast
 from reports.statistics.expected_best import expected_best
@@ -39,6 +40,9 @@ def drawings(report: Report) -> Drawings:
     if best not in trials or trials[best].isna().all():
         return draw_by_name
     draw_by_name["curves"] = lambda: figures.curves(report.histories, metric, report.rungs)
+    points = find_points(runs)
+    if len(points):
+        draw_by_name["front"] = partial(figures.front, points, runs.modes)
     if not runs.is_repeated and len(trials) > len(runs.arms):
         draw_by_name["expected_best"] = lambda: figures.expected_best(compute_expected_best(report), metric)
     if report.params:

@@ -13,6 +13,7 @@ from matplotlib.figure import Figure
 
 from reports import vocabulary as words
 from reports.page.axes import describe_range, is_logarithmic, positions_of, scale_to_unit
+from reports.page.front import make_stairs
 from reports.statistics.contrast import Contrast, find_intervals
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b5b5b", "#b8a800")
@@ -162,6 +163,37 @@ def slices(trials: pd.DataFrame, params: Sequence[str], column: str, metric: str
             axes.set_xscale("log")
         axes.set_xlabel(name)
     panels[0].set_ylabel(f"best {words.label_of(metric)}")
+    _legend(panels[-1])
+    return figure
+
+
+def front(points: pd.DataFrame, modes: Mapping[str, str]) -> Figure:
+    """Draw the first objective against each of the others, coloured by arm; markers of trials on no front are hollow.
+
+    With two objectives, a line joins the front over all arms.
+
+    Args:
+        points: columns `arm`, `front` and the values of the objectives.
+        modes: the modes of the objectives by metric; the first one is on the vertical axis.
+    """
+    first, *others = modes
+    y_column = words.best_name(first)
+    figure, panels = _figure(columns=len(others))
+    for axes, other in zip(panels, others, strict=True):
+        x_column = words.best_name(other)
+        for number, (arm, rows) in enumerate(points.groupby("arm", sort=False)):
+            color = _line_style(number)["color"]
+            is_on_front = rows[words.FRONT] != words.FRONT_NO
+            axes.plot(rows[x_column][~is_on_front], rows[y_column][~is_on_front], "o", ms=4, mec=color, mfc="none")
+            axes.plot(rows[x_column][is_on_front], rows[y_column][is_on_front], "o", ms=4, color=color, label=arm)
+        if len(others) == 1:
+            rows = points[points[words.FRONT] == words.FRONT_SWEEP]
+            corners = make_stairs(list(zip(rows[x_column], rows[y_column], strict=True)), modes[other])
+            axes.plot([x for x, _ in corners], [y for _, y in corners], color="#1f272d", lw=1, zorder=1)
+        if is_logarithmic(points[x_column]):
+            axes.set_xscale("log")
+        axes.set_xlabel(f"{words.label_of(other)} ({modes[other]})")
+    panels[0].set_ylabel(f"{words.label_of(first)} ({modes[first]})")
     _legend(panels[-1])
     return figure
 

@@ -15,6 +15,7 @@ from reports import vocabulary as words
 from reports.page import comparison, figures, sentences
 from reports.page.charts.chart_set import MAX_MARKS, Charts, draw_charts, draw_shapes
 from reports.page.content import Report
+from reports.page.front import front_rows
 from reports.page.glossary import explain_page, terms_of
 from reports.page.images import read_images
 from reports.page.matrix import OUTCOMES
@@ -69,6 +70,8 @@ def render(report: Report) -> str:
         has_references=len(report.references) > 0,
         has_searched=bool(report.params),
         winners=winner_rows(report),
+        front=front_rows(report.runs, report.params),
+        num_objectives=len(report.runs.modes),
         best_yaml=winners.as_yaml(report.runs) if report.winners else "",
         confirmed=to_records(report.confirmed),
         saved=_describe_saved(report),

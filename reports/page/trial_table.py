@@ -56,8 +56,9 @@ def trial_frame(report: Report) -> pd.DataFrame:
 
     Returns:
         One row per trial: `trial` (number), `arm`, the objective at the best epoch on the validation split, that on
-        the test split if it was evaluated, the searched parameters, `outcome`, `stage` if there are several, `epochs`,
-        `time` as text, and what the page does not show: `name` (the run's) and `hours`.
+        the test split if it was evaluated, with several objectives the others and `front`, the searched parameters,
+        `outcome`, `stage` if there are several, `epochs`, `time` as text, and what the page does not show: `name` (the
+        run's) and `hours`.
     """
     runs, trials = report.runs, report.runs.trials
     test = words.TEST_PREFIX + runs.metric.removeprefix(words.VAL_PREFIX)
@@ -66,9 +67,14 @@ def trial_frame(report: Report) -> pd.DataFrame:
     columns: dict[str, Sequence[Any] | pd.Series] = {"trial": trials["trial"], "arm": trials["arm"]}
     if runs.best_column in trials:
         columns[f"best {label} (validation)"] = pd.to_numeric(trials[runs.best_column])
+    for name in list(runs.modes)[1:]:
+        if words.best_name(name) in trials:
+            columns[f"{words.label_of(name)} (validation)"] = pd.to_numeric(trials[words.best_name(name)])
     if test in trials:
         columns[f"{label} (test)"] = pd.to_numeric(trials[test])
     columns |= {name: trials[name] for name in params}
+    if len(runs.modes) > 1 and words.FRONT in trials:
+        columns["front"] = trials[words.FRONT].fillna("")
     columns["outcome"] = trials["outcome"]
     if "stage" in trials and trials["stage"].nunique() > 1:
         columns["stage"] = trials["stage"]

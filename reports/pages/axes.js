@@ -103,6 +103,8 @@ const fitAxes = chart => {
     ticks.innerHTML = isFixed ? drawnTicks.get(ticks) : drawTicks(name, wanted(), axis, other);
   }
   for (const mark of shown) moveTo(mark, drawnPlacesOf(mark).map(([left, top]) => [x.move(left), y.move(top)]));
+  // It is the front over all arms.
+  for (const line of chart.querySelectorAll('.front')) line.classList.toggle('off', !isWhole);
   for (const rule of chart.querySelectorAll('.rule')) {
     const px = Number(rule.getAttribute('d').match(/^M([\d.]+)/)[1]);
     rule.setAttribute('transform', `translate(${(x.move(px) - px).toFixed(1)} 0)`);

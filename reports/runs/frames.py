@@ -71,6 +71,11 @@ class SweepRuns:
         return str(self.record["objective"]["mode"])
 
     @property
+    def modes(self) -> dict[str, str]:
+        """The modes of all objectives by metric; the first one orders the trials."""
+        return {self.metric: self.mode, **self.record["objective"].get("beside", {})}
+
+    @property
     def best_column(self) -> str:
         """The column of `trials` with the objective at the best epoch."""
         return words.best_name(self.metric)

@@ -54,11 +54,12 @@ def tabulate_trials(runs: SweepRuns, curves: pd.DataFrame) -> pd.DataFrame:
         curves: what `read_curves` returned.
 
     Returns:
-        One row per trial, with the columns `trial`, those of `words.TRIAL_COLUMNS`, the settings, the metrics of the
-        best epoch and those of the test split; the last three are sorted by name.
+        One row per trial, with the columns `trial`, those of `words.TRIAL_COLUMNS`, `front` with several objectives,
+        the settings, the metrics of the best epoch and those of the test split; the last three are sorted by name.
     """
     rows: list[dict[str, Any]] = []
     settings, metrics, tests = set[str](), set[str](), set[str]()
+    front_column = [words.FRONT] if len(runs.modes) > 1 else []
     rows_by_trial = {number: curve.to_dict("records") for number, curve in curves.groupby(ID)}
     for run in _sorted_runs(runs):
         number, tags = _number(run), run.data.tags
@@ -79,6 +80,7 @@ def tabulate_trials(runs: SweepRuns, curves: pd.DataFrame) -> pd.DataFrame:
             # Added one after the other, as a trial does it.
             "seconds": sum((row.get(words.EPOCH_S, 0.0) for row in epochs), 0.0),
         }
+        row |= {words.FRONT: tags.get(words.TAG_FRONT)} if front_column else {}
         chosen = {words.setting_column(name): value for name, value in parsed.items()}
         at_best = {name: value for name, value in best.items() if name in curves.columns[3:]}
         scores = {words.from_mlflow(name): value for name, value in run.data.metrics.items()}
@@ -86,7 +88,7 @@ def tabulate_trials(runs: SweepRuns, curves: pd.DataFrame) -> pd.DataFrame:
         for names, part in ((settings, chosen), (metrics, at_best), (tests, tested)):
             names.update(part)
         rows.append(row | chosen | at_best | tested)
-    columns = [*words.TRIAL_COLUMNS, *sorted(settings), *sorted(metrics), *sorted(tests)]
+    columns = [*words.TRIAL_COLUMNS, *front_column, *sorted(settings), *sorted(metrics), *sorted(tests)]
     # A metric may have the name of a setting.
     return pd.DataFrame(rows, columns=list(dict.fromkeys([ID, *columns])))
 

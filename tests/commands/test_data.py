@@ -115,6 +115,10 @@ def test_a_search_space_names_its_corpus(root: Path, tmp_path: Path) -> None:
         (("folder",), "corpus folder: needs root; give it with --root DIR"),
         (("folder", "--root", "nowhere"), "nowhere: No such file or directory"),
         (("esc50", "--root", ".", "--set", "test_fold=9"), "corpus esc50: test_fold: "),
+        (
+            ("esc50", "--root", ".", "--set", "rate_hzz=9"),
+            "unknown setting 'rate_hzz' (did you mean 'rate_hz'?); it has: ",
+        ),
         (("demo", "--set", "seed"), "--set seed: a setting of the corpus is needed"),
     ],
 )

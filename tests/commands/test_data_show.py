@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import soundfile
 from PIL import Image
@@ -13,7 +15,8 @@ from playwright.sync_api import Browser, Page
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.commands.data.show import Leaks
+from orchestrator.commands.data.show import Leaks, make_page
+from orchestrator.commands.data.wall import count_durations
 from tests.support.browser import find_barriers, scrolls_sideways
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.opening import open_corpus
@@ -43,7 +46,7 @@ def compress(sound: np.ndarray, path: Path) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Two classes of eight recordings, of which one is nearly silent, one clipped, and one can't be read."""
+    """Two classes of eight recordings. One is nearly silent, one clipped, and one is unreadable, as is a picture."""
     root = tmp_path_factory.mktemp("sounds")
     for number, name in enumerate(CLASSES):
         (root / name).mkdir()
@@ -53,6 +56,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
     soundfile.write(root / "rain" / "quiet.wav", 5e-4 * make_sound(50), RATE_HZ)
     soundfile.write(root / "rain" / "loud.wav", np.clip(20 * make_sound(51), -1, 1), RATE_HZ)
     (root / "rain" / "broken.wav").write_bytes(b"nothing")
+    (root / "rain" / "loud.png").write_bytes(b"nothing")
     return root
 
 
@@ -126,7 +130,7 @@ def test_the_page_shows_what_there_is_and_what_is_wrong(page: Page, leaking: dic
     text = page.inner_text("body")
     assert "18 recordings and 36 clips" in text
     assert "Error: 2 sounds in two splits" in text and leaking["tested"] in text
-    assert "1 file skipped: unreadable" in text
+    assert "1 file skipped: unreadable" in text and "1 picture can't be read" in text
     assert "2 clips nearly silent" in text and "2 clips clipped" in text and "1 sound twice within a split" in text
     rows = page.locator("tbody tr").all_inner_texts()
     assert [row.split()[:8] for row in rows] == [
@@ -140,6 +144,15 @@ def test_the_page_shows_what_there_is_and_what_is_wrong(page: Page, leaking: dic
     images = page.locator("figure img")
     assert all(images.nth(place).evaluate("image => image.naturalWidth > 0") for place in range(images.count()))
     assert page.locator(".bars").first.get_attribute("aria-label")
+
+
+def test_levels_and_durations_are_written_in_full(root: Path, home: Path, path: Path) -> None:
+    corpus = open_folder(root, home)
+    measured = survey(corpus)
+    html = make_page(corpus, replace(measured, rms_db=np.full_like(measured.rms_db, -0.04)), None)
+    assert ", 0 dB<br>" in html and "−80 to −75 dB" in html
+    clips = pd.DataFrame({"recording": ["a", *["half an hour"] * 900]})
+    assert [bar.label for bar in count_durations(replace(corpus, clips=clips)).bars][-1] == "1712 to 1824 s"
 
 
 def test_the_page_can_be_used_by_everybody_and_fits_its_window(page: Page) -> None:

@@ -188,6 +188,16 @@ def test_why_says_it_in_a_sentence_and_what_helps(
     assert any(line.startswith("Parameters: loss=") and line.endswith(f"seed={100 + number}") for line in lines)
 
 
+def test_why_names_what_broke_off_an_attempt_until_the_trial_is_retried(sweep: SweepFolder) -> None:
+    sweep.start(arms=ARMS)
+    sweep.ask(1)
+    sweep.event("displaced", trial=1, epochs=0, reason="its process was told to end (SIGTERM)")
+    told = "An attempt at it was broken off: its process was told to end (SIGTERM)."
+    assert told in list(explain(sweep.home, "vae/1"))
+    sweep.event("retried", trial=1, reason="again")
+    assert told not in list(explain(sweep.home, "vae/1"))
+
+
 def test_why_asks_for_no_retry_of_a_trial_that_crashed_twice_alike(sweep: SweepFolder) -> None:
     sweep.start(arms=ARMS)
     for number, reason in (

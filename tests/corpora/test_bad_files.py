@@ -20,7 +20,7 @@ from trainables.corpora.corpus import Corpus
 from trainables.corpora.files import Recording
 from trainables.corpora.opening import open_corpus
 from trainables.corpora.pictures import read_frames
-from trainables.corpora.recordings import decode
+from trainables.corpora.recordings import decode, read_clip
 from trainables.corpora.shards.decoded import Decoded
 
 RATE_HZ = 22_050
@@ -168,6 +168,24 @@ def test_samples_that_are_no_numbers_count_as_silence(tmp_path: Path) -> None:
     soundfile.write(tmp_path / "a.wav", sound, RATE_HZ, "FLOAT")
     clips = read(tmp_path / "a.wav").items
     assert (clips[:, ::100] == 0).all() and np.abs(clips).max() / 32767 == pytest.approx(0.5, abs=0.01)
+
+
+@pytest.mark.parametrize("file_hz", [RATE_HZ, 96_000])
+def test_infinite_samples_count_as_silence(tmp_path: Path, file_hz: int) -> None:
+    sound = np.resize(tone(4.0), 4 * file_hz)
+    sound[file_hz // 2 :: file_hz] = np.inf, -np.inf, np.inf, -np.inf
+    soundfile.write(tmp_path / "a.wav", sound, file_hz, "FLOAT")
+    clips = read(tmp_path / "a.wav").items
+    assert np.abs(clips).max() / 32767 < 0.8
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_clip_to_generate_from_is_clipped_as_those_of_a_corpus(tmp_path: Path) -> None:
+    sound = 6 * tone(4.0)
+    sound[1000] = 1e30
+    soundfile.write(tmp_path / "a.wav", sound, RATE_HZ, "FLOAT")
+    of_corpus = read(tmp_path / "a.wav").items[0] / 32767
+    assert read_clip(tmp_path / "a.wav") == pytest.approx(of_corpus, abs=1e-4)
 
 
 def test_a_video_without_pictures_has_sound_alone(tmp_path: Path) -> None:

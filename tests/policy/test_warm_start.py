@@ -12,6 +12,7 @@ from orchestrator.commands.planning.plan import make_plan
 from orchestrator.driver.provenance import make_record
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.plugins.loader import Prepared
+from orchestrator.policy.forecast import forecast_points
 from orchestrator.policy.warm_start import WarmStart
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state import events
@@ -160,3 +161,24 @@ def test_a_sweep_that_can_not_be_compared_is_refused(home: Path, tmp_path: Path)
 def test_a_warm_start_that_teaches_nobody_is_refused(tmp_path: Path, changes: dict[str, Any], message: str) -> None:
     with pytest.raises(SearchSpaceError, match=message):
         sweep_of(tmp_path, "second", **{"warm_start": ["first"]} | changes)
+
+
+def test_the_values_of_further_objectives_come_with_the_trials(tmp_path: Path) -> None:
+    def score(trial: Trial, epoch: int) -> tuple[float, float]:
+        return near_nine(trial, epoch), float(trial.params["x"]) ** 2
+
+    home = tmp_path / "runs"
+    objective = {"metric": "val/score", "mode": "max", "beside": {"val/error": "min"}}
+    first = sweep_of(tmp_path, "first", objective=objective)
+    start(first, home)
+    drive(first, home / "first", score)
+    assert "another objective (other constraints, renderings or objectives beside it)" in refusal(home, tmp_path)
+    second = sweep_of(tmp_path, "second", objective=objective, warm_start=["first"])
+    start(second, home)
+    ledger = drive(second, home / "second", score, steps=1)
+    for trials in ledger.warm_trials.values():
+        points = forecast_points(trials, ledger.objective)
+        assert {number: point[1] for number, point in points.items()} == {
+            trial.number: pytest.approx(float(trial.searched["x"]) ** 2) for trial in trials
+        }
+    assert not ledger.front_places()

@@ -82,11 +82,16 @@ def test_a_missing_file_and_a_folder_are_refused(folder: Path) -> None:
 
 MISTAKES = {
     "unknown key": (("pruning:", "prunning:"), "12:1: prunning: unknown key 'prunning' (did you mean 'pruning'?)"),
+    "unknown section that others refer to": (
+        ("compare:", "compar:"),
+        "4:1: compar: unknown key 'compar' (did you mean 'compare'?)",
+    ),
     "unknown nested key": (("hours: 2", "hour: 2"), "11:45: budget.hour: unknown key 'hour' (did you mean 'hours'?)"),
     "missing section": (
         ("budget: {trials_per_arm: 8, max_epochs: 12, hours: 2}\n", ""),
         "1:1: 'budget' is missing",
     ),
+    "missing trainable": (("trainable: ./net.py\n", ""), "1:1: 'trainable' is missing"),
     "missing key": (("max_epochs: 12, ", ""), "11:9: budget: 'max_epochs' is missing"),
     "key written twice": (
         ("  lr:", "  size: 24x64\n  lr:"),
@@ -99,6 +104,12 @@ MISTAKES = {
     "no time": (("hours: 2", "hours: 0"), "budget.hours: must be above 0, got 0"),
     "endless": (("hours: 2", "hours: .inf"), "budget.hours: needs a finite number, got inf"),
     "name for a folder": (("name: test", "name: a/b"), "1:7: name: needs letters, digits, '.', '_' and '-' only"),
+    "merge key": (("params:\n", "params:\n  <<: {width: 8}\n"), "8:3: params: YAML 1.2 has no merge keys (<<)"),
+    "wrong parameter of an own configuration": (
+        ("budget:", "trials: [{lr: 1e-3}]\nbudget:"),
+        ("[1e-4, 3e-3]", "[3e-3, 1e-4]"),
+        "9:7: params.lr: loguniform needs [low, high] with 0 < low < high",
+    ),
     "tag": (("48x128", "!size 48x128"), "8:9: params.size: tags such as !size mean nothing here"),
     "list as key": (("name: test", "name: test\n? [a]\n: b"), "2:3: a key must be text"),
     "unknown setting": (
@@ -183,7 +194,10 @@ MISTAKES = {
         ("lr: {loguniform: [1e-4, 3e-3]}", "lr: [1, 2]"),
         "9:7: params.lr: needs one value, or a domain",
     ),
-    "no value": (("size: 48x128", "size:"), "params.size: needs text, a finite number, true or false, got nothing"),
+    "no value": (
+        ("size: 48x128", "size:"),
+        "8:3: params.size: needs text, a finite number, true or false, got nothing",
+    ),
     "bound that is no number": (("1e-4", "x"), "9:7: params.lr: loguniform needs [low, high] with 0 < low < high, got"),
     "bound that is not finite": (("1e-4", ".nan"), "got [nan, 0.003]"),
     "bounds the wrong way round": (("[1e-4, 3e-3]", "[3e-3, 1e-4]"), "with 0 < low < high, got [0.003, 0.0001]"),

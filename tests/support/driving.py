@@ -16,7 +16,8 @@ from orchestrator.state.trial import Trial
 from orchestrator.storage.json_lines import Line, Log
 from orchestrator.worker.guard import Guard
 
-Score = Callable[[Trial, int], float]
+Score = Callable[[Trial, int], float | tuple[float, float]]
+"""Returns `val/score` and, if they differ, `val/error`."""
 
 
 def score_of_x(trial: Trial, epoch: int) -> float:
@@ -47,15 +48,16 @@ def drive(sweep: Sweep, folder: Path, score: Score = score_of_x, *, steps: int =
     return ledger
 
 
-def put_row(folder: Path, trial: Trial, score: float) -> Line:
+def put_row(folder: Path, trial: Trial, score: float | tuple[float, float]) -> Line:
     """What a worker does at the end of an epoch."""
+    score, error = score if isinstance(score, tuple) else (score, score)
     outbox = Log(trial_folder(folder, trial.number) / "outbox.jsonl")
     lines = outbox.take_lines()
     if not lines:
         outbox.append(identity_line(trial.id, trial.number))
     row: Line = {"epoch": trial.epochs + 1, "ts": max(len(lines) - 1, 0) + 1000 * trial.number}
     row["attempt"] = max(1, trial.attempts)
-    row["metrics"] = {"val/score": score, "val/error": score, "time/epoch_s": 0.1}
+    row["metrics"] = {"val/score": score, "val/error": error, "time/epoch_s": 0.1}
     diverged = Guard("val/score").divergence(row["metrics"], [line for line in lines if "epoch" in line], {})
     row |= {"diverged": diverged} if diverged else {}
     outbox.append(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from orchestrator.commands.why import explain
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
 from orchestrator.overview.screen import Screen
@@ -21,7 +23,8 @@ from orchestrator.search_space.reader import read_search_space
 from orchestrator.state.events import Restarted
 from orchestrator.state.home import driver_note
 from orchestrator.state.ledger import Ledger
-from tests.support.spaces import write_space
+from orchestrator.worker.attempt import TrialRun
+from tests.support.spaces import trial_spec, write_space
 from tests.system.test_sweep import (
     ONE_AT_A_TIME,
     PATIENCE_S,
@@ -32,6 +35,7 @@ from tests.system.test_sweep import (
     wait_for_rows,
 )
 
+WALK = str(Path(__file__).parents[1] / "support" / "walk.py")
 LONG = {
     "params": {"x": {"uniform": [0.0, 1.0]}, "epoch_s": 60},
     "budget": {"trials_per_arm": 1, "max_epochs": 2},
@@ -105,6 +109,49 @@ def test_a_job_that_is_cancelled_with_all_its_processes_ends_and_does_not_start_
     wait_until_one_trains(driver)
     os.killpg(driver.pid, signal.SIGTERM)
     assert_stopped_cleanly(driver, home / "tiny", signal.SIGTERM)
+
+
+def walk_undisturbed(folder: Path, seed: int, epochs: int) -> list[float]:
+    run = TrialRun(trial_spec(folder, trainable=WALK, config={}, seed=seed))
+    scores = [run.step()["metrics"]["val/score"] for _ in range(epochs)]
+    run.close()
+    return scores
+
+
+def test_a_worker_that_is_told_to_end_costs_its_trial_nothing(tmp_path: Path, home: Path) -> None:
+    """One epoch ends in time, the other one is broken off."""
+    space = write_space(
+        tmp_path / "tiny.yaml",
+        trainable=WALK,
+        params=None,
+        compare={"epoch_s": [1, 4]},
+        budget={"trials_per_arm": 1, "max_epochs": 4},
+        pruning="none",
+        limits={"max_machine_failures": 0, "seconds_after_sigterm": 1.5},
+    )
+    driver = orchestrate("sweep", space, "--home", home)
+    waiting, deadline = {1, 2}, time.monotonic() + 240
+    while waiting:
+        assert time.monotonic() < deadline and driver.poll() is None
+        time.sleep(0.1)
+        for number in list(waiting):
+            folder = home / "tiny" / "trials" / f"{number:04d}"
+            if (folder / "outbox.jsonl").exists() and b"epoch" in (folder / "outbox.jsonl").read_bytes():
+                (pid,) = re.findall(r"^--- attempt 1, .* process (\d+)$", (folder / "log.txt").read_text(), re.M)
+                os.kill(int(pid), signal.SIGTERM)
+                waiting.remove(number)
+    output, _ = driver.communicate(timeout=PATIENCE_S)
+    assert driver.returncode == 0 and "Traceback" not in output, output
+    assert "Trial 2 at epoch 2: its process was told to end (SIGTERM); it goes on in another process." in output
+    ledger = Ledger(home / "tiny", read_only=True)
+    for trial in ledger.trials.values():
+        assert (trial.outcome, trial.died_at, len(trial.displaced_at)) == ("completed", [], 1)
+        rows = ledger.read_rows(trial)
+        assert [row["epoch"] for row in rows] == [1, 2, 3, 4] and {row["attempt"] for row in rows} == {1, 2}
+        expected = walk_undisturbed(tmp_path / str(trial.number), trial.seed, 4)
+        assert [row["metrics"]["val/score"] for row in rows] == expected
+    told = "An attempt at it was broken off: its process was told to end (SIGTERM)."
+    assert told in list(explain(home, "tiny/2"))
 
 
 def wait_for(folder: Path, is_so: Callable[[Ledger], bool]) -> None:

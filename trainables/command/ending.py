@@ -6,13 +6,15 @@ from pathlib import Path
 
 from trainables.command.description import Command
 from trainables.command.output import last_lines
-from trainables.errors import InputError
+from trainables.errors import EndedFromOutside, InputError
 from trainables.trainable import TrainingOver
 
 SHOWN_LINES = 20
 """The lines of the output that go to the trial's log when the command fails."""
 NO_MEMORY = ("out of memory", "MemoryError", "can't allocate memory", "Cannot allocate memory")
 SIGKILL_CODE = 128 + 9
+SIGTERM_CODES = (128 + 15, -15)
+"""The exit codes of the keeper if the command, or the keeper itself at its start, was ended by SIGTERM."""
 
 
 def explain_end(command: Command, code: int, log: Path, num_epochs: int, num_lines: int) -> Exception:
@@ -26,13 +28,16 @@ def explain_end(command: Command, code: int, log: Path, num_epochs: int, num_lin
         num_lines: the lines in which metrics were looked for.
 
     Returns:
-        `TrainingOver` after an orderly end, `MemoryError` if memory was short, and else `InputError`.
+        `TrainingOver` after an orderly end, `EndedFromOutside` after SIGTERM, `MemoryError` if memory was short, and
+        else `InputError`.
     """
     lines = last_lines(log, SHOWN_LINES)
     last = f"; its last line: {lines[-1][:200]}" if lines else "; it printed nothing"
     title = command.title
     if code == 0 and num_epochs:
         return TrainingOver(f"{title} ended by itself after {num_epochs} epochs")
+    if code in SIGTERM_CODES:
+        return EndedFromOutside(f"{title} was told to end (SIGTERM)")
     for line in lines:
         print(f"  {line}")
     if code == 0:

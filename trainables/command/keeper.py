@@ -48,9 +48,12 @@ def main() -> None:
         except OSError as error:
             log.write(f"\n{command[0]}: {error.strerror}\n".encode())
             sys.exit(CANT_RUN)
-    _obey(child, float(grace_s))
+    was_told_to_end = _obey(child, float(grace_s))
     # What the command left running would train on, unseen.
     _signal(child, signal.SIGKILL)
+    if was_told_to_end:
+        # What a command exits with that ends cleanly at SIGTERM would look like the end of its training.
+        sys.exit(128 + signal.SIGTERM)
     sys.exit(child.returncode if child.returncode >= 0 else 128 - child.returncode)
 
 
@@ -74,13 +77,23 @@ def _die_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
-def _obey(child: subprocess.Popen[bytes], grace_s: float) -> None:
-    """Obey orders until the command has ended."""
+def _obey(child: subprocess.Popen[bytes], grace_s: float) -> bool:
+    """Obey orders until the command has ended; return whether this process was told to end by SIGTERM.
+
+    A batch system sends that to every process of a job, and so does who stops a machine.
+    """
     orders = selectors.DefaultSelector()
     orders.register(sys.stdin, selectors.EVENT_READ)
     orders.register(os.pidfd_open(child.pid), selectors.EVENT_READ)
+    end_signal, writer = os.pipe()
+    orders.register(end_signal, selectors.EVENT_READ)
+    signal.signal(signal.SIGTERM, lambda number, frame: os.write(writer, b"t"))
     while child.poll() is None:
-        if any(key.fileobj is sys.stdin for key, _ in orders.select()):
+        ready = {key.fileobj for key, _ in orders.select()}
+        if end_signal in ready:
+            _stop(child, grace_s)
+            return True
+        if sys.stdin in ready:
             order = os.read(sys.stdin.fileno(), 1)
             if order == PAUSE:
                 _pause(child)
@@ -88,6 +101,7 @@ def _obey(child: subprocess.Popen[bytes], grace_s: float) -> None:
                 _signal(child, signal.SIGCONT)
             else:
                 _stop(child, grace_s)
+    return False
 
 
 def _pause(child: subprocess.Popen[bytes]) -> None:

@@ -54,11 +54,12 @@ def decode(recording: Recording, rate_hz: int = RATE_HZ) -> Decoded:
     waveform = sound.cut(recording.start_s, recording.end_s)
     if not len(waveform):
         return _reject("zero length")
-    clips = _cut_clips(waveform)
+    # Float formats may have samples beyond full scale, whose squares may be infinite.
+    clips = np.clip(_cut_clips(waveform), -1, 1)
     audible = np.sqrt(np.mean(np.square(clips), axis=1)) >= SILENCE_RMS
     if not audible.any():
         return _reject("silent")
-    samples = np.round(np.clip(clips[audible], -1, 1) * 32767).astype(np.int16)
+    samples = np.round(clips[audible] * 32767).astype(np.int16)
     return Decoded(samples, tuple(begin_s + float(index) * clip_seconds(rate_hz) for index in np.flatnonzero(audible)))
 
 
@@ -82,7 +83,7 @@ def read_clip(path: Path, at_s: float = 0.0, rate_hz: int = RATE_HZ) -> NDArray[
         raise InputError(f"{path}: has no sound; give a file with an audio stream")
     if at_s < 0 or at_s * rate_hz >= len(waveform):
         raise InputError(f"{path}: --at {at_s:g}: it is {len(waveform) / rate_hz:.1f} s long; give a time within it")
-    clip = np.resize(waveform[int(at_s * rate_hz) :][:CLIP_SAMPLES], CLIP_SAMPLES)
+    clip = np.clip(np.resize(waveform[int(at_s * rate_hz) :][:CLIP_SAMPLES], CLIP_SAMPLES), -1, 1)
     if np.sqrt(np.mean(np.square(clip))) < SILENCE_RMS:
         end_s = at_s + clip_seconds(rate_hz)
         raise InputError(f"{path}: silent from {at_s:g} to {end_s:g} s; choose another time with --at")
@@ -134,7 +135,8 @@ def _read_mono(path: Path, rate_hz: int, from_s: float = 0.0, end_s: float | Non
     num_more = -num_dropped % ratio.denominator
     num_dropped += num_more
     # Samples of float formats may be NaN or infinite.
-    waveform = np.nan_to_num(np.concatenate(parts)[num_more:].astype(np.float32, copy=False), copy=False)
+    waveform = np.concatenate(parts)[num_more:].astype(np.float32, copy=False)
+    np.nan_to_num(waveform, copy=False, posinf=0, neginf=0)
     del parts
     if not len(waveform) or file_hz == rate_hz:
         return _Sound(waveform, rate_hz, start_s, num_dropped)

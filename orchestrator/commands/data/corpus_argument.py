@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from orchestrator.errors import UserError
-from orchestrator.messages import describe, join_path
+from orchestrator.messages import describe, join_path, suggest_option
 from orchestrator.plugins.loader import check_corpus, corpus_model
 from orchestrator.search_space.reader import read_search_space
 
@@ -43,7 +43,7 @@ def read_corpus(argument: str, root: Path | None, overrides: Sequence[str]) -> M
     try:
         model(**settings)
     except ValidationError as error:
-        reasons = "; ".join(_describe(detail) for detail in error.errors())
+        reasons = "; ".join(_describe(detail, model.model_fields) for detail in error.errors())
         raise UserError(f"corpus {settings['name']}: {reasons}") from None
     check_corpus(settings)
     return settings
@@ -57,8 +57,10 @@ def root_override(root: Path | None) -> list[str]:
     return [f"corpus.root={json.dumps(str(root), ensure_ascii=False)}"]
 
 
-def _describe(detail: Any) -> str:
+def _describe(detail: Any, settings: Collection[str]) -> str:
     key = join_path(detail["loc"])
+    if detail["type"] == "extra_forbidden":
+        return f"unknown setting {key!r}{suggest_option(key, settings)}; it has: {', '.join(settings)}"
     if detail["type"] == "missing":
         return f"needs {key}; give it with {'--root DIR' if key == 'root' else f'--set {key}=VALUE'}"
     return f"{key}: {describe(detail)}" if key else describe(detail)

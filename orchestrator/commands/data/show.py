@@ -25,6 +25,7 @@ from reports import vocabulary as words
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
+    from trainables.corpora.shards.array import ShardedArray
     from trainables.corpora.survey import Survey
 
 MOST_LISTED = 50
@@ -94,7 +95,7 @@ def list_pairs(corpus: Corpus, survey: Survey) -> list[Pair]:
     ]
 
 
-def make_page(corpus: Corpus, survey: Survey, frames: Any) -> str:
+def make_page(corpus: Corpus, survey: Survey, frames: ShardedArray | None) -> str:
     """Return the page: tables, histograms, what may be wrong, and some clips of each class to be seen and heard."""
     environment = Environment(
         loader=PackageLoader("orchestrator.commands.data", "pages"), autoescape=True, undefined=StrictUndefined
@@ -112,12 +113,26 @@ def make_page(corpus: Corpus, survey: Survey, frames: Any) -> str:
         quiet=_list(corpus, survey.is_quiet, survey.rms_db),
         clipped=_list(corpus, survey.is_clipped, survey.peak_db),
         skipped=skip_reasons(corpus),
+        unseen=_list_unseen(corpus, frames),
         most_listed=MOST_LISTED,
         classes=classes,
         num_classes=len(corpus.classes),
         wall=[_make_clip(corpus, survey, frames, clip) for clip in shown],
         amount=words.amount,
+        decibels=_format_db,
     )
+
+
+def _format_db(value_db: float, digits: int) -> str:
+    return f"{value_db:z.{digits}f} dB".replace("-", "−")
+
+
+def _list_unseen(corpus: Corpus, frames: ShardedArray | None) -> list[str]:
+    """Return the recordings whose picture or video can't be read."""
+    if frames is None:
+        return []
+    names = corpus.clips["recording"][frames.is_absent].astype(str).unique()
+    return [name for name in names if name in corpus.pictures]
 
 
 def _list(corpus: Corpus, is_listed: NDArray[np.bool_], values_db: NDArray[np.float32]) -> list[tuple[str, float]]:
@@ -127,7 +142,7 @@ def _list(corpus: Corpus, is_listed: NDArray[np.bool_], values_db: NDArray[np.fl
     return list(zip(names, values_db[rows].tolist(), strict=True))
 
 
-def _make_clip(corpus: Corpus, survey: Survey, frames: Any, clip: int) -> WallClip:
+def _make_clip(corpus: Corpus, survey: Survey, frames: ShardedArray | None, clip: int) -> WallClip:
     row = corpus.clips.iloc[clip]
     sound = io.BytesIO()
     soundfile.write(sound, np.asarray(corpus.waveforms()[clip]), corpus.rate_hz, format="FLAC")

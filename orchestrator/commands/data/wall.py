@@ -59,7 +59,7 @@ class WallClip:
 def count_levels(rms_db: NDArray[np.float32]) -> Histogram:
     """Return the histogram of the RMS of clips, in dB; those below −80 dB are in the first bar."""
     counts, _ = np.histogram(np.clip(rms_db, LEVEL_EDGES_DB[0], -1e-3), LEVEL_EDGES_DB)
-    labels = [f"{low} to {low + 5} dB" for low in LEVEL_EDGES_DB[:-1]]
+    labels = [f"{low} to {low + 5} dB".replace("-", "−") for low in LEVEL_EDGES_DB[:-1]]
     return Histogram("Levels (RMS below full scale)", "clips", _make_bars(labels, counts))
 
 
@@ -71,8 +71,12 @@ def count_durations(corpus: Corpus) -> Histogram:
     counts, _ = np.histogram(clips, np.arange(num_bins + 1) * width + 0.5)
     lasts = [(number + 1) * width for number in range(num_bins)]
     spans = [(last - width + 1, last) for last in lasts]
-    labels = [" to ".join(f"{count * corpus.clip_s:.3g}" for count in dict.fromkeys(span)) + " s" for span in spans]
+    labels = [" to ".join(_format_s(count * corpus.clip_s) for count in dict.fromkeys(span)) + " s" for span in spans]
     return Histogram("Durations, in whole clips", "recordings", _make_bars(labels, counts))
+
+
+def _format_s(duration_s: float) -> str:
+    return f"{duration_s:.3g}" if duration_s < 100 else f"{duration_s:.0f}"
 
 
 def _make_bars(labels: list[str], counts: NDArray[np.int64]) -> tuple[Bar, ...]:

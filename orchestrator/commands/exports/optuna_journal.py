@@ -9,10 +9,10 @@ from pathlib import Path
 import optuna
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial
 
-from orchestrator.policy.frozen_trials import distribution, make_frozen_trial
+from orchestrator.policy.forecast import forecast_points
+from orchestrator.policy.frozen_trials import distribution, make_directions, make_frozen_trial
 from orchestrator.policy.ranges import cover_trials
 from orchestrator.search_space.reader import Sweep, read_stored
 from orchestrator.state.curve import Objective
@@ -52,13 +52,16 @@ def _add_studies(storage: JournalStorage, sweep: Sweep, ledger: Ledger) -> int:
     for arm in sweep.arms:
         trials = ledger.of_arm(arm.name, words.STAGE_SEARCH)
         preferences = ledger.preferences if sweep.space.objective.preference else None
-        is_maximized = objective.mode == "max" or preferences is not None
-        direction = StudyDirection.MAXIMIZE if is_maximized else StudyDirection.MINIMIZE
-        study = optuna.create_study(storage=storage, study_name=f"{sweep.name}/{arm.name}", direction=direction)
-        study.set_metric_names([objective.metric if preferences is None else words.PREFERENCE])
+        study = optuna.create_study(
+            storage=storage,
+            study_name=f"{sweep.name}/{arm.name}",
+            directions=make_directions(objective, preferences),
+        )
+        study.set_metric_names([words.PREFERENCE] if preferences is not None else list(objective.modes))
         study.set_user_attr("sweep", sweep.name)
         domains = {name: distribution(domain) for name, domain in cover_trials(arm, trials).items()}
-        frozen_trials = [make_frozen_trial(trial, objective, domains, preferences) for trial in trials]
+        points = forecast_points(trials, objective) if objective.beside else None
+        frozen_trials = [make_frozen_trial(trial, objective, domains, preferences, points) for trial in trials]
         study.add_trials([_add_origin(frozen, trial) for frozen, trial in zip(frozen_trials, trials, strict=True)])
         count += len(trials)
     return count

@@ -18,6 +18,7 @@ from orchestrator.messages import KeyPath, Mistake, Mistakes, Place, join_path, 
 from orchestrator.search_space.yaml.expansion import NotBounded, check_size
 
 CORE_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float")}
+MERGE_TAG = "tag:yaml.org,2002:merge"
 TEXT_TAGS = {f"tag:yaml.org,2002:{kind}" for kind in ("str", "timestamp", "merge", "value")}
 """Tags that are read as text: YAML 1.2 has neither dates nor merge keys, although ruamel resolves them."""
 
@@ -176,6 +177,10 @@ class _Builder:
                 message = "a key must be text, not a list or a mapping"
                 self.mistakes.entries.add(Mistake(place, join_path(path), message))
                 continue
+            if str(key_node.tag) == MERGE_TAG:
+                message = "YAML 1.2 has no merge keys (<<); write out what is meant, or use presets"
+                self.mistakes.entries.add(Mistake(place, join_path(path), message))
+                continue
             # The text of a key counts, even if it looks like a number or a bool.
             key = str(key_node.value)
             if key in children:
@@ -185,6 +190,9 @@ class _Builder:
                 continue
             children[key] = self.build(value_node, (*path, key))
             children[key].key_place = place
+            if value_node.start_mark.index == value_node.end_mark.index:
+                # ruamel places a value that is not there at the next token, which may be lines below.
+                children[key].place = place
         return children
 
     def _scalar(self, node: YamlNode, place: Place, path: KeyPath) -> Any:

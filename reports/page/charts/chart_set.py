@@ -8,9 +8,11 @@ import numpy as np
 from markupsafe import Markup
 
 from reports.page.charts import plots, rows, svg
+from reports.page.charts.front import front
 from reports.page.charts.parallel import parallel, shade_bounds
 from reports.page.content import Report
 from reports.page.drawings import MAX_SLICES, compute_expected_best, group_contrasts, label_unit
+from reports.page.front import find_points
 from reports.runs.importance import LOGARITHMIC
 
 MAX_MARKS = 2000
@@ -41,6 +43,9 @@ def draw_charts(report: Report) -> Charts:
     best = runs.best_column
     if best not in trials or trials[best].isna().all():
         return drawn
+    points = find_points(runs)
+    if len(points):
+        drawn["front"] = legend + front(points, runs.modes, arms)
     histories = report.histories[np.isfinite(report.histories[metric].astype(float))]
     if len(histories):
         shown = plots.pick_best(trials, best, runs.mode, MAX_CURVES)

@@ -1,0 +1,1 @@
+"""Checks of a search space beyond the type of each key."""

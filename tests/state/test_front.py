@@ -1,0 +1,92 @@
+"""The front of several objectives, against a definition of its own: every pair of points is compared."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import random
+
+import pytest
+
+from orchestrator.state.curve import Objective, Point
+from orchestrator.state.front import Front, find_front, join_fronts
+
+Values = tuple[float, ...]
+
+
+def is_beaten(values: Values, others: list[Values], modes: list[str]) -> bool:
+    """Whether some other values are nowhere worse and somewhere better, said without signs."""
+    for other in others:
+        pairs = list(zip(values, other, modes, strict=True))
+        worse = [theirs < own if mode == "max" else theirs > own for own, theirs, mode in pairs]
+        better = [theirs > own if mode == "max" else theirs < own for own, theirs, mode in pairs]
+        if any(better) and not any(worse):
+            return True
+    return False
+
+
+def brute_front(values_by_number: dict[int, Values], modes: list[str]) -> set[int]:
+    finite = {number: values for number, values in values_by_number.items() if all(map(math.isfinite, values))}
+    return {number for number, values in finite.items() if not is_beaten(values, list(finite.values()), modes)}
+
+
+def random_values(generator: random.Random, size: int) -> Values:
+    """Values on a coarse grid, so that many are equal, and some NaN or infinite."""
+    return tuple(generator.choice([*range(6), *range(6), math.nan, math.inf]) / 1.0 for _ in range(size))
+
+
+def objective_of(modes: list[str]) -> Objective:
+    first, *beside = modes
+    return Objective("m0", first, beside={f"m{place}": mode for place, mode in enumerate(beside, 1)})  # type: ignore[arg-type, misc]
+
+
+def point_of(objective: Objective, values: Values) -> Point | None:
+    return objective.point_of({"metrics": {f"m{place}": value for place, value in enumerate(values)}})
+
+
+@pytest.mark.parametrize(
+    "modes", [list(modes) for size in (1, 2, 3) for modes in itertools.product(["min", "max"], repeat=size)]
+)
+def test_the_front_is_that_of_every_pair(modes: list[str]) -> None:
+    objective = objective_of(modes)
+    for seed in range(30):
+        generator = random.Random(seed)
+        values = {number: random_values(generator, len(modes)) for number in range(generator.randrange(30))}
+        points = {number: point for number, own in values.items() if (point := point_of(objective, own)) is not None}
+        front = find_front(points)
+        assert set(front) == brute_front(values, modes)
+        assert len(front) == len(set(front))
+        best_first = [values[number][0] for number in front]
+        assert best_first == sorted(best_first, reverse=modes[0] == "max")
+
+
+@pytest.mark.parametrize("modes", [["max", "min"], ["min", "min", "max"]])
+def test_a_front_that_is_updated_is_one_that_is_made_afresh(modes: list[str]) -> None:
+    """Trials end, are opened again and end elsewhere, in any order."""
+    objective = objective_of(modes)
+    generator = random.Random(5)
+    fronts = {"a": Front(), "b": Front()}
+    values: dict[int, Values] = {}
+    for _ in range(600):
+        number = generator.randrange(25)
+        own = random_values(generator, len(modes))
+        point = point_of(objective, own) if generator.random() < 0.8 else None
+        fronts["ab"[number % 2]].update(number, point)
+        values.pop(number, None)
+        if point is not None:
+            values[number] = own
+        of_arms = set()
+        for place, front in enumerate(fronts.values()):
+            own_values = {number: one for number, one in values.items() if number % 2 == place}
+            assert set(front.numbers) == brute_front(own_values, modes)
+            of_arms |= set(front.numbers)
+        places = join_fronts(fronts.values())
+        assert places.keys() == of_arms
+        assert {number for number, place in places.items() if place == "sweep"} == brute_front(values, modes)
+
+
+def test_a_missing_value_has_no_point() -> None:
+    objective = Objective("m0", "max", beside={"m1": "min"})
+    assert objective.point_of({"metrics": {"m0": 1.0}}) is None
+    assert objective.point_of({"metrics": {"m0": 1.0, "m1": 2.0}}) == (1.0, -2.0)
+    assert Objective(**objective.to_record()) == objective

@@ -1,0 +1,137 @@
+"""SIGTERM at a worker: an epoch that ends soon is kept, another one is broken off; neither is a failure."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import psutil
+import pytest
+
+from orchestrator.state.paths import OUTBOX, TRIAL_LOG
+from orchestrator.storage.json_lines import read
+from orchestrator.worker.actor import Worker
+from orchestrator.worker.attempt import TrialRun
+from orchestrator.worker.failure import TOLD_TO_END, TrialFailure
+from orchestrator.worker.postmortem import was_told_to_end
+from orchestrator.worker.spec import TrialSpec
+from tests.support.spaces import trial_spec
+
+WALK = str(Path(__file__).parents[1] / "support" / "walk.py")
+
+
+@pytest.fixture(autouse=True)
+def this_process_goes_on() -> Iterator[None]:
+    before = signal.getsignal(signal.SIGTERM)
+    yield
+    for thread in threading.enumerate():
+        if isinstance(thread, threading.Timer):
+            thread.cancel()
+    signal.signal(signal.SIGTERM, before)
+
+
+def walk(folder: Path, *, signalled_at: int = 0, epoch_s: float = 0, grace_s: float = 20) -> TrialSpec:
+    config = {"epoch_s": epoch_s, "signalled_at": signalled_at}
+    return trial_spec(folder, folder=str(folder), trainable=WALK, config=config, seconds_after_sigterm=grace_s)
+
+
+def begin(spec: TrialSpec) -> Worker:
+    worker = Worker.__new__(Worker)
+    worker.setup({"kind": "train", "spec": asdict(spec)})
+    return worker
+
+
+def step_until_it_fails(worker: Worker) -> TrialFailure:
+    with pytest.raises(TrialFailure) as failure:
+        for _ in range(9):
+            worker.step()
+    worker.cleanup()
+    return failure.value
+
+
+def scores(folder: Path) -> list[float]:
+    return [line["metrics"]["val/score"] for line in read(folder / OUTBOX)[0] if "epoch" in line]
+
+
+def undisturbed_scores(folder: Path, epochs: int) -> list[float]:
+    run = TrialRun(walk(folder))
+    for _ in range(epochs):
+        run.step()
+    run.close()
+    return scores(folder)
+
+
+def test_an_epoch_that_ends_in_time_is_kept_and_no_further_one_begins(tmp_path: Path) -> None:
+    failure = step_until_it_fails(begin(walk(tmp_path, signalled_at=2, epoch_s=0.1)))
+    assert (failure.cause, failure.reason) == (TOLD_TO_END, "its process was told to end (SIGTERM)")
+    assert scores(tmp_path) == undisturbed_scores(tmp_path / "undisturbed", 2)
+    assert was_told_to_end(tmp_path / TRIAL_LOG, 1) and not was_told_to_end(tmp_path / TRIAL_LOG, 2)
+
+
+def test_an_epoch_that_takes_too_long_is_broken_off_and_trained_again_exactly(tmp_path: Path) -> None:
+    began = time.monotonic()
+    failure = step_until_it_fails(begin(walk(tmp_path, signalled_at=1, epoch_s=60, grace_s=0.3)))
+    assert failure.cause == TOLD_TO_END and time.monotonic() - began < 30
+    assert scores(tmp_path) == []
+    # The last epoch took longer than this one may: nothing is gained by waiting.
+    spec = replace(walk(tmp_path, signalled_at=2, epoch_s=1, grace_s=0.5), attempt=2)
+    began = time.monotonic()
+    failure = step_until_it_fails(begin(spec))
+    assert failure.cause == TOLD_TO_END and len(scores(tmp_path)) == 1
+    run = TrialRun(replace(walk(tmp_path), attempt=3, reported_epochs=1))
+    run.step()
+    run.close()
+    assert scores(tmp_path) == undisturbed_scores(tmp_path / "undisturbed", 2)
+    assert "Traceback" not in (tmp_path / TRIAL_LOG).read_text()
+
+
+def test_after_a_signal_between_two_epochs_no_other_one_begins(tmp_path: Path) -> None:
+    worker = begin(walk(tmp_path))
+    worker.step()
+    os.kill(os.getpid(), signal.SIGTERM)
+    # Ray ends an idle worker in the same way, whose trial has ended before.
+    assert not was_told_to_end(tmp_path / TRIAL_LOG, 1)
+    # Whatever the process is still given is given back.
+    other = walk(tmp_path / "other")
+    Path(other.folder).mkdir()
+    assert worker.reset_config({"kind": "train", "spec": asdict(other)})
+    assert step_until_it_fails(worker).cause == TOLD_TO_END
+    assert was_told_to_end(tmp_path / "other" / TRIAL_LOG, 1) and not (tmp_path / "other" / OUTBOX).exists()
+    with pytest.raises(SystemExit):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+
+@pytest.mark.parametrize("receiver", ["worker", "keeper", "command"])
+def test_a_command_is_ended_with_its_trial_and_its_end_is_not_the_end_of_the_training(
+    tmp_path: Path, receiver: str
+) -> None:
+    saves = "" if receiver == "command" else "trap 'touch ended; exit 0' TERM; "
+    code = f"{saves}echo $$ > pid; echo '{{\"val/score\": 1}}'; while :; do sleep 0.1; done"
+    command = {"command": ["sh", "-c", code], "objective": "val/score", "mode": "max", "folder": str(tmp_path)}
+    spec = trial_spec(
+        tmp_path,
+        folder=str(tmp_path),
+        trainable=command | {"grace_s": 5.0},
+        config={},
+        max_epochs=9,
+        seconds_after_sigterm=0.5,
+    )
+    worker = begin(spec)
+    assert json.loads(worker.step()["row"])["metrics"]["val/score"] == 1
+    script = psutil.Process(int((tmp_path / "pid").read_text()))
+    receivers = {"worker": psutil.Process(), "keeper": script.parent(), "command": script}
+    process = receivers[receiver]
+    assert process is not None
+    # While the next epoch waits for the command.
+    signal.signal(signal.SIGALRM, lambda number, frame: process.send_signal(signal.SIGTERM))
+    signal.setitimer(signal.ITIMER_REAL, 0.5)
+    failure = step_until_it_fails(worker)
+    assert failure.cause == TOLD_TO_END and "told to end (SIGTERM)" in failure.reason
+    assert not script.is_running()
+    assert (tmp_path / "ended").exists() == (receiver != "command")
