@@ -67,6 +67,21 @@ class Closed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Suspected(Event):
+    """Something is wrong with a machine.
+
+    Attributes:
+        machine: Ray's id of it.
+        fault: `left out` if it gets no more trials of this driver, or `slow`.
+        text: the sentence for the user.
+    """
+
+    machine: str
+    fault: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Redirected(Event):
     """From now on the sweep is sent to another MLflow."""
 

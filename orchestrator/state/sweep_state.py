@@ -62,6 +62,7 @@ class SweepState:
         warm_sweeps: the names of these sweeps.
         top_rungs: the epoch of PASHA's top rung, by arm, once it has risen; under `""` that of all arms together.
         gpu_seconds: the time for which trials have held graphics cards, where the budget limits it.
+        suspects: the machines with which something is wrong, since the last start.
         restarts: how often Ray has died since a trial last gave a sign of life.
         is_restart: whether the next driver only takes the place of one whose Ray had died.
         last_ms: the time of the last event.
@@ -94,6 +95,7 @@ class SweepState:
         self.warm_sweeps: list[str] = []
         self.top_rungs: dict[str, int] = {}
         self.gpu_seconds = 0.0
+        self.suspects: list[events.Suspected] = []
         self.restarts = 0
         self.is_restart = False
         self.last_ms = 0
@@ -136,6 +138,7 @@ class SweepState:
                     self.trials[number].held &= self.is_restart
                 self.is_restart = False
                 self.live.clear()
+                self.suspects = []
                 self.starts.append(event)
                 self.started, self.closed = dict(event.record), None
                 if self._follows_starts and "objective" in event.record:
@@ -144,6 +147,8 @@ class SweepState:
             case events.Closed():
                 self.closed = event
                 return self._leave_running(event.ts)
+            case events.Suspected():
+                self.suspects.append(event)
             case events.Redirected():
                 self.started |= {"tracking_uri": event.tracking_uri, "artifact_root": event.artifact_root}
             case events.Granted():
