@@ -11,7 +11,6 @@ from __future__ import annotations
 import argparse
 import itertools
 import signal
-import sys
 import tempfile
 import threading
 import time
@@ -229,4 +228,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()
