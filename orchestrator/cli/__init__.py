@@ -18,7 +18,7 @@ from orchestrator.cli import clusters, data, results, search_spaces, steering, s
 from orchestrator.cli.options import Address, Detach, Home, Name, Overrides, Preset, find_search_spaces
 from orchestrator.cli.verbs import Verbs
 from orchestrator.command_line import use_utf8, version
-from orchestrator.errors import OrchestratorError, SweepStopped, UserError
+from orchestrator.errors import OrchestratorError, UserError
 from reports.errors import ReportError
 
 app = typer.Typer(
@@ -235,6 +235,3 @@ def main() -> None:
             raise
         print(f"the disk is full ({error}); free some space, and go on with orchestrate resume", file=sys.stderr)
         raise SystemExit(1) from None
-    except KeyboardInterrupt:
-        print(SweepStopped("Stopped."), file=sys.stderr)
-        raise SystemExit(130) from None

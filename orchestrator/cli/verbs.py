@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from typer import Exit
 from typer.core import TyperGroup
 
 EXAMPLES = {
@@ -72,6 +74,14 @@ class WholeDescriptions(TyperGroup):
 
 class Verbs(TyperGroup):
     """A group of commands that lists them under the headings of `EXAMPLES`."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """Run a command, and say that Ctrl-C has ended it, of which Typer says nothing."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            print("Stopped.", file=sys.stderr)
+            raise Exit(130) from None
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each heading."""

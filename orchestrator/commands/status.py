@@ -14,6 +14,7 @@ from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import Snapshot, read_snapshot
 from orchestrator.overview.status_tables import MOST_TRIALS, make_home_table, make_sweep_view
 from orchestrator.state.home import sweep_names
+from orchestrator.state.origin import linked_line
 from orchestrator.state.trial import Trial
 from orchestrator.tracking import sender
 
@@ -87,7 +88,7 @@ def collect_status(snapshot: Snapshot) -> dict[str, Any]:
                 "trials": wanted.get("trials", len(own)),
                 "max_epochs": wanted.get("epochs"),
                 "states": count_by_state,
-                "epochs": sum(trial["epoch"] for trial in own),
+                "epochs": ledger.tally(arm).epochs,
                 "best": best and best.best_value,
                 "best_trial": best and best.number,
                 "mixed_code": snapshot.has_mixed_code(arm),
@@ -104,6 +105,7 @@ def collect_status(snapshot: Snapshot) -> dict[str, Any]:
         "objective": {"metric": objective.metric, "mode": objective.mode, "beside": dict(objective.beside)},
         "arms": arms,
         "machines": [{"machine": event.machine, "fault": event.fault, "text": event.text} for event in ledger.suspects],
+        "linked": linked_line([trial.origin for trial in ledger.trials.values()]),
         "trials": trials,
         "mlflow": {
             "uri": tracking.get("tracking_uri"),
@@ -132,6 +134,7 @@ def _collect_trial(snapshot: Snapshot, trial: Trial) -> dict[str, Any]:
         "best_epoch": row and row["epoch"],
         "last_report_s": snapshot.report_age_s(trial),
         "attempts": trial.attempts,
+        "origin": trial.origin and trial.origin.name,
         "params": trial.params,
     }
 

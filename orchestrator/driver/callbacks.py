@@ -17,6 +17,7 @@ class Callbacks:
 
     Attributes:
         make_config: returns a task as plain values for a worker.
+        make_key: returns what the training of a task depends on (see `policy.trial_key`).
         can_grow: returns whether the cluster has more resources for a trial.
         is_ray_alive: returns whether Ray runs; if not, the death of a worker is not its trial's failure.
         end_workers: kills all workers that still run.
@@ -29,6 +30,7 @@ class Callbacks:
     """
 
     make_config: Callable[[Task], dict[str, Any]]
+    make_key: Callable[[Task], str]
     can_grow: Callable[[Trial], bool]
     is_ray_alive: Callable[[], bool]
     end_workers: Callable[[], None]

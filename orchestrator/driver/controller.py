@@ -14,6 +14,7 @@ from orchestrator.driver.callbacks import Callbacks
 from orchestrator.driver.failures import Failures
 from orchestrator.driver.live_control import LiveControl
 from orchestrator.policy.agenda import Agenda, Task
+from orchestrator.policy.links import Links
 from orchestrator.policy.pruning import Rungs
 from orchestrator.state import events
 from orchestrator.state.disk import Space
@@ -37,19 +38,23 @@ class Engine:
         stop_reason: why the sweep stops early; empty while it does not.
     """
 
-    def __init__(self, agenda: Agenda, ledger: Ledger, rungs: Rungs, space: Space, callbacks: Callbacks) -> None:
+    def __init__(
+        self, agenda: Agenda, ledger: Ledger, rungs: Rungs, links: Links, space: Space, callbacks: Callbacks
+    ) -> None:
         """Start with no task.
 
         Args:
             agenda: decides which task is next.
             ledger: the state of the sweep and its log.
             rungs: decides which trials are pruned.
+            links: takes trials over from other sweeps.
             space: watches the disk.
             callbacks: act on everything else.
         """
         self.agenda = agenda
         self.ledger = ledger
         self.rungs = rungs
+        self.links = links
         self.space = space
         self.callbacks = callbacks
         self.control = LiveControl(ledger, callbacks.say)
@@ -97,14 +102,24 @@ class Engine:
             live = self._live_numbers()
             self.control.look(live)
             if not self.stop_reason and not self._is_paused() and self.control.has_room(len(live)):
-                task = self.agenda.next_task(live, self.control.controls.boosted)
-            if task is not None and task.kind == "train":
-                self._warn_of_changed_code(task.trial)
-                self.ledger.attempt(task.trial, self.agenda.code)
+                task = self._next_task(live)
         if task is None or self.stop_reason:
             return None
         self.live[task_id] = task
         return self.callbacks.make_config(task)
+
+    def _next_task(self, live: set[int]) -> Task | None:
+        """Return the next task, and record an attempt; trials that another sweep has trained are taken over first."""
+        while True:
+            task = self.agenda.next_task(live, self.control.controls.boosted)
+            if task is None or task.kind == "evaluate" or self.stop_reason:
+                return task
+            trial, code, key = task.trial, self.agenda.code, self.callbacks.make_key(task)
+            if not self.links.take_over(trial, code, key):
+                self._warn_of_changed_code(trial)
+                self.ledger.attempt(trial, code, key)
+                return task
+            self.rungs.take_in(trial)
 
     def is_waiting(self) -> bool:
         """Return whether tasks may follow although none runs now: the sweep is paused."""

@@ -20,7 +20,9 @@ from orchestrator.machines.address import check_answers, cluster_address
 from orchestrator.overview.trial_reference import resolve_trained_models
 from orchestrator.plugins import additions, loader
 from orchestrator.plugins.corpora import evict_features
+from orchestrator.policy import trial_key
 from orchestrator.policy.agenda import Agenda
+from orchestrator.policy.links import Links
 from orchestrator.policy.warm_start import WarmStart
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
@@ -189,15 +191,8 @@ class SweepRun:
         ]
         objective = self.sweep.space.objective.metric
         prepared = loader.prepare(self.sweep.trainable, settings, corpus, self._progress, objective)
-        before = self.ledger.started.get("judge")
-        if self.ledger.trials and before != prepared.judge:
-            raise UserError(
-                f"sweep {self.sweep.name} was judged by {before}, the judge is now {prepared.judge} (the corpus or "
-                "orchestrate is another one): their values can't be compared; start another sweep with --name"
-            )
-        record = self.ledger.started if self.ledger.trials else {}
         self._warm_start.check_judge(self.sweep, prepared.judge, corpus.fingerprint if corpus else None)
-        present_judges(self.sweep.name, prepared.judges, record, self.screen.say)
+        present_judges(self.sweep.name, prepared, self.ledger, self.screen.say)
         return prepared
 
     def _write_start(self, prepared: loader.Prepared, corpus: Corpus | None) -> None:
@@ -223,13 +218,16 @@ class SweepRun:
         from orchestrator.state.disk import Space
 
         daemons = RayDaemons()
+        environment = trial_key.hash_environment(agenda.code, self.ledger.started)
         engine = Engine(
             agenda,
             self.ledger,
             Rungs(self.sweep, self.ledger, agenda.promotion),
+            Links.find(self.sweep, self.home, self.ledger, environment),
             Space(self.folder, self.sweep.space.disk.min_free_gib),
             Callbacks(
                 tasks.make_config,
+                lambda task: tasks.make_key(task, environment),
                 tasks.can_grow,
                 daemons.are_alive,
                 daemons.end_workers,

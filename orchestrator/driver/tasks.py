@@ -11,6 +11,7 @@ from orchestrator.driver import grants
 from orchestrator.machines.inventory import Capacity
 from orchestrator.overview.trial_reference import resolve_trained_models
 from orchestrator.plugins import loader
+from orchestrator.policy import trial_key
 from orchestrator.state.paths import trial_folder
 from orchestrator.worker.spec import TrialSpec
 from reports import vocabulary as words
@@ -37,6 +38,7 @@ def make_spec(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: in
     return TrialSpec(
         number=trial.number,
         id=trial.id,
+        origin_ids=trial.ids[1:],
         folder=str(trial_folder(home / sweep.name, trial.number)),
         home=str(home),
         trainable=space.trainable_reference,
@@ -124,10 +126,21 @@ class Tasks:
         held = sum(self._grants[trial.arm].scale(trial.share, capacity).gpus for trial in trials)
         return min(held, capacity.gpus)
 
+    def make_key(self, task: Task, environment: str) -> str:
+        """Return what the training of a task depends on; see `policy.trial_key`."""
+        trial = task.trial
+        gpus, threads = self._scale_grant(trial).gpus, self._grants[trial.arm].threads
+        spec = make_spec(self._sweep, self._home, trial, gpu=gpus, threads=threads)
+        return trial_key.make_key(replace(spec, max_epochs=task.max_epochs), self._sweep.declaration, environment)
+
+    def _scale_grant(self, trial: Trial) -> grants.Grant:
+        """Return the resources of a trial, which may have grown."""
+        return self._grants[trial.arm].scale(trial.share, self._capacity)
+
     def make_config(self, task: Task) -> dict[str, Any]:
         """Return a task as the configuration for a worker: `kind`, `spec`, `resources`, and `labels` of a machine."""
         trial, space = task.trial, self._sweep.space
-        grant = self._grants[trial.arm].scale(trial.share, self._capacity)
+        grant = self._scale_grant(trial)
         # The threads are those of the arm, not of a trial that has grown: their number changes the order in which
         # floats are summed, and with it the results.
         spec = make_spec(self._sweep, self._home, trial, gpu=grant.gpus, threads=self._grants[trial.arm].threads)

@@ -17,10 +17,9 @@ import numpy as np
 from orchestrator.errors import UserError
 from orchestrator.models.champion import export_best
 from orchestrator.plugins import exported_models, loader
-from orchestrator.state.paths import trial_folder
+from orchestrator.state.paths import RUN_FILE, trial_folder
 from orchestrator.tracking import sender
 from orchestrator.tracking.connection import connect
-from orchestrator.tracking.mirror import RUN_FILE
 from orchestrator.tracking.run import read_sent
 
 if TYPE_CHECKING:

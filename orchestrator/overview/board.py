@@ -149,4 +149,5 @@ class Board:
         metric = words.label_of(self.sweep.space.objective.metric)
         best = trial.best_value
         value = "" if best is None else f", best {metric} {format_number(best)}"
-        return f"trial {trial.number} ({trial.arm}) {trial.outcome} after {words.amount(trial.epochs, 'epoch')}{value}"
+        ended = f"trial {trial.number} ({trial.arm}) {trial.outcome} after {words.amount(trial.epochs, 'epoch')}{value}"
+        return ended if trial.origin is None else f"{ended}, taken over from {trial.origin.name}"

@@ -28,6 +28,7 @@ from orchestrator.overview.tables import (
 )
 from orchestrator.state.budget import Budget
 from orchestrator.state.home import home_option
+from orchestrator.state.origin import linked_line
 from orchestrator.state.trial import infeasible_line, unfinished_line
 from orchestrator.tracking import sender
 from orchestrator.tracking.links import link_lines
@@ -174,6 +175,8 @@ class Screen:
         print_front(ledger, self.console)
         if infeasible := infeasible_line(ledger.trials.values(), ledger.objective):
             self.say(infeasible)
+        if linked := linked_line([trial.origin for trial in ledger.trials.values()]):
+            self.say(linked)
         if any(arm.mixed_code for arm in arms):
             self.say(MIXED_CODE)
         command = format_command("report", sweep.name, "--best-yaml", *home_option(ledger.folder.parent))

@@ -64,6 +64,8 @@ def make_sweep_view(name: str, data: dict[str, Any], *, most_trials: int) -> Gro
         parts.append(MIXED_CODE)
     parts += [Text(machine["text"], style="yellow") for machine in data["machines"]]
     parts += ["", _make_trial_table(shown, metric)]
+    if data["linked"]:
+        parts.append(data["linked"])
     if num_hidden := len(data["trials"]) - len(shown):
         parts.append(f"{num_hidden:,} more trials; --all shows them.")
     parts.append(Text(_format_mlflow(data["mlflow"], is_running=bool(data["driver"]))))
@@ -101,7 +103,8 @@ def _make_trial_table(shown: Iterable[dict[str, Any]], metric: str) -> Table:
     for trial in shown:
         age = trial["last_report_s"]
         last_report = _format_age(age) if age is not None and trial["state"] in UNENDED else ""
-        why = trial["reason"] if trial["state"] in BROKEN else ""
+        origin = f"from {trial['origin']}" if trial["origin"] else ""
+        why = trial["reason"] if trial["state"] in BROKEN else origin
         cells = (
             str(trial["trial"]),
             trial["arm"],

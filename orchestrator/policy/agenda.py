@@ -211,7 +211,7 @@ class Agenda:
         if arm is None:
             return None
         # It imports Optuna and SciPy, which takes long and is not needed to resume trials.
-        from orchestrator.policy.points import derive_seed
+        from orchestrator.policy.points import search_seed
         from orchestrator.policy.suggestions import Studies
 
         self._studies = self._studies or Studies(self.sweep, self.ledger)
@@ -223,8 +223,7 @@ class Agenda:
             stage="search",
             source=source,
             of=None,
-            # Trials at the same place in their arms start from the same seed, which makes arms easier to compare.
-            seed=derive_seed(self.sweep.space.seed, "search", index),
+            seed=search_seed(self.sweep, index),
             compared=arm.compared,
             searched=searched,
             params={**arm.compared, **arm.fixed, **searched},

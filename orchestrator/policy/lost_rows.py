@@ -25,7 +25,7 @@ def restore_rows(ledger: Ledger, trial: Trial) -> None:
 
     with outbox.lock_trial(folder, trial.number):
         writer = outbox.Outbox(folder, trial.number, trial.id, trial.since)
-        for row in load_rows(folder / CHECKPOINT, trial.since, trial.id):
+        for row in load_rows(folder / CHECKPOINT, trial.since, trial.ids):
             if row["epoch"] == writer.epochs + 1:
                 writer.append(row)
                 ledger.report(trial, row)

@@ -10,8 +10,9 @@ from collections.abc import Mapping, Sequence
 from scipy.stats import qmc
 
 from orchestrator.search_space.arms import Arm
+from orchestrator.search_space.sampler import GRID, RANDOM, SOBOL
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.search import grid_points
+from orchestrator.search_space.search import choose_sampler, grid_points
 from orchestrator.search_space.sweep import Sweep
 
 
@@ -19,6 +20,11 @@ def derive_seed(*parts: object) -> int:
     """Return a seed in [0, 2³¹) that is a hash of the parts."""
     digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
     return int.from_bytes(digest[:4], "big") >> 1
+
+
+def search_seed(sweep: Sweep, index: int) -> int:
+    """Return the seed of the trials at one place in their arms: the same, which makes arms easier to compare."""
+    return derive_seed(sweep.space.seed, "search", index)
 
 
 def first_point(sweep: Sweep, arm: Arm) -> dict[str, Value]:
@@ -59,6 +65,34 @@ def grid_point(sweep: Sweep, arm: Arm, used: Sequence[Mapping[str, Value]]) -> d
     counts = Counter(frozenset(point.items()) for point in used)
     # A budget that was granted beyond the grid begins it anew, with other seeds.
     return min(points, key=lambda point: counts[frozenset(point.items())])
+
+
+POINTS = {SOBOL: sobol_point, RANDOM: random_point}
+"""The samplers that look at no other trial."""
+
+
+def propose_without_results(
+    sweep: Sweep, arm: Arm, index: int, used: Sequence[Mapping[str, Value]], num_warm: int
+) -> tuple[dict[str, Value], str] | None:
+    """Return the values of an arm's trial with this index, and their source; None if they depend on results.
+
+    Args:
+        sweep: the search space.
+        arm: the arm.
+        index: the place of the trial in its arm, from 0 on.
+        used: the points of the grid that trials have had.
+        num_warm: the number of trials of other sweeps from which the arm's sampler learns.
+    """
+    sampler = choose_sampler(sweep.space, arm).name
+    if sampler == GRID:
+        # The trials that were wanted come on top, so that no point of the grid is left out.
+        return grid_point(sweep, arm, used), GRID
+    if sampler in POINTS:
+        return POINTS[sampler](sweep, arm, index), sampler
+    # A sweep with the same seed had the first points of the sequence.
+    if index + num_warm < sweep.space.search.startup_trials:
+        return sobol_point(sweep, arm, index + num_warm), "startup"
+    return None
 
 
 def searched_names(sweep: Sweep) -> list[str]:

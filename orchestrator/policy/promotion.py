@@ -51,7 +51,8 @@ class Promotion(Rule):
                     self._enter(trial, epoch, best)
 
     def record(self, trial: Trial, epoch: int, best: float) -> None:
-        """Do nothing: the rungs were filled from the ledger."""
+        """Enter a report into its rung, unless the rung was filled with it from the ledger."""
+        self._enter(trial, epoch, best)
 
     def find_reason(self, trial: Trial, epoch: int, best: float) -> str:
         """Enter a report into its rung, and return why the trial pauses there; empty if it goes on."""

@@ -97,6 +97,11 @@ class Rungs:
         is_search = self.pruning is not None and trial.stage == words.STAGE_SEARCH
         return is_search and epoch < self.budget.epochs(trial.arm)
 
+    def take_in(self, trial: Trial) -> None:
+        """Compare others with a trial that was taken over; whatever it is worth, it has completed."""
+        for epoch, _, best in trial.curve.best_so_far(self.objective):
+            self._record(trial, epoch, best)
+
     def judge(self, ledger: Ledger, trial: Trial) -> bool:
         """Decide on a trial's newest report, write the decision to the ledger, and return whether the trial has ended.
 

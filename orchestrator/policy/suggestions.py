@@ -25,11 +25,11 @@ from orchestrator.policy.frozen_trials import (
     make_frozen_trial,
     suggest_value,
 )
-from orchestrator.policy.points import derive_seed, grid_point, random_point, sobol_point
+from orchestrator.policy.points import derive_seed, propose_without_results
 from orchestrator.policy.ranges import is_inside
-from orchestrator.policy.wanted import WantedTrials
+from orchestrator.policy.wanted import WantedTrials, complete
 from orchestrator.search_space.reader import Arm, Sweep
-from orchestrator.search_space.sampler import CMAES, GP, GRID, RANDOM, SOBOL, TPE, is_file
+from orchestrator.search_space.sampler import CMAES, GP, GRID, TPE, is_file
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import choose_sampler
 from orchestrator.state.curve import Objective
@@ -37,8 +37,6 @@ from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
-POINTS = {SOBOL: sobol_point, RANDOM: random_point}
-"""The samplers that look at no other trial."""
 CUSTOM = "custom"
 """The source of parameters that a sampler of the user's has proposed."""
 
@@ -79,28 +77,18 @@ class Studies:
         if arm.searched.keys() <= wanted.keys():
             return arm.draw(lambda name, domain: wanted[name]), source
         proposed, sampler = self._propose_next(arm, index)
-        if not wanted:
-            return proposed, sampler
-        # Where a wanted value makes a parameter active that the proposal has not, it gets the middle of its domain.
-        values = {**proposed, **wanted}
-        return arm.draw(lambda name, domain: values.get(name, domain.at(0.5))), source
+        return (complete(arm, wanted, proposed), source) if wanted else (proposed, sampler)
 
     def _propose_next(self, arm: Arm, index: int) -> tuple[dict[str, Value], str]:
         """Return the values that the arm's sampler proposes, and their source."""
-        sampler = choose_sampler(self._sweep.space, arm).name
         # Optuna takes no value outside of a range, which may have been narrowed since.
         warm = self._ledger.warm_trials.get(arm.name, [])
         trials = [*warm, *self._ledger.of_arm(arm.name, words.STAGE_SEARCH)]
         trials = [trial for trial in trials if is_inside(arm, trial)]
-        if sampler == GRID:
-            # The trials that were wanted come on top, so that no point of the grid is left out.
-            used = [trial.searched for trial in trials if trial.source == GRID]
-            return grid_point(self._sweep, arm, used), GRID
-        if sampler in POINTS:
-            return POINTS[sampler](self._sweep, arm, index), sampler
-        # A sweep with the same seed had the first points of the sequence.
-        if index + len(warm) < self._sweep.space.search.startup_trials:
-            return sobol_point(self._sweep, arm, index + len(warm)), "startup"
+        used = [trial.searched for trial in trials if trial.source == GRID]
+        if point := propose_without_results(self._sweep, arm, index, used, len(warm)):
+            return point
+        sampler = choose_sampler(self._sweep.space, arm).name
         seed = derive_seed(self._sweep.space.seed, arm.name, index)
         if sampler == TPE and not self._objective.beside:
             return self._keep_study(arm, trials).ask(seed), TPE

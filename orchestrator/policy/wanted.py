@@ -71,6 +71,13 @@ class WantedTrials:
         return {}, ""
 
 
+def complete(arm: Arm, wanted: Mapping[str, Value], proposed: Mapping[str, Value]) -> dict[str, Value]:
+    """Return the values of a trial of which some are wanted, and the others are those of a proposal."""
+    # Where a wanted value makes a parameter active that the proposal has not, it gets the middle of its domain.
+    values = {**proposed, **wanted}
+    return arm.draw(lambda name, domain: values.get(name, domain.at(0.5)))
+
+
 def try_next(home: Path, name: str, settings: Sequence[str], say: Callable[[str], None]) -> None:
     """Ask for a configuration, which the next trial of each arm that can have it gets.
 

@@ -25,7 +25,7 @@ from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, ch
 from orchestrator.search_space.objective import Objective, Pruning
 from orchestrator.search_space.sampler import Search
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.section import NoneWord, Notice, Resources, Section
+from orchestrator.search_space.section import Cache, Disk, NoneWord, Notice, Resources, Section
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
 
 
@@ -112,27 +112,6 @@ class Limits(Section):
     )
     seconds_after_sigterm: float = Field(
         20, ge=0, le=86400, description="an epoch is broken off if it does not end so soon after SIGTERM"
-    )
-
-
-class Disk(Section):
-    """The use of the disk."""
-
-    keep_pruned_checkpoints: bool = Field(False, description="whether pruned trials keep their checkpoints")
-    min_free_gib: float = Field(
-        2, ge=0, allow_inf_nan=False, description="with less free than this the sweep pauses until there is more"
-    )
-
-
-class Cache(Section):
-    """The features of corpora in the home, which are computed once and kept."""
-
-    max_gib: float | None = Field(
-        None,
-        ge=0,
-        allow_inf_nan=False,
-        description="when the sweep starts, those that were used least recently are deleted until the others fit; "
-        "those that a process uses stay [default: all stay]",
     )
 
 
@@ -250,6 +229,9 @@ class SearchSpace(Section):
     )
     warm_start: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_check_different)] = Field(
         (), description="sweeps of this home from whose trials the samplers learn before the first one"
+    )
+    repeat: bool = Field(
+        False, description="whether a trial is trained although a sweep of this home has trained an equal one"
     )
     search: Search = Field(Search(), description="who proposes the parameters of trials")
     budget: Budget = Field(description="the number of trials and epochs, and the time limit")

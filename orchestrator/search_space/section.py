@@ -1,4 +1,4 @@
-"""What every section of a search space has in common, and two that are used elsewhere, too: resources and notices."""
+"""What every section of a search space has in common, and those about machines and people: resources, disk, notices."""
 
 from __future__ import annotations
 
@@ -19,6 +19,27 @@ class Section(BaseModel):
     """A mapping that has no other keys than the declared ones."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Disk(Section):
+    """The use of the disk."""
+
+    keep_pruned_checkpoints: bool = Field(False, description="whether pruned trials keep their checkpoints")
+    min_free_gib: float = Field(
+        2, ge=0, allow_inf_nan=False, description="with less free than this the sweep pauses until there is more"
+    )
+
+
+class Cache(Section):
+    """The features of corpora in the home, which are computed once and kept."""
+
+    max_gib: float | None = Field(
+        None,
+        ge=0,
+        allow_inf_nan=False,
+        description="when the sweep starts, those that were used least recently are deleted until the others fit; "
+        "those that a process uses stay [default: all stay]",
+    )
 
 
 class Resources(Section):

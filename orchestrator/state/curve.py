@@ -15,6 +15,8 @@ from reports import vocabulary as words
 if TYPE_CHECKING:
     from orchestrator.search_space.schema import SearchSpace
 
+TAKEN_OVER = 0
+"""The attempt of epochs that another trial has trained; a trial's own attempts count from 1."""
 Point = tuple[float, ...]
 """The values of all objectives in one epoch, each with the sign that makes the largest the best."""
 Rank = tuple[bool, float]
@@ -143,7 +145,7 @@ class Curve:
     Attributes:
         best_row: the outbox line of the best epoch; None before the first number.
         best_value: the objective in that epoch; None before the first number.
-        trained_s: the duration of all epochs.
+        trained_s: the duration of all epochs, without those that another trial has trained.
     """
 
     def __init__(self) -> None:
@@ -195,7 +197,8 @@ class Curve:
         self._epochs.append(row["epoch"])
         self._times_ms.append(row["ts"])
         self._values.append(value)
-        self.trained_s += row["metrics"].get(words.EPOCH_S, 0.0)
+        if row["attempt"] != TAKEN_OVER:
+            self.trained_s += row["metrics"].get(words.EPOCH_S, 0.0)
         if objective.is_better(value, self.best_value):
             self.best_row, self.best_value = row, value
 

@@ -172,12 +172,39 @@ class Attempted(TrialEvent):
         attempt: the number of the attempt, from 1 on.
         code: the fingerprint of the code.
         share: how many times its arm's resources the trial gets.
+        key: identifies all that the training depends on (see `policy.trial_key`); empty if it is not known.
     """
 
     KIND: ClassVar[str] = "attempt"
     attempt: int
     code: str
     share: float = 1
+    key: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Linked(TrialEvent):
+    """A trial was not trained: it has completed with the epochs and checkpoints of an equal trial of another sweep.
+
+    Its folder is complete before this is written.
+
+    Attributes:
+        sweep: the name of the other sweep.
+        number: the number of the trial there.
+        ids: the ids of the trials that its checkpoints may contain.
+        run: the trial's run in MLflow; None if it had none yet.
+        epochs: the number of its epochs.
+        code: the fingerprint of the code.
+        key: as in `Attempted`.
+    """
+
+    sweep: str
+    number: int
+    ids: list[str]
+    run: str | None
+    epochs: int
+    code: str
+    key: str
 
 
 @dataclass(frozen=True, kw_only=True)

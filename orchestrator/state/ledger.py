@@ -15,6 +15,7 @@ from orchestrator.state import event_lines, events
 from orchestrator.state.curve import Objective, select_valid
 from orchestrator.state.events import Rendering
 from orchestrator.state.foreign import set_foreign_folders_aside
+from orchestrator.state.origin import Origin
 from orchestrator.state.paths import OUTBOX, SWEEP_LOG, trial_folder
 from orchestrator.state.sweep_state import Grant, SweepState
 from orchestrator.state.trial import Trial
@@ -94,10 +95,27 @@ class Ledger(SweepState):
         self.write(events.Asked(trial=number, id=uuid.uuid4().hex[:12], **fields), sync=False)
         return self.trials[number]
 
-    def attempt(self, trial: Trial, code: str) -> None:
-        """Record that a worker is about to continue a trial, on code with this fingerprint."""
+    def attempt(self, trial: Trial, code: str, key: str = "") -> None:
+        """Record that a worker is about to continue a trial, on code with this fingerprint; `events` has the key."""
         durable.make_folder(trial_folder(self.folder, trial.number))
-        self.write(events.Attempted(trial=trial.number, attempt=trial.attempts + 1, code=code, share=trial.share))
+        attempt = trial.attempts + 1
+        self.write(events.Attempted(trial=trial.number, attempt=attempt, code=code, share=trial.share, key=key))
+
+    def link(self, trial: Trial, origin: Origin, code: str, key: str) -> None:
+        """Record that a trial has the epochs of another one, which are in its folder, and read them."""
+        self.write(
+            events.Linked(
+                trial=trial.number,
+                sweep=origin.sweep,
+                number=origin.number,
+                ids=list(origin.ids),
+                run=origin.run,
+                epochs=origin.epochs,
+                code=code,
+                key=key,
+            )
+        )
+        self.take_rows(trial, json_lines.read(self._outbox(trial))[0])
 
     def report(self, trial: Trial, row: json_lines.Line) -> None:
         """Add an epoch that the worker has written to its outbox."""

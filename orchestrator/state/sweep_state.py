@@ -174,10 +174,13 @@ class SweepState:
     def _apply_to_trial(self, trial: Trial, event: events.TrialEvent) -> None:
         match event:
             case events.Attempted():
-                trial.attempts, trial.share = event.attempt, event.share
-                trial.codes.append(event.code)
-                trial.started, trial.left_ms = self.started, None
+                trial.attempt(event, self.started)
                 self.live.add(trial.number)
+            case events.Linked():
+                trial.link(event, self.started)
+                # Pruning takes them in as if they had been trained now.
+                for epoch in range(1, event.epochs + 1):
+                    self._add_judged(trial, epoch)
             case events.Died():
                 trial.died_at.append(event.epochs)
                 trial.broken_off = event.reason
@@ -187,9 +190,7 @@ class SweepState:
                 trial.broken_off = event.reason
                 self.live.discard(trial.number)
             case events.Ended():
-                trial.outcome, trial.cause, trial.reason = event.outcome, event.cause, event.reason
-                trial.alike, trial.ended_ms = event.alike, event.ts
-                trial.ends += 1
+                trial.end(event)
                 self._add_judged(trial, event.epochs)
                 self.live.discard(trial.number)
             case events.Extended() | events.Promoted():
@@ -216,9 +217,7 @@ class SweepState:
                 trial.left_ms = event.ts
                 self.live.discard(trial.number)
             case events.Evaluated():
-                trial.evaluated_ms = event.ts
-                trial.test, trial.evaluation_error = dict(event.metrics), event.error or ""
-                trial.renderings = event.renderings
+                trial.evaluate(event)
             case events.Reevaluated():
                 trial.forget_evaluation()
 

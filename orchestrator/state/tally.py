@@ -22,7 +22,7 @@ class _Share:
     trained_s: float
     rendered: tuple[str, ...]
     length: int | None
-    """Its epochs, once it has ended; None before, and for trials of the confirm stage, which are never pruned."""
+    """All of its epochs, once it has ended; None before, and for trials of the confirm stage, never pruned."""
 
 
 class Tally:
@@ -32,8 +32,8 @@ class Tally:
         best: the best trial of its search, the first of equals; None before the first number.
         front: its trials that no other of them dominates; empty with a single objective.
         statuses: how many trials have each status.
-        epochs: the number of epochs of all trials.
-        pruned_epochs: the number of epochs of the pruned trials.
+        epochs: the number of epochs of all trials, without those of other sweeps.
+        pruned_epochs: the number of these epochs of the pruned trials.
         trained_s: the duration of all epochs.
         lengths: how many trials of the search have ended after each number of epochs.
         codes: fingerprints of the code that its trials ran.
@@ -82,7 +82,7 @@ class Tally:
         settings = [name for rendering in trial.renderings for name in rendering["settings"]]
         has_length = trial.outcome is not None and trial.stage == words.STAGE_SEARCH
         length = trial.epochs if has_length else None
-        share = _Share(trial.status, trial.epochs, trial.curve.trained_s, tuple(settings), length)
+        share = _Share(trial.status, trial.trained_epochs, trial.curve.trained_s, tuple(settings), length)
         self._shares[trial.number] = share
         self._add(share, 1)
         self.codes.update(trial.codes[-1:])

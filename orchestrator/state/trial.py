@@ -7,8 +7,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator.search_space.scalars import Value
-from orchestrator.state.curve import Curve, Objective, Point, Rank, describe_constraints, select_valid
-from orchestrator.state.events import Asked, Rendering, Stage
+from orchestrator.state.curve import TAKEN_OVER, Curve, Objective, Point, Rank, describe_constraints, select_valid
+from orchestrator.state.events import Asked, Attempted, Ended, Evaluated, Linked, Rendering, Stage
+from orchestrator.state.origin import Origin
 from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
 
@@ -34,11 +35,14 @@ class Trial:
         asked_ms, ended_ms, evaluated_ms: when that last happened, in milliseconds since 1970; None if it has not.
         started: what the driver that ran it last wrote at its start: the judge, the commit, the corpus.
         left_ms: since when it waits for another attempt; None while it runs, and in a new trial.
-        since: the attempt from which on its epochs count; a later one than the first after it was started over.
+        since: the attempt from which on its epochs count: 1, a later one after it was started over, and `TAKEN_OVER` if
+            its first epochs are those of another trial.
         retried: attempts that it had when it was last retried; earlier deaths and divergences no longer count.
         share: how many times its arm's resources it gets.
         diverged: the cause and the reason, if its training has diverged.
         codes: the fingerprint of the code that each attempt ran.
+        keys: what the training of each attempt depended on (see `policy.trial_key`); empty where that is not known.
+        origin: the trial from which it has its first epochs; None if it has trained all of them.
         judged: the last epoch after which the trial was allowed to continue, or ended.
         died_at: the epochs recorded at each death of its process since it was last retried.
         displaced_at: the epochs recorded each time when it lost its machine or its process by nothing that it did,
@@ -69,6 +73,8 @@ class Trial:
     retried: int = 0
     share: float = 1
     codes: list[str] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    origin: Origin | None = None
     curve: Curve = field(default_factory=Curve)
     diverged: Mapping[str, str] | None = None
     judged: int = 0
@@ -134,6 +140,16 @@ class Trial:
         return self.curve.last_epoch
 
     @property
+    def trained_epochs(self) -> int:
+        """The number of epochs that this sweep has trained."""
+        return self.epochs - (self.origin.epochs if self.origin else 0)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The ids that its checkpoints may contain: its own, and those of the trial from which it has its epochs."""
+        return (self.id, *(self.origin.ids if self.origin else ()))
+
+    @property
     def best_value(self) -> float | None:
         """The objective at the best epoch; None before the first number."""
         return self.curve.best_value
@@ -164,9 +180,37 @@ class Trial:
             if not is_broken and line["epoch"] > self.epochs:
                 self.curve.add(line, objective)
 
+    def attempt(self, event: Attempted, started: Mapping[str, Any]) -> None:
+        """Run; `started` is as in `from_event`."""
+        self.attempts, self.share = event.attempt, event.share
+        self.codes.append(event.code)
+        self.keys.append(event.key)
+        self.started, self.left_ms = started, None
+
+    def end(self, event: Ended) -> None:
+        """Have ended."""
+        self.outcome, self.cause, self.reason = event.outcome, event.cause, event.reason
+        self.alike, self.ended_ms = event.alike, event.ts
+        self.ends += 1
+
+    def evaluate(self, event: Evaluated) -> None:
+        """Take in its evaluation."""
+        self.evaluated_ms, self.renderings = event.ts, event.renderings
+        self.test, self.evaluation_error = dict(event.metrics), event.error or ""
+
+    def link(self, event: Linked, started: Mapping[str, Any]) -> None:
+        """Have completed with the epochs of a trial of another sweep; `started` is as in `from_event`."""
+        self.origin = Origin(event.sweep, event.number, tuple(event.ids), event.run, event.epochs)
+        self.since, self.started, self.left_ms = TAKEN_OVER, started, None
+        self.codes.append(event.code)
+        self.keys.append(event.key)
+        self.outcome, self.ended_ms = words.OUTCOME_COMPLETED, event.ts
+        self.reason = f"all {event.epochs} epochs, taken over from {self.origin.name}"
+        self.ends += 1
+
     def start_over(self) -> None:
         """Go back to before the first epoch: what was recorded so far no longer counts."""
-        self.since, self.judged, self.curve = self.attempts + 1, 0, Curve()
+        self.since, self.judged, self.curve, self.origin = self.attempts + 1, 0, Curve(), None
 
     def reopen(self) -> None:
         """Take its outcome and its evaluation back, so that it goes on."""
@@ -185,7 +229,7 @@ class Trial:
     def point(self, objective: Objective) -> Point | None:
         """Return its values of several objectives at its best epoch; None if it can't be on a front.
 
-        A pruned trial can: what it has reached was measured, and its checkpoint is there.
+        A pruned trial can: what it has reached was measured, and it keeps its checkpoint.
         """
         row = self.curve.best_row
         if not objective.beside or self.stage != words.STAGE_SEARCH or self.outcome not in RANKED or row is None:
@@ -193,14 +237,12 @@ class Trial:
         return objective.point_of(row)
 
     def front_place(self, places: Mapping[int, str]) -> str | None:
-        """Return one of `words.FRONT_…` in a sweep with several objectives; None until it has ended.
+        """Return one of `words.FRONT_…` in a sweep with several objectives; None in the confirm stage.
 
         Args:
             places: where the trials on a front are, by number.
         """
-        if self.outcome is None or self.stage != words.STAGE_SEARCH:
-            return None
-        return places.get(self.number, words.FRONT_NO)
+        return places.get(self.number, words.FRONT_NO) if self.stage == words.STAGE_SEARCH else None
 
     def rank(self, objective: Objective) -> Rank | None:
         """Return what orders it among its arm's trials; None if it can't be the best."""

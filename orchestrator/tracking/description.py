@@ -30,7 +30,9 @@ CLOSED = {"finished": words.OUTCOME_COMPLETED}
 """Outcomes of a sweep that have another name in the sweep log than in the vocabulary."""
 
 
-def describe_trial(history: History, trial: Trial, parent: str, place: str | None = None) -> Wanted:
+def describe_trial(
+    history: History, trial: Trial, parent: str, place: str | None = None, origin_page: str = ""
+) -> Wanted:
     """Return the run of a trial.
 
     Args:
@@ -38,6 +40,7 @@ def describe_trial(history: History, trial: Trial, parent: str, place: str | Non
         trial: the trial.
         parent: the id of the sweep's run.
         place: the place of the trial at the end of the sweep, as text; None before that.
+        origin_page: the link to the run of the trial from which it has its epochs; empty if there is none.
     """
     tags = {
         words.TAG_ROLE: words.ROLE_TRIAL,
@@ -53,9 +56,10 @@ def describe_trial(history: History, trial: Trial, parent: str, place: str | Non
         words.TAG_FRONT: trial.front_place(history.places) if history.objective.beside else None,
         words.TAG_EPOCHS: None if trial.outcome is None else trial.epochs,
         words.TAG_ATTEMPT: trial.attempts or None,
+        words.TAG_ORIGIN: trial.origin and trial.origin.name,
         words.TAG_CODE: trial.codes[-1] if trial.codes else None,
         words.TAG_PARENT: parent,
-        words.TAG_NOTE: write_trial_note(history, trial, place),
+        words.TAG_NOTE: write_trial_note(history, trial, place, origin_page),
     }
     return Wanted(
         name=trial_name(trial),

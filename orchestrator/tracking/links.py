@@ -71,8 +71,7 @@ class SweepPages:
 
     def run(self, run_id: str, artifact: str = "") -> str:
         """Return the link to a run's page, or to one of its artifacts."""
-        path = f"/artifacts/{quote(artifact)}" if artifact else ""
-        return f"#/experiments/{self.experiment_id}/runs/{run_id}{path}?{MODEL_TRAINING}"
+        return run_page(self.experiment_id, run_id, artifact)
 
     def compare(self, run_ids: Sequence[str]) -> str:
         """Return the link to MLflow's own comparison of some runs, which has no saved view."""
@@ -96,6 +95,12 @@ class SweepPages:
             TAG_PREFIX + self._view_id(purpose): pack_view(f"{self.sweep}: {purpose}", state, made_ms)
             for purpose, state in contents.views().items()
         }
+
+
+def run_page(experiment_id: str, run_id: str, artifact: str = "") -> str:
+    """Return the link to the page of a run, or to one of its artifacts."""
+    path = f"/artifacts/{quote(artifact)}" if artifact else ""
+    return f"#/experiments/{experiment_id}/runs/{run_id}{path}?{MODEL_TRAINING}"
 
 
 LISTEN = "listen"

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from orchestrator.state.events import Rendering
 from orchestrator.state.history import History
+from orchestrator.state.paths import RUN_FILE
 from orchestrator.state.trial import Trial
 from orchestrator.storage import json_lines
 from orchestrator.tracking import artifacts
@@ -19,15 +20,12 @@ from orchestrator.tracking.description import (
     describe_sweep,
     describe_trial,
 )
-from orchestrator.tracking.links import LISTEN, SweepPages
+from orchestrator.tracking.links import LISTEN, SweepPages, run_page
 from orchestrator.tracking.notes import find_places
 from orchestrator.tracking.presented import Column, find_best_pictures, make_columns
 from orchestrator.tracking.run import Run
 from orchestrator.tracking.sweep_views import BY_ARM, COMPARE, CURVES, PARAMETERS, TOP, Seen, find_rendered_settings
 from reports import vocabulary as words
-
-RUN_FILE = "mlflow.json"
-"""In the folder of a trial or a sweep: what MLflow has acknowledged of its run."""
 
 
 class Mirror:
@@ -52,6 +50,7 @@ class Mirror:
         self._rendering_runs: dict[tuple[int, str], Run] = {}
         self._views: dict[str, str] = {}
         self._places: dict[int, str] | None = None
+        self._origin_pages: dict[str, str] = {}
         self._sent_columns: list[Column] = []
         self._sent_record: json_lines.Line = {}
         self.pages: SweepPages | None = None
@@ -100,7 +99,8 @@ class Mirror:
         if not trial.attempts and trial.outcome is None:
             return True
         run = self._run(trial)
-        wanted = describe_trial(self._history, trial, self.pages.run_id, self._place(trial))
+        page = self._find_origin_page(trial)
+        wanted = describe_trial(self._history, trial, self.pages.run_id, self._place(trial), page)
         try:
             if run.run_id and run.sent.since != trial.since:
                 # The trial was started over, and MLflow can't delete the old points of its metrics.
@@ -128,6 +128,16 @@ class Mirror:
                 raise
             self._note_left_out(f"trial {trial.number}", {"something": str(error)})
         return True
+
+    def _find_origin_page(self, trial: Trial) -> str:
+        """Return the link to the run of the trial from which a trial has its epochs; empty if there is none here."""
+        run_id = trial.origin.run if trial.origin else None
+        if run_id is None:
+            return ""
+        if run_id not in self._origin_pages:
+            experiment_id = self._store.experiment_of(run_id)
+            self._origin_pages[run_id] = run_page(experiment_id, run_id) if experiment_id else ""
+        return self._origin_pages[run_id]
 
     def _place(self, trial: Trial) -> str | None:
         """Return the place of a trial at the end of the sweep as text; None before that.

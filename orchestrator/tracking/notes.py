@@ -104,13 +104,14 @@ def _place(rank: Rank, ranks: Sequence[Rank]) -> str:
     return f"{len(ranks) - bisect.bisect_right(ranks, rank) + 1} of the {words.amount(len(ranks), 'trial')}"
 
 
-def write_trial_note(history: History, trial: Trial, place: str | None) -> str:
+def write_trial_note(history: History, trial: Trial, place: str | None, origin_page: str = "") -> str:
     """Return the note of a trial's run: what it is, why it ended, and its place; MLflow's page shows four lines.
 
     Args:
         history: the sweep.
         trial: the trial.
         place: its place at the end of the sweep, as `find_places` returns it; None before that.
+        origin_page: the link to the run of the trial from which it has its epochs; empty if there is none.
     """
     searched = f", with {_describe_searched(trial)}" if trial.searched else ""
     source = f" ({SOURCES[trial.source]})" if searched and trial.source in SOURCES else ""
@@ -121,6 +122,10 @@ def write_trial_note(history: History, trial: Trial, place: str | None) -> str:
     lines = [f"{what}."]
     if trial.of is not None:
         lines.append(f"It runs the configuration of trial {trial.of} again with a seed of its own.")
+    if trial.origin is not None:
+        name = f"[{trial.origin.name}]({origin_page})" if origin_page else trial.origin.name
+        epochs = words.amount(trial.origin.epochs, "epoch")
+        lines.append(f"Trial {name} has trained {epochs} of it, which were not trained again.")
     if trial.curve.best_row:
         lines.append(f"At its best it had {describe_best(history, trial)}.")
     if place:

@@ -112,7 +112,9 @@ class TrialRun:
     def _restore(self) -> int:
         """Restore the newest checkpoint, and return the number of its epoch; 0 if there is none."""
         folder = self.folder / CHECKPOINT
-        saved, self.remarks = checkpoint.load_newest(folder, self.device, self.spec.since, self.spec.id)
+        saved, self.remarks = checkpoint.load_newest(
+            folder, self.device, self.spec.since, (self.spec.id, *self.spec.origin_ids)
+        )
         epoch = saved["row"]["epoch"] if saved else 0
         if self.remarks or epoch < self.epochs:
             self.remarks.append(f"trial {self.spec.number} goes on from epoch {epoch}, it had reached {self.epochs}")

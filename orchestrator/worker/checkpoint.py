@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -86,14 +86,16 @@ def load(path: Path, device: str) -> dict[str, Any]:
     return checkpoint
 
 
-def load_newest(folder: Path, device: str, since: int, trial_id: str = "") -> tuple[dict[str, Any] | None, list[str]]:
+def load_newest(
+    folder: Path, device: str, since: int, trial_ids: Collection[str]
+) -> tuple[dict[str, Any] | None, list[str]]:
     """Load the newest checkpoint that can be used.
 
     Args:
         folder: the folder of the trial's checkpoints.
         device: the device of the loaded tensors.
         since: the first attempt that counts; a checkpoint of an earlier one is ignored.
-        trial_id: the id of the trial; a checkpoint of another trial is not used.
+        trial_ids: the ids that the trial's checkpoints may contain; a checkpoint of another trial is not used.
 
     Returns:
         The checkpoint, or None if none can be used; and a message about each newer one that can't be used.
@@ -106,20 +108,20 @@ def load_newest(folder: Path, device: str, since: int, trial_id: str = "") -> tu
             except Unusable as error:
                 wrong.append(str(error))
                 continue
-            if checkpoint.get("trial", "") != trial_id:
+            if checkpoint.get("trial", "") not in trial_ids:
                 wrong.append(f"{name} is of another trial of this number")
             elif checkpoint["row"]["attempt"] >= since:
                 return checkpoint, wrong
     return None, wrong
 
 
-def load_rows(folder: Path, since: int, trial_id: str) -> list[dict[str, Any]]:
+def load_rows(folder: Path, since: int, trial_ids: Collection[str]) -> list[dict[str, Any]]:
     """Return the outbox rows in a trial's usable checkpoints, sorted by epoch.
 
     Args:
         folder: the folder of the trial's checkpoints.
         since: the first attempt that counts; checkpoints of earlier ones are ignored.
-        trial_id: the id of the trial; checkpoints of another trial are ignored.
+        trial_ids: the ids that the trial's checkpoints may contain; checkpoints of another trial are ignored.
     """
     rows: dict[int, dict[str, Any]] = {}
     for path in (folder / BEST, folder / PREVIOUS, folder / LAST):
@@ -127,6 +129,6 @@ def load_rows(folder: Path, since: int, trial_id: str) -> list[dict[str, Any]]:
             continue
         with contextlib.suppress(Unusable):
             checkpoint = load(path, "cpu")
-            if checkpoint.get("trial", "") == trial_id and checkpoint["row"]["attempt"] >= since:
+            if checkpoint.get("trial", "") in trial_ids and checkpoint["row"]["attempt"] >= since:
                 rows[checkpoint["row"]["epoch"]] = checkpoint["row"]
     return [rows[epoch] for epoch in sorted(rows)]

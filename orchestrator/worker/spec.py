@@ -25,6 +25,7 @@ class TrialSpec:
         gpu: the share of a GPU; 0 for none.
         threads: the number of torch's threads.
         id: distinguishes the trial from any other that had its number.
+        origin_ids: the ids that its checkpoints may contain beside its own.
         token: the text of the file by which a worker checks that it sees the driver's folder.
         versions: the driver's versions, which the worker's have to be; empty for no check.
         looked_at: Ray's ids of the machines at which the driver has looked; on another one the worker does.
@@ -59,6 +60,7 @@ class TrialSpec:
     gpu: float
     threads: int
     id: str = ""
+    origin_ids: tuple[str, ...] = ()
     token: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     looked_at: tuple[str, ...] = ()

@@ -6,11 +6,12 @@ import shlex
 from importlib import metadata
 
 import pytest
+from typer import Typer
 from typer.main import get_command
 from typer.testing import CliRunner
 
 from orchestrator.cli import app
-from orchestrator.cli.verbs import EXAMPLES
+from orchestrator.cli.verbs import EXAMPLES, Verbs
 
 VERBS = {verb: example for examples in EXAMPLES.values() for verb, example in examples.items()}
 
@@ -34,3 +35,17 @@ def test_a_verb_has_an_example_that_its_options_understand(verb: str) -> None:
 
 def test_the_version_is_that_of_the_package() -> None:
     assert CliRunner().invoke(app, ["--version"]).output == f"{metadata.version('avsweep')}\n"
+
+
+def test_ctrl_c_is_answered_in_one_line() -> None:
+    interrupted = Typer(cls=Verbs)
+
+    @interrupted.callback()
+    def ignore() -> None: ...
+
+    @interrupted.command()
+    def plan() -> None:
+        raise KeyboardInterrupt
+
+    result = CliRunner().invoke(interrupted, ["plan"])
+    assert (result.output, result.exit_code) == ("Stopped.\n", 130)

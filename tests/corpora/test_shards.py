@@ -202,6 +202,17 @@ def test_a_file_whose_process_was_killed_is_tried_again(tmp_path: Path) -> None:
     assert sorted(map_surviving(kill_once, paths)) == [(0, "a"), (1, "b"), (2, "c")]
 
 
+def holds_interrupts(_: int) -> bool:
+    """Return whether this process and the one that forked it hold Ctrl-C back."""
+    masks = [Path(f"/proc/{pid}/status").read_text().partition("SigBlk:")[2] for pid in (os.getpid(), os.getppid())]
+    return all(int(mask.split()[0], 16) >> (signal.SIGINT - 1) & 1 for mask in masks)
+
+
+def test_ctrl_c_reaches_no_process_that_decodes() -> None:
+    assert list(map_surviving(holds_interrupts, [0])) == [(0, True)]
+    assert not holds_interrupts(0), "it reaches this one"
+
+
 def test_a_file_that_could_not_be_decoded_for_another_reason_than_itself_is_tried_next_time(tmp_path: Path) -> None:
     folder = tmp_path / "shards"
     places = prepare(folder, range(1, 4), kill_at_two)

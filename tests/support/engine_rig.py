@@ -3,18 +3,25 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from orchestrator.driver.callbacks import Callbacks
 from orchestrator.driver.controller import Engine
-from orchestrator.policy.agenda import Agenda
+from orchestrator.driver.tasks import make_spec
+from orchestrator.policy.agenda import Agenda, Task
+from orchestrator.policy.links import Links
 from orchestrator.policy.pruning import Rungs
+from orchestrator.policy.trial_key import make_key
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.disk import Space
 from orchestrator.state.trial import Trial
 from orchestrator.worker.failure import TrialFailure
 from tests.support.driving import ledger_of, put_row
+
+ENVIRONMENT = "environment"
+"""That of every rig."""
 
 
 class Wrapped(Exception):
@@ -29,6 +36,7 @@ class EngineRig:
 
     def __init__(self, sweep: Sweep, folder: Path, *, code: str = "code", is_alive: bool = True, grows: bool = True):
         self.folder = folder
+        self.sweep = sweep
         self.said: list[str] = []
         self.notes: dict[str, Any] = {}
         self.ledger = ledger_of(sweep, folder)
@@ -39,6 +47,7 @@ class EngineRig:
         self.gone: set[str] = set()
         self.leaving: set[str] = set()
         callbacks = Callbacks(
+            make_key=self._make_key,
             make_config=lambda task: {"trial": task.trial.number, "share": task.trial.share},
             can_grow=lambda trial: grows,
             is_ray_alive=lambda: is_alive,
@@ -50,7 +59,12 @@ class EngineRig:
             is_leaving=lambda machine: machine in self.leaving,
         )
         self.space = Space(folder, 0)
-        self.engine = Engine(self.agenda, self.ledger, Rungs(sweep, self.ledger), self.space, callbacks)
+        links = Links.find(sweep, folder.parent, self.ledger, ENVIRONMENT)
+        self.engine = Engine(self.agenda, self.ledger, Rungs(sweep, self.ledger), links, self.space, callbacks)
+
+    def _make_key(self, task: Task) -> str:
+        spec = make_spec(self.sweep, self.folder.parent, task.trial, gpu=0, threads=1)
+        return make_key(replace(spec, max_epochs=task.max_epochs), self.sweep.declaration, ENVIRONMENT)
 
     def _leave_out(self, machine: str, reason: str) -> bool:
         self.left_out[machine] = reason
@@ -70,7 +84,7 @@ class EngineRig:
         self.tasks[trial.number] = name
         return trial
 
-    def epoch(self, trial: Trial, score: float = 0.5, machine: str = "") -> bool:
+    def epoch(self, trial: Trial, score: float | tuple[float, float] = 0.5, machine: str = "") -> bool:
         """A worker reports an epoch; whether its task is over."""
         row = put_row(self.folder, trial, score)
         task = self.tasks[trial.number]

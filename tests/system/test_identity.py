@@ -58,7 +58,7 @@ def test_a_checkpoint_of_another_trial_is_not_gone_on_from(tmp_path: Path) -> No
     run.step()
     run.close()
     folder = Path(trial_spec(tmp_path).folder)
-    saved, wrong = checkpoint.load_newest(folder / CHECKPOINT, "cpu", 1, "other")
+    saved, wrong = checkpoint.load_newest(folder / CHECKPOINT, "cpu", 1, ("other",))
     assert saved is None and wrong[0] == "last.pt is of another trial of this number"
     with pytest.raises(NotItsFolder, match="another trial 1"):
         Outbox(folder, 1, "other", 1)

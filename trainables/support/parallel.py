@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from typing import TypeVar
 
+from trainables.support.processes import without_interrupts
 from trainables.support.progress import Progress
 
 FILES_PER_PROCESS = 16
@@ -34,7 +35,9 @@ def map_in_parallel(
         return
     # Spawned, because a fork would copy locks that threads of torch and of Ray hold at that moment.
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
-        yield from _report_progress(pool.map(make, inputs, chunksize=4), len(inputs), what, progress)
+        with without_interrupts():
+            outputs = pool.map(make, inputs, chunksize=4)
+        yield from _report_progress(outputs, len(inputs), what, progress)
 
 
 def _report_progress(outputs: Iterator[Output], total: int, what: str, progress: Progress) -> Iterator[Output]:

@@ -11,6 +11,7 @@ import signal
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
 from typing import Generic, TypeVar
@@ -34,6 +35,21 @@ PRELOADED = ("trainables.corpora.recordings", "trainables.corpora.pictures", "sc
 
 Input = TypeVar("Input")
 Output = TypeVar("Output")
+
+
+@contextlib.contextmanager
+def without_interrupts() -> Iterator[None]:
+    """Hold Ctrl-C back in this thread, and from the processes that are started in the block, for as long as they live.
+
+    Ctrl-C reaches the whole group, and a process that imports something at that moment would print a traceback.
+    """
+    # It would let Ctrl-C through again if it were started in the block.
+    resource_tracker.ensure_running()
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 @dataclass(frozen=True)
@@ -122,7 +138,8 @@ class _Worker(Generic[Input, Output]):
         self._process: BaseProcess = context.Process(
             target=_work, args=(inputs, answers, self._make, self._memory_bytes), daemon=True
         )
-        self._process.start()
+        with without_interrupts():
+            self._process.start()
         inputs.close()
         answers.close()
 
@@ -164,8 +181,6 @@ class _Worker(Generic[Input, Output]):
 
 def _work(inputs: Connection, answers: Connection, make: Callable[[Input], Output], memory_bytes: int) -> None:
     """Answer each input with what was made of it, until the inputs end."""
-    # Ctrl-C reaches the whole group; the end of the inputs ends this process.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_DATA, (memory_bytes, resource.getrlimit(resource.RLIMIT_DATA)[1]))
     # A decoder that dies leaves no core dump of gigabytes.
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))

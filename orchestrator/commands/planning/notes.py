@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.commands.planning.spared import describe_spared
 from orchestrator.policy.warm_start import WarmStart
 from orchestrator.search_space.combinations import rendering_name
 from orchestrator.search_space.objective import MEDIAN, PASHA, PATIENT
@@ -25,7 +27,7 @@ def make_notes(sweep: Sweep, arms: Sequence[ArmPlan], home: Path | None = None) 
     Args:
         sweep: the search space.
         arms: the plans of its arms.
-        home: the folder of all sweeps; None without a note on a warm start.
+        home: the folder of all sweeps; None without notes on its other sweeps.
     """
     space, budget, notes = sweep.space, sweep.space.budget, list(sweep.remarks)
     if space.budget.seeds is not None:
@@ -62,9 +64,12 @@ def make_notes(sweep: Sweep, arms: Sequence[ArmPlan], home: Path | None = None) 
     for key, limit in limits.items():
         if limit is not None:
             notes.append(f"the sweep stops once trials have held graphics cards for budget.{key} of {limit:g}")
-    if space.warm_start and home is not None:
+    if home is not None:
         # The fingerprint of the code, the corpus and the judge are not known before the start.
-        notes += WarmStart(sweep, home, Ledger(home / sweep.name, read_only=True), None).lines
+        warm_start = WarmStart(sweep, home, Ledger(home / sweep.name, read_only=True), None)
+        notes += warm_start.lines
+        num_warm = Counter(record["arm"] for event in warm_start.events for record in event.trials)
+        notes += describe_spared(sweep, home, num_warm)
     if space.trials:
         notes.append(f"{words.amount(len(space.trials), 'configuration')} of your own (trials) come first")
     if space.budget.stop_when is not None:

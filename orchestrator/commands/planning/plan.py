@@ -35,7 +35,8 @@ def make_plan(sweep: Sweep, home: Path | None = None) -> Plan:
 
     Args:
         sweep: the search space.
-        home: the folder of all sweeps, which says what a warm start would learn from; None leaves that out.
+        home: the folder of all sweeps, which says what a warm start would learn from, and which trials are not trained
+            again; None leaves that out.
     """
     budget = sweep.space.budget
     arms = tuple(_plan_arm(sweep, arm) for arm in sweep.arms)

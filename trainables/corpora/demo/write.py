@@ -13,7 +13,6 @@ from __future__ import annotations
 import json
 import multiprocessing
 import os
-import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -25,6 +24,7 @@ from trainables.corpora.demo.recording import RECIPES, make_recording
 from trainables.corpora.demo.scene import DURATION_S
 from trainables.errors import InputError
 from trainables.support.cache import write_whole
+from trainables.support.processes import without_interrupts
 from trainables.support.progress import Progress, silent
 
 VERSION = 1
@@ -106,7 +106,9 @@ def _write_in_parallel(recordings: list[tuple[Path, str, int]], seed: int, worke
     # Spawned, because a fork would copy locks that threads of torch and of Ray hold at that moment.
     pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _follow_parent)
     try:
-        for future in as_completed([pool.submit(_write_recording, *recording, seed) for recording in recordings]):
+        with without_interrupts():
+            futures = [pool.submit(_write_recording, *recording, seed) for recording in recordings]
+        for future in as_completed(futures):
             future.result()
             yield
     finally:
@@ -114,8 +116,7 @@ def _write_in_parallel(recordings: list[tuple[Path, str, int]], seed: int, worke
 
 
 def _follow_parent() -> None:
-    """Make this worker ignore Ctrl-C, which its parent handles, and exit when its parent dies."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Make this worker exit when its parent dies."""
     parent = multiprocessing.parent_process()
     assert parent is not None
 

@@ -54,7 +54,7 @@ class ShardedArray:
     @property
     def is_absent(self) -> NDArray[np.bool_]:
         """Whether no shard has an item, for each of them."""
-        return self._shard == ABSENT
+        return np.equal(self._shard, ABSENT)
 
     def __getitem__(self, key: Any) -> Any:
         """Return one item for an integer, and a copy of several for a slice, a mask or an array of positions.

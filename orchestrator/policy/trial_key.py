@@ -1,0 +1,95 @@
+"""What the training of a trial depends on, as a short text: two trials with the same one get the same numbers."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from dataclasses import fields
+from importlib import metadata
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.worker.spec import TrialSpec
+from orchestrator.worker.versions import read_versions
+
+if TYPE_CHECKING:
+    from trainables.trainable import Declaration
+
+WITHOUT_EFFECT = frozenset(
+    {
+        *("number", "id", "origin_ids", "folder", "home", "trainable_folder", "attempt", "since", "reported_epochs"),
+        *(
+            "token",
+            "versions",
+            "looked_at",
+            "files",
+            "minutes_per_epoch",
+            "seconds_after_sigterm",
+            "clips",
+            "media_epochs",
+        ),
+        *("splits", "renderings"),
+    }
+)
+"""Fields of a `TrialSpec` that change no epoch: places, identities, time limits, and what is rendered or evaluated."""
+RESOURCES = frozenset({"gpu", "threads"})
+"""Fields of a `TrialSpec` that are known once the cluster is."""
+DIGITS = 12
+
+
+def make_key(spec: TrialSpec, declaration: type[Declaration], environment: str) -> str:
+    """Return the key of a trial: its configuration, the environment, and its resources.
+
+    Args:
+        spec: the trial.
+        declaration: the settings of the trainable.
+        environment: what `hash_environment` returns.
+
+    Returns:
+        An empty text if a setting names a folder, of whose contents nothing is known.
+    """
+    configuration = hash_configuration(spec, declaration)
+    device = f"gpu{math.ceil(spec.gpu)}" if spec.gpu > 0 else "cpu"
+    return configuration and f"{configuration}-{environment}-{device}x{spec.threads}"
+
+
+def hash_configuration(spec: TrialSpec, declaration: type[Declaration]) -> str:
+    """Return a hash of all that a search space says about the training of a trial; see `make_key`."""
+    config = declaration.Config(**spec.config).model_dump(mode="json")
+    facts = {field.name: getattr(spec, field.name) for field in fields(spec)}
+    facts = {name: value for name, value in facts.items() if name not in WITHOUT_EFFECT | RESOURCES}
+    states = []
+    for value in (text for text in config.values() if isinstance(text, str) and text):
+        path = os.path.join(spec.trainable_folder, value)
+        if os.path.isdir(path):
+            return ""
+        if os.path.isfile(path):
+            state = os.stat(path)
+            states.append((path, state.st_size, state.st_mtime_ns))
+    return _hash({**facts, "config": config, "files": states})
+
+
+def hash_environment(code: str, record: Mapping[str, Any]) -> str:
+    """Return a hash of what the trials of a sweep have in common: code, packages, corpus, judges and processors.
+
+    Args:
+        code: the fingerprint of the code.
+        record: what the driver has written at its start.
+    """
+    hardware = record["hardware"]
+    facts = {
+        "code": code,
+        "packages": sorted({f"{each.name} {each.version}" for each in metadata.distributions()}),
+        "versions": read_versions(),
+        "corpus": (record["corpus"] or {}).get("fingerprint"),
+        "judges": [record["judge"], *sorted(judge["id"] for judge in record["judges"].values())],
+        "hardware": [hardware["processor"], hardware["gpus"]],
+    }
+    return _hash(facts)
+
+
+def _hash(facts: Mapping[str, Any]) -> str:
+    """Return the first digits of a hash over plain values."""
+    return hashlib.sha256(json.dumps(facts, sort_keys=True, default=str).encode()).hexdigest()[:DIGITS]
