@@ -203,12 +203,13 @@ ARTIFACT_CONFIG: Final = "config.yaml"
 ARTIFACT_CLIPS: Final = "clips.json"
 """Artifact of a trial: the table of probe clips at the best epoch, with pictures."""
 ARTIFACT_PICTURES: Final = "pictures.json"
-"""Artifact of a trial: the table of pictures (in the folder `pictures`) of the probe clips at the best epoch, which
-MLflow's table of artifacts opens: a row with the original and one with the reconstruction for each clip."""
+"""Artifact of a trial: a table of the original and the reconstructed picture of each probe clip at the best epoch."""
 ARTIFACT_PER_RECORDING: Final = "per_recording.csv"
 """Artifact of an evaluated trial: scores on the test split, one row per recording."""
 ARTIFACT_PER_RECORDING_VALIDATION: Final = "per_recording_validation.csv"
 """Artifact of an evaluation: scores on the validation split, one row per recording."""
+TABLE_OPTIONS: Final[Any] = {"dtype": {"class": str}, "keep_default_na": False, "na_values": [""]}
+"""The options of `pandas.read_csv` for these tables: a class may be called 01 or NA."""
 ARTIFACT_AUDIO: Final = "audio"
 """Artifacts of a trial: `audio/epoch_05/*.wav`, the probe clips as reconstructed at that epoch."""
 SPECTROGRAM_PREFIX: Final = "spectrogram/"
@@ -283,8 +284,7 @@ def to_mlflow(name: str) -> str:
     Every character that MLflow rejects is replaced by its code point: `val/acc@5` → `val/acc_0x40_5`. The mapping is
     one-to-one; `from_mlflow` inverts it.
     """
-    escaped = UNSAFE.sub(lambda character: f"_0x{ord(character[0]):x}_", name)
-    return escaped or "_0x_"
+    return UNSAFE.sub(lambda character: f"_0x{ord(character[0]):x}_", name) or "_0x_"
 
 
 def from_mlflow(name: str) -> str:
