@@ -5,7 +5,6 @@ The driver uses it through `ledger`, tracking through `history`.
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -296,9 +295,3 @@ class SweepState:
     def seconds_run(self) -> float:
         """Return how long drivers have worked on this sweep; one that was killed counts to its last event."""
         return self._timekeeper.seconds
-
-
-def identify(name: str, first: events.Started) -> str:
-    """Return an id that no other sweep ever has: it is made of where and when the sweep was first started."""
-    text = f"{name} {first.record.get('host')} {first.record.get('pid')} {first.ts}"
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

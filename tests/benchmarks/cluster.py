@@ -45,7 +45,7 @@ class Machines:
     by_name: dict[str, Node] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0})
+        self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         for name in ("dies", "is cut off", "drains"):
             self.join(name)
         self.join("is slow", {SLOWNESS: str(self.slowness)})
