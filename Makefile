@@ -4,7 +4,7 @@ BIN := .venv/bin
 READY := .venv/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help install browser sweep ui docs pictures gallery test test-gpu check format lock clean
+.PHONY: help install browser sweep ui docs pictures gallery test test-long test-gpu check format lock clean
 
 help: ## what can be made (this list)
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -42,9 +42,13 @@ gallery: RUNS ?= runs
 gallery: $(READY) ## make docs/gallery, a page with sounds for each question, from recorded sweeps (RUNS=runs)
 	$(BIN)/python -m docs.make_gallery $(RUNS)
 
-test: MARKED := not gpu$(if $(filter 0,$(shell id -u)),, and not root)
-test: $(READY) browser ## every test that needs no graphics card, and no root unless this is root
-	$(BIN)/python -m pytest -m "$(MARKED)" -n 2 --dist loadfile --no-loadscope-reorder
+# Whole sweeps wait for processes more than half of their time, so that two processors have work for three.
+test: MARKED := not gpu and not long$(if $(filter 0,$(shell id -u)),, and not root)
+test: $(READY) browser ## the tests that need neither a graphics card nor many minutes, nor root unless this is root
+	$(BIN)/python -m pytest -m "$(MARKED)" -n 3 --dist loadfile --no-loadscope-reorder
+
+test-long: $(READY) ## random kills of whole sweeps, which take minutes; tests/benchmarks has longer runs of them
+	$(BIN)/python -m pytest -m long
 
 test-gpu: $(READY) ## the tests that train on a real graphics card
 	$(BIN)/python -m pytest -m gpu
@@ -53,7 +57,7 @@ check: $(READY) ## formatting, lint, types, and every test
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(MAKE) test
+	$(MAKE) test test-long
 
 format: $(READY) ## let ruff format and sort
 	$(BIN)/ruff format .

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from mlflow import MlflowClient
 
@@ -37,8 +36,8 @@ from reports.runs.frames import SweepRuns
 FOLDER = Path(__file__).parent / "gallery"
 TEMPLATES = Path(__file__).parent
 PAGE, INDEX = "gallery_page.jinja", "gallery_index.jinja"
-MAX_ARMS = 6
-"""Arms to be heard in a row; of more, the better ones."""
+MAX_ENTRIES = {"arms": 6, "renderings": 8}
+"""Arms, or renderings of one trial, in a row; of more, the better ones."""
 MAX_CLIPS = 3
 MAX_BYTES = 200_000
 """The most bytes of a page's sounds and pictures, so that 14 questions take less than 3 MB; the first row is always
@@ -52,8 +51,8 @@ class Card:
     """A sound with its spectrogram, or a picture, as data URIs.
 
     Attributes:
-        label: `original`, or the arm.
-        value: what its trial reached, as text; empty for the original.
+        label: `original`, the arm, or the rendering.
+        value: what it reached, as text; empty for the original.
         picture: the spectrogram or the picture.
         audio: the sound; empty where the trial makes pictures.
     """
@@ -70,8 +69,23 @@ class Card:
 
 
 @dataclass(frozen=True)
+class Entry:
+    """A trial, or a rendering of one, that is shown beside others.
+
+    Attributes:
+        label: the arm or the rendering.
+        run_id: its run in MLflow.
+        value: what it reached, as text.
+    """
+
+    label: str
+    run_id: str
+    value: str
+
+
+@dataclass(frozen=True)
 class Row:
-    """A probe clip: the original, if there is one, and what the arms make of it."""
+    """A probe clip: the original, if there is one, and what the arms or the renderings of one trial make of it."""
 
     clip: str
     cards: tuple[Card, ...]
@@ -88,6 +102,7 @@ class Question:
         answers: the findings, a sentence each; the first one is the answer.
         table: the arms and the baselines, by column.
         rows: the clips.
+        of_renderings: whether the cards of a row are renderings of one trial.
     """
 
     name: str
@@ -96,6 +111,7 @@ class Question:
     answers: Sequence[str]
     table: Sequence[dict[str, Any]]
     rows: Sequence[Row]
+    of_renderings: bool
 
     @property
     def columns(self) -> list[str]:
@@ -148,49 +164,61 @@ def _match_sweeps(names: Sequence[str]) -> Iterator[tuple[str, str]]:
 
 
 def _read_question(report: Report, name: str, example: str) -> Question:
+    runs = report.runs
     command = f"orchestrate sweep search_spaces/{example}.yaml"
+    arms = _choose_arms(runs)
+    renderings = _choose_renderings(runs) if len(arms) == 1 else []
     return Question(
         name=name,
         text=find_examples()[example].question,
         command=command if name == example else f"{command} --name {name}",
         answers=report.summary[:MAX_SENTENCES],
         table=matrix_table(report),
-        rows=list(_limit(_read_pictures(report.runs) or _read_sounds(report.runs))),
+        rows=list(_limit(_read_pictures(runs, arms) or _read_sounds(runs, renderings or arms))),
+        of_renderings=bool(renderings),
     )
 
 
-def _choose_arms(runs: SweepRuns) -> pd.DataFrame:
+def _choose_arms(runs: SweepRuns) -> list[Entry]:
     """Return the best trial of each arm that is shown, in the order of the arms."""
     best = runs.best_trials()
-    ranked = best.sort_values(runs.best_column, ascending=runs.mode == "min").head(MAX_ARMS)
-    return best.loc[[arm for arm in best.index if arm in ranked.index]]
+    ranked = best.sort_values(runs.best_column, ascending=runs.mode == "min").head(MAX_ENTRIES["arms"])
+    chosen = best.loc[[arm for arm in best.index if arm in ranked.index]].to_dict("records")
+    return [_make_entry(runs, row, "arm", runs.best_column) for row in chosen]
 
 
-def _describe_value(runs: SweepRuns, row: dict[str, Any]) -> str:
-    return f"{words.label_of(runs.metric)} {row[runs.best_column]:.3f}"
+def _choose_renderings(runs: SweepRuns) -> list[Entry]:
+    """Return the renderings of the best trial of a sweep with one arm, the best first; none without `evaluate:`."""
+    if runs.metric not in runs.renderings:
+        return []
+    of_best = runs.renderings[runs.renderings["trial"].isin(runs.best_trials()["trial"])]
+    ranked = of_best.sort_values(runs.metric, ascending=runs.mode == "min").head(MAX_ENTRIES["renderings"])
+    return [_make_entry(runs, row, "rendering", runs.metric) for row in ranked.to_dict("records")]
 
 
-def _read_pictures(runs: SweepRuns) -> list[Row]:
+def _make_entry(runs: SweepRuns, row: dict[Any, Any], label: str, metric: str) -> Entry:
+    return Entry(str(row[label]), str(row["run_id"]), f"{words.label_of(runs.metric)} {row[metric]:.3f}")
+
+
+def _read_pictures(runs: SweepRuns, arms: Sequence[Entry]) -> list[Row]:
     """Return the pictures of the arms, of sweeps that make any and no sounds."""
     generates = runs.record.get("metrics", {})
     if "val/fid" not in generates:
         return []
-    chosen = _choose_arms(runs).to_dict("records")
-    values = {str(row["arm"]): _describe_value(runs, row) for row in chosen}
+    values = {entry.label: entry.value for entry in arms}
     return [
         Row(clip, tuple(Card(arm, values[arm], picture) for arm, picture in by_arm.items() if arm in values))
         for clip, by_arm in list(read_images(runs).items())[:MAX_CLIPS]
     ]
 
 
-def _read_sounds(runs: SweepRuns) -> list[Row]:
-    """Return the first clips that all chosen arms have, equally loud."""
-    chosen = _choose_arms(runs).to_dict("records")
-    clips_by_arm = {str(row["arm"]): _list_clips(runs.client, str(row["run_id"])) for row in chosen}
-    audible = [row for row in chosen if clips_by_arm[str(row["arm"])]]
+def _read_sounds(runs: SweepRuns, entries: Sequence[Entry]) -> list[Row]:
+    """Return the first clips that all entries with sounds have, equally loud."""
+    clips = {entry.run_id: _list_clips(runs.client, entry.run_id) for entry in entries}
+    audible = [entry for entry in entries if clips[entry.run_id]]
     if not audible:
         return []
-    shared = set.intersection(*(clips_by_arm[str(row["arm"])] for row in audible))
+    shared = set.intersection(*(clips[entry.run_id] for entry in audible))
     with tempfile.TemporaryDirectory() as folder:
         return [_read_row(runs, clip, audible, Path(folder)) for clip in sorted(shared)[:MAX_CLIPS]]
 
@@ -199,14 +227,14 @@ def _list_clips(client: MlflowClient, run_id: str) -> set[str]:
     return {path.removesuffix(END) for path in list_files(client, run_id) if path.endswith(END)}
 
 
-def _read_row(runs: SweepRuns, clip: str, rows: Sequence[dict[str, Any]], folder: Path) -> Row:
+def _read_row(runs: SweepRuns, clip: str, entries: Sequence[Entry], folder: Path) -> Row:
     sounds = {}
     original = f"{clip}_{words.ORIGINAL}.wav"
-    if original in list_files(runs.client, str(rows[0]["run_id"])):
-        sounds[words.ORIGINAL] = read_sound(download(runs.client, str(rows[0]["run_id"]), original, folder))
-    for row in rows:
-        sounds[str(row["arm"])] = read_sound(download(runs.client, str(row["run_id"]), clip + END, folder))
-    values = {str(row["arm"]): _describe_value(runs, row) for row in rows}
+    if original in list_files(runs.client, entries[0].run_id):
+        sounds[words.ORIGINAL] = read_sound(download(runs.client, entries[0].run_id, original, folder))
+    for entry in entries:
+        sounds[entry.label] = read_sound(download(runs.client, entry.run_id, clip + END, folder))
+    values = {entry.label: entry.value for entry in entries}
     matched = match_loudness(sounds)[0]
     cards = [
         Card(label, values.get(label, ""), encode_spectrogram(log_mel_db(sound)), _encode(matched[label]))

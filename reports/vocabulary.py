@@ -76,9 +76,9 @@ TAG_ATTEMPT: Final = "orchestrate.attempt"
 TAG_ORIGIN: Final = "orchestrate.origin"
 """Tag of a trial: the trial of another sweep that has trained its epochs, such as `vae/7`; absent if it has itself."""
 TAG_FRONT: Final = "orchestrate.front"
-"""Tag of a trial that has ended, in a sweep with several objectives: one of `FRONT_…`."""
+"""Tag of a trial of the search, in a sweep with several objectives: one of `FRONT_…`."""
 FRONT_SWEEP, FRONT_ARM, FRONT_NO = "sweep", "arm", "no"
-"""No trial of the sweep dominates it; none of its arm does; one of its arm does, or it has no values."""
+"""No trial of the sweep dominates it; none of its arm does; one does, or it has not ended, or lacks a value."""
 TAG_EPOCHS: Final = "orchestrate.epochs"
 """Tag of a trial: epochs trained. A tag, since a param can't grow when a trial is extended."""
 TAG_CODE: Final = "orchestrate.code"
@@ -186,7 +186,7 @@ PARAM_SEED: Final = "seed"
 TRIAL_COLUMNS: Final = ("arm", "stage", "source", "outcome", "cause", "seed", "epochs", "best_epoch", "seconds")
 """Columns of the plain table of trials, in CSV and in Python, that are neither settings nor metrics."""
 FRONT: Final = "front"
-"""Column of that table in sweeps with several objectives: one of `FRONT_…`; empty while a trial runs."""
+"""Column of that table in sweeps with several objectives: one of `FRONT_…`; empty in the confirm stage."""
 
 ARTIFACT_SEARCH_SPACE: Final = "search_space.yaml"
 """Artifact of a sweep: the search space as it was run."""
@@ -203,12 +203,13 @@ ARTIFACT_CONFIG: Final = "config.yaml"
 ARTIFACT_CLIPS: Final = "clips.json"
 """Artifact of a trial: the table of probe clips at the best epoch, with pictures."""
 ARTIFACT_PICTURES: Final = "pictures.json"
-"""Artifact of a trial: the table of pictures (in the folder `pictures`) of the probe clips at the best epoch, which
-MLflow's table of artifacts opens: a row with the original and one with the reconstruction for each clip."""
+"""Artifact of a trial: a table of the original and the reconstructed picture of each probe clip at the best epoch."""
 ARTIFACT_PER_RECORDING: Final = "per_recording.csv"
 """Artifact of an evaluated trial: scores on the test split, one row per recording."""
 ARTIFACT_PER_RECORDING_VALIDATION: Final = "per_recording_validation.csv"
 """Artifact of an evaluation: scores on the validation split, one row per recording."""
+TABLE_OPTIONS: Final[Any] = {"dtype": {"class": str}, "keep_default_na": False, "na_values": [""]}
+"""The options of `pandas.read_csv` for these tables: a class may be called 01 or NA."""
 ARTIFACT_AUDIO: Final = "audio"
 """Artifacts of a trial: `audio/epoch_05/*.wav`, the probe clips as reconstructed at that epoch."""
 SPECTROGRAM_PREFIX: Final = "spectrogram/"
@@ -283,8 +284,7 @@ def to_mlflow(name: str) -> str:
     Every character that MLflow rejects is replaced by its code point: `val/acc@5` → `val/acc_0x40_5`. The mapping is
     one-to-one; `from_mlflow` inverts it.
     """
-    escaped = UNSAFE.sub(lambda character: f"_0x{ord(character[0]):x}_", name)
-    return escaped or "_0x_"
+    return UNSAFE.sub(lambda character: f"_0x{ord(character[0]):x}_", name) or "_0x_"
 
 
 def from_mlflow(name: str) -> str:

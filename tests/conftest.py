@@ -40,7 +40,6 @@ LONG_FILES = (
     "test_machines.py",
     "test_sent_sweeps.py",
     "test_linked_sweeps.py",
-    "test_chaos.py",
     "test_power_cut.py",
     "test_generate.py",
     "test_recipes.py",

@@ -31,8 +31,8 @@ def clean(home: Path, name: str, console: Console, *, keep_best: bool, dry_run: 
         home: the folder of all sweeps.
         name: the sweep.
         console: prints a table of what is deleted.
-        keep_best: also delete every checkpoint but the best one of each arm's best trial. The other trials can then
-            not be resumed any more, only be started over.
+        keep_best: also delete every checkpoint but the best one of each arm's best trial and, with several objectives,
+            of each trial on a front. The other trials can then not be resumed any more, only be started over.
         dry_run: delete nothing.
 
     Raises:
@@ -63,7 +63,7 @@ def _find_deletable(home: Path, name: str, *, keep_best: bool) -> dict[str, list
     """Return the files and folders that can be deleted, by kind."""
     snapshot = read_snapshot(home, name)
     ledger: Ledger = snapshot.ledger
-    bests = snapshot.best_trials()
+    bests = {*snapshot.best_trials(), *ledger.front_places()}
     trials = list(ledger.trials.values())
     space = YAML(typ="safe", pure=True).load((ledger.folder / SEARCH_SPACE).read_text())
     is_finished = ledger.is_finished

@@ -129,7 +129,7 @@ def _mean_by_class(sides: tuple[Side, Side]) -> tuple[str, dict[str, list[float]
         if all(path.exists() for path in paths):
             import pandas as pd
 
-            tables = [pd.read_csv(path) for path in paths]
+            tables = [pd.read_csv(path, **words.TABLE_OPTIONS) for path in paths]
             columns = (metric.removeprefix(words.VAL_PREFIX) for metric in wanted)
             shared = (name for name in columns if all({"class", name} <= set(table) for table in tables))
             column = next(shared, None)

@@ -45,6 +45,10 @@ class Failures:
         self._memory_kills.look()
         self._faults.note_success(machine, trial)
 
+    def note_epoch(self, machine: str, trial: Trial, seconds: float) -> None:
+        """Note how long an epoch of a trial took on a machine."""
+        self._faults.note_epoch(machine, trial, seconds)
+
     def handle_exception(self, task: Task, failure: TrialFailure) -> None:
         """Record that a worker raised an exception."""
         trial = task.trial
@@ -101,6 +105,7 @@ class Failures:
         if trial.outcome is not None:
             # A paused trial goes on from its checkpoint when it is promoted.
             keep = self._agenda.sweep.space.disk.keep_pruned_checkpoints or self._agenda.promotion.is_wanted
+            keep |= trial.number in self._ledger.tally(trial.arm).front.numbers
             tidy(trial_folder(self._ledger.folder, trial.number), trial.outcome, keep_pruned=keep)
 
     def _displace(self, task: Task, loss: str, place: str) -> None:

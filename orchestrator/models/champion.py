@@ -115,19 +115,20 @@ def export_best(home: Path, name: str, say: Callable[[str], None]) -> Champion:
     return Champion(folder, origin)
 
 
-def load_best(home: Path, name: str) -> loader.Trainable:
+def load_best(home: Path, name: str, number: int | None = None) -> loader.Trainable:
     """Construct the best trial of a sweep with the weights of its best epoch, for use in Python.
 
     Args:
         home: the folder of all sweeps.
         name: the sweep.
+        number: another trial, such as one on the front of several objectives.
 
     Raises:
-        UserError: no trial has ended, or its checkpoint was deleted or is of another version.
+        UserError: no trial has ended, there is no such trial, or its checkpoint was deleted or is of another version.
     """
     snapshot = read_snapshot(home, name)
     sweep = read_stored(snapshot.ledger.folder)
-    return _load(sweep, home, _find_best(snapshot))
+    return _load(sweep, home, _find_best(snapshot) if number is None else snapshot.trial(number))
 
 
 def _find_best(snapshot: Snapshot) -> Trial:

@@ -21,7 +21,8 @@ def print_front(state: SweepState, console: Console) -> None:
     modes = state.objective.modes
     if len(modes) == 1:
         return
-    names = " and ".join(f"{words.label_of(name)} ({mode})" for name, mode in modes.items())
+    *first, last = (f"{words.label_of(name)} ({mode})" for name, mode in modes.items())
+    names = f"{', '.join(first)} and {last}"
     places = state.front_places()
     on_front = [number for number, place in places.items() if place == words.FRONT_SWEEP]
     if not on_front:

@@ -64,9 +64,10 @@ class AshaRule(Rule):
         decision = self._scheduler(trial).on_trial_result(None, _stub(trial), {"epoch": epoch, "best": best})
         if decision != TrialScheduler.STOP:
             return ""
+        others = "all trials" if self._pruning.across_arms else "its arm"
         return (
             f"at epoch {epoch}, {self._objective.metric} {best:.4g} was not among the best "
-            f"1/{self._pruning.reduction_factor} of its arm"
+            f"1/{self._pruning.reduction_factor} of {others}"
         )
 
     def _scheduler(self, trial: Trial) -> _ReplayableASHA:

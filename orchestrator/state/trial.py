@@ -229,7 +229,7 @@ class Trial:
     def point(self, objective: Objective) -> Point | None:
         """Return its values of several objectives at its best epoch; None if it can't be on a front.
 
-        A pruned trial can: what it has reached was measured, and its checkpoint is there.
+        A pruned trial can: what it has reached was measured, and it keeps its checkpoint.
         """
         row = self.curve.best_row
         if not objective.beside or self.stage != words.STAGE_SEARCH or self.outcome not in RANKED or row is None:
@@ -237,14 +237,12 @@ class Trial:
         return objective.point_of(row)
 
     def front_place(self, places: Mapping[int, str]) -> str | None:
-        """Return one of `words.FRONT_…` in a sweep with several objectives; None until it has ended.
+        """Return one of `words.FRONT_…` in a sweep with several objectives; None in the confirm stage.
 
         Args:
             places: where the trials on a front are, by number.
         """
-        if self.outcome is None or self.stage != words.STAGE_SEARCH:
-            return None
-        return places.get(self.number, words.FRONT_NO)
+        return places.get(self.number, words.FRONT_NO) if self.stage == words.STAGE_SEARCH else None
 
     def rank(self, objective: Objective) -> Rank | None:
         """Return what orders it among its arm's trials; None if it can't be the best."""

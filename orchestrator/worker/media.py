@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import shutil
 from collections.abc import Mapping
@@ -32,6 +33,7 @@ def write(folder: Path, media: loader.Media, *, epoch: int, tables: Mapping[str,
         Image.fromarray(picture).save(temporary / f"{name}.png")
     (temporary / "clips.json").write_text(json.dumps({"epoch": epoch, "clips": [dict(row) for row in media.clips]}))
     for name, table in (tables or {}).items():
-        table.to_csv(temporary / name, index=False)
+        # Names are quoted: pandas leaves a carriage return bare, which would end the row.
+        table.to_csv(temporary / name, index=False, quoting=csv.QUOTE_NONNUMERIC)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)

@@ -15,6 +15,7 @@ from reports.page import figures, html
 from reports.page.comparison import name_sweeps
 from reports.page.content import Report
 from reports.page.drawings import drawings
+from reports.page.front import front_rows
 from reports.page.latex import latex_tables
 from reports.page.tables import format_value
 from reports.runs.plain_tables import read_curves, tabulate_trials
@@ -87,13 +88,15 @@ def _write_html(report: Report, stem: Path) -> list[Path]:
 
 
 def make_markdown(report: Report) -> str:
-    """Return the findings, the table of arms with the reference lines, and the caveats of a report, in Markdown."""
+    """Return the findings, the table of arms with baselines, the front, and the caveats of a report, in Markdown."""
     rows = [{key: value for key, value in row.items() if key != "is_reference"} for row in html.matrix_table(report)]
+    front = front_rows(report.runs, report.params)
     sentences = (*report.tested_sentences, *report.descriptive_sentences, *report.fallback_sentences)
     parts = [
         f"# Sweep {report.runs.name}: {HEADINGS[report.stage]}",
         "\n".join(f"- {sentence}" for sentence in sentences),
         _markdown_table(rows),
+        "## The front\n\n" + _markdown_table(front) if front else "",
         "\n".join(f"- {remark}" for remark in report.remarks()),
     ]
     return "\n\n".join(filter(None, parts)) + "\n"

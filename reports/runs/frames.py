@@ -161,7 +161,7 @@ class SweepRuns:
         def read(row: dict[str, Any]) -> pd.DataFrame | None:
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    return pd.read_csv(download(self.client, row[RUN], name, folder))
+                    return pd.read_csv(download(self.client, row[RUN], name, folder), **words.TABLE_OPTIONS)
                 # A file that is no table is a ValueError of pandas.
                 except (ArtifactError, ValueError):
                     return None

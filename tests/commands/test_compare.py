@@ -203,12 +203,12 @@ def test_diff_compares_the_judge_by_class_widest_first(two_arms: SweepFolder) ->
     for number, dog, rain in ((1, 0.5, 0.9), (3, 0.75, 0.8)):
         folder = two_arms.trial(number) / "media" / "best"
         folder.mkdir(parents=True)
-        table = pd.DataFrame({"recording": ["a", "b", "c"], "class": ["rain", "dog", "dog"]})
+        table = pd.DataFrame({"recording": ["a", "b", "c"], "class": ["NA", "01", "01"]})
         table.assign(judge_probability=[rain, dog - 0.1, dog + 0.1]).to_csv(folder / "per_recording.csv", index=False)
     console = Console(record=True, width=100, file=io.StringIO())
     diff(two_arms.home, "vae/1", "vae/3", console)
     lines = [line.split() for line in console.export_text().splitlines() if line]
-    assert lines[-2:] == [["dog", "0.500", "0.750", "+0.250"], ["rain", "0.900", "0.800", "-0.100"]]
+    assert lines[-2:] == [["01", "0.500", "0.750", "+0.250"], ["NA", "0.900", "0.800", "-0.100"]]
 
 
 def test_a_sparkline_shows_a_long_curve_from_end_to_end_and_where_it_was_not_a_number() -> None:

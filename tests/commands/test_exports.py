@@ -64,6 +64,26 @@ def test_every_arm_is_a_study_with_the_trials_that_tpe_saw(driven: Ledger, tmp_p
     assert said == [f"2 studies, 12 trials. Look at them:  optuna-dashboard {journal}"]
 
 
+def test_a_study_of_several_objectives_has_the_values_of_each(tmp_path: Path) -> None:
+    objective = {"metric": "val/score", "mode": "max", "beside": {"val/error": "min"}}
+    sweep = noop_sweep(tmp_path, objective=objective, compare=None)
+    folder = tmp_path / "home" / "tiny"
+    folder.mkdir(parents=True)
+    keep_search_space(folder, sweep)
+    ledger = drive(sweep, folder, lambda trial, epoch: (float(trial.params["x"]) + epoch, float(trial.params["x"])))
+    export(request(tmp_path / "home", "tiny"), "optuna", tmp_path / "out", overwrite=False)
+    storage = JournalStorage(JournalFileBackend(str(tmp_path / "out" / "tiny.journal")))
+    study = optuna.load_study(storage=storage, study_name="tiny/all")
+    assert [direction.name for direction in study.directions] == ["MAXIMIZE", "MINIMIZE"]
+    assert study.metric_names == ["val/score", "val/error"]
+    assert [trial.values[1] for trial in study.trials] == [trial.params["x"] for trial in ledger.trials.values()]
+    complete = [trial for trial in ledger.trials.values() if trial.outcome == "completed"]
+    values = {trial.user_attrs["trial"]: trial.values[0] for trial in study.trials}
+    assert {trial.number: values[trial.number] for trial in complete} == {
+        trial.number: trial.best_value for trial in complete
+    }
+
+
 def test_optuna_dashboard_opens_it(driven: Ledger, tmp_path: Path) -> None:
     export(request(tmp_path / "home", "tiny"), "optuna", tmp_path / "out", overwrite=False)
     with socket.socket() as probe:

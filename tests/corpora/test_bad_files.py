@@ -107,6 +107,7 @@ def test_a_video_that_breaks_off_is_used_up_to_there(tmp_path: Path) -> None:
         ("nan.wav", lambda path: soundfile.write(path, np.full(3 * RATE_HZ, np.nan), RATE_HZ, "FLOAT"), "silent"),
         ("nothing.wav", lambda path: soundfile.write(path, np.zeros(0), RATE_HZ), "zero length"),
         ("a folder.wav", lambda path: path.mkdir(), "unreadable"),
+        ("pipe.wav", os.mkfifo, "a pipe"),
         ("gone.wav", lambda path: None, "no such file"),
     ],
 )
@@ -273,7 +274,7 @@ def test_odd_names_are_kept_apart(tmp_path: Path) -> None:
         *("e\u0301.wav", "\u00e9.wav", b"latin \xe9.wav", "{brace}%s.wav", "a\rreturn.wav"),
     ]
     write_class(tmp_path / "sounds" / "odd, names", names)
-    write_class(tmp_path / "sounds" / "rain", ["a.wav", "b.wav", "c.wav"])
+    write_class(tmp_path / "sounds" / "rain", ["a.wav", "b.wav", "c\rd.wav"])
     corpus = open_folder(tmp_path / "sounds", tmp_path / "home")
     assert corpus.skipped == ()
     recordings = corpus.clips["recording"][corpus.clips["class"] == "odd, names"]
@@ -282,6 +283,14 @@ def test_odd_names_are_kept_apart(tmp_path: Path) -> None:
     again = open_folder(tmp_path / "sounds", tmp_path / "home")
     assert again.clips.equals(corpus.clips)
     assert np.asarray(again.waveforms()).any(axis=1).all()
+
+
+def test_classes_that_are_numbers_keep_their_names(tmp_path: Path) -> None:
+    for number in ("00", "01", "1"):
+        write_class(tmp_path / "sounds" / number, ["a.wav", "b.wav", "c.wav"])
+    corpus = open_folder(tmp_path / "sounds", tmp_path / "home")
+    assert corpus.classes == ("00", "01", "1")
+    assert corpus.clips["class"].value_counts().to_dict() == {"00": 3, "01": 3, "1": 3}
 
 
 def test_files_of_one_stem_are_recordings_of_one_group(tmp_path: Path) -> None:

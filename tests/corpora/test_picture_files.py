@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import os
 import struct
 import warnings
 import zlib
@@ -233,6 +234,7 @@ def leave_out(path: Path) -> None:
         (write_text, "no picture that can be read"),
         (write_nothing, "no picture that can be read"),
         (Path.mkdir, "Is a directory"),
+        (os.mkfifo, "a pipe"),
         (leave_out, "No such file or directory"),
     ],
 )

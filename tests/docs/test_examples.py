@@ -88,6 +88,8 @@ def test_the_example_without_a_corpus_trains_and_the_test_split_judges_it(moons_
     trials = Ledger(moons_home / "two_moons", read_only=True).trials.values()
     assert all(trial.test for trial in trials)
     assert test_rows["accuracy"].mean() in [trial.test["test/accuracy"] for trial in trials]
+    first = next(iter(trials))
+    assert load_best(moons_home, "two_moons", first.number).config.activation == first.params["activation"]
 
 
 def test_tables_and_the_report_of_a_sweep_without_sound_have_no_word_of_audio(moons_home: Path) -> None:
@@ -111,6 +113,8 @@ def test_digits_searches_with_a_gp_below_a_limit_of_weights() -> None:
 def test_the_best_trial_of_an_unknown_sweep_is_one_message(moons_home: Path) -> None:
     with pytest.raises(UserError, match="two_moons"):
         load_best(moons_home, "two_moon")
+    with pytest.raises(UserError, match="two_moons has no trial 99"):
+        load_best(moons_home, "two_moons", 99)
 
 
 def test_the_notebook_is_short_and_has_no_outputs() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -67,6 +68,41 @@ def test_a_question_is_answered_and_heard(page: Page) -> None:
     page.wait_for_function("document.querySelectorAll('audio')[1].currentTime > 0.1")
     assert page.locator("audio").nth(1).evaluate("audio => audio.duration") == pytest.approx(1, abs=0.2)
     assert not find_barriers(page) and not scrolls_sideways(page)
+
+
+def render_in_two_ways(sweep: SweepFolder) -> None:
+    """Two seeds of one arm, the first of which is better; of both, two renderings."""
+    metrics = {"val/judge_probability": {"mode": "max", "comparable": "all", "description": "what the judge gives"}}
+    sweep.start(metrics=metrics, renders=True)
+    for trial, score in ((1, 0.6), (2, 0.4)):
+        sweep.ask(trial, searched={})
+        sweep.report(trial, 1, judge_probability=score)
+        sweep.end(trial, "completed", epochs=1)
+        renderings = []
+        for place, voice in enumerate(("soft", "loud")):
+            folder = f"renderings/voice={voice}"
+            sweep.render(trial, f"../{folder}", 1, level=0.1 * (place + 1), seconds=1.0)
+            values = {"val/judge_probability": score + 0.1 * place}
+            renderings.append(
+                {"name": f"voice={voice}", "settings": {"voice": voice}, "folder": folder, "metrics": values}
+            )
+        sweep.event("evaluated", trial=trial, metrics={}, renderings=renderings, error=None)
+    sweep.close()
+
+
+def test_of_one_arm_the_renderings_of_the_best_trial_are_heard(
+    tmp_path: Path, empty_database: Path, browser: Browser
+) -> None:
+    sweep = record_sweep(tmp_path, empty_database, render_in_two_ways)
+    make_gallery(sweep.home, tmp_path / "gallery")
+    page = browser.new_page()
+    page.goto((tmp_path / "gallery" / "vae.html").as_uri())
+    cards = page.locator(".cards").first.locator("li")
+    expect(cards).to_have_text(
+        ["original", re.compile(r"voice=loud.*judge probability 0\.700"), re.compile(r"voice=soft.*0\.600")]
+    )
+    expect(page.get_by_text("The renderings of the best trial")).to_be_visible()
+    page.close()
 
 
 def test_a_page_has_as_many_clips_as_fit_and_never_none() -> None:

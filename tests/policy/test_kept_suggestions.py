@@ -22,9 +22,11 @@ from tests.support.spaces import noop_sweep
 TRIALS, STARTUP = 16, 3
 
 
-def wide_sweep(folder: Path, pruning: object) -> Sweep:
+def wide_sweep(folder: Path, pruning: object, beside: dict[str, str] | None = None) -> Sweep:
     params = {"x": {"uniform": [0.0, 1.0]}, "epoch_s": {"loguniform": [1e-6, 1e-5]}}
-    return noop_sweep(folder, budget={"trials_per_arm": TRIALS, "max_epochs": 3}, pruning=pruning, params=params)
+    objective = {"metric": "val/score", "mode": "max", "beside": beside or {}}
+    budget = {"trials_per_arm": TRIALS, "max_epochs": 3}
+    return noop_sweep(folder, budget=budget, pruning=pruning, params=params, objective=objective)
 
 
 def drive_several(sweep: Sweep, folder: Path, at_once: int) -> Ledger:
@@ -51,9 +53,18 @@ def drive_several(sweep: Sweep, folder: Path, at_once: int) -> Ledger:
             return ledger
 
 
-@pytest.mark.parametrize("pruning", ["none", {"grace_epochs": 1, "reduction_factor": 2}])
-def test_a_study_that_is_kept_proposes_what_one_that_is_rebuilt_does(tmp_path: Path, pruning: object) -> None:
-    sweep, folder = wide_sweep(tmp_path, pruning), tmp_path / "tiny"
+@pytest.mark.parametrize(
+    ("pruning", "beside"),
+    [
+        ("none", {}),
+        ({"grace_epochs": 1, "reduction_factor": 2}, {}),
+        ({"grace_epochs": 1, "reduction_factor": 2}, {"val/error": "min"}),
+    ],
+)
+def test_a_study_that_is_kept_proposes_what_one_that_is_rebuilt_does(
+    tmp_path: Path, pruning: object, beside: dict[str, str]
+) -> None:
+    sweep, folder = wide_sweep(tmp_path, pruning, beside), tmp_path / "tiny"
     events = drive_several(sweep, folder, at_once=3).read_events()
     questions = [
         (place, event) for place, event in enumerate(events) if isinstance(event, Asked) and event.source == "tpe"

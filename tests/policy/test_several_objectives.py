@@ -13,11 +13,21 @@ from orchestrator.policy.forecast import forecast_points, forecast_values
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.ledger import Ledger
+from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, told
-from tests.support.spaces import noop_sweep
+from tests.support.engine_rig import EngineRig
+from tests.support.spaces import NOOP, noop_sweep
 
 BOTH = {"metric": "val/score", "mode": "max", "beside": {"val/error": "min"}}
+SILENT_NOOP = (
+    NOOP.read_text()
+    + """
+    @classmethod
+    def reported(cls, config):
+        return [name for name in cls.METRICS if config.arm == "a" or name == "val/score"]
+"""
+)
 NUMBERS = {"x": {"uniform": [0.0, 1.0]}, "epoch_s": {"loguniform": [1e-6, 1e-4]}}
 
 
@@ -135,6 +145,22 @@ def test_the_point_of_a_trial_is_at_one_epoch(tmp_path: Path) -> None:
     assert ledger.front_places() == {1: "sweep"}
 
 
+def test_a_pruned_trial_on_the_front_keeps_its_checkpoint(tmp_path: Path) -> None:
+    rig = EngineRig(front_sweep(tmp_path, compare=None), tmp_path / "runs" / "tiny")
+    # The first trial goes on; the second is weak and has the least error; the third is weak in both.
+    kept = []
+    for score in ((0.9, 0.9), (0.2, 0.1), (0.1, 0.5)):
+        trial = rig.hand_out()
+        assert trial is not None
+        best = trial_folder(rig.folder, trial.number) / "checkpoint" / "best.pt"
+        best.parent.mkdir(parents=True)
+        best.touch()
+        is_over = rig.epoch(trial, score)
+        kept.append((is_over, best.exists()))
+    assert kept == [(False, True), (True, True), (True, False)]
+    assert rig.ledger.front_places() == {2: "sweep"}
+
+
 def test_a_plan_warns_that_pruning_goes_by_one_objective(tmp_path: Path) -> None:
     notes = "\n".join(make_plan(front_sweep(tmp_path)).notes)
     assert "goes by val/score alone" in notes
@@ -168,3 +194,18 @@ def test_what_makes_no_front_is_one_message(tmp_path: Path, changes: dict[str, A
     with pytest.raises(SearchSpaceError) as raised:
         front_sweep(tmp_path, **changes)
     assert [message in line for line in raised.value.lines] == [True], raised.value.lines
+
+
+def test_votes_and_further_objectives_exclude_each_other(tmp_path: Path) -> None:
+    with pytest.raises(SearchSpaceError) as raised:
+        front_sweep(tmp_path, objective=BOTH | {"preference": True}, pruning="none")
+    message = "objective.beside: has values of metrics, and objective.preference orders by votes; leave it out"
+    assert any(message in line for line in raised.value.lines)
+
+
+def test_every_arm_has_to_report_every_objective(tmp_path: Path) -> None:
+    (tmp_path / "silent.py").write_text(SILENT_NOOP)
+    with pytest.raises(SearchSpaceError) as raised:
+        front_sweep(tmp_path, trainable="./silent.py")
+    (line,) = raised.value.lines
+    assert "objective.beside.val/error: arm arm=b does not report val/error; it reports: val/score" in line

@@ -24,6 +24,7 @@ from orchestrator.tracking.saved_views import TAG_PREFIX
 from reports.page import figures
 from reports.page.content import Report, read_report
 from reports.page.drawings import drawings
+from reports.page.files import make_markdown
 from reports.page.front import make_stairs
 from reports.page.html import render
 from reports.runs.plain_tables import read_curves, tabulate_trials
@@ -82,14 +83,14 @@ def test_mlflow_has_a_tag_that_stays_true(sweep: SweepFolder) -> None:
     sweep.ask(6, "vae")
     sweep.report(6, 1, judge_probability=0.95, fvu=0.1)
     follow(sweep.path, once=True)
-    assert tags_of(sweep) == PLACES | {6: None}
+    assert tags_of(sweep) == PLACES | {6: "no"}
     sweep.end(6, epochs=1)
     follow(sweep.path, once=True)
     # The new trial beats all others, of which each arm keeps its own front.
     assert tags_of(sweep) == {1: "arm", 2: "arm", 3: "no", 4: "no", 5: "arm", 6: "sweep"}
     sweep.event("retried", trial=6, reason="asked for", share=1, from_scratch=False)
     follow(sweep.path, once=True)
-    assert {trial: tag for trial, tag in tags_of(sweep).items() if trial != 6} == PLACES
+    assert tags_of(sweep) == PLACES | {6: "no"}
 
 
 def test_a_prepared_view_has_the_trials_on_the_front(swept: SweepFolder) -> None:
@@ -170,6 +171,7 @@ def test_the_report_draws_the_front(report: Report, tmp_path: Path) -> None:
     assert len(corners) == 5
     for corner, trial in zip(corners[::2], ("2", "3", "1"), strict=True):
         assert corner == f"{float(places[trial]):.1f},{float(heights[trial]):.1f}"
+    assert "| 2 | loss=l1 | 0.600 | 0.200 | pruned |" in make_markdown(report)
     assert "The front</h2>" in page and "objectives beside it" in page
     figures.save(drawings(report)["front"](), tmp_path / "front.png")
     assert (tmp_path / "front.png").stat().st_size > 5000

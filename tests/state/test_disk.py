@@ -155,6 +155,21 @@ def test_keep_best_leaves_one_checkpoint_an_arm(swept: SweepFolder) -> None:
     assert checkpoints(swept) == [{"best.pt"}, set(), set()]
 
 
+def test_trials_on_a_front_keep_their_checkpoints(home: Path) -> None:
+    sweep = SweepFolder(home)
+    sweep.start(objective={"metric": "val/judge_probability", "mode": "max", "beside": {"val/fvu": "min"}})
+    for number, outcome, score in ((1, "completed", 0.9), (2, "pruned", 0.2), (3, "pruned", 0.1)):
+        sweep.ask(number, "vae")
+        sweep.report(number, 1, judge_probability=score, fvu=0.1 + abs(score - 0.2))
+        sweep.end(number, outcome, epochs=1)
+        write_checkpoints(sweep.trial(number))
+    sweep.close()
+    cleaned(sweep)
+    assert checkpoints(sweep) == [{"best.pt", "last.pt"}, {"best.pt", "last.pt"}, set()]
+    cleaned(sweep, keep_best=True)
+    assert checkpoints(sweep) == [{"best.pt"}, {"best.pt"}, set()]
+
+
 def test_a_sweep_that_runs_is_not_cleaned(swept: SweepFolder) -> None:
     with lock_sweep(swept.path), pytest.raises(UserError, match="already running"):
         cleaned(swept)

@@ -84,7 +84,7 @@ class EngineRig:
         self.tasks[trial.number] = name
         return trial
 
-    def epoch(self, trial: Trial, score: float = 0.5, machine: str = "") -> bool:
+    def epoch(self, trial: Trial, score: float | tuple[float, float] = 0.5, machine: str = "") -> bool:
         """A worker reports an epoch; whether its task is over."""
         row = put_row(self.folder, trial, score)
         task = self.tasks[trial.number]

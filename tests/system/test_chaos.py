@@ -12,6 +12,7 @@ KINDS = ("killed in a checkpoint", "killed in an outbox line")
 """The others have tests of their own, as a raylet's death in `test_recovery.py`, or are for the benchmark."""
 
 
+@pytest.mark.long
 @pytest.mark.timeout(3000)
 def test_a_sweep_that_is_killed_twice_and_loses_mlflow_is_the_sweep_that_never_was(tmp_path: Path) -> None:
     corpus = make_corpus(tmp_path / "corpus")

@@ -19,12 +19,14 @@ from trainables.corpora.shards.store import Observe, Placed
 from trainables.corpora.shards.waveforms import open_store, prepare_recordings
 from trainables.corpora.split_record import SplitRecord, edit_record, extend_fingerprint, read_record
 from trainables.corpora.splits import Split, digest, hold_out_validation
-from trainables.corpora.table import check_classes, check_counts, check_splits, make_table, read_table
+from trainables.corpora.table import check_classes, check_counts, check_splits, make_table, read_table, write_table
 from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 
 CACHE_VERSION = 1
 """Raise it with any change that changes the clips of a recording: it is part of every fingerprint."""
+NAMES = dict.fromkeys(("clip", "recording", "class", "split"), str)
+"""The types of the columns with names: a class may be called 01."""
 
 
 def open_corpus(
@@ -114,8 +116,8 @@ class _Opening:
         folder = self._home / "cache" / fingerprint
         if not (folder / CLIPS).is_file() or open_places(folder / PLACES, self._store) is None:
             return None
-        clips = read_table(folder / CLIPS)
-        classes = clips.drop_duplicates("label").sort_values("label")["class"].astype(str)
+        clips = read_table(folder / CLIPS, dtype=NAMES)
+        classes = clips.drop_duplicates("label").sort_values("label")["class"]
         pictures = {
             item.name: item.picture
             for item in self._recordings
@@ -151,12 +153,12 @@ class _Opening:
         class_of = {recording.name: recording.class_name for recording in self._recordings}
         rows = [(name, class_of[name], problem) for name, problem in problems.items()]
         skipped = pd.DataFrame(rows, columns=["recording", "class", "reason"])
-        write_once(folder / SKIPPED, lambda path: skipped.to_csv(path, index=False))
+        write_once(folder / SKIPPED, lambda path: write_table(skipped, path))
         starts_s = {recording.name: places[recording.name].entry.starts_s for recording in usable}
         clips = make_table(usable, starts_s, earlier_splits)
         if self._settings.fixed_splits(self._recordings):
             check_splits(self._where, clips)
-        write_once(folder / CLIPS, lambda path: clips.to_csv(path, index=False))
+        write_once(folder / CLIPS, lambda path: write_table(clips, path))
         # The table may be older than the shards: its rows count.
         names = read_table(folder / CLIPS, usecols=["recording"], dtype=str)["recording"]
         check_counts(folder, names, places)

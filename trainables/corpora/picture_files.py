@@ -29,6 +29,9 @@ def read_picture(path: Path, size: int) -> Picture:
     Raises:
         InputError: the picture can't be read, or is too small or too large.
     """
+    if path.is_fifo():
+        # Perhaps nobody ever writes into it.
+        raise InputError(f"{path}: a pipe; {_name_formats()}")
     try:
         with warnings.catch_warnings():
             # Pillow warns of large pictures, which `_check_size` rejects.

@@ -44,6 +44,9 @@ def decode(recording: Recording, rate_hz: int = RATE_HZ) -> Decoded:
     try:
         if not recording.path.exists():
             return _reject("no such file")
+        if recording.path.is_fifo():
+            # Perhaps nobody ever writes into it.
+            return _reject("a pipe")
         sound = _read_mono(recording.path, rate_hz, recording.start_s, recording.end_s)
     except (av.FFmpegError, OSError, ValueError) as error:
         problem = f"unreadable ({getattr(error, 'strerror', None) or error})"

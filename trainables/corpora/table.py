@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -113,6 +114,11 @@ def make_table(
                 }
             )
     return pd.DataFrame(rows)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a table for `read_table`. Text is quoted: pandas leaves a carriage return bare, which would end the row."""
+    table.to_csv(path, index=False, quoting=csv.QUOTE_NONNUMERIC)
 
 
 def read_table(path: Path, **options: Any) -> pd.DataFrame:
