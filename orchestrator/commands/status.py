@@ -104,6 +104,7 @@ def collect_status(snapshot: Snapshot) -> dict[str, Any]:
         "driver": snapshot.driver and {key: snapshot.driver.get(key) for key in ("host", "pid")},
         "objective": {"metric": objective.metric, "mode": objective.mode, "beside": dict(objective.beside)},
         "arms": arms,
+        "machines": [{"machine": event.machine, "fault": event.fault, "text": event.text} for event in ledger.suspects],
         "linked": linked_line([trial.origin for trial in ledger.trials.values()]),
         "trials": trials,
         "mlflow": {

@@ -10,7 +10,7 @@ from orchestrator.commands.advice import HEAVY, advise
 from orchestrator.overview.snapshot import STOPPED, Snapshot, find_trial
 from orchestrator.state.paths import TRIAL_LOG, trial_folder
 from orchestrator.state.trial import Trial
-from orchestrator.worker.postmortem import read_last_attempt
+from orchestrator.worker.postmortem import has_run_on, read_last_attempt
 from reports import vocabulary as words
 
 LOG_LINES = 12
@@ -29,8 +29,12 @@ def explain(home: Path, trial_reference: str) -> Iterator[str]:
     """
     snapshot, trial = find_trial(home, trial_reference)
     yield describe_state(snapshot, trial)
+    log = trial_folder(snapshot.ledger.folder, trial.number) / TRIAL_LOG
+    yield from (event.text for event in snapshot.ledger.suspects if has_run_on(log, event.machine))
     if trial.broken_off and trial.outcome != words.OUTCOME_FAILED:
         yield f"An attempt at it was broken off: {trial.broken_off}."
+    if trial.origin is not None:
+        yield f"{trial.origin.name} has trained {words.amount(trial.origin.epochs, 'epoch')} of it: taken over."
     since_ms = snapshot.tracking.get("unreachable_since")
     if since_ms:
         backlog = snapshot.tracking.get("backlog")
@@ -42,7 +46,6 @@ def explain(home: Path, trial_reference: str) -> Iterator[str]:
     if similar_trials:
         numbers = ", ".join(str(similar.number) for similar in similar_trials)
         yield f"Trials that ended alike: {numbers}"
-    log = trial_folder(snapshot.ledger.folder, trial.number) / TRIAL_LOG
     lines = read_last_attempt(log)[-LOG_LINES:]
     if lines:
         yield f"The end of {log}:"

@@ -24,6 +24,7 @@ class Callbacks:
         say: prints a line.
         explain_loss: returns a sentence if a machine, by Ray's id, is gone; "" if it is not.
         leave_out: gives a machine no more trials, for a reason; returns whether other machines are left.
+        name_machine: returns the name of a machine for messages.
         is_leaving: returns whether a machine is about to leave the cluster, or gets no more trials.
         update_note: stores keyword arguments in the note beside the lock, which `orchestrate status` reads.
     """
@@ -37,4 +38,5 @@ class Callbacks:
     update_note: Callable[..., None]
     explain_loss: Callable[[str], str] = lambda machine: ""
     leave_out: Callable[[str, str], bool] = lambda machine, reason: False
+    name_machine: Callable[[str], str] = lambda machine: machine
     is_leaving: Callable[[str], bool] = lambda machine: False

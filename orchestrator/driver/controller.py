@@ -156,6 +156,7 @@ class Engine:
                 # This epoch is recorded already: it was repeated because its checkpoint was lost.
                 return bool(self.stop_reason)
             self.ledger.report(trial, row)
+            self._failures.note_epoch(machine, trial, row["metrics"].get("time/epoch_s", 0.0))
             has_ended = self.rungs.judge(self.ledger, trial)
             if has_ended and not self.agenda.wants_evaluation(trial):
                 self._failures.tidy(trial)

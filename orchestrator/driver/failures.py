@@ -45,6 +45,10 @@ class Failures:
         self._memory_kills.look()
         self._faults.note_success(machine, trial)
 
+    def note_epoch(self, machine: str, trial: Trial, seconds: float) -> None:
+        """Note how long an epoch of a trial took on a machine."""
+        self._faults.note_epoch(machine, trial, seconds)
+
     def handle_exception(self, task: Task, failure: TrialFailure) -> None:
         """Record that a worker raised an exception."""
         trial = task.trial

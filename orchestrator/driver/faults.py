@@ -1,10 +1,12 @@
-"""Failures by machine: one on which trial after trial fails, while others work, gets no more trials."""
+"""Faults of machines: where trial after trial fails, while others work, no more are trained; a slow one is named."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from orchestrator.driver.callbacks import Callbacks
+from orchestrator.machines.stragglers import Stragglers
+from orchestrator.state import events
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
@@ -31,6 +33,7 @@ class Faults:
         self._ledger = ledger
         self._callbacks = callbacks
         self._failed: dict[str, dict[int, None]] = {}
+        self._stragglers = Stragglers()
         self._machines_by_arm: dict[str, set[str]] = {}
 
     def note_success(self, machine: str, trial: Trial) -> None:
@@ -38,6 +41,18 @@ class Faults:
         if machine:
             self._machines_by_arm.setdefault(trial.arm, set()).add(machine)
             self._failed.pop(machine, None)
+
+    def note_epoch(self, machine: str, trial: Trial, seconds: float) -> None:
+        """Note how long an epoch took on a machine, and name the machine if it is slow."""
+        slow = self._stragglers.note_epoch(machine, trial.arm, trial.number, seconds)
+        if slow:
+            here_s, elsewhere_s = slow
+            name = self._callbacks.name_machine(machine)
+            text = (
+                f"{name} is slow: epochs of {trial.arm} take {here_s:.3g} s there, and {elsewhere_s:.3g} s elsewhere."
+            )
+            self._callbacks.say(text)
+            self._ledger.write(events.Suspected(machine=machine, fault="slow", text=text))
 
     def note_failure(self, machine: str, trial: Trial, cause: str) -> None:
         """Note that a trial failed on a machine, or that its process died there.
@@ -55,6 +70,8 @@ class Faults:
         numbers = ", ".join(map(str, trials))
         reason = f"trials {numbers} failed there one after the other, the last: {trial.reason or 'its process died'}"
         if self._callbacks.leave_out(machine, reason):
+            text = f"{self._callbacks.name_machine(machine)} gets no more trials: {reason}."
+            self._ledger.write(events.Suspected(machine=machine, fault="left out", text=text))
             self._retry(trials)
 
     def _runs_elsewhere(self, arm: str, machine: str) -> bool:

@@ -235,6 +235,7 @@ class SweepRun:
                 self.note.update,
                 machines.explain_loss,
                 machines.leave_out,
+                machines.name,
                 machines.is_leaving,
             ),
         )

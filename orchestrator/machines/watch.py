@@ -64,6 +64,11 @@ class Machines:
             out = self._left_out | self._leaving
             return Capacity(tuple(machine for key, machine in self._all.items() if key not in out))
 
+    def name(self, machine_id: str) -> str:
+        """Return the name of a machine for messages."""
+        with self._lock:
+            return self._all[machine_id].name if machine_id in self._all else f"machine {machine_id[:8]}"
+
     def leave_out(self, machine_id: str, reason: str) -> bool:
         """Give a machine no more trials, and say so once.
 
@@ -73,9 +78,8 @@ class Machines:
         with self._lock:
             is_new = machine_id not in self._left_out
             self._left_out.add(machine_id)
-            name = self._all[machine_id].name if machine_id in self._all else f"machine {machine_id[:8]}"
         if is_new:
-            self._say(f"No more trials of this sweep run on {name}: {reason}.")
+            self._say(f"No more trials of this sweep run on {self.name(machine_id)}: {reason}.")
         return bool(self.capacity.machines)
 
     @property

@@ -69,6 +69,7 @@ class Watch:
             trial = self._history.trials[number]
             if trial.outcome in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED):
                 yield self._describe_failure(trial)
+        yield from self._find_suspects()
         if changed:
             yield from self._find_best()
         yield from self._find_end()
@@ -109,6 +110,14 @@ class Watch:
         )
         key = f"failed/{trial.number}/{trial.ends}"
         return Happening(key, "failed", "warning", f"{name}: {trial.outcome}", text, trial.ended_ms or 0)
+
+    def _find_suspects(self) -> Iterator[Happening]:
+        for event in self._history.suspects:
+            occasion: Occasion = "stalled" if event.fault == "slow" else "failed"
+            title = f"{self._folder.name}: a machine is {event.fault}"
+            yield Happening(
+                f"machine/{event.machine}/{event.ts}", occasion, "warning", title, event.text[:MAX_REASON], event.ts
+            )
 
     def _find_best(self) -> Iterator[Happening]:
         """Yield the best trial of all that have ended, if it is another one than at the last look."""

@@ -67,6 +67,15 @@ class Closed(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class Suspected(Event):
+    """A machine, by Ray's id, is `left out` by this driver, or `slow`; `text` is the sentence for the user."""
+
+    machine: str
+    fault: str
+    text: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Redirected(Event):
     """From now on the sweep is sent to another MLflow."""
 
@@ -98,12 +107,7 @@ class Spent(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Preferred(Event):
-    """Listeners have voted: the strengths of all trials with enough votes, which replace earlier ones.
-
-    Attributes:
-        scores: the strengths by the trial's number, which JSON makes a string.
-        votes: the number of votes.
-    """
+    """Listeners have voted: the strengths of all trials with enough votes, by number, replace earlier ones."""
 
     is_of_driver = False
     scores: Mapping[str, float]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from collections.abc import Iterable
 from pathlib import Path
@@ -11,7 +12,7 @@ from orchestrator.state import event_lines, events
 from orchestrator.state.curve import Curve
 from orchestrator.state.home import driver_note
 from orchestrator.state.paths import SWEEP_LOG, trial_folder
-from orchestrator.state.sweep_state import SweepState, identify
+from orchestrator.state.sweep_state import SweepState
 from orchestrator.state.trial_files import TrialFiles, read_times
 from orchestrator.storage import json_lines
 from reports import vocabulary as words
@@ -153,3 +154,9 @@ def read_identity(folder: Path) -> tuple[str, str]:
     starts = [event for event in event_lines.read_events(folder / SWEEP_LOG) if isinstance(event, events.Started)]
     name = str(starts[-1].record["sweep"])
     return name, identify(name, starts[0])
+
+
+def identify(name: str, first: events.Started) -> str:
+    """Return an id that no other sweep ever has: it is made of where and when the sweep was first started."""
+    text = f"{name} {first.record.get('host')} {first.record.get('pid')} {first.ts}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]

@@ -5,7 +5,6 @@ The driver uses it through `ledger`, tracking through `history`.
 
 from __future__ import annotations
 
-import hashlib
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -62,6 +61,7 @@ class SweepState:
         warm_sweeps: the names of these sweeps.
         top_rungs: the epoch of PASHA's top rung, by arm, once it has risen; under `""` that of all arms together.
         gpu_seconds: the time for which trials have held graphics cards, where the budget limits it.
+        suspects: the machines with which something is wrong, since the last start.
         restarts: how often Ray has died since a trial last gave a sign of life.
         is_restart: whether the next driver only takes the place of one whose Ray had died.
         last_ms: the time of the last event.
@@ -94,6 +94,7 @@ class SweepState:
         self.warm_sweeps: list[str] = []
         self.top_rungs: dict[str, int] = {}
         self.gpu_seconds = 0.0
+        self.suspects: list[events.Suspected] = []
         self.restarts = 0
         self.is_restart = False
         self.last_ms = 0
@@ -136,6 +137,7 @@ class SweepState:
                     self.trials[number].held &= self.is_restart
                 self.is_restart = False
                 self.live.clear()
+                self.suspects = []
                 self.starts.append(event)
                 self.started, self.closed = dict(event.record), None
                 if self._follows_starts and "objective" in event.record:
@@ -144,6 +146,8 @@ class SweepState:
             case events.Closed():
                 self.closed = event
                 return self._leave_running(event.ts)
+            case events.Suspected():
+                self.suspects.append(event)
             case events.Redirected():
                 self.started |= {"tracking_uri": event.tracking_uri, "artifact_root": event.artifact_root}
             case events.Granted():
@@ -291,9 +295,3 @@ class SweepState:
     def seconds_run(self) -> float:
         """Return how long drivers have worked on this sweep; one that was killed counts to its last event."""
         return self._timekeeper.seconds
-
-
-def identify(name: str, first: events.Started) -> str:
-    """Return an id that no other sweep ever has: it is made of where and when the sweep was first started."""
-    text = f"{name} {first.record.get('host')} {first.record.get('pid')} {first.ts}"
-    return hashlib.sha256(text.encode()).hexdigest()[:12]

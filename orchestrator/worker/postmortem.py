@@ -62,6 +62,11 @@ def read_machine(path: Path, attempt: int) -> str:
     return named[-1].removeprefix(MACHINE).split()[0].rstrip(",") if named else ""
 
 
+def has_run_on(path: Path, machine: str) -> bool:
+    """Return whether a trial has run on a machine, by Ray's id, according to the end of its log."""
+    return f"{MACHINE} {machine}," in _read_tail(path)
+
+
 def explain_start(error: BaseException | None) -> str:
     """Return the last line of Ray's error if it says that a process could not be started; "" if it was started."""
     text = str(error or "").strip()

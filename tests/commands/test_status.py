@@ -27,6 +27,7 @@ from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import read_snapshot
 from orchestrator.overview.status_tables import MOST_TRIALS
 from orchestrator.steering.stop import stop
+from orchestrator.worker.postmortem import ATTEMPT, MACHINE
 from tests.support.sweep_folder import SweepFolder
 
 ARMS = {"loss=vae": {"trials": 8, "epochs": 12}, "loss=l1": {"trials": 2, "epochs": 12}}
@@ -196,6 +197,23 @@ def test_why_names_what_broke_off_an_attempt_until_the_trial_is_retried(sweep: S
     assert told in list(explain(sweep.home, "vae/1"))
     sweep.event("retried", trial=1, reason="again")
     assert told not in list(explain(sweep.home, "vae/1"))
+
+
+def test_a_machine_with_a_fault_is_named_by_status_and_by_the_trials_that_ran_there_until_the_next_start(
+    sweep: SweepFolder,
+) -> None:
+    sweep.start(arms=ARMS)
+    for number, machine in ((1, "a1"), (2, "b2")):
+        sweep.ask(number)
+        sweep.trial(number).mkdir(parents=True)
+        (sweep.trial(number) / "log.txt").write_text(f"{ATTEMPT} 1, now, process 7\n{MACHINE} {machine}, node-7\n")
+    text = "node-7 gets no more trials: trials 2, 3, 4 failed there one after the other."
+    sweep.event("suspected", machine="b2", fault="left out", text=text)
+    assert text in shown(sweep.home, "vae")
+    assert text in list(explain(sweep.home, "vae/2")) and text not in list(explain(sweep.home, "vae/1"))
+    # The next driver tries the machine again.
+    sweep.start(arms=ARMS)
+    assert text not in shown(sweep.home, "vae") and text not in list(explain(sweep.home, "vae/2"))
 
 
 def test_why_asks_for_no_retry_of_a_trial_that_crashed_twice_alike(sweep: SweepFolder) -> None:

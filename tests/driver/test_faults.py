@@ -91,6 +91,9 @@ def test_a_machine_on_which_trial_after_trial_fails_is_left_out_and_its_trials_r
         "bad": "trials 2, 3, 4 failed there one after the other, the last: FileNotFoundError: /data"
     }
     assert [trial.outcome for trial in failed] == [None] * 3 and driver.hand_out() in failed
+    (suspect,) = Ledger(driver.folder, read_only=True).suspects
+    assert (suspect.machine, suspect.fault) == ("bad", "left out")
+    assert suspect.text == f"bad gets no more trials: {driver.left_out['bad']}."
 
 
 def test_code_that_fails_everywhere_is_no_machines_fault(tmp_path: Path) -> None:

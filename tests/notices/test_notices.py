@@ -134,6 +134,18 @@ def test_a_driver_that_died_is_an_error(sweep: SweepFolder) -> None:
         assert server.titles == ["vae: interrupted"] and "the driver died" in server.received[0]["message"]
 
 
+def test_a_machine_with_a_fault_is_a_warning_once(sweep: SweepFolder) -> None:
+    with inbox() as server:
+        notify(sweep, {"url": server.url})
+        sweep.start(arms={"loss=l1": {}})
+        sweep.event("suspected", machine="b2", fault="left out", text="node-7 gets no more trials: three failed there.")
+        sweep.event("suspected", machine="c3", fault="slow", text="node-8 is slow.")
+        sweep.whole_trial(1, "l1")
+        sweep.close()
+        follow_to_the_end(sweep)
+        assert server.titles == ["vae: a machine is left out", "vae: a machine is slow", "vae: finished"]
+
+
 def test_each_address_gets_what_it_asks_for_and_a_broken_one_stops_no_other(sweep: SweepFolder) -> None:
     with inbox() as first, inbox(refusals=10**6) as broken:
         notify(

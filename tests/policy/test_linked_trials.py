@@ -83,7 +83,8 @@ def test_what_was_trained_is_taken_over_with_the_numbers_of_a_training(home: Pat
         assert (trial.outcome, trial.epochs, trial.best_value) == (twin.outcome, twin.epochs, twin.best_value)
         assert metrics_of(ledger, trial) == metrics_of(repeated.ledger, twin)
         # None of it was spent here.
-        assert (trial.trained_epochs, trial.curve.trained_s) == (0, 0.0) and twin.curve.trained_s > 0
+        assert (trial.trained_epochs, trial.curve.spent_s) == (0, 0.0) and trial.curve.trained_s > 0
+        assert twin.curve.spent_s == twin.curve.trained_s > 0
     assert sum(tally.epochs for tally in ledger.tallies.values()) == 0
     lines = [linked_line([trial.origin for trial in each.trials.values()]) for each in (ledger, repeated.ledger)]
     assert lines == ["4 of 4 trials were taken over from first: 12 epochs spared.", None]

@@ -21,6 +21,7 @@ from orchestrator.state.events import (
     Retried,
     Spent,
     Started,
+    Suspected,
     Warmed,
     Yielded,
 )
@@ -73,5 +74,5 @@ def test_a_log_from_before_events_had_types_is_read_by_drivers_and_by_readers() 
         number: outcome or "interrupted" for number, outcome in EXPECTED_OUTCOMES.items()
     }
     # Newer kinds of events are not in it.
-    newer = {Displaced, Linked, Spent, Preferred, Promoted, Raised, Released, Warmed, Yielded}
+    newer = {Displaced, Linked, Spent, Preferred, Promoted, Raised, Released, Suspected, Warmed, Yielded}
     assert {type(event) for event in ledger.read_events()} == set(KINDS.values()) - newer

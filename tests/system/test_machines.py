@@ -21,7 +21,7 @@ from ray.cluster_utils import Cluster
 
 from orchestrator.state.events import Died, Displaced
 from orchestrator.state.ledger import Ledger
-from orchestrator.storage.json_lines import read
+from tests.support.clusters import count_rows, drain
 from tests.support.spaces import HELPED, write_space
 from tests.system.test_sweep import PATIENCE_S, orchestrate
 
@@ -51,22 +51,6 @@ def with_another_torch(folder: Path) -> dict[str, str]:
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: torch\nVersion: {ANOTHER_TORCH}\n")
     return {"PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}"}
-
-
-def drain(nodes: Cluster, node_id: str, seconds: int) -> None:
-    """Warn the cluster that a machine will be taken away, as clouds do with those that they lend cheaply."""
-    from ray._raylet import GcsClient
-    from ray.core.generated import autoscaler_pb2
-
-    reason = autoscaler_pb2.DrainNodeReason.Value("DRAIN_NODE_REASON_PREEMPTION")
-    deadline_ms = int((time.time() + seconds) * 1000)
-    accepted, message = GcsClient(address=nodes.address).drain_node(node_id, reason, "taken back", deadline_ms)
-    assert accepted, message
-
-
-def count_rows(folder: Path) -> int:
-    """How many epochs a sweep has recorded so far."""
-    return sum("epoch" in line for path in folder.glob("trials/*/outbox.jsonl") for line in read(path)[0])
 
 
 def wait_for_machines(nodes: Cluster, count: int) -> None:
