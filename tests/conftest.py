@@ -39,6 +39,7 @@ LONG_FILES = (
     "test_recovery.py",
     "test_machines.py",
     "test_sent_sweeps.py",
+    "test_linked_sweeps.py",
     "test_power_cut.py",
     "test_generate.py",
     "test_recipes.py",

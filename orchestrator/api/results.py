@@ -117,7 +117,8 @@ class Results:
             paths = [place / words.ARTIFACT_PER_RECORDING for place in (folder / MEDIA / "best", folder)]
             path = next(filter(Path.exists, paths), None)
             if trial.test and path is not None:
-                tables.append(pd.read_csv(path, **words.TABLE_OPTIONS).assign(trial=trial.number, arm=trial.arm))
+                table: pd.DataFrame = pd.read_csv(path, **words.TABLE_OPTIONS)
+                tables.append(table.assign(trial=trial.number, arm=trial.arm))
         if not tables:
             return pd.DataFrame(columns=[TRIAL, "arm"])
         joined = pd.concat(tables, ignore_index=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -55,8 +56,13 @@ def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[
     """
     for file in files:
         # Before a model is exported, which takes seconds.
+        if file.is_dir():
+            raise UserError(f"{file}: is a folder; give files in it")
         if not file.is_file():
             raise UserError(f"{file}: no such file{suggest_file(file)}")
+    stems = Counter(file.stem for file in files)
+    if twins := [str(file) for file in files if stems[file.stem] > 1]:
+        raise UserError(f"{', '.join(twins)}: their results would have the same names; give each another -o")
     kinds = {exported_models.kind_of(path) for path in files}
     if len(kinds) > 1:
         raise UserError("images and sounds together; give one kind at a time")

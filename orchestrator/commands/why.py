@@ -33,6 +33,8 @@ def explain(home: Path, trial_reference: str) -> Iterator[str]:
     yield from (event.text for event in snapshot.ledger.suspects if has_run_on(log, event.machine))
     if trial.broken_off and trial.outcome != words.OUTCOME_FAILED:
         yield f"An attempt at it was broken off: {trial.broken_off}."
+    if trial.origin is not None:
+        yield f"{trial.origin.name} has trained {words.amount(trial.origin.epochs, 'epoch')} of it: taken over."
     since_ms = snapshot.tracking.get("unreachable_since")
     if since_ms:
         backlog = snapshot.tracking.get("backlog")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -166,7 +167,15 @@ def _export(
         model = exported_models.export_model(trainable)
     except UserError as error:
         raise UserError(f"{sweep.name}/{trial.number}: {error}") from error
-    exported_models.save_model(folder, replace(model, settings={**model.settings, "origin": origin}), code)
+    try:
+        exported_models.save_model(folder, replace(model, settings={**model.settings, "origin": origin}), code)
+    except OSError as error:
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
+        raise UserError(
+            f"{folder}: can't be written ({error.strerror}), and the model has to be exported there; ask its owner, or"
+            " copy the home"
+        ) from None
 
 
 def _load(sweep: Sweep, home: Path, trial: Trial) -> loader.Trainable:

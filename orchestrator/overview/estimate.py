@@ -159,7 +159,7 @@ def _measure_overhead_s(sweep: Sweep, ledger: Ledger, slots: int) -> float:
             trial = ledger.trials[number]
             # The first trials start the workers, which later ones use. A second attempt may have come days later.
             if number > slots and trial.attempts == 1 and trial.ended_ms is not None:
-                overheads_s.append((trial.ended_ms - trial.asked_ms) / 1000 - trial.curve.trained_s)
+                overheads_s.append((trial.ended_ms - trial.asked_ms) / 1000 - trial.curve.spent_s)
     return max(0.0, statistics.median(overheads_s)) if overheads_s else 0.0
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import re
 import shutil
 from collections.abc import Callable, Iterable, Iterator
@@ -27,7 +28,6 @@ from orchestrator.state.paths import (
     RUN_FILE,
     SWEEP_LOG,
     TRAINABLE_FOLDER,
-    TRIAL_LOG,
     trial_folder,
 )
 from orchestrator.state.sweep_state import SweepState
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 
 KEY = re.compile(rb'"key":"([^"]+)"')
 """A trial's key in a line of a sweep log."""
-COPIED = (TRIAL_LOG, TRAINABLE_FOLDER, words.ARTIFACT_CONFIG)
-"""What a trial's folder has beside the outbox, the checkpoints and the media, and what a copy needs."""
+COPIED = (TRAINABLE_FOLDER, words.ARTIFACT_CONFIG)
+"""What a copy needs beside the outbox, checkpoints and media. The log would be taken for that of its own attempts."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,11 @@ def find_trained(home: Path, own: str, is_wanted: Callable[[str], bool]) -> dict
                 entry = Trained(trial_folder(home / name, trial.number), name, trial)
                 trained.setdefault(trial.keys[0], []).append(entry)
     return trained
+
+
+def has_keys(home: Path, own: str) -> bool:
+    """Return whether a sweep beside the one with this name may have trials to take over."""
+    return any(_read_keys(home / name) for name in sweep_names(home) if name != own)
 
 
 def _read_keys(folder: Path) -> set[str]:
@@ -181,7 +186,10 @@ def _copy(entry: Trained, folder: Path, trial: Trial) -> Origin | None:
             folder.rmdir()
         part.rename(folder)
         durable.sync_folder(folder.parent)
-    except (FileNotFoundError, PermissionError, UserError):
+    except (OSError, UserError) as error:
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        # It was deleted meanwhile, or can't be read.
         return None
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -145,7 +145,8 @@ class Curve:
     Attributes:
         best_row: the outbox line of the best epoch; None before the first number.
         best_value: the objective in that epoch; None before the first number.
-        trained_s: the duration of all epochs, without those that another trial has trained.
+        trained_s: the duration of all epochs.
+        taken_over_s: the duration of those that another trial has trained.
     """
 
     def __init__(self) -> None:
@@ -154,7 +155,7 @@ class Curve:
         self._values = array("d")
         self.best_row: Line | None = None
         self.best_value: float | None = None
-        self.trained_s = 0.0
+        self.trained_s = self.taken_over_s = 0.0
 
     @classmethod
     def restore(cls, values: Iterable[float | None], objective: Objective) -> Curve:
@@ -171,6 +172,11 @@ class Curve:
 
     def __len__(self) -> int:
         return len(self._epochs)
+
+    @property
+    def spent_s(self) -> float:
+        """The duration of the epochs that this trial has trained itself."""
+        return self.trained_s - self.taken_over_s
 
     @property
     def last_epoch(self) -> int:
@@ -197,8 +203,9 @@ class Curve:
         self._epochs.append(row["epoch"])
         self._times_ms.append(row["ts"])
         self._values.append(value)
-        if row["attempt"] != TAKEN_OVER:
-            self.trained_s += row["metrics"].get(words.EPOCH_S, 0.0)
+        duration_s = row["metrics"].get(words.EPOCH_S, 0.0)
+        self.trained_s += duration_s
+        self.taken_over_s += duration_s if row["attempt"] == TAKEN_OVER else 0.0
         if objective.is_better(value, self.best_value):
             self.best_row, self.best_value = row, value
 

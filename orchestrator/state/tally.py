@@ -34,7 +34,7 @@ class Tally:
         statuses: how many trials have each status.
         epochs: the number of epochs of all trials, without those of other sweeps.
         pruned_epochs: the number of these epochs of the pruned trials.
-        trained_s: the duration of all epochs.
+        trained_s: the duration of these epochs.
         lengths: how many trials of the search have ended after each number of epochs.
         codes: fingerprints of the code that its trials ran.
         ended: numbers of the trials that have ended, in the order of their ends.
@@ -82,7 +82,7 @@ class Tally:
         settings = [name for rendering in trial.renderings for name in rendering["settings"]]
         has_length = trial.outcome is not None and trial.stage == words.STAGE_SEARCH
         length = trial.epochs if has_length else None
-        share = _Share(trial.status, trial.trained_epochs, trial.curve.trained_s, tuple(settings), length)
+        share = _Share(trial.status, trial.trained_epochs, trial.curve.spent_s, tuple(settings), length)
         self._shares[trial.number] = share
         self._add(share, 1)
         self.codes.update(trial.codes[-1:])

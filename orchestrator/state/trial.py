@@ -205,7 +205,7 @@ class Trial:
         self.codes.append(event.code)
         self.keys.append(event.key)
         self.outcome, self.ended_ms = words.OUTCOME_COMPLETED, event.ts
-        self.reason = f"all {event.epochs} epochs, taken over from {self.origin.name}"
+        self.reason = f"all {event.epochs} epochs"
         self.ends += 1
 
     def start_over(self) -> None:

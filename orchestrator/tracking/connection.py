@@ -31,7 +31,7 @@ def connect(home: Path) -> Iterator[MlflowClient]:
     """
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     sender.check_tracking_uri(home)
-    _check_database_exists(home)
+    _check_database(home)
     store = Store(sender.tracking_uri(home), None)
     try:
         store.open()
@@ -49,11 +49,13 @@ def connect(home: Path) -> Iterator[MlflowClient]:
         raise OrchestratorError(str(error).partition("; everything is sent")[0]) from None
 
 
-def _check_database_exists(home: Path) -> None:
-    """Check that the SQLite file of a home exists, if that is its MLflow."""
+def _check_database(home: Path) -> None:
+    """Check that the SQLite file of a home exists and can be written to, if that is its MLflow."""
     uri = sender.tracking_uri(home)
     path = Path(uri.removeprefix(SQLITE))
     if uri.startswith(SQLITE) and not path.exists():
         # In a home without sweeps this raises the message that all commands give.
         find_sweep(home, None)
         raise UserError(f"{path}: there is no such database; check MLFLOW_TRACKING_URI, or name another --home")
+    if uri.startswith(SQLITE) and not os.access(path, os.W_OK):
+        raise UserError(f"{path}: can't be written, which MLflow has to do to read it; ask its owner, or copy the home")

@@ -161,10 +161,12 @@ class SweepRuns:
         def read(row: dict[str, Any]) -> pd.DataFrame | None:
             with tempfile.TemporaryDirectory() as folder:
                 try:
-                    return pd.read_csv(download(self.client, row[RUN], name, folder), **words.TABLE_OPTIONS)
+                    path = download(self.client, row[RUN], name, folder)
+                    table: pd.DataFrame = pd.read_csv(path, **words.TABLE_OPTIONS)
                 # A file that is no table is a ValueError of pandas.
                 except (ArtifactError, ValueError):
                     return None
+            return table
 
         with ThreadPoolExecutor(READERS) as pool:
             rows = [{str(key): value for key, value in row.items()} for row in runs.to_dict("records")]

@@ -29,6 +29,7 @@ from reports.page.images import read_images
 from reports.page.tables import format_hours
 from reports.statistics.contrast import Contrast
 from tests.support.browser import chromium
+from tests.support.mounts import read_only
 from tests.support.sweep_folder import METRICS as ALL_METRICS
 from tests.support.sweep_folder import SweepFolder, record_sweep
 
@@ -727,6 +728,12 @@ def test_whoever_only_reads_makes_no_home(
         else:
             write_reports(home, ["vae"], None, "html", print)
     assert sorted(tmp_path.rglob("*")) == before
+
+
+@pytest.mark.root
+def test_a_database_that_can_only_be_read_is_named(sweep: SweepFolder) -> None:
+    with read_only(sweep.home), pytest.raises(UserError, match=r"mlflow\.db: can't be written, which MLflow has to do"):
+        write_reports(sweep.home, ["vae"], None, "html", print)
 
 
 def test_a_report_that_fails_takes_nothing_from_the_sweep_that_has_ended(sweep: SweepFolder) -> None:

@@ -35,6 +35,7 @@ from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder
 from orchestrator.worker import checkpoint
 from reports import vocabulary as words
+from tests.support.mounts import read_only
 from tests.support.spaces import write_space
 from trainables.autoencoder.trainable import Autoencoder
 
@@ -233,6 +234,21 @@ class TestGenerate:
     def test_images_and_sounds_together_are_refused(self, tiny_home: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match="one kind at a time"):
             lines(tiny_home, make_files(tmp_path, "a.png", "a.wav"), Options(tmp_path / "out"))
+
+    def test_a_folder_and_files_whose_results_have_one_name_are_refused(self, tiny_home: Path, tmp_path: Path) -> None:
+        with pytest.raises(UserError, match="is a folder; give files in it"):
+            lines(tiny_home, [tmp_path], Options(tmp_path / "out"))
+        with pytest.raises(UserError, match=r"a\.png, .*a\.jpg: their results would have the same names"):
+            lines(tiny_home, make_files(tmp_path, "a.png", "b.png", "a.jpg"), Options(tmp_path / "out"))
+
+    @pytest.mark.root
+    def test_a_home_that_can_only_be_read_is_named(
+        self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
+    ) -> None:
+        for exported in swept.folder.glob("trials/*/model"):
+            shutil.rmtree(exported)
+        with read_only(tiny_home), pytest.raises(UserError, match=r"model: can't be written \(Read-only file system\)"):
+            lines(tiny_home, [image], Options(tmp_path / "out", sweep="paired"))
 
     def test_a_home_without_such_a_sweep_says_which_to_run(self, home: Path, tmp_path: Path) -> None:
         with pytest.raises(UserError, match=r"no sweep here generates anything from an image.*image_to_sound.yaml"):

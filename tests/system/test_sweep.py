@@ -226,6 +226,7 @@ def test_each_trial_sees_the_card_that_ray_gave_it(tmp_path: Path, home: Path, m
             sweep = noop_sweep(
                 tmp_path,
                 name=f"cards-{gpu}",
+                repeat=True,
                 trainable=ODD,
                 compare=None,
                 params={"behaviour": "good"},

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.driver.tasks import make_spec
 from orchestrator.errors import UserError
-from orchestrator.policy.links import can_link, find_trained
+from orchestrator.policy.links import can_link, find_trained, has_keys
 from orchestrator.policy.trial_key import hash_configuration
 from orchestrator.policy.wanted import WantedTrials, complete
 from orchestrator.search_space.sampler import GRID
@@ -32,8 +32,8 @@ def describe_spared(sweep: Sweep, home: Path, num_warm: Mapping[str, int]) -> It
         num_warm: by arm, the number of trials of other sweeps from which its sampler learns.
     """
     ledger = Ledger(home / sweep.name, read_only=True)
-    # Without a trial that has a key nothing is computed, which would take a second.
-    if ledger.trials or not can_link(sweep.space) or not find_trained(home, sweep.name, bool):
+    # The points take a second to compute.
+    if ledger.trials or not can_link(sweep.space) or not has_keys(home, sweep.name):
         return
     configurations: Counter[str] = Counter()
     num_unknown = 0
