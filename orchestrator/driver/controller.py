@@ -20,7 +20,7 @@ from orchestrator.state import events
 from orchestrator.state.disk import Space
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
-from orchestrator.worker.failure import DISK_FULL, TOLD_TO_END, UNFIT_MACHINE, TrialFailure
+from orchestrator.worker.failure import DISK_FULL, DISPLACED, UNFIT_MACHINE, TrialFailure
 from orchestrator.worker.postmortem import explain_start
 from reports import vocabulary as words
 
@@ -180,7 +180,7 @@ class Engine:
                 # Workers that die together with Ray, or while the sweep stops, are not failures of their trials.
                 if self.callbacks.is_ray_alive() and not self.stop_reason:
                     self._failures.handle_end_of_process(task, explain_start(error))
-            elif failure.cause == TOLD_TO_END and self.stop_reason:
+            elif failure.cause == DISPLACED and self.stop_reason:
                 # A batch system that ends a sweep sends its signal to the workers, too.
                 pass
             elif failure.cause == DISK_FULL:

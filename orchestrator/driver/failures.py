@@ -11,7 +11,7 @@ from orchestrator.state.disk import tidy
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import TRIAL_LOG, trial_folder
 from orchestrator.state.trial import Trial
-from orchestrator.worker.failure import TOLD_TO_END, TOLD_TO_END_REASON, TrialFailure
+from orchestrator.worker.failure import DISPLACED, TOLD_TO_END_REASON, TrialFailure
 from orchestrator.worker.postmortem import MemoryKills, cause_of_death, read_machine, was_told_to_end
 from reports import vocabulary as words
 
@@ -52,10 +52,8 @@ class Failures:
     def handle_exception(self, task: Task, failure: TrialFailure) -> None:
         """Record that a worker raised an exception."""
         trial = task.trial
-        if failure.cause == TOLD_TO_END:
+        if failure.cause == DISPLACED:
             self._displace(task, failure.reason, "in another process")
-        elif failure.cause == words.CAUSE_NODE:
-            self._handle_death(task, failure.cause, failure.reason)
         elif task.kind == "evaluate":
             self._give_up_evaluation(trial, failure.reason)
         elif failure.cause == words.CAUSE_OOM and self._can_grow(trial):

@@ -48,7 +48,8 @@ def make_key(spec: TrialSpec, declaration: type[Declaration], environment: str) 
         environment: what `hash_environment` returns.
 
     Returns:
-        An empty text if a setting names a folder, of whose contents nothing is known.
+        An empty text if the trial has to be trained: a setting names a folder, of whose contents nothing is known, or
+        the settings are refused.
     """
     configuration = hash_configuration(spec, declaration)
     device = f"gpu{math.ceil(spec.gpu)}" if spec.gpu > 0 else "cpu"
@@ -57,7 +58,11 @@ def make_key(spec: TrialSpec, declaration: type[Declaration], environment: str) 
 
 def hash_configuration(spec: TrialSpec, declaration: type[Declaration]) -> str:
     """Return a hash of all that a search space says about the training of a trial; see `make_key`."""
-    config = declaration.Config(**spec.config).model_dump(mode="json")
+    try:
+        config = declaration.Config(**spec.config).model_dump(mode="json")
+    except Exception:
+        # The checks of a user's class may raise anything. The trial will fail by itself.
+        return ""
     facts = {field.name: getattr(spec, field.name) for field in fields(spec)}
     facts = {name: value for name, value in facts.items() if name not in WITHOUT_EFFECT | RESOURCES}
     states = []

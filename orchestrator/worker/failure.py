@@ -14,7 +14,7 @@ from reports import vocabulary as words
 
 
 class InUse(Exception):
-    """An older process still holds a trial's lock: a failure of the machine, not of the trial."""
+    """An older process still holds a trial's lock, as on a machine that was cut off: no failure of the trial."""
 
 
 class UnfitMachine(Exception):
@@ -48,8 +48,8 @@ NO_MEMORY = ("can't allocate memory", "CUBLAS_STATUS_ALLOC_FAILED", "CUDNN_STATU
 """Phrases in the messages of torch's plain RuntimeErrors when memory is short."""
 DISK_FULL = "disk full"
 """A cause that does not end the trial: the sweep pauses until there is free space."""
-TOLD_TO_END = "told to end"
-"""A cause that does not end the trial: its process received SIGTERM, and the trial goes on in another one."""
+DISPLACED = "displaced"
+"""A cause that does not end the trial, which goes on in another process: nothing that it did has ended this one."""
 TOLD_TO_END_REASON = "its process was told to end (SIGTERM)"
 UNFIT_MACHINE = "unfit machine"
 """A cause that takes the worker's machine out of the sweep, and does not end the trial."""
@@ -80,11 +80,11 @@ def _classify(error: BaseException) -> TrialFailure:
     if isinstance(error, UnfitMachine):
         return TrialFailure(UNFIT_MACHINE, str(error))
     if isinstance(error, ToldToEnd):
-        return TrialFailure(TOLD_TO_END, TOLD_TO_END_REASON)
+        return TrialFailure(DISPLACED, TOLD_TO_END_REASON)
     if isinstance(error, EndedFromOutside):
-        return TrialFailure(TOLD_TO_END, str(error))
+        return TrialFailure(DISPLACED, str(error))
     if isinstance(error, InUse):
-        return TrialFailure(words.CAUSE_NODE, str(error))
+        return TrialFailure(DISPLACED, str(error))
     if isinstance(error, guard.TooSlow):
         return TrialFailure(words.CAUSE_TIMEOUT, str(error))
     frames = [f"{Path(frame.filename).name}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)]

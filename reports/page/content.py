@@ -163,6 +163,11 @@ class Report:
         if "code" in self.runs.trials:
             num_codes = self.runs.trials.groupby("arm")["code"].nunique()
             remarks += [f"{arm}: its trials ran on different code" for arm in num_codes[num_codes > 1].index]
+        if "origin" in self.runs.trials:
+            origins = self.runs.trials["origin"]
+            sweeps = ", ".join(dict.fromkeys(name.rpartition("/")[0] for name in origins.dropna()))
+            count = f"{origins.count()} of {words.amount(len(origins), 'trial')}"
+            remarks.append(f"{count} were taken over from {sweeps}, with the durations of their training there")
         return [*remarks, *matrix.empty_cells(self.runs), *self.runs.notes]
 
     @cached_property

@@ -25,30 +25,29 @@ from ray.cluster_utils import Cluster
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from orchestrator.storage.json_lines import Line, read
-from tests.benchmarks.paced import SLOWNESS
+from tests.benchmarks.paced import SLOW
 from tests.support.clusters import count_rows, drain, processes_of
 from tests.support.spaces import write_space
 from tests.system.test_sweep import orchestrate
 
 PACED = str(Path(__file__).with_name("paced.py"))
 NUM_TRIALS, NUM_EPOCHS, EPOCH_S = 12, 8, 2.0
-SLOW_TIMES = 4
 PATIENCE_S = 1200.0
 NAME = "tiny"
 
 
 @dataclass
 class Machines:
-    """A head without trials, and four machines that train one each."""
+    """A head without trials, and four machines that train one each; one is slow while a file exists."""
 
-    slowness: int = 1
+    slow: Path
     by_name: dict[str, Node] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
         for name in ("dies", "is cut off", "drains"):
             self.join(name)
-        self.join("is slow", {SLOWNESS: str(self.slowness)})
+        self.join("is slow", {SLOW: str(self.slow)})
 
     def join(self, name: str, variables: dict[str, str] | None = None) -> None:
         self.by_name[name] = self.cluster.add_node(num_cpus=1, env_vars=variables or {})
@@ -148,7 +147,8 @@ class Outcome:
         ]
 
 
-def run_sweep(work: Path, slowness: int, cut_off_s: float, *, is_disturbed: bool) -> Outcome:
+def run_sweep(work: Path, machines: Machines, cut_off_s: float | None) -> Outcome:
+    """Run the sweep on the machines, with all faults if `cut_off_s` is given."""
     work.mkdir()
     executed = work / "executed"
     executed.touch()
@@ -161,22 +161,19 @@ def run_sweep(work: Path, slowness: int, cut_off_s: float, *, is_disturbed: bool
         pruning="none",
         limits={"max_machine_failures": 0},
     )
-    machines = Machines(slowness)
     folder = work / "home" / NAME
-    try:
-        began = time.monotonic()
-        with (work / "output.txt").open("w") as file:
-            driver = orchestrate(
-                *("sweep", space, "--home", work / "home", "--address", machines.cluster.address),
-                stdout=file,
-                cwd=str(work),
-            )
-        if is_disturbed:
-            Faults(machines, folder, cut_off_s).run(lambda: driver.poll() is not None)
-        driver.wait(PATIENCE_S)
-        seconds = time.monotonic() - began
-    finally:
-        machines.cluster.shutdown()
+    began = time.monotonic()
+    with (work / "output.txt").open("w") as file:
+        driver = orchestrate(
+            *("sweep", space, "--home", work / "home", "--address", machines.cluster.address),
+            stdout=file,
+            cwd=str(work),
+        )
+    if cut_off_s is not None:
+        Faults(machines, folder, cut_off_s).run(lambda: driver.poll() is not None)
+    if driver.wait(PATIENCE_S):
+        raise SystemExit((work / "output.txt").read_text())
+    seconds = time.monotonic() - began
     return Outcome(seconds, (work / "output.txt").read_text(), folder, executed)
 
 
@@ -219,9 +216,15 @@ def main() -> None:
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="cluster-") as temporary:
         work = Path(temporary)
-        undisturbed = run_sweep(work / "undisturbed", 1, arguments.cut_off_s, is_disturbed=False)
-        print(f"undisturbed: {undisturbed.seconds:.0f} s", flush=True)
-        disturbed = run_sweep(work / "disturbed", SLOW_TIMES, arguments.cut_off_s, is_disturbed=True)
+        slow = work / "slow"
+        machines = Machines(slow)
+        try:
+            undisturbed = run_sweep(work / "undisturbed", machines, None)
+            print(f"undisturbed: {undisturbed.seconds:.0f} s", flush=True)
+            slow.touch()
+            disturbed = run_sweep(work / "disturbed", machines, arguments.cut_off_s)
+        finally:
+            machines.cluster.shutdown()
         print(disturbed.output)
         for name, value in report(undisturbed, disturbed).items():
             print(f"{name}: {value}")

@@ -8,7 +8,7 @@ from orchestrator.driver.failures import MAX_DISPLACEMENTS
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import TRIAL_LOG, trial_folder
 from orchestrator.state.trial import Trial
-from orchestrator.worker.failure import TOLD_TO_END, TOLD_TO_END_REASON, UNFIT_MACHINE, TrialFailure
+from orchestrator.worker.failure import DISPLACED, TOLD_TO_END_REASON, UNFIT_MACHINE, TrialFailure
 from orchestrator.worker.postmortem import ATTEMPT, END_SIGNAL, MACHINE
 from tests.driver.test_controller import ONE_ARM, begin
 from tests.support.engine_rig import EngineRig, Wrapped
@@ -49,7 +49,7 @@ def test_a_machine_that_is_lost_is_no_failure_of_its_trial_until_it_happens_agai
 def test_a_process_that_was_told_to_end_is_no_failure_of_its_trial_though_a_kill_follows(tmp_path: Path) -> None:
     driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM, limits={"max_machine_failures": 0}), tmp_path / "tiny")
     trial = begin(driver)
-    driver.fails(Wrapped(TrialFailure(TOLD_TO_END, TOLD_TO_END_REASON, machine="a1")))
+    driver.fails(Wrapped(TrialFailure(DISPLACED, TOLD_TO_END_REASON, machine="a1")))
     told = "Trial 1 at epoch 2: its process was told to end (SIGTERM); it goes on in another process."
     assert driver.said[-1] == told and driver.hand_out() is trial
     log = trial_folder(driver.folder, trial.number) / TRIAL_LOG
@@ -61,7 +61,7 @@ def test_a_process_that_was_told_to_end_is_no_failure_of_its_trial_though_a_kill
     assert state.broken_off == TOLD_TO_END_REASON
     # A batch system that ends the sweep sends the signal to the workers, too.
     driver.engine.stop("Stopped by SIGTERM.")
-    driver.fails(Wrapped(TrialFailure(TOLD_TO_END, TOLD_TO_END_REASON, machine="a1")))
+    driver.fails(Wrapped(TrialFailure(DISPLACED, TOLD_TO_END_REASON, machine="a1")))
     assert trial.displaced_at == [1, 1]
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from filelock import FileLock
 from rich.console import Console
 
+from orchestrator.commands.report import write_reports
 from orchestrator.commands.status import collect_status
 from orchestrator.commands.why import explain
 from orchestrator.driver.sweep import run_sweep
@@ -70,4 +71,6 @@ def test_what_a_deleted_sweep_has_trained_is_not_trained_again(home: Path, tmp_p
     assert points(home, runs[0], "val/accuracy") == [
         (epoch, metrics["val/accuracy"]) for epoch, metrics in enumerate(taken, 1)
     ]
+    write_reports(home, ["second"], tmp_path, "md", lambda line: None)
+    assert "3 of 6 trials were taken over from first" in (tmp_path / "second.md").read_text()
     assert "Trial [first/1](#/experiments/" in runs[0].data.tags[words.TAG_NOTE]

@@ -18,7 +18,7 @@ from orchestrator.state.paths import OUTBOX, TRIAL_LOG
 from orchestrator.storage.json_lines import read
 from orchestrator.worker.actor import Worker
 from orchestrator.worker.attempt import TrialRun
-from orchestrator.worker.failure import TOLD_TO_END, TrialFailure
+from orchestrator.worker.failure import DISPLACED, TrialFailure
 from orchestrator.worker.postmortem import was_told_to_end
 from orchestrator.worker.spec import TrialSpec
 from tests.support.spaces import trial_spec
@@ -69,7 +69,7 @@ def undisturbed_scores(folder: Path, epochs: int) -> list[float]:
 
 def test_an_epoch_that_ends_in_time_is_kept_and_no_further_one_begins(tmp_path: Path) -> None:
     failure = step_until_it_fails(begin(walk(tmp_path, signalled_at=2, epoch_s=0.1)))
-    assert (failure.cause, failure.reason) == (TOLD_TO_END, "its process was told to end (SIGTERM)")
+    assert (failure.cause, failure.reason) == (DISPLACED, "its process was told to end (SIGTERM)")
     assert scores(tmp_path) == undisturbed_scores(tmp_path / "undisturbed", 2)
     assert was_told_to_end(tmp_path / TRIAL_LOG, 1) and not was_told_to_end(tmp_path / TRIAL_LOG, 2)
 
@@ -77,13 +77,13 @@ def test_an_epoch_that_ends_in_time_is_kept_and_no_further_one_begins(tmp_path: 
 def test_an_epoch_that_takes_too_long_is_broken_off_and_trained_again_exactly(tmp_path: Path) -> None:
     began = time.monotonic()
     failure = step_until_it_fails(begin(walk(tmp_path, signalled_at=1, epoch_s=60, grace_s=0.3)))
-    assert failure.cause == TOLD_TO_END and time.monotonic() - began < 30
+    assert failure.cause == DISPLACED and time.monotonic() - began < 30
     assert scores(tmp_path) == []
     # The last epoch took longer than this one may: nothing is gained by waiting.
     spec = replace(walk(tmp_path, signalled_at=2, epoch_s=1, grace_s=0.5), attempt=2)
     began = time.monotonic()
     failure = step_until_it_fails(begin(spec))
-    assert failure.cause == TOLD_TO_END and len(scores(tmp_path)) == 1
+    assert failure.cause == DISPLACED and len(scores(tmp_path)) == 1
     run = TrialRun(replace(walk(tmp_path), attempt=3, reported_epochs=1))
     run.step()
     run.close()
@@ -101,7 +101,7 @@ def test_after_a_signal_between_two_epochs_no_other_one_begins(tmp_path: Path) -
     other = walk(tmp_path / "other")
     Path(other.folder).mkdir()
     assert worker.reset_config({"kind": "train", "spec": asdict(other)})
-    assert step_until_it_fails(worker).cause == TOLD_TO_END
+    assert step_until_it_fails(worker).cause == DISPLACED
     assert was_told_to_end(tmp_path / "other" / TRIAL_LOG, 1) and not (tmp_path / "other" / OUTBOX).exists()
     with pytest.raises(SystemExit):
         os.kill(os.getpid(), signal.SIGTERM)
@@ -132,6 +132,6 @@ def test_a_command_is_ended_with_its_trial_and_its_end_is_not_the_end_of_the_tra
     signal.signal(signal.SIGALRM, lambda number, frame: process.send_signal(signal.SIGTERM))
     signal.setitimer(signal.ITIMER_REAL, 0.5)
     failure = step_until_it_fails(worker)
-    assert failure.cause == TOLD_TO_END and "told to end (SIGTERM)" in failure.reason
+    assert failure.cause == DISPLACED and "told to end (SIGTERM)" in failure.reason
     assert not script.is_running()
     assert (tmp_path / "ended").exists() == (receiver != "command")
