@@ -27,7 +27,7 @@ from orchestrator.errors import UserError
 from orchestrator.overview.front import print_front
 from orchestrator.overview.snapshot import MIXED_CODE, Snapshot, read_snapshot
 from orchestrator.overview.summary import margin
-from orchestrator.overview.tables import describe_best_parameters
+from orchestrator.overview.tables import describe_best_parameters, print_whole
 from orchestrator.state.home import home_option
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial, infeasible_line, unfinished_line
@@ -95,7 +95,7 @@ def compare(home: Path, name: str, numbers: Sequence[int], form: str, console: C
             table, remarks = _make_trial_table(rows), _make_trial_remarks(snapshot, numbers)
         else:
             table, remarks = _make_arm_table(snapshot, rows, references), _make_arm_remarks(snapshot, rows)
-        console.print(table)
+        print_whole(console, table)
         if not numbers:
             print_front(snapshot.ledger, console)
         for line in (*remarks, *_make_link_lines(snapshot, home, numbers)):

@@ -25,6 +25,7 @@ from orchestrator.overview.tables import (
     format_interval,
     make_renderings_table,
     make_results_table,
+    print_whole,
 )
 from orchestrator.state.budget import Budget
 from orchestrator.state.home import home_option
@@ -158,7 +159,7 @@ class Screen:
         seeds = sweep.space.budget.seeds
         what = "best trial of each arm" if seeds is None else "means over the seeds of each arm"
         self.say(f"\n{sweep.name}: {what}, validation split")
-        self.console.print(make_results_table(sweep, arms, references))
+        print_whole(self.console, make_results_table(sweep, arms, references))
         if any(format_interval(arm, sweep.space.objective.metric) for arm in arms):
             self.say(
                 "±: half of the mean's 95 % confidence interval over seeds alone (Student's t); the report has that of "
@@ -184,7 +185,7 @@ class Screen:
             self.say(line)
         if any(arm.renderings for arm in arms):
             self.say("\nRenderings of the best checkpoints, whole validation split")
-            self.console.print(make_renderings_table(arms, references))
+            print_whole(self.console, make_renderings_table(arms, references))
         for trial in ledger.trials.values():
             if trial.outcome in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED):
                 self.say(f"Trial {trial.number} ({trial.arm}) {trial.outcome}: {trial.reason}")

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from rich import box
+from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from orchestrator.state.trial import Trial
 
 
+MOST_WIDTH = 1000
+
+
 def format_interval(arm: ArmSummary, metric: str) -> str:
     """Return ` ±` and half of the confidence interval of an arm's mean over seeds.
 
@@ -25,6 +30,14 @@ def format_interval(arm: ArmSummary, metric: str) -> str:
     """
     half_width = f"{arm.margins.get(metric, 0):.3f}"
     return f" ±{half_width}" if arm.judged > 1 and float(half_width) else ""
+
+
+def print_whole(console: Console, table: Table) -> None:
+    """Print a table; in a terminal that is too narrow its lines are broken, where Rich would hide the first column."""
+    least = Measurement.get(console, console.options.update(width=MOST_WIDTH), table).minimum
+    if least > console.width:
+        table.width = least
+    console.print(table, crop=False)
 
 
 def mark_arm(arm: ArmSummary) -> str:

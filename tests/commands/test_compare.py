@@ -32,8 +32,8 @@ def two_arms(tmp_path: Path) -> SweepFolder:
     return sweep
 
 
-def shown(sweep: SweepFolder, *numbers: int, form: str = "table") -> str:
-    console = Console(record=True, width=80, file=io.StringIO())
+def shown(sweep: SweepFolder, *numbers: int, form: str = "table", width: int = 80) -> str:
+    console = Console(record=True, width=width, file=io.StringIO())
     compare(sweep.home, "vae", numbers, form, console)
     return console.export_text()
 
@@ -44,6 +44,11 @@ def test_arms_stand_beside_the_reference_lines_on_80_columns(two_arms: SweepFold
     assert ["loss=l1", "3", "0.800", "0.800", "0.800", "0.700", "2"] in lines
     assert ["loss=l2", "0"] in lines, "an arm without a trial is named"
     assert ["real", "clips", "0.970"] in lines
+
+
+def test_a_narrow_terminal_shows_which_arm_a_row_is_of(two_arms: SweepFolder) -> None:
+    lines = [line.split() for line in shown(two_arms, width=40).splitlines()]
+    assert ["loss=vae", "1", "0.667", "0.667", "0.667", "3"] in lines
 
 
 def test_every_digit_and_every_count_is_in_the_csv(two_arms: SweepFolder) -> None:

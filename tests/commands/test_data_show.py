@@ -170,6 +170,12 @@ def test_a_clip_is_played(browser: Browser, path: Path) -> None:
     page.close()
 
 
+def test_a_page_that_cannot_be_written_is_named(root: Path, home: Path, path: Path) -> None:
+    arguments = ["data", "show", "folder", "--root", str(root), "--home", str(home), "-o", str(root)]
+    said = str(CliRunner().invoke(app, arguments).exception)
+    assert said.startswith(f"{root}: the page can't be written (Is a directory)")
+
+
 @pytest.mark.parametrize(("rate_hz", "length_s", "top_khz"), [(22_050, 2, 11), (11_025, 4, 5.5)])
 def test_a_corpus_without_leaks_is_shown_without_an_error(
     tiny_corpus: Path, tiny_home: Path, tmp_path: Path, rate_hz: int, length_s: int, top_khz: float

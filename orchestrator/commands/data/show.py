@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from orchestrator.commands.data.wall import WallClip, choose_clips, count_durations, count_levels
-from orchestrator.errors import OrchestratorError
+from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.plugins.corpora import count_clips, open_corpus, skip_reasons
 from orchestrator.plugins.surveys import draw_spectrogram, open_frames, survey_corpus
 from orchestrator.state.home import REPORTS, open_home
@@ -66,15 +66,21 @@ def show(
         say: prints a line.
 
     Raises:
-        UserError: the corpus can't be used, or the home can't be written.
+        UserError: the corpus can't be used, or the home or the file can't be written.
         Leaks: a sound is in two splits; the page is written.
     """
     open_home(home)
     corpus = open_corpus(settings, home, progress)
     survey = survey_corpus(corpus, progress)
     path = out or home / REPORTS / f"corpus-{corpus.name}-{corpus.fingerprint}.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    durable.write_whole(path, make_page(corpus, survey, open_frames(corpus, progress)))
+    page = make_page(corpus, survey, open_frames(corpus, progress))
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        durable.write_whole(path, page)
+    except OSError as error:
+        raise UserError(
+            f"{path}: the page can't be written ({error.strerror}); give another file: --out FILE"
+        ) from None
     say(f"{words.amount(len(corpus.clips), 'clip')} of {corpus.name}: {path}")
     leaks = [pair for pair in list_pairs(corpus, survey) if pair.is_leak]
     for pair in leaks[:MOST_LISTED]:
