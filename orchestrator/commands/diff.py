@@ -83,7 +83,7 @@ def _collect_facts(side: Side) -> dict[str, str]:
         "seed": str(trial.seed),
         "state": snapshot.state_of(trial) + reason,
         "epochs": str(trial.epochs),
-        "taken over from": trial.origin.name if trial.origin else "–",
+        **({"taken over from": trial.origin.name} if trial.origin else {}),
         f"best {words.label_of(metric)}": best,
         "judge": str(started.get("judge")),
         "corpus": " ".join(str(corpus[name]) for name in ("name", "fingerprint") if name in corpus),
