@@ -162,6 +162,15 @@ def test_a_command_is_paused_between_steps_and_ends_with_all_its_processes(tmp_p
     wait_until(lambda: not sleep.is_running() or sleep.status() == psutil.STATUS_ZOMBIE)
 
 
+@pytest.mark.timeout(120)
+def test_a_shell_that_starts_program_after_program_can_be_paused(tmp_path: Path) -> None:
+    """It waits for each program to begin, and could not halt where that program was halted first."""
+    code = "while :; do /bin/true; /bin/true; echo '{\"val/loss\": 1}'; done"
+    with running(tmp_path, ["sh", "-c", code], epochs=100) as trainable:
+        for _ in range(60):
+            assert trainable.step() == {"val/loss": 1}
+
+
 def test_a_command_that_ignores_sigterm_is_killed_after_its_grace(tmp_path: Path) -> None:
     code = (
         "import os, signal, time; signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"

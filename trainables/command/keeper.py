@@ -25,6 +25,9 @@ CANT_RUN = 127
 """The exit code if the command could not be started, as a shell has it."""
 LOCK_S = 60.0
 """How long processes of an earlier attempt may still have the output open."""
+FIRST_PATIENCE_S = 0.2
+"""How long a command may take to halt before it gets a moment to go on; each time it may take twice as long."""
+MOMENT_S = 0.005
 PR_SET_PDEATHSIG = 1
 
 
@@ -105,10 +108,29 @@ def _obey(child: subprocess.Popen[bytes], grace_s: float) -> bool:
 
 
 def _pause(child: subprocess.Popen[bytes]) -> None:
-    """Halt the command, and say so once it has halted: a signal alone takes a while on a machine with much to do."""
+    """Halt the command, and say so once it has halted: a signal alone takes a while on a machine with much to do.
+
+    A shell that is about to start a program halts only after the program has begun (vfork), which the same signal
+    has halted before it could. So a command that does not halt gets a moment to go on.
+    """
+    patience_s = FIRST_PATIENCE_S
     _signal(child, signal.SIGSTOP)
-    os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT)
+    while not _halts_within(child, patience_s):
+        _signal(child, signal.SIGCONT)
+        time.sleep(MOMENT_S)
+        _signal(child, signal.SIGSTOP)
+        patience_s *= 2
     os.write(sys.stdout.fileno(), PAUSED)
+
+
+def _halts_within(child: subprocess.Popen[bytes], patience_s: float) -> bool:
+    """Wait until the command is stopped or has ended; return False if it is neither after so many seconds."""
+    deadline = time.monotonic() + patience_s
+    while not os.waitid(os.P_PID, child.pid, os.WSTOPPED | os.WEXITED | os.WNOWAIT | os.WNOHANG):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(MOMENT_S)
+    return True
 
 
 def _stop(child: subprocess.Popen[bytes], grace_s: float) -> None:
