@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from rich.console import Group, RenderableType
+from rich.console import Group, JustifyMethod, RenderableType
 from rich.table import Table
 from rich.text import Text
 
@@ -87,7 +87,9 @@ def _choose_trials(
 def _make_arm_table(data: dict[str, Any], metric: str) -> Table:
     arms = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("arm", "trials", "states", "epochs", f"best {metric}", "trial"):
-        arms.add_column(heading, justify="left" if heading in ("arm", "states") else "right")
+        justify: JustifyMethod = "left" if heading in ("arm", "states") else "right"
+        # Cut names of arms would be alike: network=….
+        arms.add_column(heading, justify=justify, overflow="fold" if heading == "arm" else "ellipsis")
     for arm in data["arms"]:
         states = ", ".join(f"{count} {state}" for state, count in arm["states"].items())
         best = _format_number(arm["best"])
@@ -99,7 +101,8 @@ def _make_arm_table(data: dict[str, Any], metric: str) -> Table:
 def _make_trial_table(shown: Iterable[dict[str, Any]], metric: str) -> Table:
     trials = Table(box=None, pad_edge=False, header_style="bold")
     for heading in ("trial", "arm", "state", "epoch", f"best {metric}", "last report", "why"):
-        trials.add_column(heading, justify="right" if heading in ("trial", "epoch", f"best {metric}") else "left")
+        justify: JustifyMethod = "right" if heading in ("trial", "epoch", f"best {metric}") else "left"
+        trials.add_column(heading, justify=justify, overflow="fold" if heading == "arm" else "ellipsis")
     for trial in shown:
         age = trial["last_report_s"]
         last_report = _format_age(age) if age is not None and trial["state"] in UNENDED else ""

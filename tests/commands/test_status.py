@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pty
+import re
 import signal
 import struct
 import subprocess
@@ -118,6 +119,12 @@ def test_a_line_for_each_sweep_and_tables_for_one(folder: SweepFolder) -> None:
     text = shown(folder.home, "vae")
     assert text.startswith("vae: interrupted: its driver died and gave no reason")
     assert "ValueError: a shape (net.py:7)" in text and "MLflow: not everything is there; resume sends it." in text
+
+
+def test_a_narrow_terminal_shows_the_whole_names_of_arms(folder: SweepFolder) -> None:
+    console = Console(width=40, record=True, file=open("/dev/null", "w"))
+    show_status(folder.home, "vae", as_json=False, console=console)
+    assert re.findall(r"\blo[^ ]*…", console.export_text()) == []
 
 
 def test_of_very_many_trials_those_are_shown_that_run_are_best_or_broke(sweep: SweepFolder) -> None:
