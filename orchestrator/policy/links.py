@@ -62,8 +62,12 @@ class Trained:
 
 
 def can_link(space: SearchSpace) -> bool:
-    """Return whether trials of a sweep may be those of others: not with `repeat`, nor where few train all epochs."""
-    return not space.repeat and (space.pruning is None or space.pruning.kind != PATIENT)
+    """Return whether trials of a sweep may be those of others: not with `repeat`, nor where few train all epochs.
+
+    Nor are those of a command: the code and the data that it reads are not known.
+    """
+    is_command = not isinstance(space.trainable, str)
+    return not space.repeat and not is_command and (space.pruning is None or space.pruning.kind != PATIENT)
 
 
 def find_trained(home: Path, own: str, is_wanted: Callable[[str], bool]) -> dict[str, list[Trained]]:

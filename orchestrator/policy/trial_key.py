@@ -17,22 +17,11 @@ from orchestrator.worker.versions import read_versions
 if TYPE_CHECKING:
     from trainables.trainable import Declaration
 
-WITHOUT_EFFECT = frozenset(
-    {
-        *("number", "id", "origin_ids", "folder", "home", "trainable_folder", "attempt", "since", "reported_epochs"),
-        *(
-            "token",
-            "versions",
-            "looked_at",
-            "files",
-            "minutes_per_epoch",
-            "seconds_after_sigterm",
-            "clips",
-            "media_epochs",
-        ),
-        *("splits", "renderings"),
-    }
-)
+IDENTITY = {"number", "id", "origin_ids", "attempt", "since", "reported_epochs", "token"}
+PLACES = {"folder", "home", "trainable_folder", "versions", "looked_at", "files"}
+LIMITS = {"minutes_per_epoch", "seconds_after_sigterm"}
+EVALUATION = {"clips", "media_epochs", "splits", "renderings"}
+WITHOUT_EFFECT = frozenset(IDENTITY | PLACES | LIMITS | EVALUATION)
 """Fields of a `TrialSpec` that change no epoch: places, identities, time limits, and what is rendered or evaluated."""
 RESOURCES = frozenset({"gpu", "threads"})
 """Fields of a `TrialSpec` that are known once the cluster is."""

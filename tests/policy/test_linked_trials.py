@@ -12,7 +12,9 @@ import pytest
 
 from orchestrator.commands.planning.plan import make_plan
 from orchestrator.driver.tasks import make_spec
+from orchestrator.policy.links import can_link
 from orchestrator.policy.trial_key import RESOURCES, WITHOUT_EFFECT, hash_configuration, make_key
+from orchestrator.search_space.command import Command
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.events import Linked
 from orchestrator.state.ledger import Ledger
@@ -185,6 +187,12 @@ def test_trials_are_pruned_by_those_that_were_taken_over(home: Path, tmp_path: P
 )
 def test_what_differs_is_trained(changes: dict[str, Any], home: Path, tmp_path: Path) -> None:
     assert train(open_rig(sweep_of(tmp_path, "second", **changes), home)) == [1, 2, 3, 4]
+
+
+def test_a_command_is_always_trained_since_nobody_knows_what_it_reads(tmp_path: Path) -> None:
+    space = sweep_of(tmp_path, "first").space
+    command = Command(command=("sh", "train.sh"), metrics={"val/loss": "loss=(.*)"})
+    assert can_link(space) and not can_link(space.model_copy(update={"trainable": command}))
 
 
 def test_every_field_of_a_trial_counts_or_is_known_to_change_nothing(tmp_path: Path) -> None:
