@@ -47,8 +47,8 @@ test: MARKED := not gpu and not long$(if $(filter 0,$(shell id -u)),, and not ro
 test: $(READY) browser ## the tests that need neither a graphics card nor many minutes, nor root unless this is root
 	$(BIN)/python -m pytest -m "$(MARKED)" -n 3 --dist loadfile --no-loadscope-reorder
 
-test-long: $(READY) ## random kills of whole sweeps, which take minutes; tests/benchmarks has longer runs of them
-	$(BIN)/python -m pytest -m long
+test-long: $(READY) ## whole sweeps that take minutes: random kills, every way to go wrong, clusters
+	$(BIN)/python -m pytest -m long -n 3 --dist loadfile --no-loadscope-reorder
 
 test-gpu: $(READY) ## the tests that train on a real graphics card
 	$(BIN)/python -m pytest -m gpu

@@ -60,12 +60,12 @@ def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[
             raise UserError(f"{file}: is a folder; give files in it")
         if not file.is_file():
             raise UserError(f"{file}: no such file{suggest_file(file)}")
-    stems = Counter(file.stem for file in files)
-    if twins := [str(file) for file in files if stems[file.stem] > 1]:
-        raise UserError(f"{', '.join(twins)}: their results would have the same names; give each another -o")
     kinds = {exported_models.kind_of(path) for path in files}
     if len(kinds) > 1:
         raise UserError("images and sounds together; give one kind at a time")
+    stems = Counter(file.stem for file in files)
+    if twins := [str(file) for file in files if stems[file.stem] > 1]:
+        raise UserError(f"{', '.join(twins)}: their results would have the same names; give each another -o")
     kind = kinds.pop()
     with _open_champion(home, options, kind, say) as champion:
         generator = exported_models.open_model(champion.folder)

@@ -113,6 +113,7 @@ def test_other_commands_of_recipes_run(command: str, folder: Path) -> None:
     assert done.exit_code == 0, done.output
 
 
+@pytest.mark.long
 def test_the_recipe_for_a_loss_trains(folder: Path, tiny_corpus: Path, tiny_home: Path) -> None:
     (command,) = (command for command in commands_of("sweep") if "my_losses.yaml" in command)
     on_tiny = ("--set", "corpus.name=folder", "--set", f"corpus.root={tiny_corpus}")
@@ -122,6 +123,7 @@ def test_the_recipe_for_a_loss_trains(folder: Path, tiny_corpus: Path, tiny_home
     assert (tiny_home / "reports" / "my_losses.html").exists()
 
 
+@pytest.mark.long
 def test_the_recipe_that_generates_paints_a_picture(folder: Path, tiny_corpus: Path, tiny_home: Path) -> None:
     shutil.copy(tiny_corpus / "siren" / "take 0.wav", folder / "siren.wav")
     (sweep,) = (command for command in commands_of("sweep") if "my_painter.yaml" in command)

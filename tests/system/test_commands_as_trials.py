@@ -67,6 +67,7 @@ def test_a_shell_script_is_pruned_and_goes_on_exactly_after_a_kill(tmp_path: Pat
     assert max(trial.epochs for trial in ledger.trials.values()) == EPOCHS
 
 
+@pytest.mark.long
 def test_the_example_of_a_script_holds_all_promises(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
     lines: list[str] = []

@@ -9,6 +9,7 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 from filelock import FileLock
 from rich.console import Console
 
@@ -31,6 +32,7 @@ ORIGINS = ["first/1", "first/2", "first/3", None, None, None]
 LARGER = ("budget.trials_per_arm=2", *SMALL[1:])
 
 
+@pytest.mark.long
 def test_what_a_deleted_sweep_has_trained_is_not_trained_again(home: Path, tmp_path: Path) -> None:
     run_sweep(read_search_space(DIGITS, overrides=SMALL, name="first"), home, Screen())
     options = [word for setting in LARGER for word in ("--set", setting)]

@@ -134,6 +134,7 @@ def test_a_cluster_is_looked_at_before_anything_starts(tmp_path: Path, home: Pat
     assert not Ledger(home / "tiny", read_only=True).starts
 
 
+@pytest.mark.long
 def test_a_machine_without_the_folder_of_the_code_runs_a_copy_in_the_home(tmp_path: Path, home: Path) -> None:
     """The other machine is in a mount namespace of its own, in which that folder is empty."""
     mine = tmp_path / "mine"
@@ -168,6 +169,7 @@ def test_a_machine_without_the_folder_of_the_code_runs_a_copy_in_the_home(tmp_pa
     assert row["metrics"]["val/score"] == 1 - abs(ledger.trials[1].params["x"] - 0.3) - 0.25**3
 
 
+@pytest.mark.long
 def test_a_sweep_ends_cleanly_when_its_hours_of_cards_are_spent_and_goes_on_with_more(
     tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

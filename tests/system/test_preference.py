@@ -62,6 +62,7 @@ def vote_by_file(home: Path, folder: Path) -> list[str]:
     return said
 
 
+@pytest.mark.long
 def test_a_sweep_waits_for_votes_and_goes_on_with_them(
     tiny_corpus: Path, tiny_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

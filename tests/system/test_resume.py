@@ -204,6 +204,7 @@ def test_a_report_that_nobody_judged_is_judged_once_at_the_next_start(tmp_path: 
     assert len([event for event in judged if event.trial == trial.number and event.epochs == trial.epochs + 1]) == 1
 
 
+@pytest.mark.long
 def test_after_a_refusal_a_failed_trial_whose_code_was_mended_keeps_its_number_and_its_run(
     tmp_path: Path, home: Path
 ) -> None:

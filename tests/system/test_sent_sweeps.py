@@ -91,6 +91,7 @@ def wait_for_epochs(folder: Path, count: int) -> None:
         time.sleep(0.3)
 
 
+@pytest.mark.long
 def test_a_sweep_is_sent_with_its_code_survives_its_driver_and_is_asked_and_stopped(
     head: Head, tmp_path: Path, home: Path
 ) -> None:

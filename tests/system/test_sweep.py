@@ -163,6 +163,7 @@ def test_a_signal_ends_a_sweep_cleanly_and_mlflow_has_all_of_it(
     assert_mlflow_has_what_the_outboxes_have(home, Ledger(home / "tiny"))
 
 
+@pytest.mark.long
 def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Path, home: Path) -> None:
     behaviours = [
         "raise",
@@ -216,6 +217,7 @@ def test_every_way_to_go_wrong_ends_that_trial_alone_with_its_cause(tmp_path: Pa
     assert "ValueError: a shape that does not fit" in (home / "tiny" / "trials" / "0001" / "log.txt").read_text()
 
 
+@pytest.mark.long
 def test_each_trial_sees_the_card_that_ray_gave_it(tmp_path: Path, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from ray.cluster_utils import Cluster
 

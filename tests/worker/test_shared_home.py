@@ -2,18 +2,38 @@
 
 from __future__ import annotations
 
+import signal
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator.state.paths import trial_folder
-from orchestrator.worker.failure import UNFIT_MACHINE, UnfitMachine, as_failure
+from orchestrator.worker.actor import Worker
+from orchestrator.worker.ending import EndSignal
+from orchestrator.worker.failure import UNFIT_MACHINE, TrialFailure, UnfitMachine, as_failure
 from orchestrator.worker.shared_home import TOKEN, check_token
+from orchestrator.worker.spec import TrialSpec
 from orchestrator.worker.versions import SOURCE
 from tests.driver.test_controller import ONE_ARM, begin
 from tests.support.engine_rig import EngineRig, Wrapped
 from tests.support.spaces import noop_sweep, trial_spec
+
+
+@pytest.fixture
+def start_worker() -> Iterator[Callable[[TrialSpec], Worker]]:
+    """Start workers outside of Ray; they replace the handler of SIGTERM."""
+    handler = signal.getsignal(signal.SIGTERM)
+
+    def start(spec: TrialSpec) -> Worker:
+        worker = Worker.__new__(Worker)
+        worker._end_signal = EndSignal()
+        worker._task, worker._run = {"kind": "train", "spec": vars(spec)}, None
+        return worker
+
+    yield start
+    signal.signal(signal.SIGTERM, handler)
 
 
 def test_a_worker_that_does_not_see_the_sweeps_folder_makes_none(tmp_path: Path) -> None:
@@ -37,13 +57,10 @@ def test_a_home_that_a_machine_does_not_share_ends_the_sweep_and_no_trial(tmp_pa
     assert driver.engine.stop_reason == "the home is not shared with node-7" and driver.hand_out() is None
 
 
-def test_a_ray_worker_on_such_a_machine_reports_it_before_it_writes(tmp_path: Path) -> None:
-    from orchestrator.worker.actor import Worker
-    from orchestrator.worker.failure import TrialFailure
-
-    spec = trial_spec(tmp_path / "elsewhere" / "tiny", token="token")
-    worker = Worker.__new__(Worker)
-    worker._task, worker._run = {"kind": "train", "spec": vars(spec)}, None
+def test_a_ray_worker_on_such_a_machine_reports_it_before_it_writes(
+    tmp_path: Path, start_worker: Callable[[TrialSpec], Worker]
+) -> None:
+    worker = start_worker(trial_spec(tmp_path / "elsewhere" / "tiny", token="token"))
     with pytest.raises(TrialFailure) as failure:
         worker.step()
     assert failure.value.cause == UNFIT_MACHINE
@@ -58,14 +75,10 @@ def test_a_ray_worker_on_such_a_machine_reports_it_before_it_writes(tmp_path: Pa
     ],
 )
 def test_a_worker_looks_for_itself_on_a_machine_at_which_the_driver_has_not_looked(
-    tmp_path: Path, changes: dict[str, Any], said: str
+    tmp_path: Path, start_worker: Callable[[TrialSpec], Worker], changes: dict[str, Any], said: str
 ) -> None:
-    from orchestrator.worker.actor import Worker
-    from orchestrator.worker.failure import TrialFailure
-
-    worker = Worker.__new__(Worker)
     spec = trial_spec(tmp_path / "tiny", token="token", **changes)
-    worker._task, worker._run = {"kind": "train", "spec": vars(spec)}, None
+    worker = start_worker(spec)
     with pytest.raises(TrialFailure, match=said) as failure:
         worker.step()
     assert failure.value.cause == UNFIT_MACHINE
