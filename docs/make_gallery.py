@@ -189,11 +189,12 @@ def _choose_arms(runs: SweepRuns) -> list[Entry]:
 
 def _choose_renderings(runs: SweepRuns) -> list[Entry]:
     """Return the renderings of the best trial of a sweep with one arm, the best first; none without `evaluate:`."""
-    if runs.metric not in runs.renderings:
+    metric = words.SOUND_PREFIX + runs.metric.removeprefix(words.VAL_PREFIX)
+    if metric not in runs.renderings:
         return []
     of_best = runs.renderings[runs.renderings["trial"].isin(runs.best_trials()["trial"])]
-    ranked = of_best.sort_values(runs.metric, ascending=runs.mode == "min").head(MAX_ENTRIES["renderings"])
-    return [_make_entry(runs, row, "rendering", runs.metric) for row in ranked.to_dict("records")]
+    ranked = of_best.sort_values(metric, ascending=runs.mode == "min").head(MAX_ENTRIES["renderings"])
+    return [_make_entry(runs, row, "rendering", metric) for row in ranked.to_dict("records")]
 
 
 def _make_entry(runs: SweepRuns, row: dict[Any, Any], label: str, metric: str) -> Entry:

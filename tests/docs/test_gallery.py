@@ -82,7 +82,7 @@ def render_in_two_ways(sweep: SweepFolder) -> None:
         for place, voice in enumerate(("soft", "loud")):
             folder = f"renderings/voice={voice}"
             sweep.render(trial, f"../{folder}", 1, level=0.1 * (place + 1), seconds=1.0)
-            values = {"val/judge_probability": score + 0.1 * place}
+            values = {"val/sound_judge_probability": score + 0.1 * place}
             renderings.append(
                 {"name": f"voice={voice}", "settings": {"voice": voice}, "folder": folder, "metrics": values}
             )
