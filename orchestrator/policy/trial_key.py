@@ -50,7 +50,7 @@ def hash_configuration(spec: TrialSpec, declaration: type[Declaration]) -> str:
     try:
         config = declaration.Config(**spec.config).model_dump(mode="json")
     except Exception:
-        # The checks of a user's class may raise anything. The trial will fail by itself.
+        # The checks of a user's class may raise anything, which must not end the driver: the trial fails by itself.
         return ""
     facts = {field.name: getattr(spec, field.name) for field in fields(spec)}
     facts = {name: value for name, value in facts.items() if name not in WITHOUT_EFFECT | RESOURCES}

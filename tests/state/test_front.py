@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from typing import Literal
 
 import pytest
 
@@ -12,9 +13,10 @@ from orchestrator.state.curve import Objective, Point
 from orchestrator.state.front import Front, find_front, join_fronts
 
 Values = tuple[float, ...]
+Mode = Literal["min", "max"]
 
 
-def is_beaten(values: Values, others: list[Values], modes: list[str]) -> bool:
+def is_beaten(values: Values, others: list[Values], modes: list[Mode]) -> bool:
     """Whether some other values are nowhere worse and somewhere better, said without signs."""
     for other in others:
         pairs = list(zip(values, other, modes, strict=True))
@@ -25,7 +27,7 @@ def is_beaten(values: Values, others: list[Values], modes: list[str]) -> bool:
     return False
 
 
-def brute_front(values_by_number: dict[int, Values], modes: list[str]) -> set[int]:
+def brute_front(values_by_number: dict[int, Values], modes: list[Mode]) -> set[int]:
     finite = {number: values for number, values in values_by_number.items() if all(map(math.isfinite, values))}
     return {number for number, values in finite.items() if not is_beaten(values, list(finite.values()), modes)}
 
@@ -35,9 +37,9 @@ def random_values(generator: random.Random, size: int) -> Values:
     return tuple(generator.choice([*range(6), *range(6), math.nan, math.inf]) / 1.0 for _ in range(size))
 
 
-def objective_of(modes: list[str]) -> Objective:
+def objective_of(modes: list[Mode]) -> Objective:
     first, *beside = modes
-    return Objective("m0", first, beside={f"m{place}": mode for place, mode in enumerate(beside, 1)})  # type: ignore[arg-type, misc]
+    return Objective("m0", first, beside={f"m{place}": mode for place, mode in enumerate(beside, 1)})
 
 
 def point_of(objective: Objective, values: Values) -> Point | None:
@@ -47,7 +49,7 @@ def point_of(objective: Objective, values: Values) -> Point | None:
 @pytest.mark.parametrize(
     "modes", [list(modes) for size in (1, 2, 3) for modes in itertools.product(["min", "max"], repeat=size)]
 )
-def test_the_front_is_that_of_every_pair(modes: list[str]) -> None:
+def test_the_front_is_that_of_every_pair(modes: list[Mode]) -> None:
     objective = objective_of(modes)
     for seed in range(30):
         generator = random.Random(seed)
@@ -61,7 +63,7 @@ def test_the_front_is_that_of_every_pair(modes: list[str]) -> None:
 
 
 @pytest.mark.parametrize("modes", [["max", "min"], ["min", "min", "max"]])
-def test_a_front_that_is_updated_is_one_that_is_made_afresh(modes: list[str]) -> None:
+def test_a_front_that_is_updated_is_one_that_is_made_afresh(modes: list[Mode]) -> None:
     """Trials end, are opened again and end elsewhere, in any order."""
     objective = objective_of(modes)
     generator = random.Random(5)
