@@ -203,6 +203,19 @@ def test_probes_are_validation_clips_of_each_class_in_turn(tiny_corpus: Path, ti
     assert list(corpus.probes(3)) == list(corpus.probes(6)[:3])
 
 
+def test_copies_of_the_recordings_in_two_places_do_not_take_the_clips_from_each_other(
+    two_classes: Path, tmp_path: Path
+) -> None:
+    home, copy = tmp_path / "home", tmp_path / "copy"
+    # The times of the files are copied too: both are one corpus, with one fingerprint.
+    shutil.copytree(two_classes, copy)
+    first, second = open_folder(two_classes, home), open_folder(copy, home)
+    assert first.folder == second.folder
+    assert np.array_equal(np.asarray(first.waveforms()), np.asarray(second.waveforms()))
+    again = open_folder(two_classes, home)
+    assert np.array_equal(np.asarray(again.waveforms()), np.asarray(second.waveforms()))
+
+
 def test_features_are_shared_as_one_memory_map(tiny_corpus: Path, tiny_home: Path) -> None:
     corpus = open_folder(tiny_corpus, tiny_home)
     features = open_features(corpus.folder, corpus.waveforms(), Feature(Grid("24x64")))

@@ -24,8 +24,8 @@ from trainables.support.progress import Progress, silent
 if TYPE_CHECKING:
     from trainables.components.audio.feature import Feature
 
-CLIPS, SKIPPED, PLACES = "clips.csv", "skipped.csv", "waveforms.npz"
-"""In the corpus's folder: the table of clips, that of recordings without one, and where the clips are in the shards."""
+CLIPS, SKIPPED = "clips.csv", "skipped.csv"
+"""In the corpus's folder: the table of clips, and that of recordings without one."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +71,8 @@ class Corpus:
 
     @cached_property
     def _waveforms(self) -> ShardedArray:
-        waveforms = open_places(self.folder / PLACES, open_store(self.folder.parents[1], self.source, self.rate_hz))
+        store = open_store(self.folder.parents[1], self.source, self.rate_hz)
+        waveforms = open_places(store.places_of(self.folder), store)
         if waveforms is None:
             raise InputError(f"{self.folder.parent}: the clips of corpus {self.name} are gone; start again")
         return waveforms

@@ -11,7 +11,7 @@ import pandas as pd
 
 from trainables.components.audio.clip import RATE_HZ
 from trainables.corpora.base import CorpusSettings
-from trainables.corpora.corpus import CLIPS, PLACES, SKIPPED, Corpus
+from trainables.corpora.corpus import CLIPS, SKIPPED, Corpus
 from trainables.corpora.files import Recording
 from trainables.corpora.settings import corpus_model
 from trainables.corpora.shards.array import open_places, write_places
@@ -114,7 +114,7 @@ class _Opening:
     def read(self, fingerprint: str) -> Corpus | None:
         """Return the corpus from its folder in the cache; None if it, or a shard of it, is missing."""
         folder = self._home / "cache" / fingerprint
-        if not (folder / CLIPS).is_file() or open_places(folder / PLACES, self._store) is None:
+        if not (folder / CLIPS).is_file() or open_places(self._store.places_of(folder), self._store) is None:
             return None
         clips = read_table(folder / CLIPS, dtype=NAMES)
         classes = clips.drop_duplicates("label").sort_values("label")["class"]
@@ -163,7 +163,8 @@ class _Opening:
         names = read_table(folder / CLIPS, usecols=["recording"], dtype=str)["recording"]
         check_counts(folder, names, places)
         numbers = names.groupby(names).cumcount()
-        write_places(folder / PLACES, [(places[name], number) for name, number in zip(names, numbers, strict=True)])
+        by_clip = [(places[name], number) for name, number in zip(names, numbers, strict=True)]
+        write_places(self._store.places_of(folder), by_clip)
         corpus = self.read(fingerprint)
         assert corpus is not None
         return corpus

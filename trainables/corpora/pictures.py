@@ -104,7 +104,7 @@ def open_pictures(corpus: HasPictures, size: int, progress: Progress = silent) -
     """
 
     store = _open_store(corpus.folder.parents[1], corpus.source, corpus.rate_hz, size)
-    path = corpus.folder / f"pictures-{size}-{digest_sources(corpus)}.npz"
+    path = store.places_of(corpus.folder, digest_sources(corpus))
     if (pictures := open_places(path, store)) is not None:
         return pictures
     names, rows, shown = _list_shown(corpus)

@@ -82,6 +82,17 @@ class ShardStore:
         self.shape = shape
         self.dtype = dtype
 
+    def places_of(self, folder: Path, *details: str) -> Path:
+        """Return the file in a corpus's folder that says where its items are in these shards.
+
+        A copy of the recordings elsewhere is the same corpus in other shards, so each folder of shards has its own file.
+
+        Args:
+            folder: the folder of the corpus.
+            details: what else tells several such files of one folder apart.
+        """
+        return folder / f"{'-'.join([self.folder.name, *details])}.npz"
+
     def read(self) -> Iterator[Placed]:
         """Yield every entry of every finished shard."""
         for path in sorted(self.folder.glob(f"[!.]*{LINES}")):
