@@ -85,7 +85,7 @@ class ShardStore:
     def places_of(self, folder: Path, *details: str) -> Path:
         """Return the file in a corpus's folder that says where its items are in these shards.
 
-        A copy of the recordings elsewhere is the same corpus in other shards, so each folder of shards has its own file.
+        A copy of the recordings elsewhere is the same corpus in other shards: each folder of shards has its own file.
 
         Args:
             folder: the folder of the corpus.
