@@ -11,10 +11,12 @@ help: ## what can be made (this list)
 
 install: $(READY) ## create .venv from the lock file
 
+# Compiled here once: every process of a sweep imports torch or mlflow, and where PYTHONDONTWRITEBYTECODE is set, each one
+# would spend seconds on compiling them.
 $(READY): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check uv==0.13.9
-	$(BIN)/uv pip install --quiet --require-hashes --requirement requirements.lock
+	$(BIN)/uv pip install --quiet --compile-bytecode --require-hashes --requirement requirements.lock
 	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -14,6 +14,9 @@ from typing import TYPE_CHECKING
 # The networks of tests are tiny: several threads would only wait for each other, in the drivers that tests start too.
 # Read when torch is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests start hundreds of processes; without compiled files each of them compiles the whole project first.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 import numpy as np
 import pytest
