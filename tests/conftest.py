@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests start hundreds of processes; without compiled files each of them compiles the whole project first.
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-sys.dont_write_bytecode = False
 
 import numpy as np
 import pytest
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
 
     from trainables.corpora.corpus import Corpus
 
+sys.dont_write_bytecode = False
 # Whoever runs the tests in the background ignores these, and the drivers that are sent them would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -123,6 +123,11 @@ class Declaration:
         return True
 
     @classmethod
+    def is_evaluated(cls) -> bool:
+        """Return whether there is work on a trial's best epoch once the trial has ended."""
+        return cls.can_render() or cls.can_evaluate()
+
+    @classmethod
     def reported(cls, config: Any) -> Collection[str]:
         """Return the names of those `METRICS` that `step` returns with these settings."""
         return cls.METRICS

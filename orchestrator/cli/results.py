@@ -145,7 +145,9 @@ def generate(
     sweep_: Annotated[
         str | None,
         typer.Option(
-            "--sweep", help="The sweep whose best trial generates [default: the newest that can].", show_default=False
+            "--sweep",
+            help="A sweep, for its best trial, or a trial such as vae/7 [default: the newest sweep that can].",
+            show_default=False,
         ),
     ] = None,
     model: Annotated[
@@ -157,7 +159,7 @@ def generate(
     at: Annotated[float, typer.Option(help="Start of the two-second clip in a recording, in s.", min=0)] = 0.0,
     home: Home = None,
 ) -> None:
-    """Generate sounds from images, images from sounds, or reconstruct sounds, with the best trial of a sweep."""
+    """Generate sounds from images, images from sounds, or reconstruct sounds, with a trained trial."""
     from orchestrator.commands.generate import Options
     from orchestrator.commands.generate import generate as generate_files
     from orchestrator.state.home import find_home
@@ -168,12 +170,14 @@ def generate(
 
 @app.command()
 def promote(
-    name: Annotated[str, typer.Argument(help="A sweep whose trials generate something.", show_default=False)],
+    name: Annotated[
+        str, typer.Argument(help="A sweep, for its best trial, or a trial such as vae/7.", show_default=False)
+    ],
     registered: Annotated[str, typer.Option("--as", help="The model's name in MLflow's registry.")] = "audiovision",
     alias: Annotated[str, typer.Option(help="The alias to set for the new version.")] = "champion",
     home: Home = None,
 ) -> None:
-    """Register the best trial of a sweep in MLflow's model registry, so that it can be loaded anywhere."""
+    """Register a trial in MLflow's model registry, by default a sweep's best, so that it can be loaded anywhere."""
     from orchestrator.models.registry import promote as register
     from orchestrator.state.home import find_home
 
@@ -187,8 +191,8 @@ def export(
         str,
         typer.Option(
             "--to",
-            help="optuna (studies for optuna-dashboard), csv, tensorboard (event files), or hf (the best model with a "
-            "model card, for the Hugging Face Hub).",
+            help="optuna (studies for optuna-dashboard), csv, tensorboard (event files), or hf (a model with its card, "
+            "for the Hugging Face Hub).",
             show_default=False,
         ),
     ],

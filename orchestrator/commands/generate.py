@@ -1,4 +1,4 @@
-"""`orchestrate generate dog.jpg`: generate sounds or images from images or sounds, with a sweep's best trial."""
+"""`orchestrate generate dog.jpg`: generate sounds or images from images or sounds, with a trained trial."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.messages import suggest_file
-from orchestrator.models.champion import Champion, export_best, find_generating_sweep
+from orchestrator.models.champion import Champion, export_trial, find_generating_sweep
 from orchestrator.plugins import exported_models, loader
 
 WITH_ARTICLE = {"image": "an image", "sound": "a sound"}
@@ -24,7 +24,8 @@ class Options:
 
     Attributes:
         out: the folder of the generated files.
-        sweep: the sweep whose best trial generates; None for the newest one that takes this kind of file.
+        sweep: the trial that generates, such as `vae/7`, or a sweep, for its best trial; None for the newest sweep that
+            takes this kind of file.
         model: a model in MLflow instead, such as `models:/audiovision@champion`.
         count: the number of outputs for each input file; a reconstruction is always one.
         seed: the seed of the generated outputs.
@@ -83,7 +84,7 @@ def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[
 @contextmanager
 def _open_champion(home: Path, options: Options, kind: str, say: Callable[[str], None]) -> Iterator[Champion]:
     if options.model is None:
-        yield export_best(home, options.sweep or find_generating_sweep(home, kind), say)
+        yield export_trial(home, options.sweep or find_generating_sweep(home, kind), say)
         return
     if options.sweep is not None:
         raise UserError("--sweep and --model: give one of them")

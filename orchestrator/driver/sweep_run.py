@@ -82,9 +82,7 @@ class SweepRun:
         files = loader.source_files(self.sweep.trainable, self.sweep.components)
         imported = loader.imported_files(self.sweep.trainable, self.sweep.components)
         code = provenance.code_fingerprint(files, imported)
-        declaration = self.sweep.declaration
-        evaluates = declaration.can_render() or declaration.can_evaluate()
-        agenda = Agenda(self.sweep, self.ledger, evaluates=evaluates, code=code)
+        agenda = Agenda(self.sweep, self.ledger, evaluates=self.sweep.declaration.is_evaluated(), code=code)
         for remark in agenda.remarks:
             self.screen.say(remark)
         hours = Budget(self.sweep, self.ledger).hours

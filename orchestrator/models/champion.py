@@ -1,4 +1,4 @@
-"""Export the best trial of a sweep: a folder beside its checkpoints that works without the sweep and the corpus."""
+"""Export a trial, by default a sweep's best: a folder beside its checkpoints that works without sweep and corpus."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from orchestrator.driver.tasks import make_spec
 from orchestrator.errors import UserError
-from orchestrator.overview.snapshot import Snapshot, read_snapshot
+from orchestrator.overview.snapshot import Snapshot, find_trial, read_snapshot
 from orchestrator.plugins import exported_models, loader
 from orchestrator.search_space.reader import Sweep, read_stored
 from orchestrator.state.home import sweep_names
@@ -29,7 +29,7 @@ MOST_METRICS = 3
 
 @dataclass(frozen=True)
 class Champion:
-    """The exported model of a sweep's best trial.
+    """The exported model of a trial, by default of a sweep's best one.
 
     Attributes:
         folder: the folder of the model.
@@ -77,26 +77,29 @@ def find_generating_sweep(home: Path, kind: str) -> str:
     )
 
 
-def export_best(home: Path, name: str, say: Callable[[str], None]) -> Champion:
-    """Export the best trial of a sweep, unless this checkpoint has been exported before.
+def export_trial(home: Path, reference: str, say: Callable[[str], None]) -> Champion:
+    """Export a trial, unless this checkpoint has been exported before.
 
     Args:
         home: the folder of all sweeps.
-        name: the sweep.
+        reference: a trial, such as `vae/7`; or a sweep, for its best trial.
         say: prints a line.
 
     Raises:
-        UserError: no trial has ended, its checkpoint was deleted or is of another version, or it generates nothing.
+        UserError: there is no such trial, no trial has ended, its checkpoint was deleted or is of another version, or
+            it generates nothing.
     """
-    snapshot = read_snapshot(home, name)
+    snapshot, named = find_trial(home, reference) if "/" in reference else (read_snapshot(home, reference), None)
     sweep = read_stored(snapshot.ledger.folder)
     if sweep.declaration.GENERATES is None:
         raise UserError(
-            f"{name}: trainable {sweep.space.trainable} generates nothing; autoencoder, image_to_sound and others do"
+            f"{sweep.name}: trainable {sweep.space.trainable} generates nothing; autoencoder, image_to_sound and others"
+            " do"
         )
-    trial = _find_best(snapshot)
+    trial = named or _find_best(snapshot)
     row = trial.curve.best_row
-    assert row is not None, "the best trial has a best epoch"
+    if row is None:
+        raise UserError(f"{reference}: the trial has no epoch yet; wait for its first one, or name another trial")
     origin = {
         "sweep": snapshot.name,
         "trial": trial.number,
@@ -184,7 +187,7 @@ def _load(sweep: Sweep, home: Path, trial: Trial) -> loader.Trainable:
     path = Path(spec.folder) / CHECKPOINT / BEST
     where = f"{sweep.name}/{trial.number}"
     if not path.exists():
-        raise UserError(f"{where}: its best checkpoint has been deleted ({path}); resume the sweep with more trials")
+        raise UserError(f"{where}: its best checkpoint has been deleted ({path}); {_name_kept(path)}")
     try:
         saved = checkpoint.load(path, device_of(spec))
         with loader.user_errors():
@@ -194,3 +197,11 @@ def _load(sweep: Sweep, home: Path, trial: Trial) -> loader.Trainable:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{where}: its checkpoint is of another version of this program ({reason})") from error
     return trainable
+
+
+def _name_kept(missing: Path) -> str:
+    """Return what to do without a checkpoint, with the trials of its sweep that have theirs."""
+    kept = sorted(int(path.parents[1].name) for path in missing.parents[2].glob(f"*/{CHECKPOINT}/{BEST}"))
+    if not kept:
+        return "no trial of the sweep has one; resume it with more trials"
+    return f"name a trial that has one: {', '.join(map(str, kept))}"

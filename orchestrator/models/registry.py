@@ -1,4 +1,4 @@
-"""`orchestrate promote NAME`: register the best trial as a model in MLflow, and download registered models."""
+"""`orchestrate promote NAME`: register a trial as a model in MLflow, and download registered models."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from orchestrator.errors import UserError
-from orchestrator.models.champion import export_best
+from orchestrator.models.champion import export_trial
 from orchestrator.plugins import exported_models, loader
 from orchestrator.state.paths import RUN_FILE, trial_folder
 from orchestrator.tracking import sender
@@ -49,12 +49,12 @@ EXAMPLES = {"image": "example.png", "sound": "example.wav"}
 EXAMPLE_PX, EXAMPLE_S, EXAMPLE_HZ, RATE_HZ = 64, 2, 440, 22050
 
 
-def promote(home: Path, name: str, registered: str, alias: str, say: Callable[[str], None]) -> str:
-    """Log the best trial of a sweep to its run as a pyfunc model, register it, and set an alias for its version.
+def promote(home: Path, reference: str, registered: str, alias: str, say: Callable[[str], None]) -> str:
+    """Log a trial's model to its run as a pyfunc model, register it, and set an alias for its version.
 
     Args:
         home: the folder of all sweeps.
-        name: the sweep.
+        reference: a trial, such as `vae/7`; or a sweep, for its best trial.
         registered: the name of the model in MLflow's registry.
         alias: the alias.
         say: prints a line.
@@ -66,12 +66,12 @@ def promote(home: Path, name: str, registered: str, alias: str, say: Callable[[s
         UserError: there is nothing to promote.
         OrchestratorError: MLflow does not answer.
     """
-    champion = export_best(home, name, say)
+    champion = export_trial(home, reference, say)
     say(champion.description)
     run_id = read_sent(trial_folder(home / champion.origin["sweep"], champion.origin["trial"]) / RUN_FILE).run_id
     if run_id is None:
         raise UserError(
-            f"{name}: MLflow does not have its best trial yet; resume the sweep, which sends it, then promote again"
+            f"{reference}: MLflow does not have the trial yet; resume the sweep, which sends it, then promote again"
         )
     with connect(home) as client:
         version = _register(client, sender.tracking_uri(home), run_id, champion.folder, registered)
@@ -163,5 +163,5 @@ def download_model(home: Path, uri: str) -> Iterator[Path]:
                 ) from error
         settings = next(download.rglob(exported_models.MODEL_SETTINGS), None)
         if settings is None:
-            raise UserError(f"--model {uri}: orchestrate promote did not make this model; promote a sweep's best trial")
+            raise UserError(f"--model {uri}: orchestrate promote did not make this model; promote a trial")
         yield settings.parent

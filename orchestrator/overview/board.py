@@ -135,8 +135,12 @@ class Board:
             f"{len(running)} running",
             f"{num_pruned} pruned",
         ]
+        num_to_evaluate = len(self.ledger.unevaluated) if self.sweep.declaration.is_evaluated() else 0
+        parts += [f"{num_to_evaluate} to evaluate"] if num_to_evaluate else []
         parts += ["paused by hand"] if is_paused else []
-        seconds = None if is_paused else seconds_left(self.sweep, self.ledger, self.slots)
+        # Nobody knows how long evaluations take: while nothing else runs, a time would be too short.
+        is_known = not is_paused and (running or not num_to_evaluate)
+        seconds = seconds_left(self.sweep, self.ledger, self.slots) if is_known else None
         if seconds is not None:
             parts.append(f"about {format_duration(seconds)} left")
         tracking = sender.status(self.folder)

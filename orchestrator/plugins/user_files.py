@@ -15,7 +15,7 @@ import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 
 from orchestrator.errors import UserError
 from orchestrator.messages import suggest_file
@@ -45,6 +45,18 @@ sys.stderr.flush()
 os._exit(0)
 """
 """The program of the child process. It ends with `os._exit`, because threads of the files could keep it alive."""
+
+
+class _FreshLoader(SourceFileLoader):
+    """A loader that compiles a file each time.
+
+    Python takes a compiled file for up to date if the time in whole seconds and the size are the same. A trial would
+    then run other code than that whose hash it records.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the code of the source as it is now."""
+        return self.source_to_code(self.get_data(self.path), self.path)
 
 
 def check_file(path: Path, before: Sequence[Path], *, defines_trainable: bool) -> None:
@@ -101,7 +113,7 @@ def import_outside(path: Path) -> ModuleType:
     # At the end, so that the file can import files in its folder, but these can't shadow installed packages.
     if str(path.parent) not in sys.path:
         sys.path.append(str(path.parent))
-    loader = SourceFileLoader(name, str(path))
+    loader = _FreshLoader(name, str(path))
     spec = importlib.util.spec_from_file_location(name, path, loader=loader)
     assert spec is not None, "a loader was given"
     module = sys.modules[name] = importlib.util.module_from_spec(spec)

@@ -66,6 +66,20 @@ def test_a_paused_sweep_says_so_and_has_no_time_left(tmp_path: Path) -> None:
     assert "paused by hand" in output.getvalue() and "left" not in output.getvalue()
 
 
+def test_trials_that_wait_for_their_evaluation_are_counted_and_nobody_guesses_how_long_it_takes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweep, folder = noop_sweep(tmp_path), tmp_path / "home" / "tiny"
+    ledger = drive(sweep, folder, steps=9)
+    monkeypatch.setattr(sweep.declaration, "can_evaluate", lambda: True)
+    board = Board(sweep, ledger, 2, folder)
+    waiting = len(ledger.unevaluated)
+    assert waiting and f"1 running · 0 pruned · {waiting} to evaluate · about " in board.format_progress()
+    for number in list(ledger.unfinished):
+        ledger.end(ledger.trials[number], "completed")
+    assert f"0 running · 0 pruned · {waiting + 1} to evaluate · best" in board.format_progress()
+
+
 def draw(ledger: Ledger, sweep: Sweep, width: int, **environment: str) -> str:
     output = io.StringIO()
     console = Console(

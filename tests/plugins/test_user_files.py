@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -187,3 +189,17 @@ def test_the_code_of_a_shipped_trainable_has_no_neighbours(name: str) -> None:
 def test_a_space_with_a_trainable_of_ones_own_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     go_to_net(tmp_path, monkeypatch)
     assert read().trainable.__name__ == "Net"
+
+
+def test_a_file_that_changes_within_the_same_second_is_imported_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    program = "import sys; from pathlib import Path; from orchestrator.plugins.user_files import import_outside; "
+    program += "print(import_outside(Path(sys.argv[1])).STEP)"
+    said = []
+    for step in (1, 2):
+        path.write_text(f"STEP = {step}\n")
+        os.utime(path, (10**9, 10**9))
+        environment = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
+        command = [sys.executable, "-c", program, str(path)]
+        said.append(subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout)
+    assert said == ["1\n", "2\n"]

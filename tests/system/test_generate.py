@@ -26,7 +26,7 @@ from orchestrator.commands.generate import Options, generate
 from orchestrator.commands.report import write_reports
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
-from orchestrator.models.champion import export_best
+from orchestrator.models.champion import export_trial
 from orchestrator.models.registry import promote
 from orchestrator.overview.screen import Screen
 from orchestrator.plugins.exported_models import open_model
@@ -164,6 +164,23 @@ class TestGenerate:
         assert any(line.startswith("paired/") and "judge accuracy" in line for line in said)
         assert sum("the judge predicts" in line for line in said) == 3
 
+    def test_any_trial_can_be_named_that_has_kept_its_checkpoint(
+        self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
+    ) -> None:
+        best = export_trial(tiny_home, "paired", print).origin["trial"]
+        other = next(number for number in swept.trials if number != best)
+        written, said = lines(tiny_home, [image], Options(tmp_path / "out", f"paired/{other}", count=1))
+        assert len(written) == 1 and any(line.startswith(f"paired/{other} (") for line in said)
+        checkpoint = trial_folder(swept.folder, other) / CHECKPOINT / BEST
+        # Exported already, it would not be read again.
+        shutil.rmtree(trial_folder(swept.folder, other) / "model")
+        with moved_away(checkpoint), pytest.raises(UserError, match="name a trial that has one: ") as refusal:
+            lines(tiny_home, [image], Options(tmp_path / "out", f"paired/{other}"))
+        named = str(refusal.value).rpartition(": ")[2].split(", ")
+        assert str(best) in named and str(other) not in named
+        with pytest.raises(UserError, match="paired has no trial 99"):
+            lines(tiny_home, [image], Options(tmp_path / "out", "paired/99"))
+
     def test_the_same_seed_makes_the_same_and_another_makes_others(
         self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
     ) -> None:
@@ -183,7 +200,7 @@ class TestGenerate:
     def test_a_checkpoint_of_another_version_is_refused(
         self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
     ) -> None:
-        champion = export_best(tiny_home, "paired", print)
+        champion = export_trial(tiny_home, "paired", print)
         folder = champion.folder.parent
         saved = checkpoint.load(folder / CHECKPOINT / BEST, "cpu")
         kept = (folder / CHECKPOINT / BEST).read_bytes()
@@ -201,7 +218,7 @@ class TestGenerate:
     def test_an_exported_model_of_another_version_is_refused(
         self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path
     ) -> None:
-        champion = export_best(tiny_home, "paired", print)
+        champion = export_trial(tiny_home, "paired", print)
         path = champion.folder / "model.json"
         kept = path.read_text()
         try:
@@ -341,6 +358,14 @@ class TestPromote:
         with pytest.raises(UserError, match=r"paired: trainable .*noop.py generates nothing"):
             promote(home, "paired", "tiny", "best", print)
 
+    def test_a_named_trial_is_registered_from_its_own_run(self, swept: Ledger, tiny_home: Path) -> None:
+        best = export_trial(tiny_home, "paired", print).origin["trial"]
+        other = next(number for number in swept.trials if number != best)
+        promote(tiny_home, f"paired/{other}", "another", "best", print)
+        client = MlflowClient(f"sqlite:///{tiny_home / 'mlflow.db'}")
+        run = client.get_run(client.get_model_version_by_alias("another", "best").run_id)
+        assert run.data.tags[words.TAG_TRIAL] == str(other)
+
 
 class TestExport:
     def test_a_folder_for_the_hub_has_the_model_and_a_card_with_the_numbers_of_the_report(
@@ -350,9 +375,11 @@ class TestExport:
         said: list[str] = []
         export(Request(tiny_home, "paired", said.append, print), "hf", out, overwrite=False)
         assert said[-1].endswith(f"hf upload USER/paired {out}")
+        export(Request(tiny_home, "paired/1", said.append, print), "hf", tmp_path / "one", overwrite=False)
+        assert said[-1].startswith("paired/1 (") and said[-1].endswith(f"hf upload USER/paired-1 {tmp_path / 'one'}")
         model = open_model(out)
         assert model.generate(model.read(image), count=1, seed=0)[0].content.shape == (44100,)
-        champion = export_best(tiny_home, "paired", print)
+        champion = export_trial(tiny_home, "paired", print)
         card = ModelCard.load(out / "README.md")
         # The Hub's own class names the parts of the head, and reads all numbers back.
         results = {(score.dataset_split, score.metric_type): score.metric_value for score in card.data.eval_results}
@@ -395,7 +422,7 @@ class TestReconstruct:
         self, reconstructing: Ledger, tiny_home: Path, tmp_path: Path
     ) -> None:
         model = tmp_path / "model"
-        shutil.copytree(export_best(tiny_home, "sounds", print).folder, model)
+        shutil.copytree(export_trial(tiny_home, "sounds", print).folder, model)
         (model / "code" / "1" / "own_loss.py").write_text("import no_such_package\n")
         with pytest.raises(UserError, match=r"own_loss\.py: the model needs this file, .*No module named 'no_such_p"):
             open_model(model)
@@ -404,10 +431,10 @@ class TestReconstruct:
         self, reconstructing: Ledger, tiny_home: Path, own_code: Path
     ) -> None:
         says: list[str] = []
-        carried = export_best(tiny_home, "sounds", print).folder / "code" / "1" / "smooth.py"
+        carried = export_trial(tiny_home, "sounds", print).folder / "code" / "1" / "smooth.py"
         try:
             (own_code / "smooth.py").write_text(HELPER + "# changed\n")
-            export_best(tiny_home, "sounds", says.append)
+            export_trial(tiny_home, "sounds", says.append)
             assert says == ["exporting sounds/1"] and carried.read_text().endswith("# changed\n")
         finally:
             (own_code / "smooth.py").write_text(HELPER)

@@ -13,6 +13,8 @@ from orchestrator.storage.whole_folder import write_folder
 
 OUT = "{out}"
 """Stands for the folder, which has another name until it is complete."""
+MODEL = "hf"
+"""The kind that is made of one trial: it may be named instead of a sweep."""
 Say = Callable[[str], None]
 Progress = Callable[[str, int, int], None]
 """Shows how far something is: what, how much of it is done, and how much there is."""
@@ -24,7 +26,7 @@ class Request:
 
     Attributes:
         home: the folder of all sweeps.
-        name: the sweep.
+        name: the sweep; for a model also one of its trials, such as `vae/7`.
         say: prints a line.
         progress: shows how far the export is.
     """
@@ -51,7 +53,8 @@ def export(request: Request, kind: str, out: Path, *, overwrite: bool) -> None:
     """
     if kind not in KINDS:
         raise UserError(f"--to {kind}: is unknown; {', '.join(KINDS)} are allowed")
-    name = find_sweep(request.home, request.name).name
+    name, slash, _ = request.name.rpartition("/") if kind == MODEL else ("", "", "")
+    name = find_sweep(request.home, name if slash else request.name).name
     with write_folder(out, {"sweep": name, "kind": kind, "version": version()}, replaces=overwrite) as folder:
         sentence = KINDS[kind](request, folder)
     request.say(sentence.replace(OUT, str(out)))
@@ -82,13 +85,14 @@ def _write_model(request: Request, folder: Path) -> str:
     from orchestrator.commands.exports.model_folder import write_model_folder
 
     description = write_model_folder(request.home, request.name, folder, request.say)
-    return f"{description}\n{OUT} is ready. Read its README.md, then:  hf upload USER/{request.name} {OUT}"
+    repository = request.name.replace("/", "-")
+    return f"{description}\n{OUT} is ready. Read its README.md, then:  hf upload USER/{repository} {OUT}"
 
 
 KINDS: dict[str, Callable[[Request, Path], str]] = {
     "optuna": _write_journal,
     "csv": _write_tables,
     "tensorboard": _write_event_files,
-    "hf": _write_model,
+    MODEL: _write_model,
 }
 """Functions that fill a folder; they return the sentence to print, with `OUT` for the folder."""

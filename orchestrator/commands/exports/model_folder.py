@@ -1,4 +1,4 @@
-"""The best model of a sweep as a folder for the Hugging Face Hub: weights, settings, and a model card."""
+"""A trained model as a folder for the Hugging Face Hub: weights, settings, and a model card."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from orchestrator.models.champion import Champion, export_best
+from orchestrator.models.champion import Champion, export_trial
 from orchestrator.overview.snapshot import read_snapshot
 from orchestrator.plugins import exported_models
 from reports import vocabulary as words
@@ -39,12 +39,12 @@ below are those of the sweep's report, which chose this model.
 """
 
 
-def write_model_folder(home: Path, name: str, folder: Path, say: Callable[[str], None]) -> str:
-    """Write the best trial of a sweep as `orchestrate promote` stores it, with a model card.
+def write_model_folder(home: Path, reference: str, folder: Path, say: Callable[[str], None]) -> str:
+    """Write a trial as `orchestrate promote` stores it, with a model card.
 
     Args:
         home: the folder of all sweeps.
-        name: the sweep.
+        reference: a trial, such as `vae/7`; or a sweep, for its best trial.
         folder: the folder to fill.
         say: prints a line.
 
@@ -58,7 +58,8 @@ def write_model_folder(home: Path, name: str, folder: Path, say: Callable[[str],
     """
     from orchestrator.commands.report import read_markdown
 
-    champion = export_best(home, name, say)
+    champion = export_trial(home, reference, say)
+    name = champion.origin["sweep"]
     shutil.copytree(champion.folder, folder, dirs_exist_ok=True)
     snapshot = read_snapshot(home, name)
     settings = json.loads((folder / exported_models.MODEL_SETTINGS).read_text(encoding="utf-8"))

@@ -147,7 +147,7 @@ def _convert(measurement: Measurement) -> Durations:
 def list_evaluations(sweep: Sweep) -> dict[str, dict[str, Any]]:
     """Return the evaluations that trials of a sweep get: the fields of the spec in which each differs."""
     space, declaration = sweep.space, sweep.declaration
-    if not (declaration.can_render() or declaration.can_evaluate()):
+    if not declaration.is_evaluated():
         return {}
     renderings = tuple(sweep.renderings)
     test = ("test",)
