@@ -38,7 +38,8 @@ class Failures:
         self._ledger = ledger
         self._callbacks = callbacks
         self._memory_kills = MemoryKills()
-        self._faults = Faults(ledger, callbacks)
+        limits = agenda.sweep.space.limits
+        self._faults = Faults(ledger, callbacks, keeps_slow=limits.slow_machines == "keep")
 
     def note_report(self, machine: str, trial: Trial) -> None:
         """Note a report of a trial from a machine; "" if it is not known."""

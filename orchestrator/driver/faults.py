@@ -1,4 +1,4 @@
-"""Faults of machines: where trial after trial fails, while others work, no more are trained; a slow one is named."""
+"""Faults of machines: those where trial after trial fails or is slow, while others are well, get no more trials."""
 
 from __future__ import annotations
 
@@ -21,16 +21,18 @@ OF_PARAMETERS = (words.CAUSE_OOM, words.CAUSE_TIMEOUT, words.CAUSE_NONFINITE)
 
 
 class Faults:
-    """Counts the trials that have failed in a row on each machine."""
+    """Counts the trials that have failed in a row on each machine, and compares how long epochs take."""
 
-    def __init__(self, ledger: Ledger, callbacks: Callbacks) -> None:
+    def __init__(self, ledger: Ledger, callbacks: Callbacks, *, keeps_slow: bool) -> None:
         """Count nothing yet.
 
         Args:
             ledger: the state of the sweep.
             callbacks: leave a machine out, and print it.
+            keeps_slow: whether a slow machine is only named.
         """
         self._ledger = ledger
+        self._keeps_slow = keeps_slow
         self._callbacks = callbacks
         self._failed: dict[str, dict[int, None]] = {}
         self._stragglers = Stragglers()
@@ -43,16 +45,18 @@ class Faults:
             self._failed.pop(machine, None)
 
     def note_epoch(self, machine: str, trial: Trial, seconds: float) -> None:
-        """Note how long an epoch took on a machine, and name the machine if it is slow."""
+        """Note how long an epoch took on a machine; name the machine if it is slow, and leave it out if it stays so."""
         slow = self._stragglers.note_epoch(machine, trial.arm, trial.number, seconds)
-        if slow:
-            here_s, elsewhere_s = slow
-            name = self._callbacks.name_machine(machine)
-            text = (
-                f"{name} is slow: epochs of {trial.arm} take {here_s:.3g} s there, and {elsewhere_s:.3g} s elsewhere."
-            )
+        if not slow:
+            return
+        reason = f"epochs of {trial.arm} take {slow.here_s:.3g} s there, and {slow.elsewhere_s:.3g} s elsewhere"
+        name = self._callbacks.name_machine(machine)
+        if not slow.is_certain:
+            text = f"{name} is slow: {reason}."
             self._callbacks.say(text)
             self._ledger.write(events.Suspected(machine=machine, fault="slow", text=text))
+        elif not self._keeps_slow and self._runs_elsewhere(trial.arm, machine):
+            self._leave_out(machine, f"{reason} (limits: {{slow_machines: keep}} would keep it)")
 
     def note_failure(self, machine: str, trial: Trial, cause: str) -> None:
         """Note that a trial failed on a machine, or that its process died there.
@@ -69,10 +73,16 @@ class Faults:
             return
         numbers = ", ".join(map(str, trials))
         reason = f"trials {numbers} failed there one after the other, the last: {trial.reason or 'its process died'}"
-        if self._callbacks.leave_out(machine, reason):
-            text = f"{self._callbacks.name_machine(machine)} gets no more trials: {reason}."
-            self._ledger.write(events.Suspected(machine=machine, fault="left out", text=text))
+        if self._leave_out(machine, reason):
             self._retry(trials)
+
+    def _leave_out(self, machine: str, reason: str) -> bool:
+        """Give a machine no more trials, and return whether other machines are left."""
+        if not self._callbacks.leave_out(machine, reason):
+            return False
+        text = f"{self._callbacks.name_machine(machine)} gets no more trials: {reason}."
+        self._ledger.write(events.Suspected(machine=machine, fault="left out", text=text))
+        return True
 
     def _runs_elsewhere(self, arm: str, machine: str) -> bool:
         """Return whether a machine other than this one has trained an epoch of an arm, and still gets trials."""

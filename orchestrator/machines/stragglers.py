@@ -10,20 +10,50 @@ SLOW_TIMES = 3.0
 """A machine is slow if its epochs take more than this many times as long as on other machines."""
 MIN_EPOCHS, MIN_TRIALS = 5, 2
 """So many epochs of so many trials are needed on both sides: one trial may be slow by its parameters."""
-LAST_EPOCHS = 20
-"""The number of epochs of each arm on each machine that count."""
+CERTAIN_TRIALS = 4
+"""A machine is certainly slow if this many of its last trials were slow there, and none was not."""
+LAST_EPOCHS, LAST_TRIALS = 10, 8
+"""The epochs of a trial, and the trials of each arm on each machine, that count."""
+
+
+@dataclass(frozen=True)
+class Slowness:
+    """How slow a machine is.
+
+    Attributes:
+        here_s: the seconds that an epoch of a typical trial takes there.
+        elsewhere_s: the same on a typical other machine.
+        is_certain: whether each of the machine's last trials, at least `CERTAIN_TRIALS`, was slow.
+    """
+
+    here_s: float
+    elsewhere_s: float
+    is_certain: bool
 
 
 @dataclass
 class _Epochs:
-    """The last epochs of an arm on a machine: their seconds, and the trials they are of."""
+    """The seconds of the last epochs of an arm's trials on a machine, by trial; the newest trial is the last one."""
 
-    seconds: deque[float] = field(default_factory=lambda: deque(maxlen=LAST_EPOCHS))
-    trials: set[int] = field(default_factory=set)
+    by_trial: dict[int, deque[float]] = field(default_factory=dict)
+
+    def add(self, trial: int, seconds: float) -> None:
+        """Add an epoch of a trial."""
+        own = self.by_trial.pop(trial, None) or deque[float](maxlen=LAST_EPOCHS)
+        own.append(seconds)
+        self.by_trial[trial] = own
+        if len(self.by_trial) > LAST_TRIALS:
+            del self.by_trial[next(iter(self.by_trial))]
 
     @property
     def are_enough(self) -> bool:
-        return len(self.seconds) >= MIN_EPOCHS and len(self.trials) >= MIN_TRIALS
+        num_epochs = sum(map(len, self.by_trial.values()))
+        return num_epochs >= MIN_EPOCHS and len(self.by_trial) >= MIN_TRIALS
+
+    @property
+    def trials_s(self) -> list[float]:
+        """The median seconds of each trial's epochs: a trial with many epochs counts once."""
+        return [median(seconds) for seconds in self.by_trial.values()]
 
 
 class Stragglers:
@@ -32,9 +62,9 @@ class Stragglers:
     def __init__(self) -> None:
         """Know of no epoch yet."""
         self._by_arm: dict[str, dict[str, _Epochs]] = {}
-        self._named: set[str] = set()
+        self._is_certain: dict[str, bool] = {}
 
-    def note_epoch(self, machine: str, arm: str, trial: int, seconds: float) -> tuple[float, float] | None:
+    def note_epoch(self, machine: str, arm: str, trial: int, seconds: float) -> Slowness | None:
         """Note an epoch that was trained on a machine.
 
         Args:
@@ -44,19 +74,23 @@ class Stragglers:
             seconds: how long the epoch took.
 
         Returns:
-            The median seconds there and elsewhere if this is the first sign that the machine is slow, else None.
+            How slow the machine is, once when there are first signs of it, and once when it is certain; else None.
         """
-        if not machine or machine in self._named:
+        if not machine or self._is_certain.get(machine):
             return None
         by_machine = self._by_arm.setdefault(arm, {})
         own = by_machine.setdefault(machine, _Epochs())
-        own.seconds.append(seconds)
-        own.trials.add(trial)
-        if not own.are_enough:
+        own.add(trial, seconds)
+        others = [
+            median(epochs.trials_s)
+            for other, epochs in by_machine.items()
+            if other != machine and epochs.are_enough and not self._is_certain.get(other)
+        ]
+        if not own.are_enough or not others:
             return None
-        others = [median(epochs.seconds) for key, epochs in by_machine.items() if key != machine and epochs.are_enough]
-        here_s = median(own.seconds)
-        if not others or here_s <= SLOW_TIMES * median(others):
+        here_s, elsewhere_s = median(own.trials_s), median(others)
+        is_certain = len(own.trials_s) >= CERTAIN_TRIALS and min(own.trials_s) > SLOW_TIMES * elsewhere_s
+        if here_s <= SLOW_TIMES * elsewhere_s or self._is_certain.get(machine) is is_certain:
             return None
-        self._named.add(machine)
-        return here_s, median(others)
+        self._is_certain[machine] = is_certain
+        return Slowness(here_s, elsewhere_s, is_certain)

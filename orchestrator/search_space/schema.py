@@ -6,7 +6,7 @@ Each key is checked by itself here; rules between keys are in `arms` and `checks
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any, Self, get_args
+from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import (
     AfterValidator,
@@ -112,6 +112,11 @@ class Limits(Section):
     )
     seconds_after_sigterm: float = Field(
         20, ge=0, le=86400, description="an epoch is broken off if it does not end so soon after SIGTERM"
+    )
+    slow_machines: Literal["leave_out", "keep"] = Field(
+        "leave_out",
+        description="whether a machine on which the epochs of trial after trial take over 3 times as long as elsewhere "
+        "gets no more trials, or is only named",
     )
 
 
