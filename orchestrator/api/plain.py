@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,18 +24,22 @@ def to_plain(value: Any) -> Any:
     if isinstance(value, Path):
         return str(value)
     if isinstance(value, type):
-        return _file_of(value)
-    # Scalars of numpy are no numbers of Python.
+        return _find_source_path(value)
+    # A numpy scalar is not a Python number, so it is converted.
     return value.item() if type(value).__module__ == "numpy" and getattr(value, "ndim", None) == 0 else value
 
 
-def _file_of(trainable: type) -> str:
-    """Return the file that defines a class, which the workers import."""
+def _find_source_path(trainable: type) -> str:
+    """Return the absolute path of the file that defines a class: workers import it."""
     # A worker that imported the script of this session would start the sweep once more.
-    file = None if trainable.__module__ == "__main__" else inspect.getsourcefile(trainable)
+    file = None
+    if trainable.__module__ != "__main__":
+        # A built-in class has no file.
+        with contextlib.suppress(TypeError):
+            file = inspect.getsourcefile(trainable)
     if file is None:
         raise UserError(
-            f"{trainable.__name__}: is defined in this session, and the processes of the trials import a file; write "
-            f"the class into one, such as {trainable.__name__.lower()}.py, and import it from there"
+            f"{trainable.__name__}: is not defined in a file, but each trial imports its trainable from one; write the "
+            f"class into a file, such as {trainable.__name__.lower()}.py, and import it from there"
         )
     return str(Path(file).resolve())

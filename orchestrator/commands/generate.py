@@ -98,12 +98,13 @@ def _open_champion(home: Path, options: Options, kind: str, say: Callable[[str],
 def _write_all(generator: Any, files: Sequence[Path], options: Options, say: Callable[[str], None]) -> list[Path]:
     try:
         options.out.mkdir(parents=True, exist_ok=True)
-        return [path for file in files for path in _write(generator, file, options, say)]
+        return [path for file in files for path in _generate_for_file(generator, file, options, say)]
     except OSError as error:
         raise UserError(f"--out {options.out}: can't be written ({error.strerror or error}); choose another") from error
 
 
-def _write(generator: Any, file: Path, options: Options, say: Callable[[str], None]) -> list[Path]:
+def _generate_for_file(generator: Any, file: Path, options: Options, say: Callable[[str], None]) -> list[Path]:
+    """Read an input, write its outputs, print the class that the judge predicts for each, and return their paths."""
     with loader.user_errors():
         source = generator.read(file, options.at_s)
     paths = []
@@ -112,7 +113,9 @@ def _write(generator: Any, file: Path, options: Options, say: Callable[[str], No
         if generator.makes == "sound":
             import soundfile
 
-            soundfile.write(path, generated.content, generator.rate_hz, subtype="PCM_16")
+            # Opened here, because soundfile's own error about a path is no OSError.
+            with path.open("wb") as opened:
+                soundfile.write(opened, generated.content, generator.rate_hz, format="WAV", subtype="PCM_16")
         else:
             from PIL import Image
 

@@ -22,7 +22,7 @@ POLL_S = 0.1
 
 
 def detach(arguments: Sequence[str], folder: Path, say: Callable[[str], None]) -> None:
-    """Start `orchestrate` in a session of its own, and wait until it has locked its sweep.
+    """Start `orchestrate` in a session of its own, and wait until it has locked its sweep, at most `PATIENCE_S`.
 
     Args:
         arguments: the arguments of the command, without `--detach`.
@@ -57,7 +57,13 @@ def detach(arguments: Sequence[str], folder: Path, say: Callable[[str], None]) -
         if locked_since is None and (driver_note(folder) or {}).get("pid") == process.pid:
             locked_since = time.monotonic()
         time.sleep(POLL_S)
-    elsewhere = home_option(folder.parent)
-    say(f"{folder.name} runs in the background, process {process.pid}; its output is in {path}")
-    say(f"Show its state:    {format_command('status', folder.name, *elsewhere)}")
-    say(f"Stop it cleanly:   {format_command('stop', folder.name, *elsewhere)}")
+    home_options = home_option(folder.parent)
+    if locked_since is None:
+        say(
+            f"{folder.name}: process {process.pid} has started, but not begun with the sweep after {PATIENCE_S:g} s;"
+            f" look into {path}"
+        )
+    else:
+        say(f"{folder.name} runs in the background, process {process.pid}; its output is in {path}")
+    say(f"Show its state:    {format_command('status', folder.name, *home_options)}")
+    say(f"Stop it cleanly:   {format_command('stop', folder.name, *home_options)}")

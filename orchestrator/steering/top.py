@@ -178,15 +178,17 @@ class Top(App[None]):
             self._draw_chosen()
 
     def _draw_chosen(self) -> None:
+        """Show the facts of the chosen trial, and the end of its log."""
         if self._snapshot is None or self._chosen not in self._snapshot.ledger.trials:
             return
         trial = self._snapshot.ledger.trials[self._chosen]
         self.query_one("#trial", Static).update(describe_trial(self._snapshot, trial))
         lines = read_log(self._folder, trial.number)
         log = self.query_one("#log", RichLog)
+        log.border_title = f"log of trial {trial.number}"
         if lines != self._log_lines:
+            # Written anew, it would lose the place to which somebody has scrolled.
             self._log_lines = lines
-            log.border_title = f"log of trial {trial.number}"
             log.clear()
             for line in lines:
                 log.write(line)

@@ -87,8 +87,10 @@ def test_every_mistake_is_told_with_the_argument_that_has_it(tmp_path: Path) -> 
 def test_a_class_without_a_file_is_refused() -> None:
     namespace: dict[str, Any] = {"__name__": "__main__"}
     exec("class Here: pass", namespace)
-    with pytest.raises(UserError, match="Here: is defined in this session"):
+    with pytest.raises(UserError, match="Here: is not defined in a file"):
         to_plain(namespace["Here"])
+    with pytest.raises(UserError, match="int: is not defined in a file"):
+        to_plain({"trainable": int})
     assert to_plain({"trainable": Noop, "folder": Path("a")}) == {"trainable": str(NOOP), "folder": "a"}
 
 

@@ -88,6 +88,10 @@ def test_the_chosen_trials_parameters_and_log_are_shown(folder: SweepFolder) -> 
         await until(lambda: "trial 4" in text_of(app, "#trial"), pilot)
         assert "lr  0.0003" in text_of(app, "#trial") and "val/fvu" in text_of(app, "#trial")
         assert app._log_lines == ["100 %", "last words", ""], "a progress bar is its last state"
+        # The logs of the next two are empty.
+        await pilot.press("down", "down")
+        await until(lambda: "trial 1" in text_of(app, "#trial"), pilot)
+        assert app.query_one("#log").border_title == "log of trial 1"
 
     look(folder, act)
 

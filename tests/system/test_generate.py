@@ -281,6 +281,9 @@ class TestGenerate:
         (tmp_path / "out").write_text("a file")
         with pytest.raises(UserError, match=r"--out .*out: can't be written"):
             lines(tiny_home, [image], Options(tmp_path / "out", sweep="paired"))
+        (tmp_path / "taken" / "take 0_1.wav").mkdir(parents=True)
+        with pytest.raises(UserError, match=r"--out .*taken: can't be written \(Is a directory\)"):
+            lines(tiny_home, [image], Options(tmp_path / "taken", sweep="paired"))
 
     def test_the_command_says_it_too(self, swept: Ledger, tiny_home: Path, image: Path, tmp_path: Path) -> None:
         arguments = ["generate", str(image), "--home", str(tiny_home), "-o", str(tmp_path / "out"), "--count", "1"]
