@@ -48,6 +48,11 @@ def describe(contrast: Contrast, metric: str, mode: str, unit: str) -> str:
     evidence = f"({interval}, {_sample_size(contrast, unit)}, {_describe_p(contrast)})"
     if contrast.p_adjusted is None:
         return f"{pair} differ by {difference} {name}{_describe_cells(contrast)} {evidence}."
+    if contrast.excludes_zero:
+        return (
+            f"{pair} differ by {difference} {name}{_describe_cells(contrast)}, but that is not significant "
+            f"{evidence}; more seeds may tell."
+        )
     return f"{pair} are not distinguishable{_describe_cells(contrast)}: {name} {difference} {evidence}."
 
 
@@ -64,7 +69,8 @@ def summarize(contrasts: Sequence[Contrast], metric: str, mode: str, unit: str) 
     """
     indistinguishable: dict[tuple[str, str, str, str], list[Contrast]] = {}
     for contrast in contrasts:
-        if contrast.p_adjusted is not None and not contrast.is_distinguishable:
+        # A difference whose own interval excludes 0 deserves its numbers.
+        if contrast.p_adjusted is not None and not contrast.is_distinguishable and not contrast.excludes_zero:
             key = (contrast.factor, contrast.baseline, _describe_cells(contrast), contrast.scope)
             indistinguishable.setdefault(key, []).append(contrast)
         else:

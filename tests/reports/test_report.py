@@ -6,6 +6,7 @@ import io
 import re
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from reports.page import figures
 from reports.page.content import Report, read_report
 from reports.page.html import metric_agreements, render
 from reports.page.images import read_images
+from reports.page.sentences import summarize
 from reports.page.tables import format_hours
 from reports.statistics.contrast import Contrast
 from tests.support.browser import chromium
@@ -138,6 +140,17 @@ def test_the_answer_says_which_is_better_by_how_much_and_whether_that_is_luck(re
     assert low < difference < high and difference == pytest.approx(0.2, abs=0.02)
     assert l1.startswith("loss: l1 and l2 are not distinguishable: judge probability ")
     assert any("vae − l1" in each or "vae and l1 differ" in each for each in report.descriptive_sentences)
+
+
+def test_a_difference_that_only_the_other_contrasts_make_insignificant_keeps_its_numbers(report: Report) -> None:
+    one = next(one for tested in report.contrast_sets for one in tested.contrasts if one.level == "vae")
+    one = replace(one, difference=-0.34, low=-0.64, high=-0.04, p_adjusted=0.12)
+    said = [*summarize([one, replace(one, level="l1")], "judge_probability", "max", "recording")]
+    assert said[0] == (
+        "loss: vae and l2 differ by −0.340 judge probability, but that is not significant (95 % CI −0.640 to −0.040, "
+        "n = 3 configurations × 1 seed × 24 recordings, Holm-adjusted p = 0.120); more seeds may tell."
+    )
+    assert said[1].startswith("loss: l1 and l2 differ by −0.340")
 
 
 def test_what_could_not_be_told_apart_is_one_line_at_the_end_of_a_sweep(sweep: SweepFolder) -> None:
