@@ -180,9 +180,13 @@ class Screen:
             self.say(linked)
         if any(arm.mixed_code for arm in arms):
             self.say(MIXED_CODE)
-        command = format_command("report", sweep.name, "--best-yaml", *home_option(ledger.folder.parent))
+        home_options = home_option(ledger.folder.parent)
+        command = format_command("report", sweep.name, "--best-yaml", *home_options)
         for line in describe_best_parameters((arm.best for arm in arms), command):
             self.say(line)
+        if ledger.is_finished and sweep.can_be_confirmed:
+            command = format_command("resume", sweep.name, "--set", "confirm={top: 3, seeds: 1}", *home_options)
+            self.say(f"Train the best of each arm again, and test them:  {command}")
         if any(arm.renderings for arm in arms):
             self.say("\nRenderings of the best checkpoints, whole validation split")
             print_whole(self.console, make_renderings_table(arms, references))

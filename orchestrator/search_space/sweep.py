@@ -66,6 +66,12 @@ class Sweep:
         """The settings of each rendering of a trained model."""
         return renderings(self.space)
 
+    @property
+    def can_be_confirmed(self) -> bool:
+        """Whether a confirm stage, which this sweep has not, would test what its search finds."""
+        is_search = self.space.confirm is None and self.space.budget.seeds is None
+        return is_search and self.declaration.can_evaluate() and any(arm.searched for arm in self.arms)
+
     def settings(self) -> Iterator[dict[str, Value]]:
         """Yield configurations of each arm: in the middle and at the edges of its domains, and with each rendering."""
         for arm in self.arms:

@@ -234,6 +234,10 @@ def _hide_ranges(search_space: dict[str, Any]) -> None:
 def _continues(before: dict[str, Any], after: dict[str, Any]) -> bool:
     """Return whether a sweep that was run with one search space can be resumed with another; both are changed here."""
     old, new = (search_space.pop("budget", {}) or {} for search_space in (before, after))
+    # A confirm stage may be added: the search did not look at the test split. A changed one would look at it twice.
+    if before.get("confirm") in (None, "none"):
+        before.pop("confirm", None)
+        after.pop("confirm", None)
     for search_space in (before, after):
         _hide_ranges(search_space)
         for key in (*FREE_TO_CHANGE, "presets"):

@@ -51,7 +51,7 @@ def render(report: Report) -> str:
     )
     probes, num_probes = read_probes(report.runs, MAX_BYTES - num_bytes)
     page: str = _template("report.html").render(
-        title=f"Sweep {report.runs.name}",
+        name=report.runs.name,
         style=_read_file("report.css"),
         script=Markup("\n").join(map(_read_file, SCRIPTS)),
         shapes=draw_shapes(),

@@ -16,6 +16,7 @@ from orchestrator.overview.screen import Screen
 from orchestrator.overview.summary import summarize
 from orchestrator.overview.tables import format_parameter
 from orchestrator.search_space.reader import Sweep
+from orchestrator.state.events import Closed
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.requests import Controls, write_controls
 from tests.support.driving import drive
@@ -64,6 +65,25 @@ def test_a_paused_sweep_says_so_and_has_no_time_left(tmp_path: Path) -> None:
     output = io.StringIO()
     Console(file=output, width=80).print(board.render(80, 24))
     assert "paused by hand" in output.getvalue() and "left" not in output.getvalue()
+
+
+def test_a_search_that_has_ended_says_how_its_best_are_tested(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sweep, folder = noop_sweep(tmp_path), tmp_path / "home" / "tiny"
+    ledger = drive(sweep, folder)
+
+    def say(sweep: Sweep) -> str:
+        output = io.StringIO()
+        Screen(Console(file=output, width=80)).print_results(sweep, ledger)
+        return output.getvalue()
+
+    said = "orchestrate resume tiny --set 'confirm={top: 3, seeds: 1}' --home"
+    monkeypatch.setattr(sweep.declaration, "can_evaluate", lambda: True)
+    assert said not in say(sweep), "it has not ended"
+    ledger.write(Closed(outcome="finished", reason=""))
+    assert said in say(sweep)
+    assert said not in say(noop_sweep(tmp_path, confirm={"top": 1, "seeds": 3}))
+    monkeypatch.setattr(sweep.declaration, "can_evaluate", lambda: False)
+    assert said not in say(sweep), "nothing can be tested"
 
 
 def test_trials_that_wait_for_their_evaluation_are_counted_and_nobody_guesses_how_long_it_takes(

@@ -163,6 +163,7 @@ def test_a_changed_search_space_under_the_same_name_is_refused_with_the_differen
     "change",
     [
         {"budget": {"trials_per_arm": 9, "max_epochs": 4}},
+        {"confirm": {"top": 3, "seeds": 1}},
         {"budget": {"trials_per_arm": 6, "max_epochs": 8, "hours": 1}},
         {"resources": {"cpu": 2}},
         {"media": {"clips": 3}},
