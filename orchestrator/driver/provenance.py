@@ -134,7 +134,10 @@ def read_versions() -> dict[str, str]:
 
 
 def describe_corpus(corpus: Corpus) -> dict[str, Any]:
-    """Return name, fingerprint and source of a corpus, and its numbers of classes, recordings and clips by split."""
+    """Return name, fingerprint and source of a corpus, and its numbers of classes, recordings and clips by split.
+
+    `pictures` is a digest of its pictures and videos, which are no part of the fingerprint of its sounds.
+    """
     splits = {}
     for split in ("train", "validation", "test"):
         clips = corpus.clips[corpus.clips["split"] == split]
@@ -142,6 +145,7 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
     return {
         "name": corpus.name,
         "fingerprint": corpus.fingerprint,
+        "pictures": corpus.digest_pictures(),
         "source": corpus.source,
         "classes": len(corpus.classes),
         "splits": splits,

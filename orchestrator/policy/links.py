@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import re
 import shutil
@@ -12,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.errors import UserError
+from orchestrator.plugins.loader import is_path
 from orchestrator.search_space.objective import PATIENT
 from orchestrator.state import event_lines
 from orchestrator.state.curve import TAKEN_OVER, select_valid
@@ -64,10 +64,12 @@ class Trained:
 def can_link(space: SearchSpace) -> bool:
     """Return whether trials of a sweep may be those of others: not with `repeat`, nor where few train all epochs.
 
-    Nor are those of a command: the code and the data that it reads are not known.
+    Nor are those of a command. Those of a trainable of the user's own without a corpus are only with `repeat: false`,
+    since nobody else knows what data it reads.
     """
-    is_command = not isinstance(space.trainable, str)
-    return not space.repeat and not is_command and (space.pruning is None or space.pruning.kind != PATIENT)
+    if not isinstance(space.trainable, str) or (space.pruning is not None and space.pruning.kind == PATIENT):
+        return False
+    return not (space.corpus is None and is_path(space.trainable)) if space.repeat is None else not space.repeat
 
 
 def find_trained(home: Path, own: str, is_wanted: Callable[[str], bool]) -> dict[str, list[Trained]]:
@@ -106,10 +108,12 @@ def _read_keys(folder: Path) -> set[str]:
 def _read_completed(folder: Path) -> Iterator[Trial]:
     """Yield the trials of a sweep that have completed, all of whose attempts had one key."""
     state = SweepState(folder)
-    # A log that another version has written can't be read.
-    with contextlib.suppress(UserError, OSError):
+    # A log that another version has written can't be read, and one that somebody has edited may lack a trial.
+    try:
         for event in event_lines.read_events(folder / SWEEP_LOG):
             state.apply(event)
+    except (UserError, OSError, KeyError, TypeError, ValueError):
+        return
     for trial in state.trials.values():
         has_completed = trial.outcome == words.OUTCOME_COMPLETED and trial.cause == words.CAUSE_NONE
         if has_completed and len(set(trial.keys)) == 1 and trial.keys[0]:
@@ -167,9 +171,15 @@ class Links:
 
 def _delete_leftover(folder: Path) -> None:
     """Delete what a process that was killed has copied into a trial's folder without writing the event."""
+    shutil.rmtree(_part_of(folder), ignore_errors=True)
     lines = json_lines.read(folder / OUTBOX)[0]
     if any(line.get("attempt") == TAKEN_OVER for line in lines):
         shutil.rmtree(folder)
+
+
+def _part_of(folder: Path) -> Path:
+    """Return the folder in which a copy is made; its hard links would keep deleted checkpoints on the disk."""
+    return folder.with_name(f"{folder.name}.part")
 
 
 def _copy(entry: Trained, folder: Path, trial: Trial) -> Origin | None:
@@ -178,7 +188,7 @@ def _copy(entry: Trained, folder: Path, trial: Trial) -> Origin | None:
     Returns:
         Where it comes from; None if something is missing there, such as a checkpoint that was deleted.
     """
-    source, part = entry.folder, folder.with_name(f"{folder.name}.part")
+    source, part = entry.folder, _part_of(folder)
     shutil.rmtree(part, ignore_errors=True)
     try:
         rows = _read_rows(entry)

@@ -23,8 +23,13 @@ def derive_seed(*parts: object) -> int:
 
 
 def search_seed(sweep: Sweep, index: int) -> int:
-    """Return the seed of the trials at one place in their arms: the same, which makes arms easier to compare."""
-    return derive_seed(sweep.space.seed, "search", index)
+    """Return the seed of the trials at one place in their arms: the same, which makes arms easier to compare.
+
+    `budget.seeds` has other seeds than a search. Otherwise the trial that a search has chosen could be one of the
+    trainings that test its configuration.
+    """
+    stage = "search" if sweep.space.budget.seeds is None else "seeds"
+    return derive_seed(sweep.space.seed, stage, index)
 
 
 def first_point(sweep: Sweep, arm: Arm) -> dict[str, Value]:

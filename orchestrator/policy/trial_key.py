@@ -6,11 +6,12 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import fields
 from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.command_line import DISTRIBUTION
 from orchestrator.worker.spec import TrialSpec
 from orchestrator.worker.versions import read_versions
 
@@ -37,12 +38,12 @@ def make_key(spec: TrialSpec, declaration: type[Declaration], environment: str) 
         environment: what `hash_environment` returns.
 
     Returns:
-        An empty text if the trial has to be trained: a setting names a folder, of whose contents nothing is known, or
-        the settings are refused.
+        An empty text if the trial has to be trained: a setting names a folder, of whose contents nothing is known, the
+        settings are refused, or the environment is not known.
     """
     configuration = hash_configuration(spec, declaration)
     device = f"gpu{math.ceil(spec.gpu)}" if spec.gpu > 0 else "cpu"
-    return configuration and f"{configuration}-{environment}-{device}x{spec.threads}"
+    return configuration and environment and f"{configuration}-{environment}-{device}x{spec.threads}"
 
 
 def hash_configuration(spec: TrialSpec, declaration: type[Declaration]) -> str:
@@ -55,7 +56,7 @@ def hash_configuration(spec: TrialSpec, declaration: type[Declaration]) -> str:
     facts = {field.name: getattr(spec, field.name) for field in fields(spec)}
     facts = {name: value for name, value in facts.items() if name not in WITHOUT_EFFECT | RESOURCES}
     states = []
-    for value in (text for text in config.values() if isinstance(text, str) and text):
+    for value in _find_texts(config):
         path = os.path.join(spec.trainable_folder, value)
         if os.path.isdir(path):
             return ""
@@ -65,23 +66,47 @@ def hash_configuration(spec: TrialSpec, declaration: type[Declaration]) -> str:
     return _hash({**facts, "config": config, "files": states})
 
 
+def _find_texts(value: Any) -> Iterator[str]:
+    """Yield every text in a setting, which may be a list or a mapping of others."""
+    if isinstance(value, str) and value:
+        yield value
+    elif isinstance(value, Mapping):
+        for entry in value.values():
+            yield from _find_texts(entry)
+    elif isinstance(value, list | tuple):
+        for entry in value:
+            yield from _find_texts(entry)
+
+
 def hash_environment(code: str, record: Mapping[str, Any]) -> str:
     """Return a hash of what the trials of a sweep have in common: code, packages, corpus, judges and processors.
 
     Args:
         code: the fingerprint of the code.
         record: what the driver has written at its start.
+
+    Returns:
+        An empty text if a package is installed as a folder whose code may change without its version
+        (`pip install --editable`), apart from this program, whose code is part of the fingerprint.
     """
+    if any(_is_editable(each) for each in metadata.distributions() if each.name != DISTRIBUTION):
+        return ""
     hardware = record["hardware"]
     facts = {
         "code": code,
         "packages": sorted({f"{each.name} {each.version}" for each in metadata.distributions()}),
         "versions": read_versions(),
-        "corpus": (record["corpus"] or {}).get("fingerprint"),
+        "corpus": [(record["corpus"] or {}).get(key) for key in ("fingerprint", "pictures")],
         "judges": [record["judge"], *sorted(judge["id"] for judge in record["judges"].values())],
         "hardware": [hardware["processor"], hardware["gpus"]],
     }
     return _hash(facts)
+
+
+def _is_editable(distribution: metadata.Distribution) -> bool:
+    """Return whether a package is used from a folder in which somebody may edit it (PEP 610)."""
+    origin = json.loads(distribution.read_text("direct_url.json") or "{}")
+    return bool(origin.get("dir_info", {}).get("editable"))
 
 
 def _hash(facts: Mapping[str, Any]) -> str:

@@ -235,8 +235,10 @@ class SearchSpace(Section):
     warm_start: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_check_different)] = Field(
         (), description="sweeps of this home from whose trials the samplers learn before the first one"
     )
-    repeat: bool = Field(
-        False, description="whether a trial is trained although a sweep of this home has trained an equal one"
+    repeat: Annotated[bool | None, NoneWord] = Field(
+        None,
+        description="whether a trial is trained although a sweep of this home has trained an equal one; with none, that "
+        "of a trainable in a file of yours without `corpus:` is, because what data it reads is not known",
     )
     search: Search = Field(Search(), description="who proposes the parameters of trials")
     budget: Budget = Field(description="the number of trials and epochs, and the time limit")

@@ -415,6 +415,25 @@ def test_a_validation_split_is_held_out_of_what_is_not_for_the_test() -> None:
     assert hold_out_validation(groups[::-1], {"a0", "a1"}) == splits
 
 
+def test_what_leaves_an_official_test_list_gets_a_split_that_it_keeps(tmp_path: Path) -> None:
+    settings = write_vggsound(tmp_path / "root")
+    home, table = tmp_path / "home", tmp_path / "root" / "vggsound.csv"
+    before = split_of(open_corpus(settings, home))
+    was_test = next(name for name, split in before.items() if split == "test")
+    # As bytes: the table has carriage returns within its lines.
+    lines = table.read_bytes().split(b"\n")
+    name = was_test.encode()
+    table.write_bytes(b"\n".join(line.replace(b",test", b",train") if name in line else line for line in lines))
+    after = split_of(open_corpus(settings, home))
+    assert after[was_test] != "test"
+    (record,) = (home / "corpora").glob("splits-*.json")
+    recorded = json.loads(record.read_text())["splits"]
+    assert "test" not in recorded.values() and len(recorded) == sum(split != "test" for split in after.values())
+    # The list is opened without the lock, and nothing is recorded anew.
+    written_ns = record.stat().st_mtime_ns
+    assert split_of(open_corpus(settings, home)) == after and record.stat().st_mtime_ns == written_ns
+
+
 def test_recordings_keep_their_splits_beside_an_official_test_split(tmp_path: Path) -> None:
     settings = write_vggsound(tmp_path / "root")
     home = tmp_path / "home"

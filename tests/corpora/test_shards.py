@@ -248,6 +248,16 @@ def answer_and_die(number: int, flag: Path) -> bytes:
     return bytes(number * (4 << 20))
 
 
+def test_a_shard_whose_items_were_deleted_is_decoded_again(tmp_path: Path) -> None:
+    folder = tmp_path / "shards"
+    prepare(folder, range(1, 3))
+    prepare(folder, range(1, 5))
+    deleted, _ = sorted(folder.glob(f"[!.]*{ARRAY}"))
+    deleted.unlink()
+    array = read(folder, prepare(folder, range(1, 5)))
+    assert np.array_equal(array[:, 0], np.repeat([1, 2, 3, 4], 3))
+
+
 def test_where_items_are_is_never_missing_while_it_is_written_again(tmp_path: Path) -> None:
     folder = tmp_path / "shards"
     read(folder, prepare(folder, range(1, 3)))

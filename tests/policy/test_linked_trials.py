@@ -13,7 +13,15 @@ import pytest
 from orchestrator.commands.planning.plan import make_plan
 from orchestrator.driver.tasks import make_spec
 from orchestrator.policy.links import can_link
-from orchestrator.policy.trial_key import RESOURCES, WITHOUT_EFFECT, hash_configuration, make_key
+from orchestrator.policy.points import search_seed
+from orchestrator.policy.trial_key import (
+    RESOURCES,
+    WITHOUT_EFFECT,
+    _find_texts,
+    hash_configuration,
+    hash_environment,
+    make_key,
+)
 from orchestrator.search_space.command import Command
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.events import Linked
@@ -27,7 +35,12 @@ from tests.support.driving import ledger_of
 from tests.support.engine_rig import EngineRig
 from tests.support.spaces import noop_sweep, trial_spec
 
-WHOLE = {"pruning": "none", "search": {"sampler": "sobol"}, "budget": {"trials_per_arm": 2, "max_epochs": 3}}
+WHOLE = {
+    "repeat": False,
+    "pruning": "none",
+    "search": {"sampler": "sobol"},
+    "budget": {"trials_per_arm": 2, "max_epochs": 3},
+}
 """Four trials, none of which depends on the results of others."""
 
 
@@ -195,6 +208,52 @@ def test_a_command_is_always_trained_since_nobody_knows_what_it_reads(tmp_path: 
     assert can_link(space) and not can_link(space.model_copy(update={"trainable": command}))
 
 
+def test_a_trainable_of_ones_own_without_a_corpus_is_trained_unless_one_says_that_its_data_stay(tmp_path: Path) -> None:
+    space = sweep_of(tmp_path, "first").space
+    assert space.corpus is None and space.repeat is False
+    unsaid = space.model_copy(update={"repeat": None})
+    assert not can_link(unsaid)
+    assert can_link(unsaid.model_copy(update={"corpus": {"name": "demo"}}))
+    assert can_link(unsaid.model_copy(update={"trainable": "classifier"}))
+
+
+def test_pictures_count_and_a_package_whose_code_may_change_without_its_version_makes_every_trial_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hardware = {"processor": "x", "gpus": []}
+    record = {"hardware": hardware, "judge": None, "judges": {}, "corpus": {"fingerprint": "f", "pictures": "p"}}
+    environment = hash_environment("code", record)
+    assert environment not in (
+        "",
+        hash_environment("code", {**record, "corpus": {"fingerprint": "f", "pictures": "q"}}),
+    )
+    package = tmp_path / "lab-1.dist-info"
+    package.mkdir()
+    (package / "METADATA").write_text("Name: lab\nVersion: 1\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    installed = hash_environment("code", record)
+    assert installed not in ("", environment)
+    (package / "direct_url.json").write_text('{"url": "file:///lab", "dir_info": {"editable": true}}')
+    assert hash_environment("code", record) == ""
+    assert make_key(trial_spec(tmp_path), noop_sweep(tmp_path).declaration, "") == ""
+
+
+def test_trials_of_a_search_have_other_seeds_than_those_that_test_a_configuration(tmp_path: Path) -> None:
+    search = noop_sweep(tmp_path)
+    repeated = noop_sweep(tmp_path, params={"x": 0.5}, search=None, pruning=None, budget={"seeds": 5, "max_epochs": 2})
+    assert not {search_seed(search, index) for index in range(50)} & {
+        search_seed(repeated, index) for index in range(50)
+    }
+
+
+def test_a_log_that_lacks_a_trial_gives_none(home: Path, tmp_path: Path) -> None:
+    log = home / "first" / "sweep.jsonl"
+    lines = log.read_text().splitlines(keepends=True)
+    log.write_text("".join(line for line in lines if not ('"event":"asked"' in line and '"trial":1,' in line)))
+    assert len(log.read_text().splitlines()) == len(lines) - 1
+    assert train(open_rig(sweep_of(tmp_path, "second"), home)) == [1, 2, 3, 4]
+
+
 def test_every_field_of_a_trial_counts_or_is_known_to_change_nothing(tmp_path: Path) -> None:
     spec = trial_spec(tmp_path)
     declaration = noop_sweep(tmp_path).declaration
@@ -227,6 +286,7 @@ def test_a_file_that_a_setting_names_counts_and_of_a_folder_nothing_is_known(tmp
     assert len({absent, first, hash_with("weights.pt")}) == 3
     (tmp_path / "folder").mkdir()
     assert hash_with("folder") == ""
+    assert [*_find_texts({"a": ["b", {"c": ("d", 1, "")}], "e": None})] == ["b", "d"]
     # The trial fails by itself, and not the driver.
     assert make_key(trial_spec(tmp_path, config={"x": 7}), declaration, "here") == ""
 

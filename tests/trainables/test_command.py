@@ -242,6 +242,19 @@ def test_output_without_newlines_takes_no_memory_and_a_progress_bar_is_lines(tmp
         assert list(output.rows(ended=True)) == [{"val/loss": 4}]
 
 
+def test_a_file_of_metrics_that_is_written_anew_is_read_from_its_beginning(tmp_path: Path) -> None:
+    path, parser = tmp_path / "metrics", Parser("val/loss", {"val/loss": r"loss=(\S+)"})
+    path.write_text("loss=1\nloss=2\nloss=3\n")
+    # Shorter than before, and longer by the time somebody looks.
+    for again in (("1.5",), ("1.5", "2", "3", "4")):
+        output = Output(path, parser)
+        path.write_text("".join(f"loss={value}\n" for value in again))
+        assert [row["val/loss"] for row in output.rows()] == [float(value) for value in again]
+        with path.open("a") as file:
+            file.write("loss=9\n")
+        assert list(output.rows()) == [{"val/loss": 9}]
+
+
 def test_two_attempts_never_run_at_once(tmp_path: Path) -> None:
     code = (
         "import os, signal, sys, time\n"

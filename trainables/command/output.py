@@ -10,6 +10,7 @@ from pathlib import Path
 MAX_LINE_BYTES = 65_536
 """Only the end of a longer line is looked at, so that output without a newline takes no memory."""
 CHUNK_BYTES = 1_048_576
+TAIL_BYTES = 256
 LINE_END = re.compile(rb"[\r\n]+")
 """Progress bars end their lines with a carriage return."""
 EPOCH = "epoch"
@@ -81,6 +82,8 @@ class Output:
         self._path = path
         self._parser = parser
         self._position = path.stat().st_size if path.exists() else 0
+        self._tail = self._read_tail()
+        """The last bytes before the position: they are others once the command has written the file anew."""
         self._part = b""
         self._ends_with_row = False
 
@@ -106,6 +109,7 @@ class Output:
         while chunk := self._read():
             *lines, rest = LINE_END.split(self._part + chunk)
             self._position += len(chunk)
+            self._tail = (self._tail + chunk)[-TAIL_BYTES:]
             self._part = rest[-MAX_LINE_BYTES:]
             yield from (line[-MAX_LINE_BYTES:] for line in lines if line)
         if ended and self._part:
@@ -116,10 +120,22 @@ class Output:
         """Return the next part of the file; empty if there is none now."""
         try:
             with self._path.open("rb") as file:
+                file.seek(self._position - len(self._tail))
+                if file.read(len(self._tail)) != self._tail:
+                    # A command that was started again often begins its file anew, instead of adding to it.
+                    self._position, self._tail, self._part = 0, b"", b""
                 file.seek(self._position)
                 return file.read(CHUNK_BYTES)
         except FileNotFoundError:
             return b""
+
+    def _read_tail(self) -> bytes:
+        """Return the last bytes of the file before the position."""
+        if not self._position:
+            return b""
+        with self._path.open("rb") as file:
+            file.seek(max(0, self._position - TAIL_BYTES))
+            return file.read(min(TAIL_BYTES, self._position))
 
 
 def last_lines(path: Path, count: int) -> list[str]:

@@ -89,6 +89,12 @@ class Corpus:
 
         return open_pictures(self, size, progress)
 
+    def digest_pictures(self) -> str:
+        """Return a digest of the names, sizes and times of the pictures and videos; empty if there are none."""
+        from trainables.corpora.pictures import digest_sources
+
+        return digest_sources(self) if self.pictures else ""
+
     def read_skipped(self) -> pd.DataFrame:
         """Return a row for each recording without a clip: `recording`, `class` and `reason`."""
         return read_table(self.folder / SKIPPED, dtype=str)

@@ -17,7 +17,7 @@ from trainables.corpora.settings import corpus_model
 from trainables.corpora.shards.array import open_places, write_places
 from trainables.corpora.shards.store import Observe, Placed
 from trainables.corpora.shards.waveforms import open_store, prepare_recordings
-from trainables.corpora.split_record import SplitRecord, edit_record, extend_fingerprint, read_record
+from trainables.corpora.split_record import SplitRecord, drop_test, edit_record, extend_fingerprint, read_record
 from trainables.corpora.splits import Split, digest, hold_out_validation
 from trainables.corpora.table import check_classes, check_counts, check_splits, make_table, read_table, write_table
 from trainables.support.cache import write_once
@@ -84,14 +84,16 @@ def _open_with_test_split(
 
     record = read_record(home, source)
     splits = split(record)
-    if record.find_splits(splits) == splits and (corpus := opening.read(extend_fingerprint(files, splits))):
+    if record.find_splits(splits) == drop_test(splits) and (corpus := opening.read(extend_fingerprint(files, splits))):
         return corpus
     opening.prepare()
     with edit_record(home, source) as record:
         splits = split(record)
         fingerprint = extend_fingerprint(files, splits)
         corpus = opening.read(fingerprint) or opening.build(fingerprint, splits)
-        record.add(files, fingerprint, splits)
+        # An official list may change. What leaves it gets a split that it keeps, so "test" is not recorded.
+        record.splits = drop_test(record.splits)
+        record.add(files, fingerprint, drop_test(splits))
     return corpus
 
 

@@ -63,6 +63,11 @@ def extend_fingerprint(files: str, earlier_splits: Mapping[str, Split]) -> str:
     return digest("\n".join(lines))[:12] if earlier_splits else files
 
 
+def drop_test(splits: Mapping[str, Split]) -> dict[str, Split]:
+    """Return the splits of the groups that are not in the test split."""
+    return {group: split for group, split in splits.items() if split != "test"}
+
+
 def read_record(home: Path, source: str) -> SplitRecord:
     """Read the record of a source; an empty one if the source is new."""
     try:

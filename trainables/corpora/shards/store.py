@@ -12,7 +12,7 @@ import numpy as np
 from filelock import FileLock
 
 from trainables.corpora.shards.decoded import Decoded
-from trainables.corpora.shards.shard import LINES, Entry, ShardWriter, read_entries
+from trainables.corpora.shards.shard import ARRAY, LINES, Entry, ShardWriter, read_entries
 from trainables.support.cache import explain_write_errors
 from trainables.support.processes import Failed, map_surviving
 
@@ -94,8 +94,10 @@ class ShardStore:
         return folder / f"{'-'.join([self.folder.name, *details])}.npz"
 
     def read(self) -> Iterator[Placed]:
-        """Yield every entry of every finished shard."""
+        """Yield every entry of every finished shard; one whose items somebody has deleted is decoded again."""
         for path in sorted(self.folder.glob(f"[!.]*{LINES}")):
+            if not path.with_suffix(ARRAY).is_file():
+                continue
             for entry in read_entries(path):
                 yield Placed(path.stem, entry)
 
