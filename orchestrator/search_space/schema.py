@@ -237,8 +237,8 @@ class SearchSpace(Section):
     )
     repeat: Annotated[bool | None, NoneWord] = Field(
         None,
-        description="whether a trial is trained although a sweep of this home has trained an equal one; with none, that "
-        "of a trainable in a file of yours without `corpus:` is, because what data it reads is not known",
+        description="whether a trial is trained although a sweep of this home has trained an equal one; with none, "
+        "that of a trainable in a file of yours without `corpus:` is, because what data it reads is not known",
     )
     search: Search = Field(Search(), description="who proposes the parameters of trials")
     budget: Budget = Field(description="the number of trials and epochs, and the time limit")
