@@ -71,7 +71,7 @@ def _check_search_space(path: Path, home: Path, overrides: Sequence[str], arm_na
     arm = select_arms(sweep.arms, arm_name, sweep.path)[0]
     corpus = loader.open_corpus(sweep.space.corpus, home) if sweep.space.corpus else None
     if corpus is not None:
-        yield from contracts.outcomes(f"corpus {corpus.name}", corpus, contracts.CORPUS)
+        yield from contracts.check_promises(f"corpus {corpus.name}", corpus, contracts.CORPUS)
     yield from _check_parts(shipped, lambda: corpus or loader.open_corpus(DEMO, home))
     yield from _check_trainable(path, sweep.trainable, loader.config_values(sweep.declaration, arm.middle()), corpus)
 
@@ -137,4 +137,4 @@ def _check_trainable(
             f"{trainable.__name__}.DEBUG, or check a search space that sets them"
         ) from None
     loader.prepare(trainable, [config.model_dump()], corpus)
-    yield from contracts.outcomes(trainable.__name__, case, contracts.TRAINABLE)
+    yield from contracts.check_promises(trainable.__name__, case, contracts.TRAINABLE)

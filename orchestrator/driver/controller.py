@@ -202,7 +202,7 @@ class Engine:
             reason: Ray's error in words.
         """
         with self._stop_on_full_disk():
-            self._failures.handle_crash(list(self.live.values()), reason)
+            self._failures.handle_ray_crash(list(self.live.values()), reason)
 
     def _warn_of_changed_code(self, trial: Trial) -> None:
         if self.ledger.tally(trial.arm).codes - {self.agenda.code} and trial.arm not in self._marked_arms:

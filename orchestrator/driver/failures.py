@@ -87,10 +87,10 @@ class Failures:
         self._handle_death(task, cause, reason)
         self._faults.note_failure(machine, trial, cause)
 
-    def handle_crash(self, tasks: Iterable[Task], reason: str) -> None:
-        """Record a death of the process of every running trial.
+    def handle_ray_crash(self, tasks: Iterable[Task], reason: str) -> None:
+        """Record a death for every running task, because Ray's error does not say which process died.
 
-        Ray gives up because of one of them, and its error does not name the one.
+        Each trial is tried again or ends.
 
         Args:
             tasks: the tasks that run.

@@ -189,7 +189,7 @@ class SweepRun:
         ]
         objective = self.sweep.space.objective.metric
         prepared = loader.prepare(self.sweep.trainable, settings, corpus, self._progress, objective)
-        self._warm_start.check_judge(self.sweep, prepared.judge, corpus.fingerprint if corpus else None)
+        self._warm_start.check_comparable(self.sweep, prepared.judge, corpus.fingerprint if corpus else None)
         present_judges(self.sweep.name, prepared, self.ledger, self.screen.say)
         return prepared
 

@@ -85,17 +85,18 @@ def _choose_trials(
 
 
 def _make_arm_table(data: dict[str, Any], metric: str) -> Table:
-    arms = Table(box=None, pad_edge=False, header_style="bold")
-    for heading in ("arm", "trials", "states", "epochs", f"best {metric}", "trial"):
+    """Return a table with a row for each arm: its trials by state, and its best value with the trial that has it."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading in ("arm", "trials", "states", "epochs", f"best {metric}", "best trial"):
         justify: JustifyMethod = "left" if heading in ("arm", "states") else "right"
-        # Cut names of arms would be alike: network=….
-        arms.add_column(heading, justify=justify, overflow="fold" if heading == "arm" else "ellipsis")
+        # Long arm names wrap, because they begin alike and could not be told apart if cut.
+        table.add_column(heading, justify=justify, overflow="fold" if heading == "arm" else "ellipsis")
     for arm in data["arms"]:
         states = ", ".join(f"{count} {state}" for state, count in arm["states"].items())
         best = _format_number(arm["best"])
         name = f"{arm['arm']} *" if arm["mixed_code"] else arm["arm"]
-        arms.add_row(name, str(arm["trials"]), states, str(arm["epochs"]), best, str(arm["best_trial"] or "–"))
-    return arms
+        table.add_row(name, str(arm["trials"]), states, str(arm["epochs"]), best, str(arm["best_trial"] or "–"))
+    return table
 
 
 def _make_trial_table(shown: Iterable[dict[str, Any]], metric: str) -> Table:

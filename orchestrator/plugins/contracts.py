@@ -2,7 +2,7 @@
 
 from trainables.testing.corpus import CORPUS
 from trainables.testing.parts import Part, part_outcomes, registered_parts
-from trainables.testing.promise import Outcome, outcomes
+from trainables.testing.promise import Outcome, check_promises
 from trainables.testing.trainables import TRAINABLE, TrainableCase
 
 __all__ = [
@@ -11,7 +11,7 @@ __all__ = [
     "Outcome",
     "Part",
     "TrainableCase",
-    "outcomes",
+    "check_promises",
     "part_outcomes",
     "registered_parts",
 ]

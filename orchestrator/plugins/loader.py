@@ -180,6 +180,7 @@ def check_component(path: Path, before: Sequence[Path] = ()) -> None:
 
 
 def _find_only_trainable(module: ModuleType, path: Path) -> type[Trainable]:
+    """Return the only trainable that a module defines itself; those that it imports do not count."""
     own = [
         candidate
         for candidate in vars(module).values()
@@ -187,11 +188,8 @@ def _find_only_trainable(module: ModuleType, path: Path) -> type[Trainable]:
     ]
     concrete = [candidate for candidate in own if not inspect.isabstract(candidate)]
     if len(concrete) != 1:
-        missing = [
-            f"{candidate.__name__} lacks {', '.join(sorted(candidate.__abstractmethods__))}" for candidate in own
-        ]
-        what = ", ".join(candidate.__name__ for candidate in concrete) or "; ".join(missing) or "none"
-        raise UserError(f"{path}: must define exactly one subclass of Trainable, got {what}")
+        found = user_files.describe_trainables(concrete or own)
+        raise UserError(f"{path}: must define exactly one complete subclass of Trainable, got {found}")
     if not issubclass(concrete[0].Config, TrialConfig):
         raise UserError(f"{path}: {concrete[0].__name__}.Config must be a subclass of TrialConfig")
     return concrete[0]
@@ -269,7 +267,7 @@ def prepare(
         settings: configurations of trials, which decide what is needed.
         corpus: the corpus, if the trainable has one.
         progress: receives the progress.
-        objective: the metric that orders trials, which must not be that of a judge that is deaf to real clips.
+        objective: the metric that orders trials. It must not come from a judge that fails to recognize real clips.
 
     Raises:
         UserError: the corpus or the home can't be used, or a judge can't.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import importlib.util
+import inspect
 import json
 import os
 import signal
@@ -206,3 +207,21 @@ def _line_of(error: BaseException, path: Path) -> str:
         return f"{path}:{error.lineno}"
     lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
     return f"{path}:{lines[-1]}" if lines else str(path)
+
+
+def describe_trainables(trainables: Sequence[type]) -> str:
+    """Return which trainables a file defines that should define exactly one, and what to do.
+
+    Args:
+        trainables: the trainables that have all methods, or else those that lack some.
+    """
+    if not trainables:
+        return "none; write one in this file, because imported classes do not count"
+    if not any(map(inspect.isabstract, trainables)):
+        names = ", ".join(trainable.__name__ for trainable in trainables)
+        return f"{names}; move all but one to other files, and import them from there"
+    incomplete = []
+    for trainable in trainables:
+        methods = ", ".join(sorted(getattr(trainable, "__abstractmethods__", ())))
+        incomplete.append(f"{trainable.__name__} without {methods}")
+    return f"{'; '.join(incomplete)}; write the methods"

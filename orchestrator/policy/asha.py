@@ -59,8 +59,14 @@ class AshaRule(Rule):
         with scheduler.suspend_cutoffs():
             scheduler.on_trial_result(None, _stub(trial), {"epoch": epoch, "best": best})
 
-    def find_reason(self, trial: Trial, epoch: int, best: float) -> str:
-        """Give a report to the scheduler, and return why it stops the trial."""
+    def find_stop_reason(self, trial: Trial, epoch: int, best: float) -> str:
+        """Report an epoch to ASHA and return why the trial has to stop; empty if it goes on.
+
+        Args:
+            trial: the trial.
+            epoch: the epoch that it has reported.
+            best: its best value so far.
+        """
         decision = self._scheduler(trial).on_trial_result(None, _stub(trial), {"epoch": epoch, "best": best})
         if decision != TrialScheduler.STOP:
             return ""

@@ -30,26 +30,29 @@ def propose(
     Args:
         arm: the arm, without choices and conditions.
         trials: its search trials, in the order in which they were proposed.
-        values: the values of those that have ended, by number; a trial that has ended without one gets the worst.
-        objective: orders the trials.
+        values: the measured or estimated values of ended trials, or their strengths from votes, by number. An ended
+            CMA-ES trial without one counts as the worst.
+        objective: only its `mode` is used.
         arm_seed: the seed of the search.
         seed: the seed of this proposal.
     """
     sign = -1 if objective.mode == "max" else 1
     losses = {number: sign * value for number, value in values.items()}
-    others = [trial for trial in trials if trial.source != CMAES and trial.number in losses]
-    best = min(others, key=lambda trial: losses[trial.number], default=None)
-    start = np.full(len(arm.searched), 0.5) if best is None else quantiles_of(arm, best.searched)
-    bounds = np.tile([0.0, 1.0], (len(start), 1))
-    optimizer = CMA(mean=start, sigma=FIRST_SIGMA, bounds=bounds, seed=arm_seed)
-    own = [trial for trial in trials if trial.source == CMAES]
-    worst = max(losses.values(), default=0.0)
+    of_other_samplers = [trial for trial in trials if trial.source != CMAES and trial.number in losses]
+    best = min(of_other_samplers, key=lambda trial: losses[trial.number], default=None)
+    first_mean = np.full(len(arm.searched), 0.5) if best is None else quantiles_of(arm, best.searched)
+    bounds = np.tile([0.0, 1.0], (len(first_mean), 1))
+    optimizer = CMA(mean=first_mean, sigma=FIRST_SIGMA, bounds=bounds, seed=arm_seed)
+    of_cmaes = [trial for trial in trials if trial.source == CMAES]
+    worst_loss = max(losses.values(), default=0.0)
     size = optimizer.population_size
-    for begin in range(0, len(own), size):
-        generation = own[begin : begin + size]
+    for first in range(0, len(of_cmaes), size):
+        generation = of_cmaes[first : first + size]
         if len(generation) < size or any(trial.outcome is None for trial in generation):
             break
-        optimizer.tell([(quantiles_of(arm, trial.searched), losses.get(trial.number, worst)) for trial in generation])
+        optimizer.tell(
+            [(quantiles_of(arm, trial.searched), losses.get(trial.number, worst_loss)) for trial in generation]
+        )
     optimizer.reseed_rng(seed)
     # A domain has no value at the quantile 1.
     point = dict(zip(arm.searched, np.clip(optimizer.ask(), 0.0, np.nextafter(1.0, 0.0)), strict=True))

@@ -18,7 +18,7 @@ class Hearing:
     """The votes on a sweep's trials, and which trials wait for some; without `objective.preference` none does."""
 
     def __init__(self, sweep: Sweep, ledger: Ledger) -> None:
-        """Write the strengths that listeners have left since the last start to the ledger.
+        """Read the strengths that `orchestrate listen` has saved since the last start.
 
         Args:
             sweep: the search space.
@@ -27,24 +27,24 @@ class Hearing:
         self.is_wanted = sweep.space.objective.preference
         self._batch = sweep.space.search.startup_trials
         self._ledger = ledger
-        self.take_votes()
+        self.update_preferences()
 
-    def take_votes(self) -> None:
-        """Write the strengths that `orchestrate listen` has left to the ledger, if they are new."""
+    def update_preferences(self) -> None:
+        """Read the strengths that `orchestrate listen` has saved.
+
+        If those of completed trials differ from the ledger's, write them to the ledger.
+        """
         preferences = read_preferences(self._ledger.folder) if self.is_wanted else None
         if preferences is None:
             return
-        scores = {
-            number: score
-            for number, score in preferences.scores.items()
+        strengths = {
+            number: strength
+            for number, strength in preferences.scores.items()
             if number in self._ledger.trials and self._ledger.trials[number].outcome == words.OUTCOME_COMPLETED
         }
-        if scores != self._ledger.preferences:
-            self._ledger.write(
-                events.Preferred(
-                    scores={str(number): score for number, score in scores.items()}, votes=preferences.votes
-                )
-            )
+        if strengths != self._ledger.preferences:
+            strength_by_number = {str(number): strength for number, strength in strengths.items()}
+            self._ledger.write(events.Preferred(scores=strength_by_number, votes=preferences.votes))
 
     def unheard(self, arm: str | None = None) -> list[Trial]:
         """Return the completed trials of the search, or of one arm, that have no votes."""
@@ -70,7 +70,7 @@ class Hearing:
         if not self.is_wanted or not arm.searched or first == 0:
             return False
         if self._is_open(arm, first):
-            self.take_votes()
+            self.update_preferences()
         return self._is_open(arm, first)
 
     def _is_open(self, arm: Arm, first: int) -> bool:

@@ -54,7 +54,7 @@ class Promotion(Rule):
         """Enter a report into its rung, unless the rung was filled with it from the ledger."""
         self._enter(trial, epoch, best)
 
-    def find_reason(self, trial: Trial, epoch: int, best: float) -> str:
+    def find_stop_reason(self, trial: Trial, epoch: int, best: float) -> str:
         """Enter a report into its rung, and return why the trial pauses there; empty if it goes on."""
         if self._pruning is None or not self._enter(trial, epoch, best):
             return ""

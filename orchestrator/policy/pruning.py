@@ -72,20 +72,20 @@ class Rungs:
         for _, number, epoch, best in unjudged:
             trial = ledger.trials[number]
             if trial.outcome is None:
-                self._settle(ledger, trial, epoch, self._find_reason(trial, epoch, best))
+                self._settle(ledger, trial, epoch, self._find_stop_reason(trial, epoch, best))
             else:
-                self._find_reason(trial, epoch, best)
+                self._find_stop_reason(trial, epoch, best)
         for trial in [ledger.trials[number] for number in sorted(ledger.unfinished)]:
             if trial.diverged:
                 ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
             elif trial.epochs > trial.judged and trial.best_value is None:
                 self._settle(ledger, trial, trial.epochs, self._find_hopelessness(trial))
 
-    def _find_reason(self, trial: Trial, epoch: int, best: float) -> str:
+    def _find_stop_reason(self, trial: Trial, epoch: int, best: float) -> str:
         """Take in a report if pruning is about it, and return why the trial has to stop; empty if it goes on."""
         if self.rule is None or not self._is_judged(trial, epoch):
             return ""
-        return self.rule.find_reason(trial, epoch, best)
+        return self.rule.find_stop_reason(trial, epoch, best)
 
     def _record(self, trial: Trial, epoch: int, best: float) -> None:
         """Take in a report that was judged before, if pruning is about it."""
@@ -111,7 +111,7 @@ class Rungs:
             ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
             return True
         best, epoch = trial.best_value, trial.epochs
-        reason = self._find_hopelessness(trial) if best is None else self._find_reason(trial, epoch, best)
+        reason = self._find_hopelessness(trial) if best is None else self._find_stop_reason(trial, epoch, best)
         self._settle(ledger, trial, epoch, reason)
         return trial.outcome is not None
 

@@ -31,7 +31,7 @@ class Rule(ABC):
         """
 
     @abstractmethod
-    def find_reason(self, trial: Trial, epoch: int, best: float) -> str:
+    def find_stop_reason(self, trial: Trial, epoch: int, best: float) -> str:
         """Take in a report, and return why the trial has to stop; empty if it goes on. See `record`."""
 
 
@@ -70,7 +70,7 @@ class MedianRule(Rule):
         if count:
             bisect.insort(self._averages.setdefault((self._key(trial), epoch), []), total / count)
 
-    def find_reason(self, trial: Trial, epoch: int, best: float) -> str:
+    def find_stop_reason(self, trial: Trial, epoch: int, best: float) -> str:
         """Compare a trial with the others that have reached the epoch, then add its report."""
         reason = self._compare(trial, epoch, best)
         self.record(trial, epoch, best)
@@ -118,7 +118,7 @@ class PatienceRule(Rule):
     def record(self, trial: Trial, epoch: int, best: float) -> None:
         """Do nothing: the trial's curve has the report."""
 
-    def find_reason(self, trial: Trial, epoch: int, best: float) -> str:
+    def find_stop_reason(self, trial: Trial, epoch: int, best: float) -> str:
         """Count the epochs since the last improvement."""
         reached: float | None = None
         since = 0

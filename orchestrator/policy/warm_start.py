@@ -88,24 +88,26 @@ class WarmStart:
         )
         self.events.append(events.Warmed(sweep=name, trials=records))
 
-    def check_judge(self, sweep: Sweep, judge: str | None, fingerprint: str | None) -> None:
+    def check_comparable(self, sweep: Sweep, judge: str | None, corpus_fingerprint: str | None) -> None:
         """Check that the other sweeps had this judge and this corpus.
 
         Args:
             sweep: the search space.
-            judge: the id of the judge, if there is one.
-            fingerprint: that of the corpus, if there is one.
+            judge: the id of the judge; None without a judge.
+            corpus_fingerprint: None without a corpus.
 
         Raises:
             UserError: a sweep had others, so that its values can't be compared with those of this one.
         """
         for name, record in self._others.items():
             other_corpus = (record["corpus"] or {}).get("fingerprint")
-            for what, before, now in (("corpus", other_corpus, fingerprint), ("judge", record["judge"], judge)):
-                if before != now:
+            pairs = (("corpus", other_corpus, corpus_fingerprint), ("judge", record["judge"], judge))
+            for kind, other, own in pairs:
+                if other != own:
+                    difference = f"{other or f'no {kind}'}, here it is {own or f'no {kind}'}"
                     raise UserError(
-                        f"{sweep.path}: warm_start: {name} had another {what} ({before}, here it is {now}): its values "
-                        "can't be compared; leave it out"
+                        f"{sweep.path}: warm_start: {name} had another {kind} ({difference}): its values can't be "
+                        "compared; leave it out"
                     )
 
     def write(self, ledger: Ledger, say: Callable[[str], None]) -> None:

@@ -98,17 +98,23 @@ def _check_trials(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -
 
 
 def _check_stop_when(space: SearchSpace, complain: Complain) -> None:
-    """Check that an arm's best trial stays what it was when its search ends early."""
+    """Check that `budget.stop_when` suits the pruning and the objective.
+
+    An arm's best trial must not change after its search has ended.
+    """
     if space.budget.stop_when is None:
         return
     if space.pruning and space.pruning.pauses:
-        cause = "promote" if space.pruning.promote else "kind pasha"
+        setting, remedy = ("promote", "promote: false") if space.pruning.promote else ("kind pasha", "kind: asha")
         message = (
-            f"ends an arm by its best trial, which pruning.{cause} may still change; needs pruning that only stops"
+            f"ends an arm by its best trial, which pruning.{setting} may still change; set pruning.{remedy} or "
+            "budget.stop_when: none"
         )
         complain(("budget", "stop_when"), message)
     if space.objective.preference:
-        message = "ends an arm by the metric, which orders no trials here; objective.preference needs stop_when: none"
+        message = (
+            "ends an arm by the metric, but objective.preference orders trials by votes; set budget.stop_when: none"
+        )
         complain(("budget", "stop_when"), message)
 
 

@@ -22,7 +22,10 @@ class _Share:
     trained_s: float
     rendered: tuple[str, ...]
     length: int | None
-    """All of its epochs, once it has ended; None before, and for trials of the confirm stage, never pruned."""
+    """The number of epochs of an ended search trial.
+
+    None for a trial that has not ended, and for confirm trials, which are never pruned.
+    """
 
 
 class Tally:
@@ -34,7 +37,7 @@ class Tally:
         statuses: how many trials have each status.
         epochs: the number of epochs of all trials, without those of other sweeps.
         pruned_epochs: the number of these epochs of the pruned trials.
-        trained_s: the duration of these epochs.
+        trained_s: the training time of all trials in seconds, without that in other sweeps.
         lengths: how many trials of the search have ended after each number of epochs.
         codes: fingerprints of the code that its trials ran.
         ended: numbers of the trials that have ended, in the order of their ends.

@@ -226,7 +226,7 @@ class Top(App[None]):
         at_once = read_controls(self._folder).at_once
         running = sum(self._snapshot.state_of(trial) == words.OUTCOME_RUNNING for trial in self._trials)
         wanted = max(1, (at_once or running) + change)
-        # More than run without a limit can't be: the resources allow no more.
+        # Without a limit, as many trials run as the resources allow, so no more can be added.
         target = requesting.ALL if at_once is None and change > 0 else str(wanted)
         self._request(lambda: requesting.limit(self._home, self._sweep, target, self._say))
 

@@ -58,7 +58,7 @@ def lay_out(media: Path, target: Path, made_ms: int) -> dict[str, str]:
     sounds = target / words.ARTIFACT_AUDIO / media.name if is_history else target
     sounds.mkdir(parents=True, exist_ok=True)
     pictures: dict[str, str] = {}
-    keys = picture_keys(media)
+    keys = make_picture_keys(media)
     for file in sorted(media.iterdir()):
         if file.suffix == ".png":
             if file.stem in keys:
@@ -76,24 +76,27 @@ def lay_out(media: Path, target: Path, made_ms: int) -> dict[str, str]:
     return tags | {"mlflow.loggedArtifacts": json.dumps([{"path": name, "type": "table"} for name in tables])}
 
 
-def picture_keys(media: Path) -> dict[str, str]:
-    """Return the key of each picture that charts show, such as `spectrogram/dog_1`, by its stem.
+def make_picture_keys(media: Path) -> dict[str, str]:
+    """Return MLflow's image key, such as `spectrogram/dog_1`, of each picture that an image chart shows.
 
-    Pictures of the original or the reconstruction alone are no charts: the table of pictures has them.
+    Pictures of one sound are left out: the table of pictures shows them.
 
     Args:
-        media: a folder of renderings.
+        media: a folder with `clips.json` and .png files.
+
+    Returns:
+        The keys by the stem of the picture's file.
     """
     clips = json.loads((media / words.ARTIFACT_CLIPS).read_text())["clips"]
     prefixes = {clip[column]: prefix for clip in clips for column, prefix in PICTURES.items() if column in clip}
-    single = {stem for clip in clips for stem in _single_stems(clip).values()} - set(prefixes)
-    best = "" if media.name.startswith(HISTORY_PREFIX) else words.BEST_PICTURE_PREFIX
+    pictures_of_one_sound = {stem for clip in clips for stem in _single_stems(clip).values()} - set(prefixes)
+    best_prefix = "" if media.name.startswith(HISTORY_PREFIX) else words.BEST_PICTURE_PREFIX
     keys = {}
     for stem in sorted(path.stem for path in media.glob("*.png")):
-        if stem not in single:
+        if stem not in pictures_of_one_sound:
             # MLflow refuses other characters in keys.
             name = re.sub(r"[^\w\-. ]", "_", stem, flags=re.ASCII)
-            keys[stem] = best + prefixes.get(stem, words.SPECTROGRAM_PREFIX) + name
+            keys[stem] = best_prefix + prefixes.get(stem, words.SPECTROGRAM_PREFIX) + name
     return keys
 
 

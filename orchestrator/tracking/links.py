@@ -84,12 +84,12 @@ class SweepPages:
     def _view_id(self, purpose: str) -> str:
         return f"{re.sub(r'[^A-Za-z0-9_-]', '-', self.sweep)}-{purpose}"
 
-    def view_tags(self, contents: Seen, made_ms: int) -> dict[str, str]:
-        """Return the tags of the experiment that hold the saved views.
+    def make_view_tags(self, contents: Seen, made_ms: int) -> dict[str, str]:
+        """Return experiment tags, by name. MLflow stores each saved view in one, and a link opens it by its id.
 
         Args:
-            contents: the contents of the views.
-            made_ms: the time of the views, in milliseconds since 1970.
+            contents: what the views show: the names of the sweep's metrics, parameters and arms, and ids of runs.
+            made_ms: the time in milliseconds since 1970 that each view has as its creation and last change.
         """
         return {
             TAG_PREFIX + self._view_id(purpose): pack_view(f"{self.sweep}: {purpose}", state, made_ms)

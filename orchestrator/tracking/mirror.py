@@ -206,7 +206,7 @@ class Mirror:
                 self._sent_record = history.started
         pictures = find_best_pictures([history.files[best.number] for best in history.best_trials()])
         contents = Seen.of_sweep(history, self.pages.run_id, self._best_runs(), pictures)
-        views = self.pages.view_tags(contents, history.first_ms)
+        views = self.pages.make_view_tags(contents, history.first_ms)
         if views != self._views:
             self._store.tag_experiment(self.pages.experiment_id, views)
             self._views = views

@@ -139,12 +139,13 @@ def write_trial_note(history: History, trial: Trial, place: str | None, origin_p
 def write_sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
     """Return the note of a sweep's run: the answer, the arms with their best parameters, links, and the command.
 
-    MLflow's page shows the first three lines, and the rest after a click.
+    MLflow's page shows the first three lines, and the rest after a click. If the note would be longer than `MAX_NOTE`,
+    the last rows of the table are left out.
 
     Args:
         history: the sweep.
-        pages: its pages.
-        outcome: the outcome of the sweep.
+        pages: the links to MLflow's pages.
+        outcome: how the sweep ended, such as `completed`; `running` before it has.
     """
     better = "higher" if history.objective.mode == "max" else "lower"
     table = _arms_table(history)
@@ -156,6 +157,7 @@ def write_sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
     after = [_views(history, pages), _reproduction(history, pages)]
     if any(MARK in row for row in table):
         after.insert(0, f"{MARK} Its trials ran on different code.")
+    # The header has two lines.
     while len(text := "\n\n".join([*before, "\n".join(table), *after])) > MAX_NOTE and len(table) > 2:
         table.pop()
     return text

@@ -102,7 +102,7 @@ def find_best_pictures(bests: Sequence[TrialFiles]) -> list[str]:
         bests: the files of the trials.
     """
     media = f"{MEDIA}/{artifacts.BEST}"
-    keys = [list(artifacts.picture_keys(best.folder / media).values()) for best in bests if media in best.media]
+    keys = [list(artifacts.make_picture_keys(best.folder / media).values()) for best in bests if media in best.media]
     return [key for key in keys[0] if all(key in others for others in keys)] if keys else []
 
 

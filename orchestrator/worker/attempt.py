@@ -76,6 +76,9 @@ class TrialRun:
     def __init__(self, spec: TrialSpec) -> None:
         """Lock and open the outbox, build the trainable, and restore the newest checkpoint.
 
+        Write the trial's settings; delete old renderings if the trial starts from scratch. After an error, the trial is
+        not locked.
+
         Args:
             spec: the trial.
 
@@ -87,27 +90,33 @@ class TrialRun:
         self.folder = Path(spec.folder)
         self.objective = Objective(spec.objective, "max" if spec.mode == "max" else "min", spec.constraints)
         self.guard = Guard(spec.objective, spec.blowup, spec.collapsed_epochs)
-        self._open = contextlib.ExitStack()
-        self._open.enter_context(outbox.lock_trial(self.folder, spec.number))
-        self.outbox = outbox.Outbox(self.folder, spec.number, spec.id, spec.since)
-        self._open.callback(self.outbox.close)
-        self.device = device_of(spec)
-        self.trainable = build(spec, self.device)
-        # Before the checkpoint is restored, and not in `build`: an evaluation or an export has no epochs.
-        self._open.callback(self.trainable.close)
-        if spec.max_epochs is not None:
-            self.trainable.place(self.folder / TRAINABLE_FOLDER, spec.max_epochs)
-        self.remarks: list[str] = []
-        write_config(self.folder / words.ARTIFACT_CONFIG, spec)
-        self._epoch = self._restore()
-        if not self._epoch:
-            # The trial starts from scratch, so that earlier renderings are of discarded attempts.
-            for stale_folder in (self.folder / "media", *(self.folder / "renderings").glob("*/")):
-                shutil.rmtree(stale_folder, ignore_errors=True)
-        best = self.objective.best_of(self.outbox.rows)
-        self._best = None if best is None else float(best["metrics"][spec.objective])
-        self._best_epoch = None if best is None else int(best["epoch"])
-        self._unreported = [row for row in self.outbox.rows if row["epoch"] > spec.reported_epochs]
+        with contextlib.ExitStack() as cleanup:
+            cleanup.enter_context(outbox.lock_trial(self.folder, spec.number))
+            self.outbox = outbox.Outbox(self.folder, spec.number, spec.id, spec.since)
+            cleanup.callback(self.outbox.close)
+            self.device = device_of(spec)
+            self.trainable = build(spec, self.device)
+            cleanup.callback(self.trainable.close)
+            if spec.max_epochs is not None:
+                # Before the checkpoint is restored, and not in `build`: an evaluation or an export has no epochs.
+                self.trainable.place(self.folder / TRAINABLE_FOLDER, spec.max_epochs)
+            self.remarks: list[str] = []
+            write_config(self.folder / words.ARTIFACT_CONFIG, spec)
+            self._epoch = self._restore()
+            if not self._epoch:
+                self._delete_stale_renderings()
+            best = self.objective.best_of(self.outbox.rows)
+            self._best = None if best is None else float(best["metrics"][spec.objective])
+            self._best_epoch = None if best is None else int(best["epoch"])
+            self._unreported = [row for row in self.outbox.rows if row["epoch"] > spec.reported_epochs]
+            # After an error above, the end of the block cleans up, so that the next attempt need not wait for this
+            # process to end. Otherwise `close` does.
+            self._cleanup = cleanup.pop_all()
+
+    def _delete_stale_renderings(self) -> None:
+        """Delete the renderings of discarded attempts."""
+        for stale_folder in (self.folder / "media", *(self.folder / "renderings").glob("*/")):
+            shutil.rmtree(stale_folder, ignore_errors=True)
 
     def _restore(self) -> int:
         """Restore the newest checkpoint, and return the number of its epoch; 0 if there is none."""
@@ -182,7 +191,7 @@ class TrialRun:
 
     def close(self) -> None:
         """Close the trainable, then the outbox, and release its lock."""
-        self._open.close()
+        self._cleanup.close()
 
 
 def render(trainable: loader.Trainable, spec: TrialSpec) -> loader.Media | None:

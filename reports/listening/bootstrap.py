@@ -78,7 +78,7 @@ def bootstrap_means(ratings: Array, keys: Sequence[str]) -> RatedSystems:
     generator = np.random.default_rng(SEED)
     weights = [_draw_weights(generator, size) for size in ratings.shape[:2]]
     sums, counts = (np.einsum("rl,rc,lcs->rs", *weights, values, optimize=True) for values in (filled, is_rated * 1.0))
-    # A replicate without any rating of a system, which only tests with few answers have, says nothing about it.
+    # With few answers, a replicate may contain no rating of a system. It then gets the system's mean.
     replicates = np.where(counts > 0, sums / np.maximum(counts, 1e-12), means)
     return RatedSystems(tuple(keys), ratings, means, replicates)
 

@@ -42,7 +42,7 @@ HEADINGS = {
 class Bar:
     """An estimate and its interval as positions on the scale, from 0 to 100 %."""
 
-    at: float
+    position: float
     low: float | None
     high: float | None
 
@@ -74,7 +74,7 @@ def render_results(results: Results) -> str:
     """Return the page with the results so far."""
     design = results.design
     scale, ticks = _scale_of(results)
-    rows = [(row.name, value_of(row, design), _bar(row.estimate, scale)) for row in results.rows]
+    rows = [(row.name, value_of(row, design), _place_on_scale(row.estimate, scale)) for row in results.rows]
     return _render(
         "listening_results.html",
         design=design,
@@ -105,17 +105,17 @@ def _scale_of(results: Results) -> tuple[tuple[float, float], list[str]]:
     return (0.0, 1.0), ["0 %", "50 %", "100 %"]
 
 
-def _bar(estimate: Estimate | None, scale: tuple[float, float]) -> Bar | None:
+def _place_on_scale(estimate: Estimate | None, scale: tuple[float, float]) -> Bar | None:
+    """Return an estimate and its interval in percent of the scale; None without an estimate."""
     if estimate is None:
         return None
     low, high = scale
 
-    def percent(value: float | None) -> float | None:
-        return None if value is None else round(100 * (value - low) / (high - low), 2)
+    def percent(value: float) -> float:
+        return round(100 * (value - low) / (high - low), 2)
 
-    at = percent(estimate.value)
-    assert at is not None
-    return Bar(at, percent(estimate.low), percent(estimate.high))
+    interval = [None if end is None else percent(end) for end in (estimate.low, estimate.high)]
+    return Bar(percent(estimate.value), *interval)
 
 
 def _render(template: str, **values: Any) -> str:

@@ -104,32 +104,36 @@ def screen_listeners(votes: Sequence[PairVote]) -> dict[str, str]:
 
 
 def score_trials(folder: Path) -> TrialScores:
-    """Return the strengths of trials by all preference tests of a sweep, without listeners who fail attention checks.
+    """Estimate the strengths of trials from all preference tests of a sweep, without listeners who fail its checks.
 
     Args:
         folder: the folder with all tests of the sweep.
 
     Raises:
         ReportError: a test or its answers can't be read.
+
+    Returns:
+        The strength and the number of votes of each trial that has votes.
     """
     votes: list[PairVote] = []
     for test_id in tests_of(folder):
         if not test_id.startswith(PREFER):
             continue
         design = load_test(folder / test_id).design
-        names = {key: str(judged.trial) for key, judged in design.systems.items() if judged.trial is not None}
-        of_test = votes_of(read_answers(folder / test_id / ANSWERS))
-        excluded = screen_listeners(of_test)
-        votes += [
-            PairVote(vote.listener, names[vote.first], names[vote.second], names.get(vote.preferred or ""))
-            for vote in of_test
-            if vote.listener not in excluded and {vote.first, vote.second} <= names.keys()
-        ]
-    trials = sorted({name for vote in votes for name in (vote.first, vote.second)}, key=int)
-    counts = Counter(name for vote in votes for name in (vote.first, vote.second))
+        # The original and the anchor have no trial: their votes are attention checks only. Renderings have none either.
+        trial_by_key = {key: str(judged.trial) for key, judged in design.systems.items() if judged.trial is not None}
+        test_votes = votes_of(read_answers(folder / test_id / ANSWERS))
+        excluded = screen_listeners(test_votes)
+        for vote in test_votes:
+            if vote.listener not in excluded and {vote.first, vote.second} <= trial_by_key.keys():
+                # None is a tie.
+                preferred = None if vote.preferred is None else trial_by_key[vote.preferred]
+                votes.append(PairVote(vote.listener, trial_by_key[vote.first], trial_by_key[vote.second], preferred))
+    counts = Counter(trial for vote in votes for trial in (vote.first, vote.second))
+    trials = sorted(counts, key=int)
     strengths: Sequence[float] = fit_strengths(count_votes(votes, trials)).values.tolist() if trials else []
-    scores = {int(name): value for name, value in zip(trials, strengths, strict=True)}
-    return TrialScores(scores, {int(name): count for name, count in counts.items()})
+    strength_by_trial = {int(trial): strength for trial, strength in zip(trials, strengths, strict=True)}
+    return TrialScores(strength_by_trial, {int(trial): count for trial, count in counts.items()})
 
 
 def _estimates(strengths: Strengths, per_system: Array) -> list[Estimate | None]:

@@ -157,7 +157,7 @@ def serve(test: ListeningTest, answers: Answers, port: int, say: Say) -> None:
             server.run(sockets=[socket])
 
 
-def record(client: MlflowClient, results: Results, answers: Path) -> None:
+def log_results(client: MlflowClient, results: Results, answers: Path) -> None:
     """Log results to MLflow: metrics to the runs of the systems, the page and all answers to the sweep's run.
 
     Args:
@@ -171,6 +171,7 @@ def record(client: MlflowClient, results: Results, answers: Path) -> None:
     names = {key: judged.name for key, judged in design.systems.items()}
     answer_log = {"systems": names, "answers": [json.loads(line) for line in answers.read_text().splitlines()]}
     with report_mlflow_errors(client):
+        # Nothing is lost where both have the sweep's run: `_sweep_metrics` begins with its metrics in the results.
         for run_id, values in {**results.metrics, **_sweep_metrics(results)}.items():
             logged = client.get_run(run_id).data.metrics
             changed = {name: value for name, value in values.items() if not _is_equal(logged.get(name), value)}
@@ -211,7 +212,7 @@ def _report_results(client: MlflowClient, test: ListeningTest, answers: Answers,
     page = test.folder / RESULTS_PAGE
     page.write_text(render_results(results))
     try:
-        record(client, results, answers.path)
+        log_results(client, results, answers.path)
     except ReportError as error:
         raise ReportError(
             f"{error}; all answers are in {answers.path}, and the same command sends the results"

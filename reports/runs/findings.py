@@ -33,8 +33,8 @@ class ContrastSet:
             other metric are descriptive.
         of_renderings: whether renderings are compared, not arms.
         contrasts: the contrasts.
-        by_other_judges: for each other judge that scored the trainings, the same contrasts by it. Judges that are deaf
-            to real clips are left out.
+        by_other_judges: for each other judge that scored the trainings, the same contrasts by it. Judges that fail to
+            recognize real clips are left out.
     """
 
     metric: str

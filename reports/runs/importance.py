@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from reports import vocabulary as words
+
+if TYPE_CHECKING:
+    from optuna.distributions import BaseDistribution
 
 MIN_TRIALS = 8
 """With fewer completed trials, fANOVA's random forest would fit noise."""
@@ -40,8 +43,8 @@ def importances(trials: pd.DataFrame, searched: Mapping[str, Mapping[str, list[A
     names = [name for name in searched if name in trials and trials[name].notna().all()]
     completed = trials[(trials["outcome"] == words.OUTCOME_COMPLETED)].dropna(subset=[column])
     for name in names:
-        # A range that was narrowed when the sweep was resumed has no place for the trials before.
-        # As booleans even if there is no trial: an empty list would select columns.
+        # If a range was narrowed on resume, earlier trials may lie outside of it; they are dropped.
+        # The mask is boolean even without trials: an empty list would select columns.
         is_inside = np.array([_contains(searched[name], value) for value in completed[name]], dtype=bool)
         completed = completed[is_inside]
     if len(completed) < MIN_TRIALS or len(names) < 2 or completed[column].nunique() < 2:
@@ -49,7 +52,7 @@ def importances(trials: pd.DataFrame, searched: Mapping[str, Mapping[str, list[A
     if len(completed) > MAX_TRIALS:
         completed = completed.sample(MAX_TRIALS, random_state=0)
     optuna.logging.set_verbosity(optuna.logging.ERROR)
-    distributions = {name: _distribution(searched[name]) for name in names}
+    distributions = {name: _make_distribution(searched[name]) for name in names}
     study = optuna.create_study()
     for row in completed.to_dict("records"):
         params = {name: row[name] for name in names}
@@ -92,7 +95,8 @@ def _contains(domain: Mapping[str, list[Any]], value: Any) -> bool:
     return bool(value in bounds if kind == "choice" else bounds[0] <= value <= bounds[-1])
 
 
-def _distribution(domain: Mapping[str, list[Any]]) -> Any:
+def _make_distribution(domain: Mapping[str, list[Any]]) -> BaseDistribution:
+    """Return Optuna's form of a domain in the sweep's record, such as `{"loguniform": [1e-4, 3e-3]}`."""
     from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
     ((kind, bounds),) = domain.items()

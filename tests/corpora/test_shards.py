@@ -291,6 +291,15 @@ def test_a_damaged_line_hides_what_is_behind_it_and_is_found(tmp_path: Path) -> 
     assert verify([store], []).damaged == {lines: ["r1", "r2", "r3"]}
 
 
+def test_only_recordings_with_items_are_damaged_when_the_array_is_gone(tmp_path: Path) -> None:
+    prepare(tmp_path, range(6, 9))
+    store = ShardStore(tmp_path, SHAPE, np.int16)
+    assert verify([store], []).damaged == {}
+    (array,) = tmp_path.glob(f"[!.]*{ARRAY}")
+    array.unlink()
+    assert verify([store], []).damaged == {array: ["r6", "r8"]}, "the problem of r7 is in the lines"
+
+
 def test_a_file_that_is_always_killed_is_tried_twice() -> None:
     assert list(map_surviving(os._exit, [5])) == [(0, Failed("its decoder ended (exit code 5)", True, True))]
 

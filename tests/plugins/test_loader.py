@@ -58,9 +58,9 @@ def test_an_imported_trainable_or_an_abstract_base_is_not_the_files_own(tmp_path
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "must define exactly one subclass of Trainable, got none"),
-        (TRAINABLE + TRAINABLE.replace("Mine", "Other"), "got Mine, Other"),
-        (TRAINABLE.replace("def step(self): return {}", "..."), "got Mine lacks step"),
+        ("", "must define exactly one complete subclass of Trainable, got none; write one"),
+        (TRAINABLE + TRAINABLE.replace("Mine", "Other"), "got Mine, Other; move all but one to other files"),
+        (TRAINABLE.replace("def step(self): return {}", "..."), "got Mine without step; write the methods"),
         (TRAINABLE.replace("class Config(TrialConfig)", "class Config"), "Mine.Config must be a subclass of"),
         ("x = 1\ndef f(:", "mine.py:2: can't be imported: SyntaxError"),
         ("x = 1\n\nimport no_such_package", "mine.py:3: can't be imported: ModuleNotFoundError: No module named"),

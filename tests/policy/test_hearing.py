@@ -116,7 +116,7 @@ def test_new_votes_on_old_trials_change_what_is_proposed_next(tmp_path: Path) ->
     before = studies.suggest(arm, 8)
     opposite = {trial.number: -liking(trial) for trial in ledger.trials.values()}
     write_preferences(folder, Preferences(scores=opposite, votes=12))
-    agenda.hearing.take_votes()
+    agenda.hearing.update_preferences()
     assert studies.suggest(arm, 8) != before
     assert studies.suggest(arm, 8) == Studies(sweep, ledger_of(sweep, folder)).suggest(arm, 8)
 
@@ -170,7 +170,7 @@ def test_listen_offers_the_trials_that_wait_and_some_that_were_heard(tmp_path: P
         ({"media": {"clips": 0}, "pruning": "none"}, "needs media.clips of 1 or more, got 0"),
         (
             {"pruning": "none", "budget": {"trials_per_arm": 6, "max_epochs": 4, "stop_when": {"no_better_for": 2}}},
-            "budget.stop_when: ends an arm by the metric, which orders no trials here",
+            "budget.stop_when: ends an arm by the metric, but objective.preference orders trials by votes; set",
         ),
         ({"pruning": "none"}, "Noop makes no sounds that listeners could prefer"),
     ],

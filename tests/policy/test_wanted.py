@@ -133,7 +133,8 @@ def test_a_request_that_no_arm_can_have_is_one_message(
                 "budget": {"trials_per_arm": 6, "max_epochs": 4, "stop_when": {"no_better_for": 2}},
                 "pruning": {"promote": True},
             },
-            "budget.stop_when: ends an arm by its best trial, which pruning.promote may still change",
+            "budget.stop_when: ends an arm by its best trial, which pruning.promote may still change; set "
+            "pruning.promote: false or budget.stop_when: none",
         ),
     ],
 )

@@ -43,7 +43,7 @@ def start(sweep: Sweep, home: Path, judge: str | None = None) -> None:
     keep_search_space(home / sweep.name, sweep)
     ledger = ledger_of(sweep, home / sweep.name)
     warm_start = WarmStart(sweep, home, ledger, "code")
-    warm_start.check_judge(sweep, judge, None)
+    warm_start.check_comparable(sweep, judge, None)
     record = make_record(sweep, Budget(sweep, ledger), Prepared([], judge), None, sweep.path, [])
     ledger.write(events.Started(record=record))
     warm_start.write(ledger, lambda line: None)
@@ -140,8 +140,10 @@ def test_a_sweep_that_can_not_be_compared_is_refused(home: Path, tmp_path: Path)
     command = {"trainable": {"command": "true {x} {epoch_s} {arm}"}, "params": {"x": 1, "epoch_s": {"int": [1, 2]}}}
     assert "and not" in refusal(home, tmp_path, **command)
     second = sweep_of(tmp_path, "second", warm_start=["first"])
-    with pytest.raises(UserError, match="first had another judge"):
-        WarmStart(second, home, ledger_of(second, home / "second"), "code").check_judge(second, "ear", None)
+    with pytest.raises(UserError, match=r"first had another judge \(no judge, here it is ear\)"):
+        WarmStart(second, home, ledger_of(second, home / "second"), "code").check_comparable(second, "ear", None)
+    with pytest.raises(UserError, match=r"first had another corpus \(no corpus, here it is ab12\)"):
+        WarmStart(second, home, ledger_of(second, home / "second"), "code").check_comparable(second, None, "ab12")
     with pytest.raises(UserError, match=r"12 of other code"):
         WarmStart(second, home, ledger_of(second, home / "second"), "newer")
     with pytest.raises(UserError, match=r"warm_start: .*no sweep 'frist'. Did you mean 'first'"):

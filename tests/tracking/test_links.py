@@ -57,7 +57,7 @@ def test_the_compare_link_names_its_runs() -> None:
 
 
 def test_a_prepared_view_is_found_under_the_key_of_its_link() -> None:
-    views = PAGES.view_tags(SEEN, 1)
+    views = PAGES.make_view_tags(SEEN, 1)
     charts = [PAGES.charts(purpose) for purpose in (CURVES, BY_ARM, PARAMETERS, TOP, COMPARE)]
     links = PAGES.trials(), PAGES.spectrograms(), *charts
     keys = [query_of(link)["viewStateShareKey"][0] for link in links]
@@ -68,7 +68,9 @@ def test_a_prepared_view_is_found_under_the_key_of_its_link() -> None:
 
 def test_a_prepared_view_sorts_by_the_objective_in_its_direction() -> None:
     falling, rising = (
-        state_of(PAGES.view_tags(replace(SEEN, objective=Objective("val/fvu", mode)), 1)[f"{TAG_PREFIX}my-sweep-all"])
+        state_of(
+            PAGES.make_view_tags(replace(SEEN, objective=Objective("val/fvu", mode)), 1)[f"{TAG_PREFIX}my-sweep-all"]
+        )
         for mode in ("max", "min")
     )
     assert falling["orderByKey"] == rising["orderByKey"] == "metrics.`best/val_fvu`"

@@ -86,6 +86,22 @@ def test_the_outbox_has_one_writer(spec: TrialSpec, monkeypatch: pytest.MonkeyPa
     TrialRun(spec).close()
 
 
+def test_an_attempt_that_can_not_begin_lets_go_of_the_trial(spec: TrialSpec, monkeypatch: pytest.MonkeyPatch) -> None:
+    from orchestrator.worker import attempt, outbox
+
+    def fail(*args: object) -> None:
+        raise MemoryError("no room for the networks")
+
+    monkeypatch.setattr(outbox, "LOCK_PATIENCE_S", 0.3)
+    with monkeypatch.context() as patch:
+        patch.setattr(attempt, "build", fail)
+        with pytest.raises(MemoryError) as caught:
+            TrialRun(spec)
+    # `caught` has the traceback, which keeps alive whatever the attempt has left open.
+    TrialRun(spec).close()
+    assert str(caught.value) == "no room for the networks"
+
+
 def test_an_evaluation_has_one_process(spec: TrialSpec, monkeypatch: pytest.MonkeyPatch) -> None:
     """A worker that outlived its driver may still write the same files."""
     from orchestrator.worker import outbox

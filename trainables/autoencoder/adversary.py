@@ -86,9 +86,10 @@ class Adversary:
         Returns:
             The discriminators' loss: 0.25 if they can't separate the two, 0 if they do without fail.
         """
-        real, fake = self.discriminators(target)[0], self.discriminators(estimate.detach())[0]
+        real_scores, fake_scores = self.discriminators(target)[0], self.discriminators(estimate.detach())[0]
         terms = [
-            ((1 - ours).square().mean() + theirs.square().mean()) / 2 for ours, theirs in zip(real, fake, strict=True)
+            ((1 - real).square().mean() + fake.square().mean()) / 2
+            for fake, real in zip(fake_scores, real_scores, strict=True)
         ]
         loss = torch.stack(terms).mean()
         norm = descend(self._optimizer, self.discriminators, loss)
@@ -96,14 +97,20 @@ class Adversary:
         return {"discriminator_loss": loss.detach().where(norm.isfinite(), torch.inf)}
 
     def loss(self, estimate: Maps, target: Maps) -> Scalar:
-        """Return the weighted adversarial loss of reconstructions plus the weighted distance of features."""
+        """Return `adversarial_weight` x (least-squares loss + `feature_weight` x feature distance).
+
+        Args:
+            estimate: normalized magnitudes of reconstructions.
+            target: those of the clips.
+        """
+        # The autoencoder's loss must not train the discriminators.
         self.discriminators.requires_grad_(False)
-        scores, features = self.discriminators(estimate)
+        fake_scores, fake_features = self.discriminators(estimate)
         with torch.no_grad():
-            target_features = self.discriminators(target)[1]
+            real_features = self.discriminators(target)[1]
         self.discriminators.requires_grad_(True)
-        adversarial = torch.stack([(1 - score).square().mean() for score in scores]).mean()
-        distances = [(ours - real).abs().mean() for ours, real in zip(features, target_features, strict=True)]
+        adversarial = torch.stack([(1 - fake).square().mean() for fake in fake_scores]).mean()
+        distances = [(fake - real).abs().mean() for fake, real in zip(fake_features, real_features, strict=True)]
         matching = torch.stack(distances).mean()
         return self._config.adversarial_weight * (adversarial + self._config.feature_weight * matching)
 

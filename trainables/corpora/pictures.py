@@ -94,27 +94,26 @@ class Shown:
 def open_pictures(corpus: HasPictures, size: int, progress: Progress = silent) -> ShardedArray:
     """Open a picture of every clip, of shape (clips, 3, size, size); the first time, the files are read.
 
-    The picture of a clip is the frame in its middle or, without a video, the recording's picture. It is black if none
-    can be read; `select_visible` returns the others.
+    The picture of a clip is the frame in its middle or, without a video, the recording's picture. Clips without a
+    readable picture are black; `select_visible` leaves them out.
 
     Args:
         corpus: the corpus.
         size: the side in pixels.
         progress: is called while files are read.
     """
-
     store = _open_store(corpus.folder.parents[1], corpus.source, corpus.rate_hz, size)
     path = store.places_of(corpus.folder, digest_sources(corpus))
     if (pictures := open_places(path, store)) is not None:
         return pictures
-    names, rows, shown = _list_shown(corpus)
-    wanted = [Wanted(name, picture.key, picture) for name, picture in zip(names, shown, strict=True)]
+    names, rows, sources = _list_shown(corpus)
+    wanted = [Wanted(name, source.key, source) for name, source in zip(names, sources, strict=True)]
     places = store.prepare(wanted, partial(_decode_pictures, size=size), _report_to(progress), _has_changed)
     by_clip: list[tuple[Placed | None, int]] = [(None, 0)] * len(corpus.clips)
     for clips, task in zip(rows, wanted, strict=True):
         if not (place := places[task.name]).entry.problem:
-            for number, clip in enumerate(clips):
-                by_clip[clip] = (place, number)
+            for index, clip in enumerate(clips):
+                by_clip[clip] = (place, index)
     write_places(path, by_clip)
     opened = open_places(path, store)
     assert opened is not None

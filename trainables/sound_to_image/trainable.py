@@ -216,7 +216,10 @@ class SoundToImage(SoundToImageDeclaration, Trainable):
         return table
 
     def exported(self) -> Model:
-        """Return the model and its judge, for `PictureGenerator`."""
+        """Return the networks and the picture judge as settings and tensors.
+
+        `PictureGenerator` is built from them without the corpus.
+        """
         judge = open_picture_judge(self.corpus)
         settings = {
             "config": self.config.model_dump(mode="json"),

@@ -23,19 +23,19 @@ class LazyRegistry(Registry[T], Generic[T, TraitsT]):
     decorator, in one file, and nothing about it has to be declared elsewhere.
 
     Attributes:
-        kind: what the parts are, for messages, such as `loss`.
+        kind: the noun for a part in messages, such as `loss`.
         module: the module that registers this repository's parts.
     """
 
     def __init__(self, kind: str, module: str, decorator: str, traits: type[TraitsT]) -> None:
-        """Name the module, without importing it.
+        """Create the registry; `module` is imported when a part is first used.
 
         Args:
-            kind: what the parts are, for messages.
+            kind: the noun for a part in messages, such as `loss`.
             module: the module that registers this repository's parts.
             decorator: the decorator as that module spells it, such as `register_loss`.
-            traits: a dataclass of what is known of a part without its module. Each field is a keyword of the decorator,
-                or an attribute of a class that it decorates; it is an attribute of every part.
+            traits: a dataclass of facts that can be read without importing `module`. Each fact is a keyword argument of
+                the decorator or, for a class, a class attribute. Every registered part has it as an attribute.
         """
         super().__init__(kind)
         self.module = module

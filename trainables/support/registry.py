@@ -21,7 +21,7 @@ class Registry(Mapping[str, T]):
     """A mapping from name to part, whose error for an unknown name suggests the nearest one.
 
     Attributes:
-        kind: what the parts are, for messages, such as `loss`.
+        kind: the noun for a part in messages, such as `loss`.
     """
 
     def __init__(self, kind: str) -> None:

@@ -49,7 +49,7 @@ class Outcome:
         return not self.problem
 
 
-def outcomes(name: str, subject: Subject, promises: Sequence[Promise[Subject]]) -> Iterator[Outcome]:
+def check_promises(name: str, subject: Subject, promises: Sequence[Promise[Subject]]) -> Iterator[Outcome]:
     """Check promises one after the other, and yield the outcome of each.
 
     Args:
@@ -64,7 +64,7 @@ def outcomes(name: str, subject: Subject, promises: Sequence[Promise[Subject]]) 
         except Broken as error:
             problem = str(error)
         except Exception as error:
-            # A part of the user's may raise anything; the other promises are still checked.
+            # The user's code may raise any error. The other checks still run.
             problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
         yield Outcome(name, promise.says, problem)
 

@@ -74,19 +74,20 @@ def _count_least_epochs(sweep: Sweep, num_search: int) -> int:
 
 
 def _plan_arm(sweep: Sweep, arm: Arm) -> ArmPlan:
+    """Return how many trials of each kind an arm has."""
     space = sweep.space
     trials = space.budget.trials
-    # Without searched parameters, Optuna proposes none of the trials.
-    proposed = trials if arm.searched else 0
+    # An arm without searched parameters needs no sampler.
+    num_sampled = trials if arm.searched else 0
     sampler = choose_sampler(space, arm).name
-    startup = 0 if sampler in WITHOUT_STARTUP else min(space.search.startup_trials, proposed)
+    startup = 0 if sampler in WITHOUT_STARTUP else min(space.search.startup_trials, num_sampled)
     confirm = min(space.confirm.top, trials) * space.confirm.seeds if space.confirm else 0
     return ArmPlan(
         name=arm.name,
         trials=trials,
         startup=startup,
         sampler=label_of(sampler),
-        proposed=proposed - startup,
+        proposed=num_sampled - startup,
         confirm=confirm,
         searched={name: str(domain) for name, domain in arm.searched.items()},
     )

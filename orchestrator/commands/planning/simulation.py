@@ -3,7 +3,7 @@
 Trials run on as many slots as there are, in the agenda's order, and the rule of pruning decides on each when it arrives
 at a rung, as in a sweep. Only their values are invented: that of a trial at a rung is a standard normal number with the
 correlation `AGREEMENT` between any two rungs, so that the better trials of one rung tend to be the better ones of the
-next. Neither is it known how values grow, nor does the rule depend on it, because it compares trials at one epoch only.
+next. How values grow with the epochs is unknown. That does not matter: the rule compares trials at the same epoch only.
 """
 
 from __future__ import annotations
@@ -41,8 +41,12 @@ Value = Callable[[str, int, int], float]
 """Returns the value of a trial at a rung, higher is better: of its arm, its index in the arm, and the epoch."""
 
 
-def draw_values(generator: random.Random) -> Value:
-    """Return random values that agree between rungs with the correlation `AGREEMENT`."""
+def make_value_function(generator: random.Random) -> Value:
+    """Return a function that draws a trial's value at a rung.
+
+    Values are standard normal, with correlation `AGREEMENT` between the rungs of a trial. Call the function once per
+    trial and rung: each call draws new noise.
+    """
     qualities: dict[tuple[str, int], float] = {}
 
     def draw(arm: str, index: int, rung: int) -> float:
@@ -60,10 +64,10 @@ def simulate(load: Load, seed: int, value: Value | None = None) -> Course:
     Args:
         load: what it has to run.
         seed: of the random numbers.
-        value: the values of trials; by default `draw_values`.
+        value: the values of trials; by default those of `make_value_function`.
     """
     generator = random.Random(seed)
-    return _Simulation(load, generator, value or draw_values(generator)).run()
+    return _Simulation(load, generator, value or make_value_function(generator)).run()
 
 
 class _Simulation:
@@ -93,24 +97,26 @@ class _Simulation:
         self._running: list[tuple[float, int, _Trial, bool]] = []
         """A heap: the end of a task, a number that orders equal ends, the trial, and whether it trains."""
         self._num_tasks = 0
-        self._free = 1.0
+        self._free_share = 1.0
         self._now = 0.0
         self._course = Course()
 
     def run(self) -> Course:
-        """Run until nothing is left to do."""
+        """Simulate all tasks in order of time, and return the course of the sweep."""
         smallest = min(arm.share for arm in self._load.arms)
         while True:
-            while self._free > smallest - ROUNDING and self._begin_next():
+            # Tasks begin as long as the next one fits; then time jumps to the next end of a task. With less than the
+            # smallest share, none can fit.
+            while self._free_share > smallest - ROUNDING and self._begin_next():
                 pass
             if not self._running:
                 if self._evaluate_paused():
                     continue
                 self._course.seconds = self._now
                 return self._course
-            self._now, _, trial, trains = heapq.heappop(self._running)
-            self._free += trial.arm.share
-            if trains and not self._ends(trial):
+            self._now, _, trial, is_training = heapq.heappop(self._running)
+            self._free_share += trial.arm.share
+            if is_training and not self._decide_at_rung(trial):
                 self._train(trial)
 
     def _begin_next(self) -> bool:
@@ -119,7 +125,7 @@ class _Simulation:
         if self._to_evaluate:
             if not self._fits(self._to_evaluate[0][0].arm):
                 return False
-            self._occupy(*self._to_evaluate.popleft(), trains=False)
+            self._occupy(*self._to_evaluate.popleft(), is_training=False)
         elif (promoted := self._promote()) is not None:
             self._train(promoted, promoted.durations.start)
         elif places and self._fits(places[0][0]):
@@ -132,7 +138,7 @@ class _Simulation:
         return True
 
     def _fits(self, arm: ArmLoad) -> bool:
-        return self._free > arm.share - ROUNDING
+        return self._free_share > arm.share - ROUNDING
 
     def _promote(self) -> _Trial | None:
         """Return the next paused trial that goes on; None if there is none."""
@@ -163,16 +169,16 @@ class _Simulation:
         seconds = start_s + (rung - trial.epochs) * durations.epoch + renderings * durations.rendering
         self._course.epochs += rung - trial.epochs
         trial.epochs = rung
-        self._occupy(trial, seconds, trains=True)
+        self._occupy(trial, seconds, is_training=True)
 
-    def _occupy(self, trial: _Trial, seconds: float, *, trains: bool) -> None:
+    def _occupy(self, trial: _Trial, seconds: float, *, is_training: bool) -> None:
         """Let a task of a trial hold its slot for so long."""
         self._num_tasks += 1
-        heapq.heappush(self._running, (self._now + seconds, self._num_tasks, trial, trains))
-        self._free -= trial.arm.share
+        heapq.heappush(self._running, (self._now + seconds, self._num_tasks, trial, is_training))
+        self._free_share -= trial.arm.share
         self._course.gpu_seconds += seconds * trial.arm.gpus
 
-    def _ends(self, trial: _Trial) -> bool:
+    def _decide_at_rung(self, trial: _Trial) -> bool:
         """Decide on a trial at its rung, and return whether it ends or pauses there."""
         durations, name = trial.durations, trial.arm.name
         if trial.is_confirm:

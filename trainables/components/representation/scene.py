@@ -47,15 +47,12 @@ class TrainingClips:
     def find_nearest(
         self, log_power: FullSpectrograms, clips: NDArray[np.int64], *, same_class: bool
     ) -> Int64[Tensor, " clips"]:
-        """Find the training clips whose magnitudes are nearest.
+        """Return, for each spectrogram, the position in the training split of the clip whose log-power is nearest.
 
         Args:
-            log_power: magnitudes in nats, on the full grid.
+            log_power: log-power in nats, on the full grid.
             clips: the clips that they are estimates of, as rows of the corpus's table; read only with `same_class`.
-            same_class: whether to search only the true class of each clip, which makes it an oracle.
-
-        Returns:
-            Positions within the training split.
+            same_class: search only clips of the true class, or all if it has none; the result is then an oracle.
         """
         queries = spectrogram.resize(log_power, INDEX_SIZE)
         labels = torch.from_numpy(self.corpus.labels(clips)) if same_class else None

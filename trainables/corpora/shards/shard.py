@@ -82,9 +82,9 @@ def is_damaged(array: NDArray[Any], entry: Entry) -> bool:
 class ShardWriter:
     """The writer of one shard, which goes on where a killed one stopped.
 
-    Under temporary names the items of a recording are appended first, then its line. Of a line without its items, which
-    a power cut may leave, the checksum is wrong. At the end the files get the digest of the lines as their name: no
-    reader takes a half-written shard or an old one for this one.
+    Under temporary names the items of a recording are appended first, then its line. A power cut may leave a line
+    without its items. Then the checksum does not match. At the end the files get the digest of the lines as their name:
+    no reader takes a half-written shard or an old one for this one.
 
     Args:
         folder: the folder of the shards.

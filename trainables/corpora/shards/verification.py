@@ -43,16 +43,22 @@ def verify(stores: Sequence[ShardStore], recordings: Sequence[Recording]) -> Ver
     for path in shards:
         if has_damaged_lines(path):
             damaged[path] = [entry.name for entry in read_entries(path)]
-        elif names := _find_damaged(path):
+        elif names := _find_damaged_recordings(path):
             damaged[path.with_suffix(ARRAY)] = names
     placed = {(place.entry.name, place.entry.key) for place in stores[0].read()}
     missing = [recording.name for recording in recordings if (recording.name, recording.key) not in placed]
     return Verified(len(recordings), len(shards), damaged, missing)
 
 
-def _find_damaged(path: Path) -> list[str]:
-    entries = read_entries(path)
-    if not any(entry.count for entry in entries):
+def _find_damaged_recordings(path: Path) -> list[str]:
+    """Return the names of the recordings whose items in a finished shard differ from what was written.
+
+    Args:
+        path: the lines of the shard.
+    """
+    entries = [entry for entry in read_entries(path) if entry.count]
+    if not entries:
+        # Without items, nothing can differ, whatever became of the array.
         return []
     try:
         array = np.load(path.with_suffix(ARRAY), mmap_mode="r")
