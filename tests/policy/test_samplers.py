@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from orchestrator.commands.planning.plan import make_plan
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.overview.screen import Screen
+from orchestrator.policy import forecast
 from orchestrator.policy.forecast import forecast_values
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.domains import Int, LogInt, LogUniform, QUniform, Uniform
@@ -152,6 +154,36 @@ def test_a_pruned_trial_counts_as_what_it_would_have_reached(tmp_path: Path) -> 
     values = forecast_values(list(ledger.trials.values()), ledger.objective)
     # After the first epoch the complete trials gained 0.5 and 0.6. The trial that diverged counts as the worst.
     assert values == pytest.approx({1: 0.6, 2: 0.8, 3: 0.05 + 0.55, 4: 0.6, 5: 0.08 + 0.55})
+
+
+def test_the_median_gain_is_computed_once_for_each_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = {"trials_per_arm": 60, "max_epochs": 9}
+    sweep = sampler_sweep(tmp_path, "sobol", compare=None, budget=budget)
+    ledger = drive(sweep, tmp_path / "sweep", lambda trial, epoch: (trial.index * 0.37 % 1) * (1 - 0.6**epoch))
+    trials = list(ledger.trials.values())
+    curves = [
+        {epoch: best for epoch, _, best in trial.curve.best_so_far(ledger.objective)}
+        for trial in trials
+        if trial.outcome == "completed"
+    ]
+    best = max(curve[9] for curve in curves)
+    expected = {}
+    for trial in trials:
+        assert trial.best_value is not None
+        gain = statistics.median(curve[9] - curve[trial.epochs] for curve in curves)
+        expected[trial.number] = min(trial.best_value + gain, best)
+    counted: list[int] = []
+
+    def count(gains: list[float]) -> float:
+        counted.append(len(gains))
+        return statistics.median(gains)
+
+    monkeypatch.setattr(forecast, "median", count)
+    values = forecast_values(trials, ledger.objective)
+    # To the last bit.
+    assert values == expected
+    epochs = {trial.epochs for trial in trials if trial.outcome == "pruned"}
+    assert len(epochs) > 1 and counted == [len(curves)] * len(epochs)
 
 
 @pytest.mark.parametrize(
