@@ -17,6 +17,7 @@ from orchestrator.policy.forecast import forecast_values
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.domains import Int, LogInt, LogUniform, QUniform, Uniform
 from orchestrator.search_space.reader import Sweep
+from orchestrator.search_space.search import choose_sampler
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, told
@@ -226,6 +227,21 @@ def test_a_plan_says_what_auto_chooses_and_why(tmp_path: Path, changes: dict[str
     assert f"search.sampler auto chooses {chosen}: {why}" in plan.notes
     assert {arm.sampler for arm in plan.arms} == {chosen}
     assert chosen in str(plan)
+
+
+def test_an_arm_keeps_the_sampler_that_auto_has_chosen(tmp_path: Path) -> None:
+    few, many = {"trials_per_arm": 5, "max_epochs": 1}, {"trials_per_arm": 251, "max_epochs": 1}
+    small = sampler_sweep(tmp_path, "auto", compare=None, budget=few, pruning="none")
+    drive(small, tmp_path / "sweep")
+    large = sampler_sweep(tmp_path, "auto", compare=None, budget=many, pruning="none")
+    assert choose_sampler(large.space, large.arms[0]).name == "tpe"
+    # The budget in the file has grown, and GP goes on.
+    assert sources(drive(large, tmp_path / "sweep", steps=2)) == ["startup"] * 3 + ["gp"] * 5
+    assert sources(drive(large, tmp_path / "afresh", steps=4)) == ["startup"] * 3 + ["tpe"] * 2
+    # A sweep that has changed its sampler before goes on with the one that it has now.
+    assert sources(drive(small, tmp_path / "afresh")) == ["startup"] * 3 + ["tpe"] * 2
+    larger = sampler_sweep(tmp_path, "auto", compare=None, budget=few | {"trials_per_arm": 7}, pruning="none")
+    assert sources(drive(larger, tmp_path / "afresh"))[3:] == ["tpe"] * 4
 
 
 def test_a_plan_has_no_startup_trials_where_nothing_is_learned(tmp_path: Path) -> None:
