@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -59,7 +61,7 @@ def _make_table(state: SweepState, numbers: list[int]) -> Table:
     return table
 
 
-def _group_by_arm(state: SweepState, places: dict[int, str]) -> dict[str, list[int]]:
+def _group_by_arm(state: SweepState, places: Mapping[int, str]) -> dict[str, list[int]]:
     """Return the trials that are on the front of their arm and not on that over all arms, by arm."""
     numbers_by_arm: dict[str, list[int]] = {}
     for number, place in places.items():

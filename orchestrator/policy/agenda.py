@@ -151,7 +151,7 @@ class Agenda:
         waiting = self.ledger.unevaluated - live if self.evaluates else set()
         if not waiting or not self.promotion.is_wanted:
             return waiting
-        open_arms = {arm.name for arm in self.sweep.arms if self.promotion.is_open(arm)}
+        open_arms = self.promotion.find_open_arms(self.sweep.arms)
         trials = [self.ledger.trials[number] for number in waiting]
         return {trial.number for trial in trials if trial.outcome != words.OUTCOME_PRUNED or trial.arm not in open_arms}
 

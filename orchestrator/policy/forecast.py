@@ -72,10 +72,13 @@ def forecast_values(
     values = {trial.number: float(trial.best_value) for trial in complete if trial.best_value is not None}
     best = (max if objective.mode == "max" else min)(values.values(), default=None)
     worse = min if objective.mode == "max" else max
+    # Thousands of pruned trials end at a few rungs.
+    gain_by_epoch: dict[int, float] = {}
     for trial in trials:
         if trial.outcome == words.OUTCOME_PRUNED and trial.best_value is not None:
-            gains = [curve[max(curve)] - curve[trial.epochs] for curve in curves if trial.epochs in curve]
-            estimate = trial.best_value + (median(gains) if gains else 0.0)
+            if trial.epochs not in gain_by_epoch:
+                gain_by_epoch[trial.epochs] = _median_gain(curves, trial.epochs)
+            estimate = trial.best_value + gain_by_epoch[trial.epochs]
             values[trial.number] = estimate if best is None else worse(estimate, best)
     worst = worse(values.values(), default=None)
     for trial in trials:
@@ -84,3 +87,9 @@ def forecast_values(
         if (is_due_to_parameters or is_infeasible) and worst is not None:
             values[trial.number] = worst
     return values
+
+
+def _median_gain(curves: Sequence[Mapping[int, float]], epoch: int) -> float:
+    """Return the median improvement after an epoch, of the best values so far by epoch; 0 if no curve has the epoch."""
+    gains = [curve[max(curve)] - curve[epoch] for curve in curves if epoch in curve]
+    return median(gains) if gains else 0.0

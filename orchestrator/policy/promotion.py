@@ -11,7 +11,8 @@ and rises by one as long as the trials at the top rung are ranked otherwise than
 from __future__ import annotations
 
 import bisect
-from collections.abc import Collection, Sequence
+import itertools
+from collections.abc import Collection, Iterator, Sequence
 
 from orchestrator.policy.ranking import is_ranking_stable
 from orchestrator.policy.stopping_rules import Rule
@@ -40,6 +41,7 @@ class Promotion(Rule):
         """
         self._pruning = sweep.space.pruning
         self.is_wanted = self._pruning is not None and self._pruning.pauses
+        self._is_shared = self._pruning is not None and self._pruning.across_arms
         self._objective = Objective.of(sweep.space)
         self._budget = Budget(sweep, ledger)
         self._ledger = ledger
@@ -75,22 +77,32 @@ class Promotion(Rule):
             arms: the arms that get tasks now.
             live: numbers of the trials whose workers have not let go of them yet.
         """
-        names = [arm.name for arm in arms]
-        for key, epoch in sorted(self._rungs, key=lambda rung: -rung[1]):
-            for number in self._best_numbers(key, epoch):
-                trial = self._ledger.trials[number]
-                if number not in live and trial.arm in names and self._is_paused_at(trial, epoch):
-                    return trial
+        names = dict.fromkeys(arm.name for arm in arms)
         last_hopes = (self._last_hope(name) for name in names if self.is_wanted)
-        return next((trial for trial in last_hopes if trial is not None and trial.number not in live), None)
+        candidates = itertools.chain(self._best_paused(names), last_hopes)
+        return next((trial for trial in candidates if trial is not None and trial.number not in live), None)
 
-    def is_open(self, arm: Arm) -> bool:
-        """Return whether a paused trial of an arm may still be promoted."""
-        return not self._is_searched(arm.name) or self.next_trial([arm]) is not None
+    def find_open_arms(self, arms: Sequence[Arm]) -> set[str]:
+        """Return the names of those arms of which a paused trial may still be promoted."""
+        names = {arm.name for arm in arms}
+        searched = {name for name in names if self._is_searched(name)}
+        # All arms at once: the rungs of a sweep are passed over once, not once for each arm.
+        promotable = {trial.arm for trial in self._best_paused(searched)}
+        hopeful = {name for name in searched - promotable if self.is_wanted and self._last_hope(name) is not None}
+        return (names - searched) | promotable | hopeful
 
     def promote(self, trial: Trial) -> None:
         """Write to the log that a paused trial goes on."""
         self._ledger.write(events.Promoted(trial=trial.number, epochs=trial.epochs))
+
+    def _best_paused(self, names: Collection[str]) -> Iterator[Trial]:
+        """Yield the trials of some arms that are to be promoted: of the highest rung first, there the best first."""
+        rungs = [rung for rung in self._rungs if self._is_shared or rung[0] in names]
+        for key, epoch in sorted(rungs, key=lambda rung: -rung[1]):
+            for number in self._best_numbers(key, epoch):
+                trial = self._ledger.trials[number]
+                if trial.arm in names and self._is_paused_at(trial, epoch):
+                    yield trial
 
     def _is_searched(self, name: str) -> bool:
         """Return whether all trials of an arm's search were asked for, and none of them runs or waits."""
@@ -110,7 +122,7 @@ class Promotion(Rule):
 
     def _key(self, trial: Trial) -> str:
         assert self._pruning is not None
-        return "" if self._pruning.across_arms else trial.arm
+        return "" if self._is_shared else trial.arm
 
     def _loss(self, best: float) -> float:
         return -best if self._objective.mode == "max" else best
@@ -136,7 +148,8 @@ class Promotion(Rule):
     def _is_ranking_stable(self, key: str, epoch: int) -> bool:
         """Return whether the trials of a rung are ranked as at the rung below."""
         assert self._pruning is not None
-        curves = (self._ledger.trials[number].curve for _, number in self._rungs[key, epoch])
+        numbers = sorted(number for _, number in self._rungs[key, epoch])
+        curves = (self._ledger.trials[number].curve for number in numbers)
         losses = [self._losses_until(curve, epoch) for curve in curves]
         return is_ranking_stable(losses, epoch // self._pruning.reduction_factor)
 

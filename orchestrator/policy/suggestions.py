@@ -29,7 +29,7 @@ from orchestrator.policy.points import derive_seed, propose_without_results
 from orchestrator.policy.ranges import is_inside
 from orchestrator.policy.wanted import WantedTrials, complete
 from orchestrator.search_space.reader import Arm, Sweep
-from orchestrator.search_space.sampler import CMAES, GP, GRID, TPE, is_file
+from orchestrator.search_space.sampler import AUTO, CHOSEN_BY_AUTO, CMAES, GP, GRID, TPE, is_file
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import choose_sampler
 from orchestrator.state.curve import Objective
@@ -88,11 +88,21 @@ class Studies:
         used = [trial.searched for trial in trials if trial.source == GRID]
         if point := propose_without_results(self._sweep, arm, index, used, len(warm)):
             return point
-        sampler = choose_sampler(self._sweep.space, arm).name
+        sampler = self._find_sampler(arm)
         seed = derive_seed(self._sweep.space.seed, arm.name, index)
         if sampler == TPE and not self._objective.beside:
             return self._keep_study(arm, trials).ask(seed), TPE
         return self._propose(sampler, arm, trials, seed), CUSTOM if is_file(sampler) else sampler
+
+    def _find_sampler(self, arm: Arm) -> str:
+        """Return the sampler of an arm; where `auto` has chosen one before, it is that one."""
+        space = self._sweep.space
+        if space.search.sampler == AUTO:
+            # `auto` depends on trials_per_arm, which may have grown since.
+            for trial in reversed(self._ledger.of_arm(arm.name, words.STAGE_SEARCH)):
+                if trial.source in CHOSEN_BY_AUTO:
+                    return trial.source
+        return choose_sampler(space, arm).name
 
     @property
     def _preferences(self) -> Mapping[int, float] | None:

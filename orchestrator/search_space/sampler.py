@@ -13,6 +13,7 @@ from orchestrator.search_space.section import Section
 AUTO, TPE, GP, CMAES, SOBOL, RANDOM, GRID = "auto", "tpe", "gp", "cmaes", "sobol", "random", "grid"
 SAMPLERS = (AUTO, TPE, GP, CMAES, SOBOL, RANDOM, GRID)
 LABELS = {TPE: "TPE", GP: "GP", CMAES: "CMA-ES", SOBOL: "Sobol", RANDOM: "random", GRID: "grid"}
+CHOSEN_BY_AUTO = (TPE, GP)
 WITHOUT_STARTUP = (SOBOL, RANDOM, GRID)
 """Samplers that don't learn from results, and so need no startup trials."""
 

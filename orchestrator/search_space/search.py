@@ -33,10 +33,11 @@ class SamplerChoice:
 
 
 def choose_sampler(space: SearchSpace, arm: Arm) -> SamplerChoice:
-    """Return the sampler of an arm.
+    """Return the sampler of an arm from whose results nothing was proposed yet.
 
     `auto` follows OptunaHub's AutoSampler: a GP where parameters are few and numeric, TPE elsewhere. It looks at the
-    search space only, so that it chooses the same sampler when a sweep is resumed with more trials.
+    search space only, so that `--trials` changes nothing. A larger `trials_per_arm` may: an arm that has begun with a
+    sampler keeps it (`Studies`).
     """
     if space.search.sampler != AUTO:
         return SamplerChoice(space.search.sampler)

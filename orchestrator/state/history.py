@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class History(SweepState):
         self.files: dict[int, TrialFiles] = {}
         self.offset = 0
         self.with_media: set[int] = set()
-        self.places: dict[int, str] = {}
+        self.places: Mapping[int, str] = {}
         self._read_ends: dict[int, int] = {}
         """How often a trial had ended when its outbox was read."""
         self._recent: deque[tuple[int, int]] = deque()
@@ -98,7 +98,10 @@ class History(SweepState):
     def _update_fronts(self) -> set[int]:
         """Return the trials that have come to a front, or have left one, because of other trials."""
         before, self.places = self.places, self.front_places()
-        return {number for number in before | self.places if before.get(number) != self.places.get(number)}
+        if self.places is before:
+            return set()
+        numbers = before.keys() | self.places.keys()
+        return {number for number in numbers if before.get(number) != self.places.get(number)}
 
     def _take(self, event: events.Event) -> set[int]:
         if isinstance(event, events.Asked):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from array import array
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from typing import Any
 from orchestrator.state import events
 from orchestrator.state.curve import Objective
 from orchestrator.state.events import Stage
-from orchestrator.state.front import join_fronts
+from orchestrator.state.front import JoinedFronts
 from orchestrator.state.tally import Tally
 from orchestrator.state.timekeeper import Timekeeper
 from orchestrator.state.trial import RANKED, Trial
@@ -98,6 +98,7 @@ class SweepState:
         self.restarts = 0
         self.is_restart = False
         self.last_ms = 0
+        self._joined_fronts = JoinedFronts()
         self._timekeeper = Timekeeper()
         self._judged_trials, self._judged_epochs = array("l"), array("l")
 
@@ -271,9 +272,9 @@ class SweepState:
         """Return the best trial of each arm that has one."""
         return [tally.best for tally in self.tallies.values() if tally.best is not None]
 
-    def front_places(self) -> dict[int, str]:
+    def front_places(self) -> Mapping[int, str]:
         """Return where the trials on a front are (see `join_fronts`); empty with a single objective."""
-        return join_fronts(tally.front for tally in self.tallies.values())
+        return self._joined_fronts.places([tally.front for tally in self.tallies.values()])
 
     def statuses(self) -> Counter[str]:
         """Return how many trials of all arms have each status."""

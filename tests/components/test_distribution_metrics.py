@@ -16,14 +16,13 @@ from trainables.components.assessment.distributions import (
     count_bins,
     diversity,
     frechet_distance,
-    frechet_distance_infinity,
     inception_score,
     kernel_distance,
 )
 from trainables.errors import InputError
 
 Distance = Callable[[Tensor, Tensor], float]
-every_distance = pytest.mark.parametrize("distance", [frechet_distance, frechet_distance_infinity, kernel_distance])
+every_distance = pytest.mark.parametrize("distance", [frechet_distance, kernel_distance])
 
 
 def clips(seed: int, count: int, features: int) -> Tensor:
@@ -87,18 +86,6 @@ def test_frechet_distance_to_itself_is_zero_even_with_few_clips_and_dead_feature
     assert frechet_distance(1000 * few, 1000 * few) == pytest.approx(0, abs=1e-5 * 1000**2)
 
 
-@pytest.mark.parametrize("scale", [1.0, 1.2])
-def test_the_extrapolated_frechet_distance_is_free_of_most_of_the_bias(scale: float) -> None:
-    deviations = torch.logspace(0, -1, 32)
-    truth = float(((scale - 1) * deviations).square().sum())
-    reference = clips(99, 20_000, 32)
-    drawn = [scale * clips(seed, 320, 32) for seed in range(5)]
-    biased = np.mean([frechet_distance(each, reference) for each in drawn]) - truth
-    extrapolated = np.mean([frechet_distance_infinity(each, reference) for each in drawn]) - truth
-    assert biased > 0.1
-    assert abs(extrapolated) < biased / 5
-
-
 @every_distance
 def test_the_further_the_clips_are_shifted_the_greater_the_distance(distance: Distance) -> None:
     reference = clips(0, 300, 16)
@@ -113,11 +100,10 @@ def test_the_order_of_clips_does_not_matter(distance: Distance) -> None:
     assert distance(generated.flip(0), reference) == pytest.approx(distance(generated, reference), rel=1e-9)
 
 
-@pytest.mark.parametrize(("distance", "count"), [(frechet_distance_infinity, 100), (kernel_distance, 1100)])
-def test_what_is_drawn_depends_on_the_seed_alone(distance: Callable[..., float], count: int) -> None:
-    generated, reference = clips(1, count, 4), clips(0, 20, 4)
+def test_what_is_drawn_depends_on_the_seed_alone() -> None:
+    generated, reference = clips(1, 1100, 4), clips(0, 20, 4)
     state = torch.random.get_rng_state()
-    values = [distance(generated, reference, seed=seed) for seed in (0, 0, 1)]
+    values = [kernel_distance(generated, reference, seed=seed) for seed in (0, 0, 1)]
     assert values[0] == values[1] != values[2]
     assert torch.equal(torch.random.get_rng_state(), state)
 
@@ -167,7 +153,7 @@ def test_bins_are_where_the_reference_is() -> None:
 def test_bins_of_the_same_clips_do_not_differ_and_of_others_all_do() -> None:
     reference = blobs([25, 25, 25, 25], 0)
     same = count_bins(reference, reference, num_bins=4)
-    assert same.num_different == same.fraction_different == same.divergence_bits == 0
+    assert same.num_different == same.fraction_different == 0
     assert count_bins(blobs([200, 0, 0, 0], 1), reference, num_bins=4).fraction_different == 1
 
 
@@ -205,13 +191,6 @@ def test_one_bin_in_twenty_differs_by_chance() -> None:
     assert np.mean(fractions) == pytest.approx(0.05, abs=0.015)
 
 
-def test_the_divergence_of_bins_is_that_of_scipy_and_at_most_one_bit() -> None:
-    bins = drawn_bins(*np.random.default_rng(0).dirichlet(np.full(50, 1.0), 2), seed=1)
-    expected = scipy.spatial.distance.jensenshannon(bins.generated, bins.reference, base=2) ** 2
-    assert bins.divergence_bits == pytest.approx(expected)
-    assert Bins(np.array([9, 0, 0]), np.array([0, 4, 4])).divergence_bits == pytest.approx(1)
-
-
 def test_an_empty_bin_does_not_differ() -> None:
     bins = Bins(np.array([10, 0, 0]), np.array([0, 0, 10]))
     assert bins.num_different == 2
@@ -240,10 +219,10 @@ def test_clips_that_are_all_the_same_give_numbers() -> None:
     same, real = torch.zeros(60, 4), clips(0, 60, 4)
     labels = np.zeros(60, np.int64)
     for generated, reference in ((same, same), (same, real), (real, same)):
-        for distance in (frechet_distance, frechet_distance_infinity, kernel_distance):
+        for distance in (frechet_distance, kernel_distance):
             assert np.isfinite(distance(generated, reference))
         assert np.isfinite(diversity(generated, reference, labels, labels))
-    assert count_bins(same, real).divergence_bits > 0.5
+    assert 0 < count_bins(same, real).fraction_different <= 1
 
 
 @pytest.mark.parametrize(
@@ -251,7 +230,6 @@ def test_clips_that_are_all_the_same_give_numbers() -> None:
     [
         (lambda: frechet_distance(clips(0, 1, 4), clips(1, 9, 4)), "Fréchet distance: 1 clips are too few"),
         (lambda: frechet_distance(clips(0, 9, 4), clips(1, 1, 4)), "1 clips are too few; give 2"),
-        (lambda: frechet_distance_infinity(clips(0, 3, 4), clips(1, 9, 4)), "3 clips are too few; give 4"),
         (lambda: kernel_distance(clips(0, 1, 4), clips(1, 9, 4)), "kernel distance: 1 clips"),
         (lambda: inception_score(torch.zeros(0, 4)), "inception score: 0 clips"),
         (lambda: count_bins(clips(0, 9, 4), clips(1, 49, 4)), "50 bins: 49 clips"),

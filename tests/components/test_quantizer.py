@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 from torch import Tensor
@@ -132,4 +130,3 @@ def test_the_use_of_codebooks_is_that_of_its_definition() -> None:
     same.add(torch.tensor([[3, 4], [5, 6]] * 8))
     one_vector.add(torch.tensor([[3, 4], [5, 6], [3, 4], [5, 7]]))
     assert (same.metrics()["active_vectors"], one_vector.metrics()["active_vectors"]) == (0, 1)
-    assert quantizer.bits_per_clip == 2 * 2 * math.log2(16)

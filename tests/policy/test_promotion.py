@@ -94,6 +94,54 @@ def test_paused_trials_are_evaluated_when_no_promotion_can_come(tmp_path: Path) 
     assert live == set(done.trials)
 
 
+class CountedRungs(dict[tuple[str, int], list[tuple[float, int]]]):
+    """Rungs that note which of them are looked into."""
+
+    def __init__(self, rungs: dict[tuple[str, int], list[tuple[float, int]]]) -> None:
+        super().__init__(rungs)
+        self.looked_into: list[tuple[str, int]] = []
+
+    def __getitem__(self, rung: tuple[str, int]) -> list[tuple[float, int]]:
+        self.looked_into.append(rung)
+        return super().__getitem__(rung)
+
+
+@pytest.mark.parametrize("across_arms", [False, True])
+@pytest.mark.parametrize("score", [by_index, worse_with_index])
+def test_open_arms_are_those_with_more_to_come(tmp_path: Path, across_arms: bool, score: Any) -> None:
+    pruning = PROMOTE | {"across_arms": across_arms}
+    sweep = promoting_sweep(tmp_path, compare={"arm": ["a", "b", "c", "d"]}, pruning=pruning)
+    counts = set()
+    while 0 not in counts:
+        ledger = drive(sweep, tmp_path / "sweep", score, steps=7)
+        promotion = Agenda(sweep, ledger, evaluates=True).promotion
+        is_open_by_name = {}
+        for arm in sweep.arms:
+            trials = ledger.of_arm(arm.name, "search")
+            is_searched = len(trials) == 9 and all(trial.outcome for trial in trials)
+            is_open_by_name[arm.name] = not is_searched or promotion.next_trial([arm]) is not None
+        assert promotion.find_open_arms(sweep.arms) == {name for name, is_open in is_open_by_name.items() if is_open}
+        counts.add(sum(is_open_by_name.values()))
+    assert counts > {0, 4}, "some of the arms were searched before the others"
+
+
+@pytest.mark.parametrize("across_arms", [False, True])
+def test_each_rung_is_looked_into_once_for_all_arms(tmp_path: Path, across_arms: bool) -> None:
+    pruning = PROMOTE | {"across_arms": across_arms}
+    sweep = promoting_sweep(tmp_path, compare={"arm": ["a", "b", "c", "d"]}, pruning=pruning)
+    ledger = drive(sweep, tmp_path / "sweep", worse_with_index)
+    agenda = Agenda(sweep, ledger, evaluates=True)
+    rungs = CountedRungs(agenda.promotion._rungs)
+    agenda.promotion._rungs = rungs
+    task = agenda.next_task(set())
+    assert task is not None and task.kind == "evaluate"
+    assert sorted(rungs.looked_into) == sorted(rungs)
+    # Trials of one arm are not in the rungs of another one.
+    rungs.looked_into.clear()
+    assert agenda.promotion.next_trial(sweep.arms[:1]) is None
+    assert {key for key, _ in rungs.looked_into} == {"" if across_arms else sweep.arms[0].name}
+
+
 def test_tpe_learns_from_paused_trials_and_from_what_becomes_of_them(tmp_path: Path) -> None:
     sweep = promoting_sweep(tmp_path, budget={"trials_per_arm": 18, "max_epochs": 9})
     ledger = drive(sweep, tmp_path / "sweep", lambda trial, epoch: -abs(float(trial.params["x"]) - 0.9) + epoch / 100)

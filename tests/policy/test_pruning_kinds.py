@@ -12,8 +12,9 @@ from ray.tune.schedulers import MedianStoppingRule
 
 from orchestrator.commands.planning.plan import make_plan
 from orchestrator.errors import SearchSpaceError
+from orchestrator.policy import ranking
 from orchestrator.policy.agenda import Agenda
-from orchestrator.policy.ranking import estimate_noise, is_ranking_stable
+from orchestrator.policy.ranking import MAX_TRIALS_OF_NOISE, estimate_noise, is_ranking_stable
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, told
@@ -81,6 +82,68 @@ def test_a_ranking_is_stable_apart_from_the_noise_of_crossing_curves() -> None:
     assert estimate_noise(noisy) == pytest.approx(0.2)
     assert estimate_noise(np.array(swapped)) == 0.0
     assert is_ranking_stable([[1.1, 1.0, 1.2], [1.0, 1.1, 1.0]], below=2)
+
+
+def noise_of_all_pairs(losses: np.ndarray) -> float:
+    """The noise from arrays of all pairs at once."""
+    order = np.zeros((len(losses), len(losses)))
+    crossings = np.zeros(order.shape, dtype=int)
+    for values in losses.T:
+        signs = np.sign(values[:, None] - values)
+        crossings += (signs * order) < 0
+        order = np.where(signs == 0, order, signs)
+    distances = np.abs(losses[:, None, -1] - losses[:, -1])[np.triu(crossings >= 2)]
+    return float(np.quantile(distances, 0.9)) if distances.size else 0.0
+
+
+@pytest.mark.parametrize("block", [1, 7, 256])
+@pytest.mark.parametrize("levels", [3, 40, 10**9])
+def test_the_noise_is_that_of_all_pairs(monkeypatch: pytest.MonkeyPatch, block: int, levels: int) -> None:
+    """Few levels make most values equal; the noise is the same to the last bit, however many trials are compared."""
+    monkeypatch.setattr(ranking, "BLOCK", block)
+    assert estimate_noise(np.empty((0, 3))) == 0.0
+    noises = set()
+    for seed in range(20):
+        generator = np.random.default_rng(seed)
+        losses = generator.integers(levels, size=(generator.integers(1, 60), generator.integers(1, 12))) / 7
+        if seed % 2:
+            losses = np.minimum.accumulate(losses, axis=1)
+        noise = estimate_noise(losses)
+        assert noise == noise_of_all_pairs(losses)
+        noises.add(noise)
+    assert len(noises) > 1
+
+
+@pytest.mark.parametrize("spread", [0.02, 0.2, 1.0])
+def test_a_ranking_is_judged_as_with_the_noise_of_all_pairs(spread: float) -> None:
+    verdicts = set()
+    for seed in range(60):
+        generator = np.random.default_rng(seed)
+        # Differences between trials, and a noise that is small beside them, or large.
+        losses = generator.random((2 + seed % 9, 1)) + spread * generator.random((2 + seed % 9, 9))
+        ordered = losses[np.argsort(losses[:, -1], kind="stable"), 2]
+        expected = bool(np.all(np.abs(ordered - np.sort(losses[:, 2])) <= noise_of_all_pairs(losses)))
+        assert is_ranking_stable(losses.tolist(), below=3) == expected
+        verdicts.add(expected)
+    assert verdicts == {True, False}
+
+
+def test_noise_is_estimated_from_the_newest_trials_and_only_where_it_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    compared: list[np.ndarray] = []
+
+    def note(losses: np.ndarray) -> float:
+        compared.append(losses)
+        return estimate_noise(losses)
+
+    monkeypatch.setattr(ranking, "estimate_noise", note)
+    steady_losses = np.arange(700.0)[:, None] - np.arange(3.0)
+    assert is_ranking_stable(steady_losses.tolist(), below=1)
+    assert not compared
+    swapped = steady_losses.copy()
+    swapped[[0, 1], 2] = swapped[[1, 0], 2]
+    assert not is_ranking_stable(swapped.tolist(), below=1)
+    assert MAX_TRIALS_OF_NOISE == 500
+    assert [losses.tolist() for losses in compared] == [swapped[200:].tolist()]
 
 
 @pytest.mark.parametrize("across_arms", [False, True])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +12,12 @@ from orchestrator.commands.planning.plan import make_plan
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.overview.screen import Screen
+from orchestrator.policy import forecast
 from orchestrator.policy.forecast import forecast_values
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.domains import Int, LogInt, LogUniform, QUniform, Uniform
 from orchestrator.search_space.reader import Sweep
+from orchestrator.search_space.search import choose_sampler
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, told
@@ -154,6 +157,36 @@ def test_a_pruned_trial_counts_as_what_it_would_have_reached(tmp_path: Path) -> 
     assert values == pytest.approx({1: 0.6, 2: 0.8, 3: 0.05 + 0.55, 4: 0.6, 5: 0.08 + 0.55})
 
 
+def test_the_median_gain_is_computed_once_for_each_epoch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    budget = {"trials_per_arm": 60, "max_epochs": 9}
+    sweep = sampler_sweep(tmp_path, "sobol", compare=None, budget=budget)
+    ledger = drive(sweep, tmp_path / "sweep", lambda trial, epoch: (trial.index * 0.37 % 1) * (1 - 0.6**epoch))
+    trials = list(ledger.trials.values())
+    curves = [
+        {epoch: best for epoch, _, best in trial.curve.best_so_far(ledger.objective)}
+        for trial in trials
+        if trial.outcome == "completed"
+    ]
+    best = max(curve[9] for curve in curves)
+    expected = {}
+    for trial in trials:
+        assert trial.best_value is not None
+        gain = statistics.median(curve[9] - curve[trial.epochs] for curve in curves)
+        expected[trial.number] = min(trial.best_value + gain, best)
+    counted: list[int] = []
+
+    def count(gains: list[float]) -> float:
+        counted.append(len(gains))
+        return statistics.median(gains)
+
+    monkeypatch.setattr(forecast, "median", count)
+    values = forecast_values(trials, ledger.objective)
+    # To the last bit.
+    assert values == expected
+    epochs = {trial.epochs for trial in trials if trial.outcome == "pruned"}
+    assert len(epochs) > 1 and counted == [len(curves)] * len(epochs)
+
+
 @pytest.mark.parametrize(
     "domain",
     [
@@ -194,6 +227,21 @@ def test_a_plan_says_what_auto_chooses_and_why(tmp_path: Path, changes: dict[str
     assert f"search.sampler auto chooses {chosen}: {why}" in plan.notes
     assert {arm.sampler for arm in plan.arms} == {chosen}
     assert chosen in str(plan)
+
+
+def test_an_arm_keeps_the_sampler_that_auto_has_chosen(tmp_path: Path) -> None:
+    few, many = {"trials_per_arm": 5, "max_epochs": 1}, {"trials_per_arm": 251, "max_epochs": 1}
+    small = sampler_sweep(tmp_path, "auto", compare=None, budget=few, pruning="none")
+    drive(small, tmp_path / "sweep")
+    large = sampler_sweep(tmp_path, "auto", compare=None, budget=many, pruning="none")
+    assert choose_sampler(large.space, large.arms[0]).name == "tpe"
+    # The budget in the file has grown, and GP goes on.
+    assert sources(drive(large, tmp_path / "sweep", steps=2)) == ["startup"] * 3 + ["gp"] * 5
+    assert sources(drive(large, tmp_path / "afresh", steps=4)) == ["startup"] * 3 + ["tpe"] * 2
+    # A sweep that has changed its sampler before goes on with the one that it has now.
+    assert sources(drive(small, tmp_path / "afresh")) == ["startup"] * 3 + ["tpe"] * 2
+    larger = sampler_sweep(tmp_path, "auto", compare=None, budget=few | {"trials_per_arm": 7}, pruning="none")
+    assert sources(drive(larger, tmp_path / "afresh"))[3:] == ["tpe"] * 4
 
 
 def test_a_plan_has_no_startup_trials_where_nothing_is_learned(tmp_path: Path) -> None:

@@ -54,26 +54,6 @@ def frechet_distance(generated: Generated, reference: Reference) -> float:
     return float(mean_term + (covariance + reference_covariance).trace() - 2 * shared)
 
 
-def frechet_distance_infinity(generated: Generated, reference: Reference, *, seed: int = 0) -> float:
-    """Extrapolate `frechet_distance` to infinitely many generated clips (Chong and Forsyth, 2020).
-
-    The bias is ∝ 1 / N. A line through the value at N clips and the mean of two halves at N / 2 is extrapolated to
-    1 / N = 0. The result may be negative, and with fewer than five clips per feature it is systematically too low.
-
-    Args:
-        generated: embeddings of generated clips.
-        reference: embeddings of real clips.
-        seed: draws the halves.
-
-    Raises:
-        InputError: there are fewer than four generated or two real clips.
-    """
-    _require_clips("the Fréchet distance of two halves", 4, len(generated))
-    order = torch.randperm(len(generated), generator=torch.Generator().manual_seed(seed))
-    halves = [frechet_distance(half, reference) for half in generated[order].tensor_split(2)]
-    return 2 * frechet_distance(generated, reference) - sum(halves) / 2
-
-
 def kernel_distance(generated: Generated, reference: Reference, *, seed: int = 0) -> float:
     """Compute the kernel distance KID: the unbiased MMD² with the kernel (x · y / d + 1)³ (Bińkowski et al., 2018).
 
@@ -136,12 +116,6 @@ class Bins:
     def fraction_different(self) -> float:
         """NDB / K for K bins: 0 is best, 1 is worst."""
         return self.num_different / len(self.reference)
-
-    @property
-    def divergence_bits(self) -> float:
-        """The Jensen-Shannon divergence of the proportions: 0 is best, 1 bit is worst."""
-        first, second = self._proportions
-        return _entropy_bits((first + second) / 2) - (_entropy_bits(first) + _entropy_bits(second)) / 2
 
     @property
     def _proportions(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
@@ -228,11 +202,6 @@ def _kernel(
     first: Float[Tensor, "first features"], second: Float[Tensor, "second features"]
 ) -> Float[Tensor, "first second"]:
     return (first @ second.T / first.shape[1] + 1).pow(3)
-
-
-def _entropy_bits(proportions: NDArray[np.float64]) -> float:
-    occupied = proportions[proportions > 0]
-    return float(-(occupied * np.log2(occupied)).sum())
 
 
 def _mean_distances(clips: Clips, labels: NDArray[np.int64]) -> dict[int, float]:

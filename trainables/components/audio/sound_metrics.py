@@ -78,16 +78,6 @@ def phase_error_rad(estimate: Waveforms, target: Waveforms) -> PerClip:
     return _mean_angle(target_spectrum * estimate_spectrum.conj(), target_spectrum.abs())
 
 
-def frequency_error_rad(estimate: Waveforms, target: Waveforms) -> PerClip:
-    """Compute the mean error of the phase advance between frames, in radians per hop.
-
-    It is wrapped to 0..π and weighted by the target's amplitude; a constant phase offset costs nothing. 0 is perfect.
-    Chance for noise is 1.0 rather than π/2, since frames overlap and a bin's frequency determines part of its advance.
-    """
-    estimate_advance, target_advance = _phase_advance(spectrum(estimate)), _phase_advance(spectrum(target))
-    return _mean_angle(target_advance * estimate_advance.conj(), target_advance.abs().sqrt())
-
-
 def _log_mels(estimate: Waveforms, target: Waveforms) -> tuple[LogMel, LogMel]:
     """Return ln power of both in mel bands, floored 80 dB below the target's maximum."""
     filters = mel_filters(MEL_BANDS, target.device)
@@ -99,10 +89,6 @@ def _log_mels(estimate: Waveforms, target: Waveforms) -> tuple[LogMel, LogMel]:
 def _dct_matrix(device: torch.device) -> Float[Tensor, "80 13"]:
     band, order = torch.arange(MEL_BANDS) + 0.5, torch.arange(1, CEPSTRA + 1)
     return (2 / MEL_BANDS * torch.cos(math.pi / MEL_BANDS * band[:, None] * order)).to(device)
-
-
-def _phase_advance(spectra: Spectra) -> Complex[Tensor, "clips steps bins"]:
-    return spectra[:, 1:] * spectra[:, :-1].conj()
 
 
 def _mean_angle(between: Spectra, weights: Float[Tensor, "clips frames bins"]) -> PerClip:

@@ -66,12 +66,6 @@ class ResidualQuantizer(nn.Module):
         self.register_buffer("uses", torch.zeros(num_codebooks, codebook_size))
         self.register_buffer("is_filled", torch.zeros(()))
 
-    @property
-    def bits_per_clip(self) -> float:
-        """The bits that name the codes of a clip, without entropy coding."""
-        num_codebooks, codebook_size, _ = self.codes.shape
-        return self.num_vectors * num_codebooks * math.log2(codebook_size)
-
     def forward(self, latents: Latents, noise: torch.Generator | None = None) -> Quantized:
         """Quantize latents.
 
