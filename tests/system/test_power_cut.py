@@ -14,6 +14,7 @@ from orchestrator.plugins.loader import Media
 from orchestrator.storage import json_lines
 from orchestrator.worker import media
 from tests.benchmarks.power_cut import Disk, mounted_disk, run
+from trainables.command.snapshots import Snapshots
 from trainables.support.cache import write_once
 
 pytestmark = pytest.mark.root
@@ -84,3 +85,16 @@ def test_the_tables_of_an_evaluation_are_there_if_the_log_says_that_it_is_over(
     folder = home / "trials" / "0001" / "media" / "best"
     assert pd.read_csv(folder / "per_recording.csv").to_dict("records") == [{"recording": "dog", "lsd": 0.5}]
     assert (folder / "dog.wav").stat().st_size > 2 * len(sound)
+
+
+def test_a_copy_of_a_commands_checkpoint_has_its_name_before_older_ones_are_deleted(
+    disk_and_home: tuple[Disk, Path],
+) -> None:
+    disk, home = disk_and_home
+    checkpoint, copies = home / "checkpoint", home / "command" / "kept"
+    snapshots = Snapshots(checkpoint, copies)
+    for epoch in range(1, 4):
+        checkpoint.write_text("weights" * epoch)
+        assert snapshots.take(epoch, is_sure=True)
+        cut_power(disk)
+        assert (copies / str(epoch)).read_text() == "weights" * epoch
