@@ -15,6 +15,8 @@ from orchestrator.storage import json_lines
 from orchestrator.worker import media
 from tests.benchmarks.power_cut import Disk, mounted_disk, run
 from trainables.command.snapshots import Snapshots
+from trainables.corpora.shards.decoded import Decoded
+from trainables.corpora.shards.shard import ARRAY, ShardWriter, read_entries
 from trainables.support.cache import write_once
 
 pytestmark = pytest.mark.root
@@ -98,3 +100,13 @@ def test_a_copy_of_a_commands_checkpoint_has_its_name_before_older_ones_are_dele
         assert snapshots.take(epoch, is_sure=True)
         cut_power(disk)
         assert (copies / str(epoch)).read_text() == "weights" * epoch
+
+
+def test_a_finished_shard_keeps_its_name(disk_and_home: tuple[Disk, Path]) -> None:
+    disk, home = disk_and_home
+    writer = ShardWriter(home, (4,), np.int16)
+    entry = writer.append("dog", "key", Decoded(np.full((3, 4), 7, np.int16), (0.0, 2.0, 4.0)))
+    name = writer.finish()
+    cut_power(disk)
+    assert read_entries(home / f"{name}.jsonl") == [entry]
+    assert (np.load(home / f"{name}{ARRAY}") == np.full((3, 4), 7)).all()
