@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Callable
 
@@ -57,8 +58,15 @@ class GpuMeter:
             self._stop()
 
     def write(self) -> None:
-        """Write what is not in the log yet."""
+        """Write what is not in the log yet; on a full disk it is kept for the next time."""
         self._written_s = self._looked_s
-        if self._unwritten_s:
+        if not self._unwritten_s:
+            return
+        try:
             self._ledger.write(events.Spent(gpu_s=round(self._unwritten_s, 3)))
+        except OSError as error:
+            # A full disk pauses the sweep; raised in Tune's loop, it would end it as an error of Ray.
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+        else:
             self._unwritten_s = 0.0

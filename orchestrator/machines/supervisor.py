@@ -20,13 +20,16 @@ from types import FrameType
 
 from orchestrator.machines.address import AUTO, VARIABLE
 from orchestrator.machines.code import CODE, replace_folder
+from orchestrator.state.event_lines import NAMES
 from orchestrator.state.home import check_not_running
 from orchestrator.state.paths import SWEEP_LOG
+from orchestrator.state.sweep_state import SIGNS_OF_LIFE
+from orchestrator.storage import json_lines
 
 FINAL = (0, 1, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM)
 """Exit codes of a driver that has ended by itself: finished, stopped, refused, or stopped by a signal."""
 MAX_RESTARTS = 5
-"""The most restarts in a row without a new event in the sweep's log."""
+"""The most restarts in a row without a report of a trial between them; then the sweep is given up."""
 PAUSE_S = 2.0
 
 
@@ -55,21 +58,29 @@ def supervise(home: Path, name: str, arguments: Sequence[str]) -> int:
     # The files are in the home now: workers need not fetch what was sent with the job.
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
     command = [sys.executable, "-m", "avsweep", *arguments, "--home", str(home)]
-    restarts, bytes_before = 0, -1
+    restarts, log_end = 0, 0
     while True:
         code, was_stopped = _run(command, folder)
         if code in FINAL or was_stopped:
             return code
-        size = log.stat().st_size if log.exists() else 0
-        restarts = restarts + 1 if size == bytes_before else 1
-        bytes_before = size
+        new_lines, log_end = json_lines.read(log, log_end)
+        restarts = 1 if has_sign_of_life(new_lines) else restarts + 1
         if restarts > MAX_RESTARTS:
-            print(
-                f"The driver ended {restarts} times without a new event (the last time: {code}); given up.", flush=True
-            )
+            times = f"{restarts} times without a report of a trial between"
+            print(f"The driver ended {times} (the last time: {code}); given up.", flush=True)
             return code
         print(f"The driver was killed ({code}); it is started again, and goes on from its log.", flush=True)
         time.sleep(PAUSE_S)
+
+
+def has_sign_of_life(lines: Sequence[json_lines.Line]) -> bool:
+    """Return whether lines of a sweep log say that a trial has reported something.
+
+    Every driver writes that it has started, and which trials it begins; one that is killed soon after has still done
+    nothing.
+    """
+    names = {NAMES[kind] for kind in SIGNS_OF_LIFE}
+    return any(line["event"] in names for line in lines)
 
 
 def _run(command: Sequence[str], folder: Path) -> tuple[int, bool]:

@@ -103,13 +103,13 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
         minutes = spec.minutes_per_epoch
         if self._task["kind"] == "evaluate":
-            print_machine()
+            self._print_machine()
             times = EVALUATION_EPOCHS * (1 + len(spec.renderings))
             with guard.time_limit(minutes, output, what="no evaluation", times=times):
                 return {"evaluated": json.dumps(evaluate(spec))}
         if self._run is None:
             print(f"{ATTEMPT} {spec.attempt}, {datetime.now():%Y-%m-%d %H:%M:%S}, process {os.getpid()}", flush=True)
-            print_machine()
+            self._print_machine()
             if problem := processor.known_problem():
                 print(problem, flush=True)
             with guard.time_limit(minutes, output, what="not ready to train", times=START_EPOCHS):
@@ -127,17 +127,19 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         remarks, self._run.remarks = self._run.remarks, []
         return result | {"remarks": json.dumps(remarks)}
 
+    def _print_machine(self) -> None:
+        """Print where this process runs, for the driver and for readers of the log."""
+        if machine := machine_id():
+            print(f"{MACHINE} {machine}, {socket.gethostname()}", flush=True)
+            # What the log says of a signal counts only behind this line, and one may have come before it.
+            self._end_signal.note_in_log()
+
     def cleanup(self) -> None:
         """Close the trial's outbox, if it is open."""
+        self._end_signal.end_task()
         if self._run is not None:
             self._run.close()
             self._run = None
-
-
-def print_machine() -> None:
-    """Print where this process runs, for the driver and for readers of the log."""
-    if machine := machine_id():
-        print(f"{MACHINE} {machine}, {socket.gethostname()}", flush=True)
 
 
 def machine_id() -> str:

@@ -48,8 +48,17 @@ class EndSignal:
             grace_s: how long a step may go on after the signal.
         """
         self._log, self._attempt, self._grace_s, self._last_step_s = log, attempt, grace_s, 0.0
-        if self.has_come:
-            self._write_line()
+        self.note_in_log()
+
+    def end_task(self) -> None:
+        """Write to no log from now on: Ray ends a worker without a task by the same signal."""
+        self._log = None
+
+    def note_in_log(self) -> None:
+        """Write a line to the trial's log if the signal has come, from which the driver knows that after a SIGKILL."""
+        if self.has_come and self._log is not None:
+            with contextlib.suppress(OSError), self._log.open("a") as file:
+                file.write(f"{END_SIGNAL}, attempt {self._attempt}\n")
 
     @contextlib.contextmanager
     def during_step(self) -> Iterator[None]:
@@ -65,21 +74,16 @@ class EndSignal:
 
     def _handle(self, number: int, frame: object) -> None:
         is_first, self.has_come = not self.has_come, True
+        if is_first:
+            # Between two steps, too: SIGKILL may come before the next one.
+            self.note_in_log()
         if self._began_s is None:
             # The next step raises, which the driver can tell from a crash. An idle worker gets none: Ray ends it so.
             if not is_first:
                 sys.exit(128 + number)
-        else:
-            if is_first:
-                self._write_line()
-            if not is_first or self._began_s + self._last_step_s > time.monotonic() + self._grace_s:
-                raise ToldToEnd
+        elif not is_first or self._began_s + self._last_step_s > time.monotonic() + self._grace_s:
+            raise ToldToEnd
         # A signal, because nothing else interrupts a wait of the main thread.
         end = threading.Timer(self._grace_s, signal.pthread_kill, (threading.get_ident(), number))
         end.daemon = True
         end.start()
-
-    def _write_line(self) -> None:
-        if self._log is not None:
-            with contextlib.suppress(OSError), self._log.open("a") as file:
-                file.write(f"{END_SIGNAL}, attempt {self._attempt}\n")

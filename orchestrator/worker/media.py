@@ -13,10 +13,13 @@ import soundfile
 from PIL import Image
 
 from orchestrator.plugins import loader
+from orchestrator.storage import copies, durable
 
 
 def write(folder: Path, media: loader.Media, *, epoch: int, tables: Mapping[str, pd.DataFrame] | None = None) -> None:
     """Write sounds (16-bit wav), pictures (png), `clips.json` and tables; an existing folder is replaced.
+
+    They survive a power cut when this returns, because what is recorded after it says that they are there.
 
     Args:
         folder: the new folder, such as `trials/0007/media/epoch_05`.
@@ -26,7 +29,8 @@ def write(folder: Path, media: loader.Media, *, epoch: int, tables: Mapping[str,
     """
     temporary = folder.with_name(folder.name + ".tmp")
     shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    durable.make_folder(folder.parent)
+    temporary.mkdir()
     for name, samples in media.audio.items():
         soundfile.write(temporary / f"{name}.wav", samples, media.rate_hz, subtype="PCM_16")
     for name, picture in media.images.items():
@@ -35,5 +39,7 @@ def write(folder: Path, media: loader.Media, *, epoch: int, tables: Mapping[str,
     for name, table in (tables or {}).items():
         # Names are quoted: pandas leaves a carriage return bare, which would end the row.
         table.to_csv(temporary / name, index=False, quoting=csv.QUOTE_NONNUMERIC)
+    copies.sync_tree(temporary)
     shutil.rmtree(folder, ignore_errors=True)
     temporary.rename(folder)
+    durable.sync_folder(folder.parent)

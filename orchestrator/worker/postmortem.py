@@ -44,9 +44,11 @@ def _read_tail(path: Path) -> str:
 
 
 def was_told_to_end(path: Path, attempt: int) -> bool:
-    """Return whether the process of an attempt received SIGTERM, according to the trial's log."""
-    # The code may have printed half a line before the signal came.
-    return f"{END_SIGNAL}, attempt {attempt}\n" in _read_tail(path)
+    """Return whether the last process of an attempt received SIGTERM, according to the trial's log."""
+    # An evaluation has the number of the trial's last attempt, and so have its repetitions, but each of their processes
+    # names its machine first. The code may have printed half a line before that, and before the signal came.
+    text_of_process = _read_tail(path).rpartition(f"{MACHINE} ")[2]
+    return f"{END_SIGNAL}, attempt {attempt}\n" in text_of_process
 
 
 def is_of_another(lines: list[str], attempt: int) -> bool:

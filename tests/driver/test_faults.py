@@ -65,6 +65,24 @@ def test_a_process_that_was_told_to_end_is_no_failure_of_its_trial_though_a_kill
     assert trial.displaced_at == [1, 1]
 
 
+def test_after_a_signal_to_an_evaluation_its_later_crashes_are_its_own(tmp_path: Path) -> None:
+    driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
+    driver.agenda.evaluates = True
+    trial = begin(driver, epochs=0)
+    put_on(driver, trial, "a1")
+    while not driver.epoch(trial):
+        pass
+    log = trial_folder(driver.folder, trial.number) / TRIAL_LOG
+    for process in range(1, 4):
+        assert driver.agenda.wants_evaluation(trial) and driver.hand_out() is trial
+        with log.open("a") as file:
+            file.write(f"{MACHINE} a1, node-7\n" + f"{END_SIGNAL}, attempt 1\n" * (process == 1))
+        driver.fails(None)
+        assert (len(trial.displaced_at), len(trial.died_at)) == (1, process - 1)
+    assert not driver.agenda.wants_evaluation(trial)
+    assert "could not be evaluated: its process was killed (signal 9)" in driver.said[-1]
+
+
 def test_a_trial_makes_room_at_the_end_of_its_epoch_on_a_machine_that_leaves(tmp_path: Path) -> None:
     driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny")
     trial = begin(driver)

@@ -16,6 +16,7 @@ from orchestrator.machines.inventory import Capacity, Machine
 from orchestrator.state.budget import Budget
 from orchestrator.state.events import Spent
 from orchestrator.state.ledger import Ledger
+from tests.benchmarks.chaos_rig import fill, small_disk
 from tests.support.driving import ledger_of
 from tests.support.engine_rig import EngineRig
 from tests.support.spaces import noop_sweep
@@ -45,6 +46,27 @@ def test_shares_of_cards_are_added_up_and_the_log_keeps_them(tmp_path: Path) -> 
         now_s[0] += 1
         meter.look()
     assert Ledger(tmp_path / "tiny", read_only=True).gpu_seconds == pytest.approx(3600, abs=2)
+
+
+@pytest.mark.root
+def test_what_a_full_disk_does_not_take_is_written_once_there_is_room(tmp_path: Path) -> None:
+    sweep = noop_sweep(tmp_path, resources={"gpu": 0.5}, pruning="none", budget=LIMITED)
+    now_s = [100.0]
+    with small_disk(tmp_path / "home", 1) as is_small:
+        assert is_small, "no file system can be mounted here"
+        ledger = ledger_of(sweep, tmp_path / "home" / "tiny")
+        meter = GpuMeter(ledger, 1e6, lambda: 1.0, lambda: None, lambda: now_s[0])
+        fill(tmp_path / "home" / "ballast")
+        # The last page of the log still takes some.
+        for _ in range(200):
+            now_s[0] += 61
+            meter.look()
+        meter.write()
+        assert ledger.gpu_seconds < 200 * 61
+        (tmp_path / "home" / "ballast").unlink()
+        now_s[0] += 61
+        meter.look()
+        assert Ledger(tmp_path / "home" / "tiny", read_only=True).gpu_seconds == pytest.approx(201 * 61)
 
 
 def test_a_sweep_without_such_a_limit_measures_nothing(tmp_path: Path) -> None:

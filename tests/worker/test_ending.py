@@ -16,10 +16,11 @@ import pytest
 
 from orchestrator.state.paths import OUTBOX, TRIAL_LOG
 from orchestrator.storage.json_lines import read
+from orchestrator.worker import actor
 from orchestrator.worker.actor import Worker
 from orchestrator.worker.attempt import TrialRun
 from orchestrator.worker.failure import DISPLACED, TrialFailure
-from orchestrator.worker.postmortem import was_told_to_end
+from orchestrator.worker.postmortem import read_machine, was_told_to_end
 from orchestrator.worker.spec import TrialSpec
 from tests.support.spaces import trial_spec
 
@@ -95,8 +96,8 @@ def test_after_a_signal_between_two_epochs_no_other_one_begins(tmp_path: Path) -
     worker = begin(walk(tmp_path))
     worker.step()
     os.kill(os.getpid(), signal.SIGTERM)
-    # Ray ends an idle worker in the same way, whose trial has ended before.
-    assert not was_told_to_end(tmp_path / TRIAL_LOG, 1)
+    # SIGKILL may come before the next step.
+    assert was_told_to_end(tmp_path / TRIAL_LOG, 1)
     # Whatever the process is still given is given back.
     other = walk(tmp_path / "other")
     Path(other.folder).mkdir()
@@ -105,6 +106,31 @@ def test_after_a_signal_between_two_epochs_no_other_one_begins(tmp_path: Path) -
     assert was_told_to_end(tmp_path / "other" / TRIAL_LOG, 1) and not (tmp_path / "other" / OUTBOX).exists()
     with pytest.raises(SystemExit):
         os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_ray_ends_a_worker_whose_task_is_over_by_a_signal_of_which_its_trial_says_nothing(tmp_path: Path) -> None:
+    worker = begin(walk(tmp_path))
+    worker.step()
+    worker.cleanup()
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert not was_told_to_end(tmp_path / TRIAL_LOG, 1)
+
+
+def test_a_signal_that_comes_before_the_process_has_named_its_machine_is_not_overlooked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    worker = begin(walk(tmp_path))
+
+    def be_told_to_end_by_ray() -> str:
+        if not worker._end_signal.has_come:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return "a1"
+
+    # There is no Ray here, which knows the machine.
+    monkeypatch.setattr(actor, "machine_id", be_told_to_end_by_ray)
+    worker.step()
+    worker.cleanup()
+    assert read_machine(tmp_path / TRIAL_LOG, 1) == "a1" and was_told_to_end(tmp_path / TRIAL_LOG, 1)
 
 
 @pytest.mark.parametrize("receiver", ["worker", "keeper", "command"])

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator.worker import postmortem
-from orchestrator.worker.postmortem import MemoryKills, cause_of_death, read_last_attempt
+from orchestrator.worker.postmortem import END_SIGNAL, MemoryKills, cause_of_death, read_last_attempt, was_told_to_end
 
 
 def write(folder: Path, *lines: str) -> Path:
@@ -43,6 +43,15 @@ def test_what_an_earlier_attempt_said_is_not_held_against_this_one(tmp_path: Pat
     # The third was killed before it wrote a line.
     write(tmp_path, "--- attempt 2, then, process 7", "Fatal Python error: Aborted")
     assert "signal 9" in cause_of_death(path, 3, out_of_memory=lambda: False)[1]
+
+
+def test_a_signal_to_an_earlier_process_of_an_evaluation_is_not_one_to_the_last(tmp_path: Path) -> None:
+    begin = ["--- attempt 1, then, process 7", "--- machine a1, node-7"]
+    signal = f" 12 %{END_SIGNAL}, attempt 1"
+    assert was_told_to_end(write(tmp_path, *begin, signal), 1)
+    assert was_told_to_end(write(tmp_path, "--- attempt 1, then, process 7", signal), 1)
+    assert not was_told_to_end(write(tmp_path, *begin, signal, " 3 %--- machine a1, node-7", "loading"), 1)
+    assert was_told_to_end(write(tmp_path, *begin, signal, "--- machine a1, node-7", signal), 1)
 
 
 def test_a_kill_for_memory_is_one_unless_the_process_says_otherwise(tmp_path: Path) -> None:

@@ -7,6 +7,8 @@ import os
 import shutil
 from pathlib import Path
 
+from trainables.support import durable
+
 NUM_KEPT = 2
 """The copies that are kept: that of the newest epoch, and the one before in case that the newest is damaged."""
 
@@ -44,11 +46,13 @@ class Snapshots:
             return False
         temporary = self._folder / "copying.tmp"
         _delete(temporary)
-        self._folder.mkdir(parents=True, exist_ok=True)
+        durable.make_folder(self._folder)
         _copy(self._checkpoint, temporary)
         _sync(temporary)
         _delete(self._folder / str(epoch))
         temporary.rename(self._folder / str(epoch))
+        # Before the older copies are deleted: a power cut could otherwise take the new name, and leave no copy.
+        durable.sync_folder(self._folder)
         for old in sorted(self._epochs())[:-NUM_KEPT]:
             _delete(self._folder / str(old))
         return True
@@ -100,11 +104,10 @@ def _sync(path: Path) -> None:
     for file in [path, *path.rglob("*")]:
         if file.is_symlink():
             continue
-        handle = os.open(file, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
+        if file.is_dir():
+            durable.sync_folder(file)
+        else:
+            durable.sync_file(file)
 
 
 def _delete(path: Path) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainables.corpora.shards.decoded import Decoded
+from trainables.support import durable
 
 ARRAY, LINES = ".npy", ".jsonl"
 
@@ -116,7 +117,7 @@ class ShardWriter:
         return entry
 
     def finish(self) -> str:
-        """Give the shard its name once all of it is on the disk, and return the name."""
+        """Give the shard its name once all of it is on the disk; return the name, which survives a power cut, too."""
         self._array.seek(0)
         self._write_header(self._array, self.num_items)
         for file in (self._array, self._lines):
@@ -127,6 +128,7 @@ class ShardWriter:
         # A shard exists if its lines do.
         self._array_path.replace(self._folder / f"{name}{ARRAY}")
         self._lines_path.replace(self._folder / f"{name}{LINES}")
+        durable.sync_folder(self._folder)
         return name
 
     def close(self) -> None:
