@@ -119,7 +119,7 @@ def export_trial(home: Path, reference: str, say: Callable[[str], None]) -> Cham
     return Champion(folder, origin)
 
 
-def load_best(home: Path, name: str, number: int | None = None) -> loader.Trainable:
+def load_best(home: Path | str, name: str, number: int | None = None) -> loader.Trainable:
     """Construct the best trial of a sweep with the weights of its best epoch, for use in Python.
 
     Args:
@@ -130,6 +130,7 @@ def load_best(home: Path, name: str, number: int | None = None) -> loader.Traina
     Raises:
         UserError: no trial has ended, there is no such trial, or its checkpoint was deleted or is of another version.
     """
+    home = Path(home)
     snapshot = read_snapshot(home, name)
     sweep = read_stored(snapshot.ledger.folder)
     return _load(sweep, home, _find_best(snapshot) if number is None else snapshot.trial(number))

@@ -17,7 +17,13 @@ from orchestrator.search_space import overlays
 from orchestrator.search_space.arms import Arm, make_arms
 from orchestrator.search_space.checks.config import ConfigCheck
 from orchestrator.search_space.checks.objective import check_objective, check_objective_at, check_renderings
-from orchestrator.search_space.checks.rules import check_baseline, check_corpus, check_seeds, check_space
+from orchestrator.search_space.checks.rules import (
+    check_baseline,
+    check_corpus,
+    check_needs_no_corpus,
+    check_seeds,
+    check_space,
+)
 from orchestrator.search_space.combinations import Cell, check_params, make_cells
 from orchestrator.search_space.panel import Panel, read_panel
 from orchestrator.search_space.sampler import is_file
@@ -69,6 +75,8 @@ class Reading:
         if "corpus" not in self.lost and space.corpus is not None:
             with self._note_errors_at(("corpus",)):
                 check_corpus(space.corpus, loader.corpus_model(space.corpus), self.note)
+        elif not {"corpus", "trainable"} & self.lost:
+            check_needs_no_corpus(space, self.note)
         panel = self._read_panel(space)
         self.broken.update(check_params(space, self.note))
         arms, skipped = self._make_arms(space)

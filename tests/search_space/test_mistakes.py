@@ -448,3 +448,15 @@ def test_the_declaration_of_a_metric_decides_whether_it_orders_arms_not_its_name
     shutil.move(net, "other_net.py")
     (line,) = mistakes(edit, ("./net.py", "./other_net.py"))
     assert f"objective.metric: {name} means something else in each arm (its scale depends on the loss); rank" in line
+
+
+def test_a_trainable_that_trains_on_clips_needs_a_corpus(tmp_path: Path) -> None:
+    path = tmp_path / "space.yaml"
+    path.write_text(
+        "name: x\ntrainable: autoencoder\nobjective: {metric: val/judge_probability, mode: max}\n"
+        "params: {loss: l2}\nbudget: {seeds: 3, max_epochs: 1}\n"
+    )
+    with pytest.raises(SearchSpaceError) as refused:
+        read_search_space(path)
+    (line,) = refused.value.lines
+    assert line == f"{path}:2:12: trainable: autoencoder needs a corpus; add corpus: {{name: demo}}, or one of your own"

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import BaseModel, ValidationError
 
 from orchestrator.messages import Complain, describe, quote_value, suggest_option
+from orchestrator.plugins import loader
 from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.combinations import Cell, format_value
 from orchestrator.search_space.schema import SearchSpace
@@ -56,6 +57,12 @@ def _check_preference(space: SearchSpace, complain: Complain) -> None:
         complain(at, "lets people hear clips of a corpus; needs corpus")
     if space.media.clips < 1:
         complain(at, f"lets people hear the trials; needs media.clips of 1 or more, got {space.media.clips}")
+
+
+def check_needs_no_corpus(space: SearchSpace, complain: Complain) -> None:
+    """Check that a search space without a corpus has a trainable of the user's own: all others train on clips."""
+    if isinstance(space.trainable, str) and not loader.is_path(space.trainable):
+        complain(("trainable",), f"{space.trainable} needs a corpus; add corpus: {{name: demo}}, or one of your own")
 
 
 def check_corpus(settings: Mapping[str, PlainValue], model: type[BaseModel], complain: Complain) -> None:
