@@ -9,7 +9,7 @@ from orchestrator.command_line import format_command
 from orchestrator.state import events
 from orchestrator.state.home import home_option
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.requests import Request, read_controls, take, write_controls
+from orchestrator.state.requests import Request, read_controls, taken, write_controls
 from orchestrator.state.trial import BROKEN, Trial
 from reports import vocabulary as words
 
@@ -35,7 +35,6 @@ class LiveControl:
         self._ledger = ledger
         self._say = say
         self._folder = ledger.folder
-        self._stopped: set[int] = set()
         self._looked_s = float("-inf")
         self.controls = read_controls(self._folder)
 
@@ -55,20 +54,22 @@ class LiveControl:
         """
         if time.monotonic() - self._looked_s >= LOOK_EVERY_S:
             self._looked_s = time.monotonic()
-            for request in take(self._folder):
-                if request.trial is None:
-                    self._change_sweep(request)
-                elif (trial := self._ledger.trials.get(request.trial)) is not None:
-                    self._change_trial(request, trial)
-        for number in self._stopped - live:
-            self.hold_if_requested(self._ledger.trials[number])
+            with taken(self._folder) as requests:
+                for request in requests:
+                    if request.trial is None:
+                        self._change_sweep(request)
+                    elif (trial := self._ledger.trials.get(request.trial)) is not None:
+                        self._change_trial(request, trial)
+        for number in self.controls.stopped:
+            if number not in live:
+                self.hold_if_requested(self._ledger.trials[number])
 
     def hold_if_requested(self, trial: Trial) -> bool:
         """Hold a trial that its worker may leave now, if somebody has stopped it; return whether it is held."""
-        if trial.number in self._stopped:
-            self._stopped.discard(trial.number)
+        if trial.number in self.controls.stopped:
             if trial.outcome is None:
                 self._ledger.write(events.Held(trial=trial.number, reason="stopped by hand"))
+            self._set(stopped=self._without(trial, self.controls.stopped))
         return trial.held
 
     def is_surplus(self, trial: Trial, live: set[int]) -> bool:
@@ -83,6 +84,11 @@ class LiveControl:
     def _set(self, **changes: object) -> None:
         self.controls = self.controls.model_copy(update=changes)
         write_controls(self._folder, self.controls)
+
+    @staticmethod
+    def _without(trial: Trial, numbers: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the numbers without that of a trial."""
+        return tuple(number for number in numbers if number != trial.number)
 
     def _change_sweep(self, request: Request) -> None:
         match request.action:
@@ -101,16 +107,15 @@ class LiveControl:
     def _change_trial(self, request: Request, trial: Trial) -> None:
         match request.action:
             case "stop" if trial.outcome is None:
-                self._stopped.add(trial.number)
+                self._set(stopped=(*self._without(trial, self.controls.stopped), trial.number))
             case "continue":
-                self._stopped.discard(trial.number)
+                self._set(stopped=self._without(trial, self.controls.stopped))
                 if trial.held:
                     self._ledger.write(events.Released(trial=trial.number))
             case "retry" if trial.outcome in BROKEN:
                 self._ledger.retry(trial, BY_HAND)
                 self._say(f"Trial {trial.number} is tried again, as {BY_HAND}.")
             case "boost" if trial.outcome is None:
-                others = (number for number in self.controls.boosted if number != trial.number)
-                self._set(boosted=(*others, trial.number))
+                self._set(boosted=(*self._without(trial, self.controls.boosted), trial.number))
             case _:
                 self._say(f"Trial {trial.number} is {trial.status}: nothing to {request.action}.")

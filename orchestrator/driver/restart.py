@@ -22,6 +22,8 @@ from reports import vocabulary as words
 
 MAX_RESTARTS = 3
 """The most restarts without a report of a trial between them; then the driver gives up."""
+UNRECORDED = "ORCHESTRATE_UNRECORDED_RESTARTS"
+"""The environment variable with the number of restarts that a full disk kept out of the sweep log."""
 SIGNAL_S = 0.5
 """The time in which a signal to every process of a job reaches all of them."""
 
@@ -62,12 +64,15 @@ class Takeover:
         self.screen.release_terminal()
         if self.signal_handler.reason:
             self._end(self.signal_handler.reason, Interrupted.exit_code)
-        restarts = self.ledger.restarts + 1
+        unrecorded = int(os.environ.get(UNRECORDED, "0"))
+        restarts = self.ledger.restarts + unrecorded + 1
         if restarts > MAX_RESTARTS:
             self._end(f"{what} {restarts} times without a report between; see driver.log in the sweep's folder", 1)
         # On a full disk this write fails; the fresh driver then waits for space.
-        with contextlib.suppress(OSError):
+        try:
             self.ledger.write(events.Restarted(reason=what))
+        except OSError:
+            os.environ[UNRECORDED] = str(unrecorded + 1)
         self.screen.say(f"{what}; going on with a new one.")
         self._kill_ray_processes()
         sys.stdout.flush()

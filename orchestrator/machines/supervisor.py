@@ -57,13 +57,16 @@ def supervise(home: Path, name: str, arguments: Sequence[str]) -> int:
     os.environ.setdefault(VARIABLE, AUTO)
     # The files are in the home now: workers need not fetch what was sent with the job.
     os.environ["RAY_OVERRIDE_JOB_RUNTIME_ENV"] = "1"
-    command = [sys.executable, "-m", "avsweep", *arguments, "--home", str(home)]
-    restarts, log_end = 0, 0
+    _, log_end = json_lines.read(log)
+    restarts = 0
     while True:
-        code, was_stopped = _run(command, folder)
+        code, was_stopped = _run([sys.executable, "-m", "avsweep", *arguments, "--home", str(home)], folder)
         if code in FINAL or was_stopped:
             return code
         new_lines, log_end = json_lines.read(log, log_end)
+        if new_lines:
+            # What the command asked for, such as 4 more trials, is in the log: it must not be granted twice.
+            arguments = ["resume", name]
         restarts = 1 if has_sign_of_life(new_lines) else restarts + 1
         if restarts > MAX_RESTARTS:
             times = f"{restarts} times without a report of a trial between"

@@ -13,7 +13,7 @@ from orchestrator.policy.promotion import Promotion
 from orchestrator.search_space.reader import Arm, Sweep
 from orchestrator.state import events
 from orchestrator.state.budget import Budget
-from orchestrator.state.curve import Objective
+from orchestrator.state.curve import Objective, Rank
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import RANKED, Trial
 from reports import vocabulary as words
@@ -238,16 +238,17 @@ class Agenda:
         if any(trial.outcome is None for trial in search_trials) or self.hearing.unheard(arm.name):
             return []
         if self.hearing.is_wanted:
-            values: dict[int, float | None] = {
-                trial.number: self.ledger.preferences.get(trial.number) for trial in search_trials
+            strengths = {trial.number: self.ledger.preferences.get(trial.number) for trial in search_trials}
+            ranks: dict[int, Rank] = {
+                number: (0, strength) for number, strength in strengths.items() if strength is not None
             }
         else:
-            values = {trial.number: trial.best_value for trial in search_trials if trial.outcome in RANKED}
-        sign = -1 if self.objective.mode == "max" or self.hearing.is_wanted else 1
-        # Of equal trials the earlier one is first.
-        ranked = sorted((sign * value, number) for number, value in values.items() if value is not None)
+            candidates = {trial.number: trial.rank(self.objective) for trial in search_trials if trial.outcome in RANKED}
+            ranks = {number: rank for number, rank in candidates.items() if rank is not None}
+        # The sort is stable, also in reverse: of equal trials the earlier one is first.
+        best_first = sorted(ranks, key=ranks.__getitem__, reverse=True)
         existing_pairs = {(trial.of, trial.index % confirm.seeds) for trial in self.ledger.of_arm(arm.name, "confirm")}
-        wanted = [(number, repetition) for _, number in ranked[: confirm.top] for repetition in range(confirm.seeds)]
+        wanted = [(number, repetition) for number in best_first[: confirm.top] for repetition in range(confirm.seeds)]
         return [pair for pair in wanted if pair not in existing_pairs]
 
     def _ask_confirm(self, arms: Sequence[Arm]) -> Trial | None:

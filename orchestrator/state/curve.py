@@ -19,8 +19,8 @@ TAKEN_OVER = 0
 """The attempt of epochs that another trial has trained; a trial's own attempts count from 1."""
 Point = tuple[float, ...]
 """The values of all objectives in one epoch, each with the sign that makes the largest the best."""
-Rank = tuple[bool, float]
-"""Whether a trial trained to the end, and its best value with the sign that makes the largest the best."""
+Rank = tuple[int, float]
+"""1 for a trial that trained to the end, −1 for one that diverged, else 0; its best value, signed so that larger is better."""
 
 
 @dataclass(frozen=True)
@@ -102,11 +102,12 @@ class Objective:
         """Return what orders an arm's trials, the largest first; None if a trial can't be its arm's best.
 
         Trials of the search that trained to the end come first: one that was pruned or still trains is the best only
-        as long as there is none of them.
+        as long as there is none of them, and one that diverged only if there is no other.
         """
         if stage != words.STAGE_SEARCH or outcome == words.OUTCOME_FAILED or value is None or math.isnan(value):
             return None
-        return outcome == words.OUTCOME_COMPLETED, value if self.mode == "max" else -value
+        completeness = {words.OUTCOME_COMPLETED: 1, words.OUTCOME_DIVERGED: -1}.get(outcome or "", 0)
+        return completeness, value if self.mode == "max" else -value
 
 
 def describe_constraints(objective: Objective) -> str:

@@ -42,6 +42,8 @@ RANGES = ("uniform", "loguniform", "quniform", "int", "logint")
 """Domains of searched parameters whose bounds may differ when a sweep is resumed."""
 KINDS = ("trials_per_arm", "seeds")
 """Keys of `budget` of which one can't replace the other when a sweep is resumed."""
+ENDS_ARMS = "stop_when"
+"""The key of `budget` that ends arms early; it may only be taken out when a sweep is resumed."""
 
 
 def find_home(home: Path | None) -> Path:
@@ -92,7 +94,7 @@ def lock_sweep(folder: Path) -> Iterator[LockNote]:
         before = _parse_note(file.read())
         if not _lock(file):
             raise UserError(_running_line(folder, before))
-        note = LockNote(file)
+        note = LockNote(folder / LOCK, file)
         note.update(host=socket.gethostname(), pid=os.getpid())
         delete_scratch(before)
         try:
@@ -248,7 +250,17 @@ def _continues(before: dict[str, Any], after: dict[str, Any]) -> bool:
             if change.get("params"):
                 changes.append(change)
         search_space["arms"] = changes
-    # A budget that is not set has no limit, so that adding a limit of hours is allowed.
-    grows = all((new.get(key) or float("inf")) >= (old.get(key) or 0) for key in GROWING)
-    is_same_kind = all((old.get(key) is None) == (new.get(key) is None) for key in KINDS)
-    return before == after and grows and is_same_kind
+    return before == after and _grows(_set_keys(old), _set_keys(new))
+
+
+def _set_keys(budget: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys of a budget that set something: neither left out nor `none`."""
+    return {key: value for key, value in budget.items() if value not in (None, "none")}
+
+
+def _grows(old: dict[str, Any], new: dict[str, Any]) -> bool:
+    """Return whether a budget is of the same kind as another one, and leaves at least as much to do."""
+    # A limit that is not set is infinite, so that adding a limit of hours is allowed.
+    is_larger = all(new.get(key, float("inf")) >= old.get(key, 0) for key in GROWING)
+    is_same_kind = all((key in old) == (key in new) for key in KINDS)
+    return is_larger and is_same_kind and new.get(ENDS_ARMS) in (None, old.get(ENDS_ARMS))

@@ -15,13 +15,15 @@ HANDED_ON = "ORCHESTRATE_LOCK"
 class LockNote(dict[str, Any]):
     """A dict that is written to the lock file by `update` and `clear`."""
 
-    def __init__(self, file: io.TextIOWrapper) -> None:
+    def __init__(self, path: Path, file: io.TextIOWrapper) -> None:
         """Begin empty, without writing.
 
         Args:
+            path: the path of the lock file; `file.name` is a number where it was opened by its descriptor.
             file: the lock file, open for reading and writing, and locked.
         """
         super().__init__()
+        self._path = path
         self._file = file
 
     def update(self, *args: Any, **kwargs: Any) -> None:
@@ -37,7 +39,7 @@ class LockNote(dict[str, Any]):
     def hand_on(self) -> None:
         """Keep the lock across `exec`, so that no other driver can take it in between."""
         os.set_inheritable(self._file.fileno(), True)
-        os.environ[HANDED_ON] = f"{self._file.name}:{self._file.fileno()}"
+        os.environ[HANDED_ON] = f"{self._path}:{self._file.fileno()}"
 
     def _write(self) -> None:
         # It overwrites the old text before it truncates the file, because that also works on a full disk.
@@ -48,9 +50,16 @@ class LockNote(dict[str, Any]):
 
 
 def take_over(path: Path) -> io.TextIOWrapper | None:
-    """Return the lock file that the driver before `exec` kept locked with `hand_on`; None if there is none."""
-    name, _, descriptor = os.environ.pop(HANDED_ON, "").rpartition(":")
+    """Return the lock file that the driver before `exec` kept locked with `hand_on`; None if there is none.
+
+    A command with several sweeps asks for the locks of those before it first: theirs are not it.
+    """
+    name, _, descriptor = os.environ.get(HANDED_ON, "").rpartition(":")
+    if not name:
+        return None
+    # Ray's processes must not inherit it, whichever sweep starts them.
+    os.set_inheritable(int(descriptor), False)
     if name != str(path):
         return None
-    os.set_inheritable(int(descriptor), False)
+    del os.environ[HANDED_ON]
     return open(int(descriptor), "r+")

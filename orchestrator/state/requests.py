@@ -43,12 +43,14 @@ class Controls(BaseModel):
         paused: whether no trial may run.
         at_once: the most trials that run at once; None for as many as there is room for.
         boosted: the trials that get the next free places, the first one first.
+        stopped: the trials that are to be held after their epoch.
     """
 
     model_config = ConfigDict(frozen=True)
     paused: bool = False
     at_once: int | None = None
     boosted: tuple[int, ...] = ()
+    stopped: tuple[int, ...] = ()
 
 
 @contextmanager
@@ -65,16 +67,20 @@ def send(folder: Path, request: Request) -> None:
         file.write(request.model_dump_json(exclude_none=True) + "\n")
 
 
-def take(folder: Path) -> list[Request]:
-    """Return the requests that have come, oldest first, and empty the file."""
+@contextmanager
+def taken(folder: Path) -> Iterator[list[Request]]:
+    """Yield the requests that have come, oldest first, and remove them at the end of the block.
+
+    They stay if the block raises or its process is killed, so that the next driver carries them out.
+    """
     path = folder / REQUESTS
     if not path.exists() or not path.stat().st_size:
-        return []
+        yield []
+        return
     with _locked(folder) as file:
         file.seek(0)
-        lines = file.read().splitlines()
+        yield list(_parse(file.read().splitlines()))
         file.truncate(0)
-    return list(_parse(lines))
 
 
 def count_waiting(folder: Path) -> int:

@@ -14,7 +14,7 @@ from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
 
 RANKED = (words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED)
-"""Outcomes of trials that may be an arm's best."""
+"""Outcomes of trials whose result samplers learn from, and which a confirm stage may train again."""
 BROKEN = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
 """Outcomes of trials that can be tried again."""
 PARAMETER_CAUSES = (words.CAUSE_OOM, words.CAUSE_TIMEOUT)

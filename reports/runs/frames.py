@@ -127,7 +127,10 @@ class SweepRuns:
         competing = self.search_trials[self.search_trials["outcome"] == words.OUTCOME_COMPLETED]
         if self.best_column not in competing or competing[self.best_column].isna().all():
             return competing.iloc[:0]
-        ranked = competing.dropna(subset=[self.best_column]).sort_values(self.best_column, ascending=self.mode == "min")
+        # Of equal trials the earlier one is first, as in `status`.
+        ranked = competing.dropna(subset=[self.best_column]).sort_values(
+            [self.best_column, ID], ascending=[self.mode == "min", True]
+        )
         first = ranked.groupby("arm", sort=False).head(1).set_index("arm", drop=False)
         return first.loc[[arm for arm in self.arms if arm in first.index]]
 

@@ -34,14 +34,18 @@ def current_look(runs: SweepRuns) -> int | None:
 def _explain_broken(runs: SweepRuns, arm: str) -> str:
     """Return how many trainings of an arm are missing and why; empty if none are."""
     own, unit = _trials_to_test(runs, arm)
+    num_planned = len(own)
     counts = {outcome: int((own["outcome"] == outcome).sum()) for outcome in BROKEN_OUTCOMES}
     if _is_finished(runs):
         counts["could not be judged"] = len(_untested(runs, own))
+        num_planned = max(num_planned, _num_to_confirm(runs, arm))
+        # The search has ended with fewer trials that can be confirmed: the best of few would stand for the best of all.
+        counts["had no trial to confirm"] = num_planned - len(own)
     parts = [(count, what) for what, count in counts.items() if count]
     if not parts:
         return ""
     (number, first), *others = parts
-    sentence = f"{number} of {words.amount(len(own), unit)} of {arm} {first}"
+    sentence = f"{number} of {words.amount(num_planned, unit)} of {arm} {first}"
     return " and ".join([sentence, *(f"{count} {what}" for count, what in others)])
 
 
@@ -54,7 +58,18 @@ def _explain_unsettled(runs: SweepRuns, arm: str) -> str:
         return f"{words.amount(num_outstanding, 'trial')} of {arm} {verb} outstanding"
     if any(arm in look["arms"] for look in looks):
         return f"{arm} got more trainings after a look at the test split (look {len(looks) + 1})"
+    num_planned, num_confirmed = _num_to_confirm(runs, arm), len(_trials_to_test(runs, arm)[0])
+    if 0 < num_planned < num_confirmed:
+        # Such as a failed trial that was retried, or votes that came, when the first had been evaluated.
+        return f"the best trials of {arm} changed when some were confirmed ({num_confirmed} instead of {num_planned})"
     return ""
+
+
+def _num_to_confirm(runs: SweepRuns, arm: str) -> int:
+    """Return how many trainings of an arm its confirm stage has, if every trial of the search can be confirmed."""
+    confirm = runs.record.get("confirm")
+    num_searched = int((runs.search_trials["arm"] == arm).sum())
+    return min(confirm["top"], num_searched) * confirm["seeds"] if confirm else 0
 
 
 def _num_outstanding(runs: SweepRuns, arm: str) -> int:

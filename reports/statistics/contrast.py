@@ -47,6 +47,7 @@ class Contrast:
         scope: `configuration` if an arm has one configuration only and a search chose it, so that the statement is
             about that configuration only; else `arm`.
         is_planned: whether the sweep's baseline asks for this contrast.
+        is_incomplete: whether trainings of its arms have diverged or failed, or could not be judged.
         why_no_interval: the reason in words; None if there is an interval.
         why_exploratory: in words, why a test would find false differences too often; None if it would not.
     """
@@ -72,6 +73,7 @@ class Contrast:
     num_recordings_left_out: int
     scope: Scope
     is_planned: bool
+    is_incomplete: bool
     why_no_interval: str | None
     why_exploratory: str | None
 
@@ -110,8 +112,8 @@ def find_intervals(contrasts: Sequence[Contrast]) -> list[tuple[Contrast, float,
 def adjust_p(family: Sequence[Contrast], look: int | None = 1) -> list[Contrast]:
     """Return the contrasts with p adjusted by Holm's method over those that are planned and can be tested.
 
-    Exploratory contrasts keep their place in the family with a p of 1. Otherwise the other contrasts would be
-    adjusted less for as long as those are exploratory.
+    Those that are exploratory or lack a training keep their place in the family with a p of 1. Otherwise the others
+    would be adjusted less because a training has failed, and again more once it is repeated.
 
     Args:
         family: all contrasts by the objective.
@@ -128,7 +130,7 @@ def adjust_p(family: Sequence[Contrast], look: int | None = 1) -> list[Contrast]
 def _with_p(contrast: Contrast, p: float, p_at_look: float, look: int | None) -> Contrast:
     """Return a planned contrast with its adjusted p, or with its p for repeated looks if it is exploratory."""
     if contrast.why_exploratory is None:
-        return replace(contrast, p_adjusted=p)
+        return replace(contrast, p_adjusted=p) if _can_be_tested(contrast) else contrast
     if look is None or look == 1 or contrast.p is None:
         return contrast
     return replace(contrast, p_repeated=min(1.0, look_penalty(look) * p_at_look))
@@ -136,8 +138,12 @@ def _with_p(contrast: Contrast, p: float, p_at_look: float, look: int | None) ->
 
 def _is_in_family(contrast: Contrast) -> bool:
     """Return whether a contrast counts in Holm's adjustment."""
-    can_be_tested = contrast.p is not None and contrast.num_units >= FEWEST_UNITS
-    return contrast.is_planned and (can_be_tested or contrast.why_exploratory is not None)
+    is_kept = contrast.is_incomplete or contrast.why_exploratory is not None
+    return contrast.is_planned and (is_kept or _can_be_tested(contrast))
+
+
+def _can_be_tested(contrast: Contrast) -> bool:
+    return contrast.p is not None and contrast.num_units >= FEWEST_UNITS
 
 
 def _p_or_one(contrast: Contrast) -> float:

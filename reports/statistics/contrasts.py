@@ -98,7 +98,7 @@ def contrasts(
             contrast = _estimate(question, factors, filled_cells, num_empty, is_searched, why_broken, why_unsettled)
             answers.append(contrast)
         elif question.is_planned and (why_broken or why_unsettled):
-            answers.append(_empty_contrast(question, why_broken or why_unsettled, why_unsettled))
+            answers.append(_empty_contrast(question, why_broken, why_unsettled))
     return answers
 
 
@@ -132,7 +132,7 @@ def _cell(arms: Mapping[Key, Trainings], pair: tuple[Key, Key], is_within: bool)
     return [_Term(pair[0], 1, _make_sample(differences))] if differences else []
 
 
-def _empty_contrast(question: Question, why: str, why_exploratory: str) -> Contrast:
+def _empty_contrast(question: Question, why_broken: str, why_unsettled: str) -> Contrast:
     """Return the contrast of a comparison without data in any cell."""
     return Contrast(
         factor=question.factor,
@@ -156,8 +156,9 @@ def _empty_contrast(question: Question, why: str, why_exploratory: str) -> Contr
         num_recordings_left_out=0,
         scope="arm",
         is_planned=question.is_planned,
-        why_no_interval=why,
-        why_exploratory=why_exploratory or None,
+        is_incomplete=bool(why_broken),
+        why_no_interval=why_broken or why_unsettled,
+        why_exploratory=why_unsettled or None,
     )
 
 
@@ -221,6 +222,7 @@ def _estimate(
         num_recordings_left_out=len(is_shared) - num_recordings,
         scope="configuration" if is_searched and num_configurations == 1 else "arm",
         is_planned=question.is_planned,
+        is_incomplete=bool(why_broken),
         why_no_interval=why,
         why_exploratory=why_unsettled or None,
     )

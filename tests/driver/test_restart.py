@@ -44,6 +44,19 @@ def test_it_becomes_a_fresh_driver_although_nothing_can_be_written(tmp_path: Pat
     )
 
 
+def test_restarts_end_although_a_full_disk_keeps_them_out_of_the_log(tmp_path: Path) -> None:
+    script = tmp_path / "driver.py"
+    became = "sys.executable, [sys.executable, *sys.argv]"
+    before = f"import os; {FULL_DISK}; execv = os.execv; os.execv = lambda *_: execv({became})"
+    # Each driver has space until it has its lock, as on a disk that fills.
+    has_space = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY,) * 2)\n"
+    script.write_text(has_space + CODE.format(before=before, again="[]"))
+    done = subprocess.run([sys.executable, script, tmp_path / "tiny"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 1, done.stderr
+    assert done.stdout.count("going on with a new one") == 3
+    assert "Ray has died 4 times without a report between" in done.stdout
+
+
 def test_the_sweep_stays_locked_while_a_driver_becomes_a_fresh_one(tmp_path: Path) -> None:
     """`exec` closed the lock's file once, so that another driver could come between."""
     folder = tmp_path / "tiny"

@@ -15,19 +15,22 @@ from orchestrator.state.ledger import Ledger
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from orchestrator.state.events import Started
+from orchestrator.state.events import Granted, Started
 from orchestrator.state.ledger import Ledger
 ledger = Ledger(Path(sys.argv[sys.argv.index("--home") + 1]) / "tiny")
+if "--trials" in sys.argv:
+    before = ledger.granted["all"].trials if "all" in ledger.granted else 6
+    ledger.write(Granted(arm="all", trials=before + 4))
 ledger.write(Started())
 trial = ledger.ask(
     arm="all", index=0, stage="search", source="", of=None, seed=0, compared={}, searched={}, params={}
 )
 ledger.attempt(trial, "code")
-if str(len(ledger.starts)) in sys.argv:
+if str(len(ledger.starts)) in os.environ["REPORTING"].split():
     ledger.judge(trial, 1)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-"""A driver that writes what a real one does, and is killed; after its first epoch in the starts that are named."""
+"""A driver that writes what a real one does, and is killed; after its first epoch in the starts that REPORTING names."""
 
 
 @pytest.mark.parametrize(("reporting", "starts"), [([], MAX_RESTARTS + 1), (["3", "7"], 7 + MAX_RESTARTS)])
@@ -44,10 +47,13 @@ def test_a_driver_that_dies_again_and_again_after_its_start_is_given_up(
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     # They are set for the driver, and have to be as before after this test.
+    monkeypatch.setenv("REPORTING", " ".join(reporting))
     for name in (supervisor.VARIABLE, "RAY_OVERRIDE_JOB_RUNTIME_ENV"):
         monkeypatch.setenv(name, os.environ.get(name, ""))
     monkeypatch.setattr(supervisor, "PAUSE_S", 0.0)
-    assert supervise(tmp_path / "home", "tiny", ["resume", "tiny", *reporting]) == -signal.SIGKILL
-    assert len(Ledger(tmp_path / "home" / "tiny", read_only=True).starts) == starts
+    assert supervise(tmp_path / "home", "tiny", ["resume", "tiny", "--trials", "+4"]) == -signal.SIGKILL
+    ledger = Ledger(tmp_path / "home" / "tiny", read_only=True)
+    assert len(ledger.starts) == starts
+    assert ledger.granted["all"].trials == 10, "granted once, however often the driver was started"
     said = capfd.readouterr().out.splitlines()[-1]
     assert said == "The driver ended 6 times without a report of a trial between (the last time: -9); given up."

@@ -1,7 +1,9 @@
+import math
 from collections import Counter
 from pathlib import Path
 
 from orchestrator.policy.agenda import Agenda
+from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, score_of_x
 from tests.support.spaces import noop_sweep
 
@@ -58,6 +60,24 @@ def test_confirm_runs_the_best_configurations_of_each_arm_again_with_fresh_seeds
             assert trial.of is not None
             assert trial.params == ledger.trials[trial.of].params
             assert (trial.outcome, trial.epochs) == ("completed", 4)
+
+
+def test_confirm_takes_a_trial_that_trained_to_the_end_before_pruned_ones(tmp_path: Path) -> None:
+    """A pruned trial's best epoch may be better than that of a complete one, but is not comparable with it."""
+    pruning = {"grace_epochs": 1, "reduction_factor": 2}
+    sweep = noop_sweep(tmp_path, compare={"arm": ["a"]}, pruning=pruning, **CONFIRM)
+
+    def score(trial: Trial, epoch: int) -> float:
+        if trial.index == 0:
+            return 0.2
+        # The second one is better than all, so that those after the third are pruned, but then diverges.
+        return 0.9 - 0.1 * (trial.index - 1) if trial.index > 1 or epoch < 3 else math.nan
+
+    ledger = drive(sweep, tmp_path / "sweep", score)
+    first, second, third, *others = ledger.of_arm("arm=a", "search")
+    assert (first.outcome, second.outcome, third.outcome) == ("completed", "diverged", "completed")
+    assert {trial.outcome for trial in others} == {"pruned"} and (others[0].best_value or 0) > 0.2
+    assert {trial.of for trial in ledger.of_arm("arm=a", "confirm")} == {first.number, third.number}
 
 
 def test_a_killed_confirm_stage_goes_on_without_doubles(tmp_path: Path) -> None:

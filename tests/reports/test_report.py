@@ -569,6 +569,39 @@ def test_a_confirming_training_that_diverged_is_missing_and_one_of_the_search_is
     assert not any("beats" in sentence for sentence in sentences)
 
 
+def test_an_arm_with_too_few_trials_to_confirm_is_not_tested_by_the_rest(sweep: SweepFolder) -> None:
+    two_arms(sweep)
+    # All four trials of vae were to be confirmed, but one has diverged; l1 and l2 have three trials each.
+    sweep.start(baseline={"loss": "l2"}, metrics=METRICS, confirm={"top": 4, "seeds": 1})
+    sweep.close()
+    sentences = read(sweep).tested_sentences
+    assert any("1 of 4 confirming trainings of loss=vae had no trial to confirm" in sentence for sentence in sentences)
+    assert not any("beats" in sentence for sentence in sentences)
+
+
+def test_trials_that_came_to_the_top_after_others_were_confirmed_make_an_arm_exploratory(sweep: SweepFolder) -> None:
+    two_arms(sweep)
+    sweep.start(baseline={"loss": "l2"}, metrics=METRICS, confirm={"top": 3, "seeds": 1})
+    sweep.ask(23, "vae")
+    for epoch in (1, 2):
+        sweep.report(23, epoch, judge_probability=0.9)
+    sweep.end(23)
+    confirm(sweep, 24, "vae", 23, 0.9)
+    sweep.close()
+    (sentence,) = [sentence for sentence in read(sweep).tested_sentences if "vae" in sentence and "l2" in sentence]
+    assert "exploratory: the best trials of loss=vae changed when some were confirmed (4 instead of 3)" in sentence
+
+
+def test_of_equally_good_trials_the_first_is_the_best(sweep: SweepFolder) -> None:
+    start(sweep, "l2")
+    for number in range(1, 41):
+        sweep.whole_trial(number, "l2")
+    sweep.close()
+    report = read(sweep)
+    assert report.runs.trials["val/judge_probability"].nunique() == 1
+    assert list(report.runs.best_trials()["trial"]) == [1]
+
+
 def test_while_seeds_are_outstanding_a_contrast_is_exploratory(sweep: SweepFolder, tmp_path: Path) -> None:
     arms = {f"loss={loss}": {"compared": {"loss": loss}, "trials": 4, "epochs": 2} for loss in ("l2", "vae")}
     start(sweep, "l2", "vae", seeds=4, arms=arms)

@@ -197,11 +197,76 @@ def test_a_range_may_change_and_nothing_else_about_a_parameter(tmp_path: Path) -
         keep_search_space(folder, noop_sweep(tmp_path, compare=bundles({"uniform": [2.0, 9.0]}, large=0.2)))
 
 
-def test_less_budget_is_refused(tmp_path: Path) -> None:
+BUDGET = {"trials_per_arm": 6, "max_epochs": 4}
+STOPS = {"stop_when": {"no_better_for": 9}}
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"hours": "none"}, {"hours": 3}),
+        ({"hours": 3}, {"hours": "none"}),
+        ({"hours": 3}, {"hours": 4}),
+        ({"seeds": "none"}, {}),
+        ({}, {"price_per_gpu_hour": 2.5}),
+        (STOPS, STOPS),
+        (STOPS, {}),
+        (STOPS, {"stop_when": "none"}),
+    ],
+)
+def test_a_limit_may_be_added_extended_and_taken_out(
+    tmp_path: Path, before: dict[str, object], after: dict[str, object]
+) -> None:
     folder = tmp_path / "tiny"
-    keep_what_ran(folder, noop_sweep(tmp_path))
-    with pytest.raises(UserError, match="trials_per_arm"):
-        keep_search_space(folder, noop_sweep(tmp_path, budget={"trials_per_arm": 2, "max_epochs": 4}))
+    keep_what_ran(folder, noop_sweep(tmp_path, budget=BUDGET | before))
+    changed = noop_sweep(tmp_path, budget=BUDGET | after)
+    keep_search_space(folder, changed)
+    assert (folder / "search_space.yaml").read_text() == changed.text
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({}, {"trials_per_arm": 2}),
+        ({}, {"trials_per_arm": "none", "seeds": 9}),
+        ({"hours": 3}, {"hours": 2}),
+        ({}, STOPS),
+        (STOPS, {"stop_when": {"no_better_for": 2}}),
+    ],
+)
+def test_less_budget_is_refused(tmp_path: Path, before: dict[str, object], after: dict[str, object]) -> None:
+    folder = tmp_path / "tiny"
+    fixed = {"params": {"x": 0.5}, "pruning": "none"}
+    keep_what_ran(folder, noop_sweep(tmp_path, budget=BUDGET | before, **fixed))
+    with pytest.raises(UserError, match="was run with another search space"):
+        keep_search_space(folder, noop_sweep(tmp_path, budget=BUDGET | after, **fixed))
+
+
+SUCCESSIONS = """
+import os, sys
+from pathlib import Path
+from orchestrator.state.home import lock_sweep
+
+home, number = Path(sys.argv[1]), int(sys.argv[2])
+with lock_sweep(home / "finished"):
+    pass
+with lock_sweep(home / "vae") as note:
+    is_inherited = os.get_inheritable(note._file.fileno())
+    print(os.getpid(), number, is_inherited, "ORCHESTRATE_LOCK" in os.environ, flush=True)
+    if number < 4:
+        note.hand_on()
+        os.execv(sys.executable, [sys.executable, __file__, str(home), str(number + 1)])
+"""
+
+
+def test_a_lock_is_handed_on_as_often_as_ray_dies_also_behind_another_sweep_of_the_command(tmp_path: Path) -> None:
+    script = tmp_path / "succession.py"
+    script.write_text(SUCCESSIONS)
+    done = subprocess.run([sys.executable, script, tmp_path, "1"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    rows = [line.split() for line in done.stdout.splitlines()]
+    assert [row[1:] for row in rows] == [[str(number), "False", "False"] for number in (1, 2, 3, 4)]
+    assert len({pid for pid, *_ in rows}) == 1
 
 
 def test_resources_of_some_arms_may_change_too(tmp_path: Path) -> None:

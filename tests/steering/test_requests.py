@@ -136,6 +136,19 @@ def test_the_log_tells_a_later_driver_the_same(rig: EngineRig) -> None:
     assert events.Held in kinds and events.Released in kinds
 
 
+def take(folder: Path) -> list[Request]:
+    with requests.taken(folder) as taken:
+        return taken
+
+
+def test_requests_stay_until_they_are_carried_out(tmp_path: Path) -> None:
+    requests.send(tmp_path, Request(action="stop", trial=7))
+    with pytest.raises(OSError, match="full"), requests.taken(tmp_path):
+        raise OSError("the disk is full")
+    assert [request.trial for request in take(tmp_path)] == [7]
+    assert take(tmp_path) == []
+
+
 def test_requests_of_many_commands_all_arrive_once(tmp_path: Path) -> None:
     taken: list[Request] = []
 
@@ -147,8 +160,8 @@ def test_requests_of_many_commands_all_arrive_once(tmp_path: Path) -> None:
     for thread in senders:
         thread.start()
     while any(thread.is_alive() for thread in senders):
-        taken += requests.take(tmp_path)
-    taken += requests.take(tmp_path)
+        taken += take(tmp_path)
+    taken += take(tmp_path)
     assert sorted(request.trial or 0 for request in taken) == sorted(
         100 * index + number for index in range(4) for number in range(50)
     )
@@ -158,7 +171,7 @@ def test_a_request_that_a_kill_cut_short_asks_for_nothing(tmp_path: Path) -> Non
     requests.send(tmp_path, Request(action="pause"))
     with (tmp_path / "requests.jsonl").open("a") as file:
         file.write('{"action":"lim')
-    assert [request.action for request in requests.take(tmp_path)] == ["pause"]
+    assert [request.action for request in take(tmp_path)] == ["pause"]
 
 
 @pytest.fixture
@@ -227,7 +240,7 @@ def test_each_command_leaves_its_request_and_says_what_will_happen(folder: Sweep
         requesting.limit(folder.home, "vae", "all", said.append)
         stop(folder.home, "vae/2", said.append)
         requesting.boost(folder.home, "vae/2", said.append)
-    assert [(request.action, request.trial, request.at_once) for request in requests.take(folder.path)] == [
+    assert [(request.action, request.trial, request.at_once) for request in take(folder.path)] == [
         ("pause", None, None),
         ("continue", None, None),
         ("limit", None, 2),
