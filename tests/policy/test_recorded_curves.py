@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.state import events
 from orchestrator.state.curve import Objective
+from orchestrator.state.events.drivers import Started
 from orchestrator.state.trial import Trial
 from tests.benchmarks.curves import read, replay, write
 from tests.support.driving import drive, ledger_of
@@ -24,7 +24,7 @@ def test_curves_are_recorded_and_replayed(tmp_path: Path, mode: str) -> None:
     objective = {"metric": "val/score" if mode == "max" else "val/error", "mode": mode}
     sweep = noop_sweep(tmp_path, pruning="none", objective=objective, budget={"trials_per_arm": 6, "max_epochs": 9})
     ledger = ledger_of(sweep, tmp_path / "sweep")
-    ledger.write(events.Started(record={"objective": Objective.of(sweep.space).to_record()}))
+    ledger.write(Started(record={"objective": Objective.of(sweep.space).to_record()}))
     drive(sweep, tmp_path / "sweep", score)
     assert write(tmp_path / "sweep", tmp_path / "curves.jsonl") == 12
     table = read(tmp_path / "curves.jsonl")
