@@ -13,8 +13,8 @@ from orchestrator.errors import UserError
 from orchestrator.messages import suggest_option
 from orchestrator.search_space.arms import select_arms
 from orchestrator.search_space.reader import read_stored
-from orchestrator.state import events
 from orchestrator.state.budget import Budget
+from orchestrator.state.events.reopenings import Reevaluated
 from orchestrator.state.home import find_sweep
 from orchestrator.state.ledger import Ledger
 from reports import vocabulary as words
@@ -168,7 +168,7 @@ def retry(ledger: Ledger, screen: Screen, options: ResumeOptions, arms: Sequence
     screen.say(f"Tried again: {f'trials {numbers}' if chosen else 'none'}.")
     unevaluated = [trial for trial in ledger.trials.values() if trial.arm in arms and trial.evaluation_error]
     for trial in unevaluated:
-        ledger.write(events.Reevaluated(trial=trial.number))
+        ledger.write(Reevaluated(trial=trial.number))
     if unevaluated:
         screen.say(f"Evaluated again: trials {', '.join(str(trial.number) for trial in unevaluated)}.")
     left_causes = {trial.cause for trial in broken if trial not in chosen}

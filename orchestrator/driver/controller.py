@@ -16,8 +16,8 @@ from orchestrator.driver.live_control import LiveControl
 from orchestrator.policy.agenda import Agenda, Task
 from orchestrator.policy.links import Links
 from orchestrator.policy.pruning import Rungs
-from orchestrator.state import events
 from orchestrator.state.disk import Space
+from orchestrator.state.events.interruptions import Yielded
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from orchestrator.worker.failure import DISK_FULL, DISPLACED, UNFIT_MACHINE, TrialFailure
@@ -223,7 +223,7 @@ class Engine:
         is_leaving = self.callbacks.is_leaving(machine)
         if not (is_leaving or self._is_paused() or self.control.is_surplus(trial, self._live_numbers())):
             return False
-        self.ledger.write(events.Yielded(trial=trial.number))
+        self.ledger.write(Yielded(trial=trial.number))
         return True
 
     def _is_paused(self) -> bool:

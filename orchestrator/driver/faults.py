@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.driver.callbacks import Callbacks
 from orchestrator.machines.stragglers import Stragglers
-from orchestrator.state import events
+from orchestrator.state.events.drivers import Suspected
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
@@ -54,7 +54,7 @@ class Faults:
         if not slow.is_certain:
             text = f"{name} is slow: {reason}."
             self._callbacks.say(text)
-            self._ledger.write(events.Suspected(machine=machine, fault="slow", text=text))
+            self._ledger.write(Suspected(machine=machine, fault="slow", text=text))
         elif not self._keeps_slow and self._runs_elsewhere(trial.arm, machine):
             self._leave_out(machine, f"{reason} (limits: {{slow_machines: keep}} would keep it)")
 
@@ -81,7 +81,7 @@ class Faults:
         if not self._callbacks.leave_out(machine, reason):
             return False
         text = f"{self._callbacks.name_machine(machine)} gets no more trials: {reason}."
-        self._ledger.write(events.Suspected(machine=machine, fault="left out", text=text))
+        self._ledger.write(Suspected(machine=machine, fault="left out", text=text))
         return True
 
     def _runs_elsewhere(self, arm: str, machine: str) -> bool:

@@ -6,7 +6,7 @@ import errno
 import time
 from collections.abc import Callable
 
-from orchestrator.state import events
+from orchestrator.state.events.sweep import Spent
 from orchestrator.state.ledger import Ledger
 
 WRITE_S = 60.0
@@ -63,7 +63,7 @@ class GpuMeter:
         if not self._unwritten_s:
             return
         try:
-            self._ledger.write(events.Spent(gpu_s=round(self._unwritten_s, 3)))
+            self._ledger.write(Spent(gpu_s=round(self._unwritten_s, 3)))
         except OSError as error:
             # A full disk pauses the sweep; raised in Tune's loop, it would end it as an error of Ray.
             if error.errno not in (errno.ENOSPC, errno.EDQUOT):

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from orchestrator.command_line import format_command
-from orchestrator.state import events
+from orchestrator.state.events.interruptions import Held, Released
 from orchestrator.state.home import home_option
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.requests import Request, read_controls, taken, write_controls
@@ -68,7 +68,7 @@ class LiveControl:
         """Hold a trial that its worker may leave now, if somebody has stopped it; return whether it is held."""
         if trial.number in self.controls.stopped:
             if trial.outcome is None:
-                self._ledger.write(events.Held(trial=trial.number, reason="stopped by hand"))
+                self._ledger.write(Held(trial=trial.number, reason="stopped by hand"))
             self._set(stopped=self._without(trial, self.controls.stopped))
         return trial.held
 
@@ -111,7 +111,7 @@ class LiveControl:
             case "continue":
                 self._set(stopped=self._without(trial, self.controls.stopped))
                 if trial.held:
-                    self._ledger.write(events.Released(trial=trial.number))
+                    self._ledger.write(Released(trial=trial.number))
             case "retry" if trial.outcome in BROKEN:
                 self._ledger.retry(trial, BY_HAND)
                 self._say(f"Trial {trial.number} is tried again, as {BY_HAND}.")

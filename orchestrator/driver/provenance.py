@@ -19,8 +19,10 @@ import psutil
 
 from orchestrator.command_line import NAME, format_command, version
 from orchestrator.processor import CPUINFO
-from orchestrator.state import events
 from orchestrator.state.curve import Objective
+from orchestrator.state.events.base import Event
+from orchestrator.state.events.drivers import Started
+from orchestrator.state.events.trials import Evaluated
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ def make_record(
     prepared: Prepared,
     corpus: Corpus | None,
     file: Path,
-    log: Sequence[events.Event],
+    log: Sequence[Event],
 ) -> dict[str, Any]:
     """Return the facts about a sweep that its log and its run in MLflow keep.
 
@@ -91,7 +93,7 @@ def make_record(
     }
 
 
-def find_looks(log: Sequence[events.Event], arms: Mapping[str, Any]) -> list[dict[str, Any]]:
+def find_looks(log: Sequence[Event], arms: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Find the starts with a larger budget than before, after trials were evaluated on the test split.
 
     Who enlarges the budget may have seen test results (an interim look); the report does not test these arms again.
@@ -107,10 +109,10 @@ def find_looks(log: Sequence[events.Event], arms: Mapping[str, Any]) -> list[dic
     informed_starts: list[dict[str, Any]] = []
     before: Mapping[str, Any] = {}
     judged: set[int] = set()
-    for event in (*log, events.Started(record={"arms": arms})):
-        if isinstance(event, events.Evaluated) and _has_test_metrics(event):
+    for event in (*log, Started(record={"arms": arms})):
+        if isinstance(event, Evaluated) and _has_test_metrics(event):
             judged.add(event.trial)
-        elif isinstance(event, events.Started):
+        elif isinstance(event, Started):
             budget_by_arm = event.record.get("arms", {})
             grown = [arm for arm, budget in budget_by_arm.items() if _has_grown(before.get(arm), budget)]
             if grown and judged:
@@ -119,7 +121,7 @@ def find_looks(log: Sequence[events.Event], arms: Mapping[str, Any]) -> list[dic
     return informed_starts
 
 
-def _has_test_metrics(event: events.Evaluated) -> bool:
+def _has_test_metrics(event: Evaluated) -> bool:
     metrics = [event.metrics, *(rendering["metrics"] for rendering in event.renderings)]
     return any(name.startswith(words.TEST_PREFIX) for values in metrics for name in values)
 

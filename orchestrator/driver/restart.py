@@ -15,7 +15,7 @@ import psutil
 
 from orchestrator.driver.signals import Interrupted, SignalHandler
 from orchestrator.overview.screen import Screen
-from orchestrator.state import events
+from orchestrator.state.events.drivers import Closed, Restarted
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.lock_note import LockNote
 from reports import vocabulary as words
@@ -70,7 +70,7 @@ class Takeover:
             self._end(f"{what} {restarts} times without a report between; see driver.log in the sweep's folder", 1)
         # On a full disk this write fails; the fresh driver then waits for space.
         try:
-            self.ledger.write(events.Restarted(reason=what))
+            self.ledger.write(Restarted(reason=what))
         except OSError:
             os.environ[UNRECORDED] = str(unrecorded + 1)
         self.screen.say(f"{what}; going on with a new one.")
@@ -83,7 +83,7 @@ class Takeover:
 
     def _end(self, why: str, exit_code: int) -> NoReturn:
         with contextlib.suppress(OSError):
-            self.ledger.write(events.Closed(outcome=words.OUTCOME_INTERRUPTED, reason=why))
+            self.ledger.write(Closed(outcome=words.OUTCOME_INTERRUPTED, reason=why))
         self.screen.say(why)
         self.screen.say(self.resume_line)
         self._kill_ray_processes()

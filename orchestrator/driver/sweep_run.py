@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import threading
+import time
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,8 +25,8 @@ from orchestrator.policy import trial_key
 from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.links import Links
 from orchestrator.policy.warm_start import WarmStart
-from orchestrator.state import events
 from orchestrator.state.budget import Budget
+from orchestrator.state.events.drivers import Closed, Started
 from orchestrator.state.home import SEARCH_SPACE
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.lock_note import LockNote
@@ -92,7 +93,7 @@ class SweepRun:
             self.ledger.release()
             if not self.ledger.is_finished:
                 # The last driver was killed just before it wrote this event.
-                self.ledger.write(events.Closed(outcome=FINISHED, reason="", late=True))
+                self.ledger.write(Closed(outcome=FINISHED, reason="", late=True))
             self.screen.say(f"Sweep {self.sweep.name} is finished: nothing left to do.")
         elif seconds_left is not None and seconds_left <= 0:
             self.ledger.discard()
@@ -148,6 +149,7 @@ class SweepRun:
 
             tasks, machines = allocate(self.sweep, self.home, self.screen, self.signal_handler, wait_for_ray)
             self._write_start(prepared, corpus)
+            started_s = time.monotonic()
             try:
                 with machines.watch():
                     reason = self._work(agenda, tasks, machines, seconds_left, scratch)
@@ -160,7 +162,8 @@ class SweepRun:
                 raise
             finally:
                 with contextlib.suppress(OSError):
-                    self.ledger.write(events.Closed(outcome=outcome, reason=reason))
+                    ran_s = time.monotonic() - started_s
+                    self.ledger.write(Closed(outcome=outcome, reason=reason, ran_s=round(ran_s, 3)))
                 # The rest is sent to MLflow while Ray shuts down.
                 all_is_written()
         if reason and reason in (self.messages.hours_line, self.messages.gpu_line, self.messages.ask_for_votes(agenda)):
@@ -202,7 +205,7 @@ class SweepRun:
             file = Path(self.ledger.started.get("file", file))
         budget, destination = Budget(self.sweep, self.ledger), sender.destination(self.home)
         record = provenance.make_record(self.sweep, budget, prepared, corpus, file, self.ledger.read_events())
-        self.ledger.write(events.Started(record={**record, **destination}))
+        self.ledger.write(Started(record={**record, **destination}))
         self._warm_start.write(self.ledger, self.screen.say)
 
     def _work(self, agenda: Agenda, tasks: Tasks, machines: Machines, seconds_left: float | None, scratch: Path) -> str:

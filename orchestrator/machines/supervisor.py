@@ -20,10 +20,9 @@ from types import FrameType
 
 from orchestrator.machines.address import AUTO, VARIABLE
 from orchestrator.machines.code import CODE, replace_folder
-from orchestrator.state.event_lines import NAMES
+from orchestrator.state.event_lines import KINDS
 from orchestrator.state.home import check_not_running
 from orchestrator.state.paths import SWEEP_LOG
-from orchestrator.state.sweep_state import SIGNS_OF_LIFE
 from orchestrator.storage import json_lines
 
 FINAL = (0, 1, 2, 128 + signal.SIGINT, 128 + signal.SIGTERM)
@@ -82,7 +81,7 @@ def has_sign_of_life(lines: Sequence[json_lines.Line]) -> bool:
     Every driver writes that it has started, and which trials it begins; one that is killed soon after has still done
     nothing.
     """
-    names = {NAMES[kind] for kind in SIGNS_OF_LIFE}
+    names = {name for name, kind in KINDS.items() if kind.is_sign_of_life}
     return any(line["event"] in names for line in lines)
 
 

@@ -13,7 +13,7 @@ from orchestrator.errors import UserError
 from orchestrator.notices.addresses import open_address
 from orchestrator.notices.occasions import Happening
 from orchestrator.search_space.section import Notice
-from orchestrator.state.events import now_ms
+from orchestrator.state.timekeeper import now_ms
 from orchestrator.storage import json_lines
 
 MEMORY = "notices.jsonl"

@@ -8,11 +8,11 @@ from pathlib import Path
 
 from orchestrator.command_line import format_command
 from orchestrator.search_space.section import Level, Occasion
-from orchestrator.state.events import now_ms
 from orchestrator.state.history import History
 from orchestrator.state.home import driver_note, home_option
 from orchestrator.state.requests import read_controls
 from orchestrator.state.sweep_state import FINISHED
+from orchestrator.state.timekeeper import now_ms
 from orchestrator.state.trial import RANKED, Trial, best_trial
 from reports import vocabulary as words
 

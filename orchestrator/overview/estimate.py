@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.search_space.objective import HALVING
 from orchestrator.state.budget import Budget
-from orchestrator.state.events import now_ms
+from orchestrator.state.timekeeper import now_ms
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 

@@ -18,7 +18,7 @@ from orchestrator.overview.sparkline import sparkline
 from orchestrator.overview.summary import ArmSummary
 from orchestrator.overview.tables import format_number, format_parameter
 from orchestrator.state.budget import Budget
-from orchestrator.state.events import now_ms
+from orchestrator.state.timekeeper import now_ms
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 

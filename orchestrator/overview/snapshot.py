@@ -9,9 +9,9 @@ from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.state.curve import Objective
-from orchestrator.state.events import now_ms
 from orchestrator.state.home import driver_note, find_sweep
 from orchestrator.state.ledger import Ledger
+from orchestrator.state.timekeeper import now_ms
 from orchestrator.state.trial import Trial, best_trial
 from orchestrator.tracking import sender
 from reports import vocabulary as words

@@ -11,9 +11,9 @@ from orchestrator.policy.hearing import Hearing
 from orchestrator.policy.lost_rows import restore_rows
 from orchestrator.policy.promotion import Promotion
 from orchestrator.search_space.reader import Arm, Sweep
-from orchestrator.state import events
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective, Rank
+from orchestrator.state.events.reopenings import Extended
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import RANKED, Trial
 from reports import vocabulary as words
@@ -72,7 +72,7 @@ class Agenda:
                 self._recover_epochs(trial)
             epochs = self.budget.epochs(trial.arm)
             if trial.outcome == words.OUTCOME_COMPLETED and trial.epochs < epochs and trial.cause != words.CAUSE_OVER:
-                self.ledger.write(events.Extended(trial=trial.number, max_epochs=epochs))
+                self.ledger.write(Extended(trial=trial.number, max_epochs=epochs))
 
     def _recover_epochs(self, trial: Trial) -> None:
         """Restore epochs that the outbox has lost from the checkpoints; the others are trained again."""

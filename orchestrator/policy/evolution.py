@@ -14,6 +14,7 @@ from orchestrator.search_space.sampler import CMAES
 from orchestrator.search_space.scalars import Value
 from orchestrator.state.curve import Objective
 from orchestrator.state.trial import Trial
+from reports import vocabulary as words
 
 FIRST_SIGMA = 0.2
 """The first standard deviation, in quantiles of the domains; Optuna begins with a sixth of each range."""
@@ -24,8 +25,9 @@ def propose(
 ) -> dict[str, Value]:
     """Return the next parameters that CMA-ES proposes.
 
-    The search begins at the best of the other trials, such as the startup trials. Its own trials are taken in the order
-    in which they were proposed, a generation at a time, as soon as all of a generation have ended.
+    The search begins at the best of the trials, such as the startup trials, that had ended before its first one was
+    proposed; later ones would move the beginning of a search that has gone on. Its own trials are taken in the order in
+    which they were proposed, a generation at a time, as soon as all of a generation have ended.
 
     Args:
         arm: the arm, without choices and conditions.
@@ -38,12 +40,11 @@ def propose(
     """
     sign = -1 if objective.mode == "max" else 1
     losses = {number: sign * value for number, value in values.items()}
-    of_other_samplers = [trial for trial in trials if trial.source != CMAES and trial.number in losses]
-    best = min(of_other_samplers, key=lambda trial: losses[trial.number], default=None)
+    of_cmaes = [trial for trial in trials if trial.source == CMAES]
+    best = _best_before(of_cmaes[0] if of_cmaes else None, trials, losses)
     first_mean = np.full(len(arm.searched), 0.5) if best is None else quantiles_of(arm, best.searched)
     bounds = np.tile([0.0, 1.0], (len(first_mean), 1))
     optimizer = CMA(mean=first_mean, sigma=FIRST_SIGMA, bounds=bounds, seed=arm_seed)
-    of_cmaes = [trial for trial in trials if trial.source == CMAES]
     worst_loss = max(losses.values(), default=0.0)
     size = optimizer.population_size
     for first in range(0, len(of_cmaes), size):
@@ -57,6 +58,20 @@ def propose(
     # A domain has no value at the quantile 1.
     point = dict(zip(arm.searched, np.clip(optimizer.ask(), 0.0, np.nextafter(1.0, 0.0)), strict=True))
     return arm.draw(lambda name, domain: domain.at(float(point[name])))
+
+
+def _best_before(first: Trial | None, trials: Sequence[Trial], losses: Mapping[int, float]) -> Trial | None:
+    """Return the best trial that had ended when the first one of CMA-ES was proposed; None if there was none.
+
+    A pruned trial is the best only if none trained to the end, since its estimated loss may still change.
+    """
+    ended = [
+        trial
+        for trial in trials
+        if trial.number in losses and (first is None or (trial.ended_ms or 0) <= (first.asked_ms or 0))
+    ]
+    completed = [trial for trial in ended if trial.outcome == words.OUTCOME_COMPLETED]
+    return min(completed or ended, key=lambda trial: losses[trial.number], default=None)
 
 
 def quantiles_of(arm: Arm, searched: Mapping[str, Value]) -> np.ndarray:

@@ -7,7 +7,7 @@ the batches before it was voted on; until then the sweep runs what else there is
 from __future__ import annotations
 
 from orchestrator.search_space.reader import Arm, Sweep
-from orchestrator.state import events
+from orchestrator.state.events.sweep import Preferred
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.preferences import read_preferences
 from orchestrator.state.trial import Trial
@@ -44,7 +44,7 @@ class Hearing:
         }
         if strengths != self._ledger.preferences:
             strength_by_number = {str(number): strength for number, strength in strengths.items()}
-            self._ledger.write(events.Preferred(scores=strength_by_number, votes=preferences.votes))
+            self._ledger.write(Preferred(scores=strength_by_number, votes=preferences.votes))
 
     def unheard(self, arm: str | None = None) -> list[Trial]:
         """Return the completed trials of the search, or of one arm, that have no votes."""

@@ -111,7 +111,7 @@ def _read_completed(folder: Path) -> Iterator[Trial]:
     # A log that another version has written can't be read, and one that somebody has edited may lack a trial.
     try:
         for event in event_lines.read_events(folder / SWEEP_LOG):
-            state.apply(event)
+            event.apply(state)
     except (UserError, OSError, KeyError, TypeError, ValueError):
         return
     for trial in state.trials.values():

@@ -17,9 +17,10 @@ from collections.abc import Collection, Iterator, Sequence
 from orchestrator.policy.ranking import is_ranking_stable
 from orchestrator.policy.stopping_rules import Rule
 from orchestrator.search_space.reader import Arm, Sweep
-from orchestrator.state import events
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Curve, Objective
+from orchestrator.state.events.reopenings import Promoted
+from orchestrator.state.events.sweep import Raised
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
@@ -62,7 +63,7 @@ class Promotion(Rule):
             return ""
         key = self._key(trial)
         if epoch == self._top(key) and not self._is_ranking_stable(key, epoch):
-            self._ledger.write(events.Raised(arm=key, epochs=epoch * self._pruning.reduction_factor))
+            self._ledger.write(Raised(arm=key, epochs=epoch * self._pruning.reduction_factor))
         result = f"at epoch {epoch}, {self._objective.metric} {best:.4g}"
         if epoch >= self._top(key):
             return f"{result} waits at the top rung: up to there, more epochs do not change how trials are ranked"
@@ -93,7 +94,7 @@ class Promotion(Rule):
 
     def promote(self, trial: Trial) -> None:
         """Write to the log that a paused trial goes on."""
-        self._ledger.write(events.Promoted(trial=trial.number, epochs=trial.epochs))
+        self._ledger.write(Promoted(trial=trial.number, epochs=trial.epochs))
 
     def _best_paused(self, names: Collection[str]) -> Iterator[Trial]:
         """Yield the trials of some arms that are to be promoted: of the highest rung first, there the best first."""

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from orchestrator.policy.asha import AshaRule
 from orchestrator.policy.promotion import Promotion
-from orchestrator.policy.stopping_rules import MedianRule, PatienceRule, Rule
-from orchestrator.search_space.objective import MEDIAN, PATIENT
+from orchestrator.policy.stopping_rules import MedianRule, PatienceRule, Rule, WilcoxonRule
+from orchestrator.search_space.objective import MEDIAN, PATIENT, WILCOXON
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective, describe_constraints
@@ -33,10 +33,10 @@ class Rungs:
         self.budget = Budget(sweep, ledger)
         self.pruning = sweep.space.pruning
         self._arms = [arm.name for arm in sweep.arms]
-        self.rule = self._make_rule()
+        self.rule = self._make_rule(ledger)
         self._replay(ledger)
 
-    def _make_rule(self) -> Rule | None:
+    def _make_rule(self, ledger: Ledger) -> Rule | None:
         """Return the rule that ends trials early; None without pruning."""
         if self.pruning is None:
             return None
@@ -46,6 +46,8 @@ class Rungs:
             return MedianRule(self.pruning, self.objective)
         if self.pruning.kind == PATIENT:
             return PatienceRule(self.pruning, self.objective)
+        if self.pruning.kind == WILCOXON:
+            return WilcoxonRule(self.pruning, self.objective, ledger)
         return AshaRule(self.pruning, self.objective, self._max_epochs)
 
     def _max_epochs(self, key: str) -> int:

@@ -1,4 +1,4 @@
-"""What a rule of pruning is, and the rules that judge a trial after every epoch: the median, and patience."""
+"""What a rule of pruning is, and the rules that judge a trial after every epoch: the median, patience, and a test."""
 
 from __future__ import annotations
 
@@ -8,7 +8,12 @@ from abc import ABC, abstractmethod
 
 from orchestrator.search_space.objective import Pruning
 from orchestrator.state.curve import Objective
+from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
+from reports import vocabulary as words
+
+MIN_PAIRS = 2
+"""The fewest epochs that a test compares."""
 
 
 class Rule(ABC):
@@ -128,3 +133,57 @@ class PatienceRule(Rule):
         if epoch < self._first_epoch or epoch - since < self._patience:
             return ""
         return f"{self._objective.metric} has not improved for {self._patience} epochs, since epoch {since}"
+
+
+class WilcoxonRule(Rule):
+    """Stops a trial whose epochs are worse than the same epochs of the best trial of its arm, by a paired test.
+
+    The test is the one-sided Wilcoxon signed-rank test. As in Optuna's `WilcoxonPruner` (5.0,
+    `optuna/pruners/_wilcoxon.py`), the best trial is the best one that has completed; equal values are split
+    (`zsplit`); a trial stops where the p value is below `p_threshold`, once it has `grace_epochs` (there
+    `n_startup_steps`) and two pairs. Two things differ, because a trial counts with its best epoch, and not with the
+    mean over its epochs. A trial that has reached the best value never stops; in Optuna that is one whose mean is as
+    good. And an epoch in which one of the two trials has no number makes no pair; Optuna stops no such trial.
+    """
+
+    def __init__(self, pruning: Pruning, objective: Objective, ledger: Ledger) -> None:
+        """Keep the settings.
+
+        Args:
+            pruning: the settings.
+            objective: says which way is better.
+            ledger: knows the best trial of each arm.
+        """
+        self._pruning = pruning
+        self._objective = objective
+        self._ledger = ledger
+
+    def record(self, trial: Trial, epoch: int, best: float) -> None:
+        """Do nothing: the trial's curve has the report."""
+
+    def find_stop_reason(self, trial: Trial, epoch: int, best: float) -> str:
+        """Compare a trial with the best one of its arm."""
+        rival = self._ledger.tally(trial.arm).best
+        if rival is None or rival.outcome != words.OUTCOME_COMPLETED or rival.best_value is None:
+            return ""
+        if epoch < self._pruning.first_epoch or not self._objective.is_better(rival.best_value, best):
+            return ""
+        values = dict(trial.curve.points(1, epoch))
+        differences = [
+            values[number] - value
+            for number, value in rival.curve.points(1, epoch)
+            if number in values and math.isfinite(values[number] - value)
+        ]
+        if len(differences) < MIN_PAIRS:
+            return ""
+        # It takes a second, and no other kind of pruning needs it.
+        from scipy.stats import wilcoxon
+
+        alternative = "less" if self._objective.mode == "max" else "greater"
+        p_value = float(wilcoxon(differences, alternative=alternative, zero_method="zsplit").pvalue)
+        if p_value >= self._pruning.p_threshold:
+            return ""
+        return (
+            f"at epoch {epoch}, {self._objective.metric} was worse than that of trial {rival.number}, the best of its "
+            f"arm, in the same {len(differences)} epochs: p = {p_value:.2g} in a one-sided Wilcoxon signed-rank test"
+        )

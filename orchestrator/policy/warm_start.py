@@ -17,9 +17,9 @@ from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.reader import Sweep, read_stored
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.search import contains
-from orchestrator.state import events
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective
+from orchestrator.state.events.sweep import Warmed
 from orchestrator.state.home import find_sweep
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import PARAMETER_CAUSES, RANKED, Trial
@@ -49,7 +49,7 @@ class WarmStart:
         Raises:
             UserError: another sweep can't be used at all.
         """
-        self.events: list[events.Warmed] = []
+        self.events: list[Warmed] = []
         self.lines: list[str] = []
         self._others: dict[str, Mapping[str, Any]] = {}
         """The record of the last start of each other sweep."""
@@ -86,7 +86,7 @@ class WarmStart:
         self.lines.append(
             f"warm_start: {len(trials) - left_out.total()} of {len(trials)} trials of {name} fit ({counts}){rest}"
         )
-        self.events.append(events.Warmed(sweep=name, trials=records))
+        self.events.append(Warmed(sweep=name, trials=records))
 
     def check_comparable(self, sweep: Sweep, judge: str | None, corpus_fingerprint: str | None) -> None:
         """Check that the other sweeps had this judge and this corpus.

@@ -15,6 +15,7 @@ ASHA: Final = "asha"
 PASHA: Final = "pasha"
 MEDIAN: Final = "median"
 PATIENT: Final = "patient"
+WILCOXON: Final = "wilcoxon"
 HALVING = (ASHA, PASHA)
 """Kinds that compare trials at rungs; the other kinds decide after every epoch."""
 USES = {
@@ -24,6 +25,7 @@ USES = {
     "min_trials": (MEDIAN,),
     "patience": (PATIENT,),
     "min_delta": (PATIENT,),
+    "p_threshold": (WILCOXON,),
 }
 """The kinds that use a key of `pruning`; every kind uses the others."""
 
@@ -90,10 +92,11 @@ class Objective(Section):
 class Pruning(Section):
     """How trials end before their last epoch."""
 
-    kind: Literal["asha", "pasha", "median", "patient", "none"] = Field(
+    kind: Literal["asha", "pasha", "median", "patient", "wilcoxon", "none"] = Field(
         ASHA,
         description="asha compares trials at rungs; pasha raises the top rung only as long as the ranking changes; "
-        "median stops a trial below the median of the others; patient ends one that does not improve; or none",
+        "median stops a trial below the median of the others; patient ends one that does not improve; wilcoxon stops "
+        "one that a paired test finds worse than the best; or none",
     )
     grace_epochs: int = Field(1, ge=1, description="no trial is pruned before this epoch, ASHA's first rung")
     reduction_factor: int = Field(3, ge=2, description="one in this many trials continues at each rung")
@@ -109,6 +112,9 @@ class Pruning(Section):
     )
     min_delta: float = Field(
         0, ge=0, allow_inf_nan=False, description="patient: how much better a value has to be to be an improvement"
+    )
+    p_threshold: float = Field(
+        0.1, gt=0, lt=1, description="wilcoxon: the p value below which a trial stops; the larger, the more stop"
     )
 
     @model_validator(mode="after")
@@ -135,7 +141,9 @@ class Pruning(Section):
     @property
     def first_epoch(self) -> int:
         """The first epoch after which a trial may be pruned."""
-        return max(self.grace_epochs, (self.patience or 0) + 1)
+        # Of n epochs, the smallest p value is 1/2ⁿ.
+        pairs = math.floor(-math.log2(self.p_threshold)) + 1 if self.kind == WILCOXON else 0
+        return max(self.grace_epochs, (self.patience or 0) + 1, pairs)
 
     def rungs(self) -> Iterator[int]:
         """Yield the epochs at which ASHA and PASHA compare trials, without end."""

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import MISSING, fields
 from pathlib import Path
 
 from orchestrator.errors import UserError
-from orchestrator.state.events import Event, Started, TrialEvent
+from orchestrator.state.events import drivers, interruptions, reopenings, sweep, trials
+from orchestrator.state.events.base import Event
+from orchestrator.state.events.drivers import Started
 from orchestrator.storage import json_lines
 from orchestrator.storage.json_lines import Line
 
-
-def _subclasses(cls: type[Event]) -> Iterator[type[Event]]:
-    for subclass in cls.__subclasses__():
-        yield subclass
-        yield from _subclasses(subclass)
-
-
+SUBJECTS = (drivers, interruptions, reopenings, sweep, trials)
+"""The modules of `events` that have kinds of events."""
 KINDS: dict[str, type[Event]] = {
-    getattr(cls, "KIND", cls.__name__.lower()): cls for cls in _subclasses(Event) if cls is not TrialEvent
+    getattr(cls, "KIND", cls.__name__.lower()): cls
+    for subject in SUBJECTS
+    for cls in vars(subject).values()
+    if isinstance(cls, type) and issubclass(cls, Event) and cls.__module__ == subject.__name__
 }
 """The class of each kind of event, by its name in the log."""
 NAMES = {cls: name for name, cls in KINDS.items()}

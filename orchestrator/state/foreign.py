@@ -9,8 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from orchestrator.state.events import now_ms
 from orchestrator.state.paths import OUTBOX
+from orchestrator.state.timekeeper import now_ms
 from orchestrator.storage import durable, json_lines
 
 SET_ASIDE = "set_aside"

@@ -8,11 +8,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from orchestrator.state import event_lines, events
+from orchestrator.state import event_lines
 from orchestrator.state.curve import Curve
+from orchestrator.state.events.base import Event, TrialEvent
+from orchestrator.state.events.drivers import Closed, Started
+from orchestrator.state.events.trials import Asked
 from orchestrator.state.home import driver_note
 from orchestrator.state.paths import SWEEP_LOG, trial_folder
-from orchestrator.state.sweep_state import SweepState
+from orchestrator.state.sweep_state import Start, SweepState
 from orchestrator.state.trial_files import TrialFiles, read_times
 from orchestrator.storage import json_lines
 from reports import vocabulary as words
@@ -103,13 +106,13 @@ class History(SweepState):
         numbers = before.keys() | self.places.keys()
         return {number for number in numbers if before.get(number) != self.places.get(number)}
 
-    def _take(self, event: events.Event) -> set[int]:
-        if isinstance(event, events.Asked):
+    def _take(self, event: Event) -> set[int]:
+        if isinstance(event, Asked):
             self.files[event.trial] = TrialFiles(trial_folder(self.folder, event.trial))
             self._turns.append(event.trial)
-        if isinstance(event, events.TrialEvent):
+        if isinstance(event, TrialEvent):
             self._recent.append((event.ts, event.trial))
-        return self.apply(event)
+        return event.apply(self)
 
     def _read_outboxes(self, numbers: Iterable[int]) -> None:
         """Read the outbox of each trial that has ended since it was last read."""
@@ -136,8 +139,8 @@ class History(SweepState):
         Returns:
             The numbers of the trials that it left unfinished.
         """
-        died = events.Closed(ts=self.last_ms, outcome=words.OUTCOME_INTERRUPTED, reason="the driver died", late=True)
-        return self.apply(died)
+        died = Closed(ts=self.last_ms, outcome=words.OUTCOME_INTERRUPTED, reason="the driver died", late=True)
+        return died.apply(self)
 
     def driver_is_dead(self) -> bool:
         """Return whether nobody drives the sweep: a driver holds the lock for as long as it lives."""
@@ -154,12 +157,12 @@ class History(SweepState):
 
 def read_identity(folder: Path) -> tuple[str, str]:
     """Read the name and the id of the sweep in a folder that was run."""
-    starts = [event for event in event_lines.read_events(folder / SWEEP_LOG) if isinstance(event, events.Started)]
+    starts = [event for event in event_lines.read_events(folder / SWEEP_LOG) if isinstance(event, Started)]
     name = str(starts[-1].record["sweep"])
     return name, identify(name, starts[0])
 
 
-def identify(name: str, first: events.Started) -> str:
+def identify(name: str, first: Start) -> str:
     """Return an id that no other sweep ever has: it is made of where and when the sweep was first started."""
     text = f"{name} {first.record.get('host')} {first.record.get('pid')} {first.ts}"
     return hashlib.sha256(text.encode()).hexdigest()[:12]

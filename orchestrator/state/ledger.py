@@ -11,14 +11,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from orchestrator.state import event_lines, events
+from orchestrator.state import event_lines
 from orchestrator.state.curve import Objective, select_valid
-from orchestrator.state.events import Rendering
+from orchestrator.state.events.base import Event
+from orchestrator.state.events.interruptions import Died, Displaced
+from orchestrator.state.events.reopenings import Lost, Retried
+from orchestrator.state.events.sweep import Granted, Redirected
+from orchestrator.state.events.trials import Asked, Attempted, Ended, Evaluated, Judged, Linked
 from orchestrator.state.foreign import set_foreign_folders_aside
 from orchestrator.state.origin import Origin
 from orchestrator.state.paths import OUTBOX, SWEEP_LOG, trial_folder
 from orchestrator.state.sweep_state import Grant, SweepState
-from orchestrator.state.trial import Trial
+from orchestrator.state.trial import Rendering, Trial
 from orchestrator.storage import durable, json_lines
 from reports import vocabulary as words
 
@@ -40,7 +44,7 @@ class Ledger(SweepState):
         """
         super().__init__(folder, objective)
         self.remarks: list[str] = []
-        self._held: list[events.Event] | None = None
+        self._held: list[Event] | None = None
         self._log = None if read_only else json_lines.Log(folder / SWEEP_LOG)
         with json_lines.pause_collector():
             self._rebuild()
@@ -49,7 +53,7 @@ class Ledger(SweepState):
         path = self.folder / SWEEP_LOG
         lines = self._log.take_lines() if self._log else json_lines.read(path)[0]
         for event in event_lines.parse_all(lines, path):
-            self.apply(event)
+            event.apply(self)
         if self._log:
             ids = {trial.number: trial.id for trial in self.trials.values()}
             self.remarks += set_foreign_folders_aside(self.folder, ids)
@@ -76,35 +80,35 @@ class Ledger(SweepState):
         """
         self._held = None
 
-    def _append(self, event: events.Event, *, sync: bool = True) -> None:
+    def _append(self, event: Event, *, sync: bool = True) -> None:
         assert self._log is not None, "opened read-only"
         self._log.append(event_lines.to_line(event), sync=sync)
 
-    def write(self, event: events.Event, *, sync: bool = True) -> None:
+    def write(self, event: Event, *, sync: bool = True) -> None:
         """Append an event to the log, then let it change the state."""
         if self._held is None:
             self._append(event, sync=sync)
         else:
             self._held.append(event)
-        self.apply(event)
+        event.apply(self)
 
     def ask(self, **fields: Any) -> Trial:
-        """Record a new trial with the next number; the fields are those of `events.Asked`."""
+        """Record a new trial with the next number; the fields are those of `Asked`."""
         number = len(self.trials) + 1
         # The event of its first attempt comes next, and syncs this line too, before anything is done with the trial.
-        self.write(events.Asked(trial=number, id=uuid.uuid4().hex[:12], **fields), sync=False)
+        self.write(Asked(trial=number, id=uuid.uuid4().hex[:12], **fields), sync=False)
         return self.trials[number]
 
     def attempt(self, trial: Trial, code: str, key: str = "") -> None:
-        """Record that a worker is about to continue a trial, on code with this fingerprint; `events` has the key."""
+        """Record that a worker is about to continue a trial, on code with this fingerprint; `Attempted` has the key."""
         durable.make_folder(trial_folder(self.folder, trial.number))
         attempt = trial.attempts + 1
-        self.write(events.Attempted(trial=trial.number, attempt=attempt, code=code, share=trial.share, key=key))
+        self.write(Attempted(trial=trial.number, attempt=attempt, code=code, share=trial.share, key=key))
 
     def link(self, trial: Trial, origin: Origin, code: str, key: str) -> None:
         """Record that a trial has the epochs of another one, which are in its folder, and read them."""
         self.write(
-            events.Linked(
+            Linked(
                 trial=trial.number,
                 sweep=origin.sweep,
                 number=origin.number,
@@ -123,40 +127,38 @@ class Ledger(SweepState):
 
     def judge(self, trial: Trial, epoch: int) -> None:
         """Record that a trial may continue after this epoch."""
-        self.write(events.Judged(trial=trial.number, epochs=epoch))
+        self.write(Judged(trial=trial.number, epochs=epoch))
 
     def record_death(self, trial: Trial, cause: str, reason: str) -> None:
         """Record that the worker's process ended without an error of its own."""
-        self.write(events.Died(trial=trial.number, epochs=trial.epochs, cause=cause, reason=reason))
+        self.write(Died(trial=trial.number, epochs=trial.epochs, cause=cause, reason=reason))
 
     def displace(self, trial: Trial, reason: str) -> None:
         """Record that a trial has lost its machine or its process, by nothing that it did."""
-        self.write(events.Displaced(trial=trial.number, epochs=trial.epochs, reason=reason))
+        self.write(Displaced(trial=trial.number, epochs=trial.epochs, reason=reason))
 
     def end(
         self, trial: Trial, outcome: str, cause: str = words.CAUSE_NONE, reason: str = "", *, alike: str = ""
     ) -> None:
         """Record that a trial has ended; `alike` distinguishes the place of an error from others."""
         self.write(
-            events.Ended(
-                trial=trial.number, outcome=outcome, cause=cause, reason=reason, epochs=trial.epochs, alike=alike
-            )
+            Ended(trial=trial.number, outcome=outcome, cause=cause, reason=reason, epochs=trial.epochs, alike=alike)
         )
 
     def lose(self, trial: Trial) -> None:
         """Record that the outbox has lost judged epochs: the trial continues after the newest one that is left."""
-        self.write(events.Lost(trial=trial.number, epochs=trial.epochs))
+        self.write(Lost(trial=trial.number, epochs=trial.epochs))
 
     def retry(self, trial: Trial, reason: str, *, share: float | None = None, from_scratch: bool = False) -> None:
         """Record that a trial waits for another attempt, with `share` times its arm's resources."""
         share = trial.share if share is None else share
-        self.write(events.Retried(trial=trial.number, reason=reason, share=share, from_scratch=from_scratch))
+        self.write(Retried(trial=trial.number, reason=reason, share=share, from_scratch=from_scratch))
 
     def grant(self, arm: str, *, trials: int = 0, epochs: int = 0, hours: float = 0) -> None:
         """Record the budget of an arm (or, for hours, of the sweep: `""`) in all; it never shrinks."""
         before = self.granted.get(arm, Grant())
         self.write(
-            events.Granted(
+            Granted(
                 arm=arm,
                 trials=max(trials, before.trials),
                 epochs=max(epochs, before.epochs),
@@ -167,7 +169,7 @@ class Ledger(SweepState):
     def redirect(self, destination: Mapping[str, str | None]) -> None:
         """Record another MLflow for the sweep, by its `tracking_uri` and `artifact_root`."""
         uri, root = destination["tracking_uri"], destination["artifact_root"]
-        self.write(events.Redirected(tracking_uri=str(uri), artifact_root=root))
+        self.write(Redirected(tracking_uri=str(uri), artifact_root=root))
 
     def evaluate(
         self,
@@ -177,9 +179,7 @@ class Ledger(SweepState):
         error: str | None = None,
     ) -> None:
         """Record what the evaluation of a trial's best checkpoint measured, or the error that ended it."""
-        self.write(
-            events.Evaluated(trial=trial.number, metrics=dict(metrics), renderings=list(renderings), error=error)
-        )
+        self.write(Evaluated(trial=trial.number, metrics=dict(metrics), renderings=list(renderings), error=error))
 
     @property
     def destination(self) -> dict[str, Any]:
@@ -187,7 +187,7 @@ class Ledger(SweepState):
         keys = ("tracking_uri", "artifact_root") if self.started else ()
         return {key: self.started.get(key) for key in keys}
 
-    def read_events(self) -> list[events.Event]:
+    def read_events(self) -> list[Event]:
         """Read every event of the sweep log from the disk."""
         return event_lines.read_events(self.folder / SWEEP_LOG)
 

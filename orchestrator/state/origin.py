@@ -10,7 +10,7 @@ from reports import vocabulary as words
 
 @dataclass(frozen=True)
 class Origin:
-    """The trial of another sweep from which a trial has its epochs; `events.Linked` describes the attributes."""
+    """The trial of another sweep from which a trial has its epochs; the event `Linked` describes the attributes."""
 
     sweep: str
     number: int

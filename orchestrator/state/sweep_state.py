@@ -1,4 +1,4 @@
-"""The state of a sweep and its trials: the only module that computes it from the events of a sweep log.
+"""The state of a sweep and its trials, which the events of its log change (`events`).
 
 The driver uses it through `ledger`, tracking through `history`.
 """
@@ -8,24 +8,20 @@ from __future__ import annotations
 from array import array
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from orchestrator.state import events
 from orchestrator.state.curve import Objective
-from orchestrator.state.events import Stage
 from orchestrator.state.front import JoinedFronts
 from orchestrator.state.tally import Tally
-from orchestrator.state.timekeeper import Timekeeper
-from orchestrator.state.trial import RANKED, Trial
+from orchestrator.state.timekeeper import Dated, Timekeeper
+from orchestrator.state.trial import RANKED, Stage, Trial
 
 FINISHED = "finished"
 """The outcome of a sweep that has nothing left to do."""
 NO_OBJECTIVE = Objective("", "max")
 """The objective of a sweep that was never started: it has no reports to order."""
-SIGNS_OF_LIFE = (events.Judged, events.Ended, events.Evaluated)
-"""Events that only occur while Ray works."""
 
 
 @dataclass
@@ -35,6 +31,31 @@ class Grant:
     trials: int = 0
     epochs: int = 0
     hours: float = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start(Dated):
+    """A start of a driver; `record` describes the run: arms, versions, corpus, judge, command."""
+
+    record: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Closing(Dated):
+    """The end of a driver; `late` means that it was killed, and a later process wrote this."""
+
+    outcome: str
+    reason: str
+    late: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Suspect(Dated):
+    """A machine, by Ray's id, that is `left out` by its driver, or `slow`; `text` is the sentence for the user."""
+
+    machine: str
+    fault: str
+    text: str
 
 
 class SweepState:
@@ -54,7 +75,7 @@ class SweepState:
         live: numbers of the trials that workers execute, as far as the log says.
         searched: the parameters that Optuna chose for some trial.
         tallies: the arms in numbers, in the order in which they were first asked for.
-        reopened: how often a trial that had ended was opened again.
+        reopened: how often a trial that had ended was opened again, by arm.
         preferences: strengths of trials from the votes of listeners, by number.
         hearings: how often such strengths have come; each time, those of all trials may change.
         warm_trials: the trials of other sweeps that the study of each arm begins with, by arm.
@@ -64,7 +85,9 @@ class SweepState:
         suspects: the machines with which something is wrong, since the last start.
         restarts: how often Ray has died since a trial last gave a sign of life.
         is_restart: whether the next driver only takes the place of one whose Ray had died.
+        follows_starts: whether each start sets the objective.
         last_ms: the time of the last event.
+        timekeeper: how long drivers have worked.
     """
 
     def __init__(self, folder: Path, objective: Objective | None = None) -> None:
@@ -77,175 +100,58 @@ class SweepState:
         self.folder = folder
         self.trials: dict[int, Trial] = {}
         self.objective = objective or NO_OBJECTIVE
-        self._follows_starts = objective is None
-        self.starts: list[events.Started] = []
+        self.follows_starts = objective is None
+        self.starts: list[Start] = []
         self.started: dict[str, Any] = {}
-        self.closed: events.Closed | None = None
+        self.closed: Closing | None = None
         self.unfinished: set[int] = set()
         self.unevaluated: set[int] = set()
         self.granted: dict[str, Grant] = {}
         self.live: set[int] = set()
         self.searched: dict[str, None] = {}
         self.tallies: dict[str, Tally] = {}
-        self.reopened = 0
+        self.reopened: Counter[str] = Counter()
         self.preferences: dict[int, float] = {}
         self.hearings = 0
         self.warm_trials: dict[str, list[Trial]] = {}
         self.warm_sweeps: list[str] = []
         self.top_rungs: dict[str, int] = {}
         self.gpu_seconds = 0.0
-        self.suspects: list[events.Suspected] = []
+        self.suspects: list[Suspect] = []
         self.restarts = 0
         self.is_restart = False
         self.last_ms = 0
         self._joined_fronts = JoinedFronts()
-        self._timekeeper = Timekeeper()
+        self.timekeeper = Timekeeper()
         self._judged_trials, self._judged_epochs = array("l"), array("l")
+        self._forgotten: dict[int, list[tuple[int, int]]] = {}
+        """For each trial, what does not count: of the first so many judged reports of all trials, its epochs after one."""
 
-    def apply(self, event: events.Event) -> set[int]:
-        """Let an event change the state.
-
-        Returns:
-            The numbers of the trials that it is about.
-        """
-        self._timekeeper.take(event)
-        previous_ms, self.last_ms = self.last_ms, event.ts
-        if isinstance(event, SIGNS_OF_LIFE):
-            self.restarts = 0
-        match event:
-            case events.Judged():
-                # The most frequent event changes nothing that a tally has.
-                self._add_judged(self.trials[event.trial], event.epochs)
-                return {event.trial}
-            case events.Asked():
-                self.trials[event.trial] = Trial.from_event(event, self.started)
-                self.searched |= dict.fromkeys(event.searched)
-                changed = {event.trial}
-            case events.TrialEvent():
-                self._apply_to_trial(self.trials[event.trial], event)
-                changed = {event.trial}
-            case _:
-                changed = self._apply_to_sweep(event, previous_ms)
-        for number in changed:
-            self.update(self.trials[number])
-        return changed
-
-    def _apply_to_sweep(self, event: events.Event, previous_ms: int) -> set[int]:
-        match event:
-            case events.Started():
-                # A start continues every trial that was stopped by hand, but for a driver whose Ray had died.
-                for number in self.unfinished:
-                    self.trials[number].held &= self.is_restart
-                self.is_restart = False
-                self.live.clear()
-                self.suspects = []
-                self.starts.append(event)
-                self.started, self.closed = dict(event.record), None
-                if self._follows_starts and "objective" in event.record:
-                    self.objective = Objective(**event.record["objective"])
-                return self._leave_running(previous_ms)
-            case events.Closed():
-                self.closed = event
-                return self._leave_running(event.ts)
-            case events.Suspected():
-                self.suspects.append(event)
-            case events.Redirected():
-                self.started |= {"tracking_uri": event.tracking_uri, "artifact_root": event.artifact_root}
-            case events.Granted():
-                self.granted[event.arm] = Grant(event.trials, event.epochs, event.hours)
-            case events.Warmed():
-                self.warm_sweeps.append(event.sweep)
-                first = -1 - sum(map(len, self.warm_trials.values()))
-                for index, record in enumerate(event.trials):
-                    trial = Trial.from_other_sweep(record, first - index, self.objective)
-                    self.warm_trials.setdefault(trial.arm, []).append(trial)
-            case events.Raised():
-                self.top_rungs[event.arm] = event.epochs
-            case events.Spent():
-                self.gpu_seconds += event.gpu_s
-            case events.Preferred():
-                self.preferences = {int(number): score for number, score in event.scores.items()}
-                self.hearings += 1
-            case events.Restarted():
-                self.is_restart = True
-                self.restarts += 1
-        return set()
-
-    def _apply_to_trial(self, trial: Trial, event: events.TrialEvent) -> None:
-        match event:
-            case events.Attempted():
-                trial.attempt(event, self.started)
-                self.live.add(trial.number)
-            case events.Linked():
-                trial.link(event, self.started)
-                # Pruning takes them in as if they had been trained now.
-                for epoch in range(1, event.epochs + 1):
-                    self._add_judged(trial, epoch)
-            case events.Died():
-                trial.died_at.append(event.epochs)
-                trial.broken_off = event.reason
-                self.live.discard(trial.number)
-            case events.Displaced():
-                trial.displaced_at.append(event.epochs)
-                trial.broken_off = event.reason
-                self.live.discard(trial.number)
-            case events.Ended():
-                trial.end(event)
-                self._add_judged(trial, event.epochs)
-                self.live.discard(trial.number)
-            case events.Extended() | events.Promoted():
-                self._reopen(trial, event.ts)
-            case events.Lost():
-                trial.judged = event.epochs
-                self._forget_judged(trial, event.epochs)
-                if trial.outcome in RANKED:
-                    self._reopen(trial, event.ts)
-            case events.Retried():
-                self._reopen(trial, event.ts)
-                trial.retried, trial.share, trial.died_at, trial.diverged = trial.attempts, event.share, [], None
-                trial.displaced_at, trial.broken_off = [], ""
-                if event.from_scratch:
-                    trial.start_over()
-                    self._forget_judged(trial, 0)
-                self.live.discard(trial.number)
-            case events.Held():
-                trial.held, trial.left_ms = True, event.ts
-                self.live.discard(trial.number)
-            case events.Released():
-                trial.held = False
-            case events.Yielded():
-                trial.left_ms = event.ts
-                self.live.discard(trial.number)
-            case events.Evaluated():
-                trial.evaluate(event)
-            case events.Reevaluated():
-                trial.forget_evaluation()
-
-    def _leave_running(self, ts: int) -> set[int]:
+    def leave_running(self, ts: int) -> set[int]:
         """Note that the driver has stopped: a trial that it ran waits for the next one."""
         left = {number for number in self.unfinished if self.trials[number].left_ms is None}
         for number in left:
             self.trials[number].left_ms = ts
+            self.update(self.trials[number])
         return left
 
-    def _reopen(self, trial: Trial, ts: int) -> None:
+    def reopen(self, trial: Trial, ts: int) -> None:
         """Take a trial's outcome back: from the time `ts` on it waits for another attempt."""
         trial.reopen()
         trial.started, trial.left_ms = self.started, ts
-        self.reopened += 1
+        self.reopened[trial.arm] += 1
 
-    def _add_judged(self, trial: Trial, epochs: int) -> None:
+    def add_judged(self, trial: Trial, epochs: int) -> None:
         """Note that a trial was judged at an epoch, if that is new."""
         if epochs > trial.judged:
             self._judged_trials.append(trial.number)
             self._judged_epochs.append(epochs)
             trial.judged = epochs
 
-    def _forget_judged(self, trial: Trial, epochs: int) -> None:
+    def forget_judged(self, trial: Trial, epochs: int) -> None:
         """Forget that a trial was judged after its first `epochs` epochs."""
-        kept = [(number, epoch) for number, epoch in self.judged() if number != trial.number or epoch <= epochs]
-        self._judged_trials = array("l", (number for number, _ in kept))
-        self._judged_epochs = array("l", (epoch for _, epoch in kept))
+        # The reports of all trials are not copied, since a sweep of thousands may retry hundreds.
+        self._forgotten.setdefault(trial.number, []).append((len(self._judged_trials), epochs))
 
     def update(self, trial: Trial) -> None:
         """Keep the tallies and the sets of numbers in step with a trial that has changed."""
@@ -286,7 +192,10 @@ class SweepState:
 
     def judged(self) -> Iterator[tuple[int, int]]:
         """Yield (trial, epoch) of every report that was judged, in that order."""
-        return zip(self._judged_trials, self._judged_epochs, strict=True)
+        for place, (number, epoch) in enumerate(zip(self._judged_trials, self._judged_epochs, strict=True)):
+            forgotten = self._forgotten.get(number, ())
+            if not any(place < end and epoch > epochs for end, epochs in forgotten):
+                yield number, epoch
 
     @property
     def is_finished(self) -> bool:
@@ -295,4 +204,4 @@ class SweepState:
 
     def seconds_run(self) -> float:
         """Return how long drivers have worked on this sweep; one that was killed counts to its last event."""
-        return self._timekeeper.seconds
+        return self.timekeeper.seconds

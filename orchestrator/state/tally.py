@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from orchestrator.state.curve import Objective, Rank
-from orchestrator.state.events import Stage
 from orchestrator.state.front import Front
-from orchestrator.state.trial import Trial, best_trial
+from orchestrator.state.trial import Stage, Trial, best_trial
 from reports import vocabulary as words
 
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 from orchestrator.search_space.scalars import Value
-from orchestrator.state.curve import TAKEN_OVER, Curve, Objective, Point, Rank, describe_constraints, select_valid
-from orchestrator.state.events import Asked, Attempted, Ended, Evaluated, Linked, Rendering, Stage
+from orchestrator.state.curve import Curve, Objective, Point, Rank, describe_constraints, select_valid
 from orchestrator.state.origin import Origin
 from orchestrator.storage.json_lines import Line
 from reports import vocabulary as words
 
+Stage = Literal["search", "confirm"]
+Rendering = Mapping[str, Any]
+"""One rendering of a trained model: its `name`, its `settings`, its `folder` in the trial's, and its `metrics`."""
 RANKED = (words.OUTCOME_COMPLETED, words.OUTCOME_PRUNED)
 """Outcomes of trials whose result samplers learn from, and which a confirm stage may train again."""
 BROKEN = (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
@@ -94,35 +96,11 @@ class Trial:
     held: bool = False
 
     @classmethod
-    def from_event(cls, event: Asked, started: Mapping[str, Any]) -> Trial:
-        """Return the trial that a driver asked for.
-
-        Args:
-            event: the request.
-            started: what the driver wrote at its start.
-        """
-        return cls(
-            number=event.trial,
-            arm=event.arm,
-            index=event.index,
-            stage=event.stage,
-            source=event.source,
-            of=event.of,
-            seed=event.seed,
-            compared=dict(event.compared),
-            searched=dict(event.searched),
-            params=dict(event.params),
-            id=event.id,
-            asked_ms=event.ts,
-            started=started,
-        )
-
-    @classmethod
     def from_other_sweep(cls, record: Mapping[str, Any], number: int, objective: Objective) -> Trial:
         """Return a trial of another sweep, of which only a study knows.
 
         Args:
-            record: the trial in `events.Warmed`.
+            record: the trial in an event `Warmed`.
             number: a number below 0, which no trial of this sweep has.
             objective: the metric of both sweeps.
         """
@@ -179,34 +157,6 @@ class Trial:
             self.diverged = line["diverged"] if is_broken and line["attempt"] > self.retried else None
             if not is_broken and line["epoch"] > self.epochs:
                 self.curve.add(line, objective)
-
-    def attempt(self, event: Attempted, started: Mapping[str, Any]) -> None:
-        """Run; `started` is as in `from_event`."""
-        self.attempts, self.share = event.attempt, event.share
-        self.codes.append(event.code)
-        self.keys.append(event.key)
-        self.started, self.left_ms = started, None
-
-    def end(self, event: Ended) -> None:
-        """Have ended."""
-        self.outcome, self.cause, self.reason = event.outcome, event.cause, event.reason
-        self.alike, self.ended_ms = event.alike, event.ts
-        self.ends += 1
-
-    def evaluate(self, event: Evaluated) -> None:
-        """Take in its evaluation."""
-        self.evaluated_ms, self.renderings = event.ts, event.renderings
-        self.test, self.evaluation_error = dict(event.metrics), event.error or ""
-
-    def link(self, event: Linked, started: Mapping[str, Any]) -> None:
-        """Have completed with the epochs of a trial of another sweep; `started` is as in `from_event`."""
-        self.origin = Origin(event.sweep, event.number, tuple(event.ids), event.run, event.epochs)
-        self.since, self.started, self.left_ms = TAKEN_OVER, started, None
-        self.codes.append(event.code)
-        self.keys.append(event.key)
-        self.outcome, self.ended_ms = words.OUTCOME_COMPLETED, event.ts
-        self.reason = f"all {event.epochs} epochs"
-        self.ends += 1
 
     def start_over(self) -> None:
         """Go back to before the first epoch: what was recorded so far no longer counts."""

@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from orchestrator.state.curve import Objective
-from orchestrator.state.events import Rendering
 from orchestrator.state.history import History
-from orchestrator.state.trial import Trial
+from orchestrator.state.trial import Rendering, Trial
 from orchestrator.tracking.links import SweepPages
 from orchestrator.tracking.notes import trial_name, write_sweep_note, write_trial_note
 from orchestrator.tracking.run import RUNNING, Wanted

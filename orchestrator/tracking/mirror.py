@@ -8,10 +8,9 @@ import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from orchestrator.state.events import Rendering
 from orchestrator.state.history import History
 from orchestrator.state.paths import RUN_FILE
-from orchestrator.state.trial import Trial
+from orchestrator.state.trial import Rendering, Trial
 from orchestrator.storage import json_lines
 from orchestrator.tracking import artifacts
 from orchestrator.tracking.client import Gone, Refused, Store

@@ -14,8 +14,8 @@ from ruamel.yaml import YAML
 
 from orchestrator.plugins import additions, loader, randomness
 from orchestrator.state.curve import Objective
-from orchestrator.state.events import now_ms
 from orchestrator.state.paths import CHECKPOINT, TRAINABLE_FOLDER
+from orchestrator.state.timekeeper import now_ms
 from orchestrator.storage import json_lines
 from orchestrator.worker import checkpoint, media, outbox
 from orchestrator.worker.guard import Guard

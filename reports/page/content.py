@@ -214,6 +214,8 @@ class Report:
                 return f"the median rule, from epoch {pruning['grace_epochs']} on"
             case "patient":
                 return f"after {pruning['patience']} epochs without improvement"
+            case "wilcoxon":
+                return f"by a paired Wilcoxon test against the best trial of the arm (p < {pruning['p_threshold']:g})"
             case "pasha" if self.rungs:
                 return f"PASHA, after epochs {', '.join(map(str, self.rungs))}"
         return f"after epochs {', '.join(map(str, self.rungs))}" if self.rungs else ""

@@ -16,7 +16,7 @@ import numpy as np
 from orchestrator.driver.tasks import Tasks
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.curve import Objective
-from orchestrator.state.events import Ended, Judged
+from orchestrator.state.events.trials import Ended, Judged
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial

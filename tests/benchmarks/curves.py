@@ -1,13 +1,15 @@
-"""Recorded learning curves of real trainings, and how soon each kind of pruning finds the best of them.
+"""Recorded learning curves of real trainings, and how soon samplers and kinds of pruning find the best of them.
 
     python -m tests.benchmarks.curves record search_spaces/vae.yaml HOME [--trials 67]
     python -m tests.benchmarks.curves write HOME curves.jsonl
     python -m tests.benchmarks.curves replay curves.jsonl [--seeds 30]
+    python -m tests.benchmarks.curves search curves.jsonl [--seeds 30] [--samplers tpe gp] [--prunings none asha]
 
 `record` is a sweep of Sobol points without pruning, each trained to its end: hours of processors. It may be killed at
 any time; the same command goes on. 67 trials in each of the three arms of `vae.yaml` are 201 configurations. `write`
-keeps the objective of every epoch, in some 100 bytes a trial. `replay` needs no training: in every arm the recorded
-trials come in another order for each seed, and the real ledger, agenda and pruning decide how many epochs each one has.
+keeps the objective of every epoch, in some 100 bytes a trial. The others need no training. In `replay` the recorded
+trials of every arm come in another order for each seed, and the real ledger, agenda and pruning decide how many epochs
+each one has. In `search` a sampler chooses among them (`curves_search`), also that of Optuna and of Ray alone.
 """
 
 from __future__ import annotations
@@ -20,14 +22,19 @@ import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
+from orchestrator.search_space.search import choose_sampler
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words
+from tests.benchmarks.curves_peers import search_with_hyperband, search_with_ray
+from tests.benchmarks.curves_search import NEAR, Grid, Trainings, read_sweep, search
 from tests.support.driving import drive
 from tests.support.spaces import noop_sweep
 
@@ -42,6 +49,14 @@ PRUNINGS: Mapping[str, Any] = {
     "pasha": {"kind": "pasha"},
     "median": {"kind": "median", "grace_epochs": 3},
     "patient": {"kind": "patient", "patience": 3},
+    "wilcoxon": {"kind": "wilcoxon", "grace_epochs": 3},
+}
+SAMPLERS = ("tpe", "gp", "random", "sobol", "auto")
+STARTUP_TRIALS = 5
+"""Points that don't depend on results, before any of the samplers learns."""
+PEERS: Mapping[str, Callable[[Grid, int, int], Trainings]] = {
+    "Optuna's TPE and Hyperband": search_with_hyperband,
+    "Ray's OptunaSearch and ASHA": search_with_ray,
 }
 
 
@@ -52,10 +67,12 @@ class Table:
     Attributes:
         mode: which way the objective is better.
         curves: the objective of every epoch of each trial, by arm; all have as many epochs.
+        configurations: the searched parameters of each trial, by arm.
     """
 
     mode: str
     curves: Mapping[str, Sequence[Sequence[float]]]
+    configurations: Mapping[str, Sequence[Mapping[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -99,9 +116,11 @@ def read(file: Path) -> Table:
     """Read the curves that `write` has written."""
     head, *rows = (json.loads(line) for line in file.read_text().splitlines())
     curves: dict[str, list[list[float]]] = {}
+    configurations: dict[str, list[dict[str, Any]]] = {}
     for row in rows:
         curves.setdefault(row["arm"], []).append(row["values"])
-    return Table(head["mode"], curves)
+        configurations.setdefault(row["arm"], []).append(row["params"])
+    return Table(head["mode"], curves, configurations)
 
 
 def replay(table: Table, pruning: Any, seed: int) -> Replay:
@@ -153,8 +172,52 @@ def compare(table: Table, num_seeds: int) -> None:
         print(f"| {name} | {describe(epochs)} | {describe(regrets)} |", flush=True)
 
 
+def make_grids(table: Table) -> list[Grid]:
+    """Return the recorded configurations of each arm; only numbers above 0 can be searched."""
+    for arm, configurations in table.configurations.items():
+        for name, value in (item for configuration in configurations for item in configuration.items()):
+            if isinstance(value, str) or value <= 0:
+                raise SystemExit(f"{arm}: {name} is {value!r}, and only numbers above 0 can be searched")
+    return [Grid(table.mode, table.configurations[arm], curves) for arm, curves in table.curves.items()]
+
+
+def search_all(table: Table, samplers: Sequence[str], prunings: Sequence[str], num_seeds: int) -> None:
+    """Print a row for each sampler with each kind of pruning, then one for each peer.
+
+    Each number is that of one arm, as a mean over the arms and then over the seeds. A search that has ended without a
+    value near the best counts with the epochs of the full grid.
+    """
+    grids = make_grids(table)
+    print(f"| sampler, pruning | epochs until within {NEAR} of the best | of the full grid | found | regret at 1/4 |")
+    print("|---|---|---|---|---|")
+    # `auto` is one of the other samplers.
+    runs_by_choice: dict[tuple[str, ...], Sequence[Sequence[Trainings]]] = {}
+    for sampler in samplers:
+        for pruning in prunings:
+            sweeps = [read_sweep(grid, sampler, PRUNINGS[pruning], STARTUP_TRIALS) for grid in grids]
+            choice = (pruning, *(choose_sampler(sweep.space, sweep.arms[0]).name for sweep in sweeps))
+            if choice not in runs_by_choice:
+                pairs = list(zip(grids, sweeps, strict=True))
+                runs_by_choice[choice] = [[search(*pair, seed) for pair in pairs] for seed in range(num_seeds)]
+            print_row(f"{sampler}, {pruning}", runs_by_choice[choice])
+    for name, search_one in PEERS.items():
+        runs = [[search_one(grid, seed, STARTUP_TRIALS) for grid in grids] for seed in range(num_seeds)]
+        print_row(name, runs)
+
+
+def print_row(name: str, runs: Sequence[Sequence[Trainings]]) -> None:
+    """Print the results of searches, of which each seed has one in every arm."""
+    epochs = [statistics.mean(trainings.epochs_until_found for trainings in run) for run in runs]
+    regrets = [statistics.mean(trainings.regret for trainings in run) for run in runs]
+    share = statistics.mean(
+        trainings.epochs_until_found / trainings.grid.values.size for run in runs for trainings in run
+    )
+    found = statistics.mean(trainings.found_after is not None for run in runs for trainings in run)
+    print(f"| {name} | {describe(epochs)} | {share:.0%} | {found:.0%} | {describe(regrets)} |", flush=True)
+
+
 def main() -> None:
-    """Record, write or replay."""
+    """Record, write, replay or search."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(dest="command", required=True)
     recording = commands.add_parser("record")
@@ -167,6 +230,11 @@ def main() -> None:
     replaying = commands.add_parser("replay")
     replaying.add_argument("file", type=Path)
     replaying.add_argument("--seeds", type=int, default=30)
+    searching = commands.add_parser("search")
+    searching.add_argument("file", type=Path)
+    searching.add_argument("--seeds", type=int, default=30)
+    searching.add_argument("--samplers", nargs="+", choices=SAMPLERS, default=SAMPLERS)
+    searching.add_argument("--prunings", nargs="+", choices=list(PRUNINGS), default=list(PRUNINGS))
     options = parser.parse_args()
     match options.command:
         case "record":
@@ -175,6 +243,10 @@ def main() -> None:
             print(f"{write(options.home / NAME, options.file)} curves in {options.file}")
         case "replay":
             compare(read(options.file), options.seeds)
+        case "search":
+            # The threads of a GP's small matrices wait for each other: they take several times as long.
+            with threadpool_limits(1):
+                search_all(read(options.file), options.samplers, options.prunings, options.seeds)
 
 
 if __name__ == "__main__":

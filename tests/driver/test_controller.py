@@ -12,7 +12,7 @@ from orchestrator.commands.resume import ResumeOptions, retry
 from orchestrator.driver.failures import MAX_DISPLACEMENTS
 from orchestrator.overview.screen import Screen
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state.events import Restarted, Started
+from orchestrator.state.events.drivers import Restarted, Started
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.requests import Request, send
 from orchestrator.state.trial import Trial

@@ -14,7 +14,7 @@ from orchestrator.driver.tasks import Tasks
 from orchestrator.errors import SearchSpaceError
 from orchestrator.machines.inventory import Capacity, Machine
 from orchestrator.state.budget import Budget
-from orchestrator.state.events import Spent
+from orchestrator.state.events.sweep import Spent
 from orchestrator.state.ledger import Ledger
 from tests.benchmarks.chaos_rig import fill, small_disk
 from tests.support.driving import ledger_of

@@ -16,7 +16,7 @@ from orchestrator.overview.screen import Screen
 from orchestrator.overview.summary import summarize
 from orchestrator.overview.tables import format_parameter
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state.events import Closed
+from orchestrator.state.events.drivers import Closed
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.requests import Controls, write_controls
 from tests.support.driving import drive

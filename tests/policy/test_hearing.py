@@ -14,7 +14,8 @@ from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.listening import choose_trials, pass_votes_on, read_hearing
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state import events
+from orchestrator.state.events.drivers import Started
+from orchestrator.state.events.sweep import Preferred
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.preferences import Preferences, write_preferences
 from orchestrator.state.trial import Trial
@@ -59,7 +60,7 @@ def test_the_search_waits_for_votes_after_each_batch_and_at_its_end(tmp_path: Pa
     vote(ledger)
     ledger = drive(sweep, folder)
     assert Agenda(sweep, ledger, evaluates=False).is_done()
-    assert [event.votes for event in ledger.read_events() if isinstance(event, events.Preferred)] == [9] * 3
+    assert [event.votes for event in ledger.read_events() if isinstance(event, Preferred)] == [9] * 3
 
 
 def test_optuna_is_told_the_votes_and_not_the_metric(tmp_path: Path) -> None:
@@ -144,7 +145,7 @@ def test_listen_offers_the_trials_that_wait_and_some_that_were_heard(tmp_path: P
     sweep, folder = preference_sweep(tmp_path), tmp_path / "tiny"
     ledger = drive(sweep, folder)
     assert read_hearing(folder) is None, "the sweep was never started as one of preferences"
-    ledger.write(events.Started(record={"preference": True}))
+    ledger.write(Started(record={"preference": True}))
     hearing = read_hearing(folder)
     assert hearing is not None and choose_trials(hearing) == (1, 2, 3, 4, 5, 6)
     said: list[str] = []

@@ -13,7 +13,7 @@ from orchestrator.policy.pruning import Rungs
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.event_lines import to_line
-from orchestrator.state.events import Asked
+from orchestrator.state.events.trials import Asked
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, put_row

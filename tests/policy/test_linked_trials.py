@@ -24,7 +24,7 @@ from orchestrator.policy.trial_key import (
 )
 from orchestrator.search_space.command import Command
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state.events import Linked
+from orchestrator.state.events.trials import Linked
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.origin import linked_line
 from orchestrator.state.paths import CHECKPOINT, LAST, OUTBOX, SWEEP_LOG, trial_folder

@@ -12,7 +12,7 @@ from orchestrator.driver.sweep import run_sweep
 from orchestrator.overview.screen import Screen
 from orchestrator.policy.agenda import Agenda
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state import events
+from orchestrator.state.events.reopenings import Promoted
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, told
@@ -36,7 +36,7 @@ def worse_with_index(trial: Trial, epoch: int) -> float:
 
 
 def promoted(ledger: Ledger) -> list[tuple[int, int]]:
-    return [(event.trial, event.epochs) for event in ledger.read_events() if isinstance(event, events.Promoted)]
+    return [(event.trial, event.epochs) for event in ledger.read_events() if isinstance(event, Promoted)]
 
 
 def test_each_rung_lets_one_in_three_go_on(tmp_path: Path) -> None:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+import re
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import optuna
 import pytest
 from ray.tune.schedulers import MedianStoppingRule
 
@@ -14,6 +16,7 @@ from orchestrator.commands.planning.plan import make_plan
 from orchestrator.errors import SearchSpaceError
 from orchestrator.policy import ranking
 from orchestrator.policy.agenda import Agenda
+from orchestrator.policy.frozen_trials import STATES
 from orchestrator.policy.ranking import MAX_TRIALS_OF_NOISE, estimate_noise, is_ranking_stable
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.trial import Trial
@@ -23,6 +26,7 @@ from tests.support.spaces import noop_sweep
 PASHA = {"kind": "pasha", "grace_epochs": 1, "reduction_factor": 2}
 MEDIAN = {"kind": "median", "grace_epochs": 2, "min_trials": 3}
 PATIENT = {"kind": "patient", "patience": 3}
+WILCOXON = {"kind": "wilcoxon"}
 
 
 def sweep_of(folder: Path, pruning: dict[str, Any], trials: int = 12, epochs: int = 16, **changes: Any) -> Sweep:
@@ -200,7 +204,68 @@ def test_a_patient_trial_completes_when_it_no_longer_improves(tmp_path: Path) ->
     assert task is not None and task.trial.number == 2
 
 
-@pytest.mark.parametrize(("pruning", "score"), [(PASHA, crossing), (MEDIAN, wavy), (PATIENT, wavy)])
+@pytest.mark.parametrize("mode", ["max", "min"])
+def test_the_wilcoxon_rule_decides_as_optunas_does(tmp_path: Path, mode: str) -> None:
+    """Without a trend over the epochs, a trial counts for both with its level."""
+    sign = 1 if mode == "max" else -1
+
+    def score(trial: Trial, epoch: int) -> float:
+        return sign * (trial.index * 0.37 % 1 + 0.2 * float(np.sin(5 * trial.index + 3 * epoch)))
+
+    objective = {"metric": "val/score" if mode == "max" else "val/error", "mode": mode}
+    ledger = drive(sweep_of(tmp_path, WILCOXON, objective=objective), tmp_path / "sweep", score)
+    with pytest.warns(optuna.exceptions.ExperimentalWarning):
+        pruner = optuna.pruners.WilcoxonPruner(p_threshold=0.1)
+    study = optuna.create_study(direction="maximize" if mode == "max" else "minimize", pruner=pruner)
+    for trial in ledger.trials.values():
+        optuna_trial = study.ask()
+        epochs = 0
+        while epochs < 16 and not (epochs and optuna_trial.should_prune()):
+            epochs += 1
+            optuna_trial.report(score(trial, epochs), epochs)
+        assert trial.epochs == epochs, trial.number
+        is_pruned = trial.outcome == "pruned"
+        study.tell(optuna_trial, None if is_pruned else trial.best_value, state=STATES[trial.outcome])
+    reasons = [trial.reason for trial in ledger.trials.values() if trial.outcome == "pruned"]
+    assert len(reasons) >= 4 and len({trial.epochs for trial in ledger.trials.values()}) > 2
+    assert re.fullmatch(
+        r"at epoch \d+, val/\w+ was worse than that of trial \d+, the best of its arm, in the same \d+ epochs: "
+        r"p = 0\.\d+ in a one-sided Wilcoxon signed-rank test",
+        reasons[0],
+    )
+
+
+def test_the_wilcoxon_rule_spares_a_trial_that_is_not_clearly_worse(tmp_path: Path) -> None:
+    curves = [
+        [0.1 * epoch for epoch in range(1, 9)],
+        # Worse in every epoch but the fourth, with which it is the better trial.
+        [0.05, 0.1, 0.2, 0.9, 0.3, 0.35, 0.4, 0.45],
+        # Two of its epochs have no value, so that the fourth pair comes with the sixth epoch.
+        [0.01, math.nan, math.nan, 0.2, 0.25, 0.3, 0.35, 0.4],
+    ]
+
+    def score(trial: Trial, epoch: int) -> float:
+        return curves[trial.index][epoch - 1]
+
+    def constrained(trial: Trial, epoch: int) -> tuple[float, float]:
+        return (0.0 if math.isnan(score(trial, epoch)) else score(trial, epoch)), float(math.isnan(score(trial, epoch)))
+
+    objective = {"metric": "val/score", "mode": "max", "constraints": {"val/error": {"max": 0.5}}}
+    sweep = sweep_of(tmp_path, WILCOXON, trials=3, epochs=8, objective=objective)
+    ledger = drive(sweep, tmp_path / "sweep", constrained)
+    assert [(trial.outcome, trial.epochs) for trial in ledger.trials.values()] == [
+        ("completed", 8),
+        ("completed", 8),
+        ("pruned", 6),
+    ]
+    late = drive(sweep_of(tmp_path, WILCOXON | {"grace_epochs": 6}, trials=3, epochs=8), tmp_path / "late", wavy)
+    assert all(trial.epochs >= 6 for trial in late.trials.values())
+    # A single pair is no reason, whatever the p value may be.
+    harsh = drive(sweep_of(tmp_path, WILCOXON | {"p_threshold": 0.6}, epochs=8), tmp_path / "harsh", wavy)
+    assert min(trial.epochs for trial in harsh.trials.values()) == 2
+
+
+@pytest.mark.parametrize(("pruning", "score"), [(PASHA, crossing), (MEDIAN, wavy), (PATIENT, wavy), (WILCOXON, wavy)])
 def test_kills_change_no_decision(tmp_path: Path, pruning: dict[str, Any], score: Any) -> None:
     sweep = sweep_of(tmp_path, pruning, trials=6, epochs=8, compare={"arm": ["a", "b"]})
     whole = drive(sweep, tmp_path / "whole", score)
@@ -220,6 +285,12 @@ def test_kills_change_no_decision(tmp_path: Path, pruning: dict[str, Any], score
         ({"patience": 3}, "patience, which is for kind patient and not for asha"),
         ({"kind": "patient"}, r"needs patience, the epochs without improvement, such as \{patience: 5\}"),
         ({"kind": "patient", "patience": 16}, r"must be below budget.max_epochs \(16\), got 16"),
+        ({"kind": "patient", "patience": 3, "p_threshold": 0.2}, "p_threshold, which is for kind wilcoxon"),
+        ({"kind": "wilcoxon", "p_threshold": 0}, "p_threshold"),
+        (
+            {"kind": "wilcoxon", "p_threshold": 1e-5},
+            r"of 1e-05 can stop no trial before epoch 17, and budget.max_epochs is 16; needs a larger one",
+        ),
         ({"kind": "hyperband"}, "kind"),
     ],
 )
@@ -229,12 +300,17 @@ def test_a_key_of_another_kind_is_refused(tmp_path: Path, pruning: dict[str, Any
 
 
 def test_a_plan_says_how_trials_end(tmp_path: Path) -> None:
-    plans = {pruning["kind"]: str(make_plan(sweep_of(tmp_path, pruning))) for pruning in (PASHA, MEDIAN, PATIENT)}
+    plans = {
+        pruning["kind"]: str(make_plan(sweep_of(tmp_path, pruning))) for pruning in (PASHA, MEDIAN, PATIENT, WILCOXON)
+    }
     # 12 trials of one epoch, six of two, and one that goes on for 14.
     assert "epochs: 192 at most, 32 or more when PASHA prunes" in plans["pasha"]
     assert "the top rung of pruning is epoch 2, and rises" in plans["pasha"]
     assert "epochs: 192 at most, 66 or more when the median rule prunes" in plans["median"]
     assert "epochs: 192 at most, 48 or more when trials stop improving" in plans["patient"]
+    # One trial has to complete first, and 4 epochs are the fewest of which a p value can be below 0.1.
+    assert "epochs: 192 at most, 60 or more when the Wilcoxon rule prunes" in plans["wilcoxon"]
+    assert "from epoch 4 on, a trial stops if its epochs are worse than those of the best" in plans["wilcoxon"]
     off = sweep_of(tmp_path, {"kind": "none", "grace_epochs": 2})
     assert off.space.pruning is None
     assert "(nothing is pruned)" in str(make_plan(off))

@@ -13,7 +13,7 @@ from orchestrator.commands.exports.optuna_journal import write_journal
 from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.ranges import describe_changes
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state import events
+from orchestrator.state.events.drivers import Started
 from orchestrator.state.home import keep_search_space
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
@@ -93,7 +93,7 @@ def test_a_change_is_told_with_the_trials_that_lie_outside(tmp_path: Path) -> No
     sweep = sweep_of(tmp_path, FIRST, "tpe")
     ledger = drive(sweep, tmp_path / "sweep", near_the_edge)
     searched = {name: {domain.kind: list(domain.edges())} for name, domain in sweep.arms[0].searched.items()}
-    ledger.write(events.Started(record={"arms": {"all": {"searched": searched}}}))
+    ledger.write(Started(record={"arms": {"all": {"searched": searched}}}))
     assert describe_changes(sweep, ledger) == []
     num_outside = sum(not 0.3 <= value <= 0.5 for value in xs(ledger))
     (line,) = describe_changes(sweep_of(tmp_path, {"uniform": [0.3, 0.5]}, "tpe"), ledger)

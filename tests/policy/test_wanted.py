@@ -15,7 +15,7 @@ from orchestrator.overview.screen import Screen
 from orchestrator.policy.wanted import try_next
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.budget import Budget
-from orchestrator.state.events import Started
+from orchestrator.state.events.drivers import Started
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, told

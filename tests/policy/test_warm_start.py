@@ -15,8 +15,8 @@ from orchestrator.plugins.loader import Prepared
 from orchestrator.policy.forecast import forecast_points
 from orchestrator.policy.warm_start import WarmStart
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state import events
 from orchestrator.state.budget import Budget
+from orchestrator.state.events.drivers import Started
 from orchestrator.state.home import keep_search_space
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
@@ -45,7 +45,7 @@ def start(sweep: Sweep, home: Path, judge: str | None = None) -> None:
     warm_start = WarmStart(sweep, home, ledger, "code")
     warm_start.check_comparable(sweep, judge, None)
     record = make_record(sweep, Budget(sweep, ledger), Prepared([], judge), None, sweep.path, [])
-    ledger.write(events.Started(record=record))
+    ledger.write(Started(record=record))
     warm_start.write(ledger, lambda line: None)
 
 

@@ -288,6 +288,25 @@ def test_trials_that_were_all_pruned_have_values_all_the_same(sweep: SweepFolder
     assert read(sweep).fallback_sentences == ["No trial has trained to the end (1 pruned): nothing can be ranked."]
 
 
+@pytest.mark.parametrize(
+    ("pruning", "text"),
+    [
+        ({"kind": "median", "grace_epochs": 4}, "the median rule, from epoch 4 on"),
+        ({"kind": "patient", "patience": 3}, "after 3 epochs without improvement"),
+        (
+            {"kind": "wilcoxon", "p_threshold": 0.1},
+            "by a paired Wilcoxon test against the best trial of the arm (p < 0.1)",
+        ),
+    ],
+)
+def test_a_report_says_how_trials_ended_early(sweep: SweepFolder, pruning: dict[str, object], text: str) -> None:
+    start(sweep, "l2", pruning=pruning)
+    sweep.ask(1, "l2")
+    sweep.report(1, 1)
+    sweep.end(1, "pruned", epochs=1)
+    assert read(sweep).pruning == text
+
+
 def test_pruning_saves_what_was_left_of_its_own_arms_budget(sweep: SweepFolder) -> None:
     start(sweep, "l2", "vae", arms={"loss=l2": {"epochs": 2}, "loss=vae": {"epochs": 9}})
     for number, loss in ((1, "l2"), (2, "vae")):

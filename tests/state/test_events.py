@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import pkgutil
+from collections.abc import Iterator
 from dataclasses import MISSING, fields
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import UserError
-from orchestrator.state.event_lines import KINDS, parse, read_events, to_line
-from orchestrator.state.events import (
-    Closed,
-    Displaced,
-    Linked,
-    Preferred,
-    Promoted,
-    Raised,
-    Released,
-    Retried,
-    Spent,
-    Started,
-    Suspected,
-    Warmed,
-    Yielded,
-)
+from orchestrator.state import events
+from orchestrator.state.event_lines import KINDS, SUBJECTS, parse, read_events, to_line
+from orchestrator.state.events import base
+from orchestrator.state.events.base import Event
+from orchestrator.state.events.drivers import Closed, Started, Suspected
+from orchestrator.state.events.interruptions import Displaced, Released, Yielded
+from orchestrator.state.events.reopenings import Promoted, Retried
+from orchestrator.state.events.sweep import Preferred, Raised, Spent, Warmed
+from orchestrator.state.events.trials import Linked
 from orchestrator.state.history import History
 from orchestrator.state.ledger import Ledger
 
@@ -33,6 +29,18 @@ OLD_LOG = Path(__file__).parent / "old_sweep"
 EXPECTED_OUTCOMES = {1: None, 2: None, 3: None, 4: "completed", 5: None}
 EXPECTED_JUDGED = {1: 3, 2: 0, 3: 3, 4: 3, 5: 2}
 """As the version that wrote it read them."""
+
+
+def test_every_kind_of_event_has_a_name_in_the_log() -> None:
+    subjects = {f"{events.__name__}.{module.name}" for module in pkgutil.iter_modules(events.__path__)}
+    assert {subject.__name__ for subject in SUBJECTS} == subjects - {base.__name__}
+    assert set(KINDS.values()) == {kind for kind in _subclasses(Event) if not inspect.isabstract(kind)}
+
+
+def _subclasses(kind: type[Event]) -> Iterator[type[Event]]:
+    for subclass in kind.__subclasses__():
+        yield subclass
+        yield from _subclasses(subclass)
 
 
 @pytest.mark.parametrize("name", KINDS)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.state.events import Granted
+from orchestrator.state.events.sweep import Granted
 from orchestrator.state.ledger import Ledger
 
 

@@ -11,7 +11,8 @@ import pytest
 from orchestrator.driver import live_control
 from orchestrator.errors import UserError
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state import events, requests
+from orchestrator.state import requests
+from orchestrator.state.events.interruptions import Held, Released
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.requests import Request
 from orchestrator.state.trial import Trial
@@ -133,7 +134,7 @@ def test_the_log_tells_a_later_driver_the_same(rig: EngineRig) -> None:
     ledger = Ledger(rig.folder, read_only=True)
     assert not ledger.trials[1].held and ledger.live == rig.ledger.live == {2}
     kinds = [type(event) for event in ledger.read_events()]
-    assert events.Held in kinds and events.Released in kinds
+    assert Held in kinds and Released in kinds
 
 
 def take(folder: Path) -> list[Request]:

@@ -226,6 +226,11 @@ def test_a_sweep_is_read_without_the_models_of_search_spaces() -> None:
     assert "pydantic" not in modules_after(code)
 
 
+def test_pruning_imports_scipy_only_for_its_test() -> None:
+    # Ray and Optuna come with the other rules.
+    assert "scipy" not in modules_after("import orchestrator.policy.stopping_rules")
+
+
 def test_a_trial_whose_corpus_and_judge_are_cached_imports_nothing_that_made_them() -> None:
     """Every worker imports the trainable before its first epoch: these three would take it six seconds."""
     code = (

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
-from orchestrator.state.events import Died, Displaced
+from orchestrator.state.events.interruptions import Died, Displaced
 from orchestrator.state.ledger import Ledger
 from tests.support.clusters import count_rows, drain
 from tests.support.spaces import HELPED, write_space

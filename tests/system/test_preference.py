@@ -14,7 +14,7 @@ from orchestrator.commands.report import hold_listening_test
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.overview.screen import Screen
 from orchestrator.search_space.reader import Sweep, read_search_space
-from orchestrator.state import events
+from orchestrator.state.events.sweep import Preferred
 from orchestrator.state.ledger import Ledger
 from reports.listening.design import REFERENCE, file_session, is_catch
 from reports.listening.preparation import load_test
@@ -86,7 +86,7 @@ def test_a_sweep_waits_for_votes_and_goes_on_with_them(
     ledger = run_sweep(sweep, tiny_home, screen)
     assert ledger.is_finished
     log = Ledger(tiny_home / "voted", read_only=True)
-    assert [sorted(event.scores) for event in log.read_events() if isinstance(event, events.Preferred)] == [
+    assert [sorted(event.scores) for event in log.read_events() if isinstance(event, Preferred)] == [
         ["1", "2", "3"],
         ["1", "2", "3", "4"],
     ]

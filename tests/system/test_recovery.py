@@ -20,7 +20,7 @@ from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
 from orchestrator.overview.screen import Screen
 from orchestrator.search_space.reader import read_search_space
-from orchestrator.state.events import Restarted
+from orchestrator.state.events.drivers import Restarted
 from orchestrator.state.home import driver_note
 from orchestrator.state.ledger import Ledger
 from orchestrator.worker.attempt import TrialRun

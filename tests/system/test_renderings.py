@@ -18,7 +18,7 @@ from orchestrator.overview.screen import Screen
 from orchestrator.overview.summary import summarize
 from orchestrator.policy.agenda import Task
 from orchestrator.search_space.reader import Sweep
-from orchestrator.state.events import Started
+from orchestrator.state.events.drivers import Started
 from orchestrator.state.home import keep_search_space
 from orchestrator.state.ledger import Ledger
 from orchestrator.tracking.__main__ import follow

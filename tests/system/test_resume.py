@@ -18,7 +18,7 @@ from orchestrator.policy.asha import AshaRule
 from orchestrator.policy.pruning import Rungs
 from orchestrator.search_space.arms import select_arms
 from orchestrator.state.budget import Budget
-from orchestrator.state.events import Ended, Judged
+from orchestrator.state.events.trials import Ended, Judged
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial

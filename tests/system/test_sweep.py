@@ -21,7 +21,8 @@ from mlflow.entities import Run
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import UserError
 from orchestrator.overview.screen import Screen
-from orchestrator.state.events import Attempted, Ended, Started
+from orchestrator.state.events.drivers import Started
+from orchestrator.state.events.trials import Attempted, Ended
 from orchestrator.state.ledger import Ledger
 from orchestrator.storage.json_lines import read
 from reports import vocabulary as words

@@ -7,7 +7,10 @@ from typing import Any
 import pytest
 
 from orchestrator.driver.provenance import find_looks
-from orchestrator.state.events import Evaluated, Event, Rendering, Started
+from orchestrator.state.events.base import Event
+from orchestrator.state.events.drivers import Started
+from orchestrator.state.events.trials import Evaluated
+from orchestrator.state.trial import Rendering
 
 
 def start(**trials: int) -> Event:

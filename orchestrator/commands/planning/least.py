@@ -6,7 +6,7 @@ import itertools
 import math
 from typing import TYPE_CHECKING
 
-from orchestrator.search_space.objective import MEDIAN, PASHA, PATIENT
+from orchestrator.search_space.objective import MEDIAN, PASHA, PATIENT, WILCOXON
 
 if TYPE_CHECKING:
     from orchestrator.search_space.objective import Pruning
@@ -15,6 +15,7 @@ PRUNERS = {
     PASHA: "when PASHA prunes",
     MEDIAN: "when the median rule prunes",
     PATIENT: "when trials stop improving",
+    WILCOXON: "when the Wilcoxon rule prunes",
 }
 """By the kind of pruning, when a sweep needs fewer epochs than its budget has."""
 
@@ -24,8 +25,9 @@ def count_least_epochs(trials: int, pruning: Pruning, max_epochs: int) -> int:
     first = min(pruning.first_epoch, max_epochs)
     if pruning.kind == PATIENT:
         return trials * first
-    if pruning.kind == MEDIAN:
-        whole = min(trials, pruning.min_trials)
+    if pruning.kind in (MEDIAN, WILCOXON):
+        # The median needs some trials, and a test one that has completed.
+        whole = min(trials, pruning.min_trials if pruning.kind == MEDIAN else 1)
         return whole * max_epochs + (trials - whole) * first
     # Successive halving: at each rung one trial in `reduction_factor` continues, at least one.
     total, before = 0, 0

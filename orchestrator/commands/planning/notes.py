@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator.commands.planning.spared import describe_spared
 from orchestrator.policy.warm_start import WarmStart
 from orchestrator.search_space.combinations import rendering_name
-from orchestrator.search_space.objective import MEDIAN, PASHA, PATIENT
+from orchestrator.search_space.objective import MEDIAN, PASHA, PATIENT, WILCOXON
 from orchestrator.search_space.search import describe_choices
 from orchestrator.state.ledger import Ledger
 from reports import vocabulary as words
@@ -91,6 +91,11 @@ def _describe_pruning(pruning: Pruning, max_epochs: int) -> Iterator[str]:
         yield (
             f"from epoch {pruning.first_epoch} on, a trial stops below the median of the running averages of its arm's "
             f"other trials, once {pruning.min_trials} have reached the epoch"
+        )
+    elif pruning.kind == WILCOXON:
+        yield (
+            f"from epoch {pruning.first_epoch} on, a trial stops if its epochs are worse than those of the best "
+            f"completed trial of its arm (p below {pruning.p_threshold:g}, a paired Wilcoxon test)"
         )
     elif pruning.kind == PATIENT:
         yield f"a trial that has not improved for {pruning.patience} epochs has completed, after fewer than its budget"

@@ -10,6 +10,7 @@ from orchestrator.messages import Complain, describe, quote_value, suggest_optio
 from orchestrator.plugins import loader
 from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.combinations import Cell, format_value
+from orchestrator.search_space.objective import WILCOXON
 from orchestrator.search_space.schema import SearchSpace
 from orchestrator.search_space.values import PlainValue
 
@@ -21,6 +22,10 @@ def check_space(space: SearchSpace, complain: Complain) -> None:
         if (epochs := getattr(pruning, key) or 0) >= budget.max_epochs:
             message = f"must be below budget.max_epochs ({budget.max_epochs}), got {epochs}"
             complain(("pruning", key), f"{message}; or pruning: none")
+    if pruning and pruning.kind == WILCOXON and pruning.grace_epochs < budget.max_epochs <= pruning.first_epoch:
+        message = f"of {pruning.p_threshold:g} can stop no trial before epoch {pruning.first_epoch}"
+        needs = f"and budget.max_epochs is {budget.max_epochs}; needs a larger one, or pruning: none"
+        complain(("pruning", "p_threshold"), f"{message}, {needs}")
     if space.confirm and budget.seeds is not None:
         complain(
             ("confirm",), "confirms what a search has found, and budget.seeds searches nothing; needs confirm: none"
