@@ -243,7 +243,9 @@ class Agenda:
                 number: (0, strength) for number, strength in strengths.items() if strength is not None
             }
         else:
-            candidates = {trial.number: trial.rank(self.objective) for trial in search_trials if trial.outcome in RANKED}
+            candidates = {
+                trial.number: trial.rank(self.objective) for trial in search_trials if trial.outcome in RANKED
+            }
             ranks = {number: rank for number, rank in candidates.items() if rank is not None}
         # The sort is stable, also in reverse: of equal trials the earlier one is first.
         best_first = sorted(ranks, key=ranks.__getitem__, reverse=True)

@@ -125,7 +125,7 @@ class SweepState:
         self.timekeeper = Timekeeper()
         self._judged_trials, self._judged_epochs = array("l"), array("l")
         self._forgotten: dict[int, list[tuple[int, int]]] = {}
-        """For each trial, what does not count: of the first so many judged reports of all trials, its epochs after one."""
+        """By trial: in the first so many judged reports of all trials, its epochs after one do not count."""
 
     def leave_running(self, ts: int) -> set[int]:
         """Note that the driver has stopped: a trial that it ran waits for the next one."""

@@ -30,7 +30,7 @@ if str(len(ledger.starts)) in os.environ["REPORTING"].split():
     ledger.judge(trial, 1)
 os.kill(os.getpid(), signal.SIGKILL)
 """
-"""A driver that writes what a real one does, and is killed; after its first epoch in the starts that REPORTING names."""
+"""It writes what a real driver does, and is killed; in the starts that REPORTING names, after a first epoch."""
 
 
 @pytest.mark.parametrize(("reporting", "starts"), [([], MAX_RESTARTS + 1), (["3", "7"], 7 + MAX_RESTARTS)])

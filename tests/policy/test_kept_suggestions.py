@@ -92,3 +92,19 @@ def test_a_study_is_rebuilt_after_a_trial_was_opened_again(tmp_path: Path) -> No
     assert best is not None
     ledger.retry(best, "asked for", from_scratch=True)
     assert studies.suggest(arm, index) == Studies(sweep, ledger).suggest(arm, index)
+
+
+def test_a_trial_that_is_opened_again_leaves_the_studies_of_other_arms(tmp_path: Path) -> None:
+    sweep = wide_sweep(tmp_path, "none")
+    ledger = drive(sweep, tmp_path / "tiny", steps=40)
+    first, second = sweep.arms
+    studies = Studies(sweep, ledger)
+    places = {arm.name: len(ledger.of_arm(arm.name, "search")) for arm in sweep.arms}
+    kept = {arm.name: studies._keep_study(arm, ledger.of_arm(arm.name, "search")) for arm in sweep.arms}
+    best = ledger.tally(first.name).best
+    assert best is not None
+    ledger.retry(best, "asked for")
+    for arm in sweep.arms:
+        studies.suggest(arm, places[arm.name])
+    assert studies._studies[first.name] is not kept[first.name]
+    assert studies._studies[second.name] is kept[second.name]

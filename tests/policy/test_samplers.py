@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from orchestrator.driver.sweep import run_sweep
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.overview.screen import Screen
 from orchestrator.policy import forecast
+from orchestrator.policy.evolution import propose
 from orchestrator.policy.forecast import forecast_values
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.domains import Int, LogInt, LogUniform, QUniform, Uniform
@@ -84,6 +86,21 @@ def test_suggestions_are_drawn_to_where_trials_were_better(tmp_path: Path, sampl
         ledger = drive(sweep, folder, lambda trial, epoch, best=optimum: -abs(float(trial.params["x"]) - best))
         late = [float(trial.params["x"]) for trial in ledger.trials.values()][20:]
         assert abs(sum(late) / len(late) - optimum) < 0.12
+
+
+def test_a_later_trial_of_the_users_does_not_move_where_cmaes_began(tmp_path: Path) -> None:
+    """It began anew around each new best of the other trials, and was told of generations around the old one."""
+    budget = {"trials_per_arm": 14, "max_epochs": 1}
+    sweep = sampler_sweep(tmp_path, "cmaes", budget=budget, pruning="none", compare=None)
+    ledger = drive(sweep, tmp_path / "sweep", lambda trial, epoch: -abs(float(trial.params["x"]) - 0.4))
+    (arm,) = sweep.arms
+    trials = ledger.of_arm(arm.name, "search")
+    values = {trial.number: trial.best_value or 0.0 for trial in trials}
+    before = propose(arm, trials, values, ledger.objective, arm_seed=1, seed=2)
+    later = replace(trials[0], number=99, searched={**trials[0].searched, "x": 0.9}, asked_ms=2**60, ended_ms=2**60)
+    assert propose(arm, [*trials, later], values | {99: 1.0}, ledger.objective, arm_seed=1, seed=2) == before
+    earlier = replace(later, asked_ms=0, ended_ms=0)
+    assert propose(arm, [earlier, *trials], values | {99: 1.0}, ledger.objective, arm_seed=1, seed=2) != before
 
 
 def test_points_without_results_are_the_same_in_every_arm(tmp_path: Path) -> None:

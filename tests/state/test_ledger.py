@@ -24,6 +24,7 @@ def log_of(folder: Path, *events: tuple[str, float]) -> Path:
     for name, minute in events:
         line: dict[str, object] = {"event": name.split()[0], "ts": int(minute * MINUTE_MS)}
         line |= {"outcome": "interrupted", "reason": "", "late": "late" in name} if line["event"] == "closed" else {}
+        line |= {"ran_s": 60.0 * float(name.split()[-1])} if " ran " in name else {}
         line |= {"trial": 1, "epochs": 1} if line["event"] == "judged" else {}
         line |= {"arm": "", "trials": 0, "epochs": 0, "hours": 3} if line["event"] == "granted" else {}
         lines.append(line)
@@ -51,6 +52,9 @@ def log_of(folder: Path, *events: tuple[str, float]) -> Path:
         ([("started", 0), ("judged", 12), ("closed late", 600)], 12),
         # The clock was set back by an hour.
         ([("started", 60), ("judged", 72), ("judged", 10), ("closed", 12)], 14),
+        # The machine slept for ten hours; the driver has measured the rest. The next one was killed.
+        ([("started", 0), ("judged", 12), ("judged", 613), ("closed ran 14", 614)], 14),
+        ([("started", 0), ("closed ran 14", 614), ("started", 700), ("judged", 703)], 17),
     ],
 )
 def test_only_the_time_in_which_a_driver_worked_is_spent(
@@ -76,3 +80,16 @@ def test_a_trial_that_ended_at_its_first_epoch_is_missed_too(tmp_path: Path) -> 
     drive(sweep, folder)
     shutil.rmtree(trial_folder(folder, 2))
     assert "Trial 2: its folder no longer has" in Agenda(sweep, ledger_of(sweep, folder), evaluates=False).remarks[0]
+
+
+def test_reports_of_a_trial_that_was_started_over_count_from_then_on(tmp_path: Path) -> None:
+    ledger = drive(noop_sweep(tmp_path, pruning="none"), tmp_path / "sweep", steps=10)
+    first, *others = list(ledger.judged())
+    number = first[0]
+    ledger.retry(ledger.trials[number], "asked for", from_scratch=True)
+    of_others = [report for report in (first, *others) if report[0] != number]
+    assert list(ledger.judged()) == of_others
+    ledger.judge(ledger.trials[number], 1)
+    assert list(ledger.judged()) == [*of_others, (number, 1)]
+    ledger.retry(ledger.trials[number], "asked for", from_scratch=True)
+    assert list(ledger.judged()) == of_others == list(ledger_of(noop_sweep(tmp_path), tmp_path / "sweep").judged())
