@@ -20,7 +20,7 @@ TAKEN_OVER = 0
 Point = tuple[float, ...]
 """The values of all objectives in one epoch, each with the sign that makes the largest the best."""
 Rank = tuple[int, float]
-"""1 for a trial that trained to the end, −1 for one that diverged, else 0; then its best value, the better the larger."""
+"""1 for a trial that trained to the end, −1 for one that diverged, else 0; then its best value, larger is better."""
 
 
 @dataclass(frozen=True)
