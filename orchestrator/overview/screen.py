@@ -170,8 +170,8 @@ class Screen:
         budget = Budget(sweep, ledger)
         for name in (arm.name for arm in sweep.arms if budget.has_ended_early(arm.name)):
             self.say(
-                f"{name}: ended after {budget.trials(name)} of {budget.most_trials(name)} trials, since the last "
-                "ones were no better (budget.stop_when)."
+                f"{name}: ended after {budget.trials(name)} of {budget.most_trials(name)} trials, since "
+                f"{budget.find_early_end(name)} (budget.stop_when)."
             )
         print_front(ledger, self.console)
         if infeasible := infeasible_line(ledger.trials.values(), ledger.objective):
