@@ -65,10 +65,8 @@ def test_an_arm_ends_when_its_model_has_little_to_gain_also_after_kills(tmp_path
 
 def test_the_plan_and_the_results_say_why_an_arm_ends(tmp_path: Path) -> None:
     sweep = regret_sweep(tmp_path, compare={"arm": ["a"]})
-    assert (
-        "an arm gets no more trials once a model of 20 trials or more says that val/score can still improve by less than "
-        "0.05 (budget.stop_when)" in make_plan(sweep).notes
-    )
+    note = "an arm gets no more trials once a model of 20 trials or more says that val/score can still improve by less"
+    assert f"{note} than 0.05 (budget.stop_when)" in make_plan(sweep).notes
     ledger = drive(sweep, tmp_path / "sweep", smooth_and_rough)
     output = io.StringIO()
     Screen(Console(file=output, width=300)).print_results(sweep, ledger)
