@@ -81,7 +81,7 @@ def collect_status(snapshot: Snapshot) -> dict[str, Any]:
         own = [trial for trial in trials if trial["arm"] == arm]
         states = [trial["state"] for trial in own]
         count_by_state = {state: states.count(state) for state in dict.fromkeys(states)}
-        best = ledger.tally(arm).best
+        best, bound = ledger.tally(arm).best, ledger.final_bound(arm)
         arms.append(
             {
                 "arm": arm,
@@ -91,6 +91,7 @@ def collect_status(snapshot: Snapshot) -> dict[str, Any]:
                 "epochs": ledger.tally(arm).epochs,
                 "best": best and best.best_value,
                 "best_trial": best and best.number,
+                "early_end": bound and bound.describe(objective.metric),
                 "mixed_code": snapshot.has_mixed_code(arm),
             }
         )

@@ -168,11 +168,10 @@ class Screen:
         for line in filter(None, (unfinished_line(arm.arm, arm.best) for arm in arms)):
             self.say(line)
         budget = Budget(sweep, ledger)
-        for name in (arm.name for arm in sweep.arms if budget.has_ended_early(arm.name)):
-            self.say(
-                f"{name}: ended after {budget.trials(name)} of {budget.most_trials(name)} trials, since the last "
-                "ones were no better (budget.stop_when)."
-            )
+        for name in (arm.name for arm in sweep.arms):
+            if reason := budget.find_early_end(name):
+                counts = f"{budget.trials(name)} of {budget.most_trials(name)} trials"
+                self.say(f"{name}: ended after {counts}, since {reason} (budget.stop_when).")
         print_front(ledger, self.console)
         if infeasible := infeasible_line(ledger.trials.values(), ledger.objective):
             self.say(infeasible)

@@ -62,6 +62,7 @@ def make_sweep_view(name: str, data: dict[str, Any], *, most_trials: int) -> Gro
     parts: list[RenderableType] = [Text(f"{name}: {data['state']}{driver}{reason}"), _make_arm_table(data, metric)]
     if any(arm["mixed_code"] for arm in data["arms"]):
         parts.append(MIXED_CODE)
+    parts += [f"{arm['arm']} gets no more trials: {arm['early_end']}." for arm in data["arms"] if arm["early_end"]]
     parts += [Text(machine["text"], style="yellow") for machine in data["machines"]]
     parts += ["", _make_trial_table(shown, metric)]
     if data["linked"]:

@@ -207,7 +207,14 @@ class Agenda:
 
     def _ask_search(self, arms: Sequence[Arm]) -> Trial | None:
         """Write the next search trial to the ledger; return it, or None if the search needs no more."""
-        arm = self._arm_to_search([arm for arm in arms if not self._is_held_back(arm)])
+        arms = [arm for arm in arms if not self._is_held_back(arm)]
+        stop_when = self.sweep.space.budget.stop_when
+        if stop_when is not None and stop_when.regret_below is not None:
+            # It imports torch.
+            from orchestrator.policy.regret import write_bounds
+
+            write_bounds(self.sweep, self.ledger, arms)
+        arm = self._arm_to_search(arms)
         if arm is None:
             return None
         # It imports Optuna and SciPy, which takes long and is not needed to resume trials.

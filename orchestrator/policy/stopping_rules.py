@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import math
 from abc import ABC, abstractmethod
+from typing import Literal
 
 from orchestrator.search_space.objective import Pruning
 from orchestrator.state.curve import Objective
@@ -179,8 +180,8 @@ class WilcoxonRule(Rule):
         # It takes a second, and no other kind of pruning needs it.
         from scipy.stats import wilcoxon
 
-        alternative = "less" if self._objective.mode == "max" else "greater"
-        p_value = float(wilcoxon(differences, alternative=alternative, zero_method="zsplit").pvalue)
+        alternative: Literal["less", "greater"] = "less" if self._objective.mode == "max" else "greater"
+        p_value = wilcoxon(differences, alternative=alternative, zero_method="zsplit", axis=None).pvalue
         if p_value >= self._pruning.p_threshold:
             return ""
         return (

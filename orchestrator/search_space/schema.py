@@ -25,16 +25,8 @@ from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, ch
 from orchestrator.search_space.objective import Objective, Pruning
 from orchestrator.search_space.sampler import Search
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.section import Cache, Disk, NoneWord, Notice, Resources, Section
+from orchestrator.search_space.section import Cache, Disk, NoneWord, Notice, Resources, Section, StopWhen
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
-
-
-class StopWhen(Section):
-    """When the search of an arm ends before it has had all of its trials."""
-
-    no_better_for: int = Field(
-        ge=1, description="trials in a row that ended without a better best trial, after which an arm gets no more"
-    )
 
 
 class Budget(Section):
@@ -64,7 +56,8 @@ class Budget(Section):
         None, gt=0, allow_inf_nan=False, description="the price of a card for an hour, in the unit of cost; or none"
     )
     stop_when: Annotated[StopWhen | None, NoneWord] = Field(
-        None, description="when the search of an arm ends early: {no_better_for: 12}, or none"
+        None,
+        description="when the search of an arm ends early: {no_better_for: 12}, {regret_below: 0.01}, or none",
     )
 
     @model_validator(mode="after")

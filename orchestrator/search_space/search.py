@@ -16,6 +16,8 @@ from orchestrator.search_space.schema import SearchSpace
 MAX_PARAMETERS_OF_GP = 10
 MAX_TRIALS_OF_GP = 250
 """Up to here `auto` chooses the GP, whose time for one proposal grows with the cube of the trials of an arm."""
+LEAST_TRIALS_OF_REGRET = 20
+"""The fewest trials of which a model bounds what is left to gain, as in Optuna's terminator."""
 MAX_GRID = 100_000
 
 
@@ -72,7 +74,7 @@ def check_search(space: SearchSpace, arms: Sequence[Arm], complain: Complain) ->
                 complain(at, "is for a search, and budget.seeds searches nothing; needs budget.trials_per_arm")
         return
     _check_trials(space, arms, complain)
-    _check_stop_when(space, complain)
+    _check_stop_when(space, arms, complain)
     for arm in arms:
         if arm.searched and (problem := _find_problem(space, arm)):
             complain(("search", "sampler"), problem)
@@ -98,13 +100,17 @@ def _check_trials(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -
         complain(("trials",), f"{message} ({space.budget.trials})")
 
 
-def _check_stop_when(space: SearchSpace, complain: Complain) -> None:
-    """Check that `budget.stop_when` suits the pruning and the objective.
+def _check_stop_when(space: SearchSpace, arms: Sequence[Arm], complain: Complain) -> None:
+    """Check that `budget.stop_when` suits the pruning, the objective and the arms.
 
     An arm's best trial must not change after its search has ended.
     """
     if space.budget.stop_when is None:
         return
+    if space.budget.stop_when.regret_below is not None:
+        problem = _find_problem_of_regret(space) or next(filter(None, map(_find_unmodelled, arms)), "")
+        if problem:
+            complain(("budget", "stop_when", "regret_below"), f"{problem}; use no_better_for")
     if space.pruning and space.pruning.pauses:
         setting, remedy = ("promote", "promote: false") if space.pruning.promote else ("kind pasha", "kind: asha")
         message = (
@@ -117,6 +123,29 @@ def _check_stop_when(space: SearchSpace, complain: Complain) -> None:
             "ends an arm by the metric, but objective.preference orders trials by votes; set budget.stop_when: none"
         )
         complain(("budget", "stop_when"), message)
+
+
+def _find_problem_of_regret(space: SearchSpace) -> str:
+    """Return why no arm has a model of what is left to gain; empty if each may have one."""
+    trials = space.budget.trials
+    if space.search.sampler == GRID:
+        return "asks what any point may reach, and grid tries its own points only"
+    if space.objective.beside:
+        return f"bounds one objective, and there are {len(space.objective.beside) + 1}"
+    if not LEAST_TRIALS_OF_REGRET < trials <= MAX_TRIALS_OF_GP:
+        limits = f"more than {LEAST_TRIALS_OF_REGRET} trials an arm and at most {MAX_TRIALS_OF_GP}"
+        return f"needs {limits}, got budget.trials_per_arm {trials}"
+    return ""
+
+
+def _find_unmodelled(arm: Arm) -> str:
+    """Return why an arm has no model of what is left to gain; empty if it can have one."""
+    if not arm.searched:
+        return f"needs a searched parameter, and nothing is searched in arm {arm.name}"
+    if arm.when:
+        return f"needs parameters that every trial has, and {', '.join(arm.when)} exists under a condition only"
+    choices = [name for name, domain in arm.searched.items() if isinstance(domain, Choice)]
+    return f"needs parameters that are numbers, and {', '.join(choices)} is a choice" if choices else ""
 
 
 def match_arms(arms: Sequence[Arm], wanted: Mapping[str, Value]) -> dict[str, dict[str, Value]]:

@@ -1,11 +1,11 @@
-"""What every section of a search space has in common, and those about machines and people: resources, disk, notices."""
+"""What every section of a search space has in common, and small ones: resources, disk, notices, early ends."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 NoneWord = BeforeValidator(lambda value: None if value == "none" else value)
 """YAML 1.2 reads `none` as text; here it turns a part off, as `null` does."""
@@ -101,3 +101,25 @@ class Notice(Section):
     stalled_minutes: float = Field(
         30, gt=0, allow_inf_nan=False, description="minutes without the end of an epoch after which a sweep has stalled"
     )
+
+
+class StopWhen(Section):
+    """When the search of an arm ends before it has had all of its trials."""
+
+    no_better_for: Annotated[int | None, NoneWord] = Field(
+        None,
+        ge=1,
+        description="trials in a row without a better best trial, after which an arm gets no more",
+    )
+    regret_below: Annotated[float | None, NoneWord] = Field(
+        None,
+        gt=0,
+        allow_inf_nan=False,
+        description="an arm gets no more trials once a model of its trials says that the metric can improve by less",
+    )
+
+    @model_validator(mode="after")
+    def _check_reasons(self) -> Self:
+        if self.no_better_for is None and self.regret_below is None:
+            raise ValueError("needs no_better_for or regret_below, such as {no_better_for: 12}")
+        return self

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.sweep_state import Grant
+from orchestrator.state.tally import Tally
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
@@ -41,21 +42,33 @@ class Budget:
         return max(self._written.trials, self._grant(arm).trials)
 
     def has_ended_early(self, arm: str) -> bool:
-        """Return whether the last trials of an arm's search that have ended were no better than one before them."""
+        """Return whether an arm's search has ended before it had all of its trials (`stop_when`)."""
+        return bool(self.find_early_end(arm))
+
+    def find_early_end(self, arm: str) -> str:
+        """Return why an arm's search has ended before it had all of its trials, as a clause; empty if it has not."""
         stop_when, tally = self._written.stop_when, self._ledger.tally(arm)
-        best = tally.best
-        if stop_when is None or best is None or best.outcome is None:
-            return False
+        if stop_when is None or tally.best is None or tally.best.outcome is None:
+            return ""
         num_trials = len(tally.of_stage(words.STAGE_SEARCH))
         # Trials that were granted are run, even where the last ones were no better.
         if num_trials >= self.most_trials(arm) or num_trials < self._grant(arm).trials:
-            return False
+            return ""
+        if stop_when.no_better_for is not None and self._has_not_improved(tally, stop_when.no_better_for):
+            return "the last ones were no better"
+        bound = self._ledger.regret_bounds.get(arm)
+        if bound is not None and stop_when.regret_below is not None and bound.regret < stop_when.regret_below:
+            return bound.describe(self._ledger.objective.metric)
+        return ""
+
+    def _has_not_improved(self, tally: Tally, num_trials: int) -> bool:
+        """Return whether the last trials of a search that have ended, so many, were no better than one before them."""
         count = 0
         for number in tally.last_ended():
-            if number == best.number:
+            if tally.best is not None and number == tally.best.number:
                 return False
             count += self._ledger.trials[number].stage == words.STAGE_SEARCH
-            if count >= stop_when.no_better_for:
+            if count >= num_trials:
                 return True
         return False
 

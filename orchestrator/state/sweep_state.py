@@ -58,6 +58,32 @@ class Suspect(Dated):
     text: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class RegretBound(Dated):
+    """How much better than its best trial a trial of an arm may still become, by a model of its trials.
+
+    Attributes:
+        arm: the arm.
+        trials: how many of its trials had ended.
+        regret: the bound, in the unit of the objective.
+        limit: the bound below which the search of the arm ends.
+    """
+
+    arm: str
+    trials: int
+    regret: float
+    limit: float
+
+    @property
+    def ends_search(self) -> bool:
+        """Whether the search of the arm ends."""
+        return self.regret < self.limit
+
+    def describe(self, metric: str) -> str:
+        """Return what is left to gain, as a clause."""
+        return f"by a model of {self.trials} trials, {metric} can still improve by at most {self.regret:.2g}"
+
+
 class SweepState:
     """The trials of one sweep, and the state of the sweep itself.
 
@@ -80,6 +106,7 @@ class SweepState:
         hearings: how often such strengths have come; each time, those of all trials may change.
         warm_trials: the trials of other sweeps that the study of each arm begins with, by arm.
         warm_sweeps: the names of these sweeps.
+        regret_bounds: the last bound of what is left to gain in each arm, by arm.
         top_rungs: the epoch of PASHA's top rung, by arm, once it has risen; under `""` that of all arms together.
         gpu_seconds: the time for which trials have held graphics cards, where the budget limits it.
         suspects: the machines with which something is wrong, since the last start.
@@ -115,6 +142,7 @@ class SweepState:
         self.hearings = 0
         self.warm_trials: dict[str, list[Trial]] = {}
         self.warm_sweeps: list[str] = []
+        self.regret_bounds: dict[str, RegretBound] = {}
         self.top_rungs: dict[str, int] = {}
         self.gpu_seconds = 0.0
         self.suspects: list[Suspect] = []
@@ -169,6 +197,13 @@ class SweepState:
         """Add lines of a trial's outbox to its curve."""
         trial.take(lines, self.objective)
         self.update(trial)
+
+    def final_bound(self, arm: str) -> RegretBound | None:
+        """Return the bound that has ended the search of an arm; None if none has, or more trials were granted since."""
+        bound = self.regret_bounds.get(arm)
+        granted = self.granted.get(arm, Grant()).trials
+        is_final = bound is not None and bound.ends_search and len(self.of_arm(arm, "search")) >= granted
+        return bound if is_final else None
 
     def tally(self, arm: str) -> Tally:
         """Return an arm in numbers."""

@@ -10,6 +10,8 @@ any time; the same command goes on. 67 trials in each of the three arms of `vae.
 keeps the objective of every epoch, in some 100 bytes a trial. The others need no training. In `replay` the recorded
 trials of every arm come in another order for each seed, and the real ledger, agenda and pruning decide how many epochs
 each one has. In `search` a sampler chooses among them (`curves_search`), also that of Optuna and of Ray alone.
+With four arms of 50 trials, a row of `search` takes 1 to 2 s of a processor for each seed, one of the GP 10 to 25 s;
+`auto` is not searched twice.
 """
 
 from __future__ import annotations

@@ -306,6 +306,21 @@ def test_a_sweep_that_cannot_be_read_hides_no_other(folder: SweepFolder, capsys:
     assert "broken/sweep.jsonl:1: not a line that was written here" in capsys.readouterr().err
 
 
+def test_an_arm_with_little_left_to_gain_is_named_until_it_is_granted_more(folder: SweepFolder) -> None:
+    bound = {"arm": "loss=vae", "regret": 0.00123, "limit": 0.002}
+    folder.event("bounded", trials=20, **bound | {"regret": 0.0123})
+    assert "no more trials" not in shown(folder.home, folder.name)
+    folder.event("bounded", trials=21, **bound)
+    left = "by a model of 21 trials, val/judge_probability can still improve by at most 0.0012"
+    assert f"loss=vae gets no more trials: {left}." in " ".join(shown(folder.home, folder.name).split())
+    state = json.loads(shown(folder.home, folder.name, as_json=True))
+    assert {arm["arm"]: arm["early_end"] for arm in state["arms"]} == {"loss=vae": left, "loss=l1": None}
+    reason = f"Its arm gets no more trials (budget.stop_when): {left}."
+    assert reason not in explain(folder.home, "vae/1") and reason in explain(folder.home, "vae/2")
+    folder.event("granted", arm="loss=vae", trials=99)
+    assert "no more trials" not in shown(folder.home, folder.name)
+
+
 def test_an_arm_of_mixed_code_is_marked(folder: SweepFolder) -> None:
     folder.event("attempt", trial=9, attempt=2, code="0ther")
     text = shown(folder.home, "vae")

@@ -19,7 +19,7 @@ from orchestrator.state.events.base import Event
 from orchestrator.state.events.drivers import Closed, Started, Suspected
 from orchestrator.state.events.interruptions import Displaced, Released, Yielded
 from orchestrator.state.events.reopenings import Promoted, Retried
-from orchestrator.state.events.sweep import Preferred, Raised, Spent, Warmed
+from orchestrator.state.events.sweep import Bounded, Preferred, Raised, Spent, Warmed
 from orchestrator.state.events.trials import Linked
 from orchestrator.state.history import History
 from orchestrator.state.ledger import Ledger
@@ -82,5 +82,5 @@ def test_a_log_from_before_events_had_types_is_read_by_drivers_and_by_readers() 
         number: outcome or "interrupted" for number, outcome in EXPECTED_OUTCOMES.items()
     }
     # Newer kinds of events are not in it.
-    newer = {Displaced, Linked, Spent, Preferred, Promoted, Raised, Released, Suspected, Warmed, Yielded}
+    newer = {Bounded, Displaced, Linked, Spent, Preferred, Promoted, Raised, Released, Suspected, Warmed, Yielded}
     assert {type(event) for event in ledger.read_events()} == set(KINDS.values()) - newer

@@ -11,7 +11,7 @@ from orchestrator.commands.planning.spared import describe_spared
 from orchestrator.policy.warm_start import WarmStart
 from orchestrator.search_space.combinations import rendering_name
 from orchestrator.search_space.objective import MEDIAN, PASHA, PATIENT, WILCOXON
-from orchestrator.search_space.search import describe_choices
+from orchestrator.search_space.search import LEAST_TRIALS_OF_REGRET, describe_choices
 from orchestrator.state.ledger import Ledger
 from reports import vocabulary as words
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from orchestrator.commands.planning.contents import ArmPlan
     from orchestrator.search_space.objective import Pruning
     from orchestrator.search_space.reader import Sweep
+    from orchestrator.search_space.section import StopWhen
 
 
 def make_notes(sweep: Sweep, arms: Sequence[ArmPlan], home: Path | None = None) -> list[str]:
@@ -73,11 +74,22 @@ def make_notes(sweep: Sweep, arms: Sequence[ArmPlan], home: Path | None = None) 
     if space.trials:
         notes.append(f"{words.amount(len(space.trials), 'configuration')} of your own (trials) come first")
     if space.budget.stop_when is not None:
-        count = words.amount(space.budget.stop_when.no_better_for, "trial")
-        notes.append(f"an arm gets no more trials after {count} in a row without a better one (budget.stop_when)")
+        notes += _describe_stop(space.budget.stop_when, space.objective.metric)
     if space.budget.hours is not None:
         notes.append(f"the sweep stops after {space.budget.hours:g} h (budget.hours)")
     return notes
+
+
+def _describe_stop(stop_when: StopWhen, metric: str) -> Iterator[str]:
+    """Yield a line for each reason for which the search of an arm ends early."""
+    if stop_when.no_better_for is not None:
+        count = words.amount(stop_when.no_better_for, "trial")
+        yield f"an arm gets no more trials after {count} in a row without a better one (budget.stop_when)"
+    if stop_when.regret_below is not None:
+        yield (
+            f"an arm gets no more trials once a model of {LEAST_TRIALS_OF_REGRET} trials or more says that "
+            f"{metric} can still improve by less than {stop_when.regret_below:g} (budget.stop_when)"
+        )
 
 
 def _describe_pruning(pruning: Pruning, max_epochs: int) -> Iterator[str]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from orchestrator.state.events.base import Event
-from orchestrator.state.sweep_state import Grant, SweepState
+from orchestrator.state.sweep_state import Grant, RegretBound, SweepState
 from orchestrator.state.trial import Trial
 
 
@@ -105,4 +105,14 @@ class Raised(Event):
     def change(self, state: SweepState) -> set[int]:
         """Replace the top rung."""
         state.top_rungs[self.arm] = self.epochs
+        return set()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounded(Event, RegretBound):
+    """A model has bounded what is left to gain in an arm (`budget.stop_when.regret_below`)."""
+
+    def change(self, state: SweepState) -> set[int]:
+        """Replace the last bound of the arm."""
+        state.regret_bounds[self.arm] = self
         return set()
