@@ -1,0 +1,39 @@
+"""A sweep whose trials begin from a trial of another one, which is deleted meanwhile."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from orchestrator.commands.resume import ResumeOptions, resume
+from orchestrator.driver.sweep import run_sweep
+from orchestrator.models.champion import load_best
+from orchestrator.overview.screen import Screen
+from tests.support import begun
+from tests.support.begun import write_trained
+from tests.support.spaces import noop_sweep
+
+
+@pytest.mark.long
+def test_the_other_sweep_may_change_and_go(home: Path, tmp_path: Path) -> None:
+    path = write_trained(home)
+    sweep = noop_sweep(
+        tmp_path,
+        trainable=begun.__file__,
+        params={"model": "other/1", "x": {"uniform": [0.0, 1.0]}},
+        budget={"trials_per_arm": 1, "max_epochs": 1},
+        pruning="none",
+        resources={"cpu": 2},
+    )
+    run_sweep(sweep, home, Screen())
+    path.unlink()
+    path.write_bytes(b"another model")
+    resume("tiny", home, Screen(), ResumeOptions(trials=1), ())
+    shutil.rmtree(home / "other")
+    _, ledger = resume("tiny", home, Screen(), ResumeOptions(epochs=1), ())
+    assert [(trial.outcome, trial.epochs) for trial in ledger.trials.values()] == [("completed", 2)] * 4
+    sizes = {row["metrics"]["train/bytes"] for trial in ledger.trials.values() for row in ledger.read_rows(trial)}
+    assert sizes == {len(b"first")}
+    assert vars(load_best(home, "tiny"))["size"] == len(b"first")
