@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 from collections.abc import Callable, Sequence
@@ -122,6 +123,8 @@ def export_trial(home: Path, reference: str, say: Callable[[str], None]) -> Cham
 def load_best(home: Path | str, name: str, number: int | None = None) -> loader.Trainable:
     """Construct the best trial of a sweep with the weights of its best epoch, for use in Python.
 
+    Call `close` of the trainable after its last use.
+
     Args:
         home: the folder of all sweeps.
         name: the sweep.
@@ -166,11 +169,11 @@ def _export(
     origin: dict[str, Any],
     code: Sequence[exported_models.CodeFile],
 ) -> None:
-    trainable = _load(sweep, home, trial)
-    try:
-        model = exported_models.export_model(trainable)
-    except UserError as error:
-        raise UserError(f"{sweep.name}/{trial.number}: {error}") from error
+    with contextlib.closing(_load(sweep, home, trial)) as trainable:
+        try:
+            model = exported_models.export_model(trainable)
+        except UserError as error:
+            raise UserError(f"{sweep.name}/{trial.number}: {error}") from error
     try:
         exported_models.save_model(folder, replace(model, settings={**model.settings, "origin": origin}), code)
     except OSError as error:
@@ -191,9 +194,11 @@ def _load(sweep: Sweep, home: Path, trial: Trial) -> loader.Trainable:
         raise UserError(f"{where}: its best checkpoint has been deleted ({path}); {_name_kept(path)}")
     try:
         saved = checkpoint.load(path, device_of(spec))
-        with loader.user_errors():
+        with loader.user_errors(), contextlib.ExitStack() as cleanup:
             trainable = build(spec, device_of(spec))
-        trainable.load_state_dict(saved["state"])
+            cleanup.callback(trainable.close)
+            trainable.load_state_dict(saved["state"])
+            cleanup.pop_all()
     except (checkpoint.Unusable, KeyError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{where}: its checkpoint is of another version of this program ({reason})") from error

@@ -91,9 +91,7 @@ def _register(client: MlflowClient, uri: str, run_id: str, folder: Path, registe
     example = pd.DataFrame({"file": [_make_example(generator.takes)], "name": [EXAMPLES[generator.takes]]})
     output = pd.DataFrame({"file": [b""], "class": [""], "probability": [0.0]})
     signature = mlflow.models.infer_signature(example, output, params={"count": 1, "seed": 0})
-    before = client.get_run(run_id).info
-    # `start_run` changes the run's status and its end time; both are restored below.
-    with _use_tracking_uri(uri), mlflow.start_run(run_id=run_id):
+    with _use_tracking_uri(uri), _resume_run(client, run_id):
         logged = mlflow.pyfunc.log_model(
             name=ARTIFACT,
             python_model=str(Path(__file__).with_name("pyfunc.py")),
@@ -104,8 +102,23 @@ def _register(client: MlflowClient, uri: str, run_id: str, folder: Path, registe
             pip_requirements=[f"{package}=={metadata.version(package)}" for package in REQUIREMENTS],
             registered_model_name=registered,
         )
-    client.set_terminated(run_id, before.status, before.end_time)
     return str(logged.registered_model_version)
+
+
+@contextmanager
+def _resume_run(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Let MLflow log to a trial's run; after the block the run has its status and its end time again.
+
+    An error or a signal in the block would leave it failed.
+    """
+    import mlflow
+
+    before = client.get_run(run_id).info
+    try:
+        with mlflow.start_run(run_id=run_id):
+            yield
+    finally:
+        client.set_terminated(run_id, before.status, before.end_time)
 
 
 @contextmanager

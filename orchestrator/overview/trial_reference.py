@@ -53,7 +53,7 @@ def resolve_trained_models(
 
 
 def keep_trained_models(sweep: Sweep, home: Path, corpus: Corpus | None, *, has_begun: bool) -> None:
-    """Give a sweep its own copy of each model that its settings name, so that all of its trials begin from the same one.
+    """Give a sweep its own copy of each model that its settings name, so that all its trials begin from the same one.
 
     Args:
         sweep: the sweep, of which this process is the only driver.
