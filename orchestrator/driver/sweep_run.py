@@ -112,7 +112,7 @@ class SweepRun:
             return
         # Nothing is left to run, but MLflow may not have everything.
         if sender.is_behind(self.folder):
-            destination = sender.destination(self.home)
+            destination = sender.choose_destination(self.home, self.sweep.name, self.screen.say)
             if self.ledger.destination["tracking_uri"] != destination["tracking_uri"]:
                 self.ledger.redirect(destination)
             with following:
@@ -195,7 +195,8 @@ class SweepRun:
         if file == self.folder / SEARCH_SPACE:
             # `resume` reads the copy in the sweep's folder; the record keeps the original file.
             file = Path(self.ledger.started.get("file", file))
-        budget, destination = Budget(self.sweep, self.ledger), sender.destination(self.home)
+        destination = sender.choose_destination(self.home, self.sweep.name, self.screen.say)
+        budget = Budget(self.sweep, self.ledger)
         record = provenance.make_record(self.sweep, budget, prepared, corpus, file, self.ledger.read_events())
         self.ledger.write(events.Started(record={**record, **destination}))
         self._warm_start.write(self.ledger, self.screen.say)

@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.command_line import format_command
 from orchestrator.driver.tasks import make_spec
 from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import Snapshot, find_trial, read_snapshot
 from orchestrator.plugins import exported_models, loader
+from orchestrator.policy.listening import find_preferred, preferred_line
 from orchestrator.search_space.reader import Sweep, read_stored
-from orchestrator.state.home import sweep_names
+from orchestrator.state.home import home_option, sweep_names
 from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder
 from orchestrator.state.trial import Trial
 from orchestrator.worker import checkpoint
@@ -83,7 +85,7 @@ def export_trial(home: Path, reference: str, say: Callable[[str], None]) -> Cham
 
     Args:
         home: the folder of all sweeps.
-        reference: a trial, such as `vae/7`; or a sweep, for its best trial.
+        reference: a trial, such as `vae/7`; or a sweep, for its best trial: by votes of listeners, if it has some.
         say: prints a line.
 
     Raises:
@@ -97,7 +99,7 @@ def export_trial(home: Path, reference: str, say: Callable[[str], None]) -> Cham
             f"{sweep.name}: trainable {sweep.space.trainable} generates nothing; autoencoder, image_to_sound and others"
             " do"
         )
-    trial = named or _find_best(snapshot)
+    trial = named or _find_best(snapshot, say)
     row = trial.curve.best_row
     if row is None:
         raise UserError(f"{reference}: the trial has no epoch yet; wait for its first one, or name another trial")
@@ -120,7 +122,9 @@ def export_trial(home: Path, reference: str, say: Callable[[str], None]) -> Cham
     return Champion(folder, origin)
 
 
-def load_best(home: Path | str, name: str, number: int | None = None) -> loader.Trainable:
+def load_best(
+    home: Path | str, name: str, number: int | None = None, say: Callable[[str], None] = print
+) -> loader.Trainable:
     """Construct the best trial of a sweep with the weights of its best epoch, for use in Python.
 
     Call `close` of the trainable after its last use.
@@ -129,6 +133,7 @@ def load_best(home: Path | str, name: str, number: int | None = None) -> loader.
         home: the folder of all sweeps.
         name: the sweep.
         number: another trial, such as one on the front of several objectives.
+        say: prints a line if votes of listeners have chosen the trial.
 
     Raises:
         UserError: no trial has ended, there is no such trial, or its checkpoint was deleted or is of another version.
@@ -136,16 +141,21 @@ def load_best(home: Path | str, name: str, number: int | None = None) -> loader.
     home = Path(home)
     snapshot = read_snapshot(home, name)
     sweep = read_stored(snapshot.ledger.folder)
-    return _load(sweep, home, _find_best(snapshot) if number is None else snapshot.trial(number))
+    return _load(sweep, home, _find_best(snapshot, say) if number is None else snapshot.trial(number))
 
 
-def _find_best(snapshot: Snapshot) -> Trial:
+def _find_best(snapshot: Snapshot, say: Callable[[str], None]) -> Trial:
+    """Return a sweep's best trial: that of listeners, which is said, or else that of the objective."""
+    if preferred := find_preferred(snapshot.ledger):
+        say(str(preferred_line(snapshot.ledger)))
+        return preferred
     ended = [trial for trial in snapshot.ledger.trials.values() if trial.outcome is not None]
     best = snapshot.best_of(ended)
     if best is None:
+        go_on = format_command("resume", snapshot.name, *home_option(snapshot.ledger.folder.parent))
         raise UserError(
             f"{snapshot.name}: no trial has been finished yet ({len(snapshot.ledger.trials)} begun); wait for the first"
-            f" one, or go on: orchestrate resume {snapshot.name}"
+            f" one, or go on: {go_on}"
         )
     return best
 

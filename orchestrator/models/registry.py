@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.command_line import format_command
 from orchestrator.errors import UserError
 from orchestrator.models.champion import export_trial
 from orchestrator.plugins import exported_models, loader
+from orchestrator.state.home import home_option
 from orchestrator.state.paths import RUN_FILE, trial_folder
 from orchestrator.tracking import sender
 from orchestrator.tracking.connection import connect
@@ -25,7 +28,6 @@ from orchestrator.tracking.run import read_sent
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-TRACKING_URI = "MLFLOW_TRACKING_URI"
 ARTIFACT = "model"
 """The name of the logged model, and of the artifact with its weights."""
 REQUIREMENTS = (
@@ -68,16 +70,21 @@ def promote(home: Path, reference: str, registered: str, alias: str, say: Callab
     """
     champion = export_trial(home, reference, say)
     say(champion.description)
-    run_id = read_sent(trial_folder(home / champion.origin["sweep"], champion.origin["trial"]) / RUN_FILE).run_id
+    sweep = champion.origin["sweep"]
+    run_id = read_sent(trial_folder(home / sweep, champion.origin["trial"]) / RUN_FILE).run_id
     if run_id is None:
         raise UserError(
             f"{reference}: MLflow does not have the trial yet; resume the sweep, which sends it, then promote again"
         )
-    with connect(home) as client:
-        version = _register(client, sender.tracking_uri(home), run_id, champion.folder, registered)
+    with connect(home, sweep) as client:
+        version = _register(client, sender.tracking_uri(home, sweep), run_id, champion.folder, registered)
         client.set_registered_model_alias(registered, alias, version)
     uri = f"models:/{registered}@{alias}"
-    say(f"{uri} is now version {version}. Use it: orchestrate generate FILE --model {uri}")
+    command = format_command("generate", "FILE", "--model", uri, *home_option(home))
+    if (server := sender.tracking_uri(home, sweep)) != sender.tracking_uri(home):
+        # Without the name of a sweep, MLflow is that of new sweeps.
+        command = f"{sender.VARIABLE}={shlex.quote(sender.hide_password(server))} {command}"
+    say(f"{uri} is now version {version}. Use it: {command}")
     return uri
 
 
@@ -124,14 +131,14 @@ def _resume_run(client: MlflowClient, run_id: str) -> Iterator[None]:
 @contextmanager
 def _use_tracking_uri(uri: str) -> Iterator[None]:
     """Set MLflow's tracking URI for the length of a block, in the environment so that child processes inherit it."""
-    before = os.environ.get(TRACKING_URI)
-    os.environ[TRACKING_URI] = uri
+    before = os.environ.get(sender.VARIABLE)
+    os.environ[sender.VARIABLE] = uri
     try:
         yield
     finally:
-        del os.environ[TRACKING_URI]
+        del os.environ[sender.VARIABLE]
         if before is not None:
-            os.environ[TRACKING_URI] = before
+            os.environ[sender.VARIABLE] = before
 
 
 def _make_example(kind: str) -> bytes:

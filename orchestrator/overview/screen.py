@@ -27,6 +27,7 @@ from orchestrator.overview.tables import (
     make_results_table,
     print_whole,
 )
+from orchestrator.policy.listening import preferred_line
 from orchestrator.state.budget import Budget
 from orchestrator.state.home import home_option
 from orchestrator.state.origin import linked_line
@@ -174,6 +175,8 @@ class Screen:
                 "ones were no better (budget.stop_when)."
             )
         print_front(ledger, self.console)
+        if preferred := preferred_line(ledger):
+            self.say(preferred)
         if infeasible := infeasible_line(ledger.trials.values(), ledger.objective):
             self.say(infeasible)
         if linked := linked_line([trial.origin for trial in ledger.trials.values()]):

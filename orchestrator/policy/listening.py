@@ -6,9 +6,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.state.home import was_run
+from orchestrator.command_line import format_command
+from orchestrator.state.home import home_option, was_run
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.preferences import Preferences, write_preferences
+from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
 LEAST_VOTES = 4
@@ -52,6 +54,25 @@ def read_hearing(folder: Path) -> Heard | None:
     return Heard(folder, completed, dict(ledger.preferences))
 
 
+def find_preferred(ledger: Ledger) -> Trial | None:
+    """Return the trial that listeners prefer, the first of equals; None if votes order no trials of the sweep."""
+    strengths = ledger.preferences if ledger.started.get("preference") else {}
+    number = max(sorted(strengths), key=lambda number: strengths[number], default=None)
+    return None if number is None else ledger.trials[number]
+
+
+def preferred_line(ledger: Ledger) -> str | None:
+    """Return a sentence about the trial that listeners prefer; None if votes order no trials of the sweep."""
+    trial = find_preferred(ledger)
+    if trial is None:
+        return None
+    strengths = ledger.preferences
+    rank = f"the highest of {len(strengths)}" if len(strengths) > 1 else "the only one yet"
+    return (
+        f"Listeners prefer trial {trial.number} ({trial.arm}): its strength is {strengths[trial.number]:.2f}, {rank}."
+    )
+
+
 def choose_trials(hearing: Heard) -> tuple[int, ...]:
     """Return the numbers of the trials that wait for votes; none if no trial waits.
 
@@ -85,4 +106,5 @@ def pass_votes_on(
     if missing:
         say(f"These trials have fewer than {LEAST_VOTES} votes, and wait for more: {', '.join(missing)}")
     else:
-        say(f"All have votes: go on with  orchestrate resume {hearing.folder.name}")
+        folder = hearing.folder
+        say(f"All have votes: go on with  {format_command('resume', folder.name, *home_option(folder.parent))}")

@@ -30,8 +30,18 @@ def read_next(home: Path, name: str = "next") -> Sweep:
 
 
 def spec_of(sweep: Sweep, home: Path) -> TrialSpec:
-    params = {"arm": "a", "model": "other/1"}
-    trial = Trial(1, "arm=a", 0, "search", "random", None, 3, {"arm": "a"}, {"model": "other/1"}, params)
+    trial = Trial(
+        number=1,
+        arm="arm=a",
+        index=0,
+        stage="search",
+        source="random",
+        of=None,
+        seed=3,
+        compared={"arm": "a"},
+        searched={"model": "other/1"},
+        params={"arm": "a", "model": "other/1"},
+    )
     return make_spec(sweep, home, trial, gpu=0, threads=1)
 
 

@@ -17,8 +17,13 @@ from tests.support.spaces import noop_sweep
 
 
 @pytest.mark.long
-def test_the_other_sweep_may_change_and_go(home: Path, tmp_path: Path) -> None:
-    path = write_trained(home)
+def test_the_other_sweep_and_the_variable_may_change_and_go(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resumed without `MLFLOW_TRACKING_URI`, the sweep stays in the MLflow that has it."""
+    path, uri = write_trained(home), f"sqlite:///{tmp_path / 'all.db'}"
+    shutil.copy(home / "mlflow.db", tmp_path / "all.db")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     sweep = noop_sweep(
         tmp_path,
         trainable=begun.__file__,
@@ -28,12 +33,14 @@ def test_the_other_sweep_may_change_and_go(home: Path, tmp_path: Path) -> None:
         resources={"cpu": 2},
     )
     run_sweep(sweep, home, Screen())
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
     path.unlink()
     path.write_bytes(b"another model")
     resume("tiny", home, Screen(), ResumeOptions(trials=1), ())
     shutil.rmtree(home / "other")
     _, ledger = resume("tiny", home, Screen(), ResumeOptions(epochs=1), ())
     assert [(trial.outcome, trial.epochs) for trial in ledger.trials.values()] == [("completed", 2)] * 4
+    assert ledger.destination["tracking_uri"] == uri
     sizes = {row["metrics"]["train/bytes"] for trial in ledger.trials.values() for row in ledger.read_rows(trial)}
     assert sizes == {len(b"first")}
     assert vars(load_best(home, "tiny"))["size"] == len(b"first")
