@@ -11,8 +11,8 @@ from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
 
+from orchestrator.overview.preferred import find_preferred
 from orchestrator.overview.snapshot import read_snapshot
-from orchestrator.policy.listening import find_preferred
 from orchestrator.state.disk import format_bytes
 from orchestrator.state.home import SEARCH_SPACE, check_not_running, find_sweep, lock_sweep
 from orchestrator.state.ledger import Ledger

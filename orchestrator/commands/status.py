@@ -11,9 +11,9 @@ from rich.console import Console
 from rich.text import Text
 
 from orchestrator.errors import UserError
+from orchestrator.overview.preferred import preferred_line
 from orchestrator.overview.snapshot import Snapshot, read_snapshot
 from orchestrator.overview.status_tables import MOST_TRIALS, make_home_table, make_sweep_view
-from orchestrator.policy.listening import preferred_line
 from orchestrator.state.home import sweep_names
 from orchestrator.state.origin import linked_line
 from orchestrator.state.trial import Trial

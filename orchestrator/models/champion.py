@@ -13,9 +13,9 @@ from typing import Any
 from orchestrator.command_line import format_command
 from orchestrator.driver.tasks import make_spec
 from orchestrator.errors import UserError
+from orchestrator.overview.preferred import find_preferred, preferred_line
 from orchestrator.overview.snapshot import Snapshot, find_trial, read_snapshot
 from orchestrator.plugins import exported_models, loader
-from orchestrator.policy.listening import find_preferred, preferred_line
 from orchestrator.search_space.reader import Sweep, read_stored
 from orchestrator.state.home import home_option, sweep_names
 from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder

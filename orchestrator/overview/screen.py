@@ -17,6 +17,7 @@ from rich.text import Text
 from orchestrator.command_line import format_command
 from orchestrator.overview.board import Board
 from orchestrator.overview.front import print_front
+from orchestrator.overview.preferred import preferred_line
 from orchestrator.overview.snapshot import MIXED_CODE
 from orchestrator.overview.steady import SteadyLive
 from orchestrator.overview.summary import summarize
@@ -27,7 +28,6 @@ from orchestrator.overview.tables import (
     make_results_table,
     print_whole,
 )
-from orchestrator.policy.listening import preferred_line
 from orchestrator.state.budget import Budget
 from orchestrator.state.home import home_option
 from orchestrator.state.origin import linked_line

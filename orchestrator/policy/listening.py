@@ -10,7 +10,6 @@ from orchestrator.command_line import format_command
 from orchestrator.state.home import home_option, was_run
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.preferences import Preferences, write_preferences
-from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
 LEAST_VOTES = 4
@@ -52,25 +51,6 @@ def read_hearing(folder: Path) -> Heard | None:
         if trial.stage == words.STAGE_SEARCH and trial.outcome == words.OUTCOME_COMPLETED
     )
     return Heard(folder, completed, dict(ledger.preferences))
-
-
-def find_preferred(ledger: Ledger) -> Trial | None:
-    """Return the trial that listeners prefer, the first of equals; None if votes order no trials of the sweep."""
-    strengths = ledger.preferences if ledger.started.get("preference") else {}
-    number = max(sorted(strengths), key=lambda number: strengths[number], default=None)
-    return None if number is None else ledger.trials[number]
-
-
-def preferred_line(ledger: Ledger) -> str | None:
-    """Return a sentence about the trial that listeners prefer; None if votes order no trials of the sweep."""
-    trial = find_preferred(ledger)
-    if trial is None:
-        return None
-    strengths = ledger.preferences
-    rank = f"the highest of {len(strengths)}" if len(strengths) > 1 else "the only one yet"
-    return (
-        f"Listeners prefer trial {trial.number} ({trial.arm}): its strength is {strengths[trial.number]:.2f}, {rank}."
-    )
 
 
 def choose_trials(hearing: Heard) -> tuple[int, ...]:

@@ -14,11 +14,12 @@ from rich.console import Console
 from orchestrator.commands.status import collect_status
 from orchestrator.errors import UserError
 from orchestrator.models.champion import load_best
+from orchestrator.overview.preferred import find_preferred, preferred_line
 from orchestrator.overview.screen import Screen
 from orchestrator.overview.snapshot import read_snapshot
 from orchestrator.overview.status_tables import make_sweep_view
 from orchestrator.policy.agenda import Agenda
-from orchestrator.policy.listening import choose_trials, find_preferred, pass_votes_on, preferred_line, read_hearing
+from orchestrator.policy.listening import choose_trials, pass_votes_on, read_hearing
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state import events
