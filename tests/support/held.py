@@ -32,7 +32,8 @@ class Held(Noop):
         self.path = Path(config.folder, uuid.uuid4().hex)
         self.path.touch()
         # What was held at any time stays countable.
-        (self.path.parent / "held.log").open("a").write("held\n")
+        with (self.path.parent / "held.log").open("a") as log:
+            log.write("held\n")
 
     def close(self) -> None:
         self.path.unlink()

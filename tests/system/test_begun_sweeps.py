@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from orchestrator.commands.resume import ResumeOptions, resume
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.models.champion import load_best
 from orchestrator.overview.screen import Screen
+from orchestrator.tracking.sender import is_behind
 from tests.support import begun
 from tests.support.begun import write_trained
 from tests.support.spaces import noop_sweep
+from tests.system.test_sweep import trial_runs
 
 
 @pytest.mark.long
@@ -44,3 +48,10 @@ def test_the_other_sweep_and_the_variable_may_change_and_go(
     sizes = {row["metrics"]["train/bytes"] for trial in ledger.trials.values() for row in ledger.read_rows(trial)}
     assert sizes == {len(b"first")}
     assert vars(load_best(home, "tiny"))["size"] == len(b"first")
+    # Named again, another MLflow gets all of the finished sweep.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
+    shown = io.StringIO()
+    _, ledger = resume("tiny", home, Screen(Console(file=shown, width=1000)), ResumeOptions(), ())
+    assert f"MLflow: all of tiny is sent to sqlite:///{home / 'mlflow.db'} (" in shown.getvalue()
+    assert ledger.destination["tracking_uri"] == f"sqlite:///{home / 'mlflow.db'}" and not is_behind(home / "tiny")
+    assert len(trial_runs(home, "tiny")) == 4
