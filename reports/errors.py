@@ -8,3 +8,7 @@ class ReportError(Exception):
 
     The message is one line: where, what was given, what is allowed, what to do.
     """
+
+
+class SweepMissing(ReportError):
+    """MLflow has other sweeps of this name, but not the one with this id."""

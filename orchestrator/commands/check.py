@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -101,9 +102,9 @@ def _needs_corpus(trainable: type[Trainable]) -> bool:
     from orchestrator.plugins import contracts
 
     try:
-        without_corpus = contracts.TrainableCase(trainable, {}, None).make()
-        without_corpus.batches_per_epoch = 2
-        without_corpus.step()
+        with contextlib.closing(contracts.TrainableCase(trainable, {}, None).make()) as without_corpus:
+            without_corpus.batches_per_epoch = 2
+            without_corpus.step()
     except ValidationError:
         # Its settings are refused, which is said without a corpus too.
         return False

@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 from ruamel.yaml import YAML
 
+from orchestrator.overview.preferred import find_preferred
 from orchestrator.overview.snapshot import read_snapshot
 from orchestrator.state.disk import format_bytes
 from orchestrator.state.home import SEARCH_SPACE, check_not_running, find_sweep, lock_sweep
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.paths import BEST, CHECKPOINT, LAST, trial_folder
+from orchestrator.state.paths import BEST, CHECKPOINT, LAST, RUN_FILE, trial_folder
 from orchestrator.state.trial import Trial
+from orchestrator.tracking.run import read_sent
 from reports import vocabulary as words
 
 KEPT = (BEST, LAST)
@@ -31,8 +32,9 @@ def clean(home: Path, name: str, console: Console, *, keep_best: bool, dry_run: 
         home: the folder of all sweeps.
         name: the sweep.
         console: prints a table of what is deleted.
-        keep_best: also delete every checkpoint but the best one of each arm's best trial and, with several objectives,
-            of each trial on a front. The other trials can then not be resumed any more, only be started over.
+        keep_best: also delete every checkpoint but the best one of each arm's best trial, of the trial that listeners
+            prefer and, with several objectives, of each trial on a front. The other trials can then not be resumed any
+            more, only be started over.
         dry_run: delete nothing.
 
     Raises:
@@ -45,25 +47,36 @@ def clean(home: Path, name: str, console: Console, *, keep_best: bool, dry_run: 
         table = Table(box=None, pad_edge=False, header_style="bold")
         for heading in ("what", "files", "size"):
             table.add_column(heading, justify="left" if heading == "what" else "right")
-        total = 0
-        for kind, paths in _find_deletable(home, name, keep_best=keep_best).items():
-            files = [file for path in paths for file in _list_files(path)]
-            # Media may be hard-linked into MLflow's folder, and then deleting them frees nothing.
-            freed = [file for file in files if file.stat().st_nlink == 1 or file.suffix == ".pt"]
-            size = sum(file.stat().st_size for file in freed)
-            table.add_row(kind, str(len(files)), format_bytes(size))
-            total += size
+        deletable = _find_deletable(home, name, keep_best=keep_best)
+        files = {kind: [file for path in paths for file in _list_files(path)] for kind, paths in deletable.items()}
+        sizes = _measure_freed(file for several in files.values() for file in several)
+        for kind, paths in deletable.items():
+            table.add_row(kind, str(len(files[kind])), format_bytes(sum(sizes.get(file, 0) for file in files[kind])))
             if not dry_run:
                 _delete(paths)
     console.print(table)
-    console.print(f"{'Would free' if dry_run else 'Freed'} {format_bytes(total)}.")
+    console.print(f"{'Would free' if dry_run else 'Freed'} {format_bytes(sum(sizes.values()))}.")
+
+
+def _measure_freed(files: Iterable[Path]) -> dict[Path, int]:
+    """Return the bytes that are freed when files are deleted in this order, each by the last name of its content.
+
+    A file with a name that stays frees nothing: a best checkpoint is a hard link to a last one, media may be linked
+    into MLflow's folder, and other sweeps may begin from a checkpoint.
+    """
+    states = {file: file.stat() for file in files}
+    names: dict[tuple[int, int], list[Path]] = {}
+    for file, state in states.items():
+        names.setdefault((state.st_dev, state.st_ino), []).append(file)
+    return {same[-1]: states[same[-1]].st_size for same in names.values() if len(same) == states[same[-1]].st_nlink}
 
 
 def _find_deletable(home: Path, name: str, *, keep_best: bool) -> dict[str, list[Path]]:
     """Return the files and folders that can be deleted, by kind."""
     snapshot = read_snapshot(home, name)
     ledger: Ledger = snapshot.ledger
-    bests = {*snapshot.best_trials(), *ledger.front_places()}
+    preferred = find_preferred(ledger)
+    bests = {*snapshot.best_trials(), *ledger.front_places(), *([preferred.number] if preferred else [])}
     trials = list(ledger.trials.values())
     space = YAML(typ="safe", pure=True).load((ledger.folder / SEARCH_SPACE).read_text())
     is_finished = ledger.is_finished
@@ -107,9 +120,8 @@ def _find_sent_media(ledger: Ledger, trial: Trial) -> Iterator[Path]:
     """Yield the folders of an ended trial's media that MLflow has received as copies, not as hard links."""
     folder = trial_folder(ledger.folder, trial.number)
     sent: dict[str, int] = {}
-    for acknowledged in (folder / "mlflow.json", *folder.glob("renderings/*.mlflow.json")):
-        with contextlib.suppress(OSError, ValueError, KeyError):
-            sent |= json.loads(acknowledged.read_text())["files"]
+    for acknowledged in (folder / RUN_FILE, *folder.glob(f"renderings/*.{RUN_FILE}")):
+        sent |= read_sent(acknowledged).files
     for name, made_ns in sent.items():
         path = folder / name
         if path.is_dir() and trial.outcome is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,9 +28,10 @@ from orchestrator.overview.snapshot import MIXED_CODE, Snapshot, read_snapshot
 from orchestrator.overview.summary import margin
 from orchestrator.overview.tables import describe_best_parameters, print_whole
 from orchestrator.state.home import home_option
-from orchestrator.state.paths import trial_folder
+from orchestrator.state.paths import RUN_FILE, trial_folder
 from orchestrator.state.trial import Trial, infeasible_line, unfinished_line
 from orchestrator.tracking.links import SweepPages, link_lines
+from orchestrator.tracking.run import read_sent
 from reports import vocabulary as words
 
 LABEL_WIDTH = 16
@@ -250,18 +250,10 @@ def _make_trial_remarks(snapshot: Snapshot, numbers: Sequence[int]) -> list[str]
 
 def _make_link_lines(snapshot: Snapshot, home: Path, numbers: Sequence[int]) -> list[str]:
     tracking = snapshot.tracking
-    if numbers and (ids := [_read_run_id(snapshot, number) for number in numbers]) and all(ids):
+    sent = [read_sent(trial_folder(snapshot.ledger.folder, number) / RUN_FILE) for number in numbers]
+    # A run that is not there yet has no id.
+    run_ids = [run.run_id for run in sent if run.run_id]
+    if numbers and len(run_ids) == len(numbers):
         pages = SweepPages(snapshot.name, str(tracking.get("experiment_id")), str(tracking.get("run_id")))
-        tracking = tracking | {"links": {"compare": pages.compare(list(map(str, ids)))}}
+        tracking = tracking | {"links": {"compare": pages.compare(run_ids)}}
     return ["", *link_lines(snapshot.name, tracking, home)]
-
-
-def _read_run_id(snapshot: Snapshot, number: int) -> str | None:
-    """Return the id of a trial's run in MLflow; None if it has none yet."""
-    try:
-        sent = json.loads((trial_folder(snapshot.ledger.folder, number) / "mlflow.json").read_text())
-    except (OSError, ValueError):
-        # Nothing was sent yet, or the file is being written now.
-        return None
-    run_id: str | None = sent.get("run_id")
-    return run_id

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.command_line import format_command
+from orchestrator.errors import UserError
 from orchestrator.policy.listening import choose_trials, pass_votes_on, read_hearing
 from orchestrator.state.history import read_identity
-from orchestrator.state.home import REPORTS, was_run
+from orchestrator.state.home import REPORTS, home_option, was_run
 from orchestrator.tracking.connection import connect
 from orchestrator.tracking.ui import check_port
 from reports import vocabulary as words
+from reports.errors import SweepMissing
 from reports.runs.sweeps import MARK
 
 if TYPE_CHECKING:
@@ -47,9 +51,9 @@ def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str,
 
     check_form(form)
     reports = []
-    with connect(home) as client:
-        for name in dict.fromkeys(names):
-            report = read_report(client, find_unique_name(home, name))
+    for name in dict.fromkeys(names):
+        with _open_sweep(home, name) as (client, unique_name):
+            report = read_report(client, unique_name)
             reports.append(report)
             for sentence in report.summary:
                 say(f"  {sentence}")
@@ -58,10 +62,10 @@ def write_reports(home: Path, names: Sequence[str], out: Path | None, form: str,
                 say(f"{path}")
             if form == "html":
                 _log_page(client, report.runs.run.info.run_id, paths[0], say)
-        if form == "html" and len(reports) > 1:
-            if unranked := explain_unranked(reports):
-                say(f"  {unranked}")
-            say(f"{write_comparison(reports, out or home / REPORTS)}")
+    if form == "html" and len(reports) > 1:
+        if unranked := explain_unranked(reports):
+            say(f"  {unranked}")
+        say(f"{write_comparison(reports, out or home / REPORTS)}")
 
 
 def write_tables(home: Path, name: str, folder: Path) -> list[Path]:
@@ -79,8 +83,8 @@ def write_tables(home: Path, name: str, folder: Path) -> list[Path]:
     from reports.page.content import read_report
     from reports.page.files import write
 
-    with connect(home) as client:
-        return write(read_report(client, find_unique_name(home, name)), "csv", folder)
+    with _open_sweep(home, name) as (client, unique_name):
+        return write(read_report(client, unique_name), "csv", folder)
 
 
 def read_markdown(home: Path, name: str) -> str:
@@ -97,8 +101,8 @@ def read_markdown(home: Path, name: str) -> str:
     from reports.page.content import read_report
     from reports.page.files import make_markdown
 
-    with connect(home) as client:
-        return make_markdown(read_report(client, find_unique_name(home, name)))
+    with _open_sweep(home, name) as (client, unique_name):
+        return make_markdown(read_report(client, unique_name))
 
 
 def print_best(home: Path, names: Sequence[str], arm: str | None, say: Callable[[str], None]) -> None:
@@ -117,9 +121,9 @@ def print_best(home: Path, names: Sequence[str], arm: str | None, say: Callable[
     from reports.runs.frames import read_sweep
     from reports.runs.winners import as_yaml
 
-    with connect(home) as client:
-        for name in names:
-            say(as_yaml(read_sweep(client, find_unique_name(home, name)), arm).rstrip())
+    for name in names:
+        with _open_sweep(home, name) as (client, unique_name):
+            say(as_yaml(read_sweep(client, unique_name), arm).rstrip())
 
 
 def hold_listening_test(home: Path, name: str, options: Options, say: Callable[[str], None]) -> None:
@@ -146,12 +150,28 @@ def hold_listening_test(home: Path, name: str, options: Options, say: Callable[[
     is_free = not (options.trials or options.vary or options.answers)
     if hearing is not None and options.method == PREFER and is_free:
         options = replace(options, trials=choose_trials(hearing))
-    with connect(home) as client:
-        listen(client, find_unique_name(home, name), tests, options, say)
+    import_command = format_command("listen", name, *home_option(home), "--import")
+    with _open_sweep(home, name) as (client, unique_name):
+        listen(client, unique_name, tests, replace(options, import_command=import_command), say)
     if hearing is not None and options.export is None:
         scored = score_trials(tests)
         if scored.scores:
             pass_votes_on(hearing, scored.scores, scored.votes, say)
+
+
+@contextlib.contextmanager
+def _open_sweep(home: Path, name: str) -> Iterator[tuple[MlflowClient, str]]:
+    """Connect to the MLflow that has a sweep, and yield its client and the sweep's unique name.
+
+    Raises:
+        UserError: that MLflow has other sweeps of this name only.
+    """
+    with connect(home, name) as client:
+        try:
+            yield client, find_unique_name(home, name)
+        except SweepMissing as error:
+            command = format_command("resume", name, *home_option(home))
+            raise UserError(f"{error}; {command} sends it" if was_run(home / name) else str(error)) from error
 
 
 def find_unique_name(home: Path, name: str) -> str:

@@ -17,6 +17,7 @@ from orchestrator.state.budget import Budget
 from orchestrator.state.events.reopenings import Reevaluated
 from orchestrator.state.home import find_sweep
 from orchestrator.state.ledger import Ledger
+from orchestrator.state.trial import BROKEN
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
@@ -160,7 +161,7 @@ def retry(ledger: Ledger, screen: Screen, options: ResumeOptions, arms: Sequence
         options: say which trials are chosen.
         arms: the names of the arms whose trials may be chosen.
     """
-    broken = [trial for trial in ledger.trials.values() if trial.arm in arms and _is_broken(trial)]
+    broken = [trial for trial in ledger.trials.values() if trial.arm in arms and trial.outcome in BROKEN]
     chosen = [trial for trial in broken if _is_chosen(trial, options.only)]
     for trial in chosen:
         ledger.retry(trial, "asked for", share=1, from_scratch=options.from_scratch)
@@ -175,10 +176,6 @@ def retry(ledger: Ledger, screen: Screen, options: ResumeOptions, arms: Sequence
     if left_causes:
         hint = " or ".join(f"--only {cause}" for cause in sorted(left_causes))
         screen.say(f"Left as they are: {len(broken) - len(chosen)} trials ({hint} names them).")
-
-
-def _is_broken(trial: Trial) -> bool:
-    return trial.outcome in (words.OUTCOME_FAILED, words.OUTCOME_DIVERGED)
 
 
 def _is_chosen(trial: Trial, only: str | None) -> bool:

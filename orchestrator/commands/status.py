@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from orchestrator.errors import UserError
+from orchestrator.overview.preferred import preferred_line
 from orchestrator.overview.snapshot import Snapshot, read_snapshot
 from orchestrator.overview.status_tables import MOST_TRIALS, make_home_table, make_sweep_view
 from orchestrator.state.home import sweep_names
@@ -106,6 +107,7 @@ def collect_status(snapshot: Snapshot) -> dict[str, Any]:
         "objective": {"metric": objective.metric, "mode": objective.mode, "beside": dict(objective.beside)},
         "arms": arms,
         "machines": [{"machine": event.machine, "fault": event.fault, "text": event.text} for event in ledger.suspects],
+        "preferred": preferred_line(ledger),
         "linked": linked_line([trial.origin for trial in ledger.trials.values()]),
         "trials": trials,
         "mlflow": {

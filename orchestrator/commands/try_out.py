@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -51,14 +52,14 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     seed = derive_seed(space.seed, "search", 0)
     seed_everything(seed)
     config = sweep.trainable.Config(**settings)
-    trainable = sweep.trainable(config, corpus, device="cpu", seed=seed)
-    trainable.batches_per_epoch = BATCHES
-    started = time.monotonic()
-    metrics = trainable.step()
-    screen.say(f"one step of {BATCHES} batches, with validation: {time.monotonic() - started:.1f} s")
-    for name, value in sorted(metrics.items()):
-        screen.say(f"  {name:28} {value:.6g}")
-    if corpus is not None:
-        media = trainable.render(corpus.probes(space.media.clips))
-        num_sounds, num_pictures = (len(media.audio), len(media.images)) if media else (0, 0)
-        screen.say(f"rendered: {num_sounds} sounds, {num_pictures} pictures")
+    with contextlib.closing(sweep.trainable(config, corpus, device="cpu", seed=seed)) as trainable:
+        trainable.batches_per_epoch = BATCHES
+        started = time.monotonic()
+        metrics = trainable.step()
+        screen.say(f"one step of {BATCHES} batches, with validation: {time.monotonic() - started:.1f} s")
+        for name, value in sorted(metrics.items()):
+            screen.say(f"  {name:28} {value:.6g}")
+        if corpus is not None:
+            media = trainable.render(corpus.probes(space.media.clips))
+            num_sounds, num_pictures = (len(media.audio), len(media.images)) if media else (0, 0)
+            screen.say(f"rendered: {num_sounds} sounds, {num_pictures} pictures")

@@ -18,7 +18,7 @@ from orchestrator.driver.signals import Interrupted, SignalHandler
 from orchestrator.driver.stop_messages import StopMessages
 from orchestrator.errors import SweepStopped, UserError
 from orchestrator.machines.address import check_answers, cluster_address
-from orchestrator.overview.trial_reference import resolve_trained_models
+from orchestrator.overview.trial_reference import keep_trained_models, resolve_trained_models
 from orchestrator.plugins import additions, loader
 from orchestrator.plugins.corpora import evict_features
 from orchestrator.policy import trial_key
@@ -113,7 +113,7 @@ class SweepRun:
             return
         # Nothing is left to run, but MLflow may not have everything.
         if sender.is_behind(self.folder):
-            destination = sender.destination(self.home)
+            destination = sender.choose_destination(self.home, self.sweep.name, self.screen.say)
             if self.ledger.destination["tracking_uri"] != destination["tracking_uri"]:
                 self.ledger.redirect(destination)
             with following:
@@ -183,13 +183,8 @@ class SweepRun:
         Raises:
             UserError: the trials of the sweep were evaluated by another judge.
         """
-        # Whether referenced models have seen held-out recordings is checked before the first trial only: a sweep with
-        # trials can't change to other models, and may be finished.
-        unseen_by = None if self.ledger.trials else corpus
-        settings = [
-            resolve_trained_models(self.sweep, trial_settings, self.home, unseen_by)
-            for trial_settings in self.sweep.settings()
-        ]
+        keep_trained_models(self.sweep, self.home, corpus, has_begun=bool(self.ledger.trials))
+        settings = [resolve_trained_models(self.sweep, params, self.home) for params in self.sweep.settings()]
         objective = self.sweep.space.objective.metric
         prepared = loader.prepare(self.sweep.trainable, settings, corpus, self._progress, objective)
         self._warm_start.check_comparable(self.sweep, prepared.judge, corpus.fingerprint if corpus else None)
@@ -203,7 +198,8 @@ class SweepRun:
         if file == self.folder / SEARCH_SPACE:
             # `resume` reads the copy in the sweep's folder; the record keeps the original file.
             file = Path(self.ledger.started.get("file", file))
-        budget, destination = Budget(self.sweep, self.ledger), sender.destination(self.home)
+        destination = sender.choose_destination(self.home, self.sweep.name, self.screen.say)
+        budget = Budget(self.sweep, self.ledger)
         record = provenance.make_record(self.sweep, budget, prepared, corpus, file, self.ledger.read_events())
         self.ledger.write(Started(record={**record, **destination}))
         self._warm_start.write(self.ledger, self.screen.say)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.driver import grants
 from orchestrator.machines.inventory import Capacity
+from orchestrator.overview.model_copies import find_originals
 from orchestrator.overview.trial_reference import resolve_trained_models
 from orchestrator.plugins import loader
 from orchestrator.policy import trial_key
@@ -35,16 +36,19 @@ def make_spec(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: in
         threads: the number of its threads.
     """
     space = sweep.space
+    folder = home / sweep.name
+    settings = resolve_trained_models(sweep, loader.config_values(sweep.declaration, trial.params), home)
     return TrialSpec(
         number=trial.number,
         id=trial.id,
         origin_ids=trial.ids[1:],
-        folder=str(trial_folder(home / sweep.name, trial.number)),
+        folder=str(trial_folder(folder, trial.number)),
         home=str(home),
         trainable=space.trainable_reference,
         trainable_folder=str(sweep.path.parent),
         components=tuple(map(str, sweep.components)),
-        config=resolve_trained_models(sweep, loader.config_values(sweep.declaration, trial.params), home),
+        config=settings,
+        originals=find_originals(folder, settings),
         corpus=dict(space.corpus) if space.corpus else None,
         judges=sweep.judges,
         metrics=space.metrics,

@@ -14,6 +14,7 @@ from orchestrator.command_line import format_command
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.machines.address import check_answers, is_dashboard, use_token
 from orchestrator.machines.code import IGNORED
+from orchestrator.tracking import sender
 
 if TYPE_CHECKING:
     from ray.job_submission import JobSubmissionClient
@@ -185,11 +186,10 @@ class Jobs:
         return text, succeeded
 
     def _submit(self, name: str, home: str, arguments: Sequence[str], code: Mapping[str, Any]) -> Job:
-        runtime_env = {**code, "env_vars": {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S), "PYTHONUNBUFFERED": "1"}}
         try:
             job_id = self._client.submit_job(
                 entrypoint=f"{ENTRY} {shlex.join(arguments)}",
-                runtime_env=runtime_env,
+                runtime_env={**code, "env_vars": make_variables()},
                 metadata={SWEEP: name, HOME: home},
             )
         except (OSError, RuntimeError, ValueError) as error:
@@ -218,6 +218,13 @@ class Jobs:
 
     def _command(self, verb: str, name: str) -> str:
         return format_command(verb, name, "--address", self._address)
+
+
+def make_variables() -> dict[str, str]:
+    """Return the environment variables of a job: also this machine's MLflow, unless only this machine can use it."""
+    variables = {"RAY_JOB_STOP_WAIT_TIME_S": str(STOP_S), "PYTHONUNBUFFERED": "1"}
+    # Not in the command line, which every user of the cluster's machines can read.
+    return variables | ({sender.VARIABLE: uri} if (uri := sender.shared_uri()) else {})
 
 
 def _word(status: Any) -> str:

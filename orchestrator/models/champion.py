@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 from collections.abc import Callable, Sequence
@@ -9,12 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from orchestrator.command_line import format_command
 from orchestrator.driver.tasks import make_spec
 from orchestrator.errors import UserError
+from orchestrator.overview.preferred import find_preferred, preferred_line
 from orchestrator.overview.snapshot import Snapshot, find_trial, read_snapshot
 from orchestrator.plugins import exported_models, loader
 from orchestrator.search_space.reader import Sweep, read_stored
-from orchestrator.state.home import sweep_names
+from orchestrator.state.home import home_option, sweep_names
 from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder
 from orchestrator.state.trial import Trial
 from orchestrator.worker import checkpoint
@@ -82,7 +85,7 @@ def export_trial(home: Path, reference: str, say: Callable[[str], None]) -> Cham
 
     Args:
         home: the folder of all sweeps.
-        reference: a trial, such as `vae/7`; or a sweep, for its best trial.
+        reference: a trial, such as `vae/7`; or a sweep, for its best trial: by votes of listeners, if it has some.
         say: prints a line.
 
     Raises:
@@ -96,7 +99,7 @@ def export_trial(home: Path, reference: str, say: Callable[[str], None]) -> Cham
             f"{sweep.name}: trainable {sweep.space.trainable} generates nothing; autoencoder, image_to_sound and others"
             " do"
         )
-    trial = named or _find_best(snapshot)
+    trial = named or _find_best(snapshot, say)
     row = trial.curve.best_row
     if row is None:
         raise UserError(f"{reference}: the trial has no epoch yet; wait for its first one, or name another trial")
@@ -119,13 +122,18 @@ def export_trial(home: Path, reference: str, say: Callable[[str], None]) -> Cham
     return Champion(folder, origin)
 
 
-def load_best(home: Path | str, name: str, number: int | None = None) -> loader.Trainable:
+def load_best(
+    home: Path | str, name: str, number: int | None = None, say: Callable[[str], None] = print
+) -> loader.Trainable:
     """Construct the best trial of a sweep with the weights of its best epoch, for use in Python.
+
+    Call `close` of the trainable after its last use.
 
     Args:
         home: the folder of all sweeps.
         name: the sweep.
         number: another trial, such as one on the front of several objectives.
+        say: prints a line if votes of listeners have chosen the trial.
 
     Raises:
         UserError: no trial has ended, there is no such trial, or its checkpoint was deleted or is of another version.
@@ -133,16 +141,21 @@ def load_best(home: Path | str, name: str, number: int | None = None) -> loader.
     home = Path(home)
     snapshot = read_snapshot(home, name)
     sweep = read_stored(snapshot.ledger.folder)
-    return _load(sweep, home, _find_best(snapshot) if number is None else snapshot.trial(number))
+    return _load(sweep, home, _find_best(snapshot, say) if number is None else snapshot.trial(number))
 
 
-def _find_best(snapshot: Snapshot) -> Trial:
+def _find_best(snapshot: Snapshot, say: Callable[[str], None]) -> Trial:
+    """Return a sweep's best trial: that of listeners, which is said, or else that of the objective."""
+    if preferred := find_preferred(snapshot.ledger):
+        say(str(preferred_line(snapshot.ledger)))
+        return preferred
     ended = [trial for trial in snapshot.ledger.trials.values() if trial.outcome is not None]
     best = snapshot.best_of(ended)
     if best is None:
+        go_on = format_command("resume", snapshot.name, *home_option(snapshot.ledger.folder.parent))
         raise UserError(
             f"{snapshot.name}: no trial has been finished yet ({len(snapshot.ledger.trials)} begun); wait for the first"
-            f" one, or go on: orchestrate resume {snapshot.name}"
+            f" one, or go on: {go_on}"
         )
     return best
 
@@ -166,11 +179,11 @@ def _export(
     origin: dict[str, Any],
     code: Sequence[exported_models.CodeFile],
 ) -> None:
-    trainable = _load(sweep, home, trial)
-    try:
-        model = exported_models.export_model(trainable)
-    except UserError as error:
-        raise UserError(f"{sweep.name}/{trial.number}: {error}") from error
+    with contextlib.closing(_load(sweep, home, trial)) as trainable:
+        try:
+            model = exported_models.export_model(trainable)
+        except UserError as error:
+            raise UserError(f"{sweep.name}/{trial.number}: {error}") from error
     try:
         exported_models.save_model(folder, replace(model, settings={**model.settings, "origin": origin}), code)
     except OSError as error:
@@ -191,9 +204,11 @@ def _load(sweep: Sweep, home: Path, trial: Trial) -> loader.Trainable:
         raise UserError(f"{where}: its best checkpoint has been deleted ({path}); {_name_kept(path)}")
     try:
         saved = checkpoint.load(path, device_of(spec))
-        with loader.user_errors():
+        with loader.user_errors(), contextlib.ExitStack() as cleanup:
             trainable = build(spec, device_of(spec))
-        trainable.load_state_dict(saved["state"])
+            cleanup.callback(trainable.close)
+            trainable.load_state_dict(saved["state"])
+            cleanup.pop_all()
     except (checkpoint.Unusable, KeyError, RuntimeError, ValueError) as error:
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise UserError(f"{where}: its checkpoint is of another version of this program ({reason})") from error

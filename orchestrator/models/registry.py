@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import logging
 import os
+import shlex
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -14,9 +15,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from orchestrator.command_line import format_command
 from orchestrator.errors import UserError
 from orchestrator.models.champion import export_trial
 from orchestrator.plugins import exported_models, loader
+from orchestrator.state.home import home_option
 from orchestrator.state.paths import RUN_FILE, trial_folder
 from orchestrator.tracking import sender
 from orchestrator.tracking.connection import connect
@@ -25,7 +28,6 @@ from orchestrator.tracking.run import read_sent
 if TYPE_CHECKING:
     from mlflow import MlflowClient
 
-TRACKING_URI = "MLFLOW_TRACKING_URI"
 ARTIFACT = "model"
 """The name of the logged model, and of the artifact with its weights."""
 REQUIREMENTS = (
@@ -68,16 +70,21 @@ def promote(home: Path, reference: str, registered: str, alias: str, say: Callab
     """
     champion = export_trial(home, reference, say)
     say(champion.description)
-    run_id = read_sent(trial_folder(home / champion.origin["sweep"], champion.origin["trial"]) / RUN_FILE).run_id
+    sweep = champion.origin["sweep"]
+    run_id = read_sent(trial_folder(home / sweep, champion.origin["trial"]) / RUN_FILE).run_id
     if run_id is None:
         raise UserError(
             f"{reference}: MLflow does not have the trial yet; resume the sweep, which sends it, then promote again"
         )
-    with connect(home) as client:
-        version = _register(client, sender.tracking_uri(home), run_id, champion.folder, registered)
+    with connect(home, sweep) as client:
+        version = _register(client, sender.tracking_uri(home, sweep), run_id, champion.folder, registered)
         client.set_registered_model_alias(registered, alias, version)
     uri = f"models:/{registered}@{alias}"
-    say(f"{uri} is now version {version}. Use it: orchestrate generate FILE --model {uri}")
+    command = format_command("generate", "FILE", "--model", uri, *home_option(home))
+    if (server := sender.tracking_uri(home, sweep)) != sender.tracking_uri(home):
+        # Without the name of a sweep, MLflow is that of new sweeps.
+        command = f"{sender.VARIABLE}={shlex.quote(sender.hide_password(server))} {command}"
+    say(f"{uri} is now version {version}. Use it: {command}")
     return uri
 
 
@@ -91,9 +98,7 @@ def _register(client: MlflowClient, uri: str, run_id: str, folder: Path, registe
     example = pd.DataFrame({"file": [_make_example(generator.takes)], "name": [EXAMPLES[generator.takes]]})
     output = pd.DataFrame({"file": [b""], "class": [""], "probability": [0.0]})
     signature = mlflow.models.infer_signature(example, output, params={"count": 1, "seed": 0})
-    before = client.get_run(run_id).info
-    # `start_run` changes the run's status and its end time; both are restored below.
-    with _use_tracking_uri(uri), mlflow.start_run(run_id=run_id):
+    with _use_tracking_uri(uri), _resume_run(client, run_id):
         logged = mlflow.pyfunc.log_model(
             name=ARTIFACT,
             python_model=str(Path(__file__).with_name("pyfunc.py")),
@@ -104,21 +109,36 @@ def _register(client: MlflowClient, uri: str, run_id: str, folder: Path, registe
             pip_requirements=[f"{package}=={metadata.version(package)}" for package in REQUIREMENTS],
             registered_model_name=registered,
         )
-    client.set_terminated(run_id, before.status, before.end_time)
     return str(logged.registered_model_version)
+
+
+@contextmanager
+def _resume_run(client: MlflowClient, run_id: str) -> Iterator[None]:
+    """Let MLflow log to a trial's run; after the block the run has its status and its end time again.
+
+    An error or a signal in the block would leave it failed.
+    """
+    import mlflow
+
+    before = client.get_run(run_id).info
+    try:
+        with mlflow.start_run(run_id=run_id):
+            yield
+    finally:
+        client.set_terminated(run_id, before.status, before.end_time)
 
 
 @contextmanager
 def _use_tracking_uri(uri: str) -> Iterator[None]:
     """Set MLflow's tracking URI for the length of a block, in the environment so that child processes inherit it."""
-    before = os.environ.get(TRACKING_URI)
-    os.environ[TRACKING_URI] = uri
+    before = os.environ.get(sender.VARIABLE)
+    os.environ[sender.VARIABLE] = uri
     try:
         yield
     finally:
-        del os.environ[TRACKING_URI]
+        del os.environ[sender.VARIABLE]
         if before is not None:
-            os.environ[TRACKING_URI] = before
+            os.environ[sender.VARIABLE] = before
 
 
 def _make_example(kind: str) -> bytes:

@@ -17,6 +17,7 @@ from rich.text import Text
 from orchestrator.command_line import format_command
 from orchestrator.overview.board import Board
 from orchestrator.overview.front import print_front
+from orchestrator.overview.preferred import preferred_line
 from orchestrator.overview.snapshot import MIXED_CODE
 from orchestrator.overview.steady import SteadyLive
 from orchestrator.overview.summary import summarize
@@ -173,6 +174,8 @@ class Screen:
                 counts = f"{budget.trials(name)} of {budget.most_trials(name)} trials"
                 self.say(f"{name}: ended after {counts}, since {reason} (budget.stop_when).")
         print_front(ledger, self.console)
+        if preferred := preferred_line(ledger):
+            self.say(preferred)
         if infeasible := infeasible_line(ledger.trials.values(), ledger.objective):
             self.say(infeasible)
         if linked := linked_line([trial.origin for trial in ledger.trials.values()]):

@@ -65,8 +65,7 @@ def make_sweep_view(name: str, data: dict[str, Any], *, most_trials: int) -> Gro
     parts += [f"{arm['arm']} gets no more trials: {arm['early_end']}." for arm in data["arms"] if arm["early_end"]]
     parts += [Text(machine["text"], style="yellow") for machine in data["machines"]]
     parts += ["", _make_trial_table(shown, metric)]
-    if data["linked"]:
-        parts.append(data["linked"])
+    parts += [data[sentence] for sentence in ("preferred", "linked") if data[sentence]]
     if num_hidden := len(data["trials"]) - len(shown):
         parts.append(f"{num_hidden:,} more trials; --all shows them.")
     parts.append(Text(_format_mlflow(data["mlflow"], is_running=bool(data["driver"]))))

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ruamel.yaml import YAML
 
 from orchestrator.errors import UserError
+from orchestrator.overview.model_copies import COPIES, check_copy, copy_model, find_copy
 from orchestrator.overview.snapshot import Snapshot, find_trial
 from orchestrator.plugins import loader
 from orchestrator.search_space.reader import Sweep
@@ -28,30 +30,63 @@ def resolve_trained_models(
 ) -> dict[str, Any]:
     """Return a trial's settings with the absolute path of a checkpoint for each reference to a trained model.
 
+    It is the sweep's own copy of the checkpoint, if the sweep has one (see `keep_trained_models`).
+
     Args:
         sweep: the sweep of the trial; relative paths are relative to its search space.
         settings: the settings of the trial.
         home: the folder of all sweeps.
-        corpus: the corpus of the sweep; with it, a referenced trial must not have seen its held-out recordings.
+        corpus: the corpus of a sweep that has not begun; with it, a referenced trial must not have seen its held-out
+            recordings.
 
     Raises:
         UserError: there is no such trial, it has no checkpoint, or it may have seen held-out recordings.
     """
     resolved_settings = dict(settings)
-    for name in loader.trained_model_fields(sweep.declaration):
-        reference = str(resolved_settings.get(name, ""))
+    for name, reference in _find_references(sweep, settings):
         if TRIAL_NAME.fullmatch(reference):
-            snapshot, path = _find_checkpoint(home, name, reference)
-            if corpus is not None:
-                _check_unseen(f"{name}: {reference}", sweep, corpus, snapshot, path)
-            resolved_settings[name] = str(path)
+            copy = find_copy(home / sweep.name, reference) if corpus is None else None
+            resolved_settings[name] = str(copy or _find_checkpoint(sweep, home, name, reference, corpus))
         elif loader.is_path(reference):
             resolved_settings[name] = str((sweep.path.parent / Path(reference).expanduser()).resolve())
     return resolved_settings
 
 
-def _find_checkpoint(home: Path, name: str, reference: str) -> tuple[Snapshot, Path]:
-    """Return the sweep of a referenced trial, and the path of the trial's best checkpoint."""
+def keep_trained_models(sweep: Sweep, home: Path, corpus: Corpus | None, *, has_begun: bool) -> None:
+    """Give a sweep its own copy of each model that its settings name, so that all its trials begin from the same one.
+
+    Args:
+        sweep: the sweep, of which this process is the only driver.
+        home: the folder of all sweeps.
+        corpus: the corpus of the sweep, of whose held-out recordings no model may have seen any.
+        has_begun: whether the sweep has trials. Their copies stay; a sweep that has none may have been changed.
+
+    Raises:
+        UserError: there is no such trial, it has no checkpoint, it may have seen held-out recordings, or a copy was
+            changed.
+    """
+    folder = home / sweep.name
+    if not has_begun:
+        shutil.rmtree(folder / COPIES, ignore_errors=True)
+    named = (entry for settings in sweep.settings() for entry in _find_references(sweep, settings))
+    references = {reference: name for name, reference in named if TRIAL_NAME.fullmatch(reference)}
+    for reference, name in references.items():
+        if copy := find_copy(folder, reference):
+            check_copy(copy)
+        else:
+            # A sweep that has begun may be finished, and can't change to other models: it is not refused any more.
+            unseen_by = None if has_begun else corpus
+            copy_model(folder, reference, _find_checkpoint(sweep, home, name, reference, unseen_by))
+
+
+def _find_references(sweep: Sweep, settings: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield the settings that may name a trained model, with their values."""
+    for name in loader.trained_model_fields(sweep.declaration):
+        yield name, str(settings.get(name, ""))
+
+
+def _find_checkpoint(sweep: Sweep, home: Path, name: str, reference: str, corpus: Corpus | None) -> Path:
+    """Return the path of a referenced trial's best checkpoint, which has seen no held-out recording of a corpus."""
     try:
         snapshot, trial = find_trial(home, reference)
     except UserError as error:
@@ -62,7 +97,9 @@ def _find_checkpoint(home: Path, name: str, reference: str) -> tuple[Snapshot, P
             f"{name}: {reference}: it has no checkpoint (deleted, or no epoch yet); "
             f"name another trial of {snapshot.name}"
         )
-    return snapshot, path
+    if corpus is not None:
+        _check_unseen(f"{name}: {reference}", sweep, corpus, snapshot, path)
+    return path
 
 
 def _check_unseen(what: str, sweep: Sweep, corpus: Corpus, snapshot: Snapshot, path: Path) -> None:

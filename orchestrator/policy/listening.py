@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from orchestrator.state.home import was_run
+from orchestrator.command_line import format_command
+from orchestrator.state.home import home_option, was_run
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.preferences import Preferences, write_preferences
 from reports import vocabulary as words
@@ -85,4 +86,5 @@ def pass_votes_on(
     if missing:
         say(f"These trials have fewer than {LEAST_VOTES} votes, and wait for more: {', '.join(missing)}")
     else:
-        say(f"All have votes: go on with  orchestrate resume {hearing.folder.name}")
+        folder = hearing.folder
+        say(f"All have votes: go on with  {format_command('resume', folder.name, *home_option(folder.parent))}")

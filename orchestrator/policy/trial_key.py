@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trainables.trainable import Declaration
 
 IDENTITY = {"number", "id", "origin_ids", "attempt", "since", "reported_epochs", "token"}
-PLACES = {"folder", "home", "trainable_folder", "versions", "looked_at", "files"}
+PLACES = {"folder", "home", "trainable_folder", "versions", "looked_at", "files", "originals"}
 LIMITS = {"minutes_per_epoch", "seconds_after_sigterm"}
 EVALUATION = {"clips", "media_epochs", "splits", "renderings"}
 WITHOUT_EFFECT = frozenset(IDENTITY | PLACES | LIMITS | EVALUATION)
@@ -47,7 +47,11 @@ def make_key(spec: TrialSpec, declaration: type[Declaration], environment: str) 
 
 
 def hash_configuration(spec: TrialSpec, declaration: type[Declaration]) -> str:
-    """Return a hash of all that a search space says about the training of a trial; see `make_key`."""
+    """Return a hash of all that a search space says about the training of a trial; see `make_key`.
+
+    A sweep's copy of a trained model counts as the file of which it was made, so that sweeps which begin from the same
+    model have trials in common.
+    """
     try:
         config = declaration.Config(**spec.config).model_dump(mode="json")
     except Exception:
@@ -62,7 +66,9 @@ def hash_configuration(spec: TrialSpec, declaration: type[Declaration]) -> str:
             return ""
         if os.path.isfile(path):
             state = os.stat(path)
-            states.append((path, state.st_size, state.st_mtime_ns))
+            states.append((spec.originals.get(path, path), state.st_size, state.st_mtime_ns))
+    copies = {name: value for name, value in config.items() if isinstance(value, str) and value in spec.originals}
+    config |= {name: spec.originals[copy] for name, copy in copies.items()}
     return _hash({**facts, "config": config, "files": states})
 
 

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from orchestrator.errors import SearchSpaceError
 from orchestrator.messages import Mistakes, Place, suggest_option
@@ -19,9 +19,6 @@ from orchestrator.search_space.sweep import Sweep
 from orchestrator.search_space.yaml import tree as yaml_tree
 from orchestrator.search_space.yaml.tree import Node
 from reports.vocabulary import ARTIFACT_SEARCH_SPACE
-
-if TYPE_CHECKING:
-    pass
 
 __all__ = ["Arm", "Resources", "SearchSpace", "Sweep", "read_mapping", "read_search_space", "read_stored"]
 

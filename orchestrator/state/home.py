@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UserError
 from orchestrator.state.lock_note import LockNote, take_over
+from orchestrator.state.paths import SWEEP_LOG
 from orchestrator.storage import durable
 from orchestrator.storage.file_system import try_lock
 from orchestrator.storage.scratch import delete_scratch
@@ -164,14 +165,14 @@ def _parse_note(text: str) -> dict[str, Any]:
 def was_run(folder: Path) -> bool:
     """Return whether a sweep's log has any event; if not, its search space may still be changed freely."""
     try:
-        return (folder / "sweep.jsonl").stat().st_size > 0
+        return (folder / SWEEP_LOG).stat().st_size > 0
     except FileNotFoundError:
         return False
 
 
 def sweep_names(home: Path) -> list[str]:
     """Return the names of the sweeps that were run in a home, sorted by the time of their last event."""
-    logs = [log for log in home.glob("*/sweep.jsonl") if was_run(log.parent)]
+    logs = [log for log in home.glob(f"*/{SWEEP_LOG}") if was_run(log.parent)]
     return [log.parent.name for log in sorted(logs, key=lambda log: log.stat().st_mtime)]
 
 

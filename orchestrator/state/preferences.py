@@ -9,7 +9,9 @@ from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
+from orchestrator.command_line import format_command
 from orchestrator.errors import UserError
+from orchestrator.state.home import home_option
 from orchestrator.state.paths import PREFERENCES
 from orchestrator.storage.durable import write_whole
 
@@ -52,7 +54,7 @@ def read_preferences(folder: Path) -> Preferences | None:
         return None
     except (OSError, ValidationError) as error:
         reason = str(error).splitlines()[0]
+        command = format_command("listen", folder.name, "--method", "prefer", *home_option(folder.parent))
         raise UserError(
-            f"{path}: can't be read ({reason}); delete it: orchestrate listen {folder.name} --method prefer writes it "
-            "again from all votes"
+            f"{path}: can't be read ({reason}); delete it: {command} writes it again from all votes"
         ) from None

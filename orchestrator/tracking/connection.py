@@ -22,8 +22,12 @@ TALKERS = ("mlflow", "requests", "sqlalchemy", "urllib3")
 
 
 @contextlib.contextmanager
-def connect(home: Path) -> Iterator[MlflowClient]:
-    """Connect to the MLflow of a home, and yield its client.
+def connect(home: Path, name: str | None = None) -> Iterator[MlflowClient]:
+    """Connect to the MLflow that has a sweep, and yield its client.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the sweep; None for the MLflow of new sweeps.
 
     Raises:
         UserError: its address can't be used, or the database does not exist; reading never makes one.
@@ -31,8 +35,9 @@ def connect(home: Path) -> Iterator[MlflowClient]:
     """
     os.environ["MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR"] = "false"
     sender.check_tracking_uri(home)
-    _check_database(home)
-    store = Store(sender.tracking_uri(home), None)
+    uri = sender.tracking_uri(home, name)
+    _check_database(home, uri)
+    store = Store(uri, None)
     try:
         store.open()
         try:
@@ -49,9 +54,8 @@ def connect(home: Path) -> Iterator[MlflowClient]:
         raise OrchestratorError(str(error).partition("; everything is sent")[0]) from None
 
 
-def _check_database(home: Path) -> None:
-    """Check that the SQLite file of a home exists and can be written to, if that is its MLflow."""
-    uri = sender.tracking_uri(home)
+def _check_database(home: Path, uri: str) -> None:
+    """Check that the SQLite file that a URI names exists and can be written to, if it names one."""
     path = Path(uri.removeprefix(SQLITE))
     if uri.startswith(SQLITE) and not path.exists():
         # In a home without sweeps this raises the message that all commands give.

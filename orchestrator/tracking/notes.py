@@ -37,7 +37,7 @@ STATUSES = (
 )
 """The order in which a note counts trials by status."""
 SOURCES = {
-    "startup": "drawn at random",
+    "startup": "a quasi-random point, the same in every arm",
     "tpe": "chosen by TPE",
     "gp": "chosen by a Gaussian process",
     "cmaes": "chosen by CMA-ES",

@@ -6,14 +6,12 @@ import contextlib
 import json
 import re
 import sqlite3
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
 from orchestrator.state.home import SEARCH_SPACE, lock_sweep, sweep_names
 from orchestrator.state.ledger import Ledger
-from orchestrator.state.paths import SWEEP_LOG
 from orchestrator.tracking import sender
 from orchestrator.tracking.database import SQLITE, sqlite_path
 
@@ -49,7 +47,8 @@ def former_home(home: Path) -> Path | None:
 def former_home_of_sweep(folder: Path) -> Path | None:
     """Return the other home that a sweep's log or its `tracking.json` names; None if the sweep was not moved."""
     home = folder.parent
-    homes = [Path(root).parent for root in _artifact_roots(folder) if root]
+    roots = (line.get("artifact_root") for line in sender.read_destinations(folder))
+    homes = [Path(root).parent for root in roots if root]
     if homes and homes[-1] != home:
         return homes[-1]
     database = sqlite_path(str(sender.status(folder).get("tracking_uri")))
@@ -61,18 +60,6 @@ def find_moved_sweeps(home: Path) -> dict[str, Path]:
     """Return the former homes of the sweeps in a home that were moved there, by name."""
     places = {name: former_home_of_sweep(home / name) for name in sweep_names(home)}
     return {name: place for name, place in places.items() if place is not None}
-
-
-def _artifact_roots(folder: Path) -> Iterable[str | None]:
-    """Yield the artifact root in each start of a sweep's log.
-
-    Other lines are not parsed, because the log may be large.
-    """
-    with (folder / SWEEP_LOG).open("rb") as file:
-        for line in file:
-            if b'"artifact_root"' in line and line.endswith(b"\n"):
-                with contextlib.suppress(ValueError, AttributeError):
-                    yield json.loads(line).get("artifact_root")
 
 
 def relocate_sweep(home: Path, before: Path, name: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -12,12 +13,15 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from orchestrator.errors import UserError
 from orchestrator.state.paths import SWEEP_LOG
-from orchestrator.tracking.database import sqlite_path
+from orchestrator.tracking.database import SQLITE, sqlite_path
 
+VARIABLE = "MLFLOW_TRACKING_URI"
 SCHEMES = ("sqlite", "http", "https", "postgresql", "mysql", "mssql", "databricks")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 WAIT_S = 120.0
 """How long to wait at the end of a sweep until the backlog of lines becomes smaller."""
 HURRIED_WAIT_S = 4.0
@@ -33,9 +37,58 @@ STATUS_FILE = "tracking.json"
 """In a sweep's folder: the state of the sending process, which it writes itself."""
 
 
-def tracking_uri(home: Path) -> str:
-    """Return MLflow's tracking URI: `MLFLOW_TRACKING_URI`, else the home's own SQLite file."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{home / 'mlflow.db'}"
+def tracking_uri(home: Path, name: str | None = None) -> str:
+    """Return MLflow's tracking URI: `MLFLOW_TRACKING_URI`, else that of a sweep's log, else the home's SQLite file.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the sweep; None for the MLflow of new sweeps.
+    """
+    recorded = _read_recorded_uri(home / name) if name else None
+    return os.environ.get(VARIABLE) or recorded or _own_uri(home)
+
+
+def _own_uri(home: Path) -> str:
+    return f"{SQLITE}{home / 'mlflow.db'}"
+
+
+def _read_recorded_uri(folder: Path) -> str | None:
+    """Return the last URI in a sweep's log; None if there is none, or if it is that of its home's own file.
+
+    That file moves with the home.
+    """
+    last = _read_last_destination(folder)
+    uri, root = last.get("tracking_uri"), last.get("artifact_root")
+    is_own = root is not None and uri == _own_uri(Path(root).parent)
+    return None if uri is None or is_own else str(uri)
+
+
+def _read_last_destination(folder: Path) -> dict[str, Any]:
+    return next(reversed(list(read_destinations(folder))), {})
+
+
+def read_destinations(folder: Path) -> Iterator[dict[str, Any]]:
+    """Yield each line of a sweep's log that names an MLflow, with its `tracking_uri` and `artifact_root`.
+
+    Other lines are not parsed, because the log may be large.
+    """
+    with contextlib.suppress(FileNotFoundError), (folder / SWEEP_LOG).open("rb") as file:
+        for line in file:
+            if b'"artifact_root"' in line and line.endswith(b"\n"):
+                with contextlib.suppress(ValueError):
+                    yield json.loads(line)
+
+
+def shared_uri() -> str | None:
+    """Return `MLFLOW_TRACKING_URI` if other machines can use it, too; None for a file or a server of this machine."""
+    uri = os.environ.get(VARIABLE, "")
+    is_local = uri.startswith("sqlite") or urlsplit(uri).hostname in LOOPBACK
+    return None if is_local else uri or None
+
+
+def hide_password(uri: str) -> str:
+    """Return a URI without the name and the password in it."""
+    return re.sub(r"//[^/@]+@", "//", uri)
 
 
 def check_tracking_uri(home: Path) -> None:
@@ -47,14 +100,24 @@ def check_tracking_uri(home: Path) -> None:
     scheme, colon, _ = tracking_uri(home).partition(":")
     if not colon or scheme.split("+")[0] not in SCHEMES:
         raise UserError(
-            f"MLFLOW_TRACKING_URI: {tracking_uri(home)!r} is no address of MLflow; it begins with one of "
+            f"{VARIABLE}: {tracking_uri(home)!r} is no address of MLflow; it begins with one of "
             f"{', '.join(SCHEMES)}, such as http://127.0.0.1:5000; unset, runs are recorded in {home / 'mlflow.db'}"
         )
 
 
-def destination(home: Path) -> dict[str, str | None]:
-    """Return the `tracking_uri` and the `artifact_root` for the sweep log; a server has its own root, so None there."""
-    uri = tracking_uri(home)
+def choose_destination(home: Path, name: str, say: Callable[[str], None]) -> dict[str, str | None]:
+    """Return the `tracking_uri` and the `artifact_root` of a sweep for its log.
+
+    A server has its own root, so None there.
+
+    Args:
+        home: the folder of all sweeps.
+        name: the sweep.
+        say: prints a line if `MLFLOW_TRACKING_URI` names another MLflow than the sweep was sent to.
+    """
+    uri, before = tracking_uri(home, name), _read_last_destination(home / name).get("tracking_uri")
+    if os.environ.get(VARIABLE) and before not in (None, uri):
+        say(f"MLflow: all of {name} is sent to {hide_password(uri)} ({VARIABLE}), no longer to {hide_password(before)}")
     artifacts = None if uri.startswith(("http:", "https:", "databricks")) else str(home / "artifacts")
     return {"tracking_uri": uri, "artifact_root": artifacts}
 
@@ -71,6 +134,8 @@ def status(folder: Path) -> dict[str, Any]:
 def is_behind(folder: Path) -> bool:
     """Return whether MLflow does not have everything of a sweep that no driver runs."""
     last = status(folder)
+    if (named := os.environ.get(VARIABLE)) and last.get("tracking_uri") not in (None, named):
+        return True
     database = sqlite_path(str(last.get("tracking_uri")))
     if database is not None and not database.exists():
         return True

@@ -55,7 +55,7 @@ def serve(home: Path, name: str | None, port: int) -> None:
     """
     folder = find_sweep(home, name)
     status = sender.status(folder)
-    uri = str(status.get("tracking_uri") or sender.tracking_uri(home))
+    uri = str(status.get("tracking_uri") or sender.tracking_uri(home, folder.name))
     if uri.startswith(("http://", "https://")):
         print(_links(uri.rstrip("/"), folder, status))
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -47,18 +48,18 @@ def _evaluate(spec: TrialSpec, folder: Path) -> dict[str, Any]:
     if not best.exists():
         raise FileNotFoundError(f"{best}: its best checkpoint has been deleted")
     device = device_of(spec)
-    trainable = build(spec, device)
-    saved = checkpoint.load(best, device)
-    trainable.load_state_dict(saved["state"])
-    epoch = saved["row"]["epoch"]
-    metrics = _judge(trainable, spec, folder / "media" / "best", epoch, spec.splits)
-    renderings = []
-    for settings in spec.renderings:
-        trainable.config = trainable.Config(**{**spec.config, **settings})
-        name = rendering_name(settings)
-        target = f"{RENDERINGS}/{re.sub(r'[^A-Za-z0-9_=,-]+', '_', name)}"
-        rendering_metrics = _judge(trainable, spec, folder / target, epoch, ("validation", *spec.splits))
-        renderings.append({"name": name, "settings": dict(settings), "folder": target, "metrics": rendering_metrics})
+    with contextlib.closing(build(spec, device)) as trainable:
+        saved = checkpoint.load(best, device)
+        trainable.load_state_dict(saved["state"])
+        epoch = saved["row"]["epoch"]
+        metrics = _judge(trainable, spec, folder / "media" / "best", epoch, spec.splits)
+        renderings = []
+        for settings in spec.renderings:
+            trainable.config = trainable.Config(**{**spec.config, **settings})
+            name = rendering_name(settings)
+            target = f"{RENDERINGS}/{re.sub(r'[^A-Za-z0-9_=,-]+', '_', name)}"
+            values = _judge(trainable, spec, folder / target, epoch, ("validation", *spec.splits))
+            renderings.append({"name": name, "settings": dict(settings), "folder": target, "metrics": values})
     return {"metrics": metrics, "renderings": renderings}
 
 

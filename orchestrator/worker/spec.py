@@ -17,6 +17,7 @@ class TrialSpec:
         trainable: the name of a shipped trainable, the path of a file, or a command.
         trainable_folder: the folder to which a relative path in `trainable` is relative.
         config: the trial's parameters.
+        originals: of what each copy of a trained model in `config` was made, by its path.
         corpus: the settings of the corpus; None for a trainable without one.
         attempt: the number of this attempt, from 1 on.
         objective: the metric that orders trials; `mode` is `min` or `max`.
@@ -77,3 +78,4 @@ class TrialSpec:
     renderings: tuple[Mapping[str, Any], ...] = ()
     judges: tuple[Mapping[str, Any], ...] = ()
     metrics: tuple[str, ...] = ()
+    originals: Mapping[str, str] = field(default_factory=dict)

@@ -55,6 +55,7 @@ class Options:
         export: file to which the test is written instead of serving it.
         answers: file from which answers are imported instead of serving a test.
         port: port of the server, on this machine only.
+        import_command: the command that imports answers, without their file.
     """
 
     method: str = MOS
@@ -65,6 +66,7 @@ class Options:
     export: Path | None = None
     answers: Path | None = None
     port: int = PORT
+    import_command: str = "orchestrate listen NAME --import"
 
 
 def listen(client: MlflowClient, sweep: str, folder: Path, options: Options, say: Say) -> None:
@@ -92,7 +94,7 @@ def listen(client: MlflowClient, sweep: str, folder: Path, options: Options, say
     if options.export:
         size = export_test(test, options.export)
         say(f"{options.export} ({size / 1e6:.1f} MB) is the whole test: send it to listeners, and import the answers")
-        say(f"that they send back with  orchestrate listen {sweep} --import ANSWERS.json")
+        say(f"that they send back with  {options.import_command} ANSWERS.json")
         return
     with Answers(test) as answers:
         serve(test, answers, options.port, say)

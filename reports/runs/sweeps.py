@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from reports import vocabulary as words
-from reports.errors import ReportError
+from reports.errors import ReportError, SweepMissing
 from reports.runs.artifacts import ArtifactError, download
 
 if TYPE_CHECKING:
@@ -56,10 +56,7 @@ def choose(client: MlflowClient, runs: Sequence[Run], sweep: str) -> Run | None:
         return None
     choices = "; ".join(_describe(client, run) for run in (matching or run_by_identity.values()))
     if not matching:
-        raise ReportError(
-            f"sweep {sweep} is not in MLflow, which has others of that name: {choices}. If its folder is in this home, "
-            f"orchestrate resume {name} sends it to MLflow"
-        )
+        raise SweepMissing(f"sweep {sweep} is not in MLflow, which has others of that name: {choices}")
     raise ReportError(f"MLflow has {len(matching)} sweeps called {name}; say which one is meant: {choices}")
 
 

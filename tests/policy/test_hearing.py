@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from orchestrator.commands.status import collect_status
 from orchestrator.errors import UserError
+from orchestrator.models.champion import load_best
+from orchestrator.overview.preferred import find_preferred, preferred_line
+from orchestrator.overview.screen import Screen
+from orchestrator.overview.snapshot import read_snapshot
+from orchestrator.overview.status_tables import make_sweep_view
 from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.listening import choose_trials, pass_votes_on, read_hearing
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.events.drivers import Started
 from orchestrator.state.events.sweep import Preferred
+from orchestrator.state.home import keep_search_space
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.preferences import Preferences, write_preferences
 from orchestrator.state.trial import Trial
@@ -137,7 +146,9 @@ def test_a_broken_file_of_votes_is_said_with_the_cure(tmp_path: Path) -> None:
     drive(sweep, folder)
     for text in ("{", '{"scores": {"1": NaN}, "votes": 3}', '{"scores": {"x": 1}, "votes": 3}'):
         (folder / "preferences.json").write_text(text)
-        with pytest.raises(UserError, match="delete it: orchestrate listen tiny --method prefer writes it again"):
+        with pytest.raises(
+            UserError, match=rf"delete it: orchestrate listen tiny --method prefer --home {tmp_path} writes it again"
+        ):
             Agenda(sweep, ledger_of(sweep, folder), evaluates=False)
 
 
@@ -182,3 +193,31 @@ def test_what_listeners_can_not_order_is_refused_before_anything_starts(
     objective = {"metric": "val/score", "mode": "max", "preference": True}
     with pytest.raises(UserError, match=message):
         noop_sweep(tmp_path, objective=objective, **changes)
+
+
+def test_the_trial_that_listeners_prefer_is_named_and_taken(tmp_path: Path) -> None:
+    sweep, folder = preference_sweep(tmp_path), tmp_path / "tiny"
+    ledger = drive(sweep, folder)
+    record = {"objective": {"metric": "val/score", "mode": "max"}, "preference": True}
+    ledger.write(Started(record=record))
+    assert find_preferred(ledger) is None and preferred_line(ledger) is None
+    best = ledger.best_trials()[0].number
+    other = next(number for number, trial in ledger.trials.items() if trial.arm == "arm=b" and number != best)
+    ledger.write(Preferred(scores={str(best): 0.5, str(other): 1.25, "1": -1.75}, votes=12))
+    line = f"Listeners prefer trial {other} (arm=b): its strength is 1.25, the highest of 3."
+    snapshot = read_snapshot(tmp_path, "tiny")
+    status = collect_status(snapshot)
+    assert status["preferred"] == preferred_line(ledger) == line
+    console = Console(width=200, record=True, file=io.StringIO())
+    console.print(make_sweep_view("tiny", status, most_trials=9))
+    Screen(console).print_results(sweep, ledger)
+    assert console.export_text().count(line) == 2
+    said: list[str] = []
+    with pytest.raises(UserError, match=rf"tiny/{other}: its best checkpoint has been deleted"):
+        keep_search_space(folder, sweep)
+        load_best(tmp_path, "tiny", say=said.append)
+    assert said == [line]
+    with pytest.raises(UserError, match=rf"tiny/{best}: its best checkpoint has been deleted"):
+        load_best(tmp_path, "tiny", best, said.append)
+    ledger.write(Started(record=record | {"preference": False}))
+    assert find_preferred(ledger) is None, "the metric orders these trials"

@@ -701,8 +701,25 @@ def test_a_sweep_that_mlflow_has_not_got_yet_is_never_somebody_elses(
         start(mine, "l2")
         mine.close()
     follow(other.path, once=True)
-    with pytest.raises(ReportError, match=r"^sweep vae@\w{12} is not in MLflow, which has others of that name: vae@"):
+    with pytest.raises(UserError) as caught:
         write_reports(sweep.home, ["vae"], None, "html", print)
+    assert re.fullmatch(
+        r"sweep vae@\w{12} is not in MLflow, which has others of that name: vae@\w+ \(.*\); "
+        rf"orchestrate resume vae --home {sweep.home} sends it",
+        str(caught.value),
+    )
+
+
+def test_the_command_that_imports_answers_names_the_sweep_in_its_home(sweep: SweepFolder, tmp_path: Path) -> None:
+    start(sweep, "l2", "vae")
+    for number, loss in ((1, "l2"), (2, "vae")):
+        sweep.whole_trial(number, loss)
+        sweep.render(number, "best", 2)
+    sweep.close()
+    follow(sweep.path, once=True)
+    said: list[str] = []
+    hold_listening_test(sweep.home, "vae", Options(export=tmp_path / "test.html"), said.append)
+    assert said[-1] == (f"that they send back with  orchestrate listen vae --home {sweep.home} --import ANSWERS.json")
 
 
 def test_of_a_problem_without_sounds_nobody_says_that_sounds_are_missing(sweep: SweepFolder) -> None:

@@ -150,6 +150,34 @@ def test_clean_leaves_what_can_be_gone_on_from_and_is_done_the_second_time(swept
     assert "Freed 0 B." in cleaned(swept)
 
 
+def test_what_has_another_name_frees_nothing_until_its_last_one_goes(swept: SweepFolder, tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        best = swept.trial(number) / "checkpoint" / "best.pt"
+        best.unlink()
+        best.hardlink_to(best.with_name("last.pt"))
+    # Another sweep begins from trial 3.
+    (tmp_path / "copy.pt").hardlink_to(swept.trial(3) / "checkpoint" / "best.pt")
+    said = cleaned(swept, keep_best=True, dry_run=True)
+    rows = {line[:38].strip(): line[38:].split() for line in said.splitlines()}
+    assert rows["checkpoints of pruned trials"] == ["2", "1", "kB"]
+    assert rows["all checkpoints but each arm's best"] == ["3", "0", "B"]
+    assert "Would free 7 kB." in said and "Freed 7 kB." in cleaned(swept, keep_best=True)
+
+
+def test_the_trial_that_listeners_prefer_keeps_its_checkpoint(home: Path) -> None:
+    sweep = SweepFolder(home)
+    sweep.start(preference=True)
+    for number, score in ((1, 0.9), (2, 0.2), (3, 0.1)):
+        sweep.ask(number, "vae")
+        sweep.report(number, 1, judge_probability=score)
+        sweep.end(number, epochs=1)
+        write_checkpoints(sweep.trial(number))
+    sweep.event("preferred", scores={"1": 0.1, "2": 1.5, "3": -1.6}, votes=9)
+    sweep.close()
+    cleaned(sweep, keep_best=True)
+    assert checkpoints(sweep) == [{"best.pt"}, {"best.pt"}, set()]
+
+
 def test_keep_best_leaves_one_checkpoint_an_arm(swept: SweepFolder) -> None:
     cleaned(swept, keep_best=True)
     assert checkpoints(swept) == [{"best.pt"}, set(), set()]

@@ -336,6 +336,15 @@ def test_the_best_trial_of_each_arm_is_heard_side_by_side(sweep: SweepFolder) ->
     assert (parent.info.status, parent.data.tags["orchestrate.outcome"]) == ("FINISHED", "completed")
 
 
+def test_a_note_says_how_values_were_chosen(sweep: SweepFolder) -> None:
+    sweep.start()
+    sweep.whole_trial(1)
+    log = sweep.path / "sweep.jsonl"
+    log.write_text(log.read_text().replace('"source": "tpe"', '"source": "startup"'))
+    follow(sweep.path, once=True)
+    assert "lr 3e-4 (a quasi-random point, the same in every arm)" in note_of(sweep.run(1))
+
+
 def test_the_notes_say_what_was_found_and_each_trials_place(sweep: SweepFolder) -> None:
     command = "orchestrate sweep search_spaces/vae.yaml --set 'params.lr=[1e-4, 1e-3]' --home /data/sweeps"
     sweep.start(command=command)

@@ -6,6 +6,7 @@ import io
 import math
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,11 +72,17 @@ def check_descriptions(case: TrainableCase) -> None:
 
 def check_metrics(case: TrainableCase) -> None:
     """Check that `step` returns every metric that `METRICS` declares, and finite numbers only."""
-    metrics = case.make().step()
+    metrics = _step(case)
     if missing := [name for name in case.kind.reported(case.config) if name not in metrics]:
         raise Broken(f"METRICS declares, and step did not return: {', '.join(missing)}")
     if wrong := [f"{name} = {value!r}" for name, value in metrics.items() if not _is_finite(value)]:
         raise Broken(f"no finite numbers: {', '.join(wrong)}")
+
+
+def _step(case: TrainableCase, seed: int = 0) -> dict[str, float]:
+    """Return the metrics of the first step of a new trainable."""
+    with closing(case.make(seed)) as trainable:
+        return trainable.step()
 
 
 def _is_finite(value: object) -> bool:
@@ -85,7 +92,7 @@ def _is_finite(value: object) -> bool:
 def check_seed(case: TrainableCase) -> None:
     """Check that two runs from one seed return the same metrics."""
     # `make` seeds the global generators, so each trainable is made just before its step.
-    one, other = (case.make(seed=1).step() for _ in range(2))
+    one, other = (_step(case, seed=1) for _ in range(2))
     if changed := [name for name in one if one[name] != other.get(name)]:
         raise Broken(f"two runs from seed 1 differ in {', '.join(changed)}")
 
@@ -93,25 +100,22 @@ def check_seed(case: TrainableCase) -> None:
 def check_resume(case: TrainableCase) -> None:
     """Check that a run that resumes from a saved state equals one that never stopped, to the last bit."""
     with tempfile.TemporaryDirectory() as folder:
-        whole = case.make()
-        whole.place(Path(folder, "whole"), 4)
-        expected = [whole.step() for _ in range(4)]
-        expected_state = whole.state_dict()
-        whole.close()
-        first = case.make()
-        first.place(Path(folder, "resumed"), 4)
-        if [first.step() for _ in range(2)] != expected[:2]:
-            raise Broken("two runs from one seed differ before anything is saved")
-        buffer, states = serialize(first.state_dict()), random_states()
-        first.close()
-        second = case.make(seed=case.seed_of_resumed)
-        second.place(Path(folder, "resumed"), 4)
-        second.load_state_dict(torch.load(buffer, weights_only=True))
-        restore_random_states(states)
-        _compare_epochs(second, expected[2:])
-        if case.kind.STATE_IS_WHOLE and (where := difference(second.state_dict(), expected_state)):
-            raise Broken(f"{where} differs after a resume")
-        second.close()
+        with closing(case.make()) as whole:
+            whole.place(Path(folder, "whole"), 4)
+            expected = [whole.step() for _ in range(4)]
+            expected_state = whole.state_dict()
+        with closing(case.make()) as first:
+            first.place(Path(folder, "resumed"), 4)
+            if [first.step() for _ in range(2)] != expected[:2]:
+                raise Broken("two runs from one seed differ before anything is saved")
+            buffer, states = serialize(first.state_dict()), random_states()
+        with closing(case.make(seed=case.seed_of_resumed)) as second:
+            second.place(Path(folder, "resumed"), 4)
+            second.load_state_dict(torch.load(buffer, weights_only=True))
+            restore_random_states(states)
+            _compare_epochs(second, expected[2:])
+            if case.kind.STATE_IS_WHOLE and (where := difference(second.state_dict(), expected_state)):
+                raise Broken(f"{where} differs after a resume")
 
 
 def _compare_epochs(resumed: Trainable, expected: Sequence[Mapping[str, float]]) -> None:
@@ -127,10 +131,10 @@ def check_size(case: TrainableCase) -> None:
     expected = case.kind.checkpoint_bytes(case.config)
     if expected is None:
         return
-    trainable = case.make()
-    trainable.batches_per_epoch = 2
-    trainable.step()
-    size_bytes = len(serialize(trainable.state_dict()).getvalue())
+    with closing(case.make()) as trainable:
+        trainable.batches_per_epoch = 2
+        trainable.step()
+        size_bytes = len(serialize(trainable.state_dict()).getvalue())
     if abs(size_bytes - expected) > SIZE_TOLERANCE * expected:
         raise Broken(f"checkpoint_bytes says {expected:,}, a saved state has {size_bytes:,}")
 
@@ -143,7 +147,8 @@ def check_rendering(case: TrainableCase) -> None:
     if corpus is None:
         raise Broken("it renders the clips of a corpus, and the search space has no `corpus:`")
     probes = corpus.probes(3)
-    media = case.make().render(probes)
+    with closing(case.make()) as trainable:
+        media = trainable.render(probes)
     if media is None:
         return
     for name, samples in media.audio.items():
@@ -166,7 +171,8 @@ def check_evaluation(case: TrainableCase) -> None:
     """
     if case.kind.evaluate is Trainable.evaluate:
         return
-    table = case.make().evaluate("test")
+    with closing(case.make()) as trainable:
+        table = trainable.evaluate("test")
     if table is None:
         return
     if "recording" not in table:
