@@ -282,6 +282,14 @@ def unknown_key(path: KeyPath) -> str:
     return f"unknown key {path[-1]!r}{suggest_name(str(path[-1]), descriptions, 'allowed', place)}"
 
 
+def find_key(name: str) -> str | None:
+    """Return the path of the first key with a name, such as `budget.hours`, top-level keys first; None without one."""
+    if name in SearchSpace.model_fields:
+        return name
+    sections = {key: _section_in(field.annotation) for key, field in SearchSpace.model_fields.items()}
+    return next((f"{key}.{name}" for key, section in sections.items() if section and name in section.model_fields), None)
+
+
 def _section_in(annotation: Any) -> type[Section] | None:
     """Return the first section that occurs in a type annotation."""
     if isinstance(annotation, type) and issubclass(annotation, Section):
