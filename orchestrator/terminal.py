@@ -7,7 +7,6 @@ import os
 import re
 import sys
 
-
 CONTROL = "\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
 """Characters that a terminal obeys instead of showing them; the last ones turn the direction of text around."""
 CONTROLS = re.compile(f"[{CONTROL}]")

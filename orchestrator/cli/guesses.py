@@ -1,4 +1,4 @@
-"""Options that a command does not have, because they are keys of the search space: the message says how to set those."""
+"""Options that no command has, because they are keys of the search space: the message says how to set those."""
 
 from __future__ import annotations
 

@@ -120,9 +120,7 @@ def export_trial(home: Path, reference: str, say: Callable[[str], None]) -> Cham
     return Champion(folder, origin)
 
 
-def load_best(
-    name: str | None = None, home: Path | str | None = None, number: int | None = None
-) -> loader.Trainable:
+def load_best(name: str | None = None, home: Path | str | None = None, number: int | None = None) -> loader.Trainable:
     """Construct the best trial of a sweep with the weights of its best epoch, for use in Python.
 
     Args:

@@ -287,7 +287,9 @@ def find_key(name: str) -> str | None:
     if name in SearchSpace.model_fields:
         return name
     sections = {key: _section_in(field.annotation) for key, field in SearchSpace.model_fields.items()}
-    return next((f"{key}.{name}" for key, section in sections.items() if section and name in section.model_fields), None)
+    return next(
+        (f"{key}.{name}" for key, section in sections.items() if section and name in section.model_fields), None
+    )
 
 
 def _section_in(annotation: Any) -> type[Section] | None:

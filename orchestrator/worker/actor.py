@@ -99,7 +99,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     def _work(self, spec: TrialSpec, output: IO[str]) -> dict[str, Any]:
         is_evaluation = self._task["kind"] == "evaluate"
         if is_evaluation:
-            # Before the imports, which take seconds: an evaluation has the number of the trial's last attempt, and if it
+            # Before the imports, which take seconds: an evaluation has the number of the trial's last attempt. If it
             # died before this line, the driver would take a signal to the process before it for one to this process.
             self._print_machine()
         # They import torch: an error in that belongs to the trial, and is written to its log.

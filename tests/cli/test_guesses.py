@@ -29,7 +29,9 @@ def test_an_option_that_is_a_key_of_search_spaces_is_answered_with_the_key(line:
     assert str(error) == f"{option}: {verb} has no such option; give the key of the search space: {advice}"
 
 
-@pytest.mark.parametrize("line", ["resume x --epochs +3", "sweep x.yaml --nonsense 5", "status --seed 3", "plan -- --seed"])
+@pytest.mark.parametrize(
+    "line", ["resume x --epochs +3", "sweep x.yaml --nonsense 5", "status --seed 3", "plan -- --seed"]
+)
 def test_other_options_are_left_to_the_parser(line: str) -> None:
     assert "give the key" not in str(CliRunner().invoke(app, line).exception)
 

@@ -65,7 +65,10 @@ def test_a_command_that_fails_is_one_message_with_its_last_lines(
     (tmp_path / "train.py").write_text(FAILING)
     space = write_space(
         tmp_path / "script.yaml",
-        trainable={"command": [sys.executable, "train.py", "{max_epochs}", "{x}"], "metrics": {"val/loss": r"loss (\S+)"}},
+        trainable={
+            "command": [sys.executable, "train.py", "{max_epochs}", "{x}"],
+            "metrics": {"val/loss": r"loss (\S+)"},
+        },
         objective={"metric": "val/loss", "mode": "min"},
         compare=None,
         budget={"trials_per_arm": 6, "max_epochs": 20},

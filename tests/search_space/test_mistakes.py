@@ -358,8 +358,8 @@ def test_a_mistake_is_one_line_with_its_place_what_was_given_and_what_is_allowed
     [
         (
             "params.learning_rate=1e-3",
-            "--set params.learning_rate=1e-3: unknown key 'learning_rate': Autoencoder has no such setting (did you mean "
-            "'lr'?); also near: discriminator_lr, warmup_steps, lr_decay_steps, linear_path; all 44: "
+            "--set params.learning_rate=1e-3: unknown key 'learning_rate': Autoencoder has no such setting (did you "
+            "mean 'lr'?); also near: discriminator_lr, warmup_steps, lr_decay_steps, linear_path; all 44: "
             "docs/search_space_reference.md, or orchestrate schema",
         ),
         (
@@ -369,8 +369,8 @@ def test_a_mistake_is_one_line_with_its_place_what_was_given_and_what_is_allowed
         ),
         (
             "objective.metric=val/judge",
-            "--set objective.metric=val/judge: unknown metric 'val/judge' (did you mean 'val/judge_probability'?); also near: "
-            "val/judge_accuracy, val/kid, val/fvu, val/fad; all 31: docs/search_space_reference.md",
+            "--set objective.metric=val/judge: unknown metric 'val/judge' (did you mean 'val/judge_probability'?); "
+            "also near: val/judge_accuracy, val/kid, val/fvu, val/fad; all 31: docs/search_space_reference.md",
         ),
     ],
     ids=["setting", "key", "metric"],

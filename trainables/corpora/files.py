@@ -64,7 +64,9 @@ def make_printable(recording: Recording) -> Recording:
     The group keeps its control characters, by which its split was recorded; it is not shown.
     """
     names = (recording.name, recording.class_name, recording.group)
-    name, class_name, group = [text.encode(errors="surrogateescape").decode(errors="backslashreplace") for text in names]
+    name, class_name, group = [
+        text.encode(errors="surrogateescape").decode(errors="backslashreplace") for text in names
+    ]
     shown = (CONTROLS.sub(_escape, name), CONTROLS.sub(_escape, class_name), group)
     if shown == names:
         return recording
