@@ -37,9 +37,14 @@ class Output(io.TextIOWrapper):
             stream: the stream.
             errors: what happens to characters that its encoding does not have.
         """
-        # A terminal and standard error show each line at once.
-        line_buffering = stream.line_buffering
-        super().__init__(stream.buffer, stream.encoding, errors, line_buffering=line_buffering)
+        super().__init__(
+            stream.buffer,
+            stream.encoding,
+            errors,
+            # As it was: a terminal shows each line at once, and `python -u` each part of one.
+            line_buffering=stream.line_buffering,
+            write_through=stream.write_through,
+        )
         # Otherwise the end of the stream would close the buffer.
         self._replaced = stream
         self._mode = IN_TERMINAL if stream.isatty() else IN_FILE

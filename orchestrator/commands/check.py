@@ -24,8 +24,9 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
     from trainables.trainable import Trainable
 
-DEMO: Mapping[str, Any] = {"name": "demo"}
-"""The corpus for a Python file, which names none itself."""
+DEMO: Mapping[str, Any] = {"name": "demo", "recordings_per_class": 3}
+"""The corpus for a Python file, which names none itself. As small as it can be: most of the time of a check goes into its
+judge and its baselines, and no promise needs more."""
 SEARCH_SPACES = (".yaml", ".yml")
 
 
@@ -87,12 +88,17 @@ def _check_search_space(
     shipped = contracts.registered_parts()
     sweep = read_search_space(path, overrides=overrides)
     arm = select_arms(sweep.arms, arm_name, sweep.path)[0]
-    corpus = loader.open_corpus(sweep.space.corpus, home, progress) if sweep.space.corpus else None
+    corpus = loader.open_corpus(shrink(sweep.space.corpus), home, progress) if sweep.space.corpus else None
     if corpus is not None:
         yield from contracts.list_checks(f"corpus {corpus.name}", corpus, contracts.CORPUS)
     yield from _check_parts(shipped, lambda: corpus or loader.open_corpus(DEMO, home, progress))
     settings = loader.config_values(sweep.declaration, arm.middle())
     yield from _check_trainable(path, sweep.trainable, settings, corpus, progress)
+
+
+def shrink(corpus: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the settings of a corpus for a check: of the demo corpus a part is enough, others are taken as they are."""
+    return {**corpus, **DEMO} if corpus["name"] == "demo" else dict(corpus)
 
 
 def _check_python_file(path: Path, home: Path, progress: Progress) -> Iterator[Check[Any]]:

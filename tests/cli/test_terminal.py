@@ -54,6 +54,14 @@ def test_names_are_shown_and_not_obeyed() -> None:
     assert "\x1b" not in second and "\\x1b[2J" in second
 
 
+@pytest.mark.parametrize("is_unbuffered", [False, True])
+def test_what_is_printed_arrives_as_soon_as_before(is_unbuffered: bool) -> None:
+    shown = io.BytesIO()
+    stream = io.TextIOWrapper(shown, "utf-8", write_through=is_unbuffered)
+    Output(stream, "strict").write("part")
+    assert shown.getvalue() == (b"part" if is_unbuffered else b"")
+
+
 def test_colors_are_kept_in_a_file() -> None:
     shown = io.BytesIO()
     with file_of(shown) as output:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commands.check import ContractBroken, check
+from orchestrator.commands.check import ContractBroken, check, shrink
 from orchestrator.errors import UserError
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "my_net.yaml"
@@ -57,6 +57,11 @@ def test_what_is_checked_is_shown_before_it_is_known_to_hold(tmp_path: Path, tin
         "ok      TwoMoons: a resumed training equals an uninterrupted one, to the last bit",
     ]
     assert len(events) == 2 * 7 + 1
+
+
+def test_a_check_needs_a_small_part_of_the_demo_corpus_and_all_of_others() -> None:
+    assert shrink({"name": "demo", "seed": 3}) == {"name": "demo", "seed": 3, "recordings_per_class": 3}
+    assert shrink({"name": "folder", "root": "x"}) == {"name": "folder", "root": "x"}
 
 
 def test_a_state_that_lacks_something_is_named_with_what_differs(
