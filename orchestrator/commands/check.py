@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from trainables.trainable import Trainable
 
 DEMO: Mapping[str, Any] = {"name": "demo", "recordings_per_class": 3}
-"""The corpus for a Python file, which names none itself. As small as it can be: most of the time of a check goes into its
-judge and its baselines, and no promise needs more."""
+"""The corpus for a Python file, which names none itself. It is as small as it can be: most of the time of a check goes
+into its judge, its baselines and its epochs, and no promise needs more."""
 SEARCH_SPACES = (".yaml", ".yml")
 
 
@@ -97,7 +97,7 @@ def _check_search_space(
 
 
 def shrink(corpus: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the settings of a corpus for a check: of the demo corpus a part is enough, others are taken as they are."""
+    """Return the settings of a corpus for a check: a part of the demo corpus is enough, others stay as they are."""
     return {**corpus, **DEMO} if corpus["name"] == "demo" else dict(corpus)
 
 
