@@ -6,6 +6,7 @@ name it has, or begins with, as `losses-mine` does. Sweeps without a completed t
 
 from __future__ import annotations
 
+import re
 import sys
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup, escape
 from mlflow import MlflowClient
 
 from orchestrator.commands.init import find_examples
@@ -145,12 +147,17 @@ def make_gallery(home: Path, folder: Path) -> list[Path]:
     for path in folder.glob("*.html"):
         path.unlink()
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
-    templates.filters["plain"] = format_value
+    templates.filters |= {"plain": format_value, "breakable": make_breakable}
     pages = {"index.html": templates.get_template(INDEX).render(questions=questions)}
     for index, question in enumerate(questions):
         neighbours = questions[index - 1] if index else None, (questions[index + 1 :] or [None])[0]
         pages[f"{question.name}.html"] = templates.get_template(PAGE).render(question=question, neighbours=neighbours)
     return [_write(folder / name, text) for name, text in pages.items()]
+
+
+def make_breakable(label: str) -> Markup:
+    """Return a label that a narrow column breaks behind `=` and `_`, and not within a word."""
+    return Markup(re.sub("([=_])(?=.)", r"\1<wbr>", str(escape(label))))
 
 
 def _match_sweeps(names: Sequence[str]) -> Iterator[tuple[str, str]]:

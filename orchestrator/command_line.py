@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import locale
 import os
 import shlex
 import shutil
 import sys
 from pathlib import Path
+
+from orchestrator.terminal import replace_streams
 
 NAME = "orchestrate"
 DISTRIBUTION = "avsweep"
@@ -26,17 +27,14 @@ def version() -> str:
 
 
 def use_utf8() -> None:
-    """Let this process and its children read and write UTF-8, and keep text that a terminal can't show from ending it.
+    """Let this process and its children read and write UTF-8, and keep a terminal from obeying or refusing text.
 
     Where the locale has another encoding, the command line starts again in Python's UTF-8 mode.
     """
     if locale.getencoding().lower() != "utf-8" and not sys.flags.utf8_mode:
         os.environ["PYTHONUTF8"] = "1"
         os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            # In UTF-8 only names of files that are not valid UTF-8 can't be printed; their bytes are.
-            stream.reconfigure(errors="backslashreplace" if stream.encoding.lower() == "utf-8" else "replace")
+    replace_streams()
 
 
 def format_command(*arguments: str) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
@@ -117,6 +117,43 @@ def find_similar(misspelling: object, allowed: Iterable[object]) -> str:
     """Return the allowed value that is most like the given one; "" if none is like it."""
     close = difflib.get_close_matches(str(misspelling), [str(option) for option in allowed], n=1, cutoff=0.5)
     return close[0] if close else ""
+
+
+MAX_LISTED = 12
+"""A message lists so many names at most; of more, only those most like the given one."""
+MAX_NEAREST = 5
+
+
+def find_nearest(misspelling: str, descriptions: Mapping[str, str]) -> list[str]:
+    """Return the names that may have been meant, the likeliest first: by their spelling, or by their descriptions.
+
+    Args:
+        misspelling: what was given, such as `learning_rate`.
+        descriptions: the description of each allowed name; it may be empty.
+    """
+    words = misspelling.replace("_", " ").lower()
+    described = {name: text.lower().find(words) for name, text in descriptions.items() if words in text.lower()}
+    longer = [name for name in descriptions if misspelling in name]
+    alike = [difflib.get_close_matches(misspelling, descriptions, MAX_NEAREST, cutoff) for cutoff in (0.75, 0.5)]
+    by_words = sorted(described, key=described.__getitem__)
+    return list(dict.fromkeys([*alike[0], *longer, *by_words, *alike[1]]))[:MAX_NEAREST]
+
+
+def suggest_name(misspelling: str, descriptions: Mapping[str, str], heading: str, place: str) -> str:
+    """Return the part of a message that says which names are allowed: all, or if they are many, the nearest.
+
+    Args:
+        misspelling: what was given.
+        descriptions: the description of each allowed name; it may be empty.
+        heading: what stands before the list, such as `it has`.
+        place: where all of them are listed.
+    """
+    nearest = find_nearest(misspelling, descriptions)
+    meant = f" (did you mean {nearest[0]!r}?)" if nearest else ""
+    if len(descriptions) <= MAX_LISTED:
+        return f"{meant}; {heading}: {', '.join(descriptions) or 'none'}"
+    others = f"; also near: {', '.join(nearest[1:])}" if len(nearest) > 1 else ""
+    return f"{meant}{others}; all {len(descriptions)}: {place}"
 
 
 YAML_SUFFIXES = (".yaml", ".yml")

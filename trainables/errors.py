@@ -10,3 +10,7 @@ class InputError(ValueError):
 
 class EndedFromOutside(InputError):
     """Somebody sent SIGTERM to the code of a trial, which is no failure of the trial."""
+
+
+class MemoryShort(InputError, MemoryError):
+    """Code that a trial runs in another process ended because memory was short."""

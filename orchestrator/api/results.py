@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from orchestrator.errors import UserError
+from orchestrator.messages import suggest_name
 from orchestrator.overview.snapshot import Snapshot, read_snapshot
 from orchestrator.state.home import find_home
 from orchestrator.state.paths import MEDIA, trial_folder
@@ -175,15 +177,16 @@ class Results:
             The axes, to change or save them: `results.plot().figure.savefig("curves.png")`.
 
         Raises:
-            KeyError: no trial has reported the metric.
+            UserError: no trial has reported the metric.
         """
         import matplotlib.pyplot as plt
         from matplotlib.ticker import MaxNLocator
 
         metric = metric or self.metric
         if metric not in self.curves:
-            reported = ", ".join(str(column) for column in self.curves.columns[3:])
-            raise KeyError(f"no trial of {self.name} has reported {metric!r}; reported are: {reported or 'none'}")
+            reported = {str(column): "" for column in self.curves.columns[3:]}
+            names = suggest_name(metric, reported, "reported are", "results.curves.columns[3:]")
+            raise UserError(f"no trial of {self.name} has reported {metric!r}{names}")
         if ax is None:
             ax = plt.subplots(layout="constrained")[1]
         best_numbers = set(self.best[TRIAL])

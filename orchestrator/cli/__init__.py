@@ -17,8 +17,9 @@ import typer
 from orchestrator.cli import clusters, data, results, search_spaces, steering, sweeps
 from orchestrator.cli.options import Address, Detach, Home, Name, Overrides, Preset, find_search_spaces
 from orchestrator.cli.verbs import Verbs
-from orchestrator.command_line import use_utf8, version
+from orchestrator.command_line import format_command, use_utf8, version
 from orchestrator.errors import OrchestratorError, UserError
+from orchestrator.terminal import outlive_readers
 from reports.errors import ReportError
 
 app = typer.Typer(
@@ -27,6 +28,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
+    context_settings={"help_option_names": ["--help", "-h"]},
 )
 
 
@@ -62,6 +64,7 @@ def sweep(
 
     use_address(address, detached=detach)
     home_path = find_home(home)
+    _outlive_readers(home_path)
     paths = [path for argument in files for path in find_search_spaces(argument)]
     if name is not None and len(paths) > 1:
         raise UserError(f"--name {name}: {len(paths)} search spaces can't share one name; run them one by one")
@@ -135,6 +138,7 @@ def resume(
     from orchestrator.state.home import find_home, find_sweep
 
     use_address(address, detached=detach)
+    _outlive_readers(find_home(home))
     options = ResumeOptions(
         retry_failed,
         only,
@@ -170,9 +174,16 @@ app.add_typer(results.app)
 app.add_typer(data.app, name="data")
 
 
+def _outlive_readers(home: Path) -> None:
+    """Let a sweep go on when somebody who reads what it prints ends, such as `head` or a pager."""
+    from orchestrator.state.home import home_option
+
+    status = format_command("status", *home_option(home))
+    outlive_readers(f"Nobody reads what is printed here any more; the sweep goes on: {status}")
+
+
 def _write_report(name: str, home: Path, say: Callable[[str], None]) -> None:
     """Write the report of a sweep that has just ended, unless it is up to date; a failure is printed, not raised."""
-    from orchestrator.command_line import format_command
     from orchestrator.commands.finished import has_report
     from orchestrator.commands.report import write_reports
     from orchestrator.state.home import home_option

@@ -111,9 +111,14 @@ def check(
 ) -> None:
     """Run the contract tests, such as exact resume, on your own trainable, losses and corpus."""
     from orchestrator.commands.check import check as check_file
+    from orchestrator.overview.screen import Screen
     from orchestrator.state.home import find_home
 
-    check_file(file, find_home(home), set_ or [], arm, print)
+    screen = Screen()
+    try:
+        check_file(file, find_home(home), set_ or [], arm, screen.say, screen.show_step, screen.progress)
+    finally:
+        screen.close()
 
 
 @app.command()

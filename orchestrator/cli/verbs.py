@@ -9,6 +9,8 @@ from typing import Any
 from typer import Exit
 from typer.core import TyperGroup
 
+from orchestrator.cli.guesses import check_options
+
 EXAMPLES = {
     "Run": {
         "init": "orchestrate init vae",
@@ -82,6 +84,12 @@ class Verbs(TyperGroup):
         except KeyboardInterrupt:
             print("Stopped.", file=sys.stderr)
             raise Exit(130) from None
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> tuple[str | None, Any, list[str]]:
+        """Return the command that the arguments name, after a look at its options."""
+        name, command, rest = super().resolve_command(ctx, args)
+        check_options(command, rest)
+        return name, command, rest
 
     def format_commands(self, ctx: Any, formatter: Any) -> None:
         """Write a section for each heading."""

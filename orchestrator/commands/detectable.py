@@ -28,8 +28,9 @@ def describe_detectable(sweep: Sweep) -> str:
     else:
         return "detectable: nothing is tested, since there is no confirm stage; the report will be exploratory"
     of_arms, of_renderings = _count_planned(sweep)
-    if not of_arms:
-        return "detectable: nothing is tested, since there is no baseline; the report describes all pairs"
+    if not of_arms + of_renderings:
+        reason = "there is no baseline; the report describes all pairs" if len(sweep.arms) > 1 else "there is one arm"
+        return f"detectable: nothing is tested, since {reason}"
     metric = words.label_of(space.objective.metric)
     if space.objective.metric not in OF_JUDGE:
         return f"detectable: unknown, since the spread of {metric} is unknown before the sweep"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import json
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,7 @@ from orchestrator.overview.preferred import find_preferred, preferred_line
 from orchestrator.overview.snapshot import Snapshot, find_trial, read_snapshot
 from orchestrator.plugins import exported_models, loader
 from orchestrator.search_space.reader import Sweep, read_stored
-from orchestrator.state.home import home_option, sweep_names
+from orchestrator.state.home import find_home, home_option, sweep_names
 from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder
 from orchestrator.state.trial import Trial
 from orchestrator.worker import checkpoint
@@ -123,25 +124,30 @@ def export_trial(home: Path, reference: str, say: Callable[[str], None]) -> Cham
 
 
 def load_best(
-    home: Path | str, name: str, number: int | None = None, say: Callable[[str], None] = print
+    name: str | None = None,
+    home: Path | str | None = None,
+    number: int | None = None,
+    say: Callable[[str], None] = print,
 ) -> loader.Trainable:
     """Construct the best trial of a sweep with the weights of its best epoch, for use in Python.
 
     Call `close` of the trainable after its last use.
 
     Args:
-        home: the folder of all sweeps.
-        name: the sweep.
+        name: the sweep; None for the one that ran last.
+        home: the folder of all sweeps; by default `ORCHESTRATE_HOME`, else `runs` in the current folder.
         number: another trial, such as one on the front of several objectives.
         say: prints a line if votes of listeners have chosen the trial.
 
     Raises:
         UserError: no trial has ended, there is no such trial, or its checkpoint was deleted or is of another version.
     """
-    home = Path(home)
-    snapshot = read_snapshot(home, name)
+    if isinstance(name, Path) or (name is not None and os.sep in name):
+        raise UserError(f"load_best({str(name)!r}, …): the sweep comes first, then the home: load_best('vae', home)")
+    home_path = find_home(None if home is None else Path(home))
+    snapshot = read_snapshot(home_path, name)
     sweep = read_stored(snapshot.ledger.folder)
-    return _load(sweep, home, _find_best(snapshot, say) if number is None else snapshot.trial(number))
+    return _load(sweep, home_path, _find_best(snapshot, say) if number is None else snapshot.trial(number))
 
 
 def _find_best(snapshot: Snapshot, say: Callable[[str], None]) -> Trial:

@@ -42,6 +42,7 @@ if TYPE_CHECKING:
 
 PLAIN_EVERY_S = 30.0
 """Interval between progress lines where there is no terminal."""
+SLOW_S = 5.0
 REFRESH_HZ = 4
 BAR_LABEL_WIDTH = 36
 """Width of the text before a progress bar, so that the bars of consecutive steps are aligned."""
@@ -96,6 +97,21 @@ class Screen:
             del self._tasks[what]
         if not self._tasks:
             self.close()
+
+    @contextlib.contextmanager
+    def show_step(self, what: str) -> Iterator[None]:
+        """Show what goes on during the block; where there is no terminal, only if it takes longer than `SLOW_S`."""
+        if self.console.is_terminal:
+            with self.console.status(Text(what)):
+                yield
+            return
+        timer = threading.Timer(SLOW_S, self.say, [f"{what} …"])
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
 
     def release_terminal(self) -> None:
         """Show the cursor again while the live table is still on: this process is about to exec another program."""

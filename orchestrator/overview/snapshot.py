@@ -133,8 +133,7 @@ def find_trial(home: Path, trial_reference: str) -> tuple[Snapshot, Trial]:
     """
     name, slash, number = trial_reference.rpartition("/")
     if not slash or not number.isdecimal():
-        raise UserError(
-            f"{trial_reference}: give a sweep and the number of a trial, such as {name or trial_reference}/7"
-        )
+        example = f"vae/{trial_reference}" if trial_reference.isdecimal() else f"{name or trial_reference}/7"
+        raise UserError(f"{trial_reference}: give a sweep and the number of a trial, such as {example}")
     snapshot = read_snapshot(home, name)
     return snapshot, snapshot.trial(int(number))

@@ -14,6 +14,7 @@ from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.schema import SearchSpace
 from orchestrator.search_space.section import Resources
 from orchestrator.search_space.values import Comparison, Parameter, Searched
+from orchestrator.terminal import escape_controls
 
 MAX_CELLS = 1000
 """The most combinations of compared values, including skipped ones; reading so many takes a minute."""
@@ -236,5 +237,6 @@ def rendering_name(settings: Mapping[str, Value]) -> str:
 
 
 def format_conditions(wanted: Wanted) -> str:
-    """Return a condition as text: `loss=vae, size=24x64|48x128`."""
-    return ", ".join(f"{name}={'|'.join(map(format_value, values))}" for name, values in wanted.items())
+    """Return a condition as text, without control characters: `loss=vae, size=24x64|48x128`."""
+    text = ", ".join(f"{name}={'|'.join(map(format_value, values))}" for name, values in wanted.items())
+    return escape_controls(text)

@@ -19,7 +19,8 @@ from pydantic import (
     model_validator,
 )
 
-from orchestrator.messages import KeyPath, quote_value, suggest_option
+from orchestrator.command_line import format_command
+from orchestrator.messages import KeyPath, quote_value, suggest_name
 from orchestrator.search_space.command import Command
 from orchestrator.search_space.names import MAX_SWEEP_CHARACTERS, SWEEP_NAME, check_sweep_name
 from orchestrator.search_space.objective import Objective, Pruning
@@ -264,13 +265,24 @@ class SearchSpace(Section):
 
 
 def unknown_key(path: KeyPath) -> str:
-    """Return the message about an unknown key, with the nearest match and all keys that are allowed there."""
+    """Return the message about an unknown key, with the keys that are allowed there, or the nearest."""
     section: type[BaseModel] = SearchSpace
     for part in path[:-1]:
         field = section.model_fields.get(str(part))
         section = (_section_in(field.annotation) if field else None) or section
-    allowed = sorted(section.model_fields)
-    return f"unknown key {path[-1]!r}{suggest_option(path[-1], allowed)}; allowed: {', '.join(allowed)}"
+    descriptions = {name: section.model_fields[name].description or "" for name in sorted(section.model_fields)}
+    place = f"docs/search_space_reference.md, or {format_command('schema')}"
+    return f"unknown key {path[-1]!r}{suggest_name(str(path[-1]), descriptions, 'allowed', place)}"
+
+
+def find_key(name: str) -> str | None:
+    """Return the path of the first key with a name, such as `budget.hours`, top-level keys first; None without one."""
+    if name in SearchSpace.model_fields:
+        return name
+    sections = {key: _section_in(field.annotation) for key, field in SearchSpace.model_fields.items()}
+    return next(
+        (f"{key}.{name}" for key, section in sections.items() if section and name in section.model_fields), None
+    )
 
 
 def _section_in(annotation: Any) -> type[Section] | None:

@@ -97,13 +97,17 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             raise as_failure(ToldToEnd() if self._end_signal.has_come else error, machine_id()) from None
 
     def _work(self, spec: TrialSpec, output: IO[str]) -> dict[str, Any]:
+        is_evaluation = self._task["kind"] == "evaluate"
+        if is_evaluation:
+            # Before the imports, which take seconds: an evaluation has the number of the trial's last attempt. If it
+            # died before this line, the driver would take a signal to the process before it for one to this process.
+            self._print_machine()
         # They import torch: an error in that belongs to the trial, and is written to its log.
         from orchestrator.worker.attempt import TrialRun
         from orchestrator.worker.evaluation import evaluate
 
         minutes = spec.minutes_per_epoch
-        if self._task["kind"] == "evaluate":
-            self._print_machine()
+        if is_evaluation:
             times = EVALUATION_EPOCHS * (1 + len(spec.renderings))
             with guard.time_limit(minutes, output, what="no evaluation", times=times):
                 return {"evaluated": json.dumps(evaluate(spec))}

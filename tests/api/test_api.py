@@ -116,7 +116,8 @@ def test_a_plot_has_a_line_for_each_trial_with_epochs(recorded: Path) -> None:
     assert len(axes.lines) == 3
     assert [line.get_linewidth() for line in axes.lines] == [2, 0.8, 2]
     assert results.plot("val/fvu", axes) is axes
-    with pytest.raises(KeyError, match="val/fuv"):
+    said = r"no trial of \w+ has reported 'val/fuv' \(did you mean 'val/fvu'\?\); reported are: .*val/fvu"
+    with pytest.raises(UserError, match=said):
         results.plot("val/fuv")
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from orchestrator.commands.check import ContractBroken, check
+from orchestrator.commands.check import ContractBroken, check, shrink
 from orchestrator.errors import UserError
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "my_net.yaml"
@@ -38,6 +40,28 @@ def test_the_example_holds_all_that_it_must(tiny_home: Path, on_tiny_corpus: tup
     assert said[-1] == f"{EXAMPLE}: all 11 promises hold"
     assert "ok      MyNet: a resumed training equals an uninterrupted one, to the last bit" in said
     assert "ok      corpus folder: every split has clips, and no recording is in two" in said
+
+
+def test_what_is_checked_is_shown_before_it_is_known_to_hold(tmp_path: Path, tiny_home: Path) -> None:
+    events: list[str] = []
+
+    @contextlib.contextmanager
+    def show(what: str) -> Iterator[None]:
+        events.append(what)
+        yield
+
+    moons = EXAMPLE.with_name("two_moons.py")
+    check(moons, tiny_home, (), None, events.append, show)
+    assert events[6:8] == [
+        "checks TwoMoons, 4 of 7: a resumed training equals an uninterrupted one, to the last bit",
+        "ok      TwoMoons: a resumed training equals an uninterrupted one, to the last bit",
+    ]
+    assert len(events) == 2 * 7 + 1
+
+
+def test_a_check_needs_a_small_part_of_the_demo_corpus_and_all_of_others() -> None:
+    assert shrink({"name": "demo", "seed": 3}) == {"name": "demo", "seed": 3, "recordings_per_class": 3}
+    assert shrink({"name": "folder", "root": "x"}) == {"name": "folder", "root": "x"}
 
 
 def test_a_state_that_lacks_something_is_named_with_what_differs(

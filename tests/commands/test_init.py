@@ -51,6 +51,12 @@ def test_an_example_is_a_search_space_wherever_it_is_written(
     assert said[-1].endswith(f"orchestrate sweep {name}.yaml")
 
 
+def test_the_page_about_scripts_shows_the_file_that_is_written(tmp_path: Path) -> None:
+    space, _ = write_example("script", tmp_path, print)
+    page = (ROOT / "docs" / "own_trainables.md").read_text()
+    assert f"```yaml\n{space.read_text()}```\n" in page
+
+
 def test_a_trainable_of_ones_own_gets_a_name_of_ones_own(tmp_path: Path) -> None:
     written = write_own("my_vae", tmp_path / "new", print)
     assert [path.name for path in written] == ["my_vae.yaml", "my_vae.py"]

@@ -140,6 +140,16 @@ def test_a_plan_says_what_could_be_detected(overrides: list[str], said: str) -> 
     assert f"detectable: {said}" in shown(make_plan(read(overrides=overrides)), width=400)
 
 
+def test_a_plan_of_one_arm_says_that_there_is_nothing_to_test_it_against() -> None:
+    plan = make_plan(losses(["compare={}", "baseline={}", "confirm={top: 3, seeds: 1}"]))
+    assert plan.detectable == "detectable: nothing is tested, since there is one arm"
+
+
+def test_renderings_of_a_single_arm_are_tested_against_the_one_that_orders_trials() -> None:
+    plan = make_plan(read_search_space(Path(__file__).parents[2] / "search_spaces" / "phase_passthrough.yaml"))
+    assert plan.detectable == "detectable: unknown, since the spread of mel lsd db is unknown before the sweep"
+
+
 def test_a_plan_says_that_a_trainable_which_judges_nothing_is_tested_by_nothing(tmp_path: Path) -> None:
     sweep = noop_sweep(tmp_path, budget={"seeds": 3, "max_epochs": 1}, pruning="none", params={"x": 0.5}, search=None)
     assert not sweep.declaration.can_render() and not sweep.declaration.can_evaluate()

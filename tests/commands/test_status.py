@@ -275,6 +275,7 @@ def test_why_tells_siblings_that_failed_alike_and_the_end_of_the_log(folder: Swe
     [
         ("vae/99", "vae has no trial 99; it has 1 to 9"),
         ("vae", "give a sweep and the number of a trial, such as vae/7"),
+        ("12", "give a sweep and the number of a trial, such as vae/12"),
         ("vea/1", "no sweep 'vea'. Did you mean 'vae'?"),
         ("vae/x", "give a sweep and the number"),
     ],

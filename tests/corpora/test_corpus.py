@@ -5,12 +5,13 @@ import shutil
 from collections import Counter
 from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import av
 import numpy as np
 import pytest
 import soundfile
+from pydantic import Field
 
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
@@ -20,11 +21,12 @@ from trainables.corpora.files import Recording
 from trainables.corpora.leaks import describe_leak
 from trainables.corpora.opening import open_corpus
 from trainables.corpora.recordings import decode
-from trainables.corpora.settings import corpus_model
+from trainables.corpora.settings import CORPORA, CorpusSettings, corpus_model
 from trainables.corpora.shards.decoded import Decoded
 from trainables.corpora.shards.waveforms import open_store
 from trainables.corpora.splits import split_groups
 from trainables.errors import InputError
+from trainables.support.progress import Progress
 
 
 def noise(duration_s: float, *, rate_hz: int = 8000, seed: int = 0) -> np.ndarray:
@@ -264,6 +266,33 @@ def test_what_is_wrong_with_a_folder_is_said_in_one_line(tmp_path: Path) -> None
     write_class(tmp_path / "few" / "dog", 2)
     assert "2 independent recordings in its largest class" in message(tmp_path / "few")
     assert "no VEGAS here" in vegas_message(tmp_path)
+
+
+def test_a_corpus_of_ones_own_without_a_recording_says_what_it_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(CORPORA, "_parts", dict(CORPORA))
+
+    @CORPORA.register("numbered")
+    class Numbered(CorpusSettings):
+        name: Literal["numbered"] = "numbered"
+        root: Path = Field(description="folder of files named <class>_<number>.wav")
+
+        def source(self) -> str:
+            return "numbered"
+
+        def recordings(self, home: Path, progress: Progress) -> list[Recording]:
+            return []
+
+    def message(root: Path) -> str:
+        with pytest.raises(InputError) as error:
+            open_corpus({"name": "numbered", "root": str(root)}, tmp_path / "home")
+        return str(error.value)
+
+    reads = "has no recording; corpus.root needs: folder of files named <class>_<number>.wav"
+    assert message(tmp_path) == f"corpus numbered ({tmp_path}) {reads}"
+    missing = tmp_path / "nowhere"
+    assert message(missing) == f"corpus numbered ({missing}, which does not exist) {reads}"
 
 
 def vegas_message(root: Path) -> str:

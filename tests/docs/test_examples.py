@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import inspect
 import io
 import json
 import os
@@ -16,6 +17,7 @@ import pandas as pd
 import pytest
 from rich.console import Console
 
+from orchestrator import load
 from orchestrator.cli import main
 from orchestrator.commands.check import check
 from orchestrator.commands.compare import compare
@@ -79,7 +81,7 @@ def test_the_file_without_a_corpus_plans_what_its_head_says() -> None:
 
 
 def test_the_example_without_a_corpus_trains_and_the_test_split_judges_it(moons_home: Path) -> None:
-    champion = load_best(moons_home, "two_moons")
+    champion = load_best("two_moons", moons_home)
     test_rows = champion.evaluate("test")
     assert test_rows is not None
     assert test_rows["accuracy"].mean() > 0.7
@@ -89,7 +91,7 @@ def test_the_example_without_a_corpus_trains_and_the_test_split_judges_it(moons_
     assert all(trial.test for trial in trials)
     assert test_rows["accuracy"].mean() in [trial.test["test/accuracy"] for trial in trials]
     first = next(iter(trials))
-    assert load_best(moons_home, "two_moons", first.number).config.activation == first.params["activation"]
+    assert load_best("two_moons", moons_home, first.number).config.activation == first.params["activation"]
 
 
 def test_tables_and_the_report_of_a_sweep_without_sound_have_no_word_of_audio(moons_home: Path) -> None:
@@ -112,9 +114,18 @@ def test_digits_searches_with_a_gp_below_a_limit_of_weights() -> None:
 
 def test_the_best_trial_of_an_unknown_sweep_is_one_message(moons_home: Path) -> None:
     with pytest.raises(UserError, match="two_moons"):
-        load_best(moons_home, "two_moon")
+        load_best("two_moon", moons_home)
     with pytest.raises(UserError, match="two_moons has no trial 99"):
-        load_best(moons_home, "two_moons", 99)
+        load_best("two_moons", moons_home, 99)
+
+
+def test_the_best_trial_takes_the_arguments_of_load_in_its_order(moons_home: Path) -> None:
+    by_keywords = load_best(home=moons_home, name="two_moons")
+    assert by_keywords.config == load_best("two_moons", moons_home).config == load_best(home=moons_home).config
+    names = [list(inspect.signature(function).parameters)[:2] for function in (load, load_best)]
+    assert names[0] == names[1]
+    with pytest.raises(UserError, match=r"the sweep comes first, then the home: load_best\('vae', home\)"):
+        load_best(str(moons_home), "two_moons")
 
 
 def test_the_notebook_is_short_and_has_no_outputs() -> None:

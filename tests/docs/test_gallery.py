@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,11 +10,13 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
-from docs.make_gallery import Card, Row, _limit, make_gallery
+from docs.make_gallery import Card, Row, _limit, make_breakable, make_gallery
 from orchestrator.commands.init import find_examples
 from orchestrator.errors import UserError
 from tests.support.browser import find_barriers, scrolls_sideways
 from tests.support.sweep_folder import SweepFolder, record_sweep
+
+ROOT = Path(__file__).parents[2]
 
 
 def search(sweep: SweepFolder) -> None:
@@ -117,3 +120,43 @@ def test_a_home_without_an_answer_is_one_message(home: Path, tmp_path: Path) -> 
     with pytest.raises(UserError, match=r"has no finished sweep of a search space .*; run one"):
         make_gallery(home, tmp_path / "gallery")
     assert not (tmp_path / "gallery").exists()
+
+
+LABELS = ("encoded=phase_anti_wrapping", "phase=nearest_griffin_lim, clip_statistics=own", "a<b=c_d")
+BREAKS = """(label) => {
+    const walker = document.createTreeWalker(label, NodeFilter.SHOW_TEXT), places = [];
+    let before = null;
+    for (let node = walker.nextNode(); node; node = walker.nextNode())
+        for (let place = 0; place < node.length; place++) {
+            const range = document.createRange();
+            range.setStart(node, place);
+            range.setEnd(node, place + 1);
+            const top = range.getBoundingClientRect().top;
+            if (before !== null && top > before.top + 4) places.push(before.sign);
+            before = {top, sign: node.data[place]};
+        }
+    return places;
+}"""
+"""The characters behind which a label is broken."""
+
+
+@pytest.mark.parametrize("width", [390, 1440])
+def test_a_label_is_not_broken_within_a_word(browser: Browser, width: int) -> None:
+    page = browser.new_page(viewport={"width": width, "height": 900})
+    labels = "".join(f"<li><b>{make_breakable(label)}</b></li>" for label in LABELS)
+    style = (ROOT / "docs" / "gallery_style.jinja").read_text()
+    page.set_content(f"<style>{style} .cards li {{ width: 150px }}</style><ul class=cards>{labels}</ul>")
+    bold = page.locator("b")
+    assert bold.all_text_contents() == list(LABELS)
+    breaks = "".join("".join(label.evaluate(BREAKS)) for label in bold.all())
+    assert breaks and set(breaks) <= set("=_, ")
+    page.close()
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "gallery").glob("*.html")), ids=lambda path: path.stem)
+def test_the_pages_of_the_repository_are_as_the_templates_write_them(path: Path) -> None:
+    page = path.read_text()
+    assert f"<style>{(ROOT / 'docs' / 'gallery_style.jinja').read_text().rstrip()}" in page
+    written = re.findall("<b>(.*?)</b>|<h2>(?!All arms)(.*?)</h2>", page)
+    for label in ("".join(groups) for groups in written):
+        assert label == make_breakable(html.unescape(label.replace("<wbr>", "")))

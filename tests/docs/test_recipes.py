@@ -88,6 +88,19 @@ def test_a_search_space_can_be_planned(name: str, folder: Path) -> None:
     planned = CliRunner().invoke(app, ["plan", name, "--home", str(folder / "home")], catch_exceptions=False)
     assert planned.exit_code == 0
     assert planned.output.split(":")[0].strip() == Path(name).stem
+    assert_it_does_what_it_seems_to(planned.output)
+
+
+@pytest.mark.parametrize("path", sorted((ROOT / "docs" / "examples").glob("*.yaml")), ids=lambda path: path.stem)
+def test_an_example_does_what_it_seems_to(path: Path, tmp_path: Path) -> None:
+    planned = CliRunner().invoke(app, ["plan", str(path), "--home", str(tmp_path)], catch_exceptions=False)
+    assert_it_does_what_it_seems_to(planned.output)
+
+
+def assert_it_does_what_it_seems_to(plan: str) -> None:
+    """Check that seeds are repeated for a test, and that a sampler that is named in the plan proposes a trial."""
+    assert "proposes nothing" not in plan
+    assert "there is no baseline" not in plan
 
 
 @pytest.mark.parametrize("command", commands_of("check"))

@@ -90,10 +90,10 @@ def test_what_can_not_be_exported_or_loaded_is_closed(tmp_path: Path, folder: Pa
     with pytest.raises(UserError, match="tiny/1: nothing to export"):
         export_trial(home, "tiny", print)
     assert count(folder) == (2, 0)
-    best = load_best(home, "tiny")
+    best = load_best("tiny", home)
     assert count(folder) == (3, 1)
     best.close()
     train(tmp_path / "others", folder, refuses=True)
     with pytest.raises(UserError, match="tiny/1: its checkpoint is of another version of this program"):
-        load_best(tmp_path / "others", "tiny")
+        load_best("tiny", tmp_path / "others")
     assert count(folder) == (5, 0)

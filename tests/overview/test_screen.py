@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import time
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,19 @@ from orchestrator.state.requests import Controls, write_controls
 from tests.support.driving import drive
 from tests.support.spaces import noop_sweep
 from tests.support.window import Window
+
+
+def test_a_step_is_shown_without_a_terminal_once_it_takes_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("orchestrator.overview.screen.SLOW_S", 0.2)
+    output = io.StringIO()
+    screen = Screen(Console(file=output, width=80))
+    with screen.show_step("a quick step"):
+        pass
+    with screen.show_step("a slow step [1]"):
+        deadline = time.monotonic() + 20
+        while not output.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert output.getvalue() == "a slow step [1] …\n"
 
 
 def test_the_last_table_fits_80_columns_with_every_number(tmp_path: Path) -> None:

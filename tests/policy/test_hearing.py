@@ -215,9 +215,9 @@ def test_the_trial_that_listeners_prefer_is_named_and_taken(tmp_path: Path) -> N
     said: list[str] = []
     with pytest.raises(UserError, match=rf"tiny/{other}: its best checkpoint has been deleted"):
         keep_search_space(folder, sweep)
-        load_best(tmp_path, "tiny", say=said.append)
+        load_best("tiny", tmp_path, say=said.append)
     assert said == [line]
     with pytest.raises(UserError, match=rf"tiny/{best}: its best checkpoint has been deleted"):
-        load_best(tmp_path, "tiny", best, said.append)
+        load_best("tiny", tmp_path, best, said.append)
     ledger.write(Started(record=record | {"preference": False}))
     assert find_preferred(ledger) is None, "the metric orders these trials"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from reports.errors import ReportError
 from reports.listening.session import Options
 from reports.page import figures
 from reports.page.content import Report, read_report
+from reports.page.files import FORMS, write
 from reports.page.html import metric_agreements, render
 from reports.page.images import read_images
 from reports.page.sentences import summarize
@@ -981,6 +983,21 @@ def test_csv_has_the_columns_and_values_of_python(swept: SweepFolder, tmp_path: 
         assert len(frame) > 18 and not frame.columns.duplicated().any()
     assert list(frames["trials"])[:10] == ["trial", *words.TRIAL_COLUMNS]
     assert {"lr", "loss", "warm_up", "val/fvu", "test/judge_accuracy"} <= set(frames["trials"])
+
+
+def test_the_commands_that_the_faq_names_delete_every_file_of_a_sweep(report: Report, tmp_path: Path) -> None:
+    for form in FORMS:
+        assert write(report, form, tmp_path / "runs" / "reports")
+    for other in ("listening/vae/test.html", "vae/sweep.jsonl", "reports/vae2.html"):
+        (tmp_path / "runs" / other).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "runs" / other).touch()
+    page = (Path(__file__).parents[2] / "docs" / "faq.md").read_text()
+    answer = page.partition("### How do I delete a sweep?")[2].partition("###")[0]
+    commands = re.findall("`(rm [^`]+)`", answer)
+    assert commands
+    for command in commands:
+        subprocess.run(command.replace("NAME", "vae"), shell=True, check=True, cwd=tmp_path)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == ["vae2.html"]
 
 
 def test_a_folder_that_can_not_be_written_is_said_with_the_cure(swept: SweepFolder, tmp_path: Path) -> None:

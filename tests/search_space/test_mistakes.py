@@ -353,6 +353,34 @@ def test_a_mistake_is_one_line_with_its_place_what_was_given_and_what_is_allowed
         assert part in line
 
 
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        (
+            "params.learning_rate=1e-3",
+            "--set params.learning_rate=1e-3: unknown key 'learning_rate': Autoencoder has no such setting (did you "
+            "mean 'lr'?); also near: discriminator_lr, warmup_steps, lr_decay_steps, linear_path; all 44: "
+            "docs/search_space_reference.md, or orchestrate schema",
+        ),
+        (
+            "budgt.hours=2",
+            "--set budgt.hours=2: unknown key 'budgt' (did you mean 'budget'?); also near: judges; all 27: "
+            "docs/search_space_reference.md, or orchestrate schema",
+        ),
+        (
+            "objective.metric=val/judge",
+            "--set objective.metric=val/judge: unknown metric 'val/judge' (did you mean 'val/judge_probability'?); "
+            "also near: val/judge_accuracy, val/kid, val/fvu, val/fad; all 31: docs/search_space_reference.md",
+        ),
+    ],
+    ids=["setting", "key", "metric"],
+)
+def test_of_many_names_the_nearest_are_listed_and_where_all_are(override: str, said: str) -> None:
+    with pytest.raises(SearchSpaceError) as caught:
+        read_search_space(Path(__file__).parents[2] / "search_spaces" / "vae.yaml", overrides=[override])
+    assert said in caught.value.lines
+
+
 def test_all_mistakes_are_said_together_in_the_order_of_the_file() -> None:
     lines = mistakes(
         ("val/score", "val/scor"),

@@ -47,7 +47,7 @@ def test_the_other_sweep_and_the_variable_may_change_and_go(
     assert ledger.destination["tracking_uri"] == uri
     sizes = {row["metrics"]["train/bytes"] for trial in ledger.trials.values() for row in ledger.read_rows(trial)}
     assert sizes == {len(b"first")}
-    assert vars(load_best(home, "tiny"))["size"] == len(b"first")
+    assert vars(load_best("tiny", home))["size"] == len(b"first")
     # Named again, another MLflow gets all of the finished sweep.
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"sqlite:///{home / 'mlflow.db'}")
     shown = io.StringIO()

@@ -35,7 +35,7 @@ FLOORS = {
     "orchestrator": (
         *("__main__", "cli", "steering", "api", "commands", "models", "driver", "machines", "overview", "policy"),
         *("notices", "tracking", "worker", "state", "search_space", "plugins", "messages", "command_line", "companion"),
-        *("processor", "storage"),
+        *("processor", "storage", "terminal"),
         "errors",
     ),
     "trainables": (

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,8 +21,9 @@ from orchestrator.worker import actor
 from orchestrator.worker.actor import Worker
 from orchestrator.worker.attempt import TrialRun
 from orchestrator.worker.failure import DISPLACED, TrialFailure
-from orchestrator.worker.postmortem import read_machine, was_told_to_end
+from orchestrator.worker.postmortem import END_SIGNAL, MACHINE, read_machine, was_told_to_end
 from orchestrator.worker.spec import TrialSpec
+from reports import vocabulary as words
 from tests.support.spaces import trial_spec
 
 WALK = str(Path(__file__).parents[1] / "support" / "walk.py")
@@ -131,6 +133,21 @@ def test_a_signal_that_comes_before_the_process_has_named_its_machine_is_not_ove
     worker.step()
     worker.cleanup()
     assert read_machine(tmp_path / TRIAL_LOG, 1) == "a1" and was_told_to_end(tmp_path / TRIAL_LOG, 1)
+
+
+def test_an_evaluation_that_dies_while_it_imports_is_not_taken_for_the_process_before_that_was_told_to_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = tmp_path / TRIAL_LOG
+    log.write_text(f"{MACHINE} a1, here\n{END_SIGNAL}, attempt 1\n")
+    assert was_told_to_end(log, 1)
+    # There is no Ray here, which knows the machine.
+    monkeypatch.setattr(actor, "machine_id", lambda: "b2")
+    monkeypatch.setitem(sys.modules, "orchestrator.worker.evaluation", None)
+    worker = Worker.__new__(Worker)
+    worker.setup({"kind": "evaluate", "spec": asdict(walk(tmp_path))})
+    assert step_until_it_fails(worker).cause == words.CAUSE_ERROR
+    assert read_machine(log, 1) == "b2" and not was_told_to_end(log, 1)
 
 
 @pytest.mark.parametrize("receiver", ["worker", "keeper", "command"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from trainables.command.description import Command
 from trainables.command.output import last_lines
-from trainables.errors import EndedFromOutside, InputError
+from trainables.errors import EndedFromOutside, InputError, MemoryShort
 from trainables.trainable import TrainingOver
 
 SHOWN_LINES = 20
@@ -28,7 +28,7 @@ def explain_end(command: Command, code: int, log: Path, num_epochs: int, num_lin
         num_lines: the lines in which metrics were looked for.
 
     Returns:
-        `TrainingOver` after an orderly end, `EndedFromOutside` after SIGTERM, `MemoryError` if memory was short, and
+        `TrainingOver` after an orderly end, `EndedFromOutside` after SIGTERM, `MemoryShort` if memory was short, and
         else `InputError`.
     """
     lines = last_lines(log, SHOWN_LINES)
@@ -44,5 +44,5 @@ def explain_end(command: Command, code: int, log: Path, num_epochs: int, num_lin
         wanted = "is a JSON object with" if command.metrics is None else "matches the pattern of"
         return InputError(f"{title} ended, and none of its {num_lines} lines {wanted} {command.objective}{last}")
     if code == SIGKILL_CODE or any(phrase in line for phrase in NO_MEMORY for line in lines):
-        return MemoryError(f"{title} ended with exit code {code}{last}")
+        return MemoryShort(f"{title} ended with exit code {code}{last}")
     return InputError(f"{title} ended with exit code {code}{last}")

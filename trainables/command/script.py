@@ -84,7 +84,7 @@ class CommandTrainable(Trainable):
 
         Raises:
             TrainingOver: the command has ended after its last epoch.
-            MemoryError: the command ran out of memory.
+            MemoryShort: the command ran out of memory.
             InputError: the command failed, or printed no objective.
         """
         if self._pending:

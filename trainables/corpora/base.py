@@ -39,6 +39,13 @@ class CorpusSettings(BaseModel):
             InputError: there is none.
         """
 
+    def describe_need(self) -> str:
+        """Return what this corpus reads, for the message that it has no recording: what its `root` is described as."""
+        root = type(self).model_fields.get("root")
+        if root is None or not root.description:
+            return f"{type(self).__name__}.recordings has to list some"
+        return f"corpus.root needs: {root.description}"
+
     @abstractmethod
     def source(self) -> str:
         """Return the name of the source: within one source, recordings of the same name are the same recording."""

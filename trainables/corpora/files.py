@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -9,6 +10,9 @@ AUDIO_SUFFIXES = frozenset(".aac .aif .aiff .flac .m4a .mp3 .oga .ogg .opus .wav
 VIDEO_SUFFIXES = frozenset(".avi .flv .m4v .mkv .mov .mp4 .mpeg .mpg .ogv .webm .wmv".split())
 MEDIA_SUFFIXES = AUDIO_SUFFIXES | VIDEO_SUFFIXES
 PICTURE_SUFFIXES = frozenset(".bmp .gif .jpeg .jpg .png .tif .tiff .webp".split())
+
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that a terminal obeys instead of showing them; the last ones turn the direction of text around."""
 
 
 @dataclass(frozen=True)
@@ -55,9 +59,19 @@ def format_time(time_s: float) -> str:
 
 
 def make_printable(recording: Recording) -> Recording:
-    """Return a recording whose names are valid UTF-8: a file's name may be any bytes, which are then escaped."""
+    """Return a recording whose names can be printed: what is not UTF-8, or what a terminal would obey, is escaped.
+
+    The group keeps its control characters, by which its split was recorded; it is not shown.
+    """
     names = (recording.name, recording.class_name, recording.group)
-    printable = [name.encode(errors="surrogateescape").decode(errors="backslashreplace") for name in names]
-    if tuple(printable) == names:
+    name, class_name, group = [
+        text.encode(errors="surrogateescape").decode(errors="backslashreplace") for text in names
+    ]
+    shown = (CONTROLS.sub(_escape, name), CONTROLS.sub(_escape, class_name), group)
+    if shown == names:
         return recording
-    return replace(recording, name=printable[0], class_name=printable[1], group=printable[2])
+    return replace(recording, name=shown[0], class_name=shown[1], group=group)
+
+
+def _escape(control: re.Match[str]) -> str:
+    return control[0].encode("unicode_escape").decode()

@@ -141,7 +141,7 @@ class _Opening:
     def prepare(self) -> dict[str, Placed]:
         """Decode the recordings that are in no shard, and return where each one is."""
         if self._places is None:
-            check_classes(self._where, self._recordings, {})
+            self._check_classes(self._recordings, {})
             self._places = prepare_recordings(self._store, self._recordings, self._settings.rate_hz, self._observe)
         return self._places
 
@@ -151,7 +151,7 @@ class _Opening:
         places = self.prepare()
         problems = {name: place.entry.problem for name, place in places.items() if place.entry.problem}
         usable = [recording for recording in self._recordings if recording.name not in problems]
-        check_classes(self._where, usable, problems)
+        self._check_classes(usable, problems)
         class_of = {recording.name: recording.class_name for recording in self._recordings}
         rows = [(name, class_of[name], problem) for name, problem in problems.items()]
         skipped = pd.DataFrame(rows, columns=["recording", "class", "reason"])
@@ -171,9 +171,14 @@ class _Opening:
         assert corpus is not None
         return corpus
 
+    def _check_classes(self, recordings: Sequence[Recording], problems: Mapping[str, str]) -> None:
+        check_classes(self._where, self._settings.describe_need(), recordings, problems)
+
     @property
     def _where(self) -> str:
-        return f"corpus {self._settings.name} ({getattr(self._settings, 'root', 'generated')})"
+        root = getattr(self._settings, "root", "generated")
+        is_missing = isinstance(root, Path) and not root.expanduser().exists()
+        return f"corpus {self._settings.name} ({root}{', which does not exist' if is_missing else ''})"
 
 
 def _collect_splits(corpus: Corpus, recordings: Sequence[Recording]) -> dict[str, Split]:

@@ -13,7 +13,7 @@ from trainables.corpora import esc50 as esc50_layout
 from trainables.corpora import folder as folder_layout
 from trainables.corpora import vegas as vegas_layout
 from trainables.corpora.base import CORPORA, CorpusSettings, RootedCorpus
-from trainables.corpora.files import Recording
+from trainables.corpora.files import MEDIA_SUFFIXES, Recording
 from trainables.corpora.splits import Split
 from trainables.corpora.tree import Tree
 from trainables.errors import InputError
@@ -63,6 +63,10 @@ class Folder(RootedCorpus):
             raise InputError(
                 f"corpus.root: {self.root}: has no sub-folder; one of audio or video files per class is needed"
             )
+
+    def describe_need(self) -> str:
+        """Return that there must be sub-folders, with the suffixes of files."""
+        return f"one sub-folder per class with files of {' '.join(sorted(MEDIA_SUFFIXES))} is needed"
 
     def find_recordings(self, tree: Tree, home: Path, progress: Progress) -> list[Recording]:
         """Return every audio or video file below the sub-folders."""

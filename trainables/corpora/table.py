@@ -11,17 +11,18 @@ from typing import Any
 
 import pandas as pd
 
-from trainables.corpora.files import MEDIA_SUFFIXES, Recording
+from trainables.corpora.files import Recording
 from trainables.corpora.shards.store import Placed
 from trainables.corpora.splits import Split, split_groups
 from trainables.errors import InputError
 
 
-def check_classes(where: str, recordings: Sequence[Recording], problems: Mapping[str, str]) -> None:
+def check_classes(where: str, needed: str, recordings: Sequence[Recording], problems: Mapping[str, str]) -> None:
     """Check that there are enough classes, and enough recordings in the largest one.
 
     Args:
         where: the corpus, which the error message names.
+        needed: what the corpus reads, for the error message (see `CorpusSettings.describe_need`).
         recordings: the recordings that can be used; those that have a problem of their own are not counted.
         problems: the reason why each other recording can't be used, by its name.
 
@@ -34,8 +35,7 @@ def check_classes(where: str, recordings: Sequence[Recording], problems: Mapping
     example = next((f"{name}: {problem}" for name, problem in problems.items()), "")
     lost = f"; {len(problems)} files can't be used, such as {example}" if problems else ""
     if not num_groups:
-        suffixes = " ".join(sorted(MEDIA_SUFFIXES))
-        raise InputError(f"{where} has no recording{lost}; one sub-folder per class with files of {suffixes} is needed")
+        raise InputError(f"{where} has no recording{lost}; {needed}")
     if len(num_groups) == 1:
         raise InputError(f"{where} has one class only, {next(iter(num_groups))!r}{lost}; the judge needs two or more")
     if max(num_groups.values()) < 3:

@@ -16,7 +16,7 @@ from trainables.corpora.corpus import Corpus
 from trainables.support.registry import Registry
 from trainables.testing.additions import AUGMENTATION, JUDGE, METRIC, WAVEFORM_AUGMENTATION, JudgeCase
 from trainables.testing.losses import LOSS, PHASE_LOSS, LossCase, loss_cases, phase_loss_cases
-from trainables.testing.promise import Outcome, check_promises
+from trainables.testing.promise import Check, list_checks
 from trainables.testing.representation import NORMALIZATION, PHASE, NormalizationCase, PhaseCase
 
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -52,57 +52,57 @@ def registered_parts() -> set[Part]:
     return {Part(kind, name) for kind, registry in REGISTRIES.items() for name in registry}
 
 
-def part_outcomes(part: Part, open_corpus: Callable[[], Corpus]) -> Iterator[Outcome]:
-    """Check each promise of a part, and yield the outcomes.
+def part_checks(part: Part, open_corpus: Callable[[], Corpus]) -> Iterator[Check[Any]]:
+    """Yield a check for each promise of a part.
 
     Args:
         part: the part to check.
         open_corpus: opens the corpus whose clips a phase is checked on; it is not called for other kinds.
     """
     if part.kind == PHASES.kind:
-        yield from check_promises(str(part), PhaseCase(part.name, open_corpus()), PHASE)
+        yield from list_checks(str(part), PhaseCase(part.name, open_corpus()), PHASE)
         return
     yield from CHECKS[part.kind](part)
 
 
-def _check_loss(part: Part) -> Iterator[Outcome]:
+def _check_loss(part: Part) -> Iterator[Check[Any]]:
     for case in loss_cases(part.name):
-        yield from check_promises(f"{LOSSES.kind} {case}", case, LOSS)
+        yield from list_checks(f"{LOSSES.kind} {case}", case, LOSS)
 
 
-def _check_sigma(part: Part) -> Iterator[Outcome]:
+def _check_sigma(part: Part) -> Iterator[Check[Any]]:
     for name, loss in LOSSES.items():
         if loss.has_sigma:
             case = LossCase(name, part.name)
-            yield from check_promises(f"{LOSSES.kind} {case}", case, LOSS)
+            yield from list_checks(f"{LOSSES.kind} {case}", case, LOSS)
 
 
-def _check_phase_loss(part: Part) -> Iterator[Outcome]:
+def _check_phase_loss(part: Part) -> Iterator[Check[Any]]:
     for case in phase_loss_cases(part.name):
-        yield from check_promises(f"{PHASE_LOSSES.kind} {case}", case, PHASE_LOSS)
+        yield from list_checks(f"{PHASE_LOSSES.kind} {case}", case, PHASE_LOSS)
 
 
-def _check_normalization(part: Part) -> Iterator[Outcome]:
-    yield from check_promises(str(part), NormalizationCase(part.name), NORMALIZATION)
+def _check_normalization(part: Part) -> Iterator[Check[Any]]:
+    yield from list_checks(str(part), NormalizationCase(part.name), NORMALIZATION)
 
 
-def _check_judge(part: Part) -> Iterator[Outcome]:
-    yield from check_promises(str(part), JudgeCase(part.name), JUDGE)
+def _check_judge(part: Part) -> Iterator[Check[Any]]:
+    yield from list_checks(str(part), JudgeCase(part.name), JUDGE)
 
 
-def _check_metric(part: Part) -> Iterator[Outcome]:
-    yield from check_promises(str(part), part.name, METRIC)
+def _check_metric(part: Part) -> Iterator[Check[Any]]:
+    yield from list_checks(str(part), part.name, METRIC)
 
 
-def _check_augmentation(part: Part) -> Iterator[Outcome]:
-    yield from check_promises(str(part), part.name, AUGMENTATION)
+def _check_augmentation(part: Part) -> Iterator[Check[Any]]:
+    yield from list_checks(str(part), part.name, AUGMENTATION)
 
 
-def _check_waveform_augmentation(part: Part) -> Iterator[Outcome]:
-    yield from check_promises(str(part), part.name, WAVEFORM_AUGMENTATION)
+def _check_waveform_augmentation(part: Part) -> Iterator[Check[Any]]:
+    yield from list_checks(str(part), part.name, WAVEFORM_AUGMENTATION)
 
 
-CHECKS: Mapping[str, Callable[[Part], Iterator[Outcome]]] = {
+CHECKS: Mapping[str, Callable[[Part], Iterator[Check[Any]]]] = {
     LOSSES.kind: _check_loss,
     SIGMAS.kind: _check_sigma,
     PHASE_LOSSES.kind: _check_phase_loss,

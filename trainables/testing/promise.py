@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
@@ -49,24 +49,49 @@ class Outcome:
         return not self.problem
 
 
-def check_promises(name: str, subject: Subject, promises: Sequence[Promise[Subject]]) -> Iterator[Outcome]:
-    """Check promises one after the other, and yield the outcome of each.
+@dataclass(frozen=True)
+class Check(Generic[Subject]):
+    """A promise of a subject that has not been checked yet.
+
+    Attributes:
+        name: the subject's name in the outcome.
+        subject: what is checked.
+        promise: the property.
+        number: the place of the promise among those of the subject, from 1 on.
+        total: the number of these.
+    """
+
+    name: str
+    subject: Subject
+    promise: Promise[Subject]
+    number: int
+    total: int
+
+    def __str__(self) -> str:
+        return f"{self.name}, {self.number} of {self.total}: {self.promise}"
+
+    def run(self) -> Outcome:
+        """Check the promise."""
+        problem = ""
+        try:
+            self.promise.check(self.subject)
+        except Broken as error:
+            problem = str(error)
+        except Exception as error:
+            # The user's code may raise any error. The other checks still run.
+            problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return Outcome(self.name, self.promise.says, problem)
+
+
+def list_checks(name: str, subject: Subject, promises: Sequence[Promise[Subject]]) -> list[Check[Subject]]:
+    """Return the checks of promises, which run one after the other.
 
     Args:
         name: the subject's name in the outcomes.
         subject: what is checked.
         promises: the properties to check.
     """
-    for promise in promises:
-        problem = ""
-        try:
-            promise.check(subject)
-        except Broken as error:
-            problem = str(error)
-        except Exception as error:
-            # The user's code may raise any error. The other checks still run.
-            problem = f"{type(error).__name__}: {' '.join(str(error).split())}"
-        yield Outcome(name, promise.says, problem)
+    return [Check(name, subject, promise, number, len(promises)) for number, promise in enumerate(promises, start=1)]
 
 
 def difference(one: Any, other: Any, path: str = "state") -> str | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import ValidationError
 
-from orchestrator.messages import Complain, KeyPath, describe, quote_value, suggest_option
+from orchestrator.command_line import format_command
+from orchestrator.messages import Complain, KeyPath, describe, quote_value, suggest_name
 from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.combinations import Cell, rendering_name
 from orchestrator.search_space.objective import Objective
@@ -119,9 +120,8 @@ class ConfigCheck:
         fields = self.config.model_fields
         path = cell.sources.get(name, ("params", name))
         if error["type"] == "extra_forbidden":
-            hint = (
-                f"{self.owner} has no such setting{suggest_option(name, fields)}; it has: {', '.join(fields) or 'none'}"
-            )
+            descriptions = {key: field.description or "" for key, field in fields.items()}
+            hint = f"{self.owner} has no such setting{suggest_name(name, descriptions, 'it has', self._place())}"
             key_path = path[:-1] if isinstance(path[-1], int) else path
             self.complain(key_path, f"unknown key {name!r}: {hint}", at_key=True)
         elif error["type"] == "missing":
@@ -129,6 +129,12 @@ class ConfigCheck:
             self.complain(path, f"{name!r} {where}, and {self.owner} has no default for it")
         else:
             self.complain(path, describe(error))
+
+    def _place(self) -> str:
+        """Return where all settings are listed."""
+        if self.config.__module__.startswith("trainables."):
+            return f"docs/search_space_reference.md, or {format_command('schema')}"
+        return f"the fields of its {self.config.__name__}"
 
     def _note_combination(self, error: ErrorDetails, path: KeyPath, at: str) -> None:
         """Record an error of a combination of settings, for the first arm that has it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from orchestrator.messages import Complain, KeyPath, quote_value, suggest_option
+from orchestrator.messages import Complain, KeyPath, quote_value, suggest_name, suggest_option
 from orchestrator.search_space.combinations import Cell, format_value
 from orchestrator.search_space.schema import SearchSpace
 
@@ -58,8 +58,11 @@ def check_objective(
 
 
 def _describe_unknown(name: str, trainable: type[Declaration], metrics: Mapping[str, Metric]) -> str:
-    hint = f"{trainable.class_name()} reports: {', '.join(metrics) or 'none'}"
-    return f"unknown metric {name!r}{suggest_option(name, metrics)}; {hint}"
+    owner = trainable.class_name()
+    is_shipped = trainable.__module__.startswith("trainables.")
+    place = "docs/search_space_reference.md" if is_shipped else f"{owner}.METRICS"
+    descriptions = {metric_name: metric.description for metric_name, metric in metrics.items()}
+    return f"unknown metric {name!r}{suggest_name(name, descriptions, f'{owner} reports', place)}"
 
 
 def _check_meaning(
