@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.messages import describe, join_path
 from orchestrator.plugins import loader
+from orchestrator.plugins.corpora import clip_format_of
 from orchestrator.plugins.user_imports import may_define_trainable
 from orchestrator.search_space.arms import select_arms
 from orchestrator.search_space.reader import read_search_space
@@ -72,7 +73,7 @@ def _check_search_space(path: Path, home: Path, overrides: Sequence[str], arm_na
     corpus = loader.open_corpus(sweep.space.corpus, home) if sweep.space.corpus else None
     if corpus is not None:
         yield from contracts.check_promises(f"corpus {corpus.name}", corpus, contracts.CORPUS)
-    yield from _check_parts(shipped, lambda: corpus or loader.open_corpus(DEMO, home))
+    yield from _check_parts(shipped, lambda: corpus or loader.open_corpus(DEMO, home), sweep.space.corpus)
     yield from _check_trainable(path, sweep.trainable, loader.config_values(sweep.declaration, arm.middle()), corpus)
 
 
@@ -114,12 +115,14 @@ def _needs_corpus(trainable: type[Trainable]) -> bool:
     return False
 
 
-def _check_parts(shipped: set[Part], open_corpus: Callable[[], Corpus]) -> Iterator[Outcome]:
-    """Check the parts that have been registered since `shipped` was read."""
+def _check_parts(
+    shipped: set[Part], open_corpus: Callable[[], Corpus], settings: Mapping[str, Any] | None = None
+) -> Iterator[Outcome]:
+    """Check the parts that have been registered since `shipped` was read, on clips of a corpus with these settings."""
     from orchestrator.plugins import contracts
 
     for part in sorted(contracts.registered_parts() - shipped, key=str):
-        yield from contracts.part_outcomes(part, open_corpus)
+        yield from contracts.part_outcomes(part, open_corpus, clip_format_of(settings))
 
 
 def _check_trainable(
