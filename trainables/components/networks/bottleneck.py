@@ -26,6 +26,8 @@ from trainables.components.networks.weights import (
 )
 from trainables.components.shapes import Clips, Latents
 
+Padded = Float[Tensor, "clips channels padded_frames bins"]
+
 WEIGHT_DECAY = 1e-4
 LINEAR_LR_SHARE = 0.01
 """The learning rate of the linear path, relative to the others. At 1 the first steps would undo the PCA."""
@@ -108,7 +110,7 @@ class Bottleneck(nn.Module):
             assert biases is not None
             nn.init.constant_(biases[len(biases) // 2 :], OPEN_LOG_VARIANCE)
 
-    def _pad(self, normalized: Clips) -> Clips:
+    def _pad(self, normalized: Clips) -> Padded:
         """Return clips with as many frames of zeros at their end as the networks need."""
         return F.pad(normalized, (0, 0, 0, self._num_added)) if self._num_added else normalized
 
@@ -119,15 +121,15 @@ class Bottleneck(nn.Module):
 
     def encode(self, normalized: Clips, autocast: torch.autocast) -> tuple[Latents, Latents | None]:
         """Return the means of the latents and, of a variational network, their log-variances."""
-        normalized = self._pad(normalized)
+        padded = self._pad(normalized)
         with autocast:
-            outputs = self.encoder(normalized)
+            outputs = self.encoder(padded)
         mean, log_variance = outputs.float(), None
         if self.is_variational:
             mean, log_variance = mean.chunk(2, dim=1)
             log_variance = log_variance.clamp(*LOG_VARIANCE_RANGE)
         if self.linear_path is not None:
-            mean = mean + self.linear_path.encode(normalized)
+            mean = mean + self.linear_path.encode(padded)
         return mean, log_variance
 
     def decode(
