@@ -141,6 +141,8 @@ def test_clips_that_begin_further_apart_than_any_recording_is_long_are_refused(r
         open_with(root, home, hop_s=6)
     corpus = open_with(root, home, clip_s=1, hop_s=3)
     assert corpus.clips["start_s"].drop_duplicates().tolist() == [0, 3]
+    # Shorter recordings than clips are repeated, as long as no distance is chosen.
+    assert len(open_with(root, home, clip_s=6.03).clips) == 8
 
 
 def test_a_model_of_longer_clips_is_not_started_from(root: Path, home: Path) -> None:

@@ -49,7 +49,7 @@ def check_hop(recordings: Sequence[Recording], clip_format: ClipFormat) -> None:
     Raises:
         InputError: no recording would have a second clip.
     """
-    if clip_format.hop_s <= clip_format.clip_s:
+    if clip_format.wanted_hop <= clip_format.wanted_samples:
         return
     durations_s = [duration_s for recording in _choose_probed(recordings) if (duration_s := _measure(recording))]
     longest_s = max(durations_s, default=clip_format.hop_s)
