@@ -160,7 +160,8 @@ def _describe_disk(sweep: Sweep, plan: Plan, probe: Probe) -> list[str]:
     if probe.clips:
         clip_format = clip_format_of(sweep.space.corpus)
         feature_sets = list_feature_sets(sweep, clip_format.frames)
-        cached_bytes = probe.clips * (SAMPLE_BYTES * clip_format.samples + sum(clip_bytes for _, clip_bytes in feature_sets))
+        feature_bytes = sum(clip_bytes for _, clip_bytes in feature_sets)
+        cached_bytes = probe.clips * (SAMPLE_BYTES * clip_format.samples + feature_bytes)
         names = ", ".join(name for name, _ in feature_sets) or "none"
         lines.append(
             f"corpus: {words.amount(probe.clips, 'clip')}, {words.amount(len(feature_sets), 'feature set')} "
