@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -115,7 +116,7 @@ def test_overlapping_clips_share_their_sound_and_their_split(root: Path, home: P
     corpus = open_with(root, home, clip_s=2, hop_s=0.5)
     assert corpus.clips.groupby("recording")["start_s"].apply(list).iloc[0] == [0.5 * index for index in range(7)]
     clips, hop = first_recording(corpus), round(0.5 * RATE_HZ)
-    for earlier, later in zip(clips, clips[1:], strict=False):
+    for earlier, later in pairwise(clips):
         assert np.array_equal(earlier[hop:], later[:-hop])
     assert (corpus.clips.groupby("recording")["split"].nunique() == 1).all()
 
