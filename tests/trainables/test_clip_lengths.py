@@ -147,5 +147,5 @@ def test_weights_of_clips_of_another_length_are_refused(odd_corpus: Corpus, corp
     make(TRAINABLES["image_to_sound"], odd_corpus, audio_init=str(tmp_path / "odd.pt"))
     classifier = make(TRAINABLES["classifier"], corpus, network="residual")
     torch.save(classifier.state_dict(), tmp_path / "classifier.pt")
-    with pytest.raises(InputError, match="classifier: .*: was trained on clips of 44100 samples"):
+    with pytest.raises(InputError, match=r"classifier: .*: was trained on clips of 44100 samples"):
         make(TRAINABLES["sound_to_image"], odd_corpus, classifier=str(tmp_path / "classifier.pt"))
