@@ -1,8 +1,8 @@
 """The mel representation of the Audiovision report and its inversion, reproduced with their faults.
 
 It follows GANSynth (Engel et al., 2019): log-power and instantaneous frequency on 512 "mel" bands, with a frame every
-256 samples. 5,820 zeros precede each clip, so that the first 19 of 192 frames are empty; a clip of another length has as
-many zeros as its number of frames needs. The lowest band is empty, and only 403 bands are linearly independent.
+256 samples. 5,820 zeros precede each clip, so that the first 19 of 192 frames are empty; a clip of another length has
+as many zeros as its number of frames needs. The lowest band is empty, and only 403 bands are independent.
 """
 
 from __future__ import annotations
