@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict
 
+from trainables.components.audio.clip import USUAL_CLIP, ClipFormat
 from trainables.corpora.splits import Split
 from trainables.errors import InputError
 from trainables.support.progress import Progress, silent
@@ -133,8 +134,13 @@ class Declaration:
         return cls.METRICS
 
     @classmethod
-    def checkpoint_bytes(cls, config: Any) -> int | None:
-        """Estimate the bytes of a saved `state_dict` with these settings; return None if that is not possible."""
+    def checkpoint_bytes(cls, config: Any, clip: ClipFormat = USUAL_CLIP) -> int | None:
+        """Estimate the bytes of a saved `state_dict` with these settings; return None if that is not possible.
+
+        Args:
+            config: an instance of `Config`.
+            clip: the format of the corpus's clips. It is left out if it is the usual one.
+        """
         return None
 
 

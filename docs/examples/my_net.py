@@ -14,7 +14,6 @@ from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.trainable import Metric, Trainable, TrialConfig
 
 SPECTROGRAM = Feature(Grid("24x64"))
-PIXELS = 24 * 64
 
 
 class MyNet(Trainable):
@@ -36,8 +35,9 @@ class MyNet(Trainable):
             indices = corpus.indices(split)
             self.clips[split] = torch.from_numpy(features[indices]).float().flatten(1).to(device)
             self.labels[split] = torch.from_numpy(corpus.labels(indices)).to(device)
-        layers = nn.Linear(PIXELS, config.width), nn.ReLU(), nn.Linear(config.width, len(corpus.classes))
-        self.network = nn.Sequential(nn.BatchNorm1d(PIXELS), *layers).to(device)
+        pixels = features[0].size
+        layers = nn.Linear(pixels, config.width), nn.ReLU(), nn.Linear(config.width, len(corpus.classes))
+        self.network = nn.Sequential(nn.BatchNorm1d(pixels), *layers).to(device)
         self.optimizer = torch.optim.Adam(self.network.parameters(), config.lr)
 
     def step(self) -> dict[str, float]:

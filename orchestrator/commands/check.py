@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.messages import describe, join_path
 from orchestrator.plugins import loader
+from orchestrator.plugins.corpora import clip_format_of
 from orchestrator.plugins.loader import Progress, silent
 from orchestrator.plugins.user_imports import may_define_trainable
 from orchestrator.search_space.arms import select_arms
@@ -91,7 +92,7 @@ def _check_search_space(
     corpus = loader.open_corpus(shrink(sweep.space.corpus), home, progress) if sweep.space.corpus else None
     if corpus is not None:
         yield from contracts.list_checks(f"corpus {corpus.name}", corpus, contracts.CORPUS)
-    yield from _check_parts(shipped, lambda: corpus or loader.open_corpus(DEMO, home, progress))
+    yield from _check_parts(shipped, lambda: corpus or loader.open_corpus(DEMO, home, progress), sweep.space.corpus)
     settings = loader.config_values(sweep.declaration, arm.middle())
     yield from _check_trainable(path, sweep.trainable, settings, corpus, progress)
 
@@ -139,12 +140,14 @@ def _needs_corpus(trainable: type[Trainable]) -> bool:
     return False
 
 
-def _check_parts(shipped: set[Part], open_corpus: Callable[[], Corpus]) -> Iterator[Check[Any]]:
-    """Check the parts that have been registered since `shipped` was read."""
+def _check_parts(
+    shipped: set[Part], open_corpus: Callable[[], Corpus], settings: Mapping[str, Any] | None = None
+) -> Iterator[Check[Any]]:
+    """Check the parts that have been registered since `shipped` was read, on clips of a corpus with these settings."""
     from orchestrator.plugins import contracts
 
     for part in sorted(contracts.registered_parts() - shipped, key=str):
-        yield from contracts.part_checks(part, open_corpus)
+        yield from contracts.part_checks(part, open_corpus, clip_format_of(settings))
 
 
 def _check_trainable(

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orchestrator.errors import UserError
-from trainables.components.audio.clip import CLIP_SAMPLES
+from trainables.components.audio.clip import ClipFormat
 from trainables.errors import InputError
 from trainables.support.progress import Progress, silent
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from trainables.corpora.shards.store import Observe
     from trainables.corpora.shards.verification import Verified
 
-CLIP_BYTES = 2 * CLIP_SAMPLES
-"""The size of a clip in the cache: a sample has 16 bits."""
+SAMPLE_BYTES = 2
+"""The size of a sample in the cache: it has 16 bits."""
 
 
 @contextmanager
@@ -46,6 +46,11 @@ def corpus_model(settings: Mapping[str, Any]) -> type[CorpusSettings]:
     from trainables.corpora.settings import corpus_model as model_of
 
     return model_of(settings)
+
+
+def clip_format_of(settings: Mapping[str, Any] | None) -> ClipFormat:
+    """Return the format of the clips of a corpus, by its settings; the usual one without a corpus."""
+    return corpus_model(settings)(**settings).clip_format if settings else ClipFormat()
 
 
 @user_errors()
@@ -92,9 +97,8 @@ def verify_cache(settings: Mapping[str, Any], home: Path) -> Verified:
 
     model = corpus_model(settings)(**settings)
     recordings = model.list_recordings(home, silent)
-    return verify(
-        [open_store(home, model.source(), model.rate_hz), *find_stores(home, model.source(), model.rate_hz)], recordings
-    )
+    source, clip_format = model.source(), model.clip_format
+    return verify([open_store(home, source, clip_format), *find_stores(home, source, clip_format)], recordings)
 
 
 @user_errors()
@@ -107,7 +111,7 @@ def estimate_clips(settings: Mapping[str, Any], home: Path) -> Estimate:
     from trainables.corpora.estimate import estimate_clips as estimate
 
     model = corpus_model(settings)(**settings)
-    return estimate(model.list_recordings(home, silent), model.rate_hz)
+    return estimate(model.list_recordings(home, silent), model.clip_format)
 
 
 def evict_features(home: Path, max_gib: float | None, say: Callable[[str], None]) -> None:

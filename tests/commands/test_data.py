@@ -100,6 +100,9 @@ def test_size_estimates_what_a_search_space_takes(root: Path, tmp_path: Path) ->
     output = call("size", SEARCH_SPACES / "channels.yaml", *settings, "--home", tmp_path / "home").output
     for quantity in ("log_power", "instantaneous_frequency", "angle"):
         assert f"spectrogram {quantity}-linear-24x64-pool: 37 kB" in output
+    long = (*settings, "--set", "corpus.clip_s=4", "--set", "corpus.hop_s=2")
+    output = call("size", SEARCH_SPACES / "vae.yaml", *long, "--home", tmp_path / "home").output
+    assert f"spectrogram log_power-linear-24x64-pool: {6 * 48 * 64 * 2 / 1000:.0f} kB" in output
     assert not (tmp_path / "home").exists(), "nothing is decoded"
 
 

@@ -18,6 +18,7 @@ from orchestrator.cli import app
 from orchestrator.commands.data.show import Leaks, make_page
 from orchestrator.commands.data.wall import count_durations
 from tests.support.browser import find_barriers, scrolls_sideways
+from trainables.components.audio.clip import ClipFormat
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.opening import open_corpus
 from trainables.corpora.survey import survey
@@ -153,6 +154,9 @@ def test_levels_and_durations_are_written_in_full(root: Path, home: Path, path: 
     assert ", 0 dB<br>" in html and "−80 to −75 dB" in html
     clips = pd.DataFrame({"recording": ["a", *["half an hour"] * 900]})
     assert [bar.label for bar in count_durations(replace(corpus, clips=clips)).bars][-1] == "1712 to 1824 s"
+    # Half of each clip is that of the next one.
+    overlapping = replace(corpus, clips=clips, clip_format=ClipFormat(wanted_hop=22_050))
+    assert [bar.label for bar in count_durations(overlapping).bars][-1] == "857 to 913 s"
 
 
 def test_the_page_can_be_used_by_everybody_and_fits_its_window(page: Page) -> None:

@@ -112,7 +112,7 @@ def test_a_clips_own_phase_at_full_resolution_gives_its_sound_back(phase: PhaseN
     given = sounds()
     seen = Representation(Grid("192x512"), "both", phase)
     clips = seen.assemble([feature.compute(given) for feature in seen.features])
-    assert clips.shape[1:] == seen.shape
+    assert clips.shape[1:] == seen.shape(192)
     log_power = seen.log_power(clips)
     assert log_power is not None
     sound = seen.own_sound(clips, log_power)

@@ -7,9 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
+from trainables.components.audio.clip import CLIP_SAMPLES, HOP_SAMPLES, RATE_HZ
 from trainables.components.audio.onsets import onset_correlation, onset_strength
-from trainables.components.audio.spectrogram import HOP_SAMPLES
 from trainables.corpora.pictures import MOTION_STEPS
 
 BEATS = (2, 7, 11, 16)

@@ -191,9 +191,8 @@ def test_the_second_opening_decodes_nothing_and_a_changed_file_is_another_corpus
     changed = open_folder(two_classes, home)
     assert changed.fingerprint != first.fingerprint
     assert shards_in(home).items() > written.items()
-    assert [place.entry.name for place in open_store(home, changed.source, changed.rate_hz).read()].count(
-        "rain/take 0.wav"
-    ) == 2
+    places = open_store(home, changed.source, changed.clip_format).read()
+    assert [place.entry.name for place in places].count("rain/take 0.wav") == 2
     assert np.array_equal(first.waveforms()[:6], changed.waveforms()[:6])
 
 

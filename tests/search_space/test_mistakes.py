@@ -323,11 +323,35 @@ MISTAKES = {
     "corpus with an unknown key": (
         ("budget:", "corpus: {name: folder, rot: x, root: y}\nbudget:"),
         "11:24: corpus.rot: unknown key 'rot' (did you mean 'root'?); corpus folder has: "
-        "name, rate_hz, root, follow_links",
+        "name, rate_hz, clip_s, hop_s, channels, root, follow_links",
     ),
     "corpus with a wrong number": (
         ("budget:", "corpus: {name: demo, recordings_per_class: 2}\nbudget:"),
         "11:44: corpus.recordings_per_class: must be 3 or more, got 2",
+    ),
+    "clips of no length": (
+        ("budget:", "corpus: {name: demo, clip_s: 0}\nbudget:"),
+        "11:30: corpus.clip_s: must be above 0, got 0",
+    ),
+    "clips of a negative length": (
+        ("budget:", "corpus: {name: demo, clip_s: -2}\nbudget:"),
+        "11:30: corpus.clip_s: must be above 0, got -2",
+    ),
+    "clips that are too long for the memory": (
+        ("budget:", "corpus: {name: demo, clip_s: 31}\nbudget:"),
+        "11:30: corpus.clip_s: must be 30 or less, got 31",
+    ),
+    "clips that are too short for the judge": (
+        ("budget:", "corpus: {name: demo, clip_s: 0.3}\nbudget:"),
+        "11:9: corpus: clip_s: 0.3: a clip needs 48 frames, 0.50 s at rate_hz: 22050; use 0.50 or more",
+    ),
+    "clips that never advance": (
+        ("budget:", "corpus: {name: demo, hop_s: 0}\nbudget:"),
+        "11:29: corpus.hop_s: must be 0.1 or more, got 0",
+    ),
+    "a channel that no recording has": (
+        ("budget:", "corpus: {name: demo, channels: middle}\nbudget:"),
+        "11:32: corpus.channels: must be 'mix', 'left' or 'right', got 'middle'",
     ),
     "settings of a corpus that do not go together": (
         ("budget:", "corpus: {name: esc50, root: x, test_fold: 4}\nbudget:"),

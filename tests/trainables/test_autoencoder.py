@@ -240,7 +240,7 @@ def test_training_clips_are_rolled_as_wholes_and_others_are_not(corpus: Corpus) 
 def test_the_padding_of_the_reports_frames_is_not_rolled_into_its_clips(corpus: Corpus) -> None:
     autoencoder = make(corpus, time_roll=True, representation="audiovision", spectrogram="48x128")
     clips = autoencoder.train.batch(torch.arange(4))
-    padded = autoencoder.codec.representation.grid.padded_frames
+    padded = autoencoder.codec.representation.grid.count_padded_frames(48)
     assert (clips[:, :, :4].std(dim=2) < 1e-5).all() and padded == 6
     rolled = autoencoder.codec.roll_clips(clips, autoencoder._order)
     assert torch.equal(rolled[:, :, :padded], clips[:, :, :padded]) and not torch.equal(rolled, clips)

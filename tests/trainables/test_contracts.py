@@ -17,7 +17,7 @@ from trainables.components.losses.registries import LOSSES, PHASE_LOSSES
 from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.corpora.corpus import Corpus
 from trainables.support.randomness import seed_everything
-from trainables.testing.additions import WAVEFORM_AUGMENTATION
+from trainables.testing.additions import WAVEFORM_AUGMENTATION, AdditionCase
 from trainables.testing.corpus import CORPUS
 from trainables.testing.losses import LOSS, PHASE_LOSS, LossCase, PhaseLossCase, loss_cases, phase_loss_cases
 from trainables.testing.promise import Promise
@@ -132,8 +132,8 @@ def test_a_phase_holds(name: str, corpus: Corpus, promise: Promise[PhaseCase]) -
 
 @pytest.mark.parametrize("promise", WAVEFORM_AUGMENTATION, ids=str)
 @pytest.mark.parametrize("name", WAVEFORM_AUGMENTATIONS)
-def test_an_augmentation_of_waveforms_holds(name: str, promise: Promise[str]) -> None:
-    promise.check(name)
+def test_an_augmentation_of_waveforms_holds(name: str, promise: Promise[AdditionCase]) -> None:
+    promise.check(AdditionCase(name))
 
 
 @pytest.mark.parametrize("name", PHASES)

@@ -7,16 +7,17 @@ the normalization.
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, Literal
 
-import numpy as np
 import torch
 
 from trainables.autoencoder.config import AutoencoderConfig
 from trainables.autoencoder.latent_statistics import TrainLatents
 from trainables.autoencoder.training_loss import Estimate, Target
+from trainables.components.audio.sizes import FRAMES
 from trainables.components.audio.spectrogram import LOUDEST_NATS
 from trainables.components.losses.reconstruction import sample_latents
 from trainables.components.losses.registries import LOSSES, SIGMAS
@@ -34,16 +35,17 @@ FIT_CLIPS = 256
 StatisticsSource = Literal["predicted", "own"]
 
 
-def make_bottleneck(config: AutoencoderConfig, means: Sequence[float] = ()) -> Bottleneck:
+def make_bottleneck(config: AutoencoderConfig, means: Sequence[float] = (), clip_frames: int = FRAMES) -> Bottleneck:
     """Return untrained networks for a config.
 
     Args:
         config: the settings of the trial.
         means: the mean of each channel over the training clips, which the untrained decoder outputs for every clip.
+        clip_frames: frames of a clip at full resolution.
     """
     loss = LOSSES[config.loss]
     return Bottleneck(
-        config.clip_representation.shape,
+        config.clip_representation.shape(clip_frames),
         config.latent_dim,
         width=config.width,
         slope=config.leaky_slope,
@@ -98,9 +100,9 @@ class Codec:
         self._device = device
         sums = [self.target(batch).clips.mean(dim=(2, 3)).sum(dim=0) for batch in self._batches(train)]
         means = (torch.stack(sums).sum(dim=0) / len(train)).tolist()
-        self.networks = make_bottleneck(config, means).to(device)
+        self.networks = make_bottleneck(config, means, train.clip_frames).to(device)
         if self.networks.linear_path is not None:
-            self.networks.linear_path.fit(self._sample(order))
+            self.networks.fit_linear_path(self._sample(order))
 
     def _batches(self, train: ClipSplit) -> Iterator[Clips]:
         return (train.batch(positions) for positions in torch.arange(len(train)).split(FIT_CLIPS))
@@ -110,7 +112,7 @@ class Codec:
 
         Where the corpus is too small and `time_roll` is set, the sample also holds rolled copies of its clips.
         """
-        wanted = sample_size(int(np.prod(self.representation.shape)))
+        wanted = sample_size(math.prod(self._train.shape))
         drawn = torch.randperm(len(self._train), generator=order)[:wanted]
         clips = torch.cat([self.target(self._train.batch(part)).clips for part in drawn.split(FIT_CLIPS)])
         copies = wanted // len(clips) if self._config.time_roll else 1
@@ -123,7 +125,7 @@ class Codec:
             clips: normalized or not.
             order: a generator on the CPU.
         """
-        start = self.representation.grid.padded_frames
+        start = self.representation.grid.count_padded_frames(clips.shape[2])
         padding, sound = clips[:, :, :start], clips[:, :, start:].transpose(1, 2)
         frames = sound.shape[1]
         starts = torch.randint(frames, (len(clips), 1), generator=order)

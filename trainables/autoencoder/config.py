@@ -36,7 +36,11 @@ class AutoencoderConfig(TrialConfig):
     """The settings of one autoencoder: its input, latent, networks, training, and how its sounds are rendered."""
 
     loss: Annotated[str, LOSSES] = Field("l2", description="what training minimizes: a registered loss")
-    spectrogram: HalvedSize = Field("48x128", description="frames x frequency bins of a clip")
+    spectrogram: HalvedSize = Field(
+        "48x128",
+        description="frames x frequency bins of a clip of the usual 44,100 samples; clip_s changes the frames"
+        " in proportion",
+    )
     representation: RepresentationName = Field(
         "linear", description="the frequency axis: linear, mel bands, or audiovision, the report's own with its faults"
     )
@@ -67,7 +71,7 @@ class AutoencoderConfig(TrialConfig):
     architecture: ArchitectureName = Field(
         "maps",
         description="maps: convolutions halve a map of the whole clip, as in the report; time_slots: 16 slots in time"
-        " (8 at 24 frames) share all weights and have equally many latents",
+        " (8 at 24x64) share all weights and have equally many latents",
     )
     bottleneck: BottleneckName = Field(
         "plain",
@@ -227,7 +231,7 @@ class AutoencoderConfig(TrialConfig):
                 f"bottleneck: {self.bottleneck} is for the lowest map of architecture: maps, which time_slots has none"
                 " of; use plain"
             )
-        num_slots = count_slots(SIZES[self.spectrogram][0])
+        num_slots = count_slots(SIZES[self.spectrogram][1])
         if self.latent_dim % num_slots:
             return (
                 f"latent_dim: {self.latent_dim} can't be shared by the {num_slots} slots that architecture: time_slots"

@@ -6,7 +6,8 @@ from collections.abc import Collection
 
 from trainables.autoencoder.config import AutoencoderConfig
 from trainables.autoencoder.metrics import MAGNITUDE_METRICS, METRICS
-from trainables.components.audio.sizes import SIZES
+from trainables.components.audio.clip import USUAL_CLIP, ClipFormat
+from trainables.components.audio.sizes import scale_size
 from trainables.components.losses.registries import LOSSES, SIGMAS
 from trainables.components.networks import weights
 from trainables.components.representation.channels import num_channels
@@ -42,11 +43,11 @@ class AutoencoderDeclaration(Declaration):
         return [name for name in METRICS if name not in missing]
 
     @classmethod
-    def checkpoint_bytes(cls, config: AutoencoderConfig) -> int:
+    def checkpoint_bytes(cls, config: AutoencoderConfig, clip: ClipFormat = USUAL_CLIP) -> int:
         """Estimate the size of a checkpoint: of its networks and their optimizers."""
         loss = LOSSES.traits(config.loss)
         networks = weights.bottleneck(
-            (num_channels(config.channels, config.phase_representation), *SIZES[config.spectrogram]),
+            (num_channels(config.channels, config.phase_representation), *scale_size(config.spectrogram, clip.frames)),
             config.latent_dim,
             width=config.width,
             norm=config.norm,

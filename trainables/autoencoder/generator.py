@@ -11,6 +11,7 @@ from trainables.autoencoder.codec import Codec, make_bottleneck
 from trainables.autoencoder.config import AutoencoderConfig
 from trainables.autoencoder.sounds import Sounds
 from trainables.components.assessment.media import limit_to_full_scale
+from trainables.components.audio.clip import ClipFormat
 from trainables.components.generation import Generated, Generator, Kind, Model, register_generator
 from trainables.components.judges.networks import NETWORKS
 from trainables.components.judges.sound_judge import Judge
@@ -35,7 +36,8 @@ class ExportedCodec(Codec):
         """
         self.representation = config.clip_representation
         self.normalizer = Normalizer(config.normalizations, self.representation.parts)
-        self.networks = make_bottleneck(config).to(device).eval()
+        clip_frames = ClipFormat.from_settings(model.settings).frames
+        self.networks = make_bottleneck(config, clip_frames=clip_frames).to(device).eval()
         self._config = config
         self._device = device
         normalization = {part: model.part(f"{NORMALIZATION}{part}.") for part in self.representation.parts}
@@ -68,7 +70,7 @@ class ReconstructionGenerator(Generator[Waveforms]):
 
     def read(self, path: Path, at_s: float = 0.0) -> Waveforms:
         """Read a clip of a recording, from `at_s` on, as a batch of one."""
-        return torch.from_numpy(read_clip(path, at_s, self.rate_hz))[None]
+        return torch.from_numpy(read_clip(path, at_s, self.clip_format))[None]
 
     @torch.inference_mode()
     def generate(self, source: Waveforms, *, count: int, seed: int) -> list[Generated]:

@@ -10,7 +10,7 @@ from trainables.autoencoder.codec import Codec
 from trainables.autoencoder.config import AutoencoderConfig
 from trainables.components.assessment.media import Rendered
 from trainables.components.assessment.references import class_means
-from trainables.components.audio.sizes import BINS, FRAMES
+from trainables.components.audio.sizes import BINS
 from trainables.components.audio.spectrogram import dither, log_power, power
 from trainables.components.representation.registries import PHASES
 from trainables.components.representation.representation import ClipSplit
@@ -95,9 +95,11 @@ class Sounds:
     @property
     def side_info_floats(self) -> int:
         """Numbers of each original clip that its sound is made with and that did not pass through the latent."""
-        phase = PHASES[self._config.phase].side_info_floats
+        assert self._training_clips is not None, "only clips of a corpus are evaluated"
+        full_frames = self._training_clips.corpus.clip_format.frames
+        phase = PHASES[self._config.phase].count_side_info(full_frames)
         if self._config.magnitude == "original":
-            return phase + FRAMES * BINS
+            return phase + full_frames * BINS
         if self._config.magnitude == "class_mean":
             # The class is one number; a phase that needs the class as well does not count it twice.
             return max(phase, 1)

@@ -244,7 +244,7 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         settings = {
             "config": self.config.model_dump(mode="json"),
             "classes": list(self.corpus.classes),
-            "rate_hz": self.corpus.rate_hz,
+            **self.corpus.clip_format.settings,
             "judge": judge.id,
         }
         weights = {prefix + key: value for prefix, tensors in parts.items() for key, value in tensors.items()}
@@ -258,6 +258,7 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         """Return config, codec, trained weights, optimizer, adversary, steps and the random generators' states."""
         return {
             "config": self.config.model_dump(mode="json"),
+            "clip_samples": self.corpus.clip_format.samples,
             **self.codec.state_dict(),
             **({"trained": self.trained.networks.state_dict()} if self.config.ema > 0 else {}),
             "optimizer": self.optimizer.state_dict(),

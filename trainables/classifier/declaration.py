@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from trainables.classifier.config import METRICS, ClassifierConfig
+from trainables.components.audio.clip import USUAL_CLIP, ClipFormat
 from trainables.trainable import Declaration
 
 
@@ -14,6 +15,6 @@ class ClassifierDeclaration(Declaration):
     DEBUG = {"batch_size": 8}
 
     @classmethod
-    def checkpoint_bytes(cls, config: ClassifierConfig) -> None:
+    def checkpoint_bytes(cls, config: ClassifierConfig, clip: ClipFormat = USUAL_CLIP) -> None:
         """Return None: the size depends on the number of classes, and is not known before a trial runs."""
         return None

@@ -28,7 +28,7 @@ JUDGE_NAMES: dict[str, JudgeName] = {"plain": "A", "residual": "B"}
 """The judge that has the same network, with other weights."""
 BATCH_CLIPS = 64
 
-Mels = Float[Tensor, "clips 96 64"]
+Mels = Float[Tensor, "clips frames 64"]
 
 
 class Sounds:
@@ -73,7 +73,7 @@ class Sounds:
         """
         variant = torch.randint(len(self._variants), (len(positions),), generator=generator)
         mels = training.augment(self._variants[variant, positions], generator)
-        return torch.where(training.draw_masks(len(mels), generator), self.scale[0], mels)
+        return torch.where(training.draw_masks(mels, generator), self.scale[0], mels)
 
 
 class Images:

@@ -167,7 +167,7 @@ class Classifier(ClassifierDeclaration, Trainable):
                 row["image"] = name
             rows.append(row)
         audio = {f"{name}_original": sound for name, sound in zip(names, sounds, strict=True)}
-        return Media(audio, pictures, rows)
+        return Media(audio, pictures, rows, rate_hz=self.corpus.rate_hz)
 
     def state_dict(self) -> dict[str, Any]:
         """Return config, classes, network, optimizer, number of steps and the state of the random generator."""
@@ -175,6 +175,7 @@ class Classifier(ClassifierDeclaration, Trainable):
         return {
             "config": self.config.model_dump(mode="json"),
             "classes": list(self.corpus.classes),
+            "clip_samples": self.corpus.clip_format.samples,
             "network": network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "num_steps": self.num_steps,

@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from trainables.components.audio.clip import RATE_HZ
+from trainables.components.audio.clip import ClipFormat
 from trainables.corpora.files import MEDIA_SUFFIXES, PICTURE_SUFFIXES
 from trainables.errors import InputError
 from trainables.support.cache import write_whole
@@ -81,7 +81,7 @@ class Generator(ABC, Generic[Source]):
 
     Attributes:
         classes: the names of the corpus's classes.
-        rate_hz: the sampling rate of the sounds that it reads or makes.
+        clip_format: the format of the sounds that it reads or makes.
     """
 
     takes: ClassVar[Kind]
@@ -91,8 +91,12 @@ class Generator(ABC, Generic[Source]):
 
     def __init__(self, model: Model) -> None:
         self.classes: list[str] = list(model.settings["classes"])
-        # Models that were promoted before corpora could choose a rate have no entry.
-        self.rate_hz = int(model.settings.get("rate_hz", RATE_HZ))
+        self.clip_format = ClipFormat.from_settings(model.settings)
+
+    @property
+    def rate_hz(self) -> int:
+        """The sampling rate of the sounds that it reads or makes."""
+        return self.clip_format.rate_hz
 
     @abstractmethod
     def read(self, path: Path, at_s: float = 0.0) -> Source:

@@ -10,7 +10,7 @@ PerClip = Float[Tensor, " clips"]
 Waveforms = Float[Tensor, "clips samples"]
 Spectrograms = Float[Tensor, "clips frames bins"]
 """One channel on some grid, such as log-power in nats."""
-FullSpectrograms = Float[Tensor, "clips 192 512"]
+FullSpectrograms = Float[Tensor, "clips full 512"]
 """The same at full resolution."""
 Clips = Float[Tensor, "clips channels frames bins"]
 """What a network encodes: magnitude, phase, or both."""

@@ -7,14 +7,26 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from trainables.components.audio.clip import HIGHEST_HZ, LOWEST_HZ, RATE_HZ
+from trainables.components.audio.clip import (
+    CLIP_SAMPLES,
+    HIGHEST_HZ,
+    LEAST_FRAMES,
+    LONGEST_S,
+    LOWEST_HZ,
+    RATE_HZ,
+    Channels,
+    ClipFormat,
+    count_samples,
+)
 from trainables.corpora.files import Recording, make_printable
 from trainables.corpora.splits import Split, hold_out_validation
 from trainables.corpora.tree import Tree
 from trainables.support.progress import Progress
 from trainables.support.registry import Registry
+
+SMALLEST_HOP_S = 0.1
 
 
 class CorpusSettings(BaseModel):
@@ -28,9 +40,44 @@ class CorpusSettings(BaseModel):
         RATE_HZ,
         ge=LOWEST_HZ,
         le=HIGHEST_HZ,
-        description="samples per second that recordings are converted to; a clip has 44,100 samples, so that it lasts"
-        " 2 s at 22050, 1 s at 44100 and 4 s at 11025",
+        description="samples per second that recordings are converted to; without clip_s a clip has 44,100 samples, so"
+        " that it lasts 2 s at 22050, 1 s at 44100 and 4 s at 11025",
     )
+    clip_s: float | None = Field(
+        None,
+        gt=0,
+        le=LONGEST_S,
+        description="length of a clip, to within 920 samples (0.04 s at 22050) [default: 44,100 samples]",
+    )
+    hop_s: float | None = Field(
+        None,
+        ge=SMALLEST_HOP_S,
+        allow_inf_nan=False,
+        description="time from the beginning of a clip to that of the next one of its recording [default: clip_s]",
+    )
+    channels: Channels = Field(
+        "mix", description="what of a stereo recording is heard: the mean of its channels, the left or the right one"
+    )
+
+    @model_validator(mode="after")
+    def _check_clip_length(self) -> CorpusSettings:
+        if self.clip_format.frames < LEAST_FRAMES:
+            least_s = count_samples(LEAST_FRAMES) / self.rate_hz
+            raise ValueError(
+                f"clip_s: {self.clip_s:g}: a clip needs {LEAST_FRAMES} frames, {least_s:.2f} s at rate_hz:"
+                f" {self.rate_hz}; use {least_s:.2f} or more"
+            )
+        return self
+
+    @property
+    def clip_format(self) -> ClipFormat:
+        """The format of the clips, and how recordings are cut into them."""
+        return ClipFormat(
+            self.rate_hz,
+            CLIP_SAMPLES if self.clip_s is None else round(self.clip_s * self.rate_hz),
+            0 if self.hop_s is None else round(self.hop_s * self.rate_hz),
+            self.channels,
+        )
 
     def check_root(self) -> None:
         """Check quickly, without reading files, that there is a corpus at the root.

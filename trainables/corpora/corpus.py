@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from trainables.components.audio.clip import RATE_HZ, clip_seconds
+from trainables.components.audio.clip import USUAL_CLIP, ClipFormat
 from trainables.corpora.additions import NO_ADDITIONS, Additions
 from trainables.corpora.shards.array import ShardedArray, open_places
 from trainables.corpora.shards.waveforms import open_store
@@ -43,7 +43,7 @@ class Corpus:
         pictures: the video or picture of each recording whose file is there, by the recording's name.
         additions: the judges and metrics that the search space adds to those of its trainable.
         source: the name of the source of the recordings (see `CorpusSettings.source`).
-        rate_hz: the samples per second of every clip.
+        clip_format: the format of every clip, and how recordings are cut into clips.
     """
 
     name: str
@@ -55,15 +55,20 @@ class Corpus:
     pictures: Mapping[str, Path] = field(default_factory=dict)
     additions: Additions = NO_ADDITIONS
     source: str = ""
-    rate_hz: int = RATE_HZ
+    clip_format: ClipFormat = USUAL_CLIP
+
+    @property
+    def rate_hz(self) -> int:
+        """The samples per second of every clip."""
+        return self.clip_format.rate_hz
 
     @property
     def clip_s(self) -> float:
         """The length of a clip in seconds."""
-        return clip_seconds(self.rate_hz)
+        return self.clip_format.clip_s
 
     def waveforms(self) -> ShardedArray:
-        """Return the samples of every clip, int16 of shape (clips, 44100); 32767 is full scale.
+        """Return the samples of every clip, int16 of shape (clips, samples); 32767 is full scale.
 
         They are read from memory maps when they are used.
         """
@@ -71,7 +76,7 @@ class Corpus:
 
     @cached_property
     def _waveforms(self) -> ShardedArray:
-        store = open_store(self.folder.parents[1], self.source, self.rate_hz)
+        store = open_store(self.folder.parents[1], self.source, self.clip_format)
         waveforms = open_places(store.places_of(self.folder), store)
         if waveforms is None:
             raise InputError(f"{self.folder.parent}: the clips of corpus {self.name} are gone; start again")

@@ -1,4 +1,4 @@
-"""How many clips a corpus will have, before its files are decoded."""
+"""How many clips a corpus will have, and whether they can be cut as its settings say, before its files are decoded."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import av
 import numpy as np
 
-from trainables.components.audio.clip import RATE_HZ, clip_seconds
+from trainables.components.audio.clip import USUAL_CLIP, ClipFormat
 from trainables.corpora.files import Recording
+from trainables.errors import InputError
 
 MOST_PROBED = 200
 """Opening a file takes milliseconds, and VEGAS has 28,000."""
@@ -30,28 +31,57 @@ class Estimate:
     probed: int
 
 
-def estimate_clips(recordings: Sequence[Recording], rate_hz: int = RATE_HZ) -> Estimate:
+def estimate_clips(recordings: Sequence[Recording], clip_format: ClipFormat = USUAL_CLIP) -> Estimate:
     """Estimate the number of clips from the durations of at most `MOST_PROBED` recordings, evenly spaced.
 
     Args:
         recordings: all recordings.
-        rate_hz: the sampling rate of the clips.
+        clip_format: how recordings are cut into clips.
     """
-    positions = np.unique(np.linspace(0, len(recordings) - 1, min(MOST_PROBED, len(recordings))).astype(int))
-    counts = [_count_clips(recordings[position], clip_seconds(rate_hz)) for position in positions]
+    counts = [_count_clips(recording, clip_format) for recording in _choose_probed(recordings)]
     clips = sum(counts) / max(1, len(counts)) * len(recordings)
     return Estimate(len(recordings), round(clips), len(counts))
 
 
-def _count_clips(recording: Recording, clip_s: float) -> int:
-    if recording.problem:
+def check_hop(recordings: Sequence[Recording], clip_format: ClipFormat) -> None:
+    """Check that clips do not begin further apart than the recordings are long, as far as their files say.
+
+    Raises:
+        InputError: no recording would have a second clip.
+    """
+    if clip_format.wanted_hop <= clip_format.wanted_samples:
+        return
+    durations_s = [duration_s for recording in _choose_probed(recordings) if (duration_s := _measure(recording))]
+    longest_s = max(durations_s, default=clip_format.hop_s)
+    if longest_s < clip_format.hop_s:
+        raise InputError(
+            f"corpus.hop_s: {clip_format.hop_s:g}: clips would begin further apart than any recording is long"
+            f" ({longest_s:.1f} s at most); use a smaller one, or none for clips one after the other"
+        )
+
+
+def _choose_probed(recordings: Sequence[Recording]) -> list[Recording]:
+    positions = np.unique(np.linspace(0, len(recordings) - 1, min(MOST_PROBED, len(recordings))).astype(int))
+    return [recordings[position] for position in positions]
+
+
+def _count_clips(recording: Recording, clip_format: ClipFormat) -> int:
+    duration_s = _measure(recording)
+    if duration_s is None:
         return 0
+    return max(1, 1 + int((duration_s - clip_format.least_s) / clip_format.hop_s))
+
+
+def _measure(recording: Recording) -> float | None:
+    """Return the duration of a recording as its file says it; None if the file can't be read or has no sound."""
+    if recording.problem:
+        return None
     try:
         with av.open(str(recording.path)) as container:
             duration_s = (container.duration or 0) / av.time_base
             if not container.streams.audio:
-                return 0
+                return None
     except (av.FFmpegError, OSError, ValueError):
-        return 0
+        return None
     end_s = duration_s if recording.end_s is None else min(duration_s, recording.end_s)
-    return max(1, int((end_s - recording.start_s) / clip_s))
+    return end_s - recording.start_s

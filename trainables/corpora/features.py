@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.audio import spectrogram
+from trainables.components.audio.clip import count_frames
 from trainables.corpora.shards.array import ShardedArray
 from trainables.support.evictable import hold_once
 from trainables.support.progress import Progress, silent
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from trainables.components.audio.feature import Feature
 
 Clips = NDArray[np.int16] | ShardedArray
-"""The samples of clips, of shape (clips, 44100); 32767 is full scale."""
+"""The samples of clips, of shape (clips, samples); 32767 is full scale."""
 QUANTITIES = ("log_power", "instantaneous_frequency", "angle")
 """What names of features begin with."""
 BATCH_CLIPS = 64
@@ -45,7 +46,8 @@ def open_features(folder: Path, waveforms: Clips, feature: Feature, progress: Pr
 
     def make(path: Path) -> None:
         total = len(waveforms)
-        features = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(total, *feature.grid.shape))
+        shape = (total, *feature.grid.shape(count_frames(waveforms.shape[1])))
+        features = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=shape)
         with path.open("r+b") as file:
             # On a full disk, this raises an error. Writing to the memory map would kill the process (SIGBUS).
             os.posix_fallocate(file.fileno(), 0, path.stat().st_size)
@@ -73,7 +75,7 @@ def read_waveforms(waveforms: Clips, clips: NDArray[np.int64]) -> Float[Tensor, 
     return torch.from_numpy(waveforms[clips].astype(np.float32) / 32767)
 
 
-def clip_power(waveforms: Clips, clips: NDArray[np.int64]) -> Float[Tensor, "clips 192 512"]:
+def clip_power(waveforms: Clips, clips: NDArray[np.int64]) -> Float[Tensor, "clips full 512"]:
     """Return the power spectrograms of some clips, dithered."""
     dithered = spectrogram.dither(read_waveforms(waveforms, clips), torch.from_numpy(clips))
     return spectrogram.power(dithered)

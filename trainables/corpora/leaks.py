@@ -33,6 +33,8 @@ def describe_leak(
     here, there = (corpus_model(corpus_settings)(**corpus_settings) for corpus_settings in (settings, other))
     if here.rate_hz != there.rate_hz:
         return f"its sounds have {there.rate_hz} samples per second, and those here have {here.rate_hz}"
+    if here.clip_format.samples != there.clip_format.samples:
+        return f"its clips have {there.clip_format.samples} samples, and those here have {here.clip_format.samples}"
     other_splits = read_splits(home, fingerprint)
     if here.source() != there.source() or other_splits is None:
         return "it may have seen recordings that are held out here"

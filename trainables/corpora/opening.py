@@ -9,9 +9,9 @@ from typing import Any
 
 import pandas as pd
 
-from trainables.components.audio.clip import RATE_HZ
 from trainables.corpora.base import CorpusSettings
 from trainables.corpora.corpus import CLIPS, SKIPPED, Corpus
+from trainables.corpora.estimate import check_hop
 from trainables.corpora.files import Recording
 from trainables.corpora.settings import corpus_model
 from trainables.corpora.shards.array import open_places, write_places
@@ -110,7 +110,7 @@ class _Opening:
         self._recordings = recordings
         self._home = home
         self._observe = observe
-        self._store = open_store(home, self.source, settings.rate_hz)
+        self._store = open_store(home, self.source, settings.clip_format)
         self._places: dict[str, Placed] | None = None
 
     def read(self, fingerprint: str) -> Corpus | None:
@@ -135,14 +135,15 @@ class _Opening:
             tuple(f"{name}: {reason}" for name, reason in zip(skipped["recording"], skipped["reason"], strict=True)),
             pictures,
             source=self.source,
-            rate_hz=self._settings.rate_hz,
+            clip_format=self._settings.clip_format,
         )
 
     def prepare(self) -> dict[str, Placed]:
         """Decode the recordings that are in no shard, and return where each one is."""
         if self._places is None:
             self._check_classes(self._recordings, {})
-            self._places = prepare_recordings(self._store, self._recordings, self._settings.rate_hz, self._observe)
+            check_hop(self._recordings, self._settings.clip_format)
+            self._places = prepare_recordings(self._store, self._recordings, self._settings.clip_format, self._observe)
         return self._places
 
     def build(self, fingerprint: str, earlier_splits: Mapping[str, Split]) -> Corpus:
@@ -193,6 +194,4 @@ def _collect_splits(corpus: Corpus, recordings: Sequence[Recording]) -> dict[str
 
 def _fingerprint(settings: CorpusSettings, recordings: Sequence[Recording]) -> str:
     lines = [f"{recording.name} {recording.group} {recording.key}" for recording in recordings]
-    # Corpora at the usual rate keep the fingerprints that they had before there was a choice.
-    rate = "" if settings.rate_hz == RATE_HZ else f" {settings.rate_hz} Hz"
-    return digest("\n".join([f"{settings.name} {CACHE_VERSION}{rate}", *lines]))[:12]
+    return digest("\n".join([f"{settings.name} {CACHE_VERSION}{settings.clip_format.name}", *lines]))[:12]

@@ -15,7 +15,8 @@ from jaxtyping import Float32, UInt8
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainables.components.audio.clip import RATE_HZ
+from trainables.components.audio.clip import ClipFormat
+from trainables.components.audio.sizes import FRAMES
 from trainables.corpora.files import PICTURE_SUFFIXES
 from trainables.corpora.picture_files import crop_square, read_picture
 from trainables.corpora.shards.array import ShardedArray, open_places, write_places
@@ -28,14 +29,14 @@ from trainables.support.parallel import map_in_parallel
 from trainables.support.progress import Progress, silent
 
 MOTION_STEPS = 20
-"""The number of times in a clip at which motion is measured, 0.1 s apart in a clip of 2 s."""
+"""The number of times in a clip of the usual 192 frames at which motion is measured, 0.1 s apart in one of 2 s."""
 PICTURES_VERSION = 1
 """Raise it with any change of the pictures of a recording: they are read anew."""
 MOTION_PX = 32
 """The side of the frames that motion is measured on."""
 
 Pictures = UInt8[np.ndarray, "clips 3 size size"]
-Motion = Float32[np.ndarray, "clips 20"]
+Motion = Float32[np.ndarray, "clips steps"]
 
 
 @runtime_checkable
@@ -55,12 +56,8 @@ class HasPictures(Protocol):
         """The name of the source of the recordings."""
 
     @property
-    def rate_hz(self) -> int:
-        """The samples per second."""
-
-    @property
-    def clip_s(self) -> float:
-        """The length of a clip in seconds."""
+    def clip_format(self) -> ClipFormat:
+        """The format of every clip."""
 
     @property
     def clips(self) -> pd.DataFrame:
@@ -102,7 +99,7 @@ def open_pictures(corpus: HasPictures, size: int, progress: Progress = silent) -
         size: the side in pixels.
         progress: is called while files are read.
     """
-    store = _open_store(corpus.folder.parents[1], corpus.source, corpus.rate_hz, size)
+    store = _open_store(corpus.folder.parents[1], corpus.source, corpus.clip_format, size)
     path = store.places_of(corpus.folder, digest_sources(corpus))
     if (pictures := open_places(path, store)) is not None:
         return pictures
@@ -120,18 +117,17 @@ def open_pictures(corpus: HasPictures, size: int, progress: Progress = silent) -
     return opened
 
 
-def _open_store(home: Path, source: str, rate_hz: int, size: int) -> ShardStore:
-    """Return the shards of the pictures of a source in one size; clips of another length have other pictures."""
-    rate = "" if rate_hz == RATE_HZ else f" {rate_hz} Hz"
-    name = digest(f"{source} {PICTURES_VERSION}{rate}")[:12]
+def _open_store(home: Path, source: str, clip_format: ClipFormat, size: int) -> ShardStore:
+    """Return the shards of the pictures of a source in one size; clips of another format have other pictures."""
+    name = digest(f"{source} {PICTURES_VERSION}{clip_format.name}")[:12]
     return ShardStore(home / "cache" / f"pictures-{size}-{name}", (3, size, size), np.uint8)
 
 
-def find_stores(home: Path, source: str, rate_hz: int) -> list[ShardStore]:
+def find_stores(home: Path, source: str, clip_format: ClipFormat) -> list[ShardStore]:
     """Return the shards of the pictures of a source in each size that was used."""
-    pattern = _open_store(home, source, rate_hz, 0).folder.name.replace("-0-", "-*-")
+    pattern = _open_store(home, source, clip_format, 0).folder.name.replace("-0-", "-*-")
     sizes = sorted(int(folder.name.split("-")[1]) for folder in (home / "cache").glob(pattern))
-    return [_open_store(home, source, rate_hz, size) for size in sizes]
+    return [_open_store(home, source, clip_format, size) for size in sizes]
 
 
 def _report_to(progress: Progress) -> Observe:
@@ -161,14 +157,17 @@ def open_motion(corpus: HasPictures, progress: Progress = silent) -> Motion:
         progress: is called while videos are read.
 
     Returns:
-        Shape (clips, `MOTION_STEPS`): the mean absolute difference between frames a twentieth of a clip apart, in 0..1.
-        NaN for clips without a video.
+        Shape (clips, steps): the mean absolute difference between frames a step apart, in 0..1; a clip of the usual
+        length has `MOTION_STEPS`, and a longer one more. NaN for clips without a video.
     """
 
     def make(path: Path) -> None:
-        motion = np.full((len(corpus.clips), MOTION_STEPS), np.nan, np.float32)
+        num_steps = MOTION_STEPS * corpus.clip_format.frames // FRAMES
+        motion = np.full((len(corpus.clips), num_steps), np.nan, np.float32)
         _, rows, shown = _list_shown(corpus)
-        work = map_in_parallel(_measure_motion, shown, "reading the corpus's motion", progress)
+        work = map_in_parallel(
+            partial(_measure_motion, num_steps=num_steps), shown, "reading the corpus's motion", progress
+        )
         for clips, recording_motion in zip(rows, work, strict=True):
             if recording_motion is not None:
                 motion[clips] = recording_motion
@@ -215,7 +214,7 @@ def _list_shown(corpus: HasPictures) -> tuple[list[str], list[NDArray[np.intp]],
         names,
         rows,
         [
-            Shown(corpus.pictures[name], tuple(starts_s[clip_rows]), corpus.clip_s)
+            Shown(corpus.pictures[name], tuple(starts_s[clip_rows]), corpus.clip_format.clip_s)
             for name, clip_rows in zip(names, rows, strict=True)
         ],
     )
@@ -237,12 +236,12 @@ def _read_pictures(shown: Shown, size: int) -> Pictures | None:
     return read_frames(shown.path, [start + shown.clip_s / 2 for start in shown.starts_s], size)
 
 
-def _measure_motion(shown: Shown) -> Motion | None:
+def _measure_motion(shown: Shown, num_steps: int) -> Motion | None:
     """Return the motion of each clip; None without a video."""
     if shown.path.suffix.lower() in PICTURE_SUFFIXES:
         return None
-    steps = np.arange(-1, MOTION_STEPS) + 0.5
-    times_s = [start + step * shown.clip_s / MOTION_STEPS for start in shown.starts_s for step in steps]
+    steps = np.arange(-1, num_steps) + 0.5
+    times_s = [start + step * shown.clip_s / num_steps for start in shown.starts_s for step in steps]
     frames = read_frames(shown.path, times_s, MOTION_PX)
     if frames is None:
         return None

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
 from av.container import InputContainer
 from numpy.typing import NDArray
 
-from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ, clip_seconds
+from trainables.components.audio.clip import USUAL_CLIP, Channels, ClipFormat
 from trainables.corpora.files import Recording
 from trainables.corpora.shards.decoded import Decoded, can_be_read
 from trainables.errors import InputError
@@ -29,72 +31,74 @@ LATE_S = 0.05
 """Sound that starts this much later than its file starts late: its clips are later, too. It is more than a frame."""
 
 
-def decode(recording: Recording, rate_hz: int = RATE_HZ) -> Decoded:
+def decode(recording: Recording, clip_format: ClipFormat = USUAL_CLIP) -> Decoded:
     """Read the sound of an audio or video file as clips, leaving out silent ones.
 
     Args:
         recording: the file, or a section of it.
-        rate_hz: the sampling rate of the clips.
+        clip_format: of the clips.
 
     Returns:
-        int16 clips of shape (clips, 44100), where 32767 is full scale, with their starts in the file.
+        int16 clips of shape (clips, samples), where 32767 is full scale, with their starts in the file.
     """
+    reject = partial(_reject, clip_format.samples)
     if recording.problem:
-        return _reject(recording.problem)
+        return reject(recording.problem)
     try:
         if not recording.path.exists():
-            return _reject("no such file")
+            return reject("no such file")
         if recording.path.is_fifo():
             # Perhaps nobody ever writes into it.
-            return _reject("a pipe")
-        sound = _read_mono(recording.path, rate_hz, recording.start_s, recording.end_s)
+            return reject("a pipe")
+        sound = _read_mono(recording.path, clip_format, recording.start_s, recording.end_s)
     except (av.FFmpegError, OSError, ValueError) as error:
         problem = f"unreadable ({getattr(error, 'strerror', None) or error})"
-        return _reject(problem, is_passing=not can_be_read(recording.path))
+        return reject(problem, is_passing=not can_be_read(recording.path))
     if sound is None:
-        return _reject("no audio stream")
+        return reject("no audio stream")
     begin_s = max(recording.start_s, sound.start_s)
     waveform = sound.cut(recording.start_s, recording.end_s)
     if not len(waveform):
-        return _reject("zero length")
+        return reject("zero length")
     # Float formats may have samples beyond full scale, whose squares may be infinite.
-    clips = np.clip(_cut_clips(waveform), -1, 1)
+    clips = np.clip(_cut_clips(waveform, clip_format), -1, 1)
     audible = np.sqrt(np.mean(np.square(clips), axis=1)) >= SILENCE_RMS
     if not audible.any():
-        return _reject("silent")
+        return reject("silent")
     samples = np.round(clips[audible] * 32767).astype(np.int16)
-    return Decoded(samples, tuple(begin_s + float(index) * clip_seconds(rate_hz) for index in np.flatnonzero(audible)))
+    return Decoded(samples, tuple(begin_s + float(index) * clip_format.hop_s for index in np.flatnonzero(audible)))
 
 
-def read_clip(path: Path, at_s: float = 0.0, rate_hz: int = RATE_HZ) -> NDArray[np.float32]:
-    """Read a clip of a recording, repeated if less is left; samples within ±1 of shape (44100,).
+def read_clip(path: Path, at_s: float = 0.0, clip_format: ClipFormat = USUAL_CLIP) -> NDArray[np.float32]:
+    """Read a clip of a recording, repeated if less is left; samples within ±1 of shape (samples,).
 
     Args:
         path: an audio or video file.
         at_s: the start of the clip.
-        rate_hz: the sampling rate of the clip.
+        clip_format: of the clip.
 
     Raises:
         InputError: the file can't be read, ends before `at_s`, or is silent there.
     """
     try:
-        sound = _read_mono(path, rate_hz)
+        sound = _read_mono(path, clip_format)
     except (av.FFmpegError, OSError, ValueError) as error:
         raise InputError(f"{path}: can't be read ({getattr(error, 'strerror', None) or error})") from error
     waveform = np.empty(0, np.float32) if sound is None else sound.waveform
     if not len(waveform):
         raise InputError(f"{path}: has no sound; give a file with an audio stream")
+    rate_hz, samples = clip_format.rate_hz, clip_format.samples
     if at_s < 0 or at_s * rate_hz >= len(waveform):
         raise InputError(f"{path}: --at {at_s:g}: it is {len(waveform) / rate_hz:.1f} s long; give a time within it")
-    clip = np.clip(np.resize(waveform[int(at_s * rate_hz) :][:CLIP_SAMPLES], CLIP_SAMPLES), -1, 1)
+    clip = np.clip(np.resize(waveform[int(at_s * rate_hz) :][:samples], samples), -1, 1)
     if np.sqrt(np.mean(np.square(clip))) < SILENCE_RMS:
-        end_s = at_s + clip_seconds(rate_hz)
+        end_s = at_s + clip_format.clip_s
         raise InputError(f"{path}: silent from {at_s:g} to {end_s:g} s; choose another time with --at")
     return clip
 
 
-def _reject(problem: str, is_passing: bool = False) -> Decoded:
-    return Decoded(np.empty((0, CLIP_SAMPLES), np.int16), (), problem, is_passing)
+def _reject(samples: int, problem: str, is_passing: bool = False) -> Decoded:
+    return Decoded(np.empty((0, samples), np.int16), (), problem, is_passing)
 
 
 @dataclass(frozen=True)
@@ -120,17 +124,20 @@ class _Sound:
         return self.waveform[first:last]
 
 
-def _read_mono(path: Path, rate_hz: int, from_s: float = 0.0, end_s: float | None = None) -> _Sound | None:
-    """Read the first audio stream up to a time, channels averaged, at a rate; return None if the file has none.
+def _read_mono(path: Path, clip_format: ClipFormat, from_s: float = 0.0, end_s: float | None = None) -> _Sound | None:
+    """Read the first audio stream up to a time, as one channel at the rate of clips; return None if the file has none.
 
     Sound that is long before `from_s` is left out, because a section may be hours behind the start of its file.
 
     Of a file that breaks off, what comes before is read.
     """
+    rate_hz = clip_format.rate_hz
     with av.open(str(path)) as container:
         if not container.streams.audio:
             return None
-        parts, file_hz, start_s, num_dropped = _read_parts(container, from_s, end_s, clip_seconds(rate_hz))
+        parts, file_hz, start_s, num_dropped = _read_parts(
+            container, from_s, end_s, clip_format.least_s, clip_format.channels
+        )
     if not parts:
         return _Sound(np.empty(0, np.float32), rate_hz)
     ratio = Fraction(rate_hz, file_hz)
@@ -151,9 +158,9 @@ def _read_mono(path: Path, rate_hz: int, from_s: float = 0.0, end_s: float | Non
 
 
 def _read_parts(
-    container: InputContainer, from_s: float, end_s: float | None, least_s: float
+    container: InputContainer, from_s: float, end_s: float | None, least_s: float, choice: Channels
 ) -> tuple[deque[NDArray[np.float32]], int, float, int]:
-    """Return the samples of the first audio stream in parts, with their rate, the start, and the number left out.
+    """Return one channel of the first audio stream in parts, with their rate, the start, and the number left out.
 
     Parts that end more than `MARGIN_S` before `from_s` are left out. Of a file that breaks off, what comes before is
     returned if it lasts for `least_s`.
@@ -170,9 +177,7 @@ def _read_parts(
                     late_s = (part.time or 0.0) - (container.start_time or 0) / av.time_base
                     start_s = late_s if late_s > LATE_S else 0.0
                     samples_needed = float("inf") if end_s is None else (end_s - start_s + 1) * rate_hz
-                channels = part.to_ndarray()
-                # The mean of one channel is the channel, and takes a fifth of the time of decoding.
-                parts.append(channels[0] if len(channels) == 1 else channels.mean(axis=0))
+                parts.append(_choose_channel(part.to_ndarray(), choice))
                 num_samples += part.samples
                 while len(parts) > 1 and num_dropped + len(parts[0]) <= (from_s - start_s - MARGIN_S) * rate_hz:
                     num_dropped += len(parts.popleft())
@@ -184,7 +189,16 @@ def _read_parts(
     return parts, rate_hz, start_s, num_dropped
 
 
-def _cut_clips(waveform: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Cut a waveform into whole clips from its start; a shorter one is repeated until it fills a clip."""
-    count = max(1, len(waveform) // CLIP_SAMPLES)
-    return np.resize(waveform, (count, CLIP_SAMPLES))
+def _choose_channel(channels: NDArray[Any], choice: Channels) -> NDArray[np.float32]:
+    """Return the channel that is heard; a single one, whatever the choice is."""
+    # The mean of one channel is the channel, and takes a fifth of the time of decoding.
+    is_first = len(channels) == 1 or choice == "left"
+    heard = channels[0] if is_first else channels[1] if choice == "right" else channels.mean(axis=0)
+    return np.asarray(heard, np.float32)
+
+
+def _cut_clips(waveform: NDArray[np.float32], clip_format: ClipFormat) -> NDArray[np.float32]:
+    """Cut a waveform into clips from its start; what is shorter than a clip is repeated until it fills one."""
+    samples, hop = clip_format.samples, clip_format.hop_samples
+    count = max(1, 1 + (len(waveform) - clip_format.least_samples) // hop)
+    return np.stack([np.resize(waveform[start : start + samples], samples) for start in range(0, count * hop, hop)])

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from trainables.components.assessment.pairs import PairSplit
+from trainables.components.audio.clip import check_trained_length, count_samples
 from trainables.components.networks.pca_path import sample_size
 from trainables.errors import InputError
 from trainables.image_to_sound.model import SoundFromPicture
@@ -42,17 +43,17 @@ def initialize_audio(model: SoundFromPicture, train: PairSplit, order: torch.Gen
         return
     model.normalizer.fit(lambda: (train.sounds(part) for part in torch.arange(len(train)).split(FIT_CLIPS)))
     if model.audio.linear_path is not None:
-        num_clips = sample_size(int(np.prod(model.config.clip_representation.shape)))
+        num_clips = sample_size(math.prod(train.shape))
         positions = torch.randperm(len(train), generator=order)[:num_clips]
         sample = [model.normalize(train.sounds(part)) for part in positions.split(FIT_CLIPS)]
-        model.audio.linear_path.fit(torch.cat(sample))
+        model.audio.fit_linear_path(torch.cat(sample))
 
 
 def load_audio(model: SoundFromPicture, path: Path) -> None:
     """Load the sound network and its normalization from a trial of autoencoder or of image_to_sound.
 
     Raises:
-        InputError: the file is a checkpoint of neither, or was trained with other settings.
+        InputError: the file is a checkpoint of neither, or was trained with other settings or clips.
     """
     state = read_state(path)
     if "model" in state:
@@ -63,6 +64,7 @@ def load_audio(model: SoundFromPicture, path: Path) -> None:
     # A likelihood's standard deviation is not used here.
     networks = {key: value for key, value in networks.items() if not key.startswith("sigma.")}
     saved_config = state.get("config", {})
+    check_trained_length(f"audio_init: {path}", state, count_samples(model.clip_frames))
     names = ("spectrogram", "latent_dim", "width", "linear_path", "magnitude_normalization")
     different = _differences(saved_config, {name: getattr(model.config, name) for name in names})
     if different:

@@ -115,7 +115,11 @@ class ImageToSoundConfig(TrialConfig):
     guidance: float = Field(
         1.0, ge=0, description="how much the picture counts for the flow: 0 not at all, above 1 more than in training"
     )
-    spectrogram: HalvedSize = Field("48x128", description="frames x frequency bins of a clip")
+    spectrogram: HalvedSize = Field(
+        "48x128",
+        description="frames x frequency bins of a clip of the usual 44,100 samples; clip_s changes the frames"
+        " in proportion",
+    )
     magnitude_normalization: Annotated[str, NORMALIZATIONS] = Field(
         "per_frequency",
         description="what is done to log-power before the network; not by clip",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from trainables.components.audio.sizes import SIZES
+from trainables.components.audio.clip import USUAL_CLIP, ClipFormat
+from trainables.components.audio.sizes import scale_size
 from trainables.components.flow.weights import latent_flow
 from trainables.components.networks import weights
 from trainables.image_to_sound.config import METRICS, ImageToSoundConfig
@@ -29,14 +30,14 @@ class ImageToSoundDeclaration(Declaration):
         return [name for name in METRICS if config.flow or not name.endswith("/flow_loss")]
 
     @classmethod
-    def checkpoint_bytes(cls, config: ImageToSoundConfig) -> int:
+    def checkpoint_bytes(cls, config: ImageToSoundConfig, clip: ClipFormat = USUAL_CLIP) -> int:
         """Estimate the size of a checkpoint: of its networks and their optimizer."""
         is_distribution = config.prior == "conditional"
         backbone, num_features = weights.backbone(config.backbone)
         head = weights.linear(num_features, HIDDEN) + weights.norm(HIDDEN, "group")
         head += weights.linear(HIDDEN, config.latent_dim * (2 if is_distribution else 1))
         audio = weights.bottleneck(
-            (1, *SIZES[config.spectrogram]),
+            (1, *scale_size(config.spectrogram, clip.frames)),
             config.latent_dim,
             width=config.width,
             norm="group",

@@ -41,7 +41,8 @@ class SoundGenerator(Generator[Pictures]):
         tensors = model.tensors
         self.device = tensors[TRAIN_LATENTS].device
         # The state has all weights; the file of pretrained ones, which the settings name, may no longer exist.
-        self.model = SoundFromPicture(self.config, weights="none").to(self.device).eval()
+        clip_frames = self.clip_format.frames
+        self.model = SoundFromPicture(self.config, weights="none", clip_frames=clip_frames).to(self.device).eval()
         self.model.load_state_dict(model.part(MODEL))
         self.model.normalizer.load_state_dict({"magnitude": model.part(NORMALIZATION)})
         self.model.train_latents = tensors[TRAIN_LATENTS]

@@ -13,6 +13,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trainables.components.audio.sizes import FRAMES
 from trainables.components.audio.spectrogram import LOUDEST_NATS
 from trainables.components.losses.reconstruction import LOG_VARIANCE_RANGE
 from trainables.components.networks.backbones import Backbone
@@ -38,6 +39,7 @@ class SoundFromPicture(nn.Module):
     """Encodes pictures and sounds into a shared latent, and decodes latents into magnitudes.
 
     Attributes:
+        clip_frames: frames of a clip at full resolution.
         backbone, head: the picture network.
         audio: encoder and decoder of sounds.
         train_latents: latents of training sounds, for the route `retrieve`.
@@ -50,16 +52,25 @@ class SoundFromPicture(nn.Module):
     pair_deviation: Tensor
     unit: Tensor
 
-    def __init__(self, config: ImageToSoundConfig, *, weights: str | None = None, means: Sequence[float] = ()) -> None:
+    def __init__(
+        self,
+        config: ImageToSoundConfig,
+        *,
+        weights: str | None = None,
+        means: Sequence[float] = (),
+        clip_frames: int = FRAMES,
+    ) -> None:
         """Build the networks with random weights, but for those of a pretrained backbone.
 
         Args:
             config: the settings of the trial.
             weights: of the backbone, instead of those in the config; `none` where a state will be loaded.
             means: of normalized training clips, which an untrained decoder outputs for every latent.
+            clip_frames: frames of a clip at full resolution.
         """
         super().__init__()
         self.config = config
+        self.clip_frames = clip_frames
         is_distribution = config.prior == "conditional"
         weights = config.weights if weights is None else weights
         # Pretrained weights keep their batch statistics: those of a corpus's small batches would be worse.
@@ -74,7 +85,7 @@ class SoundFromPicture(nn.Module):
             nn.Linear(HIDDEN, config.latent_dim * (2 if is_distribution else 1)),
         )
         self.audio = Bottleneck(
-            config.clip_representation.shape,
+            config.clip_representation.shape(clip_frames),
             config.latent_dim,
             width=config.width,
             slope=0.2,

@@ -70,7 +70,8 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         self._noise = torch.Generator(self.device).manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            self.model = SoundFromPicture(config).to(self.device)
+            clip_frames = self.corpus.clip_format.frames
+            self.model = SoundFromPicture(config, clip_frames=clip_frames).to(self.device)
             initialize_audio(self.model, self.train, self._order)
         self.objective = PairObjective(config, self.model)
         self.optimizer = torch.optim.AdamW(self.model.parameter_groups(), lr=config.lr, betas=BETAS, fused=True)
@@ -94,7 +95,8 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         for name, weights in dict.fromkeys((config.backbone, config.weights) for config in configs):
             Backbone(name, weights)
         for config in {config.audio_init: config for config in configs if config.audio_init != "scratch"}.values():
-            load_audio(SoundFromPicture(config, weights="none"), Path(config.audio_init))
+            model = SoundFromPicture(config, weights="none", clip_frames=corpus.clip_format.frames)
+            load_audio(model, Path(config.audio_init))
         return reference_lines(configs, corpus, progress)
 
     @classmethod
@@ -263,7 +265,7 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         settings = {
             "config": self.config.model_dump(mode="json"),
             "classes": list(self.corpus.classes),
-            "rate_hz": self.corpus.rate_hz,
+            **self.corpus.clip_format.settings,
             "judge": judge.id,
         }
         tensors = {prefix + key: value for prefix, part in parts.items() for key, value in part.items()}
@@ -273,6 +275,7 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         """Return config, model, optimizer, normalization, number of steps and states of the random generators."""
         return {
             "config": self.config.model_dump(mode="json"),
+            "clip_samples": self.corpus.clip_format.samples,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "normalization": self.model.normalizer.state_dict(),

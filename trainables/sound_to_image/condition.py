@@ -5,13 +5,13 @@ It shares neither seed nor weights with a judge.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from trainables.components.audio.clip import check_trained_length
 from trainables.components.judges.networks import Network, ResidualNetwork, log_mel
 from trainables.components.judges.sound_judge import train_network
 from trainables.components.shapes import FullSpectrograms
@@ -55,7 +55,7 @@ def open_condition(corpus: Corpus, trained: str = "own", progress: Progress = si
     """
     condition = Condition(len(corpus.classes))
     if trained != "own":
-        _load(condition.network, Path(trained), corpus.classes)
+        _load(condition.network, Path(trained), corpus)
         return condition
 
     def train() -> Network:
@@ -66,9 +66,9 @@ def open_condition(corpus: Corpus, trained: str = "own", progress: Progress = si
     return condition
 
 
-def _load(network: Network, path: Path, classes: Sequence[str]) -> None:
-    """Load the weights of a trial of classifier, after checking its settings and its classes."""
-    state = read_state(path)
+def _load(network: Network, path: Path, corpus: Corpus) -> None:
+    """Load the weights of a trial of classifier, after checking settings, classes and clips."""
+    state, classes = read_state(path), corpus.classes
     settings = state.get("config", {})
     weights, own = state.get("network", {}), network.state_dict()
     if weights.keys() != own.keys() or any(weights[key].shape != own[key].shape for key in own):
@@ -83,4 +83,5 @@ def _load(network: Network, path: Path, classes: Sequence[str]) -> None:
             f"classifier: {path}: predicts {', '.join(saved_classes)}; the classes here are {', '.join(classes)}: name"
             " a trial of trainable classifier on a corpus with the same"
         )
+    check_trained_length(f"classifier: {path}", state, corpus.clip_format.samples)
     network.load_state_dict(weights)

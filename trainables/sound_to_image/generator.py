@@ -44,7 +44,7 @@ class PictureGenerator(Generator[Sound]):
 
     def read(self, path: Path, at_s: float = 0.0) -> Sound:
         """Read a clip of a recording, from `at_s` on, as a batch of one."""
-        return torch.from_numpy(read_clip(path, at_s, self.rate_hz))[None]
+        return torch.from_numpy(read_clip(path, at_s, self.clip_format))[None]
 
     @torch.inference_mode()
     def generate(self, source: Sound, *, count: int, seed: int) -> list[Generated]:

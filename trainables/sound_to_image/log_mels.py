@@ -10,7 +10,7 @@ from jaxtyping import Float16
 
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges.networks import log_mel
-from trainables.components.judges.weights import MEL_BANDS, MEL_FRAMES
+from trainables.components.judges.weights import MEL_BANDS, PAIRED_FRAMES
 from trainables.components.training.train_once import preparation_device
 from trainables.corpora.features import clip_power
 from trainables.support.cache import write_once
@@ -21,15 +21,17 @@ if TYPE_CHECKING:
 
 BATCH_CLIPS = 64
 
-Mels = Float16[np.ndarray, "clips 96 64"]
+Mels = Float16[np.ndarray, "clips frames 64"]
 
 
 def open_mels(corpus: Corpus, progress: Progress = silent) -> Mels:
     """Return the log-mel (`judges.networks.log_mel`) of every clip as a memory map; the first call computes it."""
 
+    frames = corpus.clip_format.frames // PAIRED_FRAMES
+
     def make(path: Path) -> None:
         device, total = preparation_device(), len(corpus.clips)
-        mels = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(total, MEL_FRAMES, MEL_BANDS))
+        mels = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(total, frames, MEL_BANDS))
         for start in range(0, total, BATCH_CLIPS):
             progress("computing log-mels", start, total)
             clips = np.arange(start, min(start + BATCH_CLIPS, total))
@@ -37,5 +39,5 @@ def open_mels(corpus: Corpus, progress: Progress = silent) -> Mels:
         mels.flush()
         progress("computing log-mels", total, total)
 
-    mels: Mels = np.load(write_once(corpus.folder / f"log-mel-{MEL_FRAMES}x{MEL_BANDS}.npy", make), mmap_mode="r")
+    mels: Mels = np.load(write_once(corpus.folder / f"log-mel-{frames}x{MEL_BANDS}.npy", make), mmap_mode="r")
     return mels

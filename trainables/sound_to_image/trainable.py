@@ -92,10 +92,10 @@ class SoundToImage(SoundToImageDeclaration, Trainable):
         representation, size = Representation(Grid(COMMON_SIZE)), self.config.image_size
         return PairSplit(self.corpus, representation, clips, size, self.device, required=required)
 
-    def _mel(self, clips: NDArray[np.int64]) -> Float[Tensor, "clips 96 64"]:
+    def _mel(self, clips: NDArray[np.int64]) -> Float[Tensor, "clips frames 64"]:
         return torch.from_numpy(self._mels[clips].astype(np.float32)).to(self.device)
 
-    def _mel_batches(self, clips: NDArray[np.int64]) -> Iterator[Float[Tensor, "clips 96 64"]]:
+    def _mel_batches(self, clips: NDArray[np.int64]) -> Iterator[Float[Tensor, "clips frames 64"]]:
         return (self._mel(part) for part in np.split(clips, range(CONDITION_CLIPS, len(clips), CONDITION_CLIPS)))
 
     @torch.no_grad()
@@ -224,7 +224,7 @@ class SoundToImage(SoundToImageDeclaration, Trainable):
         settings = {
             "config": self.config.model_dump(mode="json"),
             "classes": list(self.corpus.classes),
-            "rate_hz": self.corpus.rate_hz,
+            **self.corpus.clip_format.settings,
             "judge": judge.id,
         }
         parts = {MODEL: self.model.state_dict(), JUDGE: judge.state_dict()}

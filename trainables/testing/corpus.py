@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainables.components.audio.clip import CLIP_SAMPLES
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.splits import Split
 from trainables.testing.promise import Broken, Promise
@@ -34,9 +33,9 @@ def check_splits(corpus: Corpus) -> None:
 
 
 def check_waveforms(corpus: Corpus) -> None:
-    """Check that every clip has 44,100 samples, none of them silent."""
+    """Check that every clip has the samples of the corpus's format, none of them silent."""
     waveforms = corpus.waveforms()
-    expected = (len(corpus.clips), CLIP_SAMPLES)
+    expected = (len(corpus.clips), corpus.clip_format.samples)
     if waveforms.shape != expected or waveforms.dtype != np.int16:
         raise Broken(f"needs int16 of shape {expected}, got {waveforms.dtype} of shape {waveforms.shape}")
     if silent := [str(name) for name, clip in zip(corpus.clips["clip"], waveforms, strict=True) if not clip.any()]:
@@ -52,6 +51,6 @@ def check_probes(corpus: Corpus) -> None:
 CORPUS = (
     Promise("its table of clips has every column, unique names and right labels", check_table),
     Promise("every split has clips, and no recording is in two", check_splits),
-    Promise("every clip has 44,100 samples of sound", check_waveforms),
+    Promise("every clip is of the corpus's length, and has a sound", check_waveforms),
     Promise("the probe clips are of the validation split", check_probes),
 )

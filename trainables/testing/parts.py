@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from trainables.components.assessment.added_metrics import METRICS
+from trainables.components.audio.clip import USUAL_CLIP, ClipFormat
 from trainables.components.audio.registries import WAVEFORM_AUGMENTATIONS
 from trainables.components.judges.plugin import JUDGES
 from trainables.components.judges.registries import AUGMENTATIONS
@@ -14,9 +15,9 @@ from trainables.components.losses.registries import LOSSES, PHASE_LOSSES, SIGMAS
 from trainables.components.representation.registries import NORMALIZATIONS, PHASES
 from trainables.corpora.corpus import Corpus
 from trainables.support.registry import Registry
-from trainables.testing.additions import AUGMENTATION, JUDGE, METRIC, WAVEFORM_AUGMENTATION, JudgeCase
+from trainables.testing.additions import AUGMENTATION, JUDGE, METRIC, WAVEFORM_AUGMENTATION, AdditionCase, JudgeCase
 from trainables.testing.losses import LOSS, PHASE_LOSS, LossCase, loss_cases, phase_loss_cases
-from trainables.testing.promise import Check, list_checks
+from trainables.testing.promise import Check, Promise, list_checks
 from trainables.testing.representation import NORMALIZATION, PHASE, NormalizationCase, PhaseCase
 
 REGISTRIES: dict[str, Registry[Any]] = {
@@ -52,17 +53,21 @@ def registered_parts() -> set[Part]:
     return {Part(kind, name) for kind, registry in REGISTRIES.items() for name in registry}
 
 
-def part_checks(part: Part, open_corpus: Callable[[], Corpus]) -> Iterator[Check[Any]]:
+def part_checks(part: Part, open_corpus: Callable[[], Corpus], clip: ClipFormat = USUAL_CLIP) -> Iterator[Check[Any]]:
     """Yield a check for each promise of a part.
 
     Args:
         part: the part to check.
         open_corpus: opens the corpus whose clips a phase is checked on; it is not called for other kinds.
+        clip: the format of the clips that judges, metrics and augmentations are checked on.
     """
     if part.kind == PHASES.kind:
         yield from list_checks(str(part), PhaseCase(part.name, open_corpus()), PHASE)
-        return
-    yield from CHECKS[part.kind](part)
+    elif part.kind in ADDITIONS:
+        kind, promises = ADDITIONS[part.kind]
+        yield from list_checks(str(part), kind(part.name, clip), promises)
+    else:
+        yield from CHECKS[part.kind](part)
 
 
 def _check_loss(part: Part) -> Iterator[Check[Any]]:
@@ -86,29 +91,16 @@ def _check_normalization(part: Part) -> Iterator[Check[Any]]:
     yield from list_checks(str(part), NormalizationCase(part.name), NORMALIZATION)
 
 
-def _check_judge(part: Part) -> Iterator[Check[Any]]:
-    yield from list_checks(str(part), JudgeCase(part.name), JUDGE)
-
-
-def _check_metric(part: Part) -> Iterator[Check[Any]]:
-    yield from list_checks(str(part), part.name, METRIC)
-
-
-def _check_augmentation(part: Part) -> Iterator[Check[Any]]:
-    yield from list_checks(str(part), part.name, AUGMENTATION)
-
-
-def _check_waveform_augmentation(part: Part) -> Iterator[Check[Any]]:
-    yield from list_checks(str(part), part.name, WAVEFORM_AUGMENTATION)
-
-
 CHECKS: Mapping[str, Callable[[Part], Iterator[Check[Any]]]] = {
     LOSSES.kind: _check_loss,
     SIGMAS.kind: _check_sigma,
     PHASE_LOSSES.kind: _check_phase_loss,
     NORMALIZATIONS.kind: _check_normalization,
-    JUDGES.kind: _check_judge,
-    METRICS.kind: _check_metric,
-    AUGMENTATIONS.kind: _check_augmentation,
-    WAVEFORM_AUGMENTATIONS.kind: _check_waveform_augmentation,
 }
+ADDITIONS: Mapping[str, tuple[type[Any], Sequence[Promise[Any]]]] = {
+    JUDGES.kind: (JudgeCase, JUDGE),
+    METRICS.kind: (AdditionCase, METRIC),
+    AUGMENTATIONS.kind: (AdditionCase, AUGMENTATION),
+    WAVEFORM_AUGMENTATIONS.kind: (AdditionCase, WAVEFORM_AUGMENTATION),
+}
+"""The case and the promises of each kind whose parts get clips of a format."""

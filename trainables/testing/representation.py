@@ -7,7 +7,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from trainables.components.audio.clip import CLIP_SAMPLES
 from trainables.components.audio.spectrogram import log_power, synthesize
 from trainables.components.audio.spectrogram import phase as phase_of
 from trainables.components.representation.channels import Part
@@ -118,8 +117,9 @@ def check_sound(case: PhaseCase) -> None:
     for silent in (False, True):
         scene = case.scene(silent=silent)
         sounds = PHASES[case.name].sound(scene)
-        if sounds.shape != (len(scene.clips), CLIP_SAMPLES) or not sounds.isfinite().all():
-            raise Broken(f"needs finite sounds of shape ({len(scene.clips)}, {CLIP_SAMPLES}), got {(*sounds.shape,)}")
+        expected = (len(scene.clips), case.corpus.clip_format.samples)
+        if sounds.shape != expected or not sounds.isfinite().all():
+            raise Broken(f"needs finite sounds of shape {expected}, got {(*sounds.shape,)}")
         if (sounds.abs().max().item() > AUDIBLE) == silent:
             raise Broken("silence gives a sound" if silent else "a clip gives no sound")
 

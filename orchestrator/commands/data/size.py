@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.commands.data.feature_sets import list_feature_sets
 from orchestrator.errors import UserError
-from orchestrator.plugins.corpora import CLIP_BYTES, check_corpus, estimate_clips
+from orchestrator.plugins.corpora import SAMPLE_BYTES, check_corpus, clip_format_of, estimate_clips
 from orchestrator.state.disk import format_bytes, free_bytes
 from reports import vocabulary as words
 
@@ -35,7 +35,8 @@ def say_size(sweep: Sweep, home: Path, say: Callable[[str], None]) -> None:
         f"{words.amount(estimate.recordings, 'recording')}, {words.amount(estimate.clips, 'clip')}"
         f" (estimated from the durations of {words.amount(estimate.probed, 'file')})"
     )
-    parts = [("clips", CLIP_BYTES), *list_feature_sets(sweep)]
+    clip_format = clip_format_of(sweep.space.corpus)
+    parts = [("clips", SAMPLE_BYTES * clip_format.samples), *list_feature_sets(sweep, clip_format.frames)]
     for what, clip_bytes in parts:
         say(f"  {what}: {format_bytes(clip_bytes * estimate.clips)}")
     total = sum(clip_bytes for _, clip_bytes in parts) * estimate.clips

@@ -71,8 +71,15 @@ def count_durations(corpus: Corpus) -> Histogram:
     counts, _ = np.histogram(clips, np.arange(num_bins + 1) * width + 0.5)
     lasts = [(number + 1) * width for number in range(num_bins)]
     spans = [(last - width + 1, last) for last in lasts]
-    labels = [" to ".join(_format_s(count * corpus.clip_s) for count in dict.fromkeys(span)) + " s" for span in spans]
+    labels = [
+        " to ".join(_format_s(_duration_s(corpus, count)) for count in dict.fromkeys(span)) + " s" for span in spans
+    ]
     return Histogram("Durations, in whole clips", "recordings", _make_bars(labels, counts))
+
+
+def _duration_s(corpus: Corpus, num_clips: int) -> float:
+    """Return the duration of a recording of so many clips, from the beginning of the first to the end of the last."""
+    return (num_clips - 1) * corpus.clip_format.hop_s + corpus.clip_s
 
 
 def _format_s(duration_s: float) -> str:

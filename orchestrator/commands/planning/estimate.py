@@ -12,7 +12,7 @@ from orchestrator.commands.planning.expectation import make_load, simulate_often
 from orchestrator.commands.planning.plan import CHECKPOINTS_KEPT
 from orchestrator.commands.planning.rungs import interpolate_quantile
 from orchestrator.overview.panels import format_duration
-from orchestrator.plugins.corpora import CLIP_BYTES
+from orchestrator.plugins.corpora import SAMPLE_BYTES, clip_format_of
 from orchestrator.state.disk import format_bytes
 from reports import vocabulary as words
 
@@ -158,8 +158,10 @@ def _describe_disk(sweep: Sweep, plan: Plan, probe: Probe) -> list[str]:
         total = CHECKPOINTS_KEPT * probe.checkpoint_bytes * plan.trials
         lines.append(f"disk: checkpoints of {format_bytes(probe.checkpoint_bytes)}, {format_bytes(total)} at most")
     if probe.clips:
-        feature_sets = list_feature_sets(sweep)
-        cached_bytes = probe.clips * (CLIP_BYTES + sum(clip_bytes for _, clip_bytes in feature_sets))
+        clip_format = clip_format_of(sweep.space.corpus)
+        feature_sets = list_feature_sets(sweep, clip_format.frames)
+        feature_bytes = sum(clip_bytes for _, clip_bytes in feature_sets)
+        cached_bytes = probe.clips * (SAMPLE_BYTES * clip_format.samples + feature_bytes)
         names = ", ".join(name for name, _ in feature_sets) or "none"
         lines.append(
             f"corpus: {words.amount(probe.clips, 'clip')}, {words.amount(len(feature_sets), 'feature set')} "

@@ -16,13 +16,16 @@ from orchestrator.commands.planning.expectation import (
 )
 from orchestrator.commands.planning.least import PRUNERS, count_least_epochs
 from orchestrator.commands.planning.notes import make_notes
+from orchestrator.plugins.corpora import clip_format_of
 from orchestrator.plugins.loader import config_values
 from orchestrator.search_space.objective import ASHA
 from orchestrator.search_space.sampler import WITHOUT_STARTUP, label_of
 from orchestrator.search_space.search import choose_sampler
 
-RENDERING_BYTES = 230_000
-"""Size of one rendered clip of two seconds: the original, the reconstruction and their picture."""
+DRAWING_BYTES = 53_600
+"""Size of the picture of a rendered clip."""
+SOUND_BYTES = 2 * 2
+"""Size of a sample of the original and of the reconstruction, which have 16 bits."""
 CHECKPOINTS_KEPT = 2
 """A trial keeps its best and its last checkpoint."""
 
@@ -95,12 +98,15 @@ def _plan_arm(sweep: Sweep, arm: Arm) -> ArmPlan:
 
 def _checkpoint_bytes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> int | None:
     """Return the size of all checkpoints if every trial had the settings of its arm with the largest checkpoint."""
+    clip_format = clip_format_of(sweep.space.corpus)
+    # A trainable of one's own may say nothing about the length of clips.
+    clip = () if clip_format == clip_format_of(None) else (clip_format,)
     total = 0
     for arm, planned in zip(sweep.arms, arms, strict=True):
         sizes = []
         for params in (arm.middle(), *(corner for _, corner in arm.corners())):
             config = sweep.declaration.Config(**config_values(sweep.declaration, params))
-            size = sweep.declaration.checkpoint_bytes(config)
+            size = sweep.declaration.checkpoint_bytes(config, *clip)
             if size is not None:
                 sizes.append(size)
         if not sizes:
@@ -114,5 +120,6 @@ def _media_bytes(sweep: Sweep) -> int:
     space = sweep.space
     if space.corpus is None or not sweep.declaration.can_render():
         return 0
+    clip_bytes = DRAWING_BYTES + SOUND_BYTES * clip_format_of(space.corpus).samples
     epochs = [epoch for epoch in space.media.epochs if isinstance(epoch, int) and epoch <= space.budget.max_epochs]
-    return (len(epochs) + 1 + len(sweep.renderings)) * space.media.clips * RENDERING_BYTES
+    return (len(epochs) + 1 + len(sweep.renderings)) * space.media.clips * clip_bytes

@@ -34,6 +34,7 @@ class PairSplit:
         clips: the rows of the pairs.
         labels: their classes.
         recordings: the names of their recordings.
+        shape: channels, frames and bins of a sound in the representation.
 
     Raises:
         InputError: no clip has a picture, and `required` is set.
@@ -55,6 +56,7 @@ class PairSplit:
         self.labels = torch.from_numpy(corpus.labels(self.clips))
         self.recordings = corpus.clips["recording"].to_numpy(str)[self.clips]
         self._sounds = ClipSplit(corpus, representation, self.clips, device)
+        self.shape = self._sounds.shape
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -150,7 +150,7 @@ class References:
         self._progress(f"resynthesizing {grid.label} spectrograms", done, done)
 
     def _mean_batches(self, grid: Grid) -> Iterator[Spectrograms]:
-        mean = self._training_sample(grid).mean(dim=0).unflatten(0, grid.shape)
+        mean = self._training_sample(grid).mean(dim=0).unflatten(0, (-1, grid.bins))
         return (mean.expand(len(positions), -1, -1) for positions in self._assessor.positions())
 
     def _class_mean_batches(self, grid: Grid) -> Iterator[Spectrograms]:
@@ -181,10 +181,10 @@ class References:
         components = F.normalize(components, dim=1)
         for reduced in self._reduced_batches(grid):
             estimate = (reduced.flatten(1) - mean) @ components.T @ components + mean
-            yield estimate.unflatten(1, grid.shape)
+            yield estimate.unflatten(1, (-1, grid.bins))
 
     def _training_sample(self, grid: Grid) -> Float[Tensor, "clips pixels"]:
-        frames, bins = grid.shape
+        frames, bins = grid.shape(self._corpus.clip_format.frames)
         clips = np.random.default_rng(0).permutation(self._corpus.indices("train"))
         clips = np.sort(clips[: min(PCA_CLIPS, PCA_VALUES // (frames * bins))])
         return self._open_split(grid, clips).batch(torch.arange(len(clips))).flatten(1)
@@ -203,15 +203,15 @@ def class_means(corpus: Corpus, grid: Grid) -> Float[Tensor, "classes frames bin
         for label in range(len(corpus.classes)):
             clips = train[labels == label]
             # A class whose recordings are all held out gets the mean of all training clips.
-            means.append(_mean_log_power(features, clips if len(clips) else train, grid))
+            means.append(_mean_log_power(features, clips if len(clips) else train))
         with path.open("wb") as file:
             np.save(file, np.stack(means))
 
     return torch.from_numpy(np.load(write_once(corpus.folder / f"class-means-{grid.name}.npy", make)))
 
 
-def _mean_log_power(features: NDArray[np.float16], clips: NDArray[np.int64], grid: Grid) -> NDArray[np.float32]:
-    total = np.zeros(grid.shape)
+def _mean_log_power(features: NDArray[np.float16], clips: NDArray[np.int64]) -> NDArray[np.float32]:
+    total = np.zeros(features.shape[1:])
     for part in np.array_split(clips, len(clips) // PCA_CLIPS + 1):
         total += features[part].astype(np.float64).sum(axis=0)
     return (total / len(clips)).astype(np.float32)

@@ -1,8 +1,8 @@
 """The mel representation of the Audiovision report and its inversion, reproduced with their faults.
 
 It follows GANSynth (Engel et al., 2019): log-power and instantaneous frequency on 512 "mel" bands, with a frame every
-256 samples. 5,820 zeros precede each clip, so that the first 19 of 192 frames are empty. The lowest band is empty, and
-only 403 bands are linearly independent.
+256 samples. 5,820 zeros precede each clip, so that the first 19 of 192 frames are empty; a clip of another length has
+as many zeros as its number of frames needs. The lowest band is empty, and only 403 bands are independent.
 """
 
 from __future__ import annotations
@@ -15,20 +15,27 @@ import torch.nn.functional as F
 from jaxtyping import Complex, Float
 from torch import Tensor
 
-from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
+from trainables.components.audio.clip import HOP_SAMPLES, RATE_HZ, count_frames, count_samples
 from trainables.components.audio.phase import instantaneous_frequency, unwrap
-from trainables.components.audio.sizes import BINS, FRAMES
-from trainables.components.audio.spectrogram import FFT_SAMPLES, HOP_SAMPLES, RANGE_NATS
+from trainables.components.audio.sizes import BINS
+from trainables.components.audio.spectrogram import FFT_SAMPLES, RANGE_NATS
 from trainables.components.shapes import FullSpectrograms, Waveforms
 
 OWN_HOP_SAMPLES = 256
-PADDING_SAMPLES = FFT_SAMPLES + OWN_HOP_SAMPLES * (FRAMES - 1) - CLIP_SAMPLES
-PADDED_FRAMES = math.ceil(PADDING_SAMPLES / OWN_HOP_SAMPLES)
-"""Frames at the beginning that contain zeros of the padding."""
 EPSILON = 1e-6
 """Added before square roots and logarithms, as in the report."""
 MIN_BAND_BINS = 1.5
 """Least width of a band, from its lower to its upper edge."""
+
+
+def count_padded_frames(frames: int) -> int:
+    """Return how many of a clip's frames, at its beginning, contain zeros of the padding."""
+    return math.ceil(_count_zeros(frames) / OWN_HOP_SAMPLES)
+
+
+def _count_zeros(frames: int) -> int:
+    """Return the number of zeros before a clip of so many frames."""
+    return FFT_SAMPLES + OWN_HOP_SAMPLES * (frames - 1) - count_samples(frames)
 
 
 def log_mel_power(waveforms: Waveforms) -> FullSpectrograms:
@@ -52,10 +59,11 @@ def linear_log_power(log_mel: FullSpectrograms) -> FullSpectrograms:
     """
     power = log_mel.exp() @ _inverse_band_matrix(log_mel.device)
     # The two framings have different hops: interpolate between the two nearest frames of the report.
+    frames = power.shape[1]
     centres = (
-        torch.arange(FRAMES, device=power.device) * HOP_SAMPLES + PADDING_SAMPLES - FFT_SAMPLES / 2
+        torch.arange(frames, device=power.device) * HOP_SAMPLES + _count_zeros(frames) - FFT_SAMPLES / 2
     ) / OWN_HOP_SAMPLES
-    below = centres.floor().long().clamp(0, FRAMES - 2)
+    below = centres.floor().long().clamp(0, frames - 2)
     share = (centres - below).clamp(0, 1)[:, None]
     log_power = (power + EPSILON).log()
     between = log_power[:, below] * (1 - share) + log_power[:, below + 1] * share
@@ -72,20 +80,20 @@ def to_waveform(log_mel: FullSpectrograms, frequency: FullSpectrograms) -> Wavef
     # The squares of all windows over a sample sum up to four times their mean.
     scale = 1 / (4 * float(window.square().mean()))
     padded = _overlap_add(scale * window * frames)
-    waveforms: Waveforms = padded[:, PADDING_SAMPLES:]
+    waveforms: Waveforms = padded[:, _count_zeros(frames.shape[1]) :]
     return waveforms
 
 
-def _stft(waveforms: Waveforms) -> Complex[Tensor, "clips 192 512"]:
+def _stft(waveforms: Waveforms) -> Complex[Tensor, "clips full 512"]:
     """Return the short-time Fourier transform (periodic Hann window) of padded clips, without the 0 Hz bin."""
-    padded = F.pad(waveforms, (PADDING_SAMPLES, 0))
+    padded = F.pad(waveforms, (_count_zeros(count_frames(waveforms.shape[1])), 0))
     window = torch.hann_window(FFT_SAMPLES, device=waveforms.device)
     spectrum: Tensor = torch.fft.rfft(padded.unfold(1, FFT_SAMPLES, OWN_HOP_SAMPLES) * window)
     return spectrum[..., 1:]
 
 
-def _overlap_add(frames: Float[Tensor, "clips 192 1024"]) -> Waveforms:
-    length = FFT_SAMPLES + OWN_HOP_SAMPLES * (FRAMES - 1)
+def _overlap_add(frames: Float[Tensor, "clips full 1024"]) -> Waveforms:
+    length = FFT_SAMPLES + OWN_HOP_SAMPLES * (frames.shape[1] - 1)
     columns = frames.transpose(1, 2)
     folded = F.fold(columns, (1, length), (1, FFT_SAMPLES), stride=(1, OWN_HOP_SAMPLES))
     waveforms: Waveforms = folded[:, 0, 0]

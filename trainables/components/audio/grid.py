@@ -16,7 +16,7 @@ from torch import Tensor
 
 from trainables.components.audio import audiovision, spectrogram
 from trainables.components.audio.clip import RATE_HZ
-from trainables.components.audio.sizes import BINS, FRAMES, SIZES, Reduction, RepresentationName, Size
+from trainables.components.audio.sizes import BINS, SIZES, Reduction, RepresentationName, Size, scale_size
 from trainables.components.audio.spectrogram import FFT_SAMPLES, POWER_FLOOR
 from trainables.components.shapes import FullSpectrograms, Spectrograms, Waveforms
 
@@ -31,7 +31,7 @@ class Grid:
     """The frames and bins of a log-power spectrogram.
 
     Attributes:
-        size: frames x bins.
+        size: frames x bins in a clip of 192 frames at full resolution. Longer clips have more frames.
         representation: `linear` in frequency, `mel` bands, or `audiovision`: the mel bands and the framing of the
             Audiovision report.
         reduction: how the full resolution is reduced to the size: `pool` takes the mean power of each block;
@@ -62,23 +62,26 @@ class Grid:
         """Whether sounds are dithered first, so that no value is constant; the report did not dither."""
         return self.representation != "audiovision"
 
-    @property
-    def padded_frames(self) -> int:
-        """The number of frames at the beginning of every clip that contain padding."""
+    def count_padded_frames(self, frames: int) -> int:
+        """Return the number of frames at the beginning of every clip that contain padding, of so many on the grid."""
         if self.representation != "audiovision":
             return 0
         # Rounded up.
-        return -(-audiovision.PADDED_FRAMES // self.step)
+        return -(-audiovision.count_padded_frames(frames * self.step) // self.step)
+
+    def shape(self, full_frames: int) -> tuple[int, int]:
+        """Return the numbers of frames and bins of clips with so many frames at full resolution."""
+        return scale_size(self.size, full_frames)
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """The numbers of frames and bins."""
-        return SIZES[self.size]
+    def bins(self) -> int:
+        """The number of bins."""
+        return SIZES[self.size][1]
 
     @property
     def step(self) -> int:
         """The number of full-resolution frames per frame of the grid; the same holds for bins."""
-        return FRAMES // self.shape[0]
+        return BINS // self.bins
 
     def log_power(self, waveforms: Waveforms) -> Spectrograms:
         """Compute log-power in nats on the grid, floored 80 dB below each clip's maximum.
@@ -98,7 +101,7 @@ class Grid:
         if self.reduction == "decimate":
             mel = self._decimate(power @ mel_bands(BINS, power.device))
         else:
-            mel = F.adaptive_avg_pool2d(power, (self.shape[0], BINS)) @ mel_bands(self.shape[1], power.device)
+            mel = F.adaptive_avg_pool2d(power, (power.shape[1] // self.step, BINS)) @ mel_bands(self.bins, power.device)
         return spectrogram.apply_floor((mel + POWER_FLOOR).log(), power)
 
     def to_full(self, log_power: Spectrograms) -> FullSpectrograms:
@@ -114,9 +117,8 @@ class Grid:
                 return self.repeat(log_power)
             return spectrogram.resize(log_power, "192x512")
         if self.reduction == "pool":
-            frames = F.interpolate(
-                log_power[:, None], (FRAMES, log_power.shape[2]), mode="bilinear", align_corners=False
-            )[:, 0]
+            size = log_power.shape[1] * self.step, log_power.shape[2]
+            frames = F.interpolate(log_power[:, None], size, mode="bilinear", align_corners=False)[:, 0]
         else:
             frames = self.repeat(log_power)
         return frames @ _interpolation_weights(frames.shape[2], frames.device)
@@ -132,7 +134,7 @@ class Grid:
         return full[:, :: self.step, :: self.step]
 
     def _pool(self, full: FullSpectrograms) -> Spectrograms:
-        return F.adaptive_avg_pool2d(full, self.shape)
+        return F.adaptive_avg_pool2d(full, self.shape(full.shape[1]))
 
     def repeat(self, values: Spectrograms) -> FullSpectrograms:
         """Expand values to the full resolution by repeating each over its block."""

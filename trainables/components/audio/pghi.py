@@ -19,19 +19,20 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from trainables.components.audio.clip import HOP_SAMPLES
 from trainables.components.audio.phase import wrap
-from trainables.components.audio.sizes import BINS, FRAMES
-from trainables.components.audio.spectrogram import FFT_SAMPLES, HOP_SAMPLES
+from trainables.components.audio.sizes import BINS
+from trainables.components.audio.spectrogram import FFT_SAMPLES
 
 GAMMA_SAMPLES2 = 0.25645 * FFT_SAMPLES**2
 """γ in samples²: exp(−π t² / γ) is the Gaussian nearest to the Hann window."""
 TOLERANCE = 1e-6
 """Bins below this fraction of the clip's maximum get a random phase."""
 
-Slopes = Float64[Tensor, "clips 192 512"]
+Slopes = Float64[Tensor, "clips full 512"]
 
 
-def integrate_phase(amplitude: Float[Tensor, "clips 192 512"]) -> Float[Tensor, "clips 192 512"]:
+def integrate_phase(amplitude: Float[Tensor, "clips full 512"]) -> Float[Tensor, "clips full 512"]:
     """Estimate phases from amplitudes, in radians within ±π, for example to initialize `griffin_lim`.
 
     The result for a clip does not depend on its batch. It is computed on the CPU, in one thread per clip; the first
@@ -40,7 +41,7 @@ def integrate_phase(amplitude: Float[Tensor, "clips 192 512"]) -> Float[Tensor, 
     exact = amplitude.detach().cpu().double().contiguous()
     floor = TOLERANCE * exact.amax(dim=(1, 2), keepdim=True)
     log_amplitude = exact.clamp(min=floor.clamp(min=torch.finfo(exact.dtype).tiny)).log()
-    angle = _random_angles().repeat(len(exact), 1, 1)
+    angle = _random_angles(exact.shape[1]).repeat(len(exact), 1, 1)
     # In double precision: the angles of a clip sum up to 10⁵ radians before they are wrapped.
     clips = (batch.contiguous().numpy() for batch in (log_amplitude, *_slopes(log_amplitude), exact <= floor, angle))
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
@@ -48,7 +49,7 @@ def integrate_phase(amplitude: Float[Tensor, "clips 192 512"]) -> Float[Tensor, 
     return wrap(angle).to(amplitude)
 
 
-def _slopes(log_amplitude: Float64[Tensor, "clips 192 512"]) -> tuple[Slopes, Slopes]:
+def _slopes(log_amplitude: Float64[Tensor, "clips full 512"]) -> tuple[Slopes, Slopes]:
     """Return the phase advance in radians from frame to frame, and from bin to bin."""
     over_frames, over_bins = torch.gradient(log_amplitude, dim=(1, 2))
     ratio = HOP_SAMPLES * FFT_SAMPLES / GAMMA_SAMPLES2
@@ -59,9 +60,9 @@ def _slopes(log_amplitude: Float64[Tensor, "clips 192 512"]) -> tuple[Slopes, Sl
 
 
 @lru_cache(maxsize=1)
-def _random_angles() -> Float64[Tensor, "192 512"]:
+def _random_angles(frames: int) -> Float64[Tensor, "frames 512"]:
     generator = torch.Generator().manual_seed(2)
-    return 2 * math.pi * torch.rand(FRAMES, BINS, dtype=torch.float64, generator=generator)
+    return 2 * math.pi * torch.rand(frames, BINS, dtype=torch.float64, generator=generator)
 
 
 @lru_cache(maxsize=1)

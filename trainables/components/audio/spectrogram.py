@@ -14,12 +14,10 @@ import torch.nn.functional as F
 from jaxtyping import Complex, Float, Int64
 from torch import Tensor
 
-from trainables.components.audio.clip import CLIP_SAMPLES, RATE_HZ
-from trainables.components.audio.sizes import BINS, FRAMES, SIZES, Size
+from trainables.components.audio.clip import HOP_SAMPLES, RATE_HZ, count_samples
+from trainables.components.audio.sizes import BINS, SIZES, Size, scale_size
 
 FFT_SAMPLES = 1024
-HOP_SAMPLES = 230
-"""With centred frames every 230 samples, a clip has exactly 192, and none consists of padding alone."""
 DITHER_RMS = 1e-4
 """−80 dBFS."""
 POWER_FLOOR = 1e-6
@@ -40,38 +38,38 @@ def dither(waveforms: Float[Tensor, "clips samples"], clips: Int64[Tensor, " cli
         waveforms: samples within ±1.
         clips: the number of each clip, which determines its noise.
     """
-    noise = _noise(waveforms.device)
+    noise = _noise(waveforms.shape[1], waveforms.device)
     # The factor is prime: consecutive clips begin far apart in the noise.
     start = (clips.to(waveforms.device) * 7919) % len(noise)
     sample = torch.arange(waveforms.shape[1], device=waveforms.device)
     return waveforms + DITHER_RMS * noise[(start[:, None] + sample) % len(noise)]
 
 
-def power(waveforms: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips 192 512"]:
+def power(waveforms: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips full 512"]:
     """Return the power |S|² of `spectrum`."""
     return spectrum(waveforms).abs().square()
 
 
-def phase(waveforms: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips 192 512"]:
+def phase(waveforms: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips full 512"]:
     """Return the angles of `spectrum` in radians, within ±π, measured at the first sample of each frame."""
     return spectrum(waveforms).angle()
 
 
-def spectrum(waveforms: Float[Tensor, "clips samples"]) -> Complex[Tensor, "clips 192 512"]:
+def spectrum(waveforms: Float[Tensor, "clips samples"]) -> Complex[Tensor, "clips full 512"]:
     """Return the short-time Fourier transform (periodic Hann window of 1,024 samples, reflected edges)."""
     return _stft(waveforms)[:, 1:].transpose(1, 2)
 
 
-def log_power(power: Float[Tensor, "clips 192 512"], size: Size = "192x512") -> Float[Tensor, "clips frames bins"]:
+def log_power(power: Float[Tensor, "clips full 512"], size: Size = "192x512") -> Float[Tensor, "clips frames bins"]:
     """Return ln(P + 1e-6) of the power averaged over blocks, floored as by `apply_floor`.
 
     Averaging before the logarithm removes the speckle of noise instead of sampling it.
     """
-    return apply_floor((F.adaptive_avg_pool2d(power, SIZES[size]) + POWER_FLOOR).log(), power)
+    return apply_floor((F.adaptive_avg_pool2d(power, scale_size(size, power.shape[1])) + POWER_FLOOR).log(), power)
 
 
 def apply_floor(
-    log_power: Float[Tensor, "clips frames bins"], power: Float[Tensor, "clips 192 512"]
+    log_power: Float[Tensor, "clips frames bins"], power: Float[Tensor, "clips full 512"]
 ) -> Float[Tensor, "clips frames bins"]:
     """Raise values that are more than 80 dB below the clip's maximum to that floor.
 
@@ -90,7 +88,8 @@ def resize(log_power: Float[Tensor, "clips frames bins"], size: Size) -> Float[T
 
     To a smaller one, power is averaged over blocks; to a larger one, log-power is interpolated between block centres.
     """
-    shape = SIZES[size]
+    # A grid has as many frames for each of its bins as the size has.
+    shape = log_power.shape[1] * SIZES[size][1] // log_power.shape[2], SIZES[size][1]
     if log_power.shape[1:] == shape:
         return log_power
     if log_power.shape[1] > shape[0]:
@@ -106,7 +105,7 @@ def to_waveform(
 
 
 def synthesize(
-    amplitude: Float[Tensor, "clips 192 512"], phase: Float[Tensor, "clips 192 512"]
+    amplitude: Float[Tensor, "clips full 512"], phase: Float[Tensor, "clips full 512"]
 ) -> Float[Tensor, "clips samples"]:
     """Synthesize sound from amplitudes and a phase in radians, measured as by `phase`."""
     # The amplitudes have no bin at 0 Hz; it is padded with 0.
@@ -114,9 +113,9 @@ def synthesize(
 
 
 def griffin_lim(
-    amplitude: Float[Tensor, "clips 192 512"],
+    amplitude: Float[Tensor, "clips full 512"],
     *,
-    first_phase: Float[Tensor, "clips 192 512"] | None = None,
+    first_phase: Float[Tensor, "clips full 512"] | None = None,
     iterations: int = 32,
     momentum: float = 0.99,
 ) -> Float[Tensor, "clips samples"]:
@@ -135,18 +134,18 @@ def griffin_lim(
         _griffin_lim(part, first, iterations, momentum)
         for part, first in zip(amplitude.split(size), phases, strict=False)
     ]
-    return torch.cat(parts) if parts else amplitude.new_zeros(0, CLIP_SAMPLES)
+    return torch.cat(parts) if parts else amplitude.new_zeros(0, count_samples(amplitude.shape[1]))
 
 
 def _griffin_lim(
-    amplitude: Float[Tensor, "clips 192 512"],
-    first_phase: Float[Tensor, "clips 192 512"] | None,
+    amplitude: Float[Tensor, "clips full 512"],
+    first_phase: Float[Tensor, "clips full 512"] | None,
     iterations: int,
     momentum: float,
 ) -> Float[Tensor, "clips samples"]:
     target = F.pad(amplitude.transpose(1, 2), (0, 0, 1, 0))
     if first_phase is None:
-        spectrum = target * _first_phase(target.device)
+        spectrum = target * _first_phase(target.shape[2], target.device)
     else:
         spectrum = torch.polar(target, F.pad(first_phase.transpose(1, 2), (0, 0, 1, 0)))
     previous = torch.zeros_like(spectrum)
@@ -170,22 +169,22 @@ def mel_filters(bands: int, device: torch.device | str = "cpu") -> Float[Tensor,
     return torch.minimum(rising, falling).clamp(min=0).float().to(device)
 
 
-def _stft(waveforms: Float[Tensor, "clips samples"]) -> Complex[Tensor, "clips 513 192"]:
+def _stft(waveforms: Float[Tensor, "clips samples"]) -> Complex[Tensor, "clips 513 full"]:
     window = torch.hann_window(FFT_SAMPLES, device=waveforms.device)
     return torch.stft(waveforms, FFT_SAMPLES, HOP_SAMPLES, window=window, pad_mode="reflect", return_complex=True)
 
 
-def _istft(spectrum: Complex[Tensor, "clips 513 192"]) -> Float[Tensor, "clips samples"]:
+def _istft(spectrum: Complex[Tensor, "clips 513 full"]) -> Float[Tensor, "clips samples"]:
     window = torch.hann_window(FFT_SAMPLES, device=spectrum.device)
-    return torch.istft(spectrum, FFT_SAMPLES, HOP_SAMPLES, window=window, length=CLIP_SAMPLES)
+    return torch.istft(spectrum, FFT_SAMPLES, HOP_SAMPLES, window=window, length=count_samples(spectrum.shape[2]))
 
 
 @lru_cache(maxsize=2)
-def _noise(device: torch.device) -> Float[Tensor, " samples"]:
-    return torch.randn(CLIP_SAMPLES, generator=torch.Generator().manual_seed(0)).to(device)
+def _noise(samples: int, device: torch.device) -> Float[Tensor, " samples"]:
+    return torch.randn(samples, generator=torch.Generator().manual_seed(0)).to(device)
 
 
 @lru_cache(maxsize=2)
-def _first_phase(device: torch.device) -> Complex[Tensor, "513 192"]:
-    angle = 2 * math.pi * torch.rand(BINS + 1, FRAMES, generator=torch.Generator().manual_seed(1))
+def _first_phase(frames: int, device: torch.device) -> Complex[Tensor, "513 full"]:
+    angle = 2 * math.pi * torch.rand(BINS + 1, frames, generator=torch.Generator().manual_seed(1))
     return torch.polar(torch.ones_like(angle), angle).to(device)

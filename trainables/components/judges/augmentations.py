@@ -14,7 +14,7 @@ import torch.nn.functional as F
 
 from trainables.components.judges.batch import Batch
 from trainables.components.judges.registries import AUGMENTATIONS
-from trainables.components.judges.weights import MEL_BANDS, MEL_FRAMES
+from trainables.components.judges.weights import MEL_BANDS
 
 MIXED_SHARE = 0.5
 """The share of clips that get another clip mixed in."""
@@ -52,7 +52,7 @@ def pitch(batch: Batch, draw: Callable[[], Batch], generator: torch.Generator) -
     """Move the spectra by up to `MOST_BANDS` mel bands; the outermost band is repeated."""
     shift = torch.randint(-MOST_BANDS, MOST_BANDS + 1, (len(batch.mels), 1, 1), generator=generator)
     bands = (torch.arange(MEL_BANDS) + shift).clamp(0, MEL_BANDS - 1)
-    return Batch(batch.mels.gather(2, bands.expand(-1, MEL_FRAMES, -1)), batch.targets)
+    return Batch(batch.mels.gather(2, bands.expand(-1, batch.mels.shape[1], -1)), batch.targets)
 
 
 @AUGMENTATIONS.register("speed")
@@ -60,9 +60,10 @@ def speed(batch: Batch, draw: Callable[[], Batch], generator: torch.Generator) -
     """Play clips faster or slower without a change of pitch; the last frame of a fast one is repeated."""
     low, high = (math.log(factor) for factor in SPEEDS)
     factor = (low + (high - low) * torch.rand(len(batch.mels), 1, generator=generator)).exp()
-    position = (torch.arange(MEL_FRAMES) * factor).clamp(max=MEL_FRAMES - 1)
+    last = batch.mels.shape[1] - 1
+    position = (torch.arange(last + 1) * factor).clamp(max=last)
     before = position.long()
-    after = (before + 1).clamp(max=MEL_FRAMES - 1)
+    after = (before + 1).clamp(max=last)
     weight = (position - before)[..., None]
     clips = torch.arange(len(batch.mels))[:, None]
     return Batch(batch.mels[clips, before].lerp(batch.mels[clips, after], weight), batch.targets)

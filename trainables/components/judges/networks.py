@@ -12,25 +12,25 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from trainables.components.audio.spectrogram import POWER_FLOOR, mel_filters
-from trainables.components.judges.weights import MEL_BANDS, RESIDUAL_CHANNELS
+from trainables.components.judges.weights import MEL_BANDS, PAIRED_FRAMES, RESIDUAL_CHANNELS
 from trainables.components.networks.residual import ResidualBlock, conv_norm
 
 JudgeName = Literal["A", "B"]
 DROPOUT = 0.3
 PLAIN_CHANNELS = (16, 32, 64, 96)
 
-Mel = Float[Tensor, "clips 96 64"]
+Mel = Float[Tensor, "clips frames 64"]
 Maps = Float[Tensor, "clips channels frames bands"]
 Logits = Float[Tensor, "clips classes"]
 
 
-def log_mel(log_power: Float[Tensor, "clips 192 512"]) -> Mel:
+def log_mel(log_power: Float[Tensor, "clips full 512"]) -> Mel:
     """Return the natural logarithm of the power in 64 mel bands, averaged over pairs of frames.
 
     Args:
         log_power: magnitudes on the full grid, as log-power in nats.
     """
-    paired = F.avg_pool2d(log_power.exp()[:, None], (2, 1))[:, 0]
+    paired = F.avg_pool2d(log_power.exp()[:, None], (PAIRED_FRAMES, 1))[:, 0]
     return (paired @ mel_filters(MEL_BANDS, log_power.device) + POWER_FLOOR).log()
 
 

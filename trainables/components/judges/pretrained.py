@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -21,6 +22,10 @@ from trainables.errors import InputError
 
 YAMNET_SAMPLES = 15_600
 YAMNET_SCORES, YAMNET_FEATURES = 521, 1024
+CLAP_SAMPLES = 480_000
+"""What CLAP hears at once: 10 s."""
+UNHEARD = 0.01
+"""The part of a window that may stay unheard: a clip of 10 s is 0.01 s longer."""
 PANNS_LABELS = Path("~/panns_data/class_labels_indices.csv")
 """The file that the package panns_inference downloads when it is imported, unless it is there."""
 
@@ -63,11 +68,9 @@ class Yamnet(AddedJudge):
         """Return scores and embeddings, averaged over windows of 0.975 s: three for a clip of 2 s."""
         if clips.shape[1] < YAMNET_SAMPLES:
             clips = np.stack([np.resize(clip, YAMNET_SAMPLES) for clip in clips])
-        num_windows = -(-clips.shape[1] // YAMNET_SAMPLES)
-        starts = np.linspace(0, clips.shape[1] - YAMNET_SAMPLES, num_windows).astype(int)
         scores, embeddings = [], []
         for clip in clips:
-            windows = [self._listen(clip[start : start + YAMNET_SAMPLES]) for start in starts]
+            windows = [self._listen(window) for window in cut_windows(clip, YAMNET_SAMPLES)]
             scores.append(np.mean([of_window[0] for of_window in windows], axis=0))
             embeddings.append(np.mean([of_window[1] for of_window in windows], axis=0))
         return Answer(np.stack(embeddings), np.stack(scores))
@@ -154,7 +157,16 @@ class Clap(AddedJudge):
         self.knows_classes = settings.prompt is not None
 
     def answer(self, clips: NDArray[np.float32]) -> Answer:
-        """Return embeddings; with a prompt also the probability of each class."""
+        """Return embeddings; with a prompt also the probability of each class.
+
+        Of a clip longer than 10 s, of which CLAP would hear a random part, they are averaged over windows of 10 s.
+        """
+        # A window at a time, of all clips.
+        answers = [self._listen(window) for window in cut_windows(clips, CLAP_SAMPLES)]
+        scores = [answer.scores for answer in answers if answer.scores is not None]
+        return Answer(_average([answer.embeddings for answer in answers]), _average(scores) if scores else None)
+
+    def _listen(self, clips: NDArray[np.float32]) -> Answer:
         prompt = self.settings.prompt
         texts = [prompt.replace("{}", name) for name in self.classes] if prompt else ["a sound"]
         inputs = self._processor(
@@ -198,6 +210,23 @@ class Imagenet(AddedJudge):
 
         embeddings: NDArray[np.float32] = self._network(2 * torch.from_numpy(clips) - 1).numpy()
         return Answer(embeddings)
+
+
+def cut_windows(clips: NDArray[np.float32], samples: int) -> list[NDArray[np.float32]]:
+    """Return windows of so many samples, at equal distances, which cover clips of any length but for `UNHEARD` of one.
+
+    Args:
+        clips: of shape (samples,) or (clips, samples); shorter ones are returned as they are.
+        samples: the length of a window.
+    """
+    length = clips.shape[-1]
+    starts = np.linspace(0, max(0, length - samples), max(1, math.ceil(length / samples - UNHEARD))).astype(int)
+    return [clips[..., start : start + samples] for start in starts]
+
+
+def _average(parts: Sequence[NDArray[np.float32]]) -> NDArray[np.float32]:
+    mean: NDArray[np.float32] = np.mean(parts, axis=0, dtype=np.float32)
+    return mean
 
 
 def import_package(module: str, where: str, install: str) -> Any:

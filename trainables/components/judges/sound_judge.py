@@ -57,15 +57,15 @@ class Judge:
         """Return the network's weights."""
         return self._network.state_dict()
 
-    def classify_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Probabilities:
+    def classify_log_power(self, log_power: Float[Tensor, "clips full 512"]) -> Probabilities:
         """Return the probability of each class, given magnitudes on the full grid (log-power in nats)."""
         return self.classify_and_embed(log_power)[0]
 
-    def embed_log_power(self, log_power: Float[Tensor, "clips 192 512"]) -> Embeddings:
+    def embed_log_power(self, log_power: Float[Tensor, "clips full 512"]) -> Embeddings:
         """Return the activations below the network's last layer, which distances between distributions compare."""
         return self.classify_and_embed(log_power)[1]
 
-    def classify_and_embed(self, log_power: Float[Tensor, "clips 192 512"]) -> tuple[Probabilities, Embeddings]:
+    def classify_and_embed(self, log_power: Float[Tensor, "clips full 512"]) -> tuple[Probabilities, Embeddings]:
         """Return the results of `classify_log_power` and of `embed_log_power`, computed in one pass."""
         return self._classify_and_embed(log_power, lambda part: part)
 

@@ -19,10 +19,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainables.components.audio import spectrogram
+from trainables.components.audio.clip import count_frames
 from trainables.components.audio.sizes import SIZES, Size
 from trainables.components.judges.batch import Augmentation, Batch
 from trainables.components.judges.networks import Mel, Network, log_mel
-from trainables.components.judges.weights import MEL_BANDS, MEL_FRAMES
+from trainables.components.judges.weights import MEL_BANDS, PAIRED_FRAMES
 from trainables.corpora.features import Clips, clip_power
 from trainables.support.progress import Progress
 
@@ -48,9 +49,10 @@ JOINED = 0.5
 """The part of the clips whose beginning is replaced by that of a sibling."""
 GAIN_NATS = 2.0
 MEL_NOISE_NATS = 0.4
-MASK_FRAMES, MASK_BANDS = 20, 10
+MASK_SHARE, MASK_BANDS = 20 / 96, 10
+"""The longest stretch that is hidden, as a part of the clip, and the most bands."""
 
-Variants = Float16[Tensor, "variants clips 96 64"]
+Variants = Float16[Tensor, "variants clips frames 64"]
 
 
 @dataclass(frozen=True)
@@ -92,7 +94,7 @@ def prepare_lessons(corpus: Corpus, clips: NDArray[np.int64], seed: int, progres
     return Lessons(torch.cat([mels, last[None]]), torch.from_numpy(corpus.labels(clips)), _find_siblings(corpus, clips))
 
 
-def make_variants(power: Float[Tensor, "clips 192 512"], generator: torch.Generator) -> Variants:
+def make_variants(power: Float[Tensor, "clips full 512"], generator: torch.Generator) -> Variants:
     """Compute the log-mel spectrograms of clips as they are, at each smaller size, and at each of those degraded.
 
     Degraded clips are blurred and noisy, as the estimates of a weak model are.
@@ -114,9 +116,10 @@ def make_variants(power: Float[Tensor, "clips 192 512"], generator: torch.Genera
     return torch.stack([log_mel(log_power).half() for log_power in log_powers])
 
 
-def _resynthesize(waveforms: Clips, clips: NDArray[np.int64]) -> Float16[Tensor, "clips 96 64"]:
+def _resynthesize(waveforms: Clips, clips: NDArray[np.int64]) -> Float16[Tensor, "clips frames 64"]:
     """Return log-mel spectrograms of clips after Griffin-Lim, an equal part of them from each size."""
-    mels = torch.empty(len(clips), MEL_FRAMES, MEL_BANDS, dtype=torch.float16)
+    frames = count_frames(waveforms.shape[1]) // PAIRED_FRAMES
+    mels = torch.empty(len(clips), frames, MEL_BANDS, dtype=torch.float16)
     sizes: list[Size] = list(SIZES)
     for offset, size in enumerate(sizes[: len(clips)]):
         part = slice(offset, None, len(sizes))
@@ -169,7 +172,7 @@ def train(
             mels, targets = _draw_augmented(lessons, num_classes, augmentations, generator)
         else:
             mels, targets = _draw(lessons, generator)
-        hidden = draw_masks(len(mels), generator).to(device)
+        hidden = draw_masks(mels, generator).to(device)
         standardized = network.standardize(mels.to(device)).masked_fill(hidden, 0)
         loss = F.cross_entropy(network(standardized), targets.to(device))
         optimizer.zero_grad()
@@ -205,24 +208,26 @@ def _draw_augmented(
 
 def _join_siblings(mel: Mel, sibling: Mel, generator: torch.Generator) -> Mel:
     """Replace the beginning of half of the clips, up to a random frame, by that of their siblings."""
-    cut = torch.randint(MEL_FRAMES, (len(mel), 1, 1), generator=generator)
+    frames = mel.shape[1]
+    cut = torch.randint(frames, (len(mel), 1, 1), generator=generator)
     is_joined = torch.rand(len(mel), 1, 1, generator=generator) < JOINED
-    return torch.where(is_joined & (torch.arange(MEL_FRAMES)[:, None] < cut), sibling, mel)
+    return torch.where(is_joined & (torch.arange(frames)[:, None] < cut), sibling, mel)
 
 
 def augment(mel: Mel, generator: torch.Generator) -> Mel:
     """Shift log-mel spectrograms in time, cyclically, change their level by up to `GAIN_NATS`, and add noise."""
-    clips = len(mel)
-    start = torch.randint(MEL_FRAMES, (clips, 1), generator=generator)
-    mel = mel[torch.arange(clips)[:, None], (torch.arange(MEL_FRAMES) + start) % MEL_FRAMES]
+    clips, frames = mel.shape[:2]
+    start = torch.randint(frames, (clips, 1), generator=generator)
+    mel = mel[torch.arange(clips)[:, None], (torch.arange(frames) + start) % frames]
     gain = GAIN_NATS * (2 * torch.rand(clips, 1, 1, generator=generator) - 1)
     noise_level = MEL_NOISE_NATS * torch.rand(clips, 1, 1, generator=generator)
     return mel + gain + noise_level * torch.randn(mel.shape, generator=generator)
 
 
-def draw_masks(count: int, generator: torch.Generator) -> Bool[Tensor, "batch 96 64"]:
+def draw_masks(mels: Mel, generator: torch.Generator) -> Bool[Tensor, "clips frames 64"]:
     """Draw a band of frames and one of mel bands to hide in each clip (SpecAugment; Park et al., 2019)."""
-    frames = _draw_mask(count, MEL_FRAMES, MASK_FRAMES, generator)
+    count, num_frames = mels.shape[:2]
+    frames = _draw_mask(count, num_frames, round(MASK_SHARE * num_frames), generator)
     bands = _draw_mask(count, MEL_BANDS, MASK_BANDS, generator)
     return frames[:, :, None] | bands[:, None]
 

@@ -6,7 +6,9 @@ from itertools import pairwise
 
 from trainables.components.networks.weights import Weights, add_up, conv_norm, linear, residual_block
 
-MEL_FRAMES, MEL_BANDS = 96, 64
+MEL_BANDS = 64
+PAIRED_FRAMES = 2
+"""Full-resolution frames that are averaged to one of a log-mel spectrogram."""
 RESIDUAL_CHANNELS = (24, 32, 48, 64)
 
 

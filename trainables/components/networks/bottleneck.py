@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -16,8 +17,16 @@ from trainables.components.networks.convolutions import HEAD_GAIN, Decoder, Enco
 from trainables.components.networks.pca_path import LinearPath
 from trainables.components.networks.quantizer import ResidualQuantizer
 from trainables.components.networks.time_slots import SlotDecoder, SlotEncoder, SlotPath
-from trainables.components.networks.weights import ArchitectureName, BottleneckName, NormName
+from trainables.components.networks.weights import (
+    ArchitectureName,
+    BottleneckName,
+    NormName,
+    count_bottom_frames,
+    pad_frames,
+)
 from trainables.components.shapes import Clips, Latents
+
+Padded = Float[Tensor, "clips channels padded_frames bins"]
 
 WEIGHT_DECAY = 1e-4
 LINEAR_LR_SHARE = 0.01
@@ -33,7 +42,7 @@ class Bottleneck(nn.Module):
     principal components.
 
     Args:
-        shape: channels, frames and bins of a clip.
+        shape: channels, frames and bins of a clip. Frames that can't be halved often enough are padded within.
         num_latents: the length of the latent vector.
         width: channels of the lowest two levels of the convolutions.
         slope: the negative slope of the leaky ReLUs.
@@ -69,7 +78,10 @@ class Bottleneck(nn.Module):
         self.num_latents = num_latents
         self.is_variational = is_variational
         self.has_tanh = has_tanh
-        self.num_channels = shape[0]
+        self.num_channels, self._num_frames, bins = shape
+        num_padded = pad_frames(self._num_frames, bins)
+        self._num_added = num_padded - self._num_frames
+        shape = self.num_channels, num_padded, bins
         sizes = _Sizes(
             shape=shape,
             num_latents=num_latents,
@@ -98,16 +110,26 @@ class Bottleneck(nn.Module):
             assert biases is not None
             nn.init.constant_(biases[len(biases) // 2 :], OPEN_LOG_VARIANCE)
 
+    def _pad(self, normalized: Clips) -> Padded:
+        """Return clips with as many frames of zeros at their end as the networks need."""
+        return F.pad(normalized, (0, 0, 0, self._num_added)) if self._num_added else normalized
+
+    def fit_linear_path(self, sample: Clips) -> None:
+        """Set the linear path's weights to the principal components of a sample of normalized clips."""
+        assert self.linear_path is not None
+        self.linear_path.fit(self._pad(sample))
+
     def encode(self, normalized: Clips, autocast: torch.autocast) -> tuple[Latents, Latents | None]:
         """Return the means of the latents and, of a variational network, their log-variances."""
+        padded = self._pad(normalized)
         with autocast:
-            outputs = self.encoder(normalized)
+            outputs = self.encoder(padded)
         mean, log_variance = outputs.float(), None
         if self.is_variational:
             mean, log_variance = mean.chunk(2, dim=1)
             log_variance = log_variance.clamp(*LOG_VARIANCE_RANGE)
         if self.linear_path is not None:
-            mean = mean + self.linear_path.encode(normalized)
+            mean = mean + self.linear_path.encode(padded)
         return mean, log_variance
 
     def decode(
@@ -119,6 +141,8 @@ class Bottleneck(nn.Module):
         estimate, spread = maps[:, : self.num_channels], maps[:, self.num_channels :]
         if self.linear_path is not None:
             estimate = estimate + self.linear_path.decode(latents)
+        if self._num_added:
+            estimate, spread = (part[:, :, : self._num_frames] for part in (estimate, spread))
         if self.has_tanh:
             estimate = estimate.tanh()
         return estimate, spread if spread.shape[1] else None
@@ -158,7 +182,8 @@ class _Sizes:
 def _make_maps(
     sizes: _Sizes, means: Sequence[float], gains: tuple[float, float], bottleneck: BottleneckName
 ) -> tuple[Encoder, Decoder]:
-    num_channels, frames, _ = sizes.shape
+    num_channels, frames, bins = sizes.shape
+    bottom_frames = count_bottom_frames(frames, bins)
     encoder = Encoder(
         frames,
         sizes.num_latents * sizes.num_outputs,
@@ -168,6 +193,7 @@ def _make_maps(
         gain=gains[0],
         num_maps=num_channels,
         bottleneck=bottleneck,
+        bottom_frames=bottom_frames,
     )
     decoder = Decoder(
         frames,
@@ -179,6 +205,7 @@ def _make_maps(
         gain=gains[1],
         num_maps=sizes.num_maps,
         bottleneck=bottleneck,
+        bottom_frames=bottom_frames,
     )
     return encoder, decoder
 

@@ -1,7 +1,7 @@
 """The convolutional encoder and decoder of the report, changed to train at any width.
 
-The encoder halves the map, level by level, from the spectrogram to 3 frames x 8 bins; the decoder doubles it. A level
-has two residual blocks. Differences from the report:
+The encoder halves the map, level by level, from the spectrogram to 3 frames x 8 bins (a longer clip has more frames);
+the decoder doubles it. A level has two residual blocks. Differences from the report:
 
 - Group instead of batch normalization, whose statistics at small batches let a VAE diverge. There is none next to the
   latent, where it would remove a clip's level.
@@ -151,6 +151,7 @@ class Encoder(nn.Module):
         gain: the gain of the last layer's initial weights.
         num_maps: channels of a clip.
         bottleneck: the layers next to the latent.
+        bottom_frames: frames of the lowest map; those of a clip divided by a power of two.
     """
 
     def __init__(
@@ -164,21 +165,22 @@ class Encoder(nn.Module):
         gain: float = 1.0,
         num_maps: int = 1,
         bottleneck: BottleneckName = "plain",
+        bottom_frames: int = BOTTOM[0],
     ) -> None:
         super().__init__()
-        channels = level_channels(width, frames)
+        channels, bottom = level_channels(width, frames, bottom_frames), (bottom_frames, BOTTOM[1])
         self.stem = conv(num_maps, channels[0], 1)
         blocks = []
         for above, below in pairwise(channels):
             blocks.append(EncoderBlock(above, below, halve=True, slope=slope, kind=kind))
             blocks.append(EncoderBlock(below, below, halve=False, slope=slope, kind=kind))
         self.blocks = nn.Sequential(*blocks)
-        self.mix = MapAttention(channels[-1]) if bottleneck == "attention" else nn.Identity()
+        self.mix = MapAttention(channels[-1], bottom) if bottleneck == "attention" else nn.Identity()
         self.end: nn.Conv2d | SpectralLayer
         if bottleneck == "spectral_norm":
-            self.end = SpectralLayer(conv(channels[-1], num_outputs, BOTTOM), gain)
+            self.end = SpectralLayer(conv(channels[-1], num_outputs, bottom), gain)
         else:
-            self.end = conv(channels[-1], num_outputs, BOTTOM, gain=gain)
+            self.end = conv(channels[-1], num_outputs, bottom, gain=gain)
 
     def forward(self, clips: Clips) -> Latents:
         """Return the outputs of each clip."""
@@ -199,6 +201,7 @@ class Decoder(nn.Module):
         gain: the gain of the last layer's initial weights.
         num_maps: maps a clip.
         bottleneck: the layers next to the latent.
+        bottom_frames: frames of the lowest map; those of a clip divided by a power of two.
     """
 
     def __init__(
@@ -213,12 +216,13 @@ class Decoder(nn.Module):
         gain: float = HEAD_GAIN,
         num_maps: int = 1,
         bottleneck: BottleneckName = "plain",
+        bottom_frames: int = BOTTOM[0],
     ) -> None:
         super().__init__()
-        channels = level_channels(width, frames)[::-1]
-        start = transposed_conv(num_latents, channels[0], BOTTOM)
+        channels, bottom = level_channels(width, frames, bottom_frames)[::-1], (bottom_frames, BOTTOM[1])
+        start = transposed_conv(num_latents, channels[0], bottom)
         self.start = SpectralLayer(start, 1.0) if bottleneck == "spectral_norm" else start
-        self.mix = MapAttention(channels[0]) if bottleneck == "attention" else nn.Identity()
+        self.mix = MapAttention(channels[0], bottom) if bottleneck == "attention" else nn.Identity()
         blocks = []
         for below, above in pairwise(channels):
             blocks.append(DecoderBlock(below, below, up=False, slope=slope, kind=kind))

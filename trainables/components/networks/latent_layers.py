@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from trainables.components.networks.weights import BOTTOM, MAX_HEADS
+from trainables.components.networks.weights import MAX_HEADS
 from trainables.components.shapes import Clips
 
 
@@ -48,13 +48,14 @@ class MapAttention(nn.Module):
 
     Args:
         channels: the channels of the map.
+        shape: its frames and bins.
     """
 
-    def __init__(self, channels: int) -> None:
+    def __init__(self, channels: int, shape: tuple[int, int]) -> None:
         super().__init__()
         self.num_heads = math.gcd(channels, MAX_HEADS)
         self.norm = nn.LayerNorm(channels)
-        self.positions = nn.Parameter(0.02 * torch.randn(math.prod(BOTTOM), channels))
+        self.positions = nn.Parameter(0.02 * torch.randn(math.prod(shape), channels))
         self.inputs = nn.Linear(channels, 3 * channels)
         self.output = nn.Linear(channels, channels)
         nn.init.zeros_(self.output.weight)

@@ -69,7 +69,7 @@ class SlotEncoder(nn.Module):
     ) -> None:
         super().__init__()
         num_maps, frames, bins = shape
-        self._num_slots = count_slots(frames)
+        self._num_slots = count_slots(bins)
         self._num_outputs = num_outputs
         self.frame_layers = nn.Sequential(conv(num_maps * bins, width // 2, 1), *_branches(width // 2, slope, kind))
         # Slots don't overlap, so that a 1x1 convolution of all frames of a slot is a strided one.
@@ -113,7 +113,7 @@ class SlotDecoder(nn.Module):
         super().__init__()
         self._shape = shape
         num_maps, frames, bins = shape
-        self._num_slots = count_slots(frames)
+        self._num_slots = count_slots(bins)
         slot_frames = frames // self._num_slots
         self.layers = nn.Sequential(
             conv(num_latents // self._num_slots, width, 1),
@@ -149,7 +149,7 @@ class SlotPath(nn.Module):
     def __init__(self, shape: tuple[int, int, int], num_latents: int) -> None:
         super().__init__()
         num_channels, frames, bins = shape
-        self._num_slots = count_slots(frames)
+        self._num_slots = count_slots(bins)
         self.slot = LinearPath((num_channels, frames // self._num_slots, bins), num_latents // self._num_slots)
 
     def fit(self, sample: Clips) -> None:

@@ -12,7 +12,7 @@ from itertools import pairwise
 from typing import Literal
 
 BOTTOM = (3, 8)
-"""Frames and bins of the map at the lowest level of encoder and decoder."""
+"""Frames and bins of the map at the lowest level of encoder and decoder; a longer clip has more frames there."""
 MIN_CHANNELS = 4
 SMALL_CHANNELS = (24, 48, 96, 128)
 """Channels of the small backbone of pictures."""
@@ -23,8 +23,7 @@ TENSOR_BYTES = 300
 """The bytes of a tensor in a file, beside its numbers."""
 
 MAX_SLOTS = 16
-MIN_SLOT_FRAMES = 3
-"""The most slots of a network that shares its weights over time, and the fewest frames in a slot."""
+"""The most slots of a network that shares its weights over time; the smallest size has half as many."""
 SLOT_BRANCHES = 2
 """Its residual branches, at each of its two resolutions."""
 MAX_HEADS = 4
@@ -83,15 +82,29 @@ def add_up(parts: Iterable[Weights]) -> Weights:
     return sum(parts, Weights())
 
 
-def level_channels(width: int, frames: int) -> list[int]:
+def pad_frames(frames: int, bins: int) -> int:
+    """Return the frames that the networks process of clips with so many: whole ones on the lowest map, and whole slots.
+
+    They are more where the clip's frames can't be halved as often as its bins.
+    """
+    step = bins // BOTTOM[1]
+    return -(-frames // step) * step
+
+
+def count_bottom_frames(frames: int, bins: int) -> int:
+    """Return the frames of the lowest map, of padded clips with so many frames and bins."""
+    return frames * BOTTOM[1] // bins
+
+
+def level_channels(width: int, frames: int, bottom_frames: int = BOTTOM[0]) -> list[int]:
     """Return the channels of each level, from the spectrogram down: `width` at the lowest two, half at each above."""
-    depth = int(math.log2(frames // BOTTOM[0]))
+    depth = int(math.log2(frames // bottom_frames))
     return [max(MIN_CHANNELS, width >> max(0, depth - level - 1)) for level in range(depth + 1)]
 
 
-def count_slots(frames: int) -> int:
-    """Return the number of slots that a network of the architecture `time_slots` divides so many frames into."""
-    return min(MAX_SLOTS, frames // MIN_SLOT_FRAMES)
+def count_slots(bins: int) -> int:
+    """Return the number of slots that a network of the architecture `time_slots` divides clips of so many bins into."""
+    return min(MAX_SLOTS, bins // BOTTOM[1])
 
 
 def linear(num_inputs: int, num_outputs: int, *, bias: bool = True) -> Weights:
@@ -121,45 +134,50 @@ def spectral(num_inputs: int, num_outputs: int, *, bias: bool = True) -> Weights
     return linear(num_inputs, num_outputs, bias=bias) + Weights(kept=2, kept_values=num_inputs + num_outputs)
 
 
-def latent_layers(bottleneck: BottleneckName, channels: int, matrix: tuple[int, int]) -> Weights:
+def latent_layers(bottleneck: BottleneckName, channels: int, positions: int, matrix: tuple[int, int]) -> Weights:
     """Count what a bottleneck adds to the plain layer next to the latent, in an encoder or a decoder.
 
     Args:
         bottleneck: the setting.
         channels: channels of the lowest map.
+        positions: its frames times its bins.
         matrix: rows and columns of the layer's matrix under spectral normalization.
     """
     if bottleneck == "spectral_norm":
         return Weights(1, 1, 2, sum(matrix))
     if bottleneck == "attention":
-        positions = Weights(1, math.prod(BOTTOM) * channels)
-        return norm(channels, "group") + positions + linear(channels, 3 * channels) + linear(channels, channels)
+        places = Weights(1, positions * channels)
+        return norm(channels, "group") + places + linear(channels, 3 * channels) + linear(channels, channels)
     return Weights()
 
 
 def encoder(
-    frames: int, num_outputs: int, *, width: int, kind: NormName, num_maps: int, bottleneck: BottleneckName = "plain"
+    shape: tuple[int, int, int], num_outputs: int, *, width: int, kind: NormName, bottleneck: BottleneckName = "plain"
 ) -> Weights:
-    """Count an `Encoder`."""
-    channels = level_channels(width, frames)
-    parts = [linear(num_maps, channels[0]), linear(channels[-1] * math.prod(BOTTOM), num_outputs)]
+    """Count an `Encoder` of clips of so many maps, frames and bins."""
+    num_maps, frames, bins = shape
+    bottom_frames = count_bottom_frames(frames, bins)
+    channels, positions = level_channels(width, frames, bottom_frames), bottom_frames * BOTTOM[1]
+    parts = [linear(num_maps, channels[0]), linear(channels[-1] * positions, num_outputs)]
     for above, below in pairwise(channels):
         parts += [linear(4 * above, below), linear(below, below), _branches(below, kind), _branches(below, kind)]
-    matrix = num_outputs, channels[-1] * math.prod(BOTTOM)
-    return add_up([*parts, latent_layers(bottleneck, channels[-1], matrix)])
+    matrix = num_outputs, channels[-1] * positions
+    return add_up([*parts, latent_layers(bottleneck, channels[-1], positions, matrix)])
 
 
 def decoder(
-    frames: int, num_latents: int, *, width: int, kind: NormName, num_maps: int, bottleneck: BottleneckName = "plain"
+    shape: tuple[int, int, int], num_latents: int, *, width: int, kind: NormName, bottleneck: BottleneckName = "plain"
 ) -> Weights:
-    """Count a `Decoder`."""
-    channels = level_channels(width, frames)[::-1]
-    parts = [transposed_conv(num_latents, channels[0], math.prod(BOTTOM)), linear(channels[-1], num_maps)]
+    """Count a `Decoder` of so many maps, frames and bins."""
+    num_maps, frames, bins = shape
+    bottom_frames = count_bottom_frames(frames, bins)
+    channels, positions = level_channels(width, frames, bottom_frames)[::-1], bottom_frames * BOTTOM[1]
+    parts = [transposed_conv(num_latents, channels[0], positions), linear(channels[-1], num_maps)]
     for below, above in pairwise(channels):
         parts += [linear(below, below), linear(below, above), _branches(below, kind), _branches(above, kind)]
         parts.append(transposed_conv(above, above, 16))
-    matrix = channels[0], num_latents * math.prod(BOTTOM)
-    return add_up([*parts, latent_layers(bottleneck, channels[0], matrix)])
+    matrix = channels[0], num_latents * positions
+    return add_up([*parts, latent_layers(bottleneck, channels[0], positions, matrix)])
 
 
 def quantizer(vector_size: int, num_codebooks: int, codebook_size: int) -> Weights:
@@ -177,7 +195,7 @@ def discriminators() -> Weights:
 def slot_encoder(shape: tuple[int, int, int], num_outputs: int, *, width: int, kind: NormName) -> Weights:
     """Count a `SlotEncoder` with so many outputs a clip."""
     num_maps, frames, bins = shape
-    num_slots = count_slots(frames)
+    num_slots = count_slots(bins)
     ends = linear(num_maps * bins, width // 2) + linear(width, num_outputs // num_slots)
     return ends + _slots(frames // num_slots * (width // 2), width, width, kind)
 
@@ -185,7 +203,7 @@ def slot_encoder(shape: tuple[int, int, int], num_outputs: int, *, width: int, k
 def slot_decoder(shape: tuple[int, int, int], num_latents: int, *, width: int, kind: NormName) -> Weights:
     """Count a `SlotDecoder`."""
     num_maps, frames, bins = shape
-    num_slots = count_slots(frames)
+    num_slots = count_slots(bins)
     ends = linear(num_latents // num_slots, width) + linear(width // 2, num_maps * bins)
     return ends + _slots(width, frames // num_slots * (width // 2), width, kind)
 
@@ -216,18 +234,18 @@ def bottleneck(
     `num_sigma_maps` is the number of maps that the decoder returns for σ. Weights of σ itself are left out: of this
     repository's, only `learned` has any, a single number.
     """
-    num_channels, frames = shape[:2]
+    num_channels, frames, bins = shape[0], pad_frames(*shape[1:]), shape[2]
+    shape = (num_channels, frames, bins)
     num_outputs = num_latents * (2 if is_variational else 1)
     num_maps = num_channels + num_sigma_maps
     if architecture == "time_slots":
         networks = slot_encoder(shape, num_outputs, width=width, kind=norm)
-        networks += slot_decoder((num_maps, *shape[1:]), num_latents, width=width, kind=norm)
+        networks += slot_decoder((num_maps, frames, bins), num_latents, width=width, kind=norm)
     else:
-        networks = encoder(
-            frames, num_outputs, width=width, kind=norm, num_maps=num_channels, bottleneck=bottleneck
-        ) + decoder(frames, num_latents, width=width, kind=norm, num_maps=num_maps, bottleneck=bottleneck)
+        networks = encoder(shape, num_outputs, width=width, kind=norm, bottleneck=bottleneck)
+        networks += decoder((num_maps, frames, bins), num_latents, width=width, kind=norm, bottleneck=bottleneck)
     if has_linear_path:
-        num_slots = count_slots(frames) if architecture == "time_slots" else 1
+        num_slots = count_slots(bins) if architecture == "time_slots" else 1
         num_values = math.prod(shape) // num_slots
         networks += Weights(2, 2 * num_values * (num_latents // num_slots), 1, num_values)
     return networks

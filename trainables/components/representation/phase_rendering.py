@@ -32,6 +32,7 @@ def register_phase(
     side_info_floats: int = 0,
     follows_magnitude: bool = False,
     prepare: Callable[[Corpus, Progress], object] | None = None,
+    is_per_frame: bool = False,
 ) -> Callable[[Callable[[Scene], Waveforms]], Callable[[Scene], Waveforms]]:
     """Return a decorator that registers a function from a `Scene` to sounds as a phase.
 
@@ -40,10 +41,11 @@ def register_phase(
         side_info_floats: see `Phase`.
         follows_magnitude: see `Phase`.
         prepare: see `Phase`.
+        is_per_frame: see `Phase`.
     """
 
     def add(sound: Callable[[Scene], Waveforms]) -> Callable[[Scene], Waveforms]:
-        PHASES.register(name)(Phase(sound, side_info_floats, follows_magnitude, prepare))
+        PHASES.register(name)(Phase(sound, side_info_floats, follows_magnitude, prepare, is_per_frame))
         return sound
 
     return add
@@ -56,7 +58,7 @@ def render_own(scene: Scene) -> Waveforms:
     return scene.own_sound()
 
 
-@register_phase("original", side_info_floats=FRAMES * BINS)
+@register_phase("original", side_info_floats=FRAMES * BINS, is_per_frame=True)
 def render_original(scene: Scene) -> Waveforms:
     """Render with the phase of the original clip: an oracle."""
     return synthesize(scene.amplitude, spectrogram.phase(scene.read_originals()).to(scene.log_power.device))

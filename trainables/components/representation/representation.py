@@ -48,10 +48,9 @@ class Representation:
         """The channels of each part that is included."""
         return channels_of_parts(self.channels, self.phase)
 
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """The numbers of channels, frames and bins of a clip."""
-        return (num_channels(self.channels, self.phase), *self.grid.shape)
+    def shape(self, full_frames: int) -> tuple[int, int, int]:
+        """Return the numbers of channels, frames and bins of clips with so many frames at full resolution."""
+        return (num_channels(self.channels, self.phase), *self.grid.shape(full_frames))
 
     @property
     def features(self) -> list[Feature]:
@@ -112,12 +111,18 @@ class ClipSplit:
         representation: of the clips.
         clips: the rows of the corpus's table that belong to the split.
         device: where batches are returned.
+
+    Attributes:
+        clip_frames: frames of a clip at full resolution.
+        shape: channels, frames and bins of a clip in the representation.
     """
 
     def __init__(
         self, corpus: Corpus, representation: Representation, clips: NDArray[np.int64], device: torch.device
     ) -> None:
         self.clips = clips
+        self.clip_frames = corpus.clip_format.frames
+        self.shape = representation.shape(self.clip_frames)
         self._representation = representation
         self._features = [FeatureSplit(corpus.features(feature), clips, device) for feature in representation.features]
 

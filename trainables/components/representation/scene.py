@@ -18,7 +18,7 @@ from trainables.components.audio import spectrogram
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.phase import instantaneous_frequency
-from trainables.components.audio.sizes import Size
+from trainables.components.audio.sizes import FRAMES, Size
 from trainables.components.representation.nearest import NearestClips
 from trainables.components.representation.vocoder import Vocoder, open_vocoder
 from trainables.components.shapes import FullSpectrograms, Waveforms
@@ -82,7 +82,7 @@ class TrainingClips:
         return open_vocoder(self.corpus)
 
     @cached_property
-    def mean_frequency(self) -> Float[Tensor, "192 512"]:
+    def mean_frequency(self) -> Float[Tensor, "full 512"]:
         """The mean instantaneous frequency of training clips, in units of π."""
 
         def make(path: Path) -> None:
@@ -145,8 +145,10 @@ class Phase:
 
     Attributes:
         sound: renders a scene.
-        side_info_floats: the number of values of each original clip that it uses; more than 0 makes it an oracle.
+        side_info_floats: the number of values of each original clip, of 192 frames, that it uses; more than 0 makes it
+            an oracle.
         follows_magnitude: whether the phase is computed from the magnitudes.
+        is_per_frame: whether it uses as many more values of a longer clip.
         prepare: computes what all trials share and takes long, before any of them starts; None if there is nothing.
     """
 
@@ -154,7 +156,12 @@ class Phase:
     side_info_floats: int = 0
     follows_magnitude: bool = False
     prepare: Callable[[Corpus, Progress], object] | None = None
+    is_per_frame: bool = False
 
     def __post_init__(self) -> None:
         # The registry refuses another module's part of the same name.
         object.__setattr__(self, "__module__", self.sound.__module__)
+
+    def count_side_info(self, full_frames: int) -> int:
+        """Return the number of values that it uses of an original clip with so many frames."""
+        return self.side_info_floats * full_frames // FRAMES if self.is_per_frame else self.side_info_floats

@@ -15,10 +15,10 @@ import torch.nn.functional as F
 from jaxtyping import Complex, Float
 from torch import Tensor, nn
 
+from trainables.components.audio.clip import HOP_SAMPLES
 from trainables.components.audio.sizes import BINS
 from trainables.components.audio.spectrogram import (
     FFT_SAMPLES,
-    HOP_SAMPLES,
     POWER_FLOOR,
     griffin_lim,
     spectrum,
@@ -37,9 +37,9 @@ SCALE_NATS = 4.0
 LARGEST_GAIN_NATS = 2.0
 """The largest correction of the logarithm of an amplitude, 17 dB."""
 
-Spectra = Complex[Tensor, "clips 192 512"]
-Inputs = Float[Tensor, "clips 2048 192"]
-Hidden = Float[Tensor, "clips width 192"]
+Spectra = Complex[Tensor, "clips full 512"]
+Inputs = Float[Tensor, "clips 2048 full"]
+Hidden = Float[Tensor, "clips width full"]
 
 
 class ConvNextBlock(nn.Module):

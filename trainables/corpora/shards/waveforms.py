@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from trainables.components.audio.clip import CLIP_SAMPLES
+from trainables.components.audio.clip import ClipFormat
 from trainables.corpora.files import Recording
 from trainables.corpora.shards.decoded import Decoded
 from trainables.corpora.shards.store import Observe, Placed, ShardStore, Wanted
@@ -18,24 +18,25 @@ DECODER_VERSION = 1
 """Raise it with any change of what `decode` returns: the recordings are decoded anew."""
 
 
-def open_store(home: Path, source: str, rate_hz: int) -> ShardStore:
-    """Return the shards of the clips of a source at a sampling rate."""
-    name = digest(f"{source} {DECODER_VERSION} {rate_hz} {CLIP_SAMPLES}")[:12]
-    return ShardStore(home / "cache" / f"clips-{name}", (CLIP_SAMPLES,), np.int16)
+def open_store(home: Path, source: str, clip_format: ClipFormat) -> ShardStore:
+    """Return the shards of the clips of a source in a format."""
+    length = f"{clip_format.rate_hz} {clip_format.wanted_samples}"
+    name = digest(f"{source} {DECODER_VERSION} {length}{clip_format.cutting}")[:12]
+    return ShardStore(home / "cache" / f"clips-{name}", (clip_format.samples,), np.int16)
 
 
 def prepare_recordings(
-    store: ShardStore, recordings: Sequence[Recording], rate_hz: int, observe: Observe
+    store: ShardStore, recordings: Sequence[Recording], clip_format: ClipFormat, observe: Observe
 ) -> dict[str, Placed]:
     """Decode the recordings that are in no shard yet, and return where each recording is, by its name."""
     wanted = [Wanted(recording.name, recording.key, recording) for recording in recordings]
-    return store.prepare(wanted, partial(_decode, rate_hz=rate_hz), observe, _has_changed)
+    return store.prepare(wanted, partial(_decode, clip_format=clip_format), observe, _has_changed)
 
 
-def _decode(recording: Recording, rate_hz: int) -> Decoded:
+def _decode(recording: Recording, clip_format: ClipFormat) -> Decoded:
     from trainables.corpora.recordings import decode  # an import that a corpus in the cache doesn't need
 
-    return decode(recording, rate_hz)
+    return decode(recording, clip_format)
 
 
 def _has_changed(task: Wanted[Recording]) -> bool:
