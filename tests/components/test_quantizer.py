@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from trainables.components.networks.quantizer import CodebookUse, ResidualQuantizer
+from trainables.components.training.loop import Buffers, descend
 
 
 def make(num_latents: int = 8, *, stages: int = 2, size: int = 16, vector_size: int = 4) -> ResidualQuantizer:
@@ -74,6 +75,26 @@ def test_more_codebooks_leave_less_error() -> None:
         train(quantizer, 50, torch.Generator().manual_seed(0))
         errors.append(error(quantizer))
     assert errors[0] < 1 and errors[1] < 0.8 * errors[0] and errors[2] < 0.8 * errors[1]
+
+
+def test_a_step_that_is_skipped_leaves_codebooks_and_statistics_as_they_were() -> None:
+    quantizer, noise = make(), torch.Generator().manual_seed(0)
+    network = nn.ModuleDict({"first": nn.Linear(8, 8), "norm": nn.BatchNorm1d(8), "quantizer": quantizer}).train()
+    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+
+    def step(latents: Tensor) -> None:
+        before = Buffers(network)
+        quantized = quantizer(network["norm"](network["first"](latents)), noise)
+        descend(optimizer, network, quantized.latents.square().mean() + quantized.commitment, before=before)
+
+    for seed in range(2):
+        step(draw(seed=seed))
+    kept = {name: value.clone() for name, value in network.state_dict().items()}
+    step(draw().index_fill(0, torch.tensor([3]), torch.nan))
+    assert all(torch.equal(value, kept[name]) for name, value in network.state_dict().items())
+    step(draw(seed=3))
+    assert not torch.equal(quantizer.codes, kept["quantizer.codes"])
+    assert all(value.isfinite().all() for value in network.state_dict().values())
 
 
 def test_dead_codes_are_replaced_by_vectors_of_the_batch() -> None:

@@ -24,7 +24,7 @@ from trainables.classifier.modalities import (
 from trainables.components.audio.log_power_metrics import score_recordings
 from trainables.components.pictures import spectrogram_pictures
 from trainables.components.shapes import Scalar
-from trainables.components.training.loop import batches, descend, fetch_values, finite_means, warm_up
+from trainables.components.training.loop import Buffers, batches, descend, fetch_values, finite_means, warm_up
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
@@ -103,8 +103,9 @@ class Classifier(ClassifierDeclaration, Trainable):
             # A Dirichlet distribution of two is a Beta distribution, and can draw from a generator.
             share = float(torch._sample_dirichlet(torch.full((2,), self.config.mixup), self._order)[0])
             inputs, truth = (share * batch + (1 - share) * batch.roll(1, dims=0) for batch in (inputs, truth))
+        before = Buffers(self.network)
         loss = F.cross_entropy(self.network(inputs), truth, label_smoothing=self.config.label_smoothing)
-        return {"loss": loss.detach(), "grad_norm": descend(self.optimizer, self.network, loss)}
+        return {"loss": loss.detach(), "grad_norm": descend(self.optimizer, self.network, loss, before=before)}
 
     def _validate(self) -> dict[str, float]:
         table, loss = self._table(self.validation)
@@ -133,7 +134,7 @@ class Classifier(ClassifierDeclaration, Trainable):
                 "recording": verdict.recordings,
                 "class": classes.loc[verdict.recordings].to_numpy(),
                 "probability": verdict.probability,
-                "accuracy": verdict.is_right.astype(float),
+                "accuracy": verdict.is_right,
             }
         )
         return table, F.cross_entropy(logits, torch.from_numpy(labels)).item()

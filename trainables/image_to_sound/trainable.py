@@ -25,6 +25,7 @@ from trainables.components.pictures.augmentation import augment
 from trainables.components.representation.phase_rendering import render_magnitudes
 from trainables.components.shapes import Latents, Scalar
 from trainables.components.training.loop import (
+    Buffers,
     batches,
     descend,
     fetch_values,
@@ -135,13 +136,14 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         pictures = self.train.pictures(positions)
         if self.config.augment:
             pictures = augment(pictures, self._order, colours=False, cutout=False)
+        before = Buffers(self.model.backbone, self.model.audio)
         picture_distribution = self.model.encode_pictures(pictures, self._autocast())
         target = self.model.normalize(self.train.sounds(positions))
         labels = self.train.labels[positions].to(self.device)
         loss = self.objective(picture_distribution, target, labels, self._autocast(), self._noise)
         return {
             "loss": loss.detach(),
-            "grad_norm": descend(self.optimizer, self.model, loss, self.config.max_grad_norm),
+            "grad_norm": descend(self.optimizer, self.model, loss, self.config.max_grad_norm, before=before),
         }
 
     @torch.no_grad()

@@ -9,7 +9,7 @@ import torch
 
 from trainables.components.pictures.augmentation import Pictures, augment
 from trainables.components.shapes import Scalar
-from trainables.components.training.loop import descend
+from trainables.components.training.loop import Buffers, descend
 from trainables.sound_to_image.config import SoundToImageConfig
 from trainables.sound_to_image.model import PictureFromSound
 from trainables.sound_to_image.networks import (
@@ -91,6 +91,7 @@ class Game:
         """
         is_generators_turn = self.is_generators_turn
         self.num_steps += 1
+        before = Buffers(self._model.generator)
         with torch.set_grad_enabled(is_generators_turn):
             # Two pictures for each of half of the sounds, whose distance `sameness` needs.
             generator_condition = torch.cat([condition[: (len(condition) + 1) // 2], condition[: len(condition) // 2]])
@@ -99,6 +100,10 @@ class Game:
         measured = self._train_discriminator(pictures, condition.detach(), generated.detach(), generator_condition)
         if is_generators_turn:
             measured |= self._train_generator(generated, generator_condition, noise)
+        # After all gradients: the backward pass of a normalization needs its buffers as the forward pass left them.
+        before.restore_unless(torch.stack([*measured.values()]).isfinite().all())
+        if is_generators_turn:
+            self._model.update_averaged(self.num_steps // self._config.discriminator_steps)
         return measured
 
     def _train_discriminator(
@@ -128,7 +133,6 @@ class Game:
         same = sameness(noise, generated)
         norm = descend(self._optimizers["generator"], self._model, loss + self._config.sameness_weight * same)
         self.discriminator.requires_grad_(True)
-        self._model.update_averaged(self.num_steps // self._config.discriminator_steps)
         return {"generator_loss": loss.detach(), "sameness": same.detach(), "grad_norm": norm}
 
     def _augment(self, pictures: Pictures) -> Pictures:
