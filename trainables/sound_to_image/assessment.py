@@ -114,7 +114,7 @@ def evaluation_table(
     for prefix, parts in perceived_by_judge.items():
         verdict = score_recordings(torch.cat([batch for batch, _ in parts]), corpus.labels(clips), recordings[clips])
         table[f"{prefix}_probability"] = verdict.probability
-        table[f"{prefix}_accuracy"] = verdict.is_right.astype(float)
+        table[f"{prefix}_accuracy"] = verdict.is_right
     prefix, judge = next(iter(judges.items()))
     embeddings = torch.cat([batch for _, batch in perceived_by_judge[prefix]])[torch.from_numpy(first)]
     other_firsts = [other_clips[first_positions(recordings[other_clips])] for other_clips in others]
