@@ -44,6 +44,27 @@ def test_the_optimal_sigma_makes_the_batch_most_likely() -> None:
     assert likelihoods[1] == min(likelihoods)
 
 
+def test_in_evaluation_the_optimal_sigma_is_that_of_training_whatever_is_scored() -> None:
+    target = torch.randn(4, 24, 64, generator=torch.Generator().manual_seed(0))
+    sigma = SIGMAS["optimal"](0.05)
+    for _ in range(60):
+        trained = sigma(noisy(target, 0.5), target, None)
+    sigma.eval()
+    scored = [sigma(noisy(target, deviation)[:count], target[:count], None) for deviation, count in ((0.1, 4), (3, 1))]
+    assert scored[0] == scored[1] == pytest.approx(float(trained), rel=0.02)
+    loaded = SIGMAS["optimal"](0.05).eval()
+    loaded.load_state_dict(sigma.state_dict())
+    assert loaded(target, target, None) == scored[0]
+
+
+def test_a_state_of_an_earlier_version_without_an_average_loads_and_training_computes_it() -> None:
+    target = torch.randn(4, 24, 64, generator=torch.Generator().manual_seed(0))
+    sigma = SIGMAS["optimal"](0.0)
+    sigma.load_state_dict({})
+    sigma(noisy(target, 0.5), target, None)
+    assert sigma.eval()(target, target, None).item() == pytest.approx(0.5, rel=0.2)
+
+
 def test_a_learned_sigma_finds_the_optimal_one() -> None:
     target = torch.randn(4, 24, 64, generator=torch.Generator().manual_seed(0))
     estimate, sigma = noisy(target, 0.3), SIGMAS["learned"](0.0)

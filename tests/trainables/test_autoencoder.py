@@ -78,6 +78,22 @@ def test_the_bound_in_bits_is_what_the_whole_kl_divergence_adds_to_the_likelihoo
     assert again["val/loss"] < metrics["val/loss"]
 
 
+def test_free_bits_leave_the_divergence_that_is_reported_as_it_is(corpus: Corpus) -> None:
+    free, plain = (make(corpus, loss="vae", kl_weight=0, free_bits=bits) for bits in (100.0, 0.0))
+    assert free.step()["train/kl"] == plain.step()["train/kl"]
+
+
+def test_the_bound_of_clips_does_not_depend_on_how_many_are_scored_together(corpus: Corpus) -> None:
+    autoencoder = make(corpus, loss="vae")
+    autoencoder.step()
+    autoencoder.codec.networks.eval()
+    clips = autoencoder.validation.batch(torch.arange(4))
+    targets = [autoencoder.codec.target(part) for size in (4, 1) for part in clips.split(size)]
+    with torch.inference_mode():
+        bounds = [float(autoencoder.objective.bound(autoencoder.codec.estimate(part), part)) for part in targets]
+    assert np.mean(bounds[1:]) == pytest.approx(bounds[0], rel=1e-4)
+
+
 @pytest.mark.parametrize("sigma", SIGMAS)
 def test_a_vae_trains_without_a_step_left_out_at_a_high_rate(corpus: Corpus, sigma: str) -> None:
     autoencoder = make(corpus, loss="vae", sigma=sigma, sigma_floor=0.1, lr=2e-3, warmup_steps=5)
@@ -107,14 +123,17 @@ def test_the_learning_rate_rises_and_then_stays(corpus: Corpus) -> None:
     assert rates == pytest.approx([2e-3 * min(1, steps_per_epoch * epoch / 8) for epoch in (1, 2, 3, 4)])
 
 
-def test_steps_with_a_non_finite_gradient_are_left_out_and_counted(corpus: Corpus) -> None:
-    autoencoder = make(corpus)
+@pytest.mark.parametrize("settings", [{}, {"norm": "batch"}, {"loss": "rvq", "ema": 0.9}], ids=str)
+def test_steps_with_a_non_finite_gradient_are_left_out_and_counted(corpus: Corpus, settings: dict[str, Any]) -> None:
+    autoencoder = make(corpus, **settings)
     features = autoencoder.train.batch(torch.arange(len(autoencoder.train)))
     features[0] = float("nan")
     autoencoder.train.batch = lambda positions: features[positions]  # type: ignore[method-assign]
     metrics = autoencoder._train_epoch()
     assert metrics["train/nonfinite_steps"] == 1
     assert np.isfinite(list(metrics.values())).all()
+    networks = autoencoder.codec.networks, autoencoder.trained.networks
+    assert all(value.isfinite().all() for network in networks for value in network.state_dict().values())
 
 
 def test_weights_that_are_lost_are_reported_as_nan(corpus: Corpus) -> None:
