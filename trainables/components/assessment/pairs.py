@@ -34,6 +34,7 @@ class PairSplit:
         clips: the rows of the pairs.
         labels: their classes.
         recordings: the names of their recordings.
+        recording_numbers: the same names as numbers.
         shape: channels, frames and bins of a sound in the representation.
 
     Raises:
@@ -55,6 +56,7 @@ class PairSplit:
         self.clips = select_visible(corpus, self._pictures, clips, required=required)
         self.labels = torch.from_numpy(corpus.labels(self.clips))
         self.recordings = corpus.clips["recording"].to_numpy(str)[self.clips]
+        self.recording_numbers = torch.from_numpy(np.unique(self.recordings, return_inverse=True)[1].astype(np.int64))
         self._sounds = ClipSplit(corpus, representation, self.clips, device)
         self.shape = self._sounds.shape
 
