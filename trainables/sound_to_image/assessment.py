@@ -150,8 +150,10 @@ def first_positions(recordings: NDArray[Any]) -> NDArray[np.int64]:
 
 def _reference(corpus: Corpus, judge: PictureJudge, device: torch.device) -> Reference:
     """Return the judge's embeddings of a sample of training pictures, from the corpus's cache if they are there."""
-    clips = sample_clips(select_visible(corpus, corpus.frames(SIZE_PX), corpus.indices("train")))
-    path = corpus.folder / f"embeddings-{judge.id}.npy"
+    train = select_visible(corpus, corpus.frames(SIZE_PX), corpus.indices("train"))
+    clips = sample_clips(train)
+    # Earlier versions left out black pictures, and cached the embeddings of the others.
+    path = corpus.folder / f"embeddings-{judge.id}-{len(train)}.npy"
     return Reference(
         cache_embeddings(path, lambda: embed_pictures(corpus, judge, clips)).to(device), corpus.labels(clips)
     )
