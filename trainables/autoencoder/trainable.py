@@ -141,7 +141,8 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         if self.config.time_roll:
             # Outside of the recorded step, because it draws on the CPU.
             clips = self.codec.roll_clips(clips, self._order)
-        measured = self._replayed(self._optimize, clips, kl_share, *rates)
+        with self.trained.exact_convolutions:
+            measured = self._replayed(self._optimize, clips, kl_share, *rates)
         if self.config.ema > 0:
             decay = min(self.config.ema, self.num_steps / (self.num_steps + AVERAGE_WARM_UP_STEPS))
             update_average(self.codec.networks, self.trained.networks, decay)

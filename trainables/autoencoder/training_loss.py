@@ -47,7 +47,8 @@ class Objective:
     """The training objective.
 
     It is loss(magnitude) + phase_weight · phase_loss(phase) + kl_weight · KL divergence + commitment_weight ·
-    commitment. With `free_bits` what each latent has for free is no part of the divergence. Without magnitudes, phases, a variational or a quantized loss, their term is left out.
+    commitment. With `free_bits` what each latent has for free is no part of the divergence. Without magnitudes, phases,
+    a variational or a quantized loss, their term is left out.
 
     Args:
         config: the settings of the trial.
