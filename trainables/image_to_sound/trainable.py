@@ -139,8 +139,8 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         before = Buffers(self.model.backbone, self.model.audio)
         picture_distribution = self.model.encode_pictures(pictures, self._autocast())
         target = self.model.normalize(self.train.sounds(positions))
-        labels = self.train.labels[positions].to(self.device)
-        loss = self.objective(picture_distribution, target, labels, self._autocast(), self._noise)
+        identity = self._identify(self.train, positions)
+        loss = self.objective(picture_distribution, target, *identity, self._autocast(), self._noise)
         return {
             "loss": loss.detach(),
             "grad_norm": descend(self.optimizer, self.model, loss, self.config.max_grad_norm, before=before),
@@ -171,8 +171,8 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         for part in order.split(BATCH_CLIPS):
             target = self.model.normalize(self.validation.sounds(part))
             picture_distribution = self._encode_pictures(self.validation, part)
-            labels = self.validation.labels[part].to(self.device)
-            losses.append(len(part) * self.objective(picture_distribution, target, labels, self._autocast()).item())
+            identity = self._identify(self.validation, part)
+            losses.append(len(part) * self.objective(picture_distribution, target, *identity, self._autocast()).item())
             picture_distributions.append(picture_distribution)
             sounds.append(self.model.encode_sounds(target, self._autocast())[0])
         metrics = self.assessor.assess((self._generate(distribution) for distribution in picture_distributions), grid)
@@ -202,6 +202,10 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
 
     def _encode_pictures(self, pairs: PairSplit, positions: Tensor) -> Distribution:
         return self.model.encode_pictures(pairs.pictures(positions), self._autocast())
+
+    def _identify(self, pairs: PairSplit, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the class and the recording's number of each pair at some positions."""
+        return pairs.labels[positions].to(self.device), pairs.recording_numbers[positions].to(self.device)
 
     def _encode_sounds(self, pairs: PairSplit, positions: Tensor) -> Distribution:
         return self.model.encode_sounds(self.model.normalize(pairs.sounds(positions)), self._autocast())
