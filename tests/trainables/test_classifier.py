@@ -176,7 +176,9 @@ class TestGiven:
         clips = corpus.indices("train")
         expected = log_mel(log_power(clip_power(corpus.waveforms(), clips)))
         positions = torch.tensor([3, 0, 7])
-        torch.testing.assert_close(Sounds(corpus, clips, spoil=False, seed=0).batch(positions), expected[positions])
+        plain = Sounds(corpus, clips, spoil=False, seed=0)
+        torch.testing.assert_close(plain.batch(positions), expected[positions], atol=0.01, rtol=0)
+        assert isinstance(plain._mels, np.memmap), "all trials share them"
         spoilt = Sounds(corpus, clips, spoil=True, seed=0)
         torch.testing.assert_close(spoilt.batch(positions), expected[positions], atol=0.01, rtol=0)
         torch.testing.assert_close(spoilt.scale[0], expected.mean(dim=(0, 1)), atol=0.01, rtol=0)
@@ -190,6 +192,10 @@ class TestGiven:
             )
             assert torch.equal(one, same) and not torch.equal(one, other)
             assert one.shape == given.batch(positions).shape and one.isfinite().all()
+
+    def test_only_clips_to_learn_from_are_spoilt(self, corpus: Corpus) -> None:
+        trainable = make(corpus, spoil=True)
+        assert len(trainable.train._spoilt) == 6 and not trainable.validation._spoilt
 
 
 class TestAsCondition:
