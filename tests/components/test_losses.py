@@ -10,6 +10,7 @@ from trainables.components.audio.grid import mel_bands
 from trainables.components.losses.base import Loss
 from trainables.components.losses.reconstruction import kl_divergence, register_loss, sample_latents
 from trainables.components.losses.registries import LOSSES, SIGMAS
+from trainables.components.losses.spectral import BANDS_PER_BIN, MEL_BANDS, _bands
 from trainables.errors import InputError
 
 
@@ -122,6 +123,18 @@ def test_the_mel_loss_is_that_of_the_full_resolution_whose_blocks_are_constant()
         logs = [(power @ bands).log() for power in full]
         terms.append(float((logs[0] - logs[1]).abs().mean()))
     assert LOSSES["mel"](estimate, target).item() == pytest.approx(np.mean(terms), rel=1e-4)
+
+
+def test_mel_bands_that_a_grid_cannot_tell_apart_are_left_out() -> None:
+    for bins, expected in ((64, 40), (128, 80), (512, 80)):
+        counts = [count for count in MEL_BANDS if count <= BANDS_PER_BIN * bins]
+        assert max(counts) == expected
+        assert len(_bands(expected, bins, torch.device("cpu")).T.unique(dim=0)) == expected
+    estimate, target = random_log_power(12, 64, 0), random_log_power(12, 64, 1)
+    few = [estimate.exp() @ _bands(count, 64, torch.device("cpu")) for count in (10, 20, 40)]
+    own = [target.exp() @ _bands(count, 64, torch.device("cpu")) for count in (10, 20, 40)]
+    terms = [(one.log() - other.log()).abs().mean() for one, other in zip(few, own, strict=True)]
+    assert LOSSES["mel"](estimate, target).item() == pytest.approx(float(torch.stack(terms).mean()), rel=1e-4)
 
 
 @pytest.mark.parametrize("nats", [0.5, -2.0])

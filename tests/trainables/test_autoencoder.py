@@ -60,6 +60,18 @@ def test_short_numbers_in_its_convolutions_learn_as_much(corpus: Corpus) -> None
     assert all(each.dtype == torch.float32 for each in short.codec.networks.parameters())
 
 
+@pytest.mark.parametrize(("precision", "expected"), [("float32", {False}), ("bfloat16", {True})])
+def test_single_precision_is_that_on_a_card_too(corpus: Corpus, precision: str, expected: set[bool]) -> None:
+    autoencoder = make(corpus, precision=precision)
+    allowed: set[bool] = set()
+    for layer in autoencoder.codec.networks.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda *_: allowed.add(torch.backends.cudnn.allow_tf32))
+            layer.register_full_backward_hook(lambda *_: allowed.add(torch.backends.cudnn.allow_tf32))
+    autoencoder.step()
+    assert allowed == expected and torch.backends.cudnn.allow_tf32
+
+
 def test_only_a_variational_loss_reports_its_latents(corpus: Corpus) -> None:
     extra = set(make(corpus, loss="vae").step()) - set(make(corpus, loss="l2").step())
     assert extra == {"train/kl", "train/min_sigma", "val/active_units", "val/bits_per_dim"}

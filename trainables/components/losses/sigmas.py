@@ -19,16 +19,16 @@ from trainables.components.losses.registries import SIGMAS
 DECAY = 0.99
 """The decay in a step of the average error of training."""
 WARM_UP_STEPS = 10
-"""In about so many first steps the average decays faster, so that the errors of untrained weights are soon forgotten."""
+"""In about so many first steps the average decays faster, so that errors of untrained weights are soon forgotten."""
 
 
 @SIGMAS.register("optimal")
 class Optimal(Sigma):
     """The root mean squared error of a training batch plus the floor; in evaluation, that of recent training batches.
 
-    The root mean squared error alone is the maximum-likelihood σ (Rybkin, Daniilidis and Levine, 2021). Adding the floor
-    bounds it smoothly from below, for which they use a softclip. A σ that was fitted to the clips that are scored would
-    give no bound on their likelihood, and would depend on how many are in a batch.
+    The root mean squared error alone is the maximum-likelihood σ (Rybkin, Daniilidis and Levine, 2021). Adding the
+    floor bounds it smoothly from below, for which they use a softclip. A σ that was fitted to the clips that are scored
+    would give no bound on their likelihood, and would depend on how many are in a batch.
     """
 
     mean_square: Tensor
