@@ -139,7 +139,7 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         before = Buffers(self.model.backbone, self.model.audio)
         picture_distribution = self.model.encode_pictures(pictures, self._autocast())
         target = self.model.normalize(self.train.sounds(positions))
-        identity = self._identify(self.train, positions)
+        identity = self.train.identify(positions)
         loss = self.objective(picture_distribution, target, *identity, self._autocast(), self._noise)
         return {
             "loss": loss.detach(),
@@ -171,7 +171,7 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         for part in order.split(BATCH_CLIPS):
             target = self.model.normalize(self.validation.sounds(part))
             picture_distribution = self._encode_pictures(self.validation, part)
-            identity = self._identify(self.validation, part)
+            identity = self.validation.identify(part)
             losses.append(len(part) * self.objective(picture_distribution, target, *identity, self._autocast()).item())
             picture_distributions.append(picture_distribution)
             sounds.append(self.model.encode_sounds(target, self._autocast())[0])
@@ -202,10 +202,6 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
 
     def _encode_pictures(self, pairs: PairSplit, positions: Tensor) -> Distribution:
         return self.model.encode_pictures(pairs.pictures(positions), self._autocast())
-
-    def _identify(self, pairs: PairSplit, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the class and the recording's number of each pair at some positions."""
-        return pairs.labels[positions].to(self.device), pairs.recording_numbers[positions].to(self.device)
 
     def _encode_sounds(self, pairs: PairSplit, positions: Tensor) -> Distribution:
         return self.model.encode_sounds(self.model.normalize(pairs.sounds(positions)), self._autocast())

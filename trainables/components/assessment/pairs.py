@@ -71,6 +71,10 @@ class PairSplit:
         """Return the sounds at these positions within the pairs, in the representation."""
         return self._sounds.batch(positions)
 
+    def identify(self, positions: Int64[Tensor, " pairs"]) -> tuple[Int64[Tensor, " pairs"], Int64[Tensor, " pairs"]]:
+        """Return the class of each pair at these positions, and the number of its recording, on the device."""
+        return self.labels[positions].to(self._device), self.recording_numbers[positions].to(self._device)
+
     def first_of_each_recording(self) -> Int64[Tensor, " recordings"]:
         """Return the position of the first pair of each recording."""
         return torch.from_numpy(np.sort(np.unique(self.recordings, return_index=True)[1]))

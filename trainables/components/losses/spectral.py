@@ -21,9 +21,9 @@ Maps = Float[Tensor, "clips 1 frames bins"]
 RESOLUTIONS = ((1, 1), (4, 1), (1, 4))
 """Frames and bins that are pooled: none, as of a longer window, as of a shorter window."""
 MEL_BANDS = (10, 20, 40, 80)
-"""Numbers of bands, of which a grid gets those that it can tell apart."""
+"""Numbers of bands, of which a grid gets those that it has enough bins for."""
 BANDS_PER_BIN = 80 / 128
-"""The most bands for each bin: 80 for 128 bins, 40 for 64. With more, low bands fall into one bin and are the same."""
+"""The most bands for each bin: 80 for 128 bins, of which 77 differ, 40 for 64. Of 80 for 64 bins, 69 would differ."""
 LEAST_POWER = 1e-10
 """Added to power before a logarithm; silence has about 1e-6."""
 
