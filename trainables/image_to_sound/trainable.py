@@ -24,14 +24,7 @@ from trainables.components.networks.backbones import Backbone
 from trainables.components.pictures.augmentation import augment
 from trainables.components.representation.phase_rendering import render_magnitudes
 from trainables.components.shapes import Latents, Scalar
-from trainables.components.training.loop import (
-    Buffers,
-    batches,
-    descend,
-    fetch_values,
-    finite_means,
-    warm_up,
-)
+from trainables.components.training.loop import Buffers, batches, descend, fetch_values, finite_means, warm_up
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.pictures import open_motion
 from trainables.corpora.splits import Split
