@@ -32,10 +32,8 @@ from trainables.support.progress import Progress, silent
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
-VERSION = 1
-"""Raise it with any change that changes the probabilities or embeddings of an added judge."""
-PICTURES = "black"
-"""What judges of pictures get since then: black pictures, too."""
+VERSIONS: dict[Modality, int] = {"sound": 1, "picture": 2}
+"""Raise one with any change that changes the probabilities or embeddings of an added judge, or the clips it gets."""
 TRAIN_CLIPS = 2048
 """The most train clips that the probe and the distances between distributions are computed from."""
 BATCH_CLIPS = 64
@@ -240,8 +238,7 @@ def _identify(kind: type[AddedJudge], settings: JudgeSettings, corpus: Corpus) -
     plain = settings.model_dump(mode="json", exclude={"weights", "classes", "seconds_per_batch"})
     is_own = kind.__module__.startswith("trainables.")
     source = kind.__name__ if is_own else Path(inspect.getfile(kind)).read_text("utf-8")
-    version = f"{VERSION} {PICTURES}" if kind.modality == "picture" else f"{VERSION}"
-    text = f"{corpus.fingerprint} {version} {json.dumps(plain, sort_keys=True)} {contents} {source}"
+    text = f"{corpus.fingerprint} {VERSIONS[kind.modality]} {json.dumps(plain, sort_keys=True)} {contents} {source}"
     return f"{settings.name}-{digest(text)[:12]}"
 
 
