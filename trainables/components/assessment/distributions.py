@@ -79,7 +79,8 @@ class FrechetDistance:
         few, many = sorted(sides, key=len)
         products = few @ many.T
         shared = torch.linalg.eigvalsh(products @ products.T).clamp(min=0).sqrt().sum()
-        return few.square().sum() + many.square().sum() - 2 * shared
+        difference: Float[Tensor, ""] = few.square().sum() + many.square().sum() - 2 * shared
+        return difference
 
     @cached_property
     def _covariance(self) -> Covariance:
