@@ -51,6 +51,11 @@ def test_answers_become_probabilities_of_the_corpus_s_classes(corpus: Corpus) ->
     assert embeddings.shape == (len(clips), 3)
 
 
+def test_a_judge_is_opened_once_in_a_process(corpus: Corpus) -> None:
+    assert open_ear(corpus) is open_ear(corpus)
+    assert open_ear(corpus, clips=2) is not open_ear(corpus), "with other settings it is another one"
+
+
 def test_a_judge_that_hears_real_clips_is_not_deaf(corpus: Corpus) -> None:
     score = open_ear(corpus).score_real_clips()
     assert (score.accuracy, score.is_deaf) == (1, False)

@@ -9,7 +9,9 @@ import torch
 
 from trainables.components.assessment import added_metrics
 from trainables.components.assessment.added_metrics import METRICS, measure_embeddings, measure_sounds, register_metric
-from trainables.components.assessment.distributions import frechet_distance, kernel_distance
+from trainables.components.assessment.distributions import SMALL_FEATURES, frechet_distance
+from trainables.components.assessment.embeddings import Reference
+from trainables.components.assessment.kernel_distances import KernelDistance, cubic_kernel, kernel_distance
 from trainables.components.assessment.shipped_metrics import frechet, kernel_audio_distance, kernel_inception_distance
 from trainables.errors import InputError
 
@@ -37,6 +39,41 @@ def test_the_kernel_distance_is_kid() -> None:
     generated, reference = draw(40, 0.5), draw(50, seed=1)
     expected = kernel_distance(torch.from_numpy(generated), torch.from_numpy(reference))
     assert kernel_inception_distance(generated, reference, np.arange(40)).value == pytest.approx(expected, rel=1e-5)
+
+
+@pytest.mark.parametrize(("count", "of_reference"), [(40, 90), (1100, 2048)])
+def test_a_value_with_an_interval_is_the_value_without(count: int, of_reference: int) -> None:
+    reference = Reference(torch.from_numpy(draw(of_reference, seed=1)), np.zeros(of_reference, np.int64))
+    embeddings, recordings = torch.from_numpy(draw(count, 0.3)), np.arange(count) // 2
+    plain = reference.distances(embeddings, "fad")
+    measured = reference.added_metrics(["fad", "kid"], embeddings, recordings)
+    for name in ("fad", "kid"):
+        assert measured[name] == pytest.approx(plain[name], rel=1e-9)
+        assert measured[f"{name}_low"] < plain[name] < measured[f"{name}_high"]
+
+
+def test_many_features_are_compared_by_clips_with_the_same_value() -> None:
+    generated, reference = draw(30, 0.5, features=600), draw(20, features=600, seed=1)
+    assert 600 > SMALL_FEATURES
+    centred = [clips - clips.mean(axis=0) for clips in (generated.astype(float), reference.astype(float))]
+    first, second = (clips.T @ clips / (len(clips) - 1) for clips in centred)
+    values, vectors = np.linalg.eigh(second)
+    root = vectors * np.sqrt(values.clip(0)) @ vectors.T
+    shared = np.sqrt(np.linalg.eigvalsh(root @ first @ root).clip(0)).sum()
+    shift = (generated.mean(axis=0) - reference.mean(axis=0)).astype(float)
+    expected = shift @ shift + np.trace(first + second) - 2 * shared
+    assert frechet(generated, reference, np.arange(30)).value == pytest.approx(expected, rel=1e-5)
+
+
+def test_the_sums_of_a_kernel_are_those_of_its_matrix() -> None:
+    generated, reference, folds = (torch.from_numpy(draw(700, seed=0)), torch.from_numpy(draw(600, seed=1)), 3)
+    numbers = torch.arange(700) % folds
+    distance = KernelDistance(generated, reference, cubic_kernel, numbers)
+    assert distance.of_folds([0, 2]) == pytest.approx(kernel_distance(generated[numbers != 1], reference), rel=1e-9)
+    own, of_reference = (cubic_kernel(clips.double(), clips.double()) for clips in (generated, reference))
+    within = [(values.sum() - values.trace()) / (len(values) * (len(values) - 1)) for values in (own, of_reference)]
+    expected = sum(within) - 2 * cubic_kernel(generated.double(), reference.double()).mean()
+    assert distance.of_all() == pytest.approx(float(expected), rel=1e-8)
 
 
 def test_kad_is_unbiased_for_any_number_of_clips() -> None:

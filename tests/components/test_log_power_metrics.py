@@ -57,3 +57,10 @@ def test_a_recording_is_heard_by_the_mean_over_its_clips() -> None:
 def test_means_by_recording_keep_the_columns_apart() -> None:
     means = average_by_recording(np.array([[1.0, 10.0], [3.0, 30.0], [5.0, 50.0]]), np.array([1, 1, 0]))
     assert means.tolist() == [[5, 50], [2, 20]]
+
+
+def test_a_recording_without_finite_probabilities_is_neither_right_nor_wrong() -> None:
+    probabilities = torch.tensor([[0.9, 0.1], [torch.nan, torch.nan], [0.2, 0.8]])
+    verdict = score_recordings(probabilities, np.array([0, 0, 0]), np.array(["a", "b", "c"]))
+    np.testing.assert_array_equal(verdict.is_right, [1.0, np.nan, 0.0])
+    assert np.isnan(verdict.accuracy)

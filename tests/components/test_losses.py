@@ -10,6 +10,7 @@ from trainables.components.audio.grid import mel_bands
 from trainables.components.losses.base import Loss
 from trainables.components.losses.reconstruction import kl_divergence, register_loss, sample_latents
 from trainables.components.losses.registries import LOSSES, SIGMAS
+from trainables.components.losses.spectral import BANDS_PER_BIN, MEL_BANDS, _bands
 from trainables.errors import InputError
 
 
@@ -42,6 +43,27 @@ def test_the_optimal_sigma_makes_the_batch_most_likely() -> None:
     assert best.item() == pytest.approx(0.5, rel=0.02)
     likelihoods = [LOSSES["vae"](estimate, target, best * factor) for factor in (0.9, 1.0, 1.1)]
     assert likelihoods[1] == min(likelihoods)
+
+
+def test_in_evaluation_the_optimal_sigma_is_that_of_training_whatever_is_scored() -> None:
+    target = torch.randn(4, 24, 64, generator=torch.Generator().manual_seed(0))
+    sigma = SIGMAS["optimal"](0.05)
+    for _ in range(60):
+        trained = sigma(noisy(target, 0.5), target, None)
+    sigma.eval()
+    scored = [sigma(noisy(target, deviation)[:count], target[:count], None) for deviation, count in ((0.1, 4), (3, 1))]
+    assert scored[0] == scored[1] == pytest.approx(float(trained), rel=0.02)
+    loaded = SIGMAS["optimal"](0.05).eval()
+    loaded.load_state_dict(sigma.state_dict())
+    assert loaded(target, target, None) == scored[0]
+
+
+def test_a_state_of_an_earlier_version_without_an_average_loads_and_training_computes_it() -> None:
+    target = torch.randn(4, 24, 64, generator=torch.Generator().manual_seed(0))
+    sigma = SIGMAS["optimal"](0.0)
+    sigma.load_state_dict({})
+    sigma(noisy(target, 0.5), target, None)
+    assert sigma.eval()(target, target, None).item() == pytest.approx(0.5, rel=0.2)
 
 
 def test_a_learned_sigma_finds_the_optimal_one() -> None:
@@ -101,6 +123,18 @@ def test_the_mel_loss_is_that_of_the_full_resolution_whose_blocks_are_constant()
         logs = [(power @ bands).log() for power in full]
         terms.append(float((logs[0] - logs[1]).abs().mean()))
     assert LOSSES["mel"](estimate, target).item() == pytest.approx(np.mean(terms), rel=1e-4)
+
+
+def test_a_grid_gets_as_many_mel_bands_as_it_has_bins_for() -> None:
+    for bins, expected in ((64, 40), (128, 80), (512, 80)):
+        counts = [count for count in MEL_BANDS if count <= BANDS_PER_BIN * bins]
+        assert max(counts) == expected
+        assert len(_bands(expected, bins, torch.device("cpu")).T.unique(dim=0)) > 0.95 * expected
+    estimate, target = random_log_power(12, 64, 0), random_log_power(12, 64, 1)
+    few = [estimate.exp() @ _bands(count, 64, torch.device("cpu")) for count in (10, 20, 40)]
+    own = [target.exp() @ _bands(count, 64, torch.device("cpu")) for count in (10, 20, 40)]
+    terms = [(one.log() - other.log()).abs().mean() for one, other in zip(few, own, strict=True)]
+    assert LOSSES["mel"](estimate, target).item() == pytest.approx(float(torch.stack(terms).mean()), rel=1e-4)
 
 
 @pytest.mark.parametrize("nats", [0.5, -2.0])

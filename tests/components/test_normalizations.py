@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from trainables.components.representation.normalization import Normalization
 from trainables.components.representation.normalizer import RidgeRegression
@@ -68,6 +69,25 @@ def test_a_bin_that_hardly_varies_is_not_blown_up() -> None:
     data = clips()
     data[..., 3] = -13.8155 + 1e-4 * data[..., 3]
     assert applied(fitted("per_frequency", data), data)[..., 3].abs().max() < 0.02
+
+
+@pytest.mark.parametrize("name", NORMALIZATIONS)
+def test_statistics_that_were_loaded_follow_the_clips_to_a_card(name: str) -> None:
+    """Tensors without values have a device and check it, so that no card is needed."""
+    loaded = NORMALIZATIONS[name]()
+    loaded.load_state_dict(fitted(name, clips()).state_dict())
+    with torch.inference_mode(), FakeTensorMode(allow_non_fake_inputs=True):
+        on_card = torch.empty(3, 1, 12, 8, device="cuda")
+        statistics = loaded.statistics(on_card, on_card)
+        assert loaded.invert(loaded.apply(on_card, statistics), statistics).device == on_card.device
+
+
+def test_statistics_that_moved_while_rendering_can_be_trained_with() -> None:
+    normalization = fitted("per_frequency", clips())
+    with torch.inference_mode():
+        applied(normalization, clips().to("meta"))
+    estimate = torch.ones(1, 1, 12, 8, device="meta", requires_grad=True)
+    normalization.invert(estimate, torch.empty(1, 0, device="meta")).sum().backward()
 
 
 def test_a_clip_is_normalized_by_its_own_its_joint_or_its_magnitudes_statistics() -> None:

@@ -21,6 +21,9 @@ from trainables.components.audio.phase import (
     wrap,
 )
 from trainables.components.audio.spectrogram import phase
+from trainables.components.representation.scene import TrainingClips
+from trainables.corpora.corpus import Corpus
+from trainables.corpora.features import read_waveforms
 
 SAMPLES = 44100
 
@@ -157,3 +160,11 @@ def test_gradients_of_the_cosine_distance_are_bounded(length: float) -> None:
     cosine_distance(estimate, cos_sin(random(1))).backward()
     assert estimate.grad is not None
     assert estimate.grad.abs().max() <= 2e3 / random(0).numel()
+
+
+def test_the_mean_frequency_of_a_corpus_is_that_of_the_circle(corpus: Corpus) -> None:
+    mean = TrainingClips(corpus).mean_frequency
+    sounds = read_waveforms(corpus.waveforms(), corpus.indices("train"))
+    away = math.pi * (instantaneous_frequency(phase(sounds)) - mean)
+    resultant = torch.polar(torch.ones_like(away), away).mean(dim=0)
+    assert resultant.imag.abs().max() < 1e-4 and resultant.real.min() >= -1e-4

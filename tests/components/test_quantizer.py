@@ -2,15 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
-from trainables.components.networks.quantizer import CodebookUse, ResidualQuantizer
+from trainables.components.networks.quantizer import CodebookUse, ResidualQuantizer, sum_by_code
+from trainables.components.training.loop import Buffers, descend
 
 
 def make(num_latents: int = 8, *, stages: int = 2, size: int = 16, vector_size: int = 4) -> ResidualQuantizer:
     return ResidualQuantizer(num_latents, vector_size=vector_size, num_codebooks=stages, codebook_size=size)
+
+
+class RecordedOperations(TorchDispatchMode):
+    """The names of all operations of torch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.names: list[str] = []
+
+    def __torch_dispatch__(self, operation: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        self.names.append(str(operation))
+        return operation(*args, **(kwargs or {}))
 
 
 def draw(clips: int = 64, seed: int = 0) -> Tensor:
@@ -76,6 +93,26 @@ def test_more_codebooks_leave_less_error() -> None:
     assert errors[0] < 1 and errors[1] < 0.8 * errors[0] and errors[2] < 0.8 * errors[1]
 
 
+def test_a_step_that_is_skipped_leaves_codebooks_and_statistics_as_they_were() -> None:
+    quantizer, noise = make(), torch.Generator().manual_seed(0)
+    network = nn.ModuleDict({"first": nn.Linear(8, 8), "norm": nn.BatchNorm1d(8), "quantizer": quantizer}).train()
+    optimizer = torch.optim.AdamW(network.parameters(), fused=True)
+
+    def step(latents: Tensor) -> None:
+        before = Buffers(network)
+        quantized = quantizer(network["norm"](network["first"](latents)), noise)
+        descend(optimizer, network, quantized.latents.square().mean() + quantized.commitment, before=before)
+
+    for seed in range(2):
+        step(draw(seed=seed))
+    kept = {name: value.clone() for name, value in network.state_dict().items()}
+    step(draw().index_fill(0, torch.tensor([3]), torch.nan))
+    assert all(torch.equal(value, kept[name]) for name, value in network.state_dict().items())
+    step(draw(seed=3))
+    assert not torch.equal(quantizer.codes, kept["quantizer.codes"])
+    assert all(value.isfinite().all() for value in network.state_dict().values())
+
+
 def test_dead_codes_are_replaced_by_vectors_of_the_batch() -> None:
     quantizer, noise = make(stages=1), torch.Generator().manual_seed(0)
     train(quantizer, 1, noise)
@@ -130,3 +167,12 @@ def test_the_use_of_codebooks_is_that_of_its_definition() -> None:
     same.add(torch.tensor([[3, 4], [5, 6]] * 8))
     one_vector.add(torch.tensor([[3, 4], [5, 6], [3, 4], [5, 7]]))
     assert (same.metrics()["active_vectors"], one_vector.metrics()["active_vectors"]) == (0, 1)
+
+
+def test_sums_by_code_do_not_depend_on_how_a_device_adds() -> None:
+    vectors, codes = draw(100).reshape(-1, 4), torch.randint(16, (200,), generator=torch.Generator().manual_seed(0))
+    with FakeTensorMode(allow_non_fake_inputs=True), RecordedOperations() as operations:
+        sum_by_code(torch.empty(200, 4, device="cuda"), torch.empty(200, dtype=torch.int64, device="cuda"), 16)
+    assert not any("index_add" in name for name in operations.names), "a card adds in any order"
+    expected = torch.stack([vectors[codes == code].sum(dim=0) for code in range(16)])
+    torch.testing.assert_close(sum_by_code(vectors, codes, 16), expected)

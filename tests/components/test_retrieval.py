@@ -93,14 +93,14 @@ def test_latents_that_are_all_the_same_find_by_chance(value: float) -> None:
     found = of_pairs(collapsed, collapsed)
     assert found.rank.tolist() == [10.5] * 20
     torch.testing.assert_close(found.precision, torch.full((20,), 1 / NUM_CLASSES))
-    assert found.metrics("x")["x_r_at_10"] == 0
+    assert [found.metrics("x")[f"x_r_at_{at}"] for at in (1, 5, 10)] == pytest.approx([1 / 20, 5 / 20, 10 / 20])
 
 
 def test_a_tie_counts_by_half() -> None:
     items = torch.tensor([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]])
     found = search(items[:1], items, torch.tensor([0]), torch.tensor([0]), torch.tensor([0, 1, 1]))
     assert found.rank.tolist() == [1.5]
-    assert found.recall(1).tolist() == [0.0]
+    assert [found.recall(at).tolist() for at in (1, 2)] == [[0.5], [1.0]]
 
 
 def test_the_median_of_an_even_number_of_queries_lies_between_two() -> None:

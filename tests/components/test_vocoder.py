@@ -78,6 +78,13 @@ def test_training_is_the_same_to_the_last_bit_and_draws_nothing_of_its_caller(
     assert all(torch.equal(one[key], other[key]) for key in one)
 
 
+def test_a_step_whose_loss_is_not_finite_is_skipped(corpus: Corpus, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vocoder, "STEPS", (2, 2))
+    factors = iter([torch.inf, 1.0])
+    monkeypatch.setattr(vocoder, "spectral_loss", lambda *pair: next(factors) * spectral_loss(*pair))
+    assert all(value.isfinite().all() for value in vocoder._train(corpus, silent).state_dict().values())
+
+
 def test_a_sweep_that_renders_with_it_trains_it_before_the_first_trial_and_once(
     tiny_corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -361,11 +361,28 @@ def test_recordings_keep_their_splits_while_a_folder_grows_and_shrinks(tmp_path:
     assert any(anew[recording] != split for recording, split in before.items()), "or nothing would have to be kept"
     assert open_folder(root, tmp_path / "other home").fingerprint not in fingerprints, "other splits, another corpus"
 
-    gone = [recording for recording, split in first.items() if split != "validation"]
+    gone = [recording for recording, split in first.items() if split == "train"]
     for recording in gone:
         (root / recording).unlink()
     left = splits_in(open_folder(root, home))
     assert left == {recording: split for recording, split in before.items() if recording not in gone}
+
+
+def test_a_split_that_deleted_recordings_have_emptied_is_said_with_the_file_that_keeps_it(
+    two_classes: Path, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    clips = open_folder(two_classes, home).clips
+    for name in clips.loc[clips["split"] == "validation", "recording"].unique():
+        (two_classes / name).unlink()
+    (record,) = (home / "corpora").glob("splits-*.json")
+    for _ in range(2):
+        with pytest.raises(InputError) as error:
+            open_folder(two_classes, home)
+        assert f"has no recording in the validation split; {record} keeps the splits that" in str(error.value)
+        assert "move that file away" in str(error.value) and "\n" not in str(error.value)
+    record.rename(tmp_path / "moved.json")
+    assert "validation" in set(open_folder(two_classes, home).clips["split"])
 
 
 def test_splits_are_kept_when_the_cache_is_deleted(two_classes: Path, tmp_path: Path) -> None:

@@ -148,6 +148,16 @@ def test_what_cannot_be_seen_is_black_and_not_visible(shown: Corpus, name: str) 
     }
 
 
+def test_a_black_picture_is_one(tmp_path: Path) -> None:
+    for name in ("rain", "dog"):
+        for index in range(3):
+            write_wav(tmp_path / "sounds" / name / f"{index}.wav")
+            write_picture(tmp_path / "sounds" / name / f"{index}.png", "black" if index else "white")
+    corpus = open_folder(tmp_path / "sounds", tmp_path / "home")
+    clips = corpus.clips.index.to_numpy(np.int64)
+    assert select_visible(corpus, open_pictures(corpus, 16), clips).tolist() == clips.tolist()
+
+
 def test_visible_clips_stay_in_their_order(shown: Corpus) -> None:
     wanted = rows_of(shown, "videos/colours.mp4", "sounds/beside.wav", "sounds/alone.wav")[::-1].copy()
     seen = select_visible(shown, open_pictures(shown, 16), wanted)

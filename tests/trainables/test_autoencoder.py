@@ -60,6 +60,18 @@ def test_short_numbers_in_its_convolutions_learn_as_much(corpus: Corpus) -> None
     assert all(each.dtype == torch.float32 for each in short.codec.networks.parameters())
 
 
+@pytest.mark.parametrize(("precision", "expected"), [("float32", {False}), ("bfloat16", {True})])
+def test_single_precision_is_that_on_a_card_too(corpus: Corpus, precision: str, expected: set[bool]) -> None:
+    autoencoder = make(corpus, precision=precision)
+    allowed: set[bool] = set()
+    for layer in autoencoder.codec.networks.modules():
+        if isinstance(layer, torch.nn.Conv2d):
+            layer.register_forward_hook(lambda *_: allowed.add(torch.backends.cudnn.allow_tf32))
+            layer.register_full_backward_hook(lambda *_: allowed.add(torch.backends.cudnn.allow_tf32))
+    autoencoder.step()
+    assert allowed == expected and torch.backends.cudnn.allow_tf32
+
+
 def test_only_a_variational_loss_reports_its_latents(corpus: Corpus) -> None:
     extra = set(make(corpus, loss="vae").step()) - set(make(corpus, loss="l2").step())
     assert extra == {"train/kl", "train/min_sigma", "val/active_units", "val/bits_per_dim"}
@@ -76,6 +88,22 @@ def test_the_bound_in_bits_is_what_the_whole_kl_divergence_adds_to_the_likelihoo
     again = weightless._validate()
     assert again["val/bits_per_dim"] == pytest.approx(metrics["val/bits_per_dim"])
     assert again["val/loss"] < metrics["val/loss"]
+
+
+def test_free_bits_leave_the_divergence_that_is_reported_as_it_is(corpus: Corpus) -> None:
+    free, plain = (make(corpus, loss="vae", kl_weight=0, free_bits=bits) for bits in (100.0, 0.0))
+    assert free.step()["train/kl"] == plain.step()["train/kl"]
+
+
+def test_the_bound_of_clips_does_not_depend_on_how_many_are_scored_together(corpus: Corpus) -> None:
+    autoencoder = make(corpus, loss="vae")
+    autoencoder.step()
+    autoencoder.codec.networks.eval()
+    clips = autoencoder.validation.batch(torch.arange(4))
+    targets = [autoencoder.codec.target(part) for size in (4, 1) for part in clips.split(size)]
+    with torch.inference_mode():
+        bounds = [float(autoencoder.objective.bound(autoencoder.codec.estimate(part), part)) for part in targets]
+    assert np.mean(bounds[1:]) == pytest.approx(bounds[0], rel=1e-4)
 
 
 @pytest.mark.parametrize("sigma", SIGMAS)
@@ -107,14 +135,17 @@ def test_the_learning_rate_rises_and_then_stays(corpus: Corpus) -> None:
     assert rates == pytest.approx([2e-3 * min(1, steps_per_epoch * epoch / 8) for epoch in (1, 2, 3, 4)])
 
 
-def test_steps_with_a_non_finite_gradient_are_left_out_and_counted(corpus: Corpus) -> None:
-    autoencoder = make(corpus)
+@pytest.mark.parametrize("settings", [{}, {"norm": "batch"}, {"loss": "rvq", "ema": 0.9}], ids=str)
+def test_steps_with_a_non_finite_gradient_are_left_out_and_counted(corpus: Corpus, settings: dict[str, Any]) -> None:
+    autoencoder = make(corpus, **settings)
     features = autoencoder.train.batch(torch.arange(len(autoencoder.train)))
     features[0] = float("nan")
     autoencoder.train.batch = lambda positions: features[positions]  # type: ignore[method-assign]
     metrics = autoencoder._train_epoch()
     assert metrics["train/nonfinite_steps"] == 1
     assert np.isfinite(list(metrics.values())).all()
+    networks = autoencoder.codec.networks, autoencoder.trained.networks
+    assert all(value.isfinite().all() for network in networks for value in network.state_dict().values())
 
 
 def test_weights_that_are_lost_are_reported_as_nan(corpus: Corpus) -> None:

@@ -10,7 +10,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 import torch
+from PIL import Image
 
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.overview.screen import Screen
@@ -19,10 +21,12 @@ from orchestrator.worker.attempt import TrialRun
 from tests.support.spaces import trial_spec, write_space
 from tests.trainables.test_contracts import TRAINABLES, assert_equal
 from trainables.autoencoder.trainable import Autoencoder
+from trainables.components.generation import open_model, save_model
 from trainables.components.representation.registries import PHASES
 from trainables.components.training import cuda_graph
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.opening import open_corpus
+from trainables.image_to_sound.trainable import ImageToSound
 from trainables.support.randomness import random_states, restore_random_states, seed_everything
 from trainables.trainable import Trainable
 
@@ -83,6 +87,7 @@ def test_trials_of_a_sweep_share_a_card(tiny_corpus: Path, tiny_home: Path, tmp_
         {"representation": "audiovision", "reduction": "decimate", "channels": "both", "phase": "own", "norm": "batch"},
         {"representation": "mel", "magnitude_normalization": "max_abs", "output": "tanh"},
         {"linear_path": "pca", "time_roll": True, "loss": "vae", "sigma": "per_pixel"},
+        {"loss": "rvq", "adversarial_weight": 0.1},
     ],
 )
 def test_every_kind_of_clip_trains_and_is_heard_on_the_card(
@@ -125,10 +130,41 @@ def test_every_trainable_learns_is_heard_and_goes_on_to_the_last_bit(name: str, 
     assert found == expected or name in UNSEEN
 
 
+@pytest.mark.parametrize("name", ["autoencoder", "image_to_sound", "sound_to_image"])
+def test_an_exported_model_is_opened_on_the_card(name: str, corpus: Corpus, tmp_path: Path) -> None:
+    kind = TRAINABLES[name]
+    kind.prepare([kind.Config(**kind.DEBUG)], corpus)
+    trial = cuda(kind, corpus)
+    trial.step()
+    save_model(tmp_path / "model", trial.exported())
+    source = tmp_path / "source"
+    if name == "image_to_sound":
+        source = source.with_suffix(".png")
+        Image.new("RGB", (32, 32)).save(source)
+    else:
+        source = source.with_suffix(".wav")
+        soundfile.write(source, corpus.waveforms()[0] / 32768, corpus.rate_hz)
+    on_card, on_processor = (open_model(tmp_path / "model", device) for device in ("cuda", "cpu"))
+    assert on_card.device.type == "cuda"
+    (first,), (second,) = (
+        generator.generate(generator.read(source), count=1, seed=0) for generator in (on_card, on_processor)
+    )
+    assert first.content.shape == second.content.shape and np.ptp(first.content) > 0
+
+
+def test_a_trained_sound_network_is_taken_over_on_the_card(corpus: Corpus, tmp_path: Path) -> None:
+    shared = {"latent_dim": 8, "width": 8, "linear_path": "pca"}
+    torch.save({"state": cuda(Autoencoder, corpus, **shared).state_dict()}, tmp_path / "trained.pt")
+    ImageToSound.prepare([ImageToSound.Config(**ImageToSound.DEBUG)], corpus)
+    started = cuda(ImageToSound, corpus, audio_init=str(tmp_path / "trained.pt"), **shared)
+    assert np.isfinite(list(started.step().values())).all()
+
+
 SETTINGS = [
     {"loss": "vae", "kl_warmup_steps": 20, "warmup_steps": 20},
     {"loss": "vae", "sigma": "per_pixel", "linear_path": "pca", "time_roll": True},
     {"loss": "l1", "norm": "batch", "magnitude_normalization": "clip", "channels": "both", "phase": "own"},
+    {"loss": "rvq", "adversarial_weight": 0.1},
 ]
 
 

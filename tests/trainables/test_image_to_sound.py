@@ -158,6 +158,16 @@ class TestLearning:
         assert [second.step() for _ in range(2)] == expected[1:]
         assert_equal(second.state_dict(), whole.state_dict())
 
+    def test_pretrained_weights_are_fine_tuned_unless_the_settings_say_otherwise(self) -> None:
+        pretrained = {"backbone": "resnet18", "weights": "imagenet"}
+        shares = [
+            ImageToSound.Config(**settings).backbone_lr_share
+            for settings in ({}, pretrained, pretrained | {"backbone_lr_share": 1.0})
+        ]
+        assert shares == [1.0, 0.1, 1.0]
+        tuned = ImageToSound.Config(**pretrained)
+        assert ImageToSound.Config(**tuned.model_dump()) == tuned
+
     @pytest.mark.parametrize("settings", [{"backbone_lr_share": 0.0}, {"backbone_lr_share": 0.1}])
     def test_the_backbone_learns_as_slowly_as_asked(self, corpus: Corpus, settings: dict[str, Any]) -> None:
         trainable = make(corpus, **settings)
@@ -180,7 +190,7 @@ class TestLearning:
         seen = trainable.model.encode_pictures(trainable.train.pictures(positions), ON_PROCESSOR)
         target = trainable.model.normalize(trainable.train.sounds(positions))
         labels, noise = trainable.train.labels[positions], torch.Generator().manual_seed(0)
-        loss = trainable.objective(seen, target, labels, ON_PROCESSOR, noise)
+        loss = trainable.objective(seen, target, labels, positions, ON_PROCESSOR, noise)
         loss.backward()
         head = trainable.model.head[0].weight.grad
         assert head is not None and head.abs().max() > 0, "what sees is always pulled"

@@ -14,16 +14,19 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from trainables.components.audio.spectrogram import log_power
+from trainables.components.audio.spectrogram import dither, log_power, power
 from trainables.components.generation import open_model, save_model
+from trainables.components.judges.log_mels import open_mels
 from trainables.components.judges.networks import log_mel
+from trainables.components.pictures.augmentation import as_bytes
 from trainables.components.training.averaging import update_average
 from trainables.corpora.corpus import Corpus
-from trainables.corpora.features import clip_power
+from trainables.corpora.features import clip_power, read_waveforms
 from trainables.corpora.opening import open_corpus
 from trainables.errors import InputError
 from trainables.sound_to_image.config import RETRIEVAL_PREFIX
-from trainables.sound_to_image.log_mels import open_mels
+from trainables.sound_to_image.game import mismatch
+from trainables.sound_to_image.generator import PictureGenerator
 from trainables.sound_to_image.model import PictureFromSound
 from trainables.sound_to_image.networks import (
     LEAST_CHANGE,
@@ -88,6 +91,15 @@ def test_the_hinge_loss_is_2_where_nothing_is_told_and_0_where_all_is() -> None:
     fooled = discriminator_loss(sure, -sure, sure, 1.0).item()
     assert fooled == pytest.approx(4 / 2), "a mismatch is as wrong as what is made"
     assert discriminator_loss(sure, -sure, sure, 0.0).item() == 0
+
+
+def test_a_mismatch_is_of_another_recording() -> None:
+    condition = torch.arange(5.0)[:, None]
+    others, is_other = mismatch(condition, torch.tensor([0, 0, 1, 1, 2]))
+    assert others[:, 0].tolist() == [4, 4, 1, 1, 3] and is_other.all()
+    assert mismatch(condition, torch.arange(5))[0].equal(condition.roll(1, dims=0)), "of recordings of one clip"
+    assert not mismatch(condition, torch.zeros(5, dtype=torch.int64))[1].any()
+    assert mismatch(torch.ones(5, 1), torch.arange(5))[1].sum() == 0, "all of one predicted class"
 
 
 def test_the_gradient_penalty_is_half_the_squared_gradient() -> None:
@@ -228,10 +240,10 @@ def test_steps_with_a_non_finite_gradient_are_left_out_and_counted(corpus: Corpu
     trainable = make(corpus)
     with torch.no_grad():
         trainable.game.discriminator.realness.bias.fill_(math.nan)
-    before = trainable.model.generator.first.weight.clone()
+    before = {key: value.clone() for key, value in trainable.model.state_dict().items()}
     metrics = trainable._train_epoch()
     assert metrics["train/nonfinite_steps"] == -(-len(trainable.train) // trainable.config.batch_size)
-    assert torch.equal(trainable.model.generator.first.weight, before)
+    assert all(torch.equal(value, before[key]) for key, value in trainable.model.state_dict().items())
     assert math.isnan(metrics["train/loss"])
 
 
@@ -308,6 +320,19 @@ def test_a_classifier_that_is_not_there_is_found_out_before_a_trial_begins(corpu
     config = SoundToImage.Config(**{**SoundToImage.DEBUG, "classifier": "/nowhere/best.pt"})
     with pytest.raises(InputError, match=r"/nowhere/best.pt: no such file"):
         SoundToImage.prepare([config], corpus)
+
+
+def test_its_model_dithers_a_recording_as_those_that_it_was_trained_on(corpus: Corpus) -> None:
+    trainable = make(corpus)
+    sound = read_waveforms(corpus.waveforms(), np.zeros(1, np.int64))
+    sound[:, sound.shape[1] // 2 :] = 0
+    (generated,) = PictureGenerator(trainable.exported()).generate(sound, count=1, seed=0)
+    dithered, plain = (
+        as_bytes(trainable.model.generate(log_power(power(version)), torch.Generator().manual_seed(0)))[0]
+        for version in (dither(sound, torch.zeros(1, dtype=torch.int64)), sound)
+    )
+    assert (generated.content == dithered.permute(1, 2, 0).numpy()).all()
+    assert not torch.equal(dithered, plain)
 
 
 def test_its_model_makes_the_same_pictures_elsewhere(corpus: Corpus, tiny_corpus: Path, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ the normalization.
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from trainables.components.representation.normalization import Statistics
 from trainables.components.representation.normalizer import Normalizer, RidgeRegression
 from trainables.components.representation.representation import ClipSplit
 from trainables.components.shapes import Clips, Latents
+from trainables.components.training.precision import disable_tf32
 
 FIT_CLIPS = 256
 """Clips in a batch where no gradient is needed."""
@@ -139,6 +141,11 @@ class Codec:
         precision = automatic if self._config.precision == "auto" else self._config.precision
         return torch.autocast(self._device.type, torch.bfloat16, enabled=precision == "bfloat16")
 
+    @property
+    def exact_convolutions(self) -> contextlib.AbstractContextManager[None]:
+        """A context in which convolutions are in single precision, if the setting is; gradients need it, too."""
+        return disable_tf32() if self._config.precision == "float32" else contextlib.nullcontext()
+
     def target(self, clips: Clips) -> Target:
         """Normalize clips, and keep the statistics that invert it."""
         statistics = self.normalizer.statistics(clips)
@@ -154,7 +161,8 @@ class Codec:
         """
         mean, log_variance, quantized = self._encode(target.clips, noise)
         latents = mean if log_variance is None or noise is None else sample_latents(mean, log_variance, noise)
-        clips, spread = self.networks.decode(latents, self._autocast)
+        with self.exact_convolutions:
+            clips, spread = self.networks.decode(latents, self._autocast)
         sigma = self.networks.sigma
         deviation = None if sigma is None else sigma(clips[:, :1], target.clips[:, :1], spread)
         return Estimate(clips, deviation, mean, log_variance, quantized)
@@ -163,7 +171,8 @@ class Codec:
         self, clips: Clips, noise: torch.Generator | None = None
     ) -> tuple[Latents, Latents | None, Quantized | None]:
         """Return the latents of normalized clips, their log-variances, and, where there are codebooks, their codes."""
-        mean, log_variance = self.networks.encode(clips, self._autocast)
+        with self.exact_convolutions:
+            mean, log_variance = self.networks.encode(clips, self._autocast)
         if self.networks.quantizer is None:
             return mean, log_variance, None
         quantized = self.networks.quantizer(mean, noise)
@@ -202,7 +211,8 @@ class Codec:
             latents = self.networks.quantizer(latents).latents
         parts = []
         for part in latents.split(FIT_CLIPS):
-            decoded, _ = self.networks.decode(part, self._autocast)
+            with self.exact_convolutions:
+                decoded, _ = self.networks.decode(part, self._autocast)
             parts.append(self._clamp_log_power(self.normalizer.invert(decoded, self._predict_statistics(part))))
         return torch.cat(parts)
 

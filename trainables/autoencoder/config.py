@@ -101,14 +101,24 @@ class AutoencoderConfig(TrialConfig):
     precision: Literal["auto", "bfloat16", "float32"] = Field(
         "auto",
         description="of convolutions; auto: bfloat16 on a graphics card, float32 on processors, of which only some are"
-        " faster with bfloat16 (lscpu says avx512_bf16 or amx_bf16)",
+        " faster with bfloat16 (lscpu says avx512_bf16 or amx_bf16); float32 is without TF32",
     )
     max_grad_norm: float = Field(1.0, ge=0, description="gradients are clipped to this norm; 0 clips none")
     kl_weight: float = Field(1.0, ge=0, description="weight of the KL divergence; 1 is the evidence lower bound")
     kl_warmup_steps: int = Field(100, ge=0, description="steps over which the weight rises to kl_weight")
-    free_bits: float = Field(0.0, ge=0, description="nats of KL divergence that each latent has for free")
-    sigma: Annotated[str, SIGMAS] = Field("optimal", description="standard deviation of the loss vae's likelihood")
-    sigma_floor: float = Field(0.05, ge=0, description="lower bound of sigma, in units of normalized data")
+    free_bits: float = Field(
+        0.0, ge=0, description="nats of KL divergence that each latent has for free; train/kl is the whole divergence"
+    )
+    sigma: Annotated[str, SIGMAS] = Field(
+        "optimal",
+        description="standard deviation of the loss vae's likelihood; optimal: the root mean squared error of a batch"
+        " plus sigma_floor, in validation that of recent training batches",
+    )
+    sigma_floor: float = Field(
+        0.05,
+        ge=0,
+        description="what optimal, learned and per_pixel add to sigma as its lower bound, in units of normalized data",
+    )
     vector_size: int = Field(
         4, ge=1, description="numbers of a latent that share a code, for the loss rvq; latent_dim is a multiple of it"
     )

@@ -11,7 +11,7 @@ from trainables.autoencoder.config import AutoencoderConfig
 from trainables.components.assessment.media import Rendered
 from trainables.components.assessment.references import class_means
 from trainables.components.audio.sizes import BINS
-from trainables.components.audio.spectrogram import dither, log_power, power
+from trainables.components.audio.spectrogram import dither_recordings, log_power, power
 from trainables.components.representation.registries import PHASES
 from trainables.components.representation.representation import ClipSplit
 from trainables.components.representation.scene import Scene, TrainingClips
@@ -54,7 +54,7 @@ class Sounds:
             InputError: a setting takes a part of the sounds from the corpus.
         """
         representation = self._codec.representation
-        prepared = _dither(waveforms) if representation.grid.is_dithered else waveforms
+        prepared = dither_recordings(waveforms) if representation.grid.is_dithered else waveforms
         # The cache of features has half precision, and the networks were trained on it.
         features = [feature.compute(prepared).half().float() for feature in representation.features]
         return self._render(representation.assemble(features), np.empty(0, np.int64), waveforms)
@@ -80,7 +80,7 @@ class Sounds:
         if self._config.magnitude == "own":
             return grid.to_full(restored[:, 0])
         if self._config.magnitude == "original" and originals is not None:
-            return log_power(power(_dither(originals)))
+            return log_power(power(dither_recordings(originals)))
         if self._training_clips is None:
             raise InputError(
                 "magnitude: class_mean needs the class of a clip, which is unknown for other sounds than the corpus's;"
@@ -105,8 +105,3 @@ class Sounds:
             return max(phase, 1)
         uses_own_statistics = self._config.clip_statistics == "own"
         return phase + (self._codec.normalizer.side_info_floats if uses_own_statistics else 0)
-
-
-def _dither(waveforms: Waveforms) -> Waveforms:
-    """Dither sounds that are no clips of a corpus, each as a corpus's first clip."""
-    return dither(waveforms, torch.zeros(len(waveforms), dtype=torch.int64))

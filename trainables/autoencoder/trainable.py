@@ -34,6 +34,7 @@ from trainables.components.shapes import Clips, Scalar
 from trainables.components.training.averaging import update_average
 from trainables.components.training.cuda_graph import GraphReplayer
 from trainables.components.training.loop import (
+    Buffers,
     decay_lr,
     descend,
     fetch_values,
@@ -140,7 +141,8 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         if self.config.time_roll:
             # Outside of the recorded step, because it draws on the CPU.
             clips = self.codec.roll_clips(clips, self._order)
-        measured = self._replayed(self._optimize, clips, kl_share, *rates)
+        with self.trained.exact_convolutions:
+            measured = self._replayed(self._optimize, clips, kl_share, *rates)
         if self.config.ema > 0:
             decay = min(self.config.ema, self.num_steps / (self.num_steps + AVERAGE_WARM_UP_STEPS))
             update_average(self.codec.networks, self.trained.networks, decay)
@@ -148,6 +150,7 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
 
     def _optimize(self, clips: Clips, kl_share: float | Scalar, *rates: float | Scalar) -> dict[str, Scalar]:
         """Compute the loss of a batch and update the weights; a CUDA graph may record and replay this."""
+        before = Buffers(self.trained.networks)
         target = self.trained.target(clips)
         estimate = self.trained.estimate(target, self._noise)
         loss, kl = self.objective(estimate, target, kl_share)
@@ -157,7 +160,7 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
             pair = estimate.clips[:, magnitude], target.clips[:, magnitude]
             measured |= self.adversary.train(*pair)
             loss = loss + self.adversary.loss(*pair)
-        norm = descend(self.optimizer, self.trained.networks, loss, self.config.max_grad_norm, rates)
+        norm = descend(self.optimizer, self.trained.networks, loss, self.config.max_grad_norm, rates, before)
         measured |= {"loss": loss.detach(), "grad_norm": norm}
         if self.loss.is_variational:
             measured["kl"] = kl.detach()

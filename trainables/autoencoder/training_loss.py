@@ -47,7 +47,8 @@ class Objective:
     """The training objective.
 
     It is loss(magnitude) + phase_weight · phase_loss(phase) + kl_weight · KL divergence + commitment_weight ·
-    commitment. Without magnitudes, phases, a variational or a quantized loss, their term is left out.
+    commitment. With `free_bits` what each latent has for free is no part of the divergence. Without magnitudes, phases,
+    a variational or a quantized loss, their term is left out.
 
     Args:
         config: the settings of the trial.
@@ -70,7 +71,8 @@ class Objective:
             kl_share: the part of `kl_weight` that counts, from 0 to 1, for the warm-up.
 
         Returns:
-            The objective, and the divergence without its weight: 0 for a loss that is not variational.
+            The objective, and the divergence without its weight and without `free_bits`: 0 for a loss that is not
+            variational.
         """
         loss = estimate.clips.new_zeros(())
         if magnitude := self._parts.get("magnitude"):
@@ -85,8 +87,11 @@ class Objective:
             return loss, loss.new_zeros(())
         # The divergence is divided by one channel's pixels, because each part's loss is a mean over its own pixels.
         num_pixels = target.clips[0, 0].numel()
-        kl = kl_divergence(estimate.mean, estimate.log_variance, num_pixels, self._config.free_bits)
-        return loss + kl_share * self._config.kl_weight * kl, kl
+        latents = estimate.mean, estimate.log_variance
+        kl = penalty = kl_divergence(*latents, num_pixels)
+        if self._config.free_bits > 0:
+            penalty = kl_divergence(*latents, num_pixels, self._config.free_bits)
+        return loss + kl_share * self._config.kl_weight * penalty, kl
 
     def bound(self, estimate: Estimate, target: Target) -> Scalar:
         """Return the negative evidence lower bound in nats per pixel of normalized data.

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float16
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainables.classifier.config import Modality, NetworkName
-from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges import training
-from trainables.components.judges.networks import DROPOUT, NETWORKS, JudgeName, log_mel
+from trainables.components.judges.log_mels import open_mels
+from trainables.components.judges.networks import DROPOUT, NETWORKS, JudgeName
 from trainables.components.judges.picture_judge import PictureNetwork
 from trainables.components.networks.backbones import Backbone
 from trainables.components.pictures.augmentation import Pictures, as_floats, augment, degrade
@@ -29,13 +29,14 @@ JUDGE_NAMES: dict[str, JudgeName] = {"plain": "A", "residual": "B"}
 BATCH_CLIPS = 64
 
 Mels = Float[Tensor, "clips frames 64"]
+Variants = Float16[Tensor, "clips frames 64"]
 
 
 class Sounds:
-    """The log-mels of clips, held in memory."""
+    """The log-mels of clips, read from the corpus's cache, and variants of them, held in memory."""
 
     def __init__(self, corpus: Corpus, clips: NDArray[np.int64], *, spoil: bool, seed: int) -> None:
-        """Compute the log-mels.
+        """Open the log-mels.
 
         Args:
             corpus: where the clips are from.
@@ -44,23 +45,24 @@ class Sounds:
             seed: of those variants' noise.
         """
         self.clips = clips
-        parts = np.array_split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS))
-        plain = torch.cat([log_mel(log_power(clip_power(corpus.waveforms(), part))) for part in parts])
-        generator = torch.Generator().manual_seed(seed)
-        self._variants = plain[None]
+        self._mels = open_mels(corpus)
+        self._spoilt: list[Variants] = []
         if spoil:
+            parts = np.array_split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS))
+            generator = torch.Generator().manual_seed(seed)
             # Their first variant is the clip as it is.
-            variants = [training.make_variants(clip_power(corpus.waveforms(), part), generator) for part in parts]
-            self._variants = torch.cat(variants, dim=1).float()
+            variants = [training.make_variants(clip_power(corpus.waveforms(), part), generator)[1:] for part in parts]
+            self._spoilt = [*torch.cat(variants, dim=1)]
 
     @cached_property
     def scale(self) -> tuple[Float[Tensor, " bands"], Float[Tensor, " bands"]]:
         """Mean and standard deviation of each mel band, over clips and frames."""
-        return self._variants[0].mean(dim=(0, 1)), self._variants[0].std(dim=(0, 1)).clamp(min=0.1)
+        mels = self.batch(torch.arange(len(self.clips)))
+        return mels.mean(dim=(0, 1)), mels.std(dim=(0, 1)).clamp(min=0.1)
 
     def batch(self, positions: Tensor) -> Mels:
         """Return the log-mels at some positions, without augmentation."""
-        return self._variants[0, positions]
+        return torch.from_numpy(self._mels[self.clips[positions.numpy()]].astype(np.float32))
 
     def augmented_batch(self, positions: Tensor, generator: torch.Generator) -> Mels:
         """Return log-mels with a random variant, roll in time, gain and noise, and with masked bands.
@@ -71,8 +73,12 @@ class Sounds:
             positions: of the clips.
             generator: on the CPU; all that is random is drawn from it.
         """
-        variant = torch.randint(len(self._variants), (len(positions),), generator=generator)
-        mels = training.augment(self._variants[variant, positions], generator)
+        mels = self.batch(positions)
+        variant = torch.randint(1 + len(self._spoilt), (len(positions),), generator=generator)
+        for number, spoilt in enumerate(self._spoilt, start=1):
+            is_spoilt = variant == number
+            mels[is_spoilt] = spoilt[positions[is_spoilt]].float()
+        mels = training.augment(mels, generator)
         return torch.where(training.draw_masks(mels, generator), self.scale[0], mels)
 
 

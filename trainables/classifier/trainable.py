@@ -22,9 +22,10 @@ from trainables.classifier.modalities import (
     make_network,
 )
 from trainables.components.audio.log_power_metrics import score_recordings
+from trainables.components.judges.log_mels import open_mels
 from trainables.components.pictures import spectrogram_pictures
 from trainables.components.shapes import Scalar
-from trainables.components.training.loop import batches, descend, fetch_values, finite_means, warm_up
+from trainables.components.training.loop import Buffers, batches, descend, fetch_values, finite_means, warm_up
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
@@ -45,7 +46,7 @@ class Classifier(ClassifierDeclaration, Trainable):
         self.corpus = require_corpus(corpus, Classifier)
         self.device = torch.device(device)
         self.num_steps = 0
-        self.train = self._examples(self.corpus.indices("train"))
+        self.train = self._examples(self.corpus.indices("train"), spoil=config.spoil)
         self.validation = self._examples(self.corpus.indices("validation"))
         self._order = torch.Generator().manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
@@ -59,23 +60,25 @@ class Classifier(ClassifierDeclaration, Trainable):
             self.network.parameters(), config.lr, weight_decay=config.weight_decay, fused=True
         )
 
-    def _examples(self, clips: NDArray[np.int64], *, required: bool = True) -> Sounds | Images:
-        """Return the inputs of clips, given as rows of the corpus's table."""
+    def _examples(self, clips: NDArray[np.int64], *, spoil: bool = False, required: bool = True) -> Sounds | Images:
+        """Return the inputs of clips, given as rows of the corpus's table; `spoil` is for those of training."""
         if self.config.modality == "sound":
-            return Sounds(self.corpus, clips, spoil=self.config.spoil, seed=0)
-        return Images(self.corpus, clips, self.config.image_size, spoil=self.config.spoil, required=required)
+            return Sounds(self.corpus, clips, spoil=spoil, seed=0)
+        return Images(self.corpus, clips, self.config.image_size, spoil=spoil, required=required)
 
     @classmethod
     def prepare(
         cls, configs: Sequence[ClassifierConfig], corpus: Corpus | None, progress: Progress = silent
     ) -> list[dict[str, Any]]:
-        """Check the weights of ResNets, read pictures, and return the baseline of the most frequent class."""
+        """Check the weights of ResNets, compute inputs, and return the baseline of the most frequent class."""
         corpus = require_corpus(corpus, cls)
         # Weights that can't be downloaded or read are an error now, not in the first epoch of every trial.
         for config in {(config.network, config.weights): config for config in configs}.values():
             make_network(config.modality, config.network, config.weights, len(corpus.classes))
         for size in dict.fromkeys(config.image_size for config in configs if config.modality == "image"):
             corpus.frames(size, progress)
+        if any(config.modality == "sound" for config in configs):
+            open_mels(corpus, progress)
         counts = np.bincount(corpus.labels(corpus.indices("train")), minlength=len(corpus.classes))
         labels = corpus.labels(corpus.indices("validation"))
         # All clips of a recording have the same class, so that the fraction of clips is about that of recordings.
@@ -103,8 +106,9 @@ class Classifier(ClassifierDeclaration, Trainable):
             # A Dirichlet distribution of two is a Beta distribution, and can draw from a generator.
             share = float(torch._sample_dirichlet(torch.full((2,), self.config.mixup), self._order)[0])
             inputs, truth = (share * batch + (1 - share) * batch.roll(1, dims=0) for batch in (inputs, truth))
+        before = Buffers(self.network)
         loss = F.cross_entropy(self.network(inputs), truth, label_smoothing=self.config.label_smoothing)
-        return {"loss": loss.detach(), "grad_norm": descend(self.optimizer, self.network, loss)}
+        return {"loss": loss.detach(), "grad_norm": descend(self.optimizer, self.network, loss, before=before)}
 
     def _validate(self) -> dict[str, float]:
         table, loss = self._table(self.validation)
@@ -133,7 +137,7 @@ class Classifier(ClassifierDeclaration, Trainable):
                 "recording": verdict.recordings,
                 "class": classes.loc[verdict.recordings].to_numpy(),
                 "probability": verdict.probability,
-                "accuracy": verdict.is_right.astype(float),
+                "accuracy": verdict.is_right,
             }
         )
         return table, F.cross_entropy(logits, torch.from_numpy(labels)).item()

@@ -17,9 +17,17 @@ from trainables.corpora.settings import corpus_model
 from trainables.corpora.shards.array import open_places, write_places
 from trainables.corpora.shards.store import Observe, Placed
 from trainables.corpora.shards.waveforms import open_store, prepare_recordings
-from trainables.corpora.split_record import SplitRecord, drop_test, edit_record, extend_fingerprint, read_record
+from trainables.corpora.split_record import (
+    SplitRecord,
+    drop_test,
+    edit_record,
+    extend_fingerprint,
+    read_record,
+    record_path,
+)
 from trainables.corpora.splits import Split, digest, hold_out_validation
-from trainables.corpora.table import check_classes, check_counts, check_splits, make_table, read_table, write_table
+from trainables.corpora.table import check_classes, check_counts, find_empty_split, make_table, read_table, write_table
+from trainables.errors import InputError
 from trainables.support.cache import write_once
 from trainables.support.progress import Progress, silent
 
@@ -46,9 +54,16 @@ def open_corpus(
     """
     corpus_settings = corpus_model(settings)(**settings)
     recordings = corpus_settings.list_recordings(home, progress)
-    opening = _Opening(corpus_settings, recordings, home, observe or _report_to(progress))
-    files = _fingerprint(corpus_settings, recordings)
     test_groups = corpus_settings.list_test_groups(recordings)
+    opening = _Opening(
+        corpus_settings,
+        recordings,
+        home,
+        observe or _report_to(progress),
+        # Another record than that of the same files without the official test split.
+        record=corpus_settings.source() + (" official test" if test_groups is not None else ""),
+    )
+    files = _fingerprint(corpus_settings, recordings)
     if test_groups is not None:
         return _open_with_test_split(opening, files, recordings, test_groups, home)
     fixed_splits = corpus_settings.fixed_splits(recordings)
@@ -58,12 +73,12 @@ def open_corpus(
     if is_fixed or not corpus_settings.keeps_splits:
         return opening.read(listed) or opening.build(listed, fixed_splits)
     # A corpus that is recorded and cached is opened without the lock.
-    fingerprint = read_record(home, opening.source).fingerprints.get(listed, "")
+    fingerprint = read_record(home, opening.record).fingerprints.get(listed, "")
     if fingerprint and (corpus := opening.read(fingerprint)):
         return corpus
     # The recordings are decoded before the lock is taken, which is then held for a moment.
     opening.prepare()
-    with edit_record(home, opening.source) as record:
+    with edit_record(home, opening.record) as record:
         earlier_splits = record.find_splits(recording.group for recording in recordings) | fixed_splits
         fingerprint = record.fingerprints.get(listed) or extend_fingerprint(files, earlier_splits)
         corpus = opening.build(fingerprint, earlier_splits)
@@ -75,19 +90,17 @@ def _open_with_test_split(
     opening: _Opening, files: str, recordings: Sequence[Recording], test_groups: Collection[str], home: Path
 ) -> Corpus:
     """Open a corpus whose data set defines the test split only: the others keep train and validation."""
-    # Another record than that of the same files without the official test split.
-    source = f"{opening.source} official test"
     groups = [(recording.class_name, recording.group) for recording in recordings]
 
     def split(record: SplitRecord) -> dict[str, Split]:
         return hold_out_validation(groups, test_groups, record.find_splits(group for _, group in groups))
 
-    record = read_record(home, source)
+    record = read_record(home, opening.record)
     splits = split(record)
     if record.find_splits(splits) == drop_test(splits) and (corpus := opening.read(extend_fingerprint(files, splits))):
         return corpus
     opening.prepare()
-    with edit_record(home, source) as record:
+    with edit_record(home, opening.record) as record:
         splits = split(record)
         fingerprint = extend_fingerprint(files, splits)
         corpus = opening.read(fingerprint) or opening.build(fingerprint, splits)
@@ -102,10 +115,13 @@ def _report_to(progress: Progress) -> Observe:
 
 
 class _Opening:
-    """What opening a corpus needs: its recordings, and the shards of their source."""
+    """What opening a corpus needs: its recordings, the shards of their source, and the name of its record of splits."""
 
-    def __init__(self, settings: CorpusSettings, recordings: Sequence[Recording], home: Path, observe: Observe) -> None:
+    def __init__(
+        self, settings: CorpusSettings, recordings: Sequence[Recording], home: Path, observe: Observe, *, record: str
+    ) -> None:
         self.source = settings.source()
+        self.record = record
         self._settings = settings
         self._recordings = recordings
         self._home = home
@@ -114,11 +130,17 @@ class _Opening:
         self._places: dict[str, Placed] | None = None
 
     def read(self, fingerprint: str) -> Corpus | None:
-        """Return the corpus from its folder in the cache; None if it, or a shard of it, is missing."""
+        """Return the corpus from its folder in the cache; None if it, or a shard of it, is missing.
+
+        Raises:
+            InputError: a split has no recording.
+        """
         folder = self._home / "cache" / fingerprint
         if not (folder / CLIPS).is_file() or open_places(self._store.places_of(folder), self._store) is None:
             return None
         clips = read_table(folder / CLIPS, dtype=NAMES)
+        if (split := find_empty_split(clips)) is not None:
+            raise InputError(f"{self._where} has no recording in the {split} split; {self._advise_on_splits()}")
         classes = clips.drop_duplicates("label").sort_values("label")["class"]
         pictures = {
             item.name: item.picture
@@ -159,8 +181,6 @@ class _Opening:
         write_once(folder / SKIPPED, lambda path: write_table(skipped, path))
         starts_s = {recording.name: places[recording.name].entry.starts_s for recording in usable}
         clips = make_table(usable, starts_s, earlier_splits)
-        if self._settings.fixed_splits(self._recordings):
-            check_splits(self._where, clips)
         write_once(folder / CLIPS, lambda path: write_table(clips, path))
         # The table may be older than the shards: its rows count.
         names = read_table(folder / CLIPS, usecols=["recording"], dtype=str)["recording"]
@@ -174,6 +194,17 @@ class _Opening:
 
     def _check_classes(self, recordings: Sequence[Recording], problems: Mapping[str, str]) -> None:
         check_classes(self._where, self._settings.describe_need(), recordings, problems)
+
+    def _advise_on_splits(self) -> str:
+        """Return why a split may have no recording, and what to do."""
+        kept = read_record(self._home, self.record).find_splits({recording.group for recording in self._recordings})
+        if not kept:
+            return "more of its recordings are needed, or splits that do not follow its lists"
+        return (
+            f"{record_path(self._home, self.record)} keeps the splits that {len(kept)} groups of its recordings got"
+            " earlier; bring deleted recordings back, or add others, or move that file away and train all models anew,"
+            " since the earlier ones have learnt from recordings that would be held out"
+        )
 
     @property
     def _where(self) -> str:

@@ -179,20 +179,20 @@ def open_motion(corpus: HasPictures, progress: Progress = silent) -> Motion:
 
 
 def select_visible(
-    corpus: HasPictures, pictures: Pictures | ShardedArray, clips: NDArray[np.int64], *, required: bool = True
+    corpus: HasPictures, pictures: ShardedArray, clips: NDArray[np.int64], *, required: bool = True
 ) -> NDArray[np.int64]:
-    """Return those of some clips that have a picture.
+    """Return those of some clips that have a picture, which may be black.
 
     Args:
         corpus: the corpus, which the error message names.
-        pictures: the pictures of all clips, black for those without one.
+        pictures: the pictures of all clips.
         clips: rows of `corpus.clips`.
         required: whether it is an error if none has a picture.
 
     Raises:
         InputError: no clip has a picture.
     """
-    visible_clips = np.array([clip for clip in clips if pictures[clip].any()], np.int64)
+    visible_clips = clips[~pictures.is_absent[clips]]
     if required and not len(visible_clips):
         raise InputError(
             f"corpus {corpus.name} has no picture that can be read; sound and image together need videos, or a picture"

@@ -45,18 +45,10 @@ def check_classes(where: str, needed: str, recordings: Sequence[Recording], prob
         )
 
 
-def check_splits(where: str, table: pd.DataFrame) -> None:
-    """Check that each split of a data set's own lists has a recording.
-
-    Raises:
-        InputError: a split has none.
-    """
-    for split in ("train", "validation", "test"):
-        if not (table["split"] == split).any():
-            raise InputError(
-                f"{where} has no recording in the {split} split; more of its recordings are needed, or splits that do"
-                " not follow its lists"
-            )
+def find_empty_split(table: pd.DataFrame) -> Split | None:
+    """Return the first split that has no clip; None if all have some."""
+    splits: tuple[Split, ...] = ("train", "validation", "test")
+    return next((split for split in splits if not (table["split"] == split).any()), None)
 
 
 def check_counts(folder: Path, names: pd.Series[str], places: Mapping[str, Placed]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -16,6 +16,8 @@ from trainables.trainable import Metric, TrainedModel, TrialConfig
 if TYPE_CHECKING:
     from trainables.components.representation.representation import Representation
 
+FINE_TUNING_SHARE = 0.1
+"""The learning rate of a pretrained backbone relative to the others, unless the settings have another."""
 Route = Literal["decode", "sample", "retrieve", "flow"]
 
 
@@ -76,7 +78,11 @@ class ImageToSoundConfig(TrialConfig):
     backbone: BackboneName = Field("small", description="the picture network: a small one, or torchvision's ResNets")
     weights: str = Field("none", description="of the backbone: none, imagenet (torchvision's), or a file")
     backbone_lr_share: float = Field(
-        1.0, ge=0, le=1, description="the backbone's learning rate relative to lr; 0 freezes it, 0.03 to 0.1 fine-tunes"
+        1.0,
+        ge=0,
+        le=1,
+        description="the backbone's learning rate relative to lr; 0 freezes it, 0.03 to 0.1 fine-tunes; unless it is"
+        " set, it is 0.1 with pretrained weights",
     )
     image_size: Literal[32, 64, 128, 224] = Field(64, description="pixels of a picture's side")
     augment: bool = Field(True, description="whether training pictures are moved and flipped")
@@ -145,6 +151,14 @@ class ImageToSoundConfig(TrialConfig):
         from trainables.components.representation.representation import Representation
 
         return Representation(Grid(self.spectrogram))
+
+    @model_validator(mode="before")
+    @classmethod
+    def _fine_tune(cls, settings: Any) -> Any:
+        """Set the learning rate of a pretrained backbone, unless the settings do: lr itself would undo its weights."""
+        if isinstance(settings, dict) and settings.get("weights", "none") != "none":
+            return {"backbone_lr_share": FINE_TUNING_SHARE, **settings}
+        return settings
 
     @model_validator(mode="after")
     def _check(self) -> ImageToSoundConfig:

@@ -24,13 +24,7 @@ from trainables.components.networks.backbones import Backbone
 from trainables.components.pictures.augmentation import augment
 from trainables.components.representation.phase_rendering import render_magnitudes
 from trainables.components.shapes import Latents, Scalar
-from trainables.components.training.loop import (
-    batches,
-    descend,
-    fetch_values,
-    finite_means,
-    warm_up,
-)
+from trainables.components.training.loop import Buffers, batches, descend, fetch_values, finite_means, warm_up
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.pictures import open_motion
 from trainables.corpora.splits import Split
@@ -135,13 +129,14 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         pictures = self.train.pictures(positions)
         if self.config.augment:
             pictures = augment(pictures, self._order, colours=False, cutout=False)
+        before = Buffers(self.model.backbone, self.model.audio)
         picture_distribution = self.model.encode_pictures(pictures, self._autocast())
         target = self.model.normalize(self.train.sounds(positions))
-        labels = self.train.labels[positions].to(self.device)
-        loss = self.objective(picture_distribution, target, labels, self._autocast(), self._noise)
+        identity = self.train.identify(positions)
+        loss = self.objective(picture_distribution, target, *identity, self._autocast(), self._noise)
         return {
             "loss": loss.detach(),
-            "grad_norm": descend(self.optimizer, self.model, loss, self.config.max_grad_norm),
+            "grad_norm": descend(self.optimizer, self.model, loss, self.config.max_grad_norm, before=before),
         }
 
     @torch.no_grad()
@@ -169,8 +164,8 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         for part in order.split(BATCH_CLIPS):
             target = self.model.normalize(self.validation.sounds(part))
             picture_distribution = self._encode_pictures(self.validation, part)
-            labels = self.validation.labels[part].to(self.device)
-            losses.append(len(part) * self.objective(picture_distribution, target, labels, self._autocast()).item())
+            identity = self.validation.identify(part)
+            losses.append(len(part) * self.objective(picture_distribution, target, *identity, self._autocast()).item())
             picture_distributions.append(picture_distribution)
             sounds.append(self.model.encode_sounds(target, self._autocast())[0])
         metrics = self.assessor.assess((self._generate(distribution) for distribution in picture_distributions), grid)

@@ -34,6 +34,7 @@ class PairObjective:
         picture_distribution: Distribution,
         target: Clips,
         labels: Int64[Tensor, " pairs"],
+        recordings: Int64[Tensor, " pairs"],
         autocast: torch.autocast,
         noise: torch.Generator | None = None,
     ) -> Scalar:
@@ -43,6 +44,7 @@ class PairObjective:
             picture_distribution: the latents of the pictures.
             target: the sounds of the pairs, normalized.
             labels: the class of each pair.
+            recordings: the number of each pair's recording.
             autocast: the precision of the networks.
             noise: in training, a generator on the device that latents are sampled from; None in validation.
         """
@@ -66,7 +68,7 @@ class PairObjective:
         loss = loss + config.latent_weight * (pictures - model.standardize(sound_latents, unit)).square().mean()
         if config.contrastive_weight > 0:
             sounds = model.standardize(sound_distribution[0], unit)
-            loss = loss + config.contrastive_weight * model.contrast(pictures, sounds, labels)
+            loss = loss + config.contrastive_weight * model.contrast(pictures, sounds, labels, recordings)
         if config.prior == "conditional":
             loss = loss + config.kl_weight * divergence(sound_distribution, picture_distribution) / target[0].numel()
         return loss

@@ -114,7 +114,7 @@ def evaluation_table(
     for prefix, parts in perceived_by_judge.items():
         verdict = score_recordings(torch.cat([batch for batch, _ in parts]), corpus.labels(clips), recordings[clips])
         table[f"{prefix}_probability"] = verdict.probability
-        table[f"{prefix}_accuracy"] = verdict.is_right.astype(float)
+        table[f"{prefix}_accuracy"] = verdict.is_right
     prefix, judge = next(iter(judges.items()))
     embeddings = torch.cat([batch for _, batch in perceived_by_judge[prefix]])[torch.from_numpy(first)]
     other_firsts = [other_clips[first_positions(recordings[other_clips])] for other_clips in others]
@@ -150,8 +150,10 @@ def first_positions(recordings: NDArray[Any]) -> NDArray[np.int64]:
 
 def _reference(corpus: Corpus, judge: PictureJudge, device: torch.device) -> Reference:
     """Return the judge's embeddings of a sample of training pictures, from the corpus's cache if they are there."""
-    clips = sample_clips(select_visible(corpus, corpus.frames(SIZE_PX), corpus.indices("train")))
-    path = corpus.folder / f"embeddings-{judge.id}.npy"
+    train = select_visible(corpus, corpus.frames(SIZE_PX), corpus.indices("train"))
+    clips = sample_clips(train)
+    # Earlier versions left out black pictures, and cached the embeddings of the others.
+    path = corpus.folder / f"embeddings-{judge.id}-{len(train)}.npy"
     return Reference(
         cache_embeddings(path, lambda: embed_pictures(corpus, judge, clips)).to(device), corpus.labels(clips)
     )

@@ -78,7 +78,7 @@ class SoundToImageConfig(TrialConfig):
         True, description="whether all pictures are recoloured, moved and cut out in part for the discriminator"
     )
     mismatch_weight: float = Field(
-        0.5, ge=0, description="weight of real pictures with another clip's condition, which count as generated"
+        0.5, ge=0, description="weight of real pictures with another recording's condition, which count as generated"
     )
     sameness_weight: float = Field(
         0.05, ge=0, description="weight of the loss train/sameness, against pictures of a sound that ignore the noise"

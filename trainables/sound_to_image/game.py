@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Int64
+from torch import Tensor
 
 from trainables.components.pictures.augmentation import Pictures, augment
 from trainables.components.shapes import Scalar
-from trainables.components.training.loop import descend
+from trainables.components.training.loop import Buffers, descend
 from trainables.sound_to_image.config import SoundToImageConfig
 from trainables.sound_to_image.model import PictureFromSound
 from trainables.sound_to_image.networks import (
@@ -35,6 +37,26 @@ def make_discriminator(config: SoundToImageConfig, condition_dim: int) -> Discri
     """
     discriminator = Discriminator(condition_dim, width=config.width, image_size=config.image_size)
     return discriminator.to(memory_format=torch.channels_last)
+
+
+def mismatch(condition: Conditions, recordings: Int64[Tensor, " clips"]) -> tuple[Conditions, Bool[Tensor, " clips"]]:
+    """Return a condition of another recording for each clip, and whether it is another condition.
+
+    It is that of the nearest clip before it in the batch. It is no other one where all clips are of one recording, or
+    if the classes that are predicted for both are the same.
+
+    Args:
+        condition: the conditions of a batch.
+        recordings: the number of each clip's recording, on the CPU.
+    """
+    positions = torch.arange(len(recordings))
+    before = (positions[:, None] - positions - 1) % len(recordings)
+    is_of_another = recordings[before] != recordings[:, None]
+    # argmax returns the first of several maxima.
+    nearest = before.gather(1, is_of_another.int().argmax(dim=1, keepdim=True))[:, 0]
+    has_another = is_of_another.any(dim=1)
+    others = condition[nearest.to(condition.device)]
+    return others, (others != condition).any(dim=1) & has_another.to(condition.device)
 
 
 class Game:
@@ -81,38 +103,51 @@ class Game:
         """Whether the next step trains the generator, too."""
         return (self.num_steps + 1) % self._config.discriminator_steps == 0
 
-    def step(self, pictures: Pictures, condition: Conditions, noise: Noise) -> dict[str, Scalar]:
+    def step(
+        self, pictures: Pictures, condition: Conditions, recordings: Int64[Tensor, " clips"], noise: Noise
+    ) -> dict[str, Scalar]:
         """Train on a batch of pairs, and return the losses and the norm of the generator's gradient.
 
         Args:
             pictures: the real pictures of some sounds, within −1..1.
             condition: the conditions of these sounds; with a gradient if the condition network is trained.
+            recordings: the number of the recording that each sound is of, on the CPU.
             noise: a row for each picture.
         """
         is_generators_turn = self.is_generators_turn
         self.num_steps += 1
+        before = Buffers(self._model.generator)
         with torch.set_grad_enabled(is_generators_turn):
             # Two pictures for each of half of the sounds, whose distance `sameness` needs.
             generator_condition = torch.cat([condition[: (len(condition) + 1) // 2], condition[: len(condition) // 2]])
             generated = self._model.generator(noise, generator_condition)
         generator_condition = generator_condition.detach()
-        measured = self._train_discriminator(pictures, condition.detach(), generated.detach(), generator_condition)
+        condition = condition.detach()
+        mismatched = mismatch(condition, recordings)
+        measured = self._train_discriminator(pictures, condition, mismatched, generated.detach(), generator_condition)
         if is_generators_turn:
             measured |= self._train_generator(generated, generator_condition, noise)
+        # After all gradients: the backward pass of a normalization needs its buffers as the forward pass left them.
+        before.restore_unless(torch.stack([*measured.values()]).isfinite().all())
+        if is_generators_turn:
+            self._model.update_averaged(self.num_steps // self._config.discriminator_steps)
         return measured
 
     def _train_discriminator(
-        self, pictures: Pictures, condition: Conditions, generated: Pictures, generator_condition: Conditions
+        self,
+        pictures: Pictures,
+        condition: Conditions,
+        mismatched: tuple[Conditions, Bool[Tensor, " clips"]],
+        generated: Pictures,
+        generator_condition: Conditions,
     ) -> dict[str, Scalar]:
         config, count = self._config, len(pictures)
         both = self._augment(torch.cat([pictures, generated]))
         features = self.discriminator.embed(both)
         scores = self.discriminator.score(features, torch.cat([condition, generator_condition]))
-        # Real pictures with the condition of another clip, unless it is the same one, as predicted classes may be.
-        others = condition.roll(1, dims=0)
-        is_other = (others != condition).any(dim=1)
-        mismatched = self.discriminator.score(features[:count][is_other], others[is_other])
-        hinge = discriminator_loss(scores[:count], scores[count:], mismatched, config.mismatch_weight)
+        others, is_other = mismatched
+        wrong = self.discriminator.score(features[:count][is_other], others[is_other])
+        hinge = discriminator_loss(scores[:count], scores[count:], wrong, config.mismatch_weight)
         loss = hinge
         if config.r1_weight > 0 and self.num_steps % config.r1_every == 0:
             # Its weight stands for the steps without a penalty, too (lazy regularization; Karras et al., 2020).
@@ -128,7 +163,6 @@ class Game:
         same = sameness(noise, generated)
         norm = descend(self._optimizers["generator"], self._model, loss + self._config.sameness_weight * same)
         self.discriminator.requires_grad_(True)
-        self._model.update_averaged(self.num_steps // self._config.discriminator_steps)
         return {"generator_loss": loss.detach(), "sameness": same.detach(), "grad_norm": norm}
 
     def _augment(self, pictures: Pictures) -> Pictures:

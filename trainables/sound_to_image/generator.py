@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from trainables.components.audio.spectrogram import log_power, power
+from trainables.components.audio.spectrogram import dither_recordings, log_power, power
 from trainables.components.generation import Generated, Generator, Kind, Model, register_generator
 from trainables.components.judges.picture_judge import PictureJudge, PictureNetwork
 from trainables.components.pictures.augmentation import as_bytes
@@ -49,7 +49,7 @@ class PictureGenerator(Generator[Sound]):
     @torch.inference_mode()
     def generate(self, source: Sound, *, count: int, seed: int) -> list[Generated]:
         """Return `count` pictures for a sound, each from other noise; with `truncation: 0` they are all the same."""
-        log_powers = log_power(power(source.to(self.device))).expand(count, -1, -1)
+        log_powers = log_power(power(dither_recordings(source.to(self.device)))).expand(count, -1, -1)
         pictures = self.model.generate(log_powers, torch.Generator().manual_seed(seed), self.config.truncation)
         contents = as_bytes(pictures.cpu()).permute(0, 2, 3, 1).numpy()
         return self._label(list(contents), self._judge.classify(pictures).cpu())

@@ -155,7 +155,7 @@ def discriminator_loss(
     Args:
         real: scores of real pictures.
         generated: scores of generated pictures.
-        mismatched: scores of real pictures with the condition of another clip, which count as generated ones (Reed et
+        mismatched: scores of real pictures with another recording's condition, which count as generated ones (Reed et
             al., 2016); may be empty.
         mismatch_weight: weight of mismatched pictures relative to generated ones.
     """

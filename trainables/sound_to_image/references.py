@@ -16,13 +16,13 @@ from trainables.components.assessment.reference_lines import measure_reference_l
 from trainables.components.audio.feature import Feature
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.log_power_metrics import COMMON_SIZE
+from trainables.components.judges.log_mels import open_mels
 from trainables.components.judges.picture_judge import SIZE_PX, open_picture_judge
 from trainables.components.training.train_once import preparation_device
 from trainables.corpora.pictures import select_visible
 from trainables.sound_to_image.assessment import PictureAssessor, real_pictures
 from trainables.sound_to_image.condition import open_condition
 from trainables.sound_to_image.config import SoundToImageConfig
-from trainables.sound_to_image.log_mels import open_mels
 from trainables.support.progress import Progress
 
 if TYPE_CHECKING:

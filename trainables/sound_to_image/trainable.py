@@ -18,6 +18,7 @@ from trainables.components.assessment.pairs import PairSplit
 from trainables.components.audio.grid import Grid
 from trainables.components.audio.log_power_metrics import COMMON_SIZE
 from trainables.components.generation import Model
+from trainables.components.judges.log_mels import open_mels
 from trainables.components.judges.picture_judge import open_picture_judge
 from trainables.components.pictures import spectrogram_pictures as drawing
 from trainables.components.pictures.augmentation import Pictures
@@ -33,7 +34,6 @@ from trainables.sound_to_image.config import SoundToImageConfig
 from trainables.sound_to_image.declaration import SoundToImageDeclaration
 from trainables.sound_to_image.game import Game, make_discriminator
 from trainables.sound_to_image.generator import JUDGE, MODEL
-from trainables.sound_to_image.log_mels import open_mels
 from trainables.sound_to_image.model import PictureFromSound
 from trainables.sound_to_image.networks import Conditions
 from trainables.sound_to_image.references import reference_lines
@@ -140,7 +140,8 @@ class SoundToImage(SoundToImageDeclaration, Trainable):
         noise = torch.randn(len(positions), self.config.noise_dim, generator=self._noise).to(self.device)
         with torch.set_grad_enabled(self.game.is_generators_turn):
             condition = self._batch_conditions(positions)
-        return self.game.step(self.train.pictures(positions), condition, noise)
+        recordings = self.train.recording_numbers[positions]
+        return self.game.step(self.train.pictures(positions), condition, recordings, noise)
 
     def _batch_conditions(self, positions: Tensor) -> Conditions:
         """Return the conditions of a training batch, with gradients if the condition network is trained."""

@@ -38,7 +38,8 @@ class Estimate:
 
     Attributes:
         value: the metric.
-        standard_error: the standard deviation that the value would have over other recordings; NaN if unknown.
+        standard_error: the standard deviation that the value would have if other recordings were generated from, with
+            the same trained model and the same train clips as reference; NaN if unknown.
     """
 
     value: float
@@ -146,6 +147,8 @@ def measure_embeddings(
     groups: NDArray[np.int64],
 ) -> dict[str, float]:
     """Compute metrics of embeddings with their 95 % intervals.
+
+    An interval covers the choice of the generated recordings only: neither that of the train clips nor another seed.
 
     Args:
         names: of the metrics; those of sounds are left out.

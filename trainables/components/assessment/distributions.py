@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -20,8 +21,8 @@ from trainables.errors import InputError
 
 SHRINKAGE = 1e-6
 """Added to the variances, so that the covariance of constant features is not singular."""
-SUBSETS, SUBSET_CLIPS = 100, 1000
-"""The subsets over which the kernel distance of larger sets is averaged."""
+SMALL_FEATURES = 512
+"""Up to so many features, a features² matrix is small; the embeddings of the own judges have 192 and fewer."""
 NUM_BINS = 50
 SIGNIFICANT_Z = 1.96
 """The critical value of a two-sided z-test at 0.05."""
@@ -32,51 +33,71 @@ Clips = Float[Tensor, "clips features"]
 Covariance = Float[Tensor, "features features"]
 
 
-def frechet_distance(generated: Generated, reference: Reference) -> float:
-    """Compute the Fréchet distance, known as FID and FAD (Heusel et al., 2017).
+class FrechetDistance:
+    """The Fréchet distance, known as FID and FAD (Heusel et al., 2017), of clips from one reference.
 
     It is ‖μ_g − μ_r‖² + tr(Σ_g + Σ_r − 2 (Σ_r^½ Σ_g Σ_r^½)^½); 0 is perfect. Its bias grows with features / clips:
-    compare values for equal numbers of clips, at best ten per feature or more. It is NaN where generated embeddings
-    are not finite.
-
-    Raises:
-        InputError: there are fewer than two clips on either side.
-    """
-    _require_clips("the Fréchet distance", 2, len(generated), len(reference))
-    if not generated.isfinite().all():
-        return math.nan
-    generated, reference = generated.double(), reference.double()
-    mean_term = (generated.mean(dim=0) - reference.mean(dim=0)).square().sum()
-    covariance, reference_covariance = _covariance(generated), _covariance(reference)
-    # The symmetric form has real eigenvalues; the product of two covariances need not be symmetric.
-    root = _root(reference_covariance)
-    shared = torch.linalg.eigvalsh(root @ covariance @ root).clamp(min=0).sqrt().sum()
-    return float(mean_term + (covariance + reference_covariance).trace() - 2 * shared)
-
-
-def kernel_distance(generated: Generated, reference: Reference, *, seed: int = 0) -> float:
-    """Compute the kernel distance KID: the unbiased MMD² with the kernel (x · y / d + 1)³ (Bińkowski et al., 2018).
-
-    Its expected value for equal distributions is 0 for any number of clips, so that it may be negative. For more than
-    1,000 clips, it is the mean over 100 random subsets of 1,000.
+    compare values for equal numbers of clips, at best ten per feature or more.
 
     Args:
-        generated: embeddings of generated clips.
         reference: embeddings of real clips.
-        seed: draws the subsets.
+
+    Raises:
+        InputError: there are fewer than two clips.
+    """
+
+    def __init__(self, reference: Reference) -> None:
+        require_clips("the Fréchet distance", 2, len(reference))
+        self._reference = reference.double()
+        self._mean = self._reference.mean(dim=0)
+
+    def measure(self, generated: Generated) -> float:
+        """Compute the distance of generated clips; NaN where their embeddings are not finite.
+
+        Raises:
+            InputError: there are fewer than two clips.
+        """
+        require_clips("the Fréchet distance", 2, len(generated))
+        if not generated.isfinite().all():
+            return math.nan
+        generated = generated.double()
+        mean_term = (generated.mean(dim=0) - self._mean).square().sum()
+        features = generated.shape[1]
+        if features > max(SMALL_FEATURES, min(len(generated), len(self._reference))):
+            return float(mean_term + self._compare_clips(generated))
+        covariance = _covariance(generated)
+        # The symmetric form has real eigenvalues; the product of two covariances need not be symmetric.
+        shared = torch.linalg.eigvalsh(self._root @ covariance @ self._root).clamp(min=0).sqrt().sum()
+        return float(mean_term + (covariance + self._covariance).trace() - 2 * shared)
+
+    def _compare_clips(self, generated: Generated) -> Float[Tensor, ""]:
+        """Return the term of the covariances from the Gram matrix of the side with fewer clips.
+
+        With centred matrices G and R, tr((Σ_r^½ Σ_g Σ_r^½)^½) is the nuclear norm of G Rᵀ / √((n − 1)(m − 1)).
+        """
+        sides = [(clips - clips.mean(dim=0)) / math.sqrt(len(clips) - 1) for clips in (generated, self._reference)]
+        few, many = sorted(sides, key=len)
+        products = few @ many.T
+        shared = torch.linalg.eigvalsh(products @ products.T).clamp(min=0).sqrt().sum()
+        difference: Float[Tensor, ""] = few.square().sum() + many.square().sum() - 2 * shared
+        return difference
+
+    @cached_property
+    def _covariance(self) -> Covariance:
+        return _covariance(self._reference)
+
+    @cached_property
+    def _root(self) -> Covariance:
+        return _root(self._covariance)
+
+
+def frechet_distance(generated: Generated, reference: Reference) -> float:
+    """Compute the `FrechetDistance` of generated from real clips.
 
     Raises:
         InputError: there are fewer than two clips on either side.
     """
-    _require_clips("the kernel distance", 2, len(generated), len(reference))
-    generated, reference = generated.double(), reference.double()
-    if max(len(generated), len(reference)) <= SUBSET_CLIPS:
-        return float(_squared_discrepancy(generated, reference))
-    generator = torch.Generator().manual_seed(seed)
-    discrepancies = [
-        _squared_discrepancy(_subset(generated, generator), _subset(reference, generator)) for _ in range(SUBSETS)
-    ]
-    return float(torch.stack(discrepancies).mean())
+    return FrechetDistance(reference).measure(generated)
 
 
 def inception_score(probabilities: Float[Tensor, "clips classes"]) -> float:
@@ -88,7 +109,7 @@ def inception_score(probabilities: Float[Tensor, "clips classes"]) -> float:
     Raises:
         InputError: there is no clip.
     """
-    _require_clips("the inception score", 1, len(probabilities))
+    require_clips("the inception score", 1, len(probabilities))
     probabilities = probabilities.double()
     # The mean divergence is the entropy of the mean distribution minus the mean entropy of the distributions.
     entropy, conditional = (
@@ -137,8 +158,8 @@ def count_bins(generated: Generated, reference: Reference, *, num_bins: int = NU
     # Imported here, because most processes never count bins.
     from scipy.cluster.vq import kmeans2, vq
 
-    _require_clips("bins", 1, len(generated))
-    _require_clips(f"{num_bins} bins", num_bins, len(reference))
+    require_clips("bins", 1, len(generated))
+    require_clips(f"{num_bins} bins", num_bins, len(reference))
     clips, reference_clips = (features.double().cpu().numpy() for features in (generated, reference))
     centres, of_reference = kmeans2(reference_clips, num_bins, minit="++", rng=seed)
     of_generated, _ = vq(clips, centres)
@@ -169,7 +190,8 @@ def diversity(
     return total / max(real_total, 1e-12)
 
 
-def _require_clips(metric: str, at_least: int, *counts: int) -> None:
+def require_clips(metric: str, at_least: int, *counts: int) -> None:
+    """Raise an `InputError` if one of the counts is too small for a metric."""
     if min(counts) < at_least:
         raise InputError(f"{metric}: {min(counts)} clips are too few; give {at_least} or more")
 
@@ -182,26 +204,6 @@ def _root(covariance: Covariance) -> Covariance:
     values, vectors = torch.linalg.eigh(covariance)
     root: Covariance = (vectors * values.clamp(min=0).sqrt()) @ vectors.T
     return root
-
-
-def _subset(clips: Clips, generator: torch.Generator) -> Float[Tensor, "drawn features"]:
-    return clips[torch.randperm(len(clips), generator=generator)[:SUBSET_CLIPS]]
-
-
-def _squared_discrepancy(generated: Generated, reference: Reference) -> Float[Tensor, ""]:
-    within = _mean_between_different(generated) + _mean_between_different(reference)
-    return within - 2 * _kernel(generated, reference).mean()
-
-
-def _mean_between_different(clips: Clips) -> Float[Tensor, ""]:
-    kernel = _kernel(clips, clips)
-    return (kernel.sum() - kernel.trace()) / (len(clips) * (len(clips) - 1))
-
-
-def _kernel(
-    first: Float[Tensor, "first features"], second: Float[Tensor, "second features"]
-) -> Float[Tensor, "first second"]:
-    return (first @ second.T / first.shape[1] + 1).pow(3)
 
 
 def _mean_distances(clips: Clips, labels: NDArray[np.int64]) -> dict[int, float]:

@@ -9,19 +9,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
 from numpy.typing import NDArray
-from torch import Tensor
 
 from trainables.components.assessment.added_metrics import measure_embeddings
 from trainables.components.assessment.distributions import (
     NUM_BINS,
-    SUBSET_CLIPS,
     count_bins,
     diversity,
     frechet_distance,
-    kernel_distance,
 )
+from trainables.components.assessment.kernel_distances import choose_subset, kernel_distance
 from trainables.components.shapes import Embeddings
 from trainables.errors import InputError
 from trainables.support.cache import write_once
@@ -58,10 +55,11 @@ class Reference:
         """
         if min(len(embeddings), len(self._embeddings)) < 2 or not embeddings.isfinite().all():
             return dict.fromkeys((frechet, "kid", "different_bins"), math.nan)
+        parts = [clips[choose_subset(len(clips)).to(clips.device)] for clips in (embeddings, self._embeddings)]
         num_bins = min(NUM_BINS, max(2, len(self._embeddings) // CLIPS_A_BIN))
         return {
             frechet: frechet_distance(embeddings, self._embeddings),
-            "kid": kernel_distance(_subsample(embeddings), _subsample(self._embeddings)),
+            "kid": kernel_distance(*parts),
             "different_bins": count_bins(embeddings, self._embeddings, num_bins=num_bins).fraction_different,
         }
 
@@ -103,9 +101,3 @@ def cache_embeddings(path: Path, embed: Callable[[], Embeddings]) -> Embeddings:
             np.save(file, embed().cpu().numpy())
 
     return torch.from_numpy(np.load(write_once(path, make)))
-
-
-def _subsample(embeddings: Embeddings) -> Float[Tensor, "some features"]:
-    """Draw at most as many embeddings as `kernel_distance` compares without subsets."""
-    order = torch.randperm(len(embeddings), generator=torch.Generator().manual_seed(0))
-    return embeddings[order[:SUBSET_CLIPS].to(embeddings.device)]

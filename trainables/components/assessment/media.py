@@ -171,7 +171,7 @@ def evaluate(
     for prefix, probabilities in probabilities_by_judge.items():
         verdict = score_recordings(torch.cat(probabilities), corpus.labels(clips), recordings)
         table[f"{prefix}_probability"] = verdict.probability
-        table[f"{prefix}_accuracy"] = verdict.is_right.astype(float)
+        table[f"{prefix}_accuracy"] = verdict.is_right
     names = [*SOUND_METRICS]
     if motion is not None:
         names.append("onset_correlation")

@@ -34,6 +34,7 @@ class PairSplit:
         clips: the rows of the pairs.
         labels: their classes.
         recordings: the names of their recordings.
+        recording_numbers: the same names as numbers.
         shape: channels, frames and bins of a sound in the representation.
 
     Raises:
@@ -55,6 +56,7 @@ class PairSplit:
         self.clips = select_visible(corpus, self._pictures, clips, required=required)
         self.labels = torch.from_numpy(corpus.labels(self.clips))
         self.recordings = corpus.clips["recording"].to_numpy(str)[self.clips]
+        self.recording_numbers = torch.from_numpy(np.unique(self.recordings, return_inverse=True)[1].astype(np.int64))
         self._sounds = ClipSplit(corpus, representation, self.clips, device)
         self.shape = self._sounds.shape
 
@@ -68,6 +70,10 @@ class PairSplit:
     def sounds(self, positions: Int64[Tensor, " pairs"]) -> Clips:
         """Return the sounds at these positions within the pairs, in the representation."""
         return self._sounds.batch(positions)
+
+    def identify(self, positions: Int64[Tensor, " pairs"]) -> tuple[Int64[Tensor, " pairs"], Int64[Tensor, " pairs"]]:
+        """Return the class of each pair at these positions, and the number of its recording, on the device."""
+        return self.labels[positions].to(self._device), self.recording_numbers[positions].to(self._device)
 
     def first_of_each_recording(self) -> Int64[Tensor, " recordings"]:
         """Return the position of the first pair of each recording."""

@@ -21,21 +21,31 @@ class SearchResult:
     """The result of each query.
 
     Attributes:
-        rank: the rank of its pair, from 1; of a tie, the mean rank. NaN for latents that are not finite.
+        better: the number of items that rank before its pair. NaN for latents that are not finite.
+        ties: the number of items that are as similar as its pair, the pair included.
         first: the item that is ranked first.
         precision: the average precision of items of the query's class; items of a tie share the last rank of the tie.
             NaN if no item has the class.
         num_items: the number of items.
     """
 
-    rank: Float[Tensor, " queries"]
+    better: Float[Tensor, " queries"]
+    ties: Float[Tensor, " queries"]
     first: Int64[Tensor, " queries"]
     precision: Float[Tensor, " queries"]
     num_items: int
 
+    @property
+    def rank(self) -> Float[Tensor, " queries"]:
+        """The rank of each query's pair, from 1; of a tie, the mean rank. NaN for latents that are not finite."""
+        return self.better + (self.ties + 1) / 2
+
     def recall(self, at: int) -> Float[Tensor, " queries"]:
-        """Return whether each query's pair is among the first `at` items; by chance, `at / num_items` are."""
-        return (self.rank <= at).float()
+        """Return whether each query's pair is among the first `at` items; by chance, `at / num_items` are.
+
+        Of a tie it is the expected value over all orders of the tied items: a share from 0 to 1.
+        """
+        return ((at - self.better) / self.ties).clamp(0, 1).nan_to_num(0.0)
 
     def metrics(self, prefix: str) -> dict[str, float]:
         """Return R@1, R@5, R@10, the median rank, and the mean average precision of the class."""
@@ -75,11 +85,11 @@ def search(
     own_similarity = similarity.gather(1, own[:, None])
     better, same = (similarity > own_similarity).sum(dim=1), (similarity == own_similarity).sum(dim=1)
     is_broken = own_similarity[:, 0].isnan()
-    rank = (better + (same + 1) / 2).masked_fill(is_broken, torch.nan)
     ordered, order = similarity.sort(dim=1, descending=True, stable=True)
     is_right = (item_labels[order] == query_labels[:, None]).double()
     # Items of a tie share its last rank: their order would be that of the corpus, which is sorted by class.
     last_rank = torch.searchsorted(-ordered, -ordered, right=True).clamp(max=len(items))
     num_right = is_right.cumsum(dim=1).gather(1, last_rank - 1)
     precision = (is_right * num_right / last_rank).sum(dim=1) / is_right.sum(dim=1)
-    return SearchResult(rank.float(), order[:, 0], precision.masked_fill(is_broken, torch.nan).float(), len(items))
+    better, precision = (values.float().masked_fill(is_broken, torch.nan) for values in (better, precision))
+    return SearchResult(better, same.float(), order[:, 0], precision, len(items))

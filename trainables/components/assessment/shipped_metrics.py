@@ -13,9 +13,18 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from trainables.components.assessment.added_metrics import Estimate, register_metric
+from trainables.components.assessment.distributions import FrechetDistance
+from trainables.components.assessment.kernel_distances import (
+    Kernel,
+    KernelDistance,
+    choose_subset,
+    cubic_kernel,
+    gaussian_kernel,
+)
 from trainables.components.judges.pretrained import import_package
 
 Values = NDArray[Any]
@@ -26,7 +35,7 @@ Keep = NDArray[np.bool_]
 MAX_GROUPS = 20
 """The number of groups of recordings of which the jackknife leaves out one after the other."""
 REFERENCE_CLIPS = 1000
-"""The most train clips that distances are computed from."""
+"""The most train clips that KAD is computed from."""
 KAD_SCALE = 100.0
 """The factor of KAD in the authors' toolkit."""
 PESQ_HZ, VISQOL_HZ = 16_000, 48_000
@@ -37,22 +46,9 @@ SILENCE_PEAK = 1e-4
 @register_metric("fad", of="embeddings", mode="min", description="Fréchet distance to the training clips")
 @register_metric("fid", of="embeddings", mode="min", description="Fréchet distance to the training clips")
 def frechet(generated: Values, reference: Values, groups: NDArray[np.int64]) -> Estimate:
-    """Compute the Fréchet distance from the singular values of (generated, reference), without a features² matrix.
-
-    With centred matrices G and R, tr((Σ_r^½ Σ_g Σ_r^½)^½) is the nuclear norm of G Rᵀ / √((n − 1)(m − 1)).
-    """
-    generated, reference = generated.astype(np.float64), reference[:REFERENCE_CLIPS].astype(np.float64)
-    mean, spread = reference.mean(axis=0), reference.var(axis=0, ddof=1).sum()
-    products = generated @ ((reference - mean) / math.sqrt(len(reference) - 1)).T
-
-    def evaluate(keep: Keep) -> float:
-        kept, shared = generated[keep], products[keep]
-        shared = (shared - shared.mean(axis=0)) / math.sqrt(len(kept) - 1)
-        nuclear_norm = np.sqrt(np.linalg.eigvalsh(shared @ shared.T).clip(min=0)).sum()
-        distance = np.square(kept.mean(axis=0) - mean).sum() + kept.var(axis=0, ddof=1).sum() + spread
-        return float(distance - 2 * nuclear_norm)
-
-    return jackknife(evaluate, groups)
+    """Compute the Fréchet distance as `distributions.FrechetDistance`, which has the value without an interval."""
+    clips, distance = torch.from_numpy(generated), FrechetDistance(torch.from_numpy(reference))
+    return jackknife(lambda keep: distance.measure(clips[torch.from_numpy(keep)]), groups)
 
 
 @register_metric(
@@ -63,29 +59,20 @@ def frechet(generated: Values, reference: Values, groups: NDArray[np.int64]) -> 
 )
 def kernel_audio_distance(generated: Values, reference: Values, groups: NDArray[np.int64]) -> Estimate:
     """Compute KAD (Chung et al., 2025, arXiv 2502.15602): the bandwidth is the reference's median distance."""
-    from scipy.spatial.distance import cdist, pdist
+    from scipy.spatial.distance import pdist
 
     reference = reference[:REFERENCE_CLIPS]
     bandwidth = max(float(np.median(pdist(reference))), 1e-12)
-
-    def kernel(first: Values, second: Values) -> Values:
-        values: Values = np.exp(-cdist(first, second, "sqeuclidean") / (2 * bandwidth**2))
-        return values
-
-    return jackknife(_discrepancy(generated, reference, kernel, KAD_SCALE), groups)
+    return _discrepancy(generated, reference, gaussian_kernel(bandwidth), groups, KAD_SCALE)
 
 
 @register_metric(
     "kid", of="embeddings", mode="min", description="unbiased MMD² with the kernel (x · y / d + 1)³, 0 or below is best"
 )
 def kernel_inception_distance(generated: Values, reference: Values, groups: NDArray[np.int64]) -> Estimate:
-    """Compute KID (Bińkowski et al., 2018)."""
-
-    def kernel(first: Values, second: Values) -> Values:
-        values: Values = (first.astype(np.float64) @ second.T.astype(np.float64) / first.shape[1] + 1) ** 3
-        return values
-
-    return jackknife(_discrepancy(generated, reference[:REFERENCE_CLIPS], kernel, 1.0), groups)
+    """Compute KID (Bińkowski et al., 2018) of the same clips as the value without an interval."""
+    chosen, reference = choose_subset(len(generated)).numpy(), reference[choose_subset(len(reference)).numpy()]
+    return _discrepancy(generated[chosen], reference, cubic_kernel, groups[chosen], 1.0)
 
 
 @register_metric("pesq", of="sounds", mode="max", description="PESQ of speech, wide band at 16 kHz, from 1 to 4.6")
@@ -149,19 +136,18 @@ def _score_pairs(
 
 
 def _discrepancy(
-    generated: Values, reference: Values, kernel: Callable[[Values, Values], Values], scale: float
-) -> Callable[[Keep], float]:
-    """Return a function that computes the unbiased MMD² of a part of the generated clips, times a factor."""
-    own, across, of_reference = kernel(generated, generated), kernel(generated, reference), kernel(reference, reference)
-    count = len(reference)
-    within_reference = (of_reference.sum() - of_reference.trace()) / (count * (count - 1))
+    generated: Values, reference: Values, kernel: Kernel, groups: NDArray[np.int64], scale: float
+) -> Estimate:
+    """Return the unbiased MMD² with its standard error, both times a factor."""
+    folds = assign_folds(groups)
+    clips = torch.from_numpy(generated), torch.from_numpy(reference)
+    distance = KernelDistance(*clips, kernel, torch.from_numpy(folds))
+    return jackknife(lambda keep: scale * distance.of_folds(np.unique(folds[keep]).tolist()), groups)
 
-    def evaluate(keep: Keep) -> float:
-        kept = own[keep][:, keep]
-        within = (kept.sum() - kept.trace()) / (len(kept) * (len(kept) - 1))
-        return float(scale * (within + within_reference - 2 * across[keep].mean()))
 
-    return evaluate
+def assign_folds(groups: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Return the fold of each clip: those of one recording are in the same, and there are at most 20."""
+    return (np.unique(groups, return_inverse=True)[1] % MAX_GROUPS).astype(np.int64)
 
 
 def jackknife(evaluate: Callable[[Keep], float], groups: NDArray[np.int64]) -> Estimate:
@@ -177,9 +163,8 @@ def jackknife(evaluate: Callable[[Keep], float], groups: NDArray[np.int64]) -> E
     if len(groups) < 2:
         return Estimate(math.nan, math.nan)
     value = evaluate(everything)
-    names, of_clip = np.unique(groups, return_inverse=True)
-    folds = of_clip % MAX_GROUPS
-    count = int(min(len(names), MAX_GROUPS))
+    folds = assign_folds(groups)
+    count = int(folds.max()) + 1
     if count < 3 or len(groups) < 6:
         return Estimate(value, math.nan)
     partial = np.array([evaluate(folds != fold) for fold in range(count)])

@@ -96,12 +96,13 @@ class RecordingScores:
     Attributes:
         recordings: their names, sorted.
         probability: the probability of the true class, averaged over the clips of the recording.
-        is_right: whether the true class has the highest average probability.
+        is_right: 1 where the true class has the highest average probability, 0 elsewhere; NaN where the probabilities
+            are not finite, as those of a model that has diverged.
     """
 
     recordings: NDArray[Any]
     probability: NDArray[np.float64]
-    is_right: NDArray[np.bool_]
+    is_right: NDArray[np.float64]
 
     @property
     def mean_probability(self) -> float:
@@ -127,7 +128,9 @@ def score_recordings(
     names, first, of_clip = np.unique(recordings, return_index=True, return_inverse=True)
     means = average_by_recording(probabilities.double().cpu().numpy(), of_clip)
     truth = labels[first]
-    return RecordingScores(names, means[np.arange(len(names)), truth], means.argmax(axis=1) == truth)
+    # argmax would return the first class for values that are not numbers.
+    is_right = np.where(np.isfinite(means).all(axis=1), means.argmax(axis=1) == truth, np.nan)
+    return RecordingScores(names, means[np.arange(len(names)), truth], is_right)
 
 
 def average_by_recording(values: NDArray[np.float64], of_clip: NDArray[np.intp]) -> NDArray[np.float64]:

@@ -45,6 +45,15 @@ def dither(waveforms: Float[Tensor, "clips samples"], clips: Int64[Tensor, " cli
     return waveforms + DITHER_RMS * noise[(start[:, None] + sample) % len(noise)]
 
 
+def dither_recordings(waveforms: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips samples"]:
+    """Dither recordings that are no clips of a corpus, with the noise of its first clip.
+
+    What reads recordings was trained on dithered ones. Rendered sounds are not dithered: the magnitudes that they are
+    rendered from have learnt the noise already.
+    """
+    return dither(waveforms, torch.zeros(len(waveforms), dtype=torch.int64))
+
+
 def power(waveforms: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips full 512"]:
     """Return the power |S|² of `spectrum`."""
     return spectrum(waveforms).abs().square()

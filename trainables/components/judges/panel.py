@@ -32,11 +32,13 @@ from trainables.support.progress import Progress, silent
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
-VERSION = 1
-"""Raise it with any change that changes the probabilities or embeddings of an added judge."""
+VERSIONS: dict[Modality, int] = {"sound": 1, "picture": 2}
+"""Raise one with any change that changes the probabilities or embeddings of an added judge, or the clips it gets."""
 TRAIN_CLIPS = 2048
 """The most train clips that the probe and the distances between distributions are computed from."""
 BATCH_CLIPS = 64
+MAX_OPENED = 4
+"""Judges that stay open in a process; each may hold gigabytes of weights."""
 LARGEST_P = 0.2
 """A judge is deaf if guessing reaches its accuracy on real clips with a larger probability. With few recordings a
 stricter limit would call judges deaf that recognize twice as many as by chance."""
@@ -191,8 +193,12 @@ class PanelJudge:
         return answer
 
 
+_OPENED: dict[tuple[object, ...], PanelJudge] = {}
+"""The judges that are open, by all that decides what they answer; the oldest first."""
+
+
 def open_panel(corpus: Corpus, modality: Modality, progress: Progress = silent) -> dict[str, PanelJudge]:
-    """Open the added judges of a corpus that judge sounds, or those that judge pictures.
+    """Open the added judges of a corpus that judge sounds, or those that judge pictures, once in a process.
 
     Returns:
         The judges by name; none if the search space adds none.
@@ -201,11 +207,18 @@ def open_panel(corpus: Corpus, modality: Modality, progress: Progress = silent) 
         InputError: a judge can't be loaded, or its answer to train clips can't be used.
     """
     panel = {}
+    pictures = corpus.digest_pictures() if modality == "picture" else ""
     for entry in corpus.additions.judges:
         kind = JUDGES[entry["name"]]
         if kind.modality == modality:
-            plugin = kind(kind.Settings(**entry), corpus.classes)
-            panel[plugin.settings.name] = PanelJudge(plugin, corpus, progress)
+            settings = kind.Settings(**entry)
+            key = (kind, _identify(kind, settings, corpus), settings.model_dump_json(), corpus.folder, pictures)
+            if key not in _OPENED:
+                judge = PanelJudge(kind(settings, corpus.classes), corpus, progress)
+                _OPENED[key] = judge
+                while len(_OPENED) > MAX_OPENED:
+                    del _OPENED[next(iter(_OPENED))]
+            panel[settings.name] = _OPENED[key]
     return panel
 
 
@@ -225,7 +238,7 @@ def _identify(kind: type[AddedJudge], settings: JudgeSettings, corpus: Corpus) -
     plain = settings.model_dump(mode="json", exclude={"weights", "classes", "seconds_per_batch"})
     is_own = kind.__module__.startswith("trainables.")
     source = kind.__name__ if is_own else Path(inspect.getfile(kind)).read_text("utf-8")
-    text = f"{corpus.fingerprint} {VERSION} {json.dumps(plain, sort_keys=True)} {contents} {source}"
+    text = f"{corpus.fingerprint} {VERSIONS[kind.modality]} {json.dumps(plain, sort_keys=True)} {contents} {source}"
     return f"{settings.name}-{digest(text)[:12]}"
 
 

@@ -70,7 +70,10 @@ class Judge:
         return self._classify_and_embed(log_power, lambda part: part)
 
     def classify_waveforms(self, waveforms: Float[Tensor, "clips samples"]) -> Probabilities:
-        """Return the probability of each class, given samples within ±1 at the corpus's rate."""
+        """Return the probability of each class, given rendered sounds: samples within ±1 at the corpus's rate.
+
+        They are judged as they are; recordings need `dither_recordings` first, as those that the judge has learnt from.
+        """
         return self._classify_and_embed(waveforms, lambda part: log_power(power(part)))[0]
 
     @torch.inference_mode()

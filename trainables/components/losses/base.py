@@ -69,7 +69,8 @@ class Sigma(nn.Module, ABC):
 
     Attributes:
         num_maps: the number of maps that the decoder returns for σ, beside the means.
-        floor: the lower bound of σ. Without it, the likelihood of values that can be predicted exactly is unbounded.
+        floor: is added to σ as its lower bound. Without it, the likelihood of values that can be predicted exactly is
+            unbounded.
     """
 
     num_maps = 0

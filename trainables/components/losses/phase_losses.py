@@ -49,9 +49,11 @@ def squared(estimate: Phases, target: Phases) -> Scalar:
 
 @register_phase_loss("anti_wrapping", takes=("instantaneous_frequency", "angle"))
 def anti_wrapping(estimate: Phases, target: Phases) -> Scalar:
-    """Return the mean |wrapped error| of phases plus that of their differences along both axes, in radians.
+    """Return the mean |wrapped error| plus that of the error's differences along both axes, in radians.
 
-    It is the anti-wrapping loss of Ai and Ling (2023).
+    Of angles it is the anti-wrapping loss of Ai and Ling (2023): its terms are the errors of phase, group delay and
+    instantaneous frequency. Of instantaneous frequencies, the same formula starts with their third term, and the others
+    are differences of that one.
     """
     return phase.anti_wrapping_loss(math.pi * estimate[:, 0], math.pi * target[:, 0])
 

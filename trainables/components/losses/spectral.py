@@ -21,7 +21,9 @@ Maps = Float[Tensor, "clips 1 frames bins"]
 RESOLUTIONS = ((1, 1), (4, 1), (1, 4))
 """Frames and bins that are pooled: none, as of a longer window, as of a shorter window."""
 MEL_BANDS = (10, 20, 40, 80)
-"""Numbers of bands; more than 80 would be narrower than most bins of a 48x128 spectrogram."""
+"""Numbers of bands, of which a grid gets those that it has enough bins for."""
+BANDS_PER_BIN = 80 / 128
+"""The most bands for each bin: 80 for 128 bins, of which 77 differ, 40 for 64. Of 80 for 64 bins, 69 would differ."""
 LEAST_POWER = 1e-10
 """Added to power before a logarithm; silence has about 1e-6."""
 
@@ -50,7 +52,7 @@ def multi_resolution(estimate: LogPower, target: LogPower) -> Scalar:
 
 
 def mel(estimate: LogPower, target: LogPower) -> Scalar:
-    """Return the mean over `MEL_BANDS` of the mean absolute difference of ln power in so many mel bands.
+    """Return the mean absolute difference of ln power in mel bands, mean over those of `MEL_BANDS` that fit the bins.
 
     Args:
         estimate: log-power in nats, whose bins are equally spaced in Hz up to half the sampling rate.
@@ -58,8 +60,9 @@ def mel(estimate: LogPower, target: LogPower) -> Scalar:
     """
     powers = [_power(batch) for batch in (estimate, target)]
     terms = []
-    for count in MEL_BANDS:
-        bands = _bands(count, powers[0].shape[3], powers[0].device)
+    bins = powers[0].shape[3]
+    for count in [count for count in MEL_BANDS if count <= BANDS_PER_BIN * bins] or MEL_BANDS[:1]:
+        bands = _bands(count, bins, powers[0].device)
         logs = [(power @ bands + LEAST_POWER).log() for power in powers]
         terms.append((logs[0] - logs[1]).abs().mean())
     return torch.stack(terms).mean()

@@ -231,8 +231,8 @@ def bottleneck(
 ) -> Weights:
     """Count a `Bottleneck` with these arguments.
 
-    `num_sigma_maps` is the number of maps that the decoder returns for σ. Weights of σ itself are left out: of this
-    repository's, only `learned` has any, a single number.
+    `num_sigma_maps` is the number of maps that the decoder returns for σ. What σ itself keeps is left out: of this
+    repository's, only `learned` and `optimal` keep anything, a number or two.
     """
     num_channels, frames, bins = shape[0], pad_frames(*shape[1:]), shape[2]
     shape = (num_channels, frames, bins)

@@ -25,7 +25,10 @@ RANGE_MARGIN = 0.8
 
 
 class Affine(Normalization):
-    """The map (x − shift) / scale, with a shift and a scale of the training split that broadcast against clips."""
+    """The map (x − shift) / scale, with a shift and a scale of the training split that broadcast against clips.
+
+    Both follow the clips to their device: they are no buffers of a network, which `.to` would move.
+    """
 
     def __init__(self) -> None:
         self.shift = torch.zeros(1, 1, 1)
@@ -33,11 +36,19 @@ class Affine(Normalization):
 
     def apply(self, part: Clips, statistics: Statistics) -> Clips:
         """Return (x − shift) / scale."""
+        self._move_to(part.device)
         return (part - self.shift) / self.scale
 
     def invert(self, normalized: Clips, statistics: Statistics) -> Clips:
         """Return x · scale + shift."""
+        self._move_to(normalized.device)
         return normalized * self.scale + self.shift
+
+    def _move_to(self, device: torch.device) -> None:
+        if self.shift.device != device or self.scale.device != device:
+            # Tensors that are created in inference mode could not be used in training later.
+            with torch.inference_mode(False):
+                self.shift, self.scale = self.shift.to(device), self.scale.to(device)
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the shift and the scale."""
@@ -52,12 +63,6 @@ class Affine(Normalization):
 @NORMALIZATIONS.register("none")
 class Unchanged(Affine):
     """The identity: log-power stays in nats, phases in units of π."""
-
-    def fit(self, batches: Iterable[Float[Tensor, "_ channels frames bins"]]) -> None:
-        """Move shift and scale to the device of the clips."""
-        for batch in batches:
-            self.shift, self.scale = self.shift.to(batch.device), self.scale.to(batch.device)
-            return
 
 
 class Standardized(Affine):

@@ -114,7 +114,7 @@ def render_zero(scene: Scene) -> Waveforms:
 
 @register_phase("corpus_mean")
 def render_corpus_mean(scene: Scene) -> Waveforms:
-    """Render with the mean instantaneous frequency of the training clips."""
+    """Render with the circular mean of the training clips' instantaneous frequency."""
     frequency = scene.require_training_clips().mean_frequency.to(scene.log_power.device)
     return synthesize(scene.amplitude, angle_from_frequency(frequency[None]).expand_as(scene.log_power))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
@@ -83,7 +84,10 @@ class TrainingClips:
 
     @cached_property
     def mean_frequency(self) -> Float[Tensor, "full 512"]:
-        """The mean instantaneous frequency of training clips, in units of π."""
+        """The circular mean of the instantaneous frequency of training clips, in units of π.
+
+        Frequencies are wrapped, so that −1 and 1 are the same: the mean is the angle of the mean phasor.
+        """
 
         def make(path: Path) -> None:
             rows = np.random.default_rng(0).permutation(self._clips)[:SAMPLE_CLIPS]
@@ -92,11 +96,12 @@ class TrainingClips:
             sums = []
             for part in parts:
                 phase = spectrogram.phase(read_waveforms(waveforms, part))
-                sums.append(instantaneous_frequency(phase).sum(dim=0))
+                frequency = math.pi * instantaneous_frequency(phase)
+                sums.append(torch.polar(torch.ones_like(frequency), frequency).sum(dim=0))
             with path.open("wb") as file:
-                np.save(file, (torch.stack(sums).sum(dim=0) / len(rows)).numpy())
+                np.save(file, (torch.stack(sums).sum(dim=0).angle() / math.pi).numpy())
 
-        return torch.from_numpy(np.load(write_once(self.corpus.folder / "mean-frequency.npy", make)))
+        return torch.from_numpy(np.load(write_once(self.corpus.folder / "circular-mean-frequency.npy", make)))
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from trainables.components.audio.sizes import SIZES
 from trainables.components.audio.spectrogram import POWER_FLOOR, RANGE_NATS, dither, mel_filters, power
 from trainables.components.representation.vocoder_network import VocoderNetwork
 from trainables.components.shapes import FullSpectrograms, Waveforms
+from trainables.components.training.loop import descend
 from trainables.components.training.train_once import isolate_training, load_or_train, preparation_device
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import digest
@@ -91,10 +92,7 @@ def _train(corpus: Corpus, progress: Progress) -> VocoderNetwork:
             shift = int(torch.randint(waveforms.shape[1], (), generator=generator))
             target = dither(read_waveforms(waveforms, clips[drawn.numpy()]).roll(shift, dims=1), drawn).to(device)
             loss = spectral_loss(network(grid.to_full(grid.log_power(target))), target)
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(network.parameters(), MAX_GRAD_NORM)
-            optimizer.step()
+            descend(optimizer, network, loss, MAX_GRAD_NORM)
             schedule.step()
             progress("training the vocoder", step, num_steps)
     return network.eval()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Int64
+from jaxtyping import Bool, Int64
 from torch import Tensor, nn
 
 from trainables.components.shapes import Scalar
@@ -62,12 +62,33 @@ def batches(
     return [part for part in drawn if len(part) > 1][:most]
 
 
+class Buffers:
+    """The buffers of networks before a step: the running statistics and codebooks that a forward pass updates.
+
+    A forward pass that overflows leaves values in them that are not finite, and no later step removes them. Make this
+    before the forward pass.
+
+    Args:
+        networks: the networks that have the buffers.
+    """
+
+    def __init__(self, *networks: nn.Module) -> None:
+        self._before = [(buffer, buffer.clone()) for network in networks for buffer in network.buffers()]
+
+    @torch.no_grad()
+    def restore_unless(self, is_finite: Bool[Tensor, ""]) -> None:
+        """Restore the buffers, unless the step was finite; without a synchronization, as in `descend`."""
+        for buffer, before in self._before:
+            buffer.copy_(buffer.where(is_finite, before))
+
+
 def descend(
     optimizer: torch.optim.Adam,
     network: nn.Module,
     loss: Scalar,
     max_norm: float = 0.0,
     rates: Sequence[float | Scalar] = (),
+    before: Buffers | None = None,
 ) -> Scalar:
     """Take an optimizer step, unless the loss or its gradient is not finite.
 
@@ -79,6 +100,8 @@ def descend(
         loss: the loss of a batch.
         max_norm: the largest norm of the gradient, which is scaled down to it; 0 for no limit.
         rates: the learning rates of the groups in this step, instead of their own; tensors in a recorded step.
+        before: the buffers before the forward pass, which are restored if the step is skipped; None where no buffer
+            depends on the batch.
 
     Returns:
         The norm of the gradient before scaling.
@@ -86,9 +109,12 @@ def descend(
     optimizer.zero_grad()
     loss.backward()
     norm = nn.utils.clip_grad_norm_(network.parameters(), max_norm or math.inf)
-    vars(optimizer)["found_inf"] = (~torch.stack([loss.detach(), norm]).isfinite().all()).float()
+    is_finite = torch.stack([loss.detach(), norm]).isfinite().all()
+    vars(optimizer)["found_inf"] = (~is_finite).float()
     with _override_rates(optimizer, rates, is_recorded=loss.is_cuda and torch.cuda.is_current_stream_capturing()):
         optimizer.step()
+    if before is not None:
+        before.restore_unless(is_finite)
     return norm
 
 

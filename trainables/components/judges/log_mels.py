@@ -1,4 +1,4 @@
-"""The log-mels of every clip, which the condition network reads; computed once a corpus."""
+"""The log-mels of every clip, which classifiers and condition networks read; computed once a corpus."""
 
 from __future__ import annotations
 
