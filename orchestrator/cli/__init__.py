@@ -15,7 +15,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import clusters, data, results, search_spaces, steering, sweeps
-from orchestrator.cli.options import Address, Detach, Home, Name, Overrides, Preset, find_search_spaces
+from orchestrator.cli.options import Address, Detach, Home, Name, Overrides, Preset, Storage, find_search_spaces
 from orchestrator.cli.verbs import Verbs
 from orchestrator.command_line import use_utf8, version
 from orchestrator.errors import OrchestratorError, UserError
@@ -52,6 +52,7 @@ def sweep(
     set_: Overrides = None,
     name: Name = None,
     home: Home = None,
+    storage: Storage = None,
     detach: Detach = False,
     address: Address = None,
 ) -> None:
@@ -61,6 +62,7 @@ def sweep(
     from orchestrator.state.home import find_home, was_run
 
     use_address(address, detached=detach)
+    set_ = [*(set_ or []), *([f"storage={storage}"] if storage is not None else [])]
     home_path = find_home(home)
     paths = [path for argument in files for path in find_search_spaces(argument)]
     if name is not None and len(paths) > 1:
@@ -124,6 +126,7 @@ def resume(
     arm: Annotated[str | None, typer.Option(help="For these arms only, such as loss=vae.", show_default=False)] = None,
     set_: Overrides = None,
     home: Home = None,
+    storage: Storage = None,
     detach: Detach = False,
     address: Address = None,
 ) -> None:
@@ -151,6 +154,10 @@ def resume(
         options_there = drop_options(sys.argv[2:], name, {"--detach"}, {"--address", "--home"})
         send_resume(cluster, require_home(home), name, options_there, screen.say)
         return
+    if storage is not None:
+        from orchestrator.exchange.adoption import adopt_sweep
+
+        adopt_sweep(find_home(home), name, storage, screen.say)
     if detach:
         _detach(find_sweep(find_home(home), name), screen.say)
         return

@@ -23,6 +23,15 @@ Detach = Annotated[
     bool, typer.Option("--detach", help="Run in the background, where a closed connection does not end it.")
 ]
 
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        help="The object store through which machines exchange files that do not share the home: s3://BUCKET/PREFIX, "
+        "gs://BUCKET/PREFIX, file:///FOLDER or a folder [default: storage of the search space].",
+        show_default=False,
+    ),
+]
+
 Address = Annotated[
     str | None,
     typer.Option(

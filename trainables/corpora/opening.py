@@ -71,12 +71,28 @@ def open_corpus(
     return corpus
 
 
+def open_cached(settings: Mapping[str, Any], home: Path, fingerprint: str, source: str) -> Corpus | None:
+    """Open a corpus that was opened before, without its recordings; None unless all of it is in the cache.
+
+    Args:
+        settings: the `corpus:` of the search space.
+        home: the folder of caches.
+        fingerprint: its fingerprint.
+        source: the name of its source, in which links in its root were followed where the recordings are.
+    """
+    return _Opening(corpus_model(settings)(**settings), (), home, _report_to(silent), source).read(fingerprint)
+
+
+def official_test(source: str) -> str:
+    """Return the source under which splits are recorded that keep an official test split: another record."""
+    return f"{source} official test"
+
+
 def _open_with_test_split(
     opening: _Opening, files: str, recordings: Sequence[Recording], test_groups: Collection[str], home: Path
 ) -> Corpus:
     """Open a corpus whose data set defines the test split only: the others keep train and validation."""
-    # Another record than that of the same files without the official test split.
-    source = f"{opening.source} official test"
+    source = official_test(opening.source)
     groups = [(recording.class_name, recording.group) for recording in recordings]
 
     def split(record: SplitRecord) -> dict[str, Split]:
@@ -104,8 +120,15 @@ def _report_to(progress: Progress) -> Observe:
 class _Opening:
     """What opening a corpus needs: its recordings, and the shards of their source."""
 
-    def __init__(self, settings: CorpusSettings, recordings: Sequence[Recording], home: Path, observe: Observe) -> None:
-        self.source = settings.source()
+    def __init__(
+        self,
+        settings: CorpusSettings,
+        recordings: Sequence[Recording],
+        home: Path,
+        observe: Observe,
+        source: str | None = None,
+    ) -> None:
+        self.source = source or settings.source()
         self._settings = settings
         self._recordings = recordings
         self._home = home

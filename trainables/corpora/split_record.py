@@ -71,7 +71,7 @@ def drop_test(splits: Mapping[str, Split]) -> dict[str, Split]:
 def read_record(home: Path, source: str) -> SplitRecord:
     """Read the record of a source; an empty one if the source is new."""
     try:
-        return SplitRecord(**json.loads(_path(home, source).read_text(encoding="utf-8")))
+        return SplitRecord(**json.loads(record_path(home, source).read_text(encoding="utf-8")))
     except (FileNotFoundError, NotADirectoryError):
         return SplitRecord(source)
 
@@ -92,13 +92,14 @@ def edit_record(home: Path, source: str) -> Iterator[SplitRecord]:
         record = read_record(home, source)
         yield record
         with explain_write_errors(home / "corpora"):
-            path = _path(home, source)
+            path = record_path(home, source)
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, json.dumps(asdict(record), indent=0, ensure_ascii=False).encode())
     finally:
         lock.release()
 
 
-def _path(home: Path, source: str) -> Path:
+def record_path(home: Path, source: str) -> Path:
+    """Return the file of the record of a source."""
     # Not below `cache`, which users may delete to free a disk.
     return home / "corpora" / f"splits-{digest(source)[:12]}.json"
