@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from orchestrator.exchange.follower import HURRIED_S, Follower
 from orchestrator.exchange.shared import LIST, publish
 from orchestrator.exchange.shared_home import SharedHome
-from orchestrator.exchange.snapshots import FolderWriter, drop_files, fetch, find_base, list_writers, read_snapshot
+from orchestrator.exchange.snapshots import FolderWriter, fetch, find_base, list_writers, read_snapshot, settle_files
 from orchestrator.exchange.sweep_files import SweepFiles, token_key
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
 from orchestrator.plugins.corpora import share_corpus
@@ -208,13 +208,12 @@ class Exchange(SharedHome):
         fetch(self._store, f"{prefix}/{base}", folder, lambda name: is_wanted(name) and name not in later, present)
         if evaluations:
             fetch(self._store, f"{prefix}/{evaluations[-1]}", folder, is_wanted, present)
-        if has_ended and is_pruned and not with_checkpoints:
-            drop_files(self._store, f"{prefix}/{base}", is_of_training)
         # What went before the newest attempt is not read any more: it began with a copy of that.
         for writer in writers:
             if base.follows(writer) or writer in evaluations[:-1]:
                 self._store.delete_below(f"{prefix}/{writer}")
         if has_ended:
+            settle_files(self._store, f"{prefix}/{base}", lambda name: is_of_training(name) and not with_checkpoints)
             durable.write_whole(folder / FETCHED, json.dumps({"attempt": trial.attempts}))
 
     def fetch_log(self, trial: Trial) -> None:

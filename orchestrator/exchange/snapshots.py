@@ -8,9 +8,11 @@ and a writer that has lost the network and comes back late changes nothing that 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -119,6 +121,8 @@ class FolderWriter:
         self._trial_id = trial_id
         self._number = 0
         self._stored: dict[tuple[int, ...], StoredFile] = {}
+        self._unnamed: set[str] = set()
+        self._cleaner = threading.Thread()
 
     def leave_out_present(self) -> None:
         """Never write what the folder has now, unless it changes."""
@@ -126,7 +130,7 @@ class FolderWriter:
             self._stored[_sign(path)] = StoredFile("", 0, name)
 
     def push(self) -> None:
-        """Write what has changed since the last push, then the manifest, and delete what it no longer names.
+        """Write what has changed since the last push, then the manifest; delete what that no longer names, soon.
 
         Raises:
             StoreError: it could not be written; the store has the folder of the last push.
@@ -150,12 +154,21 @@ class FolderWriter:
         named = {name: file for name, file in files.items() if file.key}
         _write_manifest(self._store, self._prefix, Snapshot(self._trial_id, named))
         self._stored = stored
-        for key in {file.key for file in before.values()} - {file.key for file in stored.values()} - {""}:
-            self._store.delete(key)
+        self._unnamed |= {file.key for file in before.values()} - {file.key for file in stored.values()} - {""}
+        if not self._cleaner.is_alive():
+            keys, self._unnamed = self._unnamed, set()
+            # A thread, because the next epoch need not wait for it. What it leaves, `settle_files` deletes.
+            self._cleaner = threading.Thread(target=self._delete, args=[keys], daemon=True, name="delete objects")
+            self._cleaner.start()
+
+    def _delete(self, keys: Iterable[str]) -> None:
+        with contextlib.suppress(StoreError):
+            for key in sorted(keys):
+                self._store.delete(key)
 
 
-def drop_files(store: ObjectStore, prefix: str, is_dropped: Callable[[str], bool]) -> None:
-    """Delete files of a writer that writes no more from the store.
+def settle_files(store: ObjectStore, prefix: str, is_dropped: Callable[[str], bool]) -> None:
+    """Delete what a writer that writes no more has left in the store and does not name, and some of its files.
 
     Args:
         store: the store.
@@ -166,12 +179,12 @@ def drop_files(store: ObjectStore, prefix: str, is_dropped: Callable[[str], bool
         StoreError: the store could not be changed.
     """
     snapshot = read_snapshot(store, prefix)
-    if snapshot is None or not any(is_dropped(name) for name in snapshot.files):
+    if snapshot is None:
         return
     kept = {name: file for name, file in snapshot.files.items() if not is_dropped(name)}
-    _write_manifest(store, prefix, Snapshot(snapshot.trial_id, kept))
-    kept_keys = {file.key for file in kept.values()}
-    for key in sorted({file.key for file in snapshot.files.values()} - kept_keys):
+    if len(kept) < len(snapshot.files):
+        _write_manifest(store, prefix, Snapshot(snapshot.trial_id, kept))
+    for key in sorted(store.list(prefix).keys() - {file.key for file in kept.values()} - {f"{prefix}/{MANIFEST}"}):
         store.delete(key)
 
 

@@ -97,7 +97,12 @@ class ObjectStore:
 
             options = self._address.options
             if self._address.scheme == "s3":
-                s3 = {"region": "us-east-1"} if "endpoint_override" in options else {}
+                s3: dict[str, str] = {}
+                if "endpoint_override" in options:
+                    s3 = {"region": "us-east-1"}
+                    # By default Amazon's library sends checksums in a way that most other stores refuse.
+                    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
+                    os.environ.setdefault("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
                 self._connection = fs.S3FileSystem(
                     connect_timeout=CONNECT_TIMEOUT_S, allow_delayed_open=True, **(s3 | options)
                 )

@@ -24,7 +24,7 @@ from tests.support.spaces import HELPED, TINY_PARAMS, write_space
 from tests.system.test_machines import SPACE, cluster
 from tests.system.test_sweep import PATIENCE_S, assert_mlflow_has_what_the_outboxes_have, orchestrate
 
-EPOCHS = 40
+EPOCHS = 12
 
 
 def write_autoencoders(path: Path, corpus: Path) -> Path:
