@@ -1,6 +1,7 @@
 """A real store that speaks S3, on this machine: OpenStack Swift with its S3 API.
 
-It needs Debian's `swift-proxy swift-account swift-container swift-object`, from `apt-get install --no-install-recommends`.
+It needs Debian's packages swift-proxy, swift-account, swift-container and swift-object (apt-get install
+--no-install-recommends).
 """
 
 from __future__ import annotations
@@ -134,9 +135,7 @@ def _start(folder: Path, kind: str, port: int) -> subprocess.Popen[bytes]:
 @contextlib.contextmanager
 def swift(folder: Path) -> Iterator[Swift]:
     """Run a store with its files in a folder during the block."""
-    assert shutil.which("swift-proxy-server"), (
-        "needs Debian's swift-proxy, swift-account, swift-container, swift-object"
-    )
+    assert shutil.which("swift-proxy-server"), "needs Debian's packages of Swift, see the head of this file"
     (folder / "devices" / "disk").mkdir(parents=True)
     (folder / "swift.conf").write_text("[swift-hash]\nswift_hash_path_suffix = tests\nswift_hash_path_prefix = tests\n")
     os.environ["SWIFT_CONF_FILE"] = str(folder / "swift.conf")

@@ -34,19 +34,8 @@ sounds as loud as the pages do."""
 FLOORS = {
     "orchestrator": (
         *("__main__", "cli", "steering", "api", "commands", "models", "driver", "machines", "overview", "policy"),
-        *(
-            "notices",
-            "tracking",
-            "worker",
-            "exchange",
-            "state",
-            "search_space",
-            "plugins",
-            "messages",
-            "command_line",
-            "companion",
-        ),
-        *("processor", "storage"),
+        *("notices", "tracking", "worker", "exchange", "state", "search_space", "plugins", "messages", "command_line"),
+        *("companion", "processor", "storage"),
         "errors",
     ),
     "trainables": (
