@@ -22,15 +22,16 @@ from orchestrator.worker.away import SCRATCH
 from tests.support.clusters import blind_machine, count_rows, kill_machine, wait_for_machines
 from tests.support.spaces import HELPED, TINY_PARAMS, write_space
 from tests.system.test_machines import SPACE, cluster
-from tests.system.test_sweep import PATIENCE_S, assert_mlflow_has_what_the_outboxes_have, orchestrate
+from tests.system.test_sweep import PATIENCE_S, orchestrate, points, trial_runs
 
 EPOCHS = 6
+NAME = "away"
 
 
 def write_autoencoders(path: Path, corpus: Path) -> Path:
     """A search space of two small autoencoders, which are rendered at their ends."""
     space = {
-        "name": "tiny",
+        "name": NAME,
         "trainable": "autoencoder",
         "corpus": {"name": "folder", "root": str(corpus)},
         "objective": {"metric": "val/fvu", "mode": "min"},
@@ -48,9 +49,9 @@ def write_autoencoders(path: Path, corpus: Path) -> Path:
 
 def results(home: Path) -> list[dict[str, Any]]:
     """All that a sweep has come to, without times: rows, checkpoints' names, sounds, pictures and evaluations."""
-    ledger, trials = Ledger(home / "tiny", read_only=True), []
+    ledger, trials = Ledger(home / NAME, read_only=True), []
     for trial in ledger.trials.values():
-        folder = home / "tiny" / "trials" / f"{trial.number:04d}"
+        folder = home / NAME / "trials" / f"{trial.number:04d}"
         rows = [
             {name: value for name, value in row["metrics"].items() if not name.startswith("time/")}
             for row in ledger.read_rows(trial)
@@ -83,10 +84,10 @@ def wait_until(is_so: Callable[[], bool], output: Path, seconds: float = PATIENC
 @pytest.mark.long
 @pytest.mark.root
 def test_a_machine_dies_and_then_the_drivers_with_its_home_and_nothing_is_lost(
-    tmp_path: Path, home: Path, tiny_corpus: Path, empty_database: Path
+    tmp_path: Path, tiny_home: Path, tiny_corpus: Path, empty_database: Path
 ) -> None:
-    space = write_autoencoders(tmp_path / "tiny.yaml", tiny_corpus)
-    alone = orchestrate("sweep", space, "--home", home, cwd=str(tmp_path))
+    space = write_autoencoders(tmp_path / f"{NAME}.yaml", tiny_corpus)
+    alone = orchestrate("sweep", space, "--home", tiny_home, cwd=str(tmp_path))
     output, _ = alone.communicate(timeout=PATIENCE_S)
     assert alone.returncode == 0, output
     first_home, second_home, store = tmp_path / "first", tmp_path / "second", tmp_path / "store"
@@ -94,6 +95,8 @@ def test_a_machine_dies_and_then_the_drivers_with_its_home_and_nothing_is_lost(
         folder.mkdir()
     shutil.copy(empty_database, first_home / "mlflow.db")
     shutil.copy(empty_database, second_home / "mlflow.db")
+    for folder_name in ("cache", "corpora"):
+        (first_home / folder_name).symlink_to(tiny_home / folder_name)
     hidden = (first_home, second_home, tiny_corpus)
     path = tmp_path / "output.txt"
     with cluster(num_cpus=0) as nodes:
@@ -101,28 +104,31 @@ def test_a_machine_dies_and_then_the_drivers_with_its_home_and_nothing_is_lost(
             wait_for_machines(nodes, 2)
             address = ("--address", nodes.address, "--storage", f"file://{store}")
             driver = orchestrate("sweep", space, "--home", first_home, *address, stdout=file, cwd=str(tmp_path))
-            wait_until(lambda: count_rows(first_home / "tiny") >= 3 or driver.poll() is not None, path)
+            wait_until(lambda: count_rows(first_home / NAME) >= 3 or driver.poll() is not None, path)
             assert driver.poll() is None, path.read_text()
             kill_machine(machine)
             with blind_machine(nodes, *hidden, **{SCRATCH: str(tmp_path / "two")}):
                 wait_until(lambda: "is gone; it goes on elsewhere" in path.read_text(), path)
-                wait_until(lambda: count_rows(first_home / "tiny") >= EPOCHS + 2, path)
+                wait_until(lambda: count_rows(first_home / NAME) >= EPOCHS + 2, path)
                 driver.kill()
                 driver.wait()
-                log = Ledger(first_home / "tiny", read_only=True).read_events()
+                log = Ledger(first_home / NAME, read_only=True).read_events()
                 shutil.rmtree(first_home)
-                resume = orchestrate("resume", "tiny", "--home", second_home, *address, cwd=str(tmp_path))
+                resume = orchestrate("resume", NAME, "--home", second_home, *address, cwd=str(tmp_path))
                 output, _ = resume.communicate(timeout=PATIENCE_S)
     assert resume.returncode == 0, output
-    assert f"tiny: is taken over from file://{store}" in output
+    assert f"{NAME}: is taken over from file://{store}" in output
     assert sum(isinstance(event, Displaced) for event in log) == 1 and not any(isinstance(event, Died) for event in log)
-    assert results(second_home) == results(home)
-    ledger = Ledger(second_home / "tiny", read_only=True)
-    assert_mlflow_has_what_the_outboxes_have(second_home, ledger)
+    assert results(second_home) == results(tiny_home)
+    ledger = Ledger(second_home / NAME, read_only=True)
+    runs = trial_runs(second_home, NAME)
+    for trial, run in zip(ledger.trials.values(), runs, strict=True):
+        expected = [(row["epoch"], row["metrics"]["val/fvu"]) for row in ledger.read_rows(trial)]
+        assert points(second_home, run, "val/fvu") == expected and len(expected) == EPOCHS
     # The machines have kept what trials share, and nothing of the trials.
     assert list((tmp_path / "two").rglob("judge-*.pt")) and not list((tmp_path / "two").rglob("last.pt"))
     # Of each trial the store has its last attempt and its evaluation only.
-    for trial in (store / "tiny" / "trials").iterdir():
+    for trial in (store / NAME / "trials").iterdir():
         assert len(list(trial.glob("*/manifest.json"))) == 2
 
 
@@ -135,13 +141,12 @@ def test_a_users_own_code_and_the_reason_of_a_death_come_from_machines_that_see_
     for folder in (mine, store):
         folder.mkdir()
     (mine / "constants_of_mine.py").write_text("STEP = 0.25\n")
-    dying = "import os\n" + HELPED.replace(
+    dying = HELPED.replace("import time\n", "import os\nimport time\n").replace(
         "        self.epoch += 1\n",
-        "        self.epoch += 1\n        if self.epoch == 2 and self.config.x < 0.9 and self.config.arm == 'a':\n"
-        "            os._exit(3)\n",
+        "        self.epoch += 1\n        if self.epoch == 2 and self.config.arm == 'a':\n            os._exit(3)\n",
     )
     (mine / "helped.py").write_text(dying)
-    changes = {"params": {"x": {"uniform": [0.0, 0.8]}}, "compare": {"arm": ["a", "b"]}, "resources": {"cpu": 2}}
+    changes = {"params": {"x": {"uniform": [0.0, 1.0]}}, "compare": {"arm": ["a", "b"]}, "resources": {"cpu": 2}}
     budget = {"trials_per_arm": 1, "max_epochs": 3}
     space = write_space(mine / "tiny.yaml", **SPACE | changes | {"trainable": "./helped.py", "budget": budget})
     with cluster(num_cpus=0) as nodes, blind_machine(nodes, mine, home, **{SCRATCH: str(tmp_path / "one")}):
