@@ -167,6 +167,8 @@ class SweepRun:
             finally:
                 with contextlib.suppress(OSError):
                     self.ledger.write(events.Closed(outcome=outcome, reason=reason))
+                if self.exchange is not None:
+                    self.exchange.close()
                 # The rest is sent to MLflow while Ray shuts down.
                 all_is_written()
         if reason and reason in (self.messages.hours_line, self.messages.gpu_line, self.messages.ask_for_votes(agenda)):

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.exchange.follower import HURRIED_S, Follower
-from orchestrator.exchange.shared import LIST, publish
+from orchestrator.exchange.shared import LIST, publish, travels
 from orchestrator.exchange.shared_home import SharedHome
 from orchestrator.exchange.snapshots import FolderWriter, fetch, find_base, list_writers, read_snapshot, settle_files
 from orchestrator.exchange.sweep_files import SweepFiles, token_key
@@ -151,7 +151,7 @@ class Exchange(SharedHome):
             StoreError: the store could not be written.
         """
         texts = [value for value in values if isinstance(value, str) and value.startswith(f"{self._home}/")]
-        models = {Path(text) for text in texts if Path(text).is_file()}
+        models = {Path(text) for text in texts if travels(text[len(str(self._home)) + 1 :]) and Path(text).is_file()}
         if models - self._paths:
             self._publish(models, lambda what, done, total: None)
         if trial.origin is not None:
@@ -241,9 +241,14 @@ class Exchange(SharedHome):
         for trial in self._ledger.trials.values():
             if trial.attempts and not self._has_fetched(trial):
                 self.follow(trial)
-        with self._follower.run(self._files.send_sometimes, is_hurried):
-            yield
-        self._store.patience_s = HURRIED_S if is_hurried() else DRIVER_PATIENCE_S
+        try:
+            with self._follower.run(self._files.send_sometimes, is_hurried):
+                yield
+        finally:
+            self._store.patience_s = HURRIED_S if is_hurried() else DRIVER_PATIENCE_S
+
+    def close(self) -> None:
+        """Send the end of the sweep's log."""
         self._follower.attempt(self._files.send)
 
     def _has_fetched(self, trial: Trial) -> bool:

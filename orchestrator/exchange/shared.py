@@ -16,6 +16,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
+from orchestrator.exchange.snapshots import is_inside
 from orchestrator.storage import durable
 from orchestrator.storage.objects import Content, ObjectStore, StoreError
 
@@ -23,10 +24,22 @@ OBJECTS = "shared"
 """The prefix of the objects; no sweep has this name."""
 LIST = "shared.json"
 """The list of a sweep: an object below the prefix of its driver, and a file in its folder in the home."""
+TRAVELLING = ("cache", "code", "corpora")
+"""The folders of the home of which files go to other machines."""
 FETCHED = ".fetched.json"
 """In the cache of a machine: the hashes of the lists that were fetched, and of the files by their paths in the home."""
 AT_ONCE = 8
 """Files that are written or read at the same time."""
+
+
+def travels(name: str) -> bool:
+    """Return whether a file is among those that go from one home to another, by its path in the home.
+
+    They are the caches, copies of code, and trials' folders; never a database, and nothing outside of the home.
+    """
+    parts = name.split("/")
+    is_of_trial = len(parts) > 2 and parts[1] == "trials"
+    return is_inside(name) and len(parts) > 1 and (parts[0] in TRAVELLING or is_of_trial)
 
 
 @dataclass(frozen=True)
@@ -162,7 +175,7 @@ def hash_file(path: Path) -> str:
 
 
 def _parse(text: bytes) -> dict[str, SharedFile]:
-    return {name: SharedFile(**fields) for name, fields in json.loads(text).items()}
+    return {name: SharedFile(**fields) for name, fields in json.loads(text).items() if travels(name)}
 
 
 def _hash(text: bytes) -> str:

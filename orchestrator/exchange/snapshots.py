@@ -67,6 +67,11 @@ def list_writers(store: ObjectStore, prefix: str) -> list[Writer]:
     return sorted(writer for writer in writers if writer is not None)
 
 
+def is_inside(name: str) -> bool:
+    """Return whether a path from the store stays inside of the folder that it is relative to."""
+    return not {"", ".", ".."} & set(name.split("/"))
+
+
 def read_snapshot(store: ObjectStore, prefix: str) -> Snapshot | None:
     """Return what a writer has written last; None if there is nothing that can be read.
 
@@ -77,7 +82,7 @@ def read_snapshot(store: ObjectStore, prefix: str) -> Snapshot | None:
     text = store.read(f"{prefix}/{MANIFEST}")
     try:
         manifest = json.loads(text or b"null")
-        files = {name: StoredFile(**fields) for name, fields in manifest["files"].items()}
+        files = {name: StoredFile(**fields) for name, fields in manifest["files"].items() if is_inside(name)}
         return Snapshot(manifest["trial"], files)
     except (ValueError, TypeError, KeyError):
         return None

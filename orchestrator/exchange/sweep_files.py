@@ -10,13 +10,13 @@ from uuid import uuid4
 
 from orchestrator.exchange.writers import driver_prefix
 from orchestrator.state.home import SEARCH_SPACE
-from orchestrator.state.paths import CONTROLS, PREFERENCES, SWEEP_LOG, TRY_NEXT
+from orchestrator.state.paths import CONTROLS, NOTICES, PREFERENCES, SWEEP_LOG, TRY_NEXT
 from orchestrator.storage import durable
 from orchestrator.storage.objects import ObjectStore
 
 RECORD = "storage.json"
 """In a sweep's folder: the address of its store, and the name under which this home writes there."""
-FILES = (SEARCH_SPACE, CONTROLS, PREFERENCES, TRY_NEXT, "notices.jsonl", SWEEP_LOG)
+FILES = (SEARCH_SPACE, CONTROLS, PREFERENCES, TRY_NEXT, NOTICES, SWEEP_LOG)
 """What is sent, the log last."""
 EVERY_S = 5.0
 """The shortest time between two looks at the files."""
@@ -72,7 +72,7 @@ class SweepFiles:
         self._prefix = driver_prefix(folder.name, driver)
         self._sent: dict[str, tuple[int, int]] = {}
         self._lock = threading.Lock()
-        self._looked_s = float("-inf")
+        self._next_look_s = float("-inf")
 
     def send(self) -> None:
         """Send what has changed.
@@ -95,11 +95,12 @@ class SweepFiles:
                     self._sent[name] = signature
 
     def send_sometimes(self) -> None:
-        """Send what has changed, unless that was done a few seconds ago.
+        """Send what has changed, unless that was done a moment ago; a long log takes a twentieth of the time at most.
 
         Raises:
             StoreError: the store could not be written.
         """
-        if time.monotonic() - self._looked_s > EVERY_S:
-            self._looked_s = time.monotonic()
+        if time.monotonic() > self._next_look_s:
+            began = time.monotonic()
             self.send()
+            self._next_look_s = began + max(EVERY_S, 20 * (time.monotonic() - began))

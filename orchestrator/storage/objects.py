@@ -34,7 +34,10 @@ FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 15.0
 CONNECT_TIMEOUT_S = 10.0
 CHUNK_BYTES = 4 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT)
-DENIED = "ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT_MATCH|MISSING_AUTHENTICATION|EXPIRED_TOKEN|PERMISSION"
+DENIED = (
+    "ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT_MATCH|MISSING_AUTHENTICATION|EXPIRED_TOKEN|PERMISSION"
+    "|UNAUTHENTICATED|OAuth2"
+)
 ADVICE = {
     re.compile("NO_SUCH_BUCKET|NoSuchBucket|bucket.*(does not exist|not found)", re.I): "there is no such bucket; "
     "make it, or correct its name",
@@ -43,6 +46,7 @@ ADVICE = {
     "GOOGLE_APPLICATION_CREDENTIALS, or the machine's role) have to allow reading, writing, listing and deleting",
 }
 """What to do about errors that do not pass by themselves, by their texts."""
+REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 LASTING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 """The errors of folders that do not pass by themselves."""
 
@@ -98,7 +102,9 @@ class ObjectStore:
             options = self._address.options
             if self._address.scheme == "s3":
                 s3: dict[str, str] = {}
-                if "endpoint_override" in options:
+                if "endpoint_override" not in options and "region" not in options and not _names_region():
+                    s3 = {"region": fs.resolve_s3_region(self._address.root.partition("/")[0])}
+                elif "endpoint_override" in options:
                     s3 = {"region": "us-east-1"}
                     # By default Amazon's library sends checksums in a way that most other stores refuse.
                     os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
@@ -156,7 +162,6 @@ class ObjectStore:
                 yield stream
             return
         path = Path(self._path(key))
-        self._require_folder()
         durable.make_folder(path.parent)
         temporary = path.with_name(f".{path.name[:100]}.{uuid.uuid4().hex[:8]}.part")
         try:
@@ -169,8 +174,8 @@ class ObjectStore:
             temporary.unlink(missing_ok=True)
 
     def _require_folder(self) -> None:
-        # It is never made: a machine that has not mounted it would write into a folder of its own.
-        if not Path(self._address.root).is_dir():
+        # It is never made: a machine that has not mounted it would write into a folder of its own, and read nothing.
+        if self._is_folder and not Path(self._address.root).is_dir():
             raise StoreError(f"{self.uri}: there is no such folder on this machine; make it, or mount it there")
 
     def read(self, key: str) -> bytes | None:
@@ -282,14 +287,23 @@ class ObjectStore:
         deadline, pause_s = time.monotonic() + self.patience_s, FIRST_PAUSE_S
         while True:
             try:
+                self._require_folder()
                 return work()
-            except OSError as error:
-                if error.errno in FULL:
+            except (OSError, ValueError) as error:
+                number = getattr(error, "errno", None)
+                if number in FULL:
                     raise
                 reason = " ".join(str(error).split())
                 advice = next((text for pattern, text in ADVICE.items() if pattern.search(reason)), "")
-                if advice or error.errno in LASTING or time.monotonic() + pause_s > deadline:
+                # A ValueError is Arrow's, about an option such as the region.
+                is_lasting = bool(advice) or number in LASTING or isinstance(error, ValueError)
+                if is_lasting or time.monotonic() + pause_s > deadline:
                     raise StoreError(f"{self.uri}: can't {what}: {advice or reason}") from error
                 self._say(f"{self.uri}: can't {what} ({reason}); it is tried again in {pause_s:g} s")
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, MAX_PAUSE_S)
+
+
+def _names_region() -> bool:
+    """Return whether this machine names a region of its own, which otherwise the bucket says."""
+    return any(os.environ.get(name) for name in REGION_VARIABLES)

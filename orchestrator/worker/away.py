@@ -10,13 +10,14 @@ import contextlib
 import hashlib
 import os
 import shutil
+import stat
 import tempfile
 import time
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from orchestrator.exchange.shared import LIST, fetch_shared
+from orchestrator.exchange.shared import LIST, fetch_shared, travels
 from orchestrator.exchange.snapshots import FolderWriter, fetch, find_base, list_writers
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
 from orchestrator.state.events import now_ms
@@ -78,8 +79,9 @@ class Away:
             OSError: the disk is full.
         """
         self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if self._home.stat().st_uid != os.getuid():
-            raise UnfitMachine(f"{self._home}: belongs to another user; set {SCRATCH} to a folder of your own there")
+        status = self._home.lstat()
+        if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+            raise UnfitMachine(f"{self._home}: is no folder of this user; set {SCRATCH} to a folder of your own there")
         shared_key = f"{driver_prefix(self._storage.sweep, self._storage.driver)}/{LIST}"
         fetch_shared(self._store, shared_key, self._home, self._storage.shared)
         folder = Path(self.spec.folder)
@@ -122,10 +124,10 @@ class Away:
 
 
 def _move(value: Any, source: str, target: str) -> Any:
-    """Return a value in which paths below a folder are paths below another one."""
+    """Return a value in which a home, and paths of what travels from it, are those of another home."""
     if isinstance(value, str):
-        is_below = value == source or value.startswith(f"{source}/")
-        return target + value[len(source) :] if is_below else value
+        is_moved = value == source or (value.startswith(f"{source}/") and travels(value[len(source) + 1 :]))
+        return target + value[len(source) :] if is_moved else value
     if isinstance(value, dict):
         return {key: _move(entry, source, target) for key, entry in value.items()}
     if isinstance(value, list | tuple):
