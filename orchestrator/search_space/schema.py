@@ -189,8 +189,9 @@ def _check_corpus(corpus: dict[str, Any] | None) -> dict[str, Any] | None:
     return corpus
 
 
-def _check_storage(address: str) -> str:
-    parse_address(address)
+def _check_storage(address: str | None) -> str | None:
+    if address is not None:
+        parse_address(address)
     return address
 
 
