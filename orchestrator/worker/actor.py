@@ -84,8 +84,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
         Returns:
             JSON texts: the `row` of the epoch and the `remarks` about checkpoints, or what was `evaluated`; or, instead
-            of a row, why the trial is `over`, which is no JSON. `machine` is Ray's id of this machine, and `writer`,
-            where the home is not shared, the name under which the files are in the store.
+            of a row, why the trial is `over`, which is no JSON. `machine` is Ray's id of this machine.
 
         Raises:
             TrialFailure: anything went wrong.
@@ -122,7 +121,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             times = EVALUATION_EPOCHS * (1 + len(spec.renderings))
             with guard.time_limit(minutes, output, what="no evaluation", times=times):
                 result = {"evaluated": json.dumps(evaluate(spec))}
-            return result | self._push()
+            self._push()
+            return result
         if self._run is None:
             print(f"{ATTEMPT} {spec.attempt}, {datetime.now():%Y-%m-%d %H:%M:%S}, process {os.getpid()}", flush=True)
             self._print_machine()
@@ -143,16 +143,15 @@ class Worker(tune.Trainable):  # type: ignore[misc]
                 raise
             result = {"over": str(over)}
         remarks, self._run.remarks = self._run.remarks, []
-        return result | {"remarks": json.dumps(remarks)} | self._push()
+        self._push()
+        return result | {"remarks": json.dumps(remarks)}
 
-    def _push(self) -> dict[str, str]:
+    def _push(self) -> None:
         """Write what is new in the trial's folder to the store, outside of any limit of time, if there is a store."""
-        if self._away is None:
-            return {}
-        seconds = self._away.push()
-        if self._run is not None:
-            self._run.upload_s = seconds
-        return {"writer": str(self._away.writer)}
+        if self._away is not None:
+            seconds = self._away.push()
+            if self._run is not None:
+                self._run.upload_s = seconds
 
     def _print_machine(self) -> None:
         """Print where this process runs, for the driver and for readers of the log."""

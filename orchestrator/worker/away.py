@@ -85,8 +85,6 @@ class Away:
         shared_key = f"{driver_prefix(self._storage.sweep, self._storage.driver)}/{LIST}"
         fetch_shared(self._store, shared_key, self._home, self._storage.shared)
         folder = Path(self.spec.folder)
-        # What an attempt that was killed here has left; one that still runs has been given up.
-        shutil.rmtree(folder.parent, ignore_errors=True)
         durable.make_folder(folder)
         writers = list_writers(self._store, self._prefix)
         base = find_base(self._store, self._prefix, writers, self.writer, self.spec.id)
@@ -110,6 +108,11 @@ class Away:
         assert self._output is not None, "has not begun"
         began = time.monotonic()
         self._output.push()
+        # What an attempt has left that was killed here. Not before this push: an attempt that was given up, and still
+        # runs here, would write an empty folder, from which this one might have begun.
+        for other in Path(self.spec.folder).parent.iterdir():
+            if other.name != str(self.writer):
+                shutil.rmtree(other, ignore_errors=True)
         return time.monotonic() - began
 
     def push_end(self) -> None:
