@@ -83,6 +83,7 @@ def wait_until(is_so: Callable[[], bool], output: Path, seconds: float = PATIENC
 
 @pytest.mark.long
 @pytest.mark.root
+@pytest.mark.timeout(2400)
 def test_a_machine_dies_and_then_the_drivers_with_its_home_and_nothing_is_lost(
     tmp_path: Path, tiny_home: Path, tiny_corpus: Path, empty_database: Path
 ) -> None:
