@@ -9,6 +9,8 @@ and takes about 3 minutes.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import tempfile
 import threading
 import time
@@ -16,7 +18,10 @@ from pathlib import Path
 from statistics import median
 
 from orchestrator.exchange.snapshots import FolderWriter, fetch
+from orchestrator.state.ledger import Ledger
 from orchestrator.storage.objects import ObjectStore, StoreError
+from orchestrator.worker.away import SCRATCH
+from tests.support.spaces import write_space
 from tests.support.swift import CREDENTIALS, READER, WRONG_CREDENTIALS, Swift, swift
 
 CHECKPOINT_BYTES = 20_000_000
@@ -108,6 +113,34 @@ def print_refusals(server: Swift) -> None:
     os.environ.update(CREDENTIALS)
 
 
+def run_a_sweep(server: Swift, folder: Path) -> None:
+    """A whole sweep whose trials exchange everything through the store, and a home that takes it over from there."""
+    space = write_space(
+        folder / "tiny.yaml",
+        compare=None,
+        budget={"trials_per_arm": 2, "max_epochs": 3},
+        resources={"cpu": 2},
+        disk={"min_free_gib": 0},
+        storage=server.uri("runs", "sweeps"),
+    )
+    environment = {**os.environ, SCRATCH: str(folder / "scratch")}
+    command = [sys.executable, "-m", "orchestrator"]
+    subprocess.run([*command, "sweep", space, "--home", folder / "home"], env=environment, check=True)
+    there = ["--home", folder / "other", "--storage", server.uri("runs", "sweeps")]
+    subprocess.run([*command, "resume", "tiny", *there], env=environment, check=True)
+    before, after = (Ledger(folder / home / "tiny", read_only=True) for home in ("home", "other"))
+    assert after.is_finished and len(after.trials) == 2
+    for number, trial in before.trials.items():
+        assert after.read_rows(after.trials[number]) == before.read_rows(trial)
+    uploads = [
+        row["metrics"]["time/upload_s"]
+        for trial in before.trials.values()
+        for row in before.read_rows(trial)
+        if "time/upload_s" in row["metrics"]
+    ]
+    print(f"a sweep through the store: {len(uploads)} uploads of its epochs, median {median(uploads):.2f} s")
+
+
 def main() -> None:
     """Run everything."""
     with tempfile.TemporaryDirectory(prefix="swift-") as scratch, swift(Path(scratch)) as server:
@@ -116,6 +149,7 @@ def main() -> None:
         measure(server, Path(scratch))
         outlive_an_outage(server, Path(scratch))
         print_refusals(server)
+        run_a_sweep(server, Path(scratch))
 
 
 if __name__ == "__main__":
