@@ -15,7 +15,17 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import clusters, data, results, search_spaces, steering, sweeps
-from orchestrator.cli.options import Address, Detach, Home, Name, Overrides, Preset, Storage, find_search_spaces
+from orchestrator.cli.options import (
+    Address,
+    Detach,
+    Home,
+    Name,
+    Overrides,
+    Preset,
+    Storage,
+    as_override,
+    find_search_spaces,
+)
 from orchestrator.cli.verbs import Verbs
 from orchestrator.command_line import use_utf8, version
 from orchestrator.errors import OrchestratorError, UserError
@@ -62,7 +72,7 @@ def sweep(
     from orchestrator.state.home import find_home, was_run
 
     use_address(address, detached=detach)
-    set_ = [*(set_ or []), *([f"storage={storage}"] if storage is not None else [])]
+    set_ = [*(set_ or []), *as_override(storage)]
     home_path = find_home(home)
     paths = [path for argument in files for path in find_search_spaces(argument)]
     if name is not None and len(paths) > 1:
@@ -138,6 +148,7 @@ def resume(
     from orchestrator.state.home import find_home, find_sweep
 
     use_address(address, detached=detach)
+    as_override(storage)
     options = ResumeOptions(
         retry_failed,
         only,

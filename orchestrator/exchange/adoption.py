@@ -26,6 +26,8 @@ from orchestrator.storage.address import make_absolute
 from orchestrator.storage.objects import ObjectStore
 from reports import vocabulary as words
 
+PATIENCE_S = 30.0
+"""How long the store is waited for at a time."""
 AT_ONCE = 8
 """Trials that are fetched at the same time."""
 
@@ -42,7 +44,7 @@ def adopt_sweep(home: Path, name: str, uri: str, say: Callable[[str], None]) -> 
         say: prints a line.
 
     Raises:
-        UserError: the address is wrong, or the store has no such sweep.
+        UserError: the store has no such sweep, or the home has it with another store.
         StoreError: the store could not be read.
     """
     uri = make_absolute(uri)
@@ -54,15 +56,20 @@ def adopt_sweep(home: Path, name: str, uri: str, say: Callable[[str], None]) -> 
                 "--storage"
             )
         return
-    store = open_store(uri, say)
+    store = ObjectStore(uri, say, PATIENCE_S)
     drivers = list_drivers(store, name)
     if not drivers:
         others = sorted({key.partition("/")[0] for key in store.list("") if "/drivers/" in key})
         raise UserError(f"--storage {uri}: has no sweep {name!r}; available: {', '.join(others) or 'none'}")
-    folder, prefix = home / name, driver_prefix(name, drivers[-1])
+    prefixes = [driver_prefix(name, driver) for driver in reversed(drivers)]
+    # A driver that died at once has not sent its log.
+    prefix = next((prefix for prefix in prefixes if store.size(f"{prefix}/{SWEEP_LOG}")), None)
+    if prefix is None:
+        raise UserError(
+            f"--storage {uri}: no trial of {name} was ever started; run its search space under another --name"
+        )
+    folder = home / name
     files = {file: content for file in FILES if (content := store.read(f"{prefix}/{file}")) is not None}
-    if SWEEP_LOG not in files:
-        raise UserError(f"--storage {uri}: {prefix} has no {SWEEP_LOG}: its driver had started no trial; sweep it anew")
     stored_uri = find_uri(files[SEARCH_SPACE].decode())
     if stored_uri != uri:
         raise UserError(f"--storage {uri}: the search space of {name} there has storage: {stored_uri}; give that one")
@@ -84,18 +91,6 @@ def find_uri(search_space: str) -> str | None:
     """Return the address of the store in the text of a sweep's search space; None if it has none."""
     uri = YAML(typ="safe", pure=True).load(search_space).get("storage")
     return None if uri in (None, "none") else str(uri)
-
-
-def open_store(uri: str, say: Callable[[str], None]) -> ObjectStore:
-    """Return the store of an option.
-
-    Raises:
-        UserError: the address is wrong.
-    """
-    try:
-        return ObjectStore(uri, say, patience_s=30)
-    except ValueError as error:
-        raise UserError(f"--storage {uri.partition('?')[0].partition('@')[2] or uri}: {error}") from None
 
 
 def _fetch_trial(store: ObjectStore, folder: Path, driver: str, trial: Trial) -> None:

@@ -212,6 +212,8 @@ def test_an_empty_home_takes_a_sweep_over_and_goes_on_behind_whoever_drove_it(ri
     folder_of_lost, writer_of_lost = rig.worker(lost)
     rig.train(lost, folder_of_lost, writer_of_lost, 1)
     (tmp_path / "other").mkdir()
+    # Another home has begun to take it over, and was lost, too.
+    rig.store.put("tiny/drivers/0002-ffff/search_space.yaml", rig.sweep.text.encode())
     said: list[str] = []
     adopt_sweep(tmp_path / "other", "tiny", rig.uri, said.append)
     assert said == [f"tiny: is taken over from {rig.uri}. Its driver elsewhere must not run any more."]
@@ -224,7 +226,7 @@ def test_an_empty_home_takes_a_sweep_over_and_goes_on_behind_whoever_drove_it(ri
     assert "checkpoint/best.pt" in files_in(trial_folder(ledger.folder, done.number))
     assert "checkpoint/best.pt" not in files_in(trial_folder(ledger.folder, running.number))
     exchange = open_exchange(ledger, rig.uri, said.append, lambda *each: "")
-    assert exchange.driver.startswith("0002-")
+    assert exchange.driver.startswith("0003-")
     # A second call finds the sweep there.
     adopt_sweep(tmp_path / "other", "tiny", rig.uri, said.append)
     assert len(said) == 1

@@ -185,8 +185,8 @@ def test_a_machine_with_another_store_is_found_before_the_first_trial(tmp_path: 
 def test_what_is_wrong_with_a_store_is_said_before_anything_starts(tmp_path: Path, home: Path) -> None:
     space = write_space(tmp_path / "tiny.yaml", **SPACE)
     for address, said in (
-        ("s4://bucket/runs", "storage: has the unknown scheme s4://, did you mean s3://?"),
-        ("s3://me:hidden@bucket/runs", "storage: has a user or a password"),
+        ("s4://bucket/runs", "--storage: has the unknown scheme s4://, did you mean s3://?"),
+        ("s3://me:hidden@bucket/runs", "--storage: has a user or a password"),
         (tmp_path / "absent", f"{tmp_path / 'absent'}: there is no such folder on this machine"),
         ("s3://bucket/runs?endpoint_override=127.0.0.1:9&scheme=http", "can't write tiny/checks/"),
     ):
