@@ -212,6 +212,8 @@ def test_a_store_that_does_not_answer_moves_the_trial_and_does_not_end_it(
     shutil.move(tmp_path / "unmounted", tmp_path / "store")
     fresh = start(replace(spec, attempt=2, reported_epochs=1))
     assert row_of(fresh)["epoch"] == first["epoch"] + 1
+    # What the first attempt has left on this machine is gone once nobody reads it.
+    assert [path.name for path in trial_folders(store.uri, "tiny", 1).iterdir()] == [f"{DRIVER}-0002"]
     fresh.cleanup()
 
 
