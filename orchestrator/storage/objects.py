@@ -16,13 +16,13 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from datetime import timedelta
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from orchestrator.errors import UserError
 from orchestrator.storage import durable
 from orchestrator.storage.address import parse_address
+from orchestrator.storage.connection import connect
 
 if TYPE_CHECKING:
     from pyarrow.fs import FileSystem
@@ -31,7 +31,6 @@ PATIENCE_S = 600.0
 """How long a passing error of the store is waited for."""
 FIRST_PAUSE_S, MAX_PAUSE_S = 0.5, 15.0
 """The pauses between two tries; they double."""
-CONNECT_TIMEOUT_S = 10.0
 CHUNK_BYTES = 4 << 20
 FULL = (errno.ENOSPC, errno.EDQUOT)
 DENIED = (
@@ -46,7 +45,6 @@ ADVICE = {
     "GOOGLE_APPLICATION_CREDENTIALS, or the machine's role) have to allow reading, writing, listing and deleting",
 }
 """What to do about errors that do not pass by themselves, by their texts."""
-REGION_VARIABLES = ("AWS_REGION", "AWS_DEFAULT_REGION")
 LASTING = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EISDIR, errno.ENAMETOOLONG)
 """The errors of folders that do not pass by themselves."""
 
@@ -97,25 +95,7 @@ class ObjectStore:
     @property
     def _files(self) -> FileSystem:
         if self._connection is None:
-            from pyarrow import fs
-
-            options = self._address.options
-            if self._address.scheme == "s3":
-                s3: dict[str, str] = {}
-                if "endpoint_override" not in options and "region" not in options and not _names_region():
-                    s3 = {"region": fs.resolve_s3_region(self._address.root.partition("/")[0])}
-                elif "endpoint_override" in options:
-                    s3 = {"region": "us-east-1"}
-                    # By default Amazon's library sends checksums in a way that most other stores refuse.
-                    os.environ.setdefault("AWS_REQUEST_CHECKSUM_CALCULATION", "when_required")
-                    os.environ.setdefault("AWS_RESPONSE_CHECKSUM_VALIDATION", "when_required")
-                self._connection = fs.S3FileSystem(
-                    connect_timeout=CONNECT_TIMEOUT_S, allow_delayed_open=True, **(s3 | options)
-                )
-            elif self._address.scheme == "gs":
-                self._connection = fs.GcsFileSystem(retry_time_limit=timedelta(seconds=CONNECT_TIMEOUT_S), **options)
-            else:
-                self._connection = fs.LocalFileSystem()
+            self._connection = connect(self._address)
         return self._connection
 
     def _path(self, key: str) -> str:
@@ -302,8 +282,3 @@ class ObjectStore:
                 self._say(f"{self.uri}: can't {what} ({reason}); it is tried again in {pause_s:g} s")
             time.sleep(pause_s)
             pause_s = min(2 * pause_s, MAX_PAUSE_S)
-
-
-def _names_region() -> bool:
-    """Return whether this machine names a region of its own, which otherwise the bucket says."""
-    return any(os.environ.get(name) for name in REGION_VARIABLES)

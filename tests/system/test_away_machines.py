@@ -67,7 +67,7 @@ def results(home: Path) -> list[dict[str, Any]]:
                 "outcome": trial.outcome,
                 "rows": rows,
                 "media": media,
-                "evaluated": trial.evaluation,
+                "evaluated": (trial.evaluated, trial.test),
                 "checkpoints": sorted(path.name for path in (folder / "checkpoint").iterdir()),
             }
         )
