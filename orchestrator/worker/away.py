@@ -74,12 +74,15 @@ class Away:
         """Fetch what the task needs.
 
         Raises:
-            UnfitMachine: the folder of this machine belongs to another user.
+            UnfitMachine: the folder of this machine can't be written, or belongs to another user.
             StoreError: the store could not be read.
             OSError: the disk is full.
         """
-        self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
-        status = self._home.lstat()
+        try:
+            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = self._home.lstat()
+        except OSError as error:
+            raise UnfitMachine(f"{self._home}: can't be made there ({error.strerror}); set {SCRATCH}") from None
         if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
             raise UnfitMachine(f"{self._home}: is no folder of this user; set {SCRATCH} to a folder of your own there")
         shared_key = f"{driver_prefix(self._storage.sweep, self._storage.driver)}/{LIST}"

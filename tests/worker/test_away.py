@@ -27,7 +27,7 @@ from orchestrator.worker.actor import Worker
 from orchestrator.worker.attempt import TrialRun
 from orchestrator.worker.away import SCRATCH, local_home, trial_folders
 from orchestrator.worker.ending import EndSignal
-from orchestrator.worker.failure import DISK_FULL, DISPLACED, TrialFailure
+from orchestrator.worker.failure import DISK_FULL, DISPLACED, UNFIT_MACHINE, TrialFailure
 from orchestrator.worker.spec import TrialSpec
 from tests.support.mounts import tmpfs
 from tests.support.spaces import TINY_PARAMS, trial_spec
@@ -229,6 +229,23 @@ def test_an_error_of_the_trial_reaches_the_store_with_its_traceback(
     fetch(store, f"{PREFIX}/{Writer(DRIVER, 1)}", folder, lambda name: True, {})
     log = (folder / TRIAL_LOG).read_text()
     assert log.startswith("--- attempt 1, ") and "Traceback" in log and "latent_dim" in log
+
+
+def test_a_machine_whose_scratch_can_not_be_used_gets_no_more_trials(
+    spec: TrialSpec, tmp_path: Path, go_to: Callable[[str], None], start: Callable[..., Worker]
+) -> None:
+    (tmp_path / "first").write_text("a file")
+    go_to("first")
+    with pytest.raises(TrialFailure, match=rf"can't be made there \(Not a directory\); set {SCRATCH}") as failure:
+        start(spec).step()
+    assert failure.value.cause == UNFIT_MACHINE
+    go_to("second")
+    (tmp_path / "second").mkdir()
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "second" / local_home(spec.storage["uri"]).name).symlink_to(tmp_path / "mine")
+    with pytest.raises(TrialFailure, match="is no folder of this user") as failure:
+        start(spec).step()
+    assert failure.value.cause == UNFIT_MACHINE and not list((tmp_path / "mine").iterdir())
 
 
 @pytest.mark.root
