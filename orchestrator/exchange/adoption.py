@@ -103,7 +103,7 @@ def _fetch_trial(store: ObjectStore, folder: Path, driver: str, trial: Trial) ->
     has_ended = trial.outcome not in (None, words.OUTCOME_PRUNED)
     fetch(store, f"{prefix}/{base}", target, lambda name: has_ended or not is_of_training(name), {})
     for writer in writers:
-        if writer.evaluation and writer.key == base.key:
+        if writer.evaluation and writer.follows(base):
             fetch(store, f"{prefix}/{writer}", target, lambda name: True, {})
     if trial.outcome is not None:
         durable.write_whole(target / FETCHED, json.dumps({"attempt": trial.attempts}))

@@ -194,7 +194,8 @@ class Exchange(SharedHome):
         base = find_base(self._store, prefix, writers, Writer(self.driver, trial.attempts + 1), trial.id)
         if base is None:
             return
-        evaluations = [writer for writer in writers if writer.evaluation and writer.key == base.key]
+        # The attempt may be one of an earlier home, and its evaluation of this one.
+        evaluations = [writer for writer in writers if writer.evaluation and writer.follows(base)]
         evaluated = read_snapshot(self._store, f"{prefix}/{evaluations[-1]}") if evaluations else None
         later = evaluated.files if evaluated else {}
         outcome, present = trial.outcome, self._present.setdefault(trial.number, {})

@@ -21,11 +21,6 @@ class Writer:
         return f"{self.driver}-{self.attempt:04d}{suffix}"
 
     @property
-    def key(self) -> tuple[str, int]:
-        """Which attempt it is, or is an evaluation of."""
-        return self.driver, self.attempt
-
-    @property
     def generation(self) -> int:
         """How many homes have driven the sweep, this one included."""
         return int(self.driver.partition("-")[0])

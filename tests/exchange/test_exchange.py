@@ -227,6 +227,14 @@ def test_an_empty_home_takes_a_sweep_over_and_goes_on_behind_whoever_drove_it(ri
     assert "checkpoint/best.pt" not in files_in(trial_folder(ledger.folder, running.number))
     exchange = open_exchange(ledger, rig.uri, said.append, lambda *each: "")
     assert exchange.driver.startswith("0003-")
+    # What it evaluates belongs to an attempt of the lost home.
+    taken_over = ledger.trials[done.number]
+    (tmp_path / "evaluated" / "media" / "best").mkdir(parents=True)
+    (tmp_path / "evaluated" / "media" / "best" / "clips.json").write_text("{}")
+    name = Writer(exchange.driver, taken_over.attempts, 5)
+    FolderWriter(rig.store, f"tiny/trials/0001/{name}", tmp_path / "evaluated", taken_over.id).push()
+    exchange.fetch(taken_over)
+    assert "media/best/clips.json" in files_in(trial_folder(ledger.folder, done.number))
     # A second call finds the sweep there.
     adopt_sweep(tmp_path / "other", "tiny", rig.uri, said.append)
     assert len(said) == 1
