@@ -15,7 +15,17 @@ from typing import Annotated
 import typer
 
 from orchestrator.cli import clusters, data, results, search_spaces, steering, sweeps
-from orchestrator.cli.options import Address, Detach, Home, Name, Overrides, Preset, find_search_spaces
+from orchestrator.cli.options import (
+    Address,
+    Detach,
+    Home,
+    Name,
+    Overrides,
+    Preset,
+    Storage,
+    as_override,
+    find_search_spaces,
+)
 from orchestrator.cli.verbs import Verbs
 from orchestrator.command_line import format_command, use_utf8, version
 from orchestrator.errors import OrchestratorError, UserError
@@ -54,6 +64,7 @@ def sweep(
     set_: Overrides = None,
     name: Name = None,
     home: Home = None,
+    storage: Storage = None,
     detach: Detach = False,
     address: Address = None,
 ) -> None:
@@ -63,6 +74,7 @@ def sweep(
     from orchestrator.state.home import find_home, was_run
 
     use_address(address, detached=detach)
+    set_ = [*(set_ or []), *as_override(storage)]
     home_path = find_home(home)
     _outlive_readers(home_path)
     paths = [path for argument in files for path in find_search_spaces(argument)]
@@ -127,6 +139,7 @@ def resume(
     arm: Annotated[str | None, typer.Option(help="For these arms only, such as loss=vae.", show_default=False)] = None,
     set_: Overrides = None,
     home: Home = None,
+    storage: Storage = None,
     detach: Detach = False,
     address: Address = None,
 ) -> None:
@@ -139,6 +152,7 @@ def resume(
 
     use_address(address, detached=detach)
     _outlive_readers(find_home(home))
+    as_override(storage)
     options = ResumeOptions(
         retry_failed,
         only,
@@ -155,6 +169,10 @@ def resume(
         options_there = drop_options(sys.argv[2:], name, {"--detach"}, {"--address", "--home"})
         send_resume(cluster, require_home(home), name, options_there, screen.say)
         return
+    if storage is not None:
+        from orchestrator.exchange.adoption import adopt_sweep
+
+        adopt_sweep(find_home(home), name, storage, screen.say)
     if detach:
         _detach(find_sweep(find_home(home), name), screen.say)
         return

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from orchestrator.errors import UserError
+from orchestrator.storage.address import make_absolute, parse_address
 
 File = Annotated[Path, typer.Argument(help="A search space, such as search_spaces/vae.yaml.", show_default=False)]
 Preset = Annotated[str | None, typer.Option(help="A preset of the file.", show_default=False)]
@@ -21,6 +22,15 @@ Home = Annotated[
 ]
 Detach = Annotated[
     bool, typer.Option("--detach", help="Run in the background, where a closed connection does not end it.")
+]
+
+Storage = Annotated[
+    str | None,
+    typer.Option(
+        help="The object store through which machines exchange files that do not share the home: s3://BUCKET/PREFIX, "
+        "gs://BUCKET/PREFIX, file:///FOLDER or a folder [default: storage of the search space].",
+        show_default=False,
+    ),
 ]
 
 Address = Annotated[
@@ -41,6 +51,21 @@ Sent = Annotated[
         show_default=False,
     ),
 ]
+
+
+def as_override(storage: str | None) -> list[str]:
+    """Return the option `--storage` as one of `--set`; none if it is not given.
+
+    Raises:
+        UserError: it is no address of a store. The message does not repeat it, since it may have a password.
+    """
+    if storage is None:
+        return []
+    try:
+        parse_address(make_absolute(storage))
+    except ValueError as error:
+        raise UserError(f"--storage: {error}") from None
+    return [f"storage={storage}"]
 
 
 def complete_example(incomplete: str) -> list[tuple[str, str]]:

@@ -8,18 +8,26 @@ from typing import TYPE_CHECKING
 
 from orchestrator import processor
 from orchestrator.driver import grants
+from orchestrator.driver.callbacks import Callbacks
+from orchestrator.exchange.shared_home import SharedHome
 from orchestrator.machines.address import cluster_address
 
 if TYPE_CHECKING:
+    from orchestrator.driver.ray_watch import RayDaemons
     from orchestrator.driver.signals import SignalHandler
     from orchestrator.driver.tasks import Tasks
+    from orchestrator.exchange.exchange import Exchange
     from orchestrator.machines.code import CodeCopy
     from orchestrator.machines.watch import Machines
     from orchestrator.overview.screen import Screen
     from orchestrator.search_space.reader import Sweep
+    from orchestrator.state.lock_note import LockNote
+    from trainables.corpora.corpus import Corpus
 
 
-def share_code(sweep: Sweep, home: Path, machines: Machines, say: Callable[[str], None]) -> CodeCopy | None:
+def share_code(
+    sweep: Sweep, home: Path, machines: Machines, say: Callable[[str], None], exchange: Exchange | None
+) -> CodeCopy | None:
     """Copy the sweep's own code, and the files of its judges, into the home if a machine does not see them.
 
     Args:
@@ -27,6 +35,7 @@ def share_code(sweep: Sweep, home: Path, machines: Machines, say: Callable[[str]
         home: the folder of all sweeps.
         machines: the machines of the cluster.
         say: prints a line.
+        exchange: brings the copy to machines that do not share the home; None if all do.
 
     Returns:
         The copy; None if every machine sees the code itself, or there is none.
@@ -46,14 +55,57 @@ def share_code(sweep: Sweep, home: Path, machines: Machines, say: Callable[[str]
         code = copy_code(source, home / CODE / sweep.name)
         files = [code.move(file) for file in files]
         say(f"{', '.join(blind)} can't see {source}: trials run its copy {code.copy}.")
-        machines.require(files)
+        if exchange is None:
+            machines.require(files)
         return code
     machines.require(files)
     return None
 
 
+def make_callbacks(
+    tasks: Tasks,
+    machines: Machines,
+    daemons: RayDaemons,
+    environment: str,
+    say: Callable[[str], None],
+    note: LockNote,
+    exchange: Exchange | None,
+) -> Callbacks:
+    """Return what the driver's decisions need of Ray and of the machines.
+
+    Args:
+        tasks: turns tasks into plain values for workers.
+        machines: the machines of the cluster.
+        daemons: Ray's processes on this machine.
+        environment: a hash of what the trials have in common.
+        say: prints a line.
+        note: the note of the sweep's lock.
+        exchange: brings files to machines that do not share the home; None if all do.
+    """
+    return Callbacks(
+        tasks.make_config,
+        lambda task: tasks.make_key(task, environment),
+        tasks.can_grow,
+        daemons.are_alive,
+        daemons.end_workers,
+        say,
+        note.update,
+        machines.explain_loss,
+        machines.leave_out,
+        machines.name,
+        machines.is_leaving,
+        exchange or SharedHome(),
+    )
+
+
 def allocate(
-    sweep: Sweep, home: Path, screen: Screen, signal_handler: SignalHandler, wait_for_ray: Callable[[], None]
+    sweep: Sweep,
+    home: Path,
+    screen: Screen,
+    signal_handler: SignalHandler,
+    wait_for_ray: Callable[[], None],
+    exchange: Exchange | None,
+    corpus: Corpus | None,
 ) -> tuple[Tasks, Machines]:
     """Wait for Ray, look at its machines, and fit the requested resources to them.
 
@@ -63,6 +115,8 @@ def allocate(
         screen: the display.
         signal_handler: remembers whether there was a signal.
         wait_for_ray: returns once Ray has started.
+        exchange: brings files to machines that do not share the home; None if all do.
+        corpus: the corpus, which trials get through the exchange.
 
     Raises:
         UserError: no machine has what a trial requests, or one of them can't run trials.
@@ -82,10 +136,16 @@ def allocate(
     folder = home / sweep.name
     token = write_token(folder)
     versions = read_versions() if cluster_address() else {}
-    machines = Machines(Entry(folder, token, versions) if versions else None, screen.say)
+    if exchange is not None:
+        exchange.write_token(token)
+    entry = Entry(folder, token, versions, storage=sweep.space.storage or "") if versions else None
+    machines = Machines(entry, screen.say)
     screen.progress("starting Ray", 1, 1)
     capacity = machines.capacity
-    tasks = Tasks(sweep, home, capacity, token, versions, machines, share_code(sweep, home, machines, screen.say))
+    code = share_code(sweep, home, machines, screen.say, exchange)
+    if exchange is not None:
+        exchange.share(corpus, code.copy if code else None, screen.progress)
+    tasks = Tasks(sweep, home, capacity, token, versions, machines, code, exchange)
     for line in (*tasks.notes, *(grants.find_busy_gpus() if capacity.gpus else ())):
         screen.say(line)
     has_own_code = sweep.components or not sweep.trainable.__module__.startswith("trainables.")

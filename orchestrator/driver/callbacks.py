@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
+
+from orchestrator.exchange.shared_home import SharedHome
 
 if TYPE_CHECKING:
     from orchestrator.policy.agenda import Task
@@ -27,6 +29,7 @@ class Callbacks:
         name_machine: returns the name of a machine for messages.
         is_leaving: returns whether a machine is about to leave the cluster, or gets no more trials.
         update_note: stores keyword arguments in the note beside the lock, which `orchestrate status` reads.
+        files: brings what trials write into the home, where their machines do not share it.
     """
 
     make_config: Callable[[Task], dict[str, Any]]
@@ -40,3 +43,4 @@ class Callbacks:
     leave_out: Callable[[str, str], bool] = lambda machine, reason: False
     name_machine: Callable[[str], str] = lambda machine: machine
     is_leaving: Callable[[str], bool] = lambda machine: False
+    files: SharedHome = field(default_factory=SharedHome)

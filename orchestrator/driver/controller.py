@@ -20,6 +20,7 @@ from orchestrator.state.disk import Space
 from orchestrator.state.events.interruptions import Yielded
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
+from orchestrator.storage.objects import StoreError
 from orchestrator.worker.failure import DISK_FULL, DISPLACED, UNFIT_MACHINE, TrialFailure
 from orchestrator.worker.postmortem import explain_start
 from reports import vocabulary as words
@@ -136,12 +137,20 @@ class Engine:
         Returns:
             Whether the task is over.
         """
-        task = self.live[task_id]
+        task = self.live.get(task_id)
+        if task is None:
+            # Of an attempt that was given up, such as on a machine that was cut off.
+            return True
         trial = task.trial
         machine = result.get("machine", "")
         self._failures.note_report(machine, trial)
         with self._stop_on_full_disk():
             if task.kind == "evaluate":
+                try:
+                    self.callbacks.files.fetch(trial)
+                except StoreError as error:
+                    self._failures.handle_exception(task, TrialFailure(DISPLACED, str(error)))
+                    return True
                 self.ledger.evaluate(trial, **json.loads(result["evaluated"]))
                 self._failures.tidy(trial)
                 return True
@@ -155,6 +164,8 @@ class Engine:
             if row["epoch"] <= trial.epochs and "diverged" not in row:
                 # This epoch is recorded already: it was repeated because its checkpoint was lost.
                 return bool(self.stop_reason)
+            self.callbacks.files.record(trial, row)
+            self.callbacks.files.follow(trial)
             self.ledger.report(trial, row)
             self._failures.note_epoch(machine, trial, row["metrics"].get("time/epoch_s", 0.0))
             has_ended = self.rungs.judge(self.ledger, trial)
@@ -184,7 +195,7 @@ class Engine:
                 # A batch system that ends a sweep sends its signal to the workers, too.
                 pass
             elif failure.cause == DISK_FULL:
-                self.space.note_full()
+                self.space.note_full("" if self.callbacks.files.is_shared else failure.reason)
             elif failure.cause == UNFIT_MACHINE:
                 if not self.callbacks.leave_out(failure.machine, failure.reason):
                     self.stop(failure.reason)
@@ -193,7 +204,8 @@ class Engine:
 
     def forget_task(self, task_id: str) -> None:
         """Forget a task that Ray has ended."""
-        self.live.pop(task_id, None)
+        if (task := self.live.pop(task_id, None)) is not None:
+            self.callbacks.files.follow(task.trial)
 
     def handle_ray_crash(self, reason: str) -> None:
         """Record a death of the process of every running trial, since Ray's error does not name the one that died.

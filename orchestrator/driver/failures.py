@@ -72,6 +72,7 @@ class Failures:
         """
         trial = task.trial
         log = trial_folder(self._ledger.folder, trial.number) / TRIAL_LOG
+        self._callbacks.files.fetch_log(trial)
         # Ray's error does not say where the process ran, and often comes before Ray has noticed the machine's end.
         machine = read_machine(log, trial.attempts)
         if loss := self._callbacks.explain_loss(machine):
@@ -106,6 +107,7 @@ class Failures:
             keep = self._agenda.sweep.space.disk.keep_pruned_checkpoints or self._agenda.promotion.is_wanted
             keep |= trial.number in self._ledger.tally(trial.arm).front.numbers
             tidy(trial_folder(self._ledger.folder, trial.number), trial.outcome, keep_pruned=keep)
+            self._callbacks.files.settle(trial, keeps_checkpoints=keep)
 
     def _displace(self, task: Task, loss: str, place: str) -> None:
         """Record that a trial has lost its machine or its process, which is no failure unless it happens repeatedly.

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from orchestrator.driver.signals import handle_signals
 from orchestrator.driver.sweep_run import SweepRun
+from orchestrator.exchange.opening import open_exchange
 from orchestrator.notices.addresses import check_addresses
 from orchestrator.notices.sender import send_notices
 from orchestrator.policy.ranges import describe_changes
@@ -67,6 +68,11 @@ def run_sweep(
             before(ledger)
         resume_arguments = resume_arguments or ["resume", sweep.name, "--home", str(home)]
         check_addresses(sweep.space.notify, sweep.path)
+        exchange = None
+        if sweep.space.storage is not None:
+            from orchestrator.machines.logs import read_logs
+
+            exchange = open_exchange(ledger, sweep.space.storage, screen.say, read_logs)
         with handle_signals() as signal_handler, send_notices(folder, sweep.space.notify):
-            SweepRun(sweep, home, ledger, screen, note, signal_handler, resume_arguments).run()
+            SweepRun(sweep, home, ledger, screen, note, signal_handler, resume_arguments, exchange).run()
     return ledger

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.driver import cluster, provenance
-from orchestrator.driver.allocation import allocate
+from orchestrator.driver.allocation import allocate, make_callbacks
 from orchestrator.driver.judges import present_judges
 from orchestrator.driver.signals import Interrupted, SignalHandler
 from orchestrator.driver.stop_messages import StopMessages
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from orchestrator.driver.controller import Engine
     from orchestrator.driver.restart import Takeover
     from orchestrator.driver.tasks import Tasks
+    from orchestrator.exchange.exchange import Exchange
     from orchestrator.machines.watch import Machines
     from orchestrator.overview.screen import Screen
     from orchestrator.search_space.reader import Sweep
@@ -56,6 +57,7 @@ class SweepRun:
         note: LockNote,
         signal_handler: SignalHandler,
         resume_arguments: Sequence[str],
+        exchange: Exchange | None = None,
     ) -> None:
         """Keep what the run needs.
 
@@ -67,6 +69,7 @@ class SweepRun:
             note: the note beside the lock of the sweep's folder.
             signal_handler: remembers whether there was a signal.
             resume_arguments: the arguments of `orchestrate` that resume the sweep if Ray dies.
+            exchange: brings files to machines that do not share the home; None if all do.
         """
         self.sweep = sweep
         self.home = home
@@ -76,6 +79,7 @@ class SweepRun:
         self.note = note
         self.signal_handler = signal_handler
         self.resume_arguments = resume_arguments
+        self.exchange = exchange
         self.messages = StopMessages(sweep, home, ledger)
 
     def run(self) -> None:
@@ -147,11 +151,13 @@ class SweepRun:
             # The first suggestion needs this import, which takes a second; meanwhile Ray starts in its thread.
             import orchestrator.policy.suggestions  # noqa: F401
 
-            tasks, machines = allocate(self.sweep, self.home, self.screen, self.signal_handler, wait_for_ray)
+            tasks, machines = allocate(
+                self.sweep, self.home, self.screen, self.signal_handler, wait_for_ray, self.exchange, corpus
+            )
             self._write_start(prepared, corpus)
             started_s = time.monotonic()
             try:
-                with machines.watch():
+                with machines.watch(), self._follow():
                     reason = self._work(agenda, tasks, machines, seconds_left, scratch)
                 outcome = words.OUTCOME_INTERRUPTED if reason else FINISHED
             except SweepStopped as stopped:
@@ -164,6 +170,8 @@ class SweepRun:
                 with contextlib.suppress(OSError):
                     ran_s = time.monotonic() - started_s
                     self.ledger.write(Closed(outcome=outcome, reason=reason, ran_s=round(ran_s, 3)))
+                if self.exchange is not None:
+                    self.exchange.close()
                 # The rest is sent to MLflow while Ray shuts down.
                 all_is_written()
         if reason and reason in (self.messages.hours_line, self.messages.gpu_line, self.messages.ask_for_votes(agenda)):
@@ -171,6 +179,12 @@ class SweepRun:
         elif reason:
             error_class = Interrupted if self.signal_handler.reason else SweepStopped
             raise error_class(f"{reason}\n{self.messages.resume_line}")
+
+    def _follow(self) -> contextlib.AbstractContextManager[None]:
+        """Bring what trials write into the home during a block, if they write it elsewhere."""
+        if self.exchange is None:
+            return contextlib.nullcontext()
+        return self.exchange.run(lambda: bool(self.signal_handler.reason))
 
     def _progress(self, what: str, done: int, total: int) -> None:
         """Show the progress of the preparation; a signal ends it here."""
@@ -206,7 +220,6 @@ class SweepRun:
 
     def _work(self, agenda: Agenda, tasks: Tasks, machines: Machines, seconds_left: float | None, scratch: Path) -> str:
         """Let Ray execute the tasks; return why the sweep stopped early, or an empty string."""
-        from orchestrator.driver.callbacks import Callbacks
         from orchestrator.driver.controller import Engine
         from orchestrator.driver.gpu_meter import GpuMeter
         from orchestrator.driver.ray_watch import RayDaemons
@@ -222,19 +235,7 @@ class SweepRun:
             Rungs(self.sweep, self.ledger, agenda.promotion),
             Links.find(self.sweep, self.home, self.ledger, environment),
             Space(self.folder, self.sweep.space.disk.min_free_gib),
-            Callbacks(
-                tasks.make_config,
-                lambda task: tasks.make_key(task, environment),
-                tasks.can_grow,
-                daemons.are_alive,
-                daemons.end_workers,
-                self.screen.say,
-                self.note.update,
-                machines.explain_loss,
-                machines.leave_out,
-                machines.name,
-                machines.is_leaving,
-            ),
+            make_callbacks(tasks, machines, daemons, environment, self.screen.say, self.note, self.exchange),
         )
         takeover = Takeover(
             self.ledger,

@@ -18,6 +18,7 @@ from orchestrator.worker.spec import TrialSpec
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
+    from orchestrator.exchange.exchange import Exchange
     from orchestrator.machines.code import CodeCopy
     from orchestrator.machines.watch import Machines
     from orchestrator.policy.agenda import Task
@@ -86,6 +87,7 @@ class Tasks:
         versions: Mapping[str, str] | None = None,
         machines: Machines | None = None,
         code: CodeCopy | None = None,
+        exchange: Exchange | None = None,
     ) -> None:
         """Fit the requested resources to the cluster.
 
@@ -97,6 +99,7 @@ class Tasks:
             versions: the driver's, which those of workers have to be; None for no check.
             machines: the machines as they come and go; None if they stay.
             code: the copy of the sweep's own code that trials run; None if they run it where it is.
+            exchange: brings files to machines that do not share the home; None if all do.
 
         Raises:
             UserError: a GPU is required where there is none, or more are requested than there are.
@@ -108,6 +111,7 @@ class Tasks:
         self._versions = versions or {}
         self._machines = machines
         self._code = code
+        self._exchange = exchange
         self._grants, self.notes = grants.grant_resources(sweep, capacity)
 
     @property
@@ -165,5 +169,8 @@ class Tasks:
                 components=tuple(map(self._code.move, spec.components)),
                 judges=tuple(map(self._code.move_judge, spec.judges)),
             )
+        if self._exchange is not None:
+            self._exchange.share_files_of(trial, spec.config.values())
+            spec = replace(spec, storage=self._exchange.fields(), prepared=self._exchange.prepared)
         labels = self._machines.selector() if self._machines else {}
         return {"kind": task.kind, "spec": asdict(spec), "resources": grant.as_bundle(), "labels": labels}

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from orchestrator.errors import UserError
+from orchestrator.exchange.opening import describe_access
 from orchestrator.machines.inventory import Machine
 from orchestrator.worker.shared_home import TOKEN, read_token
 from orchestrator.worker.versions import describe_difference, read_versions
@@ -24,12 +25,14 @@ class Entry:
         token: the token in it.
         versions: the versions of the driver.
         files: the sweep's own code.
+        storage: the store through which machines that do not share the home exchange files; empty if they share it.
     """
 
     folder: Path
     token: str
     versions: Mapping[str, str]
     files: tuple[str, ...] = ()
+    storage: str = ""
 
     def find_problems(self, machines: Sequence[Machine]) -> dict[str, str]:
         """Return why machines can't run trials, as a sentence by the machine's id; those that can are left out."""
@@ -48,7 +51,8 @@ class Entry:
         pending = {}
         for machine in machines:
             there = NodeAffinitySchedulingStrategy(machine.id, soft=False)
-            pending[look.options(scheduling_strategy=there).remote(str(self.folder / TOKEN), self.files)] = machine
+            question = (str(self.folder / TOKEN), self.files, self.storage, self.token)
+            pending[look.options(scheduling_strategy=there).remote(*question)] = machine
         ray.wait(list(pending), num_returns=len(pending), timeout=PATIENCE_S)
         problems: dict[str, str] = {}
         for answer, machine in pending.items():
@@ -70,17 +74,31 @@ class Entry:
             names = {machine.id: machine.name for machine in machines}
             raise UserError("\n".join(f"{names[key]}: {problem}" for key, problem in problems.items()))
 
-    def _describe_problem(self, token: str, versions: Mapping[str, str], missing: Sequence[str]) -> str:
+    def _describe_problem(self, home_problem: str, versions: Mapping[str, str], missing: Sequence[str]) -> str:
         if difference := describe_difference(self.versions, versions):
             return f"it has other versions than the driver ({difference}); install the driver's there"
-        if token != self.token:
-            return (
-                f"the home {self.folder.parent} is not shared with it, so that trials there would be recorded on "
-                "another disk; mount it there under the same path, choose a shared one with --home"
-            )
+        if home_problem:
+            return home_problem
         return f"it does not see {', '.join(missing)}; put that in the search space's folder" if missing else ""
 
 
-def look_around(path: str, files: Sequence[str]) -> tuple[str, dict[str, str], list[str]]:
-    """Return the token that this machine reads at a path, its versions, and the files that it does not see."""
-    return read_token(path), read_versions(), [file for file in files if not Path(file).exists()]
+def look_around(path: str, files: Sequence[str], storage: str, token: str) -> tuple[str, dict[str, str], list[str]]:
+    """Return why this machine can't exchange files with the driver, its versions, and the files that it does not see.
+
+    Args:
+        path: the file with the token in the sweep's folder.
+        files: files that it should see.
+        storage: the store through which files are exchanged; empty if this machine should see the home.
+        token: what the driver has written into that file, and into the store.
+    """
+    if storage:
+        problem = describe_access(storage, Path(path).parent.name, token)
+    elif read_token(path) != token:
+        problem = (
+            f"the home {Path(path).parents[1]} is not shared with it, so that trials there would be recorded on "
+            "another disk; mount it there under the same path, choose a shared one with --home, exchange files through "
+            "an object store with --storage"
+        )
+    else:
+        problem = ""
+    return problem, read_versions(), [file for file in files if not Path(file).exists()]

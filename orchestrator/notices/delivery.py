@@ -13,11 +13,10 @@ from orchestrator.errors import UserError
 from orchestrator.notices.addresses import open_address
 from orchestrator.notices.occasions import Happening
 from orchestrator.search_space.section import Notice
+from orchestrator.state.paths import NOTICES
 from orchestrator.state.timekeeper import now_ms
 from orchestrator.storage import json_lines
 
-MEMORY = "notices.jsonl"
-"""In a sweep's folder: what was to be sent, what is being sent, and what has arrived. No address is in it."""
 LEVELS = ("info", "warning", "error")
 FIRST_PAUSE_S, MAX_PAUSE_S = 1.0, 300.0
 """The pauses before an address that failed is tried again; they double with each failure."""
@@ -66,7 +65,7 @@ class Deliveries:
             folder: the sweep's folder.
             notices: the section `notify`.
         """
-        self._log = json_lines.Log(folder / MEMORY)
+        self._log = json_lines.Log(folder / NOTICES)
         by_id = {_identify(notice): notice for notice in notices}
         self.addresses = [Address(notice, identity) for identity, notice in by_id.items()]
         lines = self._log.take_lines()

@@ -8,12 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.errors import UserError
-from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder
+from orchestrator.state.paths import BEST, CHECKPOINT, TRAINED_MODELS, trial_folder
 from orchestrator.storage import durable
 from orchestrator.storage.copies import link_file
 
-COPIES = "trained_models"
-"""In a sweep's folder: the copies, named by sweep, trial and content, such as `losses/7-3fa9c1d2e4f5.pt`."""
 DIGITS = 12
 """The digits of the content's digest in a file's name."""
 
@@ -26,7 +24,7 @@ def find_copy(folder: Path, reference: str) -> Path | None:
         reference: the trial, such as `losses/7`.
     """
     name, number = _split(reference)
-    return next((folder / COPIES / name).glob(f"{number}-*.pt"), None)
+    return next((folder / TRAINED_MODELS / name).glob(f"{number}-*.pt"), None)
 
 
 def copy_model(folder: Path, reference: str, checkpoint: Path) -> None:
@@ -38,7 +36,7 @@ def copy_model(folder: Path, reference: str, checkpoint: Path) -> None:
         checkpoint: the file; whoever saves another one replaces it, and does not write into it.
     """
     name, number = _split(reference)
-    copies = folder / COPIES / name
+    copies = folder / TRAINED_MODELS / name
     durable.make_folder(copies)
     temporary = copies / f"{number}.tmp"
     temporary.unlink(missing_ok=True)
@@ -71,7 +69,7 @@ def find_originals(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
     """
     originals = {}
     for value in settings.values():
-        if isinstance(value, str) and Path(value).is_relative_to(folder / COPIES):
+        if isinstance(value, str) and Path(value).is_relative_to(folder / TRAINED_MODELS):
             number = int(Path(value).name.partition("-")[0])
             trial = trial_folder(folder.parent / Path(value).parent.name, number)
             originals[value] = str(trial / CHECKPOINT / BEST)

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from ruamel.yaml import YAML
 
 from orchestrator.errors import UserError
-from orchestrator.overview.model_copies import COPIES, check_copy, copy_model, find_copy
+from orchestrator.overview.model_copies import check_copy, copy_model, find_copy
 from orchestrator.overview.snapshot import Snapshot, find_trial
 from orchestrator.plugins import loader
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.home import SEARCH_SPACE
-from orchestrator.state.paths import BEST, CHECKPOINT, trial_folder
+from orchestrator.state.paths import BEST, CHECKPOINT, TRAINED_MODELS, trial_folder
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -67,7 +67,7 @@ def keep_trained_models(sweep: Sweep, home: Path, corpus: Corpus | None, *, has_
     """
     folder = home / sweep.name
     if not has_begun:
-        shutil.rmtree(folder / COPIES, ignore_errors=True)
+        shutil.rmtree(folder / TRAINED_MODELS, ignore_errors=True)
     named = (entry for settings in sweep.settings() for entry in _find_references(sweep, settings))
     references = {reference: name for name, reference in named if TRIAL_NAME.fullmatch(reference)}
     for reference, name in references.items():

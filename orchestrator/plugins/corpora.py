@@ -85,6 +85,31 @@ def open_corpus(
 
 
 @user_errors()
+def open_prepared(settings: Mapping[str, Any], description: Path, home: Path) -> Corpus:
+    """Return a corpus that was prepared on another machine, which has the recordings.
+
+    Args:
+        settings: the settings of the corpus.
+        description: the file that `share_corpus` has named on that machine.
+        home: the folder of caches.
+
+    Raises:
+        UserError: a file of it is missing.
+    """
+    from trainables.corpora.shards.prepared import open_prepared as open_
+
+    return open_(settings, description, home)
+
+
+def share_corpus(corpus: Corpus) -> tuple[Path, list[Path]]:
+    """Return the file by which other machines open a prepared corpus, and all files that they need of it."""
+    from trainables.corpora.shards.prepared import list_prepared_files, write_description
+
+    description = write_description(corpus)
+    return description, list_prepared_files(corpus)
+
+
+@user_errors()
 def verify_cache(settings: Mapping[str, Any], home: Path) -> Verified:
     """Compare the cache of a corpus with its files.
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from trainables.trainable import Declaration
 
 IDENTITY = {"number", "id", "origin_ids", "attempt", "since", "reported_epochs", "token"}
-PLACES = {"folder", "home", "trainable_folder", "versions", "looked_at", "files", "originals"}
+PLACES = {"folder", "home", "trainable_folder", "versions", "looked_at", "files", "originals", "storage", "prepared"}
 LIMITS = {"minutes_per_epoch", "seconds_after_sigterm"}
 EVALUATION = {"clips", "media_epochs", "splits", "renderings"}
 WITHOUT_EFFECT = frozenset(IDENTITY | PLACES | LIMITS | EVALUATION)

@@ -103,6 +103,7 @@ def make_paths_absolute(root: Node) -> None:
     paths: list[KeyPath] = [
         ("trainable",),
         ("corpus", "root"),
+        ("storage",),
         ("search", "sampler"),
         *(("components", index) for index in indices),
     ]
@@ -120,5 +121,6 @@ def make_paths_absolute(root: Node) -> None:
         node = root.find(path)
         if root.trace(path) != path or not isinstance(node.value, str):
             continue
-        if path not in names or loader.is_file(node.value):
+        is_address = path == ("storage",) and ("://" in node.value or node.value == "none")
+        if not is_address and (path not in names or loader.is_file(node.value)):
             node.value = os.path.abspath(node.place.folder / os.path.expanduser(node.value))

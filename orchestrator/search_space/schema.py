@@ -28,6 +28,7 @@ from orchestrator.search_space.sampler import Search
 from orchestrator.search_space.scalars import Value
 from orchestrator.search_space.section import Cache, Disk, NoneWord, Notice, Resources, Section, StopWhen
 from orchestrator.search_space.values import VALUE_SCHEMA, Comparison, Conditions, Parameters, PlainValue, Values
+from orchestrator.storage.address import parse_address
 
 
 class Budget(Section):
@@ -182,6 +183,12 @@ def _check_corpus(corpus: dict[str, Any] | None) -> dict[str, Any] | None:
     return corpus
 
 
+def _check_storage(address: str | None) -> str | None:
+    if address is not None:
+        parse_address(address)
+    return address
+
+
 def _form_of_trainable(value: object) -> str:
     return "mapping" if isinstance(value, dict | Command) else "name"
 
@@ -241,6 +248,11 @@ class SearchSpace(Section):
     )
     resources: Resources = Field(Resources(), description="the resources of one trial")
     limits: Limits = Field(Limits(), description="limits at which a trial or an arm is stopped")
+    storage: Annotated[str | None, NoneWord, AfterValidator(_check_storage)] = Field(
+        None,
+        description="for machines that do not share the home: the object store through which they exchange files, "
+        "s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, file:///FOLDER or a folder that all of them see; or none",
+    )
     disk: Disk = Field(Disk(), description="checkpoints that are kept, and space that is left free")
     cache: Cache = Field(Cache(), description="the features of corpora that are kept in the home")
     confirm: Annotated[Confirm | None, NoneWord] = Field(

@@ -91,9 +91,15 @@ class Space:
         self.min_free = min_free_gib * GIB
         self.shortage = ""
         self._looked_s = self._full_until_s = float("-inf")
+        self._elsewhere = ""
 
-    def note_full(self) -> None:
-        """Note that a write failed for lack of space."""
+    def note_full(self, reason: str = "") -> None:
+        """Note that a write failed for lack of space.
+
+        Args:
+            reason: the error of a trial's process, which says where if that is another disk.
+        """
+        self._elsewhere = reason
         self._full_until_s = time.monotonic() + WAIT_S
         self._looked_s = float("-inf")
 
@@ -112,6 +118,8 @@ class Space:
                 f"{self.folder}: its disk has {free / GIB:.2f} GiB free, {needed / GIB:.2f} are needed "
                 "(disk.min_free_gib, or what running trials still write); orchestrate clean frees some."
             )
+            if is_short and free >= needed and self._elsewhere:
+                message = f"a trial could not write ({self._elsewhere}); free some space there."
             self.shortage = message if is_short else ""
         return self.shortage
 

@@ -22,12 +22,14 @@ from ray import tune
 from orchestrator import processor
 from orchestrator.plugins.loader import TrainingOver
 from orchestrator.state.paths import TRIAL_LOG
+from orchestrator.storage.objects import StoreError
 from orchestrator.worker import guard
+from orchestrator.worker.away import Away
 from orchestrator.worker.ending import EndSignal, ToldToEnd
 from orchestrator.worker.failure import as_failure
 from orchestrator.worker.postmortem import ATTEMPT, EXIT, MACHINE
 from orchestrator.worker.shared_home import check_token
-from orchestrator.worker.spec import TrialSpec
+from orchestrator.worker.spec import Storage, TrialSpec
 from orchestrator.worker.versions import check_files, check_versions
 
 PR_SET_PDEATHSIG = 1
@@ -46,6 +48,9 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     sent as JSON text, because Tune flattens nested ones.
     """
 
+    _away: Away | None = None
+    """The files of the task, where this machine does not share the home."""
+
     def setup(self, config: dict[str, Any]) -> None:
         """Take the first task.
 
@@ -58,7 +63,10 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def _take(self, config: dict[str, Any]) -> None:
         spec = TrialSpec(**config["spec"])
-        self._task = config
+        self._away = Away(spec, Storage(**spec.storage), config["kind"]) if spec.storage else None
+        if self._away is not None:
+            spec = self._away.spec
+        self._task = {**config, "spec": vars(spec)}
         self._run: Any = None
         self._end_signal.begin_task(Path(spec.folder) / TRIAL_LOG, spec.attempt, spec.seconds_after_sigterm)
         if spec.gpu == 0:
@@ -88,12 +96,17 @@ class Worker(tune.Trainable):  # type: ignore[misc]
                 is_known = machine_id() in spec.looked_at
                 check_versions(spec.versions, is_known=is_known)
                 check_files(() if is_known else spec.files)
-                check_token(Path(spec.folder).parents[1], spec.token)
+                if self._away is None:
+                    check_token(Path(spec.folder).parents[1], spec.token)
+                elif self._run is None:
+                    self._away.begin()
                 with redirect_output(Path(spec.folder) / TRIAL_LOG) as output:
                     return self._work(spec, output) | {"machine": machine_id()}
         except (Exception, guard.TooSlow, ToldToEnd) as error:
             # Outside of the block that opens the log, because on a full disk the log itself raises.
             # What the trial's own child processes make of SIGTERM looks like any error.
+            if self._away is not None and not self._end_signal.has_come and not isinstance(error, StoreError):
+                self._away.push_end()
             raise as_failure(ToldToEnd() if self._end_signal.has_come else error, machine_id()) from None
 
     def _work(self, spec: TrialSpec, output: IO[str]) -> dict[str, Any]:
@@ -108,14 +121,19 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
         minutes = spec.minutes_per_epoch
         if is_evaluation:
+            self._push()
             times = EVALUATION_EPOCHS * (1 + len(spec.renderings))
             with guard.time_limit(minutes, output, what="no evaluation", times=times):
-                return {"evaluated": json.dumps(evaluate(spec))}
+                result = {"evaluated": json.dumps(evaluate(spec))}
+            self._push()
+            return result
         if self._run is None:
             print(f"{ATTEMPT} {spec.attempt}, {datetime.now():%Y-%m-%d %H:%M:%S}, process {os.getpid()}", flush=True)
             self._print_machine()
             if problem := processor.known_problem():
                 print(problem, flush=True)
+            # Before anything is trained: from now on nobody reads what an earlier attempt may still write.
+            self._push()
             with guard.time_limit(minutes, output, what="not ready to train", times=START_EPOCHS):
                 self._run = TrialRun(spec)
             for remark in self._run.remarks:
@@ -129,7 +147,15 @@ class Worker(tune.Trainable):  # type: ignore[misc]
                 raise
             result = {"over": str(over)}
         remarks, self._run.remarks = self._run.remarks, []
+        self._push()
         return result | {"remarks": json.dumps(remarks)}
+
+    def _push(self) -> None:
+        """Write what is new in the trial's folder to the store, outside of any limit of time, if there is a store."""
+        if self._away is not None:
+            seconds = self._away.push()
+            if self._run is not None:
+                self._run.upload_s = seconds
 
     def _print_machine(self) -> None:
         """Print where this process runs, for the driver and for readers of the log."""
@@ -144,6 +170,9 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         if self._run is not None:
             self._run.close()
             self._run = None
+        if self._away is not None:
+            self._away.close()
+            self._away = None
 
 
 def machine_id() -> str:

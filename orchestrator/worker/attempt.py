@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from ruamel.yaml import YAML
 
-from orchestrator.plugins import additions, loader, randomness
+from orchestrator.plugins import additions, corpora, loader, randomness
 from orchestrator.state.curve import Objective
 from orchestrator.state.paths import CHECKPOINT, TRAINABLE_FOLDER
 from orchestrator.state.timekeeper import now_ms
@@ -51,7 +51,12 @@ def open_corpus(spec: TrialSpec) -> Corpus | None:
     """Return a trial's corpus, with the judges and metrics that its search space adds; None if it has none."""
     if spec.corpus is None:
         return None
-    return additions.add_to_corpus(loader.open_corpus(spec.corpus, Path(spec.home)), spec.judges, spec.metrics)
+    home = Path(spec.home)
+    if spec.prepared:
+        corpus = corpora.open_prepared(spec.corpus, Path(spec.prepared), home)
+    else:
+        corpus = loader.open_corpus(spec.corpus, home)
+    return additions.add_to_corpus(corpus, spec.judges, spec.metrics)
 
 
 def write_config(path: Path, spec: TrialSpec) -> None:
@@ -71,6 +76,7 @@ class TrialRun:
 
     Attributes:
         remarks: messages about unusable checkpoints, one line each.
+        upload_s: the seconds that the last upload to the store took, for the next row; None without a store.
     """
 
     def __init__(self, spec: TrialSpec) -> None:
@@ -88,6 +94,7 @@ class TrialRun:
         """
         self.spec = spec
         self.folder = Path(spec.folder)
+        self.upload_s: float | None = None
         self.objective = Objective(spec.objective, "max" if spec.mode == "max" else "min", spec.constraints)
         self.guard = Guard(spec.objective, spec.blowup, spec.collapsed_epochs)
         with contextlib.ExitStack() as cleanup:
@@ -155,6 +162,8 @@ class TrialRun:
         started = time.monotonic()
         metrics = {name: float(value) for name, value in self.trainable.step().items()}
         metrics["time/epoch_s"] = time.monotonic() - started
+        if self.upload_s is not None:
+            metrics["time/upload_s"] = self.upload_s
         self._epoch += 1
         row: json_lines.Line = {"epoch": self._epoch, "ts": now_ms(), "attempt": self.spec.attempt, "metrics": metrics}
         state = self.trainable.state_dict()

@@ -8,6 +8,7 @@ import traceback
 from pathlib import Path
 
 from orchestrator.plugins.loader import EndedFromOutside
+from orchestrator.storage.objects import StoreError
 from orchestrator.worker import guard
 from orchestrator.worker.ending import ToldToEnd
 from reports import vocabulary as words
@@ -83,7 +84,7 @@ def _classify(error: BaseException) -> TrialFailure:
         return TrialFailure(DISPLACED, TOLD_TO_END_REASON)
     if isinstance(error, EndedFromOutside):
         return TrialFailure(DISPLACED, str(error))
-    if isinstance(error, InUse):
+    if isinstance(error, InUse | StoreError):
         return TrialFailure(DISPLACED, str(error))
     if isinstance(error, guard.TooSlow):
         return TrialFailure(words.CAUSE_TIMEOUT, str(error))

@@ -10,6 +10,23 @@ from orchestrator.plugins.loader import Split
 
 
 @dataclass(frozen=True)
+class Storage:
+    """The store through which the machines of a sweep exchange files.
+
+    Attributes:
+        uri: its address.
+        sweep: the sweep, by which the keys of its objects begin.
+        driver: the home that drives the sweep.
+        shared: the hash of the list of files that trials share.
+    """
+
+    uri: str
+    sweep: str
+    driver: str
+    shared: str
+
+
+@dataclass(frozen=True)
 class TrialSpec:
     """A trial as a worker needs it; only plain values, which Ray can send.
 
@@ -42,6 +59,8 @@ class TrialSpec:
         renderings: the settings of each additional rendering of the best checkpoint.
         judges: the settings of each added judge.
         metrics: the names of added metrics.
+        storage: the fields of a `Storage`; empty where every machine sees the home.
+        prepared: with a storage, the file that describes the corpus as the driver has prepared it.
     """
 
     number: int
@@ -79,3 +98,5 @@ class TrialSpec:
     judges: tuple[Mapping[str, Any], ...] = ()
     metrics: tuple[str, ...] = ()
     originals: Mapping[str, str] = field(default_factory=dict)
+    storage: Mapping[str, str] = field(default_factory=dict)
+    prepared: str = ""

@@ -21,6 +21,7 @@ from orchestrator.notices.delivery import Deliveries
 from orchestrator.notices.occasions import Happening, Watch
 from orchestrator.notices.sender import send_notices
 from orchestrator.search_space.section import Notice
+from orchestrator.state.paths import NOTICES
 from tests.support.inbox import inbox, wait_until
 from tests.support.spaces import noop_sweep
 from tests.support.sweep_folder import SweepFolder
@@ -46,7 +47,7 @@ def notify(sweep: SweepFolder, *entries: dict[str, Any]) -> None:
     with (sweep.path / "search_space.yaml").open("w") as file:
         YAML(typ="safe", pure=True).dump({"name": sweep.name, "notify": list(entries)}, file)
     lines = [{"address": delivery._identify(Notice(**entry)), "state": "since", "ts": 1} for entry in entries]
-    (sweep.path / delivery.MEMORY).write_text("".join(json.dumps(line) + "\n" for line in lines))
+    (sweep.path / NOTICES).write_text("".join(json.dumps(line) + "\n" for line in lines))
 
 
 def follow_to_the_end(sweep: SweepFolder, patience_s: float = 20) -> None:
@@ -100,7 +101,7 @@ def test_a_process_that_is_killed_between_two_attempts_is_followed_by_one_that_s
         run_trials(sweep)
         command = [sys.executable, "-m", "orchestrator.notices", str(sweep.path)]
         first = subprocess.Popen(command, stdin=subprocess.PIPE)
-        wait_until(lambda: '"failed","key"' in (sweep.path / delivery.MEMORY).read_text())
+        wait_until(lambda: '"failed","key"' in (sweep.path / NOTICES).read_text())
         first.kill()
         first.wait()
         follow_to_the_end(sweep)
@@ -114,7 +115,7 @@ def test_what_was_being_sent_at_a_kill_is_not_sent_a_second_time(sweep: SweepFol
         server.gate.clear()
         command = [sys.executable, "-m", "orchestrator.notices", str(sweep.path)]
         first = subprocess.Popen(command, stdin=subprocess.PIPE)
-        wait_until(lambda: '"begun"' in (sweep.path / delivery.MEMORY).read_text())
+        wait_until(lambda: '"begun"' in (sweep.path / NOTICES).read_text())
         first.kill()
         first.wait()
         server.gate.set()
@@ -162,7 +163,7 @@ def test_each_address_gets_what_it_asks_for_and_a_broken_one_stops_no_other(swee
 def test_an_address_that_is_added_later_gets_nothing_old(sweep: SweepFolder) -> None:
     with inbox() as server:
         notify(sweep, {"url": server.url})
-        (sweep.path / delivery.MEMORY).unlink()
+        (sweep.path / NOTICES).unlink()
         run_trials(sweep)
         follow_to_the_end(sweep)
         assert server.received == []
@@ -204,7 +205,7 @@ def test_a_driver_does_not_wait_for_a_server_that_does_not_answer(sweep: SweepFo
         with sweep.driven():
             with send_notices(sweep.path, [Notice(**entry)]):
                 run_trials(sweep)
-                wait_until(lambda: '"begun"' in (sweep.path / delivery.MEMORY).read_text())
+                wait_until(lambda: '"begun"' in (sweep.path / NOTICES).read_text())
                 began = time.monotonic()
             assert time.monotonic() - began < 1
             server.gate.set()

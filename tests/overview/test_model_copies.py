@@ -11,10 +11,10 @@ import pytest
 
 from orchestrator.driver.tasks import make_spec
 from orchestrator.errors import UserError
-from orchestrator.overview.model_copies import COPIES
 from orchestrator.overview.trial_reference import keep_trained_models
 from orchestrator.policy.trial_key import hash_configuration
 from orchestrator.search_space.reader import Sweep
+from orchestrator.state.paths import TRAINED_MODELS
 from orchestrator.state.trial import Trial
 from orchestrator.storage.copies import NO_LINK
 from orchestrator.worker.spec import TrialSpec
@@ -53,7 +53,7 @@ def test_trials_begin_from_one_model_whatever_becomes_of_the_other_sweep(tmp_pat
     path, sweep = write_trained(tmp_path), read_next(tmp_path)
     keep_trained_models(sweep, tmp_path, None, has_begun=False)
     model, key = Path(spec_of(sweep, tmp_path).config["model"]), key_of(sweep, tmp_path)
-    assert model.is_relative_to(tmp_path / "next" / COPIES) and model.samefile(path)
+    assert model.is_relative_to(tmp_path / "next" / TRAINED_MODELS) and model.samefile(path)
     # As a checkpoint is saved: by a rename.
     (tmp_path / "new.pt").write_bytes(b"second, longer")
     (tmp_path / "new.pt").rename(path)
@@ -80,7 +80,7 @@ def test_a_sweep_that_has_begun_without_a_copy_gets_one_and_one_that_has_not_a_n
     path.unlink()
     path.write_bytes(b"second, longer")
     keep_trained_models(sweep, tmp_path, None, has_begun=False)
-    (copy,) = (tmp_path / "next" / COPIES).glob("*/*")
+    (copy,) = (tmp_path / "next" / TRAINED_MODELS).glob("*/*")
     assert copy.read_bytes() == b"second, longer" and spec_of(sweep, tmp_path).config["model"] == str(copy)
 
 
@@ -101,7 +101,7 @@ def test_a_copy_that_was_changed_is_refused(tmp_path: Path) -> None:
     write_trained(tmp_path)
     sweep = read_next(tmp_path)
     keep_trained_models(sweep, tmp_path, None, has_begun=False)
-    (copy,) = (tmp_path / "next" / COPIES).glob("*/*")
+    (copy,) = (tmp_path / "next" / TRAINED_MODELS).glob("*/*")
     copy.write_bytes(b"other")
     with pytest.raises(UserError, match=rf"^{copy}: has changed since trials of this sweep began from it; put the"):
         keep_trained_models(sweep, tmp_path, None, has_begun=True)

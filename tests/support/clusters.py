@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import subprocess
+import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
@@ -21,6 +26,44 @@ def drain(nodes: Cluster, node_id: str, seconds: int) -> None:
     deadline_ms = int((time.time() + seconds) * 1000)
     accepted, message = GcsClient(address=nodes.address).drain_node(node_id, reason, "taken back", deadline_ms)
     assert accepted, message
+
+
+def wait_for_machines(nodes: Cluster, count: int) -> None:
+    """Wait until so many machines are in a cluster."""
+    from ray._raylet import GcsClient
+
+    deadline = time.monotonic() + 120
+    while sum(node.state == 0 for node in GcsClient(address=nodes.address).get_all_node_info().values()) < count:
+        assert time.monotonic() < deadline
+        time.sleep(0.5)
+
+
+@contextlib.contextmanager
+def blind_machine(nodes: Cluster, *folders: Path, cpus: int = 2, **environment: str) -> Iterator[psutil.Process]:
+    """A machine of a cluster that does not see some folders; its processes are killed at the end of the block.
+
+    It is in a mount namespace of its own, in which those folders are empty.
+    """
+    mounts = " && ".join(f"mount -t tmpfs none {folder}" for folder in folders)
+    join = f"{mounts} && exec {sys.executable} -m ray.scripts.scripts start --block --num-cpus={cpus}"
+    join += f" --address={nodes.address} --object-store-memory=80000000 --disable-usage-stats"
+    command = ["unshare", "--mount", "--map-root-user", "sh", "-c", join]
+    paths = {"PYTHONPATH": str(Path(__file__).parents[2])}
+    machine = subprocess.Popen(
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.STDOUT, env={**os.environ, **paths, **environment}
+    )
+    try:
+        yield psutil.Process(machine.pid)
+    finally:
+        kill_machine(psutil.Process(machine.pid))
+        machine.wait()
+
+
+def kill_machine(machine: psutil.Process) -> None:
+    """Kill all processes of a machine at once."""
+    for process in (machine, *machine.children(recursive=True)):
+        with contextlib.suppress(psutil.Error):
+            process.kill()
 
 
 def count_rows(folder: Path) -> int:

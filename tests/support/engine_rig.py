@@ -10,6 +10,8 @@ from typing import Any
 from orchestrator.driver.callbacks import Callbacks
 from orchestrator.driver.controller import Engine
 from orchestrator.driver.tasks import make_spec
+from orchestrator.exchange.exchange import Exchange
+from orchestrator.exchange.shared_home import SharedHome
 from orchestrator.policy.agenda import Agenda, Task
 from orchestrator.policy.links import Links
 from orchestrator.policy.pruning import Rungs
@@ -34,7 +36,16 @@ class Wrapped(Exception):
 class EngineRig:
     """An engine of a sweep in a folder."""
 
-    def __init__(self, sweep: Sweep, folder: Path, *, code: str = "code", is_alive: bool = True, grows: bool = True):
+    def __init__(
+        self,
+        sweep: Sweep,
+        folder: Path,
+        *,
+        code: str = "code",
+        is_alive: bool = True,
+        grows: bool = True,
+        storage: str = "",
+    ):
         self.folder = folder
         self.sweep = sweep
         self.said: list[str] = []
@@ -57,10 +68,16 @@ class EngineRig:
             explain_loss=lambda machine: f"its machine {machine} is gone" if machine in self.gone else "",
             leave_out=self._leave_out,
             is_leaving=lambda machine: machine in self.leaving,
+            files=self._open_files(storage),
         )
         self.space = Space(folder, 0)
         links = Links.find(sweep, folder.parent, self.ledger, ENVIRONMENT)
         self.engine = Engine(self.agenda, self.ledger, Rungs(sweep, self.ledger), links, self.space, callbacks)
+
+    def _open_files(self, storage: str) -> SharedHome:
+        if not storage:
+            return SharedHome()
+        return Exchange(self.ledger, storage, "0001-abcd", self.said.append, lambda *place: "")
 
     def _make_key(self, task: Task) -> str:
         spec = make_spec(self.sweep, self.folder.parent, task.trial, gpu=0, threads=1)

@@ -34,8 +34,8 @@ sounds as loud as the pages do."""
 FLOORS = {
     "orchestrator": (
         *("__main__", "cli", "steering", "api", "commands", "models", "driver", "machines", "overview", "policy"),
-        *("notices", "tracking", "worker", "state", "search_space", "plugins", "messages", "command_line", "companion"),
-        *("processor", "storage", "terminal"),
+        *("notices", "tracking", "worker", "exchange", "state", "search_space", "plugins", "messages", "command_line"),
+        *("companion", "processor", "storage", "terminal"),
         "errors",
     ),
     "trainables": (

@@ -6,22 +6,19 @@ The machines are Ray nodes of their own on this one.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from ray.cluster_utils import Cluster
 
 from orchestrator.state.events.interruptions import Died, Displaced
 from orchestrator.state.ledger import Ledger
-from tests.support.clusters import count_rows, drain
+from tests.support.clusters import blind_machine, count_rows, drain, wait_for_machines
 from tests.support.spaces import HELPED, write_space
 from tests.system.test_sweep import PATIENCE_S, orchestrate
 
@@ -51,16 +48,6 @@ def with_another_torch(folder: Path) -> dict[str, str]:
     info.mkdir(parents=True)
     (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: torch\nVersion: {ANOTHER_TORCH}\n")
     return {"PYTHONPATH": f"{folder}:{Path(__file__).parents[2]}"}
-
-
-def wait_for_machines(nodes: Cluster, count: int) -> None:
-    """Wait until so many machines are in a cluster."""
-    from ray._raylet import GcsClient
-
-    deadline = time.monotonic() + 120
-    while len(GcsClient(address=nodes.address).get_all_node_info()) < count:
-        assert time.monotonic() < deadline
-        time.sleep(0.5)
 
 
 class Output:
@@ -145,23 +132,10 @@ def test_a_machine_without_the_folder_of_the_code_runs_a_copy_in_the_home(tmp_pa
     budget = {"trials_per_arm": 1, "max_epochs": 3}
     space = write_space(mine / "tiny.yaml", **SPACE | changes | {"trainable": "./helped.py", "budget": budget})
     with cluster(num_cpus=0) as nodes:
-        join = f"mount -t tmpfs none {mine} && exec {sys.executable} -m ray.scripts.scripts start --block --num-cpus=2"
-        join += f" --address={nodes.address} --object-store-memory=80000000 --disable-usage-stats"
-        command = ["unshare", "--mount", "--map-root-user", "sh", "-c", join]
-        environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
-        machine = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-        )
-        try:
+        with blind_machine(nodes, mine):
             wait_for_machines(nodes, 2)
             driver = orchestrate("sweep", space, "--home", home, "--address", nodes.address, cwd=str(tmp_path))
             output, _ = driver.communicate(timeout=PATIENCE_S)
-        finally:
-            for child in psutil.Process(machine.pid).children(recursive=True):
-                with contextlib.suppress(psutil.Error):
-                    child.kill()
-            machine.kill()
-            machine.wait()
     assert driver.returncode == 0, output
     assert f"can't see {mine}: trials run its copy {home / 'code' / 'tiny'}." in output
     ledger = Ledger(home / "tiny", read_only=True)

@@ -44,6 +44,7 @@ class Corpus:
         additions: the judges and metrics that the search space adds to those of its trainable.
         source: the name of the source of the recordings (see `CorpusSettings.source`).
         clip_format: the format of every clip, and how recordings are cut into clips.
+        pictures_digest: what `digest_pictures` returned where the files of the pictures are; empty where they are here.
     """
 
     name: str
@@ -56,6 +57,7 @@ class Corpus:
     additions: Additions = NO_ADDITIONS
     source: str = ""
     clip_format: ClipFormat = USUAL_CLIP
+    pictures_digest: str = ""
 
     @property
     def rate_hz(self) -> int:

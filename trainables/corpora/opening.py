@@ -55,13 +55,13 @@ def open_corpus(
     corpus_settings = corpus_model(settings)(**settings)
     recordings = corpus_settings.list_recordings(home, progress)
     test_groups = corpus_settings.list_test_groups(recordings)
+    source = corpus_settings.source()
     opening = _Opening(
         corpus_settings,
         recordings,
         home,
         observe or _report_to(progress),
-        # Another record than that of the same files without the official test split.
-        record=corpus_settings.source() + (" official test" if test_groups is not None else ""),
+        record=source if test_groups is None else official_test(source),
     )
     files = _fingerprint(corpus_settings, recordings)
     if test_groups is not None:
@@ -84,6 +84,23 @@ def open_corpus(
         corpus = opening.build(fingerprint, earlier_splits)
         record.add(listed, fingerprint, _collect_splits(corpus, recordings))
     return corpus
+
+
+def open_cached(settings: Mapping[str, Any], home: Path, fingerprint: str, source: str) -> Corpus | None:
+    """Open a corpus that was opened before, without its recordings; None unless all of it is in the cache.
+
+    Args:
+        settings: the `corpus:` of the search space.
+        home: the folder of caches.
+        fingerprint: its fingerprint.
+        source: the name of its source, in which links in its root were followed where the recordings are.
+    """
+    return _Opening(corpus_model(settings)(**settings), (), home, _report_to(silent), source=source).read(fingerprint)
+
+
+def official_test(source: str) -> str:
+    """Return the source under which splits are recorded that keep an official test split: another record."""
+    return f"{source} official test"
 
 
 def _open_with_test_split(
@@ -118,9 +135,16 @@ class _Opening:
     """What opening a corpus needs: its recordings, the shards of their source, and the name of its record of splits."""
 
     def __init__(
-        self, settings: CorpusSettings, recordings: Sequence[Recording], home: Path, observe: Observe, *, record: str
+        self,
+        settings: CorpusSettings,
+        recordings: Sequence[Recording],
+        home: Path,
+        observe: Observe,
+        *,
+        record: str = "",
+        source: str | None = None,
     ) -> None:
-        self.source = settings.source()
+        self.source = source or settings.source()
         self.record = record
         self._settings = settings
         self._recordings = recordings

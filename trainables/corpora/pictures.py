@@ -67,6 +67,10 @@ class HasPictures(Protocol):
     def pictures(self) -> Mapping[str, Path]:
         """The video or picture of each recording, by the recording's name."""
 
+    @property
+    def pictures_digest(self) -> str:
+        """The digest of their files, where these are on another machine."""
+
 
 @dataclass(frozen=True)
 class Shown:
@@ -222,6 +226,8 @@ def _list_shown(corpus: HasPictures) -> tuple[list[str], list[NDArray[np.intp]],
 
 def digest_sources(corpus: HasPictures) -> str:
     """Return a digest of the names, sizes and times of the picture files, which changes with any of them."""
+    if corpus.pictures_digest:
+        return corpus.pictures_digest
     stats = ((name, path.suffix, path.stat()) for name, path in sorted(corpus.pictures.items()))
     return digest("\n".join(f"{name} {suffix} {stat.st_size} {stat.st_mtime_ns}" for name, suffix, stat in stats))[:12]
 

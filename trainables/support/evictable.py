@@ -69,6 +69,11 @@ def evict(paths: Iterable[Path], max_bytes: int) -> tuple[list[Path], int]:
     return evicted, total
 
 
+def is_held(path: Path) -> bool:
+    """Return whether this process has asked for a file with `hold_once`."""
+    return path in _held
+
+
 def _is_held(path: Path) -> bool:
     """Return whether this process holds the file that is at the path now."""
     descriptor = _held.get(path)

@@ -1,0 +1,1 @@
+"""Files that machines without a common home exchange through an object store."""

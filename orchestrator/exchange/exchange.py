@@ -1,0 +1,260 @@
+"""The driver's side of a sweep whose machines do not share the home: it brings what trials write into the home.
+
+The rows of trials come with their reports, so that the home has every row that was judged before anything is done
+because of it. All other files are fetched from the store, most of them by a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import threading
+from collections.abc import Callable, Collection, Iterable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from orchestrator.exchange.follower import HURRIED_S, Follower
+from orchestrator.exchange.shared import LIST, publish, travels
+from orchestrator.exchange.shared_home import SharedHome
+from orchestrator.exchange.snapshots import FolderWriter, fetch, find_base, list_writers, read_snapshot, settle_files
+from orchestrator.exchange.sweep_files import SweepFiles, token_key
+from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
+from orchestrator.plugins.corpora import share_corpus
+from orchestrator.state.curve import TAKEN_OVER
+from orchestrator.state.foreign import identity_line
+from orchestrator.state.paths import CHECKPOINT, OUTBOX, RUN_FILE, TRAINABLE_FOLDER, TRIAL_LOG, trial_folder
+from orchestrator.storage import durable, json_lines
+from orchestrator.storage.json_lines import Line
+from orchestrator.storage.objects import Content, ObjectStore, StoreError
+from reports import vocabulary as words
+
+if TYPE_CHECKING:
+    from orchestrator.state.ledger import Ledger
+    from orchestrator.state.trial import Trial
+    from trainables.corpora.corpus import Corpus
+
+DRIVER_PATIENCE_S = 30.0
+"""How long the driver waits for the store at a time: meanwhile it decides nothing."""
+FETCHED = "fetched.json"
+"""In a trial's folder in the home: the attempt of which everything was fetched after its end."""
+
+ReadLogs = Callable[[str, str, int], str]
+"""Returns the longest log that any machine has of a trial: of a store, a sweep, and a number."""
+
+
+def is_of_training(name: str) -> bool:
+    """Return whether a file of a trial is needed to go on with it, but not to look at it."""
+    return name.split("/")[0] in (CHECKPOINT, TRAINABLE_FOLDER)
+
+
+def is_of_home(name: str) -> bool:
+    """Return whether the driver's machine itself writes a file of a trial."""
+    return name in (OUTBOX, FETCHED) or name.endswith(RUN_FILE)
+
+
+class Exchange(SharedHome):
+    """The files of the trials of one sweep, and of what they share.
+
+    Attributes:
+        uri: the address of the store.
+        driver: the name under which this home writes.
+        shared: the hash of the list of files that trials share; empty before they were published.
+        prepared: the file in the home by which trials open the corpus; empty without one.
+    """
+
+    is_shared = False
+
+    def __init__(self, ledger: Ledger, uri: str, driver: str, say: Callable[[str], None], read_logs: ReadLogs) -> None:
+        """Touch nothing yet.
+
+        Args:
+            ledger: the state of the sweep.
+            uri: the address of the store.
+            driver: the name under which this home writes.
+            say: prints a line.
+            read_logs: reads the logs of trials on the machines of the cluster.
+        """
+        self.driver = driver
+        self.uri = uri
+        self.shared = ""
+        self.prepared = ""
+        self._ledger = ledger
+        self._folder = ledger.folder
+        self._home = ledger.folder.parent
+        self._read_logs = read_logs
+        self._store = ObjectStore(uri, lambda line: None, DRIVER_PATIENCE_S)
+        self._files = SweepFiles(self._store, self._folder, driver)
+        self._paths: set[Path] = set()
+        self._present: dict[int, dict[str, Content]] = {}
+        self._settled: dict[int, bool] = {}
+        self._follower = Follower(lambda number: self.fetch(ledger.trials[number]), say)
+        self._fetching = threading.RLock()
+
+    def write_token(self, token: str) -> None:
+        """Write what machines have to find in the store, to know that it is the driver's.
+
+        Raises:
+            StoreError: the store could not be written.
+        """
+        self._store.put(token_key(self._folder.name), token.encode())
+
+    def share(self, corpus: Corpus | None, code: Path | None, progress: Callable[[str, int, int], None]) -> None:
+        """Write what all trials share to the store.
+
+        Args:
+            corpus: the prepared corpus; None without one.
+            code: the copy of the sweep's own code in the home; None if every machine sees the code itself.
+            progress: is called with what is done, how much of it, and of how much.
+
+        Raises:
+            StoreError: the store could not be written.
+            OSError: the disk of the store is full.
+        """
+        paths: list[Path] = []
+        if corpus is not None:
+            description, paths = share_corpus(corpus)
+            self.prepared = str(description)
+        if code is not None:
+            paths += [path for path in code.rglob("*") if path.is_file()]
+        self._publish(paths, progress)
+
+    def _publish(self, paths: Iterable[Path], progress: Callable[[str, int, int], None]) -> None:
+        """Write files of the home to the store, for the trials of this sweep; those of earlier calls stay.
+
+        Raises:
+            StoreError: the store could not be written.
+            OSError: the disk of the store is full.
+        """
+        self._paths.update(paths)
+        key = f"{driver_prefix(self._folder.name, self.driver)}/{LIST}"
+        self.shared = publish(
+            self._store,
+            key,
+            self._home,
+            self._paths,
+            self._folder / LIST,
+            lambda done, total: progress("writing what trials share to the store", done, total),
+        )
+
+    def fields(self) -> dict[str, str]:
+        """Return the fields of the `Storage` of a trial."""
+        return {"uri": self.uri, "sweep": self._folder.name, "driver": self.driver, "shared": self.shared}
+
+    def share_files_of(self, trial: Trial, values: Collection[object]) -> None:
+        """Write what only some trials need to the store, if it is not there.
+
+        Args:
+            trial: a trial that is about to be trained or evaluated.
+            values: its settings, some of which may be paths of trained models in the home.
+
+        Raises:
+            StoreError: the store could not be written.
+        """
+        texts = [value for value in values if isinstance(value, str) and value.startswith(f"{self._home}/")]
+        models = {Path(text) for text in texts if travels(text[len(str(self._home)) + 1 :]) and Path(text).is_file()}
+        if models - self._paths:
+            self._publish(models, lambda what, done, total: None)
+        if trial.origin is not None:
+            # Its first epochs were taken over from a trial in the home.
+            prefix = f"{trial_prefix(self._folder.name, trial.number)}/{Writer(self.driver, TAKEN_OVER)}"
+            if read_snapshot(self._store, prefix) is None:
+                FolderWriter(self._store, prefix, trial_folder(self._folder, trial.number), trial.id).push()
+
+    def record(self, trial: Trial, row: Line) -> None:
+        """Append a row to the outbox in the home, as the worker has to the one on its machine."""
+        log = json_lines.Log(trial_folder(self._folder, trial.number) / OUTBOX)
+        try:
+            if not log.take_lines() and trial.id:
+                log.append(identity_line(trial.id, trial.number), sync=False)
+            log.append(row)
+        finally:
+            log.close()
+
+    def follow(self, trial: Trial) -> None:
+        """Let the thread fetch what a trial has written."""
+        self._follower.put(trial.number)
+
+    def settle(self, trial: Trial, *, keeps_checkpoints: bool) -> None:
+        """Keep the checkpoints of a pruned trial in the store only if it keeps them in the home."""
+        self._settled[trial.number] = keeps_checkpoints
+
+    def fetch(self, trial: Trial) -> None:
+        """Fetch what a trial has written: all but its checkpoints, and these too once it has ended.
+
+        Raises:
+            StoreError: the store could not be read.
+            OSError: the disk is full.
+        """
+        with self._fetching:
+            self._fetch(trial)
+
+    def _fetch(self, trial: Trial) -> None:
+        prefix, folder = trial_prefix(self._folder.name, trial.number), trial_folder(self._folder, trial.number)
+        writers = list_writers(self._store, prefix)
+        base = find_base(self._store, prefix, writers, Writer(self.driver, trial.attempts + 1), trial.id)
+        if base is None:
+            return
+        # The attempt may be one of an earlier home, and its evaluation of this one.
+        evaluations = [writer for writer in writers if writer.evaluation and writer.follows(base)]
+        evaluated = read_snapshot(self._store, f"{prefix}/{evaluations[-1]}") if evaluations else None
+        later = evaluated.files if evaluated else {}
+        outcome, present = trial.outcome, self._present.setdefault(trial.number, {})
+        is_pruned = outcome == words.OUTCOME_PRUNED
+        has_ended = outcome is not None and not (is_pruned and trial.number not in self._settled)
+        with_checkpoints = has_ended and (not is_pruned or self._settled[trial.number])
+
+        def is_wanted(name: str) -> bool:
+            return not is_of_home(name) and (with_checkpoints or not is_of_training(name))
+
+        fetch(self._store, f"{prefix}/{base}", folder, lambda name: is_wanted(name) and name not in later, present)
+        if evaluations:
+            fetch(self._store, f"{prefix}/{evaluations[-1]}", folder, is_wanted, present)
+        # What went before the newest attempt is not read any more: it began with a copy of that.
+        for writer in writers:
+            if base.follows(writer) or writer in evaluations[:-1]:
+                self._store.delete_below(f"{prefix}/{writer}")
+        if has_ended:
+            settle_files(self._store, f"{prefix}/{base}", lambda name: is_of_training(name) and not with_checkpoints)
+            durable.write_whole(folder / FETCHED, json.dumps({"attempt": trial.attempts}))
+
+    def fetch_log(self, trial: Trial) -> None:
+        """Fetch the log from the store, or from the machine on which the process has died if that still answers."""
+        path = trial_folder(self._folder, trial.number) / TRIAL_LOG
+        with contextlib.suppress(StoreError):
+            self.fetch(trial)
+        text = self._read_logs(self.uri, self._folder.name, trial.number)
+        if text and text != (path.read_text(errors="replace") if path.exists() else ""):
+            with self._fetching:
+                durable.make_folder(path.parent)
+                durable.write_whole(path, text)
+
+    @contextlib.contextmanager
+    def run(self, is_hurried: Callable[[], bool]) -> Iterator[None]:
+        """Fetch and send in a thread during the block, and the rest at its end.
+
+        Args:
+            is_hurried: returns whether the user wants to stop soon; the rest is then fetched at the next start.
+
+        Raises:
+            StoreError: the sweep's log could not be sent before the block.
+        """
+        self._files.send()
+        for trial in self._ledger.trials.values():
+            if trial.attempts and not self._has_fetched(trial):
+                self.follow(trial)
+        try:
+            with self._follower.run(self._files.send_sometimes, is_hurried):
+                yield
+        finally:
+            self._store.patience_s = HURRIED_S if is_hurried() else DRIVER_PATIENCE_S
+
+    def close(self) -> None:
+        """Send the end of the sweep's log."""
+        self._follower.attempt(self._files.send)
+
+    def _has_fetched(self, trial: Trial) -> bool:
+        try:
+            text = (trial_folder(self._folder, trial.number) / FETCHED).read_text()
+        except FileNotFoundError:
+            return False
+        return trial.outcome is not None and json.loads(text) == {"attempt": trial.attempts}

@@ -1,0 +1,64 @@
+"""The driver opens the store of its sweep: it checks that it can use it, and that no other home drives the sweep."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+from uuid import uuid4
+
+from orchestrator.errors import UserError
+from orchestrator.exchange.exchange import Exchange, ReadLogs
+from orchestrator.exchange.sweep_files import list_drivers, name_driver, read_driver, token_key
+from orchestrator.storage.objects import ObjectStore, StoreError
+
+if TYPE_CHECKING:
+    from orchestrator.state.ledger import Ledger
+
+CHECK_PATIENCE_S = 10.0
+"""How long a check waits for the store."""
+
+
+def open_exchange(ledger: Ledger, uri: str, say: Callable[[str], None], read_logs: ReadLogs) -> Exchange:
+    """Return the driver's side of the exchange of files.
+
+    Args:
+        ledger: the state of the sweep.
+        uri: the address of the store.
+        say: prints a line.
+        read_logs: reads the logs of trials on the machines of the cluster.
+
+    Raises:
+        UserError: another home has driven a sweep of this name in the store.
+        StoreError: the store can't be used.
+    """
+    folder = ledger.folder
+    store = ObjectStore(uri, say, CHECK_PATIENCE_S)
+    store.check(f"{folder.name}/checks/{uuid4().hex}")
+    driver = read_driver(folder, uri)
+    if driver is None:
+        if list_drivers(store, folder.name):
+            raise UserError(
+                f"storage {uri}: has a sweep {folder.name} of another home already; go on with that one (orchestrate "
+                f"resume {folder.name} --storage {uri}, in a home without it), or start another one with --name"
+            )
+        driver = name_driver(folder, uri, [])
+    return Exchange(ledger, uri, driver, say, read_logs)
+
+
+def describe_access(uri: str, sweep: str, token: str) -> str:
+    """Return why this machine can't use the store as the driver does; "" if it can.
+
+    Args:
+        uri: the address of the store.
+        sweep: the sweep.
+        token: what the driver has written to the store.
+    """
+    store = ObjectStore(uri, print, CHECK_PATIENCE_S)
+    try:
+        text = store.read(token_key(sweep))
+        if text is None or text.decode() != token:
+            return f"the store {uri} is another one there: it does not have what the driver has just written"
+        store.check(f"{sweep}/checks/{uuid4().hex}")
+    except StoreError as error:
+        return str(error)
+    return ""

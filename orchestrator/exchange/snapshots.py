@@ -1,0 +1,276 @@
+"""A trial's folder in an object store, as one of its writers left it.
+
+Each attempt at a trial, and each evaluation, is a writer with a name of its own, and writes below its own name only.
+Its files become objects that never change; one small object, the manifest, names those that belong together, and is
+written after them. So a reader finds the folder as it was after one epoch, whatever the writer was doing when it died,
+and a writer that has lost the network and comes back late changes nothing that somebody else reads.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import threading
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from orchestrator.exchange.writers import Writer
+from orchestrator.state.paths import MEDIA, PREVIOUS
+from orchestrator.storage import durable
+from orchestrator.storage.objects import Content, ObjectStore, StoreError
+
+MANIFEST = "manifest.json"
+PUSH_DIGITS = 6
+"""The digits of the number of a push, which is a part of the keys of its objects."""
+MAX_READS = 5
+"""How often a folder is read anew because its writer has replaced it meanwhile."""
+WHOLE_FOLDERS = (MEDIA, "renderings")
+"""Folders of folders of which each is complete once it exists, as `worker.media` writes them."""
+STAGED = ".fetching"
+"""In a folder: what is being fetched."""
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """A file in the store: the key of its object, and what it has."""
+
+    key: str
+    size: int
+    sha256: str
+
+    @property
+    def content(self) -> Content:
+        """What the file has."""
+        return Content(self.size, self.sha256)
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A folder as it was at one moment.
+
+    Attributes:
+        trial_id: the id of the trial that it belongs to.
+        files: its files by their paths in the folder.
+    """
+
+    trial_id: str
+    files: Mapping[str, StoredFile]
+
+
+def list_writers(store: ObjectStore, prefix: str) -> list[Writer]:
+    """Return who has written something of a trial that can be read, the last one last."""
+    names = [key.removeprefix(f"{prefix}/").split("/") for key in store.list(prefix)]
+    writers = [Writer.parse(parts[0]) for parts in names if parts[1:] == [MANIFEST]]
+    return sorted(writer for writer in writers if writer is not None)
+
+
+def is_inside(name: str) -> bool:
+    """Return whether a path from the store stays inside of the folder that it is relative to."""
+    return not {"", ".", ".."} & set(name.split("/"))
+
+
+def read_snapshot(store: ObjectStore, prefix: str) -> Snapshot | None:
+    """Return what a writer has written last; None if there is nothing that can be read.
+
+    Args:
+        store: the store.
+        prefix: that of the trial, a slash, and the name of the writer.
+    """
+    text = store.read(f"{prefix}/{MANIFEST}")
+    try:
+        manifest = json.loads(text or b"null")
+        files = {name: StoredFile(**fields) for name, fields in manifest["files"].items() if is_inside(name)}
+        return Snapshot(manifest["trial"], files)
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def find_base(
+    store: ObjectStore, prefix: str, writers: Iterable[Writer], writer: Writer, trial_id: str
+) -> Writer | None:
+    """Return the attempt from which a writer goes on: the last one before it that has left anything.
+
+    Args:
+        store: the store.
+        prefix: that of the trial.
+        writers: who has written something of the trial, in their order.
+        writer: an attempt, or an evaluation, which starts from its own attempt.
+        trial_id: the id of the trial; another one that had its number counts for nothing.
+    """
+    for earlier in reversed([*writers]):
+        if writer.follows(earlier) and not earlier.evaluation:
+            snapshot = read_snapshot(store, f"{prefix}/{earlier}")
+            if snapshot is not None and snapshot.trial_id == trial_id:
+                return earlier
+    return None
+
+
+class FolderWriter:
+    """Writes a folder into the store, again and again, each time what has changed."""
+
+    def __init__(self, store: ObjectStore, prefix: str, folder: Path, trial_id: str) -> None:
+        """Write nothing yet.
+
+        Args:
+            store: the store.
+            prefix: that of the trial, a slash, and the name of this writer.
+            folder: the folder.
+            trial_id: the id of the trial.
+        """
+        self._store = store
+        self._prefix = prefix
+        self._folder = folder
+        self._trial_id = trial_id
+        self._number = 0
+        self._stored: dict[tuple[int, ...], StoredFile] = {}
+        self._unnamed: set[str] = set()
+        self._cleaner = threading.Thread()
+
+    def leave_out_present(self) -> None:
+        """Never write what the folder has now, unless it changes."""
+        for name, path in _list_files(self._folder):
+            self._stored[_sign(path)] = StoredFile("", 0, name)
+
+    def push(self) -> None:
+        """Write what has changed since the last push, then the manifest; delete what that no longer names, soon.
+
+        Raises:
+            StoreError: it could not be written; the store has the folder of the last push.
+            OSError: the disk of the store is full.
+        """
+        self._number += 1
+        before, stored, files = self._stored, {}, {}
+        for name, path in _list_files(self._folder):
+            try:
+                signature = _sign(path)
+                if signature not in before and signature not in stored:
+                    key = f"{self._prefix}/{self._number:0{PUSH_DIGITS}d}/{name}"
+                    content = self._store.put(key, path)
+                    stored[signature] = StoredFile(key, content.size, content.sha256)
+            except FileNotFoundError:
+                # A process of the trial's own has deleted it meanwhile.
+                continue
+            # A hard link, such as that from the last checkpoint to the best one, is one object.
+            stored[signature] = stored.get(signature) or before[signature]
+            files[name] = stored[signature]
+        named = {name: file for name, file in files.items() if file.key}
+        _write_manifest(self._store, self._prefix, Snapshot(self._trial_id, named))
+        self._stored = stored
+        self._unnamed |= {file.key for file in before.values()} - {file.key for file in stored.values()} - {""}
+        if not self._cleaner.is_alive():
+            keys, self._unnamed = self._unnamed, set()
+            # A thread, because the next epoch need not wait for it. What it leaves, `settle_files` deletes.
+            self._cleaner = threading.Thread(target=self._delete, args=[keys], daemon=True, name="delete objects")
+            self._cleaner.start()
+
+    def _delete(self, keys: Iterable[str]) -> None:
+        with contextlib.suppress(StoreError):
+            for key in sorted(keys):
+                self._store.delete(key)
+
+
+def settle_files(store: ObjectStore, prefix: str, is_dropped: Callable[[str], bool]) -> None:
+    """Delete what a writer that writes no more has left in the store and does not name, and some of its files.
+
+    Args:
+        store: the store.
+        prefix: that of the trial, a slash, and the name of the writer.
+        is_dropped: returns whether a file is deleted, by its path in the folder.
+
+    Raises:
+        StoreError: the store could not be changed.
+    """
+    snapshot = read_snapshot(store, prefix)
+    if snapshot is None:
+        return
+    kept = {name: file for name, file in snapshot.files.items() if not is_dropped(name)}
+    if len(kept) < len(snapshot.files):
+        _write_manifest(store, prefix, Snapshot(snapshot.trial_id, kept))
+    for key in sorted(store.list(prefix).keys() - {file.key for file in kept.values()} - {f"{prefix}/{MANIFEST}"}):
+        store.delete(key)
+
+
+def _write_manifest(store: ObjectStore, prefix: str, snapshot: Snapshot) -> None:
+    manifest = {"trial": snapshot.trial_id, "files": {name: asdict(file) for name, file in snapshot.files.items()}}
+    store.put(f"{prefix}/{MANIFEST}", json.dumps(manifest, separators=(",", ":")).encode())
+
+
+def _list_files(folder: Path) -> list[tuple[str, Path]]:
+    """Return the files of a trial's folder that the next attempt needs, by their paths in it."""
+    files = []
+    for root, folders, names in os.walk(folder):
+        # One with a dot in its name is being written.
+        folders[:] = [name for name in folders if not name.endswith(".tmp") and not name.startswith(".")]
+        for name in names:
+            path = Path(root, name)
+            # The checkpoint before the last one is kept in case that the disk loses the last one.
+            if not name.endswith((".tmp", ".lock", ".part")) and name != PREVIOUS and path.is_file():
+                files.append((path.relative_to(folder).as_posix(), path))
+    return sorted(files)
+
+
+def _sign(path: Path) -> tuple[int, ...]:
+    status = path.stat()
+    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
+
+
+def fetch(
+    store: ObjectStore, prefix: str, folder: Path, is_wanted: Callable[[str], bool], present: dict[str, Content]
+) -> Snapshot | None:
+    """Write a folder from the store into a folder of this machine, as its writer left it at one moment.
+
+    Args:
+        store: the store.
+        prefix: that of the trial, a slash, and the name of the writer.
+        folder: the folder; files that are not wanted, or that the writer does not have, stay as they are.
+        is_wanted: returns whether a file is wanted, by its path in the folder.
+        present: what the folder has of the store already, which is not read again; it gets what is read.
+
+    Returns:
+        What the store has; None if the writer has written nothing.
+
+    Raises:
+        StoreError: the store could not be read, or has lost a part of it.
+        OSError: the disk of the folder is full.
+    """
+    for _ in range(MAX_READS):
+        snapshot = read_snapshot(store, prefix)
+        if snapshot is None:
+            return None
+        wanted = {name: file for name, file in snapshot.files.items() if is_wanted(name)}
+        changed = {_unit(name) for name, file in wanted.items() if present.get(name) != file.content}
+        files = {name: file for name, file in wanted.items() if _unit(name) in changed}
+        if _fetch_files(store, folder, files):
+            present.update({name: file.content for name, file in files.items()})
+            return snapshot
+    raise StoreError(f"{store.uri}: objects that {prefix}/{MANIFEST} names are missing or damaged")
+
+
+def _unit(name: str) -> str:
+    """Return the file or the folder that is replaced as a whole when a file has changed."""
+    parts = name.split("/")
+    return "/".join(parts[:2]) if parts[0] in WHOLE_FOLDERS and len(parts) > 2 else name
+
+
+def _fetch_files(store: ObjectStore, folder: Path, files: Mapping[str, StoredFile]) -> bool:
+    """Write files from the store into a folder; return False if one is gone or damaged, and then leave the folder."""
+    staged = folder / STAGED
+    shutil.rmtree(staged, ignore_errors=True)
+    try:
+        for name, file in files.items():
+            durable.make_folder((staged / name).parent)
+            if store.get(file.key, staged / name) != file.content:
+                return False
+        for unit in sorted({_unit(name) for name in files}):
+            target = folder / unit
+            durable.make_folder(target.parent)
+            if target.is_dir():
+                shutil.rmtree(target)
+            (staged / unit).replace(target)
+            durable.sync_folder(target.parent)
+        return True
+    finally:
+        shutil.rmtree(staged, ignore_errors=True)

@@ -1,0 +1,141 @@
+"""A task on a machine that does not share the home: its files lie on the machine's own disk and go through a store.
+
+The trial's folder is fetched from what its earlier attempts have left in the store, and pushed after each epoch, before
+the epoch is reported. What trials share of the home, such as the prepared corpus, is fetched once by each machine.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import shutil
+import stat
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from orchestrator.exchange.shared import LIST, fetch_shared, travels
+from orchestrator.exchange.snapshots import FolderWriter, fetch, find_base, list_writers
+from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
+from orchestrator.state.paths import BEST, CHECKPOINT, TRIAL_LOG, TRIALS
+from orchestrator.state.timekeeper import now_ms
+from orchestrator.storage import durable
+from orchestrator.storage.objects import ObjectStore, StoreError
+from orchestrator.worker.failure import UnfitMachine
+from orchestrator.worker.spec import Storage, TrialSpec
+
+SCRATCH = "ORCHESTRATE_SCRATCH"
+"""The variable of a machine with the folder below which it keeps files; by default the system's temporary folder."""
+NEEDED_FOR_EVALUATION = (f"{CHECKPOINT}/{BEST}", TRIAL_LOG)
+
+
+def local_home(uri: str) -> Path:
+    """Return the folder of this machine that stands for the home of the sweeps of a store."""
+    parent = os.environ.get(SCRATCH) or tempfile.gettempdir()
+    return Path(parent) / f"orchestrate-{os.getuid()}-{hashlib.sha256(uri.encode()).hexdigest()[:12]}"
+
+
+def trial_folders(uri: str, sweep: str, number: int) -> Path:
+    """Return the folder of this machine with a folder for each writer that works on a trial here."""
+    return local_home(uri) / sweep / TRIALS / f"{number:04d}"
+
+
+class Away:
+    """The files of one task on this machine.
+
+    Attributes:
+        spec: the trial with the paths of this machine.
+        writer: the name under which this task writes.
+    """
+
+    def __init__(self, spec: TrialSpec, storage: Storage, kind: str) -> None:
+        """Touch nothing yet.
+
+        Args:
+            spec: the trial with the paths of the driver's machine.
+            storage: where it exchanges files.
+            kind: `train` or `evaluate`.
+        """
+        self._storage = storage
+        self._is_evaluation = kind == "evaluate"
+        self.writer = Writer(storage.driver, spec.attempt, now_ms() if self._is_evaluation else 0)
+        self._home = local_home(storage.uri)
+        self._prefix = trial_prefix(storage.sweep, spec.number)
+        folders = trial_folders(storage.uri, storage.sweep, spec.number)
+        fields = _move(asdict(spec), spec.home, str(self._home))
+        self.spec = TrialSpec(**fields | {"folder": str(folders / str(self.writer))})
+        self._store = ObjectStore(storage.uri, print)
+        self._output: FolderWriter | None = None
+
+    def begin(self) -> None:
+        """Fetch what the task needs.
+
+        Raises:
+            UnfitMachine: the folder of this machine can't be written, or belongs to another user.
+            StoreError: the store could not be read.
+            OSError: the disk is full.
+        """
+        try:
+            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+            status = self._home.lstat()
+        except OSError as error:
+            raise UnfitMachine(f"{self._home}: can't be made there ({error.strerror}); set {SCRATCH}") from None
+        if status.st_uid != os.getuid() or not stat.S_ISDIR(status.st_mode):
+            raise UnfitMachine(f"{self._home}: is no folder of this user; set {SCRATCH} to a folder of your own there")
+        shared_key = f"{driver_prefix(self._storage.sweep, self._storage.driver)}/{LIST}"
+        fetch_shared(self._store, shared_key, self._home, self._storage.shared)
+        folder = Path(self.spec.folder)
+        durable.make_folder(folder)
+        writers = list_writers(self._store, self._prefix)
+        base = find_base(self._store, self._prefix, writers, self.writer, self.spec.id)
+        if base is not None:
+            fetch(self._store, f"{self._prefix}/{base}", folder, self._is_wanted, {})
+        output = FolderWriter(self._store, f"{self._prefix}/{self.writer}", folder, self.spec.id)
+        if self._is_evaluation:
+            output.leave_out_present()
+        self._output = output
+
+    def _is_wanted(self, name: str) -> bool:
+        return not self._is_evaluation or name in NEEDED_FOR_EVALUATION
+
+    def push(self) -> float:
+        """Write what has changed to the store, and return how many seconds that took.
+
+        Raises:
+            StoreError: it could not be written.
+            OSError: the disk of the store is full.
+        """
+        assert self._output is not None, "has not begun"
+        began = time.monotonic()
+        self._output.push()
+        # What an attempt has left that was killed here. Not before this push: an attempt that was given up, and still
+        # runs here, would write an empty folder, from which this one might have begun.
+        for other in Path(self.spec.folder).parent.iterdir():
+            if other.name != str(self.writer):
+                shutil.rmtree(other, ignore_errors=True)
+        return time.monotonic() - began
+
+    def push_end(self) -> None:
+        """Write what an error has left, such as its traceback in the log, if the store takes it."""
+        if self._output is not None:
+            with contextlib.suppress(OSError, StoreError):
+                self._output.push()
+
+    def close(self) -> None:
+        """Delete the trial's files from this machine."""
+        shutil.rmtree(self.spec.folder, ignore_errors=True)
+
+
+def _move(value: Any, source: str, target: str) -> Any:
+    """Return a value in which a home, and paths of what travels from it, are those of another home."""
+    if isinstance(value, str):
+        is_moved = value == source or (value.startswith(f"{source}/") and travels(value[len(source) + 1 :]))
+        return target + value[len(source) :] if is_moved else value
+    if isinstance(value, dict):
+        return {key: _move(entry, source, target) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return type(value)(_move(entry, source, target) for entry in value)
+    return value

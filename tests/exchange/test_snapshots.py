@@ -1,0 +1,225 @@
+"""A trial's folder in a store: what a reader finds while its writer works, dies, or comes back late."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+from pathlib import Path
+
+import pytest
+
+from orchestrator.exchange.snapshots import FolderWriter, fetch, find_base, list_writers, read_snapshot, settle_files
+from orchestrator.exchange.writers import Writer, trial_prefix
+from orchestrator.storage.objects import Content, ObjectStore, StoreError
+
+PREFIX = trial_prefix("tiny", 7)
+FIRST, SECOND, THIRD = (Writer("0001-abcd", attempt) for attempt in (1, 2, 3))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    """A store in a folder."""
+    (tmp_path / "store").mkdir()
+    return ObjectStore(str(tmp_path / "store"), print, patience_s=0.1)
+
+
+def write_epoch(folder: Path, epoch: int) -> None:
+    """What a worker leaves in a trial's folder after an epoch."""
+    checkpoint = folder / "checkpoint"
+    checkpoint.mkdir(parents=True, exist_ok=True)
+    (checkpoint / "saving.tmp").write_text(f"epoch {epoch}")
+    if (checkpoint / "last.pt").exists():
+        (checkpoint / "previous.pt").unlink(missing_ok=True)
+        os.link(checkpoint / "last.pt", checkpoint / "previous.pt")
+    (checkpoint / "saving.tmp").rename(checkpoint / "last.pt")
+    (checkpoint / "best.pt").unlink(missing_ok=True)
+    os.link(checkpoint / "last.pt", checkpoint / "best.pt")
+    with (folder / "outbox.jsonl").open("a") as file:
+        file.write(f"{epoch}\n")
+    (folder / "outbox.lock").touch()
+
+
+def writer_of(store: ObjectStore, folder: Path, writer: Writer, trial_id: str = "id") -> FolderWriter:
+    return FolderWriter(store, f"{PREFIX}/{writer}", folder, trial_id)
+
+
+def texts(folder: Path) -> dict[str, str]:
+    """The files in a folder by their paths."""
+    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+
+
+def fetch_all(store: ObjectStore, writer: Writer, folder: Path) -> dict[str, str]:
+    folder.mkdir(exist_ok=True)
+    fetch(store, f"{PREFIX}/{writer}", folder, lambda name: True, {})
+    return texts(folder)
+
+
+def base_of(store: ObjectStore, writer: Writer, trial_id: str = "id") -> Writer | None:
+    return find_base(store, PREFIX, list_writers(store, PREFIX), writer, trial_id)
+
+
+def test_only_what_changed_is_written_and_what_is_not_named_any_more_is_deleted(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "trial"
+    writer = writer_of(store, folder, FIRST)
+    write_epoch(folder, 1)
+    (folder / "config.yaml").write_text("x: 1")
+    writer.push()
+    write_epoch(folder, 2)
+    writer.push()
+    writer._cleaner.join()
+    keys = [key.removeprefix(f"{PREFIX}/{FIRST}/") for key in store.list(PREFIX)]
+    # One object for the last and the best checkpoint, which are one file.
+    assert sorted(keys) == [
+        "000001/config.yaml",
+        "000002/checkpoint/best.pt",
+        "000002/outbox.jsonl",
+        "manifest.json",
+    ]
+    assert fetch_all(store, FIRST, tmp_path / "copy") == {
+        "config.yaml": "x: 1",
+        "checkpoint/best.pt": "epoch 2",
+        "checkpoint/last.pt": "epoch 2",
+        "outbox.jsonl": "1\n2\n",
+    }
+
+
+def test_a_death_between_checkpoint_and_manifest_leaves_the_epoch_before(store: ObjectStore, tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    writer = writer_of(store, folder, FIRST)
+    write_epoch(folder, 1)
+    writer.push()
+    write_epoch(folder, 2)
+    # The manifest can't be replaced: all that belongs to the second epoch is there, and it is not.
+    manifest = tmp_path / "store" / PREFIX / str(FIRST) / "manifest.json"
+    text = manifest.read_bytes()
+    manifest.unlink()
+    manifest.mkdir()
+    with pytest.raises(StoreError):
+        writer.push()
+    manifest.rmdir()
+    manifest.write_bytes(text)
+    assert f"{PREFIX}/{FIRST}/000002/outbox.jsonl" in store.list(PREFIX)
+    assert fetch_all(store, FIRST, tmp_path / "copy")["outbox.jsonl"] == "1\n"
+    assert (tmp_path / "copy/checkpoint/last.pt").read_text() == "epoch 1"
+
+
+def test_a_writer_that_comes_back_late_changes_nothing_that_the_next_attempts_read(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    lost, fresh = tmp_path / "lost", tmp_path / "fresh"
+    late = writer_of(store, lost, FIRST)
+    write_epoch(lost, 1)
+    late.push()
+    assert base_of(store, SECOND) == FIRST
+    fetch_all(store, FIRST, fresh)
+    successor = writer_of(store, fresh, SECOND)
+    successor.push()
+    # It goes on, deletes what it has replaced, and has more epochs than its successor.
+    for epoch in (2, 3, 4):
+        write_epoch(lost, epoch)
+        late.push()
+    assert base_of(store, THIRD) == SECOND
+    assert fetch_all(store, SECOND, tmp_path / "third")["outbox.jsonl"] == "1\n"
+    write_epoch(fresh, 2)
+    successor.push()
+    assert fetch_all(store, SECOND, tmp_path / "third")["outbox.jsonl"] == "1\n2\n"
+
+
+def test_a_reader_never_sees_two_epochs_at_once(store: ObjectStore, tmp_path: Path) -> None:
+    folder, ended = tmp_path / "trial", threading.Event()
+    write_epoch(folder, 1)
+    writer = writer_of(store, folder, FIRST)
+    writer.push()
+
+    def write() -> None:
+        for epoch in itertools.count(2):
+            if ended.is_set():
+                return
+            write_epoch(folder, epoch)
+            writer.push()
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        seen = set()
+        for _ in range(15):
+            copy = fetch_all(store, FIRST, tmp_path / "copy")
+            epoch = int(copy["outbox.jsonl"].split()[-1])
+            assert copy["checkpoint/last.pt"] == copy["checkpoint/best.pt"] == f"epoch {epoch}"
+            seen.add(epoch)
+    finally:
+        ended.set()
+        thread.join()
+    assert len(seen) > 1
+
+
+def test_another_trial_of_the_number_and_another_home_of_the_same_time_count_for_nothing(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    folder = tmp_path / "trial"
+    write_epoch(folder, 1)
+    for writer, trial_id in (
+        (Writer("0001-abcd", 1), "id"),
+        (Writer("0001-abcd", 4), "other"),
+        (Writer("0002-bbbb", 2), "id"),
+        (Writer("0002-bbbb", 2, evaluation=99), "id"),
+    ):
+        writer_of(store, folder, writer, trial_id).push()
+    assert base_of(store, Writer("0001-abcd", 5)) == FIRST
+    assert base_of(store, Writer("0001-abcd", 5), "other") == Writer("0001-abcd", 4)
+    assert base_of(store, Writer("0002-aaaa", 3)) == FIRST
+    assert base_of(store, Writer("0003-aaaa", 3)) == Writer("0002-bbbb", 2)
+    # An evaluation starts from its own attempt.
+    assert base_of(store, Writer("0002-bbbb", 2, evaluation=100)) == Writer("0002-bbbb", 2)
+    assert base_of(store, Writer("0001-abcd", 1)) is None
+
+
+def test_a_folder_of_sounds_is_replaced_as_a_whole_and_what_is_there_is_not_read_again(
+    store: ObjectStore, tmp_path: Path
+) -> None:
+    folder, copy = tmp_path / "trial", tmp_path / "copy"
+    (folder / "media/epoch_01").mkdir(parents=True)
+    (folder / "media/epoch_02.tmp").mkdir()
+    for name in ("media/epoch_01/dog.wav", "media/epoch_01/clips.json", "media/epoch_02.tmp/dog.wav", "log.txt"):
+        (folder / name).write_text(name)
+    writer = writer_of(store, folder, FIRST)
+    writer.push()
+    present: dict[str, Content] = {}
+    prefix = f"{PREFIX}/{FIRST}"
+    fetch(store, prefix, copy, lambda name: True, present)
+    assert set(texts(copy)) == {"media/epoch_01/dog.wav", "media/epoch_01/clips.json", "log.txt"}
+    made = (copy / "media/epoch_01").stat().st_ino
+    (folder / "log.txt").write_text("more")
+    writer.push()
+    fetch(store, prefix, copy, lambda name: True, present)
+    assert (copy / "log.txt").read_text() == "more" and (copy / "media/epoch_01").stat().st_ino == made
+    (folder / "media/epoch_01/clips.json").unlink()
+    (folder / "media/epoch_01/dog.wav").write_text("another")
+    writer.push()
+    fetch(store, prefix, copy, lambda name: True, present)
+    assert texts(copy / "media") == {"epoch_01/dog.wav": "another"}
+
+
+def test_a_damaged_object_is_not_used(store: ObjectStore, tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    write_epoch(folder, 1)
+    writer_of(store, folder, FIRST).push()
+    (tmp_path / "store" / PREFIX / str(FIRST) / "000001/outbox.jsonl").write_text("9\n")
+    with pytest.raises(StoreError, match="missing or damaged"):
+        fetch_all(store, FIRST, tmp_path / "copy")
+    assert texts(tmp_path / "copy") == {}
+
+
+def test_checkpoints_of_a_pruned_trial_are_dropped_and_its_rows_stay(store: ObjectStore, tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    write_epoch(folder, 1)
+    writer_of(store, folder, FIRST).push()
+    # Of a process that died before it could delete it.
+    store.put(f"{PREFIX}/{FIRST}/000000/outbox.jsonl", b"")
+    settle_files(store, f"{PREFIX}/{FIRST}", lambda name: name.startswith("checkpoint/"))
+    snapshot = read_snapshot(store, f"{PREFIX}/{FIRST}")
+    assert snapshot is not None and set(snapshot.files) == {"outbox.jsonl"}
+    assert set(store.list(PREFIX)) == {f"{PREFIX}/{FIRST}/000001/outbox.jsonl", f"{PREFIX}/{FIRST}/manifest.json"}
