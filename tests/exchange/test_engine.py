@@ -10,7 +10,7 @@ import pytest
 from orchestrator.errors import SearchSpaceError
 from orchestrator.policy.agenda import Task
 from orchestrator.search_space.reader import read_search_space
-from orchestrator.state.events import Displaced
+from orchestrator.state.events.interruptions import Displaced
 from orchestrator.state.paths import trial_folder
 from orchestrator.worker.failure import DISK_FULL, TrialFailure
 from tests.driver.test_controller import ONE_ARM, begin

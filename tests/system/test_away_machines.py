@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-from orchestrator.state.events import Died, Displaced
+from orchestrator.state.events.interruptions import Died, Displaced
 from orchestrator.state.ledger import Ledger
 from orchestrator.storage.json_lines import read
 from orchestrator.worker.away import SCRATCH
