@@ -114,7 +114,7 @@ def test_a_machine_dies_and_then_the_drivers_with_its_home_and_nothing_is_lost(
                 driver.kill()
                 driver.wait()
                 log = Ledger(first_home / NAME, read_only=True).read_events()
-                shutil.rmtree(first_home)
+                first_home.rename(tmp_path / "lost")
                 resume = orchestrate("resume", NAME, "--home", second_home, *address, cwd=str(tmp_path))
                 output, _ = resume.communicate(timeout=PATIENCE_S)
     assert resume.returncode == 0, output
