@@ -55,6 +55,6 @@ def check_options(command: Any, arguments: Sequence[str]) -> None:
 def _find_key(name: str) -> str | None:
     """Return the path of a key of search spaces by its name or by another one for it; None if there is none."""
     # Imported only for a mistake: `--help` is fast without it.
-    from orchestrator.search_space.schema import find_key
+    from orchestrator.search_space.keys import find_key
 
     return ALIASES.get(name) or find_key(name)

@@ -25,9 +25,10 @@ from orchestrator.search_space.checks.rules import (
     check_space,
 )
 from orchestrator.search_space.combinations import Cell, check_params, make_cells
+from orchestrator.search_space.keys import unknown_key
 from orchestrator.search_space.panel import Panel, read_panel
 from orchestrator.search_space.sampler import is_file
-from orchestrator.search_space.schema import SearchSpace, unknown_key
+from orchestrator.search_space.schema import SearchSpace
 from orchestrator.search_space.search import check_search
 from orchestrator.search_space.sweep import Sweep, renderings
 from orchestrator.search_space.valid_parts import keep_valid_parts, removable_part

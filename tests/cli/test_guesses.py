@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from orchestrator.cli import app
 from orchestrator.cli.guesses import ALIASES
 from orchestrator.errors import UserError
-from orchestrator.search_space.schema import find_key
+from orchestrator.search_space.keys import find_key
 
 
 @pytest.mark.parametrize(

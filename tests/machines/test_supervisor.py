@@ -15,7 +15,8 @@ from orchestrator.state.ledger import Ledger
 DYING = """
 import os, signal, sys
 from pathlib import Path
-from orchestrator.state.events.drivers import Granted, Started
+from orchestrator.state.events.drivers import Started
+from orchestrator.state.events.sweep import Granted
 from orchestrator.state.ledger import Ledger
 ledger = Ledger(Path(sys.argv[sys.argv.index("--home") + 1]) / "tiny")
 if "--trials" in sys.argv:

@@ -616,7 +616,10 @@ def test_trials_that_came_to_the_top_after_others_were_confirmed_make_an_arm_exp
 def test_of_equally_good_trials_the_first_is_the_best(sweep: SweepFolder) -> None:
     start(sweep, "l2")
     for number in range(1, 41):
-        sweep.whole_trial(number, "l2")
+        sweep.ask(number, "l2")
+        for epoch in (1, 2):
+            sweep.report(number, epoch, judge_probability=0.5)
+        sweep.end(number)
     sweep.close()
     report = read(sweep)
     assert report.runs.trials["val/judge_probability"].nunique() == 1

@@ -388,7 +388,7 @@ def test_a_mistake_is_one_line_with_its_place_what_was_given_and_what_is_allowed
         ),
         (
             "budgt.hours=2",
-            "--set budgt.hours=2: unknown key 'budgt' (did you mean 'budget'?); also near: judges; all 27: "
+            "--set budgt.hours=2: unknown key 'budgt' (did you mean 'budget'?); also near: judges; all 28: "
             "docs/search_space_reference.md, or orchestrate schema",
         ),
         (

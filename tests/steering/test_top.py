@@ -14,8 +14,7 @@ from textual.widgets import DataTable, Static
 
 from orchestrator.errors import UserError
 from orchestrator.overview.snapshot import read_snapshot
-from orchestrator.state import requests
-from orchestrator.state.requests import Controls, write_controls
+from orchestrator.state.requests import Controls, taken, write_controls
 from orchestrator.steering import top
 from orchestrator.steering.top import Top, show_top
 from orchestrator.steering.top_rows import describe_sweep
@@ -103,15 +102,16 @@ def test_each_key_does_what_its_command_does(folder: SweepFolder) -> None:
         await pilot.press("p", "plus")
 
     look(folder, act)
-    assert [(request.action, request.trial, request.at_once) for request in requests.take(folder.path)] == [
-        ("limit", None, 1),
-        ("pause", None, None),
-        ("stop", 3, None),
-        ("boost", 3, None),
-        ("retry", 2, None),
-        ("continue", None, None),
-        ("limit", None, 2),
-    ]
+    with taken(folder.path) as requests:
+        assert [(request.action, request.trial, request.at_once) for request in requests] == [
+            ("limit", None, 1),
+            ("pause", None, None),
+            ("stop", 3, None),
+            ("boost", 3, None),
+            ("retry", 2, None),
+            ("continue", None, None),
+            ("limit", None, 2),
+        ]
 
 
 def test_what_a_key_can_not_do_is_said_and_asks_for_nothing(folder: SweepFolder) -> None:
@@ -122,7 +122,8 @@ def test_what_a_key_can_not_do_is_said_and_asks_for_nothing(folder: SweepFolder)
         assert any("only a failed or diverged trial can be retried" in message for message in messages)
 
     look(folder, act)
-    assert not requests.take(folder.path)
+    with taken(folder.path) as requests:
+        assert not requests
 
 
 def test_what_was_set_and_what_is_on_the_way_is_said(folder: SweepFolder, monkeypatch: pytest.MonkeyPatch) -> None:
