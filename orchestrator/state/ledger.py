@@ -167,9 +167,14 @@ class Ledger(SweepState):
         )
 
     def redirect(self, destination: Mapping[str, str | None]) -> None:
-        """Record another MLflow for the sweep, by its `tracking_uri` and `artifact_root`."""
+        """Record another MLflow for the sweep, by its `tracking_uri` and `artifact_root`.
+
+        It is written at once, also while events are held: the process that sends to MLflow reads it at its start.
+        """
         uri, root = destination["tracking_uri"], destination["artifact_root"]
-        self.write(Redirected(tracking_uri=str(uri), artifact_root=root))
+        event = Redirected(tracking_uri=str(uri), artifact_root=root)
+        self._append(event)
+        event.apply(self)
 
     def evaluate(
         self,
