@@ -112,21 +112,15 @@ class SweepRun:
         else:
             loader.check_corpus(self.sweep.space.corpus)
             self._warm_start = WarmStart(self.sweep, self.home, self.ledger, code)
-            self._redirect()
+            sender.redirect(self.ledger, self.screen.say)
             with following as all_is_written:
                 self._run(agenda, seconds_left, all_is_written)
             return
         # Nothing is left to run, but MLflow may not have everything.
         if sender.is_behind(self.folder):
-            self._redirect()
+            sender.redirect(self.ledger, self.screen.say)
             with following:
                 pass
-
-    def _redirect(self) -> None:
-        """Write to the log if the sweep is sent to another MLflow than before, such as that of another home."""
-        destination = sender.choose_destination(self.home, self.sweep.name, self.screen.say)
-        if self.ledger.started and self.ledger.destination["tracking_uri"] != destination["tracking_uri"]:
-            self.ledger.redirect(destination)
 
     def _run(self, agenda: Agenda, seconds_left: float | None, all_is_written: Callable[[], None]) -> None:
         """Start Ray, run the tasks, and write how the sweep ended.

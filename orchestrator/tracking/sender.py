@@ -16,6 +16,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from orchestrator.errors import UserError
+from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import SWEEP_LOG
 from orchestrator.tracking.database import SQLITE, sqlite_path
 
@@ -120,6 +121,18 @@ def choose_destination(home: Path, name: str, say: Callable[[str], None]) -> dic
         say(f"MLflow: all of {name} is sent to {hide_password(uri)} ({VARIABLE}), no longer to {hide_password(before)}")
     artifacts = None if uri.startswith(("http:", "https:", "databricks")) else str(home / "artifacts")
     return {"tracking_uri": uri, "artifact_root": artifacts}
+
+
+def redirect(ledger: Ledger, say: Callable[[str], None]) -> None:
+    """Write to a sweep's log if it is sent to another MLflow than before, such as that of another home.
+
+    Args:
+        ledger: the state of the sweep.
+        say: prints a line if a variable is the reason.
+    """
+    destination = choose_destination(ledger.folder.parent, ledger.folder.name, say)
+    if ledger.started and ledger.destination["tracking_uri"] != destination["tracking_uri"]:
+        ledger.redirect(destination)
 
 
 def status(folder: Path) -> dict[str, Any]:
