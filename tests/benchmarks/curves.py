@@ -1,12 +1,12 @@
 """Recorded learning curves of real trainings, and how soon samplers and kinds of pruning find the best of them.
 
-    python -m tests.benchmarks.curves record search_spaces/vae.yaml HOME [--trials 67]
+    python -m tests.benchmarks.curves record search_spaces/vae.yaml HOME [--trials 50]
     python -m tests.benchmarks.curves write HOME curves.jsonl
     python -m tests.benchmarks.curves replay curves.jsonl [--seeds 30]
     python -m tests.benchmarks.curves search curves.jsonl [--seeds 30] [--samplers tpe gp] [--prunings none asha]
 
 `record` is a sweep of Sobol points without pruning, each trained to its end: hours of processors. It may be killed at
-any time; the same command goes on. 67 trials in each of the three arms of `vae.yaml` are 201 configurations. `write`
+any time; the same command goes on. 50 trials in each of the four arms of `vae.yaml` are 200 configurations. `write`
 keeps the objective of every epoch, in some 100 bytes a trial. The others need no training. In `replay` the recorded
 trials of every arm come in another order for each seed, and the real ledger, agenda and pruning decide how many epochs
 each one has. In `search` a sampler chooses among them (`curves_search`), also that of Optuna and of Ray alone.
@@ -225,7 +225,7 @@ def main() -> None:
     recording = commands.add_parser("record")
     recording.add_argument("space", type=Path)
     recording.add_argument("home", type=Path)
-    recording.add_argument("--trials", type=int, default=67)
+    recording.add_argument("--trials", type=int, default=50)
     writing = commands.add_parser("write")
     writing.add_argument("home", type=Path)
     writing.add_argument("file", type=Path)
