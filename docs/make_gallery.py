@@ -1,7 +1,7 @@
 """Make docs/gallery: a page for each question of the search spaces, with its answer, sounds and pictures.
 
-`make gallery RUNS=runs` calls it. The answers are those of recorded sweeps. A sweep belongs to the search space whose
-name it has, or begins with, as `losses-mine` does. Sweeps without a completed trial are left out.
+`make gallery RUNS=runs` calls it. The answers are those of recorded sweeps. Sweeps without a completed trial are left
+out. The pages of sweeps that the home does not have stay as they are.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 from mlflow import MlflowClient
 
+from docs.gallery_pages import LIST, match_sweeps, read_pages
 from orchestrator.commands.init import find_examples
 from orchestrator.commands.report import find_unique_name
 from orchestrator.errors import UserError
@@ -130,7 +131,7 @@ def make_gallery(home: Path, folder: Path) -> list[Path]:
     """
     questions: list[Question] = []
     with connect(home) as client:
-        for name, example in _match_sweeps(sweep_names(home)):
+        for name, example in match_sweeps(sweep_names(home)):
             try:
                 report = read_report(client, find_unique_name(home, name))
             except ReportError as error:
@@ -144,30 +145,17 @@ def make_gallery(home: Path, folder: Path) -> list[Path]:
             "orchestrate sweep search_spaces/vae.yaml"
         )
     folder.mkdir(exist_ok=True)
-    for path in folder.glob("*.html"):
-        path.unlink()
     templates = Environment(loader=FileSystemLoader(TEMPLATES), autoescape=True, undefined=StrictUndefined)
     templates.filters |= {"plain": format_value, "breakable": make_breakable}
-    pages = {"index.html": templates.get_template(INDEX).render(questions=questions)}
-    for index, question in enumerate(questions):
-        neighbours = questions[index - 1] if index else None, (questions[index + 1 :] or [None])[0]
-        pages[f"{question.name}.html"] = templates.get_template(PAGE).render(question=question, neighbours=neighbours)
-    return [_write(folder / name, text) for name, text in pages.items()]
+    page = templates.get_template(PAGE)
+    written = [_write(folder / f"{question.name}.html", page.render(question=question)) for question in questions]
+    listed = templates.get_template(INDEX).render(pages=read_pages(folder))
+    return [_write(folder / LIST, listed), *written]
 
 
 def make_breakable(label: str) -> Markup:
     """Return a label that a narrow column breaks behind `=` and `_`, and not within a word."""
     return Markup(re.sub("([=_])(?=.)", r"\1<wbr>", str(escape(label))))
-
-
-def _match_sweeps(names: Sequence[str]) -> Iterator[tuple[str, str]]:
-    """Yield each sweep with the search space that it belongs to, in the order of the search spaces."""
-    examples = find_examples()
-    for name in examples:
-        for sweep in sorted(names):
-            matching = [example for example in examples if sweep == example or sweep.startswith(f"{example}-")]
-            if matching and max(matching, key=len) == name:
-                yield sweep, name
 
 
 def _read_question(report: Report, name: str, example: str) -> Question:

@@ -17,6 +17,11 @@ from tests.support.browser import find_barriers, scrolls_sideways
 from tests.support.sweep_folder import SweepFolder, record_sweep
 
 ROOT = Path(__file__).parents[2]
+EARLIER = (
+    '<!doctype html><html lang="en"><meta charset="utf-8"><title>L1 &amp; L2?</title>'
+    '<meta name="description" content="&lt;L1&gt; is worse."><h1>L1 &amp; L2?</h1><a href="index.html">All</a></html>'
+)
+"""A page of a sweep that the home does not have any more."""
 
 
 def search(sweep: SweepFolder) -> None:
@@ -38,9 +43,11 @@ def gallery(tmp_path_factory: pytest.TempPathFactory, empty_database: Path) -> P
     folder = sweep.home / "gallery"
     folder.mkdir()
     (folder / "removed.html").write_text("a page of a search space that is gone")
+    (folder / "losses-mine.html").write_text(EARLIER)
     paths = make_gallery(sweep.home, folder)
     assert [path.name for path in paths] == ["index.html", "vae.html"]
-    assert sorted(folder.glob("*")) == sorted(paths)
+    assert {path.name for path in folder.glob("*")} == {"index.html", "vae.html", "losses-mine.html"}
+    assert (folder / "losses-mine.html").read_text() == EARLIER
     return folder
 
 
@@ -71,6 +78,13 @@ def test_a_question_is_answered_and_heard(page: Page) -> None:
     page.wait_for_function("document.querySelectorAll('audio')[1].currentTime > 0.1")
     assert page.locator("audio").nth(1).evaluate("audio => audio.duration") == pytest.approx(1, abs=0.2)
     assert not find_barriers(page) and not scrolls_sideways(page)
+
+
+def test_a_page_stays_when_its_sweep_is_deleted(page: Page) -> None:
+    entries = page.locator(".questions li")
+    expect(entries).to_have_text([re.compile(r"L1 & L2\?\s*<L1> is worse\."), re.compile("variational")])
+    entries.first.get_by_role("link").click()
+    expect(page.get_by_role("heading", level=1)).to_have_text("L1 & L2?")
 
 
 def render_in_two_ways(sweep: SweepFolder) -> None:
