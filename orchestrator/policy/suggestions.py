@@ -14,6 +14,7 @@ from dataclasses import replace
 
 import optuna
 from optuna.trial import TrialState
+from threadpoolctl import threadpool_limits
 
 from orchestrator.errors import UserError
 from orchestrator.plugins.samplers import make_sampler
@@ -140,7 +141,10 @@ class Studies:
     def _ask_afresh(self, sampler: str, study: _ArmStudy, seed: int) -> dict[str, Value]:
         """Return the proposal of a sampler for a study that was made for it; name the file of a user's that raises."""
         try:
-            return study.ask(seed, sampler)
+            # Beside trials that keep every core busy, the small matrices of a GP take many times as long on several
+            # threads. One thread also adds up in the same order on every machine.
+            with threadpool_limits(1):
+                return study.ask(seed, sampler)
         except Exception as error:
             if not is_file(sampler) or isinstance(error, UserError):
                 raise
