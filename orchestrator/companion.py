@@ -11,14 +11,15 @@ NICENESS = 10
 """Trials have priority."""
 
 
-def follow_driver() -> threading.Event:
-    """Let this process outlive its driver, with a low priority; return an event that is set when the driver has ended.
+def outlive_driver() -> threading.Event:
+    """Keep this process alive when its driver is interrupted, and return an event for its end.
 
-    The driver holds the other end of standard input, which its death closes, too.
+    The process gets a low priority. The driver holds the other end of standard input, which closes when it ends,
+    also when it is killed.
     """
     os.nice(NICENESS)
     for number in (signal.SIGINT, signal.SIGHUP):
-        # These signals are for the driver, whose last lines and whose end are still to be read.
+        # These signals are meant for the driver. This process still has to read what the driver writes last.
         signal.signal(number, signal.SIG_IGN)
     closed = threading.Event()
 

@@ -222,7 +222,7 @@ def _send(
     path: Path, address: str, home: Path | None, preset: str | None, overrides: list[str], name: str | None
 ) -> None:
     """Let a cluster run a search space, which is checked here before."""
-    from orchestrator.machines.code import own_files
+    from orchestrator.machines.code import user_code_paths
     from orchestrator.machines.sending import require_home, send_sweep
     from orchestrator.search_space.reader import read_search_space
     from orchestrator.search_space.sampler import is_file
@@ -233,7 +233,7 @@ def _send(
     for option, value in (("--preset", preset), ("--name", name)):
         options += [option, value] if value is not None else []
     sampler = sweep.space.search.sampler
-    own = [*own_files(sweep), *([Path(sampler)] if is_file(sampler) else [])]
+    own = [*user_code_paths(sweep), *([Path(sampler)] if is_file(sampler) else [])]
     send_sweep(address, home_there, path, sweep.name, options, print, own)
 
 

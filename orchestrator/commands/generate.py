@@ -63,7 +63,8 @@ def generate(home: Path, files: Sequence[Path], options: Options, say: Callable[
             raise UserError(f"{file}: no such file{suggest_file(file)}")
     kinds = {exported_models.kind_of(path) for path in files}
     if len(kinds) > 1:
-        raise UserError("images and sounds together; give one kind at a time")
+        one, other = (next(file for file in files if exported_models.kind_of(file) == kind) for kind in sorted(kinds))
+        raise UserError(f"{one} is an image and {other} is a sound; give files of one kind")
     stems = Counter(file.stem for file in files)
     if twins := [str(file) for file in files if stems[file.stem] > 1]:
         raise UserError(f"{', '.join(twins)}: their results would have the same names; give each another -o")
@@ -87,7 +88,7 @@ def _open_champion(home: Path, options: Options, kind: str, say: Callable[[str],
         yield export_trial(home, options.sweep or find_generating_sweep(home, kind), say)
         return
     if options.sweep is not None:
-        raise UserError("--sweep and --model: give one of them")
+        raise UserError("--sweep and --model exclude each other; give one")
     from orchestrator.models.registry import download_model
 
     with download_model(home, options.model) as folder:

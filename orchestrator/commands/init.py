@@ -100,7 +100,7 @@ def _write(example: Example, name: str, folder: Path, say: Callable[[str], None]
     for target in targets:
         if target.exists():
             raise UserError(
-                f"{target}: is there already, and nothing was written; move it, or give another folder: --out DIR"
+                f"{target}: already exists, and nothing was written; move it, or give another folder: --out DIR"
             )
     try:
         folder.mkdir(parents=True, exist_ok=True)

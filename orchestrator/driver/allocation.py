@@ -43,9 +43,9 @@ def share_code(
     Raises:
         UserError: some of the code is not in the folder of the search space, and a machine does not see it there.
     """
-    from orchestrator.machines.code import CODE, copy_code, judge_files, own_files
+    from orchestrator.machines.code import CODE, copy_code, judge_files, user_code_paths
 
-    paths = [*judge_files(sweep), *own_files(sweep)]
+    paths = [*judge_files(sweep), *user_code_paths(sweep)]
     files = [str(path) for path in paths]
     if blind := machines.find_blind(files):
         source = sweep.path.resolve().parent

@@ -28,14 +28,16 @@ def present_judges(sweep: str, prepared: Prepared, ledger: Ledger, say: Callable
     before = ledger.started if ledger.trials else {}
     if before and before.get("judge") != prepared.judge:
         raise UserError(
-            f"sweep {sweep} was judged by {before.get('judge')}, the judge is now {prepared.judge} (the corpus or "
-            "orchestrate is another one): their values can't be compared; start another sweep with --name"
+            f"sweep {sweep}: the judge was {before.get('judge') or 'none'} and is now {prepared.judge or 'none'}, "
+            "because the corpus or the version of orchestrate has changed; new values could not be compared with the "
+            "old ones: start another sweep with --name"
         )
     earlier = before.get("judges", {})
     for name, score in prepared.judges.items():
         say(words.describe_judge(name, score))
         if name in earlier and earlier[name]["id"] != score["id"]:
             raise UserError(
-                f"sweep {sweep} was judged by {earlier[name]['id']}, the judge is now {score['id']} (its weights, "
-                "settings or code are others): their values can't be compared; start another sweep with --name"
+                f"sweep {sweep}: judge {name} was {earlier[name]['id']} and is now {score['id']}, because its weights, "
+                "settings or code have changed; new values could not be compared with the old ones: start another "
+                "sweep with --name"
             )

@@ -44,7 +44,7 @@ class LiveControl:
         if not self.controls.paused:
             return ""
         command = format_command("continue", self._folder.name, *home_option(self._folder.parent))
-        return f"It was paused by hand; {command} goes on with it."
+        return f"It was paused by hand; continue it with {command}"
 
     def look(self, live: set[int]) -> None:
         """Carry out the requests that have come.

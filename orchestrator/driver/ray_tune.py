@@ -63,7 +63,7 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
     def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
         """Return whether Ray stops or continues a task after its report."""
         is_over = self.engine.handle_report(trial.trial_id, result)
-        # Tune keeps one actor for a task that may follow, which would hold its card while the sweep pauses.
+        # Tune keeps one actor for a task that may update_each_turn, which would hold its card while the sweep pauses.
         # The argument is a wrapper, on which an attribute would be set without an effect.
         tune_controller._tune_controller._reuse_actors = not self.engine.is_waiting()
         return str(TrialScheduler.STOP if is_over else TrialScheduler.CONTINUE)
@@ -144,7 +144,9 @@ def use_started_workers() -> None:
         class_cache.ENV_VARS_TO_PROPAGATE = set()
 
 
-def fit(engine: Engine, name: str, scratch: Path, count_slots: Callable[[], int], measure: Callable[[], None]) -> None:
+def run_tasks(
+    engine: Engine, name: str, scratch: Path, count_slots: Callable[[], int], measure: Callable[[], None]
+) -> None:
     """Let Ray Tune execute the engine's tasks until there are no more.
 
     Ray retries nothing and restores nothing: the engine decides both.
@@ -156,16 +158,15 @@ def fit(engine: Engine, name: str, scratch: Path, count_slots: Callable[[], int]
         count_slots: returns the number of tasks that run at once; it follows machines that come and go.
         measure: is called in each turn of Tune's loop.
     """
-
     metrics = SweepMetrics(engine.ledger, count_slots, lambda: len(engine.live), engine.is_waiting)
 
-    def follow() -> None:
+    def update_each_turn() -> None:
         searcher.set_max_concurrency(count_slots())
         measure()
         metrics.look()
 
     use_started_workers()
-    # `timeout`: while no task runs, Tune waits as long for the next one, and meanwhile ends no actor.
+    # The default of `timeout`, which has no setting: while no task runs, Tune blocks for so long and ends no actor.
     TuneController._update_trial_queue.__defaults__ = (False, TURN_S)
     searcher = ConcurrencyLimiter(TaskSearcher(engine), max_concurrent=count_slots())
     tune.Tuner(
@@ -182,7 +183,7 @@ def fit(engine: Engine, name: str, scratch: Path, count_slots: Callable[[], int]
             failure_config=tune.FailureConfig(max_failures=0),
             # Workers write checkpoints themselves; Ray would count an actor without `save_checkpoint` as failed.
             checkpoint_config=tune.CheckpointConfig(checkpoint_frequency=0, checkpoint_at_end=False),
-            stop=EngineStopper(engine, follow),
+            stop=EngineStopper(engine, update_each_turn),
             verbose=0,
         ),
     ).fit()

@@ -63,11 +63,11 @@ class Takeover:
         time.sleep(SIGNAL_S)
         self.screen.release_terminal()
         if self.signal_handler.reason:
-            self._end(self.signal_handler.reason, Interrupted.exit_code)
+            self._give_up(self.signal_handler.reason, Interrupted.exit_code)
         unrecorded = int(os.environ.get(UNRECORDED, "0"))
         restarts = self.ledger.restarts + unrecorded + 1
         if restarts > MAX_RESTARTS:
-            self._end(f"{what} {restarts} times without a report between; see driver.log in the sweep's folder", 1)
+            self._give_up(f"{what} {restarts} times without a report between; see driver.log in the sweep's folder", 1)
         # On a full disk this write fails; the fresh driver then waits for space.
         try:
             self.ledger.write(Restarted(reason=what))
@@ -81,7 +81,8 @@ class Takeover:
         # The new program keeps the process id, the terminal and the lock, and nothing else.
         os.execv(sys.executable, [sys.executable, "-m", "orchestrator", *self.resume_arguments])
 
-    def _end(self, why: str, exit_code: int) -> NoReturn:
+    def _give_up(self, why: str, exit_code: int) -> NoReturn:
+        """Close the sweep as interrupted, print how to resume it, and end the process, from any thread."""
         with contextlib.suppress(OSError):
             self.ledger.write(Closed(outcome=words.OUTCOME_INTERRUPTED, reason=why))
         self.screen.say(why)

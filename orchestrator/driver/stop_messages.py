@@ -78,8 +78,8 @@ class StopMessages:
         for arm, trial in agenda.paused_arms().items():
             times = self.sweep.space.limits.max_same_errors
             lines.append(
-                f"{arm} is paused: its last {times} trials failed alike, {trial.reason}. Mend the code and go on, or "
-                f"try them again as they are: {self._resume('--retry-failed')}"
+                f"{arm} is paused: its last {times} trials failed alike, {trial.reason}. Correct the code and resume, "
+                f"or try them again as they are: {self._resume('--retry-failed')}"
             )
         if agenda.hearing.unheard():
             lines.append(self.ask_for_votes(agenda))

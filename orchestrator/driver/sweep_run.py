@@ -276,10 +276,10 @@ class SweepRun:
             SweepStopped: Ray failed for an unknown reason.
             UserError: a sampler of the user's raised.
         """
-        from orchestrator.driver.ray_tune import fit
+        from orchestrator.driver.ray_tune import run_tasks
 
         try:
-            fit(engine, self.sweep.name, scratch, lambda: tasks.slots, measure)
+            run_tasks(engine, self.sweep.name, scratch, lambda: tasks.slots, measure)
         except Exception as error:
             logging.getLogger("ray").error("fit() raised\n%s", traceback.format_exc())
             if isinstance(error, UserError):

@@ -38,8 +38,9 @@ def open_exchange(ledger: Ledger, uri: str, say: Callable[[str], None], read_log
     if driver is None:
         if list_drivers(store, folder.name):
             raise UserError(
-                f"storage {uri}: has a sweep {folder.name} of another home already; go on with that one (orchestrate "
-                f"resume {folder.name} --storage {uri}, in a home without it), or start another one with --name"
+                f"storage {uri}: another home already runs a sweep {folder.name} there; continue that one with "
+                f"orchestrate resume {folder.name} --storage {uri} --home NEW_FOLDER, or choose another name with "
+                "--name"
             )
         driver = name_driver(folder, uri, [])
     return Exchange(ledger, uri, driver, say, read_logs)

@@ -66,9 +66,10 @@ def default_dashboard() -> str | None:
 
 
 def use_token() -> None:
-    """Let Ray send the token that this user has, if there is one; it must be called before Ray is imported.
+    """Make Ray send this user's token, if there is one; this must be called before Ray is imported.
 
-    `ray start` demands it where the file exists; `ray.init` with an address, and the client of jobs, do not send it.
+    A cluster started by `ray start` requires the token where the file exists, but `ray.init` with an address, and the
+    client of jobs, send it only if `RAY_AUTH_MODE` is `token`.
     """
     token_file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     if "RAY_AUTH_TOKEN" in os.environ or token_file.exists():
@@ -114,13 +115,13 @@ def check_form(address: str, *, detached: bool) -> None:
     if is_dashboard(address):
         if not detached:
             raise UserError(
-                f"--address {address}: a dashboard takes jobs only; add --detach, so that the driver runs on the "
-                "cluster, or run this on one of its machines (--address auto)"
+                f"--address {address}: this is the URL of a dashboard, which only accepts jobs; add --detach to run "
+                "the driver on the cluster, or run this command on one of its machines with --address auto"
             )
         return
     host, _, port = address.rpartition(":")
     if address != AUTO and not (host and "/" not in host and port.isdecimal() and 0 < int(port) < 2**16):
-        raise UserError(f"--address {address}: no address of a Ray cluster; give {FORMS}")
+        raise UserError(f"--address {address}: is not an address of a Ray cluster; give {FORMS}")
 
 
 def check_answers(address: str) -> None:

@@ -72,8 +72,8 @@ def judge_files(sweep: Sweep) -> list[Path]:
     return [Path(str(file)).expanduser().resolve() for file in files]
 
 
-def own_files(sweep: Sweep) -> list[Path]:
-    """Return a user's own code that a sweep names: its components, and its trainable's file or a command's folder."""
+def user_code_paths(sweep: Sweep) -> list[Path]:
+    """Return the paths of the user's code: components, and the trainable's file or the folder of a command."""
     own = [path.resolve() for path in sweep.components]
     reference = sweep.space.trainable_reference
     if isinstance(reference, Mapping):

@@ -83,8 +83,8 @@ class Jobs:
         except (OSError, RuntimeError, ValueError) as error:
             reason = (str(error).strip() or type(error).__name__).partition("\n")[0]
             raise UserError(
-                f"--address {address}: no dashboard takes jobs there ({reason}); the head needs the extra cluster "
-                "(pip install 'avsweep[cluster]') and ray start --head, and this machine a way to its port 8265"
+                f"--address {address}: no dashboard answers there ({reason}); on the cluster's head run "
+                "pip install 'avsweep[cluster]' and ray start --head, and let this machine reach its port 8265"
             ) from None
 
     def send(self, name: str, home: str, arguments: Sequence[str], folder: Path | None) -> Job:
@@ -194,8 +194,9 @@ class Jobs:
             )
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(
-                f"--address {self._address}: the cluster takes no job ({str(error).strip().partition(chr(10))[0]}); "
-                "files that are too large to send belong into a .rayignore beside the search space"
+                f"--address {self._address}: the cluster refused the job ("
+                f"{str(error).strip().partition(chr(10))[0]}); if files are too large to send, list them in a "
+                ".rayignore beside the search space"
             ) from None
         return Job(job_id, name, home, "PENDING")
 

@@ -32,7 +32,7 @@ def send_sweep(
     name: str,
     options: Sequence[str],
     say: Callable[[str], None],
-    own_files: Sequence[Path] = (),
+    user_code_paths: Sequence[Path] = (),
 ) -> None:
     """Let a cluster run a search space.
 
@@ -43,13 +43,13 @@ def send_sweep(
         name: the name of the sweep.
         options: the options of `orchestrate sweep`, without the file, the home and the address.
         say: prints a line.
-        own_files: the user's own files that the sweep imports.
+        user_code_paths: the user's own files that the sweep imports.
 
     Raises:
         UserError: a file that the sweep imports lies outside of the folder.
     """
     folder = file.resolve().parent
-    for path in own_files:
+    for path in user_code_paths:
         if not path.resolve().is_relative_to(folder):
             raise UserError(
                 f"{path}: lies outside of {folder}, which is what is sent to the cluster; move it there, or run the "

@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 from ruamel.yaml import YAML
 
-from orchestrator.companion import follow_driver
+from orchestrator.companion import outlive_driver
 from orchestrator.notices.delivery import Deliveries
 from orchestrator.notices.occasions import Watch
 from orchestrator.search_space.section import Notice
@@ -77,7 +77,7 @@ def _step(watch: Watch, deliveries: Deliveries) -> None:
 
 def main() -> None:
     """Send the notices of the sweep whose folder is named on the command line until standard input ends."""
-    follow(Path(sys.argv[1]), follow_driver())
+    follow(Path(sys.argv[1]), outlive_driver())
 
 
 if __name__ == "__main__":

@@ -55,8 +55,8 @@ def check_copy(copy: Path) -> None:
     """
     if _digest(copy) != copy.stem.partition("-")[2]:
         raise UserError(
-            f"{copy}: has changed since trials of this sweep began from it; put the file back, or start another sweep "
-            "with --name"
+            f"{copy}: has changed since trials of this sweep were initialized from it; put the file back, or start "
+            "another sweep with --name"
         )
 
 

@@ -192,7 +192,7 @@ def check_objective_judge(metric: str, scores: Mapping[str, Mapping[str, Any]]) 
     for name, score in scores.items():
         if score["deaf"] and metric.startswith(f"val/{name}_"):
             raise UserError(
-                f"objective.metric: {metric}: judge {name} is deaf to this corpus: it recognizes "
-                f"{score['accuracy']:.2f} of {score['recordings']} real recordings, {score['chance']:.2f} by chance; "
-                "choose the metric of another judge"
+                f"objective.metric: {metric}: judge {name} can't tell the classes of this corpus apart: it is right "
+                f"for {score['accuracy']:.2f} of {score['recordings']} real recordings, and guessing for "
+                f"{score['chance']:.2f}; choose a metric of another judge"
             )

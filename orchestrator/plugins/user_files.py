@@ -81,7 +81,7 @@ def check_file(path: Path, before: Sequence[Path], *, defines_trainable: bool) -
             )
     except (SyntaxError, ValueError) as error:
         raise _refusal(error, path) from error
-    marker = _marker([*before, path])
+    marker = _import_marker([*before, path])
     if marker.exists():
         return
     _try_import(path, before)
@@ -139,8 +139,11 @@ def _replace_arguments(*arguments: str) -> Iterator[None]:
         sys.argv = before
 
 
-def _marker(paths: Sequence[Path]) -> Path:
-    """Return the empty file that exists once this code was imported by this Python, which takes seconds to try."""
+def _import_marker(paths: Sequence[Path]) -> Path:
+    """Return the path of the marker of a successful import; it depends on the code and on this Python.
+
+    If the file exists, the import in a child process is skipped, which takes seconds.
+    """
     contents = hashlib.sha256(f"{sys.executable} {sys.version}".encode())
     for path in paths:
         for name, file in {path.name: path, **helper_files(path)}.items():

@@ -149,7 +149,7 @@ class Studies:
             if not is_file(sampler) or isinstance(error, UserError):
                 raise
             raise UserError(
-                f"{sampler}: raised {type(error).__name__}: {error}; mend it and resume the sweep "
+                f"{sampler}: raised {type(error).__name__}: {error}; correct it and resume the sweep "
                 f"({self._ledger.folder / 'driver.log'} has the traceback)"
             ) from error
 

@@ -31,7 +31,9 @@ def check_sweep_name(name: str) -> str:
         raise ValueError(f"needs at most {MAX_SWEEP_CHARACTERS} characters, got {len(name)}: {quote_value(name)}")
     # Some file systems ignore case, and SQLite makes files named mlflow.db-….
     if name.lower() in RESERVED or name.lower().startswith("mlflow.db-"):
-        raise ValueError(f"{name!r} is taken by the home itself, as are {', '.join(RESERVED)}; choose another name")
+        raise ValueError(
+            f"{name!r} is reserved for files of the home, as are {', '.join(RESERVED)}; choose another name"
+        )
     return name
 
 

@@ -46,9 +46,9 @@ class Reading:
         root: the file.
         path: its path.
         mistakes: receives all mistakes.
-        lost: top-level keys that are left out of all checks.
-        broken: names of parameters that are left out of all checks.
-        wrong: names of parameters whose value is wrong.
+        skipped_sections: top-level keys that are left out of all checks.
+        skipped_params: names of parameters that are left out of all checks.
+        invalid_params: names of parameters whose value is wrong.
         references: mistakes in references to other entries, as (path, message, whether it is at the key). They are not
             reported if those entries have mistakes of their own.
         was_checked: whether the file is the copy of one that was checked, with presets and options, when its sweep was
@@ -60,9 +60,9 @@ class Reading:
         self.root = root
         self.path = path
         self.mistakes = mistakes
-        self.lost: set[str] = set()
-        self.broken: set[str | int] = set()
-        self.wrong: set[str | int] = set()
+        self.skipped_sections: set[str] = set()
+        self.skipped_params: set[str | int] = set()
+        self.invalid_params: set[str | int] = set()
         self.references: list[tuple[KeyPath, str, bool]] = []
 
     def sweep(self) -> Sweep | None:
@@ -70,16 +70,16 @@ class Reading:
         self.root.value.setdefault("name", Node(self.path.stem, self.root.place))
         overlays.make_paths_absolute(self.root)
         space = self._validate()
-        if self.lost.isdisjoint({"budget", "pruning", "resources", "arms"}):
+        if self.skipped_sections.isdisjoint({"budget", "pruning", "resources", "arms"}):
             check_space(space, self.note)
         components = self._import_components(space)
-        if "corpus" not in self.lost and space.corpus is not None:
+        if "corpus" not in self.skipped_sections and space.corpus is not None:
             with self._note_errors_at(("corpus",)):
                 check_corpus(space.corpus, loader.corpus_model(space.corpus), self.note)
-        elif not {"corpus", "trainable"} & self.lost:
+        elif not {"corpus", "trainable"} & self.skipped_sections:
             check_needs_no_corpus(space, self.note)
         panel = self._read_panel(space)
-        self.broken.update(check_params(space, self.note))
+        self.skipped_params.update(check_params(space, self.note))
         arms, skipped = self._make_arms(space)
         declaration = self._load_declaration(space, components)
         metrics: dict[str, Metric] = {}
@@ -87,9 +87,9 @@ class Reading:
             metrics = panel.describe_metrics(declaration, self.note)
             self._check_against(declaration, metrics, space, arms)
         self._note_references()
-        if self.lost.isdisjoint({"search", "budget"}):
+        if self.skipped_sections.isdisjoint({"search", "budget"}):
             # Without the parameters that are left out, arms can be searched in other ways than their author means.
-            check_search(space, [] if self.broken else [arm for arm, _ in arms], self.note)
+            check_search(space, [] if self.skipped_params else [arm for arm, _ in arms], self.note)
             with self._note_errors_at(("search", "sampler")):
                 if is_file(space.search.sampler):
                     check_sampler_file(Path(space.search.sampler))
@@ -119,9 +119,9 @@ class Reading:
 
     def _note_value(self, path: KeyPath, message: str, *, at_key: bool = False) -> None:
         """Record a value that the trainable refuses, unless its entry was left out of the checks."""
-        if self.broken.isdisjoint(path[-1:]):
+        if self.skipped_params.isdisjoint(path[-1:]):
             self.note(path, message, at_key=at_key)
-            self.wrong.update(removable_part(path)[1:])
+            self.invalid_params.update(removable_part(path)[1:])
 
     def _keep_reference(self, path: KeyPath, message: str, *, at_key: bool = False) -> None:
         self.references.append((path, message, at_key))
@@ -129,7 +129,7 @@ class Reading:
     def _note_references(self) -> None:
         """Record wrong references, unless their target is wrong itself or was narrowed by a preset or an option."""
         for path, message, at_key in self.references:
-            is_consequence = not (self.broken | self.wrong).isdisjoint(path[-1:])
+            is_consequence = not (self.skipped_params | self.invalid_params).isdisjoint(path[-1:])
             if not is_consequence and (path[0] == "baseline" or not self._is_narrowed(path)):
                 self.note(path, message, at_key=at_key)
 
@@ -145,7 +145,7 @@ class Reading:
         return any(place.is_override for place in places) and not self.root.find(reference).place.is_override
 
     def _validate(self) -> SearchSpace:
-        """Return the models of the file, or of its valid parts."""
+        """Return the file as a model, and note each mistake; with mistakes, only its valid parts are in the model."""
         tree = self.root.to_plain()
         try:
             return SearchSpace.model_validate(tree)
@@ -158,15 +158,15 @@ class Reading:
             unknown = details["type"] == "extra_forbidden"
             self.note(path, unknown_key(path) if unknown else describe(details), at_key=unknown)
             if unknown and len(path) == 1:
-                # What refers to a misspelled section is right once its name is.
-                self.lost |= {find_similar(path[0], SearchSpace.model_fields)} - tree.keys()
+                # A misspelled section counts as skipped: references to it become right when its name is corrected.
+                self.skipped_sections |= {find_similar(path[0], SearchSpace.model_fields)} - tree.keys()
         parts = keep_valid_parts(tree, paths)
-        self.lost |= parts.lost
-        self.broken |= parts.broken
+        self.skipped_sections |= parts.skipped_sections
+        self.skipped_params |= parts.skipped_params
         return parts.space
 
     def _make_arms(self, space: SearchSpace) -> tuple[list[tuple[Arm, Cell]], list[str]]:
-        if not self.lost.isdisjoint({"params", "compare"}):
+        if not self.skipped_sections.isdisjoint({"params", "compare"}):
             return [], []
         cells, skipped = make_cells(space, self._keep_reference)
         check_baseline(space, cells, self._keep_reference)
@@ -184,13 +184,13 @@ class Reading:
 
     def _read_panel(self, space: SearchSpace) -> Panel:
         """Return the judges and metrics that the file adds."""
-        if not self.lost.isdisjoint({"judges", "metrics"}):
+        if not self.skipped_sections.isdisjoint({"judges", "metrics"}):
             return Panel()
         return read_panel(space, self.note)
 
     def _load_declaration(self, space: SearchSpace, components: Sequence[Path] | None) -> type[Declaration] | None:
         """Return the trainable's declaration; None if that fails, or if components could not be imported."""
-        if "trainable" in self.lost:
+        if "trainable" in self.skipped_sections:
             return None
         declaration = None
         with self._note_errors_at(("trainable",)):
@@ -208,7 +208,7 @@ class Reading:
     ) -> None:
         """Check the settings and the metrics of the trainable."""
         num_mistakes = len(self.mistakes.entries)
-        if "objective" not in self.lost:
+        if "objective" not in self.skipped_sections:
             check_objective(space, trainable, metrics, len(arms), self.note)
             check_renderings(space, trainable, self.note)
             check_objective_at(space, [cell for _, cell in arms], self.note)
@@ -216,9 +216,9 @@ class Reading:
         check.check_bundles(space)
         for arm, cell in arms:
             check.check_arm(arm, cell)
-        if "budget" not in self.lost:
+        if "budget" not in self.skipped_sections:
             check_seeds(space, arms, self.note)
-        if len(self.mistakes.entries) == num_mistakes and "objective" not in self.lost:
+        if len(self.mistakes.entries) == num_mistakes and "objective" not in self.skipped_sections:
             added = [name for name in metrics if name not in trainable.METRICS]
 
             def reported(config: TrialConfig) -> list[str]:

@@ -27,14 +27,14 @@ class ValidParts:
 
     Attributes:
         space: their models, with `STAND_INS` for required keys that are missing or wrong.
-        lost: top-level keys that are missing or have a wrong form; wrong entries of `params` and `compare` are left out
-            one by one instead.
-        broken: names of parameters whose entry has a wrong form and was left out.
+        skipped_sections: top-level keys that are missing or have a wrong form; wrong entries of `params` and `compare`
+            are left out one by one instead.
+        skipped_params: names of parameters whose entry has a wrong form and was left out.
     """
 
     space: SearchSpace
-    lost: set[str]
-    broken: set[str | int]
+    skipped_sections: set[str]
+    skipped_params: set[str | int]
 
 
 def keep_valid_parts(tree: dict[str, Any], wrong_paths: Iterable[KeyPath]) -> ValidParts:
@@ -44,28 +44,28 @@ def keep_valid_parts(tree: dict[str, Any], wrong_paths: Iterable[KeyPath]) -> Va
         tree: the file as plain mappings, lists and scalars; it is changed.
         wrong_paths: the paths in it of all values that the models refuse.
     """
-    lost: set[str] = set()
-    broken: set[str | int] = set()
+    skipped_sections: set[str] = set()
+    skipped_params: set[str | int] = set()
     for path in wrong_paths:
         part = removable_part(path)
         _remove(tree, part)
         if len(part) > 1 and part[0] in ("params", "compare"):
-            broken.update(part[1:])
+            skipped_params.update(part[1:])
         else:
-            lost.update(part[:1])
+            skipped_sections.update(part[:1])
     try:
-        return ValidParts(_fill_in(tree, lost), lost, broken)
+        return ValidParts(_fill_in(tree, skipped_sections), skipped_sections, skipped_params)
     except ValidationError as error:
         # A section without a required key is left out as a whole.
         sections = {str(details["loc"][0]) for details in error.errors()}
-    lost |= sections
+    skipped_sections |= sections
     rest = {key: value for key, value in tree.items() if key not in sections}
-    return ValidParts(_fill_in(rest, lost), lost, broken)
+    return ValidParts(_fill_in(rest, skipped_sections), skipped_sections, skipped_params)
 
 
-def _fill_in(tree: dict[str, Any], lost: set[str]) -> SearchSpace:
-    """Return the models of a file with `STAND_INS` for required keys that are missing, which are added to `lost`."""
-    lost |= STAND_INS.keys() - tree.keys()
+def _fill_in(tree: dict[str, Any], skipped_sections: set[str]) -> SearchSpace:
+    """Return the models of a file with `STAND_INS` for missing required keys; add these to `skipped_sections`."""
+    skipped_sections |= STAND_INS.keys() - tree.keys()
     return SearchSpace.model_validate({**STAND_INS, **tree})
 
 

@@ -101,8 +101,7 @@ class Objective:
     def rank(self, stage: str, outcome: str | None, value: float | None) -> Rank | None:
         """Return what orders an arm's trials, the largest first; None if a trial can't be its arm's best.
 
-        Trials of the search that trained to the end come first: one that was pruned or still trains is the best only
-        as long as there is none of them, and one that diverged only if there is no other.
+        Completed trials come before pruned and running ones, and these before diverged ones.
         """
         if stage != words.STAGE_SEARCH or outcome == words.OUTCOME_FAILED or value is None or math.isnan(value):
             return None

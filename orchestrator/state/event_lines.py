@@ -54,8 +54,8 @@ def parse(line: Line) -> Event:
     if cls is None or not values.keys() <= _FIELDS[cls] or not _REQUIRED[cls] <= values.keys():
         of_trial = f" of trial {line['trial']}" if "trial" in line else ""
         raise UserError(
-            f"the event {line['event']!r}{of_trial} was written by another version of orchestrate, with other fields; "
-            "go on with that one, or start another sweep with --name"
+            f"the sweep log has an event {line['event']!r}{of_trial} in the format of another version of orchestrate; "
+            "resume with that version, or start another sweep with --name"
         )
     return cls(**values)
 

@@ -71,4 +71,4 @@ def _check_target(target: Path, *, replaces: bool) -> None:
     if NOTE not in names:
         raise UserError(f"--out {target}: has files that no export has written; give a new folder")
     if not replaces:
-        raise UserError(f"--out {target}: is there already; give a new folder, or --overwrite to replace this one")
+        raise UserError(f"--out {target}: already exists; give a new folder, or --overwrite to replace this one")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from orchestrator.companion import follow_driver
+from orchestrator.companion import outlive_driver
 from orchestrator.state.history import History
 from orchestrator.tracking.batches import describe_left_out
 from orchestrator.tracking.client import Gone, Refused, Unreachable
@@ -208,7 +208,7 @@ def main() -> None:
     """Follow the sweep whose folder is named on the command line until standard input ends."""
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    follow(Path(sys.argv[1]), closed=follow_driver())
+    follow(Path(sys.argv[1]), closed=outlive_driver())
 
 
 if __name__ == "__main__":

@@ -154,7 +154,7 @@ def write_sweep_note(history: History, pages: SweepPages, outcome: str) -> str:
         f"Sweep {history.name}: {outcome}. {_counts(history)}. Best trial of each arm by "
         f"{words.label_of(history.objective.metric)} ({better} is better), at its best epoch:",
     ]
-    after = [_views(history, pages), _reproduction(history, pages)]
+    after = [_views(history, pages), _describe_reproduction(history, pages)]
     if any(MARK in row for row in table):
         after.insert(0, f"{MARK} Its trials ran on different code.")
     # The header has two lines.
@@ -196,8 +196,8 @@ def _views(history: History, pages: SweepPages) -> str:
     )
 
 
-def _reproduction(history: History, pages: SweepPages) -> str:
-    """Return the commands that run the sweep again, as a block of code."""
+def _describe_reproduction(history: History, pages: SweepPages) -> str:
+    """Return Markdown on how to print the best configuration, and how to run the sweep again."""
     git = history.started["git"]
     lines = [f"git checkout {git['commit'][:COMMIT_DIGITS]}"] if git["commit"] else []
     if lines and git["dirty"]:

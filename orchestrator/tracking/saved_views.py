@@ -48,17 +48,17 @@ def pack_view(name: str, state: Mapping[str, Any], made_ms: int) -> str:
     return json.dumps({"name": name, "createdAt": made_ms, "updatedAt": made_ms, "state": text})
 
 
-def make_state(
+def make_view_state(
     search_filter: str,
     order_by: str,
     *,
     ascending: bool,
     columns: Mapping[str, int],
     sections: Sequence[Section] = (),
-    closed: Sequence[str] = (),
-    without: Sequence[str] = (),
+    collapsed_sections: Sequence[str] = (),
+    hidden_metrics: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Return the state of MLflow's page of runs.
+    """Return the content of a saved view of MLflow's page of runs.
 
     Args:
         search_filter: selects the runs.
@@ -67,16 +67,18 @@ def make_state(
         columns: the columns of the table, as MLflow names them (``tags.`orchestrate.arm` ``), each with the most
             characters of a cell that is not cut; the head is never cut.
         sections: the charts.
-        closed: the names of sections that MLflow makes of all other metrics, and that are closed at first.
-        without: the metrics that have no chart of MLflow's own making.
+        collapsed_sections: the names of sections that MLflow makes of all other metrics, collapsed at first.
+        hidden_metrics: the metrics for which MLflow draws no chart by itself.
     """
     charts, headings = [], []
     for section in sections:
         charts += [chart | {"metricSectionId": section.name} for chart in section.charts]
         size = {"columns": section.columns, "cardHeight": section.height_px}
         headings.append(_heading(section.name, is_open=True) | size)
-    charts += [make_line(metric) | {"metricSectionId": metric.partition("/")[0], "deleted": True} for metric in without]
-    headings += [_heading(name, is_open=False) for name in closed]
+    charts += [
+        make_line(metric) | {"metricSectionId": metric.partition("/")[0], "deleted": True} for metric in hidden_metrics
+    ]
+    headings += [_heading(name, is_open=False) for name in collapsed_sections]
     widths_px = {column: _width_px(column, length) for column, length in columns.items()}
     return {
         "searchFilter": search_filter,

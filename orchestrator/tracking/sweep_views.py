@@ -9,7 +9,7 @@ from typing import Any
 from orchestrator.search_space.domains import LogInt, LogUniform
 from orchestrator.state.curve import Objective
 from orchestrator.state.history import History
-from orchestrator.tracking.saved_views import Chart, Section, make_chart, make_line, make_state
+from orchestrator.tracking.saved_views import Chart, Section, make_chart, make_line, make_view_state
 from reports import vocabulary as words
 
 LOG_SCALES = frozenset({LogUniform.kind, LogInt.kind})
@@ -232,7 +232,7 @@ class Seen:
         metrics = [f"metrics.`{name}`" for name in words.SOUND_METRICS]
         arm = f"tags.`{words.TAG_ARM}`"
         roles = f"tags.`{words.TAG_ROLE}` = '{words.ROLE_EVALUATION}'"
-        return make_state(
+        return make_view_state(
             f"{roles} AND tags.`{words.TAG_SWEEP_ID}` = '{self.sweep_id}'",
             words.SOUND_METRICS[0],
             ascending=True,
@@ -249,12 +249,16 @@ class Seen:
         best_of_incomparable = [
             words.best_name(name) for name in self.incomparable if name.startswith(words.VAL_PREFIX)
         ]
-        return make_state(
+        return make_view_state(
             f"tags.`{words.TAG_ROLE}` = '{words.ROLE_TRIAL}' AND tags.`{words.TAG_PARENT}` = '{self.run_id}'",
             self._best_name,
             ascending=self.objective.mode == "min",
             columns={arm: self._arm_length, **dict.fromkeys([*metrics, outcome, epochs, *params], 0)},
             sections=sections,
-            closed=[*CLOSED_SECTIONS, *pictures, *(name.removeprefix(words.BEST_PICTURE_PREFIX) for name in pictures)],
-            without=[*map(words.to_mlflow, self.incomparable), *map(words.to_mlflow, best_of_incomparable)],
+            collapsed_sections=[
+                *CLOSED_SECTIONS,
+                *pictures,
+                *(name.removeprefix(words.BEST_PICTURE_PREFIX) for name in pictures),
+            ],
+            hidden_metrics=[*map(words.to_mlflow, self.incomparable), *map(words.to_mlflow, best_of_incomparable)],
         )

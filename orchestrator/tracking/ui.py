@@ -146,7 +146,7 @@ def run_server(home: Path, uri: str, port: int) -> Iterator[subprocess.Popen[byt
             start_new_session=True,
         )
     try:
-        _wait_for(server, port, log)
+        _wait_until_ready(server, port, log)
         yield server
     finally:
         with contextlib.suppress(ProcessLookupError):
@@ -154,9 +154,14 @@ def run_server(home: Path, uri: str, port: int) -> Iterator[subprocess.Popen[byt
         server.wait()
 
 
-def _wait_for(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+def _wait_until_ready(server: subprocess.Popen[bytes], port: int, log: Path) -> None:
+    """Wait until the MLflow server answers.
+
+    Raises:
+        OrchestratorError: it ended, or did not answer in time.
+    """
     deadline = time.monotonic() + START_S
-    # Without a proxy of the environment, which would look for the server on its own machine.
+    # Ignore HTTP proxies: a proxy would look for localhost on its own machine.
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     while server.poll() is None and time.monotonic() < deadline:
         with contextlib.suppress(OSError), direct.open(f"http://{HOST}:{port}/health", timeout=5):

@@ -116,7 +116,7 @@ class _Finder:
             best_by_arm.setdefault(arm, run)
             if arm not in run_by_arm and self._clips_of(run):
                 run_by_arm[arm] = run
-                self._note_better(run, best_by_arm[arm])
+                self._note_substitute(run, best_by_arm[arm])
                 self._note_incomplete(run)
         if not run_by_arm:
             record = read_record(self._client, self._parent) or {}
@@ -203,8 +203,8 @@ class _Finder:
                 scored.append((not _is_completed(run), self._sign * score, int(tags[words.TAG_TRIAL]), run))
         return [run for *_, run in sorted(scored, key=lambda entry: entry[:3])]
 
-    def _note_better(self, run: Run, best: Run) -> None:
-        """Note that an arm's best trial has no sounds, if another one is taken instead."""
+    def _note_substitute(self, run: Run, best: Run) -> None:
+        """Note that another trial is used, if the best trial of its arm has no sounds."""
         if run is not best:
             self.notes.append(
                 f"{best.data.tags[words.TAG_ARM]}: its best trial, {best.data.tags[words.TAG_TRIAL]}, has no sounds "

@@ -114,7 +114,7 @@ class Report:
 
     @property
     def descriptive_sentences(self) -> list[str]:
-        """The contrasts that are not planned or by another metric than the objective, as sentences."""
+        """Sentences about the contrasts that are not tested: unplanned ones, and those of other metrics."""
         rest = (
             (contrast_set, [one for one in contrast_set.contrasts if not (contrast_set.is_tested and one.is_planned)])
             for contrast_set in self.contrast_sets

@@ -70,12 +70,13 @@ def describe_hardware(hardware: Mapping[str, Any]) -> str:
     parts = [
         f"{hardware.get('cores')} × {hardware.get('processor')}",
         f"{hardware.get('memory_gib')} GiB of memory",
-        ", ".join(cards) if cards else "no graphics card",
+        ", ".join(cards) if cards else "no GPU",
     ]
     return ", ".join(parts)
 
 
 def _describe_budget(runs: SweepRuns, max_epochs: int) -> str:
+    """Return the budget as text, `4 to 8 trials per arm, 12 epochs at most`; empty if no trial has trained an epoch."""
     arms = runs.record.get("arms", {})
     numbers = sorted({int(arm["trials"]) for arm in arms.values() if arm.get("trials")})
     trials = ""

@@ -63,7 +63,7 @@ def test_the_dashboard_in_the_environment_is_where_drivers_are_sent_and_asked(
     sent = call("sweep", str(space), "--detach", "--home", str(tmp_path / "home"))
     assert "which is what is sent to the cluster" in str(sent.exception)
     for verb in ("status", "stop"):
-        assert "--address http://127.0.0.1:9: no dashboard takes jobs there" in str(call(verb, "tiny").exception)
+        assert "--address http://127.0.0.1:9: no dashboard answers there" in str(call(verb, "tiny").exception)
 
 
 def test_a_folder_without_search_spaces_is_refused(tmp_path: Path) -> None:

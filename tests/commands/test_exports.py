@@ -176,7 +176,7 @@ def test_only_an_earlier_export_is_replaced_and_only_if_that_is_wanted(driven: L
     out = tmp_path / "out"
     export(wanted, "optuna", out, overwrite=False)
     first = {path.name for path in out.iterdir()}
-    with pytest.raises(UserError, match="out: is there already"):
+    with pytest.raises(UserError, match="out: already exists"):
         export(wanted, "tensorboard", out, overwrite=False)
     export(wanted, "optuna", out, overwrite=True)
     assert {path.name for path in out.iterdir()} == first

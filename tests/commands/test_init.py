@@ -68,7 +68,7 @@ def test_a_trainable_of_ones_own_gets_a_name_of_ones_own(tmp_path: Path) -> None
 def test_nothing_is_overwritten(present: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / present).write_text("mine")
-    with pytest.raises(UserError, match=rf"^{present}: is there already, and nothing was written") as caught:
+    with pytest.raises(UserError, match=rf"^{present}: already exists, and nothing was written") as caught:
         write_own(None, Path(), print)
     assert caught.value.exit_code == 2
     assert [path.name for path in tmp_path.iterdir()] == [present]

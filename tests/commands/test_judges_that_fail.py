@@ -29,7 +29,10 @@ def ear(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"fault": "nan"}, "judge failing_ear: embeddings have values that are not finite"),
         ({"fault": "classes"}, "judge failing_ear: scores of 2 classes, the corpus has 3"),
         ({"fault": "slow", "seconds_per_batch": 0.2}, "within 0.2 s; use a faster network, or raise seconds_per_batch"),
-        ({"fault": "deaf"}, "objective.metric: val/failing_ear_accuracy: judge failing_ear is deaf to this corpus"),
+        (
+            {"fault": "deaf"},
+            "objective.metric: val/failing_ear_accuracy: judge failing_ear can't tell the classes of this corpus apart",
+        ),
     ],
 )
 def test_a_judge_that_fails_ends_the_command_in_one_line(

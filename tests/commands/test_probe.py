@@ -82,7 +82,7 @@ def test_a_finish_on_another_day_has_its_date(tmp_path: Path) -> None:
     [
         (["--price-per-gpu-hour", "3"], "--price-per-gpu-hour 3.0: is for the estimate of --probe; add --probe"),
         (["--address", "auto"], "--address auto: is for the estimate of --probe; add --probe"),
-        (["--probe", "--address", "http://head:8265"], "a dashboard takes jobs only"),
+        (["--probe", "--address", "http://head:8265"], "the URL of a dashboard, which only accepts jobs"),
     ],
 )
 def test_options_that_fit_nothing_are_refused(

@@ -195,7 +195,7 @@ def test_of_a_large_picture_that_is_allowed_nobody_is_warned(tmp_path: Path) -> 
     assert Image.MAX_IMAGE_PIXELS is not None and Image.MAX_IMAGE_PIXELS < 9_500**2 < MAX_PIXELS
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert complaint(tmp_path / "large.png").startswith("broken ("), "its pixels were looked for"
+        assert complaint(tmp_path / "large.png").startswith("is a damaged image ("), "its pixels were looked for"
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
@@ -204,7 +204,7 @@ def test_half_a_file_is_said_to_be_broken(tmp_path: Path, format: str) -> None:
     path = tmp_path / "half"
     path.write_bytes(whole[: len(whole) // 2])
     said = complaint(path)
-    assert said.startswith(("broken (", "no picture that can be read"))
+    assert said.startswith(("is a damaged image (", "no picture that can be read"))
     if format in {"JPEG", "PNG"}:
         assert "truncated" in said and said.endswith("open and save it again, or take another")
 
@@ -213,7 +213,7 @@ def test_a_changed_byte_is_noticed_where_the_format_can(tmp_path: Path) -> None:
     contents = bytearray(noise_file("PNG"))
     contents[len(contents) // 2] ^= 255
     (tmp_path / "changed.png").write_bytes(contents)
-    assert complaint(tmp_path / "changed.png").startswith("broken (")
+    assert complaint(tmp_path / "changed.png").startswith("is a damaged image (")
 
 
 def write_text(path: Path) -> None:

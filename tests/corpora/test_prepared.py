@@ -47,5 +47,5 @@ def test_sounds_pictures_and_features_are_those_of_the_machine_with_the_recordin
     assert len(away.features(left_out)) == len(corpus.clips)
     assert list(away.pictures) == list(corpus.pictures)
     (other / "cache" / corpus.fingerprint / "clips.csv").unlink()
-    with pytest.raises(InputError, match="is not whole on this machine"):
+    with pytest.raises(InputError, match="is incomplete on this machine; delete its folder"):
         open_prepared(settings, other / description.relative_to(home), other)

@@ -244,7 +244,7 @@ def test_a_sweep_of_another_home_is_not_mixed_with_a_new_one(rig: Rig, tmp_path:
     rig.begin()
     with rig.exchange.run(lambda: False):
         pass
-    with pytest.raises(UserError, match=r"has a sweep tiny of another home already; go on with that one"):
+    with pytest.raises(UserError, match=r"another home already runs a sweep tiny there; continue that one"):
         Rig(tmp_path, home="another")
     with pytest.raises(UserError, match=r"has no sweep 'small'; available: tiny"):
         adopt_sweep(tmp_path / "other", "small", rig.uri, print)

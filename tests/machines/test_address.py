@@ -52,7 +52,9 @@ def test_ray_client_is_refused_and_told_what_to_do_instead(monkeypatch: pytest.M
 
 
 def test_a_dashboard_takes_only_drivers_that_are_sent_to_it() -> None:
-    with pytest.raises(UserError, match=r"http://head:8265: a dashboard takes jobs only; add --detach"):
+    with pytest.raises(
+        UserError, match=r"http://head:8265: this is the URL of a dashboard, which only accepts jobs; add --detach"
+    ):
         use_address("http://head:8265")
     use_address("http://head:8265", detached=True)
     assert cluster_address() == "http://head:8265"

@@ -103,7 +103,9 @@ def test_a_copy_that_was_changed_is_refused(tmp_path: Path) -> None:
     keep_trained_models(sweep, tmp_path, None, has_begun=False)
     (copy,) = (tmp_path / "next" / TRAINED_MODELS).glob("*/*")
     copy.write_bytes(b"other")
-    with pytest.raises(UserError, match=rf"^{copy}: has changed since trials of this sweep began from it; put the"):
+    with pytest.raises(
+        UserError, match=rf"^{copy}: has changed since trials of this sweep were initialized from it; put the"
+    ):
         keep_trained_models(sweep, tmp_path, None, has_begun=True)
 
 

@@ -20,7 +20,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_sweep_can_not_have_the_name_of_what_the_home_keeps(name: str) -> None:
     (line,) = mistakes(name=name)
     assert line.startswith(
-        f"--name {name}: '{name}' is taken by the home itself, as are artifacts, cache, code, corpora, "
+        f"--name {name}: '{name}' is reserved for files of the home, as are artifacts, cache, code, corpora, "
     )
 
 

@@ -138,7 +138,7 @@ def test_what_was_set_and_what_is_on_the_way_is_said(folder: SweepFolder, monkey
 
 
 def test_a_paused_sweep_is_said_to_be_paused_by_hand(folder: SweepFolder) -> None:
-    reason = "It was paused by hand; orchestrate continue vae goes on with it."
+    reason = "It was paused by hand; continue it with orchestrate continue vae"
     snapshot = replace(read_snapshot(folder.home, "vae"), driver={"host": "here", "pid": 1, "paused": reason})
     text = describe_sweep(snapshot, Controls(paused=True), 0).plain
     assert text.startswith("vae  paused on here, process 1") and reason in text and "left" not in text

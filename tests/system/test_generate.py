@@ -223,7 +223,7 @@ class TestGenerate:
         kept = path.read_text()
         try:
             path.write_text(json.dumps({**json.loads(kept), "version": 99}))
-            with pytest.raises(UserError, match=r"a model of version 99; this program reads 1"):
+            with pytest.raises(UserError, match=r"this model has format 99, and this version of orchestrate reads 1"):
                 lines(tiny_home, [image], Options(tmp_path / "out", sweep="paired"))
         finally:
             path.write_text(kept)

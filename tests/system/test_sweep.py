@@ -285,5 +285,5 @@ def test_a_sweep_whose_judge_has_changed_is_not_gone_on_with(tmp_path: Path, hom
     ledger.write(Started(record={"judge": "A-of-another-version"}))
     asked: dict[str, Any] = {"arm": "arm=a", "index": 0, "stage": "search", "source": "startup", "of": None, "seed": 1}
     ledger.ask(**asked, compared={"arm": "a"}, searched={}, params={"arm": "a", "x": 0.5})
-    with pytest.raises(UserError, match=r"was judged by A-of-another-version, the judge is now None .* --name"):
+    with pytest.raises(UserError, match=r"the judge was A-of-another-version and is now none, .* --name"):
         run_sweep(sweep, home, Screen())

@@ -186,7 +186,10 @@ def open_model(folder: Path, device: str = "cpu") -> Generator[Any]:
         settings = json.loads((folder / SETTINGS).read_text(encoding="utf-8"))
         version, trainable = settings.pop("version"), settings.pop("trainable")
         if version != VERSION:
-            raise InputError(f"{folder}: a model of version {version}; this program reads {VERSION}: promote it again")
+            raise InputError(
+                f"{folder}: this model has format {version}, and this version of orchestrate reads {VERSION}; promote "
+                "it again"
+            )
         import_code(folder, settings.pop(CODE, []))
         tensors = load_file(folder / WEIGHTS, device=device)
         return _find_generator(trainable)(Model(trainable, settings, tensors))

@@ -50,7 +50,7 @@ def read_picture(path: Path, size: int) -> Picture:
         if reason := getattr(error, "strerror", None):
             raise InputError(f"{path}: {reason}; {_name_formats()}") from error
         # Pillow raises a SyntaxError for a broken PNG.
-        raise InputError(f"{path}: broken ({error}); open and save it again, or take another") from error
+        raise InputError(f"{path}: is a damaged image ({error}); open and save it again, or take another") from error
 
 
 def crop_square(image: Image.Image, size: int) -> Picture:

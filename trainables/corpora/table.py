@@ -67,8 +67,8 @@ def check_counts(folder: Path, names: pd.Series[str], places: Mapping[str, Place
         if entry.count != count:
             reason = f" ({entry.problem})" if entry.problem else ""
             raise InputError(
-                f"{folder}: {name} had {count} clips, and has {entry.count} now{reason}; start again, or delete this"
-                " folder to go on with those of now"
+                f"{folder}: {name} had {count} clips and now has {entry.count}{reason}; run the command again if the"
+                " cause was temporary, or delete this folder to use the new clips"
             )
 
 

@@ -93,7 +93,7 @@ def read(path: Path, mistakes: Mistakes) -> Node:
     except IsADirectoryError:
         raise UserError(f"{path}: is a folder, not a YAML file; name a file in it") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path}: is no text (UTF-8), so no YAML file") from None
+        raise UserError(f"{path}: is not UTF-8 text, so it can't be read as YAML; save it as UTF-8") from None
     except OSError as error:
         raise UserError(f"{path}: can't be read: {error.strerror}") from None
     root = parse(text, Place(str(path), 1, 1, path.parent.resolve()), mistakes)
@@ -257,7 +257,7 @@ def _key_in(node: Node, part: str, path: Sequence[str]) -> str | int:
     if not isinstance(node.value, list):
         return part
     if not part.isdecimal() or int(part) >= len(node.value):
-        raise ValueError(f"{join_path((*path,))} is a list with places 0 to {len(node.value) - 1}, got {part!r}")
+        raise ValueError(f"{join_path((*path,))} is a list with indices 0 to {len(node.value) - 1}, got {part!r}")
     return int(part)
 
 

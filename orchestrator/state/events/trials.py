@@ -71,7 +71,7 @@ class Attempted(TrialChange):
     key: str = ""
 
     def change_trial(self, trial: Trial, state: SweepState) -> None:
-        """Let the trial run."""
+        """Mark the trial as running, and record its code, its resources and the driver that runs it."""
         trial.attempts, trial.share = self.attempt, self.share
         trial.codes.append(self.code)
         trial.keys.append(self.key)
@@ -104,7 +104,7 @@ class Linked(TrialChange):
     key: str
 
     def change_trial(self, trial: Trial, state: SweepState) -> None:
-        """Let the trial have completed with the epochs of the other one."""
+        """Mark the trial as completed with the epochs of the other one."""
         trial.origin = Origin(self.sweep, self.number, tuple(self.ids), self.run, self.epochs)
         trial.since, trial.started, trial.left_ms = TAKEN_OVER, state.started, None
         trial.codes.append(self.code)

@@ -71,7 +71,11 @@ class Plot:
         return element(title, width, height, [*parts, *self._marks], self._describe_axes())
 
     def _describe_axes(self) -> Markup:
-        """Return what the page's script needs to rescale the axes; axes of options stay as they are."""
+        """Return data attributes by which the page's script rescales numeric axes; categorical axes are fixed.
+
+        `data-frame` has the corners in pixels. `data-x` and `data-y` are each `low high scale ends`, such as
+        `0.0 12.0 linear padded`.
+        """
         corners = (self.left, TOP, self.right, self.bottom)
         axes = Markup(" data-frame='{}'").format(" ".join(f"{px:.1f}" for px in corners))
         for name, axis in (("x", self.x), ("y", self.y)):

@@ -124,10 +124,10 @@ class ResidualQuantizer(nn.Module):
 
 
 def sum_by_code(vectors: Vectors, codes: Int64[Tensor, " vectors"], num_codes: int) -> Float[Tensor, "codes size"]:
-    """Return the sum of the vectors that chose each code, the same in every call.
+    """Return the sum of the vectors that chose each code, deterministically.
 
-    A card adds in any order with `index_add_`. On processors that is faster, and its digits are others than those of a
-    product with a matrix of zeros and ones.
+    On a GPU `index_add_` adds in an undefined order, so a product with one-hot codes is used. On a CPU `index_add_` is
+    deterministic and faster; the two differ in the last digits.
     """
     if vectors.is_cuda:
         return F.one_hot(codes, num_codes).to(vectors).T @ vectors

@@ -30,7 +30,8 @@ def read_lines(path: Path) -> Iterator[tuple[int, str]]:
                 number += 1
                 if len(line) > MOST_CHARACTERS:
                     raise InputError(
-                        f"{path}:{number}: more than {MOST_CHARACTERS:,} characters in a line; take a table of files"
+                        f"{path}:{number}: has more than {MOST_CHARACTERS:,} characters, so this is not a table of "
+                        "files; give a CSV or JSON-lines file"
                     )
                 # VGGSound's own table has carriage returns within lines.
                 if line := line.replace("\r", "").strip():

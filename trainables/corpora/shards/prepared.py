@@ -91,6 +91,9 @@ def open_prepared(settings: Mapping[str, Any], description: Path, home: Path) ->
     prepared = Prepared(**json.loads(description.read_text()))
     corpus = open_cached(settings, home, prepared.fingerprint, prepared.source)
     if corpus is None:
-        raise InputError(f"{home}: the prepared corpus {prepared.fingerprint} is not whole on this machine")
+        raise InputError(
+            f"{home}: the prepared corpus {prepared.fingerprint} is incomplete on this machine; delete its folder in "
+            f"{home / 'cache'}, and it is fetched again"
+        )
     pictures = {name: Path(path) for name, path in prepared.pictures.items()}
     return replace(corpus, pictures=pictures, pictures_digest=prepared.pictures_digest)
