@@ -33,12 +33,12 @@ def make_spec(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: in
         sweep: the sweep of the trial.
         home: the folder of all sweeps.
         trial: the trial.
-        gpu: the number of graphics cards that it gets, which may be a fraction.
+        gpu: the number of GPUs that it gets, which may be a fraction.
         threads: the number of its threads.
     """
     space = sweep.space
     folder = home / sweep.name
-    settings = resolve_trained_models(sweep, loader.config_values(sweep.declaration, trial.params), home)
+    config = resolve_trained_models(sweep, loader.config_values(sweep.declaration, trial.params), home)
     return TrialSpec(
         number=trial.number,
         id=trial.id,
@@ -48,8 +48,8 @@ def make_spec(sweep: Sweep, home: Path, trial: Trial, *, gpu: float, threads: in
         trainable=space.trainable_reference,
         trainable_folder=str(sweep.path.parent),
         components=tuple(map(str, sweep.components)),
-        config=settings,
-        originals=find_originals(folder, settings),
+        config=config,
+        originals=find_originals(folder, config),
         corpus=dict(space.corpus) if space.corpus else None,
         judges=sweep.judges,
         metrics=space.metrics,

@@ -1,7 +1,7 @@
 """Pause and promote, the form of ASHA in its paper (Li et al., 2020, Algorithm 2); Ray's ASHA only stops trials.
 
 A trial pauses at a rung unless it is among the best `1 / reduction_factor` of all trials that have reached the rung.
-A paused trial is a pruned one. As more trials reach the rung, it may come to be among the best: then it is promoted,
+A paused trial is a pruned one. As more trials reach the rung, it may rank among the best: then it is promoted,
 and goes on from its checkpoint. So the first trials of a sweep can't waste epochs because nothing is there to compare.
 
 PASHA (Bohdal et al., ICLR 2023) also has a top rung, from which no trial is promoted. It is the second rung at first,

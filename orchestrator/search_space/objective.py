@@ -103,7 +103,7 @@ class Pruning(Section):
     across_arms: bool = Field(False, description="whether trials of different arms are pruned against each other")
     promote: bool = Field(
         False,
-        description="whether trials pause at a rung, and go on from their checkpoint when they come to be among the "
+        description="whether trials pause at a rung, and continue from their checkpoint once they rank among the "
         "best; otherwise ASHA only stops trials; pasha always does so",
     )
     min_trials: int = Field(5, ge=1, description="median: other trials that have to have reached the epoch")

@@ -1,4 +1,7 @@
-"""Where everything lies in a sweep's folder."""
+"""The names of the files in a sweep's folder.
+
+The truth is in `SWEEP_LOG`, and in the `OUTBOX` and the `CHECKPOINT` of each trial. No result is lost with another file.
+"""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ class Extended(TrialChange):
 
 @dataclass(frozen=True, kw_only=True)
 class Promoted(TrialChange):
-    """A trial that was pruned after its epoch number `epochs` has come to be among the best: it continues."""
+    """A trial that was pruned after its epoch number `epochs` now ranks among the best: it continues."""
 
     epochs: int
 
