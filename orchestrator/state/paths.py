@@ -1,6 +1,6 @@
 """The names of the files in a sweep's folder.
 
-The truth is in `SWEEP_LOG`, and in the `OUTBOX` and the `CHECKPOINT` of each trial. No result is lost with another file.
+The truth is in `SWEEP_LOG`, and in the `OUTBOX` and the `CHECKPOINT` of each trial: no result needs another file.
 """
 
 from __future__ import annotations
