@@ -1,4 +1,4 @@
-"""What this program is called, its version, and the command lines that messages tell a user to type."""
+"""The name and version of this program, and the command lines that messages tell a user to type."""
 
 from __future__ import annotations
 

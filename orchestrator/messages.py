@@ -120,7 +120,7 @@ def find_similar(misspelling: object, allowed: Iterable[object]) -> str:
 
 
 MAX_LISTED = 12
-"""A message lists so many names at most; of more, only those most like the given one."""
+"""A message lists at most this many names; if there are more, only those most like the given one."""
 MAX_NEAREST = 5
 
 

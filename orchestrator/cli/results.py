@@ -98,7 +98,7 @@ def listen(
     method: Annotated[
         str,
         typer.Option(
-            help="mos: rate each sound; mushra: rate all of a clip beside the original; prefer: say which of two is "
+            help="mos: rate each sound; mushra: rate all of a clip next to the original; prefer: say which of two is "
             "better; abx: distinguish two sounds."
         ),
     ] = "mos",

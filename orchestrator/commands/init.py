@@ -12,9 +12,9 @@ from orchestrator.errors import UserError
 from orchestrator.messages import quote_value, suggest_option
 
 ROOT = Path(__file__).parents[2]
-"""Of a checkout, which has the files in its own folders."""
+"""The root of a checkout, which has the files in its own folders."""
 INSTALLED = Path("..", "examples")
-"""From there, where a wheel has them instead: see `force-include` in pyproject.toml."""
+"""The folder of the files in a wheel, relative to it: see `force-include` in pyproject.toml."""
 SHIPPED, OWN = "search_spaces", "docs/examples"
 OWN_EXAMPLE = "my_net"
 """The example of a trainable of one's own, which `--own` writes."""
@@ -24,7 +24,7 @@ SENTENCE = re.compile(r".*?[.?](?=\s|$)")
 
 @dataclass(frozen=True)
 class Example:
-    """A search space, and the trainable beside it where it has one of its own.
+    """A search space, and the trainable next to it where it has one of its own.
 
     Attributes:
         name: the stem of its files.

@@ -138,7 +138,7 @@ class Board:
         num_to_evaluate = len(self.ledger.unevaluated) if self.sweep.declaration.is_evaluated() else 0
         parts += [f"{num_to_evaluate} to evaluate"] if num_to_evaluate else []
         parts += ["paused by hand"] if is_paused else []
-        # Nobody knows how long evaluations take: while nothing else runs, a time would be too short.
+        # The time of evaluations is unknown: while nothing else runs, a time would be too short.
         is_known = not is_paused and (running or not num_to_evaluate)
         seconds = seconds_left(self.sweep, self.ledger, self.slots) if is_known else None
         if seconds is not None:
@@ -154,4 +154,4 @@ class Board:
         best = trial.best_value
         value = "" if best is None else f", best {metric} {format_number(best)}"
         ended = f"trial {trial.number} ({trial.arm}) {trial.outcome} after {words.amount(trial.epochs, 'epoch')}{value}"
-        return ended if trial.origin is None else f"{ended}, taken over from {trial.origin.name}"
+        return ended if trial.origin is None else f"{ended}, reused from {trial.origin.name}"

@@ -33,7 +33,7 @@ def copy_model(folder: Path, reference: str, checkpoint: Path) -> None:
     Args:
         folder: the sweep's folder.
         reference: the trial that has the checkpoint.
-        checkpoint: the file; whoever saves another one replaces it, and does not write into it.
+        checkpoint: the file; a process that saves another one replaces it, and does not write into it.
     """
     name, number = _split(reference)
     copies = folder / TRAINED_MODELS / name

@@ -1,4 +1,4 @@
-"""What the cache of a corpus keeps of each clip beside its samples, as the configurations of a search space need it."""
+"""What the cache of a corpus keeps of each clip in addition to its samples, for the configurations of a sweep."""
 
 from __future__ import annotations
 
