@@ -126,7 +126,7 @@ def _check_stop_when(space: SearchSpace, arms: Sequence[Arm], complain: Complain
 
 
 def _find_problem_of_regret(space: SearchSpace) -> str:
-    """Return why no arm has a model of what is left to gain; empty if each may have one."""
+    """Return why no arm has a model of its regret; empty if each may have one."""
     trials = space.budget.trials
     if space.search.sampler == GRID:
         return "asks what any point may reach, and grid tries its own points only"
@@ -139,7 +139,7 @@ def _find_problem_of_regret(space: SearchSpace) -> str:
 
 
 def _find_unmodelled(arm: Arm) -> str:
-    """Return why an arm has no model of what is left to gain; empty if it can have one."""
+    """Return why an arm has no model of its regret; empty if it can have one."""
     if not arm.searched:
         return f"needs a searched parameter, and nothing is searched in arm {arm.name}"
     if arm.when:

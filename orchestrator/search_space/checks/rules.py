@@ -42,7 +42,7 @@ def check_space(space: SearchSpace, complain: Complain) -> None:
         complain(("resources", "require_gpu"), "needs resources.gpu above 0, got 0")
     for key in ("gpu_hours", "cost"):
         if getattr(budget, key) is not None and not wants_gpu:
-            complain(("budget", key), "limits the time of graphics cards, and resources.gpu is 0; needs budget.hours")
+            complain(("budget", key), "limits the time of GPUs, and resources.gpu is 0; needs budget.hours")
     if resources.accelerator_type and not wants_gpu:
         complain(("resources", "accelerator_type"), "needs resources.gpu above 0, got 0")
 
