@@ -85,7 +85,7 @@ def _find_texts(value: Any) -> Iterator[str]:
 
 
 def hash_environment(code: str, record: Mapping[str, Any]) -> str:
-    """Return a hash of what the trials of a sweep have in common: code, packages, corpus, judges and processors.
+    """Return a hash of what the trials of a sweep have in common: code, packages, corpus, judges and CPUs.
 
     Args:
         code: the fingerprint of the code.

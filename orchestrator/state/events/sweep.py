@@ -46,7 +46,7 @@ class Granted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Spent(Event):
-    """Trials have held graphics cards for `gpu_s` seconds since the last such event, counted by cards."""
+    """Trials have held GPUs for `gpu_s` seconds since the last such event, summed over GPUs."""
 
     gpu_s: float
 
