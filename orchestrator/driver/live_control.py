@@ -78,7 +78,7 @@ class LiveControl:
         return at_once is not None and len(live) > at_once and trial.number == max(live)
 
     def has_room(self, num_live: int) -> bool:
-        """Return whether one more trial may run beside so many."""
+        """Return whether one more trial may run in addition to these."""
         return self.controls.at_once is None or num_live < self.controls.at_once
 
     def _set(self, **changes: object) -> None:
@@ -97,7 +97,7 @@ class LiveControl:
                 self._say("The sweep pauses: running trials end their epoch first.")
             case "continue":
                 self._set(paused=False)
-                self._say("The sweep goes on.")
+                self._say("The sweep continues.")
             case "limit":
                 self._set(at_once=request.at_once)
                 at_once = request.at_once

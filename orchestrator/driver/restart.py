@@ -73,7 +73,7 @@ class Takeover:
             self.ledger.write(Restarted(reason=what))
         except OSError:
             os.environ[UNRECORDED] = str(unrecorded + 1)
-        self.screen.say(f"{what}; going on with a new one.")
+        self.screen.say(f"{what}; continuing with a new one.")
         self._kill_ray_processes()
         sys.stdout.flush()
         sys.stderr.flush()

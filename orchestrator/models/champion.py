@@ -1,4 +1,4 @@
-"""Export a trial, by default a sweep's best: a folder beside its checkpoints that works without sweep and corpus."""
+"""Export a trial, by default a sweep's best: a folder next to its checkpoints that works without sweep and corpus."""
 
 from __future__ import annotations
 
@@ -161,7 +161,7 @@ def _find_best(snapshot: Snapshot, say: Callable[[str], None]) -> Trial:
         go_on = format_command("resume", snapshot.name, *home_option(snapshot.ledger.folder.parent))
         raise UserError(
             f"{snapshot.name}: no trial has been finished yet ({len(snapshot.ledger.trials)} begun); wait for the first"
-            f" one, or go on: {go_on}"
+            f" one, or continue: {go_on}"
         )
     return best
 
