@@ -74,7 +74,7 @@ def draw_sounds(sounds: Mapping[str, Sound], reference: str) -> dict[str, DrawnS
     scaled = [decibels[reference]] if reference in decibels else list(decibels.values())
     top_db = max((float(values.max()) for values in scaled), default=0.0)
     peaks = {key: sound.peak() for key, sound in sounds.items()}
-    # Silence has no height, in whatever clip.
+    # Silence has no height, in any clip.
     largest_own = max(peaks.values(), default=0.0) or 1.0
     largest_equal = max((gains[key] * peak for key, peak in peaks.items()), default=0.0) or 1.0
     drawn: dict[str, DrawnSound] = {}

@@ -221,7 +221,7 @@ def _wrap_command(command: str) -> list[str]:
 
 
 def _arms_table(history: History) -> list[str]:
-    """Return the lines of the table of arms and reference lines."""
+    """Return the lines of the table of arms and baselines."""
     metrics = main_metrics(history)
     columns = ["arm", "best trial", *map(words.label_of, metrics), "its searched values", "epochs spent"]
     rows = [columns, *(_arm_row(arm, tally, metrics) for arm, tally in history.tallies.items())]
