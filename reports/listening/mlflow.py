@@ -36,7 +36,7 @@ def report_mlflow_errors(client: MlflowClient) -> Iterator[None]:
     except OWN_ERRORS:
         raise
     except Exception as error:
-        # A full disk here is no failure of MLflow.
+        # A full disk here is not a failure of MLflow.
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         text = " ".join(str(error).split())

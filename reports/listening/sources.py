@@ -24,7 +24,7 @@ class System:
 
     Attributes:
         name: its name in the results.
-        identity: its trial and rendering; unlike the run id it does not change if the run is deleted and made anew.
+        identity: its trial and rendering; unlike the run id it does not change if the run is deleted and made again.
         run_id: its MLflow run.
         trial: number of its trial; None for a rendering.
     """
