@@ -197,7 +197,7 @@ def _outlive_readers(home: Path) -> None:
     from orchestrator.state.home import home_option
 
     status = format_command("status", *home_option(home))
-    outlive_readers(f"Nobody reads what is printed here any more; the sweep continues: {status}")
+    outlive_readers(f"The reader of this output has ended; the sweep continues: {status}")
 
 
 def _write_report(name: str, home: Path, say: Callable[[str], None]) -> None:

@@ -65,7 +65,7 @@ class LiveControl:
                 self.hold_if_requested(self._ledger.trials[number])
 
     def hold_if_requested(self, trial: Trial) -> bool:
-        """Hold a trial that its worker may leave now, if somebody has stopped it; return whether it is held."""
+        """Hold a trial that its worker may leave now, if a user has stopped it; return whether it is held."""
         if trial.number in self.controls.stopped:
             if trial.outcome is None:
                 self._ledger.write(Held(trial=trial.number, reason="stopped by hand"))
@@ -102,7 +102,7 @@ class LiveControl:
                 self._set(at_once=request.at_once)
                 at_once = request.at_once
                 most = "as many as there is room for" if at_once is None else words.amount(at_once, "trial")
-                self._say(f"At once run from now on: {most}.")
+                self._say(f"Trials at once from now on: {most}.")
 
     def _change_trial(self, request: Request, trial: Trial) -> None:
         match request.action:

@@ -79,7 +79,7 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
 
 
 def _drop_statistics(trial: RayTrial) -> None:
-    """Drop mean, minimum and maximum of all that a task reported, of which Ray keeps 12 kB for each task."""
+    """Drop mean, minimum and maximum of all that a task reported: Ray keeps 12 kB of them for each task."""
     trial.metric_analysis.clear()
     trial.metric_n_steps.clear()
 

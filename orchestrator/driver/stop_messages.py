@@ -53,7 +53,7 @@ class StopMessages:
         return f"Sweep {self.sweep.name} has spent its budget.{key} of {limit:g}{what}; {command} continues it."
 
     def ask_for_votes(self, agenda: Agenda) -> str:
-        """Return the sentence for a sweep of which trials wait for the votes of listeners."""
+        """Return the sentence for a sweep whose trials wait for the votes of listeners."""
         unheard = [str(trial.number) for trial in agenda.hearing.unheard()]
         listen = format_command("listen", self.sweep.name, "--method", "prefer", *home_option(self.home))
         trials = f"trial {unheard[0]} waits" if len(unheard) == 1 else f"trials {', '.join(unheard)} wait"

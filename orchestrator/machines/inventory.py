@@ -1,4 +1,4 @@
-"""The resources of each machine of a Ray cluster: CPUs, GPUs, and resources with names of one's own."""
+"""The resources of each machine of a Ray cluster: CPUs, GPUs, and custom resources."""
 
 from __future__ import annotations
 

@@ -50,7 +50,7 @@ class Champion:
         origin = self.origin
         metrics = origin["metrics"]
         judge_metrics = [name for name in (words.JUDGE_ACCURACY, words.JUDGE_PROBABILITY) if name in metrics]
-        # A trainable of one's own may have no judge; its own metrics describe it then.
+        # A user's trainable may have no judge; its own metrics describe it then.
         names = judge_metrics or sorted(metrics)[:MOST_METRICS]
         values = ", ".join(f"{words.label_of(name)} {metrics[name]:.2f}" for name in names)
         return f"{origin['sweep']}/{origin['trial']} ({origin['arm']}), epoch {origin['epoch']}: {values} on validation"

@@ -42,7 +42,7 @@ class Board:
     """The live display of one sweep."""
 
     def __init__(self, sweep: Sweep, ledger: Ledger, slots: int, folder: Path) -> None:
-        """Keep what the table is made of.
+        """Keep the data of the table.
 
         Args:
             sweep: the search space of the sweep.
@@ -83,7 +83,7 @@ class Board:
         return Group(columns, "", status)
 
     def _make_panels(self, leader: ArmSummary | None) -> Iterator[RenderableType]:
-        """Yield the best configuration, how many trials reached each rung, and what the machine does."""
+        """Yield the best configuration, how many trials reached each rung, and the load of the machine."""
         if leader is not None and leader.best is not None and self.sweep.space.budget.seeds is None:
             yield from (make_best_panel(leader, list_table_metrics(self.sweep)), "")
         if self.sweep.space.pruning is not None:

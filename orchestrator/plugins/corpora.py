@@ -182,7 +182,7 @@ class ClassCounts:
 
 
 def count_clips(corpus: Corpus) -> list[ClassCounts]:
-    """Return what a corpus has of each class; a class of which nothing can be used is the last."""
+    """Return what a corpus has of each class; a class without usable files is the last."""
     skipped = corpus.read_skipped()["class"].value_counts()
     counts = []
     # The class of some files that were left out, such as links, isn't known.

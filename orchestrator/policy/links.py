@@ -108,7 +108,7 @@ def _read_keys(folder: Path) -> set[str]:
 def _read_completed(folder: Path) -> Iterator[Trial]:
     """Yield the trials of a sweep that have completed, all of whose attempts had one key."""
     state = SweepState(folder)
-    # A log that another version has written can't be read, and one that somebody has edited may lack a trial.
+    # A log that another version has written can't be read, and an edited one may lack a trial.
     try:
         for event in event_lines.read_events(folder / SWEEP_LOG):
             event.apply(state)

@@ -84,7 +84,7 @@ class Promotion(Rule):
         return next((trial for trial in candidates if trial is not None and trial.number not in live), None)
 
     def find_open_arms(self, arms: Sequence[Arm]) -> set[str]:
-        """Return the names of those arms of which a paused trial may still be promoted."""
+        """Return the names of the arms with a paused trial that may still be promoted."""
         names = {arm.name for arm in arms}
         searched = {name for name in names if self._is_searched(name)}
         # All arms at once: the rungs of a sweep are passed over once, not once for each arm.

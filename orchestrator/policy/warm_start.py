@@ -34,7 +34,7 @@ class WarmStart:
 
     Attributes:
         events: what the sweep log gets at the first start.
-        lines: for each of the other sweeps, what its trials are good for.
+        lines: for each of the other sweeps, how its trials are used.
     """
 
     def __init__(self, sweep: Sweep, home: Path, ledger: Ledger, code: str | None) -> None:

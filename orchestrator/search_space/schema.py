@@ -238,7 +238,7 @@ class SearchSpace(Section):
     repeat: Annotated[bool | None, NoneWord] = Field(
         None,
         description="whether a trial is trained although a sweep of this home has trained an equal one; with none, "
-        "that of a trainable in a file of yours without `corpus:` is, because what data it reads is not known",
+        "that of a trainable in a file of yours without `corpus:` is trained, because it may read any data",
     )
     search: Search = Field(Search(), description="how the parameters of trials are proposed")
     budget: Budget = Field(description="the number of trials and epochs, and the time limit")

@@ -80,7 +80,7 @@ class RegretBound(Dated):
         return self.regret < self.limit
 
     def describe(self, metric: str) -> str:
-        """Return what is left to gain, as a clause."""
+        """Return the bound, as a clause."""
         return f"by a model of {self.trials} trials, {metric} can still improve by at most {self.regret:.2g}"
 
 

@@ -97,7 +97,7 @@ class Trial:
 
     @classmethod
     def from_other_sweep(cls, record: Mapping[str, Any], number: int, objective: Objective) -> Trial:
-        """Return a trial of another sweep, of which only a study knows.
+        """Return a trial of another sweep, which only a study knows.
 
         Args:
             record: the trial in an event `Warmed`.

@@ -47,7 +47,7 @@ def _stop_sweep(home: Path, snapshot: Snapshot, say: Callable[[str], None]) -> N
     try:
         os.kill(driver["pid"], signal.SIGTERM)
     except PermissionError:
-        raise UserError(f"{snapshot.name} is run by somebody else, process {driver['pid']}; ask its owner") from None
+        raise UserError(f"{snapshot.name} belongs to another user, process {driver['pid']}; ask its owner") from None
     except ProcessLookupError:
         # The driver has just ended; the loop below sees that.
         pass

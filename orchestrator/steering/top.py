@@ -130,7 +130,7 @@ class Top(App[None]):
             try:
                 snapshot = read_snapshot(self._home, self._sweep)
             except UserError as error:
-                # Its folder may have been deleted while somebody looked.
+                # Its folder may have been deleted while it was shown.
                 self.problem = str(error)
                 self.call_from_thread(self.exit)
                 return

@@ -136,7 +136,7 @@ class ObjectStore:
     def _write(self, key: str) -> Iterator[Any]:
         """Yield a stream to an object that exists once the block has ended."""
         if not self._is_folder:
-            # After an error in the block the stream may leave a part of the object. Nobody reads it: the next try
+            # After an error in the block the stream may leave a part of the object. It is never read: the next try
             # replaces it, and every object but small ones, which are one write, is named by another one, with its hash.
             with self._files.open_output_stream(self._path(key)) as stream:
                 yield stream

@@ -98,7 +98,7 @@ def read_picture(path: Path) -> str:
 
 
 def split_pictures(paths: Sequence[Path | None]) -> tuple[str | None, list[str | None]]:
-    """Split the pictures that the arms made of one clip into what all of them share and what is each arm's own.
+    """Split the pictures that the arms made of one clip into the shared part and each arm's own part.
 
     Trials put the input, such as a photo, to the left of what they made of it, so that the shared part is at the left.
 

@@ -221,7 +221,7 @@ class _Finder:
             )
 
     def _best_with_renderings(self, runs: Sequence[Run]) -> Run:
-        """Return the best trial of which one of these runs is a rendering with sounds."""
+        """Return the best trial that has one of these runs as a rendering with sounds."""
         rendered = {run.data.tags.get(words.TAG_TRIAL) for run in runs if self._clips_of(run)}
         for run in self._ranked():
             if run.data.tags[words.TAG_TRIAL] in rendered:

@@ -55,7 +55,8 @@ def _check_preference(space: SearchSpace, complain: Complain) -> None:
             ("objective", "beside"), "has values of metrics, and objective.preference orders by votes; leave it out"
         )
     if space.pruning:
-        complain(("pruning",), "would stop trials that nobody has heard; objective.preference needs pruning: none")
+        message = "would stop trials before listeners have heard them; objective.preference needs pruning: none"
+        complain(("pruning",), message)
     if space.budget.seeds is not None:
         complain(at, "orders the trials of a search, and budget.seeds searches nothing; needs budget.trials_per_arm")
     if space.corpus is None:
