@@ -295,7 +295,7 @@ def test_a_plan_says_what_is_taken_over_as_far_as_that_is_known(home: Path, tmp_
     budget = {"budget": {"trials_per_arm": 5, "max_epochs": 3}}
     assert (
         "note: 4 of 10 trials of the search were trained before (first 4) and are reused: 12 epochs spared, unless "
-        "code, packages, corpus, judges or processor have changed"
+        "code, packages, corpus, judges or CPU have changed"
     ) in str(make_plan(sweep_of(tmp_path, "second", **budget), home)).splitlines()
     tpe = sweep_of(tmp_path, "second", **budget, search={"sampler": "tpe", "startup_trials": 1})
     plan = str(make_plan(tpe, home))
