@@ -129,7 +129,7 @@ class Tasks:
         return grant.scale(2 * trial.share, self._capacity) != grant.scale(trial.share, self._capacity)
 
     def count_gpus(self, trials: Iterable[Trial]) -> float:
-        """Return the number of graphics cards that trials hold; some of them may still wait for theirs."""
+        """Return the number of GPUs that trials hold; some of them may still wait for theirs."""
         capacity = self._capacity
         held = sum(self._grants[trial.arm].scale(trial.share, capacity).gpus for trial in trials)
         return min(held, capacity.gpus)

@@ -84,7 +84,7 @@ class Agenda:
             )
         elif trial.epochs:
             self.ledger.lose(trial)
-            goes_on = "" if trial.outcome else "; it goes on from there"
+            goes_on = "" if trial.outcome else "; it resumes from there"
             self.remarks.append(
                 f"Trial {trial.number}: of the {judged} epochs that it had recorded, those after {trial.epochs} are "
                 f"lost{goes_on}."
@@ -156,7 +156,7 @@ class Agenda:
         return {trial.number for trial in trials if trial.outcome != words.OUTCOME_PRUNED or trial.arm not in open_arms}
 
     def _promote(self, arms: Sequence[Arm], live: set[int]) -> Trial | None:
-        """Let the next paused trial go on, if one is to be promoted, and return it."""
+        """Resume the next paused trial, if one is to be promoted, and return it."""
         trial = self.promotion.next_trial(arms, live)
         if trial is not None:
             self.promotion.promote(trial)

@@ -49,7 +49,7 @@ def make_key(spec: TrialSpec, declaration: type[Declaration], environment: str) 
 def hash_configuration(spec: TrialSpec, declaration: type[Declaration]) -> str:
     """Return a hash of all that a search space says about the training of a trial; see `make_key`.
 
-    A sweep's copy of a trained model counts as the file of which it was made, so that sweeps which begin from the same
+    A sweep's copy of a trained model counts as the file that was copied, so that sweeps which begin from the same
     model have trials in common.
     """
     try:
@@ -85,7 +85,7 @@ def _find_texts(value: Any) -> Iterator[str]:
 
 
 def hash_environment(code: str, record: Mapping[str, Any]) -> str:
-    """Return a hash of what the trials of a sweep have in common: code, packages, corpus, judges and processors.
+    """Return a hash of what the trials of a sweep have in common: code, packages, corpus, judges and CPUs.
 
     Args:
         code: the fingerprint of the code.
@@ -110,7 +110,7 @@ def hash_environment(code: str, record: Mapping[str, Any]) -> str:
 
 
 def _is_editable(distribution: metadata.Distribution) -> bool:
-    """Return whether a package is used from a folder in which somebody may edit it (PEP 610)."""
+    """Return whether a package is used from a folder in which it may be edited (PEP 610)."""
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     return bool(origin.get("dir_info", {}).get("editable"))
 

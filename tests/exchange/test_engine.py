@@ -39,7 +39,7 @@ def test_an_evaluation_whose_files_can_not_be_fetched_is_repeated_and_not_record
     assert not trial.evaluated and isinstance(driver.ledger.read_events()[-1], Displaced)
     assert (
         "there is no such folder on this machine" in driver.said[-1]
-        and "it goes on in another process" in driver.said[-1]
+        and "it continues in another process" in driver.said[-1]
     )
 
 

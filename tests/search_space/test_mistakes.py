@@ -309,7 +309,7 @@ MISTAKES = {
     ),
     "one and a half cards": (
         ("budget:", "resources: {gpu: 1.5}\nbudget:"),
-        "11:18: resources.gpu: must be a part of one card (0.25) or whole cards (2), got 1.5",
+        "11:18: resources.gpu: must be a part of one GPU (0.25) or whole GPUs (2), got 1.5",
     ),
     "a card that isn't asked for": (
         ("budget:", "resources: {require_gpu: true}\nbudget:"),
