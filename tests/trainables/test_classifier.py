@@ -18,6 +18,7 @@ from trainables.classifier.modalities import Images, Sounds
 from trainables.classifier.trainable import Classifier
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges.networks import log_mel
+from trainables.components.training.batches import Batch
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power
 from trainables.corpora.opening import open_corpus
@@ -178,7 +179,7 @@ class TestGiven:
         positions = torch.tensor([3, 0, 7])
         plain = Sounds(corpus, clips, spoil=False, seed=0)
         torch.testing.assert_close(plain.batch(positions), expected[positions], atol=0.01, rtol=0)
-        assert isinstance(plain._mels, np.memmap), "all trials share them"
+        assert isinstance(plain.column._array, np.memmap), "all trials share them"
         spoilt = Sounds(corpus, clips, spoil=True, seed=0)
         torch.testing.assert_close(spoilt.batch(positions), expected[positions], atol=0.01, rtol=0)
         torch.testing.assert_close(spoilt.scale[0], expected.mean(dim=(0, 1)), atol=0.01, rtol=0)
@@ -187,9 +188,8 @@ class TestGiven:
     def test_the_generator_decides_how_clips_vary(self, corpus: Corpus, spoil: bool) -> None:
         clips, positions = corpus.indices("train"), torch.arange(6)
         for given in (Sounds(corpus, clips, spoil=spoil, seed=0), Images(corpus, clips, 32, spoil=spoil)):
-            one, same, other = (
-                given.augmented_batch(positions, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
-            )
+            batch = Batch(positions, [given.column.take(positions)])
+            one, same, other = (given.augment(batch, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
             assert torch.equal(one, same) and not torch.equal(one, other)
             assert one.shape == given.batch(positions).shape and one.isfinite().all()
 
