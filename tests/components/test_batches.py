@@ -98,7 +98,7 @@ def test_clips_are_mixed_as_the_size_of_the_buffer_says() -> None:
 def test_a_pass_reads_each_block_once_and_holds_no_more_than_the_buffer() -> None:
     array = watched(2 * CLIPS)
     order = draw(CLIPS, 0, BLOCK, BUFFER)
-    buffer = module.BlockBuffer([rows_of(array)], order, BLOCK)
+    buffer = module.BlockBuffer([rows_of(array)], order, block=BLOCK, buffer=BUFFER)
     held = []
     for part in order.split(SIZE):
         (rows,) = buffer.take(part.numpy()).values()

@@ -26,6 +26,9 @@ BLOCK_CLIPS = 64
 BUFFER_CLIPS = 2048
 """Clips that wait in memory: 25 MB of spectrograms of 48x128, 400 MB of those of 192x512."""
 
+NOWHERE = -1
+"""The place of a clip that is not in the buffer."""
+
 Positions = Int64[Tensor, " _"]
 """Positions of clips within a split; batches of one pass may have different sizes."""
 
@@ -76,37 +79,44 @@ class BlockBuffer:
         columns: the parts of the data.
         order: the positions of all clips, in the order in which they are taken.
         block: the number of clips of a block.
+        buffer: the number of clips for which there are places at first; more are made where they are needed.
     """
 
-    def __init__(self, columns: Sequence[SplitRows], order: Positions, block: int) -> None:
+    def __init__(self, columns: Sequence[SplitRows], order: Positions, *, block: int, buffer: int) -> None:
         self._columns = columns
         self._block = block
+        self._more = min(len(order), buffer + block)
         self._turn = np.empty(len(order), np.int64)
         self._turn[order.numpy()] = np.arange(len(order))
-        self._held: dict[int, list[NDArray[Any]]] = {}
+        self._place = np.full(len(order), NOWHERE)
+        self._free: list[int] = []
+        self._rows = [column.make_empty(0) for column in columns]
 
     def __len__(self) -> int:
-        return len(self._held)
+        return int((self._place != NOWHERE).sum())
 
     def take(self, positions: NDArray[np.int64]) -> dict[SplitRows, NDArray[Any]]:
         """Return what each column has of the clips that are due, and forget them."""
-        first_turn = int(self._turn[positions].min())
-        for position in positions.tolist():
-            if position not in self._held:
-                self._read(position // self._block, first_turn)
-        clips = [self._held.pop(position) for position in positions.tolist()]
-        rows_of_columns = zip(*clips, strict=True)
-        return {column: np.stack(rows) for column, rows in zip(self._columns, rows_of_columns, strict=True)}
+        first_turn = self._turn[positions].min()
+        for number in np.unique(positions[self._place[positions] == NOWHERE] // self._block):
+            block = np.arange(number * self._block, min((number + 1) * self._block, len(self._turn)))
+            # After a resume, the turn of many of them is over.
+            self._read(block[(self._turn[block] >= first_turn) & (self._place[block] == NOWHERE)])
+        places = self._place[positions]
+        self._place[positions] = NOWHERE
+        self._free += places.tolist()
+        return {column: rows[places] for column, rows in zip(self._columns, self._rows, strict=True)}
 
-    def _read(self, number: int, first_turn: int) -> None:
-        """Read those clips of a block whose turn is not over: after a resume, many are."""
-        start = number * self._block
-        positions = np.arange(start, min(start + self._block, len(self._turn)))
-        positions = positions[self._turn[positions] >= first_turn]
-        columns = [column.read(positions) for column in self._columns]
-        for position, *rows in zip(positions.tolist(), *columns, strict=True):
-            # A copy, since a part of the block's array would keep all of it.
-            self._held[position] = [row.copy() for row in rows]
+    def _read(self, positions: NDArray[np.int64]) -> None:
+        if len(self._free) < len(positions):
+            size, more = len(self._rows[0]), max(self._more, len(positions))
+            self._free += range(size, size + more)
+            pairs = zip(self._columns, self._rows, strict=True)
+            self._rows = [np.concatenate([rows, column.make_empty(more)]) for column, rows in pairs]
+        places = np.array([self._free.pop() for _ in positions])
+        for column, rows in zip(self._columns, self._rows, strict=True):
+            rows[places] = column.read(positions)
+        self._place[positions] = places
 
 
 @dataclass
@@ -195,7 +205,7 @@ class Batches:
         large, buffer = [column for column in self._columns if not column.fits], None
         if large:
             order = draw_streamed(num_clips, generator, block=self._block, buffer=self._buffer)
-            buffer = BlockBuffer(large, order, self._block)
+            buffer = BlockBuffer(large, order, block=self._block, buffer=self._buffer)
         else:
             order = torch.randperm(num_clips, generator=generator)
         parts = [part for part in order.split(self._size) if len(part) >= self._least]

@@ -59,6 +59,10 @@ class SplitRows:
         rows: NDArray[Any] = self._array[self._clips[positions]]
         return rows
 
+    def make_empty(self, count: int) -> NDArray[Any]:
+        """Return an array for so many rows, of any contents."""
+        return np.empty((count, *self._array.shape[1:]), self._array.dtype)
+
     def pin(self, rows: NDArray[Any]) -> Tensor:
         """Return rows in memory from which `send` copies to a card while the processor goes on."""
         tensor = torch.from_numpy(rows)
