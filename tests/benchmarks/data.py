@@ -263,24 +263,27 @@ def measure_training(home: Path, repeats: int) -> None:
     in_memory, streamed = (
         Autoencoder(config, source, device="cpu", seed=0) for source in (corpus, replace(corpus, in_memory_bytes=0))
     )
-    seconds, waited = [], []
+    epochs = []
     for number in range(repeats + 1):
         # They take turns in both orders, so that what slows the machine down slows both.
         pair = {}
         for trainable in (in_memory, streamed) if number % 2 else (streamed, in_memory):
-            began_s = time.perf_counter()
+            began_s, began_cpu_s = time.perf_counter(), time.process_time()
             trainable._train_epoch()
-            pair[trainable] = time.perf_counter() - began_s
-        seconds.append([pair[in_memory], pair[streamed]])
-        waited.append([in_memory.waited_s, streamed.waited_s])
+            pair[trainable] = time.perf_counter() - began_s, time.process_time() - began_cpu_s, trainable.waited_s
+        epochs.append([pair[in_memory], pair[streamed]])
     # The first epochs are not counted.
-    times_s, waits_s = np.array(seconds[1:]), np.array(waited[1:])
-    ratios = times_s[:, 0] / times_s[:, 1]
+    spent_s = np.array(epochs[1:])
     print(f"training the VAE of vae.yaml, {len(in_memory.train)} clips, {repeats} epochs each:")
     for place, how in enumerate(("in memory", "streamed")):
-        share = np.median(waits_s[:, place] / times_s[:, place])
-        print(f"{how}: {np.median(times_s[:, place]):.2f} s an epoch, of which {share:.2%} waiting for data")
-    print(f"speed of streaming: {np.median(ratios):.3f} of in memory ({ratios.min():.3f} to {ratios.max():.3f})")
+        seconds, cpu_s, waited_s = np.median(spent_s[:, place], axis=0)
+        print(f"{how}: {seconds:.2f} s an epoch ({cpu_s:.2f} s of a processor), {waited_s:.3f} s waiting for data")
+    shares = spent_s[:, 1, 2] / spent_s[:, 1, 0]
+    print(f"waiting while clips are streamed: {np.median(shares):.2%} of an epoch")
+    for place, what in enumerate(("", " by processor time")):
+        ratios = spent_s[:, 0, place] / spent_s[:, 1, place]
+        low, high = ratios.min(), ratios.max()
+        print(f"speed of streaming{what}: {np.median(ratios):.3f} of in memory ({low:.3f} to {high:.3f})")
 
 
 def prepare_aloud(root: Path, home: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -183,6 +184,8 @@ class TestGiven:
         spoilt = Sounds(corpus, clips, spoil=True, seed=0)
         torch.testing.assert_close(spoilt.batch(positions), expected[positions], atol=0.01, rtol=0)
         torch.testing.assert_close(spoilt.scale[0], expected.mean(dim=(0, 1)), atol=0.01, rtol=0)
+        larger = Sounds(replace(corpus, in_memory_bytes=0), clips, spoil=False, seed=0)
+        torch.testing.assert_close(larger.scale, plain.scale, atol=1e-4, rtol=1e-3)
 
     @pytest.mark.parametrize("spoil", [True, False])
     def test_the_generator_decides_how_clips_vary(self, corpus: Corpus, spoil: bool) -> None:

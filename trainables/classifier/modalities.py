@@ -16,6 +16,7 @@ from trainables.components.judges import training
 from trainables.components.judges.log_mels import open_mels
 from trainables.components.judges.networks import DROPOUT, NETWORKS, JudgeName
 from trainables.components.judges.picture_judge import PictureNetwork
+from trainables.components.judges.weights import MEL_BANDS
 from trainables.components.networks.backbones import Backbone
 from trainables.components.pictures.augmentation import Pictures, as_floats, augment, degrade
 from trainables.components.training.batches import Batch
@@ -66,8 +67,16 @@ class Sounds:
     @cached_property
     def scale(self) -> tuple[Float[Tensor, " bands"], Float[Tensor, " bands"]]:
         """Mean and standard deviation of each mel band, over clips and frames."""
-        mels = self.batch(torch.arange(len(self.clips)))
-        return mels.mean(dim=(0, 1)), mels.std(dim=(0, 1)).clamp(min=0.1)
+        positions = torch.arange(len(self.clips))
+        if self.column.fits:
+            mels = self.batch(positions)
+            return mels.mean(dim=(0, 1)), mels.std(dim=(0, 1)).clamp(min=0.1)
+        moments = torch.zeros(2, MEL_BANDS, dtype=torch.float64)
+        for part in positions.split(BATCH_CLIPS):
+            mels = self.batch(part).double()
+            moments += torch.stack([mels, mels.square()]).mean(dim=2).sum(dim=1) / len(positions)
+        mean, square = moments
+        return mean.float(), (square - mean.square()).clamp(min=0).sqrt().float().clamp(min=0.1)
 
     def batch(self, positions: Tensor) -> Mels:
         """Return the log-mels at some positions, without augmentation."""
