@@ -140,6 +140,7 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
     """Return name, fingerprint and source of a corpus, and its numbers of classes, recordings and clips by split.
 
     `pictures` is a digest of its pictures and videos, which are not part of the fingerprint of its sounds.
+    `in_memory_bytes` decides about the order of clips in training.
     """
     splits = {}
     for split in ("train", "validation", "test"):
@@ -150,6 +151,7 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
         "fingerprint": corpus.fingerprint,
         "pictures": corpus.digest_pictures(),
         "source": corpus.source,
+        "in_memory_bytes": corpus.in_memory_bytes,
         "classes": len(corpus.classes),
         "splits": splits,
     }

@@ -102,7 +102,7 @@ def hash_environment(code: str, record: Mapping[str, Any]) -> str:
         "code": code,
         "packages": sorted({f"{each.name} {each.version}" for each in metadata.distributions()}),
         "versions": read_versions(),
-        "corpus": [(record["corpus"] or {}).get(key) for key in ("fingerprint", "pictures")],
+        "corpus": [(record["corpus"] or {}).get(key) for key in ("fingerprint", "pictures", "in_memory_bytes")],
         "judges": [record["judge"], *sorted(judge["id"] for judge in record["judges"].values())],
         "hardware": [hardware["processor"], hardware["gpus"]],
     }

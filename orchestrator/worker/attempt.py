@@ -162,6 +162,8 @@ class TrialRun:
         started = time.monotonic()
         metrics = {name: float(value) for name, value in self.trainable.step().items()}
         metrics["time/epoch_s"] = time.monotonic() - started
+        if (waited_s := self.trainable.waited_s) is not None:
+            metrics["time/wait_s"] = waited_s
         if self.upload_s is not None:
             metrics["time/upload_s"] = self.upload_s
         self._epoch += 1

@@ -217,15 +217,18 @@ def test_a_trainable_of_ones_own_without_a_corpus_is_trained_unless_one_says_tha
     assert can_link(unsaid.model_copy(update={"trainable": "classifier"}))
 
 
-def test_pictures_count_and_a_package_whose_code_may_change_without_its_version_makes_every_trial_new(
+def test_pictures_and_streaming_count_and_a_package_whose_code_may_change_without_its_version_makes_every_trial_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hardware = {"processor": "x", "gpus": []}
-    record = {"hardware": hardware, "judge": None, "judges": {}, "corpus": {"fingerprint": "f", "pictures": "p"}}
+    corpus = {"fingerprint": "f", "pictures": "p", "in_memory_bytes": 1}
+    record = {"hardware": hardware, "judge": None, "judges": {}, "corpus": corpus}
     environment = hash_environment("code", record)
     assert environment not in (
         "",
-        hash_environment("code", {**record, "corpus": {"fingerprint": "f", "pictures": "q"}}),
+        hash_environment("code", {**record, "corpus": {**corpus, "pictures": "q"}}),
+        # Clips that are streamed come in another order.
+        hash_environment("code", {**record, "corpus": {**corpus, "in_memory_bytes": 0}}),
     )
     package = tmp_path / "lab-1.dist-info"
     package.mkdir()

@@ -323,7 +323,7 @@ MISTAKES = {
     "corpus with an unknown key": (
         ("budget:", "corpus: {name: folder, rot: x, root: y}\nbudget:"),
         "11:24: corpus.rot: unknown key 'rot' (did you mean 'root'?); corpus folder has: "
-        "name, rate_hz, clip_s, hop_s, channels, root, follow_links",
+        "name, rate_hz, clip_s, hop_s, channels, in_memory_gib, root, follow_links",
     ),
     "corpus with a wrong number": (
         ("budget:", "corpus: {name: demo, recordings_per_class: 2}\nbudget:"),
