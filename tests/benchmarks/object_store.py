@@ -17,7 +17,8 @@ import time
 from pathlib import Path
 from statistics import median
 
-from orchestrator.exchange.snapshots import FolderWriter, fetch
+from orchestrator.exchange.folder_writer import FolderWriter
+from orchestrator.exchange.snapshots import fetch
 from orchestrator.state.ledger import Ledger
 from orchestrator.storage.objects import ObjectStore, StoreError
 from orchestrator.worker.away import SCRATCH
