@@ -190,15 +190,15 @@ def test_an_epoch_that_an_evaluation_has_trained_again_comes_from_it(rig: Rig) -
     rig.report(trial, folder, writer, 2)
     rig.ledger.end(trial, "pruned")
     rig.exchange.settle(trial, keeps_checkpoints=True)
-    name = Writer(rig.exchange.driver, 1, 5)
-    FolderWriter(rig.store, f"tiny/trials/0001/{name}", folder, trial.id).push()
+    writer_of_it = Writer(rig.exchange.driver, 1, 5)
+    FolderWriter(rig.store, f"tiny/trials/0001/{writer_of_it}", folder, trial.id).push()
     rig.exchange.fetch(trial)
     assert (rig.folder(trial) / "checkpoint/last.pt").read_text() == "epoch 2"
     assert {"fetched.json", "media/epoch_02/clips.json"} <= files_in(rig.folder(trial))
     # Of a trial that is not to keep them the store keeps neither.
     rig.exchange.settle(trial, keeps_checkpoints=False)
     rig.exchange.fetch(trial)
-    assert "tiny/trials/0001/" + f"{name}/000001/checkpoint/last.pt" not in rig.store.list("tiny/trials/0001")
+    assert f"tiny/trials/0001/{writer_of_it}/000001/checkpoint/last.pt" not in rig.store.list("tiny/trials/0001")
 
 
 def test_what_an_evaluation_writes_is_not_replaced_by_what_was_before_it(rig: Rig) -> None:
