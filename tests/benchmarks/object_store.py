@@ -2,8 +2,8 @@
 
     python -m tests.benchmarks.object_store
 
-It prints a table, and what the store's errors become. It needs Debian's packages of Swift (see `tests.support.swift`),
-and takes about 3 minutes.
+It prints what trials wait, and what the store's errors become. It needs Debian's packages of Swift (see
+`tests.support.swift`), and takes about 5 minutes.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ def measure_uploads(server: Swift, folder: Path) -> None:
         writer.write(taken)
         written_s.append(time.monotonic() - began)
     print(
-        f"a checkpoint of {size / 1e6:g} MB: written in {median(written_s[1:]):.2f} s, longest {max(written_s[1:]):.2f} s; "
-        f"before that, kept as it is in {1000 * median(taken_s):.1f} ms"
+        f"a checkpoint of {size / 1e6:g} MB: written in {median(written_s[1:]):.2f} s, at most "
+        f"{max(written_s[1:]):.2f} s; before that, kept as it is in {1000 * median(taken_s):.1f} ms"
     )
     began, target = time.monotonic(), folder.with_name("fetched")
     target.mkdir()
@@ -132,9 +132,9 @@ def measure_epochs(server: Swift, folder: Path) -> None:
         ratios = [times[kind].total / times["no store"].total for times in turns]
         processor = median(times[kind].processor / times["no store"].processor for times in turns)
         print(
-            f"    uploads {kind}: training waits {waited:.1%} of the time; {median(ratios):.2f} times the time without a "
-            f"store ({' '.join(f'{ratio:.2f}' for ratio in ratios)}), {processor:.3f} times the processor's time; the "
-            f"trial ends in {median(times[kind].end for times in turns):.2f} s"
+            f"    uploads {kind}: training waits {waited:.1%} of the time; {median(ratios):.2f} times the time without "
+            f"a store ({' '.join(f'{ratio:.2f}' for ratio in ratios)}), {processor:.3f} times the processor's time; the"
+            f" trial ends in {median(times[kind].end for times in turns):.2f} s"
         )
 
 
