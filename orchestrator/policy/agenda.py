@@ -29,7 +29,7 @@ class Task:
     Attributes:
         kind: what the worker does.
         trial: the trial.
-        max_epochs: the epochs of the trial if it isn't pruned; None for an evaluation.
+        max_epochs: the epochs of the trial if it isn't pruned; None if that does not matter.
     """
 
     kind: Literal["train", "evaluate"]
@@ -141,7 +141,8 @@ class Agenda:
             if not trial.held and trial.arm not in paused:
                 return self._train(trial)
         if waiting := self._to_evaluate(live):
-            return Task("evaluate", self.ledger.trials[min(waiting)])
+            trial = self.ledger.trials[min(waiting)]
+            return Task("evaluate", trial, self.budget.epochs(trial.arm))
         arms = [arm for arm in self.sweep.arms if arm.name not in paused]
         trial_or_none = self._promote(arms, live) or self._ask_search(arms) or self._ask_confirm(arms)
         return None if trial_or_none is None else self._train(trial_or_none)

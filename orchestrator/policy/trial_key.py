@@ -18,11 +18,12 @@ from orchestrator.worker.versions import read_versions
 if TYPE_CHECKING:
     from trainables.trainable import Declaration
 
-IDENTITY = {"number", "id", "origin_ids", "attempt", "since", "reported_epochs", "token"}
-PLACES = {"folder", "home", "trainable_folder", "versions", "looked_at", "files", "originals", "storage", "prepared"}
+IDENTITY = {"number", "id", "origin_ids", "attempt", "since", "reported_epochs", "last_row", "token"}
+PLACES = {"folder", "home", "trainable_folder", "versions", "looked_at", "files", "originals"}
+STORAGE = {"storage", "prepared", "stored_epochs"}
 LIMITS = {"minutes_per_epoch", "seconds_after_sigterm"}
 EVALUATION = {"clips", "media_epochs", "splits", "renderings"}
-WITHOUT_EFFECT = frozenset(IDENTITY | PLACES | LIMITS | EVALUATION)
+WITHOUT_EFFECT = frozenset(IDENTITY | PLACES | STORAGE | LIMITS | EVALUATION)
 """Fields of a `TrialSpec` that change no epoch: places, identities, time limits, and what is rendered or evaluated."""
 RESOURCES = frozenset({"gpu", "threads"})
 """Fields of a `TrialSpec` that are known once the cluster is."""

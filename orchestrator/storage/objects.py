@@ -121,7 +121,7 @@ class ObjectStore:
         hashed, size = hashlib.sha256(), 0
         with contextlib.ExitStack() as stack:
             source: IO[bytes] = stack.enter_context(
-                io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+                io.BytesIO(content) if isinstance(content, bytes) else self._open_source(content)
             )
             left = len(content) if isinstance(content, bytes) else os.fstat(source.fileno()).st_size
             target = stack.enter_context(self._write(key))
@@ -131,6 +131,13 @@ class ObjectStore:
                 size += len(chunk)
                 left -= len(chunk)
         return Content(size, hashed.hexdigest())
+
+    def _open_source(self, path: Path) -> IO[bytes]:
+        try:
+            return path.open("rb")
+        except FileNotFoundError:
+            # No error of the store, which would be waited for.
+            raise StoreError(f"{path}: was deleted before it was written to {self.uri}") from None
 
     @contextlib.contextmanager
     def _write(self, key: str) -> Iterator[Any]:
