@@ -18,7 +18,7 @@ from trainables.autoencoder.declaration import AutoencoderDeclaration, has_bound
 from trainables.autoencoder.generator import JUDGE, NETWORK, NORMALIZATION, STATISTICS, ReconstructionGenerator
 from trainables.autoencoder.references import reference_lines
 from trainables.autoencoder.sounds import Sounds
-from trainables.autoencoder.training_loss import Objective
+from trainables.autoencoder.training_loss import TrainingLoss
 from trainables.components.assessment import media
 from trainables.components.assessment.assessor import Assessor
 from trainables.components.audio.log_power_metrics import FractionUnexplained, Variation
@@ -92,12 +92,13 @@ class Autoencoder(AutoencoderDeclaration, BatchTrainable):
             self.adversary = Adversary(config, self.device) if config.adversarial_weight > 0 else None
         # What the optimizer trains; `codec` has their average then.
         self.trained = self.codec.copy_networks() if config.ema > 0 else self.codec
-        self.objective = Objective(config, self.codec.normalizer)
+        self.training_loss = TrainingLoss(config, self.codec.normalizer)
         self.training_clips = TrainingClips(self.corpus)
         names = split_augmentations(config.augment)
         self.augmented = AugmentedClips(self.corpus, config.clip_representation, self.train, names, self.device)
         self.batches = Batches(self.augmented.columns, config.batch_size, self._order)
         betas = BETA1, config.adam_beta2
+        # `_train_step` sets the learning rate in every step: it warms up, then decays.
         self.optimizer = torch.optim.AdamW(self.trained.networks.parameter_groups(), config.lr, betas, fused=True)
         self._replayed = GraphReplayer(self._noise)
 
@@ -155,7 +156,7 @@ class Autoencoder(AutoencoderDeclaration, BatchTrainable):
         before = Buffers(self.trained.networks)
         target = self.trained.target(clips)
         estimate = self.trained.estimate(target, self._noise)
-        loss, kl = self.objective(estimate, target, kl_share)
+        loss, kl = self.training_loss(estimate, target, kl_share)
         measured: dict[str, Scalar] = {}
         if self.adversary is not None:
             magnitude = self.codec.representation.parts["magnitude"]
@@ -185,9 +186,9 @@ class Autoencoder(AutoencoderDeclaration, BatchTrainable):
                 estimate = self.codec.estimate(target)
                 own.add(estimate.clips, target.clips)
                 variation.add(estimate.clips, target.clips)
-                losses.append(len(clips) * self.objective(estimate, target)[0])
+                losses.append(len(clips) * self.training_loss(estimate, target)[0])
                 if has_bound(self.config):
-                    bounds.append(len(clips) * self.objective.bound(self.codec.estimate(target, noise), target))
+                    bounds.append(len(clips) * self.training_loss.bound(self.codec.estimate(target, noise), target))
                 means.append(estimate.mean)
                 if codebook_use is not None and estimate.quantized is not None:
                     codebook_use.add(estimate.quantized.codes)
