@@ -102,7 +102,7 @@ def test_the_bound_of_clips_does_not_depend_on_how_many_are_scored_together(corp
     clips = autoencoder.validation.batch(torch.arange(4))
     targets = [autoencoder.codec.target(part) for size in (4, 1) for part in clips.split(size)]
     with torch.inference_mode():
-        bounds = [float(autoencoder.objective.bound(autoencoder.codec.estimate(part), part)) for part in targets]
+        bounds = [float(autoencoder.training_loss.bound(autoencoder.codec.estimate(part), part)) for part in targets]
     assert np.mean(bounds[1:]) == pytest.approx(bounds[0], rel=1e-4)
 
 

@@ -198,13 +198,13 @@ def test_a_step_that_cannot_be_recorded_is_called(
     corpus: Corpus, other: Callable[[torch.Tensor], torch.Tensor]
 ) -> None:
     autoencoder = cuda(Autoencoder, corpus)
-    plain = autoencoder.objective
+    plain = autoencoder.training_loss
 
     def objective(*args: Any) -> Any:
         loss, kl = plain(*args)
         return other(loss), kl
 
-    autoencoder.objective = objective
+    autoencoder.training_loss = objective
     assert all(np.isfinite(autoencoder.step()["train/loss"]) for _ in range(6))
     assert not autoencoder._replayed._recordings
 
