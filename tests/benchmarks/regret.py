@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 import optuna
 from numpy.typing import NDArray
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.study import StudyDirection
 from optuna.terminator import RegretBoundEvaluator
 from optuna.trial import FrozenTrial
@@ -86,7 +86,7 @@ class Sample:
 def draw(function: Callable[[Point], float], best: float, size: int, count: int, noise: float, seed: int) -> Sample:
     """Evaluate a function at random points."""
     generator = random.Random(f"{count} {seed}")
-    distributions = {f"p{index}": FloatDistribution(0, 1) for index in range(size)}
+    distributions: dict[str, BaseDistribution] = {f"p{index}": FloatDistribution(0, 1) for index in range(size)}
     points = [np.array([generator.random() for _ in range(size)]) for _ in range(count)]
     values = [function(point) + generator.gauss(0, noise) for point in points]
     trials = [
@@ -101,7 +101,11 @@ def draw(function: Callable[[Point], float], best: float, size: int, count: int,
 def find_best(function: Callable[[Point], float], size: int) -> float:
     """Return the largest value of a function, by searches from 100 random points and the middle."""
     starts = [np.full(size, 0.5), *np.random.default_rng(0).random((100, size))]
-    ends = [minimize(lambda x: -function(x), start, bounds=[(0, 1)] * size, tol=1e-12) for start in starts]
+
+    def negated(point: Point) -> float:
+        return -function(point)
+
+    ends = [minimize(negated, start, bounds=[(0, 1)] * size, tol=1e-12) for start in starts]
     return max(max(-float(end.fun) for end in ends), 0.0 if function in (square, valley, cliff) else -math.inf)
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import optuna
 import pytest
-from optuna.distributions import FloatDistribution
+from optuna.distributions import BaseDistribution, FloatDistribution
 from optuna.study import StudyDirection
 from optuna.terminator import RegretBoundEvaluator
 from rich.console import Console
@@ -118,7 +118,7 @@ def test_the_bound_counts_trials_in_both_directions_and_those_that_were_pruned(t
 @pytest.mark.parametrize("size", [1, 2, 4])
 def test_the_bound_is_not_below_what_is_left_to_gain(size: int, count: int, direction: StudyDirection) -> None:
     sign = 1 if direction == StudyDirection.MAXIMIZE else -1
-    distributions = {f"p{index}": FloatDistribution(0, 1) for index in range(size)}
+    distributions: dict[str, BaseDistribution] = {f"p{index}": FloatDistribution(0, 1) for index in range(size)}
     optuna_holds = []
     for seed in range(2):
         draw = random.Random(f"{size} {count} {seed}")

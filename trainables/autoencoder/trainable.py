@@ -266,7 +266,7 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         """Return config, codec, trained weights, optimizer, adversary, steps and the random generators' states."""
         return {
             "config": self.config.model_dump(mode="json"),
-            "clip_samples": self.corpus.clip_format.samples,
+            **self.corpus.clip_format.settings,
             **self.codec.state_dict(),
             **({"trained": self.trained.networks.state_dict()} if self.config.ema > 0 else {}),
             "optimizer": self.optimizer.state_dict(),
