@@ -141,5 +141,5 @@ def check_trained_format(where: str, state: Mapping[str, Any], here: ClipFormat)
         rate = f"{trained.rate_hz} Hz" if "rate_hz" in state else f"what must be {RATE_HZ} Hz, since it is older"
         raise InputError(
             f"{where}: was trained on clips of {trained.samples} samples at {rate}, and those here have {here.samples}"
-            f" at {here.rate_hz} Hz; train it on a corpus with the same clip_s and rate_hz, or give this one those of it"
+            f" at {here.rate_hz} Hz; train it on a corpus with the same clip_s and rate_hz, or set its own here"
         )
