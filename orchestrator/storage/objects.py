@@ -1,7 +1,7 @@
 """An object store: whole files by their keys, in S3, in Google's Cloud Storage, or in a folder that all machines see.
 
-An object is written whole and never changed in parts or renamed. What this program reads of its own writing it finds by
-its key, and a list shows what other machines wrote, so that a list that lags behind does no harm.
+An object is written whole and never changed in parts or renamed. The program finds its own objects by their keys,
+and lists only those of other machines, so that a list that lags behind does no harm.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Result = TypeVar("Result")
 
 
 class StoreError(UserError):
-    """The store can't be used, or has not answered for as long as one waits; the message has its address."""
+    """The store can't be used, or has not answered in time; the message has its address."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class ObjectStore:
             patience_s: how long a passing error is waited for.
 
         Raises:
-            ValueError: it is no address of a store.
+            ValueError: it is not the address of a store.
         """
         self.uri = uri
         self._address = parse_address(uri)
@@ -106,7 +106,7 @@ class ObjectStore:
 
         Args:
             key: its name.
-            content: its bytes, or a file with them; of one that grows, what it had at the beginning.
+            content: its bytes, or a file with them; only the present bytes of a file that grows.
 
         Returns:
             What was written.
@@ -121,7 +121,7 @@ class ObjectStore:
         hashed, size = hashlib.sha256(), 0
         with contextlib.ExitStack() as stack:
             source: IO[bytes] = stack.enter_context(
-                io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
+                io.BytesIO(content) if isinstance(content, bytes) else self._open_source(content)
             )
             left = len(content) if isinstance(content, bytes) else os.fstat(source.fileno()).st_size
             target = stack.enter_context(self._write(key))
@@ -132,11 +132,18 @@ class ObjectStore:
                 left -= len(chunk)
         return Content(size, hashed.hexdigest())
 
+    def _open_source(self, path: Path) -> IO[bytes]:
+        try:
+            return path.open("rb")
+        except FileNotFoundError:
+            # No error of the store, which would be waited for.
+            raise StoreError(f"{path}: was deleted before it was written to {self.uri}") from None
+
     @contextlib.contextmanager
     def _write(self, key: str) -> Iterator[Any]:
         """Yield a stream to an object that exists once the block has ended."""
         if not self._is_folder:
-            # After an error in the block the stream may leave a part of the object. Nobody reads it: the next try
+            # After an error in the block the stream may leave a part of the object. It is never read: the next try
             # replaces it, and every object but small ones, which are one write, is named by another one, with its hash.
             with self._files.open_output_stream(self._path(key)) as stream:
                 yield stream
@@ -238,7 +245,7 @@ class ObjectStore:
         """Check that an object can be written, read, listed and deleted.
 
         Args:
-            key: the name of the object, which nobody else uses.
+            key: the name of the object, which no other process uses.
 
         Raises:
             StoreError: it can't.
@@ -249,7 +256,7 @@ class ObjectStore:
         except OSError as error:
             raise StoreError(f"{self.uri}: is full ({error.strerror}); free some space there") from None
         if self.read(key) != text or key not in self.list(key.rpartition("/")[0]):
-            raise StoreError(f"{self.uri}: does not return what was written to it a moment ago")
+            raise StoreError(f"{self.uri}: does not return what was just written to it")
         self.delete(key)
 
     @staticmethod

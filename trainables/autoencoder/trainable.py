@@ -19,7 +19,7 @@ from trainables.autoencoder.generator import JUDGE, NETWORK, NORMALIZATION, STAT
 from trainables.autoencoder.metrics import BETWEEN_CLIPS
 from trainables.autoencoder.references import reference_lines
 from trainables.autoencoder.sounds import Sounds
-from trainables.autoencoder.training_loss import Objective
+from trainables.autoencoder.training_loss import TrainingLoss
 from trainables.components.assessment import media
 from trainables.components.assessment.assessor import Assessor
 from trainables.components.audio.log_power_metrics import FractionUnexplained, Variation
@@ -33,6 +33,8 @@ from trainables.components.representation.representation import ClipSplit
 from trainables.components.representation.scene import TrainingClips
 from trainables.components.shapes import Clips, Scalar
 from trainables.components.training.averaging import update_average
+from trainables.components.training.batch_trainable import BatchTrainable
+from trainables.components.training.batches import Batches
 from trainables.components.training.cuda_graph import GraphReplayer
 from trainables.components.training.loop import (
     Buffers,
@@ -47,7 +49,7 @@ from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
 from trainables.support.progress import Progress, silent
-from trainables.trainable import Media, Trainable
+from trainables.trainable import Media
 
 BETA1 = 0.9
 """AdamW's decay rate of gradients."""
@@ -59,7 +61,7 @@ MAX_SAMPLES = 512
 """Clips that are decoded from random latents after every epoch, at most."""
 
 
-class Autoencoder(AutoencoderDeclaration, Trainable):
+class Autoencoder(AutoencoderDeclaration, BatchTrainable):
     """Encodes a clip into a latent of `latent_dim` numbers and decodes it again.
 
     With `linear_path: pca` encoder and decoder add convolutions to a linear path that starts as principal components.
@@ -91,11 +93,13 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
             self.adversary = Adversary(config, self.device) if config.adversarial_weight > 0 else None
         # What the optimizer trains; `codec` has their average then.
         self.trained = self.codec.copy_networks() if config.ema > 0 else self.codec
-        self.objective = Objective(config, self.codec.normalizer)
+        self.training_loss = TrainingLoss(config, self.codec.normalizer)
         self.training_clips = TrainingClips(self.corpus)
         names = split_augmentations(config.augment)
         self.augmented = AugmentedClips(self.corpus, config.clip_representation, self.train, names, self.device)
+        self.batches = Batches(self.augmented.columns, config.batch_size, self._order)
         betas = BETA1, config.adam_beta2
+        # `_train_step` sets the learning rate in every step: it warms up, then decays.
         self.optimizer = torch.optim.AdamW(self.trained.networks.parameter_groups(), config.lr, betas, fused=True)
         self._replayed = GraphReplayer(self._noise)
 
@@ -123,9 +127,8 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
     def _train_epoch(self) -> dict[str, float]:
         self.codec.forget_latents()
         self.trained.networks.train()
-        order = torch.randperm(len(self.train), generator=self._order).split(self.config.batch_size)
-        batches = (self.augmented.batch(part, self._order) for part in order[: self.batches_per_epoch])
-        steps = fetch_values([self._train_step(batch) for batch in batches])
+        batches = self.batches.epoch(self.batches_per_epoch)
+        steps = fetch_values([self._train_step(self.augmented.assemble(batch, self._order)) for batch in batches])
         metrics = {**finite_means(steps), "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
         if self.loss.has_sigma:
             # The smallest of all steps: a mean would hide the one in which a likelihood diverges.
@@ -154,7 +157,7 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         before = Buffers(self.trained.networks)
         target = self.trained.target(clips)
         estimate = self.trained.estimate(target, self._noise)
-        loss, kl = self.objective(estimate, target, kl_share)
+        loss, kl = self.training_loss(estimate, target, kl_share)
         measured: dict[str, Scalar] = {}
         if self.adversary is not None:
             magnitude = self.codec.representation.parts["magnitude"]
@@ -184,9 +187,9 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
                 estimate = self.codec.estimate(target)
                 own.add(estimate.clips, target.clips)
                 variation.add(estimate.clips, target.clips)
-                losses.append(len(clips) * self.objective(estimate, target)[0])
+                losses.append(len(clips) * self.training_loss(estimate, target)[0])
                 if has_bound(self.config):
-                    bounds.append(len(clips) * self.objective.bound(self.codec.estimate(target, noise), target))
+                    bounds.append(len(clips) * self.training_loss.bound(self.codec.estimate(target, noise), target))
                 means.append(estimate.mean)
                 if codebook_use is not None and estimate.quantized is not None:
                     codebook_use.add(estimate.quantized.codes)
@@ -273,6 +276,7 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
             **({} if self.adversary is None else {"adversary": self.adversary.state_dict()}),
             "num_steps": self.num_steps,
             "order": self._order.get_state(),
+            "batches": self.batches.state_dict(),
             "noise": self._noise.get_state(),
         }
 
@@ -288,5 +292,6 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
+        self.batches.load_state_dict(state.get("batches", {}))
         # A recorded step would still read the optimizer's old state.
         self._replayed = GraphReplayer(self._noise)

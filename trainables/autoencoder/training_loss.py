@@ -43,7 +43,7 @@ class Estimate:
     quantized: Quantized | None = None
 
 
-class Objective:
+class TrainingLoss:
     """The training objective.
 
     It is loss(magnitude) + phase_weight · phase_loss(phase) + kl_weight · KL divergence + commitment_weight ·
