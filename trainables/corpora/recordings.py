@@ -208,7 +208,7 @@ def _cut_clips(waveform: NDArray[np.float32], clip_format: ClipFormat) -> tuple[
     try:
         clips = np.empty((count, samples), np.int16)
     except MemoryError as error:
-        if hop < samples:
+        if hop < clip_format.wanted_samples:
             error.add_note(f"it has {count:,} clips that overlap; use a larger corpus.hop_s")
         raise
     positions: list[int] = []
