@@ -18,6 +18,8 @@ MAX_TRIALS_OF_GP = 250
 """Up to here `auto` chooses the GP, whose time for one proposal grows with the cube of the trials of an arm."""
 LEAST_TRIALS_OF_REGRET = 20
 """The fewest trials from which a model bounds the regret, as in Optuna's terminator."""
+MAX_PARAMETERS_OF_REGRET = 4
+"""With five, a bound from 20 trials is too small in one case of five (`tests/benchmarks/regret.py --trials 20`)."""
 MAX_GRID = 100_000
 
 
@@ -142,6 +144,9 @@ def _find_unmodelled(arm: Arm) -> str:
     """Return why an arm has no model of its regret; empty if it can have one."""
     if not arm.searched:
         return f"needs a searched parameter, and nothing is searched in arm {arm.name}"
+    if len(arm.searched) > MAX_PARAMETERS_OF_REGRET:
+        limit = f"{MAX_PARAMETERS_OF_REGRET} searched parameters at most"
+        return f"needs {limit}, since its bound does not hold for more, and arm {arm.name} has {len(arm.searched)}"
     if arm.when:
         return f"needs parameters that every trial has, and {', '.join(arm.when)} exists under a condition only"
     choices = [name for name, domain in arm.searched.items() if isinstance(domain, Choice)]

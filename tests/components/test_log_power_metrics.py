@@ -8,6 +8,7 @@ import torch
 
 from trainables.components.audio.log_power_metrics import (
     FractionUnexplained,
+    Variation,
     average_by_recording,
     lsd_db,
     score_recordings,
@@ -33,6 +34,28 @@ def test_fvu_is_a_ratio_of_sums_whatever_the_batches() -> None:
     for part in (slice(0, 1), slice(1, 6)):
         parts.add(estimate[part], target[part])
     assert parts.value == pytest.approx(whole.value)
+
+
+def test_the_fvu_of_constant_clips_is_not_a_number() -> None:
+    fvu = FractionUnexplained()
+    fvu.add(torch.randn(2, 4, 5), torch.ones(2, 4, 5))
+    assert math.isnan(fvu.value)
+
+
+def test_variation_is_that_of_all_batches_together() -> None:
+    target = torch.randn(6, 4, 5)
+    variation = Variation()
+    for part in (slice(0, 1), slice(1, 6)):
+        variation.add(0.5 * target[part] + 7, target[part])
+    assert variation.value == pytest.approx(0.25, rel=1e-5)
+
+
+@pytest.mark.parametrize("count", [1, 3, 7])
+def test_between_targets_that_do_not_differ_there_is_no_variation(count: int) -> None:
+    # Sums of such numbers are rounded, so that the variance is not exactly 0.
+    variation = Variation()
+    variation.add(torch.randn(count, 4, 5), (torch.full((4, 5), 0.1) * torch.arange(5)).expand(count, 4, 5))
+    assert not variation.do_targets_vary and math.isnan(variation.value)
 
 
 def test_lsd_is_the_level_difference_of_two_spectra() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -19,10 +20,14 @@ from trainables.corpora.leaks import describe_leak
 from trainables.corpora.opening import open_corpus
 from trainables.corpora.pictures import open_motion
 from trainables.corpora.recordings import decode, read_clip
+from trainables.corpora.shards.decoded import Decoded
 from trainables.errors import InputError
+from trainables.support.processes import Failed, map_surviving
 
 RATE_HZ = 22_050
 DURATION_S = 5
+MEMORY_BYTES = 600 << 20
+"""Little more than an idle process and 441 clips of 10 s as int16 need; as floats these are 390 MB."""
 
 
 def noise(duration_s: float, seed: int = 0) -> np.ndarray:
@@ -112,6 +117,21 @@ def test_each_choice_has_a_cache_of_its_own_and_the_same_splits(root: Path, home
     assert all(split == splits[0] for split in splits)
 
 
+def test_overlapping_clips_of_a_long_recording_need_little_more_memory_than_they_have(tmp_path: Path) -> None:
+    soundfile.write(tmp_path / "a.wav", noise(120), RATE_HZ)
+    recording = Recording("a.wav", tmp_path / "a.wav", "any", "a")
+    answers = []
+    for hop_s in (0.25, 0.05):
+        cut = partial(decode, clip_format=format_of(10, hop_s))
+        ((_, answer),) = map_surviving(cut, [recording], memory_bytes=MEMORY_BYTES)
+        answers.append(answer)
+    some, too_many = answers
+    assert isinstance(some, Decoded) and some.items.nbytes == 2 * 441 * 220_740
+    assert too_many == Failed(
+        "needs more than 0.586 GiB of memory; it has 2,201 clips that overlap; use a larger corpus.hop_s"
+    )
+
+
 def test_overlapping_clips_share_their_sound_and_their_split(root: Path, home: Path) -> None:
     corpus = open_with(root, home, clip_s=2, hop_s=0.5)
     assert corpus.clips.groupby("recording")["start_s"].apply(list).iloc[0] == [0.5 * index for index in range(7)]
@@ -138,8 +158,11 @@ def test_a_clip_of_a_file_has_the_length_of_the_corpus(tmp_path: Path) -> None:
 
 
 def test_clips_that_begin_further_apart_than_any_recording_is_long_are_refused(root: Path, home: Path) -> None:
-    with pytest.raises(InputError, match=r"corpus\.hop_s: 6: clips would begin further apart.*5\.0 s at most"):
-        open_with(root, home, hop_s=6)
+    for hop_s, end_s in ((6, "8.0"), (4, "6.0"), (3.1, "5.1")):
+        where = rf"corpus\.hop_s: {hop_s:g}: a second clip would end {end_s} s .* longest recording has 5\.0 s"
+        with pytest.raises(InputError, match=where):
+            open_with(root, home, clip_s=2, hop_s=hop_s)
+    assert len(open_with(root, home, clip_s=2, hop_s=3).clips) == 16, "two clips of each recording"
     corpus = open_with(root, home, clip_s=1, hop_s=3)
     assert corpus.clips["start_s"].drop_duplicates().tolist() == [0, 3]
     # Shorter recordings than clips are repeated, as long as no distance is chosen.

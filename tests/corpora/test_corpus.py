@@ -407,7 +407,7 @@ def test_a_table_that_the_clips_no_longer_fit_is_refused(two_classes: Path, tmp_
     content, stat = path.read_bytes(), path.stat()
     path.write_bytes(bytes(len(content)))
     os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-    with pytest.raises(InputError, match=r"big dog/take 1.wav had 1 clips, and has 0 now \(unreadable .*delete this"):
+    with pytest.raises(InputError, match=r"big dog/take 1.wav had 1 clips and now has 0 \(unreadable .*delete this"):
         open_folder(two_classes, home)
     shutil.rmtree(corpus.folder)
     assert open_folder(two_classes, home).skipped[0].startswith("big dog/take 1.wav: unreadable")

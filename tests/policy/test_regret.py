@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import io
+import random
+import warnings
 from pathlib import Path
 from typing import Any
 
+import optuna
 import pytest
+from optuna.distributions import BaseDistribution, FloatDistribution
+from optuna.study import StudyDirection
+from optuna.terminator import RegretBoundEvaluator
 from rich.console import Console
 
 from orchestrator.commands.planning.plan import make_plan
 from orchestrator.commands.resume import ResumeOptions, grant
 from orchestrator.errors import SearchSpaceError
 from orchestrator.overview.screen import Screen
-from orchestrator.policy.regret import bound_regret
+from orchestrator.policy.regret import bound_improvement, bound_regret
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.budget import Budget
 from orchestrator.state.events.sweep import Bounded
@@ -107,9 +113,38 @@ def test_the_bound_counts_trials_in_both_directions_and_those_that_were_pruned(t
     assert len(bounds[0]) == 2 and bounds[0] == pytest.approx(bounds[1])
 
 
+@pytest.mark.parametrize("direction", [StudyDirection.MAXIMIZE, StudyDirection.MINIMIZE])
+@pytest.mark.parametrize("count", [30, 250])
+@pytest.mark.parametrize("size", [1, 2, 4])
+def test_the_bound_is_not_below_what_is_left_to_gain(size: int, count: int, direction: StudyDirection) -> None:
+    sign = 1 if direction == StudyDirection.MAXIMIZE else -1
+    distributions: dict[str, BaseDistribution] = {f"p{index}": FloatDistribution(0, 1) for index in range(size)}
+    optuna_holds = []
+    for seed in range(2):
+        draw = random.Random(f"{size} {count} {seed}")
+        points = [{name: draw.random() for name in distributions} for _ in range(count)]
+        values = [-sum((value - 0.5) ** 2 for value in point.values()) for point in points]
+        trials = [
+            optuna.trial.create_trial(params=point, distributions=distributions, value=sign * value)
+            for point, value in zip(points, values, strict=True)
+        ]
+        regret = -max(values)
+        assert regret <= bound_improvement(trials, direction, seed=seed) < 1
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+            evaluator = RegretBoundEvaluator(seed=seed)
+        optuna_holds.append(regret <= evaluator.evaluate(trials, direction))
+    if (size, count) == (4, 250):
+        assert not any(optuna_holds), "if its bounds hold, its public evaluator can replace ours"
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
+        (
+            {"params": {f"x{index}": {"uniform": [0.0, 1.0]} for index in range(5)}},
+            "needs 4 searched parameters at most, since its bound does not hold for more, and arm arm=a has 5",
+        ),
         (
             {"budget": {"trials_per_arm": 20, "max_epochs": 2, "stop_when": {"regret_below": 0.1}}},
             "needs more than 20 trials an arm and at most 250, got budget.trials_per_arm 20; use no_better_for",

@@ -21,6 +21,9 @@ from trainables.corpora.additions import Additions
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.opening import open_corpus
 from trainables.errors import InputError
+from trainables.image_to_sound.audio_weights import load_audio
+from trainables.image_to_sound.config import ImageToSoundConfig
+from trainables.image_to_sound.model import SoundFromPicture
 from trainables.support.randomness import seed_everything
 from trainables.testing.additions import AUGMENTATION, WAVEFORM_AUGMENTATION, AdditionCase
 from trainables.testing.corpus import CORPUS
@@ -141,7 +144,9 @@ def test_an_exported_model_knows_the_length_of_its_clips(
 def test_weights_of_clips_of_another_length_are_refused(odd_corpus: Corpus, corpus: Corpus, tmp_path: Path) -> None:
     settings = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "linear_path": "pca"}
     torch.save(make(TRAINABLES["autoencoder"], corpus, **settings).state_dict(), tmp_path / "usual.pt")
-    with pytest.raises(InputError, match=r"audio_init: .*: was trained on clips of 44100 samples, and those here have"):
+    with pytest.raises(
+        InputError, match=r"audio_init: .*: was trained on clips of 44100 samples at 22050 Hz, and those"
+    ):
         make(TRAINABLES["image_to_sound"], odd_corpus, audio_init=str(tmp_path / "usual.pt"))
     torch.save(make(TRAINABLES["autoencoder"], odd_corpus, **settings).state_dict(), tmp_path / "odd.pt")
     make(TRAINABLES["image_to_sound"], odd_corpus, audio_init=str(tmp_path / "odd.pt"))
@@ -149,3 +154,28 @@ def test_weights_of_clips_of_another_length_are_refused(odd_corpus: Corpus, corp
     torch.save(classifier.state_dict(), tmp_path / "classifier.pt")
     with pytest.raises(InputError, match=r"classifier: .*: was trained on clips of 44100 samples"):
         make(TRAINABLES["sound_to_image"], odd_corpus, classifier=str(tmp_path / "classifier.pt"))
+
+
+def test_weights_of_another_sampling_rate_are_refused(
+    corpus: Corpus, tiny_corpus: Path, tiny_home: Path, tmp_path: Path
+) -> None:
+    fast = open_corpus({"name": "folder", "root": str(tiny_corpus), "rate_hz": 44_100}, tiny_home)
+    assert fast.clip_format.samples == corpus.clip_format.samples, "only the rate tells them apart"
+    torch.save(make(TRAINABLES["classifier"], fast, network="residual").state_dict(), tmp_path / "classifier.pt")
+    message = (
+        r"classifier: .*: was trained on clips of 44100 samples at 44100 Hz, and those here have 44100 at 22050 Hz"
+    )
+    with pytest.raises(InputError, match=message):
+        make(TRAINABLES["sound_to_image"], corpus, classifier=str(tmp_path / "classifier.pt"))
+
+    settings = {"spectrogram": "24x64", "latent_dim": 8, "width": 8, "linear_path": "pca"}
+    state = make(TRAINABLES["autoencoder"], corpus, **settings).state_dict()
+    older = {key: value for key, value in state.items() if key not in corpus.clip_format.settings}
+    config = TRAINABLES["image_to_sound"].Config(**{**TRAINABLES["image_to_sound"].DEBUG, **settings})
+    assert isinstance(config, ImageToSoundConfig)
+    model = SoundFromPicture(config, weights="none", clip_frames=corpus.clip_format.frames)
+    for name, saved, rate in (("new", state, "22050 Hz"), ("old", older, "what must be 22050 Hz, since it is older")):
+        torch.save(saved, tmp_path / f"{name}.pt")
+        load_audio(model, tmp_path / f"{name}.pt", corpus.clip_format)
+        with pytest.raises(InputError, match=f"audio_init: .*: was trained on clips of 44100 samples at {rate}, and"):
+            load_audio(model, tmp_path / f"{name}.pt", fast.clip_format)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import subprocess
 import sys
 import time
@@ -91,6 +92,12 @@ def test_what_stays_collapsed_for_three_epochs_ends(name: str, value: float) -> 
     assert Guard("val/score", collapsed_epochs=None).divergence(GOOD | {name: value}, before, {}) is None
     falling = rows(1.5, 1.2, **{name.replace("/", "_"): value})
     assert Guard("val/score").divergence(GOOD | {name: value}, falling, {}) is None, "it has not learned yet"
+
+
+def test_what_does_not_exist_of_a_single_validation_clip_is_no_collapse() -> None:
+    names = ("val/active_units", "val/variation", "val/active_vectors")
+    before = rows(1.0, 1.0, **dict.fromkeys((name.replace("/", "_") for name in names), math.nan))
+    assert Guard("val/score").divergence(GOOD | dict.fromkeys(names, math.nan), before, {}) is None
 
 
 def test_an_epoch_that_takes_too_long_is_interrupted() -> None:

@@ -46,6 +46,8 @@ METRICS = {
     "optim/lr": Metric("min", "all", "learning rate of the last step"),
 }
 
+BETWEEN_CLIPS = {"val/variation", "val/active_units", "val/active_vectors"}
+"""Metrics of what varies between the validation clips: NaN where these do not differ, such as a single one."""
 MAGNITUDE_METRICS = {
     "val/judge_probability",
     "val/judge_accuracy",

@@ -16,6 +16,7 @@ from trainables.autoencoder.codec import Codec
 from trainables.autoencoder.config import AutoencoderConfig
 from trainables.autoencoder.declaration import AutoencoderDeclaration, has_bound
 from trainables.autoencoder.generator import JUDGE, NETWORK, NORMALIZATION, STATISTICS, ReconstructionGenerator
+from trainables.autoencoder.metrics import BETWEEN_CLIPS
 from trainables.autoencoder.references import reference_lines
 from trainables.autoencoder.sounds import Sounds
 from trainables.autoencoder.training_loss import TrainingLoss
@@ -218,7 +219,11 @@ class Autoencoder(AutoencoderDeclaration, BatchTrainable):
         if self.loss.is_variational:
             variances = torch.cat(means).var(dim=0, correction=0)
             metrics["active_units"] = float((variances > ACTIVE_VARIANCE).sum())
-        return {f"val/{name}": value for name, value in metrics.items()}
+        measured = {f"val/{name}": value for name, value in metrics.items()}
+        if not variation.do_targets_vary:
+            # Equal latents of equal clips are no collapse.
+            measured |= dict.fromkeys(measured.keys() & BETWEEN_CLIPS, math.nan)
+        return measured
 
     @torch.inference_mode()
     def render(self, probes: NDArray[np.int64]) -> Media:
@@ -264,7 +269,7 @@ class Autoencoder(AutoencoderDeclaration, BatchTrainable):
         """Return config, codec, trained weights, optimizer, adversary, steps and the random generators' states."""
         return {
             "config": self.config.model_dump(mode="json"),
-            "clip_samples": self.corpus.clip_format.samples,
+            **self.corpus.clip_format.settings,
             **self.codec.state_dict(),
             **({"trained": self.trained.networks.state_dict()} if self.config.ema > 0 else {}),
             "optimizer": self.optimizer.state_dict(),

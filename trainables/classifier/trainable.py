@@ -183,7 +183,7 @@ class Classifier(ClassifierDeclaration, BatchTrainable):
         return {
             "config": self.config.model_dump(mode="json"),
             "classes": list(self.corpus.classes),
-            "clip_samples": self.corpus.clip_format.samples,
+            **self.corpus.clip_format.settings,
             "network": network.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "num_steps": self.num_steps,

@@ -44,7 +44,7 @@ def estimate_clips(recordings: Sequence[Recording], clip_format: ClipFormat = US
 
 
 def check_hop(recordings: Sequence[Recording], clip_format: ClipFormat) -> None:
-    """Check that clips do not begin further apart than the recordings are long, as far as their files say.
+    """Check that a recording is long enough for a second clip where clips have gaps, as far as files say.
 
     Raises:
         InputError: no recording would have a second clip.
@@ -52,11 +52,13 @@ def check_hop(recordings: Sequence[Recording], clip_format: ClipFormat) -> None:
     if clip_format.wanted_hop <= clip_format.wanted_samples:
         return
     durations_s = [duration_s for recording in _choose_probed(recordings) if (duration_s := _measure(recording))]
-    longest_s = max(durations_s, default=clip_format.hop_s)
-    if longest_s < clip_format.hop_s:
+    needed = clip_format.hop_samples + clip_format.least_samples
+    # In samples, because files round their durations.
+    if durations_s and round(max(durations_s) * clip_format.rate_hz) < needed:
         raise InputError(
-            f"corpus.hop_s: {clip_format.hop_s:g}: clips would begin further apart than any recording is long"
-            f" ({longest_s:.1f} s at most); use a smaller one, or none for clips one after the other"
+            f"corpus.hop_s: {clip_format.hop_s:g}: a second clip would end {needed / clip_format.rate_hz:.1f} s after"
+            f" the beginning, and the longest recording has {max(durations_s):.1f} s; use a smaller one, or none for"
+            " clips one after the other"
         )
 
 

@@ -60,13 +60,10 @@ def decode(recording: Recording, clip_format: ClipFormat = USUAL_CLIP) -> Decode
     waveform = sound.cut(recording.start_s, recording.end_s)
     if not len(waveform):
         return reject("zero length")
-    # Float formats may have samples beyond full scale, whose squares may be infinite.
-    clips = np.clip(_cut_clips(waveform, clip_format), -1, 1)
-    audible = np.sqrt(np.mean(np.square(clips), axis=1)) >= SILENCE_RMS
-    if not audible.any():
+    clips, positions = _cut_clips(waveform, clip_format)
+    if not len(clips):
         return reject("silent")
-    samples = np.round(clips[audible] * 32767).astype(np.int16)
-    return Decoded(samples, tuple(begin_s + float(index) * clip_format.hop_s for index in np.flatnonzero(audible)))
+    return Decoded(clips, tuple(begin_s + float(position) * clip_format.hop_s for position in positions))
 
 
 def read_clip(path: Path, at_s: float = 0.0, clip_format: ClipFormat = USUAL_CLIP) -> NDArray[np.float32]:
@@ -197,8 +194,28 @@ def _choose_channel(channels: NDArray[Any], choice: Channels) -> NDArray[np.floa
     return np.asarray(heard, np.float32)
 
 
-def _cut_clips(waveform: NDArray[np.float32], clip_format: ClipFormat) -> NDArray[np.float32]:
-    """Cut a waveform into clips from its start; what is shorter than a clip is repeated until it fills one."""
+def _cut_clips(waveform: NDArray[np.float32], clip_format: ClipFormat) -> tuple[NDArray[np.int16], list[int]]:
+    """Cut a waveform into clips from its start; what is shorter than a clip is repeated until it fills one.
+
+    Clips that overlap need many times the memory of the waveform. So one after the other is converted, and no more of
+    them is kept than what is returned.
+
+    Returns:
+        The clips that are not silent, of shape (clips, samples), and their positions among all clips.
+    """
     samples, hop = clip_format.samples, clip_format.hop_samples
     count = max(1, 1 + (len(waveform) - clip_format.least_samples) // hop)
-    return np.stack([np.resize(waveform[start : start + samples], samples) for start in range(0, count * hop, hop)])
+    try:
+        clips = np.empty((count, samples), np.int16)
+    except MemoryError as error:
+        if hop < clip_format.wanted_samples:
+            error.add_note(f"it has {count:,} clips that overlap; use a larger corpus.hop_s")
+        raise
+    positions: list[int] = []
+    for position in range(count):
+        # Float formats may have samples beyond full scale, whose squares may be infinite.
+        clip = np.clip(np.resize(waveform[position * hop :][:samples], samples), -1, 1)
+        if np.sqrt(np.mean(np.square(clip))) >= SILENCE_RMS:
+            clips[len(positions)] = np.round(clip * 32767)
+            positions.append(position)
+    return clips[: len(positions)], positions

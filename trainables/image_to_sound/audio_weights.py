@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from trainables.components.assessment.pairs import PairSplit
-from trainables.components.audio.clip import check_trained_length, count_samples
+from trainables.components.audio.clip import ClipFormat, check_trained_format
 from trainables.components.networks.pca_path import sample_size
 from trainables.errors import InputError
 from trainables.image_to_sound.model import SoundFromPicture
@@ -30,16 +30,19 @@ FIXED_AUTOENCODER_SETTINGS = {
 """Settings of autoencoder that are fixed here; the shapes of tensors reveal few of them, so the config is compared."""
 
 
-def initialize_audio(model: SoundFromPicture, train: PairSplit, order: torch.Generator) -> None:
+def initialize_audio(
+    model: SoundFromPicture, train: PairSplit, clip_format: ClipFormat, order: torch.Generator
+) -> None:
     """Load the sound network from `audio_init`, or fit its normalization and its linear path to training clips.
 
     Args:
         model: gets the weights.
         train: the training pairs.
+        clip_format: the format of their sounds.
         order: draws the clips that principal components are computed from.
     """
     if model.config.audio_init != "scratch":
-        load_audio(model, Path(model.config.audio_init))
+        load_audio(model, Path(model.config.audio_init), clip_format)
         return
     model.normalizer.fit(lambda: (train.sounds(part) for part in torch.arange(len(train)).split(FIT_CLIPS)))
     if model.audio.linear_path is not None:
@@ -49,8 +52,13 @@ def initialize_audio(model: SoundFromPicture, train: PairSplit, order: torch.Gen
         model.audio.fit_linear_path(torch.cat(sample))
 
 
-def load_audio(model: SoundFromPicture, path: Path) -> None:
+def load_audio(model: SoundFromPicture, path: Path, clip_format: ClipFormat) -> None:
     """Load the sound network and its normalization from a trial of autoencoder or of image_to_sound.
+
+    Args:
+        model: gets the weights.
+        path: the file of the trial.
+        clip_format: the format of the clips here.
 
     Raises:
         InputError: the file is a checkpoint of neither, or was trained with other settings or clips.
@@ -64,7 +72,7 @@ def load_audio(model: SoundFromPicture, path: Path) -> None:
     # A likelihood's standard deviation is not used here.
     networks = {key: value for key, value in networks.items() if not key.startswith("sigma.")}
     saved_config = state.get("config", {})
-    check_trained_length(f"audio_init: {path}", state, count_samples(model.clip_frames))
+    check_trained_format(f"audio_init: {path}", state, clip_format)
     names = ("spectrogram", "latent_dim", "width", "linear_path", "magnitude_normalization")
     different = _differences(saved_config, {name: getattr(model.config, name) for name in names})
     if different:

@@ -70,7 +70,7 @@ class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
             torch.manual_seed(seed)
             clip_frames = self.corpus.clip_format.frames
             self.model = SoundFromPicture(config, clip_frames=clip_frames).to(self.device)
-            initialize_audio(self.model, self.train, self._order)
+            initialize_audio(self.model, self.train, self.corpus.clip_format, self._order)
         self.objective = PairObjective(config, self.model)
         self.optimizer = torch.optim.AdamW(self.model.parameter_groups(), lr=config.lr, betas=BETAS, fused=True)
         flow = self.model.flow
@@ -94,7 +94,7 @@ class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
             Backbone(name, weights)
         for config in {config.audio_init: config for config in configs if config.audio_init != "scratch"}.values():
             model = SoundFromPicture(config, weights="none", clip_frames=corpus.clip_format.frames)
-            load_audio(model, Path(config.audio_init))
+            load_audio(model, Path(config.audio_init), corpus.clip_format)
         return reference_lines(configs, corpus, progress)
 
     @classmethod
@@ -274,7 +274,7 @@ class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
         """Return config, model, optimizer, normalization, number of steps and states of the random generators."""
         return {
             "config": self.config.model_dump(mode="json"),
-            "clip_samples": self.corpus.clip_format.samples,
+            **self.corpus.clip_format.settings,
             "model": self.model.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "normalization": self.model.normalizer.state_dict(),

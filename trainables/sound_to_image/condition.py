@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from trainables.components.audio.clip import check_trained_length
+from trainables.components.audio.clip import check_trained_format
 from trainables.components.judges.networks import Network, ResidualNetwork, log_mel
 from trainables.components.judges.sound_judge import train_network
 from trainables.components.shapes import FullSpectrograms
@@ -83,5 +83,5 @@ def _load(network: Network, path: Path, corpus: Corpus) -> None:
             f"classifier: {path}: predicts {', '.join(saved_classes)}; the classes here are {', '.join(classes)}: name"
             " a trial of trainable classifier on a corpus with the same"
         )
-    check_trained_length(f"classifier: {path}", state, corpus.clip_format.samples)
+    check_trained_format(f"classifier: {path}", state, corpus.clip_format)
     network.load_state_dict(weights)

@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import multiprocessing
 import os
+import pickle
 import resource
 import signal
 from collections import deque
@@ -14,7 +15,7 @@ from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
 from multiprocessing.process import BaseProcess
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 FILES_PER_PROCESS = 4
 """With fewer files for each, another process costs more than it saves."""
@@ -153,7 +154,7 @@ class _Worker(Generic[Input, Output]):
         """Return the position of the input, and what was made of it."""
         position = self.positions.popleft()
         try:
-            answer: Output | Failed = self.connection.recv()
+            answer: Output | Failed = _receive(self.connection)
         except (EOFError, OSError):  # the second if it died within an answer
             self._process.join()
             exit_code = self._process.exitcode or 0
@@ -186,14 +187,30 @@ def _work(inputs: Connection, answers: Connection, make: Callable[[Input], Outpu
     resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     with contextlib.suppress(EOFError, BrokenPipeError, ConnectionResetError):
         while True:
-            answers.send(_try(make, inputs.recv(), memory_bytes))
+            _send(answers, _try(make, inputs.recv(), memory_bytes))
+
+
+def _send(connection: Connection, value: object) -> None:
+    """Send a value; the memory of its arrays is written as it is, where `send` would make two copies of it first."""
+    arrays: list[pickle.PickleBuffer] = []
+    content = pickle.dumps(value, protocol=5, buffer_callback=arrays.append)
+    connection.send((content, len(arrays)))
+    for array in arrays:
+        connection.send_bytes(array.raw())
+
+
+def _receive(connection: Connection) -> Any:
+    """Return the value that `_send` has sent; its arrays can't be written."""
+    content, num_arrays = connection.recv()
+    return pickle.loads(content, buffers=[connection.recv_bytes() for _ in range(num_arrays)])
 
 
 def _try(make: Callable[[Input], Output], value: Input, memory_bytes: int) -> Output | Failed:
     try:
         return make(value)
-    except MemoryError:
-        return Failed(f"needs more than {memory_bytes / (1 << 30):.3g} GiB of memory")
+    except MemoryError as error:
+        needed = f"needs more than {memory_bytes / (1 << 30):.3g} GiB of memory"
+        return Failed("; ".join([needed, *getattr(error, "__notes__", ())]))
     except Exception as error:
         # A decoder may raise anything on a broken file, and the other files can be used.
         return Failed(" ".join(f"{type(error).__name__}: {error}".split()))

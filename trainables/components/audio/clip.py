@@ -124,20 +124,22 @@ class ClipFormat:
 USUAL_CLIP = ClipFormat()
 
 
-def check_trained_length(where: str, state: Mapping[str, Any], samples: int) -> None:
-    """Check that a trained model is of clips of a length; one of before corpora could choose is of the usual length.
+def check_trained_format(where: str, state: Mapping[str, Any], here: ClipFormat) -> None:
+    """Check that a trained model is of clips of the same length and rate as those here.
 
     Args:
         where: the beginning of the error message.
-        state: the trainable's state.
-        samples: the samples of a clip.
+        state: the trainable's state, which has `ClipFormat.settings`. Without a rate it is of an earlier version, and
+            taken to be of the usual one.
+        here: the format of the clips here.
 
     Raises:
-        InputError: it is of clips of another length.
+        InputError: it is of clips of another length or rate, or does not say the rate, and that here is unusual.
     """
-    trained = state.get("clip_samples", CLIP_SAMPLES)
-    if trained != samples:
+    trained = ClipFormat.from_settings(state)
+    if (trained.samples, trained.rate_hz) != (here.samples, here.rate_hz):
+        rate = f"{trained.rate_hz} Hz" if "rate_hz" in state else f"what must be {RATE_HZ} Hz, since it is older"
         raise InputError(
-            f"{where}: was trained on clips of {trained} samples, and those here have {samples}; train it on a corpus"
-            " with the same clip_s, or give this one the other's"
+            f"{where}: was trained on clips of {trained.samples} samples at {rate}, and those here have {here.samples}"
+            f" at {here.rate_hz} Hz; train it on a corpus with the same clip_s and rate_hz, or set its own here"
         )

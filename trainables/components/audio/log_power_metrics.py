@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +17,8 @@ from trainables.components.shapes import PerClip, Spectrograms
 
 COMMON_SIZE: Size = "48x128"
 """The grid on which trials of every size are compared."""
+ROUNDING = 1e-12
+"""A variance that is a smaller share of the mean square is due to rounding in double precision: nothing varies."""
 
 Clips = Float[Tensor, "clips *map"]
 
@@ -42,14 +45,14 @@ class FractionUnexplained:
 
     @property
     def value(self) -> float:
-        """The FVU of all batches added so far."""
-        return self.error / self.total
+        """The FVU of all batches added so far; NaN where every clip is a constant."""
+        return self.error / self.total if self.total else math.nan
 
 
 class Variation:
     """The variance between estimated clips divided by that between target clips, both averaged over pixels.
 
-    It is 0 when all estimates are equal.
+    It is 0 when all estimates are equal, and NaN when all targets are, such as a single one.
     """
 
     def __init__(self) -> None:
@@ -69,11 +72,22 @@ class Variation:
         self._count += len(target)
 
     @property
+    def do_targets_vary(self) -> bool:
+        """Whether the targets added so far differ."""
+        _, (variance, mean_square) = self._measure()
+        return variance > ROUNDING * mean_square
+
+    @property
     def value(self) -> float:
         """The ratio over all batches added so far."""
+        (estimates, _), (targets, _) = self._measure()
+        return estimates / targets if self.do_targets_vary else math.nan
+
+    def _measure(self) -> list[tuple[float, float]]:
+        """Return the variance and the mean square of the estimates, and those of the targets."""
         means = [total / self._count for total in self._sums]
-        estimates, targets = (float((square - mean.square()).mean()) for mean, square in (means[:2], means[2:]))
-        return estimates / targets
+        pairs = (means[:2], means[2:])
+        return [(float((square - mean.square()).mean()), float(square.mean())) for mean, square in pairs]
 
 
 def squared_errors(estimate: Clips, target: Clips) -> tuple[PerClip, PerClip]:

@@ -152,7 +152,8 @@ class ShardStore:
                 task = missing[position]
                 decoded = self._reject(answer.reason, answer.is_passing) if isinstance(answer, Failed) else answer
                 if has_changed(task):
-                    decoded = self._reject("changed while it was read")
+                    # Or its state could not be asked for a moment, and is the old one next time.
+                    decoded = self._reject("changed while it was read", is_passing=True)
                 if decoded.is_passing:
                     # No shard gets it, so that the next preparation tries the file again.
                     entry = Entry(task.name, task.key, 0, 0, 0, problem=decoded.problem)
