@@ -113,24 +113,22 @@ class ObjectStore:
 
         Raises:
             StoreError: it could not be written.
-            OSError: the disk of the store is full.
+            OSError: the file can't be opened, or the disk of the store is full.
         """
-        return self._try(f"write {key}", lambda: self._put(key, content))
+        # The file is opened here, because only what the store does is tried again.
+        with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source:
+            size = len(content) if isinstance(content, bytes) else os.fstat(source.fileno()).st_size
+            return self._try(f"write {key}", lambda: self._put(key, source, size))
 
-    def _put(self, key: str, content: Path | bytes) -> Content:
-        hashed, size = hashlib.sha256(), 0
-        with contextlib.ExitStack() as stack:
-            source: IO[bytes] = stack.enter_context(
-                io.BytesIO(content) if isinstance(content, bytes) else content.open("rb")
-            )
-            left = len(content) if isinstance(content, bytes) else os.fstat(source.fileno()).st_size
-            target = stack.enter_context(self._write(key))
+    def _put(self, key: str, source: IO[bytes], size: int) -> Content:
+        source.seek(0)
+        hashed, left = hashlib.sha256(), size
+        with self._write(key) as target:
             while left and (chunk := source.read(min(CHUNK_BYTES, left))):
                 target.write(chunk)
                 hashed.update(chunk)
-                size += len(chunk)
                 left -= len(chunk)
-        return Content(size, hashed.hexdigest())
+        return Content(size - left, hashed.hexdigest())
 
     @contextlib.contextmanager
     def _write(self, key: str) -> Iterator[Any]:
@@ -176,21 +174,26 @@ class ObjectStore:
 
         Raises:
             StoreError: it could not be read.
-            OSError: the disk of the file is full.
+            OSError: the file can't be written, or its disk is full.
         """
+        with path.open("wb") as file:
+            content = self._try(f"read {key}", lambda: self._or_none(lambda: self._get(key, file)))
+        if content is None:
+            path.unlink()
+        return content
 
-        def get() -> Content:
-            hashed, size = hashlib.sha256(), 0
-            with self._files.open_input_stream(self._path(key)) as stream, path.open("wb") as file:
-                while chunk := stream.read(CHUNK_BYTES):
-                    file.write(chunk)
-                    hashed.update(chunk)
-                    size += len(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            return Content(size, hashed.hexdigest())
-
-        return self._try(f"read {key}", lambda: self._or_none(get))
+    def _get(self, key: str, file: IO[bytes]) -> Content:
+        file.seek(0)
+        file.truncate()
+        hashed, size = hashlib.sha256(), 0
+        with self._files.open_input_stream(self._path(key)) as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                file.write(chunk)
+                hashed.update(chunk)
+                size += len(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+        return Content(size, hashed.hexdigest())
 
     def list(self, prefix: str) -> dict[str, int]:
         """Return the sizes of the objects below a prefix, by their keys.

@@ -57,6 +57,19 @@ def test_a_file_that_grows_is_written_as_it_was_at_the_beginning(store: ObjectSt
     assert store.size("log") == content.size and content.size % 5 == 0
 
 
+def test_a_file_that_is_gone_is_no_fault_of_the_store(store: ObjectStore, said: list[str], tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="deleted meanwhile"):
+        store.put("a", tmp_path / "deleted meanwhile")
+    assert store.list("") == {} and not said
+
+
+def test_a_target_without_a_folder_is_no_missing_object(store: ObjectStore, said: list[str], tmp_path: Path) -> None:
+    store.put("a", b"text")
+    with pytest.raises(FileNotFoundError, match="absent"):
+        store.get("a", tmp_path / "absent" / "copy")
+    assert store.get("b", tmp_path / "copy") is None and not (tmp_path / "copy").exists() and not said
+
+
 def test_an_error_that_passes_is_waited_for_and_said(store: ObjectStore, said: list[str], tmp_path: Path) -> None:
     # A loop of links, as a network file system may show one for a while.
     loop = tmp_path / "store" / "a"
