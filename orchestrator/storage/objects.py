@@ -14,7 +14,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -25,7 +25,7 @@ from orchestrator.storage.address import parse_address
 from orchestrator.storage.connection import connect
 
 if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
+    from pyarrow.fs import FileInfo, FileSystem
 
 PATIENCE_S = 600.0
 """How long a passing error of the store is waited for."""
@@ -201,15 +201,23 @@ class ObjectStore:
         Raises:
             StoreError: they could not be listed.
         """
-        from pyarrow import fs
+        begin = len(self._address.root) + 1
+        files = [info for info in self._look_below(prefix, recursive=True) if info.is_file]
+        return {info.path[begin:]: info.size for info in files if not info.base_name.endswith(".part")}
 
-        def list_() -> dict[str, int]:
-            selector = fs.FileSelector(self._path(prefix), allow_not_found=True, recursive=True)
-            files = [info for info in self._files.get_file_info(selector) if info.type == fs.FileType.File]
-            begin = len(self._address.root) + 1
-            return {info.path[begin:]: info.size for info in files if not info.base_name.endswith(".part")}
+    def list_prefixes(self) -> Sequence[str]:
+        """Return the first parts of the keys that have several, without listing all objects.
 
-        return self._try(f"list {prefix}", list_)
+        Raises:
+            StoreError: they could not be listed.
+        """
+        return sorted(info.base_name for info in self._look_below("", recursive=False) if not info.is_file)
+
+    def _look_below(self, prefix: str, *, recursive: bool) -> Sequence[FileInfo]:
+        from pyarrow.fs import FileSelector
+
+        selector = FileSelector(self._path(prefix), allow_not_found=True, recursive=recursive)
+        return self._try(f"list {prefix}", lambda: self._files.get_file_info(selector))
 
     def size(self, key: str) -> int | None:
         """Return the size of an object in bytes; None if there is none.

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.storage.address import parse_address
+from orchestrator.storage.address import make_absolute, parse_address
 from orchestrator.storage.objects import Content, ObjectStore, StoreError
 from tests.support.mounts import read_only, tmpfs
 
@@ -39,6 +39,9 @@ def test_an_object_is_read_as_it_was_written_and_deleted_by_its_prefix(store: Ob
     assert store.list("a") == {"a/b/file": 5_000_000, "a/c": 4}
     assert store.read("a/d") is None and store.size("a/d") is None and store.get("a/d", tmp_path / "copy") is None
     assert store.list("b") == {}
+    store.put("root", b"text")
+    assert store.list_prefixes() == ["a"]
+    store.delete("root")
     store.delete("a/d")
     store.delete_below("a/b")
     assert store.list("") == {"a/c": 4}
@@ -136,6 +139,7 @@ def test_a_full_disk_is_said_as_such_and_leaves_what_was_there(store: ObjectStor
         ("s3://bucket/runs?regio=eu", r"has the unknown option regio after \?; allowed: endpoint_override, region"),
         ("file://nfs/runs", r"names the machine nfs; a folder has three slashes"),
         ("s3://bucket/../other", r"has \.\. or # in it"),
+        (make_absolute(""), r"needs s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, file:///FOLDER or a folder"),
         ("runs", r"needs s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, file:///FOLDER or a folder"),
     ],
 )
