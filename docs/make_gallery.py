@@ -73,7 +73,7 @@ class Card:
 
 @dataclass(frozen=True)
 class Entry:
-    """A trial, or a rendering of one, that is shown beside others.
+    """A trial, or a rendering of one, that is shown next to others.
 
     Attributes:
         label: the arm or the rendering.

@@ -166,7 +166,7 @@ def compress(png: bytes) -> bytes:
 def _reduce_colours(picture: Image.Image, colours: int) -> Image.Image:
     """Return a picture with a palette, half of which is its most frequent colours.
 
-    So text and lines keep theirs beside spectrograms. Pillow would map them to neighbours, white to a light grey.
+    So text and lines keep theirs next to spectrograms. Pillow would map them to neighbours, white to a light grey.
     """
     pixels, places, counts = np.unique(
         np.asarray(picture).reshape(-1, 3), axis=0, return_inverse=True, return_counts=True

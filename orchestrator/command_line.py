@@ -1,4 +1,4 @@
-"""What this program is called, its version, and the command lines that messages tell a user to type."""
+"""The name and version of this program, and the command lines that messages tell a user to type."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from orchestrator.terminal import replace_streams
 
 NAME = "orchestrate"
 DISTRIBUTION = "avsweep"
-"""The name by which it is installed: `orchestrate` is somebody else's on the package index."""
+"""The name by which it is installed: `orchestrate` is another project on the package index."""
 UI_PORT = 5000
 """The default port of `orchestrate ui`."""
 

@@ -1,4 +1,4 @@
-"""What the processes beside a driver share: that of MLflow, and that of notices."""
+"""What the companion processes of a driver share: that of MLflow, and that of notices."""
 
 from __future__ import annotations
 

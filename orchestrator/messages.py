@@ -120,7 +120,7 @@ def find_similar(misspelling: object, allowed: Iterable[object]) -> str:
 
 
 MAX_LISTED = 12
-"""A message lists so many names at most; of more, only those most like the given one."""
+"""A message lists at most this many names; if there are more, only those most like the given one."""
 MAX_NEAREST = 5
 
 
@@ -145,7 +145,7 @@ def suggest_name(misspelling: str, descriptions: Mapping[str, str], heading: str
     Args:
         misspelling: what was given.
         descriptions: the description of each allowed name; it may be empty.
-        heading: what stands before the list, such as `it has`.
+        heading: the text before the list, such as `it has`.
         place: where all of them are listed.
     """
     nearest = find_nearest(misspelling, descriptions)

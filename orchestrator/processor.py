@@ -1,4 +1,4 @@
-"""Processors on which a version of torch is known to crash, and a probe that tries it in a child process."""
+"""CPUs on which a version of torch is known to crash, and a probe that tries it in a child process."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 Outcome = Literal["fine", "crashed", "hung", "failed"]
-"""How the probe ended; `failed`: with a Python error, from which nothing follows about the processor."""
+"""How the probe ended; `failed`: with a Python error, which says nothing about the CPU."""
 CPUINFO = Path("/proc/cpuinfo")
 INSTRUCTION_SETS: dict[str, frozenset[str]] = {
     "AVX512": frozenset({"avx512f", "avx512bw", "avx512vl", "avx512dq"}),
@@ -22,7 +22,7 @@ INSTRUCTION_SETS: dict[str, frozenset[str]] = {
     "AVX": frozenset({"avx"}),
     "SSE41": frozenset({"sse4_1"}),
 }
-"""The instruction sets for which oneDNN has kernels, best first, and the processor flags that each needs."""
+"""The instruction sets for which oneDNN has kernels, best first, and the CPU flags that each needs."""
 OTHER = "other"
 BROKEN = frozenset({("2.14.1", "AVX2"), ("2.15.0", "AVX2")})
 """Pairs of a torch version and an instruction set that crash; docs/known_problems.md has the measurements."""
@@ -51,7 +51,7 @@ def torch_version() -> str:
 
 
 def instruction_set(environment: Mapping[str, str] = os.environ) -> str:
-    """Return the best instruction set of this processor that ONEDNN_MAX_CPU_ISA allows; `other` if it has none."""
+    """Return the best instruction set of this CPU that ONEDNN_MAX_CPU_ISA allows; `other` if it has none."""
     try:
         line = re.search(r"^flags\s*:(.*)$", CPUINFO.read_text(), re.MULTILINE)
     except OSError:
@@ -69,7 +69,7 @@ def instruction_set(environment: Mapping[str, str] = os.environ) -> str:
 
 
 def is_broken() -> bool:
-    """Return whether this version of torch is known to crash on this processor."""
+    """Return whether this version of torch is known to crash on this CPU."""
     return (torch_version(), instruction_set()) in BROKEN
 
 
@@ -106,7 +106,7 @@ def probe_once() -> Outcome:
 
 
 def warning(outcome: Outcome) -> str:
-    """Return the warning for users whose own trainable runs on a processor on which torch crashes."""
+    """Return the warning for users whose own trainable runs on a CPU on which torch crashes."""
     pair = f"torch {torch_version()} on {instruction_set()} without AVX-512"
     return (
         f"{pair} corrupts memory in the weight gradient of {RULE} (the probe: {outcome}); shipped trainables avoid it,"
@@ -115,5 +115,5 @@ def warning(outcome: Outcome) -> str:
 
 
 def known_problem() -> str | None:
-    """Return the line for a trial's log if this version of torch is known to crash on this processor, else None."""
+    """Return the line for a trial's log if this version of torch is known to crash on this CPU, else None."""
     return f"{KNOWN} {warning(probe_once())}" if is_broken() else None

@@ -1,4 +1,4 @@
-"""Standard output and standard error: what a name may not do to a terminal, and what happens when their reader ends."""
+"""Standard output and standard error: control characters in names, and readers that end."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ CONTROL = "\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069"
 """Characters that a terminal obeys instead of showing them; the last ones turn the direction of text around."""
 CONTROLS = re.compile(f"[{CONTROL}]")
 STYLE = r"\x1b\[[0-9;]*m"
-"""A color, as `rich` writes it also into files if somebody wishes so."""
+"""A color, as `rich` writes it also into files on request."""
 DRAWING = r"\r?\x1b\[\??[0-9;]*[A-Za-z]|\r(?=\x1b)|\x1b\]8;[^\x00-\x1f]*\x1b\\"
-"""What `rich` writes beside that to a terminal: movements of the cursor, and links."""
+"""What `rich` also writes to a terminal: movements of the cursor, and links."""
 IN_FILE = re.compile(f"(?P<kept>{STYLE}|[\n\t])|[{CONTROL}]")
 IN_TERMINAL = re.compile(f"(?P<kept>{STYLE}|{DRAWING}|[\n\t])|[{CONTROL}]")
 
@@ -51,7 +51,7 @@ class Output(io.TextIOWrapper):
         self._farewell: str | None = None
 
     def outlive_reader(self, farewell: str) -> None:
-        """Go on when the reader closes the pipe: what is written then is lost.
+        """Continue when the reader closes the pipe: what is written then is lost.
 
         Args:
             farewell: is printed to standard error once, when that happens.
@@ -91,7 +91,7 @@ class Output(io.TextIOWrapper):
 
 
 def outlive_readers(farewell: str) -> None:
-    """Let this command go on when a pager or `head` that reads what it prints ends.
+    """Let this command continue when the reader of its output ends, such as a pager or `head`.
 
     Args:
         farewell: is printed to standard error then.

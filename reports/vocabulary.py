@@ -32,7 +32,7 @@ OUTCOME_INTERRUPTED: Final = "interrupted"
 CAUSE_NONE: Final = "none"
 """The trial neither diverged nor failed."""
 CAUSE_OOM: Final = "oom"
-"""Memory ran out, on the machine or on the graphics card."""
+"""Memory ran out, on the machine or on the GPU."""
 CAUSE_ERROR: Final = "error"
 """The code raised an exception."""
 CAUSE_TIMEOUT: Final = "timeout"
@@ -157,21 +157,21 @@ FID: Final = "val/fid"
 LISTEN_PREFIX: Final = "listen/"
 """Metrics from listening tests."""
 MOS: Final = "listen/mos"
-"""Metric of trials and evaluations: mean opinion score from 1 to 5. Beside it are `listen/mos_low` and
+"""Metric of trials and evaluations: mean opinion score from 1 to 5. It comes with `listen/mos_low` and
 `listen/mos_high`, the 95 % interval, and `listen/mos_ratings`."""
 MOS_AGREEMENT: Final = "listen/mos_agreement"
 """Metric of a sweep: Krippendorff's ordinal alpha of the listeners' ratings, if there are two listeners or more."""
 MUSHRA: Final = "listen/mushra"
-"""Metric of trials and evaluations: mean rating from 0 to 100 in a MUSHRA test. Beside it are `listen/mushra_low` and
+"""Metric of trials and evaluations: mean rating from 0 to 100 in a MUSHRA test. It comes with `listen/mushra_low` and
 `listen/mushra_high`, the 95 % interval, and `listen/mushra_ratings`."""
 PREFERENCE: Final = "listen/preference"
-"""Metric of trials and evaluations: Bradley–Terry strength in a preference test; the mean of its systems is 0. Beside
-it are `listen/preference_low` and `listen/preference_high`, the 95 % interval, and `listen/preference_votes`."""
+"""Metric of trials and evaluations: Bradley–Terry strength in a preference test; the mean of its systems is 0. It
+comes with `listen/preference_low` and `listen/preference_high`, the 95 % interval, and `listen/preference_votes`."""
 METRIC_AGREEMENT: Final = "listen/agreement/"
 """Metrics of a sweep: Kendall's τ of a metric and the listeners' scores. `listen/agreement/mushra/val/fvu` is that of
-`val/fvu` in the last MUSHRA test; beside it are its 95 % interval, with `_low` and `_high`."""
+`val/fvu` in the last MUSHRA test; it comes with its 95 % interval, `_low` and `_high`."""
 ABX_ACCURACY: Final = "listen/abx_accuracy"
-"""Metric: share of right answers in an ABX test of this system against the others; 0.5 is guessing. Beside it are
+"""Metric: share of right answers in an ABX test of this system against the others; 0.5 is guessing. It comes with
 `listen/abx_accuracy_low` and `_high`, the 95 % interval, and `listen/abx_answers`."""
 ABX_ORIGINAL: Final = "listen/abx_original_accuracy"
 """Metric: the same against the original instead of the other systems."""
@@ -191,7 +191,7 @@ FRONT: Final = "front"
 ARTIFACT_SEARCH_SPACE: Final = "search_space.yaml"
 """Artifact of a sweep: the search space as it was run."""
 ARTIFACT_SWEEP: Final = "sweep.json"
-"""Artifact of a sweep: what is compared and by which metrics, the arms, their search spaces, the reference lines, …"""
+"""Artifact of a sweep: what is compared and by which metrics, the arms, their search spaces, the baselines, …"""
 ARTIFACT_LISTEN: Final = "listen.html"
 """Artifact of a sweep: a page to compare the sounds of each arm's best trial; self-contained."""
 ARTIFACT_LISTENING: Final = "listening"
@@ -271,7 +271,7 @@ def amount(number: int, noun: str) -> str:
 
 UNSAFE = re.compile(
     r"[^/\w.\- :]"  # Characters that MLflow rejects in names.
-    r"|^/|(?<=/)/|/$"  # Names that are no normalized paths are rejected, too: those with empty parts,
+    r"|^/|(?<=/)/|/$"  # Names that are not normalized paths are rejected, too: those with empty parts,
     r"|^\.(?=\.)|(?:^|(?<=/))\.(?=\.?(?:/|$))"  # with `.` or `..` as a part, or with two dots in front.
     r"|_(?=0x)"  # A literal `_0x` would be read back as an escape sequence.
 )

@@ -7,7 +7,7 @@ from pathlib import Path
 
 
 def write_whole(path: Path, text: str) -> None:
-    """Write a file by renaming a complete one; an error leaves the old file, and nothing beside it.
+    """Write a file by renaming a complete one; an error leaves the old file, and no temporary file.
 
     Raises:
         OSError: the folder can't be written.

@@ -159,6 +159,11 @@ class Trainable(Declaration, ABC):
     batches_per_epoch: int | None = None
     """The number of batches after which an epoch ends, for debugging; None for all of them."""
 
+    @property
+    def waited_s(self) -> float | None:
+        """The seconds in which the last epoch waited for data; None if the trainable does not measure them."""
+        return None
+
     @abstractmethod
     def __init__(self, config: Any, corpus: Corpus | None, *, device: str, seed: int) -> None:
         """Set up the networks, the optimizer and the data.

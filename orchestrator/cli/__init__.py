@@ -193,11 +193,11 @@ app.add_typer(data.app, name="data")
 
 
 def _outlive_readers(home: Path) -> None:
-    """Let a sweep go on when somebody who reads what it prints ends, such as `head` or a pager."""
+    """Let a sweep continue when the reader of its output ends, such as `head` or a pager."""
     from orchestrator.state.home import home_option
 
     status = format_command("status", *home_option(home))
-    outlive_readers(f"Nobody reads what is printed here any more; the sweep goes on: {status}")
+    outlive_readers(f"The reader of this output has ended; the sweep continues: {status}")
 
 
 def _write_report(name: str, home: Path, say: Callable[[str], None]) -> None:
@@ -247,7 +247,7 @@ def _detach(folder: Path, say: Callable[[str], None]) -> None:
 def main() -> None:
     """Run the command line; a known error ends it with a message and an exit code instead of a traceback."""
     # OpenMP reads this when torch is imported, here and in workers. By default its threads wait in a busy loop, and
-    # take processor time from the threads that they wait for: with two other busy processes on two cores, a
+    # take CPU time from the threads that they wait for: with two other busy processes on two cores, a
     # convolution took four times as long.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     use_utf8()
@@ -262,5 +262,5 @@ def main() -> None:
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
-        print(f"the disk is full ({error}); free some space, and go on with orchestrate resume", file=sys.stderr)
+        print(f"the disk is full ({error}); free some space, and continue with orchestrate resume", file=sys.stderr)
         raise SystemExit(1) from None

@@ -27,7 +27,7 @@ def attach(name: SentName, address: Sent = None) -> None:
             raise typer.Exit(1)
     except KeyboardInterrupt:
         again = format_command("attach", name, "--address", cluster)
-        print(f"\n{name} goes on without this terminal; follow it again: {again}")
+        print(f"\n{name} continues without this terminal; follow it again: {again}")
 
 
 @app.command()

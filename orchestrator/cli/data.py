@@ -25,7 +25,7 @@ Root = Annotated[Path | None, typer.Option(help="The corpus's folder or file, it
 
 @app.command()
 def prepare(corpus: CorpusName, root: Root = None, set_: Overrides = None, home: Home = None) -> None:
-    """Decode the files of a corpus that are not decoded yet, and show what each class has; a second start goes on."""
+    """Decode the files of a corpus that are not decoded yet, and show what each class has; a second start resumes."""
     from rich.console import Console
 
     from orchestrator.commands.data.corpus_argument import read_corpus

@@ -57,7 +57,7 @@ def as_override(storage: str | None) -> list[str]:
     """Return the option `--storage` as one of `--set`; none if it is not given.
 
     Raises:
-        UserError: it is no address of a store. The message does not repeat it, since it may have a password.
+        UserError: it is not the address of a store. The message does not repeat it, since it may have a password.
     """
     if storage is None:
         return []

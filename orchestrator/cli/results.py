@@ -80,7 +80,7 @@ def report(
 ) -> None:
     """Write a report for each sweep from its runs in MLflow: which arm is better, by how much, and how surely.
 
-    Of several sweeps, a page that tells what differs between them is written, too.
+    For several sweeps it also writes a page that shows their differences.
     """
     from orchestrator.commands.report import print_best, write_reports
     from orchestrator.state.home import find_home
@@ -98,7 +98,7 @@ def listen(
     method: Annotated[
         str,
         typer.Option(
-            help="mos: rate each sound; mushra: rate all of a clip beside the original; prefer: say which of two is "
+            help="mos: rate each sound; mushra: rate all of a clip next to the original; prefer: say which of two is "
             "better; abx: distinguish two sounds."
         ),
     ] = "mos",

@@ -45,7 +45,7 @@ def plan(
         typer.Option(
             "--price-per-gpu-hour",
             min=0,
-            help="What a graphics card costs an hour, with --probe [default: budget.price_per_gpu_hour].",
+            help="The price of a GPU for an hour, with --probe [default: budget.price_per_gpu_hour].",
             show_default=False,
         ),
     ] = None,

@@ -78,7 +78,7 @@ class Verbs(TyperGroup):
     """A group of commands that lists them under the headings of `EXAMPLES`."""
 
     def invoke(self, ctx: Any) -> Any:
-        """Run a command, and say that Ctrl-C has ended it, of which Typer says nothing."""
+        """Run a command, and say that Ctrl-C has ended it, which Typer does not say."""
         try:
             return super().invoke(ctx)
         except KeyboardInterrupt:

@@ -37,7 +37,7 @@ def advise(snapshot: Snapshot, trial: Trial, similar_trials: Sequence[Trial], ho
         if snapshot.driver is not None and not trial.held:
             status = format_command("status", snapshot.name, *home_option(home))
             return f"The sweep continues it; {status} shows its progress."
-        return f"To go on: {command()}"
+        return f"To continue it: {command()}"
     if trial.outcome == words.OUTCOME_PRUNED:
         return "That is an ordinary end: others of its arm did better at the same epoch."
     if trial.outcome == words.OUTCOME_COMPLETED and trial.cause == words.CAUSE_OVER:
@@ -59,14 +59,14 @@ def advise(snapshot: Snapshot, trial: Trial, similar_trials: Sequence[Trial], ho
 
 
 def _choose_resource(trial: Trial) -> str:
-    """Return the resource of which a trial needs more: a larger part of a graphics card, or of the machine's memory."""
+    """Return the resource that a trial needs more of: a larger part of a GPU, or of the machine's memory."""
     return "resources.gpu=1" if "CUDA" in trial.reason else "resources.cpu=CORES"
 
 
 def _advise_on_memory(trial: Trial, command: str) -> str:
     heavy = [name for name in HEAVY if name in trial.params]
     smaller = f" Or give the next search space a smaller {' or '.join(heavy)}." if heavy else ""
-    return f"To give it more room, with fewer trials beside it: {command}.{smaller}"
+    return f"To give it more room, with fewer trials at a time: {command}.{smaller}"
 
 
 def _advise_on_death(snapshot: Snapshot, trial: Trial, similar_trials: Sequence[Trial], command: str) -> str:
@@ -78,7 +78,7 @@ def _advise_on_death(snapshot: Snapshot, trial: Trial, similar_trials: Sequence[
     if "signal 9" in trial.reason:
         return (
             "It is not the only death of this kind, so the machine may lack memory. To give it more room, with fewer"
-            f" trials beside it: {command} --set resources.cpu=CORES"
+            f" trials at a time: {command} --set resources.cpu=CORES"
         )
     again = "" if known else "It is not the only death of this kind: another try may end alike. "
     return f"{known}{again}Once the cause in its log is mended: {command}"
@@ -110,7 +110,7 @@ def _is_number(value: Any) -> TypeGuard[int | float]:
 
 
 def _describe_known_crash(log: list[str]) -> str:
-    """Return a sentence about a crash if the worker's log warns of a known problem of the processor; else nothing."""
+    """Return a sentence about a crash if the worker's log warns of a known problem of the CPU; else nothing."""
     warnings = [line for line in log if line.startswith(processor.KNOWN)]
     has_crashed = any(line.startswith("Fatal Python error") for line in log)
     return f"A {warnings[0]}. Without a change of the code it may crash again. " if warnings and has_crashed else ""

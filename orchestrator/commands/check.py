@@ -54,7 +54,7 @@ def check(
         overrides: `key=value` pairs that replace values of the search space.
         arm_name: the arm whose settings the trainable gets; None for the first one.
         say: prints a line.
-        show: shows a line about what goes on, for the length of a block.
+        show: shows a line about the current step, for the length of a block.
         progress: receives the progress of what comes before the checks, such as reading the corpus.
 
     Raises:

@@ -38,7 +38,7 @@ def clean(home: Path, name: str, console: Console, *, keep_best: bool, dry_run: 
         dry_run: delete nothing.
 
     Raises:
-        UserError: there is no such sweep, or it runs.
+        UserError: there is no such sweep, or it is running.
     """
     folder = find_sweep(home, name)
     check_not_running(folder)

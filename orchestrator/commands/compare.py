@@ -239,7 +239,7 @@ def _make_arm_remarks(snapshot: Snapshot, rows: Sequence[Row]) -> list[str]:
 
 
 def _make_trial_remarks(snapshot: Snapshot, numbers: Sequence[int]) -> list[str]:
-    """Return a warning about pruned trials if there are other ones beside them."""
+    """Return a warning about pruned trials if there are other ones as well."""
     trials = [snapshot.ledger.trials[number] for number in numbers]
     pruned = [trial for trial in trials if trial.outcome == words.OUTCOME_PRUNED]
     if len(pruned) in (0, len(trials)):

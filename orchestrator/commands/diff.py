@@ -17,7 +17,7 @@ from orchestrator.state.trial import Trial
 from reports import vocabulary as words
 
 CURVES = ("train/loss", words.VAL_LOSS, words.JUDGE_PROBABILITY, words.JUDGE_ACCURACY, words.FVU)
-"""The metrics whose curves are shown beside the objective's."""
+"""The metrics whose curves are shown with the objective's."""
 TABLES = (
     f"media/best/{words.ARTIFACT_PER_RECORDING}",
     f"media/best/{words.ARTIFACT_PER_RECORDING_VALIDATION}",
@@ -83,7 +83,7 @@ def _collect_facts(side: Side) -> dict[str, str]:
         "seed": str(trial.seed),
         "state": snapshot.state_of(trial) + reason,
         "epochs": str(trial.epochs),
-        **({"taken over from": trial.origin.name} if trial.origin else {}),
+        **({"reused from": trial.origin.name} if trial.origin else {}),
         f"best {words.label_of(metric)}": best,
         "judge": str(started.get("judge")),
         "corpus": " ".join(str(corpus[name]) for name in ("name", "fingerprint") if name in corpus),

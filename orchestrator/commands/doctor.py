@@ -30,7 +30,7 @@ LITTLE_MEMORY_GIB = 4
 
 
 def examine(home: Path, say: Callable[[str], None]) -> None:
-    """Print the processors, the memory, the graphics cards and the home, with a warning for each problem.
+    """Print the CPUs, the memory, the GPUs and the home, with a warning for each problem.
 
     Args:
         home: the folder of all sweeps.
@@ -41,14 +41,14 @@ def examine(home: Path, say: Callable[[str], None]) -> None:
     """
     memory = psutil.virtual_memory()
     outcome = processor.probe()
-    say(f"processors: {os.cpu_count()}")
+    say(f"CPUs: {os.cpu_count()}")
     say(f"memory: {format_bytes(memory.available)} of {format_bytes(memory.total)} free")
     if memory.available < LITTLE_MEMORY_GIB * GIB:
         say(f"  little: trials may be killed for memory; with resources.cpu={os.cpu_count()} one runs at a time")
     say(f"instruction set: {processor.instruction_set()}, torch {processor.torch_version()}")
     if processor.is_broken() or outcome in ("crashed", "hung"):
         say(f"  {processor.warning(outcome)}")
-    say(f"graphics cards: {_list_cards() or 'none; trials run on processors'}")
+    say(f"GPUs: {_list_cards() or 'none; trials run on CPUs'}")
     say(f"home: {home}, {format_bytes(free_bytes(home))} free, {words.amount(len(sweep_names(home)), 'sweep')}")
     open_home(home)
     say(f"MLflow: {sender.tracking_uri(home)}")

@@ -114,7 +114,7 @@ def _generate_for_file(generator: Any, file: Path, options: Options, say: Callab
         if generator.makes == "sound":
             import soundfile
 
-            # Opened here, because soundfile's own error about a path is no OSError.
+            # Opened here, because soundfile's own error about a path is not an OSError.
             with path.open("wb") as opened:
                 soundfile.write(opened, generated.content, generator.rate_hz, format="WAV", subtype="PCM_16")
         else:

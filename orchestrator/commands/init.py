@@ -1,4 +1,4 @@
-"""`orchestrate init`: an example to begin with, as files of one's own in the current folder."""
+"""`orchestrate init`: write an example into the current folder, to begin with."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from orchestrator.errors import UserError
 from orchestrator.messages import quote_value, suggest_option
 
 ROOT = Path(__file__).parents[2]
-"""Of a checkout, which has the files in its own folders."""
+"""The root of a checkout, which has the files in its own folders."""
 INSTALLED = Path("..", "examples")
-"""From there, where a wheel has them instead: see `force-include` in pyproject.toml."""
+"""The folder of the files in a wheel, relative to it: see `force-include` in pyproject.toml."""
 SHIPPED, OWN = "search_spaces", "docs/examples"
 OWN_EXAMPLE = "my_net"
-"""The example of a trainable of one's own, which `--own` writes."""
+"""The example of a user's own trainable, which `--own` writes."""
 EDITOR_LINE = "# yaml-language-server"
 SENTENCE = re.compile(r".*?[.?](?=\s|$)")
 
 
 @dataclass(frozen=True)
 class Example:
-    """A search space, and the trainable beside it where it has one of its own.
+    """A search space, and the trainable next to it where it has one of its own.
 
     Attributes:
         name: the stem of its files.
@@ -83,10 +83,10 @@ def write_example(name: str, folder: Path, say: Callable[[str], None]) -> list[P
 
 
 def write_own(name: str | None, folder: Path, say: Callable[[str], None]) -> list[Path]:
-    """Write a small trainable and its search space into a folder, under a name of one's own.
+    """Write a small trainable and its search space into a folder, under a chosen name.
 
     Raises:
-        UserError: the name is none of a Python file, a file is there already, or the folder can't be written to.
+        UserError: the name can't be that of a Python file, a file is there already, or the folder can't be written to.
     """
     if name is not None and not name.isidentifier():
         raise UserError(

@@ -82,7 +82,7 @@ def parse_increment(option: str, amount: str | None, unit: type[int] | type[floa
         unit: the type of the number.
 
     Raises:
-        UserError: the text has no plus sign, or is no number above 0.
+        UserError: the text has no plus sign, or is not a number above 0.
     """
     if amount is None:
         return 0

@@ -19,7 +19,7 @@ EVERY_S = 2.0
 MOST_OF_TIME = 0.1
 """The part of the time that reading may take; very large sweeps are read less often."""
 STEP_S = 0.25
-"""How soon a window of another size is drawn anew."""
+"""How soon a window of another size is drawn again."""
 OTHER_ROWS = 9
 """Rows of the display that are neither arms nor trials."""
 

@@ -34,7 +34,7 @@ def explain(home: Path, trial_reference: str) -> Iterator[str]:
     if trial.broken_off and trial.outcome != words.OUTCOME_FAILED:
         yield f"An attempt at it was broken off: {trial.broken_off}."
     if trial.origin is not None:
-        yield f"{trial.origin.name} has trained {words.amount(trial.origin.epochs, 'epoch')} of it: taken over."
+        yield f"{trial.origin.name} has trained {words.amount(trial.origin.epochs, 'epoch')} of it: reused."
     if bound := snapshot.ledger.final_bound(trial.arm):
         yield f"Its arm gets no more trials (budget.stop_when): {bound.describe(snapshot.objective.metric)}."
     since_ms = snapshot.tracking.get("unreachable_since")

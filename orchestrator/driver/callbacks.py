@@ -28,7 +28,7 @@ class Callbacks:
         leave_out: gives a machine no more trials, for a reason; returns whether other machines are left.
         name_machine: returns the name of a machine for messages.
         is_leaving: returns whether a machine is about to leave the cluster, or gets no more trials.
-        update_note: stores keyword arguments in the note beside the lock, which `orchestrate status` reads.
+        update_note: stores keyword arguments in the note next to the lock, which `orchestrate status` reads.
         files: brings what trials write into the home, where their machines do not share it.
     """
 

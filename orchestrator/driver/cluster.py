@@ -48,7 +48,7 @@ SHORT_OF_MEMORY = "running low on memory"
 The monitor is switched off in a Ray that this process starts, but not in a cluster that it joins.
 """
 SETUP_HOOK = "avsweep.prepare_process"
-"""What each worker process of a cluster calls first: where this package lies may differ from machine to machine."""
+"""Each worker process of a cluster calls this first: the path of this package may differ between machines."""
 OBJECT_STORE_BYTES = 100 * 2**20
 """Size of Ray's object store, which holds only parameters and metrics here; its default is 30 % of the memory."""
 

@@ -28,7 +28,7 @@ from reports import vocabulary as words
 DRAIN_S = 3.0
 """The time in which running trials may still end their epoch when the sweep stops."""
 
-DISK_FULL_REASON = "The disk that holds {} is full; free some space and go on."
+DISK_FULL_REASON = "The disk that holds {} is full; free some space and resume."
 
 
 class Engine:
@@ -110,7 +110,7 @@ class Engine:
         return self.callbacks.make_config(task)
 
     def _next_task(self, live: set[int]) -> Task | None:
-        """Return the next task, and record an attempt; trials that another sweep has trained are taken over first."""
+        """Return the next task, and record an attempt; trials that another sweep has trained are reused first."""
         while True:
             task = self.agenda.next_task(live, self.control.controls.boosted)
             if task is None or task.kind == "evaluate" or self.stop_reason:
@@ -139,7 +139,7 @@ class Engine:
         """
         task = self.live.get(task_id)
         if task is None:
-            # Of an attempt that was given up, such as on a machine that was cut off.
+            # The report of an attempt that was given up, such as on a machine that was cut off.
             return True
         trial = task.trial
         machine = result.get("machine", "")
@@ -231,7 +231,7 @@ class Engine:
         """Return whether a trial has to give its place back after its report, and record that."""
         if self.stop_reason:
             return True
-        # On a machine that is about to leave, the trial makes room; it goes on elsewhere from this epoch.
+        # On a machine that is about to leave, the trial makes room; it continues elsewhere from this epoch.
         is_leaving = self.callbacks.is_leaving(machine)
         if not (is_leaving or self._is_paused() or self.control.is_surplus(trial, self._live_numbers())):
             return False
@@ -252,7 +252,7 @@ class Engine:
         if shortage and not before:
             self.callbacks.say(f"{shortage} The sweep pauses until there is more.")
         elif before and not shortage:
-            self.callbacks.say("There is room on the disk again: the sweep goes on.")
+            self.callbacks.say("There is room on the disk again: the sweep continues.")
         return shortage
 
     @contextlib.contextmanager

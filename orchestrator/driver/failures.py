@@ -18,7 +18,7 @@ from reports import vocabulary as words
 MAX_DEATHS = 2
 """After this number of deaths of its process without a new epoch between them, a trial has failed."""
 MAX_DISPLACEMENTS = 5
-"""After so many losses of its machine or ends from outside, without a new epoch between them, a trial has failed."""
+"""After this many losses of its machine or ends from outside, without a new epoch between them, a trial has failed."""
 MORE_MEMORY = 2
 """The multiple of its arm's resources that a trial gets after it ran out of memory."""
 
@@ -103,25 +103,25 @@ class Failures:
     def tidy(self, trial: Trial) -> None:
         """Delete the checkpoints that a trial no longer needs, if it has ended."""
         if trial.outcome is not None:
-            # A paused trial goes on from its checkpoint when it is promoted.
+            # A paused trial resumes from its checkpoint when it is promoted.
             keep = self._agenda.sweep.space.disk.keep_pruned_checkpoints or self._agenda.promotion.is_wanted
             keep |= trial.number in self._ledger.tally(trial.arm).front.numbers
             tidy(trial_folder(self._ledger.folder, trial.number), trial.outcome, keep_pruned=keep)
             self._callbacks.files.settle(trial, keeps_checkpoints=keep)
 
     def _displace(self, task: Task, loss: str, place: str) -> None:
-        """Record that a trial has lost its machine or its process, which is no failure unless it happens repeatedly.
+        """Record that a trial has lost its machine or its process, which is not a failure unless it happens repeatedly.
 
         Args:
             task: its task.
             loss: what has happened.
-            place: where it goes on.
+            place: where it continues.
         """
         trial = task.trial
         self._ledger.displace(trial, loss)
         times = trial.displaced_at.count(trial.epochs)
         if times < MAX_DISPLACEMENTS:
-            self._callbacks.say(f"Trial {trial.number} at epoch {trial.epochs + 1}: {loss}; it goes on {place}.")
+            self._callbacks.say(f"Trial {trial.number} at epoch {trial.epochs + 1}: {loss}; it continues {place}.")
         elif task.kind == "evaluate":
             self._give_up_evaluation(trial, loss)
         else:

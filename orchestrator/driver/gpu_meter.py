@@ -1,4 +1,4 @@
-"""The time for which trials have held graphics cards, where `budget.gpu_hours` or `budget.cost` limits it."""
+"""The time for which trials have held GPUs, where `budget.gpu_hours` or `budget.cost` limits it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from orchestrator.state.events.sweep import Spent
 from orchestrator.state.ledger import Ledger
 
 WRITE_S = 60.0
-"""The time between two entries in the sweep's log: as much is not counted of a driver that is killed."""
+"""The time between two entries in the sweep's log: at most this much is not counted if a driver is killed."""
 
 
 class GpuMeter:
-    """Adds up the seconds of graphics cards that running tasks hold, and stops the sweep when all are spent.
+    """Adds up the GPU-seconds of running tasks, and stops the sweep when all are spent.
 
-    A task that holds a quarter of a card for a minute has spent 15 s.
+    A task that holds a quarter of a GPU for a minute has spent 15 s.
     """
 
     def __init__(
@@ -32,7 +32,7 @@ class GpuMeter:
         Args:
             ledger: the state of the sweep, with what earlier drivers have measured.
             limit_s: the seconds that the sweep may spend in all; None without a limit, which measures nothing.
-            count_gpus: returns how many cards the running tasks hold.
+            count_gpus: returns how many GPUs the running tasks hold.
             stop: is called as soon as the limit is reached.
             clock_s: returns the time in seconds.
         """

@@ -19,7 +19,7 @@ class Grant(Request):
 
     @property
     def threads(self) -> int:
-        """The number of threads of a trial: its whole processors, at least 1."""
+        """The number of threads of a trial: its whole CPU cores, at least 1."""
         return max(1, int(self.cpus))
 
     def scale(self, factor: float, capacity: Capacity) -> Grant:
@@ -32,7 +32,7 @@ class Grant(Request):
 
     def _scale_on(self, machine: Machine, factor: float) -> Grant:
         gpus = min(self.gpus * factor, machine.gpus)
-        # A fraction of a card grows to one whole card at most; several cards stay a whole number.
+        # A fraction of a GPU grows to one whole GPU at most; several GPUs stay a whole number.
         whole_gpus = min(gpus, 1.0) if self.gpus < 1 else float(int(gpus))
         return replace(self, cpus=min(self.cpus * factor, machine.cpus), gpus=whole_gpus)
 
@@ -82,7 +82,7 @@ def count_slots(grant_by_arm: dict[str, Grant], capacity: Capacity) -> int:
 
 
 def find_busy_gpus() -> list[str]:
-    """Return a warning for each card of this machine that has less than half of its memory free."""
+    """Return a warning for each GPU of this machine that has less than half of its memory free."""
     query = ["nvidia-smi", "--query-gpu=index,memory.free,memory.total", "--format=csv,noheader,nounits"]
     try:
         answer = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True).stdout
@@ -94,6 +94,6 @@ def find_busy_gpus() -> list[str]:
         if free_mib < total_mib / 2:
             lines.append(
                 f"GPU {index} has {free_mib / 1024:.1f} of {total_mib / 1024:.1f} GiB free, another process "
-                "holds the rest: trials there may run out of memory (CUDA_VISIBLE_DEVICES chooses other cards)."
+                "holds the rest: trials there may run out of memory (CUDA_VISIBLE_DEVICES chooses other GPUs)."
             )
     return lines

@@ -65,7 +65,7 @@ class LiveControl:
                 self.hold_if_requested(self._ledger.trials[number])
 
     def hold_if_requested(self, trial: Trial) -> bool:
-        """Hold a trial that its worker may leave now, if somebody has stopped it; return whether it is held."""
+        """Hold a trial that its worker may leave now, if a user has stopped it; return whether it is held."""
         if trial.number in self.controls.stopped:
             if trial.outcome is None:
                 self._ledger.write(Held(trial=trial.number, reason="stopped by hand"))
@@ -78,7 +78,7 @@ class LiveControl:
         return at_once is not None and len(live) > at_once and trial.number == max(live)
 
     def has_room(self, num_live: int) -> bool:
-        """Return whether one more trial may run beside so many."""
+        """Return whether one more trial may run in addition to these."""
         return self.controls.at_once is None or num_live < self.controls.at_once
 
     def _set(self, **changes: object) -> None:
@@ -97,12 +97,12 @@ class LiveControl:
                 self._say("The sweep pauses: running trials end their epoch first.")
             case "continue":
                 self._set(paused=False)
-                self._say("The sweep goes on.")
+                self._say("The sweep continues.")
             case "limit":
                 self._set(at_once=request.at_once)
                 at_once = request.at_once
                 most = "as many as there is room for" if at_once is None else words.amount(at_once, "trial")
-                self._say(f"At once run from now on: {most}.")
+                self._say(f"Trials at once from now on: {most}.")
 
     def _change_trial(self, request: Request, trial: Trial) -> None:
         match request.action:

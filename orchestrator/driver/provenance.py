@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 PACKAGES = ("ray", "optuna", "mlflow", "torch", "torchvision", "librosa", "pandas")
-"""The packages whose versions are recorded beside our own."""
+"""The packages whose versions are recorded with our own."""
 
 
 def make_record(
@@ -96,7 +96,8 @@ def make_record(
 def find_looks(log: Sequence[Event], arms: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Find the starts with a larger budget than before, after trials were evaluated on the test split.
 
-    Who enlarges the budget may have seen test results (an interim look); the report does not test these arms again.
+    Before enlarging a budget one may have seen test results (an interim look); the report does not test these arms
+    again.
 
     Args:
         log: the events of the sweep's log; every start has the budget of each arm.
@@ -138,7 +139,8 @@ def read_versions() -> dict[str, str]:
 def describe_corpus(corpus: Corpus) -> dict[str, Any]:
     """Return name, fingerprint and source of a corpus, and its numbers of classes, recordings and clips by split.
 
-    `pictures` is a digest of its pictures and videos, which are no part of the fingerprint of its sounds.
+    `pictures` is a digest of its pictures and videos, which are not part of the fingerprint of its sounds.
+    `in_memory_bytes` decides about the order of clips in training.
     """
     splits = {}
     for split in ("train", "validation", "test"):
@@ -149,6 +151,7 @@ def describe_corpus(corpus: Corpus) -> dict[str, Any]:
         "fingerprint": corpus.fingerprint,
         "pictures": corpus.digest_pictures(),
         "source": corpus.source,
+        "in_memory_bytes": corpus.in_memory_bytes,
         "classes": len(corpus.classes),
         "splits": splits,
     }
@@ -169,7 +172,7 @@ def read_hardware() -> dict[str, Any]:
 
 
 def _list_gpus() -> list[str]:
-    """Return the names of this machine's graphics cards; empty if the driver's tool is missing or fails."""
+    """Return the names of this machine's GPUs; empty if the driver's tool is missing or fails."""
     query = ["nvidia-smi", "--query-gpu=name", "--format=csv,noheader"]
     try:
         process = subprocess.run(query, capture_output=True, text=True, timeout=20, check=True)

@@ -63,7 +63,7 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
     def on_trial_result(self, tune_controller: Any, trial: RayTrial, result: dict[str, Any]) -> str:
         """Return whether Ray stops or continues a task after its report."""
         is_over = self.engine.handle_report(trial.trial_id, result)
-        # Tune keeps one actor for a task that may update_each_turn, which would hold its card while the sweep pauses.
+        # Tune keeps one actor for a task that may update_each_turn, which would hold its GPU while the sweep pauses.
         # The argument is a wrapper, on which an attribute would be set without an effect.
         tune_controller._tune_controller._reuse_actors = not self.engine.is_waiting()
         return str(TrialScheduler.STOP if is_over else TrialScheduler.CONTINUE)
@@ -79,7 +79,7 @@ class ReportScheduler(FIFOScheduler):  # type: ignore[misc]
 
 
 def _drop_statistics(trial: RayTrial) -> None:
-    """Drop mean, minimum and maximum of all that a task reported, of which Ray keeps 12 kB for each task."""
+    """Drop mean, minimum and maximum of all that a task reported: Ray keeps 12 kB of them for each task."""
     trial.metric_analysis.clear()
     trial.metric_n_steps.clear()
 
@@ -166,7 +166,7 @@ def run_tasks(
         metrics.look()
 
     use_started_workers()
-    # The default of `timeout`, which has no setting: while no task runs, Tune blocks for so long and ends no actor.
+    # The default of `timeout`, which has no setting: while no task runs, Tune blocks for this long and ends no actor.
     TuneController._update_trial_queue.__defaults__ = (False, TURN_S)
     searcher = ConcurrencyLimiter(TaskSearcher(engine), max_concurrent=count_slots())
     tune.Tuner(

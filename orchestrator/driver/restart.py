@@ -35,7 +35,7 @@ class Takeover:
     Attributes:
         ledger: the state of the sweep.
         screen: the display.
-        signal_handler: remembers whether somebody asked for the end.
+        signal_handler: remembers whether a user asked for the end.
         resume_arguments: the arguments of `orchestrate` that resume the sweep.
         resume_line: a sentence for the user with the command that resumes the sweep.
         scratch: Ray's temporary folder; the processes of Ray that have it in their arguments are killed.
@@ -73,7 +73,7 @@ class Takeover:
             self.ledger.write(Restarted(reason=what))
         except OSError:
             os.environ[UNRECORDED] = str(unrecorded + 1)
-        self.screen.say(f"{what}; going on with a new one.")
+        self.screen.say(f"{what}; continuing with a new one.")
         self._kill_ray_processes()
         sys.stdout.flush()
         sys.stderr.flush()

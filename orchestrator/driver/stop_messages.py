@@ -48,24 +48,24 @@ class StopMessages:
         by_hours = budget.gpu_hours is not None and limit_s == budget.gpu_hours * 3600
         key = "gpu_hours" if by_hours else "cost"
         limit = getattr(budget, key) or 0
-        what = "" if by_hours else f" ({limit_s / 3600:g} hours of cards at {budget.price_per_gpu_hour:g})"
+        what = "" if by_hours else f" ({limit_s / 3600:g} GPU-hours at {budget.price_per_gpu_hour:g})"
         command = self._resume("--set", f"budget.{key}={2 * limit:g}")
-        return f"Sweep {self.sweep.name} has spent its budget.{key} of {limit:g}{what}; {command} goes on."
+        return f"Sweep {self.sweep.name} has spent its budget.{key} of {limit:g}{what}; {command} continues it."
 
     def ask_for_votes(self, agenda: Agenda) -> str:
-        """Return the sentence for a sweep of which trials wait for the votes of listeners."""
+        """Return the sentence for a sweep whose trials wait for the votes of listeners."""
         unheard = [str(trial.number) for trial in agenda.hearing.unheard()]
         listen = format_command("listen", self.sweep.name, "--method", "prefer", *home_option(self.home))
         trials = f"trial {unheard[0]} waits" if len(unheard) == 1 else f"trials {', '.join(unheard)} wait"
         return (
-            f"Sweep {self.sweep.name} waits for listeners: {trials} for votes. Collect some with  {listen}  and go on "
-            f"with  {self._resume()}"
+            f"Sweep {self.sweep.name} waits for listeners: {trials} for votes. Collect some with  {listen}  and "
+            f"continue with  {self._resume()}"
         )
 
     @property
     def resume_line(self) -> str:
         """The sentence with the command that resumes the sweep."""
-        return f"Nothing that was recorded is lost. Go on with: {self._resume()}"
+        return f"Nothing that was recorded is lost. Continue with: {self._resume()}"
 
     def explain_stop(self, engine: Engine) -> str:
         """Return why the sweep stopped before everything was done; an empty string if everything is done."""

@@ -40,7 +40,7 @@ def run_sweep(
         home: the folder of all sweeps.
         screen: the display.
         resume_arguments: the arguments of `orchestrate` that resume the sweep if Ray dies; by default `resume NAME`,
-            which does not read the original file, since somebody may have edited it.
+            which does not read the original file, since it may have been edited.
         before: a function that changes the ledger after the sweep is locked, such as to retry trials.
 
     Returns:

@@ -66,7 +66,7 @@ class SweepRun:
             home: the folder of all sweeps.
             ledger: the state of the sweep, which holds its new events.
             screen: the display.
-            note: the note beside the lock of the sweep's folder.
+            note: the note next to the lock of the sweep's folder.
             signal_handler: remembers whether there was a signal.
             resume_arguments: the arguments of `orchestrate` that resume the sweep if Ray dies.
             exchange: brings files to machines that do not share the home; None if all do.
@@ -106,7 +106,7 @@ class SweepRun:
             self.ledger.discard()
             self.screen.say(self.messages.gpu_line)
         elif agenda.waits_for_votes():
-            # Votes that have come, but not on all trials, stay in their file until the sweep goes on.
+            # Votes that have come, but not on all trials, stay in their file until the sweep continues.
             self.ledger.discard()
             self.screen.say(self.messages.ask_for_votes(agenda))
         else:

@@ -129,7 +129,7 @@ class Tasks:
         return grant.scale(2 * trial.share, self._capacity) != grant.scale(trial.share, self._capacity)
 
     def count_gpus(self, trials: Iterable[Trial]) -> float:
-        """Return the number of graphics cards that trials hold; some of them may still wait for theirs."""
+        """Return the number of GPUs that trials hold; some of them may still wait for theirs."""
         capacity = self._capacity
         held = sum(self._grants[trial.arm].scale(trial.share, capacity).gpus for trial in trials)
         return min(held, capacity.gpus)
@@ -144,6 +144,14 @@ class Tasks:
     def _scale_grant(self, trial: Trial) -> grants.Grant:
         """Return the resources of a trial, which may have grown."""
         return self._grants[trial.arm].scale(trial.share, self._capacity)
+
+    def _find_stored_epochs(self, task: Task) -> tuple[int, ...]:
+        """Return the epochs with which a trial may end, if no evaluation follows that could train a lost one again."""
+        if self._sweep.declaration.is_evaluated() or task.max_epochs is None:
+            return ()
+        pruning = self._sweep.space.pruning if task.trial.stage == words.STAGE_SEARCH else None
+        epochs = range(1, task.max_epochs + 1)
+        return tuple(epoch for epoch in epochs if epoch == task.max_epochs or (pruning and pruning.is_rung(epoch)))
 
     def make_config(self, task: Task) -> dict[str, Any]:
         """Return a task as the configuration for a worker: `kind`, `spec`, `resources`, and `labels` of a machine."""
@@ -171,6 +179,12 @@ class Tasks:
             )
         if self._exchange is not None:
             self._exchange.share_files_of(trial, spec.config.values())
-            spec = replace(spec, storage=self._exchange.fields(), prepared=self._exchange.prepared)
+            spec = replace(
+                spec,
+                storage=self._exchange.fields(),
+                prepared=self._exchange.prepared,
+                last_row=self._exchange.read_last_row(trial),
+                stored_epochs=self._find_stored_epochs(task),
+            )
         labels = self._machines.selector() if self._machines else {}
         return {"kind": task.kind, "spec": asdict(spec), "resources": grant.as_bundle(), "labels": labels}

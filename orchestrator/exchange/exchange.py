@@ -13,10 +13,11 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from orchestrator.exchange.folder_writer import FolderWriter, settle_files
 from orchestrator.exchange.follower import HURRIED_S, Follower
 from orchestrator.exchange.shared import LIST, publish, travels
 from orchestrator.exchange.shared_home import SharedHome
-from orchestrator.exchange.snapshots import FolderWriter, fetch, find_base, list_writers, read_snapshot, settle_files
+from orchestrator.exchange.snapshots import fetch, find_base, list_writers, read_epochs, read_snapshot
 from orchestrator.exchange.sweep_files import SweepFiles, token_key
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
 from orchestrator.plugins.corpora import share_corpus
@@ -95,7 +96,7 @@ class Exchange(SharedHome):
         self._paths: set[Path] = set()
         self._present: dict[int, dict[str, Content]] = {}
         self._settled: dict[int, bool] = {}
-        self._follower = Follower(lambda number: self.fetch(ledger.trials[number]), say)
+        self._follower = Follower(self._fetch_whole, say)
         self._fetching = threading.RLock()
 
     def write_token(self, token: str) -> None:
@@ -168,6 +169,11 @@ class Exchange(SharedHome):
             if read_snapshot(self._store, prefix) is None:
                 FolderWriter(self._store, prefix, trial_folder(self._folder, trial.number), trial.id).push()
 
+    def read_last_row(self, trial: Trial) -> Line:
+        """Return the row of the last epoch that was reported, which the next attempt may have to train again."""
+        rows = self._ledger.read_rows(trial) if trial.epochs else []
+        return rows[-1] if rows else {}
+
     def record(self, trial: Trial, row: Line) -> None:
         """Append a row to the outbox in the home, as the worker has to the one on its machine."""
         log = json_lines.Log(trial_folder(self._folder, trial.number) / OUTBOX)
@@ -196,19 +202,36 @@ class Exchange(SharedHome):
         with self._fetching:
             self._fetch(trial)
 
-    def _fetch(self, trial: Trial) -> None:
+    def _fetch_whole(self, number: int, is_last: bool) -> bool:
+        """Fetch what a trial has written, and return whether that is all.
+
+        Args:
+            number: the trial's number.
+            is_last: whether what the store has is all, because nobody writes any more.
+        """
+        with self._fetching:
+            return self._fetch(self._ledger.trials[number], is_last=is_last)
+
+    def _fetch(self, trial: Trial, *, is_last: bool = False) -> bool:
         prefix, folder = trial_prefix(self._folder.name, trial.number), trial_folder(self._folder, trial.number)
         writers = list_writers(self._store, prefix)
         base = find_base(self._store, prefix, writers, Writer(self.driver, trial.attempts + 1), trial.id)
         if base is None:
-            return
+            return True
         # The attempt may be one of an earlier home, and its evaluation of this one.
         evaluations = [writer for writer in writers if writer.evaluation and writer.follows(base)]
         evaluated = read_snapshot(self._store, f"{prefix}/{evaluations[-1]}") if evaluations else None
         later = evaluated.files if evaluated else {}
         outcome, present = trial.outcome, self._present.setdefault(trial.number, {})
         is_pruned = outcome == words.OUTCOME_PRUNED
-        has_ended = outcome is not None and not (is_pruned and trial.number not in self._settled)
+        # Who has written all epochs that were reported writes no more once the trial has ended. An evaluation with an
+        # outbox has trained the last epoch again.
+        done = [
+            writer
+            for writer in (base, *(evaluations[-1:] if OUTBOX in later else []))
+            if is_last or outcome is None or read_epochs(self._store, f"{prefix}/{writer}", trial.since) >= trial.epochs
+        ]
+        has_ended = bool(outcome and done) and not (is_pruned and trial.number not in self._settled)
         with_checkpoints = has_ended and (not is_pruned or self._settled[trial.number])
 
         def is_wanted(name: str) -> bool:
@@ -222,8 +245,12 @@ class Exchange(SharedHome):
             if base.follows(writer) or writer in evaluations[:-1]:
                 self._store.delete_below(f"{prefix}/{writer}")
         if has_ended:
-            settle_files(self._store, f"{prefix}/{base}", lambda name: is_of_training(name) and not with_checkpoints)
+            for writer in done:
+                settle_files(
+                    self._store, f"{prefix}/{writer}", lambda name: is_of_training(name) and not with_checkpoints
+                )
             durable.write_whole(folder / FETCHED, json.dumps({"attempt": trial.attempts}))
+        return bool(done)
 
     def fetch_log(self, trial: Trial) -> None:
         """Fetch the log from the store, or from the machine on which the process has died if that still answers."""

@@ -8,23 +8,19 @@ and a writer that has lost the network and comes back late changes nothing that 
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
-import threading
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 from orchestrator.exchange.writers import Writer
-from orchestrator.state.paths import MEDIA, PREVIOUS
+from orchestrator.state.curve import select_valid
+from orchestrator.state.paths import MEDIA, OUTBOX
 from orchestrator.storage import durable
 from orchestrator.storage.objects import Content, ObjectStore, StoreError
 
 MANIFEST = "manifest.json"
-PUSH_DIGITS = 6
-"""The digits of the number of a push, which is a part of the keys of its objects."""
 MAX_READS = 5
 """How often a folder is read anew because its writer has replaced it meanwhile."""
 WHOLE_FOLDERS = (MEDIA, "renderings")
@@ -88,6 +84,29 @@ def read_snapshot(store: ObjectStore, prefix: str) -> Snapshot | None:
         return None
 
 
+def read_epochs(store: ObjectStore, prefix: str, since: int) -> int:
+    """Return the newest epoch of what a writer has written last; 0 without one.
+
+    Args:
+        store: the store.
+        prefix: that of the trial, a slash, and the name of the writer.
+        since: the first attempt that counts.
+
+    Raises:
+        StoreError: the store could not be read.
+    """
+    for _ in range(MAX_READS):
+        snapshot = read_snapshot(store, prefix)
+        file = snapshot.files.get(OUTBOX) if snapshot is not None else None
+        if file is None:
+            return 0
+        text = store.read(file.key)
+        if text is not None:
+            lines = [json.loads(line) for line in text[: text.rfind(b"\n") + 1].splitlines()]
+            return max((line["epoch"] for line in select_valid(lines, since) if "diverged" not in line), default=0)
+    return 0
+
+
 def find_base(
     store: ObjectStore, prefix: str, writers: Iterable[Writer], writer: Writer, trial_id: str
 ) -> Writer | None:
@@ -106,115 +125,6 @@ def find_base(
             if snapshot is not None and snapshot.trial_id == trial_id:
                 return earlier
     return None
-
-
-class FolderWriter:
-    """Writes a folder into the store, again and again, each time what has changed."""
-
-    def __init__(self, store: ObjectStore, prefix: str, folder: Path, trial_id: str) -> None:
-        """Write nothing yet.
-
-        Args:
-            store: the store.
-            prefix: that of the trial, a slash, and the name of this writer.
-            folder: the folder.
-            trial_id: the id of the trial.
-        """
-        self._store = store
-        self._prefix = prefix
-        self._folder = folder
-        self._trial_id = trial_id
-        self._number = 0
-        self._stored: dict[tuple[int, ...], StoredFile] = {}
-        self._unnamed: set[str] = set()
-        self._cleaner = threading.Thread()
-
-    def leave_out_present(self) -> None:
-        """Never write what the folder has now, unless it changes."""
-        for name, path in _list_files(self._folder):
-            self._stored[_sign(path)] = StoredFile("", 0, name)
-
-    def push(self) -> None:
-        """Write what has changed since the last push, then the manifest; delete what that no longer names, soon.
-
-        Raises:
-            StoreError: it could not be written; the store has the folder of the last push.
-            OSError: the disk of the store is full.
-        """
-        self._number += 1
-        before, stored, files = self._stored, {}, {}
-        for name, path in _list_files(self._folder):
-            try:
-                signature = _sign(path)
-                if signature not in before and signature not in stored:
-                    key = f"{self._prefix}/{self._number:0{PUSH_DIGITS}d}/{name}"
-                    content = self._store.put(key, path)
-                    stored[signature] = StoredFile(key, content.size, content.sha256)
-            except FileNotFoundError:
-                # A process of the trial's own has deleted it meanwhile.
-                continue
-            # A hard link, such as that from the last checkpoint to the best one, is one object.
-            stored[signature] = stored.get(signature) or before[signature]
-            files[name] = stored[signature]
-        named = {name: file for name, file in files.items() if file.key}
-        _write_manifest(self._store, self._prefix, Snapshot(self._trial_id, named))
-        self._stored = stored
-        self._unnamed |= {file.key for file in before.values()} - {file.key for file in stored.values()} - {""}
-        if not self._cleaner.is_alive():
-            keys, self._unnamed = self._unnamed, set()
-            # A thread, because the next epoch need not wait for it. What it leaves, `settle_files` deletes.
-            self._cleaner = threading.Thread(target=self._delete, args=[keys], daemon=True, name="delete objects")
-            self._cleaner.start()
-
-    def _delete(self, keys: Iterable[str]) -> None:
-        with contextlib.suppress(StoreError):
-            for key in sorted(keys):
-                self._store.delete(key)
-
-
-def settle_files(store: ObjectStore, prefix: str, is_dropped: Callable[[str], bool]) -> None:
-    """Delete what a writer that writes no more has left in the store and does not name, and some of its files.
-
-    Args:
-        store: the store.
-        prefix: that of the trial, a slash, and the name of the writer.
-        is_dropped: returns whether a file is deleted, by its path in the folder.
-
-    Raises:
-        StoreError: the store could not be changed.
-    """
-    snapshot = read_snapshot(store, prefix)
-    if snapshot is None:
-        return
-    kept = {name: file for name, file in snapshot.files.items() if not is_dropped(name)}
-    if len(kept) < len(snapshot.files):
-        _write_manifest(store, prefix, Snapshot(snapshot.trial_id, kept))
-    for key in sorted(store.list(prefix).keys() - {file.key for file in kept.values()} - {f"{prefix}/{MANIFEST}"}):
-        store.delete(key)
-
-
-def _write_manifest(store: ObjectStore, prefix: str, snapshot: Snapshot) -> None:
-    manifest = {"trial": snapshot.trial_id, "files": {name: asdict(file) for name, file in snapshot.files.items()}}
-    store.put(f"{prefix}/{MANIFEST}", json.dumps(manifest, separators=(",", ":")).encode())
-
-
-def _list_files(folder: Path) -> list[tuple[str, Path]]:
-    """Return the files of a trial's folder that the next attempt needs, by their paths in it."""
-    files = []
-    for root, folders, names in os.walk(folder):
-        # One with a dot in its name is being written.
-        folders[:] = [name for name in folders if not name.endswith(".tmp") and not name.startswith(".")]
-        for name in names:
-            path = Path(root, name)
-            # The checkpoint before the last one is kept in case that the disk loses the last one.
-            if not name.endswith((".tmp", ".lock", ".part")) and name != PREVIOUS and path.is_file():
-                files.append((path.relative_to(folder).as_posix(), path))
-    return sorted(files)
-
-
-def _sign(path: Path) -> tuple[int, ...]:
-    status = path.stat()
-    return status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def fetch(

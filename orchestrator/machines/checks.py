@@ -18,7 +18,7 @@ PATIENCE_S = 120.0
 
 @dataclass(frozen=True)
 class Entry:
-    """What every machine has to have.
+    """The requirements for every machine.
 
     Attributes:
         folder: the sweep's folder.

@@ -32,7 +32,7 @@ IGNORED = (
     ".pytest_cache",
     ".ruff_cache",
 )
-"""What is not copied, beside all that a .gitignore or a .rayignore names."""
+"""What is not copied, in addition to all that a .gitignore or a .rayignore names."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What each machine of a Ray cluster has: processors, graphics cards, and resources with names of one's own."""
+"""The resources of each machine of a Ray cluster: CPUs, GPUs, and custom resources."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 ACCELERATOR = "accelerator_type:"
-"""The beginning of Ray's resource for a kind of graphics card; each machine with one has 1 of it."""
+"""The beginning of Ray's resource for a kind of GPU; each machine with one has 1 of it."""
 ACCELERATOR_SHARE = 0.001
 """How much of that resource a trial takes, so that any number of them fit."""
 OF_RAY = ("CPU", "GPU", "memory", "object_store_memory")
@@ -16,18 +16,18 @@ OF_RAY = ("CPU", "GPU", "memory", "object_store_memory")
 PATIENCE_S = 3.0
 """The longest wait for a machine that may be gone."""
 MOST_NAMES = 3
-"""A message names so many of the machines that have the same."""
+"""A message names this many of the machines that have the same."""
 
 
 @dataclass(frozen=True)
 class Request:
-    """The resources of a trial; processors and cards may be fractions.
+    """The resources of a trial; CPUs and GPUs may be fractions.
 
     Attributes:
-        cpus: processors.
-        gpus: graphics cards.
+        cpus: CPU cores.
+        gpus: GPUs.
         custom: amounts of other resources, by the name that `ray start --resources` gave them.
-        accelerator_type: the kind of graphics card, such as H100; "" for any.
+        accelerator_type: the kind of GPU, such as H100; "" for any.
     """
 
     cpus: float
@@ -52,10 +52,10 @@ class Machine:
     """One machine of a cluster.
 
     Attributes:
-        cpus: its processors, as far as Ray may use them.
-        gpus: its graphics cards.
+        cpus: its CPU cores, as far as Ray may use them.
+        gpus: its GPUs.
         custom: its other resources, by name.
-        accelerators: the kinds of its cards.
+        accelerators: the kinds of its GPUs.
         name: its host name and address, for messages.
         id: Ray's id of its node.
         endpoint: the address and the port of its raylet; None if they are not known.
@@ -104,7 +104,7 @@ class Capacity:
 
     @property
     def gpus(self) -> float:
-        """The graphics cards of all machines."""
+        """The GPUs of all machines."""
         return sum(machine.gpus for machine in self.machines)
 
     def count(self, request: Request) -> int:

@@ -27,9 +27,9 @@ STOP_S = 120
 START_S = 90.0
 """The longest wait for a driver to start; one that prepares a corpus takes longer, and is not waited for."""
 STARTED = "starting Ray: done"
-"""What a driver prints once it has looked at the machines; whatever it refuses then, it refuses at once."""
+"""What a driver prints once it has looked at the machines; what it refuses then, it refuses at once."""
 SETTLED_S = 10.0
-"""A driver that still runs so long after that has accepted its arguments."""
+"""A driver that still runs this long after that has accepted its arguments."""
 ANSWER_S = 300.0
 """The longest wait for a command on the cluster, such as `stop`."""
 POLL_S = 0.5
@@ -196,7 +196,7 @@ class Jobs:
             raise UserError(
                 f"--address {self._address}: the cluster refused the job ("
                 f"{str(error).strip().partition(chr(10))[0]}); if files are too large to send, list them in a "
-                ".rayignore beside the search space"
+                ".rayignore next to the search space"
             ) from None
         return Job(job_id, name, home, "PENDING")
 

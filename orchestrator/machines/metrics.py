@@ -25,7 +25,7 @@ GAUGES = {
     "orchestrate_waiting": ("1 while the sweep is paused, else 0", ("sweep",)),
     "orchestrate_mlflow_lag_lines": ("lines of outboxes that MLflow does not have yet", ("sweep",)),
 }
-"""By name, what each metric is, and its labels; all of them are gauges."""
+"""By name, the description and the labels of each metric; all of them are gauges."""
 
 
 @dataclass(frozen=True)

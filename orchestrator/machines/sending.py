@@ -59,7 +59,7 @@ def send_sweep(
 
 
 def send_resume(address: str, home: str, name: str, options: Sequence[str], say: Callable[[str], None]) -> None:
-    """Let a cluster resume a sweep of which everything is in the home; the arguments are those of `send_sweep`."""
+    """Let a cluster resume a sweep whose files are all in the home; the arguments are those of `send_sweep`."""
     _send(address, home, name, ["resume", name, *options], None, say)
 
 

@@ -9,7 +9,7 @@ from statistics import median
 SLOW_TIMES = 3.0
 """A machine is slow if its epochs take more than this many times as long as on other machines."""
 MIN_EPOCHS, MIN_TRIALS = 5, 2
-"""So many epochs of so many trials are needed on both sides: one trial may be slow by its parameters."""
+"""This many epochs of this many trials are needed on both sides: one trial may be slow by its parameters."""
 CERTAIN_TRIALS = 4
 """A machine is certainly slow if this many of its last trials were slow there, and none was not."""
 LAST_EPOCHS, LAST_TRIALS = 10, 8

@@ -1,4 +1,4 @@
-"""The process of a Ray job that keeps a driver running: one that is killed is started again, and goes on from its log.
+"""The process of a Ray job that keeps a driver running: a killed one starts again, and continues from its log.
 
     python -m avsweep.job HOME NAME sweep vae.yaml
 
@@ -71,7 +71,7 @@ def supervise(home: Path, name: str, arguments: Sequence[str]) -> int:
             times = f"{restarts} times without a report of a trial between"
             print(f"The driver ended {times} (the last time: {code}); given up.", flush=True)
             return code
-        print(f"The driver was killed ({code}); it is started again, and goes on from its log.", flush=True)
+        print(f"The driver was killed ({code}); it is started again, and continues from its log.", flush=True)
         time.sleep(PAUSE_S)
 
 
@@ -91,7 +91,7 @@ def _run(command: Sequence[str], folder: Path) -> tuple[int, bool]:
     signals: list[int] = []
 
     def note_signal(number: int, frame: FrameType | None) -> None:
-        # Whoever stops a job signals all of its processes: a second signal would end the driver at once.
+        # Stopping a job signals all of its processes: a second signal would end the driver at once.
         signals.append(number)
 
     before = signal.signal(signal.SIGTERM, note_signal)

@@ -1,4 +1,4 @@
-"""Export a trial, by default a sweep's best: a folder beside its checkpoints that works without sweep and corpus."""
+"""Export a trial, by default a sweep's best: a folder next to its checkpoints that works without sweep and corpus."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class Champion:
         origin = self.origin
         metrics = origin["metrics"]
         judge_metrics = [name for name in (words.JUDGE_ACCURACY, words.JUDGE_PROBABILITY) if name in metrics]
-        # A trainable of one's own may have no judge; its own metrics describe it then.
+        # A user's trainable may have no judge; its own metrics describe it then.
         names = judge_metrics or sorted(metrics)[:MOST_METRICS]
         values = ", ".join(f"{words.label_of(name)} {metrics[name]:.2f}" for name in names)
         return f"{origin['sweep']}/{origin['trial']} ({origin['arm']}), epoch {origin['epoch']}: {values} on validation"
@@ -161,7 +161,7 @@ def _find_best(snapshot: Snapshot, say: Callable[[str], None]) -> Trial:
         go_on = format_command("resume", snapshot.name, *home_option(snapshot.ledger.folder.parent))
         raise UserError(
             f"{snapshot.name}: no trial has been finished yet ({len(snapshot.ledger.trials)} begun); wait for the first"
-            f" one, or go on: {go_on}"
+            f" one, or continue: {go_on}"
         )
     return best
 

@@ -1,4 +1,4 @@
-"""The code of a promoted model, which MLflow stores beside its weights and executes where the model is loaded.
+"""The code of a promoted model, which MLflow stores with its weights and executes where the model is loaded.
 
 Each row of the input has an image or a sound file in `file` (bytes), and its name or suffix in `name`. Each row of the
 output has a generated sound (wav) or image (png) in `file` (bytes), the `class` that the judge predicts, and its

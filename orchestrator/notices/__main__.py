@@ -1,8 +1,8 @@
 """The process that sends the notices of a sweep: `python -m orchestrator.notices SWEEP_FOLDER`.
 
 It reads the sweep's folder, and remembers in `notices.jsonl` what it has sent. So it can be killed and started again at
-any time. It ends some time after its standard input has ended, which the driver closes, also by its death; nobody waits
-for it.
+any time. It ends some time after its standard input has ended, which the driver closes, also by its death; the driver
+does not wait for it.
 """
 
 from __future__ import annotations

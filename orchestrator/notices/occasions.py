@@ -1,4 +1,4 @@
-"""What of a sweep is worth a notice, found by reading its folder again and again."""
+"""The occasions for notices of a sweep, found by reading its folder again and again."""
 
 from __future__ import annotations
 
@@ -155,6 +155,6 @@ class Watch:
         return f"trial {trial.number} ({trial.arm}), {self._history.objective.metric} {trial.best_value:.4g}"
 
     def _command(self, verb: str, number: int | None = None) -> str:
-        """Return the command to go on with."""
+        """Return the command that a notice suggests."""
         name = self._folder.name if number is None else f"{self._folder.name}/{number}"
         return format_command(verb, name, *home_option(self._folder.parent))

@@ -13,7 +13,7 @@ from orchestrator.search_space.section import Notice
 
 @contextlib.contextmanager
 def send_notices(folder: Path, notices: Sequence[Notice]) -> Iterator[None]:
-    """Send notices of a sweep in another process while the block runs; nobody waits for what is left at its end.
+    """Send notices of a sweep in another process while the block runs; what is left at its end is not waited for.
 
     Args:
         folder: the sweep's folder.

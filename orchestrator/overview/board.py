@@ -42,7 +42,7 @@ class Board:
     """The live display of one sweep."""
 
     def __init__(self, sweep: Sweep, ledger: Ledger, slots: int, folder: Path) -> None:
-        """Keep what the table is made of.
+        """Keep the data of the table.
 
         Args:
             sweep: the search space of the sweep.
@@ -83,7 +83,7 @@ class Board:
         return Group(columns, "", status)
 
     def _make_panels(self, leader: ArmSummary | None) -> Iterator[RenderableType]:
-        """Yield the best configuration, how many trials reached each rung, and what the machine does."""
+        """Yield the best configuration, how many trials reached each rung, and the load of the machine."""
         if leader is not None and leader.best is not None and self.sweep.space.budget.seeds is None:
             yield from (make_best_panel(leader, list_table_metrics(self.sweep)), "")
         if self.sweep.space.pruning is not None:
@@ -138,7 +138,7 @@ class Board:
         num_to_evaluate = len(self.ledger.unevaluated) if self.sweep.declaration.is_evaluated() else 0
         parts += [f"{num_to_evaluate} to evaluate"] if num_to_evaluate else []
         parts += ["paused by hand"] if is_paused else []
-        # Nobody knows how long evaluations take: while nothing else runs, a time would be too short.
+        # The time of evaluations is unknown: while nothing else runs, a time would be too short.
         is_known = not is_paused and (running or not num_to_evaluate)
         seconds = seconds_left(self.sweep, self.ledger, self.slots) if is_known else None
         if seconds is not None:
@@ -154,4 +154,4 @@ class Board:
         best = trial.best_value
         value = "" if best is None else f", best {metric} {format_number(best)}"
         ended = f"trial {trial.number} ({trial.arm}) {trial.outcome} after {words.amount(trial.epochs, 'epoch')}{value}"
-        return ended if trial.origin is None else f"{ended}, taken over from {trial.origin.name}"
+        return ended if trial.origin is None else f"{ended}, reused from {trial.origin.name}"

@@ -24,11 +24,11 @@ EPOCHS_PER_SLOT = 2
 OWN_ENDS = 4
 """Ended trials from which on an arm's survival is its own; before, it is that of all arms together."""
 OVERDUE = 2.0
-"""An epoch that takes so many times as long as the mean says nothing about its end."""
+"""An epoch that takes this many times as long as the mean says nothing about its end."""
 RECENT_ENDS = 5
-"""The newest ended trials of each arm, from which the time is taken that a trial takes beside its epochs."""
+"""The newest ended trials of each arm, for the time that a trial takes in addition to its epochs."""
 SLACK_S = 5.0
-"""An epoch is not overdue before it has taken so much longer."""
+"""An epoch is not overdue before it has taken this much longer."""
 
 
 def list_rungs(sweep: Sweep, max_epochs: int) -> list[int]:
@@ -89,7 +89,7 @@ class Survival:
         return cls(shares)
 
     def expect(self, epochs: int) -> float:
-        """Return the epochs that a trial still has on average when it has had so many."""
+        """Return the epochs that a trial still has on average after `epochs` epochs."""
         rest = self.shares[epochs:]
         return sum(rest) / rest[0] if rest and rest[0] > 0 else float(bool(rest))
 
@@ -97,9 +97,9 @@ class Survival:
 def seconds_left(sweep: Sweep, ledger: Ledger, slots: int) -> float | None:
     """Estimate how long the sweep still takes; None without evidence, when the end is overdue, or when all have ended.
 
-    Each trial is expected to last as long as the Kaplan-Meier estimate says, so that pruning counts, and as long beside
-    its epochs as the newest ended ones. What all trials need is divided by the number of those that run at once; the
-    sweep takes no less than its longest running trial.
+    Each trial is expected to last as long as the Kaplan-Meier estimate says, so that pruning counts, and as long in
+    addition to its epochs as the newest ended ones. What all trials need is divided by the number of those that run at
+    once; the sweep takes no less than its longest running trial.
 
     Args:
         sweep: the search space of the sweep.
@@ -132,7 +132,7 @@ def seconds_left(sweep: Sweep, ledger: Ledger, slots: int) -> float | None:
 
 
 def _has_judged(sweep: Sweep, ledger: Ledger) -> bool:
-    """Return whether pruning has decided on a trial, without which nobody knows how long trials are."""
+    """Return whether pruning has decided on a trial, without which the length of trials is unknown."""
     reached = count_reached(sweep, ledger)
     return sweep.space.pruning is None or reached[min(reached)] > 0
 
@@ -151,7 +151,7 @@ def _estimate_survivals(sweep: Sweep, ledger: Ledger, budget: Budget, running: S
 
 
 def _measure_overhead_s(sweep: Sweep, ledger: Ledger, slots: int) -> float:
-    """Return the seconds that a trial takes beside its epochs, such as for its start: a median."""
+    """Return the seconds that a trial takes in addition to its epochs, such as for its start: a median."""
     overheads_s = []
     for arm in sweep.arms:
         # A copy, because the driver's thread adds to it meanwhile.

@@ -1,4 +1,4 @@
-"""What this machine does: how busy its processor, its memory and its graphics cards are."""
+"""The load of this machine: of its CPU, its memory and its GPUs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Load:
     Attributes:
         name: the part.
         share: from 0 to 1.
-        detail: what the share is of.
+        detail: the total of the share.
     """
 
     name: str
@@ -34,7 +34,7 @@ class Load:
 
 
 class Machine:
-    """Measures the load at most every `EVERY_S` seconds; graphics cards in a thread, since asking them takes long."""
+    """Measures the load at most every `EVERY_S` seconds; GPUs in a thread, since asking them takes long."""
 
     def __init__(self) -> None:
         self._loads: list[Load] = []
@@ -44,7 +44,7 @@ class Machine:
         self._has_cards = shutil.which(QUERY[0]) is not None
 
     def measure(self) -> list[Load]:
-        """Return the load of the processor, of the memory, and of each graphics card with its memory."""
+        """Return the load of the CPU, of the memory, and of each GPU with its memory."""
         if time.monotonic() - self._measured_s >= EVERY_S:
             self._measured_s = time.monotonic()
             memory = psutil.virtual_memory()
@@ -63,15 +63,15 @@ class Machine:
             answer = subprocess.run(QUERY, capture_output=True, text=True, timeout=PATIENCE_S, check=True)
             self._cards = parse_cards(answer.stdout)
         except (OSError, ValueError, subprocess.SubprocessError):
-            # A driver that does not answer is no reason to disturb the display.
+            # A driver that does not answer must not disturb the display.
             self._cards = []
 
 
 def parse_cards(text: str) -> list[Load]:
-    """Return the load and the memory of each graphics card in an answer to `QUERY`.
+    """Return the load and the memory of each GPU in an answer to `QUERY`.
 
     Raises:
-        ValueError: a card does not tell its load.
+        ValueError: a GPU does not tell its load.
     """
     loads = []
     for index, line in enumerate(text.splitlines()):

@@ -33,7 +33,7 @@ def copy_model(folder: Path, reference: str, checkpoint: Path) -> None:
     Args:
         folder: the sweep's folder.
         reference: the trial that has the checkpoint.
-        checkpoint: the file; whoever saves another one replaces it, and does not write into it.
+        checkpoint: the file; a process that saves another one replaces it, and does not write into it.
     """
     name, number = _split(reference)
     copies = folder / TRAINED_MODELS / name
@@ -61,7 +61,7 @@ def check_copy(copy: Path) -> None:
 
 
 def find_originals(folder: Path, settings: Mapping[str, Any]) -> dict[str, str]:
-    """Return the path of the checkpoint of which each copy in the settings of a trial was made, by the copy's path.
+    """Return the path of the original of each copied checkpoint in the settings of a trial, by the copy's path.
 
     Args:
         folder: the sweep's folder.

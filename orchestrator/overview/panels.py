@@ -35,7 +35,7 @@ FULL, EMPTY = "━", "─"
 
 
 def draw_bar(share: float, width: int = BAR_WIDTH) -> Text:
-    """Return a bar of which a share from 0 to 1 is filled."""
+    """Return a bar that is filled to a share from 0 to 1."""
     filled = round(min(max(share, 0.0), 1.0) * width)
     return Text.assemble(FULL * filled, (EMPTY * (width - filled), "dim"))
 

@@ -100,7 +100,7 @@ class Screen:
 
     @contextlib.contextmanager
     def show_step(self, what: str) -> Iterator[None]:
-        """Show what goes on during the block; where there is no terminal, only if it takes longer than `SLOW_S`."""
+        """Show the current step during the block; where there is no terminal, only if it takes longer than `SLOW_S`."""
         if self.console.is_terminal:
             with self.console.status(Text(what)):
                 yield

@@ -124,7 +124,7 @@ def make_renderings_table(arms: Sequence[ArmSummary], references: Sequence[Mappi
         if has_arm_rows and arm.renderings:
             table.add_row(mark_arm(arm))
         for name, values in arm.renderings.items():
-            # An oracle was given numbers of the original clip beside the latent.
+            # An oracle was given numbers of the original clip in addition to the latent.
             suffix = " (oracle)" if values.get(words.SIDE_INFO) else ""
             table.add_row(Text(indent + name + suffix), *(_format_metric(metric, values) for metric in metrics))
     if shown:

@@ -56,7 +56,7 @@ def keep_trained_models(sweep: Sweep, home: Path, corpus: Corpus | None, *, has_
     """Give a sweep its own copy of each model that its settings name, so that all its trials begin from the same one.
 
     Args:
-        sweep: the sweep, of which this process is the only driver.
+        sweep: the sweep; this process is its only driver.
         home: the folder of all sweeps.
         corpus: the corpus of the sweep, of whose held-out recordings no model may have seen any.
         has_begun: whether the sweep has trials. Their copies stay; a sweep that has none may have been changed.

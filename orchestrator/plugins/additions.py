@@ -99,7 +99,7 @@ def judged_modality(declaration: type[Declaration]) -> str | None:
 
 @user_errors()
 def check_metric(name: str) -> str:
-    """Return of what a metric is, `sounds` or `embeddings`.
+    """Return what a metric compares, `sounds` or `embeddings`.
 
     Raises:
         UserError: there is no metric of this name.
@@ -133,7 +133,7 @@ def reports_added(names: Sequence[str]) -> bool:
 
 
 def add_to_corpus(corpus: Corpus, judges: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Corpus:
-    """Return a corpus whose trials and reference lines are also assessed by these judges and metrics.
+    """Return a corpus whose trials and baselines are also assessed by these judges and metrics.
 
     The own judge, if it is among them, is trained with its setting `augment`.
     """
@@ -180,7 +180,7 @@ def score_judges(corpus: Corpus | None, progress: Progress = silent) -> dict[str
 
 
 def check_objective_judge(metric: str, scores: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that the objective is no metric of a judge that is deaf to real clips.
+    """Check that the objective is not a metric of a judge that is deaf to real clips.
 
     Args:
         metric: the objective.

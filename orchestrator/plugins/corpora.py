@@ -205,10 +205,10 @@ class ClassCounts:
 
 
 def count_clips(corpus: Corpus) -> list[ClassCounts]:
-    """Return what a corpus has of each class; a class of which nothing can be used is the last."""
+    """Return what a corpus has of each class; a class without usable files is the last."""
     skipped = corpus.read_skipped()["class"].value_counts()
     counts = []
-    # Of some files that were left out, such as links, the class isn't known.
+    # The class of some files that were left out, such as links, isn't known.
     for name in (*corpus.classes, *sorted(set(skipped.index) - {*corpus.classes, ""})):
         clips = corpus.clips[corpus.clips["class"].astype(str) == name]
         splits = clips.drop_duplicates("recording")["split"].value_counts()

@@ -77,7 +77,7 @@ TRAINABLE = "trainable.py"
 Reference = str | Mapping[str, Any]
 """A value of `trainable:`: the name of a shipped trainable, the path of a file, or the fields of a command."""
 DECLARATION = "declaration.py"
-"""The file beside it with its declaration, which imports no torch; a trainable without one is its own declaration."""
+"""The file next to it with its declaration, which imports no torch; a trainable without one is its own declaration."""
 
 
 def is_file(reference: str) -> bool:
@@ -122,7 +122,7 @@ def _make_command(reference: Mapping[str, Any]) -> type[Trainable]:
 def load_declaration(reference: Reference, folder: Path) -> type[Declaration]:
     """Return what is known of a trainable without its networks: settings and metrics.
 
-    Of a shipped trainable it is a class that imports no torch, of any other one the trainable itself. Arguments and
+    For a shipped trainable it is a class that imports no torch, for any other one the trainable itself. Arguments and
     errors are those of `load_trainable`.
     """
     if isinstance(reference, Mapping):

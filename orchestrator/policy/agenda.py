@@ -29,7 +29,7 @@ class Task:
     Attributes:
         kind: what the worker does.
         trial: the trial.
-        max_epochs: the epochs of the trial if it isn't pruned; None for an evaluation.
+        max_epochs: the epochs of the trial if it isn't pruned; None if that does not matter.
     """
 
     kind: Literal["train", "evaluate"]
@@ -84,7 +84,7 @@ class Agenda:
             )
         elif trial.epochs:
             self.ledger.lose(trial)
-            goes_on = "" if trial.outcome else "; it goes on from there"
+            goes_on = "" if trial.outcome else "; it resumes from there"
             self.remarks.append(
                 f"Trial {trial.number}: of the {judged} epochs that it had recorded, those after {trial.epochs} are "
                 f"lost{goes_on}."
@@ -141,7 +141,8 @@ class Agenda:
             if not trial.held and trial.arm not in paused:
                 return self._train(trial)
         if waiting := self._to_evaluate(live):
-            return Task("evaluate", self.ledger.trials[min(waiting)])
+            trial = self.ledger.trials[min(waiting)]
+            return Task("evaluate", trial, self.budget.epochs(trial.arm))
         arms = [arm for arm in self.sweep.arms if arm.name not in paused]
         trial_or_none = self._promote(arms, live) or self._ask_search(arms) or self._ask_confirm(arms)
         return None if trial_or_none is None else self._train(trial_or_none)
@@ -156,7 +157,7 @@ class Agenda:
         return {trial.number for trial in trials if trial.outcome != words.OUTCOME_PRUNED or trial.arm not in open_arms}
 
     def _promote(self, arms: Sequence[Arm], live: set[int]) -> Trial | None:
-        """Let the next paused trial go on, if one is to be promoted, and return it."""
+        """Resume the next paused trial, if one is to be promoted, and return it."""
         trial = self.promotion.next_trial(arms, live)
         if trial is not None:
             self.promotion.promote(trial)

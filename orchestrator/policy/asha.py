@@ -60,7 +60,7 @@ class AshaRule(Rule):
             scheduler.on_trial_result(None, _stub(trial), {"epoch": epoch, "best": best})
 
     def find_stop_reason(self, trial: Trial, epoch: int, best: float) -> str:
-        """Report an epoch to ASHA and return why the trial has to stop; empty if it goes on.
+        """Report an epoch to ASHA and return why the trial has to stop; empty if it continues.
 
         Args:
             trial: the trial.

@@ -26,8 +26,8 @@ def propose(
     """Return the next parameters that CMA-ES proposes.
 
     The search begins at the best of the trials, such as the startup trials, that had ended before its first one was
-    proposed; later ones would move the beginning of a search that has gone on. Its own trials are taken in the order in
-    which they were proposed, a generation at a time, as soon as all of a generation have ended.
+    proposed; later ones would move the beginning of a search that has continued. Its own trials are taken in the order
+    in which they were proposed, a generation at a time, as soon as all of a generation have ended.
 
     Args:
         arm: the arm, without choices and conditions.

@@ -51,8 +51,8 @@ def forecast_values(
 
     - A pruned trial gets its best value, plus the median improvement of the complete trials after its last epoch, but
       no better value than the best complete trial: it was stopped because others were better.
-    - A trial that its parameters made diverge, or need too much, or of which no epoch meets the constraints, gets the
-      worst value of all.
+    - A trial that its parameters made diverge, or need too much, or without an epoch that meets the constraints, gets
+      the worst value of all.
     - Other failed trials get none.
 
     Args:

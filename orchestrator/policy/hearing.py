@@ -1,7 +1,7 @@
 """Trials that wait for listeners (`objective.preference`): votes order the trials, and people are slow.
 
 A batch is `search.startup_trials` trials of an arm. The search proposes the trials of a batch only when every trial of
-the batches before it was voted on; until then the sweep runs what else there is, and then stops.
+the batches before it was voted on; until then the sweep runs all other tasks, and then stops.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Trials that other sweeps of the home have trained: an equal one is taken over from there, and not trained again."""
+"""Trials that other sweeps of the home have trained: an equal one is reused, and not trained again."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 KEY = re.compile(rb'"key":"([^"]+)"')
 """A trial's key in a line of a sweep log."""
 COPIED = (TRAINABLE_FOLDER, words.ARTIFACT_CONFIG)
-"""What a copy needs beside the outbox, checkpoints and media. The log would be taken for that of its own attempts."""
+"""Copied with the outbox, checkpoints and media. The log is not: it would pass for that of the copy's own attempts."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ def can_link(space: SearchSpace) -> bool:
     """Return whether trials of a sweep may be those of others: not with `repeat`, nor where few train all epochs.
 
     Nor are those of a command. Those of a trainable of the user's own without a corpus are only with `repeat: false`,
-    since nobody else knows what data it reads.
+    since only the user knows what data it reads.
     """
     if not isinstance(space.trainable, str) or (space.pruning is not None and space.pruning.kind == PATIENT):
         return False
@@ -93,7 +93,7 @@ def find_trained(home: Path, own: str, is_wanted: Callable[[str], bool]) -> dict
 
 
 def has_keys(home: Path, own: str) -> bool:
-    """Return whether a sweep beside the one with this name may have trials to take over."""
+    """Return whether another sweep than the one with this name may have trials to reuse."""
     return any(_read_keys(home / name) for name in sweep_names(home) if name != own)
 
 
@@ -108,7 +108,7 @@ def _read_keys(folder: Path) -> set[str]:
 def _read_completed(folder: Path) -> Iterator[Trial]:
     """Yield the trials of a sweep that have completed, all of whose attempts had one key."""
     state = SweepState(folder)
-    # A log that another version has written can't be read, and one that somebody has edited may lack a trial.
+    # A log that another version has written can't be read, and an edited one may lack a trial.
     try:
         for event in event_lines.read_events(folder / SWEEP_LOG):
             event.apply(state)
@@ -143,8 +143,8 @@ class Links:
     def take_over(self, trial: Trial, code: str, key: str) -> bool:
         """Let a trial that is about to be trained have completed with the epochs of an equal one.
 
-        The whole folder is there before the event is written, and counts only with it. So a kill leaves a trial that
-        has been taken over, or one that has no epoch.
+        The whole folder is there before the event is written, and counts only with it. So a kill leaves a reused
+        trial, or one that has no epoch.
 
         Args:
             trial: the trial.

@@ -87,4 +87,4 @@ def pass_votes_on(
         say(f"These trials have fewer than {LEAST_VOTES} votes, and wait for more: {', '.join(missing)}")
     else:
         folder = hearing.folder
-        say(f"All have votes: go on with  {format_command('resume', folder.name, *home_option(folder.parent))}")
+        say(f"All have votes: continue with  {format_command('resume', folder.name, *home_option(folder.parent))}")

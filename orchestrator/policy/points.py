@@ -68,7 +68,7 @@ def grid_point(sweep: Sweep, arm: Arm, used: Sequence[Mapping[str, Value]]) -> d
     points = list(grid_points(arm))
     random.Random(derive_seed(sweep.space.seed, "grid")).shuffle(points)
     counts = Counter(frozenset(point.items()) for point in used)
-    # A budget that was granted beyond the grid begins it anew, with other seeds.
+    # A budget that was granted beyond the grid begins it again, with other seeds.
     return min(points, key=lambda point: counts[frozenset(point.items())])
 
 

@@ -2,10 +2,10 @@
 
 A trial pauses at a rung unless it is among the best `1 / reduction_factor` of all trials that have reached the rung.
 A paused trial is a pruned one. As more trials reach the rung, it may rank among the best: then it is promoted,
-and goes on from its checkpoint. So the first trials of a sweep can't waste epochs because nothing is there to compare.
+and resumes from its checkpoint. So the first trials of a sweep can't waste epochs because nothing is there to compare.
 
 PASHA (Bohdal et al., ICLR 2023) also has a top rung, from which no trial is promoted. It is the second rung at first,
-and rises by one as long as the trials at the top rung are ranked otherwise than at the rung below.
+and rises by one as long as the trials at the top rung are ranked differently from those at the rung below.
 """
 
 from __future__ import annotations
@@ -58,7 +58,7 @@ class Promotion(Rule):
         self._enter(trial, epoch, best)
 
     def find_stop_reason(self, trial: Trial, epoch: int, best: float) -> str:
-        """Enter a report into its rung, and return why the trial pauses there; empty if it goes on."""
+        """Enter a report into its rung, and return why the trial pauses there; empty if it continues."""
         if self._pruning is None or not self._enter(trial, epoch, best):
             return ""
         key = self._key(trial)
@@ -84,7 +84,7 @@ class Promotion(Rule):
         return next((trial for trial in candidates if trial is not None and trial.number not in live), None)
 
     def find_open_arms(self, arms: Sequence[Arm]) -> set[str]:
-        """Return the names of those arms of which a paused trial may still be promoted."""
+        """Return the names of the arms with a paused trial that may still be promoted."""
         names = {arm.name for arm in arms}
         searched = {name for name in names if self._is_searched(name)}
         # All arms at once: the rungs of a sweep are passed over once, not once for each arm.
@@ -93,7 +93,7 @@ class Promotion(Rule):
         return (names - searched) | promotable | hopeful
 
     def promote(self, trial: Trial) -> None:
-        """Write to the log that a paused trial goes on."""
+        """Write to the log that a paused trial resumes."""
         self._ledger.write(Promoted(trial=trial.number, epochs=trial.epochs))
 
     def _best_paused(self, names: Collection[str]) -> Iterator[Trial]:
@@ -163,7 +163,7 @@ class Promotion(Rule):
         return losses
 
     def _best_numbers(self, key: str, epoch: int) -> list[int]:
-        """Return the numbers of the trials of a rung that go on, the best first."""
+        """Return the numbers of the trials of a rung that continue, the best first."""
         assert self._pruning is not None
         if epoch >= self._top(key):
             return []

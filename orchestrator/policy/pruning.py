@@ -58,7 +58,7 @@ class Rungs:
         """Take in every report of the log, in the order in which the reports were judged.
 
         A report on which the last driver had not decided before it died is judged now, so that a trial that has to stop
-        does not go on.
+        does not continue.
         """
         bests = {
             (trial.number, epoch): (time_ms, best)
@@ -84,7 +84,7 @@ class Rungs:
                 self._settle(ledger, trial, trial.epochs, self._find_hopelessness(trial))
 
     def _find_stop_reason(self, trial: Trial, epoch: int, best: float) -> str:
-        """Take in a report if pruning is about it, and return why the trial has to stop; empty if it goes on."""
+        """Take in a report if pruning is about it, and return why the trial has to stop; empty if it continues."""
         if self.rule is None or not self._is_judged(trial, epoch):
             return ""
         return self.rule.find_stop_reason(trial, epoch, best)
@@ -100,7 +100,7 @@ class Rungs:
         return is_search and epoch < self.budget.epochs(trial.arm)
 
     def take_in(self, trial: Trial) -> None:
-        """Compare others with a trial that was taken over; whatever it is worth, it has completed."""
+        """Compare others with a trial that was reused; it has completed, however good it is."""
         for epoch, _, best in trial.curve.best_so_far(self.objective):
             self._record(trial, epoch, best)
 
@@ -118,20 +118,20 @@ class Rungs:
         return trial.outcome is not None
 
     def _find_hopelessness(self, trial: Trial) -> str:
-        """Return why a trial stops because none of its epochs has met the constraints; empty if it goes on."""
+        """Return why a trial stops because none of its epochs has met the constraints; empty if it continues."""
         is_judged = bool(self.objective.constraints) and self._is_judged(trial, trial.epochs)
         if not is_judged or self.pruning is None or not self.pruning.is_rung(trial.epochs):
             return ""
         return f"no epoch up to {trial.epochs} has met {describe_constraints(self.objective)}"
 
     def _settle(self, ledger: Ledger, trial: Trial, epoch: int, reason: str) -> None:
-        """Write the decision on an epoch to the ledger: the trial completed, was pruned, or goes on.
+        """Write the decision on an epoch to the ledger: the trial completed, was pruned, or continues.
 
         Args:
             ledger: the state of the sweep.
             trial: the trial.
             epoch: its epoch.
-            reason: why the trial has to stop; empty if it goes on.
+            reason: why the trial has to stop; empty if it continues.
         """
         if epoch >= self.budget.epochs(trial.arm):
             ledger.end(trial, words.OUTCOME_COMPLETED, reason=f"all {trial.epochs} epochs")

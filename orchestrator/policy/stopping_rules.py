@@ -1,4 +1,4 @@
-"""What a rule of pruning is, and the rules that judge a trial after every epoch: the median, patience, and a test."""
+"""The interface of pruning rules, and those that judge a trial after every epoch: the median, patience, and a test."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Rule(ABC):
 
     @abstractmethod
     def find_stop_reason(self, trial: Trial, epoch: int, best: float) -> str:
-        """Take in a report, and return why the trial has to stop; empty if it goes on. See `record`."""
+        """Take in a report, and return why the trial has to stop; empty if it continues. See `record`."""
 
 
 class MedianRule(Rule):
@@ -65,7 +65,7 @@ class MedianRule(Rule):
         """By trial: its last epoch, the sum of its values from the grace epoch on, and their number."""
 
     def record(self, trial: Trial, epoch: int, best: float) -> None:
-        """Add a report to what other trials are compared with; one that is there already is left out."""
+        """Add a report to those that other trials are compared with; one that is there already is left out."""
         last, total, count = self._sums.get(trial.number, (0, 0.0, 0))
         if epoch <= last:
             return

@@ -2,7 +2,7 @@
 
 The same sweep log gives the same suggestions. TPE's study of an arm stays in memory and gets what has changed since the
 last suggestion. It is rebuilt where that is not possible, as after a trial was reopened. All other samplers start from
-the log at each suggestion. So does TPE with several objectives, since what a pruned trial counts for changes then with
+the log at each suggestion. TPE does so with several objectives, since the value of a pruned trial then changes with
 the other trials.
 """
 
@@ -131,7 +131,7 @@ class Studies:
             from orchestrator.policy.evolution import propose
 
             arm_seed = derive_seed(self._sweep.space.seed, arm.name)
-            # Of strengths the largest is the best, whichever way the metric goes.
+            # The largest strength is the best, whether the metric is minimized or maximized.
             objective = self._objective if self._preferences is None else replace(self._objective, mode="max")
             return propose(arm, trials, values, objective, arm_seed=arm_seed, seed=seed)
         points = {number: [value] for number, value in values.items()} if sampler == GP else None
@@ -141,7 +141,7 @@ class Studies:
     def _ask_afresh(self, sampler: str, study: _ArmStudy, seed: int) -> dict[str, Value]:
         """Return the proposal of a sampler for a study that was made for it; name the file of a user's that raises."""
         try:
-            # Beside trials that keep every core busy, the small matrices of a GP take many times as long on several
+            # While trials keep every core busy, the small matrices of a GP take many times as long on several
             # threads. One thread also adds up in the same order on every machine.
             with threadpool_limits(1):
                 return study.ask(seed, sampler)
@@ -203,7 +203,7 @@ class _ArmStudy:
                 came; Optuna can't change a finished trial.
 
         Returns:
-            False if the study can't be updated and has to be made anew.
+            False if the study can't be updated and has to be made again.
         """
         if changes != self._changes:
             return False

@@ -18,11 +18,12 @@ from orchestrator.worker.versions import read_versions
 if TYPE_CHECKING:
     from trainables.trainable import Declaration
 
-IDENTITY = {"number", "id", "origin_ids", "attempt", "since", "reported_epochs", "token"}
-PLACES = {"folder", "home", "trainable_folder", "versions", "looked_at", "files", "originals", "storage", "prepared"}
+IDENTITY = {"number", "id", "origin_ids", "attempt", "since", "reported_epochs", "last_row", "token"}
+PLACES = {"folder", "home", "trainable_folder", "versions", "looked_at", "files", "originals"}
+STORAGE = {"storage", "prepared", "stored_epochs"}
 LIMITS = {"minutes_per_epoch", "seconds_after_sigterm"}
 EVALUATION = {"clips", "media_epochs", "splits", "renderings"}
-WITHOUT_EFFECT = frozenset(IDENTITY | PLACES | LIMITS | EVALUATION)
+WITHOUT_EFFECT = frozenset(IDENTITY | PLACES | STORAGE | LIMITS | EVALUATION)
 """Fields of a `TrialSpec` that change no epoch: places, identities, time limits, and what is rendered or evaluated."""
 RESOURCES = frozenset({"gpu", "threads"})
 """Fields of a `TrialSpec` that are known once the cluster is."""
@@ -49,7 +50,7 @@ def make_key(spec: TrialSpec, declaration: type[Declaration], environment: str) 
 def hash_configuration(spec: TrialSpec, declaration: type[Declaration]) -> str:
     """Return a hash of all that a search space says about the training of a trial; see `make_key`.
 
-    A sweep's copy of a trained model counts as the file of which it was made, so that sweeps which begin from the same
+    A sweep's copy of a trained model counts as the file that was copied, so that sweeps which begin from the same
     model have trials in common.
     """
     try:
@@ -85,7 +86,7 @@ def _find_texts(value: Any) -> Iterator[str]:
 
 
 def hash_environment(code: str, record: Mapping[str, Any]) -> str:
-    """Return a hash of what the trials of a sweep have in common: code, packages, corpus, judges and processors.
+    """Return a hash of what the trials of a sweep have in common: code, packages, corpus, judges and CPUs.
 
     Args:
         code: the fingerprint of the code.
@@ -102,7 +103,7 @@ def hash_environment(code: str, record: Mapping[str, Any]) -> str:
         "code": code,
         "packages": sorted({f"{each.name} {each.version}" for each in metadata.distributions()}),
         "versions": read_versions(),
-        "corpus": [(record["corpus"] or {}).get(key) for key in ("fingerprint", "pictures")],
+        "corpus": [(record["corpus"] or {}).get(key) for key in ("fingerprint", "pictures", "in_memory_bytes")],
         "judges": [record["judge"], *sorted(judge["id"] for judge in record["judges"].values())],
         "hardware": [hardware["processor"], hardware["gpus"]],
     }
@@ -110,7 +111,7 @@ def hash_environment(code: str, record: Mapping[str, Any]) -> str:
 
 
 def _is_editable(distribution: metadata.Distribution) -> bool:
-    """Return whether a package is used from a folder in which somebody may edit it (PEP 610)."""
+    """Return whether a package is used from a folder in which it may be edited (PEP 610)."""
     origin = json.loads(distribution.read_text("direct_url.json") or "{}")
     return bool(origin.get("dir_info", {}).get("editable"))
 

@@ -74,7 +74,7 @@ class WantedTrials:
 
 
 def complete(arm: Arm, wanted: Mapping[str, Value], proposed: Mapping[str, Value]) -> dict[str, Value]:
-    """Return the values of a trial of which some are wanted, and the others are those of a proposal."""
+    """Return the values of a trial: the wanted ones, and a proposal for the others."""
     # Where a wanted value makes a parameter active that the proposal has not, it gets the middle of its domain.
     values = {**proposed, **wanted}
     return arm.draw(lambda name, domain: values.get(name, domain.at(0.5)))

@@ -1,7 +1,7 @@
 """`warm_start`: what a study learns from the trials of other sweeps before it has any of its own.
 
 The trials are copied into the sweep log at the first start, so that a later start suggests the same although the other
-sweep goes on, changes or is deleted.
+sweep continues, changes or is deleted.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ class WarmStart:
 
     Attributes:
         events: what the sweep log gets at the first start.
-        lines: for each of the other sweeps, what its trials are good for.
+        lines: for each of the other sweeps, how its trials are used.
     """
 
     def __init__(self, sweep: Sweep, home: Path, ledger: Ledger, code: str | None) -> None:
@@ -135,7 +135,7 @@ def _check_kind(where: str, sweep: Sweep, other_sweep: Sweep, other: Ledger) -> 
         difference = (
             f"{texts[0]} and not {texts[1]}"
             if texts[0] != texts[1]
-            else "other constraints, renderings or objectives beside it"
+            else "other constraints, renderings or further objectives"
         )
         raise UserError(f"{where} has another objective ({difference}); leave it out")
 

@@ -19,7 +19,7 @@ from orchestrator.terminal import escape_controls
 MAX_CELLS = 1000
 """The most combinations of compared values, including skipped ones; reading so many takes a minute."""
 Wanted = Mapping[str, tuple[Value, ...]]
-"""A condition: for each parameter the values of which it must have one."""
+"""A condition: for each parameter its allowed values."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ def _check_pattern(pattern: str) -> str:
     try:
         groups = re.compile(pattern).groups
     except re.error as error:
-        raise ValueError(f"{pattern!r} is no regular expression ({error})") from None
+        raise ValueError(f"{pattern!r} is not a regular expression ({error})") from None
     if groups != 1:
         raise ValueError(f"needs one group (…) around the value, got {groups} in {pattern!r}; others are (?:…)")
     return pattern

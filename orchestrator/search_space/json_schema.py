@@ -60,7 +60,7 @@ def make_schema() -> Schema:
 
 
 def _clean(schema: Any) -> Any:
-    """Return pydantic's schema without titles, and with `none` wherever null is allowed."""
+    """Return pydantic's schema without titles, and with `none` where null is allowed."""
     if isinstance(schema, list):
         return [_clean(subschema) for subschema in schema]
     if not isinstance(schema, dict):

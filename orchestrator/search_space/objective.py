@@ -46,7 +46,7 @@ class Bounds(Section):
 
 
 MAX_OBJECTIVES = 3
-"""Of many objectives, nearly every trial is better than all others in one, so that a front selects nothing."""
+"""With many objectives, nearly every trial is better than all others in one, so that a front selects nothing."""
 
 
 class Objective(Section):
@@ -79,8 +79,8 @@ class Objective(Section):
             raise ValueError(f"has {self.metric} twice, as metric and under beside; leave it out of beside")
         if len(self.beside) >= MAX_OBJECTIVES:
             raise ValueError(
-                f"has {len(self.beside) + 1} objectives, and {MAX_OBJECTIVES} are allowed: of more, nearly every trial "
-                "is on the front; bound the others by constraints"
+                f"has {len(self.beside) + 1} objectives, and {MAX_OBJECTIVES} are allowed: with more, nearly every "
+                "trial is on the front; bound the others by constraints"
             )
         return self
 
@@ -141,7 +141,7 @@ class Pruning(Section):
     @property
     def first_epoch(self) -> int:
         """The first epoch after which a trial may be pruned."""
-        # Of n epochs, the smallest p value is 1/2ⁿ.
+        # The smallest p value of n epochs is 1/2ⁿ.
         pairs = math.floor(-math.log2(self.p_threshold)) + 1 if self.kind == WILCOXON else 0
         return max(self.grace_epochs, (self.patience or 0) + 1, pairs)
 

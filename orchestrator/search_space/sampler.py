@@ -1,4 +1,4 @@
-"""`search:`: who proposes the parameters of trials."""
+"""`search:`: how the parameters of trials are proposed."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def _check_sampler(sampler: str) -> str:
 
 
 class Search(Section):
-    """Who proposes the parameters of trials."""
+    """How the parameters of trials are proposed."""
 
     startup_trials: int = Field(
         10, ge=1, description="quasi-random points before the sampler takes over, the same in every arm"
@@ -49,6 +49,6 @@ class Search(Section):
         WithJsonSchema({"anyOf": [{"enum": list(SAMPLERS)}, {"type": "string", "pattern": r"\.py$"}]}),
     ] = Field(
         TPE,
-        description="who proposes parameters: tpe, gp, cmaes, sobol, random, grid, auto (gp where it can, else tpe), "
+        description="the sampler of parameters: tpe, gp, cmaes, sobol, random, grid, auto (gp where it can, else tpe), "
         "or a file with a sampler of Optuna's",
     )

@@ -47,13 +47,13 @@ class Budget(Section):
         None,
         gt=0,
         allow_inf_nan=False,
-        description="hours of graphics cards that all trials may hold together; or none",
+        description="GPU-hours that all trials may use together; or none",
     )
     cost: Annotated[float | None, NoneWord] = Field(
         None, gt=0, allow_inf_nan=False, description="what these hours may cost at price_per_gpu_hour; or none"
     )
     price_per_gpu_hour: Annotated[float | None, NoneWord] = Field(
-        None, gt=0, allow_inf_nan=False, description="the price of a card for an hour, in the unit of cost; or none"
+        None, gt=0, allow_inf_nan=False, description="the price of a GPU for an hour, in the unit of cost; or none"
     )
     stop_when: Annotated[StopWhen | None, NoneWord] = Field(
         None,
@@ -222,7 +222,8 @@ class SearchSpace(Section):
         "{name: …, weights: …, classes: …}",
     )
     metrics: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_check_different)] = Field(
-        (), description="metrics beside those of the trainable: fad, kad, pesq, stoi, visqol or registered names"
+        (),
+        description="metrics in addition to those of the trainable: fad, kad, pesq, stoi, visqol or registered names",
     )
     evaluate: dict[str, Annotated[Values, AfterValidator(_check_different)]] = Field(
         {},
@@ -237,9 +238,9 @@ class SearchSpace(Section):
     repeat: Annotated[bool | None, NoneWord] = Field(
         None,
         description="whether a trial is trained although a sweep of this home has trained an equal one; with none, "
-        "that of a trainable in a file of yours without `corpus:` is, because what data it reads is not known",
+        "that of a trainable in a file of yours without `corpus:` is trained, because it may read any data",
     )
-    search: Search = Field(Search(), description="who proposes the parameters of trials")
+    search: Search = Field(Search(), description="how the parameters of trials are proposed")
     budget: Budget = Field(description="the number of trials and epochs, and the time limit")
     pruning: Annotated[Pruning | None, NoneWord, AfterValidator(_drop_none)] = Field(
         None, description="how weak trials end early, or none"

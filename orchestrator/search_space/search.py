@@ -17,7 +17,7 @@ MAX_PARAMETERS_OF_GP = 10
 MAX_TRIALS_OF_GP = 250
 """Up to here `auto` chooses the GP, whose time for one proposal grows with the cube of the trials of an arm."""
 LEAST_TRIALS_OF_REGRET = 20
-"""The fewest trials of which a model bounds what is left to gain, as in Optuna's terminator."""
+"""The fewest trials from which a model bounds the regret, as in Optuna's terminator."""
 MAX_GRID = 100_000
 
 
@@ -126,7 +126,7 @@ def _check_stop_when(space: SearchSpace, arms: Sequence[Arm], complain: Complain
 
 
 def _find_problem_of_regret(space: SearchSpace) -> str:
-    """Return why no arm has a model of what is left to gain; empty if each may have one."""
+    """Return why no arm has a model of its regret; empty if each may have one."""
     trials = space.budget.trials
     if space.search.sampler == GRID:
         return "asks what any point may reach, and grid tries its own points only"
@@ -139,7 +139,7 @@ def _find_problem_of_regret(space: SearchSpace) -> str:
 
 
 def _find_unmodelled(arm: Arm) -> str:
-    """Return why an arm has no model of what is left to gain; empty if it can have one."""
+    """Return why an arm has no model of its regret; empty if it can have one."""
     if not arm.searched:
         return f"needs a searched parameter, and nothing is searched in arm {arm.name}"
     if arm.when:
@@ -192,7 +192,7 @@ def _match_arm(arm: Arm, wanted: Mapping[str, Value]) -> tuple[dict[str, Value],
 
 
 def contains(domain: Domain, value: Value) -> bool:
-    """Return whether a domain has a value, of which a continuous one has every number between its bounds."""
+    """Return whether a domain has a value; a continuous one has every number between its bounds."""
     if isinstance(domain, Uniform | LogUniform):
         return is_number(value) and domain.low <= value <= domain.high
     if isinstance(domain, QUniform):

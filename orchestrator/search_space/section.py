@@ -46,12 +46,12 @@ class Resources(Section):
     """The resources of one trial."""
 
     cpu: float = Field(1, gt=0, allow_inf_nan=False, description="CPU cores of one trial")
-    gpu: float = Field(0, ge=0, allow_inf_nan=False, description="graphics cards of one trial; 0.25 shares a card")
-    require_gpu: bool = Field(False, description="refuse to run where there is no graphics card")
+    gpu: float = Field(0, ge=0, allow_inf_nan=False, description="GPUs of one trial; 0.25 shares a GPU")
+    require_gpu: bool = Field(False, description="refuse to run where there is no GPU")
     accelerator_type: Annotated[str | None, NoneWord] = Field(
         None,
         pattern=r"^[A-Za-z0-9._-]+$",
-        description="the kind of graphics card, by Ray's name for it, such as H100 or A100-80G; or none for any",
+        description="the kind of GPU, by Ray's name for it, such as H100 or A100-80G; or none for any",
     )
     custom: dict[str, Annotated[float, Field(gt=0, allow_inf_nan=False)]] = Field(
         {}, description="other resources of one trial, by the names that `ray start --resources` gave them"
@@ -69,7 +69,7 @@ class Resources(Section):
     @classmethod
     def _check_gpu(cls, gpu: float) -> float:
         if gpu > 1 and gpu != int(gpu):
-            raise ValueError(f"must be a part of one card (0.25) or whole cards (2), got {gpu:g}")
+            raise ValueError(f"must be a part of one GPU (0.25) or whole GPUs (2), got {gpu:g}")
         return gpu
 
 

@@ -63,7 +63,7 @@ CONDITIONS_SCHEMA: dict[str, Any] = {
 Conditions = Annotated[
     dict[str, tuple[Value, ...]], BeforeValidator(parse_conditions), WithJsonSchema(CONDITIONS_SCHEMA)
 ]
-"""A condition: for each parameter the values of which it must have one."""
+"""A condition: for each parameter its allowed values."""
 
 
 class Searched(BaseModel):

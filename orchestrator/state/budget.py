@@ -62,7 +62,7 @@ class Budget:
         return ""
 
     def _has_not_improved(self, tally: Tally, num_trials: int) -> bool:
-        """Return whether the last trials of a search that have ended, so many, were no better than one before them."""
+        """Return whether the last `num_trials` ended trials of a search were no better than one before."""
         count = 0
         for number in tally.last_ended():
             if tally.best is not None and number == tally.best.number:
@@ -87,7 +87,7 @@ class Budget:
 
     @property
     def gpu_seconds(self) -> float | None:
-        """The seconds for which trials may hold graphics cards, by `gpu_hours` and `cost`; None without a limit."""
+        """The seconds for which trials may hold GPUs, by `gpu_hours` and `cost`; None without a limit."""
         limits = [self._written.gpu_hours] if self._written.gpu_hours is not None else []
         if self._written.cost is not None and self._written.price_per_gpu_hour is not None:
             limits.append(self._written.cost / self._written.price_per_gpu_hour)

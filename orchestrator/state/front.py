@@ -50,7 +50,7 @@ class Front:
     def __init__(self) -> None:
         self._points: dict[int, Point] = {}
         self._orders: dict[int, tuple[Point, int]] = {}
-        """By trial, what sorts it: its point with opposite signs, and how many points were entered before it."""
+        """By trial, its sort key: its point with opposite signs, and how many points were entered before it."""
         self._num_entered = 0
         self.numbers: list[int] = []
         self.num_changes = 0

@@ -25,7 +25,7 @@ LATE_MS = 60_000
 IN_TURN = 50
 """How many other trials each look includes: a file that comes later than `LATE_MS` is found by them."""
 PRIVATE = frozenset({"event", "ts", "pid", "tracking_uri", "artifact_root"})
-"""What a driver writes at its start that concerns this machine only."""
+"""Keys of a driver's start that concern this machine only."""
 
 
 class History(SweepState):
@@ -88,7 +88,7 @@ class History(SweepState):
 
         Args:
             everywhere: look for new files of every trial, not only of those that run or have an event.
-            late: look for new files of the trials that had an event a moment ago, and of some others in turn.
+            late: look for new files of the trials that had an event recently, and of some others in turn.
 
         Returns:
             The numbers of the trials about which something is new.
@@ -134,7 +134,7 @@ class History(SweepState):
                 self.take_rows(trial, json_lines.read(self.files[trial.number].outbox)[0])
 
     def _late(self) -> set[int]:
-        """Return the trials that had an event a moment ago, and some others, each in its turn."""
+        """Return the trials that had an event recently, and some others, each in its turn."""
         while self._recent and self._recent[0][0] < self.last_ms - LATE_MS:
             self._recent.popleft()
         numbers = {number for _, number in self._recent}
@@ -153,7 +153,7 @@ class History(SweepState):
         return died.apply(self)
 
     def driver_is_dead(self) -> bool:
-        """Return whether nobody drives the sweep: a driver holds the lock for as long as it lives."""
+        """Return whether the sweep has no driver: a driver holds the lock for as long as it lives."""
         return driver_note(self.folder) is None
 
     def sweep_files(self) -> dict[str, int]:

@@ -42,7 +42,7 @@ GROWING = ("trials_per_arm", "seeds", "max_epochs", "hours", "gpu_hours", "cost"
 RANGES = ("uniform", "loguniform", "quniform", "int", "logint")
 """Domains of searched parameters whose bounds may differ when a sweep is resumed."""
 KINDS = ("trials_per_arm", "seeds")
-"""Keys of `budget` of which one can't replace the other when a sweep is resumed."""
+"""Keys of `budget` that can't replace each other when a sweep is resumed."""
 ENDS_ARMS = "stop_when"
 """The key of `budget` that ends arms early; it may only be taken out when a sweep is resumed."""
 

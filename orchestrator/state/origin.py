@@ -36,4 +36,4 @@ def linked_line(origins: Collection[Origin | None]) -> str | None:
     sweeps = ", ".join(dict.fromkeys(origin.sweep for origin in linked))
     verb = "was" if len(linked) == 1 else "were"
     spared = words.amount(sum(origin.epochs for origin in linked), "epoch")
-    return f"{len(linked)} of {words.amount(len(origins), 'trial')} {verb} taken over from {sweeps}: {spared} spared."
+    return f"{len(linked)} of {words.amount(len(origins), 'trial')} {verb} reused from {sweeps}: {spared} spared."

@@ -55,7 +55,7 @@ class Controls(BaseModel):
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[io.TextIOWrapper]:
-    """Open a sweep's requests, which nobody else reads or writes meanwhile."""
+    """Open a sweep's requests, which no other process reads or writes meanwhile."""
     with (folder / REQUESTS).open("a+", encoding="utf-8") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield file
@@ -109,7 +109,7 @@ def read_controls(folder: Path) -> Controls:
 
 
 def write_controls(folder: Path, controls: Controls) -> None:
-    """Write what requests have set, for those who look at the sweep and for a driver whose Ray has died."""
+    """Write what requests have set, for other commands and for a driver whose Ray has died."""
     write_whole(folder / CONTROLS, json.dumps(controls.model_dump(mode="json")))
 
 

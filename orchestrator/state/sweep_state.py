@@ -80,7 +80,7 @@ class RegretBound(Dated):
         return self.regret < self.limit
 
     def describe(self, metric: str) -> str:
-        """Return what is left to gain, as a clause."""
+        """Return the bound, as a clause."""
         return f"by a model of {self.trials} trials, {metric} can still improve by at most {self.regret:.2g}"
 
 
@@ -106,9 +106,9 @@ class SweepState:
         hearings: how often such strengths have come; each time, those of all trials may change.
         warm_trials: the trials of other sweeps that the study of each arm begins with, by arm.
         warm_sweeps: the names of these sweeps.
-        regret_bounds: the last bound of what is left to gain in each arm, by arm.
+        regret_bounds: the last bound of the regret of each arm, by arm.
         top_rungs: the epoch of PASHA's top rung, by arm, once it has risen; under `""` that of all arms together.
-        gpu_seconds: the time for which trials have held graphics cards, where the budget limits it.
+        gpu_seconds: the time for which trials have held GPUs, where the budget limits it.
         suspects: the machines with which something is wrong, since the last start.
         restarts: how often Ray has died since a trial last gave a sign of life.
         is_restart: whether the next driver only takes the place of one whose Ray had died.
@@ -153,7 +153,7 @@ class SweepState:
         self.timekeeper = Timekeeper()
         self._judged_trials, self._judged_epochs = array("l"), array("l")
         self._forgotten: dict[int, list[tuple[int, int]]] = {}
-        """By trial: in the first so many judged reports of all trials, its epochs after one do not count."""
+        """By trial: (reports, epoch). Its epochs after `epoch` don't count in the first `reports` judged reports."""
 
     def leave_running(self, ts: int) -> set[int]:
         """Note that the driver has stopped: a trial that it ran waits for the next one."""

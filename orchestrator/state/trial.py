@@ -97,7 +97,7 @@ class Trial:
 
     @classmethod
     def from_other_sweep(cls, record: Mapping[str, Any], number: int, objective: Objective) -> Trial:
-        """Return a trial of another sweep, of which only a study knows.
+        """Return a trial of another sweep, which only a study knows.
 
         Args:
             record: the trial in an event `Warmed`.
@@ -163,7 +163,7 @@ class Trial:
         self.since, self.judged, self.curve, self.origin = self.attempts + 1, 0, Curve(), None
 
     def reopen(self) -> None:
-        """Take its outcome and its evaluation back, so that it goes on."""
+        """Take its outcome and its evaluation back, so that it continues."""
         self.outcome, self.cause, self.reason, self.alike = None, words.CAUSE_NONE, "", ""
         self.ended_ms = None
         self.forget_evaluation()
@@ -173,7 +173,7 @@ class Trial:
         self.evaluated_ms, self.evaluation_error, self.renderings = None, "", []
 
     def is_infeasible(self, objective: Objective) -> bool:
-        """Return whether it has epochs, of which none has met the constraints."""
+        """Return whether it has epochs, but none that meets the constraints."""
         return bool(objective.constraints) and self.epochs > 0 and self.best_value is None
 
     def point(self, objective: Objective) -> Point | None:

@@ -36,7 +36,7 @@ def pause(home: Path, target: str, say: Say) -> None:
     snapshot = read_snapshot(home, target)
     require_driver(snapshot)
     send(snapshot.ledger.folder, Request(action="pause"))
-    say(f"{target} pauses: running trials end their epoch and give their places back. {continue_command} goes on.")
+    say(f"{target} pauses: running trials end their epoch and give their places back. {continue_command} continues it.")
 
 
 def stop_trial(home: Path, reference: str, say: Say) -> None:
@@ -49,8 +49,8 @@ def stop_trial(home: Path, reference: str, say: Say) -> None:
     send(snapshot.ledger.folder, Request(action="stop", trial=trial.number))
     when = "at the end of its epoch" if snapshot.state_of(trial) == words.OUTCOME_RUNNING else "before its next attempt"
     say(
-        f"{reference} stops {when}; the sweep goes on without it. "
-        f"{format_command('continue', reference, *home_option(home))} goes on with it, and so does the next start of "
+        f"{reference} stops {when}; the sweep continues without it. "
+        f"{format_command('continue', reference, *home_option(home))} continues it, and so does the next start of "
         "the sweep."
     )
 
@@ -71,7 +71,7 @@ def go_on(home: Path, target: str, say: Say) -> None:
     snapshot = read_snapshot(home, target)
     require_driver(snapshot)
     send(snapshot.ledger.folder, Request(action="continue"))
-    say(f"{target} goes on.")
+    say(f"{target} continues.")
 
 
 def retry(home: Path, reference: str, say: Say) -> None:
@@ -97,7 +97,7 @@ def boost(home: Path, reference: str, say: Say) -> None:
     snapshot, trial = _find_unfinished(home, reference, "boost")
     if snapshot.state_of(trial) == STOPPED:
         command = format_command("continue", reference, *home_option(home))
-        raise UserError(f"{reference} is stopped: only a trial that waits can be boosted; {command} goes on with it")
+        raise UserError(f"{reference} is stopped: only a trial that waits can be boosted; {command} continues it")
     send(snapshot.ledger.folder, Request(action="boost", trial=trial.number))
     say(f"{reference} gets the next place that is free.")
 
@@ -115,7 +115,7 @@ def limit(home: Path, name: str, at_once: str, say: Say) -> None:
         UserError: there is no such sweep, it does not run, or the number is none.
     """
     if at_once != ALL and not (at_once.isdecimal() and int(at_once) > 0):
-        raise UserError(f"limit: {at_once!r} is no number of trials; give one from 1 on, or {ALL}")
+        raise UserError(f"limit: {at_once!r} is not a number of trials; give one from 1 on, or {ALL}")
     snapshot = read_snapshot(home, name)
     require_driver(snapshot)
     number = None if at_once == ALL else int(at_once)

@@ -47,7 +47,7 @@ def _stop_sweep(home: Path, snapshot: Snapshot, say: Callable[[str], None]) -> N
     try:
         os.kill(driver["pid"], signal.SIGTERM)
     except PermissionError:
-        raise UserError(f"{snapshot.name} is run by somebody else, process {driver['pid']}; ask its owner") from None
+        raise UserError(f"{snapshot.name} belongs to another user, process {driver['pid']}; ask its owner") from None
     except ProcessLookupError:
         # The driver has just ended; the loop below sees that.
         pass
@@ -57,4 +57,4 @@ def _stop_sweep(home: Path, snapshot: Snapshot, say: Callable[[str], None]) -> N
         if time.monotonic() > deadline:
             raise OrchestratorError(f"{snapshot.name}: process {driver['pid']} still runs; stop again, or kill it")
         time.sleep(POLL_S)
-    say(f"{snapshot.name} has stopped. Go on with: {format_command('resume', snapshot.name, *home_option(home))}")
+    say(f"{snapshot.name} has stopped. Continue with: {format_command('resume', snapshot.name, *home_option(home))}")

@@ -42,7 +42,7 @@ MOST_TRIALS = 200
 ARM_COLUMNS = ("arm", "ended", "best", "trial", "states")
 TRIAL_COLUMNS = ("trial", "arm", "state", "epoch", "best", "so far", "reported")
 WIDTH_FOR_DETAILS = 130
-"""From this number of columns on, the chosen trial's log stands beside the table; else below it."""
+"""From this number of columns on, the chosen trial's log stands next to the table; else below it."""
 
 
 class Top(App[None]):
@@ -119,7 +119,7 @@ class Top(App[None]):
         self.run_worker(self._follow, thread=True)
 
     def on_resize(self) -> None:
-        """Put the log beside the trials where there is room, else below them."""
+        """Put the log next to the trials where there is room, else below them."""
         self.query_one("#body").set_class(self.size.width >= WIDTH_FOR_DETAILS, "wide")
 
     def _follow(self) -> None:
@@ -130,7 +130,7 @@ class Top(App[None]):
             try:
                 snapshot = read_snapshot(self._home, self._sweep)
             except UserError as error:
-                # Its folder may have been deleted while somebody looked.
+                # Its folder may have been deleted while it was shown.
                 self.problem = str(error)
                 self.call_from_thread(self.exit)
                 return
@@ -171,7 +171,7 @@ class Top(App[None]):
 
     def on_data_table_row_highlighted(self, event: DataTable.RowHighlighted) -> None:
         """Show another trial's log and parameters."""
-        # While the table is drawn anew, its cursor passes rows that nobody has chosen.
+        # While the table is drawn again, its cursor passes rows that the user has not chosen.
         is_there = event.data_table.id == "trials" and event.cursor_row == event.data_table.cursor_row
         if is_there and event.row_key.value is not None:
             self._chosen = int(event.row_key.value)
@@ -187,7 +187,7 @@ class Top(App[None]):
         log = self.query_one("#log", RichLog)
         log.border_title = f"log of trial {trial.number}"
         if lines != self._log_lines:
-            # Written anew, it would lose the place to which somebody has scrolled.
+            # Written again, it would lose the place to which the user has scrolled.
             self._log_lines = lines
             log.clear()
             for line in lines:

@@ -33,7 +33,7 @@ def parse_address(text: str) -> Address:
     """Return the parts of an address.
 
     Raises:
-        ValueError: it is no address of a store; the message says why, and repeats no secret.
+        ValueError: it is not the address of a store; the message says why, and repeats no secret.
     """
     if "://" not in text:
         if not text.startswith("/"):

@@ -14,7 +14,7 @@ NO_LINK = (errno.EXDEV, errno.EPERM, errno.EMLINK, errno.ENOTSUP)
 
 
 def link_file(source: Path, target: Path) -> None:
-    """Give a file that nobody changes a second name, which takes no space; copy it where there are no hard links."""
+    """Give a file that never changes a second name, which takes no space; copy it where there are no hard links."""
     try:
         os.link(source, target)
     except OSError as error:

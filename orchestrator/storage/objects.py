@@ -1,7 +1,7 @@
 """An object store: whole files by their keys, in S3, in Google's Cloud Storage, or in a folder that all machines see.
 
-An object is written whole and never changed in parts or renamed. What this program reads of its own writing it finds by
-its key, and a list shows what other machines wrote, so that a list that lags behind does no harm.
+An object is written whole and never changed in parts or renamed. The program finds its own objects by their keys,
+and lists only those of other machines, so that a list that lags behind does no harm.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ Result = TypeVar("Result")
 
 
 class StoreError(UserError):
-    """The store can't be used, or has not answered for as long as one waits; the message has its address."""
+    """The store can't be used, or has not answered in time; the message has its address."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ class ObjectStore:
             patience_s: how long a passing error is waited for.
 
         Raises:
-            ValueError: it is no address of a store.
+            ValueError: it is not the address of a store.
         """
         self.uri = uri
         self._address = parse_address(uri)
@@ -106,7 +106,7 @@ class ObjectStore:
 
         Args:
             key: its name.
-            content: its bytes, or a file with them; of one that grows, what it had at the beginning.
+            content: its bytes, or a file with them; only the present bytes of a file that grows.
 
         Returns:
             What was written.
@@ -134,7 +134,7 @@ class ObjectStore:
     def _write(self, key: str) -> Iterator[Any]:
         """Yield a stream to an object that exists once the block has ended."""
         if not self._is_folder:
-            # After an error in the block the stream may leave a part of the object. Nobody reads it: the next try
+            # After an error in the block the stream may leave a part of the object. It is never read: the next try
             # replaces it, and every object but small ones, which are one write, is named by another one, with its hash.
             with self._files.open_output_stream(self._path(key)) as stream:
                 yield stream
@@ -249,7 +249,7 @@ class ObjectStore:
         """Check that an object can be written, read, listed and deleted.
 
         Args:
-            key: the name of the object, which nobody else uses.
+            key: the name of the object, which no other process uses.
 
         Raises:
             StoreError: it can't.
@@ -260,7 +260,7 @@ class ObjectStore:
         except OSError as error:
             raise StoreError(f"{self.uri}: is full ({error.strerror}); free some space there") from None
         if self.read(key) != text or key not in self.list(key.rpartition("/")[0]):
-            raise StoreError(f"{self.uri}: does not return what was written to it a moment ago")
+            raise StoreError(f"{self.uri}: does not return what was just written to it")
         self.delete(key)
 
     @staticmethod

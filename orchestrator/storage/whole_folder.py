@@ -13,7 +13,7 @@ from typing import Any
 from orchestrator.errors import UserError
 
 NOTE = "export.json"
-"""In a folder that `write_folder` has written: what it is; only a folder with this file is ever replaced."""
+"""The file in which `write_folder` describes its folder; only a folder with this file is ever replaced."""
 
 
 @contextlib.contextmanager
@@ -26,7 +26,7 @@ def write_folder(target: Path, note: Mapping[str, Any], *, replaces: bool) -> It
         replaces: whether a folder that was written like this before may be replaced.
 
     Yields:
-        The folder to fill, beside the target.
+        The folder to fill, next to the target.
 
     Raises:
         UserError: the target is there already, or can't be written.
@@ -65,7 +65,7 @@ def _check_target(target: Path, *, replaces: bool) -> None:
     except FileNotFoundError:
         return
     except OSError as error:
-        raise UserError(f"--out {target}: is no folder ({error.strerror}); give a new one") from None
+        raise UserError(f"--out {target}: is not a folder ({error.strerror}); give a new one") from None
     if not names:
         return
     if NOTE not in names:

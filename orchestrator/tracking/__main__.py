@@ -100,7 +100,7 @@ class Follower:
         self._sweep_waits |= bool(changed) or before != (self._history.started, self._history.closed)
 
     def send(self) -> bool:
-        """Send what is waiting, unless the last failure was a moment ago.
+        """Send what is waiting, unless the last failure is recent.
 
         Returns:
             True if everything has been sent.

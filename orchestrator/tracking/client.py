@@ -210,7 +210,7 @@ class Store:
         return self._roots[run_id]
 
     def delete_run(self, run_id: str) -> None:
-        """Delete a run, so that a user can still restore it; a run that is already deleted is no error."""
+        """Delete a run, so that a user can still restore it; a run that is already deleted is not an error."""
         with contextlib.suppress(Refused), self.translate_errors():
             self.client.delete_run(run_id)
 
@@ -241,7 +241,7 @@ def _translate(error: Exception, uri: str) -> Unreachable | Refused:
         cure = "check MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
         return Unreachable(f"MLflow at {uri} refuses us ({status or code}); {cure}")
     if status == "404":
-        return Unreachable(f"{uri} is no MLflow server (404); check MLFLOW_TRACKING_URI")
+        return Unreachable(f"{uri} is not an MLflow server (404); check MLFLOW_TRACKING_URI")
     unknown_scheme = type(error).__name__ in ("UnsupportedModelRegistryStoreURIException", "NoSuchModuleError")
     if (code in REFUSALS and not bare) or unknown_scheme or isinstance(error, ImportError):
         return Refused(textwrap.shorten(text.split("; ")[0], 200, placeholder=" …"))

@@ -74,7 +74,7 @@ def draw_sounds(sounds: Mapping[str, Sound], reference: str) -> dict[str, DrawnS
     scaled = [decibels[reference]] if reference in decibels else list(decibels.values())
     top_db = max((float(values.max()) for values in scaled), default=0.0)
     peaks = {key: sound.peak() for key, sound in sounds.items()}
-    # Silence has no height, in whatever clip.
+    # Silence has no height, in any clip.
     largest_own = max(peaks.values(), default=0.0) or 1.0
     largest_equal = max((gains[key] * peak for key, peak in peaks.items()), default=0.0) or 1.0
     drawn: dict[str, DrawnSound] = {}
@@ -98,7 +98,7 @@ def read_picture(path: Path) -> str:
 
 
 def split_pictures(paths: Sequence[Path | None]) -> tuple[str | None, list[str | None]]:
-    """Split the pictures that the arms made of one clip into what all of them share and what is each arm's own.
+    """Split the pictures that the arms made of one clip into the shared part and each arm's own part.
 
     Trials put the input, such as a photo, to the left of what they made of it, so that the shared part is at the left.
 

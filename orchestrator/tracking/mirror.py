@@ -68,7 +68,7 @@ class Mirror:
         if not experiment_id:
             if sweep_run.run_id:
                 sweep_run.forget()
-                self.remark = "the sweep's MLflow run had been deleted; it is made anew"
+                self.remark = "the sweep's MLflow run had been deleted; it is made again"
             experiment_id = self._store.get_or_create_experiment(self._history.started["search_space"])
         known_ids = {run.run_id for run in runs.values()}
         run_ids = self._store.find_runs(experiment_id, self._history.sweep_id, known_ids, self._history.ids())
@@ -120,7 +120,7 @@ class Mirror:
             )
             run.forget(run_id_by_key.get(str(trial.number)))
             if run.run_id is None:
-                self.remark = f"the MLflow run of trial {trial.number} had been deleted; it is made anew"
+                self.remark = f"the MLflow run of trial {trial.number} had been deleted; it is made again"
             return False
         except Refused as error:
             if self._store.experiment_of(self.pages.run_id) is None:

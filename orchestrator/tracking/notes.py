@@ -26,7 +26,7 @@ COMMIT_DIGITS = 12
 """The digits of a commit in a note."""
 GAP = "&ensp;"
 """The space between columns, which MLflow's tables in notes do not have."""
-LUCK = " Whether that is more than luck, only the report's intervals can tell."
+LUCK = " Only the report's intervals can tell whether that is more than luck."
 MAX_PLACES = 1000
 """The number of best trials whose notes have their place: MLflow takes 20 ms for each of these notes."""
 MAX_NOTE = 7500
@@ -221,7 +221,7 @@ def _wrap_command(command: str) -> list[str]:
 
 
 def _arms_table(history: History) -> list[str]:
-    """Return the lines of the table of arms and reference lines."""
+    """Return the lines of the table of arms and baselines."""
     metrics = main_metrics(history)
     columns = ["arm", "best trial", *map(words.label_of, metrics), "its searched values", "epochs spent"]
     rows = [columns, *(_arm_row(arm, tally, metrics) for arm, tally in history.tallies.items())]

@@ -21,7 +21,7 @@ NAME_PX = 220
 CHARACTER_PX = 7
 """The mean width of a character in the head of a column, rounded up."""
 PADDING_PX = 48
-"""The space in a head beside the name, for the arrow of the order."""
+"""The space in a head next to the name, for the arrow of the order."""
 Chart = dict[str, Any]
 
 

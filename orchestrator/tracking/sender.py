@@ -101,7 +101,7 @@ def check_tracking_uri(home: Path) -> None:
     scheme, colon, _ = tracking_uri(home).partition(":")
     if not colon or scheme.split("+")[0] not in SCHEMES:
         raise UserError(
-            f"{VARIABLE}: {tracking_uri(home)!r} is no address of MLflow; it begins with one of "
+            f"{VARIABLE}: {tracking_uri(home)!r} is not an address of MLflow; it begins with one of "
             f"{', '.join(SCHEMES)}, such as http://127.0.0.1:5000; unset, runs are recorded in {home / 'mlflow.db'}"
         )
 
@@ -239,8 +239,8 @@ class _Sender:
         if not self._closed.is_set():
             self._say(
                 f"MLflow: the process that sends died {MAX_DEATHS} times in a row (exit code "
-                f"{self._process.returncode}, see {self._folder / 'driver.log'}); the sweep goes on, and what is left "
-                "is sent at its end."
+                f"{self._process.returncode}, see {self._folder / 'driver.log'}); the sweep continues, and what is "
+                "left is sent at its end."
             )
 
     def close(self) -> None:

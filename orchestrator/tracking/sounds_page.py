@@ -21,7 +21,7 @@ from reports.listening.sounds import TARGET_LUFS
 MAX_BYTES = 5_000_000
 """The most bytes of the page, because MLflow loads it as a whole; the page says what is left out."""
 MIN_COLUMN_PX, MARGINS_PX = 170, 60
-"""The least width of a column, and what the page needs beside its columns."""
+"""The least width of a column, and what the page needs in addition to its columns."""
 
 
 def write_page(

@@ -29,9 +29,9 @@ PICTURES_PX = 1000
 """The width that the pictures of a chart share in a window of 1440 pixels; they are squares."""
 GAP_PX = 20
 HEAD_PX = 150
-"""The height of what a chart of pictures has above and below them."""
+"""The height of the parts of a chart above and below its pictures."""
 NO_RUN_LIST = {"runListHidden": True}
-"""The charts take the place of the list of runs beside them."""
+"""The charts take the place of the list of runs next to them."""
 ALL, CURVES, BY_ARM, PARAMETERS, TOP, RENDERINGS = "all", "curves", "by-arm", "parameters", "top", "renderings"
 SPECTROGRAMS, COMPARE, FRONT = "spectrograms", "compare", "front"
 
@@ -60,7 +60,7 @@ class Seen:
         sweep: the name of the sweep.
         sweep_id: its id, which distinguishes it from others of that name.
         run_id: the id of its own run.
-        objective: the metric that orders its trials, and those beside it.
+        objective: the metric that orders its trials, and the further objectives.
         charted: the metrics that have charts: the objective and others that mean the same for all trials.
         incomparable: the metrics that mean something else in each arm: MLflow would draw all arms on one axis.
         arms: the names of the arms.
@@ -213,7 +213,7 @@ class Seen:
         return self._state(sections) | {"searchFilter": f"attributes.run_id IN ({runs})"} | NO_RUN_LIST
 
     def _of_front(self) -> dict[str, Any]:
-        """Return the state with the trials on the front over all arms, and a chart of each objective beside the first.
+        """Return the state with the trials on the front over all arms, and a chart of each objective but the first.
 
         Trials come to the front and leave it, so that their tag selects them.
         """

@@ -37,7 +37,7 @@ TITLES = {
     "top": "The best trial of each arm",
     "renderings": "Renderings of the trained models",
     "spectrograms": "Spectrograms of the probe clips",
-    "compare": "The best trial of each arm, run beside run",
+    "compare": "The best trial of each arm, side by side",
 }
 
 

@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+import time
 import traceback
 from collections.abc import Iterator
 from datetime import datetime
@@ -105,7 +106,9 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         except (Exception, guard.TooSlow, ToldToEnd) as error:
             # Outside of the block that opens the log, because on a full disk the log itself raises.
             # What the trial's own child processes make of SIGTERM looks like any error.
-            if self._away is not None and not self._end_signal.has_come and not isinstance(error, StoreError):
+            if self._away is not None and self._end_signal.has_come:
+                self._away.finish(spec.seconds_after_sigterm)
+            elif self._away is not None and not isinstance(error, StoreError):
                 self._away.push_end()
             raise as_failure(ToldToEnd() if self._end_signal.has_come else error, machine_id()) from None
 
@@ -121,11 +124,13 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
         minutes = spec.minutes_per_epoch
         if is_evaluation:
-            self._push()
+            self._push(waits=True)
+            if self._away is not None and self._away.lacks_epochs:
+                self._train_lost_epochs(spec, output)
             times = EVALUATION_EPOCHS * (1 + len(spec.renderings))
             with guard.time_limit(minutes, output, what="no evaluation", times=times):
                 result = {"evaluated": json.dumps(evaluate(spec))}
-            self._push()
+            self._push(waits=True)
             return result
         if self._run is None:
             print(f"{ATTEMPT} {spec.attempt}, {datetime.now():%Y-%m-%d %H:%M:%S}, process {os.getpid()}", flush=True)
@@ -133,29 +138,57 @@ class Worker(tune.Trainable):  # type: ignore[misc]
             if problem := processor.known_problem():
                 print(problem, flush=True)
             # Before anything is trained: from now on nobody reads what an earlier attempt may still write.
-            self._push()
+            self._push(waits=True)
             with guard.time_limit(minutes, output, what="not ready to train", times=START_EPOCHS):
                 self._run = TrialRun(spec)
             for remark in self._run.remarks:
                 print(remark, flush=True)
+        if self._away is not None:
+            self._away.check()
+        is_last = False
         try:
             with guard.time_limit(minutes, output):
-                result = {"row": json.dumps(self._run.step())}
+                row = self._run.step()
+            result = {"row": json.dumps(row)}
+            is_last = "diverged" in row or row["epoch"] in spec.stored_epochs
         except TrainingOver as over:
             if self._end_signal.has_come:
                 # A command may end cleanly at SIGTERM, which is not the end of its training.
                 raise
-            result = {"over": str(over)}
+            result, is_last = {"over": str(over)}, True
         remarks, self._run.remarks = self._run.remarks, []
-        self._push()
+        # After the last epoch of a trial, or of this process, nothing trains while the store is written to.
+        self._push(waits=is_last or self._end_signal.has_come)
         return result | {"remarks": json.dumps(remarks)}
 
-    def _push(self) -> None:
-        """Write what is new in the trial's folder to the store, outside of any limit of time, if there is a store."""
-        if self._away is not None:
-            seconds = self._away.push()
-            if self._run is not None:
-                self._run.upload_s = seconds
+    def _train_lost_epochs(self, spec: TrialSpec, output: IO[str]) -> None:
+        """Train the epochs of an ended trial again that were reported, and lost before the store had them."""
+        from orchestrator.worker.attempt import TrialRun
+
+        minutes = spec.minutes_per_epoch
+        with guard.time_limit(minutes, output, what="not ready to train", times=START_EPOCHS):
+            run = TrialRun(spec)
+        for remark in run.remarks:
+            print(remark, flush=True)
+        with contextlib.closing(run):
+            while run.epoch < spec.reported_epochs:
+                with guard.time_limit(minutes, output):
+                    run.step()
+
+    def _push(self, *, waits: bool) -> None:
+        """Write what is new in the trial's folder to the store, outside of any limit of time, if there is a store.
+
+        Args:
+            waits: whether the store has it when this returns. Otherwise it is written while the next epoch trains.
+        """
+        if self._away is None:
+            return
+        began_s = time.monotonic()
+        self._away.push()
+        if waits:
+            self._away.wait()
+        if self._run is not None:
+            self._run.upload_s = time.monotonic() - began_s
 
     def _print_machine(self) -> None:
         """Print where this process runs, for the driver and for readers of the log."""

@@ -76,7 +76,9 @@ class TrialRun:
 
     Attributes:
         remarks: messages about unusable checkpoints, one line each.
-        upload_s: the seconds that the last upload to the store took, for the next row; None without a store.
+        epoch: the epoch of the trainable's weights, 0 before the first; the outbox may be one ahead of it.
+        upload_s: the seconds that training has waited for uploads to the store since the last row, for the next one;
+            None without a store.
     """
 
     def __init__(self, spec: TrialSpec) -> None:
@@ -101,6 +103,9 @@ class TrialRun:
             cleanup.enter_context(outbox.lock_trial(self.folder, spec.number))
             self.outbox = outbox.Outbox(self.folder, spec.number, spec.id, spec.since)
             cleanup.callback(self.outbox.close)
+            if spec.last_row and spec.last_row["epoch"] == self.epochs + 1:
+                # The machine of the last attempt is gone, and had reported the epoch before the store had it.
+                self.outbox.append(dict(spec.last_row))
             self.device = device_of(spec)
             self.trainable = build(spec, self.device)
             cleanup.callback(self.trainable.close)
@@ -109,8 +114,8 @@ class TrialRun:
                 self.trainable.place(self.folder / TRAINABLE_FOLDER, spec.max_epochs)
             self.remarks: list[str] = []
             write_config(self.folder / words.ARTIFACT_CONFIG, spec)
-            self._epoch = self._restore()
-            if not self._epoch:
+            self.epoch = self._restore()
+            if not self.epoch:
                 self._delete_stale_renderings()
             best = self.objective.best_of(self.outbox.rows)
             self._best = None if best is None else float(best["metrics"][spec.objective])
@@ -162,20 +167,22 @@ class TrialRun:
         started = time.monotonic()
         metrics = {name: float(value) for name, value in self.trainable.step().items()}
         metrics["time/epoch_s"] = time.monotonic() - started
+        if (waited_s := self.trainable.waited_s) is not None:
+            metrics["time/wait_s"] = waited_s
         if self.upload_s is not None:
             metrics["time/upload_s"] = self.upload_s
-        self._epoch += 1
-        row: json_lines.Line = {"epoch": self._epoch, "ts": now_ms(), "attempt": self.spec.attempt, "metrics": metrics}
+        self.epoch += 1
+        row: json_lines.Line = {"epoch": self.epoch, "ts": now_ms(), "attempt": self.spec.attempt, "metrics": metrics}
         state = self.trainable.state_dict()
-        before = [earlier for earlier in self.outbox.rows if earlier["epoch"] < self._epoch]
+        before = [earlier for earlier in self.outbox.rows if earlier["epoch"] < self.epoch]
         diverged = self.guard.divergence(metrics, before, state)
         if diverged:
             # It gets no checkpoint: the last one is from before the divergence, and a retry can start from it.
-            row["diverged"] = {**diverged, "reason": f"epoch {self._epoch}: {diverged['reason']}"}
+            row["diverged"] = {**diverged, "reason": f"epoch {self.epoch}: {diverged['reason']}"}
             self.outbox.append(row)
             return row
-        if self._epoch in self.spec.media_epochs:
-            self._render(self._epoch)
+        if self.epoch in self.spec.media_epochs:
+            self._render(self.epoch)
         self._save(state, row)
         return row
 

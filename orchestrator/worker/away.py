@@ -1,7 +1,9 @@
 """A task on a machine that does not share the home: its files lie on the machine's own disk and go through a store.
 
-The trial's folder is fetched from what its earlier attempts have left in the store, and pushed after each epoch, before
-the epoch is reported. What trials share of the home, such as the prepared corpus, is fetched once by each machine.
+The trial's folder is fetched from what its earlier attempts have left in the store, and pushed after each epoch, in a
+thread while the next one trains. An epoch is reported once the one before it is in the store, so that the store never
+lacks more than one that was reported: a later attempt trains that again, to the same numbers. What trials share of the
+home, such as the prepared corpus, is fetched once by each machine.
 """
 
 from __future__ import annotations
@@ -17,8 +19,9 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from orchestrator.exchange.folder_writer import FolderWriter
 from orchestrator.exchange.shared import LIST, fetch_shared, travels
-from orchestrator.exchange.snapshots import FolderWriter, fetch, find_base, list_writers
+from orchestrator.exchange.snapshots import fetch, find_base, list_writers, read_epochs
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
 from orchestrator.state.paths import BEST, CHECKPOINT, TRIAL_LOG, TRIALS
 from orchestrator.state.timekeeper import now_ms
@@ -26,9 +29,13 @@ from orchestrator.storage import durable
 from orchestrator.storage.objects import ObjectStore, StoreError
 from orchestrator.worker.failure import UnfitMachine
 from orchestrator.worker.spec import Storage, TrialSpec
+from orchestrator.worker.upload import Upload
 
 SCRATCH = "ORCHESTRATE_SCRATCH"
 """The variable of a machine with the folder below which it keeps files; by default the system's temporary folder."""
+LATE_UPLOAD_S = 20.0
+"""How long a task waits for a reported epoch that the store lacks: the attempt before may still write it."""
+LOOK_EVERY_S = 0.2
 NEEDED_FOR_EVALUATION = (f"{CHECKPOINT}/{BEST}", TRIAL_LOG)
 
 
@@ -49,6 +56,8 @@ class Away:
     Attributes:
         spec: the trial with the paths of this machine.
         writer: the name under which this task writes.
+        lacks_epochs: whether the store does not have all epochs that were reported: the machine that has trained the
+            last one is gone, and an evaluation has to train it again first.
     """
 
     def __init__(self, spec: TrialSpec, storage: Storage, kind: str) -> None:
@@ -67,8 +76,19 @@ class Away:
         folders = trial_folders(storage.uri, storage.sweep, spec.number)
         fields = _move(asdict(spec), spec.home, str(self._home))
         self.spec = TrialSpec(**fields | {"folder": str(folders / str(self.writer))})
-        self._store = ObjectStore(storage.uri, print)
+        self.lacks_epochs = False
+        self._store = ObjectStore(storage.uri, self._say)
         self._output: FolderWriter | None = None
+        self._upload: Upload | None = None
+
+    def _say(self, line: str) -> None:
+        """Append a line to the trial's log: the thread of an upload must not print to what the main thread closes."""
+        log = Path(self.spec.folder) / TRIAL_LOG
+        if not log.parent.exists():
+            print(line, flush=True)
+            return
+        with contextlib.suppress(OSError), log.open("a") as file:
+            file.write(f"{line}\n")
 
     def begin(self) -> None:
         """Fetch what the task needs.
@@ -92,40 +112,88 @@ class Away:
         writers = list_writers(self._store, self._prefix)
         base = find_base(self._store, self._prefix, writers, self.writer, self.spec.id)
         if base is not None:
+            self._wait_for_epochs(f"{self._prefix}/{base}")
             fetch(self._store, f"{self._prefix}/{base}", folder, self._is_wanted, {})
         output = FolderWriter(self._store, f"{self._prefix}/{self.writer}", folder, self.spec.id)
         if self._is_evaluation:
             output.leave_out_present()
         self._output = output
 
-    def _is_wanted(self, name: str) -> bool:
-        return not self._is_evaluation or name in NEEDED_FOR_EVALUATION
+    def _wait_for_epochs(self, prefix: str) -> None:
+        """Wait a while until the attempt before has written all epochs that it has reported."""
+        deadline = time.monotonic() + LATE_UPLOAD_S
+        while read_epochs(self._store, prefix, self.spec.since) < self.spec.reported_epochs:
+            if time.monotonic() > deadline:
+                self.lacks_epochs = True
+                return
+            time.sleep(LOOK_EVERY_S)
 
-    def push(self) -> float:
-        """Write what has changed to the store, and return how many seconds that took.
+    def _is_wanted(self, name: str) -> bool:
+        return not self._is_evaluation or self.lacks_epochs or name in NEEDED_FOR_EVALUATION
+
+    def push(self) -> None:
+        """Begin to write what has changed to the store, in a thread, once what was pushed before is there.
+
+        Raises:
+            StoreError: what was pushed before could not be written.
+            OSError: the disk of this machine or of the store is full.
+        """
+        assert self._output is not None, "has not begun"
+        self.wait()
+        output, taken = self._output, self._output.take()
+
+        def write() -> None:
+            output.write(taken)
+            self._delete_earlier_attempts()
+
+        self._upload = Upload(write)
+
+    def _delete_earlier_attempts(self) -> None:
+        """Delete what an attempt has left that was killed here.
+
+        Not before this task has written something: an attempt that was given up, and still runs here, would write an
+        empty folder, from which this one might have begun.
+        """
+        for other in Path(self.spec.folder).parent.iterdir():
+            if other.name != str(self.writer):
+                shutil.rmtree(other, ignore_errors=True)
+
+    def wait(self) -> None:
+        """Wait until what was pushed is in the store.
 
         Raises:
             StoreError: it could not be written.
             OSError: the disk of the store is full.
         """
-        assert self._output is not None, "has not begun"
-        began = time.monotonic()
-        self._output.push()
-        # What an attempt has left that was killed here. Not before this push: an attempt that was given up, and still
-        # runs here, would write an empty folder, from which this one might have begun.
-        for other in Path(self.spec.folder).parent.iterdir():
-            if other.name != str(self.writer):
-                shutil.rmtree(other, ignore_errors=True)
-        return time.monotonic() - began
+        if self._upload is not None:
+            self._upload.wait()
+
+    def check(self) -> None:
+        """Raise the error of what was pushed, if it has ended with one; see `wait`."""
+        if self._upload is not None and self._upload.is_over:
+            self._upload.wait()
+
+    def finish(self, patience_s: float | None = None) -> None:
+        """Wait until what was pushed is in the store, or can't be written.
+
+        Args:
+            patience_s: how long to wait for that; None for as long as it takes.
+        """
+        if self._upload is not None:
+            with contextlib.suppress(OSError, StoreError):
+                self._upload.wait(patience_s)
+            self._upload = None
 
     def push_end(self) -> None:
         """Write what an error has left, such as its traceback in the log, if the store takes it."""
         if self._output is not None:
             with contextlib.suppress(OSError, StoreError):
+                self.wait()
                 self._output.push()
 
     def close(self) -> None:
-        """Delete the trial's files from this machine."""
+        """Delete the trial's files from this machine, once the store has them."""
+        self.finish()
         shutil.rmtree(self.spec.folder, ignore_errors=True)
 
 

@@ -50,7 +50,8 @@ class TrialSpec:
         files: the sweep's own files, which such a machine has to see.
         since: the first attempt whose epochs and checkpoints count.
         reported_epochs: the number of epochs that the driver has.
-        max_epochs: the epochs of the trial if it isn't pruned; None for an evaluation.
+        last_row: with a storage, the outbox line of the last of them; empty without one.
+        max_epochs: the epochs of the trial if it isn't pruned; None outside of a sweep.
         minutes_per_epoch: the time limit of an epoch; None for no limit.
         seconds_after_sigterm: how long an epoch may go on after SIGTERM.
         blowup: as in `guard.Guard`, like `collapsed_epochs`.
@@ -61,6 +62,8 @@ class TrialSpec:
         metrics: the names of added metrics.
         storage: the fields of a `Storage`; empty where every machine sees the home.
         prepared: with a storage, the file that describes the corpus as the driver has prepared it.
+        stored_epochs: epochs that are reported only once the storage has them, because the trial may end with them, and
+            nothing would train them again if they were lost.
     """
 
     number: int
@@ -87,6 +90,7 @@ class TrialSpec:
     files: tuple[str, ...] = ()
     since: int = 1
     reported_epochs: int = 0
+    last_row: Mapping[str, Any] = field(default_factory=dict)
     max_epochs: int | None = None
     minutes_per_epoch: float | None = None
     seconds_after_sigterm: float = 20
@@ -100,3 +104,4 @@ class TrialSpec:
     originals: Mapping[str, str] = field(default_factory=dict)
     storage: Mapping[str, str] = field(default_factory=dict)
     prepared: str = ""
+    stored_epochs: tuple[int, ...] = ()

@@ -131,7 +131,7 @@ def plan_pairs(votes: PairVotes, available: Array, number: int) -> list[tuple[in
     Args:
         votes: the votes so far.
         available: how often each pair can be chosen; symmetric, shape (systems, systems).
-        number: the number of pairs; fewer are returned if not so many are available.
+        number: the number of pairs; fewer are returned if fewer are available.
 
     Returns:
         The pairs (i, j) with i < j.

@@ -50,7 +50,7 @@ ENOUGH_ABX = 40
 ENOUGH_PREFER = 12
 """How often a listener can be asked about each pair; with fewer clips, items are repeated."""
 CATCH_ITEMS = 5
-"""Number of pairs of the original and its low anchor among a listener's preferences, which show who is attentive."""
+"""Number of pairs of the original and its low anchor among a listener's preferences, as checks of attention."""
 ROLES = (("a", "a"), ("a", "b"), ("b", "a"), ("b", "b"))
 """The slot of a pair's first system, and the slot that X repeats; all four are used equally often."""
 

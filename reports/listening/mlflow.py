@@ -36,7 +36,7 @@ def report_mlflow_errors(client: MlflowClient) -> Iterator[None]:
     except OWN_ERRORS:
         raise
     except Exception as error:
-        # A full disk here is no failure of MLflow.
+        # A full disk here is not a failure of MLflow.
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise
         text = " ".join(str(error).split())
@@ -83,7 +83,7 @@ def runs_of_role(client: MlflowClient, experiments: Sequence[str], role: str) ->
 
 
 def clips_of(client: MlflowClient, run_id: str) -> set[str]:
-    """Return the names of the clips of which a run has the original and the reconstruction at its best epoch."""
+    """Return the names of the clips whose original and reconstruction at its best epoch a run has."""
     files = {file.path for file in client.list_artifacts(run_id)}
     original, reconstructed = ({file.removesuffix(end) for file in files if file.endswith(end)} for end in SOUND_ENDS)
     return original & reconstructed

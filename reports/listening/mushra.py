@@ -20,7 +20,7 @@ HIGH_RATING = 90
 MAX_SHARE = 0.15
 """A listener may miss `HIGH_RATING` on this share of the pages."""
 EASY_SHARE = 0.25
-"""On clips of which more listeners than this rate the anchor of medium quality too high, it can't be told apart."""
+"""If more listeners than this rate the anchor of medium quality too high on a clip, it can't be told apart there."""
 FEW_LISTENERS = 5
 """With fewer listeners the results say so. ITU-R BS.1534-3 finds 20 often enough."""
 

@@ -1,4 +1,4 @@
-"""What a listener is asked next: in a preference test it depends on all votes so far, in others it is a fixed list."""
+"""The next steps of a listener: a fixed list, but in a preference test they depend on all votes so far."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from reports.listening.votes import count_votes, earlier_votes, votes_of
 def open_steps(test: ListeningTest, answers: Answers, listener: str) -> tuple[list[Step], int]:
     """Return the steps that a listener is asked next, and how many the listener has answered.
 
-    Of a preference test it is one step, because the answer changes what is asked then.
+    For a preference test it is one step, because the answer changes the next one.
 
     Args:
         test: the test.

@@ -32,7 +32,7 @@ SECONDS_AN_ANSWER = {MOS: 6, ABX: 12, MUSHRA: 75, PREFER: 10}
 HEADINGS = {
     MOS: "Mean opinion scores",
     ABX: "Which systems can be told apart?",
-    MUSHRA: "MUSHRA: quality beside the reference",
+    MUSHRA: "MUSHRA: quality compared with the reference",
     PREFER: "Which system is preferred?",
 }
 """The heading of the results of each method."""

@@ -281,7 +281,7 @@ def _describe_loudness(lufs: float) -> str:
 def _update_runs(
     test: ListeningTest, rated: Mapping[str, RatedSystem], metrics: Mapping[str, ComparedMetric], run_id: str
 ) -> ListeningTest:
-    """Return the test with the current runs of its systems, which change if a deleted run is made anew."""
+    """Return the test with the current runs of its systems, which change if a deleted run is made again."""
     systems = test.design.systems | dict(rated)
     design = test.design.model_copy(update={"systems": systems, "metrics": dict(metrics), "run_id": run_id})
     if design != test.design:

@@ -48,7 +48,7 @@ class Options:
 
     Attributes:
         method: `mos`, `abx`, `mushra` or `prefer`.
-        top: compare the best trials of at most so many arms.
+        top: compare the best trials of at most this many arms.
         trials: numbers of trials to compare instead.
         vary: a setting; compare the renderings of one trial that differ in it instead.
         against_original: whether an ABX test compares each system with the original instead of with each other.

@@ -24,7 +24,7 @@ class System:
 
     Attributes:
         name: its name in the results.
-        identity: its trial and rendering; unlike the run id it does not change if the run is deleted and made anew.
+        identity: its trial and rendering; unlike the run id it does not change if the run is deleted and made again.
         run_id: its MLflow run.
         trial: number of its trial; None for a rendering.
     """
@@ -221,7 +221,7 @@ class _Finder:
             )
 
     def _best_with_renderings(self, runs: Sequence[Run]) -> Run:
-        """Return the best trial of which one of these runs is a rendering with sounds."""
+        """Return the best trial that has one of these runs as a rendering with sounds."""
         rendered = {run.data.tags.get(words.TAG_TRIAL) for run in runs if self._clips_of(run)}
         for run in self._ranked():
             if run.data.tags[words.TAG_TRIAL] in rendered:

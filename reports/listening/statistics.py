@@ -63,7 +63,7 @@ def share_right(right: int, count: int) -> Estimate:
 
 
 def p_guessing(right: int, count: int) -> float:
-    """Return the probability of at least so many right answers by guessing (one-sided binomial test)."""
+    """Return the probability of at least this many right answers by guessing (one-sided binomial test)."""
     return float(stats.binomtest(right, count, 0.5, alternative="greater").pvalue)
 
 

@@ -16,7 +16,7 @@ class Row:
     Attributes:
         name: name of the system, or of both.
         estimate: mean rating, share of right answers or strength; None without answers.
-        p: probability of so many right answers by guessing, adjusted over all pairs; None for ratings and strengths.
+        p: probability of this many right answers by guessing, adjusted over all pairs; None for ratings and strengths.
         median: median of the ratings of a MUSHRA test.
         share: share of the votes in which it was preferred, ties as half votes.
     """

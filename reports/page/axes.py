@@ -169,7 +169,7 @@ def format_tick(value: float, step: float = 0.0, smallest: float = 1e-3) -> str:
 
 
 def shorten(text: str, most: int = MAX_LABEL) -> str:
-    """Return a text with at most so many characters."""
+    """Return a text with at most this many characters."""
     return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
@@ -199,6 +199,6 @@ def _log_ticks(low: float, high: float) -> tuple[tuple[float, str], ...]:
     shown = [value for value in values if low <= value <= high]
     if len(shown) < 2:
         return _linear_ticks(low, high, 3)
-    # Beside 5e-4, 0.001 would look larger than it is.
+    # Next to 5e-4, 0.001 would look larger than it is.
     smallest = 0.1 if shown[0] < 1e-3 else 1e-3
     return tuple((value, format_tick(value, smallest=smallest)) for value in shown)

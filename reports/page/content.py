@@ -98,7 +98,7 @@ class Report:
 
     @property
     def summary(self) -> list[str]:
-        """The findings for a terminal: planned contrasts, else all by the objective, else whatever there is."""
+        """The findings for a terminal: planned contrasts, else all by the objective, else any."""
         if self.tested_sentences:
             chosen = list(self._planned_contrasts())
         else:
@@ -167,7 +167,7 @@ class Report:
             origins = self.runs.trials["origin"]
             sweeps = ", ".join(dict.fromkeys(name.rpartition("/")[0] for name in origins.dropna()))
             count = f"{origins.count()} of {words.amount(len(origins), 'trial')}"
-            remarks.append(f"{count} were taken over from {sweeps}, with the durations of their training there")
+            remarks.append(f"{count} were reused from {sweeps}, with the durations of their training there")
         return [*remarks, *matrix.empty_cells(self.runs), *self.runs.notes]
 
     @cached_property

@@ -91,7 +91,7 @@ def curves(histories: pd.DataFrame, metric: str, rungs: Sequence[int] = ()) -> F
 
 
 def survival(trials: pd.DataFrame, max_epochs: int, rungs: Sequence[int]) -> Figure:
-    """Draw how many trials of each arm trained for at least so many epochs; `rungs` are the epochs of ASHA."""
+    """Draw how many trials of each arm trained for at least a number of epochs; `rungs` are the epochs of ASHA."""
     figure, (axes,) = _figure()
     for number, (arm, rows) in enumerate(trials.groupby("arm", sort=False)):
         epochs = np.arange(1, max_epochs + 1)

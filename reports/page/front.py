@@ -43,7 +43,7 @@ def make_stairs(points: Points, mode: str) -> list[tuple[float, float]]:
     ordered = sorted(points)
     corners = ordered[:1]
     for (x, y), (next_x, next_y) in itertools.pairwise(ordered):
-        # Between two points, what has been reached is the worse of each.
+        # Between two points, the front is the worse of each.
         corners += [(next_x, y) if mode == "min" else (x, next_y), (next_x, next_y)]
     return corners
 

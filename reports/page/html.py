@@ -29,7 +29,7 @@ from reports.runs.findings import ContrastSet
 from reports.statistics.contrast import Contrast
 
 MAX_BYTES = 7_500_000
-"""Maximum size of what varies in a page: charts, tables, images and sounds."""
+"""Maximum size of the variable parts of a page: charts, tables, images and sounds."""
 GLOSSARY = Markup("<!-- glossary -->")
 """The place of the list of explanations in the page."""
 NO_BREAK = "\u00a0"
@@ -125,7 +125,7 @@ def render_comparison(reports: Sequence[Report]) -> str:
 
 
 def matrix_table(report: Report) -> list[dict[str, Any]]:
-    """Return the rows of the table of arms, as shown to users, with the reference lines below."""
+    """Return the rows of the table of arms, as shown to users, with the baselines below."""
     best = f"best {words.label_of(report.runs.metric)} (validation)"
     columns = judges.accuracy_columns(report.runs)
     rows = []

@@ -25,7 +25,7 @@ def describe_method(runs: SweepRuns, max_epochs: int) -> dict[str, str]:
     versions = ", ".join(f"{name} {version}" for name, version in (record.get("versions") or {}).items())
     facts = {
         "objective": f"{runs.metric}, {'larger' if runs.mode == 'max' else 'smaller'} is better",
-        "objectives beside it": ", ".join(f"{name} ({mode})" for name, mode in list(runs.modes.items())[1:]),
+        "further objectives": ", ".join(f"{name} ({mode})" for name, mode in list(runs.modes.items())[1:]),
         "constraints": describe_constraints(record["objective"].get("constraints") or {}),
         "budget": _describe_budget(runs, max_epochs),
         "corpus": f"{tags.get(words.TAG_CORPUS, '')} {tags.get(words.TAG_CORPUS_FINGERPRINT, '')}",

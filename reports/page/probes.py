@@ -30,7 +30,7 @@ RANGE_DB = 80.0
 DIFFERENCE_DB = 30.0
 """Range of the colours of differences: ±30 dB."""
 MAX_EPOCHS = 3
-"""Number of epochs to play for each arm, besides the best one."""
+"""Number of epochs to play for each arm, in addition to the best one."""
 
 
 @dataclass(frozen=True)

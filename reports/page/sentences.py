@@ -17,7 +17,7 @@ def describe(contrast: Contrast, metric: str, mode: str, unit: str) -> str:
         contrast: the contrast.
         metric: name of its metric, such as `judge_probability`.
         mode: whether small (`min`) or large (`max`) values are better.
-        unit: what scores are of, such as `recording`.
+        unit: the unit of the scores, such as `recording`.
     """
     level, baseline = _name_levels(contrast)
     pair = f"{contrast.factor}: {level} and {baseline}"
@@ -65,7 +65,7 @@ def summarize(contrasts: Sequence[Contrast], metric: str, mode: str, unit: str) 
         contrasts: the contrasts.
         metric: name of their metric.
         mode: whether small (`min`) or large (`max`) values are better.
-        unit: what scores are of, such as `recording`.
+        unit: the unit of the scores, such as `recording`.
     """
     indistinguishable: dict[tuple[str, str, str, str], list[Contrast]] = {}
     for contrast in contrasts:
@@ -85,7 +85,7 @@ def summarize(contrasts: Sequence[Contrast], metric: str, mode: str, unit: str) 
 
 
 def name_unit(reason: str | None, unit: str) -> str:
-    """Return the reason why a contrast has no interval in terms of what its scores are of."""
+    """Return the reason why a contrast has no interval, with the unit of its scores."""
     if reason in (NO_RECORDING, ONE_RECORDING, NO_SPREAD):
         return reason.replace("recording", unit)
     # The other reasons have names of arms in them.

@@ -80,7 +80,7 @@ def _list_clips(runs: SweepRuns, run_id: str) -> set[str]:
 
 
 def _read(runs: SweepRuns, run_id: str, clip: str, folder: Path) -> Sound | None:
-    """Return a run's reconstruction of a clip; None, and a note of the report, if it can't be read."""
+    """Return a run's reconstruction of a clip; None, and a note in the report, if it can't be read."""
     folder.mkdir()
     try:
         return read_sound(download(runs.client, run_id, clip + END, folder))

@@ -1,4 +1,4 @@
-"""Files of runs in MLflow; whatever a store raises becomes one type of error."""
+"""Files of runs in MLflow; all exceptions of a store become one type of error."""
 
 from __future__ import annotations
 

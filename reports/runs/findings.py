@@ -18,7 +18,7 @@ from reports.statistics.contrast import Contrast, adjust_p
 from reports.statistics.contrasts import contrasts
 
 SECOND_METRIC = words.JUDGE_ACCURACY
-"""Metric by which contrasts are described beside the objective, if it was measured."""
+"""Metric by which contrasts are described in addition to the objective, if it was measured."""
 Table = tuple[dict[str, Any], pd.DataFrame]
 """A run's row, and the run's table of scores by recording."""
 

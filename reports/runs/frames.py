@@ -82,7 +82,7 @@ class SweepRuns:
 
     @property
     def unit(self) -> str:
-        """What a row of a table of scores is about: a recording of the corpus, or an example of data without one."""
+        """The unit of a table of scores: a recording of the corpus, or an example of data without one."""
         return "recording" if self.run.data.tags.get(words.TAG_CORPUS) else "example"
 
     @property
@@ -127,7 +127,7 @@ class SweepRuns:
         competing = self.search_trials[self.search_trials["outcome"] == words.OUTCOME_COMPLETED]
         if self.best_column not in competing or competing[self.best_column].isna().all():
             return competing.iloc[:0]
-        # Of equal trials the earlier one is first, as in `status`.
+        # The earlier one of equal trials is first, as in `status`.
         ranked = competing.dropna(subset=[self.best_column]).sort_values(
             [self.best_column, ID], ascending=[self.mode == "min", True]
         )
@@ -166,7 +166,7 @@ class SweepRuns:
                 try:
                     path = download(self.client, row[RUN], name, folder)
                     table: pd.DataFrame = pd.read_csv(path, **words.TABLE_OPTIONS)
-                # A file that is no table is a ValueError of pandas.
+                # A file that is not a table is a ValueError of pandas.
                 except (ArtifactError, ValueError):
                     return None
             return table
@@ -212,7 +212,7 @@ def _load_record(client: MlflowClient, run: Run, notes: list[str]) -> dict[str, 
     record = read_record(client, run)
     if record is not None:
         return record
-    notes.append(f"its {words.ARTIFACT_SWEEP} is missing in MLflow: no baseline, no reference lines, no ranges")
+    notes.append(f"its {words.ARTIFACT_SWEEP} is missing in MLflow: no planned tests, no baselines, no ranges")
     mode, _, metric = run.data.params.get("objective", "max val/judge_probability").partition(" ")
     compared = run.data.params.get("compare", "")
     return {

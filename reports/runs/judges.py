@@ -49,7 +49,7 @@ def other_columns(runs: SweepRuns, metric: str) -> dict[str, str]:
         metric: a column, such as `judge_probability`.
 
     Returns:
-        For each other judge, by its name, the column; none if the metric is no probability or accuracy of a judge.
+        For each other judge, by its name, the column; none if the metric is not a probability or accuracy of a judge.
     """
     prefixes = {"judge A": OWN_PREFIX, "judge B": B_PREFIX, **{name: f"{name}_" for name in hearing_judges(runs)}}
     own = {name: prefix for name, prefix in prefixes.items() if metric in _columns(prefix)}

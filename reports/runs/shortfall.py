@@ -13,7 +13,7 @@ OPEN_OUTCOMES = (words.OUTCOME_RUNNING, words.OUTCOME_INTERRUPTED)
 
 
 def broken_arms(runs: SweepRuns) -> dict[Key, str]:
-    """Return the arms of which trainings diverged, failed or could not be evaluated, each with the reason.
+    """Return the arms whose trainings diverged, failed or could not be evaluated, each with the reason.
 
     A reason is for example `2 of 5 seeds of loss=vae diverged`.
     """

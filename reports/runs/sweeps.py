@@ -44,7 +44,7 @@ def choose(client: MlflowClient, runs: Sequence[Run], sweep: str) -> Run | None:
     """
     name, _, wanted_id = sweep.partition(MARK)
     of_name = [run for run in runs if run.data.tags.get(words.TAG_SWEEP) == name]
-    # Two processes can make a deleted run anew at the same time; then one sweep has two runs, and the newer one counts.
+    # Two processes can make a deleted run again at the same time; then one sweep has two runs; the newer one counts.
     oldest_first = sorted(of_name, key=lambda run: int(run.info.start_time))
     run_by_identity = {identity(run): run for run in oldest_first}
     matching = [

@@ -70,7 +70,7 @@ def contrasts(
         within: factors that vary within a training, such as the settings of its renderings; the last of `factors`. If
             there are any, only these are compared, and each training with itself, so that differences between
             trainings cancel.
-        broken: arms of which trainings diverged, failed or could not be judged, each with the reason in words. Their
+        broken: arms whose trainings diverged, failed or could not be judged, each with the reason in words. Their
             contrasts get no interval, because the trainings that are left are the better ones.
         unsettled: arms that don't have the planned number of trainings, each with the reason in words. Their contrasts
             are exploratory.

@@ -124,7 +124,7 @@ def _df_of_units(of_units: NDArray[np.float64], squares: NDArray[np.float64], co
 
     Few units can agree by chance. Then only the recordings seem to vary, and there are many of them. So a standard
     error gets no more degrees of freedom than its part from the units has (Satterthwaite 1946, Welch 1947). A small
-    sample beside a large one can agree by chance, too, and then only the large one seems to vary. So there are also no
+    sample next to a large one can agree by chance, too, and then only the large one seems to vary. So there are also no
     more degrees of freedom than samples of these sizes have when their variances are equal. The degrees of freedom of
     the smallest sample would be a safe limit (Mickey & Brown 1966), but make intervals of equal samples far too wide.
 

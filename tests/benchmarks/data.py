@@ -1,12 +1,15 @@
-"""Preparing corpora: how fast, in how much memory, how a large one is opened and grows, and what kills cost.
+"""Corpora: how fast they are prepared, in how much memory, how a large one is opened and grows, what kills cost, and
+how fast clips are streamed.
 
     python tests/benchmarks/data.py speed [--folder DIR]
     python tests/benchmarks/data.py large [--files 28000] [--clips 5]
     python tests/benchmarks/data.py kills [--folder DIR] [--kills 10]
+    python tests/benchmarks/data.py stream [--clips 20000] [--repeats 5] [--home DIR]
 
 `speed` compares a preparation in all processes with one process that decodes the same files with PyAV alone. `large`
 opens a corpus of hard-linked files, and adds 100. `kills` kills a preparation again and again. Without a folder, the
-videos of the demo corpus are used.
+videos of the demo corpus are used. `stream` compares epochs whose clips are streamed with epochs whose clips are in
+memory, in turns: of reading alone, and of training the VAE of vae.yaml on the demo corpus, which `--home` may have.
 """
 
 from __future__ import annotations
@@ -19,17 +22,22 @@ import sys
 import tempfile
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import av
 import numpy as np
 import psutil
 import soundfile
+import torch
 
+from trainables.autoencoder.trainable import Autoencoder
+from trainables.components.training.batches import Batches
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.demo.write import write_demo
 from trainables.corpora.opening import open_corpus
 from trainables.corpora.settings import corpus_model
+from trainables.corpora.shards.rows import SplitRows
 from trainables.corpora.shards.store import Counts
 from trainables.corpora.splits import split_groups
 from trainables.support.progress import silent
@@ -37,6 +45,7 @@ from trainables.support.progress import silent
 RATE_HZ, CLIP_SAMPLES = 22_050, 44_100
 WATCH_EVERY_S = 0.2
 ADDED = 100
+BATCH_CLIPS = 64
 
 
 def settings_of(root: Path) -> dict[str, str]:
@@ -204,17 +213,92 @@ def measure_kills(root: Path, home: Path, kills: int) -> None:
     )
 
 
+def read_epoch(array: np.ndarray, *, streamed: bool) -> tuple[float, float]:
+    """The clips per second of an epoch that only reads, and the milliseconds until its first batch."""
+    rows = SplitRows(
+        array, np.arange(len(array)), torch.device("cpu"), most_bytes=0 if streamed else 1 << 40, keep=not streamed
+    )
+    batches = Batches([rows], BATCH_CLIPS, torch.Generator().manual_seed(0))
+    began_s = time.perf_counter()
+    epoch = batches.epoch()
+    next(epoch)
+    first_s = time.perf_counter() - began_s
+    for _ in epoch:
+        pass
+    return len(array) / (time.perf_counter() - began_s), 1000 * first_s
+
+
+def drop_pages(path: Path) -> None:
+    """Let the kernel forget a file, which must not be mapped, so that it is read from the disk."""
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def measure_reading(folder: Path, num_clips: int, repeats: int) -> None:
+    path = folder / "features.npy"
+    made = np.lib.format.open_memmap(path, mode="w+", dtype=np.float16, shape=(num_clips, 48, 128))
+    for start in range(0, num_clips, 1000):
+        made[start : start + 1000] = np.random.default_rng(start).standard_normal(made[start : start + 1000].shape)
+    made.flush()
+    del made
+    speeds: dict[str, list[float]] = {"in memory": [], "streamed from the page cache": [], "streamed from the disk": []}
+    for _ in range(repeats):
+        for how, of_epochs in speeds.items():
+            if how.endswith("disk"):
+                drop_pages(path)
+            speed, first_ms = read_epoch(np.load(path, mmap_mode="r"), streamed=how != "in memory")
+            of_epochs.append(speed)
+            print(f"  {how}: {speed:.0f} clips/s, the first batch after {first_ms:.0f} ms")
+    print(f"reading alone, {num_clips} clips of 48x128, {path.stat().st_size / 1e6:.0f} MB, {repeats} epochs each:")
+    for how, of_epochs in speeds.items():
+        ratios = np.divide(of_epochs, speeds["in memory"])
+        print(f"{how}: {np.median(of_epochs):.0f} clips/s, {np.median(ratios):.2f} of in memory")
+
+
+def measure_training(home: Path, repeats: int) -> None:
+    """Epochs of training alone, without the validation that a trial has in its epochs."""
+    corpus = open_corpus({"name": "demo"}, home)
+    config = Autoencoder.Config(loss="vae", linear_path="pca", time_roll=True)
+    in_memory, streamed = (
+        Autoencoder(config, source, device="cpu", seed=0) for source in (corpus, replace(corpus, in_memory_bytes=0))
+    )
+    epochs = []
+    for number in range(repeats + 1):
+        # They take turns in both orders, so that what slows the machine down slows both.
+        pair = {}
+        for trainable in (in_memory, streamed) if number % 2 else (streamed, in_memory):
+            began_s, began_cpu_s = time.perf_counter(), time.process_time()
+            trainable._train_epoch()
+            pair[trainable] = time.perf_counter() - began_s, time.process_time() - began_cpu_s, trainable.waited_s
+        epochs.append([pair[in_memory], pair[streamed]])
+    # The first epochs are not counted.
+    spent_s = np.array(epochs[1:])
+    print(f"training the VAE of vae.yaml, {len(in_memory.train)} clips, {repeats} epochs each:")
+    for place, how in enumerate(("in memory", "streamed")):
+        seconds, cpu_s, waited_s = np.median(spent_s[:, place], axis=0)
+        print(f"{how}: {seconds:.2f} s an epoch ({cpu_s:.2f} s of a processor), {waited_s:.3f} s waiting for data")
+    shares = spent_s[:, 1, 2] / spent_s[:, 1, 0]
+    print(f"waiting while clips are streamed: {np.median(shares):.2%} of an epoch")
+    for place, what in enumerate(("", " by processor time")):
+        ratios = spent_s[:, 0, place] / spent_s[:, 1, place]
+        low, high = ratios.min(), ratios.max()
+        print(f"speed of streaming{what}: {np.median(ratios):.3f} of in memory ({low:.3f} to {high:.3f})")
+
+
 def prepare_aloud(root: Path, home: Path) -> None:
     open_corpus(settings_of(root), home, observe=lambda counts: print(counts.files, flush=True))
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=("speed", "large", "kills", "open", "prepare"))
+    parser.add_argument("what", choices=("speed", "large", "kills", "stream", "open", "prepare"))
     parser.add_argument("places", nargs="*", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--files", type=int, default=28_000)
-    parser.add_argument("--clips", type=int, default=5)
+    parser.add_argument("--clips", type=int, help="of each file [default: 5], or that are streamed [default: 20000]")
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--home", type=Path)
     parser.add_argument("--kills", type=int, default=10)
     options = parser.parse_args()
     if options.what in ("open", "prepare"):
@@ -223,7 +307,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         if options.what == "large":
-            measure_large(folder / "large", folder / "home", options.files, options.clips)
+            measure_large(folder / "large", folder / "home", options.files, options.clips or 5)
+            return
+        if options.what == "stream":
+            print(f"{len(os.sched_getaffinity(0))} cores, load {os.getloadavg()[0]:.1f}")
+            measure_reading(folder, options.clips or 20_000, options.repeats)
+            measure_training(options.home or folder / "home", options.repeats)
             return
         root = options.folder or link_demo_videos(folder)
         if options.what == "speed":

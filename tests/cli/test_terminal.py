@@ -121,7 +121,7 @@ def test_a_sweep_outlives_its_reader_and_says_so_and_others_end(command: str, tm
     goes_on = command == "sweep"
     assert (process.wait(60) == 0) == goes_on == (tmp_path / "done").exists()
     if goes_on:
-        assert said == "Nobody reads what is printed here any more; the sweep goes on: orchestrate status\n"
+        assert said == "The reader of this output has ended; the sweep continues: orchestrate status\n"
 
 
 def test_an_arm_has_a_name_without_control_characters(tmp_path: Path) -> None:

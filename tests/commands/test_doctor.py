@@ -164,8 +164,8 @@ def test_a_sound_home_has_nothing_wrong(home: Path) -> None:
     said: list[str] = []
     examine(home, said.append)
     assert said[-1] == "Nothing is wrong."
-    assert any(line.startswith("processors: ") for line in said)
-    assert any(line.startswith("graphics cards: ") for line in said)
+    assert any(line.startswith("CPUs: ") for line in said)
+    assert any(line.startswith("GPUs: ") for line in said)
 
 
 def test_a_home_that_cannot_be_written_is_found(tmp_path: Path) -> None:

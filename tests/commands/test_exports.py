@@ -170,7 +170,7 @@ def test_only_an_earlier_export_is_replaced_and_only_if_that_is_wanted(driven: L
     for overwrite in (False, True):
         with pytest.raises(UserError, match="mine: has files that no export has written"):
             export(wanted, "optuna", mine, overwrite=overwrite)
-        with pytest.raises(UserError, match="notes: is no folder"):
+        with pytest.raises(UserError, match="notes: is not a folder"):
             export(wanted, "optuna", mine / "notes", overwrite=overwrite)
     assert (mine / "notes").read_text() == "mine"
     out = tmp_path / "out"

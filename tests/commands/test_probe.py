@@ -67,7 +67,7 @@ def test_time_and_money_follow_from_the_slots_of_the_cluster(tmp_path: Path) -> 
 def test_without_cards_all_processors_work_and_nothing_is_paid(tmp_path: Path) -> None:
     text = estimate(tmp_path, gpus=0, price=2.5, budget={"trials_per_arm": 6, "max_epochs": 4, "hours": 0.1})
     assert "8 trials at once" in text and "time: 14 min" in text
-    assert "GPU-hours: none (no graphics card here)" in text and "cost" not in text
+    assert "GPU-hours: none (no GPU here)" in text and "cost" not in text
     assert "note: No GPU here: trials run on the CPU." in text
     assert "note: budget.hours (0.1) ends the sweep before that" in text
 

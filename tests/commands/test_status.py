@@ -182,7 +182,7 @@ def test_as_json_it_is_whole_and_plain(folder: SweepFolder) -> None:
         (
             9,
             "Trial 9 (loss=vae) interrupted after 1 epoch: its driver died and gave no reason",
-            "To go on: orchestrate",
+            "To continue it: orchestrate",
         ),
     ],
 )

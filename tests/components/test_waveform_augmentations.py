@@ -12,6 +12,7 @@ from torch import Tensor
 from tests.support.tiny_autoencoder import make
 from trainables.autoencoder.config import AutoencoderConfig
 from trainables.components.audio.registries import WAVEFORM_AUGMENTATIONS
+from trainables.components.training.batches import Batch
 from trainables.corpora.corpus import Corpus
 
 RATE_HZ = 22_050
@@ -81,7 +82,8 @@ def test_what_is_computed_from_a_waveform_is_what_the_cache_has(corpus: Corpus, 
     try:
         autoencoder = make(corpus, augment="as it is", **settings)
         positions = torch.tensor([3, 0, 5])
-        computed = autoencoder.augmented.batch(positions, torch.Generator())
+        batch = Batch(positions, [column.take(positions) for column in autoencoder.augmented.columns])
+        computed = autoencoder.augmented.assemble(batch, torch.Generator())
         assert torch.equal(computed, autoencoder.train.batch(positions))
     finally:
         WAVEFORM_AUGMENTATIONS._parts.pop("as it is")

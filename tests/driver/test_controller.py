@@ -188,7 +188,7 @@ def test_a_full_disk_pauses_until_there_is_room(sweep: Sweep, tmp_path: Path, mo
     assert driver.hand_out() is None and driver.engine.is_waiting()
     driver.space.min_free = 0
     assert driver.hand_out() is trial and not driver.engine.is_waiting()
-    assert driver.notes["paused"] == "" and "goes on" in driver.said[-1]
+    assert driver.notes["paused"] == "" and "continues" in driver.said[-1]
 
 
 def test_a_checkpoint_that_found_no_room_ends_no_trial(sweep: Sweep, tmp_path: Path) -> None:

@@ -30,7 +30,7 @@ def test_a_machine_that_is_lost_is_no_failure_of_its_trial_until_it_happens_agai
         put_on(driver, trial, "a1")
         driver.fails(None)
         assert trial.outcome is None and not trial.died_at and len(trial.displaced_at) == loss
-        assert driver.said[-1] == "Trial 1 at epoch 2: its machine a1 is gone; it goes on elsewhere."
+        assert driver.said[-1] == "Trial 1 at epoch 2: its machine a1 is gone; it continues elsewhere."
         assert driver.hand_out() is trial
     # A new epoch counts from 0.
     driver.epoch(trial)
@@ -50,7 +50,7 @@ def test_a_process_that_was_told_to_end_is_no_failure_of_its_trial_though_a_kill
     driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM, limits={"max_machine_failures": 0}), tmp_path / "tiny")
     trial = begin(driver)
     driver.fails(Wrapped(TrialFailure(DISPLACED, TOLD_TO_END_REASON, machine="a1")))
-    told = "Trial 1 at epoch 2: its process was told to end (SIGTERM); it goes on in another process."
+    told = "Trial 1 at epoch 2: its process was told to end (SIGTERM); it continues in another process."
     assert driver.said[-1] == told and driver.hand_out() is trial
     log = trial_folder(driver.folder, trial.number) / TRIAL_LOG
     log.write_text(f"{ATTEMPT} 2, today, process 1\n{MACHINE} a1, node-7\n 12 %{END_SIGNAL}, attempt 2\n")

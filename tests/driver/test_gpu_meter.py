@@ -96,7 +96,7 @@ def test_tasks_that_wait_for_a_card_hold_none(tmp_path: Path) -> None:
         (
             {"cost": 5, "price_per_gpu_hour": 2.5, "gpu_hours": 8},
             7200,
-            r"spent its budget\.cost of 5 \(2 hours of cards at 2\.5\); .*--set budget\.cost=10",
+            r"spent its budget\.cost of 5 \(2 GPU-hours at 2\.5\); .*--set budget\.cost=10",
         ),
         ({"cost": 50, "price_per_gpu_hour": 2.5, "gpu_hours": 8}, 28800, r"budget\.gpu_hours of 8"),
     ],
@@ -115,7 +115,7 @@ def test_the_smaller_limit_counts_and_the_message_says_how_to_go_on(
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"budget": {**LIMITED}}, "budget.gpu_hours: limits the time of graphics cards, and resources.gpu is 0"),
+        ({"budget": {**LIMITED}}, "budget.gpu_hours: limits the time of GPUs, and resources.gpu is 0"),
         ({"budget": {**LIMITED, "gpu_hours": "none", "cost": 3}}, "has cost, which needs price_per_gpu_hour"),
         ({"budget": {**LIMITED, "gpu_hours": 0}}, "budget.gpu_hours"),
     ],

@@ -38,7 +38,7 @@ with lock_sweep(Path(sys.argv[1])):
 def test_it_becomes_a_fresh_driver_although_nothing_can_be_written(tmp_path: Path) -> None:
     code = CODE.format(before=FULL_DISK, again='["why", "nothing"]')
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "tiny")], capture_output=True, text=True)
-    assert "Ray has died; going on with a new one." in done.stdout
+    assert "Ray has died; continuing with a new one." in done.stdout
     assert done.returncode == 2 and "give a sweep and the number of a trial" in done.stderr, (
         "the command that it became"
     )
@@ -53,7 +53,7 @@ def test_restarts_end_although_a_full_disk_keeps_them_out_of_the_log(tmp_path: P
     script.write_text(has_space + CODE.format(before=before, again="[]"))
     done = subprocess.run([sys.executable, script, tmp_path / "tiny"], capture_output=True, text=True, timeout=60)
     assert done.returncode == 1, done.stderr
-    assert done.stdout.count("going on with a new one") == 3
+    assert done.stdout.count("continuing with a new one") == 3
     assert "Ray has died 4 times without a report between" in done.stdout
 
 
@@ -69,7 +69,7 @@ def test_the_sweep_stays_locked_while_a_driver_becomes_a_fresh_one(tmp_path: Pat
         [sys.executable, "-c", code, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as driver:
         assert driver.stdout is not None and driver.stdin is not None
-        assert "going on" in driver.stdout.readline()
+        assert "continuing" in driver.stdout.readline()
         deadline = time.monotonic() + 1.5
         while time.monotonic() < deadline:
             assert driver_note(folder) is not None

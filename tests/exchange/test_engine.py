@@ -4,19 +4,25 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from orchestrator.driver.tasks import Tasks
 from orchestrator.errors import SearchSpaceError
+from orchestrator.exchange.exchange import Exchange
+from orchestrator.machines.inventory import Capacity, Machine
 from orchestrator.policy.agenda import Task
 from orchestrator.search_space.reader import read_search_space
 from orchestrator.state.events.interruptions import Displaced
 from orchestrator.state.paths import trial_folder
 from orchestrator.worker.failure import DISK_FULL, TrialFailure
 from tests.driver.test_controller import ONE_ARM, begin
-from tests.support.driving import put_row
+from tests.support.driving import drive, put_row
 from tests.support.engine_rig import EngineRig, Wrapped
 from tests.support.spaces import noop_sweep, write_space
+
+SUNG = Path(__file__).parents[1] / "support" / "sung.py"
 
 
 def test_a_report_of_an_attempt_that_was_given_up_is_ignored(tmp_path: Path) -> None:
@@ -39,7 +45,7 @@ def test_an_evaluation_whose_files_can_not_be_fetched_is_repeated_and_not_record
     assert not trial.evaluated and isinstance(driver.ledger.read_events()[-1], Displaced)
     assert (
         "there is no such folder on this machine" in driver.said[-1]
-        and "it goes on in another process" in driver.said[-1]
+        and "it continues in another process" in driver.said[-1]
     )
 
 
@@ -52,6 +58,53 @@ def test_a_row_is_in_the_home_once_its_report_was_handled(tmp_path: Path) -> Non
     driver.engine.handle_report(driver.name, {"row": json.dumps(row), "remarks": "[]"})
     of_home = trial_folder(driver.folder, 1) / "outbox.jsonl"
     assert of_home.read_bytes() == (trial_folder(tmp_path / "elsewhere", 1) / "outbox.jsonl").read_bytes()
+
+
+def test_an_epoch_that_is_trained_again_gets_no_other_row_and_is_not_judged_again(tmp_path: Path) -> None:
+    (tmp_path / "store").mkdir()
+    driver = EngineRig(noop_sweep(tmp_path, **ONE_ARM), tmp_path / "tiny", storage=str(tmp_path / "store"))
+    trial = begin(driver, epochs=0)
+    row = put_row(tmp_path / "elsewhere", trial, 0.5)
+    driver.engine.handle_report(driver.name, {"row": json.dumps(row), "remarks": "[]"})
+    files = (driver.folder / "sweep.jsonl", trial_folder(driver.folder, 1) / "outbox.jsonl")
+    before = [path.read_bytes() for path in files]
+    again = row | {"ts": row["ts"] + 5, "attempt": 2, "metrics": row["metrics"] | {"time/epoch_s": 7.0}}
+    remark = "trial 1 goes on from epoch 0, it had reached 1"
+    report = {"row": json.dumps(again), "remarks": json.dumps([remark])}
+    assert not driver.engine.handle_report(driver.name, report)
+    assert [path.read_bytes() for path in files] == before and driver.said[-1] == remark
+    driver.engine.handle_report(driver.name, {"row": json.dumps(row | {"epoch": 2}), "remarks": "[]"})
+    assert trial.epochs == 2
+
+
+@pytest.mark.parametrize(
+    ("pruning", "expected"),
+    [
+        ("none", (9,)),
+        ({"grace_epochs": 2, "reduction_factor": 3}, (2, 6, 9)),
+        ({"kind": "patient", "patience": 5}, (6, 7, 8, 9)),
+    ],
+)
+def test_a_task_knows_what_was_reported_last_and_where_its_trial_may_end(
+    tmp_path: Path, pruning: str | dict[str, object], expected: tuple[int, ...]
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    budget = {"trials_per_arm": 1, "max_epochs": 9}
+    changes = ONE_ARM | {"storage": str(store), "budget": budget, "pruning": pruning}
+    specs: list[dict[str, Any]] = []
+    trainables: list[dict[str, Any]] = [{}, {"trainable": str(SUNG), "params": None}]
+    for trainable in trainables:
+        sweep = noop_sweep(tmp_path, **changes | trainable)
+        folder = tmp_path / str(len(specs)) / "tiny"
+        ledger = drive(sweep, folder, lambda trial, epoch: epoch / 10, steps=2)
+        exchange = Exchange(ledger, str(store), "0001-abcd", print, lambda *each: "")
+        tasks = Tasks(sweep, folder.parent, Capacity((Machine(2),)), exchange=exchange)
+        spec = tasks.make_config(Task("train", ledger.trials[1], 9))["spec"]
+        assert spec["last_row"] == ledger.read_rows(ledger.trials[1])[-1] and spec["last_row"]["epoch"] == 2
+        specs.append(spec)
+    # What is evaluated is trained again by that, if it was lost.
+    assert [spec["stored_epochs"] for spec in specs] == [expected, ()]
 
 
 def test_a_disk_that_is_full_elsewhere_is_named(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 from pathlib import Path
 
 import pytest
@@ -11,9 +12,10 @@ import pytest
 from orchestrator.errors import UserError
 from orchestrator.exchange.adoption import adopt_sweep
 from orchestrator.exchange.exchange import Exchange
+from orchestrator.exchange.folder_writer import FolderWriter, Taken
 from orchestrator.exchange.opening import describe_access, open_exchange
 from orchestrator.exchange.shared import fetch_shared, publish
-from orchestrator.exchange.snapshots import FolderWriter, list_writers
+from orchestrator.exchange.snapshots import list_writers
 from orchestrator.exchange.writers import Writer, trial_prefix
 from orchestrator.policy.agenda import Agenda
 from orchestrator.state.ledger import Ledger
@@ -59,7 +61,11 @@ class Rig:
         return folder, FolderWriter(self.store, prefix, folder, trial.id)
 
     def train(self, trial: Trial, folder: Path, writer: FolderWriter, epoch: int) -> None:
-        """An epoch, from its training to its report."""
+        """An epoch, from its training to its report, which the store has."""
+        writer.write(self.report(trial, folder, writer, epoch))
+
+    def report(self, trial: Trial, folder: Path, writer: FolderWriter, epoch: int) -> Taken:
+        """An epoch, from its training to its report, and what is still to be written to the store."""
         (folder / "checkpoint").mkdir(parents=True, exist_ok=True)
         (folder / "checkpoint/last.pt").write_text(f"epoch {epoch}")
         (folder / "checkpoint/best.pt").write_text(f"best {epoch}")
@@ -70,10 +76,11 @@ class Rig:
         outbox = Outbox(folder, trial.number, trial.id, trial.since)
         outbox.append(row)
         outbox.close()
-        writer.push()
+        taken = writer.take()
         self.exchange.record(trial, json.loads(json.dumps(row)))
         self.ledger.report(trial, row)
         self.ledger.judge(trial, epoch)
+        return taken
 
     def folder(self, trial: Trial) -> Path:
         return trial_folder(self.home / "tiny", trial.number)
@@ -139,6 +146,59 @@ def test_a_pruned_trial_keeps_its_checkpoints_only_if_it_is_to(rig: Rig) -> None
         rig.exchange.fetch(trial)
         in_store = {key for key in rig.store.list(trial_prefix("tiny", trial.number)) if "checkpoint" in key}
         assert len(in_store) == len(list(rig.folder(trial).rglob("*.pt"))) == (2 if keeps else 0)
+
+
+def test_what_a_trial_still_writes_is_waited_for_after_its_end(rig: Rig) -> None:
+    trial = rig.begin()
+    folder, writer = rig.worker(trial)
+    rig.train(trial, folder, writer, 1)
+    taken = rig.report(trial, folder, writer, 2)
+    rig.ledger.end(trial, "completed")
+    # The store has a part of the second epoch.
+    part = f"{trial_prefix('tiny', 1)}/{Writer(rig.exchange.driver, 1)}/000002/checkpoint/best.pt"
+    rig.store.put(part, folder / "checkpoint/best.pt")
+    rig.exchange.fetch(trial)
+    assert files_in(rig.folder(trial)) == {"outbox.jsonl", "log.txt", "media/epoch_01/clips.json"}
+    assert rig.store.read(part) == b"best 2"
+    writer.write(taken)
+    rig.exchange.fetch(trial)
+    assert (rig.folder(trial) / "checkpoint/best.pt").read_text() == "best 2"
+    assert "fetched.json" in files_in(rig.folder(trial))
+
+
+def test_what_was_lost_is_not_waited_for_when_nobody_writes_any_more(rig: Rig) -> None:
+    lost, late = rig.begin(), rig.begin()
+    for trial in (lost, late):
+        folder, writer = rig.worker(trial)
+        rig.train(trial, folder, writer, 1)
+        taken = rig.report(trial, folder, writer, 2)
+        rig.ledger.end(trial, "completed")
+    with rig.exchange.run(lambda: False):
+        while "log.txt" not in files_in(rig.folder(late)):
+            time.sleep(0.05)
+        writer.write(taken)
+    assert (rig.folder(late) / "checkpoint/best.pt").read_text() == "best 2"
+    assert (rig.folder(lost) / "checkpoint/best.pt").read_text() == "best 1"
+    # The outbox of the home has what was reported.
+    assert len(rig.ledger.read_rows(lost)) == 2 and not rig.said
+
+
+def test_an_epoch_that_an_evaluation_has_trained_again_comes_from_it(rig: Rig) -> None:
+    trial = rig.begin()
+    folder, writer = rig.worker(trial)
+    rig.train(trial, folder, writer, 1)
+    rig.report(trial, folder, writer, 2)
+    rig.ledger.end(trial, "pruned")
+    rig.exchange.settle(trial, keeps_checkpoints=True)
+    writer_of_it = Writer(rig.exchange.driver, 1, 5)
+    FolderWriter(rig.store, f"tiny/trials/0001/{writer_of_it}", folder, trial.id).push()
+    rig.exchange.fetch(trial)
+    assert (rig.folder(trial) / "checkpoint/last.pt").read_text() == "epoch 2"
+    assert {"fetched.json", "media/epoch_02/clips.json"} <= files_in(rig.folder(trial))
+    # Of a trial that is not to keep them the store keeps neither.
+    rig.exchange.settle(trial, keeps_checkpoints=False)
+    rig.exchange.fetch(trial)
+    assert f"tiny/trials/0001/{writer_of_it}/000001/checkpoint/last.pt" not in rig.store.list("tiny/trials/0001")
 
 
 def test_what_an_evaluation_writes_is_not_replaced_by_what_was_before_it(rig: Rig) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import itertools
 import os
+import shutil
 import threading
 from pathlib import Path
 
 import pytest
 
-from orchestrator.exchange.snapshots import FolderWriter, fetch, find_base, list_writers, read_snapshot, settle_files
+from orchestrator.exchange.folder_writer import TAKEN, FolderWriter, settle_files
+from orchestrator.exchange.snapshots import fetch, find_base, list_writers, read_snapshot
 from orchestrator.exchange.writers import Writer, trial_prefix
 from orchestrator.storage.objects import Content, ObjectStore, StoreError
 
@@ -57,6 +59,45 @@ def fetch_all(store: ObjectStore, writer: Writer, folder: Path) -> dict[str, str
 
 def base_of(store: ObjectStore, writer: Writer, trial_id: str = "id") -> Writer | None:
     return find_base(store, PREFIX, list_writers(store, PREFIX), writer, trial_id)
+
+
+def test_what_was_taken_is_written_however_the_folder_changes_meanwhile(store: ObjectStore, tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    writer = writer_of(store, folder, FIRST)
+    write_epoch(folder, 1)
+    (folder / "media" / "epoch_01").mkdir(parents=True)
+    (folder / "media" / "epoch_01" / "clips.json").write_text("{}")
+    (folder / "trainable").mkdir()
+    (folder / "trainable" / "output.log").write_text("epoch 1\n")
+    expected = {name: text for name, text in texts(folder).items() if not name.endswith(".lock")}
+    taken = writer.take()
+    # Of what is replaced no copy was made.
+    kept = folder / TAKEN / "checkpoint"
+    assert [path.stat().st_ino for path in kept.iterdir()] == [(folder / "checkpoint" / "last.pt").stat().st_ino]
+    write_epoch(folder, 2)
+    with (folder / "trainable" / "output.log").open("a") as log:
+        log.write("epoch 2\n")
+    shutil.rmtree(folder / "media")
+    writer.write(taken)
+    assert fetch_all(store, FIRST, tmp_path / "first") == expected
+    assert not (folder / TAKEN).exists()
+    writer.push()
+    assert fetch_all(store, FIRST, tmp_path / "second")["trainable/output.log"] == "epoch 1\nepoch 2\n"
+
+
+def test_a_write_that_has_lost_what_was_taken_names_nothing_new(store: ObjectStore, tmp_path: Path) -> None:
+    folder = tmp_path / "trial"
+    writer = writer_of(store, folder, FIRST)
+    write_epoch(folder, 1)
+    writer.push()
+    before = fetch_all(store, FIRST, tmp_path / "before")
+    write_epoch(folder, 2)
+    taken = writer.take()
+    # Another attempt on the same machine deletes what this one has there.
+    shutil.rmtree(folder)
+    with pytest.raises(StoreError, match="was deleted before it was written to"):
+        writer.write(taken)
+    assert fetch_all(store, FIRST, tmp_path / "after") == before
 
 
 def test_only_what_changed_is_written_and_what_is_not_named_any_more_is_deleted(

@@ -37,7 +37,7 @@ def test_the_option_comes_before_the_variable(
 
 @pytest.mark.parametrize("address", ["head", "head:", "head:0", "head:70000", ":6379", "tcp://head:6379"])
 def test_what_is_no_address_is_refused_with_those_that_are(address: str) -> None:
-    with pytest.raises(UserError, match=r"no address of a Ray cluster; give HOST:PORT .* auto .* local"):
+    with pytest.raises(UserError, match=r"is not an address of a Ray cluster; give HOST:PORT .* auto .* local"):
         use_address(address)
 
 

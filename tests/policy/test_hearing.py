@@ -177,7 +177,7 @@ def test_listen_offers_the_trials_that_wait_and_some_that_were_heard(tmp_path: P
     [
         (
             {"pruning": {"grace_epochs": 1}},
-            "would stop trials that nobody has heard; objective.preference needs pruning",
+            "would stop trials before listeners have heard them; objective.preference needs pruning",
         ),
         ({"media": {"clips": 0}, "pruning": "none"}, "needs media.clips of 1 or more, got 0"),
         (

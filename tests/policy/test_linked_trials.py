@@ -102,7 +102,7 @@ def test_what_was_trained_is_taken_over_with_the_numbers_of_a_training(home: Pat
         assert twin.curve.spent_s == twin.curve.trained_s > 0
     assert sum(tally.epochs for tally in ledger.tallies.values()) == 0
     lines = [linked_line([trial.origin for trial in each.trials.values()]) for each in (ledger, repeated.ledger)]
-    assert lines == ["4 of 4 trials were taken over from first: 12 epochs spared.", None]
+    assert lines == ["4 of 4 trials were reused from first: 12 epochs spared.", None]
 
 
 def test_a_trial_that_was_taken_over_goes_on_without_the_other_sweep_and_is_taken_over_in_turn(
@@ -217,15 +217,18 @@ def test_a_trainable_of_ones_own_without_a_corpus_is_trained_unless_one_says_tha
     assert can_link(unsaid.model_copy(update={"trainable": "classifier"}))
 
 
-def test_pictures_count_and_a_package_whose_code_may_change_without_its_version_makes_every_trial_new(
+def test_pictures_and_streaming_count_and_a_package_whose_code_may_change_without_its_version_makes_every_trial_new(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     hardware = {"processor": "x", "gpus": []}
-    record = {"hardware": hardware, "judge": None, "judges": {}, "corpus": {"fingerprint": "f", "pictures": "p"}}
+    corpus = {"fingerprint": "f", "pictures": "p", "in_memory_bytes": 1}
+    record = {"hardware": hardware, "judge": None, "judges": {}, "corpus": corpus}
     environment = hash_environment("code", record)
     assert environment not in (
         "",
-        hash_environment("code", {**record, "corpus": {"fingerprint": "f", "pictures": "q"}}),
+        hash_environment("code", {**record, "corpus": {**corpus, "pictures": "q"}}),
+        # Clips that are streamed come in another order.
+        hash_environment("code", {**record, "corpus": {**corpus, "in_memory_bytes": 0}}),
     )
     package = tmp_path / "lab-1.dist-info"
     package.mkdir()
@@ -294,8 +297,8 @@ def test_a_file_that_a_setting_names_counts_and_of_a_folder_nothing_is_known(tmp
 def test_a_plan_says_what_is_taken_over_as_far_as_that_is_known(home: Path, tmp_path: Path) -> None:
     budget = {"budget": {"trials_per_arm": 5, "max_epochs": 3}}
     assert (
-        "note: 4 of 10 trials of the search were trained before (first 4) and are taken over: 12 epochs spared, unless "
-        "code, packages, corpus, judges or processor have changed"
+        "note: 4 of 10 trials of the search were trained before (first 4) and are reused: 12 epochs spared, unless "
+        "code, packages, corpus, judges or CPU have changed"
     ) in str(make_plan(sweep_of(tmp_path, "second", **budget), home)).splitlines()
     tpe = sweep_of(tmp_path, "second", **budget, search={"sampler": "tpe", "startup_trials": 1})
     plan = str(make_plan(tpe, home))

@@ -174,7 +174,7 @@ def test_the_values_of_further_objectives_come_with_the_trials(tmp_path: Path) -
     first = sweep_of(tmp_path, "first", objective=objective)
     start(first, home)
     drive(first, home / "first", score)
-    assert "another objective (other constraints, renderings or objectives beside it)" in refusal(home, tmp_path)
+    assert "another objective (other constraints, renderings or further objectives)" in refusal(home, tmp_path)
     second = sweep_of(tmp_path, "second", objective=objective, warm_start=["first"])
     start(second, home)
     ledger = drive(second, home / "second", score, steps=1)

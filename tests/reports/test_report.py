@@ -795,7 +795,7 @@ def test_an_mlflow_that_does_not_answer_is_said_in_one_line(tmp_path: Path, monk
     ("uri", "said"),
     [
         ("", "no sweep has been run here; run one .* or name another --home"),
-        ("foo", "MLFLOW_TRACKING_URI: 'foo' is no address of MLflow; it begins with one of sqlite, http"),
+        ("foo", "MLFLOW_TRACKING_URI: 'foo' is not an address of MLflow; it begins with one of sqlite, http"),
         ("mysql+foo://x/y", "can't be used .*; allowed: sqlite"),
         ("sqlite:///{home}/gone.db", "gone.db: there is no such database; check MLFLOW_TRACKING_URI"),
     ],

@@ -172,7 +172,7 @@ def test_the_report_draws_the_front(report: Report, tmp_path: Path) -> None:
     for corner, trial in zip(corners[::2], ("2", "3", "1"), strict=True):
         assert corner == f"{float(places[trial]):.1f},{float(heights[trial]):.1f}"
     assert "| 2 | loss=l1 | 0.600 | 0.200 | pruned |" in make_markdown(report)
-    assert "The front</h2>" in page and "objectives beside it" in page
+    assert "The front</h2>" in page and "further objectives" in page
     figures.save(drawings(report)["front"](), tmp_path / "front.png")
     assert (tmp_path / "front.png").stat().st_size > 5000
 

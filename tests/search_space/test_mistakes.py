@@ -309,7 +309,7 @@ MISTAKES = {
     ),
     "one and a half cards": (
         ("budget:", "resources: {gpu: 1.5}\nbudget:"),
-        "11:18: resources.gpu: must be a part of one card (0.25) or whole cards (2), got 1.5",
+        "11:18: resources.gpu: must be a part of one GPU (0.25) or whole GPUs (2), got 1.5",
     ),
     "a card that isn't asked for": (
         ("budget:", "resources: {require_gpu: true}\nbudget:"),
@@ -323,7 +323,7 @@ MISTAKES = {
     "corpus with an unknown key": (
         ("budget:", "corpus: {name: folder, rot: x, root: y}\nbudget:"),
         "11:24: corpus.rot: unknown key 'rot' (did you mean 'root'?); corpus folder has: "
-        "name, rate_hz, clip_s, hop_s, channels, root, follow_links",
+        "name, rate_hz, clip_s, hop_s, channels, in_memory_gib, root, follow_links",
     ),
     "corpus with a wrong number": (
         ("budget:", "corpus: {name: demo, recordings_per_class: 2}\nbudget:"),

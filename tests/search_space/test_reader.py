@@ -236,7 +236,7 @@ def test_another_corpus_drops_what_only_the_old_one_has_and_says_so() -> None:
 def test_what_an_option_sets_is_refused_where_the_corpus_has_no_such_key() -> None:
     demo = ("budget:", "corpus: {name: demo}\nbudget:")
     (line,) = mistakes(demo, overrides=["corpus.seed=3", "corpus.name=folder", "corpus.root=data"])
-    known = "name, rate_hz, clip_s, hop_s, channels, root, follow_links"
+    known = "name, rate_hz, clip_s, hop_s, channels, in_memory_gib, root, follow_links"
     assert line == f"--set corpus.seed=3: unknown key 'seed'; corpus folder has: {known}"
     (line,) = mistakes(demo, overrides=["corpus.name=foldr"])
     assert "Did you mean 'folder'" in line

@@ -214,7 +214,7 @@ def test_what_does_not_run_can_not_be_steered(folder: SweepFolder, command: Comm
         (requesting.go_on, "vae/2", "vae/2 is running: only a stopped trial can be continued"),
         (requesting.retry, "vae/1", "vae/1 is completed: only a failed or diverged trial can be retried"),
         (requesting.boost, "vae/3", "vae has no trial 3; it has 1 to 2"),
-        (lambda home, target, say: requesting.limit(home, target, "0", say), "vae", "'0' is no number of trials"),
+        (lambda home, target, say: requesting.limit(home, target, "0", say), "vae", "'0' is not a number of trials"),
     ],
 )
 def test_what_is_no_use_is_refused_with_the_state(
@@ -227,7 +227,7 @@ def test_what_is_no_use_is_refused_with_the_state(
 
 def test_a_stopped_trial_is_continued_before_it_is_boosted(folder: SweepFolder) -> None:
     folder.event("held", trial=2, reason="stopped by hand")
-    with folder.driven(), pytest.raises(UserError, match=r"vae/2 is stopped: .* continue vae/2 --home .* goes on"):
+    with folder.driven(), pytest.raises(UserError, match=r"vae/2 is stopped: .* continue vae/2 --home .* continues it"):
         requesting.boost(folder.home, "vae/2", print)
     assert not (folder.path / "requests.jsonl").exists()
 
@@ -251,7 +251,7 @@ def test_each_command_leaves_its_request_and_says_what_will_happen(folder: Sweep
     ]
     assert [line.split(":")[0].split(";")[0] for line in said] == [
         "vae pauses",
-        "vae goes on.",
+        "vae continues.",
         "vae runs at most 2 trials at once",
         "vae runs as many trials as there is room for at once",
         "vae/2 stops at the end of its epoch",

@@ -109,7 +109,7 @@ def test_a_machine_dies_and_then_the_drivers_with_its_home_and_nothing_is_lost(
             assert driver.poll() is None, path.read_text()
             kill_machine(machine)
             with blind_machine(nodes, *hidden, **{SCRATCH: str(tmp_path / "two")}):
-                wait_until(lambda: "is gone; it goes on elsewhere" in path.read_text(), path)
+                wait_until(lambda: "is gone; it continues elsewhere" in path.read_text(), path)
                 wait_until(lambda: count_rows(first_home / NAME) >= EPOCHS + 2, path)
                 driver.kill()
                 driver.wait()

@@ -52,10 +52,10 @@ def test_what_a_deleted_sweep_has_trained_is_not_trained_again(home: Path, tmp_p
     assert {trial.outcome for trial in trials.values()} == {"completed"} and len(trials) == 6
     assert [trial.origin and trial.origin.name for trial in trials.values()] == ORIGINS
     assert [(tally.epochs, tally.best and tally.best.epochs) for tally in ledger.tallies.values()] == [(3, 3)] * 3
-    line = "3 of 6 trials were taken over from first: 9 epochs spared."
+    line = "3 of 6 trials were reused from first: 9 epochs spared."
     assert line in shown.getvalue()
     assert collect_status(read_snapshot(home, "second"))["linked"] == line
-    assert "first/1 has trained 3 epochs of it: taken over." in list(explain(home, "second/1"))
+    assert "first/1 has trained 3 epochs of it: reused." in list(explain(home, "second/1"))
 
     # A training again gives these numbers.
     spec = make_spec(sweep, home, trials[1], gpu=0, threads=1)
@@ -74,5 +74,5 @@ def test_what_a_deleted_sweep_has_trained_is_not_trained_again(home: Path, tmp_p
         (epoch, metrics["val/accuracy"]) for epoch, metrics in enumerate(taken, 1)
     ]
     write_reports(home, ["second"], tmp_path, "md", lambda line: None)
-    assert "3 of 6 trials were taken over from first" in (tmp_path / "second.md").read_text()
+    assert "3 of 6 trials were reused from first" in (tmp_path / "second.md").read_text()
     assert "Trial [first/1](#/experiments/" in runs[0].data.tags[words.TAG_NOTE]

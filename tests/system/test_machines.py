@@ -85,7 +85,7 @@ def test_machines_come_and_go_and_no_trial_pays_for_it(tmp_path: Path, home: Pat
         output.wait_for(rf"No more trials of this sweep run on .*torch {ANOTHER_TORCH} instead of")
         # One dies, with whatever it trains.
         nodes.remove_node(dying, allow_graceful=False)
-        output.wait_for(r"Trial \d at epoch \d+: its machine .* is gone; it goes on elsewhere")
+        output.wait_for(r"Trial \d at epoch \d+: its machine .* is gone; it continues elsewhere")
         # Another takes its place within seconds, and is taken back with a warning.
         spot = nodes.add_node(num_cpus=2)
         output.wait_for(r"has joined the cluster \(cpu 2, gpu 0\)")

@@ -78,7 +78,7 @@ def test_a_sweep_waits_for_votes_and_goes_on_with_them(
     assert (tiny_home / "voted" / "sweep.jsonl").read_bytes() == before, "without votes there is nothing to do"
     assert "trials 1, 2, 3 wait for votes" in capsys.readouterr().out
     said = vote_by_file(tiny_home, tmp_path)
-    assert f"All have votes: go on with  orchestrate resume voted --home {tiny_home}" in said
+    assert f"All have votes: continue with  orchestrate resume voted --home {tiny_home}" in said
     ledger = run_sweep(sweep, tiny_home, screen)
     assert len(ledger.trials) == 4 and ledger.trials[4].source == "tpe"
     assert sorted(ledger.preferences, key=lambda number: ledger.preferences[number]) == [1, 2, 3]

@@ -69,7 +69,7 @@ def test_a_driver_whose_ray_dies_becomes_a_fresh_one_and_loses_nothing(tmp_path:
     raylet_of(driver).kill()
     output, _ = driver.communicate(timeout=PATIENCE_S)
     assert driver.returncode == 0, output
-    assert "Ray has died; going on with a new one." in output and "Traceback" not in output
+    assert "Ray has died; continuing with a new one." in output and "Traceback" not in output
     assert not any(each.is_running() for each in workers)
     ledger = Ledger(home / "tiny", read_only=True)
     assert len(ledger.trials) == 8 and {trial.outcome for trial in ledger.trials.values()} <= {"completed", "pruned"}
@@ -142,7 +142,7 @@ def test_a_worker_that_is_told_to_end_costs_its_trial_nothing(tmp_path: Path, ho
                 waiting.remove(number)
     output, _ = driver.communicate(timeout=PATIENCE_S)
     assert driver.returncode == 0 and "Traceback" not in output, output
-    assert "Trial 2 at epoch 2: its process was told to end (SIGTERM); it goes on in another process." in output
+    assert "Trial 2 at epoch 2: its process was told to end (SIGTERM); it continues in another process." in output
     ledger = Ledger(home / "tiny", read_only=True)
     for trial in ledger.trials.values():
         assert (trial.outcome, trial.died_at, len(trial.displaced_at)) == ("completed", [], 1)
@@ -202,9 +202,9 @@ def test_a_driver_in_the_background_is_seen_refuses_a_second_one_pauses_and_is_s
         assert json.loads(told("status", "tiny", "--json"))["state"] == "paused"
         # The last process that trained gives back what it holds, too.
         wait_for(home / "tiny", lambda ledger: not find_actors(status["driver"]["pid"]))
-        assert "tiny goes on" in told("continue", "tiny")
+        assert "tiny continues" in told("continue", "tiny")
         wait_for(home / "tiny", lambda ledger: bool(ledger.live))
-        assert "tiny has stopped. Go on with: orchestrate resume tiny" in told("stop", "tiny")
+        assert "tiny has stopped. Continue with: orchestrate resume tiny" in told("stop", "tiny")
     finally:
         if note := driver_note(home / "tiny"):
             psutil.Process(note["pid"]).kill()

@@ -53,9 +53,9 @@ def mistake(folder: Path, **changes: Any) -> str:
     [
         (
             {"evaluate": {"vioce": ["soft"]}},
-            "no setting of Sung that a trained model can change (did you mean 'voice'?)",
+            "not a setting of Sung that a trained model can change (did you mean 'voice'?)",
         ),
-        ({"evaluate": {"pitch": ["low"]}, "compare": None}, "no setting of Sung that a trained model can change"),
+        ({"evaluate": {"pitch": ["low"]}, "compare": None}, "not a setting of Sung that a trained model can change"),
         ({"evaluate": {"voice": []}}, "evaluate.voice: compares nothing"),
         ({"evaluate": {"voice": ["soft", "lout"]}}, "must be 'soft' or 'loud', got 'lout'"),
         ({"compare": {"voice": ["soft", "loud"]}}, "evaluate.voice: voice is under compare too"),

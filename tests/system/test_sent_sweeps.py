@@ -122,7 +122,7 @@ def test_a_sweep_is_sent_with_its_code_survives_its_driver_and_is_asked_and_stop
     wait_for_epochs(home / "sent", 14)
     # First of all, before the sweep ends by itself on a machine where a command takes long.
     said = head.orchestrate("stop", "sent")
-    assert "sent has stopped. Go on with:" in said
+    assert "sent has stopped. Continue with:" in said
     assert "The driver was killed (-9); it is started again" in head.orchestrate("logs", "sent")
     status = head.orchestrate("status", "sent", "--json")
     assert '"sweep": "sent"' in status or '"name": "sent"' in status, status

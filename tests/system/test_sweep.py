@@ -145,7 +145,7 @@ def assert_stopped_cleanly(driver: subprocess.Popen[str], folder: Path, number: 
     """A signal has ended a sweep, whose last words are how to go on."""
     output, _ = driver.communicate(timeout=60)
     assert driver.returncode == 130, output
-    assert f"Stopped by {number.name}" in output and "Go on with: orchestrate resume tiny" in output
+    assert f"Stopped by {number.name}" in output and "Continue with: orchestrate resume tiny" in output
     assert "Traceback" not in output
     events, _ = read(folder / "sweep.jsonl")
     assert (events[-1]["event"], events[-1]["outcome"]) == ("closed", "interrupted")

@@ -461,7 +461,7 @@ def test_a_deleted_run_is_made_anew_with_all_its_epochs(sweep: SweepFolder) -> N
     follow(sweep.path, once=True)
     assert sweep.steps(1) == [1, 2]
     assert sweep.run(1).info.status == "FINISHED" and "audio" in sweep.artifacts(1)
-    assert sweep.status()["remark"] == "the MLflow run of trial 1 had been deleted; it is made anew"
+    assert sweep.status()["remark"] == "the MLflow run of trial 1 had been deleted; it is made again"
 
 
 def test_a_deleted_experiment_is_made_anew_under_another_name(sweep: SweepFolder) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from trainables.classifier.modalities import Images, Sounds
 from trainables.classifier.trainable import Classifier
 from trainables.components.audio.spectrogram import log_power
 from trainables.components.judges.networks import log_mel
+from trainables.components.training.batches import Batch
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.features import clip_power
 from trainables.corpora.opening import open_corpus
@@ -178,18 +180,19 @@ class TestGiven:
         positions = torch.tensor([3, 0, 7])
         plain = Sounds(corpus, clips, spoil=False, seed=0)
         torch.testing.assert_close(plain.batch(positions), expected[positions], atol=0.01, rtol=0)
-        assert isinstance(plain._mels, np.memmap), "all trials share them"
+        assert isinstance(plain.column._array, np.memmap), "all trials share them"
         spoilt = Sounds(corpus, clips, spoil=True, seed=0)
         torch.testing.assert_close(spoilt.batch(positions), expected[positions], atol=0.01, rtol=0)
         torch.testing.assert_close(spoilt.scale[0], expected.mean(dim=(0, 1)), atol=0.01, rtol=0)
+        larger = Sounds(replace(corpus, in_memory_bytes=0), clips, spoil=False, seed=0)
+        torch.testing.assert_close(larger.scale, plain.scale, atol=1e-4, rtol=1e-3)
 
     @pytest.mark.parametrize("spoil", [True, False])
     def test_the_generator_decides_how_clips_vary(self, corpus: Corpus, spoil: bool) -> None:
         clips, positions = corpus.indices("train"), torch.arange(6)
         for given in (Sounds(corpus, clips, spoil=spoil, seed=0), Images(corpus, clips, 32, spoil=spoil)):
-            one, same, other = (
-                given.augmented_batch(positions, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2)
-            )
+            batch = Batch(positions, [given.column.take(positions)])
+            one, same, other = (given.augment(batch, torch.Generator().manual_seed(seed)) for seed in (1, 1, 2))
             assert torch.equal(one, same) and not torch.equal(one, other)
             assert one.shape == given.batch(positions).shape and one.isfinite().all()
 

@@ -24,8 +24,10 @@ from trainables.autoencoder.trainable import Autoencoder
 from trainables.components.generation import open_model, save_model
 from trainables.components.representation.registries import PHASES
 from trainables.components.training import cuda_graph
+from trainables.components.training.batches import Batches
 from trainables.corpora.corpus import Corpus
 from trainables.corpora.opening import open_corpus
+from trainables.corpora.shards.rows import SplitRows
 from trainables.image_to_sound.trainable import ImageToSound
 from trainables.support.randomness import random_states, restore_random_states, seed_everything
 from trainables.trainable import Trainable
@@ -224,3 +226,13 @@ def test_no_step_of_training_waits_for_the_card(corpus: Corpus) -> None:
         return sum(cuda_graph.WAITED in str(each.message) for each in caught)
 
     assert waits(2) == waits(8) > 0
+
+
+def test_streamed_clips_come_to_the_card_as_they_are_on_the_disk() -> None:
+    array = np.random.default_rng(0).standard_normal((500, 48, 128)).astype(np.float16)
+    rows = SplitRows(array, np.arange(0, 500, 2), torch.device("cuda"), most_bytes=0)
+    batches = Batches([rows], 16, torch.Generator().manual_seed(0))
+    received = [(batch.positions, batch.rows[0]) for batch in batches.epoch()]
+    assert sum(len(positions) for positions, _ in received) == 250
+    for positions, values in received:
+        assert values.is_cuda and np.array_equal(values.cpu().numpy(), array[2 * positions.numpy()])

@@ -14,19 +14,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from orchestrator.exchange.exchange import is_of_training
 from orchestrator.exchange.shared import LIST, publish
-from orchestrator.exchange.snapshots import fetch, list_writers
+from orchestrator.exchange.snapshots import fetch, list_writers, read_epochs
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
 from orchestrator.plugins.corpora import share_corpus
 from orchestrator.state.paths import TRIAL_LOG
 from orchestrator.storage.json_lines import read
 from orchestrator.storage.objects import ObjectStore
+from orchestrator.worker import away
 from orchestrator.worker.actor import Worker
 from orchestrator.worker.attempt import TrialRun
 from orchestrator.worker.away import SCRATCH, local_home, trial_folders
 from orchestrator.worker.ending import EndSignal
+from orchestrator.worker.evaluation import evaluate
 from orchestrator.worker.failure import DISK_FULL, DISPLACED, UNFIT_MACHINE, TrialFailure
 from orchestrator.worker.spec import TrialSpec
 from tests.support.mounts import tmpfs
@@ -139,14 +142,15 @@ def test_a_trial_goes_on_on_another_machine_bit_for_bit_and_a_late_writer_change
     # A third attempt begins where the second one was, not where the lost one is.
     go_to("third")
     last = start(replace(away_spec, attempt=3, reported_epochs=3))
-    assert row_of(last) == alone[3]
+    assert row_of(last) == alone[3] and last._away is not None
+    last._away.wait()
     folder = tmp_path / "fetched"
     folder.mkdir()
     fetch(store, f"{PREFIX}/{Writer(DRIVER, 3)}", folder, lambda name: True, {})
     lines = read(folder / "outbox.jsonl")[0]
     assert [line.get("attempt") for line in lines] == [None, 1, 1, 2, 3]
     assert {"media", "config.yaml", TRIAL_LOG, "checkpoint"} <= {path.name for path in folder.iterdir()}
-    # The time of an upload is a metric of the next epoch of the attempt.
+    # What training has waited for uploads is a metric of the next epoch of the attempt.
     assert "time/upload_s" in lines[2]["metrics"] and "time/upload_s" not in lines[1]["metrics"]
     for worker in (lost, fresh, last):
         worker.cleanup()
@@ -194,6 +198,46 @@ def test_an_evaluation_needs_the_best_checkpoint_only_and_writes_only_what_is_ne
     assert "per_recording.csv" in {Path(name).name for name in names}
 
 
+def test_an_epoch_that_was_lost_is_trained_again_before_it_is_evaluated(
+    spec: TrialSpec,
+    store: ObjectStore,
+    tmp_path: Path,
+    go_to: Callable[[str], None],
+    start: Callable[..., Worker],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(away, "LATE_UPLOAD_S", 0.5)
+    spec = replace(spec, splits=("test",))
+    alone = rows_alone(spec, tmp_path / "alone", 2)
+    expected = evaluate(replace(spec, folder=str(tmp_path / "alone"), storage={}, prepared=""))
+    go_to("first")
+    lost = start(spec)
+    lost.step()
+    # The store does not take the second epoch, which was reported and is the last one of the trial.
+    (tmp_path / "store" / PREFIX / str(Writer(DRIVER, 1)) / "000003").touch()
+    reported = json.loads(lost.step()["row"])
+    assert without_times(reported) == alone[1]
+    go_to("second")
+    worker = start(replace(spec, reported_epochs=2, last_row=reported), "evaluate")
+    evaluated = json.loads(worker.step()["evaluated"])
+    worker.cleanup()
+    assert evaluated == expected
+    writer = list_writers(store, PREFIX)[-1]
+    assert writer.evaluation and read_epochs(store, f"{PREFIX}/{writer}", 1) == 2
+    folder = tmp_path / "fetched"
+    folder.mkdir()
+    for each in (Writer(DRIVER, 1), writer):
+        fetch(store, f"{PREFIX}/{each}", folder, lambda name: True, {})
+    for name in ("last.pt", "best.pt"):
+        there, here = (
+            torch.load(place / "checkpoint" / name, weights_only=True) for place in (folder, tmp_path / "alone")
+        )
+        assert there["row"]["epoch"] == here["row"]["epoch"]
+        assert without_times(there["row"]) == without_times(here["row"])
+    (tmp_path / "store" / PREFIX / str(Writer(DRIVER, 1)) / "000003").unlink()
+    lost.cleanup()
+
+
 def test_a_store_that_does_not_answer_moves_the_trial_and_does_not_end_it(
     spec: TrialSpec,
     store: ObjectStore,
@@ -204,15 +248,21 @@ def test_a_store_that_does_not_answer_moves_the_trial_and_does_not_end_it(
 ) -> None:
     go_to("first")
     worker = start(spec)
-    first = row_of(worker)
+    first = json.loads(worker.step()["row"])
     shutil.move(tmp_path / "store", tmp_path / "unmounted")
     with pytest.raises(TrialFailure, match="there is no such folder on this machine") as failure:
         worker.step()
     assert failure.value.cause == DISPLACED
     shutil.move(tmp_path / "unmounted", tmp_path / "store")
-    fresh = start(replace(spec, attempt=2, reported_epochs=1))
-    assert row_of(fresh)["epoch"] == first["epoch"] + 1
+    # Whether the store had the first epoch or not, it has one row.
+    monkeypatch.setattr(away, "LATE_UPLOAD_S", 0.5)
+    fresh = start(replace(spec, attempt=2, reported_epochs=1, last_row=first))
+    assert row_of(fresh)["epoch"] in (1, 2)
+    lines = read(Path(fresh._task["spec"]["folder"]) / "outbox.jsonl")[0]
+    assert [line["epoch"] for line in lines[1:]][:2] in ([1], [1, 2]) and lines[1] == first
     # What the first attempt has left on this machine is gone once nobody reads it.
+    assert fresh._away is not None
+    fresh._away.wait()
     assert [path.name for path in trial_folders(store.uri, "tiny", 1).iterdir()] == [f"{DRIVER}-0002"]
     fresh.cleanup()
 
@@ -257,6 +307,7 @@ def test_a_full_store_pauses_the_sweep(
     worker.step()
     (tmp_path / "store" / PREFIX / str(Writer(DRIVER, 1)) / "000003").mkdir()
     with tmpfs(tmp_path / "store" / PREFIX / str(Writer(DRIVER, 1)) / "000003", "8k"):
+        worker.step()
         with pytest.raises(TrialFailure, match="No space left") as failure:
             worker.step()
     assert failure.value.cause == DISK_FULL

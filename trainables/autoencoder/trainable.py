@@ -32,6 +32,8 @@ from trainables.components.representation.representation import ClipSplit
 from trainables.components.representation.scene import TrainingClips
 from trainables.components.shapes import Clips, Scalar
 from trainables.components.training.averaging import update_average
+from trainables.components.training.batch_trainable import BatchTrainable
+from trainables.components.training.batches import Batches
 from trainables.components.training.cuda_graph import GraphReplayer
 from trainables.components.training.loop import (
     Buffers,
@@ -46,7 +48,7 @@ from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
 from trainables.support.progress import Progress, silent
-from trainables.trainable import Media, Trainable
+from trainables.trainable import Media
 
 BETA1 = 0.9
 """AdamW's decay rate of gradients."""
@@ -58,7 +60,7 @@ MAX_SAMPLES = 512
 """Clips that are decoded from random latents after every epoch, at most."""
 
 
-class Autoencoder(AutoencoderDeclaration, Trainable):
+class Autoencoder(AutoencoderDeclaration, BatchTrainable):
     """Encodes a clip into a latent of `latent_dim` numbers and decodes it again.
 
     With `linear_path: pca` encoder and decoder add convolutions to a linear path that starts as principal components.
@@ -94,6 +96,7 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         self.training_clips = TrainingClips(self.corpus)
         names = split_augmentations(config.augment)
         self.augmented = AugmentedClips(self.corpus, config.clip_representation, self.train, names, self.device)
+        self.batches = Batches(self.augmented.columns, config.batch_size, self._order)
         betas = BETA1, config.adam_beta2
         self.optimizer = torch.optim.AdamW(self.trained.networks.parameter_groups(), config.lr, betas, fused=True)
         self._replayed = GraphReplayer(self._noise)
@@ -122,9 +125,8 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
     def _train_epoch(self) -> dict[str, float]:
         self.codec.forget_latents()
         self.trained.networks.train()
-        order = torch.randperm(len(self.train), generator=self._order).split(self.config.batch_size)
-        batches = (self.augmented.batch(part, self._order) for part in order[: self.batches_per_epoch])
-        steps = fetch_values([self._train_step(batch) for batch in batches])
+        batches = self.batches.epoch(self.batches_per_epoch)
+        steps = fetch_values([self._train_step(self.augmented.assemble(batch, self._order)) for batch in batches])
         metrics = {**finite_means(steps), "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
         if self.loss.has_sigma:
             # The smallest of all steps: a mean would hide the one in which a likelihood diverges.
@@ -268,6 +270,7 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
             **({} if self.adversary is None else {"adversary": self.adversary.state_dict()}),
             "num_steps": self.num_steps,
             "order": self._order.get_state(),
+            "batches": self.batches.state_dict(),
             "noise": self._noise.get_state(),
         }
 
@@ -283,5 +286,6 @@ class Autoencoder(AutoencoderDeclaration, Trainable):
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
+        self.batches.load_state_dict(state.get("batches", {}))
         # A recorded step would still read the optimizer's old state.
         self._replayed = GraphReplayer(self._noise)

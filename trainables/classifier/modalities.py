@@ -16,10 +16,13 @@ from trainables.components.judges import training
 from trainables.components.judges.log_mels import open_mels
 from trainables.components.judges.networks import DROPOUT, NETWORKS, JudgeName
 from trainables.components.judges.picture_judge import PictureNetwork
+from trainables.components.judges.weights import MEL_BANDS
 from trainables.components.networks.backbones import Backbone
 from trainables.components.pictures.augmentation import Pictures, as_floats, augment, degrade
+from trainables.components.training.batches import Batch
 from trainables.corpora.features import clip_power
 from trainables.corpora.pictures import select_visible
+from trainables.corpora.shards.rows import SplitRows
 
 if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
@@ -33,7 +36,12 @@ Variants = Float16[Tensor, "clips frames 64"]
 
 
 class Sounds:
-    """The log-mels of clips, read from the corpus's cache, and variants of them, held in memory."""
+    """The log-mels of clips, read from the corpus's cache, and variants of them, held in memory.
+
+    Attributes:
+        clips: the clips, as rows of the corpus's table.
+        column: their log-mels, as they are read.
+    """
 
     def __init__(self, corpus: Corpus, clips: NDArray[np.int64], *, spoil: bool, seed: int) -> None:
         """Open the log-mels.
@@ -45,7 +53,9 @@ class Sounds:
             seed: of those variants' noise.
         """
         self.clips = clips
-        self._mels = open_mels(corpus)
+        # Augmentations run on the processor.
+        processor, most_bytes = torch.device("cpu"), corpus.in_memory_bytes
+        self.column = SplitRows(open_mels(corpus), clips, processor, most_bytes=most_bytes)
         self._spoilt: list[Variants] = []
         if spoil:
             parts = np.array_split(clips, range(BATCH_CLIPS, len(clips), BATCH_CLIPS))
@@ -57,23 +67,31 @@ class Sounds:
     @cached_property
     def scale(self) -> tuple[Float[Tensor, " bands"], Float[Tensor, " bands"]]:
         """Mean and standard deviation of each mel band, over clips and frames."""
-        mels = self.batch(torch.arange(len(self.clips)))
-        return mels.mean(dim=(0, 1)), mels.std(dim=(0, 1)).clamp(min=0.1)
+        positions = torch.arange(len(self.clips))
+        if self.column.fits:
+            mels = self.batch(positions)
+            return mels.mean(dim=(0, 1)), mels.std(dim=(0, 1)).clamp(min=0.1)
+        moments = torch.zeros(2, MEL_BANDS, dtype=torch.float64)
+        for part in positions.split(BATCH_CLIPS):
+            mels = self.batch(part).double()
+            moments += torch.stack([mels, mels.square()]).mean(dim=2).sum(dim=1) / len(positions)
+        mean, square = moments
+        return mean.float(), (square - mean.square()).clamp(min=0).sqrt().float().clamp(min=0.1)
 
     def batch(self, positions: Tensor) -> Mels:
         """Return the log-mels at some positions, without augmentation."""
-        return torch.from_numpy(self._mels[self.clips[positions.numpy()]].astype(np.float32))
+        return self.column.take(positions).float()
 
-    def augmented_batch(self, positions: Tensor, generator: torch.Generator) -> Mels:
-        """Return log-mels with a random variant, roll in time, gain and noise, and with masked bands.
+    def augment(self, batch: Batch, generator: torch.Generator) -> Mels:
+        """Return log-mels of a batch with a random variant, roll in time, gain and noise, and with masked bands.
 
         A band of frames and one of frequencies is replaced by the mean (SpecAugment; Park et al., 2019).
 
         Args:
-            positions: of the clips.
+            batch: the batch of `column`.
             generator: on the CPU; all that is random is drawn from it.
         """
-        mels = self.batch(positions)
+        mels, positions = batch.rows[0].float(), batch.positions
         variant = torch.randint(1 + len(self._spoilt), (len(positions),), generator=generator)
         for number, spoilt in enumerate(self._spoilt, start=1):
             is_spoilt = variant == number
@@ -87,6 +105,7 @@ class Images:
 
     Attributes:
         clips: the clips that have a picture, as rows of the corpus's table.
+        column: their pictures, as they are read.
     """
 
     def __init__(
@@ -98,7 +117,7 @@ class Images:
             corpus: where the clips are from.
             clips: rows of the corpus's table.
             size: of a picture's side in pixels.
-            spoil: whether `augmented_batch` blurs half of the pictures and adds noise to them.
+            spoil: whether `augment` blurs half of the pictures and adds noise to them.
             required: whether it is an error if no clip has a picture.
 
         Raises:
@@ -106,21 +125,23 @@ class Images:
         """
         pictures = corpus.frames(size)
         self.clips = select_visible(corpus, pictures, clips, required=required)
-        self._pictures = pictures
+        # Augmentations run on the processor.
+        processor, most_bytes = torch.device("cpu"), corpus.in_memory_bytes
+        self.column = SplitRows(pictures, self.clips, processor, most_bytes=most_bytes)
         self._spoil = spoil
 
     def batch(self, positions: Tensor) -> Pictures:
         """Return the pictures at some positions, without augmentation."""
-        return as_floats(torch.from_numpy(self._pictures[self.clips[positions.numpy()]]))
+        return as_floats(self.column.take(positions))
 
-    def augmented_batch(self, positions: Tensor, generator: torch.Generator) -> Pictures:
-        """Return pictures at some positions: recoloured, moved, flipped, and with a part cut out.
+    def augment(self, batch: Batch, generator: torch.Generator) -> Pictures:
+        """Return the pictures of a batch: recoloured, moved, flipped, and with a part cut out.
 
         Args:
-            positions: of the clips.
+            batch: the batch of `column`.
             generator: on the CPU; all that is random is drawn from it.
         """
-        pictures = augment(self.batch(positions), generator)
+        pictures = augment(as_floats(batch.rows[0]), generator)
         if not self._spoil:
             return pictures
         is_spoilt = torch.rand(len(pictures), 1, 1, 1, generator=generator) < 0.5

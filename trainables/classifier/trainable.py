@@ -25,19 +25,21 @@ from trainables.components.audio.log_power_metrics import score_recordings
 from trainables.components.judges.log_mels import open_mels
 from trainables.components.pictures import spectrogram_pictures
 from trainables.components.shapes import Scalar
-from trainables.components.training.loop import Buffers, batches, descend, fetch_values, finite_means, warm_up
+from trainables.components.training.batch_trainable import BatchTrainable
+from trainables.components.training.batches import Batch, Batches
+from trainables.components.training.loop import Buffers, descend, fetch_values, finite_means, warm_up
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
 from trainables.corpora.splits import Split
 from trainables.support.progress import Progress, silent
-from trainables.trainable import Media, Trainable
+from trainables.trainable import Media
 
 BATCH_CLIPS = 64
 
 Logits = Float[Tensor, "clips classes"]
 
 
-class Classifier(ClassifierDeclaration, Trainable):
+class Classifier(ClassifierDeclaration, BatchTrainable):
     """Learns the classes of a corpus's clips; it shares neither seed nor weights with a judge."""
 
     def __init__(self, config: ClassifierConfig, corpus: Corpus | None, *, device: str, seed: int) -> None:
@@ -49,6 +51,8 @@ class Classifier(ClassifierDeclaration, Trainable):
         self.train = self._examples(self.corpus.indices("train"), spoil=config.spoil)
         self.validation = self._examples(self.corpus.indices("validation"))
         self._order = torch.Generator().manual_seed(seed)
+        # Batch normalization needs two clips.
+        self.batches = Batches([self.train.column], config.batch_size, self._order, least=2)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = make_network(config.modality, config.network, config.weights, len(self.corpus.classes))
@@ -91,16 +95,16 @@ class Classifier(ClassifierDeclaration, Trainable):
 
     def _train_epoch(self) -> dict[str, float]:
         self.network.train()
-        positions = batches(len(self.train.clips), self.config.batch_size, self._order, self.batches_per_epoch)
-        means = finite_means(fetch_values([self._train_step(part) for part in positions]))
+        batches = self.batches.epoch(self.batches_per_epoch)
+        means = finite_means(fetch_values([self._train_step(batch) for batch in batches]))
         return {**means, "optim/lr": float(self.optimizer.param_groups[0]["lr"])}
 
-    def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
+    def _train_step(self, batch: Batch) -> dict[str, Scalar]:
         """Make one optimizer step, skipped if loss or gradient isn't finite; return measurements on the device."""
         self.num_steps += 1
         warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
-        inputs = self.train.augmented_batch(positions, self._order).to(self.device)
-        labels = torch.from_numpy(self.corpus.labels(self.train.clips[positions.numpy()])).to(self.device)
+        inputs = self.train.augment(batch, self._order).to(self.device)
+        labels = torch.from_numpy(self.corpus.labels(self.train.clips[batch.positions.numpy()])).to(self.device)
         truth = F.one_hot(labels, len(self.corpus.classes)).float()
         if self.config.mixup > 0:
             # A Dirichlet distribution of two is a Beta distribution, and can draw from a generator.
@@ -184,6 +188,7 @@ class Classifier(ClassifierDeclaration, Trainable):
             "optimizer": self.optimizer.state_dict(),
             "num_steps": self.num_steps,
             "order": self._order.get_state(),
+            "batches": self.batches.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -194,3 +199,4 @@ class Classifier(ClassifierDeclaration, Trainable):
         self.num_steps = state["num_steps"]
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
+        self.batches.load_state_dict(state.get("batches", {}))

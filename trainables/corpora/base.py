@@ -27,6 +27,7 @@ from trainables.support.progress import Progress
 from trainables.support.registry import Registry
 
 SMALLEST_HOP_S = 0.1
+IN_MEMORY_GIB = 1.0
 
 
 class CorpusSettings(BaseModel):
@@ -57,6 +58,13 @@ class CorpusSettings(BaseModel):
     )
     channels: Channels = Field(
         "mix", description="what of a stereo recording is heard: the mean of its channels, the left or the right one"
+    )
+    in_memory_gib: float = Field(
+        IN_MEMORY_GIB,
+        ge=0,
+        allow_inf_nan=False,
+        description="GiB up to which a split's features, pictures or waveforms fit into memory; features that fit are"
+        " kept on the training device, and training streams from the disk what does not; 0 streams everything",
     )
 
     @model_validator(mode="after")

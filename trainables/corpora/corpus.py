@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from trainables.components.audio.clip import USUAL_CLIP, ClipFormat
 from trainables.corpora.additions import NO_ADDITIONS, Additions
+from trainables.corpora.base import IN_MEMORY_GIB
 from trainables.corpora.shards.array import ShardedArray, open_places
 from trainables.corpora.shards.waveforms import open_store
 from trainables.corpora.splits import Split
@@ -45,6 +46,7 @@ class Corpus:
         source: the name of the source of the recordings (see `CorpusSettings.source`).
         clip_format: the format of every clip, and how recordings are cut into clips.
         pictures_digest: what `digest_pictures` returned where the files of the pictures are; empty where they are here.
+        in_memory_bytes: the size up to which features or pictures of a split fit into memory (`in_memory_gib`).
     """
 
     name: str
@@ -58,6 +60,7 @@ class Corpus:
     source: str = ""
     clip_format: ClipFormat = USUAL_CLIP
     pictures_digest: str = ""
+    in_memory_bytes: int = int(IN_MEMORY_GIB * 2**30)
 
     @property
     def rate_hz(self) -> int:

@@ -15,6 +15,7 @@ from torch import Tensor
 from trainables.components.audio import spectrogram
 from trainables.components.audio.clip import count_frames
 from trainables.corpora.shards.array import ShardedArray
+from trainables.corpora.shards.rows import SplitRows
 from trainables.support.evictable import hold_once
 from trainables.support.progress import Progress, silent
 
@@ -26,8 +27,6 @@ Clips = NDArray[np.int16] | ShardedArray
 QUANTITIES = ("log_power", "instantaneous_frequency", "angle")
 """What names of features begin with."""
 BATCH_CLIPS = 64
-RESIDENT_BYTES = 1 << 30
-"""The size up to which the features of a split are copied to the training device."""
 
 
 def open_features(folder: Path, waveforms: Clips, feature: Feature, progress: Progress = silent) -> NDArray[np.float16]:
@@ -72,7 +71,12 @@ def list_feature_sets(home: Path) -> list[Path]:
 
 def read_waveforms(waveforms: Clips, clips: NDArray[np.int64]) -> Float[Tensor, "clips samples"]:
     """Return the samples of some clips, within ±1."""
-    return torch.from_numpy(waveforms[clips].astype(np.float32) / 32767)
+    return scale_samples(waveforms[clips])
+
+
+def scale_samples(samples: NDArray[np.int16]) -> Float[Tensor, "clips samples"]:
+    """Return samples within ±1; 32767 is full scale."""
+    return torch.from_numpy(samples.astype(np.float32) / 32767)
 
 
 def clip_power(waveforms: Clips, clips: NDArray[np.int64]) -> Float[Tensor, "clips full 512"]:
@@ -81,30 +85,21 @@ def clip_power(waveforms: Clips, clips: NDArray[np.int64]) -> Float[Tensor, "cli
     return spectrogram.power(dithered)
 
 
-class FeatureSplit:
-    """The features of one split, in batches.
-
-    Features of up to 1 GB are kept on the training device; larger ones are read from the memory map.
+class FeatureSplit(SplitRows):
+    """The features of one split, in batches; those that fit are kept on the training device.
 
     Args:
         features: the features of every clip of the corpus.
         clips: the rows of the split's clips.
         device: the training device.
+        most_bytes: the size up to which they fit.
     """
 
-    def __init__(self, features: NDArray[np.float16], clips: NDArray[np.int64], device: torch.device) -> None:
-        self.clips = clips
-        self._features = features
-        self._device = device
-        size_bytes = len(clips) * features.itemsize * features.shape[1] * features.shape[2]
-        self._resident = torch.from_numpy(features[clips]).to(device) if size_bytes <= RESIDENT_BYTES else None
-
-    def __len__(self) -> int:
-        return len(self.clips)
+    def __init__(
+        self, features: NDArray[np.float16], clips: NDArray[np.int64], device: torch.device, most_bytes: int
+    ) -> None:
+        super().__init__(features, clips, device, most_bytes=most_bytes, keep=True)
 
     def batch(self, positions: Int64[Tensor, " batch"]) -> Float[Tensor, "batch frames bins"]:
         """Return the features at positions within the split, on the device, as float32."""
-        if self._resident is not None:
-            return self._resident[positions.to(self._device, non_blocking=True)].float()
-        rows = self._features[self.clips[positions.numpy()]]
-        return torch.from_numpy(rows).to(self._device).float()
+        return self.take(positions).float()

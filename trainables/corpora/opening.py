@@ -182,6 +182,7 @@ class _Opening:
             pictures,
             source=self.source,
             clip_format=self._settings.clip_format,
+            in_memory_bytes=int(self._settings.in_memory_gib * 2**30),
         )
 
     def prepare(self) -> dict[str, Placed]:

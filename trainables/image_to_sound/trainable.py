@@ -24,7 +24,9 @@ from trainables.components.networks.backbones import Backbone
 from trainables.components.pictures.augmentation import augment
 from trainables.components.representation.phase_rendering import render_magnitudes
 from trainables.components.shapes import Latents, Scalar
-from trainables.components.training.loop import Buffers, batches, descend, fetch_values, finite_means, warm_up
+from trainables.components.training.batch_trainable import BatchTrainable
+from trainables.components.training.batches import Batch, Batches
+from trainables.components.training.loop import Buffers, descend, fetch_values, finite_means, warm_up
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.pictures import open_motion
 from trainables.corpora.splits import Split
@@ -37,14 +39,14 @@ from trainables.image_to_sound.references import reference_lines
 from trainables.image_to_sound.retrieval_table import retrieval_table, search_pairs
 from trainables.image_to_sound.training_loss import PairObjective
 from trainables.support.progress import Progress, silent
-from trainables.trainable import SPLIT_METRICS, Media, Trainable
+from trainables.trainable import SPLIT_METRICS, Media
 
 BETAS = (0.9, 0.99)
 DISTRIBUTION_METRICS = ("fad", "kid", "different_bins", "diversity", "inception_score")
 """Metrics of sounds together, which single recordings don't have."""
 
 
-class ImageToSound(ImageToSoundDeclaration, Trainable):
+class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
     """Learns from pairs of a picture and a sound, and is judged by the sounds that it generates for pictures alone.
 
     `PairObjective` is its loss.
@@ -61,6 +63,8 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         judge = open_judge(self.corpus, device=self.device)
         self.assessor = Assessor(self.corpus, "validation", judge, self.device, self.validation.clips)
         self._order = torch.Generator().manual_seed(seed)
+        # Contrastive losses need two pairs.
+        self.batches = Batches(self.train.columns, config.batch_size, self._order, least=2)
         self._noise = torch.Generator(self.device).manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
@@ -118,21 +122,21 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
 
     def _train_epoch(self) -> dict[str, float]:
         self.model.train()
-        positions = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
-        means = finite_means(fetch_values([self._train_step(part) for part in positions]))
+        batches = self.batches.epoch(self.batches_per_epoch)
+        means = finite_means(fetch_values([self._train_step(batch) for batch in batches]))
         return {**means, "optim/lr": float(self.optimizer.param_groups[-1]["lr"])}
 
-    def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
+    def _train_step(self, batch: Batch) -> dict[str, Scalar]:
         """Make one optimizer step, skipped if loss or gradient isn't finite; return measurements on the device."""
         self.num_steps += 1
         warm_up(self.optimizer, self.config.lr, self.num_steps, self.config.warmup_steps)
-        pictures = self.train.pictures(positions)
+        pictures, sounds = self.train.assemble(batch.rows)
         if self.config.augment:
             pictures = augment(pictures, self._order, colours=False, cutout=False)
         before = Buffers(self.model.backbone, self.model.audio)
         picture_distribution = self.model.encode_pictures(pictures, self._autocast())
-        target = self.model.normalize(self.train.sounds(positions))
-        identity = self.train.identify(positions)
+        target = self.model.normalize(sounds)
+        identity = self.train.identify(batch.positions)
         loss = self.objective(picture_distribution, target, *identity, self._autocast(), self._noise)
         return {
             "loss": loss.detach(),
@@ -276,6 +280,7 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
             "normalization": self.model.normalizer.state_dict(),
             "num_steps": self.num_steps,
             "order": self._order.get_state(),
+            "batches": self.batches.state_dict(),
             "noise": self._noise.get_state(),
             **({} if self._flow_training is None else {"flow": self._flow_training.state_dict()}),
         }
@@ -291,4 +296,5 @@ class ImageToSound(ImageToSoundDeclaration, Trainable):
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
+        self.batches.load_state_dict(state.get("batches", {}))
         self._update_train_latents()

@@ -21,12 +21,15 @@ from trainables.components.generation import Model
 from trainables.components.judges.log_mels import open_mels
 from trainables.components.judges.picture_judge import open_picture_judge
 from trainables.components.pictures import spectrogram_pictures as drawing
-from trainables.components.pictures.augmentation import Pictures
+from trainables.components.pictures.augmentation import Pictures, as_floats
 from trainables.components.representation.representation import Representation
 from trainables.components.shapes import Scalar
-from trainables.components.training.loop import batches, fetch_values, finite_means
+from trainables.components.training.batch_trainable import BatchTrainable
+from trainables.components.training.batches import Batch, Batches
+from trainables.components.training.loop import fetch_values, finite_means
 from trainables.corpora.corpus import Corpus, require_corpus
 from trainables.corpora.features import read_waveforms
+from trainables.corpora.shards.rows import SplitRows
 from trainables.corpora.splits import Split
 from trainables.sound_to_image.assessment import PictureAssessor, evaluation_table
 from trainables.sound_to_image.condition import open_condition
@@ -38,7 +41,7 @@ from trainables.sound_to_image.model import PictureFromSound
 from trainables.sound_to_image.networks import Conditions
 from trainables.sound_to_image.references import reference_lines
 from trainables.support.progress import Progress, silent
-from trainables.trainable import SPLIT_METRICS, Media, Trainable
+from trainables.trainable import SPLIT_METRICS, Media
 
 CONDITION_CLIPS = 256
 BATCH_CLIPS = 64
@@ -48,7 +51,7 @@ DISTRIBUTION_METRICS = ("fid", "kid", "different_bins", "diversity", "inception_
 """Metrics of pictures together, which single recordings don't have."""
 
 
-class SoundToImage(SoundToImageDeclaration, Trainable):
+class SoundToImage(SoundToImageDeclaration, BatchTrainable):
     """A conditional GAN that learns from pairs of a sound and a picture.
 
     Generator and discriminator are conditioned on the condition network's output for the sound; the true class is never
@@ -86,6 +89,12 @@ class SoundToImage(SoundToImageDeclaration, Trainable):
         self._set_feature_statistics()
         self.game = Game(config, self.model, discriminator, self._order)
         self._train_conditions = self._cache_train_conditions()
+        columns = [self.train.pictures_column]
+        if self._train_conditions is None:
+            most_bytes = self.corpus.in_memory_bytes
+            columns.append(SplitRows(self._mels, self.train.clips, self.device, most_bytes=most_bytes))
+        # Batch normalization needs two pairs.
+        self.batches = Batches(columns, config.batch_size, self._order, least=2)
 
     def _pairs(self, clips: NDArray[np.int64], *, required: bool = True) -> PairSplit:
         """Return those of some clips that have a picture, with it."""
@@ -131,23 +140,23 @@ class SoundToImage(SoundToImageDeclaration, Trainable):
 
     def _train_epoch(self) -> dict[str, float]:
         self.model.train()
-        positions = batches(len(self.train), self.config.batch_size, self._order, self.batches_per_epoch)
+        batches = self.batches.epoch(self.batches_per_epoch)
         # Not every step trains the generator: its measurements are averaged over the steps that have them.
-        means = finite_means(fetch_values([self._train_step(part) for part in positions]))
+        means = finite_means(fetch_values([self._train_step(batch) for batch in batches]))
         return {**means, "optim/lr": self.game.lr}
 
-    def _train_step(self, positions: Tensor) -> dict[str, Scalar]:
-        noise = torch.randn(len(positions), self.config.noise_dim, generator=self._noise).to(self.device)
+    def _train_step(self, batch: Batch) -> dict[str, Scalar]:
+        noise = torch.randn(len(batch.positions), self.config.noise_dim, generator=self._noise).to(self.device)
         with torch.set_grad_enabled(self.game.is_generators_turn):
-            condition = self._batch_conditions(positions)
-        recordings = self.train.recording_numbers[positions]
-        return self.game.step(self.train.pictures(positions), condition, recordings, noise)
+            condition = self._batch_conditions(batch)
+        recordings = self.train.recording_numbers[batch.positions]
+        return self.game.step(as_floats(batch.rows[0]), condition, recordings, noise)
 
-    def _batch_conditions(self, positions: Tensor) -> Conditions:
+    def _batch_conditions(self, batch: Batch) -> Conditions:
         """Return the conditions of a training batch, with gradients if the condition network is trained."""
         if self._train_conditions is None:
-            return self.model.make_conditions(self._mel(self.train.clips[positions.numpy()]))
-        return self._train_conditions[positions.to(self.device)]
+            return self.model.make_conditions(batch.rows[1].float())
+        return self._train_conditions[batch.positions.to(self.device)]
 
     @torch.no_grad()
     def _validate(self) -> dict[str, float]:
@@ -239,6 +248,7 @@ class SoundToImage(SoundToImageDeclaration, Trainable):
             "model": self.model.state_dict(),
             **self.game.state_dict(),
             "order": self._order.get_state(),
+            "batches": self.batches.state_dict(),
             "noise": self._noise.get_state(),
         }
 
@@ -249,6 +259,7 @@ class SoundToImage(SoundToImageDeclaration, Trainable):
         # Generators' states live on the CPU, wherever the checkpoint was loaded to.
         self._order.set_state(state["order"].cpu())
         self._noise.set_state(state["noise"].cpu())
+        self.batches.load_state_dict(state.get("batches", {}))
         self._train_conditions = self._cache_train_conditions()
 
 

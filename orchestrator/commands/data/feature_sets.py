@@ -1,4 +1,4 @@
-"""What the cache of a corpus keeps of each clip beside its samples, as the configurations of a search space need it."""
+"""What the cache of a corpus keeps of each clip in addition to its samples, for the configurations of a sweep."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def _spectrograms(config: BaseModel, clip_frames: int) -> dict[str, int]:
             f"spectrogram {feature.name}": math.prod(feature.grid.shape(clip_frames)) * FEATURE_BYTES
             for feature in representation.features
         }
-    # A trainable of one's own may say no more than the size.
+    # A user's trainable may give only the size.
     grids = {str(value): GRID.fullmatch(str(value)) for _, value in config}
     usual_frames = clip_format_of(None).frames
     return {

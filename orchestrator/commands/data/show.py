@@ -167,7 +167,7 @@ def _make_clip(corpus: Corpus, survey: Survey, frames: ShardedArray | None, clip
 
 def _encode_drawing(pixels: NDArray[np.uint8]) -> str:
     file = io.BytesIO()
-    # The colours of a spectrogram are a scale, of which 64 steps are enough.
+    # 64 steps are enough for the colour scale of a spectrogram.
     Image.fromarray(pixels).quantize(64).save(file, "PNG")
     return _to_uri("image/png", file.getvalue())
 

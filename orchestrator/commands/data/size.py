@@ -28,7 +28,7 @@ def say_size(sweep: Sweep, home: Path, say: Callable[[str], None]) -> None:
         UserError: it has no corpus, or the corpus can't be used.
     """
     if not sweep.space.corpus:
-        raise UserError(f"{sweep.path}: has no corpus, so it needs none of the disk's space for one")
+        raise UserError(f"{sweep.path}: has no corpus, so it needs no disk space for one")
     check_corpus(sweep.space.corpus)
     estimate = estimate_clips(sweep.space.corpus, home)
     say(

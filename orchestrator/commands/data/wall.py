@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from trainables.corpora.corpus import Corpus
 
 MOST_CLIPS = 48
-"""The page has at most so many clips: a sound and its pictures take 110 kB."""
+"""The page has at most this many clips: a sound and its pictures take 110 kB."""
 MOST_OF_CLASS = 4
 LEVEL_EDGES_DB = np.arange(-80, 1, 5)
 MOST_BINS = 16
@@ -78,7 +78,7 @@ def count_durations(corpus: Corpus) -> Histogram:
 
 
 def _duration_s(corpus: Corpus, num_clips: int) -> float:
-    """Return the duration of a recording of so many clips, from the beginning of the first to the end of the last."""
+    """Return the duration of a recording of this many clips, from the beginning of the first to the end of the last."""
     return (num_clips - 1) * corpus.clip_format.hop_s + corpus.clip_s
 
 

@@ -60,7 +60,7 @@ def write_event_files(home: Path, name: str, folder: Path, progress: Callable[[s
 def _write_trial(snapshot: Snapshot, trial: Trial, folder: Path) -> None:
     """Write the event file of a trial into a folder of its own.
 
-    TensorBoard's own writer is used, not that of `torch.utils.tensorboard`, which encodes sounds anew.
+    TensorBoard's own writer is used, not that of `torch.utils.tensorboard`, which encodes sounds again.
     """
     from tensorboard.compat.proto.event_pb2 import Event
     from tensorboard.summary.writer.event_file_writer import EventFileWriter
@@ -110,7 +110,7 @@ def _list_media(snapshot: Snapshot, trial: Trial) -> Iterator[Entry]:
         try:
             record: Mapping[str, Any] = json.loads((path / words.ARTIFACT_CLIPS).read_text())
         except FileNotFoundError:
-            # Deleted by `orchestrate clean`, or just replaced by a trial that runs.
+            # `orchestrate clean` deleted it, or a trial that runs has just replaced it.
             continue
         # All epochs of a clip are steps of one tag; the best epoch and renderings have tags of their own.
         prefix = "" if path.name.startswith("epoch_") else f"{path.name}/"

@@ -54,7 +54,7 @@ class Plan:
         trials: the number of trials of all arms, those of the confirm stage included.
         most_epochs: the number of epochs if nothing is pruned.
         epochs: the number of epochs that is expected, from simulations; None for a kind of pruning that depends on the
-            curves of trials, which nobody knows beforehand: PASHA, the median rule, patience and the Wilcoxon test.
+            curves of trials, which are unknown beforehand: PASHA, the median rule, patience and the Wilcoxon test.
         rungs: how many trials of the search are expected to reach each rung; none if that is not known either.
         least_epochs: the number of epochs if pruning ends trials as early as it can.
         pruner: when that is, in words; empty if epochs are simulated.

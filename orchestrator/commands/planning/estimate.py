@@ -56,7 +56,7 @@ class Estimate:
 
     Attributes:
         seconds: from the command to the end of the last trial.
-        gpu_hours: the hours for which all trials together hold graphics cards.
+        gpu_hours: the hours for which all trials together hold GPUs.
     """
 
     seconds: Quantiles
@@ -82,7 +82,7 @@ def print_estimate(sweep: Sweep, plan: Plan, home: Path, price: float | None) ->
         sweep: the search space.
         plan: its plan.
         home: the folder of all sweeps.
-        price: of a graphics card for an hour; None for `budget.price_per_gpu_hour`.
+        price: of a GPU for an hour; None for `budget.price_per_gpu_hour`.
 
     Raises:
         UserError: it can't be probed.
@@ -111,8 +111,8 @@ def describe_estimate(
         plan: its plan.
         probe: what was measured.
         estimate: the time that it takes.
-        price: of a graphics card for an hour; None if it is not known.
-        now: the time from which on it would run.
+        price: of a GPU for an hour; None if it is not known.
+        now: the time at which it would start.
     """
     seconds = estimate.seconds
     lines = [
@@ -130,7 +130,7 @@ def describe_estimate(
     if hours is not None and seconds.p50 > hours * 3600:
         lines.append(f"note: budget.hours ({hours:g}) ends the sweep before that")
     if not probe.capacity.gpus:
-        lines.append("GPU-hours: none (no graphics card here)")
+        lines.append("GPU-hours: none (no GPU here)")
         return lines
     lines.append(f"GPU-hours: {estimate.gpu_hours.format(lambda value: f'{value:.2f}')}")
     if price is not None:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 MOST_SIMULATIONS, LEAST_SIMULATIONS = 200, 2
 SIMULATED_TRIALS = 10_000
-"""About as many trials are simulated in all, so that a plan takes no longer than a second or two."""
+"""About this many trials are simulated in all, so that a plan takes no longer than a second or two."""
 LOW, HIGH = 0.1, 0.9
 """The quantiles between which four in five simulations lie."""
 
@@ -72,7 +72,7 @@ def make_load(
         sweep: the search space.
         slots: the number of trials that run at once.
         shares: by arm, the part of all slots that a trial takes; by default one slot.
-        gpus: by arm, the graphics cards of a trial; by default none.
+        gpus: by arm, the GPUs of a trial; by default none.
         durations: by arm, how long the parts of a trial take; by default an epoch takes one second, the rest none.
     """
     space = sweep.space
@@ -97,7 +97,7 @@ def simulate_often(load: Load) -> list[Course]:
 
 
 def count_processors() -> int:
-    """Return how many processors this process may use."""
+    """Return how many CPUs this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 

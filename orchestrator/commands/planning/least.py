@@ -21,7 +21,7 @@ PRUNERS = {
 
 
 def count_least_epochs(trials: int, pruning: Pruning, max_epochs: int) -> int:
-    """Return the epochs that some trials need at least, of which one always trains to the end."""
+    """Return the least epochs that some trials need; one of them always trains to the end."""
     first = min(pruning.first_epoch, max_epochs)
     if pruning.kind == PATIENT:
         return trials * first

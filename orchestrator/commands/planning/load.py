@@ -31,14 +31,14 @@ class Durations:
 
 @dataclass(frozen=True)
 class ArmLoad:
-    """What an arm asks of a sweep.
+    """The load of one arm.
 
     Attributes:
         name: the name of the arm.
         trials: the number of trials of its search.
         confirm: the number of trials of its confirm stage.
         share: the part of all slots that one of its trials takes.
-        gpus: the graphics cards of one trial.
+        gpus: the GPUs of one trial.
         durations: how long the parts of its trials take, one for each shape; a trial has one of them at random.
     """
 
@@ -75,7 +75,7 @@ class Course:
         reached: the number of trials of the search that reached each rung.
         epochs: the epochs of all trials.
         seconds: from the first task to the end of the last one.
-        gpu_seconds: the time for which all trials together held graphics cards.
+        gpu_seconds: the time for which all trials together held GPUs.
     """
 
     reached: Counter[int] = field(default_factory=Counter)

@@ -64,7 +64,7 @@ def make_notes(sweep: Sweep, arms: Sequence[ArmPlan], home: Path | None = None) 
     limits = {"gpu_hours": space.budget.gpu_hours, "cost": space.budget.cost}
     for key, limit in limits.items():
         if limit is not None:
-            notes.append(f"the sweep stops once trials have held graphics cards for budget.{key} of {limit:g}")
+            notes.append(f"the sweep stops once trials have held GPUs for budget.{key} of {limit:g}")
     if home is not None:
         # The fingerprint of the code, the corpus and the judge are not known before the start.
         warm_start = WarmStart(sweep, home, Ledger(home / sweep.name, read_only=True), None)

@@ -99,7 +99,7 @@ def _plan_arm(sweep: Sweep, arm: Arm) -> ArmPlan:
 def _checkpoint_bytes(sweep: Sweep, arms: tuple[ArmPlan, ...]) -> int | None:
     """Return the size of all checkpoints if every trial had the settings of its arm with the largest checkpoint."""
     clip_format = clip_format_of(sweep.space.corpus)
-    # A trainable of one's own may say nothing about the length of clips.
+    # A user's trainable may say nothing about the length of clips.
     clip = () if clip_format == clip_format_of(None) else (clip_format,)
     total = 0
     for arm, planned in zip(sweep.arms, arms, strict=True):

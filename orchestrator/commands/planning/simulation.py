@@ -141,7 +141,7 @@ class _Simulation:
         return self._free_share > arm.share - ROUNDING
 
     def _promote(self) -> _Trial | None:
-        """Return the next paused trial that goes on; None if there is none."""
+        """Return the next paused trial to resume; None if there is none."""
         if self._promoting is None:
             return None
         number = self._promoting.promote_next()
@@ -172,7 +172,7 @@ class _Simulation:
         self._occupy(trial, seconds, is_training=True)
 
     def _occupy(self, trial: _Trial, seconds: float, *, is_training: bool) -> None:
-        """Let a task of a trial hold its slot for so long."""
+        """Let a task of a trial hold its slot for this long."""
         self._num_tasks += 1
         heapq.heappush(self._running, (self._now + seconds, self._num_tasks, trial, is_training))
         self._free_share -= trial.arm.share

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def describe_spared(sweep: Sweep, home: Path, num_warm: Mapping[str, int]) -> Iterator[str]:
-    """Yield a line about the trials that are taken over from other sweeps; none if there are none.
+    """Yield a line about the trials that are reused from other sweeps; none if there are none.
 
     Args:
         sweep: the search space.
@@ -56,7 +56,7 @@ def describe_spared(sweep: Sweep, home: Path, num_warm: Mapping[str, int]) -> It
     unknown = f"; whether one of the {num_unknown} that depend on results was, is not known yet" if num_unknown else ""
     yield (
         f"{num_spared} of {words.amount(num_trials, 'trial')} of the search were trained before ({counts}) and are "
-        f"taken over: {epochs} spared, unless code, packages, corpus, judges or processor have changed{unknown}"
+        f"reused: {epochs} spared, unless code, packages, corpus, judges or CPU have changed{unknown}"
     )
 
 

@@ -85,7 +85,7 @@ def check_renderings(space: SearchSpace, trainable: type[Declaration], complain:
     for key in space.evaluate:
         if key not in trainable.RENDERING:
             hint = suggest_option(key, trainable.RENDERING)
-            message = f"{key!r} is no setting of {trainable.class_name()} that a trained model can change{hint}"
+            message = f"{key!r} is not a setting of {trainable.class_name()} that a trained model can change{hint}"
             complain(("evaluate", key), f"{message}; those are: {allowed}", at_key=True)
         if key in space.compare:
             complain(("evaluate", key), f"{key} is under compare too; delete one of them", at_key=True)

@@ -42,7 +42,7 @@ def check_space(space: SearchSpace, complain: Complain) -> None:
         complain(("resources", "require_gpu"), "needs resources.gpu above 0, got 0")
     for key in ("gpu_hours", "cost"):
         if getattr(budget, key) is not None and not wants_gpu:
-            complain(("budget", key), "limits the time of graphics cards, and resources.gpu is 0; needs budget.hours")
+            complain(("budget", key), "limits the time of GPUs, and resources.gpu is 0; needs budget.hours")
     if resources.accelerator_type and not wants_gpu:
         complain(("resources", "accelerator_type"), "needs resources.gpu above 0, got 0")
 
@@ -55,7 +55,8 @@ def _check_preference(space: SearchSpace, complain: Complain) -> None:
             ("objective", "beside"), "has values of metrics, and objective.preference orders by votes; leave it out"
         )
     if space.pruning:
-        complain(("pruning",), "would stop trials that nobody has heard; objective.preference needs pruning: none")
+        message = "would stop trials before listeners have heard them; objective.preference needs pruning: none"
+        complain(("pruning",), message)
     if space.budget.seeds is not None:
         complain(at, "orders the trials of a search, and budget.seeds searches nothing; needs budget.trials_per_arm")
     if space.corpus is None:

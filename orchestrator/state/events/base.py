@@ -66,4 +66,4 @@ class TrialChange(TrialEvent):
 
     @abstractmethod
     def change_trial(self, trial: Trial, state: SweepState) -> None:
-        """Change the trial, and what the state has beside it and the sums."""
+        """Change the trial, and what else the state has but the sums."""

@@ -51,7 +51,7 @@ class Restarted(Event):
 class Closed(Event, Closing):
     """A driver has stopped; `late` means that it was killed, and a later process wrote this.
 
-    `ran_s` is how long it ran by a clock that nobody sets, and that stands still while the machine sleeps.
+    `ran_s` is how long it ran by a monotonic clock, which stands still while the machine sleeps.
     """
 
     ran_s: float | None = None

@@ -1,4 +1,4 @@
-"""A trial that has ended goes on, or parts of it are done again."""
+"""A trial that has ended resumes, or parts of it are done again."""
 
 from __future__ import annotations
 

@@ -46,7 +46,7 @@ class Granted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Spent(Event):
-    """Trials have held graphics cards for `gpu_s` seconds since the last such event, counted by cards."""
+    """Trials have held GPUs for `gpu_s` seconds since the last such event, summed over GPUs."""
 
     gpu_s: float
 
@@ -110,7 +110,7 @@ class Raised(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class Bounded(Event, RegretBound):
-    """A model has bounded what is left to gain in an arm (`budget.stop_when.regret_below`)."""
+    """A model has bounded the regret of an arm (`budget.stop_when.regret_below`)."""
 
     def change(self, state: SweepState) -> set[int]:
         """Replace the last bound of the arm."""

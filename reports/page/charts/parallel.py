@@ -101,7 +101,7 @@ def _height(axis: Axis, value: float) -> float:
 
 
 def _draw_axis(x: float, axis: Axis, title: str, room_px: float, *, has_missing: bool) -> Markup:
-    """Return an axis with its name above it and the labels of its ticks beside it."""
+    """Return an axis with its name above it and the labels of its ticks next to it."""
     parts: list[Any] = [Markup("<path class='axis' d='M{} {}V{}'/>").format(round(x, 1), TOP, BOTTOM)]
     for number, line in enumerate(reversed(wrap(title, int(room_px / CHARACTER_PX) - 2))):
         parts.append(svg.text(x, TOP - 12 - 14 * number, line, "title middle"))

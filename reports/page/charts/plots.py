@@ -21,7 +21,7 @@ MAX_POINTS = 120
 MARKERS = 6
 """About how many markers a line gets, and how many arms have theirs at different places."""
 MAX_SHIFTED = 200
-"""Up to so many trials, markers at the same place are drawn side by side."""
+"""Up to this many trials, markers at the same place are drawn side by side."""
 SHIFT_PX = 6
 
 
@@ -64,7 +64,7 @@ def curves(histories: pd.DataFrame, metric: str, arms: Arms, rungs: Sequence[int
 
 
 def survival(trials: pd.DataFrame, max_epochs: int, arms: Arms, rungs: Sequence[int]) -> Markup:
-    """Draw how many trials of each arm trained for at least so many epochs; `rungs` are the epochs of ASHA."""
+    """Draw how many trials of each arm trained for at least a number of epochs; `rungs` are the epochs of ASHA."""
     most = int(trials.groupby("arm").size().max())
     plot = Plot(
         number_axis(1, max(max_epochs, 2), is_whole=True),
@@ -163,13 +163,13 @@ def confirmations(pairs: pd.DataFrame, metric: str, arms: Arms) -> Markup:
 
 
 def pick_best(trials: pd.DataFrame, column: str, mode: str, most: int) -> list[int]:
-    """Return the numbers of the best trials, at most so many; the best one is last, so that it is drawn on top."""
+    """Return the numbers of the best trials, at most `most`; the best one is last, so that it is drawn on top."""
     ranked = trials.dropna(subset=[column]).sort_values(column, ascending=mode == "max")
     return [int(trial) for trial in ranked["trial"].tail(most)]
 
 
 def _shift(x: float, y: float, taken: set[tuple[int, int]]) -> float:
-    """Return the place of a marker beside those that are there, and enter it in `taken`."""
+    """Return the place of a marker next to those that are there, and enter it in `taken`."""
     column, row = round(x / SHIFT_PX), round(y / SHIFT_PX)
     shift = 0
     while (column + shift, row) in taken:

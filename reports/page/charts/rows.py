@@ -14,7 +14,7 @@ from reports.page.figures import label_contrast
 from reports.statistics.contrast import Contrast, find_intervals
 
 WIDTH, SIDE, ROW = 480, 14, 38
-"""Size in px: the chart's width, the space beside the axis, and the height of a row."""
+"""Size in px: the chart's width, the space next to the axis, and the height of a row."""
 BAR = 9
 MAX_LABEL = int((WIDTH - 2 * SIDE) / CHARACTER_PX)
 

@@ -54,7 +54,8 @@ class Assessor:
         self._judge = judge
         self._labels = corpus.labels(self.clips)
         self._recordings = corpus.clips["recording"].to_numpy(str)[self.clips]
-        self._targets = FeatureSplit(corpus.features(Feature(Grid(COMMON_SIZE))), self.clips, device)
+        features = corpus.features(Feature(Grid(COMMON_SIZE)))
+        self._targets = FeatureSplit(features, self.clips, device, corpus.in_memory_bytes)
         self._reference = _open_reference(corpus, judge, device)
         self._panel = PanelAssessor(corpus, "sound", self.clips)
 

@@ -190,7 +190,8 @@ class References:
         return self._open_split(grid, clips).batch(torch.arange(len(clips))).flatten(1)
 
     def _open_split(self, grid: Grid, clips: NDArray[np.int64]) -> FeatureSplit:
-        return FeatureSplit(self._corpus.features(Feature(grid)), clips, self._device)
+        features = self._corpus.features(Feature(grid))
+        return FeatureSplit(features, clips, self._device, self._corpus.in_memory_bytes)
 
 
 def class_means(corpus: Corpus, grid: Grid) -> Float[Tensor, "classes frames bins"]:

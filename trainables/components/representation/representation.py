@@ -115,6 +115,7 @@ class ClipSplit:
     Attributes:
         clip_frames: frames of a clip at full resolution.
         shape: channels, frames and bins of a clip in the representation.
+        columns: the features that clips are assembled from.
     """
 
     def __init__(
@@ -124,11 +125,18 @@ class ClipSplit:
         self.clip_frames = corpus.clip_format.frames
         self.shape = representation.shape(self.clip_frames)
         self._representation = representation
-        self._features = [FeatureSplit(corpus.features(feature), clips, device) for feature in representation.features]
+        self.columns = [
+            FeatureSplit(corpus.features(feature), clips, device, corpus.in_memory_bytes)
+            for feature in representation.features
+        ]
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def batch(self, positions: Int64[Tensor, " clips"]) -> Clips:
         """Return the clips at these positions within the split."""
-        return self._representation.assemble([feature_split.batch(positions) for feature_split in self._features])
+        return self.assemble([column.take(positions) for column in self.columns])
+
+    def assemble(self, rows: Sequence[Tensor]) -> Clips:
+        """Return the clips of which the columns have these rows."""
+        return self._representation.assemble([values.float() for values in rows])

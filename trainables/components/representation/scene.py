@@ -71,7 +71,7 @@ class TrainingClips:
     @cached_property
     def _index(self) -> NearestClips:
         features = self.corpus.features(Feature(Grid(INDEX_SIZE)))
-        split = FeatureSplit(features, self._clips, torch.device("cpu"))
+        split = FeatureSplit(features, self._clips, torch.device("cpu"), self.corpus.in_memory_bytes)
         order = torch.randperm(len(split), generator=torch.Generator().manual_seed(0))
         batches = (split.batch(part) for part in torch.arange(len(split)).split(BATCH_CLIPS))
         labels = torch.from_numpy(self.corpus.labels(self._clips))

@@ -1,4 +1,4 @@
-"""Steps of training loops: learning rates, batches, optimizer steps, and means over an epoch."""
+"""Steps of training loops: learning rates, optimizer steps, and means over an epoch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Int64
+from jaxtyping import Bool
 from torch import Tensor, nn
 
 from trainables.components.shapes import Scalar
@@ -43,23 +43,6 @@ def decay_lr(lr: float, num_steps: int, decay_steps: int) -> float:
         decay_steps: the steps after which it has fallen to half; 0 for never.
     """
     return lr if decay_steps == 0 else lr / (1 + max(0, num_steps) / decay_steps)
-
-
-def batches(
-    num_clips: int, size: int, order: torch.Generator, most: int | None = None
-) -> list[Int64[Tensor, " batch"]]:
-    """Draw the batches of an epoch: positions of clips in a random order.
-
-    A last batch of one clip is dropped, because batch normalization and contrastive losses need two.
-
-    Args:
-        num_clips: the number of clips.
-        size: the number of clips in a batch.
-        order: the generator that draws the order.
-        most: the largest number of batches; None for all.
-    """
-    drawn = torch.randperm(num_clips, generator=order).split(size)
-    return [part for part in drawn if len(part) > 1][:most]
 
 
 class Buffers:
