@@ -116,10 +116,10 @@ class SweepRun:
             with following as all_is_written:
                 self._run(agenda, seconds_left, all_is_written)
             return
-        # Nothing is left to run, but MLflow may not have everything.
-        if sender.is_behind(self.folder):
+        # Nothing is left to run, but the home and MLflow may not have everything.
+        if self.exchange is not None or sender.is_behind(self.folder):
             sender.redirect(self.ledger, self.screen.say)
-            with following:
+            with following, self._follow():
                 pass
 
     def _run(self, agenda: Agenda, seconds_left: float | None, all_is_written: Callable[[], None]) -> None:
@@ -180,7 +180,7 @@ class SweepRun:
             raise error_class(f"{reason}\n{self.messages.resume_line}")
 
     def _follow(self) -> contextlib.AbstractContextManager[None]:
-        """Bring what trials write into the home during a block, if they write it elsewhere."""
+        """Bring what trials have written into the home until the end of a block, if they write it elsewhere."""
         if self.exchange is None:
             return contextlib.nullcontext()
         return self.exchange.run(lambda: bool(self.signal_handler.reason))

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -13,17 +15,19 @@ from ruamel.yaml import YAML
 from orchestrator.errors import UserError
 from orchestrator.exchange.exchange import FETCHED, is_of_training
 from orchestrator.exchange.shared import LIST, fetch_shared
-from orchestrator.exchange.snapshots import fetch, find_base, list_writers
+from orchestrator.exchange.snapshots import StoredFile, fetch, find_base, list_writers, read_snapshot
 from orchestrator.exchange.sweep_files import FILES, list_drivers, name_driver
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
+from orchestrator.plugins.corpora import is_split_record, merge_split_record
 from orchestrator.state import event_lines
-from orchestrator.state.home import SEARCH_SPACE, was_run
+from orchestrator.state.events.base import Event
+from orchestrator.state.home import SEARCH_SPACE, lock_sweep, was_run
 from orchestrator.state.paths import SWEEP_LOG, trial_folder
 from orchestrator.state.sweep_state import SweepState
 from orchestrator.state.trial import Trial
-from orchestrator.storage import durable
+from orchestrator.storage import durable, json_lines
 from orchestrator.storage.address import make_absolute
-from orchestrator.storage.objects import ObjectStore
+from orchestrator.storage.objects import ObjectStore, StoreError
 from reports import vocabulary as words
 
 PATIENCE_S = 30.0
@@ -44,47 +48,24 @@ def adopt_sweep(home: Path, name: str, uri: str, say: Callable[[str], None]) -> 
         say: prints a line.
 
     Raises:
-        UserError: the store has no such sweep, or the home has it with another store.
+        UserError: the store has no such sweep, the home has it with another store, another command takes it over or
+            drives it, or the home has other splits of its recordings.
         StoreError: the store could not be read.
     """
-    uri = make_absolute(uri)
-    if was_run(home / name):
-        own_uri = find_uri((home / name / SEARCH_SPACE).read_text())
-        if own_uri != uri:
-            raise UserError(
-                f"--storage {uri}: {name} in {home} was run with storage: {own_uri or 'none'}; resume it without "
-                "--storage"
-            )
-        return
-    store = ObjectStore(uri, say, PATIENCE_S)
-    drivers = list_drivers(store, name)
-    if not drivers:
-        others = sorted({key.partition("/")[0] for key in store.list("") if "/drivers/" in key})
-        raise UserError(f"--storage {uri}: has no sweep {name!r}; available: {', '.join(others) or 'none'}")
-    prefixes = [driver_prefix(name, driver) for driver in reversed(drivers)]
-    # A driver that died at once has not sent its log.
-    prefix = next((prefix for prefix in prefixes if store.size(f"{prefix}/{SWEEP_LOG}")), None)
-    if prefix is None:
+    uri, folder = make_absolute(uri), home / name
+    if not was_run(folder):
+        sweep = _find_sweep(ObjectStore(uri, say, PATIENCE_S), name)
+        with lock_sweep(folder):
+            # Another command may have taken it over meanwhile.
+            if not was_run(folder):
+                say(f"{name}: is taken over from {uri}. Its driver elsewhere must not run any more.")
+                sweep.fetch(home, say)
+                return
+    own_uri = find_uri((folder / SEARCH_SPACE).read_text())
+    if own_uri != uri:
         raise UserError(
-            f"--storage {uri}: no trial of {name} was ever started; run its search space under another --name"
+            f"--storage {uri}: {name} in {home} was run with storage: {own_uri or 'none'}; resume it without --storage"
         )
-    folder = home / name
-    files = {file: content for file in FILES if (content := store.read(f"{prefix}/{file}")) is not None}
-    stored_uri = find_uri(files[SEARCH_SPACE].decode())
-    if stored_uri != uri:
-        raise UserError(f"--storage {uri}: the search space of {name} there has storage: {stored_uri}; give that one")
-    say(f"{name}: is taken over from {uri}. Its driver elsewhere must not run any more.")
-    durable.make_folder(folder)
-    if store.size(f"{prefix}/{LIST}") is not None:
-        fetch_shared(store, f"{prefix}/{LIST}", home)
-    writer = name_driver(folder, uri, drivers)
-    state = SweepState(folder)
-    for event in event_lines.parse_all([json.loads(line) for line in files[SWEEP_LOG].splitlines()], folder):
-        event.apply(state)
-    with ThreadPoolExecutor(AT_ONCE) as executor:
-        list(executor.map(functools.partial(_fetch_trial, store, folder, writer), state.trials.values()))
-    for file in sorted(files, key=lambda file: file == SWEEP_LOG):
-        durable.write_whole(folder / file, files[file].decode())
 
 
 def find_uri(search_space: str) -> str | None:
@@ -93,17 +74,140 @@ def find_uri(search_space: str) -> str | None:
     return None if uri in (None, "none") else str(uri)
 
 
-def _fetch_trial(store: ObjectStore, folder: Path, driver: str, trial: Trial) -> None:
-    """Fetch a trial's folder, with its checkpoints if it has ended and keeps them."""
+@dataclass(frozen=True)
+class StoredSweep:
+    """What a store has of a sweep.
+
+    Attributes:
+        store: the store.
+        name: the name of the sweep.
+        drivers: the homes that have driven it, the last one last.
+        prefix: that of the last one that has sent the sweep's log.
+        files: what it has sent, by name.
+        events: those of the log.
+    """
+
+    store: ObjectStore
+    name: str
+    drivers: Sequence[str]
+    prefix: str
+    files: Mapping[str, bytes]
+    events: Sequence[Event]
+
+    def fetch(self, home: Path, say: Callable[[str], None]) -> None:
+        """Fetch the sweep into a home in which it is locked, and say what the store has lost of it.
+
+        Raises:
+            UserError: the home has other splits of its recordings.
+            StoreError: the store could not be read, or has lost something that trials share.
+        """
+        folder = home / self.name
+        if self.store.size(f"{self.prefix}/{LIST}") is not None:
+            put_in_place = functools.partial(_put_in_place, home)
+            fetch_shared(self.store, f"{self.prefix}/{LIST}", home, put_in_place=put_in_place)
+        driver = name_driver(folder, self.store.uri, list(self.drivers))
+        state = SweepState(folder)
+        for event in self.events:
+            event.apply(state)
+        trials = list(state.trials.values())
+        with ThreadPoolExecutor(AT_ONCE) as executor:
+            lost_by_trial = executor.map(functools.partial(_fetch_trial, self.store, folder, driver), trials)
+            for trial, lost in zip(trials, lost_by_trial, strict=True):
+                if lost:
+                    names = ", ".join(sorted(lost))
+                    say(f"{self.name}/{trial.number}: the store has lost {names}; the sweep goes on without.")
+        for file in sorted(self.files, key=lambda file: file == SWEEP_LOG):
+            durable.write_whole(folder / file, self.files[file].decode())
+
+
+def _find_sweep(store: ObjectStore, name: str) -> StoredSweep:
+    """Return what a store has of a sweep.
+
+    Raises:
+        UserError: it has no such sweep, none that was started, or a log that can't be read.
+    """
+    drivers = list_drivers(store, name)
+    if not drivers:
+        others = [other for other in store.list_prefixes() if list_drivers(store, other)]
+        raise UserError(f"--storage {store.uri}: has no sweep {name!r}; available: {', '.join(others) or 'none'}")
+    prefixes = [driver_prefix(name, driver) for driver in reversed(drivers)]
+    # A driver that died at once has not sent its log.
+    prefix = next((prefix for prefix in prefixes if store.size(f"{prefix}/{SWEEP_LOG}")), None)
+    if prefix is None:
+        raise UserError(
+            f"--storage {store.uri}: no trial of {name} was ever started; run its search space under another --name"
+        )
+    files = {file: content for file in FILES if (content := store.read(f"{prefix}/{file}")) is not None}
+    if SEARCH_SPACE not in files:
+        raise UserError(f"--storage {store.uri}: has lost {prefix}/{SEARCH_SPACE}; put it back there")
+    stored_uri = find_uri(files[SEARCH_SPACE].decode())
+    if stored_uri != store.uri:
+        raise UserError(
+            f"--storage {store.uri}: the search space of {name} there has storage: {stored_uri}; give that one"
+        )
+    place = f"{store.uri}: {prefix}/{SWEEP_LOG}"
+    events = event_lines.parse_all(json_lines.parse_lines(files[SWEEP_LOG], place), place)
+    return StoredSweep(store, name, drivers, prefix, files, events)
+
+
+def _put_in_place(home: Path, arrived: Path, path: Path) -> None:
+    """Put a file that trials share into the home: the home keeps the splits that it has recorded.
+
+    Raises:
+        UserError: the home has other splits of the same recordings.
+    """
+    if not is_split_record(path.relative_to(home).as_posix()):
+        arrived.replace(path)
+        return
+    try:
+        merge_split_record(home, arrived.read_bytes())
+    except UserError as error:
+        raise UserError(f"{error}. Take the sweep over into a new home: --home NEW_FOLDER") from error
+
+
+def _fetch_trial(store: ObjectStore, folder: Path, driver: str, trial: Trial) -> set[str]:
+    """Fetch a trial's folder, with its checkpoints if it has ended and keeps them; return what the store has lost."""
     prefix, target = trial_prefix(folder.name, trial.number), trial_folder(folder, trial.number)
     writers = list_writers(store, prefix)
     base = find_base(store, prefix, writers, Writer(driver, trial.attempts + 1), trial.id)
     if base is None:
-        return
+        return {"all of its files"} if trial.judged else set()
     has_ended = trial.outcome not in (None, words.OUTCOME_PRUNED)
-    fetch(store, f"{prefix}/{base}", target, lambda name: has_ended or not is_of_training(name), {})
+    lost = _fetch_sound(store, f"{prefix}/{base}", target, lambda name: has_ended or not is_of_training(name))
     for writer in writers:
         if writer.evaluation and writer.follows(base):
-            fetch(store, f"{prefix}/{writer}", target, lambda name: True, {})
+            lost |= _fetch_sound(store, f"{prefix}/{writer}", target, lambda name: True)
     if trial.outcome is not None:
         durable.write_whole(target / FETCHED, json.dumps({"attempt": trial.attempts}))
+    return lost
+
+
+def _fetch_sound(store: ObjectStore, prefix: str, target: Path, is_wanted: Callable[[str], bool]) -> set[str]:
+    """Fetch a folder without what the store has lost of it, and return that; the arguments are those of `fetch`.
+
+    Raises:
+        StoreError: the store does not answer.
+    """
+    try:
+        fetch(store, prefix, target, is_wanted, {})
+        return set()
+    except StoreError:
+        snapshot = read_snapshot(store, prefix)
+        files = snapshot.files if snapshot is not None else {}
+        lost = {_unit(name) for name, file in files.items() if is_wanted(name) and not _is_sound(store, file, target)}
+        if not lost:
+            raise
+    fetch(store, prefix, target, lambda name: is_wanted(name) and _unit(name) not in lost, {})
+    return lost
+
+
+def _unit(name: str) -> str:
+    """Return the file, or the folder of files that are of use together only, such as `media/best`."""
+    return "/".join(name.split("/")[:2])
+
+
+def _is_sound(store: ObjectStore, file: StoredFile, folder: Path) -> bool:
+    """Return whether a file is in the store as it was written; it is read into another file of a folder for that."""
+    durable.make_folder(folder)
+    with tempfile.TemporaryDirectory(dir=folder) as temporary:
+        return store.get(file.key, Path(temporary) / "file") == file.content

@@ -23,7 +23,15 @@ from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
 from orchestrator.plugins.corpora import share_corpus
 from orchestrator.state.curve import TAKEN_OVER
 from orchestrator.state.foreign import identity_line
-from orchestrator.state.paths import CHECKPOINT, OUTBOX, RUN_FILE, TRAINABLE_FOLDER, TRIAL_LOG, trial_folder
+from orchestrator.state.paths import (
+    CHECKPOINT,
+    OUTBOX,
+    RUN_FILE,
+    TRAINABLE_FOLDER,
+    TRAINED_MODELS,
+    TRIAL_LOG,
+    trial_folder,
+)
 from orchestrator.storage import durable, json_lines
 from orchestrator.storage.json_lines import Line
 from orchestrator.storage.objects import Content, ObjectStore, StoreError
@@ -117,7 +125,7 @@ class Exchange(SharedHome):
             self.prepared = str(description)
         if code is not None:
             paths += [path for path in code.rglob("*") if path.is_file()]
-        self._publish(paths, progress)
+        self._publish([*paths, *(self._folder / TRAINED_MODELS).rglob("*.pt")], progress)
 
     def _publish(self, paths: Iterable[Path], progress: Callable[[str, int, int], None]) -> None:
         """Write files of the home to the store, for the trials of this sweep; those of earlier calls stay.

@@ -117,7 +117,11 @@ class FolderWriter:
         before, written = self._stored, {}
         for signature, path in taken.sources.items():
             key = f"{self._prefix}/{taken.number:0{PUSH_DIGITS}d}/{taken.names[signature]}"
-            content = self._store.put(key, path)
+            try:
+                content = self._store.put(key, path)
+            except FileNotFoundError:
+                # Another attempt on this machine has deleted what this one had there: the trial has not failed.
+                raise StoreError(f"{path}: was deleted before it was written to {self._store.uri}") from None
             written[signature] = StoredFile(key, content.size, content.sha256)
         files = {name: written.get(signature) or before[signature] for name, signature in taken.signatures.items()}
         named = {name: file for name, file in files.items() if file.key}

@@ -106,7 +106,13 @@ def publish(
     return _hash(text.encode())
 
 
-def fetch_shared(store: ObjectStore, key: str, home: Path, expected: str = "") -> None:
+def fetch_shared(
+    store: ObjectStore,
+    key: str,
+    home: Path,
+    expected: str = "",
+    put_in_place: Callable[[Path, Path], object] = Path.replace,
+) -> None:
     """Fetch the files of a list that a machine does not have; one process fetches, and the others wait for it.
 
     Args:
@@ -115,6 +121,8 @@ def fetch_shared(store: ObjectStore, key: str, home: Path, expected: str = "") -
         home: the home of this machine.
         expected: the hash of the list; it is not read if this machine has fetched that list before. Empty for the list
             as it is.
+        put_in_place: is called with a file that has arrived, and where it belongs; by default the one replaces the
+            other.
 
     Raises:
         StoreError: the store could not be read, or has something else than the list says.
@@ -132,8 +140,12 @@ def fetch_shared(store: ObjectStore, key: str, home: Path, expected: str = "") -
         if text is None or (expected and _hash(text) != expected):
             raise StoreError(f"{store.uri}: {key} is missing, or of another driver than the one that runs the sweep")
         files = _parse(text)
+
+        def fetch(name: str) -> None:
+            _fetch(store, home / name, files[name], hashes.get(name, ""), put_in_place)
+
         with ThreadPoolExecutor(AT_ONCE) as executor:
-            list(executor.map(lambda name: _fetch(store, home / name, files[name], hashes.get(name, "")), files))
+            list(executor.map(fetch, files))
         hashes |= {name: file.sha256 for name, file in files.items()} | {_hash(text): ""}
         durable.write_whole(record, json.dumps(hashes))
 
@@ -146,7 +158,9 @@ def _read_record(path: Path) -> dict[str, str]:
     return record
 
 
-def _fetch(store: ObjectStore, path: Path, file: SharedFile, fetched: str) -> None:
+def _fetch(
+    store: ObjectStore, path: Path, file: SharedFile, fetched: str, put_in_place: Callable[[Path, Path], object]
+) -> None:
     """Fetch a file unless it is there; a file is there only once it is whole.
 
     Args:
@@ -154,6 +168,7 @@ def _fetch(store: ObjectStore, path: Path, file: SharedFile, fetched: str) -> No
         path: the file.
         file: what it should be.
         fetched: the hash of what was fetched there before.
+        put_in_place: as of `fetch_shared`.
     """
     with contextlib.suppress(FileNotFoundError):
         is_of_size = path.stat().st_size == file.size
@@ -161,12 +176,14 @@ def _fetch(store: ObjectStore, path: Path, file: SharedFile, fetched: str) -> No
             return
     durable.make_folder(path.parent)
     part = path.with_name(f".{path.name}.part")
-    if store.get(file.key, part) != Content(file.size, file.sha256):
+    try:
+        if store.get(file.key, part) != Content(file.size, file.sha256):
+            raise StoreError(
+                f"{store.uri}: {file.key} ({path.name}) is missing or damaged; run the sweep again to write it"
+            )
+        put_in_place(part, path)
+    finally:
         part.unlink(missing_ok=True)
-        raise StoreError(
-            f"{store.uri}: {file.key} ({path.name}) is missing or damaged; run the sweep again to write it"
-        )
-    part.replace(path)
     durable.sync_folder(path.parent)
 
 

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from uuid import uuid4
 
-from orchestrator.exchange.writers import driver_prefix
+from orchestrator.exchange.writers import driver_prefix, generation
 from orchestrator.state.home import SEARCH_SPACE
 from orchestrator.state.paths import CONTROLS, NOTICES, PREFERENCES, SWEEP_LOG, TRY_NEXT
 from orchestrator.storage import durable
@@ -50,8 +50,8 @@ def name_driver(folder: Path, uri: str, earlier: list[str]) -> str:
         uri: the address of the store.
         earlier: the homes that have driven the sweep before.
     """
-    generation = int(earlier[-1].partition("-")[0]) + 1 if earlier else 1
-    driver = f"{generation:04d}-{uuid4().hex[:4]}"
+    number = generation(earlier[-1]) + 1 if earlier else 1
+    driver = f"{number:04d}-{uuid4().hex[:4]}"
     durable.write_whole(folder / RECORD, json.dumps({"uri": uri, "driver": driver}))
     return driver
 

@@ -20,17 +20,14 @@ class Writer:
         suffix = f"-e{self.evaluation}" if self.evaluation else ""
         return f"{self.driver}-{self.attempt:04d}{suffix}"
 
-    @property
-    def generation(self) -> int:
-        """How many homes have driven the sweep, this one included."""
-        return int(self.driver.partition("-")[0])
-
     def follows(self, earlier: Writer) -> bool:
         """Return whether another writer came before this one.
 
         Two homes that have taken a sweep over at the same time know nothing of each other.
         """
-        return earlier < self and (earlier.driver == self.driver or earlier.generation < self.generation)
+        return earlier < self and (
+            earlier.driver == self.driver or generation(earlier.driver) < generation(self.driver)
+        )
 
     @classmethod
     def parse(cls, name: str) -> Writer | None:
@@ -39,6 +36,11 @@ class Writer:
         if match is None:
             return None
         return cls(match["driver"], int(match["attempt"]), int((match["evaluation"] or "-e0")[2:]))
+
+
+def generation(driver: str) -> int:
+    """Return how many homes had driven a sweep when a home became its driver, that one included."""
+    return int(driver.partition("-")[0])
 
 
 def trial_prefix(sweep: str, number: int) -> str:

@@ -109,6 +109,29 @@ def share_corpus(corpus: Corpus) -> tuple[Path, list[Path]]:
     return description, list_prepared_files(corpus)
 
 
+def is_split_record(name: str) -> bool:
+    """Return whether a file has the splits of recordings, by its path in the home."""
+    from trainables.corpora.split_record import is_record
+
+    return is_record(name)
+
+
+@user_errors()
+def merge_split_record(home: Path, text: bytes) -> None:
+    """Add the splits of recordings in another home to those in this one.
+
+    Args:
+        home: this home.
+        text: the contents of a file of the other one, for which `is_split_record` holds.
+
+    Raises:
+        UserError: recordings have other splits there.
+    """
+    from trainables.corpora.split_record import merge_record
+
+    merge_record(home, text)
+
+
 @user_errors()
 def verify_cache(settings: Mapping[str, Any], home: Path) -> Verified:
     """Compare the cache of a corpus with its files.

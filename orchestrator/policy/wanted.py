@@ -47,7 +47,7 @@ class WantedTrials:
             for name, searched in match_arms(sweep.arms, wanted).items():
                 self._own.setdefault(name, []).append(searched)
         self._requested: dict[str, list[dict[str, Value]]] = {}
-        self._offset = 0
+        self._requests = json_lines.Reader(ledger.folder / TRY_NEXT)
 
     def next_for(self, arm: Arm, index: int) -> tuple[dict[str, Value], str]:
         """Return the values that an arm's next trial is wanted to have, and their source; empty if there are none.
@@ -59,7 +59,9 @@ class WantedTrials:
         own = self._own.get(arm.name, [])
         if index < len(own):
             return own[index], OWN
-        lines, self._offset = json_lines.read(self._ledger.folder / TRY_NEXT, self._offset)
+        lines, has_lost_lines = self._requests.read_new()
+        if has_lost_lines:
+            self._requested.clear()
         for line in lines:
             self._requested.setdefault(line["arm"], []).append(line["searched"])
         requested = self._requested.get(arm.name, [])

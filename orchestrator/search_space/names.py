@@ -11,14 +11,14 @@ from reports.vocabulary import PARAM_SEED
 SWEEP_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]*$"
 MAX_SWEEP_CHARACTERS = 100
 """A sweep's name is a part of file names, which may have 255 bytes on most file systems."""
-RESERVED = ("artifacts", "cache", "code", "corpora", "listening", "mlflow.db", "reports", "ui.log")
-"""Names of other files and folders in a home."""
+RESERVED = ("artifacts", "cache", "code", "corpora", "listening", "mlflow.db", "reports", "shared", "ui.log")
+"""Names of other files and folders in a home, and of what all sweeps of an object store share."""
 MAX_PARAM_CHARACTERS = 250
 """MLflow's MAX_ENTITY_KEY_LENGTH."""
 
 
 def check_sweep_name(name: str) -> str:
-    """Return the name of a sweep if it can name its folder in a home.
+    """Return the name of a sweep if it can name a folder.
 
     Raises:
         ValueError: it can't; the message says why.
@@ -29,12 +29,18 @@ def check_sweep_name(name: str) -> str:
         )
     if len(name) > MAX_SWEEP_CHARACTERS:
         raise ValueError(f"needs at most {MAX_SWEEP_CHARACTERS} characters, got {len(name)}: {quote_value(name)}")
+    return name
+
+
+def reservation_problem(name: str) -> str | None:
+    """Return why a new sweep can't have a name that can name a folder; None if it can."""
     # Some file systems ignore case, and SQLite makes files named mlflow.db-….
     if name.lower() in RESERVED or name.lower().startswith("mlflow.db-"):
-        raise ValueError(
-            f"{name!r} is reserved for files of the home, as are {', '.join(RESERVED)}; choose another name"
+        return (
+            f"{name!r} is reserved for files of the home or the store, as are {', '.join(RESERVED)}; choose another "
+            "name"
         )
-    return name
+    return None
 
 
 def param_problem(name: str) -> str | None:

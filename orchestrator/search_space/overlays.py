@@ -121,6 +121,6 @@ def make_paths_absolute(root: Node) -> None:
         node = root.find(path)
         if root.trace(path) != path or not isinstance(node.value, str):
             continue
-        is_address = path == ("storage",) and ("://" in node.value or node.value == "none")
+        is_address = path == ("storage",) and ("://" in node.value or node.value in ("", "none"))
         if not is_address and (path not in names or loader.is_file(node.value)):
             node.value = os.path.abspath(node.place.folder / os.path.expanduser(node.value))

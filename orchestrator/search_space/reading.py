@@ -26,6 +26,7 @@ from orchestrator.search_space.checks.rules import (
 )
 from orchestrator.search_space.combinations import Cell, check_params, make_cells
 from orchestrator.search_space.keys import unknown_key
+from orchestrator.search_space.names import reservation_problem
 from orchestrator.search_space.panel import Panel, read_panel
 from orchestrator.search_space.sampler import is_file
 from orchestrator.search_space.schema import SearchSpace
@@ -70,6 +71,9 @@ class Reading:
         self.root.value.setdefault("name", Node(self.path.stem, self.root.place))
         overlays.make_paths_absolute(self.root)
         space = self._validate()
+        # A sweep that has run keeps its name, also if newer versions reserve it.
+        if not self.was_checked and (problem := reservation_problem(space.name)):
+            self.note(("name",), problem)
         if self.skipped_sections.isdisjoint({"budget", "pruning", "resources", "arms"}):
             check_space(space, self.note)
         components = self._import_components(space)

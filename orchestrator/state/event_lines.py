@@ -47,14 +47,15 @@ def parse(line: Line) -> Event:
     Raises:
         UserError: another version of orchestrate wrote the line.
     """
-    cls = KINDS.get(line["event"])
+    kind = str(line.get("event", ""))
+    cls = KINDS.get(kind)
     values = {key: value for key, value in line.items() if key != "event"}
-    if cls is Started:
+    if cls is Started and "ts" in values:
         return Started(ts=values.pop("ts"), record=values)
     if cls is None or not values.keys() <= _FIELDS[cls] or not _REQUIRED[cls] <= values.keys():
         of_trial = f" of trial {line['trial']}" if "trial" in line else ""
         raise UserError(
-            f"the sweep log has an event {line['event']!r}{of_trial} in the format of another version of orchestrate; "
+            f"the sweep log has an event {kind!r}{of_trial} in the format of another version of orchestrate; "
             "resume with that version, or start another sweep with --name"
         )
     return cls(**values)
@@ -72,16 +73,16 @@ def to_line(event: Event) -> Line:
     return line
 
 
-def parse_all(lines: Iterable[Line], path: Path) -> list[Event]:
-    """Return the events that lines of the log at `path` hold.
+def parse_all(lines: Iterable[Line], place: Path | str) -> list[Event]:
+    """Return the events that lines of the log at `place` hold.
 
     Raises:
-        UserError: another version of orchestrate wrote one of them; the message names the file.
+        UserError: another version of orchestrate wrote one of them; the message names the place.
     """
     try:
         return [parse(line) for line in lines]
     except UserError as error:
-        raise UserError(f"{path}: {error}") from None
+        raise UserError(f"{place}: {error}") from None
 
 
 def read_events(path: Path) -> list[Event]:

@@ -35,7 +35,6 @@ class History(SweepState):
         files: what each trial's folder has, by the trial's number.
         places: where the trials on a front are, by number.
         with_media: numbers of the trials that have sounds or pictures.
-        offset: bytes of the sweep log that were read.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -44,9 +43,13 @@ class History(SweepState):
         Args:
             folder: the sweep's folder.
         """
+        self._log = json_lines.Reader(folder / SWEEP_LOG)
+        self._begin(folder)
+
+    def _begin(self, folder: Path) -> None:
+        """Set the state before the first event."""
         super().__init__(folder)
         self.files: dict[int, TrialFiles] = {}
-        self.offset = 0
         self.with_media: set[int] = set()
         self.places: Mapping[int, str] = {}
         self._read_ends: dict[int, int] = {}
@@ -55,6 +58,11 @@ class History(SweepState):
         """The time and the trial of each event of the last moment."""
         self._turns: deque[int] = deque()
         """Every trial, the one first that was not looked at for the longest."""
+
+    @property
+    def offset(self) -> int:
+        """The bytes of the sweep log that were read."""
+        return self._log.offset
 
     @property
     def name(self) -> str:
@@ -85,9 +93,11 @@ class History(SweepState):
         Returns:
             The numbers of the trials about which something is new.
         """
-        path = self.folder / SWEEP_LOG
-        lines, self.offset = json_lines.read(path, self.offset)
-        changed = {number for event in event_lines.parse_all(lines, path) for number in self._take(event)}
+        lines, has_lost_lines = self._log.read_new()
+        if has_lost_lines:
+            self._begin(self.folder)
+        events = event_lines.parse_all(lines, self.folder / SWEEP_LOG)
+        changed = {number for event in events for number in self._take(event)}
         to_look_at = set(self.trials) if everywhere else changed | self.unfinished
         if late and not everywhere:
             to_look_at |= self._late()

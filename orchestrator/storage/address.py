@@ -66,5 +66,8 @@ def parse_address(text: str) -> Address:
 
 
 def make_absolute(text: str) -> str:
-    """Return an address in which a folder has its absolute path; it is relative to the current one."""
-    return text if "://" in text else os.path.abspath(os.path.expanduser(text))
+    """Return an address in which a folder has its absolute path; it is relative to the current one.
+
+    An empty text stays as it is: it names no folder.
+    """
+    return text if "://" in text or not text else os.path.abspath(os.path.expanduser(text))

@@ -36,8 +36,8 @@ def pause_collector() -> Iterator[None]:
 def read(path: Path, offset: int = 0) -> tuple[list[Line], int]:
     """Read the complete lines of a log from a byte offset on.
 
-    A last line without a newline is still being written, or a kill cut it short: it is not read. A log that has become
-    shorter than the offset is read from its beginning.
+    A last line without a newline is still being written, or a kill cut it short: it is not read. A log in which no line
+    ends at the offset any more is read from its beginning.
 
     Args:
         path: the log; a missing one counts as empty.
@@ -49,18 +49,62 @@ def read(path: Path, offset: int = 0) -> tuple[list[Line], int]:
     Raises:
         UserError: a complete line is not JSON. A kill can't cause that.
     """
+    data, begin = _read_bytes(path, offset, b"\n")
+    return parse_lines(data, path, begin), begin + len(data)
+
+
+def _read_bytes(path: Path, offset: int, before: bytes) -> tuple[bytes, int]:
+    """Return the complete lines of a log from a byte offset on, and that offset.
+
+    The offset is 0 if these bytes do not stand before it any more: the log has lost a line that had been read before it
+    was synced, by a power cut or because it could not be synced.
+    """
     try:
         with path.open("rb") as file:
-            if os.fstat(file.fileno()).st_size < offset:
-                # A power cut took lines that had not been synced when they were read.
-                offset = 0
+            if offset:
+                file.seek(max(0, offset - len(before)))
+                if file.read(len(before)) != before:
+                    offset = 0
             file.seek(offset)
             data = file.read()
     except FileNotFoundError:
-        return [], offset
-    end = data.rfind(b"\n") + 1
-    lines = data[:end].split(b"\n")[:-1]
-    return [_parse(line, path, offset, number) for number, line in enumerate(lines, 1)], offset + end
+        return b"", offset
+    return data[: data.rfind(b"\n") + 1], offset
+
+
+class Reader:
+    """Reads a log that another process writes: each time what is new.
+
+    Attributes:
+        offset: the bytes that were read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Read nothing yet.
+
+        Args:
+            path: the log.
+        """
+        self.offset = 0
+        self._path = path
+        self._last_line = b""
+
+    def read_new(self) -> tuple[list[Line], bool]:
+        """Read the complete lines that were added since the last call.
+
+        Returns:
+            The lines, and whether the log has lost lines that were read before: then these are all that it has.
+
+        Raises:
+            UserError: a complete line is not JSON.
+        """
+        data, begin = _read_bytes(self._path, self.offset, self._last_line)
+        has_lost_lines = begin < self.offset
+        lines = parse_lines(data, self._path, begin)
+        self.offset = begin + len(data)
+        if data or has_lost_lines:
+            self._last_line = data[data.rfind(b"\n", 0, -1) + 1 :]
+        return lines, has_lost_lines
 
 
 def read_first(path: Path) -> list[Line]:
@@ -76,38 +120,44 @@ def read_first(path: Path) -> list[Line]:
             line = file.readline()
     except FileNotFoundError:
         return []
-    return [_parse(line, path, 0, 1)] if line.endswith(b"\n") else []
+    return parse_lines(line, path)
+
+
+def parse_lines(data: bytes, place: Path | str, offset: int = 0) -> list[Line]:
+    """Return the lines of a part of a log as dicts; an incomplete last one is left out.
+
+    Args:
+        data: the part.
+        place: the file, or what else names the log in an error message.
+        offset: where in the file the part begins.
+
+    Raises:
+        UserError: a line is not a JSON object.
+    """
+    lines = data.split(b"\n")[:-1]
+    return [_parse(line, place, offset, number) for number, line in enumerate(lines, 1)]
+
+
+def _parse(line: bytes, place: Path | str, offset: int, number: int) -> Line:
+    """Return a line of a log as a dict; `number` is its number from the offset on."""
+    try:
+        parsed = json.loads(line)
+        if not isinstance(parsed, dict):
+            raise ValueError
+    except ValueError:
+        lines_before = _count_lines(Path(place), offset) if offset else 0
+        raise UserError(
+            f"{place}:{lines_before + number}: not a line that was written here: "
+            f"{line[:40].decode(errors='replace')!r}; "
+            "put the file back from a backup, or delete this line if nothing else is left of it"
+        ) from None
+    return parsed
 
 
 def _count_lines(path: Path, end: int) -> int:
     """Return the number of lines in the first bytes of a log."""
     with path.open("rb") as file:
         return file.read(end).count(b"\n")
-
-
-def _parse(line: bytes, path: Path, offset: int, number: int) -> Line:
-    """Return a line of a log as a dict.
-
-    Args:
-        line: the line's bytes.
-        path: the log, for the error message.
-        offset: where in the log reading began, for the error message.
-        number: the line's number from there on, for the error message.
-
-    Raises:
-        UserError: the line is not a JSON object.
-    """
-    try:
-        parsed = json.loads(line)
-        if not isinstance(parsed, dict):
-            raise ValueError
-    except ValueError:
-        place = f"{path}:{_count_lines(path, offset) + number}"
-        raise UserError(
-            f"{place}: not a line that was written here: {line[:40].decode(errors='replace')!r}; "
-            "put the file back from a backup, or delete this line if nothing else is left of it"
-        ) from None
-    return parsed
 
 
 class Log:

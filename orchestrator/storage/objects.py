@@ -14,7 +14,7 @@ import os
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -25,7 +25,7 @@ from orchestrator.storage.address import parse_address
 from orchestrator.storage.connection import connect
 
 if TYPE_CHECKING:
-    from pyarrow.fs import FileSystem
+    from pyarrow.fs import FileInfo, FileSystem
 
 PATIENCE_S = 600.0
 """How long a passing error of the store is waited for."""
@@ -113,31 +113,22 @@ class ObjectStore:
 
         Raises:
             StoreError: it could not be written.
-            OSError: the disk of the store is full.
+            OSError: the file can't be opened, or the disk of the store is full.
         """
-        return self._try(f"write {key}", lambda: self._put(key, content))
+        # The file is opened here, because only what the store does is tried again.
+        with io.BytesIO(content) if isinstance(content, bytes) else content.open("rb") as source:
+            size = len(content) if isinstance(content, bytes) else os.fstat(source.fileno()).st_size
+            return self._try(f"write {key}", lambda: self._put(key, source, size))
 
-    def _put(self, key: str, content: Path | bytes) -> Content:
-        hashed, size = hashlib.sha256(), 0
-        with contextlib.ExitStack() as stack:
-            source: IO[bytes] = stack.enter_context(
-                io.BytesIO(content) if isinstance(content, bytes) else self._open_source(content)
-            )
-            left = len(content) if isinstance(content, bytes) else os.fstat(source.fileno()).st_size
-            target = stack.enter_context(self._write(key))
+    def _put(self, key: str, source: IO[bytes], size: int) -> Content:
+        source.seek(0)
+        hashed, left = hashlib.sha256(), size
+        with self._write(key) as target:
             while left and (chunk := source.read(min(CHUNK_BYTES, left))):
                 target.write(chunk)
                 hashed.update(chunk)
-                size += len(chunk)
                 left -= len(chunk)
-        return Content(size, hashed.hexdigest())
-
-    def _open_source(self, path: Path) -> IO[bytes]:
-        try:
-            return path.open("rb")
-        except FileNotFoundError:
-            # No error of the store, which would be waited for.
-            raise StoreError(f"{path}: was deleted before it was written to {self.uri}") from None
+        return Content(size - left, hashed.hexdigest())
 
     @contextlib.contextmanager
     def _write(self, key: str) -> Iterator[Any]:
@@ -183,21 +174,26 @@ class ObjectStore:
 
         Raises:
             StoreError: it could not be read.
-            OSError: the disk of the file is full.
+            OSError: the file can't be written, or its disk is full.
         """
+        with path.open("wb") as file:
+            content = self._try(f"read {key}", lambda: self._or_none(lambda: self._get(key, file)))
+        if content is None:
+            path.unlink()
+        return content
 
-        def get() -> Content:
-            hashed, size = hashlib.sha256(), 0
-            with self._files.open_input_stream(self._path(key)) as stream, path.open("wb") as file:
-                while chunk := stream.read(CHUNK_BYTES):
-                    file.write(chunk)
-                    hashed.update(chunk)
-                    size += len(chunk)
-                file.flush()
-                os.fsync(file.fileno())
-            return Content(size, hashed.hexdigest())
-
-        return self._try(f"read {key}", lambda: self._or_none(get))
+    def _get(self, key: str, file: IO[bytes]) -> Content:
+        file.seek(0)
+        file.truncate()
+        hashed, size = hashlib.sha256(), 0
+        with self._files.open_input_stream(self._path(key)) as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                file.write(chunk)
+                hashed.update(chunk)
+                size += len(chunk)
+        file.flush()
+        os.fsync(file.fileno())
+        return Content(size, hashed.hexdigest())
 
     def list(self, prefix: str) -> dict[str, int]:
         """Return the sizes of the objects below a prefix, by their keys.
@@ -205,15 +201,23 @@ class ObjectStore:
         Raises:
             StoreError: they could not be listed.
         """
-        from pyarrow import fs
+        begin = len(self._address.root) + 1
+        files = [info for info in self._look_below(prefix, recursive=True) if info.is_file]
+        return {info.path[begin:]: info.size for info in files if not info.base_name.endswith(".part")}
 
-        def list_() -> dict[str, int]:
-            selector = fs.FileSelector(self._path(prefix), allow_not_found=True, recursive=True)
-            files = [info for info in self._files.get_file_info(selector) if info.type == fs.FileType.File]
-            begin = len(self._address.root) + 1
-            return {info.path[begin:]: info.size for info in files if not info.base_name.endswith(".part")}
+    def list_prefixes(self) -> Sequence[str]:
+        """Return the first parts of the keys that have several, without listing all objects.
 
-        return self._try(f"list {prefix}", list_)
+        Raises:
+            StoreError: they could not be listed.
+        """
+        return sorted(info.base_name for info in self._look_below("", recursive=False) if not info.is_file)
+
+    def _look_below(self, prefix: str, *, recursive: bool) -> Sequence[FileInfo]:
+        from pyarrow.fs import FileSelector
+
+        selector = FileSelector(self._path(prefix), allow_not_found=True, recursive=recursive)
+        return self._try(f"list {prefix}", lambda: self._files.get_file_info(selector))
 
     def size(self, key: str) -> int | None:
         """Return the size of an object in bytes; None if there is none.

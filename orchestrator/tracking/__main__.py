@@ -92,7 +92,8 @@ class Follower:
         if is_late_look:
             self._looked_late_s = time.monotonic()
         changed = self._history.refresh(everywhere=everywhere, late=is_late_look)
-        self._waiting |= changed
+        # A trial that the log has lost is there no more.
+        self._waiting = (self._waiting | changed) & self._history.trials.keys()
         if self._history.closed is not before[1] and self._history.is_finished:
             # The notes of all trials then have their places.
             self._waiting |= set(self._history.trials)

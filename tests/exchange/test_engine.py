@@ -127,6 +127,8 @@ def test_the_setting_is_relative_to_its_file_and_an_option_to_the_current_folder
     address = "s3://bucket/runs?endpoint_override=minio:9000&scheme=http"
     assert read_search_space(path, overrides=[f"storage={address}"]).space.storage == address
     assert read_search_space(path, overrides=["storage=none"]).space.storage is None
+    with pytest.raises(SearchSpaceError, match=r"storage='': needs s3://BUCKET/PREFIX, .* or a folder"):
+        read_search_space(path, overrides=["storage=''"])
     with pytest.raises(
         SearchSpaceError, match=r"--set storage=s4://bucket/runs: has the unknown scheme s4://, did you mean s3://"
     ):

@@ -31,11 +31,11 @@ from tests.support.spaces import noop_sweep
 class Rig:
     """A driver in a home, and a machine with a folder of its own."""
 
-    def __init__(self, root: Path, home: str = "home") -> None:
+    def __init__(self, root: Path, home: str = "home", hours: float | None = None) -> None:
         self.root, self.home, self.store_folder = root, root / home, root / "store"
         self.store_folder.mkdir(exist_ok=True)
         self.uri = str(self.store_folder)
-        budget = {"trials_per_arm": 6, "max_epochs": 1}
+        budget = {"trials_per_arm": 6, "max_epochs": 1, **({"hours": hours} if hours else {})}
         self.sweep = noop_sweep(root, compare=None, storage=self.uri, budget=budget, pruning="none")
         (self.home / "tiny").mkdir(parents=True, exist_ok=True)
         (self.home / "tiny" / "search_space.yaml").write_text(self.sweep.text)

@@ -12,7 +12,7 @@ from orchestrator.commands.planning.plan import make_plan
 from orchestrator.commands.resume import ResumeOptions, grant
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.overview.screen import Screen
-from orchestrator.policy.wanted import try_next
+from orchestrator.policy.wanted import WantedTrials, try_next
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.budget import Budget
 from orchestrator.state.events.drivers import Started
@@ -82,6 +82,18 @@ def test_the_next_trial_is_the_one_that_was_asked_for(
     assert [trial.searched["x"] for trial in ledger.trials.values() if trial.source == "requested"] == [0.125, 0.5]
     assert sources(ledger, "arm=a").count("requested") == 2 and "requested" not in sources(ledger, "arm=b")
     assert len(ledger.trials) == 12
+
+
+def test_a_request_that_was_taken_back_counts_for_nothing(stopped: tuple[Sweep, Path]) -> None:
+    sweep, home = stopped
+    try_next(home, "tiny", ["x=0.125", "arm=a"], print)
+    wanted = WantedTrials(sweep, ledger_of(sweep, home / "tiny"))
+    arm = sweep.arms[0]
+    assert wanted.next_for(arm, 1)[0]["x"] == 0.125
+    # It could not be synced, and the user has asked for something else.
+    (home / "tiny" / "try_next.jsonl").unlink()
+    try_next(home, "tiny", ["x=0.5", "arm=a"], print)
+    assert wanted.next_for(arm, 1)[0]["x"] == 0.5
 
 
 def test_a_sweep_that_has_all_its_trials_says_how_it_gets_another_one(stopped: tuple[Sweep, Path]) -> None:

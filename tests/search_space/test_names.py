@@ -7,6 +7,7 @@ from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_param
 
 from orchestrator.search_space.names import RESERVED, param_problem
+from orchestrator.search_space.reader import read_stored
 from tests.support.net_space import COMPARE, go_to_net, mistakes, read
 
 
@@ -20,8 +21,14 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_a_sweep_can_not_have_the_name_of_what_the_home_keeps(name: str) -> None:
     (line,) = mistakes(name=name)
     assert line.startswith(
-        f"--name {name}: '{name}' is reserved for files of the home, as are artifacts, cache, code, corpora, "
+        f"--name {name}: '{name}' is reserved for files of the home or the store, as are artifacts, cache, code, "
     )
+
+
+def test_a_sweep_that_has_run_keeps_a_name_that_is_reserved_now(folder: Path) -> None:
+    (folder / "shared").mkdir()
+    (folder / "shared" / "search_space.yaml").write_text(read().text)
+    assert read_stored(folder / "shared").name == "shared"
 
 
 def test_a_sweep_can_not_have_a_name_that_is_too_long_for_a_file() -> None:

@@ -159,3 +159,26 @@ def test_what_an_event_tells_of_an_old_trial_is_looked_at_once(many: SweepFolder
     # It runs again, and is looked at each time.
     many.report(8, 2)
     assert read.refresh() == {8}
+
+
+def test_a_line_that_the_driver_took_back_is_taken_back_here(tmp_path: Path) -> None:
+    sweep = SweepFolder(tmp_path)
+    sweep.start()
+    sweep.whole_trial(1)
+    sweep.ask(2)
+    read = History(sweep.path)
+    read.refresh(everywhere=True)
+    size = (sweep.path / "sweep.jsonl").stat().st_size
+    sweep.end(2)
+    assert read.refresh() == {2} and read.trials[2].outcome == "completed"
+    # It could not be synced.
+    os.truncate(sweep.path / "sweep.jsonl", size)
+    assert read.refresh() == {1, 2}
+    fresh = History(sweep.path)
+    fresh.refresh(everywhere=True)
+    for state in (read, fresh):
+        check_tallies(state)
+        assert state.trials[2].outcome is None and len(state.starts) == 1 and state.unfinished == {2}
+        assert [trial.number for trial in state.of_arm("loss=vae", "search")] == [1, 2]
+        assert state.trials[1].epochs == 2
+    assert read.offset == size

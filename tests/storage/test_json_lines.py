@@ -1,11 +1,12 @@
 import gc
 import json
+import os
 from pathlib import Path
 
 import pytest
 
 from orchestrator.errors import UserError
-from orchestrator.storage.json_lines import Log, pause_collector, read
+from orchestrator.storage.json_lines import Log, Reader, pause_collector, read
 
 
 def test_what_was_appended_is_read(tmp_path: Path) -> None:
@@ -36,6 +37,36 @@ def test_reading_goes_on_from_an_offset(tmp_path: Path) -> None:
     assert [event["event"] for event in read(log.path, offset)[0]] == ["two"]
 
 
+@pytest.mark.parametrize("next_event", [None, "2", "two", "two and more"])
+def test_a_log_that_has_lost_a_line_is_read_anew(tmp_path: Path, next_event: str | None) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    reader = Reader(log.path)
+    log.append({"event": "one"})
+    assert reader.read_new() == ([{"event": "one"}], False)
+    size = log.path.stat().st_size
+    log.append({"event": "TWO"})
+    assert reader.read_new() == ([{"event": "TWO"}], False)
+    # It could not be synced, so that its writer has taken it back; what comes next is shorter, as long, or longer.
+    os.truncate(log.path, size)
+    lines = [{"event": "one"}]
+    if next_event is not None:
+        log.append({"event": next_event})
+        lines.append({"event": next_event})
+    assert reader.read_new() == (lines, True)
+    assert reader.read_new() == ([], False) and reader.offset == log.path.stat().st_size
+    log.append({"event": "three"})
+    assert reader.read_new() == ([{"event": "three"}], False)
+
+
+def test_an_offset_at_which_no_line_ends_any_more_is_not_trusted(tmp_path: Path) -> None:
+    log = Log(tmp_path / "log.jsonl")
+    log.append({"event": "one"})
+    _, offset = read(log.path)
+    os.truncate(log.path, 0)
+    log.append({"event": "another one"})
+    assert read(log.path, offset) == ([{"event": "another one"}], log.path.stat().st_size)
+
+
 def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
     assert read(tmp_path / "none.jsonl") == ([], 0)
 
@@ -43,8 +74,6 @@ def test_a_log_that_is_not_there_is_empty(tmp_path: Path) -> None:
 def test_a_full_disk_leaves_whole_lines_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     log = Log(tmp_path / "log.jsonl")
     log.append({"event": "one"})
-    import os
-
     write = os.write
     monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:5]))
     with pytest.raises(OSError, match="No space left"):

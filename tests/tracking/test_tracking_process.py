@@ -1,5 +1,6 @@
 """Tracking as a process of its own, and against a real server."""
 
+import os
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from orchestrator.tracking import __main__
 from orchestrator.tracking import sender as follower
-from orchestrator.tracking.__main__ import follow
+from orchestrator.tracking.__main__ import Follower, follow
 from orchestrator.tracking.sender import Deaths, run_sender
 from orchestrator.tracking.ui import run_server
 from tests.support.sweep_folder import SweepFolder
@@ -33,6 +34,20 @@ def test_the_process_sends_what_is_left_when_its_driver_has_gone(sweep: SweepFol
     assert process.wait(timeout=120) == 0
     assert sweep.steps(1) == [1, 2]
     assert sweep.runs()["vae"].info.status == "FINISHED"
+
+
+def test_a_trial_that_the_log_has_lost_is_not_sent(sweep: SweepFolder) -> None:
+    sweep.start()
+    sweep.whole_trial(1)
+    follower = Follower(sweep.path)
+    size = (sweep.path / "sweep.jsonl").stat().st_size
+    sweep.whole_trial(2)
+    follower.look()
+    # It could not be synced, and its driver took it back.
+    os.truncate(sweep.path / "sweep.jsonl", size)
+    follower.look()
+    assert follower.send() and sweep.status()["error"] is None
+    assert sweep.steps(1) == [1, 2] and len(sweep.runs()) == 2
 
 
 def test_what_was_written_while_the_server_was_down_arrives_once_and_in_order(

@@ -10,12 +10,18 @@ import json
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from filelock import FileLock
 
 from trainables.corpora.splits import Split, digest
+from trainables.errors import InputError
 from trainables.support.cache import explain_write_errors, write_whole
+
+FOLDER = "corpora"
+"""The folder of the records in the home; not `cache`, which users may delete to free a disk."""
+PREFIX = "splits-"
+"""What their names begin with."""
 
 
 @dataclass
@@ -36,6 +42,12 @@ class SplitRecord:
     def find_splits(self, groups: Iterable[str]) -> dict[str, Split]:
         """Return the splits of those groups that are in the record."""
         return {group: self.splits[group] for group in groups if group in self.splits}
+
+    def find_contradictions(self, other: SplitRecord) -> list[str]:
+        """Return the groups that have another split in another record."""
+        return sorted(
+            group for group in self.splits.keys() & other.splits.keys() if self.splits[group] != other.splits[group]
+        )
 
     def add(self, files: str, fingerprint: str, splits: Mapping[str, Split]) -> None:
         """Add a corpus and the splits of its groups.
@@ -91,15 +103,42 @@ def edit_record(home: Path, source: str) -> Iterator[SplitRecord]:
     try:
         record = read_record(home, source)
         yield record
-        with explain_write_errors(home / "corpora"):
-            path = record_path(home, source)
+        path = record_path(home, source)
+        with explain_write_errors(path.parent):
             path.parent.mkdir(parents=True, exist_ok=True)
             write_whole(path, json.dumps(asdict(record), indent=0, ensure_ascii=False).encode())
     finally:
         lock.release()
 
 
+def merge_record(home: Path, text: bytes) -> None:
+    """Add a record of another home to that of this home: groups that are new here get the splits that they have there.
+
+    Args:
+        home: this home.
+        text: the contents of the other home's file.
+
+    Raises:
+        InputError: a group has another split there, or this home can't be written.
+    """
+    other = SplitRecord(**json.loads(text))
+    with edit_record(home, other.source) as record:
+        if groups := record.find_contradictions(other):
+            group = groups[0]
+            raise InputError(
+                f"{record_path(home, other.source)}: {other.source} is split in another way here: {group} is in "
+                f"{record.splits[group]}, there in {other.splits[group]} ({len(groups)} such in all); a model would be "
+                "tested on recordings that it was trained on"
+            )
+        record.splits = {**other.splits, **record.splits}
+        record.fingerprints = {**other.fingerprints, **record.fingerprints}
+
+
+def is_record(name: str) -> bool:
+    """Return whether a file is a record of splits, by its path in the home."""
+    return PurePosixPath(name).match(f"{FOLDER}/{PREFIX}*.json")
+
+
 def record_path(home: Path, source: str) -> Path:
     """Return the file of a source's record."""
-    # Not below `cache`, which users may delete to free a disk.
-    return home / "corpora" / f"splits-{digest(source)[:12]}.json"
+    return home / FOLDER / f"{PREFIX}{digest(source)[:12]}.json"

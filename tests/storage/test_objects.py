@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.storage.address import parse_address
+from orchestrator.storage.address import make_absolute, parse_address
 from orchestrator.storage.objects import Content, ObjectStore, StoreError
 from tests.support.mounts import read_only, tmpfs
 
@@ -39,6 +39,9 @@ def test_an_object_is_read_as_it_was_written_and_deleted_by_its_prefix(store: Ob
     assert store.list("a") == {"a/b/file": 5_000_000, "a/c": 4}
     assert store.read("a/d") is None and store.size("a/d") is None and store.get("a/d", tmp_path / "copy") is None
     assert store.list("b") == {}
+    store.put("root", b"text")
+    assert store.list_prefixes() == ["a"]
+    store.delete("root")
     store.delete("a/d")
     store.delete_below("a/b")
     assert store.list("") == {"a/c": 4}
@@ -55,6 +58,19 @@ def test_a_file_that_grows_is_written_as_it_was_at_the_beginning(store: ObjectSt
         content = store.put("log", log)
         reading.join()
     assert store.size("log") == content.size and content.size % 5 == 0
+
+
+def test_a_file_that_is_gone_is_no_fault_of_the_store(store: ObjectStore, said: list[str], tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match="deleted meanwhile"):
+        store.put("a", tmp_path / "deleted meanwhile")
+    assert store.list("") == {} and not said
+
+
+def test_a_target_without_a_folder_is_no_missing_object(store: ObjectStore, said: list[str], tmp_path: Path) -> None:
+    store.put("a", b"text")
+    with pytest.raises(FileNotFoundError, match="absent"):
+        store.get("a", tmp_path / "absent" / "copy")
+    assert store.get("b", tmp_path / "copy") is None and not (tmp_path / "copy").exists() and not said
 
 
 def test_an_error_that_passes_is_waited_for_and_said(store: ObjectStore, said: list[str], tmp_path: Path) -> None:
@@ -123,6 +139,7 @@ def test_a_full_disk_is_said_as_such_and_leaves_what_was_there(store: ObjectStor
         ("s3://bucket/runs?regio=eu", r"has the unknown option regio after \?; allowed: endpoint_override, region"),
         ("file://nfs/runs", r"names the machine nfs; a folder has three slashes"),
         ("s3://bucket/../other", r"has \.\. or # in it"),
+        (make_absolute(""), r"needs s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, file:///FOLDER or a folder"),
         ("runs", r"needs s3://BUCKET/PREFIX, gs://BUCKET/PREFIX, file:///FOLDER or a folder"),
     ],
 )
