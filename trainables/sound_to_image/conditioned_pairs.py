@@ -1,0 +1,95 @@
+"""The pairs of sound_to_image: pictures, and the conditions of their sounds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int64
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainables.components.assessment.pairs import PairSplit
+from trainables.components.pictures.augmentation import Pictures
+from trainables.sound_to_image.model import Conditions, PictureFromSound
+
+CONDITION_CLIPS = 256
+
+
+class HeardClips:
+    """The conditions of a corpus's clips, computed from their log-mels with the condition network as it is.
+
+    Args:
+        model: has the condition network.
+        mels: the log-mels of all clips of the corpus (`judges.log_mels.open_mels`).
+        device: the device of the model.
+    """
+
+    def __init__(self, model: PictureFromSound, mels: NDArray[np.float16], device: torch.device) -> None:
+        self._model = model
+        self._mels = mels
+        self._device = device
+
+    @torch.no_grad()
+    def set_feature_statistics(self, clips: NDArray[np.int64]) -> None:
+        """Set the model's mean and deviation of features from some clips."""
+        self._model.set_feature_statistics(torch.cat([self._model.encode_sounds(mel)[0] for mel in self._parts(clips)]))
+
+    @torch.no_grad()
+    def conditions(self, clips: NDArray[np.int64]) -> Conditions:
+        """Return the conditions of clips, without gradients."""
+        return torch.cat([self._model.make_conditions(mel) for mel in self._parts(clips)])
+
+    def differentiable_conditions(self, clips: NDArray[np.int64]) -> Conditions:
+        """Return the conditions of one batch of clips, through which the condition network can be trained."""
+        return self._model.make_conditions(self._mel(clips))
+
+    def _mel(self, clips: NDArray[np.int64]) -> Float[Tensor, "clips frames 64"]:
+        return torch.from_numpy(self._mels[clips].astype(np.float32)).to(self._device)
+
+    def _parts(self, clips: NDArray[np.int64]) -> Iterator[Float[Tensor, "clips frames 64"]]:
+        return (self._mel(part) for part in np.split(clips, range(CONDITION_CLIPS, len(clips), CONDITION_CLIPS)))
+
+
+class ConditionedPairs:
+    """Pairs of a picture and a condition, read in batches.
+
+    Args:
+        pairs: of one split.
+        heard: computes conditions.
+        keeps_conditions: whether the condition network is never trained, so that its output is computed once.
+
+    Attributes:
+        device: where batches are returned.
+    """
+
+    def __init__(self, pairs: PairSplit, heard: HeardClips, device: torch.device, *, keeps_conditions: bool) -> None:
+        self.device = device
+        self._pairs = pairs
+        self._heard = heard
+        self._keeps_conditions = keeps_conditions
+        self._kept: Conditions | None = None
+
+    def forget_conditions(self) -> None:
+        """Let conditions be computed anew, after the weights of the condition network were loaded."""
+        self._kept = None
+
+    def __len__(self) -> int:
+        return len(self._pairs)
+
+    def pictures(self, positions: Int64[Tensor, " pairs"]) -> Pictures:
+        """Return the pictures at these positions, within −1..1."""
+        return self._pairs.pictures(positions)
+
+    def conditions(self, positions: Int64[Tensor, " pairs"]) -> Conditions:
+        """Return the conditions of the sounds at these positions, with gradients if the network is trained."""
+        if not self._keeps_conditions:
+            return self._heard.differentiable_conditions(self._pairs.clips[positions.numpy()])
+        if self._kept is None:
+            self._kept = self._heard.conditions(self._pairs.clips)
+        return self._kept[positions.to(self.device)]
+
+    def recording_numbers(self, positions: Int64[Tensor, " pairs"]) -> Int64[Tensor, " pairs"]:
+        """Return the number of the recording of each pair at these positions, on the CPU."""
+        return self._pairs.recording_numbers[positions]
