@@ -21,7 +21,7 @@ from trainables.sound_to_image.flow_model import FlowModel
 from trainables.sound_to_image.gan_model import GanModel
 from trainables.sound_to_image.picture_autoencoder import PictureAutoencoder, open_picture_autoencoder
 from trainables.sound_to_image.trainable import DISTRIBUTION_METRICS, SoundToImage
-from trainables.sound_to_image.weights import LATENT_CHANNELS
+from trainables.sound_to_image.weights import LATENT_CHANNELS, LATENT_PX
 from trainables.testing.trainables import TRAINABLE, TrainableCase
 from trainables.trainable import SPLIT_METRICS
 
@@ -92,7 +92,8 @@ def test_the_autoencoder_keeps_what_a_picture_shows(corpus: Corpus, size: int) -
     with torch.no_grad():
         latents = autoencoder.encode(pictures)
         error = F.mse_loss(autoencoder.decode(latents), pictures)
-    assert error < 0.2 * pictures.var(dim=0).mean()
+    colours = F.interpolate(F.avg_pool2d(pictures, size // LATENT_PX), size)
+    assert error < F.mse_loss(colours, pictures), "more than the colour of each patch"
     assert 0.5 < latents.square().mean() < 2
 
 
@@ -142,7 +143,7 @@ def test_steps_and_guidance_change_a_trained_model(trained: SoundToImage) -> Non
     for changes in ({"flow_steps": 1}, {"flow_steps": 5}, {"guidance": 3.0}, {"guidance": 0.0}, {"truncation": 0.5}):
         assert not torch.equal(generate(trained), generate(trained, **changes)), changes
     assert not torch.equal(generate(trained), generate(trained, seed=2))
-    assert torch.equal(generate(trained, truncation=0), generate(trained, seed=2, truncation=0))
+    assert torch.equal(generate(trained, truncation=0.0), generate(trained, seed=2, truncation=0.0))
 
 
 def test_guidance_of_1_is_the_velocity_of_the_condition_and_0_that_of_none(trained: SoundToImage) -> None:
@@ -167,8 +168,10 @@ def test_pictures_of_one_step_are_less_diverse_than_those_of_several(trained: So
     assert spread(1) < 0.8 * spread(16)
 
 
-def test_training_lowers_the_held_out_loss(trained: SoundToImage) -> None:
-    assert trained._validate()["val/flow_loss"] < 0.8 * make(trained.corpus)._validate()["val/flow_loss"]
+def test_training_lowers_the_loss(corpus: Corpus) -> None:
+    trainable = make(corpus, flow_width=64)
+    losses = [trainable.step()["train/flow_loss"] for _ in range(3)]
+    assert losses[2] < 0.8 * losses[0]
 
 
 def test_a_split_has_metrics_of_its_pictures_together(trained: SoundToImage) -> None:
