@@ -25,7 +25,7 @@ from trainables.corpora.features import clip_power, read_waveforms
 from trainables.corpora.opening import open_corpus
 from trainables.errors import InputError
 from trainables.sound_to_image.config import RETRIEVAL_PREFIX
-from trainables.sound_to_image.gan_game import mismatch
+from trainables.sound_to_image.gan_game import GanGame, mismatch
 from trainables.sound_to_image.gan_networks import (
     LEAST_CHANGE,
     Discriminator,
@@ -238,6 +238,7 @@ def test_a_network_that_hears_may_come_from_a_file(corpus: Corpus, tmp_path: Pat
 
 def test_steps_with_a_non_finite_gradient_are_left_out_and_counted(corpus: Corpus) -> None:
     trainable = make(corpus)
+    assert isinstance(trainable.game, GanGame)
     with torch.no_grad():
         trainable.game.discriminator.realness.bias.fill_(math.nan)
     before = {key: value.clone() for key, value in trainable.model.state_dict().items()}
