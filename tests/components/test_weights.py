@@ -16,8 +16,8 @@ from trainables.components.networks.weights import TENSOR_BYTES
 from trainables.image_to_sound.declaration import ImageToSoundDeclaration
 from trainables.image_to_sound.model import SoundFromPicture
 from trainables.sound_to_image.declaration import TYPICAL_CLASSES, SoundToImageDeclaration
-from trainables.sound_to_image.game import make_discriminator
-from trainables.sound_to_image.model import PictureFromSound
+from trainables.sound_to_image.gan_game import make_discriminator
+from trainables.sound_to_image.generators import make_model
 from trainables.trainable import Declaration
 
 SIGMA_BYTES = {"learned": 3 * 4 + 4 * TENSOR_BYTES, "optimal": 2 * 4 + 2 * TENSOR_BYTES}
@@ -97,12 +97,21 @@ def test_image_to_sound_has_as_many_weights_as_are_counted(settings: dict[str, A
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"image_size": 32, "width": 8}, {"condition": "class", "noise_dim": 5}, {"classifier_lr_share": 0.1}],
+    [
+        {},
+        {"image_size": 32, "width": 8},
+        {"condition": "class", "noise_dim": 5},
+        {"classifier_lr_share": 0.1},
+        {"generator": "flow"},
+        {"generator": "flow", "image_size": 32, "flow_width": 24, "flow_blocks": 1, "condition": "class"},
+    ],
     ids=str,
 )
 def test_sound_to_image_has_as_many_weights_as_are_counted(settings: dict[str, Any]) -> None:
     config, size = count(SoundToImageDeclaration, settings)
     with torch.device("meta"):
-        model = PictureFromSound(config, TYPICAL_CLASSES)
-        networks = [model, make_discriminator(config, model.condition_dim)]
+        model = make_model(config, TYPICAL_CLASSES)
+        networks: list[nn.Module] = [model]
+        if config.generator == "gan":
+            networks.append(make_discriminator(config, model.condition_dim))
     assert size == measure(networks)

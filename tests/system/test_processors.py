@@ -14,7 +14,8 @@ from torch import nn
 from trainables.components.judges.networks import NETWORKS
 from trainables.components.judges.picture_judge import PictureNetwork
 from trainables.components.networks.backbones import Backbone
-from trainables.sound_to_image.networks import Discriminator, Generator
+from trainables.sound_to_image.gan_networks import Discriminator, Generator
+from trainables.sound_to_image.picture_autoencoder import PictureAutoencoder
 
 TOLERANCE = 1e-4
 """Relative. Kernels add in another order; after two batches losses and gradients differ by 1e-5 at most, measured."""
@@ -50,6 +51,7 @@ def test_everything_trains_alike_whatever_instructions_the_processor_has(tiny_co
         *(Backbone(name) for name in ("small", "resnet18", "resnet50")),
         Generator(16, noise_dim=8, width=8, image_size=64),
         Discriminator(16, width=8, image_size=64),
+        PictureAutoencoder(64),
     ],
     ids=lambda network: type(network).__name__,
 )

@@ -25,10 +25,8 @@ from trainables.corpora.features import clip_power, read_waveforms
 from trainables.corpora.opening import open_corpus
 from trainables.errors import InputError
 from trainables.sound_to_image.config import RETRIEVAL_PREFIX
-from trainables.sound_to_image.game import mismatch
-from trainables.sound_to_image.generator import PictureGenerator
-from trainables.sound_to_image.model import PictureFromSound
-from trainables.sound_to_image.networks import (
+from trainables.sound_to_image.gan_game import GanGame, mismatch
+from trainables.sound_to_image.gan_networks import (
     LEAST_CHANGE,
     Discriminator,
     Generator,
@@ -38,6 +36,8 @@ from trainables.sound_to_image.networks import (
     gradient_penalty,
     sameness,
 )
+from trainables.sound_to_image.generator import PictureGenerator
+from trainables.sound_to_image.generators import make_model
 from trainables.sound_to_image.trainable import SoundToImage
 
 
@@ -156,7 +156,7 @@ def test_what_it_is_told_is_what_is_heard_and_never_the_label(corpus: Corpus) ->
     clips = trainable.validation.clips
     mels = torch.from_numpy(open_mels(corpus)[clips].astype(np.float32))
     heard = trainable.model.encode_sounds(mels)[1].argmax(dim=1)
-    assert torch.equal(trainable._conditions(clips).argmax(dim=1), heard)
+    assert torch.equal(trainable._heard.conditions(clips).argmax(dim=1), heard)
     with torch.no_grad():
         # A network that hears the classes in another order.
         trainable.model.condition.network.classify[-1].weight.copy_(
@@ -165,13 +165,13 @@ def test_what_it_is_told_is_what_is_heard_and_never_the_label(corpus: Corpus) ->
         trainable.model.condition.network.classify[-1].bias.copy_(
             trainable.model.condition.network.classify[-1].bias.roll(1)
         )
-    assert torch.equal(trainable._conditions(clips).argmax(dim=1), (heard + 1) % 3)
+    assert torch.equal(trainable._heard.conditions(clips).argmax(dim=1), (heard + 1) % 3)
 
 
 def test_it_makes_the_same_pictures_without_a_corpus(corpus: Corpus) -> None:
     trainable = make(corpus)
     trainable.step()
-    alone = PictureFromSound(trainable.config, len(corpus.classes)).eval()
+    alone = make_model(trainable.config, len(corpus.classes)).eval()
     alone.load_state_dict(trainable.model.state_dict())
     clips = trainable.validation.clips
     given = log_power(clip_power(corpus.waveforms(), clips))
@@ -238,6 +238,7 @@ def test_a_network_that_hears_may_come_from_a_file(corpus: Corpus, tmp_path: Pat
 
 def test_steps_with_a_non_finite_gradient_are_left_out_and_counted(corpus: Corpus) -> None:
     trainable = make(corpus)
+    assert isinstance(trainable.game, GanGame)
     with torch.no_grad():
         trainable.game.discriminator.realness.bias.fill_(math.nan)
     before = {key: value.clone() for key, value in trainable.model.state_dict().items()}

@@ -6,7 +6,7 @@ from collections.abc import Collection
 
 from trainables.components.audio.clip import USUAL_CLIP, ClipFormat
 from trainables.components.audio.sizes import scale_size
-from trainables.components.flow.weights import latent_flow
+from trainables.components.flow.weights import latent_flow, velocity_network
 from trainables.components.networks import weights
 from trainables.image_to_sound.config import METRICS, ImageToSoundConfig
 from trainables.trainable import Declaration
@@ -50,7 +50,8 @@ class ImageToSoundDeclaration(Declaration):
         audio = audio.freeze() if config.audio_frozen else audio
         networks = backbone + head + audio + rest
         if config.flow:
+            size = config.latent_dim
             networks += latent_flow(
-                config.latent_dim, config.latent_dim, width=config.flow_width, num_blocks=config.flow_blocks
+                velocity_network(size, size, width=config.flow_width, num_blocks=config.flow_blocks)
             )
         return networks.checkpoint_bytes

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from trainables.components.flow.latent_flow import LatentFlow
-from trainables.components.flow.velocity import Conditions
+from trainables.components.flow.velocity import Conditions, VelocityNetwork
 from trainables.components.shapes import Latents
 from trainables.image_to_sound.config import ImageToSoundConfig
 
@@ -21,7 +21,7 @@ class SoundFlow(LatentFlow):
 
     def __init__(self, config: ImageToSoundConfig) -> None:
         size = config.latent_dim
-        super().__init__(size, size, width=config.flow_width, num_blocks=config.flow_blocks)
+        super().__init__(lambda: VelocityNetwork(size, size, width=config.flow_width, num_blocks=config.flow_blocks))
 
     def prepare(self, sounds: Latents, pictures: Latents, unit: Unit) -> tuple[Latents, Conditions]:
         """Return what the flow is trained on: the standardized latents of sounds, and the conditions of pictures."""

@@ -17,7 +17,7 @@ from trainables.components.assessment import media
 from trainables.components.assessment.assessor import BATCH_CLIPS, Assessor
 from trainables.components.assessment.media import Rendered
 from trainables.components.assessment.pairs import PairSplit
-from trainables.components.flow.training import FlowTraining
+from trainables.components.flow.training import FlowRecipe, FlowTraining
 from trainables.components.generation import Model
 from trainables.components.judges.sound_judge import open_judge
 from trainables.components.networks.backbones import Backbone
@@ -74,7 +74,8 @@ class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
         self.objective = PairObjective(config, self.model)
         self.optimizer = torch.optim.AdamW(self.model.parameter_groups(), lr=config.lr, betas=BETAS, fused=True)
         flow = self.model.flow
-        self._flow_training = None if flow is None else FlowTraining(flow, seed, condition_noise=config.flow_noise)
+        recipe = FlowRecipe(condition_noise=config.flow_noise)
+        self._flow_training = None if flow is None else FlowTraining(flow, seed, recipe)
         self._update_train_latents()
 
     def _pairs(self, clips: NDArray[np.int64], *, required: bool = True) -> PairSplit:
@@ -118,7 +119,7 @@ class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
         assert self.model.flow is not None
         targets, conditions = self.model.flow.prepare(self.model.train_latents, picture_latents, self.model.unit)
         num_batches = min(self.config.flow_batches, self.batches_per_epoch or self.config.flow_batches)
-        return {f"train/{name}": value for name, value in training.run(targets, conditions, num_batches).items()}
+        return {"train/flow_loss": training.run(targets, conditions, num_batches)["train/flow_loss"]}
 
     def _train_epoch(self) -> dict[str, float]:
         self.model.train()

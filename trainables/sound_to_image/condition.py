@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -53,7 +54,9 @@ def open_condition(corpus: Corpus, trained: str = "own", progress: Progress = si
     Raises:
         InputError: the file is of no classifier of these sounds.
     """
-    condition = Condition(len(corpus.classes))
+    # The initial weights are replaced; drawing them must not advance the caller's generator.
+    with torch.random.fork_rng(devices=[]):
+        condition = Condition(len(corpus.classes))
     if trained != "own":
         _load(condition.network, Path(trained), corpus)
         return condition

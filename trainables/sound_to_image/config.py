@@ -12,6 +12,19 @@ from trainables.trainable import Metric, TrainedModel, TrialConfig
 RETRIEVAL_PREFIX = "generated_to_image"
 """Prefix of the metrics of retrieval of real pictures by the picture generated for a recording's first clip."""
 
+GAN_METRICS = {
+    "train/loss": Metric("min", "same_loss", "the discriminator's hinge loss: 2 at chance, 0 if it is always right"),
+    "train/generator_loss": Metric("min", "same_loss", "the generator's loss: minus the mean score of its pictures"),
+    "train/sameness": Metric(
+        "min", "same_loss", "distance of noise relative to that of the pictures generated from it"
+    ),
+}
+FLOW_METRICS = {
+    "val/flow_loss": Metric(
+        "min", "same_loss", "squared error of the flow's velocity on the validation split; 2 for a velocity of 0"
+    ),
+    "train/flow_loss": Metric("min", "same_loss", "squared error of the flow's velocity, mean over the epoch"),
+}
 METRICS = {
     "val/judge_probability": Metric("max", "all", "probability that the judge of pictures gives to the sound's class"),
     "val/judge_accuracy": Metric("max", "all", "fraction of recordings where that judge recognizes the sound's class"),
@@ -33,11 +46,8 @@ METRICS = {
         "max", "all", "mean average precision of pictures of the sound's class"
     ),
     "val/loss": Metric("min", "same_loss", "mean squared distance to the own picture, whose values are within ±1"),
-    "train/loss": Metric("min", "same_loss", "the discriminator's hinge loss: 2 at chance, 0 if it is always right"),
-    "train/generator_loss": Metric("min", "same_loss", "the generator's loss: minus the mean score of its pictures"),
-    "train/sameness": Metric(
-        "min", "same_loss", "distance of noise relative to that of the pictures generated from it"
-    ),
+    **GAN_METRICS,
+    **FLOW_METRICS,
     "train/grad_norm": Metric("min", "same_loss", "norm of the generator's gradient, mean over the epoch"),
     "train/nonfinite_steps": Metric("min", "all", "steps of the epoch skipped because of a non-finite gradient"),
     "optim/lr": Metric("min", "all", "learning rate of the generator in the last step"),
@@ -45,8 +55,11 @@ METRICS = {
 
 
 class SoundToImageConfig(TrialConfig):
-    """The settings of one conditional GAN: its condition, its two networks, and its training."""
+    """The settings of one generator of pictures: its condition, its networks, and its training."""
 
+    generator: Literal["gan", "flow"] = Field(
+        "gan", description="what generates pictures: a GAN, or a flow of the latents of a picture autoencoder"
+    )
     condition: Literal["features", "class"] = Field(
         "features",
         description="what the generator is conditioned on: features of the condition network, or the class it predicts",
@@ -64,16 +77,26 @@ class SoundToImageConfig(TrialConfig):
         le=1,
         description="standard deviation of the noise, except in training; a smaller one gives less diverse pictures",
     )
+    flow_width: int = Field(64, ge=8, multiple_of=8, description="channels of the flow")
+    flow_blocks: int = Field(1, ge=1, description="residual blocks of the flow at each of its three stages")
+    flow_batches: int = Field(200, ge=1, description="batches that the flow is trained on in an epoch")
+    flow_noise: float = Field(
+        0.2, ge=0, description="noise on the flow's conditions in training, relative to their standard deviation"
+    )
+    flow_steps: int = Field(16, description="steps from noise to a latent in which the flow generates; 1 or more")
+    guidance: float = Field(
+        1.0, ge=0, description="how much the sound counts for the flow: 0 not at all, above 1 more than in training"
+    )
     image_size: Literal[32, 64] = Field(64, description="pixels of a picture's side")
-    noise_dim: int = Field(64, ge=1, description="size of the noise")
-    width: int = Field(24, ge=8, description="channels of both networks where maps are 32 pixels wide")
-    batch_size: int = Field(16, ge=2, description="pairs of a training step")
-    lr: float = Field(8e-4, gt=0, description="learning rate of the generator's Adam")
-    discriminator_lr: float = Field(8e-4, gt=0, description="learning rate of the discriminator's Adam")
+    noise_dim: int = Field(64, ge=1, description="size of the GAN's noise")
+    width: int = Field(24, ge=8, description="channels of both networks of the GAN where maps are 32 pixels wide")
+    batch_size: int = Field(16, ge=2, description="pairs of a training step of the GAN")
+    lr: float = Field(8e-4, gt=0, description="learning rate of the GAN's generator")
+    discriminator_lr: float = Field(8e-4, gt=0, description="learning rate of the GAN's discriminator")
     discriminator_steps: int = Field(1, ge=1, description="steps of the discriminator for each of the generator")
     r1_weight: float = Field(0.1, ge=0, description="weight of the gradient penalty at real pictures (R1); 0 for none")
     r1_every: int = Field(16, ge=1, description="steps of the discriminator from one gradient penalty to the next")
-    ema: float = Field(0.995, ge=0, lt=1, description="decay of the generator's averaged weights in a step")
+    ema: float = Field(0.995, ge=0, lt=1, description="decay of the averaged weights of the GAN's generator in a step")
     diff_augment: bool = Field(
         True, description="whether all pictures are recoloured, moved and cut out in part for the discriminator"
     )
@@ -86,9 +109,31 @@ class SoundToImageConfig(TrialConfig):
 
     @model_validator(mode="after")
     def _check(self) -> SoundToImageConfig:
-        if self.condition == "class" and self.classifier_lr_share > 0:
-            raise ValueError(
+        for reason in filter(None, (self._tuning_conflict(), self._flow_conflict())):
+            raise ValueError(reason)
+        return self
+
+    def _tuning_conflict(self) -> str | None:
+        if self.classifier_lr_share == 0:
+            return None
+        if self.condition == "class":
+            return (
                 "classifier_lr_share: above 0 with condition: class would train nothing: a predicted class has no"
                 " gradient; use 0, or condition: features"
             )
-        return self
+        if self.generator == "flow":
+            return (
+                "classifier_lr_share: above 0 with generator: flow would train nothing: a flow learns from conditions"
+                " that are computed once; use 0, or generator: gan"
+            )
+        return None
+
+    def _flow_conflict(self) -> str | None:
+        if self.flow_steps < 1:
+            return f"flow_steps: {self.flow_steps} steps would leave the noise as it is; use 1 or more, such as 16"
+        if self.generator == "gan" and self.guidance != 1:
+            return (
+                f"guidance: {self.guidance:g} with generator: gan would change nothing: a GAN has no guidance; use"
+                " generator: flow, or guidance: 1"
+            )
+        return None

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from trainables.components.audio.clip import USUAL_CLIP, ClipFormat
-from trainables.sound_to_image.config import METRICS, SoundToImageConfig
+from trainables.sound_to_image.config import FLOW_METRICS, GAN_METRICS, METRICS, SoundToImageConfig
 from trainables.sound_to_image.weights import count_weights
 from trainables.trainable import Declaration
 
@@ -14,10 +16,16 @@ class SoundToImageDeclaration(Declaration):
     """The settings and the metrics of `SoundToImage`."""
 
     Config = SoundToImageConfig
-    RENDERING = frozenset({"truncation"})
+    RENDERING = frozenset({"truncation", "flow_steps", "guidance"})
     METRICS = METRICS
     GENERATES = ("sound", "image")
-    DEBUG = {"width": 8, "noise_dim": 8, "batch_size": 8, "image_size": 32, "r1_every": 2}
+    DEBUG = {"width": 8, "noise_dim": 8, "batch_size": 8, "image_size": 32, "r1_every": 2, "flow_batches": 20}
+
+    @classmethod
+    def reported(cls, config: SoundToImageConfig) -> Collection[str]:
+        """Return the names of all metrics, but for those of the other generator's training."""
+        others = GAN_METRICS if config.generator == "flow" else FLOW_METRICS
+        return [name for name in METRICS if name not in others]
 
     @classmethod
     def checkpoint_bytes(cls, config: SoundToImageConfig, clip: ClipFormat = USUAL_CLIP) -> int:

@@ -15,7 +15,7 @@ from trainables.components.judges.picture_judge import PictureJudge, PictureNetw
 from trainables.components.pictures.augmentation import as_bytes
 from trainables.corpora.recordings import read_clip
 from trainables.sound_to_image.config import SoundToImageConfig
-from trainables.sound_to_image.model import PictureFromSound
+from trainables.sound_to_image.generators import make_model
 
 MODEL, JUDGE = "model.", "judge."
 """Prefixes of the tensors in an exported model."""
@@ -36,7 +36,7 @@ class PictureGenerator(Generator[Sound]):
         self.config = SoundToImageConfig(**model.settings["config"])
         weights = model.part(MODEL)
         self.device = next(iter(weights.values())).device
-        self.model = PictureFromSound(self.config, len(self.classes)).to(self.device).eval()
+        self.model = make_model(self.config, len(self.classes)).to(self.device).eval()
         self.model.load_state_dict(weights)
         network = PictureNetwork("A", len(self.classes))
         network.load_state_dict(model.part(JUDGE))
@@ -50,6 +50,6 @@ class PictureGenerator(Generator[Sound]):
     def generate(self, source: Sound, *, count: int, seed: int) -> list[Generated]:
         """Return `count` pictures for a sound, each from other noise; with `truncation: 0` they are all the same."""
         log_powers = log_power(power(dither_recordings(source.to(self.device)))).expand(count, -1, -1)
-        pictures = self.model.generate(log_powers, torch.Generator().manual_seed(seed), self.config.truncation)
+        pictures = self.model.generate(log_powers, torch.Generator().manual_seed(seed), self.config)
         contents = as_bytes(pictures.cpu()).permute(0, 2, 3, 1).numpy()
         return self._label(list(contents), self._judge.classify(pictures).cpu())

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from numpy.typing import NDArray
 from torch import Tensor
@@ -18,11 +19,13 @@ from trainables.components.audio.grid import Grid
 from trainables.components.audio.log_power_metrics import COMMON_SIZE
 from trainables.components.judges.log_mels import open_mels
 from trainables.components.judges.picture_judge import SIZE_PX, open_picture_judge
+from trainables.components.pictures.augmentation import Pictures
 from trainables.components.training.train_once import preparation_device
 from trainables.corpora.pictures import select_visible
 from trainables.sound_to_image.assessment import PictureAssessor, real_pictures
 from trainables.sound_to_image.condition import open_condition
 from trainables.sound_to_image.config import SoundToImageConfig
+from trainables.sound_to_image.picture_autoencoder import VERSION, PictureAutoencoder, open_picture_autoencoder
 from trainables.support.progress import Progress
 
 if TYPE_CHECKING:
@@ -34,8 +37,9 @@ BATCH_CLIPS = 64
 def reference_lines(configs: Sequence[SoundToImageConfig], corpus: Corpus, progress: Progress) -> list[dict[str, Any]]:
     """Return the baselines, after computing the pictures, log-mels, condition networks and judge that trials share.
 
-    For each validation sound they give: its own picture, the mean of its class, the picture of the nearest training
-    sound, a random training picture of the class, and a random training picture.
+    For each validation sound they give: its own picture, that picture encoded and decoded if a flow generates latents,
+    the mean of its class, the picture of the nearest training sound, a random training picture of the class, and a
+    random training picture.
 
     Args:
         configs: the settings of every arm.
@@ -52,6 +56,8 @@ def reference_lines(configs: Sequence[SoundToImageConfig], corpus: Corpus, progr
     pictures = corpus.frames(SIZE_PX)
     train, clips = (select_visible(corpus, pictures, corpus.indices(split)) for split in ("train", "validation"))
     assessor = PictureAssessor(corpus, clips, judge)
+    sizes = sorted({config.image_size for config in configs if config.generator == "flow"})
+    autoencoders = [open_picture_autoencoder(corpus, size, progress) for size in sizes]
 
     def assess_clips(chosen: NDArray[np.int64]) -> dict[str, float]:
         return assessor.assess(real_pictures(corpus, chosen))
@@ -69,7 +75,36 @@ def reference_lines(configs: Sequence[SoundToImageConfig], corpus: Corpus, progr
         "any picture": lambda: assess_clips(choose_at_random(corpus, clips, train)),
     }
     cache_key = f"pairs-{judge.id}"
-    return [measure_reference_line(corpus, name, "", cache_key, measure) for name, measure in lines.items()]
+    real, *others = [measure_reference_line(corpus, name, "", cache_key, measure) for name, measure in lines.items()]
+    return [real, *(_reconstruction_line(corpus, assessor, network, cache_key) for network in autoencoders), *others]
+
+
+def _reconstruction_line(
+    corpus: Corpus, assessor: PictureAssessor, autoencoder: PictureAutoencoder, cache_key: str
+) -> dict[str, Any]:
+    """Return the line of real pictures that were encoded and decoded: what the latents of a flow alone cost."""
+    size = autoencoder.image_size
+
+    def measure() -> dict[str, float]:
+        return _assess_reconstructions(corpus, assessor, autoencoder)
+
+    return measure_reference_line(corpus, "reconstructed pictures", f"{size}x{size}", f"{cache_key}-{VERSION}", measure)
+
+
+@torch.no_grad()
+def _assess_reconstructions(
+    corpus: Corpus, assessor: PictureAssessor, autoencoder: PictureAutoencoder
+) -> dict[str, float]:
+    """Return the metrics of validation pictures that were encoded and decoded: what the latents alone cost."""
+    errors: list[float] = []
+
+    def reconstruct() -> Iterator[Pictures]:
+        for pictures in real_pictures(corpus, assessor.clips, autoencoder.image_size):
+            reconstructed = autoencoder.decode(autoencoder.encode(pictures))
+            errors.append(F.mse_loss(reconstructed, pictures, reduction="none").mean(dim=(1, 2, 3)).sum().item())
+            yield reconstructed
+
+    return {**assessor.assess(reconstruct()), "loss": sum(errors) / len(assessor.clips)}
 
 
 def _class_means(corpus: Corpus, train: NDArray[np.int64]) -> Float[Tensor, "classes 3 height width"]:

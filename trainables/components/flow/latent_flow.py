@@ -7,11 +7,13 @@ from noise. One step returns the mean of the latents under the condition; severa
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import nn
 
-from trainables.components.flow.velocity import Conditions, VelocityNetwork
+from trainables.components.flow.velocity import Conditions, Velocity
 from trainables.components.shapes import Latents, Scalar
 from trainables.components.training.averaging import update_average
 
@@ -29,18 +31,13 @@ class LatentFlow(nn.Module):
         averaged: the same with weights averaged over steps, for everything else.
 
     Args:
-        latent_dim: size of a latent.
-        condition_dim: size of a condition.
-        width: hidden units of the velocity network.
-        num_blocks: its residual blocks.
+        make_network: returns a velocity network with new weights.
     """
 
-    def __init__(self, latent_dim: int, condition_dim: int, *, width: int, num_blocks: int) -> None:
+    def __init__(self, make_network: Callable[[], Velocity]) -> None:
         super().__init__()
-        self.latent_dim = latent_dim
-        self.network, self.averaged = (
-            VelocityNetwork(latent_dim, condition_dim, width=width, num_blocks=num_blocks) for _ in range(2)
-        )
+        self.network, self.averaged = make_network(), make_network()
+        self.latent_dim = self.network.latent_dim
         self.averaged.load_state_dict(self.network.state_dict())
         self.averaged.requires_grad_(False)
 
@@ -61,7 +58,15 @@ class LatentFlow(nn.Module):
         update_average(self.averaged, self.network, min(decay, num_steps / (num_steps + WARM_UP_STEPS)))
 
     @torch.no_grad()
-    def sample(self, conditions: Conditions, generator: torch.Generator, *, num_steps: int, guidance: float) -> Latents:
+    def sample(
+        self,
+        conditions: Conditions,
+        generator: torch.Generator,
+        *,
+        num_steps: int,
+        guidance: float,
+        truncation: float = 1.0,
+    ) -> Latents:
         """Generate a latent for each condition, by Euler's method.
 
         Args:
@@ -70,9 +75,10 @@ class LatentFlow(nn.Module):
             num_steps: number of steps, each of which evaluates the network.
             guidance: w in v = v(∅) + w · (v(condition) − v(∅)) (Ho and Salimans, 2022): at 1 the condition alone, which
                 costs half as much; at 0 none; above 1 the condition counts more, and samples are less diverse.
+            truncation: standard deviation of the noise; at 0 all samples of a condition are the same.
         """
         device = conditions.device
-        latents = torch.randn(len(conditions), self.latent_dim, generator=generator).to(device)
+        latents = truncation * torch.randn(len(conditions), self.latent_dim, generator=generator).to(device)
         none, every = (torch.full((len(conditions),), value, device=device) for value in (False, True))
         for step in range(num_steps):
             times = torch.full((len(conditions),), step / num_steps, device=device)
