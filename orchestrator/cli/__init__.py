@@ -69,7 +69,7 @@ def sweep(
     address: Address = None,
 ) -> None:
     """Run a search space; the same command resumes it."""
-    from orchestrator.commands.finished import Request, find_finished, record_finished, say_finished
+    from orchestrator.commands.already_finished import Request, find_finished, record_finished, say_finished
     from orchestrator.machines.address import cluster_address, use_address
     from orchestrator.state.home import find_home, was_run
 
@@ -202,7 +202,7 @@ def _outlive_readers(home: Path) -> None:
 
 def _write_report(name: str, home: Path, say: Callable[[str], None]) -> None:
     """Write the report of a sweep that has just ended, unless it is up to date; a failure is printed, not raised."""
-    from orchestrator.commands.finished import has_report
+    from orchestrator.commands.already_finished import has_report
     from orchestrator.commands.report import write_reports
     from orchestrator.state.home import home_option
 
@@ -222,7 +222,7 @@ def _send(
     path: Path, address: str, home: Path | None, preset: str | None, overrides: list[str], name: str | None
 ) -> None:
     """Let a cluster run a search space, which is checked here before."""
-    from orchestrator.machines.code import user_code_paths
+    from orchestrator.machines.code_copy import user_code_paths
     from orchestrator.machines.sending import require_home, send_sweep
     from orchestrator.search_space.reader import read_search_space
     from orchestrator.search_space.sampler import is_file

@@ -69,7 +69,7 @@ def try_next(
     home: Home = None,
 ) -> None:
     """Let the next trial of a sweep have these parameters; the others are proposed as usual."""
-    from orchestrator.policy.wanted import try_next as want_next
+    from orchestrator.policy.user_trials import try_next as want_next
     from orchestrator.state.home import find_home
 
     want_next(find_home(home), name, settings, print)

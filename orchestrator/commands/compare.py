@@ -23,7 +23,7 @@ from orchestrator.commands.compare_formats import (
     list_columns,
 )
 from orchestrator.errors import UserError
-from orchestrator.overview.front import print_front
+from orchestrator.overview.front_table import print_front
 from orchestrator.overview.snapshot import MIXED_CODE, Snapshot, read_snapshot
 from orchestrator.overview.summary import margin
 from orchestrator.overview.tables import describe_best_parameters, print_whole

@@ -15,7 +15,7 @@ from orchestrator.errors import UserError
 from orchestrator.state.disk import GIB, format_bytes, free_bytes
 from orchestrator.state.home import driver_note, open_home, sweep_names
 from orchestrator.tracking import sender
-from orchestrator.tracking.places import (
+from orchestrator.tracking.moved_homes import (
     check_place,
     check_sweep_place,
     find_moved_sweeps,

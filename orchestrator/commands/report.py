@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from orchestrator.command_line import format_command
+from orchestrator.commands.listening import choose_trials, pass_votes_on, read_hearing
 from orchestrator.errors import UserError
-from orchestrator.policy.listening import choose_trials, pass_votes_on, read_hearing
 from orchestrator.state.history import read_identity
 from orchestrator.state.home import REPORTS, home_option, was_run
 from orchestrator.tracking.connection import connect

@@ -43,7 +43,7 @@ def try_out(sweep: Sweep, home: Path, screen: Screen, arm_name: str | None) -> N
     """
     from orchestrator.overview.trial_reference import resolve_trained_models
     from orchestrator.plugins.randomness import seed_everything
-    from orchestrator.policy.points import derive_seed, first_point
+    from orchestrator.policy.without_results import derive_seed, first_point
 
     open_home(home)
     for remark in sweep.remarks:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from orchestrator import processor
 from orchestrator.driver import grants
 from orchestrator.driver.callbacks import Callbacks
-from orchestrator.exchange.shared_home import SharedHome
+from orchestrator.exchange.no_exchange import SharedHome
 from orchestrator.machines.address import cluster_address
 
 if TYPE_CHECKING:
     from orchestrator.driver.ray_watch import RayDaemons
     from orchestrator.driver.signals import SignalHandler
     from orchestrator.driver.tasks import Tasks
-    from orchestrator.exchange.exchange import Exchange
-    from orchestrator.machines.code import CodeCopy
+    from orchestrator.exchange.driver_side import Exchange
+    from orchestrator.machines.code_copy import CodeCopy
     from orchestrator.machines.watch import Machines
     from orchestrator.overview.screen import Screen
     from orchestrator.search_space.reader import Sweep
@@ -43,7 +43,7 @@ def share_code(
     Raises:
         UserError: some of the code is not in the folder of the search space, and a machine does not see it there.
     """
-    from orchestrator.machines.code import CODE, copy_code, judge_files, user_code_paths
+    from orchestrator.machines.code_copy import CODE, copy_code, judge_files, user_code_paths
 
     paths = [*judge_files(sweep), *user_code_paths(sweep)]
     files = [str(path) for path in paths]
@@ -125,7 +125,7 @@ def allocate(
     from orchestrator.driver.tasks import Tasks
     from orchestrator.machines.checks import Entry
     from orchestrator.machines.watch import Machines
-    from orchestrator.worker.shared_home import write_token
+    from orchestrator.worker.home_check import write_token
     from orchestrator.worker.versions import read_versions
 
     screen.progress("starting Ray", 0, 1)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from orchestrator.exchange.shared_home import SharedHome
+from orchestrator.exchange.no_exchange import SharedHome
 
 if TYPE_CHECKING:
     from orchestrator.policy.agenda import Task

@@ -14,8 +14,8 @@ from orchestrator.driver.callbacks import Callbacks
 from orchestrator.driver.failures import Failures
 from orchestrator.driver.live_control import LiveControl
 from orchestrator.policy.agenda import Agenda, Task
-from orchestrator.policy.links import Links
 from orchestrator.policy.pruning import Rungs
+from orchestrator.policy.reuse import ReusableTrials
 from orchestrator.state.disk import Space
 from orchestrator.state.events.interruptions import Yielded
 from orchestrator.state.ledger import Ledger
@@ -40,7 +40,7 @@ class Engine:
     """
 
     def __init__(
-        self, agenda: Agenda, ledger: Ledger, rungs: Rungs, links: Links, space: Space, callbacks: Callbacks
+        self, agenda: Agenda, ledger: Ledger, rungs: Rungs, links: ReusableTrials, space: Space, callbacks: Callbacks
     ) -> None:
         """Start with no task.
 
@@ -168,7 +168,7 @@ class Engine:
             self.callbacks.files.follow(trial)
             self.ledger.report(trial, row)
             self._failures.note_epoch(machine, trial, row["metrics"].get("time/epoch_s", 0.0))
-            has_ended = self.rungs.judge(self.ledger, trial)
+            has_ended = self.rungs.decide(self.ledger, trial)
             if has_ended and not self.agenda.wants_evaluation(trial):
                 self._failures.tidy(trial)
             return has_ended or self.control.hold_if_requested(trial) or self._leaves(trial, machine)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from orchestrator.driver.callbacks import Callbacks
-from orchestrator.driver.faults import Faults
+from orchestrator.driver.unfit_machines import Faults
 from orchestrator.policy.agenda import Agenda, Task
 from orchestrator.state.disk import tidy
 from orchestrator.state.ledger import Ledger

@@ -109,15 +109,15 @@ def find_looks(log: Sequence[Event], arms: Mapping[str, Any]) -> list[dict[str, 
     """
     informed_starts: list[dict[str, Any]] = []
     before: Mapping[str, Any] = {}
-    judged: set[int] = set()
+    tested: set[int] = set()
     for event in (*log, Started(record={"arms": arms})):
         if isinstance(event, Evaluated) and _has_test_metrics(event):
-            judged.add(event.trial)
+            tested.add(event.trial)
         elif isinstance(event, Started):
             budget_by_arm = event.record.get("arms", {})
             grown = [arm for arm, budget in budget_by_arm.items() if _has_grown(before.get(arm), budget)]
-            if grown and judged:
-                informed_starts.append({"arms": grown, "judged": len(judged)})
+            if grown and tested:
+                informed_starts.append({"arms": grown, "judged": len(tested)})
             before = budget_by_arm
     return informed_starts
 

@@ -18,7 +18,7 @@ from orchestrator.state.disk import check_free
 from orchestrator.state.home import keep_search_space, lock_sweep, open_home
 from orchestrator.state.ledger import Ledger
 from orchestrator.tracking import sender
-from orchestrator.tracking.places import check_place
+from orchestrator.tracking.moved_homes import check_place
 
 if TYPE_CHECKING:
     from orchestrator.overview.screen import Screen

@@ -23,7 +23,7 @@ from orchestrator.plugins import additions, loader
 from orchestrator.plugins.corpora import evict_features
 from orchestrator.policy import trial_key
 from orchestrator.policy.agenda import Agenda
-from orchestrator.policy.links import Links
+from orchestrator.policy.reuse import ReusableTrials
 from orchestrator.policy.warm_start import WarmStart
 from orchestrator.state.budget import Budget
 from orchestrator.state.events.drivers import Closed, Started
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from orchestrator.driver.controller import Engine
     from orchestrator.driver.restart import Takeover
     from orchestrator.driver.tasks import Tasks
-    from orchestrator.exchange.exchange import Exchange
+    from orchestrator.exchange.driver_side import Exchange
     from orchestrator.machines.watch import Machines
     from orchestrator.overview.screen import Screen
     from orchestrator.search_space.reader import Sweep
@@ -232,7 +232,7 @@ class SweepRun:
             agenda,
             self.ledger,
             Rungs(self.sweep, self.ledger, agenda.promotion),
-            Links.find(self.sweep, self.home, self.ledger, environment),
+            ReusableTrials.find(self.sweep, self.home, self.ledger, environment),
             Space(self.folder, self.sweep.space.disk.min_free_gib),
             make_callbacks(tasks, machines, daemons, environment, self.screen.say, self.note, self.exchange),
         )

@@ -18,8 +18,8 @@ from orchestrator.worker.spec import TrialSpec
 from reports import vocabulary as words
 
 if TYPE_CHECKING:
-    from orchestrator.exchange.exchange import Exchange
-    from orchestrator.machines.code import CodeCopy
+    from orchestrator.exchange.driver_side import Exchange
+    from orchestrator.machines.code_copy import CodeCopy
     from orchestrator.machines.watch import Machines
     from orchestrator.policy.agenda import Task
     from orchestrator.search_space.reader import Sweep

@@ -13,7 +13,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from orchestrator.errors import UserError
-from orchestrator.exchange.exchange import FETCHED, is_of_training
+from orchestrator.exchange.driver_side import FETCHED, is_of_training
 from orchestrator.exchange.shared import LIST, fetch_shared
 from orchestrator.exchange.snapshots import StoredFile, fetch, find_base, list_writers, read_snapshot
 from orchestrator.exchange.sweep_files import FILES, list_drivers, name_driver
@@ -171,7 +171,7 @@ def _fetch_trial(store: ObjectStore, folder: Path, driver: str, trial: Trial) ->
     writers = list_writers(store, prefix)
     base = find_base(store, prefix, writers, Writer(driver, trial.attempts + 1), trial.id)
     if base is None:
-        return {"all of its files"} if trial.judged else set()
+        return {"all of its files"} if trial.decided_epochs else set()
     has_ended = trial.outcome not in (None, words.OUTCOME_PRUNED)
     lost = _fetch_sound(store, f"{prefix}/{base}", target, lambda name: has_ended or not is_of_training(name))
     for writer in writers:

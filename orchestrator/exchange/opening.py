@@ -8,7 +8,7 @@ from uuid import uuid4
 
 from orchestrator.command_line import format_command
 from orchestrator.errors import UserError
-from orchestrator.exchange.exchange import Exchange, ReadLogs
+from orchestrator.exchange.driver_side import Exchange, ReadLogs
 from orchestrator.exchange.shared import OBJECTS
 from orchestrator.exchange.sweep_files import list_drivers, name_driver, read_driver, token_key
 from orchestrator.exchange.writers import generation

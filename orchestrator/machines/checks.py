@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.errors import UserError
 from orchestrator.exchange.opening import describe_access
 from orchestrator.machines.inventory import Machine
-from orchestrator.worker.shared_home import TOKEN, read_token
+from orchestrator.worker.home_check import TOKEN, read_token
 from orchestrator.worker.versions import describe_difference, read_versions
 
 PATIENCE_S = 120.0

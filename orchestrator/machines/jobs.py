@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from orchestrator.command_line import format_command
 from orchestrator.errors import OrchestratorError, UserError
 from orchestrator.machines.address import check_answers, is_dashboard, use_token
-from orchestrator.machines.code import IGNORED
+from orchestrator.machines.code_copy import IGNORED
 from orchestrator.tracking import sender
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import contextlib
 from orchestrator.exchange.writers import Writer
 from orchestrator.machines.inventory import read_machines
 from orchestrator.state.paths import TRIAL_LOG
-from orchestrator.worker.away import trial_folders
+from orchestrator.worker.remote_home import trial_folders
 
 PATIENCE_S = 20.0
 """The longest time for all machines to answer; one that has died with the process does not."""

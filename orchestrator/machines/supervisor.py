@@ -19,7 +19,7 @@ from pathlib import Path
 from types import FrameType
 
 from orchestrator.machines.address import AUTO, VARIABLE
-from orchestrator.machines.code import CODE, replace_folder
+from orchestrator.machines.code_copy import CODE, replace_folder
 from orchestrator.state.event_lines import KINDS
 from orchestrator.state.home import check_not_running
 from orchestrator.state.paths import SWEEP_LOG

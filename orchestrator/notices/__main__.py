@@ -16,7 +16,7 @@ from pathlib import Path
 from filelock import FileLock
 from ruamel.yaml import YAML
 
-from orchestrator.companion import outlive_driver
+from orchestrator.driver_child import outlive_driver
 from orchestrator.notices.delivery import Deliveries
 from orchestrator.notices.occasions import Watch
 from orchestrator.search_space.section import Notice

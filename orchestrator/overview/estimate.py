@@ -108,7 +108,7 @@ def seconds_left(sweep: Sweep, ledger: Ledger, slots: int) -> float | None:
     """
     tallies = {arm.name: ledger.tally(arm.name) for arm in sweep.arms}
     num_epochs = sum(tally.epochs for tally in tallies.values())
-    if num_epochs < EPOCHS_PER_SLOT * slots or not _has_judged(sweep, ledger):
+    if num_epochs < EPOCHS_PER_SLOT * slots or not _has_decided(sweep, ledger):
         return None
     mean_s = sum(tally.trained_s for tally in tallies.values()) / num_epochs
     running = [ledger.trials[number] for number in list(ledger.unfinished)]
@@ -131,7 +131,7 @@ def seconds_left(sweep: Sweep, ledger: Ledger, slots: int) -> float | None:
     return max((new_s + sum(rests_s)) / num_parallel, max(rests_s, default=0.0))
 
 
-def _has_judged(sweep: Sweep, ledger: Ledger) -> bool:
+def _has_decided(sweep: Sweep, ledger: Ledger) -> bool:
     """Return whether pruning has decided on a trial, without which the length of trials is unknown."""
     reached = count_reached(sweep, ledger)
     return sweep.space.pruning is None or reached[min(reached)] > 0

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from orchestrator.command_line import format_command
 from orchestrator.overview.board import Board
-from orchestrator.overview.front import print_front
+from orchestrator.overview.front_table import print_front
 from orchestrator.overview.preferred import preferred_line
 from orchestrator.overview.snapshot import MIXED_CODE
 from orchestrator.overview.steady import SteadyLive

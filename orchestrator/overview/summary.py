@@ -36,7 +36,7 @@ class ArmSummary:
         best_epoch: the best epoch of that trial; 0 if there is none.
         metrics: by name, at the best epoch of the best trial; with `budget.seeds` the means over completed trials.
         margins: with `budget.seeds`, half of the 95 % confidence interval of each mean.
-        judged: the number of trials that were evaluated on the test split.
+        num_tested: the number of trials that were evaluated on the test split.
         renderings: by the name of the rendering, its metrics by name.
         epochs: the number of epochs of all trials.
         epochs_saved: the number of epochs that pruning has saved.
@@ -53,7 +53,7 @@ class ArmSummary:
     best_epoch: int
     metrics: dict[str, float]
     margins: dict[str, float]
-    judged: int
+    num_tested: int
     renderings: dict[str, dict[str, float]]
     epochs: int
     epochs_saved: int
@@ -103,7 +103,7 @@ def _summarize(sweep: Sweep, budget: Budget, ledger: Ledger, arm: str) -> ArmSum
         best_epoch=row["epoch"] if row else 0,
         metrics=metrics,
         margins=margins,
-        judged=sum(bool(trial.test) for trial in evaluated),
+        num_tested=sum(bool(trial.test) for trial in evaluated),
         renderings=_mean_renderings(rendered),
         epochs=tally.epochs,
         epochs_saved=pruned * budget.epochs(arm) - tally.pruned_epochs,

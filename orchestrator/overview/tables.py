@@ -29,7 +29,7 @@ def format_interval(arm: ArmSummary, metric: str) -> str:
     the seeds do not differ in three decimals.
     """
     half_width = f"{arm.margins.get(metric, 0):.3f}"
-    return f" ±{half_width}" if arm.judged > 1 and float(half_width) else ""
+    return f" ±{half_width}" if arm.num_tested > 1 and float(half_width) else ""
 
 
 def print_whole(console: Console, table: Table) -> None:

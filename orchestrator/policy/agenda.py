@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from orchestrator.policy.hearing import Hearing
 from orchestrator.policy.lost_rows import restore_rows
 from orchestrator.policy.promotion import Promotion
+from orchestrator.policy.votes import Hearing
 from orchestrator.search_space.reader import Arm, Sweep
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective, Rank
@@ -68,7 +68,7 @@ class Agenda:
     def _reopen_trials(self) -> None:
         """Recover lost epochs, and extend completed trials whose budget has grown."""
         for trial in self.ledger.trials.values():
-            if trial.epochs < trial.judged:
+            if trial.epochs < trial.decided_epochs:
                 self._recover_epochs(trial)
             epochs = self.budget.epochs(trial.arm)
             if trial.outcome == words.OUTCOME_COMPLETED and trial.epochs < epochs and trial.cause != words.CAUSE_OVER:
@@ -76,9 +76,9 @@ class Agenda:
 
     def _recover_epochs(self, trial: Trial) -> None:
         """Restore epochs that the outbox has lost from the checkpoints; the others are trained again."""
-        judged, before = trial.judged, trial.epochs
+        decided, before = trial.decided_epochs, trial.epochs
         restore_rows(self.ledger, trial)
-        if trial.epochs >= judged:
+        if trial.epochs >= decided:
             self.remarks.append(
                 f"Trial {trial.number}: its outbox had lost the epochs after {before}; its checkpoints have them."
             )
@@ -86,11 +86,11 @@ class Agenda:
             self.ledger.lose(trial)
             goes_on = "" if trial.outcome else "; it resumes from there"
             self.remarks.append(
-                f"Trial {trial.number}: of the {judged} epochs that it had recorded, those after {trial.epochs} are "
+                f"Trial {trial.number}: of the {decided} epochs that it had recorded, those after {trial.epochs} are "
                 f"lost{goes_on}."
             )
         else:
-            lost = f"its folder no longer has the {judged} epochs that it had recorded"
+            lost = f"its folder no longer has the {decided} epochs that it had recorded"
             self.ledger.retry(trial, lost, from_scratch=True)
             self.remarks.append(f"Trial {trial.number}: {lost}; it is trained again from its parameters and seed.")
 
@@ -219,8 +219,8 @@ class Agenda:
         if arm is None:
             return None
         # It imports Optuna and SciPy, which takes long and is not needed to resume trials.
-        from orchestrator.policy.points import search_seed
         from orchestrator.policy.suggestions import Studies
+        from orchestrator.policy.without_results import search_seed
 
         self._studies = self._studies or Studies(self.sweep, self.ledger)
         index = self._count(arm)
@@ -263,7 +263,7 @@ class Agenda:
 
     def _ask_confirm(self, arms: Sequence[Arm]) -> Trial | None:
         """Write the next confirm trial to the ledger; return it, or None if no arm needs one now."""
-        from orchestrator.policy.points import derive_seed
+        from orchestrator.policy.without_results import derive_seed
 
         for arm in arms:
             for number, repetition in self._to_confirm(arm):

@@ -21,11 +21,11 @@ class Rungs:
     """The pruning of each arm, or of all arms together (`pruning.across_arms`), rebuilt by replaying all reports."""
 
     def __init__(self, sweep: Sweep, ledger: Ledger, promotion: Promotion | None = None) -> None:
-        """Replay the reports of the ledger, and judge those on which no driver has decided.
+        """Replay the reports of the ledger, and decide on those on which no driver has.
 
         Args:
             sweep: the search space.
-            ledger: the state of the sweep; decisions on unjudged reports are written to it.
+            ledger: the state of the sweep; decisions on undecided reports are written to it.
             promotion: the rungs that the agenda promotes from; by default those of the ledger.
         """
         self.promotion = promotion or Promotion(sweep, ledger)
@@ -55,23 +55,23 @@ class Rungs:
         return max(self.budget.epochs(arm) for arm in self._arms if key in ("", arm))
 
     def _replay(self, ledger: Ledger) -> None:
-        """Take in every report of the log, in the order in which the reports were judged.
+        """Take in every report of the log, in the order of the decisions.
 
-        A report on which the last driver had not decided before it died is judged now, so that a trial that has to stop
-        does not continue.
+        A report on which the last driver had not decided before it died is decided now, so that a trial that has to
+        stop does not continue.
         """
         bests = {
             (trial.number, epoch): (time_ms, best)
             for trial in ledger.trials.values()
             for epoch, time_ms, best in trial.curve.best_so_far(self.objective)
         }
-        for number, epoch in ledger.judged():
-            # Epochs before the first finite value were judged too, but are compared with nothing.
+        for number, epoch in ledger.decided_reports():
+            # Epochs before the first finite value were decided too, but are compared with nothing.
             _, best = bests.pop((number, epoch), (0, None))
             if best is not None:
                 self._record(ledger.trials[number], epoch, best)
-        unjudged = sorted((time_ms, *key, best) for key, (time_ms, best) in bests.items())
-        for _, number, epoch, best in unjudged:
+        undecided = sorted((time_ms, *key, best) for key, (time_ms, best) in bests.items())
+        for _, number, epoch, best in undecided:
             trial = ledger.trials[number]
             if trial.outcome is None:
                 self._settle(ledger, trial, epoch, self._find_stop_reason(trial, epoch, best))
@@ -80,21 +80,21 @@ class Rungs:
         for trial in [ledger.trials[number] for number in sorted(ledger.unfinished)]:
             if trial.diverged:
                 ledger.end(trial, words.OUTCOME_DIVERGED, trial.diverged["cause"], trial.diverged["reason"])
-            elif trial.epochs > trial.judged and trial.best_value is None:
+            elif trial.epochs > trial.decided_epochs and trial.best_value is None:
                 self._settle(ledger, trial, trial.epochs, self._find_hopelessness(trial))
 
     def _find_stop_reason(self, trial: Trial, epoch: int, best: float) -> str:
         """Take in a report if pruning is about it, and return why the trial has to stop; empty if it continues."""
-        if self.rule is None or not self._is_judged(trial, epoch):
+        if self.rule is None or not self._is_compared(trial, epoch):
             return ""
         return self.rule.find_stop_reason(trial, epoch, best)
 
     def _record(self, trial: Trial, epoch: int, best: float) -> None:
-        """Take in a report that was judged before, if pruning is about it."""
-        if self.rule is not None and self._is_judged(trial, epoch):
+        """Take in a report on which a driver had decided before, if pruning is about it."""
+        if self.rule is not None and self._is_compared(trial, epoch):
             self.rule.record(trial, epoch, best)
 
-    def _is_judged(self, trial: Trial, epoch: int) -> bool:
+    def _is_compared(self, trial: Trial, epoch: int) -> bool:
         """Return whether pruning decides on a report: neither on confirm trials nor on a trial's last epoch."""
         is_search = self.pruning is not None and trial.stage == words.STAGE_SEARCH
         return is_search and epoch < self.budget.epochs(trial.arm)
@@ -104,7 +104,7 @@ class Rungs:
         for epoch, _, best in trial.curve.best_so_far(self.objective):
             self._record(trial, epoch, best)
 
-    def judge(self, ledger: Ledger, trial: Trial) -> bool:
+    def decide(self, ledger: Ledger, trial: Trial) -> bool:
         """Decide on a trial's newest report, write the decision to the ledger, and return whether the trial has ended.
 
         A trial ends when it diverged, has used up its budget of epochs, or is pruned.
@@ -119,8 +119,8 @@ class Rungs:
 
     def _find_hopelessness(self, trial: Trial) -> str:
         """Return why a trial stops because none of its epochs has met the constraints; empty if it continues."""
-        is_judged = bool(self.objective.constraints) and self._is_judged(trial, trial.epochs)
-        if not is_judged or self.pruning is None or not self.pruning.is_rung(trial.epochs):
+        is_compared = bool(self.objective.constraints) and self._is_compared(trial, trial.epochs)
+        if not is_compared or self.pruning is None or not self.pruning.is_rung(trial.epochs):
             return ""
         return f"no epoch up to {trial.epochs} has met {describe_constraints(self.objective)}"
 
@@ -136,7 +136,7 @@ class Rungs:
         if epoch >= self.budget.epochs(trial.arm):
             ledger.end(trial, words.OUTCOME_COMPLETED, reason=f"all {trial.epochs} epochs")
         elif not reason:
-            ledger.judge(trial, epoch)
+            ledger.decide(trial, epoch)
         elif trial.best_value is not None and self.rule is not None and self.rule.completes:
             ledger.end(trial, words.OUTCOME_COMPLETED, words.CAUSE_OVER, reason)
         else:

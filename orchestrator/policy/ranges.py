@@ -7,7 +7,7 @@ from typing import Any
 
 from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.domains import Domain, QUniform, Uniform
-from orchestrator.search_space.search import contains
+from orchestrator.search_space.sampler_choice import contains
 from orchestrator.search_space.sweep import Sweep
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial

@@ -22,10 +22,10 @@ from optuna.trial import FrozenTrial
 
 from orchestrator.policy.forecast import forecast_values
 from orchestrator.policy.frozen_trials import distribution, make_directions, make_frozen_trial
-from orchestrator.policy.points import derive_seed
 from orchestrator.policy.ranges import is_inside
+from orchestrator.policy.without_results import derive_seed
 from orchestrator.search_space.arms import Arm
-from orchestrator.search_space.search import LEAST_TRIALS_OF_REGRET
+from orchestrator.search_space.sampler_choice import LEAST_TRIALS_OF_REGRET
 from orchestrator.search_space.sweep import Sweep
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective

@@ -28,7 +28,7 @@ class Rule(ABC):
 
     @abstractmethod
     def record(self, trial: Trial, epoch: int, best: float) -> None:
-        """Take in a report that was judged before.
+        """Take in a report on which a driver had decided before.
 
         Args:
             trial: the trial.

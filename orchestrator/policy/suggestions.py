@@ -26,13 +26,13 @@ from orchestrator.policy.frozen_trials import (
     make_frozen_trial,
     suggest_value,
 )
-from orchestrator.policy.points import derive_seed, propose_without_results
 from orchestrator.policy.ranges import is_inside
-from orchestrator.policy.wanted import WantedTrials, complete
+from orchestrator.policy.user_trials import WantedTrials, complete
+from orchestrator.policy.without_results import derive_seed, propose_without_results
 from orchestrator.search_space.reader import Arm, Sweep
 from orchestrator.search_space.sampler import AUTO, CHOSEN_BY_AUTO, CMAES, GP, GRID, TPE, is_file
+from orchestrator.search_space.sampler_choice import choose_sampler
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.search import choose_sampler
 from orchestrator.state.curve import Objective
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial

@@ -15,8 +15,8 @@ from orchestrator.errors import UserError
 from orchestrator.plugins.loader import config_values
 from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.reader import Sweep, read_stored
+from orchestrator.search_space.sampler_choice import contains
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.search import contains
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective
 from orchestrator.state.events.sweep import Warmed

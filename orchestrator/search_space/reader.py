@@ -12,10 +12,10 @@ from orchestrator.errors import SearchSpaceError
 from orchestrator.messages import Mistakes, Place, suggest_option
 from orchestrator.search_space import overlays
 from orchestrator.search_space.arms import Arm
-from orchestrator.search_space.reading import Reading
 from orchestrator.search_space.schema import SearchSpace
 from orchestrator.search_space.section import Resources
 from orchestrator.search_space.sweep import Sweep
+from orchestrator.search_space.validation import Validation
 from orchestrator.search_space.yaml import tree as yaml_tree
 from orchestrator.search_space.yaml.tree import Node
 from reports.vocabulary import ARTIFACT_SEARCH_SPACE
@@ -74,7 +74,7 @@ def _read(path: Path, preset: str | None, overrides: Sequence[str], name: str | 
     remarks = [remark for override in overrides for remark in overlays.apply_option(root, override, mistakes)]
     if name is not None:
         root.value["name"] = Node(name, Place(f"--name {name}", 0, 0, Path.cwd()))
-    sweep = Reading(root, path, mistakes, was_checked=was_checked).sweep()
+    sweep = Validation(root, path, mistakes, was_checked=was_checked).sweep()
     mistakes.raise_if_any()
     assert sweep is not None, "no sweep without a mistake"
     return replace(sweep, remarks=tuple(remarks))
@@ -92,7 +92,7 @@ def read_mapping(space: Mapping[str, Any], folder: Path) -> Sweep:
     """
     mistakes = Mistakes()
     root = yaml_tree.build(space, Place(IN_PYTHON, 0, 0, folder))
-    sweep = Reading(root, folder / f"{space['name']}.yaml", mistakes).sweep()
+    sweep = Validation(root, folder / f"{space['name']}.yaml", mistakes).sweep()
     mistakes.raise_if_any()
     assert sweep is not None, "no sweep without a mistake"
     return sweep
@@ -102,5 +102,5 @@ def _check_other_preset(root: Node, preset: Node, path: Path, mistakes: Mistakes
     """Add the mistakes in a preset that is not used; those in the file itself are found without it."""
     merged, preset_mistakes = copy.deepcopy(root), Mistakes()
     overlays.apply_preset(merged, preset)
-    Reading(merged, path, preset_mistakes).sweep()
+    Validation(merged, path, preset_mistakes).sweep()
     mistakes.entries |= {mistake for mistake in preset_mistakes.entries if mistake.place.preset is not None}

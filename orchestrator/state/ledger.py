@@ -17,9 +17,9 @@ from orchestrator.state.events.base import Event
 from orchestrator.state.events.interruptions import Died, Displaced
 from orchestrator.state.events.reopenings import Lost, Retried
 from orchestrator.state.events.sweep import Granted, Redirected
-from orchestrator.state.events.trials import Asked, Attempted, Ended, Evaluated, Judged, Linked
-from orchestrator.state.foreign import set_foreign_folders_aside
+from orchestrator.state.events.trials import Asked, Attempted, Decided, Ended, Evaluated, Linked
 from orchestrator.state.origin import Origin
+from orchestrator.state.orphaned_folders import set_foreign_folders_aside
 from orchestrator.state.paths import OUTBOX, SWEEP_LOG, trial_folder
 from orchestrator.state.sweep_state import Grant, SweepState
 from orchestrator.state.trial import Rendering, Trial
@@ -125,9 +125,9 @@ class Ledger(SweepState):
         """Add an epoch that the worker has written to its outbox."""
         self.take_rows(trial, [row])
 
-    def judge(self, trial: Trial, epoch: int) -> None:
+    def decide(self, trial: Trial, epoch: int) -> None:
         """Record that a trial may continue after this epoch."""
-        self.write(Judged(trial=trial.number, epochs=epoch))
+        self.write(Decided(trial=trial.number, epochs=epoch))
 
     def record_death(self, trial: Trial, cause: str, reason: str) -> None:
         """Record that the worker's process ended without an error of its own."""
@@ -146,7 +146,7 @@ class Ledger(SweepState):
         )
 
     def lose(self, trial: Trial) -> None:
-        """Record that the outbox has lost judged epochs: the trial continues after the newest one that is left."""
+        """Record that the outbox has lost decided epochs: the trial continues after the newest one that is left."""
         self.write(Lost(trial=trial.number, epochs=trial.epochs))
 
     def retry(self, trial: Trial, reason: str, *, share: float | None = None, from_scratch: bool = False) -> None:

@@ -151,9 +151,9 @@ class SweepState:
         self.last_ms = 0
         self._joined_fronts = JoinedFronts()
         self.timekeeper = Timekeeper()
-        self._judged_trials, self._judged_epochs = array("l"), array("l")
+        self._decided_trials, self._decided_epochs = array("l"), array("l")
         self._forgotten: dict[int, list[tuple[int, int]]] = {}
-        """By trial: (reports, epoch). Its epochs after `epoch` don't count in the first `reports` judged reports."""
+        """By trial: (reports, epoch). Its epochs after `epoch` don't count in the first `reports` decided reports."""
 
     def leave_running(self, ts: int) -> set[int]:
         """Note that the driver has stopped: a trial that it ran waits for the next one."""
@@ -169,17 +169,17 @@ class SweepState:
         trial.started, trial.left_ms = self.started, ts
         self.reopened[trial.arm] += 1
 
-    def add_judged(self, trial: Trial, epochs: int) -> None:
-        """Note that a trial was judged at an epoch, if that is new."""
-        if epochs > trial.judged:
-            self._judged_trials.append(trial.number)
-            self._judged_epochs.append(epochs)
-            trial.judged = epochs
+    def add_decision(self, trial: Trial, epochs: int) -> None:
+        """Note that a driver has decided on a trial at an epoch, if that is new."""
+        if epochs > trial.decided_epochs:
+            self._decided_trials.append(trial.number)
+            self._decided_epochs.append(epochs)
+            trial.decided_epochs = epochs
 
-    def forget_judged(self, trial: Trial, epochs: int) -> None:
-        """Forget that a trial was judged after its first `epochs` epochs."""
+    def forget_decisions(self, trial: Trial, epochs: int) -> None:
+        """Forget the decisions on a trial after its first `epochs` epochs."""
         # The reports of all trials are not copied, since a sweep of thousands may retry hundreds.
-        self._forgotten.setdefault(trial.number, []).append((len(self._judged_trials), epochs))
+        self._forgotten.setdefault(trial.number, []).append((len(self._decided_trials), epochs))
 
     def update(self, trial: Trial) -> None:
         """Keep the tallies and the sets of numbers in step with a trial that has changed."""
@@ -225,9 +225,9 @@ class SweepState:
         """Return an arm's trials in the order in which they were asked for."""
         return list(self.tally(arm).of_stage(stage))
 
-    def judged(self) -> Iterator[tuple[int, int]]:
-        """Yield (trial, epoch) of every report that was judged, in that order."""
-        for place, (number, epoch) in enumerate(zip(self._judged_trials, self._judged_epochs, strict=True)):
+    def decided_reports(self) -> Iterator[tuple[int, int]]:
+        """Yield (trial, epoch) of every report on which a driver has decided, in that order."""
+        for place, (number, epoch) in enumerate(zip(self._decided_trials, self._decided_epochs, strict=True)):
             forgotten = self._forgotten.get(number, ())
             if not any(place < end and epoch > epochs for end, epochs in forgotten):
                 yield number, epoch

@@ -45,7 +45,7 @@ class Trial:
         codes: the fingerprint of the code that each attempt ran.
         keys: what the training of each attempt depended on (see `policy.trial_key`); empty where that is not known.
         origin: the trial from which it has its first epochs; None if it has trained all of them.
-        judged: the last epoch after which the trial was allowed to continue, or ended.
+        decided_epochs: the last epoch after which the trial was allowed to continue, or ended.
         died_at: the epochs recorded at each death of its process since it was last retried.
         displaced_at: the epochs recorded each time when it lost its machine or its process by nothing that it did,
             since it was last retried.
@@ -79,7 +79,7 @@ class Trial:
     origin: Origin | None = None
     curve: Curve = field(default_factory=Curve)
     diverged: Mapping[str, str] | None = None
-    judged: int = 0
+    decided_epochs: int = 0
     outcome: str | None = None
     cause: str = words.CAUSE_NONE
     reason: str = ""
@@ -160,7 +160,7 @@ class Trial:
 
     def start_over(self) -> None:
         """Go back to before the first epoch: what was recorded so far no longer counts."""
-        self.since, self.judged, self.curve, self.origin = self.attempts + 1, 0, Curve(), None
+        self.since, self.decided_epochs, self.curve, self.origin = self.attempts + 1, 0, Curve(), None
 
     def reopen(self) -> None:
         """Take its outcome and its evaluation back, so that it continues."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from filelock import FileLock
 
-from orchestrator.companion import outlive_driver
+from orchestrator.driver_child import outlive_driver
 from orchestrator.state.history import History
 from orchestrator.tracking.batches import describe_left_out
 from orchestrator.tracking.client import Gone, Refused, Unreachable

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator.state.curve import Objective
+from orchestrator.tracking.best_renderings import Column
 from orchestrator.tracking.clip_drawings import DrawnSound, draw_sounds, read_picture, split_pictures
-from orchestrator.tracking.presented import Column
 from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.listening.sounds import Sound, read_sound

@@ -13,6 +13,7 @@ from orchestrator.state.paths import RUN_FILE
 from orchestrator.state.trial import Rendering, Trial
 from orchestrator.storage import json_lines
 from orchestrator.tracking import artifacts
+from orchestrator.tracking.best_renderings import Column, find_best_pictures, make_columns
 from orchestrator.tracking.client import Gone, Refused, Store
 from orchestrator.tracking.description import (
     describe_rendering,
@@ -21,7 +22,6 @@ from orchestrator.tracking.description import (
 )
 from orchestrator.tracking.links import LISTEN, SweepPages, run_page
 from orchestrator.tracking.notes import find_places
-from orchestrator.tracking.presented import Column, find_best_pictures, make_columns
 from orchestrator.tracking.run import Run
 from orchestrator.tracking.sweep_views import BY_ARM, COMPARE, CURVES, PARAMETERS, TOP, Seen, find_rendered_settings
 from reports import vocabulary as words

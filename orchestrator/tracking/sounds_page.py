@@ -1,6 +1,6 @@
 """The page with the sounds of each arm's best trial, side by side: one HTML file that contains everything.
 
-MLflow shows it in a frame that can't load anything. Template, style and script are in `orchestrator/tracking/pages/`.
+MLflow shows it in a frame that can't load anything. Its templates are in `orchestrator/tracking/templates/`.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 
 from orchestrator.state.curve import Objective
 from orchestrator.tracking import clip_rows
-from orchestrator.tracking.presented import Column
+from orchestrator.tracking.best_renderings import Column
 from reports import vocabulary as words
 from reports.listening.sounds import TARGET_LUFS
 
@@ -69,7 +69,7 @@ class _Page:
         """
         self._title, self._objective, self._shown, self._columns = title, objective, shown, columns
         environment = Environment(
-            loader=PackageLoader("orchestrator.tracking", "pages"), autoescape=True, undefined=StrictUndefined
+            loader=PackageLoader("orchestrator.tracking", "templates"), autoescape=True, undefined=StrictUndefined
         )
         environment.globals |= {"number": clip_rows.format_number, "label": lambda name: clip_rows.split_unit(name)[0]}
         environment.filters["breakable"] = _breakable
@@ -126,4 +126,4 @@ def _breakable(name: str) -> Markup:
 
 
 def _read_file(name: str) -> Markup:
-    return Markup((files("orchestrator.tracking") / "pages" / name).read_text(encoding="utf-8"))
+    return Markup((files("orchestrator.tracking") / "templates" / name).read_text(encoding="utf-8"))

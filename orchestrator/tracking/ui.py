@@ -19,7 +19,7 @@ from orchestrator.state.home import find_sweep
 from orchestrator.tracking import sender
 from orchestrator.tracking.database import sqlite_path
 from orchestrator.tracking.links import tunnel
-from orchestrator.tracking.places import check_place, check_sweep_place
+from orchestrator.tracking.moved_homes import check_place, check_sweep_place
 
 HOST = "127.0.0.1"
 LOG = "ui.log"

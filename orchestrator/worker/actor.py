@@ -25,11 +25,11 @@ from orchestrator.plugins.loader import TrainingOver
 from orchestrator.state.paths import TRIAL_LOG
 from orchestrator.storage.objects import StoreError
 from orchestrator.worker import guard
-from orchestrator.worker.away import Away
 from orchestrator.worker.ending import EndSignal, ToldToEnd
 from orchestrator.worker.failure import as_failure
+from orchestrator.worker.home_check import check_token
 from orchestrator.worker.postmortem import ATTEMPT, EXIT, MACHINE
-from orchestrator.worker.shared_home import check_token
+from orchestrator.worker.remote_home import RemoteHome
 from orchestrator.worker.spec import Storage, TrialSpec
 from orchestrator.worker.versions import check_files, check_versions
 
@@ -49,7 +49,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
     sent as JSON text, because Tune flattens nested ones.
     """
 
-    _away: Away | None = None
+    _remote_home: RemoteHome | None = None
     """The files of the task, where this machine does not share the home."""
 
     def setup(self, config: dict[str, Any]) -> None:
@@ -64,9 +64,9 @@ class Worker(tune.Trainable):  # type: ignore[misc]
 
     def _take(self, config: dict[str, Any]) -> None:
         spec = TrialSpec(**config["spec"])
-        self._away = Away(spec, Storage(**spec.storage), config["kind"]) if spec.storage else None
-        if self._away is not None:
-            spec = self._away.spec
+        self._remote_home = RemoteHome(spec, Storage(**spec.storage), config["kind"]) if spec.storage else None
+        if self._remote_home is not None:
+            spec = self._remote_home.spec
         self._task = {**config, "spec": vars(spec)}
         self._run: Any = None
         self._end_signal.begin_task(Path(spec.folder) / TRIAL_LOG, spec.attempt, spec.seconds_after_sigterm)
@@ -97,19 +97,19 @@ class Worker(tune.Trainable):  # type: ignore[misc]
                 is_known = machine_id() in spec.looked_at
                 check_versions(spec.versions, is_known=is_known)
                 check_files(() if is_known else spec.files)
-                if self._away is None:
+                if self._remote_home is None:
                     check_token(Path(spec.folder).parents[1], spec.token)
                 elif self._run is None:
-                    self._away.begin()
+                    self._remote_home.begin()
                 with redirect_output(Path(spec.folder) / TRIAL_LOG) as output:
                     return self._work(spec, output) | {"machine": machine_id()}
         except (Exception, guard.TooSlow, ToldToEnd) as error:
             # Outside of the block that opens the log, because on a full disk the log itself raises.
             # What the trial's own child processes make of SIGTERM looks like any error.
-            if self._away is not None and self._end_signal.has_come:
-                self._away.finish(spec.seconds_after_sigterm)
-            elif self._away is not None and not isinstance(error, StoreError):
-                self._away.push_end()
+            if self._remote_home is not None and self._end_signal.has_come:
+                self._remote_home.finish(spec.seconds_after_sigterm)
+            elif self._remote_home is not None and not isinstance(error, StoreError):
+                self._remote_home.push_end()
             raise as_failure(ToldToEnd() if self._end_signal.has_come else error, machine_id()) from None
 
     def _work(self, spec: TrialSpec, output: IO[str]) -> dict[str, Any]:
@@ -125,7 +125,7 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         minutes = spec.minutes_per_epoch
         if is_evaluation:
             self._push(waits=True)
-            if self._away is not None and self._away.lacks_epochs:
+            if self._remote_home is not None and self._remote_home.lacks_epochs:
                 self._train_lost_epochs(spec, output)
             times = EVALUATION_EPOCHS * (1 + len(spec.renderings))
             with guard.time_limit(minutes, output, what="no evaluation", times=times):
@@ -143,8 +143,8 @@ class Worker(tune.Trainable):  # type: ignore[misc]
                 self._run = TrialRun(spec)
             for remark in self._run.remarks:
                 print(remark, flush=True)
-        if self._away is not None:
-            self._away.check()
+        if self._remote_home is not None:
+            self._remote_home.check()
         is_last = False
         try:
             with guard.time_limit(minutes, output):
@@ -181,12 +181,12 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         Args:
             waits: whether the store has it when this returns. Otherwise it is written while the next epoch trains.
         """
-        if self._away is None:
+        if self._remote_home is None:
             return
         began_s = time.monotonic()
-        self._away.push()
+        self._remote_home.push()
         if waits:
-            self._away.wait()
+            self._remote_home.wait()
         if self._run is not None:
             self._run.upload_s = time.monotonic() - began_s
 
@@ -203,9 +203,9 @@ class Worker(tune.Trainable):  # type: ignore[misc]
         if self._run is not None:
             self._run.close()
             self._run = None
-        if self._away is not None:
-            self._away.close()
-            self._away = None
+        if self._remote_home is not None:
+            self._remote_home.close()
+            self._remote_home = None
 
 
 def machine_id() -> str:

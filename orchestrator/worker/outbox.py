@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from orchestrator.state.curve import select_valid
-from orchestrator.state.foreign import identity_in, identity_line
+from orchestrator.state.orphaned_folders import identity_in, identity_line
 from orchestrator.state.paths import OUTBOX
 from orchestrator.storage import durable, json_lines
 from orchestrator.worker.failure import InUse, NotItsFolder

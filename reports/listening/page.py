@@ -1,6 +1,6 @@
 """The HTML pages of a listening test: the test itself, served or exported, and the results.
 
-Templates, style and script are in `reports/pages/`. They are embedded in each page, which is self-contained.
+Templates, style and script are in `reports/templates/`. They are embedded in each page, which is self-contained.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from reports.listening.results import agreement_text, contrasts_of, remarks_of, 
 from reports.listening.statistics import Estimate
 from reports.listening.tables import Results
 
-PAGES = Path(__file__).parent.parent / "pages"
+TEMPLATES = Path(__file__).parent.parent / "templates"
 SECONDS_AN_ANSWER = {MOS: 6, ABX: 12, MUSHRA: 75, PREFER: 10}
 """Rough time for an answer, from which the page computes how long the test takes."""
 
@@ -119,7 +119,7 @@ def _place_on_scale(estimate: Estimate | None, scale: tuple[float, float]) -> Ba
 
 
 def _render(template: str, **values: Any) -> str:
-    style, script = (PAGES / "listening.css").read_text(), (PAGES / "listening.js").read_text()
+    style, script = (TEMPLATES / "listening.css").read_text(), (TEMPLATES / "listening.js").read_text()
     # Style and script are ours and must not be escaped. The page's security policy allows only a script with this
     # digest, so a script in the name of a sweep or listener doesn't run.
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
@@ -130,7 +130,7 @@ def _render(template: str, **values: Any) -> str:
 @functools.cache
 def _environment() -> Environment:
     return Environment(
-        loader=FileSystemLoader(PAGES),
+        loader=FileSystemLoader(TEMPLATES),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

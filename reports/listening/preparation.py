@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from pydantic import ValidationError
 
+from reports.atomic_file import write_whole
 from reports.errors import ReportError
 from reports.listening.design import (
     ABX,
@@ -46,7 +47,6 @@ from reports.listening.sounds import (
     read_sound,
 )
 from reports.listening.sources import Sources, System
-from reports.whole_file import write_whole
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -16,7 +16,7 @@ from reports import vocabulary as words
 from reports.errors import ReportError
 from reports.listening.answers import ANSWERS, Answers, read_answers
 from reports.listening.design import ABX, CATCH_ITEMS, MOS, MUSHRA, PREFER, Method
-from reports.listening.exchange import export_test, import_answers, read_answers_file
+from reports.listening.export_import import export_test, import_answers, read_answers_file
 from reports.listening.mlflow import report_mlflow_errors
 from reports.listening.mushra import HIGH_RATING, MAX_SHARE
 from reports.listening.page import render_results

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from reports import vocabulary as words
 from reports.page import figures
 from reports.page.content import Report
-from reports.page.front import find_points
+from reports.page.front_points import find_points
 from reports.runs.findings import ContrastSet
 from reports.statistics.contrast import Contrast
 from reports.statistics.expected_best import expected_best

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from reports import vocabulary as words
 from reports.page.axes import describe_range, is_logarithmic, positions_of, scale_to_unit
-from reports.page.front import make_stairs
+from reports.page.front_points import make_stairs
 from reports.statistics.contrast import Contrast, find_intervals
 
 COLORS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#5b5b5b", "#b8a800")

@@ -15,7 +15,7 @@ from reports.page import figures, html
 from reports.page.comparison import name_sweeps
 from reports.page.content import Report
 from reports.page.drawings import drawings
-from reports.page.front import front_rows
+from reports.page.front_points import front_rows
 from reports.page.latex import latex_tables
 from reports.page.tables import format_value
 from reports.runs.plain_tables import read_curves, tabulate_trials

@@ -43,7 +43,7 @@ ENDING = re.compile(r"[.,;:!?)’”]*")
 
 def terms_of(runs: SweepRuns) -> list[Term]:
     """Return the words of a sweep's page: the general ones, and its objective if its trainable describes it."""
-    text = (files("reports") / "pages" / "glossary.yaml").read_text(encoding="utf-8")
+    text = (files("reports") / "templates" / "glossary.yaml").read_text(encoding="utf-8")
     terms = [Term(name, **entry) for name, entry in YAML(typ="safe").load(text).items()]
     declared: Mapping[str, str] = runs.record.get("metrics", {}).get(runs.metric, {})
     label, description = words.label_of(runs.metric), declared.get("description")

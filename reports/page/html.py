@@ -15,7 +15,7 @@ from reports import vocabulary as words
 from reports.page import comparison, figures, sentences
 from reports.page.charts.chart_set import MAX_MARKS, Charts, draw_charts, draw_shapes
 from reports.page.content import Report
-from reports.page.front import front_rows
+from reports.page.front_points import front_rows
 from reports.page.glossary import explain_page, terms_of
 from reports.page.images import read_images
 from reports.page.matrix import OUTCOMES
@@ -238,9 +238,9 @@ def _figure_element(name: str, caption: str, charts: Charts) -> Markup:
 
 
 def _template(name: str) -> Template:
-    environment = Environment(loader=PackageLoader("reports", "pages"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=PackageLoader("reports", "templates"), autoescape=True, undefined=StrictUndefined)
     return environment.get_template(name)
 
 
 def _read_file(name: str) -> Markup:
-    return Markup((files("reports") / "pages" / name).read_text(encoding="utf-8"))
+    return Markup((files("reports") / "templates" / name).read_text(encoding="utf-8"))

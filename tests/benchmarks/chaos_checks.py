@@ -16,7 +16,7 @@ import numpy as np
 from orchestrator.driver.tasks import Tasks
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.curve import Objective
-from orchestrator.state.events.trials import Ended, Judged
+from orchestrator.state.events.trials import Decided, Ended
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial
@@ -152,7 +152,7 @@ def _replay(sweep: Sweep, ledger: Ledger) -> tuple[Rungs, list[str]]:
     differences = []
     judged: set[tuple[int, int]] = set()
     for event in ledger.read_events():
-        if not isinstance(event, Judged | Ended) or (event.trial, event.epochs) in judged:
+        if not isinstance(event, Decided | Ended) or (event.trial, event.epochs) in judged:
             continue
         trial, epoch = ledger.trials[event.trial], event.epochs
         judged.add((trial.number, epoch))

@@ -31,7 +31,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
-from orchestrator.search_space.search import choose_sampler
+from orchestrator.search_space.sampler_choice import choose_sampler
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from reports import vocabulary as words

@@ -158,5 +158,5 @@ def search(grid: Grid, sweep: Sweep, seed: int) -> Trainings:
                 metrics = {METRIC: trainings.train(indices[trial.number], trial.epochs + 1)}
                 row = {"epoch": trial.epochs + 1, "ts": trainings.num_epochs, "attempt": 1, "metrics": metrics}
                 ledger.report(trial, row)
-                has_ended = rungs.judge(ledger, trial)
+                has_ended = rungs.decide(ledger, trial)
     return trainings

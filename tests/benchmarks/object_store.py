@@ -27,7 +27,7 @@ from orchestrator.exchange.writers import driver_prefix
 from orchestrator.state.ledger import Ledger
 from orchestrator.storage.objects import ObjectStore, StoreError
 from orchestrator.worker.actor import Worker
-from orchestrator.worker.away import SCRATCH
+from orchestrator.worker.remote_home import SCRATCH
 from tests.support.spaces import trial_spec, write_space
 from tests.support.swift import CREDENTIALS, READER, WRONG_CREDENTIALS, Swift, swift
 

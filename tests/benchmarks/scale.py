@@ -36,8 +36,8 @@ from orchestrator.policy.pruning import Rungs
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.reader import Sweep, read_search_space
 from orchestrator.state.curve import Objective
-from orchestrator.state.foreign import identity_line
 from orchestrator.state.ledger import Ledger
+from orchestrator.state.orphaned_folders import identity_line
 from orchestrator.state.paths import trial_folder
 from tests.benchmarks.overhead import metrics_at
 

@@ -17,10 +17,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 from orchestrator.tracking.__main__ import Follower
+from orchestrator.tracking.best_renderings import make_columns
 from orchestrator.tracking.description import describe_sweep
 from orchestrator.tracking.links import SweepPages
 from orchestrator.tracking.mirror import Mirror
-from orchestrator.tracking.presented import make_columns
 from tests.support.sweep_folder import METRICS, SweepFolder
 
 SIZES = ((2_000, 60), (10_000, 10))

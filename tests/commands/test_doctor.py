@@ -13,7 +13,7 @@ from orchestrator.errors import UserError
 from orchestrator.overview.screen import Screen
 from orchestrator.tracking import ui
 from orchestrator.tracking.__main__ import follow
-from orchestrator.tracking.places import check_place
+from orchestrator.tracking.moved_homes import check_place
 from orchestrator.tracking.sender import is_behind
 from orchestrator.tracking.ui import serve
 from tests.support.spaces import noop_sweep

@@ -144,7 +144,7 @@ def test_stopping_lets_running_trials_end_their_epoch_and_hands_out_nothing(swee
     trial = begin(driver)
     driver.engine.stop("Stopped by SIGINT.")
     assert not driver.engine.is_over() and driver.engine.suggest("another") is None
-    assert driver.epoch(trial) and trial.epochs == trial.judged == 2 and trial.outcome is None
+    assert driver.epoch(trial) and trial.epochs == trial.decided_epochs == 2 and trial.outcome is None
     assert driver.engine.is_over() and not driver.ended_workers
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from orchestrator.driver.tasks import Tasks
 from orchestrator.errors import SearchSpaceError
-from orchestrator.exchange.exchange import Exchange
+from orchestrator.exchange.driver_side import Exchange
 from orchestrator.machines.inventory import Capacity, Machine
 from orchestrator.policy.agenda import Task
 from orchestrator.search_space.reader import read_search_space

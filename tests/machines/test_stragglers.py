@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from orchestrator.driver.faults import Faults
+from orchestrator.driver.unfit_machines import Faults
 from orchestrator.machines.stragglers import MIN_EPOCHS, Slowness, Stragglers
 from orchestrator.state.ledger import Ledger
 from tests.driver.test_controller import ONE_ARM, begin

@@ -12,8 +12,7 @@ import pytest
 
 from orchestrator.commands.planning.plan import make_plan
 from orchestrator.driver.tasks import make_spec
-from orchestrator.policy.links import can_link
-from orchestrator.policy.points import search_seed
+from orchestrator.policy.reuse import can_link
 from orchestrator.policy.trial_key import (
     RESOURCES,
     WITHOUT_EFFECT,
@@ -22,6 +21,7 @@ from orchestrator.policy.trial_key import (
     hash_environment,
     make_key,
 )
+from orchestrator.policy.without_results import search_seed
 from orchestrator.search_space.command import Command
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.events.trials import Linked

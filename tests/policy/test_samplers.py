@@ -19,7 +19,7 @@ from orchestrator.policy.forecast import forecast_values
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.domains import Int, LogInt, LogUniform, QUniform, Uniform
 from orchestrator.search_space.reader import Sweep
-from orchestrator.search_space.search import choose_sampler
+from orchestrator.search_space.sampler_choice import choose_sampler
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, told

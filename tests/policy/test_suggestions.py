@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.policy.points import derive_seed
 from orchestrator.policy.suggestions import Studies
+from orchestrator.policy.without_results import derive_seed
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from tests.support.driving import drive, ledger_of, score_of_x, told

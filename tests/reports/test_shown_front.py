@@ -25,7 +25,7 @@ from reports.page import figures
 from reports.page.content import Report, read_report
 from reports.page.drawings import drawings
 from reports.page.files import make_markdown
-from reports.page.front import make_stairs
+from reports.page.front_points import make_stairs
 from reports.page.html import render
 from reports.runs.plain_tables import read_curves, tabulate_trials
 from tests.support.sweep_folder import SweepFolder, record_sweep

@@ -75,7 +75,7 @@ def test_an_event_of_another_version_is_refused_with_its_place(tmp_path: Path, l
 def test_a_log_from_before_events_had_types_is_read_by_drivers_and_by_readers() -> None:
     ledger = Ledger(OLD_LOG, read_only=True)
     assert {number: trial.outcome for number, trial in ledger.trials.items()} == EXPECTED_OUTCOMES
-    assert {number: trial.judged for number, trial in ledger.trials.items()} == EXPECTED_JUDGED
+    assert {number: trial.decided_epochs for number, trial in ledger.trials.items()} == EXPECTED_JUDGED
     history = History(OLD_LOG)
     history.refresh(everywhere=True)
     assert {number: trial.status for number, trial in history.trials.items()} == {

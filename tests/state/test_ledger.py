@@ -84,12 +84,16 @@ def test_a_trial_that_ended_at_its_first_epoch_is_missed_too(tmp_path: Path) -> 
 
 def test_reports_of_a_trial_that_was_started_over_count_from_then_on(tmp_path: Path) -> None:
     ledger = drive(noop_sweep(tmp_path, pruning="none"), tmp_path / "sweep", steps=10)
-    first, *others = list(ledger.judged())
+    first, *others = list(ledger.decided_reports())
     number = first[0]
     ledger.retry(ledger.trials[number], "asked for", from_scratch=True)
     of_others = [report for report in (first, *others) if report[0] != number]
-    assert list(ledger.judged()) == of_others
-    ledger.judge(ledger.trials[number], 1)
-    assert list(ledger.judged()) == [*of_others, (number, 1)]
+    assert list(ledger.decided_reports()) == of_others
+    ledger.decide(ledger.trials[number], 1)
+    assert list(ledger.decided_reports()) == [*of_others, (number, 1)]
     ledger.retry(ledger.trials[number], "asked for", from_scratch=True)
-    assert list(ledger.judged()) == of_others == list(ledger_of(noop_sweep(tmp_path), tmp_path / "sweep").judged())
+    assert (
+        list(ledger.decided_reports())
+        == of_others
+        == list(ledger_of(noop_sweep(tmp_path), tmp_path / "sweep").decided_reports())
+    )

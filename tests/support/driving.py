@@ -9,8 +9,8 @@ from orchestrator.policy.agenda import Agenda
 from orchestrator.policy.pruning import Rungs
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.curve import Objective
-from orchestrator.state.foreign import identity_line
 from orchestrator.state.ledger import Ledger
+from orchestrator.state.orphaned_folders import identity_line
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial
 from orchestrator.storage.json_lines import Line, Log
@@ -44,7 +44,7 @@ def drive(sweep: Sweep, folder: Path, score: Score = score_of_x, *, steps: int =
             steps -= 1
             row = put_row(folder, task.trial, score(task.trial, task.trial.epochs + 1))
             ledger.report(task.trial, row)
-            over = rungs.judge(ledger, task.trial)
+            over = rungs.decide(ledger, task.trial)
     return ledger
 
 

@@ -10,11 +10,11 @@ from typing import Any
 from orchestrator.driver.callbacks import Callbacks
 from orchestrator.driver.controller import Engine
 from orchestrator.driver.tasks import make_spec
-from orchestrator.exchange.exchange import Exchange
-from orchestrator.exchange.shared_home import SharedHome
+from orchestrator.exchange.driver_side import Exchange
+from orchestrator.exchange.no_exchange import SharedHome
 from orchestrator.policy.agenda import Agenda, Task
-from orchestrator.policy.links import Links
 from orchestrator.policy.pruning import Rungs
+from orchestrator.policy.reuse import ReusableTrials
 from orchestrator.policy.trial_key import make_key
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.disk import Space
@@ -71,7 +71,7 @@ class EngineRig:
             files=self._open_files(storage),
         )
         self.space = Space(folder, 0)
-        links = Links.find(sweep, folder.parent, self.ledger, ENVIRONMENT)
+        links = ReusableTrials.find(sweep, folder.parent, self.ledger, ENVIRONMENT)
         self.engine = Engine(self.agenda, self.ledger, Rungs(sweep, self.ledger), links, self.space, callbacks)
 
     def _open_files(self, storage: str) -> SharedHome:

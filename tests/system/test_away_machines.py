@@ -18,7 +18,7 @@ from ruamel.yaml import YAML
 from orchestrator.state.events.interruptions import Died, Displaced
 from orchestrator.state.ledger import Ledger
 from orchestrator.storage.json_lines import read
-from orchestrator.worker.away import SCRATCH
+from orchestrator.worker.remote_home import SCRATCH
 from tests.support.clusters import blind_machine, count_rows, kill_machine, wait_for_machines
 from tests.support.spaces import HELPED, TINY_PARAMS, write_space
 from tests.system.test_machines import SPACE, cluster

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator.commands.finished import Request, find_finished, has_report, record_finished
+from orchestrator.commands.already_finished import Request, find_finished, has_report, record_finished
 from orchestrator.errors import UserError
 from orchestrator.search_space.reader import read_search_space
 from orchestrator.tracking.__main__ import follow

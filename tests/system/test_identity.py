@@ -88,7 +88,7 @@ def train(tmp_path: Path, epochs: int) -> tuple[Path, str]:
     run = TrialRun(trial_spec(folder, id=task.trial.id))
     for _ in range(epochs):
         ledger.report(task.trial, run.step())
-        rungs.judge(ledger, task.trial)
+        rungs.decide(ledger, task.trial)
     run.close()
     return folder, task.trial.id
 
@@ -120,6 +120,6 @@ def test_a_lost_line_that_no_checkpoint_has_costs_its_epoch_alone(tmp_path: Path
     ledger = ledger_of(sweep, folder)
     assert "those after 2 are lost" in Agenda(sweep, ledger, evaluates=False).remarks[0]
     trial = ledger.trials[1]
-    assert (trial.epochs, trial.judged, trial.since, trial.outcome) == (2, 2, 1, None)
+    assert (trial.epochs, trial.decided_epochs, trial.since, trial.outcome) == (2, 2, 1, None)
     after = drive(sweep, folder)
     assert (after.trials[1].outcome, after.trials[1].epochs) == ("completed", 3)

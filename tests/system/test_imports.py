@@ -23,7 +23,7 @@ TO_REPORTS = (
     "orchestrator.cli",
     "orchestrator.cli.results",
     "orchestrator.commands.report",
-    "orchestrator.commands.detectable",
+    "orchestrator.commands.planning.detectable",
     "orchestrator.tracking.clip_rows",
     "orchestrator.tracking.clip_drawings",
     "orchestrator.tracking.sounds_page",
@@ -35,7 +35,7 @@ FLOORS = {
     "orchestrator": (
         *("__main__", "cli", "steering", "api", "commands", "models", "driver", "machines", "overview", "policy"),
         *("notices", "tracking", "worker", "exchange", "state", "search_space", "plugins", "messages", "command_line"),
-        *("companion", "processor", "storage", "terminal"),
+        *("driver_child", "processor", "storage", "terminal"),
         "errors",
     ),
     "trainables": (
@@ -52,7 +52,7 @@ FLOORS = {
             "errors",
         ),
     ),
-    "reports": ("page", "listening", "runs", "statistics", "vocabulary", "whole_file", "errors"),
+    "reports": ("page", "listening", "runs", "statistics", "vocabulary", "atomic_file", "errors"),
 }
 """The packages, and the modules beside them, from top to bottom: each imports only what stands after it."""
 MOST_MODULES = 21

@@ -18,7 +18,7 @@ from orchestrator.policy.asha import AshaRule
 from orchestrator.policy.pruning import Rungs
 from orchestrator.search_space.arms import select_arms
 from orchestrator.state.budget import Budget
-from orchestrator.state.events.trials import Ended, Judged
+from orchestrator.state.events.trials import Decided, Ended
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial
@@ -200,7 +200,7 @@ def test_a_report_that_nobody_judged_is_judged_once_at_the_next_start(tmp_path: 
     for _ in range(2):
         reopened = ledger_of(sweep, folder)
         Rungs(sweep, reopened)
-    judged = [event for event in reopened.read_events() if isinstance(event, Judged | Ended)]
+    judged = [event for event in reopened.read_events() if isinstance(event, Decided | Ended)]
     assert len([event for event in judged if event.trial == trial.number and event.epochs == trial.epochs + 1]) == 1
 
 

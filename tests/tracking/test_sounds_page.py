@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Locator, Page, expect
 from orchestrator.plugins.loader import Media
 from orchestrator.state.curve import Objective
 from orchestrator.tracking import sounds_page
-from orchestrator.tracking.presented import Column
+from orchestrator.tracking.best_renderings import Column
 from orchestrator.worker import media
 from reports.listening.sounds import TARGET_LUFS, Sound
 from tests.support.browser import find_barriers, scrolls_sideways, wide_page

@@ -25,7 +25,7 @@ from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
 from orchestrator.state.paths import CHECKPOINT, LAST, OUTBOX
 from orchestrator.storage.json_lines import Line, read
 from orchestrator.storage.objects import ObjectStore, StoreError
-from orchestrator.worker import away
+from orchestrator.worker import remote_home
 from orchestrator.worker.actor import Worker
 from orchestrator.worker.attempt import TrialRun
 from orchestrator.worker.failure import DISPLACED, TrialFailure
@@ -48,8 +48,8 @@ def store(tmp_path: Path) -> ObjectStore:
 @pytest.fixture
 def spec(tmp_path: Path, store: ObjectStore, monkeypatch: pytest.MonkeyPatch) -> TrialSpec:
     """A trial of a random walk, of which the store has what trials share: nothing."""
-    monkeypatch.setenv(away.SCRATCH, str(tmp_path / "machine"))
-    monkeypatch.setattr(away, "LATE_UPLOAD_S", 0.5)
+    monkeypatch.setenv(remote_home.SCRATCH, str(tmp_path / "machine"))
+    monkeypatch.setattr(remote_home, "LATE_UPLOAD_S", 0.5)
     home = tmp_path / "home"
     home.mkdir()
     shared = publish(store, f"{driver_prefix('tiny', DRIVER)}/{LIST}", home, [], tmp_path / LIST, lambda *each: None)
@@ -182,7 +182,7 @@ def test_an_epoch_that_was_reported_and_lost_is_trained_again_without_another_ro
     reported = row_of(lost)
     assert stored_epochs(store) == 1
     # The machine is cut off before the store has its second epoch.
-    monkeypatch.setenv(away.SCRATCH, str(tmp_path / "second"))
+    monkeypatch.setenv(remote_home.SCRATCH, str(tmp_path / "second"))
     fresh = start(replace(spec, attempt=2, reported_epochs=2, last_row=reported))
     step = fresh.step()
     assert json.loads(step["remarks"]) == ["trial 1 goes on from epoch 1, it had reached 2"]
@@ -220,7 +220,7 @@ def test_the_first_epoch_that_was_lost_is_trained_again_too(
 def test_a_later_attempt_waits_for_what_the_one_before_still_writes(
     spec: TrialSpec, store: ObjectStore, start: Callable[[TrialSpec], Worker], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(away, "LATE_UPLOAD_S", PATIENCE_S)
+    monkeypatch.setattr(remote_home, "LATE_UPLOAD_S", PATIENCE_S)
     paused = start(spec)
     row_of(paused)
     obstacle = Obstacle(store, upload=3)

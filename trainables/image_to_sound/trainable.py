@@ -68,13 +68,12 @@ class ImageToSound(ImageToSoundDeclaration, BatchTrainable):
         self._noise = torch.Generator(self.device).manual_seed(seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
-            clip_frames = self.corpus.clip_format.frames
-            self.model = SoundFromPicture(config, clip_frames=clip_frames).to(self.device)
-            initialize_audio(self.model, self.train, self.corpus.clip_format, self._order)
+            clip_format = self.corpus.clip_format
+            self.model = SoundFromPicture(config, clip_frames=clip_format.frames).to(self.device)
+            initialize_audio(self.model, self.train, clip_format, self._order)
         self.objective = PairObjective(config, self.model)
         self.optimizer = torch.optim.AdamW(self.model.parameter_groups(), lr=config.lr, betas=BETAS, fused=True)
-        flow = self.model.flow
-        recipe = FlowRecipe(condition_noise=config.flow_noise)
+        flow, recipe = self.model.flow, FlowRecipe(condition_noise=config.flow_noise)
         self._flow_training = None if flow is None else FlowTraining(flow, seed, recipe)
         self._update_train_latents()
 

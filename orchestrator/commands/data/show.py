@@ -104,7 +104,7 @@ def list_pairs(corpus: Corpus, survey: Survey) -> list[Pair]:
 def make_page(corpus: Corpus, survey: Survey, frames: ShardedArray | None) -> str:
     """Return the page: tables, histograms, what may be wrong, and some clips of each class to be seen and heard."""
     environment = Environment(
-        loader=PackageLoader("orchestrator.commands.data", "pages"), autoescape=True, undefined=StrictUndefined
+        loader=PackageLoader("orchestrator.commands.data", "templates"), autoescape=True, undefined=StrictUndefined
     )
     pairs = list_pairs(corpus, survey)
     classes, shown = choose_clips(corpus)

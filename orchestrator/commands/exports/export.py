@@ -9,7 +9,7 @@ from pathlib import Path
 from orchestrator.command_line import version
 from orchestrator.errors import UserError
 from orchestrator.state.home import find_sweep
-from orchestrator.storage.whole_folder import write_folder
+from orchestrator.storage.atomic_folder import write_folder
 
 OUT = "{out}"
 """Stands for the folder, which has another name until it is complete."""

@@ -11,7 +11,7 @@ from orchestrator.commands.planning.spared import describe_spared
 from orchestrator.policy.warm_start import WarmStart
 from orchestrator.search_space.combinations import rendering_name
 from orchestrator.search_space.objective import MEDIAN, PASHA, PATIENT, WILCOXON
-from orchestrator.search_space.search import LEAST_TRIALS_OF_REGRET, describe_choices
+from orchestrator.search_space.sampler_choice import LEAST_TRIALS_OF_REGRET, describe_choices
 from orchestrator.state.ledger import Ledger
 from reports import vocabulary as words
 

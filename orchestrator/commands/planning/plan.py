@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from orchestrator.commands.detectable import describe_detectable
 from orchestrator.commands.planning.contents import ArmPlan, Plan
+from orchestrator.commands.planning.detectable import describe_detectable
 from orchestrator.commands.planning.expectation import (
     Spread,
     count_processors,
@@ -20,7 +20,7 @@ from orchestrator.plugins.corpora import clip_format_of
 from orchestrator.plugins.loader import config_values
 from orchestrator.search_space.objective import ASHA
 from orchestrator.search_space.sampler import WITHOUT_STARTUP, label_of
-from orchestrator.search_space.search import choose_sampler
+from orchestrator.search_space.sampler_choice import choose_sampler
 
 DRAWING_BYTES = 53_600
 """Size of the picture of a rendered clip."""

@@ -203,7 +203,7 @@ def _measure(
 def _make_fields(sweep: Sweep, home: Path, shape: Shape, grant: Grant) -> dict[str, Any]:
     """Return the fields of the spec of a trial that has a shape."""
     from orchestrator.driver.tasks import make_spec
-    from orchestrator.policy.points import derive_seed
+    from orchestrator.policy.without_results import derive_seed
     from orchestrator.state.trial import Trial
 
     trial = Trial(

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from orchestrator.driver.tasks import make_spec
 from orchestrator.errors import UserError
-from orchestrator.policy.links import can_link, find_trained, has_keys
+from orchestrator.policy.reuse import can_link, find_trained, has_keys
 from orchestrator.policy.trial_key import hash_configuration
-from orchestrator.policy.wanted import WantedTrials, complete
+from orchestrator.policy.user_trials import WantedTrials, complete
 from orchestrator.search_space.sampler import GRID
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
@@ -63,7 +63,7 @@ def describe_spared(sweep: Sweep, home: Path, num_warm: Mapping[str, int]) -> It
 def _foresee_points(sweep: Sweep, arm: Arm, ledger: Ledger, num_warm: int) -> Iterator[dict[str, Value] | None]:
     """Yield the searched values of each trial of an arm's search; None where they will depend on results."""
     # It imports SciPy.
-    from orchestrator.policy.points import propose_without_results
+    from orchestrator.policy.without_results import propose_without_results
 
     wanted_trials = WantedTrials(sweep, ledger)
     used: list[dict[str, Value]] = []
@@ -83,7 +83,7 @@ def _foresee_points(sweep: Sweep, arm: Arm, ledger: Ledger, num_warm: int) -> It
 
 def _hash_trial(sweep: Sweep, home: Path, arm: Arm, index: int, searched: Mapping[str, Value]) -> str:
     """Return the hash of the configuration of a trial; empty if it names a trained model that is not there."""
-    from orchestrator.policy.points import search_seed
+    from orchestrator.policy.without_results import search_seed
 
     params = {**arm.compared, **arm.fixed, **searched}
     seed = search_seed(sweep, index)

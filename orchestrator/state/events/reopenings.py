@@ -41,8 +41,8 @@ class Lost(TrialChange):
 
     def change_trial(self, trial: Trial, state: SweepState) -> None:
         """Forget the epochs, and open a trial again that had ended with them."""
-        trial.judged = self.epochs
-        state.forget_judged(trial, self.epochs)
+        trial.decided_epochs = self.epochs
+        state.forget_decisions(trial, self.epochs)
         if trial.outcome in RANKED:
             state.reopen(trial, self.ts)
 
@@ -63,7 +63,7 @@ class Retried(TrialChange):
         trial.displaced_at, trial.broken_off = [], ""
         if self.from_scratch:
             trial.start_over()
-            state.forget_judged(trial, 0)
+            state.forget_decisions(trial, 0)
         state.live.discard(trial.number)
 
 

@@ -114,19 +114,20 @@ class Linked(TrialChange):
         trial.ends += 1
         # Pruning takes them in as if they had been trained now.
         for epoch in range(1, self.epochs + 1):
-            state.add_judged(trial, epoch)
+            state.add_decision(trial, epoch)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged(TrialEvent):
-    """A trial may continue after its epoch number `epochs`."""
+class Decided(TrialEvent):
+    """A trial may continue after its epoch number `epochs`: pruning has decided so."""
 
+    KIND: ClassVar[str] = "judged"
     is_sign_of_life = True
     epochs: int
 
     def change(self, state: SweepState) -> set[int]:
         """Note the epoch; the most frequent event changes nothing that a tally has."""
-        state.add_judged(state.trials[self.trial], self.epochs)
+        state.add_decision(state.trials[self.trial], self.epochs)
         return {self.trial}
 
 
@@ -146,7 +147,7 @@ class Ended(TrialChange):
         trial.outcome, trial.cause, trial.reason = self.outcome, self.cause, self.reason
         trial.alike, trial.ended_ms = self.alike, self.ts
         trial.ends += 1
-        state.add_judged(trial, self.epochs)
+        state.add_decision(trial, self.epochs)
         state.live.discard(trial.number)
 
 

@@ -12,7 +12,7 @@ from reports.page.charts.front import front
 from reports.page.charts.parallel import parallel, shade_bounds
 from reports.page.content import Report
 from reports.page.drawings import MAX_SLICES, compute_expected_best, group_contrasts, label_unit
-from reports.page.front import find_points
+from reports.page.front_points import find_points
 from reports.runs.importance import LOGARITHMIC
 
 MAX_MARKS = 2000

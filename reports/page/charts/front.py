@@ -12,7 +12,7 @@ from reports.page.axes import make_axis
 from reports.page.charts import svg
 from reports.page.charts.plots import Arms
 from reports.page.charts.svg import Plot
-from reports.page.front import make_stairs
+from reports.page.front_points import make_stairs
 
 
 def front(points: pd.DataFrame, modes: Mapping[str, str], arms: Arms) -> Markup:

@@ -11,8 +11,8 @@ from scipy.stats import qmc
 
 from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.sampler import GRID, RANDOM, SOBOL
+from orchestrator.search_space.sampler_choice import choose_sampler, grid_points
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.search import choose_sampler, grid_points
 from orchestrator.search_space.sweep import Sweep
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from orchestrator.errors import UserError
 from orchestrator.exchange.adoption import adopt_sweep
-from orchestrator.exchange.exchange import Exchange
+from orchestrator.exchange.driver_side import Exchange
 from orchestrator.exchange.folder_writer import FolderWriter, Taken
 from orchestrator.exchange.opening import describe_access, open_exchange
 from orchestrator.exchange.shared import fetch_shared, publish
@@ -79,7 +79,7 @@ class Rig:
         taken = writer.take()
         self.exchange.record(trial, json.loads(json.dumps(row)))
         self.ledger.report(trial, row)
-        self.ledger.judge(trial, epoch)
+        self.ledger.decide(trial, epoch)
         return taken
 
     def folder(self, trial: Trial) -> Path:

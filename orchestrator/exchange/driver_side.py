@@ -15,14 +15,14 @@ from typing import TYPE_CHECKING
 
 from orchestrator.exchange.folder_writer import FolderWriter, settle_files
 from orchestrator.exchange.follower import HURRIED_S, Follower
+from orchestrator.exchange.no_exchange import SharedHome
 from orchestrator.exchange.shared import LIST, publish, travels
-from orchestrator.exchange.shared_home import SharedHome
 from orchestrator.exchange.snapshots import fetch, find_base, list_writers, read_epochs, read_snapshot
 from orchestrator.exchange.sweep_files import SweepFiles, token_key
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
 from orchestrator.plugins.corpora import share_corpus
 from orchestrator.state.curve import TAKEN_OVER
-from orchestrator.state.foreign import identity_line
+from orchestrator.state.orphaned_folders import identity_line
 from orchestrator.state.paths import (
     CHECKPOINT,
     OUTBOX,

@@ -50,7 +50,7 @@ def trial_folders(uri: str, sweep: str, number: int) -> Path:
     return local_home(uri) / sweep / TRIALS / f"{number:04d}"
 
 
-class Away:
+class RemoteHome:
     """The files of one task on this machine.
 
     Attributes:

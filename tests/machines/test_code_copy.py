@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-from orchestrator.machines.code import CodeCopy, copy_code, replace_folder
+from orchestrator.machines.code_copy import CodeCopy, copy_code, replace_folder
 from orchestrator.machines.sending import drop_options
 
 

@@ -12,7 +12,7 @@ from orchestrator.commands.planning.plan import make_plan
 from orchestrator.commands.resume import ResumeOptions, grant
 from orchestrator.errors import SearchSpaceError, UserError
 from orchestrator.overview.screen import Screen
-from orchestrator.policy.wanted import WantedTrials, try_next
+from orchestrator.policy.user_trials import WantedTrials, try_next
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.budget import Budget
 from orchestrator.state.events.drivers import Started

@@ -15,10 +15,10 @@ from orchestrator.plugins.loader import is_path
 from orchestrator.search_space.objective import PATIENT
 from orchestrator.state import event_lines
 from orchestrator.state.curve import TAKEN_OVER, select_valid
-from orchestrator.state.foreign import identity_in, identity_line
 from orchestrator.state.home import sweep_names
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.origin import Origin
+from orchestrator.state.orphaned_folders import identity_in, identity_line
 from orchestrator.state.paths import (
     BEST,
     CHECKPOINT,
@@ -120,7 +120,7 @@ def _read_completed(folder: Path) -> Iterator[Trial]:
             yield trial
 
 
-class Links:
+class ReusableTrials:
     """Takes trials over from other sweeps."""
 
     def __init__(self, ledger: Ledger, trained: dict[str, list[Trained]]) -> None:
@@ -134,7 +134,7 @@ class Links:
         self._trained = trained
 
     @classmethod
-    def find(cls, sweep: Sweep, home: Path, ledger: Ledger, environment: str) -> Links:
+    def find(cls, sweep: Sweep, home: Path, ledger: Ledger, environment: str) -> ReusableTrials:
         """Look for trials of other sweeps that were trained in the same environment (see `trial_key`)."""
         if not can_link(sweep.space):
             return cls(ledger, {})
@@ -215,7 +215,7 @@ def _read_rows(entry: Trained) -> list[json_lines.Line]:
     """Return the epochs of a trial of another sweep; none unless all of them are there."""
     lines = json_lines.read(entry.folder / OUTBOX)[0]
     rows = [row for row in select_valid(lines, entry.trial.since) if "diverged" not in row]
-    has_all = [row["epoch"] for row in rows] == list(range(1, entry.trial.judged + 1))
+    has_all = [row["epoch"] for row in rows] == list(range(1, entry.trial.decided_epochs + 1))
     return rows if has_all and identity_in(lines) == entry.trial.id else []
 
 

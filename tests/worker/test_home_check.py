@@ -13,7 +13,7 @@ from orchestrator.state.paths import trial_folder
 from orchestrator.worker.actor import Worker
 from orchestrator.worker.ending import EndSignal
 from orchestrator.worker.failure import UNFIT_MACHINE, TrialFailure, UnfitMachine, as_failure
-from orchestrator.worker.shared_home import TOKEN, check_token
+from orchestrator.worker.home_check import TOKEN, check_token
 from orchestrator.worker.spec import TrialSpec
 from orchestrator.worker.versions import SOURCE
 from tests.driver.test_controller import ONE_ARM, begin

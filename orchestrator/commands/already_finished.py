@@ -20,7 +20,7 @@ from orchestrator.state.home import REPORTS, SEARCH_SPACE, driver_note, home_opt
 from orchestrator.state.paths import SWEEP_LOG
 from orchestrator.tracking import sender
 from orchestrator.tracking.links import link_lines
-from orchestrator.tracking.places import check_place, check_sweep_place
+from orchestrator.tracking.moved_homes import check_place, check_sweep_place
 
 if TYPE_CHECKING:
     from orchestrator.search_space.reader import Sweep

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from orchestrator.commands.listening import choose_trials, pass_votes_on, read_hearing
 from orchestrator.commands.status import collect_status
 from orchestrator.errors import UserError
 from orchestrator.models.champion import load_best
@@ -19,7 +20,6 @@ from orchestrator.overview.screen import Screen
 from orchestrator.overview.snapshot import read_snapshot
 from orchestrator.overview.status_tables import make_sweep_view
 from orchestrator.policy.agenda import Agenda
-from orchestrator.policy.listening import choose_trials, pass_votes_on, read_hearing
 from orchestrator.policy.suggestions import Studies
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.events.drivers import Started

@@ -12,8 +12,8 @@ from orchestrator.errors import UserError
 from orchestrator.messages import Mistakes, Place
 from orchestrator.search_space.arms import Arm
 from orchestrator.search_space.reader import Sweep, read_stored
+from orchestrator.search_space.sampler_choice import match_arms
 from orchestrator.search_space.scalars import Value
-from orchestrator.search_space.search import match_arms
 from orchestrator.search_space.yaml.tree import parse
 from orchestrator.state.budget import Budget
 from orchestrator.state.curve import Objective

@@ -11,13 +11,13 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, StrictStr, ValidationError
 
+from reports.atomic_file import write_whole
 from reports.errors import ReportError
 from reports.listening.answers import Answer, Answers, Refusal, Vote, by_system, check_vote, listener_code
 from reports.listening.design import Step, file_session
 from reports.listening.open_steps import steps_of_copy
 from reports.listening.page import render_test
 from reports.listening.preparation import ListeningTest, load_test, tests_of
-from reports.whole_file import write_whole
 
 
 class AnswersFile(BaseModel):

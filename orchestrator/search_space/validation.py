@@ -29,8 +29,8 @@ from orchestrator.search_space.keys import unknown_key
 from orchestrator.search_space.names import reservation_problem
 from orchestrator.search_space.panel import Panel, read_panel
 from orchestrator.search_space.sampler import is_file
+from orchestrator.search_space.sampler_choice import check_search
 from orchestrator.search_space.schema import SearchSpace
-from orchestrator.search_space.search import check_search
 from orchestrator.search_space.sweep import Sweep, renderings
 from orchestrator.search_space.valid_parts import keep_valid_parts, removable_part
 from orchestrator.search_space.yaml import tree as yaml_tree
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from trainables.trainable import Declaration, Metric, TrialConfig
 
 
-class Reading:
+class Validation:
     """The checks of a file after presets and options were applied.
 
     Attributes:

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.exchange.exchange import is_of_training
+from orchestrator.exchange.driver_side import is_of_training
 from orchestrator.exchange.shared import LIST, publish
 from orchestrator.exchange.snapshots import fetch, list_writers, read_epochs
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
@@ -24,13 +24,13 @@ from orchestrator.plugins.corpora import share_corpus
 from orchestrator.state.paths import TRIAL_LOG
 from orchestrator.storage.json_lines import read
 from orchestrator.storage.objects import ObjectStore
-from orchestrator.worker import away
+from orchestrator.worker import remote_home
 from orchestrator.worker.actor import Worker
 from orchestrator.worker.attempt import TrialRun
-from orchestrator.worker.away import SCRATCH, local_home, trial_folders
 from orchestrator.worker.ending import EndSignal
 from orchestrator.worker.evaluation import evaluate
 from orchestrator.worker.failure import DISK_FULL, DISPLACED, UNFIT_MACHINE, TrialFailure
+from orchestrator.worker.remote_home import SCRATCH, local_home, trial_folders
 from orchestrator.worker.spec import TrialSpec
 from tests.support.mounts import tmpfs
 from tests.support.spaces import TINY_PARAMS, trial_spec
@@ -206,7 +206,7 @@ def test_an_epoch_that_was_lost_is_trained_again_before_it_is_evaluated(
     start: Callable[..., Worker],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(away, "LATE_UPLOAD_S", 0.5)
+    monkeypatch.setattr(remote_home, "LATE_UPLOAD_S", 0.5)
     spec = replace(spec, splits=("test",))
     alone = rows_alone(spec, tmp_path / "alone", 2)
     expected = evaluate(replace(spec, folder=str(tmp_path / "alone"), storage={}, prepared=""))
@@ -255,7 +255,7 @@ def test_a_store_that_does_not_answer_moves_the_trial_and_does_not_end_it(
     assert failure.value.cause == DISPLACED
     shutil.move(tmp_path / "unmounted", tmp_path / "store")
     # Whether the store had the first epoch or not, it has one row.
-    monkeypatch.setattr(away, "LATE_UPLOAD_S", 0.5)
+    monkeypatch.setattr(remote_home, "LATE_UPLOAD_S", 0.5)
     fresh = start(replace(spec, attempt=2, reported_epochs=1, last_row=first))
     assert row_of(fresh)["epoch"] in (1, 2)
     lines = read(Path(fresh._task["spec"]["folder"]) / "outbox.jsonl")[0]
