@@ -18,14 +18,7 @@ from orchestrator.exchange.follower import HURRIED_S, Follower
 from orchestrator.exchange.home_outboxes import HomeOutboxes
 from orchestrator.exchange.shared import LIST, publish, travels
 from orchestrator.exchange.shared_home import SharedHome
-from orchestrator.exchange.snapshots import (
-    drop_whole_folders,
-    fetch,
-    find_base,
-    list_writers,
-    read_epochs,
-    read_snapshot,
-)
+from orchestrator.exchange.snapshots import drop_folders, fetch, find_base, list_writers, read_epochs, read_snapshot
 from orchestrator.exchange.sweep_files import SweepFiles, token_key
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
 from orchestrator.plugins.corpora import share_corpus
@@ -146,11 +139,7 @@ class Exchange(SharedHome):
         )
 
     def fields(self, *, is_evaluation: bool) -> dict[str, str | int]:
-        """Return the fields of the `Storage` of a task; each evaluation has a higher number than any before it.
-
-        Args:
-            is_evaluation: whether the task is one.
-        """
+        """Return the fields of the `Storage` of a task, or of an evaluation, which gets a new number."""
         number = self._files.number_evaluation() if is_evaluation else 0
         fields: dict[str, str | int] = {"uri": self.uri, "sweep": self._folder.name, "driver": self.driver}
         return fields | {"shared": self.shared, "evaluation": number}
@@ -219,12 +208,7 @@ class Exchange(SharedHome):
             self._fetch(trial)
 
     def _fetch_whole(self, number: int, is_last: bool) -> bool:
-        """Fetch what a trial has written, and return whether that is all.
-
-        Args:
-            number: the trial's number.
-            is_last: whether what the store has is all, because nobody writes any more.
-        """
+        """Fetch what a trial has written, and return whether that is all; the last time nobody writes any more."""
         with self._fetching:
             return self._fetch(self._ledger.trials[number], is_last=is_last)
 
@@ -260,7 +244,7 @@ class Exchange(SharedHome):
         if evaluations:
             fetched.append(fetch(self._store, f"{prefix}/{evaluations[-1]}", folder, is_wanted, present))
         # An attempt from which the newest one did not go on may have left more.
-        drop_whole_folders(folder, [name for snapshot in fetched if snapshot for name in snapshot.files], present)
+        drop_folders(folder, [name for snapshot in fetched if snapshot for name in snapshot.files], present)
         # What went before the newest attempt is not read any more: it began with a copy of that.
         for writer in writers:
             if base.follows(writer) or writer in evaluations[:-1]:

@@ -72,7 +72,7 @@ class Follower:
                 numbers |= self._late
                 self._late.clear()
                 self._late_since_s = time.monotonic()
-            self._fetch_all(numbers, lambda: False)
+            self._fetch_all(numbers, is_hurried)
         numbers |= self._take(0.0) | self._late
         self._fetch_all(numbers, is_hurried, is_last=True)
 

@@ -164,7 +164,7 @@ def fetch(
     raise Damaged(f"{store.uri}: objects that {prefix}/{MANIFEST} names are missing or damaged")
 
 
-def drop_whole_folders(folder: Path, names: Iterable[str], present: dict[str, Content]) -> None:
+def drop_folders(folder: Path, names: Iterable[str], present: dict[str, Content]) -> None:
     """Delete the folders that are fetched as a whole, and of which the store has no file.
 
     Args:
