@@ -104,6 +104,6 @@ class TrialSpec:
     judges: tuple[Mapping[str, Any], ...] = ()
     metrics: tuple[str, ...] = ()
     originals: Mapping[str, str] = field(default_factory=dict)
-    storage: Mapping[str, str] = field(default_factory=dict)
+    storage: Mapping[str, Any] = field(default_factory=dict)
     prepared: str = ""
     stored_epochs: tuple[int, ...] = ()
