@@ -90,6 +90,7 @@ def make_callbacks(
         daemons.end_workers,
         say,
         note.update,
+        tasks.share_files,
         machines.explain_loss,
         machines.leave_out,
         machines.name,

@@ -19,6 +19,7 @@ class Callbacks:
 
     Attributes:
         make_config: returns a task as plain values for a worker.
+        share_files: writes what only a task needs to where its machine finds it; raises `StoreError` or `OSError`.
         make_key: returns what the training of a task depends on (see `policy.trial_key`).
         can_grow: returns whether the cluster has more resources for a trial.
         is_ray_alive: returns whether Ray runs; if not, the death of a worker is not its trial's failure.
@@ -39,6 +40,7 @@ class Callbacks:
     end_workers: Callable[[], None]
     say: Callable[[str], None]
     update_note: Callable[..., None]
+    share_files: Callable[[Task], None] = lambda task: None
     explain_loss: Callable[[str], str] = lambda machine: ""
     leave_out: Callable[[str, str], bool] = lambda machine, reason: False
     name_machine: Callable[[str], str] = lambda machine: machine

@@ -28,6 +28,10 @@ from reports import vocabulary as words
 DRAIN_S = 3.0
 """The time in which running trials may still end their epoch when the sweep stops."""
 
+SHARE_AGAIN_S = 60.0
+"""The time after which a task is tried again of which the store did not take the files: each try blocks the driver."""
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 DISK_FULL_REASON = "The disk that holds {} is full; free some space and resume."
 
 
@@ -63,6 +67,8 @@ class Engine:
         self.stop_reason = ""
         self._stop_s = float("inf")
         self._pause_reason = ""
+        self._store_trouble = ""
+        self._next_share_s = float("-inf")
         self._has_ended_workers = False
         self._failures = Failures(agenda, ledger, callbacks)
         self._marked_arms: set[str] = set()
@@ -113,18 +119,38 @@ class Engine:
         """Return the next task, and record an attempt; trials that another sweep has trained are reused first."""
         while True:
             task = self.agenda.next_task(live, self.control.controls.boosted)
-            if task is None or task.kind == "evaluate" or self.stop_reason:
+            if task is None or self.stop_reason:
                 return task
+            if task.kind == "evaluate":
+                return task if self._share_files(task) else None
             trial, code, key = task.trial, self.agenda.code, self.callbacks.make_key(task)
             if not self.links.take_over(trial, code, key):
+                if not self._share_files(task):
+                    return None
                 self._warn_of_changed_code(trial)
                 self.ledger.attempt(trial, code, key)
                 return task
             self.rungs.take_in(trial)
 
+    def _share_files(self, task: Task) -> bool:
+        """Let the store have what a task needs; return False if it does not take that: the task is next later, too."""
+        if time.monotonic() < self._next_share_s:
+            return False
+        try:
+            self.callbacks.share_files(task)
+        except (StoreError, OSError) as error:
+            if isinstance(error, OSError) and error.errno not in FULL:
+                raise
+            if not self._store_trouble:
+                self.callbacks.say(f"{error}. Trial {task.trial.number} waits until the store takes what it needs.")
+            self._store_trouble, self._next_share_s = str(error), time.monotonic() + SHARE_AGAIN_S
+            return False
+        self._store_trouble = ""
+        return True
+
     def is_waiting(self) -> bool:
-        """Return whether tasks may follow although none runs now: the sweep is paused."""
-        return not self.stop_reason and bool(self._pause_reason)
+        """Return whether tasks may follow although none runs now: the sweep is paused, or waits for the store."""
+        return not self.stop_reason and bool(self._pause_reason or self._store_trouble)
 
     def handle_report(self, task_id: str, result: Mapping[str, Any]) -> bool:
         """Record a worker's report, and judge its trial.
@@ -205,7 +231,7 @@ class Engine:
     def forget_task(self, task_id: str) -> None:
         """Forget a task that Ray has ended."""
         if (task := self.live.pop(task_id, None)) is not None:
-            self.callbacks.files.follow(task.trial)
+            self.callbacks.files.leave(task.trial)
 
     def handle_ray_crash(self, reason: str) -> None:
         """Record a death of the process of every running trial, since Ray's error does not name the one that died.
@@ -261,7 +287,7 @@ class Engine:
         try:
             yield
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno not in FULL:
                 raise
             self.stop(DISK_FULL_REASON.format(self.ledger.folder))
 

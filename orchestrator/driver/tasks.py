@@ -153,6 +153,19 @@ class Tasks:
         epochs = range(1, task.max_epochs + 1)
         return tuple(epoch for epoch in epochs if epoch == task.max_epochs or (pruning and pruning.is_rung(epoch)))
 
+    def share_files(self, task: Task) -> None:
+        """Write what only this task needs to the store, where machines do not share the home; before `make_config`.
+
+        Raises:
+            StoreError: the store could not be written.
+            OSError: the disk of the store is full.
+        """
+        if self._exchange is not None:
+            trial = task.trial
+            config = loader.config_values(self._sweep.declaration, trial.params)
+            models = resolve_trained_models(self._sweep, config, self._home)
+            self._exchange.share_files_of(trial, models.values())
+
     def make_config(self, task: Task) -> dict[str, Any]:
         """Return a task as the configuration for a worker: `kind`, `spec`, `resources`, and `labels` of a machine."""
         trial, space = task.trial, self._sweep.space
@@ -178,10 +191,9 @@ class Tasks:
                 judges=tuple(map(self._code.move_judge, spec.judges)),
             )
         if self._exchange is not None:
-            self._exchange.share_files_of(trial, spec.config.values())
             spec = replace(
                 spec,
-                storage=self._exchange.fields(),
+                storage=self._exchange.fields(is_evaluation=task.kind == "evaluate"),
                 prepared=self._exchange.prepared,
                 last_row=self._exchange.read_last_row(trial),
                 stored_epochs=self._find_stored_epochs(task),

@@ -13,10 +13,10 @@ from pathlib import Path
 from ruamel.yaml import YAML
 
 from orchestrator.errors import UserError
-from orchestrator.exchange.driver_side import FETCHED, is_of_training
 from orchestrator.exchange.shared import LIST, fetch_shared
 from orchestrator.exchange.snapshots import StoredFile, fetch, find_base, list_writers, read_snapshot
 from orchestrator.exchange.sweep_files import FILES, list_drivers, name_driver
+from orchestrator.exchange.trial_files import FETCHED, is_of_training
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
 from orchestrator.plugins.corpora import is_split_record, merge_split_record
 from orchestrator.state import event_lines

@@ -15,24 +15,17 @@ from typing import TYPE_CHECKING
 
 from orchestrator.exchange.folder_writer import FolderWriter, settle_files
 from orchestrator.exchange.follower import HURRIED_S, Follower
+from orchestrator.exchange.home_outboxes import HomeOutboxes
 from orchestrator.exchange.no_exchange import SharedHome
 from orchestrator.exchange.shared import LIST, publish, travels
-from orchestrator.exchange.snapshots import fetch, find_base, list_writers, read_epochs, read_snapshot
+from orchestrator.exchange.snapshots import drop_folders, fetch, find_base, list_writers, read_epochs, read_snapshot
 from orchestrator.exchange.sweep_files import SweepFiles, token_key
+from orchestrator.exchange.trial_files import FETCHED, is_of_home, is_of_training
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
 from orchestrator.plugins.corpora import share_corpus
 from orchestrator.state.curve import TAKEN_OVER
-from orchestrator.state.orphaned_folders import identity_line
-from orchestrator.state.paths import (
-    CHECKPOINT,
-    OUTBOX,
-    RUN_FILE,
-    TRAINABLE_FOLDER,
-    TRAINED_MODELS,
-    TRIAL_LOG,
-    trial_folder,
-)
-from orchestrator.storage import durable, json_lines
+from orchestrator.state.paths import OUTBOX, TRAINED_MODELS, TRIAL_LOG, trial_folder
+from orchestrator.storage import durable
 from orchestrator.storage.json_lines import Line
 from orchestrator.storage.objects import Content, ObjectStore, StoreError
 from reports import vocabulary as words
@@ -44,21 +37,8 @@ if TYPE_CHECKING:
 
 DRIVER_PATIENCE_S = 30.0
 """How long the driver waits for the store at a time: meanwhile it decides nothing."""
-FETCHED = "fetched.json"
-"""In a trial's folder in the home: the attempt of which everything was fetched after its end."""
-
 ReadLogs = Callable[[str, str, int], str]
 """Returns the longest log that any machine has of a trial: of a store, a sweep, and a number."""
-
-
-def is_of_training(name: str) -> bool:
-    """Return whether a file of a trial is needed to go on with it, but not to look at it."""
-    return name.split("/")[0] in (CHECKPOINT, TRAINABLE_FOLDER)
-
-
-def is_of_home(name: str) -> bool:
-    """Return whether the driver's machine itself writes a file of a trial."""
-    return name in (OUTBOX, FETCHED) or name.endswith(RUN_FILE)
 
 
 class Exchange(SharedHome):
@@ -93,6 +73,7 @@ class Exchange(SharedHome):
         self._read_logs = read_logs
         self._store = ObjectStore(uri, lambda line: None, DRIVER_PATIENCE_S)
         self._files = SweepFiles(self._store, self._folder, driver)
+        self._outboxes = HomeOutboxes(self._folder)
         self._paths: set[Path] = set()
         self._present: dict[int, dict[str, Content]] = {}
         self._settled: dict[int, bool] = {}
@@ -145,9 +126,11 @@ class Exchange(SharedHome):
             lambda done, total: progress("writing what trials share to the store", done, total),
         )
 
-    def fields(self) -> dict[str, str]:
-        """Return the fields of the `Storage` of a trial."""
-        return {"uri": self.uri, "sweep": self._folder.name, "driver": self.driver, "shared": self.shared}
+    def fields(self, *, is_evaluation: bool) -> dict[str, str | int]:
+        """Return the fields of the `Storage` of a task, or of an evaluation, which gets a new number."""
+        number = self._files.number_evaluation() if is_evaluation else 0
+        fields: dict[str, str | int] = {"uri": self.uri, "sweep": self._folder.name, "driver": self.driver}
+        return fields | {"shared": self.shared, "evaluation": number}
 
     def share_files_of(self, trial: Trial, values: Collection[object]) -> None:
         """Write what only some trials need to the store, if it is not there.
@@ -164,10 +147,21 @@ class Exchange(SharedHome):
         if models - self._paths:
             self._publish(models, lambda what, done, total: None)
         if trial.origin is not None:
-            # Its first epochs were taken over from a trial in the home.
-            prefix = f"{trial_prefix(self._folder.name, trial.number)}/{Writer(self.driver, TAKEN_OVER)}"
-            if read_snapshot(self._store, prefix) is None:
-                FolderWriter(self._store, prefix, trial_folder(self._folder, trial.number), trial.id).push()
+            # Its first epochs were taken over from a trial in the home. If it was trained further, the store has more
+            # than this home: another one may have been lost with what it had fetched.
+            prefix, folder = self._place(trial)
+            if self._find_base(trial, list_writers(self._store, prefix)) is None:
+                first = Writer(self.driver, TAKEN_OVER)
+                FolderWriter(self._store, f"{prefix}/{first}", folder, trial.id).push()
+
+    def _place(self, trial: Trial) -> tuple[str, Path]:
+        """Return the prefix of a trial in the store, and its folder in the home."""
+        return trial_prefix(self._folder.name, trial.number), trial_folder(self._folder, trial.number)
+
+    def _find_base(self, trial: Trial, writers: Iterable[Writer]) -> Writer | None:
+        """Return the attempt with which a trial's next one would begin."""
+        following = Writer(self.driver, trial.attempts + 1)
+        return find_base(self._store, self._place(trial)[0], writers, following, trial.id)
 
     def read_last_row(self, trial: Trial) -> Line:
         """Return the row of the last epoch that was reported, which the next attempt may have to train again."""
@@ -176,17 +170,16 @@ class Exchange(SharedHome):
 
     def record(self, trial: Trial, row: Line) -> None:
         """Append a row to the outbox in the home, as the worker has to the one on its machine."""
-        log = json_lines.Log(trial_folder(self._folder, trial.number) / OUTBOX)
-        try:
-            if not log.take_lines() and trial.id:
-                log.append(identity_line(trial.id, trial.number), sync=False)
-            log.append(row)
-        finally:
-            log.close()
+        self._outboxes.append(trial, row)
 
     def follow(self, trial: Trial) -> None:
         """Let the thread fetch what a trial has written."""
         self._follower.put(trial.number)
+
+    def leave(self, trial: Trial) -> None:
+        """Close the outbox in the home, and let the thread fetch the rest."""
+        self._outboxes.close(trial)
+        self.follow(trial)
 
     def settle(self, trial: Trial, *, keeps_checkpoints: bool) -> None:
         """Keep the checkpoints of a pruned trial in the store only if it keeps them in the home."""
@@ -203,19 +196,14 @@ class Exchange(SharedHome):
             self._fetch(trial)
 
     def _fetch_whole(self, number: int, is_last: bool) -> bool:
-        """Fetch what a trial has written, and return whether that is all.
-
-        Args:
-            number: the trial's number.
-            is_last: whether what the store has is all, because nobody writes any more.
-        """
+        """Fetch what a trial has written, and return whether that is all; the last time nobody writes any more."""
         with self._fetching:
             return self._fetch(self._ledger.trials[number], is_last=is_last)
 
     def _fetch(self, trial: Trial, *, is_last: bool = False) -> bool:
-        prefix, folder = trial_prefix(self._folder.name, trial.number), trial_folder(self._folder, trial.number)
+        prefix, folder = self._place(trial)
         writers = list_writers(self._store, prefix)
-        base = find_base(self._store, prefix, writers, Writer(self.driver, trial.attempts + 1), trial.id)
+        base = self._find_base(trial, writers)
         if base is None:
             return True
         # The attempt may be one of an earlier home, and its evaluation of this one.
@@ -237,9 +225,14 @@ class Exchange(SharedHome):
         def is_wanted(name: str) -> bool:
             return not is_of_home(name) and (with_checkpoints or not is_of_training(name))
 
-        fetch(self._store, f"{prefix}/{base}", folder, lambda name: is_wanted(name) and name not in later, present)
+        def is_of_base(name: str) -> bool:
+            return is_wanted(name) and name not in later
+
+        fetched = [fetch(self._store, f"{prefix}/{base}", folder, is_of_base, present)]
         if evaluations:
-            fetch(self._store, f"{prefix}/{evaluations[-1]}", folder, is_wanted, present)
+            fetched.append(fetch(self._store, f"{prefix}/{evaluations[-1]}", folder, is_wanted, present))
+        # An attempt from which the newest one did not go on may have left more.
+        drop_folders(folder, [name for snapshot in fetched if snapshot for name in snapshot.files], present)
         # What went before the newest attempt is not read any more: it began with a copy of that.
         for writer in writers:
             if base.follows(writer) or writer in evaluations[:-1]:
@@ -285,7 +278,7 @@ class Exchange(SharedHome):
 
     def close(self) -> None:
         """Send the end of the sweep's log."""
-        self._follower.attempt(self._files.send)
+        self._follower.attempt("send", self._files.send)
 
     def _has_fetched(self, trial: Trial) -> bool:
         try:

@@ -23,6 +23,9 @@ class SharedHome:
     def follow(self, trial: Trial) -> None:
         """Bring what a trial has written into the home, soon."""
 
+    def leave(self, trial: Trial) -> None:
+        """Note that the task of a trial has ended, and bring the rest of what it has written into the home, soon."""
+
     def fetch(self, trial: Trial) -> None:
         """Bring what a trial has written into the home, before this returns.
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from orchestrator.exchange.writers import Writer
 from orchestrator.state.curve import select_valid
 from orchestrator.state.paths import MEDIA, OUTBOX
-from orchestrator.storage import durable
+from orchestrator.storage import copies, durable
 from orchestrator.storage.objects import Content, ObjectStore, StoreError
 
 MANIFEST = "manifest.json"
@@ -27,6 +27,10 @@ WHOLE_FOLDERS = (MEDIA, "renderings")
 """Folders of folders of which each is complete once it exists, as `worker.media` writes them."""
 STAGED = ".fetching"
 """In a folder: what is being fetched."""
+
+
+class Damaged(StoreError):
+    """The store answers, but has lost something of one folder."""
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,8 @@ def fetch(
         What the store has; None if the writer has written nothing.
 
     Raises:
-        StoreError: the store could not be read, or has lost a part of it.
+        Damaged: the store has lost a part of it.
+        StoreError: the store could not be read.
         OSError: the disk of the folder is full.
     """
     for _ in range(MAX_READS):
@@ -156,7 +161,23 @@ def fetch(
         if _fetch_files(store, folder, files):
             present.update({name: file.content for name, file in files.items()})
             return snapshot
-    raise StoreError(f"{store.uri}: objects that {prefix}/{MANIFEST} names are missing or damaged")
+    raise Damaged(f"{store.uri}: objects that {prefix}/{MANIFEST} names are missing or damaged")
+
+
+def drop_folders(folder: Path, names: Iterable[str], present: dict[str, Content]) -> None:
+    """Delete the folders that are fetched as a whole, and of which the store has no file.
+
+    Args:
+        folder: the folder of this machine.
+        names: the files that the store has.
+        present: as in `fetch`; it loses what is deleted.
+    """
+    units = {_unit(name) for name in names}
+    for path in [path for parent in WHOLE_FOLDERS for path in (folder / parent).glob("*") if path.is_dir()]:
+        if (unit := path.relative_to(folder).as_posix()) not in units:
+            shutil.rmtree(path)
+            for name in [name for name in present if _unit(name) == unit]:
+                del present[name]
 
 
 def _unit(name: str) -> str:
@@ -177,6 +198,8 @@ def _fetch_files(store: ObjectStore, folder: Path, files: Mapping[str, StoredFil
         for unit in sorted({_unit(name) for name in files}):
             target = folder / unit
             durable.make_folder(target.parent)
+            if (staged / unit).is_dir():
+                copies.sync_tree(staged / unit)
             if target.is_dir():
                 shutil.rmtree(target)
             (staged / unit).replace(target)

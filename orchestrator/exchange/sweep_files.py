@@ -71,8 +71,17 @@ class SweepFiles:
         self._folder = folder
         self._prefix = driver_prefix(folder.name, driver)
         self._sent: dict[str, tuple[int, int]] = {}
+        self._evaluation = 0
         self._lock = threading.Lock()
         self._next_look_s = float("-inf")
+
+    def number_evaluation(self) -> int:
+        """Return a number for an evaluation that is higher than those of all before it, also of an earlier driver.
+
+        It comes from the log, which grows with each start of a driver, since machines' clocks may differ.
+        """
+        self._evaluation = max(self._evaluation + 1, (self._folder / SWEEP_LOG).stat().st_size)
+        return self._evaluation
 
     def send(self) -> None:
         """Send what has changed.

@@ -24,7 +24,6 @@ from orchestrator.exchange.shared import LIST, fetch_shared, travels
 from orchestrator.exchange.snapshots import fetch, find_base, list_writers, read_epochs
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
 from orchestrator.state.paths import BEST, CHECKPOINT, TRIAL_LOG, TRIALS
-from orchestrator.state.timekeeper import now_ms
 from orchestrator.storage import durable
 from orchestrator.storage.objects import ObjectStore, StoreError
 from orchestrator.worker.failure import UnfitMachine
@@ -70,7 +69,7 @@ class RemoteHome:
         """
         self._storage = storage
         self._is_evaluation = kind == "evaluate"
-        self.writer = Writer(storage.driver, spec.attempt, now_ms() if self._is_evaluation else 0)
+        self.writer = Writer(storage.driver, spec.attempt, storage.evaluation)
         self._home = local_home(storage.uri)
         self._prefix = trial_prefix(storage.sweep, spec.number)
         folders = trial_folders(storage.uri, storage.sweep, spec.number)

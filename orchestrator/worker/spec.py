@@ -18,12 +18,14 @@ class Storage:
         sweep: the sweep, by which the keys of its objects begin.
         driver: the home that drives the sweep.
         shared: the hash of the list of files that trials share.
+        evaluation: the number of the evaluation, which the driver counts; 0 of an attempt.
     """
 
     uri: str
     sweep: str
     driver: str
     shared: str
+    evaluation: int = 0
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,6 @@ class TrialSpec:
     judges: tuple[Mapping[str, Any], ...] = ()
     metrics: tuple[str, ...] = ()
     originals: Mapping[str, str] = field(default_factory=dict)
-    storage: Mapping[str, str] = field(default_factory=dict)
+    storage: Mapping[str, Any] = field(default_factory=dict)
     prepared: str = ""
     stored_epochs: tuple[int, ...] = ()

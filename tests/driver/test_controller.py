@@ -13,6 +13,7 @@ from orchestrator.driver.failures import MAX_DISPLACEMENTS
 from orchestrator.overview.screen import Screen
 from orchestrator.search_space.reader import Sweep
 from orchestrator.state.events.drivers import Restarted, Started
+from orchestrator.state.origin import Origin
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.requests import Request, send
 from orchestrator.state.trial import Trial
@@ -189,6 +190,23 @@ def test_a_full_disk_pauses_until_there_is_room(sweep: Sweep, tmp_path: Path, mo
     driver.space.min_free = 0
     assert driver.hand_out() is trial and not driver.engine.is_waiting()
     assert driver.notes["paused"] == "" and "continues" in driver.said[-1]
+
+
+def test_a_task_waits_for_a_store_that_is_out_of_reach_and_counts_no_attempt(
+    sweep: Sweep, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "store").mkdir()
+    driver = EngineRig(sweep, tmp_path / "tiny", storage=str(tmp_path / "store"))
+    trial = begin(driver)
+    trial.origin = Origin("first", 1, (), None, 1)
+    driver.fails(Wrapped(TrialFailure(DISPLACED, "its machine is gone")))
+    (tmp_path / "store").rename(tmp_path / "away")
+    monkeypatch.setattr("orchestrator.driver.controller.SHARE_AGAIN_S", -1.0)
+    assert driver.hand_out() is None and driver.hand_out() is None and driver.engine.is_waiting()
+    assert (trial.outcome, trial.attempts) == (None, 1) and not driver.engine.stop_reason
+    assert len([line for line in driver.said if "waits until the store" in line]) == 1
+    (tmp_path / "away").rename(tmp_path / "store")
+    assert driver.hand_out() is trial and trial.attempts == 2 and not driver.engine.is_waiting()
 
 
 def test_a_checkpoint_that_found_no_room_ends_no_trial(sweep: Sweep, tmp_path: Path) -> None:

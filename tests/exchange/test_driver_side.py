@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ from orchestrator.exchange.snapshots import list_writers
 from orchestrator.exchange.writers import Writer, trial_prefix
 from orchestrator.policy.agenda import Agenda
 from orchestrator.state.ledger import Ledger
+from orchestrator.state.origin import Origin
 from orchestrator.state.paths import trial_folder
 from orchestrator.state.trial import Trial
 from orchestrator.storage.json_lines import Line
@@ -361,3 +363,72 @@ def test_names_from_a_store_lead_nowhere_but_into_their_folders(rig: Rig, tmp_pa
     rig.store.put("tiny/shared.json", json.dumps(dict.fromkeys(names, fields)).encode())
     fetch_shared(rig.store, "tiny/shared.json", tmp_path / "machine")
     assert {name for name in files_in(tmp_path / "machine") if "/." not in name} == {"cache/fine"}
+
+
+def test_what_was_trained_after_it_was_taken_over_is_not_replaced_by_a_home_that_lacks_it(rig: Rig) -> None:
+    trial = rig.begin()
+    trial.origin = Origin("first", 1, (), None, 1)
+    folder, writer = rig.worker(trial)
+    rig.train(trial, folder, writer, 1)
+    later = Exchange(rig.ledger, rig.uri, "0002-bbbb", rig.said.append, lambda *each: "")
+    later.share_files_of(trial, ())
+    later.fetch(trial)
+    assert list_writers(rig.store, "tiny/trials/0001") == [Writer(rig.exchange.driver, 1)]
+    assert any(key.endswith("checkpoint/last.pt") for key in rig.store.list("tiny/trials/0001"))
+
+
+def test_evaluations_are_numbered_by_the_log_also_after_another_start(rig: Rig) -> None:
+    trial = rig.begin()
+    numbers = [rig.exchange.fields(is_evaluation=True)["evaluation"] for _ in range(2)]
+    rig.ledger.displace(trial, "its machine is gone")
+    again = Exchange(rig.ledger, rig.uri, rig.exchange.driver, print, lambda *each: "")
+    numbers.append(again.fields(is_evaluation=True)["evaluation"])
+    assert numbers == sorted(set(numbers)) and rig.exchange.fields(is_evaluation=False)["evaluation"] == 0
+
+
+def test_sounds_of_an_attempt_that_was_discarded_leave_the_home(rig: Rig) -> None:
+    trial = rig.begin()
+    folder, writer = rig.worker(trial)
+    rig.train(trial, folder, writer, 1)
+    rig.exchange.fetch(trial)
+    rig.ledger.retry(trial, "from scratch", from_scratch=True)
+    rig.ledger.attempt(trial, "code")
+    second, writer = rig.worker(trial)
+    (second / "media/epoch_02").mkdir(parents=True)
+    (second / "media/epoch_02/clips.json").write_text("{}")
+    writer.push()
+    rig.exchange.fetch(trial)
+    assert files_in(rig.folder(trial) / "media") == {"epoch_02/clips.json"}
+    # The same sounds again.
+    shutil.copytree(folder / "media/epoch_01", second / "media/epoch_01")
+    writer.push()
+    rig.exchange.fetch(trial)
+    assert files_in(rig.folder(trial) / "media") == {"epoch_01/clips.json", "epoch_02/clips.json"}
+
+
+def test_a_trial_of_which_the_store_has_lost_something_is_said_once_and_stops_no_other(rig: Rig) -> None:
+    damaged, other = rig.begin(), rig.begin()
+    for trial in (damaged, other):
+        rig.train(trial, *rig.worker(trial), 1)
+        rig.ledger.end(trial, "completed")
+    key = next(key for key in rig.store.list("tiny/trials/0001") if key.endswith("log.txt"))
+    rig.store.delete(key)
+    with rig.exchange.run(lambda: False):
+        while "fetched.json" not in files_in(rig.folder(other)):
+            time.sleep(0.05)
+        rig.exchange.follow(damaged)
+    assert len(rig.said) == 1 and "missing or damaged" in rig.said[0], rig.said
+
+
+def test_an_outbox_stays_open_until_the_task_ends(rig: Rig) -> None:
+    trial = rig.begin()
+    outbox = rig.folder(trial) / "outbox.jsonl"
+
+    def count_open() -> int:
+        return [os.path.realpath(link) for link in Path("/proc/self/fd").iterdir()].count(str(outbox.resolve()))
+
+    for epoch in (1, 2):
+        rig.exchange.record(trial, row_of(trial, epoch))
+        assert count_open() == 1
+    rig.exchange.leave(trial)
+    assert count_open() == 0 and len(outbox.read_text().splitlines()) == 3

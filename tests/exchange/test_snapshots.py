@@ -42,6 +42,26 @@ def write_epoch(folder: Path, epoch: int) -> None:
     (folder / "outbox.lock").touch()
 
 
+def test_all_files_of_a_folder_are_on_the_disk_before_it_has_its_name(
+    store: ObjectStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "source/media/epoch_01").mkdir(parents=True)
+    (tmp_path / "source/media/epoch_01/dog.wav").write_text("sound")
+    writer_of(store, tmp_path / "source", FIRST).push()
+    synced: list[str] = []
+    fsync = os.fsync
+
+    def note_fsync(file: int) -> None:
+        synced.append(os.readlink(f"/proc/self/fd/{file}"))
+        fsync(file)
+
+    monkeypatch.setattr(os, "fsync", note_fsync)
+    (tmp_path / "target").mkdir()
+    fetch(store, f"{PREFIX}/{FIRST}", tmp_path / "target", lambda name: True, {})
+    staged = str(tmp_path / "target/.fetching/media/epoch_01")
+    assert synced.index(staged) < synced.index(str(tmp_path / "target/media"))
+
+
 def writer_of(store: ObjectStore, folder: Path, writer: Writer, trial_id: str = "id") -> FolderWriter:
     return FolderWriter(store, f"{PREFIX}/{writer}", folder, trial_id)
 

@@ -57,6 +57,7 @@ class EngineRig:
         self.left_out: dict[str, str] = {}
         self.gone: set[str] = set()
         self.leaving: set[str] = set()
+        files = self._open_files(storage)
         callbacks = Callbacks(
             make_key=self._make_key,
             make_config=lambda task: {"trial": task.trial.number, "share": task.trial.share},
@@ -68,7 +69,8 @@ class EngineRig:
             explain_loss=lambda machine: f"its machine {machine} is gone" if machine in self.gone else "",
             leave_out=self._leave_out,
             is_leaving=lambda machine: machine in self.leaving,
-            files=self._open_files(storage),
+            files=files,
+            share_files=lambda task: self._share(files, task),
         )
         self.space = Space(folder, 0)
         links = ReusableTrials.find(sweep, folder.parent, self.ledger, ENVIRONMENT)
@@ -78,6 +80,10 @@ class EngineRig:
         if not storage:
             return SharedHome()
         return Exchange(self.ledger, storage, "0001-abcd", self.said.append, lambda *place: "")
+
+    def _share(self, files: SharedHome, task: Task) -> None:
+        if isinstance(files, Exchange):
+            files.share_files_of(task.trial, task.trial.params.values())
 
     def _make_key(self, task: Task) -> str:
         spec = make_spec(self.sweep, self.folder.parent, task.trial, gpu=0, threads=1)

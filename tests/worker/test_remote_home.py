@@ -16,9 +16,9 @@ from typing import Any
 import pytest
 import torch
 
-from orchestrator.exchange.driver_side import is_of_training
 from orchestrator.exchange.shared import LIST, publish
 from orchestrator.exchange.snapshots import fetch, list_writers, read_epochs
+from orchestrator.exchange.trial_files import is_of_training
 from orchestrator.exchange.writers import Writer, driver_prefix, trial_prefix
 from orchestrator.plugins.corpora import share_corpus
 from orchestrator.state.paths import TRIAL_LOG
@@ -184,12 +184,13 @@ def test_an_evaluation_needs_the_best_checkpoint_only_and_writes_only_what_is_ne
     training.step()
     training.cleanup()
     go_to("second")
-    worker = start(replace(spec, splits=("test",)), "evaluate")
+    storage = {**spec.storage, "evaluation": 7}
+    worker = start(replace(spec, splits=("test",), storage=storage), "evaluate")
     evaluated = json.loads(worker.step()["evaluated"])
     worker.cleanup()
     assert evaluated["metrics"]["test/fvu"] > 0
     writers = list_writers(store, PREFIX)
-    assert [writer.attempt for writer in writers] == [1, 1] and writers[1].evaluation
+    assert [writer.attempt for writer in writers] == [1, 1] and writers[1].evaluation == 7
     folder = tmp_path / "fetched"
     folder.mkdir()
     fetch(store, f"{PREFIX}/{writers[1]}", folder, lambda name: True, {})
@@ -218,7 +219,8 @@ def test_an_epoch_that_was_lost_is_trained_again_before_it_is_evaluated(
     reported = json.loads(lost.step()["row"])
     assert without_times(reported) == alone[1]
     go_to("second")
-    worker = start(replace(spec, reported_epochs=2, last_row=reported), "evaluate")
+    storage = {**spec.storage, "evaluation": 7}
+    worker = start(replace(spec, reported_epochs=2, last_row=reported, storage=storage), "evaluate")
     evaluated = json.loads(worker.step()["evaluated"])
     worker.cleanup()
     assert evaluated == expected

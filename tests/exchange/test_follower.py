@@ -1,0 +1,57 @@
+"""The thread that fetches: what it says, and when it stops."""
+
+from __future__ import annotations
+
+import threading
+import time
+
+from orchestrator.exchange.follower import Follower
+from orchestrator.storage.objects import StoreError
+
+
+def test_a_trial_that_can_not_be_fetched_is_said_once_while_sending_succeeds() -> None:
+    said: list[str] = []
+    tries: list[int] = []
+
+    def fetch(number: int, is_last: bool) -> bool:
+        tries.append(number)
+        raise StoreError("the store does not answer")
+
+    thread = Follower(fetch, said.append)
+    thread.put(1)
+    with thread.run(lambda: None, lambda: False):
+        while len(tries) < 3:
+            time.sleep(0.01)
+    assert len(said) == 1, said
+
+
+def test_who_wants_to_stop_waits_for_one_trial_at_most() -> None:
+    wants_to_stop = threading.Event()
+    fetched: list[int] = []
+
+    def fetch(number: int, is_last: bool) -> bool:
+        fetched.append(number)
+        wants_to_stop.set()
+        return True
+
+    thread = Follower(fetch, print)
+    for number in (1, 2, 3):
+        thread.put(number)
+    with thread.run(lambda: None, wants_to_stop.is_set):
+        wants_to_stop.wait()
+    assert fetched == [1]
+
+
+def test_who_wants_to_stop_does_not_wait_for_a_store_that_hangs() -> None:
+    wants_to_stop, goes_on = threading.Event(), threading.Event()
+
+    def fetch(number: int, is_last: bool) -> bool:
+        threading.Timer(0.5, wants_to_stop.set).start()
+        return goes_on.wait(30)
+
+    thread = Follower(fetch, print)
+    with thread.run(lambda: None, wants_to_stop.is_set):
+        thread.put(1)
+    is_still_fetched = any(each.name == "follower" for each in threading.enumerate())
+    goes_on.set()
+    assert is_still_fetched
