@@ -55,7 +55,7 @@ def parse(line: Line) -> Event:
     if cls is None or not values.keys() <= _FIELDS[cls] or not _REQUIRED[cls] <= values.keys():
         of_trial = f" of trial {line['trial']}" if "trial" in line else ""
         raise UserError(
-            f"the sweep log has an event {kind!r}{of_trial} in the format of another version of orchestrate; "
+            f"the event {kind!r}{of_trial} is in the format of another version of orchestrate; "
             "resume with that version, or start another sweep with --name"
         )
     return cls(**values)

@@ -9,7 +9,7 @@ import pytest
 from orchestrator.driver.sweep import run_sweep
 from orchestrator.overview.screen import Screen
 from orchestrator.state.events.drivers import Closed
-from tests.exchange.test_exchange import Rig, files_in
+from tests.exchange.test_driver_side import Rig, files_in
 
 
 @pytest.mark.parametrize("is_finished", [True, False])

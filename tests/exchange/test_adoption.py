@@ -18,7 +18,7 @@ from orchestrator.state.home import lock_sweep, was_run
 from orchestrator.state.ledger import Ledger
 from orchestrator.state.trial import Trial
 from orchestrator.storage.objects import Content, ObjectStore, StoreError
-from tests.exchange.test_exchange import Rig, files_in
+from tests.exchange.test_driver_side import Rig, files_in
 from trainables.corpora.split_record import edit_record, read_record, record_path
 from trainables.corpora.splits import Split
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from tests.exchange.test_exchange import Rig
 
 from orchestrator.errors import UserError
 from orchestrator.exchange.adoption import adopt_sweep
 from orchestrator.exchange.driver_side import Exchange
 from orchestrator.exchange.opening import open_exchange
 from orchestrator.state.ledger import Ledger
+from tests.exchange.test_driver_side import Rig
 
 
 def open_again(uri: str, folder: Path) -> Exchange:

@@ -67,7 +67,7 @@ def test_a_line_of_another_version_is_said(tmp_path: Path) -> None:
     folder = log_of(tmp_path / "tiny")
     path = folder / "sweep.jsonl"
     path.write_text(path.read_text().replace('"seed": 0', '"seed": 0, "fidelity": 3'))
-    message = r"sweep\.jsonl: the event 'asked' of trial 1 was written by another version .* --name"
+    message = r"sweep\.jsonl: the event 'asked' of trial 1 is in the format of another version .* --name"
     with pytest.raises(UserError, match=message):
         Ledger(folder)
 
