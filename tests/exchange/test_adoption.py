@@ -192,7 +192,7 @@ def test_a_wrong_name_is_answered_with_the_names_of_sweeps_without_a_look_at_all
     [
         (b"broken", "sweep.jsonl:{line}: not a line that was written here: 'broken'"),
         (b"[1]", "sweep.jsonl:{line}: not a line that was written here"),
-        (b'{"ts":1}', "sweep.jsonl: the sweep log has an event '' in the format of another version"),
+        (b'{"ts":1}', "sweep.jsonl: the event '' is in the format of another version"),
     ],
 )
 def test_a_broken_log_in_the_store_is_one_message(rig: Rig, tmp_path: Path, broken: bytes, problem: str) -> None:
