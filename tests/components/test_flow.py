@@ -11,7 +11,8 @@ from torch import Tensor
 
 from tests.trainables.test_contracts import assert_equal
 from trainables.components.flow.latent_flow import LatentFlow
-from trainables.components.flow.training import FlowTraining
+from trainables.components.flow.training import FlowRecipe, FlowTraining
+from trainables.components.flow.velocity import VelocityNetwork
 
 CENTRES = torch.tensor([[2.0, 0.0], [-2.0, 0.0]])
 CONDITIONS = torch.eye(2)
@@ -21,7 +22,7 @@ SPREAD = 0.2
 def make_flow(width: int = 64) -> LatentFlow:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        return LatentFlow(2, 2, width=width, num_blocks=2)
+        return LatentFlow(lambda: VelocityNetwork(2, 2, width=width, num_blocks=2))
 
 
 def draw_data(count: int = 1000) -> tuple[Tensor, Tensor]:
@@ -34,7 +35,7 @@ def draw_data(count: int = 1000) -> tuple[Tensor, Tensor]:
 @pytest.fixture(scope="module")
 def trained() -> LatentFlow:
     flow = make_flow()
-    FlowTraining(flow, seed=0).run(*draw_data(), 1000)
+    FlowTraining(flow, 0, FlowRecipe()).run(*draw_data(), 1000)
     return flow
 
 
@@ -87,12 +88,12 @@ def test_held_out_latents_have_a_lower_loss_than_before(trained: LatentFlow) -> 
 def test_training_goes_on_from_a_saved_state_to_the_last_bit() -> None:
     latents, conditions = draw_data(100)
     whole = make_flow(width=16)
-    training = FlowTraining(whole, seed=3, condition_noise=0.5)
+    training = FlowTraining(whole, 3, FlowRecipe(condition_noise=0.5))
     training.run(latents, conditions, 5)
     state: dict[str, Any] = copy.deepcopy({"flow": whole.state_dict(), "training": training.state_dict()})
     expected = training.run(latents, conditions, 5)
     resumed = LatentFlow(2, 2, width=16, num_blocks=2)
-    resumed_training = FlowTraining(resumed, seed=9, condition_noise=0.5)
+    resumed_training = FlowTraining(resumed, 9, FlowRecipe(condition_noise=0.5))
     resumed.load_state_dict(state["flow"])
     resumed_training.load_state_dict(state["training"])
     assert resumed_training.run(latents, conditions, 5) == expected
@@ -103,7 +104,7 @@ def test_training_goes_on_from_a_saved_state_to_the_last_bit() -> None:
 def test_the_average_follows_the_weights_and_no_gradient_is_left() -> None:
     flow = make_flow(width=16)
     before = copy.deepcopy(flow.averaged.state_dict())
-    FlowTraining(flow, seed=0).run(*draw_data(100), 3)
+    FlowTraining(flow, 0, FlowRecipe()).run(*draw_data(100), 3)
     averaged, current = flow.averaged.state_dict(), flow.network.state_dict()
     assert not torch.equal(averaged["last.weight"], before["last.weight"])
     assert not torch.equal(averaged["last.weight"], current["last.weight"])

@@ -486,7 +486,7 @@ def message(settings: dict[str, Any], home: Path) -> str:
             "path,label,split,group\na.wav,dog,train,g\nb.wav,dog,test,g\n",
             "group 'g' is in split train above, and in test",
         ),
-        ("path,label\n" + 10_000_000 * "x", "m.csv:2: more than 1,000,000 characters in a line"),
+        ("path,label\n" + 10_000_000 * "x", "m.csv:2: has more than 1,000,000 characters, so this is not a table"),
         ("path,label\n" + 200_000 * "x" + ",dog\n", "m.csv:2: field larger than field limit"),
         (b"path,label\n\xff\xfe.wav,dog\n", "m.csv: is not UTF-8"),
         ('path,label\na.wav,"dog\nb.wav,dog\n', "m.csv:2: unexpected end of data; close each quote"),

@@ -68,7 +68,7 @@ def test_what_is_as_always_is_left_out() -> None:
 @pytest.mark.parametrize("line", [{"event": "renamed", "ts": 1, "trial": 2}, {"event": "held", "ts": 1, "trial": 2}])
 def test_an_event_of_another_version_is_refused_with_its_place(tmp_path: Path, line: dict[str, object]) -> None:
     (tmp_path / "sweep.jsonl").write_text(json.dumps(line) + "\n")
-    with pytest.raises(UserError, match=r"sweep\.jsonl: the event '\w+' of trial 2 is in the format of another version"):
+    with pytest.raises(UserError, match=r"sweep\.jsonl: the event '\w+' of trial 2 is in the format of another"):
         read_events(tmp_path / "sweep.jsonl")
 
 

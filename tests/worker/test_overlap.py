@@ -293,7 +293,7 @@ def test_an_error_of_an_upload_reaches_the_next_epoch_which_is_not_trained(
 ) -> None:
     worker = start(spec)
     row_of(worker)
-    files = worker._away
+    files = worker._remote_home
     assert files is not None
     files.wait()
     shutil.move(tmp_path / "store", tmp_path / "unmounted")

@@ -142,8 +142,8 @@ def test_a_trial_goes_on_on_another_machine_bit_for_bit_and_a_late_writer_change
     # A third attempt begins where the second one was, not where the lost one is.
     go_to("third")
     last = start(replace(away_spec, attempt=3, reported_epochs=3))
-    assert row_of(last) == alone[3] and last._away is not None
-    last._away.wait()
+    assert row_of(last) == alone[3] and last._remote_home is not None
+    last._remote_home.wait()
     folder = tmp_path / "fetched"
     folder.mkdir()
     fetch(store, f"{PREFIX}/{Writer(DRIVER, 3)}", folder, lambda name: True, {})
@@ -263,8 +263,8 @@ def test_a_store_that_does_not_answer_moves_the_trial_and_does_not_end_it(
     lines = read(Path(fresh._task["spec"]["folder"]) / "outbox.jsonl")[0]
     assert [line["epoch"] for line in lines[1:]][:2] in ([1], [1, 2]) and lines[1] == first
     # What the first attempt has left on this machine is gone once nobody reads it.
-    assert fresh._away is not None
-    fresh._away.wait()
+    assert fresh._remote_home is not None
+    fresh._remote_home.wait()
     assert [path.name for path in trial_folders(store.uri, "tiny", 1).iterdir()] == [f"{DRIVER}-0002"]
     fresh.cleanup()
 
