@@ -92,7 +92,7 @@ def test_training_goes_on_from_a_saved_state_to_the_last_bit() -> None:
     training.run(latents, conditions, 5)
     state: dict[str, Any] = copy.deepcopy({"flow": whole.state_dict(), "training": training.state_dict()})
     expected = training.run(latents, conditions, 5)
-    resumed = LatentFlow(2, 2, width=16, num_blocks=2)
+    resumed = make_flow(width=16)
     resumed_training = FlowTraining(resumed, 9, FlowRecipe(condition_noise=0.5))
     resumed.load_state_dict(state["flow"])
     resumed_training.load_state_dict(state["training"])
