@@ -392,7 +392,7 @@ class TestExport:
         recorded = {("validation", name): value for name, value in champion.origin["metrics"].items()}
         recorded |= {("test", name): value for name, value in trial.test.items()}
         assert results == {key: value for key, value in recorded.items() if np.isfinite(value)} and len(results) > 40
-        assert card.data.library_name == "avsweep"
+        assert card.data.to_dict()["library_name"] == "avsweep"
         assert "image_to_sound" in card.data.tags
         write_reports(tiny_home, ["paired"], tmp_path, "md", lambda line: None)
         report = (tmp_path / "paired.md").read_text()
