@@ -111,6 +111,15 @@ def closed_databases() -> Iterator[None]:
             engine.dispose()
 
 
+@pytest.fixture(autouse=True)
+def restored_environment() -> Iterator[None]:
+    """Give each test the same variables: the program sets some for the processes that it starts, as does Ray."""
+    variables = dict(os.environ)
+    yield
+    os.environ.clear()
+    os.environ.update(variables)
+
+
 @pytest.fixture(scope="session")
 def shared_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder that all processes of this run of the tests share."""

@@ -15,10 +15,10 @@ from typing import Any
 from orchestrator.errors import UserError
 from orchestrator.machines.address import (
     AUTO,
-    TOKEN_MODE,
     VARIABLE,
     check_answers,
     cluster_address,
+    set_token_mode,
     works_without_token,
 )
 from orchestrator.storage.scratch import make_scratch
@@ -121,9 +121,7 @@ def _join(address: str) -> None:
 
     if works_without_token(address):
         # A driver that demands a token refuses the calls of a cluster that has none, and each of its actors dies.
-        os.environ[TOKEN_MODE] = "disabled"
-        # Ray reads its variables again.
-        ray._raylet.Config.initialize("")
+        set_token_mode("disabled")
     try:
         ray.init(
             address=address,

@@ -66,14 +66,25 @@ def default_dashboard() -> str | None:
 
 
 def use_token() -> None:
-    """Make Ray send this user's token, if there is one; this must be called before Ray is imported.
+    """Make Ray send this user's token, if there is one.
 
     A cluster started by `ray start` requires the token where the file exists, but `ray.init` with an address, and the
     client of jobs, send it only if `RAY_AUTH_MODE` is `token`.
     """
     token_file = Path(os.environ.get("RAY_AUTH_TOKEN_PATH") or Path.home() / ".ray" / "auth_token")
     if "RAY_AUTH_TOKEN" in os.environ or token_file.exists():
-        os.environ.setdefault(TOKEN_MODE, "token")
+        set_token_mode(os.environ.get(TOKEN_MODE, "token"))
+
+
+def set_token_mode(mode: str) -> None:
+    """Set whether Ray's processes send a token: this one and those that it starts.
+
+    If only those that it starts did, a local Ray would refuse this process.
+    """
+    os.environ[TOKEN_MODE] = mode
+    # Ray reads its variables only once, when it is imported.
+    if raylet := sys.modules.get("ray._raylet"):
+        raylet.Config.initialize("")
 
 
 def works_without_token(address: str) -> bool:

@@ -1,3 +1,6 @@
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +91,29 @@ def test_a_ray_that_does_not_start_ends_in_one_message(monkeypatch: pytest.Monke
     message = r"Ray could not be started on this machine \(.*\); .* run the same command again later"
     with pytest.raises(UserError, match=message), start_ray(tmp_path / "driver.log") as (_, wait_for_ray):
         wait_for_ray()
+
+
+NOTEBOOK = """
+import sys
+from pathlib import Path
+
+import ray
+
+from orchestrator.driver.cluster import start_ray
+from orchestrator.machines.address import use_address
+
+use_address("auto")
+use_address("local")
+with start_ray(Path(sys.argv[1])) as (_, wait_for_ray):
+    wait_for_ray()
+    print(ray.cluster_resources()["CPU"] > 0)
+"""
+
+
+def test_a_ray_of_its_own_starts_after_a_token_was_asked_for_although_ray_was_imported_before(tmp_path: Path) -> None:
+    """Another process, because Ray reads a token only once."""
+    environment = {**os.environ, "HOME": str(tmp_path), "RAY_AUTH_TOKEN": "0" * 64}
+    environment.pop("RAY_AUTH_MODE", None)
+    command = [sys.executable, "-c", NOTEBOOK, str(tmp_path / "driver.log")]
+    notebook = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (notebook.returncode, notebook.stdout) == (0, "True\n"), notebook.stderr
