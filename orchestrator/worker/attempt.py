@@ -138,7 +138,9 @@ class TrialRun:
         )
         epoch = saved["row"]["epoch"] if saved else 0
         if self.remarks or epoch < self.epochs:
-            self.remarks.append(f"trial {self.spec.number} goes on from epoch {epoch}, it had reached {self.epochs}")
+            self.remarks.append(
+                f"trial {self.spec.number} resumes from epoch {epoch}, although it had reached epoch {self.epochs}"
+            )
         if saved is None:
             return 0
         self.trainable.load_state_dict(saved["state"])

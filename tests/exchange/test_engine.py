@@ -69,7 +69,7 @@ def test_an_epoch_that_is_trained_again_gets_no_other_row_and_is_not_judged_agai
     files = (driver.folder / "sweep.jsonl", trial_folder(driver.folder, 1) / "outbox.jsonl")
     before = [path.read_bytes() for path in files]
     again = row | {"ts": row["ts"] + 5, "attempt": 2, "metrics": row["metrics"] | {"time/epoch_s": 7.0}}
-    remark = "trial 1 goes on from epoch 0, it had reached 1"
+    remark = "trial 1 resumes from epoch 0, although it had reached epoch 1"
     report = {"row": json.dumps(again), "remarks": json.dumps([remark])}
     assert not driver.engine.handle_report(driver.name, report)
     assert [path.read_bytes() for path in files] == before and driver.said[-1] == remark

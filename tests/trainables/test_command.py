@@ -199,7 +199,7 @@ def test_a_command_may_end_by_itself_after_its_last_epoch(tmp_path: Path) -> Non
         (
             'print(\'{"val/loss": 1, "epoch": 1}\'); print(\'{"val/loss": 1, "epoch": 3}\')',
             InputError,
-            "goes on with epoch 3 after 1",
+            "printed epoch 3 after epoch 1",
         ),
     ],
 )

@@ -166,7 +166,7 @@ def test_a_checkpoint_that_is_no_use_is_said_and_the_one_before_taken(
     damage(folder / checkpoint.LAST)
     run = TrialRun(replace(spec, attempt=2, reported_epochs=3))
     assert run.remarks[0].startswith(said)
-    assert run.remarks[1] == "trial 1 goes on from epoch 2, it had reached 3"
+    assert run.remarks[1] == "trial 1 resumes from epoch 2, although it had reached epoch 3"
     run.close()
     again = train(replace(spec, attempt=3, reported_epochs=3), 3)
     # The third epoch was executed again and came out the same; it is recorded once.
@@ -181,7 +181,7 @@ def test_a_trial_whose_checkpoints_are_all_gone_starts_from_its_seed(tmp_path: P
     for path in (Path(spec.folder) / "checkpoint").iterdir():
         path.unlink()
     run = TrialRun(replace(spec, attempt=2, reported_epochs=2))
-    assert run.remarks == ["trial 1 goes on from epoch 0, it had reached 2"]
+    assert run.remarks == ["trial 1 resumes from epoch 0, although it had reached epoch 2"]
     run.close()
     assert train(replace(spec, attempt=3, reported_epochs=2), 3) == undisturbed
     assert epochs(spec) == [1, 2, 3]

@@ -185,7 +185,7 @@ def test_an_epoch_that_was_reported_and_lost_is_trained_again_without_another_ro
     monkeypatch.setenv(remote_home.SCRATCH, str(tmp_path / "second"))
     fresh = start(replace(spec, attempt=2, reported_epochs=2, last_row=reported))
     step = fresh.step()
-    assert json.loads(step["remarks"]) == ["trial 1 goes on from epoch 1, it had reached 2"]
+    assert json.loads(step["remarks"]) == ["trial 1 resumes from epoch 1, although it had reached epoch 2"]
     assert without_times(json.loads(step["row"])) == without_times(reported) == rows[1]
     assert [without_times(row_of(fresh)) for _ in range(2)] == rows[2:]
     # It comes back, and writes what nobody reads.

@@ -16,7 +16,7 @@ from typing import Any, Literal
 from trainables.errors import InputError
 
 SUPPLIED = {
-    "checkpoint": "the path of the file or folder in which the command keeps its state, and from which it goes on",
+    "checkpoint": "the path of the file or folder in which the command keeps its state, and from which it resumes",
     "folder": "a folder for other files of the trial",
     "params_file": "a JSON file with all parameters",
     "seed": "the trial's seed",

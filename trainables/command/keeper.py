@@ -26,7 +26,7 @@ CANT_RUN = 127
 LOCK_S = 60.0
 """How long processes of an earlier attempt may still have the output open."""
 FIRST_PATIENCE_S = 0.2
-"""How long a command may take to halt before it gets a moment to go on; each time it may take twice as long."""
+"""How long a command may take to halt before it is let run for a moment; each time it may take twice as long."""
 MOMENT_S = 0.005
 PR_SET_PDEATHSIG = 1
 
@@ -111,7 +111,7 @@ def _pause(child: subprocess.Popen[bytes]) -> None:
     """Halt the command, and say so once it has halted: a signal alone takes a while on a machine with much to do.
 
     A shell that is about to start a program halts only after the program has begun (vfork), which the same signal
-    has halted before it could. So a command that does not halt gets a moment to go on.
+    has halted before it could. So a command that does not halt is let run for a moment.
     """
     patience_s = FIRST_PATIENCE_S
     _signal(child, signal.SIGSTOP)

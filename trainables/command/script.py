@@ -29,7 +29,7 @@ from trainables.trainable import Metric, Trainable
 POLL_S = 0.02
 """The time between two looks at the output."""
 SETTLE_S = 0.1
-"""How long the command goes on after its first epoch: one with short epochs prints more of them in this time."""
+"""How long the command still runs after its first epoch: one with short epochs prints more of them in this time."""
 SURE_RATIO = 10
 """If an epoch takes this many times as long as a pause, the command is paused long before its next checkpoint."""
 
@@ -80,7 +80,7 @@ class CommandTrainable(Trainable):
         return self._place
 
     def step(self) -> dict[str, float]:
-        """Let the command go on until it prints the objective, and return what it printed.
+        """Let the command run until it prints the objective, and return what it printed.
 
         Raises:
             TrainingOver: the command has ended after its last epoch.
@@ -101,7 +101,7 @@ class CommandTrainable(Trainable):
         return self._pending.popleft()
 
     def _wait_for_epoch(self) -> None:
-        """Let the command go on until it has printed an epoch, pause it, and copy its checkpoint."""
+        """Let the command run until it has printed an epoch, pause it, and copy its checkpoint."""
         if self._keeper is None:
             self._start()
         self._num_since_go, go = 0, time.monotonic()
@@ -221,7 +221,7 @@ class CommandTrainable(Trainable):
         index = int(number - self._first) + 1
         if index > self._num_read + 1:
             raise EpochsMissing(
-                f"{self.COMMAND.title} goes on with epoch {number:g} after {self._first + self._num_read - 1:g}: it "
+                f"{self.COMMAND.title} printed epoch {number:g} after epoch {self._first + self._num_read - 1:g}: it "
                 "has to save its checkpoint before it prints an epoch"
             )
         return index > self._num_read
