@@ -116,8 +116,12 @@ def restored_environment() -> Iterator[None]:
     """Give each test the same variables: the program sets some for the processes that it starts, as does Ray."""
     variables = dict(os.environ)
     yield
-    os.environ.clear()
-    os.environ.update(variables)
+    # Only what differs: Ray's threads read variables meanwhile, and one that reads while many change may crash.
+    for name in os.environ.keys() - variables.keys():
+        del os.environ[name]
+    for name, value in variables.items():
+        if os.environ.get(name) != value:
+            os.environ[name] = value
 
 
 @pytest.fixture(scope="session")
