@@ -48,6 +48,7 @@ def write_shell_space(folder: Path) -> Path:
     )
 
 
+@pytest.mark.long
 def test_a_shell_script_is_pruned_and_goes_on_exactly_after_a_kill(tmp_path: Path, home: Path) -> None:
     space = write_shell_space(tmp_path)
     driver = orchestrate("sweep", space, "--home", home)

@@ -69,6 +69,7 @@ class Output:
             time.sleep(0.2)
 
 
+@pytest.mark.long
 def test_machines_come_and_go_and_no_trial_pays_for_it(tmp_path: Path, home: Path) -> None:
     with cluster() as nodes:
         dying = nodes.add_node(num_cpus=2)

@@ -100,6 +100,7 @@ def test_ctrl_c_in_the_middle_of_an_epoch_ends_the_sweep_soon_and_twice_at_once(
     driver.communicate()
 
 
+@pytest.mark.long
 def test_a_job_that_is_cancelled_with_all_its_processes_ends_and_does_not_start_again(
     tmp_path: Path, home: Path
 ) -> None:
@@ -118,6 +119,7 @@ def walk_undisturbed(folder: Path, seed: int, epochs: int) -> list[float]:
     return scores
 
 
+@pytest.mark.long
 def test_a_worker_that_is_told_to_end_costs_its_trial_nothing(tmp_path: Path, home: Path) -> None:
     """One epoch ends in time, the other one is broken off."""
     space = write_space(

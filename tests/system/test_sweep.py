@@ -152,7 +152,9 @@ def assert_stopped_cleanly(driver: subprocess.Popen[str], folder: Path, number: 
     assert not events[-1]["reason"].startswith("Ray")
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, *(pytest.param(each, marks=pytest.mark.long) for each in (signal.SIGINT, signal.SIGHUP))]
+)
 def test_a_signal_ends_a_sweep_cleanly_and_mlflow_has_all_of_it(
     tmp_path: Path, home: Path, number: signal.Signals
 ) -> None:
@@ -278,6 +280,7 @@ def wait_for_rows(folder: Path, count: int) -> None:
         time.sleep(0.05)
 
 
+@pytest.mark.long
 def test_a_sweep_whose_judge_has_changed_is_not_gone_on_with(tmp_path: Path, home: Path) -> None:
     sweep = noop_sweep(tmp_path)
     (home / sweep.name).mkdir()

@@ -36,7 +36,7 @@ SAMPLES = {1: 22_020, 4: 88_260}
 """The samples of clips by their length in seconds; frames of the shorter ones have to be padded in the networks."""
 
 
-@pytest.fixture(scope="module", params=SAMPLES)
+@pytest.fixture(scope="module", params=[1, pytest.param(4, marks=pytest.mark.long)])
 def odd_corpus(request: pytest.FixtureRequest, tiny_corpus: Path, tiny_home: Path) -> Corpus:
     """The tiny corpus with clips of another length; recordings of 4.2 s have two that overlap, or four."""
     settings = {"name": "folder", "root": str(tiny_corpus), "clip_s": request.param}
