@@ -63,6 +63,12 @@ FREE_FORM = {
     "when": "a value, or a list of them, for each parameter",
     "at": "a value for each setting",
     "epochs": "a list of epochs from 1 on, or `best`",
+    "trials": "a list of mappings, each from parameters to values",
+    "warm_start": "a list of sweeps",
+    "stop_when": "`{no_better_for: TRIALS}`, `{regret_below: VALUE}`, both, or `none`",
+    "storage": "the address of an object store, or `none`",
+    "beside": "`min` or `max` for each metric",
+    "constraints": "`{min: …}`, `{max: …}` or both for each metric",
 }
 """Keys whose type is easier to read in words than in the schema."""
 COMPARABLE = {
@@ -148,8 +154,8 @@ def _judge_lines() -> Iterator[str]:
         rows.append((f"`{name}`", f"{judge.modality}s", (judge.__doc__ or "").strip(), "; ".join(keys)))
     yield from _table(("judge", "judges", "network", "more keys"), rows)
     yield from ("## metrics", "")
-    yield "The names that `metrics:` may list. A metric of embeddings is computed for the own judge (`val/kad`) and for"
-    yield "every added one (`val/yamnet_kad`), with the ends of its 95 % interval (`…_low`, `…_high`)."
+    yield "The names that `metrics:` may list. A metric of embeddings is computed for the corpus judge (`val/kad`) and"
+    yield "for every added one (`val/yamnet_kad`), with the ends of its 95 % interval (`…_low`, `…_high`)."
     yield ""
     rows = [(f"`{name}`", metric.of, metric.mode, metric.description) for name, metric in METRICS.items()]
     yield from _table(("metric", "of", "better", "meaning"), rows)

@@ -241,7 +241,7 @@ def describe_judge(name: str, score: Mapping[str, Any]) -> str:
     """Return what an added judge recognizes of real clips, and what it costs, as a sentence."""
     hears = f"recognizes {score['accuracy']:.2f} of {score['recordings']} real validation recordings"
     sentence = f"Judge {name} {hears} ({score['chance']:.2f} by chance), {score['ms_per_clip']:.0f} ms a clip"
-    return f"{sentence}: it is deaf to this corpus, and no answer relies on it" if score["deaf"] else sentence
+    return f"{sentence}: it is no better than chance, and no answer relies on it" if score["deaf"] else sentence
 
 
 def setting_column(setting: str) -> str:

@@ -36,8 +36,8 @@ Storage = Annotated[
 Address = Annotated[
     str | None,
     typer.Option(
-        help="The Ray cluster: HOST:PORT, auto (this machine's) or local (a Ray of its own); with --detach also its "
-        "dashboard's URL [default: $RAY_ADDRESS, or local].",
+        help="The Ray cluster: HOST:PORT, auto (this machine's) or local (a Ray of its own); `sweep --detach` and "
+        "`resume --detach` also take its dashboard's URL [default: $RAY_ADDRESS, or local].",
         show_default=False,
     ),
 ]
@@ -47,7 +47,7 @@ Sent = Annotated[
     typer.Option(
         "--address",
         help="The Ray cluster to which the sweep was sent with --detach: HOST:PORT, auto, or its dashboard's URL "
-        "[default: $RAY_ADDRESS; for status and stop only if that is a URL, and without --home].",
+        "[default: $RAY_ADDRESS; `status` and `stop` use it only if it is a URL and --home is not given].",
         show_default=False,
     ),
 ]

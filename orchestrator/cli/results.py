@@ -156,7 +156,7 @@ def generate(
     ] = None,
     count: Annotated[int, typer.Option(help="Outputs for each file.", min=1, max=100)] = 4,
     seed: Annotated[int, typer.Option(help="Seed of the outputs.", min=0)] = 0,
-    at: Annotated[float, typer.Option(help="Start of the two-second clip in a recording, in s.", min=0)] = 0.0,
+    at: Annotated[float, typer.Option(help="Start of the clip in a recording, in s.", min=0)] = 0.0,
     home: Home = None,
 ) -> None:
     """Generate sounds from images, images from sounds, or reconstruct sounds, with a trained trial."""

@@ -49,7 +49,7 @@ def stop(name: Target, home: Home = None, address: Sent = None) -> None:
 
 @app.command()
 def pause(name: Target, home: Home = None) -> None:
-    """Pause a sweep: its trials give their places and GPUs back until you continue it."""
+    """Pause a sweep, or stop one trial: its CPUs and GPUs are free until you continue it."""
     from orchestrator.state.home import find_home
     from orchestrator.steering import requesting
 

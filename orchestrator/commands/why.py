@@ -78,7 +78,9 @@ def describe_state(snapshot: Snapshot, trial: Trial) -> str:
     if state == words.OUTCOME_INTERRUPTED:
         reason = next(iter(snapshot.reason.splitlines()), "")
         return f"{head} after {words.amount(trial.epochs, 'epoch')}: {reason}"
-    return f"{head} for a worker, with {words.amount(trial.epochs, 'epoch')} done."
+    return (
+        f"Trial {trial.number} ({trial.arm}) is waiting for a worker, with {words.amount(trial.epochs, 'epoch')} done."
+    )
 
 
 def _describe_failure(trial: Trial) -> str:

@@ -7,7 +7,7 @@ import contextlib
 from orchestrator.exchange.writers import Writer
 from orchestrator.machines.inventory import read_machines
 from orchestrator.state.paths import TRIAL_LOG
-from orchestrator.worker.remote_home import trial_folders
+from orchestrator.worker.remote_home import local_trial_folder
 
 PATIENCE_S = 20.0
 """The longest time for all machines to answer; one that has died with the process does not."""
@@ -41,7 +41,7 @@ def read_logs(uri: str, sweep: str, number: int) -> str:
 
 def read_own_log(uri: str, sweep: str, number: int) -> tuple[str, str]:
     """Return the name of the last writer of a trial on this machine and its log; empty ones if there is none."""
-    folder = trial_folders(uri, sweep, number)
+    folder = local_trial_folder(uri, sweep, number)
     names = [path.parent.name for path in folder.glob(f"*/{TRIAL_LOG}")]
     writers = sorted(writer for name in names if (writer := Writer.parse(name)) is not None)
     return (

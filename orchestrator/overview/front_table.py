@@ -28,7 +28,7 @@ def print_front(state: SweepState, console: Console) -> None:
     places = state.front_places()
     on_front = [number for number, place in places.items() if place == words.FRONT_SWEEP]
     if not on_front:
-        _print_line(f"\nFront of {names}: no trial that has ended has all of them yet.", console)
+        _print_line(f"\nFront of {names}: no ended trial has a value of every objective yet.", console)
         return
     over = " over all arms" if len(state.tallies) > 1 else ""
     _print_line(f"\nFront{over} of {names}: {words.amount(len(on_front), 'trial')} that no other dominates", console)

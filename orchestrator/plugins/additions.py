@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 OWN_JUDGE = "own"
 """The entry of `judges:` for the judge that is trained on the corpus; it always judges."""
 AUGMENT = "augment"
-"""The own judge's only setting: names of augmentations that are joined by +."""
+"""The corpus judge's only setting: names of augmentations that are joined by +."""
 
 
 def register_judge_file(path: Path) -> list[str]:
@@ -135,7 +135,7 @@ def reports_added(names: Sequence[str]) -> bool:
 def add_to_corpus(corpus: Corpus, judges: Sequence[Mapping[str, Any]], metrics: Sequence[str]) -> Corpus:
     """Return a corpus whose trials and baselines are also assessed by these judges and metrics.
 
-    The own judge, if it is among them, is trained with its setting `augment`.
+    The corpus judge, if it is among them, is trained with its setting `augment`.
     """
     if not judges and not metrics:
         return corpus
@@ -174,13 +174,13 @@ def score_judges(corpus: Corpus | None, progress: Progress = silent) -> dict[str
             "id": judge.id,
             "features": judge.train_embeddings.shape[1],
             "clips": judge.max_clips,
-            "deaf": score.is_deaf,
+            "deaf": score.is_at_chance,
         }
     return scores
 
 
 def check_objective_judge(metric: str, scores: Mapping[str, Mapping[str, Any]]) -> None:
-    """Check that the objective is not a metric of a judge that is deaf to real clips.
+    """Check that the objective is not a metric of a judge that is no better than chance on real clips.
 
     Args:
         metric: the objective.

@@ -114,7 +114,7 @@ class Studies:
         """Return TPE's study of an arm with all of its trials."""
         study = self._studies.get(arm.name)
         # New votes change the strengths of all trials, which Optuna can't do to trials that have ended.
-        changes = self._ledger.reopened[arm.name] + self._ledger.hearings
+        changes = self._ledger.reopened[arm.name] + self._ledger.preference_updates
         if study is None or not study.feed(trials, changes):
             study = _ArmStudy(arm, self._objective, trials, changes, self._preferences)
             self._studies[arm.name] = study

@@ -30,7 +30,7 @@ class Panel:
     """The added judges and metrics of a search space.
 
     Attributes:
-        judges: the settings of each judge; `name` is the registered one. The own judge is among them if it has any.
+        judges: the settings of each judge; `name` is the registered one. The corpus judge is among them if it has any.
         files: the files that register judges.
         metrics: the names of added metrics.
     """
@@ -91,7 +91,7 @@ def read_panel(space: SearchSpace, complain: Complain) -> Panel:
 
 
 def _read_own(entry: dict[str, Value]) -> list[dict[str, Value]]:
-    """Return the settings of the own judge, in a list; an empty one if it has none.
+    """Return the settings of the corpus judge, in a list; an empty one if it has none.
 
     Raises:
         UserError: it has no such setting, or there is no such augmentation.

@@ -103,7 +103,7 @@ class SweepState:
         tallies: the arms in numbers, in the order in which they were first asked for.
         reopened: how often a trial that had ended was opened again, by arm.
         preferences: strengths of trials from the votes of listeners, by number.
-        hearings: how often such strengths have come; each time, those of all trials may change.
+        preference_updates: how often such scores have come; each time, those of all trials may change.
         warm_trials: the trials of other sweeps that the study of each arm begins with, by arm.
         warm_sweeps: the names of these sweeps.
         regret_bounds: the last bound of the regret of each arm, by arm.
@@ -139,7 +139,7 @@ class SweepState:
         self.tallies: dict[str, Tally] = {}
         self.reopened: Counter[str] = Counter()
         self.preferences: dict[int, float] = {}
-        self.hearings = 0
+        self.preference_updates = 0
         self.warm_trials: dict[str, list[Trial]] = {}
         self.warm_sweeps: list[str] = []
         self.regret_bounds: dict[str, RegretBound] = {}

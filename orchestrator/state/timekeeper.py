@@ -38,7 +38,7 @@ class Timekeeper:
         return self._run_ms / 1000
 
     def begin(self, ts: int) -> None:
-        """Count from now on."""
+        """Start the clock of a driver at this time."""
         self._last_ms, self._ms_before = ts, self._run_ms
 
     def add(self, ts: int) -> None:

@@ -44,8 +44,8 @@ def local_home(uri: str) -> Path:
     return Path(parent) / f"orchestrate-{os.getuid()}-{hashlib.sha256(uri.encode()).hexdigest()[:12]}"
 
 
-def trial_folders(uri: str, sweep: str, number: int) -> Path:
-    """Return the folder of this machine with a folder for each writer that works on a trial here."""
+def local_trial_folder(uri: str, sweep: str, number: int) -> Path:
+    """Return the scratch folder of a trial on this machine; it has a sub-folder for each writer."""
     return local_home(uri) / sweep / TRIALS / f"{number:04d}"
 
 
@@ -72,9 +72,9 @@ class RemoteHome:
         self.writer = Writer(storage.driver, spec.attempt, storage.evaluation)
         self._home = local_home(storage.uri)
         self._prefix = trial_prefix(storage.sweep, spec.number)
-        folders = trial_folders(storage.uri, storage.sweep, spec.number)
+        folder = local_trial_folder(storage.uri, storage.sweep, spec.number)
         fields = _move(asdict(spec), spec.home, str(self._home))
-        self.spec = TrialSpec(**fields | {"folder": str(folders / str(self.writer))})
+        self.spec = TrialSpec(**fields | {"folder": str(folder / str(self.writer))})
         self.lacks_epochs = False
         self._store = ObjectStore(storage.uri, self._say)
         self._output: FolderWriter | None = None

@@ -43,7 +43,7 @@ def drawings(report: Report) -> Drawings:
     points = find_points(runs)
     if len(points):
         draw_by_name["front"] = partial(figures.front, points, runs.modes)
-    if not runs.is_repeated and len(trials) > len(runs.arms):
+    if not runs.has_fixed_arms and len(trials) > len(runs.arms):
         draw_by_name["expected_best"] = lambda: figures.expected_best(compute_expected_best(report), metric)
     if report.params:
         draw_by_name["slices"] = partial(figures.slices, trials, report.params[:MAX_SLICES], best, metric)

@@ -58,7 +58,7 @@ def render(report: Report) -> str:
         stage=report.stage,
         unit=report.runs.unit,
         has_renderings=bool(len(report.runs.renderings)),
-        tested_by="budget.seeds" if report.runs.is_repeated else "the confirm stage",
+        tested_by="budget.seeds" if report.runs.has_fixed_arms else "the confirm stage",
         trainings=words.amount(len(report.runs.tested_trials), "training"),
         tested=report.tested_sentences,
         fallback=report.fallback_sentences,

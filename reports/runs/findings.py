@@ -133,7 +133,7 @@ def _contrasts_by_metric(
     objective = runs.metric.removeprefix(words.VAL_PREFIX)
     # Trainings that diverged have no renderings; in a comparison within trainings none of them is missing.
     broken = {} if within else broken_arms(runs)
-    compare = partial(contrasts, is_searched=not runs.is_repeated, broken=broken, unsettled=unsettled_arms(runs))
+    compare = partial(contrasts, is_searched=not runs.has_fixed_arms, broken=broken, unsettled=unsettled_arms(runs))
     for metric in dict.fromkeys([objective, SECOND_METRIC.removeprefix(words.VAL_PREFIX)]):
         scores = scores_of(tables, factors, metric)
         if scores.empty:

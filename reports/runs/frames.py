@@ -102,8 +102,8 @@ class SweepRuns:
         return list(dict.fromkeys([*self.record.get("arms", {}), *trial_arms]))
 
     @property
-    def is_repeated(self) -> bool:
-        """Whether nothing was searched: an arm is one configuration on several seeds."""
+    def has_fixed_arms(self) -> bool:
+        """Whether nothing was searched: each arm is one configuration, trained from several seeds (`budget.seeds`)."""
         return self.record.get("seeds") is not None
 
     @property

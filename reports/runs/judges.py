@@ -24,8 +24,8 @@ def added_judges(runs: SweepRuns) -> Mapping[str, Mapping[str, Any]]:
     return judges
 
 
-def hearing_judges(runs: SweepRuns) -> list[str]:
-    """Return the names of the added judges that are not deaf to real clips."""
+def judges_above_chance(runs: SweepRuns) -> list[str]:
+    """Return the names of the added judges that are better than chance on real clips."""
     return [name for name, score in added_judges(runs).items() if not score["deaf"]]
 
 
@@ -51,7 +51,7 @@ def other_columns(runs: SweepRuns, metric: str) -> dict[str, str]:
     Returns:
         For each other judge, by its name, the column; none if the metric is not a probability or accuracy of a judge.
     """
-    prefixes = {"judge A": OWN_PREFIX, "judge B": B_PREFIX, **{name: f"{name}_" for name in hearing_judges(runs)}}
+    prefixes = {"judge A": OWN_PREFIX, "judge B": B_PREFIX, **{name: f"{name}_" for name in judges_above_chance(runs)}}
     own = {name: prefix for name, prefix in prefixes.items() if metric in _columns(prefix)}
     if not own:
         return {}
@@ -64,10 +64,10 @@ def find_disagreements(runs: SweepRuns) -> list[str]:
     """Return a sentence for each pair of judges that orders the arms differently, by the probability of the true class.
 
     The values are those of the test split where every arm has them, else those of the best trial of each arm. Judges
-    that are deaf to real clips take no part.
+    that are no better than chance on real clips take no part.
     """
-    names = hearing_judges(runs)
-    prefixes = {"the own judge": OWN_PREFIX, **{name: f"{name}_" for name in names}}
+    names = judges_above_chance(runs)
+    prefixes = {"the corpus judge": OWN_PREFIX, **{name: f"{name}_" for name in names}}
     tables = {judge: _probabilities(runs, f"{prefix}probability") for judge, prefix in prefixes.items()}
     return [
         sentence
@@ -77,7 +77,7 @@ def find_disagreements(runs: SweepRuns) -> list[str]:
 
 
 def describe_limits(runs: SweepRuns) -> Iterator[str]:
-    """Yield a sentence for each added judge that is deaf, and for each Fréchet distance of too few clips."""
+    """Yield a sentence for each added judge at chance level, and for each Fréchet distance of too few clips."""
     for name, score in added_judges(runs).items():
         if score["deaf"]:
             yield words.describe_judge(name, score)

@@ -88,7 +88,7 @@ def _is_finished(runs: SweepRuns) -> bool:
 
 def _trials_to_test(runs: SweepRuns, arm: str) -> tuple[pd.DataFrame, str]:
     """Return the trials of an arm that are to be evaluated on the test split, and the noun for one of them."""
-    stage, unit = (words.STAGE_SEARCH, "seed") if runs.is_repeated else (words.STAGE_CONFIRM, "confirming training")
+    stage, unit = (words.STAGE_SEARCH, "seed") if runs.has_fixed_arms else (words.STAGE_CONFIRM, "confirming training")
     return runs.trials[(runs.trials["arm"] == arm) & (runs.trials["stage"] == stage)], unit
 
 

@@ -19,7 +19,7 @@ def stage_of(runs: SweepRuns) -> Stage:
     """Return `judged` if trainings were evaluated on the test split, `waiting` if they will be, else `exploratory`."""
     if not runs.tested_trials.empty:
         return "judged"
-    return "waiting" if runs.is_repeated or runs.record.get("confirm") else "exploratory"
+    return "waiting" if runs.has_fixed_arms or runs.record.get("confirm") else "exploratory"
 
 
 def describe_without_contrasts(runs: SweepRuns, tables: Sequence[Table], matrix: pd.DataFrame) -> Iterator[str]:
@@ -50,7 +50,7 @@ def _describe_validation(runs: SweepRuns) -> str:
         return _explain_no_best(runs)
     order = best.sort_values(runs.best_column, ascending=runs.mode == "min")
     scores = [f"{arm} {value:.3f}" for arm, value in order[runs.best_column].items()]
-    unit = "seed" if runs.is_repeated else "configuration"
+    unit = "seed" if runs.has_fixed_arms else "configuration"
     return (
         f"By the best {words.label_of(runs.metric)} of each arm on validation: {', '.join(scores)}. An arm's value may "
         f"come from one lucky {unit}: no interval can be given, and nothing was tested."

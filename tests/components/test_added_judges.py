@@ -56,14 +56,14 @@ def test_a_judge_is_opened_once_in_a_process(corpus: Corpus) -> None:
     assert open_ear(corpus, clips=2) is not open_ear(corpus), "with other settings it is another one"
 
 
-def test_a_judge_that_hears_real_clips_is_not_deaf(corpus: Corpus) -> None:
+def test_a_judge_that_recognizes_real_clips_is_above_chance(corpus: Corpus) -> None:
     score = open_ear(corpus).score_real_clips()
-    assert (score.accuracy, score.is_deaf) == (1, False)
+    assert (score.accuracy, score.is_at_chance) == (1, False)
     assert score.ms_per_clip > 0
 
 
-def test_a_judge_that_answers_the_same_to_every_clip_is_deaf(corpus: Corpus) -> None:
-    assert open_ear(corpus, fault="deaf").score_real_clips().is_deaf
+def test_a_judge_that_answers_the_same_to_every_clip_is_at_chance(corpus: Corpus) -> None:
+    assert open_ear(corpus, fault="deaf").score_real_clips().is_at_chance
 
 
 def test_a_probe_learns_the_classes_from_embeddings_alone(corpus: Corpus) -> None:
@@ -131,7 +131,7 @@ def test_every_judge_has_its_own_metrics(corpus: Corpus) -> None:
         assert metrics[f"{prefix}kad_low"] <= metrics[f"{prefix}kad"] <= metrics[f"{prefix}kad_high"]
     assert metrics["known_ear_fad"] >= 0
     assert metrics["known_ear_s"] > 0
-    # The own judge's metrics are the same to the last bit.
+    # The corpus judge's metrics are the same to the last bit.
     assert {name: metrics[name] for name in alone} == alone
 
 

@@ -1,4 +1,4 @@
-"""What the own judge learns from beside the usual: each augmentation alone, and in the judge's training."""
+"""What the corpus judge learns from beside the usual: each augmentation alone, and in the judge's training."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Several judges of one sweep: their columns, where they disagree, and what is said of a deaf one."""
+"""Several judges of one sweep: their columns, where they disagree, and what is said of one at chance level."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BY_OWN, BY_EAR = {"l1": 0.9, "l2": 0.8}, {"l1": 0.4, "l2": 0.6}
 
 
 def record(sweep: SweepFolder, **changes: Any) -> Report:
-    """The report of two arms that the own judge orders one way and the judge `ear` the other way."""
+    """The report of two arms that the corpus judge orders one way and the judge `ear` the other way."""
     line = {"reference": "real clips", "size": None, "val/judge_accuracy": 0.97, "val/ear_accuracy": 0.95}
     score = {**SCORE, **SIZES, **changes}
     arms = {f"loss={loss}": {"trials": 1, "epochs": 1, "searched": {}} for loss in BY_OWN}
@@ -41,7 +41,7 @@ def record(sweep: SweepFolder, **changes: Any) -> Report:
 def test_the_head_of_a_report_says_where_judges_disagree(sweep: SweepFolder) -> None:
     report = record(sweep)
     assert report.disagreements == [
-        "Two judges disagree on the order of the arms: by the own judge it is loss=l1 (0.900), loss=l2 (0.800); "
+        "Two judges disagree on the order of the arms: by the corpus judge it is loss=l1 (0.900), loss=l2 (0.800); "
         "by ear it is loss=l2 (0.600), loss=l1 (0.400). Listen before you choose."
     ]
     assert "Listen before you choose." in render(report).partition("</header>")[0]
@@ -54,13 +54,13 @@ def test_every_judge_has_a_column_also_in_the_rows_of_baselines(sweep: SweepFold
     assert [row["ear accuracy"] for row in rows] == [0.4, 0.6, 0.95]
 
 
-def test_a_deaf_judge_disagrees_with_nobody_and_is_said_to_be_deaf(sweep: SweepFolder) -> None:
+def test_a_judge_at_chance_level_disagrees_with_nobody_and_is_named(sweep: SweepFolder) -> None:
     report = record(sweep, accuracy=0.1, deaf=True)
     assert report.disagreements == []
-    (said,) = (remark for remark in report.remarks() if "deaf" in remark)
+    (said,) = (remark for remark in report.remarks() if "better than chance" in remark)
     assert said == (
-        "Judge ear recognizes 0.10 of 20 real validation recordings (0.10 by chance), 8 ms a clip: it is deaf to this "
-        "corpus, and no answer relies on it"
+        "Judge ear recognizes 0.10 of 20 real validation recordings (0.10 by chance), 8 ms a clip: it is no better "
+        "than chance, and no answer relies on it"
     )
 
 

@@ -30,7 +30,7 @@ from orchestrator.worker.attempt import TrialRun
 from orchestrator.worker.ending import EndSignal
 from orchestrator.worker.evaluation import evaluate
 from orchestrator.worker.failure import DISK_FULL, DISPLACED, UNFIT_MACHINE, TrialFailure
-from orchestrator.worker.remote_home import SCRATCH, local_home, trial_folders
+from orchestrator.worker.remote_home import SCRATCH, local_home, local_trial_folder
 from orchestrator.worker.spec import TrialSpec
 from tests.support.mounts import tmpfs
 from tests.support.spaces import TINY_PARAMS, trial_spec
@@ -157,7 +157,7 @@ def test_a_trial_goes_on_on_another_machine_bit_for_bit_and_a_late_writer_change
     # Nothing of the trial stays on the machines, and what trials share does.
     for machine in ("first", "second", "third"):
         go_to(machine)
-        assert not list(trial_folders(store.uri, "tiny", 1).rglob("*.pt"))
+        assert not list(local_trial_folder(store.uri, "tiny", 1).rglob("*.pt"))
         assert list((local_home(store.uri) / "cache").rglob("judge-*.pt"))
 
 
@@ -267,7 +267,7 @@ def test_a_store_that_does_not_answer_moves_the_trial_and_does_not_end_it(
     # What the first attempt has left on this machine is gone once nobody reads it.
     assert fresh._remote_home is not None
     fresh._remote_home.wait()
-    assert [path.name for path in trial_folders(store.uri, "tiny", 1).iterdir()] == [f"{DRIVER}-0002"]
+    assert [path.name for path in local_trial_folder(store.uri, "tiny", 1).iterdir()] == [f"{DRIVER}-0002"]
     fresh.cleanup()
 
 

@@ -42,7 +42,9 @@ class AutoencoderConfig(TrialConfig):
         " in proportion",
     )
     representation: RepresentationName = Field(
-        "linear", description="the frequency axis: linear, mel bands, or audiovision, the report's own with its faults"
+        "linear",
+        description="the frequency axis: linear; mel; or audiovision, the original report's mel bands, with a hop of"
+        " 256 samples and zero padding at the start",
     )
     reduction: Reduction = Field(
         "pool", description="from full resolution to that size: mean power of blocks, or one value of each block"

@@ -33,7 +33,9 @@ class ClassifierConfig(TrialConfig):
     weights: str = Field("none", description="of a ResNet: none, imagenet (torchvision's), or a file")
     image_size: Literal[32, 64, 128, 224] = Field(64, description="pixels of an image's side")
     spoil: bool = Field(
-        False, description="whether it is also trained on blurred, noisy and resized clips, as judges are"
+        False,
+        description="augmentation by degradation: whether it is also trained on blurred, noisy and resized clips, as"
+        " judges are",
     )
     label_smoothing: float = Field(
         0.1, ge=0, lt=1, description="part of the target probability that is spread over all classes"

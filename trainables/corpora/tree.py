@@ -74,9 +74,9 @@ class Tree:
         return files
 
     def check(self, recording: Recording) -> Recording:
-        """Return a recording that a table names; a problem says if its file leads out of the root.
+        """Return a recording, with its `problem` set if its file lies outside the root.
 
-        A picture that leads out is taken from it, and listed among what is left out.
+        A picture outside the root is removed from the recording, and listed by `list_left_out`.
         """
         if self._leads_out(recording.path):
             return replace(recording, problem=LEADS_OUT)

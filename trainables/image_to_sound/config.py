@@ -26,27 +26,27 @@ def _retrieval_metrics(query: str, target: str) -> dict[str, Metric]:
     prefix = f"val/{query}_to_{target}"
     recalls = {
         f"{prefix}_r_at_{at}": Metric(
-            "max", "all", f"R@{at}: fraction of {query}s that rank their own {target} so high"
+            "max", "all", f"R@{at}: fraction of {query}s whose own {target} ranks among the first {at}"
         )
         for at in RANKS
     }
     return {
         **recalls,
-        f"{prefix}_median_rank": Metric("min", "all", f"median rank of a {query}'s own {target}; 1 is the first"),
-        f"{prefix}_class_map": Metric("max", "all", f"mean average precision of {target}s of a {query}'s class"),
+        f"{prefix}_median_rank": Metric("min", "all", f"median rank of each {query}'s own {target}; 1 is the first"),
+        f"{prefix}_class_map": Metric("max", "all", f"mean average precision of {target}s of the {query}'s class"),
     }
 
 
 METRICS = {
-    "val/judge_probability": Metric("max", "all", "probability that the judge gives to the picture's class"),
-    "val/judge_accuracy": Metric("max", "all", "fraction of recordings where the judge recognizes the picture's class"),
+    "val/judge_probability": Metric("max", "all", "probability that the judge gives to the image's class"),
+    "val/judge_accuracy": Metric("max", "all", "fraction of recordings where the judge recognizes the image's class"),
     "val/fad": Metric("min", "all", "Fréchet distance to the training clips, in the judge's embeddings"),
     "val/kid": Metric("min", "all", "kernel distance in the same embeddings, unbiased for any number of clips"),
     "val/different_bins": Metric("min", "all", "fraction of bins filled unlike those of the training clips (NDB/K)"),
     "val/diversity": Metric("max", "all", "distance between sounds of a class, relative to that of training clips"),
     "val/inception_score": Metric("max", "all", "inception score by the judge, from 1 to the number of classes"),
-    "val/fvu": Metric("min", "all", "fraction of variance unexplained, to the picture's own sound, 48x128"),
-    "val/lsd_db": Metric("min", "all", "log-spectral distance in dB to the picture's own sound, 48x128"),
+    "val/fvu": Metric("min", "all", "fraction of variance unexplained, to the image's own sound, 48x128"),
+    "val/lsd_db": Metric("min", "all", "log-spectral distance in dB to the image's own sound, 48x128"),
     "val/reconstruction_fvu": Metric("min", "all", "fraction of variance unexplained, of reconstructed sounds"),
     "val/reconstruction_judge_accuracy": Metric("max", "all", "judge accuracy of reconstructed sounds"),
     **_retrieval_metrics("image", "sound"),
@@ -54,7 +54,7 @@ METRICS = {
     "val/latent_mse": Metric(
         "min", "same_loss", "mean squared distance between a pair's latents, in the units of the loss"
     ),
-    "val/modality_gap": Metric("min", "same_loss", "distance between the mean latents of pictures and of sounds"),
+    "val/modality_gap": Metric("min", "same_loss", "distance between the mean latents of images and of sounds"),
     "val/flow_loss": Metric(
         "min", "same_loss", "squared error of the flow's velocity on the validation split; 2 for a velocity of 0"
     ),
@@ -72,10 +72,10 @@ class ImageToSoundConfig(TrialConfig):
 
     route: Route = Field(
         "decode",
-        description="the latent that is decoded: the picture's own, a sample around it, that of the nearest training"
+        description="the latent that is decoded: the image's own, a sample around it, that of the nearest training"
         " sound, or one that the flow generates",
     )
-    backbone: BackboneName = Field("small", description="the picture network: a small one, or torchvision's ResNets")
+    backbone: BackboneName = Field("small", description="the image network: a small one, or torchvision's ResNets")
     weights: str = Field("none", description="of the backbone: none, imagenet (torchvision's), or a file")
     backbone_lr_share: float = Field(
         1.0,
@@ -84,8 +84,8 @@ class ImageToSoundConfig(TrialConfig):
         description="the backbone's learning rate relative to lr; 0 freezes it, 0.03 to 0.1 fine-tunes; unless it is"
         " set, it is 0.1 with pretrained weights",
     )
-    image_size: Literal[32, 64, 128, 224] = Field(64, description="pixels of a picture's side")
-    augment: bool = Field(True, description="whether training pictures are moved and flipped")
+    image_size: Literal[32, 64, 128, 224] = Field(64, description="pixels of an image's side")
+    augment: bool = Field(True, description="whether training images are moved and flipped")
     audio_init: TrainedModel = Field(
         "scratch",
         description="the sound network: scratch, or of a trial of autoencoder such as losses/7, or a file",
@@ -93,23 +93,23 @@ class ImageToSoundConfig(TrialConfig):
     audio_frozen: bool = Field(False, description="whether the sound network is not trained")
     loss: Annotated[str, LOSSES] = Field("l2", description="loss of the reconstructions: l1 or l2")
     latent_weight: float = Field(1.0, ge=0, description="weight of the distance between a pair's latents")
-    image_weight: float = Field(1.0, ge=0, description="weight of the reconstruction from the picture")
+    image_weight: float = Field(1.0, ge=0, description="weight of the reconstruction from the image")
     sound_weight: float = Field(1.0, ge=0, description="weight of the reconstruction from the sound")
-    stop_gradient: bool = Field(True, description="whether the distance between latents trains pictures alone")
+    stop_gradient: bool = Field(True, description="whether the distance between latents trains images alone")
     standardize_latent: bool = Field(
         True,
         description="whether latents are compared in units of their deviation, so that shrinking gains nothing",
     )
     contrastive_weight: float = Field(0.0, ge=0, description="weight of the contrastive loss")
     class_share: float = Field(
-        0.5, ge=0, le=1, description="share of the contrastive loss for pairs of a class; the rest is for the own pair"
+        0.5, ge=0, le=1, description="share of the contrastive loss for pairs of a class; the rest is for the true pair"
     )
     prior: Literal["none", "conditional"] = Field(
-        "none", description="conditional: latents are Gaussians, and a picture's is the prior of its sound's"
+        "none", description="conditional: latents are Gaussians, and an image's is the prior of its sound's"
     )
     kl_weight: float = Field(0.1, ge=0, description="weight of the KL divergence from that prior, in nats per pixel")
     flow: bool = Field(
-        False, description="whether a flow that generates latents of sounds for pictures is trained; for route: flow"
+        False, description="whether a flow that generates latents of sounds for images is trained; for route: flow"
     )
     flow_width: int = Field(256, ge=8, description="hidden units of the flow")
     flow_blocks: int = Field(3, ge=1, description="residual blocks of the flow")
@@ -119,7 +119,7 @@ class ImageToSoundConfig(TrialConfig):
     )
     flow_steps: int = Field(16, description="steps from noise to a latent in which the flow generates; 1 or more")
     guidance: float = Field(
-        1.0, ge=0, description="how much the picture counts for the flow: 0 not at all, above 1 more than in training"
+        1.0, ge=0, description="how much the image counts for the flow: 0 not at all, above 1 more than in training"
     )
     spectrogram: HalvedSize = Field(
         "48x128",

@@ -14,9 +14,9 @@ RETRIEVAL_PREFIX = "generated_to_image"
 
 GAN_METRICS = {
     "train/loss": Metric("min", "same_loss", "the discriminator's hinge loss: 2 at chance, 0 if it is always right"),
-    "train/generator_loss": Metric("min", "same_loss", "the generator's loss: minus the mean score of its pictures"),
+    "train/generator_loss": Metric("min", "same_loss", "the generator's loss: minus the mean score of its images"),
     "train/sameness": Metric(
-        "min", "same_loss", "distance of noise relative to that of the pictures generated from it"
+        "min", "same_loss", "mode-seeking loss: distance of two noise vectors, divided by that of their images"
     ),
 }
 FLOW_METRICS = {
@@ -26,26 +26,22 @@ FLOW_METRICS = {
     "train/flow_loss": Metric("min", "same_loss", "squared error of the flow's velocity, mean over the epoch"),
 }
 METRICS = {
-    "val/judge_probability": Metric("max", "all", "probability that the judge of pictures gives to the sound's class"),
+    "val/judge_probability": Metric("max", "all", "probability that the judge of images gives to the sound's class"),
     "val/judge_accuracy": Metric("max", "all", "fraction of recordings where that judge recognizes the sound's class"),
-    "val/fid": Metric("min", "all", "Fréchet distance to the training pictures, in the judge's embeddings"),
+    "val/fid": Metric("min", "all", "Fréchet distance to the training images, in the judge's embeddings"),
     "val/kid": Metric("min", "all", "kernel distance in the same embeddings, unbiased for any number of clips"),
-    "val/different_bins": Metric("min", "all", "fraction of bins filled unlike those of the training pictures (NDB/K)"),
-    "val/diversity": Metric(
-        "max", "all", "distance between pictures of a class, relative to that of training pictures"
-    ),
+    "val/different_bins": Metric("min", "all", "fraction of bins filled unlike those of the training images (NDB/K)"),
+    "val/diversity": Metric("max", "all", "distance between images of a class, relative to that of training images"),
     "val/inception_score": Metric("max", "all", "inception score by the judge, from 1 to the number of classes"),
     **{
         f"val/{RETRIEVAL_PREFIX}_r_at_{at}": Metric(
-            "max", "all", f"R@{at}: fraction of generated pictures that rank their sound's own picture so high"
+            "max", "all", f"R@{at}: fraction of generated images whose true image ranks among the first {at}"
         )
         for at in RANKS
     },
-    f"val/{RETRIEVAL_PREFIX}_median_rank": Metric("min", "all", "median rank of the own picture; 1 is the first"),
-    f"val/{RETRIEVAL_PREFIX}_class_map": Metric(
-        "max", "all", "mean average precision of pictures of the sound's class"
-    ),
-    "val/loss": Metric("min", "same_loss", "mean squared distance to the own picture, whose values are within ±1"),
+    f"val/{RETRIEVAL_PREFIX}_median_rank": Metric("min", "all", "median rank of the true image; 1 is the first"),
+    f"val/{RETRIEVAL_PREFIX}_class_map": Metric("max", "all", "mean average precision of images of the sound's class"),
+    "val/loss": Metric("min", "same_loss", "mean squared distance to the true image, whose values are within ±1"),
     **GAN_METRICS,
     **FLOW_METRICS,
     "train/grad_norm": Metric("min", "same_loss", "norm of the generator's gradient, mean over the epoch"),
@@ -58,7 +54,7 @@ class SoundToImageConfig(TrialConfig):
     """The settings of one generator of pictures: its condition, its networks, and its training."""
 
     generator: Literal["gan", "flow"] = Field(
-        "gan", description="what generates pictures: a GAN, or a flow of the latents of a picture autoencoder"
+        "gan", description="what generates images: a GAN, or a flow of the latents of an image autoencoder"
     )
     condition: Literal["features", "class"] = Field(
         "features",
@@ -75,7 +71,7 @@ class SoundToImageConfig(TrialConfig):
         1.0,
         ge=0,
         le=1,
-        description="standard deviation of the noise, except in training; a smaller one gives less diverse pictures",
+        description="standard deviation of the noise, except in training; a smaller one gives less diverse images",
     )
     flow_width: int = Field(64, ge=8, multiple_of=8, description="channels of the flow")
     flow_blocks: int = Field(1, ge=1, description="residual blocks of the flow at each of its three stages")
@@ -87,24 +83,24 @@ class SoundToImageConfig(TrialConfig):
     guidance: float = Field(
         1.0, ge=0, description="how much the sound counts for the flow: 0 not at all, above 1 more than in training"
     )
-    image_size: Literal[32, 64] = Field(64, description="pixels of a picture's side")
+    image_size: Literal[32, 64] = Field(64, description="pixels of an image's side")
     noise_dim: int = Field(64, ge=1, description="size of the GAN's noise")
     width: int = Field(24, ge=8, description="channels of both networks of the GAN where maps are 32 pixels wide")
     batch_size: int = Field(16, ge=2, description="pairs of a training step of the GAN")
     lr: float = Field(8e-4, gt=0, description="learning rate of the GAN's generator")
     discriminator_lr: float = Field(8e-4, gt=0, description="learning rate of the GAN's discriminator")
     discriminator_steps: int = Field(1, ge=1, description="steps of the discriminator for each of the generator")
-    r1_weight: float = Field(0.1, ge=0, description="weight of the gradient penalty at real pictures (R1); 0 for none")
+    r1_weight: float = Field(0.1, ge=0, description="weight of the gradient penalty at real images (R1); 0 for none")
     r1_every: int = Field(16, ge=1, description="steps of the discriminator from one gradient penalty to the next")
     ema: float = Field(0.995, ge=0, lt=1, description="decay of the averaged weights of the GAN's generator in a step")
     diff_augment: bool = Field(
-        True, description="whether all pictures are recoloured, moved and cut out in part for the discriminator"
+        True, description="whether all images are recoloured, moved and cut out in part for the discriminator"
     )
     mismatch_weight: float = Field(
-        0.5, ge=0, description="weight of real pictures with another recording's condition, which count as generated"
+        0.5, ge=0, description="weight of real images with another recording's condition, which count as generated"
     )
     sameness_weight: float = Field(
-        0.05, ge=0, description="weight of the loss train/sameness, against pictures of a sound that ignore the noise"
+        0.05, ge=0, description="weight of the loss train/sameness, against images of a sound that ignore the noise"
     )
 
     @model_validator(mode="after")

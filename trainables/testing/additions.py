@@ -1,4 +1,4 @@
-"""The contracts of judges and metrics that search spaces add, and of what the own judge learns from."""
+"""The contracts of judges and metrics that search spaces add, and of what the corpus judge learns from."""
 
 from __future__ import annotations
 
@@ -142,8 +142,8 @@ def check_augmented_waveforms(case: AdditionCase) -> None:
         raise Broken("changes no clip")
 
 
-def check_augmented_waveforms_again(case: AdditionCase) -> None:
-    """Check that the generator decides everything."""
+def check_augmented_waveforms_follow_seed(case: AdditionCase) -> None:
+    """Check that equal seeds give equal augmented waveforms, and other seeds other ones."""
     first, second, other = (_augment_waveforms(case, _draw_waveforms(case), seed) for seed in (0, 0, 1))
     if not torch.equal(first, second):
         raise Broken("another call with the same seed changes the clips differently; draw from the generator alone")
@@ -189,7 +189,7 @@ METRIC = (
 )
 WAVEFORM_AUGMENTATION = (
     Promise("its clips are clips still, and those that it takes are unchanged", check_augmented_waveforms),
-    Promise("the seed alone decides how clips are changed", check_augmented_waveforms_again),
+    Promise("the seed alone decides how clips are changed", check_augmented_waveforms_follow_seed),
 )
 AUGMENTATION = (
     Promise("its clips and targets can be learned, and what was drawn is unchanged", check_augmented),

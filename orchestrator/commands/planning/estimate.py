@@ -26,17 +26,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Quantiles:
-    """A quantity in half of all simulations, and in nine of ten, at most."""
+    """The median and the 90th percentile of a quantity over all simulations."""
 
     p50: float
     p90: float
 
     @classmethod
     def of(cls, values: list[float]) -> Quantiles:
-        """Summarize a quantity.
+        """Compute the quantiles of a quantity.
 
         Args:
-            values: one of each simulation.
+            values: the quantity in each simulation.
         """
         ordered = sorted(values)
         return cls(interpolate_quantile(ordered, 0.5), interpolate_quantile(ordered, 0.9))

@@ -15,7 +15,7 @@ class Started(Event, Start):
     """A driver has started; `record` describes the run: arms, versions, corpus, judge, command."""
 
     def pass_time(self, timekeeper: Timekeeper) -> None:
-        """Begin to count."""
+        """Start the clock of this driver."""
         timekeeper.begin(self.ts)
 
     def change(self, state: SweepState) -> set[int]:
@@ -57,7 +57,7 @@ class Closed(Event, Closing):
     ran_s: float | None = None
 
     def pass_time(self, timekeeper: Timekeeper) -> None:
-        """Count no more; a driver that was killed counts to its last event."""
+        """Stop the clock: at this event, or at the last event before it if the driver was killed."""
         if not self.late:
             timekeeper.add(self.ts)
         timekeeper.end(self.ran_s)

@@ -65,9 +65,9 @@ class Preferred(Event):
     votes: int
 
     def change(self, state: SweepState) -> set[int]:
-        """Replace the strengths."""
+        """Replace the listeners' scores of all trials, and count the update."""
         state.preferences = {int(number): score for number, score in self.scores.items()}
-        state.hearings += 1
+        state.preference_updates += 1
         return set()
 
 

@@ -50,7 +50,7 @@ def draw_charts(report: Report) -> Charts:
     if len(histories):
         shown = plots.pick_best(trials, best, runs.mode, MAX_CURVES)
         drawn["curves"] = legend + plots.curves(histories, metric, arms, report.rungs, shown)
-    if not runs.is_repeated and len(trials) > len(runs.arms):
+    if not runs.has_fixed_arms and len(trials) > len(runs.arms):
         drawn["expected_best"] = legend + plots.expected_best(compute_expected_best(report), metric, arms)
     if report.params:
         logs = find_logs(report)

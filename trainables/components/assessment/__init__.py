@@ -1,1 +1,1 @@
-"""The evaluation of estimates, the same for trials and for reference lines."""
+"""The evaluation of estimates, the same for trials and for baselines."""

@@ -126,7 +126,7 @@ def describe_added(
     for name in names:
         metric = METRICS.traits(name)
         if metric.of == "embeddings":
-            added |= _describe_distance(f"val/{name}", metric, "by the own judge")
+            added |= _describe_distance(f"val/{name}", metric, "by the corpus judge")
         else:
             added[f"val/{name}"] = Metric(metric.mode, "all", metric.description)
     return {name: metric for name, metric in added.items() if name not in base}

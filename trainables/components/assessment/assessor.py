@@ -1,4 +1,4 @@
-"""Metrics of estimates on a split, computed in the same way for every trial and every reference line."""
+"""Metrics of estimates on a split, computed in the same way for every trial and every baseline."""
 
 from __future__ import annotations
 

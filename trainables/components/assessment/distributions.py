@@ -22,7 +22,7 @@ from trainables.errors import InputError
 SHRINKAGE = 1e-6
 """Added to the variances, so that the covariance of constant features is not singular."""
 SMALL_FEATURES = 512
-"""Up to so many features, a features² matrix is small; the embeddings of the own judges have 192 and fewer."""
+"""Up to so many features, a features² matrix is small; the embeddings of the corpus judges have 192 and fewer."""
 NUM_BINS = 50
 SIGNIFICANT_Z = 1.96
 """The critical value of a two-sided z-test at 0.05."""

@@ -1,4 +1,4 @@
-"""Metrics by the judges that a search space adds, of the clips that a trial or a reference line produces."""
+"""Metrics by the judges that a search space adds, of the clips that a trial or a baseline produces."""
 
 from __future__ import annotations
 

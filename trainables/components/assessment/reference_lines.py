@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def measure_reference_line(
     corpus: Corpus, name: str, size: str, key: str, measure: Callable[[], Mapping[str, float]]
 ) -> dict[str, Any]:
-    """Return one reference line as a row of a sweep's tables; it is cached in the corpus's folder.
+    """Return one baseline as a row of a sweep's tables; it is cached in the corpus's folder.
 
     Args:
         corpus: the corpus that it is measured on.

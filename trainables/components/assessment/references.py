@@ -1,4 +1,4 @@
-"""The reference lines of sounds: baselines without a trained model, on a corpus and a grid."""
+"""The baselines of sounds: what methods without a trained model reach on a corpus and a grid."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ FULL = Grid("192x512")
 
 
 class References:
-    """The reference lines of the validation split, each computed once per corpus and judge.
+    """The baselines of the validation split, each computed once per corpus and judge.
 
     Args:
         corpus: of the validation split.

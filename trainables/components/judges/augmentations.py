@@ -1,4 +1,4 @@
-"""Augmentations of what the own judge of sounds learns from, beside those that it always has (see `training`).
+"""Augmentations of what the corpus judge of sounds learns from, beside those that it always has (see `training`).
 
 They change batches of log-mel spectrograms, in which a gain, a filter or the sum of two sounds that don't know of each
 other is what it would be for the waveforms.

@@ -1,4 +1,4 @@
-"""What the own judge of sounds learns from in a training step, and what an augmentation of it is."""
+"""What the corpus judge of sounds learns from in a training step, and what an augmentation of it is."""
 
 from __future__ import annotations
 

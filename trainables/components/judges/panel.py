@@ -1,4 +1,4 @@
-"""The added judges of a corpus, opened: by the side of its own judge they score what trials produce."""
+"""The added judges of a corpus, opened: beside the corpus judge, they score what trials produce."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ BATCH_CLIPS = 64
 MAX_OPENED = 4
 """Judges that stay open in a process; each may hold gigabytes of weights."""
 LARGEST_P = 0.2
-"""A judge is deaf if guessing reaches its accuracy on real clips with a larger probability. With few recordings a
-stricter limit would call judges deaf that recognize twice as many as by chance."""
+"""A judge is at chance level if guessing reaches its accuracy on real clips with a larger probability. With few
+recordings a stricter limit would leave out judges that recognize twice as many as by chance."""
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class RealScore:
     ms_per_clip: float
 
     @property
-    def is_deaf(self) -> bool:
+    def is_at_chance(self) -> bool:
         """Whether guessing could well be as accurate (one-sided binomial test)."""
         from scipy.stats import binomtest
 

@@ -1,4 +1,4 @@
-"""The interface of added judges: networks from elsewhere that classify the clips of trials, beside the own judge.
+"""The interface of added judges: networks from elsewhere that classify the clips of trials, beside the corpus judge.
 
     @JUDGES.register("my_ear")
     class MyEar(AddedJudge):

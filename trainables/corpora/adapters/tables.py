@@ -93,17 +93,19 @@ def require_columns(path: Path, number: int, fields: Sequence[str], count: int, 
 
 
 def parse_seconds(path: Path, number: int, text: str, name: str) -> float:
-    """Return a time in seconds.
+    """Parse a time in seconds that a row of a table has.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not a number of at least 0 and below 1,000,000.
     """
     try:
         seconds = float(text)
     except ValueError:
         seconds = -1.0
     if not 0 <= seconds < 1e6:
-        raise InputError(f"{path}:{number}: {name} is {text!r}; a number of seconds from 0 on is needed")
+        raise InputError(
+            f"{path}:{number}: {name} is {text!r}; a number of seconds, at least 0 and below 1,000,000, is needed"
+        )
     return seconds
 
 

@@ -54,7 +54,7 @@ def list_prepared_files(corpus: Corpus) -> list[Path]:
     """Return the files that `open_prepared` and the trials of this sweep need of a corpus.
 
     They are the shards of its clips and pictures, the features that this process has opened, the judges, and everything
-    else that was computed from the corpus, such as the reference lines.
+    else that was computed from the corpus, such as the baselines.
     """
     home = corpus.folder.parents[1]
     features = set(list_feature_sets(home))
